@@ -1,0 +1,118 @@
+//! The engine's order to the reaper, and the reaper's answer.
+//!
+//! **Invariant:** a claim names exactly one thing by inode. Whatever else stands at its path by then is left alone.
+
+use super::facts::{Facts, FileKey, RootId, RuleId};
+use super::hold::Hold;
+use super::path::RelPath;
+use super::time::Timestamp;
+
+/// What lapses as a whole.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Unit {
+    /// One file.
+    File,
+    /// A top-level directory of a root with all that it holds.
+    Dir,
+}
+
+impl Unit {
+    /// The word in configuration, JSON and the ledger.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Dir => "dir",
+        }
+    }
+}
+
+/// Who wanted a removal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Actor {
+    /// A rule's deadline passed.
+    Rule,
+    /// A person or program asked, through `clean`.
+    Asked {
+        /// Its user id, by peer credentials.
+        uid: u32,
+        /// Which request, so that its report can be put together.
+        request: u64,
+    },
+}
+
+/// "Exactly this inode, seen so, may go."
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Claim {
+    /// The root that it lies in.
+    pub root: RootId,
+    /// Where in the root.
+    pub path: RelPath,
+    /// What it is, as a whole.
+    pub unit: Unit,
+    /// The inode that the index knows; a directory's own for [`Unit::Dir`].
+    pub key: FileKey,
+    /// The rule that lets it go.
+    pub rule: RuleId,
+    /// The deciding timestamp that the engine judged by. A fresh look has to come to the very same (with this as a floor under
+    /// the newest, for what the file system no longer tells, such as an arrival): whatever is newer is for the engine to judge
+    /// again, which knows how far the clock can be believed.
+    pub known: Timestamp,
+    /// Another time to live than the rule's, for this claim only, in milliseconds: asked for by `clean`.
+    pub retention_ms: Option<i64>,
+    /// From when lateness counts: the deadline, or the end of the hold that outlasted it.
+    pub due: Timestamp,
+    /// Who wants it.
+    pub actor: Actor,
+}
+
+/// What became of a claim.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It is gone.
+    Removed(Removal),
+    /// Something else stands there, or the policy does not let it go (yet); this was seen. It was left (or put back) in its place.
+    Spared {
+        /// The fresh look.
+        facts: Facts,
+    },
+    /// The unit holds something that is younger than the engine knew. It was left in its place.
+    Younger {
+        /// The newest timestamp in its tree.
+        newest: Timestamp,
+    },
+    /// Everything that is left in the unit is kept.
+    Kept,
+    /// There is nothing at its path.
+    Gone,
+    /// It stays for a reason that will end.
+    Held(Hold),
+}
+
+/// A removal that happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Removal {
+    /// When its name was gone from its place.
+    pub at: Timestamp,
+    /// The deadline that had passed.
+    pub deadline: Timestamp,
+    /// How many regular files went.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The ledger line's number.
+    pub id: u64,
+    /// Empty directories that went with it (`prune_empty_dirs`), deepest first.
+    pub pruned: Vec<RelPath>,
+    /// For a unit: whether parts of it were kept and stand in their place still.
+    pub partial: bool,
+}
+
+/// A claim and what became of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reaped {
+    /// The claim.
+    pub claim: Claim,
+    /// Its end.
+    pub outcome: Outcome,
+}

@@ -1,0 +1,328 @@
+//! Answers to those who ask: status, explanations, and what holds an entry.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::held::UNIT;
+use super::roots::RootState;
+use super::standing::{Lapse, Standing};
+use super::state::Engine;
+use crate::core::claim::Unit;
+use crate::core::clock_guard::ClockGuard;
+use crate::core::facts::RootId;
+use crate::core::hold::Hold;
+use crate::core::index::DirId;
+use crate::core::path::RelPath;
+use crate::core::policy::{Class, Schedule, Since};
+use crate::core::report::{Explanation, HeldCount, Mode, Phase, Status, Trip};
+use crate::core::time::{Now, Timestamp};
+
+/// What holds entries at one instant, to be asked for many of them without asking the engine for each.
+#[derive(Clone, Debug)]
+pub struct Holds {
+    roots: BTreeMap<RootId, RootHolds>,
+    single: Arc<BTreeMap<(RootId, RelPath), Hold>>,
+    guard: ClockGuard,
+    mode: Mode,
+    now: Now,
+}
+
+#[derive(Clone, Debug)]
+struct RootHolds {
+    phase: Option<Hold>,
+    trip: Option<Trip>,
+    stall: Option<Hold>,
+}
+
+impl Holds {
+    /// What holds the entry or unit at `path`, if it is due at `deadline` and held. A hold of its own, such as being open,
+    /// is told by the path of the file, or of the top-level directory for a unit.
+    #[must_use]
+    pub fn of(
+        &self,
+        root: RootId,
+        path: &RelPath,
+        deadline: Option<Timestamp>,
+        basis: Timestamp,
+    ) -> Option<Hold> {
+        let deadline = deadline.filter(|&deadline| deadline <= self.now.wall)?;
+        let holds = self.roots.get(&root)?;
+        holds
+            .phase
+            .clone()
+            .or_else(|| {
+                holds
+                    .trip
+                    .filter(|trip| deadline <= trip.at)
+                    .map(|_| Hold::Breaker)
+            })
+            .or_else(|| holds.stall.clone())
+            .or_else(|| self.guard.hold(basis, deadline, self.now))
+            .or_else(|| self.single.get(&(root, path.clone())).cloned())
+            .or_else(|| (self.mode == Mode::DryRun).then_some(Hold::DryRun))
+    }
+}
+
+impl Engine {
+    /// What holds entries now.
+    #[must_use]
+    pub fn holds(&self, now: Now) -> Holds {
+        let roots = self
+            .roots
+            .iter()
+            .map(|(&id, state)| (id, RootHolds::of(state)))
+            .collect();
+        let single = self
+            .held
+            .iter()
+            .filter_map(|(dir, name, hold)| Some((self.path_of(dir, name)?, hold.clone())))
+            .collect();
+        Holds {
+            roots,
+            single: Arc::new(single),
+            guard: self.guard.clone(),
+            mode: self.mode,
+            now,
+        }
+    }
+
+    pub(super) fn path_of(&self, dir: DirId, name: &[u8]) -> Option<(RootId, RelPath)> {
+        let (root, path) = self.index.dir_path(dir)?;
+        Some((root, if name == UNIT { path } else { path.join(name) }))
+    }
+
+    /// The state at this instant.
+    #[must_use]
+    pub fn status(&self, now: Now) -> Status {
+        let next = self.next_lapse(now);
+        Status {
+            mode: self.mode,
+            roots: self
+                .roots
+                .iter()
+                .map(|(&id, state)| state.status(id))
+                .collect(),
+            next: next.as_ref().map(|(at, _)| *at),
+            next_example: next.and_then(|(_, place)| place),
+            in_flight: self.claimed.len() as u64,
+            held: self.held_counts(now),
+            lateness: self.lateness.figures(),
+            removed_files: self.removed_files,
+            removed_bytes: self.removed_bytes,
+            clock_jumps: self
+                .guard
+                .jumps()
+                .map(|jump| (jump.at, jump.by_ms))
+                .collect(),
+        }
+    }
+
+    /// The earliest deadline that is still to come, and what has it.
+    fn next_lapse(&self, now: Now) -> Option<(Timestamp, Option<(RootId, RelPath)>)> {
+        let unit = self
+            .roots
+            .keys()
+            .flat_map(|&root| self.index.units(root))
+            .filter(|(_, unit)| self.by_itself(unit.rule))
+            .filter_map(|(dir, unit)| Some((unit.deadline.filter(|&at| at > now.wall)?, dir)))
+            .min();
+        let file = self.index.next_deadline(now.wall, &|class| match class {
+            Class::File(rule) => self.by_itself(rule),
+            Class::Unruled | Class::Kept(_) | Class::Dir(_) => false,
+        });
+        match (unit, file) {
+            (Some((at, dir)), file) if file.as_ref().is_none_or(|(first, ..)| at < *first) => {
+                Some((at, self.index.dir_path(dir)))
+            }
+            (_, Some((at, dir, name))) => Some((at, self.path_of(dir, &name))),
+            (_, None) => None,
+        }
+    }
+
+    fn by_itself(&self, rule: crate::core::facts::RuleId) -> bool {
+        self.policy.rule(rule).schedule == Schedule::AtDeadline
+    }
+
+    /// What is due and held, by kind. Holds of whole roots are counted by the forecast of what was due under them.
+    fn held_counts(&self, now: Now) -> Vec<HeldCount> {
+        let mut counts: BTreeMap<&'static str, HeldCount> = BTreeMap::new();
+        let mut count = |hold: &Hold, files: u64, example: Option<(RootId, RelPath)>| {
+            counts
+                .entry(hold.code())
+                .or_insert_with(|| HeldCount {
+                    hold: hold.clone(),
+                    count: 0,
+                    example,
+                })
+                .count += files;
+        };
+        for (&root, state) in &self.roots {
+            let until = state.trip().map_or(now.wall, |trip| trip.at);
+            if let Some(hold) = state.hold(until) {
+                let due = self.index.forecast(until);
+                let files = due
+                    .iter()
+                    .filter(|part| part.root == root && self.by_itself(part.rule))
+                    .map(|p| p.files);
+                count(&hold, files.sum(), Some((root, RelPath::root())));
+            }
+        }
+        for (dir, name, hold) in self.held.iter() {
+            count(hold, 1, self.path_of(dir, name));
+        }
+        counts.into_values().filter(|held| held.count > 0).collect()
+    }
+
+    /// Why `path` lapses when it does, or does not. A path of a file, or of a directory.
+    #[must_use]
+    pub fn explain(&self, root: RootId, path: &RelPath, now: Now) -> Explanation {
+        let record = self
+            .index
+            .find(root, path.as_bytes())
+            .map(|(_, record)| record);
+        let class = record.map_or_else(
+            || self.policy.classify(root, path.as_bytes()),
+            |record| record.class,
+        );
+        let is_dir = record.is_none() && self.index.dir_id(root, path.as_bytes()).is_some();
+        match class {
+            _ if is_dir => self.explain_dir(root, path, now),
+            Class::Dir(_) => self.explain_dir(root, path, now),
+            Class::Unruled | Class::Kept(_) => Explanation {
+                class,
+                ..never(class)
+            },
+            Class::File(id) => {
+                let since = Some(self.policy.rule(id).since);
+                let Some((dir, record)) = self.index.find(root, path.as_bytes()) else {
+                    return Explanation {
+                        unit: Some(Unit::File),
+                        since,
+                        ..never(class)
+                    };
+                };
+                let mut holds = Vec::new();
+                let expires = self.policy.rule(id).expire_ms.is_some();
+                match record.deadline() {
+                    None if expires => holds.push(Hold::NoTimestamp),
+                    None => {}
+                    Some(deadline) => {
+                        let lapse = Lapse {
+                            rule: id,
+                            basis: record.basis,
+                            deadline,
+                        };
+                        let name = path.split().map_or(&b""[..], |(_, name)| name);
+                        holds = self.all_holds(root, dir, name, lapse, now);
+                    }
+                }
+                Explanation {
+                    unit: Some(Unit::File),
+                    since,
+                    basis: Some(record.basis),
+                    deadline: record.deadline(),
+                    holds,
+                    ..never(class)
+                }
+            }
+        }
+    }
+
+    fn explain_dir(&self, root: RootId, path: &RelPath, now: Now) -> Explanation {
+        let top = path.top().unwrap_or_default();
+        let rule = self.policy.dir_rule(root, top);
+        let Some((id, rule_id)) = self.index.dir_id(root, top).zip(rule) else {
+            return never(Class::Unruled);
+        };
+        let class = Class::Dir(rule_id);
+        let Some(unit) = self.index.unit(id) else {
+            return never(class);
+        };
+        let rule = self.policy.rule(unit.rule);
+        let holds = match unit.deadline {
+            None if rule.expire_ms.is_some() => vec![Hold::NoTimestamp],
+            None => Vec::new(),
+            Some(deadline) => {
+                let lapse = Lapse {
+                    rule: unit.rule,
+                    basis: unit.basis,
+                    deadline,
+                };
+                self.all_holds(root, id, UNIT, lapse, now)
+            }
+        };
+        let top = RelPath::root().join(top);
+        Explanation {
+            class,
+            unit: Some(Unit::Dir),
+            unit_path: Some(top).filter(|top| top != path),
+            since: Some(rule.since),
+            basis: Some(unit.basis),
+            deadline: unit.deadline,
+            holds,
+        }
+    }
+
+    /// Everything that holds a due thing, or (when it is not due yet) would hold it now.
+    fn all_holds(
+        &self,
+        root: RootId,
+        dir: DirId,
+        name: &[u8],
+        lapse: Lapse,
+        now: Now,
+    ) -> Vec<Hold> {
+        let mut holds = Vec::new();
+        if let Some(hold) = self
+            .roots
+            .get(&root)
+            .and_then(|state| state.hold(lapse.deadline))
+        {
+            holds.push(hold);
+        }
+        if let Some(hold) = self.guard.hold(lapse.basis, lapse.deadline, now) {
+            holds.push(hold);
+        }
+        if let Some(super::held::Stay::Held { hold, .. }) = self.held.get(dir, name) {
+            holds.push(hold.clone());
+        }
+        if self.mode == Mode::DryRun && !holds.contains(&Hold::DryRun) {
+            holds.push(Hold::DryRun);
+        }
+        debug_assert!(
+            !matches!(
+                self.standing(root, dir, name, lapse, now),
+                Standing::Held { .. }
+            ) || !holds.is_empty()
+        );
+        holds
+    }
+}
+
+impl RootHolds {
+    fn of(state: &RootState) -> Self {
+        let phase = match state.phase {
+            Phase::Missing { .. } => Some(Hold::RootMissing),
+            Phase::Crawling => Some(Hold::Reconciling),
+            Phase::Reconciling { .. } | Phase::Ready => None,
+        };
+        Self {
+            phase,
+            trip: state.trip(),
+            stall: state.stalled_by(),
+        }
+    }
+}
+
+/// The explanation of what never lapses by itself.
+fn never(class: Class) -> Explanation {
+    Explanation {
+        class,
+        unit: None,
+        unit_path: None,
+        since: None::<Since>,
+        basis: None,
+        deadline: None,
+        holds: Vec::new(),
+    }
+}

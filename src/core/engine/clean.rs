@@ -1,0 +1,344 @@
+//! Removals that somebody asked for: the same claims, the same reaper, and a report.
+//!
+//! **Invariant:** asking changes when and how long, never what the rules let go, nor what a hold protects.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::due::OUTSTANDING_MAX;
+use super::held::{Stay, UNIT};
+use super::outcome::request_of;
+use super::standing::{Lapse, Standing};
+use super::state::Engine;
+use crate::core::claim::{Actor, Claim, Outcome, Unit};
+use crate::core::facts::{FileKey, RootId, RuleId};
+use crate::core::hold::Hold;
+use crate::core::index::{DirId, Page};
+use crate::core::path::RelPath;
+use crate::core::policy::Class;
+use crate::core::report::{CleanItem, CleanReport, CleanRequest, Mode};
+use crate::core::time::{Now, Timestamp};
+
+/// Called with the report when a `clean` is through.
+type Done = Box<dyn FnOnce(CleanReport) + Send>;
+
+/// The cleans under way.
+#[derive(Default)]
+pub(super) struct Cleans {
+    next: u64,
+    running: BTreeMap<u64, Clean>,
+}
+
+struct Clean {
+    /// Claims that wait for the reaper to have a hand free, with where the index has them.
+    queue: VecDeque<(DirId, Box<[u8]>, Claim)>,
+    /// What has been claimed or is queued, to be found again when it is answered.
+    open: BTreeMap<(RootId, RelPath), CleanItem>,
+    report: CleanReport,
+    done: Done,
+}
+
+/// One thing that a clean may take.
+struct Candidate<'a> {
+    dir: DirId,
+    name: &'a [u8],
+    item: CleanItem,
+    key: FileKey,
+    basis: Timestamp,
+    known: Timestamp,
+}
+
+impl Cleans {
+    /// Takes in what became of a claim.
+    pub(super) fn settle(&mut self, claim: &Claim, outcome: &Outcome) {
+        let Some(id) = request_of(claim) else { return };
+        let Some(clean) = self.running.get_mut(&id) else {
+            return;
+        };
+        let Some(mut item) = clean.open.remove(&(claim.root, claim.path.clone())) else {
+            return;
+        };
+        match outcome {
+            Outcome::Removed(removal) => {
+                (item.files, item.bytes) = (removal.files, removal.bytes);
+                clean.report.removed.push(item);
+            }
+            Outcome::Held(hold) => {
+                item.hold = Some(hold.clone());
+                clean.report.held.push(item);
+            }
+            // It was not what it seemed: neither removed nor held.
+            Outcome::Gone | Outcome::Kept | Outcome::Spared { .. } | Outcome::Younger { .. } => {}
+        }
+        self.end_if_through(id);
+    }
+
+    /// Gives up what no claim was given out for yet.
+    pub(super) fn forget_queued(&mut self) {
+        let ids: Vec<u64> = self.running.keys().copied().collect();
+        for id in ids {
+            if let Some(clean) = self.running.get_mut(&id) {
+                for (_, _, claim) in std::mem::take(&mut clean.queue) {
+                    clean.open.remove(&(claim.root, claim.path));
+                }
+            }
+            self.end_if_through(id);
+        }
+    }
+
+    fn end_if_through(&mut self, id: u64) {
+        if self
+            .running
+            .get(&id)
+            .is_some_and(|clean| clean.open.is_empty())
+            && let Some(clean) = self.running.remove(&id)
+        {
+            (clean.done)(clean.report);
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn clean(&mut self, request: &CleanRequest, done: Done, now: Now) {
+        let id = self.cleans.next;
+        self.cleans.next += 1;
+        let mut clean = Clean {
+            queue: VecDeque::new(),
+            open: BTreeMap::new(),
+            report: CleanReport::default(),
+            done,
+        };
+        self.select_files(request, id, &mut clean, now);
+        self.select_units(request, id, &mut clean, now);
+        let tripped: BTreeSet<RootId> = clean.report.held.iter().map(|item| item.root).collect();
+        for root in tripped {
+            if let Some(trip) = self
+                .roots
+                .get(&root)
+                .and_then(super::roots::RootState::trip)
+            {
+                clean.report.breaker.push((root, trip));
+            }
+        }
+        if clean.open.is_empty() {
+            (clean.done)(clean.report);
+        } else {
+            self.cleans.running.insert(id, clean);
+        }
+    }
+
+    /// Hands queued claims to the reaper, as far as it can follow.
+    pub(super) fn feed_cleans(&mut self, _now: Now) {
+        let mut running = std::mem::take(&mut self.cleans.running);
+        for clean in running.values_mut() {
+            while self.claimed.len() < OUTSTANDING_MAX
+                && let Some((dir, name, claim)) = clean.queue.pop_front()
+            {
+                self.give_out(dir, &name, claim);
+            }
+        }
+        self.cleans.running = running;
+    }
+
+    fn select_files(&self, request: &CleanRequest, id: u64, clean: &mut Clean, now: Now) {
+        for page in self.index.pages() {
+            let Some(page) = self.index.page(page) else {
+                continue;
+            };
+            let Some((root, dir)) = self.index.dir_path(page.dir()) else {
+                continue;
+            };
+            if request.wants_root(root) {
+                self.select_page(request, id, clean, root, &dir, &page, now);
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one page of one request")]
+    fn select_page(
+        &self,
+        request: &CleanRequest,
+        id: u64,
+        clean: &mut Clean,
+        root: RootId,
+        dir: &RelPath,
+        page: &Arc<Page>,
+        now: Now,
+    ) {
+        let key_dev = self.dev_of(page.dir());
+        for (name, record) in page.entries() {
+            let Class::File(rule) = record.class else {
+                continue;
+            };
+            if record.expire_ms.is_none() || !request.wants_rule(rule) {
+                continue;
+            }
+            let path = dir.join(name);
+            let candidate = Candidate {
+                dir: page.dir(),
+                name,
+                item: CleanItem {
+                    root,
+                    path,
+                    unit: Unit::File,
+                    rule,
+                    deadline: request.deadline(rule, record.basis, record.deadline()),
+                    files: 1,
+                    bytes: record.size,
+                    hold: None,
+                },
+                key: FileKey {
+                    dev: key_dev,
+                    ino: record.ino,
+                },
+                basis: record.basis,
+                known: record.basis,
+            };
+            self.consider(request, id, clean, candidate, now);
+        }
+    }
+
+    fn select_units(&self, request: &CleanRequest, id: u64, clean: &mut Clean, now: Now) {
+        for &root in self.roots.keys().filter(|&&root| request.wants_root(root)) {
+            for (dir_id, unit) in self.index.units(root) {
+                let Some(dir) = self.index.dir(dir_id) else {
+                    continue;
+                };
+                if unit.deadline.is_none() || !request.wants_rule(unit.rule) {
+                    continue;
+                }
+                let candidate = Candidate {
+                    dir: dir_id,
+                    name: UNIT,
+                    item: CleanItem {
+                        root,
+                        path: RelPath::root().join(&dir.name),
+                        unit: Unit::Dir,
+                        rule: unit.rule,
+                        deadline: request.deadline(unit.rule, unit.basis, unit.deadline),
+                        files: unit.files,
+                        bytes: unit.bytes,
+                        hold: None,
+                    },
+                    key: dir.facts.key,
+                    basis: unit.basis,
+                    known: unit.basis,
+                };
+                self.consider(request, id, clean, candidate, now);
+            }
+        }
+    }
+
+    /// Claims a candidate that is due and free, reports one that is held, and leaves one that is not due.
+    fn consider(
+        &self,
+        request: &CleanRequest,
+        id: u64,
+        clean: &mut Clean,
+        candidate: Candidate<'_>,
+        now: Now,
+    ) {
+        let Candidate {
+            dir,
+            name,
+            mut item,
+            key,
+            basis,
+            known,
+        } = candidate;
+        if item.deadline > now.wall || !self.wants_job(request, &item) {
+            return;
+        }
+        let lapse = Lapse {
+            rule: item.rule,
+            basis,
+            deadline: item.deadline,
+        };
+        match self.asked_standing(item.root, dir, name, lapse, now) {
+            Standing::Never | Standing::Waits(_) | Standing::Claimed => {}
+            Standing::Held { hold, .. } => {
+                item.hold = Some(hold);
+                clean.report.held.push(item);
+            }
+            Standing::Due if request.dry_run => clean.report.removed.push(item),
+            Standing::Due => {
+                let claim = Claim {
+                    root: item.root,
+                    path: item.path.clone(),
+                    unit: item.unit,
+                    key,
+                    rule: item.rule,
+                    known,
+                    retention_ms: request.retention_of(item.rule),
+                    due: now.wall,
+                    actor: Actor::Asked {
+                        uid: request.uid,
+                        request: id,
+                    },
+                };
+                clean.open.insert((item.root, item.path.clone()), item);
+                clean.queue.push_back((dir, name.into(), claim));
+            }
+        }
+    }
+
+    /// As [`Engine::standing`], for somebody who asks: a manual rule's time has come, and what was held by itself is tried.
+    fn asked_standing(
+        &self,
+        root: RootId,
+        dir: DirId,
+        name: &[u8],
+        lapse: Lapse,
+        now: Now,
+    ) -> Standing {
+        let path = self
+            .path_of(dir, name)
+            .map(|(_, path)| path)
+            .unwrap_or_default();
+        let claimed = self.claimed.contains_key(&(root, path));
+        if claimed || matches!(self.held.get(dir, name), Some(Stay::Claimed { .. })) {
+            return Standing::Claimed;
+        }
+        let hold = match self.mode {
+            Mode::DryRun => Some(Hold::DryRun),
+            Mode::Live | Mode::OnRequest => self
+                .roots
+                .get(&root)
+                .and_then(|state| state.hold(lapse.deadline)),
+        };
+        hold.or_else(|| self.guard.hold(lapse.basis, lapse.deadline, now))
+            .map_or(Standing::Due, |hold| Standing::Held { hold, until: None })
+    }
+
+    fn wants_job(&self, request: &CleanRequest, item: &CleanItem) -> bool {
+        if request.jobs.is_empty() {
+            return true;
+        }
+        let job = self.policy.owner(item.root, item.path.as_bytes());
+        job.is_some_and(|job| request.jobs.iter().any(|wanted| **wanted == *job))
+    }
+}
+
+impl CleanRequest {
+    fn wants_root(&self, root: RootId) -> bool {
+        self.roots.is_empty() || self.roots.contains(&root)
+    }
+
+    fn wants_rule(&self, rule: RuleId) -> bool {
+        self.rules.is_empty() || self.rules.contains(&rule)
+    }
+
+    fn retention_of(&self, rule: RuleId) -> Option<i64> {
+        self.retention_ms
+            .iter()
+            .find(|(of, _)| *of == rule)
+            .map(|&(_, ms)| ms)
+    }
+
+    fn deadline(&self, rule: RuleId, basis: Timestamp, own: Option<Timestamp>) -> Timestamp {
+        match self.retention_of(rule) {
+            Some(ms) => basis.plus_ms(ms),
+            None => own.unwrap_or(Timestamp::MAX),
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! Looks → index: what was seen becomes entries with deadlines.
+//!
+//! **Invariant:** right whatever is doubled, late or out of order: an observation only says what a look saw, and a deadline
+//! only when to look again.
+//! **Invariant:** an arrival is never forgotten while its entry is known: a floor under its newest timestamp.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::held::UNIT;
+use super::state::Engine;
+use crate::core::facts::{Facts, FileKey, Kind, RootId};
+use crate::core::index::{DirId, Record, UnitRule};
+use crate::core::input::{Effect, Event};
+use crate::core::observed::{Discovery, Name, Observed};
+use crate::core::path::RelPath;
+use crate::core::policy::{Class, Since, Verdict};
+use crate::core::time::{FileTime, Now, Timestamp};
+
+/// A new entry whose change time is older than this has been moved in with the directory around it: it arrives now. One that
+/// is younger arrived when its change time says, which is exact and costs nothing.
+const ARRIVAL_AFTER: Duration = Duration::from_secs(2);
+
+impl Engine {
+    pub(super) fn observe(&mut self, seen: Observed, now: Now, effects: &mut Vec<Effect>) {
+        match seen {
+            Observed::Listing {
+                root,
+                dir,
+                facts,
+                files,
+                dirs,
+                discovery,
+            } => {
+                if self.is_watched(root) {
+                    self.observe_listing(root, &dir, &facts, files, &dirs, discovery, now, effects);
+                }
+            }
+            Observed::Looks {
+                root,
+                dir,
+                facts,
+                names,
+            } => {
+                if self.is_watched(root) {
+                    self.observe_looks(root, &dir, &facts, names, now, effects);
+                }
+            }
+            // What the index knows stays: a look before each removal decides anyway.
+            Observed::Unreadable { .. } => {}
+            Observed::Gone { root, dir } => {
+                if let Some(id) = self.index.dir_id(root, dir.as_bytes()) {
+                    self.drop_dir(id);
+                }
+            }
+            Observed::Moved { root, from, to } => self.observe_move(root, &from, &to, effects),
+            Observed::RootFound { root, key } => self.root_found(root, key, effects),
+            Observed::RootLost { root, why } => self.root_lost(root, why, effects),
+            Observed::Doubted { root, why } => self.doubted(root, why),
+            Observed::Reconciled { root, began } => self.reconciled(root, began, now, effects),
+        }
+    }
+
+    /// Whether `root` is configured and there: late news of others are dropped.
+    fn is_watched(&self, root: RootId) -> bool {
+        self.roots
+            .get(&root)
+            .is_some_and(|state| state.key.is_some())
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one observation, and what every step hands on"
+    )]
+    fn observe_listing(
+        &mut self,
+        root: RootId,
+        dir: &RelPath,
+        facts: &Facts,
+        files: Vec<(Name, Facts)>,
+        dirs: &[(Name, Facts)],
+        discovery: Discovery,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let id = self.observe_dir(root, dir, facts, now);
+        let known = self.index.dir(id).is_some_and(|dir| dir.files > 0);
+        if known {
+            let names: BTreeSet<&[u8]> = files.iter().map(|(name, _)| &**name).collect();
+            for (name, _) in self.writer.retain_names(id, &|name| names.contains(name)) {
+                self.held.lift(id, &name);
+                self.tell_observed_file(root, dir, &name, None, effects);
+            }
+        }
+        let names: BTreeSet<&[u8]> = dirs.iter().map(|(name, _)| &**name).collect();
+        for (name, sub) in self.index.subdirs(id) {
+            if !names.contains(&*name) {
+                self.drop_dir(sub);
+            }
+        }
+        let mut newest = facts.newest();
+        for (name, facts) in dirs {
+            newest = newest.max(facts.newest());
+            self.observe_subdir(root, dir, name, facts, now);
+        }
+        let mut records = Vec::with_capacity(files.len());
+        let mut path = prefix_of(dir);
+        let prefix = path.len();
+        for (name, facts) in files {
+            let previous = if known {
+                self.previous(id, &name)
+            } else {
+                None
+            };
+            path.truncate(prefix);
+            path.extend_from_slice(&name);
+            let floor = self.floor(previous, &facts, discovery, now);
+            newest = newest.max(facts.newest()).max(floor);
+            let record = self.record(root, &path, &facts, floor);
+            if previous != Some(record) {
+                self.held.lift(id, &name);
+                self.tell_observed_file(root, dir, &name, Some(facts.size), effects);
+            }
+            records.push((name, record));
+        }
+        self.writer
+            .upsert_many(id, records.iter().map(|(name, record)| (&**name, *record)));
+        self.observe_unit(root, dir, newest, now);
+    }
+
+    fn observe_looks(
+        &mut self,
+        root: RootId,
+        dir: &RelPath,
+        facts: &Facts,
+        names: Vec<(Name, Option<Facts>)>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let id = self.observe_dir(root, dir, facts, now);
+        let mut newest = facts.newest();
+        let mut records: Vec<(Name, Record)> = Vec::with_capacity(names.len());
+        let mut path = prefix_of(dir);
+        let prefix = path.len();
+        for (name, seen) in names {
+            path.truncate(prefix);
+            path.extend_from_slice(&name);
+            let kind = seen.map(|facts| facts.kind);
+            if kind != Some(Kind::Dir)
+                && let Some(sub) = self.index.dir_id(root, &path)
+            {
+                self.drop_dir(sub);
+            }
+            match (kind, seen) {
+                (Some(Kind::File), Some(facts)) => {
+                    let floor = self.floor(self.previous(id, &name), &facts, Discovery::Event, now);
+                    newest = newest.max(facts.newest()).max(floor);
+                    records.push((name, self.record(root, &path, &facts, floor)));
+                    continue;
+                }
+                (Some(Kind::Dir), Some(facts)) => {
+                    newest = newest.max(facts.newest());
+                    self.observe_subdir(root, dir, &name, &facts, now);
+                }
+                (Some(Kind::File | Kind::Dir | Kind::Mount | Kind::Other) | None, _) => {}
+            }
+            if self.writer.remove(id, &name).is_some() {
+                self.held.lift(id, &name);
+                self.tell_observed_file(root, dir, &name, None, effects);
+            }
+        }
+        for (name, record) in &records {
+            // An event says that something happened to it: whatever held it may be over.
+            if self
+                .previous(id, name)
+                .is_some_and(|known| known.basis == record.basis)
+            {
+                self.held.retry(id, name);
+            } else {
+                self.held.lift(id, name);
+            }
+            self.tell_observed_file(root, dir, name, Some(record.size), effects);
+        }
+        self.writer
+            .upsert_many(id, records.iter().map(|(name, record)| (&**name, *record)));
+        self.observe_unit(root, dir, newest, now);
+    }
+
+    /// Brings a directory's own facts into the index.
+    fn observe_dir(&mut self, root: RootId, dir: &RelPath, facts: &Facts, now: Now) -> DirId {
+        if let Some(known) = self.index.dir_id(root, dir.as_bytes()) {
+            let before = self.index.dir(known).map(|dir| dir.facts);
+            let other = before
+                .is_some_and(|before| before.key != FileKey::default() && before.key != facts.key);
+            if other && !dir.is_root() {
+                self.drop_dir(known);
+            } else if before.is_some_and(|before| before.ctime != facts.ctime) {
+                // One is tried; when it goes, so do the others.
+                if self.held.probe_denied(known) {
+                    self.arm_dir(known, now);
+                }
+                if dir.is_root() {
+                    self.probe_units(root, now);
+                }
+            }
+        }
+        let id = self.writer.ensure_dir(root, dir);
+        self.writer.set_dir(id, facts);
+        id
+    }
+
+    /// Tries again units that may not be moved: that permission is the root's.
+    fn probe_units(&mut self, root: RootId, now: Now) {
+        for unit in self.held.denied_units() {
+            if self.index.dir(unit).is_some_and(|dir| dir.root == root)
+                && self.held.probe_denied(unit)
+            {
+                self.arm_unit(unit, now);
+            }
+        }
+    }
+
+    /// Brings a directory that was seen in another into the index. A top-level one lapses as a whole, also when it is empty.
+    fn observe_subdir(
+        &mut self,
+        root: RootId,
+        dir: &RelPath,
+        name: &[u8],
+        facts: &Facts,
+        now: Now,
+    ) {
+        let id = self.observe_dir(root, &dir.join(name), facts, now);
+        if dir.is_root() {
+            self.set_unit(root, name, id, facts.newest(), now);
+        }
+    }
+
+    /// Arms all that lapses in one directory.
+    pub(super) fn arm_dir(&mut self, dir: DirId, now: Now) {
+        for page in self.index.pages_of(dir) {
+            self.arm_page(page, now);
+        }
+        // Permission to move a top-level directory is the root's.
+        for (_, sub) in self.index.subdirs(dir) {
+            self.arm_unit(sub, now);
+        }
+    }
+
+    pub(super) fn drop_dir(&mut self, dir: DirId) {
+        self.writer.drop_dir(dir);
+        self.forget_gone();
+    }
+
+    pub(super) fn previous(&self, dir: DirId, name: &[u8]) -> Option<Record> {
+        self.index.find_in(dir, name).map(|(_, record)| record)
+    }
+
+    /// What the newest timestamp of a file cannot be below, besides what the file system says.
+    pub(super) fn floor(
+        &self,
+        previous: Option<Record>,
+        facts: &Facts,
+        discovery: Discovery,
+        now: Now,
+    ) -> Timestamp {
+        match (previous, discovery) {
+            (Some(record), _) if record.ino == facts.key.ino => match record.class {
+                Class::File(rule) if self.policy.rule(rule).since != Since::Newest => {
+                    Timestamp::MIN
+                }
+                Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::File(_) => record.basis,
+            },
+            (_, Discovery::Event) if facts.ctime.ceil().after(ARRIVAL_AFTER) < now.wall => now.wall,
+            (Some(_) | None, Discovery::Event | Discovery::Crawl) => Timestamp::MIN,
+        }
+    }
+
+    /// The entry that a look makes.
+    pub(super) fn record(
+        &self,
+        root: RootId,
+        path: &[u8],
+        facts: &Facts,
+        floor: Timestamp,
+    ) -> Record {
+        let class = self.policy.classify(root, path);
+        let newest = facts.newest().max(floor);
+        let (basis, expire_ms) = match class {
+            Class::Unruled | Class::Kept(_) | Class::Dir(_) => (newest, None),
+            Class::File(id) => {
+                let rule = self.policy.rule(id);
+                match self.policy.verdict(id, rule.since.of(facts, floor)) {
+                    Verdict::Lapse { basis, .. } => (basis, rule.expire_ms),
+                    Verdict::Keep | Verdict::Hold { .. } => (newest, None),
+                }
+            }
+        };
+        Record {
+            size: facts.size,
+            ino: facts.key.ino,
+            mtime: facts.mtime.ceil(),
+            basis,
+            class,
+            expire_ms,
+        }
+    }
+
+    /// Carries what was seen in `dir` to the top-level directory that lapses as a whole, if there is one.
+    fn observe_unit(&mut self, root: RootId, dir: &RelPath, newest: Timestamp, now: Now) {
+        let Some(top) = dir.top() else { return };
+        if let Some(id) = self.index.dir_id(root, top) {
+            self.set_unit(root, top, id, newest, now);
+        }
+    }
+
+    pub(super) fn set_unit(
+        &mut self,
+        root: RootId,
+        top: &[u8],
+        id: DirId,
+        newest: Timestamp,
+        now: Now,
+    ) {
+        let before = self.index.unit(id);
+        let Some(rule_id) = self.policy.dir_rule(root, top) else {
+            if before.is_some() {
+                self.writer.set_unit(id, None);
+            }
+            return;
+        };
+        let Some(dir) = self.index.dir(id) else {
+            return;
+        };
+        let rule = self.policy.rule(rule_id);
+        let newest = before
+            .map_or(newest, |unit| unit.newest.max(newest))
+            .max(dir.facts.newest);
+        let basis = match rule.since {
+            Since::Newest => Some(newest),
+            Since::Mtime => Some(dir.facts.mtime.ceil()),
+            Since::Ctime => Some(dir.facts.ctime.ceil()),
+            Since::Btime => dir.facts.btime.map(FileTime::ceil),
+        };
+        let expire_ms = basis.and(rule.expire_ms);
+        let basis = basis.unwrap_or(newest);
+        let changed = before
+            .is_none_or(|unit| (unit.rule, unit.basis, unit.newest) != (rule_id, basis, newest));
+        if changed {
+            self.writer.set_unit(
+                id,
+                Some(UnitRule {
+                    rule: rule_id,
+                    basis,
+                    newest,
+                    expire_ms,
+                }),
+            );
+            self.held.lift(id, UNIT);
+            self.arm_unit(id, now);
+        }
+    }
+
+    fn observe_move(
+        &mut self,
+        root: RootId,
+        from: &RelPath,
+        to: &RelPath,
+        effects: &mut Vec<Effect>,
+    ) {
+        // A directory stands there now, whatever did before.
+        if let Some((parent, name)) = to.split()
+            && let Some(parent) = self.index.dir_id(root, parent.as_bytes())
+            && self.writer.remove(parent, name).is_some()
+        {
+            self.held.lift(parent, name);
+        }
+        let moved = self.index.dir_id(root, from.as_bytes());
+        let (Some(id), Some((parent, name))) = (moved, to.split()) else {
+            if self.is_watched(root) {
+                effects.push(Effect::Relist(root, to.clone()));
+            }
+            return;
+        };
+        let parent = self.writer.ensure_dir(root, &parent);
+        self.writer.set_unit(id, None);
+        self.writer.move_dir(id, parent, name);
+        self.forget_gone();
+        // Rules go by path. Until the listing has been through, the reaper's own look at the path keeps what has another rule
+        // now: late is safe.
+        effects.push(Effect::Relist(root, to.clone()));
+    }
+
+    fn tell_observed_file(
+        &self,
+        root: RootId,
+        dir: &RelPath,
+        name: &[u8],
+        size: Option<u64>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.tells_observed {
+            effects.push(Effect::Tell(Event::Observed {
+                root,
+                path: dir.join(name),
+                size,
+            }));
+        }
+    }
+}
+
+/// The bytes before a name in `dir`.
+fn prefix_of(dir: &RelPath) -> Vec<u8> {
+    let mut prefix = dir.as_bytes().to_vec();
+    if !dir.is_root() {
+        prefix.push(b'/');
+    }
+    prefix
+}

@@ -1,0 +1,289 @@
+//! The reaper's answers → index, lateness, events, holds.
+
+use super::held::{Slot, UNIT};
+use super::state::Engine;
+use crate::core::claim::{Actor, Claim, Outcome, Reaped, Removal, Unit};
+use crate::core::facts::{Facts, Kind};
+use crate::core::hold::Hold;
+use crate::core::index::UnitRule;
+use crate::core::input::{Effect, Event};
+use crate::core::observed::Discovery;
+use crate::core::path::RelPath;
+use crate::core::time::{Now, Timestamp};
+
+impl Engine {
+    /// Takes in what became of one claim.
+    pub(super) fn settle(&mut self, reaped: Reaped, now: Now, effects: &mut Vec<Effect>) {
+        let Reaped { claim, outcome } = reaped;
+        self.cleans.settle(&claim, &outcome);
+        let slot = self.claimed.remove(&(claim.root, claim.path.clone()));
+        // The directory may have gone meanwhile: then there is nothing left to say about what was in it.
+        let place = slot.filter(|(dir, _)| self.index.dir(*dir).is_some());
+        let stay = place
+            .as_ref()
+            .and_then(|(dir, name)| self.held.clear(*dir, name));
+        let tries = stay.map_or(0, |stay| stay.tries());
+        // Or it was renamed: what the reaper saw at the old path says nothing about the entry at its new one.
+        let here = place.clone().filter(|(dir, name)| {
+            self.path_of(*dir, name)
+                .is_some_and(|(_, at)| at == claim.path)
+        });
+        match outcome {
+            Outcome::Removed(removal) => {
+                self.removed(&claim, &removal, tries, place.clone(), now, effects);
+            }
+            Outcome::Gone => self.gone(&claim, here),
+            Outcome::Spared { facts } => self.spared(&claim, &facts, tries, here, now, effects),
+            Outcome::Younger { newest } => {
+                self.younger(&claim, newest, here.as_ref(), now, effects);
+            }
+            Outcome::Kept => self.kept(&claim, here.as_ref()),
+            Outcome::Held(hold) => self.hold(&claim, hold, tries, here, now, effects),
+        }
+        self.rearm(claim.unit, place, now);
+        self.rearm_path(&claim, now);
+    }
+
+    fn removed(
+        &mut self,
+        claim: &Claim,
+        removal: &Removal,
+        tries: u32,
+        place: Option<Slot>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.lateness.record(removal.at.ms_since(claim.due));
+        self.removed_files += removal.files;
+        self.removed_bytes += removal.bytes;
+        if let Some(state) = self.roots.get_mut(&claim.root) {
+            state.unstall();
+        }
+        // In a sticky directory what is ours goes, and others' things stay: that tells nothing about them.
+        if let Some((dir, _)) = &place
+            && tries > 0
+            && self.held.retry_denied(*dir)
+        {
+            self.arm_dir(*dir, now);
+        }
+        if removal.partial {
+            effects.push(Effect::Relist(claim.root, claim.path.clone()));
+        } else {
+            self.gone(claim, place);
+        }
+        for pruned in &removal.pruned {
+            if let Some(dir) = self.index.dir_id(claim.root, pruned.as_bytes()) {
+                self.drop_dir(dir);
+            }
+        }
+        effects.push(Effect::Tell(Event::Lapsed {
+            root: claim.root,
+            path: claim.path.clone(),
+            unit: claim.unit,
+            rule: claim.rule,
+            deadline: removal.deadline,
+            at: removal.at,
+            late_ms: removal.at.ms_since(claim.due),
+            files: removal.files,
+            bytes: removal.bytes,
+            id: removal.id,
+        }));
+    }
+
+    /// Takes what a claim was about out of the index, unless another thing has come into its place.
+    fn gone(&mut self, claim: &Claim, place: Option<Slot>) {
+        let Some((dir, name)) = place else { return };
+        match claim.unit {
+            Unit::Dir => {
+                if self
+                    .index
+                    .dir(dir)
+                    .is_some_and(|known| known.facts.key == claim.key)
+                {
+                    self.drop_dir(dir);
+                }
+            }
+            Unit::File => {
+                if self
+                    .previous(dir, &name)
+                    .is_some_and(|known| known.ino == claim.key.ino)
+                {
+                    self.writer.remove(dir, &name);
+                }
+            }
+        }
+    }
+
+    fn spared(
+        &mut self,
+        claim: &Claim,
+        facts: &Facts,
+        tries: u32,
+        place: Option<Slot>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some((dir, name)) = place else { return };
+        // What the index learned while the reaper was at work may be what made it spare the thing: then its deadline is
+        // another one by now, and there is nothing to hold.
+        match claim.unit {
+            Unit::Dir => {
+                if self
+                    .index
+                    .unit(dir)
+                    .is_some_and(|unit| unit.basis == claim.known)
+                {
+                    // It is held until a listing has brought news.
+                    self.held
+                        .hold(dir, UNIT, Hold::Unconfirmed, tries, now.wall);
+                }
+                effects.push(Effect::Relist(claim.root, claim.path.clone()));
+            }
+            Unit::File if facts.kind != Kind::File => {
+                self.writer.remove(dir, &name);
+                effects.push(Effect::Relist(claim.root, claim.path.clone()));
+            }
+            Unit::File => {
+                // What the watchers have seen go since does not come back by an older look.
+                let Some(before) = self.previous(dir, &name) else {
+                    return;
+                };
+                let floor = self.floor(Some(before), facts, Discovery::Event, now);
+                let record = self.record(claim.root, claim.path.as_bytes(), facts, floor);
+                if before == record && record.basis == claim.known {
+                    self.held
+                        .hold(dir, &name, Hold::Unconfirmed, tries, now.wall);
+                }
+                self.writer.upsert(dir, &name, record);
+            }
+        }
+    }
+
+    /// Takes in what the reaper saw in a unit and the index did not: a link, a socket, or what an event was lost about.
+    fn younger(
+        &mut self,
+        claim: &Claim,
+        newest: Timestamp,
+        place: Option<&Slot>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some((dir, _)) = place else { return };
+        self.set_unit(claim.root, claim.path.as_bytes(), *dir, newest, now);
+        effects.push(Effect::Relist(claim.root, claim.path.clone()));
+    }
+
+    /// Forgets the deadline of a unit in which nothing goes, until something in it changes.
+    fn kept(&mut self, claim: &Claim, place: Option<&Slot>) {
+        let Some((dir, _)) = place else { return };
+        if let Some(unit) = self
+            .index
+            .unit(*dir)
+            .filter(|unit| unit.basis == claim.known)
+        {
+            let for_ever = UnitRule {
+                rule: unit.rule,
+                basis: unit.basis,
+                newest: unit.newest,
+                expire_ms: None,
+            };
+            self.writer.set_unit(*dir, Some(for_ever));
+        }
+    }
+
+    fn hold(
+        &mut self,
+        claim: &Claim,
+        hold: Hold,
+        tries: u32,
+        place: Option<Slot>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        match &hold {
+            Hold::NoQuarantine { .. } | Hold::Unrecorded { .. } => {
+                self.stall(claim.root, hold, now, effects);
+                return;
+            }
+            // A name that was taken meanwhile belongs to something else, which its own events tell of.
+            Hold::Displaced => {
+                self.gone(claim, place);
+                effects.push(tell(claim.root, &claim.path, hold));
+                return;
+            }
+            Hold::Reconciling
+            | Hold::RootMissing
+            | Hold::Breaker
+            | Hold::ClockJumped { .. }
+            | Hold::ClockBehind { .. }
+            | Hold::Open { .. }
+            | Hold::OpenUnknown { .. }
+            | Hold::Denied { .. }
+            | Hold::MountInside { .. }
+            | Hold::RootInside { .. }
+            | Hold::StateInside { .. }
+            | Hold::NoTimestamp
+            | Hold::Unreadable { .. }
+            | Hold::Unconfirmed
+            | Hold::DryRun => {}
+        }
+        let Some((dir, name)) = place else { return };
+        // One word per directory is enough for what is the directory's fault.
+        let said = matches!(hold, Hold::Denied { .. }) && self.held.has_denied(dir);
+        if tries == 0 && !said {
+            effects.push(tell(claim.root, &claim.path, hold.clone()));
+        }
+        self.held.hold(dir, &name, hold, tries, now.wall);
+    }
+
+    /// Arms what a claim was about, after it came back.
+    fn rearm(&mut self, unit: Unit, place: Option<Slot>, now: Now) {
+        let Some((dir, name)) = place else { return };
+        match unit {
+            Unit::Dir => self.arm_unit(dir, now),
+            Unit::File => {
+                if let Some((page, _)) = self.index.find_in(dir, &name) {
+                    self.arm_page(page, now);
+                }
+            }
+        }
+    }
+
+    /// Arms what has come to stand at the path of a claim, and waited for its answer.
+    fn rearm_path(&mut self, claim: &Claim, now: Now) {
+        let place: Option<Slot> = match claim.unit {
+            Unit::Dir => self
+                .index
+                .dir_id(claim.root, claim.path.as_bytes())
+                .map(|dir| (dir, UNIT.into())),
+            Unit::File => claim.path.split().and_then(|(dir, name)| {
+                Some((self.index.dir_id(claim.root, dir.as_bytes())?, name.into()))
+            }),
+        };
+        if let Some((dir, name)) = &place
+            && self.held.is_claimed(*dir, name)
+        {
+            self.held.clear(*dir, name);
+        }
+        self.rearm(claim.unit, place, now);
+    }
+}
+
+fn tell(root: crate::core::facts::RootId, path: &RelPath, hold: Hold) -> Effect {
+    Effect::Tell(Event::Held {
+        root,
+        path: path.clone(),
+        hold,
+    })
+}
+
+/// Whether somebody asked for the removal.
+pub(super) fn request_of(claim: &Claim) -> Option<u64> {
+    match claim.actor {
+        Actor::Rule => None,
+        Actor::Asked { request, .. } => Some(request),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,344 @@
+//! Where roots stand, and the backlog breaker.
+//!
+//! **Invariant:** nothing of a root lapses before its crawl is through and the breaker has looked at what that made due.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::armed::Timer;
+use super::held::retry_after_ms;
+use super::state::Engine;
+use crate::core::facts::{FileKey, RootId};
+use crate::core::hold::Hold;
+use crate::core::input::{Effect, Event};
+use crate::core::policy::{Class, Policy, Schedule};
+use crate::core::report::{Breaker, Phase, RootStatus, Trip};
+use crate::core::time::{Now, Timestamp};
+
+/// One root.
+#[derive(Debug)]
+pub(super) struct RootState {
+    pub(super) phase: Phase,
+    pub(super) key: Option<FileKey>,
+    /// A crawl that began before this knows nothing of what it has to find: it does not count.
+    crawl_from: Duration,
+    trip: Option<Trip>,
+    stall: Option<Stall>,
+}
+
+/// A hold that one removal ran into and all others would.
+#[derive(Debug)]
+struct Stall {
+    hold: Hold,
+    retry_at: Timestamp,
+    tries: u32,
+    /// It is being tried again: removals go on, and the next refusal counts as one more try.
+    trying: bool,
+}
+
+impl Default for RootState {
+    /// A root that was not looked for yet: nothing is known of it, nor that it is missing.
+    fn default() -> Self {
+        Self {
+            phase: Phase::Crawling,
+            key: None,
+            crawl_from: Duration::ZERO,
+            trip: None,
+            stall: None,
+        }
+    }
+}
+
+impl RootState {
+    /// Whether no hold concerns the root as a whole.
+    pub(super) fn is_free(&self) -> bool {
+        self.trip.is_none()
+            && self.stall().is_none()
+            && matches!(self.phase, Phase::Ready | Phase::Reconciling { .. })
+    }
+
+    /// What holds everything in the root that has this deadline.
+    pub(super) fn hold(&self, deadline: Timestamp) -> Option<Hold> {
+        match self.phase {
+            Phase::Missing { .. } => return Some(Hold::RootMissing),
+            Phase::Crawling => return Some(Hold::Reconciling),
+            Phase::Reconciling { .. } | Phase::Ready => {}
+        }
+        if self.trip.is_some_and(|trip| deadline <= trip.at) {
+            return Some(Hold::Breaker);
+        }
+        self.stall().map(|stall| stall.hold.clone())
+    }
+
+    pub(super) fn trip(&self) -> Option<Trip> {
+        self.trip
+    }
+
+    pub(super) fn status(&self, root: RootId) -> RootStatus {
+        RootStatus {
+            root,
+            phase: self.phase.clone(),
+            key: self.key,
+            trip: self.trip,
+        }
+    }
+
+    pub(super) fn stalled_by(&self) -> Option<Hold> {
+        self.stall().map(|stall| stall.hold.clone())
+    }
+
+    fn stall(&self) -> Option<&Stall> {
+        self.stall.as_ref().filter(|stall| !stall.trying)
+    }
+
+    /// Ends a stall whose time has come. Says whether it did.
+    pub(super) fn end_stall(&mut self, now: Timestamp) -> bool {
+        match &mut self.stall {
+            Some(stall) if !stall.trying && stall.retry_at <= now => {
+                stall.trying = true;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// A removal went through: whatever stalled the root is over.
+    pub(super) fn unstall(&mut self) {
+        self.stall = None;
+    }
+}
+
+impl Engine {
+    /// Stalls `root`: every removal in it would run into the same `hold`.
+    pub(super) fn stall(&mut self, root: RootId, hold: Hold, now: Now, effects: &mut Vec<Effect>) {
+        let Some(state) = self.roots.get_mut(&root) else {
+            return;
+        };
+        let (tries, known) = match &state.stall {
+            // Claims that were under way when the root stalled tell nothing new.
+            Some(stall) if !stall.trying => return,
+            Some(stall) => (stall.tries + 1, stall.hold.code() == hold.code()),
+            None => (0, false),
+        };
+        let retry_at = now.wall.plus_ms(retry_after_ms(&hold, tries));
+        state.stall = Some(Stall {
+            hold: hold.clone(),
+            retry_at,
+            tries,
+            trying: false,
+        });
+        if !known {
+            let path = crate::core::path::RelPath::root();
+            effects.push(Effect::Tell(Event::Held { root, path, hold }));
+        }
+        self.arm(Timer::Root(root), retry_at);
+    }
+
+    pub(super) fn root_found(&mut self, root: RootId, key: FileKey, effects: &mut Vec<Effect>) {
+        let Some(state) = self.roots.get_mut(&root) else {
+            return;
+        };
+        let replaced = state.key.is_some_and(|known| known != key);
+        state.phase = Phase::Crawling;
+        state.key = Some(key);
+        state.stall = None;
+        if replaced {
+            self.writer.drop_root(root);
+            self.forget_gone();
+        }
+        effects.push(Effect::Placed(root, Some(key)));
+        effects.push(Effect::Tell(Event::Root {
+            root,
+            what: "found".to_owned(),
+        }));
+    }
+
+    pub(super) fn root_lost(&mut self, root: RootId, why: String, effects: &mut Vec<Effect>) {
+        let Some(state) = self.roots.get_mut(&root) else {
+            return;
+        };
+        effects.push(Effect::Placed(root, None));
+        effects.push(Effect::Tell(Event::Root {
+            root,
+            what: format!("missing: {why}"),
+        }));
+        *state = RootState {
+            phase: Phase::Missing { why },
+            ..RootState::default()
+        };
+        self.writer.drop_root(root);
+        self.forget_gone();
+    }
+
+    pub(super) fn doubted(&mut self, root: RootId, why: String) {
+        if let Some(state) = self.roots.get_mut(&root)
+            && state.phase == Phase::Ready
+        {
+            state.phase = Phase::Reconciling { why };
+        }
+    }
+
+    pub(super) fn reconciled(
+        &mut self,
+        root: RootId,
+        began: Duration,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(state) = self
+            .roots
+            .get_mut(&root)
+            .filter(|state| began >= state.crawl_from)
+        else {
+            return;
+        };
+        let first = state.phase == Phase::Crawling;
+        // Of what it was before it got lost, or before it was a root again.
+        if state.key.is_none() {
+            return;
+        }
+        state.phase = Phase::Ready;
+        if !first {
+            return;
+        }
+        let totals = self.index.totals(root);
+        let plural = |count: u64, one: &str, many: &str| {
+            format!("{count} {}", if count == 1 { one } else { many })
+        };
+        let files = plural(totals.files, "file", "files");
+        let what = format!(
+            "read: {files} in {}",
+            plural(totals.dirs, "directory", "directories")
+        );
+        effects.push(Effect::Tell(Event::Root { root, what }));
+        self.mind_backlog(root, now, effects);
+        self.arm_root(root, now);
+    }
+
+    /// Trips the breaker when a change of facts has made too much of `root` due at once.
+    fn mind_backlog(&mut self, root: RootId, now: Now, effects: &mut Vec<Effect>) {
+        let by_itself = |rule| self.policy.rule(rule).schedule == Schedule::AtDeadline;
+        let due = self
+            .index
+            .forecast(now.wall)
+            .into_iter()
+            .filter(|part| part.root == root && by_itself(part.rule))
+            .map(|part| part.files)
+            .sum();
+        let of = self.index.totals(root).files;
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "counts of files are far below 2^52"
+        )]
+        let too_much = due > self.breaker.entries && due as f64 > self.breaker.share * of as f64;
+        let Some(state) = self.roots.get_mut(&root) else {
+            return;
+        };
+        // Once tripped, only a person releases it: not a reload, and not the root's growing around its backlog.
+        if too_much || (state.trip.is_some() && due > 0) {
+            let trip = Trip {
+                at: now.wall,
+                due,
+                of,
+            };
+            state.trip = Some(trip);
+            effects.push(Effect::Tell(Event::Tripped { root, trip }));
+        } else {
+            state.trip = None;
+        }
+    }
+
+    /// Releases the breaker of `root` (or of all roots) and what the clock's jumps hold, because a person said so. Tells for
+    /// which roots it had tripped.
+    pub fn release(
+        &mut self,
+        root: Option<RootId>,
+        uid: u32,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) -> Vec<RootId> {
+        let mut released = Vec::new();
+        for (&id, state) in &mut self.roots {
+            if root.is_none_or(|root| root == id) && state.trip.take().is_some() {
+                released.push(id);
+            }
+        }
+        let calmed = root.is_none() && !self.guard.is_calm();
+        if calmed {
+            self.guard.release();
+        }
+        for &root in &released {
+            effects.push(Effect::Tell(Event::Released { root, uid }));
+        }
+        let rearm = if calmed {
+            self.roots.keys().copied().collect()
+        } else {
+            released.clone()
+        };
+        for root in rearm {
+            self.arm_root(root, now);
+        }
+        released
+    }
+
+    /// Puts other rules in force. Every root is crawled again before anything of it lapses: what a rule asks for may not be
+    /// known, and what the change makes due at once is for the breaker to see.
+    pub(super) fn reload(
+        &mut self,
+        policy: Arc<Policy>,
+        breaker: Breaker,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        for root in self.index.pages() {
+            self.writer.reclass(root, &mut |_, mut record| {
+                // The newest timestamp stays, as a floor that keeps arrivals; any other is not comparable.
+                let newest = match record.class {
+                    Class::File(rule) => {
+                        self.policy.rule(rule).since == crate::core::policy::Since::Newest
+                    }
+                    Class::Unruled | Class::Kept(_) | Class::Dir(_) => true,
+                };
+                if !newest {
+                    record.basis = Timestamp::MIN;
+                }
+                record.class = Class::Unruled;
+                record.expire_ms = None;
+                record
+            });
+        }
+        let known: Vec<RootId> = self.roots.keys().copied().collect();
+        for root in known {
+            for (dir, _) in self.index.units(root) {
+                self.writer.set_unit(dir, None);
+            }
+            if policy.roots.contains_key(&root) {
+                if let Some(state) = self.roots.get_mut(&root)
+                    && state.key.is_some()
+                {
+                    state.phase = Phase::Crawling;
+                    state.crawl_from = now.boot;
+                }
+            } else {
+                self.writer.drop_root(root);
+                self.roots.remove(&root);
+                effects.push(Effect::Placed(root, None));
+            }
+        }
+        for &root in policy.roots.keys() {
+            self.roots.entry(root).or_default();
+        }
+        // What waits for the reaper was ordered under rules that are no more.
+        self.cleans.forget_queued();
+        self.breaker = breaker;
+        self.policy = policy;
+        self.forget_gone();
+    }
+
+    /// Forgets what stood for directories that are no more.
+    pub(super) fn forget_gone(&mut self) {
+        let index = Arc::clone(&self.index);
+        self.held.purge(|dir| index.dir(dir).is_some());
+        self.armed.purge(|dir| index.dir(dir).is_some());
+    }
+}

@@ -1,0 +1,184 @@
+//! What the engine knows, and the line that all inputs pass through.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::armed::{Armed, Timer};
+use super::clean::Cleans;
+use super::due::Waiting;
+use super::held::{Held, Slot};
+use super::roots::RootState;
+use crate::core::claim::Claim;
+use crate::core::clock_guard::{ClockEvent, ClockGuard};
+use crate::core::facts::RootId;
+use crate::core::index::{Index, Writer};
+use crate::core::input::{Effect, Event, Input};
+use crate::core::lateness::Histogram;
+use crate::core::path::RelPath;
+use crate::core::policy::Policy;
+use crate::core::report::{Breaker, Mode};
+use crate::core::time::{Now, Timestamp};
+use crate::core::wheel::Wheel;
+
+/// What an engine starts from.
+#[derive(Debug)]
+pub struct Setup {
+    /// The rules.
+    pub policy: Arc<Policy>,
+    /// When the breaker trips.
+    pub breaker: Breaker,
+    /// Whether removals happen.
+    pub mode: Mode,
+    /// The last instant that is known from an earlier run, if any.
+    pub recorded: Option<Timestamp>,
+}
+
+/// Decides what lapses. See the module's head.
+pub struct Engine {
+    pub(super) writer: Writer,
+    pub(super) index: Arc<Index>,
+    pub(super) policy: Arc<Policy>,
+    pub(super) breaker: Breaker,
+    pub(super) mode: Mode,
+    pub(super) guard: ClockGuard,
+    pub(super) wheel: Wheel<Timer>,
+    pub(super) armed: Armed,
+    /// Timers that fired while the reaper had its hands full.
+    pub(super) waiting: VecDeque<Waiting>,
+    /// Up to this instant everything that was due and free has been taken up: what is found due at an earlier deadline became
+    /// known or free only now, and its lateness counts from now.
+    pub(super) fired_until: Timestamp,
+    pub(super) roots: BTreeMap<RootId, RootState>,
+    pub(super) held: Held,
+    /// Claims that the reaper has not answered, by path, with where the index had what they are about.
+    pub(super) claimed: BTreeMap<(RootId, RelPath), Slot>,
+    /// Claims of this step, by root: handed over together, so that they share a sync of the ledger.
+    pub(super) claims: BTreeMap<RootId, Vec<Claim>>,
+    pub(super) cleans: Cleans,
+    pub(super) lateness: Histogram,
+    pub(super) removed_files: u64,
+    pub(super) removed_bytes: u64,
+    /// Whether somebody listens to single observations.
+    pub(super) tells_observed: bool,
+}
+
+impl Engine {
+    /// An engine that knows nothing of its roots yet.
+    #[must_use]
+    pub fn new(setup: Setup, now: Now) -> Self {
+        let (index, writer) = Index::new();
+        let roots = setup
+            .policy
+            .roots
+            .keys()
+            .map(|&id| (id, RootState::default()))
+            .collect();
+        Self {
+            writer,
+            index,
+            policy: setup.policy,
+            breaker: setup.breaker,
+            mode: setup.mode,
+            guard: ClockGuard::new(now, setup.recorded),
+            wheel: Wheel::new(now.wall),
+            armed: Armed::default(),
+            waiting: VecDeque::new(),
+            fired_until: now.wall,
+            roots,
+            held: Held::default(),
+            claimed: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            cleans: Cleans::default(),
+            lateness: Histogram::default(),
+            removed_files: 0,
+            removed_bytes: 0,
+            tells_observed: false,
+        }
+    }
+
+    /// Takes one input, and says what is to be done about it.
+    pub fn step(&mut self, now: Now, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.mind_clock(now, &mut effects);
+        match input {
+            Input::Tick => {}
+            Input::Observed(seen) => {
+                for seen in seen {
+                    self.observe(seen, now, &mut effects);
+                }
+            }
+            Input::Reaped(reaped) => {
+                for reaped in reaped {
+                    self.settle(reaped, now, &mut effects);
+                }
+            }
+            Input::Synced(token) => effects.push(Effect::Synced(token)),
+            Input::Reload(policy, breaker) => self.reload(policy, breaker, now, &mut effects),
+            Input::Clean(request, done) => self.clean(&request, done, now),
+            Input::Ask(ask) => ask(self, now, &mut effects),
+        }
+        self.arm_touched(now);
+        self.fire(now, &mut effects);
+        self.hand_over(&mut effects);
+        effects
+    }
+
+    /// When [`Engine::step`] wants an [`Input::Tick`]; `None`: nothing waits.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.wheel.next()
+    }
+
+    /// The index, to read.
+    #[must_use]
+    pub fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy)
+    }
+
+    /// Whether removals happen.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether [`Event::Observed`] is told from now on.
+    pub fn tell_observed(&mut self, wanted: bool) {
+        self.tells_observed = wanted;
+    }
+
+    fn mind_clock(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let by_ms = |by: std::time::Duration| i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        let Some(event) = self.guard.observe(now) else {
+            return;
+        };
+        match event {
+            // What is armed fires too early, is held, and is armed for later.
+            ClockEvent::Jumped { by } => {
+                effects.push(Effect::Tell(Event::ClockJumped { by_ms: by_ms(by) }));
+            }
+            ClockEvent::SetBack { by } => {
+                effects.push(Effect::Tell(Event::ClockJumped { by_ms: -by_ms(by) }));
+                self.arm_all(now);
+            }
+            ClockEvent::CaughtUp { .. } => self.arm_all(now),
+        }
+    }
+
+    /// Hands the claims of this step to the reaper, in batches that share a sync of the ledger.
+    fn hand_over(&mut self, effects: &mut Vec<Effect>) {
+        /// One sync of the ledger and one open descriptor per leased file: 256 spread the first and bound the second.
+        const BATCH_MAX: usize = 256;
+        for (_, claims) in std::mem::take(&mut self.claims) {
+            let mut claims = claims.into_iter().peekable();
+            while claims.peek().is_some() {
+                effects.push(Effect::Claim(claims.by_ref().take(BATCH_MAX).collect()));
+            }
+        }
+    }
+}

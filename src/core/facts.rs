@@ -1,0 +1,77 @@
+//! What a look at the file system told about one thing: the only kind of truth that the core accepts.
+
+use serde::{Deserialize, Serialize};
+
+use super::time::{FileTime, Timestamp};
+
+/// A watched tree. Stays the same for a path for as long as the process lives, over every reload.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct RootId(pub u16);
+
+/// A rule's place in the configuration, from 0; smaller ones match first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct RuleId(pub u16);
+
+/// What identifies a file or directory while it exists: device and inode number.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+pub struct FileKey {
+    /// Device number, as `statx(2)` gives it: major in the upper half, minor in the lower.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+}
+
+/// What kind of thing a name stands for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Kind {
+    /// A regular file: the only kind that becomes an entry.
+    File,
+    /// A directory on the same mount as its parent.
+    Dir,
+    /// A directory that something is mounted on: never entered, never moved.
+    Mount,
+    /// A symbolic link, socket, FIFO or device: left alone, unless it lies in a unit that lapses as a whole.
+    Other,
+}
+
+/// One look at one thing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Facts {
+    /// What it is.
+    pub kind: Kind,
+    /// Which one it is.
+    pub key: FileKey,
+    /// Length in bytes.
+    pub size: u64,
+    /// Last change of the content.
+    pub mtime: FileTime,
+    /// Last change of content, name or attributes: cannot be set back.
+    pub ctime: FileTime,
+    /// Birth; `None` where the file system does not keep it.
+    pub btime: Option<FileTime>,
+}
+
+impl Facts {
+    /// The latest of mtime, ctime and btime.
+    #[must_use]
+    pub fn newest(&self) -> Timestamp {
+        let latest = self.mtime.max(self.ctime);
+        self.btime.map_or(latest, |born| latest.max(born)).ceil()
+    }
+
+    /// Whether `self`, seen after a rename, is the very thing that `before` was. The change time is left out: the
+    /// rename itself moved it.
+    #[must_use]
+    pub fn is_same_content(&self, before: &Self) -> bool {
+        (self.kind, self.key, self.size, self.mtime, self.btime)
+            == (
+                before.kind,
+                before.key,
+                before.size,
+                before.mtime,
+                before.btime,
+            )
+    }
+}

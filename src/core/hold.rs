@@ -1,0 +1,177 @@
+//! Why something that is due is not removed.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::time::Timestamp;
+
+/// A hold: what keeps a due entry or unit in its place, and what would end it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Hold {
+    /// The root's crawl or reconciliation is not through.
+    Reconciling,
+    /// The root is not there.
+    RootMissing,
+    /// Too much became due at once; a person has to say that it may go.
+    Breaker,
+    /// The wall clock jumped forward by this much: ages are not believed until real time has caught up.
+    ClockJumped {
+        /// How far it jumped.
+        by: Duration,
+    },
+    /// The wall clock stands before an instant that was recorded earlier.
+    ClockBehind {
+        /// The instant that was recorded.
+        recorded: Timestamp,
+    },
+    /// Somebody has it open; inside a unit, the path of the file within the unit.
+    Open {
+        /// The open file, where it is not the entry itself.
+        path: Option<String>,
+    },
+    /// Whether it is open cannot be known (not ours, and no `CAP_LEASE`; or a file system without leases).
+    OpenUnknown {
+        /// The operating system's reason.
+        error: String,
+    },
+    /// The operating system refuses to move it out of its directory.
+    Denied {
+        /// The operating system's reason.
+        error: String,
+        /// How we learn that it is over.
+        ends: Ends,
+    },
+    /// The root's quarantine cannot be had or trusted.
+    NoQuarantine {
+        /// Why, and what would mend it.
+        error: String,
+    },
+    /// The removal cannot be recorded: intent or ledger cannot be written.
+    Unrecorded {
+        /// The operating system's reason.
+        error: String,
+    },
+    /// Something is mounted beneath it.
+    MountInside {
+        /// Where.
+        path: String,
+    },
+    /// Another root lies within it.
+    RootInside {
+        /// The other root's name.
+        root: String,
+    },
+    /// Our own state directory lies within it.
+    StateInside {
+        /// Where, from the root.
+        path: String,
+    },
+    /// The file system keeps no such timestamp as the rule asks for.
+    NoTimestamp,
+    /// A part of the unit cannot be looked at.
+    Unreadable {
+        /// What, and the operating system's reason.
+        error: String,
+    },
+    /// The last look did not agree that it is due.
+    Unconfirmed,
+    /// Its name was taken while it was in the quarantine; it stays there until a person decides.
+    Displaced,
+    /// The daemon runs with `--dry-run`.
+    DryRun,
+}
+
+/// How the end of a denial shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ends {
+    /// The directory, or the thing itself, changes: an event tells.
+    Told,
+    /// Nothing tells: a mount option, or an attribute such as being immutable.
+    Untold,
+}
+
+impl Hold {
+    /// One word for programs, as it stands in JSON and in the `hold` filter.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Reconciling => "reconciling",
+            Self::RootMissing => "root-missing",
+            Self::Breaker => "breaker",
+            Self::ClockJumped { .. } => "clock-jumped",
+            Self::ClockBehind { .. } => "clock-behind",
+            Self::Open { .. } => "open",
+            Self::OpenUnknown { .. } => "open-unknown",
+            Self::Denied { .. } => "denied",
+            Self::NoQuarantine { .. } => "no-quarantine",
+            Self::Unrecorded { .. } => "unrecorded",
+            Self::MountInside { .. } => "mount-inside",
+            Self::RootInside { .. } => "root-inside",
+            Self::StateInside { .. } => "state-inside",
+            Self::NoTimestamp => "no-timestamp",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Displaced => "displaced",
+            Self::DryRun => "dry-run",
+        }
+    }
+
+    /// Every code, for messages that list what is allowed.
+    pub const CODES: &'static [&'static str] = &[
+        "reconciling",
+        "root-missing",
+        "breaker",
+        "clock-jumped",
+        "clock-behind",
+        "open",
+        "open-unknown",
+        "denied",
+        "no-quarantine",
+        "unrecorded",
+        "mount-inside",
+        "root-inside",
+        "state-inside",
+        "no-timestamp",
+        "unreadable",
+        "unconfirmed",
+        "displaced",
+        "dry-run",
+    ];
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reconciling => f.write_str("the root is still being read; it goes on by itself when that is through"),
+            Self::RootMissing => f.write_str("the root is not there; it goes on by itself when it is back"),
+            Self::Breaker => f.write_str("too much became due at once; look with `lapsed plan`, then `lapsed breaker release`"),
+            Self::ClockJumped { by } => write!(
+                f,
+                "the clock jumped forward by {}; it waits until that much time has really passed, or for `lapsed breaker release`",
+                humantime::format_duration(Duration::from_secs(by.as_secs()))
+            ),
+            Self::ClockBehind { recorded } => {
+                write!(f, "the clock stands before {recorded}, when something was last removed; set the clock")
+            }
+            Self::Open { path: None } => f.write_str("somebody has it open"),
+            Self::Open { path: Some(path) } => write!(f, "somebody has \"{path}\" in it open"),
+            Self::OpenUnknown { error } => write!(
+                f,
+                "whether it is open cannot be known ({error}); run as the files' owner or with CAP_LEASE, or set skip_open = \"if-known\""
+            ),
+            Self::Denied { error, ends: Ends::Told } => {
+                write!(f, "it may not be moved: {error}; it is tried again when the directory changes")
+            }
+            Self::Denied { error, ends: Ends::Untold } => write!(f, "it may not be moved: {error}; it is tried again from time to time"),
+            Self::NoQuarantine { error } | Self::Unreadable { error } => f.write_str(error),
+            Self::Unrecorded { error } => write!(f, "the removal cannot be recorded: {error}"),
+            Self::MountInside { path } => write!(f, "something is mounted on \"{path}\" in it"),
+            Self::RootInside { root } => write!(f, "root \"{root}\" lies within it"),
+            Self::StateInside { path } => write!(f, "the state directory, \"{path}\", lies within it; set state_dir to another place"),
+            Self::NoTimestamp => f.write_str("the file system does not keep the timestamp that the rule asks for"),
+            Self::Unconfirmed => f.write_str("the last look did not agree that it is due; it is looked at again"),
+            Self::Displaced => f.write_str("its name was taken while it was out; it stays in the quarantine"),
+            Self::DryRun => f.write_str("the daemon runs with --dry-run"),
+        }
+    }
+}

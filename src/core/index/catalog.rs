@@ -1,0 +1,169 @@
+//! What spans pages: which page belongs where, and the sums. All of it changes under one lock.
+//!
+//! **Invariant:** after each step, totals, units and forecasts say exactly what the pages hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::directories::Directories;
+use super::draft::Change;
+use super::forecast::Histogram;
+use super::memory::{MemoryUse, tree_bytes};
+use super::page::Page;
+use super::record::{DirId, PageId};
+use super::store::{Pages, Signature, Summaries};
+use super::tally::Tally;
+use super::unit::Unit;
+use crate::core::facts::RootId;
+
+/// How large things grow. Smaller in tests, so that they merge and split more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Entries of a page, at most 256: more cost more to rewrite than they save.
+    pub(super) page_entries: usize,
+    /// Pages of a directory that are searched one by one: more get a name index.
+    pub(super) searched_pages: usize,
+}
+
+impl Limits {
+    pub(super) const DEFAULT: Self = Self {
+        page_entries: 256,
+        searched_pages: 4,
+    };
+
+    /// Whether a page of `entries` is to be merged with a neighbour: under 40 % full.
+    pub(super) fn is_sparse(&self, entries: usize) -> bool {
+        entries * 5 < self.page_entries * 2
+    }
+}
+
+/// A root's own directory and what is beneath it.
+#[derive(Debug)]
+pub(super) struct RootState {
+    pub(super) dir: DirId,
+    pub(super) total: Tally,
+    pub(super) dirs: u64,
+}
+
+/// Where the entries of a directory are counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) dir: DirId,
+    pub(super) root: RootId,
+    /// The top-level directory that it is or lies in, if that is a unit.
+    pub(super) unit: Option<DirId>,
+}
+
+/// Directories, sums and summaries.
+#[derive(Default)]
+pub(super) struct Catalog {
+    pub(super) dirs: Directories,
+    pub(super) roots: BTreeMap<RootId, RootState>,
+    pub(super) units: BTreeMap<DirId, Unit>,
+    pub(super) summaries: Summaries,
+    pub(super) histogram: Histogram,
+    /// Pages that were written since the writer was last asked.
+    pub(super) touched: BTreeSet<PageId>,
+    page_bytes: usize,
+}
+
+impl Catalog {
+    /// The directory at the path `dir` of `root`.
+    pub(super) fn dir_id(&self, root: RootId, dir: &[u8]) -> Option<DirId> {
+        let top = self.roots.get(&root)?.dir;
+        if dir.is_empty() {
+            return Some(top);
+        }
+        let mut names = dir.split(|&byte| byte == b'/');
+        names.try_fold(top, |parent, name| self.dirs.child(parent, name))
+    }
+
+    /// Where the entries of `dir` are counted.
+    pub(super) fn place(&self, dir: DirId) -> Option<Place> {
+        let root = self.dirs.get(dir)?.root;
+        let top = self.dirs.top(dir);
+        let unit = top.filter(|top| self.units.contains_key(top));
+        Some(Place { dir, root, unit })
+    }
+
+    /// Changes all sums as the entries of a directory changed.
+    pub(super) fn account(&mut self, place: &Place, changes: &[Change]) {
+        let known = "invariant: a directory's root is known";
+        let root = self.roots.get_mut(&place.root).expect(known);
+        let node = self.dirs.known_mut(place.dir);
+        let mut unit = place.unit.and_then(|unit| self.units.get_mut(&unit));
+        // First what comes, then what goes, so that a series is not given up only to be made again.
+        for record in changes.iter().filter_map(|change| change.after.as_ref()) {
+            node.files += 1;
+            root.total.add(record.size);
+            self.histogram.add(place.root, record);
+            if let Some(unit) = unit.as_mut().filter(|_| record.goes_with_dir()) {
+                unit.tally.add(record.size);
+            }
+        }
+        for record in changes.iter().filter_map(|change| change.before.as_ref()) {
+            node.files -= 1;
+            root.total.remove(record.size);
+            self.histogram.remove(place.root, record);
+            if let Some(unit) = unit.as_mut().filter(|_| record.goes_with_dir()) {
+                unit.tally.remove(record.size);
+            }
+        }
+    }
+
+    /// Puts `page` in the place of the page `id`, or in a new one behind the others of its directory.
+    pub(super) fn put_page(
+        &mut self,
+        pages: &Pages,
+        id: Option<PageId>,
+        page: Page,
+        signature: Option<Signature>,
+    ) -> PageId {
+        let id = id.unwrap_or_else(|| {
+            let id = self.summaries.claim();
+            self.dirs.known_mut(page.dir()).pages.push(id);
+            id
+        });
+        self.summaries.set(id, &page, signature);
+        self.touched.insert(id);
+        self.page_bytes += page.memory();
+        if let Some(old) = pages.insert(id, Arc::new(page)) {
+            self.page_bytes -= old.memory();
+        }
+        id
+    }
+
+    /// Frees the page `id` of `dir`.
+    pub(super) fn free_page(&mut self, pages: &Pages, dir: DirId, id: PageId, limits: Limits) {
+        let old = pages.remove(id);
+        self.page_bytes -= old.map_or(0, |old| old.memory());
+        self.summaries.free(id);
+        // Half as many pages as would bring a name index about: it is not made and dropped back and forth.
+        let indexed = limits.searched_pages / 2 + 1;
+        self.dirs.known_mut(dir).pages.remove(id, indexed);
+    }
+
+    /// What goes with its top-level directory in `dir` and beneath it, by the pages' own tallies.
+    pub(super) fn going(&self, pages: &Pages, dir: DirId) -> Tally {
+        let mut going = Tally::default();
+        for dir in self.dirs.subtree(dir) {
+            for &page in self.dirs.known(dir).pages.ids() {
+                going += pages.known(page).going;
+            }
+        }
+        going
+    }
+
+    /// Memory by what for.
+    pub(super) fn memory(&self, pages: &Pages) -> MemoryUse {
+        let (directories, names) = self.dirs.bytes();
+        let units = tree_bytes::<DirId, Unit>(self.units.len());
+        let roots = tree_bytes::<RootId, RootState>(self.roots.len());
+        MemoryUse {
+            pages: self.page_bytes + pages.map_bytes(),
+            names,
+            directories: directories + units + roots,
+            forecasts: self.histogram.bytes() + self.summaries.bytes(),
+        }
+    }
+}

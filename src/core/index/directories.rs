@@ -1,0 +1,372 @@
+//! The tree of directories.
+//!
+//! Records with a number each, in chunks that never move; children are linked through their siblings, and found by a
+//! table over (parent, name) that keeps neither twice.
+//!
+//! **Invariant:** parent links form trees whose tops are the roots' own directories.
+//! **Invariant:** everything is iterative: a tree may be as deep as its owner likes.
+
+use std::mem::size_of;
+
+use hashbrown::HashTable;
+
+use super::hash::name_hash;
+use super::memory::allocated;
+use super::names::NameIndex;
+use super::record::{DirId, PageId};
+use crate::core::facts::{Facts, FileKey, RootId};
+use crate::core::time::{FileTime, Timestamp};
+
+/// Directories in one chunk: large enough to be worth an allocation, small enough to waste little.
+const CHUNK: usize = 256;
+/// A link to nothing. So many directories do not fit into memory.
+const NONE: u32 = u32::MAX;
+/// Instead of the nanoseconds of a birth that the file system does not tell.
+const NO_BIRTH: u32 = u32::MAX;
+
+/// What the last look told about a directory. All zero before the first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DirFacts {
+    /// Which one it is.
+    pub key: FileKey,
+    /// Last change of the set of its names.
+    pub mtime: FileTime,
+    /// Last change of names or attributes: cannot be set back.
+    pub ctime: FileTime,
+    /// Birth; `None` where the file system does not keep it.
+    pub btime: Option<FileTime>,
+    /// The latest of the three, rounded up.
+    pub newest: Timestamp,
+}
+
+/// A directory as it is kept: times without padding.
+pub(super) struct Node {
+    pub(super) name: Box<[u8]>,
+    pub(super) pages: DirPages,
+    key: FileKey,
+    secs: [i64; 3],
+    nanos: [u32; 3],
+    pub(super) files: u32,
+    parent: u32,
+    first_child: u32,
+    next: u32,
+    previous: u32,
+    pub(super) root: RootId,
+}
+
+/// The pages of a directory: most have one at most.
+pub(super) enum DirPages {
+    None,
+    One(PageId),
+    Many(Box<ManyPages>),
+}
+
+/// The pages of a directory with several.
+pub(super) struct ManyPages {
+    /// In order of arrival.
+    pub(super) order: Vec<PageId>,
+    /// Which page a name stands in, once there are too many to search.
+    pub(super) names: Option<NameIndex>,
+}
+
+/// All directories.
+#[derive(Default)]
+pub(super) struct Directories {
+    chunks: Vec<Vec<Option<Node>>>,
+    free: Vec<DirId>,
+    table: HashTable<DirId>,
+    name_bytes: usize,
+}
+
+impl DirPages {
+    /// In order of arrival.
+    pub(super) fn ids(&self) -> &[PageId] {
+        match self {
+            Self::None => &[],
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Many(many) => &many.order,
+        }
+    }
+
+    pub(super) fn names(&self) -> Option<&NameIndex> {
+        match self {
+            Self::None | Self::One(_) => None,
+            Self::Many(many) => many.names.as_ref(),
+        }
+    }
+
+    pub(super) fn names_mut(&mut self) -> Option<&mut NameIndex> {
+        match self {
+            Self::None | Self::One(_) => None,
+            Self::Many(many) => many.names.as_mut(),
+        }
+    }
+
+    /// Puts another name index in place.
+    pub(super) fn set_names(&mut self, names: NameIndex) {
+        match self {
+            Self::Many(many) => many.names = Some(names),
+            Self::None | Self::One(_) => {
+                unreachable!("only directories with many pages have a name index")
+            }
+        }
+    }
+
+    /// Gives the name index up: pages are searched one by one again.
+    pub(super) fn drop_names(&mut self) {
+        if let Self::Many(many) = self {
+            many.names = None;
+        }
+    }
+
+    /// Adds a page behind the others.
+    pub(super) fn push(&mut self, id: PageId) {
+        match self {
+            Self::None => *self = Self::One(id),
+            Self::One(first) => {
+                let order = vec![*first, id];
+                *self = Self::Many(Box::new(ManyPages { order, names: None }));
+            }
+            Self::Many(many) => many.order.push(id),
+        }
+    }
+
+    /// Takes a page out; a name index must not know it any more, and goes when fewer than `indexed` pages are left.
+    pub(super) fn remove(&mut self, id: PageId, indexed: usize) {
+        if let Self::Many(many) = self {
+            // From behind, where whole directories are dropped from.
+            let place = many.order.iter().rposition(|&other| other == id);
+            many.order
+                .remove(place.expect("invariant: a page of this directory"));
+            if many.order.len() < indexed {
+                many.names = None;
+            }
+            if let &[last] = &many.order[..] {
+                *self = Self::One(last);
+            }
+        } else {
+            *self = Self::None;
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn parent(&self) -> Option<DirId> {
+        link(self.parent)
+    }
+
+    pub(super) fn facts(&self) -> DirFacts {
+        let [mtime, ctime, btime] = [0, 1, 2].map(|at| FileTime {
+            secs: self.secs[at],
+            nanos: self.nanos[at],
+        });
+        let btime = (btime.nanos != NO_BIRTH).then_some(btime);
+        let latest = btime.map_or(mtime.max(ctime), |born| born.max(mtime).max(ctime));
+        DirFacts {
+            key: self.key,
+            mtime,
+            ctime,
+            btime,
+            newest: latest.ceil(),
+        }
+    }
+
+    pub(super) fn set_facts(&mut self, facts: &Facts) {
+        let absent = FileTime {
+            secs: 0,
+            nanos: NO_BIRTH,
+        };
+        let times = [facts.mtime, facts.ctime, facts.btime.unwrap_or(absent)];
+        self.key = facts.key;
+        self.secs = times.map(|time| time.secs);
+        self.nanos = times.map(|time| time.nanos);
+    }
+}
+
+impl Directories {
+    pub(super) fn get(&self, id: DirId) -> Option<&Node> {
+        let (chunk, at) = split(id);
+        self.chunks.get(chunk)?.get(at)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, id: DirId) -> Option<&mut Node> {
+        let (chunk, at) = split(id);
+        self.chunks.get_mut(chunk)?.get_mut(at)?.as_mut()
+    }
+
+    /// The directory that a page, a link or the writer names.
+    pub(super) fn known(&self, id: DirId) -> &Node {
+        self.get(id).expect("invariant: a directory of the tree")
+    }
+
+    pub(super) fn known_mut(&mut self, id: DirId) -> &mut Node {
+        self.get_mut(id)
+            .expect("invariant: a directory of the tree")
+    }
+
+    /// The directory `name` in `parent`.
+    pub(super) fn child(&self, parent: DirId, name: &[u8]) -> Option<DirId> {
+        let hash = name_hash(parent.0, name);
+        let is_it = |&id: &DirId| {
+            let node = self.known(id);
+            node.parent == parent.0 && *node.name == *name
+        };
+        self.table.find(hash, is_it).copied()
+    }
+
+    /// The directories right in `parent`, in no useful order.
+    pub(super) fn children(&self, parent: DirId) -> impl Iterator<Item = DirId> {
+        let first = link(self.known(parent).first_child);
+        std::iter::successors(first, |&id| link(self.known(id).next))
+    }
+
+    /// The directories from `id` up to its root's own, itself included.
+    pub(super) fn up(&self, id: DirId) -> impl Iterator<Item = DirId> {
+        std::iter::successors(Some(id), |&id| self.known(id).parent())
+    }
+
+    /// The top-level directory of its root that `id` is or lies in; `None` for a root's own.
+    pub(super) fn top(&self, id: DirId) -> Option<DirId> {
+        let mut below = None;
+        for up in self.up(id) {
+            if self.known(up).parent == NONE {
+                break;
+            }
+            below = Some(up);
+        }
+        below
+    }
+
+    /// `id` and all directories beneath it, each before those beneath it.
+    pub(super) fn subtree(&self, id: DirId) -> Vec<DirId> {
+        let mut found = vec![id];
+        let mut next = 0;
+        while let Some(&dir) = found.get(next) {
+            found.extend(self.children(dir));
+            next += 1;
+        }
+        found
+    }
+
+    /// Adds a directory; a root's own has no parent and no name.
+    pub(super) fn add(&mut self, root: RootId, parent: Option<(DirId, &[u8])>) -> DirId {
+        let name: Box<[u8]> = parent.map_or(&[][..], |(_, name)| name).into();
+        self.name_bytes += allocated(name.len());
+        let node = Node {
+            name,
+            pages: DirPages::None,
+            key: FileKey::default(),
+            secs: [0; 3],
+            nanos: [0, 0, NO_BIRTH],
+            files: 0,
+            parent: NONE,
+            first_child: NONE,
+            next: NONE,
+            previous: NONE,
+            root,
+        };
+        let id = self.place(node);
+        if let Some((parent, _)) = parent {
+            self.attach(id, parent);
+        }
+        id
+    }
+
+    /// Takes a directory out of its parent, so that no path leads to it; what is beneath it stays beneath it, and it still
+    /// knows where it was.
+    pub(super) fn detach(&mut self, id: DirId) {
+        let Some(parent) = self.known(id).parent() else {
+            return;
+        };
+        let hash = name_hash(parent.0, &self.known(id).name);
+        let slot = self.table.find_entry(hash, |&other| other == id);
+        slot.expect("invariant: a child stands in the table")
+            .remove();
+        let &Node { next, previous, .. } = self.known(id);
+        match link(previous) {
+            Some(previous) => self.known_mut(previous).next = next,
+            None => self.known_mut(parent).first_child = next,
+        }
+        if let Some(next) = link(next) {
+            self.known_mut(next).previous = previous;
+        }
+    }
+
+    /// Puts a detached directory into `parent`, which has none of that name.
+    pub(super) fn attach(&mut self, id: DirId, parent: DirId) {
+        let next = std::mem::replace(&mut self.known_mut(parent).first_child, id.0);
+        if let Some(next) = link(next) {
+            self.known_mut(next).previous = id.0;
+        }
+        let node = self.known_mut(id);
+        (node.parent, node.next, node.previous) = (parent.0, next, NONE);
+        let hash = name_hash(parent.0, &node.name);
+        let Self { chunks, table, .. } = self;
+        table.insert_unique(hash, id, |&other| {
+            let (chunk, at) = split(other);
+            let node = chunks[chunk][at].as_ref();
+            let node = node.expect("invariant: a directory of the tree");
+            name_hash(node.parent, &node.name)
+        });
+    }
+
+    /// Gives a detached directory another name.
+    pub(super) fn rename(&mut self, id: DirId, name: &[u8]) {
+        let old = std::mem::replace(&mut self.known_mut(id).name, name.into());
+        self.name_bytes -= allocated(old.len());
+        self.name_bytes += allocated(name.len());
+    }
+
+    /// Forgets a detached directory that has no pages and nothing beneath it.
+    pub(super) fn forget(&mut self, id: DirId) {
+        let (chunk, at) = split(id);
+        let node = self.chunks[chunk][at].take();
+        let node = node.expect("invariant: a directory of the tree");
+        self.name_bytes -= allocated(node.name.len());
+        self.free.push(id);
+    }
+
+    /// Bytes of the directories, and of their name indexes.
+    pub(super) fn bytes(&self) -> (usize, usize) {
+        let (mut lists, mut names) = (0, 0);
+        for node in self.chunks.iter().flatten().flatten() {
+            if let DirPages::Many(many) = &node.pages {
+                lists += allocated(size_of::<ManyPages>())
+                    + allocated(many.order.capacity() * size_of::<PageId>());
+                names += many.names.as_ref().map_or(0, NameIndex::bytes);
+            }
+        }
+        let chunks = self.chunks.len() * allocated(CHUNK * size_of::<Option<Node>>())
+            + allocated(self.chunks.capacity() * size_of::<Vec<Option<Node>>>());
+        let free = allocated(self.free.capacity() * size_of::<DirId>());
+        let table = allocated(self.table.allocation_size());
+        (chunks + free + table + self.name_bytes + lists, names)
+    }
+
+    fn place(&mut self, node: Node) -> DirId {
+        if let Some(id) = self.free.pop() {
+            let (chunk, at) = split(id);
+            self.chunks[chunk][at] = Some(node);
+            return id;
+        }
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let before = (self.chunks.len() - 1) * CHUNK;
+        let chunk = self.chunks.last_mut().expect("invariant: just pushed");
+        let id = u32::try_from(before + chunk.len()).ok();
+        chunk.push(Some(node));
+        DirId(
+            id.filter(|&id| id != NONE)
+                .expect("invariant: fewer than 2^32 directories"),
+        )
+    }
+}
+
+fn split(id: DirId) -> (usize, usize) {
+    (id.0 as usize / CHUNK, id.0 as usize % CHUNK)
+}
+
+fn link(id: u32) -> Option<DirId> {
+    (id != NONE).then_some(DirId(id))
+}

@@ -1,0 +1,277 @@
+//! A page while it is being changed: unpacked, with a record of what changed.
+//!
+//! **Invariant:** `changes` holds exactly the steps from the entries that were loaded to those that are here, so that
+//! sums follow without unpacking anything twice.
+
+use super::codec::{fold_sign, put, width};
+use super::hash::{mark, marked, name_hash};
+use super::page::{Page, TERM_BYTES, pack_term};
+use super::record::{DirId, Record};
+use super::tally::Tally;
+use crate::core::observed::Name;
+
+/// What became of one entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    /// As it was; `None`: it is new.
+    pub(super) before: Option<Record>,
+    /// As it is; `None`: it is gone.
+    pub(super) after: Option<Record>,
+}
+
+/// The entries of a page to be. Keeps its buffers over [`Draft::clear`].
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    names: Vec<u8>,
+    lengths: Vec<u16>,
+    marks: Vec<u8>,
+    records: Vec<Record>,
+    /// What changed since the entries were loaded.
+    pub(super) changes: Vec<Change>,
+    /// The hashes of the names that were removed since then.
+    pub(super) gone: Vec<u64>,
+    which: Vec<u8>,
+    terms: Vec<[u8; TERM_BYTES]>,
+    rest: Vec<u8>,
+}
+
+impl Draft {
+    /// Forgets all entries and changes.
+    pub(super) fn clear(&mut self) {
+        self.names.clear();
+        self.lengths.clear();
+        self.marks.clear();
+        self.records.clear();
+        self.changes.clear();
+        self.gone.clear();
+    }
+
+    /// Starts anew with the entries of `page`.
+    pub(super) fn load(&mut self, page: &Page) {
+        self.clear();
+        self.append(page);
+    }
+
+    /// Takes the entries of `page` in behind those that are here. They count as loaded.
+    pub(super) fn append(&mut self, page: &Page) {
+        let (marks, names) = page.columns();
+        self.marks.extend_from_slice(marks);
+        self.names.extend_from_slice(names);
+        for (name, record) in page.entries() {
+            self.lengths.push(length(name));
+            self.records.push(record);
+        }
+    }
+
+    /// How many entries.
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The place of the entry that is called `name`.
+    pub(super) fn find(&self, name: &[u8], hash: u64) -> Option<usize> {
+        let candidates = marked(&self.marks, mark(hash));
+        candidates
+            .filter(|&at| usize::from(self.lengths[at]) == name.len())
+            .find(|&at| {
+                let start: usize = self.lengths[..at].iter().map(|&len| usize::from(len)).sum();
+                self.names[start..].starts_with(name)
+            })
+    }
+
+    /// Replaces the record at place `at`; tells the previous one.
+    pub(super) fn set(&mut self, at: usize, record: Record) -> Record {
+        let before = std::mem::replace(&mut self.records[at], record);
+        if before != record {
+            self.changes.push(Change {
+                before: Some(before),
+                after: Some(record),
+            });
+        }
+        before
+    }
+
+    /// Adds an entry that is not here yet.
+    pub(super) fn push(&mut self, name: &[u8], hash: u64, record: Record) {
+        self.take_in(name, hash, record);
+        self.changes.push(Change {
+            before: None,
+            after: Some(record),
+        });
+    }
+
+    /// Puts the result of `change` in each record's place.
+    pub(super) fn update(&mut self, change: &mut dyn FnMut(&[u8], Record) -> Record) {
+        let mut start = 0;
+        for at in 0..self.len() {
+            let end = start + usize::from(self.lengths[at]);
+            let after = change(&self.names[start..end], self.records[at]);
+            self.set(at, after);
+            start = end;
+        }
+    }
+
+    /// Removes the entries of which `keep` (asked with place and name, in order) says no; what went is added to `out`.
+    pub(super) fn retain(
+        &mut self,
+        dir: DirId,
+        keep: &mut dyn FnMut(usize, &[u8]) -> bool,
+        out: &mut Vec<(Name, Record)>,
+    ) {
+        let (mut start, mut kept, mut kept_bytes) = (0, 0, 0);
+        for at in 0..self.len() {
+            let end = start + usize::from(self.lengths[at]);
+            let name = &self.names[start..end];
+            if keep(at, name) {
+                self.names.copy_within(start..end, kept_bytes);
+                self.lengths[kept] = self.lengths[at];
+                self.marks[kept] = self.marks[at];
+                self.records[kept] = self.records[at];
+                kept += 1;
+                kept_bytes += end - start;
+            } else {
+                self.gone.push(name_hash(dir.0, name));
+                self.changes.push(Change {
+                    before: Some(self.records[at]),
+                    after: None,
+                });
+                out.push((name.into(), self.records[at]));
+            }
+            start = end;
+        }
+        self.names.truncate(kept_bytes);
+        self.lengths.truncate(kept);
+        self.marks.truncate(kept);
+        self.records.truncate(kept);
+    }
+
+    fn take_in(&mut self, name: &[u8], hash: u64, record: Record) {
+        self.lengths.push(length(name));
+        self.names.extend_from_slice(name);
+        self.marks.push(mark(hash));
+        self.records.push(record);
+    }
+
+    /// The names' hashes, in order of arrival.
+    pub(super) fn hashes(&self, dir: DirId) -> impl Iterator<Item = u64> + Clone {
+        let mut start = 0;
+        self.lengths.iter().map(move |&len| {
+            let end = start + usize::from(len);
+            let hash = name_hash(dir.0, &self.names[start..end]);
+            start = end;
+            hash
+        })
+    }
+
+    /// Packs the entries into a page of `dir`.
+    ///
+    /// # Panics
+    /// When there is no entry, or more than 256.
+    pub(super) fn pack(&mut self, dir: DirId) -> Page {
+        let count = u16::try_from(self.len()).expect("invariant: at most 256 entries");
+        assert!((1..=256).contains(&count), "invariant: 1 to 256 entries");
+        let base = self.records.iter().map(|record| record.basis.unix_ms());
+        let base = base.min().expect("invariant: an entry");
+        let widest = self.records.iter().map(|record| above(base, record)).max();
+        let bytes = width(widest.unwrap_or(0));
+        let (span, going) = self.pack_rest();
+        let wide = self.lengths.iter().any(|&len| len > u16::from(u8::MAX));
+        let which: &[u8] = if self.terms.len() > 1 {
+            &self.which
+        } else {
+            &[]
+        };
+
+        let mut blob = Vec::with_capacity(
+            self.terms.len() * TERM_BYTES
+                + self.len() * (bytes + 1 + if wide { 2 } else { 1 })
+                + which.len()
+                + self.names.len()
+                + self.rest.len(),
+        );
+        blob.extend_from_slice(self.terms.as_flattened());
+        if bytes > 0 {
+            for record in &self.records {
+                // Eight bytes and a cut are faster than fewer bytes.
+                blob.extend_from_slice(&above(base, record).to_le_bytes());
+                blob.truncate(blob.len() - (8 - bytes));
+            }
+        }
+        blob.extend_from_slice(&self.marks);
+        if wide {
+            blob.extend(self.lengths.iter().flat_map(|len| len.to_le_bytes()));
+        } else {
+            blob.extend(self.lengths.iter().map(|len| len.to_le_bytes()[0]));
+        }
+        blob.extend_from_slice(which);
+        blob.extend_from_slice(&self.names);
+        blob.extend_from_slice(&self.rest);
+
+        Page {
+            dir,
+            count,
+            terms: u16::try_from(self.terms.len()).expect("invariant: at most one term an entry"),
+            width: u8::try_from(bytes).expect("invariant: 0 to 8"),
+            wide,
+            names_bytes: u32::try_from(self.names.len()).expect("invariant: 256 names of 64 KiB"),
+            base,
+            span,
+            going,
+            blob: blob.into_boxed_slice(),
+        }
+    }
+
+    /// Fills `terms`, `which` and `rest`; tells the span of the own deadlines and what goes with the directory.
+    fn pack_rest(&mut self) -> ((i64, i64), Tally) {
+        self.which.clear();
+        self.terms.clear();
+        self.rest.clear();
+        let mut span = (i64::MAX, i64::MIN);
+        let mut going = Tally::default();
+        let mut ino = 0;
+        let mut last = None;
+        for record in &self.records {
+            let key = (record.class, record.expire_ms);
+            let number = match last {
+                Some((previous, number)) if previous == key => number,
+                _ => number_of(&mut self.terms, pack_term(key.0, key.1)),
+            };
+            last = Some((key, number));
+            self.which.push(number);
+            put(&mut self.rest, record.size);
+            let step = record.ino.wrapping_sub(ino).cast_signed();
+            put(&mut self.rest, fold_sign(step));
+            ino = record.ino;
+            let later = record.mtime.unix_ms().wrapping_sub(record.basis.unix_ms());
+            put(&mut self.rest, fold_sign(later));
+            if let Some(at) = record.deadline() {
+                span = (span.0.min(at.unix_ms()), span.1.max(at.unix_ms()));
+            }
+            if record.goes_with_dir() {
+                going.add(record.size);
+            }
+        }
+        (span, going)
+    }
+}
+
+/// The number of `term` among `terms`, where it is added when it is new.
+fn number_of(terms: &mut Vec<[u8; TERM_BYTES]>, term: [u8; TERM_BYTES]) -> u8 {
+    let number = terms.iter().position(|known| *known == term);
+    let number = number.unwrap_or_else(|| {
+        terms.push(term);
+        terms.len() - 1
+    });
+    u8::try_from(number).expect("invariant: at most one term an entry, of 256")
+}
+
+/// The length of a name.
+fn length(name: &[u8]) -> u16 {
+    let length = u16::try_from(name.len());
+    length.expect("invariant: a name is shorter than any path (4,096 bytes)")
+}
+
+/// How far the basis of `record` lies above `base`.
+fn above(base: i64, record: &Record) -> u64 {
+    record.basis.unix_ms().wrapping_sub(base).cast_unsigned()
+}

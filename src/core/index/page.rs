@@ -1,0 +1,396 @@
+//! A page: entries of one directory in order of arrival, packed into one exact-size blob.
+//!
+//! The blob holds, one after the other, for `n` entries:
+//!
+//! | part | bytes | what |
+//! | --- | --- | --- |
+//! | terms | 11 each | the distinct (class, time to live) pairs |
+//! | basis | `width` × n | basis − the page's earliest basis, little endian |
+//! | marks | n | a byte of each name's hash: what a search looks at first |
+//! | lengths | n, or 2 n | of the names; two bytes each when one is longer than 255 |
+//! | which | n, or none | number of the entry's terms, where there are several |
+//! | names | | one behind the other |
+//! | rest | | size, inode − the previous entry's, mtime − basis: as LEB128, differences wrap |
+//!
+//! **Invariant:** immutable, and never empty. A change makes a new page.
+//! **Invariant:** every value of every field comes back as it was: differences wrap instead of saturating.
+
+use std::mem::size_of;
+
+use super::codec::{take, unfold_sign};
+use super::hash::{mark, marked, name_hash};
+use super::memory::allocated;
+use super::record::{DirId, Record, own};
+use super::tally::Tally;
+use crate::core::facts::RuleId;
+use crate::core::policy::Class;
+use crate::core::time::Timestamp;
+
+/// Bytes of one (class, time to live) pair: tag, rule, milliseconds.
+pub(super) const TERM_BYTES: usize = 11;
+/// In a term's tag: a time to live is there.
+const HAS_EXPIRE: u8 = 4;
+
+/// Up to 256 entries of one directory, in order of arrival. Immutable: a change swaps in a new page.
+#[derive(Debug)]
+pub struct Page {
+    pub(super) dir: DirId,
+    /// Number of entries, 1 to 256.
+    pub(super) count: u16,
+    /// Number of terms, 1 to 256.
+    pub(super) terms: u16,
+    /// Bytes of one basis: 0 to 8.
+    pub(super) width: u8,
+    /// Whether lengths of names take two bytes.
+    pub(super) wide: bool,
+    pub(super) names_bytes: u32,
+    /// The earliest basis, in milliseconds.
+    pub(super) base: i64,
+    /// Earliest and latest own deadline in milliseconds; the first behind the last when there is none.
+    pub(super) span: (i64, i64),
+    /// The entries that go with their top-level directory.
+    pub(super) going: Tally,
+    pub(super) blob: Box<[u8]>,
+}
+
+/// The parts of a blob.
+struct Parts<'a> {
+    marks: &'a [u8],
+    lengths: &'a [u8],
+    which: &'a [u8],
+    names: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl Page {
+    /// The directory that the entries lie in.
+    #[must_use]
+    pub fn dir(&self) -> DirId {
+        self.dir
+    }
+
+    /// How many entries: 1 to 256.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a page is never empty")]
+    pub fn len(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    /// Names and records, in order of arrival.
+    pub fn entries(&self) -> impl Iterator<Item = (&[u8], Record)> {
+        self.unpack()
+    }
+
+    /// The earliest own deadline; `None` when no entry lapses by itself.
+    #[must_use]
+    pub fn min_deadline(&self) -> Option<Timestamp> {
+        let (first, last) = self.span;
+        (first <= last).then(|| Timestamp::from_unix_ms(first))
+    }
+
+    /// The entries whose own deadline is not after `now`, in order of arrival.
+    pub fn due(&self, now: Timestamp) -> impl Iterator<Item = (&[u8], Record)> {
+        let some = self.min_deadline().is_some_and(|first| first <= now);
+        some.then(|| self.unpack())
+            .into_iter()
+            .flatten()
+            .filter(move |(_, record)| record.deadline().is_some_and(|at| at <= now))
+    }
+
+    /// The entry that is called `name`.
+    #[must_use]
+    pub fn find(&self, name: &[u8]) -> Option<Record> {
+        self.place_of(name, name_hash(self.dir.0, name))
+            .map(|at| self.record(at))
+    }
+
+    /// The place of the entry that is called `name`; `hash` is its hash.
+    pub(super) fn place_of(&self, name: &[u8], hash: u64) -> Option<usize> {
+        let parts = self.parts();
+        let mut from = 0;
+        let mut offset = 0;
+        for at in marked(parts.marks, mark(hash)) {
+            if self.length(parts.lengths, at) != name.len() {
+                continue;
+            }
+            offset += self.lengths_sum(parts.lengths, from, at);
+            from = at;
+            if parts.names[offset..].starts_with(name) {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    /// The record at place `at`.
+    pub(super) fn record(&self, at: usize) -> Record {
+        let entry = self.unpack().nth(at);
+        entry.expect("invariant: a place within the page").1
+    }
+
+    /// All marks, and all names one behind the other.
+    pub(super) fn columns(&self) -> (&[u8], &[u8]) {
+        let parts = self.parts();
+        (parts.marks, parts.names)
+    }
+
+    /// The names, in order of arrival.
+    pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let parts = self.parts();
+        let mut offset = 0;
+        (0..self.len()).map(move |at| {
+            let start = offset;
+            offset += self.length(parts.lengths, at);
+            &parts.names[start..offset]
+        })
+    }
+
+    /// Rules and sizes of the entries with an own deadline from `from` to `to` milliseconds, both included.
+    pub(super) fn between(&self, from: i64, to: i64) -> impl Iterator<Item = (RuleId, u64)> {
+        let wanted = from..=to;
+        // The columns are cheap to look through; the rest of the blob is only read when something is there.
+        let some = self.deadlines().any(|at| wanted.contains(&at));
+        some.then(|| self.unpack())
+            .into_iter()
+            .flatten()
+            .filter_map(move |(_, record)| {
+                let (rule, at) = record.own()?;
+                wanted
+                    .contains(&at.unix_ms())
+                    .then_some((rule, record.size))
+            })
+    }
+
+    /// The own deadlines in milliseconds, in order of arrival.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = i64> {
+        let which = self.parts().which;
+        (0..self.len()).filter_map(move |at| {
+            let (class, expire_ms) = self.term(which, at);
+            own(class, expire_ms).map(|(_, ms)| self.basis(at).plus_ms(ms).unix_ms())
+        })
+    }
+
+    /// Bytes of memory that the page takes, its allocations' overhead and its count of readers included.
+    pub(super) fn memory(&self) -> usize {
+        allocated(size_of::<Self>() + 2 * size_of::<usize>()) + allocated(self.blob.len())
+    }
+
+    pub(super) fn unpack(&self) -> Unpack<'_> {
+        Unpack {
+            page: self,
+            parts: self.parts(),
+            at: 0,
+            name_at: 0,
+            rest_at: 0,
+            ino: 0,
+        }
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        let count = self.len();
+        let head = usize::from(self.terms) * TERM_BYTES + usize::from(self.width) * count;
+        let (marks, rest) = self.blob[head..].split_at(count);
+        let (lengths, rest) = rest.split_at(if self.wide { 2 * count } else { count });
+        let (which, rest) = rest.split_at(if self.terms > 1 { count } else { 0 });
+        let (names, rest) = rest.split_at(self.names_bytes as usize);
+        Parts {
+            marks,
+            lengths,
+            which,
+            names,
+            rest,
+        }
+    }
+
+    fn length(&self, lengths: &[u8], at: usize) -> usize {
+        if self.wide {
+            usize::from(u16::from_le_bytes([lengths[2 * at], lengths[2 * at + 1]]))
+        } else {
+            usize::from(lengths[at])
+        }
+    }
+
+    fn lengths_sum(&self, lengths: &[u8], from: usize, to: usize) -> usize {
+        if self.wide {
+            (from..to).map(|at| self.length(lengths, at)).sum()
+        } else {
+            lengths[from..to].iter().map(|&len| usize::from(len)).sum()
+        }
+    }
+
+    fn basis(&self, at: usize) -> Timestamp {
+        let mut offset = 0;
+        if self.width > 0 {
+            let start = usize::from(self.terms) * TERM_BYTES + at * usize::from(self.width);
+            // Always eight bytes, the unwanted ones masked: a page with a width has two entries at least, and so five
+            // bytes for each of them behind this column.
+            let word = self.blob[start..].first_chunk::<8>();
+            let word = u64::from_le_bytes(*word.expect("invariant: ten bytes follow"));
+            offset = word & (u64::MAX >> (64 - 8 * u32::from(self.width)));
+        }
+        Timestamp::from_unix_ms(self.base.wrapping_add(offset.cast_signed()))
+    }
+
+    fn term(&self, which: &[u8], at: usize) -> (Class, Option<i64>) {
+        let number = which.get(at).map_or(0, |&number| usize::from(number));
+        let term = self.blob[number * TERM_BYTES..].first_chunk();
+        unpack_term(term.expect("invariant: a term within the page"))
+    }
+}
+
+/// Packs a class and a time to live.
+pub(super) fn pack_term(class: Class, expire_ms: Option<i64>) -> [u8; TERM_BYTES] {
+    let (kind, RuleId(rule)) = match class {
+        Class::Unruled => (0, RuleId(0)),
+        Class::Kept(rule) => (1, rule),
+        Class::File(rule) => (2, rule),
+        Class::Dir(rule) => (3, rule),
+    };
+    let mut term = [0; TERM_BYTES];
+    term[0] = kind | if expire_ms.is_some() { HAS_EXPIRE } else { 0 };
+    term[1..3].copy_from_slice(&rule.to_le_bytes());
+    term[3..].copy_from_slice(&expire_ms.unwrap_or(0).to_le_bytes());
+    term
+}
+
+fn unpack_term(term: &[u8; TERM_BYTES]) -> (Class, Option<i64>) {
+    let &[tag, r0, r1, ms @ ..] = term;
+    let rule = RuleId(u16::from_le_bytes([r0, r1]));
+    let class = match tag & 3 {
+        0 => Class::Unruled,
+        1 => Class::Kept(rule),
+        2 => Class::File(rule),
+        _ => Class::Dir(rule),
+    };
+    let expire_ms = (tag & HAS_EXPIRE != 0).then(|| i64::from_le_bytes(ms));
+    (class, expire_ms)
+}
+
+/// Unpacks a page from its beginning.
+pub(super) struct Unpack<'a> {
+    page: &'a Page,
+    parts: Parts<'a>,
+    at: usize,
+    name_at: usize,
+    rest_at: usize,
+    ino: u64,
+}
+
+impl<'a> Iterator for Unpack<'a> {
+    type Item = (&'a [u8], Record);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at == self.page.len() {
+            return None;
+        }
+        let name_end = self.name_at + self.page.length(self.parts.lengths, self.at);
+        let name = &self.parts.names[self.name_at..name_end];
+        let size = take(self.parts.rest, &mut self.rest_at);
+        let step = take(self.parts.rest, &mut self.rest_at);
+        self.ino = self.ino.wrapping_add_signed(unfold_sign(step));
+        let basis = self.page.basis(self.at);
+        let later = unfold_sign(take(self.parts.rest, &mut self.rest_at));
+        let (class, expire_ms) = self.page.term(self.parts.which, self.at);
+        self.at += 1;
+        self.name_at = name_end;
+        let record = Record {
+            size,
+            ino: self.ino,
+            mtime: Timestamp::from_unix_ms(basis.unix_ms().wrapping_add(later)),
+            basis,
+            class,
+            expire_ms,
+        };
+        Some((name, record))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.page.len() - self.at;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Unpack<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::draft::Draft;
+    use super::super::model_test::any_record;
+    use super::*;
+
+    fn any_name() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            4 => prop::collection::vec(any::<u8>(), 1..30),
+            1 => prop::collection::vec(any::<u8>(), 250..256),
+            1 => prop::collection::vec(any::<u8>(), 250..700),
+        ]
+    }
+
+    fn pack(dir: DirId, entries: &[(Vec<u8>, Record)]) -> Page {
+        let mut draft = Draft::default();
+        for (name, record) in entries {
+            draft.push(name, name_hash(dir.0, name), *record);
+        }
+        draft.pack(dir)
+    }
+
+    proptest! {
+        #[test]
+        fn a_page_gives_back_what_it_was_given(
+            entries in prop::collection::btree_map(any_name(), any_record(), 1..=256),
+            dir in any::<u32>(),
+            now in any::<i64>(),
+        ) {
+            let entries: Vec<_> = entries.into_iter().collect();
+            let page = pack(DirId(dir), &entries);
+            let back: Vec<_> = page.entries().map(|(name, record)| (name.to_vec(), record)).collect();
+            prop_assert_eq!(&back, &entries);
+            prop_assert_eq!(page.len(), entries.len());
+            for (at, (name, record)) in entries.iter().enumerate() {
+                prop_assert_eq!(page.place_of(name, name_hash(dir, name)), Some(at));
+                prop_assert_eq!(page.find(name), Some(*record));
+            }
+            let deadlines: Vec<_> = entries.iter().filter_map(|(_, r)| r.deadline()).collect();
+            prop_assert_eq!(page.min_deadline(), deadlines.iter().copied().min());
+            prop_assert_eq!(page.deadlines().collect::<Vec<_>>(), deadlines.iter().map(|at| at.unix_ms()).collect::<Vec<_>>());
+            let now = Timestamp::from_unix_ms(now);
+            let due: Vec<_> = entries.iter().filter(|(_, r)| r.deadline().is_some_and(|at| at <= now)).collect();
+            let told: Vec<_> = page.due(now).map(|(name, record)| (name.to_vec(), record)).collect();
+            prop_assert_eq!(told.iter().collect::<Vec<_>>(), due);
+            let going = entries.iter().filter(|(_, r)| r.goes_with_dir()).count();
+            prop_assert_eq!(page.going.files(), going as u64);
+        }
+
+        #[test]
+        fn a_loaded_draft_packs_into_the_same_page(
+            entries in prop::collection::btree_map(any_name(), any_record(), 1..40),
+        ) {
+            let entries: Vec<_> = entries.into_iter().collect();
+            let page = pack(DirId(3), &entries);
+            let mut draft = Draft::default();
+            draft.load(&page);
+            prop_assert_eq!(draft.pack(DirId(3)).blob, page.blob);
+            prop_assert!(draft.changes.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_file_of_an_ordinary_directory_takes_less_than_forty_bytes() {
+        let record = |at: u64| Record {
+            size: 1_000 * at,
+            ino: 4_000_000 + at,
+            mtime: Timestamp::from_unix_ms(1_700_000_000_000 + at.cast_signed() * 977),
+            basis: Timestamp::from_unix_ms(1_700_000_000_003 + at.cast_signed() * 977),
+            class: Class::File(RuleId(0)),
+            expire_ms: Some(86_400_000),
+        };
+        let entries: Vec<_> = (0..256)
+            .map(|at| (format!("upload-{at:09}.dat").into_bytes(), record(at)))
+            .collect();
+        let page = pack(DirId(0), &entries);
+        assert_eq!(entries[0].0.len(), 20);
+        assert!(page.memory() / 256 < 40, "{} bytes", page.memory() / 256);
+    }
+}

@@ -1,0 +1,60 @@
+//! One file as the index keeps it, and the numbers of directories and pages.
+
+use crate::core::facts::RuleId;
+use crate::core::policy::Class;
+use crate::core::time::Timestamp;
+
+/// A directory of the index. Stays with the directory over renames; given anew after it was dropped.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DirId(pub u32);
+
+/// A page of the index. Given anew after the page was freed, perhaps to another directory: see [`super::Page::dir`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PageId(pub u32);
+
+/// One file as the index keeps it. Every value of every field survives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// Length in bytes.
+    pub size: u64,
+    /// Inode number; the device is the directory's.
+    pub ino: u64,
+    /// Last change of the content, rounded up to a millisecond.
+    pub mtime: Timestamp,
+    /// The timestamp that its rule counts from; the newest one where no rule counts.
+    pub basis: Timestamp,
+    /// Which rule it falls under, and as what.
+    pub class: Class,
+    /// Its own time to live in milliseconds; `None`: no own deadline (kept, unruled, or it goes with its directory).
+    pub expire_ms: Option<i64>,
+}
+
+impl Record {
+    /// When it lapses by itself: `basis` plus the time to live, saturating. Only a [`Class::File`] does: without a rule
+    /// there is no deadline, whatever `expire_ms` says.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.own().map(|(_, at)| at)
+    }
+
+    /// Rule and deadline of an entry that lapses by itself.
+    pub(super) fn own(&self) -> Option<(RuleId, Timestamp)> {
+        own(self.class, self.expire_ms).map(|(rule, ms)| (rule, self.basis.plus_ms(ms)))
+    }
+
+    /// Whether it goes with its top-level directory.
+    pub(super) fn goes_with_dir(&self) -> bool {
+        match self.class {
+            Class::Dir(_) => true,
+            Class::Unruled | Class::Kept(_) | Class::File(_) => false,
+        }
+    }
+}
+
+/// Rule and time to live of entries that lapse by themselves.
+pub(super) fn own(class: Class, expire_ms: Option<i64>) -> Option<(RuleId, i64)> {
+    match class {
+        Class::File(rule) => expire_ms.map(|ms| (rule, ms)),
+        Class::Unruled | Class::Kept(_) | Class::Dir(_) => None,
+    }
+}

@@ -1,0 +1,207 @@
+//! The write side: directories and units.
+//!
+//! **Invariant:** what hangs on a directory moves with it: pages keep their numbers, and no entry is rewritten.
+
+use super::catalog::{Place, RootState};
+use super::draft::Change;
+use super::record::{DirId, PageId};
+use super::tally::Tally;
+use super::unit::{Unit, UnitRule};
+use super::writer::Writer;
+use crate::core::facts::{Facts, RootId};
+use crate::core::path::{RelPath, is_component};
+
+/// What went with a directory.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Dropped {
+    /// Entries.
+    pub files: u64,
+    /// Their bytes, at most [`u64::MAX`].
+    pub bytes: u64,
+    /// Directories, the dropped one included.
+    pub dirs: u64,
+    /// The numbers of the pages that were freed, ascending.
+    pub pages: Vec<PageId>,
+}
+
+impl Writer {
+    /// The directory at the path `dir` of `root`; it and those that it lies in are made where they are missing, the
+    /// root's own included.
+    pub fn ensure_dir(&mut self, root: RootId, dir: &RelPath) -> DirId {
+        if let Some(known) = self.index.dir_id(root, dir.as_bytes()) {
+            return known;
+        }
+        let mut catalog = self.index.catalog.write();
+        let catalog = &mut *catalog;
+        let state = catalog.roots.entry(root).or_insert_with(|| RootState {
+            dir: catalog.dirs.add(root, None),
+            total: Tally::default(),
+            dirs: 1,
+        });
+        let mut at = state.dir;
+        for name in dir.components() {
+            at = catalog.dirs.child(at, name).unwrap_or_else(|| {
+                state.dirs += 1;
+                catalog.dirs.add(root, Some((at, name)))
+            });
+        }
+        at
+    }
+
+    /// Notes what a look told about `dir`. Nothing happens when there is no such directory.
+    pub fn set_dir(&mut self, dir: DirId, facts: &Facts) {
+        if let Some(node) = self.index.catalog.write().dirs.get_mut(dir) {
+            node.set_facts(facts);
+        }
+    }
+
+    /// Drops `dir` with all beneath it; for a root's own, the root. No path leads to any of it from the first moment; its
+    /// pages go one by one. Nothing happens when there is no such directory.
+    pub fn drop_dir(&mut self, dir: DirId) -> Dropped {
+        let mut dropped = Dropped::default();
+        let mut catalog = self.index.catalog.write();
+        let Some(root) = catalog.dirs.get(dir).map(|node| node.root) else {
+            return dropped;
+        };
+        let subtree = catalog.dirs.subtree(dir);
+        let is_root = catalog.dirs.known(dir).parent().is_none();
+        catalog.dirs.detach(dir);
+        drop(catalog);
+
+        let mut total = Tally::default();
+        for &below in subtree.iter().rev() {
+            let place = self.place(below);
+            let mut catalog = self.index.catalog.write();
+            // Nobody keeps it up while the pages go.
+            catalog.dirs.known_mut(below).pages.drop_names();
+            drop(catalog);
+            for page in self.index.pages_of(below).into_iter().rev() {
+                self.drop_page(&place, page, &mut total);
+                dropped.pages.push(page);
+            }
+            let mut catalog = self.index.catalog.write();
+            catalog.units.remove(&below);
+            if below != dir {
+                catalog.dirs.detach(below);
+            }
+            catalog.dirs.forget(below);
+            if let Some(state) = catalog.roots.get_mut(&root) {
+                state.dirs -= 1;
+            }
+        }
+        if is_root {
+            self.index.catalog.write().roots.remove(&root);
+        }
+        dropped.pages.sort_unstable();
+        dropped.dirs = subtree.len() as u64;
+        dropped.files = total.files();
+        dropped.bytes = total.bytes();
+        dropped
+    }
+
+    /// Drops all that is known of `root`.
+    pub fn drop_root(&mut self, root: RootId) {
+        if let Some(dir) = self.index.dir_id(root, b"") {
+            self.drop_dir(dir);
+        }
+    }
+
+    /// Moves `dir` with all beneath it to the name `name` in `to_parent`; what stands there is dropped first. No entry is
+    /// touched, whatever it holds. A top-level directory that becomes a deeper one is no unit any more, and what goes with
+    /// a top-level directory counts for the new one; classes stay as they are, for [`Writer::reclass`].
+    ///
+    /// Refused (`false`, and nothing happens) for a root's own directory, from root to root, beneath itself, onto
+    /// a directory that it lies in, and when there is no such directory.
+    pub fn move_dir(&mut self, dir: DirId, to_parent: DirId, name: &[u8]) -> bool {
+        let catalog = self.index.catalog.read();
+        let (Some(node), Some(target)) = (catalog.dirs.get(dir), catalog.dirs.get(to_parent))
+        else {
+            return false;
+        };
+        let Some(from_parent) = node.parent() else {
+            return false;
+        };
+        let in_the_way = catalog.dirs.child(to_parent, name);
+        if in_the_way == Some(dir) {
+            return true;
+        }
+        let is_within = catalog.dirs.up(to_parent).any(|up| up == dir);
+        let is_ancestor =
+            in_the_way.is_some_and(|other| catalog.dirs.up(dir).any(|up| up == other));
+        if node.root != target.root || is_within || is_ancestor || !is_component(name) {
+            return false;
+        }
+        // Both parents are the root's own directory: there is only one.
+        let stays_top = from_parent == to_parent && target.parent().is_none();
+        drop(catalog);
+        if let Some(other) = in_the_way {
+            self.drop_dir(other);
+        }
+
+        let from = self.place(dir).unit;
+        let to = self.place(to_parent).unit;
+        let changes_units = from != to && !stays_top;
+        let going = changes_units.then(|| self.going(dir));
+        let mut catalog = self.index.catalog.write();
+        let catalog = &mut *catalog;
+        if let Some(going) = going {
+            if from == Some(dir) {
+                catalog.units.remove(&dir);
+            } else if let Some(unit) = from.and_then(|from| catalog.units.get_mut(&from)) {
+                unit.tally -= going;
+            }
+            if let Some(unit) = to.and_then(|to| catalog.units.get_mut(&to)) {
+                unit.tally += going;
+            }
+        }
+        catalog.dirs.detach(dir);
+        catalog.dirs.rename(dir, name);
+        catalog.dirs.attach(dir, to_parent);
+        true
+    }
+
+    /// Says how `dir`, a top-level directory, lapses as a whole, or that it does not. For other directories nothing
+    /// happens. Looks through the tree's pages the first time only.
+    pub fn set_unit(&mut self, dir: DirId, unit: Option<UnitRule>) {
+        let catalog = self.index.catalog.read();
+        let is_top = catalog.dirs.get(dir).is_some() && catalog.dirs.top(dir) == Some(dir);
+        let is_known = catalog.units.contains_key(&dir);
+        drop(catalog);
+        if !is_top {
+            return;
+        }
+        let going = unit.filter(|_| !is_known).map(|_| self.going(dir));
+        let units = &mut self.index.catalog.write().units;
+        match (unit, units.get_mut(&dir)) {
+            (Some(rule), Some(known)) => known.rule = rule,
+            (Some(rule), None) => {
+                let tally = going.unwrap_or_default();
+                units.insert(dir, Unit { rule, tally });
+            }
+            (None, _) => {
+                units.remove(&dir);
+            }
+        }
+    }
+
+    /// What goes with its top-level directory in `dir` and beneath it.
+    fn going(&self, dir: DirId) -> Tally {
+        self.index.catalog.read().going(&self.index.pages, dir)
+    }
+
+    fn drop_page(&mut self, place: &Place, page: PageId, total: &mut Tally) {
+        let old = self.index.pages.known(page);
+        let gone = old.entries().map(|(_, record)| Change {
+            before: Some(record),
+            after: None,
+        });
+        self.draft.changes.clear();
+        self.draft.changes.extend(gone);
+        for (_, record) in old.entries() {
+            total.add(record.size);
+        }
+        let mut catalog = self.index.catalog.write();
+        catalog.account(place, &self.draft.changes);
+        catalog.free_page(&self.index.pages, place.dir, page, self.index.limits);
+    }
+}

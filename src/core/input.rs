@@ -1,0 +1,124 @@
+//! What reaches the engine, and what leaves it.
+//!
+//! **Invariant:** everything that changes the engine passes through one line of [`Input`]s, one at a time.
+
+use std::sync::Arc;
+
+use super::claim::Unit;
+use super::claim::{Claim, Reaped};
+use super::engine::Engine;
+use super::facts::{FileKey, RootId, RuleId};
+use super::hold::Hold;
+use super::observed::Observed;
+use super::path::RelPath;
+use super::policy::Policy;
+use super::report::{Breaker, CleanReport, CleanRequest, Trip};
+use super::time::{Now, Timestamp};
+
+/// A question or an order that is answered at once, by a look at the engine between two steps.
+pub type Ask = Box<dyn FnOnce(&mut Engine, Now, &mut Vec<Effect>) + Send>;
+
+/// A message to the engine.
+pub enum Input {
+    /// The alarm rang, or somebody thinks that it should have.
+    Tick,
+    /// The watchers saw something.
+    Observed(Vec<Observed>),
+    /// The reaper is through with some claims.
+    Reaped(Vec<Reaped>),
+    /// Every observation that was made before the barrier has been handed in: the token is given back as an effect.
+    Synced(u64),
+    /// Other rules or roots from now on.
+    Reload(Arc<Policy>, Breaker),
+    /// Remove what is due and asked for, then tell.
+    Clean(CleanRequest, Box<dyn FnOnce(CleanReport) + Send>),
+    /// A question.
+    Ask(Ask),
+}
+
+/// What the engine wants done.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Hand these claims (all of one root) to the reaper.
+    Claim(Vec<Claim>),
+    /// List a directory and all beneath it again.
+    Relist(RootId, RelPath),
+    /// A root is there, as this directory, or (`None`) is not.
+    Placed(RootId, Option<FileKey>),
+    /// A barrier is through.
+    Synced(u64),
+    /// Tell those who listen.
+    Tell(Event),
+}
+
+/// Something worth telling.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// Something lapsed and is gone.
+    Lapsed {
+        /// The root.
+        root: RootId,
+        /// Where it was.
+        path: RelPath,
+        /// What it was as a whole.
+        unit: Unit,
+        /// The rule.
+        rule: RuleId,
+        /// The deadline.
+        deadline: Timestamp,
+        /// When it went.
+        at: Timestamp,
+        /// How late that was: from the deadline, or from the end of the hold that outlasted it.
+        late_ms: i64,
+        /// Regular files.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// The ledger line.
+        id: u64,
+    },
+    /// Something is due and stays (told once per entry and hold).
+    Held {
+        /// The root.
+        root: RootId,
+        /// What.
+        path: RelPath,
+        /// Why.
+        hold: Hold,
+    },
+    /// A file was seen to appear, change or go (told only while somebody asks for it).
+    Observed {
+        /// The root.
+        root: RootId,
+        /// Which file.
+        path: RelPath,
+        /// Its size; `None`: it is gone.
+        size: Option<u64>,
+    },
+    /// A root was found, lost, or is through with its crawl.
+    Root {
+        /// The root.
+        root: RootId,
+        /// What happened, for people.
+        what: String,
+    },
+    /// The breaker tripped.
+    Tripped {
+        /// For which root.
+        root: RootId,
+        /// Why.
+        trip: Trip,
+    },
+    /// The breaker was released.
+    Released {
+        /// For which root.
+        root: RootId,
+        /// By whom: a user id.
+        uid: u32,
+    },
+    /// The wall clock jumped.
+    ClockJumped {
+        /// By how much, in milliseconds; negative: back.
+        by_ms: i64,
+    },
+}

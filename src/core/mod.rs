@@ -1,0 +1,20 @@
+//! Decides: what lapses, when, and why not yet.
+//!
+//! **Invariant:** no I/O, no clock, no async, no randomness. Time arrives as an argument, facts arrive as
+//! values, and every decision leaves as a value, so that one seed can drive years of it in seconds.
+
+pub mod claim;
+pub mod clock_guard;
+pub mod engine;
+pub mod facts;
+pub mod hold;
+pub mod index;
+pub mod input;
+pub mod lateness;
+pub mod observed;
+pub mod path;
+pub mod policy;
+pub mod report;
+pub mod template;
+pub mod time;
+pub mod wheel;

@@ -1,0 +1,106 @@
+//! What the watchers report: looks at the file system, never raw events.
+//!
+//! **Invariant:** everything here was *seen* by a look after the event that caused it. An observation may be doubled,
+//! late or out of order with others of its directory's neighbours, and the engine must stay right.
+
+use std::time::Duration;
+
+use super::facts::{Facts, FileKey, RootId};
+use super::path::RelPath;
+
+/// The last component of a path.
+pub type Name = Box<[u8]>;
+
+/// How an observation came about: decides whether a file that the index did not know has just arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Discovery {
+    /// The first crawl of a root: what is found was there before us, and its own timestamps tell its age.
+    Crawl,
+    /// An event, or a reconciliation of a root that was known before: what is new has arrived while we watched.
+    Event,
+}
+
+/// A message from a watcher to the engine. The paths are relative to the root.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Observed {
+    /// The whole content of one directory. What the index has in it and the listing has not is gone.
+    Listing {
+        /// The root that it lies in.
+        root: RootId,
+        /// Which directory.
+        dir: RelPath,
+        /// A look at the directory itself, taken *before* it was read.
+        facts: Facts,
+        /// Its regular files. Each name once.
+        files: Vec<(Name, Facts)>,
+        /// Its subdirectories on the same mount (the root's quarantine and nested roots left out).
+        dirs: Vec<(Name, Facts)>,
+        /// How it came about.
+        discovery: Discovery,
+    },
+    /// Looks at some names of one directory, in any order.
+    Looks {
+        /// The root that it lies in.
+        root: RootId,
+        /// Which directory.
+        dir: RelPath,
+        /// A look at the directory itself.
+        facts: Facts,
+        /// What was seen at each name; `None` when there is nothing.
+        names: Vec<(Name, Option<Facts>)>,
+    },
+    /// A directory cannot be read: what the index has in it stays, with what it knew.
+    Unreadable {
+        /// The root that it lies in.
+        root: RootId,
+        /// Which directory.
+        dir: RelPath,
+        /// The operating system's reason.
+        error: String,
+    },
+    /// A directory and all beneath it is gone from its place.
+    Gone {
+        /// The root that it lay in.
+        root: RootId,
+        /// Which directory. Never the root itself.
+        dir: RelPath,
+    },
+    /// A directory was renamed within its root. What stood at `to` before is gone.
+    Moved {
+        /// The root.
+        root: RootId,
+        /// The old place.
+        from: RelPath,
+        /// The new place.
+        to: RelPath,
+    },
+    /// A root's directory is there (again), as this inode; a crawl follows.
+    RootFound {
+        /// Which root.
+        root: RootId,
+        /// Which directory it is now. When it is not the one from before, all that was known of it is forgotten.
+        key: FileKey,
+    },
+    /// A root's directory is not there, or cannot be opened.
+    RootLost {
+        /// Which root.
+        root: RootId,
+        /// Why, for people.
+        why: String,
+    },
+    /// What was known of a root may be incomplete (queue overflow, missing watches): removals go on, being verified
+    /// by their own looks; a reconciliation follows.
+    Doubted {
+        /// Which root.
+        root: RootId,
+        /// Why, for people.
+        why: String,
+    },
+    /// The crawl or reconciliation of a root is through: all that it found was reported before this.
+    Reconciled {
+        /// Which root.
+        root: RootId,
+        /// When it began, since the machine started: a clock that nobody can set.
+        began: Duration,
+    },
+}

@@ -1,0 +1,200 @@
+//! What the engine tells of itself: plain values for status, explanations and the report of a `clean`.
+
+use super::claim::Unit;
+use super::facts::{FileKey, RootId, RuleId};
+use super::hold::Hold;
+use super::path::RelPath;
+use super::policy::{Class, Since};
+use super::time::Timestamp;
+
+/// Whether removals happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// What lapses is removed.
+    Live,
+    /// Only what somebody asks for is removed: `clean` without a daemon.
+    OnRequest,
+    /// Everything is watched, counted and told; nothing is removed.
+    DryRun,
+}
+
+/// Where a root stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Its directory is not there.
+    Missing {
+        /// Why, for people.
+        why: String,
+    },
+    /// Its first crawl, or the crawl after a change of rules, is under way: nothing of it lapses yet.
+    Crawling,
+    /// Known, but being looked over again: removals go on, each verified by its own look.
+    Reconciling {
+        /// Why, for people.
+        why: String,
+    },
+    /// Known.
+    Ready,
+}
+
+/// A root as the engine knows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RootStatus {
+    /// Which root.
+    pub root: RootId,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Which directory it is now.
+    pub key: Option<FileKey>,
+    /// The breaker, when it has tripped.
+    pub trip: Option<Trip>,
+}
+
+/// Why the breaker tripped for a root.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trip {
+    /// When; what had its deadline before this instant is held.
+    pub at: Timestamp,
+    /// How many entries were due at once.
+    pub due: u64,
+    /// Of how many in the root.
+    pub of: u64,
+}
+
+/// When the breaker trips: when more than `entries` *and* more than `share` of a root become due at once.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Breaker {
+    /// Entries that may become due at once.
+    pub entries: u64,
+    /// Part of a root that may become due at once, from 0 to 1.
+    pub share: f64,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            entries: 1000,
+            share: 0.5,
+        }
+    }
+}
+
+/// How late removals were, since the start: from the deadline (or the end of the last hold) to the instant at which the
+/// name was gone from its place. Milliseconds; percentiles are exact to 2 %.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Lateness {
+    /// How many removals.
+    pub count: u64,
+    /// The earliest.
+    pub min_ms: i64,
+    /// Half were no later.
+    pub p50_ms: i64,
+    /// 99 of 100 were no later.
+    pub p99_ms: i64,
+    /// The latest.
+    pub max_ms: i64,
+}
+
+/// How many due entries one kind of hold keeps, with an example.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HeldCount {
+    /// The hold, as the example has it.
+    pub hold: Hold,
+    /// How many entries and units.
+    pub count: u64,
+    /// One of them.
+    pub example: Option<(RootId, RelPath)>,
+}
+
+/// The state of the engine at one instant.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Status {
+    /// Whether removals happen.
+    pub mode: Mode,
+    /// Every root.
+    pub roots: Vec<RootStatus>,
+    /// The next deadline that something waits for.
+    pub next: Option<Timestamp>,
+    /// What waits in it: one of the files or units with that deadline.
+    pub next_example: Option<(RootId, RelPath)>,
+    /// Claims that the reaper has.
+    pub in_flight: u64,
+    /// What is due and held.
+    pub held: Vec<HeldCount>,
+    /// How late removals were.
+    pub lateness: Lateness,
+    /// Files removed since the start.
+    pub removed_files: u64,
+    /// Their bytes.
+    pub removed_bytes: u64,
+    /// Forward jumps of the wall clock that hold removals: when, and by how much in milliseconds.
+    pub clock_jumps: Vec<(Timestamp, i64)>,
+}
+
+/// Why one path lapses when it does, or does not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Explanation {
+    /// What rule it falls under.
+    pub class: Class,
+    /// What lapses: the file, or the top-level directory that it lies in (or is).
+    pub unit: Option<Unit>,
+    /// The path of the unit, where it is not the path that was asked for.
+    pub unit_path: Option<RelPath>,
+    /// The timestamp that the rule counts from.
+    pub since: Option<Since>,
+    /// Its value.
+    pub basis: Option<Timestamp>,
+    /// When it lapses; absent: never.
+    pub deadline: Option<Timestamp>,
+    /// Everything that keeps it, or would keep it now if it were due.
+    pub holds: Vec<Hold>,
+}
+
+/// What `clean` was asked for. Empty lists mean all.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CleanRequest {
+    /// Only tell.
+    pub dry_run: bool,
+    /// Only these roots.
+    pub roots: Vec<RootId>,
+    /// Only these rules.
+    pub rules: Vec<RuleId>,
+    /// Only entries that the root's owner template gives to these jobs.
+    pub jobs: Vec<Box<[u8]>>,
+    /// Another time to live than the rule's, in milliseconds.
+    pub retention_ms: Vec<(RuleId, i64)>,
+    /// Who asks.
+    pub uid: u32,
+}
+
+/// One line of a clean's report.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CleanItem {
+    /// The root.
+    pub root: RootId,
+    /// The path in it.
+    pub path: RelPath,
+    /// What it is as a whole.
+    pub unit: Unit,
+    /// The rule.
+    pub rule: RuleId,
+    /// The deadline that had passed.
+    pub deadline: Timestamp,
+    /// Regular files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Why it stayed.
+    pub hold: Option<Hold>,
+}
+
+/// What a `clean` did, or (dry run) would do.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CleanReport {
+    /// What went, or would go.
+    pub removed: Vec<CleanItem>,
+    /// What is due but held.
+    pub held: Vec<CleanItem>,
+    /// Roots whose breaker holds something of what was asked for.
+    pub breaker: Vec<(RootId, Trip)>,
+}

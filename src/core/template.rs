@@ -1,0 +1,241 @@
+//! Owner templates, `{job}/**` or `{job}_{name}`: how a path tells the job that it belongs to, and the way back.
+//!
+//! A template is matched against a whole path beneath a root. Its segments are separated by `/`; a segment consists of
+//! plain text, `*` (any bytes within the component, or none) and placeholders:
+//!
+//! | placeholder | stands for |
+//! | --- | --- |
+//! | `{job}`, `{name}` | one byte or more within the component |
+//! | `{stem}` | the same, before the component's last dot (a leading dot is none); a dot right after it is that last one |
+//! | `{uuid}` | 36 characters, 8-4-4-4-12 hexadecimal digits of either case |
+//! | `{digits}` | one ASCII digit or more |
+//!
+//! `**` fills a segment: as the last one it stands for one component or more, elsewhere for any number of them, or none.
+//!
+//! Where more than one reading is possible, each `*`, `**` and placeholder takes as little as lets the rest match, the
+//! leftmost first: `{job}_{name}` reads `a_b_c` as job `a`. A placeholder that is used twice stands for the same
+//! bytes both times.
+//!
+//! **Invariant:** a captured job is a key, never a path: it has no `/`, and only [`crate::core::path::is_component`]
+//! jobs have a glob.
+//! **Invariant:** a hostile name costs polynomial time: what was tried once and failed is not tried again, and templates
+//! whose repeated placeholders would multiply the readings are refused.
+
+mod parse;
+mod search;
+
+use std::fmt;
+
+use super::path::is_component;
+use search::search;
+
+pub use parse::{Fault, TemplateError};
+
+/// A parsed template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    source: Box<str>,
+    ops: Box<[Op]>,
+    has_job: bool,
+}
+
+/// What a placeholder stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// `{job}`: the id of a job.
+    Job,
+    /// `{name}`: any name or part of one.
+    Name,
+    /// `{stem}`: a name without its extension.
+    Stem,
+    /// `{uuid}`: a UUID in its canonical form.
+    Uuid,
+    /// `{digits}`: ASCII digits.
+    Digits,
+}
+
+/// One step along a path. A template is a list of them; `/` is text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Op {
+    /// Exactly these bytes.
+    Text(Box<[u8]>),
+    /// A placeholder's first use. When it is used again, `until` is the last step that does so, else this step.
+    Capture { class: Class, until: usize },
+    /// The bytes that the class captured before.
+    Again(Class),
+    /// `*`.
+    Star,
+    /// `**` before other segments, with the slash after it.
+    Dirs,
+    /// `**` as the last segment.
+    Rest,
+}
+
+/// What a template found in a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Captures<'p> {
+    found: [Option<&'p [u8]>; Class::ALL.len()],
+}
+
+impl Template {
+    /// Parses `source`.
+    ///
+    /// # Errors
+    /// The first mistake, with its place; what is allowed stands in the second line.
+    pub fn parse(source: &str) -> Result<Self, TemplateError> {
+        let ops = parse::parse(source)?;
+        let has_job = ops.iter().any(|op| {
+            matches!(
+                op,
+                Op::Capture {
+                    class: Class::Job,
+                    ..
+                }
+            )
+        });
+        Ok(Self {
+            source: source.into(),
+            ops,
+            has_job,
+        })
+    }
+
+    /// Matches the whole of `path`, the bytes of a [`super::path::RelPath`]. `None` when the template says nothing about
+    /// it, and when it is no such path: empty, or with an empty component.
+    #[must_use]
+    pub fn captures<'p>(&self, path: &'p [u8]) -> Option<Captures<'p>> {
+        let sound = !path.is_empty()
+            && path.first() != Some(&b'/')
+            && path.last() != Some(&b'/')
+            && !path.windows(2).any(|pair| pair == b"//");
+        if !sound {
+            return None;
+        }
+        search(&self.ops, path).map(|found| Captures { found })
+    }
+
+    /// A glob for [`super::policy::Globs`] that narrows a search to what may belong to `job`.
+    ///
+    /// Every path of which [`Template::captures`] says that it belongs to `job` matches the glob. The other way holds
+    /// where `{job}` fills a segment before any `**`, the other placeholders are each used once and are `{name}` or
+    /// `{uuid}`, and `job` is UTF-8. Else a glob can only be wider: `a_*` also finds the files of job `a_b`, so ask
+    /// `captures` about what it finds.
+    ///
+    /// `None` when the template has no `{job}`, or `job` cannot be a component: nothing can be said to belong to it.
+    #[must_use]
+    pub fn render(&self, job: &[u8]) -> Option<String> {
+        if !self.has_job || !is_component(job) {
+            return None;
+        }
+        let mut glob = String::new();
+        for (step, op) in self.ops.iter().enumerate() {
+            match op {
+                Op::Text(text) => push_escaped(&mut glob, text),
+                Op::Capture { class, .. } | Op::Again(class) => match class {
+                    Class::Job => push_escaped(&mut glob, job),
+                    Class::Name | Class::Stem => glob.push_str("?*"),
+                    Class::Digits => glob.push_str("[0-9]*"),
+                    Class::Uuid => push_uuid(&mut glob),
+                },
+                Op::Star => glob.push('*'),
+                // Two in a row mean the same as one.
+                Op::Dirs if matches!(self.ops.get(step + 1), Some(Op::Dirs | Op::Rest)) => {}
+                Op::Dirs => glob.push_str("**/"),
+                Op::Rest => glob.push_str("**"),
+            }
+        }
+        Some(glob)
+    }
+
+    /// Whether the template captures a job.
+    #[must_use]
+    pub fn has_job(&self) -> bool {
+        self.has_job
+    }
+
+    /// The text that was parsed.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.source
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source)
+    }
+}
+
+impl<'p> Captures<'p> {
+    /// The job that the path belongs to; `None` when the template has no `{job}`.
+    #[must_use]
+    pub fn job(&self) -> Option<&'p [u8]> {
+        self.get(Class::Job)
+    }
+
+    /// What the placeholder of `class` stands for; `None` when the template has none.
+    #[must_use]
+    pub fn get(&self, class: Class) -> Option<&'p [u8]> {
+        self.found[class.index()]
+    }
+}
+
+impl Class {
+    /// All of them, in the order in which messages list them.
+    pub const ALL: [Self; 5] = [Self::Job, Self::Name, Self::Stem, Self::Uuid, Self::Digits];
+
+    /// The word between the braces.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Job => "job",
+            Self::Name => "name",
+            Self::Stem => "stem",
+            Self::Uuid => "uuid",
+            Self::Digits => "digits",
+        }
+    }
+
+    const fn index(self) -> usize {
+        match self {
+            Self::Job => 0,
+            Self::Name => 1,
+            Self::Stem => 2,
+            Self::Uuid => 3,
+            Self::Digits => 4,
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{{}}}", self.as_str())
+    }
+}
+
+/// Appends `text` so that a glob takes it literally. A glob is UTF-8: a byte that is not becomes `?`, any one byte.
+fn push_escaped(glob: &mut String, text: &[u8]) {
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '?' | '*' | '[' | ']' | '{' | '}' => glob.extend(['[', c, ']']),
+                '\\' => glob.push_str("\\\\"),
+                _ => glob.push(c),
+            }
+        }
+        glob.extend(chunk.invalid().iter().map(|_| '?'));
+    }
+}
+
+fn push_uuid(glob: &mut String) {
+    for place in 0..search::UUID_LEN {
+        glob.push_str(if search::is_uuid_dash(place) {
+            "-"
+        } else {
+            "[0-9a-fA-F]"
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! The `lapsed` command.
+
+fn main() {}

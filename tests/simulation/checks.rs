@@ -1,0 +1,107 @@
+//! What has to be true: after every step, at every removal, and when everything has come to rest.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lapsed::core::claim::{Claim, Unit};
+use lapsed::core::facts::Kind;
+use lapsed::core::input::Input;
+use lapsed::core::path::RelPath;
+
+use crate::machine::Machine;
+use crate::rules::{OLD_TTL_MS, ROOT, UNIT_TTL_MS, ttl_of};
+
+/// What the clock guard lets pass as the clock's ordinary correction, on the longest life of a file here.
+const CLOCK_TOLERANCE_MS: i64 = 2_500;
+impl Machine {
+    /// Never early: by the file's own change, measured by the clock that nobody can set.
+    pub fn check_not_early(&self, path: &RelPath, claim: &Claim) {
+        let node = &self.world.nodes[path];
+        let ttl_ms = match (claim.unit, node.kind) {
+            (Unit::Dir, Kind::Dir) => UNIT_TTL_MS,
+            _ => ttl_of(path)
+                .unwrap_or_else(|| panic!("{path} is kept for ever, and was removed by {claim:?}")),
+        };
+        // A modification time can be set to anything: only the wall clock can tell.
+        if ttl_ms == OLD_TTL_MS {
+            let now = self.world.now().wall;
+            assert!(
+                node.mtime.plus_ms(ttl_ms) <= now,
+                "{path} is removed early: {node:?} at {now}"
+            );
+            return;
+        }
+        let lived_ms = i64::try_from((self.world.boot - node.changed).as_millis()).unwrap();
+        assert!(
+            lived_ms + CLOCK_TOLERANCE_MS >= ttl_ms,
+            "{path} is removed after {lived_ms} ms instead of {ttl_ms}: {node:?}, {claim:?}"
+        );
+    }
+
+    pub fn check_always(&self) {
+        assert!(
+            self.claims.len() <= 4096,
+            "more claims under way than the engine promises"
+        );
+        if let Some(at) = self.engine.wake_at() {
+            let seen = self.world.now().wall;
+            assert!(
+                at > seen || self.engine.status(self.world.now()).in_flight > 0,
+                "asleep past {at}, it is {seen}"
+            );
+        }
+    }
+
+    pub fn check_index(&self) {
+        let index = self.engine.index();
+        let mut known = BTreeMap::new();
+        for page in index.pages() {
+            let page = index.page(page).unwrap();
+            let (_, dir) = index.dir_path(page.dir()).unwrap();
+            for (name, record) in page.entries() {
+                assert_eq!(
+                    known.insert(dir.join(name), record.size),
+                    None,
+                    "an entry twice"
+                );
+            }
+        }
+        let truth: BTreeMap<RelPath, u64> = self
+            .world
+            .files()
+            .map(|(path, node)| (path.clone(), node.size))
+            .collect();
+        assert_eq!(known, truth, "the index is not the tree");
+        let totals = index.totals(ROOT);
+        assert_eq!(
+            (totals.files, totals.bytes),
+            (truth.len() as u64, truth.values().sum())
+        );
+    }
+
+    /// Whatever is due by the truth is held for a reason that can be named, or waits for its own time.
+    pub fn check_nothing_forgotten(&mut self) {
+        // Past every time to live, every retry and every jump of the clock.
+        for _ in 0..400 {
+            self.world.boot += Duration::from_secs(30);
+            self.input(Input::Tick);
+            while !self.claims.is_empty() || !self.watcher.is_quiet() {
+                self.look();
+                self.reap_some();
+            }
+        }
+        let now = self.world.now();
+        for (path, node) in self.world.files() {
+            let explained = self.engine.explain(ROOT, path, now);
+            let within_open_unit = self
+                .world
+                .nodes
+                .iter()
+                .any(|(other, node)| node.open && other.top() == path.top());
+            assert!(
+                ttl_of(path).is_none() || node.open || within_open_unit,
+                "{path} should have lapsed at {now:?}: {node:?}, {explained:?}"
+            );
+        }
+    }
+}

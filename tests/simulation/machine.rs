@@ -1,0 +1,367 @@
+//! World, watcher, engine and reaper in one room, driven by one seed; and the checks.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapsed::core::claim::{Claim, Outcome, Reaped, Removal, Unit};
+use lapsed::core::engine::{Engine, Setup};
+use lapsed::core::facts::Kind;
+use lapsed::core::hold::Hold;
+use lapsed::core::input::{Effect, Input};
+use lapsed::core::observed::{Discovery, Observed};
+use lapsed::core::path::RelPath;
+use lapsed::core::policy::{Class, Verdict};
+use lapsed::core::report::{Breaker, Mode};
+use lapsed::core::time::Timestamp;
+
+use crate::rules::{ROOT, policy};
+use crate::watcher::{Rumour, Watcher};
+use crate::world::World;
+
+/// The tree is kept about this large.
+const NODES_MAX: usize = 120;
+
+pub struct Machine {
+    pub random: fastrand::Rng,
+    pub world: World,
+    pub watcher: Watcher,
+    pub engine: Engine,
+    pub claims: Vec<Claim>,
+    pub claimed: BTreeSet<RelPath>,
+    pub events: u64,
+    removed: u64,
+    spared: u64,
+    held: u64,
+}
+
+impl Machine {
+    pub fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut world = World::new();
+        let breaker = Breaker {
+            entries: 1_000_000,
+            share: 1.0,
+        };
+        let setup = Setup {
+            policy: Arc::new(policy()),
+            breaker,
+            mode: Mode::Live,
+            recorded: None,
+        };
+        let engine = Engine::new(setup, world.now());
+        for _ in 0..random.usize(..40) {
+            let path = some_path(&mut random);
+            world.put(&path, Kind::File, random.u64(..1000));
+        }
+        let watcher = Watcher::new(ROOT);
+        let mut machine = Self {
+            random,
+            world,
+            watcher,
+            engine,
+            claims: Vec::new(),
+            claimed: BTreeSet::new(),
+            events: 0,
+            removed: 0,
+            spared: 0,
+            held: 0,
+        };
+        let key = machine.world.facts(&RelPath::root()).unwrap().key;
+        machine.observe(vec![Observed::RootFound { root: ROOT, key }]);
+        machine.reconcile(Discovery::Crawl);
+        machine
+    }
+
+    pub fn summary(&self) -> String {
+        let Self {
+            events,
+            removed,
+            spared,
+            held,
+            ..
+        } = self;
+        format!(
+            "{events} events, {removed} removed, {spared} spared, {held} held, {} left",
+            self.world.nodes.len()
+        )
+    }
+
+    /// One thing happens.
+    pub fn step(&mut self) {
+        match self.random.u32(..100) {
+            0..40 => self.disturb(),
+            40..70 => self.look(),
+            70..85 => self.reap_some(),
+            85..98 => self.pass_time(),
+            98 => self.lose_events(),
+            _ => self.set_clock(),
+        }
+        self.check_always();
+    }
+
+    /// Somebody works on the tree.
+    fn disturb(&mut self) {
+        self.events += 1;
+        let path = some_path(&mut self.random);
+        let existing = self.some_existing();
+        let rumours = match self.random.u32(..20) {
+            0..8 if self.world.nodes.len() < NODES_MAX => {
+                self.world.put(&path, Kind::File, self.random.u64(..1000));
+                // As from the kernel: the topmost directory that is new, then listed.
+                path_and_parents(&path)
+            }
+            8..12 => {
+                self.world.write(&existing, self.random.u64(..1000));
+                vec![Rumour::Touched(existing)]
+            }
+            12 => {
+                let back = self.random.i64(0..200_000);
+                self.world
+                    .backdate(&existing, self.world.now().wall.plus_ms(-back));
+                vec![Rumour::Touched(existing)]
+            }
+            13 => {
+                self.world.remove(&existing);
+                vec![Rumour::Touched(existing)]
+            }
+            14..17 => {
+                let is_dir = self
+                    .world
+                    .facts(&existing)
+                    .is_some_and(|facts| facts.kind == Kind::Dir);
+                match self.world.rename(&existing, &path) {
+                    true if is_dir => vec![Rumour::Moved(existing, path)],
+                    true => vec![Rumour::Touched(existing), Rumour::Touched(path)],
+                    false => Vec::new(),
+                }
+            }
+            17 => {
+                if let Some(node) = self.world.nodes.get_mut(&existing) {
+                    node.open = !node.open;
+                }
+                vec![Rumour::Touched(existing)]
+            }
+            _ => Vec::new(),
+        };
+        for rumour in rumours {
+            self.watcher.hear(rumour, &mut self.random);
+        }
+    }
+
+    pub fn look(&mut self) {
+        let seen = self.watcher.look(&self.world, &mut self.random);
+        self.observe(seen);
+    }
+
+    fn pass_time(&mut self) {
+        let most = self.random.u64(..3000);
+        let now = self.world.now();
+        let until_wake = self
+            .engine
+            .wake_at()
+            .map(|at| u64::try_from(at.ms_since(now.wall)).unwrap_or(0));
+        let ms = until_wake.map_or(most, |wake| {
+            if self.random.bool() {
+                wake.min(20_000)
+            } else {
+                most
+            }
+        });
+        self.world.boot += Duration::from_millis(ms);
+        self.input(Input::Tick);
+    }
+
+    fn lose_events(&mut self) {
+        if self.random.u32(..4) == 0 {
+            let doubted = self.watcher.lose();
+            self.observe(vec![doubted]);
+        } else if self.watcher.doubted {
+            self.reconcile(Discovery::Event);
+        }
+    }
+
+    fn set_clock(&mut self) {
+        if self.random.u32(..20) == 0 {
+            self.world.offset_ms += self.random.i64(-100_000..100_000);
+            self.input(Input::Tick);
+        }
+    }
+
+    fn reconcile(&mut self, discovery: Discovery) {
+        let began = self.world.now().boot;
+        let mut seen = self.watcher.list(&self.world, &RelPath::root(), discovery);
+        seen.push(Observed::Reconciled { root: ROOT, began });
+        self.watcher.doubted = false;
+        self.observe(seen);
+    }
+
+    fn observe(&mut self, seen: Vec<Observed>) {
+        self.input(Input::Observed(seen));
+    }
+
+    pub fn input(&mut self, input: Input) {
+        let effects = self.engine.step(self.world.now(), input);
+        for effect in effects {
+            match effect {
+                Effect::Claim(claims) => {
+                    for claim in claims {
+                        assert!(
+                            self.claimed.insert(claim.path.clone()),
+                            "{} is claimed twice",
+                            claim.path
+                        );
+                        self.claims.push(claim);
+                    }
+                }
+                Effect::Relist(_, dir) => self.watcher.relist(dir),
+                Effect::Placed(..) | Effect::Synced(_) | Effect::Tell(_) => {}
+            }
+        }
+    }
+
+    /// The reaper answers some of its claims, in any order.
+    pub fn reap_some(&mut self) {
+        let mut reaped = Vec::new();
+        for _ in 0..self.random.usize(..8).min(self.claims.len()) {
+            let claim = self
+                .claims
+                .swap_remove(self.random.usize(..self.claims.len()));
+            self.claimed.remove(&claim.path);
+            let outcome = self.reap(&claim);
+            reaped.push(Reaped { claim, outcome });
+        }
+        self.input(Input::Reaped(reaped));
+    }
+
+    /// What the reaper's last look decides: the policy, on the truth.
+    fn reap(&mut self, claim: &Claim) -> Outcome {
+        let Some(facts) = self.world.facts(&claim.path) else {
+            return Outcome::Gone;
+        };
+        let policy = self.engine.policy();
+        let now = self.world.now();
+        let expected = match claim.unit {
+            Unit::File => Kind::File,
+            Unit::Dir => Kind::Dir,
+        };
+        if facts.kind != expected {
+            self.spared += 1;
+            return Outcome::Spared { facts };
+        }
+        let inside = self.world.beneath(&claim.path);
+        let verdict = match claim.unit {
+            Unit::File => policy.file(claim.root, claim.path.as_bytes(), &facts, claim.known),
+            Unit::Dir => {
+                let newest = inside
+                    .iter()
+                    .filter_map(|path| self.world.facts(path))
+                    .map(|facts| facts.newest())
+                    .max();
+                let newest = newest.unwrap_or(Timestamp::MAX).max(claim.known);
+                policy.dir(claim.root, claim.path.as_bytes(), &facts, newest)
+            }
+        };
+        let deadline = match verdict {
+            Verdict::Lapse { at, rule, basis }
+                if at <= now.wall
+                    && rule == claim.rule
+                    && facts.key == claim.key
+                    && basis == claim.known =>
+            {
+                at
+            }
+            Verdict::Lapse { .. } | Verdict::Keep | Verdict::Hold { .. } => {
+                self.spared += 1;
+                return Outcome::Spared { facts };
+            }
+        };
+        if inside.iter().any(|path| self.world.nodes[path].open) {
+            self.held += 1;
+            return Outcome::Held(Hold::Open { path: None });
+        }
+        let (going, staying): (Vec<_>, Vec<_>) = inside.into_iter().partition(|path| {
+            claim.unit == Unit::File
+                || self.world.nodes[path].kind == Kind::Dir
+                || policy.classify(ROOT, path.as_bytes()) == Class::Dir(claim.rule)
+        });
+        let partial = !staying.is_empty();
+        let going: Vec<RelPath> = going
+            .into_iter()
+            .filter(|path| !staying.iter().any(|stays| stays.is_within(path)))
+            .collect();
+        if going.is_empty() {
+            self.spared += 1;
+            return Outcome::Spared { facts };
+        }
+        let files = going
+            .iter()
+            .filter(|path| self.world.nodes[*path].kind == Kind::File)
+            .count() as u64;
+        for path in &going {
+            self.check_not_early(path, claim);
+        }
+        for path in &going {
+            self.world.remove(path);
+            self.watcher
+                .hear(Rumour::Touched(path.clone()), &mut self.random);
+        }
+        self.removed += files;
+        let at = now.wall;
+        Outcome::Removed(Removal {
+            at,
+            deadline,
+            files,
+            bytes: 0,
+            id: self.removed,
+            pruned: Vec::new(),
+            partial,
+        })
+    }
+
+    /// Lets everything come to rest, and holds the index against the world.
+    pub fn settle(&mut self) {
+        for _ in 0..50 {
+            while !self.watcher.is_quiet() {
+                self.look();
+            }
+            if self.watcher.doubted || self.random.bool() {
+                self.reconcile(Discovery::Event);
+            }
+            while !self.claims.is_empty() {
+                self.reap_some();
+            }
+            if self.watcher.is_quiet() && self.claims.is_empty() {
+                break;
+            }
+        }
+        self.check_index();
+        self.check_nothing_forgotten();
+    }
+
+    fn some_existing(&mut self) -> RelPath {
+        let place = self.random.usize(..self.world.nodes.len());
+        self.world.nodes.keys().nth(place).unwrap().clone()
+    }
+}
+
+/// A path of up to four components from a small set, so that everything meets everything.
+fn some_path(random: &mut fastrand::Rng) -> RelPath {
+    const DIRS: &[&str] = &["a", "b", "unit1", "unit2"];
+    const FILES: &[&str] = &["x.tmp", "y.tmp", "z.old", "w.keep", "v", "u.dat", "a"];
+    let mut path = RelPath::root();
+    for _ in 0..random.usize(..4) {
+        path = path.join(random.choice(DIRS).unwrap().as_bytes());
+    }
+    path.join(random.choice(FILES).unwrap().as_bytes())
+}
+
+fn path_and_parents(path: &RelPath) -> Vec<Rumour> {
+    let mut rumours = vec![Rumour::Touched(path.clone())];
+    let mut path = path.clone();
+    while let Some((parent, _)) = path.split() {
+        rumours.insert(0, Rumour::Touched(parent.clone()));
+        path = parent;
+    }
+    rumours
+}

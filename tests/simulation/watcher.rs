@@ -1,0 +1,141 @@
+//! Stands in for the watchers: turns what happens in the world into looks, after losing, doubling, reordering and delaying the
+//! events behind them.
+
+use std::collections::VecDeque;
+
+use lapsed::core::facts::{Kind, RootId};
+use lapsed::core::observed::{Discovery, Observed};
+use lapsed::core::path::RelPath;
+
+use crate::world::World;
+
+/// An event that has not led to a look yet.
+#[derive(Clone, Debug)]
+pub enum Rumour {
+    /// Something happened at this path.
+    Touched(RelPath),
+    /// This directory has to be listed, with all beneath.
+    List(RelPath),
+    /// A directory was renamed.
+    Moved(RelPath, RelPath),
+}
+
+pub struct Watcher {
+    pub root: RootId,
+    rumours: VecDeque<Rumour>,
+    /// Events were lost: everything has to be listed before the index can be right.
+    pub doubted: bool,
+}
+
+impl Watcher {
+    pub fn new(root: RootId) -> Self {
+        Self {
+            root,
+            rumours: VecDeque::new(),
+            doubted: false,
+        }
+    }
+
+    pub fn hear(&mut self, rumour: Rumour, random: &mut fastrand::Rng) {
+        if random.u32(..50) == 0 {
+            self.rumours.push_back(rumour.clone());
+        }
+        self.rumours.push_back(rumour);
+    }
+
+    /// Loses everything that has not been looked at, as an overflow does.
+    pub fn lose(&mut self) -> Observed {
+        self.rumours.clear();
+        self.doubted = true;
+        Observed::Doubted {
+            root: self.root,
+            why: "overflow".to_owned(),
+        }
+    }
+
+    pub fn is_quiet(&self) -> bool {
+        self.rumours.is_empty()
+    }
+
+    /// Looks into one of the oldest rumours.
+    pub fn look(&mut self, world: &World, random: &mut fastrand::Rng) -> Vec<Observed> {
+        let place = random.usize(..self.rumours.len().clamp(1, 4));
+        let Some(rumour) = self.rumours.remove(place) else {
+            return Vec::new();
+        };
+        match rumour {
+            Rumour::Touched(path) => self.look_at(world, &path),
+            Rumour::List(dir) => self.list(world, &dir, Discovery::Event),
+            Rumour::Moved(from, to) => vec![Observed::Moved {
+                root: self.root,
+                from,
+                to,
+            }],
+        }
+    }
+
+    fn look_at(&mut self, world: &World, path: &RelPath) -> Vec<Observed> {
+        let Some((dir, name)) = path.split() else {
+            return Vec::new();
+        };
+        let Some(facts) = world.facts(&dir).filter(|facts| facts.kind == Kind::Dir) else {
+            // The directory is not there any more; what is there in its place is for the look one level up.
+            return self.look_at(world, &dir);
+        };
+        let seen = world.facts(path);
+        if seen.is_some_and(|facts| facts.kind == Kind::Dir) {
+            self.rumours.push_back(Rumour::List(path.clone()));
+        }
+        vec![Observed::Looks {
+            root: self.root,
+            dir,
+            facts,
+            names: vec![(name.into(), seen)],
+        }]
+    }
+
+    /// Lists `dir` and all beneath it.
+    pub fn list(&self, world: &World, dir: &RelPath, discovery: Discovery) -> Vec<Observed> {
+        let mut seen = Vec::new();
+        let mut open = vec![dir.clone()];
+        while let Some(dir) = open.pop() {
+            let Some(facts) = world.facts(&dir) else {
+                seen.push(Observed::Gone {
+                    root: self.root,
+                    dir,
+                });
+                continue;
+            };
+            if facts.kind != Kind::Dir {
+                continue;
+            }
+            let (mut files, mut dirs) = (Vec::new(), Vec::new());
+            for (path, facts) in world.children(&dir) {
+                let name = path.split().unwrap().1.into();
+                match facts.kind {
+                    Kind::Dir => {
+                        open.push(path);
+                        dirs.push((name, facts));
+                    }
+                    Kind::File => files.push((name, facts)),
+                    Kind::Mount | Kind::Other => {}
+                }
+            }
+            seen.push(Observed::Listing {
+                root: self.root,
+                dir,
+                facts,
+                files,
+                dirs,
+                discovery,
+            });
+        }
+        seen.retain(|seen| !matches!(seen, Observed::Gone { dir, .. } if dir.is_root()));
+        seen
+    }
+
+    /// Asks for a listing, which comes late like everything.
+    pub fn relist(&mut self, dir: RelPath) {
+        self.rumours.push_back(Rumour::List(dir));
+    }
+}
