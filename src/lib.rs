@@ -1,3 +1,5 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod clock;
 pub mod core;
+pub mod fs;

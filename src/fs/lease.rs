@@ -1,0 +1,281 @@
+//! Whether somebody has a file open: the write lease of `fcntl(2)`.
+//!
+//! A write lease is granted only while nobody else has the file open, for reading, writing, mapped or executed, through
+//! whichever of its names. While it is held, whoever opens the file waits, and the lease tells that it is being broken.
+//!
+//! **Invariant:** `SIGIO`, by which the kernel tells of a broken lease, is ignored before the first lease is taken: its
+//! default is to kill the process.
+//! **Invariant:** this process holds at most one lease on an inode: opening a file to take a second one, through another
+//! hard link, would break the first.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Once;
+
+use parking_lot::{Condvar, Mutex};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::dir::{Dir, statx};
+use crate::core::facts::{FileKey, Kind};
+
+/// The inodes on which this process has a lease.
+static LEASED: Mutex<BTreeSet<FileKey>> = Mutex::new(BTreeSet::new());
+static RELEASED: Condvar = Condvar::new();
+
+/// A write lease on one file, given back when dropped.
+#[derive(Debug)]
+pub struct Lease {
+    fd: OwnedFd,
+    /// Dropped after the descriptor, or another thread could break this very lease.
+    _turn: Turn,
+}
+
+/// Why there is no lease.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeaseError {
+    /// Somebody has it open.
+    Open,
+    /// Whether somebody has it open cannot be known: not ours, not readable, or a file system without leases.
+    Unknown(Errno),
+    /// It was not to be known just now: out of descriptors or memory, an I/O error.
+    Failed(Errno),
+    /// Another file than the expected one stands at the name, or none.
+    Replaced,
+    /// This process has a lease on it, through another of its names.
+    Busy,
+}
+
+/// What to do while this process has a lease on the same inode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WhenBusy {
+    /// Wait for its end. Only for threads that hold no lease, or two of them could wait for one another.
+    Wait,
+    /// [`LeaseError::Busy`].
+    Refuse,
+}
+
+impl Lease {
+    /// Takes the lease on the regular file `name` in `dir`, which must be the inode `key`.
+    ///
+    /// # Errors
+    /// See [`LeaseError`].
+    pub fn take(
+        dir: &Dir,
+        name: &[u8],
+        key: FileKey,
+        when_busy: WhenBusy,
+    ) -> Result<Self, LeaseError> {
+        static SIGIO: Once = Once::new();
+        SIGIO.call_once(sys::ignore_sigio);
+        let turn = Turn::take(key, when_busy).ok_or(LeaseError::Busy)?;
+        // A FIFO must not block us, nor a terminal become ours, should one be swapped in.
+        let flags =
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH
+            | ResolveFlags::NO_SYMLINKS
+            | ResolveFlags::NO_MAGICLINKS
+            | ResolveFlags::NO_XDEV;
+        let name = OsStr::from_bytes(name);
+        let fd = rustix::fs::openat2(dir.fd(), name, flags, Mode::empty(), resolve)
+            .map_err(LeaseError::of)?;
+        let facts = statx(fd.as_fd(), b"").map_err(LeaseError::of)?;
+        if facts.key != key || facts.kind != Kind::File {
+            return Err(LeaseError::Replaced);
+        }
+        sys::set_write_lease(fd.as_raw_fd()).map_err(LeaseError::of)?;
+        Ok(Self { fd, _turn: turn })
+    }
+
+    /// Whether nobody has tried to open the file since the lease was taken.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        sys::has_write_lease(self.fd.as_raw_fd())
+    }
+}
+
+impl LeaseError {
+    fn of(errno: Errno) -> Self {
+        match errno {
+            Errno::AGAIN | Errno::TXTBSY => Self::Open,
+            Errno::NOENT
+            | Errno::LOOP
+            | Errno::XDEV
+            | Errno::STALE
+            | Errno::NXIO
+            | Errno::NOTDIR => Self::Replaced,
+            Errno::ACCESS
+            | Errno::PERM
+            | Errno::INVAL
+            | Errno::NOLCK
+            | Errno::NOSYS
+            | Errno::OPNOTSUPP
+            | Errno::NOTTY => Self::Unknown(errno),
+            _ => Self::Failed(errno),
+        }
+    }
+}
+
+/// The right to have a lease on an inode, within this process.
+#[derive(Debug)]
+struct Turn(FileKey);
+
+impl Turn {
+    fn take(key: FileKey, when_busy: WhenBusy) -> Option<Self> {
+        let mut leased = LEASED.lock();
+        while !leased.insert(key) {
+            match when_busy {
+                WhenBusy::Wait => RELEASED.wait(&mut leased),
+                WhenBusy::Refuse => return None,
+            }
+        }
+        Some(Self(key))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        LEASED.lock().remove(&self.0);
+        RELEASED.notify_all();
+    }
+}
+
+/// The three system calls that no safe crate offers.
+#[expect(
+    unsafe_code,
+    reason = "leases and the disposition of SIGIO are not in rustix"
+)]
+mod sys {
+    use std::os::fd::RawFd;
+
+    use rustix::io::Errno;
+
+    /// Ignores `SIGIO`, unless somebody handles it already.
+    pub(super) fn ignore_sigio() {
+        // SAFETY: both structures are valid for the call, all-zero bytes are a valid `sigaction` (SIG_DFL, empty mask), and
+        // ignoring a signal runs no code of ours.
+        unsafe {
+            let mut now: libc::sigaction = std::mem::zeroed();
+            let read = libc::sigaction(libc::SIGIO, std::ptr::null(), &raw mut now);
+            if read == 0 && now.sa_sigaction == libc::SIG_DFL {
+                now.sa_sigaction = libc::SIG_IGN;
+                libc::sigaction(libc::SIGIO, &raw const now, std::ptr::null_mut());
+            }
+        }
+    }
+
+    pub(super) fn set_write_lease(fd: RawFd) -> Result<(), Errno> {
+        // SAFETY: plain integers; the kernel checks the descriptor.
+        let done = unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_WRLCK) };
+        if done == 0 { Ok(()) } else { Err(last_errno()) }
+    }
+
+    pub(super) fn has_write_lease(fd: RawFd) -> bool {
+        // SAFETY: plain integers; the kernel checks the descriptor.
+        let held = unsafe { libc::fcntl(fd, libc::F_GETLEASE) };
+        held == libc::F_WRLCK
+    }
+
+    fn last_errno() -> Errno {
+        let code = std::io::Error::last_os_error().raw_os_error();
+        code.map_or(Errno::IO, Errno::from_raw_os_error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, OpenOptions};
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::fs::RootDir;
+
+    fn setup() -> (tempfile::TempDir, RootDir, FileKey) {
+        let scratch = tempfile::tempdir().unwrap();
+        let base = scratch.path().canonicalize().unwrap();
+        std::fs::write(base.join("file"), b"12345").unwrap();
+        std::fs::hard_link(base.join("file"), base.join("link")).unwrap();
+        let root = RootDir::open(&base).unwrap();
+        let key = root.top().look(b"file").unwrap().unwrap().key;
+        (scratch, root, key)
+    }
+
+    fn take(root: &RootDir, name: &[u8], key: FileKey) -> Result<Lease, LeaseError> {
+        Lease::take(root.top(), name, key, WhenBusy::Refuse)
+    }
+
+    #[test]
+    fn whoever_has_it_open_in_whatever_way_is_noticed() {
+        let (scratch, root, key) = setup();
+        let path = scratch.path().join("link");
+        assert!(take(&root, b"file", key).is_ok());
+
+        let reader = File::open(&path).unwrap();
+        assert_eq!(take(&root, b"file", key).unwrap_err(), LeaseError::Open);
+        drop(reader);
+        let writer = OpenOptions::new().append(true).open(&path).unwrap();
+        assert_eq!(take(&root, b"file", key).unwrap_err(), LeaseError::Open);
+        drop(writer);
+
+        let mut child = Command::new("sh")
+            .args(["-c", "exec 3<\"$0\"; echo ready; read line"])
+            .arg(&path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = [0; 6];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        assert_eq!(take(&root, b"file", key).unwrap_err(), LeaseError::Open);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(take(&root, b"file", key).is_ok());
+    }
+
+    #[test]
+    fn an_opener_breaks_the_lease_and_kills_nobody() {
+        let (scratch, root, key) = setup();
+        let lease = take(&root, b"file", key).unwrap();
+        assert!(lease.holds());
+        let mut opener = OpenOptions::new();
+        opener.read(true).custom_flags(libc::O_NONBLOCK);
+        let refused = opener.open(scratch.path().join("link")).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::WouldBlock);
+        assert!(!lease.holds());
+        drop(lease);
+        assert!(opener.open(scratch.path().join("link")).is_ok());
+    }
+
+    #[test]
+    fn two_names_of_one_file_do_not_break_one_anothers_lease() {
+        let (_scratch, root, key) = setup();
+        let lease = take(&root, b"file", key).unwrap();
+        assert_eq!(take(&root, b"link", key).unwrap_err(), LeaseError::Busy);
+        assert!(lease.holds());
+        std::thread::scope(|scope| {
+            let waiting =
+                scope.spawn(|| Lease::take(root.top(), b"link", key, WhenBusy::Wait).is_ok());
+            drop(lease);
+            assert!(waiting.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn another_file_at_the_name_is_noticed() {
+        let (scratch, root, key) = setup();
+        std::fs::write(scratch.path().join("other"), b"").unwrap();
+        assert_eq!(
+            take(&root, b"other", key).unwrap_err(),
+            LeaseError::Replaced
+        );
+        assert_eq!(take(&root, b"none", key).unwrap_err(), LeaseError::Replaced);
+        std::os::unix::fs::symlink("file", scratch.path().join("alias")).unwrap();
+        assert_eq!(
+            take(&root, b"alias", key).unwrap_err(),
+            LeaseError::Replaced
+        );
+    }
+}

@@ -1,0 +1,210 @@
+//! A root's directory, opened for one batch of work.
+//!
+//! **Invariant:** a [`RootDir`] is the directory that it was asked for, by device and inode; a root that was
+//! replaced, mounted over or turned into a symbolic link does not open as the old one.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::dir::Dir;
+use super::error::{Action, FsError};
+use crate::core::facts::FileKey;
+use crate::core::path::RelPath;
+
+/// The longest path handed to the kernel in one call: `PATH_MAX` is 4,096 with its NUL. Longer ones are opened in pieces.
+const PATH_BYTES_MAX: usize = 4000;
+
+/// An open root.
+#[derive(Debug)]
+pub struct RootDir {
+    dir: Dir,
+    key: FileKey,
+}
+
+impl RootDir {
+    /// Opens the directory at `path` (absolute), no component of which may be a symbolic link.
+    ///
+    /// # Errors
+    /// When it is not there, not a directory, or not to be opened.
+    pub fn open(path: &Path) -> Result<Self, FsError> {
+        let failed = |errno| FsError {
+            action: Action::Open,
+            path: path.to_path_buf(),
+            errno,
+        };
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let fd = open_retrying(CWD, path.as_os_str().as_bytes(), resolve).map_err(failed)?;
+        let dir = Dir::new(fd, path.to_path_buf());
+        let key = dir.facts()?.key;
+        Ok(Self { dir, key })
+    }
+
+    /// Opens the directory at `path` when it still is the one that `key` names.
+    ///
+    /// # Errors
+    /// As [`RootDir::open`]; `ESTALE` when another directory stands there.
+    pub fn open_as(path: &Path, key: FileKey) -> Result<Self, FsError> {
+        let root = Self::open(path)?;
+        if root.key == key {
+            Ok(root)
+        } else {
+            Err(FsError {
+                action: Action::Open,
+                path: path.to_path_buf(),
+                errno: Errno::STALE,
+            })
+        }
+    }
+
+    /// Which directory this is.
+    #[must_use]
+    pub fn key(&self) -> FileKey {
+        self.key
+    }
+
+    /// Its absolute path when it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The root itself, as a directory.
+    #[must_use]
+    pub fn top(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// Whether this directory still stands at the root's path.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        Self::open_as(self.path(), self.key).is_ok()
+    }
+
+    /// Opens the directory at `path` beneath this root; the root itself for the empty path. Paths of any depth.
+    ///
+    /// # Errors
+    /// When it is not there, or anything on the way is a symbolic link or a mount ([`FsError::is_absence`]), or may
+    /// not be entered.
+    ///
+    /// # Panics
+    /// Never: a path has at least one piece.
+    pub fn dir(&self, path: &RelPath) -> Result<Dir, FsError> {
+        let mut dir: Option<Dir> = None;
+        let mut rest = if path.is_root() {
+            &b"."[..]
+        } else {
+            path.as_bytes()
+        };
+        while !rest.is_empty() {
+            let (piece, tail) = split_piece(rest);
+            dir = Some(dir.as_ref().unwrap_or(&self.dir).open_beneath(piece)?);
+            rest = tail;
+        }
+        Ok(dir.expect("invariant: a path has at least one piece"))
+    }
+}
+
+/// Cuts off as many leading components as one call takes.
+fn split_piece(path: &[u8]) -> (&[u8], &[u8]) {
+    if path.len() <= PATH_BYTES_MAX {
+        return (path, &[]);
+    }
+    let slash = path[..PATH_BYTES_MAX]
+        .iter()
+        .rposition(|&b| b == b'/')
+        .expect("invariant: a component is shorter than 256 bytes");
+    (&path[..slash], &path[slash + 1..])
+}
+
+/// `openat2(2)` as a directory, for reading. The kernel answers `EAGAIN` when a rename raced with the resolution.
+pub(super) fn open_retrying(
+    at: impl std::os::fd::AsFd + Copy,
+    path: &[u8],
+    resolve: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    /// Each try is a full resolution: when so many in a row raced with a rename, somebody is doing it on purpose.
+    const TRIES_MAX: usize = 64;
+    let flags =
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let mut last = Errno::AGAIN;
+    for _ in 0..TRIES_MAX {
+        match rustix::fs::openat2(at, OsStr::from_bytes(path), flags, Mode::empty(), resolve) {
+            Err(errno @ (Errno::AGAIN | Errno::INTR)) => last = errno,
+            done => return done,
+        }
+    }
+    Err(last)
+}
+
+/// The path of `name` in `dir`, for messages.
+pub(super) fn named(dir: &Path, name: &[u8]) -> PathBuf {
+    dir.join(OsStr::from_bytes(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_the_place_of_a_root_or_a_directory_is_not_followed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let base = scratch.path().canonicalize().unwrap();
+        std::fs::create_dir_all(base.join("root/real")).unwrap();
+        std::fs::create_dir(base.join("outside")).unwrap();
+        std::os::unix::fs::symlink(base.join("root"), base.join("alias")).unwrap();
+        std::os::unix::fs::symlink(base.join("outside"), base.join("root/link")).unwrap();
+
+        assert!(RootDir::open(&base.join("alias")).unwrap_err().is_absence());
+        let root = RootDir::open(&base.join("root")).unwrap();
+        assert!(root.dir(&RelPath::parse(b"real").unwrap()).is_ok());
+        assert!(
+            root.dir(&RelPath::parse(b"link").unwrap())
+                .unwrap_err()
+                .is_absence()
+        );
+    }
+
+    #[test]
+    fn a_replaced_root_does_not_open_as_the_old_one() {
+        let scratch = tempfile::tempdir().unwrap();
+        let base = scratch.path().canonicalize().unwrap();
+        std::fs::create_dir(base.join("root")).unwrap();
+        let key = RootDir::open(&base.join("root")).unwrap().key();
+        // The old directory is kept under another name, or its inode could be given to the new one.
+        std::process::Command::new("mv")
+            .arg(base.join("root"))
+            .arg(base.join("old"))
+            .status()
+            .unwrap();
+        std::fs::create_dir(base.join("root")).unwrap();
+        assert_eq!(
+            RootDir::open_as(&base.join("root"), key).unwrap_err().errno,
+            Errno::STALE
+        );
+    }
+
+    #[test]
+    fn trees_deeper_than_a_path_can_be_long_are_reached() {
+        let scratch = tempfile::tempdir().unwrap();
+        let base = scratch.path().canonicalize().unwrap();
+        let root = RootDir::open(&base).unwrap();
+        let name = vec![b'd'; 200];
+        let mut path = RelPath::root();
+        for _ in 0..60 {
+            root.dir(&path).unwrap().make_dir(&name).unwrap();
+            path = path.join(&name);
+        }
+        assert!(path.as_bytes().len() > 2 * PATH_BYTES_MAX);
+        assert!(root.dir(&path).unwrap().facts().is_ok());
+        // tempfile removes the tree by path, which is too long for it: take it down from below.
+        while let Some((parent, last)) = path.split() {
+            root.dir(&parent).unwrap().remove_dir(last).unwrap();
+            path = parent;
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! A look at a whole directory tree, of any depth, without recursion and with few descriptors.
+//!
+//! **Invariant:** parents stand before their children, and the children of one directory stand together in the order of
+//! their names, so that two looks at an unchanged tree are equal.
+//! **Invariant:** mounts are told, never entered.
+
+use std::ops::{ControlFlow, Range};
+
+use rustix::io::Errno;
+
+use super::chain::Chain;
+use super::dir::Dir;
+use super::error::FsError;
+use crate::core::facts::{Facts, FileKey, Kind};
+use crate::core::observed::Name;
+
+/// A directory tree as it was seen.
+#[derive(Debug, Default)]
+pub struct Tree {
+    dirs: Vec<TreeDir>,
+}
+
+/// One directory of a [`Tree`].
+#[derive(Debug)]
+pub struct TreeDir {
+    /// The directory that it lies in; itself for the top.
+    pub parent: u32,
+    /// How many directories of the tree it lies in: 0 for the top.
+    pub depth: u32,
+    /// Its name.
+    pub name: Name,
+    /// A look at it, from before it was read.
+    pub facts: Facts,
+    /// What is in it and no directory, by name.
+    pub files: Vec<(Name, Facts)>,
+    /// Whether this process may remove what is in it.
+    pub may_change: bool,
+    /// Its subdirectories.
+    pub children: Range<u32>,
+}
+
+/// Why there is no look at a tree.
+#[derive(Debug)]
+pub enum WalkError {
+    /// The file system refuses something.
+    Fs(FsError),
+    /// It changed while it was looked at.
+    Changed,
+    /// Something is mounted in it, on the directory or file of this absolute path.
+    Mount(std::path::PathBuf),
+    /// The caller asked for an end.
+    Stopped,
+}
+
+impl From<FsError> for WalkError {
+    fn from(error: FsError) -> Self {
+        match error.errno {
+            Errno::XDEV => Self::Mount(error.path),
+            _ if error.is_absence() => Self::Changed,
+            _ => Self::Fs(error),
+        }
+    }
+}
+
+impl Tree {
+    /// Looks at the directory `name` in `base`, which was seen as `facts`, and at everything below it. Asks `stop` between
+    /// directories.
+    ///
+    /// # Errors
+    /// See [`WalkError`].
+    pub fn walk(
+        base: &Dir,
+        name: &[u8],
+        facts: Facts,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Self, WalkError> {
+        let mut tree = Self {
+            dirs: vec![TreeDir {
+                parent: 0,
+                depth: 0,
+                name: name.into(),
+                facts,
+                files: Vec::new(),
+                may_change: true,
+                children: 0..0,
+            }],
+        };
+        let mut chain = Chain::new(base, 0, name);
+        let mut pending = vec![0];
+        while let Some(at) = pending.pop() {
+            if stop() {
+                return Err(WalkError::Stopped);
+            }
+            let here = chain.go(&tree, at)?;
+            let may_change = here.may_change();
+            let (files, dirs) = read(here)?;
+            let first = tree.len();
+            let depth = tree.dir(at).depth + 1;
+            tree.dirs
+                .extend(dirs.into_iter().map(|(name, facts)| TreeDir {
+                    parent: at,
+                    depth,
+                    name,
+                    facts,
+                    files: Vec::new(),
+                    may_change: true,
+                    children: 0..0,
+                }));
+            let children = first..tree.len();
+            pending.extend(children.clone());
+            let dir = &mut tree.dirs[at as usize];
+            dir.files = files;
+            dir.may_change = may_change;
+            dir.children = children;
+        }
+        Ok(tree)
+    }
+
+    /// How many directories there are.
+    ///
+    /// # Panics
+    /// When there are more than 4,294,967,295.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        u32::try_from(self.dirs.len()).expect("invariant: fewer directories than memory could hold")
+    }
+
+    /// Never: a tree has its top.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.dirs.is_empty()
+    }
+
+    /// The directory with the number `at`, from 0 for the top.
+    #[must_use]
+    pub fn dir(&self, at: u32) -> &TreeDir {
+        &self.dirs[at as usize]
+    }
+
+    /// The number of the directory that `key` names, if the tree has it.
+    #[must_use]
+    pub fn find(&self, key: FileKey) -> Option<u32> {
+        (0..self.len()).find(|&at| self.dir(at).facts.key == key)
+    }
+
+    /// Forgets those of a directory's files that `keep` does not want: they are then not ours to remove.
+    pub fn retain_files(&mut self, mut keep: impl FnMut(&Facts) -> bool) {
+        for dir in &mut self.dirs {
+            dir.files.retain(|(_, facts)| keep(facts));
+        }
+    }
+
+    /// Calls `each` with every directory of the tree and its path from the top's parent, parents first.
+    pub fn each_path(&self, mut each: impl FnMut(u32, &[u8])) {
+        let mut path: Vec<u8> = Vec::new();
+        // Length of the path above, for each directory that is to be visited.
+        let mut pending = vec![(0, 0)];
+        while let Some((at, above)) = pending.pop() {
+            let dir = self.dir(at);
+            path.truncate(above);
+            if above > 0 {
+                path.push(b'/');
+            }
+            path.extend_from_slice(&dir.name);
+            each(at, &path);
+            pending.extend(dir.children.clone().map(|child| (child, path.len())));
+        }
+    }
+
+    /// The path of the directory `at` from the top's parent.
+    #[must_use]
+    pub fn path(&self, at: u32) -> Vec<u8> {
+        let mut names = vec![&*self.dir(at).name];
+        let mut next = at;
+        while next != 0 {
+            next = self.dir(next).parent;
+            names.push(&*self.dir(next).name);
+        }
+        names.reverse();
+        names.join(&b'/')
+    }
+
+    /// The directories at and below `top`, parents first.
+    #[must_use]
+    pub fn below(&self, top: u32) -> Vec<u32> {
+        let mut all = vec![top];
+        let mut next = 0;
+        while next < all.len() {
+            all.extend(self.dir(all[next]).children.clone());
+            next += 1;
+        }
+        all
+    }
+
+    /// Looks again at the part of the tree from directory `top` down, which stands in `base` under `top_name` now: whether
+    /// all is exactly as it was, names, content and change times, but for the top's own change time, which the rename moved.
+    /// Asks `each` about every thing that is no directory; its break value ends the look.
+    ///
+    /// # Errors
+    /// See [`WalkError`]; [`WalkError::Changed`] for any difference.
+    pub fn look_again<B>(
+        &self,
+        top: u32,
+        base: &Dir,
+        top_name: &[u8],
+        stop: &dyn Fn() -> bool,
+        mut each: impl FnMut(&Dir, &[u8], &Facts) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B>, WalkError> {
+        let before = &self.dir(top).facts;
+        let now = base.look(top_name)?.ok_or(WalkError::Changed)?;
+        let same = |a: &Facts, b: &Facts| {
+            (a.kind, a.key, a.mtime, a.btime) == (b.kind, b.key, b.mtime, b.btime)
+        };
+        if !same(&now, before) {
+            return Err(WalkError::Changed);
+        }
+        let mut chain = Chain::new(base, top, top_name);
+        let mut pending = vec![top];
+        while let Some(at) = pending.pop() {
+            if stop() {
+                return Err(WalkError::Stopped);
+            }
+            let dir = chain.go(self, at)?;
+            let (files, dirs) = read(dir)?;
+            let known = self.dir(at);
+            let children = known.children.clone().map(|child| self.dir(child));
+            let alike = files == known.files
+                && children.len() == dirs.len()
+                && children
+                    .zip(&dirs)
+                    .all(|(known, (name, facts))| known.name == *name && known.facts == *facts);
+            if !alike {
+                return Err(WalkError::Changed);
+            }
+            for (name, facts) in &known.files {
+                if let ControlFlow::Break(why) = each(dir, name, facts) {
+                    return Ok(ControlFlow::Break(why));
+                }
+            }
+            pending.extend(known.children.clone());
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+type Listed = Vec<(Name, Facts)>;
+
+/// Reads one directory: what is no directory, and the directories, by name.
+fn read(dir: &Dir) -> Result<(Listed, Listed), WalkError> {
+    let (mut files, mut dirs) = (Vec::new(), Vec::new());
+    let mut mount = None;
+    dir.list(|name, facts| match facts.kind {
+        Kind::File | Kind::Other => files.push((name.into(), facts)),
+        Kind::Dir => dirs.push((name.into(), facts)),
+        Kind::Mount => mount = Some(super::root::named(dir.path(), name)),
+    })?;
+    if let Some(path) = mount {
+        return Err(WalkError::Mount(path));
+    }
+    files.sort_unstable_by(|a: &(Name, Facts), b| a.0.cmp(&b.0));
+    dirs.sort_unstable_by(|a: &(Name, Facts), b| a.0.cmp(&b.0));
+    Ok((files, dirs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::RootDir;
+
+    fn never() -> bool {
+        false
+    }
+
+    fn walk(root: &RootDir) -> Tree {
+        let facts = root.top().look(b"unit").unwrap().unwrap();
+        Tree::walk(root.top(), b"unit", facts, &never).unwrap()
+    }
+
+    fn again(tree: &Tree, root: &RootDir) -> Result<ControlFlow<()>, WalkError> {
+        tree.look_again(0, root.top(), b"unit", &never, |_, _, _| {
+            ControlFlow::Continue(())
+        })
+    }
+
+    #[test]
+    fn a_second_look_finds_the_same_and_notices_every_change() {
+        let scratch = tempfile::tempdir().unwrap();
+        let base = scratch.path().canonicalize().unwrap();
+        std::fs::create_dir_all(base.join("unit/a/b")).unwrap();
+        std::fs::create_dir_all(base.join("unit/c")).unwrap();
+        std::fs::write(base.join("unit/a/b/file"), b"1").unwrap();
+        let root = RootDir::open(&base).unwrap();
+        let tree = walk(&root);
+        let mut paths = Vec::new();
+        tree.each_path(|at, path| {
+            assert_eq!(tree.path(at), path);
+            paths.push(String::from_utf8(path.to_vec()).unwrap());
+        });
+        paths.sort();
+        assert_eq!(paths, ["unit", "unit/a", "unit/a/b", "unit/c"]);
+        assert!(again(&tree, &root).is_ok());
+
+        let changes: [fn(&std::path::Path); 3] = [
+            |base| std::fs::write(base.join("unit/c/new"), b"").unwrap(),
+            |base| std::fs::write(base.join("unit/a/b/file"), b"22").unwrap(),
+            |base| {
+                use std::os::unix::fs::PermissionsExt;
+                let mode = std::fs::Permissions::from_mode(0o711);
+                std::fs::set_permissions(base.join("unit/c"), mode).unwrap();
+            },
+        ];
+        for change in changes {
+            let tree = walk(&root);
+            // File systems keep times as coarsely as the timer ticks: change until it shows.
+            while again(&tree, &root).is_ok() {
+                change(&base);
+            }
+        }
+    }
+
+    #[test]
+    fn combs_deeper_than_descriptors_and_paths_reach_are_walked() {
+        let scratch = tempfile::tempdir().unwrap();
+        let base = scratch.path().canonicalize().unwrap();
+        let root = RootDir::open(&base).unwrap();
+        root.top().make_dir(b"unit").unwrap();
+        let mut dir = root.top().open_beneath(b"unit").unwrap();
+        for _ in 0..700 {
+            dir.make_dir(b"deeper-and-deeper").unwrap();
+            dir.make_dir(b"side").unwrap();
+            dir = dir.open_beneath(b"deeper-and-deeper").unwrap();
+        }
+        let tree = walk(&root);
+        assert_eq!(tree.len(), 1401);
+        assert!(again(&tree, &root).is_ok());
+        let mut chain = Chain::new(root.top(), 0, b"unit");
+        for at in (1..tree.len()).rev() {
+            let dir = tree.dir(at);
+            let parent = chain.go(&tree, dir.parent).unwrap();
+            parent.remove_dir(&dir.name).unwrap();
+        }
+    }
+}
