@@ -3,3 +3,4 @@
 pub mod clock;
 pub mod core;
 pub mod fs;
+pub mod ledger;

@@ -1,0 +1,60 @@
+//! What went wrong with the ledger's files, and where.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The ledger cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// A file or the directory refuses.
+    #[error("cannot {action} \"{}\": {}", path.display(), words(source))]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// A line that is no ledger line of this version.
+    #[error("\"{}\" has a line at byte {offset} that cannot be read: {reason}", path.display())]
+    BadLine {
+        /// In which segment.
+        path: PathBuf,
+        /// Where the line begins.
+        offset: u64,
+        /// What the parser says.
+        reason: String,
+    },
+    /// A line is longer than any that is ever written.
+    #[error("\"{}\" has a line of more than {limit} bytes before byte {offset}", path.display())]
+    LongLine {
+        /// In which segment.
+        path: PathBuf,
+        /// Where it ends.
+        offset: u64,
+        /// The longest line that is read.
+        limit: usize,
+    },
+}
+
+impl LedgerError {
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+/// The operating system's words, without the number, in lower case.
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(chars).collect()
+    })
+}

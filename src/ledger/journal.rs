@@ -1,0 +1,278 @@
+//! The ledger itself: segments, appending, reading newest first.
+//!
+//! **Invariant:** what was not synchronized is cut off again, and does not show to readers meanwhile.
+//! **Invariant:** after a failed synchronization its descriptor is not trusted again: the kernel may have dropped what it
+//! could not write, and forgotten about it (`fsync(2)`, notes on errors).
+
+use std::collections::BTreeSet;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::error::LedgerError;
+use super::ids::Ids;
+use super::line::Line;
+use super::newest::NewestFirst;
+use super::segment::{
+    SUFFIX, Segment, cut, cut_torn, first_at, largest_id, list, open_for_writing,
+};
+use crate::core::time::Timestamp;
+
+/// When a new segment is begun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// A segment is closed when it has reached this size: small enough to be read whole, to compress and to ship.
+    pub segment_bytes: u64,
+    /// A segment is closed when its first line is as old as this.
+    pub segment_age: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 16 << 20,
+            segment_age: Duration::from_hours(30 * 24),
+        }
+    }
+}
+
+/// The durable record of every removal. Shared between threads.
+#[derive(Debug)]
+pub struct Ledger {
+    dir: PathBuf,
+    options: Options,
+    ids: Ids,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Oldest first; the last one is appended to.
+    segments: Vec<Arc<Segment>>,
+    /// The last segment, opened for writing; `None` when the next line begins a new one.
+    active: Option<Active>,
+    last_at: Option<Timestamp>,
+    /// Segments that end with bytes which could not be cut off: path and good length.
+    uncut: Vec<(PathBuf, u64)>,
+}
+
+#[derive(Debug)]
+struct Active {
+    file: File,
+    first_at: Option<Timestamp>,
+}
+
+impl Ledger {
+    /// Opens the ledger in the directory `dir`, made (mode 0700) when it is missing. Cuts off what a crash left of a line at
+    /// the end.
+    ///
+    /// # Errors
+    /// When the directory or the last segment cannot be read or written.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, LedgerError> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(LedgerError::io("make", dir))?;
+        std::fs::set_permissions(dir, Permissions::from_mode(0o700))
+            .map_err(LedgerError::io("restrict", dir))?;
+        let mut segments = list(dir)?;
+        let mut state = State {
+            segments: Vec::new(),
+            active: None,
+            last_at: None,
+            uncut: Vec::new(),
+        };
+        let mut floor = 0;
+        if let Some(last) = segments.pop() {
+            let (len, newest) = cut_torn(&last.path, last.len)?;
+            floor = last
+                .floor
+                .max(newest.as_ref().map_or(0, |line| line.id + 1));
+            state.active = Some(Active {
+                file: open_for_writing(&last.path, false)?,
+                first_at: first_at(&last.path),
+            });
+            segments.push(Segment { len, ..last });
+            // The largest number may stand a little before the last line.
+            floor = floor.max(largest_id(&segments)?.map_or(0, |id| id + 1));
+        }
+        state.segments = segments.into_iter().map(Arc::new).collect();
+        let ledger = Self {
+            dir: dir.to_path_buf(),
+            options,
+            ids: Ids::open(dir, floor),
+            state: Mutex::new(state),
+        };
+        let last_at = ledger.newest_first(None).find_map(Result::ok);
+        ledger.state.lock().last_at = last_at.map(|line| line.at);
+        Ok(ledger)
+    }
+
+    /// A number for a line: larger than every one before, over restarts and crashes.
+    #[must_use]
+    pub fn next_id(&self) -> u64 {
+        self.ids.take()
+    }
+
+    /// Gives no number below `floor` any more: somebody has found one in use that the ledger does not know of.
+    pub fn raise_ids(&self, floor: u64) {
+        self.ids.raise(floor);
+    }
+
+    /// Appends `lines` with one write and one `fdatasync(2)`. All or none.
+    ///
+    /// # Errors
+    /// When the disk is full or fails. What was written is cut off again, and the ledger is usable again when the disk is.
+    ///
+    /// # Panics
+    /// Never: a line can always be expressed in JSON.
+    pub fn append(&self, lines: &[Line]) -> Result<(), LedgerError> {
+        let Some(newest) = lines.iter().map(|line| line.at).max() else {
+            return Ok(());
+        };
+        let mut bytes = Vec::with_capacity(lines.len() * 512);
+        for line in lines {
+            serde_json::to_writer(&mut bytes, line)
+                .expect("invariant: a line has only text and numbers");
+            bytes.push(b'\n');
+        }
+        let mut state = self.state.lock();
+        state.uncut.retain(|(path, len)| cut(path, *len).is_err());
+        self.make_room(&mut state, newest)?;
+        let last = state
+            .segments
+            .last()
+            .cloned()
+            .expect("invariant: room was made in a segment");
+        let active = state
+            .active
+            .as_mut()
+            .expect("invariant: room was made in a segment");
+        let written = active
+            .file
+            .write_all_at(&bytes, last.len)
+            .map_err(|error| (error, false))
+            .and_then(|()| active.file.sync_data().map_err(|error| (error, true)));
+        match written {
+            Ok(()) => {
+                active.first_at.get_or_insert(newest);
+                let grown = Segment {
+                    path: last.path.clone(),
+                    floor: last.floor,
+                    len: last.len + bytes.len() as u64,
+                    span: Mutex::new(None),
+                };
+                *state
+                    .segments
+                    .last_mut()
+                    .expect("invariant: room was made in a segment") = Arc::new(grown);
+                state.last_at = state.last_at.max(Some(newest));
+                Ok(())
+            }
+            Err((error, unsynced)) => {
+                let cut = active.file.set_len(last.len);
+                if cut.is_err() {
+                    state.uncut.push((last.path.clone(), last.len));
+                }
+                if unsynced || cut.is_err() {
+                    state.active = None;
+                }
+                Err(LedgerError::io("append to", &last.path)(error))
+            }
+        }
+    }
+
+    /// The lines, newest first; after the line with the number `before`, where one is given. Appending goes on meanwhile; what
+    /// is appended after this call does not show. Nothing when there is no line of that number.
+    pub fn newest_first(
+        &self,
+        before: Option<u64>,
+    ) -> impl Iterator<Item = Result<Line, LedgerError>> + use<> {
+        let segments = self.state.lock().segments.clone();
+        NewestFirst {
+            segments,
+            closed: false,
+            reader: None,
+            before,
+        }
+    }
+
+    /// Which of `ids` have a line.
+    ///
+    /// # Errors
+    /// When a segment cannot be read.
+    pub fn contains(&self, ids: &BTreeSet<u64>) -> Result<BTreeSet<u64>, LedgerError> {
+        let segments = self.state.lock().segments.clone();
+        let mut found = BTreeSet::new();
+        for (age, segment) in segments.iter().rev().enumerate() {
+            let Some(&oldest) = ids.difference(&found).next() else {
+                break;
+            };
+            if segment.may_hold(ids, age > 0) {
+                segment.scan(age > 0, |id| {
+                    if ids.contains(&id) {
+                        found.insert(id);
+                    }
+                })?;
+            }
+            if segment.floor <= oldest {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// When the last removal that was recorded happened: a clock that stands before it is wrong.
+    #[must_use]
+    pub fn last_at(&self) -> Option<Timestamp> {
+        self.state.lock().last_at
+    }
+
+    /// Begins a new segment when there is none to append to, or it is full or old.
+    fn make_room(&self, state: &mut State, newest: Timestamp) -> Result<(), LedgerError> {
+        let full = state
+            .segments
+            .last()
+            .is_none_or(|last| last.len >= self.options.segment_bytes);
+        let old = state
+            .active
+            .as_ref()
+            .and_then(|active| active.first_at)
+            .is_some_and(|first| newest >= first.after(self.options.segment_age));
+        if state.active.is_some() && !full && !old {
+            return Ok(());
+        }
+        let floor = self.ids.peek();
+        // A segment without lines, after a failed write, has the same name: go past it.
+        let floor = state
+            .segments
+            .last()
+            .map_or(floor, |last| floor.max(last.floor + 1));
+        self.ids.raise(floor);
+        let path = self.dir.join(format!("{floor:020}{SUFFIX}"));
+        let file = open_for_writing(&path, true)?;
+        File::open(&self.dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(LedgerError::io("synchronize", &self.dir))?;
+        state.active = Some(Active {
+            file,
+            first_at: None,
+        });
+        state.segments.push(Arc::new(Segment {
+            path,
+            floor,
+            len: 0,
+            span: Mutex::new(None),
+        }));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

@@ -1,0 +1,270 @@
+//! The ledger on real files: restarts, torn ends, full disks, concurrent readers.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the tests stand in for other people"
+)]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use proptest::prelude::*;
+
+use super::super::line::sample;
+use super::*;
+
+const SMALL: Options = Options {
+    segment_bytes: 2000,
+    segment_age: Duration::from_hours(1),
+};
+
+fn ids(ledger: &Ledger, before: Option<u64>) -> Vec<u64> {
+    ledger
+        .newest_first(before)
+        .map(|line| line.unwrap().id)
+        .collect()
+}
+
+fn segments(dir: &Path) -> Vec<PathBuf> {
+    list(dir).unwrap().into_iter().map(|s| s.path).collect()
+}
+
+#[test]
+fn lines_come_back_newest_first_over_segments_and_restarts() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("ledger");
+    let mut expected = Vec::new();
+    for _ in 0..3 {
+        let ledger = Ledger::open(&dir, SMALL).unwrap();
+        for _ in 0..20 {
+            let id = ledger.next_id();
+            ledger.append(&[sample(id)]).unwrap();
+            expected.insert(0, id);
+        }
+        assert_eq!(ids(&ledger, None), expected);
+        assert_eq!(
+            ids(&ledger, Some(expected[25 % expected.len()])),
+            expected[25 % expected.len() + 1..]
+        );
+        assert_eq!(ids(&ledger, Some(99_999)), Vec::<u64>::new());
+        assert_eq!(ledger.last_at(), Some(sample(expected[0]).at));
+    }
+    assert!(segments(&dir).len() > 5);
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    assert!(segments(&dir).iter().all(|path| mode(path) == 0o600));
+}
+
+#[test]
+fn a_segment_ends_with_its_age() {
+    let scratch = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(scratch.path(), Options::default()).unwrap();
+    ledger.append(&[sample(ledger.next_id())]).unwrap();
+    let mut late = sample(ledger.next_id());
+    late.at = late.at.after(Options::default().segment_age);
+    ledger.append(&[late]).unwrap();
+    assert_eq!(segments(scratch.path()).len(), 2);
+}
+
+#[test]
+fn numbers_are_not_given_twice_even_after_a_crash() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut highest = 0;
+    for _ in 0..3 {
+        let ledger = Ledger::open(scratch.path(), SMALL).unwrap();
+        for _ in 0..1500 {
+            let id = ledger.next_id();
+            assert!(id > highest);
+            highest = id;
+        }
+        std::mem::forget(ledger); // a crash: nothing is put in order
+    }
+    std::fs::remove_file(scratch.path().join("next-id")).unwrap();
+    let ledger = Ledger::open(scratch.path(), SMALL).unwrap();
+    ledger.raise_ids(highest + 1);
+    ledger.append(&[sample(ledger.next_id())]).unwrap();
+    drop(ledger);
+    std::fs::remove_file(scratch.path().join("next-id")).unwrap();
+    assert!(Ledger::open(scratch.path(), SMALL).unwrap().next_id() > highest + 1);
+}
+
+#[test]
+fn a_torn_end_is_cut_off_and_nothing_else() {
+    for torn in [
+        &b"{\"id\":99,\"at\":\"20"[..],
+        b"\0\0\0\0\0\0",
+        b"{\"id\":99}", // whole but for its newline: it was never acknowledged
+        b"garbage\n",
+    ] {
+        let scratch = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(scratch.path(), SMALL).unwrap();
+        ledger.append(&[sample(1), sample(2)]).unwrap();
+        drop(ledger);
+        let path = segments(scratch.path()).pop().unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let whole = bytes.clone();
+        bytes.extend_from_slice(torn);
+        std::fs::write(&path, &bytes).unwrap();
+        let ledger = Ledger::open(scratch.path(), SMALL).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+        ledger.append(&[sample(3)]).unwrap();
+        assert_eq!(ids(&ledger, None), [3, 2, 1]);
+    }
+}
+
+#[test]
+fn a_broken_line_in_the_middle_is_reported_and_the_rest_is_read() {
+    let scratch = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(scratch.path(), SMALL).unwrap();
+    ledger.append(&[sample(1)]).unwrap();
+    let path = segments(scratch.path()).pop().unwrap();
+    drop(ledger);
+    let mut bytes = b"not json\n".to_vec();
+    bytes.extend(std::fs::read(&path).unwrap());
+    std::fs::write(&path, &bytes).unwrap();
+    let ledger = Ledger::open(scratch.path(), SMALL).unwrap();
+    let lines: Vec<_> = ledger.newest_first(None).collect();
+    assert_eq!(lines[0].as_ref().unwrap().id, 1);
+    let error = lines[1].as_ref().unwrap_err().to_string();
+    assert!(error.contains("line at byte 0"), "{error}");
+}
+
+#[test]
+fn what_is_in_the_ledger_is_found_by_its_number_whatever_the_order() {
+    let scratch = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(scratch.path(), SMALL).unwrap();
+    let early = ledger.next_id();
+    let never = ledger.next_id();
+    let mut all = BTreeSet::new();
+    for _ in 0..100 {
+        let id = ledger.next_id();
+        ledger.append(&[sample(id)]).unwrap();
+        all.insert(id);
+    }
+    ledger.append(&[sample(early)]).unwrap(); // its number was given long before
+    all.insert(early);
+    let mut asked = all.clone();
+    asked.insert(never);
+    for _ in 0..2 {
+        assert_eq!(ledger.contains(&asked).unwrap(), all);
+        assert_eq!(
+            ledger.contains(&BTreeSet::from([early, never])).unwrap(),
+            BTreeSet::from([early])
+        );
+    }
+    assert_eq!(ids(&ledger, Some(early)).len(), 100);
+}
+
+#[test]
+fn a_segment_that_somebody_archived_is_not_missed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(scratch.path(), SMALL).unwrap();
+    for id in 1..=40 {
+        ledger.append(&[sample(id)]).unwrap();
+    }
+    std::fs::remove_file(&segments(scratch.path())[0]).unwrap();
+    let left = ids(&ledger, None);
+    assert_eq!(left[0], 40);
+    assert!(left.len() < 40 && left.len() > 20);
+    assert!(Ledger::open(scratch.path(), SMALL).is_ok());
+}
+
+#[test]
+fn readers_see_whole_lines_while_others_append() {
+    let scratch = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(scratch.path(), SMALL).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    ledger
+                        .append(&[sample(ledger.next_id()), sample(ledger.next_id())])
+                        .unwrap();
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+        }
+        let mut seen = 0;
+        while !done.load(Ordering::Relaxed) {
+            let now = ids(&ledger, None).len();
+            assert!(now >= seen && now.is_multiple_of(2));
+            seen = now;
+        }
+    });
+    let mut all = ids(&ledger, None);
+    all.sort_unstable();
+    assert_eq!(all, (1..=200).collect::<Vec<_>>());
+}
+
+/// Runs this very test again, alone in a mount namespace of its own, with a small file system on `dir`.
+fn within_small_disk(test: &str, dir: &Path) {
+    let script = format!(
+        "mount -t tmpfs -o size=64k none '{}' && exec '{}' --exact '{test}' --nocapture",
+        dir.display(),
+        std::env::current_exe().unwrap().display(),
+    );
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", &script])
+        .env("LAPSED_TEST_SMALL_DISK", dir)
+        .output()
+        .expect("unshare (package util-linux) must be installed");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn a_full_disk_loses_no_line_and_the_ledger_goes_on_when_there_is_room() {
+    let Some(disk) = std::env::var_os("LAPSED_TEST_SMALL_DISK").map(PathBuf::from) else {
+        let scratch = tempfile::tempdir().unwrap();
+        return within_small_disk(
+            "ledger::journal::tests::a_full_disk_loses_no_line_and_the_ledger_goes_on_when_there_is_room",
+            scratch.path(),
+        );
+    };
+    let ledger = Ledger::open(&disk.join("ledger"), Options::default()).unwrap();
+    std::fs::write(disk.join("ballast"), vec![1; 20_000]).unwrap();
+    let mut kept = Vec::new();
+    let error = loop {
+        let batch: Vec<_> = (0..7).map(|_| sample(ledger.next_id())).collect();
+        match ledger.append(&batch) {
+            Ok(()) => kept.extend(batch.iter().map(|line| line.id)),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("no space left"), "{error}");
+    assert!(kept.len() > 7);
+    std::fs::remove_file(disk.join("ballast")).unwrap();
+    let after = ledger.next_id();
+    ledger.append(&[sample(after)]).unwrap();
+    kept.push(after);
+    kept.reverse();
+    assert_eq!(ids(&ledger, None), kept);
+    drop(ledger);
+    let ledger = Ledger::open(&disk.join("ledger"), Options::default()).unwrap();
+    assert_eq!(ids(&ledger, None), kept);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_lines_come_back_in_any_block_alignment(
+        lengths in proptest::collection::vec(0usize..100_000, 1..12),
+        segment_bytes in 1u64..300_000,
+    ) {
+        let scratch = tempfile::tempdir().unwrap();
+        let options = Options { segment_bytes, ..SMALL };
+        let ledger = Ledger::open(scratch.path(), options).unwrap();
+        let mut lines: Vec<Line> = Vec::new();
+        for length in lengths {
+            let line = Line { path: "p".repeat(length), ..sample(ledger.next_id()) };
+            ledger.append(std::slice::from_ref(&line)).unwrap();
+            lines.insert(0, line);
+        }
+        let read: Vec<Line> = ledger.newest_first(None).map(Result::unwrap).collect();
+        prop_assert_eq!(read, lines);
+    }
+}

@@ -1,0 +1,212 @@
+//! One line of the ledger.
+//!
+//! **Invariant:** the order of the fields is the order in the file: people read it from the left.
+//! **Invariant:** bytes that are not UTF-8 never break a line; the path as it really was stands beside it in base64.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::core::claim::{Actor, Unit};
+use crate::core::time::Timestamp;
+
+/// A removal, or what became of one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Line {
+    /// Unique, and never given twice. Nearly in the order of the file.
+    pub id: u64,
+    /// When the name was gone from its place.
+    #[serde(with = "rfc3339")]
+    pub at: Timestamp,
+    /// The root's name.
+    pub root: String,
+    /// The absolute path; lossy when [`Line::path_b64`] is there.
+    pub path: String,
+    /// The path's bytes, where they are not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_b64: Option<String>,
+    /// What lapsed as a whole.
+    pub unit: LineUnit,
+    /// The job that the root's owner template captures from the path.
+    pub owner: Option<String>,
+    /// The rule's name.
+    pub rule: String,
+    /// The kind of timestamp that decided.
+    pub since: String,
+    /// The timestamp that decided.
+    #[serde(with = "rfc3339")]
+    pub basis: Timestamp,
+    /// The deadline that had passed.
+    #[serde(with = "rfc3339")]
+    pub deadline: Timestamp,
+    /// From the deadline, or the end of a hold that outlasted it, to `at`.
+    pub late_ms: i64,
+    /// How many regular files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What became of it.
+    pub result: Mark,
+    /// Who wanted it.
+    pub by: By,
+}
+
+/// What lapsed as a whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LineUnit {
+    /// One file.
+    File,
+    /// A top-level directory.
+    Dir,
+    /// A directory that a removal emptied.
+    EmptyDir,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mark {
+    /// It is gone; after a crash the next start finishes it.
+    Removed,
+    /// It lies in the quarantine under a name that begins with `displaced-`, and is never deleted by us. `files` tells how
+    /// many regular files stayed.
+    Displaced,
+    /// An earlier line about the same path did not come true: somebody opened it in that instant, and it was put back.
+    PutBack,
+}
+
+/// Who wanted it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum By {
+    /// A rule's deadline passed.
+    Rule,
+    /// A person or program with this user id asked.
+    Uid(u32),
+}
+
+impl Line {
+    /// The absolute path's bytes.
+    #[must_use]
+    pub fn path_bytes(&self) -> Vec<u8> {
+        unpack(&self.path, self.path_b64.as_deref())
+    }
+}
+
+impl From<&Actor> for By {
+    fn from(actor: &Actor) -> Self {
+        match *actor {
+            Actor::Rule => Self::Rule,
+            Actor::Asked { uid, .. } => Self::Uid(uid),
+        }
+    }
+}
+
+impl From<Unit> for LineUnit {
+    fn from(unit: Unit) -> Self {
+        match unit {
+            Unit::File => Self::File,
+            Unit::Dir => Self::Dir,
+        }
+    }
+}
+
+/// Text for people, and base64 beside it where the text alone would lose something.
+#[must_use]
+pub fn pack(bytes: &[u8]) -> (String, Option<String>) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (text.to_owned(), None),
+        Err(_) => (
+            String::from_utf8_lossy(bytes).into_owned(),
+            Some(STANDARD.encode(bytes)),
+        ),
+    }
+}
+
+/// The bytes that [`pack`] was given. A base64 text that somebody broke falls back to the lossy one.
+#[must_use]
+pub fn unpack(text: &str, b64: Option<&str>) -> Vec<u8> {
+    b64.and_then(|b64| STANDARD.decode(b64).ok())
+        .unwrap_or_else(|| text.as_bytes().to_vec())
+}
+
+/// Timestamps as RFC 3339 in UTC with milliseconds.
+mod rfc3339 {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::core::time::Timestamp;
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde asks for this signature"
+    )]
+    pub(super) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(at)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(from)?;
+        let at: jiff::Timestamp = text.parse().map_err(D::Error::custom)?;
+        Ok(Timestamp::from_unix_ms(at.as_millisecond()))
+    }
+}
+
+#[cfg(test)]
+pub(super) fn sample(id: u64) -> Line {
+    Line {
+        id,
+        at: Timestamp::from_unix_ms(1_700_000_000_000 + i64::try_from(id).unwrap()),
+        root: "results".into(),
+        path: format!("/srv/results/a b/\u{1}\"\n{id}"),
+        path_b64: None,
+        unit: LineUnit::File,
+        owner: None,
+        rule: "old".into(),
+        since: "newest".into(),
+        basis: Timestamp::from_unix_ms(1_699_999_000_000),
+        deadline: Timestamp::from_unix_ms(1_699_999_999_000),
+        late_ms: 3,
+        files: 1,
+        bytes: 42,
+        result: Mark::Removed,
+        by: By::Rule,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_reads_from_the_left_and_comes_back_as_it_was() {
+        let mut line = sample(7);
+        line.by = By::Uid(1000);
+        line.unit = LineUnit::EmptyDir;
+        line.path = "/srv/results/x".into();
+        let text = serde_json::to_string(&line).unwrap();
+        assert_eq!(
+            text,
+            "{\"id\":7,\"at\":\"2023-11-14T22:13:20.007Z\",\"root\":\"results\",\"path\":\"/srv/results/x\",\
+             \"unit\":\"empty-dir\",\"owner\":null,\"rule\":\"old\",\"since\":\"newest\",\
+             \"basis\":\"2023-11-14T21:56:40.000Z\",\"deadline\":\"2023-11-14T22:13:19.000Z\",\"late_ms\":3,\
+             \"files\":1,\"bytes\":42,\"result\":\"removed\",\"by\":{\"uid\":1000}}"
+        );
+        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line);
+    }
+
+    #[test]
+    fn hostile_bytes_stay_on_one_line_and_are_not_lost() {
+        let hostile = b"/srv/\xff\xfe\n\r\x00\"\\,\xc3";
+        let (path, path_b64) = pack(hostile);
+        let line = Line {
+            path,
+            path_b64,
+            ..sample(1)
+        };
+        let text = serde_json::to_string(&line).unwrap();
+        assert!(!text.contains('\n'));
+        let back: Line = serde_json::from_str(&text).unwrap();
+        assert_eq!(back.path_bytes(), hostile);
+    }
+}

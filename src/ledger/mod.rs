@@ -1,0 +1,17 @@
+//! The durable record of every removal: append-only JSON lines that people can read, grep and ship.
+//!
+//! **Invariant:** a line that was appended is on the disk before the thing it tells of is removed for good.
+//! **Invariant:** what could not be recorded whole is cut off again: no line, or the whole line.
+
+pub mod error;
+pub mod journal;
+pub mod line;
+
+mod backwards;
+mod ids;
+mod newest;
+mod segment;
+
+pub use error::LedgerError;
+pub use journal::{Ledger, Options};
+pub use line::{By, Line, LineUnit, Mark};

@@ -1,0 +1,160 @@
+//! The files that the ledger consists of.
+//!
+//! **Invariant:** a segment's name is the smallest number that had not been given when it was begun: a number that is not
+//! below a segment's name does not occur in older segments.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+
+use super::backwards::{Backwards, Head, LINE_BYTES_MAX};
+use super::error::LedgerError;
+use super::line::Line;
+use crate::core::time::Timestamp;
+
+/// How a segment's name ends.
+pub(super) const SUFFIX: &str = ".jsonl";
+
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) path: PathBuf,
+    /// Its name: see the module's first invariant.
+    pub(super) floor: u64,
+    /// Up to here it is good.
+    pub(super) len: u64,
+    /// The smallest and largest number in it; known when it was once read whole and is closed.
+    pub(super) span: Mutex<Option<(u64, u64)>>,
+}
+
+impl Segment {
+    /// Whether any of `ids` can be in it. A closed one is known once it was read.
+    pub(super) fn may_hold(&self, ids: &BTreeSet<u64>, closed: bool) -> bool {
+        match *self.span.lock() {
+            Some((least, most)) if closed => ids.range(least..=most).next().is_some(),
+            _ => true,
+        }
+    }
+
+    /// Calls `each` with every number in it, newest first. What cannot be read as a line has none.
+    pub(super) fn scan(&self, closed: bool, mut each: impl FnMut(u64)) -> Result<(), LedgerError> {
+        let Some(mut reader) = Backwards::open(&self.path, self.len)? else {
+            return Ok(());
+        };
+        let mut span: Option<(u64, u64)> = None;
+        while let Some((_, line)) = reader.next_line()? {
+            if let Ok(Head { id }) = serde_json::from_slice(&line) {
+                span = Some(span.map_or((id, id), |(a, b)| (a.min(id), b.max(id))));
+                each(id);
+            }
+        }
+        if closed {
+            // An empty span would match nothing, and so does this one.
+            *self.span.lock() = Some(span.unwrap_or((u64::MAX, u64::MAX)));
+        }
+        Ok(())
+    }
+}
+
+/// The segments in `dir`, oldest first.
+pub(super) fn list(dir: &Path) -> Result<Vec<Segment>, LedgerError> {
+    let mut segments = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(LedgerError::io("read", dir))? {
+        let entry = entry.map_err(LedgerError::io("read", dir))?;
+        let name = entry.file_name();
+        let floor = name
+            .to_str()
+            .and_then(|name| name.strip_suffix(SUFFIX))
+            .and_then(|floor| floor.parse::<u64>().ok());
+        if let Some(floor) = floor {
+            let path = entry.path();
+            let len = entry
+                .metadata()
+                .map_err(LedgerError::io("look at", &path))?
+                .len();
+            segments.push(Segment {
+                path,
+                floor,
+                len,
+                span: Mutex::new(None),
+            });
+        }
+    }
+    segments.sort_unstable_by_key(|segment| segment.floor);
+    Ok(segments)
+}
+
+/// Cuts off what is no whole line at the end of the segment at `path`: a crash tore it, or left blocks of zeros.
+/// Returns the good length and the last line.
+pub(super) fn cut_torn(path: &Path, len: u64) -> Result<(u64, Option<Head>), LedgerError> {
+    let file = File::open(path).map_err(LedgerError::io("open", path))?;
+    let mut end = len;
+    let mut newest = None;
+    if let Some(mut reader) = Backwards::open(path, len)? {
+        loop {
+            let Some((offset, line)) = reader.next_line()? else {
+                end = 0;
+                break;
+            };
+            let after = offset + line.len() as u64;
+            let whole = after < len && {
+                let mut next = [0];
+                file.read_exact_at(&mut next, after)
+                    .map_err(LedgerError::io("read", path))?;
+                next == *b"\n"
+            };
+            if let (true, Ok(head)) = (whole, serde_json::from_slice::<Head>(&line)) {
+                end = after + 1;
+                newest = Some(head);
+                break;
+            }
+        }
+    }
+    if end < len {
+        tracing::warn!(
+            segment = %path.display(),
+            bytes = len - end,
+            "the ledger ended with a torn line: cut off"
+        );
+        cut(path, end).map_err(LedgerError::io("cut", path))?;
+    }
+    Ok((end, newest))
+}
+
+pub(super) fn cut(path: &Path, len: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(len)?;
+    file.sync_all()
+}
+
+pub(super) fn largest_id(segments: &[Segment]) -> Result<Option<u64>, LedgerError> {
+    let mut largest = None;
+    if let Some(last) = segments.last() {
+        last.scan(false, |id| largest = largest.max(Some(id)))?;
+    }
+    Ok(largest)
+}
+
+pub(super) fn open_for_writing(path: &Path, create: bool) -> Result<File, LedgerError> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(create)
+        .mode(0o600)
+        .open(path)
+        .map_err(LedgerError::io("open", path))
+}
+
+/// When the first line of a segment was written; `None` when it has none that can be read.
+pub(super) fn first_at(path: &Path) -> Option<Timestamp> {
+    use std::io::{BufRead, BufReader, Read};
+    let mut line = Vec::new();
+    BufReader::new(File::open(path).ok()?.take(LINE_BYTES_MAX as u64))
+        .read_until(b'\n', &mut line)
+        .ok()?;
+    serde_json::from_slice::<Line>(&line)
+        .ok()
+        .map(|line| line.at)
+}
