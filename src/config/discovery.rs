@@ -1,0 +1,135 @@
+//! Which file is read.
+//!
+//! **Invariant:** a file that was named is read or the reason is told; only the usual places may be empty.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::document::{Source, Unread};
+use super::environment::Environment;
+use super::error::{ConfigError, Problem, quoted};
+use super::reader::Text;
+use super::resolve::reason;
+use super::schema::CONFIG_VARIABLE;
+use super::settings::Overrides;
+
+/// Who a file belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Origin {
+    /// It was named, by `--config` or its variable.
+    Named,
+    /// It is the user's own, in the usual place.
+    Own,
+    /// It is the host's, in the usual place.
+    System,
+}
+
+/// The file for who needs one: `None` with `--watch` alone.
+pub(super) fn required(
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Option<Source>, ConfigError> {
+    if let Some(path) = named(overrides, environment)? {
+        return read(&path).map(Some);
+    }
+    if !overrides.watch.is_empty() {
+        return Ok(None);
+    }
+    let usual = usual(environment);
+    for (_, path) in &usual {
+        if let Some(source) = read_if_there(path)? {
+            return Ok(Some(source));
+        }
+    }
+    let places: Vec<_> = usual.iter().map(|(_, path)| quoted(path)).collect();
+    Err(Problem::of_process(format!(
+        "no configuration: there is no {}",
+        places.join(" and no ")
+    ))
+    .hint(
+        "name a file with --config FILE or LAPSED_CONFIG, or watch a directory without one: --watch ./scratch=10s",
+    )
+    .into())
+}
+
+/// The file for who can do without: one in a usual place that cannot be read counts as none, since a host may keep its
+/// configuration from those who may ask its daemon.
+pub(super) fn optional(
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Option<(Source, Origin)>, ConfigError> {
+    if let Some(path) = named(overrides, environment)? {
+        return read(&path).map(|source| Some((source, Origin::Named)));
+    }
+    if !overrides.watch.is_empty() {
+        return Ok(None);
+    }
+    let found = usual(environment)
+        .into_iter()
+        .find_map(|(origin, path)| Some((Source::read(&path).ok()?, origin)));
+    Ok(found)
+}
+
+fn named(overrides: &Overrides, environment: &Environment) -> Result<Option<PathBuf>, Problem> {
+    let here = environment.current_dir.as_deref();
+    if let Some(path) = &overrides.config {
+        let text = Text::argument("--config", &path.to_string_lossy());
+        return text.path_below(path, here).map(Some);
+    }
+    match environment.set(CONFIG_VARIABLE) {
+        // A quick start is the same wherever it is typed.
+        Some(path) if overrides.watch.is_empty() => {
+            let text = Text::variable(CONFIG_VARIABLE, &path.to_string_lossy());
+            text.path_below(Path::new(path), here).map(Some)
+        }
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// The usual places, in the order in which they are tried.
+fn usual(environment: &Environment) -> Vec<(Origin, PathBuf)> {
+    let own = (environment.uid != 0)
+        .then(|| {
+            environment
+                .directory("XDG_CONFIG_HOME")
+                .map(Path::to_path_buf)
+                .or_else(|| Some(environment.directory("HOME")?.join(".config")))
+        })
+        .flatten()
+        .map(|dir| (Origin::Own, dir.join("lapsed/lapsed.toml")));
+    own.into_iter()
+        .chain([(Origin::System, environment.system_file.clone())])
+        .collect()
+}
+
+fn read(path: &Path) -> Result<Source, ConfigError> {
+    Source::read(path).map_err(|unread| match unread {
+        Unread::Io(error) => cannot_read(path, &error),
+        Unread::Refused(error) => error,
+    })
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Source>, ConfigError> {
+    match Source::read(path) {
+        Ok(source) => Ok(Some(source)),
+        Err(Unread::Io(error)) if is_absence(&error) => Ok(None),
+        Err(Unread::Io(error)) => Err(cannot_read(path, &error)),
+        Err(Unread::Refused(error)) => Err(error),
+    }
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> ConfigError {
+    Problem::of_process(format!(
+        "cannot read configuration {}: {}",
+        quoted(path),
+        reason(error)
+    ))
+    .into()
+}

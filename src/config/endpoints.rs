@@ -1,0 +1,233 @@
+//! Where the daemon keeps its state and where it listens: what daemon and client must agree on.
+//!
+//! **Invariant:** daemon and client find the same socket from the same command line, environment and file.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::discovery::{self, Origin};
+use super::document::{Section, Source};
+use super::environment::Environment;
+use super::error::{ConfigError, Problem, Refusal};
+use super::reader::{Noted, Reader, Text};
+use super::resolve::tidy;
+use super::schema::{BASE_DIR, Key, SOCKET, STATE_DIR};
+use super::settings::Overrides;
+
+/// `sockaddr_un.sun_path` has 108 bytes, the last of which is NUL (unix(7)).
+const SOCKET_BYTES_MAX: usize = 107;
+const SOCKET_NAME: &str = "lapsed.sock";
+
+/// The directories that relative paths are below; `None` when that would be the current directory and it is gone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Bases {
+    /// For the command line.
+    pub typed: Option<PathBuf>,
+    /// For the file and variables.
+    pub file: Option<PathBuf>,
+}
+
+/// Where things are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Places {
+    /// The state directory.
+    pub state_dir: PathBuf,
+    /// The socket.
+    pub socket: PathBuf,
+}
+
+/// The state directory and the socket, for clients. Mistakes elsewhere in the configuration do not matter here.
+///
+/// An ordinary user without a daemon of their own is led to the host's: where nothing names a socket or state directory
+/// and the user's socket does not exist but the system's does, that one is the answer. So it is for a user without a home.
+///
+/// # Errors
+/// A named file that cannot be read; a state directory or socket that is misspelled, or whose path is too long.
+pub fn endpoints(
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<(PathBuf, PathBuf), ConfigError> {
+    let found = discovery::optional(overrides, environment)?;
+    let tree = found
+        .as_ref()
+        .map(|(source, _)| source.parse_what_is_sound());
+    let source = found.as_ref().map(|(source, _)| source);
+    let top = match (source, &tree) {
+        (Some(source), Some(tree)) => Section::top(source, tree),
+        _ => Section::absent(""),
+    };
+    let mut reader = Reader::new(environment);
+    let places = bases(&mut reader, overrides, &top, source)
+        .and_then(|bases| places(&mut reader, overrides, &top, &bases, Homeless::AsksTheHost));
+    let places = match places {
+        Ok(places) => places,
+        Err(Noted) => return Err(reader.into_error()),
+    };
+
+    let explicit = overrides.state_dir.is_some()
+        || overrides.socket.is_some()
+        || [STATE_DIR, SOCKET]
+            .iter()
+            .any(|key| is_set(environment, &top, key));
+    let private = matches!(found, Some((_, Origin::Named | Origin::Own)));
+    if !explicit && !private && !places.socket.exists() && environment.system_socket.exists() {
+        return Ok((
+            environment.system_state_dir.clone(),
+            environment.system_socket.clone(),
+        ));
+    }
+    Ok((places.state_dir, places.socket))
+}
+
+/// What relative paths are below.
+pub(super) fn bases(
+    reader: &mut Reader,
+    overrides: &Overrides,
+    top: &Section,
+    source: Option<&Source>,
+) -> Result<Bases, Noted> {
+    let here = reader.environment.current_dir.clone();
+    let given = match &overrides.base_dir {
+        Some(path) => Some((argument("--base-dir", path), path.clone())),
+        None => reader
+            .variable(&BASE_DIR)?
+            .map(|text| (text.clone(), PathBuf::from(text.value))),
+    };
+    if let Some((text, path)) = given {
+        let base = text.path_below(&path, here.as_deref());
+        let base = Some(base.map_err(|problem| reader.fail(problem))?);
+        return Ok(Bases {
+            typed: base.clone(),
+            file: base,
+        });
+    }
+    let beside = source.and_then(|source| source.path().parent());
+    let file = if top.has(BASE_DIR.name) {
+        let text = reader.text(top, &BASE_DIR).ok_or(Noted)?;
+        let base = text.path_below(Path::new(&text.value), beside);
+        Some(base.map_err(|problem| reader.fail(problem))?)
+    } else {
+        beside.map(tidy).or_else(|| here.clone())
+    };
+    Ok(Bases { typed: here, file })
+}
+
+/// What a process without a place of its own (no `HOME`, nothing named) does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Homeless {
+    /// A daemon needs a state directory: it is refused.
+    IsRefused,
+    /// A client can only mean the host's daemon.
+    AsksTheHost,
+}
+
+/// State directory and socket.
+pub(super) fn places(
+    reader: &mut Reader,
+    overrides: &Overrides,
+    top: &Section,
+    bases: &Bases,
+    homeless: Homeless,
+) -> Result<Places, Noted> {
+    let typed = (overrides.state_dir.as_deref(), "--state-dir");
+    let dir = given(reader, typed, &STATE_DIR, top, bases);
+    let typed = (overrides.socket.as_deref(), "--socket");
+    let socket = given(reader, typed, &SOCKET, top, bases);
+    let environment = reader.environment;
+    let (state_dir, usual) = if let Some((_, dir)) = dir? {
+        (dir, None)
+    } else {
+        let own = usual_state_dir(environment).map(|dir| {
+            let socket = usual_socket(environment, &dir);
+            (dir, socket)
+        });
+        let (dir, socket) = match (own, homeless) {
+            (Some(own), _) => own,
+            (None, Homeless::AsksTheHost) => (
+                environment.system_state_dir.clone(),
+                environment.system_socket.clone(),
+            ),
+            (None, Homeless::IsRefused) => return Err(reader.fail(nowhere())),
+        };
+        (dir, Some(socket))
+    };
+    let (text, socket) = socket?.unwrap_or_else(|| {
+        let socket = usual.unwrap_or_else(|| state_dir.join(SOCKET_NAME));
+        (argument("socket", &socket), socket)
+    });
+    reader.take(&text, check_length(&socket)).ok_or(Noted)?;
+    Ok(Places { state_dir, socket })
+}
+
+/// The path that the command line, a variable or the file gives.
+fn given(
+    reader: &mut Reader,
+    (typed, argument_name): (Option<&Path>, &str),
+    key: &Key,
+    top: &Section,
+    bases: &Bases,
+) -> Result<Option<(Text, PathBuf)>, Noted> {
+    let (text, path, base) = if let Some(path) = typed {
+        (
+            argument(argument_name, path),
+            path.to_path_buf(),
+            &bases.typed,
+        )
+    } else if let Some(text) = reader.setting(top, key)? {
+        let path = PathBuf::from(&text.value);
+        (text, path, &bases.file)
+    } else {
+        return Ok(None);
+    };
+    match text.path_below(&path, base.as_deref()) {
+        Ok(path) => Ok(Some((text, path))),
+        Err(problem) => Err(reader.fail(problem)),
+    }
+}
+
+fn argument(name: &str, path: &Path) -> Text {
+    Text::argument(name, &path.to_string_lossy())
+}
+
+fn is_set(environment: &Environment, top: &Section, key: &Key) -> bool {
+    let variable = key.variable.and_then(|name| environment.set(name));
+    variable.is_some() || top.has(key.name)
+}
+
+fn usual_state_dir(environment: &Environment) -> Option<PathBuf> {
+    if environment.uid == 0 {
+        return Some(environment.system_state_dir.clone());
+    }
+    match environment.directory("XDG_STATE_HOME") {
+        Some(dir) => Some(dir.join("lapsed")),
+        None => Some(environment.directory("HOME")?.join(".local/state/lapsed")),
+    }
+}
+
+fn usual_socket(environment: &Environment, state_dir: &Path) -> PathBuf {
+    if environment.uid == 0 {
+        return environment.system_socket.clone();
+    }
+    environment
+        .directory("XDG_RUNTIME_DIR")
+        .unwrap_or(state_dir)
+        .join(SOCKET_NAME)
+}
+
+fn nowhere() -> Problem {
+    Problem::of_process(
+        "no state directory: neither XDG_STATE_HOME nor HOME holds an absolute path",
+    )
+    .hint("name one with --state-dir DIR or LAPSED_STATE_DIR")
+}
+
+fn check_length(socket: &Path) -> Result<(), Refusal> {
+    let bytes = socket.as_os_str().as_bytes().len();
+    if bytes <= SOCKET_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Refusal::new(format!(
+        "leads to a path of {bytes} bytes, where a Unix socket may have at most {SOCKET_BYTES_MAX}"
+    ))
+    .hint("name a shorter one, such as --socket /run/lapsed/lapsed.sock (LAPSED_SOCKET, socket)"))
+}

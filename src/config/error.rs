@@ -1,0 +1,236 @@
+//! Mistakes, and how they are told.
+//!
+//! **Invariant:** a [`ConfigError`] holds at least one problem; they are shown in the order in which a person meets them:
+//! command line and environment first, then the file from its top.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// So many problems are shown at once: more than a screen of them helps nobody.
+const SHOWN_MAX: usize = 20;
+
+/// Why a configuration is refused: every mistake that one pass finds.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{}", Listing(.problems))]
+pub struct ConfigError {
+    problems: Vec<Problem>,
+}
+
+/// So many names are listed as allowed: a host may have thousands of roots.
+const NAMES_MAX: usize = 30;
+
+/// One mistake.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Problem {
+    /// Where it was made.
+    pub place: Place,
+    /// What is wrong, key and value included.
+    pub message: String,
+    /// What is allowed, or how to mend it.
+    pub hint: Option<String>,
+}
+
+/// Where a mistake was made, in the order in which mistakes are shown.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Place {
+    /// On the command line or in the environment; the message names the argument or variable.
+    Process,
+    /// In a file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+}
+
+impl Place {
+    /// `file:line`; `None` outside of files.
+    pub(super) fn whereabouts(&self) -> Option<String> {
+        match self {
+            Self::Process => None,
+            Self::File { path, line } => Some(format!("{}:{line}", path.display())),
+        }
+    }
+}
+
+/// Why a value is refused, without where it stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Refusal {
+    /// What is wrong with it.
+    pub reason: String,
+    /// What is allowed, or how to mend it.
+    pub hint: Option<String>,
+}
+
+impl ConfigError {
+    /// An error of `problems`, of which there must be at least one.
+    pub(super) fn new(mut problems: Vec<Problem>) -> Self {
+        assert!(!problems.is_empty(), "invariant: an error has a problem");
+        problems.sort();
+        problems.dedup();
+        Self { problems }
+    }
+
+    /// How many mistakes there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.problems.len()
+    }
+}
+
+impl From<Problem> for ConfigError {
+    fn from(problem: Problem) -> Self {
+        Self::new(vec![problem])
+    }
+}
+
+impl Problem {
+    /// A problem that belongs to no line of a file.
+    pub(super) fn of_process(message: impl Into<String>) -> Self {
+        Self {
+            place: Place::Process,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// The same with a hint.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl Refusal {
+    /// A refusal for `reason`.
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            hint: None,
+        }
+    }
+
+    /// The same with a hint.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// `path` in quotes, control characters made visible, for people's eyes.
+pub(super) fn quoted(path: &Path) -> String {
+    format!("{:?}", path.to_string_lossy())
+}
+
+/// The names that are allowed, and the one that was probably meant by `found`.
+pub(super) fn allowed<'a>(names: impl IntoIterator<Item = &'a str>, found: &str) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut list = names[..names.len().min(NAMES_MAX)].join(", ");
+    if names.len() > NAMES_MAX {
+        list = format!("{list}, and {} more", names.len() - NAMES_MAX);
+    }
+    match nearest(names, found) {
+        Some(near) => format!("allowed: {list}; did you mean \"{near}\"?"),
+        None => format!("allowed: {list}"),
+    }
+}
+
+/// The one of `names` that `found` is probably a misspelling of.
+pub(super) fn nearest<'a>(
+    names: impl IntoIterator<Item = &'a str>,
+    found: &str,
+) -> Option<&'a str> {
+    // A third of the letters may be wrong: "job" is no misspelling of "glob".
+    let tolerated = (found.chars().count() / 3).clamp(1, 3);
+    names
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(name, found), name))
+        .filter(|&(distance, _)| distance <= tolerated)
+        .min()
+        .map(|(_, name)| name)
+}
+
+struct Listing<'a>(&'a [Problem]);
+
+impl fmt::Display for Listing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, problem) in self.0.iter().take(SHOWN_MAX).enumerate() {
+            if place > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        match self.0.len().saturating_sub(SHOWN_MAX) {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more"),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = self.place.whereabouts() {
+            write!(f, "{place}: ")?;
+        }
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n  {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelling_is_recognized_and_another_word_is_not() {
+        let names = ["glob", "expire", "keep", "reconcile_every"];
+        assert_eq!(nearest(names, "expires"), Some("expire"));
+        assert_eq!(nearest(names, "epxire"), Some("expire"));
+        assert_eq!(nearest(names, "reconcile_evry"), Some("reconcile_every"));
+        assert_eq!(nearest(names, "job"), None);
+        assert_eq!(nearest(names, "ttl"), None);
+    }
+
+    #[test]
+    fn long_lists_of_names_are_cut() {
+        let names: Vec<String> = (0..33).map(|n| format!("n{n}")).collect();
+        let text = allowed(names.iter().map(String::as_str), "n32x");
+        assert!(text.starts_with("allowed: n0, n1, "), "{text}");
+        assert!(
+            text.ends_with(", n29, and 3 more; did you mean \"n32\"?"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let problems = (0..25)
+            .map(|n| Problem::of_process(format!("mistake {n:02}")))
+            .collect();
+        let text = ConfigError::new(problems).to_string();
+        assert!(
+            text.starts_with("mistake 00\nmistake 01\n")
+                && text.ends_with("mistake 19\nand 5 more"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_process_comes_before_the_file_and_a_file_from_its_top() {
+        let at = |line| Problem {
+            place: Place::File {
+                path: "f".into(),
+                line,
+            },
+            message: "m".into(),
+            hint: Some("h".into()),
+        };
+        let error = ConfigError::new(vec![at(10), at(9), Problem::of_process("p"), at(9)]);
+        assert_eq!(error.to_string(), "p\nf:9: m\n  h\nf:10: m\n  h");
+        assert_eq!(error.count(), 3);
+    }
+}

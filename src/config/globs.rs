@@ -1,0 +1,168 @@
+//! Glob patterns of rules: those that could never match are refused.
+//!
+//! **Invariant:** a pattern that is accepted can match some path; a rule that silently matches nothing would keep files for
+//! ever, and an `exclude` or `keep` that does would let files go.
+
+use crate::core::claim::Unit;
+use crate::core::policy::Globs;
+
+use super::document::Section;
+use super::error::Refusal;
+use super::reader::Reader;
+use super::schema::Key;
+
+/// What a pattern is matched with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Matched {
+    /// Paths from the root.
+    Paths,
+    /// Names of top-level directories.
+    Names,
+}
+
+impl Matched {
+    /// What `glob` and `exclude` of a rule for `unit` are matched with.
+    pub const fn for_unit(unit: Unit) -> Self {
+        match unit {
+            Unit::File => Self::Paths,
+            Unit::Dir => Self::Names,
+        }
+    }
+}
+
+/// The patterns of `key`; `None` when it is absent, or refused.
+pub(super) fn read(
+    reader: &mut Reader,
+    section: &Section,
+    key: &Key,
+    matched: Matched,
+) -> Option<Globs> {
+    let texts = reader.texts(section, key)?;
+    // Each is compiled on its own first: all mistakes are told, each with its line.
+    let patterns: Vec<_> = texts
+        .iter()
+        .map(|text| reader.parse(text, |text| pattern(text, matched)))
+        .collect();
+    let patterns: Vec<String> = patterns.into_iter().collect::<Option<_>>()?;
+    let compiled = Globs::compile(&patterns)
+        .map_err(|error| Refusal::new(format!("and its fellows: {}", error.kind())));
+    reader.take(texts.last()?, compiled)
+}
+
+fn pattern(text: &str, matched: Matched) -> Result<String, Refusal> {
+    let pattern = match matched {
+        Matched::Paths => text,
+        Matched::Names => text
+            .strip_suffix("/**")
+            .or_else(|| text.strip_suffix('/'))
+            .unwrap_or(text),
+    };
+    if pattern.is_empty() {
+        return Err(Refusal::new("is empty, where a pattern should be"));
+    }
+    match matched {
+        Matched::Paths => check_path(pattern)?,
+        Matched::Names => check_name(pattern)?,
+    }
+    Globs::compile(&[pattern])
+        .map_err(|error| Refusal::new(format!("is no glob: {}", error.kind())))?;
+    Ok(pattern.to_owned())
+}
+
+fn check_path(pattern: &str) -> Result<(), Refusal> {
+    let never =
+        |why: &str, hint: String| Err(Refusal::new(format!("can never match: {why}")).hint(hint));
+    let from_root = "patterns are matched with paths from the root";
+    if let Some(rest) = pattern.strip_prefix('/') {
+        return never(
+            "it begins with \"/\"",
+            format!("{from_root}; write \"{rest}\""),
+        );
+    }
+    if let Some(rest) = pattern.strip_suffix('/') {
+        return never(
+            "it ends with \"/\"",
+            format!("write \"{rest}/**\" for what lies in a directory"),
+        );
+    }
+    for component in pattern.split('/') {
+        match component {
+            "" => {
+                return never(
+                    "it has \"//\" in it",
+                    format!("{from_root}, which have single slashes"),
+                );
+            }
+            "." | ".." => {
+                return never(
+                    &format!("it has \"{component}\" in it"),
+                    format!("{from_root}, which have neither \".\" nor \"..\""),
+                );
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_name(pattern: &str) -> Result<(), Refusal> {
+    if pattern == "." || pattern == ".." || pattern.contains('/') {
+        return Err(Refusal::new("can never match the name of a directory").hint(
+            "with unit = \"dir\", patterns are matched with names of top-level directories; write such as \"job-*\"",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str, matched: Matched) -> String {
+        pattern(text, matched).unwrap_err().reason
+    }
+
+    #[test]
+    fn patterns_for_paths() {
+        for good in [
+            "*", "**", "a/**/b", "**/*.log", "..a", "{a,b}/*", ".hidden", "a b",
+        ] {
+            assert_eq!(pattern(good, Matched::Paths), Ok(good.to_owned()));
+        }
+        for (bad, why) in [
+            ("", "is empty, where a pattern should be"),
+            ("/a", "can never match: it begins with \"/\""),
+            ("a/", "can never match: it ends with \"/\""),
+            ("../a", "can never match: it has \"..\" in it"),
+            ("a/..", "can never match: it has \"..\" in it"),
+            ("./a", "can never match: it has \".\" in it"),
+            ("a//b", "can never match: it has \"//\" in it"),
+        ] {
+            assert_eq!(told(bad, Matched::Paths), why, "{bad}");
+        }
+        assert!(told("a[", Matched::Paths).starts_with("is no glob: "));
+    }
+
+    #[test]
+    fn patterns_for_names() {
+        for (good, kept) in [
+            ("job-*", "job-*"),
+            ("job-*/", "job-*"),
+            ("job-*/**", "job-*"),
+            ("*", "*"),
+        ] {
+            assert_eq!(pattern(good, Matched::Names), Ok(kept.to_owned()));
+        }
+        for bad in ["a/b", "**/a", "/a", "..", "a/b/**"] {
+            assert_eq!(
+                told(bad, Matched::Names),
+                "can never match the name of a directory",
+                "{bad}"
+            );
+        }
+        assert_eq!(
+            told("/**", Matched::Names),
+            "is empty, where a pattern should be"
+        );
+    }
+}

@@ -1,0 +1,273 @@
+//! Roots that nobody should watch by mistake.
+//!
+//! **Invariant:** without an explicit override no root is or holds the file system's root, a home, the system's directories,
+//! or our own state.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
+use super::error::quoted;
+
+/// Directories that are no root themselves; what lies in them may be one.
+const SYSTEM: &[&str] = &[
+    "/etc",
+    "/home",
+    "/opt",
+    "/root",
+    "/run",
+    "/usr",
+    "/usr/local",
+    "/var",
+    "/var/lib",
+    "/dev",
+    "/Library",
+    "/Users",
+    "/private",
+    "/private/var",
+];
+
+/// Trees without a place for a root: what lies in them belongs to the system, too.
+const SYSTEM_TREES: &[&str] = &[
+    "/bin",
+    "/boot",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/proc",
+    "/sbin",
+    "/sys",
+    "/usr/bin",
+    "/usr/include",
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/sbin",
+    "/usr/share",
+    "/var/lib/dpkg",
+    "/var/lib/rpm",
+    "/System",
+    "/Applications",
+    "/private/etc",
+];
+
+/// Made for temporary files, whoever calls them home.
+const TEMPORARY: &[&str] = &[
+    "/tmp",
+    "/var/tmp",
+    "/private/tmp",
+    "/private/var/tmp",
+    "/dev/shm",
+];
+
+/// What a root must keep away from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Guard {
+    /// Each home, and whose it is; those where people live must not lie in a root, either.
+    homes: Vec<(PathBuf, String, bool)>,
+    state_dir: PathBuf,
+    socket_dir: Option<PathBuf>,
+}
+
+impl Guard {
+    /// A guard for the homes of `environment`, and our own places.
+    pub fn new(environment: &Environment, state_dir: &Path, socket: &Path) -> Self {
+        let mut homes: Vec<_> = environment
+            .homes
+            .iter()
+            .map(|home| (home.path.clone(), home.user.clone(), home.lived_in))
+            .collect();
+        if let Some(home) = environment.directory("HOME") {
+            homes.push((home.to_path_buf(), "the current user".into(), true));
+        }
+        let lived_in = homes.iter().filter(|(_, _, lived_in)| *lived_in);
+        let led_to: Vec<_> = lived_in
+            .map(|(path, user, _)| (real(path), user.clone(), true))
+            .collect();
+        homes.extend(led_to);
+        Self {
+            homes,
+            state_dir: real(state_dir),
+            socket_dir: socket.parent().map(real),
+        }
+    }
+
+    /// Why `root` (resolved) should not be watched.
+    pub fn danger(&self, root: &Path) -> Option<String> {
+        if root == Path::new("/") {
+            return Some("is the root of the file system".into());
+        }
+        self.our_own(root).or_else(|| {
+            if TEMPORARY.iter().any(|dir| root == Path::new(dir)) {
+                return None;
+            }
+            self.home(root).or_else(|| system(root))
+        })
+    }
+
+    fn our_own(&self, root: &Path) -> Option<String> {
+        let state_dir = &self.state_dir;
+        if root == state_dir {
+            return Some("is the state directory".into());
+        }
+        if state_dir.starts_with(root) {
+            return Some(format!("holds the state directory, {}", quoted(state_dir)));
+        }
+        if root.starts_with(state_dir) {
+            return Some(format!(
+                "lies in the state directory, {}",
+                quoted(state_dir)
+            ));
+        }
+        let socket_dir = self.socket_dir.as_ref()?;
+        socket_dir
+            .starts_with(root)
+            .then(|| format!("holds the socket's directory, {}", quoted(socket_dir)))
+    }
+
+    fn home(&self, root: &Path) -> Option<String> {
+        if let Some((_, user, _)) = self.homes.iter().find(|(home, _, _)| home == root) {
+            return Some(format!("is the home directory of {user}"));
+        }
+        if root.parent() == Some(Path::new("/home")) {
+            return Some("is a home directory".into());
+        }
+        let within = |home: &Path| home.starts_with(root);
+        self.homes
+            .iter()
+            .find(|(home, _, lived_in)| *lived_in && within(home))
+            .map(|(home, user, _)| format!("holds the home directory of {user}, {}", quoted(home)))
+    }
+}
+
+fn system(root: &Path) -> Option<String> {
+    let mut all = SYSTEM.iter().chain(SYSTEM_TREES).map(Path::new);
+    if all.clone().any(|dir| dir == root) {
+        return Some("is a directory of the system".into());
+    }
+    let within = |dir: &&&str| root.starts_with(dir);
+    if let Some(tree) = SYSTEM_TREES.iter().find(within) {
+        return Some(format!("lies in a directory of the system, {tree:?}"));
+    }
+    all.find(|dir| dir.starts_with(root))
+        .map(|dir| format!("holds a directory of the system, {}", quoted(dir)))
+}
+
+/// Where `path` leads as far as it can be known.
+fn real(path: &Path) -> PathBuf {
+    super::resolve::resolve(path).map_or_else(
+        |_| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf()),
+        |found| found.path,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::environment::Home;
+    use super::*;
+
+    fn guard() -> Guard {
+        let mut environment = Environment::new();
+        let home = |path: &str, user: &str, lived_in| Home {
+            path: path.into(),
+            user: user.into(),
+            lived_in,
+        };
+        environment.homes = vec![
+            home("/nowhere/alice", "alice", true),
+            home("/nowhere/cache/man", "man", false),
+            home("/tmp", "nobody", false),
+        ];
+        environment.vars.insert("HOME".into(), "/nowhere/me".into());
+        Guard::new(
+            &environment,
+            Path::new("/nowhere/state/lapsed"),
+            Path::new("/nowhere/run/lapsed/lapsed.sock"),
+        )
+    }
+
+    #[test]
+    fn what_nobody_should_watch_by_mistake() {
+        for (root, why) in [
+            ("/", "is the root of the file system"),
+            ("/nowhere/state/lapsed", "is the state directory"),
+            (
+                "/nowhere/state",
+                "holds the state directory, \"/nowhere/state/lapsed\"",
+            ),
+            (
+                "/nowhere/state/lapsed/x",
+                "lies in the state directory, \"/nowhere/state/lapsed\"",
+            ),
+            (
+                "/nowhere/run",
+                "holds the socket's directory, \"/nowhere/run/lapsed\"",
+            ),
+            (
+                "/nowhere/run/lapsed",
+                "holds the socket's directory, \"/nowhere/run/lapsed\"",
+            ),
+            ("/nowhere/alice", "is the home directory of alice"),
+            ("/nowhere/me", "is the home directory of the current user"),
+            ("/nowhere/cache/man", "is the home directory of man"),
+            ("/home/anybody", "is a home directory"),
+            ("/home", "is a directory of the system"),
+            ("/root", "is a directory of the system"),
+            ("/etc", "is a directory of the system"),
+            ("/usr/local", "is a directory of the system"),
+            ("/var", "is a directory of the system"),
+            ("/var/lib", "is a directory of the system"),
+            (
+                "/usr/lib/x",
+                "lies in a directory of the system, \"/usr/lib\"",
+            ),
+            ("/etc/cron.d", "lies in a directory of the system, \"/etc\""),
+            ("/proc/1", "lies in a directory of the system, \"/proc\""),
+        ] {
+            assert_eq!(
+                guard().danger(Path::new(root)).as_deref(),
+                Some(why),
+                "{root}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_holds_a_home_where_people_live() {
+        let mut environment = Environment::new();
+        environment
+            .vars
+            .insert("HOME".into(), "/data/people/me".into());
+        let guard = Guard::new(&environment, Path::new("/s"), Path::new("/s/x"));
+        assert_eq!(
+            guard.danger(Path::new("/data")).as_deref(),
+            Some("holds the home directory of the current user, \"/data/people/me\"")
+        );
+    }
+
+    #[test]
+    fn what_may_be_watched() {
+        for root in [
+            "/tmp",
+            "/var/tmp",
+            "/dev/shm",
+            "/var/cache",
+            "/var/log",
+            "/srv",
+            "/mnt",
+            "/home/alice/scratch",
+            "/nowhere/cache",
+            "/nowhere/me/scratch",
+            "/var/lib/app/uploads",
+            "/opt/app/out",
+            "/usr/local/app/tmp",
+            "/etcetera",
+            "/run/app",
+        ] {
+            assert_eq!(guard().danger(Path::new(root)), None, "{root}");
+        }
+    }
+}

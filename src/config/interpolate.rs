@@ -1,0 +1,310 @@
+//! Environment variables within strings: `${NAME}`, `${NAME:-default}`, `$$` for a dollar.
+//!
+//! As in the shell (POSIX, "Parameter Expansion") a default stands in for a variable that is unset *or empty*, and may
+//! itself name variables.
+//!
+//! **Invariant:** values are not looked at again: a dollar in a variable is a dollar.
+//! **Invariant:** whatever begins with a dollar and is none of these is refused, not passed on.
+
+use super::environment::Environment;
+use super::error::Refusal;
+
+/// How deep defaults may stand within defaults: people do not nest deeper, and recursion must end.
+const DEPTH_MAX: usize = 8;
+
+/// Replaces the variables in `text`. `referred` is told the name of each.
+pub(super) fn interpolate(
+    text: &str,
+    environment: &Environment,
+    referred: &mut dyn FnMut(&str),
+) -> Result<String, Refusal> {
+    let mut expansion = Expansion {
+        rest: text,
+        environment,
+        referred,
+    };
+    expansion.expand(0, Need::Value)
+}
+
+/// Whether what is read is used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// It is: its variables must be set.
+    Value,
+    /// It is a default that nobody needs: it must be well-formed, no more.
+    Syntax,
+}
+
+struct Expansion<'t, 'e> {
+    rest: &'t str,
+    environment: &'e Environment,
+    referred: &'e mut dyn FnMut(&str),
+}
+
+impl<'t> Expansion<'t, '_> {
+    /// Reads up to the end or, within a default, up to the brace that closes it.
+    fn expand(&mut self, depth: usize, need: Need) -> Result<String, Refusal> {
+        let stops: &[char] = if depth == 0 { &['$'] } else { &['$', '}'] };
+        let mut out = String::new();
+        while let Some(at) = self.rest.find(stops) {
+            out.push_str(&self.rest[..at]);
+            self.rest = &self.rest[at..];
+            if self.rest.starts_with('}') {
+                return Ok(out);
+            }
+            if self.take("$$") {
+                out.push('$');
+            } else if self.take("${") {
+                out.push_str(&self.variable(depth, need)?);
+            } else {
+                return Err(refuse("has a \"$\" that names no variable"));
+            }
+        }
+        if depth > 0 {
+            return Err(unclosed());
+        }
+        out.push_str(self.rest);
+        Ok(out)
+    }
+
+    /// Reads what follows `${`, up to and with its closing brace.
+    fn variable(&mut self, depth: usize, need: Need) -> Result<String, Refusal> {
+        let name = self.name()?;
+        (self.referred)(name);
+        let value = match need {
+            Need::Value => self.value(name)?,
+            Need::Syntax => Some(String::new()),
+        };
+        if self.take("}") {
+            return value.ok_or_else(|| unset(name));
+        }
+        if !self.take(":-") {
+            return Err(refuse(&format!(
+                "has \"${{{name}\" followed by neither \"}}\" nor \":-\""
+            )));
+        }
+        if depth == DEPTH_MAX {
+            return Err(Refusal::new(format!(
+                "has defaults within defaults, more than {DEPTH_MAX} deep"
+            )));
+        }
+        let value = value.filter(|value| !value.is_empty() && need == Need::Value);
+        let default = match (need, &value) {
+            (Need::Value, None) => self.expand(depth + 1, Need::Value)?,
+            (Need::Value, Some(_)) | (Need::Syntax, _) => self.expand(depth + 1, Need::Syntax)?,
+        };
+        if self.take("}") {
+            Ok(value.unwrap_or(default))
+        } else {
+            Err(unclosed())
+        }
+    }
+
+    fn name(&mut self) -> Result<&'t str, Refusal> {
+        let end = self
+            .rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .ok_or_else(unclosed)?;
+        let (name, rest) = self.rest.split_at(end);
+        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(refuse("has a \"${\" without the name of a variable"));
+        }
+        self.rest = rest;
+        Ok(name)
+    }
+
+    fn value(&self, name: &str) -> Result<Option<String>, Refusal> {
+        let Some(value) = self.environment.get(name) else {
+            return Ok(None);
+        };
+        match value.to_str() {
+            Some(value) => Ok(Some(value.to_owned())),
+            None => Err(Refusal::new(format!(
+                "names environment variable {name}, whose value is not UTF-8"
+            ))),
+        }
+    }
+
+    fn take(&mut self, token: &str) -> bool {
+        match self.rest.strip_prefix(token) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+fn unset(name: &str) -> Refusal {
+    Refusal::new(format!(
+        "names environment variable {name}, which is not set"
+    ))
+    .hint(format!("set it, or give a default: ${{{name}:-default}}"))
+}
+
+fn unclosed() -> Refusal {
+    refuse("has a \"${\" that is not closed by \"}\"")
+}
+
+fn refuse(reason: &str) -> Refusal {
+    Refusal::new(reason).hint(
+        "write ${NAME} for a variable, ${NAME:-default} for one with a default, $$ for a dollar",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn expand(text: &str, vars: &[(&str, &str)]) -> Result<String, Refusal> {
+        let mut environment = Environment::new();
+        environment.vars = vars
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        interpolate(text, &environment, &mut |_| {})
+    }
+
+    #[test]
+    fn variables_defaults_and_dollars() {
+        let vars = [("A", "a"), ("EMPTY", ""), ("D", "${A}$$")];
+        for (text, wanted) in [
+            ("", ""),
+            ("plain {job}", "plain {job}"),
+            ("x${A}y", "xay"),
+            ("${A}${A}", "aa"),
+            ("${A:-b}", "a"),
+            ("${EMPTY}", ""),
+            ("${EMPTY:-b}", "b"),
+            ("${NONE:-}", ""),
+            ("${NONE:-b c}d}", "b cd}"),
+            ("${NONE:-${A}}", "a"),
+            ("${NONE:-x${ALSO:-y$$}z}", "xy$z"),
+            ("${A:-${NONE}}", "a"),
+            ("$${A}", "${A}"),
+            ("$$$$", "$$"),
+            ("${D}", "${A}$$"),
+            ("é${A}é", "éaé"),
+        ] {
+            assert_eq!(expand(text, &vars), Ok(wanted.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for (text, wanted) in [
+            (
+                "${NONE}",
+                "names environment variable NONE, which is not set",
+            ),
+            (
+                "${N:-${NONE}}",
+                "names environment variable NONE, which is not set",
+            ),
+            ("$A", "has a \"$\" that names no variable"),
+            ("a$", "has a \"$\" that names no variable"),
+            ("${A", "has a \"${\" that is not closed by \"}\""),
+            ("${A:-b", "has a \"${\" that is not closed by \"}\""),
+            ("${A:-${B:-}", "has a \"${\" that is not closed by \"}\""),
+            ("${}", "has a \"${\" without the name of a variable"),
+            ("${1}", "has a \"${\" without the name of a variable"),
+            ("${ A}", "has a \"${\" without the name of a variable"),
+            ("${A-b}", "has \"${A\" followed by neither \"}\" nor \":-\""),
+            ("${A:-$}", "has a \"$\" that names no variable"),
+        ] {
+            let refusal = expand(text, &[("A", "a")]).unwrap_err();
+            assert_eq!(refusal.reason, wanted, "{text}");
+        }
+        let deep = "${N:-".repeat(10) + &"}".repeat(10);
+        assert_eq!(
+            expand(&deep, &[]).unwrap_err().reason,
+            "has defaults within defaults, more than 8 deep"
+        );
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_refused() {
+        use std::os::unix::ffi::OsStringExt;
+        let mut environment = Environment::new();
+        let value = std::ffi::OsString::from_vec(vec![0xff]);
+        environment.vars.insert("A".into(), value);
+        let refusal = interpolate("${A:-x}", &environment, &mut |_| {}).unwrap_err();
+        assert_eq!(
+            refusal.reason,
+            "names environment variable A, whose value is not UTF-8"
+        );
+    }
+
+    /// What a text is made of, in the naive model.
+    #[derive(Clone, Debug)]
+    enum Part {
+        Plain(String),
+        Dollar,
+        Variable(String),
+        WithDefault(String, Vec<Part>),
+    }
+
+    fn part() -> impl Strategy<Value = Part> {
+        let name = "[A-D]_?[0-9]?";
+        let leaf = prop_oneof![
+            "[a-z{ /é]{0,4}".prop_map(Part::Plain),
+            Just(Part::Dollar),
+            name.prop_map(Part::Variable),
+        ];
+        leaf.prop_recursive(4, 24, 3, move |inner| {
+            (name, prop::collection::vec(inner, 0..3))
+                .prop_map(|(name, default)| Part::WithDefault(name, default))
+        })
+    }
+
+    fn written(parts: &[Part]) -> String {
+        let one = |part: &Part| match part {
+            Part::Plain(text) => text.clone(),
+            Part::Dollar => "$$".into(),
+            Part::Variable(name) => format!("${{{name}}}"),
+            Part::WithDefault(name, default) => format!("${{{name}:-{}}}", written(default)),
+        };
+        parts.iter().map(one).collect()
+    }
+
+    fn meant(parts: &[Part], vars: &BTreeMap<String, String>) -> Option<String> {
+        let one = |part: &Part| match part {
+            Part::Plain(text) => Some(text.clone()),
+            Part::Dollar => Some("$".into()),
+            Part::Variable(name) => vars.get(name).cloned(),
+            Part::WithDefault(name, default) => vars
+                .get(name)
+                .filter(|value| !value.is_empty())
+                .cloned()
+                .or_else(|| meant(default, vars)),
+        };
+        parts.iter().map(one).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_naive_model(
+            parts in prop::collection::vec(part(), 0..6),
+            vars in prop::collection::btree_map("[A-D]_?[0-9]?", "[a-z$}{]{0,3}", 0..30),
+        ) {
+            let pairs: Vec<_> = vars.iter().map(|(name, value)| (&**name, &**value)).collect();
+            let found = expand(&written(&parts), &pairs);
+            prop_assert_eq!(found.ok(), meant(&parts, &vars));
+        }
+
+        #[test]
+        fn text_without_dollars_stays(text in "[^$]*") {
+            prop_assert_eq!(expand(&text, &[]), Ok(text));
+        }
+
+        #[test]
+        fn no_text_makes_it_fall_over(text in "[$\\{}:A-]{0,40}") {
+            let _ = expand(&text, &[("A", "a")]);
+        }
+    }
+}

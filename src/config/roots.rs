@@ -1,0 +1,345 @@
+//! Roots: `[[root]]` tables and `--watch` arguments.
+//!
+//! **Invariant:** no two roots are the same directory, whatever links and dots lead there.
+//! **Invariant:** an id is given out only when everything else is sound.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::core::facts::RootId;
+use crate::core::path::RelPath;
+use crate::core::policy::Root;
+use crate::core::template::{Template, TemplateError};
+
+use super::document::Section;
+use super::endpoints::Bases;
+use super::error::{Place, Problem, Refusal, quoted};
+use super::guard::Guard;
+use super::reader::{Reader, Text};
+use super::resolve::{Resolved, resolve};
+use super::schema::{ALLOW_UNSAFE, OWNER, PRUNE_EMPTY_DIRS, ROOT, ROOT_NAME, ROOT_PATH};
+use super::settings::{IDS_MAX, RootIds};
+use super::value;
+
+/// A root before it has an id.
+#[derive(Debug)]
+pub(super) struct Draft {
+    /// Its name.
+    pub name: String,
+    /// Who named it so; absent: its path did.
+    named_by: Option<Text>,
+    /// Its path as it was given.
+    given: Option<Text>,
+    /// Where that leads; absent: it was refused.
+    found: Option<Resolved>,
+    owner: Option<Template>,
+    prune_empty_dirs: bool,
+    allow_unsafe: bool,
+    place: Place,
+    heading: String,
+    /// The time to live that `--watch` gives it, as it was written.
+    pub ttl: Option<Ttl>,
+}
+
+/// The time to live of a `--watch` argument.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Ttl {
+    /// As it was written.
+    pub text: String,
+    /// In milliseconds; `None`: for ever.
+    pub expire_ms: Option<i64>,
+}
+
+/// The roots of the file.
+pub(super) fn from_file(reader: &mut Reader, top: &Section, bases: &Bases) -> Vec<Draft> {
+    let sections = reader.sections(top, ROOT);
+    if let Some(section) = sections.get(IDS_MAX) {
+        reader.note(Problem {
+            place: section.place(),
+            message: format!("{} roots, where at most {IDS_MAX} may be", sections.len()),
+            hint: None,
+        });
+        return Vec::new();
+    }
+    sections
+        .into_iter()
+        .map(|section| from_section(reader, section, bases))
+        .collect()
+}
+
+fn from_section(reader: &mut Reader, mut section: Section, bases: &Bases) -> Draft {
+    let named_by = reader.text(&section, &ROOT_NAME);
+    let name = named_by
+        .as_ref()
+        .and_then(|text| reader.parse(text, value::name));
+    if let Some(name) = &name {
+        section.heading = format!("[[root]] {name:?}");
+    }
+    reader.refuse_unknown(&section);
+    if !section.has(ROOT_PATH.name) {
+        reader.note(Problem {
+            place: section.place(),
+            message: section.entitle("has no path"),
+            hint: Some(format!(
+                "such as {} = {}",
+                ROOT_PATH.name, ROOT_PATH.example
+            )),
+        });
+    }
+    let given = reader.text(&section, &ROOT_PATH);
+    let found = given
+        .as_ref()
+        .and_then(|text| noted(reader, lead(text, bases.file.as_deref())));
+    let owner = reader.value(&section, &OWNER, |text| {
+        Template::parse(text).map_err(|error| refuse_template(&error))
+    });
+    Draft {
+        name: name.unwrap_or_default(),
+        named_by,
+        given,
+        found,
+        owner,
+        prune_empty_dirs: reader
+            .value(&section, &PRUNE_EMPTY_DIRS, value::flag)
+            .unwrap_or(false),
+        allow_unsafe: reader
+            .value(&section, &ALLOW_UNSAFE, value::flag)
+            .unwrap_or(false),
+        place: section.place(),
+        heading: section.heading,
+        ttl: None,
+    }
+}
+
+/// The root that `argument` of `--watch` names, with its time to live.
+pub(super) fn from_argument(reader: &mut Reader, argument: &str, bases: &Bases) -> Option<Draft> {
+    let text = Text::argument("--watch", argument);
+    let read = split(argument).map_err(|refusal| text.refuse(refusal));
+    let (path, ttl) = noted(reader, read)?;
+    let typed = Text {
+        value: path.to_owned(),
+        ..text
+    };
+    let found = noted(reader, lead(&typed, bases.typed.as_deref()));
+    Some(Draft {
+        name: String::new(),
+        named_by: None,
+        place: Place::Process,
+        heading: typed.shown.clone(),
+        given: Some(typed),
+        found,
+        owner: None,
+        prune_empty_dirs: false,
+        allow_unsafe: false,
+        ttl: Some(ttl),
+    })
+}
+
+/// Where the path that `text` holds leads.
+fn lead(text: &Text, base: Option<&Path>) -> Result<Resolved, Problem> {
+    let path = text.path_below(Path::new(&text.value), base)?;
+    resolve(&path).map_err(|refusal| text.refuse(refusal))
+}
+
+fn split(argument: &str) -> Result<(&str, Ttl), Refusal> {
+    const EXAMPLE: &str = "such as --watch ./scratch=10s";
+    let Some((path, text)) = argument.rsplit_once('=') else {
+        return Err(Refusal::new("is no PATH=TTL").hint(EXAMPLE));
+    };
+    if path.is_empty() {
+        return Err(Refusal::new("has no path before the \"=\"").hint(EXAMPLE));
+    }
+    let expire = value::expire(text).map_err(|refusal| {
+        let hint = refusal
+            .hint
+            .map_or(EXAMPLE.into(), |hint| format!("{hint}; {EXAMPLE}"));
+        Refusal::new(format!("has the TTL {text:?}, which {}", refusal.reason)).hint(hint)
+    })?;
+    let ttl = Ttl {
+        text: text.trim().to_owned(),
+        expire_ms: expire.map(value::milliseconds),
+    };
+    Ok((path, ttl))
+}
+
+/// Gives names to roots that have none, after their paths; refuses names that are taken.
+pub(super) fn name_all(reader: &mut Reader, drafts: &mut [Draft]) {
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
+    for draft in drafts.iter_mut() {
+        let Some(name) = draft.candidate() else {
+            continue;
+        };
+        let name = match &draft.ttl {
+            // Two scratches on one command line are told apart by their whole paths.
+            Some(_) if taken.contains_key(&name) => draft.whole_path(),
+            Some(_) | None => name,
+        };
+        let whereabouts = draft.whereabouts();
+        if let Some(other) = taken.get(&name) {
+            reader.note(draft.name_taken(&name, other));
+        } else {
+            taken.insert(name.clone(), whereabouts);
+        }
+        draft.name = name;
+    }
+}
+
+/// Refuses paths that cannot be roots, or should not.
+pub(super) fn check_paths(
+    reader: &mut Reader,
+    drafts: &[Draft],
+    guard: Option<&Guard>,
+    ids: &RootIds,
+) {
+    let mut taken: BTreeMap<&Path, &Draft> = BTreeMap::new();
+    for draft in drafts {
+        let (Some(text), Some(found)) = (&draft.given, &draft.found) else {
+            continue;
+        };
+        let path = &*found.path;
+        if let Some(other) = taken.insert(path, draft) {
+            reader.note(
+                text.refuse(
+                    Refusal::new(format!(
+                        "is the same directory as that of root {:?} at {}",
+                        other.name,
+                        other.whereabouts()
+                    ))
+                    .hint(format!("both lead to {}", quoted(path))),
+                ),
+            );
+        }
+        if found.missing == 0 && !path.is_dir() {
+            reader.note(text.refuse(Refusal::new("is not a directory")));
+        }
+        // A root that this process knew already is waited for, with its parent.
+        if draft.ttl.is_some() && found.missing > 1 && ids.get(path).is_none() {
+            reader.note(
+                text.refuse(
+                    Refusal::new("lies in a directory that does not exist")
+                        .hint("create its parent first: only the last directory is created"),
+                ),
+            );
+        }
+        if draft.allow_unsafe {
+            continue;
+        }
+        if let Some(why) = guard.and_then(|guard| guard.danger(path)) {
+            let hint = match draft.ttl {
+                Some(_) => "files in it would be removed; if that is meant: --allow-unsafe-roots",
+                None => {
+                    "files in it would be removed; if that is meant: allow_unsafe = true in this [[root]]"
+                }
+            };
+            reader.note(text.refuse(Refusal::new(why).hint(hint)));
+        }
+    }
+}
+
+/// The roots with their ids, those in the order of `drafts`, too; `None` when there are no more ids.
+pub(super) fn finish(
+    drafts: Vec<Draft>,
+    ids: &mut RootIds,
+) -> Option<(BTreeMap<RootId, Root>, Vec<RootId>)> {
+    let paths: Vec<PathBuf> = drafts
+        .iter()
+        .filter_map(Draft::path)
+        .map(Path::to_path_buf)
+        .collect();
+    let given = ids.assign(&paths)?;
+    let by_path: BTreeMap<&Path, RootId> = paths
+        .iter()
+        .map(PathBuf::as_path)
+        .zip(given.iter().copied())
+        .collect();
+    let roots = drafts
+        .into_iter()
+        .zip(&given)
+        .zip(&paths)
+        .map(|((draft, &id), path)| {
+            let root = Root {
+                name: draft.name,
+                path: path.clone(),
+                owner: draft.owner,
+                prune_empty_dirs: draft.prune_empty_dirs,
+                nested: nested(path, &by_path),
+            };
+            (id, root)
+        })
+        .collect();
+    Some((roots, given))
+}
+
+/// The roots beneath `path`. Paths are ordered by component, so they follow it without a gap.
+fn nested(path: &Path, by_path: &BTreeMap<&Path, RootId>) -> Vec<(RelPath, RootId)> {
+    use std::ops::Bound::{Excluded, Unbounded};
+    by_path
+        .range::<Path, _>((Excluded(path), Unbounded))
+        .map_while(|(other, &id)| {
+            let rest = other.strip_prefix(path).ok()?;
+            Some((RelPath::parse(rest.as_os_str().as_bytes())?, id))
+        })
+        .collect()
+}
+
+impl Draft {
+    /// Its resolved path.
+    pub fn path(&self) -> Option<&Path> {
+        self.found.as_ref().map(|found| &*found.path)
+    }
+
+    fn candidate(&self) -> Option<String> {
+        if self.named_by.is_some() {
+            return (!self.name.is_empty()).then(|| self.name.clone());
+        }
+        let name = Path::new(&self.given.as_ref()?.value)
+            .file_name()
+            .or_else(|| self.path()?.file_name());
+        Some(name.map_or_else(|| "/".into(), |name| name.to_string_lossy().into_owned()))
+    }
+
+    fn whole_path(&self) -> String {
+        self.path()
+            .map(|path| path.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    }
+
+    fn whereabouts(&self) -> String {
+        let text = self.named_by.as_ref().or(self.given.as_ref());
+        text.map(Text::whereabouts)
+            .or_else(|| self.place.whereabouts())
+            .unwrap_or_else(|| self.heading.clone())
+    }
+
+    fn name_taken(&self, name: &str, other: &str) -> Problem {
+        match &self.named_by {
+            Some(text) => text.refuse(
+                Refusal::new(format!("is taken by the root at {other}"))
+                    .hint("give it another name"),
+            ),
+            None => Problem {
+                place: self.place.clone(),
+                message: format!(
+                    "{}: its name would be {name:?} after its path, which is taken by the root at {other}",
+                    self.heading
+                ),
+                hint: Some("give it a name of its own: name = \"…\"".into()),
+            },
+        }
+    }
+}
+
+fn refuse_template(error: &TemplateError) -> Refusal {
+    let reason = format!("is no template: byte {}: {}", error.at, error.fault);
+    let refusal = Refusal::new(reason);
+    // What is allowed stands in its second line.
+    match error.to_string().split_once('\n') {
+        Some((_, allowed)) => refusal.hint(allowed),
+        None => refusal,
+    }
+}
+
+fn noted<T>(reader: &mut Reader, result: Result<T, Problem>) -> Option<T> {
+    result.map_err(|problem| reader.note(problem)).ok()
+}

@@ -1,0 +1,249 @@
+//! Rules: `[[rule]]` tables, and one for each `--watch` argument.
+//!
+//! **Invariant:** a rule says when it lets go: there is no default for `expire`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::core::claim::Unit;
+use crate::core::facts::RootId;
+use crate::core::policy::{Rule, Schedule, Since, SkipOpen};
+
+use super::document::Section;
+use super::error::{Place, Problem, Refusal, allowed};
+use super::globs::{self, Matched};
+use super::reader::{Noted, Reader, Text};
+use super::roots::{self, Ttl};
+use super::schema::{
+    EXCLUDE, EXPIRE, GLOB, KEEP, RULE, RULE_NAME, RULE_ROOT, SCHEDULE, SINCE, SKIP_OPEN, THEN, UNIT,
+};
+use super::settings::IDS_MAX;
+use super::value;
+
+/// What `ls --rule none` asks for: what falls under no rule.
+const NO_RULE: &str = "none";
+
+/// A rule before its roots have ids.
+#[derive(Debug)]
+pub(super) struct Draft {
+    rule: Rule,
+    /// The places of its roots in the list of roots; `None`: all.
+    roots: Option<Vec<usize>>,
+    /// Where it was named, for messages.
+    whereabouts: String,
+}
+
+/// All rules in the order in which they are tried: those of the command line first, since it goes before the file.
+pub(super) fn read(reader: &mut Reader, top: &Section, roots: &[roots::Draft]) -> Vec<Draft> {
+    let typed = roots
+        .iter()
+        .enumerate()
+        .filter_map(|(place, root)| Some(of_argument(place, root, root.ttl.as_ref()?)));
+    let mut drafts: Vec<Draft> = typed.collect();
+    let sections = reader.sections(top, RULE);
+    let count = drafts.len() + sections.len();
+    if count > IDS_MAX {
+        reader.note(Problem {
+            place: sections.last().map_or(Place::Process, Section::place),
+            message: format!("{count} rules, where at most {IDS_MAX} may be"),
+            hint: None,
+        });
+        return Vec::new();
+    }
+    let mut taken: BTreeMap<String, String> = drafts
+        .iter()
+        .map(|draft| (draft.rule.name.clone(), draft.whereabouts.clone()))
+        .collect();
+    let places: Places = roots.iter().map(|root| &*root.name).zip(0..).collect();
+    for (section, number) in sections.into_iter().zip(1..) {
+        let named = name(reader, section, number, &mut taken);
+        if let Some(draft) = of_section(reader, &named, &places) {
+            drafts.push(draft);
+        }
+    }
+    drafts
+}
+
+/// The rules with the ids of their roots, which stand in `ids` in the order of the list of roots.
+pub(super) fn finish(drafts: Vec<Draft>, ids: &[RootId]) -> Vec<Rule> {
+    drafts
+        .into_iter()
+        .map(|draft| Rule {
+            roots: draft
+                .roots
+                .map(|places| places.into_iter().map(|place| ids[place]).collect()),
+            ..draft.rule
+        })
+        .collect()
+}
+
+fn of_argument(place: usize, root: &roots::Draft, ttl: &Ttl) -> Draft {
+    Draft {
+        rule: Rule {
+            name: match ttl.expire_ms {
+                Some(_) => format!("{} after {}", root.name, ttl.text),
+                None => format!("{} for ever", root.name),
+            },
+            roots: None,
+            glob: None,
+            exclude: None,
+            keep: None,
+            since: Since::Newest,
+            expire_ms: ttl.expire_ms,
+            unit: Unit::File,
+            skip_open: SkipOpen::Always,
+            schedule: Schedule::AtDeadline,
+        },
+        roots: Some(vec![place]),
+        whereabouts: "--watch".into(),
+    }
+}
+
+/// Reads the name of a rule, by which all messages about it call it.
+fn name<'d>(
+    reader: &mut Reader,
+    mut section: Section<'d>,
+    number: usize,
+    taken: &mut BTreeMap<String, String>,
+) -> Named<'d> {
+    let text = reader.text(&section, &RULE_NAME);
+    let given = text.as_ref().and_then(|text| reader.parse(text, rule_name));
+    if let Some(name) = &given {
+        section.heading = format!("[[rule]] {name:?}");
+    }
+    let name = given.unwrap_or_else(|| format!("rule {number}"));
+    let whereabouts = text
+        .as_ref()
+        .map_or_else(|| section.whereabouts(), Text::whereabouts);
+    match (taken.get(&name), &text) {
+        (None, _) => {
+            taken.insert(name.clone(), whereabouts.clone());
+        }
+        (Some(other), Some(text)) => reader.note(text.refuse(
+            Refusal::new(format!("is taken by the rule at {other}")).hint("give it another name"),
+        )),
+        (Some(other), None) => reader.note(Problem {
+            place: section.place(),
+            message: section.entitle(&format!(
+                "its name would be {name:?}, which is taken by the rule at {other}"
+            )),
+            hint: Some("give it a name of its own: name = \"…\"".into()),
+        }),
+    }
+    Named {
+        section,
+        name,
+        whereabouts,
+    }
+}
+
+/// The place of each root in the list of roots, by name; one without a sound name has the empty one.
+type Places<'a> = BTreeMap<&'a str, usize>;
+
+/// A rule's table, and its name.
+struct Named<'d> {
+    section: Section<'d>,
+    name: String,
+    whereabouts: String,
+}
+
+fn rule_name(text: &str) -> Result<String, Refusal> {
+    if text == NO_RULE {
+        return Err(
+            Refusal::new("is the word for files without a rule").hint("give it another name")
+        );
+    }
+    value::name(text)
+}
+
+fn of_section(reader: &mut Reader, named: &Named, roots: &Places) -> Option<Draft> {
+    let section = &named.section;
+    reader.refuse_unknown(section);
+    let chosen = chosen_roots(reader, section, roots);
+    let unit = reader
+        .value(
+            section,
+            &UNIT,
+            value::choice(&[("file", Unit::File), ("dir", Unit::Dir)]),
+        )
+        .unwrap_or(Unit::File);
+    let since = reader
+        .value(
+            section,
+            &SINCE,
+            value::choice(&[
+                ("newest", Since::Newest),
+                ("mtime", Since::Mtime),
+                ("ctime", Since::Ctime),
+                ("btime", Since::Btime),
+            ]),
+        )
+        .unwrap_or(Since::Newest);
+    let matched = Matched::for_unit(unit);
+    let glob = globs::read(reader, section, &GLOB, matched);
+    let exclude = globs::read(reader, section, &EXCLUDE, matched);
+    let keep = globs::read(reader, section, &KEEP, Matched::Paths);
+    reader.value(section, &THEN, value::choice(&[("delete", ())]));
+    let skip_open = reader
+        .value(
+            section,
+            &SKIP_OPEN,
+            value::choice(&[
+                ("true", SkipOpen::Always),
+                ("false", SkipOpen::Never),
+                ("if-known", SkipOpen::IfKnown),
+            ]),
+        )
+        .unwrap_or(SkipOpen::Always);
+    let schedule = reader
+        .value(
+            section,
+            &SCHEDULE,
+            value::choice(&[("manual", Schedule::Manual)]),
+        )
+        .unwrap_or(Schedule::AtDeadline);
+    let expire = expire(reader, section).ok()?;
+    Some(Draft {
+        rule: Rule {
+            name: named.name.clone(),
+            roots: None,
+            glob,
+            exclude,
+            keep,
+            since,
+            expire_ms: expire.map(value::milliseconds),
+            unit,
+            skip_open,
+            schedule,
+        },
+        roots: chosen,
+        whereabouts: named.whereabouts.clone(),
+    })
+}
+
+fn expire(reader: &mut Reader, section: &Section) -> Result<Option<Duration>, Noted> {
+    if !section.has(EXPIRE.name) {
+        reader.note(Problem {
+            place: section.place(),
+            message: section.entitle("has no expire"),
+            hint: Some("such as expire = \"7d\", or expire = \"never\"".into()),
+        });
+    }
+    reader.value(section, &EXPIRE, value::expire).ok_or(Noted)
+}
+
+/// The places of the roots that a rule names; `None`: all (or a problem was noted). A root whose name was refused may be
+/// any of those that are missing: one mistake is told once.
+fn chosen_roots(reader: &mut Reader, section: &Section, roots: &Places) -> Option<Vec<usize>> {
+    let texts = reader.texts(section, &RULE_ROOT)?;
+    let mut chosen = BTreeSet::new();
+    for text in &texts {
+        if let Some(&place) = roots.get(&*text.value) {
+            chosen.insert(place);
+        } else if !roots.contains_key("") {
+            let hint = allowed(roots.keys().copied(), &text.value);
+            reader.note(text.refuse(Refusal::new("is no root").hint(hint)));
+        }
+    }
+    Some(chosen.into_iter().collect())
+}

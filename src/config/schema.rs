@@ -1,0 +1,218 @@
+//! Which keys there are: one table for the file, the variables and the messages.
+//!
+//! **Invariant:** a key that is not here is unknown, and refused.
+
+/// A key of the file and, for settings of the service, the variable that overrides it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Key {
+    /// The table that it stands in; empty for the top level.
+    pub section: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// The variable that overrides it.
+    pub variable: Option<&'static str>,
+    /// What TOML may have in its place.
+    pub accept: Accept,
+    /// A value, as it is written in TOML.
+    pub example: &'static str,
+}
+
+/// What TOML may have in a key's place. A string is always taken, since it may name variables.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Accept {
+    /// A string.
+    Text,
+    /// A string, or a list of them.
+    Texts,
+    /// A number.
+    Number,
+    /// `true` or `false`.
+    Flag,
+}
+
+impl Accept {
+    /// For messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "a string",
+            Self::Texts => "a string or a list of strings",
+            Self::Number => "a number",
+            Self::Flag => "true or false",
+        }
+    }
+}
+
+const fn service(
+    section: &'static str,
+    name: &'static str,
+    variable: &'static str,
+    accept: Accept,
+    example: &'static str,
+) -> Key {
+    Key {
+        section,
+        name,
+        variable: Some(variable),
+        accept,
+        example,
+    }
+}
+
+const fn key(
+    section: &'static str,
+    name: &'static str,
+    accept: Accept,
+    example: &'static str,
+) -> Key {
+    Key {
+        section,
+        name,
+        variable: None,
+        accept,
+        example,
+    }
+}
+
+use Accept::{Flag, Number, Text, Texts};
+
+/// The variable that names the file.
+pub(super) const CONFIG_VARIABLE: &str = "LAPSED_CONFIG";
+
+pub(super) const BASE_DIR: Key = service("", "base_dir", "LAPSED_BASE_DIR", Text, "\"/srv/app\"");
+pub(super) const STATE_DIR: Key = service(
+    "",
+    "state_dir",
+    "LAPSED_STATE_DIR",
+    Text,
+    "\"/var/lib/lapsed\"",
+);
+pub(super) const SOCKET: Key = service(
+    "",
+    "socket",
+    "LAPSED_SOCKET",
+    Text,
+    "\"/run/lapsed/lapsed.sock\"",
+);
+pub(super) const SOCKET_MODE: Key =
+    service("", "socket_mode", "LAPSED_SOCKET_MODE", Text, "\"0660\"");
+pub(super) const GROUP: Key = service("", "group", "LAPSED_GROUP", Text, "\"staff\"");
+pub(super) const DRY_RUN: Key = service("", "dry_run", "LAPSED_DRY_RUN", Flag, "true");
+pub(super) const ALLOW_UNSAFE_ROOTS: Key = service(
+    "",
+    "allow_unsafe_roots",
+    "LAPSED_ALLOW_UNSAFE_ROOTS",
+    Flag,
+    "true",
+);
+pub(super) const BACKEND: Key =
+    service("watch", "backend", "LAPSED_WATCH_BACKEND", Text, "\"auto\"");
+pub(super) const RECONCILE_EVERY: Key = service(
+    "watch",
+    "reconcile_every",
+    "LAPSED_WATCH_RECONCILE_EVERY",
+    Text,
+    "\"60s\"",
+);
+pub(super) const ENTRIES: Key = service(
+    "breaker",
+    "entries",
+    "LAPSED_BREAKER_ENTRIES",
+    Number,
+    "1000",
+);
+pub(super) const SHARE: Key = service("breaker", "share", "LAPSED_BREAKER_SHARE", Number, "0.5");
+pub(super) const SEGMENT_BYTES: Key = service(
+    "ledger",
+    "segment_bytes",
+    "LAPSED_LEDGER_SEGMENT_BYTES",
+    Number,
+    "\"16MiB\"",
+);
+pub(super) const SEGMENT_AGE: Key = service(
+    "ledger",
+    "segment_age",
+    "LAPSED_LEDGER_SEGMENT_AGE",
+    Text,
+    "\"30d\"",
+);
+
+/// The settings of the service: scalars, each with its variable.
+pub(super) const SERVICE: &[Key] = &[
+    BASE_DIR,
+    STATE_DIR,
+    SOCKET,
+    SOCKET_MODE,
+    GROUP,
+    DRY_RUN,
+    ALLOW_UNSAFE_ROOTS,
+    BACKEND,
+    RECONCILE_EVERY,
+    ENTRIES,
+    SHARE,
+    SEGMENT_BYTES,
+    SEGMENT_AGE,
+];
+
+pub(super) const ROOT_NAME: Key = key(ROOT, "name", Text, "\"results\"");
+pub(super) const ROOT_PATH: Key = key(ROOT, "path", Text, "\"/srv/results\"");
+pub(super) const OWNER: Key = key(ROOT, "owner", Text, "\"{job}/**\"");
+pub(super) const PRUNE_EMPTY_DIRS: Key = key(ROOT, "prune_empty_dirs", Flag, "true");
+pub(super) const ALLOW_UNSAFE: Key = key(ROOT, "allow_unsafe", Flag, "true");
+/// The keys of a `[[root]]`.
+pub(super) const ROOT_KEYS: &[Key] = &[ROOT_NAME, ROOT_PATH, OWNER, PRUNE_EMPTY_DIRS, ALLOW_UNSAFE];
+
+pub(super) const RULE_NAME: Key = key(RULE, "name", Text, "\"old results\"");
+pub(super) const RULE_ROOT: Key = key(RULE, "root", Texts, "[\"results\", \"uploads\"]");
+pub(super) const GLOB: Key = key(RULE, "glob", Texts, "\"**/*.tmp\"");
+pub(super) const EXCLUDE: Key = key(RULE, "exclude", Texts, "[\"**/*.log\"]");
+pub(super) const KEEP: Key = key(RULE, "keep", Texts, "[\"**/*.log\"]");
+pub(super) const SINCE: Key = key(RULE, "since", Text, "\"newest\"");
+pub(super) const EXPIRE: Key = key(RULE, "expire", Text, "\"7d\"");
+pub(super) const UNIT: Key = key(RULE, "unit", Text, "\"file\"");
+pub(super) const THEN: Key = key(RULE, "then", Text, "\"delete\"");
+pub(super) const SKIP_OPEN: Key = key(RULE, "skip_open", Flag, "true, or \"if-known\"");
+pub(super) const SCHEDULE: Key = key(RULE, "schedule", Text, "\"manual\"");
+/// The keys of a `[[rule]]`.
+pub(super) const RULE_KEYS: &[Key] = &[
+    RULE_NAME, RULE_ROOT, GLOB, EXCLUDE, KEEP, SINCE, EXPIRE, UNIT, THEN, SKIP_OPEN, SCHEDULE,
+];
+
+/// The table of a root.
+pub(super) const ROOT: &str = "root";
+/// The table of a rule.
+pub(super) const RULE: &str = "rule";
+/// The tables of service settings.
+pub(super) const WATCH: &str = "watch";
+/// See [`WATCH`].
+pub(super) const BREAKER: &str = "breaker";
+/// See [`WATCH`].
+pub(super) const LEDGER: &str = "ledger";
+/// The tables, as the top level has them.
+pub(super) const TABLES: &[&str] = &[WATCH, BREAKER, LEDGER, ROOT, RULE];
+
+/// The names that may stand in table `section`; the top level is the empty one.
+pub(super) fn names_in(section: &str) -> Vec<&'static str> {
+    let keys = SERVICE.iter().chain(ROOT_KEYS).chain(RULE_KEYS);
+    let keys = keys
+        .filter(|key| key.section == section)
+        .map(|key| key.name);
+    let tables: &[&str] = if section.is_empty() { TABLES } else { &[] };
+    keys.chain(tables.iter().copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_is_named_after_its_key() {
+        for key in SERVICE {
+            let section = match key.section {
+                "" => String::new(),
+                section => format!("{section}_"),
+            };
+            let wanted = format!("LAPSED_{section}{}", key.name).to_uppercase();
+            assert_eq!(key.variable, Some(&*wanted));
+        }
+    }
+}

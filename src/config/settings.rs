@@ -1,0 +1,149 @@
+//! What the rest of the daemon is told: settings as values, with defaults.
+//!
+//! **Invariant:** a default here is the default that the annotated file states; a test compares them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::core::facts::RootId;
+use crate::core::policy::Policy;
+use crate::core::report::{Breaker, Mode};
+
+/// The annotated default configuration, as `config/lapsed.toml` has it: valid as it stands.
+pub const ANNOTATED_DEFAULT: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/lapsed.toml"));
+
+/// How many roots (and, apart from them, rules) there may be: their ids are 16 bits wide.
+pub const IDS_MAX: usize = 65_535;
+
+/// A whole, validated configuration. Replaced as a whole on reload.
+#[derive(Debug)]
+pub struct Settings {
+    /// What relative paths of the file are below. Absolute.
+    pub base_dir: PathBuf,
+    /// Where the daemon keeps its own files. Absolute.
+    pub state_dir: PathBuf,
+    /// The Unix socket. Absolute, at most 107 bytes long.
+    pub socket: PathBuf,
+    /// The socket's permission bits, at most 0o777.
+    pub socket_mode: u32,
+    /// The group whose members may act, besides root and the daemon's own user; it exists.
+    pub group: Option<String>,
+    /// Roots and rules.
+    pub policy: Policy,
+    /// Roots of `--watch`: they may be created where their parent exists. Resolved, as in `policy`.
+    pub create: Vec<PathBuf>,
+    /// When a person is asked first.
+    pub breaker: Breaker,
+    /// How changes are noticed.
+    pub watch: Watch,
+    /// How the ledger is kept.
+    pub ledger: LedgerSettings,
+    /// Whether anything is removed at all.
+    pub mode: Mode,
+    /// The file that was read. Absolute; `None` with `--watch` alone.
+    pub file: Option<PathBuf>,
+    /// What was read in it, so that a later edit can be told from none.
+    pub text: Option<String>,
+}
+
+/// How changes of the file system are noticed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Watch {
+    /// Who tells about changes.
+    pub backend: Backend,
+    /// How often subtrees without watches are compared with the index; at least 1 s.
+    pub reconcile_every: Duration,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            backend: Backend::Auto,
+            reconcile_every: Duration::from_mins(1),
+        }
+    }
+}
+
+/// Who tells about changes of the file system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Backend {
+    /// The best that this platform has.
+    Auto,
+    /// inotify(7), one watch for each directory.
+    Inotify,
+}
+
+/// How the ledger is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LedgerSettings {
+    /// A segment that has grown to this many bytes is closed and a new one begun; at least 64 KiB.
+    pub segment_bytes: u64,
+    /// A segment that has been written to for this long is closed and a new one begun; at least a minute.
+    pub segment_age: Duration,
+}
+
+impl Default for LedgerSettings {
+    /// A line is about 300 bytes: 16 MiB are some 50,000 removals.
+    fn default() -> Self {
+        Self {
+            segment_bytes: 16 << 20,
+            segment_age: Duration::from_hours(30 * 24),
+        }
+    }
+}
+
+/// What the command line says. Relative paths here are below `--base-dir`, else `LAPSED_BASE_DIR`, else the current
+/// directory: never below the file's directory, since a person types them where the shell stands.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Overrides {
+    /// `--config FILE`; relative to the current directory.
+    pub config: Option<PathBuf>,
+    /// `--watch PATH=TTL`, in order.
+    pub watch: Vec<String>,
+    /// `--state-dir DIR`.
+    pub state_dir: Option<PathBuf>,
+    /// `--socket PATH`.
+    pub socket: Option<PathBuf>,
+    /// `--base-dir DIR`; relative to the current directory.
+    pub base_dir: Option<PathBuf>,
+    /// `--dry-run`.
+    pub dry_run: bool,
+    /// `--allow-unsafe-roots`.
+    pub allow_unsafe_roots: bool,
+}
+
+/// Which id a root's path has. One of these lives as long as the process and goes into every [`load`](super::load()), so
+/// that a path keeps its id over reloads; an id is never given to another path.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RootIds {
+    ids: BTreeMap<PathBuf, RootId>,
+}
+
+impl RootIds {
+    /// The id of `path` (resolved), if it was ever a root.
+    #[must_use]
+    pub fn get(&self, path: &Path) -> Option<RootId> {
+        self.ids.get(path).copied()
+    }
+
+    /// The ids of all `paths`, new ones for new paths; `None`, and nothing changed, when there are not enough left.
+    pub(super) fn assign(&mut self, paths: &[PathBuf]) -> Option<Vec<RootId>> {
+        let fresh = paths
+            .iter()
+            .filter(|path| !self.ids.contains_key(*path))
+            .count();
+        if self.ids.len() + fresh > IDS_MAX {
+            return None;
+        }
+        Some(paths.iter().map(|path| self.assign_one(path)).collect())
+    }
+
+    fn assign_one(&mut self, path: &Path) -> RootId {
+        let next = u16::try_from(self.ids.len())
+            .map(RootId)
+            .expect("invariant: at most IDS_MAX ids are given out");
+        *self.ids.entry(path.to_path_buf()).or_insert(next)
+    }
+}

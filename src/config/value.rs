@@ -1,0 +1,370 @@
+//! Text from the user → typed values, each with its limits.
+//!
+//! **Invariant:** the same text is accepted or refused alike in the file, in a variable and on the command line.
+//! **Invariant:** pure, but for [`group`], which asks the system whether the group exists.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::error::{Refusal, allowed};
+
+/// Nothing that one would call temporary lives longer; and the arithmetic of deadlines stays far from its ends.
+const DURATION_MAX: Duration = Duration::from_hours(DURATION_MAX_YEARS * 8766);
+/// Of 365.25 days, as `humantime` has them.
+const DURATION_MAX_YEARS: u64 = 1000;
+/// No sensible duration is longer when written out.
+const DURATION_BYTES_MAX: usize = 64;
+/// 15 digits of seconds are 31 million years. Together with the limit on the length it keeps all sums within 64 bits.
+const DURATION_DIGITS_MAX: usize = 15;
+const DURATION_EXAMPLES: &str = "examples: 90s, 15m, 12h, 7d, 1h30m";
+/// Names stand in tables, URLs and the ledger.
+const NAME_BYTES_MAX: usize = 200;
+const SIZE_EXAMPLES: &str = "examples: 16MiB, 1GiB, 500MB, or a number of bytes";
+
+/// A duration, at most 1000 years.
+pub(super) fn duration(text: &str) -> Result<Duration, Refusal> {
+    let refuse = |reason: String| Err(Refusal::new(reason).hint(DURATION_EXAMPLES));
+    let trimmed = text.trim();
+    let number = trimmed.strip_prefix(['-', '+', '−']).unwrap_or(trimmed);
+    let too_long = format!("is longer than the limit of {DURATION_MAX_YEARS} years");
+    if trimmed.is_empty() {
+        return refuse("is empty, where a duration should be".into());
+    }
+    if trimmed.starts_with(['-', '−']) {
+        return refuse("is negative".into());
+    }
+    if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return refuse("is a number without a unit".into());
+    }
+    if trimmed.len() > DURATION_BYTES_MAX || digits_in_a_row(trimmed) > DURATION_DIGITS_MAX {
+        return refuse(too_long);
+    }
+    match humantime::parse_duration(trimmed) {
+        Ok(duration) if duration > DURATION_MAX => refuse(too_long),
+        Ok(duration) => Ok(duration),
+        Err(humantime::DurationError::UnknownUnit { unit, value, .. }) if unit.is_empty() => {
+            refuse(format!("has a number without a unit: {value}"))
+        }
+        Err(humantime::DurationError::UnknownUnit { unit, .. }) => {
+            refuse(format!("has an unknown unit: \"{unit}\""))
+        }
+        Err(humantime::DurationError::NumberOverflow) if trimmed.contains('.') => {
+            refuse("has a fraction that comes to no whole number of seconds".into())
+        }
+        Err(humantime::DurationError::NumberOverflow) => refuse(too_long),
+        Err(
+            humantime::DurationError::Empty
+            | humantime::DurationError::InvalidCharacter(_)
+            | humantime::DurationError::NumberExpected(_),
+        ) => refuse("is no duration".into()),
+    }
+}
+
+/// A duration of at least `min`.
+pub(super) fn duration_from(min: Duration) -> impl Fn(&str) -> Result<Duration, Refusal> {
+    move |text| match duration(text)? {
+        duration if duration < min => Err(Refusal::new(format!(
+            "is shorter than the limit of {}",
+            humantime::format_duration(min)
+        ))),
+        duration => Ok(duration),
+    }
+}
+
+/// A duration, or `None` for "never".
+pub(super) fn expire(text: &str) -> Result<Option<Duration>, Refusal> {
+    if text.trim() == "never" {
+        return Ok(None);
+    }
+    duration(text)
+        .map(Some)
+        .map_err(|refusal| refusal.hint(format!("{DURATION_EXAMPLES}, never")))
+}
+
+/// Milliseconds of `duration`, rounded up: late is safe.
+pub(super) fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos().div_ceil(1_000_000))
+        .expect("invariant: durations are at most 1000 years long")
+}
+
+/// A whole number, not negative.
+pub(super) fn count(text: &str) -> Result<u64, Refusal> {
+    text.trim()
+        .parse()
+        .map_err(|_| Refusal::new("is no whole number").hint("allowed: 0 and up, such as 1000"))
+}
+
+/// A share of a whole.
+pub(super) fn share(text: &str) -> Result<f64, Refusal> {
+    match text.trim().parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        Ok(_) | Err(_) => {
+            Err(Refusal::new("is no share of a whole").hint("allowed: 0 to 1, such as 0.5"))
+        }
+    }
+}
+
+/// Yes or no.
+pub(super) fn flag(text: &str) -> Result<bool, Refusal> {
+    choice(&[("true", true), ("false", false)])(text)
+}
+
+/// One of the words.
+pub(super) fn choice<T: Copy>(words: &[(&str, T)]) -> impl Fn(&str) -> Result<T, Refusal> {
+    move |text| {
+        let text = text.trim();
+        let found = words.iter().find(|(word, _)| *word == text);
+        found.map(|&(_, value)| value).ok_or_else(|| {
+            Refusal::new("is unknown").hint(allowed(words.iter().map(|&(word, _)| word), text))
+        })
+    }
+}
+
+/// Permission bits, in octal.
+pub(super) fn permissions(text: &str) -> Result<u32, Refusal> {
+    let digits = text.trim();
+    let digits = digits.strip_prefix("0o").unwrap_or(digits);
+    let octal = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    match u32::from_str_radix(digits, 8) {
+        Ok(mode) if octal && mode <= 0o777 => Ok(mode),
+        Ok(_) | Err(_) => Err(Refusal::new("is no set of permission bits")
+            .hint("allowed: octal from 0000 to 0777, such as 0660")),
+    }
+}
+
+/// A number of bytes within `limits`, with or without a unit.
+pub(super) fn size(limits: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, Refusal> {
+    move |text| {
+        let text = text.trim();
+        let end = text
+            .find(|c: char| !(c.is_ascii_digit() || c == '_'))
+            .unwrap_or(text.len());
+        let (digits, unit) = text.split_at(end);
+        let factor = match unit.trim() {
+            "" | "B" => Some(1),
+            "kB" | "KB" => Some(1000),
+            "MB" => Some(1_000_000),
+            "GB" => Some(1_000_000_000),
+            "TB" => Some(1_000_000_000_000),
+            "KiB" => Some(1 << 10),
+            "MiB" => Some(1 << 20),
+            "GiB" => Some(1 << 30),
+            "TiB" => Some(1 << 40),
+            _ => None,
+        };
+        let number = digits.replace('_', "");
+        let sound = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        let (true, Some(factor)) = (sound, factor) else {
+            return Err(Refusal::new("is no size").hint(SIZE_EXAMPLES));
+        };
+        let bytes = number.parse::<u64>().ok();
+        match bytes.and_then(|number| number.checked_mul(factor)) {
+            Some(bytes) if limits.contains(&bytes) => Ok(bytes),
+            Some(_) | None => Err(Refusal::new(format!(
+                "is not within the limits of {} to {} bytes",
+                limits.start(),
+                limits.end()
+            ))),
+        }
+    }
+}
+
+/// The name of a root or rule.
+pub(super) fn name(text: &str) -> Result<String, Refusal> {
+    if text.trim().is_empty() {
+        return Err(Refusal::new("is empty, where a name should be"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Refusal::new("has a control character in it"));
+    }
+    if text.len() > NAME_BYTES_MAX {
+        return Err(Refusal::new(format!(
+            "is {} bytes long, a name may have at most {NAME_BYTES_MAX}",
+            text.len()
+        )));
+    }
+    Ok(text.to_owned())
+}
+
+/// A path as it is written: absolute, or below whatever it belongs to.
+pub(super) fn path(text: &str) -> Result<PathBuf, Refusal> {
+    if text.is_empty() {
+        return Err(Refusal::new("is empty, where a path should be"));
+    }
+    if text == "~" || text.starts_with("~/") {
+        return Err(
+            Refusal::new("begins with \"~\", which only a shell understands").hint(
+                "write ${HOME} in the file, $HOME on the command line, or ./~ if that is its name",
+            ),
+        );
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// The name of a group that exists.
+pub(super) fn group(text: &str) -> Result<String, Refusal> {
+    match nix::unistd::Group::from_name(text) {
+        Ok(Some(_)) => Ok(text.to_owned()),
+        Ok(None) => Err(Refusal::new("is no group of this host")
+            .hint("create it (groupadd), or name one that `getent group` lists")),
+        Err(error) => Err(Refusal::new(format!(
+            "cannot be looked up: {}",
+            error.desc()
+        ))),
+    }
+}
+
+fn digits_in_a_row(text: &str) -> usize {
+    text.split(|c: char| !c.is_ascii_digit())
+        .map(str::len)
+        .max()
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn told<T: std::fmt::Debug>(result: Result<T, Refusal>) -> String {
+        let refusal = result.unwrap_err();
+        [Some(refusal.reason), refusal.hint]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+
+    #[test]
+    fn durations() {
+        for (text, ms) in [
+            ("0s", 0),
+            ("90s", 90_000),
+            ("15m", 900_000),
+            ("12h", 43_200_000),
+            ("7d", 604_800_000),
+            ("1h30m", 5_400_000),
+            ("1h 30m", 5_400_000),
+            ("1.5h", 5_400_000),
+            ("1ms", 1),
+            ("1ns", 1),
+            ("1000y", 31_557_600_000_000),
+        ] {
+            assert_eq!(duration(text).map(milliseconds), Ok(ms), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_that_are_refused() {
+        const LONG: &str = "is longer than the limit of 1000 years";
+        for (text, reason) in [
+            ("", "is empty, where a duration should be"),
+            (" ", "is empty, where a duration should be"),
+            ("-5s", "is negative"),
+            ("−5s", "is negative"),
+            ("0", "is a number without a unit"),
+            ("90", "is a number without a unit"),
+            ("+1.5", "is a number without a unit"),
+            ("1h30", "has a number without a unit: 30"),
+            ("5x", "has an unknown unit: \"x\""),
+            ("5S", "has an unknown unit: \"S\""),
+            ("h", "is no duration"),
+            ("soon", "is no duration"),
+            ("1,5h", "is no duration"),
+            ("1001y", LONG),
+            ("999y 2y", LONG),
+            ("99999999999999999999999999s", LONG),
+            ("18446744073709551615s1000ms", LONG),
+            (
+                "1.23456789h",
+                "has a fraction that comes to no whole number of seconds",
+            ),
+        ] {
+            let wanted = format!("{reason}; {DURATION_EXAMPLES}");
+            assert_eq!(told(duration(text)), wanted, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn never_is_for_ever() {
+        assert_eq!(expire("never"), Ok(None));
+        assert_eq!(expire("1s"), Ok(Some(Duration::from_secs(1))));
+        assert_eq!(
+            told(expire("ever")),
+            "is no duration; examples: 90s, 15m, 12h, 7d, 1h30m, never"
+        );
+    }
+
+    #[test]
+    fn permission_bits() {
+        for (text, mode) in [("0660", 0o660), ("660", 0o660), ("0o600", 0o600), ("0", 0)] {
+            assert_eq!(permissions(text), Ok(mode));
+        }
+        for text in ["", "0o", "rw-rw----", "0888", "1777", "+660", "-1"] {
+            assert!(permissions(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let any = size(0..=u64::MAX);
+        for (text, bytes) in [
+            ("0", 0),
+            ("16MiB", 16 << 20),
+            ("16 MiB", 16 << 20),
+            ("5kB", 5000),
+            ("1_000", 1000),
+        ] {
+            assert_eq!(any(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "MiB", "1.5GiB", "-1", "5 apples", "_", "99999999999TiB"] {
+            assert!(any(text).is_err(), "{text}");
+        }
+        assert_eq!(
+            told(size(10..=20)("21")),
+            "is not within the limits of 10 to 20 bytes"
+        );
+    }
+
+    #[test]
+    fn shares_and_counts() {
+        assert_eq!(share("0.5"), Ok(0.5));
+        for text in ["1.1", "-0.1", "NaN", "inf", "half", ""] {
+            assert!(share(text).is_err(), "{text}");
+        }
+        assert_eq!(count("1000"), Ok(1000));
+        for text in ["-1", "1.5", "", "99999999999999999999"] {
+            assert!(count(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(name("results of jobs"), Ok("results of jobs".to_owned()));
+        assert_eq!(told(name(" ")), "is empty, where a name should be");
+        assert_eq!(told(name("a\nb")), "has a control character in it");
+        assert_eq!(
+            told(name(&"x".repeat(201))),
+            "is 201 bytes long, a name may have at most 200"
+        );
+    }
+
+    #[test]
+    fn groups_must_exist() {
+        assert_eq!(
+            told(group("no-such-group-here")),
+            "is no group of this host; create it (groupadd), or name one that `getent group` lists"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_durations_fall_over(text in "[-+0-9.smhdyM ]{0,70}") {
+            if let Ok(duration) = duration(&text) {
+                prop_assert!(milliseconds(duration) >= 0 && duration <= DURATION_MAX);
+            }
+        }
+    }
+}
