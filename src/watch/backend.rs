@@ -1,0 +1,112 @@
+//! What a source of file events must be able to do, so that the looker works with any of them.
+//!
+//! **Invariant:** events come in the order in which the things happened; a barrier's marker comes after every event of
+//! what happened before it was asked for.
+//! **Invariant:** an event is a rumour: it names a place to look at, nothing more.
+
+use std::num::NonZeroU32;
+
+use rustix::io::Errno;
+
+use super::tree::NodeId;
+use crate::fs::Dir;
+
+/// Names a watch to the backend that gave it out. Never given out twice by one backend.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct WatchId(pub NonZeroU32);
+
+/// What a barrier's marker stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Marker {
+    /// Somebody asked to be told when all that happened before is reported.
+    Sync(u64),
+    /// The looker's own: every event of what happened before it was asked for has been handed over.
+    Drained,
+}
+
+/// What happened to a name in a directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// Made, written, removed, or its attributes changed.
+    Touched,
+    /// Renamed away from here; the other half carries the same number.
+    MovedFrom(u32),
+    /// Renamed to here; the other half carries the same number.
+    MovedTo(u32),
+}
+
+/// One event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RawEvent<'a> {
+    /// Something happened to a name in a directory.
+    Name {
+        /// The directory.
+        dir: NodeId,
+        /// The name in it.
+        name: &'a [u8],
+        /// What happened to it.
+        change: Change,
+        /// Whether it is (or was) a directory.
+        is_dir: bool,
+    },
+    /// The attributes of a directory changed.
+    Itself(NodeId),
+    /// The operating system ended a watch: its directory is gone or unmounted.
+    Unwatched(NodeId, WatchId),
+    /// Something happened in a directory or beneath it, and the backend does not know what.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "inotify always knows; the trait is for backends that do not, as in its tests"
+        )
+    )]
+    Subtree(NodeId),
+    /// A barrier is reached.
+    Marker(Marker),
+    /// Events were lost.
+    Overflow,
+}
+
+/// A source of file events.
+pub trait Backend: Send + Sync {
+    /// Its name, as the configuration spells it.
+    fn name(&self) -> &'static str;
+
+    /// Starts to watch an open directory: from now on its events name `node`. Several nodes may stand for one directory
+    /// (the same tree reached through two mounts). Called by several threads at once.
+    ///
+    /// # Errors
+    /// The operating system's refusal; `ENOSPC` when it allows no more watches.
+    fn watch(&self, dir: &Dir, node: NodeId) -> Result<WatchId, Errno>;
+
+    /// Ends a watch for `node`. Nothing when it has ended already.
+    fn unwatch(&self, watch: WatchId, node: NodeId);
+
+    /// Hands over events in order, up to a limit of its own; whether there are more.
+    fn drain(&self, each: &mut dyn FnMut(RawEvent<'_>)) -> More;
+
+    /// Asks for a marker in the line of events.
+    fn mark(&self, marker: Marker);
+
+    /// How many directories are watched.
+    fn watches(&self) -> u64;
+
+    /// Bytes of events that wait to be drained.
+    fn waiting_bytes(&self) -> u64;
+
+    /// Whether it still works: a dead one has told so by an overflow.
+    fn is_alive(&self) -> bool;
+
+    /// Ends its threads. They may still be ending when this returns.
+    fn stop(&self);
+}
+
+/// Whether a drain left something behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum More {
+    /// There are more events.
+    Yes,
+    /// All that there was is handed over.
+    No,
+}

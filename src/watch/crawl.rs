@@ -1,0 +1,258 @@
+//! The pool that lists directories: watch first, then look at the directory, then read it.
+//!
+//! **Invariant:** what is made in a directory after its watch was added raises an event, what was made before is in the
+//! listing: nothing falls between.
+//! **Invariant:** a listing is of the very directory that it was asked for, by device and inode.
+//! **Invariant:** a worker that has nothing to do holds no descriptor open.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+use rustix::io::Errno;
+
+use super::backend::{Backend, WatchId};
+use super::error::WatchError;
+use super::inbox::Inbox;
+use super::threads::{Crew, message};
+use super::tree::NodeId;
+use crate::core::facts::{Facts, FileKey, Kind};
+use crate::core::observed::Name;
+use crate::core::path::RelPath;
+use crate::fs::{Dir, FsError, RootDir};
+
+/// Crawling is bound by system calls on warm caches and by seeks on cold ones: more threads were no faster on two cores,
+/// and would be felt by whoever else uses the disk.
+pub(super) const WORKERS: usize = 2;
+
+/// Where a root is, shared by all jobs of it.
+#[derive(Debug)]
+pub(super) struct RootPlace {
+    pub(super) path: PathBuf,
+    pub(super) key: FileKey,
+}
+
+/// A directory to list.
+pub(super) struct Job {
+    pub(super) node: NodeId,
+    pub(super) place: Arc<RootPlace>,
+    pub(super) path: RelPath,
+    /// Which directory it must be.
+    pub(super) key: FileKey,
+    /// Whether to add a watch first.
+    pub(super) watch: bool,
+    /// Names in it that do not exist for us: the quarantine and nested roots.
+    pub(super) hidden: Vec<Name>,
+}
+
+/// What came of a job.
+pub(super) struct Done {
+    pub(super) node: NodeId,
+    /// What came of adding the watch; `None` when it was not tried.
+    pub(super) watch: Option<Result<WatchId, Errno>>,
+    pub(super) outcome: Result<Content, Failure>,
+}
+
+/// A directory's content.
+pub(super) struct Content {
+    /// The directory itself, seen before it was read.
+    pub(super) facts: Facts,
+    pub(super) files: Vec<(Name, Facts)>,
+    pub(super) dirs: Vec<(Name, Facts)>,
+}
+
+impl Done {
+    /// How many names it holds, and one for itself.
+    pub(super) fn weight(&self) -> usize {
+        let names = self
+            .outcome
+            .as_ref()
+            .map_or(0, |content| content.files.len() + content.dirs.len());
+        names + 1
+    }
+}
+
+/// Why there is no content.
+pub(super) enum Failure {
+    /// The root itself is not there as it was, or cannot be opened.
+    Root,
+    /// Another thing stands there, or none.
+    Absent,
+    /// The operating system refuses.
+    Refused(FsError),
+    /// A bug.
+    Bug(String),
+}
+
+/// Hands jobs to the workers.
+pub(super) struct Pool {
+    ready: Arc<Ready>,
+}
+
+struct Ready {
+    state: Mutex<State>,
+    filled: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    stopped: bool,
+}
+
+impl Pool {
+    /// Starts the workers. Directories whose key is in `skip` are left out of the listings.
+    ///
+    /// # Errors
+    /// When the operating system gives out no more threads.
+    pub(super) fn start(
+        crew: &Crew,
+        backend: &Arc<dyn Backend>,
+        inbox: &Arc<Inbox>,
+        skip: &Arc<[FileKey]>,
+    ) -> Result<Self, WatchError> {
+        let ready = Arc::new(Ready {
+            state: Mutex::default(),
+            filled: Condvar::new(),
+        });
+        for name in ["lapsed-crawl-0", "lapsed-crawl-1"]
+            .into_iter()
+            .take(WORKERS)
+        {
+            let worker = Worker {
+                ready: Arc::clone(&ready),
+                backend: Arc::clone(backend),
+                inbox: Arc::clone(inbox),
+                skip: Arc::clone(skip),
+                root: None,
+            };
+            let mourner = Arc::clone(inbox);
+            crew.start(name, || worker.run(), move || mourner.fail())?;
+        }
+        Ok(Self { ready })
+    }
+
+    /// Hands over a job.
+    pub(super) fn give(&self, job: Job) {
+        self.ready.state.lock().jobs.push_back(job);
+        self.ready.filled.notify_one();
+    }
+
+    /// Ends the workers after the job that they are at.
+    fn stop(&self) {
+        let mut state = self.ready.state.lock();
+        state.stopped = true;
+        state.jobs.clear();
+        self.ready.filled.notify_all();
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+struct Worker {
+    ready: Arc<Ready>,
+    backend: Arc<dyn Backend>,
+    inbox: Arc<Inbox>,
+    skip: Arc<[FileKey]>,
+    /// The root of the last job, kept open while one job follows the other.
+    root: Option<(Arc<RootPlace>, RootDir)>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        while let Some(job) = self.next() {
+            let node = job.node;
+            let work = AssertUnwindSafe(|| self.work(&job));
+            let done = catch_unwind(work).unwrap_or_else(|panic| {
+                let bug = message(&*panic).to_owned();
+                tracing::error!(panic = bug, "listing a directory panicked; this is a bug");
+                Done {
+                    node,
+                    watch: None,
+                    outcome: Err(Failure::Bug(bug)),
+                }
+            });
+            if !self.inbox.put_done(done) {
+                return;
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<Job> {
+        let mut state = self.ready.state.lock();
+        loop {
+            if state.stopped {
+                return None;
+            }
+            if let Some(job) = state.jobs.pop_front() {
+                return Some(job);
+            }
+            self.root = None;
+            self.ready.filled.wait(&mut state);
+        }
+    }
+
+    fn work(&mut self, job: &Job) -> Done {
+        let mut watch = None;
+        let outcome = self
+            .open(job)
+            .and_then(|dir| self.list(&dir, job, &mut watch));
+        Done {
+            node: job.node,
+            watch,
+            outcome,
+        }
+    }
+
+    fn open(&mut self, job: &Job) -> Result<Dir, Failure> {
+        let same = |(place, _): &(Arc<RootPlace>, RootDir)| Arc::ptr_eq(place, &job.place);
+        if !self.root.as_ref().is_some_and(same) {
+            let root =
+                RootDir::open_as(&job.place.path, job.place.key).map_err(|_| Failure::Root)?;
+            self.root = Some((Arc::clone(&job.place), root));
+        }
+        let (_, root) = self.root.as_ref().ok_or(Failure::Root)?;
+        let dir = root.dir(&job.path).map_err(failure)?;
+        if dir.facts().map_err(failure)?.key == job.key {
+            Ok(dir)
+        } else {
+            Err(Failure::Absent)
+        }
+    }
+
+    fn list(
+        &self,
+        dir: &Dir,
+        job: &Job,
+        watch: &mut Option<Result<WatchId, Errno>>,
+    ) -> Result<Content, Failure> {
+        if job.watch {
+            *watch = Some(self.backend.watch(dir, job.node));
+        }
+        let facts = dir.facts().map_err(failure)?;
+        let (mut files, mut dirs) = (Vec::new(), Vec::new());
+        dir.list(|name, facts| match facts.kind {
+            _ if job.hidden.iter().any(|hidden| **hidden == *name) => {}
+            Kind::File => files.push((Name::from(name), facts)),
+            Kind::Dir if self.skip.contains(&facts.key) => {}
+            Kind::Dir => dirs.push((Name::from(name), facts)),
+            Kind::Mount | Kind::Other => {}
+        })
+        .map_err(failure)?;
+        Ok(Content { facts, files, dirs })
+    }
+}
+
+fn failure(error: FsError) -> Failure {
+    if error.is_absence() {
+        Failure::Absent
+    } else {
+        Failure::Refused(error)
+    }
+}

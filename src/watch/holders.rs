@@ -1,0 +1,55 @@
+//! The nodes that one watch speaks for.
+//!
+//! **Invariant:** each node is here once; who takes the last one out ends the watch.
+
+use super::tree::NodeId;
+
+/// The nodes that stand for a directory: more than one while it is reached through two mounts, or while the tree has not
+/// learned yet that it was moved.
+pub(super) enum Holders {
+    One(NodeId),
+    Many(Vec<NodeId>),
+}
+
+/// What remove has left behind.
+#[derive(PartialEq, Eq)]
+pub(super) enum Left {
+    Some,
+    None,
+}
+
+impl Holders {
+    pub(super) fn add(&mut self, node: NodeId) {
+        match self {
+            Self::One(one) if *one == node => {}
+            Self::One(one) => *self = Self::Many(vec![*one, node]),
+            Self::Many(nodes) if nodes.contains(&node) => {}
+            Self::Many(nodes) => nodes.push(node),
+        }
+    }
+
+    pub(super) fn remove(&mut self, node: NodeId) -> Left {
+        match self {
+            Self::One(one) if *one == node => Left::None,
+            Self::One(_) => Left::Some,
+            Self::Many(nodes) => {
+                nodes.retain(|other| *other != node);
+                match nodes[..] {
+                    [] => Left::None,
+                    [one] => {
+                        *self = Self::One(one);
+                        Left::Some
+                    }
+                    _ => Left::Some,
+                }
+            }
+        }
+    }
+
+    pub(super) fn each(self, mut each: impl FnMut(NodeId)) {
+        match self {
+            Self::One(node) => each(node),
+            Self::Many(nodes) => nodes.into_iter().for_each(each),
+        }
+    }
+}

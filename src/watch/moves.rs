@@ -1,0 +1,77 @@
+//! Halves of directory renames that wait for the other half.
+//!
+//! **Invariant:** a directory whose other half never comes is looked for where it was, not believed to be gone.
+
+use hashbrown::HashMap;
+
+use super::epochs::Epoch;
+use super::tree::NodeId;
+use crate::core::facts::RootId;
+use crate::core::observed::Name;
+
+/// A directory that was renamed away.
+pub(super) struct Departed {
+    pub(super) node: NodeId,
+    pub(super) dir: NodeId,
+    pub(super) name: Name,
+    /// Counts as a piece of work until it is settled.
+    pub(super) epoch: Epoch,
+    ripe: bool,
+}
+
+/// See the module. Halves are paired within one root only: across roots a directory goes and comes.
+#[derive(Default)]
+pub(super) struct Moves {
+    waiting: HashMap<(RootId, u32), Departed>,
+}
+
+impl Moves {
+    /// Keeps a first half.
+    pub(super) fn depart(
+        &mut self,
+        root: RootId,
+        cookie: u32,
+        node: NodeId,
+        place: (NodeId, &[u8]),
+        epoch: Epoch,
+    ) -> Option<Departed> {
+        let departed = Departed {
+            node,
+            dir: place.0,
+            name: place.1.into(),
+            epoch,
+            ripe: false,
+        };
+        self.waiting.insert((root, cookie), departed)
+    }
+
+    /// The first half of a rename whose second half has come.
+    pub(super) fn arrive(&mut self, root: RootId, cookie: u32) -> Option<Departed> {
+        self.waiting.remove(&(root, cookie))
+    }
+
+    /// Whether there are halves for which no marker was asked.
+    pub(super) fn has_fresh(&self) -> bool {
+        self.waiting.values().any(|departed| !departed.ripe)
+    }
+
+    /// A marker is asked for: when it comes, no other half will come for what waits now.
+    pub(super) fn ripen(&mut self) {
+        for departed in self.waiting.values_mut() {
+            departed.ripe = true;
+        }
+    }
+
+    /// Takes what no other half will come for.
+    pub(super) fn take_ripe(&mut self) -> Vec<Departed> {
+        self.waiting
+            .extract_if(|_, departed| departed.ripe)
+            .map(|(_, departed)| departed)
+            .collect()
+    }
+
+    /// Takes all: events were lost.
+    pub(super) fn take_all(&mut self) -> Vec<Departed> {
+        self.waiting.drain().map(|(_, departed)| departed).collect()
+    }
+}

@@ -1,0 +1,222 @@
+//! Whether the roots are there, and what is not of them: nested roots, the quarantine, other mounts.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::crawl::RootPlace;
+use super::listings::Ask;
+use super::looker::Looker;
+use super::options::WatchRoot;
+use super::roots::{Here, Root};
+use super::surroundings::{Changed, Surroundings};
+use super::tree::NodeId;
+use crate::core::facts::{FileKey, RootId};
+use crate::core::observed::{Name, Observed};
+use crate::core::path::RelPath;
+use crate::fs::{FsError, QUARANTINE, RootDir};
+
+impl Looker {
+    /// Looks whether the roots are where they were, when anything around them has changed.
+    pub(super) fn survey_changes(&mut self) {
+        let changed = self.surroundings.as_mut().map(Surroundings::take_changes);
+        match changed {
+            None | Some(Changed::Nothing) => {}
+            Some(Changed::Places) => self.survey_all(),
+            Some(Changed::Mounts(points)) => {
+                self.survey_all();
+                for point in &points {
+                    self.on_mount(point);
+                }
+            }
+        }
+    }
+
+    /// Looks whether the roots are where they were.
+    pub(super) fn survey_all(&mut self) {
+        let Some(mut surroundings) = self.surroundings.take() else {
+            for id in self.roots.ids() {
+                let path = self.roots.full_path(id, &RelPath::root());
+                self.place_root(id, RootDir::open(&path).map(|root| root.key()));
+            }
+            return;
+        };
+        let mut round = surroundings.begin();
+        let roots = self.roots.ids().into_iter();
+        let found: Vec<_> = roots
+            .map(|id| {
+                let path = self.roots.full_path(id, &RelPath::root());
+                (id, round.approach(&path))
+            })
+            .collect();
+        round.finish();
+        self.surroundings = Some(surroundings);
+        for (id, found) in found {
+            self.place_root(id, found);
+        }
+    }
+
+    /// Takes over which roots there are, and which of them lie in others.
+    pub(super) fn set_roots(&mut self, roots: Vec<WatchRoot>) {
+        for id in self.roots.ids() {
+            let kept = roots.iter().find(|root| root.id == id);
+            let path = self.roots.full_path(id, &RelPath::root());
+            if kept.is_none_or(|root| root.path != path) {
+                self.clear_root(id);
+                self.roots.all.remove(&id);
+            }
+        }
+        for spec in roots {
+            match self.roots.all.get_mut(&spec.id) {
+                None => {
+                    self.roots.all.insert(spec.id, Root::new(spec));
+                }
+                Some(root) => {
+                    let id = spec.id;
+                    let old = std::mem::replace(&mut root.spec, spec);
+                    self.on_nested(id, &old.nested);
+                }
+            }
+        }
+        self.counters.set_roots(self.roots.ids());
+        self.survey_all();
+    }
+
+    /// Whether `name` in `dir` does not exist for us.
+    pub(super) fn is_hidden(&self, dir: NodeId, name: &[u8]) -> bool {
+        let Some(node) = self.tree.get(dir) else {
+            return false;
+        };
+        let Some(root) = self.roots.all.get(&node.root) else {
+            return false;
+        };
+        let at_top = root.here.as_ref().is_some_and(|here| here.top == dir);
+        (at_top && name == QUARANTINE)
+            || (!root.spec.nested.is_empty() && self.hidden_in(dir).iter().any(|n| **n == *name))
+    }
+
+    /// The names in `dir` that do not exist for us.
+    pub(super) fn hidden_in(&self, dir: NodeId) -> Vec<Name> {
+        let mut hidden = Vec::new();
+        let node = self.tree.get(dir);
+        let Some(root) = node.and_then(|node| self.roots.all.get(&node.root)) else {
+            return hidden;
+        };
+        if root.here.as_ref().is_some_and(|here| here.top == dir) {
+            hidden.push(QUARANTINE.into());
+        }
+        if !root.spec.nested.is_empty() {
+            let path = self.tree.path(dir);
+            let nested = root.spec.nested.iter().filter_map(RelPath::split);
+            hidden.extend(
+                nested
+                    .filter(|(parent, _)| *parent == path)
+                    .map(|(_, name)| Name::from(name)),
+            );
+        }
+        hidden
+    }
+
+    /// A root was looked for.
+    fn place_root(&mut self, id: RootId, found: Result<FileKey, FsError>) {
+        match found {
+            Ok(key) => {
+                if self.roots.place(id).is_none_or(|place| place.key != key) {
+                    self.clear_root(id);
+                    self.on_found(id, key);
+                }
+            }
+            Err(error) => {
+                let why = error.to_string();
+                self.clear_root(id);
+                let Some(root) = self.roots.all.get_mut(&id) else {
+                    return;
+                };
+                if root.lost.as_ref() != Some(&why) {
+                    root.lost = Some(why.clone());
+                    self.outbox.push(Observed::RootLost { root: id, why });
+                }
+            }
+        }
+    }
+
+    fn on_found(&mut self, id: RootId, key: FileKey) {
+        let Some(root) = self.roots.all.get_mut(&id) else {
+            return;
+        };
+        root.lost = None;
+        let discovery = root.know(key);
+        let top = self.tree.add_top(id, key);
+        root.here = Some(Here {
+            place: Arc::new(RootPlace {
+                path: root.spec.path.clone(),
+                key,
+            }),
+            top,
+            pass: None,
+            due: None,
+            rested: None,
+        });
+        self.outbox.push(Observed::RootFound { root: id, key });
+        self.crawl(id, discovery);
+    }
+
+    /// Forgets all that is known beneath a root.
+    fn clear_root(&mut self, id: RootId) {
+        let here = self
+            .roots
+            .all
+            .get_mut(&id)
+            .and_then(|root| root.here.take());
+        if let Some(here) = here {
+            if let Some(due) = here.due {
+                self.epochs.end(due.epoch);
+            }
+            self.uproot(here.top);
+        }
+    }
+
+    /// The nested roots of a root have changed: the directories that they are in are listed again.
+    fn on_nested(&mut self, id: RootId, old: &[RelPath]) {
+        let Some(root) = self.roots.all.get(&id) else {
+            return;
+        };
+        let Some(top) = root.here.as_ref().map(|here| here.top) else {
+            return;
+        };
+        let new = &root.spec.nested;
+        let gone = old.iter().filter(|path| !new.contains(path));
+        let come = new.iter().filter(|path| !old.contains(path));
+        let split = gone.chain(come).filter_map(RelPath::split);
+        let parents: Vec<RelPath> = split.map(|(parent, _)| parent).collect();
+        for parent in parents {
+            if let (node, true) = self.tree.nearest(top, &parent) {
+                self.ask(node, Ask::one(self.epochs.current()));
+            }
+        }
+    }
+
+    /// Something was mounted or unmounted at `point`: the directory that it is in is listed again.
+    fn on_mount(&mut self, point: &Path) {
+        for id in self.roots.ids() {
+            let Some(root) = self.roots.all.get(&id) else {
+                continue;
+            };
+            let Some(top) = root.here.as_ref().map(|here| here.top) else {
+                continue;
+            };
+            let beneath = point.strip_prefix(&root.spec.path).ok().map(bytes);
+            let parent = beneath
+                .and_then(RelPath::parse)
+                .and_then(|path| path.split().map(|(parent, _)| parent));
+            if let Some(parent) = parent
+                && let (node, true) = self.tree.nearest(top, &parent)
+            {
+                self.ask(node, Ask::one(self.epochs.current()));
+            }
+        }
+    }
+}
+
+fn bytes(path: &Path) -> &[u8] {
+    std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())
+}

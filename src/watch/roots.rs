@@ -1,0 +1,168 @@
+//! The roots: which directory each of them is, and the passes over them.
+//!
+//! **Invariant:** at most one pass is under way over a root; what asks for another one meanwhile gets it afterwards.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::crawl::RootPlace;
+use super::epochs::Epoch;
+use super::listings::PassId;
+use super::options::WatchRoot;
+use super::tree::NodeId;
+use crate::core::facts::{FileKey, RootId};
+use crate::core::observed::Discovery;
+use crate::core::path::RelPath;
+
+/// How many directories a root is remembered to have been. One that comes back after so many others counts as new: what is
+/// in it is as old as its timestamps say.
+const KNOWN_MAX: usize = 64;
+
+/// One root.
+pub(super) struct Root {
+    pub(super) spec: WatchRoot,
+    /// Where it is, while it is there.
+    pub(super) here: Option<Here>,
+    /// The directories that it has been, the last one last.
+    pub(super) known: Vec<FileKey>,
+    /// Why it is not there, as it was told.
+    pub(super) lost: Option<String>,
+}
+
+/// A root that is there.
+pub(super) struct Here {
+    pub(super) place: Arc<RootPlace>,
+    pub(super) top: NodeId,
+    /// The pass over it that is under way.
+    pub(super) pass: Option<Pass>,
+    /// The pass that is to come.
+    pub(super) due: Option<Due>,
+    /// When the last pass ended, on the clock that counts from the machine's start.
+    pub(super) rested: Option<Duration>,
+}
+
+/// A crawl or reconciliation.
+pub(super) struct Pass {
+    pub(super) id: PassId,
+    pub(super) began: Duration,
+    pub(super) discovery: Discovery,
+    /// Wishes that belong to it.
+    pub(super) open: usize,
+}
+
+/// A pass that is to come. Counts as a piece of work.
+pub(super) struct Due {
+    pub(super) urgency: Urgency,
+    pub(super) epoch: Epoch,
+}
+
+/// When a pass that is to come may begin. None begins before the one under way has ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Urgency {
+    /// After a rest since the last one.
+    Rested,
+    /// At once.
+    Now,
+}
+
+/// All roots, by id.
+#[derive(Default)]
+pub(super) struct Roots {
+    pub(super) all: BTreeMap<RootId, Root>,
+    pub(super) passes: PassId,
+}
+
+impl Roots {
+    /// Takes `roots` in, none of which is looked for yet.
+    pub(super) fn set(&mut self, roots: Vec<WatchRoot>) {
+        for spec in roots {
+            self.all.insert(spec.id, Root::new(spec));
+        }
+    }
+
+    /// Their ids.
+    pub(super) fn ids(&self) -> Vec<RootId> {
+        self.all.keys().copied().collect()
+    }
+
+    /// A root that is there.
+    pub(super) fn here(&self, id: RootId) -> Option<&Here> {
+        self.all.get(&id)?.here.as_ref()
+    }
+
+    /// A root that is there.
+    pub(super) fn here_mut(&mut self, id: RootId) -> Option<&mut Here> {
+        self.all.get_mut(&id)?.here.as_mut()
+    }
+
+    /// Where a root is, while it is there.
+    pub(super) fn place(&self, id: RootId) -> Option<&Arc<RootPlace>> {
+        self.here(id).map(|here| &here.place)
+    }
+
+    /// The absolute path of `dir`, for people.
+    pub(super) fn full_path(&self, id: RootId, dir: &RelPath) -> PathBuf {
+        self.all
+            .get(&id)
+            .map_or_else(PathBuf::new, |root| dir.below(&root.spec.path))
+    }
+
+    /// How the pass that is under way discovers things.
+    pub(super) fn discovery(&self, id: RootId) -> Discovery {
+        self.here(id)
+            .and_then(|here| here.pass.as_ref())
+            .map_or(Discovery::Event, |pass| pass.discovery)
+    }
+
+    /// A wish joins the pass that is under way.
+    pub(super) fn join_pass(&mut self, id: RootId) {
+        if let Some(pass) = self.here_mut(id).and_then(|here| here.pass.as_mut()) {
+            pass.open += 1;
+        }
+    }
+
+    /// When the next pass is due that could begin.
+    pub(super) fn next_due(&self, rest: Duration) -> Option<Duration> {
+        let all = self.all.values().filter_map(|root| root.here.as_ref());
+        all.filter_map(|here| here.due_at(rest)).min()
+    }
+}
+
+impl Here {
+    /// When the pass that is to come may begin; `None` when none is, or while one is under way.
+    pub(super) fn due_at(&self, rest: Duration) -> Option<Duration> {
+        if self.pass.is_some() {
+            return None;
+        }
+        match (self.due.as_ref()?.urgency, self.rested) {
+            (Urgency::Now, _) | (Urgency::Rested, None) => Some(Duration::ZERO),
+            (Urgency::Rested, Some(rested)) => Some(rested.saturating_add(rest)),
+        }
+    }
+}
+
+impl Root {
+    /// One that is not looked for yet.
+    pub(super) fn new(spec: WatchRoot) -> Self {
+        Self {
+            spec,
+            here: None,
+            known: Vec::new(),
+            lost: None,
+        }
+    }
+
+    /// Remembers that it is the directory that `key` names. How what is in it is discovered.
+    pub(super) fn know(&mut self, key: FileKey) -> Discovery {
+        if self.known.contains(&key) {
+            return Discovery::Event;
+        }
+        if self.known.len() == KNOWN_MAX {
+            self.known.remove(0);
+        }
+        self.known.push(key);
+        Discovery::Crawl
+    }
+}

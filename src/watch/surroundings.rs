@@ -1,0 +1,286 @@
+//! The places where the roots lie: word of roots that vanish, return, are replaced or mounted over.
+//!
+//! The directories on the way to each root are watched on an inotify instance of their own, so that these watches and those of the
+//! trees never disturb one another (a second watch of one directory replaces the first one's mask).
+//!
+//! **Invariant:** a place is watched before it is looked at, so that no change falls between.
+//! **Invariant:** no polling: without a change nobody wakes.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hashbrown::{HashMap, HashSet};
+use rustix::buffer::spare_capacity;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+
+use super::error::{WatchError, of_inotify_init};
+use super::inbox::Inbox;
+use super::kernel_event::KernelEvent;
+use super::threads::Crew;
+use crate::core::facts::FileKey;
+use crate::core::observed::Name;
+use crate::fs::mounts::{MOUNTINFO, Mount, Mounts, mounts};
+use crate::fs::{FsError, RootDir};
+
+/// The rest after each word of a change: neighbours of a root may be busy.
+const REST: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 5_000_000,
+};
+
+/// One `read(2)` takes at most this much.
+const READ_BYTES: usize = 16 * 1024;
+
+/// What has changed around the roots.
+pub(super) enum Changed {
+    Nothing,
+    /// A directory on the way to a root, or a root itself.
+    Places,
+    /// Mounts: where something was mounted or unmounted. Places may have changed as well.
+    Mounts(BTreeSet<PathBuf>),
+}
+
+/// See the module.
+pub(super) struct Surroundings {
+    places: OwnedFd,
+    mounts: Mounts,
+    mounted: BTreeSet<Mount>,
+    watched: HashMap<i32, Watched>,
+    buffer: Vec<u8>,
+    bell: Arc<Bell>,
+}
+
+/// The names in a watched directory that matter. An event of the directory itself always does.
+#[derive(Default)]
+struct Watched {
+    mask: Option<WatchFlags>,
+    names: HashSet<Name>,
+}
+
+/// Wakes the looker.
+struct Bell {
+    stop: OwnedFd,
+    stopped: AtomicBool,
+}
+
+impl Surroundings {
+    /// Begins to listen, on a thread that wakes `inbox`.
+    ///
+    /// # Errors
+    /// When the operating system gives out no inotify instance, or `/proc` is not there.
+    pub(super) fn start(crew: &Crew, inbox: &Arc<Inbox>) -> Result<Self, WatchError> {
+        let places =
+            inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(of_inotify_init)?;
+        let proc = |errno| WatchError::Proc {
+            path: MOUNTINFO,
+            errno,
+        };
+        let own = Mounts::open().map_err(proc)?;
+        // Polling takes the word of a change away: the bell listens on a descriptor of its own.
+        let heard = Mounts::open().map_err(proc)?;
+        let mounted = mounts().map_err(|error| proc(error.errno))?;
+        let system = |call| move |errno| WatchError::System { call, errno };
+        let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(system("eventfd"))?;
+        let line = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("epoll_create1"))?;
+        let edge = epoll::EventFlags::ET;
+        let add = |fd: &dyn Fn() -> Result<(), Errno>| fd().map_err(system("epoll_ctl"));
+        let none = epoll::EventData::new_u64(0);
+        add(&|| epoll::add(&line, &places, none, edge | epoll::EventFlags::IN))?;
+        add(&|| epoll::add(&line, &heard, none, edge | epoll::EventFlags::PRI))?;
+        add(&|| epoll::add(&line, &stop, none, epoll::EventFlags::IN))?;
+        let bell = Arc::new(Bell {
+            stop,
+            stopped: AtomicBool::new(false),
+        });
+        let (ringer, inbox, mourner) = (Arc::clone(&bell), Arc::clone(inbox), Arc::clone(inbox));
+        crew.start(
+            "lapsed-places",
+            move || ringer.ring(&line, heard, &inbox),
+            move || mourner.fail(),
+        )?;
+        Ok(Self {
+            places,
+            mounts: own,
+            mounted: mounted.into_iter().collect(),
+            watched: HashMap::new(),
+            buffer: vec![0; READ_BYTES],
+            bell,
+        })
+    }
+
+    /// What has changed since the last call. Asks the kernel: whatever happened before the call is known.
+    pub(super) fn take_changes(&mut self) -> Changed {
+        let places = self.read_places();
+        if self.mounts.changed()
+            && let Ok(now) = mounts()
+        {
+            let now: BTreeSet<Mount> = now.into_iter().collect();
+            let points = self.mounted.symmetric_difference(&now);
+            let points: BTreeSet<PathBuf> = points.map(|mount| mount.point.clone()).collect();
+            self.mounted = now;
+            return Changed::Mounts(points);
+        }
+        if places {
+            Changed::Places
+        } else {
+            Changed::Nothing
+        }
+    }
+
+    /// Begins a round over all roots. Places that no root of the round lies in are watched no more at its end.
+    pub(super) fn begin(&mut self) -> Round<'_> {
+        let watched = std::mem::take(&mut self.watched);
+        let before = watched.into_keys().collect();
+        Round {
+            surroundings: self,
+            before,
+            ids: HashMap::new(),
+        }
+    }
+
+    /// Whether anything happened at the watched places that matters.
+    fn read_places(&mut self) -> bool {
+        let mut matters = false;
+        loop {
+            let read = match rustix::io::read(&self.places, &mut self.buffer) {
+                Ok(read) => read,
+                Err(Errno::INTR) => continue,
+                Err(_) => return matters,
+            };
+            let mut bytes = &self.buffer[..read];
+            while let Some((event, rest)) = KernelEvent::split(bytes) {
+                bytes = rest;
+                matters |= event.mask.contains(ReadFlags::QUEUE_OVERFLOW)
+                    || self.watched.get(&event.watch).is_some_and(|watched| {
+                        event.name.is_empty() || watched.names.contains(event.name)
+                    });
+            }
+        }
+    }
+}
+
+impl Drop for Surroundings {
+    fn drop(&mut self) {
+        self.bell.stopped.store(true, Ordering::Relaxed);
+        let _ = rustix::io::write(&self.bell.stop, &1u64.to_ne_bytes());
+    }
+}
+
+impl Bell {
+    fn ring(&self, line: &OwnedFd, _heard: Mounts, inbox: &Inbox) {
+        let mut events = Vec::with_capacity(4);
+        while !self.stopped.load(Ordering::Relaxed) {
+            events.clear();
+            match epoll::wait(line, spare_capacity(&mut events), None) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(errno) => {
+                    tracing::error!(%errno, "changes around the roots cannot be noticed any more");
+                    inbox.fail();
+                    return;
+                }
+            }
+            inbox.put_surroundings();
+            let mut stop = [PollFd::new(&self.stop, PollFlags::IN)];
+            let _ = poll(&mut stop, Some(&REST));
+        }
+    }
+}
+
+/// One round over all roots.
+pub(super) struct Round<'a> {
+    surroundings: &'a mut Surroundings,
+    /// Watches from before that no root has needed yet.
+    before: HashSet<i32>,
+    ids: HashMap<FileKey, i32>,
+}
+
+impl Round<'_> {
+    /// Watches the way to `path` from the top down, as far as it goes, and tells which directory stands there.
+    ///
+    /// # Errors
+    /// When none does, or it cannot be opened.
+    pub(super) fn approach(&mut self, path: &Path) -> Result<FileKey, FsError> {
+        // With a directory's mode the way through it opens and closes.
+        let itself = WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF | WatchFlags::ATTRIB;
+        let removal = WatchFlags::DELETE | WatchFlags::MOVED_TO;
+        let arrival = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE;
+        let mut at = PathBuf::from("/");
+        let mut parent = RootDir::open(&at).ok();
+        let names: Vec<&[u8]> = RelPathNames::of(path).collect();
+        for (depth, name) in names.iter().enumerate() {
+            let next = at.join(OsStr::from_bytes(name));
+            let is_root = depth + 1 == names.len();
+            if let Some(parent) = &parent {
+                if is_root {
+                    self.watch(parent, itself | removal, Some(name));
+                } else {
+                    self.watch(parent, itself, None);
+                }
+            }
+            let mut found = RootDir::open(&next);
+            if let (Err(_), Some(parent)) = (&found, &parent) {
+                self.watch(parent, itself | arrival, Some(name));
+                found = RootDir::open(&next);
+            }
+            match found {
+                Ok(dir) if is_root => self.watch(&dir, itself, None),
+                Ok(dir) => parent = Some(dir),
+                // It may be searched all the same.
+                Err(error) if error.is_denial() => parent = None,
+                Err(_) => break,
+            }
+            at = next;
+        }
+        RootDir::open(path).map(|root| root.key())
+    }
+
+    /// Ends the watches that no root needs any more.
+    pub(super) fn finish(self) {
+        for watch in self.before {
+            // Its directory may be gone, and the watch with it.
+            let _ = inotify::remove_watch(&self.surroundings.places, watch);
+        }
+    }
+
+    fn watch(&mut self, dir: &RootDir, mask: WatchFlags, name: Option<&[u8]>) {
+        let flags = WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW;
+        let known = self.ids.get(&dir.key());
+        let before = known.and_then(|id| self.surroundings.watched.get(id));
+        let mask = mask | before.and_then(|watched| watched.mask).unwrap_or(flags);
+        let path = format!("/proc/self/fd/{}/.", dir.top().fd().as_raw_fd());
+        let id = match inotify::add_watch(&self.surroundings.places, path, mask) {
+            Ok(id) => id,
+            Err(errno) => {
+                tracing::warn!(
+                    path = %dir.path().display(),
+                    error = crate::fs::error::reason(errno),
+                    "a directory above a root cannot be watched: the root's return may go unnoticed"
+                );
+                return;
+            }
+        };
+        self.before.remove(&id);
+        self.ids.insert(dir.key(), id);
+        let watched = self.surroundings.watched.entry(id).or_default();
+        watched.mask = Some(mask);
+        watched.names.extend(name.map(Name::from));
+    }
+}
+
+/// The names of the directories on the way to a path.
+struct RelPathNames;
+
+impl RelPathNames {
+    fn of(path: &Path) -> impl Iterator<Item = &[u8]> {
+        let bytes = path.as_os_str().as_bytes();
+        bytes.split(|&b| b == b'/').filter(|name| !name.is_empty())
+    }
+}

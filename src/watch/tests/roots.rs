@@ -1,0 +1,228 @@
+//! Roots that are missing, vanish, return, and are replaced; directories that cannot be read.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::harness::{Bench, Shared, obey_modes, rel};
+use crate::core::facts::RootId;
+use crate::core::observed::{Discovery, Observed};
+use crate::watch::{Report, Sink, crawl_once};
+
+fn fill(bench: &Bench, dir: &str) {
+    fs::create_dir_all(bench.path(dir).join("sub")).unwrap();
+    fs::write(bench.path(dir).join("sub/f"), b"x").unwrap();
+}
+
+/// How the last listing of the root's own directory was discovered.
+fn discovery(bench: &Bench) -> Discovery {
+    let model = bench.shared.model.lock();
+    let listed = model.log.iter().rev().find_map(|observed| match observed {
+        Observed::Listing { dir, discovery, .. } if dir.is_root() => Some(*discovery),
+        _ => None,
+    });
+    listed.unwrap()
+}
+
+#[test]
+fn a_missing_root_is_waited_for_with_all_its_parents() {
+    let mut bench = Bench::new();
+    let options = bench.options(&["a/b/c/root"]);
+    bench.start(options);
+    let model = bench.model(0);
+    assert_eq!((model.found, model.lost, model.reconciled), (0, 1, 0));
+    assert!(
+        model.lost_why.contains("no such file or directory"),
+        "{}",
+        model.lost_why
+    );
+    fs::create_dir_all(bench.path("a/b")).unwrap();
+    assert_eq!(bench.synced(0).found, 0);
+    // A directory that comes with everything in it.
+    fill(&bench, "made/root");
+    fs::rename(bench.path("made"), bench.path("a/b/c")).unwrap();
+    let model = bench.assert_agrees(0, "a/b/c/root");
+    assert_eq!((model.found, model.reconciled), (1, 1));
+    assert_eq!(model.paths(), ["sub/f"]);
+    assert_eq!(discovery(&bench), Discovery::Crawl);
+}
+
+#[test]
+fn a_root_that_is_removed_and_made_again_is_noticed() {
+    let mut bench = Bench::watching(&["in/root"]);
+    for round in 1..20 {
+        fill(&bench, "in/root");
+        assert_eq!(bench.assert_agrees(0, "in/root").paths(), ["sub/f"]);
+        fs::remove_dir_all(bench.path("in")).unwrap();
+        let model = bench.synced(0);
+        assert_eq!((model.files.len(), model.lost), (0, round));
+        assert_eq!(bench.watcher().stats().watches, 0);
+    }
+}
+
+#[test]
+fn a_root_whose_place_is_taken_by_another_directory_is_noticed() {
+    let mut bench = Bench::watching(&["in/root"]);
+    fill(&bench, "in/root");
+    bench.assert_agrees(0, "in/root");
+    for round in 0..50 {
+        fs::rename(bench.path("in/root"), bench.path(&format!("old{round}"))).unwrap();
+        fs::create_dir(bench.path("in/root")).unwrap();
+        fs::write(bench.path(&format!("in/root/{round}")), b"x").unwrap();
+    }
+    let model = bench.assert_agrees(0, "in/root");
+    assert_eq!(model.paths(), ["49"]);
+    assert_eq!(discovery(&bench), Discovery::Crawl);
+    // What is written to the old ones is no concern of ours.
+    fs::write(bench.path("old0/f"), b"x").unwrap();
+    bench.assert_agrees(0, "in/root");
+    assert_eq!(bench.watcher().stats().watches, 1);
+}
+
+#[test]
+fn a_root_that_goes_with_its_parents_and_returns_is_known() {
+    let mut bench = Bench::watching(&["far/in/root"]);
+    fill(&bench, "far/in/root");
+    let before = bench.assert_agrees(0, "far/in/root");
+    fs::rename(bench.path("far"), bench.path("away")).unwrap();
+    let model = bench.synced(0);
+    assert_eq!((model.files.len(), model.lost), (0, 1));
+    fs::write(bench.path("away/in/root/new"), b"x").unwrap();
+    fs::rename(bench.path("away"), bench.path("far")).unwrap();
+    let after = bench.assert_agrees(0, "far/in/root");
+    assert_eq!(after.key, before.key);
+    assert_eq!(after.found, 2);
+    // It was known: what is new in it has arrived while we watched.
+    assert_eq!(discovery(&bench), Discovery::Event);
+}
+
+#[test]
+fn a_link_or_a_file_in_the_place_of_a_root_is_no_root() {
+    let mut bench = Bench::watching(&["in/root"]);
+    fill(&bench, "in/root");
+    bench.assert_agrees(0, "in/root");
+    fs::rename(bench.path("in/root"), bench.path("real")).unwrap();
+    symlink(bench.path("real"), bench.path("in/root")).unwrap();
+    let model = bench.synced(0);
+    assert_eq!((model.files.len(), model.key), (0, None));
+    fs::remove_file(bench.path("in/root")).unwrap();
+    fs::write(bench.path("in/root"), b"x").unwrap();
+    let model = bench.synced(0);
+    assert!(
+        model.lost_why.contains("not a directory"),
+        "{}",
+        model.lost_why
+    );
+    fs::remove_file(bench.path("in/root")).unwrap();
+    fs::rename(bench.path("real"), bench.path("in/root")).unwrap();
+    assert_eq!(bench.assert_agrees(0, "in/root").paths(), ["sub/f"]);
+    // A link above the root.
+    fs::rename(bench.path("in"), bench.path("out")).unwrap();
+    symlink(bench.path("out"), bench.path("in")).unwrap();
+    assert_eq!(bench.synced(0).key, None);
+    fs::remove_file(bench.path("in")).unwrap();
+    fs::rename(bench.path("out"), bench.path("in")).unwrap();
+    assert_eq!(bench.assert_agrees(0, "in/root").paths(), ["sub/f"]);
+}
+
+#[test]
+fn roots_come_and_go_with_the_configuration() {
+    let mut bench = Bench::watching(&["a"]);
+    fill(&bench, "a");
+    fill(&bench, "b");
+    bench
+        .watcher()
+        .set_roots(vec![bench.root(0, "a"), bench.root(1, "b")]);
+    assert_eq!(bench.assert_agrees(1, "b").reconciled, 1);
+    assert_eq!(bench.assert_agrees(0, "a").reconciled, 1);
+    bench.watcher().set_roots(vec![bench.root(1, "b")]);
+    bench.sync();
+    assert_eq!(bench.watcher().stats().watches, 2);
+    fs::write(bench.path("b/new"), b"x").unwrap();
+    assert_eq!(bench.assert_agrees(1, "b").reconciled, 1);
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_directory_that_may_not_be_read_is_told_once_and_read_when_it_may() {
+    let test = || {
+        obey_modes();
+        let mut bench = Bench::watching(&["in/root"]);
+        fill(&bench, "in/root");
+        fs::create_dir(bench.path("in/root/shut")).unwrap();
+        set_mode(&bench.path("in/root/shut"), 0);
+        let model = bench.synced(0);
+        assert_eq!(model.unreadable.iter().collect::<Vec<_>>(), [&rel("shut")]);
+        // Neither a look nor a reconciliation changes that.
+        bench.watcher().recrawl(RootId(0));
+        assert_eq!(bench.synced(0).reconciled, 2);
+        set_mode(&bench.path("in/root/shut"), 0o700);
+        fs::write(bench.path("in/root/shut/f"), b"x").unwrap();
+        assert_eq!(
+            bench.assert_agrees(0, "in/root").paths(),
+            ["shut/f", "sub/f"]
+        );
+        // Readable, not searchable: there are names, but no facts.
+        set_mode(&bench.path("in/root/shut"), 0o400);
+        bench.watcher().relist(RootId(0), rel("shut"));
+        let model = bench.synced(0);
+        assert_eq!(model.unreadable.len(), 1);
+        assert_eq!(model.paths(), ["shut/f", "sub/f"]);
+        set_mode(&bench.path("in/root/shut"), 0o700);
+        assert_eq!(bench.assert_agrees(0, "in/root").unreadable.len(), 0);
+        // The root itself, then its parent.
+        for dir in ["in/root", "in"] {
+            set_mode(&bench.path(dir), 0);
+            let model = bench.synced(0);
+            assert_eq!(model.key, None, "{dir}");
+            assert!(
+                model.lost_why.contains("permission denied"),
+                "{}",
+                model.lost_why
+            );
+            set_mode(&bench.path(dir), 0o700);
+            assert_eq!(bench.assert_agrees(0, "in/root").files.len(), 2, "{dir}");
+        }
+    };
+    std::thread::spawn(test).join().unwrap();
+}
+
+#[test]
+fn one_crawl_tells_all_and_returns() {
+    let bench = Bench::new();
+    fill(&bench, "root");
+    let shared = Arc::new(Shared::default());
+    crawl_once(&bench.options(&["root", "missing"]), &shared.sink()).unwrap();
+    let model = shared.model.lock();
+    assert_eq!(model.roots[&RootId(0)].paths(), ["sub/f"]);
+    assert_eq!(model.roots[&RootId(0)].reconciled, 1);
+    assert_eq!(model.roots[&RootId(1)].lost, 1);
+}
+
+#[test]
+fn a_crawl_ends_while_the_tree_changes_beneath_it() {
+    let bench = Bench::new();
+    for at in 0..200 {
+        fill(&bench, &format!("root/{at}"));
+    }
+    let seen = Arc::new(Mutex::new(0));
+    let (root, counter) = (bench.path("root"), Arc::clone(&seen));
+    let sink: Sink = Arc::new(move |report| {
+        // Each message finds another directory gone from its place.
+        let mut seen = counter.lock();
+        let _ = fs::rename(
+            root.join(seen.to_string()),
+            root.join(format!("moved{seen}")),
+        );
+        *seen += 1;
+        assert!(matches!(report, Report::Observed(_)));
+    });
+    crawl_once(&bench.options(&["root"]), &sink).unwrap();
+    assert!(*seen.lock() > 0);
+}

@@ -1,0 +1,186 @@
+//! Directories that no event tells of: listed again from time to time.
+//!
+//! **Invariant:** a timer exists only while there are such directories.
+
+use std::time::Duration;
+
+use hashbrown::{HashMap, HashSet};
+use rustix::io::Errno;
+
+use super::limits;
+use super::listings::{Ask, Reach};
+use super::looker::{Looker, by_root};
+use super::tree::NodeId;
+use crate::clock;
+use crate::core::facts::RootId;
+use crate::core::observed::Observed;
+use crate::fs::error::reason;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Unwatched {
+    /// Without a watch.
+    deaf: HashMap<NodeId, Errno>,
+    /// Could not be read, for a reason whose end no event tells.
+    failed: HashSet<NodeId>,
+    /// When they are listed again, on the clock that counts from the machine's start.
+    pub(super) due: Option<Duration>,
+    /// Roots that were told about.
+    doubted: HashSet<RootId>,
+    said: Said,
+}
+
+#[derive(Default, PartialEq, Eq)]
+enum Said {
+    /// Nothing to say.
+    #[default]
+    Nothing,
+    /// To be said when the numbers are known.
+    Due,
+    /// Said, until all have watches again.
+    Done,
+}
+
+impl Unwatched {
+    /// Whether `node` is known to have no watch.
+    pub(super) fn has(&self, node: NodeId) -> bool {
+        self.deaf.contains_key(&node)
+    }
+
+    /// How many have no watch.
+    pub(super) fn len(&self) -> usize {
+        self.deaf.len()
+    }
+
+    /// `node` has a watch, or is no more.
+    pub(super) fn remove(&mut self, node: NodeId) {
+        self.failed.remove(&node);
+        if self.deaf.remove(&node).is_some() && self.deaf.is_empty() {
+            self.said = Said::Nothing;
+            self.doubted.clear();
+        }
+        if self.deaf.is_empty() && self.failed.is_empty() {
+            self.due = None;
+        }
+    }
+}
+
+impl Looker {
+    /// The backend would not watch a directory.
+    pub(super) fn on_unwatchable(&mut self, id: NodeId, root: RootId, errno: Errno) {
+        self.unwatched.deaf.insert(id, errno);
+        if self.unwatched.said == Said::Nothing {
+            self.unwatched.said = Said::Due;
+        }
+        if self.unwatched.doubted.insert(root) {
+            let why = format!("not all directories can be watched: {}", why(errno));
+            self.outbox.push(Observed::Doubted { root, why });
+        }
+        self.arm_unwatched();
+    }
+
+    /// A directory could not be read, for a reason whose end no event tells.
+    pub(super) fn retry_later(&mut self, id: NodeId) {
+        self.unwatched.failed.insert(id);
+        self.arm_unwatched();
+    }
+
+    /// Lists what has no watch, when it is time.
+    pub(super) fn list_unwatched(&mut self, now: Duration) {
+        if self.listings.len() == 0 && self.unwatched.said == Said::Due {
+            self.unwatched.said = Said::Done;
+            self.warn_of_unwatched();
+        }
+        if self.unwatched.due.is_none_or(|due| due > now) {
+            return;
+        }
+        self.unwatched.due = None;
+        self.arm_unwatched();
+        let deaf = self.unwatched.deaf.keys();
+        let all: HashSet<NodeId> = deaf.chain(&self.unwatched.failed).copied().collect();
+        for (root, nodes) in by_root(&self.tree, all.into_iter()) {
+            // A pass that is under way lists them as well.
+            let Some(pass) = self.begin_pass(root) else {
+                continue;
+            };
+            for node in nodes {
+                let epoch = self.epochs.current();
+                let reach = Reach::One;
+                let pass = Some(pass);
+                self.ask(node, Ask { epoch, reach, pass });
+            }
+        }
+        self.unwatched.failed.clear();
+    }
+
+    fn arm_unwatched(&mut self) {
+        let every = self.reconcile_every;
+        self.unwatched
+            .due
+            .get_or_insert_with(|| clock::now().boot.saturating_add(every));
+    }
+
+    fn warn_of_unwatched(&self) {
+        let missing = self.unwatched.len() as u64;
+        let watched = self.backend.watches();
+        let limit = limits::user_watches();
+        let Some(&errno) = self.unwatched.deaf.values().next() else {
+            return;
+        };
+        let text = warning(watched, missing, limit, errno, self.reconcile_every);
+        tracing::warn!(watched, missing, limit, "{text}");
+    }
+}
+
+/// What to tell people about directories without a watch.
+fn warning(
+    watched: u64,
+    missing: u64,
+    limit: Option<u64>,
+    errno: Errno,
+    every: Duration,
+) -> String {
+    let needed = watched + missing;
+    let every = humantime::format_duration(every);
+    let mut text = format!(
+        "{missing} of {needed} directories cannot be watched: {}; they are listed every {every} instead",
+        why(errno)
+    );
+    if errno == Errno::NOSPC {
+        let limit_now = limit.map_or_else(String::new, |limit| format!(" (now {limit})"));
+        let suggestion = limits::suggestion(limit, needed);
+        text.push_str("\nrun `sysctl fs.inotify.max_user_watches=");
+        text.push_str(&suggestion.to_string());
+        text.push('`');
+        text.push_str(&limit_now);
+    }
+    text
+}
+
+/// Why a directory is not watched, for people.
+fn why(errno: Errno) -> String {
+    if errno == Errno::NOSPC {
+        "the limit fs.inotify.max_user_watches is reached".into()
+    } else {
+        reason(errno)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_warning_has_the_numbers_and_what_mends_it() {
+        let every = Duration::from_mins(5);
+        assert_eq!(
+            warning(8000, 4000, Some(8192), Errno::NOSPC, every),
+            "4000 of 12000 directories cannot be watched: the limit fs.inotify.max_user_watches is reached; they are \
+             listed every 5m instead\nrun `sysctl fs.inotify.max_user_watches=32768` (now 8192)"
+        );
+        assert_eq!(
+            warning(1, 1, None, Errno::NOMEM, every),
+            "1 of 2 directories cannot be watched: cannot allocate memory; they are listed every 5m instead"
+        );
+    }
+}
