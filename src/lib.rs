@@ -5,4 +5,5 @@ pub mod config;
 pub mod core;
 pub mod fs;
 pub mod ledger;
+pub mod reap;
 pub mod watch;

@@ -1,0 +1,166 @@
+//! The way back: into its place, or, when that is taken, aside.
+//!
+//! **Invariant:** nothing is replaced on the way back, and nothing that cannot go back is deleted.
+
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::intents::lain_name;
+use crate::core::claim::Outcome;
+use crate::core::hold::{Ends, Hold};
+use crate::fs::Dir;
+use crate::fs::error::{Action, FsError, reason};
+
+/// How names of displaced things begin.
+pub(super) const DISPLACED: &str = "displaced-";
+
+/// The longest name that file systems take.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Where something ended up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Back {
+    /// In its place.
+    Home,
+    /// In the quarantine, under its displaced name.
+    Displaced,
+    /// Under its number in the quarantine: the file system refuses everything. Recovery tries again.
+    Stuck,
+}
+
+/// Puts what lies in the quarantine under `id` and `part` back to `name` in `home`; aside when there is no home or its name
+/// is taken. `path` is for people.
+pub(super) fn put_back(
+    quarantine: &Dir,
+    (id, part): (u64, u32),
+    home: Result<&Dir, &FsError>,
+    name: &[u8],
+    path: &Path,
+) -> Back {
+    let lain = lain_name(id, part);
+    let why = match home {
+        Ok(home) => match quarantine.move_to(&lain, home, name) {
+            Ok(()) => return Back::Home,
+            Err(error) if error.errno == Errno::EXIST => "its name was taken meanwhile".to_owned(),
+            Err(error) => reason(error.errno),
+        },
+        Err(error) => error.to_string(),
+    };
+    set_aside(quarantine, &lain, name, path, &why)
+}
+
+/// Gives what lies in the quarantine as `lain` its displaced name.
+pub(super) fn set_aside(
+    quarantine: &Dir,
+    lain: &[u8],
+    name: &[u8],
+    path: &Path,
+    why: &str,
+) -> Back {
+    let mut aside = [DISPLACED.as_bytes(), lain, b"-", name].concat();
+    aside.truncate(NAME_BYTES_MAX);
+    let kept_as = quarantine.path().join(super::place::os(&aside));
+    match quarantine.move_to(lain, quarantine, &aside) {
+        Ok(()) => {
+            tracing::error!(
+                path = %path.display(),
+                kept_as = %kept_as.display(),
+                why,
+                "displaced: it could not go back to its place and is kept; move it where it belongs, or remove it"
+            );
+            Back::Displaced
+        }
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "left in the quarantine; the next start tries again");
+            Back::Stuck
+        }
+    }
+}
+
+/// What it means for a claim that `name` cannot be moved out of `dir`.
+pub(super) fn refused(error: &FsError, dir: &Dir, name: &[u8]) -> Outcome {
+    let path = dir.path().join(super::place::os(name));
+    match error.errno {
+        Errno::NOENT => Outcome::Gone,
+        Errno::BUSY => Outcome::Held(Hold::MountInside {
+            path: path.display().to_string(),
+        }),
+        // Only what lies there: the rest of the root is no matter of this.
+        Errno::XDEV => Outcome::Held(Hold::Denied {
+            error: format!(
+                "cannot move \"{}\" into the root's quarantine: the file system treats it as another one\n\
+                 a project quota or a layered file system stands between them; make what lies there a root of its own",
+                path.display()
+            ),
+            ends: Ends::Untold,
+        }),
+        Errno::EXIST | Errno::NOSPC | Errno::DQUOT => Outcome::Held(Hold::NoQuarantine {
+            error: format!(
+                "cannot move \"{}\" into the root's quarantine: {}",
+                path.display(),
+                reason(error.errno)
+            ),
+        }),
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => Outcome::Held(denied(error, dir, name)),
+        _ => Outcome::Held(Hold::Denied {
+            error: error.to_string(),
+            ends: Ends::Untold,
+        }),
+    }
+}
+
+/// Which permission is missing on which directory, and what would mend it.
+fn denied(error: &FsError, dir: &Dir, name: &[u8]) -> Hold {
+    let me = rustix::process::geteuid().as_raw();
+    let (place, what) = (dir.path().display(), reason(error.errno));
+    if error.errno == Errno::ROFS {
+        return Hold::Denied {
+            error: format!("\"{place}\" is on a read-only file system\nmount it for writing"),
+            ends: Ends::Untold,
+        };
+    }
+    let mode = rustix::fs::fstat(dir.fd()).map(|stat| (stat.st_mode & 0o7777, stat.st_uid));
+    let may_change = dir.may_change();
+    let (ends, mend) = match mode {
+        Ok((mode, owner)) if may_change && mode & 0o1000 != 0 => (
+            Ends::Told,
+            format!(
+                "the directory is sticky (mode {mode:04o}, owner {owner}): run the service as the owner of its files, or with \
+                 CAP_FOWNER"
+            ),
+        ),
+        Ok(_) if may_change => (
+            Ends::Untold,
+            format!(
+                "look for an immutable or append-only attribute on \"{}\" or its directory (lsattr), and for write permission \
+                 on it when it is a directory",
+                String::from_utf8_lossy(name)
+            ),
+        ),
+        Ok((mode, owner)) => (
+            Ends::Told,
+            format!(
+                "give user id {me} write and search permission on that directory (mode {mode:04o}, owner {owner}), or run the \
+                 service as its owner"
+            ),
+        ),
+        Err(_) => (
+            Ends::Told,
+            format!("give user id {me} write and search permission on that directory"),
+        ),
+    };
+    Hold::Denied {
+        error: format!("user id {me} may not change \"{place}\" ({what})\n{mend}"),
+        ends,
+    }
+}
+
+/// The error when a directory in a unit does not let its content be removed.
+pub(super) fn closed(path: &Path) -> FsError {
+    FsError {
+        action: Action::Remove,
+        path: path.to_path_buf(),
+        errno: Errno::ACCESS,
+    }
+}

@@ -1,0 +1,64 @@
+//! The directories that things are taken out of.
+//!
+//! **Invariant:** what was taken out of a directory that has left its place meanwhile goes back into it: by now it may lie
+//! outside of the root, where nothing is ours.
+
+use std::collections::BTreeMap;
+
+use crate::core::facts::FileKey;
+use crate::core::path::RelPath;
+use crate::fs::{Dir, FsError, RootDir};
+
+/// So many directories of one unit are kept open for the way back. What was taken out of others goes back by its path.
+const HOMES_MAX: usize = 64;
+
+/// Which directories still stand where they were, asked once each.
+pub(super) struct InPlace<'a> {
+    root: &'a RootDir,
+    /// Whether the root itself does.
+    root_is: bool,
+    found: BTreeMap<RelPath, Option<FileKey>>,
+}
+
+impl<'a> InPlace<'a> {
+    pub(super) fn new(root: &'a RootDir) -> Self {
+        Self {
+            root,
+            root_is: root.is_in_place(),
+            found: BTreeMap::new(),
+        }
+    }
+
+    /// Whether the directory `key` stands at `path` beneath the root. What cannot be known counts as gone.
+    pub(super) fn is(&mut self, path: &RelPath, key: FileKey) -> bool {
+        if !self.root_is {
+            return false;
+        }
+        let root = self.root;
+        let found = self.found.entry(path.clone()).or_insert_with(|| {
+            root.dir(path)
+                .and_then(|dir| dir.facts())
+                .ok()
+                .map(|facts| facts.key)
+        });
+        *found == Some(key)
+    }
+}
+
+/// Open directories that the parts of a unit were taken out of.
+#[derive(Default)]
+pub(super) struct Homes(BTreeMap<RelPath, Dir>);
+
+impl Homes {
+    /// Opens the directory at `path`, and keeps it open as far as there is room.
+    pub(super) fn open(&mut self, root: &RootDir, path: &RelPath) -> Result<&Dir, FsError> {
+        if !self.0.contains_key(path) {
+            let dir = root.dir(path)?;
+            if self.0.len() >= HOMES_MAX {
+                self.0.pop_first();
+            }
+            self.0.insert(path.clone(), dir);
+        }
+        Ok(&self.0[path])
+    }
+}

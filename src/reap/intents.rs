@@ -1,0 +1,312 @@
+//! What is about to be taken out of its place: how a crash is undone.
+//!
+//! **Invariant:** a thing is moved only after its intent was written. Not synchronized: it must outlive the process, not the
+//! machine; what a power failure leaves without an intent is displaced, never deleted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::place::Place;
+use crate::core::facts::{Facts, FileKey, Kind};
+use crate::core::path::RelPath;
+use crate::core::time::FileTime;
+use crate::fs::RootDir;
+use crate::fs::error::reason;
+use crate::ledger::line::{Line, pack, unpack};
+
+/// The file in the state directory.
+const FILE: &str = "intents";
+
+/// When the file is larger than this and most of it is done with, it is written anew.
+const REWRITE_BYTES: u64 = 1 << 20;
+
+/// One thing that goes into the quarantine.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Intent {
+    /// Which part of the unit, from 0. Its name in the quarantine: [`lain_name`].
+    pub(super) part: u32,
+    /// The root's directory.
+    root: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    root_b64: Option<String>,
+    /// Which directory the root was: the empty mount point of a disk that is away has the same path.
+    root_ino: u64,
+    /// Its path in the root.
+    path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path_b64: Option<String>,
+    dir: bool,
+    key: FileKey,
+    size: u64,
+    mtime: FileTime,
+    btime: Option<FileTime>,
+    /// Whether open files are held.
+    pub(super) skip_open: bool,
+    /// What the ledger is to say.
+    pub(super) line: Line,
+}
+
+impl Intent {
+    pub(super) fn new(
+        root: &RootDir,
+        path: &RelPath,
+        part: u32,
+        facts: &Facts,
+        skip_open: bool,
+        line: Line,
+    ) -> Self {
+        let root_ino = root.key().ino;
+        let (root, root_b64) = pack(root.path().as_os_str().as_encoded_bytes());
+        let (path, path_b64) = pack(path.as_bytes());
+        Self {
+            part,
+            root,
+            root_b64,
+            root_ino,
+            path,
+            path_b64,
+            dir: facts.kind == Kind::Dir,
+            key: facts.key,
+            size: facts.size,
+            mtime: facts.mtime,
+            btime: facts.btime,
+            skip_open,
+            line,
+        }
+    }
+
+    pub(super) fn is_of(&self, place: &Place) -> bool {
+        let root = unpack(&self.root, self.root_b64.as_deref());
+        self.root_ino == place.key.ino && root == place.path.as_os_str().as_encoded_bytes()
+    }
+
+    pub(super) fn is_dir(&self) -> bool {
+        self.dir
+    }
+
+    pub(super) fn path(&self) -> Option<RelPath> {
+        RelPath::parse(&unpack(&self.path, self.path_b64.as_deref()))
+    }
+
+    /// Whether the thing that was seen as `facts` is the one that was meant. A device may have another number after the
+    /// machine was started again.
+    pub(super) fn means(&self, facts: &Facts) -> bool {
+        let file = !self.dir;
+        self.dir == (facts.kind == Kind::Dir)
+            && self.key.ino == facts.key.ino
+            && self.btime == facts.btime
+            && (!file || (self.size, self.mtime) == (facts.size, facts.mtime))
+    }
+}
+
+/// The name in the quarantine of a part of what is removed under `id`.
+pub(super) fn lain_name(id: u64, part: u32) -> Vec<u8> {
+    match part {
+        0 => id.to_string(),
+        part => format!("{id}.{part}"),
+    }
+    .into_bytes()
+}
+
+/// The number and part behind a name in the quarantine.
+pub(super) fn parse_lain_name(name: &[u8]) -> Option<(u64, u32)> {
+    let text = std::str::from_utf8(name).ok()?;
+    let (id, part) = text.split_once('.').unwrap_or((text, "0"));
+    let (id, part) = (id.parse().ok()?, part.parse().ok()?);
+    (lain_name(id, part) == name).then_some((id, part))
+}
+
+/// All intents that are not done with.
+#[derive(Debug)]
+pub(super) struct Intents {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    file: File,
+    len: u64,
+    live: BTreeMap<u64, Vec<Intent>>,
+    /// Those that a thread is at work on: not for recovery.
+    in_flight: BTreeSet<u64>,
+}
+
+impl Intents {
+    /// Reads what the last process left. A torn last line is a thing that was not moved yet.
+    pub(super) fn open(state_dir: &Path) -> io::Result<Self> {
+        let path = state_dir.join(FILE);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let mut live: BTreeMap<u64, Vec<Intent>> = BTreeMap::new();
+        for line in bytes.split(|&b| b == b'\n') {
+            if let Ok(intent) = serde_json::from_slice::<Intent>(line) {
+                live.entry(intent.line.id).or_default().push(intent);
+            }
+        }
+        let len = bytes.len() as u64;
+        let mut state = State {
+            file,
+            len,
+            live,
+            in_flight: BTreeSet::new(),
+        };
+        // New lines must not join a torn one.
+        state.rewrite(&path)?;
+        Ok(Self {
+            path,
+            state: Mutex::new(state),
+        })
+    }
+
+    /// The largest number that is in use.
+    pub(super) fn largest_id(&self) -> Option<u64> {
+        self.state.lock().live.keys().next_back().copied()
+    }
+
+    /// Writes intents down before the things are moved.
+    pub(super) fn write(&self, intents: Vec<Intent>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        for intent in &intents {
+            encode(&mut bytes, intent);
+        }
+        let mut state = self.state.lock();
+        let len = state.len;
+        if let Err(error) = state.file.write_all_at(&bytes, len) {
+            // What was written of them means nothing that was moved; a later line must not join it.
+            if state.file.set_len(len).is_err() {
+                state.rewrite(&self.path)?;
+            }
+            return Err(error);
+        }
+        state.len += bytes.len() as u64;
+        for intent in intents {
+            state.in_flight.insert(intent.line.id);
+            state.live.entry(intent.line.id).or_default().push(intent);
+        }
+        Ok(())
+    }
+
+    /// What it means when intents cannot be written, and what would mend it.
+    pub(super) fn failed(&self, error: &io::Error) -> String {
+        let why = error.raw_os_error().map_or_else(
+            || error.to_string(),
+            |code| reason(Errno::from_raw_os_error(code)),
+        );
+        format!(
+            "cannot write \"{}\": {why}\nmake room for it, or see that the service may write there; it is tried again by itself",
+            self.path.display()
+        )
+    }
+
+    /// Forgets what is neither in the quarantine nor on its way there any more.
+    pub(super) fn done(&self, ids: impl IntoIterator<Item = u64>) {
+        let mut state = self.state.lock();
+        for id in ids {
+            state.live.remove(&id);
+            state.in_flight.remove(&id);
+        }
+        let tidied = if state.live.is_empty() {
+            state.len = 0;
+            state.file.set_len(0)
+        } else if state.len > REWRITE_BYTES && state.live.len() < 1000 {
+            state.rewrite(&self.path)
+        } else {
+            Ok(())
+        };
+        if let Err(error) = tidied {
+            // A line too much is harmless: recovery finds nothing of its name.
+            tracing::debug!(path = %self.path.display(), %error, "cannot tidy the intents");
+        }
+    }
+
+    /// Leaves these to recovery: their things are still in the quarantine.
+    pub(super) fn leave(&self, ids: impl IntoIterator<Item = u64>) {
+        let mut state = self.state.lock();
+        for id in ids {
+            state.in_flight.remove(&id);
+        }
+    }
+
+    /// Takes up, as in flight, everything of the root at `place` that nobody is at work on.
+    pub(super) fn take_up(&self, place: &Place) -> BTreeMap<u64, Vec<Intent>> {
+        let mut state = self.state.lock();
+        let State {
+            live, in_flight, ..
+        } = &mut *state;
+        let taken: BTreeMap<u64, Vec<Intent>> = live
+            .iter()
+            .filter(|(id, intents)| {
+                !in_flight.contains(id) && intents.iter().any(|intent| intent.is_of(place))
+            })
+            .map(|(&id, intents)| (id, intents.clone()))
+            .collect();
+        in_flight.extend(taken.keys());
+        taken
+    }
+
+    /// Whether `id` has an intent that is not done with.
+    pub(super) fn is_live(&self, id: u64) -> bool {
+        self.state.lock().live.contains_key(&id)
+    }
+}
+
+impl State {
+    /// Replaces the file by one that has only what is live.
+    fn rewrite(&mut self, path: &Path) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        for intent in self.live.values().flatten() {
+            encode(&mut bytes, intent);
+        }
+        let fresh = path.with_extension("new");
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&fresh)?;
+        file.write_all_at(&bytes, 0)?;
+        // The old file's lines may be older than the machine's last start: they deserve to stay that durable.
+        file.sync_data()?;
+        rustix::fs::rename(&fresh, path)?;
+        self.file = file;
+        self.len = bytes.len() as u64;
+        Ok(())
+    }
+}
+
+fn encode(bytes: &mut Vec<u8>, intent: &Intent) {
+    serde_json::to_writer(&mut *bytes, intent)
+        .expect("invariant: an intent has only text and numbers");
+    bytes.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_the_quarantine_are_told_from_others() {
+        for (id, part) in [(1, 0), (77, 3), (u64::MAX, u32::MAX)] {
+            assert_eq!(parse_lain_name(&lain_name(id, part)), Some((id, part)));
+        }
+        for other in ["", "01", "1.0", "1.", "+1", "1.2.3", "displaced-1-x", "x"] {
+            assert_eq!(parse_lain_name(other.as_bytes()), None, "{other}");
+        }
+    }
+}

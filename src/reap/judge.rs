@@ -1,0 +1,158 @@
+//! The question to the policy, and to the openers, about one thing.
+//!
+//! **Invariant:** a clock that jumped forward after the claim was made lets nothing go: time counts as it really passed.
+
+use crate::clock;
+use crate::core::claim::Claim;
+use crate::core::facts::{Facts, Kind, RootId};
+use crate::core::hold::Hold;
+use crate::core::path::RelPath;
+use crate::core::policy::{Policy, SkipOpen, Verdict};
+use crate::core::time::{Now, Timestamp};
+use crate::fs::Dir;
+use crate::fs::error::reason;
+use crate::fs::lease::{Lease, LeaseError, WhenBusy};
+use crate::ledger::line::pack;
+use crate::ledger::{By, Line, LineUnit, Mark};
+
+/// The wall clock as it may be believed since the claims came in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Since(pub(super) Now);
+
+impl Since {
+    /// Now; not later than the time that really passed allows.
+    pub(super) fn now(self) -> Timestamp {
+        let now = clock::now();
+        let passed = now.boot.saturating_sub(self.0.boot);
+        now.wall.min(self.0.wall.after(passed))
+    }
+}
+
+/// What the policy says now about what a claim names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Judgement {
+    /// It may go.
+    Due(Due),
+    /// It may not, or not yet.
+    NotDue,
+    /// The rule needs to know more.
+    Hold(Hold),
+}
+
+/// Why something may go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Due {
+    pub(super) deadline: Timestamp,
+    pub(super) basis: Timestamp,
+}
+
+/// Whether `verdict` lets go by the claim's own rule, with the claim's retention, at `now`.
+pub(super) fn judge(claim: &Claim, verdict: Verdict, now: Timestamp) -> Judgement {
+    match verdict {
+        Verdict::Lapse { at, basis, rule } if rule == claim.rule => {
+            let deadline = claim.retention_ms.map_or(at, |ms| basis.plus_ms(ms));
+            // What is newer than the engine knew is for the engine to judge: it knows how far the clock can be believed.
+            if deadline <= now && basis == claim.known {
+                Judgement::Due(Due { deadline, basis })
+            } else {
+                Judgement::NotDue
+            }
+        }
+        Verdict::Hold { rule, why } if rule == claim.rule => Judgement::Hold(why),
+        Verdict::Keep | Verdict::Lapse { .. } | Verdict::Hold { .. } => Judgement::NotDue,
+    }
+}
+
+/// The answer to "has somebody this file open?".
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// It may go, as far as openers are concerned. While the lease is kept nobody opens it unnoticed.
+    Free(Option<Lease>),
+    /// It may not.
+    Held(Hold),
+    /// Another file stands there.
+    Replaced,
+    /// This process itself has a lease on it, through another name.
+    Busy,
+}
+
+/// Asks, as the rule's `skip_open` wants it, whether the file `name` in `dir` is open.
+pub(super) fn ask(
+    skip_open: SkipOpen,
+    dir: &Dir,
+    name: &[u8],
+    facts: &Facts,
+    when_busy: WhenBusy,
+) -> Asked {
+    if skip_open == SkipOpen::Never || facts.kind != Kind::File {
+        return Asked::Free(None);
+    }
+    let unknown = |errno| {
+        Asked::Held(Hold::OpenUnknown {
+            error: reason(errno),
+        })
+    };
+    match Lease::take(dir, name, facts.key, when_busy) {
+        Ok(lease) => Asked::Free(Some(lease)),
+        Err(LeaseError::Open) => Asked::Held(Hold::Open { path: None }),
+        Err(LeaseError::Unknown(_)) if skip_open == SkipOpen::IfKnown => Asked::Free(None),
+        Err(LeaseError::Unknown(errno) | LeaseError::Failed(errno)) => unknown(errno),
+        Err(LeaseError::Replaced) => Asked::Replaced,
+        Err(LeaseError::Busy) => Asked::Busy,
+    }
+}
+
+/// The ledger line of a removal, as it stands before the thing is moved.
+pub(super) fn line(
+    policy: &Policy,
+    claim: &Claim,
+    owner: Option<String>,
+    id: u64,
+    due: Due,
+    path: &RelPath,
+    unit: LineUnit,
+) -> Line {
+    let root = &policy.roots[&claim.root];
+    let rule = policy.rule(claim.rule);
+    let (path, path_b64) = pack(path.below(&root.path).as_os_str().as_encoded_bytes());
+    Line {
+        id,
+        at: clock::now().wall,
+        root: root.name.clone(),
+        path,
+        path_b64,
+        unit,
+        owner,
+        rule: rule.name.clone(),
+        since: rule.since.as_str().to_owned(),
+        basis: due.basis,
+        deadline: due.deadline,
+        late_ms: 0,
+        files: 0,
+        bytes: 0,
+        result: Mark::Removed,
+        by: By::from(&claim.actor),
+    }
+}
+
+/// How a path tells its owner.
+pub(super) type OwnerOf = fn(&Policy, RootId, &[u8]) -> Option<String>;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_jump_of_the_clock_is_not_the_passing_of_time() {
+        let now = clock::now();
+        // Seen from a claim that came in an hour "ago" on the wall clock but just now in real time, it jumped by an hour.
+        let wall = now.wall.before(Duration::from_hours(1));
+        let since = Since(Now { wall, ..now });
+        assert!(since.now() < wall.after(Duration::from_mins(1)));
+        let wall = now.wall.after(Duration::from_hours(1));
+        let since = Since(Now { wall, ..now });
+        assert!(since.now() < wall);
+    }
+}

@@ -1,0 +1,28 @@
+//! Carries out claims: quarantine, second look, ledger, removal.
+//!
+//! **Invariant:** nothing is removed but out of the quarantine, after a second look at the thing itself there, and after
+//! its ledger line is durable.
+//! **Invariant:** what changed, is open, or cannot be known goes back to its place; when that is taken it stays in the
+//! quarantine under a name that begins with `displaced-`, and is never deleted.
+//! **Invariant:** a crash at any instant leaves nothing that the next start does not finish, put back or report.
+
+pub mod reaper;
+
+mod back;
+mod files;
+mod found;
+mod homes;
+mod intents;
+mod judge;
+mod parts;
+mod place;
+mod prune;
+mod queue;
+mod recover;
+mod sweep;
+mod unit;
+
+pub use reaper::{Batch, Hooks, Options, Place, ReapError, Reaper};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! Where roots are, and what everything in `reap` shares.
+//!
+//! **Invariant:** claims of a root wait while its quarantine is recovered; nothing of a root that is not there is touched.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::intents::Intents;
+use super::judge::Since;
+use super::queue::Queue;
+use super::reaper::Hooks;
+use super::sweep::Sweep;
+use crate::core::claim::{Claim, Outcome, Reaped, Unit};
+use crate::core::facts::{FileKey, RootId};
+use crate::core::hold::{Ends, Hold};
+use crate::core::policy::Policy;
+use crate::fs::error::FsError;
+use crate::fs::{Dir, RootDir, quarantine};
+use crate::ledger::Ledger;
+
+/// Where a root is, as the watchers found it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// Which directory it is.
+    pub key: FileKey,
+}
+
+/// Claims of one root and one kind of unit.
+#[derive(Clone, Debug)]
+pub(super) struct Work {
+    pub(super) policy: Arc<Policy>,
+    pub(super) root: RootId,
+    pub(super) unit: Unit,
+    pub(super) claims: Vec<Claim>,
+    pub(super) since: Since,
+}
+
+/// Work for the thread that moves whole directories.
+#[derive(Debug)]
+pub(super) enum Large {
+    Units(Work),
+    Recover { root: RootId, place: Place },
+}
+
+#[derive(Debug)]
+pub(super) enum Placed {
+    /// Claims wait here until the quarantine is in order.
+    Recovering {
+        place: Place,
+        parked: Vec<Work>,
+    },
+    Ready(Place),
+}
+
+pub(super) struct Shared {
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) hooks: Hooks,
+    pub(super) intents: Intents,
+    /// The directory in which intents and ledger lie: in whatever unit it is, it stays.
+    pub(super) state: FileKey,
+    pub(super) places: Mutex<BTreeMap<RootId, Placed>>,
+    pub(super) files: Queue<Work>,
+    pub(super) large: Queue<Large>,
+    pub(super) sweeps: Queue<Sweep>,
+    pub(super) stopping: AtomicBool,
+}
+
+/// A root, opened with its quarantine for one batch.
+pub(super) struct Opened {
+    pub(super) root: RootDir,
+    pub(super) quarantine: Dir,
+}
+
+impl Shared {
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn queue(&self, work: Work) {
+        match work.unit {
+            Unit::File => self.files.push(work),
+            Unit::Dir => self.large.push(Large::Units(work)),
+        }
+    }
+
+    /// Parks `work` when its root is being recovered; gives it back with the root's place otherwise.
+    pub(super) fn place_of(&self, work: Work) -> Option<(Work, Option<Place>)> {
+        match self.places.lock().get_mut(&work.root) {
+            Some(Placed::Recovering { parked, .. }) => {
+                parked.push(work);
+                None
+            }
+            Some(Placed::Ready(place)) => Some((work, Some(place.clone()))),
+            None => Some((work, None)),
+        }
+    }
+
+    /// Lets the parked claims of `root` go on; nothing when it was placed elsewhere meanwhile.
+    pub(super) fn recovered(&self, root: RootId, done: &Place) {
+        let mut places = self.places.lock();
+        if let Some(Placed::Recovering { place, parked }) = places.get_mut(&root)
+            && place == done
+        {
+            let parked = std::mem::take(parked);
+            places.insert(root, Placed::Ready(done.clone()));
+            drop(places);
+            for work in parked {
+                self.queue(work);
+            }
+        }
+    }
+}
+
+/// Opens the root at `place` and its quarantine, or tells what that means for every claim.
+pub(super) fn open(place: Option<&Place>) -> Result<Opened, Outcome> {
+    let place = place.ok_or(Outcome::Held(Hold::RootMissing))?;
+    let root = RootDir::open_as(&place.path, place.key).map_err(|error| unreached(&error))?;
+    let quarantine = quarantine::open(&root).map_err(|error| {
+        Outcome::Held(Hold::NoQuarantine {
+            error: error.to_string(),
+        })
+    })?;
+    Ok(Opened { root, quarantine })
+}
+
+fn unreached(error: &FsError) -> Outcome {
+    Outcome::Held(if error.is_absence() {
+        Hold::RootMissing
+    } else {
+        Hold::Denied {
+            error: error.to_string(),
+            ends: Ends::Told,
+        }
+    })
+}
+
+/// The same answer to every claim.
+pub(super) fn all(claims: Vec<Claim>, outcome: &Outcome) -> Vec<Reaped> {
+    claims
+        .into_iter()
+        .map(|claim| Reaped {
+            claim,
+            outcome: outcome.clone(),
+        })
+        .collect()
+}
+
+pub(super) fn os(name: &[u8]) -> &OsStr {
+    OsStr::from_bytes(name)
+}

@@ -1,0 +1,264 @@
+//! The reaper's threads, and what others see of it.
+//!
+//! Files are carried out by a few threads; whole directories by one, which only moves and records them; a sweeper removes
+//! what they left in the quarantine, so that a huge directory delays nobody's moment of lapse.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+use super::intents::Intents;
+use super::judge::{OwnerOf, Since};
+pub use super::place::Place;
+use super::place::{Large, Placed, Shared, Work};
+use super::queue::Queue;
+use super::{files, recover, sweep, unit};
+use crate::clock;
+use crate::core::claim::{Claim, Reaped};
+use crate::core::facts::RootId;
+use crate::core::path::RelPath;
+use crate::core::policy::Policy;
+use crate::fs::RootDir;
+use crate::ledger::Ledger;
+
+/// How the reaper works.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Where the intents are kept: on a local disk, this process' alone.
+    pub state_dir: PathBuf,
+    /// How many threads carry out claims of files.
+    pub threads: usize,
+}
+
+impl Options {
+    /// The defaults: removals of single files are bound by the journal of the file system, of which two threads get the most.
+    #[must_use]
+    pub fn new(state_dir: PathBuf) -> Self {
+        Self {
+            state_dir,
+            threads: 2,
+        }
+    }
+}
+
+/// Called with a directory of a root.
+pub type OnDir = Arc<dyn Fn(RootId, &RelPath) + Send + Sync>;
+
+/// What the reaper tells others.
+#[derive(Clone)]
+pub struct Hooks {
+    /// What became of claims. May block.
+    pub reaped: Arc<dyn Fn(Vec<Reaped>) + Send + Sync>,
+    /// A directory is about to be moved: its watches are to be dropped, or every removal in it would come back as an event.
+    pub before_move: OnDir,
+    /// The directory at this path, which may be back there, is to be looked at again, with all below.
+    pub put_back: OnDir,
+    /// The job that a root's owner template captures from a path in it.
+    pub owner: OwnerOf,
+}
+
+/// Claims that came up together: at most a few hundred, of any roots.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The policy that is asked again.
+    pub policy: Arc<Policy>,
+    /// The claims. Those of one directory are best together.
+    pub claims: Vec<Claim>,
+}
+
+/// The reaper cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ReapError {
+    /// The intents of the last process cannot be read, or new ones not be written.
+    #[error("cannot open \"{}\": {source}", path.display())]
+    Intents {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// The state directory cannot be told from others.
+    #[error("cannot open \"{}\": {source}", path.display())]
+    StateDir {
+        /// The directory.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// No thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// Carries out claims. Stopped when dropped.
+pub struct Reaper {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Reaper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reaper").finish_non_exhaustive()
+    }
+}
+
+impl Reaper {
+    /// Starts the threads. Nothing is touched before a root was placed.
+    ///
+    /// # Errors
+    /// See [`ReapError`].
+    pub fn start(options: &Options, ledger: Arc<Ledger>, hooks: Hooks) -> Result<Self, ReapError> {
+        let intents = Intents::open(&options.state_dir).map_err(|source| ReapError::Intents {
+            path: options.state_dir.join("intents"),
+            source,
+        })?;
+        let state = options.state_dir.canonicalize();
+        let state = state
+            .and_then(|path| RootDir::open(&path).map_err(|error| error.errno.into()))
+            .map_err(|source| ReapError::StateDir {
+                path: options.state_dir.clone(),
+                source,
+            })?
+            .key();
+        if let Some(largest) = intents.largest_id() {
+            ledger.raise_ids(largest + 1);
+        }
+        let reaper = Self {
+            shared: Arc::new(Shared {
+                ledger,
+                hooks,
+                intents,
+                state,
+                places: Mutex::default(),
+                files: Queue::new(),
+                large: Queue::new(),
+                sweeps: Queue::new(),
+                stopping: AtomicBool::new(false),
+            }),
+            threads: Mutex::default(),
+        };
+        for _ in 0..options.threads.max(1) {
+            reaper.spawn("reap-files", |shared| {
+                while let Some(work) = shared.files.take() {
+                    shared.answer(files::reap(shared, work));
+                }
+            })?;
+        }
+        reaper.spawn("reap-units", |shared| {
+            while let Some(work) = shared.large.take() {
+                match work {
+                    Large::Units(work) => shared.answer(unit::reap(shared, work)),
+                    Large::Recover { root, place } => recover::recover(shared, root, &place),
+                }
+            }
+        })?;
+        reaper.spawn("reap-sweep", |shared| {
+            while let Some(work) = shared.sweeps.take() {
+                shared.answer(sweep::sweep(shared, work).into_iter().collect());
+            }
+        })?;
+        Ok(reaper)
+    }
+
+    fn spawn(&self, name: &str, run: fn(&Shared)) -> Result<(), ReapError> {
+        let shared = self.shared.clone();
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || run(&shared))
+            .map_err(ReapError::Thread)?;
+        self.threads.lock().push(thread);
+        Ok(())
+    }
+
+    /// Takes claims. Returns at once; every claim is answered once through [`Hooks::reaped`], unless the reaper is stopped.
+    pub fn submit(&self, batch: Batch) {
+        let since = Since(clock::now());
+        let mut works: Vec<Work> = Vec::new();
+        for claim in batch.claims {
+            let place = works
+                .iter_mut()
+                .find(|work| (work.root, work.unit) == (claim.root, claim.unit));
+            match place {
+                Some(work) => work.claims.push(claim),
+                None => works.push(Work {
+                    policy: batch.policy.clone(),
+                    root: claim.root,
+                    unit: claim.unit,
+                    claims: vec![claim],
+                    since,
+                }),
+            }
+        }
+        for work in works {
+            self.shared.queue(work);
+        }
+    }
+
+    /// Tells where `root` is; `None`: it is not there, and its claims are held. A root that appears has its quarantine put in
+    /// order before later claims of it are carried out. Returns at once.
+    pub fn set_place(&self, root: RootId, place: Option<Place>) {
+        let mut places = self.shared.places.lock();
+        let parked = match places.remove(&root) {
+            Some(Placed::Recovering { parked, .. }) => parked,
+            Some(Placed::Ready(_)) | None => Vec::new(),
+        };
+        if let Some(place) = place {
+            let here = place.clone();
+            places.insert(root, Placed::Recovering { place, parked });
+            drop(places);
+            self.shared.large.push(Large::Recover { root, place: here });
+        } else {
+            drop(places);
+            for work in parked {
+                self.shared.queue(work);
+            }
+        }
+    }
+
+    /// How many displaced things lie in the quarantines of the roots that are there. Looks at the disk.
+    #[must_use]
+    pub fn displaced(&self) -> u64 {
+        let places: Vec<Place> = self
+            .shared
+            .places
+            .lock()
+            .values()
+            .map(|placed| match placed {
+                Placed::Recovering { place, .. } | Placed::Ready(place) => place.clone(),
+            })
+            .collect();
+        places.iter().map(recover::displaced).sum()
+    }
+
+    /// Finishes what is under way, drops the rest, and ends the threads. A directory that is being removed is left between two
+    /// files: it is recorded, and the next start finishes it. [`Hooks::reaped`] must not block for ever meanwhile.
+    pub fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.shared.files.close();
+        self.shared.large.close();
+        self.shared.sweeps.close();
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the reaper has panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn answer(&self, reaped: Vec<Reaped>) {
+        if !reaped.is_empty() {
+            (self.hooks.reaped)(reaped);
+        }
+    }
+}
