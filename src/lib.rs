@@ -1,9 +1,12 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod api;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod core;
 pub mod fs;
 pub mod ledger;
 pub mod reap;
+pub mod service;
 pub mod watch;

@@ -1,0 +1,123 @@
+//! What answers are made from: the parts of the running daemon that the routes see.
+//!
+//! **Invariant:** the policy here is the one that the engine has, or is just about to have: what is read with it copes with ids that
+//! it does not know.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::auth::{ActingGroup, Actors};
+use super::events::Events;
+use super::json_path::JsonPath;
+use super::link::EngineLink;
+use super::wire;
+use crate::core::facts::{RootId, RuleId};
+use crate::core::index::Index;
+use crate::core::path::RelPath;
+use crate::core::policy::Policy;
+use crate::core::time::Timestamp;
+use crate::ledger::Ledger;
+
+/// Tells how changes are noticed.
+pub type TellWatches = dyn Fn() -> wire::Watches + Send + Sync;
+
+/// What a [`Daemon`] is made of.
+pub struct Parts {
+    /// What is known of files.
+    pub index: Arc<Index>,
+    /// The rules at the start.
+    pub policy: Arc<Policy>,
+    /// The way to the engine.
+    pub link: EngineLink,
+    /// What was removed.
+    pub ledger: Arc<Ledger>,
+    /// What happens.
+    pub events: Arc<Events>,
+    /// Tells how changes are noticed.
+    pub watches: Box<TellWatches>,
+    /// Who may act.
+    pub actors: Actors,
+    /// When the daemon started.
+    pub started: Timestamp,
+}
+
+/// The running daemon, as the routes see it.
+pub struct Daemon {
+    pub(super) parts: Parts,
+    policy: RwLock<Arc<Policy>>,
+}
+
+/// The group of that name does not exist.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("there is no group \"{0}\"\n  create it, or name another one with group = \"…\"")]
+pub struct NoSuchGroup(pub String);
+
+impl Actors {
+    /// The user of this process, root, and the members of `group`.
+    ///
+    /// # Errors
+    /// When there is no such group.
+    pub fn of_process(group: Option<&str>) -> Result<Self, NoSuchGroup> {
+        let group = group.map(acting_group).transpose()?;
+        Ok(Self {
+            daemon_uid: rustix::process::geteuid().as_raw(),
+            group,
+        })
+    }
+}
+
+fn acting_group(name: &str) -> Result<ActingGroup, NoSuchGroup> {
+    match nix::unistd::Group::from_name(name) {
+        Ok(Some(group)) => Ok(ActingGroup {
+            name: name.to_owned(),
+            gid: group.gid.as_raw(),
+        }),
+        Ok(None) | Err(_) => Err(NoSuchGroup(name.to_owned())),
+    }
+}
+
+impl Daemon {
+    /// A daemon of these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let policy = RwLock::new(Arc::clone(&parts.policy));
+        Self { parts, policy }
+    }
+
+    /// The way to the engine.
+    #[must_use]
+    pub fn link(&self) -> &EngineLink {
+        &self.parts.link
+    }
+
+    /// The rules.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read())
+    }
+
+    /// Other rules from now on.
+    pub fn set_policy(&self, policy: Arc<Policy>) {
+        *self.policy.write() = policy;
+    }
+}
+
+/// The name of `root`; `?` when the policy does not know it (any more).
+pub(super) fn root_name(policy: &Policy, root: RootId) -> &str {
+    policy.roots.get(&root).map_or("?", |root| &root.name)
+}
+
+/// The name of `rule`; `?` when the policy does not know it (any more).
+pub(super) fn rule_name(policy: &Policy, rule: RuleId) -> &str {
+    let rule = policy.rules.get(usize::from(rule.0));
+    rule.map_or("?", |rule| &rule.name)
+}
+
+/// The absolute path of `path` in `root`, for JSON.
+pub(super) fn json_path(policy: &Policy, root: RootId, path: &RelPath) -> JsonPath {
+    let root = policy.roots.get(&root);
+    root.map_or_else(JsonPath::default, |root| {
+        JsonPath::new(&path.below(&root.path))
+    })
+}

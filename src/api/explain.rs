@@ -1,0 +1,313 @@
+//! `GET /v1/explain?path=`: why something lapses when it does, or does not.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::Uri;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+
+use super::daemon::{Daemon, json_path, root_name, rule_name};
+use super::problem::Problem;
+use super::query::Query;
+use super::router::json;
+use super::wire;
+use crate::clock;
+use crate::core::facts::{RootId, RuleId};
+use crate::core::index::{Index, Record};
+use crate::core::path::RelPath;
+use crate::core::policy::{Class, Policy, Schedule, Since};
+use crate::core::report::Explanation;
+use crate::core::time::Timestamp;
+
+pub(super) async fn explain(
+    State(daemon): State<Arc<Daemon>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let path = path_of(request.uri())?;
+    let policy = daemon.policy();
+    let (root, path) = policy
+        .locate(&path)
+        .ok_or_else(|| outside(&policy, &path))?;
+    let asked = path.clone();
+    let why = daemon
+        .link()
+        .ask(move |engine, now, _| engine.explain(root, &asked, now))
+        .await?;
+    let about = About::look(&daemon.parts.index, &policy, root, &path, &why);
+    Ok(json(&about.to_json(clock::now().wall)))
+}
+
+fn outside(policy: &Policy, path: &Path) -> Problem {
+    let roots = policy
+        .roots
+        .values()
+        .map(|root| root.path.display().to_string());
+    Problem::not_found(format!("\"{}\" lies in no root", path.display())).allowed(roots)
+}
+
+/// The absolute path that is asked for, without superfluous slashes.
+fn path_of(uri: &Uri) -> Result<PathBuf, Problem> {
+    let query = Query::parse(uri, &["path", "path_b64"])?;
+    let bytes = match (query.bytes("path"), query.text("path_b64")?) {
+        (Some(path), None) => path.to_vec(),
+        (None, Some(coded)) => STANDARD
+            .decode(coded)
+            .or_else(|_| URL_SAFE.decode(coded))
+            .map_err(|_| {
+                super::query::refuse("path_b64", coded).hint("give the path's bytes in base64")
+            })?,
+        (None, None) => return Err(Problem::bad_request("query parameter \"path\" is missing")),
+        (Some(_), Some(_)) => {
+            return Err(Problem::bad_request("give either \"path\" or \"path_b64\""));
+        }
+    };
+    let given = Path::new(OsStr::from_bytes(&bytes));
+    let is_plain = |part: Component| matches!(part, Component::RootDir | Component::Normal(_));
+    if !given.is_absolute() || !given.components().all(is_plain) || bytes.contains(&0) {
+        let found = String::from_utf8_lossy(&bytes);
+        return Err(
+            super::query::refuse("path", &found).hint("give an absolute path without \"..\"")
+        );
+    }
+    Ok(given.components().collect())
+}
+
+/// All that there is to say about a path.
+struct About<'a> {
+    policy: &'a Policy,
+    root: RootId,
+    path: &'a RelPath,
+    found: Found,
+    why: &'a Explanation,
+}
+
+enum Found {
+    File(Record),
+    Dir,
+    Nothing,
+}
+
+impl<'a> About<'a> {
+    fn look(
+        index: &Index,
+        policy: &'a Policy,
+        root: RootId,
+        path: &'a RelPath,
+        why: &'a Explanation,
+    ) -> Self {
+        let found = match index.find(root, path.as_bytes()) {
+            Some((_, record)) => Found::File(record),
+            None if index.dir_id(root, path.as_bytes()).is_some() => Found::Dir,
+            None => Found::Nothing,
+        };
+        Self {
+            policy,
+            root,
+            path,
+            found,
+            why,
+        }
+    }
+
+    fn rule(&self) -> Option<RuleId> {
+        match self.why.class {
+            Class::Unruled => None,
+            Class::Kept(rule) | Class::File(rule) | Class::Dir(rule) => Some(rule),
+        }
+    }
+
+    fn job(&self) -> Option<String> {
+        let job = self.policy.owner(self.root, self.path.as_bytes())?;
+        Some(String::from_utf8_lossy(job).into_owned())
+    }
+
+    fn expire_ms(&self) -> Option<i64> {
+        let rule = self.policy.rules.get(usize::from(self.rule()?.0))?;
+        rule.expire_ms
+    }
+
+    fn to_json(&self, now: Timestamp) -> wire::Explanation {
+        let (found, record) = match &self.found {
+            Found::File(record) => (Some("file"), Some(record)),
+            Found::Dir => (Some("dir"), None),
+            Found::Nothing => (None, None),
+        };
+        let why = self.why;
+        let is_due = why.deadline.is_some_and(|deadline| deadline <= now);
+        let hold = why.holds.first().filter(|_| is_due);
+        wire::Explanation {
+            entry: wire::Entry {
+                path: json_path(self.policy, self.root, self.path),
+                root: root_name(self.policy, self.root).to_owned(),
+                size: record.map(|record| record.size),
+                mtime: record.map(|record| record.mtime.to_string()),
+                job: self.job(),
+                status: None,
+                rule: self
+                    .rule()
+                    .map(|rule| rule_name(self.policy, rule).to_owned()),
+                deadline: why.deadline.map(|deadline| deadline.to_string()),
+                hold: hold.map(|hold| hold.code().to_owned()),
+            },
+            found: found.map(str::to_owned),
+            unit: why.unit.map(|unit| unit.as_str().to_owned()),
+            unit_path: why
+                .unit_path
+                .as_ref()
+                .map(|unit| json_path(self.policy, self.root, unit).path),
+            since: why.since.map(|since| since.as_str().to_owned()),
+            basis: why.basis.map(|basis| basis.to_string()),
+            expire_ms: self.expire_ms(),
+            holds: why
+                .holds
+                .iter()
+                .map(|hold| wire::HoldLine {
+                    code: hold.code().to_owned(),
+                    why: hold.to_string(),
+                })
+                .collect(),
+            text: self.sentences(now),
+        }
+    }
+
+    /// The same for people.
+    fn sentences(&self, now: Timestamp) -> Vec<String> {
+        let path = json_path(self.policy, self.root, self.path).path;
+        let root = root_name(self.policy, self.root);
+        let mut text = vec![match &self.found {
+            Found::File(record) => format!(
+                "\"{path}\" is a file of {} {} in root \"{root}\".",
+                record.size,
+                if record.size == 1 { "byte" } else { "bytes" }
+            ),
+            Found::Dir => format!("\"{path}\" is a directory in root \"{root}\"."),
+            Found::Nothing => {
+                format!("nothing is there at \"{path}\" in root \"{root}\", as far as is known.")
+            }
+        }];
+        if let Some(job) = self.job() {
+            text.push(format!(
+                "it belongs to job \"{job}\", by the root's owner template."
+            ));
+        }
+        text.push(self.rule_sentence());
+        if let Some(unit) = &self.why.unit_path {
+            let unit = json_path(self.policy, self.root, unit).path;
+            text.push(format!("it lapses together with \"{unit}\", as a whole."));
+        }
+        if let (Some(since), Some(basis)) = (self.why.since, self.why.basis) {
+            text.push(format!(
+                "what counts is {}: {basis} ({}).",
+                describe(since),
+                seen(basis, now)
+            ));
+        }
+        if let Some(deadline) = self.why.deadline {
+            let verb = if deadline <= now {
+                "it was due at"
+            } else {
+                "it lapses at"
+            };
+            text.push(format!("{verb} {deadline} ({}).", seen(deadline, now)));
+        }
+        text.extend(self.schedule_sentence());
+        let is_due = self.why.deadline.is_some_and(|deadline| deadline <= now);
+        for hold in &self.why.holds {
+            let verb = if is_due {
+                "it stays"
+            } else {
+                "it would stay if it were due now"
+            };
+            text.push(format!("{verb}: {hold}."));
+        }
+        text
+    }
+
+    fn rule_sentence(&self) -> String {
+        match self.why.class {
+            Class::Unruled => match self.found {
+                Found::File(_) | Found::Nothing => "no rule matches it: it is kept for ever.".to_owned(),
+                Found::Dir => "no rule lets it lapse as a whole; its files lapse by themselves, if any rule says so.".to_owned(),
+            },
+            Class::Kept(rule) => format!(
+                "rule \"{}\" keeps it for ever (keep).",
+                rule_name(self.policy, rule)
+            ),
+            Class::File(rule) | Class::Dir(rule) => {
+                let name = rule_name(self.policy, rule);
+                match self.expire_ms() {
+                    None => format!("rule \"{name}\" decides: it is kept for ever."),
+                    Some(ms) => {
+                        let ttl = Duration::from_millis(ms.max(0).unsigned_abs());
+                        format!("rule \"{name}\" lets it lapse after {}.", humantime::format_duration(ttl))
+                    }
+                }
+            }
+        }
+    }
+
+    fn schedule_sentence(&self) -> Option<String> {
+        let rule = self.policy.rules.get(usize::from(self.rule()?.0))?;
+        match rule.schedule {
+            Schedule::AtDeadline => None,
+            Schedule::Manual => {
+                Some("it goes only when somebody asks for it, with `lapsed clean`.".to_owned())
+            }
+        }
+    }
+}
+
+fn describe(since: Since) -> &'static str {
+    match since {
+        Since::Newest => "the newest of all its timestamps",
+        Since::Mtime => "the last change of its content (mtime)",
+        Since::Ctime => "the last change of content, name or attributes (ctime)",
+        Since::Btime => "its birth (btime)",
+    }
+}
+
+/// An instant as seen from `now`, in whole seconds.
+fn seen(at: Timestamp, now: Timestamp) -> String {
+    let ms = at.ms_since(now);
+    let span = Duration::from_secs(ms.unsigned_abs() / 1000);
+    let span = humantime::format_duration(span);
+    if ms >= 0 {
+        format!("in {span}")
+    } else {
+        format!("{span} ago")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(query: &str) -> Result<PathBuf, Problem> {
+        path_of(&format!("/v1/explain?{query}").parse().unwrap())
+    }
+
+    #[test]
+    fn paths_are_absolute_and_plain() {
+        assert_eq!(path("path=/srv//a/").unwrap(), Path::new("/srv/a"));
+        let bytes = STANDARD.encode(b"/srv/\xff").replace('=', "%3D");
+        let odd = path(&format!("path_b64={bytes}")).unwrap();
+        assert_eq!(odd.as_os_str().as_bytes(), b"/srv/\xff");
+        for bad in [
+            "",
+            "path=a",
+            "path=/a/../b",
+            "path=/a%00",
+            "path_b64=%",
+            "path_b64=*",
+            "path=/a&path_b64=x",
+        ] {
+            assert_eq!(path(bad).unwrap_err().status, 400, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! `GET /v1/files`: a list of entries, as one JSON object or line by line.
+//!
+//! **Invariant:** a list of any length takes a bounded amount of memory, and gives way to others after every few pages of the index.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+
+use super::daemon::Daemon;
+use super::entry::EntryWriter;
+use super::problem::Problem;
+use super::query::refuse;
+use super::select::{First, Order, Place, SortBy};
+use super::view::{Filter, View, parse};
+use crate::core::index::Page;
+
+/// Entries in an answer when nobody says.
+const LIMIT: u64 = 1000;
+
+/// Entries in one JSON object at most: some 2 MB. Who wants more takes lines, or follows the cursor.
+const LIMIT_MAX: u64 = 10_000;
+
+/// Entries that are sorted at once when lines are wanted in order: some 15 MB. A longer list takes several passes.
+const SORTED_AT_ONCE: usize = 65_536;
+
+/// Others come to their turn after so many pages (at most 256 entries each): about half a millisecond.
+const PAGES_AT_ONCE: usize = 16;
+
+/// Lines are sent in pieces of about so many bytes: less would cost system calls, more would only wait.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// The media type of lines.
+const LINES: &str = "application/x-ndjson";
+
+pub(super) async fn files(
+    State(daemon): State<Arc<Daemon>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let query = parse(request.uri(), &["sort", "order", "limit", "cursor", "sync"])?;
+    let wants_lines = wants_lines(request.headers());
+    let sort = query.choice("sort", &SortBy::CHOICES)?;
+    let descending = query.choice("order", &[("asc", false), ("desc", true)])?;
+    let by = sort.unwrap_or(SortBy::Path);
+    let order = Order {
+        by,
+        reverse: descending.is_some_and(|descending| descending != by.is_descending()),
+    };
+    let after = query
+        .text("cursor")?
+        .map(|cursor| order.place(cursor))
+        .transpose()?;
+    let limit = query.number("limit")?;
+    if limit == Some(0) || (!wants_lines && limit.is_some_and(|limit| limit > LIMIT_MAX)) {
+        let problem = refuse("limit", &limit.unwrap_or_default().to_string());
+        return Err(problem.hint(format!(
+            "give a number from 1 to {LIMIT_MAX}, or accept {LINES} for a list of any length"
+        )));
+    }
+    if query.flag("sync")? {
+        daemon.link().sync().await?;
+    }
+    let (holds, now) = daemon
+        .link()
+        .ask(|engine, now, _| (engine.holds(now), now.wall))
+        .await?;
+    let policy = daemon.policy();
+    let filter = Filter::read(&query, &policy, now)?;
+    let view = View::new(Arc::clone(&daemon.parts.index), policy, holds, now, filter);
+    if !wants_lines {
+        let limit = usize::try_from(limit.unwrap_or(LIMIT)).unwrap_or(usize::MAX);
+        return Ok(one_object(&view, order, after, limit).await);
+    }
+    let left = limit.unwrap_or(u64::MAX);
+    let is_ordered = sort.is_some() || descending.is_some() || after.is_some();
+    let body = if is_ordered {
+        sorted_lines(view, order, after, left)
+    } else {
+        lines(view, left)
+    };
+    Ok(([(header::CONTENT_TYPE, LINES)], body).into_response())
+}
+
+fn wants_lines(headers: &HeaderMap) -> bool {
+    let accepts = headers.get_all(header::ACCEPT).iter();
+    accepts
+        .filter_map(|accept| accept.to_str().ok())
+        .flat_map(|accept| accept.split(','))
+        .any(|media| media.split(';').next().unwrap_or_default().trim() == LINES)
+}
+
+/// The first entries behind `after`.
+async fn select(view: &View, pages: &[Arc<Page>], first: First) -> First {
+    let mut first = first;
+    let mut writer = EntryWriter::default();
+    for some in pages.chunks(PAGES_AT_ONCE) {
+        for page in some {
+            view.show(page, |dir, name, values| {
+                first.offer(dir.as_bytes(), name, values, |to| {
+                    writer.push(to, dir, name, values);
+                });
+                true
+            });
+        }
+        tokio::task::yield_now().await;
+    }
+    first
+}
+
+async fn one_object(view: &View, order: Order, after: Option<Place>, limit: usize) -> Response {
+    let first = First::new(order, after, limit);
+    let (picked, has_more) = select(view, &view.pages(), first).await.finish();
+    let cursor = picked.last().filter(|_| has_more);
+    let cursor = cursor.map(|last| order.cursor(&last.place));
+    let mut body = b"{\"files\":[".to_vec();
+    for (place, picked) in picked.iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(&picked.json);
+    }
+    body.extend_from_slice(b"],\"cursor\":");
+    match cursor {
+        // URL-safe base64 needs no escape.
+        Some(cursor) => body.extend_from_slice(format!("\"{cursor}\"}}").as_bytes()),
+        None => body.extend_from_slice(b"null}"),
+    }
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// Entries as they come, page by page.
+fn lines(view: View, left: u64) -> Body {
+    struct Walk {
+        view: View,
+        writer: EntryWriter,
+        pages: std::vec::IntoIter<Arc<Page>>,
+        left: u64,
+    }
+    let pages = view.pages().into_iter();
+    let walk = Walk {
+        view,
+        writer: EntryWriter::default(),
+        pages,
+        left,
+    };
+    let chunks = stream::unfold(walk, |mut walk| async move {
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 2);
+        let mut seen = 0;
+        while walk.left > 0
+            && chunk.len() < CHUNK_BYTES
+            && let Some(page) = walk.pages.next()
+        {
+            let (writer, left) = (&mut walk.writer, &mut walk.left);
+            walk.view.show(&page, |dir, name, values| {
+                writer.push(&mut chunk, dir, name, values);
+                chunk.push(b'\n');
+                *left -= 1;
+                *left > 0
+            });
+            seen += 1;
+            if seen % PAGES_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        (!chunk.is_empty()).then(|| (Ok::<_, Infallible>(Bytes::from(chunk)), walk))
+    });
+    Body::from_stream(chunks)
+}
+
+/// Entries in order, a bounded number of them sorted at once.
+fn sorted_lines(view: View, order: Order, after: Option<Place>, left: u64) -> Body {
+    struct Walk {
+        view: View,
+        pages: Vec<Arc<Page>>,
+        after: Option<Place>,
+        left: u64,
+    }
+    let pages = view.pages();
+    let walk = Walk {
+        view,
+        pages,
+        after,
+        left,
+    };
+    let chunks = stream::unfold(Some(walk), move |walk| async move {
+        let mut walk = walk.filter(|walk| walk.left > 0)?;
+        let limit = usize::try_from(walk.left)
+            .unwrap_or(usize::MAX)
+            .min(SORTED_AT_ONCE);
+        let first = First::new(order, walk.after.take(), limit);
+        let (picked, has_more) = select(&walk.view, &walk.pages, first).await.finish();
+        walk.left -= picked.len() as u64;
+        let mut chunk = Vec::with_capacity(picked.iter().map(|picked| picked.json.len() + 1).sum());
+        for picked in &picked {
+            chunk.extend_from_slice(&picked.json);
+            chunk.push(b'\n');
+        }
+        walk.after = picked.into_iter().next_back().map(|last| last.place);
+        Some((
+            Ok::<_, Infallible>(Bytes::from(chunk)),
+            has_more.then_some(walk),
+        ))
+    });
+    Body::from_stream(chunks)
+}

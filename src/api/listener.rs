@@ -1,0 +1,66 @@
+//! The daemon's socket from its making to its end.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+
+use super::daemon::{Daemon, NoSuchGroup};
+use super::router::router;
+use super::server::{self, Limits};
+use super::socket::{self, OwnedSocket, SocketError, SocketRights};
+use crate::config::{Environment, Settings};
+
+/// A socket that is ours, and not answered yet.
+#[derive(Debug)]
+pub struct Listener {
+    listener: UnixListener,
+    owned: OwnedSocket,
+}
+
+/// Why the socket cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The socket itself.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The group that it shall belong to.
+    #[error(transparent)]
+    Group(#[from] NoSuchGroup),
+    /// The runtime does not take it.
+    #[error("cannot wait for clients: {0}")]
+    Runtime(#[from] std::io::Error),
+}
+
+impl Listener {
+    /// Takes the socket that `settings` name. To be called on a runtime, before other threads write files (see
+    /// [`socket::bind`]).
+    ///
+    /// # Errors
+    /// [`ListenError`], with what would mend it.
+    pub fn bind(settings: &Settings) -> Result<Self, ListenError> {
+        let actors = super::auth::Actors::of_process(settings.group.as_deref())?;
+        let rights = SocketRights {
+            mode: settings.socket_mode,
+            gid: actors.group.map(|group| group.gid),
+            create_parent: is_usual(&settings.socket, &settings.state_dir),
+        };
+        let (listener, owned) = socket::bind(&settings.socket, rights)?;
+        Ok(Self {
+            listener: UnixListener::from_std(listener)?,
+            owned,
+        })
+    }
+
+    /// Answers until `stop` turns true, then removes the socket.
+    pub async fn serve(self, daemon: Arc<Daemon>, stop: watch::Receiver<bool>) {
+        server::serve(self.listener, router(daemon), Limits::default(), stop).await;
+        drop(self.owned);
+    }
+}
+
+/// Whether nobody typed this path: then its directory is ours to make.
+fn is_usual(socket: &Path, state_dir: &Path) -> bool {
+    socket == Environment::new().system_socket || socket.parent() == Some(state_dir)
+}

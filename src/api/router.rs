@@ -1,0 +1,108 @@
+//! Which path leads where.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::routing::{get, post};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::auth::Peer;
+use super::daemon::Daemon;
+use super::problem::Problem;
+use super::server::read_body;
+use super::{breaker, clean, explain, files, history, plan, sse, status, sync};
+
+/// Every path, for those who ask for another one.
+const PATHS: [&str; 11] = [
+    "/v1/health",
+    "/v1/status",
+    "/v1/files",
+    "/v1/explain",
+    "/v1/plan",
+    "/v1/clean",
+    "/v1/history",
+    "/v1/events",
+    "/v1/sync",
+    "/v1/breaker",
+    "/v1/breaker/release",
+];
+
+/// The routes of `daemon`.
+pub fn router(daemon: Arc<Daemon>) -> Router {
+    Router::new()
+        .route("/v1/health", get(status::health))
+        .route("/v1/status", get(status::status))
+        .route("/v1/files", get(files::files))
+        .route("/v1/explain", get(explain::explain))
+        .route("/v1/plan", get(plan::plan))
+        .route("/v1/clean", post(clean::clean))
+        .route("/v1/history", get(history::history))
+        .route("/v1/events", get(sse::events))
+        .route("/v1/sync", post(sync::sync))
+        .route("/v1/breaker", get(breaker::show))
+        .route("/v1/breaker/release", post(breaker::release))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .with_state(daemon)
+}
+
+async fn unknown_path(request: Request) -> Problem {
+    Problem::not_found(format!("there is nothing at \"{}\"", request.uri().path())).allowed(PATHS)
+}
+
+async fn unknown_method(request: Request) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!(
+            "\"{}\" does not take {}",
+            request.uri().path(),
+            request.method()
+        ),
+    )
+}
+
+/// A 200 with `value` as JSON.
+pub(super) fn json<T: Serialize>(value: &T) -> axum::response::Response {
+    use axum::response::IntoResponse;
+    match serde_json::to_vec(value) {
+        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(error) => Problem::internal(error.to_string()).into_response(),
+    }
+}
+
+/// Who asks.
+pub(super) fn peer(request: &Request) -> Result<Peer, Problem> {
+    let peer = request.extensions().get::<Peer>().copied();
+    peer.ok_or_else(|| Problem::internal("the connection does not tell who asks"))
+}
+
+/// The body of `request` as `T`; an empty body is `T`'s default.
+pub(super) async fn body<T: DeserializeOwned + Default>(request: Request) -> Result<T, Problem> {
+    const JSON: &str = "application/json";
+    let media = request.headers().get(header::CONTENT_TYPE).cloned();
+    let body = read_body(request).await?;
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    let media = media
+        .as_ref()
+        .map_or(Ok(JSON), |media| media.to_str())
+        .unwrap_or("?");
+    let kind = media.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case(JSON) {
+        return Err(Problem::wrong_media(media, JSON));
+    }
+    // Serde would take a list for a structure, field by field: `[]` for an order to remove all that is due.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::bad_request("the request's body is no JSON object"));
+    }
+    serde_json::from_slice(&body).map_err(|error| {
+        Problem::bad_request(format!("the request's body cannot be read: {error}"))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,326 @@
+//! Clients that stall, flood and break off, and the end of the server.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream as Plain;
+use std::path::PathBuf;
+
+use axum::routing::{get, post};
+
+use super::*;
+
+/// Short enough to wait for, long enough to be told apart from at once.
+const SHORT: Duration = Duration::from_millis(150);
+
+struct Running {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+    stop: watch::Sender<bool>,
+    server: std::thread::JoinHandle<()>,
+}
+
+fn endless(stopping: Stopping) -> Response {
+    let lines = futures_util::stream::unfold(stopping, |mut stopping| async move {
+        tokio::select! {
+            () = stopping.wait() => None,
+            () = tokio::task::yield_now() => {
+                Some((Ok::<_, Infallible>(Bytes::from(vec![b'x'; 65_536])), stopping))
+            }
+        }
+    });
+    Body::from_stream(lines).into_response()
+}
+
+fn quiet(stopping: Stopping) -> Response {
+    let lines =
+        futures_util::stream::unfold((stopping, true), |(mut stopping, first)| async move {
+            if !first {
+                stopping.wait().await;
+                return None;
+            }
+            Some((
+                Ok::<_, Infallible>(Bytes::from_static(b": hello\n\n")),
+                (stopping, false),
+            ))
+        });
+    Body::from_stream(lines).into_response()
+}
+
+fn stopping_of(request: &Request) -> Stopping {
+    request.extensions().get::<Stopping>().unwrap().clone()
+}
+
+fn router() -> Router {
+    Router::new()
+        .route("/ping", get(async || "pong"))
+        .route(
+            "/who",
+            get(async |request: Request| {
+                format!("{:?}", request.extensions().get::<Peer>().unwrap())
+            }),
+        )
+        .route(
+            "/panic",
+            get(async |request: Request| {
+                let handler = request.extensions().get::<String>();
+                handler.expect("a broken handler").clone()
+            }),
+        )
+        .route("/never", get(std::future::pending::<()>))
+        .route(
+            "/echo",
+            post(async |request: Request| read_body(request).await),
+        )
+        .route(
+            "/endless",
+            get(async |request: Request| endless(stopping_of(&request))),
+        )
+        .route(
+            "/quiet",
+            get(async |request: Request| quiet(stopping_of(&request))),
+        )
+}
+
+fn start(limits: Limits) -> Running {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let server = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            serve(
+                UnixListener::from_std(listener).unwrap(),
+                router(),
+                limits,
+                stopped,
+            )
+            .await;
+        });
+    });
+    Running {
+        _dir: dir,
+        path,
+        stop,
+        server,
+    }
+}
+
+impl Running {
+    fn connect(&self) -> Plain {
+        let stream = Plain::connect(&self.path).unwrap();
+        let long = Some(Duration::from_secs(20));
+        stream.set_read_timeout(long).unwrap();
+        stream.set_write_timeout(long).unwrap();
+        stream
+    }
+
+    /// What comes back until the server closes.
+    fn send(&self, request: &[u8]) -> String {
+        let mut stream = self.connect();
+        // Who is turned away may be so before the request is written; the answer tells.
+        let _ = stream.write_all(request);
+        read_all(stream)
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
+    }
+
+    fn is_well(&self) -> bool {
+        self.get("/ping").ends_with("\r\n\r\npong")
+    }
+}
+
+fn read_all(mut stream: Plain) -> String {
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        Err(error) => panic!("{error}"),
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn short() -> Limits {
+    Limits {
+        head: SHORT,
+        body: SHORT,
+        answer: SHORT,
+        stall: SHORT,
+        ..Limits::default()
+    }
+}
+
+#[test]
+fn the_kernel_tells_who_asks() {
+    let server = start(Limits::default());
+    let uid = rustix::process::geteuid().as_raw();
+    let answer = server.get("/who");
+    assert!(answer.contains(&format!("uid: {uid}")), "{answer}");
+}
+
+#[test]
+fn a_large_body_is_refused_also_when_it_is_sent_first() {
+    let server = start(Limits::default());
+    let mut request =
+        b"POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 10000000\r\n\r\n"
+            .to_vec();
+    request.resize(request.len() + 10_000_000, b'x');
+    let answer = server.send(&request);
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(answer.contains("application/problem+json"), "{answer}");
+    // Without a declared length it is cut while it is read.
+    let mut stream = server.connect();
+    stream
+        .write_all(b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        .unwrap();
+    let chunk = [&b"10000\r\n"[..], &vec![b'x'; 0x10000], b"\r\n"].concat();
+    while stream.write_all(&chunk).is_ok() {}
+    let answer = read_all(stream);
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 413"),
+        "{answer}"
+    );
+    assert!(server.is_well());
+}
+
+#[test]
+fn a_body_within_the_limit_arrives() {
+    let server = start(Limits::default());
+    let answer = server.send(
+        b"POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello",
+    );
+    assert!(answer.ends_with("hello"), "{answer}");
+}
+
+#[test]
+fn stalling_clients_are_cut_and_harm_nobody() {
+    let server = start(short());
+    let silent = server.connect();
+    let mut half_head = server.connect();
+    half_head.write_all(b"GET /ping HT").unwrap();
+    let mut half_body = server.connect();
+    half_body
+        .write_all(
+            b"POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 9\r\n\r\nhe",
+        )
+        .unwrap();
+    assert!(server.is_well());
+    assert_eq!(read_all(silent), "");
+    assert_eq!(read_all(half_head), "");
+    let answer = read_all(half_body);
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(server.is_well());
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut() {
+    let limits = Limits {
+        connections: 1,
+        ..short()
+    };
+    let server = start(limits);
+    let mut deaf = server.connect();
+    deaf.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
+    // The only connection is taken until the deaf client is cut.
+    loop {
+        let answer = server.get("/ping");
+        if answer.ends_with("pong") {
+            break;
+        }
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 503"),
+            "{answer}"
+        );
+    }
+    drop(deaf);
+}
+
+#[test]
+fn too_many_connections_are_turned_away_with_a_word() {
+    let limits = Limits {
+        connections: 2,
+        ..Limits::default()
+    };
+    let server = start(limits);
+    let first = server.connect();
+    let second = server.connect();
+    let answer = read_all(server.connect());
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("too many connections"), "{answer}");
+    drop((first, second));
+    while !server.get("/ping").ends_with("pong") {}
+}
+
+#[test]
+fn long_heads_are_refused() {
+    let server = start(Limits::default());
+    let mut stream = server.connect();
+    let long = "y".repeat(2 * HEAD_MAX);
+    let _ = stream
+        .write_all(format!("GET /ping HTTP/1.1\r\nhost: x\r\nx-long: {long}\r\n\r\n").as_bytes());
+    let answer = read_all(stream);
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
+        "{answer}"
+    );
+    assert!(
+        server
+            .send(b"\x16\x03\x01 nonsense\r\n\r\n")
+            .starts_with("HTTP/1.1 400")
+    );
+    assert!(server.is_well());
+}
+
+#[test]
+fn a_panic_costs_its_request_only() {
+    let server = start(Limits::default());
+    let answer = server.get("/panic");
+    assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
+    assert!(answer.contains("application/problem+json"), "{answer}");
+    assert!(server.is_well());
+}
+
+#[test]
+fn questions_have_an_end() {
+    let server = start(short());
+    let answer = server.get("/never");
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+}
+
+#[test]
+fn the_end_comes_in_time_whatever_clients_do() {
+    let server = start(Limits::default());
+    let idle = server.connect();
+    let mut busy = server.connect();
+    busy.write_all(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
+    let mut deaf = server.connect();
+    deaf.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
+    let mut listening = server.connect();
+    listening
+        .write_all(b"GET /quiet HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
+    let mut begin = [0; 15];
+    listening.read_exact(&mut begin).unwrap();
+    assert!(server.is_well());
+
+    let before = crate::clock::now().boot;
+    server.stop.send_replace(true);
+    server.server.join().unwrap();
+    let took = crate::clock::now().boot.saturating_sub(before);
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    let rest = read_all(listening);
+    assert!(
+        rest.ends_with("0\r\n\r\n"),
+        "an endless answer is ended in order: {rest:?}"
+    );
+    drop((idle, busy, deaf));
+}

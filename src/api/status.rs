@@ -1,0 +1,169 @@
+//! `GET /v1/health`, `GET /v1/status`: how the daemon is.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+
+use super::breaker::{trip, tripped};
+use super::daemon::{Daemon, json_path, root_name};
+use super::problem::Problem;
+use super::query::Query;
+use super::router::json;
+use super::wire;
+use crate::clock;
+use crate::core::hold::Hold;
+use crate::core::policy::Policy;
+use crate::core::report::{Mode, Phase, RootStatus, Status};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+pub(super) async fn health(
+    State(daemon): State<Arc<Daemon>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    Query::parse(request.uri(), &[])?;
+    let status = daemon
+        .link()
+        .ask(|engine, now, _| engine.status(now))
+        .await?;
+    Ok(json(&wire::Health {
+        status: health_of(&status).to_owned(),
+        version: VERSION.to_owned(),
+    }))
+}
+
+/// In one word.
+fn health_of(status: &Status) -> &'static str {
+    let phases = || status.roots.iter().map(|root| &root.phase);
+    let is_reading = |phase: &Phase| match phase {
+        Phase::Crawling | Phase::Reconciling { .. } => true,
+        Phase::Missing { .. } | Phase::Ready => false,
+    };
+    let is_missing = |phase: &Phase| matches!(phase, Phase::Missing { .. });
+    // A dry run holds everything by intent.
+    let holds = status.held.iter().any(|held| held.hold != Hold::DryRun);
+    let trips = status.roots.iter().any(|root| root.trip.is_some());
+    if phases().any(is_reading) {
+        "reconciling"
+    } else if phases().any(is_missing) || holds || trips {
+        "holding"
+    } else {
+        "ready"
+    }
+}
+
+pub(super) async fn status(
+    State(daemon): State<Arc<Daemon>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    Query::parse(request.uri(), &[])?;
+    let status = daemon
+        .link()
+        .ask(|engine, now, _| engine.status(now))
+        .await?;
+    Ok(json(&status_of(&daemon, &status)))
+}
+
+fn status_of(daemon: &Daemon, status: &Status) -> wire::Status {
+    let policy = daemon.policy();
+    let parts = &daemon.parts;
+    let now = clock::now().wall;
+    let roots: Vec<wire::RootLine> = status
+        .roots
+        .iter()
+        .map(|root| root_line(daemon, &policy, root))
+        .collect();
+    let uptime_ms = now.ms_since(parts.started).max(0).unsigned_abs();
+    let late = status.lateness;
+    wire::Status {
+        version: VERSION.to_owned(),
+        pid: std::process::id(),
+        mode: match status.mode {
+            Mode::Live => "live",
+            Mode::OnRequest => "on-request",
+            Mode::DryRun => "dry-run",
+        }
+        .to_owned(),
+        uptime_s: uptime_ms / 1000,
+        started: parts.started.to_string(),
+        entries: roots.iter().map(|root| root.entries).sum(),
+        bytes: roots
+            .iter()
+            .map(|root| root.bytes)
+            .fold(0, u64::saturating_add),
+        roots,
+        next: status.next.map(|at| wire::NextDeadline {
+            deadline: at.to_string(),
+            path: status
+                .next_example
+                .as_ref()
+                .map(|(root, path)| json_path(&policy, *root, path)),
+        }),
+        lateness: wire::Lateness {
+            count: late.count,
+            min_ms: late.min_ms,
+            p50_ms: late.p50_ms,
+            p99_ms: late.p99_ms,
+            max_ms: late.max_ms,
+        },
+        holds: status
+            .held
+            .iter()
+            .map(|held| held_line(&policy, held))
+            .collect(),
+        removed: wire::Tally {
+            files: status.removed_files,
+            bytes: status.removed_bytes,
+        },
+        watches: (parts.watches)(),
+        breaker: tripped(&policy, &status.roots),
+        memory: memory(daemon),
+    }
+}
+
+fn memory(daemon: &Daemon) -> std::collections::BTreeMap<String, u64> {
+    let index = daemon.parts.index.memory();
+    [
+        ("index", index.total()),
+        ("index_pages", index.pages),
+        ("index_names", index.names),
+        ("index_directories", index.directories),
+        ("index_forecasts", index.forecasts),
+    ]
+    .into_iter()
+    .map(|(what, bytes)| (what.to_owned(), bytes as u64))
+    .collect()
+}
+
+fn root_line(daemon: &Daemon, policy: &Policy, root: &RootStatus) -> wire::RootLine {
+    let totals = daemon.parts.index.totals(root.root);
+    let (phase, why) = match &root.phase {
+        Phase::Missing { why } => ("missing", Some(why)),
+        Phase::Crawling => ("crawling", None),
+        Phase::Reconciling { why } => ("reconciling", Some(why)),
+        Phase::Ready => ("ready", None),
+    };
+    wire::RootLine {
+        name: root_name(policy, root.root).to_owned(),
+        path: json_path(policy, root.root, &crate::core::path::RelPath::root()),
+        phase: phase.to_owned(),
+        why: why.cloned(),
+        entries: totals.files,
+        bytes: totals.bytes,
+        dirs: totals.dirs,
+        breaker: root.trip.map(|why| trip(policy, root.root, why)),
+    }
+}
+
+fn held_line(policy: &Policy, held: &crate::core::report::HeldCount) -> wire::HeldLine {
+    wire::HeldLine {
+        code: held.hold.code().to_owned(),
+        count: held.count,
+        why: held.hold.to_string(),
+        example: held
+            .example
+            .as_ref()
+            .map(|(root, path)| json_path(policy, *root, path).path),
+    }
+}

@@ -1,0 +1,422 @@
+//! The JSON that leaves and enters: one type for each answer, written by the daemon and read by its client.
+//!
+//! **Invariant:** times are RFC 3339 in UTC with milliseconds; what is absent is `null`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::json_path::JsonPath;
+
+/// `GET /v1/health`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Health {
+    /// `ready`; `reconciling`: some root is not known (again) yet; `holding`: something is due and held.
+    pub status: String,
+    /// The daemon's version.
+    pub version: String,
+}
+
+/// `GET /v1/status`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// `live` or `dry-run`.
+    pub mode: String,
+    /// Seconds since the start.
+    pub uptime_s: u64,
+    /// When it started.
+    pub started: String,
+    /// Every root.
+    pub roots: Vec<RootLine>,
+    /// Files in the index.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The next deadline, and what waits for it.
+    pub next: Option<NextDeadline>,
+    /// How late removals were.
+    pub lateness: Lateness,
+    /// What is due and held.
+    pub holds: Vec<HeldLine>,
+    /// What went since the start.
+    pub removed: Tally,
+    /// How changes are noticed.
+    pub watches: Watches,
+    /// What waits for a person.
+    pub breaker: Breaker,
+    /// Bytes of memory, by what uses them.
+    pub memory: BTreeMap<String, u64>,
+}
+
+/// A root in [`Status`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RootLine {
+    /// Its name.
+    pub name: String,
+    /// Its path.
+    #[serde(flatten)]
+    pub path: JsonPath,
+    /// `missing`, `crawling`, `reconciling` or `ready`.
+    pub phase: String,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Files.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Directories.
+    pub dirs: u64,
+    /// Its breaker, when it has tripped.
+    pub breaker: Option<Trip>,
+}
+
+/// A breaker that has tripped.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Trip {
+    /// The root's name.
+    pub root: String,
+    /// When; what was due before is held.
+    pub at: String,
+    /// Entries due at once.
+    pub due: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+/// `GET /v1/breaker`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Breaker {
+    /// Roots whose breaker has tripped.
+    pub tripped: Vec<Trip>,
+}
+
+/// `POST /v1/breaker/release`, answered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Released {
+    /// The names of the roots that were held.
+    pub released: Vec<String>,
+}
+
+/// What `POST /v1/breaker/release` takes.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Only this root's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+}
+
+/// The next deadline.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NextDeadline {
+    /// When.
+    pub deadline: String,
+    /// One of the files or units with that deadline.
+    #[serde(flatten)]
+    pub path: Option<JsonPath>,
+}
+
+/// From the deadline (or the end of a hold) to the removal, in milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Lateness {
+    /// Removals.
+    pub count: u64,
+    /// The earliest.
+    pub min_ms: i64,
+    /// Half were no later.
+    pub p50_ms: i64,
+    /// 99 of 100 were no later.
+    pub p99_ms: i64,
+    /// The latest.
+    pub max_ms: i64,
+}
+
+/// Due entries under one kind of hold.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HeldLine {
+    /// The kind.
+    pub code: String,
+    /// How many.
+    pub count: u64,
+    /// What it means and what would end it, for people.
+    pub why: String,
+    /// The path of one of them.
+    pub example: Option<String>,
+}
+
+/// Files and bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Tally {
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// How changes are noticed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Watches {
+    /// The backend's name.
+    pub backend: String,
+    /// Directories watched.
+    pub count: u64,
+    /// Directories that should be and are not: looked over on a timer.
+    pub missing: u64,
+    /// The system's limit for this user.
+    pub limit: Option<u64>,
+    /// How often the kernel's queue ran over.
+    pub overflows: u64,
+}
+
+/// A file of the index.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its absolute path.
+    #[serde(flatten)]
+    pub path: JsonPath,
+    /// Its root's name.
+    pub root: String,
+    /// Bytes.
+    pub size: Option<u64>,
+    /// Last change of its content.
+    pub mtime: Option<String>,
+    /// The job that owns it.
+    pub job: Option<String>,
+    /// That job's status.
+    pub status: Option<String>,
+    /// The rule that it falls under.
+    pub rule: Option<String>,
+    /// When it lapses.
+    pub deadline: Option<String>,
+    /// What keeps it though it is due: a hold's code.
+    pub hold: Option<String>,
+}
+
+/// `GET /v1/files`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Files {
+    /// The entries.
+    pub files: Vec<Entry>,
+    /// Where to go on; `null`: this is all.
+    pub cursor: Option<String>,
+}
+
+/// `GET /v1/explain`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The entry; where there is no such file, most of it is `null`.
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// Whether there is something at the path: `file`, `dir` or `null`.
+    pub found: Option<String>,
+    /// What lapses: `file`, or `dir` for a whole top-level directory.
+    pub unit: Option<String>,
+    /// The path of the unit, when it is another one.
+    pub unit_path: Option<String>,
+    /// The timestamp that the rule counts from.
+    pub since: Option<String>,
+    /// Its value.
+    pub basis: Option<String>,
+    /// The rule's time to live, in milliseconds.
+    pub expire_ms: Option<i64>,
+    /// Everything that keeps it, or would if it were due now.
+    pub holds: Vec<HoldLine>,
+    /// All that in sentences.
+    pub text: Vec<String>,
+}
+
+/// A hold.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HoldLine {
+    /// Its kind.
+    pub code: String,
+    /// What it means and what would end it, for people.
+    pub why: String,
+}
+
+/// `GET /v1/plan`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// The instant that this was computed at.
+    pub from: String,
+    /// What has its deadline until this instant.
+    pub until: String,
+    /// Files that lapse until then, overdue ones included.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// By root and rule.
+    pub groups: Vec<PlanGroup>,
+    /// The whole hours from `from` on, one by one and to the minute; what is overdue counts in the first.
+    pub hours: Vec<PlanHour>,
+}
+
+/// What lapses by one rule in one root.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PlanGroup {
+    /// The root's name.
+    pub root: String,
+    /// The rule's name.
+    pub rule: String,
+    /// Files, overdue ones included.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those of them whose deadline has already passed: held, or about to go.
+    pub overdue: Tally,
+}
+
+/// What lapses within one hour.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PlanHour {
+    /// The hour's begin.
+    pub from: String,
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What `POST /v1/clean` takes. Empty lists mean all.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CleanOrder {
+    /// Only tell.
+    pub dry_run: bool,
+    /// Names of roots.
+    pub roots: Vec<String>,
+    /// Names of rules.
+    pub rules: Vec<String>,
+    /// Jobs, as the roots' owner templates capture them.
+    pub jobs: Vec<String>,
+    /// Another time to live than the rule's: rule to duration, such as `7d`.
+    pub retention: BTreeMap<String, String>,
+}
+
+/// What a `clean` did or would do.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// Whether it only tells.
+    pub dry_run: bool,
+    /// When it began.
+    pub started: String,
+    /// When it was through.
+    pub finished: String,
+    /// Files that went, or would go.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What went, or would go.
+    pub removed: Vec<ReportItem>,
+    /// What is due and held by something that will end by itself or by a person's word.
+    pub held: Vec<ReportItem>,
+    /// What is due and could not be removed.
+    pub errors: Vec<ReportItem>,
+    /// Jobs that are done with.
+    pub jobs: Vec<String>,
+    /// Breakers that hold something of what was asked for.
+    pub breaker: Vec<Trip>,
+}
+
+/// One line of a [`Report`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ReportItem {
+    /// Its absolute path.
+    #[serde(flatten)]
+    pub path: JsonPath,
+    /// Its root's name.
+    pub root: String,
+    /// `file` or `dir`.
+    pub unit: String,
+    /// The rule's name.
+    pub rule: String,
+    /// The deadline that had passed.
+    pub deadline: String,
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Why it stayed: the hold's code.
+    pub hold: Option<String>,
+    /// The same for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// `GET /v1/history`, as the client reads it: each line is the ledger's, word for word.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct History {
+    /// The removals, newest first.
+    pub removals: Vec<Removal>,
+    /// Where to go on; `null`: this is all.
+    pub cursor: Option<String>,
+}
+
+/// A line of the ledger: what people want to see of it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Removal {
+    /// When the name was gone from its place.
+    pub at: String,
+    /// The absolute path.
+    #[serde(flatten)]
+    pub path: JsonPath,
+    /// The root's name.
+    pub root: String,
+    /// The rule's name.
+    pub rule: String,
+    /// From the deadline, or the end of a hold, to `at`.
+    pub late_ms: i64,
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// `removed`, or what else became of it.
+    pub result: String,
+    /// `"rule"`, or `{"uid": …}`.
+    pub by: serde_json::Value,
+}
+
+/// `POST /v1/sync`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Synced {
+    /// Always true: an answer means that the barrier is through.
+    pub synced: bool,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_has_exactly_its_fields() {
+        let entry = Entry {
+            path: JsonPath::new(Path::new("/srv/a")),
+            root: "srv".to_owned(),
+            size: Some(1),
+            mtime: None,
+            job: None,
+            status: None,
+            rule: None,
+            deadline: None,
+            hold: None,
+        };
+        insta::assert_snapshot!(serde_json::to_string(&entry).unwrap(), @r#"{"path":"/srv/a","root":"srv","size":1,"mtime":null,"job":null,"status":null,"rule":null,"deadline":null,"hold":null}"#);
+    }
+
+    #[test]
+    fn orders_with_unknown_keys_are_refused() {
+        let order: CleanOrder = serde_json::from_str("{}").unwrap();
+        assert_eq!(order, CleanOrder::default());
+        let error = serde_json::from_str::<CleanOrder>(r#"{"dry":true}"#).unwrap_err();
+        assert!(error.to_string().contains("unknown field `dry`"), "{error}");
+    }
+}

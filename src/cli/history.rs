@@ -1,0 +1,121 @@
+//! `lapsed history`: what was removed, newest first.
+
+use clap::Args;
+
+use super::app::{Context, End};
+use super::client::Target;
+use super::human;
+use super::table::{Column, Fit, Table, Tone};
+use crate::api::wire::{History, Removal};
+use crate::clock;
+use crate::core::time::Timestamp;
+
+/// Lines asked for at once.
+const PAGE_LINES: u64 = 1000;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// So many lines at most; 0: all
+    #[arg(long, short = 'n', default_value_t = 50)]
+    limit: u64,
+    /// Only in this root
+    #[arg(long, value_name = "NAME")]
+    root: Option<String>,
+    /// Only by this rule
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+    /// Only since then: an instant (RFC 3339), or a duration ago
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// Only this path, or what lay beneath it
+    #[arg(long)]
+    path: Option<String>,
+}
+
+pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
+    let mut client = context.connect().await?;
+    let target = Target::new("/v1/history")
+        .with_some("root", arguments.root.as_ref())
+        .with_some("rule", arguments.rule.as_ref())
+        .with_some("since", arguments.since.as_ref())
+        .with_some("path", arguments.path.as_ref());
+    let mut left = match arguments.limit {
+        0 => u64::MAX,
+        limit => limit,
+    };
+    let mut table = table();
+    let (mut cursor, mut is_empty) = (None::<String>, true);
+    let now = clock::now().wall;
+    loop {
+        let page = target
+            .clone()
+            .with("limit", left.min(PAGE_LINES).to_string())
+            .with_some("cursor", cursor.as_ref());
+        let value: serde_json::Value = client.get(&page).await?;
+        let History {
+            removals,
+            cursor: next,
+        } = serde_json::from_value(value.clone())?;
+        is_empty &= removals.is_empty();
+        left = left.saturating_sub(removals.len() as u64);
+        if context.is_json() {
+            let lines = value["removals"].as_array();
+            for line in lines.into_iter().flatten() {
+                context.output.json(line)?;
+            }
+        } else if !removals.is_empty() {
+            for removal in &removals {
+                row(&mut table, removal, now);
+            }
+            let part = table.render(context.output.screen);
+            context.output.bytes(part.as_bytes())?;
+            table.go_on();
+        }
+        cursor = next;
+        if cursor.is_none() || left == 0 {
+            break;
+        }
+    }
+    if is_empty && !context.is_json() {
+        context.output.line("nothing was removed")?;
+    }
+    Ok(End::Done)
+}
+
+fn table() -> Table {
+    Table::new(&[
+        Column::text("WHEN", Fit::Stay),
+        Column::number("LATE", Fit::Yield(0)),
+        Column::number("FILES", Fit::Yield(1)),
+        Column::number("SIZE", Fit::Stay),
+        Column::text("RULE", Fit::Yield(3)),
+        Column::text("BY", Fit::Yield(2)),
+        Column::text("PATH", Fit::Path),
+    ])
+}
+
+fn row(table: &mut Table, removal: &Removal, now: Timestamp) {
+    let (path, tone) = match removal.result.as_str() {
+        "removed" => (removal.path.path.clone(), Tone::Plain),
+        result => (format!("{} ({result})", removal.path.path), Tone::Warn),
+    };
+    table.row([
+        (human::relative_or(Some(&removal.at), now, ""), Tone::Plain),
+        (
+            human::span(removal.late_ms.max(0).unsigned_abs()),
+            Tone::Dim,
+        ),
+        (human::count(removal.files), Tone::Plain),
+        (human::size(removal.bytes), Tone::Plain),
+        (removal.rule.clone(), Tone::Plain),
+        (by(&removal.by), Tone::Plain),
+        (path, tone),
+    ]);
+}
+
+fn by(by: &serde_json::Value) -> String {
+    match by["uid"].as_u64() {
+        Some(uid) => format!("uid {uid}"),
+        None => by.as_str().unwrap_or("?").to_owned(),
+    }
+}

@@ -1,0 +1,234 @@
+//! Sizes, counts, times and paths as people read them.
+//!
+//! **Invariant:** nothing that a file's name contains reaches a terminal as a control sequence.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::core::time::Timestamp;
+
+const SECOND_MS: u64 = 1000;
+const MINUTE_MS: u64 = 60 * SECOND_MS;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+const DAY_MS: u64 = 24 * HOUR_MS;
+const YEAR_MS: u64 = 365 * DAY_MS;
+
+/// Bytes in the largest binary unit that leaves a number of at least one: `0 B`, `1.5 KiB`, `312 MiB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    // Tenths in whole numbers, rounded down: 1023.99 KiB are no MiB.
+    let mut tenths = u128::from(bytes) * 10 / 1024;
+    let mut unit = 0;
+    while tenths >= 10_240 {
+        tenths /= 1024;
+        unit += 1;
+    }
+    if tenths < 100 {
+        format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+    } else {
+        format!("{} {}", tenths / 10, UNITS[unit])
+    }
+}
+
+/// A number with its thousands apart: `1,234,567`.
+#[must_use]
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 file`, `2 files`.
+#[must_use]
+pub fn files(number: u64) -> String {
+    counted(number, "file", "files")
+}
+
+/// A number with its noun.
+#[must_use]
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
+/// A length of time in the unit that leaves one to three digits: `40 ms`, `90 s`, `35 min`, `3 h`, `12 d`, `3 y`. Rounded down.
+#[must_use]
+pub fn span(ms: u64) -> String {
+    match ms {
+        0..SECOND_MS => format!("{ms} ms"),
+        SECOND_MS..120_000 => format!("{} s", ms / SECOND_MS),
+        120_000..7_200_000 => format!("{} min", ms / MINUTE_MS),
+        7_200_000..172_800_000 => format!("{} h", ms / HOUR_MS),
+        172_800_000..63_072_000_000 => format!("{} d", ms / DAY_MS),
+        _ => format!("{} y", count(ms / YEAR_MS)),
+    }
+}
+
+/// An instant as seen from `now`: `in 3 h`, `12 min ago`, `now`.
+#[must_use]
+pub fn relative(at: Timestamp, now: Timestamp) -> String {
+    let ms = at.ms_since(now);
+    match ms.unsigned_abs() {
+        0..SECOND_MS => "now".to_owned(),
+        ahead if ms > 0 => format!("in {}", span(ahead)),
+        past => format!("{} ago", span(past)),
+    }
+}
+
+/// The instant that `text` (RFC 3339) names; `None` when it names none.
+#[must_use]
+pub fn instant(text: &str) -> Option<Timestamp> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    Some(Timestamp::from_unix_ms(at.as_millisecond()))
+}
+
+/// `text` (RFC 3339, or absent) as seen from `now`; `absent` stands for nothing.
+#[must_use]
+pub fn relative_or(text: Option<&str>, now: Timestamp, absent: &str) -> String {
+    match text {
+        None => absent.to_owned(),
+        Some(text) => instant(text).map_or_else(|| text.to_owned(), |at| relative(at, now)),
+    }
+}
+
+/// `text` with its control characters spelled out.
+#[must_use]
+pub fn safe(text: &str) -> String {
+    if !text.chars().any(is_unsafe) {
+        return text.to_owned();
+    }
+    let mut safe = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if is_unsafe(c) {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Control characters, and those that turn the direction of what follows: both make a name look like another one.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// `path` in at most `width` columns: the last component stays whole as long as it can, and the beginning as far as there is
+/// room; `…` stands for the rest.
+#[must_use]
+pub fn fit_path(path: &str, width: usize) -> String {
+    if path.width() <= width {
+        return path.to_owned();
+    }
+    let name_at = path.trim_end_matches('/').rfind('/').unwrap_or(0);
+    let name = &path[name_at..];
+    if name.width() + 2 <= width {
+        let head = take_columns(path[..name_at].chars(), width - 1 - name.width());
+        return format!("{head}…{name}");
+    }
+    // A long name: both of its ends tell it apart (the tail has the extension).
+    let tail_width = width.saturating_sub(1) * 2 / 3;
+    let tail: String = take_columns(name.chars().rev(), tail_width)
+        .chars()
+        .rev()
+        .collect();
+    let head = take_columns(path.chars(), width.saturating_sub(1 + tail.width()));
+    format!("{head}…{tail}")
+}
+
+fn take_columns(chars: impl Iterator<Item = char>, width: usize) -> String {
+    let mut left = width;
+    chars
+        .take_while(|c| {
+            let columns = c.width().unwrap_or(0);
+            let fits = columns <= left;
+            left = left.saturating_sub(columns);
+            fits
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_counts() {
+        let sizes = [
+            0,
+            1023,
+            1024,
+            1536,
+            10_240,
+            1_048_575,
+            1 << 20,
+            3 << 40,
+            u64::MAX,
+        ];
+        let texts = sizes.map(size);
+        assert_eq!(
+            texts,
+            [
+                "0 B", "1023 B", "1.0 KiB", "1.5 KiB", "10 KiB", "1023 KiB", "1.0 MiB", "3.0 TiB",
+                "15 EiB"
+            ]
+        );
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(count),
+            ["0", "999", "1,000", "1,234,567"]
+        );
+        assert_eq!([files(1), files(2000)], ["1 file", "2,000 files"]);
+    }
+
+    #[test]
+    fn instants_are_seen_from_now() {
+        let now = Timestamp::from_unix_ms(1_000_000_000_000);
+        let seen = |ms: i64| relative(now.plus_ms(ms), now);
+        assert_eq!(seen(0), "now");
+        assert_eq!(seen(-999), "now");
+        assert_eq!(seen(10_500), "in 10 s");
+        assert_eq!(seen(-720_000), "12 min ago");
+        assert_eq!(seen(3 * 3_600_000), "in 3 h");
+        assert_eq!(seen(14 * 86_400_000), "in 14 d");
+        assert_eq!(relative(Timestamp::MAX, Timestamp::MIN), "in 292,471,208 y");
+        assert_eq!(
+            relative_or(Some("2001-09-09T01:46:50.000Z"), now, "never"),
+            "in 10 s"
+        );
+        assert_eq!(relative_or(None, now, "never"), "never");
+    }
+
+    #[test]
+    fn names_cannot_speak_to_the_terminal() {
+        assert_eq!(safe("/srv/ä b.txt"), "/srv/ä b.txt");
+        assert_eq!(safe("a\n\x1b[2Jb\u{202e}"), "a\\n\\u{1b}[2Jb\\u{202e}");
+    }
+
+    #[test]
+    fn paths_are_shortened_in_the_middle() {
+        let path = "/srv/results/2024/11/job-4711/summary.csv";
+        assert_eq!(fit_path(path, 60), path);
+        assert_eq!(fit_path(path, 30), "/srv/results/2024…/summary.csv");
+        assert_eq!(fit_path(path, 14), "/…/summary.csv");
+        assert_eq!(
+            fit_path("/srv/a-very-long-name-of-a-file.tar.gz", 20),
+            "/srv/a-…-file.tar.gz"
+        );
+        for width in 1..45 {
+            assert!(fit_path(path, width).width() <= width.max(1), "{width}");
+            assert!(
+                fit_path("/日本語/日本語日本語日本語", width).width() <= width.max(1),
+                "{width}"
+            );
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! `lapsed ls`: files, with when they lapse.
+
+use clap::{Args, ValueEnum};
+
+use super::app::{Context, End};
+use super::client::Target;
+use super::human;
+use super::table::{Column, Fit, Table, Tone};
+use crate::api::query::parse_size;
+use crate::api::wire::Entry;
+use crate::clock;
+use crate::core::time::Timestamp;
+
+/// Rows that one part of the table has: its columns are as wide as these rows need, and printing does not wait for more.
+const ROWS_AT_ONCE: usize = 2000;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Only files of this root
+    #[arg(long, value_name = "NAME")]
+    root: Option<String>,
+    /// Only files that this job owns
+    #[arg(long)]
+    job: Option<String>,
+    /// Only files under this rule; `none`: those that no rule matches
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+    /// Only files whose path beneath the root matches
+    #[arg(long)]
+    glob: Option<String>,
+    /// Only files that are held so, such as `open`
+    #[arg(long, value_name = "CODE")]
+    hold: Option<String>,
+    /// Only files that lapse within this time
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
+    expiring_within: Option<String>,
+    /// Only files whose content last changed longer ago
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
+    older_than: Option<String>,
+    /// Only files of this size or more
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    min_size: Option<String>,
+    /// In which order [default: as they come]
+    #[arg(long, value_enum)]
+    sort: Option<Sort>,
+    /// The other way round
+    #[arg(long, requires = "sort")]
+    reverse: bool,
+    /// So many at most
+    #[arg(long, short = 'n', value_parser = limit)]
+    limit: Option<u64>,
+    /// First wait until everything that happened so far is known
+    #[arg(long)]
+    sync: bool,
+}
+
+/// Says what is wrong in the words of the command line; the daemon would in those of its API.
+fn duration(text: &str) -> Result<String, String> {
+    humantime::parse_duration(text)
+        .map(|_| text.to_owned())
+        .map_err(|_| "give a duration such as 90s, 15m, 12h, 7d or 1h30m".to_owned())
+}
+
+fn limit(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.ok_or_else(|| "give a whole number from 1 on".to_owned())
+}
+
+fn size(text: &str) -> Result<String, String> {
+    parse_size(text)
+        .map(|_| text.to_owned())
+        .ok_or_else(|| "give a size such as 1000, 10kB, 10M or 1.5GiB".to_owned())
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Sort {
+    /// Oldest first
+    Age,
+    /// Largest first
+    Size,
+    /// Soonest first
+    Deadline,
+    /// By path
+    Path,
+}
+
+impl Sort {
+    /// Its name in the API, and the order opposite to its usual one.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Age => ("age", "asc"),
+            Self::Size => ("size", "asc"),
+            Self::Deadline => ("deadline", "desc"),
+            Self::Path => ("path", "desc"),
+        }
+    }
+}
+
+impl Arguments {
+    fn target(&self) -> Target {
+        let sort = self.sort.map(Sort::names);
+        let order = sort.filter(|_| self.reverse).map(|(_, reverse)| reverse);
+        Target::new("/v1/files")
+            .with_some("root", self.root.as_ref())
+            .with_some("job", self.job.as_ref())
+            .with_some("rule", self.rule.as_ref())
+            .with_some("glob", self.glob.as_ref())
+            .with_some("hold", self.hold.as_ref())
+            .with_some("expiring_within", self.expiring_within.as_ref())
+            .with_some("older_than", self.older_than.as_ref())
+            .with_some("min_size", self.min_size.as_ref())
+            .with_some("sort", sort.map(|(name, _)| name))
+            .with_some("order", order)
+            .with_some("limit", self.limit.map(|limit| limit.to_string()))
+            .with_some("sync", self.sync.then_some("true"))
+    }
+}
+
+pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
+    let client = context.connect().await?;
+    let mut lines = client
+        .lines(&arguments.target(), "application/x-ndjson")
+        .await?;
+    if context.is_json() {
+        while let Some(line) = lines.next().await? {
+            context.output.bytes(line)?;
+            context.output.bytes(b"\n")?;
+        }
+        return Ok(End::Done);
+    }
+    let now = clock::now().wall;
+    let mut table = table();
+    let mut is_first = true;
+    while let Some(line) = lines.next().await? {
+        row(&mut table, &serde_json::from_slice(line)?, now);
+        if table.len() == ROWS_AT_ONCE {
+            let part = table.render(context.output.screen);
+            context.output.bytes(part.as_bytes())?;
+            table.go_on();
+            is_first = false;
+        }
+    }
+    if is_first && table.is_empty() {
+        context.output.line("no such files")?;
+    } else if !table.is_empty() {
+        let part = table.render(context.output.screen);
+        context.output.bytes(part.as_bytes())?;
+    }
+    Ok(End::Done)
+}
+
+fn table() -> Table {
+    Table::new(&[
+        Column::number("SIZE", Fit::Stay),
+        Column::text("CHANGED", Fit::Yield(2)),
+        Column::text("LAPSES", Fit::Stay),
+        Column::text("RULE", Fit::Yield(1)),
+        Column::text("JOB", Fit::Yield(0)),
+        Column::text("PATH", Fit::Path),
+    ])
+}
+
+fn row(table: &mut Table, entry: &Entry, now: Timestamp) {
+    let (lapses, tone) = lapses(entry, now);
+    table.row([
+        (
+            entry.size.map_or_else(String::new, human::size),
+            Tone::Plain,
+        ),
+        (
+            human::relative_or(entry.mtime.as_deref(), now, ""),
+            Tone::Dim,
+        ),
+        (lapses, tone),
+        (
+            entry.rule.clone().unwrap_or_else(|| "-".to_owned()),
+            Tone::Plain,
+        ),
+        (
+            entry.job.clone().unwrap_or_else(|| "-".to_owned()),
+            Tone::Plain,
+        ),
+        (entry.path.path.clone(), Tone::Plain),
+    ]);
+}
+
+fn lapses(entry: &Entry, now: Timestamp) -> (String, Tone) {
+    match (&entry.hold, entry.deadline.as_deref()) {
+        (Some(hold), _) => (format!("held: {hold}"), Tone::Warn),
+        (None, None) => ("never".to_owned(), Tone::Dim),
+        (None, Some(deadline)) => (human::relative_or(Some(deadline), now, ""), Tone::Plain),
+    }
+}

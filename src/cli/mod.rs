@@ -1,0 +1,29 @@
+//! The command line: one file for each command, each a client of the daemon unless its page says otherwise.
+//!
+//! - [`app`]: arguments → command → exit status
+//! - [`client`]: HTTP over the daemon's socket
+//! - [`output`], [`table`], [`human`]: what people see
+//!
+//! **Invariant:** exit status 0: done; 1: done with errors; 2: could not run. Mapped in one place.
+//! **Invariant:** what goes to a terminal has no control characters but our own.
+
+pub mod app;
+pub mod client;
+pub mod human;
+pub mod log;
+pub mod output;
+pub mod table;
+
+mod breaker;
+mod check;
+mod clean;
+mod events;
+mod explain;
+mod history;
+mod ls;
+mod once;
+mod plan;
+mod serve;
+mod stats;
+mod status;
+mod sync;

@@ -1,0 +1,129 @@
+//! Standard output: for a terminal, or for a program.
+//!
+//! **Invariant:** a reader that has gone away (`lapsed ls | head`) ends the command silently.
+
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+
+use serde::Serialize;
+
+/// Whoever read our output has gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("nobody reads the output any more")]
+pub struct ReaderGone;
+
+/// What is known of the terminal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Screen {
+    /// Its columns; `None`: it is no terminal, and nothing is shortened.
+    pub width: Option<usize>,
+    /// Whether colors are wanted.
+    pub color: bool,
+}
+
+/// What a command prints for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// People.
+    Text,
+    /// Programs: one JSON object; lists are one object per line.
+    Json,
+}
+
+/// Standard output.
+#[derive(Debug)]
+pub struct Output {
+    to: BufWriter<Stdout>,
+    /// What is known of the terminal.
+    pub screen: Screen,
+    /// Whom we print for.
+    pub format: Format,
+}
+
+impl Output {
+    /// Standard output, printing as `format` says.
+    #[must_use]
+    pub fn stdout(format: Format) -> Self {
+        let stdout = io::stdout();
+        let is_terminal = stdout.is_terminal();
+        let width = is_terminal
+            .then(|| comfy_table::Table::new().width().map(usize::from))
+            .flatten();
+        let screen = Screen {
+            width,
+            color: is_terminal && wants_color(std::env::var_os("NO_COLOR").as_deref()),
+        };
+        Self {
+            to: BufWriter::with_capacity(1 << 16, stdout),
+            screen,
+            format,
+        }
+    }
+
+    /// Prints `text` and ends the line.
+    ///
+    /// # Errors
+    /// [`ReaderGone`], or the operating system's refusal.
+    pub fn line(&mut self, text: &str) -> anyhow::Result<()> {
+        self.bytes(text.as_bytes())?;
+        self.bytes(b"\n")
+    }
+
+    /// Prints `text` as it is.
+    ///
+    /// # Errors
+    /// [`ReaderGone`], or the operating system's refusal.
+    pub fn bytes(&mut self, text: &[u8]) -> anyhow::Result<()> {
+        told(self.to.write_all(text))
+    }
+
+    /// Prints `value` as one line of JSON.
+    ///
+    /// # Errors
+    /// [`ReaderGone`], or the operating system's refusal.
+    pub fn json<T: Serialize>(&mut self, value: &T) -> anyhow::Result<()> {
+        self.line(&serde_json::to_string(value)?)
+    }
+
+    /// Hands over what is buffered: for those who watch.
+    ///
+    /// # Errors
+    /// [`ReaderGone`], or the operating system's refusal.
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        told(self.to.flush())
+    }
+}
+
+/// `NO_COLOR`, when set and not empty, turns colors off (no-color.org).
+fn wants_color(no_color: Option<&std::ffi::OsStr>) -> bool {
+    no_color.is_none_or(std::ffi::OsStr::is_empty)
+}
+
+fn told(written: io::Result<()>) -> anyhow::Result<()> {
+    match written {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        Err(error) => Err(anyhow::Error::new(error).context("cannot write to standard output")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    #[test]
+    fn no_color_is_honoured() {
+        assert!(wants_color(None));
+        assert!(wants_color(Some(OsStr::new(""))));
+        assert!(!wants_color(Some(OsStr::new("1"))));
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_failure() {
+        let error = told(Err(io::ErrorKind::BrokenPipe.into())).unwrap_err();
+        assert!(error.is::<ReaderGone>());
+        let error = told(Err(io::ErrorKind::StorageFull.into())).unwrap_err();
+        assert!(!error.is::<ReaderGone>());
+    }
+}

@@ -1,0 +1,137 @@
+//! `lapsed plan`: what will lapse, and when. Without a daemon it crawls once by itself.
+
+use clap::Args;
+
+use super::app::{Context, End, Watching, asking};
+use super::client::{Client, ClientError, Target};
+use super::human;
+use super::once;
+use super::table::{Column, Fit, Table, Tone};
+use crate::api::wire::{Plan, PlanHour};
+use crate::clock;
+use crate::core::time::Timestamp;
+
+/// Columns of the longest bar.
+const BAR_COLUMNS: u64 = 24;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Until how far ahead
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_duration, allow_hyphen_values = true)]
+    within: std::time::Duration,
+    #[command(flatten)]
+    watching: Watching,
+}
+
+fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| "give a duration such as 90s, 15m, 12h, 7d or 1h30m".to_owned())
+}
+
+pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
+    let socket = context.socket(&arguments.watching)?;
+    let within = humantime::format_duration(arguments.within).to_string();
+    let target = Target::new("/v1/plan").with("within", within.replace(' ', ""));
+    let asked: Result<Plan, ClientError> =
+        asking(async { Ok(async { Client::connect(&socket).await?.get(&target).await }.await) })?;
+    let plan = match asked {
+        Err(error) if error.is_absence() => once::plan(
+            once::settings(context, &arguments.watching, &error)?,
+            arguments.within,
+        )?,
+        asked => asked?,
+    };
+    if context.is_json() {
+        context.output.json(&plan)?;
+        return Ok(End::Done);
+    }
+    show(context, &plan)?;
+    Ok(End::Done)
+}
+
+fn show(context: &mut Context, plan: &Plan) -> anyhow::Result<()> {
+    let now = clock::now().wall;
+    let until = within(plan);
+    if plan.groups.is_empty() {
+        return context.output.line(&format!("nothing lapses {until}"));
+    }
+    context.output.line(&format!(
+        "{} ({}) lapse {until}",
+        human::files(plan.files),
+        human::size(plan.bytes)
+    ))?;
+    context.output.line("")?;
+    let table = groups(plan).render(context.output.screen);
+    context.output.bytes(table.as_bytes())?;
+    let bars = bars(&plan.hours, now);
+    if !bars.is_empty() {
+        context.output.line("")?;
+        let table = bars.render(context.output.screen);
+        context.output.bytes(table.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// `within 24 h`.
+fn within(plan: &Plan) -> String {
+    let ends = human::instant(&plan.from).zip(human::instant(&plan.until));
+    ends.map_or_else(
+        || format!("until {}", plan.until),
+        |(from, until)| {
+            format!(
+                "within {}",
+                human::span(until.ms_since(from).unsigned_abs())
+            )
+        },
+    )
+}
+
+fn groups(plan: &Plan) -> Table {
+    let mut table = Table::new(&[
+        Column::number("FILES", Fit::Stay),
+        Column::number("SIZE", Fit::Stay),
+        Column::number("OVERDUE", Fit::Yield(0)),
+        Column::text("ROOT", Fit::Stay),
+        Column::text("RULE", Fit::Stay),
+    ]);
+    for group in &plan.groups {
+        let overdue = match group.overdue.files {
+            0 => ("-".to_owned(), Tone::Plain),
+            files => (human::count(files), Tone::Warn),
+        };
+        table.row([
+            (human::count(group.files), Tone::Plain),
+            (human::size(group.bytes), Tone::Plain),
+            overdue,
+            (group.root.clone(), Tone::Plain),
+            (group.rule.clone(), Tone::Plain),
+        ]);
+    }
+    table
+}
+
+/// The hours in which something lapses.
+fn bars(hours: &[PlanHour], now: Timestamp) -> Table {
+    let mut table = Table::new(&[
+        Column::text("FROM", Fit::Stay),
+        Column::number("FILES", Fit::Stay),
+        Column::number("SIZE", Fit::Stay),
+        Column::text("", Fit::Yield(0)),
+    ]);
+    let most = hours
+        .iter()
+        .map(|hour| hour.files)
+        .max()
+        .unwrap_or(0)
+        .max(1);
+    for hour in hours.iter().filter(|hour| hour.files > 0) {
+        let columns = (hour.files.saturating_mul(BAR_COLUMNS) / most).max(1);
+        table.row([
+            (human::relative_or(Some(&hour.from), now, ""), Tone::Plain),
+            (human::count(hour.files), Tone::Plain),
+            (human::size(hour.bytes), Tone::Plain),
+            ("▇".repeat(usize::try_from(columns).unwrap_or(1)), Tone::Dim),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,25 @@
+//! `lapsed serve`: the daemon, in the foreground.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::app::{Context, Watching};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    watching: Watching,
+    /// Watch, count and tell, but remove nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut overrides = context.overrides(&arguments.watching);
+    overrides.dry_run = arguments.dry_run;
+    let mut ids = crate::config::RootIds::default();
+    let settings = crate::config::load(&overrides, &context.environment, &mut ids)?;
+    crate::service::serve(settings, overrides, context.environment.clone(), ids)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,121 @@
+//! `lapsed stats`: files, bytes and lateness, by root and rule.
+
+use serde::Serialize;
+
+use super::app::{Context, End};
+use super::client::Target;
+use super::human;
+use super::table::{Column, Fit, Table, Tone};
+use crate::api::wire::{Lateness, Plan, Status};
+
+/// Ahead enough for every deadline that is one.
+const EVER: &str = "10000y";
+
+#[derive(Debug, Serialize)]
+struct Stats {
+    entries: u64,
+    bytes: u64,
+    groups: Vec<Group>,
+    lateness: Lateness,
+}
+
+/// Files under one rule in one root; `rule: null`: kept for ever.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+struct Group {
+    root: String,
+    rule: Option<String>,
+    entries: u64,
+    bytes: u64,
+}
+
+pub(super) async fn run(context: &mut Context) -> anyhow::Result<End> {
+    let mut client = context.connect().await?;
+    let status: Status = client.get(&Target::new("/v1/status")).await?;
+    let plan: Plan = client
+        .get(&Target::new("/v1/plan").with("within", EVER))
+        .await?;
+    let figures = Stats {
+        entries: status.entries,
+        bytes: status.bytes,
+        groups: groups(&status, &plan),
+        lateness: status.lateness,
+    };
+    if context.is_json() {
+        context.output.json(&figures)?;
+        return Ok(End::Done);
+    }
+    context.output.line(&format!(
+        "{} ({})",
+        human::files(figures.entries),
+        human::size(figures.bytes)
+    ))?;
+    let late = figures.lateness;
+    let removals = human::counted(late.count, "removal", "removals");
+    if late.count == 0 {
+        context.output.line("no removal since the start")?;
+    } else {
+        context.output.line(&format!(
+        "{removals} since the start; lateness {} ms at least, {} ms in the middle, {} ms at p99, {} ms at most",
+        late.min_ms,
+        late.p50_ms,
+        late.p99_ms,
+        late.max_ms
+    ))?;
+    }
+    if !figures.groups.is_empty() {
+        context.output.line("")?;
+        let table = table(&figures.groups).render(context.output.screen);
+        context.output.bytes(table.as_bytes())?;
+    }
+    Ok(End::Done)
+}
+
+fn table(groups: &[Group]) -> Table {
+    let mut table = Table::new(&[
+        Column::number("FILES", Fit::Stay),
+        Column::number("SIZE", Fit::Stay),
+        Column::text("ROOT", Fit::Stay),
+        Column::text("RULE", Fit::Stay),
+    ]);
+    for group in groups {
+        let rule = match group.rule.as_deref() {
+            Some(rule) => (rule, Tone::Plain),
+            None => ("- (kept for ever)", Tone::Dim),
+        };
+        table.row([
+            (human::count(group.entries).as_str(), Tone::Plain),
+            (&human::size(group.bytes), Tone::Plain),
+            (&group.root, Tone::Plain),
+            rule,
+        ]);
+    }
+    table
+}
+
+/// By root and rule; what no deadline takes is the rest of its root.
+fn groups(status: &Status, plan: &Plan) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for root in &status.roots {
+        let (mut entries, mut bytes) = (root.entries, root.bytes);
+        for part in plan.groups.iter().filter(|part| part.root == root.name) {
+            // The two answers are of two instants: the rest may not become less than nothing.
+            entries = entries.saturating_sub(part.files);
+            bytes = bytes.saturating_sub(part.bytes);
+            groups.push(Group {
+                root: root.name.clone(),
+                rule: Some(part.rule.clone()),
+                entries: part.files,
+                bytes: part.bytes,
+            });
+        }
+        if entries > 0 {
+            groups.push(Group {
+                root: root.name.clone(),
+                rule: None,
+                entries,
+                bytes,
+            });
+        }
+    }
+    groups
+}

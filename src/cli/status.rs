@@ -1,0 +1,154 @@
+//! `lapsed status`: how the daemon is, and what it watches.
+
+use super::app::{Context, End};
+use super::client::Target;
+use super::human;
+use super::table::{Column, Fit, Table, Tone};
+use crate::api::wire::Status;
+use crate::clock;
+use crate::core::time::Timestamp;
+
+pub(super) async fn run(context: &mut Context) -> anyhow::Result<End> {
+    let mut client = context.connect().await?;
+    let target = Target::new("/v1/status");
+    if context.is_json() {
+        let status: serde_json::Value = client.get(&target).await?;
+        context.output.json(&status)?;
+        return Ok(End::Done);
+    }
+    let status: Status = client.get(&target).await?;
+    for line in summary(&status, clock::now().wall) {
+        context.output.line(&line)?;
+    }
+    if !status.roots.is_empty() {
+        let table = roots(&status).render(context.output.screen);
+        context.output.line("")?;
+        context.output.bytes(table.as_bytes())?;
+    }
+    for line in warnings(&status) {
+        context.output.line(&line)?;
+    }
+    Ok(End::Done)
+}
+
+fn summary(status: &Status, now: Timestamp) -> Vec<String> {
+    let mut lines = vec![format!(
+        "lapsed {}, pid {}, {}, up {}",
+        status.version,
+        status.pid,
+        match status.mode.as_str() {
+            "dry-run" => "dry run: nothing is removed",
+            mode => mode,
+        },
+        human::span(status.uptime_s.max(1).saturating_mul(1000)),
+    )];
+    lines.push(format!(
+        "index    {} ({}) in {}",
+        human::files(status.entries),
+        human::size(status.bytes),
+        human::counted(status.roots.len() as u64, "root", "roots"),
+    ));
+    lines.push(match &status.next {
+        None => "next     nothing has a deadline".to_owned(),
+        Some(next) => {
+            let when = human::relative_or(Some(&next.deadline), now, "");
+            let path = next.path.as_ref().map_or("", |path| path.path.as_str());
+            format!("next     {when}  {}", human::safe(path))
+        }
+    });
+    let late = &status.lateness;
+    let lateness = if late.count == 0 {
+        String::new()
+    } else {
+        format!(
+            "; late by {} ms in the middle, {} ms at p99, {} ms at most",
+            late.p50_ms, late.p99_ms, late.max_ms
+        )
+    };
+    lines.push(format!(
+        "removed  {} ({}) since the start{lateness}",
+        human::files(status.removed.files),
+        human::size(status.removed.bytes),
+    ));
+    let watches = &status.watches;
+    let limit = watches.limit.map_or_else(String::new, |limit| {
+        format!(" of {} allowed", human::count(limit))
+    });
+    lines.push(format!(
+        "watches  {}{limit} ({})",
+        human::counted(watches.count, "directory", "directories"),
+        watches.backend
+    ));
+    lines
+}
+
+fn roots(status: &Status) -> Table {
+    let mut table = Table::new(&[
+        Column::text("ROOT", Fit::Stay),
+        Column::text("STATE", Fit::Stay),
+        Column::number("FILES", Fit::Stay),
+        Column::number("SIZE", Fit::Yield(1)),
+        Column::number("DIRS", Fit::Yield(0)),
+        Column::text("PATH", Fit::Path),
+    ]);
+    for root in &status.roots {
+        let (state, tone) = match (&root.breaker, root.phase.as_str()) {
+            (Some(_), _) => ("breaker tripped", Tone::Warn),
+            (None, "ready") => ("ready", Tone::Plain),
+            (None, phase) => (phase, Tone::Warn),
+        };
+        table.row([
+            (root.name.as_str(), Tone::Plain),
+            (state, tone),
+            (&human::count(root.entries), Tone::Plain),
+            (&human::size(root.bytes), Tone::Plain),
+            (&human::count(root.dirs), Tone::Plain),
+            (&root.path.path, Tone::Plain),
+        ]);
+    }
+    table
+}
+
+/// What somebody may want to look at.
+fn warnings(status: &Status) -> Vec<String> {
+    let mut lines = Vec::new();
+    for root in &status.roots {
+        if let Some(why) = &root.why {
+            lines.push(format!(
+                "root {}: {}",
+                human::safe(&root.name),
+                human::safe(why)
+            ));
+        }
+    }
+    for trip in &status.breaker.tripped {
+        lines.push(format!(
+            "root {}: {} of {} became due at once and wait; look with `lapsed plan`, then `lapsed breaker release --root {}`",
+            human::safe(&trip.root),
+            human::count(trip.due),
+            human::files(trip.of),
+            human::safe(&trip.root),
+        ));
+    }
+    for held in &status.holds {
+        let example = held.example.as_ref().map_or_else(String::new, |path| {
+            format!(" (such as {})", human::safe(path))
+        });
+        lines.push(format!(
+            "held: {} × {}: {}{example}",
+            human::count(held.count),
+            held.code,
+            human::safe(&held.why)
+        ));
+    }
+    if status.watches.missing > 0 {
+        lines.push(format!(
+            "watches: {} more are needed than the system allows; those directories are looked over on a timer\n  raise fs.inotify.max_user_watches",
+            human::count(status.watches.missing)
+        ));
+    }
+    if !lines.is_empty() {
+        lines.insert(0, String::new());
+    }
+    lines
+}

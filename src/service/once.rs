@@ -1,0 +1,153 @@
+//! `plan` and `clean` without a daemon: one crawl, then the same engine, policy and reaper.
+//!
+//! **Invariant:** holds the state directory's lock, so it never runs beside a daemon that holds the same state.
+//! **Invariant:** nothing lapses by itself here: only what was asked for.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::sync::mpsc;
+
+use super::owner::INBOX_MAX;
+use super::parts;
+use super::state_dir::StateDir;
+use crate::clock;
+use crate::config::Settings;
+use crate::core::engine::{Engine, Setup};
+use crate::core::input::{Effect, Input};
+use crate::core::report::{CleanReport, CleanRequest, Mode};
+use crate::reap::{Batch, Place, Reaper};
+use crate::watch::{Report, Sink, crawl_once};
+
+/// A tree that was read once, to be asked about and cleaned.
+pub struct Once {
+    /// Holds everything that the crawl found.
+    pub engine: Engine,
+    inputs: mpsc::Receiver<Input>,
+    reaper: Arc<Reaper>,
+    _state: StateDir,
+}
+
+/// Reads the roots of `settings` once.
+///
+/// # Errors
+/// When a daemon holds the state directory, or a part cannot be started.
+///
+/// # Panics
+/// When the crawl does, which is a fault of ours.
+pub fn once(settings: Settings) -> anyhow::Result<Once> {
+    let state = StateDir::claim(&settings.state_dir)
+        .context("a daemon that runs has to be asked through its socket: is --socket right?")?;
+    super::serve::create_roots(&settings)?;
+    let ledger = parts::ledger(&settings)?;
+    let (inbox, inputs) = mpsc::channel(INBOX_MAX);
+    let answers = inbox.clone();
+    let hooks = parts::hooks_without_watchers(move |reaped| {
+        let _ = answers.blocking_send(Input::Reaped(reaped));
+    });
+    let recorded = ledger.last_at();
+    let reaper = Arc::new(Reaper::start(
+        &parts::reap_options(&settings),
+        ledger,
+        hooks,
+    )?);
+    let options = parts::watch_options(&settings);
+    let mode = match settings.mode {
+        Mode::DryRun => Mode::DryRun,
+        Mode::Live | Mode::OnRequest => Mode::OnRequest,
+    };
+    let setup = Setup {
+        policy: Arc::new(settings.policy),
+        breaker: settings.breaker,
+        mode,
+        recorded,
+    };
+    let mut once = Once {
+        engine: Engine::new(setup, clock::now()),
+        inputs,
+        reaper,
+        _state: state,
+    };
+    let sink: Sink = {
+        let inbox = inbox.clone();
+        Arc::new(move |report| {
+            let _ = match report {
+                Report::Observed(seen) => inbox.blocking_send(Input::Observed(seen)),
+                Report::Synced(token) => inbox.blocking_send(Input::Synced(token)),
+            };
+        })
+    };
+    std::thread::scope(|scope| {
+        let crawl = scope.spawn(move || {
+            let done = crawl_once(&options, &sink);
+            let _ = inbox.blocking_send(Input::Synced(CRAWLED));
+            done
+        });
+        once.run_until(|effect| *effect == Effect::Synced(CRAWLED));
+        crawl.join().expect("invariant: the crawl does not panic")
+    })?;
+    Ok(once)
+}
+
+/// The token that says that the crawl is through.
+const CRAWLED: u64 = 0;
+
+impl Once {
+    /// Removes what is due and asked for.
+    pub fn clean(&mut self, request: CleanRequest) -> CleanReport {
+        let (sender, done) = std::sync::mpsc::channel();
+        self.step(Input::Clean(
+            request,
+            Box::new(move |report| drop(sender.send(report))),
+        ));
+        loop {
+            if let Ok(report) = done.try_recv() {
+                return report;
+            }
+            match self.inputs.blocking_recv() {
+                Some(input) => drop(self.step(input)),
+                None => return CleanReport::default(),
+            }
+        }
+    }
+
+    fn run_until(&mut self, end: impl Fn(&Effect) -> bool) {
+        while let Some(input) = self.inputs.blocking_recv() {
+            if self.step(input).iter().any(&end) {
+                return;
+            }
+        }
+    }
+
+    /// Steps the engine and carries out what concerns the reaper; there are no watchers to ask.
+    fn step(&mut self, input: Input) -> Vec<Effect> {
+        let effects = self.engine.step(clock::now(), input);
+        for effect in &effects {
+            match effect {
+                Effect::Claim(claims) => {
+                    self.reaper.submit(Batch {
+                        policy: self.engine.policy(),
+                        claims: claims.clone(),
+                    });
+                }
+                // A dry run leaves the quarantine as it is, too.
+                Effect::Placed(..) if self.engine.mode() == Mode::DryRun => {}
+                Effect::Placed(root, key) => {
+                    let policy = self.engine.policy();
+                    let path = policy.roots.get(root).map(|root| root.path.clone());
+                    self.reaper
+                        .set_place(*root, path.zip(*key).map(|(path, key)| Place { path, key }));
+                }
+                Effect::Relist(..) | Effect::Synced(_) | Effect::Tell(_) => {}
+            }
+        }
+        effects
+    }
+}
+
+impl Drop for Once {
+    fn drop(&mut self) {
+        self.inputs.close();
+        self.reaper.stop();
+    }
+}

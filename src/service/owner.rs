@@ -1,0 +1,209 @@
+//! The owner thread: takes inputs one by one, steps the engine, carries out its effects.
+//!
+//! **Invariant:** nothing here waits for anybody but the queue. The reaper takes any number of claims (the engine bounds
+//! them), the watchers any number of orders, the listeners what they can.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc;
+
+use crate::api::{EngineLink, Events};
+use crate::clock::{self, Alarm};
+use crate::core::engine::Engine;
+use crate::core::facts::{FileKey, RootId};
+use crate::core::hold::Hold;
+use crate::core::input::{Effect, Event, Input};
+use crate::core::report::Mode;
+use crate::core::time::Now;
+use crate::reap::{Batch, Place, Reaper};
+use crate::watch::Watcher;
+
+/// Inputs that wait for the engine. Observations come in batches of about a thousand names, so this bounds both the memory of
+/// what waits and how long a question or a deadline stands in line behind them.
+pub(super) const INBOX_MAX: usize = 32;
+
+/// Who carries out what the engine wants done.
+pub(super) struct Outlets {
+    pub(super) reaper: Arc<Reaper>,
+    pub(super) watcher: Arc<Watcher>,
+    pub(super) link: EngineLink,
+    pub(super) events: Arc<Events>,
+}
+
+/// The running engine.
+pub(super) struct Owner {
+    inbox: mpsc::Sender<Input>,
+    alarm: Arc<Alarm>,
+    stopping: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Owner {
+    /// Starts the owner thread and the one that waits for the alarm.
+    ///
+    /// # Errors
+    /// When the process can have no more threads or descriptors.
+    pub(super) fn start(
+        mut engine: Engine,
+        inbox: mpsc::Sender<Input>,
+        mut inputs: mpsc::Receiver<Input>,
+        outlets: Outlets,
+    ) -> std::io::Result<Self> {
+        let alarm = Arc::new(Alarm::new()?);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let (bell, sender) = (Arc::clone(&alarm), inbox.clone());
+        let ringer = std::thread::Builder::new()
+            .name("alarm".to_owned())
+            .spawn(move || {
+                while bell.wait() {
+                    if sender.blocking_send(Input::Tick).is_err() {
+                        return;
+                    }
+                }
+            })?;
+        let (bell, stop) = (Arc::clone(&alarm), Arc::clone(&stopping));
+        let owner = std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || {
+                let _deaf = EndIfPanicked;
+                while let Some(input) = inputs.blocking_recv() {
+                    let now = clock::now();
+                    for effect in engine.step(now, input) {
+                        outlets.carry_out(effect, &engine, now);
+                    }
+                    engine.tell_observed(outlets.events.wants_observed());
+                    bell.set(engine.wake_at());
+                    if stop.load(Ordering::Acquire) {
+                        return;
+                    }
+                }
+            })?;
+        Ok(Self {
+            inbox,
+            alarm,
+            stopping,
+            threads: vec![ringer, owner],
+        })
+    }
+
+    /// Ends both threads. Whoever sends inputs must be through: what is still in line is not taken up.
+    pub(super) fn stop(self) {
+        self.stopping.store(true, Ordering::Release);
+        self.alarm.stop();
+        // When the queue is full, the owner is awake anyway.
+        let _ = self.inbox.try_send(Input::Tick);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the engine ended by a fault of ours");
+            }
+        }
+    }
+}
+
+/// A daemon without its engine would look alive and remove nothing: it ends instead, and whoever started it starts it again. What
+/// was under way is finished or put back then, as after a crash.
+struct EndIfPanicked;
+
+impl Drop for EndIfPanicked {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the engine ended by a fault of ours; so does the daemon");
+            std::process::exit(1);
+        }
+    }
+}
+
+impl Outlets {
+    fn carry_out(&self, effect: Effect, engine: &Engine, now: Now) {
+        match effect {
+            Effect::Claim(claims) => self.reaper.submit(Batch {
+                policy: engine.policy(),
+                claims,
+            }),
+            Effect::Relist(root, dir) => self.watcher.relist(root, dir),
+            // A dry run leaves the quarantine as it is, too.
+            Effect::Placed(..) if engine.mode() == Mode::DryRun => {}
+            Effect::Placed(root, key) => self.reaper.set_place(root, place_of(engine, root, key)),
+            Effect::Synced(token) => self.link.synced(token),
+            Effect::Tell(event) => {
+                log(&event, engine, now);
+                self.events.publish(now.wall, &event, &engine.policy());
+            }
+        }
+    }
+}
+
+fn place_of(engine: &Engine, root: RootId, key: Option<FileKey>) -> Option<Place> {
+    let policy = engine.policy();
+    let path: PathBuf = policy.roots.get(&root)?.path.clone();
+    key.map(|key| Place { path, key })
+}
+
+/// Tells a person, or the journal, what happened.
+fn log(event: &Event, engine: &Engine, now: Now) {
+    let policy = engine.policy();
+    let path_of = |root: &RootId, path: &crate::core::path::RelPath| {
+        policy
+            .roots
+            .get(root)
+            .map(|known| path.below(&known.path))
+            .unwrap_or_default()
+    };
+    let name_of = |root: &RootId| {
+        policy
+            .roots
+            .get(root)
+            .map_or("?", |root| root.name.as_str())
+            .to_owned()
+    };
+    match event {
+        Event::Lapsed {
+            root,
+            path,
+            rule,
+            late_ms,
+            files,
+            bytes,
+            ..
+        } => {
+            let path = path_of(root, path);
+            // The rules may have changed since it was claimed.
+            let rule = policy
+                .rules
+                .get(usize::from(rule.0))
+                .map_or("?", |rule| &rule.name);
+            tracing::info!(path = %path.display(), rule, files, bytes, late_ms, "lapsed");
+        }
+        Event::Held { root, path, hold } => {
+            let path = path_of(root, path);
+            if *hold == Hold::DryRun {
+                tracing::info!(path = %path.display(), "would lapse");
+            } else {
+                tracing::warn!(path = %path.display(), hold = hold.code(), "held: {hold}");
+            }
+        }
+        Event::Root { root, what } => {
+            tracing::info!(root = name_of(root), "root {what}");
+            if let Some((at, place)) = engine.status(now).next.zip(engine.status(now).next_example)
+            {
+                let in_ms = u64::try_from(at.ms_since(now.wall)).unwrap_or(0);
+                let left = humantime::format_duration(std::time::Duration::from_millis(in_ms));
+                tracing::info!(path = %path_of(&place.0, &place.1).display(), at = %at, "next to lapse, in {left}");
+            }
+        }
+        Event::Tripped { root, trip } => tracing::warn!(
+            root = name_of(root),
+            due = trip.due,
+            of = trip.of,
+            "the breaker tripped: too much became due at once; look with `lapsed plan`, then `lapsed breaker release`"
+        ),
+        Event::Released { root, uid } => {
+            tracing::info!(root = name_of(root), uid, "the breaker was released");
+        }
+        Event::ClockJumped { by_ms } => tracing::warn!(by_ms, "the wall clock was set"),
+        Event::Observed { .. } => {}
+    }
+}

@@ -1,0 +1,69 @@
+//! How the parts are set up from the settings: the same for the daemon and for a run without one.
+
+use std::sync::Arc;
+
+use crate::config::Settings;
+use crate::core::claim::Reaped;
+use crate::core::facts::{FileKey, RootId};
+use crate::core::policy::Policy;
+use crate::ledger::{self, Ledger};
+use crate::reap::{self, Hooks};
+use crate::watch::{self, WatchRoot};
+
+pub(super) fn ledger(settings: &Settings) -> Result<Arc<Ledger>, ledger::LedgerError> {
+    let options = ledger::Options {
+        segment_bytes: settings.ledger.segment_bytes,
+        segment_age: settings.ledger.segment_age,
+    };
+    Ledger::open(&settings.state_dir.join("ledger"), options).map(Arc::new)
+}
+
+pub(super) fn reap_options(settings: &Settings) -> reap::Options {
+    reap::Options::new(settings.state_dir.clone())
+}
+
+pub(super) fn watch_roots(policy: &Policy) -> Vec<WatchRoot> {
+    policy
+        .roots
+        .iter()
+        .map(|(&id, root)| WatchRoot {
+            id,
+            path: root.path.clone(),
+            nested: root.nested.iter().map(|(path, _)| path.clone()).collect(),
+        })
+        .collect()
+}
+
+pub(super) fn watch_options(settings: &Settings) -> watch::Options {
+    watch::Options {
+        roots: watch_roots(&settings.policy),
+        reconcile_every: settings.watch.reconcile_every,
+        // Our own files are nobody's temporary files, wherever the state directory lies.
+        skip: key_of(&settings.state_dir).into_iter().collect(),
+        ..watch::Options::default()
+    }
+}
+
+fn key_of(dir: &std::path::Path) -> Option<FileKey> {
+    let dir = dir.canonicalize().ok()?;
+    crate::fs::RootDir::open(&dir).map(|dir| dir.key()).ok()
+}
+
+/// The job that a root's template captures from a path, for people's eyes.
+pub(super) fn owner(policy: &Policy, root: RootId, path: &[u8]) -> Option<String> {
+    policy
+        .owner(root, path)
+        .map(|job| String::from_utf8_lossy(job).into_owned())
+}
+
+/// Hooks for a run without watchers: there are no watches to drop, and nobody to look again.
+pub(super) fn hooks_without_watchers(
+    reaped: impl Fn(Vec<Reaped>) + Send + Sync + 'static,
+) -> Hooks {
+    Hooks {
+        reaped: Arc::new(reaped),
+        before_move: Arc::new(|_, _| {}),
+        put_back: Arc::new(|_, _| {}),
+        owner,
+    }
+}

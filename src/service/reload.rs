@@ -1,0 +1,110 @@
+//! Other rules while running.
+//!
+//! **Invariant:** a configuration with a mistake changes nothing; what runs goes on.
+//! **Invariant:** what only a restart can change is told whenever the file differs from what runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::parts;
+use super::serve::create_roots;
+use crate::api::Daemon;
+use crate::config::{Environment, LedgerSettings, Overrides, RootIds, Settings, Watch, load};
+use crate::core::input::Input;
+use crate::core::report::Mode;
+use crate::watch::Watcher;
+
+/// What a reload starts from: the same command line and environment, and the file as it is now.
+pub(super) struct Reload {
+    pub(super) overrides: Overrides,
+    pub(super) env: Environment,
+    pub(super) ids: RootIds,
+    pub(super) daemon: Arc<Daemon>,
+    pub(super) watcher: Arc<Watcher>,
+    pub(super) fixed: Fixed,
+}
+
+/// What stays as it was at the start, however the file changes.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Fixed {
+    state_dir: PathBuf,
+    socket: PathBuf,
+    socket_mode: u32,
+    group: Option<String>,
+    mode: Mode,
+    watch: Watch,
+    ledger: LedgerSettings,
+}
+
+impl Fixed {
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self {
+            state_dir: settings.state_dir.clone(),
+            socket: settings.socket.clone(),
+            socket_mode: settings.socket_mode,
+            group: settings.group.clone(),
+            mode: settings.mode,
+            watch: settings.watch,
+            ledger: settings.ledger,
+        }
+    }
+
+    /// The settings in which `wanted` differs.
+    fn differences(&self, wanted: &Self) -> Vec<&'static str> {
+        [
+            ("state_dir", self.state_dir != wanted.state_dir),
+            ("socket", self.socket != wanted.socket),
+            ("socket_mode", self.socket_mode != wanted.socket_mode),
+            ("group", self.group != wanted.group),
+            ("dry_run", self.mode != wanted.mode),
+            ("[watch]", self.watch != wanted.watch),
+            ("[ledger]", self.ledger != wanted.ledger),
+        ]
+        .into_iter()
+        .filter_map(|(name, differs)| differs.then_some(name))
+        .collect()
+    }
+}
+
+impl Reload {
+    /// Reads the configuration again and puts it in force.
+    pub(super) async fn reload(&mut self, why: &str) {
+        let settings = match load(&self.overrides, &self.env, &mut self.ids) {
+            Ok(settings) => settings,
+            Err(error) => {
+                tracing::error!("cannot reload ({why}); what runs goes on\n{error}");
+                return;
+            }
+        };
+        if let Err(error) = create_roots(&settings) {
+            tracing::warn!("{error:#}");
+        }
+        tracing::info!("reloading: {why}");
+        let later = self.fixed.differences(&Fixed::of(&settings));
+        if !later.is_empty() {
+            tracing::warn!(
+                "{} changed: that takes a restart, until then what runs goes on",
+                later.join(", ")
+            );
+        }
+        let roots = parts::watch_roots(&settings.policy);
+        let policy = Arc::new(settings.policy);
+        let before = self.daemon.policy();
+        self.daemon.set_policy(Arc::clone(&policy));
+        // The engine forgets what the old rules said before the watchers bring what the new ones need: a crawl that began
+        // before that does not count, so it has to have taken the new rules in, not only to have them in its queue.
+        let link = self.daemon.link();
+        let change = Input::Reload(Arc::clone(&policy), settings.breaker);
+        if link.send(change).await.is_err() || link.ask(|_, _, _| ()).await.is_err() {
+            return;
+        }
+        self.watcher.set_roots(roots);
+        for root in policy
+            .roots
+            .keys()
+            .filter(|root| before.roots.contains_key(root))
+        {
+            self.watcher.recrawl(*root);
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! From settings to a running daemon, and down again.
+//!
+//! **Invariant:** whoever is told "ready" can ask; whoever asks it to end waits no longer than a second.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch as flag};
+
+use super::config_file::ConfigFile;
+use super::owner::{INBOX_MAX, Outlets, Owner};
+use super::parts;
+use super::reload::{Fixed, Reload};
+use super::state_dir::StateDir;
+use crate::api::auth::Actors;
+use crate::api::daemon::TellWatches;
+use crate::api::{Daemon, EngineLink, Events, Listener, Parts, wire};
+use crate::clock;
+use crate::config::{Environment, Overrides, RootIds, Settings};
+use crate::core::engine::{Engine, Setup};
+use crate::core::input::Input;
+use crate::core::report::Mode;
+use crate::reap::{Hooks, Reaper};
+use crate::watch::{Report, Sink, Watcher};
+
+/// Threads of the runtime: it only waits for sockets and signals.
+const RUNTIME_THREADS: usize = 2;
+
+/// Open questions have this long to be answered when the daemon ends.
+const GRACE: Duration = Duration::from_millis(400);
+
+/// Runs the daemon until it is asked to end.
+///
+/// # Errors
+/// When the configuration, the state directory or the socket cannot be used, or a part cannot be started.
+pub fn serve(
+    settings: Settings,
+    overrides: Overrides,
+    env: Environment,
+    ids: RootIds,
+) -> anyhow::Result<()> {
+    raise_descriptor_limit();
+    let state = StateDir::claim(&settings.state_dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(RUNTIME_THREADS)
+        .thread_name("api")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let (signals, listener) = {
+        let _inside = runtime.enter();
+        // Before there is a socket: who sees it may ask this daemon to end, and that has to be heard.
+        (Signals::listen()?, Listener::bind(&settings)?)
+    };
+    create_roots(&settings)?;
+    greet(&settings);
+    let result = runtime.block_on(run(settings, overrides, env, ids, signals, listener));
+    runtime.shutdown_timeout(GRACE);
+    drop(state);
+    result
+}
+
+async fn run(
+    settings: Settings,
+    overrides: Overrides,
+    env: Environment,
+    ids: RootIds,
+    mut signals: Signals,
+    listener: Listener,
+) -> anyhow::Result<()> {
+    let (file, text) = (settings.file.clone(), settings.text.clone());
+    let fixed = Fixed::of(&settings);
+    let running = Running::start(settings)?;
+    let (stop, stopped) = flag::channel(false);
+    let api = tokio::spawn(listener.serve(Arc::clone(&running.daemon), stopped));
+    let mut reload = Reload {
+        overrides,
+        env,
+        ids,
+        daemon: Arc::clone(&running.daemon),
+        watcher: Arc::clone(&running.watcher),
+        fixed,
+    };
+    let (edited, mut edits) = mpsc::channel(1);
+    let config_file = file.and_then(|file| watch_config(&file, text, edited.clone()));
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.hangup.recv() => reload.reload("SIGHUP").await,
+            Some(()) = edits.recv() => reload.reload("the file has changed").await,
+        }
+    }
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
+    tracing::info!("ending");
+    let _ = stop.send(true);
+    let ended = tokio::task::spawn_blocking(move || {
+        drop(config_file);
+        running.stop();
+    });
+    let _ = tokio::time::timeout(GRACE, api).await;
+    ended.await.context("a part did not end well")
+}
+
+/// What an administrator can say to the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// The running parts, apart from the API.
+struct Running {
+    owner: Owner,
+    reaper: Arc<Reaper>,
+    watcher: Arc<Watcher>,
+    daemon: Arc<Daemon>,
+}
+
+impl Running {
+    fn start(settings: Settings) -> anyhow::Result<Self> {
+        let ledger = parts::ledger(&settings)?;
+        let (inbox, inputs) = mpsc::channel(INBOX_MAX);
+        let watcher = {
+            let options = parts::watch_options(&settings);
+            Arc::new(Watcher::start(options, sink_into(&inbox))?)
+        };
+        let reaper = {
+            let options = parts::reap_options(&settings);
+            Arc::new(Reaper::start(
+                &options,
+                Arc::clone(&ledger),
+                hooks(&inbox, &watcher),
+            )?)
+        };
+        let now = clock::now();
+        let policy = Arc::new(settings.policy);
+        let setup = Setup {
+            policy: Arc::clone(&policy),
+            breaker: settings.breaker,
+            mode: settings.mode,
+            recorded: ledger.last_at(),
+        };
+        let engine = Engine::new(setup, now);
+        let barriers = Arc::clone(&watcher);
+        let link = EngineLink::new(inbox.clone(), move |token| barriers.sync(token));
+        let events = Arc::new(Events::new(now.wall));
+        let daemon = Arc::new(Daemon::new(Parts {
+            index: Arc::clone(engine.index()),
+            policy,
+            link: link.clone(),
+            ledger,
+            events: Arc::clone(&events),
+            watches: tell_watches(&watcher),
+            actors: Actors::of_process(settings.group.as_deref())?,
+            started: now.wall,
+        }));
+        let outlets = Outlets {
+            reaper: Arc::clone(&reaper),
+            watcher: Arc::clone(&watcher),
+            link,
+            events,
+        };
+        let owner =
+            Owner::start(engine, inbox, inputs, outlets).context("cannot start the engine")?;
+        Ok(Self {
+            owner,
+            reaper,
+            watcher,
+            daemon,
+        })
+    }
+
+    /// Ends all parts: first those that send, last the one that takes in.
+    fn stop(self) {
+        self.reaper.stop();
+        self.watcher.stop();
+        self.owner.stop();
+    }
+}
+
+fn tell_watches(watcher: &Arc<Watcher>) -> Box<TellWatches> {
+    let watcher = Arc::clone(watcher);
+    Box::new(move || {
+        let stats = watcher.stats();
+        wire::Watches {
+            backend: stats.backend.to_owned(),
+            count: stats.watches,
+            missing: stats.missing,
+            limit: stats.limit,
+            overflows: stats.overflows,
+        }
+    })
+}
+
+fn sink_into(inbox: &mpsc::Sender<Input>) -> Sink {
+    let inbox = inbox.clone();
+    Arc::new(move |report| {
+        let input = match report {
+            Report::Observed(seen) => Input::Observed(seen),
+            Report::Synced(token) => Input::Synced(token),
+        };
+        // Nobody takes it in any more: the daemon ends.
+        let _ = inbox.blocking_send(input);
+    })
+}
+
+fn hooks(inbox: &mpsc::Sender<Input>, watcher: &Arc<Watcher>) -> Hooks {
+    let inbox = inbox.clone();
+    let (leaving, returning) = (Arc::clone(watcher), Arc::clone(watcher));
+    Hooks {
+        reaped: Arc::new(move |reaped| {
+            let _ = inbox.blocking_send(Input::Reaped(reaped));
+        }),
+        before_move: Arc::new(move |root, dir| leaving.drop_subtree(root, dir.clone())),
+        put_back: Arc::new(move |root, dir| returning.relist(root, dir.clone())),
+        owner: parts::owner,
+    }
+}
+
+fn watch_config(file: &Path, text: Option<String>, edited: mpsc::Sender<()>) -> Option<ConfigFile> {
+    let watched = ConfigFile::watch(file, text, move || {
+        // One that waits already is enough.
+        let _ = edited.try_send(());
+    });
+    watched
+        .inspect_err(|error| {
+            tracing::warn!(
+                "cannot watch \"{}\" for edits: {error}; reload with SIGHUP",
+                file.display()
+            );
+        })
+        .ok()
+}
+
+/// Makes the directories that the command line names and that are not there, where their parent is.
+pub(super) fn create_roots(settings: &Settings) -> anyhow::Result<()> {
+    for path in &settings.create {
+        match std::fs::create_dir(path) {
+            Ok(()) => tracing::info!("created \"{}\"", path.display()),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                let hint = "make its parent directory first, or watch another path";
+                return Err(anyhow::anyhow!(error)
+                    .context(format!("cannot create \"{}\"\n{hint}", path.display())));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn greet(settings: &Settings) {
+    let mode = match settings.mode {
+        Mode::Live | Mode::OnRequest => "",
+        Mode::DryRun => " (dry run: nothing is removed)",
+    };
+    tracing::info!(
+        socket = %settings.socket.display(),
+        state = %settings.state_dir.display(),
+        "lapsed {}{mode}",
+        env!("CARGO_PKG_VERSION")
+    );
+    for root in settings.policy.roots.values() {
+        tracing::info!(root = root.name, path = %root.path.display(), "watching");
+    }
+}
+
+/// Listing and leasing take descriptors: what the administrator allows at most is ours to use.
+fn raise_descriptor_limit() {
+    /// More than the crawl's and the reaper's bounds together.
+    const WANTED: u64 = 4096;
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(WANTED, |most| most.min(WANTED));
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit {
+            current: Some(wanted),
+            maximum: limit.maximum,
+        };
+        if let Err(errno) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!("cannot raise the limit of open files to {wanted}: {errno}");
+        }
+    }
+}
