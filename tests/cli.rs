@@ -1,0 +1,172 @@
+//! The command line's reference, and how commands behave towards terminals, pipes and interrupts.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::format_push_string,
+    clippy::similar_names,
+    reason = "a test is the users' file system and clock, and fails where it must"
+)]
+
+mod common;
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+
+use common::{Place, errors, lines, wait_for};
+use rustix::process::Signal;
+
+/// Every command that the help names.
+fn commands(place: &Place) -> Vec<String> {
+    let help = lines(&place.run(&["help"]));
+    let commands = help
+        .iter()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help");
+    commands.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_reference() {
+    let place = Place::new();
+    let mut all = String::new();
+    let mut tell = |arguments: &[&str]| {
+        let mut command = place.lapsed();
+        let output = command.args(arguments).env("COLUMNS", "100").output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(errors(&output), "");
+        let text = lines(&output).join("\n");
+        write!(all, "$ lapsed {}\n\n{text}\n\n", arguments.join(" ")).unwrap();
+    };
+    tell(&["help"]);
+    for command in commands(&place) {
+        tell(&[&command, "--help"]);
+    }
+    tell(&["breaker", "release", "--help"]);
+    insta::assert_snapshot!("reference", all);
+}
+
+#[test]
+fn the_readme_names_every_command() {
+    let place = Place::new();
+    let readme = include_str!("../README.md");
+    let commands = commands(&place);
+    assert_eq!(commands.len(), 12, "{commands:?}");
+    for command in commands {
+        assert!(
+            readme.contains(&format!("| `lapsed {command}")),
+            "the README does not tell of `lapsed {command}`"
+        );
+    }
+}
+
+#[test]
+fn usage_that_is_not_understood_ends_with_2_on_standard_error() {
+    let place = Place::new();
+    for (arguments, told) in [
+        (&["serv"][..], "a similar subcommand exists: 'serve'"),
+        (&["ls", "--rooot", "x"], "'--root'"),
+        (&["explain"], "<PATH>"),
+        (&["ls", "--reverse"], "--sort"),
+        (&["serve", "--watch"], "--watch <PATH=TTL>"),
+        (&[], "Usage: lapsed"),
+    ] {
+        let output = place.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        assert!(errors(&output).contains(told), "{}", errors(&output));
+    }
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_a_list_silently() {
+    let place = Place::new();
+    let root = place.make_dir("data");
+    for number in 0..5000 {
+        std::fs::write(root.join(format!("{number:0100}")), b"").unwrap();
+    }
+    let _daemon = place.serve_ready(&["--watch", "data=1h"]);
+    for arguments in [&["ls"][..], &["ls", "--json"], &["ls", "--sort", "path"]] {
+        let mut child = place
+            .lapsed()
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        BufReader::with_capacity(64, child.stdout.take().unwrap())
+            .read_line(&mut first)
+            .unwrap();
+        assert!(!first.is_empty());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(errors(&output), "");
+    }
+}
+
+#[test]
+fn an_interrupt_ends_a_client_that_follows() {
+    let place = Place::new();
+    let root = place.make_dir("data");
+    let daemon = place.serve_ready(&["--watch", "data=100ms"]);
+    let mut child = place
+        .lapsed()
+        .arg("events")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    // It may begin to follow after the first ones have gone.
+    let writing = std::thread::spawn({
+        let pid = child.id();
+        let file = root.join("file");
+        move || {
+            wait_for("an event is told, and the client ends", || {
+                if !file.exists() {
+                    std::fs::write(&file, b"x").unwrap();
+                }
+                let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok();
+                stat.is_none_or(|stat| stat.contains(") Z")).then_some(())
+            });
+        }
+    });
+    told.read_line(&mut line).unwrap();
+    assert!(line.contains("  lapsed  "), "{line}");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    let mut rest = String::new();
+    told.read_to_string(&mut rest).unwrap();
+    let output = child.wait_with_output().unwrap();
+    writing.join().unwrap();
+    assert_eq!(output.status.signal(), Some(2), "{output:?}");
+    assert_eq!(errors(&output), "");
+    assert_eq!(daemon.get("/v1/health").0, 200);
+}
+
+#[test]
+fn names_cannot_speak_to_the_terminal() {
+    use std::os::unix::ffi::OsStringExt;
+    let place = Place::new();
+    let root = place.make_dir("data");
+    for name in [&b"red\x1b[31m\nline"[..], b"not-\xff-utf8", b"\xc2\x9b0m"] {
+        let name = std::ffi::OsString::from_vec(name.to_vec());
+        std::fs::write(root.join(name), b"x").unwrap();
+    }
+    let _daemon = place.serve_ready(&["--watch", "data=1h"]);
+    let output = place.run(&["ls"]);
+    let text = String::from_utf8(output.stdout.clone()).expect("what people read is UTF-8");
+    assert_eq!(text.lines().count(), 4, "{text}");
+    assert!(
+        text.chars().all(|c| c == '\n' || !c.is_control()),
+        "{text:?}"
+    );
+}

@@ -1,0 +1,39 @@
+//! Commands of other users. Only root can be somebody else.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output, Stdio};
+
+use super::{Place, wait_for};
+
+/// Whether the tests may be somebody else.
+pub fn can_be_others() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Runs `lapsed` with `arguments` as the user and group `ids` (`None`: as we are), with nothing in its environment but the
+/// socket. The program is copied to where everybody can reach it.
+pub fn run_as(place: &Place, ids: Option<(u32, u32)>, arguments: &[&str]) -> Output {
+    let program = place.path("lapsed");
+    if !program.exists() {
+        std::fs::copy(env!("CARGO_BIN_EXE_lapsed"), &program).unwrap();
+        for path in [place.dir.path(), &program] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env_clear()
+        .env("LAPSED_SOCKET", place.socket())
+        .current_dir("/")
+        .stdin(Stdio::null());
+    if let Some((uid, gid)) = ids {
+        command.uid(uid).gid(gid);
+    }
+    // Another test's child may have been forked while the copy was open for writing, and hold it until it is another program.
+    wait_for("the copy is a program", || match command.output() {
+        Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => None,
+        output => Some(output.unwrap()),
+    })
+}
