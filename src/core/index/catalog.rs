@@ -14,6 +14,7 @@ use super::record::{DirId, PageId};
 use super::store::{Pages, Signature, Summaries};
 use super::tally::Tally;
 use super::unit::Unit;
+use super::writer::Unsaved;
 use crate::core::facts::RootId;
 
 /// How large things grow. Smaller in tests, so that they merge and split more.
@@ -64,6 +65,8 @@ pub(super) struct Catalog {
     pub(super) histogram: Histogram,
     /// Pages that were written since the writer was last asked.
     pub(super) touched: BTreeSet<PageId>,
+    /// What changed since it was last handed out to be saved.
+    pub(super) unsaved: Unsaved,
     page_bytes: usize,
 }
 
@@ -126,6 +129,7 @@ impl Catalog {
         });
         self.summaries.set(id, &page, signature);
         self.touched.insert(id);
+        self.unsaved.pages.insert(id);
         self.page_bytes += page.memory();
         if let Some(old) = pages.insert(id, Arc::new(page)) {
             self.page_bytes -= old.memory();
@@ -133,11 +137,27 @@ impl Catalog {
         id
     }
 
+    /// Puts a page that was saved in place, behind the others of its directory.
+    pub(super) fn restore_page(
+        &mut self,
+        pages: &Pages,
+        id: PageId,
+        page: Page,
+        signature: Option<Signature>,
+    ) {
+        self.summaries.restore(id);
+        self.dirs.known_mut(page.dir()).pages.push(id);
+        self.summaries.set(id, &page, signature);
+        self.page_bytes += page.memory();
+        pages.insert(id, Arc::new(page));
+    }
+
     /// Frees the page `id` of `dir`.
     pub(super) fn free_page(&mut self, pages: &Pages, dir: DirId, id: PageId, limits: Limits) {
         let old = pages.remove(id);
         self.page_bytes -= old.map_or(0, |old| old.memory());
         self.summaries.free(id);
+        self.unsaved.pages.insert(id);
         // Half as many pages as would bring a name index about: it is not made and dropped back and forth.
         let indexed = limits.searched_pages / 2 + 1;
         self.dirs.known_mut(dir).pages.remove(id, indexed);

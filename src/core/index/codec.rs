@@ -29,6 +29,25 @@ pub(super) fn take(bytes: &[u8], at: &mut usize) -> u64 {
     }
 }
 
+/// Reads what [`put`] wrote at `at` of bytes that may hold anything, and moves `at` behind it; `None` when there is no number.
+pub(super) fn checked(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..u64::BITS).step_by(7) {
+        let byte = *bytes.get(*at)?;
+        *at += 1;
+        let low = u64::from(byte & 0x7f);
+        value |= low << shift;
+        // The tenth byte has room for one bit.
+        if shift == 63 && low > 1 {
+            return None;
+        }
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
 /// Maps numbers near zero, of either sign, to small numbers (zigzag).
 pub(super) fn fold_sign(value: i64) -> u64 {
     (value << 1 ^ value >> 63).cast_unsigned()
@@ -61,8 +80,12 @@ mod tests {
             }
             let mut at = 0;
             for &value in &values {
+                let mut again = at;
                 prop_assert_eq!(take(&out, &mut at), value);
+                prop_assert_eq!(checked(&out, &mut again), Some(value));
+                prop_assert_eq!(again, at);
             }
+            prop_assert_eq!(checked(&out, &mut at), None);
             prop_assert_eq!(at, out.len());
         }
     }

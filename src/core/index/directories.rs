@@ -10,7 +10,9 @@ use std::mem::size_of;
 
 use hashbrown::HashTable;
 
+use super::dir_pages::{DirPages, ManyPages};
 use super::hash::name_hash;
+use super::image::DirImage;
 use super::memory::allocated;
 use super::names::NameIndex;
 use super::record::{DirId, PageId};
@@ -21,8 +23,8 @@ use crate::core::time::{FileTime, Timestamp};
 const CHUNK: usize = 256;
 /// A link to nothing. So many directories do not fit into memory.
 const NONE: u32 = u32::MAX;
-/// Instead of the nanoseconds of a birth that the file system does not tell.
-const NO_BIRTH: u32 = u32::MAX;
+/// Instead of the nanoseconds of a birth that the file system does not tell, and of a stamp that there is not.
+const NO_TIME: u32 = u32::MAX;
 
 /// What the last look told about a directory. All zero before the first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -46,27 +48,14 @@ pub(super) struct Node {
     key: FileKey,
     secs: [i64; 3],
     nanos: [u32; 3],
+    stamp_secs: i64,
+    stamp_nanos: u32,
     pub(super) files: u32,
     parent: u32,
     first_child: u32,
     next: u32,
     previous: u32,
     pub(super) root: RootId,
-}
-
-/// The pages of a directory: most have one at most.
-pub(super) enum DirPages {
-    None,
-    One(PageId),
-    Many(Box<ManyPages>),
-}
-
-/// The pages of a directory with several.
-pub(super) struct ManyPages {
-    /// In order of arrival.
-    pub(super) order: Vec<PageId>,
-    /// Which page a name stands in, once there are too many to search.
-    pub(super) names: Option<NameIndex>,
 }
 
 /// All directories.
@@ -78,79 +67,26 @@ pub(super) struct Directories {
     name_bytes: usize,
 }
 
-impl DirPages {
-    /// In order of arrival.
-    pub(super) fn ids(&self) -> &[PageId] {
-        match self {
-            Self::None => &[],
-            Self::One(id) => std::slice::from_ref(id),
-            Self::Many(many) => &many.order,
-        }
-    }
-
-    pub(super) fn names(&self) -> Option<&NameIndex> {
-        match self {
-            Self::None | Self::One(_) => None,
-            Self::Many(many) => many.names.as_ref(),
-        }
-    }
-
-    pub(super) fn names_mut(&mut self) -> Option<&mut NameIndex> {
-        match self {
-            Self::None | Self::One(_) => None,
-            Self::Many(many) => many.names.as_mut(),
-        }
-    }
-
-    /// Puts another name index in place.
-    pub(super) fn set_names(&mut self, names: NameIndex) {
-        match self {
-            Self::Many(many) => many.names = Some(names),
-            Self::None | Self::One(_) => {
-                unreachable!("only directories with many pages have a name index")
-            }
-        }
-    }
-
-    /// Gives the name index up: pages are searched one by one again.
-    pub(super) fn drop_names(&mut self) {
-        if let Self::Many(many) = self {
-            many.names = None;
-        }
-    }
-
-    /// Adds a page behind the others.
-    pub(super) fn push(&mut self, id: PageId) {
-        match self {
-            Self::None => *self = Self::One(id),
-            Self::One(first) => {
-                let order = vec![*first, id];
-                *self = Self::Many(Box::new(ManyPages { order, names: None }));
-            }
-            Self::Many(many) => many.order.push(id),
-        }
-    }
-
-    /// Takes a page out; a name index must not know it any more, and goes when fewer than `indexed` pages are left.
-    pub(super) fn remove(&mut self, id: PageId, indexed: usize) {
-        if let Self::Many(many) = self {
-            // From behind, where whole directories are dropped from.
-            let place = many.order.iter().rposition(|&other| other == id);
-            many.order
-                .remove(place.expect("invariant: a page of this directory"));
-            if many.order.len() < indexed {
-                many.names = None;
-            }
-            if let &[last] = &many.order[..] {
-                *self = Self::One(last);
-            }
-        } else {
-            *self = Self::None;
-        }
-    }
-}
-
 impl Node {
+    /// A directory that was not looked at yet, and hangs on nothing.
+    fn new(root: RootId, name: Box<[u8]>) -> Self {
+        Self {
+            name,
+            pages: DirPages::None,
+            key: FileKey::default(),
+            secs: [0; 3],
+            nanos: [0, 0, NO_TIME],
+            stamp_secs: 0,
+            stamp_nanos: NO_TIME,
+            files: 0,
+            parent: NONE,
+            first_child: NONE,
+            next: NONE,
+            previous: NONE,
+            root,
+        }
+    }
+
     pub(super) fn parent(&self) -> Option<DirId> {
         link(self.parent)
     }
@@ -160,7 +96,7 @@ impl Node {
             secs: self.secs[at],
             nanos: self.nanos[at],
         });
-        let btime = (btime.nanos != NO_BIRTH).then_some(btime);
+        let btime = (btime.nanos != NO_TIME).then_some(btime);
         let latest = btime.map_or(mtime.max(ctime), |born| born.max(mtime).max(ctime));
         DirFacts {
             key: self.key,
@@ -171,15 +107,44 @@ impl Node {
         }
     }
 
-    pub(super) fn set_facts(&mut self, facts: &Facts) {
+    /// Says whether anything of it is new.
+    pub(super) fn set_facts(&mut self, facts: &Facts) -> bool {
+        let times = (facts.mtime, facts.ctime, facts.btime);
+        self.set(facts.key, times)
+    }
+
+    fn set(&mut self, key: FileKey, times: (FileTime, FileTime, Option<FileTime>)) -> bool {
         let absent = FileTime {
             secs: 0,
-            nanos: NO_BIRTH,
+            nanos: NO_TIME,
         };
-        let times = [facts.mtime, facts.ctime, facts.btime.unwrap_or(absent)];
-        self.key = facts.key;
-        self.secs = times.map(|time| time.secs);
-        self.nanos = times.map(|time| time.nanos);
+        let times = [times.0, times.1, times.2.unwrap_or(absent)];
+        let (secs, nanos) = (times.map(|time| time.secs), times.map(|time| time.nanos));
+        let is_new = (self.key, self.secs, self.nanos) != (key, secs, nanos);
+        (self.key, self.secs, self.nanos) = (key, secs, nanos);
+        is_new
+    }
+
+    /// The device that it is on from now on: the machine was started again and counts devices anew.
+    pub(super) fn set_dev(&mut self, dev: u64) {
+        self.key.dev = dev;
+    }
+
+    /// Its change time as it was when something looked into it that is heard of every later change; `None`: nothing vouches for
+    /// what is known of it.
+    pub(super) fn stamp(&self) -> Option<FileTime> {
+        (self.stamp_nanos != NO_TIME).then_some(FileTime {
+            secs: self.stamp_secs,
+            nanos: self.stamp_nanos,
+        })
+    }
+
+    /// Says whether it is another one than before.
+    pub(super) fn set_stamp(&mut self, stamp: Option<FileTime>) -> bool {
+        let before = self.stamp();
+        self.stamp_secs = stamp.map_or(0, |at| at.secs);
+        self.stamp_nanos = stamp.map_or(NO_TIME, |at| at.nanos);
+        before != stamp
     }
 }
 
@@ -252,24 +217,55 @@ impl Directories {
     pub(super) fn add(&mut self, root: RootId, parent: Option<(DirId, &[u8])>) -> DirId {
         let name: Box<[u8]> = parent.map_or(&[][..], |(_, name)| name).into();
         self.name_bytes += allocated(name.len());
-        let node = Node {
-            name,
-            pages: DirPages::None,
-            key: FileKey::default(),
-            secs: [0; 3],
-            nanos: [0, 0, NO_BIRTH],
-            files: 0,
-            parent: NONE,
-            first_child: NONE,
-            next: NONE,
-            previous: NONE,
-            root,
-        };
-        let id = self.place(node);
+        let id = self.place(Node::new(root, name));
         if let Some((parent, _)) = parent {
             self.attach(id, parent);
         }
         id
+    }
+
+    /// Puts a directory that was saved in place; its parent has to be there. Says whether it could: no other one may have its
+    /// number, or its name in its parent.
+    pub(super) fn restore(
+        &mut self,
+        id: DirId,
+        root: RootId,
+        parent: Option<(DirId, &[u8])>,
+        image: &DirImage,
+    ) -> bool {
+        let taken = parent.is_some_and(|(parent, name)| self.child(parent, name).is_some());
+        if taken || self.get(id).is_some() {
+            return false;
+        }
+        let (chunk, at) = split(id);
+        while self.chunks.len() <= chunk {
+            // All but the last one are full.
+            if let Some(last) = self.chunks.last_mut() {
+                last.resize_with(CHUNK, || None);
+            }
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        if self.chunks[chunk].len() <= at {
+            self.chunks[chunk].resize_with(at + 1, || None);
+        }
+        let name: Box<[u8]> = parent.map_or(&[][..], |(_, name)| name).into();
+        self.name_bytes += allocated(name.len());
+        let mut node = Node::new(root, name);
+        node.set(image.key, (image.mtime, image.ctime, image.btime));
+        self.chunks[chunk][at] = Some(node);
+        if let Some((parent, _)) = parent {
+            self.attach(id, parent);
+        }
+        true
+    }
+
+    /// All are in place that were saved: the numbers in between are free.
+    pub(super) fn end_restoring(&mut self) {
+        let ids = (0u32..).zip(self.chunks.iter().flatten());
+        let free = ids.filter(|(_, node)| node.is_none());
+        self.free = free.map(|(id, _)| DirId(id)).collect();
+        // The smallest is given out first.
+        self.free.reverse();
     }
 
     /// Takes a directory out of its parent, so that no path leads to it; what is beneath it stays beneath it, and it still

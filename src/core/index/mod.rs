@@ -19,16 +19,19 @@
 
 mod catalog;
 mod codec;
+mod dir_pages;
 mod directories;
 mod draft;
 mod forecast;
 mod hash;
+mod image;
 mod memory;
 mod names;
 mod next;
 mod page;
 mod reader;
 mod record;
+mod restore;
 mod store;
 mod tally;
 mod tree_writer;
@@ -38,16 +41,20 @@ mod writer;
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]
+mod saved_walk_test;
+#[cfg(test)]
 mod scale_test;
 #[cfg(test)]
 mod walk_test;
 
 pub use directories::DirFacts;
 pub use forecast::Forecast;
+pub use image::Stamp;
 pub use memory::MemoryUse;
 pub use page::Page;
 pub use reader::{Dir, Index, Totals};
 pub use record::{DirId, PageId, Record};
+pub use restore::{Lost, Restorer, Restored};
 pub use tree_writer::Dropped;
 pub use unit::{UnitRule, UnitState};
-pub use writer::Writer;
+pub use writer::{Unsaved, Writer};

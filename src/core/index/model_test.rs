@@ -14,7 +14,7 @@ const NOW: i64 = 1_700_000_000_000;
 
 pub(super) type Path = (RootId, Vec<u8>);
 
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct Model {
     pub(super) dirs: BTreeSet<Path>,
     pub(super) files: BTreeMap<Path, Record>,
@@ -105,7 +105,7 @@ pub(super) fn any_step() -> impl Strategy<Value = Step> {
 /// The name with a number: some are long, some are not text.
 pub(super) fn name(number: u8) -> Vec<u8> {
     match number % 7 {
-        0 => vec![0xff, number],
+        0 => vec![0xff, number + 1],
         1 => [vec![b'l'; 250], number.to_string().into_bytes()].concat(),
         _ => format!("n{number}").into_bytes(),
     }

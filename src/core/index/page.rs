@@ -134,6 +134,17 @@ impl Page {
         (parts.marks, parts.names)
     }
 
+    /// The numbers of the entries' terms; empty where there is one term only.
+    pub(super) fn which(&self) -> &[u8] {
+        self.parts().which
+    }
+
+    /// The lengths of the names, in order of arrival.
+    pub(super) fn name_lengths(&self) -> impl Iterator<Item = usize> {
+        let lengths = self.parts().lengths;
+        (0..self.len()).map(move |at| self.length(lengths, at))
+    }
+
     /// The names, in order of arrival.
     pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
         let parts = self.parts();

@@ -69,6 +69,16 @@ struct Summary {
     signature: Option<Signature>,
 }
 
+impl Default for Summary {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            span: (i64::MAX, i64::MIN),
+            signature: None,
+        }
+    }
+}
+
 /// Summaries of all pages, by number.
 #[derive(Default)]
 pub(super) struct Summaries {
@@ -82,13 +92,26 @@ impl Summaries {
     pub(super) fn claim(&mut self) -> PageId {
         self.free.pop().unwrap_or_else(|| {
             let id = u32::try_from(self.list.len()).expect("invariant: fewer than 2^32 pages");
-            self.list.push(Summary {
-                dir: None,
-                span: (i64::MAX, i64::MIN),
-                signature: None,
-            });
+            self.list.push(Summary::default());
             PageId(id)
         })
+    }
+
+    /// Makes room for a page that was saved under the number `id`.
+    pub(super) fn restore(&mut self, id: PageId) {
+        let end = id.0 as usize + 1;
+        if self.list.len() < end {
+            self.list.resize_with(end, Summary::default);
+        }
+    }
+
+    /// All pages are in place that were saved: the numbers in between are free.
+    pub(super) fn end_restoring(&mut self) {
+        let ids = (0u32..).zip(&self.list);
+        let free = ids.filter(|(_, summary)| summary.dir.is_none());
+        self.free = free.map(|(id, _)| PageId(id)).collect();
+        // The smallest is given out first.
+        self.free.reverse();
     }
 
     /// Notes what `page`, which has the number `id` from now on, is like.

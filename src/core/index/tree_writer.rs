@@ -3,6 +3,7 @@
 //! **Invariant:** what hangs on a directory moves with it: pages keep their numbers, and no entry is rewritten.
 
 use super::catalog::{Place, RootState};
+use super::directories::Node;
 use super::draft::Change;
 use super::record::{DirId, PageId};
 use super::tally::Tally;
@@ -10,6 +11,7 @@ use super::unit::{Unit, UnitRule};
 use super::writer::Writer;
 use crate::core::facts::{Facts, RootId};
 use crate::core::path::{RelPath, is_component};
+use crate::core::time::FileTime;
 
 /// What went with a directory.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -33,16 +35,23 @@ impl Writer {
         }
         let mut catalog = self.index.catalog.write();
         let catalog = &mut *catalog;
-        let state = catalog.roots.entry(root).or_insert_with(|| RootState {
-            dir: catalog.dirs.add(root, None),
-            total: Tally::default(),
-            dirs: 1,
+        let unsaved = &mut catalog.unsaved.dirs;
+        let state = catalog.roots.entry(root).or_insert_with(|| {
+            let dir = catalog.dirs.add(root, None);
+            unsaved.insert(dir);
+            RootState {
+                dir,
+                total: Tally::default(),
+                dirs: 1,
+            }
         });
         let mut at = state.dir;
         for name in dir.components() {
             at = catalog.dirs.child(at, name).unwrap_or_else(|| {
                 state.dirs += 1;
-                catalog.dirs.add(root, Some((at, name)))
+                let dir = catalog.dirs.add(root, Some((at, name)));
+                unsaved.insert(dir);
+                dir
             });
         }
         at
@@ -50,8 +59,44 @@ impl Writer {
 
     /// Notes what a look told about `dir`. Nothing happens when there is no such directory.
     pub fn set_dir(&mut self, dir: DirId, facts: &Facts) {
-        if let Some(node) = self.index.catalog.write().dirs.get_mut(dir) {
-            node.set_facts(facts);
+        let mut catalog = self.index.catalog.write();
+        if let Some(node) = catalog.dirs.get_mut(dir)
+            && node.set_facts(facts)
+        {
+            catalog.unsaved.dirs.insert(dir);
+        }
+    }
+
+    /// Says that something looked into `dir` when its change time was `stamp`, which is told of all that happens in it from then
+    /// on; or that nothing vouches for what is known of it. Nothing happens when there is no such directory.
+    pub fn set_stamp(&mut self, dir: DirId, stamp: Option<FileTime>) {
+        let mut catalog = self.index.catalog.write();
+        if let Some(node) = catalog.dirs.get_mut(dir)
+            && node.set_stamp(stamp)
+        {
+            catalog.unsaved.dirs.insert(dir);
+        }
+    }
+
+    /// Forgets what vouches for the directories of `root`: events were lost.
+    pub fn drop_stamps(&mut self, root: RootId) {
+        self.each_dir(root, |node| {
+            node.set_stamp(None);
+        });
+    }
+
+    /// Says that `root` is on the device `dev` from now on, with all its directories.
+    pub fn set_dev(&mut self, root: RootId, dev: u64) {
+        self.each_dir(root, |node| node.set_dev(dev));
+    }
+
+    fn each_dir(&mut self, root: RootId, mut change: impl FnMut(&mut Node)) {
+        let mut catalog = self.index.catalog.write();
+        let catalog = &mut *catalog;
+        let top = catalog.roots.get(&root).map(|state| state.dir);
+        for dir in top.map_or(Vec::new(), |top| catalog.dirs.subtree(top)) {
+            change(catalog.dirs.known_mut(dir));
+            catalog.unsaved.dirs.insert(dir);
         }
     }
 
@@ -85,6 +130,7 @@ impl Writer {
                 catalog.dirs.detach(below);
             }
             catalog.dirs.forget(below);
+            catalog.unsaved.dirs.insert(below);
             if let Some(state) = catalog.roots.get_mut(&root) {
                 state.dirs -= 1;
             }
@@ -157,6 +203,7 @@ impl Writer {
         catalog.dirs.detach(dir);
         catalog.dirs.rename(dir, name);
         catalog.dirs.attach(dir, to_parent);
+        catalog.unsaved.dirs.insert(dir);
         true
     }
 
@@ -171,7 +218,9 @@ impl Writer {
             return;
         }
         let going = unit.filter(|_| !is_known).map(|_| self.going(dir));
-        let units = &mut self.index.catalog.write().units;
+        let mut catalog = self.index.catalog.write();
+        catalog.unsaved.dirs.insert(dir);
+        let units = &mut catalog.units;
         match (unit, units.get_mut(&dir)) {
             (Some(rule), Some(known)) => known.rule = rule,
             (Some(rule), None) => {

@@ -14,19 +14,19 @@ use crate::core::policy::Class;
 use crate::core::time::{FileTime, Timestamp};
 
 /// So small that a few names already fill, merge and index pages.
-const LIMITS: Limits = Limits {
+pub(super) const LIMITS: Limits = Limits {
     page_entries: 8,
     searched_pages: 2,
 };
 /// The index under test beside its model.
-struct Walk {
-    index: Arc<Index>,
-    writer: Writer,
-    model: Model,
+pub(super) struct Walk {
+    pub(super) index: Arc<Index>,
+    pub(super) writer: Writer,
+    pub(super) model: Model,
 }
 
 impl Walk {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (index, writer) = Index::with_limits(LIMITS);
         let model = Model::default();
         Self {
@@ -49,7 +49,7 @@ impl Walk {
         }
     }
 
-    fn step(&mut self, step: Step) {
+    pub(super) fn step(&mut self, step: Step) {
         match step {
             Step::Ensure(root, path) => {
                 let path = RelPath::parse(path.as_bytes()).unwrap();
@@ -216,7 +216,7 @@ impl Walk {
         assert_eq!(dropped.pages, gone);
     }
 
-    fn check(&self, now: Timestamp) {
+    pub(super) fn check(&self, now: Timestamp) {
         self.check_pages(now);
         self.check_dirs();
         self.check_forecast(now);

@@ -29,6 +29,24 @@ pub struct Writer {
     tail: Draft,
 }
 
+/// Pages and directories that are not any more as they were when they were last handed out to be saved; some of them may be
+/// gone.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Unsaved {
+    /// Pages.
+    pub pages: BTreeSet<PageId>,
+    /// Directories, apart from the entries in them.
+    pub dirs: BTreeSet<DirId>,
+}
+
+impl Unsaved {
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pages.is_empty() && self.dirs.is_empty()
+    }
+}
+
 /// Additions and replacements in one directory, under way.
 struct Batch {
     place: Place,
@@ -176,6 +194,14 @@ impl Writer {
     /// their earliest deadlines has to look at them again.
     pub fn take_touched(&mut self) -> BTreeSet<PageId> {
         std::mem::take(&mut self.index.catalog.write().touched)
+    }
+
+    /// Tells what changed since this was last asked.
+    pub fn take_unsaved(&mut self) -> Unsaved {
+        if self.index.catalog.read().unsaved.is_empty() {
+            return Unsaved::default();
+        }
+        std::mem::take(&mut self.index.catalog.write().unsaved)
     }
 
     /// Where entries of `dir` are counted.

@@ -1,0 +1,410 @@
+//! Pages, directories and stamps as bytes, for whoever keeps them while the process does not run.
+//!
+//! Numbers are LEB128 unless said otherwise.
+//!
+//! | what | bytes |
+//! | --- | --- |
+//! | page | directory, entries, terms, width, wide, bytes of names; earliest basis (8 bytes, little endian); the page's blob |
+//! | directory | parent + 1 (0: a root's own); device, inode; three times, each (seconds, folded; nanoseconds); 0, or 1 and the newest timestamp of the unit (folded); the name |
+//! | stamp | inode, seconds (folded), nanoseconds, entries |
+//!
+//! **Invariant:** whatever the bytes are, decoding ends, allocates no more than they hold, and gives either nothing or a value that
+//! keeps every invariant of its type: bytes from a disk are as hostile as bytes from anywhere.
+
+use super::codec::{checked, fold_sign, put, unfold_sign};
+use super::directories::DirFacts;
+use super::hash::{mark, name_hash};
+use super::page::{Page, TERM_BYTES};
+use super::reader::Index;
+use super::record::{DirId, PageId};
+use crate::core::facts::FileKey;
+use crate::core::path::is_component;
+use crate::core::time::{FileTime, Timestamp};
+
+/// Instead of the nanoseconds of a time that is not known.
+const NO_TIME: u64 = u32::MAX as u64;
+
+/// A directory as it was saved.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct DirImage {
+    /// `None` for a root's own.
+    pub(super) parent: Option<DirId>,
+    pub(super) name: Box<[u8]>,
+    pub(super) key: FileKey,
+    pub(super) mtime: FileTime,
+    pub(super) ctime: FileTime,
+    pub(super) btime: Option<FileTime>,
+    /// The newest timestamp in its tree, where it is a unit.
+    pub(super) newest: Option<Timestamp>,
+}
+
+/// What vouches for the entries of a directory: while its inode and change time are these, they are all of its names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct StampImage {
+    pub(super) ino: u64,
+    pub(super) ctime: FileTime,
+    /// How many entries it vouches for.
+    pub(super) files: u32,
+}
+
+/// A stamp that is to be saved.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Stamp {
+    /// Nothing vouches for the directory, or there is none: a stamp that was saved before stays right, or says nothing.
+    None,
+    /// It may be saved once an instant after this one is known to be in the index.
+    Ripens(Timestamp),
+    /// It may be saved.
+    Ripe(Vec<u8>),
+}
+
+/// A stamp has to be this much older than what is known to be in the index: file systems and kernels round change times to a
+/// tick, some to two seconds.
+const STAMP_AGE_MS: i64 = 2000;
+
+impl Index {
+    /// The page `id` as bytes; `None` when there is no such page.
+    #[must_use]
+    pub fn page_image(&self, id: PageId) -> Option<Vec<u8>> {
+        self.page(id).map(|page| encode_page(&page))
+    }
+
+    /// The directory `id` as bytes, without what is in it; `None` when there is no such directory.
+    #[must_use]
+    pub fn dir_image(&self, id: DirId) -> Option<Vec<u8>> {
+        let catalog = self.catalog.read();
+        let node = catalog.dirs.get(id)?;
+        let DirFacts {
+            key,
+            mtime,
+            ctime,
+            btime,
+            ..
+        } = node.facts();
+        let image = DirImage {
+            parent: node.parent(),
+            name: node.name.clone(),
+            key,
+            mtime,
+            ctime,
+            btime,
+            newest: catalog.units.get(&id).map(|unit| unit.rule.newest),
+        };
+        drop(catalog);
+        Some(encode_dir(&image))
+    }
+
+    /// The stamp of the directory `id`, when all that happened until `known` is in the index.
+    #[must_use]
+    pub fn stamp_image(&self, id: DirId, known: Timestamp) -> Stamp {
+        let catalog = self.catalog.read();
+        let Some(node) = catalog.dirs.get(id) else {
+            return Stamp::None;
+        };
+        let Some(ctime) = node.stamp() else {
+            return Stamp::None;
+        };
+        let ripe = ctime.ceil().plus_ms(STAMP_AGE_MS);
+        if ripe > known {
+            return Stamp::Ripens(ripe);
+        }
+        Stamp::Ripe(encode_stamp(&StampImage {
+            ino: node.facts().key.ino,
+            ctime,
+            files: node.files,
+        }))
+    }
+}
+
+fn encode_page(page: &Page) -> Vec<u8> {
+    let mut out = Vec::with_capacity(page.blob.len() + 32);
+    put(&mut out, u64::from(page.dir.0));
+    put(&mut out, u64::from(page.count));
+    put(&mut out, u64::from(page.terms));
+    put(&mut out, u64::from(page.width));
+    put(&mut out, u64::from(page.wide));
+    put(&mut out, u64::from(page.names_bytes));
+    out.extend_from_slice(&page.base.to_le_bytes());
+    out.extend_from_slice(&page.blob);
+    out
+}
+
+/// The page that `bytes` are; its rules' numbers are below `rules`.
+pub(super) fn decode_page(bytes: &[u8], rules: usize) -> Option<Page> {
+    let mut at = 0;
+    let mut number = || checked(bytes, &mut at);
+    let dir = DirId(u32::try_from(number()?).ok()?);
+    let count = u16::try_from(number()?)
+        .ok()
+        .filter(|n| (1..=256).contains(n))?;
+    let terms = u16::try_from(number()?)
+        .ok()
+        .filter(|n| (1..=count).contains(n))?;
+    let width = u8::try_from(number()?).ok().filter(|n| *n <= 8)?;
+    let wide = match number()? {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    let names_bytes = u32::try_from(number()?).ok()?;
+    let base = i64::from_le_bytes(*bytes.get(at..)?.first_chunk()?);
+    let mut page = Page {
+        dir,
+        count,
+        terms,
+        width,
+        wide,
+        names_bytes,
+        base,
+        span: (i64::MAX, i64::MIN),
+        going: super::tally::Tally::default(),
+        blob: bytes[at + 8..].into(),
+    };
+    if !is_sound(&page, rules) {
+        return None;
+    }
+    let (mut span, mut going) = (page.span, page.going);
+    for (_, record) in page.unpack() {
+        if let Some(deadline) = record.deadline() {
+            let ms = deadline.unix_ms();
+            span = (span.0.min(ms), span.1.max(ms));
+        }
+        if record.goes_with_dir() {
+            going.add(record.size);
+        }
+    }
+    (page.span, page.going) = (span, going);
+    Some(page)
+}
+
+/// Whether every part of the page's blob is where it should be, and what it should be.
+fn is_sound(page: &Page, rules: usize) -> bool {
+    let count = page.len();
+    let lengths_bytes = if page.wide { 2 * count } else { count };
+    let which_bytes = if page.terms > 1 { count } else { 0 };
+    let columns = usize::from(page.terms) * TERM_BYTES
+        + usize::from(page.width) * count
+        + count
+        + lengths_bytes
+        + which_bytes
+        + page.names_bytes as usize;
+    // A page of one basis has no column of bases: the reader of that column relies on it.
+    if page.blob.len() < columns || (page.width > 0 && count < 2) {
+        return false;
+    }
+    let known_rule = |term: &[u8]| {
+        let rule = usize::from(u16::from_le_bytes([term[1], term[2]]));
+        // Tag 0 names no rule.
+        term[0] < 8 && (term[0] & 3 == 0 || rule < rules)
+    };
+    let (terms, _) = page
+        .blob
+        .split_at(usize::from(page.terms) * TERM_BYTES);
+    if !terms.chunks(TERM_BYTES).all(known_rule) {
+        return false;
+    }
+    let which = page.which();
+    if which.iter().any(|&number| u16::from(number) >= page.terms) {
+        return false;
+    }
+    let mut left = page.names_bytes as usize;
+    for length in page.name_lengths() {
+        match left.checked_sub(length) {
+            Some(rest) if length > 0 => left = rest,
+            Some(_) | None => return false,
+        }
+    }
+    if left > 0 {
+        return false;
+    }
+    let (marks, _) = page.columns();
+    let names_sound = page
+        .names()
+        .zip(marks)
+        .all(|(name, &found)| is_component(name) && mark(name_hash(page.dir.0, name)) == found);
+    let rest = &page.blob[columns..];
+    let mut at = 0;
+    let numbers_sound = (0..3 * count).all(|_| checked(rest, &mut at).is_some());
+    names_sound && numbers_sound && at == rest.len()
+}
+
+fn encode_dir(image: &DirImage) -> Vec<u8> {
+    let mut out = Vec::with_capacity(image.name.len() + 48);
+    put(
+        &mut out,
+        image.parent.map_or(0, |parent| u64::from(parent.0) + 1),
+    );
+    put(&mut out, image.key.dev);
+    put(&mut out, image.key.ino);
+    for time in [Some(image.mtime), Some(image.ctime), image.btime] {
+        put_time(&mut out, time);
+    }
+    match image.newest {
+        None => put(&mut out, 0),
+        Some(newest) => {
+            put(&mut out, 1);
+            put(&mut out, fold_sign(newest.unix_ms()));
+        }
+    }
+    out.extend_from_slice(&image.name);
+    out
+}
+
+pub(super) fn decode_dir(bytes: &[u8]) -> Option<DirImage> {
+    let mut at = 0;
+    let parent = match checked(bytes, &mut at)? {
+        0 => None,
+        above => Some(DirId(u32::try_from(above - 1).ok()?)),
+    };
+    let dev = checked(bytes, &mut at)?;
+    let ino = checked(bytes, &mut at)?;
+    let mtime = take_time(bytes, &mut at)??;
+    let ctime = take_time(bytes, &mut at)??;
+    let btime = take_time(bytes, &mut at)?;
+    let newest = match checked(bytes, &mut at)? {
+        0 => None,
+        1 => Some(Timestamp::from_unix_ms(unfold_sign(checked(
+            bytes, &mut at,
+        )?))),
+        _ => return None,
+    };
+    let name = bytes.get(at..)?;
+    let named = match parent {
+        None => name.is_empty(),
+        Some(_) => is_component(name),
+    };
+    named.then(|| DirImage {
+        parent,
+        name: name.into(),
+        key: FileKey { dev, ino },
+        mtime,
+        ctime,
+        btime,
+        newest,
+    })
+}
+
+fn encode_stamp(stamp: &StampImage) -> Vec<u8> {
+    let mut out = Vec::with_capacity(24);
+    put(&mut out, stamp.ino);
+    put_time(&mut out, Some(stamp.ctime));
+    put(&mut out, u64::from(stamp.files));
+    out
+}
+
+pub(super) fn decode_stamp(bytes: &[u8]) -> Option<StampImage> {
+    let mut at = 0;
+    let ino = checked(bytes, &mut at)?;
+    let ctime = take_time(bytes, &mut at)??;
+    let files = u32::try_from(checked(bytes, &mut at)?).ok()?;
+    (at == bytes.len()).then_some(StampImage { ino, ctime, files })
+}
+
+fn put_time(out: &mut Vec<u8>, time: Option<FileTime>) {
+    put(out, fold_sign(time.map_or(0, |time| time.secs)));
+    put(out, time.map_or(NO_TIME, |time| u64::from(time.nanos)));
+}
+
+/// A time, or `Some(None)` where none is known.
+#[expect(clippy::option_option, reason = "no bytes, no time, a time")]
+fn take_time(bytes: &[u8], at: &mut usize) -> Option<Option<FileTime>> {
+    let secs = unfold_sign(checked(bytes, at)?);
+    match checked(bytes, at)? {
+        NO_TIME => Some(None),
+        nanos => Some(Some(FileTime {
+            secs,
+            nanos: u32::try_from(nanos).ok().filter(|n| *n < 1_000_000_000)?,
+        })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::draft::Draft;
+    use super::super::model_test::any_record;
+    use super::*;
+
+    fn any_time() -> impl Strategy<Value = FileTime> {
+        (any::<i64>(), 0u32..1_000_000_000).prop_map(|(secs, nanos)| FileTime { secs, nanos })
+    }
+
+    fn any_page() -> impl Strategy<Value = Page> {
+        let name = prop_oneof![
+            4 => prop::collection::vec(1u8..=255, 1..30),
+            1 => prop::collection::vec(1u8..=255, 250..400),
+        ];
+        let name = name.prop_filter("a component", |name| is_component(name));
+        let entries = prop::collection::btree_map(name, any_record(), 1..60);
+        (entries, any::<u32>()).prop_map(|(entries, dir)| {
+            let mut draft = Draft::default();
+            for (name, record) in entries {
+                draft.push(&name, name_hash(dir, &name), record);
+            }
+            draft.pack(DirId(dir))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_page_comes_back_as_it_was(page in any_page()) {
+            let back = decode_page(&encode_page(&page), 1 << 16).unwrap();
+            prop_assert_eq!(format!("{:?}", back), format!("{page:?}"));
+        }
+
+        #[test]
+        fn a_damaged_page_is_told_or_is_a_sound_one(
+            page in any_page(),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            cut in any::<prop::sample::Index>(),
+            cuts in prop::bool::weighted(0.2),
+        ) {
+            let mut bytes = encode_page(&page);
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if cuts {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            if let Some(page) = decode_page(&bytes, 3) {
+                // Whatever it is, it can be read to its end, and by every name.
+                for (name, record) in page.entries() {
+                    prop_assert!(page.find(name).is_some());
+                    let _ = record.deadline();
+                }
+                prop_assert_eq!(page.entries().count(), page.len());
+                prop_assert_eq!(encode_page(&page).len(), bytes.len());
+            }
+        }
+
+        #[test]
+        fn directories_and_stamps_come_back_as_they_were(
+            parent in proptest::option::of(0u32..u32::MAX),
+            name in prop::collection::vec(1u8..=255, 1..40).prop_filter("a component", |name| is_component(name)),
+            (dev, ino, files) in any::<(u64, u64, u32)>(),
+            times in (any_time(), any_time(), proptest::option::of(any_time())),
+            newest in proptest::option::of(any::<i64>()),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let image = DirImage {
+                parent: parent.map(DirId),
+                name: parent.map_or_else(Box::default, |_| name.into()),
+                key: FileKey { dev, ino },
+                mtime: times.0,
+                ctime: times.1,
+                btime: times.2,
+                newest: newest.map(Timestamp::from_unix_ms),
+            };
+            let bytes = encode_dir(&image);
+            prop_assert_eq!(decode_dir(&bytes), Some(image));
+            // Never a panic, whatever is missing.
+            let _ = decode_dir(&bytes[..cut.index(bytes.len())]);
+            let stamp = StampImage { ino, ctime: times.1, files };
+            let bytes = encode_stamp(&stamp);
+            prop_assert_eq!(decode_stamp(&bytes), Some(stamp));
+            prop_assert_eq!(decode_stamp(&bytes[..cut.index(bytes.len())]), None);
+        }
+    }
+}
