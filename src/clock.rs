@@ -51,8 +51,24 @@ fn read() -> (Now, Duration) {
     )
 }
 
+/// Processor time that the calling thread has used.
+#[must_use]
+pub fn thread_cpu() -> Duration {
+    duration(clock_gettime(ClockId::ThreadCPUTime))
+}
+
+/// Names the machine's run: another one after it was started again; `None` where the system does not tell.
+#[must_use]
+pub fn machine_run() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
+}
+
 fn boot() -> Duration {
-    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Boottime);
+    duration(clock_gettime(ClockId::Boottime))
+}
+
+fn duration(Timespec { tv_sec, tv_nsec }: Timespec) -> Duration {
     Duration::new(
         u64::try_from(tv_sec).unwrap_or_default(),
         u32::try_from(tv_nsec).unwrap_or_default(),

@@ -9,4 +9,5 @@ pub mod fs;
 pub mod ledger;
 pub mod reap;
 pub mod service;
+pub mod store;
 pub mod watch;

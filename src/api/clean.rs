@@ -131,6 +131,7 @@ fn is_failure(hold: &Hold) -> bool {
         Hold::Denied { .. }
         | Hold::NoQuarantine { .. }
         | Hold::Unrecorded { .. }
+        | Hold::Unsaved { .. }
         | Hold::Unreadable { .. }
         | Hold::Displaced => true,
         Hold::Reconciling

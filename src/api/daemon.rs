@@ -22,6 +22,9 @@ use crate::ledger::Ledger;
 /// Tells how changes are noticed.
 pub type TellWatches = dyn Fn() -> wire::Watches + Send + Sync;
 
+/// Tells how what is known is saved.
+pub type TellStore = dyn Fn() -> wire::Store + Send + Sync;
+
 /// What a [`Daemon`] is made of.
 pub struct Parts {
     /// What is known of files.
@@ -36,6 +39,8 @@ pub struct Parts {
     pub events: Arc<Events>,
     /// Tells how changes are noticed.
     pub watches: Box<TellWatches>,
+    /// Tells how what is known is saved.
+    pub store: Box<TellStore>,
     /// Who may act.
     pub actors: Actors,
     /// When the daemon started.

@@ -167,6 +167,7 @@ fn line(told: &Told) -> Value {
             ("tripped", Some(root), None, more)
         }
         Event::Released { root, uid } => ("released", Some(root), None, json!({"uid": uid})),
+        Event::Saving => ("saving", None, None, json!({})),
         Event::ClockJumped { by_ms } => ("clock", None, None, json!({"by_ms": by_ms})),
     };
     let mut line = Map::new();

@@ -1,6 +1,7 @@
 //! `GET /v1/health`, `GET /v1/status`: how the daemon is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -13,8 +14,9 @@ use super::router::json;
 use super::wire;
 use crate::clock;
 use crate::core::hold::Hold;
+use crate::core::observed::PassCost;
 use crate::core::policy::Policy;
-use crate::core::report::{Mode, Phase, RootStatus, Status};
+use crate::core::report::{Mode, Phase, Reconciliation, RootStatus, Status};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -117,6 +119,7 @@ fn status_of(daemon: &Daemon, status: &Status) -> wire::Status {
             bytes: status.removed_bytes,
         },
         watches: (parts.watches)(),
+        store: (parts.store)(),
         breaker: tripped(&policy, &status.roots),
         memory: memory(daemon),
     }
@@ -153,6 +156,26 @@ fn root_line(daemon: &Daemon, policy: &Policy, root: &RootStatus) -> wire::RootL
         bytes: totals.bytes,
         dirs: totals.dirs,
         breaker: root.trip.map(|why| trip(policy, root.root, why)),
+        reconciliation: root.reconciliation.map(reconciliation),
+    }
+}
+
+fn reconciliation(of: Reconciliation) -> wire::Reconciliation {
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let pass = |cost: PassCost| wire::Pass {
+        kind: cost.kind.as_str().to_owned(),
+        listed: cost.listed,
+        skipped: cost.skipped,
+        took_ms: ms(cost.took),
+        cpu_ms: ms(cost.cpu),
+    };
+    wire::Reconciliation {
+        restored: of.restored,
+        first: pass(of.first),
+        last: pass(of.last),
+        found: of.found,
+        gone: of.gone,
+        changed: of.changed,
     }
 }
 

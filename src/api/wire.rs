@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::json_path::JsonPath;
 
+mod saved;
+
+pub use saved::{Loaded, Pass, Reconciliation, SetAside, Store};
+
 /// `GET /v1/health`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Health {
@@ -46,6 +50,8 @@ pub struct Status {
     pub removed: Tally,
     /// How changes are noticed.
     pub watches: Watches,
+    /// How what is known is saved.
+    pub store: Store,
     /// What waits for a person.
     pub breaker: Breaker,
     /// Bytes of memory, by what uses them.
@@ -73,6 +79,8 @@ pub struct RootLine {
     pub dirs: u64,
     /// Its breaker, when it has tripped.
     pub breaker: Option<Trip>,
+    /// What the passes over it found and cost; absent before the first is through.
+    pub reconciliation: Option<Reconciliation>,
 }
 
 /// A breaker that has tripped.

@@ -17,9 +17,11 @@ use super::guard::Guard;
 use super::reader::{Noted, Reader};
 use super::schema::{
     ALLOW_UNSAFE_ROOTS, BACKEND, DRY_RUN, ENTRIES, GROUP, RECONCILE_EVERY, SEGMENT_AGE,
-    SEGMENT_BYTES, SHARE, SOCKET_MODE,
+    SEGMENT_BYTES, SHARE, SIZE_MAX, SOCKET_MODE,
 };
-use super::settings::{Backend, IDS_MAX, LedgerSettings, Overrides, RootIds, Settings, Watch};
+use super::settings::{
+    Backend, IDS_MAX, LedgerSettings, Overrides, RootIds, Settings, StoreSettings, Watch,
+};
 use super::{roots, rules, value};
 
 /// Who can connect may ask: the daemon's user and its group.
@@ -28,6 +30,8 @@ const SOCKET_MODE_DEFAULT: u32 = 0o660;
 const RECONCILE_EVERY_MIN: Duration = Duration::from_secs(1);
 /// A smaller segment holds fewer lines than a removal of one directory may write.
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+/// An empty database takes half of this.
+const SIZE_MAX_MIN: u64 = 1 << 20;
 /// No file system holds a greater file, and sums stay far from the ends of 64 bits.
 const BYTES_MAX: u64 = 1 << 50;
 /// More often would make more files than lines.
@@ -94,6 +98,7 @@ pub fn load(
         breaker: service.breaker,
         watch: service.watch,
         ledger: service.ledger,
+        store: service.store,
         mode: service.mode,
         text: source.as_ref().map(|source| source.text().to_owned()),
         file: source.map(|source| source.path().to_path_buf()),
@@ -161,6 +166,7 @@ struct Service {
     breaker: Breaker,
     watch: Watch,
     ledger: LedgerSettings,
+    store: StoreSettings,
     mode: Mode,
 }
 
@@ -193,6 +199,11 @@ fn service(reader: &mut Reader, overrides: &Overrides, top: &Section) -> Service
                 .unwrap_or(watch.reconcile_every),
         },
         ledger: ledger(reader, top),
+        store: StoreSettings {
+            size_max: reader
+                .set(top, &SIZE_MAX, value::size(SIZE_MAX_MIN..=BYTES_MAX))
+                .unwrap_or(StoreSettings::default().size_max),
+        },
         mode: if dry_run { Mode::DryRun } else { Mode::Live },
     }
 }

@@ -36,7 +36,7 @@ pub use environment::{Environment, Home};
 pub use error::ConfigError;
 pub use load::load;
 pub use settings::{
-    ANNOTATED_DEFAULT, Backend, LedgerSettings, Overrides, RootIds, Settings, Watch,
+    ANNOTATED_DEFAULT, Backend, LedgerSettings, Overrides, RootIds, Settings, StoreSettings, Watch,
 };
 
 #[cfg(test)]

@@ -255,7 +255,12 @@ impl<'e> Reader<'e> {
     /// Notes what stands where a table should, and unknown keys of the top level and of the service's tables.
     pub fn refuse_unknown_settings(&mut self, top: &Section) {
         self.refuse_unknown(top);
-        for name in [schema::WATCH, schema::BREAKER, schema::LEDGER] {
+        for name in [
+            schema::WATCH,
+            schema::BREAKER,
+            schema::LEDGER,
+            schema::STORE,
+        ] {
             match (top.value(name), top.subsection(name)) {
                 (_, Some(section)) => self.refuse_unknown(&section),
                 (Some(value), None) => self.note(Problem {

@@ -136,6 +136,14 @@ pub(super) const SEGMENT_AGE: Key = service(
     "\"30d\"",
 );
 
+pub(super) const SIZE_MAX: Key = service(
+    "store",
+    "size_max",
+    "LAPSED_STORE_SIZE_MAX",
+    Number,
+    "\"512MiB\"",
+);
+
 /// The settings of the service: scalars, each with its variable.
 pub(super) const SERVICE: &[Key] = &[
     BASE_DIR,
@@ -151,6 +159,7 @@ pub(super) const SERVICE: &[Key] = &[
     SHARE,
     SEGMENT_BYTES,
     SEGMENT_AGE,
+    SIZE_MAX,
 ];
 
 pub(super) const ROOT_NAME: Key = key(ROOT, "name", Text, "\"results\"");
@@ -187,8 +196,10 @@ pub(super) const WATCH: &str = "watch";
 pub(super) const BREAKER: &str = "breaker";
 /// See [`WATCH`].
 pub(super) const LEDGER: &str = "ledger";
+/// See [`WATCH`].
+pub(super) const STORE: &str = "store";
 /// The tables, as the top level has them.
-pub(super) const TABLES: &[&str] = &[WATCH, BREAKER, LEDGER, ROOT, RULE];
+pub(super) const TABLES: &[&str] = &[WATCH, BREAKER, LEDGER, STORE, ROOT, RULE];
 
 /// The names that may stand in table `section`; the top level is the empty one.
 pub(super) fn names_in(section: &str) -> Vec<&'static str> {

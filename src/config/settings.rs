@@ -40,6 +40,8 @@ pub struct Settings {
     pub watch: Watch,
     /// How the ledger is kept.
     pub ledger: LedgerSettings,
+    /// How the store is kept.
+    pub store: StoreSettings,
     /// Whether anything is removed at all.
     pub mode: Mode,
     /// The file that was read. Absolute; `None` with `--watch` alone.
@@ -90,6 +92,22 @@ impl Default for LedgerSettings {
         Self {
             segment_bytes: 16 << 20,
             segment_age: Duration::from_hours(30 * 24),
+        }
+    }
+}
+
+/// How the store is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoreSettings {
+    /// Past this many bytes on disk it is replaced by a smaller copy, if there can be one; at least 1 MiB.
+    pub size_max: u64,
+}
+
+impl Default for StoreSettings {
+    /// A million files take some 50 MB.
+    fn default() -> Self {
+        Self {
+            size_max: 512 << 20,
         }
     }
 }

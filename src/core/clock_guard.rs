@@ -20,6 +20,8 @@
 use std::mem;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::hold::Hold;
 use super::time::{Now, Timestamp};
 
@@ -40,7 +42,7 @@ pub const SLEW_MAX_MS: i64 = 300_000;
 pub const JUMPS_MAX: usize = 32;
 
 /// Watches the wall clock. See the [module](self).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockGuard {
     /// The last reading.
     last: Now,
@@ -56,8 +58,17 @@ pub struct ClockGuard {
     level_ms: i64,
 }
 
+/// Whether the machine has been running all the time since an earlier process saw the clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    /// It has: its clock that nobody can set goes on.
+    Same,
+    /// It was started again.
+    Other,
+}
+
 /// A time between two jumps, which is over.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Stretch {
     /// No wall time shown in it was before this.
     from: Timestamp,
@@ -70,7 +81,7 @@ struct Stretch {
 }
 
 /// A jump of the wall clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jump {
     /// The wall time at which it was noticed, by the clock as it was set.
     pub at: Timestamp,
@@ -112,6 +123,27 @@ impl ClockGuard {
             from: Timestamp::MIN,
             level_ms: 0,
         }
+    }
+
+    /// Goes on from what an earlier process saw of the clocks. Within the same run of the machine a jump between its last reading and
+    /// this one is one; how long a machine was off nobody can tell, so from one run to the next the wall clock is believed
+    /// unless it stands before what was recorded.
+    #[must_use]
+    pub fn resume(self, run: Run, now: Now, recorded: Option<Timestamp>) -> Self {
+        let shown = recorded.max(self.recorded).max(Some(self.last.wall));
+        let mut guard = self;
+        match run {
+            Run::Same => drop(guard.observe(now)),
+            Run::Other => (guard.last, guard.offset_ms) = (now, offset_ms(now)),
+        }
+        guard.recorded = shown.filter(|&shown| now.wall < shown);
+        guard
+    }
+
+    /// The last reading.
+    #[must_use]
+    pub fn last(&self) -> Now {
+        self.last
     }
 
     /// Takes a reading of the clocks. Wants to be called at every wake-up, before anything is judged, and at once when

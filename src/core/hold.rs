@@ -51,6 +51,11 @@ pub enum Hold {
         /// The operating system's reason.
         error: String,
     },
+    /// What is known of the roots cannot be saved: after a restart it would be missing.
+    Unsaved {
+        /// Why, and what would mend it.
+        error: String,
+    },
     /// Something is mounted beneath it.
     MountInside {
         /// Where.
@@ -105,6 +110,7 @@ impl Hold {
             Self::Denied { .. } => "denied",
             Self::NoQuarantine { .. } => "no-quarantine",
             Self::Unrecorded { .. } => "unrecorded",
+            Self::Unsaved { .. } => "unsaved",
             Self::MountInside { .. } => "mount-inside",
             Self::RootInside { .. } => "root-inside",
             Self::StateInside { .. } => "state-inside",
@@ -128,6 +134,7 @@ impl Hold {
         "denied",
         "no-quarantine",
         "unrecorded",
+        "unsaved",
         "mount-inside",
         "root-inside",
         "state-inside",
@@ -165,6 +172,7 @@ impl fmt::Display for Hold {
             Self::Denied { error, ends: Ends::Untold } => write!(f, "it may not be moved: {error}; it is tried again from time to time"),
             Self::NoQuarantine { error } | Self::Unreadable { error } => f.write_str(error),
             Self::Unrecorded { error } => write!(f, "the removal cannot be recorded: {error}"),
+            Self::Unsaved { error } => write!(f, "what is known cannot be saved: {error}"),
             Self::MountInside { path } => write!(f, "something is mounted on \"{path}\" in it"),
             Self::RootInside { root } => write!(f, "root \"{root}\" lies within it"),
             Self::StateInside { path } => write!(f, "the state directory, \"{path}\", lies within it; set state_dir to another place"),

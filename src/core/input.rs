@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use super::claim::Unit;
 use super::claim::{Claim, Reaped};
+use super::clock_guard::ClockGuard;
 use super::engine::Engine;
 use super::facts::{FileKey, RootId, RuleId};
 use super::hold::Hold;
+use super::index::Unsaved;
 use super::observed::Observed;
 use super::path::RelPath;
 use super::policy::Policy;
-use super::report::{Breaker, CleanReport, CleanRequest, Trip};
+use super::report::{Breaker, CleanReport, CleanRequest, RootMemory, Trip};
 use super::time::{Now, Timestamp};
 
 /// A question or an order that is answered at once, by a look at the engine between two steps.
@@ -30,6 +32,8 @@ pub enum Input {
     Synced(u64),
     /// Other rules or roots from now on.
     Reload(Arc<Policy>, Breaker),
+    /// What changes cannot be saved, for this reason; `None`: it can (again).
+    Unsaved(Option<String>),
     /// Remove what is due and asked for, then tell.
     Clean(CleanRequest, Box<dyn FnOnce(CleanReport) + Send>),
     /// A question.
@@ -39,6 +43,17 @@ pub enum Input {
 /// What the engine wants done.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
+    /// Save what is known of a root beside its index, before what changes after it; `None`: it is not known any more.
+    Remember(RootId, Option<RootMemory>),
+    /// Save what changed in the index: these are to be read from it, then or later.
+    Changed {
+        /// Which pages and directories.
+        unsaved: Unsaved,
+        /// The clock's history up to now.
+        clock: ClockGuard,
+    },
+    /// Other rules are in force.
+    Ruled,
     /// Hand these claims (all of one root) to the reaper.
     Claim(Vec<Claim>),
     /// List a directory and all beneath it again.
@@ -116,6 +131,8 @@ pub enum Event {
         /// By whom: a user id.
         uid: u32,
     },
+    /// What changes can be saved again.
+    Saving,
     /// The wall clock jumped.
     ClockJumped {
         /// By how much, in milliseconds; negative: back.

@@ -20,6 +20,60 @@ pub enum Discovery {
     Event,
 }
 
+/// Whether later changes of a directory's names are told by events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Coverage {
+    /// They are: it was watched before it was read.
+    Watched,
+    /// They are not: what was seen is true for that moment only.
+    Unwatched,
+}
+
+/// What a pass over a root is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum PassKind {
+    /// The first crawl.
+    #[default]
+    Crawl,
+    /// After a restart: directories whose stamps are as they were saved are not read.
+    Stamps,
+    /// After that: the contents of those directories, in which files may have been written without a trace in the directory.
+    Contents,
+    /// What no event tells of.
+    Missed,
+    /// Everything again.
+    Again,
+}
+
+impl PassKind {
+    /// The word in JSON and in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Crawl => "crawl",
+            Self::Stamps => "stamps",
+            Self::Contents => "contents",
+            Self::Missed => "missed",
+            Self::Again => "again",
+        }
+    }
+}
+
+/// What a pass over a root cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PassCost {
+    /// What it was for.
+    pub kind: PassKind,
+    /// Directories that were read.
+    pub listed: u64,
+    /// Directories that were not, because their stamps were as they had been saved.
+    pub skipped: u64,
+    /// From its begin to its end.
+    pub took: Duration,
+    /// Processor time of the threads that read directories.
+    pub cpu: Duration,
+}
+
 /// A message from a watcher to the engine. The paths are relative to the root.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Observed {
@@ -37,6 +91,8 @@ pub enum Observed {
         dirs: Vec<(Name, Facts)>,
         /// How it came about.
         discovery: Discovery,
+        /// Whether events tell what happens in it from then on.
+        coverage: Coverage,
     },
     /// Looks at some names of one directory, in any order.
     Looks {
@@ -102,5 +158,7 @@ pub enum Observed {
         root: RootId,
         /// When it began, since the machine started: a clock that nobody can set.
         began: Duration,
+        /// What it cost.
+        cost: PassCost,
     },
 }

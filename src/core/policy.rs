@@ -232,6 +232,41 @@ impl Policy {
         }
     }
 
+    /// Everything that decides what lapses when, as text: two policies with the same text make the same of the same facts.
+    #[must_use]
+    pub fn text(&self) -> String {
+        use std::fmt::Write as _;
+        let mut text = String::new();
+        for root in self.roots.values() {
+            let nested: Vec<_> = root.nested.iter().map(|(path, _)| path).collect();
+            let _ = writeln!(text, "root {:?} {nested:?}", root.path);
+        }
+        let globs = |globs: &Option<Globs>| -> Option<Vec<String>> {
+            let patterns = globs.as_ref()?.patterns();
+            Some(patterns.map(str::to_owned).collect())
+        };
+        for rule in &self.rules {
+            let roots = rule.roots.as_ref().map(|roots| {
+                let paths = roots.iter().filter_map(|id| self.roots.get(id));
+                paths.map(|root| root.path.clone()).collect::<Vec<_>>()
+            });
+            let (glob, exclude, keep) =
+                (globs(&rule.glob), globs(&rule.exclude), globs(&rule.keep));
+            let Rule {
+                since,
+                expire_ms,
+                unit,
+                schedule,
+                ..
+            } = rule;
+            let _ = writeln!(
+                text,
+                "rule {roots:?} {glob:?} {exclude:?} {keep:?} {since:?} {expire_ms:?} {unit:?} {schedule:?}"
+            );
+        }
+        text
+    }
+
     /// The rule behind `id`.
     ///
     /// # Panics

@@ -1,8 +1,11 @@
 //! What the engine tells of itself: plain values for status, explanations and the report of a `clean`.
 
+use serde::{Deserialize, Serialize};
+
 use super::claim::Unit;
 use super::facts::{FileKey, RootId, RuleId};
 use super::hold::Hold;
+use super::observed::PassCost;
 use super::path::RelPath;
 use super::policy::{Class, Since};
 use super::time::Timestamp;
@@ -48,10 +51,41 @@ pub struct RootStatus {
     pub key: Option<FileKey>,
     /// The breaker, when it has tripped.
     pub trip: Option<Trip>,
+    /// What the passes over it found and cost; `None` before the first is through.
+    pub reconciliation: Option<Reconciliation>,
+}
+
+/// What the passes over a root found and cost, since it was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Reconciliation {
+    /// The first pass that was through.
+    pub first: PassCost,
+    /// The last one.
+    pub last: PassCost,
+    /// Whether it began from what had been saved.
+    pub restored: bool,
+    /// Files that were there and not known.
+    pub found: u64,
+    /// Files that were known and not there.
+    pub gone: u64,
+    /// Files that were not as they were known.
+    pub changed: u64,
+}
+
+/// What is saved of a root, beside its index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RootMemory {
+    /// Which directory it was.
+    pub key: FileKey,
+    /// Whether its first crawl was through, and the breaker had looked at what that made due: what comes due after that is the
+    /// passing of time.
+    pub settled: bool,
+    /// The breaker, when it had tripped: only a person releases it.
+    pub trip: Option<Trip>,
 }
 
 /// Why the breaker tripped for a root.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Trip {
     /// When; what had its deadline before this instant is held.
     pub at: Timestamp,

@@ -111,7 +111,7 @@ impl From<Timestamp> for FileTime {
 }
 
 /// One reading of both clocks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Now {
     /// The wall clock: what file times and deadlines are measured in.
     pub wall: Timestamp,

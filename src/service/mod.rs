@@ -5,6 +5,7 @@
 //! - `reload`: other rules while running
 //! - `once`: `plan` and `clean` without a daemon
 //! - `parts`: how ledger, reaper and watchers are set up
+//! - `restored`: what the store gave back, for the watchers
 //! - `config_file`: edits of the configuration
 //! - `state_dir`: one daemon at a time
 //!
@@ -15,6 +16,7 @@ mod once;
 mod owner;
 mod parts;
 mod reload;
+mod restored;
 mod serve;
 mod state_dir;
 

@@ -13,6 +13,7 @@ use super::parts;
 use super::state_dir::StateDir;
 use crate::clock;
 use crate::config::Settings;
+use crate::core::clock_guard::ClockGuard;
 use crate::core::engine::{Engine, Setup};
 use crate::core::input::{Effect, Input};
 use crate::core::report::{CleanReport, CleanRequest, Mode};
@@ -56,14 +57,16 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
         Mode::DryRun => Mode::DryRun,
         Mode::Live | Mode::OnRequest => Mode::OnRequest,
     };
+    let now = clock::now();
     let setup = Setup {
         policy: Arc::new(settings.policy),
         breaker: settings.breaker,
         mode,
-        recorded,
+        guard: ClockGuard::new(now, recorded),
+        memory: None,
     };
     let mut once = Once {
-        engine: Engine::new(setup, clock::now()),
+        engine: Engine::new(setup, now),
         inputs,
         reaper,
         _state: state,
@@ -138,6 +141,8 @@ impl Once {
                     self.reaper
                         .set_place(*root, path.zip(*key).map(|(path, key)| Place { path, key }));
                 }
+                // Nothing is saved here: the next daemon compares.
+                Effect::Remember(..) | Effect::Changed { .. } | Effect::Ruled => {}
                 Effect::Relist(..) | Effect::Synced(_) | Effect::Tell(_) => {}
             }
         }

@@ -1,7 +1,7 @@
 //! The owner thread: takes inputs one by one, steps the engine, carries out its effects.
 //!
 //! **Invariant:** nothing here waits for anybody but the queue. The reaper takes any number of claims (the engine bounds
-//! them), the watchers any number of orders, the listeners what they can.
+//! them), the watchers any number of orders, the store any number of changes, the listeners what they can.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use crate::core::input::{Effect, Event, Input};
 use crate::core::report::Mode;
 use crate::core::time::Now;
 use crate::reap::{Batch, Place, Reaper};
-use crate::watch::Watcher;
+use crate::store::{Rules, Store};
+use crate::watch::{PATIENT, Watcher};
 
 /// Inputs that wait for the engine. Observations come in batches of about a thousand names, so this bounds both the memory of
 /// what waits and how long a question or a deadline stands in line behind them.
@@ -29,6 +30,8 @@ pub(super) const INBOX_MAX: usize = 32;
 pub(super) struct Outlets {
     pub(super) reaper: Arc<Reaper>,
     pub(super) watcher: Arc<Watcher>,
+    pub(super) store: Arc<Store>,
+    pub(super) mode: Mode,
     pub(super) link: EngineLink,
     pub(super) events: Arc<Events>,
 }
@@ -127,6 +130,14 @@ impl Outlets {
             // A dry run leaves the quarantine as it is, too.
             Effect::Placed(..) if engine.mode() == Mode::DryRun => {}
             Effect::Placed(root, key) => self.reaper.set_place(root, place_of(engine, root, key)),
+            Effect::Remember(root, memory) => {
+                let policy = engine.policy();
+                let path = policy.roots.get(&root).map(|root| &*root.path);
+                self.store.remember(root, path, memory);
+            }
+            Effect::Changed { unsaved, clock } => self.store.changed(unsaved, clock),
+            Effect::Ruled => self.store.ruled(Rules::of(&engine.policy(), self.mode)),
+            Effect::Synced(PATIENT) => self.store.vouched(),
             Effect::Synced(token) => self.link.synced(token),
             Effect::Tell(event) => {
                 log(&event, engine, now);
@@ -203,6 +214,7 @@ fn log(event: &Event, engine: &Engine, now: Now) {
         Event::Released { root, uid } => {
             tracing::info!(root = name_of(root), uid, "the breaker was released");
         }
+        Event::Saving => tracing::info!("what changes can be saved again; removals go on"),
         Event::ClockJumped { by_ms } => tracing::warn!(by_ms, "the wall clock was set"),
         Event::Observed { .. } => {}
     }

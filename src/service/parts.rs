@@ -8,6 +8,7 @@ use crate::core::facts::{FileKey, RootId};
 use crate::core::policy::Policy;
 use crate::ledger::{self, Ledger};
 use crate::reap::{self, Hooks};
+use crate::store::{self, Opened, Rules, StoreError};
 use crate::watch::{self, WatchRoot};
 
 pub(super) fn ledger(settings: &Settings) -> Result<Arc<Ledger>, ledger::LedgerError> {
@@ -16,6 +17,15 @@ pub(super) fn ledger(settings: &Settings) -> Result<Arc<Ledger>, ledger::LedgerE
         segment_age: settings.ledger.segment_age,
     };
     Ledger::open(&settings.state_dir.join("ledger"), options).map(Arc::new)
+}
+
+pub(super) fn open_store(settings: &Settings) -> Result<Opened, StoreError> {
+    let options = store::Options {
+        state_dir: settings.state_dir.clone(),
+        size_max: settings.store.size_max,
+    };
+    let rules = Rules::of(&settings.policy, settings.mode);
+    store::open(&options, &settings.policy, &rules)
 }
 
 pub(super) fn reap_options(settings: &Settings) -> reap::Options {

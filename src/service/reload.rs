@@ -9,7 +9,9 @@ use std::sync::Arc;
 use super::parts;
 use super::serve::create_roots;
 use crate::api::Daemon;
-use crate::config::{Environment, LedgerSettings, Overrides, RootIds, Settings, Watch, load};
+use crate::config::{
+    Environment, LedgerSettings, Overrides, RootIds, Settings, StoreSettings, Watch, load,
+};
 use crate::core::input::Input;
 use crate::core::report::Mode;
 use crate::watch::Watcher;
@@ -34,6 +36,7 @@ pub(super) struct Fixed {
     mode: Mode,
     watch: Watch,
     ledger: LedgerSettings,
+    store: StoreSettings,
 }
 
 impl Fixed {
@@ -46,6 +49,7 @@ impl Fixed {
             mode: settings.mode,
             watch: settings.watch,
             ledger: settings.ledger,
+            store: settings.store,
         }
     }
 
@@ -59,6 +63,7 @@ impl Fixed {
             ("dry_run", self.mode != wanted.mode),
             ("[watch]", self.watch != wanted.watch),
             ("[ledger]", self.ledger != wanted.ledger),
+            ("[store]", self.store != wanted.store),
         ]
         .into_iter()
         .filter_map(|(name, differs)| differs.then_some(name))

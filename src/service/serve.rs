@@ -14,17 +14,21 @@ use super::config_file::ConfigFile;
 use super::owner::{INBOX_MAX, Outlets, Owner};
 use super::parts;
 use super::reload::{Fixed, Reload};
+use super::restored;
 use super::state_dir::StateDir;
 use crate::api::auth::Actors;
-use crate::api::daemon::TellWatches;
+use crate::api::daemon::{TellStore, TellWatches};
+use crate::api::json_path::JsonPath;
 use crate::api::{Daemon, EngineLink, Events, Listener, Parts, wire};
 use crate::clock;
 use crate::config::{Environment, Overrides, RootIds, Settings};
+use crate::core::clock_guard::ClockGuard;
 use crate::core::engine::{Engine, Setup};
 use crate::core::input::Input;
 use crate::core::report::Mode;
 use crate::reap::{Hooks, Reaper};
-use crate::watch::{Report, Sink, Watcher};
+use crate::store::{self, Loaded, Opened, Store, StoreStats};
+use crate::watch::{PATIENT, Report, Sink, Watcher};
 
 /// Threads of the runtime: it only waits for sockets and signals.
 const RUNTIME_THREADS: usize = 2;
@@ -128,15 +132,23 @@ struct Running {
     owner: Owner,
     reaper: Arc<Reaper>,
     watcher: Arc<Watcher>,
+    store: Arc<Store>,
     daemon: Arc<Daemon>,
 }
 
 impl Running {
     fn start(settings: Settings) -> anyhow::Result<Self> {
         let ledger = parts::ledger(&settings)?;
+        let Opened {
+            store,
+            memory,
+            clock,
+        } = parts::open_store(&settings)?;
+        tell_loaded(store.stats());
         let (inbox, inputs) = mpsc::channel(INBOX_MAX);
         let watcher = {
-            let options = parts::watch_options(&settings);
+            let mut options = parts::watch_options(&settings);
+            options.restored = restored::roots(&memory);
             Arc::new(Watcher::start(options, sink_into(&inbox))?)
         };
         let reaper = {
@@ -153,9 +165,17 @@ impl Running {
             policy: Arc::clone(&policy),
             breaker: settings.breaker,
             mode: settings.mode,
-            recorded: ledger.last_at(),
+            guard: match clock {
+                Some((guard, run)) => guard.resume(run, now, ledger.last_at()),
+                None => ClockGuard::new(now, ledger.last_at()),
+            },
+            memory: Some(memory),
         };
         let engine = Engine::new(setup, now);
+        let store = store
+            .start(Arc::clone(engine.index()), store_hooks(&inbox, &watcher))
+            .context("cannot start to save")?;
+        let store = Arc::new(store);
         let barriers = Arc::clone(&watcher);
         let link = EngineLink::new(inbox.clone(), move |token| barriers.sync(token));
         let events = Arc::new(Events::new(now.wall));
@@ -166,12 +186,15 @@ impl Running {
             ledger,
             events: Arc::clone(&events),
             watches: tell_watches(&watcher),
+            store: tell_store(&store),
             actors: Actors::of_process(settings.group.as_deref())?,
             started: now.wall,
         }));
         let outlets = Outlets {
             reaper: Arc::clone(&reaper),
             watcher: Arc::clone(&watcher),
+            store: Arc::clone(&store),
+            mode: settings.mode,
             link,
             events,
         };
@@ -181,6 +204,7 @@ impl Running {
             owner,
             reaper,
             watcher,
+            store,
             daemon,
         })
     }
@@ -190,7 +214,72 @@ impl Running {
         self.reaper.stop();
         self.watcher.stop();
         self.owner.stop();
+        self.store.stop();
     }
+}
+
+fn tell_loaded(stats: &StoreStats) {
+    let Loaded {
+        entries,
+        dirs,
+        took_ms,
+        lost,
+    } = &stats.loaded;
+    if *dirs > 0 {
+        tracing::info!(files = entries, dirs, took_ms, "read what was saved");
+    }
+    if !lost.is_nothing() {
+        tracing::warn!(
+            pages = lost.pages,
+            dirs = lost.dirs,
+            stamps = lost.stamps,
+            "a part of what was saved cannot be used; it is read anew"
+        );
+    }
+}
+
+fn store_hooks(inbox: &mpsc::Sender<Input>, watcher: &Arc<Watcher>) -> store::Hooks {
+    let (inbox, watcher) = (inbox.clone(), Arc::clone(watcher));
+    store::Hooks {
+        ask: Box::new(move || watcher.sync(PATIENT)),
+        unsaved: Box::new(move |why| drop(inbox.blocking_send(Input::Unsaved(why)))),
+    }
+}
+
+fn tell_store(store: &Arc<Store>) -> Box<TellStore> {
+    let store = Arc::clone(store);
+    Box::new(move || {
+        let StoreStats {
+            failing,
+            pending,
+            size_bytes,
+            saved_at,
+            saves,
+            compactions,
+            loaded,
+            set_aside,
+        } = store.stats();
+        wire::Store {
+            state: if failing.is_some() { "failing" } else { "ok" }.to_owned(),
+            why: failing,
+            pending,
+            size_bytes,
+            saved_at: saved_at.map(|at| at.to_string()),
+            saves,
+            compactions,
+            loaded: wire::Loaded {
+                entries: loaded.entries,
+                dirs: loaded.dirs,
+                took_ms: loaded.took_ms,
+                lost_pages: loaded.lost.pages,
+                lost_dirs: loaded.lost.dirs,
+            },
+            set_aside: set_aside.map(|(path, why)| wire::SetAside {
+                path: JsonPath::new(&path),
+                why,
+            }),
+        }
+    })
 }
 
 fn tell_watches(watcher: &Arc<Watcher>) -> Box<TellWatches> {

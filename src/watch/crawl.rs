@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** what is made in a directory after its watch was added raises an event, what was made before is in the
 //! listing: nothing falls between.
+//! **Invariant:** a directory is left unread only when it is watched, and its change time is the one that was saved.
 //! **Invariant:** a listing is of the very directory that it was asked for, by device and inode.
 //! **Invariant:** a worker that has nothing to do holds no descriptor open.
 
@@ -9,6 +10,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use rustix::io::Errno;
@@ -18,9 +20,11 @@ use super::error::WatchError;
 use super::inbox::Inbox;
 use super::threads::{Crew, message};
 use super::tree::NodeId;
+use crate::clock;
 use crate::core::facts::{Facts, FileKey, Kind};
 use crate::core::observed::Name;
 use crate::core::path::RelPath;
+use crate::core::time::FileTime;
 use crate::fs::{Dir, FsError, RootDir};
 
 /// Crawling is bound by system calls on warm caches and by seeks on cold ones: more threads were no faster on two cores,
@@ -43,6 +47,8 @@ pub(super) struct Job {
     pub(super) key: FileKey,
     /// Whether to add a watch first.
     pub(super) watch: bool,
+    /// With this change time it holds the names that are known, and is not read.
+    pub(super) stamp: Option<FileTime>,
     /// Names in it that do not exist for us: the quarantine and nested roots.
     pub(super) hidden: Vec<Name>,
 }
@@ -52,7 +58,17 @@ pub(super) struct Done {
     pub(super) node: NodeId,
     /// What came of adding the watch; `None` when it was not tried.
     pub(super) watch: Option<Result<WatchId, Errno>>,
-    pub(super) outcome: Result<Content, Failure>,
+    pub(super) outcome: Result<Seen, Failure>,
+    /// Processor time that it took.
+    pub(super) cpu: Duration,
+}
+
+/// What was seen of a directory.
+pub(super) enum Seen {
+    /// All that it holds.
+    Content(Content),
+    /// It holds the names that are known.
+    Unchanged(Facts),
 }
 
 /// A directory's content.
@@ -66,10 +82,10 @@ pub(super) struct Content {
 impl Done {
     /// How many names it holds, and one for itself.
     pub(super) fn weight(&self) -> usize {
-        let names = self
-            .outcome
-            .as_ref()
-            .map_or(0, |content| content.files.len() + content.dirs.len());
+        let names = match &self.outcome {
+            Ok(Seen::Content(content)) => content.files.len() + content.dirs.len(),
+            Ok(Seen::Unchanged(_)) | Err(_) => 0,
+        };
         names + 1
     }
 }
@@ -176,6 +192,7 @@ impl Worker {
                     node,
                     watch: None,
                     outcome: Err(Failure::Bug(bug)),
+                    cpu: Duration::ZERO,
                 }
             });
             if !self.inbox.put_done(done) {
@@ -199,6 +216,7 @@ impl Worker {
     }
 
     fn work(&mut self, job: &Job) -> Done {
+        let begun = clock::thread_cpu();
         let mut watch = None;
         let outcome = self
             .open(job)
@@ -207,6 +225,7 @@ impl Worker {
             node: job.node,
             watch,
             outcome,
+            cpu: clock::thread_cpu().saturating_sub(begun),
         }
     }
 
@@ -231,11 +250,15 @@ impl Worker {
         dir: &Dir,
         job: &Job,
         watch: &mut Option<Result<WatchId, Errno>>,
-    ) -> Result<Content, Failure> {
+    ) -> Result<Seen, Failure> {
         if job.watch {
             *watch = Some(self.backend.watch(dir, job.node));
         }
         let facts = dir.facts().map_err(failure)?;
+        let is_heard = matches!(watch, Some(Ok(_)));
+        if is_heard && job.stamp == Some(facts.ctime) {
+            return Ok(Seen::Unchanged(facts));
+        }
         let (mut files, mut dirs) = (Vec::new(), Vec::new());
         dir.list(|name, facts| match facts.kind {
             _ if job.hidden.iter().any(|hidden| **hidden == *name) => {}
@@ -245,7 +268,7 @@ impl Worker {
             Kind::Mount | Kind::Other => {}
         })
         .map_err(failure)?;
-        Ok(Content { facts, files, dirs })
+        Ok(Seen::Content(Content { facts, files, dirs }))
     }
 }
 

@@ -5,6 +5,7 @@ use super::listings::{Ask, Reach};
 use super::looker::Looker;
 use super::moves::Departed;
 use super::tree::NodeId;
+use super::watcher::PATIENT;
 use crate::core::observed::Observed;
 
 impl Looker {
@@ -32,6 +33,9 @@ impl Looker {
             RawEvent::Marker(Marker::Sync(token)) => {
                 self.obey_waiting();
                 self.survey_changes();
+                if token != PATIENT {
+                    self.hurry_contents();
+                }
                 self.epochs.barrier(token);
             }
             RawEvent::Overflow => {

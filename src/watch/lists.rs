@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use hashbrown::HashSet;
 
-use super::crawl::{Content, Done, Failure, Job};
+use super::crawl::{Content, Done, Failure, Job, Seen};
 use super::listings::{Ask, Reach};
 use super::looker::Looker;
 use super::tree::NodeId;
-use crate::core::observed::{Discovery, Name, Observed};
+use crate::core::facts::Facts;
+use crate::core::observed::{Coverage, Discovery, Name, Observed};
 
 /// A directory that was not where it should be so often in a row counts as one that cannot be read: somebody moves it faster
 /// than it can be listed, or its file system contradicts itself.
@@ -18,6 +19,7 @@ impl Looker {
     /// Hands directories to the workers for as long as they take any.
     pub(super) fn dispatch(&mut self) {
         while let Some((id, ask)) = self.listings.next() {
+            let stamp = self.restored.take_stamp(id);
             let job = self.tree.get(id).and_then(|node| {
                 Some(Job {
                     node: id,
@@ -26,6 +28,7 @@ impl Looker {
                     key: node.key,
                     // A pass makes sure of the watches too: word of their end may be among what was lost.
                     watch: node.watch.is_none() || ask.pass.is_some(),
+                    stamp: stamp.filter(|_| ask.pass.is_some()),
                     hidden: self.hidden_in(id),
                 })
             });
@@ -64,8 +67,10 @@ impl Looker {
         if let Some(again) = again {
             self.listings.resume(id, again);
         }
+        self.count_in_pass(root, ask, &done.outcome, done.cpu);
         match done.outcome {
-            Ok(content) => self.take_content(id, content, ask),
+            Ok(Seen::Content(content)) => self.take_content(id, content, ask),
+            Ok(Seen::Unchanged(facts)) => self.take_unchanged(id, facts, ask),
             Err(Failure::Root) => {
                 self.survey_all();
                 self.recheck(id, ask);
@@ -90,6 +95,28 @@ impl Looker {
         self.end(root, ask);
     }
 
+    /// The directory holds the names that are known: those beneath it are looked for in their turn, and what is in its files later.
+    fn take_unchanged(&mut self, id: NodeId, facts: Facts, ask: Ask) {
+        let Some(node) = self.tree.get_mut(id) else {
+            return;
+        };
+        let root = node.root;
+        node.listed = true;
+        node.refused = false;
+        node.misses = 0;
+        let beneath: Vec<NodeId> = self.tree.children(id).map(|(child, _)| child).collect();
+        for child in beneath {
+            self.ask(child, ask);
+        }
+        self.leave_unread(root, id);
+        self.outbox.push(Observed::Looks {
+            root,
+            dir: self.tree.path(id),
+            facts,
+            names: Vec::new(),
+        });
+    }
+
     fn take_content(&mut self, id: NodeId, content: Content, ask: Ask) {
         let Some(node) = self.tree.get_mut(id) else {
             return;
@@ -98,6 +125,10 @@ impl Looker {
         node.listed = true;
         node.refused = false;
         node.misses = 0;
+        let coverage = match node.watch {
+            Some(_) => Coverage::Watched,
+            None => Coverage::Unwatched,
+        };
         // No watch after all: it ended while the directory was read.
         let deaf = node.watch.is_none() && !self.unwatched.has(id);
         let gone = self.gone_from(id, &content.dirs);
@@ -119,6 +150,7 @@ impl Looker {
             files: content.files,
             dirs: content.dirs,
             discovery,
+            coverage,
         });
         if deaf {
             let reach = Reach::One;

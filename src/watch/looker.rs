@@ -18,6 +18,7 @@ use super::listings::{Ask, Joined, Listings};
 use super::moves::Moves;
 use super::options::{Options, Sink};
 use super::outbox::Outbox;
+use super::restored::Restored;
 use super::roots::Roots;
 use super::stats::Counters;
 use super::surroundings::Surroundings;
@@ -45,6 +46,7 @@ pub(super) struct Looker {
     pub(super) moves: Moves,
     pub(super) rechecks: Rechecks,
     pub(super) unwatched: Unwatched,
+    pub(super) restored: Restored,
     pub(super) skip: Arc<[FileKey]>,
     pub(super) reconcile_every: Duration,
     pub(super) reconcile_rest: Duration,
@@ -101,6 +103,7 @@ impl Looker {
             moves: Moves::default(),
             rechecks: Rechecks::default(),
             unwatched: Unwatched::default(),
+            restored: Restored::new(options.restored),
             skip,
             reconcile_every: options.reconcile_every,
             reconcile_rest: options.reconcile_rest,
@@ -167,10 +170,14 @@ impl Looker {
         if self.more == More::Yes {
             return Some(Duration::ZERO);
         }
-        let due = [self.roots.next_due(self.reconcile_rest), self.unwatched.due]
-            .into_iter()
-            .flatten()
-            .min()?;
+        let due = [
+            self.roots.next_due(self.reconcile_rest),
+            self.unwatched.due,
+            self.contents_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()?;
         let wait = due.saturating_sub(clock::now().boot);
         // A condition variable may wake a little early: then the timer is not due yet, and the next wait is a short one.
         Some(wait.max(Duration::from_millis(1)))
@@ -236,6 +243,7 @@ impl Looker {
                 self.backend.unwatch(watch, id);
             }
             self.unwatched.remove(id);
+            self.restored.take_stamp(id);
             self.dirty.forget(&mut self.epochs, id);
             if let Some(pending) = self.listings.forget(id) {
                 if let Some(later) = pending.later {

@@ -9,7 +9,7 @@
 //!
 //! - `backend`: what a source of events must be able to do; `inotify`, and `still` for a single crawl.
 //! - `looker`: the thread that owns the tree and puts everything in one line. Its parts: `events`, `looks`, `lists`, `passes`
-//!   (crawls, reconciliations), `presence` (roots that come and go), `unwatched` (directories that no event tells of).
+//!   (crawls, reconciliations), `restored` and `contents` (what was saved, and what that leaves unread), `presence` (roots that come and go), `unwatched` (directories that no event tells of).
 //! - `tree`, `dirty`, `listings`, `moves`, `roots`: what it knows. `epochs`: when a barrier is through.
 //! - `surroundings`: the places where the roots lie, and mounts. `crawl`: the pool that lists.
 //!
@@ -19,6 +19,7 @@
 //! **Invariant:** lost events, from whatever queue, end in a reconciliation, and are doubted until then.
 
 mod backend;
+mod contents;
 mod crawl;
 mod dirty;
 mod epochs;
@@ -38,6 +39,7 @@ mod options;
 mod outbox;
 mod passes;
 mod presence;
+mod restored;
 mod roots;
 mod stats;
 mod still;
@@ -50,6 +52,6 @@ mod unwatched;
 mod watcher;
 
 pub use error::WatchError;
-pub use options::{Options, Report, Sink, WatchRoot};
+pub use options::{Options, Report, RestoredDir, RestoredRoot, Sink, WatchRoot};
 pub use stats::WatchStats;
-pub use watcher::{Watcher, crawl_once};
+pub use watcher::{PATIENT, Watcher, crawl_once};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::facts::{FileKey, RootId};
-use crate::core::observed::Observed;
+use crate::core::observed::{Name, Observed};
 use crate::core::path::RelPath;
+use crate::core::time::FileTime;
 
 /// What to watch, and how.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct Options {
     pub queue_bytes_max: usize,
     /// The shortest time from the end of a reconciliation after an overflow to the next one's beginning.
     pub reconcile_rest: Duration,
+    /// What was saved of roots, which saves the reading of directories that have not changed since.
+    pub restored: Vec<RestoredRoot>,
 }
 
 impl Default for Options {
@@ -33,6 +36,7 @@ impl Default for Options {
             // About two million events: minutes of a busy engine.
             queue_bytes_max: 64 * 1024 * 1024,
             reconcile_rest: Duration::from_secs(1),
+            restored: Vec::new(),
         }
     }
 }
@@ -46,6 +50,28 @@ pub struct WatchRoot {
     pub path: PathBuf,
     /// Other roots beneath it: never entered, and reported as if they were not there.
     pub nested: Vec<RelPath>,
+}
+
+/// What was saved of the directories of a root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoredRoot {
+    /// The root.
+    pub id: RootId,
+    /// Its own directory first, and every directory behind the one that it lies in.
+    pub dirs: Vec<RestoredDir>,
+}
+
+/// A directory as it was saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoredDir {
+    /// The place of the directory that it lies in, in the list; for the first one, 0.
+    pub parent: usize,
+    /// Its name in there.
+    pub name: Name,
+    /// Its inode.
+    pub ino: u64,
+    /// With this change time it holds the names that are known.
+    pub stamp: Option<FileTime>,
 }
 
 /// A message of the watcher.

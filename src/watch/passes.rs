@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::crawl::{Failure, Seen};
 use super::listings::{Ask, PassId, Reach};
 use super::looker::Looker;
 use super::roots::{Due, Pass, Urgency};
 use crate::clock;
 use crate::core::facts::RootId;
-use crate::core::observed::{Discovery, Observed};
+use crate::core::observed::{Discovery, Observed, PassCost, PassKind};
 use crate::core::path::RelPath;
 
 impl Looker {
@@ -58,16 +59,12 @@ impl Looker {
         let now = clock::now().boot;
         self.begin_due_passes(now);
         self.list_unwatched(now);
-    }
-
-    /// Begins a pass over a root, when none is under way. The caller asks for listings in it.
-    pub(super) fn begin_pass(&mut self, root: RootId) -> Option<PassId> {
-        self.begin_pass_as(root, Discovery::Event)
+        self.read_contents(now);
     }
 
     /// Begins to list everything in a root, when no pass is under way.
-    pub(super) fn crawl(&mut self, root: RootId, discovery: Discovery) {
-        let pass = self.begin_pass_as(root, discovery);
+    pub(super) fn crawl(&mut self, root: RootId, discovery: Discovery, kind: PassKind) {
+        let pass = self.begin_pass(root, discovery, kind);
         if let (Some(_), Some(here)) = (pass, self.roots.here(root)) {
             let (epoch, reach) = (self.epochs.current(), Reach::Deep);
             self.ask(here.top, Ask { epoch, reach, pass });
@@ -83,15 +80,52 @@ impl Looker {
             return;
         };
         current.open -= 1;
-        if current.open == 0 {
-            let began = current.began;
-            here.pass = None;
-            here.rested = Some(clock::now().boot);
-            self.outbox.push(Observed::Reconciled { root, began });
+        if current.open > 0 {
+            return;
+        }
+        let now = clock::now().boot;
+        let (began, mut cost) = (current.began, current.cost);
+        cost.took = now.saturating_sub(began);
+        here.pass = None;
+        here.rested = Some(now);
+        match cost.kind {
+            PassKind::Contents => self.end_batch(root, began, cost, now),
+            PassKind::Crawl | PassKind::Stamps | PassKind::Missed | PassKind::Again => {
+                self.outbox.push(Observed::Reconciled { root, began, cost });
+                self.begin_contents(root, cost.kind, now);
+            }
         }
     }
 
-    fn begin_pass_as(&mut self, root: RootId, discovery: Discovery) -> Option<PassId> {
+    /// Counts a listing that belongs to a pass.
+    pub(super) fn count_in_pass(
+        &mut self,
+        root: RootId,
+        ask: Ask,
+        outcome: &Result<Seen, Failure>,
+        cpu: Duration,
+    ) {
+        let pass = self
+            .roots
+            .here_mut(root)
+            .and_then(|here| here.pass.as_mut());
+        if let Some(pass) = pass.filter(|pass| ask.pass == Some(pass.id)) {
+            pass.cost.cpu += cpu;
+            match outcome {
+                Ok(Seen::Content(_)) => pass.cost.listed += 1,
+                Ok(Seen::Unchanged(_)) => pass.cost.skipped += 1,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Begins a pass over a root, when none is under way. The caller asks for listings in it.
+    pub(super) fn begin_pass(
+        &mut self,
+        root: RootId,
+        discovery: Discovery,
+        kind: PassKind,
+    ) -> Option<PassId> {
         let id = PassId(self.roots.passes.0 + 1);
         let here = self.roots.here_mut(root)?;
         if here.pass.is_some() {
@@ -101,6 +135,10 @@ impl Looker {
             id,
             began: clock::now().boot,
             discovery,
+            cost: PassCost {
+                kind,
+                ..PassCost::default()
+            },
             open: 0,
         });
         self.roots.passes = id;
@@ -134,7 +172,7 @@ impl Looker {
                 continue;
             };
             let top = here.top;
-            let pass = self.begin_pass(root);
+            let pass = self.begin_pass(root, Discovery::Event, PassKind::Again);
             let (epoch, reach) = (due.epoch, Reach::Deep);
             self.ask(top, Ask { epoch, reach, pass });
             self.epochs.end(due.epoch);

@@ -7,11 +7,12 @@ use super::crawl::RootPlace;
 use super::listings::Ask;
 use super::looker::Looker;
 use super::options::WatchRoot;
+use super::restored::Known;
 use super::roots::{Here, Root};
 use super::surroundings::{Changed, Surroundings};
 use super::tree::NodeId;
 use crate::core::facts::{FileKey, RootId};
-use crate::core::observed::{Name, Observed};
+use crate::core::observed::{Discovery, Name, Observed, PassKind};
 use crate::core::path::RelPath;
 use crate::fs::{FsError, QUARANTINE, RootDir};
 
@@ -146,6 +147,7 @@ impl Looker {
         root.lost = None;
         let discovery = root.know(key);
         let top = self.tree.add_top(id, key);
+        let restored = self.restored.take_root(id, key, top, &mut self.tree);
         root.here = Some(Here {
             place: Arc::new(RootPlace {
                 path: root.spec.path.clone(),
@@ -155,9 +157,16 @@ impl Looker {
             pass: None,
             due: None,
             rested: None,
+            contents: None,
         });
         self.outbox.push(Observed::RootFound { root: id, key });
-        self.crawl(id, discovery);
+        match restored {
+            Known::Restored => {
+                self.expect_contents(id);
+                self.crawl(id, Discovery::Event, PassKind::Stamps);
+            }
+            Known::Not => self.crawl(id, discovery, PassKind::Crawl),
+        }
     }
 
     /// Forgets all that is known beneath a root.
@@ -170,6 +179,9 @@ impl Looker {
         if let Some(here) = here {
             if let Some(due) = here.due {
                 self.epochs.end(due.epoch);
+            }
+            if let Some(contents) = here.contents {
+                self.epochs.end(contents.epoch);
             }
             self.uproot(here.top);
         }

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::contents::Contents;
 use super::crawl::RootPlace;
 use super::epochs::Epoch;
 use super::listings::PassId;
 use super::options::WatchRoot;
 use super::tree::NodeId;
 use crate::core::facts::{FileKey, RootId};
-use crate::core::observed::Discovery;
+use crate::core::observed::{Discovery, PassCost};
 use crate::core::path::RelPath;
 
 /// How many directories a root is remembered to have been. One that comes back after so many others counts as new: what is
@@ -41,6 +42,8 @@ pub(super) struct Here {
     pub(super) due: Option<Due>,
     /// When the last pass ended, on the clock that counts from the machine's start.
     pub(super) rested: Option<Duration>,
+    /// Directories that were left unread after a restart, until they are read.
+    pub(super) contents: Option<Contents>,
 }
 
 /// A crawl or reconciliation.
@@ -48,6 +51,8 @@ pub(super) struct Pass {
     pub(super) id: PassId,
     pub(super) began: Duration,
     pub(super) discovery: Discovery,
+    /// What it cost so far.
+    pub(super) cost: PassCost,
     /// Wishes that belong to it.
     pub(super) open: usize,
 }

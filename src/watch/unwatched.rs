@@ -13,7 +13,7 @@ use super::looker::{Looker, by_root};
 use super::tree::NodeId;
 use crate::clock;
 use crate::core::facts::RootId;
-use crate::core::observed::Observed;
+use crate::core::observed::{Discovery, Observed, PassKind};
 use crate::fs::error::reason;
 
 /// See the module.
@@ -100,7 +100,7 @@ impl Looker {
         let all: HashSet<NodeId> = deaf.chain(&self.unwatched.failed).copied().collect();
         for (root, nodes) in by_root(&self.tree, all.into_iter()) {
             // A pass that is under way lists them as well.
-            let Some(pass) = self.begin_pass(root) else {
+            let Some(pass) = self.begin_pass(root, Discovery::Event, PassKind::Missed) else {
                 continue;
             };
             for node in nodes {

@@ -16,6 +16,9 @@ use crate::core::facts::RootId;
 use crate::core::observed::Observed;
 use crate::core::path::RelPath;
 
+/// The token of the barrier of somebody who is in no hurry: what was left unread after a restart goes on being read at its pace.
+pub const PATIENT: u64 = 0;
+
 /// Watches roots until it is dropped. All its methods return at once, whatever the sink does meanwhile.
 pub struct Watcher {
     backend: Arc<dyn Backend>,
@@ -98,7 +101,7 @@ impl Watcher {
     }
 
     /// Asks for [`Report::Synced`] with `token`, after all that happened before this call is reported: looks, listings and those
-    /// that follow from them; after an overflow the reconciliation.
+    /// that follow from them; after an overflow the reconciliation, and after a restart the comparison with what was saved.
     pub fn sync(&self, token: u64) {
         self.backend.mark(Marker::Sync(token));
     }

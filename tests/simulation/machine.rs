@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapsed::core::claim::{Claim, Outcome, Reaped, Removal, Unit};
+use lapsed::core::clock_guard::ClockGuard;
 use lapsed::core::engine::{Engine, Setup};
 use lapsed::core::facts::Kind;
 use lapsed::core::hold::Hold;
-use lapsed::core::input::{Effect, Input};
-use lapsed::core::observed::{Discovery, Observed};
+use lapsed::core::input::{Effect, Event, Input};
+use lapsed::core::observed::{Discovery, Observed, PassCost};
 use lapsed::core::path::RelPath;
 use lapsed::core::policy::{Class, Verdict};
 use lapsed::core::report::{Breaker, Mode};
 use lapsed::core::time::Timestamp;
 
+use crate::disk::Disk;
 use crate::rules::{ROOT, policy};
 use crate::watcher::{Rumour, Watcher};
 use crate::world::World;
@@ -30,6 +32,10 @@ pub struct Machine {
     pub claims: Vec<Claim>,
     pub claimed: BTreeSet<RelPath>,
     pub events: u64,
+    disk: Disk,
+    /// Directories were left unread at the last start.
+    unread: bool,
+    restarts: u64,
     removed: u64,
     spared: u64,
     held: u64,
@@ -47,7 +53,8 @@ impl Machine {
             policy: Arc::new(policy()),
             breaker,
             mode: Mode::Live,
-            recorded: None,
+            guard: ClockGuard::new(world.now(), None),
+            memory: None,
         };
         let engine = Engine::new(setup, world.now());
         for _ in 0..random.usize(..40) {
@@ -63,6 +70,9 @@ impl Machine {
             claims: Vec::new(),
             claimed: BTreeSet::new(),
             events: 0,
+            disk: Disk::default(),
+            unread: false,
+            restarts: 0,
             removed: 0,
             spared: 0,
             held: 0,
@@ -79,10 +89,11 @@ impl Machine {
             removed,
             spared,
             held,
+            restarts,
             ..
         } = self;
         format!(
-            "{events} events, {removed} removed, {spared} spared, {held} held, {} left",
+            "{events} events, {restarts} restarts, {removed} removed, {spared} spared, {held} held, {} left",
             self.world.nodes.len()
         )
     }
@@ -93,7 +104,9 @@ impl Machine {
             0..40 => self.disturb(),
             40..70 => self.look(),
             70..85 => self.reap_some(),
-            85..98 => self.pass_time(),
+            85..96 => self.pass_time(),
+            96 => self.save(),
+            97 => self.crash_now_and_then(),
             98 => self.lose_events(),
             _ => self.set_clock(),
         }
@@ -191,8 +204,89 @@ impl Machine {
     fn reconcile(&mut self, discovery: Discovery) {
         let began = self.world.now().boot;
         let mut seen = self.watcher.list(&self.world, &RelPath::root(), discovery);
-        seen.push(Observed::Reconciled { root: ROOT, began });
+        let cost = PassCost::default();
+        seen.push(Observed::Reconciled {
+            root: ROOT,
+            began,
+            cost,
+        });
         self.watcher.doubted = false;
+        self.unread = false;
+        self.observe(seen);
+    }
+
+    /// The store writes, or cannot for a while.
+    fn save(&mut self) {
+        match self.random.u32(..12) {
+            0 => self.input(Input::Unsaved(Some("no space".to_owned()))),
+            1..3 => self.input(Input::Unsaved(None)),
+            3..8 => self.disk.save(&self.engine, usize::MAX),
+            _ => {
+                if self.watcher.is_quiet() && !self.watcher.doubted && !self.unread {
+                    let known = self.world.now().wall;
+                    self.disk.vouch(&self.engine, known);
+                }
+            }
+        }
+    }
+
+    /// The process is killed, perhaps while it writes; life goes on; another process starts on what there is.
+    fn crash_now_and_then(&mut self) {
+        if self.random.u32(..10) > 0 {
+            return;
+        }
+        self.restarts += 1;
+        if self.random.bool() {
+            let most = self.random.usize(..30);
+            self.disk.save(&self.engine, most);
+        }
+        // What the reaper had in its hands went back to its place.
+        self.claims.clear();
+        self.claimed.clear();
+        // Two jumps that cancel one another while nobody looks cannot be known of.
+        let mut jumps = self.random.u32(..20) == 0;
+        for _ in 0..self.random.usize(..6) {
+            self.disturb();
+            self.world.boot += Duration::from_millis(self.random.u64(..4000));
+            if std::mem::take(&mut jumps) {
+                self.world.offset_ms += self.random.i64(-100_000..100_000);
+            }
+        }
+        self.watcher.restart();
+        let now = self.world.now();
+        let (memory, guard) = self.disk.load(now);
+        let settled = memory.roots.get(&ROOT).is_some_and(|root| root.settled);
+        let setup = Setup {
+            policy: self.engine.policy(),
+            breaker: Breaker {
+                entries: 1_000_000,
+                share: 1.0,
+            },
+            mode: Mode::Live,
+            guard,
+            memory: Some(memory),
+        };
+        self.engine = Engine::new(setup, now);
+        let key = self.world.facts(&RelPath::root()).unwrap().key;
+        self.observe(vec![Observed::RootFound { root: ROOT, key }]);
+        if !settled {
+            self.reconcile(Discovery::Crawl);
+            return;
+        }
+        // Removals go on before it has been looked over.
+        for _ in 0..self.random.usize(..5) {
+            self.reap_some();
+        }
+        let began = self.world.now().boot;
+        let index = Arc::clone(self.engine.index());
+        let mut seen = self.watcher.compare(&self.world, &index);
+        let cost = PassCost::default();
+        seen.push(Observed::Reconciled {
+            root: ROOT,
+            began,
+            cost,
+        });
+        self.unread = true;
         self.observe(seen);
     }
 
@@ -202,6 +296,9 @@ impl Machine {
 
     pub fn input(&mut self, input: Input) {
         let effects = self.engine.step(self.world.now(), input);
+        let jumped = effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Tell(Event::ClockJumped { .. })));
         for effect in effects {
             match effect {
                 Effect::Claim(claims) => {
@@ -215,7 +312,14 @@ impl Machine {
                     }
                 }
                 Effect::Relist(_, dir) => self.watcher.relist(dir),
-                Effect::Placed(..) | Effect::Synced(_) | Effect::Tell(_) => {}
+                Effect::Changed { unsaved, clock } => {
+                    self.disk.changed(unsaved, clock);
+                    if jumped {
+                        self.disk.save_clock();
+                    }
+                }
+                Effect::Remember(_, memory) => self.disk.remember(memory),
+                Effect::Ruled | Effect::Placed(..) | Effect::Synced(_) | Effect::Tell(_) => {}
             }
         }
     }
@@ -321,11 +425,12 @@ impl Machine {
 
     /// Lets everything come to rest, and holds the index against the world.
     pub fn settle(&mut self) {
+        self.input(Input::Unsaved(None));
         for _ in 0..50 {
             while !self.watcher.is_quiet() {
                 self.look();
             }
-            if self.watcher.doubted || self.random.bool() {
+            if self.watcher.doubted || self.unread || self.random.bool() {
                 self.reconcile(Discovery::Event);
             }
             while !self.claims.is_empty() {

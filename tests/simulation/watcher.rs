@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 
 use lapsed::core::facts::{Kind, RootId};
-use lapsed::core::observed::{Discovery, Observed};
+use lapsed::core::index::Index;
+use lapsed::core::observed::{Coverage, Discovery, Observed};
 use lapsed::core::path::RelPath;
 
 use crate::world::World;
@@ -128,10 +129,58 @@ impl Watcher {
                 files,
                 dirs,
                 discovery,
+                coverage: Coverage::Watched,
             });
         }
         seen.retain(|seen| !matches!(seen, Observed::Gone { dir, .. } if dir.is_root()));
         seen
+    }
+
+    /// Compares the tree with what was saved of it, as after a restart: directories whose stamps are as they were are not read.
+    pub fn compare(&self, world: &World, index: &Index) -> Vec<Observed> {
+        let mut seen = Vec::new();
+        let mut open = vec![RelPath::root()];
+        while let Some(dir) = open.pop() {
+            let known = index.dir_id(self.root, dir.as_bytes());
+            let stamp = known.and_then(|id| index.stamp(id));
+            let facts = world.facts(&dir).filter(|facts| facts.kind == Kind::Dir);
+            let unchanged = facts.filter(|facts| {
+                let is_it = known.and_then(|id| index.dir(id)).map(|dir| dir.facts.key);
+                stamp == Some(facts.ctime) && is_it == Some(facts.key)
+            });
+            let Some(facts) = unchanged else {
+                let mut found = self.list_one(world, &dir);
+                for observed in &found {
+                    if let Observed::Listing { dirs, .. } = observed {
+                        open.extend(dirs.iter().map(|(name, _)| dir.join(name)));
+                    }
+                }
+                seen.append(&mut found);
+                continue;
+            };
+            let beneath = index.subdirs(known.unwrap()).into_iter();
+            open.extend(beneath.map(|(name, _)| dir.join(&name)));
+            seen.push(Observed::Looks {
+                root: self.root,
+                dir,
+                facts,
+                names: Vec::new(),
+            });
+        }
+        seen
+    }
+
+    /// Lists `dir`, and nothing beneath it.
+    fn list_one(&self, world: &World, dir: &RelPath) -> Vec<Observed> {
+        let mut seen = self.list(world, dir, Discovery::Event);
+        seen.truncate(1);
+        seen
+    }
+
+    /// Forgets everything: another process watches from now on.
+    pub fn restart(&mut self) {
+        self.rumours.clear();
+        self.doubted = false;
     }
 
     /// Asks for a listing, which comes late like everything.

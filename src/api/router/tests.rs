@@ -19,10 +19,11 @@ use super::super::wire;
 use super::*;
 use crate::clock;
 use crate::core::claim::Unit;
+use crate::core::clock_guard::ClockGuard;
 use crate::core::engine::{Engine, Setup};
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::input::{Effect, Input};
-use crate::core::observed::{Discovery, Name, Observed};
+use crate::core::observed::{Coverage, Discovery, Name, Observed, PassCost};
 use crate::core::path::RelPath;
 use crate::core::policy::{Globs, Policy, Root, Rule, Schedule, Since, SkipOpen};
 use crate::core::report::{Breaker, Mode};
@@ -106,6 +107,7 @@ fn listing(
         files,
         dirs,
         discovery: Discovery::Crawl,
+        coverage: Coverage::Watched,
     }
 }
 
@@ -157,7 +159,8 @@ impl World {
             policy: Arc::clone(&policy),
             breaker: Breaker::default(),
             mode,
-            recorded: None,
+            guard: ClockGuard::new(now, None),
+            memory: None,
         };
         let engine = Engine::new(setup, now);
         let index = Arc::clone(engine.index());
@@ -182,6 +185,7 @@ impl World {
                 limit: None,
                 overflows: 0,
             }),
+            store: Box::new(wire::Store::default),
             actors: Actors {
                 daemon_uid: ME.uid,
                 group: None,
@@ -198,7 +202,11 @@ impl World {
         };
         world.observe(crawl(now.wall)).await;
         let began = clock::now().boot;
-        let reconciled = Observed::Reconciled { root: ROOT, began };
+        let reconciled = Observed::Reconciled {
+            root: ROOT,
+            began,
+            cost: PassCost::default(),
+        };
         world.observe(vec![reconciled]).await;
         world
     }
@@ -287,6 +295,7 @@ async fn own(
                 Effect::Tell(event) => events.publish(now.wall, &event, &engine.policy()),
                 Effect::Claim(claims) => panic!("a dry run claims nothing: {claims:?}"),
                 Effect::Relist(..) | Effect::Placed(..) => {}
+                Effect::Remember(..) | Effect::Changed { .. } | Effect::Ruled => {}
             }
         }
     }

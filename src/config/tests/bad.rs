@@ -16,7 +16,7 @@ fn with(text: &str) -> Host {
 fn unknown_keys() {
     refused!(with("stat_dir = \"x\""), @r#"
     HOST/etc/lapsed.toml:1: unknown key "stat_dir"
-      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, allow_unsafe_roots, watch, breaker, ledger, root, rule; did you mean "state_dir"?
+      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, allow_unsafe_roots, watch, breaker, ledger, store, root, rule; did you mean "state_dir"?
     "#);
     refused!(with("[watch]\ninterval = 5"), @r#"
     HOST/etc/lapsed.toml:2: [watch]: unknown key "interval"
@@ -34,13 +34,13 @@ fn unknown_keys() {
     "#);
     refused!(with("[[source]]\nname = \"x\""), @r#"
     HOST/etc/lapsed.toml:1: unknown key "source"
-      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, allow_unsafe_roots, watch, breaker, ledger, root, rule
+      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, allow_unsafe_roots, watch, breaker, ledger, store, root, rule
     "#);
     refused!(with("watch = 5\nroots = \"x\""), @r#"
     HOST/etc/lapsed.toml:1: watch = 5 is no table
       write [watch], and its keys on the lines below it
     HOST/etc/lapsed.toml:2: unknown key "roots"
-      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, allow_unsafe_roots, watch, breaker, ledger, root, rule; did you mean "root"?
+      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, allow_unsafe_roots, watch, breaker, ledger, store, root, rule; did you mean "root"?
     "#);
     refused!(Host::with("[root]\npath = \"x\""), @r#"
     HOST/etc/lapsed.toml:1: root = {…} is no list of tables

@@ -32,6 +32,7 @@ fn the_annotated_default_loads_and_states_the_defaults() {
         assert_eq!(found.breaker, Breaker::default());
         assert_eq!(found.watch, Watch::default());
         assert_eq!(found.ledger, LedgerSettings::default());
+        assert_eq!(found.store, StoreSettings::default());
         assert_eq!(found.mode, Mode::Live);
     }
     assert_eq!(spelled.state_dir, Path::new("/var/lib/lapsed"));
@@ -50,7 +51,7 @@ fn the_annotated_default_tells_every_key_and_variable() {
         .lines()
         .filter_map(|line| Some(line.trim_start_matches('#').split_once(" = ")?.0))
         .collect();
-    for section in ["", "watch", "breaker", "ledger", "root", "rule"] {
+    for section in ["", "watch", "breaker", "ledger", "store", "root", "rule"] {
         for name in schema::names_in(section) {
             assert!(
                 written.contains(name)
@@ -75,6 +76,8 @@ watch = { backend = "inotify", reconcile_every = "5m" }
 breaker.entries = "${MANY:-7}"
 breaker.share = 1
 
+[store]
+size_max = "3MiB"
 [ledger]
 segment_bytes = 0x100_000
 segment_age = "1d"
@@ -125,6 +128,7 @@ skip_open = false
             share: 1.0
         }
     );
+    assert_eq!(found.store.size_max, 3 << 20);
     assert_eq!(found.ledger.segment_bytes, 0x10_0000);
     assert_eq!(found.ledger.segment_age, Duration::from_hours(24));
     assert!(found.create.is_empty());

@@ -23,6 +23,7 @@ pub struct Holds {
     roots: BTreeMap<RootId, RootHolds>,
     single: Arc<BTreeMap<(RootId, RelPath), Hold>>,
     guard: ClockGuard,
+    unsaved: Option<Hold>,
     mode: Mode,
     now: Now,
 }
@@ -57,6 +58,7 @@ impl Holds {
                     .map(|_| Hold::Breaker)
             })
             .or_else(|| holds.stall.clone())
+            .or_else(|| self.unsaved.clone())
             .or_else(|| self.guard.hold(basis, deadline, self.now))
             .or_else(|| self.single.get(&(root, path.clone())).cloned())
             .or_else(|| (self.mode == Mode::DryRun).then_some(Hold::DryRun))
@@ -81,6 +83,7 @@ impl Engine {
             roots,
             single: Arc::new(single),
             guard: self.guard.clone(),
+            unsaved: self.unsaved_hold(),
             mode: self.mode,
             now,
         }
@@ -158,7 +161,7 @@ impl Engine {
         };
         for (&root, state) in &self.roots {
             let until = state.trip().map_or(now.wall, |trip| trip.at);
-            if let Some(hold) = state.hold(until) {
+            if let Some(hold) = state.hold(until).or_else(|| self.unsaved_hold()) {
                 let due = self.index.forecast(until);
                 let files = due
                     .iter()
@@ -280,6 +283,7 @@ impl Engine {
         {
             holds.push(hold);
         }
+        holds.extend(self.unsaved_hold());
         if let Some(hold) = self.guard.hold(lapse.basis, lapse.deadline, now) {
             holds.push(hold);
         }

@@ -151,6 +151,7 @@ impl Engine {
     fn is_plain(&self, root: RootId, dir: DirId) -> bool {
         !self.held.touches(dir)
             && self.guard.is_calm()
+            && self.unsaved.is_none()
             && self.roots.get(&root).is_some_and(RootState::is_free)
             && self
                 .policy

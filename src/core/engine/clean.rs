@@ -306,7 +306,17 @@ impl Engine {
                 .get(&root)
                 .and_then(|state| state.hold(lapse.deadline)),
         };
-        hold.or_else(|| self.guard.hold(lapse.basis, lapse.deadline, now))
+        // What is not decided yet is not for the asking either.
+        let undecided = match self.held.get(dir, name) {
+            Some(Stay::Held {
+                hold: Hold::Reconciling,
+                ..
+            }) => Some(Hold::Reconciling),
+            Some(Stay::Held { .. } | Stay::Claimed { .. }) | None => None,
+        };
+        hold.or_else(|| self.unsaved_hold())
+            .or(undecided)
+            .or_else(|| self.guard.hold(lapse.basis, lapse.deadline, now))
             .map_or(Standing::Due, |hold| Standing::Held { hold, until: None })
     }
 

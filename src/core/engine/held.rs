@@ -108,9 +108,29 @@ impl Held {
             .dirs
             .get_mut(&dir)
             .and_then(|names| names.get_mut(name));
-        if let Some(Stay::Held { retry_at, .. }) = stay {
+        if let Some(Stay::Held { retry_at, hold, .. }) = stay
+            && *hold != Hold::Reconciling
+        {
             *retry_at = Timestamp::MIN;
         }
+    }
+
+    /// Lets go what is held until its root is looked over, in the directories that `is_meant` names.
+    pub(super) fn release_reconciling(&mut self, is_meant: &dyn Fn(DirId) -> bool) {
+        for (dir, names) in &mut self.dirs {
+            if is_meant(*dir) {
+                names.retain(|_, stay| {
+                    !matches!(
+                        stay,
+                        Stay::Held {
+                            hold: Hold::Reconciling,
+                            ..
+                        }
+                    )
+                });
+            }
+        }
+        self.dirs.retain(|_, names| !names.is_empty());
     }
 
     /// Has everything in `dir` tried again that is held for want of permission: one of them went.
@@ -232,7 +252,8 @@ pub(super) fn retry_after_ms(hold: &Hold, tries: u32) -> i64 {
         } => return HOUR_MS,
         // The look and the index disagree: another look soon tells who is right, but not over and over.
         Hold::Unconfirmed => HOUR_MS,
-        Hold::DryRun => return i64::MAX,
+        // Whoever holds it so lets it go.
+        Hold::DryRun | Hold::Reconciling | Hold::Unsaved { .. } => return i64::MAX,
         Hold::Denied {
             ends: Ends::Untold, ..
         }
@@ -241,7 +262,6 @@ pub(super) fn retry_after_ms(hold: &Hold, tries: u32) -> i64 {
         | Hold::StateInside { .. }
         | Hold::Unreadable { .. }
         | Hold::Displaced
-        | Hold::Reconciling
         | Hold::RootMissing
         | Hold::Breaker
         | Hold::ClockJumped { .. }

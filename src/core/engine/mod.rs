@@ -8,6 +8,7 @@
 //! - `armed`: when the wheel lets what be looked at
 //! - `held`: what is claimed or held, one by one
 //! - `roots`: where roots stand; the backlog breaker
+//! - `memory`: what an earlier process knew, and what the next one is to know
 //! - `clean`: removals that somebody asked for
 //! - `answer`: status, explanations, holds for those who ask
 //!
@@ -20,6 +21,7 @@ mod armed;
 mod clean;
 mod due;
 mod held;
+mod memory;
 mod observe;
 mod outcome;
 mod roots;
@@ -27,4 +29,5 @@ mod standing;
 mod state;
 
 pub use answer::Holds;
+pub use memory::Memory;
 pub use state::{Engine, Setup};

@@ -12,9 +12,10 @@ use super::state::Engine;
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::index::{DirId, Record, UnitRule};
 use crate::core::input::{Effect, Event};
-use crate::core::observed::{Discovery, Name, Observed};
+use crate::core::observed::{Coverage, Discovery, Name, Observed};
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Since, Verdict};
+use crate::core::report::Reconciliation;
 use crate::core::time::{FileTime, Now, Timestamp};
 
 /// A new entry whose change time is older than this has been moved in with the directory around it: it arrives now. One that
@@ -31,9 +32,15 @@ impl Engine {
                 files,
                 dirs,
                 discovery,
+                coverage,
             } => {
                 if self.is_watched(root) {
                     self.observe_listing(root, &dir, &facts, files, &dirs, discovery, now, effects);
+                    let stamp = match coverage {
+                        Coverage::Watched => Some(facts.ctime),
+                        Coverage::Unwatched => None,
+                    };
+                    self.stamp(root, &dir, |_| stamp);
                 }
             }
             Observed::Looks {
@@ -44,20 +51,36 @@ impl Engine {
             } => {
                 if self.is_watched(root) {
                     self.observe_looks(root, &dir, &facts, names, now, effects);
+                    self.stamp(root, &dir, |before| before.map(|_| facts.ctime));
                 }
             }
-            // What the index knows stays: a look before each removal decides anyway.
-            Observed::Unreadable { .. } => {}
+            // What the index knows stays: a look before each removal decides anyway. But nothing vouches for it any more.
+            Observed::Unreadable { root, dir, .. } => self.stamp(root, &dir, |_| None),
             Observed::Gone { root, dir } => {
                 if let Some(id) = self.index.dir_id(root, dir.as_bytes()) {
                     self.drop_dir(id);
                 }
             }
             Observed::Moved { root, from, to } => self.observe_move(root, &from, &to, effects),
-            Observed::RootFound { root, key } => self.root_found(root, key, effects),
+            Observed::RootFound { root, key } => self.root_found(root, key, now, effects),
             Observed::RootLost { root, why } => self.root_lost(root, why, effects),
             Observed::Doubted { root, why } => self.doubted(root, why),
-            Observed::Reconciled { root, began } => self.reconciled(root, began, now, effects),
+            Observed::Reconciled { root, began, cost } => {
+                self.reconciled(root, began, cost, now, effects);
+            }
+        }
+    }
+
+    /// Renews what vouches for a directory: it was looked into, and what happens in it from then on is heard of.
+    fn stamp(
+        &mut self,
+        root: RootId,
+        dir: &RelPath,
+        renew: impl Fn(Option<FileTime>) -> Option<FileTime>,
+    ) {
+        if let Some(id) = self.index.dir_id(root, dir.as_bytes()) {
+            let before = self.index.stamp(id);
+            self.writer.set_stamp(id, renew(before));
         }
     }
 
@@ -90,6 +113,7 @@ impl Engine {
             for (name, _) in self.writer.retain_names(id, &|name| names.contains(name)) {
                 self.held.lift(id, &name);
                 self.tell_observed_file(root, dir, &name, None, effects);
+                self.count(root, |found| &mut found.gone);
             }
         }
         let names: BTreeSet<&[u8]> = dirs.iter().map(|(name, _)| &**name).collect();
@@ -104,6 +128,8 @@ impl Engine {
             self.observe_subdir(root, dir, name, facts, now);
         }
         let mut records = Vec::with_capacity(files.len());
+        let mut due: Vec<Name> = Vec::new();
+        let restoring = self.restoring(root).is_some();
         let mut path = prefix_of(dir);
         let prefix = path.len();
         for (name, facts) in files {
@@ -114,18 +140,37 @@ impl Engine {
             };
             path.truncate(prefix);
             path.extend_from_slice(&name);
-            let floor = self.floor(previous, &facts, discovery, now);
+            let floor = match (previous, self.restoring(root)) {
+                // Its own times tell when it came, or those of a directory that came with it.
+                (None, Some(restoring)) => restoring.arrival(id).unwrap_or(Timestamp::MIN),
+                (Some(_) | None, _) => self.floor(previous, &facts, discovery, now),
+            };
             newest = newest.max(facts.newest()).max(floor);
             let record = self.record(root, &path, &facts, floor);
             if previous != Some(record) {
                 self.held.lift(id, &name);
                 self.tell_observed_file(root, dir, &name, Some(facts.size), effects);
+                if restoring && previous.is_none() && self.is_due(&record, now) {
+                    due.push(name.clone());
+                }
+                match previous {
+                    None => self.count(root, |found| &mut found.found),
+                    Some(_) => self.count(root, |found| &mut found.changed),
+                }
             }
             records.push((name, record));
         }
         self.writer
             .upsert_many(id, records.iter().map(|(name, record)| (&**name, *record)));
+        self.hold_fresh(root, id, &due, now);
         self.observe_unit(root, dir, newest, now);
+    }
+
+    /// Counts one file for the account of what passes over `root` found.
+    fn count(&mut self, root: RootId, what: impl Fn(&mut Reconciliation) -> &mut u64) {
+        if let Some(state) = self.roots.get_mut(&root) {
+            *what(&mut state.reconciliation) += 1;
+        }
     }
 
     fn observe_looks(
@@ -204,8 +249,12 @@ impl Engine {
                 }
             }
         }
+        let is_new = self.index.dir_id(root, dir.as_bytes()).is_none();
         let id = self.writer.ensure_dir(root, dir);
         self.writer.set_dir(id, facts);
+        if is_new {
+            self.note_fresh_dir(root, id, facts.ctime.ceil());
+        }
         id
     }
 
@@ -356,6 +405,7 @@ impl Engine {
                 }),
             );
             self.held.lift(id, UNIT);
+            self.hold_fresh_unit(root, id, now);
             self.arm_unit(id, now);
         }
     }

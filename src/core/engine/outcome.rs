@@ -212,6 +212,7 @@ impl Engine {
                 return;
             }
             Hold::Reconciling
+            | Hold::Unsaved { .. }
             | Hold::RootMissing
             | Hold::Breaker
             | Hold::ClockJumped { .. }

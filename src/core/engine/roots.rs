@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use super::armed::Timer;
 use super::held::retry_after_ms;
+use super::memory::Restoring;
 use super::state::Engine;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
 use crate::core::input::{Effect, Event};
-use crate::core::policy::{Class, Policy, Schedule};
-use crate::core::report::{Breaker, Phase, RootStatus, Trip};
+use crate::core::observed::PassCost;
+use crate::core::policy::{Policy, Schedule};
+use crate::core::report::{Breaker, Phase, Reconciliation, RootMemory, RootStatus, Trip};
 use crate::core::time::{Now, Timestamp};
 
 /// One root.
@@ -22,8 +24,15 @@ pub(super) struct RootState {
     pub(super) key: Option<FileKey>,
     /// A crawl that began before this knows nothing of what it has to find: it does not count.
     crawl_from: Duration,
-    trip: Option<Trip>,
+    pub(super) trip: Option<Trip>,
     stall: Option<Stall>,
+    /// What was saved of it, until it is found.
+    pub(super) saved: Option<RootMemory>,
+    /// While it is looked over for the first time since it was saved.
+    pub(super) restoring: Option<Restoring>,
+    pub(super) reconciliation: Reconciliation,
+    /// Whether a pass is through since it was found.
+    is_reconciled: bool,
 }
 
 /// A hold that one removal ran into and all others would.
@@ -45,11 +54,43 @@ impl Default for RootState {
             crawl_from: Duration::ZERO,
             trip: None,
             stall: None,
+            saved: None,
+            restoring: None,
+            reconciliation: Reconciliation::default(),
+            is_reconciled: false,
         }
     }
 }
 
 impl RootState {
+    /// A root that was not looked for yet, of which this was saved.
+    pub(super) fn remembered(saved: Option<RootMemory>) -> Self {
+        Self {
+            saved,
+            ..Self::default()
+        }
+    }
+
+    /// What is to be saved of it.
+    pub(super) fn memory(&self) -> Option<RootMemory> {
+        let Some(key) = self.key else {
+            return self.saved;
+        };
+        let settled = match self.phase {
+            Phase::Missing { .. } | Phase::Crawling => false,
+            Phase::Reconciling { .. } | Phase::Ready => true,
+        };
+        let trip = self.trip;
+        Some(RootMemory { key, settled, trip })
+    }
+
+    /// What was saved of it was of other rules: it is read again before anything lapses.
+    pub(super) fn unsettle(&mut self) {
+        if let Some(saved) = &mut self.saved {
+            saved.settled = false;
+        }
+    }
+
     /// Whether no hold concerns the root as a whole.
     pub(super) fn is_free(&self) -> bool {
         self.trip.is_none()
@@ -80,6 +121,7 @@ impl RootState {
             phase: self.phase.clone(),
             key: self.key,
             trip: self.trip,
+            reconciliation: self.is_reconciled.then_some(self.reconciliation),
         }
     }
 
@@ -134,15 +176,26 @@ impl Engine {
         self.arm(Timer::Root(root), retry_at);
     }
 
-    pub(super) fn root_found(&mut self, root: RootId, key: FileKey, effects: &mut Vec<Effect>) {
+    pub(super) fn root_found(
+        &mut self,
+        root: RootId,
+        key: FileKey,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(state) = self.roots.get_mut(&root) else {
             return;
         };
-        let replaced = state.key.is_some_and(|known| known != key);
+        let replaced = match (state.key, state.saved) {
+            (Some(known), _) => known != key,
+            (None, saved) => saved.is_some(),
+        };
         state.phase = Phase::Crawling;
         state.key = Some(key);
         state.stall = None;
-        if replaced {
+        state.reconciliation = Reconciliation::default();
+        state.is_reconciled = false;
+        if !self.recognize(root, key, now) && replaced {
             self.writer.drop_root(root);
             self.forget_gone();
         }
@@ -171,6 +224,7 @@ impl Engine {
     }
 
     pub(super) fn doubted(&mut self, root: RootId, why: String) {
+        self.writer.drop_stamps(root);
         if let Some(state) = self.roots.get_mut(&root)
             && state.phase == Phase::Ready
         {
@@ -182,6 +236,7 @@ impl Engine {
         &mut self,
         root: RootId,
         began: Duration,
+        cost: PassCost,
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
@@ -198,7 +253,18 @@ impl Engine {
             return;
         }
         state.phase = Phase::Ready;
+        if !std::mem::replace(&mut state.is_reconciled, true) {
+            state.reconciliation.first = cost;
+        }
+        state.reconciliation.last = cost;
+        let restored = state.restoring.is_some();
+        let fresh = self.end_restoring(root);
         if !first {
+            if restored {
+                self.tell_restored(root, effects);
+                self.mind_fresh(root, fresh, now, effects);
+                self.arm_root(root, now);
+            }
             return;
         }
         let totals = self.index.totals(root);
@@ -215,6 +281,49 @@ impl Engine {
         self.arm_root(root, now);
     }
 
+    fn tell_restored(&self, root: RootId, effects: &mut Vec<Effect>) {
+        let Some(state) = self.roots.get(&root) else {
+            return;
+        };
+        let Reconciliation {
+            first,
+            found,
+            gone,
+            changed,
+            ..
+        } = state.reconciliation;
+        let what = format!(
+            "compared with what was saved in {} ms: {} of {} directories read, {found} files found, {gone} gone, {changed} changed",
+            first.took.as_millis(),
+            first.listed,
+            first.listed + first.skipped,
+        );
+        effects.push(Effect::Tell(Event::Root { root, what }));
+    }
+
+    /// Trips the breaker when what was found since `root` was saved, and is due already, is too much. What was known before came due
+    /// because time passed.
+    fn mind_fresh(&mut self, root: RootId, due: u64, now: Now, effects: &mut Vec<Effect>) {
+        let of = self.index.totals(root).files;
+        if self.is_too_much(due, of)
+            && let Some(state) = self.roots.get_mut(&root)
+        {
+            let at = now.wall;
+            let trip = Trip { at, due, of };
+            state.trip = Some(trip);
+            effects.push(Effect::Tell(Event::Tripped { root, trip }));
+        }
+    }
+
+    fn is_too_much(&self, due: u64, of: u64) -> bool {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "counts of files are far below 2^52"
+        )]
+        let exceeds_share = due as f64 > self.breaker.share * of as f64;
+        due > self.breaker.entries && exceeds_share
+    }
+
     /// Trips the breaker when a change of facts has made too much of `root` due at once.
     fn mind_backlog(&mut self, root: RootId, now: Now, effects: &mut Vec<Effect>) {
         let by_itself = |rule| self.policy.rule(rule).schedule == Schedule::AtDeadline;
@@ -226,11 +335,7 @@ impl Engine {
             .map(|part| part.files)
             .sum();
         let of = self.index.totals(root).files;
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "counts of files are far below 2^52"
-        )]
-        let too_much = due > self.breaker.entries && due as f64 > self.breaker.share * of as f64;
+        let too_much = self.is_too_much(due, of);
         let Some(state) = self.roots.get_mut(&root) else {
             return;
         };
@@ -266,6 +371,7 @@ impl Engine {
         let calmed = root.is_none() && !self.guard.is_calm();
         if calmed {
             self.guard.release();
+            self.clock_changed = true;
         }
         for &root in &released {
             effects.push(Effect::Tell(Event::Released { root, uid }));
@@ -290,23 +396,9 @@ impl Engine {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        for root in self.index.pages() {
-            self.writer.reclass(root, &mut |_, mut record| {
-                // The newest timestamp stays, as a floor that keeps arrivals; any other is not comparable.
-                let newest = match record.class {
-                    Class::File(rule) => {
-                        self.policy.rule(rule).since == crate::core::policy::Since::Newest
-                    }
-                    Class::Unruled | Class::Kept(_) | Class::Dir(_) => true,
-                };
-                if !newest {
-                    record.basis = Timestamp::MIN;
-                }
-                record.class = Class::Unruled;
-                record.expire_ms = None;
-                record
-            });
-        }
+        let old = Arc::clone(&self.policy);
+        self.forget_rules(&|rule| old.rules.get(rule).map(|rule| rule.since));
+        self.ruled = true;
         let known: Vec<RootId> = self.roots.keys().copied().collect();
         for root in known {
             for (dir, _) in self.index.units(root) {

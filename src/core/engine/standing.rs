@@ -80,6 +80,9 @@ impl Engine {
         {
             return Standing::Held { hold, until: None };
         }
+        if let Some(hold) = self.unsaved_hold() {
+            return Standing::Held { hold, until: None };
+        }
         if let Some(hold) = self.guard.hold(lapse.basis, lapse.deadline, now) {
             return Standing::Held {
                 hold,

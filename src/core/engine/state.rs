@@ -7,6 +7,7 @@ use super::armed::{Armed, Timer};
 use super::clean::Cleans;
 use super::due::Waiting;
 use super::held::{Held, Slot};
+use super::memory::Memory;
 use super::roots::RootState;
 use crate::core::claim::Claim;
 use crate::core::clock_guard::{ClockEvent, ClockGuard};
@@ -16,12 +17,11 @@ use crate::core::input::{Effect, Event, Input};
 use crate::core::lateness::Histogram;
 use crate::core::path::RelPath;
 use crate::core::policy::Policy;
-use crate::core::report::{Breaker, Mode};
+use crate::core::report::{Breaker, Mode, RootMemory};
 use crate::core::time::{Now, Timestamp};
 use crate::core::wheel::Wheel;
 
 /// What an engine starts from.
-#[derive(Debug)]
 pub struct Setup {
     /// The rules.
     pub policy: Arc<Policy>,
@@ -29,8 +29,10 @@ pub struct Setup {
     pub breaker: Breaker,
     /// Whether removals happen.
     pub mode: Mode,
-    /// The last instant that is known from an earlier run, if any.
-    pub recorded: Option<Timestamp>,
+    /// What is known of the clock.
+    pub guard: ClockGuard,
+    /// What an earlier process knew; `None`: nothing.
+    pub memory: Option<Memory>,
 }
 
 /// Decides what lapses. See the module's head.
@@ -60,26 +62,34 @@ pub struct Engine {
     pub(super) removed_bytes: u64,
     /// Whether somebody listens to single observations.
     pub(super) tells_observed: bool,
+    /// Why what changes cannot be saved: then nothing is removed.
+    pub(super) unsaved: Option<String>,
+    /// Whether the clock's history changed in this step.
+    pub(super) clock_changed: bool,
+    /// Whether other rules are in force since the last step's end.
+    pub(super) ruled: bool,
+    /// What was last told to be remembered of each root.
+    pub(super) remembered: BTreeMap<RootId, Option<RootMemory>>,
 }
 
 impl Engine {
-    /// An engine that knows nothing of its roots yet.
+    /// An engine that knows of its roots what was saved of them, or nothing yet.
     #[must_use]
     pub fn new(setup: Setup, now: Now) -> Self {
-        let (index, writer) = Index::new();
-        let roots = setup
-            .policy
-            .roots
-            .keys()
-            .map(|&id| (id, RootState::default()))
-            .collect();
-        Self {
+        let memory = setup.memory.unwrap_or_default();
+        let roots = setup.policy.roots.keys();
+        let roots = roots.map(|&id| (id, RootState::remembered(memory.roots.get(&id).copied())));
+        let roots: BTreeMap<RootId, RootState> = roots.collect();
+        let remembered = memory.roots.iter().map(|(&id, &root)| (id, Some(root)));
+        let remembered = remembered.collect();
+        let (index, writer, units) = (memory.index, memory.writer, memory.units);
+        let mut engine = Self {
             writer,
             index,
             policy: setup.policy,
             breaker: setup.breaker,
             mode: setup.mode,
-            guard: ClockGuard::new(now, setup.recorded),
+            guard: setup.guard,
             wheel: Wheel::new(now.wall),
             armed: Armed::default(),
             waiting: VecDeque::new(),
@@ -93,7 +103,13 @@ impl Engine {
             removed_files: 0,
             removed_bytes: 0,
             tells_observed: false,
-        }
+            unsaved: None,
+            clock_changed: true,
+            ruled: false,
+            remembered,
+        };
+        engine.recall(memory.since.as_deref(), units, now);
+        engine
     }
 
     /// Takes one input, and says what is to be done about it.
@@ -114,12 +130,14 @@ impl Engine {
             }
             Input::Synced(token) => effects.push(Effect::Synced(token)),
             Input::Reload(policy, breaker) => self.reload(policy, breaker, now, &mut effects),
+            Input::Unsaved(why) => self.heed_store(why, now, &mut effects),
             Input::Clean(request, done) => self.clean(&request, done, now),
             Input::Ask(ask) => ask(self, now, &mut effects),
         }
         self.arm_touched(now);
         self.fire(now, &mut effects);
         self.hand_over(&mut effects);
+        self.save(&mut effects);
         effects
     }
 
@@ -157,6 +175,7 @@ impl Engine {
         let Some(event) = self.guard.observe(now) else {
             return;
         };
+        self.clock_changed = true;
         match event {
             // What is armed fires too early, is held, and is armed for later.
             ClockEvent::Jumped { by } => {

@@ -17,6 +17,7 @@ use super::hash::{mark, name_hash};
 use super::page::{Page, TERM_BYTES};
 use super::reader::Index;
 use super::record::{DirId, PageId};
+use super::writer::Unsaved;
 use crate::core::facts::FileKey;
 use crate::core::path::is_component;
 use crate::core::time::{FileTime, Timestamp};
@@ -92,6 +93,46 @@ impl Index {
         };
         drop(catalog);
         Some(encode_dir(&image))
+    }
+
+    /// Calls `each` with the directory `top` and all beneath it, each before those beneath it: number, parent, name, inode, stamp.
+    pub fn each_dir(
+        &self,
+        top: DirId,
+        mut each: impl FnMut(DirId, Option<DirId>, &[u8], u64, Option<FileTime>),
+    ) {
+        let catalog = self.catalog.read();
+        if catalog.dirs.get(top).is_none() {
+            return;
+        }
+        for id in catalog.dirs.subtree(top) {
+            let node = catalog.dirs.known(id);
+            each(
+                id,
+                node.parent(),
+                &node.name,
+                node.facts().key.ino,
+                node.stamp(),
+            );
+        }
+    }
+
+    /// Everything, as if all of it had changed.
+    #[must_use]
+    pub fn all_unsaved(&self) -> Unsaved {
+        let catalog = self.catalog.read();
+        let tops = catalog.roots.values().map(|root| root.dir);
+        Unsaved {
+            pages: catalog.summaries.ids().collect(),
+            dirs: tops.flat_map(|top| catalog.dirs.subtree(top)).collect(),
+        }
+    }
+
+    /// The change time that `dir` had when something looked into it that is heard of every later change; `None`: nothing vouches
+    /// for what is known of it.
+    #[must_use]
+    pub fn stamp(&self, dir: DirId) -> Option<FileTime> {
+        self.catalog.read().dirs.get(dir)?.stamp()
     }
 
     /// The stamp of the directory `id`, when all that happened until `known` is in the index.
@@ -197,9 +238,7 @@ fn is_sound(page: &Page, rules: usize) -> bool {
         // Tag 0 names no rule.
         term[0] < 8 && (term[0] & 3 == 0 || rule < rules)
     };
-    let (terms, _) = page
-        .blob
-        .split_at(usize::from(page.terms) * TERM_BYTES);
+    let (terms, _) = page.blob.split_at(usize::from(page.terms) * TERM_BYTES);
     if !terms.chunks(TERM_BYTES).all(known_rule) {
         return false;
     }

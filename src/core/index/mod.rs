@@ -54,7 +54,7 @@ pub use memory::MemoryUse;
 pub use page::Page;
 pub use reader::{Dir, Index, Totals};
 pub use record::{DirId, PageId, Record};
-pub use restore::{Lost, Restorer, Restored};
+pub use restore::{Lost, Restored, Restorer};
 pub use tree_writer::Dropped;
 pub use unit::{UnitRule, UnitState};
 pub use writer::{Unsaved, Writer};

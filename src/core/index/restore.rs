@@ -70,28 +70,34 @@ pub struct Restored {
 }
 
 impl Restorer {
-    /// Takes in the directory `id`.
-    pub fn dir(&mut self, id: DirId, bytes: &[u8]) {
-        match decode_dir(bytes) {
-            Some(image) => drop(self.dirs.insert(id, image)),
-            None => self.lost.dirs += 1,
-        }
+    /// Takes in the directory `id`. Says whether it can be used.
+    pub fn dir(&mut self, id: DirId, bytes: &[u8]) -> bool {
+        let image = decode_dir(bytes);
+        self.lost.dirs += u64::from(image.is_none());
+        image.is_some_and(|image| {
+            self.dirs.insert(id, image);
+            true
+        })
     }
 
-    /// Takes in the page `id`, whose rules' numbers are to be below `rules`.
-    pub fn page(&mut self, id: PageId, bytes: &[u8], rules: usize) {
-        match decode_page(bytes, rules) {
-            Some(page) => self.pages.push((id, page)),
-            None => self.lost.pages += 1,
-        }
+    /// Takes in the page `id`, whose rules' numbers are to be below `rules`. Says whether it can be used.
+    pub fn page(&mut self, id: PageId, bytes: &[u8], rules: usize) -> bool {
+        let page = decode_page(bytes, rules);
+        self.lost.pages += u64::from(page.is_none());
+        page.is_some_and(|page| {
+            self.pages.push((id, page));
+            true
+        })
     }
 
-    /// Takes in the stamp of the directory `id`.
-    pub fn stamp(&mut self, id: DirId, bytes: &[u8]) {
-        match decode_stamp(bytes) {
-            Some(stamp) => drop(self.stamps.insert(id, stamp)),
-            None => self.lost.stamps += 1,
-        }
+    /// Takes in the stamp of the directory `id`. Says whether it can be used.
+    pub fn stamp(&mut self, id: DirId, bytes: &[u8]) -> bool {
+        let stamp = decode_stamp(bytes);
+        self.lost.stamps += u64::from(stamp.is_none());
+        stamp.is_some_and(|stamp| {
+            self.stamps.insert(id, stamp);
+            true
+        })
     }
 
     /// Puts everything together that belongs to one of `roots`, each with its own directory's number.
@@ -190,7 +196,10 @@ impl Restorer {
                 put_pages_of(catalog, &index.pages, dir, of_dir.drain(..), index.limits);
             } else {
                 self.lost.pages += of_dir.len() as u64;
-                catalog.unsaved.pages.extend(of_dir.drain(..).map(|(id, _)| id));
+                catalog
+                    .unsaved
+                    .pages
+                    .extend(of_dir.drain(..).map(|(id, _)| id));
             }
         }
     }

@@ -61,6 +61,7 @@ impl Model {
                 files,
                 dirs,
                 discovery,
+                coverage: _,
             } => {
                 let model = self.roots.entry(root).or_default();
                 assert_eq!(facts.kind, Kind::Dir);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::core::clock_guard::ClockGuard;
 use crate::core::engine::Setup;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::input::Input;
-use crate::core::observed::Observed;
+use crate::core::observed::{Coverage, Observed, PassCost};
 use crate::core::policy::{Globs, Policy, Root, Rule, Schedule, Since, SkipOpen};
 use crate::core::report::{Breaker, Mode};
 use crate::core::time::FileTime;
@@ -69,7 +70,8 @@ fn engine() -> (Engine, Vec<Claim>) {
         policy,
         breaker: Breaker::default(),
         mode: Mode::Live,
-        recorded: None,
+        guard: ClockGuard::new(at(0), None),
+        memory: None,
     };
     let mut engine = Engine::new(setup, at(0));
     let key = FileKey { dev: 1, ino: 1 };
@@ -82,10 +84,12 @@ fn engine() -> (Engine, Vec<Claim>) {
             files: vec![((*b"file").into(), facts(Kind::File, 2, at(0)))],
             dirs: vec![((*b"unit").into(), facts(Kind::Dir, 3, at(0)))],
             discovery: Discovery::Crawl,
+            coverage: Coverage::Watched,
         },
         Observed::Reconciled {
             root: ROOT,
             began: at(0).boot,
+            cost: PassCost::default(),
         },
     ];
     engine.step(at(1), Input::Observed(seen));
@@ -181,7 +185,8 @@ fn what_the_reaper_saw_in_a_unit_moves_its_deadline() {
         &Outcome::Younger { newest },
         at(TTL_MS + 3),
     );
-    assert_eq!(effects, [Effect::Relist(ROOT, path("unit"))]);
+    assert_eq!(effects[0], Effect::Relist(ROOT, path("unit")));
+    assert!(matches!(effects[1..], [Effect::Changed { .. }]));
     assert_eq!(engine.status(at(TTL_MS + 3)).held, []);
     assert_eq!(engine.wake_at(), Some(newest.plus_ms(TTL_MS)));
 }

@@ -1,0 +1,281 @@
+//! What an earlier process knew: taken up at the start, and told again whenever it changes.
+//!
+//! What was saved is of an earlier moment. Until a root has been looked over, what its reconciliation finds new and due is held:
+//! that much of a root comes due at once because facts changed, not because time passed, is for the breaker to see. What was
+//! known before and came due meanwhile lapses at once, after the look that every removal takes.
+//!
+//! **Invariant:** a root counts as known only when it is the very directory that was saved.
+//! **Invariant:** a breaker that tripped stays tripped over a restart.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::held::UNIT;
+use super::state::Engine;
+use crate::core::facts::{FileKey, RootId};
+use crate::core::hold::Hold;
+use crate::core::index::{DirId, Index, Record, Writer};
+use crate::core::input::{Effect, Event};
+use crate::core::observed::Name;
+use crate::core::path::RelPath;
+use crate::core::policy::{Class, Schedule, Since};
+use crate::core::report::{Phase, RootMemory};
+use crate::core::time::{Now, Timestamp};
+
+/// What an earlier process knew.
+pub struct Memory {
+    /// Its index.
+    pub index: Arc<Index>,
+    /// To write that.
+    pub writer: Writer,
+    /// The newest timestamps in the trees of top-level directories that lapse as a whole.
+    pub units: Vec<(DirId, Timestamp)>,
+    /// The roots that it knew, by the numbers that they have now.
+    pub roots: BTreeMap<RootId, RootMemory>,
+    /// What each of its rules counted from, when they were others than now: then all is read again before anything lapses.
+    pub since: Option<Vec<Since>>,
+}
+
+impl Default for Memory {
+    /// Nothing.
+    fn default() -> Self {
+        let (index, writer) = Index::new();
+        Self {
+            index,
+            writer,
+            units: Vec::new(),
+            roots: BTreeMap::new(),
+            since: None,
+        }
+    }
+}
+
+/// A root that is looked over for the first time since it was saved.
+#[derive(Debug, Default)]
+pub(super) struct Restoring {
+    /// Directories that were not known, each with the instant from which what is in it can be there.
+    fresh: BTreeMap<DirId, Timestamp>,
+    /// How many entries and units were not known and are due: held until it is through.
+    pub(super) due: u64,
+}
+
+impl Restoring {
+    /// The directory `id` was not known. What is in it cannot be there for longer than it and those that it lies in and that were
+    /// not known either are: a rename changes the change time of what is renamed.
+    fn note_dir(&mut self, id: DirId, parent: Option<DirId>, since: Timestamp) {
+        let above = parent.and_then(|parent| self.fresh.get(&parent));
+        let since = above.map_or(since, |above| since.max(*above));
+        self.fresh.insert(id, since);
+    }
+
+    /// From when what is found in `dir` can be there.
+    pub(super) fn arrival(&self, dir: DirId) -> Option<Timestamp> {
+        self.fresh.get(&dir).copied()
+    }
+}
+
+impl RootMemory {
+    /// Whether the directory that a root is now is the one that was saved. Devices may be counted anew when a machine is started
+    /// again, so the inode alone decides: of another file system that happens to have the same one, the stamps differ.
+    fn is_of(&self, key: FileKey) -> bool {
+        self.key.ino == key.ino
+    }
+}
+
+impl Engine {
+    /// Makes of what was saved what the rules make of it now.
+    pub(super) fn recall(
+        &mut self,
+        since: Option<&[Since]>,
+        units: Vec<(DirId, Timestamp)>,
+        now: Now,
+    ) {
+        if let Some(since) = since {
+            self.forget_rules(&|rule| since.get(rule).copied());
+            for state in self.roots.values_mut() {
+                state.unsettle();
+            }
+        }
+        for (dir, newest) in units {
+            if let Some(known) = self.index.dir(dir) {
+                self.set_unit(known.root, &known.name, dir, newest, now);
+            }
+        }
+        self.arm_all(now);
+    }
+
+    /// Makes all entries unruled, with the newest timestamp that is known as a floor that keeps arrivals; any other is not
+    /// comparable. `since` tells what a rule's number counted from.
+    pub(super) fn forget_rules(&mut self, since: &dyn Fn(usize) -> Option<Since>) {
+        for page in self.index.pages() {
+            self.writer.reclass(page, &mut |_, mut record| {
+                let newest = match record.class {
+                    Class::File(rule) => since(usize::from(rule.0)) == Some(Since::Newest),
+                    Class::Unruled | Class::Kept(_) | Class::Dir(_) => true,
+                };
+                if !newest {
+                    record.basis = Timestamp::MIN;
+                }
+                record.class = Class::Unruled;
+                record.expire_ms = None;
+                record
+            });
+        }
+    }
+
+    /// The root's directory is there for the first time since the start. Says whether it is the one that was saved.
+    pub(super) fn recognize(&mut self, root: RootId, key: FileKey, now: Now) -> bool {
+        let Some(state) = self.roots.get_mut(&root) else {
+            return false;
+        };
+        let Some(memory) = state.saved.take() else {
+            return false;
+        };
+        if !memory.is_of(key) {
+            return false;
+        }
+        state.restoring = Some(Restoring::default());
+        state.trip = memory.trip;
+        state.reconciliation.restored = true;
+        if memory.settled {
+            let why = "what was saved is compared with what is there".to_owned();
+            state.phase = Phase::Reconciling { why };
+        } else {
+            state.phase = Phase::Crawling;
+        }
+        if memory.key.dev != key.dev {
+            self.writer.set_dev(root, key.dev);
+        }
+        self.arm_root(root, now);
+        true
+    }
+
+    /// Takes note of a directory that was not known while its root is restored.
+    pub(super) fn note_fresh_dir(&mut self, root: RootId, id: DirId, since: Timestamp) {
+        let parent = self.index.dir(id).and_then(|dir| dir.parent);
+        if let Some(restoring) = self.restoring_mut(root) {
+            restoring.note_dir(id, parent, since);
+        }
+    }
+
+    /// Whether `root` is restored, and not looked over yet.
+    pub(super) fn restoring(&self, root: RootId) -> Option<&Restoring> {
+        self.roots.get(&root)?.restoring.as_ref()
+    }
+
+    fn restoring_mut(&mut self, root: RootId) -> Option<&mut Restoring> {
+        self.roots.get_mut(&root)?.restoring.as_mut()
+    }
+
+    /// Holds, until its root is looked over, what was not known and is due.
+    pub(super) fn hold_fresh(&mut self, root: RootId, dir: DirId, names: &[Name], now: Now) {
+        if names.is_empty() {
+            return;
+        }
+        if let Some(restoring) = self.restoring_mut(root) {
+            restoring.due += names.len() as u64;
+            for name in names {
+                self.held.hold(dir, name, Hold::Reconciling, 0, now.wall);
+            }
+        }
+    }
+
+    /// Holds a unit likewise.
+    pub(super) fn hold_fresh_unit(&mut self, root: RootId, dir: DirId, now: Now) {
+        let is_fresh = self
+            .restoring(root)
+            .is_some_and(|restoring| restoring.fresh.contains_key(&dir));
+        let due = self.index.unit(dir).is_some_and(|unit| {
+            unit.deadline.is_some_and(|at| at <= now.wall)
+                && self.policy.rule(unit.rule).schedule == Schedule::AtDeadline
+        });
+        if is_fresh && due && self.held.get(dir, UNIT).is_none() {
+            self.hold_fresh(root, dir, &[Name::from(UNIT)], now);
+        }
+    }
+
+    /// Whether an entry that was not known is due already.
+    pub(super) fn is_due(&self, record: &Record, now: Now) -> bool {
+        let Class::File(rule) = record.class else {
+            return false;
+        };
+        record.deadline().is_some_and(|at| at <= now.wall)
+            && self.policy.rule(rule).schedule == Schedule::AtDeadline
+    }
+
+    /// The root is looked over: what waited for that is free, or waits for the breaker.
+    pub(super) fn end_restoring(&mut self, root: RootId) -> u64 {
+        let restoring = self
+            .roots
+            .get_mut(&root)
+            .and_then(|state| state.restoring.take());
+        let index = Arc::clone(&self.index);
+        let in_root = |dir: DirId| index.dir(dir).is_some_and(|dir| dir.root == root);
+        self.held.release_reconciling(&in_root);
+        restoring.map_or(0, |restoring| restoring.due)
+    }
+
+    /// Holds everything while what changes cannot be saved.
+    pub(super) fn heed_store(&mut self, why: Option<String>, now: Now, effects: &mut Vec<Effect>) {
+        let was_held = std::mem::replace(&mut self.unsaved, why).is_some();
+        match (&self.unsaved, was_held) {
+            (Some(error), false) => {
+                let error = error.clone();
+                let roots: Vec<RootId> = self.roots.keys().copied().collect();
+                effects.extend(roots.into_iter().map(|root| {
+                    let (path, hold) = (
+                        RelPath::root(),
+                        Hold::Unsaved {
+                            error: error.clone(),
+                        },
+                    );
+                    Effect::Tell(Event::Held { root, path, hold })
+                }));
+            }
+            (None, true) => {
+                effects.push(Effect::Tell(Event::Saving));
+                self.arm_all(now);
+            }
+            (Some(_), true) | (None, false) => {}
+        }
+    }
+
+    /// Why nothing is removed at all.
+    pub(super) fn unsaved_hold(&self) -> Option<Hold> {
+        let error = self.unsaved.clone()?;
+        Some(Hold::Unsaved { error })
+    }
+
+    /// Tells what has to be saved after this step.
+    pub(super) fn save(&mut self, effects: &mut Vec<Effect>) {
+        for (&root, state) in &self.roots {
+            let memory = state.memory();
+            let before = self.remembered.entry(root).or_insert(None);
+            if *before != memory {
+                *before = memory;
+                effects.push(Effect::Remember(root, memory));
+            }
+        }
+        if self.remembered.len() > self.roots.len() {
+            let roots = &self.roots;
+            for (root, memory) in self
+                .remembered
+                .extract_if(.., |root, _| !roots.contains_key(root))
+            {
+                if memory.is_some() {
+                    effects.push(Effect::Remember(root, None));
+                }
+            }
+        }
+        // After what says that the roots do not count as known under them yet.
+        if std::mem::take(&mut self.ruled) {
+            effects.push(Effect::Ruled);
+        }
+        let unsaved = self.writer.take_unsaved();
+        // A jump that is not known after a restart could take one back that comes then.
+        if std::mem::take(&mut self.clock_changed) || !unsaved.is_empty() {
+            let clock = self.guard.clone();
+            effects.push(Effect::Changed { unsaved, clock });
+        }
+    }
+}

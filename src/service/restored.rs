@@ -1,0 +1,36 @@
+//! What the store gave back, as the watchers want it.
+
+use std::collections::BTreeMap;
+
+use crate::core::engine::Memory;
+use crate::core::facts::RootId;
+use crate::core::index::{DirId, Index};
+use crate::watch::{RestoredDir, RestoredRoot};
+
+/// The directories of every root of which all is known that the rules in force ask for. Of the others everything has to be read
+/// anyway.
+pub(super) fn roots(memory: &Memory) -> Vec<RestoredRoot> {
+    let settled = memory.roots.iter().filter(|(_, root)| root.settled);
+    let known = settled.filter(|_| memory.since.is_none());
+    known
+        .filter_map(|(&id, _)| root(&memory.index, id))
+        .collect()
+}
+
+fn root(index: &Index, id: RootId) -> Option<RestoredRoot> {
+    let top = index.dir_id(id, b"")?;
+    let mut places: BTreeMap<DirId, usize> = BTreeMap::new();
+    let mut dirs = Vec::new();
+    index.each_dir(top, |dir, parent, name, ino, stamp| {
+        places.insert(dir, dirs.len());
+        dirs.push(RestoredDir {
+            parent: parent
+                .and_then(|parent| places.get(&parent).copied())
+                .unwrap_or(0),
+            name: name.into(),
+            ino,
+            stamp,
+        });
+    });
+    Some(RestoredRoot { id, dirs })
+}

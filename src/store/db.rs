@@ -1,0 +1,234 @@
+//! sled, with all that can go wrong in it as values: errors, and panics too, which some damaged files cause.
+//!
+//! **Invariant:** a panic of the database ends nothing but the call that it came from, and is told as damage.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Once;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use super::error::Fault;
+use super::value::{FORMAT, Tree, frame, unframe};
+
+/// Values are read once and written seldom: the cache need not hold them all.
+const CACHE_BYTES: u64 = 16 << 20;
+
+/// A sound store of ten million files is open within seconds. One that takes so long never will be.
+const OPEN_MAX: Duration = Duration::from_mins(1);
+
+/// Where the number of the format is kept.
+pub(super) const FORMAT_KEY: &[u8] = b"format";
+
+/// One open database.
+pub(super) struct Db {
+    db: sled::Db,
+    trees: [sled::Tree; Tree::ALL.len()],
+}
+
+/// Changes to one tree that are applied together.
+pub(super) struct Batch {
+    pub(super) tree: Tree,
+    batch: sled::Batch,
+    /// How many keys.
+    pub(super) len: usize,
+}
+
+impl Batch {
+    pub(super) fn new(tree: Tree) -> Self {
+        Self {
+            tree,
+            batch: sled::Batch::default(),
+            len: 0,
+        }
+    }
+
+    /// Writes `payload` under `key`; `None` removes what is there.
+    pub(super) fn set(&mut self, key: &[u8], payload: Option<&[u8]>) {
+        self.len += 1;
+        match payload {
+            Some(payload) => self.batch.insert(key, frame(self.tree, key, payload)),
+            None => self.batch.remove(key),
+        }
+    }
+}
+
+impl Db {
+    /// Opens the database in the directory `path`, which is made when it is missing.
+    ///
+    /// # Errors
+    /// Whatever is the matter with it. A store of an older format counts as damaged.
+    pub(super) fn open(path: &Path) -> Result<Self, Fault> {
+        let (sender, opened) = channel();
+        let config = sled::Config::new()
+            .path(path)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(None);
+        // On a thread of its own: of a damaged file sled may make an endless loop.
+        std::thread::Builder::new()
+            .name("store-open".to_owned())
+            .spawn(move || {
+                let _ = sender.send(guarded(|| Self::open_now(&config)));
+            })
+            .map_err(Fault::of_io)?;
+        match opened.recv_timeout(OPEN_MAX) {
+            Ok(opened) => opened,
+            Err(RecvTimeoutError::Timeout) => {
+                Err(Fault::Damaged("opening it comes to no end".to_owned()))
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(Fault::Damaged("opening it failed".to_owned()))
+            }
+        }
+    }
+
+    fn open_now(config: &sled::Config) -> Result<Self, Fault> {
+        let db = config.open()?;
+        let trees = Tree::ALL.map(|tree| db.open_tree(tree.name()));
+        let [meta, roots, dirs, pages, stamps] = trees;
+        let this = Self {
+            trees: [meta?, roots?, dirs?, pages?, stamps?],
+            db,
+        };
+        let found = this.tree(Tree::Meta).get(FORMAT_KEY)?;
+        let is_new = found.is_none() && this.trees.iter().all(sled::Tree::is_empty);
+        if is_new {
+            let format = FORMAT.to_string();
+            let value = frame(Tree::Meta, FORMAT_KEY, format.as_bytes());
+            this.tree(Tree::Meta).insert(FORMAT_KEY, value)?;
+            this.db.flush()?;
+            return Ok(this);
+        }
+        let found = found
+            .as_ref()
+            .and_then(|value| unframe(Tree::Meta, FORMAT_KEY, value))
+            .and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+        match found {
+            Some(FORMAT) => Ok(this),
+            Some(newer) if newer > FORMAT => Err(Fault::Newer(newer)),
+            Some(older) => Err(Fault::Damaged(format!("it is of the old format {older}"))),
+            None => Err(Fault::Damaged("its format cannot be read".to_owned())),
+        }
+    }
+
+    /// What is under `key`; `None` when nothing is, or nothing that can be believed.
+    pub(super) fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        guarded(|| {
+            let value = self.tree(tree).get(key)?;
+            let payload = value.as_ref().and_then(|value| unframe(tree, key, value));
+            Ok(payload.map(<[u8]>::to_vec))
+        })
+    }
+
+    /// Calls `each` with every key of `tree`, and what is under it, or `None` for what cannot be believed.
+    pub(super) fn each(
+        &self,
+        tree: Tree,
+        mut each: impl FnMut(&[u8], Option<&[u8]>),
+    ) -> Result<(), Fault> {
+        guarded(|| {
+            for entry in self.tree(tree).iter() {
+                let (key, value) = entry?;
+                each(&key, unframe(tree, &key, &value));
+            }
+            Ok(())
+        })
+    }
+
+    /// Applies a batch: all of it or nothing, on disk after the next [`Db::flush`] at the latest.
+    pub(super) fn apply(&self, batch: Batch) -> Result<(), Fault> {
+        if batch.len == 0 {
+            return Ok(());
+        }
+        guarded(|| Ok(self.tree(batch.tree).apply_batch(batch.batch)?))
+    }
+
+    /// Waits until everything applied so far is on disk.
+    pub(super) fn flush(&self) -> Result<(), Fault> {
+        guarded(|| {
+            self.db.flush()?;
+            Ok(())
+        })
+    }
+
+    /// Removes everything but the format.
+    pub(super) fn clear(&self) -> Result<(), Fault> {
+        guarded(|| {
+            for tree in Tree::ALL {
+                self.tree(tree).clear()?;
+            }
+            let format = FORMAT.to_string();
+            let value = frame(Tree::Meta, FORMAT_KEY, format.as_bytes());
+            self.tree(Tree::Meta).insert(FORMAT_KEY, value)?;
+            self.db.flush()?;
+            Ok(())
+        })
+    }
+
+    /// Bytes on disk.
+    pub(super) fn size_bytes(&self) -> Result<u64, Fault> {
+        guarded(|| Ok(self.db.size_on_disk()?))
+    }
+
+    /// Closes it. What was applied and not flushed is written, if it can be.
+    pub(super) fn close(self) {
+        let closed = guarded(|| {
+            drop(self);
+            Ok(())
+        });
+        if let Err(error) = closed {
+            tracing::warn!(%error, "the store did not close well");
+        }
+    }
+
+    fn tree(&self, tree: Tree) -> &sled::Tree {
+        match tree {
+            Tree::Meta => &self.trees[0],
+            Tree::Roots => &self.trees[1],
+            Tree::Dirs => &self.trees[2],
+            Tree::Pages => &self.trees[3],
+            Tree::Stamps => &self.trees[4],
+        }
+    }
+}
+
+thread_local! {
+    /// Whether a panic of this thread is expected, and told by whoever called.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls into the database; a panic is damage.
+fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    quiet_panics();
+    GUARDED.set(true);
+    let result = catch_unwind(AssertUnwindSafe(call));
+    GUARDED.set(false);
+    result.unwrap_or_else(|panic| {
+        let what = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let what = what.unwrap_or("without words").lines().next();
+        let what = what.unwrap_or_default().trim();
+        Err(Fault::Damaged(format!("the database failed: {what}")))
+    })
+}
+
+/// Has the panics that [`guarded`] tells as errors not told a second time, with a trace that helps nobody.
+fn quiet_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let of_sled = std::thread::current()
+                .name()
+                .is_some_and(|name| name.starts_with("sled-io"));
+            if GUARDED.get() || of_sled {
+                tracing::debug!("in the store's database: {panic}");
+            } else {
+                usual(panic);
+            }
+        }));
+    });
+}

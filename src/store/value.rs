@@ -1,0 +1,96 @@
+//! The frame around each value: a version, and a checksum over where it belongs and what it is.
+//!
+//! **Invariant:** a value is believed only under the key and in the tree that it was written for.
+
+/// The format of the store. A store of a larger one is refused, one of a smaller one is set aside.
+pub const FORMAT: u64 = 1;
+
+/// The version of a frame.
+const VERSION: u8 = 1;
+/// Version and checksum.
+const HEAD_BYTES: usize = 5;
+
+/// What is kept apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Tree {
+    /// Of the store as a whole.
+    Meta,
+    /// Roots, by path.
+    Roots,
+    /// Directories, by number.
+    Dirs,
+    /// Pages, by number.
+    Pages,
+    /// Stamps, by the directory's number.
+    Stamps,
+}
+
+impl Tree {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Meta,
+        Self::Roots,
+        Self::Dirs,
+        Self::Pages,
+        Self::Stamps,
+    ];
+
+    /// Its name in the database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Roots => "roots",
+            Self::Dirs => "dirs",
+            Self::Pages => "pages",
+            Self::Stamps => "stamps",
+        }
+    }
+}
+
+/// `payload` in its frame, for `key` in `tree`.
+#[must_use]
+pub fn frame(tree: Tree, key: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(HEAD_BYTES + payload.len());
+    value.push(VERSION);
+    value.extend_from_slice(&checksum(tree, key, payload).to_le_bytes());
+    value.extend_from_slice(payload);
+    value
+}
+
+/// What is in a frame; `None` when it is not what was written for `key` in `tree`.
+pub(super) fn unframe<'v>(tree: Tree, key: &[u8], value: &'v [u8]) -> Option<&'v [u8]> {
+    let (head, payload) = value.split_at_checked(HEAD_BYTES)?;
+    let (version, sum) = head.split_first()?;
+    let sum = u32::from_le_bytes(*sum.first_chunk()?);
+    (*version == VERSION && sum == checksum(tree, key, payload)).then_some(payload)
+}
+
+fn checksum(tree: Tree, key: &[u8], payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&[VERSION]);
+    hasher.update(tree.name().as_bytes());
+    hasher.update(&(key.len() as u64).to_le_bytes());
+    hasher.update(key);
+    hasher.update(payload);
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_believed_only_where_it_belongs() {
+        let value = frame(Tree::Pages, b"key", b"payload");
+        assert_eq!(unframe(Tree::Pages, b"key", &value), Some(&b"payload"[..]));
+        assert_eq!(unframe(Tree::Dirs, b"key", &value), None);
+        assert_eq!(unframe(Tree::Pages, b"kez", &value), None);
+        for at in 0..value.len() {
+            let mut damaged = value.clone();
+            damaged[at] ^= 1;
+            assert_eq!(unframe(Tree::Pages, b"key", &damaged), None, "byte {at}");
+            assert_eq!(unframe(Tree::Pages, b"key", &value[..at]), None);
+        }
+    }
+}
