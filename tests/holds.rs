@@ -11,7 +11,7 @@
 
 mod common;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use common::evidence::{explained, holds, ledger, quarantine, results, stays, wait_until_recorded};
+use common::namespace::{fill, run_within, serve_in_namespace, within};
 use common::{Daemon, Place, wait_for, wait_or_tell};
 
 const NOBODY: u32 = 65534;
@@ -474,54 +475,6 @@ fn an_immutable_file_is_held_until_it_is_none() {
     wait_until_gone(&daemon, &[path]);
 }
 
-/// A daemon in a user and mount namespace of its own, for which `mounts` (shell commands) are carried out first.
-fn serve_in_namespace(place: &Place, mounts: &str, config: &Path) -> Daemon {
-    let mut command = Command::new("unshare");
-    command
-        .args(["-Urm", "sh", "-c"])
-        .arg(format!(
-            "set -e; {mounts}; exec \"$0\" serve --config \"$1\""
-        ))
-        .arg(env!("CARGO_BIN_EXE_lapsed"))
-        .arg(config)
-        .current_dir(place.path(""))
-        .env("LAPSED_STATE_DIR", place.path("state"))
-        .env("LAPSED_SOCKET", place.socket());
-    let daemon = Daemon::start(command, place.socket());
-    daemon.wait_until_up();
-    daemon.wait_until_ready();
-    daemon
-}
-
-/// `path` as the daemon in its namespace sees it.
-fn within(daemon: &Daemon, path: &Path) -> PathBuf {
-    let root = PathBuf::from(format!("/proc/{}/root", daemon.child.id()));
-    root.join(path.strip_prefix("/").unwrap())
-}
-
-/// Runs a command in the daemon's namespace.
-fn run_within(daemon: &Daemon, command: &[&str]) {
-    let output = Command::new("nsenter")
-        .args(["--preserve-credentials", "-U", "-m", "-t"])
-        .arg(daemon.child.id().to_string())
-        .args(command)
-        .output()
-        .expect("nsenter of util-linux");
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        common::errors(&output)
-    );
-}
-
-/// Writes until there is no more room.
-fn fill(path: &Path) {
-    let mut file = File::create(path).unwrap();
-    for size in [4096, 1] {
-        while file.write_all(&vec![b'x'; size]).is_ok() {}
-    }
-}
-
 #[test]
 fn without_room_for_the_record_nothing_goes() {
     let place = Place::new();
@@ -612,6 +565,8 @@ fn on_a_read_only_file_system_things_are_held_until_it_is_none() {
             "{why}"
         );
         assert!(files.iter().all(|path| path.exists()));
+        // The log comes through a pipe of its own.
+        daemon.wait_until_said(&format!("hold=\"{code}\""));
         assert_eq!(said(&daemon, &format!("hold=\"{code}\"")), 1);
         remount("remount,rw");
         // Nothing else changes there: no event tells of it.

@@ -239,7 +239,7 @@ impl Policy {
         let mut text = String::new();
         for root in self.roots.values() {
             let nested: Vec<_> = root.nested.iter().map(|(path, _)| path).collect();
-            let _ = writeln!(text, "root {:?} {nested:?}", root.path);
+            let _ = writeln!(text, "root {} {nested:?}", root.path.display());
         }
         let globs = |globs: &Option<Globs>| -> Option<Vec<String>> {
             let patterns = globs.as_ref()?.patterns();

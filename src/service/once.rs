@@ -142,8 +142,12 @@ impl Once {
                         .set_place(*root, path.zip(*key).map(|(path, key)| Place { path, key }));
                 }
                 // Nothing is saved here: the next daemon compares.
-                Effect::Remember(..) | Effect::Changed { .. } | Effect::Ruled => {}
-                Effect::Relist(..) | Effect::Synced(_) | Effect::Tell(_) => {}
+                Effect::Remember(..)
+                | Effect::Changed { .. }
+                | Effect::Ruled
+                | Effect::Relist(..)
+                | Effect::Synced(_)
+                | Effect::Tell(_) => {}
             }
         }
         effects

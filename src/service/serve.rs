@@ -252,6 +252,7 @@ fn tell_store(store: &Arc<Store>) -> Box<TellStore> {
         let StoreStats {
             failing,
             pending,
+            unstamped,
             size_bytes,
             saved_at,
             saves,
@@ -263,6 +264,7 @@ fn tell_store(store: &Arc<Store>) -> Box<TellStore> {
             state: if failing.is_some() { "failing" } else { "ok" }.to_owned(),
             why: failing,
             pending,
+            unstamped,
             size_bytes,
             saved_at: saved_at.map(|at| at.to_string()),
             saves,

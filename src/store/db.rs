@@ -30,7 +30,7 @@ pub(super) struct Db {
 /// Changes to one tree that are applied together.
 pub(super) struct Batch {
     pub(super) tree: Tree,
-    batch: sled::Batch,
+    changes: sled::Batch,
     /// How many keys.
     pub(super) len: usize,
 }
@@ -39,7 +39,7 @@ impl Batch {
     pub(super) fn new(tree: Tree) -> Self {
         Self {
             tree,
-            batch: sled::Batch::default(),
+            changes: sled::Batch::default(),
             len: 0,
         }
     }
@@ -48,8 +48,8 @@ impl Batch {
     pub(super) fn set(&mut self, key: &[u8], payload: Option<&[u8]>) {
         self.len += 1;
         match payload {
-            Some(payload) => self.batch.insert(key, frame(self.tree, key, payload)),
-            None => self.batch.remove(key),
+            Some(payload) => self.changes.insert(key, frame(self.tree, key, payload)),
+            None => self.changes.remove(key),
         }
     }
 }
@@ -128,7 +128,7 @@ impl Db {
         mut each: impl FnMut(&[u8], Option<&[u8]>),
     ) -> Result<(), Fault> {
         guarded(|| {
-            for entry in self.tree(tree).iter() {
+            for entry in self.tree(tree) {
                 let (key, value) = entry?;
                 each(&key, unframe(tree, &key, &value));
             }
@@ -141,7 +141,7 @@ impl Db {
         if batch.len == 0 {
             return Ok(());
         }
-        guarded(|| Ok(self.tree(batch.tree).apply_batch(batch.batch)?))
+        guarded(|| Ok(self.tree(batch.tree).apply_batch(batch.changes)?))
     }
 
     /// Waits until everything applied so far is on disk.

@@ -9,7 +9,7 @@
 //! - `db`: sled, and all that can go wrong in it, as values
 //! - `value`: the frame around each value
 //! - `records`: what is kept beside pages and directories
-//! - `inbox`, `writer`: from changes to the disk
+//! - `handle`, `inbox`, `writer`, `save`: from changes to the disk
 //! - `compact`: a smaller copy in its place
 //! - `stats`: how it goes
 //!
@@ -22,10 +22,12 @@
 mod compact;
 mod db;
 mod error;
+mod handle;
 mod inbox;
 mod open;
 mod place;
 mod records;
+mod save;
 mod stats;
 mod value;
 mod writer;
@@ -34,8 +36,8 @@ mod writer;
 mod tests;
 
 pub use error::StoreError;
+pub use handle::{Hooks, Store, Unstarted};
 pub use open::{Opened, Options, open};
 pub use records::Rules;
 pub use stats::{Loaded, StoreStats};
 pub use value::{FORMAT, Tree, frame};
-pub use writer::{Hooks, Store};

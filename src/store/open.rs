@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::db::{Batch, Db};
 use super::error::{Fault, StoreError};
+use super::handle::Unstarted;
 use super::inbox::Pending;
 use super::place::Places;
 use super::records::{CLOCK_KEY, ClockRecord, RULES_KEY, RootRecord, Rules};
+use super::save::json;
 use super::stats::{Loaded, NUMBERED, StoreStats, number_of};
 use super::value::{FORMAT, Tree};
-use super::writer::{Unstarted, json};
 use crate::clock;
 use crate::core::clock_guard::{ClockGuard, Run};
 use crate::core::engine::Memory;
@@ -164,23 +165,23 @@ fn read(db: &Db, policy: &Policy, rules: &Rules) -> Result<Read, Fault> {
     let rules_max = if same { policy.rules.len() } else { ANY_RULE };
     let restorer = fill(db, rules_max, &mut read.chores)?;
     let tops = roots.iter().map(|(&id, record)| (id, record.top()));
-    let restored: Restored = restorer.finish(&tops.collect());
-    let known = |root: &RootId| restored.index.dir_id(*root, b"").is_some();
+    let found: Restored = restorer.finish(&tops.collect());
+    let known = |root: &RootId| found.index.dir_id(*root, b"").is_some();
     let memories: BTreeMap<RootId, RootMemory> = roots
         .into_iter()
         .filter(|(root, _)| known(root))
         .map(|(root, record)| (root, record.memory))
         .collect();
-    let totals = memories.keys().map(|&root| restored.index.totals(root));
+    let totals = memories.keys().map(|&root| found.index.totals(root));
     for totals in totals {
         read.loaded.entries += totals.files;
         read.loaded.dirs += totals.dirs;
     }
-    read.loaded.lost = restored.lost;
+    read.loaded.lost = found.lost;
     read.memory = Memory {
-        index: restored.index,
-        writer: restored.writer,
-        units: restored.units,
+        index: found.index,
+        writer: found.writer,
+        units: found.units,
         roots: memories,
         since: (!same).then(|| written.map_or(Vec::new(), |rules| rules.since())),
     };

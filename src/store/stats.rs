@@ -15,6 +15,8 @@ pub struct StoreStats {
     pub failing: Option<String>,
     /// Pages and directories that wait to be written.
     pub pending: u64,
+    /// Directories that wait for a stamp, which spares their reading after a restart.
+    pub unstamped: u64,
     /// Bytes on disk, as of the last time that something was written.
     pub size_bytes: u64,
     /// When everything that had changed by then was on disk.

@@ -8,28 +8,20 @@
 //! **Invariant:** nothing here wakes without a change that waits, or directories that wait for their stamps.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::compact::compact;
-use super::db::{Batch, Db};
+use super::db::Db;
 use super::error::Fault;
-use super::inbox::{Inbox, Pending};
+use super::handle::Hooks;
+use super::inbox::{Inbox, Mail, Pending};
 use super::open::failure;
 use super::place::Places;
-use super::records::{CLOCK_KEY, ClockRecord, RULES_KEY, RootRecord, Rules};
-use super::stats::{Shared, StoreStats};
-use super::value::Tree;
+use super::stats::Shared;
 use crate::clock;
-use crate::core::clock_guard::ClockGuard;
 use crate::core::facts::RootId;
-use crate::core::index::{DirId, Index, Stamp, Unsaved};
-use crate::core::report::RootMemory;
+use crate::core::index::{DirId, Index};
 use crate::core::time::Timestamp;
 
 /// Changes are gathered for so long: a crash costs the listing of what changed in that time.
@@ -40,15 +32,6 @@ const GATHER_TIMES: u32 = 9;
 
 /// But never for longer than this.
 const GATHER_MAX: Duration = Duration::from_secs(5);
-
-/// Keys in one batch: larger ones make sled hold more in memory than they save.
-const BATCH_KEYS_MAX: usize = 100;
-
-/// The shortest time from one writing of stamps to the next.
-const STAMPS_REST: Duration = Duration::from_secs(5);
-
-/// A directory whose change time lies further in the future gets no stamp.
-const FUTURE_MAX_MS: i64 = 60_000;
 
 /// The first time after which what failed is tried again, and the longest: it doubles.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -61,177 +44,41 @@ const FINAL_MAX: Duration = Duration::from_millis(400);
 /// A smaller copy is only made when it can be expected to be so many times smaller.
 const SHRINK_TIMES: u64 = 4;
 
-/// Whom the store speaks with.
-pub struct Hooks {
-    /// Asks for word that everything that happened until now is in the index: it comes back through [`Store::vouched`].
-    pub ask: Box<dyn Fn() + Send>,
-    /// Says why nothing can be saved; `None`: it can again. May block.
-    pub unsaved: Box<dyn Fn(Option<String>) + Send>,
-}
-
-/// A store that was opened.
-pub struct Unstarted {
-    pub(super) places: Places,
-    pub(super) size_max: u64,
-    pub(super) db: Option<Db>,
-    pub(super) stats: StoreStats,
-    pub(super) chores: Pending,
-    pub(super) stale_roots: Vec<Vec<u8>>,
-    pub(super) from_nothing: bool,
-}
-
-/// The running store. Stopped when dropped.
-pub struct Store {
-    inbox: Arc<Inbox>,
-    shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl std::fmt::Debug for Store {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").finish_non_exhaustive()
-    }
-}
-
-impl Unstarted {
-    /// What was there.
-    #[must_use]
-    pub fn stats(&self) -> &StoreStats {
-        &self.stats
-    }
-
-    /// Starts to write what changes in `index`.
-    ///
-    /// # Errors
-    /// When the operating system gives out no thread.
-    pub fn start(self, index: Arc<Index>, hooks: Hooks) -> std::io::Result<Store> {
-        let inbox = Arc::new(Inbox::default());
-        inbox.put(|mail| mail.pending = self.chores);
-        let shared = Arc::new(Shared::new(self.stats));
-        let writer = Writer {
-            inbox: Arc::clone(&inbox),
-            shared: Arc::clone(&shared),
-            places: self.places,
-            size_max: self.size_max,
-            db: self.db,
-            index,
-            hooks,
-            stale_roots: self.stale_roots,
-            paths: BTreeMap::new(),
-            unstamped: BTreeSet::new(),
-            asked: None,
-            save_due: None,
-            stamps_due: None,
-            failed: None,
-            took: Duration::ZERO,
-            floor_bytes: 0,
-            from_nothing: self.from_nothing,
-        };
-        let thread = std::thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || writer.run())?;
-        Ok(Store {
-            inbox,
-            shared,
-            thread: Mutex::new(Some(thread)),
-        })
-    }
-}
-
-impl Store {
-    /// Saves what changed in the index. Returns at once.
-    pub fn changed(&self, unsaved: Unsaved, clock: ClockGuard) {
-        self.inbox.put(|mail| {
-            mail.pending.extend(Pending {
-                unsaved,
-                clock: Some(clock),
-                ..Pending::default()
-            });
-        });
-    }
-
-    /// Saves what is known of the root at `path`; `None`: it is not known any more. Returns at once.
-    pub fn remember(&self, root: RootId, path: Option<&Path>, memory: Option<RootMemory>) {
-        let path = path.map(|path| path.as_os_str().as_bytes().to_vec());
-        self.inbox.put(|mail| {
-            if let Some(path) = path {
-                mail.paths.insert(root, path);
-            }
-            mail.pending.roots.insert(root, memory);
-        });
-    }
-
-    /// Other rules are in force. Returns at once.
-    pub fn ruled(&self, rules: Rules) {
-        self.inbox.put(|mail| mail.pending.rules = Some(rules));
-    }
-
-    /// Everything that happened before the last [`Hooks::ask`] is in the index.
-    pub fn vouched(&self) {
-        self.inbox.put(|mail| mail.vouched = true);
-    }
-
-    /// How it goes.
-    #[must_use]
-    pub fn stats(&self) -> StoreStats {
-        let pending = self.inbox.peek(|mail| mail.pending.len());
-        StoreStats {
-            pending,
-            ..self.shared.get()
-        }
-    }
-
-    /// Writes what waits, within bounds, and ends.
-    pub fn stop(&self) {
-        self.inbox.put(|mail| mail.stopped = true);
-        if let Some(thread) = self.thread.lock().take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the store's thread ended by a fault of ours");
-        }
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
 /// What cannot be written at the moment.
-struct Failed {
+pub(super) struct Failed {
     retry_at: Duration,
     wait: Duration,
 }
 
-struct Writer {
-    inbox: Arc<Inbox>,
-    shared: Arc<Shared>,
-    places: Places,
-    size_max: u64,
+/// The thread.
+pub(super) struct Writer {
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) places: Places,
+    pub(super) size_max: u64,
     /// `None` while it cannot be opened.
-    db: Option<Db>,
-    index: Arc<Index>,
-    hooks: Hooks,
-    stale_roots: Vec<Vec<u8>>,
-    paths: BTreeMap<RootId, Vec<u8>>,
+    pub(super) db: Option<Db>,
+    pub(super) index: Arc<Index>,
+    pub(super) hooks: Hooks,
+    pub(super) stale_roots: Vec<Vec<u8>>,
+    pub(super) paths: BTreeMap<RootId, Vec<u8>>,
     /// Directories that changed since their stamps were written.
-    unstamped: BTreeSet<DirId>,
+    pub(super) unstamped: BTreeSet<DirId>,
     /// When the watchers were asked, by the wall clock.
-    asked: Option<Timestamp>,
-    save_due: Option<Duration>,
-    stamps_due: Option<Duration>,
-    failed: Option<Failed>,
+    pub(super) asked: Option<Timestamp>,
+    pub(super) save_due: Option<Duration>,
+    pub(super) stamps_due: Option<Duration>,
+    pub(super) failed: Option<Failed>,
     /// How long the last writing took.
-    took: Duration,
+    pub(super) took: Duration,
     /// How large it was after the last compaction.
-    floor_bytes: u64,
+    pub(super) floor_bytes: u64,
     /// What is on disk has nothing to do with the index.
-    from_nothing: bool,
+    pub(super) from_nothing: bool,
 }
 
 impl Writer {
-    fn run(mut self) {
+    pub(super) fn run(mut self) {
         if let Some(why) = self.shared.get().failing {
             self.fail(why);
         }
@@ -285,7 +132,7 @@ impl Writer {
         }
         self.save_due = None;
         let begun = clock::now().boot;
-        let mail = self.inbox.take();
+        let mail = self.take_mail();
         self.paths.extend(mail.paths);
         if mail.vouched {
             self.asked = None;
@@ -300,9 +147,18 @@ impl Writer {
             Ok(()) => self.succeed(),
             Err(fault) => {
                 self.inbox.put_back(mail.pending);
-                self.give_up(fault);
+                self.shared.update(|stats| stats.pending = 0);
+                self.give_up(&fault);
             }
         }
+    }
+
+    /// What waits. It counts as waiting until it is written.
+    fn take_mail(&self) -> Mail {
+        let mail = self.inbox.take();
+        let pending = mail.pending.len();
+        self.shared.update(|stats| stats.pending = pending);
+        mail
     }
 
     /// Opens the store when it is closed. What is in it need not fit to the index: then all is written anew.
@@ -340,129 +196,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes `pending` and waits until it is on disk.
-    fn save(&mut self, pending: &Pending, within: Duration) -> Result<(), Fault> {
-        let Some(db) = &self.db else { return Ok(()) };
-        let begun = clock::now().boot;
-        let in_time = || clock::now().boot.saturating_sub(begun) < within;
-        // Before any page: under what it counts.
-        self.save_roots(db, pending, false)?;
-        let mut meta = Batch::new(Tree::Meta);
-        if let Some(rules) = &pending.rules {
-            meta.set(RULES_KEY, Some(&json(rules)));
-        }
-        if let Some(guard) = &pending.clock {
-            let (run, guard) = (clock::machine_run(), guard.clone());
-            meta.set(CLOCK_KEY, Some(&json(&ClockRecord { run, guard })));
-        }
-        db.apply(meta)?;
-        for ids in chunks(&pending.unsaved.dirs) {
-            let mut dirs = Batch::new(Tree::Dirs);
-            let mut stamps = Batch::new(Tree::Stamps);
-            for id in ids {
-                let key = id.0.to_be_bytes();
-                let image = self.index.dir_image(id);
-                dirs.set(&key, image.as_deref());
-                if image.is_none() {
-                    stamps.set(&key, None);
-                    self.unstamped.remove(&id);
-                } else {
-                    self.unstamped.insert(id);
-                }
-            }
-            db.apply(stamps)?;
-            db.apply(dirs)?;
-            if !in_time() {
-                break;
-            }
-        }
-        for ids in chunks(&pending.unsaved.pages) {
-            let mut batch = Batch::new(Tree::Pages);
-            for id in ids {
-                batch.set(&id.0.to_be_bytes(), self.index.page_image(id).as_deref());
-            }
-            db.apply(batch)?;
-            if !in_time() {
-                break;
-            }
-        }
-        db.flush()?;
-        if !in_time() {
-            return Ok(());
-        }
-        self.save_roots(db, pending, true)?;
-        let mut stale = Batch::new(Tree::Roots);
-        for path in &self.stale_roots {
-            stale.set(path, None);
-        }
-        db.apply(stale)?;
-        self.stale_roots.clear();
-        self.note_stamps_due();
-        Ok(())
-    }
-
-    /// Writes the roots that count as settled, or the others.
-    fn save_roots(&self, db: &Db, pending: &Pending, settled: bool) -> Result<(), Fault> {
-        let mut batch = Batch::new(Tree::Roots);
-        for (root, memory) in &pending.roots {
-            let Some(path) = self.paths.get(root) else {
-                continue;
-            };
-            let top = self.index.dir_id(*root, b"");
-            let record = memory.zip(top);
-            let mut record = record.map(|(memory, DirId(top))| RootRecord { top, memory });
-            let is_settled = record.is_some_and(|record| record.memory.settled);
-            // Settled under other rules than those that the disk has: not before its pages are there.
-            if is_settled && !settled && pending.rules.is_some() {
-                record = record.map(RootRecord::unsettled);
-            } else if is_settled != settled {
-                continue;
-            }
-            let text = record.as_ref().map(json);
-            batch.set(path, text.as_deref());
-        }
-        let some = batch.len > 0;
-        db.apply(batch)?;
-        if some && settled { db.flush() } else { Ok(()) }
-    }
-
-    /// Directories wait for their stamps: the watchers are asked after a rest.
-    fn note_stamps_due(&mut self) {
-        if !self.unstamped.is_empty() && self.asked.is_none() && self.stamps_due.is_none() {
-            self.stamps_due = Some(clock::now().boot.saturating_add(STAMPS_REST));
-        }
-    }
-
-    /// Writes the stamps of what has not changed for a while, when all that happened until `known` is in the index.
-    fn save_stamps(&mut self, known: Option<Timestamp>) -> Result<(), Fault> {
-        let (Some(known), Some(db)) = (known, &self.db) else {
-            return Ok(());
-        };
-        let mut left = BTreeSet::new();
-        let mut some = false;
-        for ids in chunks(&self.unstamped) {
-            let mut batch = Batch::new(Tree::Stamps);
-            for id in ids {
-                match self.index.stamp_image(id, known) {
-                    Stamp::None => {}
-                    Stamp::Ripens(at) if at.ms_since(known) > FUTURE_MAX_MS => {}
-                    Stamp::Ripens(_) => {
-                        left.insert(id);
-                    }
-                    Stamp::Ripe(bytes) => batch.set(&id.0.to_be_bytes(), Some(&bytes)),
-                }
-            }
-            some |= batch.len > 0;
-            db.apply(batch)?;
-        }
-        if some {
-            db.flush()?;
-        }
-        self.unstamped = left;
-        self.note_stamps_due();
-        Ok(())
-    }
-
     /// Replaces the store by a smaller copy when it has grown past its ceiling.
     fn mind_size(&mut self) -> Result<(), Fault> {
         let Some(db) = &self.db else { return Ok(()) };
@@ -493,7 +226,7 @@ impl Writer {
                 "the store was replaced by a smaller copy"
             ),
             Err(error) => {
-                tracing::warn!(%error, "the store could not be copied into a smaller one")
+                tracing::warn!(%error, "the store could not be copied into a smaller one");
             }
         }
         Ok(())
@@ -501,7 +234,10 @@ impl Writer {
 
     fn succeed(&mut self) {
         let was_failing = self.failed.take().is_some();
+        let unstamped = self.unstamped.len() as u64;
         self.shared.update(|stats| {
+            stats.pending = 0;
+            stats.unstamped = unstamped;
             stats.failing = None;
             stats.saves += 1;
             stats.saved_at = Some(clock::now().wall);
@@ -511,7 +247,7 @@ impl Writer {
         }
     }
 
-    fn give_up(&mut self, fault: Fault) {
+    fn give_up(&mut self, fault: &Fault) {
         if let Some(db) = self.db.take() {
             db.close();
         }
@@ -537,7 +273,7 @@ impl Writer {
 
     /// The last writing.
     fn end(&mut self) {
-        let mail = self.inbox.take();
+        let mail = self.take_mail();
         self.paths.extend(mail.paths);
         let saved = self.save(&mail.pending, FINAL_MAX);
         if let Err(fault) = saved {
@@ -547,16 +283,4 @@ impl Writer {
             db.close();
         }
     }
-}
-
-fn chunks<T: Copy>(ids: &BTreeSet<T>) -> impl Iterator<Item = Vec<T>> {
-    let mut ids = ids.iter().copied().peekable();
-    std::iter::from_fn(move || {
-        ids.peek()?;
-        Some(ids.by_ref().take(BATCH_KEYS_MAX).collect())
-    })
-}
-
-pub(super) fn json(record: &impl serde::Serialize) -> Vec<u8> {
-    serde_json::to_vec(record).expect("invariant: a record has only text and numbers")
 }

@@ -14,6 +14,7 @@
 
 pub mod evidence;
 pub mod follow;
+pub mod namespace;
 pub mod others;
 pub mod trees;
 

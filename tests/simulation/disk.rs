@@ -24,7 +24,8 @@ pub struct Disk {
     root: Option<(DirId, RootMemory)>,
     clock: Option<ClockGuard>,
     pending: Unsaved,
-    pending_root: Option<Option<RootMemory>>,
+    /// Told to be remembered, and not written yet.
+    pending_roots: Vec<Option<RootMemory>>,
     pending_clock: Option<ClockGuard>,
     unstamped: std::collections::BTreeSet<DirId>,
 }
@@ -37,7 +38,7 @@ impl Disk {
     }
 
     pub fn remember(&mut self, memory: Option<RootMemory>) {
-        self.pending_root = Some(memory);
+        self.pending_roots.push(memory);
     }
 
     /// The clock jumped: that is written at once.
@@ -49,7 +50,8 @@ impl Disk {
     pub fn save(&mut self, engine: &Engine, most: usize) {
         let index = engine.index();
         let top = index.dir_id(ROOT, b"");
-        let root = self.pending_root.take();
+        let root = self.pending_roots.pop();
+        self.pending_roots.clear();
         let record = |memory: Option<RootMemory>| top.zip(memory);
         if let Some(memory) = root
             && memory.is_none_or(|memory| !memory.settled)
@@ -64,15 +66,12 @@ impl Disk {
                 return;
             }
             left -= 1;
-            match index.dir_image(id) {
-                Some(bytes) => {
-                    self.dirs.insert(id, bytes);
-                    self.unstamped.insert(id);
-                }
-                None => {
-                    self.stamps.remove(&id);
-                    self.dirs.remove(&id);
-                }
+            if let Some(bytes) = index.dir_image(id) {
+                self.dirs.insert(id, bytes);
+                self.unstamped.insert(id);
+            } else {
+                self.stamps.remove(&id);
+                self.dirs.remove(&id);
             }
         }
         for id in pages {
@@ -108,7 +107,7 @@ impl Disk {
     /// What the next process finds.
     pub fn load(&mut self, now: Now) -> (Memory, ClockGuard) {
         self.pending = Unsaved::default();
-        self.pending_root = None;
+        self.pending_roots.clear();
         self.pending_clock = None;
         self.unstamped.clear();
         let mut restorer = Restorer::default();

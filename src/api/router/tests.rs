@@ -294,8 +294,11 @@ async fn own(
                 Effect::Synced(token) => link.synced(token),
                 Effect::Tell(event) => events.publish(now.wall, &event, &engine.policy()),
                 Effect::Claim(claims) => panic!("a dry run claims nothing: {claims:?}"),
-                Effect::Relist(..) | Effect::Placed(..) => {}
-                Effect::Remember(..) | Effect::Changed { .. } | Effect::Ruled => {}
+                Effect::Relist(..)
+                | Effect::Placed(..)
+                | Effect::Remember(..)
+                | Effect::Changed { .. }
+                | Effect::Ruled => {}
             }
         }
     }

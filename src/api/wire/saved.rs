@@ -14,6 +14,8 @@ pub struct Store {
     pub why: Option<String>,
     /// Pages and directories that wait to be written.
     pub pending: u64,
+    /// Directories that wait for a stamp: after a restart they would be read.
+    pub unstamped: u64,
     /// Bytes on disk when something was last written.
     pub size_bytes: u64,
     /// When everything that had changed by then was on disk.

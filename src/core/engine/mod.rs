@@ -2,6 +2,7 @@
 //!
 //! - [`step`](Engine::step): the line of inputs; the clock's guard
 //! - `observe`: looks → index
+//! - `entries`: from what a look saw to an entry
 //! - `due`: timers → claims
 //! - `outcome`: the reaper's answers → index
 //! - `standing`: how one entry or unit stands, and what holds it
@@ -20,6 +21,7 @@ mod answer;
 mod armed;
 mod clean;
 mod due;
+mod entries;
 mod held;
 mod memory;
 mod observe;

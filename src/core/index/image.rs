@@ -235,8 +235,8 @@ fn is_sound(page: &Page, rules: usize) -> bool {
     }
     let known_rule = |term: &[u8]| {
         let rule = usize::from(u16::from_le_bytes([term[1], term[2]]));
-        // Tag 0 names no rule.
-        term[0] < 8 && (term[0] & 3 == 0 || rule < rules)
+        let is_of_a_rule = !term[0].is_multiple_of(4);
+        term[0] < 8 && (!is_of_a_rule || rule < rules)
     };
     let (terms, _) = page.blob.split_at(usize::from(page.terms) * TERM_BYTES);
     if !terms.chunks(TERM_BYTES).all(known_rule) {

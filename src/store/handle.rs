@@ -1,0 +1,160 @@
+//! The store as the rest of the daemon sees it: told of changes, never waited for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::db::Db;
+use super::inbox::{Inbox, Pending};
+use super::place::Places;
+use super::records::Rules;
+use super::stats::{Shared, StoreStats};
+use super::writer::Writer;
+use crate::core::clock_guard::ClockGuard;
+use crate::core::facts::RootId;
+use crate::core::index::{Index, Unsaved};
+use crate::core::report::RootMemory;
+
+/// Whom the store speaks with.
+pub struct Hooks {
+    /// Asks for word that everything that happened until now is in the index: it comes back through [`Store::vouched`].
+    pub ask: Box<dyn Fn() + Send>,
+    /// Says why nothing can be saved; `None`: it can again. May block.
+    pub unsaved: Box<dyn Fn(Option<String>) + Send>,
+}
+
+/// A store that was opened.
+pub struct Unstarted {
+    pub(super) places: Places,
+    pub(super) size_max: u64,
+    pub(super) db: Option<Db>,
+    pub(super) stats: StoreStats,
+    pub(super) chores: Pending,
+    pub(super) stale_roots: Vec<Vec<u8>>,
+    pub(super) from_nothing: bool,
+}
+
+/// The running store. Stopped when dropped.
+pub struct Store {
+    inbox: Arc<Inbox>,
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+impl Unstarted {
+    /// What was there.
+    #[must_use]
+    pub fn stats(&self) -> &StoreStats {
+        &self.stats
+    }
+
+    /// Starts to write what changes in `index`.
+    ///
+    /// # Errors
+    /// When the operating system gives out no thread.
+    pub fn start(self, index: Arc<Index>, hooks: Hooks) -> std::io::Result<Store> {
+        let inbox = Arc::new(Inbox::default());
+        inbox.put(|mail| mail.pending = self.chores);
+        let shared = Arc::new(Shared::new(self.stats));
+        let writer = Writer {
+            inbox: Arc::clone(&inbox),
+            shared: Arc::clone(&shared),
+            places: self.places,
+            size_max: self.size_max,
+            db: self.db,
+            index,
+            hooks,
+            stale_roots: self.stale_roots,
+            paths: BTreeMap::new(),
+            unstamped: BTreeSet::new(),
+            asked: None,
+            save_due: None,
+            stamps_due: None,
+            failed: None,
+            took: Duration::ZERO,
+            floor_bytes: 0,
+            from_nothing: self.from_nothing,
+        };
+        let thread = std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || writer.run())?;
+        Ok(Store {
+            inbox,
+            shared,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+}
+
+impl Store {
+    /// Saves what changed in the index. Returns at once.
+    pub fn changed(&self, unsaved: Unsaved, clock: ClockGuard) {
+        self.inbox.put(|mail| {
+            mail.pending.extend(Pending {
+                unsaved,
+                clock: Some(clock),
+                ..Pending::default()
+            });
+        });
+    }
+
+    /// Saves what is known of the root at `path`; `None`: it is not known any more. Returns at once.
+    pub fn remember(&self, root: RootId, path: Option<&Path>, memory: Option<RootMemory>) {
+        let path = path.map(|path| path.as_os_str().as_bytes().to_vec());
+        self.inbox.put(|mail| {
+            if let Some(path) = path {
+                mail.paths.insert(root, path);
+            }
+            mail.pending.roots.insert(root, memory);
+        });
+    }
+
+    /// Other rules are in force. Returns at once.
+    pub fn ruled(&self, rules: Rules) {
+        self.inbox.put(|mail| mail.pending.rules = Some(rules));
+    }
+
+    /// Everything that happened before the last [`Hooks::ask`] is in the index.
+    pub fn vouched(&self) {
+        self.inbox.put(|mail| mail.vouched = true);
+    }
+
+    /// How it goes.
+    #[must_use]
+    pub fn stats(&self) -> StoreStats {
+        // In this order: what the writer takes meanwhile counts twice, rather than not at all.
+        let waiting = self.inbox.peek(|mail| mail.pending.len());
+        let stats = self.shared.get();
+        StoreStats {
+            pending: stats.pending + waiting,
+            ..stats
+        }
+    }
+
+    /// Writes what waits, within bounds, and ends.
+    pub fn stop(&self) {
+        self.inbox.put(|mail| mail.stopped = true);
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's thread ended by a fault of ours");
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
