@@ -36,7 +36,7 @@ impl Client {
     pub fn ask(&mut self, method: &str, target: &str) -> anyhow::Result<Vec<u8>> {
         let mut body = Vec::new();
         self.exchange(method, target, "application/json", |part| {
-            body.extend_from_slice(part)
+            body.extend_from_slice(part);
         })?;
         Ok(body)
     }

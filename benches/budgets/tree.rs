@@ -89,7 +89,7 @@ impl Tree {
             let dir = open_dir(&root.join(self.dir(number)))?;
             let first = number * PER_DIR;
             for file in first..(first + PER_DIR).min(self.files) {
-                set_time(&dir, &name(file), mtime_ms)?;
+                set_time(&dir, name(file), mtime_ms)?;
             }
             rustix::fs::futimens(&dir, &times(mtime_ms))?;
         }

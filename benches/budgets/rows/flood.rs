@@ -41,7 +41,6 @@ pub fn flat_out(bench: &mut Bench) -> anyhow::Result<Row> {
         reader_cpu = counted.cpu;
         reader_lost += counted.overflows;
         reader_events = counted.events;
-        std::fs::remove_dir_all(&top)?;
 
         let top = place.root().join(format!("r{round}"));
         paced::make_dirs(&top)?;
@@ -59,7 +58,6 @@ pub fn flat_out(bench: &mut Bench) -> anyhow::Result<Row> {
     let known = agree::check(bench, "flat out", &daemon, &place.root())?;
     let overflows = daemon.client()?.get("/v1/status")?["watches"]["overflows"].clone();
     daemon.stop()?;
-    std::fs::remove_dir_all(place.root())?;
     let ratio = peer.as_secs_f64() / ours.as_secs_f64();
     let ratios: Vec<String> = ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
     Ok(Row::new("flat-out", format!("{} files created flat out", show_count(scale.flat_out)))
@@ -103,8 +101,6 @@ pub fn paced(bench: &mut Bench) -> anyhow::Result<Row> {
     let reader = Reader::start(&aside)?;
     let beside_reader = create_paced(&aside, span)?;
     let counted = reader.finish()?;
-    std::fs::remove_dir_all(place.root())?;
-    std::fs::remove_dir_all(aside)?;
     let share = cpu.as_secs_f64() / done.wall.as_secs_f64();
     let peer = counted.cpu.as_secs_f64() / beside_reader.wall.as_secs_f64();
     Ok(Row::new("paced", "5 k files/s, paced")

@@ -43,10 +43,9 @@ pub fn measure(bench: &mut Bench) {
     for files in &sizes {
         session::measure(bench, *files, sizes.last() == Some(files));
     }
-    bench.row("remove-dirs", removal::dirs);
-    bench.row("remove-files", removal::files);
     bench.row("flat-out", flood::flat_out);
     bench.row("paced", flood::paced);
+    removal::measure(bench);
     if !sizes.contains(&HUGE) {
         bench.row("10M", |_| {
             Ok(Row::new("10M", "10 M files")

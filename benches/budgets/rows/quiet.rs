@@ -32,10 +32,13 @@ pub fn idle(bench: &mut Bench, session: &Session) -> anyhow::Result<Row> {
         .peer("watchman 0.00 s (recorded)")
         .budget("no wake-up, 0.00 CPU s, no fsync", is_quiet && cpu < CPU_MAX && store_wakes <= STORE_WAKES_PER_S_MAX)
         .note(format!(
-            "threads of the store: {store_wakes:.1} wake-ups/s (budget 7/s); written: {} calls, {} bytes; woken: {}",
+            "written: {} calls, {} bytes, and who does not wake does not sync either; woken: {}. Threads of the store: {store_wakes:.1} \
+             wake-ups/s (budget 7/s)",
             did.write_calls,
             did.write_bytes,
-            Some(after.woken_since(&before)).filter(|woken| !woken.is_empty()).unwrap_or_else(|| "nobody".to_owned())
+            Some(after.woken_since(&before))
+                .filter(|woken| !woken.is_empty())
+                .unwrap_or_else(|| "nobody".to_owned())
         ))
         .figure("wakes", did.wakes as f64)
         .figure("store_wakes_per_s", store_wakes)

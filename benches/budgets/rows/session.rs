@@ -108,11 +108,7 @@ pub fn measure(bench: &mut Bench, files: u64, is_last: bool) {
             Ok(huge(&session, ready.unwrap_or(Duration::MAX)))
         });
     }
-    let done = session
-        .daemon
-        .stop()
-        .and_then(|_| Ok(std::fs::remove_dir_all(root)?));
-    if let Err(error) = done {
+    if let Err(error) = session.daemon.stop() {
         bench.wrong(format!("{} files: {error:#}", show_count(files)));
     }
 }

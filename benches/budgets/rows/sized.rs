@@ -18,7 +18,7 @@ const MILLION: f64 = 1e6;
 
 const TOO_SMALL: &str = "a small tree";
 
-/// What of a tree is removed and made again before memory is measured once more: one file in so many, in turns.
+/// What of a tree gets a new name before memory is measured once more: one file in so many, in turns.
 const CHURN: u64 = 5;
 
 pub fn crawl(bench: &Bench, session: &Session) -> Row {
@@ -231,7 +231,7 @@ fn removed(status: &serde_json::Value) -> u64 {
     status["removed"]["files"].as_u64().unwrap_or(0)
 }
 
-/// Memory after load and after churn: every fifth file is removed and another one comes, again and again.
+/// Memory after load and after churn: every fifth file gets a new name, again and again, until all have one.
 pub fn memory(bench: &mut Bench, session: &Session) -> anyhow::Result<Row> {
     let tree = session.tree;
     let mut client = session.daemon.client()?;
@@ -239,8 +239,13 @@ pub fn memory(bench: &mut Bench, session: &Session) -> anyhow::Result<Row> {
         for number in (turn..tree.files).step_by(CHURN as usize) {
             // What expired is not there any more.
             let old = session.root().join(tree.file(number));
-            if std::fs::remove_file(&old).is_ok() {
-                std::fs::write(old.with_file_name(tree::name(tree.files + number)), b"")?;
+            let new = old.with_file_name(tree::name(tree.files + number));
+            if let Err(error) = std::fs::rename(&old, new) {
+                ensure!(
+                    error.kind() == std::io::ErrorKind::NotFound,
+                    "{}: {error}",
+                    old.display()
+                );
             }
         }
         client.sync()?;
