@@ -37,31 +37,36 @@ pub fn wait_for<T>(
 #[derive(Clone, Debug)]
 pub struct Place {
     dir: PathBuf,
-    config: String,
+    rules: String,
 }
 
 impl Place {
     /// In `dir`, with these rules for the root `data`.
     pub fn new(dir: PathBuf, rules: &str) -> anyhow::Result<Self> {
         std::fs::create_dir_all(dir.join("data"))?;
+        // A directory of its own, as it has in /etc: edits in it are watched for.
+        std::fs::create_dir_all(dir.join("etc"))?;
+        let place = Self {
+            dir,
+            rules: rules.to_owned(),
+        };
         // Everything of a tree becomes due while the daemon runs, which is the passing of time; the breaker is of no
         // interest here, and must not judge a slow start.
         let config = format!(
-            "[breaker]\nentries = 1000000000\n[[root]]\nname = \"data\"\npath = \"data\"\n{rules}"
+            "[breaker]\nentries = 1000000000\n[[root]]\nname = \"data\"\npath = \"{}\"\n{rules}",
+            place.root().display()
         );
-        std::fs::write(dir.join("lapsed.toml"), &config)?;
-        Ok(Self { dir, config })
+        std::fs::write(place.config(), config)?;
+        Ok(place)
     }
 
     /// A place beside this one, with the same rules.
     pub fn beside(&self, name: &str) -> anyhow::Result<Self> {
-        let dir = self.dir.join(name);
-        std::fs::create_dir_all(dir.join("data"))?;
-        std::fs::write(dir.join("lapsed.toml"), &self.config)?;
-        Ok(Self {
-            dir,
-            config: self.config.clone(),
-        })
+        Self::new(self.dir.join(name), &self.rules)
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir.join("etc/lapsed.toml")
     }
 
     pub fn root(&self) -> PathBuf {
@@ -96,7 +101,7 @@ impl Place {
         let child = command
             .arg("serve")
             .arg("--config")
-            .arg(self.dir.join("lapsed.toml"))
+            .arg(self.config())
             .env("LAPSED_STATE_DIR", self.state())
             .env("LAPSED_SOCKET", self.socket())
             .stdin(Stdio::null())
