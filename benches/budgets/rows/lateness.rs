@@ -34,8 +34,16 @@ const PACE_MIN: f64 = 0.9;
 /// A file of this name ends the neighbour.
 const END: &str = "end";
 
+/// What the neighbour saw.
+struct Seen {
+    late: Samples,
+    /// The busy writer could not keep its pace.
+    is_slow: bool,
+}
+
 pub fn idle(bench: &mut Bench) -> anyhow::Result<Row> {
-    let (row, late) = measure(bench, "lateness-idle", "lateness, idle machine", None)?;
+    let (row, seen) = measure(bench, "lateness-idle", "lateness, idle machine", None)?;
+    let late = seen.late;
     Ok(row.peer("cron hourly: 30 min (recorded)").budget(
         "p99 ≤ 10 ms, never < 0",
         late.p99() <= 10.0 && late.min() >= 0.0,
@@ -44,22 +52,21 @@ pub fn idle(bench: &mut Bench) -> anyhow::Result<Row> {
 
 pub fn under_load(bench: &mut Bench) -> anyhow::Result<Row> {
     let rate = EVENTS_PER_S / EVENTS_PER_STEP;
-    let (row, late) = measure(
-        bench,
-        "lateness-load",
-        "lateness under 20 k events/s",
-        Some(rate),
-    )?;
-    Ok(row.budget("p99 ≤ 100 ms", late.p99() <= 100.0 && late.min() >= 0.0))
+    let what = "lateness under 20 k events/s";
+    let (row, Seen { late, is_slow }) = measure(bench, "lateness-load", what, Some(rate))?;
+    let is_met = late.p99() <= 100.0 && late.min() >= 0.0;
+    Ok(row
+        .budget("p99 ≤ 100 ms", is_met)
+        .not_judged_if(is_slow, "the writer was too slow"))
 }
 
-/// Measures with a busy writer of `rate` steps a second; gives the lateness seen from outside.
+/// Measures with a busy writer of `rate` steps a second; gives what was seen from outside.
 fn measure(
     bench: &mut Bench,
     key: &'static str,
     what: &str,
     rate: Option<f64>,
-) -> anyhow::Result<(Row, Samples)> {
+) -> anyhow::Result<(Row, Seen)> {
     let scale = bench.scale();
     let ttl = scale.late_ttl;
     let place = Place::new(
@@ -152,15 +159,8 @@ fn measure(
         super::agree::check(bench, what, &daemon, &place.root())?;
     }
     daemon.stop()?;
-    if let Some(done) = done
-        && done.rate() * EVENTS_PER_STEP < EVENTS_PER_S * PACE_MIN
-    {
-        let row = row.note(
-            "the writer could not keep its pace: this machine had less to do than the budget says",
-        );
-        return Ok((row, late));
-    }
-    Ok((row, late))
+    let is_slow = done.is_some_and(|done| done.rate() * EVENTS_PER_STEP < EVENTS_PER_S * PACE_MIN);
+    Ok((row, Seen { late, is_slow }))
 }
 
 /// Writes to files and renames them, by turns. None is created or removed: some file systems look for a free inode for ever when
