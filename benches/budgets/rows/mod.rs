@@ -1,0 +1,57 @@
+//! The rows of the design's table, in its order.
+
+mod agree;
+mod flood;
+mod lateness;
+mod paced;
+mod quiet;
+mod removal;
+mod session;
+mod sized;
+mod visible;
+
+use super::bench::Bench;
+use super::report::Row;
+
+/// Every row's key, in the order of the table.
+pub const KEYS: [&str; 16] = [
+    "lateness-idle",
+    "lateness-load",
+    "visible",
+    "memory",
+    "crawl",
+    "restart",
+    "lookup",
+    "plan",
+    "list",
+    "expire",
+    "remove-dirs",
+    "remove-files",
+    "idle",
+    "flat-out",
+    "paced",
+    "10M",
+];
+
+/// So many files have a row of their own.
+const HUGE: u64 = 10_000_000;
+
+pub fn measure(bench: &mut Bench) {
+    bench.row("lateness-idle", lateness::idle);
+    bench.row("lateness-load", lateness::under_load);
+    let sizes = bench.sizes();
+    for files in &sizes {
+        session::measure(bench, *files, sizes.last() == Some(files));
+    }
+    bench.row("flat-out", flood::flat_out);
+    bench.row("paced", flood::paced);
+    removal::measure(bench);
+    if !sizes.contains(&HUGE) {
+        bench.row("10M", |_| {
+            Ok(Row::new("10M", "10 M files")
+                .ours("–")
+                .budget("≤ 0.9 GB, ready ≤ 5 s", false)
+                .not_judged("on request: --files 10M"))
+        });
+    }
+}

@@ -1,0 +1,47 @@
+//! A daemon with nothing to do.
+
+use std::time::Duration;
+
+use super::session::Session;
+use crate::bench::Bench;
+use crate::report::Row;
+
+/// What the last answers and removals left to do is done by then.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// CPU that rounds to 0.00 s.
+const CPU_MAX: f64 = 0.005;
+
+/// Wake-ups of the store's threads in a second.
+const STORE_WAKES_PER_S_MAX: f64 = 8.0;
+
+pub fn idle(bench: &mut Bench, session: &Session) -> anyhow::Result<Row> {
+    session.daemon.client()?.sync()?;
+    let span = bench.scale().idle;
+    std::thread::sleep(SETTLED.min(span));
+    let before = session.daemon.seen();
+    std::thread::sleep(span);
+    let after = session.daemon.seen();
+    let did = before.until(&after);
+    let seconds = span.as_secs_f64();
+    let store_wakes = did.store_wakes as f64 / seconds;
+    let cpu = did.cpu.as_secs_f64();
+    let is_quiet = did.wakes == 0 && did.write_bytes == 0 && did.write_calls == 0;
+    Ok(Row::new("idle", format!("{} for {seconds} s", session.title("idle")))
+        .ours(format!("{} wake-ups, {cpu:.3} CPU s", did.wakes))
+        .peer("watchman 0.00 s (recorded)")
+        .budget("no wake-up, 0.00 CPU s, no fsync", is_quiet && cpu < CPU_MAX && store_wakes <= STORE_WAKES_PER_S_MAX)
+        .note(format!(
+            "written: {} calls, {} bytes, and who does not wake does not sync either; woken: {}. Threads of the store: {store_wakes:.1} \
+             wake-ups/s (budget 7/s)",
+            did.write_calls,
+            did.write_bytes,
+            Some(after.woken_since(&before))
+                .filter(|woken| !woken.is_empty())
+                .unwrap_or_else(|| "nobody".to_owned())
+        ))
+        .figure("wakes", did.wakes as f64)
+        .figure("store_wakes_per_s", store_wakes)
+        .figure("cpu_s", cpu)
+        .figure("write_bytes", did.write_bytes as f64))
+}
