@@ -53,15 +53,8 @@ pub enum RawEvent<'a> {
     Itself(NodeId),
     /// The operating system ended a watch: its directory is gone or unmounted.
     Unwatched(NodeId, WatchId),
-    /// Something happened in a directory or beneath it, and the backend does not know what.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "inotify always knows; the trait is for backends that do not, as in its tests"
-        )
-    )]
-    Subtree(NodeId),
+    /// Something may have happened anywhere, and the backend does not know where.
+    Anywhere,
     /// A barrier is reached.
     Marker(Marker),
     /// Events were lost.

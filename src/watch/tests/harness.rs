@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::BACKEND;
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::observed::{Discovery, Observed};
 use crate::core::path::RelPath;
 use crate::fs::QUARANTINE;
-use crate::watch::{Options, Report, Sink, WatchRoot, Watcher};
+use crate::watch::inotify::Inotify;
+use crate::watch::notify::Notify;
+use crate::watch::{BackendKind, Options, Report, Sink, WatchRoot, Watcher};
 
 /// Longer than anything takes on a loaded machine; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -298,6 +301,7 @@ impl Bench {
                 .zip(names)
                 .map(|(id, name)| self.root(id, name))
                 .collect(),
+            backend: BACKEND,
             reconcile_rest: Duration::from_millis(20),
             ..Options::default()
         }
@@ -314,6 +318,29 @@ impl Bench {
     pub fn start(&mut self, options: Options) {
         self.watcher = Some(Watcher::start(options, self.shared.sink()).unwrap());
         self.sync();
+    }
+
+    /// As [`Bench::start`], where the backend's reader can be kept from reading.
+    pub fn start_held(&mut self, options: Options) -> Reader {
+        let kept = Arc::new(Mutex::new(None));
+        let keep = Arc::clone(&kept);
+        let sink = self.shared.sink();
+        let watcher = match BACKEND {
+            BackendKind::Inotify => Watcher::start_with(options, sink, move |max, crew, wake| {
+                let inotify = Arc::new(Inotify::start(max, crew, wake)?);
+                *keep.lock() = Some(Reader::Inotify(Arc::clone(&inotify)));
+                Ok(inotify)
+            }),
+            BackendKind::Notify => Watcher::start_with(options, sink, move |max, _, wake| {
+                let notify = Arc::new(Notify::start(max, wake)?);
+                *keep.lock() = Some(Reader::Notify(Arc::clone(&notify)));
+                Ok(notify)
+            }),
+            BackendKind::Poll => panic!("there is nothing to read"),
+        };
+        self.watcher = Some(watcher.unwrap());
+        self.sync();
+        kept.lock().take().unwrap()
     }
 
     pub fn path(&self, path: &str) -> PathBuf {
@@ -373,10 +400,28 @@ impl Bench {
     }
 }
 
+/// Who reads the kernel's queue.
+pub enum Reader {
+    Inotify(Arc<Inotify>),
+    Notify(Arc<Notify>),
+}
+
+impl Reader {
+    /// Keeps it from reading for as long as the guard lives.
+    pub fn hold(&self) -> parking_lot::MutexGuard<'_, ()> {
+        match self {
+            Self::Inotify(inotify) => inotify.hold_reader(),
+            Self::Notify(notify) => notify.hold_reader(),
+        }
+    }
+}
+
 /// Runs the calling test once more, in namespaces of its own, by way of `unshare(1)`; whether this is that run. `test` is
-/// the calling function's path within `watch::tests`.
+/// the calling function's path beside this module.
 pub fn unshared(namespaces: &[&str], test: &str) -> bool {
     const INSIDE: &str = "LAPSED_TEST_UNSHARED";
+    let beside = module_path!().split_once("::").unwrap().1;
+    let beside = beside.strip_suffix("harness").unwrap();
     if std::env::var_os(INSIDE).is_some_and(|inside| inside == test) {
         return true;
     }
@@ -384,7 +429,7 @@ pub fn unshared(namespaces: &[&str], test: &str) -> bool {
         .args(["--user", "--map-root-user"])
         .args(namespaces)
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", &format!("watch::tests::{test}")])
+        .args(["--exact", "--nocapture", &format!("{beside}{test}")])
         .env(INSIDE, test)
         .output()
         .expect("this test needs unshare(1): install util-linux");
