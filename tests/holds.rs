@@ -487,6 +487,7 @@ fn serve_in_namespace(place: &Place, mounts: &str, config: &Path) -> Daemon {
         .current_dir(place.path(""))
         .env("LAPSED_STATE_DIR", place.path("state"))
         .env("LAPSED_SOCKET", place.socket());
+    common::backend().tell(&mut command);
     let daemon = Daemon::start(command, place.socket());
     daemon.wait_until_up();
     daemon.wait_until_ready();
@@ -612,6 +613,7 @@ fn on_a_read_only_file_system_things_are_held_until_it_is_none() {
             "{why}"
         );
         assert!(files.iter().all(|path| path.exists()));
+        daemon.wait_until_said(&format!("hold=\"{code}\""));
         assert_eq!(said(&daemon, &format!("hold=\"{code}\"")), 1);
         remount("remount,rw");
         // Nothing else changes there: no event tells of it.

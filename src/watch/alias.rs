@@ -31,7 +31,9 @@ pub(super) fn of(watch: WatchId, fd: RawFd) -> PathBuf {
         left /= 4;
     }
     // Without the dot at its end it is the way to a symbolic link, not to a directory.
-    path.push_str(&format!("fd/{fd}/."));
+    path.push_str("fd/");
+    path.push_str(&fd.to_string());
+    path.push_str("/.");
     path.into()
 }
 

@@ -85,6 +85,9 @@ pub trait Backend: Send + Sync {
     /// How many directories are watched.
     fn watches(&self) -> u64;
 
+    /// How many watches the operating system allows this user, where it has such a limit.
+    fn watches_max(&self) -> Option<u64>;
+
     /// Bytes of events that wait to be drained.
     fn waiting_bytes(&self) -> u64;
 

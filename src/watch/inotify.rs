@@ -28,6 +28,7 @@ use super::backend::{Backend, Marker, More, RawEvent, WatchId};
 use super::error::{WatchError, of_inotify_init};
 use super::holders::{Holders, Left};
 use super::kernel_event::KernelEvent;
+use super::limits;
 use super::queue::{DRAIN_BYTES, Item, Queue};
 use super::threads::Crew;
 use super::tree::NodeId;
@@ -182,6 +183,10 @@ impl Backend for Inotify {
 
     fn watches(&self) -> u64 {
         self.shared.watches.lock().len() as u64
+    }
+
+    fn watches_max(&self) -> Option<u64> {
+        limits::user_watches()
     }
 
     fn waiting_bytes(&self) -> u64 {

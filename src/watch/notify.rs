@@ -37,6 +37,7 @@ use super::beacon::Beacons;
 use super::error::{WatchError, of_inotify_init};
 use super::holders::Left;
 use super::kernel_event::KernelEvent;
+use super::limits;
 use super::queue::{DRAIN_BYTES, Item, Queue, Wake};
 use super::tree::NodeId;
 use super::watched::{Asked, Watched};
@@ -196,6 +197,10 @@ impl Backend for Notify {
         self.shared.watched.lock().len() as u64
     }
 
+    fn watches_max(&self) -> Option<u64> {
+        limits::user_watches()
+    }
+
     fn waiting_bytes(&self) -> u64 {
         self.shared.queue.lock().bytes() as u64
     }
@@ -287,14 +292,14 @@ enum Said {
 fn said(event: &Event) -> Option<(Said, u32)> {
     let said = match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => Said::Touched,
-        // Our own looks raise these.
-        EventKind::Access(_) => return None,
-        // Comes with every write(2); the end of the writing is told as well.
-        EventKind::Modify(ModifyKind::Data(_)) => return None,
+        // The first are raised by our own looks. The second come with every write(2), and the end of the writing is told as
+        // well. Before the third, both halves have come.
+        EventKind::Access(_)
+        | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Name(RenameMode::Both)) => {
+            return None;
+        }
         EventKind::Modify(ModifyKind::Name(RenameMode::From)) => Said::MovedFrom,
         EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Said::MovedTo,
-        // Both halves have come before it.
-        EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return None,
         EventKind::Remove(
             RemoveKind::Any | RemoveKind::File | RemoveKind::Folder | RemoveKind::Other,
         ) => Said::Removed,

@@ -124,6 +124,10 @@ impl Backend for Poll {
         0
     }
 
+    fn watches_max(&self) -> Option<u64> {
+        None
+    }
+
     fn waiting_bytes(&self) -> u64 {
         0
     }

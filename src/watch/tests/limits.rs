@@ -116,6 +116,10 @@ impl Backend for Vague {
         self.watched.load(Ordering::Relaxed) as u64
     }
 
+    fn watches_max(&self) -> Option<u64> {
+        None
+    }
+
     fn waiting_bytes(&self) -> u64 {
         0
     }

@@ -20,6 +20,7 @@ mod roots;
 mod tree_changes;
 
 /// The same, on the `notify` crate. Left out is `limits`: it is about inotify's own limits and about a backend of its own.
+#[allow(clippy::duplicate_mod, reason = "what is tried twice is written once")]
 mod on_notify {
     use crate::watch::BackendKind;
 
