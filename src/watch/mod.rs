@@ -8,7 +8,7 @@
 //! ```
 //!
 //! - `backend`: what a source of events must be able to do; `inotify`, `notify`, `poll`, and `still` for a single crawl. Behind
-//!   them: `queue`; `watched`, `alias` and `beacon` of `notify`.
+//!   them: `queue`; `watched`, `alias`, `beacon` and `said` of `notify`.
 //! - `looker`: the thread that owns the tree and puts everything in one line. Its parts: `events`, `looks`, `lists`, `passes`
 //!   (crawls, reconciliations), `presence` (roots that come and go), `unwatched` (directories that no event tells of).
 //! - `tree`, `dirty`, `listings`, `moves`, `roots`: what it knows. `epochs`: when a barrier is through.
@@ -45,6 +45,7 @@ mod poll;
 mod presence;
 mod queue;
 mod roots;
+mod said;
 mod stats;
 mod still;
 mod surroundings;

@@ -24,9 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ::notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RemoveKind, RenameMode};
-use ::notify::{Config, ErrorKind, Event, EventHandler, RecommendedWatcher, RecursiveMode};
-use ::notify::{Error, Watcher};
+use ::notify::{Config, Error, Event, EventHandler, RecommendedWatcher, RecursiveMode, Watcher};
 use parking_lot::Mutex;
 use rustix::fs::inotify::ReadFlags;
 use rustix::io::Errno;
@@ -39,6 +37,7 @@ use super::holders::Left;
 use super::kernel_event::KernelEvent;
 use super::limits;
 use super::queue::{DRAIN_BYTES, Item, Queue, Wake};
+use super::said::{Said, errno, said};
 use super::tree::NodeId;
 use super::watched::{Asked, Watched};
 use crate::fs::Dir;
@@ -278,46 +277,6 @@ impl Ear {
     }
 }
 
-/// What an event says that matters here. That something may be a directory is said of all: only for directories that are
-/// known does it make a difference.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Said {
-    Touched,
-    Removed,
-    MovedFrom,
-    MovedTo,
-}
-
-/// What an event says, and the number that it shares with its other half; `None` when it is nothing that wants a look.
-fn said(event: &Event) -> Option<(Said, u32)> {
-    let said = match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Said::Touched,
-        // The first are raised by our own looks. The second come with every write(2), and the end of the writing is told as
-        // well. Before the third, both halves have come.
-        EventKind::Access(_)
-        | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Name(RenameMode::Both)) => {
-            return None;
-        }
-        EventKind::Modify(ModifyKind::Name(RenameMode::From)) => Said::MovedFrom,
-        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Said::MovedTo,
-        EventKind::Remove(
-            RemoveKind::Any | RemoveKind::File | RemoveKind::Folder | RemoveKind::Other,
-        ) => Said::Removed,
-        EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other => {
-            Said::Touched
-        }
-    };
-    let cookie = event
-        .tracker()
-        .and_then(|cookie| u32::try_from(cookie).ok());
-    match (said, cookie) {
-        (_, Some(cookie)) => Some((said, cookie)),
-        // Without a number there is no other half to look for.
-        (Said::MovedFrom | Said::MovedTo, None) => Some((Said::Touched, 0)),
-        (Said::Touched | Said::Removed, None) => Some((said, 0)),
-    }
-}
-
 impl Shared {
     /// Adds a watch, and waits until it is in force.
     fn add(&self, watcher: &mut Option<RecommendedWatcher>, path: &Path) -> Result<(), Errno> {
@@ -417,16 +376,6 @@ impl Shared {
             tracing::error!(why, "file events cannot be read any more");
         }
         self.lose(&mut self.beacons.lock());
-    }
-}
-
-/// The operating system's answer behind an error of the crate.
-fn errno(error: &Error) -> Errno {
-    match &error.kind {
-        ErrorKind::MaxFilesWatch => Errno::NOSPC,
-        ErrorKind::PathNotFound | ErrorKind::WatchNotFound => Errno::NOENT,
-        ErrorKind::Io(error) => Errno::from_io_error(error).unwrap_or(Errno::IO),
-        ErrorKind::Generic(_) | ErrorKind::InvalidConfig(_) => Errno::IO,
     }
 }
 

@@ -16,6 +16,7 @@ mod harness;
 mod limits;
 mod mounts;
 mod overflow;
+mod reader;
 mod roots;
 mod tree_changes;
 
@@ -38,6 +39,8 @@ mod on_notify {
     mod notify;
     #[path = "../overflow.rs"]
     mod overflow;
+    #[path = "../reader.rs"]
+    mod reader;
     #[path = "../roots.rs"]
     mod roots;
     #[path = "../tree_changes.rs"]
