@@ -141,3 +141,61 @@ impl Backend for Poll {
         self.shared.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn drained(poll: &Poll) -> Vec<Option<Marker>> {
+        let mut told = Vec::new();
+        let more = poll.drain(&mut |event| match event {
+            RawEvent::Anywhere => told.push(None),
+            RawEvent::Marker(marker) => told.push(Some(marker)),
+            RawEvent::Overflow
+            | RawEvent::Name { .. }
+            | RawEvent::Itself(_)
+            | RawEvent::Unwatched(..) => panic!("it knows of none"),
+        });
+        assert_eq!(more, More::No);
+        told
+    }
+
+    #[test]
+    fn a_barrier_asks_for_one_listing_before_its_marker() {
+        let crew = Crew::default();
+        let every = Duration::from_hours(1);
+        let poll = Poll::start(every, &crew, Box::new(|| {})).unwrap();
+        poll.mark(Marker::Drained);
+        assert_eq!(drained(&poll), [Some(Marker::Drained)]);
+        poll.mark(Marker::Sync(1));
+        poll.mark(Marker::Sync(2));
+        let (one, two) = (Marker::Sync(1), Marker::Sync(2));
+        assert_eq!(drained(&poll), [None, Some(one), Some(two)]);
+        assert_eq!(drained(&poll), []);
+        poll.stop();
+        crew.join();
+    }
+
+    #[test]
+    fn it_wakes_at_its_interval_until_it_is_stopped() {
+        let (woken, wakes) = mpsc::channel();
+        let crew = Crew::default();
+        let wake = Box::new(move || {
+            // Nobody listens at the end.
+            let _ = woken.send(());
+        });
+        let poll = Poll::start(Duration::from_millis(2), &crew, wake).unwrap();
+        for _ in 0..3 {
+            wakes.recv().unwrap();
+            while drained(&poll) != [None] {}
+        }
+        assert!(poll.is_alive());
+        poll.stop();
+        crew.join();
+        // Its thread has let go of the other end.
+        drop(poll);
+        while wakes.recv().is_ok() {}
+    }
+}
