@@ -22,7 +22,7 @@ use common::trees::{
     alone, assert_agrees, configured, instant_ms, newest_ms, now_ms, removals, root_status,
     set_age, watches, write,
 };
-use common::{Daemon, Place, lines, wait_for};
+use common::{Backend, Daemon, Place, backend, lines, wait_for};
 use rustix::process::Signal;
 
 /// A daemon on the directory `root` of `place`, in which everything lives an hour.
@@ -31,6 +31,26 @@ fn hourly(place: &Place) -> (Daemon, PathBuf) {
     let daemon = place.serve_ready(&["--watch", &format!("{}=1h", root.display())]);
     daemon.sync();
     (daemon, root)
+}
+
+#[test]
+fn the_backend_in_use_is_told() {
+    let place = Place::new();
+    let (daemon, root) = hourly(&place);
+    assert_eq!(watches(&daemon)["backend"], backend().name());
+    let human = lines(&place.run(&["status"])).join("\n");
+    assert!(
+        human.contains(&format!("({})", backend().name())),
+        "{human}"
+    );
+    // Without a sync: by its event, or at the next second.
+    write(&root.join("a/b/f"), 7);
+    wait_for("the file is known", || {
+        daemon
+            .files("")
+            .contains_key(&root.join("a/b/f"))
+            .then_some(())
+    });
 }
 
 #[test]
@@ -205,6 +225,18 @@ fn overflow(root: &Path) {
     }
 }
 
+/// The daemon knows that events were lost, where there are any.
+#[track_caller]
+fn assert_overflowed(daemon: &Daemon) {
+    let told = watches(daemon);
+    match backend() {
+        Backend::Inotify | Backend::Notify => {
+            assert!(told["overflows"].as_u64().unwrap() > 0, "{told}");
+        }
+        Backend::Poll => assert_eq!(told["overflows"], 0, "{told}"),
+    }
+}
+
 #[test]
 fn what_happens_after_the_kernels_queue_is_full_is_found_by_one_reconciliation() {
     const TTL_MS: i64 = 4000;
@@ -249,7 +281,7 @@ fn what_happens_after_the_kernels_queue_is_full_is_found_by_one_reconciliation()
     });
     daemon.signal(Signal::CONT);
     daemon.sync();
-    assert!(watches(&daemon)["overflows"].as_u64().unwrap() > 0);
+    assert_overflowed(&daemon);
     // Some may lapse between a question and a walk: they agree when nothing is left.
     wait_for("all lapses", || {
         (common::walk(&root).is_empty() && daemon.files("").is_empty()).then_some(())
@@ -280,9 +312,33 @@ fn after_an_overflow_under_load_the_index_is_what_a_walk_finds() {
             daemon.signal(Signal::CONT);
         });
         assert_agrees(&daemon, &root, &format!("seed {seed}"));
-        assert!(watches(&daemon)["overflows"].as_u64().unwrap() > 0);
+        assert_overflowed(&daemon);
         assert_eq!(root_status(&daemon, "root")["phase"], "ready");
     }
+}
+
+/// 81 directories, and not enough watches.
+#[track_caller]
+fn assert_missing_are_told(place: &Place, daemon: &Daemon) {
+    let told = watches(daemon);
+    let (count, missing) = (
+        told["count"].as_u64().unwrap(),
+        told["missing"].as_u64().unwrap(),
+    );
+    assert!(missing > 30 && count + missing == 81, "{told}");
+    assert!(told["limit"].as_u64().is_some(), "{told}");
+    daemon.wait_until_said("cannot be watched");
+    let said = daemon.said();
+    for needed in [
+        format!("{missing} of 81 directories"),
+        "sysctl fs.inotify.max_user_watches=".into(),
+        format!("(now {})", told["limit"]),
+        "every 1s".into(),
+    ] {
+        assert!(said.contains(&needed), "{needed:?} is not in:\n{said}");
+    }
+    let human = lines(&place.run(&["status"])).join("\n");
+    assert!(human.contains(&missing.to_string()), "{human}");
 }
 
 #[test]
@@ -312,25 +368,16 @@ fn directories_without_a_watch_are_told_of_and_their_files_lapse_by_the_timer() 
         expire = "1h"
         "#,
     );
-    let told = watches(&daemon);
-    let (count, missing) = (
-        told["count"].as_u64().unwrap(),
-        told["missing"].as_u64().unwrap(),
-    );
-    assert!(missing > 30 && count + missing == 81, "{told}");
-    assert!(told["limit"].as_u64().is_some(), "{told}");
-    daemon.wait_until_said("cannot be watched");
-    let said = daemon.said();
-    for needed in [
-        format!("{missing} of 81 directories"),
-        "sysctl fs.inotify.max_user_watches=".into(),
-        format!("(now {})", told["limit"]),
-        "every 1s".into(),
-    ] {
-        assert!(said.contains(&needed), "{needed:?} is not in:\n{said}");
+    match backend() {
+        Backend::Inotify | Backend::Notify => assert_missing_are_told(&place, &daemon),
+        Backend::Poll => {
+            // None is needed.
+            let told = watches(&daemon);
+            assert_eq!((&told["count"], &told["missing"]), (&0.into(), &0.into()));
+            assert!(told["limit"].is_null(), "{told}");
+            assert!(!daemon.said().contains("cannot be watched"));
+        }
     }
-    let human = lines(&place.run(&["status"])).join("\n");
-    assert!(human.contains(&missing.to_string()), "{human}");
     let mut newest = BTreeMap::new();
     for at in 0..40 {
         let path = root.join(format!("{at}/sub/short"));

@@ -174,7 +174,12 @@ fn service(reader: &mut Reader, overrides: &Overrides, top: &Section) -> Service
     let breaker = Breaker::default();
     let watch = Watch::default();
     let dry_run = overrides.dry_run || reader.set(top, &DRY_RUN, value::flag).unwrap_or(false);
-    let backends = value::choice(&[("auto", Backend::Auto), ("inotify", Backend::Inotify)]);
+    let backends = value::choice(&[
+        ("auto", Backend::Auto),
+        ("inotify", Backend::Inotify),
+        ("notify", Backend::Notify),
+        ("poll", Backend::Poll),
+    ]);
     Service {
         socket_mode: reader
             .set(top, &SOCKET_MODE, value::permissions)

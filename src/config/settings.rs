@@ -55,7 +55,7 @@ pub struct Settings {
 pub struct Watch {
     /// Who tells about changes.
     pub backend: Backend,
-    /// How often subtrees without watches are compared with the index; at least 1 s.
+    /// How often directories without watches are compared with the index, with [`Backend::Poll`] all of them; at least 1 s.
     pub reconcile_every: Duration,
 }
 
@@ -75,6 +75,10 @@ pub enum Backend {
     Auto,
     /// inotify(7), one watch for each directory.
     Inotify,
+    /// The `notify` crate, one watch for each directory.
+    Notify,
+    /// Nobody: everything is compared every `reconcile_every`, and for each sync.
+    Poll,
 }
 
 /// How the ledger is kept.

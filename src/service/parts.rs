@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::config::Settings;
+use crate::config::{Backend, Settings};
 use crate::core::claim::Reaped;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::policy::Policy;
 use crate::ledger::{self, Ledger};
 use crate::reap::{self, Hooks};
 use crate::store::{self, Opened, Rules, StoreError};
-use crate::watch::{self, WatchRoot};
+use crate::watch::{self, BackendKind, WatchRoot};
 
 pub(super) fn ledger(settings: &Settings) -> Result<Arc<Ledger>, ledger::LedgerError> {
     let options = ledger::Options {
@@ -47,6 +47,12 @@ pub(super) fn watch_roots(policy: &Policy) -> Vec<WatchRoot> {
 pub(super) fn watch_options(settings: &Settings) -> watch::Options {
     watch::Options {
         roots: watch_roots(&settings.policy),
+        backend: match settings.watch.backend {
+            // The same events as by way of the notify crate, for less work: `src/ARCHITECTURE.md` has the figures.
+            Backend::Auto | Backend::Inotify => BackendKind::Inotify,
+            Backend::Notify => BackendKind::Notify,
+            Backend::Poll => BackendKind::Poll,
+        },
         reconcile_every: settings.watch.reconcile_every,
         // Our own files are nobody's temporary files, wherever the state directory lies.
         skip: key_of(&settings.state_dir).into_iter().collect(),

@@ -53,15 +53,8 @@ pub enum RawEvent<'a> {
     Itself(NodeId),
     /// The operating system ended a watch: its directory is gone or unmounted.
     Unwatched(NodeId, WatchId),
-    /// Something happened in a directory or beneath it, and the backend does not know what.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "inotify always knows; the trait is for backends that do not, as in its tests"
-        )
-    )]
-    Subtree(NodeId),
+    /// Something may have happened anywhere, and the backend does not know where.
+    Anywhere,
     /// A barrier is reached.
     Marker(Marker),
     /// Events were lost.
@@ -91,6 +84,9 @@ pub trait Backend: Send + Sync {
 
     /// How many directories are watched.
     fn watches(&self) -> u64;
+
+    /// How many watches the operating system allows this user, where it has such a limit.
+    fn watches_max(&self) -> Option<u64>;
 
     /// Bytes of events that wait to be drained.
     fn waiting_bytes(&self) -> u64;

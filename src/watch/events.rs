@@ -24,11 +24,7 @@ impl Looker {
                 self.mark(node, None, self.epochs.current());
             }
             RawEvent::Unwatched(node, watch) => self.on_unwatched(node, watch),
-            RawEvent::Subtree(node) => {
-                let reach = Reach::Deep;
-                let ask = Ask::one(self.epochs.current());
-                self.ask(node, Ask { reach, ..ask });
-            }
+            RawEvent::Anywhere => self.list_all(),
             RawEvent::Marker(Marker::Drained) => self.rechecks.drained = true,
             RawEvent::Marker(Marker::Sync(token)) => {
                 self.obey_waiting();
@@ -41,6 +37,18 @@ impl Looker {
             RawEvent::Overflow => {
                 self.counters.count_overflow();
                 self.overflow("the queue of file events overflowed");
+            }
+        }
+    }
+
+    /// Looks whether the roots are there, and lists all that is in them.
+    fn list_all(&mut self) {
+        self.survey_all();
+        let reach = Reach::Deep;
+        for root in self.roots.ids() {
+            if let Some(top) = self.roots.here(root).map(|here| here.top) {
+                let ask = Ask::one(self.epochs.current());
+                self.ask(top, Ask { reach, ..ask });
             }
         }
     }

@@ -46,6 +46,20 @@ impl Holders {
         }
     }
 
+    pub(super) fn has(&self, node: NodeId) -> bool {
+        match self {
+            Self::One(one) => *one == node,
+            Self::Many(nodes) => nodes.contains(&node),
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<NodeId> {
+        match self {
+            Self::One(node) => vec![*node],
+            Self::Many(nodes) => nodes.clone(),
+        }
+    }
+
     pub(super) fn each(self, mut each: impl FnMut(NodeId)) {
         match self {
             Self::One(node) => each(node),

@@ -13,7 +13,6 @@
 //! **Invariant:** the mask never holds `OPEN` or `ACCESS`: our own looks would raise them.
 //! **Invariant:** adding a watch and entering its node is one step for whoever ends watches or reads events.
 
-use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -29,15 +28,14 @@ use super::backend::{Backend, Marker, More, RawEvent, WatchId};
 use super::error::{WatchError, of_inotify_init};
 use super::holders::{Holders, Left};
 use super::kernel_event::KernelEvent;
+use super::limits;
+use super::queue::{DRAIN_BYTES, Item, Queue};
 use super::threads::Crew;
 use super::tree::NodeId;
 use crate::fs::Dir;
 
 /// One `read(2)` takes at most this much: about 2,000 events with their names.
 const READ_BYTES: usize = 64 * 1024;
-
-/// One drain hands over about this much, so that looks and barriers have their turn.
-const DRAIN_BYTES: usize = 1024 * 1024;
 
 /// The rest between two reads: the price in latency of one wake-up instead of one per event. In the shortest time in which
 /// a kernel queue of the default length has been seen to fill (60 ms), it is read many times.
@@ -60,25 +58,12 @@ struct Shared {
     watches: Mutex<HashMap<WatchId, Holders>>,
     queue: Mutex<Queue>,
     markers: Mutex<Vec<Marker>>,
-    bytes_max: usize,
     stopped: AtomicBool,
     alive: AtomicBool,
     wake: Box<dyn Fn() + Send + Sync>,
     /// Held by tests to keep the reader from reading.
     #[cfg(test)]
     gate: Mutex<()>,
-}
-
-#[derive(Default)]
-struct Queue {
-    items: VecDeque<Item>,
-    bytes: usize,
-}
-
-enum Item {
-    Events(Vec<u8>),
-    Marker(Marker),
-    Overflow,
 }
 
 impl Inotify {
@@ -104,9 +89,8 @@ impl Inotify {
             fd,
             kick,
             watches: Mutex::default(),
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue::new(bytes_max)),
             markers: Mutex::default(),
-            bytes_max,
             stopped: AtomicBool::new(false),
             alive: AtomicBool::new(true),
             wake,
@@ -178,14 +162,7 @@ impl Backend for Inotify {
     fn drain(&self, each: &mut dyn FnMut(RawEvent<'_>)) -> More {
         let mut drained = 0;
         while drained < DRAIN_BYTES {
-            let item = {
-                let mut queue = self.shared.queue.lock();
-                let item = queue.items.pop_front();
-                if let Some(Item::Events(bytes)) = &item {
-                    queue.bytes -= bytes.len();
-                }
-                item
-            };
+            let item = self.shared.queue.lock().pop();
             match item {
                 None => return More::No,
                 Some(Item::Events(bytes)) => {
@@ -208,8 +185,12 @@ impl Backend for Inotify {
         self.shared.watches.lock().len() as u64
     }
 
+    fn watches_max(&self) -> Option<u64> {
+        limits::user_watches()
+    }
+
     fn waiting_bytes(&self) -> u64 {
-        self.shared.queue.lock().bytes as u64
+        self.shared.queue.lock().bytes() as u64
     }
 
     fn is_alive(&self) -> bool {
@@ -250,8 +231,7 @@ impl Shared {
             let read = self.read(&mut buffer, held)?;
             let at_once = read >= BUSY_BYTES || !markers.is_empty();
             if !markers.is_empty() {
-                let mut queue = self.queue.lock();
-                queue.items.extend(markers.into_iter().map(Item::Marker));
+                self.queue.lock().mark(markers);
             }
             (self.wake)();
             if !at_once {
@@ -268,7 +248,7 @@ impl Shared {
             match rustix::io::read(&self.fd, &mut *buffer) {
                 Ok(bytes) => {
                     read += bytes;
-                    self.push(&buffer[..bytes]);
+                    self.queue.lock().push(&buffer[..bytes]);
                 }
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => return Ok(read),
@@ -277,21 +257,6 @@ impl Shared {
             if read >= bytes_min {
                 return Ok(read);
             }
-        }
-    }
-
-    fn push(&self, bytes: &[u8]) {
-        let mut queue = self.queue.lock();
-        if queue.bytes + bytes.len() > self.bytes_max {
-            queue.overflow();
-            return;
-        }
-        queue.bytes += bytes.len();
-        match queue.items.back_mut() {
-            Some(Item::Events(last)) if last.len() + bytes.len() <= READ_BYTES => {
-                last.extend_from_slice(bytes);
-            }
-            _ => queue.items.push_back(Item::Events(bytes.to_vec())),
         }
     }
 
@@ -336,15 +301,6 @@ impl Shared {
         self.alive.store(false, Ordering::Relaxed);
         self.queue.lock().overflow();
         (self.wake)();
-    }
-}
-
-impl Queue {
-    /// Drops all events. The markers stay: they are reached when the overflow is mended.
-    fn overflow(&mut self) {
-        self.items.retain(|item| matches!(item, Item::Marker(_)));
-        self.items.push_front(Item::Overflow);
-        self.bytes = 0;
     }
 }
 

@@ -38,6 +38,23 @@ impl<'a> KernelEvent<'a> {
         Some((event, &bytes[end..]))
     }
 
+    /// Appends an event as the kernel would write it, without padding.
+    pub(super) fn append(
+        bytes: &mut Vec<u8>,
+        watch: i32,
+        mask: ReadFlags,
+        cookie: u32,
+        name: &[u8],
+    ) {
+        // Longer than 255 bytes no name is that any file system of Linux takes.
+        let length = u32::try_from(name.len()).unwrap_or_default();
+        bytes.extend(watch.to_ne_bytes());
+        for word in [mask.bits(), cookie, length] {
+            bytes.extend(word.to_ne_bytes());
+        }
+        bytes.extend(name);
+    }
+
     /// What it says, for `node`; `None` when it is nothing that we asked for.
     pub(super) fn raw(&self, node: NodeId) -> Option<RawEvent<'a>> {
         if self.name.is_empty() {
@@ -90,6 +107,18 @@ mod tests {
         let (second, rest) = KernelEvent::split(rest).unwrap();
         assert_eq!((second.watch, second.name), (-1, &b""[..]));
         assert!(KernelEvent::split(rest).is_none());
+    }
+
+    #[test]
+    fn what_is_appended_is_what_is_read() {
+        let mut bytes = Vec::new();
+        KernelEvent::append(&mut bytes, 9, ReadFlags::MOVED_TO, 5, b"new");
+        KernelEvent::append(&mut bytes, -2, ReadFlags::ATTRIB, 0, b"");
+        let (first, rest) = KernelEvent::split(&bytes).unwrap();
+        assert_eq!((first.watch, first.cookie, first.name), (9, 5, &b"new"[..]));
+        let (second, rest) = KernelEvent::split(rest).unwrap();
+        assert_eq!((second.watch, second.name), (-2, &b""[..]));
+        assert_eq!((second.mask, rest.len()), (ReadFlags::ATTRIB, 0));
     }
 
     proptest! {

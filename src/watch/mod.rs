@@ -7,7 +7,8 @@
 //!                  listings ─▶ crawl (two threads) ─ contents ───────┘
 //! ```
 //!
-//! - `backend`: what a source of events must be able to do; `inotify`, and `still` for a single crawl.
+//! - `backend`: what a source of events must be able to do; `inotify`, `notify`, `poll`, and `still` for a single crawl. Behind
+//!   them: `queue`; `watched`, `alias`, `beacon` and `said` of `notify`.
 //! - `looker`: the thread that owns the tree and puts everything in one line. Its parts: `events`, `looks`, `lists`, `passes`
 //!   (crawls, reconciliations), `restored` and `contents` (what was saved, and what that leaves unread), `presence` (roots that come and go), `unwatched` (directories that no event tells of).
 //! - `tree`, `dirty`, `listings`, `moves`, `roots`: what it knows. `epochs`: when a barrier is through.
@@ -15,10 +16,12 @@
 //!
 //! **Invariant:** an event is a rumour: only what was seen by a look or a listing is reported.
 //! **Invariant:** of one directory, what was seen later is reported later.
-//! **Invariant:** nothing polls. A timer exists only while directories are without a watch or a reconciliation rests.
+//! **Invariant:** nothing polls, but for `poll`. A timer exists only while directories are without a watch or a reconciliation rests.
 //! **Invariant:** lost events, from whatever queue, end in a reconciliation, and are doubted until then.
 
+mod alias;
 mod backend;
+mod beacon;
 mod contents;
 mod crawl;
 mod dirty;
@@ -35,12 +38,16 @@ mod lists;
 mod looker;
 mod looks;
 mod moves;
+mod notify;
 mod options;
 mod outbox;
 mod passes;
+mod poll;
 mod presence;
+mod queue;
 mod restored;
 mod roots;
+mod said;
 mod stats;
 mod still;
 mod surroundings;
@@ -49,9 +56,10 @@ mod tests;
 mod threads;
 mod tree;
 mod unwatched;
+mod watched;
 mod watcher;
 
 pub use error::WatchError;
-pub use options::{Options, Report, RestoredDir, RestoredRoot, Sink, WatchRoot};
+pub use options::{BackendKind, Options, Report, RestoredDir, RestoredRoot, Sink, WatchRoot};
 pub use stats::WatchStats;
 pub use watcher::{PATIENT, Watcher, crawl_once};

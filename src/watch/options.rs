@@ -14,7 +14,9 @@ use crate::core::time::FileTime;
 pub struct Options {
     /// The roots.
     pub roots: Vec<WatchRoot>,
-    /// How often directories that have no watch are listed again.
+    /// Who tells about changes.
+    pub backend: BackendKind,
+    /// How often directories that have no watch are listed again: with [`BackendKind::Poll`] all of them.
     pub reconcile_every: Duration,
     /// Directories that are never entered, wherever they are met: the state directory, for one.
     pub skip: Vec<FileKey>,
@@ -30,6 +32,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             roots: Vec::new(),
+            backend: BackendKind::Inotify,
             // A crawl of a million files costs 1.5 s of CPU: 0.5 % of the time.
             reconcile_every: Duration::from_mins(5),
             skip: Vec::new(),
@@ -39,6 +42,17 @@ impl Default for Options {
             restored: Vec::new(),
         }
     }
+}
+
+/// Who tells about changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendKind {
+    /// `inotify(7)`, read by us.
+    Inotify,
+    /// The `notify` crate.
+    Notify,
+    /// Nobody: everything is listed again, every `reconcile_every` and for each barrier.
+    Poll,
 }
 
 /// A root.

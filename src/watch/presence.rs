@@ -1,6 +1,7 @@
 //! Whether the roots are there, and what is not of them: nested roots, the quarantine, other mounts.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::crawl::RootPlace;
@@ -24,7 +25,9 @@ impl Looker {
             None | Some(Changed::Nothing) => {}
             Some(Changed::Places) => self.survey_all(),
             Some(Changed::Mounts(points)) => {
+                let before = self.mounted_at(&points);
                 self.survey_all();
+                self.doubt_remounted(&before);
                 for point in &points {
                     self.on_mount(point);
                 }
@@ -203,6 +206,25 @@ impl Looker {
         for parent in parents {
             if let (node, true) = self.tree.nearest(top, &parent) {
                 self.ask(node, Ask::one(self.epochs.current()));
+            }
+        }
+    }
+
+    /// The roots that are there and lie at one of `points` or beneath it.
+    fn mounted_at(&self, points: &BTreeSet<PathBuf>) -> Vec<(RootId, NodeId)> {
+        let roots = self.roots.all.iter().filter_map(|(id, root)| {
+            let at = |point: &PathBuf| root.spec.path.starts_with(point);
+            let top = root.here.as_ref()?.top;
+            points.iter().any(at).then_some((*id, top))
+        });
+        roots.collect()
+    }
+
+    /// A file system that was away for a moment has taken all its watches along, and not every backend hears of that.
+    fn doubt_remounted(&mut self, before: &[(RootId, NodeId)]) {
+        for &(id, top) in before {
+            if self.roots.here(id).is_some_and(|here| here.top == top) {
+                self.recrawl(id);
             }
         }
     }

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::backend::Backend;
-use super::limits;
 use crate::core::facts::RootId;
 
 /// How watching goes.
@@ -92,7 +91,7 @@ impl Counters {
             backend: backend.name(),
             watches: backend.watches(),
             missing: load(&self.missing),
-            limit: limits::user_watches(),
+            limit: backend.watches_max(),
             overflows: load(&self.overflows),
             events: load(&self.events),
             pending_bytes: backend.waiting_bytes(),

@@ -53,6 +53,10 @@ impl Backend for Still {
         0
     }
 
+    fn watches_max(&self) -> Option<u64> {
+        None
+    }
+
     fn waiting_bytes(&self) -> u64 {
         0
     }

@@ -7,7 +7,9 @@ use super::error::WatchError;
 use super::inbox::{Inbox, Order};
 use super::inotify::Inotify;
 use super::looker::{Looker, Parts};
-use super::options::{Options, Report, Sink, WatchRoot};
+use super::notify::Notify;
+use super::options::{BackendKind, Options, Report, Sink, WatchRoot};
+use super::poll::Poll;
 use super::stats::{Counters, WatchStats};
 use super::still::Still;
 use super::surroundings::Surroundings;
@@ -33,9 +35,18 @@ impl Watcher {
     /// # Errors
     /// When the operating system refuses what watching needs. Roots that are missing are no error: they are waited for.
     pub fn start(options: Options, sink: Sink) -> Result<Self, WatchError> {
-        Self::start_with(options, sink, |bytes_max, crew, wake| {
-            Ok(Arc::new(Inotify::start(bytes_max, crew, wake)?))
-        })
+        let every = options.reconcile_every;
+        match options.backend {
+            BackendKind::Inotify => Self::start_with(options, sink, |bytes_max, crew, wake| {
+                Ok(Arc::new(Inotify::start(bytes_max, crew, wake)?))
+            }),
+            BackendKind::Notify => Self::start_with(options, sink, |bytes_max, _, wake| {
+                Ok(Arc::new(Notify::start(bytes_max, wake)?))
+            }),
+            BackendKind::Poll => Self::start_with(options, sink, move |_, crew, wake| {
+                Ok(Arc::new(Poll::start(every, crew, wake)?))
+            }),
+        }
     }
 
     /// Starts to watch with the events of another backend.

@@ -57,6 +57,50 @@ pub fn wait_or_tell<T>(
     }
 }
 
+/// Who tells the daemons of this test binary about changes: the binary says so by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Backend {
+    /// What "auto" is on Linux.
+    Inotify,
+    Notify,
+    Poll,
+}
+
+/// See [`Backend`].
+pub fn backend() -> Backend {
+    match env!("CARGO_CRATE_NAME") {
+        "on_notify" => Backend::Notify,
+        "on_poll" => Backend::Poll,
+        _ => Backend::Inotify,
+    }
+}
+
+impl Backend {
+    /// As the configuration and `status` spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inotify => "inotify",
+            Self::Notify => "notify",
+            Self::Poll => "poll",
+        }
+    }
+
+    /// What a daemon has to be told for it.
+    pub fn tell(self, command: &mut Command) {
+        match self {
+            Self::Inotify => {}
+            Self::Notify => {
+                command.env("LAPSED_WATCH_BACKEND", self.name());
+            }
+            Self::Poll => {
+                command.env("LAPSED_WATCH_BACKEND", self.name());
+                // The shortest that may be: the tests wait for it.
+                command.env("LAPSED_WATCH_RECONCILE_EVERY", "1s");
+            }
+        }
+    }
+}
+
 /// A place for one test: roots, state, socket, configuration. Removed when it is dropped.
 pub struct Place {
     pub dir: tempfile::TempDir,
@@ -106,6 +150,7 @@ impl Place {
         command
             .env("LAPSED_STATE_DIR", self.path("state"))
             .env("LAPSED_SOCKET", self.socket());
+        backend().tell(&mut command);
         command
     }
 

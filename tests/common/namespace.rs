@@ -20,6 +20,7 @@ pub fn serve_in_namespace(place: &Place, mounts: &str, config: &Path) -> Daemon 
         .current_dir(place.path(""))
         .env("LAPSED_STATE_DIR", place.path("state"))
         .env("LAPSED_SOCKET", place.socket());
+    super::backend().tell(&mut command);
     let daemon = Daemon::start(command, place.socket());
     daemon.wait_until_up();
     daemon.wait_until_ready();

@@ -68,7 +68,7 @@ fn unknown_values() {
     "#);
     refused!(with("watch.backend = \"kqueue\"\nsocket_mode = \"rw\"\ngroup = \"no-such-group-here\""), @r#"
     HOST/etc/lapsed.toml:1: [watch]: backend = "kqueue" is unknown
-      allowed: auto, inotify
+      allowed: auto, inotify, notify, poll
     HOST/etc/lapsed.toml:2: socket_mode = "rw" is no set of permission bits
       allowed: octal from 0000 to 0777, such as 0660
     HOST/etc/lapsed.toml:3: group = "no-such-group-here" is no group of this host

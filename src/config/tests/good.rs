@@ -332,6 +332,16 @@ fn command_line_before_variables_before_file_before_defaults() {
         (6, Mode::DryRun)
     );
 
+    for (name, backend) in [
+        ("auto", Backend::Auto),
+        ("inotify", Backend::Inotify),
+        ("notify", Backend::Notify),
+        ("poll", Backend::Poll),
+    ] {
+        host = host.set("LAPSED_WATCH_BACKEND", name);
+        assert_eq!(host.good().watch.backend, backend);
+    }
+
     host = host.set("LAPSED_DRY_RUN", "false");
     host.overrides.state_dir = Some(host.path("flag"));
     host.overrides.dry_run = true;

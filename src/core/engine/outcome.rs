@@ -32,7 +32,14 @@ impl Engine {
             Outcome::Removed(removal) => {
                 self.removed(&claim, &removal, tries, place.clone(), now, effects);
             }
-            Outcome::Gone => self.gone(&claim, here),
+            Outcome::Gone => {
+                // The reaper looked once. What was away for that moment only, with its directory perhaps, the watchers have not
+                // missed and will not tell of again: a listing does.
+                if here.as_ref().is_some_and(|slot| self.knows(&claim, slot)) {
+                    effects.push(Effect::Relist(claim.root, claim.path.clone()));
+                }
+                self.gone(&claim, here);
+            }
             Outcome::Spared { facts } => self.spared(&claim, &facts, tries, here, now, effects),
             Outcome::Younger { newest } => {
                 self.younger(&claim, newest, here.as_ref(), now, effects);
@@ -90,26 +97,28 @@ impl Engine {
         }));
     }
 
+    /// Whether the index has what a claim is about, and no other thing in its place.
+    fn knows(&self, claim: &Claim, (dir, name): &Slot) -> bool {
+        match claim.unit {
+            Unit::Dir => self
+                .index
+                .dir(*dir)
+                .is_some_and(|known| known.facts.key == claim.key),
+            Unit::File => self
+                .previous(*dir, name)
+                .is_some_and(|known| known.ino == claim.key.ino),
+        }
+    }
+
     /// Takes what a claim was about out of the index, unless another thing has come into its place.
     fn gone(&mut self, claim: &Claim, place: Option<Slot>) {
-        let Some((dir, name)) = place else { return };
+        let Some((dir, name)) = place.filter(|slot| self.knows(claim, slot)) else {
+            return;
+        };
         match claim.unit {
-            Unit::Dir => {
-                if self
-                    .index
-                    .dir(dir)
-                    .is_some_and(|known| known.facts.key == claim.key)
-                {
-                    self.drop_dir(dir);
-                }
-            }
+            Unit::Dir => self.drop_dir(dir),
             Unit::File => {
-                if self
-                    .previous(dir, &name)
-                    .is_some_and(|known| known.ino == claim.key.ino)
-                {
-                    self.writer.remove(dir, &name);
-                }
+                self.writer.remove(dir, &name);
             }
         }
     }

@@ -80,7 +80,8 @@ fn sleeps() -> Vec<(String, String)> {
             .find(|line| line.starts_with("voluntary_ctxt_switches"));
         // The main thread bears the name of the test program.
         let is_main = task.file_name() == Some(std::process::id().to_string().as_ref());
-        if name.starts_with("lapsed-") && !is_main {
+        let is_ours = name.starts_with("lapsed-") || name.starts_with("notify-rs");
+        if is_ours && !is_main {
             all.push((name, line.unwrap().into()));
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::BACKEND;
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::observed::{Discovery, Observed};
 use crate::core::path::RelPath;
@@ -299,6 +300,7 @@ impl Bench {
                 .zip(names)
                 .map(|(id, name)| self.root(id, name))
                 .collect(),
+            backend: BACKEND,
             reconcile_rest: Duration::from_millis(20),
             ..Options::default()
         }
@@ -375,9 +377,11 @@ impl Bench {
 }
 
 /// Runs the calling test once more, in namespaces of its own, by way of `unshare(1)`; whether this is that run. `test` is
-/// the calling function's path within `watch::tests`.
+/// the calling function's path beside this module.
 pub fn unshared(namespaces: &[&str], test: &str) -> bool {
     const INSIDE: &str = "LAPSED_TEST_UNSHARED";
+    let beside = module_path!().split_once("::").unwrap().1;
+    let beside = beside.strip_suffix("harness").unwrap();
     if std::env::var_os(INSIDE).is_some_and(|inside| inside == test) {
         return true;
     }
@@ -385,7 +389,7 @@ pub fn unshared(namespaces: &[&str], test: &str) -> bool {
         .args(["--user", "--map-root-user"])
         .args(namespaces)
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", &format!("watch::tests::{test}")])
+        .args(["--exact", "--nocapture", &format!("{beside}{test}")])
         .env(INSIDE, test)
         .output()
         .expect("this test needs unshare(1): install util-linux");

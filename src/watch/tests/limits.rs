@@ -75,9 +75,8 @@ fn a_refused_instance_names_the_setting() {
     assert!(text.contains("fs.inotify.max_user_instances"), "{text}");
 }
 
-/// A backend that tells only that something happened beneath the first directory that it was to watch.
+/// A backend that tells only that something happened.
 struct Vague {
-    top: Mutex<Option<NodeId>>,
     events: Mutex<Vec<Marker>>,
     watched: AtomicUsize,
     wake: Box<dyn Fn() + Send + Sync>,
@@ -88,8 +87,7 @@ impl Backend for Vague {
         "vague"
     }
 
-    fn watch(&self, _: &Dir, node: NodeId) -> Result<WatchId, Errno> {
-        self.top.lock().get_or_insert(node);
+    fn watch(&self, _: &Dir, _: NodeId) -> Result<WatchId, Errno> {
         self.watched.fetch_add(1, Ordering::Relaxed);
         Ok(WatchId(NonZeroU32::MIN))
     }
@@ -101,8 +99,8 @@ impl Backend for Vague {
     fn drain(&self, each: &mut dyn FnMut(RawEvent<'_>)) -> More {
         let markers = std::mem::take(&mut *self.events.lock());
         for marker in markers {
-            if let (Some(top), Marker::Sync(_)) = (*self.top.lock(), marker) {
-                each(RawEvent::Subtree(top));
+            if let Marker::Sync(_) = marker {
+                each(RawEvent::Anywhere);
             }
             each(RawEvent::Marker(marker));
         }
@@ -116,6 +114,10 @@ impl Backend for Vague {
 
     fn watches(&self) -> u64 {
         self.watched.load(Ordering::Relaxed) as u64
+    }
+
+    fn watches_max(&self) -> Option<u64> {
+        None
     }
 
     fn waiting_bytes(&self) -> u64 {
@@ -136,7 +138,6 @@ fn a_backend_that_knows_no_names_works_as_well() {
     let options = bench.options(&["root"]);
     let watcher = Watcher::start_with(options, bench.shared.sink(), |_, _, wake| {
         Ok(Arc::new(Vague {
-            top: Mutex::default(),
             events: Mutex::default(),
             watched: AtomicUsize::new(0),
             wake,

@@ -101,6 +101,32 @@ fn a_root_that_is_mounted_over_is_another_root() {
 }
 
 #[test]
+fn a_root_that_is_mounted_in_its_own_place_is_listed_again() {
+    if !unshared(
+        &["--mount"],
+        "mounts::a_root_that_is_mounted_in_its_own_place_is_listed_again",
+    ) {
+        return;
+    }
+    let mut bench = Bench::watching(&["root"]);
+    fs::create_dir_all(bench.path("root/a/b")).unwrap();
+    fs::write(bench.path("root/a/b/f"), b"x").unwrap();
+    let before = bench.assert_agrees(0, "root");
+    // The same directory: a file system that was away and is back looks no different.
+    bind(&bench, "root", "root");
+    fs::write(bench.path("root/a/b/g"), b"x").unwrap();
+    let after = bench.assert_agrees(0, "root");
+    assert_eq!(
+        (after.key, after.found, after.reconciled),
+        (before.key, before.found, before.reconciled + 1)
+    );
+    unmount(&bench, "root");
+    fs::write(bench.path("root/a/b/h"), b"x").unwrap();
+    assert_eq!(bench.assert_agrees(0, "root").files.len(), 3);
+    assert_eq!(bench.watcher().stats().watches, 3);
+}
+
+#[test]
 fn one_tree_seen_through_two_mounts_is_watched_for_both() {
     if !unshared(
         &["--mount"],

@@ -3,11 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::harness::Bench;
-use crate::watch::Watcher;
-use crate::watch::inotify::Inotify;
 
 /// Changes of all kinds, so many that no queue holds them.
 fn storm(bench: &Bench, files: usize) {
@@ -38,19 +34,10 @@ fn old_file() -> Bench {
 #[test]
 fn the_kernels_queue_overflows() {
     let mut bench = old_file();
-    let backend = Arc::new(Mutex::new(None));
-    let kept = Arc::clone(&backend);
     let options = bench.options(&["root"]);
-    let watcher = Watcher::start_with(options, bench.shared.sink(), move |max, crew, wake| {
-        let inotify = Arc::new(Inotify::start(max, crew, wake)?);
-        *kept.lock() = Some(Arc::clone(&inotify));
-        Ok(inotify)
-    });
-    bench.watcher = Some(watcher.unwrap());
-    bench.sync();
-    let inotify = backend.lock().take().unwrap();
+    let reader = bench.start_held(options);
     let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
-    let held = inotify.hold_reader();
+    let held = reader.hold();
     storm(&bench, limit.trim().parse::<usize>().unwrap() / 2 + 100);
     drop(held);
     let model = bench.assert_agrees(0, "root");

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
+use super::BACKEND_NAME;
 use super::harness::{Bench, rel};
 use crate::core::facts::RootId;
 use crate::core::observed::{Discovery, Observed};
@@ -34,7 +35,7 @@ fn the_first_crawl_tells_what_is_there_and_ends() {
     let stats = bench.watcher().stats();
     assert_eq!(
         (stats.backend, stats.watches, stats.missing, stats.overflows),
-        ("inotify", 3, 0, 0)
+        (BACKEND_NAME, 3, 0, 0)
     );
 }
 

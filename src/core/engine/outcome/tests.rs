@@ -207,3 +207,23 @@ fn a_unit_in_which_nothing_goes_has_no_deadline_until_it_changes() {
     engine.step(changed, Input::Observed(vec![looks]));
     assert_eq!(engine.wake_at(), Some(changed.wall.plus_ms(TTL_MS)));
 }
+
+#[test]
+fn what_a_claim_did_not_find_is_looked_for_once_more() {
+    let (mut engine, claims) = engine();
+    let gone = |claim: &Claim| Reaped {
+        claim: claim.clone(),
+        outcome: Outcome::Gone,
+    };
+    let now = at(TTL_MS + 3);
+    let effects = engine.step(now, Input::Reaped(claims.iter().map(gone).collect()));
+    let relisted = claims.iter().map(|claim| &claim.path);
+    let relisted: Vec<_> = relisted
+        .map(|path| Effect::Relist(ROOT, path.clone()))
+        .collect();
+    assert_eq!(effects, relisted);
+    assert_eq!(relisted.len(), 2);
+    // Known to be gone: nothing to look for.
+    let effects = engine.step(now, Input::Reaped(claims.iter().map(gone).collect()));
+    assert_eq!(effects, []);
+}
