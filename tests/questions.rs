@@ -573,6 +573,49 @@ fn events_have_numbers_and_go_on_after_the_last_one_heard() {
 }
 
 #[test]
+fn who_reads_too_slowly_is_dropped_with_a_word_and_slows_nobody() {
+    use std::io::{Read, Write};
+    let place = Place::new();
+    let root = place.make_dir("data");
+    let daemon = place.serve_ready(&["--watch", "data=1h"]);
+    let mut slow = std::os::unix::net::UnixStream::connect(place.socket()).unwrap();
+    slow.set_read_timeout(Some(common::PATIENCE)).unwrap();
+    slow.write_all(b"GET /v1/events?observed=true HTTP/1.1\r\nhost: lapsed\r\n\r\n")
+        .unwrap();
+    let quick = Follows::begin(&place.socket(), "?observed=true", None);
+    // So much more than socket and ring hold that nothing of it can wait for this reader.
+    let mut made = 0;
+    wait_for("the reader is behind", || {
+        for _ in 0..2000 {
+            std::fs::write(root.join(made.to_string()), b"x").unwrap();
+            made += 1;
+        }
+        // The daemon itself is never behind for that.
+        daemon.sync();
+        assert_eq!(daemon.files("").len(), made);
+        (made >= 20_000).then_some(())
+    });
+    let mut text = String::new();
+    slow.read_to_string(&mut text).unwrap();
+    let last = text.rfind("event: ").map(|at| &text[at..]).unwrap();
+    assert!(last.starts_with("event: dropped\n"), "{last}");
+    assert!(last.contains("reads too slowly"), "{last}");
+    assert!(
+        text.matches("event: observed\n").count() < made,
+        "it got all of them"
+    );
+    // Whoever keeps up is told of gaps in its own reading only.
+    std::fs::write(root.join("last"), b"x").unwrap();
+    let is_last = |heard: &common::follow::Heard| {
+        heard.event == "dropped"
+            || heard.data["path"]
+                .as_str()
+                .is_some_and(|path| path.ends_with("/last"))
+    };
+    quick.wait("the last file, or a word", is_last);
+}
+
+#[test]
 fn changes_are_told_to_those_who_ask_for_them() {
     let place = Place::new();
     let root = place.make_dir("data");

@@ -25,8 +25,8 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<End> {
         context.output.line("")?;
         context.output.bytes(table.as_bytes())?;
     }
-    for line in warnings(&status) {
-        context.output.line(&line)?;
+    for line in comparisons(&status).iter().chain(&warnings(&status)) {
+        context.output.line(line)?;
     }
     Ok(End::Done)
 }
@@ -79,7 +79,31 @@ fn summary(status: &Status, now: Timestamp) -> Vec<String> {
         human::counted(watches.count, "directory", "directories"),
         watches.backend
     ));
+    let saved = human::relative_or(status.store.saved_at.as_deref(), now, "not yet");
+    lines.push(format!(
+        "store    {}, saved {saved}",
+        human::size(status.store.size_bytes)
+    ));
     lines
+}
+
+/// What the comparison with what had been saved found and cost, root by root.
+fn comparisons(status: &Status) -> Vec<String> {
+    let compared = status.roots.iter().filter_map(|root| {
+        let found = root.reconciliation.as_ref().filter(|found| found.restored)?;
+        let first = &found.first;
+        Some(format!(
+            "{}: compared with what was saved in {} ms: {} of {} read; {} found, {} gone, {} changed",
+            human::safe(&root.name),
+            human::count(first.took_ms),
+            human::count(first.listed),
+            human::counted(first.listed + first.skipped, "directory", "directories"),
+            human::files(found.found),
+            human::count(found.gone),
+            human::count(found.changed),
+        ))
+    });
+    compared.collect()
 }
 
 fn roots(status: &Status) -> Table {
@@ -145,6 +169,19 @@ fn warnings(status: &Status) -> Vec<String> {
         lines.push(format!(
             "watches: {} more are needed than the system allows; those directories are looked over on a timer\n  raise fs.inotify.max_user_watches",
             human::count(status.watches.missing)
+        ));
+    }
+    if let Some(why) = &status.store.why {
+        lines.push(format!(
+            "store: nothing is removed: {}",
+            human::safe(&why.replace('\n', "; "))
+        ));
+    }
+    if let Some(aside) = &status.store.set_aside {
+        lines.push(format!(
+            "store: a damaged one was moved to {} ({})",
+            human::safe(&aside.path.path),
+            human::safe(&aside.why)
         ));
     }
     if !lines.is_empty() {

@@ -59,6 +59,16 @@ impl Unstarted {
         &self.stats
     }
 
+    /// Makes as if it could not have been opened for want of room.
+    #[cfg(test)]
+    pub(super) fn fail_for_test(&mut self, why: &str) {
+        if let Some(db) = self.db.take() {
+            db.close();
+        }
+        self.stats.failing = Some(why.to_owned());
+        self.from_nothing = true;
+    }
+
     /// Starts to write what changes in `index`.
     ///
     /// # Errors

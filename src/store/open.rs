@@ -158,9 +158,10 @@ fn read(db: &Db, policy: &Policy, rules: &Rules) -> Result<Read, Fault> {
         let same = record.run.is_some() && record.run == clock::machine_run();
         (record.guard, if same { Run::Same } else { Run::Other })
     });
-    let roots = read_roots(db, policy, &mut read.stale_roots)?;
+    let mut roots = read_roots(db, policy, &mut read.stale_roots)?;
     if !same {
-        unsettle(db, policy, &roots, rules)?;
+        roots.values_mut().for_each(|root| *root = root.unsettled());
+        note_rules(db, policy, &roots, rules)?;
     }
     let rules_max = if same { policy.rules.len() } else { ANY_RULE };
     let restorer = fill(db, rules_max, &mut read.chores)?;
@@ -218,7 +219,7 @@ fn read_roots(
 }
 
 /// Notes that nothing of the roots was judged by these rules yet, and then that these are the rules.
-fn unsettle(
+fn note_rules(
     db: &Db,
     policy: &Policy,
     roots: &BTreeMap<RootId, RootRecord>,
@@ -227,7 +228,7 @@ fn unsettle(
     let mut batch = Batch::new(Tree::Roots);
     for (root, record) in roots {
         let path = policy.roots[root].path.as_os_str().as_bytes();
-        batch.set(path, Some(&json(&record.unsettled())));
+        batch.set(path, Some(&json(record)));
     }
     db.apply(batch)?;
     let mut batch = Batch::new(Tree::Meta);

@@ -1,1 +1,289 @@
+//! The store without a daemon: what is written comes back, and nothing else does.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::db::{Batch, Db};
+use super::error::Fault;
+use super::handle::{Hooks, Store};
+use super::open::{Opened, Options, open};
+use super::records::Rules;
+use super::value::Tree;
+use crate::clock;
+use crate::core::claim::Unit;
+use crate::core::clock_guard::ClockGuard;
+use crate::core::facts::{Facts, FileKey, Kind, RootId, RuleId};
+use crate::core::index::{Record, Writer};
+use crate::core::path::RelPath;
+use crate::core::policy::{Class, Policy, Root, Rule, Schedule, Since, SkipOpen};
+use crate::core::report::{Mode, RootMemory, Trip};
+use crate::core::time::{FileTime, Timestamp};
+
+const ROOT: RootId = RootId(0);
+const KEY: FileKey = FileKey { dev: 3, ino: 2 };
+
+fn policy(path: &str, expire_ms: i64) -> Policy {
+    let root = Root {
+        name: "root".to_owned(),
+        path: PathBuf::from(path),
+        owner: None,
+        prune_empty_dirs: false,
+        nested: Vec::new(),
+    };
+    let rule = Rule {
+        name: "rule".to_owned(),
+        roots: None,
+        glob: None,
+        exclude: None,
+        keep: None,
+        since: Since::Mtime,
+        expire_ms: Some(expire_ms),
+        unit: Unit::File,
+        skip_open: SkipOpen::Always,
+        schedule: Schedule::AtDeadline,
+    };
+    Policy {
+        roots: BTreeMap::from([(ROOT, root)]),
+        rules: vec![rule],
+    }
+}
+
+fn opened(dir: &Path, policy: &Policy) -> Opened {
+    let options = Options {
+        state_dir: dir.to_path_buf(),
+        size_max: 64 << 20,
+    };
+    open(&options, policy, &Rules::of(policy, Mode::Live)).unwrap()
+}
+
+fn facts(ino: u64, at_ms: i64) -> Facts {
+    let at = FileTime::from(Timestamp::from_unix_ms(at_ms));
+    Facts {
+        kind: Kind::Dir,
+        key: FileKey { dev: 3, ino },
+        size: 0,
+        mtime: at,
+        ctime: at,
+        btime: None,
+    }
+}
+
+fn record(at_ms: i64) -> Record {
+    Record {
+        size: 7,
+        ino: 77,
+        mtime: Timestamp::from_unix_ms(at_ms),
+        basis: Timestamp::from_unix_ms(at_ms),
+        class: Class::File(RuleId(0)),
+        expire_ms: Some(1000),
+    }
+}
+
+/// Fills an index with one directory, whose stamp is from long ago, and 300 files.
+fn fill(writer: &mut Writer) {
+    let top = writer.ensure_dir(ROOT, &RelPath::root());
+    writer.set_dir(top, &facts(KEY.ino, 1000));
+    let dir = writer.ensure_dir(ROOT, &RelPath::parse(b"dir").unwrap());
+    let seen = facts(9, 2000);
+    writer.set_dir(dir, &seen);
+    writer.set_stamp(dir, Some(seen.ctime));
+    for file in 0..300i64 {
+        writer.upsert(dir, format!("file-{file}").as_bytes(), record(file));
+    }
+}
+
+/// Starts `store`, and a thread's worth of hooks that vouch at once.
+fn start(opened: Opened) -> (Arc<Store>, Writer, Arc<Mutex<Vec<Option<String>>>>) {
+    let Opened { store, memory, .. } = opened;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let (asked, asks) = std::sync::mpsc::channel();
+    let hooks = Hooks {
+        ask: Box::new(move || {
+            let _ = asked.send(());
+        }),
+        unsaved: Box::new(move |why| heard.lock().push(why)),
+    };
+    let store = Arc::new(store.start(Arc::clone(&memory.index), hooks).unwrap());
+    let weak = Arc::downgrade(&store);
+    std::thread::spawn(move || {
+        while asks.recv().is_ok() {
+            if let Some(store) = weak.upgrade() {
+                store.vouched();
+            }
+        }
+    });
+    (store, memory.writer, told)
+}
+
+fn save(store: &Store, writer: &mut Writer, memory: RootMemory) {
+    store.remember(ROOT, Some(Path::new("/srv/root")), Some(memory));
+    store.changed(writer.take_unsaved(), ClockGuard::new(clock::now(), None));
+}
+
+const SETTLED: RootMemory = RootMemory {
+    key: KEY,
+    settled: true,
+    trip: Some(Trip {
+        at: Timestamp::from_unix_ms(5),
+        due: 6,
+        of: 7,
+    }),
+};
+
+#[track_caller]
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let until = clock::now().boot + Duration::from_mins(1);
+    while !condition() {
+        assert!(clock::now().boot < until, "never came true: {what}");
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+/// A state directory in which everything was saved, stamps included.
+fn saved() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = policy("/srv/root", 1000);
+    let (store, mut writer, _) = start(opened(dir.path(), &policy));
+    fill(&mut writer);
+    save(&store, &mut writer, SETTLED);
+    wait_until("all is saved", || {
+        let stats = store.stats();
+        stats.saves > 0 && stats.pending == 0 && stats.unstamped == 0
+    });
+    store.stop();
+    dir
+}
+
+#[test]
+fn what_was_saved_is_known_again() {
+    let dir = saved();
+    let Opened {
+        store,
+        memory,
+        clock,
+    } = opened(dir.path(), &policy("/srv/root", 1000));
+    assert_eq!(memory.roots, BTreeMap::from([(ROOT, SETTLED)]));
+    assert_eq!(memory.since, None);
+    assert!(store.stats().loaded.lost.is_nothing());
+    assert_eq!(store.stats().loaded.entries, 300);
+    assert!(clock.is_some());
+    let (_, found) = memory.index.find(ROOT, b"dir/file-17").unwrap();
+    assert_eq!(found, record(17));
+    let id = memory.index.dir_id(ROOT, b"dir").unwrap();
+    assert_eq!(memory.index.stamp(id), Some(facts(9, 2000).ctime));
+    let top = memory.index.dir_id(ROOT, b"").unwrap();
+    assert_eq!(memory.index.stamp(top), None, "nothing vouched for it");
+}
+
+#[test]
+fn of_other_rules_nothing_counts_as_settled_not_even_at_the_second_start() {
+    let dir = saved();
+    for _ in 0..2 {
+        let other = policy("/srv/root", 5);
+        let Opened { memory, .. } = opened(dir.path(), &other);
+        assert!(!memory.roots[&ROOT].settled);
+    }
+    // The first start has noted the rules, and that nothing is settled under them.
+    let Opened { memory, .. } = opened(dir.path(), &policy("/srv/root", 5));
+    assert_eq!(memory.since, None);
+    let Opened { memory, .. } = opened(dir.path(), &policy("/srv/root", 1000));
+    assert_eq!(memory.since, Some(vec![Since::Mtime]));
+}
+
+#[test]
+fn a_root_that_is_none_any_more_is_forgotten() {
+    let dir = saved();
+    let other = policy("/srv/other", 1000);
+    let Opened { memory, store, .. } = opened(dir.path(), &other);
+    assert_eq!(memory.roots, BTreeMap::new());
+    assert_eq!(store.stats().loaded.entries, 0);
+    let opened_other = Opened {
+        store,
+        memory,
+        clock: None,
+    };
+    let (store, mut writer, _) = start(opened_other);
+    store.changed(writer.take_unsaved(), ClockGuard::new(clock::now(), None));
+    wait_until("it is removed", || {
+        store.stats().saves > 0 && store.stats().pending == 0
+    });
+    store.stop();
+    let db = Db::open(&dir.path().join("store")).unwrap();
+    for tree in [Tree::Roots, Tree::Dirs, Tree::Pages, Tree::Stamps] {
+        let mut left = 0;
+        db.each(tree, |_, _| left += 1).unwrap();
+        assert_eq!(left, 0, "{tree:?}");
+    }
+}
+
+#[test]
+fn a_damaged_value_costs_its_page_and_is_written_anew() {
+    let dir = saved();
+    let path = dir.path().join("store");
+    let raw = sled::open(&path).unwrap();
+    let pages = raw.open_tree(Tree::Pages.name()).unwrap();
+    let (key, mut value) = pages.first().unwrap().unwrap();
+    let last = value.len() - 1;
+    value[last] ^= 1;
+    pages.insert(&key, value).unwrap();
+    raw.flush().unwrap();
+    drop((pages, raw));
+    let Opened { memory, store, .. } = opened(dir.path(), &policy("/srv/root", 1000));
+    assert_eq!(store.stats().loaded.lost.pages, 1);
+    let id = memory.index.dir_id(ROOT, b"dir").unwrap();
+    assert_eq!(
+        memory.index.stamp(id),
+        None,
+        "its stamp vouches for 300 files"
+    );
+    assert!(memory.index.dir(id).unwrap().files < 300);
+}
+
+#[test]
+fn a_panic_of_the_database_is_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path()).unwrap();
+    let mut batch = Batch::new(Tree::Meta);
+    batch.set(b"key", Some(b"value"));
+    db.apply(batch).unwrap();
+    let told = db.each(Tree::Meta, |_, _| panic!("on purpose"));
+    assert!(matches!(told, Err(Fault::Damaged(why)) if why.contains("on purpose")));
+    // And the end of nothing.
+    assert_eq!(
+        db.get(Tree::Meta, b"key").unwrap().as_deref(),
+        Some(&b"value"[..])
+    );
+}
+
+#[test]
+fn a_store_that_cannot_be_written_says_so_until_it_can_and_then_has_everything() {
+    let dir = saved();
+    let policy = policy("/srv/root", 1000);
+    let (store, mut writer, told) = start(opened(dir.path(), &policy));
+    store.stop();
+    drop(store);
+    // As on a full disk: there is none to begin with.
+    let mut opened = opened(dir.path(), &policy);
+    opened.store.fail_for_test("no room");
+    let (store, mut second, told_second) = start(opened);
+    wait_until("it says so", || {
+        told_second.lock().first().is_some_and(Option::is_some)
+    });
+    fill(&mut second);
+    save(&store, &mut second, SETTLED);
+    wait_until("it goes on", || told_second.lock().last() == Some(&None));
+    wait_until("it has everything", || {
+        let stats = store.stats();
+        stats.failing.is_none() && stats.pending == 0 && stats.unstamped == 0
+    });
+    store.stop();
+    assert_eq!(*told.lock(), Vec::<Option<String>>::new());
+    writer.take_unsaved();
+    let again = self::opened(dir.path(), &policy);
+    assert_eq!(again.store.stats().loaded.entries, 300);
+}
