@@ -25,14 +25,19 @@ use common::evidence::{
     wait_until_settled,
 };
 use common::trees::assert_agrees;
-use common::{Place, wait_for, wait_or_tell};
+use common::{Backend, Place, wait_for, wait_or_tell};
 use serde_json::Value;
 
 const SEED: &str = "LAPSED_CRASH_SEED";
 
 fn rounds() -> usize {
     let given = std::env::var("LAPSED_CRASH_ROUNDS").ok();
-    given.map_or(60, |text| text.parse().unwrap())
+    // Most of what a crash leaves has nothing to do with who tells of changes.
+    let usual = match common::backend() {
+        Backend::Inotify => 60,
+        Backend::Notify | Backend::Poll => 12,
+    };
+    given.map_or(usual, |text| text.parse().unwrap())
 }
 
 /// After so many rounds everything is let come to rest, and held against what is there.

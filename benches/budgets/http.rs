@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -13,16 +13,16 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A connection.
 pub struct Client {
+    socket: PathBuf,
     stream: BufReader<UnixStream>,
     line: String,
 }
 
 impl Client {
     pub fn connect(socket: &Path) -> anyhow::Result<Self> {
-        let stream = UnixStream::connect(socket).context("the daemon takes no connection")?;
-        stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self {
-            stream: BufReader::with_capacity(64 * 1024, stream),
+            socket: socket.to_path_buf(),
+            stream: connect(socket)?,
             line: String::new(),
         })
     }
@@ -61,13 +61,13 @@ impl Client {
         let request = format!(
             "{method} {target} HTTP/1.1\r\nhost: lapsed\r\naccept: {accept}\r\ncontent-length: 0\r\n\r\n"
         );
-        self.stream.get_mut().write_all(request.as_bytes())?;
-        let status = self
-            .read_line()?
-            .split(' ')
-            .nth(1)
-            .unwrap_or_default()
-            .to_owned();
+        let status = if let Ok(status) = self.begin(&request) {
+            status
+        } else {
+            // The daemon ends connections on which nothing is asked for ten seconds.
+            self.stream = connect(&self.socket)?;
+            self.begin(&request)?
+        };
         let (mut length, mut is_chunked) = (0, false);
         loop {
             let line = self.read_line()?.to_ascii_lowercase();
@@ -108,6 +108,13 @@ impl Client {
         Ok(())
     }
 
+    /// Sends a request, and reads the status of its answer.
+    fn begin(&mut self, request: &str) -> anyhow::Result<String> {
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        let line = self.read_line()?;
+        Ok(line.split(' ').nth(1).unwrap_or_default().to_owned())
+    }
+
     fn read_body(&mut self, mut left: usize, take: &mut impl FnMut(&[u8])) -> anyhow::Result<()> {
         while left > 0 {
             let buffer = self.stream.fill_buf()?;
@@ -126,6 +133,12 @@ impl Client {
         ensure!(self.line.ends_with('\n'), "the daemon ended the connection");
         Ok(self.line.trim_end())
     }
+}
+
+fn connect(socket: &Path) -> anyhow::Result<BufReader<UnixStream>> {
+    let stream = UnixStream::connect(socket).context("the daemon takes no connection")?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(BufReader::with_capacity(64 * 1024, stream))
 }
 
 /// A client that asks once.

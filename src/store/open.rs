@@ -160,7 +160,9 @@ fn read(db: &Db, policy: &Policy, rules: &Rules) -> Result<Read, Fault> {
     });
     let mut roots = read_roots(db, policy, &mut read.stale_roots)?;
     if !same {
-        roots.values_mut().for_each(|root| *root = root.unsettled());
+        for root in roots.values_mut() {
+            *root = root.unsettled();
+        }
         note_rules(db, policy, &roots, rules)?;
     }
     let rules_max = if same { policy.rules.len() } else { ANY_RULE };

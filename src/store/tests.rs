@@ -96,8 +96,11 @@ fn fill(writer: &mut Writer) {
     }
 }
 
+/// What was told of whether it can be saved.
+type Told = Arc<Mutex<Vec<Option<String>>>>;
+
 /// Starts `store`, and a thread's worth of hooks that vouch at once.
-fn start(opened: Opened) -> (Arc<Store>, Writer, Arc<Mutex<Vec<Option<String>>>>) {
+fn start(opened: Opened) -> (Arc<Store>, Writer, Told) {
     let Opened { store, memory, .. } = opened;
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);

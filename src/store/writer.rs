@@ -27,8 +27,8 @@ use crate::core::time::Timestamp;
 /// Changes are gathered for so long: a crash costs the listing of what changed in that time.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// And, under load, for so many times as long as the last writing took: at most a tenth of the time is spent on it.
-const GATHER_TIMES: u32 = 9;
+/// And, under load, for so many times as long as the last writing took: at most a thirtieth of the time is spent on it.
+const GATHER_TIMES: u32 = 29;
 
 /// But never for longer than this.
 const GATHER_MAX: Duration = Duration::from_secs(5);

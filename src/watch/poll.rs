@@ -18,6 +18,7 @@ use super::backend::{Backend, Marker, More, RawEvent, WatchId};
 use super::error::WatchError;
 use super::threads::Crew;
 use super::tree::NodeId;
+use super::watcher::PATIENT;
 use crate::fs::Dir;
 
 /// Watches nothing, and says at intervals that anything may have happened.
@@ -37,6 +38,8 @@ struct State {
     /// meanwhile.
     list: bool,
     markers: Vec<Marker>,
+    /// Markers of barriers that are in no hurry: the next listing at the interval is soon enough.
+    patient: Vec<Marker>,
     stopped: bool,
     dead: bool,
 }
@@ -77,6 +80,8 @@ impl Shared {
                 return;
             }
             state.list = true;
+            let patient = std::mem::take(&mut state.patient);
+            state.markers.extend(patient);
             (self.wake)();
         }
     }
@@ -111,6 +116,10 @@ impl Backend for Poll {
     fn mark(&self, marker: Marker) {
         let mut state = self.shared.state.lock();
         state.list |= match marker {
+            Marker::Sync(PATIENT) => {
+                state.patient.push(marker);
+                return;
+            }
             Marker::Sync(_) => true,
             // There are no events that could be on their way.
             Marker::Drained => false,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::session::Session;
 use crate::bench::Bench;
+use crate::daemon::wait_for;
 use crate::report::Row;
 
 /// What the last answers and removals left to do is done by then.
@@ -16,7 +17,13 @@ const CPU_MAX: f64 = 0.005;
 const STORE_WAKES_PER_S_MAX: f64 = 8.0;
 
 pub fn idle(bench: &mut Bench, session: &Session) -> anyhow::Result<Row> {
-    session.daemon.client()?.sync()?;
+    let mut client = session.daemon.client()?;
+    client.sync()?;
+    wait_for("everything is saved", || {
+        let store = &client.get("/v1/status")?["store"];
+        let saved = store["pending"] == 0 && store["unstamped"] == 0;
+        Ok(saved.then_some(()))
+    })?;
     let span = bench.scale().idle;
     std::thread::sleep(SETTLED.min(span));
     let before = session.daemon.seen();
