@@ -13,11 +13,11 @@ use super::parts;
 use super::state_dir::StateDir;
 use crate::clock;
 use crate::config::Settings;
-use crate::core::clock_guard::ClockGuard;
 use crate::core::engine::{Engine, Setup};
 use crate::core::input::{Effect, Input};
 use crate::core::report::{CleanReport, CleanRequest, Mode};
 use crate::reap::{Batch, Place, Reaper};
+use crate::store::{self, Rules};
 use crate::watch::{Report, Sink, crawl_once};
 
 /// A tree that was read once, to be asked about and cleaned.
@@ -47,6 +47,9 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
         let _ = answers.blocking_send(Input::Reaped(reaped));
     });
     let recorded = ledger.last_at();
+    // A daemon that ran before knew more than a first look can tell: when files arrived, and what waits for a person.
+    let rules = Rules::of(&settings.policy, settings.mode);
+    let (memory, clock) = store::peek(&settings.state_dir, &settings.policy, &rules);
     let reaper = Arc::new(Reaper::start(
         &parts::reap_options(&settings),
         ledger,
@@ -62,8 +65,8 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
         policy: Arc::new(settings.policy),
         breaker: settings.breaker,
         mode,
-        guard: ClockGuard::new(now, recorded),
-        memory: None,
+        guard: parts::guard(clock, now, recorded),
+        memory: Some(memory),
     };
     let mut once = Once {
         engine: Engine::new(setup, now),

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use crate::config::{Backend, Settings};
 use crate::core::claim::Reaped;
+use crate::core::clock_guard::{ClockGuard, Run};
 use crate::core::facts::{FileKey, RootId};
 use crate::core::policy::Policy;
+use crate::core::time::{Now, Timestamp};
 use crate::ledger::{self, Ledger};
 use crate::reap::{self, Hooks};
 use crate::store::{self, Opened, Rules, StoreError};
@@ -17,6 +19,18 @@ pub(super) fn ledger(settings: &Settings) -> Result<Arc<Ledger>, ledger::LedgerE
         segment_age: settings.ledger.segment_age,
     };
     Ledger::open(&settings.state_dir.join("ledger"), options).map(Arc::new)
+}
+
+/// The clock's history, as far as an earlier process has saved it.
+pub(super) fn guard(
+    saved: Option<(ClockGuard, Run)>,
+    now: Now,
+    recorded: Option<Timestamp>,
+) -> ClockGuard {
+    match saved {
+        Some((guard, run)) => guard.resume(run, now, recorded),
+        None => ClockGuard::new(now, recorded),
+    }
 }
 
 pub(super) fn open_store(settings: &Settings) -> Result<Opened, StoreError> {

@@ -11,8 +11,7 @@ use crate::watch::{RestoredDir, RestoredRoot};
 /// anyway.
 pub(super) fn roots(memory: &Memory) -> Vec<RestoredRoot> {
     let settled = memory.roots.iter().filter(|(_, root)| root.settled);
-    let known = settled.filter(|_| memory.since.is_none());
-    known
+    settled
         .filter_map(|(&id, _)| root(&memory.index, id))
         .collect()
 }

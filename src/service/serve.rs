@@ -22,7 +22,6 @@ use crate::api::json_path::JsonPath;
 use crate::api::{Daemon, EngineLink, Events, Listener, Parts, wire};
 use crate::clock;
 use crate::config::{Environment, Overrides, RootIds, Settings};
-use crate::core::clock_guard::ClockGuard;
 use crate::core::engine::{Engine, Setup};
 use crate::core::input::Input;
 use crate::core::report::Mode;
@@ -77,7 +76,13 @@ async fn run(
 ) -> anyhow::Result<()> {
     let (file, text) = (settings.file.clone(), settings.text.clone());
     let fixed = Fixed::of(&settings);
-    let running = Running::start(settings)?;
+    let starting = tokio::task::spawn_blocking(move || Running::start(settings));
+    let running = tokio::select! {
+        running = starting => running.context("the start did not end well")??,
+        // What it has begun is as after a crash.
+        _ = signals.terminate.recv() => return Ok(()),
+        _ = signals.interrupt.recv() => return Ok(()),
+    };
     let (stop, stopped) = flag::channel(false);
     let api = tokio::spawn(listener.serve(Arc::clone(&running.daemon), stopped));
     let mut reload = Reload {
@@ -165,10 +170,7 @@ impl Running {
             policy: Arc::clone(&policy),
             breaker: settings.breaker,
             mode: settings.mode,
-            guard: match clock {
-                Some((guard, run)) => guard.resume(run, now, ledger.last_at()),
-                None => ClockGuard::new(now, ledger.last_at()),
-            },
+            guard: parts::guard(clock, now, ledger.last_at()),
             memory: Some(memory),
         };
         let engine = Engine::new(setup, now);
@@ -242,7 +244,7 @@ fn store_hooks(inbox: &mpsc::Sender<Input>, watcher: &Arc<Watcher>) -> store::Ho
     let (inbox, watcher) = (inbox.clone(), Arc::clone(watcher));
     store::Hooks {
         ask: Box::new(move || watcher.sync(PATIENT)),
-        unsaved: Box::new(move |why| drop(inbox.blocking_send(Input::Unsaved(why)))),
+        unsaved: Arc::new(move |why| drop(inbox.blocking_send(Input::Unsaved(why)))),
     }
 }
 

@@ -32,14 +32,14 @@ pub enum StoreError {
         known: u64,
     },
     /// The operating system refuses.
-    #[error("cannot {action} \"{}\": {source}\n  see that the service's user may write there, or choose another state directory with --state-dir", path.display())]
+    #[error("cannot {action} \"{}\": {error}\n  see that the service's user may write there, or choose another state directory with --state-dir", path.display())]
     Refused {
         /// What was tried.
         action: &'static str,
         /// On what.
         path: PathBuf,
         /// The operating system's answer.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -47,8 +47,8 @@ pub enum StoreError {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     /// There is no room on the disk.
-    #[error("{0}")]
-    Full(io::Error),
+    #[error("no space left on device")]
+    Full,
     /// The operating system refuses for a reason that another store would meet, too.
     #[error("{0}")]
     Refused(io::Error),
@@ -61,13 +61,16 @@ pub(super) enum Fault {
     /// It is not what was written, or its code failed on it.
     #[error("{0}")]
     Damaged(String),
+    /// The store is to end.
+    #[error("it is to end")]
+    Stopped,
 }
 
 impl Fault {
     /// What an I/O error means.
     pub(super) fn of_io(error: io::Error) -> Self {
         match Errno::from_io_error(&error) {
-            Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Self::Full(error),
+            Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Self::Full,
             Some(
                 Errno::ACCESS
                 | Errno::PERM
@@ -78,7 +81,17 @@ impl Fault {
             ) => Self::Refused(error),
             // sled's lock on its file.
             Some(Errno::WOULDBLOCK) => Self::InUse,
-            Some(_) | None => Self::Damaged(error.to_string()),
+            // The database hands some errors on by their kinds alone.
+            None => match error.kind() {
+                io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge => Self::Full,
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    Self::Refused(error)
+                }
+                _ => Self::Damaged(error.to_string()),
+            },
+            Some(_) => Self::Damaged(error.to_string()),
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct Hooks {
     /// Asks for word that everything that happened until now is in the index: it comes back through [`Store::vouched`].
     pub ask: Box<dyn Fn() + Send>,
     /// Says why nothing can be saved; `None`: it can again. May block.
-    pub unsaved: Box<dyn Fn(Option<String>) + Send>,
+    pub unsaved: Arc<dyn Fn(Option<String>) + Send + Sync>,
 }
 
 /// A store that was opened.
@@ -36,6 +36,10 @@ pub struct Unstarted {
     pub(super) stats: StoreStats,
     pub(super) chores: Pending,
     pub(super) stale_roots: Vec<Vec<u8>>,
+    /// Roots that count as settled on disk.
+    pub(super) settled: BTreeSet<RootId>,
+    /// Roots that were known, by path.
+    pub(super) known: BTreeMap<Vec<u8>, RootMemory>,
     pub(super) from_nothing: bool,
 }
 
@@ -87,6 +91,8 @@ impl Unstarted {
             hooks,
             stale_roots: self.stale_roots,
             paths: BTreeMap::new(),
+            settled: self.settled,
+            known: self.known,
             unstamped: BTreeSet::new(),
             asked: None,
             save_due: None,
@@ -98,7 +104,7 @@ impl Unstarted {
         };
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || writer.run())?;
+            .spawn(move || writer.run_to_its_end())?;
         Ok(Store {
             inbox,
             shared,

@@ -8,6 +8,7 @@
 //! - `place`: the directory: what a crash left of a swap, stores that are set aside, starts that never came to an end
 //! - `db`: sled, and all that can go wrong in it, as values
 //! - `value`: the frame around each value
+//! - `known`: which roots were known, for when the database has lost it
 //! - `records`: what is kept beside pages and directories
 //! - `handle`, `inbox`, `writer`, `save`: from changes to the disk
 //! - `compact`: a smaller copy in its place
@@ -24,6 +25,7 @@ mod db;
 mod error;
 mod handle;
 mod inbox;
+mod known;
 mod open;
 mod place;
 mod records;
@@ -37,7 +39,7 @@ mod tests;
 
 pub use error::StoreError;
 pub use handle::{Hooks, Store, Unstarted};
-pub use open::{Opened, Options, open};
+pub use open::{Opened, Options, open, peek};
 pub use records::Rules;
 pub use stats::{Loaded, StoreStats};
 pub use value::{FORMAT, Tree, frame};

@@ -8,6 +8,7 @@ use super::db::{Batch, Db};
 use super::error::{Fault, StoreError};
 use super::handle::Unstarted;
 use super::inbox::Pending;
+use super::known;
 use super::place::Places;
 use super::records::{CLOCK_KEY, ClockRecord, RULES_KEY, RootRecord, Rules};
 use super::save::json;
@@ -21,7 +22,7 @@ use crate::core::index::{DirId, PageId, Restored, Restorer};
 use crate::core::policy::Policy;
 use crate::core::report::RootMemory;
 
-/// Any rule's number: pages of other rules are made anew before they count.
+/// Any rule's number: what is of other rules than those in force is for the engine to make anew.
 const ANY_RULE: usize = 1 << 16;
 
 /// Where the store is, and how large it may get.
@@ -53,6 +54,15 @@ struct Read {
     chores: Pending,
     /// Roots that are none any more.
     stale_roots: Vec<Vec<u8>>,
+    /// Roots in it, of whatever paths.
+    roots_found: usize,
+}
+
+/// What a store is read for.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    policy: &'a Policy,
+    rules: &'a Rules,
 }
 
 /// Opens the store, and reads it for the roots and rules of `policy`. A store that is damaged is set aside, and an empty one
@@ -63,69 +73,26 @@ struct Read {
 pub fn open(options: &Options, policy: &Policy, rules: &Rules) -> Result<Opened, StoreError> {
     let places = Places::new(&options.state_dir);
     let path = places.store();
-    let refused = |action, path: &Path, source| StoreError::Refused {
-        action,
-        path: path.to_path_buf(),
-        source,
-    };
     places
         .tidy()
         .map_err(|error| refused("tidy up beside", &path, error))?;
+    let known = known::read(&places.known());
     let mut stats = StoreStats::default();
-    let mut damage = places
+    let damaged = places
         .begin_opening()
         .then(|| "the last starts ended while it was opened".to_owned());
-    let mut tries = 0;
-    let (db, read) = loop {
-        if let Some(why) = damage.take()
-            && path.exists()
-        {
-            let to = places
-                .set_aside()
-                .map_err(|error| refused("set aside", &path, error))?;
-            tracing::warn!(
-                store = %path.display(), moved_to = %to.display(), error = why,
-                "the store cannot be used and was set aside; the roots are read anew"
-            );
-            stats.set_aside = Some((to, why));
-        }
-        tries += 1;
-        let opened = Db::open(&path).and_then(|db| {
-            let read = read(&db, policy, rules)?;
-            Ok((db, read))
-        });
-        match opened {
-            Ok((db, read)) => break (Some(db), read),
-            Err(Fault::Full(error)) => {
-                stats.failing = Some(failure(&path, &error.to_string()));
-                break (None, Read::default());
-            }
-            Err(Fault::Newer(found)) => {
-                places.end_opening();
-                let known = FORMAT;
-                return Err(StoreError::Newer { path, found, known });
-            }
-            Err(Fault::InUse) => {
-                places.end_opening();
-                return Err(StoreError::InUse { path });
-            }
-            Err(Fault::Refused(source)) => {
-                places.end_opening();
-                return Err(refused("open the store", &path, source));
-            }
-            Err(Fault::Damaged(why)) if tries == 1 => damage = Some(why),
-            Err(Fault::Damaged(why)) => {
-                return Err(refused("make the store", &path, std::io::Error::other(why)));
-            }
-        }
-    };
+    let wanted = Wanted { policy, rules };
+    let opened = open_or_set_aside(&places, wanted, &known, damaged, &mut stats);
     places.end_opening();
+    let (db, mut read) = opened?;
+    remember_forgotten(&mut read.memory, policy, &known);
     stats.loaded = read.loaded;
     let mut chores = read.chores;
     let from_nothing = db.is_none();
     if from_nothing {
         chores.rules = Some(rules.clone());
     }
+    let settled = read.memory.roots.iter().filter(|(_, root)| root.settled);
     Ok(Opened {
         store: Unstarted {
             places,
@@ -134,11 +101,136 @@ pub fn open(options: &Options, policy: &Policy, rules: &Rules) -> Result<Opened,
             stats,
             chores,
             stale_roots: read.stale_roots,
+            settled: settled.map(|(&id, _)| id).collect(),
+            known,
             from_nothing,
         },
         memory: read.memory,
         clock: read.clock,
     })
+}
+
+/// What is known of the roots of `policy`, for somebody who changes nothing in the store: `clean` without a daemon. Where the
+/// store cannot be read, what was known counts as lost.
+#[must_use]
+pub fn peek(
+    state_dir: &Path,
+    policy: &Policy,
+    rules: &Rules,
+) -> (Memory, Option<(ClockGuard, Run)>) {
+    let places = Places::new(state_dir);
+    let known = known::read(&places.known());
+    let mut found = Read::default();
+    if places.is_taken() {
+        let wanted = Wanted { policy, rules };
+        let read = Db::open(&places.store()).and_then(|db| {
+            let found = read(&db, wanted, Change::Nothing);
+            db.close();
+            found
+        });
+        match read {
+            Ok(read) => found = read,
+            Err(error) => tracing::warn!(
+                store = %places.store().display(), %error,
+                "what was saved cannot be read; files count as changed when the directories around them were"
+            ),
+        }
+    }
+    remember_forgotten(&mut found.memory, policy, &known);
+    (found.memory, found.clock)
+}
+
+fn refused(action: &'static str, path: &Path, error: std::io::Error) -> StoreError {
+    StoreError::Refused {
+        action,
+        path: path.to_path_buf(),
+        error,
+    }
+}
+
+/// Opens and reads the store; one that is `damaged`, or turns out to be, is set aside once.
+fn open_or_set_aside(
+    places: &Places,
+    wanted: Wanted<'_>,
+    known: &BTreeMap<Vec<u8>, RootMemory>,
+    damaged: Option<String>,
+    stats: &mut StoreStats,
+) -> Result<(Option<Db>, Read), StoreError> {
+    let path = places.store();
+    let fault = match damaged {
+        Some(why) => Fault::Damaged(why),
+        None => match open_and_read(places, wanted, known) {
+            Ok((db, read)) => return Ok((Some(db), read)),
+            Err(fault) => fault,
+        },
+    };
+    let fault = match fault {
+        Fault::Damaged(why) => {
+            if places.is_taken() {
+                let to = places
+                    .set_aside()
+                    .map_err(|error| refused("set aside", &path, error))?;
+                tracing::warn!(
+                    store = %path.display(), moved_to = %to.display(), error = why,
+                    "the store cannot be used and was set aside; the roots are read anew"
+                );
+                stats.set_aside = Some((to, why));
+            }
+            match open_and_read(places, wanted, &BTreeMap::new()) {
+                Ok((db, read)) => return Ok((Some(db), read)),
+                Err(fault) => fault,
+            }
+        }
+        other => other,
+    };
+    match fault {
+        Fault::Full => {
+            stats.failing = Some(failure(&path, &fault.to_string()));
+            Ok((None, Read::default()))
+        }
+        Fault::Newer(found) => Err(StoreError::Newer {
+            path,
+            found,
+            known: FORMAT,
+        }),
+        Fault::InUse => Err(StoreError::InUse { path }),
+        Fault::Refused(error) => Err(refused("open the store", &path, error)),
+        Fault::Damaged(why) => Err(refused("make the store", &path, std::io::Error::other(why))),
+        Fault::Stopped => unreachable!("nothing is stopped while it is opened"),
+    }
+}
+
+fn open_and_read(
+    places: &Places,
+    wanted: Wanted<'_>,
+    known: &BTreeMap<Vec<u8>, RootMemory>,
+) -> Result<(Db, Read), Fault> {
+    let was_there = places.is_taken();
+    if !was_there && !known.is_empty() {
+        tracing::warn!(store = %places.store().display(), "the store is gone; the roots are read anew");
+    }
+    let db = Db::open(&places.store())?;
+    let read = read(&db, wanted, Change::Rules)?;
+    // A damaged file can come up sound and empty.
+    if was_there && !known.is_empty() && read.roots_found == 0 {
+        db.close();
+        return Err(Fault::Damaged("what was saved in it is gone".to_owned()));
+    }
+    Ok((db, read))
+}
+
+/// Roots that were known, and that the store knows nothing of: everything in them is found anew, and what is due already is for a
+/// person.
+fn remember_forgotten(memory: &mut Memory, policy: &Policy, known: &BTreeMap<Vec<u8>, RootMemory>) {
+    for (&id, root) in &policy.roots {
+        if let Some(&was) = known.get(root.path.as_os_str().as_bytes()) {
+            let settled = false;
+            memory
+                .roots
+                .entry(id)
+                .or_insert(RootMemory { settled, ..was });
+        }
+    }
 }
 
 /// What to tell people when the store at `path` cannot be written.
@@ -149,7 +241,17 @@ pub(super) fn failure(path: &Path, why: &str) -> String {
     )
 }
 
-fn read(db: &Db, policy: &Policy, rules: &Rules) -> Result<Read, Fault> {
+/// Whether reading a store may change it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// Other rules are noted.
+    Rules,
+    /// It stays as it is.
+    Nothing,
+}
+
+fn read(db: &Db, wanted: Wanted<'_>, change: Change) -> Result<Read, Fault> {
+    let Wanted { policy, rules } = wanted;
     let begun = clock::now().boot;
     let mut read = Read::default();
     let written: Option<Rules> = record(db, RULES_KEY)?;
@@ -158,36 +260,32 @@ fn read(db: &Db, policy: &Policy, rules: &Rules) -> Result<Read, Fault> {
         let same = record.run.is_some() && record.run == clock::machine_run();
         (record.guard, if same { Run::Same } else { Run::Other })
     });
-    let mut roots = read_roots(db, policy, &mut read.stale_roots)?;
+    let mut roots = read_roots(db, policy, &mut read)?;
     if !same {
         for root in roots.values_mut() {
             *root = root.unsettled();
         }
-        note_rules(db, policy, &roots, rules)?;
+        if change == Change::Rules {
+            note_rules(db, policy, &roots, rules)?;
+        }
     }
-    let rules_max = if same { policy.rules.len() } else { ANY_RULE };
-    let restorer = fill(db, rules_max, &mut read.chores)?;
-    let tops = roots.iter().map(|(&id, record)| (id, record.top()));
+    let restorer = fill(db, &mut read.chores)?;
+    let tops = roots
+        .iter()
+        .filter_map(|(&id, record)| Some((id, record.top()?)));
     let found: Restored = restorer.finish(&tops.collect());
-    let known = |root: &RootId| found.index.dir_id(*root, b"").is_some();
-    let memories: BTreeMap<RootId, RootMemory> = roots
-        .into_iter()
-        .filter(|(root, _)| known(root))
-        .map(|(root, record)| (root, record.memory))
-        .collect();
-    let totals = memories.keys().map(|&root| found.index.totals(root));
-    for totals in totals {
+    for (root, record) in roots {
+        let is_known = found.index.dir_id(root, b"").is_some();
+        let record = if is_known { record } else { record.unsettled() };
+        read.memory.roots.insert(root, record.memory);
+        let totals = found.index.totals(root);
         read.loaded.entries += totals.files;
         read.loaded.dirs += totals.dirs;
     }
     read.loaded.lost = found.lost;
-    read.memory = Memory {
-        index: found.index,
-        writer: found.writer,
-        units: found.units,
-        roots: memories,
-        since: (!same).then(|| written.map_or(Vec::new(), |rules| rules.since())),
-    };
+    read.memory.index = found.index;
+    read.memory.writer = found.writer;
+    read.memory.units = found.units;
     let took = clock::now().boot.saturating_sub(begun);
     read.loaded.took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     Ok(read)
@@ -202,7 +300,7 @@ fn record<T: serde::de::DeserializeOwned>(db: &Db, key: &[u8]) -> Result<Option<
 fn read_roots(
     db: &Db,
     policy: &Policy,
-    stale: &mut Vec<Vec<u8>>,
+    read: &mut Read,
 ) -> Result<BTreeMap<RootId, RootRecord>, Fault> {
     let by_path: BTreeMap<&[u8], RootId> = policy
         .roots
@@ -212,9 +310,10 @@ fn read_roots(
     let mut roots = BTreeMap::new();
     db.each(Tree::Roots, |path, payload| {
         let record = payload.and_then(|text| serde_json::from_slice(text).ok());
+        read.roots_found += usize::from(record.is_some());
         match by_path.get(path).copied().zip(record) {
             Some((id, record)) => drop(roots.insert(id, record)),
-            None => stale.push(path.to_vec()),
+            None => read.stale_roots.push(path.to_vec()),
         }
     })?;
     Ok(roots)
@@ -240,7 +339,7 @@ fn note_rules(
 }
 
 /// Hands everything that is numbered to a restorer. What it cannot use is noted.
-fn fill(db: &Db, rules_max: usize, chores: &mut Pending) -> Result<Restorer, Fault> {
+fn fill(db: &Db, chores: &mut Pending) -> Result<Restorer, Fault> {
     let mut restorer = Restorer::default();
     for tree in NUMBERED {
         db.each(tree, |key, payload| {
@@ -250,7 +349,7 @@ fn fill(db: &Db, rules_max: usize, chores: &mut Pending) -> Result<Restorer, Fau
                 Tree::Dirs => (restorer.dir(DirId(id), payload), &mut chores.unsaved.dirs),
                 Tree::Stamps => (restorer.stamp(DirId(id), payload), &mut chores.unsaved.dirs),
                 Tree::Pages | Tree::Meta | Tree::Roots => {
-                    if !restorer.page(PageId(id), payload, rules_max) {
+                    if !restorer.page(PageId(id), payload, ANY_RULE) {
                         chores.unsaved.pages.insert(PageId(id));
                     }
                     return;

@@ -5,6 +5,7 @@
 //! | `store` | the database |
 //! | `store.new`, `store.old` | a smaller copy on its way into its place, and what it replaces |
 //! | `store.damaged-…` | what was set aside, with the time in milliseconds |
+//! | `store.roots` | which roots were known (`known`) |
 //! | `store.opening` | how many starts in a row did not come to the end of opening it |
 //!
 //! **Invariant:** nothing is removed here but what this module made.
@@ -41,6 +42,16 @@ impl Places {
         self.state_dir.join("store")
     }
 
+    /// Which roots were known.
+    pub(super) fn known(&self) -> PathBuf {
+        self.state_dir.join("store.roots")
+    }
+
+    /// Whether anything is in its place, if only a link to nothing.
+    pub(super) fn is_taken(&self) -> bool {
+        self.store().symlink_metadata().is_ok()
+    }
+
     /// A copy that is to replace it.
     pub(super) fn new_store(&self) -> PathBuf {
         self.state_dir.join("store.new")
@@ -56,11 +67,16 @@ impl Places {
 
     /// Ends what a crash left of a swap: whichever of the two was in its place last is the store.
     pub(super) fn tidy(&self) -> io::Result<()> {
-        if !self.store().exists() && self.old_store().exists() {
+        if !self.is_taken() && self.old_store().is_dir() {
             rename(&self.old_store(), &self.store())?;
         }
         for left_over in [self.new_store(), self.old_store()] {
-            remove_dir(&left_over)?;
+            match left_over.symlink_metadata() {
+                Ok(meta) if meta.is_dir() => remove_dir(&left_over)?,
+                // Not of our making.
+                Ok(_) => drop(self.move_aside(&left_over)?),
+                Err(_) => {}
+            }
         }
         Ok(())
     }
@@ -79,13 +95,17 @@ impl Places {
 
     /// Moves the store out of the way. Where it went.
     pub(super) fn set_aside(&self) -> io::Result<PathBuf> {
+        self.move_aside(&self.store())
+    }
+
+    fn move_aside(&self, from: &Path) -> io::Result<PathBuf> {
         let mut ms = clock::now().wall.unix_ms();
         let mut to = self.aside(ms);
-        while to.exists() {
+        while to.symlink_metadata().is_ok() {
             ms += 1;
             to = self.aside(ms);
         }
-        rename(&self.store(), &to)?;
+        rename(from, &to)?;
         let mut aside: Vec<PathBuf> = fs::read_dir(&self.state_dir)?
             .filter_map(|entry| {
                 let entry = entry.ok()?;
@@ -95,7 +115,8 @@ impl Places {
             .collect();
         aside.sort();
         while aside.len() > ASIDE_MAX {
-            let _ = remove_dir(&aside.remove(0));
+            let oldest = aside.remove(0);
+            let _ = remove_dir(&oldest).or_else(|_| remove_file(&oldest));
         }
         Ok(to)
     }
@@ -126,7 +147,7 @@ impl Places {
     clippy::disallowed_methods,
     reason = "these are the store's own files, in the state directory"
 )]
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::clock_guard::ClockGuard;
 use crate::core::index::DirId;
-use crate::core::policy::{Policy, Since};
+use crate::core::policy::Policy;
 use crate::core::report::{Mode, RootMemory};
 
 /// Keys of the tree of what concerns the store as a whole.
@@ -15,15 +15,15 @@ pub(super) const CLOCK_KEY: &[u8] = b"clock";
 /// A root: under its path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct RootRecord {
-    /// The number of its own directory.
-    pub(super) top: u32,
+    /// The number of its own directory; `None`: nothing is known of what it holds.
+    pub(super) top: Option<u32>,
     #[serde(flatten)]
     pub(super) memory: RootMemory,
 }
 
 impl RootRecord {
-    pub(super) fn top(&self) -> DirId {
-        DirId(self.top)
+    pub(super) fn top(&self) -> Option<DirId> {
+        self.top.map(DirId)
     }
 
     /// As it is until its pages are there.
@@ -37,9 +37,7 @@ impl RootRecord {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Rules {
     /// All that decides, and whether anything is removed: what a dry run left overdue a person has to let go.
-    pub text: String,
-    /// What each of them counts from.
-    since: Vec<String>,
+    text: String,
 }
 
 impl Rules {
@@ -47,23 +45,12 @@ impl Rules {
     #[must_use]
     pub fn of(policy: &Policy, mode: Mode) -> Self {
         Self {
-            text: format!("{mode:?}\n{}", policy.text()),
-            since: policy
-                .rules
-                .iter()
-                .map(|rule| rule.since.as_str().to_owned())
-                .collect(),
+            // A removal that was asked for is one of a daemon that removes.
+            text: match mode {
+                Mode::Live | Mode::OnRequest => policy.text(),
+                Mode::DryRun => format!("dry run\n{}", policy.text()),
+            },
         }
-    }
-
-    /// What each of them counts from. One that is not known any more counts as another than all that are.
-    pub(super) fn since(&self) -> Vec<Since> {
-        let all = [Since::Newest, Since::Mtime, Since::Ctime, Since::Btime];
-        let known = |word: &String| all.into_iter().find(|since| since.as_str() == word);
-        let since = self.since.iter();
-        since
-            .map(|word| known(word).unwrap_or(Since::Mtime))
-            .collect()
     }
 }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::db::{Batch, Db};
 use super::error::Fault;
 use super::inbox::Pending;
+use super::known;
 use super::records::{CLOCK_KEY, ClockRecord, RULES_KEY, RootRecord};
 use super::value::Tree;
-use super::writer::Writer;
+use super::writer::{Until, Writer};
 use crate::clock;
 use crate::core::index::{DirId, Stamp};
 use crate::core::time::Timestamp;
@@ -22,14 +23,29 @@ const STAMPS_REST: Duration = Duration::from_secs(5);
 /// A directory whose change time lies further in the future gets no stamp.
 const FUTURE_MAX_MS: i64 = 60_000;
 
+/// What is still to be written after the roots.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// The pages.
+    Pages,
+    /// Nothing.
+    Nothing,
+}
+
 impl Writer {
     /// Writes `pending` and waits until it is on disk.
-    pub(super) fn save(&mut self, pending: &Pending, within: Duration) -> Result<(), Fault> {
-        let Some(db) = &self.db else { return Ok(()) };
-        let begun = clock::now().boot;
-        let in_time = || clock::now().boot.saturating_sub(begun) < within;
+    pub(super) fn save(&mut self, pending: &Pending, until: Until) -> Result<(), Fault> {
+        let Some(db) = self.db.take() else {
+            return Ok(());
+        };
+        let saved = self.save_in(&db, pending, until);
+        self.db = Some(db);
+        saved
+    }
+
+    fn save_in(&mut self, db: &Db, pending: &Pending, until: Until) -> Result<(), Fault> {
         // Before any page: under what it counts.
-        self.save_roots(db, pending, false)?;
+        self.save_roots(db, pending, Before::Pages)?;
         let mut meta = Batch::new(Tree::Meta);
         if let Some(rules) = &pending.rules {
             meta.set(RULES_KEY, Some(&json(rules)));
@@ -55,9 +71,7 @@ impl Writer {
             }
             db.apply(stamps)?;
             db.apply(dirs)?;
-            if !in_time() {
-                break;
-            }
+            self.mind_end(db, until)?;
         }
         for ids in chunks(&pending.unsaved.pages) {
             let mut batch = Batch::new(Tree::Pages);
@@ -65,15 +79,10 @@ impl Writer {
                 batch.set(&id.0.to_be_bytes(), self.index.page_image(id).as_deref());
             }
             db.apply(batch)?;
-            if !in_time() {
-                break;
-            }
+            self.mind_end(db, until)?;
         }
         db.flush()?;
-        if !in_time() {
-            return Ok(());
-        }
-        self.save_roots(db, pending, true)?;
+        self.save_roots(db, pending, Before::Nothing)?;
         let mut stale = Batch::new(Tree::Roots);
         for path in &self.stale_roots {
             stale.set(path, None);
@@ -84,29 +93,58 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the roots that count as settled, or the others.
-    fn save_roots(&self, db: &Db, pending: &Pending, settled: bool) -> Result<(), Fault> {
+    /// Ends a writing that may not go on; what it wrote is on disk then.
+    fn mind_end(&self, db: &Db, until: Until) -> Result<(), Fault> {
+        let is_over = match until {
+            Until::Stopped => self.is_stopped(),
+            Until::Passed(end) => clock::now().boot >= end,
+        };
+        if !is_over {
+            return Ok(());
+        }
+        db.flush()?;
+        Err(Fault::Stopped)
+    }
+
+    /// Writes the roots. Before the pages only what makes the next start more careful: a breaker that has tripped, and that
+    /// the root does not count as settled under these rules.
+    fn save_roots(&mut self, db: &Db, pending: &Pending, before: Before) -> Result<(), Fault> {
         let mut batch = Batch::new(Tree::Roots);
+        let known = self.known.clone();
         for (root, memory) in &pending.roots {
             let Some(path) = self.paths.get(root) else {
                 continue;
             };
-            let top = self.index.dir_id(*root, b"");
-            let record = memory.zip(top);
-            let mut record = record.map(|(memory, DirId(top))| RootRecord { top, memory });
-            let is_settled = record.is_some_and(|record| record.memory.settled);
-            // Settled under other rules than those that the disk has: not before its pages are there.
-            if is_settled && !settled && pending.rules.is_some() {
+            let top = self.index.dir_id(*root, b"").map(|DirId(top)| top);
+            let mut record = memory.map(|memory| RootRecord { top, memory });
+            let was_settled = self.settled.contains(root) && pending.rules.is_none();
+            if before == Before::Pages && !was_settled {
                 record = record.map(RootRecord::unsettled);
-            } else if is_settled != settled {
-                continue;
             }
             let text = record.as_ref().map(json);
             batch.set(path, text.as_deref());
+            match record {
+                Some(RootRecord { memory, .. }) => drop(self.known.insert(path.clone(), memory)),
+                None => drop(self.known.remove(path)),
+            }
+            if record.is_some_and(|record| record.memory.settled) {
+                self.settled.insert(*root);
+            } else {
+                self.settled.remove(root);
+            }
+        }
+        for path in &self.stale_roots {
+            self.known.remove(path);
         }
         let some = batch.len > 0;
         db.apply(batch)?;
-        if some && settled { db.flush() } else { Ok(()) }
+        if some {
+            db.flush()?;
+        }
+        if self.known != known {
+            known::write(&self.places.known(), &self.known).map_err(Fault::of_io)?;
+        }
+        Ok(())
     }
 
     /// Directories wait for their stamps: the watchers are asked after a rest.
@@ -121,6 +159,9 @@ impl Writer {
         let (Some(known), Some(db)) = (known, &self.db) else {
             return Ok(());
         };
+        if self.is_stopped() {
+            return Ok(());
+        }
         let mut left = BTreeSet::new();
         let mut some = false;
         for ids in chunks(&self.unstamped) {

@@ -8,6 +8,7 @@
 //! **Invariant:** nothing here wakes without a change that waits, or directories that wait for their stamps.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::stats::Shared;
 use crate::clock;
 use crate::core::facts::RootId;
 use crate::core::index::{DirId, Index};
+use crate::core::report::RootMemory;
 use crate::core::time::Timestamp;
 
 /// Changes are gathered for so long: a crash costs the listing of what changed in that time.
@@ -44,6 +46,15 @@ const FINAL_MAX: Duration = Duration::from_millis(400);
 /// A smaller copy is only made when it can be expected to be so many times smaller.
 const SHRINK_TIMES: u64 = 4;
 
+/// For how long one writing may go on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Until {
+    /// Until it is through, or the store is to end.
+    Stopped,
+    /// Until this time.
+    Passed(Duration),
+}
+
 /// What cannot be written at the moment.
 pub(super) struct Failed {
     retry_at: Duration,
@@ -62,6 +73,10 @@ pub(super) struct Writer {
     pub(super) hooks: Hooks,
     pub(super) stale_roots: Vec<Vec<u8>>,
     pub(super) paths: BTreeMap<RootId, Vec<u8>>,
+    /// Roots that count as settled on disk.
+    pub(super) settled: BTreeSet<RootId>,
+    /// Roots that are known, by path, as it stands beside the database.
+    pub(super) known: BTreeMap<Vec<u8>, RootMemory>,
     /// Directories that changed since their stamps were written.
     pub(super) unstamped: BTreeSet<DirId>,
     /// When the watchers were asked, by the wall clock.
@@ -78,7 +93,18 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn run(mut self) {
+    /// Runs; should that end by a fault of ours, nothing is saved any more, and so nothing may be removed.
+    pub(super) fn run_to_its_end(self) {
+        let (shared, unsaved) = (Arc::clone(&self.shared), Arc::clone(&self.hooks.unsaved));
+        if catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+            let why = "the part that saves ended by a fault of ours; start the daemon again";
+            tracing::error!("{why}");
+            shared.update(|stats| stats.failing = Some(why.to_owned()));
+            unsaved(Some(why.to_owned()));
+        }
+    }
+
+    fn run(mut self) {
         if let Some(why) = self.shared.get().failing {
             self.fail(why);
         }
@@ -139,12 +165,14 @@ impl Writer {
         }
         let saved = self
             .ensure_open()
-            .and_then(|()| self.save(&mail.pending, Duration::MAX))
+            .and_then(|()| self.save(&mail.pending, Until::Stopped))
             .and_then(|()| self.save_stamps(known))
             .and_then(|()| self.mind_size());
         self.took = clock::now().boot.saturating_sub(begun);
         match saved {
             Ok(()) => self.succeed(),
+            // What is left is for the last writing.
+            Err(Fault::Stopped) => self.inbox.put_back(mail.pending),
             Err(fault) => {
                 self.inbox.put_back(mail.pending);
                 self.shared.update(|stats| stats.pending = 0);
@@ -198,7 +226,9 @@ impl Writer {
 
     /// Replaces the store by a smaller copy when it has grown past its ceiling.
     fn mind_size(&mut self) -> Result<(), Fault> {
-        let Some(db) = &self.db else { return Ok(()) };
+        let Some(db) = self.db.as_ref().filter(|_| !self.is_stopped()) else {
+            return Ok(());
+        };
         let size = db.size_bytes()?;
         let ceiling = self
             .size_max
@@ -230,6 +260,10 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.inbox.peek(|mail| mail.stopped)
     }
 
     fn succeed(&mut self) {
@@ -275,9 +309,10 @@ impl Writer {
     fn end(&mut self) {
         let mail = self.take_mail();
         self.paths.extend(mail.paths);
-        let saved = self.save(&mail.pending, FINAL_MAX);
+        let until = Until::Passed(clock::now().boot.saturating_add(FINAL_MAX));
+        let saved = self.save(&mail.pending, until);
         if let Err(fault) = saved {
-            tracing::warn!(error = %fault, "what changed last could not be saved; it is listed at the next start");
+            tracing::info!(why = %fault, "what changed last could not be saved; it is listed at the next start");
         }
         if let Some(db) = self.db.take() {
             db.close();

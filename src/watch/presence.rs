@@ -61,6 +61,8 @@ impl Looker {
 
     /// Takes over which roots there are, and which of them lie in others.
     pub(super) fn set_roots(&mut self, roots: Vec<WatchRoot>) {
+        // What was saved was of other rules: a root that is found later is read.
+        self.restored.forget_roots();
         for id in self.roots.ids() {
             let kept = roots.iter().find(|root| root.id == id);
             let path = self.roots.full_path(id, &RelPath::root());

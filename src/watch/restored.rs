@@ -64,6 +64,11 @@ impl Restored {
         Known::Restored
     }
 
+    /// Forgets what was saved of roots that were not found yet.
+    pub(super) fn forget_roots(&mut self) {
+        self.roots.clear();
+    }
+
     /// The stamp of `node`, if it has one that was not used yet.
     pub(super) fn take_stamp(&mut self, node: NodeId) -> Option<FileTime> {
         let stamp = self.stamps.remove(&node);

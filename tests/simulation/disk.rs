@@ -134,7 +134,6 @@ impl Disk {
             writer,
             units,
             roots: known.iter().map(|(_, memory)| (ROOT, *memory)).collect(),
-            since: None,
         };
         let guard = match self.clock.clone() {
             Some(guard) => guard.resume(Run::Same, now, None),

@@ -29,6 +29,8 @@ pub struct World {
     /// What has to be added to the time since boot to get the wall clock.
     pub offset_ms: i64,
     next_ino: u64,
+    /// Numbers that are free again: given out first, as file systems do.
+    free_inos: Vec<u64>,
 }
 
 impl World {
@@ -38,6 +40,7 @@ impl World {
             boot: Duration::from_secs(1000),
             offset_ms: 1_800_000_000_000,
             next_ino: 1,
+            free_inos: Vec::new(),
         };
         world.put(&RelPath::root(), Kind::Dir, 0);
         world
@@ -77,8 +80,11 @@ impl World {
             self.put(&parent, Kind::Dir, 0);
         }
         self.remove(path);
-        let (now, ino) = (self.now(), self.next_ino);
-        self.next_ino += 1;
+        let now = self.now();
+        let ino = self.free_inos.pop().unwrap_or_else(|| {
+            self.next_ino += 1;
+            self.next_ino
+        });
         let node = Node {
             kind,
             ino,
@@ -117,7 +123,8 @@ impl World {
         }
         let gone: Vec<RelPath> = self.beneath(path);
         for path in &gone {
-            self.nodes.remove(path);
+            self.free_inos
+                .extend(self.nodes.remove(path).map(|node| node.ino));
         }
         self.touch_parent(path);
         gone.len()

@@ -1,6 +1,11 @@
 //! What an earlier process knew: taken up at the start, and told again whenever it changes.
 //!
-//! What was saved is of an earlier moment. Until a root has been looked over, what its reconciliation finds new and due is held:
+//! What was saved is of an earlier moment, and a crash may have kept a part of it from being saved. A directory is whole when a stamp
+//! vouched for it: what is found in it and was not known has come since, and its own change time tells when. In any
+//! other directory a file may lie that came with it, or with one around it, long after it was written: such a file counts from the
+//! change time of those directories, which a rename renews.
+//!
+//! Until a root has been looked over, what its reconciliation finds new and due is held:
 //! that much of a root comes due at once because facts changed, not because time passed, is for the breaker to see. What was
 //! known before and came due meanwhile lapses at once, after the look that every removal takes.
 //!
@@ -12,13 +17,13 @@ use std::sync::Arc;
 
 use super::held::UNIT;
 use super::state::Engine;
-use crate::core::facts::{FileKey, RootId};
+use crate::core::facts::{FileKey, RootId, RuleId};
 use crate::core::hold::Hold;
-use crate::core::index::{DirId, Index, Record, Writer};
+use crate::core::index::{DirId, Index, Page, PageId, Record, Unsaved, Writer};
 use crate::core::input::{Effect, Event};
 use crate::core::observed::Name;
 use crate::core::path::RelPath;
-use crate::core::policy::{Class, Schedule, Since};
+use crate::core::policy::{Class, Schedule};
 use crate::core::report::{Phase, RootMemory};
 use crate::core::time::{Now, Timestamp};
 
@@ -32,8 +37,6 @@ pub struct Memory {
     pub units: Vec<(DirId, Timestamp)>,
     /// The roots that it knew, by the numbers that they have now.
     pub roots: BTreeMap<RootId, RootMemory>,
-    /// What each of its rules counted from, when they were others than now: then all is read again before anything lapses.
-    pub since: Option<Vec<Since>>,
 }
 
 impl Default for Memory {
@@ -45,7 +48,6 @@ impl Default for Memory {
             writer,
             units: Vec::new(),
             roots: BTreeMap::new(),
-            since: None,
         }
     }
 }
@@ -53,19 +55,20 @@ impl Default for Memory {
 /// A root that is looked over for the first time since it was saved.
 #[derive(Debug, Default)]
 pub(super) struct Restoring {
-    /// Directories that were not known, each with the instant from which what is in it can be there.
+    /// Directories that were not known, or not known to be whole, each with the instant from which what is in it can be there.
     fresh: BTreeMap<DirId, Timestamp>,
     /// How many entries and units were not known and are due: held until it is through.
     pub(super) due: u64,
 }
 
 impl Restoring {
-    /// The directory `id` was not known. What is in it cannot be there for longer than it and those that it lies in and that were
-    /// not known either are: a rename changes the change time of what is renamed.
+    /// The directory `id` was not known to be whole. What is in it and was not known can have come with it, or with one of those
+    /// that it lies in and that were not known to be whole either: a rename changes the change time of what is renamed.
     fn note_dir(&mut self, id: DirId, parent: Option<DirId>, since: Timestamp) {
         let above = parent.and_then(|parent| self.fresh.get(&parent));
         let since = above.map_or(since, |above| since.max(*above));
-        self.fresh.insert(id, since);
+        let known = self.fresh.entry(id).or_insert(since);
+        *known = since.max(*known);
     }
 
     /// From when what is found in `dir` can be there.
@@ -83,19 +86,23 @@ impl RootMemory {
 }
 
 impl Engine {
-    /// Makes of what was saved what the rules make of it now.
-    pub(super) fn recall(
-        &mut self,
-        since: Option<&[Since]>,
-        units: Vec<(DirId, Timestamp)>,
-        now: Now,
-    ) {
-        if let Some(since) = since {
-            self.forget_rules(&|rule| since.get(rule).copied());
-            for state in self.roots.values_mut() {
-                state.unsettle();
-            }
-        }
+    /// Makes of what was saved what the rules make of it now. What was not settled under them may be of any rules.
+    pub(super) fn recall(&mut self, units: Vec<(DirId, Timestamp)>, now: Now) {
+        let settled = |root: RootId| {
+            let saved = self.roots.get(&root).and_then(|state| state.saved);
+            saved.is_some_and(|saved| saved.settled)
+        };
+        let unsettled: Vec<PageId> = self
+            .index
+            .snapshot()
+            .into_iter()
+            .filter(|(_, page)| {
+                let root = self.index.dir(page.dir()).map(|dir| dir.root);
+                !root.is_some_and(&settled) || !self.has_rules_of(page)
+            })
+            .map(|(id, _)| id)
+            .collect();
+        self.forget_rules(unsettled);
         for (dir, newest) in units {
             if let Some(known) = self.index.dir(dir) {
                 self.set_unit(known.root, &known.name, dir, newest, now);
@@ -104,18 +111,21 @@ impl Engine {
         self.arm_all(now);
     }
 
-    /// Makes all entries unruled, with the newest timestamp that is known as a floor that keeps arrivals; any other is not
-    /// comparable. `since` tells what a rule's number counted from.
-    pub(super) fn forget_rules(&mut self, since: &dyn Fn(usize) -> Option<Since>) {
-        for page in self.index.pages() {
+    /// Whether all rules that a page names are there.
+    fn has_rules_of(&self, page: &Page) -> bool {
+        page.entries().all(|(_, record)| match record.class {
+            Class::Unruled => true,
+            Class::Kept(RuleId(rule)) | Class::File(RuleId(rule)) | Class::Dir(RuleId(rule)) => {
+                usize::from(rule) < self.policy.rules.len()
+            }
+        })
+    }
+
+    /// Makes all entries of `pages` unruled. The timestamp that counted stays as a floor, which keeps arrivals: whichever of a
+    /// file's timestamps it is, none of them is after the newest.
+    pub(super) fn forget_rules(&mut self, pages: Vec<PageId>) {
+        for page in pages {
             self.writer.reclass(page, &mut |_, mut record| {
-                let newest = match record.class {
-                    Class::File(rule) => since(usize::from(rule.0)) == Some(Since::Newest),
-                    Class::Unruled | Class::Kept(_) | Class::Dir(_) => true,
-                };
-                if !newest {
-                    record.basis = Timestamp::MIN;
-                }
                 record.class = Class::Unruled;
                 record.expire_ms = None;
                 record
@@ -136,7 +146,7 @@ impl Engine {
         }
         state.restoring = Some(Restoring::default());
         state.trip = memory.trip;
-        state.reconciliation.restored = true;
+        state.reconciliation.restored = self.index.totals(root).dirs > 0;
         if memory.settled {
             let why = "what was saved is compared with what is there".to_owned();
             state.phase = Phase::Reconciling { why };
@@ -150,11 +160,15 @@ impl Engine {
         true
     }
 
-    /// Takes note of a directory that was not known while its root is restored.
+    /// Takes note of a directory that is seen while its root is restored, when it was not known to be whole. A root's own cannot
+    /// have been moved to where it is.
     pub(super) fn note_fresh_dir(&mut self, root: RootId, id: DirId, since: Timestamp) {
+        if self.restoring(root).is_none() || self.index.stamp(id).is_some() {
+            return;
+        }
         let parent = self.index.dir(id).and_then(|dir| dir.parent);
-        if let Some(restoring) = self.restoring_mut(root) {
-            restoring.note_dir(id, parent, since);
+        if let (Some(restoring), Some(parent)) = (self.restoring_mut(root), parent) {
+            restoring.note_dir(id, Some(parent), since);
         }
     }
 
@@ -271,7 +285,13 @@ impl Engine {
         if std::mem::take(&mut self.ruled) {
             effects.push(Effect::Ruled);
         }
-        let unsaved = self.writer.take_unsaved();
+        // What is found before the breaker has looked would be known to the next process: it waits.
+        let is_undecided = self.roots.values().any(|root| root.restoring.is_some());
+        let unsaved = if is_undecided {
+            Unsaved::default()
+        } else {
+            self.writer.take_unsaved()
+        };
         // A jump that is not known after a restart could take one back that comes then.
         if std::mem::take(&mut self.clock_changed) || !unsaved.is_empty() {
             let clock = self.guard.clone();

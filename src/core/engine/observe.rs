@@ -42,6 +42,12 @@ impl Engine {
                 names,
             } => {
                 if self.is_watched(root) {
+                    // The watchers know it from what was saved, and the index does not: what is in it is not known.
+                    let is_unknown = self.restoring(root).is_some()
+                        && self.index.dir_id(root, dir.as_bytes()).is_none();
+                    if is_unknown {
+                        effects.push(Effect::Relist(root, dir.clone()));
+                    }
                     self.observe_looks(root, &dir, &facts, names, now, effects);
                     self.stamp(root, &dir, |before| before.map(|_| facts.ctime));
                 }
@@ -241,12 +247,9 @@ impl Engine {
                 }
             }
         }
-        let is_new = self.index.dir_id(root, dir.as_bytes()).is_none();
         let id = self.writer.ensure_dir(root, dir);
         self.writer.set_dir(id, facts);
-        if is_new {
-            self.note_fresh_dir(root, id, facts.ctime.ceil());
-        }
+        self.note_fresh_dir(root, id, facts.ctime.ceil());
         id
     }
 

@@ -97,16 +97,18 @@ impl Engine {
         }));
     }
 
-    /// Whether the index has what a claim is about, and no other thing in its place.
+    /// Whether the index has what a claim is about, and no other thing in its place. File systems give an inode that has become
+    /// free to the next file at once: what is newer than what was claimed is another thing under the same number.
     fn knows(&self, claim: &Claim, (dir, name): &Slot) -> bool {
         match claim.unit {
-            Unit::Dir => self
-                .index
-                .dir(*dir)
-                .is_some_and(|known| known.facts.key == claim.key),
+            Unit::Dir => {
+                let key = self.index.dir(*dir).map(|known| known.facts.key);
+                let unit = self.index.unit(*dir);
+                key == Some(claim.key) && unit.is_none_or(|unit| unit.basis == claim.known)
+            }
             Unit::File => self
                 .previous(*dir, name)
-                .is_some_and(|known| known.ino == claim.key.ino),
+                .is_some_and(|known| known.ino == claim.key.ino && known.basis == claim.known),
         }
     }
 

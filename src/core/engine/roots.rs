@@ -215,8 +215,17 @@ impl Engine {
             root,
             what: format!("missing: {why}"),
         }));
+        let phase = Phase::Missing { why };
+        let Some(key) = state.key else {
+            // Not found since the start: what was saved of it stays, it may come yet.
+            state.phase = phase;
+            return;
+        };
+        // Where it was, and that only a person lets go what waits in it, is not forgotten with what it held.
+        let (settled, trip) = (false, state.trip);
         *state = RootState {
-            phase: Phase::Missing { why },
+            phase,
+            saved: Some(RootMemory { key, settled, trip }),
             ..RootState::default()
         };
         self.writer.drop_root(root);
@@ -396,8 +405,7 @@ impl Engine {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let old = Arc::clone(&self.policy);
-        self.forget_rules(&|rule| old.rules.get(rule).map(|rule| rule.since));
+        self.forget_rules(self.index.pages());
         self.ruled = true;
         let known: Vec<RootId> = self.roots.keys().copied().collect();
         for root in known {
@@ -405,11 +413,12 @@ impl Engine {
                 self.writer.set_unit(dir, None);
             }
             if policy.roots.contains_key(&root) {
-                if let Some(state) = self.roots.get_mut(&root)
-                    && state.key.is_some()
-                {
-                    state.phase = Phase::Crawling;
-                    state.crawl_from = now.boot;
+                if let Some(state) = self.roots.get_mut(&root) {
+                    state.unsettle();
+                    if state.key.is_some() {
+                        state.phase = Phase::Crawling;
+                        state.crawl_from = now.boot;
+                    }
                 }
             } else {
                 self.writer.drop_root(root);

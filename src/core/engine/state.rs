@@ -108,7 +108,7 @@ impl Engine {
             ruled: false,
             remembered,
         };
-        engine.recall(memory.since.as_deref(), units, now);
+        engine.recall(units, now);
         engine
     }
 

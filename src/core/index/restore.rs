@@ -212,7 +212,9 @@ impl Restorer {
             if node.facts().key.ino == stamp.ino && node.files == stamp.files {
                 node.set_stamp(Some(stamp.ctime));
             } else {
+                // It was of another moment: it goes, or gives way to a new one.
                 self.lost.stamps += 1;
+                catalog.unsaved.dirs.insert(id);
             }
         }
     }
