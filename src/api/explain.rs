@@ -224,6 +224,7 @@ impl<'a> About<'a> {
             } else {
                 "it would stay if it were due now"
             };
+            let hold = hold.to_string().replace('\n', "; ");
             text.push(format!("{verb}: {hold}."));
         }
         text

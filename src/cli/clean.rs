@@ -96,7 +96,7 @@ fn show(context: &mut Context, report: &Report) -> anyhow::Result<()> {
             context.output.line(&format!(
                 "{what}: {}: {}",
                 human::safe(&item.path.path),
-                human::safe(why)
+                human::one_line(why)
             ))?;
         }
         if items.len() > SHOWN_MAX {

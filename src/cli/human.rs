@@ -116,6 +116,13 @@ pub fn safe(text: &str) -> String {
     safe
 }
 
+/// What the daemon says over several lines, on one.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    safe(&lines.join("; "))
+}
+
 /// Control characters, and those that turn the direction of what follows: both make a name look like another one.
 fn is_unsafe(c: char) -> bool {
     c.is_control()

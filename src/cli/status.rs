@@ -162,7 +162,7 @@ fn warnings(status: &Status) -> Vec<String> {
             "held: {} × {}: {}{example}",
             human::count(held.count),
             held.code,
-            human::safe(&held.why)
+            human::one_line(&held.why)
         ));
     }
     if status.watches.missing > 0 {
@@ -174,7 +174,7 @@ fn warnings(status: &Status) -> Vec<String> {
     if let Some(why) = &status.store.why {
         lines.push(format!(
             "store: nothing is removed: {}",
-            human::safe(&why.replace('\n', "; "))
+            human::one_line(why)
         ));
     }
     if let Some(aside) = &status.store.set_aside {

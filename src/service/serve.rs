@@ -230,11 +230,10 @@ fn tell_loaded(stats: &StoreStats) {
     if *dirs > 0 {
         tracing::info!(files = entries, dirs, took_ms, "read what was saved");
     }
-    if !lost.is_nothing() {
+    if lost.pages > 0 || lost.dirs > 0 {
         tracing::warn!(
             pages = lost.pages,
             dirs = lost.dirs,
-            stamps = lost.stamps,
             "a part of what was saved cannot be used; it is read anew"
         );
     }
