@@ -71,6 +71,8 @@ pub(super) struct Shared {
     pub(super) large: Queue<Large>,
     pub(super) sweeps: Queue<Sweep>,
     pub(super) stopping: AtomicBool,
+    /// So many leases one thread has at once.
+    pub(super) leases_max: usize,
 }
 
 /// A root, opened with its quarantine for one batch.
