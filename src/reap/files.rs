@@ -206,12 +206,15 @@ impl Batch<'_> {
             }
             done.push(Reaped { claim, outcome });
         };
+        let turn = self.shared.turn(self.work.root);
+        let moving = turn.lock();
         for (one, line) in intended {
             match self.take_out(&one, line) {
                 Ok(line) => lain.push(Lain { picked: one, line }),
                 Err(why) => stays(one.claim, why),
             }
         }
+        drop(moving);
         for Lain { picked, line } in self.carried_away(&mut lain) {
             let why = self.back(&picked, line, Outcome::Gone);
             stays(picked.claim, why);
@@ -305,8 +308,10 @@ impl Batch<'_> {
     ) {
         let lines = lain.iter().map(|one| &one.line).chain(displaced);
         let recorded = self.shared.ledger.append(lines);
-        let mut amended = Vec::new();
-        for Lain { picked, line } in lain {
+        let (mut amended, mut leases) = (Vec::new(), Vec::new());
+        let turn = self.shared.turn(self.work.root);
+        let removing = turn.lock();
+        for Lain { mut picked, line } in lain {
             let outcome = match &recorded {
                 Ok(()) => self.remove(&picked, line, stuck, &mut amended),
                 Err(error) => {
@@ -321,11 +326,15 @@ impl Batch<'_> {
                     outcome
                 }
             };
+            leases.push(picked.lease.take());
             done.push(Reaped {
                 claim: picked.claim,
                 outcome,
             });
         }
+        drop(removing);
+        // With its descriptor a file ends: half of the work, for which nobody has to wait.
+        drop(leases);
         if let Err(error) = self.shared.ledger.append(&amended) {
             tracing::error!(%error, "the ledger could not be amended");
         }

@@ -6,7 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
@@ -15,7 +15,6 @@ use super::intents::Intents;
 use super::judge::{OwnerOf, Since};
 pub use super::place::Place;
 use super::place::{Large, Placed, Shared, Work};
-use super::queue::Queue;
 use super::{files, recover, sweep, unit};
 use crate::clock;
 use crate::core::claim::{Claim, Reaped, Unit};
@@ -134,18 +133,7 @@ impl Reaper {
             ledger.raise_ids(largest + 1);
         }
         let reaper = Self {
-            shared: Arc::new(Shared {
-                ledger,
-                hooks,
-                intents,
-                state,
-                places: Mutex::default(),
-                files: Queue::new(),
-                large: Queue::new(),
-                sweeps: Queue::new(),
-                stopping: AtomicBool::new(false),
-                leases_max: leases_max(),
-            }),
+            shared: Arc::new(Shared::new(ledger, hooks, intents, state, leases_max())),
             threads: Mutex::default(),
         };
         for _ in 0..options.threads.max(1) {
