@@ -12,7 +12,7 @@ mod common;
 
 use std::io::Read;
 use std::os::unix::net::{UnixDatagram, UnixListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -304,6 +304,38 @@ fn an_edit_of_the_file_changes_the_rules_however_it_is_made() {
     becomes(6);
     daemon.wait_until_ready();
     assert!(daemon.files("").contains_key(&file));
+}
+
+#[test]
+fn what_happens_beside_the_file_wakes_nobody() {
+    let place = Place::new();
+    let root = place.make_dir("data");
+    let config = place.config(&config_of("1h"));
+    let daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
+    let threads = |name: &str| -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.child.id())).unwrap();
+        let status = |task: PathBuf| std::fs::read_to_string(task.join("status")).ok();
+        let all = tasks.filter_map(|task| status(task.unwrap().path()));
+        let head = format!("Name:\t{name}");
+        all.filter(|status| status.starts_with(&head)).collect()
+    };
+    let sleeps = || {
+        let threads = threads("config");
+        assert_eq!(threads.len(), 1, "{threads:?}");
+        let lines = threads[0].lines();
+        let line = lines.filter(|line| line.starts_with("voluntary_ctxt_switches"));
+        line.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = sleeps();
+    for number in 0..200 {
+        std::fs::write(root.join(number.to_string()), b"x").unwrap();
+        std::fs::read_dir(&root).unwrap();
+        std::fs::read(&config).unwrap();
+    }
+    daemon.sync();
+    assert_eq!(daemon.files("").len(), 200);
+    assert_eq!(sleeps(), before, "it is woken by what is no edit");
+    assert_eq!(threads("notify"), [""; 0]);
 }
 
 #[test]

@@ -4,7 +4,6 @@
 //! between the check and the deed.
 
 use std::ffi::OsStr;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -104,8 +103,9 @@ impl Dir {
             errno,
         };
         rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::Start(0)).map_err(failed)?;
-        let mut buffer = vec![MaybeUninit::uninit(); LIST_BUFFER_BYTES];
-        let mut entries = RawDir::new(&self.fd, &mut buffer);
+        // Not `vec![uninit; n]`, which a debug build fills byte by byte.
+        let mut buffer = Vec::with_capacity(LIST_BUFFER_BYTES);
+        let mut entries = RawDir::new(&self.fd, buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -135,8 +135,8 @@ impl Dir {
             errno,
         };
         rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::Start(0)).map_err(failed)?;
-        let mut buffer = vec![MaybeUninit::uninit(); 1024];
-        let mut entries = RawDir::new(&self.fd, &mut buffer);
+        let mut buffer = Vec::with_capacity(1024);
+        let mut entries = RawDir::new(&self.fd, buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(failed)?;
             if !matches!(entry.file_name().to_bytes(), b"." | b"..") {

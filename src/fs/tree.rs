@@ -192,6 +192,41 @@ impl Tree {
         all
     }
 
+    /// Goes through the directories from `top` down, which stands in `base` under `top_name` still, and asks `each` about every
+    /// thing in them that is no directory, as it was seen. Its break value ends the round. Does not read the directories: their
+    /// own times tell whether a name has come or gone.
+    ///
+    /// # Errors
+    /// See [`WalkError`]; [`WalkError::Changed`] when a directory is not as it was.
+    pub fn ask_each<B>(
+        &self,
+        top: u32,
+        base: &Dir,
+        top_name: &[u8],
+        stop: &dyn Fn() -> bool,
+        mut each: impl FnMut(&Dir, &[u8], &Facts) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B>, WalkError> {
+        let mut chain = Chain::new(base, top, top_name);
+        let mut pending = vec![top];
+        while let Some(at) = pending.pop() {
+            if stop() {
+                return Err(WalkError::Stopped);
+            }
+            let dir = chain.go(self, at)?;
+            let known = self.dir(at);
+            if dir.facts()? != known.facts {
+                return Err(WalkError::Changed);
+            }
+            for (name, facts) in &known.files {
+                if let ControlFlow::Break(why) = each(dir, name, facts) {
+                    return Ok(ControlFlow::Break(why));
+                }
+            }
+            pending.extend(known.children.clone());
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
     /// Looks again at the part of the tree from directory `top` down, which stands in `base` under `top_name` now: whether
     /// all is exactly as it was, names, content and change times, but for the top's own change time, which the rename moved.
     /// Asks `each` about every thing that is no directory; its break value ends the look.

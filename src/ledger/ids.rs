@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 /// So many numbers are reserved by one synchronous write: few enough that a crash makes no ugly gap, enough that the write
 /// does not count beside the ledger's own.
-const BLOCK: u64 = 1024;
+const BLOCK: u64 = 4096;
 
 /// The counter's file in the ledger's directory.
 const FILE: &str = "next-id";

@@ -131,16 +131,17 @@ impl Ledger {
     ///
     /// # Panics
     /// Never: a line can always be expressed in JSON.
-    pub fn append(&self, lines: &[Line]) -> Result<(), LedgerError> {
-        let Some(newest) = lines.iter().map(|line| line.at).max() else {
-            return Ok(());
-        };
-        let mut bytes = Vec::with_capacity(lines.len() * 512);
+    pub fn append<'l>(&self, lines: impl IntoIterator<Item = &'l Line>) -> Result<(), LedgerError> {
+        let (mut bytes, mut newest) = (Vec::new(), None);
         for line in lines {
             serde_json::to_writer(&mut bytes, line)
                 .expect("invariant: a line has only text and numbers");
             bytes.push(b'\n');
+            newest = newest.max(Some(line.at));
         }
+        let Some(newest) = newest else {
+            return Ok(());
+        };
         let mut state = self.state.lock();
         state.uncut.retain(|(path, len)| cut(path, *len).is_err());
         self.make_room(&mut state, newest)?;

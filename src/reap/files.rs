@@ -22,10 +22,8 @@ use crate::fs::lease::{Lease, WhenBusy};
 use crate::fs::{Dir, FsError};
 use crate::ledger::{Line, Mark};
 
-/// So many directories, and so many leases, are open at once for one batch: two threads stay well below the usual limit of
-/// 1,024 descriptors.
+/// So many directories are open at once for one batch.
 const DIRS_MAX: usize = 64;
-const LEASES_MAX: usize = 256;
 
 /// What a batch of claims needs at every step.
 pub(super) struct Batch<'a> {
@@ -96,7 +94,7 @@ pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
                 Pick::Full => break,
             }
             claims.next();
-            if picked.len() >= LEASES_MAX {
+            if picked.len() >= shared.leases_max {
                 break;
             }
         }
@@ -183,14 +181,11 @@ impl Batch<'_> {
             })
             .collect();
         let ids: Vec<u64> = intended.iter().map(|(_, line)| line.id).collect();
-        let intents = intended
-            .iter()
-            .map(|(one, line)| {
-                let asks = self.skip_open(&one.claim) != SkipOpen::Never;
-                let root = &self.opened.root;
-                Intent::new(root, &one.claim.path, 0, &one.facts, asks, line.clone())
-            })
-            .collect();
+        let intents = intended.iter().map(|(one, line)| {
+            let asks = self.skip_open(&one.claim) != SkipOpen::Never;
+            let root = &self.opened.root;
+            Intent::new(root, &one.claim.path, 0, &one.facts, asks, line)
+        });
         if let Err(error) = self.shared.intents.write(intents) {
             let hold = Hold::Unrecorded {
                 error: self.shared.intents.failed(&error),
@@ -211,18 +206,21 @@ impl Batch<'_> {
             }
             done.push(Reaped { claim, outcome });
         };
+        let turn = self.shared.turn(self.work.root);
+        let moving = turn.lock();
         for (one, line) in intended {
             match self.take_out(&one, line) {
                 Ok(line) => lain.push(Lain { picked: one, line }),
                 Err(why) => stays(one.claim, why),
             }
         }
+        drop(moving);
         for Lain { picked, line } in self.carried_away(&mut lain) {
             let why = self.back(&picked, line, Outcome::Gone);
             stays(picked.claim, why);
         }
         let from = done.len();
-        self.record_and_remove(lain, displaced, &mut stuck, done);
+        self.record_and_remove(lain, &displaced, &mut stuck, done);
         self.shared
             .intents
             .done(ids.into_iter().filter(|id| !stuck.contains(id)));
@@ -249,10 +247,15 @@ impl Batch<'_> {
     /// everything that was in it, and it may be outside of the root by now.
     fn carried_away(&self, lain: &mut Vec<Lain>) -> Vec<Lain> {
         let mut in_place = InPlace::new(&self.opened.root);
+        // One batch opens a directory once, so that what it was opened as, and where, goes for all that came out of it.
+        let mut asked: BTreeMap<*const Dir, bool> = BTreeMap::new();
         let is_away = |one: &mut Lain| {
-            let home = one.picked.claim.path.split().map(|(parent, _)| parent);
-            let key = one.picked.dir.facts().map(|facts| facts.key);
-            !matches!((home, key), (Some(home), Ok(key)) if in_place.is(&home, key))
+            let Picked { claim, dir, .. } = &one.picked;
+            *asked.entry(Rc::as_ptr(dir)).or_insert_with(|| {
+                let home = claim.path.split().map(|(parent, _)| parent);
+                let key = dir.facts().map(|facts| facts.key);
+                !matches!((home, key), (Some(home), Ok(key)) if in_place.is(&home, key))
+            })
         };
         lain.extract_if(.., is_away).collect()
     }
@@ -299,18 +302,16 @@ impl Batch<'_> {
     fn record_and_remove(
         &self,
         lain: Vec<Lain>,
-        displaced: Vec<Line>,
+        displaced: &[Line],
         stuck: &mut Vec<u64>,
         done: &mut Vec<Reaped>,
     ) {
-        let lines: Vec<Line> = lain
-            .iter()
-            .map(|one| one.line.clone())
-            .chain(displaced)
-            .collect();
-        let recorded = self.shared.ledger.append(&lines);
-        let mut amended = Vec::new();
-        for Lain { picked, line } in lain {
+        let lines = lain.iter().map(|one| &one.line).chain(displaced);
+        let recorded = self.shared.ledger.append(lines);
+        let (mut amended, mut leases) = (Vec::new(), Vec::new());
+        let turn = self.shared.turn(self.work.root);
+        let removing = turn.lock();
+        for Lain { mut picked, line } in lain {
             let outcome = match &recorded {
                 Ok(()) => self.remove(&picked, line, stuck, &mut amended),
                 Err(error) => {
@@ -325,11 +326,15 @@ impl Batch<'_> {
                     outcome
                 }
             };
+            leases.push(picked.lease.take());
             done.push(Reaped {
                 claim: picked.claim,
                 outcome,
             });
         }
+        drop(removing);
+        // With its descriptor a file ends: half of the work, for which nobody has to wait.
+        drop(leases);
         if let Err(error) = self.shared.ledger.append(&amended) {
             tracing::error!(%error, "the ledger could not be amended");
         }

@@ -34,14 +34,13 @@ impl<'a> InPlace<'a> {
         if !self.root_is {
             return false;
         }
-        let root = self.root;
-        let found = self.found.entry(path.clone()).or_insert_with(|| {
-            root.dir(path)
-                .and_then(|dir| dir.facts())
-                .ok()
-                .map(|facts| facts.key)
-        });
-        *found == Some(key)
+        if let Some(found) = self.found.get(path) {
+            return *found == Some(key);
+        }
+        let facts = self.root.dir(path).and_then(|dir| dir.facts());
+        let found = facts.ok().map(|facts| facts.key);
+        self.found.insert(path.clone(), found);
+        found == Some(key)
     }
 }
 
@@ -60,5 +59,10 @@ impl Homes {
             self.0.insert(path.clone(), dir);
         }
         Ok(&self.0[path])
+    }
+
+    /// How many are open.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 }

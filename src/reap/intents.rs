@@ -29,7 +29,7 @@ const REWRITE_BYTES: u64 = 1 << 20;
 
 /// One thing that goes into the quarantine.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Intent {
+pub(super) struct Intent<L = Line> {
     /// Which part of the unit, from 0. Its name in the quarantine: [`lain_name`].
     pub(super) part: u32,
     /// The root's directory.
@@ -50,17 +50,17 @@ pub(super) struct Intent {
     /// Whether open files are held.
     pub(super) skip_open: bool,
     /// What the ledger is to say.
-    pub(super) line: Line,
+    pub(super) line: L,
 }
 
-impl Intent {
+impl<L> Intent<L> {
     pub(super) fn new(
         root: &RootDir,
         path: &RelPath,
         part: u32,
         facts: &Facts,
         skip_open: bool,
-        line: Line,
+        line: L,
     ) -> Self {
         let root_ino = root.key().ino;
         let (root, root_b64) = pack(root.path().as_os_str().as_encoded_bytes());
@@ -81,7 +81,9 @@ impl Intent {
             line,
         }
     }
+}
 
+impl Intent {
     pub(super) fn is_of(&self, place: &Place) -> bool {
         let root = unpack(&self.root, self.root_b64.as_deref());
         self.root_ino == place.key.ino && root == place.path.as_os_str().as_encoded_bytes()
@@ -134,7 +136,8 @@ pub(super) struct Intents {
 struct State {
     file: File,
     len: u64,
-    live: BTreeMap<u64, Vec<Intent>>,
+    /// As they stand in the file. They are read when something has to be undone: seldom.
+    live: BTreeMap<u64, Vec<Box<[u8]>>>,
     /// Those that a thread is at work on: not for recovery.
     in_flight: BTreeSet<u64>,
 }
@@ -152,10 +155,12 @@ impl Intents {
             .open(&path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        let mut live: BTreeMap<u64, Vec<Intent>> = BTreeMap::new();
-        for line in bytes.split(|&b| b == b'\n') {
-            if let Ok(intent) = serde_json::from_slice::<Intent>(line) {
-                live.entry(intent.line.id).or_default().push(intent);
+        let mut live: BTreeMap<u64, Vec<Box<[u8]>>> = BTreeMap::new();
+        for text in bytes.split_inclusive(|&b| b == b'\n') {
+            if let Some(intent) = decode(text) {
+                // The last one may lack its end.
+                let text = [text.trim_ascii_end(), b"\n"].concat();
+                live.entry(intent.line.id).or_default().push(text.into());
             }
         }
         let len = bytes.len() as u64;
@@ -179,10 +184,15 @@ impl Intents {
     }
 
     /// Writes intents down before the things are moved.
-    pub(super) fn write(&self, intents: Vec<Intent>) -> io::Result<()> {
+    pub(super) fn write<'l>(
+        &self,
+        intents: impl IntoIterator<Item = Intent<&'l Line>>,
+    ) -> io::Result<()> {
         let mut bytes = Vec::new();
-        for intent in &intents {
-            encode(&mut bytes, intent);
+        let mut ends = Vec::new();
+        for intent in intents {
+            encode(&mut bytes, &intent);
+            ends.push((intent.line.id, bytes.len()));
         }
         let mut state = self.state.lock();
         let len = state.len;
@@ -194,9 +204,15 @@ impl Intents {
             return Err(error);
         }
         state.len += bytes.len() as u64;
-        for intent in intents {
-            state.in_flight.insert(intent.line.id);
-            state.live.entry(intent.line.id).or_default().push(intent);
+        let mut from = 0;
+        for (id, end) in ends {
+            state.in_flight.insert(id);
+            state
+                .live
+                .entry(id)
+                .or_default()
+                .push(bytes[from..end].into());
+            from = end;
         }
         Ok(())
     }
@@ -250,10 +266,11 @@ impl Intents {
         } = &mut *state;
         let taken: BTreeMap<u64, Vec<Intent>> = live
             .iter()
-            .filter(|(id, intents)| {
-                !in_flight.contains(id) && intents.iter().any(|intent| intent.is_of(place))
+            .filter(|(id, _)| !in_flight.contains(id))
+            .map(|(&id, texts)| (id, texts.iter().filter_map(|text| decode(text)).collect()))
+            .filter(|(_, intents): &(u64, Vec<Intent>)| {
+                intents.iter().any(|intent| intent.is_of(place))
             })
-            .map(|(&id, intents)| (id, intents.clone()))
             .collect();
         in_flight.extend(taken.keys());
         taken
@@ -268,10 +285,14 @@ impl Intents {
 impl State {
     /// Replaces the file by one that has only what is live.
     fn rewrite(&mut self, path: &Path) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        for intent in self.live.values().flatten() {
-            encode(&mut bytes, intent);
-        }
+        let bytes = self
+            .live
+            .values()
+            .flatten()
+            .fold(Vec::new(), |mut all, text| {
+                all.extend_from_slice(text);
+                all
+            });
         let fresh = path.with_extension("new");
         let file = OpenOptions::new()
             .read(true)
@@ -290,7 +311,11 @@ impl State {
     }
 }
 
-fn encode(bytes: &mut Vec<u8>, intent: &Intent) {
+fn decode(text: &[u8]) -> Option<Intent> {
+    serde_json::from_slice(text).ok()
+}
+
+fn encode(bytes: &mut Vec<u8>, intent: &Intent<&Line>) {
     serde_json::to_writer(&mut *bytes, intent)
         .expect("invariant: an intent has only text and numbers");
     bytes.push(b'\n');

@@ -14,6 +14,7 @@ mod found;
 mod homes;
 mod intents;
 mod judge;
+mod openers;
 mod parts;
 mod place;
 mod prune;

@@ -119,6 +119,13 @@ pub(super) struct Seen {
     pub(super) due: Due,
 }
 
+impl Seen {
+    /// How many parts go.
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.parts.len()).expect("invariant: parts were numbered")
+    }
+}
+
 /// The latest timestamp in the tree, directories included.
 pub(super) fn newest_of(tree: &Tree) -> Timestamp {
     (0..tree.len())

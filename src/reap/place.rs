@@ -71,6 +71,41 @@ pub(super) struct Shared {
     pub(super) large: Queue<Large>,
     pub(super) sweeps: Queue<Sweep>,
     pub(super) stopping: AtomicBool,
+    /// See [`Shared::turn`].
+    turns: Mutex<BTreeMap<RootId, Arc<Mutex<()>>>>,
+    /// So many leases one thread has at once.
+    pub(super) leases_max: usize,
+}
+
+impl Shared {
+    pub(super) fn new(
+        ledger: Arc<Ledger>,
+        hooks: Hooks,
+        intents: Intents,
+        state: FileKey,
+        leases_max: usize,
+    ) -> Self {
+        Self {
+            ledger,
+            hooks,
+            intents,
+            state,
+            places: Mutex::default(),
+            files: Queue::new(),
+            large: Queue::new(),
+            sweeps: Queue::new(),
+            stopping: AtomicBool::new(false),
+            turns: Mutex::default(),
+            leases_max,
+        }
+    }
+
+    /// Whose turn it is to move into and remove from the quarantine of `root`. The kernel lets one thread at a time do either;
+    /// two that take turns by the batch do not put one another to sleep at every file. By root, because the file system of
+    /// one may hang.
+    pub(super) fn turn(&self, root: RootId) -> Arc<Mutex<()>> {
+        Arc::clone(self.turns.lock().entry(root).or_default())
+    }
 }
 
 /// A root, opened with its quarantine for one batch.

@@ -93,8 +93,8 @@ fn take_out(
     };
     let unit = LineUnit::EmptyDir;
     let mut line = line(batch.policy, claim, None, id, due, path, unit);
-    let intent = Intent::new(root, path, 0, &facts, false, line.clone());
-    if batch.shared.intents.write(vec![intent]).is_err() {
+    let intent = Intent::new(root, path, 0, &facts, false, &line);
+    if batch.shared.intents.write([intent]).is_err() {
         return Ok(None);
     }
     (batch.shared.hooks.before_move)(claim.root, path);
@@ -125,8 +125,8 @@ fn take_out(
 }
 
 fn finish(batch: &Batch<'_>, emptied: Vec<Emptied>, done: &mut [Reaped]) {
-    let lines: Vec<Line> = emptied.iter().map(|one| one.line.clone()).collect();
-    let recorded = batch.shared.ledger.append(&lines);
+    let lines = emptied.iter().map(|one| &one.line);
+    let recorded = batch.shared.ledger.append(lines);
     if let Err(error) = &recorded {
         tracing::error!(%error, "empty directories are left: their removal cannot be recorded");
     }

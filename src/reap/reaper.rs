@@ -1,12 +1,12 @@
 //! The reaper's threads, and what others see of it.
 //!
-//! Files are carried out by a few threads; whole directories by one, which only moves and records them; a sweeper removes
+//! Files are carried out by a few threads; whole directories by two, which only move and record them; two sweepers remove
 //! what they left in the quarantine, so that a huge directory delays nobody's moment of lapse.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
@@ -15,15 +15,20 @@ use super::intents::Intents;
 use super::judge::{OwnerOf, Since};
 pub use super::place::Place;
 use super::place::{Large, Placed, Shared, Work};
-use super::queue::Queue;
 use super::{files, recover, sweep, unit};
 use crate::clock;
-use crate::core::claim::{Claim, Reaped};
+use crate::core::claim::{Claim, Reaped, Unit};
 use crate::core::facts::RootId;
 use crate::core::path::RelPath;
 use crate::core::policy::Policy;
 use crate::fs::RootDir;
 use crate::ledger::Ledger;
+
+/// Threads that move and record units, and as many that remove what they moved: one of each waits for the disk at a time.
+const UNIT_THREADS: usize = 2;
+
+/// So many units at most go to one thread together.
+const UNITS_MAX: usize = 64;
 
 /// How the reaper works.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -128,17 +133,7 @@ impl Reaper {
             ledger.raise_ids(largest + 1);
         }
         let reaper = Self {
-            shared: Arc::new(Shared {
-                ledger,
-                hooks,
-                intents,
-                state,
-                places: Mutex::default(),
-                files: Queue::new(),
-                large: Queue::new(),
-                sweeps: Queue::new(),
-                stopping: AtomicBool::new(false),
-            }),
+            shared: Arc::new(Shared::new(ledger, hooks, intents, state, leases_max())),
             threads: Mutex::default(),
         };
         for _ in 0..options.threads.max(1) {
@@ -148,19 +143,21 @@ impl Reaper {
                 }
             })?;
         }
-        reaper.spawn("reap-units", |shared| {
-            while let Some(work) = shared.large.take() {
-                match work {
-                    Large::Units(work) => shared.answer(unit::reap(shared, work)),
-                    Large::Recover { root, place } => recover::recover(shared, root, &place),
+        for _ in 0..UNIT_THREADS {
+            reaper.spawn("reap-units", |shared| {
+                while let Some(work) = shared.large.take() {
+                    match work {
+                        Large::Units(work) => shared.answer(unit::reap(shared, work)),
+                        Large::Recover { root, place } => recover::recover(shared, root, &place),
+                    }
                 }
-            }
-        })?;
-        reaper.spawn("reap-sweep", |shared| {
-            while let Some(work) = shared.sweeps.take() {
-                shared.answer(sweep::sweep(shared, work).into_iter().collect());
-            }
-        })?;
+            })?;
+            reaper.spawn("reap-sweep", |shared| {
+                while let Some(work) = shared.sweeps.take() {
+                    shared.answer(sweep::sweep(shared, work).into_iter().collect());
+                }
+            })?;
+        }
         Ok(reaper)
     }
 
@@ -181,7 +178,8 @@ impl Reaper {
         for claim in batch.claims {
             let place = works
                 .iter_mut()
-                .find(|work| (work.root, work.unit) == (claim.root, claim.unit));
+                .rfind(|work| (work.root, work.unit) == (claim.root, claim.unit))
+                .filter(|work| work.unit == Unit::File || work.claims.len() < UNITS_MAX);
             match place {
                 Some(work) => work.claims.push(claim),
                 None => works.push(Work {
@@ -253,6 +251,19 @@ impl Drop for Reaper {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// As many leases for each thread as descriptors allow: what shares them shares a sync of the ledger.
+fn leases_max() -> usize {
+    /// What everything else in the process may need.
+    const OTHERS: u64 = 512;
+    /// Threads that take leases: two for files, two for units.
+    const SHARERS: u64 = 4;
+    /// More files than this are not worth the wait of those who would open one of them.
+    const MOST: u64 = 768;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let share = limit.map_or(MOST, |limit| limit.saturating_sub(OTHERS) / SHARERS);
+    usize::try_from(share.clamp(64, MOST)).expect("invariant: a few hundred")
 }
 
 impl Shared {

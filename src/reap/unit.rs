@@ -2,26 +2,38 @@
 //!
 //! **Invariant:** all parts of a unit leave their places, or all are put back.
 
-use std::ops::ControlFlow;
-
 use super::back::{Back, closed, put_back, refused};
-use super::found::{Answer, Found, Stopped, not_walked, unreadable};
+use super::found::{Answer, Stopped, not_walked, unreadable};
 use super::homes::{Homes, InPlace};
 use super::intents::{Intent, lain_name};
-use super::judge::{Asked, Judgement, ask, judge, line};
+use super::judge::{Judgement, judge, line};
+use super::openers::Openers;
 use super::parts::{Part, Seen, newest_of, parts};
 use super::place::{Opened, Place, Shared, Work, all, open};
 use super::sweep::{Doomed, Sweep, WAITING_FILES_MAX};
 use crate::clock;
 use crate::core::claim::{Claim, Outcome, Reaped, Removal, Unit};
-use crate::core::facts::{Facts, Kind};
+use crate::core::facts::Kind;
 use crate::core::hold::{Ends, Hold};
 use crate::core::policy::{Policy, SkipOpen};
-use crate::fs::Dir;
-use crate::fs::lease::WhenBusy;
-use crate::fs::tree::{Tree, WalkError};
+use crate::fs::tree::Tree;
 use crate::ledger::line::pack;
 use crate::ledger::{Line, Mark};
+
+/// So many directories that units came out of are held open until these are recorded,
+const TOGETHER_MAX: usize = 64;
+
+/// and so many files wait for it: they share one sync of the ledger.
+const TOGETHER_FILES_MAX: u64 = 1024;
+
+/// A unit that lies in the quarantine, was looked at there, and may go when it is recorded.
+struct Moved {
+    claim: Claim,
+    seen: Seen,
+    line: Line,
+    /// Where its parts came from: they may have to go back.
+    homes: Homes,
+}
 
 /// What claims of units need at every step.
 struct Units<'a> {
@@ -47,55 +59,98 @@ pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
         opened: &opened,
         work: &work,
     };
-    let mut done = Vec::new();
+    let (mut moved, mut done) = (Vec::new(), Vec::new());
     for claim in &work.claims {
         if shared.is_stopping() {
             break;
         }
-        match units.carry_out(claim, &place) {
-            Ok(None) => {}
-            Ok(Some(outcome)) => done.push(Reaped {
+        match units.carry_out(claim) {
+            Ok(Ok(one)) => moved.push(one),
+            Ok(Err(outcome)) => done.push(Reaped {
                 claim: claim.clone(),
                 outcome,
             }),
             Err(Stopped) => break,
         }
+        let homes: usize = moved.iter().map(|one| one.homes.len()).sum();
+        let files: u64 = moved.iter().map(|one| one.line.files).sum();
+        if homes >= TOGETHER_MAX || files >= TOGETHER_FILES_MAX {
+            units.record(std::mem::take(&mut moved), &place, &mut done);
+        }
     }
+    units.record(moved, &place, &mut done);
     done
 }
 
 impl Units<'_> {
-    fn carry_out(&self, claim: &Claim, place: &Place) -> Result<Option<Outcome>, Stopped> {
-        let seen = match self.look(claim)? {
+    /// Takes a unit out of its place; else what that means for its claim.
+    fn carry_out(&self, claim: &Claim) -> Result<Result<Moved, Outcome>, Stopped> {
+        let mut openers = Openers::new(
+            self.policy.rule(claim.rule).skip_open,
+            self.shared.leases_max,
+        );
+        let seen = match self.look(claim, &mut openers)? {
             Ok(seen) => seen,
-            Err(outcome) => return Ok(Some(outcome)),
+            Err(outcome) => return Ok(Err(outcome)),
         };
         let line = self.line(claim, &seen);
         let id = line.id;
         let intents = self.intents(claim, &seen, &line);
         if let Err(error) = self.shared.intents.write(intents) {
             let error = self.shared.intents.failed(&error);
-            return Ok(Some(Outcome::Held(Hold::Unrecorded { error })));
+            return Ok(Err(Outcome::Held(Hold::Unrecorded { error })));
         }
-        let done = self.take_out(claim, &seen, line);
-        match done {
-            Ok(line) => {
-                self.hand_over(claim, place, seen, line);
-                Ok(None)
-            }
+        match self.take_out(claim, &seen, line, &mut openers) {
+            Ok((line, homes)) => Ok(Ok(Moved {
+                claim: claim.clone(),
+                seen,
+                line,
+                homes,
+            })),
             Err((answer, stuck)) => {
-                if stuck {
-                    self.shared.intents.leave([id]);
-                } else {
-                    self.shared.intents.done([id]);
-                }
-                answer.map(Some)
+                self.settle(id, stuck);
+                answer.map(Err)
+            }
+        }
+    }
+
+    fn settle(&self, id: u64, stuck: bool) {
+        if stuck {
+            self.shared.intents.leave([id]);
+        } else {
+            self.shared.intents.done([id]);
+        }
+    }
+
+    /// Records what was moved, with one sync of the ledger, and hands it to the sweepers. What cannot be recorded goes back.
+    fn record(&self, moved: Vec<Moved>, place: &Place, done: &mut Vec<Reaped>) {
+        let recorded = self.shared.ledger.append(moved.iter().map(|one| &one.line));
+        for mut one in moved {
+            let Err(error) = &recorded else {
+                self.hand_over(one, place);
+                continue;
+            };
+            let error = error.to_string();
+            let answer = Ok(Outcome::Held(Hold::Unrecorded { error }));
+            let all = one.seen.count();
+            let (answer, stuck) = self.back(
+                &one.claim,
+                &one.seen,
+                all,
+                &mut one.homes,
+                &one.line,
+                answer,
+            );
+            self.settle(one.line.id, stuck);
+            if let Ok(outcome) = answer {
+                let claim = one.claim;
+                done.push(Reaped { claim, outcome });
             }
         }
     }
 
     /// The first look: the whole tree in its place.
-    fn look(&self, claim: &Claim) -> Result<Result<Seen, Outcome>, Stopped> {
+    fn look(&self, claim: &Claim, openers: &mut Openers) -> Result<Result<Seen, Outcome>, Stopped> {
         let top = self.opened.root.top();
         let name = claim.path.as_bytes();
         if claim.path.components().count() != 1 {
@@ -154,7 +209,7 @@ impl Units<'_> {
         }
         // Asked in its place as well: a unit in use shall not vanish for an instant.
         for part in &parts {
-            if let Err(found) = self.look_at_part(claim, &tree, *part, None) {
+            if let Err(found) = openers.look_at(self.opened, &tree, *part, None, &stop) {
                 return found.outcome(spared).map(Err);
             }
         }
@@ -196,65 +251,6 @@ impl Units<'_> {
         }))
     }
 
-    /// One look at a part: in its place, or (with `lain`) in the quarantine. Nothing in it may have changed since the first
-    /// walk, and, where the rule asks for it, nothing in it may be open.
-    fn look_at_part(
-        &self,
-        claim: &Claim,
-        tree: &Tree,
-        part: Part,
-        lain: Option<&[u8]>,
-    ) -> Result<(), Found> {
-        let skip_open = self.policy.rule(claim.rule).skip_open;
-        let probe = |dir: &Dir, name: &[u8], facts: &Facts| match ask(
-            skip_open,
-            dir,
-            name,
-            facts,
-            WhenBusy::Wait,
-        ) {
-            Asked::Free(_) => ControlFlow::Continue(()),
-            Asked::Held(Hold::Open { .. }) => {
-                let path = dir.path().join(super::place::os(name));
-                ControlFlow::Break(Found::Open(path))
-            }
-            Asked::Held(hold) => ControlFlow::Break(Found::Held(hold)),
-            Asked::Replaced | Asked::Busy => ControlFlow::Break(Found::Walk(WalkError::Changed)),
-        };
-        let stop = || self.shared.is_stopping();
-        let (root, quarantine) = (&self.opened.root, &self.opened.quarantine);
-        let name = lain.unwrap_or(part.name(tree));
-        let home;
-        let base = if lain.is_some() {
-            quarantine
-        } else {
-            let path = part.path(tree);
-            let (parent, _) = path.split().expect("invariant: a part is not the root");
-            home = root.dir(&parent).map_err(WalkError::from)?;
-            &home
-        };
-        let seen = match part {
-            Part::Dir(at) => {
-                if lain.is_none() && skip_open == SkipOpen::Never {
-                    return Ok(());
-                }
-                tree.look_again(at, base, name, &stop, probe)?
-            }
-            Part::File { .. } => {
-                let before = part.facts(tree);
-                let now = base.look(name).map_err(WalkError::from)?;
-                if !now.is_some_and(|now| now.is_same_content(before)) {
-                    return Err(Found::Walk(WalkError::Changed));
-                }
-                probe(base, name, before)
-            }
-        };
-        match seen {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(found) => Err(found),
-        }
-    }
-
     fn line(&self, claim: &Claim, seen: &Seen) -> Line {
         let owner = (self.shared.hooks.owner)(self.policy, claim.root, claim.path.as_bytes());
         let id = self.shared.ledger.next_id();
@@ -271,7 +267,7 @@ impl Units<'_> {
         }
     }
 
-    fn intents(&self, claim: &Claim, seen: &Seen, line: &Line) -> Vec<Intent> {
+    fn intents<'l>(&self, claim: &Claim, seen: &Seen, line: &'l Line) -> Vec<Intent<&'l Line>> {
         let root = &self.opened.root;
         let skip_open = self.policy.rule(claim.rule).skip_open;
         (0..)
@@ -279,13 +275,19 @@ impl Units<'_> {
             .map(|(number, part)| {
                 let (path, facts) = (part.path(&seen.tree), part.facts(&seen.tree));
                 let asks = skip_open != SkipOpen::Never;
-                Intent::new(root, &path, number, facts, asks, line.clone())
+                Intent::new(root, &path, number, facts, asks, line)
             })
             .collect()
     }
 
-    /// Moves all parts, looks again, records. On any failure all go back; then tells whether one of them is stuck.
-    fn take_out(&self, claim: &Claim, seen: &Seen, mut line: Line) -> Result<Line, (Answer, bool)> {
+    /// Moves all parts, and looks again. On any failure all go back; then tells whether one of them is stuck.
+    fn take_out(
+        &self,
+        claim: &Claim,
+        seen: &Seen,
+        mut line: Line,
+        openers: &mut Openers,
+    ) -> Result<(Line, Homes), (Answer, bool)> {
         let spared = Outcome::Spared {
             facts: seen.tree.dir(0).facts,
         };
@@ -296,7 +298,7 @@ impl Units<'_> {
                 return Err(self.back(claim, seen, number, &mut homes, &line, Ok(outcome)));
             }
         }
-        let all = u32::try_from(seen.parts.len()).expect("invariant: parts were numbered");
+        let all = seen.count();
         line.at = clock::now().wall;
         line.late_ms = line.at.ms_since(claim.due);
         let due = self.judge(claim, &seen.tree) == Judgement::Due(seen.due);
@@ -305,17 +307,14 @@ impl Units<'_> {
         }
         for (number, part) in (0..).zip(&seen.parts) {
             let lain = lain_name(line.id, number);
-            if let Err(found) = self.look_at_part(claim, &seen.tree, *part, Some(&lain)) {
+            let stop = || self.shared.is_stopping();
+            let again = openers.look_at(self.opened, &seen.tree, *part, Some(&lain), &stop);
+            if let Err(found) = again {
                 let answer = found.outcome(spared);
                 return Err(self.back(claim, seen, all, &mut homes, &line, answer));
             }
         }
-        if let Err(error) = self.shared.ledger.append(std::slice::from_ref(&line)) {
-            let error = error.to_string();
-            let answer = Ok(Outcome::Held(Hold::Unrecorded { error }));
-            return Err(self.back(claim, seen, all, &mut homes, &line, answer));
-        }
-        Ok(line)
+        Ok((line, homes))
     }
 
     /// Whether the directories that the parts came out of still are where they were.
@@ -413,7 +412,10 @@ impl Units<'_> {
         (answer.map(|_| Outcome::Held(Hold::Displaced)), stuck)
     }
 
-    fn hand_over(&self, claim: &Claim, place: &Place, seen: Seen, line: Line) {
+    fn hand_over(&self, moved: Moved, place: &Place) {
+        let Moved {
+            claim, seen, line, ..
+        } = moved;
         let removal = Removal {
             at: line.at,
             deadline: line.deadline,
@@ -438,7 +440,7 @@ impl Units<'_> {
             skip_open: self.policy.rule(claim.rule).skip_open,
             line,
             answer: Some(Reaped {
-                claim: claim.clone(),
+                claim,
                 outcome: Outcome::Removed(removal),
             }),
         };

@@ -74,9 +74,11 @@ impl Owner {
                 let _deaf = EndIfPanicked;
                 while let Some(input) = inputs.blocking_recv() {
                     let now = clock::now();
+                    let mut told = Told::default();
                     for effect in engine.step(now, input) {
-                        outlets.carry_out(effect, &engine, now);
+                        outlets.carry_out(effect, &engine, now, &mut told);
                     }
+                    told.rest();
                     engine.tell_observed(outlets.events.wants_observed());
                     bell.set(engine.wake_at());
                     if stop.load(Ordering::Acquire) {
@@ -120,7 +122,7 @@ impl Drop for EndIfPanicked {
 }
 
 impl Outlets {
-    fn carry_out(&self, effect: Effect, engine: &Engine, now: Now) {
+    fn carry_out(&self, effect: Effect, engine: &Engine, now: Now, told: &mut Told) {
         match effect {
             Effect::Claim(claims) => self.reaper.submit(Batch {
                 policy: engine.policy(),
@@ -140,9 +142,52 @@ impl Outlets {
             Effect::Synced(PATIENT) => self.store.vouched(),
             Effect::Synced(token) => self.link.synced(token),
             Effect::Tell(event) => {
-                log(&event, engine, now);
+                if told.has_room(&event) {
+                    log(&event, engine, now);
+                }
                 self.events.publish(now.wall, &event, &engine.policy());
             }
+        }
+    }
+}
+
+/// So many removals of one step are logged one by one; the others are counted. The ledger has them all.
+const LOGGED_MAX: u64 = 10;
+
+/// The removals of one step, as far as the log is concerned.
+#[derive(Default)]
+struct Told {
+    lapsed: u64,
+    /// Of those that were not logged one by one.
+    files: u64,
+    bytes: u64,
+}
+
+impl Told {
+    /// Whether `event` is to be logged by itself; counted otherwise.
+    fn has_room(&mut self, event: &Event) -> bool {
+        let Event::Lapsed { files, bytes, .. } = event else {
+            return true;
+        };
+        self.lapsed += 1;
+        let room = self.lapsed <= LOGGED_MAX;
+        if !room {
+            self.files += files;
+            self.bytes = self.bytes.saturating_add(*bytes);
+        }
+        room
+    }
+
+    /// Logs what was only counted.
+    fn rest(&self) {
+        let more = self.lapsed.saturating_sub(LOGGED_MAX);
+        if more > 0 {
+            let (files, bytes) = (self.files, self.bytes);
+            tracing::info!(
+                files,
+                bytes,
+                "lapsed: {more} more at once; `lapsed history` has every one"
+            );
         }
     }
 }

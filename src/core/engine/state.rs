@@ -191,8 +191,8 @@ impl Engine {
 
     /// Hands the claims of this step to the reaper, in batches that share a sync of the ledger.
     fn hand_over(&mut self, effects: &mut Vec<Effect>) {
-        /// One sync of the ledger and one open descriptor per leased file: 256 spread the first and bound the second.
-        const BATCH_MAX: usize = 256;
+        /// One sync of the ledger and one open descriptor per leased file: these spread the first and bound the second.
+        const BATCH_MAX: usize = 768;
         for (_, claims) in std::mem::take(&mut self.claims) {
             let mut claims = claims.into_iter().peekable();
             while claims.peek().is_some() {

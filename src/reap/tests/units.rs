@@ -265,3 +265,71 @@ fn stopping_in_a_huge_unit_leaves_nothing_half_done() {
         assert_eq!(std::fs::read_dir(bench.path("unit")).unwrap().count(), 50);
     }
 }
+
+#[test]
+fn units_that_share_hard_links_do_not_wait_for_one_another() {
+    let mut bench = Bench::dirs();
+    let units: Vec<String> = (0..200).map(|n| format!("unit-{n:03}")).collect();
+    for unit in &units {
+        bench.write(&format!("{unit}/own"), "1");
+        for file in ["a", "b", "c"] {
+            let (first, here) = (format!("{}/{file}", units[0]), format!("{unit}/{file}"));
+            if *unit == units[0] {
+                bench.write(&first, "12");
+            } else {
+                std::fs::hard_link(bench.path(&first), bench.path(&here)).unwrap();
+            }
+            // And once more in the unit itself.
+            let twin = bench.path(&format!("{unit}/{file}-twin"));
+            std::fs::hard_link(bench.path(&here), twin).unwrap();
+        }
+    }
+    bench.policy.rules[0].since = Since::Mtime;
+    let claims: Vec<Claim> = units
+        .iter()
+        .map(|unit| bench.claim(Unit::Dir, unit))
+        .collect();
+    // Removing a name moves the change time of the others: such a unit is judged again, as the engine would.
+    let mut waiting = claims;
+    while !waiting.is_empty() {
+        let outcomes = bench.reap(&waiting);
+        let (all, done) = (waiting.len(), outcomes.iter());
+        let done: Vec<bool> = done.map(|one| matches!(one, Outcome::Removed(_))).collect();
+        let mut done = done.into_iter();
+        waiting.retain(|_| !done.next().unwrap());
+        assert!(waiting.len() < all, "{outcomes:?}");
+    }
+    assert_eq!(bench.lain(), Vec::<String>::new());
+    let files: u64 = bench.lines().iter().map(|line| line.files).sum();
+    assert_eq!((bench.lines().len(), files), (units.len(), 7 * 200));
+}
+
+#[test]
+fn units_that_cannot_be_recorded_together_all_go_back() {
+    let mut bench = Bench::dirs();
+    for n in 0..20 {
+        bench.write(&format!("unit-{n}/file"), "1");
+    }
+    bench.start();
+    let claims: Vec<Claim> = (0..20)
+        .map(|n| bench.claim(Unit::Dir, &format!("unit-{n}")))
+        .collect();
+    // Directories in the place of the first segment, whatever its number.
+    for id in 0..64 {
+        let name = format!("{id:020}.jsonl");
+        std::fs::create_dir(bench.base.join("ledger").join(name)).unwrap();
+    }
+    let outcomes = bench.reap(&claims);
+    for (n, outcome) in outcomes.iter().enumerate() {
+        assert!(
+            matches!(held(outcome), Hold::Unrecorded { .. }),
+            "{outcome:?}"
+        );
+        assert_eq!(bench.read(&format!("unit-{n}/file")), "1");
+    }
+    assert_eq!(bench.lain(), Vec::<String>::new());
+    assert_eq!(
+        std::fs::read(bench.base.join("state/intents")).unwrap(),
+        b""
+    );
+}

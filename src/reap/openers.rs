@@ -1,0 +1,114 @@
+//! Whether anything in a unit is open, or other than it was.
+//!
+//! A lease that was had in its place is kept until the unit was looked at again in the quarantine: it tells of whoever opened
+//! the file in between, and spares opening it once more.
+//!
+//! **Invariant:** whoever waits for a lease holds none: two units that share hard links would wait for one another.
+
+use std::ops::ControlFlow;
+
+use hashbrown::HashMap;
+
+use super::found::Found;
+use super::judge::{Asked, ask};
+use super::parts::Part;
+use super::place::Opened;
+use crate::core::facts::{Facts, FileKey};
+use crate::core::hold::Hold;
+use crate::core::policy::SkipOpen;
+use crate::fs::Dir;
+use crate::fs::lease::{Lease, WhenBusy};
+use crate::fs::tree::{Tree, WalkError};
+
+/// What is known of those who may have files of one unit open.
+pub(super) struct Openers {
+    skip_open: SkipOpen,
+    /// So many leases may be kept.
+    room: usize,
+    kept: HashMap<FileKey, Lease>,
+}
+
+impl Openers {
+    pub(super) fn new(skip_open: SkipOpen, room: usize) -> Self {
+        Self {
+            skip_open,
+            room,
+            kept: HashMap::new(),
+        }
+    }
+
+    /// Whether nobody has the file open, nor had since it was asked about first.
+    fn ask(&mut self, dir: &Dir, name: &[u8], facts: &Facts) -> ControlFlow<Found> {
+        let open = || ControlFlow::Break(Found::Open(dir.path().join(super::place::os(name))));
+        if let Some(lease) = self.kept.get(&facts.key) {
+            return if lease.holds() {
+                ControlFlow::Continue(())
+            } else {
+                open()
+            };
+        }
+        let when_busy = if self.kept.is_empty() {
+            WhenBusy::Wait
+        } else {
+            WhenBusy::Refuse
+        };
+        let mut asked = ask(self.skip_open, dir, name, facts, when_busy);
+        if matches!(asked, Asked::Busy) {
+            self.kept.clear();
+            self.room = 0;
+            asked = ask(self.skip_open, dir, name, facts, WhenBusy::Wait);
+        }
+        match asked {
+            Asked::Free(lease) => {
+                if let Some(lease) = lease.filter(|_| self.kept.len() < self.room) {
+                    self.kept.insert(facts.key, lease);
+                }
+                ControlFlow::Continue(())
+            }
+            Asked::Held(Hold::Open { .. }) => open(),
+            Asked::Held(hold) => ControlFlow::Break(Found::Held(hold)),
+            Asked::Replaced | Asked::Busy => ControlFlow::Break(Found::Walk(WalkError::Changed)),
+        }
+    }
+
+    /// One look at a part: in its place, where nothing in it may be open when the rule asks for it, or (with `lain`) in the
+    /// quarantine, where besides nothing in it may have changed since the walk.
+    pub(super) fn look_at(
+        &mut self,
+        opened: &Opened,
+        tree: &Tree,
+        part: Part,
+        lain: Option<&[u8]>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(), Found> {
+        let home;
+        let base = if lain.is_some() {
+            &opened.quarantine
+        } else {
+            let path = part.path(tree);
+            let (parent, _) = path.split().expect("invariant: a part is not the root");
+            home = opened.root.dir(&parent).map_err(WalkError::from)?;
+            &home
+        };
+        let name = lain.unwrap_or(part.name(tree));
+        let never = self.skip_open == SkipOpen::Never;
+        let probe = |dir: &Dir, name: &[u8], facts: &Facts| self.ask(dir, name, facts);
+        let seen = match part {
+            Part::Dir(_) if lain.is_none() && never => return Ok(()),
+            Part::Dir(at) if lain.is_none() => tree.ask_each(at, base, name, stop, probe)?,
+            Part::Dir(at) => tree.look_again(at, base, name, stop, probe)?,
+            Part::File { .. } => {
+                let before = part.facts(tree);
+                let now = base.look(name).map_err(WalkError::from)?;
+                if !now.is_some_and(|now| now.is_same_content(before)) {
+                    return Err(Found::Walk(WalkError::Changed));
+                }
+                self.ask(base, name, before)
+            }
+        };
+        match seen {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(found) => Err(found),
+        }
+    }
+}
