@@ -79,20 +79,20 @@ pub struct Batch {
 #[derive(Debug, thiserror::Error)]
 pub enum ReapError {
     /// The intents of the last process cannot be read, or new ones not be written.
-    #[error("cannot open \"{}\": {source}", path.display())]
+    #[error("cannot open \"{}\": {error}\n  see that the service's user may write there, or choose another state directory with --state-dir", path.display())]
     Intents {
         /// The file.
         path: PathBuf,
         /// The operating system's answer.
-        source: io::Error,
+        error: io::Error,
     },
     /// The state directory cannot be told from others.
-    #[error("cannot open \"{}\": {source}", path.display())]
+    #[error("cannot open \"{}\": {error}\n  see that the service's user may write there, or choose another state directory with --state-dir", path.display())]
     StateDir {
         /// The directory.
         path: PathBuf,
         /// The operating system's answer.
-        source: io::Error,
+        error: io::Error,
     },
     /// No thread.
     #[error("cannot start a thread: {0}")]
@@ -117,16 +117,16 @@ impl Reaper {
     /// # Errors
     /// See [`ReapError`].
     pub fn start(options: &Options, ledger: Arc<Ledger>, hooks: Hooks) -> Result<Self, ReapError> {
-        let intents = Intents::open(&options.state_dir).map_err(|source| ReapError::Intents {
+        let intents = Intents::open(&options.state_dir).map_err(|error| ReapError::Intents {
             path: options.state_dir.join("intents"),
-            source,
+            error,
         })?;
         let state = options.state_dir.canonicalize();
         let state = state
             .and_then(|path| RootDir::open(&path).map_err(|error| error.errno.into()))
-            .map_err(|source| ReapError::StateDir {
+            .map_err(|error| ReapError::StateDir {
                 path: options.state_dir.clone(),
-                source,
+                error,
             })?
             .key();
         if let Some(largest) = intents.largest_id() {
