@@ -236,6 +236,26 @@ impl Intents {
             state.live.remove(&id);
             state.in_flight.remove(&id);
         }
+        self.tidy(&mut state);
+    }
+
+    /// Forgets some parts of what goes under `id`: others of it may still be in the quarantine.
+    pub(super) fn done_parts(&self, id: u64, parts: &[u32]) {
+        let mut state = self.state.lock();
+        if let Some(texts) = state.live.get_mut(&id) {
+            texts.retain(|text| {
+                let part = decode(text).map(|intent| intent.part);
+                part.is_some_and(|part| !parts.contains(&part))
+            });
+            if texts.is_empty() {
+                state.live.remove(&id);
+                state.in_flight.remove(&id);
+            }
+        }
+        self.tidy(&mut state);
+    }
+
+    fn tidy(&self, state: &mut State) {
         let tidied = if state.live.is_empty() {
             state.len = 0;
             state.file.set_len(0)
@@ -333,5 +353,68 @@ mod tests {
         for other in ["", "01", "1.0", "1.", "+1", "1.2.3", "displaced-1-x", "x"] {
             assert_eq!(parse_lain_name(other.as_bytes()), None, "{other}");
         }
+    }
+
+    #[test]
+    fn parts_that_are_done_with_leave_the_others_to_recovery() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = crate::core::time::Timestamp::from_unix_ms(3);
+        let line = |id: u64, part: u32| {
+            let line = Line {
+                id,
+                at,
+                root: "r".to_owned(),
+                path: "/r/u".to_owned(),
+                path_b64: None,
+                unit: crate::ledger::LineUnit::Dir,
+                owner: None,
+                rule: "x".to_owned(),
+                since: "newest".to_owned(),
+                basis: at,
+                deadline: at,
+                late_ms: 0,
+                files: 1,
+                bytes: 1,
+                result: crate::ledger::Mark::Removed,
+                by: crate::ledger::By::Rule,
+            };
+            let intent = Intent {
+                part,
+                root: "/r".to_owned(),
+                root_b64: None,
+                root_ino: 7,
+                path: format!("u/{part}"),
+                path_b64: None,
+                dir: true,
+                key: FileKey::default(),
+                size: 0,
+                mtime: FileTime::default(),
+                btime: None,
+                skip_open: true,
+                line,
+            };
+            serde_json::to_string(&intent).unwrap()
+        };
+        let text = [
+            line(5, 0),
+            line(5, 1),
+            line(5, 2),
+            line(6, 0),
+            String::new(),
+        ]
+        .join("\n");
+        std::fs::write(dir.path().join(FILE), text).unwrap();
+        let intents = Intents::open(dir.path()).unwrap();
+        assert!(intents.is_live(5) && intents.is_live(6));
+        intents.done_parts(5, &[0, 2]);
+        assert!(intents.is_live(5), "one part is left");
+        intents.done([6]);
+        drop(intents);
+        let again = Intents::open(dir.path()).unwrap();
+        assert!(again.is_live(5), "and is so on disk");
+        again.done_parts(5, &[0, 1, 2]);
+        again.done([6]);
+        assert!(!again.is_live(5));
+        assert_eq!(std::fs::read(dir.path().join(FILE)).unwrap(), b"");
     }
 }

@@ -91,8 +91,12 @@ pub(super) fn sweep(shared: &Shared, sweep: Sweep) -> Option<Reaped> {
     }
     remove_dirs(&sweep, &quarantine);
     let done = set_rest_aside(shared, &sweep, &quarantine, stayed.into_inner());
-    if done {
+    if done && sweep.answer.is_some() {
         shared.intents.done([id]);
+    } else if done {
+        // Recovery hands a unit over part by part.
+        let parts: Vec<u32> = sweep.doomed.iter().map(|doomed| doomed.number).collect();
+        shared.intents.done_parts(id, &parts);
     } else {
         shared.intents.leave([id]);
     }

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+
 use super::*;
 use crate::ledger::{LineUnit, Mark};
 
@@ -147,15 +149,24 @@ fn a_name_that_was_taken_meanwhile_leaves_it_displaced() {
     // The directory is replaced under the reaper's hands: what was seen is not what is moved.
     bench.before_move = Arc::new(|path| std::fs::write(path.join("late"), b"late").unwrap());
     bench.write("unit/file", "1");
+    // So many that the look at what was moved takes a while, in which the name is free.
+    for file in 0..3000 {
+        bench.write(&format!("unit/more/{file}"), "");
+    }
     bench.start();
     let reaper_sees = bench.path("unit");
-    let lapsed = bench.path(".lapsed");
+    // Who sleeps until it is moved is quicker than who looks again and again, on a busy machine.
+    let moves = inotify::init(CreateFlags::CLOEXEC).unwrap();
+    let root = reaper_sees.parent().unwrap();
+    inotify::add_watch(&moves, root, WatchFlags::MOVED_FROM).unwrap();
     std::thread::scope(|scope| {
         let squatter = scope.spawn(|| {
-            wait(|| {
-                let moved = !reaper_sees.exists() && lapsed.exists();
-                moved && std::fs::create_dir(&reaper_sees).is_ok()
-            });
+            let mut events = [0; 4096];
+            while rustix::io::read(&moves, &mut events).is_ok() {
+                if std::fs::create_dir(&reaper_sees).is_ok() {
+                    return;
+                }
+            }
         });
         // Repeat until the squatter was quick enough.
         while bench.reaper.as_ref().unwrap().displaced() == 0 && !squatter.is_finished() {
