@@ -103,10 +103,12 @@ impl From<sled::Error> for Fault {
                 Self::InUse
             }
             sled::Error::Io(error) => Self::of_io(error),
+            sled::Error::Corruption { .. } => {
+                Self::Damaged("it is not what was written".to_owned())
+            }
             sled::Error::CollectionNotFound(_)
             | sled::Error::Unsupported(_)
-            | sled::Error::ReportableBug(_)
-            | sled::Error::Corruption { .. } => Self::Damaged(error.to_string()),
+            | sled::Error::ReportableBug(_) => Self::Damaged(error.to_string()),
         }
     }
 }
