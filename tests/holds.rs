@@ -317,7 +317,12 @@ fn a_directory_that_may_not_be_changed_is_told_once_and_goes_on_when_it_may() {
     assert_eq!(common::walk(&shut).len(), FILES);
 
     // Meanwhile nobody tries again: not one of the threads that could is woken.
-    let before = sleeps(&daemon, "reap-files");
+    let before = wait_for("the others are through", || {
+        let before = sleeps(&daemon, "reap-files");
+        daemon.sync();
+        let at_rest = quarantine(&root).is_empty() && sleeps(&daemon, "reap-files") == before;
+        at_rest.then_some(before)
+    });
     let timer = root.join("timer");
     fs::create_dir(&timer).unwrap();
     give_to_nobody(&timer);
