@@ -104,8 +104,15 @@ fn change(path: &Path, options: &fs::OpenOptions, bytes: usize) -> std::io::Resu
     options.open(path)?.write_all(&vec![b'x'; bytes])
 }
 
-/// One deed; many are refused, for want of what they need. Only files called `l…` get several names, and their content does not
-/// change: the kernel tells of that only under the name that it was made through.
+/// Makes a file whose content is there from the start.
+fn make_whole(path: &Path, outside: &Path, bytes: usize) -> std::io::Result<()> {
+    let made = tempfile::NamedTempFile::new_in(outside)?;
+    fs::write(made.path(), vec![b'x'; bytes])?;
+    fs::hard_link(made.path(), path)
+}
+
+/// One deed; many are refused, for want of what they need. Only files called `l…` get several names, and their content never
+/// changes once they stand in a root: the kernel tells of that only under the name that it was made through.
 fn deed(dice: &mut fastrand::Rng, roots: &[PathBuf]) -> std::io::Result<()> {
     let mut place = || {
         let root = &roots[dice.usize(..roots.len())];
@@ -137,7 +144,7 @@ fn deed(dice: &mut fastrand::Rng, roots: &[PathBuf]) -> std::io::Result<()> {
         }
         16 => set_age(&a, Duration::from_secs(dice.u64(..1_000_000))),
         17 => symlink(&a, &b),
-        18 => change(&la, fs::File::options().write(true).create_new(true), bytes),
+        18 => make_whole(&la, roots[0].parent().unwrap(), bytes),
         19 => fs::hard_link(&la, &lb),
         20 => fs::rename(&la, &lb),
         21 => fs::remove_file(&la),

@@ -204,27 +204,10 @@ impl Tree {
         base: &Dir,
         top_name: &[u8],
         stop: &dyn Fn() -> bool,
-        mut each: impl FnMut(&Dir, &[u8], &Facts) -> ControlFlow<B>,
+        each: impl FnMut(&Dir, &[u8], &Facts) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B>, WalkError> {
-        let mut chain = Chain::new(base, top, top_name);
-        let mut pending = vec![top];
-        while let Some(at) = pending.pop() {
-            if stop() {
-                return Err(WalkError::Stopped);
-            }
-            let dir = chain.go(self, at)?;
-            let known = self.dir(at);
-            if dir.facts()? != known.facts {
-                return Err(WalkError::Changed);
-            }
-            for (name, facts) in &known.files {
-                if let ControlFlow::Break(why) = each(dir, name, facts) {
-                    return Ok(ControlFlow::Break(why));
-                }
-            }
-            pending.extend(known.children.clone());
-        }
-        Ok(ControlFlow::Continue(()))
+        let as_seen = |dir: &Dir, known: &TreeDir| Ok(dir.facts()? == known.facts);
+        self.go_through(top, base, top_name, stop, as_seen, each)
     }
 
     /// Looks again at the part of the tree from directory `top` down, which stands in `base` under `top_name` now: whether
@@ -239,7 +222,7 @@ impl Tree {
         base: &Dir,
         top_name: &[u8],
         stop: &dyn Fn() -> bool,
-        mut each: impl FnMut(&Dir, &[u8], &Facts) -> ControlFlow<B>,
+        each: impl FnMut(&Dir, &[u8], &Facts) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B>, WalkError> {
         let before = &self.dir(top).facts;
         let now = base.look(top_name)?.ok_or(WalkError::Changed)?;
@@ -249,6 +232,28 @@ impl Tree {
         if !same(&now, before) {
             return Err(WalkError::Changed);
         }
+        let as_read = |dir: &Dir, known: &TreeDir| {
+            let (files, dirs) = read(dir)?;
+            let children = known.children.clone().map(|child| self.dir(child));
+            Ok(files == known.files
+                && children.len() == dirs.len()
+                && children
+                    .zip(&dirs)
+                    .all(|(known, (name, facts))| known.name == *name && known.facts == *facts))
+        };
+        self.go_through(top, base, top_name, stop, as_read, each)
+    }
+
+    /// Goes through the directories from `top` down, sees by `is_same` that each is as it was, and asks `each` about what is in it.
+    fn go_through<B>(
+        &self,
+        top: u32,
+        base: &Dir,
+        top_name: &[u8],
+        stop: &dyn Fn() -> bool,
+        is_same: impl Fn(&Dir, &TreeDir) -> Result<bool, WalkError>,
+        mut each: impl FnMut(&Dir, &[u8], &Facts) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B>, WalkError> {
         let mut chain = Chain::new(base, top, top_name);
         let mut pending = vec![top];
         while let Some(at) = pending.pop() {
@@ -256,15 +261,8 @@ impl Tree {
                 return Err(WalkError::Stopped);
             }
             let dir = chain.go(self, at)?;
-            let (files, dirs) = read(dir)?;
             let known = self.dir(at);
-            let children = known.children.clone().map(|child| self.dir(child));
-            let alike = files == known.files
-                && children.len() == dirs.len()
-                && children
-                    .zip(&dirs)
-                    .all(|(known, (name, facts))| known.name == *name && known.facts == *facts);
-            if !alike {
+            if !is_same(dir, known)? {
                 return Err(WalkError::Changed);
             }
             for (name, facts) in &known.files {

@@ -29,7 +29,7 @@ use super::error::{WatchError, of_inotify_init};
 use super::holders::{Holders, Left};
 use super::kernel_event::KernelEvent;
 use super::limits;
-use super::queue::{DRAIN_BYTES, Item, Queue};
+use super::queue::{self, Queue};
 use super::threads::Crew;
 use super::tree::NodeId;
 use crate::fs::Dir;
@@ -170,20 +170,12 @@ impl Backend for Inotify {
     }
 
     fn drain(&self, each: &mut dyn FnMut(RawEvent<'_>)) -> More {
-        let mut drained = 0;
-        while drained < DRAIN_BYTES {
-            let item = self.shared.queue.lock().pop();
-            match item {
-                None => return More::No,
-                Some(Item::Events(bytes)) => {
-                    drained += bytes.len();
-                    self.shared.decode(&bytes, each);
-                }
-                Some(Item::Marker(marker)) => each(RawEvent::Marker(marker)),
-                Some(Item::Overflow) => each(RawEvent::Overflow),
-            }
-        }
-        More::Yes
+        let shared = &self.shared;
+        queue::drain(
+            &shared.queue,
+            |bytes, each| shared.decode(bytes, each),
+            each,
+        )
     }
 
     fn mark(&self, marker: Marker) {

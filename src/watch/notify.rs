@@ -36,7 +36,7 @@ use super::error::{WatchError, of_inotify_init};
 use super::holders::Left;
 use super::kernel_event::KernelEvent;
 use super::limits;
-use super::queue::{DRAIN_BYTES, Item, Queue, Wake};
+use super::queue::{self, Queue, Wake};
 use super::said::{Said, errno, said};
 use super::tree::NodeId;
 use super::watched::{Asked, Watched};
@@ -167,20 +167,12 @@ impl Backend for Notify {
     }
 
     fn drain(&self, each: &mut dyn FnMut(RawEvent<'_>)) -> More {
-        let mut drained = 0;
-        while drained < DRAIN_BYTES {
-            let item = self.shared.queue.lock().pop();
-            match item {
-                None => return More::No,
-                Some(Item::Events(bytes)) => {
-                    drained += bytes.len();
-                    self.shared.decode(&bytes, each);
-                }
-                Some(Item::Marker(marker)) => each(RawEvent::Marker(marker)),
-                Some(Item::Overflow) => each(RawEvent::Overflow),
-            }
-        }
-        More::Yes
+        let shared = &self.shared;
+        queue::drain(
+            &shared.queue,
+            |bytes, each| shared.decode(bytes, each),
+            each,
+        )
     }
 
     fn mark(&self, marker: Marker) {

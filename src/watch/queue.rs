@@ -8,13 +8,15 @@
 
 use std::collections::VecDeque;
 
-use super::backend::Marker;
+use parking_lot::Mutex;
+
+use super::backend::{Marker, More, RawEvent};
 
 /// Events that follow one another are kept together up to this much: about 2,000 of them with their names.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// One drain hands over about this much, so that looks and barriers have their turn.
-pub(super) const DRAIN_BYTES: usize = 1024 * 1024;
+const DRAIN_BYTES: usize = 1024 * 1024;
 
 /// See the module.
 pub(super) struct Queue {
@@ -26,7 +28,7 @@ pub(super) struct Queue {
 
 /// What waits in the line.
 #[derive(PartialEq, Eq, Debug)]
-pub(super) enum Item {
+enum Item {
     /// One event or more.
     Events(Vec<u8>),
     Marker(Marker),
@@ -88,7 +90,7 @@ impl Queue {
     }
 
     /// Takes the next item out.
-    pub(super) fn pop(&mut self) -> Option<Item> {
+    fn pop(&mut self) -> Option<Item> {
         let item = self.items.pop_front();
         if let Some(Item::Events(bytes)) = &item {
             self.bytes -= bytes.len();
@@ -113,6 +115,28 @@ impl Queue {
             Wake::Coming
         }
     }
+}
+
+/// Hands what waits in `queue` over to `each`, events by way of `decode`. The line is free meanwhile, for its reader.
+pub(super) fn drain(
+    queue: &Mutex<Queue>,
+    decode: impl Fn(&[u8], &mut dyn FnMut(RawEvent<'_>)),
+    each: &mut dyn FnMut(RawEvent<'_>),
+) -> More {
+    let mut drained = 0;
+    while drained < DRAIN_BYTES {
+        let item = queue.lock().pop();
+        match item {
+            None => return More::No,
+            Some(Item::Events(bytes)) => {
+                drained += bytes.len();
+                decode(&bytes, each);
+            }
+            Some(Item::Marker(marker)) => each(RawEvent::Marker(marker)),
+            Some(Item::Overflow) => each(RawEvent::Overflow),
+        }
+    }
+    More::Yes
 }
 
 #[cfg(test)]
