@@ -121,11 +121,11 @@ fn unknown_keys_and_values_in_the_configuration() {
     error: PLACE/lapsed.toml:3: [[rule]] "old": has no expire
       such as expire = "7d", or expire = "never"
     PLACE/lapsed.toml:5: [[rule]] "old": unknown key "expires"
-      allowed: name, root, glob, exclude, keep, since, expire, unit, then, skip_open, schedule; did you mean "expire"?
+      allowed: name, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, skip_open, schedule; did you mean "expire"?
     "#);
     told!(place, refused_config(&place, "[[root]]\npath = \"data\"\n[[rule]]\nexpire = \"7d\"\nunit = \"direcotry\"\n"), @r#"
     error: PLACE/lapsed.toml:5: [[rule]] 1: unit = "direcotry" is unknown
-      allowed: file, dir
+      allowed: file, dir, job
     "#);
     told!(place, refused_config(&place, "[[root]]\npath = \"data\"\n[[rule]]\nexpire = \"7d\"\nsince = 5\n"), @r#"
     error: PLACE/lapsed.toml:5: [[rule]] 1: since = 5 is a number, where a string should be
@@ -354,7 +354,7 @@ fn requests_that_are_not_understood() {
     "#);
     told!(place, get("/v1/files?rot=1"), @r#"
     400 Bad Request: unknown query parameter "rot"
-      allowed: root, job, rule, glob, hold, expiring_within, older_than, min_size, sort, order, limit, cursor, sync
+      allowed: root, job, status, orphan, pinned, rule, glob, hold, expiring_within, older_than, min_size, sort, order, limit, cursor, sync
     "#);
     told!(place, get("/v1/files?limit=0"), @r#"
     400 Bad Request: query parameter "limit" cannot be "0"
@@ -379,7 +379,7 @@ fn requests_that_are_not_understood() {
     "#);
     told!(place, get("/v1/files?hold=nope"), @r#"
     400 Bad Request: query parameter "hold" cannot be "nope"
-      allowed: reconciling, root-missing, breaker, clock-jumped, clock-behind, open, open-unknown, denied, no-quarantine, unrecorded, unsaved, mount-inside, root-inside, state-inside, no-timestamp, unreadable, unconfirmed, displaced, dry-run
+      allowed: reconciling, root-missing, breaker, clock-jumped, clock-behind, open, open-unknown, denied, no-quarantine, unrecorded, unsaved, mount-inside, root-inside, state-inside, no-timestamp, unreadable, unconfirmed, displaced, dry-run, running, source-down, contested, unreadable-job, pinned
     "#);
     told!(place, get("/v1/files?older_than=%zz"), @r#"400 Bad Request: "%zz" in the query is not percent-encoded"#);
     told!(place, get("/v1/plan?within=99999999999999999999d"), @r#"
@@ -396,12 +396,12 @@ fn requests_that_are_not_understood() {
     "#);
     told!(place, get("/v1/nothing"), @r#"
     404 Not Found: there is nothing at "/v1/nothing"
-      allowed: /v1/health, /v1/status, /v1/files, /v1/explain, /v1/plan, /v1/clean, /v1/history, /v1/events, /v1/sync, /v1/breaker, /v1/breaker/release
+      allowed: /v1/health, /v1/status, /v1/files, /v1/explain, /v1/plan, /v1/clean, /v1/history, /v1/events, /v1/sync, /v1/breaker, /v1/breaker/release, /v1/jobs, /v1/jobs/{id}, /v1/pins, /v1/pins/{id}
     "#);
     told!(place, get("/v1/clean"), @r#"405 Method Not Allowed: "/v1/clean" does not take GET"#);
     let post = |path: &str, body: &str| problem(&daemon, "POST", path, JSON, body.as_bytes());
     told!(place, post("/v1/clean", "{\"dry_run\": tru"), @"400 Bad Request: the request's body cannot be read: EOF while parsing a value at line 1 column 15");
-    told!(place, post("/v1/clean", "{\"dry\": true}"), @"400 Bad Request: the request's body cannot be read: unknown field `dry`, expected one of `dry_run`, `roots`, `rules`, `jobs`, `retention` at line 1 column 6");
+    told!(place, post("/v1/clean", "{\"dry\": true}"), @"400 Bad Request: the request's body cannot be read: unknown field `dry`, expected one of `dry_run`, `roots`, `rules`, `jobs`, `orphans_only`, `retention` at line 1 column 6");
     told!(place, post("/v1/clean", "[]"), @"400 Bad Request: the request's body is no JSON object");
     told!(place, post("/v1/clean", "{\"roots\": [\"nope\"]}"), @r#"
     400 Bad Request: there is no root "nope"

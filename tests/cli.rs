@@ -49,6 +49,9 @@ fn the_reference() {
         tell(&[&command, "--help"]);
     }
     tell(&["breaker", "release", "--help"]);
+    for order in ["put", "get", "ls", "rm"] {
+        tell(&["job", order, "--help"]);
+    }
     insta::assert_snapshot!("reference", all);
 }
 
@@ -57,7 +60,7 @@ fn the_readme_names_every_command() {
     let place = Place::new();
     let readme = include_str!("../README.md");
     let commands = commands(&place);
-    assert_eq!(commands.len(), 12, "{commands:?}");
+    assert_eq!(commands.len(), 17, "{commands:?}");
     for command in commands {
         assert!(
             readme.contains(&format!("| `lapsed {command}")),
@@ -74,6 +77,32 @@ fn usage_that_is_not_understood_ends_with_2_on_standard_error() {
         (&["ls", "--rooot", "x"], "'--root'"),
         (&["explain"], "<PATH>"),
         (&["ls", "--reverse"], "--sort"),
+        (&["pin"], "<PATH|--job <ID>>"),
+        (&["pin", "--for", "1d", "--why", "x"], "<PATH|--job <ID>>"),
+        (&["pin", "x", "--for", "1d"], "--why <TEXT>"),
+        (
+            &["pin", "x", "--for", "0s", "--why", "x"],
+            "give a duration such as 90s",
+        ),
+        (&["extend", "1"], "--for <DURATION>"),
+        (&["unpin"], "<ID|PATH>"),
+        (&["job", "put", "x"], "--status <WORD>"),
+        (
+            &["job", "put", "x", "--status", "done"],
+            "give one of pending, running, completed, failed, cancelled",
+        ),
+        (
+            &[
+                "job",
+                "put",
+                "x",
+                "--status",
+                "failed",
+                "--completed-at",
+                "soon",
+            ],
+            "\"soon\" is no instant",
+        ),
         (&["serve", "--watch"], "--watch <PATH=TTL>"),
         (&[], "Usage: lapsed"),
     ] {
@@ -169,4 +198,83 @@ fn names_cannot_speak_to_the_terminal() {
         text.chars().all(|c| c == '\n' || !c.is_control()),
         "{text:?}"
     );
+}
+
+#[test]
+fn check_says_what_jobs_mean() {
+    let place = Place::new();
+    place.make_dir("results");
+    let config = place.config(
+        r#"
+[breaker]
+orphan_bytes = "1GiB"
+[[source]]
+name = "eemt"
+kind = "sqlite"
+path = "jobs.db"
+select = "SELECT id, file AS files FROM jobs"
+status = "completed"
+timezone = { completed_at = "local" }
+mark = "UPDATE jobs SET cleaned = :now WHERE id = :job"
+derived = "{stem}_processed.mp3"
+files_root = "uploads"
+id_pattern = "[a-z]+"
+[[source]]
+name = "told"
+kind = "api"
+[[root]]
+path = "results"
+owner = "{job}/**"
+source = "eemt"
+orphans = "{uuid}/**"
+[[root]]
+path = "uploads"
+source = "eemt"
+[[rule]]
+name = "whole"
+source = "eemt"
+job = ["failed", "completed"]
+since = "completed_at"
+expire = "7d"
+unit = "job"
+keep = "**/*.log"
+record = "mark"
+[[rule]]
+name = "thumbnails"
+kind = ["small", "large"]
+expire = "1h"
+[[rule]]
+name = "orphans"
+root = "results"
+job = "none"
+unit = "dir"
+"#,
+    );
+    let output = place.run(&["check", "--config", config.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    let text = lines(&output).join("\n");
+    let dir = config.parent().unwrap();
+    let text = text.replace(dir.to_str().unwrap(), "PLACE");
+    insta::assert_snapshot!(text, @r#"
+    "PLACE/lapsed.toml" is sound
+    source "eemt": jobs in the SQLite database PLACE/jobs.db; where it tells no status, they count as completed; timestamps without a zone: completed_at local, others UTC; their records can be marked; only what "[a-z]+" matches is an id; they may claim files, by bare names those in PLACE/uploads, and "{stem}_processed.mp3" beside each
+    source "told": programs tell of their jobs; they may claim files, by bare names those in PLACE
+    root "results": PLACE/results; jobs of source "eemt" own its files: "{job}/**", and those that they claim; "{uuid}/**" may belong to nobody
+    root "uploads": PLACE/uploads, which is not there yet and is waited for; jobs of source "eemt" own its files that they claim
+    rule "whole": all that a completed or failed job of source "eemt" owns in every root lapses 7days after the job ended (completed_at); "**/*.log" stay for ever; then the job's record is marked at its source; open files wait
+    rule "thumbnails": files of jobs of kind "large" or "small" in every root lapse 1h after they were last touched in any way; open files wait
+    rule "orphans": top-level directories as a whole that belong to nobody in "results" lapse 1day after anything in them was last touched in any way; open files wait
+    jobs that have not ended lose nothing, whatever their age
+    whatever no rule matches is kept for ever
+    when more than 1,000 entries and more than 50 % of a root become due at once, a person is asked first
+    when more than 10,000 entries or 1.0 GiB that belong to nobody would go from a root within an hour, or more than 1,000 entries and 50 % of it, a person is asked first, too
+    state in "PLACE/state", socket at "PLACE/lapsed.sock" (mode 0660); root and the daemon's user may act
+    "#);
+    let output = place.run(&["check", "--json", "--config", config.to_str().unwrap()]);
+    let told: serde_json::Value = serde_json::from_str(&lines(&output).join("\n")).unwrap();
+    assert_eq!(told["sources"][0]["kind"], "sqlite");
+    assert_eq!(told["sources"][1]["name"], "told");
+    assert_eq!(told["roots"][0]["orphans"], "{uuid}/**");
+    assert_eq!(told["roots"][1]["source"], "eemt");
+    assert_eq!(told["rules"][0]["record"], "mark");
 }

@@ -195,7 +195,8 @@ fn lines_tell_the_same_as_one_object() {
     assert_eq!(
         fields.into_iter().collect::<BTreeSet<_>>(),
         [
-            "path", "root", "size", "mtime", "job", "status", "rule", "deadline", "hold"
+            "path", "root", "size", "mtime", "job", "source", "status", "rule", "deadline", "hold",
+            "pin"
         ]
         .map(str::to_owned)
         .iter()
@@ -300,7 +301,7 @@ fn explanations_name_rule_timestamp_owner_and_holds() {
     assert_eq!(
         [
             &one["rule"],
-            &one["job"],
+            &one["job"]["id"],
             &one["since"],
             &one["unit"],
             &one["found"]
@@ -328,7 +329,7 @@ fn explanations_name_rule_timestamp_owner_and_holds() {
     let told = lines(&output).join("\n");
     for part in [
         "is a file of 200 bytes in root \"results\"",
-        "it belongs to job \"job-1\"",
+        "it would belong to job \"job-1\"",
         "rule \"data\" lets it lapse after 2days",
         "the last change of its content (mtime)",
         "it lapses at ",

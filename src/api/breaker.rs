@@ -12,7 +12,7 @@ use super::router::{body, json, peer};
 use super::wire;
 use crate::core::facts::RootId;
 use crate::core::policy::Policy;
-use crate::core::report::{RootStatus, Trip};
+use crate::core::report::{Status, Trip};
 
 pub(super) async fn show(
     State(daemon): State<Arc<Daemon>>,
@@ -23,7 +23,7 @@ pub(super) async fn show(
         .link()
         .ask(|engine, now, _| engine.status(now))
         .await?;
-    Ok(json(&tripped(&daemon.policy(), &status.roots)))
+    Ok(json(&tripped(&daemon.policy(), &status)))
 }
 
 pub(super) async fn release(
@@ -52,12 +52,29 @@ pub(super) async fn release(
 }
 
 /// The roots whose breaker has tripped.
-pub(super) fn tripped(policy: &Policy, roots: &[RootStatus]) -> wire::Breaker {
-    let tripped = roots
+pub(super) fn tripped(policy: &Policy, status: &Status) -> wire::Breaker {
+    let tripped = status
+        .roots
         .iter()
         .filter_map(|root| Some(trip(policy, root.root, root.trip?)));
+    let of_roots = status.roots.iter().filter_map(|root| {
+        Some(wire::OrphanTrip {
+            root: Some(root_name(policy, root.root).to_owned()),
+            source: None,
+            why: root.orphan_trip.clone()?,
+        })
+    });
+    let of_sources = status.sources.iter().filter_map(|source| {
+        let known = policy.sources.get(&source.source)?;
+        Some(wire::OrphanTrip {
+            root: None,
+            source: Some(known.name.clone()),
+            why: source.trip.clone()?,
+        })
+    });
     wire::Breaker {
         tripped: tripped.collect(),
+        orphans: of_roots.chain(of_sources).collect(),
     }
 }
 

@@ -66,6 +66,7 @@ pub fn understand(order: &CleanOrder, policy: &Policy, uid: u32) -> Result<Clean
         roots: roots.collect::<Result<_, Problem>>()?,
         rules: rules.collect::<Result<_, Problem>>()?,
         jobs: order.jobs.iter().map(|job| job.as_bytes().into()).collect(),
+        orphans_only: order.orphans_only,
         retention_ms: retention.collect::<Result<_, Problem>>()?,
         uid,
     })
@@ -146,6 +147,11 @@ fn is_failure(hold: &Hold) -> bool {
         | Hold::StateInside { .. }
         | Hold::NoTimestamp
         | Hold::Unconfirmed
-        | Hold::DryRun => false,
+        | Hold::DryRun
+        | Hold::Running { .. }
+        | Hold::SourceDown { .. }
+        | Hold::Contested { .. }
+        | Hold::UnreadableJob { .. }
+        | Hold::Pinned { .. } => false,
     }
 }

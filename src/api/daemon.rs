@@ -14,10 +14,13 @@ use super::link::EngineLink;
 use super::wire;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::index::Index;
+use crate::core::jobs::{Fresh, JobKey, Jobs, SourceId};
 use crate::core::path::RelPath;
+use crate::core::pins::Pins;
 use crate::core::policy::Policy;
 use crate::core::time::Timestamp;
 use crate::ledger::Ledger;
+use crate::registry::Registry;
 
 /// Tells how changes are noticed.
 pub type TellWatches = dyn Fn() -> wire::Watches + Send + Sync;
@@ -25,16 +28,37 @@ pub type TellWatches = dyn Fn() -> wire::Watches + Send + Sync;
 /// Tells how what is known is saved.
 pub type TellStore = dyn Fn() -> wire::Store + Send + Sync;
 
+/// Asks the source of a job what it says of it at this moment. May wait for a disk or a network.
+pub type AskSource = dyn Fn(&JobKey) -> Fresh + Send + Sync;
+
+/// Tells how the sources of jobs are. May wait for a disk.
+pub type TellSources = dyn Fn() -> Vec<wire::Source> + Send + Sync;
+
+/// Tells whether the jobs of a source are told through the API.
+pub type IsApi = dyn Fn(SourceId) -> bool + Send + Sync;
+
 /// What a [`Daemon`] is made of.
 pub struct Parts {
     /// What is known of files.
     pub index: Arc<Index>,
+    /// What is known of jobs.
+    pub jobs: Arc<Jobs>,
+    /// What is pinned.
+    pub pins: Arc<Pins>,
     /// The rules at the start.
     pub policy: Arc<Policy>,
     /// The way to the engine.
     pub link: EngineLink,
     /// What was removed.
     pub ledger: Arc<Ledger>,
+    /// What people and programs told us.
+    pub registry: Arc<Registry>,
+    /// Asks the source of a job.
+    pub ask_source: Arc<AskSource>,
+    /// Tells how the sources of jobs are.
+    pub sources: Box<TellSources>,
+    /// Tells which sources are told of through the API.
+    pub is_api: Box<IsApi>,
     /// What happens.
     pub events: Arc<Events>,
     /// Tells how changes are noticed.
@@ -51,6 +75,7 @@ pub struct Parts {
 pub struct Daemon {
     pub(super) parts: Parts,
     policy: RwLock<Arc<Policy>>,
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// The group of that name does not exist.
@@ -87,13 +112,24 @@ impl Daemon {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let policy = RwLock::new(Arc::clone(&parts.policy));
-        Self { parts, policy }
+        let turn = tokio::sync::Mutex::default();
+        Self {
+            parts,
+            policy,
+            turn,
+        }
     }
 
     /// The way to the engine.
     #[must_use]
     pub fn link(&self) -> &EngineLink {
         &self.parts.link
+    }
+
+    /// Waits for one's turn to change jobs or pins, and has it until the answer is dropped: the engine hears of changes in the
+    /// order in which they are on disk.
+    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// The rules.
@@ -111,6 +147,14 @@ impl Daemon {
 /// The name of `root`; `?` when the policy does not know it (any more).
 pub(super) fn root_name(policy: &Policy, root: RootId) -> &str {
     policy.roots.get(&root).map_or("?", |root| &root.name)
+}
+
+/// The name of `source`; `?` when the policy does not know it (any more).
+pub(super) fn source_name(policy: &Policy, source: SourceId) -> &str {
+    policy
+        .sources
+        .get(&source)
+        .map_or("?", |source| &source.name)
 }
 
 /// The name of `rule`; `?` when the policy does not know it (any more).

@@ -18,11 +18,16 @@ pub(super) struct Values<'a> {
     pub size: u64,
     pub mtime: Timestamp,
     pub job: Option<&'a [u8]>,
+    /// The source's name, as a JSON string.
+    pub source: Option<&'a [u8]>,
+    /// The job's status: needs no escape.
+    pub status: Option<&'static str>,
     /// The rule's name, as a JSON string.
     pub rule: Option<&'a [u8]>,
     pub deadline: Option<Timestamp>,
     /// A hold's code: needs no escape.
     pub hold: Option<&'static str>,
+    pub pin: Option<u64>,
 }
 
 /// Writes entries. Remembers the last day, since times of neighbours mostly share it.
@@ -84,7 +89,11 @@ impl EntryWriter {
             Some(job) => to.extend_from_slice(&quote(&String::from_utf8_lossy(job))),
             None => to.extend_from_slice(b"null"),
         }
-        to.extend_from_slice(b",\"status\":null,\"rule\":");
+        to.extend_from_slice(b",\"source\":");
+        to.extend_from_slice(values.source.unwrap_or(b"null"));
+        to.extend_from_slice(b",\"status\":");
+        push_word(to, values.status);
+        to.extend_from_slice(b",\"rule\":");
         to.extend_from_slice(values.rule.unwrap_or(b"null"));
         to.extend_from_slice(b",\"deadline\":");
         match values.deadline {
@@ -92,12 +101,10 @@ impl EntryWriter {
             None => to.extend_from_slice(b"null"),
         }
         to.extend_from_slice(b",\"hold\":");
-        match values.hold {
-            Some(hold) => {
-                to.push(b'"');
-                to.extend_from_slice(hold.as_bytes());
-                to.push(b'"');
-            }
+        push_word(to, values.hold);
+        to.extend_from_slice(b",\"pin\":");
+        match values.pin {
+            Some(pin) => push_number(to, pin),
             None => to.extend_from_slice(b"null"),
         }
         to.push(b'}');
@@ -151,6 +158,18 @@ fn push_path(to: &mut Vec<u8>, dir: &Prefix, name: &[u8]) {
     if let Some(coded) = &path.path_b64 {
         to.extend_from_slice(b",\"path_b64\":");
         to.extend_from_slice(&quote(coded));
+    }
+}
+
+/// Appends a word that needs no escape.
+fn push_word(to: &mut Vec<u8>, word: Option<&'static str>) {
+    match word {
+        Some(word) => {
+            to.push(b'"');
+            to.extend_from_slice(word.as_bytes());
+            to.push(b'"');
+        }
+        None => to.extend_from_slice(b"null"),
     }
 }
 
@@ -259,20 +278,26 @@ mod tests {
             times in (any::<i64>(), proptest::option::of(0_i64..3_000_000_000_000)),
             words in (proptest::option::of(".*"), proptest::option::of(".*"), ".*"),
             is_held in any::<bool>(),
+            source in proptest::option::of(".*"),
+            pin in proptest::option::of(any::<u64>()),
         ) {
             let name = if use_ascii { ascii.into_bytes() } else { name };
             let dir = [b"/srv/", &dir[..]].concat();
             let prefix = Prefix::new(Path::new(std::ffi::OsStr::from_bytes(&dir)));
             let (job, rule, root) = words;
             let rule_json = rule.as_deref().map(quote);
+            let source_json = source.as_deref().map(quote);
             let values = Values {
                 root: &quote(&root),
                 size,
                 mtime: Timestamp::from_unix_ms(times.0),
                 job: job.as_deref().map(str::as_bytes),
+                source: source_json.as_deref(),
+                status: is_held.then_some("running"),
                 rule: rule_json.as_deref(),
                 deadline: times.1.map(Timestamp::from_unix_ms),
                 hold: is_held.then_some("open"),
+                pin,
             };
             let mut written = Vec::new();
             EntryWriter::default().push(&mut written, &prefix, &name, &values);
@@ -284,10 +309,12 @@ mod tests {
                 size: Some(size),
                 mtime: Some(values.mtime.to_string()),
                 job: job.clone(),
-                status: None,
+                source: source.clone(),
+                status: values.status.map(str::to_owned),
                 rule: rule.clone(),
                 deadline: values.deadline.map(|at| at.to_string()),
                 hold: values.hold.map(str::to_owned),
+                pin,
             };
             prop_assert_eq!(String::from_utf8(written.clone()).unwrap(), serde_json::to_string(&entry).unwrap());
             let back: Entry = serde_json::from_slice(&written).unwrap();

@@ -12,6 +12,7 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
+use super::belonging::Belonging;
 use super::daemon::{Daemon, json_path, root_name, rule_name};
 use super::problem::Problem;
 use super::query::Query;
@@ -19,7 +20,7 @@ use super::router::json;
 use super::wire;
 use crate::clock;
 use crate::core::facts::{RootId, RuleId};
-use crate::core::index::{Index, Record};
+use crate::core::index::Record;
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Policy, Schedule, Since};
 use crate::core::report::Explanation;
@@ -39,8 +40,9 @@ pub(super) async fn explain(
         .link()
         .ask(move |engine, now, _| engine.explain(root, &asked, now))
         .await?;
-    let about = About::look(&daemon.parts.index, &policy, root, &path, &why);
-    Ok(json(&about.to_json(clock::now().wall)))
+    let now = clock::now().wall;
+    let about = About::look(&daemon, &policy, (root, &path), &why, now);
+    Ok(json(&about.to_json(now)))
 }
 
 fn outside(policy: &Policy, path: &Path) -> Problem {
@@ -54,15 +56,31 @@ fn outside(policy: &Policy, path: &Path) -> Problem {
 /// The absolute path that is asked for, without superfluous slashes.
 fn path_of(uri: &Uri) -> Result<PathBuf, Problem> {
     let query = Query::parse(uri, &["path", "path_b64"])?;
-    let bytes = match (query.bytes("path"), query.text("path_b64")?) {
+    plain_path(
+        query.bytes("path"),
+        query.text("path_b64")?,
+        "query parameter",
+    )
+}
+
+/// The absolute path that is given by its bytes or in base64, without superfluous slashes; `whose` value it is, for messages.
+pub(super) fn plain_path(
+    path: Option<&[u8]>,
+    coded: Option<&str>,
+    whose: &str,
+) -> Result<PathBuf, Problem> {
+    let bytes = match (path, coded) {
         (Some(path), None) => path.to_vec(),
         (None, Some(coded)) => STANDARD
             .decode(coded)
             .or_else(|_| URL_SAFE.decode(coded))
             .map_err(|_| {
-                super::query::refuse("path_b64", coded).hint("give the path's bytes in base64")
+                Problem::bad_request(format!("{whose} \"path_b64\" cannot be \"{coded}\""))
+                    .hint("give the path's bytes in base64")
             })?,
-        (None, None) => return Err(Problem::bad_request("query parameter \"path\" is missing")),
+        (None, None) => {
+            return Err(Problem::bad_request(format!("{whose} \"path\" is missing")));
+        }
         (Some(_), Some(_)) => {
             return Err(Problem::bad_request("give either \"path\" or \"path_b64\""));
         }
@@ -72,7 +90,8 @@ fn path_of(uri: &Uri) -> Result<PathBuf, Problem> {
     if !given.is_absolute() || !given.components().all(is_plain) || bytes.contains(&0) {
         let found = String::from_utf8_lossy(&bytes);
         return Err(
-            super::query::refuse("path", &found).hint("give an absolute path without \"..\"")
+            Problem::bad_request(format!("{whose} \"path\" cannot be \"{found}\""))
+                .hint("give an absolute path without \"..\""),
         );
     }
     Ok(given.components().collect())
@@ -85,6 +104,7 @@ struct About<'a> {
     path: &'a RelPath,
     found: Found,
     why: &'a Explanation,
+    belonging: Belonging<'a>,
 }
 
 enum Found {
@@ -95,12 +115,13 @@ enum Found {
 
 impl<'a> About<'a> {
     fn look(
-        index: &Index,
+        daemon: &Daemon,
         policy: &'a Policy,
-        root: RootId,
-        path: &'a RelPath,
+        (root, path): (RootId, &'a RelPath),
         why: &'a Explanation,
+        now: Timestamp,
     ) -> Self {
+        let index = &daemon.parts.index;
         let found = match index.find(root, path.as_bytes()) {
             Some((_, record)) => Found::File(record),
             None if index.dir_id(root, path.as_bytes()).is_some() => Found::Dir,
@@ -112,19 +133,17 @@ impl<'a> About<'a> {
             path,
             found,
             why,
+            belonging: Belonging::look(daemon, policy, (root, path), why.class, now),
         }
     }
 
     fn rule(&self) -> Option<RuleId> {
         match self.why.class {
             Class::Unruled => None,
-            Class::Kept(rule) | Class::File(rule) | Class::Dir(rule) => Some(rule),
+            Class::Kept(rule) | Class::File(rule) | Class::Dir(rule) | Class::Job(rule) => {
+                Some(rule)
+            }
         }
-    }
-
-    fn job(&self) -> Option<String> {
-        let job = self.policy.owner(self.root, self.path.as_bytes())?;
-        Some(String::from_utf8_lossy(job).into_owned())
     }
 
     fn expire_ms(&self) -> Option<i64> {
@@ -142,19 +161,19 @@ impl<'a> About<'a> {
         let is_due = why.deadline.is_some_and(|deadline| deadline <= now);
         let hold = why.holds.first().filter(|_| is_due);
         wire::Explanation {
-            entry: wire::Entry {
-                path: json_path(self.policy, self.root, self.path),
-                root: root_name(self.policy, self.root).to_owned(),
-                size: record.map(|record| record.size),
-                mtime: record.map(|record| record.mtime.to_string()),
-                job: self.job(),
-                status: None,
-                rule: self
-                    .rule()
-                    .map(|rule| rule_name(self.policy, rule).to_owned()),
-                deadline: why.deadline.map(|deadline| deadline.to_string()),
-                hold: hold.map(|hold| hold.code().to_owned()),
-            },
+            path: json_path(self.policy, self.root, self.path),
+            root: root_name(self.policy, self.root).to_owned(),
+            size: record.map(|record| record.size),
+            mtime: record.map(|record| record.mtime.to_string()),
+            job: self.belonging.job(),
+            owners: self.belonging.owners(),
+            orphan: self.belonging.is_orphan,
+            rule: self
+                .rule()
+                .map(|rule| rule_name(self.policy, rule).to_owned()),
+            deadline: why.deadline.map(|deadline| deadline.to_string()),
+            hold: hold.map(|hold| hold.code().to_owned()),
+            pin: self.belonging.pin.as_ref().map(wire::Pin::from),
             found: found.map(str::to_owned),
             unit: why.unit.map(|unit| unit.as_str().to_owned()),
             unit_path: why
@@ -191,11 +210,7 @@ impl<'a> About<'a> {
                 format!("nothing is there at \"{path}\" in root \"{root}\", as far as is known.")
             }
         }];
-        if let Some(job) = self.job() {
-            text.push(format!(
-                "it belongs to job \"{job}\", by the root's owner template."
-            ));
-        }
+        text.extend(self.belonging.sentences(now));
         text.push(self.rule_sentence());
         if let Some(unit) = &self.why.unit_path {
             let unit = json_path(self.policy, self.root, unit).path;
@@ -240,7 +255,7 @@ impl<'a> About<'a> {
                 "rule \"{}\" keeps it for ever (keep).",
                 rule_name(self.policy, rule)
             ),
-            Class::File(rule) | Class::Dir(rule) => {
+            Class::File(rule) | Class::Dir(rule) | Class::Job(rule) => {
                 let name = rule_name(self.policy, rule);
                 match self.expire_ms() {
                     None => format!("rule \"{name}\" decides: it is kept for ever."),
@@ -270,11 +285,15 @@ fn describe(since: Since) -> &'static str {
         Since::Mtime => "the last change of its content (mtime)",
         Since::Ctime => "the last change of content, name or attributes (ctime)",
         Since::Btime => "its birth (btime)",
+        Since::CreatedAt => "when its job was made (created_at)",
+        Since::CompletedAt => "when its job ended (completed_at)",
+        Since::LastActivity => "the last activity of its job (last_activity)",
+        Since::ExpiresAt => "when its job says it is over (expires_at)",
     }
 }
 
 /// An instant as seen from `now`, in whole seconds.
-fn seen(at: Timestamp, now: Timestamp) -> String {
+pub(super) fn seen(at: Timestamp, now: Timestamp) -> String {
     let ms = at.ms_since(now);
     let span = Duration::from_secs(ms.unsigned_abs() / 1000);
     let span = humantime::format_duration(span);

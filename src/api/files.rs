@@ -35,7 +35,7 @@ const PAGES_AT_ONCE: usize = 16;
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// The media type of lines.
-const LINES: &str = "application/x-ndjson";
+pub(super) const LINES: &str = "application/x-ndjson";
 
 pub(super) async fn files(
     State(daemon): State<Arc<Daemon>>,
@@ -70,7 +70,7 @@ pub(super) async fn files(
         .await?;
     let policy = daemon.policy();
     let filter = Filter::read(&query, &policy, now)?;
-    let view = View::new(Arc::clone(&daemon.parts.index), policy, holds, now, filter);
+    let view = View::new(&daemon, holds, now, filter);
     if !wants_lines {
         let limit = usize::try_from(limit.unwrap_or(LIMIT)).unwrap_or(usize::MAX);
         return Ok(one_object(&view, order, after, limit).await);
@@ -85,7 +85,7 @@ pub(super) async fn files(
     Ok(([(header::CONTENT_TYPE, LINES)], body).into_response())
 }
 
-fn wants_lines(headers: &HeaderMap) -> bool {
+pub(super) fn wants_lines(headers: &HeaderMap) -> bool {
     let accepts = headers.get_all(header::ACCEPT).iter();
     accepts
         .filter_map(|accept| accept.to_str().ok())

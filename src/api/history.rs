@@ -153,6 +153,9 @@ mod tests {
             bytes: 1,
             result: Mark::Removed,
             by: By::Rule,
+            job: None,
+            paths: Vec::new(),
+            pin: None,
         }
     }
 

@@ -29,11 +29,15 @@ pub mod server;
 pub mod socket;
 pub mod wire;
 
+mod belonging;
 mod breaker;
 mod entry;
 mod explain;
 mod files;
 mod history;
+mod jobs;
+mod order;
+mod pins;
 mod select;
 mod sse;
 mod stall;

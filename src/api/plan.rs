@@ -1,5 +1,6 @@
 //! `GET /v1/plan`: what will lapse, by rule and root, and hour by hour.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +13,11 @@ use super::query::Query;
 use super::router::json;
 use super::wire;
 use crate::clock;
+use crate::core::claim::Unit;
+use crate::core::facts::{RootId, RuleId};
 use crate::core::index::Index;
-use crate::core::policy::Policy;
+use crate::core::jobs::Jobs;
+use crate::core::policy::{Class, Policy};
 use crate::core::time::Timestamp;
 
 /// How far a plan goes when nobody says.
@@ -23,6 +27,7 @@ const WITHIN: Duration = Duration::from_hours(24);
 const HOURS_MAX: u64 = 31 * 24;
 
 const HOUR: Duration = Duration::from_hours(1);
+const HOUR_MS: i64 = 3_600_000;
 
 pub(super) async fn plan(
     State(daemon): State<Arc<Daemon>>,
@@ -31,36 +36,44 @@ pub(super) async fn plan(
     let query = Query::parse(request.uri(), &["within"])?;
     let within = query.duration("within")?.unwrap_or(WITHIN);
     let now = clock::now().wall;
-    let plan = plan_of(&daemon.parts.index, &daemon.policy(), now, within);
+    let parts = &daemon.parts;
+    let plan = plan_of(&parts.index, &parts.jobs, &daemon.policy(), now, within);
     Ok(json(&plan))
 }
 
 /// What lapses from `now` (with what is overdue) until `within` has passed.
 #[must_use]
-pub fn plan_of(index: &Index, policy: &Policy, now: Timestamp, within: Duration) -> wire::Plan {
+pub fn plan_of(
+    index: &Index,
+    jobs: &Jobs,
+    policy: &Policy,
+    now: Timestamp,
+    within: Duration,
+) -> wire::Plan {
     let until = now.after(within);
-    let overdue = index.forecast(now);
-    let groups: Vec<wire::PlanGroup> = index
-        .forecast(until)
-        .iter()
-        .map(|group| {
-            let key = (group.root, group.rule);
-            let overdue = overdue.iter().find(|part| (part.root, part.rule) == key);
-            wire::PlanGroup {
-                root: root_name(policy, group.root).to_owned(),
-                rule: rule_name(policy, group.rule).to_owned(),
-                files: group.files,
-                bytes: group.bytes,
-                overdue: overdue.map_or_else(wire::Tally::default, |part| wire::Tally {
-                    files: part.files,
-                    bytes: part.bytes,
-                }),
-            }
-        })
-        .collect();
+    let mut groups = Groups::new();
+    for (due, is_overdue) in [(index.forecast(until), false), (index.forecast(now), true)] {
+        for part in due {
+            let (all, overdue) = groups.entry((part.root, part.rule)).or_default();
+            let tally = if is_overdue { overdue } else { all };
+            tally.files += part.files;
+            tally.bytes = tally.bytes.saturating_add(part.bytes);
+        }
+    }
     // Whole ones: a part of an hour would tell more than was asked for.
     let hours = (within.as_secs() / HOUR.as_secs()).min(HOURS_MAX);
-    let hours = index.forecast_hours(now, usize::try_from(hours).unwrap_or(0));
+    let mut hours = index.forecast_hours(now, usize::try_from(hours).unwrap_or(0));
+    with_jobs(index, jobs, policy, (now, until), &mut groups, &mut hours);
+    let groups: Vec<wire::PlanGroup> = groups
+        .into_iter()
+        .map(|((root, rule), (all, overdue))| wire::PlanGroup {
+            root: root_name(policy, root).to_owned(),
+            rule: rule_name(policy, rule).to_owned(),
+            files: all.files,
+            bytes: all.bytes,
+            overdue,
+        })
+        .collect();
     let hours = (0u32..)
         .zip(hours)
         .map(|(hour, (files, bytes))| wire::PlanHour {
@@ -78,5 +91,51 @@ pub fn plan_of(index: &Index, policy: &Policy, now: Timestamp, within: Duration)
             .fold(0, u64::saturating_add),
         groups,
         hours: hours.collect(),
+    }
+}
+
+/// All that lapses of a root by a rule, and what of it is overdue.
+type Groups = BTreeMap<(RootId, RuleId), (wire::Tally, wire::Tally)>;
+
+/// Adds what goes with its job. The index has no sums of that: each such entry is asked for, where there are rules for whole jobs.
+fn with_jobs(
+    index: &Index,
+    jobs: &Jobs,
+    policy: &Policy,
+    (now, until): (Timestamp, Timestamp),
+    groups: &mut Groups,
+    hours: &mut [(u64, u64)],
+) {
+    if policy.rules.iter().all(|rule| rule.unit != Unit::Job) {
+        return;
+    }
+    for (_, page) in index.snapshot() {
+        let Some((root, dir)) = index.dir_path(page.dir()) else {
+            continue;
+        };
+        for (name, record) in page.entries() {
+            let Class::Job(rule) = record.class else {
+                continue;
+            };
+            let path = dir.join(name);
+            let at = jobs.deadline(policy, root, path.as_bytes(), rule, record.basis);
+            let Some(at) = at.filter(|&at| at <= until) else {
+                continue;
+            };
+            let (all, overdue) = groups.entry((root, rule)).or_default();
+            let tallies = [Some(all), Some(overdue).filter(|_| at <= now)];
+            for tally in tallies.into_iter().flatten() {
+                tally.files += 1;
+                tally.bytes = tally.bytes.saturating_add(record.size);
+            }
+            let hour = at.ms_since(now).max(0) / HOUR_MS;
+            let hour = usize::try_from(hour)
+                .ok()
+                .and_then(|hour| hours.get_mut(hour));
+            if let Some((files, bytes)) = hour {
+                *files += 1;
+                *bytes = bytes.saturating_add(record.size);
+            }
+        }
     }
 }

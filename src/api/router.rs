@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -13,10 +13,10 @@ use super::auth::Peer;
 use super::daemon::Daemon;
 use super::problem::Problem;
 use super::server::read_body;
-use super::{breaker, clean, explain, files, history, plan, sse, status, sync};
+use super::{breaker, clean, explain, files, history, jobs, pins, plan, sse, status, sync};
 
 /// Every path, for those who ask for another one.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 15] = [
     "/v1/health",
     "/v1/status",
     "/v1/files",
@@ -28,6 +28,10 @@ const PATHS: [&str; 11] = [
     "/v1/sync",
     "/v1/breaker",
     "/v1/breaker/release",
+    "/v1/jobs",
+    "/v1/jobs/{id}",
+    "/v1/pins",
+    "/v1/pins/{id}",
 ];
 
 /// The routes of `daemon`.
@@ -44,6 +48,13 @@ pub fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/sync", post(sync::sync))
         .route("/v1/breaker", get(breaker::show))
         .route("/v1/breaker/release", post(breaker::release))
+        .route("/v1/jobs", get(jobs::list::list))
+        .route(
+            "/v1/jobs/{id}",
+            get(jobs::show).put(jobs::put).delete(jobs::remove),
+        )
+        .route("/v1/pins", get(pins::list).post(pins::set))
+        .route("/v1/pins/{id}", patch(pins::extend).delete(pins::remove))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .with_state(daemon)
@@ -66,9 +77,14 @@ async fn unknown_method(request: Request) -> Problem {
 
 /// A 200 with `value` as JSON.
 pub(super) fn json<T: Serialize>(value: &T) -> axum::response::Response {
+    json_with(StatusCode::OK, value)
+}
+
+/// An answer with `value` as JSON.
+pub(super) fn json_with<T: Serialize>(status: StatusCode, value: &T) -> axum::response::Response {
     use axum::response::IntoResponse;
     match serde_json::to_vec(value) {
-        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Ok(body) => (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Err(error) => Problem::internal(error.to_string()).into_response(),
     }
 }

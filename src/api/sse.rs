@@ -24,7 +24,9 @@ use super::query::Query;
 use super::server::Stopping;
 use crate::core::facts::RootId;
 use crate::core::input::Event;
+use crate::core::jobs::SourceId;
 use crate::core::path::RelPath;
+use crate::core::policy::Policy;
 
 /// A comment is sent after so long without an event, so that both ends notice when the other one has gone.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -147,10 +149,13 @@ fn line(told: &Told) -> Value {
             files,
             bytes,
             id,
+            job,
         } => {
             let more = json!({
                 "unit": unit.as_str(), "rule": rule_name(policy, *rule), "deadline": deadline.to_string(),
                 "removed_at": at.to_string(), "late_ms": late_ms, "files": files, "bytes": bytes, "ledger_id": id,
+                "job": job.as_ref().map(|job| &job.id),
+                "source": job.as_ref().map(|job| source_name(policy, job.source)),
             });
             ("lapsed", Some(root), Some(path), more)
         }
@@ -167,6 +172,26 @@ fn line(told: &Told) -> Value {
             ("tripped", Some(root), None, more)
         }
         Event::Released { root, uid } => ("released", Some(root), None, json!({"uid": uid})),
+        Event::Source { source, what } => {
+            let more = json!({"source": source_name(policy, *source), "what": what});
+            ("source", None, None, more)
+        }
+        Event::OrphansTripped { source, root, why } => {
+            let source = source.map(|source| source_name(policy, source));
+            let more = json!({"source": source, "orphans": true, "why": why});
+            ("tripped", root.as_ref(), None, more)
+        }
+        Event::ClaimRefused {
+            source,
+            job,
+            file,
+            why,
+        } => {
+            let more = json!({
+                "source": source_name(policy, *source), "job": job, "file": file, "why": why,
+            });
+            ("claim-refused", None, None, more)
+        }
         Event::Saving => ("saving", None, None, json!({})),
         Event::ClockJumped { by_ms } => ("clock", None, None, json!({"by_ms": by_ms})),
     };
@@ -186,6 +211,11 @@ fn line(told: &Told) -> Value {
         line.extend(more);
     }
     Value::Object(line)
+}
+
+fn source_name(policy: &Policy, source: SourceId) -> String {
+    let known = policy.sources.get(&source);
+    known.map_or_else(|| "?".to_owned(), |source| source.name.clone())
 }
 
 fn place(told: &Told, root: RootId, path: &RelPath) -> JsonPath {

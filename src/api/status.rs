@@ -1,5 +1,6 @@
 //! `GET /v1/health`, `GET /v1/status`: how the daemon is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,15 +9,19 @@ use axum::response::Response;
 
 use super::breaker::{trip, tripped};
 use super::daemon::{Daemon, json_path, root_name};
+use super::order::wait;
 use super::problem::Problem;
 use super::query::Query;
 use super::router::json;
 use super::wire;
 use crate::clock;
 use crate::core::hold::Hold;
+use crate::core::jobs;
 use crate::core::observed::PassCost;
 use crate::core::policy::Policy;
-use crate::core::report::{Mode, Phase, Reconciliation, RootStatus, Status};
+use crate::core::report::{
+    Mode, Phase, Reconciliation, RootStatus, SourcePhase, SourceStatus, Status,
+};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -45,10 +50,16 @@ fn health_of(status: &Status) -> &'static str {
     let is_missing = |phase: &Phase| matches!(phase, Phase::Missing { .. });
     // A dry run holds everything by intent.
     let holds = status.held.iter().any(|held| held.hold != Hold::DryRun);
-    let trips = status.roots.iter().any(|root| root.trip.is_some());
+    let trips = status
+        .roots
+        .iter()
+        .any(|root| root.trip.is_some() || root.orphan_trip.is_some())
+        || status.sources.iter().any(|source| source.trip.is_some());
+    let is_down = |source: &SourceStatus| matches!(source.phase, SourcePhase::Down { .. });
+    let downs = status.sources.iter().any(is_down);
     if phases().any(is_reading) {
         "reconciling"
-    } else if phases().any(is_missing) || holds || trips {
+    } else if phases().any(is_missing) || holds || trips || downs {
         "holding"
     } else {
         "ready"
@@ -64,7 +75,8 @@ pub(super) async fn status(
         .link()
         .ask(|engine, now, _| engine.status(now))
         .await?;
-    Ok(json(&status_of(&daemon, &status)))
+    // The sources' figures are on disk.
+    Ok(json(&wait(move || status_of(&daemon, &status)).await?))
 }
 
 fn status_of(daemon: &Daemon, status: &Status) -> wire::Status {
@@ -120,12 +132,56 @@ fn status_of(daemon: &Daemon, status: &Status) -> wire::Status {
         },
         watches: (parts.watches)(),
         store: (parts.store)(),
-        breaker: tripped(&policy, &status.roots),
+        breaker: tripped(&policy, status),
+        jobs: jobs(daemon, &policy),
+        pins: parts
+            .pins
+            .list()
+            .iter()
+            .filter(|pin| pin.until > now)
+            .count() as u64,
+        sources: sources((parts.sources)(), &policy, &status.sources),
         memory: memory(daemon),
     }
 }
 
-fn memory(daemon: &Daemon) -> std::collections::BTreeMap<String, u64> {
+/// The sources, with what their breakers hold.
+fn sources(
+    mut told: Vec<wire::Source>,
+    policy: &Policy,
+    known: &[SourceStatus],
+) -> Vec<wire::Source> {
+    for status in known {
+        let name = policy.sources.get(&status.source).map(|of| &of.name);
+        let one = told.iter_mut().find(|one| Some(&one.name) == name);
+        // One that cannot be read says first why that is so.
+        if let (Some(one), Some(trip)) = (one, &status.trip)
+            && one.why.is_none()
+        {
+            one.why = Some(format!(
+                "{trip}: what nobody owns waits; look with `lapsed plan`, then `lapsed breaker release`"
+            ));
+        }
+    }
+    told
+}
+
+/// The jobs of all sources, counted by status; each status is there.
+fn jobs(daemon: &Daemon, policy: &Policy) -> BTreeMap<String, u64> {
+    let mut counts: BTreeMap<String, u64> = jobs::Status::ALL
+        .iter()
+        .map(|status| (status.to_string(), 0))
+        .collect();
+    for &source in policy.sources.keys() {
+        let of = daemon.parts.jobs.counts(source);
+        for (status, count) in jobs::Status::ALL.iter().zip(of) {
+            *counts.entry(status.to_string()).or_default() += count;
+        }
+    }
+    counts
+}
+
+fn memory(daemon: &Daemon) -> BTreeMap<String, u64> {
     let index = daemon.parts.index.memory();
     [
         ("index", index.total()),

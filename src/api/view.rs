@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use axum::http::Uri;
 
+use super::belonging::is_orphan;
 use super::breaker::root_named;
 use super::clean::rule_named;
+use super::daemon::Daemon;
 use super::entry::{Prefix, Values, quote};
 use super::problem::Problem;
 use super::query::{Query, refuse};
@@ -16,7 +18,9 @@ use crate::core::engine::Holds;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::{Index, Page, Record};
+use crate::core::jobs::{Jobs, Owner, SourceId, Status};
 use crate::core::path::RelPath;
+use crate::core::pins::Pins;
 use crate::core::policy::{Class, Globs, Policy};
 use crate::core::time::Timestamp;
 
@@ -31,6 +35,10 @@ pub(super) struct Filter {
     rule: Option<WantedRule>,
     glob: Option<Globs>,
     hold: Option<&'static str>,
+    status: Option<Status>,
+    /// Only what is nobody's where somebody should own it.
+    is_orphan: bool,
+    is_pinned: bool,
     /// With a deadline until then.
     until: Option<Timestamp>,
     /// Last changed until then.
@@ -49,9 +57,12 @@ enum WantedRule {
 
 impl Filter {
     /// The parameters that it reads.
-    pub(super) const NAMES: [&'static str; 8] = [
+    pub(super) const NAMES: [&'static str; 11] = [
         "root",
         "job",
+        "status",
+        "orphan",
+        "pinned",
         "rule",
         "glob",
         "hold",
@@ -84,6 +95,12 @@ impl Filter {
             rule: rule.transpose()?,
             glob: glob.transpose()?,
             hold: hold.transpose()?,
+            status: query.choice(
+                "status",
+                &Status::ALL.map(|status| (status.as_str(), status)),
+            )?,
+            is_orphan: query.flag("orphan")?,
+            is_pinned: query.flag("pinned")?,
             until: query
                 .duration("expiring_within")?
                 .map(|ahead| now.after(ahead)),
@@ -121,6 +138,8 @@ pub(super) fn parse(uri: &Uri, more: &[&str]) -> Result<Query, Problem> {
 /// The index through a filter, at one instant.
 pub(super) struct View {
     index: Arc<Index>,
+    jobs: Arc<Jobs>,
+    pins: Option<Arc<Pins>>,
     policy: Arc<Policy>,
     holds: Holds,
     now: Timestamp,
@@ -128,6 +147,7 @@ pub(super) struct View {
     /// Names as JSON strings.
     roots: BTreeMap<RootId, Vec<u8>>,
     rules: Vec<Vec<u8>>,
+    sources: BTreeMap<SourceId, Vec<u8>>,
 }
 
 /// What the entries of one page have in common.
@@ -145,27 +165,29 @@ struct PageUnit {
     path: RelPath,
     basis: Timestamp,
     deadline: Option<Timestamp>,
+    rule: RuleId,
 }
 
 impl View {
-    pub(super) fn new(
-        index: Arc<Index>,
-        policy: Arc<Policy>,
-        holds: Holds,
-        now: Timestamp,
-        filter: Filter,
-    ) -> Self {
+    pub(super) fn new(daemon: &Daemon, holds: Holds, now: Timestamp, filter: Filter) -> Self {
+        let policy = daemon.policy();
         let roots = policy.roots.iter();
         let roots = roots.map(|(&id, root)| (id, quote(&root.name))).collect();
         let rules = policy.rules.iter().map(|rule| quote(&rule.name)).collect();
+        let sources = policy.sources.iter();
+        let sources = sources.map(|(&id, source)| (id, quote(&source.name)));
+        let parts = &daemon.parts;
         Self {
-            index,
-            policy,
+            index: Arc::clone(&parts.index),
+            jobs: Arc::clone(&parts.jobs),
+            pins: (!parts.pins.is_empty()).then(|| Arc::clone(&parts.pins)),
             holds,
             now,
             filter,
             roots,
             rules,
+            sources: sources.collect(),
+            policy,
         }
     }
 
@@ -191,39 +213,55 @@ impl View {
         for (name, record) in page.entries() {
             let rule = match record.class {
                 Class::Unruled => None,
-                Class::Kept(rule) | Class::File(rule) | Class::Dir(rule) => Some(rule),
+                Class::Kept(rule) | Class::File(rule) | Class::Dir(rule) | Class::Job(rule) => {
+                    Some(rule)
+                }
             };
             let unit = match record.class {
                 Class::Dir(_) => about.unit.as_ref(),
-                Class::Unruled | Class::Kept(_) | Class::File(_) => None,
+                Class::Unruled | Class::Kept(_) | Class::File(_) | Class::Job(_) => None,
             };
-            let deadline = unit.map_or_else(|| record.deadline(), |unit| unit.deadline);
+            path.truncate(about.dir.len());
+            path.extend_from_slice(name);
+            let deadline = match (unit, record.class) {
+                (Some(unit), _) => unit.deadline,
+                (None, Class::Job(rule)) => {
+                    self.jobs
+                        .deadline(&self.policy, about.root, &path, rule, record.basis)
+                }
+                (None, _) => record.deadline(),
+            };
             if !self.filter.takes(&record, rule, deadline) {
                 continue;
             }
-            path.truncate(about.dir.len());
-            path.extend_from_slice(name);
-            let job = about
-                .has_owner
-                .then(|| self.policy.owner(about.root, &path))
-                .flatten();
+            let owner = self.jobs.owner(&self.policy, about.root, &path);
+            let belongs = self.belongs(&about, &path, &owner);
             let hold = deadline
                 .filter(|&deadline| deadline <= self.now)
-                .and_then(|_| self.hold(&about, unit, &path, &record));
+                .and_then(|at| self.hold(&about, unit, &path, &record, at));
             let hold = hold.as_ref().map(Hold::code);
-            if !self.takes_late(&path, job, hold) {
+            let pin = self.pin(about.root, &path, &owner);
+            let is_meant = self.takes_late(&path, hold)
+                && self.takes_owner(&belongs, &owner)
+                && (!self.filter.is_pinned || pin.is_some())
+                && (!self.filter.is_orphan
+                    || is_orphan(&self.policy, about.root, &path, record.class, &owner));
+            if !is_meant {
                 continue;
             }
             let values = Values {
                 root,
                 size: record.size,
                 mtime: record.mtime,
-                job,
+                job: belongs.job,
+                source: belongs.source,
+                status: belongs.status.map(Status::as_str),
                 rule: rule
                     .and_then(|rule| self.rules.get(usize::from(rule.0)))
                     .map(Vec::as_slice),
                 deadline,
                 hold,
+                pin,
             };
             if !each(&about.prefix, name, &values) {
                 return;
@@ -246,6 +284,7 @@ impl View {
                 path: RelPath::root().join(top),
                 basis: state.basis,
                 deadline: state.deadline,
+                rule: state.rule,
             })
         });
         let prefix = Prefix::new(&dir.below(&known.path));
@@ -268,21 +307,90 @@ impl View {
         unit: Option<&PageUnit>,
         path: &[u8],
         record: &Record,
+        deadline: Timestamp,
     ) -> Option<Hold> {
         if let Some(unit) = unit {
             let holds = &self.holds;
-            return holds.of(about.root, &unit.path, unit.deadline, unit.basis);
+            return holds.of(about.root, &unit.path, unit.deadline, unit.basis, unit.rule);
         }
         let path = RelPath::parse(path)?;
+        let (Class::File(rule) | Class::Job(rule)) = record.class else {
+            return None;
+        };
         self.holds
-            .of(about.root, &path, record.deadline(), record.basis)
+            .of(about.root, &path, Some(deadline), record.basis, rule)
+    }
+
+    /// The job that an entry is shown with: the one that decides, or that the root's template captures.
+    fn belongs<'v>(&'v self, about: &PageView, path: &'v [u8], owner: &'v Owner) -> Belongs<'v> {
+        let source = |id: &SourceId| self.sources.get(id).map(Vec::as_slice);
+        match owner {
+            Owner::Nobody => Belongs {
+                job: about
+                    .has_owner
+                    .then(|| self.policy.owner(about.root, path))
+                    .flatten(),
+                ..Belongs::default()
+            },
+            Owner::Unknown {
+                source: id,
+                captured,
+            } => Belongs {
+                job: captured.as_deref().map(str::as_bytes),
+                source: source(id),
+                status: None,
+            },
+            Owner::Jobs(jobs) => {
+                let decides = match &jobs[..] {
+                    [one] => Some(one),
+                    several => {
+                        let (_, decides) = self.policy.decide(about.root, path, owner);
+                        decides.or(several.first())
+                    }
+                };
+                decides.map_or_else(Belongs::default, |job| Belongs {
+                    job: Some(job.key.id.as_bytes()),
+                    source: source(&job.key.source),
+                    status: Some(job.status),
+                })
+            }
+        }
+    }
+
+    fn pin(&self, root: RootId, path: &[u8], owner: &Owner) -> Option<u64> {
+        let pins = self.pins.as_ref()?;
+        let path = RelPath::parse(path)?;
+        let pin = pins.find(&self.policy, root, &path, owner, self.now)?;
+        Some(pin.id)
     }
 
     /// What can be told only with the path.
-    fn takes_late(&self, path: &[u8], job: Option<&[u8]>, hold: Option<&str>) -> bool {
+    fn takes_late(&self, path: &[u8], hold: Option<&str>) -> bool {
         let filter = &self.filter;
-        filter.job.as_ref().is_none_or(|wanted| job == Some(wanted))
-            && filter.hold.is_none_or(|wanted| hold == Some(wanted))
+        filter.hold.is_none_or(|wanted| hold == Some(wanted))
             && filter.glob.as_ref().is_none_or(|glob| glob.matches(path))
     }
+
+    /// What can be told only with the owner: of several any may be meant.
+    fn takes_owner(&self, belongs: &Belongs<'_>, owner: &Owner) -> bool {
+        let filter = &self.filter;
+        let has_job = |wanted: &Vec<u8>| {
+            belongs.job == Some(wanted)
+                || owner
+                    .jobs()
+                    .iter()
+                    .any(|job| job.key.id.as_bytes() == wanted)
+        };
+        let has_status = |wanted| owner.jobs().iter().any(|job| job.status == wanted);
+        filter.job.as_ref().is_none_or(has_job) && filter.status.is_none_or(has_status)
+    }
+}
+
+/// The job that an entry is shown with.
+#[derive(Clone, Copy, Default)]
+struct Belongs<'v> {
+    job: Option<&'v [u8]>,
+    /// The source's name, as a JSON string.
+    source: Option<&'v [u8]>,
+    status: Option<Status>,
 }

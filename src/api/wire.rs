@@ -8,8 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use super::json_path::JsonPath;
 
+mod explain;
+mod jobs;
+mod moment;
+mod pins;
 mod saved;
 
+pub use explain::{Explanation, HoldLine};
+pub use jobs::{Claim, Job, JobLine, JobOrder, Jobs, OrphanTrip, Source};
+pub use moment::Moment;
+pub use pins::{Pin, PinChange, PinOrder, Pins};
 pub use saved::{Loaded, Pass, Reconciliation, SetAside, Store};
 
 /// `GET /v1/health`.
@@ -54,6 +62,12 @@ pub struct Status {
     pub store: Store,
     /// What waits for a person.
     pub breaker: Breaker,
+    /// Jobs of all sources, by status.
+    pub jobs: BTreeMap<String, u64>,
+    /// Pins that hold.
+    pub pins: u64,
+    /// Where jobs come from.
+    pub sources: Vec<Source>,
     /// Bytes of memory, by what uses them.
     pub memory: BTreeMap<String, u64>,
 }
@@ -101,6 +115,9 @@ pub struct Trip {
 pub struct Breaker {
     /// Roots whose breaker has tripped.
     pub tripped: Vec<Trip>,
+    /// What nobody owns, and is held.
+    #[serde(default)]
+    pub orphans: Vec<OrphanTrip>,
 }
 
 /// `POST /v1/breaker/release`, answered.
@@ -193,8 +210,10 @@ pub struct Entry {
     pub size: Option<u64>,
     /// Last change of its content.
     pub mtime: Option<String>,
-    /// The job that owns it.
+    /// The job that owns it; of several, the one that keeps it longest.
     pub job: Option<String>,
+    /// That job's source.
+    pub source: Option<String>,
     /// That job's status.
     pub status: Option<String>,
     /// The rule that it falls under.
@@ -203,6 +222,8 @@ pub struct Entry {
     pub deadline: Option<String>,
     /// What keeps it though it is due: a hold's code.
     pub hold: Option<String>,
+    /// The pin that holds it, due or not.
+    pub pin: Option<u64>,
 }
 
 /// `GET /v1/files`.
@@ -212,39 +233,6 @@ pub struct Files {
     pub files: Vec<Entry>,
     /// Where to go on; `null`: this is all.
     pub cursor: Option<String>,
-}
-
-/// `GET /v1/explain`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Explanation {
-    /// The entry; where there is no such file, most of it is `null`.
-    #[serde(flatten)]
-    pub entry: Entry,
-    /// Whether there is something at the path: `file`, `dir` or `null`.
-    pub found: Option<String>,
-    /// What lapses: `file`, or `dir` for a whole top-level directory.
-    pub unit: Option<String>,
-    /// The path of the unit, when it is another one.
-    pub unit_path: Option<String>,
-    /// The timestamp that the rule counts from.
-    pub since: Option<String>,
-    /// Its value.
-    pub basis: Option<String>,
-    /// The rule's time to live, in milliseconds.
-    pub expire_ms: Option<i64>,
-    /// Everything that keeps it, or would if it were due now.
-    pub holds: Vec<HoldLine>,
-    /// All that in sentences.
-    pub text: Vec<String>,
-}
-
-/// A hold.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct HoldLine {
-    /// Its kind.
-    pub code: String,
-    /// What it means and what would end it, for people.
-    pub why: String,
 }
 
 /// `GET /v1/plan`.
@@ -300,8 +288,10 @@ pub struct CleanOrder {
     pub roots: Vec<String>,
     /// Names of rules.
     pub rules: Vec<String>,
-    /// Jobs, as the roots' owner templates capture them.
+    /// Ids of jobs.
     pub jobs: Vec<String>,
+    /// Only what nobody owns.
+    pub orphans_only: bool,
     /// Another time to live than the rule's: rule to duration, such as `7d`.
     pub retention: BTreeMap<String, String>,
 }
@@ -385,8 +375,31 @@ pub struct Removal {
     pub bytes: u64,
     /// `removed`, or what else became of it.
     pub result: String,
+    /// `file`, `dir`, `job`, or `empty-dir`.
+    #[serde(default)]
+    pub unit: String,
+    /// The job that owned it.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// For a pin: when it ends.
+    #[serde(default)]
+    pub deadline: String,
+    /// The pin that this is about.
+    #[serde(default)]
+    pub pin: Option<RemovalPin>,
     /// `"rule"`, or `{"uid": …}`.
     pub by: serde_json::Value,
+}
+
+/// A pin in a line of the ledger.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RemovalPin {
+    /// Its number.
+    pub id: u64,
+    /// Who set it.
+    pub who: String,
+    /// Why.
+    pub why: String,
 }
 
 /// `POST /v1/sync`.
@@ -412,12 +425,14 @@ mod tests {
             size: Some(1),
             mtime: None,
             job: None,
+            source: None,
             status: None,
             rule: None,
             deadline: None,
             hold: None,
+            pin: None,
         };
-        insta::assert_snapshot!(serde_json::to_string(&entry).unwrap(), @r#"{"path":"/srv/a","root":"srv","size":1,"mtime":null,"job":null,"status":null,"rule":null,"deadline":null,"hold":null}"#);
+        insta::assert_snapshot!(serde_json::to_string(&entry).unwrap(), @r#"{"path":"/srv/a","root":"srv","size":1,"mtime":null,"job":null,"source":null,"status":null,"rule":null,"deadline":null,"hold":null,"pin":null}"#);
     }
 
     #[test]

@@ -9,7 +9,8 @@ use super::client::Client;
 use super::log::{self, Level};
 use super::output::{Format, Output, ReaderGone};
 use super::{
-    breaker, check, clean, events, explain, history, ls, plan, serve, stats, status, sync,
+    breaker, check, clean, events, explain, extend, history, job, ls, pin, pins, plan, serve,
+    stats, status, sync, unpin,
 };
 use crate::config::{Environment, Overrides, RootIds, Settings};
 
@@ -102,6 +103,16 @@ enum Command {
     Ls(ls::Arguments),
     /// Why a file lapses when it does, or does not
     Explain(explain::Arguments),
+    /// Tell of jobs, and ask about them
+    Job(job::Arguments),
+    /// Have a path, or all that a job owns, stay for a while
+    Pin(pin::Arguments),
+    /// What is pinned, by whom, why and until when
+    Pins,
+    /// Have a pin end at another time
+    Extend(extend::Arguments),
+    /// Let go what a pin holds
+    Unpin(unpin::Arguments),
     /// What will lapse, and when
     Plan(plan::Arguments),
     /// Remove now what is due
@@ -235,6 +246,11 @@ fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<ExitCode>
         Command::Status => asking(status::run(context)),
         Command::Ls(arguments) => asking(ls::run(context, &arguments)),
         Command::Explain(arguments) => asking(explain::run(context, &arguments)),
+        Command::Job(arguments) => asking(job::run(context, &arguments)),
+        Command::Pin(arguments) => asking(pin::run(context, &arguments)),
+        Command::Pins => asking(pins::run(context)),
+        Command::Extend(arguments) => asking(extend::run(context, &arguments)),
+        Command::Unpin(arguments) => asking(unpin::run(context, &arguments)),
         Command::Plan(arguments) => plan::run(context, &arguments),
         Command::Clean(arguments) => clean::run(context, &arguments),
         Command::Stats => asking(stats::run(context)),

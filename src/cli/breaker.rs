@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::app::{Context, End};
 use super::client::Target;
 use super::human;
-use crate::api::wire::{Breaker, Release, Released};
+use crate::api::wire::{Breaker, OrphanTrip, Release, Released};
 use crate::clock;
 
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ async fn show(context: &mut Context) -> anyhow::Result<End> {
         context.output.json(&breaker)?;
         return Ok(End::Done);
     }
-    if breaker.tripped.is_empty() {
+    if breaker.tripped.is_empty() && breaker.orphans.is_empty() {
         context.output.line("the breaker holds nothing")?;
     }
     let now = clock::now().wall;
@@ -51,7 +51,22 @@ async fn show(context: &mut Context) -> anyhow::Result<End> {
             human::relative_or(Some(&trip.at), now, ""),
         ))?;
     }
+    for trip in &breaker.orphans {
+        context.output.line(&orphans(trip))?;
+    }
     Ok(End::Done)
+}
+
+/// What is held because nobody owns it, for people.
+pub(super) fn orphans(trip: &OrphanTrip) -> String {
+    let of = match (&trip.root, &trip.source) {
+        (Some(root), _) => format!("root {}", human::safe(root)),
+        (None, source) => format!("source {}", human::safe(source.as_deref().unwrap_or("?"))),
+    };
+    format!(
+        "{of}: what nobody owns is held: {}; look with `lapsed ls --orphan`, then `lapsed breaker release`",
+        human::one_line(&trip.why)
+    )
 }
 
 async fn release(context: &mut Context, root: Option<String>) -> anyhow::Result<End> {

@@ -1,19 +1,23 @@
 //! `lapsed check`: validates the configuration, and says in plain words what it will do.
 
-use std::fmt::Write as _;
-
 use serde_json::json;
 
 use super::app::{Context, End, Watching};
-use super::human;
+use super::{describe, human};
 use crate::api::json_path::JsonPath;
-use crate::config::Settings;
-use crate::core::claim::Unit;
-use crate::core::policy::{Globs, Policy, Root, Rule, Schedule, Since, SkipOpen};
-use crate::core::report::Mode;
+use crate::config::{Settings, SourceSettings};
+use crate::core::jobs::SourceId;
+use crate::core::policy::{JobFilter, Rule};
+use crate::core::report::{Breaker, Mode};
+use crate::core::template::Template;
+use crate::service::misfits;
 
 pub(super) fn run(context: &mut Context, watching: &Watching) -> anyhow::Result<End> {
     let settings = context.settings(watching)?;
+    let misfits = misfits(&settings.sources);
+    if !misfits.is_empty() {
+        anyhow::bail!(misfits.join("\n"));
+    }
     if context.is_json() {
         context.output.json(&object(&settings))?;
         return Ok(End::Done);
@@ -27,7 +31,15 @@ pub(super) fn run(context: &mut Context, watching: &Watching) -> anyhow::Result<
 fn object(settings: &Settings) -> serde_json::Value {
     let roots = settings.policy.roots.values().map(|root| {
         let path = JsonPath::new(&root.path);
-        json!({"name": root.name, "path": path.path, "path_b64": path.path_b64, "present": root.path.is_dir()})
+        let source = root.source.and_then(|id| settings.policy.sources.get(&id));
+        json!({
+            "name": root.name,
+            "path": path.path,
+            "path_b64": path.path_b64,
+            "present": root.path.is_dir(),
+            "source": source.map(|source| &source.name),
+            "orphans": root.orphans.as_ref().map(Template::as_str),
+        })
     });
     let rules = settings.policy.rules.iter().map(|rule| {
         json!({
@@ -35,14 +47,19 @@ fn object(settings: &Settings) -> serde_json::Value {
             "unit": rule.unit.as_str(),
             "since": rule.since.as_str(),
             "expire_ms": rule.expire_ms,
-            "text": describe(&settings.policy, rule),
+            "record": rule.record.as_str(),
+            "text": describe::rule(&settings.policy, rule),
         })
     });
+    let sources = described(settings).map(
+        |(asked, text)| json!({"name": asked.name, "kind": asked.kind.as_str(), "text": text}),
+    );
     json!({
         "sound": true,
         "file": settings.file.as_ref().map(|file| file.to_string_lossy()),
         "state_dir": settings.state_dir.to_string_lossy(),
         "socket": settings.socket.to_string_lossy(),
+        "sources": sources.collect::<Vec<_>>(),
         "roots": roots.collect::<Vec<_>>(),
         "rules": rules.collect::<Vec<_>>(),
     })
@@ -53,11 +70,18 @@ fn sentences(settings: &Settings) -> Vec<String> {
         Some(file) => format!("\"{}\" is sound", file.display()),
         None => "the command line is sound".to_owned(),
     }];
+    let sources: Vec<_> = described(settings).map(|(_, text)| text).collect();
+    let have_jobs = !sources.is_empty();
+    lines.extend(sources);
     for root in settings.policy.roots.values() {
-        lines.push(describe_root(root, settings.create.contains(&root.path)));
+        let may_be_created = settings.create.contains(&root.path);
+        lines.push(describe::root(&settings.policy, root, may_be_created));
     }
     for rule in &settings.policy.rules {
-        lines.push(describe(&settings.policy, rule));
+        lines.push(describe::rule(&settings.policy, rule));
+    }
+    if have_jobs {
+        lines.push("jobs that have not ended lose nothing, whatever their age".to_owned());
     }
     lines.push("whatever no rule matches is kept for ever".to_owned());
     lines.push(format!(
@@ -65,6 +89,10 @@ fn sentences(settings: &Settings) -> Vec<String> {
         human::count(settings.breaker.entries),
         settings.breaker.share * 100.0
     ));
+    let takes_orphans = |rule: &Rule| rule.jobs == JobFilter::Nobody;
+    if settings.policy.rules.iter().any(takes_orphans) {
+        lines.push(describe_ceilings(&settings.breaker));
+    }
     match settings.mode {
         Mode::Live | Mode::OnRequest => {}
         Mode::DryRun => lines.push("dry run: nothing is removed".to_owned()),
@@ -82,82 +110,32 @@ fn sentences(settings: &Settings) -> Vec<String> {
     lines
 }
 
-fn describe_root(root: &Root, may_be_created: bool) -> String {
-    let presence = match (root.path.is_dir(), may_be_created) {
-        (true, _) => "",
-        (false, true) => ", which will be created",
-        (false, false) => ", which is not there yet and is waited for",
+/// The sources, each with a sentence; without the one that is always there, where nothing asks it.
+fn described(settings: &Settings) -> impl Iterator<Item = (&SourceSettings, String)> {
+    let policy = &settings.policy;
+    let is_asked = |id: SourceId| {
+        let by_root = policy.roots.values().any(|root| root.source == Some(id));
+        let named = |rule: &Rule| rule.sources.as_ref().is_some_and(|ids| ids.contains(&id));
+        by_root || policy.rules.iter().any(named)
     };
-    let prune = if root.prune_empty_dirs {
-        "; directories that a removal empties go, too"
-    } else {
-        ""
-    };
+    let is_implied = |asked: &SourceSettings| asked.name == "api";
+    settings
+        .sources
+        .iter()
+        .filter(move |&(&id, asked)| is_asked(id) || !is_implied(asked))
+        .filter_map(|(id, asked)| Some((asked, describe::source(policy.sources.get(id)?, asked))))
+}
+
+fn describe_ceilings(breaker: &Breaker) -> String {
+    let bytes = breaker
+        .orphan_bytes
+        .map(|bytes| format!(" or {}", human::size(bytes)))
+        .unwrap_or_default();
     format!(
-        "root \"{}\": {}{presence}{prune}",
-        root.name,
-        root.path.display()
+        "when more than {} entries{bytes} that belong to nobody would go from a root within an hour, or more than {} entries and {} % \
+         of it, a person is asked first, too",
+        human::count(breaker.orphan_entries),
+        human::count(breaker.entries),
+        breaker.orphan_share * 100.0
     )
-}
-
-/// A rule in one sentence.
-pub(super) fn describe(policy: &Policy, rule: &Rule) -> String {
-    let what = match rule.unit {
-        Unit::File => "files",
-        Unit::Dir => "top-level directories as a whole",
-    };
-    let mut text = format!("rule \"{}\": {what}", rule.name);
-    let _ = match &rule.roots {
-        None => write!(text, " in every root"),
-        Some(roots) => {
-            let names: Vec<String> = roots
-                .iter()
-                .filter_map(|id| policy.roots.get(id))
-                .map(|root| format!("\"{}\"", root.name))
-                .collect();
-            write!(text, " in {}", names.join(", "))
-        }
-    };
-    if let Some(glob) = &rule.glob {
-        let _ = write!(text, " that match {}", patterns(glob));
-    }
-    if let Some(exclude) = &rule.exclude {
-        let _ = write!(text, ", except {} (left to later rules)", patterns(exclude));
-    }
-    let since = match (rule.since, rule.unit) {
-        (Since::Newest, Unit::File) => "they were last touched in any way",
-        (Since::Newest, Unit::Dir) => "anything in them was last touched in any way",
-        (Since::Mtime, _) => "their content last changed (mtime)",
-        (Since::Ctime, _) => "content, name or attributes last changed (ctime)",
-        (Since::Btime, _) => "they were born (btime)",
-    };
-    let _ = match rule.expire_ms {
-        None => write!(text, " are kept for ever"),
-        Some(ms) => {
-            let ttl = std::time::Duration::from_millis(ms.unsigned_abs());
-            write!(
-                text,
-                " lapse {} after {since}",
-                humantime::format_duration(ttl)
-            )
-        }
-    };
-    if let Some(keep) = &rule.keep {
-        let _ = write!(text, "; {} stay for ever", patterns(keep));
-    }
-    text.push_str(match rule.schedule {
-        Schedule::AtDeadline => "",
-        Schedule::Manual => "; only when asked, through `lapsed clean`",
-    });
-    text.push_str(match rule.skip_open {
-        SkipOpen::Always => "; open files wait",
-        SkipOpen::IfKnown => "; open files wait where that can be known",
-        SkipOpen::Never => "; open files go, too",
-    });
-    text
-}
-
-fn patterns(globs: &Globs) -> String {
-    let patterns: Vec<String> = globs.patterns().map(|glob| format!("\"{glob}\"")).collect();
-    patterns.join(", ")
 }

@@ -26,6 +26,9 @@ pub(super) struct Arguments {
     /// Only what this job owns (repeatable)
     #[arg(long)]
     job: Vec<String>,
+    /// Only what nobody owns
+    #[arg(long)]
+    orphans_only: bool,
     /// Another time to live than the rule's, this once (repeatable)
     #[arg(long, value_name = "RULE=TTL", value_parser = parse_retention)]
     retention: Vec<(String, String)>,
@@ -48,6 +51,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
         roots: arguments.root.clone(),
         rules: arguments.rule.clone(),
         jobs: arguments.job.clone(),
+        orphans_only: arguments.orphans_only,
         retention: arguments.retention.iter().cloned().collect(),
     };
     let socket = context.socket(&arguments.watching)?;

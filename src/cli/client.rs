@@ -74,20 +74,38 @@ impl Target {
         Self(path.to_owned())
     }
 
+    /// The same with one more segment of the path, whatever is in it.
+    #[must_use]
+    pub fn below(mut self, segment: &str) -> Self {
+        self.0.push('/');
+        // A segment of dots alone means another one.
+        let plain: &[u8] = if segment.bytes().all(|byte| byte == b'.') {
+            b""
+        } else {
+            b"-._~:"
+        };
+        self.encode(segment.as_bytes(), plain);
+        self
+    }
+
     /// The same with a parameter.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.0.push(if self.0.contains('?') { '&' } else { '?' });
         self.0.push_str(name);
         self.0.push('=');
-        for &byte in value.as_ref() {
-            if byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte) {
+        self.encode(value.as_ref(), b"-._~/:");
+        self
+    }
+
+    fn encode(&mut self, bytes: &[u8], plain: &[u8]) {
+        for &byte in bytes {
+            if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
                 self.0.push(char::from(byte));
             } else {
                 let _ = write!(self.0, "%{byte:02X}");
             }
         }
-        self
     }
 
     /// The same with a parameter, where there is one.
@@ -169,10 +187,22 @@ impl Client {
         target: &Target,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let body = serde_json::to_vec(body).map_err(|error| self.broken(&error))?;
-        let answer = self
-            .send(Method::POST, target, Some(body), "application/json")
-            .await?;
+        self.order(Method::POST, target, Some(body)).await
+    }
+
+    /// Orders `method` of `target`, with `body` where there is one, and takes the answer as `T`.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with the daemon's words, or [`ClientError::Broken`].
+    pub async fn order<T: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        target: &Target,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, ClientError> {
+        let body = body.map(serde_json::to_vec).transpose();
+        let body = body.map_err(|error| self.broken(&error))?;
+        let answer = self.send(method, target, body, "application/json").await?;
         self.whole(answer).await
     }
 
@@ -307,6 +337,12 @@ mod tests {
             .with_some("x", None::<&str>)
             .with("y", "z");
         assert_eq!(target.as_str(), "/v1/explain?path=/a%20b%2B%FF%26%3F&y=z");
+        let target = Target::new("/v1/jobs").below("a/b?").with("source", "x");
+        assert_eq!(target.as_str(), "/v1/jobs/a%2Fb%3F?source=x");
+        assert_eq!(
+            Target::new("/v1/jobs").below("..").as_str(),
+            "/v1/jobs/%2E%2E"
+        );
     }
 
     /// A server whose lines arrive in pieces.

@@ -37,7 +37,7 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
 
 /// `path` from `/`, as the daemon knows it: symbolic links on the way are followed (roots are known by their real paths), the last
 /// component is not.
-fn absolute(path: &Path, current_dir: Option<&Path>) -> Option<PathBuf> {
+pub(super) fn absolute(path: &Path, current_dir: Option<&Path>) -> Option<PathBuf> {
     let path = if path.is_absolute() {
         path.to_path_buf()
     } else {

@@ -95,22 +95,51 @@ fn table() -> Table {
 }
 
 fn row(table: &mut Table, removal: &Removal, now: Timestamp) {
-    let (path, tone) = match removal.result.as_str() {
-        "removed" => (removal.path.path.clone(), Tone::Plain),
-        result => (format!("{} ({result})", removal.path.path), Tone::Warn),
+    let (what, tone) = what(removal, now);
+    let figures = match removal.pin {
+        // A pin removes nothing.
+        Some(_) => ["-", "-", "-", "-"].map(str::to_owned),
+        None => [
+            human::span(removal.late_ms.max(0).unsigned_abs()),
+            human::count(removal.files),
+            human::size(removal.bytes),
+            removal.rule.clone(),
+        ],
     };
+    let [late, files, size, rule] = figures;
     table.row([
         (human::relative_or(Some(&removal.at), now, ""), Tone::Plain),
-        (
-            human::span(removal.late_ms.max(0).unsigned_abs()),
-            Tone::Dim,
-        ),
-        (human::count(removal.files), Tone::Plain),
-        (human::size(removal.bytes), Tone::Plain),
-        (removal.rule.clone(), Tone::Plain),
+        (late, Tone::Dim),
+        (files, Tone::Plain),
+        (size, Tone::Plain),
+        (rule, Tone::Plain),
         (by(&removal.by), Tone::Plain),
-        (path, tone),
+        (what, tone),
     ]);
+}
+
+/// What it was, and what became of it.
+fn what(removal: &Removal, now: Timestamp) -> (String, Tone) {
+    let path = removal.path.path.as_str();
+    let job = removal.owner.as_deref().filter(|_| removal.unit == "job");
+    let thing = match (job, path) {
+        (Some(job), "") => format!("job {job}"),
+        (Some(job), path) => format!("job {job}: {path}"),
+        (None, path) => path.to_owned(),
+    };
+    match (removal.result.as_str(), &removal.pin) {
+        ("removed", _) => (thing, Tone::Plain),
+        (result, None) => (format!("{thing} ({result})"), Tone::Warn),
+        ("unpinned", Some(pin)) => (format!("{thing} (unpinned: pin {})", pin.id), Tone::Dim),
+        (result, Some(pin)) => {
+            let ends = human::relative_or(Some(&removal.deadline), now, "");
+            let told = format!(
+                "{thing} ({result}: pin {} of {} ends {ends}; {})",
+                pin.id, pin.who, pin.why
+            );
+            (told, Tone::Dim)
+        }
+    }
 }
 
 fn by(by: &serde_json::Value) -> String {

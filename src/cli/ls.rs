@@ -9,12 +9,17 @@ use super::table::{Column, Fit, Table, Tone};
 use crate::api::query::parse_size;
 use crate::api::wire::Entry;
 use crate::clock;
+use crate::core::jobs::Status;
 use crate::core::time::Timestamp;
 
 /// Rows that one part of the table has: its columns are as wide as these rows need, and printing does not wait for more.
 const ROWS_AT_ONCE: usize = 2000;
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(super) struct Arguments {
     /// Only files of this root
     #[arg(long, value_name = "NAME")]
@@ -22,6 +27,15 @@ pub(super) struct Arguments {
     /// Only files that this job owns
     #[arg(long)]
     job: Option<String>,
+    /// Only files of jobs that stand like this
+    #[arg(long, value_name = "WORD", value_parser = super::job_put::status)]
+    status: Option<Status>,
+    /// Only files that nobody owns where somebody should
+    #[arg(long)]
+    orphan: bool,
+    /// Only files that a pin holds
+    #[arg(long)]
+    pinned: bool,
     /// Only files under this rule; `none`: those that no rule matches
     #[arg(long, value_name = "NAME")]
     rule: Option<String>,
@@ -103,6 +117,9 @@ impl Arguments {
         Target::new("/v1/files")
             .with_some("root", self.root.as_ref())
             .with_some("job", self.job.as_ref())
+            .with_some("status", self.status.map(Status::as_str))
+            .with_some("orphan", self.orphan.then_some("true"))
+            .with_some("pinned", self.pinned.then_some("true"))
             .with_some("rule", self.rule.as_ref())
             .with_some("glob", self.glob.as_ref())
             .with_some("hold", self.hold.as_ref())
@@ -176,18 +193,28 @@ fn row(table: &mut Table, entry: &Entry, now: Timestamp) {
             entry.rule.clone().unwrap_or_else(|| "-".to_owned()),
             Tone::Plain,
         ),
-        (
-            entry.job.clone().unwrap_or_else(|| "-".to_owned()),
-            Tone::Plain,
-        ),
+        (job(entry), Tone::Plain),
         (entry.path.path.clone(), Tone::Plain),
     ]);
 }
 
+fn job(entry: &Entry) -> String {
+    match (&entry.job, &entry.status) {
+        (Some(job), Some(status)) => format!("{job} ({status})"),
+        (Some(job), None) => job.clone(),
+        (None, _) => "-".to_owned(),
+    }
+}
+
 fn lapses(entry: &Entry, now: Timestamp) -> (String, Tone) {
-    match (&entry.hold, entry.deadline.as_deref()) {
-        (Some(hold), _) => (format!("held: {hold}"), Tone::Warn),
-        (None, None) => ("never".to_owned(), Tone::Dim),
-        (None, Some(deadline)) => (human::relative_or(Some(deadline), now, ""), Tone::Plain),
+    match (&entry.hold, entry.pin, entry.deadline.as_deref()) {
+        (Some(hold), ..) => (format!("held: {hold}"), Tone::Warn),
+        (None, _, None) => ("never".to_owned(), Tone::Dim),
+        // Not before the pin ends, whatever the rule says.
+        (None, Some(pin), Some(deadline)) => {
+            let when = human::relative_or(Some(deadline), now, "");
+            (format!("{when}, pin {pin}"), Tone::Plain)
+        }
+        (None, None, Some(deadline)) => (human::relative_or(Some(deadline), now, ""), Tone::Plain),
     }
 }

@@ -32,6 +32,7 @@ pub(super) fn plan(mut settings: Settings, within: Duration) -> anyhow::Result<P
     let once = once(settings)?;
     Ok(plan_of(
         once.engine.index(),
+        once.engine.jobs(),
         &once.engine.policy(),
         clock::now().wall,
         within,

@@ -1,6 +1,7 @@
 //! `lapsed status`: how the daemon is, and what it watches.
 
 use super::app::{Context, End};
+use super::breaker;
 use super::client::Target;
 use super::human;
 use super::table::{Column, Fit, Table, Tone};
@@ -52,7 +53,10 @@ fn summary(status: &Status, now: Timestamp) -> Vec<String> {
         None => "next     nothing has a deadline".to_owned(),
         Some(next) => {
             let when = human::relative_or(Some(&next.deadline), now, "");
-            let path = next.path.as_ref().map_or("", |path| path.path.as_str());
+            let path = next
+                .path
+                .as_ref()
+                .map_or("a job", |path| path.path.as_str());
             format!("next     {when}  {}", human::safe(path))
         }
     });
@@ -70,6 +74,40 @@ fn summary(status: &Status, now: Timestamp) -> Vec<String> {
         human::files(status.removed.files),
         human::size(status.removed.bytes),
     ));
+    let jobs: Vec<String> = status
+        .jobs
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(status, count)| format!("{} {status}", human::count(*count)))
+        .collect();
+    if !jobs.is_empty() {
+        lines.push(format!("jobs     {}", jobs.join(", ")));
+    }
+    for source in &status.sources {
+        if source.kind == "api" && source.jobs == 0 && source.state == "ready" {
+            continue;
+        }
+        let records = match source.waiting_records {
+            0 => String::new(),
+            waiting => format!(
+                ", {} to be written",
+                human::counted(waiting, "record", "records")
+            ),
+        };
+        lines.push(format!(
+            "source   {} ({}): {}, {}{records}",
+            human::safe(&source.name),
+            source.kind,
+            source.state,
+            human::counted(source.jobs, "job", "jobs"),
+        ));
+    }
+    if status.pins > 0 {
+        lines.push(format!(
+            "pins     {}",
+            human::counted(status.pins, "pin holds", "pins hold")
+        ));
+    }
     let watches = &status.watches;
     let limit = watches.limit.map_or_else(String::new, |limit| {
         format!(" of {} allowed", human::count(limit))
@@ -154,6 +192,7 @@ fn warnings(status: &Status) -> Vec<String> {
             human::safe(&trip.root),
         ));
     }
+    lines.extend(status.breaker.orphans.iter().map(breaker::orphans));
     for held in &status.holds {
         let example = held.example.as_ref().map_or_else(String::new, |path| {
             format!(" (such as {})", human::safe(path))
@@ -164,6 +203,20 @@ fn warnings(status: &Status) -> Vec<String> {
             held.code,
             human::one_line(&held.why)
         ));
+    }
+    for source in &status.sources {
+        let name = human::safe(&source.name);
+        if let Some(why) = &source.why {
+            let why = human::one_line(why);
+            lines.push(format!("source {name}: {}: {why}", source.state));
+        }
+        if let Some(error) = &source.last_error {
+            lines.push(format!(
+                "source {name}: {} to be written back: {}",
+                human::counted(source.waiting_records, "record waits", "records wait"),
+                human::one_line(error)
+            ));
+        }
     }
     if status.watches.missing > 0 {
         lines.push(format!(

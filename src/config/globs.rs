@@ -24,7 +24,7 @@ impl Matched {
     /// What `glob` and `exclude` of a rule for `unit` are matched with.
     pub const fn for_unit(unit: Unit) -> Self {
         match unit {
-            Unit::File => Self::Paths,
+            Unit::File | Unit::Job => Self::Paths,
             Unit::Dir => Self::Names,
         }
     }

@@ -2,9 +2,13 @@
 //!
 //! **Invariant:** everything that can be wrong was looked at before the first id is given out.
 
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::core::facts::RootId;
+use crate::core::jobs::SourceId;
+use crate::core::path::RelPath;
 use crate::core::policy::Policy;
 use crate::core::report::{Breaker, Mode};
 
@@ -16,12 +20,14 @@ use super::error::{ConfigError, Problem};
 use super::guard::Guard;
 use super::reader::{Noted, Reader};
 use super::schema::{
-    ALLOW_UNSAFE_ROOTS, BACKEND, DRY_RUN, ENTRIES, GROUP, RECONCILE_EVERY, SEGMENT_AGE,
-    SEGMENT_BYTES, SHARE, SIZE_MAX, SOCKET_MODE,
+    ALLOW_UNSAFE_ROOTS, BACKEND, DRY_RUN, ENTRIES, GROUP, ORPHAN_BYTES, ORPHAN_ENTRIES,
+    ORPHAN_SHARE, RECONCILE_EVERY, SEGMENT_AGE, SEGMENT_BYTES, SHARE, SIZE_MAX, SOCKET_MODE,
 };
 use super::settings::{
-    Backend, IDS_MAX, LedgerSettings, Overrides, RootIds, Settings, StoreSettings, Watch,
+    Backend, IDS_MAX, LedgerSettings, Overrides, RootIds, Settings, SourceKind, SourceSettings,
+    StoreSettings, Watch,
 };
+use super::sources::{self, Sources};
 use super::{roots, rules, value};
 
 /// Who can connect may ask: the daemon's user and its group.
@@ -39,7 +45,7 @@ const SEGMENT_AGE_MIN: Duration = Duration::from_mins(1);
 
 /// Reads and validates the whole configuration.
 ///
-/// `ids` keeps the ids of roots over reloads; it is unchanged when this fails.
+/// `ids` keeps the ids of roots and sources over reloads; it is unchanged when this fails.
 ///
 /// # Errors
 /// Every mistake that one pass finds, in the file, in the variables and on the command line.
@@ -78,23 +84,39 @@ pub fn load(
     reader.finish()?;
 
     let create = drafts.created();
-    let (roots, given) = roots::finish(drafts.roots, ids).ok_or_else(|| {
+    let too_many = |what: &str| {
         Problem::of_process(format!(
-            "there were more than {IDS_MAX} different roots since the daemon started"
+            "there were more than {IDS_MAX} different {what} since the daemon started"
         ))
         .hint("restart it")
-    })?;
+    };
+    let base_dir = bases.file.unwrap_or_else(|| PathBuf::from("/"));
+    // A copy, which nobody sees when there are too many roots.
+    let mut source_ids = ids.sources.clone();
+    let sources = drafts.sources.finish(&base_dir, &mut source_ids);
+    let sources = sources.ok_or_else(|| too_many("sources"))?;
+    let (roots, given) =
+        roots::finish(drafts.roots, &sources.given, ids).ok_or_else(|| too_many("roots"))?;
+    ids.sources = source_ids;
     Ok(Settings {
-        base_dir: bases.file.unwrap_or_else(|| PathBuf::from("/")),
+        base_dir,
         state_dir: places.state_dir,
         socket: places.socket,
         socket_mode: service.socket_mode,
         group: service.group,
-        policy: Policy {
-            roots,
-            rules: rules::finish(drafts.rules, &given),
+        policy: {
+            let rules = rules::finish(drafts.rules, &given, &sources.given);
+            let mut policy = Policy {
+                sources: sources.policy,
+                roots,
+                rules,
+                databases: BTreeSet::new(),
+            };
+            policy.databases = databases(&policy, &sources.settings);
+            policy
         },
         create,
+        sources: sources.settings,
         breaker: service.breaker,
         watch: service.watch,
         ledger: service.ledger,
@@ -105,8 +127,31 @@ pub fn load(
     })
 }
 
-/// Roots and rules before they have ids.
+/// The databases of sources that lie in roots, with what stands beside them while they are written: they are no temporary files.
+fn databases(
+    policy: &Policy,
+    sources: &BTreeMap<SourceId, SourceSettings>,
+) -> BTreeSet<(RootId, RelPath)> {
+    let mut found = BTreeSet::new();
+    for source in sources.values() {
+        let SourceKind::Sqlite(sqlite) = &source.kind else {
+            continue;
+        };
+        let real = sqlite.path.canonicalize().ok();
+        for path in [Some(sqlite.path.clone()), real].into_iter().flatten() {
+            for suffix in ["", "-wal", "-shm", "-journal"] {
+                let mut path = path.clone().into_os_string();
+                path.push(suffix);
+                found.extend(policy.locate(Path::new(&path)));
+            }
+        }
+    }
+    found
+}
+
+/// Sources, roots and rules before they have ids.
 struct Drafts {
+    sources: Sources,
     roots: Vec<roots::Draft>,
     rules: Vec<rules::Draft>,
 }
@@ -129,7 +174,8 @@ fn drafts(
     places: Option<&Places>,
     ids: &RootIds,
 ) -> Drafts {
-    let mut roots = roots::from_file(reader, top, bases);
+    let sources = sources::read(reader, top, bases);
+    let mut roots = roots::from_file(reader, top, bases, &sources);
     for argument in &overrides.watch {
         roots.extend(roots::from_argument(reader, argument, bases));
     }
@@ -155,8 +201,12 @@ fn drafts(
         .filter(|_| !unsafe_roots)
         .map(|places| Guard::new(reader.environment, &places.state_dir, &places.socket));
     roots::check_paths(reader, &roots, guard.as_ref(), ids);
-    let rules = rules::read(reader, top, &roots);
-    Drafts { roots, rules }
+    let rules = rules::read(reader, top, &roots, &sources);
+    Drafts {
+        sources,
+        roots,
+        rules,
+    }
 }
 
 /// Settings of the service that are no paths.
@@ -171,7 +221,6 @@ struct Service {
 }
 
 fn service(reader: &mut Reader, overrides: &Overrides, top: &Section) -> Service {
-    let breaker = Breaker::default();
     let watch = Watch::default();
     let dry_run = overrides.dry_run || reader.set(top, &DRY_RUN, value::flag).unwrap_or(false);
     let backends = value::choice(&[
@@ -185,14 +234,7 @@ fn service(reader: &mut Reader, overrides: &Overrides, top: &Section) -> Service
             .set(top, &SOCKET_MODE, value::permissions)
             .unwrap_or(SOCKET_MODE_DEFAULT),
         group: reader.set(top, &GROUP, value::group),
-        breaker: Breaker {
-            entries: reader
-                .set(top, &ENTRIES, value::count)
-                .unwrap_or(breaker.entries),
-            share: reader
-                .set(top, &SHARE, value::share)
-                .unwrap_or(breaker.share),
-        },
+        breaker: breaker(reader, top),
         watch: Watch {
             backend: reader.set(top, &BACKEND, backends).unwrap_or(watch.backend),
             reconcile_every: reader
@@ -210,6 +252,23 @@ fn service(reader: &mut Reader, overrides: &Overrides, top: &Section) -> Service
                 .unwrap_or(StoreSettings::default().size_max),
         },
         mode: if dry_run { Mode::DryRun } else { Mode::Live },
+    }
+}
+
+fn breaker(reader: &mut Reader, top: &Section) -> Breaker {
+    let usual = Breaker::default();
+    let mut count = |key, usual| reader.set(top, key, value::count).unwrap_or(usual);
+    let entries = count(&ENTRIES, usual.entries);
+    let orphan_entries = count(&ORPHAN_ENTRIES, usual.orphan_entries);
+    let mut share = |key, usual| reader.set(top, key, value::share).unwrap_or(usual);
+    Breaker {
+        entries,
+        share: share(&SHARE, usual.share),
+        orphan_entries,
+        orphan_share: share(&ORPHAN_SHARE, usual.orphan_share),
+        orphan_bytes: reader
+            .set(top, &ORPHAN_BYTES, value::size_or_none(0..=BYTES_MAX))
+            .unwrap_or(usual.orphan_bytes),
     }
 }
 

@@ -8,11 +8,13 @@
 //! top. [`endpoints()`] is for clients: it reads only what is needed to find the socket, so that a wrong rule does not keep
 //! a person from asking the daemon that still runs with the right one.
 //!
+//! Sources of jobs are read first, then roots, which may say whose jobs own them, then rules, which may ask how those jobs stand.
+//!
 //! **Invariant:** what leaves here is valid. Names are unique, roots are absolute and resolved, globs compile, durations are
-//! within bounds; nobody downstream looks at text from the user again.
+//! within bounds, and a rule that could never match is refused; nobody downstream looks at text from the user again.
 //! **Invariant:** a mistake changes nothing. A load that fails hands out no root id and no half-read settings.
 //! **Invariant:** nothing is ignored silently: what is not understood is refused, with its file, line and key.
-//! **Invariant:** nothing is written, and of the file system only configured paths are looked at.
+//! **Invariant:** nothing is written, and of the file system only configured paths are looked at; databases are not.
 
 mod discovery;
 mod document;
@@ -23,20 +25,25 @@ mod globs;
 mod guard;
 mod interpolate;
 mod load;
+mod queries;
 mod reader;
 mod resolve;
 mod roots;
+mod rule_jobs;
 mod rules;
 mod schema;
 mod settings;
+mod sources;
 mod value;
+mod words;
 
 pub use endpoints::endpoints;
 pub use environment::{Environment, Home};
 pub use error::ConfigError;
 pub use load::load;
 pub use settings::{
-    ANNOTATED_DEFAULT, Backend, LedgerSettings, Overrides, RootIds, Settings, StoreSettings, Watch,
+    ANNOTATED_DEFAULT, Backend, LedgerSettings, Overrides, Queries, RootIds, Settings, SourceIds,
+    SourceKind, SourceSettings, SqliteSettings, StoreSettings, Watch,
 };
 
 #[cfg(test)]

@@ -108,6 +108,11 @@ impl<'e> Reader<'e> {
         self.problems.push(problem);
     }
 
+    /// How many problems were noted.
+    pub fn count(&self) -> usize {
+        self.problems.len()
+    }
+
     /// Notes a problem, for whoever cannot go on.
     pub fn fail(&mut self, problem: Problem) -> Noted {
         self.note(problem);
@@ -157,30 +162,24 @@ impl<'e> Reader<'e> {
     /// The text of `key` in `section`.
     pub fn text(&mut self, section: &Section, key: &Key) -> Option<Text> {
         let value = section.value(key.name)?;
-        self.scalar(section, key, value)
+        self.scalar(section, key.name, key, value)
     }
 
     /// The texts of `key` in `section`, which may be one string or a list of them.
     pub fn texts(&mut self, section: &Section, key: &Key) -> Option<Vec<Text>> {
         let value = section.value(key.name)?;
         let Some(list) = value.get_ref().as_array() else {
-            return self.scalar(section, key, value).map(|text| vec![text]);
+            let text = self.scalar(section, key.name, key, value);
+            return text.map(|text| vec![text]);
         };
         if list.is_empty() {
-            self.note(Problem {
-                place: section.place_of(value),
-                message: section.entitle(&format!("{} = [] is an empty list", key.name)),
-                hint: Some(format!(
-                    "leave {0} out, or write such as {0} = {1}",
-                    key.name, key.example
-                )),
-            });
+            self.note(empty(section, key, value, "[] is an empty list"));
             return None;
         }
         // All are read, so that all mistakes are told.
         let texts: Vec<_> = list
             .iter()
-            .map(|value| self.scalar(section, key, value))
+            .map(|value| self.scalar(section, key.name, key, value))
             .collect();
         texts.into_iter().collect()
     }
@@ -273,7 +272,7 @@ impl<'e> Reader<'e> {
                 (None, None) => {}
             }
         }
-        for name in [schema::ROOT, schema::RULE] {
+        for name in [schema::SOURCE, schema::ROOT, schema::RULE] {
             if let Some(value) = top.value(name).filter(|value| !value.get_ref().is_array()) {
                 self.note(not_a_table(top, value, name));
             }
@@ -307,15 +306,17 @@ impl<'e> Reader<'e> {
         }
     }
 
-    fn scalar(
+    /// The text of `value`, which is that of `key`, or (`written`) one of its words.
+    pub(super) fn scalar(
         &mut self,
         section: &Section,
+        written: &str,
         key: &Key,
         value: &Spanned<DeValue<'_>>,
     ) -> Option<Text> {
         let place = section.place_of(value);
         let found = show(value.get_ref());
-        let shown = format!("{} = {found}", section.entitle(key.name));
+        let shown = format!("{} = {found}", section.entitle(written));
         let kind = match (value.get_ref(), key.accept) {
             (DeValue::String(text), _) => return self.interpolated(place, &shown, text),
             (DeValue::Integer(number), Accept::Number) => {
@@ -377,6 +378,23 @@ pub(super) fn without_nul(text: &str) -> Result<(), Refusal> {
         return Err(Refusal::new("has a NUL byte in it"));
     }
     Ok(())
+}
+
+/// The problem that `value` of `key` has nothing in it.
+pub(super) fn empty(
+    section: &Section,
+    key: &Key,
+    value: &Spanned<DeValue<'_>>,
+    what: &str,
+) -> Problem {
+    Problem {
+        place: section.place_of(value),
+        message: section.entitle(&format!("{} = {what}", key.name)),
+        hint: Some(format!(
+            "leave {0} out, or write such as {0} = {1}",
+            key.name, key.example
+        )),
+    }
 }
 
 fn not_a_table(top: &Section, value: &Spanned<DeValue<'_>>, name: &str) -> Problem {

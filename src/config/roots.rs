@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::core::facts::RootId;
+use crate::core::jobs::SourceId;
 use crate::core::path::RelPath;
 use crate::core::policy::Root;
 use crate::core::template::{Template, TemplateError};
@@ -16,10 +17,13 @@ use super::document::Section;
 use super::endpoints::Bases;
 use super::error::{Place, Problem, Refusal, quoted};
 use super::guard::Guard;
-use super::reader::{Reader, Text};
+use super::reader::{Noted, Reader, Text};
 use super::resolve::{Resolved, resolve};
-use super::schema::{ALLOW_UNSAFE, OWNER, PRUNE_EMPTY_DIRS, ROOT, ROOT_NAME, ROOT_PATH};
+use super::schema::{
+    ALLOW_UNSAFE, ORPHANS, OWNER, PRUNE_EMPTY_DIRS, ROOT, ROOT_NAME, ROOT_PATH, ROOT_SOURCE,
+};
 use super::settings::{IDS_MAX, RootIds};
+use super::sources::{Sources, Usual};
 use super::value;
 
 /// A root before it has an id.
@@ -34,6 +38,11 @@ pub(super) struct Draft {
     /// Where that leads; absent: it was refused.
     found: Option<Resolved>,
     owner: Option<Template>,
+    /// The place of the source whose jobs own it; `None`: nobody's.
+    pub source: Result<Option<usize>, Noted>,
+    /// Whether it says which names may become orphans.
+    pub has_orphans: bool,
+    orphans: Option<Template>,
     prune_empty_dirs: bool,
     allow_unsafe: bool,
     place: Place,
@@ -52,7 +61,12 @@ pub(super) struct Ttl {
 }
 
 /// The roots of the file.
-pub(super) fn from_file(reader: &mut Reader, top: &Section, bases: &Bases) -> Vec<Draft> {
+pub(super) fn from_file(
+    reader: &mut Reader,
+    top: &Section,
+    bases: &Bases,
+    sources: &Sources,
+) -> Vec<Draft> {
     let sections = reader.sections(top, ROOT);
     if let Some(section) = sections.get(IDS_MAX) {
         reader.note(Problem {
@@ -64,11 +78,16 @@ pub(super) fn from_file(reader: &mut Reader, top: &Section, bases: &Bases) -> Ve
     }
     sections
         .into_iter()
-        .map(|section| from_section(reader, section, bases))
+        .map(|section| from_section(reader, section, bases, sources))
         .collect()
 }
 
-fn from_section(reader: &mut Reader, mut section: Section, bases: &Bases) -> Draft {
+fn from_section(
+    reader: &mut Reader,
+    mut section: Section,
+    bases: &Bases,
+    sources: &Sources,
+) -> Draft {
     let named_by = reader.text(&section, &ROOT_NAME);
     let name = named_by
         .as_ref()
@@ -91,15 +110,27 @@ fn from_section(reader: &mut Reader, mut section: Section, bases: &Bases) -> Dra
     let found = given
         .as_ref()
         .and_then(|text| noted(reader, lead(text, bases.file.as_deref())));
-    let owner = reader.value(&section, &OWNER, |text| {
-        Template::parse(text).map_err(|error| refuse_template(&error))
-    });
+    let owner = reader.value(&section, &OWNER, template);
+    let orphans = reader.value(&section, &ORPHANS, template);
+    let source = source(reader, &section, sources);
+    if section.has(ORPHANS.name) && source == Ok(None) {
+        reader.note(Problem {
+            place: section.place(),
+            message: section.entitle("has orphans, but nobody's jobs own it"),
+            hint: Some(
+                "say whose: source = \"…\", or how a path tells: owner = \"{job}/**\"".into(),
+            ),
+        });
+    }
     Draft {
         name: name.unwrap_or_default(),
         named_by,
         given,
         found,
         owner,
+        source,
+        has_orphans: section.has(ORPHANS.name),
+        orphans,
         prune_empty_dirs: reader
             .value(&section, &PRUNE_EMPTY_DIRS, value::flag)
             .unwrap_or(false),
@@ -109,6 +140,35 @@ fn from_section(reader: &mut Reader, mut section: Section, bases: &Bases) -> Dra
         place: section.place(),
         heading: section.heading,
         ttl: None,
+    }
+}
+
+/// Whose jobs own the root: of the source that it names, else, if its paths tell an owner, of the usual one.
+fn source(
+    reader: &mut Reader,
+    section: &Section,
+    sources: &Sources,
+) -> Result<Option<usize>, Noted> {
+    if section.has(ROOT_SOURCE.name) {
+        let text = reader.text(section, &ROOT_SOURCE).ok_or(Noted)?;
+        return sources.named(reader, &text).map(Some).ok_or(Noted);
+    }
+    if !section.has(OWNER.name) {
+        return Ok(None);
+    }
+    match sources.usual() {
+        Usual::One(place) => Ok(Some(place)),
+        Usual::Unclear => {
+            let names: Vec<_> = sources.names_of_file().collect();
+            Err(reader.fail(Problem {
+                place: section.place(),
+                message: section.entitle("has an owner, but does not say of which source of jobs"),
+                hint: Some(format!(
+                    "write source = \"…\"; there are: {}",
+                    names.join(", ")
+                )),
+            }))
+        }
     }
 }
 
@@ -130,6 +190,9 @@ pub(super) fn from_argument(reader: &mut Reader, argument: &str, bases: &Bases) 
         given: Some(typed),
         found,
         owner: None,
+        source: Ok(None),
+        has_orphans: false,
+        orphans: None,
         prune_empty_dirs: false,
         allow_unsafe: false,
         ttl: Some(ttl),
@@ -237,9 +300,11 @@ pub(super) fn check_paths(
     }
 }
 
-/// The roots with their ids, those in the order of `drafts`, too; `None` when there are no more ids.
+/// The roots with their ids, those in the order of `drafts`, too; `None` when there are no more ids. `sources` are the ids of the
+/// sources, in the order of their places.
 pub(super) fn finish(
     drafts: Vec<Draft>,
+    sources: &[SourceId],
     ids: &mut RootIds,
 ) -> Option<(BTreeMap<RootId, Root>, Vec<RootId>)> {
     let paths: Vec<PathBuf> = drafts
@@ -262,6 +327,8 @@ pub(super) fn finish(
                 name: draft.name,
                 path: path.clone(),
                 owner: draft.owner,
+                source: draft.source.ok().flatten().map(|place| sources[place]),
+                orphans: draft.orphans,
                 prune_empty_dirs: draft.prune_empty_dirs,
                 nested: nested(path, &by_path),
             };
@@ -328,6 +395,10 @@ impl Draft {
             },
         }
     }
+}
+
+fn template(text: &str) -> Result<Template, Refusal> {
+    Template::parse(text).map_err(|error| refuse_template(&error))
 }
 
 fn refuse_template(error: &TemplateError) -> Refusal {

@@ -1,40 +1,50 @@
 //! Rules: `[[rule]]` tables, and one for each `--watch` argument.
 //!
-//! **Invariant:** a rule says when it lets go: there is no default for `expire`.
+//! **Invariant:** a rule says when it lets go: there is no default for `expire`, but for orphans.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::core::claim::Unit;
 use crate::core::facts::RootId;
-use crate::core::policy::{Rule, Schedule, Since, SkipOpen};
+use crate::core::jobs::SourceId;
+use crate::core::policy::{JobFilter, Record, Rule, Schedule, Since, SkipOpen};
 
 use super::document::Section;
 use super::error::{Place, Problem, Refusal, allowed};
 use super::globs::{self, Matched};
 use super::reader::{Noted, Reader, Text};
 use super::roots::{self, Ttl};
+use super::rule_jobs::{self, Jobs, ORPHANS_EXPIRE, Scope};
 use super::schema::{
     EXCLUDE, EXPIRE, GLOB, KEEP, RULE, RULE_NAME, RULE_ROOT, SCHEDULE, SINCE, SKIP_OPEN, THEN, UNIT,
 };
 use super::settings::IDS_MAX;
+use super::sources::Sources;
 use super::value;
 
 /// What `ls --rule none` asks for: what falls under no rule.
 const NO_RULE: &str = "none";
 
-/// A rule before its roots have ids.
+/// A rule before its roots and sources have ids.
 #[derive(Debug)]
 pub(super) struct Draft {
     rule: Rule,
     /// The places of its roots in the list of roots; `None`: all.
     roots: Option<Vec<usize>>,
+    /// The places of its sources in the list of sources; `None`: all.
+    sources: Option<Vec<usize>>,
     /// Where it was named, for messages.
     whereabouts: String,
 }
 
 /// All rules in the order in which they are tried: those of the command line first, since it goes before the file.
-pub(super) fn read(reader: &mut Reader, top: &Section, roots: &[roots::Draft]) -> Vec<Draft> {
+pub(super) fn read(
+    reader: &mut Reader,
+    top: &Section,
+    roots: &[roots::Draft],
+    sources: &Sources,
+) -> Vec<Draft> {
     let typed = roots
         .iter()
         .enumerate()
@@ -54,24 +64,31 @@ pub(super) fn read(reader: &mut Reader, top: &Section, roots: &[roots::Draft]) -
         .iter()
         .map(|draft| (draft.rule.name.clone(), draft.whereabouts.clone()))
         .collect();
-    let places: Places = roots.iter().map(|root| &*root.name).zip(0..).collect();
+    let known = Known {
+        roots,
+        places: roots.iter().map(|root| &*root.name).zip(0..).collect(),
+        sources,
+    };
     for (section, number) in sections.into_iter().zip(1..) {
         let named = name(reader, section, number, &mut taken);
-        if let Some(draft) = of_section(reader, &named, &places) {
+        if let Some(draft) = of_section(reader, &named, &known) {
             drafts.push(draft);
         }
     }
     drafts
 }
 
-/// The rules with the ids of their roots, which stand in `ids` in the order of the list of roots.
-pub(super) fn finish(drafts: Vec<Draft>, ids: &[RootId]) -> Vec<Rule> {
+/// The rules with the ids of their roots and sources, which stand in `roots` and `sources` in the order of their lists.
+pub(super) fn finish(drafts: Vec<Draft>, roots: &[RootId], sources: &[SourceId]) -> Vec<Rule> {
     drafts
         .into_iter()
         .map(|draft| Rule {
             roots: draft
                 .roots
-                .map(|places| places.into_iter().map(|place| ids[place]).collect()),
+                .map(|places| places.into_iter().map(|place| roots[place]).collect()),
+            sources: draft
+                .sources
+                .map(|places| places.into_iter().map(|place| sources[place]).collect()),
             ..draft.rule
         })
         .collect()
@@ -93,8 +110,13 @@ fn of_argument(place: usize, root: &roots::Draft, ttl: &Ttl) -> Draft {
             unit: Unit::File,
             skip_open: SkipOpen::Always,
             schedule: Schedule::AtDeadline,
+            jobs: JobFilter::Anyone,
+            kinds: None,
+            sources: None,
+            record: Record::Keep,
         },
         roots: Some(vec![place]),
+        sources: None,
         whereabouts: "--watch".into(),
     }
 }
@@ -137,8 +159,13 @@ fn name<'d>(
     }
 }
 
-/// The place of each root in the list of roots, by name; one without a sound name has the empty one.
-type Places<'a> = BTreeMap<&'a str, usize>;
+/// What rules may name.
+struct Known<'a> {
+    roots: &'a [roots::Draft],
+    /// The place of each root in the list of roots, by name; one without a sound name has the empty one.
+    places: BTreeMap<&'a str, usize>,
+    sources: &'a Sources,
+}
 
 /// A rule's table, and its name.
 struct Named<'d> {
@@ -156,29 +183,13 @@ fn rule_name(text: &str) -> Result<String, Refusal> {
     value::name(text)
 }
 
-fn of_section(reader: &mut Reader, named: &Named, roots: &Places) -> Option<Draft> {
+fn of_section(reader: &mut Reader, named: &Named, known: &Known) -> Option<Draft> {
     let section = &named.section;
+    let problems = reader.count();
     reader.refuse_unknown(section);
-    let chosen = chosen_roots(reader, section, roots);
-    let unit = reader
-        .value(
-            section,
-            &UNIT,
-            value::choice(&[("file", Unit::File), ("dir", Unit::Dir)]),
-        )
-        .unwrap_or(Unit::File);
-    let since = reader
-        .value(
-            section,
-            &SINCE,
-            value::choice(&[
-                ("newest", Since::Newest),
-                ("mtime", Since::Mtime),
-                ("ctime", Since::Ctime),
-                ("btime", Since::Btime),
-            ]),
-        )
-        .unwrap_or(Since::Newest);
+    let chosen = chosen_roots(reader, section, &known.places);
+    let unit = unit(reader, section);
+    let since = since(reader, section);
     let matched = Matched::for_unit(unit);
     let glob = globs::read(reader, section, &GLOB, matched);
     let exclude = globs::read(reader, section, &EXCLUDE, matched);
@@ -202,7 +213,20 @@ fn of_section(reader: &mut Reader, named: &Named, roots: &Places) -> Option<Draf
             value::choice(&[("manual", Schedule::Manual)]),
         )
         .unwrap_or(Schedule::AtDeadline);
-    let expire = expire(reader, section).ok()?;
+    let jobs = rule_jobs::read(reader, section, known.sources);
+    let expire = expire(reader, section, &jobs).ok();
+    if let (Ok(chosen), true) = (&chosen, reader.count() == problems) {
+        let all = 0..known.roots.len();
+        let places = chosen.clone().unwrap_or_else(|| all.collect());
+        let scope = Scope {
+            roots: places.into_iter().map(|at| &known.roots[at]).collect(),
+            are_named: chosen.is_some(),
+            sources: known.sources,
+            unit,
+            since,
+        };
+        rule_jobs::check(reader, section, &jobs, &scope);
+    }
     Some(Draft {
         rule: Rule {
             name: named.name.clone(),
@@ -211,18 +235,47 @@ fn of_section(reader: &mut Reader, named: &Named, roots: &Places) -> Option<Draf
             exclude,
             keep,
             since,
-            expire_ms: expire.map(value::milliseconds),
+            expire_ms: expire?.map(value::milliseconds),
             unit,
             skip_open,
             schedule,
+            jobs: jobs.filter,
+            kinds: jobs.kinds,
+            sources: None,
+            record: jobs.record,
         },
-        roots: chosen,
+        roots: chosen.ok()?,
+        sources: jobs.sources,
         whereabouts: named.whereabouts.clone(),
     })
 }
 
-fn expire(reader: &mut Reader, section: &Section) -> Result<Option<Duration>, Noted> {
+fn unit(reader: &mut Reader, section: &Section) -> Unit {
+    let units = value::choice(&[("file", Unit::File), ("dir", Unit::Dir), ("job", Unit::Job)]);
+    reader.value(section, &UNIT, units).unwrap_or(Unit::File)
+}
+
+fn since(reader: &mut Reader, section: &Section) -> Since {
+    let words = value::choice(&[
+        ("newest", Since::Newest),
+        ("mtime", Since::Mtime),
+        ("ctime", Since::Ctime),
+        ("btime", Since::Btime),
+        ("created_at", Since::CreatedAt),
+        ("completed_at", Since::CompletedAt),
+        ("last_activity", Since::LastActivity),
+        ("expires_at", Since::ExpiresAt),
+    ]);
+    reader
+        .value(section, &SINCE, words)
+        .unwrap_or(Since::Newest)
+}
+
+fn expire(reader: &mut Reader, section: &Section, jobs: &Jobs) -> Result<Option<Duration>, Noted> {
     if !section.has(EXPIRE.name) {
+        if jobs.filter == JobFilter::Nobody {
+            return Ok(Some(ORPHANS_EXPIRE));
+        }
         reader.note(Problem {
             place: section.place(),
             message: section.entitle("has no expire"),
@@ -232,10 +285,17 @@ fn expire(reader: &mut Reader, section: &Section) -> Result<Option<Duration>, No
     reader.value(section, &EXPIRE, value::expire).ok_or(Noted)
 }
 
-/// The places of the roots that a rule names; `None`: all (or a problem was noted). A root whose name was refused may be
-/// any of those that are missing: one mistake is told once.
-fn chosen_roots(reader: &mut Reader, section: &Section, roots: &Places) -> Option<Vec<usize>> {
-    let texts = reader.texts(section, &RULE_ROOT)?;
+/// The places of the roots that a rule names; `None`: all. A root whose name was refused may be any of those that are missing: one
+/// mistake is told once.
+fn chosen_roots(
+    reader: &mut Reader,
+    section: &Section,
+    roots: &BTreeMap<&str, usize>,
+) -> Result<Option<Vec<usize>>, Noted> {
+    if !section.has(RULE_ROOT.name) {
+        return Ok(None);
+    }
+    let texts = reader.texts(section, &RULE_ROOT).ok_or(Noted)?;
     let mut chosen = BTreeSet::new();
     for text in &texts {
         if let Some(&place) = roots.get(&*text.value) {
@@ -245,5 +305,10 @@ fn chosen_roots(reader: &mut Reader, section: &Section, roots: &Places) -> Optio
             reader.note(text.refuse(Refusal::new("is no root").hint(hint)));
         }
     }
-    Some(chosen.into_iter().collect())
+    let are_all = texts.iter().all(|text| roots.contains_key(&*text.value));
+    if are_all {
+        Ok(Some(chosen.into_iter().collect()))
+    } else {
+        Err(Noted)
+    }
 }

@@ -28,6 +28,10 @@ pub(super) enum Accept {
     Number,
     /// `true` or `false`.
     Flag,
+    /// A table of strings.
+    Words,
+    /// A string, or a table of them.
+    TextOrWords,
 }
 
 impl Accept {
@@ -38,6 +42,8 @@ impl Accept {
             Self::Texts => "a string or a list of strings",
             Self::Number => "a number",
             Self::Flag => "true or false",
+            Self::Words => "a table of strings",
+            Self::TextOrWords => "a string or a table of strings",
         }
     }
 }
@@ -73,7 +79,7 @@ const fn key(
     }
 }
 
-use Accept::{Flag, Number, Text, Texts};
+use Accept::{Flag, Number, Text, TextOrWords, Texts, Words};
 
 /// The variable that names the file.
 pub(super) const CONFIG_VARIABLE: &str = "LAPSED_CONFIG";
@@ -121,6 +127,27 @@ pub(super) const ENTRIES: Key = service(
     "1000",
 );
 pub(super) const SHARE: Key = service("breaker", "share", "LAPSED_BREAKER_SHARE", Number, "0.5");
+pub(super) const ORPHAN_ENTRIES: Key = service(
+    "breaker",
+    "orphan_entries",
+    "LAPSED_BREAKER_ORPHAN_ENTRIES",
+    Number,
+    "10000",
+);
+pub(super) const ORPHAN_BYTES: Key = service(
+    "breaker",
+    "orphan_bytes",
+    "LAPSED_BREAKER_ORPHAN_BYTES",
+    Number,
+    "\"100GiB\"",
+);
+pub(super) const ORPHAN_SHARE: Key = service(
+    "breaker",
+    "orphan_share",
+    "LAPSED_BREAKER_ORPHAN_SHARE",
+    Number,
+    "0.5",
+);
 pub(super) const SEGMENT_BYTES: Key = service(
     "ledger",
     "segment_bytes",
@@ -157,6 +184,9 @@ pub(super) const SERVICE: &[Key] = &[
     RECONCILE_EVERY,
     ENTRIES,
     SHARE,
+    ORPHAN_ENTRIES,
+    ORPHAN_BYTES,
+    ORPHAN_SHARE,
     SEGMENT_BYTES,
     SEGMENT_AGE,
     SIZE_MAX,
@@ -165,31 +195,122 @@ pub(super) const SERVICE: &[Key] = &[
 pub(super) const ROOT_NAME: Key = key(ROOT, "name", Text, "\"results\"");
 pub(super) const ROOT_PATH: Key = key(ROOT, "path", Text, "\"/srv/results\"");
 pub(super) const OWNER: Key = key(ROOT, "owner", Text, "\"{job}/**\"");
+pub(super) const ROOT_SOURCE: Key = key(ROOT, "source", Text, "\"eemt\"");
+pub(super) const ORPHANS: Key = key(ROOT, "orphans", Text, "\"{uuid}/**\"");
 pub(super) const PRUNE_EMPTY_DIRS: Key = key(ROOT, "prune_empty_dirs", Flag, "true");
 pub(super) const ALLOW_UNSAFE: Key = key(ROOT, "allow_unsafe", Flag, "true");
 /// The keys of a `[[root]]`.
-pub(super) const ROOT_KEYS: &[Key] = &[ROOT_NAME, ROOT_PATH, OWNER, PRUNE_EMPTY_DIRS, ALLOW_UNSAFE];
+pub(super) const ROOT_KEYS: &[Key] = &[
+    ROOT_NAME,
+    ROOT_PATH,
+    OWNER,
+    ROOT_SOURCE,
+    ORPHANS,
+    PRUNE_EMPTY_DIRS,
+    ALLOW_UNSAFE,
+];
 
 pub(super) const RULE_NAME: Key = key(RULE, "name", Text, "\"old results\"");
 pub(super) const RULE_ROOT: Key = key(RULE, "root", Texts, "[\"results\", \"uploads\"]");
 pub(super) const GLOB: Key = key(RULE, "glob", Texts, "\"**/*.tmp\"");
 pub(super) const EXCLUDE: Key = key(RULE, "exclude", Texts, "[\"**/*.log\"]");
 pub(super) const KEEP: Key = key(RULE, "keep", Texts, "[\"**/*.log\"]");
+pub(super) const JOB: Key = key(RULE, "job", Texts, "[\"completed\", \"failed\"]");
+pub(super) const RULE_KIND: Key = key(RULE, "kind", Texts, "\"thumbnails\"");
+pub(super) const RULE_SOURCE: Key = key(RULE, "source", Texts, "\"eemt\"");
 pub(super) const SINCE: Key = key(RULE, "since", Text, "\"newest\"");
 pub(super) const EXPIRE: Key = key(RULE, "expire", Text, "\"7d\"");
 pub(super) const UNIT: Key = key(RULE, "unit", Text, "\"file\"");
+pub(super) const RECORD: Key = key(RULE, "record", Text, "\"mark\"");
 pub(super) const THEN: Key = key(RULE, "then", Text, "\"delete\"");
 pub(super) const SKIP_OPEN: Key = key(RULE, "skip_open", Flag, "true, or \"if-known\"");
 pub(super) const SCHEDULE: Key = key(RULE, "schedule", Text, "\"manual\"");
 /// The keys of a `[[rule]]`.
 pub(super) const RULE_KEYS: &[Key] = &[
-    RULE_NAME, RULE_ROOT, GLOB, EXCLUDE, KEEP, SINCE, EXPIRE, UNIT, THEN, SKIP_OPEN, SCHEDULE,
+    RULE_NAME,
+    RULE_ROOT,
+    GLOB,
+    EXCLUDE,
+    KEEP,
+    JOB,
+    RULE_KIND,
+    RULE_SOURCE,
+    SINCE,
+    EXPIRE,
+    UNIT,
+    RECORD,
+    THEN,
+    SKIP_OPEN,
+    SCHEDULE,
+];
+
+pub(super) const SOURCE_NAME: Key = key(SOURCE, "name", Text, "\"eemt\"");
+pub(super) const SOURCE_KIND: Key = key(SOURCE, "kind", Text, "\"sqlite\"");
+pub(super) const SOURCE_PATH: Key = key(SOURCE, "path", Text, "\"jobs.db\"");
+pub(super) const SELECT: Key = key(SOURCE, "select", Text, "\"SELECT id, status FROM jobs\"");
+pub(super) const CHANGED: Key = key(
+    SOURCE,
+    "changed",
+    Text,
+    "\"SELECT id, status, changed_at FROM jobs WHERE changed_at >= :since\"",
+);
+pub(super) const STATUS: Key = key(SOURCE, "status", Text, "\"completed\"");
+pub(super) const STATUSES: Key = key(SOURCE, "statuses", Words, "{ done = \"completed\" }");
+pub(super) const TIMEZONE: Key = key(
+    SOURCE,
+    "timezone",
+    TextOrWords,
+    "{ completed_at = \"local\" }",
+);
+pub(super) const MARK: Key = key(
+    SOURCE,
+    "mark",
+    Texts,
+    "\"UPDATE jobs SET cleaned_at = :now WHERE id = :job\"",
+);
+pub(super) const FORGET: Key = key(
+    SOURCE,
+    "forget",
+    Texts,
+    "\"DELETE FROM jobs WHERE id = :job\"",
+);
+pub(super) const FILES_ROOT: Key = key(SOURCE, "files_root", Text, "\"uploads\"");
+pub(super) const DERIVED: Key = key(SOURCE, "derived", Texts, "\"{stem}_processed.mp3\"");
+pub(super) const ID_PATTERN: Key = key(SOURCE, "id_pattern", Text, "'job-\\d{8}-\\d{6}'");
+/// The keys of a `[[source]]`.
+pub(super) const SOURCE_KEYS: &[Key] = &[
+    SOURCE_NAME,
+    SOURCE_KIND,
+    SOURCE_PATH,
+    SELECT,
+    CHANGED,
+    STATUS,
+    STATUSES,
+    TIMEZONE,
+    MARK,
+    FORGET,
+    FILES_ROOT,
+    DERIVED,
+    ID_PATTERN,
+];
+/// Those of them that are about a database.
+pub(super) const DATABASE_KEYS: &[Key] = &[
+    SOURCE_PATH,
+    SELECT,
+    CHANGED,
+    STATUS,
+    STATUSES,
+    TIMEZONE,
+    MARK,
+    FORGET,
 ];
 
 /// The table of a root.
 pub(super) const ROOT: &str = "root";
 /// The table of a rule.
 pub(super) const RULE: &str = "rule";
+/// The table of a source.
+pub(super) const SOURCE: &str = "source";
 /// The tables of service settings.
 pub(super) const WATCH: &str = "watch";
 /// See [`WATCH`].
@@ -199,12 +320,13 @@ pub(super) const LEDGER: &str = "ledger";
 /// See [`WATCH`].
 pub(super) const STORE: &str = "store";
 /// The tables, as the top level has them.
-pub(super) const TABLES: &[&str] = &[WATCH, BREAKER, LEDGER, STORE, ROOT, RULE];
+pub(super) const TABLES: &[&str] = &[WATCH, BREAKER, LEDGER, STORE, SOURCE, ROOT, RULE];
 
 /// The names that may stand in table `section`; the top level is the empty one.
 pub(super) fn names_in(section: &str) -> Vec<&'static str> {
-    let keys = SERVICE.iter().chain(ROOT_KEYS).chain(RULE_KEYS);
+    let keys = SERVICE.iter().chain(SOURCE_KEYS).chain(ROOT_KEYS);
     let keys = keys
+        .chain(RULE_KEYS)
         .filter(|key| key.section == section)
         .map(|key| key.name);
     let tables: &[&str] = if section.is_empty() { TABLES } else { &[] };

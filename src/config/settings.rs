@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::core::facts::RootId;
+use crate::core::jobs::{SourceId, Status};
 use crate::core::policy::Policy;
 use crate::core::report::{Breaker, Mode};
 
@@ -30,8 +31,10 @@ pub struct Settings {
     pub socket_mode: u32,
     /// The group whose members may act, besides root and the daemon's own user; it exists.
     pub group: Option<String>,
-    /// Roots and rules.
+    /// Roots, rules, and what deciding needs to know of sources.
     pub policy: Policy,
+    /// How each source is asked. One of kind [`SourceKind::Api`] is always there.
+    pub sources: BTreeMap<SourceId, SourceSettings>,
     /// Roots of `--watch`: they may be created where their parent exists. Resolved, as in `policy`.
     pub create: Vec<PathBuf>,
     /// When a person is asked first.
@@ -100,6 +103,83 @@ impl Default for LedgerSettings {
     }
 }
 
+/// How a source of jobs is asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceSettings {
+    /// Its name, as in the policy.
+    pub name: String,
+    /// Where its jobs are.
+    pub kind: SourceKind,
+}
+
+/// Where the jobs of a source are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SourceKind {
+    /// Programs tell of them, through `/v1/jobs`.
+    Api,
+    /// In an `SQLite` database.
+    Sqlite(SqliteSettings),
+}
+
+impl SourceKind {
+    /// The word in configuration and JSON.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Sqlite(_) => "sqlite",
+        }
+    }
+}
+
+/// Jobs in an `SQLite` database.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SqliteSettings {
+    /// Its file. Absolute. Never created.
+    pub path: PathBuf,
+    /// What is asked of it.
+    pub queries: Queries,
+}
+
+/// What is asked of a database, and how its answers are read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Queries {
+    /// All jobs. Columns with these names mean something: `id` (required), `status`, `kind`, `created_at`, `completed_at`,
+    /// `last_activity`, `expires_at`, `cleaned_at`, `files`, `error`; others are attributes.
+    pub select: String,
+    /// The jobs that changed at `:since` or later; with a column `changed_at`, whose greatest value is the next `:since`.
+    pub changed: Option<String>,
+    /// Statements that note that a job was cleaned: one transaction. They may name `:job`, `:now`, `:summary`, and every column of
+    /// `select`, as it was last seen (`:status`, …).
+    pub mark: Vec<String>,
+    /// Statements that remove a job's record, likewise.
+    pub forget: Vec<String>,
+    /// The status of every job, where `select` has no such column.
+    pub constant_status: Option<Status>,
+    /// What the words of its status column mean. The five words themselves mean what they say, unless they are here.
+    pub statuses: BTreeMap<String, Status>,
+    /// The time zone of naive timestamps, by column: an IANA name, `UTC`, or `local`. Others: UTC.
+    pub timezones: BTreeMap<String, String>,
+}
+
+/// Which id a source's name has, as [`RootIds`] has for roots.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SourceIds {
+    ids: BTreeMap<String, SourceId>,
+}
+
+impl SourceIds {
+    /// The id of the source that is named `name`, a new one for a new name; `None`: there are no more.
+    pub(super) fn assign(&mut self, name: &str) -> Option<SourceId> {
+        if let Some(&id) = self.ids.get(name) {
+            return Some(id);
+        }
+        let id = SourceId(u16::try_from(self.ids.len()).ok()?);
+        self.ids.insert(name.to_owned(), id);
+        Some(id)
+    }
+}
+
 /// How the store is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StoreSettings {
@@ -141,6 +221,8 @@ pub struct Overrides {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RootIds {
     ids: BTreeMap<PathBuf, RootId>,
+    /// Likewise for sources.
+    pub(super) sources: SourceIds,
 }
 
 impl RootIds {

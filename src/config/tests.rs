@@ -9,7 +9,10 @@ macro_rules! refused {
 
 mod bad;
 mod bad_roots;
+mod bad_rule_jobs;
+mod bad_sources;
 mod good;
+mod good_jobs;
 mod places;
 
 use std::fs;

@@ -170,7 +170,21 @@ pub(super) fn size(limits: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, 
     }
 }
 
-/// The name of a root or rule.
+/// A number of bytes within `limits`, or `None` for "none".
+pub(super) fn size_or_none(
+    limits: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<Option<u64>, Refusal> {
+    let size = size(limits);
+    move |text| match text.trim() {
+        "none" => Ok(None),
+        text => size(text).map(Some).map_err(|refusal| match refusal.hint {
+            Some(hint) => Refusal::new(refusal.reason).hint(format!("{hint}; or none")),
+            None => refusal,
+        }),
+    }
+}
+
+/// The name of a root, rule or source, or of a kind of jobs.
 pub(super) fn name(text: &str) -> Result<String, Refusal> {
     if text.trim().is_empty() {
         return Err(Refusal::new("is empty, where a name should be"));

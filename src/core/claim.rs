@@ -4,6 +4,7 @@
 
 use super::facts::{Facts, FileKey, RootId, RuleId};
 use super::hold::Hold;
+use super::jobs::JobKey;
 use super::path::RelPath;
 use super::time::Timestamp;
 
@@ -14,6 +15,8 @@ pub enum Unit {
     File,
     /// A top-level directory of a root with all that it holds.
     Dir,
+    /// All that a job owns in the rule's roots.
+    Job,
 }
 
 impl Unit {
@@ -23,6 +26,7 @@ impl Unit {
         match self {
             Self::File => "file",
             Self::Dir => "dir",
+            Self::Job => "job",
         }
     }
 }
@@ -48,6 +52,12 @@ pub struct Claim {
     pub root: RootId,
     /// Where in the root.
     pub path: RelPath,
+    /// Whose it is, and, where the root's template can be read in several ways, whose it may be: the row of each of these jobs is
+    /// read again before anything goes. None: nobody owns it.
+    pub owners: Vec<JobKey>,
+    /// For [`Unit::Job`]: all that goes, of which `root` and `path` name the first; empty for a job without files, of which only the
+    /// record goes.
+    pub pieces: Vec<Piece>,
     /// What it is, as a whole.
     pub unit: Unit,
     /// The inode that the index knows; a directory's own for [`Unit::Dir`].
@@ -64,6 +74,19 @@ pub struct Claim {
     pub due: Timestamp,
     /// Who wants it.
     pub actor: Actor,
+}
+
+/// A part of what a job owns.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Piece {
+    /// The root that it lies in.
+    pub root: RootId,
+    /// Where in the root.
+    pub path: RelPath,
+    /// The inode that the index knows.
+    pub key: FileKey,
+    /// Whether it is a directory, with all of the job's that it holds; otherwise one file.
+    pub is_dir: bool,
 }
 
 /// What became of a claim.

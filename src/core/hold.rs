@@ -84,6 +84,41 @@ pub enum Hold {
     Displaced,
     /// The daemon runs with `--dry-run`.
     DryRun,
+    /// The job that owns it has not ended.
+    Running {
+        /// The job.
+        job: String,
+    },
+    /// The source of the jobs that may own it cannot be asked, or was not read yet.
+    SourceDown {
+        /// The source's name.
+        source: String,
+        /// Why, and what would mend it.
+        why: String,
+    },
+    /// Several jobs own it, and one of them does not let it go.
+    Contested {
+        /// The jobs.
+        jobs: Vec<String>,
+    },
+    /// A value of the job that owns it cannot be read.
+    UnreadableJob {
+        /// The job.
+        job: String,
+        /// The column, and the value.
+        value: String,
+    },
+    /// Somebody pinned it, or something in it, or its job.
+    Pinned {
+        /// Which pin.
+        pin: u64,
+        /// Who: a user's name, or number.
+        who: String,
+        /// Why.
+        why: String,
+        /// Until when.
+        until: Timestamp,
+    },
 }
 
 /// How the end of a denial shows.
@@ -119,6 +154,11 @@ impl Hold {
             Self::Unconfirmed => "unconfirmed",
             Self::Displaced => "displaced",
             Self::DryRun => "dry-run",
+            Self::Running { .. } => "running",
+            Self::SourceDown { .. } => "source-down",
+            Self::Contested { .. } => "contested",
+            Self::UnreadableJob { .. } => "unreadable-job",
+            Self::Pinned { .. } => "pinned",
         }
     }
 
@@ -143,6 +183,11 @@ impl Hold {
         "unconfirmed",
         "displaced",
         "dry-run",
+        "running",
+        "source-down",
+        "contested",
+        "unreadable-job",
+        "pinned",
     ];
 }
 
@@ -176,10 +221,17 @@ impl fmt::Display for Hold {
             Self::MountInside { path } => write!(f, "something is mounted on \"{path}\" in it"),
             Self::RootInside { root } => write!(f, "root \"{root}\" lies within it"),
             Self::StateInside { path } => write!(f, "the state directory, \"{path}\", lies within it; set state_dir to another place"),
-            Self::NoTimestamp => f.write_str("the file system does not keep the timestamp that the rule asks for"),
+            Self::NoTimestamp => f.write_str("the timestamp that the rule asks for is not there: the file system does not keep it, or its job's source does not tell it"),
             Self::Unconfirmed => f.write_str("the last look did not agree that it is due; it is looked at again"),
             Self::Displaced => f.write_str("its name was taken while it was out; it stays in the quarantine"),
             Self::DryRun => f.write_str("the daemon runs with --dry-run"),
+            Self::Running { job } => write!(f, "job \"{job}\" has not ended"),
+            Self::SourceDown { source, why } => write!(f, "source \"{source}\" cannot tell whose it is: {why}"),
+            Self::Contested { jobs } => write!(f, "several jobs own it, and one of them does not let it go: {}", jobs.join(", ")),
+            Self::UnreadableJob { job, value } => write!(f, "job \"{job}\" has a value that cannot be read: {value}"),
+            Self::Pinned { pin, who, why, until } => {
+                write!(f, "pin {pin} of {who} until {until}: {why}; `lapsed unpin {pin}` ends it")
+            }
         }
     }
 }

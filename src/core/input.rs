@@ -11,11 +11,15 @@ use super::engine::Engine;
 use super::facts::{FileKey, RootId, RuleId};
 use super::hold::Hold;
 use super::index::Unsaved;
+use super::jobs::{JobKey, SourceId, SourceNews};
 use super::observed::Observed;
 use super::path::RelPath;
 use super::policy::Policy;
-use super::report::{Breaker, CleanReport, CleanRequest, RootMemory, Trip};
+use super::report::{Breaker, CleanReport, CleanRequest, RootMemory, SourceMemory, Trip};
 use super::time::{Now, Timestamp};
+
+/// The token of the barrier that the engine itself asks for, before it gathers what jobs own.
+pub const JOBS: u64 = u64::MAX;
 
 /// A question or an order that is answered at once, by a look at the engine between two steps.
 pub type Ask = Box<dyn FnOnce(&mut Engine, Now, &mut Vec<Effect>) + Send>;
@@ -34,6 +38,10 @@ pub enum Input {
     Reload(Arc<Policy>, Breaker),
     /// What changes cannot be saved, for this reason; `None`: it can (again).
     Unsaved(Option<String>),
+    /// A source tells of its jobs.
+    Jobs(SourceNews),
+    /// A row of this source was removed from it, because a rule said so: that is no loss.
+    Forgotten(SourceId),
     /// Remove what is due and asked for, then tell.
     Clean(CleanRequest, Box<dyn FnOnce(CleanReport) + Send>),
     /// A question.
@@ -60,6 +68,12 @@ pub enum Effect {
     Relist(RootId, RelPath),
     /// A root is there, as this directory, or (`None`) is not.
     Placed(RootId, Option<FileKey>),
+    /// Save what is known of a source.
+    Source(SourceId, SourceMemory),
+    /// The removal under this number of the ledger was told: what is to become of its job's record can be carried out.
+    Recorded(u64),
+    /// Ask the watchers to hand in everything that happened until now, and [`JOBS`] behind it.
+    Barrier,
     /// A barrier is through.
     Synced(u64),
     /// Tell those who listen.
@@ -91,6 +105,8 @@ pub enum Event {
         bytes: u64,
         /// The ledger line.
         id: u64,
+        /// Whose all of it was, for [`Unit::Job`].
+        job: Option<JobKey>,
     },
     /// Something is due and stays (told once per entry and hold).
     Held {
@@ -130,6 +146,33 @@ pub enum Event {
         root: RootId,
         /// By whom: a user id.
         uid: u32,
+    },
+    /// A source of jobs was read for the first time, cannot be read, or can be read again.
+    Source {
+        /// The source.
+        source: SourceId,
+        /// What happened, for people.
+        what: String,
+    },
+    /// The breaker tripped for what nobody owns.
+    OrphansTripped {
+        /// For the roots of which source,
+        source: Option<SourceId>,
+        /// or for which root.
+        root: Option<RootId>,
+        /// Why.
+        why: String,
+    },
+    /// A job claims something that it cannot own.
+    ClaimRefused {
+        /// The source.
+        source: SourceId,
+        /// The job.
+        job: String,
+        /// What it claims, as its source has it.
+        file: String,
+        /// Why it is refused.
+        why: String,
     },
     /// What changes can be saved again.
     Saving,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::claim::Unit;
 use super::facts::{FileKey, RootId, RuleId};
 use super::hold::Hold;
+use super::jobs::SourceId;
 use super::observed::PassCost;
 use super::path::RelPath;
 use super::policy::{Class, Since};
@@ -51,6 +52,8 @@ pub struct RootStatus {
     pub key: Option<FileKey>,
     /// The breaker, when it has tripped.
     pub trip: Option<Trip>,
+    /// Why the breaker tripped for orphans.
+    pub orphan_trip: Option<String>,
     /// What the passes over it found and cost; `None` before the first is through.
     pub reconciliation: Option<Reconciliation>,
 }
@@ -82,6 +85,43 @@ pub struct RootMemory {
     pub settled: bool,
     /// The breaker, when it had tripped: only a person releases it.
     pub trip: Option<Trip>,
+    /// Whether it had tripped for orphans.
+    #[serde(default)]
+    pub orphans_tripped: bool,
+}
+
+/// What is saved of a source of jobs.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SourceMemory {
+    /// How many jobs it had when it was last read.
+    pub jobs: u64,
+    /// Why its breaker had tripped: only a person releases it.
+    pub trip: Option<String>,
+}
+
+/// Where a source stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SourcePhase {
+    /// It was not read through yet.
+    Loading,
+    /// It was read.
+    Ready,
+    /// It cannot be read.
+    Down {
+        /// Why, and what would mend it.
+        why: String,
+    },
+}
+
+/// A source as the engine knows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceStatus {
+    /// Which source.
+    pub source: SourceId,
+    /// Where it stands.
+    pub phase: SourcePhase,
+    /// Why its breaker tripped: what nobody owns is held.
+    pub trip: Option<String>,
 }
 
 /// Why the breaker tripped for a root.
@@ -95,13 +135,20 @@ pub struct Trip {
     pub of: u64,
 }
 
-/// When the breaker trips: when more than `entries` *and* more than `share` of a root become due at once.
+/// When the breaker trips: when more than `entries` *and* more than `share` of a root become due at once; and when too much of a
+/// root would go within an hour because nobody owns it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Breaker {
     /// Entries that may become due at once.
     pub entries: u64,
     /// Part of a root that may become due at once, from 0 to 1.
     pub share: f64,
+    /// Orphans that may go from a root within an hour.
+    pub orphan_entries: u64,
+    /// Bytes of orphans that may go from a root within an hour; `None`: any number.
+    pub orphan_bytes: Option<u64>,
+    /// Part of a root that may go as orphans within an hour, from 0 to 1. Counts only above `entries`.
+    pub orphan_share: f64,
 }
 
 impl Default for Breaker {
@@ -109,6 +156,9 @@ impl Default for Breaker {
         Self {
             entries: 1000,
             share: 0.5,
+            orphan_entries: 10_000,
+            orphan_bytes: None,
+            orphan_share: 0.5,
         }
     }
 }
@@ -147,6 +197,8 @@ pub struct Status {
     pub mode: Mode,
     /// Every root.
     pub roots: Vec<RootStatus>,
+    /// Every source of jobs.
+    pub sources: Vec<SourceStatus>,
     /// The next deadline that something waits for.
     pub next: Option<Timestamp>,
     /// What waits in it: one of the files or units with that deadline.
@@ -195,6 +247,8 @@ pub struct CleanRequest {
     pub rules: Vec<RuleId>,
     /// Only entries that the root's owner template gives to these jobs.
     pub jobs: Vec<Box<[u8]>>,
+    /// Only orphans.
+    pub orphans_only: bool,
     /// Another time to live than the rule's, in milliseconds.
     pub retention_ms: Vec<(RuleId, i64)>,
     /// Who asks.

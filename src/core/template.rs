@@ -114,6 +114,112 @@ impl Template {
         search(&self.ops, path).map(|found| Captures { found })
     }
 
+    /// As [`Template::captures`], for the directory `path`: what it says about it, or about anything that could lie in it.
+    #[must_use]
+    pub fn captures_within<'p>(&self, path: &'p [u8]) -> Option<Captures<'p>> {
+        if let Some(found) = self.captures(path) {
+            return Some(found);
+        }
+        // No file is called so; whatever is captured of it would be of no use.
+        let inside = [path, b"/\x01"].concat();
+        let found = self.captures(&inside)?;
+        let within = |part: &[u8]| {
+            let start = part.as_ptr().addr() - inside.as_ptr().addr();
+            path.get(start..start + part.len())
+        };
+        let mut whole = Captures {
+            found: [None; Class::ALL.len()],
+        };
+        for (slot, part) in whole.found.iter_mut().zip(found.found) {
+            *slot = match part {
+                None => None,
+                Some(part) => Some(within(part)?),
+            };
+        }
+        Some(whole)
+    }
+
+    /// The jobs that `path` can be read to belong to, `first` (what [`Template::captures`] says) before longer ones.
+    pub fn job_readings<'p>(
+        &'p self,
+        path: &'p [u8],
+        first: &'p [u8],
+    ) -> impl Iterator<Item = &'p [u8]> {
+        // It was captured of a copy otherwise: then there is one reading, that of a whole component.
+        let start = first.as_ptr().addr().wrapping_sub(path.as_ptr().addr());
+        let rest = path.get(start..).unwrap_or_default();
+        let end = rest.iter().position(|&b| b == b'/').unwrap_or(rest.len());
+        let longer = (first.len() + 1..=end).map(move |len| &rest[..len]);
+        let after = self.text_after_job();
+        let may = move |job: &&[u8]| after.is_none_or(|after| rest[job.len()..].starts_with(after));
+        let fits = move |job: &&[u8]| self.reads(path, job);
+        std::iter::once(first).chain(longer.filter(may).filter(fits))
+    }
+
+    /// The text that stands right after a job, if any does.
+    fn text_after_job(&self) -> Option<&[u8]> {
+        let is_job = |op: &Op| {
+            matches!(
+                op,
+                Op::Capture {
+                    class: Class::Job,
+                    ..
+                }
+            )
+        };
+        let job = self.ops.iter().position(is_job)?;
+        match self.ops.get(job + 1)? {
+            Op::Text(text) => Some(text),
+            Op::Capture { .. } | Op::Again(_) | Op::Star | Op::Dirs | Op::Rest => None,
+        }
+    }
+
+    /// Whether `path` can be read to belong to `job`.
+    fn reads(&self, path: &[u8], job: &[u8]) -> bool {
+        let ops: Vec<Op> = self
+            .ops
+            .iter()
+            .map(|op| match op {
+                Op::Capture {
+                    class: Class::Job, ..
+                }
+                | Op::Again(Class::Job) => Op::Text(job.into()),
+                other => other.clone(),
+            })
+            .collect();
+        search(&ops, path).is_some()
+    }
+
+    /// Whether there is such a directory as [`Template::job_dir`] names.
+    #[must_use]
+    pub fn has_job_dir(&self) -> bool {
+        self.job_dir(b"job").is_some()
+    }
+
+    /// Where all that belongs to `job` lies, when that is one directory: when the job's id is the whole name of a directory, and only
+    /// plain text stands before it.
+    #[must_use]
+    pub fn job_dir(&self, job: &[u8]) -> Option<Vec<u8>> {
+        if !is_component(job) {
+            return None;
+        }
+        let (before, rest) = match &*self.ops {
+            [Op::Text(before), rest @ ..] => (&**before, rest),
+            rest => (&b""[..], rest),
+        };
+        let is_whole = before.is_empty() || before.ends_with(b"/");
+        match rest {
+            [
+                Op::Capture {
+                    class: Class::Job, ..
+                },
+                Op::Text(after),
+                ..,
+            ] if is_whole && after.starts_with(b"/") => Some([before, job].concat()),
+            _ => None,
+        }
+    }
+
     /// A glob for [`super::policy::Globs`] that narrows a search to what may belong to `job`.
     ///
     /// Every path of which [`Template::captures`] says that it belongs to `job` matches the glob. The other way holds

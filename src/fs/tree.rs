@@ -116,6 +116,22 @@ impl Tree {
         Ok(tree)
     }
 
+    /// A look at the directory that is named `top`, and was seen as `facts`, with nothing in it but the file `name`.
+    #[must_use]
+    pub fn of_file(top: &[u8], facts: Facts, name: &[u8], file: Facts) -> Self {
+        Self {
+            dirs: vec![TreeDir {
+                parent: 0,
+                depth: 0,
+                name: top.into(),
+                facts,
+                files: vec![(name.into(), file)],
+                may_change: true,
+                children: 0..0,
+            }],
+        }
+    }
+
     /// How many directories there are.
     ///
     /// # Panics
@@ -211,8 +227,9 @@ impl Tree {
     }
 
     /// Looks again at the part of the tree from directory `top` down, which stands in `base` under `top_name` now: whether
-    /// all is exactly as it was, names, content and change times, but for the top's own change time, which the rename moved.
-    /// Asks `each` about every thing that is no directory; its break value ends the look.
+    /// all is exactly as it was, names, content and change times, but for the top's own change time, which the rename moved, and
+    /// for those of files that `is_moved`, by another of their names. Asks `each` about every thing that is no directory; its break
+    /// value ends the look.
     ///
     /// # Errors
     /// See [`WalkError`]; [`WalkError::Changed`] for any difference.
@@ -221,6 +238,7 @@ impl Tree {
         top: u32,
         base: &Dir,
         top_name: &[u8],
+        is_moved: &dyn Fn(FileKey) -> bool,
         stop: &dyn Fn() -> bool,
         each: impl FnMut(&Dir, &[u8], &Facts) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B>, WalkError> {
@@ -235,7 +253,11 @@ impl Tree {
         let as_read = |dir: &Dir, known: &TreeDir| {
             let (files, dirs) = read(dir)?;
             let children = known.children.clone().map(|child| self.dir(child));
-            Ok(files == known.files
+            let is_same = |((name, now), (known, before)): (&(Name, Facts), &(Name, Facts))| {
+                name == known && (now == before || is_moved(now.key) && now.is_same_content(before))
+            };
+            Ok(files.len() == known.files.len()
+                && files.iter().zip(&known.files).all(is_same)
                 && children.len() == dirs.len()
                 && children
                     .zip(&dirs)
@@ -310,7 +332,7 @@ mod tests {
     }
 
     fn again(tree: &Tree, root: &RootDir) -> Result<ControlFlow<()>, WalkError> {
-        tree.look_again(0, root.top(), b"unit", &never, |_, _, _| {
+        tree.look_again(0, root.top(), b"unit", &|_| false, &never, |_, _, _| {
             ControlFlow::Continue(())
         })
     }

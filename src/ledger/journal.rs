@@ -108,7 +108,9 @@ impl Ledger {
             ids: Ids::open(dir, floor),
             state: Mutex::new(state),
         };
-        let last_at = ledger.newest_first(None).find_map(Result::ok);
+        // Pins are set whatever the clock says; removals are held while it cannot be believed.
+        let mut lines = ledger.newest_first(None).filter_map(Result::ok);
+        let last_at = lines.find(|line| line.pin.is_none());
         ledger.state.lock().last_at = last_at.map(|line| line.at);
         Ok(ledger)
     }
@@ -132,12 +134,15 @@ impl Ledger {
     /// # Panics
     /// Never: a line can always be expressed in JSON.
     pub fn append<'l>(&self, lines: impl IntoIterator<Item = &'l Line>) -> Result<(), LedgerError> {
-        let (mut bytes, mut newest) = (Vec::new(), None);
+        let (mut bytes, mut newest, mut removed) = (Vec::new(), None, None);
         for line in lines {
             serde_json::to_writer(&mut bytes, line)
                 .expect("invariant: a line has only text and numbers");
             bytes.push(b'\n');
             newest = newest.max(Some(line.at));
+            if line.pin.is_none() {
+                removed = removed.max(Some(line.at));
+            }
         }
         let Some(newest) = newest else {
             return Ok(());
@@ -172,7 +177,7 @@ impl Ledger {
                     .segments
                     .last_mut()
                     .expect("invariant: room was made in a segment") = Arc::new(grown);
-                state.last_at = state.last_at.max(Some(newest));
+                state.last_at = state.last_at.max(removed);
                 Ok(())
             }
             Err((error, unsynced)) => {

@@ -8,10 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::core::claim::{Actor, Unit};
+use crate::core::jobs::JobRow;
 use crate::core::time::Timestamp;
 
 /// A removal, or what became of one.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Line {
     /// Unique, and never given twice. Nearly in the order of the file.
     pub id: u64,
@@ -49,6 +50,38 @@ pub struct Line {
     pub result: Mark,
     /// Who wanted it.
     pub by: By,
+    /// The job whose it was, as its source told of it at the last moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<LineJob>,
+    /// For a job's unit: the absolute paths of all its pieces, where there are several (lossy, as [`Line::path`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    /// For what is about a pin: which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<LinePin>,
+}
+
+/// A job, as its source told of it when its files went.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LineJob {
+    /// The source's name.
+    pub source: String,
+    /// What is to become of its record: `keep`, `mark` or `forget`.
+    pub record: String,
+    /// Its row.
+    #[serde(flatten)]
+    pub row: JobRow,
+}
+
+/// A pin that was set, moved or ended. Then `basis` is when it was set and `deadline` when it ends; `rule` and `since` are empty.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LinePin {
+    /// Its number.
+    pub id: u64,
+    /// Who set it: a user's name, or number.
+    pub who: String,
+    /// Why.
+    pub why: String,
 }
 
 /// What lapsed as a whole.
@@ -59,6 +92,8 @@ pub enum LineUnit {
     File,
     /// A top-level directory.
     Dir,
+    /// All that a job owned in the rule's roots.
+    Job,
     /// A directory that a removal emptied.
     EmptyDir,
 }
@@ -74,6 +109,12 @@ pub enum Mark {
     Displaced,
     /// An earlier line about the same path did not come true: somebody opened it in that instant, and it was put back.
     PutBack,
+    /// Nothing was removed: a pin was set.
+    Pinned,
+    /// Nothing was removed: a pin ends at another time.
+    Extended,
+    /// Nothing was removed: a pin was taken away.
+    Unpinned,
 }
 
 /// Who wanted it.
@@ -108,6 +149,7 @@ impl From<Unit> for LineUnit {
         match unit {
             Unit::File => Self::File,
             Unit::Dir => Self::Dir,
+            Unit::Job => Self::Job,
         }
     }
 }
@@ -171,6 +213,9 @@ pub(super) fn sample(id: u64) -> Line {
         bytes: 42,
         result: Mark::Removed,
         by: By::Rule,
+        job: None,
+        paths: Vec::new(),
+        pin: None,
     }
 }
 

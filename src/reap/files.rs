@@ -9,13 +9,15 @@ use std::rc::Rc;
 use super::back::{Back, put_back, refused};
 use super::homes::InPlace;
 use super::intents::{Intent, lain_name};
-use super::judge::{Asked, Due, Judgement, ask, judge, line};
-use super::place::{Opened, Shared, Work, all, open};
+use super::judge::{Asked, Due, Judgement, Since, ask, judge, line};
+use super::place::{Opened, Roots, Shared, Work, all};
 use super::prune;
+use super::rows::{Rows, is_of, owner_name};
 use crate::clock;
-use crate::core::claim::{Claim, Outcome, Reaped, Removal, Unit};
+use crate::core::claim::{Claim, Outcome, Reaped, Unit};
 use crate::core::facts::{Facts, Kind};
 use crate::core::hold::{Ends, Hold};
+use crate::core::jobs::{Job, Owner};
 use crate::core::path::RelPath;
 use crate::core::policy::{Policy, SkipOpen};
 use crate::fs::lease::{Lease, WhenBusy};
@@ -30,30 +32,33 @@ pub(super) struct Batch<'a> {
     pub(super) shared: &'a Shared,
     pub(super) policy: &'a Policy,
     pub(super) opened: &'a Opened,
-    pub(super) work: &'a Work,
+    since: Since,
 }
 
 /// A file that may go, in its place still.
-struct Picked {
-    claim: Claim,
+pub(super) struct Picked {
+    pub(super) claim: Claim,
     dir: Rc<Dir>,
     name: Vec<u8>,
     facts: Facts,
+    owner: Owner,
     due: Due,
-    lease: Option<Lease>,
+    pub(super) lease: Option<Lease>,
 }
 
 /// A file that lies in the quarantine and may go.
-struct Lain {
-    picked: Picked,
-    line: Line,
+pub(super) struct Lain {
+    pub(super) picked: Picked,
+    pub(super) line: Line,
+    /// The look at it there.
+    seen: Facts,
 }
 
 /// What it means for a claim that its file stays; when it had left its place, where it is now, with its line.
 type Stays = (Outcome, Option<(Back, Box<Line>)>);
 
 enum Pick {
-    Picked(Picked),
+    Picked(Box<Picked>),
     Answer(Outcome),
     /// Another name of the same file is at work.
     Later,
@@ -65,27 +70,44 @@ type Dirs = BTreeMap<RelPath, Rc<Dir>>;
 
 /// Carries out claims of files of one root.
 pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
-    let Some((work, place)) = shared.place_of(work) else {
+    let Some((work, places)) = shared.places_of(work) else {
         return Vec::new();
     };
-    let opened = match open(place.as_ref()) {
-        Ok(opened) => opened,
-        Err(outcome) => return all(work.claims, &outcome),
+    let roots = Roots::open(places);
+    let only = work.claims.first().map(|claim| roots.get(claim.root));
+    let opened = match only {
+        Some(Ok(opened)) => opened,
+        Some(Err(outcome)) => return all(work.claims, &outcome),
+        None => return Vec::new(),
     };
     let batch = Batch {
         shared,
         policy: &work.policy,
-        opened: &opened,
-        work: &work,
+        opened,
+        since: work.since,
     };
-    let mut done = Vec::new();
+    let (mut done, mut asked) = (Vec::new(), Vec::new());
+    // Before any lease is taken: a source may let us wait.
+    let mut rows = Rows::new(shared, &work.policy);
+    for claim in &work.claims {
+        if shared.is_stopping() {
+            return done;
+        }
+        match rows.agree(&claim.owners) {
+            Ok(()) => asked.push(claim),
+            Err(hold) => done.push(Reaped {
+                claim: claim.clone(),
+                outcome: Outcome::Held(hold),
+            }),
+        }
+    }
     let mut later = Vec::new();
-    let mut claims = work.claims.iter().peekable();
+    let mut claims = asked.into_iter().peekable();
     while claims.peek().is_some() && !shared.is_stopping() {
         let (mut dirs, mut picked) = (Dirs::new(), Vec::new());
         while let Some(claim) = claims.peek() {
             match batch.pick(claim, &mut dirs, WhenBusy::Refuse) {
-                Pick::Picked(one) => picked.push(one),
+                Pick::Picked(one) => picked.push(*one),
                 Pick::Answer(outcome) => done.push(Reaped {
                     claim: (*claim).clone(),
                     outcome,
@@ -106,7 +128,7 @@ pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
         }
         // No lease is held here, so waiting for another thread's cannot make it wait for us.
         match batch.pick(&claim, &mut Dirs::new(), WhenBusy::Wait) {
-            Pick::Picked(one) => batch.carry_out(vec![one], &mut done),
+            Pick::Picked(one) => batch.carry_out(vec![*one], &mut done),
             Pick::Answer(outcome) => done.push(Reaped { claim, outcome }),
             Pick::Later | Pick::Full => {}
         }
@@ -133,7 +155,11 @@ impl Batch<'_> {
             Ok(None) => return Pick::Answer(Outcome::Gone),
             Err(error) => return Pick::Answer(not_looked_at(&error)),
         };
-        let due = match self.judge(claim, &facts) {
+        let owner = match self.owner(claim, &facts) {
+            Ok(owner) => owner,
+            Err(outcome) => return Pick::Answer(outcome),
+        };
+        let due = match self.judge(claim, &facts, &owner) {
             Judgement::Due(due) if facts.kind == Kind::File && facts.key == claim.key => due,
             Judgement::Hold(hold) if facts.key == claim.key => {
                 return Pick::Answer(Outcome::Held(hold));
@@ -148,21 +174,40 @@ impl Batch<'_> {
             Asked::Replaced => return Pick::Answer(Outcome::Spared { facts }),
             Asked::Busy => return Pick::Later,
         };
-        Pick::Picked(Picked {
+        Pick::Picked(Box::new(Picked {
             claim: claim.clone(),
             name: name.to_vec(),
             dir,
             facts,
+            owner,
             due,
             lease,
-        })
+        }))
     }
 
-    fn judge(&self, claim: &Claim, facts: &Facts) -> Judgement {
+    /// Whose it is; else what it means that this is not who the claim was made about, or that it is pinned.
+    fn owner(&self, claim: &Claim, facts: &Facts) -> Result<Owner, Outcome> {
+        let hooks = &self.shared.hooks;
+        let owner = (hooks.owner)(self.policy, claim.root, claim.path.as_bytes());
+        if !is_of(&owner, claim) {
+            return Err(Outcome::Spared { facts: *facts });
+        }
+        let now = self.since.now();
+        let pin = hooks
+            .pins
+            .find(self.policy, claim.root, &claim.path, &owner, now);
+        match pin {
+            Some(pin) => Err(Outcome::Held(pin.hold())),
+            None => Ok(owner),
+        }
+    }
+
+    fn judge(&self, claim: &Claim, facts: &Facts, owner: &Owner) -> Judgement {
+        let path = claim.path.as_bytes();
         let verdict = self
             .policy
-            .file(claim.root, claim.path.as_bytes(), facts, claim.known);
-        judge(claim, verdict, self.work.since.now())
+            .file(claim.root, path, facts, claim.known, owner);
+        judge(claim, verdict, self.since.now())
     }
 
     fn skip_open(&self, claim: &Claim) -> SkipOpen {
@@ -206,17 +251,25 @@ impl Batch<'_> {
             }
             done.push(Reaped { claim, outcome });
         };
-        let turn = self.shared.turn(self.work.root);
+        let turn = self.shared.turn(self.opened.id);
         let moving = turn.lock();
         for (one, line) in intended {
             match self.take_out(&one, line) {
-                Ok(line) => lain.push(Lain { picked: one, line }),
+                Ok((line, seen)) => lain.push(Lain {
+                    picked: one,
+                    line,
+                    seen,
+                }),
                 Err(why) => stays(one.claim, why),
             }
         }
         drop(moving);
-        for Lain { picked, line } in self.carried_away(&mut lain) {
+        for Lain { picked, line, .. } in self.carried_away(&mut lain) {
             let why = self.back(&picked, line, Outcome::Gone);
+            stays(picked.claim, why);
+        }
+        for (Lain { picked, line, .. }, outcome) in self.not_confirmed(&mut lain) {
+            let why = self.back(&picked, line, outcome);
             stays(picked.claim, why);
         }
         let from = done.len();
@@ -225,22 +278,59 @@ impl Batch<'_> {
             .intents
             .done(ids.into_iter().filter(|id| !stuck.contains(id)));
         self.shared.intents.leave(stuck);
-        if self.policy.roots[&self.work.root].prune_empty_dirs {
+        if self.policy.roots[&self.opened.id].prune_empty_dirs {
             prune::prune(self, &mut done[from..]);
         }
     }
 
     fn line(&self, one: &Picked) -> Line {
         let claim = &one.claim;
-        let owner = (self.shared.hooks.owner)(self.policy, claim.root, claim.path.as_bytes());
+        let owner = owner_name(self.policy, claim, &one.owner, self.decides(one));
         let id = self.shared.ledger.next_id();
-        let unit = Unit::File.into();
-        let line = line(self.policy, claim, owner, id, one.due, &claim.path, unit);
+        let (place, unit) = (Some((claim.root, &claim.path)), Unit::File.into());
+        let line = line(self.policy, claim, owner, id, one.due, place, unit);
         Line {
             files: 1,
             bytes: one.facts.size,
             ..line
         }
+    }
+
+    /// The job by which it goes.
+    fn decides<'o>(&self, one: &'o Picked) -> Option<&'o Job> {
+        let claim = &one.claim;
+        let path = claim.path.as_bytes();
+        self.policy.decide(claim.root, path, &one.owner).1
+    }
+
+    /// Asks once more, now that all is out of its place, what the jobs' rows say, who owns what, and whether somebody pinned it.
+    /// Takes out of `lain` what is not due by all that, with what that means for its claim.
+    fn not_confirmed(&self, lain: &mut Vec<Lain>) -> Vec<(Lain, Outcome)> {
+        let mut rows = Rows::new(self.shared, self.policy);
+        let mut stays = Vec::new();
+        for mut one in std::mem::take(lain) {
+            match self.confirm(&mut rows, &mut one) {
+                Ok(()) => lain.push(one),
+                Err(outcome) => stays.push((one, outcome)),
+            }
+        }
+        stays
+    }
+
+    fn confirm(&self, rows: &mut Rows<'_>, one: &mut Lain) -> Result<(), Outcome> {
+        let Picked {
+            claim, facts, due, ..
+        } = &one.picked;
+        rows.agree(&claim.owners).map_err(Outcome::Held)?;
+        let owner = self.owner(claim, &one.seen)?;
+        if self.judge(claim, facts, &owner) != Judgement::Due(*due) || one.line.at < due.deadline {
+            return Err(Outcome::Spared { facts: one.seen });
+        }
+        one.picked.owner = owner;
+        let record = self.policy.rule(one.picked.claim.rule).record;
+        let job = self.decides(&one.picked);
+        one.line.job = job.and_then(|job| rows.line_job(&job.key, record));
+        Ok(())
     }
 
     /// Takes out of `lain` what came out of directories that are no longer where they were: whoever carried one away took
@@ -261,7 +351,7 @@ impl Batch<'_> {
     }
 
     /// The move into the quarantine, and the second look there.
-    fn take_out(&self, one: &Picked, mut line: Line) -> Result<Line, Stays> {
+    fn take_out(&self, one: &Picked, mut line: Line) -> Result<(Line, Facts), Stays> {
         let quarantine = &self.opened.quarantine;
         let lain = lain_name(line.id, 0);
         one.dir
@@ -270,15 +360,10 @@ impl Batch<'_> {
         line.at = clock::now().wall;
         line.late_ms = line.at.ms_since(one.claim.due);
         let seen = quarantine.look(&lain);
-        let same = matches!(&seen, Ok(Some(now)) if now.is_same_content(&one.facts));
         let opened = one.lease.as_ref().is_some_and(|lease| !lease.holds());
-        let due = self.judge(&one.claim, &one.facts) == Judgement::Due(one.due)
-            && line.at >= one.due.deadline;
-        if same && due && !opened {
-            return Ok(line);
-        }
         let outcome = match seen {
             _ if opened => Outcome::Held(Hold::Open { path: None }),
+            Ok(Some(facts)) if facts.is_same_content(&one.facts) => return Ok((line, facts)),
             Ok(Some(facts)) => Outcome::Spared { facts },
             Ok(None) | Err(_) => Outcome::Spared { facts: one.facts },
         };
@@ -286,7 +371,7 @@ impl Batch<'_> {
     }
 
     /// Puts a file back, with what that means for its claim.
-    fn back(&self, one: &Picked, mut line: Line, outcome: Outcome) -> Stays {
+    pub(super) fn back(&self, one: &Picked, mut line: Line, outcome: Outcome) -> Stays {
         let path = one.dir.path().join(super::place::os(&one.name));
         let quarantine = &self.opened.quarantine;
         let back = put_back(quarantine, (line.id, 0), Ok(&one.dir), &one.name, &path);
@@ -297,91 +382,6 @@ impl Batch<'_> {
                 (Outcome::Held(Hold::Displaced), Some((back, Box::new(line))))
             }
         }
-    }
-
-    fn record_and_remove(
-        &self,
-        lain: Vec<Lain>,
-        displaced: &[Line],
-        stuck: &mut Vec<u64>,
-        done: &mut Vec<Reaped>,
-    ) {
-        let lines = lain.iter().map(|one| &one.line).chain(displaced);
-        let recorded = self.shared.ledger.append(lines);
-        let (mut amended, mut leases) = (Vec::new(), Vec::new());
-        let turn = self.shared.turn(self.work.root);
-        let removing = turn.lock();
-        for Lain { mut picked, line } in lain {
-            let outcome = match &recorded {
-                Ok(()) => self.remove(&picked, line, stuck, &mut amended),
-                Err(error) => {
-                    let hold = Hold::Unrecorded {
-                        error: error.to_string(),
-                    };
-                    let id = line.id;
-                    let (outcome, back) = self.back(&picked, line, Outcome::Held(hold));
-                    if let Some((Back::Stuck, _)) = back {
-                        stuck.push(id);
-                    }
-                    outcome
-                }
-            };
-            leases.push(picked.lease.take());
-            done.push(Reaped {
-                claim: picked.claim,
-                outcome,
-            });
-        }
-        drop(removing);
-        // With its descriptor a file ends: half of the work, for which nobody has to wait.
-        drop(leases);
-        if let Err(error) = self.shared.ledger.append(&amended) {
-            tracing::error!(%error, "the ledger could not be amended");
-        }
-    }
-
-    /// Removes what is recorded. Somebody may have opened it in the very instant, through another of its names: then it goes
-    /// back, and the ledger is amended.
-    fn remove(
-        &self,
-        picked: &Picked,
-        line: Line,
-        stuck: &mut Vec<u64>,
-        amended: &mut Vec<Line>,
-    ) -> Outcome {
-        let (id, at, deadline) = (line.id, line.at, line.deadline);
-        if picked.lease.as_ref().is_some_and(|lease| !lease.holds()) {
-            let (outcome, back) = self.back(picked, line, Outcome::Held(Hold::Open { path: None }));
-            if let Some((back, line)) = back {
-                let result = match back {
-                    Back::Home => Mark::PutBack,
-                    Back::Displaced => Mark::Displaced,
-                    Back::Stuck => {
-                        stuck.push(id);
-                        return outcome;
-                    }
-                };
-                amended.push(Line {
-                    id: self.shared.ledger.next_id(),
-                    result,
-                    ..*line
-                });
-            }
-            return outcome;
-        }
-        if let Err(error) = self.opened.quarantine.remove_file(&lain_name(id, 0)) {
-            tracing::error!(%error, "recorded as removed, but still in the quarantine; the next start finishes it");
-            stuck.push(id);
-        }
-        Outcome::Removed(Removal {
-            at,
-            deadline,
-            files: line.files,
-            bytes: line.bytes,
-            id,
-            pruned: Vec::new(),
-            partial: false,
-        })
     }
 }
 

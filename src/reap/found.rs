@@ -7,10 +7,34 @@ use crate::core::hold::Hold;
 use crate::fs::FsError;
 use crate::fs::tree::WalkError;
 
-/// No answer, because the reaper is to stop.
-pub(super) struct Stopped;
+/// Why a unit stays.
+pub(super) enum End {
+    /// This is the answer.
+    Answer(Outcome),
+    /// There is none, because the reaper is to stop.
+    Stopped,
+}
 
-pub(super) type Answer = Result<Outcome, Stopped>;
+impl End {
+    pub(super) fn outcome(self) -> Option<Outcome> {
+        match self {
+            Self::Answer(outcome) => Some(outcome),
+            Self::Stopped => None,
+        }
+    }
+}
+
+impl From<Outcome> for End {
+    fn from(outcome: Outcome) -> Self {
+        Self::Answer(outcome)
+    }
+}
+
+impl From<Hold> for End {
+    fn from(hold: Hold) -> Self {
+        Self::Answer(Outcome::Held(hold))
+    }
+}
 
 /// What a look at a part found against its removal.
 pub(super) enum Found {
@@ -27,27 +51,27 @@ impl From<WalkError> for Found {
 
 impl Found {
     /// What it means for the claim; `spared` when something changed.
-    pub(super) fn outcome(self, spared: Outcome) -> Answer {
+    pub(super) fn end(self, spared: Outcome) -> End {
         match self {
             Self::Walk(error) => not_walked(error, spared),
             Self::Open(path) => {
                 let path = Some(path.display().to_string());
-                Ok(Outcome::Held(Hold::Open { path }))
+                Hold::Open { path }.into()
             }
-            Self::Held(hold) => Ok(Outcome::Held(hold)),
+            Self::Held(hold) => hold.into(),
         }
     }
 }
 
-pub(super) fn not_walked(error: WalkError, spared: Outcome) -> Answer {
+pub(super) fn not_walked(error: WalkError, spared: Outcome) -> End {
     match error {
-        WalkError::Stopped => Err(Stopped),
-        WalkError::Changed => Ok(spared),
+        WalkError::Stopped => End::Stopped,
+        WalkError::Changed => spared.into(),
         WalkError::Mount(path) => {
             let path = path.display().to_string();
-            Ok(Outcome::Held(Hold::MountInside { path }))
+            Hold::MountInside { path }.into()
         }
-        WalkError::Fs(error) => Ok(unreadable(&error)),
+        WalkError::Fs(error) => unreadable(&error).into(),
     }
 }
 

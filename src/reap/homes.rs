@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::core::facts::FileKey;
+use super::place::Opened;
+use crate::core::facts::{FileKey, RootId};
 use crate::core::path::RelPath;
 use crate::fs::{Dir, FsError, RootDir};
 
@@ -46,19 +47,20 @@ impl<'a> InPlace<'a> {
 
 /// Open directories that the parts of a unit were taken out of.
 #[derive(Default)]
-pub(super) struct Homes(BTreeMap<RelPath, Dir>);
+pub(super) struct Homes(BTreeMap<(RootId, RelPath), Dir>);
 
 impl Homes {
     /// Opens the directory at `path`, and keeps it open as far as there is room.
-    pub(super) fn open(&mut self, root: &RootDir, path: &RelPath) -> Result<&Dir, FsError> {
-        if !self.0.contains_key(path) {
-            let dir = root.dir(path)?;
+    pub(super) fn open(&mut self, opened: &Opened, path: &RelPath) -> Result<&Dir, FsError> {
+        let home = (opened.id, path.clone());
+        if !self.0.contains_key(&home) {
+            let dir = opened.root.dir(path)?;
             if self.0.len() >= HOMES_MAX {
                 self.0.pop_first();
             }
-            self.0.insert(path.clone(), dir);
+            self.0.insert(home.clone(), dir);
         }
-        Ok(&self.0[path])
+        Ok(&self.0[&home])
     }
 
     /// How many are open.

@@ -138,8 +138,8 @@ struct State {
     len: u64,
     /// As they stand in the file. They are read when something has to be undone: seldom.
     live: BTreeMap<u64, Vec<Box<[u8]>>>,
-    /// Those that a thread is at work on: not for recovery.
-    in_flight: BTreeSet<u64>,
+    /// Those parts that a thread is at work on: not for recovery.
+    in_flight: BTreeSet<(u64, u32)>,
 }
 
 impl Intents {
@@ -192,7 +192,7 @@ impl Intents {
         let mut ends = Vec::new();
         for intent in intents {
             encode(&mut bytes, &intent);
-            ends.push((intent.line.id, bytes.len()));
+            ends.push(((intent.line.id, intent.part), bytes.len()));
         }
         let mut state = self.state.lock();
         let len = state.len;
@@ -205,11 +205,11 @@ impl Intents {
         }
         state.len += bytes.len() as u64;
         let mut from = 0;
-        for (id, end) in ends {
-            state.in_flight.insert(id);
+        for (part, end) in ends {
+            state.in_flight.insert(part);
             state
                 .live
-                .entry(id)
+                .entry(part.0)
                 .or_default()
                 .push(bytes[from..end].into());
             from = end;
@@ -234,7 +234,7 @@ impl Intents {
         let mut state = self.state.lock();
         for id in ids {
             state.live.remove(&id);
-            state.in_flight.remove(&id);
+            state.land(id);
         }
         self.tidy(&mut state);
     }
@@ -249,8 +249,10 @@ impl Intents {
             });
             if texts.is_empty() {
                 state.live.remove(&id);
-                state.in_flight.remove(&id);
             }
+        }
+        for part in parts {
+            state.in_flight.remove(&(id, *part));
         }
         self.tidy(&mut state);
     }
@@ -274,35 +276,54 @@ impl Intents {
     pub(super) fn leave(&self, ids: impl IntoIterator<Item = u64>) {
         let mut state = self.state.lock();
         for id in ids {
-            state.in_flight.remove(&id);
+            state.land(id);
         }
     }
 
-    /// Takes up, as in flight, everything of the root at `place` that nobody is at work on.
+    /// Leaves some parts of what goes under `id` to recovery.
+    pub(super) fn leave_parts(&self, id: u64, parts: &[u32]) {
+        let mut state = self.state.lock();
+        for part in parts {
+            state.in_flight.remove(&(id, *part));
+        }
+    }
+
+    /// Takes up, as in flight, every part that lies in the root at `place` and that nobody is at work on. Other parts of the same
+    /// unit may lie in other roots: they are for the recovery of those.
     pub(super) fn take_up(&self, place: &Place) -> BTreeMap<u64, Vec<Intent>> {
         let mut state = self.state.lock();
         let State {
             live, in_flight, ..
         } = &mut *state;
-        let taken: BTreeMap<u64, Vec<Intent>> = live
-            .iter()
-            .filter(|(id, _)| !in_flight.contains(id))
-            .map(|(&id, texts)| (id, texts.iter().filter_map(|text| decode(text)).collect()))
-            .filter(|(_, intents): &(u64, Vec<Intent>)| {
-                intents.iter().any(|intent| intent.is_of(place))
-            })
-            .collect();
-        in_flight.extend(taken.keys());
+        let mut taken: BTreeMap<u64, Vec<Intent>> = BTreeMap::new();
+        for (&id, texts) in &*live {
+            for intent in texts.iter().filter_map(|text| decode(text)) {
+                if intent.is_of(place) && in_flight.insert((id, intent.part)) {
+                    taken.entry(id).or_default().push(intent);
+                }
+            }
+        }
         taken
     }
 
-    /// Whether `id` has an intent that is not done with.
-    pub(super) fn is_live(&self, id: u64) -> bool {
-        self.state.lock().live.contains_key(&id)
+    /// Whether this part of what goes under `id` has an intent that is not done with.
+    pub(super) fn is_live(&self, id: u64, part: u32) -> bool {
+        let state = self.state.lock();
+        let mut texts = state.live.get(&id).into_iter().flatten();
+        texts.any(|text| decode(text).is_some_and(|intent| intent.part == part))
     }
 }
 
 impl State {
+    /// Nobody is at work on any part of `id` any more.
+    fn land(&mut self, id: u64) {
+        let all = self.in_flight.range((id, 0)..=(id, u32::MAX));
+        let all: Vec<_> = all.copied().collect();
+        for part in all {
+            self.in_flight.remove(&part);
+        }
+    }
+
     /// Replaces the file by one that has only what is live.
     fn rewrite(&mut self, path: &Path) -> io::Result<()> {
         let bytes = self
@@ -377,6 +398,9 @@ mod tests {
                 bytes: 1,
                 result: crate::ledger::Mark::Removed,
                 by: crate::ledger::By::Rule,
+                job: None,
+                paths: Vec::new(),
+                pin: None,
             };
             let intent = Intent {
                 part,
@@ -405,16 +429,19 @@ mod tests {
         .join("\n");
         std::fs::write(dir.path().join(FILE), text).unwrap();
         let intents = Intents::open(dir.path()).unwrap();
-        assert!(intents.is_live(5) && intents.is_live(6));
+        assert!(intents.is_live(5, 1) && intents.is_live(6, 0));
         intents.done_parts(5, &[0, 2]);
-        assert!(intents.is_live(5), "one part is left");
+        assert!(
+            intents.is_live(5, 1) && !intents.is_live(5, 2),
+            "one part is left"
+        );
         intents.done([6]);
         drop(intents);
         let again = Intents::open(dir.path()).unwrap();
-        assert!(again.is_live(5), "and is so on disk");
+        assert!(again.is_live(5, 1), "and is so on disk");
         again.done_parts(5, &[0, 1, 2]);
         again.done([6]);
-        assert!(!again.is_live(5));
+        assert!(!again.is_live(5, 1));
         assert_eq!(std::fs::read(dir.path().join(FILE)).unwrap(), b"");
     }
 }

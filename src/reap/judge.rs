@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** a clock that jumped forward after the claim was made lets nothing go: time counts as it really passed.
 
+use std::time::Duration;
+
 use crate::clock;
 use crate::core::claim::Claim;
 use crate::core::facts::{Facts, Kind, RootId};
@@ -102,23 +104,42 @@ pub(super) fn ask(
     }
 }
 
-/// The ledger line of a removal, as it stands before the thing is moved.
+/// Asks again for a while when the file seems to be open: what a process that was killed had open, the kernel closes a moment after
+/// its end. For what that process has recorded as removed.
+pub(super) fn ask_after_crash(skip_open: SkipOpen, dir: &Dir, name: &[u8], facts: &Facts) -> Asked {
+    /// How often it is asked again, and after how long each: a second in all.
+    const TRIES: u32 = 50;
+    const PAUSE: Duration = Duration::from_millis(20);
+    for _ in 0..TRIES {
+        match ask(skip_open, dir, name, facts, WhenBusy::Wait) {
+            Asked::Held(Hold::Open { .. }) => std::thread::sleep(PAUSE),
+            asked => return asked,
+        }
+    }
+    ask(skip_open, dir, name, facts, WhenBusy::Wait)
+}
+
+/// The ledger line of a removal, as it stands before the thing is moved. `place`: where it is; nowhere, when a job has no files.
 pub(super) fn line(
     policy: &Policy,
     claim: &Claim,
     owner: Option<String>,
     id: u64,
     due: Due,
-    path: &RelPath,
+    place: Option<(RootId, &RelPath)>,
     unit: LineUnit,
 ) -> Line {
-    let root = &policy.roots[&claim.root];
     let rule = policy.rule(claim.rule);
-    let (path, path_b64) = pack(path.below(&root.path).as_os_str().as_encoded_bytes());
+    let (root, (path, path_b64)) = place.map_or_else(Default::default, |(root, path)| {
+        let root = &policy.roots[&root];
+        let path = path.below(&root.path);
+        let path = pack(path.as_os_str().as_encoded_bytes());
+        (root.name.clone(), path)
+    });
     Line {
         id,
         at: clock::now().wall,
-        root: root.name.clone(),
+        root,
         path,
         path_b64,
         unit,
@@ -132,11 +153,11 @@ pub(super) fn line(
         bytes: 0,
         result: Mark::Removed,
         by: By::from(&claim.actor),
+        job: None,
+        paths: Vec::new(),
+        pin: None,
     }
 }
-
-/// How a path tells its owner.
-pub(super) type OwnerOf = fn(&Policy, RootId, &[u8]) -> Option<String>;
 
 #[cfg(test)]
 mod tests {

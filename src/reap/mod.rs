@@ -14,16 +14,22 @@ mod found;
 mod homes;
 mod intents;
 mod judge;
+mod look;
 mod openers;
 mod parts;
 mod place;
 mod prune;
 mod queue;
+mod record;
 mod recover;
+mod remove;
+mod rows;
+mod sort;
 mod sweep;
+mod take;
 mod unit;
 
-pub use reaper::{Batch, Hooks, Options, Place, ReapError, Reaper};
+pub use reaper::{Batch, Hooks, Options, Place, ReapError, Reaper, Recording};
 
 #[cfg(test)]
 mod tests;

@@ -5,20 +5,21 @@
 //!
 //! **Invariant:** whoever waits for a lease holds none: two units that share hard links would wait for one another.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use hashbrown::HashMap;
 
 use super::found::Found;
 use super::judge::{Asked, ask};
-use super::parts::Part;
+use super::parts::{Body, Part};
 use super::place::Opened;
 use crate::core::facts::{Facts, FileKey};
 use crate::core::hold::Hold;
 use crate::core::policy::SkipOpen;
 use crate::fs::Dir;
 use crate::fs::lease::{Lease, WhenBusy};
-use crate::fs::tree::{Tree, WalkError};
+use crate::fs::tree::WalkError;
 
 /// What is known of those who may have files of one unit open.
 pub(super) struct Openers {
@@ -26,6 +27,8 @@ pub(super) struct Openers {
     /// So many leases may be kept.
     room: usize,
     kept: HashMap<FileKey, Lease>,
+    /// Files that were moved by themselves: that has changed them as little as their other names.
+    moved: BTreeSet<FileKey>,
 }
 
 impl Openers {
@@ -34,7 +37,13 @@ impl Openers {
             skip_open,
             room,
             kept: HashMap::new(),
+            moved: BTreeSet::new(),
         }
+    }
+
+    /// Notes which files the reaper itself moved, as parts of the unit.
+    pub(super) fn moved(&mut self, files: impl Iterator<Item = FileKey>) {
+        self.moved.extend(files);
     }
 
     /// Whether nobody has the file open, nor had since it was asked about first.
@@ -76,36 +85,43 @@ impl Openers {
     pub(super) fn look_at(
         &mut self,
         opened: &Opened,
-        tree: &Tree,
+        body: &Body,
         part: Part,
         lain: Option<&[u8]>,
         stop: &dyn Fn() -> bool,
     ) -> Result<(), Found> {
+        let tree = &body.tree;
         let home;
         let base = if lain.is_some() {
             &opened.quarantine
         } else {
-            let path = part.path(tree);
+            let path = body.path(part);
             let (parent, _) = path.split().expect("invariant: a part is not the root");
             home = opened.root.dir(&parent).map_err(WalkError::from)?;
             &home
         };
         let name = lain.unwrap_or(part.name(tree));
         let never = self.skip_open == SkipOpen::Never;
+        let moved = std::mem::take(&mut self.moved);
+        let is_moved = |key| moved.contains(&key);
         let probe = |dir: &Dir, name: &[u8], facts: &Facts| self.ask(dir, name, facts);
         let seen = match part {
-            Part::Dir(_) if lain.is_none() && never => return Ok(()),
-            Part::Dir(at) if lain.is_none() => tree.ask_each(at, base, name, stop, probe)?,
-            Part::Dir(at) => tree.look_again(at, base, name, stop, probe)?,
+            Part::Dir(_) if lain.is_none() && never => Ok(ControlFlow::Continue(())),
+            Part::Dir(at) if lain.is_none() => tree.ask_each(at, base, name, stop, probe),
+            Part::Dir(at) => tree.look_again(at, base, name, &is_moved, stop, probe),
             Part::File { .. } => {
                 let before = part.facts(tree);
-                let now = base.look(name).map_err(WalkError::from)?;
-                if !now.is_some_and(|now| now.is_same_content(before)) {
-                    return Err(Found::Walk(WalkError::Changed));
+                match base.look(name) {
+                    Ok(Some(now)) if now.is_same_content(before) => {
+                        Ok(self.ask(base, name, before))
+                    }
+                    Ok(_) => Err(WalkError::Changed),
+                    Err(error) => Err(error.into()),
                 }
-                self.ask(base, name, before)
             }
         };
+        self.moved = moved;
+        let seen = seen?;
         match seen {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(found) => Err(found),

@@ -1,12 +1,13 @@
-//! Which parts of a unit go, and which stay.
+//! The pieces of a unit, and the parts of them that go.
 //!
-//! **Invariant:** nothing that a rule keeps, or that an earlier rule governs, lies in a part that goes.
+//! **Invariant:** parts are numbered over all pieces of a unit, in their order.
+
+use std::collections::BTreeSet;
 
 use super::judge::Due;
-use crate::core::claim::Claim;
-use crate::core::facts::{Facts, Kind};
+use crate::core::facts::{Facts, FileKey, Kind, RootId};
+use crate::core::jobs::{JobKey, Owner};
 use crate::core::path::RelPath;
-use crate::core::policy::{Class, Policy};
 use crate::core::time::Timestamp;
 use crate::fs::tree::Tree;
 
@@ -26,15 +27,6 @@ impl Part {
             Self::Dir(at) => &tree.dir(at).name,
             Self::File { dir, file } => &tree.dir(dir).files[file].0,
         }
-    }
-
-    /// Its path in the root.
-    pub(super) fn path(&self, tree: &Tree) -> RelPath {
-        let path = match *self {
-            Self::Dir(at) => tree.path(at),
-            Self::File { dir, .. } => [&tree.path(dir), &b"/"[..], self.name(tree)].concat(),
-        };
-        RelPath::parse(&path).expect("invariant: a tree's names are components")
     }
 
     /// The look at it.
@@ -62,76 +54,111 @@ impl Part {
     }
 }
 
-/// The parts of the unit that go. The whole unit is the one part `Dir(0)`.
-pub(super) fn parts(policy: &Policy, claim: &Claim, tree: &Tree) -> Vec<Part> {
-    let keep = policy.rule(claim.rule).keep.as_ref();
-    // Of each directory: which of its files stay, and whether it stays itself.
-    let mut stays: Vec<(Vec<usize>, bool)> = Vec::new();
-    stays.resize_with(tree.len() as usize, Default::default);
-    tree.each_path(|at, path| {
-        let (files, dir) = &mut stays[at as usize];
-        *dir = keep.is_some_and(|keep| keep.matches_within(path));
-        let mut full = [path, b"/"].concat();
-        for (place, (name, facts)) in tree.dir(at).files.iter().enumerate() {
-            full.truncate(path.len() + 1);
-            full.extend_from_slice(name);
-            let class = policy.classify(claim.root, &full);
-            let goes = match facts.kind {
-                Kind::File => class == Class::Dir(claim.rule),
-                // Rules for files are not meant for links and sockets; a `keep` is.
-                Kind::Dir | Kind::Mount | Kind::Other => !matches!(class, Class::Kept(_)),
-            };
-            if !goes {
-                files.push(place);
-            }
+/// A piece of a unit, as it was seen in its place: a directory with all below it, or one file.
+pub(super) struct Body {
+    pub(super) root: RootId,
+    /// The directory that the tree's top stands in, and which one it was.
+    pub(super) above: RelPath,
+    pub(super) home: FileKey,
+    /// Of a file the directory that it stands in, with nothing but it.
+    pub(super) tree: Tree,
+    pub(super) is_dir: bool,
+    /// What of it goes.
+    pub(super) parts: Vec<Part>,
+}
+
+impl Body {
+    /// All of it.
+    pub(super) fn whole(&self) -> Part {
+        if self.is_dir {
+            Part::Dir(0)
+        } else {
+            Part::File { dir: 0, file: 0 }
         }
-    });
-    let mut whole = vec![false; stays.len()];
-    for at in (0..tree.len()).rev() {
-        let (files, dir) = &stays[at as usize];
-        let mut children = tree.dir(at).children.clone();
-        whole[at as usize] =
-            files.is_empty() && !dir && children.all(|child| whole[child as usize]);
     }
-    let mut parts = Vec::new();
-    let mut pending = vec![0];
-    while let Some(at) = pending.pop() {
-        if whole[at as usize] {
-            parts.push(Part::Dir(at));
-            continue;
+
+    /// The path in the root of what has the path `below` from where the tree begins.
+    fn full(&self, below: &[u8]) -> Vec<u8> {
+        join(self.above.as_bytes(), below)
+    }
+
+    /// The path of a part in the root.
+    pub(super) fn path(&self, part: Part) -> RelPath {
+        let below = match part {
+            Part::Dir(at) => self.tree.path(at),
+            Part::File { dir, .. } => join(&self.tree.path(dir), part.name(&self.tree)),
+        };
+        RelPath::parse(&self.full(&below)).expect("invariant: a tree's names are components")
+    }
+
+    /// Which directory a part stands in.
+    pub(super) fn home(&self, part: Part) -> FileKey {
+        match part {
+            Part::Dir(0) => self.home,
+            Part::Dir(at) => self.tree.dir(self.tree.dir(at).parent).facts.key,
+            Part::File { dir, .. } => self.tree.dir(dir).facts.key,
         }
-        let (kept, _) = &stays[at as usize];
-        let files = 0..tree.dir(at).files.len();
-        parts.extend(
-            files
-                .filter(|file| kept.binary_search(file).is_err())
-                .map(|file| Part::File { dir: at, file }),
-        );
-        pending.extend(tree.dir(at).children.clone());
     }
-    parts
+
+    /// The look at the piece itself.
+    pub(super) fn facts(&self) -> &Facts {
+        self.whole().facts(&self.tree)
+    }
+
+    /// The latest timestamp in it, directories included.
+    pub(super) fn newest(&self) -> Timestamp {
+        if !self.is_dir {
+            return self.facts().newest();
+        }
+        (0..self.tree.len())
+            .map(|at| self.tree.dir(at))
+            .flat_map(|dir| dir.files.iter().map(|(_, facts)| facts).chain([&dir.facts]))
+            .map(Facts::newest)
+            .max()
+            .unwrap_or(Timestamp::MAX)
+    }
+}
+
+fn join(above: &[u8], below: &[u8]) -> Vec<u8> {
+    match (above, below) {
+        (one, b"") | (b"", one) => one.to_vec(),
+        (above, below) => [above, b"/", below].concat(),
+    }
 }
 
 /// What was seen of a unit in its place, and may go.
 pub(super) struct Seen {
-    pub(super) tree: Tree,
-    pub(super) parts: Vec<Part>,
+    /// Those of its pieces that are there; none: only a job's record goes.
+    pub(super) bodies: Vec<Body>,
     pub(super) due: Due,
+    /// Whose the unit is.
+    pub(super) owner: Owner,
+    /// The jobs whose rows say that it goes, and all that goes with it.
+    pub(super) keys: BTreeSet<JobKey>,
 }
 
 impl Seen {
+    /// All parts, with the pieces that they are of: their places are their numbers.
+    pub(super) fn parts(&self) -> impl DoubleEndedIterator<Item = (&Body, Part)> {
+        let of = |body| move |part: &Part| (body, *part);
+        self.bodies
+            .iter()
+            .flat_map(move |body| body.parts.iter().map(of(body)))
+    }
+
     /// How many parts go.
     pub(super) fn count(&self) -> u32 {
-        u32::try_from(self.parts.len()).expect("invariant: parts were numbered")
+        let all = self.bodies.iter().map(|body| body.parts.len()).sum();
+        number(all)
+    }
+
+    /// Whether something of it stays.
+    pub(super) fn is_partial(&self) -> bool {
+        self.bodies.iter().any(|body| body.parts != [body.whole()])
     }
 }
 
-/// The latest timestamp in the tree, directories included.
-pub(super) fn newest_of(tree: &Tree) -> Timestamp {
-    (0..tree.len())
-        .map(|at| tree.dir(at))
-        .flat_map(|dir| dir.files.iter().map(|(_, facts)| facts).chain([&dir.facts]))
-        .map(Facts::newest)
-        .max()
-        .unwrap_or(Timestamp::MAX)
+/// The number of a part.
+pub(super) fn number(place: usize) -> u32 {
+    u32::try_from(place).expect("invariant: fewer parts than memory could hold")
 }

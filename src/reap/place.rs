@@ -33,11 +33,12 @@ pub struct Place {
     pub key: FileKey,
 }
 
-/// Claims of one root and one kind of unit.
+/// Claims of one kind of unit that need the same roots.
 #[derive(Clone, Debug)]
 pub(super) struct Work {
     pub(super) policy: Arc<Policy>,
-    pub(super) root: RootId,
+    /// One, but for what jobs own: there any number, also none.
+    pub(super) roots: Vec<RootId>,
     pub(super) unit: Unit,
     pub(super) claims: Vec<Claim>,
     pub(super) since: Since,
@@ -108,8 +109,13 @@ impl Shared {
     }
 }
 
+/// Where roots are; `None`: not there.
+pub(super) type Places = BTreeMap<RootId, Option<Place>>;
+
 /// A root, opened with its quarantine for one batch.
 pub(super) struct Opened {
+    pub(super) id: RootId,
+    pub(super) place: Place,
     pub(super) root: RootDir,
     pub(super) quarantine: Dir,
 }
@@ -122,20 +128,26 @@ impl Shared {
     pub(super) fn queue(&self, work: Work) {
         match work.unit {
             Unit::File => self.files.push(work),
-            Unit::Dir => self.large.push(Large::Units(work)),
+            Unit::Dir | Unit::Job => self.large.push(Large::Units(work)),
         }
     }
 
-    /// Parks `work` when its root is being recovered; gives it back with the root's place otherwise.
-    pub(super) fn place_of(&self, work: Work) -> Option<(Work, Option<Place>)> {
-        match self.places.lock().get_mut(&work.root) {
-            Some(Placed::Recovering { parked, .. }) => {
-                parked.push(work);
-                None
-            }
-            Some(Placed::Ready(place)) => Some((work, Some(place.clone()))),
-            None => Some((work, None)),
+    /// Parks `work` while one of its roots is being recovered; gives it back with the places of its roots otherwise.
+    pub(super) fn places_of(&self, work: Work) -> Option<(Work, Places)> {
+        let mut all = self.places.lock();
+        let recovering = |id: &&RootId| matches!(all.get(id), Some(Placed::Recovering { .. }));
+        if let Some(id) = work.roots.iter().find(recovering).copied()
+            && let Some(Placed::Recovering { parked, .. }) = all.get_mut(&id)
+        {
+            parked.push(work);
+            return None;
         }
+        let place = |id| match all.get(id) {
+            Some(Placed::Ready(place)) => Some(place.clone()),
+            Some(Placed::Recovering { .. }) | None => None,
+        };
+        let places = work.roots.iter().map(|id| (*id, place(id))).collect();
+        Some((work, places))
     }
 
     /// Lets the parked claims of `root` go on; nothing when it was placed elsewhere meanwhile.
@@ -154,8 +166,26 @@ impl Shared {
     }
 }
 
+/// The roots of one batch, or what it means for every claim that one of them cannot be opened.
+pub(super) struct Roots(BTreeMap<RootId, Result<Opened, Outcome>>);
+
+impl Roots {
+    pub(super) fn open(places: Places) -> Self {
+        let open = |(id, place)| (id, open(id, place));
+        Self(places.into_iter().map(open).collect())
+    }
+
+    pub(super) fn get(&self, id: RootId) -> Result<&Opened, Outcome> {
+        match self.0.get(&id) {
+            Some(Ok(opened)) => Ok(opened),
+            Some(Err(outcome)) => Err(outcome.clone()),
+            None => Err(Outcome::Held(Hold::RootMissing)),
+        }
+    }
+}
+
 /// Opens the root at `place` and its quarantine, or tells what that means for every claim.
-pub(super) fn open(place: Option<&Place>) -> Result<Opened, Outcome> {
+fn open(id: RootId, place: Option<Place>) -> Result<Opened, Outcome> {
     let place = place.ok_or(Outcome::Held(Hold::RootMissing))?;
     let root = RootDir::open_as(&place.path, place.key).map_err(|error| unreached(&error))?;
     let quarantine = quarantine::open(&root).map_err(|error| {
@@ -163,7 +193,12 @@ pub(super) fn open(place: Option<&Place>) -> Result<Opened, Outcome> {
             error: error.to_string(),
         })
     })?;
-    Ok(Opened { root, quarantine })
+    Ok(Opened {
+        id,
+        place,
+        root,
+        quarantine,
+    })
 }
 
 fn unreached(error: &FsError) -> Outcome {

@@ -9,6 +9,7 @@ use super::back::{Back, put_back};
 use super::files::Batch;
 use super::intents::{Intent, lain_name};
 use super::judge::{Due, line};
+use super::rows::Rows;
 use crate::clock;
 use crate::core::claim::{Claim, Outcome, Reaped};
 use crate::core::facts::Kind;
@@ -37,11 +38,15 @@ pub(super) fn prune(batch: &Batch<'_>, done: &mut [Reaped]) {
             dirs.insert(parent, at);
         }
     }
+    let mut rows = Rows::new(batch.shared, batch.policy);
     let mut emptied = Vec::new();
     // Deepest first, or a directory would be asked before the one that it holds is gone.
     for (path, &answer) in dirs.iter().rev() {
         let mut path = path.clone();
         while let Some((parent, _)) = path.split() {
+            if !may_go(batch, &mut rows, &path) {
+                break;
+            }
             match take_out(batch, &path, &done[answer], answer) {
                 Ok(Some(one)) => emptied.push(one),
                 Ok(None) => break,
@@ -54,6 +59,20 @@ pub(super) fn prune(batch: &Batch<'_>, done: &mut [Reaped]) {
         }
     }
     finish(batch, emptied, done);
+}
+
+/// Whether the directory at `path` is nobody's who still needs it: no pin holds it, and no job that has not ended owns it.
+fn may_go(batch: &Batch<'_>, rows: &mut Rows<'_>, path: &RelPath) -> bool {
+    let (hooks, root) = (&batch.shared.hooks, batch.opened.id);
+    let owner = (hooks.owner)(batch.policy, root, path.as_bytes());
+    let now = clock::now().wall;
+    let pin = hooks.pins.find(batch.policy, root, path, &owner, now);
+    pin.is_none()
+        && rows.agree(&owner.keys()).is_ok()
+        && owner
+            .jobs()
+            .iter()
+            .all(|job| batch.policy.held_by(job).is_none())
 }
 
 /// Moves the directory at `path` into the quarantine if it is empty, and nobody's root.
@@ -92,7 +111,8 @@ fn take_out(
         basis: removal.deadline.plus_ms(-expire_ms),
     };
     let unit = LineUnit::EmptyDir;
-    let mut line = line(batch.policy, claim, None, id, due, path, unit);
+    let place = Some((claim.root, path));
+    let mut line = line(batch.policy, claim, None, id, due, place, unit);
     let intent = Intent::new(root, path, 0, &facts, false, &line);
     if batch.shared.intents.write([intent]).is_err() {
         return Ok(None);
@@ -178,6 +198,6 @@ fn back(batch: &Batch<'_>, one: &Emptied) -> Back {
         Back::Home | Back::Displaced => batch.shared.intents.done([one.line.id]),
         Back::Stuck => batch.shared.intents.leave([one.line.id]),
     }
-    (batch.shared.hooks.put_back)(batch.work.root, &one.path);
+    (batch.shared.hooks.put_back)(batch.opened.id, &one.path);
     back
 }

@@ -3,6 +3,7 @@
 //! Files are carried out by a few threads; whole directories by two, which only move and record them; two sweepers remove
 //! what they left in the quarantine, so that a huge directory delays nobody's moment of lapse.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,17 +13,19 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 use super::intents::Intents;
-use super::judge::{OwnerOf, Since};
+use super::judge::Since;
 pub use super::place::Place;
 use super::place::{Large, Placed, Shared, Work};
 use super::{files, recover, sweep, unit};
 use crate::clock;
 use crate::core::claim::{Claim, Reaped, Unit};
 use crate::core::facts::RootId;
+use crate::core::jobs::{Fresh, JobKey, Owner};
 use crate::core::path::RelPath;
-use crate::core::policy::Policy;
+use crate::core::pins::Pins;
+use crate::core::policy::{Policy, Record};
 use crate::fs::RootDir;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Line};
 
 /// Threads that move and record units, and as many that remove what they moved: one of each waits for the disk at a time.
 const UNIT_THREADS: usize = 2;
@@ -53,7 +56,33 @@ impl Options {
 /// Called with a directory of a root.
 pub type OnDir = Arc<dyn Fn(RootId, &RelPath) + Send + Sync>;
 
-/// What the reaper tells others.
+/// The removal of all that a job owned, which is about to be recorded, and what is to become of the job's record then.
+#[derive(Clone, Copy, Debug)]
+pub struct Recording<'a> {
+    /// The line that is about to be appended to the ledger; has the job's row.
+    pub line: &'a Line,
+    /// Which job.
+    pub job: &'a JobKey,
+    /// Never [`Record::Keep`].
+    pub record: Record,
+}
+
+/// Whose a path in a root is, as far as it is known.
+pub type OwnerOf = Arc<dyn Fn(&Policy, RootId, &[u8]) -> Owner + Send + Sync>;
+
+/// Notes durably what is to be written back, or says why it cannot.
+pub type BeforeRecord = Arc<dyn Fn(&[Recording<'_>]) -> Result<(), String> + Send + Sync>;
+
+/// Whether what a source says about a job is what is known.
+pub type Agrees = Arc<dyn Fn(&JobKey, &Fresh) -> bool + Send + Sync>;
+
+/// Takes in what a source says about a job.
+pub type Disagrees = Arc<dyn Fn(&JobKey, Fresh) + Send + Sync>;
+
+/// Strikes out what was noted for the lines with these numbers.
+pub type NotRecorded = Arc<dyn Fn(&[u64]) + Send + Sync>;
+
+/// What the reaper tells others, and asks them.
 #[derive(Clone)]
 pub struct Hooks {
     /// What became of claims. May block.
@@ -62,8 +91,20 @@ pub struct Hooks {
     pub before_move: OnDir,
     /// The directory at this path, which may be back there, is to be looked at again, with all below.
     pub put_back: OnDir,
-    /// The job that a root's owner template captures from a path in it.
+    /// Whose a path is. From memory: it is asked for every file.
     pub owner: OwnerOf,
+    /// What somebody said is to stay.
+    pub pins: Arc<Pins>,
+    /// What the source of a job says about it at this very moment. May block, for as long as the source may take.
+    pub fresh: Arc<dyn Fn(&JobKey) -> Fresh + Send + Sync>,
+    /// Whether that is what is known, by which [`Hooks::owner`] answers.
+    pub agrees: Agrees,
+    /// A source says otherwise than is known.
+    pub disagrees: Disagrees,
+    /// These are about to be recorded. What it refuses is put back.
+    pub before_record: BeforeRecord,
+    /// The lines with these numbers, of which [`Hooks::before_record`] was told, did not get into the ledger.
+    pub not_recorded: NotRecorded,
 }
 
 /// Claims that came up together: at most a few hundred, of any roots.
@@ -176,15 +217,16 @@ impl Reaper {
         let since = Since(clock::now());
         let mut works: Vec<Work> = Vec::new();
         for claim in batch.claims {
+            let roots = roots_of(&claim);
             let place = works
                 .iter_mut()
-                .rfind(|work| (work.root, work.unit) == (claim.root, claim.unit))
+                .rfind(|work| (&work.roots, work.unit) == (&roots, claim.unit))
                 .filter(|work| work.unit == Unit::File || work.claims.len() < UNITS_MAX);
             match place {
                 Some(work) => work.claims.push(claim),
                 None => works.push(Work {
                     policy: batch.policy.clone(),
-                    root: claim.root,
+                    roots,
                     unit: claim.unit,
                     claims: vec![claim],
                     since,
@@ -250,6 +292,17 @@ impl Reaper {
 impl Drop for Reaper {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// The roots that `claim` needs, in order.
+fn roots_of(claim: &Claim) -> Vec<RootId> {
+    match claim.unit {
+        Unit::File | Unit::Dir => vec![claim.root],
+        Unit::Job => {
+            let roots: BTreeSet<RootId> = claim.pieces.iter().map(|piece| piece.root).collect();
+            roots.into_iter().collect()
+        }
     }
 }
 

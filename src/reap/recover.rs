@@ -6,14 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::back::{Back, DISPLACED, put_back, set_aside};
 use super::intents::{Intent, parse_lain_name};
-use super::judge::{Asked, ask};
+use super::judge::{Asked, ask_after_crash};
 use super::parts::Part;
 use super::place::{Place, Shared};
-use super::sweep::{Doomed, Sweep, is_younger};
+use super::sweep::{Doomed, Stand, Sweep, is_younger};
 use crate::core::facts::{Facts, Kind, RootId};
 use crate::core::policy::SkipOpen;
 use crate::fs::error::FsError;
-use crate::fs::lease::WhenBusy;
 use crate::fs::tree::Tree;
 use crate::fs::{Dir, RootDir, quarantine};
 use crate::ledger::{Line, LineUnit, Mark};
@@ -41,21 +40,26 @@ struct Recovery<'a> {
 /// Puts the quarantine of the root at `place` in order, then lets its claims go on.
 pub(super) fn recover(shared: &Shared, root_id: RootId, place: &Place) {
     let intents = shared.intents.take_up(place);
-    let ids: Vec<u64> = intents.keys().copied().collect();
     match settle(shared, root_id, place, &intents) {
         Ok(left) => {
-            let (stay, done): (Vec<u64>, Vec<u64>) =
-                ids.into_iter().partition(|id| left.contains_key(id));
-            shared.intents.done(done);
-            // The sweeper still needs those that it was given.
-            shared.intents.leave(
-                stay.into_iter()
-                    .filter(|id| left.get(id) == Some(&Kept::Waiting)),
-            );
+            for (id, parts) in &intents {
+                let parts = || parts.iter().map(|intent| intent.part);
+                let kept = |part: u32| left.get(&(*id, part)).copied();
+                let done: Vec<u32> = parts().filter(|part| kept(*part).is_none()).collect();
+                shared.intents.done_parts(*id, &done);
+                // The sweeper still needs those that it was given.
+                let waiting = parts().filter(|part| kept(*part) == Some(Kept::Waiting));
+                shared
+                    .intents
+                    .leave_parts(*id, &waiting.collect::<Vec<u32>>());
+            }
         }
         Err(error) => {
             tracing::warn!(root = %place.path.display(), error, "cannot put the quarantine in order; the next start tries again");
-            shared.intents.leave(ids);
+            for (id, parts) in &intents {
+                let parts: Vec<u32> = parts.iter().map(|intent| intent.part).collect();
+                shared.intents.leave_parts(*id, &parts);
+            }
         }
     }
     shared.recovered(root_id, place);
@@ -73,7 +77,7 @@ fn settle(
     root_id: RootId,
     place: &Place,
     intents: &BTreeMap<u64, Vec<Intent>>,
-) -> Result<BTreeMap<u64, Kept>, String> {
+) -> Result<BTreeMap<(u64, u32), Kept>, String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
     let root = RootDir::open_as(&place.path, place.key).map_err(|error| words(&error))?;
     let found = quarantine::find(&root).map_err(|error| words(&error))?;
@@ -106,16 +110,17 @@ fn settle(
     for (name, facts) in things {
         let number = parse_lain_name(&name);
         let intent = number.and_then(|(id, part)| {
-            let parts = intents.get(&id)?;
-            let meant = |intent: &&Intent| {
-                intent.part == part && intent.is_of(place) && intent.means(&facts)
-            };
-            parts.iter().find(meant)
+            let meant = |intent: &&Intent| intent.part == part && intent.means(&facts);
+            intents.get(&id)?.iter().find(meant)
         });
         let (Some((id, part)), Some(intent)) = (number, intent) else {
             // What this very process is at work on is left to the thread that is.
-            let ours = |id| !intents.contains_key(&id) && shared.intents.is_live(id);
-            if !number.is_some_and(|(id, _)| ours(id)) {
+            let is_taken = |id, part| {
+                let mut parts = intents.get(&id).into_iter().flatten();
+                parts.any(|intent| intent.part == part)
+            };
+            let ours = |id, part| !is_taken(id, part) && shared.intents.is_live(id, part);
+            if !number.is_some_and(|(id, part)| ours(id, part)) {
                 recovery.unknown(&name);
             }
             continue;
@@ -128,10 +133,10 @@ fn settle(
         match done {
             Done::Settled => {}
             Done::HandedOver => {
-                kept.insert(id, Kept::Sweeping);
+                kept.insert((id, part), Kept::Sweeping);
             }
             Done::Left => {
-                kept.entry(id).or_insert(Kept::Waiting);
+                kept.insert((id, part), Kept::Waiting);
             }
         }
     }
@@ -190,16 +195,18 @@ impl Recovery<'_> {
                 Ok(()) => Done::Settled,
                 Err(_) => self.displaced(intent, lain),
             },
-            LineUnit::File | LineUnit::Dir if facts.kind == Kind::Dir => {
+            LineUnit::File | LineUnit::Dir | LineUnit::Job if facts.kind == Kind::Dir => {
                 self.sweep_dir(intent, lain, facts)
             }
-            LineUnit::File | LineUnit::Dir => self.finish_file(intent, lain, &facts),
+            LineUnit::File | LineUnit::Dir | LineUnit::Job => {
+                self.finish_file(intent, lain, &facts)
+            }
         }
     }
 
     fn finish_file(&self, intent: &Intent, lain: &[u8], facts: &Facts) -> Done {
         let skip_open = skip_open(intent);
-        match ask(skip_open, &self.quarantine, lain, facts, WhenBusy::Wait) {
+        match ask_after_crash(skip_open, &self.quarantine, lain, facts) {
             Asked::Free(_lease) => match self.quarantine.remove_file(lain) {
                 Ok(()) => Done::Settled,
                 Err(error) => self.unfinished(&error),
@@ -244,10 +251,15 @@ impl Recovery<'_> {
             .map(|at| tree.dir(at).files.len() as u64)
             .sum();
         let sweep = Sweep {
-            place: self.place.clone(),
-            tree,
+            stands: vec![Stand {
+                place: self.place.clone(),
+                root: intent.line.root.clone(),
+            }],
+            trees: vec![tree],
             doomed: vec![Doomed {
                 number: intent.part,
+                stand: 0,
+                tree: 0,
                 part: Part::Dir(0),
                 path: intent.path().unwrap_or_default(),
             }],

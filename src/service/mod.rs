@@ -5,6 +5,8 @@
 //! - `reload`: other rules while running
 //! - `once`: `plan` and `clean` without a daemon
 //! - `parts`: how ledger, reaper and watchers are set up
+//! - `recalled`: what the registry gives back at the start
+//! - `sources`: where jobs come from, and how each source is; `source_hooks`: what the reaper and the API ask of them; `records`: what is written back
 //! - `restored`: what the store gave back, for the watchers
 //! - `config_file`: edits of the configuration
 //! - `state_dir`: one daemon at a time
@@ -15,10 +17,15 @@ mod config_file;
 mod once;
 mod owner;
 mod parts;
+mod recalled;
+mod records;
 mod reload;
 mod restored;
 mod serve;
+mod source_hooks;
+mod sources;
 mod state_dir;
 
 pub use once::{Once, once};
 pub use serve::serve;
+pub use sources::misfits;

@@ -10,12 +10,14 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
+use super::sources::Sources;
 use crate::api::{EngineLink, Events};
 use crate::clock::{self, Alarm};
 use crate::core::engine::Engine;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
-use crate::core::input::{Effect, Event, Input};
+use crate::core::input::{Effect, Event, Input, JOBS};
+use crate::core::jobs::SourceId;
 use crate::core::report::Mode;
 use crate::core::time::Now;
 use crate::reap::{Batch, Place, Reaper};
@@ -31,6 +33,7 @@ pub(super) struct Outlets {
     pub(super) reaper: Arc<Reaper>,
     pub(super) watcher: Arc<Watcher>,
     pub(super) store: Arc<Store>,
+    pub(super) sources: Arc<Sources>,
     pub(super) mode: Mode,
     pub(super) link: EngineLink,
     pub(super) events: Arc<Events>,
@@ -137,8 +140,15 @@ impl Outlets {
                 let path = policy.roots.get(&root).map(|root| &*root.path);
                 self.store.remember(root, path, memory);
             }
+            Effect::Source(source, memory) => {
+                if let Some(known) = engine.policy().sources.get(&source) {
+                    self.sources.remember(known.name.clone(), memory);
+                }
+            }
+            Effect::Recorded(id) => self.sources.confirm(id),
             Effect::Changed { unsaved, clock } => self.store.changed(unsaved, clock),
             Effect::Ruled => self.store.ruled(Rules::of(&engine.policy(), self.mode)),
+            Effect::Barrier => self.watcher.sync(JOBS),
             Effect::Synced(PATIENT) => self.store.vouched(),
             Effect::Synced(token) => self.link.synced(token),
             Effect::Tell(event) => {
@@ -215,6 +225,10 @@ fn log(event: &Event, engine: &Engine, now: Now) {
             .map_or("?", |root| root.name.as_str())
             .to_owned()
     };
+    let source_of = |source: &SourceId| {
+        let known = policy.sources.get(source);
+        known.map_or_else(|| "?".to_owned(), |source| source.name.clone())
+    };
     match event {
         Event::Lapsed {
             root,
@@ -223,6 +237,7 @@ fn log(event: &Event, engine: &Engine, now: Now) {
             late_ms,
             files,
             bytes,
+            job,
             ..
         } => {
             let path = path_of(root, path);
@@ -231,7 +246,21 @@ fn log(event: &Event, engine: &Engine, now: Now) {
                 .rules
                 .get(usize::from(rule.0))
                 .map_or("?", |rule| &rule.name);
-            tracing::info!(path = %path.display(), rule, files, bytes, late_ms, "lapsed");
+            match job {
+                Some(job) if *files == 0 => tracing::info!(
+                    job = job.id,
+                    source = source_of(&job.source),
+                    rule,
+                    late_ms,
+                    "lapsed"
+                ),
+                Some(job) => tracing::info!(
+                    path = %path.display(), job = job.id, rule, files, bytes, late_ms, "lapsed"
+                ),
+                None => {
+                    tracing::info!(path = %path.display(), rule, files, bytes, late_ms, "lapsed");
+                }
+            }
         }
         Event::Held { root, path, hold } => {
             let path = path_of(root, path);
@@ -259,6 +288,25 @@ fn log(event: &Event, engine: &Engine, now: Now) {
         Event::Released { root, uid } => {
             tracing::info!(root = name_of(root), uid, "the breaker was released");
         }
+        Event::Source { source, what } => {
+            tracing::info!(source = source_of(source), "source {what}");
+        }
+        Event::OrphansTripped { source, root, why } => tracing::warn!(
+            source = source.as_ref().map(source_of),
+            root = root.as_ref().map(name_of),
+            "the breaker tripped for orphans: {why}; look with `lapsed plan`, then `lapsed breaker release`"
+        ),
+        Event::ClaimRefused {
+            source,
+            job,
+            file,
+            why,
+        } => tracing::warn!(
+            source = source_of(source),
+            job,
+            file,
+            "a claim is refused: {why}"
+        ),
         Event::Saving => tracing::info!("what changes can be saved again; removals go on"),
         Event::ClockJumped { by_ms } => tracing::warn!(by_ms, "the wall clock was set"),
         Event::Observed { .. } => {}

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::config::{Backend, Settings};
-use crate::core::claim::Reaped;
 use crate::core::clock_guard::{ClockGuard, Run};
-use crate::core::facts::{FileKey, RootId};
+use crate::core::facts::FileKey;
+use crate::core::pins::{Pin, Pins};
 use crate::core::policy::Policy;
 use crate::core::time::{Now, Timestamp};
 use crate::ledger::{self, Ledger};
-use crate::reap::{self, Hooks};
+use crate::reap;
 use crate::store::{self, Opened, Rules, StoreError};
 use crate::watch::{self, BackendKind, WatchRoot};
 
@@ -40,6 +40,15 @@ pub(super) fn open_store(settings: &Settings) -> Result<Opened, StoreError> {
     };
     let rules = Rules::of(&settings.policy, settings.mode);
     store::open(&options, &settings.policy, &rules)
+}
+
+/// The pins that were kept, ended ones included: the engine knows the time.
+pub(super) fn pins(kept: Vec<Pin>) -> Arc<Pins> {
+    let pins = Pins::default();
+    for pin in kept {
+        pins.set(pin);
+    }
+    Arc::new(pins)
 }
 
 pub(super) fn reap_options(settings: &Settings) -> reap::Options {
@@ -77,23 +86,4 @@ pub(super) fn watch_options(settings: &Settings) -> watch::Options {
 fn key_of(dir: &std::path::Path) -> Option<FileKey> {
     let dir = dir.canonicalize().ok()?;
     crate::fs::RootDir::open(&dir).map(|dir| dir.key()).ok()
-}
-
-/// The job that a root's template captures from a path, for people's eyes.
-pub(super) fn owner(policy: &Policy, root: RootId, path: &[u8]) -> Option<String> {
-    policy
-        .owner(root, path)
-        .map(|job| String::from_utf8_lossy(job).into_owned())
-}
-
-/// Hooks for a run without watchers: there are no watches to drop, and nobody to look again.
-pub(super) fn hooks_without_watchers(
-    reaped: impl Fn(Vec<Reaped>) + Send + Sync + 'static,
-) -> Hooks {
-    Hooks {
-        reaped: Arc::new(reaped),
-        before_move: Arc::new(|_, _| {}),
-        put_back: Arc::new(|_, _| {}),
-        owner,
-    }
 }

@@ -3,16 +3,20 @@
 //! **Invariant:** a configuration with a mistake changes nothing; what runs goes on.
 //! **Invariant:** what only a restart can change is told whenever the file differs from what runs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::parts;
 use super::serve::create_roots;
+use super::sources::Sources;
 use crate::api::Daemon;
 use crate::config::{
-    Environment, LedgerSettings, Overrides, RootIds, Settings, StoreSettings, Watch, load,
+    Environment, LedgerSettings, Overrides, RootIds, Settings, SourceSettings, StoreSettings,
+    Watch, load,
 };
 use crate::core::input::Input;
+use crate::core::jobs::SourceId;
 use crate::core::report::Mode;
 use crate::watch::Watcher;
 
@@ -23,6 +27,7 @@ pub(super) struct Reload {
     pub(super) ids: RootIds,
     pub(super) daemon: Arc<Daemon>,
     pub(super) watcher: Arc<Watcher>,
+    pub(super) sources: Arc<Sources>,
     pub(super) fixed: Fixed,
 }
 
@@ -103,6 +108,7 @@ impl Reload {
         if link.send(change).await.is_err() || link.ask(|_, _, _| ()).await.is_err() {
             return;
         }
+        self.tell_sources(settings.sources).await;
         self.watcher.set_roots(roots);
         for root in policy
             .roots
@@ -110,6 +116,15 @@ impl Reload {
             .filter(|root| before.roots.contains_key(root))
         {
             self.watcher.recrawl(*root);
+        }
+    }
+
+    /// Has other sources asked.
+    async fn tell_sources(&self, settings: BTreeMap<SourceId, SourceSettings>) {
+        let _turn = self.daemon.turn().await;
+        let sources = Arc::clone(&self.sources);
+        if let Err(error) = tokio::task::spawn_blocking(move || sources.set(&settings)).await {
+            tracing::error!("the sources could not be told: {error}");
         }
     }
 }

@@ -13,8 +13,10 @@ use tokio::sync::{mpsc, watch as flag};
 use super::config_file::ConfigFile;
 use super::owner::{INBOX_MAX, Outlets, Owner};
 use super::parts;
+use super::recalled;
 use super::reload::{Fixed, Reload};
 use super::restored;
+use super::sources::Sources;
 use super::state_dir::StateDir;
 use crate::api::auth::Actors;
 use crate::api::daemon::{TellStore, TellWatches};
@@ -24,8 +26,11 @@ use crate::clock;
 use crate::config::{Environment, Overrides, RootIds, Settings};
 use crate::core::engine::{Engine, Setup};
 use crate::core::input::Input;
+use crate::core::jobs::Jobs;
+use crate::core::pins::Pins;
 use crate::core::report::Mode;
 use crate::reap::{Hooks, Reaper};
+use crate::registry::Registry;
 use crate::store::{self, Loaded, Opened, Store, StoreStats};
 use crate::watch::{PATIENT, Report, Sink, Watcher};
 
@@ -91,6 +96,7 @@ async fn run(
         ids,
         daemon: Arc::clone(&running.daemon),
         watcher: Arc::clone(&running.watcher),
+        sources: Arc::clone(&running.sources),
         fixed,
     };
     let (edited, mut edits) = mpsc::channel(1);
@@ -138,11 +144,13 @@ struct Running {
     reaper: Arc<Reaper>,
     watcher: Arc<Watcher>,
     store: Arc<Store>,
+    sources: Arc<Sources>,
     daemon: Arc<Daemon>,
 }
 
 impl Running {
     fn start(settings: Settings) -> anyhow::Result<Self> {
+        let registry = Arc::new(Registry::open(&settings.state_dir)?);
         let ledger = parts::ledger(&settings)?;
         let Opened {
             store,
@@ -156,13 +164,17 @@ impl Running {
             options.restored = restored::roots(&memory);
             Arc::new(Watcher::start(options, sink_into(&inbox))?)
         };
+        let (jobs, pins) = (Arc::<Jobs>::default(), parts::pins(registry.pins()?));
+        let sources = Sources::new(
+            Arc::clone(&jobs),
+            Arc::clone(&registry),
+            &ledger,
+            inbox.clone(),
+        )?;
         let reaper = {
             let options = parts::reap_options(&settings);
-            Arc::new(Reaper::start(
-                &options,
-                Arc::clone(&ledger),
-                hooks(&inbox, &watcher),
-            )?)
+            let hooks = hooks(&inbox, &watcher, &sources, &pins);
+            Arc::new(Reaper::start(&options, Arc::clone(&ledger), hooks)?)
         };
         let now = clock::now();
         let policy = Arc::new(settings.policy);
@@ -172,6 +184,10 @@ impl Running {
             mode: settings.mode,
             guard: parts::guard(clock, now, ledger.last_at()),
             memory: Some(memory),
+            jobs: Arc::clone(&jobs),
+            pins: Arc::clone(&pins),
+            sources: recalled::memories(&registry, &settings.sources)?,
+            recording: recalled::unwritten(&registry, &settings.sources)?,
         };
         let engine = Engine::new(setup, now);
         let store = store
@@ -183,9 +199,15 @@ impl Running {
         let events = Arc::new(Events::new(now.wall));
         let daemon = Arc::new(Daemon::new(Parts {
             index: Arc::clone(engine.index()),
+            jobs,
+            pins,
             policy,
             link: link.clone(),
             ledger,
+            registry,
+            ask_source: sources.asked(),
+            sources: sources.told(),
+            is_api: sources.known_as_api(),
             events: Arc::clone(&events),
             watches: tell_watches(&watcher),
             store: tell_store(&store),
@@ -196,17 +218,20 @@ impl Running {
             reaper: Arc::clone(&reaper),
             watcher: Arc::clone(&watcher),
             store: Arc::clone(&store),
+            sources: Arc::clone(&sources),
             mode: settings.mode,
             link,
             events,
         };
         let owner =
             Owner::start(engine, inbox, inputs, outlets).context("cannot start the engine")?;
+        sources.set(&settings.sources);
         Ok(Self {
             owner,
             reaper,
             watcher,
             store,
+            sources,
             daemon,
         })
     }
@@ -214,6 +239,7 @@ impl Running {
     /// Ends all parts: first those that send, last the one that takes in.
     fn stop(self) {
         self.reaper.stop();
+        self.sources.stop();
         self.watcher.stop();
         self.owner.stop();
         self.store.stop();
@@ -311,17 +337,22 @@ fn sink_into(inbox: &mpsc::Sender<Input>) -> Sink {
     })
 }
 
-fn hooks(inbox: &mpsc::Sender<Input>, watcher: &Arc<Watcher>) -> Hooks {
+fn hooks(
+    inbox: &mpsc::Sender<Input>,
+    watcher: &Arc<Watcher>,
+    sources: &Arc<Sources>,
+    pins: &Arc<Pins>,
+) -> Hooks {
     let inbox = inbox.clone();
     let (leaving, returning) = (Arc::clone(watcher), Arc::clone(watcher));
-    Hooks {
-        reaped: Arc::new(move |reaped| {
+    sources.hooks(
+        Arc::clone(pins),
+        move |reaped| {
             let _ = inbox.blocking_send(Input::Reaped(reaped));
-        }),
-        before_move: Arc::new(move |root, dir| leaving.drop_subtree(root, dir.clone())),
-        put_back: Arc::new(move |root, dir| returning.relist(root, dir.clone())),
-        owner: parts::owner,
-    }
+        },
+        move |root, dir| leaving.drop_subtree(root, dir.clone()),
+        move |root, dir| returning.relist(root, dir.clone()),
+    )
 }
 
 fn watch_config(file: &Path, text: Option<String>, edited: mpsc::Sender<()>) -> Option<ConfigFile> {

@@ -32,6 +32,8 @@ fn policy(path: &str, expire_ms: i64) -> Policy {
         path: PathBuf::from(path),
         owner: None,
         prune_empty_dirs: false,
+        source: None,
+        orphans: None,
         nested: Vec::new(),
     };
     let rule = Rule {
@@ -45,8 +47,14 @@ fn policy(path: &str, expire_ms: i64) -> Policy {
         unit: Unit::File,
         skip_open: SkipOpen::Always,
         schedule: Schedule::AtDeadline,
+        jobs: crate::core::policy::JobFilter::Anyone,
+        kinds: None,
+        sources: None,
+        record: crate::core::policy::Record::Keep,
     };
     Policy {
+        sources: std::collections::BTreeMap::new(),
+        databases: std::collections::BTreeSet::new(),
         roots: BTreeMap::from([(ROOT, root)]),
         rules: vec![rule],
     }
@@ -136,6 +144,7 @@ const SETTLED: RootMemory = RootMemory {
         due: 6,
         of: 7,
     }),
+    orphans_tripped: false,
 };
 
 #[track_caller]

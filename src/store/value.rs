@@ -3,7 +3,7 @@
 //! **Invariant:** a value is believed only under the key and in the tree that it was written for.
 
 /// The format of the store. A store of a larger one is refused, one of a smaller one is set aside.
-pub const FORMAT: u64 = 1;
+pub const FORMAT: u64 = 2;
 
 /// The version of a frame.
 const VERSION: u8 = 1;

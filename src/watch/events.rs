@@ -6,6 +6,7 @@ use super::looker::Looker;
 use super::moves::Departed;
 use super::tree::NodeId;
 use super::watcher::PATIENT;
+use crate::core::input::JOBS;
 use crate::core::observed::Observed;
 
 impl Looker {
@@ -29,7 +30,7 @@ impl Looker {
             RawEvent::Marker(Marker::Sync(token)) => {
                 self.obey_waiting();
                 self.survey_changes();
-                if token != PATIENT {
+                if token != PATIENT && token != JOBS {
                     self.hurry_contents();
                 }
                 self.epochs.barrier(token);

@@ -19,6 +19,7 @@ use super::error::WatchError;
 use super::threads::Crew;
 use super::tree::NodeId;
 use super::watcher::PATIENT;
+use crate::core::input::JOBS;
 use crate::fs::Dir;
 
 /// Watches nothing, and says at intervals that anything may have happened.
@@ -116,7 +117,8 @@ impl Backend for Poll {
     fn mark(&self, marker: Marker) {
         let mut state = self.shared.state.lock();
         state.list |= match marker {
-            Marker::Sync(PATIENT) => {
+            // Whoever waits for the files of a job waits as the files' own deadlines do.
+            Marker::Sync(PATIENT | JOBS) => {
                 state.patient.push(marker);
                 return;
             }

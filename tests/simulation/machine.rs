@@ -10,6 +10,7 @@ use lapsed::core::engine::{Engine, Setup};
 use lapsed::core::facts::Kind;
 use lapsed::core::hold::Hold;
 use lapsed::core::input::{Effect, Event, Input};
+use lapsed::core::jobs::Owner;
 use lapsed::core::observed::{Discovery, Observed, PassCost};
 use lapsed::core::path::RelPath;
 use lapsed::core::policy::{Class, Verdict};
@@ -48,6 +49,7 @@ impl Machine {
         let breaker = Breaker {
             entries: 1_000_000,
             share: 1.0,
+            ..Breaker::default()
         };
         let setup = Setup {
             policy: Arc::new(policy()),
@@ -55,6 +57,10 @@ impl Machine {
             mode: Mode::Live,
             guard: ClockGuard::new(world.now(), None),
             memory: None,
+            jobs: std::sync::Arc::default(),
+            pins: std::sync::Arc::default(),
+            sources: std::collections::BTreeMap::new(),
+            recording: std::collections::BTreeSet::new(),
         };
         let engine = Engine::new(setup, world.now());
         for _ in 0..random.usize(..40) {
@@ -261,10 +267,15 @@ impl Machine {
             breaker: Breaker {
                 entries: 1_000_000,
                 share: 1.0,
+                ..Breaker::default()
             },
             mode: Mode::Live,
             guard,
             memory: Some(memory),
+            jobs: std::sync::Arc::default(),
+            pins: std::sync::Arc::default(),
+            sources: std::collections::BTreeMap::new(),
+            recording: std::collections::BTreeSet::new(),
         };
         self.engine = Engine::new(setup, now);
         let key = self.world.facts(&RelPath::root()).unwrap().key;
@@ -319,7 +330,13 @@ impl Machine {
                     }
                 }
                 Effect::Remember(_, memory) => self.disk.remember(memory),
-                Effect::Ruled | Effect::Placed(..) | Effect::Synced(_) | Effect::Tell(_) => {}
+                Effect::Source(..)
+                | Effect::Barrier
+                | Effect::Recorded(_)
+                | Effect::Ruled
+                | Effect::Placed(..)
+                | Effect::Synced(_)
+                | Effect::Tell(_) => {}
             }
         }
     }
@@ -346,6 +363,7 @@ impl Machine {
         let policy = self.engine.policy();
         let now = self.world.now();
         let expected = match claim.unit {
+            Unit::Job => unreachable!("no claim of a job here"),
             Unit::File => Kind::File,
             Unit::Dir => Kind::Dir,
         };
@@ -355,7 +373,14 @@ impl Machine {
         }
         let inside = self.world.beneath(&claim.path);
         let verdict = match claim.unit {
-            Unit::File => policy.file(claim.root, claim.path.as_bytes(), &facts, claim.known),
+            Unit::File => policy.file(
+                claim.root,
+                claim.path.as_bytes(),
+                &facts,
+                claim.known,
+                &Owner::Nobody,
+            ),
+            Unit::Job => unreachable!("no claim of a job here"),
             Unit::Dir => {
                 let newest = inside
                     .iter()
@@ -363,7 +388,13 @@ impl Machine {
                     .map(|facts| facts.newest())
                     .max();
                 let newest = newest.unwrap_or(Timestamp::MAX).max(claim.known);
-                policy.dir(claim.root, claim.path.as_bytes(), &facts, newest)
+                policy.dir(
+                    claim.root,
+                    claim.path.as_bytes(),
+                    &facts,
+                    newest,
+                    &Owner::Nobody,
+                )
             }
         };
         let deadline = match verdict {
@@ -387,7 +418,7 @@ impl Machine {
         let (going, staying): (Vec<_>, Vec<_>) = inside.into_iter().partition(|path| {
             claim.unit == Unit::File
                 || self.world.nodes[path].kind == Kind::Dir
-                || policy.classify(ROOT, path.as_bytes()) == Class::Dir(claim.rule)
+                || policy.classify(ROOT, path.as_bytes(), &Owner::Nobody) == Class::Dir(claim.rule)
         });
         let partial = !staying.is_empty();
         let going: Vec<RelPath> = going
@@ -461,7 +492,7 @@ fn some_path(random: &mut fastrand::Rng) -> RelPath {
     path.join(random.choice(FILES).unwrap().as_bytes())
 }
 
-fn path_and_parents(path: &RelPath) -> Vec<Rumour> {
+pub fn path_and_parents(path: &RelPath) -> Vec<Rumour> {
     let mut rumours = vec![Rumour::Touched(path.clone())];
     let mut path = path.clone();
     while let Some((parent, _)) = path.split() {

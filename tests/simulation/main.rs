@@ -13,6 +13,7 @@
 
 mod checks;
 mod disk;
+mod jobs;
 mod machine;
 mod rules;
 mod watcher;

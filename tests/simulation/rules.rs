@@ -27,15 +27,23 @@ pub fn policy() -> Policy {
         unit,
         skip_open: SkipOpen::Always,
         schedule: Schedule::AtDeadline,
+        jobs: lapsed::core::policy::JobFilter::Anyone,
+        kinds: None,
+        sources: None,
+        record: lapsed::core::policy::Record::Keep,
     };
     let root = Root {
         name: "root".to_owned(),
         path: PathBuf::from("/root"),
         owner: None,
         prune_empty_dirs: false,
+        source: None,
+        orphans: None,
         nested: Vec::new(),
     };
     Policy {
+        sources: std::collections::BTreeMap::new(),
+        databases: std::collections::BTreeSet::new(),
         roots: BTreeMap::from([(ROOT, root)]),
         rules: vec![
             rule(

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
 use super::super::auth::Actors;
-use super::super::daemon::Parts;
+use super::super::daemon::{AskSource, Parts};
 use super::super::events::Events;
 use super::super::link::EngineLink;
 use super::super::server::Stopping;
@@ -23,17 +23,26 @@ use crate::core::clock_guard::ClockGuard;
 use crate::core::engine::{Engine, Setup};
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::input::{Effect, Input};
+use crate::core::jobs::{Fresh, JobRow, SourceId, Status};
 use crate::core::observed::{Coverage, Discovery, Name, Observed, PassCost};
 use crate::core::path::RelPath;
-use crate::core::policy::{Globs, Policy, Root, Rule, Schedule, Since, SkipOpen};
+use crate::core::policy::{Globs, Policy, Root, Rule, Schedule, Since, SkipOpen, Source};
 use crate::core::report::{Breaker, Mode};
 use crate::core::template::Template;
 use crate::core::time::{FileTime, Timestamp};
 use crate::ledger::{Ledger, Options};
+use crate::registry::Registry;
 
+mod explain;
+mod jobs;
 mod orders;
+mod pins;
 
 const ROOT: RootId = RootId(0);
+/// Jobs are told here.
+const API: SourceId = SourceId(0);
+/// Jobs are told elsewhere; "seven" is there, and "other" too.
+const DB: SourceId = SourceId(1);
 const HOUR_MS: i64 = 3_600_000;
 const ME: Peer = Peer { uid: 990, gid: 990 };
 const STRANGER: Peer = Peer {
@@ -46,7 +55,7 @@ struct World {
     daemon: Arc<Daemon>,
     stop: watch::Sender<bool>,
     now: Timestamp,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 fn rule(name: &str, unit: Unit, glob: Option<&str>, expire_ms: i64) -> Rule {
@@ -61,6 +70,10 @@ fn rule(name: &str, unit: Unit, glob: Option<&str>, expire_ms: i64) -> Rule {
         unit,
         skip_open: SkipOpen::Never,
         schedule: Schedule::AtDeadline,
+        jobs: crate::core::policy::JobFilter::Anyone,
+        kinds: None,
+        sources: None,
+        record: crate::core::policy::Record::Keep,
     }
 }
 
@@ -70,15 +83,46 @@ fn policy() -> Policy {
         path: PathBuf::from("/srv/data"),
         owner: Some(Template::parse("{job}/**").unwrap()),
         prune_empty_dirs: false,
+        source: None,
+        orphans: None,
         nested: Vec::new(),
     };
+    let source = |name: &str, pattern: Option<&str>| Source {
+        name: name.to_owned(),
+        id_pattern: pattern.map(|pattern| regex::Regex::new(pattern).unwrap()),
+        files_root: None,
+        base_dir: PathBuf::from("/srv"),
+        derived: Vec::new(),
+        claims: true,
+        is_told: name == "api",
+    };
     Policy {
+        sources: [
+            (API, source("api", Some("[a-z0-9 /-]+"))),
+            (DB, source("db", None)),
+        ]
+        .into(),
+        databases: std::collections::BTreeSet::new(),
         roots: [(ROOT, root)].into(),
         rules: vec![
             rule("old temporaries", Unit::File, Some("**/*.tmp"), HOUR_MS),
             rule("whole jobs", Unit::Dir, Some("job-*"), 5 * HOUR_MS),
         ],
     }
+}
+
+/// As `service` does it for sources of kind api; the other one has two jobs.
+fn ask_source(registry: &Arc<Registry>) -> Arc<AskSource> {
+    let registry = Arc::clone(registry);
+    Arc::new(move |key| {
+        let row = match key.source {
+            API => registry.job("api", &key.id).unwrap(),
+            _ => ["seven", "other"]
+                .contains(&&*key.id)
+                .then(|| JobRow::new(&*key.id, Status::Running)),
+        };
+        row.map_or(Fresh::Gone, |row| Fresh::Row(Box::new(row)))
+    })
 }
 
 fn facts(kind: Kind, ino: u64, size: u64, at: Timestamp) -> Facts {
@@ -161,8 +205,13 @@ impl World {
             mode,
             guard: ClockGuard::new(now, None),
             memory: None,
+            jobs: Arc::default(),
+            pins: Arc::default(),
+            sources: std::collections::BTreeMap::new(),
+            recording: std::collections::BTreeSet::new(),
         };
         let engine = Engine::new(setup, now);
+        let registry = Arc::new(Registry::open(dir.path()).unwrap());
         let index = Arc::clone(engine.index());
         let (inputs, received) = mpsc::channel(8);
         let barrier = inputs.clone();
@@ -171,13 +220,24 @@ impl World {
             tokio::spawn(async move { barrier.send(Input::Synced(token)).await });
         });
         let events = Arc::new(Events::new(now.wall));
-        tokio::spawn(own(engine, received, link.clone(), Arc::clone(&events)));
         let parts = Parts {
             index,
+            jobs: Arc::clone(engine.jobs()),
+            pins: Arc::clone(engine.pins()),
             policy,
-            link,
+            link: link.clone(),
             ledger: Arc::new(ledger),
-            events,
+            ask_source: ask_source(&registry),
+            registry,
+            sources: Box::new(|| {
+                let name = "api".to_owned();
+                vec![wire::Source {
+                    name,
+                    ..wire::Source::default()
+                }]
+            }),
+            is_api: Box::new(|source| source == API),
+            events: Arc::clone(&events),
             watches: Box::new(|| wire::Watches {
                 backend: "by hand".to_owned(),
                 count: 2,
@@ -192,13 +252,14 @@ impl World {
             },
             started: now.wall,
         };
+        tokio::spawn(own(engine, received, link, events));
         let daemon = Arc::new(Daemon::new(parts));
         let world = Self {
             router: router(Arc::clone(&daemon)),
             daemon,
             stop: watch::channel(false).0,
             now: now.wall,
-            _dir: dir,
+            dir,
         };
         world.observe(crawl(now.wall)).await;
         let began = clock::now().boot;
@@ -241,6 +302,13 @@ impl World {
     async fn post(&self, peer: Peer, path: &str, body: &str) -> (u16, Value) {
         let request = Request::post(path).header("content-type", "application/json");
         answer(self.send(peer, request, body).await).await
+    }
+
+    /// What I order with `method`.
+    async fn order(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header("content-type", "application/json");
+        answer(self.send(ME, request, body).await).await
     }
 
     async fn lines(&self, path: &str) -> Vec<Value> {
@@ -298,6 +366,9 @@ async fn own(
                 | Effect::Placed(..)
                 | Effect::Remember(..)
                 | Effect::Changed { .. }
+                | Effect::Source(..)
+                | Effect::Barrier
+                | Effect::Recorded(_)
                 | Effect::Ruled => {}
             }
         }
@@ -311,8 +382,8 @@ async fn an_entry_says_what_it_is_and_when_it_lapses() {
     assert_eq!(status, 200);
     let old = world.now.plus_ms(-2 * HOUR_MS);
     let expected = json!({
-        "path": "/srv/data/a.tmp", "root": "data", "size": 100, "mtime": old.to_string(), "job": null,
-        "status": null, "rule": "old temporaries", "deadline": old.plus_ms(HOUR_MS).to_string(), "hold": "dry-run",
+        "path": "/srv/data/a.tmp", "root": "data", "size": 100, "mtime": old.to_string(), "job": null, "source": null,
+        "status": null, "rule": "old temporaries", "deadline": old.plus_ms(HOUR_MS).to_string(), "hold": "dry-run", "pin": null,
     });
     assert_eq!(list["files"][0], expected);
     assert_eq!(list["cursor"], Value::Null);
@@ -376,61 +447,4 @@ async fn pages_and_lines_tell_the_same() {
     assert_eq!(unordered, all);
     assert_eq!(world.lines("/v1/files?limit=4").await.len(), 4);
     assert_eq!(world.lines("/v1/files?sort=age&limit=3").await.len(), 3);
-}
-
-#[tokio::test]
-async fn explanations_in_fields_and_sentences() {
-    let world = World::new().await;
-    let (status, why) = world.get("/v1/explain?path=/srv/data/a.tmp").await;
-    assert_eq!(status, 200, "{why}");
-    let old = world.now.plus_ms(-2 * HOUR_MS).to_string();
-    assert_eq!(why["found"], "file");
-    assert_eq!(
-        (&why["since"], &why["basis"]),
-        (&json!("newest"), &json!(old))
-    );
-    assert_eq!(
-        (&why["unit"], &why["expire_ms"]),
-        (&json!("file"), &json!(HOUR_MS))
-    );
-    assert_eq!(why["holds"][0]["code"], "dry-run");
-    let text: Vec<&str> = why["text"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
-    assert_eq!(
-        text[0],
-        "\"/srv/data/a.tmp\" is a file of 100 bytes in root \"data\"."
-    );
-    assert_eq!(text[1], "rule \"old temporaries\" lets it lapse after 1h.");
-    assert!(
-        text[3].starts_with("it was due at") && text[3].contains("1h"),
-        "{text:?}"
-    );
-
-    let (_, why) = world.get("/v1/explain?path=/srv/data/job-7/out").await;
-    assert_eq!(
-        (&why["unit"], &why["unit_path"]),
-        (&json!("dir"), &json!("/srv/data/job-7"))
-    );
-    let (_, why) = world.get("/v1/explain?path=/srv/data/job-7").await;
-    assert_eq!(
-        (&why["found"], &why["unit"]),
-        (&json!("dir"), &json!("dir"))
-    );
-    assert!(why["deadline"].is_string());
-    let (status, why) = world
-        .get("/v1/explain?path=/srv/data/nobody/knows.tmp")
-        .await;
-    assert_eq!((status, &why["found"]), (200, &Value::Null));
-    assert!(
-        why["text"][0]
-            .as_str()
-            .unwrap()
-            .starts_with("nothing is there")
-    );
-    let (status, problem) = world.get("/v1/explain?path=/etc/passwd").await;
-    assert_eq!((status, &problem["allowed"]), (404, &json!(["/srv/data"])));
 }

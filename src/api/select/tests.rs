@@ -25,9 +25,12 @@ impl File {
             size: self.size,
             mtime: Timestamp::from_unix_ms(self.mtime),
             job: None,
+            source: None,
+            status: None,
             rule: None,
             deadline: self.deadline.map(Timestamp::from_unix_ms),
             hold: None,
+            pin: None,
         }
     }
 }

@@ -30,6 +30,11 @@ fn the_help_of_the_program() {
       status   How the daemon is, and what it watches
       ls       List files, with when they lapse
       explain  Why a file lapses when it does, or does not
+      job      Tell of jobs, and ask about them
+      pin      Have a path, or all that a job owns, stay for a while
+      pins     What is pinned, by whom, why and until when
+      extend   Have a pin end at another time
+      unpin    Let go what a pin holds
       plan     What will lapse, and when
       clean    Remove now what is due
       stats    Files, bytes and lateness, by root and rule
@@ -91,6 +96,9 @@ fn the_help_of_ls() {
     Options:
           --root <NAME>                 Only files of this root
           --job <JOB>                   Only files that this job owns
+          --status <WORD>               Only files of jobs that stand like this
+          --orphan                      Only files that nobody owns where somebody should
+          --pinned                      Only files that a pin holds
           --rule <NAME>                 Only files under this rule; `none`: those that no rule matches
           --glob <GLOB>                 Only files whose path beneath the root matches
           --hold <CODE>                 Only files that are held so, such as `open`
@@ -126,6 +134,7 @@ fn the_help_of_clean() {
           --root <NAME>           Only in this root (repeatable)
           --rule <NAME>           Only by this rule (repeatable)
           --job <JOB>             Only what this job owns (repeatable)
+          --orphans-only          Only what nobody owns
           --retention <RULE=TTL>  Another time to live than the rule's, this once (repeatable)
           --watch <PATH=TTL>      Watch PATH, and let its files lapse TTL after they were last touched
                                   (repeatable)

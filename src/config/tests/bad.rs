@@ -16,31 +16,27 @@ fn with(text: &str) -> Host {
 fn unknown_keys() {
     refused!(with("stat_dir = \"x\""), @r#"
     HOST/etc/lapsed.toml:1: unknown key "stat_dir"
-      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, allow_unsafe_roots, watch, breaker, ledger, store, root, rule; did you mean "state_dir"?
+      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, allow_unsafe_roots, watch, breaker, ledger, store, source, root, rule; did you mean "state_dir"?
     "#);
     refused!(with("[watch]\ninterval = 5"), @r#"
     HOST/etc/lapsed.toml:2: [watch]: unknown key "interval"
       allowed: backend, reconcile_every
     "#);
-    refused!(Host::with_rule("expires = \"7d\"\nexpire = \"7d\"\njob = [\"completed\"]"), @r#"
+    refused!(Host::with_rule("expires = \"7d\"\nexpire = \"7d\"\njobs = [\"completed\"]"), @r#"
     HOST/etc/lapsed.toml:5: [[rule]] "r": unknown key "expires"
-      allowed: name, root, glob, exclude, keep, since, expire, unit, then, skip_open, schedule; did you mean "expire"?
-    HOST/etc/lapsed.toml:7: [[rule]] "r": unknown key "job"
-      allowed: name, root, glob, exclude, keep, since, expire, unit, then, skip_open, schedule
+      allowed: name, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, skip_open, schedule; did you mean "expire"?
+    HOST/etc/lapsed.toml:7: [[rule]] "r": unknown key "jobs"
+      allowed: name, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, skip_open, schedule; did you mean "job"?
     "#);
     refused!(Host::with("[[root]]\npath = \"x\"\npurge = true"), @r#"
     HOST/etc/lapsed.toml:3: [[root]] 1: unknown key "purge"
-      allowed: name, path, owner, prune_empty_dirs, allow_unsafe
-    "#);
-    refused!(with("[[source]]\nname = \"x\""), @r#"
-    HOST/etc/lapsed.toml:1: unknown key "source"
-      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, allow_unsafe_roots, watch, breaker, ledger, store, root, rule
+      allowed: name, path, owner, source, orphans, prune_empty_dirs, allow_unsafe
     "#);
     refused!(with("watch = 5\nroots = \"x\""), @r#"
     HOST/etc/lapsed.toml:1: watch = 5 is no table
       write [watch], and its keys on the lines below it
     HOST/etc/lapsed.toml:2: unknown key "roots"
-      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, allow_unsafe_roots, watch, breaker, ledger, store, root, rule; did you mean "root"?
+      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, allow_unsafe_roots, watch, breaker, ledger, store, source, root, rule; did you mean "root"?
     "#);
     refused!(Host::with("[root]\npath = \"x\""), @r#"
     HOST/etc/lapsed.toml:1: root = {…} is no list of tables
@@ -54,11 +50,11 @@ fn unknown_keys() {
 
 #[test]
 fn unknown_values() {
-    refused!(Host::with_rule("expire = \"7d\"\nsince = \"newst\"\nunit = \"job\"\nthen = \"trash\"\nskip_open = \"maybe\"\nschedule = \"0 3 * * *\""), @r#"
+    refused!(Host::with_rule("expire = \"7d\"\nsince = \"newst\"\nunit = \"tree\"\nthen = \"trash\"\nskip_open = \"maybe\"\nschedule = \"0 3 * * *\""), @r#"
     HOST/etc/lapsed.toml:6: [[rule]] "r": since = "newst" is unknown
-      allowed: newest, mtime, ctime, btime; did you mean "newest"?
-    HOST/etc/lapsed.toml:7: [[rule]] "r": unit = "job" is unknown
-      allowed: file, dir
+      allowed: newest, mtime, ctime, btime, created_at, completed_at, last_activity, expires_at; did you mean "newest"?
+    HOST/etc/lapsed.toml:7: [[rule]] "r": unit = "tree" is unknown
+      allowed: file, dir, job
     HOST/etc/lapsed.toml:8: [[rule]] "r": then = "trash" is unknown
       allowed: delete
     HOST/etc/lapsed.toml:9: [[rule]] "r": skip_open = "maybe" is unknown
@@ -319,7 +315,7 @@ fn all_mistakes_are_told_from_the_top() {
     HOST/etc/lapsed.toml:3: [[root]] 1: path = "/etc" is a directory of the system
       files in it would be removed; if that is meant: allow_unsafe = true in this [[root]]
     HOST/etc/lapsed.toml:4: [[root]] 1: unknown key "wrong"
-      allowed: name, path, owner, prune_empty_dirs, allow_unsafe
+      allowed: name, path, owner, source, orphans, prune_empty_dirs, allow_unsafe
     HOST/etc/lapsed.toml:6: [[rule]] 1: expire = "7" is a number without a unit
       examples: 90s, 15m, 12h, 7d, 1h30m, never
     HOST/etc/lapsed.toml:7: [[rule]] 2: has no expire
@@ -336,6 +332,8 @@ fn limits() {
     refused!(host, @"HOST/etc/lapsed.toml:65538: 65536 rules, where at most 65535 may be");
     let host = Host::with(&many("[[root]]\n"));
     refused!(host, @"HOST/etc/lapsed.toml:65536: 65536 roots, where at most 65535 may be");
+    let host = Host::with(&format!("{ROOT}{}", many("[[source]]\n")));
+    refused!(host, @"HOST/etc/lapsed.toml:65537: 65536 sources, where at most 65534 may be");
     let host = Host::with(&"#".repeat((16 << 20) + 1));
     refused!(host, @"HOST/etc/lapsed.toml: the file is longer than the limit of 16777216 bytes");
 }
@@ -355,12 +353,34 @@ entries = 10
 name = "a"
 path = "a"
 owner = "{job}/**"
+source = "s"
+orphans = "{uuid}/**"
 [[rule]]
 root = ["a"]
 glob = ["*.tmp"]
 expire = "1h"
 unit = "dir"
 skip_open = true
+[[rule]]
+job = ["failed"]
+kind = "k"
+source = "s"
+since = "created_at"
+expire = "1h"
+unit = "job"
+record = "mark"
+[[rule]]
+job = "none"
+[[source]]
+name = "s"
+kind = "sqlite"
+path = "s.db"
+select = "SELECT *, '--' FROM jobs /* x"
+mark = ["a", "b"]
+statuses = { x = "failed", "y z" = "running" }
+timezone = { created_at = "local" }
+derived = "{stem}.x"
+id_pattern = "(a|b)+"
 "#;
 
 proptest! {

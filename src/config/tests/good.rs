@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::core::claim::Unit;
 use crate::core::facts::RootId;
 use crate::core::path::RelPath;
-use crate::core::policy::{Schedule, Since, SkipOpen};
+use crate::core::policy::{Record, Schedule, Since, SkipOpen};
 use crate::core::report::{Breaker, Mode};
 use crate::core::template::Template;
 
@@ -20,7 +20,9 @@ fn the_annotated_default_loads_and_states_the_defaults() {
     let all: String = ANNOTATED_DEFAULT
         .lines()
         .map(|line| match line.strip_prefix('#') {
-            Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase()) => format!("{rest}\n"),
+            Some(rest) if rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => {
+                format!("{rest}\n")
+            }
             Some(_) | None => format!("{line}\n"),
         })
         .collect();
@@ -39,7 +41,13 @@ fn the_annotated_default_loads_and_states_the_defaults() {
     assert_eq!(spelled.socket, Path::new("/run/lapsed/lapsed.sock"));
     let rule = &spelled.policy.rules[0];
     assert_eq!((rule.since, rule.unit), (Since::Newest, Unit::File));
-    assert_eq!(rule.skip_open, SkipOpen::Always);
+    assert_eq!(
+        (rule.skip_open, rule.record),
+        (SkipOpen::Always, Record::Keep)
+    );
+    assert_eq!((plain.sources.len(), spelled.sources.len()), (1, 3));
+    let orphans = spelled.policy.rules.last().unwrap();
+    assert_eq!(orphans.expire_ms, Some(86_400_000));
 }
 
 #[test]
@@ -51,7 +59,9 @@ fn the_annotated_default_tells_every_key_and_variable() {
         .lines()
         .filter_map(|line| Some(line.trim_start_matches('#').split_once(" = ")?.0))
         .collect();
-    for section in ["", "watch", "breaker", "ledger", "store", "root", "rule"] {
+    for section in [
+        "", "watch", "breaker", "ledger", "store", "source", "root", "rule",
+    ] {
         for name in schema::names_in(section) {
             assert!(
                 written.contains(name)
@@ -75,6 +85,9 @@ dry_run = true
 watch = { backend = "inotify", reconcile_every = "5m" }
 breaker.entries = "${MANY:-7}"
 breaker.share = 1
+breaker.orphan_entries = 8
+breaker.orphan_bytes = "1GiB"
+breaker.orphan_share = 0.25
 
 [store]
 size_max = "3MiB"
@@ -125,7 +138,10 @@ skip_open = false
         found.breaker,
         Breaker {
             entries: 7,
-            share: 1.0
+            share: 1.0,
+            orphan_entries: 8,
+            orphan_bytes: Some(1 << 30),
+            orphan_share: 0.25,
         }
     );
     assert_eq!(found.store.size_max, 3 << 20);

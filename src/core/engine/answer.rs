@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::held::UNIT;
+use super::held::{Stay, UNIT};
+use super::job_holds::JobHolds;
 use super::roots::RootState;
 use super::standing::{Lapse, Standing};
 use super::state::Engine;
 use crate::core::claim::Unit;
 use crate::core::clock_guard::ClockGuard;
-use crate::core::facts::RootId;
+use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::DirId;
 use crate::core::path::RelPath;
-use crate::core::policy::{Class, Schedule, Since};
+use crate::core::policy::{Class, JobFilter, Schedule, Since};
 use crate::core::report::{Explanation, HeldCount, Mode, Phase, Status, Trip};
 use crate::core::time::{Now, Timestamp};
 
@@ -24,6 +25,7 @@ pub struct Holds {
     single: Arc<BTreeMap<(RootId, RelPath), Hold>>,
     guard: ClockGuard,
     unsaved: Option<Hold>,
+    jobs: JobHolds,
     mode: Mode,
     now: Now,
 }
@@ -45,6 +47,7 @@ impl Holds {
         path: &RelPath,
         deadline: Option<Timestamp>,
         basis: Timestamp,
+        rule: RuleId,
     ) -> Option<Hold> {
         let deadline = deadline.filter(|&deadline| deadline <= self.now.wall)?;
         let holds = self.roots.get(&root)?;
@@ -61,6 +64,7 @@ impl Holds {
             .or_else(|| self.unsaved.clone())
             .or_else(|| self.guard.hold(basis, deadline, self.now))
             .or_else(|| self.single.get(&(root, path.clone())).cloned())
+            .or_else(|| self.jobs.hold(root, path, rule, self.now.wall))
             .or_else(|| (self.mode == Mode::DryRun).then_some(Hold::DryRun))
     }
 }
@@ -84,6 +88,7 @@ impl Engine {
             single: Arc::new(single),
             guard: self.guard.clone(),
             unsaved: self.unsaved_hold(),
+            jobs: self.job_holds(),
             mode: self.mode,
             now,
         }
@@ -105,9 +110,10 @@ impl Engine {
                 .iter()
                 .map(|(&id, state)| state.status(id))
                 .collect(),
+            sources: self.source_status(),
             next: next.as_ref().map(|(at, _)| *at),
             next_example: next.and_then(|(_, place)| place),
-            in_flight: self.claimed.len() as u64,
+            in_flight: (self.claimed.len() + self.jobs_out) as u64,
             held: self.held_counts(now),
             lateness: self.lateness.figures(),
             removed_files: self.removed_files,
@@ -131,14 +137,20 @@ impl Engine {
             .min();
         let file = self.index.next_deadline(now.wall, &|class| match class {
             Class::File(rule) => self.by_itself(rule),
-            Class::Unruled | Class::Kept(_) | Class::Dir(_) => false,
+            Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::Job(_) => false,
         });
-        match (unit, file) {
+        let found = match (unit, file) {
             (Some((at, dir)), file) if file.as_ref().is_none_or(|(first, ..)| at < *first) => {
                 Some((at, self.index.dir_path(dir)))
             }
             (_, Some((at, dir, name))) => Some((at, self.path_of(dir, &name))),
             (_, None) => None,
+        };
+        match (self.armed.next_job(now.wall), found) {
+            (Some(at), found) if found.as_ref().is_none_or(|(first, _)| at < *first) => {
+                Some((at, None))
+            }
+            (_, found) => found,
         }
     }
 
@@ -168,12 +180,48 @@ impl Engine {
                     .filter(|part| part.root == root && self.by_itself(part.rule))
                     .map(|p| p.files);
                 count(&hold, files.sum(), Some((root, RelPath::root())));
+            } else {
+                self.count_source_holds(root, now, &mut count);
+            }
+        }
+        for stay in self.held_jobs.values() {
+            if let Stay::Held { hold, .. } = stay {
+                count(hold, 1, None);
             }
         }
         for (dir, name, hold) in self.held.iter() {
             count(hold, 1, self.path_of(dir, name));
         }
         counts.into_values().filter(|held| held.count > 0).collect()
+    }
+
+    /// Counts what is due in `root` and held by a source: all of it by one that is down, orphans by a breaker.
+    fn count_source_holds(
+        &self,
+        root: RootId,
+        now: Now,
+        count: &mut impl FnMut(&Hold, u64, Option<(RootId, RelPath)>),
+    ) {
+        let holds = self.job_holds();
+        let down = holds
+            .governing(root)
+            .find_map(|source| holds.source_down(source));
+        let is_tripped = holds.orphans_tripped(root);
+        if down.is_none() && !is_tripped && !self.has_orphan_trip(root) {
+            return;
+        }
+        for part in self.index.forecast(now.wall) {
+            if part.root != root || !self.by_itself(part.rule) {
+                continue;
+            }
+            let is_orphan = self.policy.rule(part.rule).jobs == JobFilter::Nobody;
+            let example = Some((root, RelPath::root()));
+            match &down {
+                Some(hold) => count(hold, part.files, example),
+                None if is_orphan => count(&Hold::Breaker, part.files, example),
+                None => {}
+            }
+        }
     }
 
     /// Why `path` lapses when it does, or does not. A path of a file, or of a directory.
@@ -184,13 +232,17 @@ impl Engine {
             .find(root, path.as_bytes())
             .map(|(_, record)| record);
         let class = record.map_or_else(
-            || self.policy.classify(root, path.as_bytes()),
+            || {
+                self.policy
+                    .classify(root, path.as_bytes(), &self.owner(root, path.as_bytes()))
+            },
             |record| record.class,
         );
         let is_dir = record.is_none() && self.index.dir_id(root, path.as_bytes()).is_some();
         match class {
             _ if is_dir => self.explain_dir(root, path, now),
             Class::Dir(_) => self.explain_dir(root, path, now),
+            Class::Job(id) => self.explain_of_job(root, path, id, now),
             Class::Unruled | Class::Kept(_) => Explanation {
                 class,
                 ..never(class)
@@ -231,9 +283,50 @@ impl Engine {
         }
     }
 
+    /// Why a file that goes with its job lapses when it does.
+    fn explain_of_job(&self, root: RootId, path: &RelPath, id: RuleId, now: Now) -> Explanation {
+        let rule = self.policy.rule(id);
+        let owner = self.owner(root, path.as_bytes());
+        let (_, job) = self.policy.decide(root, path.as_bytes(), &owner);
+        let found = self.index.find(root, path.as_bytes());
+        let basis = match job.and_then(|job| rule.since.of_job(&job.moments)) {
+            None if !rule.since.is_of_job() => found.map(|(_, record)| record.basis),
+            basis => basis,
+        };
+        let deadline = basis.zip(rule.expire_ms).map(|(at, ms)| at.plus_ms(ms));
+        let mut holds = Vec::new();
+        if let (Some((dir, _)), Some(basis), Some(deadline)) = (found, basis, deadline) {
+            let lapse = Lapse {
+                rule: id,
+                basis,
+                deadline,
+            };
+            let name = path.split().map_or(&b""[..], |(_, name)| name);
+            holds = self.all_holds(root, dir, name, lapse, now);
+        } else if rule.expire_ms.is_some() && basis.is_none() {
+            holds.push(Hold::NoTimestamp);
+        }
+        let no = job.and_then(|job| Some((job.key.source, self.jobs.number(&job.key)?)));
+        if let Some((source, no)) = no
+            && let Some(Stay::Held { hold, .. }) = self.held_jobs.get(&(source, no, id))
+            && !holds.contains(hold)
+        {
+            holds.push(hold.clone());
+        }
+        Explanation {
+            unit: Some(Unit::Job),
+            since: Some(rule.since),
+            basis,
+            deadline,
+            holds,
+            ..never(Class::Job(id))
+        }
+    }
+
     fn explain_dir(&self, root: RootId, path: &RelPath, now: Now) -> Explanation {
         let top = path.top().unwrap_or_default();
-        let rule = self.policy.dir_rule(root, top);
+        let owner = self.owner(root, top);
+        let rule = self.policy.dir_rule(root, top, &owner).map(|(id, _)| id);
         let Some((id, rule_id)) = self.index.dir_id(root, top).zip(rule) else {
             return never(Class::Unruled);
         };
@@ -287,7 +380,8 @@ impl Engine {
         if let Some(hold) = self.guard.hold(lapse.basis, lapse.deadline, now) {
             holds.push(hold);
         }
-        if let Some(super::held::Stay::Held { hold, .. }) = self.held.get(dir, name) {
+        holds.extend(self.hold_by_job(root, dir, name, lapse.rule, now));
+        if let Some(Stay::Held { hold, .. }) = self.held.get(dir, name) {
             holds.push(hold.clone());
         }
         if self.mode == Mode::DryRun && !holds.contains(&Hold::DryRun) {

@@ -11,6 +11,7 @@ use super::standing::{Lapse, lapse_of};
 use super::state::Engine;
 use crate::core::facts::RootId;
 use crate::core::index::{DirId, PageId};
+use crate::core::jobs::SourceId;
 use crate::core::policy::Schedule;
 use crate::core::time::{Now, Timestamp};
 
@@ -23,6 +24,10 @@ pub(super) enum Timer {
     Unit(DirId),
     /// A root whose removals were stalled as a whole is tried again.
     Root(RootId),
+    /// A job whose files, or whose record, may go.
+    Job(SourceId, u32),
+    /// A pin ends.
+    Pins,
 }
 
 /// For each page and unit the instant of its timer, so that it has one.
@@ -30,6 +35,7 @@ pub(super) enum Timer {
 pub(super) struct Armed {
     pages: Vec<Timestamp>,
     units: BTreeMap<DirId, Timestamp>,
+    jobs: BTreeMap<SourceId, Vec<Timestamp>>,
 }
 
 impl Armed {
@@ -45,8 +51,22 @@ impl Armed {
         match timer {
             Timer::Page(page) => Some(self.page(page)),
             Timer::Unit(dir) => Some(self.units.entry(dir).or_insert(Timestamp::MAX)),
-            Timer::Root(_) => None,
+            Timer::Job(source, no) => {
+                let place = usize::try_from(no).expect("invariant: job numbers fit into memory");
+                let jobs = self.jobs.entry(source).or_default();
+                if place >= jobs.len() {
+                    jobs.resize(place + 1, Timestamp::MAX);
+                }
+                Some(&mut jobs[place])
+            }
+            Timer::Root(_) | Timer::Pins => None,
         }
+    }
+
+    /// The first instant after `after` at which a job is looked at.
+    pub(super) fn next_job(&self, after: Timestamp) -> Option<Timestamp> {
+        let all = self.jobs.values().flatten().copied();
+        all.filter(|&at| at > after && at < Timestamp::MAX).min()
     }
 
     /// Forgets units that are no more.
@@ -97,6 +117,7 @@ impl Engine {
         for (dir, _) in index.units(root) {
             self.arm_unit(dir, now);
         }
+        self.retry_jobs_of_roots(now);
     }
 
     pub(super) fn arm_page(&mut self, id: PageId, now: Now) {
@@ -152,6 +173,7 @@ impl Engine {
         !self.held.touches(dir)
             && self.guard.is_calm()
             && self.unsaved.is_none()
+            && !self.job_holds().concern(root)
             && self.roots.get(&root).is_some_and(RootState::is_free)
             && self
                 .policy

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::due::OUTSTANDING_MAX;
 use super::held::{Stay, UNIT};
+use super::job_units::JobSlot;
 use super::outcome::request_of;
 use super::standing::{Lapse, Standing};
 use super::state::Engine;
@@ -15,7 +16,7 @@ use crate::core::facts::{FileKey, RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, Page};
 use crate::core::path::RelPath;
-use crate::core::policy::Class;
+use crate::core::policy::{Class, JobFilter};
 use crate::core::report::{CleanItem, CleanReport, CleanRequest, Mode};
 use crate::core::time::{Now, Timestamp};
 
@@ -29,13 +30,21 @@ pub(super) struct Cleans {
     running: BTreeMap<u64, Clean>,
 }
 
-struct Clean {
+pub(super) struct Clean {
     /// Claims that wait for the reaper to have a hand free, with where the index has them.
-    queue: VecDeque<(DirId, Box<[u8]>, Claim)>,
+    pub(super) queue: VecDeque<(Place, Claim)>,
     /// What has been claimed or is queued, to be found again when it is answered.
-    open: BTreeMap<(RootId, RelPath), CleanItem>,
-    report: CleanReport,
+    pub(super) open: BTreeMap<(RootId, RelPath), CleanItem>,
+    pub(super) report: CleanReport,
     done: Done,
+}
+
+/// Where the engine has what a claim is about.
+pub(super) enum Place {
+    /// An entry or a unit of the index.
+    Entry(DirId, Box<[u8]>),
+    /// All that a job owns.
+    Job(JobSlot),
 }
 
 /// One thing that a clean may take.
@@ -78,7 +87,7 @@ impl Cleans {
         let ids: Vec<u64> = self.running.keys().copied().collect();
         for id in ids {
             if let Some(clean) = self.running.get_mut(&id) {
-                for (_, _, claim) in std::mem::take(&mut clean.queue) {
+                for (_, claim) in std::mem::take(&mut clean.queue) {
                     clean.open.remove(&(claim.root, claim.path));
                 }
             }
@@ -110,6 +119,7 @@ impl Engine {
         };
         self.select_files(request, id, &mut clean, now);
         self.select_units(request, id, &mut clean, now);
+        self.select_jobs(request, id, &mut clean, now);
         let tripped: BTreeSet<RootId> = clean.report.held.iter().map(|item| item.root).collect();
         for root in tripped {
             if let Some(trip) = self
@@ -131,10 +141,13 @@ impl Engine {
     pub(super) fn feed_cleans(&mut self, _now: Now) {
         let mut running = std::mem::take(&mut self.cleans.running);
         for clean in running.values_mut() {
-            while self.claimed.len() < OUTSTANDING_MAX
-                && let Some((dir, name, claim)) = clean.queue.pop_front()
+            while self.claimed.len() + self.jobs_out < OUTSTANDING_MAX
+                && let Some((place, claim)) = clean.queue.pop_front()
             {
-                self.give_out(dir, &name, claim);
+                match place {
+                    Place::Entry(dir, name) => self.give_out(dir, &name, claim),
+                    Place::Job(slot) => self.give_out_job(slot, claim, 0),
+                }
             }
         }
         self.cleans.running = running;
@@ -246,7 +259,11 @@ impl Engine {
             basis,
             known,
         } = candidate;
-        if item.deadline > now.wall || !self.wants_job(request, &item) {
+        let is_orphan = self.policy.rule(item.rule).jobs == JobFilter::Nobody;
+        if item.deadline > now.wall
+            || !self.wants_job(request, &item)
+            || (request.orphans_only && !is_orphan)
+        {
             return;
         }
         let lapse = Lapse {
@@ -266,6 +283,8 @@ impl Engine {
                     root: item.root,
                     path: item.path.clone(),
                     unit: item.unit,
+                    owners: self.readings(item.root, item.path.as_bytes()),
+                    pieces: Vec::new(),
                     key,
                     rule: item.rule,
                     known,
@@ -277,7 +296,8 @@ impl Engine {
                     },
                 };
                 clean.open.insert((item.root, item.path.clone()), item);
-                clean.queue.push_back((dir, name.into(), claim));
+                let place = Place::Entry(dir, name.into());
+                clean.queue.push_back((place, claim));
             }
         }
     }
@@ -317,6 +337,7 @@ impl Engine {
         hold.or_else(|| self.unsaved_hold())
             .or(undecided)
             .or_else(|| self.guard.hold(lapse.basis, lapse.deadline, now))
+            .or_else(|| self.hold_by_job(root, dir, name, lapse.rule, now))
             .map_or(Standing::Due, |hold| Standing::Held { hold, until: None })
     }
 
@@ -324,21 +345,28 @@ impl Engine {
         if request.jobs.is_empty() {
             return true;
         }
-        let job = self.policy.owner(item.root, item.path.as_bytes());
-        job.is_some_and(|job| request.jobs.iter().any(|wanted| **wanted == *job))
+        let owner = self.owner(item.root, item.path.as_bytes());
+        let captured = self.policy.owner(item.root, item.path.as_bytes());
+        let mut ids = owner.jobs().iter().map(|job| job.key.id.as_bytes());
+        ids.any(|id| request.wants_job_id(id))
+            || captured.is_some_and(|id| request.wants_job_id(id))
     }
 }
 
 impl CleanRequest {
-    fn wants_root(&self, root: RootId) -> bool {
+    pub(super) fn wants_root(&self, root: RootId) -> bool {
         self.roots.is_empty() || self.roots.contains(&root)
     }
 
-    fn wants_rule(&self, rule: RuleId) -> bool {
+    pub(super) fn wants_job_id(&self, id: &[u8]) -> bool {
+        self.jobs.is_empty() || self.jobs.iter().any(|wanted| **wanted == *id)
+    }
+
+    pub(super) fn wants_rule(&self, rule: RuleId) -> bool {
         self.rules.is_empty() || self.rules.contains(&rule)
     }
 
-    fn retention_of(&self, rule: RuleId) -> Option<i64> {
+    pub(super) fn retention_of(&self, rule: RuleId) -> Option<i64> {
         self.retention_ms
             .iter()
             .find(|(of, _)| *of == rule)

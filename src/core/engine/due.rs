@@ -50,7 +50,7 @@ impl Engine {
         }
         self.fired_until = self.fired_until.max(now.wall);
         self.feed_cleans(now);
-        while self.claimed.len() < OUTSTANDING_MAX
+        while self.claimed.len() + self.jobs_out < OUTSTANDING_MAX
             && let Some(next) = self.waiting.pop_front()
         {
             self.take_up(next, now, effects);
@@ -61,6 +61,8 @@ impl Engine {
         match next.timer {
             Timer::Page(page) => self.take_up_page(page, next, now, effects),
             Timer::Unit(dir) => self.take_up_unit(dir, next, now, effects),
+            Timer::Job(source, no) => self.take_up_job(source, no, next, now, effects),
+            Timer::Pins => self.end_pins(now),
             Timer::Root(root) => {
                 if self
                     .roots
@@ -96,6 +98,8 @@ impl Engine {
                 root,
                 path: dir.join(name),
                 unit: Unit::File,
+                owners: self.readings(root, dir.join(name).as_bytes()),
+                pieces: Vec::new(),
                 key: crate::core::facts::FileKey {
                     dev: self.dev_of(dir_id),
                     ino: record.ino,
@@ -106,7 +110,10 @@ impl Engine {
                 due: next.due(lapse.deadline),
                 actor: Actor::Rule,
             };
-            self.claim(dir_id, name, claim, effects);
+            let what = (1, record.size);
+            if self.may_go_as_orphan(root, lapse.rule, what, now, effects) {
+                self.claim(dir_id, name, claim, effects);
+            }
         }
         self.arm_page(id, now);
     }
@@ -128,6 +135,8 @@ impl Engine {
                 root: dir.root,
                 path: RelPath::root().join(&dir.name),
                 unit: Unit::Dir,
+                owners: self.readings(dir.root, &dir.name),
+                pieces: Vec::new(),
                 key: dir.facts.key,
                 rule: unit.rule,
                 known: unit.basis,
@@ -135,7 +144,10 @@ impl Engine {
                 due: next.due(deadline),
                 actor: Actor::Rule,
             };
-            self.claim(id, UNIT, claim, effects);
+            let what = (unit.files.max(1), unit.bytes);
+            if self.may_go_as_orphan(dir.root, unit.rule, what, now, effects) {
+                self.claim(id, UNIT, claim, effects);
+            }
         } else {
             self.arm_unit(id, now);
         }
@@ -175,7 +187,7 @@ impl Engine {
 
 impl Waiting {
     /// From when lateness counts for what has this deadline.
-    fn due(&self, deadline: Timestamp) -> Timestamp {
+    pub(super) fn due(&self, deadline: Timestamp) -> Timestamp {
         if deadline > self.floor {
             deadline
         } else {

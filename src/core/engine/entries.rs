@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use super::held::UNIT;
 use super::state::Engine;
-use crate::core::facts::{Facts, RootId};
+use crate::core::claim::Unit;
+use crate::core::facts::{Facts, RootId, RuleId};
 use crate::core::index::{DirId, Record, UnitRule};
+use crate::core::jobs::{JobKey, Owner};
 use crate::core::observed::Discovery;
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Since, Verdict};
@@ -18,6 +20,16 @@ use crate::core::time::{FileTime, Now, Timestamp};
 const ARRIVAL_AFTER: Duration = Duration::from_secs(2);
 
 impl Engine {
+    /// Whose the file or directory at `path` is.
+    pub(super) fn owner(&self, root: RootId, path: &[u8]) -> Owner {
+        self.jobs.owner(&self.policy, root, path)
+    }
+
+    /// The jobs whose rows are read again before what is at `path` goes.
+    pub(super) fn readings(&self, root: RootId, path: &[u8]) -> Vec<JobKey> {
+        self.jobs.readings(&self.policy, root, path)
+    }
+
     pub(super) fn previous(&self, dir: DirId, name: &[u8]) -> Option<Record> {
         self.index.find_in(dir, name).map(|(_, record)| record)
     }
@@ -35,7 +47,11 @@ impl Engine {
                 Class::File(rule) if self.policy.rule(rule).since != Since::Newest => {
                     Timestamp::MIN
                 }
-                Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::File(_) => record.basis,
+                Class::Unruled
+                | Class::Kept(_)
+                | Class::Dir(_)
+                | Class::File(_)
+                | Class::Job(_) => record.basis,
             },
             (_, Discovery::Event) if facts.ctime.ceil().after(ARRIVAL_AFTER) < now.wall => now.wall,
             (Some(_) | None, Discovery::Event | Discovery::Crawl) => Timestamp::MIN,
@@ -50,13 +66,18 @@ impl Engine {
         facts: &Facts,
         floor: Timestamp,
     ) -> Record {
-        let class = self.policy.classify(root, path);
+        let owner = self.owner(root, path);
+        let (class, job) = self.policy.decide(root, path, &owner);
+        let moments = job.map(|job| &job.moments);
         let newest = facts.newest().max(floor);
         let (basis, expire_ms) = match class {
-            Class::Unruled | Class::Kept(_) | Class::Dir(_) => (newest, None),
+            Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::Job(_) => (newest, None),
             Class::File(id) => {
                 let rule = self.policy.rule(id);
-                match self.policy.verdict(id, rule.since.of(facts, floor)) {
+                match self
+                    .policy
+                    .verdict(id, rule.since.of(facts, floor, moments))
+                {
                     Verdict::Lapse { basis, .. } => (basis, rule.expire_ms),
                     Verdict::Keep | Verdict::Hold { .. } => (newest, None),
                 }
@@ -95,7 +116,11 @@ impl Engine {
         now: Now,
     ) {
         let before = self.index.unit(id);
-        let Some(rule_id) = self.policy.dir_rule(root, top) else {
+        let owner = self.owner(root, top);
+        let rule = self.policy.dir_rule(root, top, &owner);
+        // A rule for files takes the directory only when it is empty.
+        let takes = |rule: RuleId| self.policy.rule(rule).unit != Unit::File || !self.has_files(id);
+        let Some((rule_id, job)) = rule.filter(|(rule, _)| takes(*rule)) else {
             if before.is_some() {
                 self.writer.set_unit(id, None);
             }
@@ -113,6 +138,9 @@ impl Engine {
             Since::Mtime => Some(dir.facts.mtime.ceil()),
             Since::Ctime => Some(dir.facts.ctime.ceil()),
             Since::Btime => dir.facts.btime.map(FileTime::ceil),
+            Since::CreatedAt | Since::CompletedAt | Since::LastActivity | Since::ExpiresAt => {
+                job.and_then(|job| rule.since.of_job(&job.moments))
+            }
         };
         let expire_ms = basis.and(rule.expire_ms);
         let basis = basis.unwrap_or(newest);
@@ -132,5 +160,11 @@ impl Engine {
             self.hold_fresh_unit(root, id, now);
             self.arm_unit(id, now);
         }
+    }
+
+    fn has_files(&self, dir: DirId) -> bool {
+        let dirs = self.index.subtree(dir);
+        let files = |dir| self.index.dir(dir).map_or(0, |known| known.files);
+        dirs.into_iter().any(|dir| files(dir) > 0)
     }
 }

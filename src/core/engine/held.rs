@@ -244,6 +244,7 @@ pub(super) fn retry_after_ms(hold: &Hold, tries: u32) -> i64 {
         // A reader that closes its file causes no event that we listen to.
         Hold::Open { .. }
         | Hold::OpenUnknown { .. }
+        | Hold::SourceDown { .. }
         | Hold::NoQuarantine { .. }
         | Hold::Unrecorded { .. } => MINUTE_MS,
         // Events tell when this ends; the retry is for what slips through.
@@ -266,7 +267,11 @@ pub(super) fn retry_after_ms(hold: &Hold, tries: u32) -> i64 {
         | Hold::Breaker
         | Hold::ClockJumped { .. }
         | Hold::ClockBehind { .. }
-        | Hold::NoTimestamp => 10 * MINUTE_MS,
+        | Hold::NoTimestamp
+        | Hold::Running { .. }
+        | Hold::Contested { .. }
+        | Hold::UnreadableJob { .. }
+        | Hold::Pinned { .. } => 10 * MINUTE_MS,
     };
     (FIRST_MS << tries.min(20)).min(bound)
 }

@@ -15,6 +15,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::breaker::Orphans;
 use super::held::UNIT;
 use super::state::Engine;
 use crate::core::facts::{FileKey, RootId, RuleId};
@@ -102,7 +103,7 @@ impl Engine {
             })
             .map(|(id, _)| id)
             .collect();
-        self.forget_rules(unsettled);
+        self.forget_rules(unsettled, now);
         for (dir, newest) in units {
             if let Some(known) = self.index.dir(dir) {
                 self.set_unit(known.root, &known.name, dir, newest, now);
@@ -115,19 +116,22 @@ impl Engine {
     fn has_rules_of(&self, page: &Page) -> bool {
         page.entries().all(|(_, record)| match record.class {
             Class::Unruled => true,
-            Class::Kept(RuleId(rule)) | Class::File(RuleId(rule)) | Class::Dir(RuleId(rule)) => {
-                usize::from(rule) < self.policy.rules.len()
-            }
+            Class::Kept(RuleId(rule))
+            | Class::File(RuleId(rule))
+            | Class::Dir(RuleId(rule))
+            | Class::Job(RuleId(rule)) => usize::from(rule) < self.policy.rules.len(),
         })
     }
 
     /// Makes all entries of `pages` unruled. The timestamp that counted stays as a floor, which keeps arrivals: whichever of a
     /// file's timestamps it is, none of them is after the newest.
-    pub(super) fn forget_rules(&mut self, pages: Vec<PageId>) {
+    pub(super) fn forget_rules(&mut self, pages: Vec<PageId>, now: Now) {
         for page in pages {
             self.writer.reclass(page, &mut |_, mut record| {
                 record.class = Class::Unruled;
                 record.expire_ms = None;
+                // A job's own timestamp may lie in the future: no file's does that counts.
+                record.basis = record.basis.min(now.wall);
                 record
             });
         }
@@ -146,6 +150,7 @@ impl Engine {
         }
         state.restoring = Some(Restoring::default());
         state.trip = memory.trip;
+        state.orphans = Orphans::remembered(memory.orphans_tripped);
         state.reconciliation.restored = self.index.totals(root).dirs > 0;
         if memory.settled {
             let why = "what was saved is compared with what is there".to_owned();

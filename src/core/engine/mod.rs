@@ -8,9 +8,15 @@
 //! - `standing`: how one entry or unit stands, and what holds it
 //! - `armed`: when the wheel lets what be looked at
 //! - `held`: what is claimed or held, one by one
-//! - `roots`: where roots stand; the backlog breaker
+//! - `roots`: where roots stand
 //! - `memory`: what an earlier process knew, and what the next one is to know
-//! - `clean`: removals that somebody asked for
+//! - `arriving`: files that may still be on their way when their job ends
+//! - `pinned`: pins that are set, and end
+//! - `sources`, `job_holds`: what sources of jobs tell, and what they hold
+//! - `owned`: whose entries are whose
+//! - `breaker`: what a person is asked about first
+//! - `gathered`, `job_units`, `job_outcome`: all that a job owns, as one
+//! - `clean`, `clean_jobs`: removals that somebody asked for
 //! - `answer`: status, explanations, holds for those who ask
 //!
 //! **Invariant:** a claim is only ever the order to look again; nothing here makes a look unnecessary.
@@ -19,16 +25,29 @@
 
 mod answer;
 mod armed;
+mod arriving;
+mod breaker;
 mod clean;
+mod clean_jobs;
 mod due;
 mod entries;
+mod gathered;
 mod held;
+mod job_holds;
+mod job_outcome;
+mod job_units;
 mod memory;
 mod observe;
 mod outcome;
+mod owned;
+mod pinned;
 mod roots;
+mod sources;
 mod standing;
 mod state;
+
+#[cfg(test)]
+mod tests;
 
 pub use answer::Holds;
 pub use memory::Memory;

@@ -156,6 +156,7 @@ impl Engine {
                     Some(_) => self.count(root, |found| &mut found.changed),
                 }
             }
+            self.mind_owner(root, id, &path, &name, &record, now);
             records.push((name, record));
         }
         self.writer
@@ -198,7 +199,9 @@ impl Engine {
                 (Some(Kind::File), Some(facts)) => {
                     let floor = self.floor(self.previous(id, &name), &facts, Discovery::Event, now);
                     newest = newest.max(facts.newest()).max(floor);
-                    records.push((name, self.record(root, &path, &facts, floor)));
+                    let record = self.record(root, &path, &facts, floor);
+                    self.mind_owner(root, id, &path, &name, &record, now);
+                    records.push((name, record));
                     continue;
                 }
                 (Some(Kind::Dir), Some(facts)) => {
@@ -277,6 +280,7 @@ impl Engine {
         if dir.is_root() {
             self.set_unit(root, name, id, facts.newest(), now);
         }
+        self.mind_job_dir(root, &dir.join(name), now);
     }
 
     /// Arms all that lapses in one directory.

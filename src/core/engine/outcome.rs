@@ -14,8 +14,11 @@ use crate::core::time::{Now, Timestamp};
 impl Engine {
     /// Takes in what became of one claim.
     pub(super) fn settle(&mut self, reaped: Reaped, now: Now, effects: &mut Vec<Effect>) {
+        self.cleans.settle(&reaped.claim, &reaped.outcome);
+        if reaped.claim.unit == Unit::Job {
+            return self.settle_job(reaped, now, effects);
+        }
         let Reaped { claim, outcome } = reaped;
-        self.cleans.settle(&claim, &outcome);
         let slot = self.claimed.remove(&(claim.root, claim.path.clone()));
         // The directory may have gone meanwhile: then there is nothing left to say about what was in it.
         let place = slot.filter(|(dir, _)| self.index.dir(*dir).is_some());
@@ -94,6 +97,7 @@ impl Engine {
             files: removal.files,
             bytes: removal.bytes,
             id: removal.id,
+            job: None,
         }));
     }
 
@@ -101,6 +105,7 @@ impl Engine {
     /// free to the next file at once: what is newer than what was claimed is another thing under the same number.
     fn knows(&self, claim: &Claim, (dir, name): &Slot) -> bool {
         match claim.unit {
+            Unit::Job => false,
             Unit::Dir => {
                 let key = self.index.dir(*dir).map(|known| known.facts.key);
                 let unit = self.index.unit(*dir);
@@ -118,6 +123,7 @@ impl Engine {
             return;
         };
         match claim.unit {
+            Unit::Job => {}
             Unit::Dir => self.drop_dir(dir),
             Unit::File => {
                 self.writer.remove(dir, &name);
@@ -138,6 +144,7 @@ impl Engine {
         // What the index learned while the reaper was at work may be what made it spare the thing: then its deadline is
         // another one by now, and there is nothing to hold.
         match claim.unit {
+            Unit::Job => {}
             Unit::Dir => {
                 if self
                     .index
@@ -166,6 +173,7 @@ impl Engine {
                         .hold(dir, &name, Hold::Unconfirmed, tries, now.wall);
                 }
                 self.writer.upsert(dir, &name, record);
+                self.mind_owner(claim.root, dir, claim.path.as_bytes(), &name, &record, now);
             }
         }
     }
@@ -237,7 +245,12 @@ impl Engine {
             | Hold::NoTimestamp
             | Hold::Unreadable { .. }
             | Hold::Unconfirmed
-            | Hold::DryRun => {}
+            | Hold::DryRun
+            | Hold::Running { .. }
+            | Hold::SourceDown { .. }
+            | Hold::Contested { .. }
+            | Hold::UnreadableJob { .. }
+            | Hold::Pinned { .. } => {}
         }
         let Some((dir, name)) = place else { return };
         // One word per directory is enough for what is the directory's fault.
@@ -252,6 +265,7 @@ impl Engine {
     fn rearm(&mut self, unit: Unit, place: Option<Slot>, now: Now) {
         let Some((dir, name)) = place else { return };
         match unit {
+            Unit::Job => {}
             Unit::Dir => self.arm_unit(dir, now),
             Unit::File => {
                 if let Some((page, _)) = self.index.find_in(dir, &name) {
@@ -264,6 +278,7 @@ impl Engine {
     /// Arms what has come to stand at the path of a claim, and waited for its answer.
     fn rearm_path(&mut self, claim: &Claim, now: Now) {
         let place: Option<Slot> = match claim.unit {
+            Unit::Job => None,
             Unit::Dir => self
                 .index
                 .dir_id(claim.root, claim.path.as_bytes())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::armed::Timer;
+use super::breaker::Orphans;
 use super::held::retry_after_ms;
 use super::memory::Restoring;
 use super::state::Engine;
@@ -13,7 +14,7 @@ use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
 use crate::core::input::{Effect, Event};
 use crate::core::observed::PassCost;
-use crate::core::policy::{Policy, Schedule};
+use crate::core::policy::Policy;
 use crate::core::report::{Breaker, Phase, Reconciliation, RootMemory, RootStatus, Trip};
 use crate::core::time::{Now, Timestamp};
 
@@ -25,6 +26,7 @@ pub(super) struct RootState {
     /// A crawl that began before this knows nothing of what it has to find: it does not count.
     crawl_from: Duration,
     pub(super) trip: Option<Trip>,
+    pub(super) orphans: Orphans,
     stall: Option<Stall>,
     /// What was saved of it, until it is found.
     pub(super) saved: Option<RootMemory>,
@@ -53,6 +55,7 @@ impl Default for RootState {
             key: None,
             crawl_from: Duration::ZERO,
             trip: None,
+            orphans: Orphans::default(),
             stall: None,
             saved: None,
             restoring: None,
@@ -80,8 +83,12 @@ impl RootState {
             Phase::Missing { .. } | Phase::Crawling => false,
             Phase::Reconciling { .. } | Phase::Ready => true,
         };
-        let trip = self.trip;
-        Some(RootMemory { key, settled, trip })
+        Some(RootMemory {
+            key,
+            settled,
+            trip: self.trip,
+            orphans_tripped: self.orphans.trip.is_some(),
+        })
     }
 
     /// What was saved of it was of other rules: it is read again before anything lapses.
@@ -121,6 +128,7 @@ impl RootState {
             phase: self.phase.clone(),
             key: self.key,
             trip: self.trip,
+            orphan_trip: self.orphans.trip.clone(),
             reconciliation: self.is_reconciled.then_some(self.reconciliation),
         }
     }
@@ -222,10 +230,15 @@ impl Engine {
             return;
         };
         // Where it was, and that only a person lets go what waits in it, is not forgotten with what it held.
-        let (settled, trip) = (false, state.trip);
+        let memory = RootMemory {
+            key,
+            settled: false,
+            trip: state.trip,
+            orphans_tripped: state.orphans.trip.is_some(),
+        };
         *state = RootState {
             phase,
-            saved: Some(RootMemory { key, settled, trip }),
+            saved: Some(memory),
             ..RootState::default()
         };
         self.writer.drop_root(root);
@@ -274,6 +287,7 @@ impl Engine {
                 self.mind_fresh(root, fresh, now, effects);
                 self.arm_root(root, now);
             }
+            self.retry_jobs_of_roots(now);
             return;
         }
         let totals = self.index.totals(root);
@@ -310,92 +324,6 @@ impl Engine {
         effects.push(Effect::Tell(Event::Root { root, what }));
     }
 
-    /// Trips the breaker when what was found since `root` was saved, and is due already, is too much. What was known before came due
-    /// because time passed.
-    fn mind_fresh(&mut self, root: RootId, due: u64, now: Now, effects: &mut Vec<Effect>) {
-        let of = self.index.totals(root).files;
-        if self.is_too_much(due, of)
-            && let Some(state) = self.roots.get_mut(&root)
-        {
-            let at = now.wall;
-            let trip = Trip { at, due, of };
-            state.trip = Some(trip);
-            effects.push(Effect::Tell(Event::Tripped { root, trip }));
-        }
-    }
-
-    fn is_too_much(&self, due: u64, of: u64) -> bool {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "counts of files are far below 2^52"
-        )]
-        let exceeds_share = due as f64 > self.breaker.share * of as f64;
-        due > self.breaker.entries && exceeds_share
-    }
-
-    /// Trips the breaker when a change of facts has made too much of `root` due at once.
-    fn mind_backlog(&mut self, root: RootId, now: Now, effects: &mut Vec<Effect>) {
-        let by_itself = |rule| self.policy.rule(rule).schedule == Schedule::AtDeadline;
-        let due = self
-            .index
-            .forecast(now.wall)
-            .into_iter()
-            .filter(|part| part.root == root && by_itself(part.rule))
-            .map(|part| part.files)
-            .sum();
-        let of = self.index.totals(root).files;
-        let too_much = self.is_too_much(due, of);
-        let Some(state) = self.roots.get_mut(&root) else {
-            return;
-        };
-        // Once tripped, only a person releases it: not a reload, and not the root's growing around its backlog.
-        if too_much || (state.trip.is_some() && due > 0) {
-            let trip = Trip {
-                at: now.wall,
-                due,
-                of,
-            };
-            state.trip = Some(trip);
-            effects.push(Effect::Tell(Event::Tripped { root, trip }));
-        } else {
-            state.trip = None;
-        }
-    }
-
-    /// Releases the breaker of `root` (or of all roots) and what the clock's jumps hold, because a person said so. Tells for
-    /// which roots it had tripped.
-    pub fn release(
-        &mut self,
-        root: Option<RootId>,
-        uid: u32,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) -> Vec<RootId> {
-        let mut released = Vec::new();
-        for (&id, state) in &mut self.roots {
-            if root.is_none_or(|root| root == id) && state.trip.take().is_some() {
-                released.push(id);
-            }
-        }
-        let calmed = root.is_none() && !self.guard.is_calm();
-        if calmed {
-            self.guard.release();
-            self.clock_changed = true;
-        }
-        for &root in &released {
-            effects.push(Effect::Tell(Event::Released { root, uid }));
-        }
-        let rearm = if calmed {
-            self.roots.keys().copied().collect()
-        } else {
-            released.clone()
-        };
-        for root in rearm {
-            self.arm_root(root, now);
-        }
-        released
-    }
-
     /// Puts other rules in force. Every root is crawled again before anything of it lapses: what a rule asks for may not be
     /// known, and what the change makes due at once is for the breaker to see.
     pub(super) fn reload(
@@ -405,7 +333,7 @@ impl Engine {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        self.forget_rules(self.index.pages());
+        self.forget_rules(self.index.pages(), now);
         self.ruled = true;
         let known: Vec<RootId> = self.roots.keys().copied().collect();
         for root in known {
@@ -433,6 +361,7 @@ impl Engine {
         self.cleans.forget_queued();
         self.breaker = breaker;
         self.policy = policy;
+        self.reload_sources();
         self.forget_gone();
     }
 

@@ -89,6 +89,9 @@ impl Engine {
                 until: Some(effective.max(now.wall.plus_ms(1))),
             };
         }
+        if let Some(hold) = self.hold_by_job(root, dir, name, lapse.rule, now) {
+            return Standing::Held { hold, until: None };
+        }
         match stay {
             Some(Stay::Held { hold, retry_at, .. }) if *retry_at > now.wall => Standing::Held {
                 hold: hold.clone(),
@@ -96,6 +99,28 @@ impl Engine {
             },
             Some(Stay::Held { .. } | Stay::Claimed { .. }) | None => Standing::Due,
         }
+    }
+}
+
+impl Engine {
+    /// What holds a due thing on account of the jobs that own it, or may own it, and of pins.
+    pub(super) fn hold_by_job(
+        &self,
+        root: RootId,
+        dir: DirId,
+        name: &[u8],
+        rule: RuleId,
+        now: Now,
+    ) -> Option<Hold> {
+        let holds = self.job_holds();
+        if !holds.concern(root) {
+            return None;
+        }
+        let (_, path) = self.path_of(dir, name)?;
+        if self.orphans_held(root, rule) {
+            return Some(Hold::Breaker);
+        }
+        holds.hold(root, &path, rule, now.wall)
     }
 }
 
@@ -111,6 +136,6 @@ pub(super) fn lapse_of(
             basis,
             deadline: deadline?,
         }),
-        Class::Unruled | Class::Kept(_) | Class::Dir(_) => None,
+        Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::Job(_) => None,
     }
 }

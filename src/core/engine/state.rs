@@ -1,23 +1,29 @@
 //! What the engine knows, and the line that all inputs pass through.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::armed::{Armed, Timer};
+use super::arriving::Arriving;
 use super::clean::Cleans;
 use super::due::Waiting;
-use super::held::{Held, Slot};
+use super::held::{Held, Slot, Stay};
+use super::job_units::JobSlot;
 use super::memory::Memory;
+use super::owned::{Owned, Passing};
 use super::roots::RootState;
+use super::sources::SourceState;
 use crate::core::claim::Claim;
 use crate::core::clock_guard::{ClockEvent, ClockGuard};
 use crate::core::facts::RootId;
 use crate::core::index::{Index, Writer};
-use crate::core::input::{Effect, Event, Input};
+use crate::core::input::{Effect, Event, Input, JOBS};
+use crate::core::jobs::{JobKey, Jobs, SourceId};
 use crate::core::lateness::Histogram;
 use crate::core::path::RelPath;
+use crate::core::pins::Pins;
 use crate::core::policy::Policy;
-use crate::core::report::{Breaker, Mode, RootMemory};
+use crate::core::report::{Breaker, Mode, RootMemory, SourceMemory};
 use crate::core::time::{Now, Timestamp};
 use crate::core::wheel::Wheel;
 
@@ -33,6 +39,14 @@ pub struct Setup {
     pub guard: ClockGuard,
     /// What an earlier process knew; `None`: nothing.
     pub memory: Option<Memory>,
+    /// Jobs: empty, and filled by what sources tell.
+    pub jobs: Arc<Jobs>,
+    /// Pins that were set before.
+    pub pins: Arc<Pins>,
+    /// What an earlier process knew of sources.
+    pub sources: BTreeMap<SourceId, SourceMemory>,
+    /// Jobs whose records are still to be written.
+    pub recording: BTreeSet<JobKey>,
 }
 
 /// Decides what lapses. See the module's head.
@@ -40,6 +54,23 @@ pub struct Engine {
     pub(super) writer: Writer,
     pub(super) index: Arc<Index>,
     pub(super) policy: Arc<Policy>,
+    pub(super) jobs: Arc<Jobs>,
+    pub(super) pins: Arc<Pins>,
+    pub(super) sources: Arc<BTreeMap<SourceId, SourceState>>,
+    /// Which entries are whose, where directories do not tell.
+    pub(super) owned: Owned,
+    /// What is still to be gone through after a source was read.
+    pub(super) passing: Passing,
+    /// What keeps all that a job owns, under one rule.
+    pub(super) held_jobs: BTreeMap<JobSlot, Stay>,
+    /// Claims of jobs that the reaper has not answered.
+    pub(super) jobs_out: usize,
+    /// Jobs whose files may still be on their way into the index.
+    pub(super) arriving: Arriving,
+    /// Jobs whose records are being written: not again, until their rows change.
+    pub(super) marked: BTreeSet<(SourceId, u32)>,
+    /// Jobs whose records an earlier process left to be written: likewise.
+    pub(super) recording: BTreeSet<JobKey>,
     pub(super) breaker: Breaker,
     pub(super) mode: Mode,
     pub(super) guard: ClockGuard,
@@ -80,6 +111,10 @@ impl Engine {
         let roots = setup.policy.roots.keys();
         let roots = roots.map(|&id| (id, RootState::remembered(memory.roots.get(&id).copied())));
         let roots: BTreeMap<RootId, RootState> = roots.collect();
+        let mut known = setup.sources;
+        let sources = setup.policy.sources.keys();
+        let sources = sources.map(|&id| (id, SourceState::remembered(known.remove(&id))));
+        let sources = sources.collect();
         let remembered = memory.roots.iter().map(|(&id, &root)| (id, Some(root)));
         let remembered = remembered.collect();
         let (index, writer, units) = (memory.index, memory.writer, memory.units);
@@ -87,6 +122,16 @@ impl Engine {
             writer,
             index,
             policy: setup.policy,
+            jobs: setup.jobs,
+            pins: setup.pins,
+            sources: Arc::new(sources),
+            owned: Owned::default(),
+            passing: Passing::default(),
+            held_jobs: BTreeMap::new(),
+            jobs_out: 0,
+            arriving: Arriving::default(),
+            marked: BTreeSet::new(),
+            recording: setup.recording,
             breaker: setup.breaker,
             mode: setup.mode,
             guard: setup.guard,
@@ -109,6 +154,7 @@ impl Engine {
             remembered,
         };
         engine.recall(units, now);
+        engine.arm_pins(now);
         engine
     }
 
@@ -128,12 +174,16 @@ impl Engine {
                     self.settle(reaped, now, &mut effects);
                 }
             }
+            Input::Synced(JOBS) => self.files_known(now, &mut effects),
             Input::Synced(token) => effects.push(Effect::Synced(token)),
             Input::Reload(policy, breaker) => self.reload(policy, breaker, now, &mut effects),
             Input::Unsaved(why) => self.heed_store(why, now, &mut effects),
+            Input::Jobs(news) => self.hear(news, now, &mut effects),
+            Input::Forgotten(source) => self.hear_forgotten(source),
             Input::Clean(request, done) => self.clean(&request, done, now),
             Input::Ask(ask) => ask(self, now, &mut effects),
         }
+        self.pass_on(now, &mut effects);
         self.arm_touched(now);
         self.fire(now, &mut effects);
         self.hand_over(&mut effects);
@@ -144,6 +194,9 @@ impl Engine {
     /// When [`Engine::step`] wants an [`Input::Tick`]; `None`: nothing waits.
     #[must_use]
     pub fn wake_at(&self) -> Option<Timestamp> {
+        if self.is_passing() {
+            return Some(Timestamp::MIN);
+        }
         self.wheel.next()
     }
 

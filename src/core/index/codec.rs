@@ -3,7 +3,7 @@
 //! **Invariant:** every `u64` and every `i64` comes back as it was.
 
 /// Appends `value`, seven bits a byte, least significant first (LEB128).
-pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
+pub(in crate::core) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
@@ -15,7 +15,7 @@ pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
 ///
 /// # Panics
 /// When there is no number at `at`.
-pub(super) fn take(bytes: &[u8], at: &mut usize) -> u64 {
+pub(in crate::core) fn take(bytes: &[u8], at: &mut usize) -> u64 {
     let mut value = 0;
     let mut shift = 0;
     loop {
@@ -49,12 +49,12 @@ pub(super) fn checked(bytes: &[u8], at: &mut usize) -> Option<u64> {
 }
 
 /// Maps numbers near zero, of either sign, to small numbers (zigzag).
-pub(super) fn fold_sign(value: i64) -> u64 {
+pub(in crate::core) fn fold_sign(value: i64) -> u64 {
     (value << 1 ^ value >> 63).cast_unsigned()
 }
 
 /// The inverse of [`fold_sign`].
-pub(super) fn unfold_sign(value: u64) -> i64 {
+pub(in crate::core) fn unfold_sign(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 

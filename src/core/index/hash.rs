@@ -10,7 +10,7 @@ const FIRST: u64 = 0x6a09_e667_f3bc_c909;
 const SECOND: u64 = 0xbb67_ae85_84ca_a73b;
 
 /// Hashes a name within a directory; `seed` tells directories apart where that matters.
-pub(super) fn name_hash(seed: u32, name: &[u8]) -> u64 {
+pub(in crate::core) fn name_hash(seed: u32, name: &[u8]) -> u64 {
     let mut state = mix(
         u64::from(seed) ^ FIRST,
         (name.len() as u64).wrapping_add(SECOND),
@@ -25,7 +25,7 @@ pub(super) fn name_hash(seed: u32, name: &[u8]) -> u64 {
 }
 
 /// The byte by which a page is searched, from bits that the tables neither place nor tag by.
-pub(super) fn mark(hash: u64) -> u8 {
+pub(in crate::core) fn mark(hash: u64) -> u8 {
     hash.to_le_bytes()[5]
 }
 
@@ -47,7 +47,7 @@ pub(super) fn marked(marks: &[u8], wanted: u8) -> impl Iterator<Item = usize> {
 }
 
 /// Mixes a number.
-pub(super) fn number_hash(number: u64) -> u64 {
+pub(in crate::core) fn number_hash(number: u64) -> u64 {
     mix(number ^ FIRST, SECOND)
 }
 

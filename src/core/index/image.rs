@@ -14,7 +14,7 @@
 use super::codec::{checked, fold_sign, put, unfold_sign};
 use super::directories::DirFacts;
 use super::hash::{mark, name_hash};
-use super::page::{Page, TERM_BYTES};
+use super::page::{Page, TERM_BYTES, kind_of};
 use super::reader::Index;
 use super::record::{DirId, PageId};
 use super::writer::Unsaved;
@@ -235,8 +235,7 @@ fn is_sound(page: &Page, rules: usize) -> bool {
     }
     let known_rule = |term: &[u8]| {
         let rule = usize::from(u16::from_le_bytes([term[1], term[2]]));
-        let is_of_a_rule = !term[0].is_multiple_of(4);
-        term[0] < 8 && (!is_of_a_rule || rule < rules)
+        kind_of(term[0]).is_some_and(|kind| kind == 0 || rule < rules)
     };
     let (terms, _) = page.blob.split_at(usize::from(page.terms) * TERM_BYTES);
     if !terms.chunks(TERM_BYTES).all(known_rule) {

@@ -18,12 +18,12 @@
 //! A root may hold up to 2³² − 1 files, and so may the index.
 
 mod catalog;
-mod codec;
+pub(in crate::core) mod codec;
 mod dir_pages;
 mod directories;
 mod draft;
 mod forecast;
-mod hash;
+pub(in crate::core) mod hash;
 mod image;
 mod memory;
 mod names;

@@ -29,7 +29,9 @@ use crate::core::time::Timestamp;
 /// Bytes of one (class, time to live) pair: tag, rule, milliseconds.
 pub(super) const TERM_BYTES: usize = 11;
 /// In a term's tag: a time to live is there.
-const HAS_EXPIRE: u8 = 4;
+const HAS_EXPIRE: u8 = 8;
+/// The bits that tell the kind.
+const KIND: u8 = 7;
 
 /// Up to 256 entries of one directory, in order of arrival. Immutable: a change swaps in a new page.
 #[derive(Debug)]
@@ -256,6 +258,7 @@ pub(super) fn pack_term(class: Class, expire_ms: Option<i64>) -> [u8; TERM_BYTES
         Class::Kept(rule) => (1, rule),
         Class::File(rule) => (2, rule),
         Class::Dir(rule) => (3, rule),
+        Class::Job(rule) => (4, rule),
     };
     let mut term = [0; TERM_BYTES];
     term[0] = kind | if expire_ms.is_some() { HAS_EXPIRE } else { 0 };
@@ -264,14 +267,21 @@ pub(super) fn pack_term(class: Class, expire_ms: Option<i64>) -> [u8; TERM_BYTES
     term
 }
 
+/// The kind of class that a term's tag tells, from 0 (unruled) to 4; `None`: it is no tag.
+pub(super) fn kind_of(tag: u8) -> Option<u8> {
+    let kind = tag & KIND;
+    (tag & !(KIND | HAS_EXPIRE) == 0 && kind <= 4).then_some(kind)
+}
+
 fn unpack_term(term: &[u8; TERM_BYTES]) -> (Class, Option<i64>) {
     let &[tag, r0, r1, ms @ ..] = term;
     let rule = RuleId(u16::from_le_bytes([r0, r1]));
-    let class = match tag & 3 {
+    let class = match tag & KIND {
         0 => Class::Unruled,
         1 => Class::Kept(rule),
         2 => Class::File(rule),
-        _ => Class::Dir(rule),
+        3 => Class::Dir(rule),
+        _ => Class::Job(rule),
     };
     let expire_ms = (tag & HAS_EXPIRE != 0).then(|| i64::from_le_bytes(ms));
     (class, expire_ms)

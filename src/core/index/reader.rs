@@ -135,6 +135,51 @@ impl Index {
         Some((found.id, found.page.record(found.at)))
     }
 
+    /// The names of `dir` that have this hash ([`Index::hash_of`]).
+    #[must_use]
+    pub(in crate::core) fn named(&self, dir: DirId, hash: u64) -> Vec<Box<[u8]>> {
+        let catalog = self.catalog.read();
+        let Some(node) = catalog.dirs.get(dir) else {
+            return Vec::new();
+        };
+        let mut pages = Vec::new();
+        match node.pages.names() {
+            None => pages.extend(node.pages.ids().iter().map(|&id| self.pages.known(id))),
+            Some(names) => {
+                names.find(hash, |id| {
+                    pages.push(self.pages.known(id));
+                    false
+                });
+            }
+        }
+        drop(catalog);
+        let mut found: Vec<Box<[u8]>> = pages
+            .iter()
+            .flat_map(|page| page.names())
+            .filter(|name| name_hash(dir.0, name) == hash)
+            .map(Into::into)
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// The hash of a name in `dir`, by which [`Index::named`] finds it.
+    #[must_use]
+    pub(in crate::core) fn hash_of(dir: DirId, name: &[u8]) -> u64 {
+        name_hash(dir.0, name)
+    }
+
+    /// `dir` and all directories beneath it.
+    #[must_use]
+    pub fn subtree(&self, dir: DirId) -> Vec<DirId> {
+        let catalog = self.catalog.read();
+        if catalog.dirs.get(dir).is_none() {
+            return Vec::new();
+        }
+        catalog.dirs.subtree(dir)
+    }
+
     /// The numbers of all pages, ascending. A page may have gone, changed or merged with another when it is asked for:
     /// who needs every entry exactly once takes a [`Index::snapshot`].
     #[must_use]

@@ -46,7 +46,7 @@ impl Record {
     pub(super) fn goes_with_dir(&self) -> bool {
         match self.class {
             Class::Dir(_) => true,
-            Class::Unruled | Class::Kept(_) | Class::File(_) => false,
+            Class::Unruled | Class::Kept(_) | Class::File(_) | Class::Job(_) => false,
         }
     }
 }
@@ -55,6 +55,6 @@ impl Record {
 pub(super) fn own(class: Class, expire_ms: Option<i64>) -> Option<(RuleId, i64)> {
     match class {
         Class::File(rule) => expire_ms.map(|ms| (rule, ms)),
-        Class::Unruled | Class::Kept(_) | Class::Dir(_) => None,
+        Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::Job(_) => None,
     }
 }

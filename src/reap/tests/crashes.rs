@@ -1,24 +1,34 @@
 //! Every state in which a crash can leave a quarantine.
 
 use super::*;
+use crate::core::jobs::Status;
+use crate::core::policy::Record;
 use crate::ledger::{By, LineUnit, Mark};
 use crate::reap::intents::{Intent, lain_name};
 
 const RECORDED: bool = true;
 
 /// Puts `path` where a crash would have left it: in the quarantine as `id`, with an intent, and perhaps a line.
-fn crash(bench: &Bench, path: &str, (id, part): (u64, u32), recorded: bool) {
-    let facts = bench.facts(path);
+fn crash(bench: &Bench, path: &str, number: (u64, u32), recorded: bool) {
     let unit = if bench.path(path).is_dir() {
         LineUnit::Dir
     } else {
         LineUnit::File
     };
-    let line = Line {
+    let line = line(number.0, bench.path(path).to_str().unwrap(), unit);
+    intend(bench, "root", path, number.1, &line);
+    take_out(bench, "root", path, number);
+    if recorded {
+        record(bench, &line);
+    }
+}
+
+fn line(id: u64, path: &str, unit: LineUnit) -> Line {
+    Line {
         id,
         at: clock::now().wall.plus_ms(100),
         root: "results".into(),
-        path: bench.path(path).to_str().unwrap().into(),
+        path: path.into(),
         path_b64: None,
         unit,
         owner: None,
@@ -31,23 +41,38 @@ fn crash(bench: &Bench, path: &str, (id, part): (u64, u32), recorded: bool) {
         bytes: 1,
         result: Mark::Removed,
         by: By::Rule,
-    };
+        job: None,
+        paths: Vec::new(),
+        pin: None,
+    }
+}
+
+/// Writes the intent of a part, which stands in its place still.
+fn intend(bench: &Bench, dir: &str, path: &str, part: u32, line: &Line) {
     let rel = RelPath::parse(path.as_bytes()).unwrap();
-    let root = RootDir::open(&bench.place().path).unwrap();
+    let root = RootDir::open(&bench.place_of(dir).path).unwrap();
+    let (parent, name) = rel.split().unwrap();
+    let facts = root.dir(&parent).unwrap().look(name).unwrap().unwrap();
     let intent = Intent::new(&root, &rel, part, &facts, true, line.clone());
     let mut bytes = std::fs::read(bench.base.join("state/intents")).unwrap_or_default();
     bytes.extend(serde_json::to_vec(&intent).unwrap());
     bytes.push(b'\n');
     std::fs::write(bench.base.join("state/intents"), bytes).unwrap();
+}
+
+fn take_out(bench: &Bench, dir: &str, path: &str, (id, part): (u64, u32)) {
+    let rel = RelPath::parse(path.as_bytes()).unwrap();
+    let root = RootDir::open(&bench.place_of(dir).path).unwrap();
     let quarantine = crate::fs::quarantine::open(&root).unwrap();
     let (parent, name) = rel.split().unwrap();
     let home = root.dir(&parent).unwrap();
     home.move_to(name, &quarantine, &lain_name(id, part))
         .unwrap();
-    if recorded {
-        let ledger = Ledger::open(&bench.base.join("ledger"), ledger::Options::default()).unwrap();
-        ledger.append(&[line]).unwrap();
-    }
+}
+
+fn record(bench: &Bench, line: &Line) {
+    let ledger = Ledger::open(&bench.base.join("ledger"), ledger::Options::default()).unwrap();
+    ledger.append([line]).unwrap();
 }
 
 #[test]
@@ -158,6 +183,158 @@ fn intents_of_a_root_that_is_not_there_wait_for_it() {
     bench.settle();
     wait(|| bench.path("file").exists());
     assert_eq!(bench.lain(), Vec::<String>::new());
+}
+
+/// The parts of a job in two roots: where, and a file of it.
+const PARTS: [(&str, &str, &str); 4] = [
+    ("root", "out/j1", "a/b"),
+    ("root", "out/single", ""),
+    ("uploads", "in.tif", ""),
+    ("uploads", "deep/er/dir", "x"),
+];
+
+/// A job of which the intents were written and the first `moved` parts were moved, when the machine stopped.
+fn crash_in_a_job(moved: usize, recorded: bool) -> Bench {
+    let bench = Bench::jobs(vec![world::job_rule()]);
+    let file = |dir: &str, path: &str, below: &str| {
+        let path = format!("../{dir}/{path}/{below}");
+        path.trim_end_matches('/').to_owned()
+    };
+    for (dir, path, below) in PARTS {
+        bench.write(&file(dir, path, below), path);
+    }
+    let line = line(31, "/of/the/job", LineUnit::Job);
+    for (number, (dir, path, _)) in (0..).zip(PARTS) {
+        intend(&bench, dir, path, number, &line);
+    }
+    for (number, (dir, path, _)) in (0..).zip(&PARTS[..moved]) {
+        take_out(&bench, dir, path, (31, number));
+    }
+    if recorded {
+        record(&bench, &line);
+    }
+    bench
+}
+
+impl Bench {
+    fn parts_there(&self) -> [bool; 4] {
+        PARTS.map(|(dir, path, below)| {
+            let path = self.base.join(dir).join(path);
+            let file = if below.is_empty() {
+                path
+            } else {
+                path.join(below)
+            };
+            file.exists()
+        })
+    }
+
+    fn wait_for_recovery(&self) {
+        wait(|| self.lain().is_empty());
+        wait(|| {
+            std::fs::read(self.base.join("state/intents"))
+                .unwrap()
+                .is_empty()
+        });
+    }
+}
+
+#[test]
+fn a_job_that_was_cut_off_at_any_step_is_there_or_gone_as_a_whole() {
+    for moved in 0..=PARTS.len() {
+        let mut bench = crash_in_a_job(moved, !RECORDED);
+        bench.start();
+        bench.wait_for_recovery();
+        assert_eq!(bench.parts_there(), [true; 4], "{moved} were moved");
+        assert_eq!(bench.lines(), []);
+    }
+    for swept in 0..=PARTS.len() {
+        let mut bench = crash_in_a_job(PARTS.len(), RECORDED);
+        for (number, (dir, ..)) in (0..).zip(&PARTS[..swept]) {
+            let name = String::from_utf8(lain_name(31, number)).unwrap();
+            let lain = bench.base.join(dir).join(".lapsed").join(name);
+            let _ = std::fs::remove_dir_all(&lain);
+            let _ = std::fs::remove_file(&lain);
+        }
+        bench.start();
+        bench.wait_for_recovery();
+        assert_eq!(bench.parts_there(), [false; 4], "{swept} were swept");
+        assert_eq!(bench.lines().len(), 1, "nothing is recorded twice");
+    }
+}
+
+#[test]
+fn a_part_of_a_job_in_a_root_that_is_away_waits_for_that_root() {
+    for recorded in [RECORDED, !RECORDED] {
+        let mut bench = crash_in_a_job(PARTS.len(), recorded);
+        let (here, away) = (bench.base.join("uploads"), bench.base.join("away"));
+        rustix::fs::rename(&here, &away).unwrap();
+        bench.start();
+        wait(|| bench.lain().is_empty());
+        bench.policy = Policy::default();
+        bench.settle();
+        wait(|| {
+            let intents = std::fs::read_to_string(bench.base.join("state/intents")).unwrap();
+            recorded == RECORDED || intents.contains("deep/er/dir")
+        });
+        let there = recorded != RECORDED;
+        assert_eq!(bench.parts_there(), [there, there, false, false]);
+        assert_eq!(std::fs::read_dir(away.join(".lapsed")).unwrap().count(), 2);
+        rustix::fs::rename(&away, &here).unwrap();
+        // To the same reaper, and to the next.
+        if there {
+            let place = bench.place_of("uploads");
+            let reaper = bench.reaper.as_ref().unwrap();
+            reaper.set_place(world::UPLOADS, Some(place));
+        } else {
+            bench.start();
+        }
+        bench.wait_for_recovery();
+        assert_eq!(bench.parts_there(), [there; 4]);
+    }
+}
+
+#[test]
+fn the_intents_of_a_job_lead_each_part_home_or_tell_where_it_was() {
+    let mut bench = crash_in_a_job(0, !RECORDED);
+    bench.policy.rules[0].record = Record::Mark;
+    bench.world.has(world::row("j1", Status::Completed));
+    for (dir, path, _) in PARTS {
+        let root = if dir == "root" { ROOT } else { world::UPLOADS };
+        bench.world.gives(root, path, "j1");
+    }
+    let pieces = PARTS.map(|(dir, path, _)| {
+        let root = if dir == "root" { ROOT } else { world::UPLOADS };
+        (root, path)
+    });
+    std::fs::remove_file(bench.base.join("state/intents")).unwrap();
+    // Everything is out of its place when it is to be recorded: the machine stops there.
+    *bench.world.copies.lock() = Some(bench.base.join("state/intents"));
+    *bench.world.refuses.lock() = Some("no room".to_owned());
+    held(&bench.reap_job("j1", &pieces));
+    bench.assert_untouched();
+    bench.reaper = None;
+    bench.ledger = None;
+    let intents = bench.world.copied.lock().clone();
+    let first: serde_json::Value =
+        serde_json::from_slice(intents.split(|b| *b == b'\n').next().unwrap()).unwrap();
+    let id = first["line"]["id"].as_u64().unwrap();
+    std::fs::write(bench.base.join("state/intents"), intents).unwrap();
+    for (number, (dir, path, _)) in (0..).zip(PARTS) {
+        take_out(&bench, dir, path, (id, number));
+    }
+    bench.write("../uploads/in.tif", "somebody else's");
+    bench.start();
+    let aside = format!("displaced-{id}.2-in.tif");
+    wait(|| bench.lain() == [aside.clone()]);
+    wait(|| bench.lines().len() == 1);
+    assert_eq!(bench.read("../uploads/in.tif"), "somebody else's");
+    assert_eq!(bench.parts_there(), [true; 4]);
+    let line = bench.lines().remove(0);
+    assert_eq!((line.result, &*line.root), (Mark::Displaced, "uploads"));
+    let upload = bench.base.join("uploads/in.tif");
+    assert_eq!(line.path, upload.to_str().unwrap());
+    assert_eq!((line.owner.as_deref(), line.job), (Some("j1"), None));
 }
 
 impl Bench {

@@ -6,9 +6,13 @@
 
 mod crashes;
 mod denials;
+mod hostile;
+mod jobs;
+mod owners;
 mod races;
 mod single;
 mod units;
+mod world;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,10 +22,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::judge::OwnerOf;
+use self::world::{Asked, World};
 use super::{Batch, Hooks, Options, Place, Reaper};
 use crate::clock;
-use crate::core::claim::{Actor, Claim, Outcome, Reaped, Removal, Unit};
+use crate::core::claim::{Actor, Claim, Outcome, Piece, Reaped, Removal, Unit};
 use crate::core::facts::{Facts, Kind, RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::path::RelPath;
@@ -45,8 +49,10 @@ struct Bench {
     told: Arc<Mutex<Vec<(&'static str, RelPath)>>>,
     /// Called when a directory is about to be moved.
     before_move: Arc<dyn Fn(&Path) + Send + Sync>,
-    /// Called between the first look at a thing and its move.
-    owner: OwnerOf,
+    /// Called between the first look at a thing and its move, among others.
+    asked: Asked,
+    /// Jobs, their source, and what they own.
+    world: Arc<World>,
 }
 
 fn rule(unit: Unit, since: Since, expire_ms: i64) -> Rule {
@@ -61,6 +67,10 @@ fn rule(unit: Unit, since: Since, expire_ms: i64) -> Rule {
         unit,
         skip_open: SkipOpen::Always,
         schedule: Schedule::AtDeadline,
+        jobs: crate::core::policy::JobFilter::Anyone,
+        kinds: None,
+        sources: None,
+        record: crate::core::policy::Record::Keep,
     }
 }
 
@@ -75,12 +85,16 @@ impl Bench {
             path: base.join("root"),
             owner: None,
             prune_empty_dirs: false,
+            source: None,
+            orphans: None,
             nested: Vec::new(),
         };
         Self {
             _scratch: scratch,
             base,
             policy: Policy {
+                sources: std::collections::BTreeMap::new(),
+                databases: std::collections::BTreeSet::new(),
                 roots: BTreeMap::from([(ROOT, root)]),
                 rules,
             },
@@ -89,7 +103,8 @@ impl Bench {
             answers: None,
             told: Arc::default(),
             before_move: Arc::new(|_| {}),
-            owner: |_, _, path| Some(format!("job of {}", String::from_utf8_lossy(path))),
+            asked: Arc::new(|_, _, _| {}),
+            world: Arc::default(),
         }
     }
 
@@ -107,11 +122,12 @@ impl Bench {
         self.base.join("root").join(path)
     }
 
+    /// What lies in the quarantines.
     fn lain(&self) -> Vec<String> {
-        let Ok(listed) = std::fs::read_dir(self.path(".lapsed")) else {
-            return Vec::new();
-        };
+        let dirs = [".lapsed", "../uploads/.lapsed"].into_iter();
+        let listed = dirs.filter_map(|dir| std::fs::read_dir(self.path(dir)).ok());
         let mut names: Vec<String> = listed
+            .flatten()
             .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
             .collect();
         names.sort();
@@ -138,6 +154,7 @@ impl Bench {
         let rule = self.policy.rules.len() - 1;
         let facts = self.facts(path);
         let newest = match unit {
+            Unit::Job => unreachable!("no claim of a job here"),
             Unit::File => facts.newest(),
             Unit::Dir => self.newest(path),
         };
@@ -147,7 +164,12 @@ impl Bench {
             unit,
             key: facts.key,
             rule: RuleId(u16::try_from(rule).unwrap()),
-            known: self.policy.rules[rule].since.of(&facts, newest).unwrap(),
+            known: self.policy.rules[rule]
+                .since
+                .of(&facts, newest, None)
+                .unwrap(),
+            owners: self.world.owner(ROOT, path.as_bytes()).keys(),
+            pieces: Vec::new(),
             retention_ms: None,
             due: clock::now().wall,
             actor: Actor::Rule,
@@ -173,7 +195,11 @@ impl Bench {
     }
 
     fn place(&self) -> Place {
-        let path = self.base.join("root");
+        self.place_of("root")
+    }
+
+    fn place_of(&self, dir: &str) -> Place {
+        let path = self.base.join(dir);
         let key = RootDir::open(&path).unwrap().key();
         Place { path, key }
     }
@@ -188,17 +214,22 @@ impl Bench {
         let (before, back) = (self.told.clone(), self.told.clone());
         let (hook, root) = (self.before_move.clone(), self.base.join("root"));
         let hooks = Hooks {
-            reaped: Arc::new(move |reaped| drop(sender.send(reaped))),
             before_move: Arc::new(move |_, path| {
                 before.lock().push(("before", path.clone()));
                 hook(&path.below(&root));
             }),
             put_back: Arc::new(move |_, path| back.lock().push(("back", path.clone()))),
-            owner: self.owner,
+            ..self.world.hooks(
+                move |reaped| drop(sender.send(reaped)),
+                Arc::clone(&self.asked),
+            )
         };
         let options = Options::new(self.base.join("state"));
         let reaper = Reaper::start(&options, ledger.clone(), hooks).unwrap();
         reaper.set_place(ROOT, Some(self.place()));
+        if self.base.join("uploads").exists() {
+            reaper.set_place(world::UPLOADS, Some(self.place_of("uploads")));
+        }
         self.reaper = Some(reaper);
         self.ledger = Some(ledger);
         self.answers = Some(answers);
@@ -274,6 +305,8 @@ impl Bench {
             key: self.place().key,
             rule: RuleId(0),
             known: Timestamp::MIN,
+            owners: Vec::new(),
+            pieces: Vec::new(),
             retention_ms: None,
             due: Timestamp::MIN,
             actor: Actor::Rule,

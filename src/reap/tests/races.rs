@@ -176,13 +176,12 @@ fn names(dir: &Path) -> Vec<String> {
 #[test]
 fn what_is_in_a_directory_that_is_carried_out_of_the_root_stays_in_it() {
     let mut bench = Bench::files();
-    bench.owner = |policy, root, path| {
+    bench.asked = Arc::new(|policy, root, path| {
         if path.starts_with(b"out/") {
             let root = &policy.roots[&root].path;
             let _ = std::fs::rename(root.join("out"), root.with_file_name("elsewhere"));
         }
-        None
-    };
+    });
     for name in ["out/a", "out/b", "stays/a"] {
         bench.write(name, name);
     }
@@ -198,12 +197,12 @@ fn what_is_in_a_directory_that_is_carried_out_of_the_root_stays_in_it() {
 #[test]
 fn what_is_in_a_root_that_is_carried_away_stays_in_it() {
     for (unit, mut bench) in [(Unit::File, Bench::files()), (Unit::Dir, Bench::dirs())] {
-        bench.owner = |policy, root, _| {
+        bench.asked = Arc::new(|policy, root, _| {
             let root = &policy.roots[&root].path;
             let _ = std::fs::rename(root, root.with_file_name("elsewhere"));
-            None
-        };
+        });
         let name = match unit {
+            Unit::Job => unreachable!("no claim of a job here"),
             Unit::File => "thing",
             Unit::Dir => "thing/x",
         };

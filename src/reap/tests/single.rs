@@ -11,6 +11,7 @@ fn due_files_go_and_the_ledger_tells_why() {
     let names = ["a", "sub/b", "sub/\u{1}\"hostile\n", "c"];
     for name in names {
         bench.write(name, "12345");
+        bench.world.gives(ROOT, name, &format!("job of {name}"));
     }
     let mut claims: Vec<Claim> = names.iter().map(|n| bench.claim(Unit::File, n)).collect();
     claims[3].actor = Actor::Asked {
@@ -27,6 +28,7 @@ fn due_files_go_and_the_ledger_tells_why() {
         let line = lines.iter().find(|line| line.id == removal.id).unwrap();
         assert_eq!(line.path, bench.path(name).to_str().unwrap());
         assert_eq!(line.owner, Some(format!("job of {name}")));
+        assert_eq!(line.job, None, "nobody knows such a job");
         assert_eq!((line.at, line.deadline), (removal.at, removal.deadline));
         assert_eq!(line.late_ms, line.at.ms_since(claim.due));
         assert_eq!(
@@ -126,9 +128,9 @@ fn all_names_of_one_file_go_in_one_batch() {
     for other in ["b", "c"] {
         std::fs::hard_link(bench.path("a"), bench.path(other)).unwrap();
     }
-    let claims = ["a", "b", "c"].map(|name| bench.claim(Unit::File, name));
     // The change time of the others moves with each: with `mtime` as the measure they are due nevertheless.
     bench.policy.rules[0].since = Since::Mtime;
+    let claims = ["a", "b", "c"].map(|name| bench.claim(Unit::File, name));
     for outcome in bench.reap(&claims) {
         removed(&outcome);
     }

@@ -25,7 +25,7 @@ async fn status_health_and_plan() {
     );
     assert_eq!(
         (&all["watches"]["backend"], &all["breaker"]),
-        (&json!("by hand"), &json!({"tripped": []}))
+        (&json!("by hand"), &json!({"tripped": [], "orphans": []}))
     );
     assert!(all["memory"]["index"].as_u64() > Some(0));
     let back: wire::Status = serde_json::from_value(all).unwrap();

@@ -54,15 +54,23 @@ fn engine() -> (Engine, Vec<Claim>) {
         unit,
         skip_open: SkipOpen::Never,
         schedule: Schedule::AtDeadline,
+        jobs: crate::core::policy::JobFilter::Anyone,
+        kinds: None,
+        sources: None,
+        record: crate::core::policy::Record::Keep,
     };
     let root = Root {
         name: "root".to_owned(),
         path: PathBuf::from("/root"),
         owner: None,
         prune_empty_dirs: false,
+        source: None,
+        orphans: None,
         nested: Vec::new(),
     };
     let policy = Arc::new(Policy {
+        sources: std::collections::BTreeMap::new(),
+        databases: std::collections::BTreeSet::new(),
         roots: BTreeMap::from([(ROOT, root)]),
         rules: vec![rule("file", Unit::File), rule("unit", Unit::Dir)],
     });
@@ -72,6 +80,10 @@ fn engine() -> (Engine, Vec<Claim>) {
         mode: Mode::Live,
         guard: ClockGuard::new(at(0), None),
         memory: None,
+        jobs: std::sync::Arc::default(),
+        pins: std::sync::Arc::default(),
+        sources: std::collections::BTreeMap::new(),
+        recording: std::collections::BTreeSet::new(),
     };
     let mut engine = Engine::new(setup, at(0));
     let key = FileKey { dev: 1, ino: 1 };
@@ -134,6 +146,7 @@ fn what_was_changed_while_the_reaper_had_it_waits_for_its_new_deadline() {
     });
     engine.step(at(TTL_MS + 2), Input::Observed(looks.into()));
     let seen = |claim: &Claim| match claim.unit {
+        Unit::Job => unreachable!("no claim of a job here"),
         Unit::File => facts(Kind::File, 2, changed),
         Unit::Dir => facts(Kind::Dir, 3, at(0)),
     };
@@ -146,6 +159,7 @@ fn what_was_changed_while_the_reaper_had_it_waits_for_its_new_deadline() {
 fn what_the_reaper_spares_for_no_reason_that_is_known_is_looked_at_again_soon() {
     let (mut engine, claims) = engine();
     let seen = |claim: &Claim| match claim.unit {
+        Unit::Job => unreachable!("no claim of a job here"),
         Unit::File => facts(Kind::File, 2, at(0)),
         Unit::Dir => facts(Kind::Dir, 3, at(0)),
     };

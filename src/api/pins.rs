@@ -1,0 +1,353 @@
+//! `GET`, `POST /v1/pins`, `PATCH`, `DELETE /v1/pins/{id}`: what is to stay for a while, by whose word.
+//!
+//! **Invariant:** a pin that was acknowledged is on disk, in the ledger, and known to the engine.
+//! **Invariant:** a change that cannot be recorded is taken back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use nix::unistd::{Uid, User};
+
+use super::auth::Peer;
+use super::daemon::Daemon;
+use super::explain::plain_path;
+use super::jobs::{self, Segment};
+use super::order::{through, wait};
+use super::problem::Problem;
+use super::query::Query;
+use super::router::{body, json, json_with, peer};
+use super::wire::{self, Moment};
+use crate::clock;
+use crate::core::jobs::Fresh;
+use crate::core::pins::{Pin, PinTarget};
+use crate::core::policy::Policy;
+use crate::core::time::Timestamp;
+use crate::ledger::Mark;
+
+mod line;
+
+/// The longest reason, in characters: it stands in every list.
+const WHY_MAX: usize = 1000;
+
+/// The longest time that a pin lasts: who means longer means a rule.
+const LASTING_MAX: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// Pins there may be: each file that is due is held against all of them.
+const PINS_MAX: usize = 10_000;
+
+/// Pins that ended are forgotten after so long: a clock that was set wrong meanwhile has been put right by then.
+const ENDED_KEPT: Duration = Duration::from_hours(30 * 24);
+
+pub(super) async fn list(
+    State(daemon): State<Arc<Daemon>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    Query::parse(request.uri(), &[])?;
+    let now = clock::now().wall;
+    let pins = daemon.parts.pins.list();
+    let holding = pins.iter().filter(|pin| pin.until > now);
+    Ok(json(&wire::Pins {
+        pins: holding.map(wire::Pin::from).collect(),
+    }))
+}
+
+pub(super) async fn set(
+    State(daemon): State<Arc<Daemon>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    Query::parse(request.uri(), &[])?;
+    let peer = peer(&request)?;
+    daemon.parts.actors.admit(peer).await?;
+    let order: wire::PinOrder = body(request).await?;
+    let policy = daemon.policy();
+    let why = reason(order.why.as_deref())?;
+    let now = clock::now().wall;
+    let until = end(order.lasting.as_deref(), order.until, now)?;
+    let target = target(&daemon, &policy, &order).await?;
+    let pin = through(async move {
+        let _turn = daemon.turn().await;
+        make_room(&daemon, now).await?;
+        let who = name_of(peer).await?;
+        let keeper = Arc::clone(&daemon);
+        let pin = wait(move || {
+            let registry = &keeper.parts.registry;
+            let pin = registry.add_pin(target, &who, &why, now, until)?;
+            let line = line::of(&keeper, &pin, Mark::Pinned, peer, now);
+            keeper.parts.ledger.append([&line]).inspect_err(|_| {
+                taken_back(registry.remove_pin(pin.id));
+            })?;
+            Ok::<_, Problem>(pin)
+        })
+        .await??;
+        let told = pin.clone();
+        let heard = daemon
+            .link()
+            .ask(move |engine, now, _| engine.pin(told, now));
+        heard.await?;
+        Ok(pin)
+    })
+    .await?;
+    Ok(json_with(StatusCode::CREATED, &wire::Pin::from(&pin)))
+}
+
+pub(super) async fn extend(
+    State(daemon): State<Arc<Daemon>>,
+    id: Segment,
+    request: Request,
+) -> Result<Response, Problem> {
+    Query::parse(request.uri(), &[])?;
+    let id = read_id(id)?;
+    let peer = peer(&request)?;
+    daemon.parts.actors.admit(peer).await?;
+    let order: wire::PinChange = body(request).await?;
+    let now = clock::now().wall;
+    let until = end(order.lasting.as_deref(), order.until, now)?;
+    let pin = through(async move {
+        let _turn = daemon.turn().await;
+        let keeper = Arc::clone(&daemon);
+        let pin = wait(move || {
+            let registry = &keeper.parts.registry;
+            let before = find(&keeper, id)?;
+            let pin = registry.extend_pin(id, until)?.ok_or_else(|| unknown(id))?;
+            let line = line::of(&keeper, &pin, Mark::Extended, peer, now);
+            keeper.parts.ledger.append([&line]).inspect_err(|_| {
+                taken_back(registry.put_pin(&before));
+            })?;
+            Ok::<_, Problem>(pin)
+        })
+        .await??;
+        let told = pin.clone();
+        let heard = daemon
+            .link()
+            .ask(move |engine, now, _| engine.pin(told, now));
+        heard.await?;
+        Ok(pin)
+    })
+    .await?;
+    Ok(json(&wire::Pin::from(&pin)))
+}
+
+pub(super) async fn remove(
+    State(daemon): State<Arc<Daemon>>,
+    id: Segment,
+    request: Request,
+) -> Result<Response, Problem> {
+    Query::parse(request.uri(), &[])?;
+    let id = read_id(id)?;
+    let peer = peer(&request)?;
+    daemon.parts.actors.admit(peer).await?;
+    let now = clock::now().wall;
+    let pin = through(async move {
+        let _turn = daemon.turn().await;
+        let keeper = Arc::clone(&daemon);
+        let pin = wait(move || {
+            let registry = &keeper.parts.registry;
+            let pin = registry.remove_pin(id)?.ok_or_else(|| unknown(id))?;
+            let line = line::of(&keeper, &pin, Mark::Unpinned, peer, now);
+            keeper.parts.ledger.append([&line]).inspect_err(|_| {
+                taken_back(registry.put_pin(&pin));
+            })?;
+            Ok::<_, Problem>(pin)
+        })
+        .await??;
+        let heard = daemon
+            .link()
+            .ask(move |engine, now, _| engine.unpin(id, now));
+        heard.await?;
+        Ok(pin)
+    })
+    .await?;
+    Ok(json(&wire::Pin::from(&pin)))
+}
+
+/// What the order pins.
+async fn target(
+    daemon: &Arc<Daemon>,
+    policy: &Arc<Policy>,
+    order: &wire::PinOrder,
+) -> Result<PinTarget, Problem> {
+    let has_path = order.path.is_some() || order.path_b64.is_some();
+    match (has_path, &order.job) {
+        (true, None) if order.source.is_none() => path(policy, order).map(PinTarget::Path),
+        (true, None) => Err(Problem::bad_request("\"source\" goes with \"job\" only")),
+        (false, Some(id)) => {
+            let source = order.source.as_deref();
+            let (key, fresh) = jobs::find(daemon, policy, id, source).await?;
+            match fresh {
+                // Whoever pins a job while its source is down wants it to stay all the more.
+                Fresh::Row(_) | Fresh::Unknown(_) => Ok(PinTarget::Job {
+                    source: super::daemon::source_name(policy, key.source).to_owned(),
+                    id: key.id,
+                }),
+                Fresh::Gone => Err(jobs::unknown(policy, id, source)),
+            }
+        }
+        (true, Some(_)) => Err(Problem::bad_request(
+            "give either \"path\" or \"job\", not both",
+        )),
+        (false, None) => {
+            Err(Problem::bad_request("there is nothing to pin").allowed(["path", "job"]))
+        }
+    }
+}
+
+fn path(policy: &Policy, order: &wire::PinOrder) -> Result<PathBuf, Problem> {
+    let given = order.path.as_deref().map(str::as_bytes);
+    let path = plain_path(given, order.path_b64.as_deref(), "the pin's")?;
+    if policy.locate(&path).is_some() {
+        return Ok(path);
+    }
+    let roots = policy
+        .roots
+        .values()
+        .map(|root| root.path.display().to_string());
+    Err(Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        format!("\"{}\" lies beneath no root", path.display()),
+    )
+    .allowed(roots))
+}
+
+fn reason(why: Option<&str>) -> Result<String, Problem> {
+    let why = why.map(str::trim).filter(|why| !why.is_empty());
+    let why = why.ok_or_else(|| {
+        Problem::bad_request("the pin's \"why\" is missing")
+            .hint("say why it is to stay: whoever looks at it later will ask")
+    })?;
+    if why.chars().count() > WHY_MAX {
+        return Err(Problem::bad_request(format!(
+            "the pin's \"why\" is longer than {WHY_MAX} characters"
+        )));
+    }
+    Ok(why.to_owned())
+}
+
+/// When a pin ends that is set or moved at `now`.
+fn end(lasting: Option<&str>, until: Option<Moment>, now: Timestamp) -> Result<Timestamp, Problem> {
+    let until = match (lasting, until) {
+        (Some(text), None) => {
+            let lasting = humantime::parse_duration(text).ok();
+            let lasting = lasting.filter(|lasting| !lasting.is_zero());
+            let lasting = lasting.ok_or_else(|| {
+                Problem::bad_request(format!("the pin's \"for\" cannot be \"{text}\""))
+                    .hint("give a duration such as 90s, 15m, 12h, 7d or 1h30m")
+            })?;
+            now.after(lasting)
+        }
+        (None, Some(Moment(until))) if until <= now => {
+            return Err(Problem::bad_request(format!(
+                "the pin's \"until\" has passed: {until} is not after {now}"
+            )));
+        }
+        (None, Some(Moment(until))) => until,
+        (Some(_), Some(_)) => {
+            return Err(Problem::bad_request(
+                "give either \"for\" or \"until\", not both",
+            ));
+        }
+        (None, None) => {
+            let problem = Problem::bad_request("how long it is to stay is missing");
+            return Err(problem.allowed(["for", "until"]));
+        }
+    };
+    if until > now.after(LASTING_MAX) {
+        return Err(Problem::bad_request("a pin lasts a hundred years at most")
+            .hint("what is to stay for ever is kept by a rule, or matches none"));
+    }
+    Ok(until)
+}
+
+/// Forgets pins that ended long ago; an error when there are too many others.
+async fn make_room(daemon: &Arc<Daemon>, now: Timestamp) -> Result<(), Problem> {
+    let past = now.before(ENDED_KEPT);
+    let pins = daemon.parts.pins.list();
+    if pins.iter().any(|pin| pin.until < past) {
+        let registry = Arc::clone(&daemon.parts.registry);
+        let ended = wait(move || registry.forget_ended_pins(past)).await??;
+        let heard = daemon.link().ask(move |engine, now, _| {
+            for id in ended {
+                engine.unpin(id, now);
+            }
+        });
+        heard.await?;
+    }
+    if pins.iter().filter(|pin| pin.until > now).count() >= PINS_MAX {
+        let problem = Problem::busy(format!("there are {PINS_MAX} pins already"));
+        return Err(problem.hint("remove some, or pin a directory instead of its files"));
+    }
+    Ok(())
+}
+
+/// Whoever asks, by name where there is one. The user database may lie on the network.
+async fn name_of(peer: Peer) -> Result<String, Problem> {
+    wait(move || {
+        let user = User::from_uid(Uid::from_raw(peer.uid)).ok().flatten();
+        user.map_or_else(|| peer.uid.to_string(), |user| user.name)
+    })
+    .await
+}
+
+fn find(daemon: &Daemon, id: u64) -> Result<Pin, Problem> {
+    let pins = daemon.parts.pins.list();
+    pins.into_iter()
+        .find(|pin| pin.id == id)
+        .ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: u64) -> Problem {
+    Problem::not_found(format!("there is no pin {id}")).hint("`lapsed pins` lists those that hold")
+}
+
+fn read_id(segment: Segment) -> Result<u64, Problem> {
+    let text = segment.map_or_else(|error| error.to_string(), |path| path.0);
+    text.parse().map_err(|_| {
+        Problem::bad_request(format!("\"{text}\" is no pin's number"))
+            .hint("`lapsed pins` lists those that hold")
+    })
+}
+
+/// What could not be recorded is taken back; when that fails, too, the next start finds the change.
+fn taken_back<T>(back: Result<T, crate::registry::RegistryError>) {
+    if let Err(error) = back {
+        tracing::error!("a pin that could not be recorded cannot be taken back: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
+
+    #[test]
+    fn a_pin_ends_ahead() {
+        assert_eq!(end(Some("7d"), None, NOW), Ok(NOW.plus_ms(7 * 86_400_000)));
+        let later = Moment(NOW.plus_ms(1));
+        assert_eq!(end(None, Some(later), NOW), Ok(later.0));
+        for (lasting, until, words) in [
+            (Some("0s"), None, "cannot be \"0s\""),
+            (Some("-1d"), None, "cannot be"),
+            (Some("soon"), None, "cannot be"),
+            (Some("200years"), None, "a hundred years"),
+            (None, Some(Moment(NOW)), "has passed"),
+            (None, None, "is missing"),
+            (Some("1d"), Some(later), "not both"),
+        ] {
+            let problem = end(lasting, until, NOW).unwrap_err();
+            assert!(problem.detail.contains(words), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_said_and_short() {
+        assert_eq!(reason(Some(" an audit\n")), Ok("an audit".to_owned()));
+        assert!(reason(Some(&"ü".repeat(WHY_MAX))).is_ok());
+        for bad in [None, Some(""), Some(" \t"), Some(&*"x".repeat(WHY_MAX + 1))] {
+            assert_eq!(reason(bad).unwrap_err().status, 400);
+        }
+    }
+}

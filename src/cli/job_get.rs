@@ -1,0 +1,94 @@
+//! `lapsed job get ID`: what its source tells of a job now.
+
+use clap::Args;
+
+use super::app::{Context, End};
+use super::client::Target;
+use super::human;
+use super::job::Which;
+use crate::api::wire::{Claim, Job};
+use crate::clock;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    which: Which,
+}
+
+pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
+    let target = Target::new("/v1/jobs")
+        .below(&arguments.which.id)
+        .with_some("source", arguments.which.source.as_ref());
+    let mut client = context.connect().await?;
+    let job: Job = client.get(&target).await?;
+    show(context, &job)?;
+    Ok(End::Done)
+}
+
+/// Prints a job.
+pub(super) fn show(context: &mut Context, job: &Job) -> anyhow::Result<()> {
+    if context.is_json() {
+        return context.output.json(job);
+    }
+    for line in lines(job) {
+        context.output.line(&line)?;
+    }
+    Ok(())
+}
+
+fn lines(job: &Job) -> Vec<String> {
+    let now = clock::now().wall;
+    let Job { line, .. } = job;
+    let mut lines = vec![format!(
+        "job {} of source {}: {}",
+        human::safe(&line.id),
+        human::safe(line.source.as_deref().unwrap_or("-")),
+        line.status.as_deref().unwrap_or("unknown"),
+    )];
+    let mut tell = |name: &str, value: Option<String>| {
+        lines.extend(value.map(|value| format!("{name:<14} {value}")));
+    };
+    tell("kind", line.kind.as_deref().map(human::safe));
+    for (name, at) in [
+        ("created_at", &line.created_at),
+        ("completed_at", &line.completed_at),
+        ("last_activity", &line.last_activity),
+        ("expires_at", &line.expires_at),
+        ("cleaned_at", &line.cleaned_at),
+    ] {
+        tell(
+            name,
+            at.as_ref()
+                .map(|at| format!("{at} ({})", human::relative_or(Some(at), now, ""))),
+        );
+    }
+    tell("error", job.error.as_deref().map(human::one_line));
+    for (key, value) in &job.attributes {
+        tell(&human::safe(key), Some(human::safe(&value.to_string())));
+    }
+    for claim in &job.claims {
+        tell("file", Some(claimed(claim)));
+    }
+    if let Some(word) = &job.unknown_status {
+        lines.push(format!(
+            "its source says \"{}\", which nobody has said the meaning of: it counts as running",
+            human::safe(word)
+        ));
+    }
+    if let Some(value) = &job.unreadable {
+        lines.push(format!(
+            "nothing of it goes, since a value cannot be read: {}",
+            human::one_line(value)
+        ));
+    }
+    lines
+}
+
+fn claimed(claim: &Claim) -> String {
+    let file = human::safe(&claim.file);
+    match (&claim.path, &claim.why) {
+        (Some(path), None) => format!("{file} ({})", human::safe(&path.path)),
+        (_, Some(why)) => format!("{file} ({}: {})", claim.state, human::one_line(why)),
+        (None, None) => file,
+    }
+}

@@ -1,0 +1,394 @@
+//! Sources of jobs: `[[source]]` tables, and the one that programs can always tell of their jobs.
+//!
+//! **Invariant:** there is a source of kind `api`, whatever the file says.
+//! **Invariant:** a database is not looked at here: it may come later, and its lack holds what it would decide about.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+
+use crate::core::jobs::SourceId;
+use crate::core::policy::{Derived, Record, Source};
+
+use super::document::Section;
+use super::endpoints::Bases;
+use super::error::{Problem, Refusal, allowed};
+use super::queries;
+use super::reader::{Reader, Text};
+use super::resolve::resolve;
+use super::schema::{
+    DATABASE_KEYS, DERIVED, FILES_ROOT, ID_PATTERN, Key, SOURCE, SOURCE_KEYS, SOURCE_KIND,
+    SOURCE_NAME, SOURCE_PATH,
+};
+use super::settings::{IDS_MAX, SourceIds, SourceKind, SourceSettings, SqliteSettings};
+use super::value;
+
+/// The source that is always there, unless another of its kind is.
+const API: &str = "api";
+/// What `job = "none"` asks for: what belongs to nobody.
+const NOBODY: &str = "none";
+
+/// All sources, before they have ids.
+#[derive(Debug)]
+pub(super) struct Sources {
+    /// Those of the file in its order, then perhaps the one that is always there.
+    drafts: Vec<Draft>,
+    /// How many are of the file.
+    of_file: usize,
+    /// Their places, by name.
+    places: BTreeMap<String, usize>,
+}
+
+/// A source before it has an id.
+#[derive(Debug)]
+struct Draft {
+    /// Empty: it was refused.
+    name: String,
+    /// `None`: it was refused.
+    kind: Option<SourceKind>,
+    id_pattern: Option<Regex>,
+    files_root: Option<PathBuf>,
+    derived: Vec<Derived>,
+}
+
+/// Whose jobs own the files of a root that does not say it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Usual {
+    /// Those of the source at this place.
+    One(usize),
+    /// There are several, and none is more usual than the others.
+    Unclear,
+}
+
+/// The sources of the file, and the one that is always there.
+pub(super) fn read(reader: &mut Reader, top: &Section, bases: &Bases) -> Sources {
+    let sections = reader.sections(top, SOURCE);
+    let mut drafts = Vec::new();
+    if let Some(section) = sections.get(IDS_MAX - 1) {
+        reader.note(Problem {
+            place: section.place(),
+            message: format!(
+                "{} sources, where at most {} may be",
+                sections.len(),
+                IDS_MAX - 1
+            ),
+            hint: None,
+        });
+    } else {
+        let mut taken = BTreeMap::new();
+        for section in sections {
+            drafts.push(from_section(reader, section, bases, &mut taken));
+        }
+    }
+    let of_file = drafts.len();
+    let is_api = |draft: &Draft| draft.kind == Some(SourceKind::Api);
+    if !drafts.iter().any(is_api) {
+        drafts.push(Draft {
+            name: API.to_owned(),
+            kind: Some(SourceKind::Api),
+            id_pattern: None,
+            files_root: None,
+            derived: Vec::new(),
+        });
+    }
+    let numbered = drafts.iter().map(|draft| draft.name.clone()).zip(0..);
+    let places = numbered.filter(|(name, _)| !name.is_empty()).collect();
+    Sources {
+        drafts,
+        of_file,
+        places,
+    }
+}
+
+fn from_section(
+    reader: &mut Reader,
+    mut section: Section,
+    bases: &Bases,
+    taken: &mut BTreeMap<String, String>,
+) -> Draft {
+    let named_by = reader.text(&section, &SOURCE_NAME);
+    let name = named_by
+        .as_ref()
+        .and_then(|text| reader.parse(text, source_name));
+    if let Some(name) = &name {
+        section.heading = format!("[[source]] {name:?}");
+    }
+    reader.refuse_unknown(&section);
+    require(reader, &section, &SOURCE_NAME);
+    require(reader, &section, &SOURCE_KIND);
+    let word = reader.value(&section, &SOURCE_KIND, kind);
+    if let (Some(text), Some(name)) = (&named_by, &name) {
+        check_name(reader, text, name, word, taken);
+    }
+    let kind = match word {
+        None => None,
+        Some(Kind::Api) => {
+            refuse_for_api(reader, &section);
+            Some(SourceKind::Api)
+        }
+        Some(Kind::Sqlite) => {
+            require(reader, &section, &SOURCE_PATH);
+            let path = path(reader, &section, &SOURCE_PATH, bases).map(|(_, path)| path);
+            let queries = queries::read(reader, &section);
+            path.zip(queries)
+                .map(|(path, queries)| SourceKind::Sqlite(SqliteSettings { path, queries }))
+        }
+    };
+    let files_root = path(reader, &section, &FILES_ROOT, bases)
+        .and_then(|(text, path)| reader.take(&text, resolve(&path)))
+        .map(|found| found.path);
+    let derived = reader.texts(&section, &DERIVED).unwrap_or_default();
+    let derived = derived
+        .iter()
+        .filter_map(|text| reader.parse(text, derived_name))
+        .collect();
+    Draft {
+        name: name.unwrap_or_default(),
+        kind,
+        id_pattern: reader.value(&section, &ID_PATTERN, id_pattern),
+        files_root,
+        derived,
+    }
+}
+
+/// The word for where the jobs of a source are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Api,
+    Sqlite,
+}
+
+fn kind(text: &str) -> Result<Kind, Refusal> {
+    if text.trim() == "postgres" {
+        return Err(
+            Refusal::new("is not there yet: this version cannot ask PostgreSQL")
+                .hint("allowed: api, sqlite"),
+        );
+    }
+    value::choice(&[("api", Kind::Api), ("sqlite", Kind::Sqlite)])(text)
+}
+
+fn source_name(text: &str) -> Result<String, Refusal> {
+    if text == NOBODY {
+        return Err(Refusal::new("is the word for files that belong to nobody")
+            .hint("give it another name"));
+    }
+    value::name(text)
+}
+
+/// Refuses a name that another source has, or that is not for sources of this kind.
+fn check_name(
+    reader: &mut Reader,
+    text: &Text,
+    name: &str,
+    kind: Option<Kind>,
+    taken: &mut BTreeMap<String, String>,
+) {
+    if let Some(other) = taken.get(name) {
+        reader.note(text.refuse(
+            Refusal::new(format!("is taken by the source at {other}")).hint("give it another name"),
+        ));
+    } else {
+        taken.insert(name.to_owned(), text.whereabouts());
+    }
+    if name == API && kind.is_some_and(|kind| kind != Kind::Api) {
+        reader.note(
+            text.refuse(
+                Refusal::new("is the name of the source that programs tell of their jobs")
+                    .hint("give it another name, or write kind = \"api\""),
+            ),
+        );
+    }
+}
+
+/// Notes that `section` lacks `key`.
+pub(super) fn require(reader: &mut Reader, section: &Section, key: &Key) {
+    if !section.has(key.name) {
+        reader.note(Problem {
+            place: section.place(),
+            message: section.entitle(&format!("has no {}", key.name)),
+            hint: Some(format!("such as {} = {}", key.name, key.example)),
+        });
+    }
+}
+
+fn refuse_for_api(reader: &mut Reader, section: &Section) {
+    let is_for_databases = |name: &str| DATABASE_KEYS.iter().any(|key| key.name == name);
+    let names = SOURCE_KEYS.iter().map(|key| key.name);
+    let names: Vec<_> = names.filter(|name| !is_for_databases(name)).collect();
+    for (key, place) in section.keys().filter(|(key, _)| is_for_databases(key)) {
+        reader.note(Problem {
+            place,
+            message: section.entitle(&format!(
+                "{key} says nothing with kind = \"api\": programs tell of these jobs"
+            )),
+            hint: Some(allowed(names.iter().copied(), key)),
+        });
+    }
+}
+
+fn path(
+    reader: &mut Reader,
+    section: &Section,
+    key: &Key,
+    bases: &Bases,
+) -> Option<(Text, PathBuf)> {
+    let text = reader.text(section, key)?;
+    match text.path_below(Path::new(&text.value), bases.file.as_deref()) {
+        Ok(path) => Some((text, path)),
+        Err(problem) => {
+            reader.note(problem);
+            None
+        }
+    }
+}
+
+/// A name that is derived from another's: text with one `{stem}` or `{name}`.
+fn derived_name(text: &str) -> Result<Derived, Refusal> {
+    const ALLOWED: &str =
+        "allowed: text with one {stem} or {name}, such as \"{stem}_processed.mp3\"";
+    let refuse = |reason: &str| Err(Refusal::new(reason).hint(ALLOWED));
+    let places = text.matches("{stem}").count() + text.matches("{name}").count();
+    let rest = text.replace("{stem}", "").replace("{name}", "");
+    if text.contains('/') {
+        return refuse(
+            "has a \"/\" in it, where the name of a file beside the claimed one should be",
+        );
+    }
+    if rest.contains(['{', '}']) {
+        return refuse("has braces around something else than stem or name");
+    }
+    match places {
+        0 => refuse("has neither {stem} nor {name} in it, and would be the same for all files"),
+        1 => Ok(Derived {
+            pattern: text.to_owned(),
+        }),
+        _ => refuse("has more than one {stem} or {name} in it"),
+    }
+}
+
+/// A regular expression, anchored at both ends of an id whatever flags it sets: a trailing newline never matches.
+fn id_pattern(text: &str) -> Result<Regex, Refusal> {
+    if text.is_empty() {
+        return Err(Refusal::new(
+            "is empty, where a regular expression should be",
+        ));
+    }
+    // On its own first: `a)(b` would be sound within a group.
+    Regex::new(text).map_err(|error| refuse_pattern(&error))?;
+    Regex::new(&format!(r"\A(?:{text})\z")).map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => refuse_pattern(&error),
+        // The flag (?x) makes a comment of what follows a `#`.
+        _ => Refusal::new("cannot be matched with whole ids: it ends in a comment")
+            .hint("leave the comment out"),
+    })
+}
+
+fn refuse_pattern(error: &regex::Error) -> Refusal {
+    if let regex::Error::CompiledTooBig(limit) = error {
+        let reason = format!("takes more than the limit of {limit} bytes when it is compiled");
+        return Refusal::new(reason).hint("write smaller numbers of repetitions");
+    }
+    // The last line of a report that draws the mistake, too.
+    let report = error.to_string();
+    let reason = report.lines().last().unwrap_or_default();
+    let reason = reason.strip_prefix("error: ").unwrap_or(reason);
+    Refusal::new(format!("is no regular expression: {reason}"))
+        .hint("such as 'job-\\d{8}-\\d{6}'; it is matched with whole ids, so that neither \"^\" nor \"$\" is needed")
+}
+
+impl Sources {
+    /// The place of the source that `text` names; a name that is none is noted, unless it may be that of one whose name was
+    /// refused: one mistake is told once.
+    pub fn named(&self, reader: &mut Reader, text: &Text) -> Option<usize> {
+        let found = self.places.get(&text.value).copied();
+        if found.is_none() && self.drafts.iter().all(|draft| !draft.name.is_empty()) {
+            let hint = allowed(self.names(), &text.value);
+            reader.note(text.refuse(Refusal::new("is no source of jobs").hint(hint)));
+        }
+        found
+    }
+
+    /// Whose jobs own the files of a root that does not say it.
+    pub fn usual(&self) -> Usual {
+        match self.of_file {
+            0 | 1 => Usual::One(0),
+            _ => Usual::Unclear,
+        }
+    }
+
+    /// The places of all.
+    pub fn places(&self) -> impl Iterator<Item = usize> {
+        0..self.drafts.len()
+    }
+
+    /// The names of those of the file.
+    pub fn names_of_file(&self) -> impl Iterator<Item = &str> {
+        self.names().take(self.of_file)
+    }
+
+    /// The name of the source at `place`.
+    pub fn name(&self, place: usize) -> &str {
+        &self.drafts[place].name
+    }
+
+    /// Whether the source at `place` can do with a job's record what `record` says. It can, until something else is known.
+    pub fn can(&self, place: usize, record: Record) -> bool {
+        match &self.drafts[place].kind {
+            None | Some(SourceKind::Api) => true,
+            Some(SourceKind::Sqlite(SqliteSettings { queries, .. })) => match record {
+                Record::Keep => true,
+                Record::Mark => !queries.mark.is_empty(),
+                Record::Forget => !queries.forget.is_empty(),
+            },
+        }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.drafts.iter().map(|draft| &*draft.name)
+    }
+
+    /// The sources with their ids, those in the order of the places, too; `None` when there are no more ids. They are all sound.
+    pub fn finish(self, base_dir: &Path, ids: &mut SourceIds) -> Option<Finished> {
+        // Claimed paths are compared with those of roots, which are resolved.
+        let base_dir =
+            resolve(base_dir).map_or_else(|_| base_dir.to_path_buf(), |found| found.path);
+        let mut finished = Finished::default();
+        for draft in self.drafts {
+            let kind = draft.kind.expect("invariant: what was refused never ends");
+            let id = ids.assign(&draft.name)?;
+            finished.given.push(id);
+            let source = Source {
+                name: draft.name.clone(),
+                id_pattern: draft.id_pattern,
+                files_root: draft.files_root,
+                base_dir: base_dir.clone(),
+                derived: draft.derived,
+                is_told: matches!(kind, SourceKind::Api),
+                claims: match &kind {
+                    SourceKind::Api => true,
+                    SourceKind::Sqlite(sqlite) => queries::names_files(&sqlite.queries.select),
+                },
+            };
+            finished.policy.insert(id, source);
+            let settings = SourceSettings {
+                name: draft.name,
+                kind,
+            };
+            finished.settings.insert(id, settings);
+        }
+        Some(finished)
+    }
+}
+
+/// Sources with their ids.
+#[derive(Debug, Default)]
+pub(super) struct Finished {
+    /// For deciding.
+    pub policy: BTreeMap<SourceId, Source>,
+    /// For asking them.
+    pub settings: BTreeMap<SourceId, SourceSettings>,
+    /// The ids in the order of the places.
+    pub given: Vec<SourceId>,
+}

@@ -1,0 +1,262 @@
+//! Sources of jobs that are refused, with the whole message.
+
+use super::*;
+
+const ROOT: &str = "[[root]]\npath = \"x\"\n";
+const SQLITE: &str = "kind = \"sqlite\"\npath = \"jobs.db\"\nselect = \"SELECT id FROM jobs\"\n";
+
+fn with(text: &str) -> Host {
+    Host::with(&format!("[[source]]\n{text}\n{ROOT}"))
+}
+
+/// A sound source of kind sqlite called "s", with `text` on line 6.
+fn with_sqlite(text: &str) -> Host {
+    with(&format!("name = \"s\"\n{SQLITE}{text}"))
+}
+
+#[test]
+fn what_must_be_there() {
+    refused!(with(""), @r#"
+    HOST/etc/lapsed.toml:1: [[source]] 1: has no kind
+      such as kind = "sqlite"
+    HOST/etc/lapsed.toml:1: [[source]] 1: has no name
+      such as name = "eemt"
+    "#);
+    refused!(with("name = \"s\"\nkind = \"sqlite\""), @r#"
+    HOST/etc/lapsed.toml:1: [[source]] "s": has no path
+      such as path = "jobs.db"
+    HOST/etc/lapsed.toml:1: [[source]] "s": has no select
+      such as select = "SELECT id, status FROM jobs"
+    "#);
+    refused!(with("name = \"s\"\nkind = \"mysql\"\nselect = 1\npath = 1"), @r#"
+    HOST/etc/lapsed.toml:3: [[source]] "s": kind = "mysql" is unknown
+      allowed: api, sqlite
+    "#);
+    refused!(with("name = \"s\"\nkind = \"postgres\"\nurl = \"x\""), @r#"
+    HOST/etc/lapsed.toml:3: [[source]] "s": kind = "postgres" is not there yet: this version cannot ask PostgreSQL
+      allowed: api, sqlite
+    HOST/etc/lapsed.toml:4: [[source]] "s": unknown key "url"
+      allowed: name, kind, path, select, changed, status, statuses, timezone, mark, forget, files_root, derived, id_pattern
+    "#);
+    refused!(with_sqlite("color = \"red\""), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": unknown key "color"
+      allowed: name, kind, path, select, changed, status, statuses, timezone, mark, forget, files_root, derived, id_pattern
+    "#);
+    refused!(Host::with(&format!("source = 5\n{ROOT}")), @r#"
+    HOST/etc/lapsed.toml:1: source = 5 is no list of tables
+      write [[source]], and its keys on the lines below it
+    "#);
+    refused!(Host::with(&format!("[source]\nname = \"a\"\n{ROOT}")), @r#"
+    HOST/etc/lapsed.toml:1: source = {…} is no list of tables
+      write [[source]] with two brackets: there may be several
+    "#);
+}
+
+#[test]
+fn names() {
+    refused!(with(&format!("name = \"none\"\n{SQLITE}")), @r#"
+    HOST/etc/lapsed.toml:2: [[source]] 1: name = "none" is the word for files that belong to nobody
+      give it another name
+    "#);
+    refused!(with(&format!("name = \"api\"\n{SQLITE}")), @r#"
+    HOST/etc/lapsed.toml:2: [[source]] 1: name = "api" is the name of the source that programs tell of their jobs
+      give it another name, or write kind = "api"
+    "#);
+    refused!(with(&format!("name = \"a\\nb\"\n{SQLITE}")), @r#"HOST/etc/lapsed.toml:2: [[source]] 1: name = "a\nb" has a control character in it"#);
+    refused!(with_sqlite(&format!("[[source]]\nname = \"s\"\n{SQLITE}")), @r#"
+    HOST/etc/lapsed.toml:7: [[source]] 2: name = "s" is taken by the source at HOST/etc/lapsed.toml:2
+      give it another name
+    "#);
+}
+
+#[test]
+fn what_says_nothing_for_an_api() {
+    refused!(with("name = \"s\"\nkind = \"api\"\npath = \"x\"\nselect = \"x\"\nmark = \"x\"\nstatuses = { a = \"failed\" }\ntimezone = \"UTC\""), @r#"
+    HOST/etc/lapsed.toml:4: [[source]] "s": path says nothing with kind = "api": programs tell of these jobs
+      allowed: name, kind, files_root, derived, id_pattern
+    HOST/etc/lapsed.toml:5: [[source]] "s": select says nothing with kind = "api": programs tell of these jobs
+      allowed: name, kind, files_root, derived, id_pattern
+    HOST/etc/lapsed.toml:6: [[source]] "s": mark says nothing with kind = "api": programs tell of these jobs
+      allowed: name, kind, files_root, derived, id_pattern
+    HOST/etc/lapsed.toml:7: [[source]] "s": statuses says nothing with kind = "api": programs tell of these jobs
+      allowed: name, kind, files_root, derived, id_pattern
+    HOST/etc/lapsed.toml:8: [[source]] "s": timezone says nothing with kind = "api": programs tell of these jobs
+      allowed: name, kind, files_root, derived, id_pattern
+    "#);
+}
+
+#[test]
+fn statements() {
+    refused!(with("name = \"s\"\nkind = \"sqlite\"\npath = \"\"\nselect = \" \"\nchanged = 5\nmark = []\nforget = [\"x\", \"\"]"), @r#"
+    HOST/etc/lapsed.toml:4: [[source]] "s": path = "" is empty, where a path should be
+    HOST/etc/lapsed.toml:5: [[source]] "s": select = " " is empty, where a statement of SQL should be
+    HOST/etc/lapsed.toml:6: [[source]] "s": changed = 5 is a number, where a string should be
+      such as changed = "SELECT id, status, changed_at FROM jobs WHERE changed_at >= :since"
+    HOST/etc/lapsed.toml:7: [[source]] "s": mark = [] is an empty list
+      leave mark out, or write such as mark = "UPDATE jobs SET cleaned_at = :now WHERE id = :job"
+    HOST/etc/lapsed.toml:8: [[source]] "s": forget = "" is empty, where a statement of SQL should be
+    HOST/etc/lapsed.toml:8: [[source]] "s": forget = "x" does not name the job: it would change every row
+      such as … WHERE id = :job
+    "#);
+    refused!(with("name = \"s\"\nkind = \"sqlite\"\npath = \"~/x\"\nselect = \"${NONE}\""), @r#"
+    HOST/etc/lapsed.toml:4: [[source]] "s": path = "~/x" begins with "~", which only a shell understands
+      write ${HOME} in the file, $HOME on the command line, or ./~ if that is its name
+    HOST/etc/lapsed.toml:5: [[source]] "s": select = "${NONE}" names environment variable NONE, which is not set
+      set it, or give a default: ${NONE:-default}
+    "#);
+}
+
+#[test]
+fn statuses() {
+    refused!(with_sqlite("status = \"done\""), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": status = "done" is no status
+      allowed: pending, running, completed, failed, cancelled
+    "#);
+    refused!(with_sqlite("statuses = { done = \"complete\", \"in work\" = \"busy\", x = 5 }"), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": statuses."in work" = "busy" is no status
+      allowed: pending, running, completed, failed, cancelled
+    HOST/etc/lapsed.toml:6: [[source]] "s": statuses.done = "complete" is no status
+      allowed: pending, running, completed, failed, cancelled; did you mean "completed"?
+    HOST/etc/lapsed.toml:6: [[source]] "s": statuses.x = 5 is a number, where a string should be
+      such as statuses = { done = "completed" }
+    "#);
+    refused!(with_sqlite("statuses = \"completed\""), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": statuses = "completed" is a string, where a table of strings should be
+      such as statuses = { done = "completed" }
+    "#);
+    refused!(with_sqlite("statuses = 5"), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": statuses = 5 is a number, where a table of strings should be
+      such as statuses = { done = "completed" }
+    "#);
+    refused!(with_sqlite("statuses = {}"), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": statuses = {} is an empty table
+      leave statuses out, or write such as statuses = { done = "completed" }
+    "#);
+    refused!(with_sqlite("status = \"failed\"\nstatuses = { a = \"failed\" }"), @r#"
+    HOST/etc/lapsed.toml:7: [[source]] "s": statuses says nothing beside status, which is that of every job
+      leave out one of them
+    "#);
+    refused!(with_sqlite("statuses.a = \"${WORD}\"").set("WORD", "odd"), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": statuses.a = "odd" (from "${WORD}") is no status
+      allowed: pending, running, completed, failed, cancelled
+    "#);
+}
+
+#[test]
+fn timezones() {
+    refused!(with_sqlite("timezone = \"Europe/Atlantis\""), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": timezone = "Europe/Atlantis" is no time zone that this host knows
+      allowed: UTC, local, or an IANA name such as Europe/Berlin
+    "#);
+    refused!(with_sqlite("timezone = { created = \"UTC\", completed_at = \"+01:00\" }"), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": timezone.completed_at = "+01:00" is no time zone that this host knows
+      allowed: UTC, local, or an IANA name such as Europe/Berlin
+    HOST/etc/lapsed.toml:6: [[source]] "s": timezone.created = "UTC" is for "created", which is no column of timestamps
+      allowed: created_at, completed_at, last_activity, expires_at, cleaned_at
+    "#);
+    refused!(with_sqlite("timezone = [\"UTC\"]"), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": timezone = […] is a list, where a string or a table of strings should be
+      such as timezone = { completed_at = "local" }
+    "#);
+}
+
+#[test]
+fn claims() {
+    refused!(with_sqlite("files_root = \"no/../x\"\nderived = [\"{stem}/x\", \"x\", \"{stem}{name}\", \"{stem}_{job}\", \"\"]"), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": files_root = "no/../x" has ".." behind "HOST/data/no", which does not exist
+      write the path without ".."
+    HOST/etc/lapsed.toml:7: [[source]] "s": derived = "" has neither {stem} nor {name} in it, and would be the same for all files
+      allowed: text with one {stem} or {name}, such as "{stem}_processed.mp3"
+    HOST/etc/lapsed.toml:7: [[source]] "s": derived = "x" has neither {stem} nor {name} in it, and would be the same for all files
+      allowed: text with one {stem} or {name}, such as "{stem}_processed.mp3"
+    HOST/etc/lapsed.toml:7: [[source]] "s": derived = "{stem}/x" has a "/" in it, where the name of a file beside the claimed one should be
+      allowed: text with one {stem} or {name}, such as "{stem}_processed.mp3"
+    HOST/etc/lapsed.toml:7: [[source]] "s": derived = "{stem}_{job}" has braces around something else than stem or name
+      allowed: text with one {stem} or {name}, such as "{stem}_processed.mp3"
+    HOST/etc/lapsed.toml:7: [[source]] "s": derived = "{stem}{name}" has more than one {stem} or {name} in it
+      allowed: text with one {stem} or {name}, such as "{stem}_processed.mp3"
+    "#);
+}
+
+#[test]
+fn patterns_of_ids() {
+    refused!(with_sqlite("id_pattern = \"a[\""), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "a[" is no regular expression: unclosed character class
+      such as 'job-\d{8}-\d{6}'; it is matched with whole ids, so that neither "^" nor "$" is needed
+    "#);
+    refused!(with_sqlite("id_pattern = \"a)(b\""), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "a)(b" is no regular expression: unopened group
+      such as 'job-\d{8}-\d{6}'; it is matched with whole ids, so that neither "^" nor "$" is needed
+    "#);
+    refused!(with_sqlite("id_pattern = \"\""), @r#"HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "" is empty, where a regular expression should be"#);
+    refused!(with_sqlite("id_pattern = \"(a{1000}){1000}\""), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "(a{1000}){1000}" takes more than the limit of 10485760 bytes when it is compiled
+      write smaller numbers of repetitions
+    "#);
+    refused!(with_sqlite("id_pattern = \"^a$\""), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "^a$" has a "$" that names no variable
+      write ${NAME} for a variable, ${NAME:-default} for one with a default, $$ for a dollar
+    "#);
+    refused!(with_sqlite("id_pattern = \"(?x)a # b\""), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "(?x)a # b" cannot be matched with whole ids: it ends in a comment
+      leave the comment out
+    "#);
+}
+
+#[test]
+fn sources_of_roots() {
+    refused!(with_sqlite("[[root]]\npath = \"a\"\nsource = \"sx\"\nowner = \"{job}/**\""), @r#"
+    HOST/etc/lapsed.toml:8: [[root]] 1: source = "sx" is no source of jobs
+      allowed: s, api; did you mean "s"?
+    "#);
+    refused!(with_sqlite("[[source]]\nname = \"t\"\nkind = \"api\"\n[[root]]\npath = \"a\"\nowner = \"{job}/**\""), @r#"
+    HOST/etc/lapsed.toml:9: [[root]] 1: has an owner, but does not say of which source of jobs
+      write source = "…"; there are: s, t
+    "#);
+    refused!(with_sqlite("[[root]]\npath = \"a\"\norphans = \"{uuid}/**\""), @r#"
+    HOST/etc/lapsed.toml:6: [[root]] 1: has orphans, but nobody's jobs own it
+      say whose: source = "…", or how a path tells: owner = "{job}/**"
+    "#);
+    refused!(with_sqlite("[[root]]\npath = \"a\"\nsource = \"s\"\norphans = \"{uid}/**\""), @r#"
+    HOST/etc/lapsed.toml:9: [[root]] 1: orphans = "{uid}/**" is no template: byte 0: unknown class {uid}
+      allowed are text, "*" within a segment, "**" as a segment, and {job}, {name}, {stem}, {uuid}, {digits}
+    "#);
+    refused!(with_sqlite("[[root]]\npath = \"a\"\nsource = [\"s\"]\norphans = \"*\""), @r#"
+    HOST/etc/lapsed.toml:8: [[root]] 1: source = […] is a list, where a string should be
+      such as source = "eemt"
+    "#);
+}
+
+#[test]
+fn one_mistake_is_told_once() {
+    // The root's source is the one whose name is refused: not unknown, too.
+    refused!(with(&format!("name = \"${{NONE}}\"\n{SQLITE}[[root]]\npath = \"a\"\nsource = \"s\"\n[[rule]]\nroot = \"a\"\nsource = \"s\"\nsince = \"created_at\"\nexpire = \"1d\"")), @r#"
+    HOST/etc/lapsed.toml:2: [[source]] 1: name = "${NONE}" names environment variable NONE, which is not set
+      set it, or give a default: ${NONE:-default}
+    "#);
+    // Whether it has statements cannot be known.
+    refused!(with("name = \"s\"\nkind = \"sqlite\"\nselect = \"x\"\n[[rule]]\nunit = \"job\"\nrecord = \"mark\"\nexpire = \"1d\""), @r#"
+    HOST/etc/lapsed.toml:1: [[source]] "s": has no path
+      such as path = "jobs.db"
+    "#);
+}
+
+#[test]
+fn ceilings_for_orphans() {
+    let text = "[breaker]\norphan_entries = -1\norphan_bytes = \"some\"\norphan_share = 2";
+    refused!(Host::with(&format!("{text}\n{ROOT}")), @r#"
+    HOST/etc/lapsed.toml:2: [breaker]: orphan_entries = -1 is no whole number
+      allowed: 0 and up, such as 1000
+    HOST/etc/lapsed.toml:3: [breaker]: orphan_bytes = "some" is no size
+      examples: 16MiB, 1GiB, 500MB, or a number of bytes; or none
+    HOST/etc/lapsed.toml:4: [breaker]: orphan_share = 2 is no share of a whole
+      allowed: 0 to 1, such as 0.5
+    "#);
+    let host = Host::with(ROOT).set("LAPSED_BREAKER_ORPHAN_BYTES", "2EiB");
+    refused!(host, @r#"
+    LAPSED_BREAKER_ORPHAN_BYTES = "2EiB" is no size
+      examples: 16MiB, 1GiB, 500MB, or a number of bytes; or none
+    "#);
+    let host = Host::with(ROOT).set("LAPSED_BREAKER_ORPHAN_BYTES", "none");
+    assert_eq!(host.good().breaker.orphan_bytes, None);
+}

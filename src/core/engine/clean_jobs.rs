@@ -1,0 +1,116 @@
+//! Removals that somebody asked for, of all that jobs own.
+
+use std::sync::Arc;
+
+use super::clean::{Clean, Place};
+use super::held::Stay;
+use super::job_units::{JobSlot, JobStanding, job_claim};
+use super::state::Engine;
+use crate::core::claim::{Actor, Claim, Unit};
+use crate::core::facts::{RootId, RuleId};
+use crate::core::hold::Hold;
+use crate::core::jobs::Job;
+use crate::core::report::{CleanItem, CleanRequest, Mode};
+use crate::core::time::Now;
+
+impl Engine {
+    pub(super) fn select_jobs(
+        &mut self,
+        request: &CleanRequest,
+        id: u64,
+        clean: &mut Clean,
+        now: Now,
+    ) {
+        let policy = Arc::clone(&self.policy);
+        let is_wanted = |rule: RuleId| {
+            let of = policy.rule(rule);
+            let roots = of.roots.as_deref();
+            of.unit == Unit::Job
+                && request.wants_rule(rule)
+                && !request.orphans_only
+                && (request.roots.is_empty()
+                    || roots.is_none_or(|roots| roots.iter().any(|&root| request.wants_root(root))))
+        };
+        if !(0u16..)
+            .map(RuleId)
+            .zip(&policy.rules)
+            .any(|(rule, _)| is_wanted(rule))
+        {
+            return;
+        }
+        let sources: Vec<_> = policy.sources.keys().copied().collect();
+        for source in sources {
+            for no in 0..self.jobs.slots(source) {
+                let Some(job) = self.jobs.numbered(source, no) else {
+                    continue;
+                };
+                if !job.can_lose() || !request.wants_job_id(job.key.id.as_bytes()) {
+                    continue;
+                }
+                let rules: Vec<RuleId> = policy.job_rules(&job).map(|(rule, _)| rule).collect();
+                for rule in rules.into_iter().filter(|&rule| is_wanted(rule)) {
+                    self.consider_job(request, id, clean, &job, (source, no, rule), now);
+                }
+            }
+        }
+    }
+
+    fn consider_job(
+        &mut self,
+        request: &CleanRequest,
+        id: u64,
+        clean: &mut Clean,
+        job: &Job,
+        slot: JobSlot,
+        now: Now,
+    ) {
+        let (_, _, rule) = slot;
+        if matches!(self.held_jobs.get(&slot), Some(Stay::Claimed { .. })) {
+            return;
+        }
+        let retention_ms = request.retention_of(rule);
+        let (basis, deadline, gathered, hold) =
+            match self.job_standing_after(job, rule, retention_ms, now) {
+                JobStanding::Nothing | JobStanding::Waits(_) => return,
+                JobStanding::Due {
+                    basis,
+                    deadline,
+                    gathered,
+                } => (basis, deadline, gathered, None),
+                JobStanding::Held(hold, gathered) => (now.wall, now.wall, gathered, Some(hold)),
+            };
+        let in_wanted = |root: RootId| request.wants_root(root);
+        if !gathered.pieces.is_empty() && !gathered.pieces.iter().any(|piece| in_wanted(piece.root))
+        {
+            return;
+        }
+        let (files, bytes) = (gathered.files, gathered.bytes);
+        let hold = hold.or_else(|| (self.mode == Mode::DryRun).then_some(Hold::DryRun));
+        let actor = Actor::Asked {
+            uid: request.uid,
+            request: id,
+        };
+        let claim = Claim {
+            retention_ms,
+            ..job_claim(job, rule, basis, gathered, now.wall, actor)
+        };
+        let item = CleanItem {
+            root: claim.root,
+            path: claim.path.clone(),
+            unit: Unit::Job,
+            rule,
+            deadline,
+            files,
+            bytes,
+            hold,
+        };
+        if item.hold.is_some() {
+            clean.report.held.push(item);
+        } else if request.dry_run {
+            clean.report.removed.push(item);
+        } else {
+            clean.open.insert((item.root, item.path.clone()), item);
+            clean.queue.push_back((Place::Job(slot), claim));
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What a job owns, gathered from the index when it is due.
+//!
+//! **Invariant:** only what the index has under this very rule and job is gathered; the reaper looks at all of it again.
+
+use super::state::Engine;
+use crate::core::claim::Piece;
+use crate::core::facts::{FileKey, RootId, RuleId};
+use crate::core::index::{DirId, Record};
+use crate::core::jobs::{Job, Owner};
+use crate::core::path::RelPath;
+use crate::core::policy::{Class, Verdict};
+use crate::core::time::Timestamp;
+
+/// All that a job owns and a rule takes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Gathered {
+    pub(super) pieces: Vec<Piece>,
+    /// The newest timestamp of all of it.
+    pub(super) newest: Timestamp,
+    pub(super) files: u64,
+    pub(super) bytes: u64,
+    /// When the first of what another job does not let go yet may go.
+    pub(super) later: Option<Timestamp>,
+}
+
+impl Engine {
+    /// All that `job` owns and `rule` takes, as far as the index knows.
+    pub(super) fn gather(&mut self, job: &Job, rule: RuleId, now: Timestamp) -> Gathered {
+        let mut gathered = Gathered {
+            pieces: Vec::new(),
+            newest: Timestamp::MIN,
+            files: 0,
+            bytes: 0,
+            later: None,
+        };
+        let roots: Vec<RootId> = self
+            .roots
+            .keys()
+            .copied()
+            .filter(|&root| self.policy.rule(rule).applies_to(root))
+            .collect();
+        let no = self.jobs.number(&job.key);
+        let claimed = no.map_or(Vec::new(), |no| {
+            self.jobs.claimed(&self.policy, job.key.source, no)
+        });
+        for root in roots {
+            if let Some(path) = self.job_dir(root, &job.key) {
+                self.gather_path((job, rule), root, &path, now, &mut gathered);
+            }
+            for (dir, names) in self.flat_entries(root, &job.key) {
+                if let Some((_, at)) = self.index.dir_path(dir) {
+                    for name in names {
+                        self.gather_path((job, rule), root, &at.join(&name), now, &mut gathered);
+                    }
+                }
+            }
+            for (_, path) in claimed.iter().filter(|(of, _)| *of == root) {
+                self.gather_path((job, rule), root, path, now, &mut gathered);
+            }
+        }
+        gathered
+    }
+
+    fn gather_path(
+        &self,
+        by: (&Job, RuleId),
+        root: RootId,
+        path: &RelPath,
+        now: Timestamp,
+        into: &mut Gathered,
+    ) {
+        let is_there = |piece: &Piece| piece.root == root && path.is_within(&piece.path);
+        if into.pieces.iter().any(is_there) {
+            return;
+        }
+        if let Some(dir) = self.index.dir_id(root, path.as_bytes()) {
+            self.gather_dir(by, root, (dir, path), now, into);
+            return;
+        }
+        let Some((dir, record)) = self.index.find(root, path.as_bytes()) else {
+            return;
+        };
+        if self.goes_with(by, root, path.as_bytes(), &record, now, &mut into.later) {
+            into.newest = into.newest.max(record.basis);
+            into.files += 1;
+            into.bytes = into.bytes.saturating_add(record.size);
+            into.pieces.push(Piece {
+                root,
+                path: path.clone(),
+                key: FileKey {
+                    dev: self.dev_of(dir),
+                    ino: record.ino,
+                },
+                is_dir: false,
+            });
+        }
+    }
+
+    fn gather_dir(
+        &self,
+        (job, rule): (&Job, RuleId),
+        root: RootId,
+        (dir, path): (DirId, &RelPath),
+        now: Timestamp,
+        into: &mut Gathered,
+    ) {
+        let (mut all, mut going, mut bytes) = (0u64, 0u64, 0u64);
+        let mut newest = Timestamp::MIN;
+        for dir in self.index.subtree(dir) {
+            let Some((_, at)) = self.index.dir_path(dir) else {
+                continue;
+            };
+            if let Some(known) = self.index.dir(dir) {
+                newest = newest.max(known.facts.newest);
+            }
+            for (_, page) in self.index.snapshot_of(dir) {
+                for (name, record) in page.entries() {
+                    all += 1;
+                    let path = at.join(name);
+                    let by = (job, rule);
+                    if self.goes_with(by, root, path.as_bytes(), &record, now, &mut into.later) {
+                        going += 1;
+                        bytes = bytes.saturating_add(record.size);
+                        newest = newest.max(record.basis);
+                    }
+                }
+            }
+        }
+        // An empty directory goes with its job when the rule would take what lies in it.
+        let is_empty_one = all == 0 && {
+            let inside = path.join(b"\x01");
+            let owner = Owner::Jobs(vec![job.clone()]);
+            self.policy.classify(root, inside.as_bytes(), &owner) == Class::Job(rule)
+        };
+        let key = self.index.dir(dir).map(|known| known.facts.key);
+        if (going > 0 || is_empty_one)
+            && let Some(key) = key
+        {
+            into.newest = into.newest.max(newest);
+            into.files += going;
+            into.bytes = into.bytes.saturating_add(bytes);
+            into.pieces.push(Piece {
+                root,
+                path: path.clone(),
+                key,
+                is_dir: true,
+            });
+        }
+    }
+
+    /// Whether the entry at `path` goes with the job under the rule, as far as all of its owners are concerned.
+    fn goes_with(
+        &self,
+        (job, rule): (&Job, RuleId),
+        root: RootId,
+        path: &[u8],
+        record: &Record,
+        now: Timestamp,
+        later: &mut Option<Timestamp>,
+    ) -> bool {
+        if record.class != Class::Job(rule) {
+            return false;
+        }
+        let owner = self.owner(root, path);
+        let (class, decides) = self.policy.decide(root, path, &owner);
+        if class != Class::Job(rule) || decides.is_none_or(|decides| decides.key != job.key) {
+            return false;
+        }
+        if owner.with_say().count() == 1 {
+            return true;
+        }
+        match self.policy.consent(root, path, record.basis, &owner) {
+            // For its own deadline the job is looked at anyway.
+            Verdict::Lapse { at, .. } if at > now => {
+                *later = Some(later.map_or(at, |later| later.min(at)));
+                false
+            }
+            Verdict::Lapse { .. } => true,
+            Verdict::Keep | Verdict::Hold { .. } => false,
+        }
+    }
+}

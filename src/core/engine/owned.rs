@@ -1,0 +1,437 @@
+//! Whose entries are whose: found again whenever a job changes.
+//!
+//! Where a root's template tells a job by its directory, that directory is where its entries are. Elsewhere (`{job}_{name}`) this
+//! keeps, for each entry, 24 bytes under the hash of its job. Claims are paths.
+//!
+//! **Invariant:** what is found here is a hint: whose an entry is is asked again of its path.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::state::Engine;
+use crate::core::facts::RootId;
+use crate::core::index::hash::name_hash;
+use crate::core::index::{DirId, Index, PageId, Record};
+use crate::core::input::Effect;
+use crate::core::jobs::{JobKey, SourceId};
+use crate::core::observed::Name;
+use crate::core::path::RelPath;
+use crate::core::policy::{Class, Since};
+use crate::core::template::Template;
+use crate::core::time::{Now, Timestamp};
+
+/// So many pages are gone through in one step, and so many jobs: some milliseconds.
+const PAGES_MAX: usize = 64;
+const JOBS_MAX: u32 = 10_000;
+
+/// Entries of jobs whose directory does not tell them.
+#[derive(Debug, Default)]
+pub(super) struct Owned {
+    slots: BTreeSet<(u32, DirId, u64)>,
+}
+
+impl Owned {
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+    }
+
+    fn insert(&mut self, root: RootId, id: &[u8], dir: DirId, name: &[u8]) {
+        let slot = (hash(root, id), dir, Index::hash_of(dir, name));
+        self.slots.insert(slot);
+    }
+
+    fn of(&self, root: RootId, id: &[u8]) -> Vec<(DirId, u64)> {
+        let hash = hash(root, id);
+        let range = (hash, DirId(0), 0)..=(hash, DirId(u32::MAX), u64::MAX);
+        self.slots
+            .range(range)
+            .map(|&(_, dir, name)| (dir, name))
+            .collect()
+    }
+
+    fn remove(&mut self, root: RootId, id: &[u8], dir: DirId, name: u64) {
+        self.slots.remove(&(hash(root, id), dir, name));
+    }
+}
+
+fn hash(root: RootId, id: &[u8]) -> u32 {
+    let hash = name_hash(u32::from(root.0), id);
+    u32::try_from(hash >> 32).expect("invariant: half of it")
+}
+
+/// What is still to be gone through after a source was read.
+#[derive(Debug, Default)]
+pub(super) struct Passing {
+    pages: Vec<PageId>,
+    jobs: Vec<(SourceId, u32)>,
+    ready: BTreeSet<SourceId>,
+}
+
+/// What another owner, or another state of the owner, makes of an entry.
+enum Renewed {
+    Same,
+    As(Record),
+    /// The index does not have what its rule asks for: it is looked at.
+    Look(Record),
+}
+
+/// The entries of a job: names by directory.
+pub(super) type Entries = BTreeMap<DirId, BTreeSet<Name>>;
+
+impl Engine {
+    /// Notes whose the entry `name` of `dir` is, where its directory does not tell.
+    pub(super) fn note_owned(&mut self, root: RootId, dir: DirId, path: &[u8], name: &[u8]) {
+        let Some(known) = self.policy.roots.get(&root) else {
+            return;
+        };
+        let (Some(template), Some(_)) = (&known.owner, known.source) else {
+            return;
+        };
+        if template.has_job_dir() {
+            return;
+        }
+        let policy = Arc::clone(&self.policy);
+        // Jobs that are known only later are among them.
+        for key in self.jobs.readings(&policy, root, path) {
+            self.owned.insert(root, key.id.as_bytes(), dir, name);
+        }
+    }
+
+    /// Takes note of whose a file is that was looked at.
+    pub(super) fn mind_owner(
+        &mut self,
+        root: RootId,
+        dir: DirId,
+        path: &[u8],
+        name: &[u8],
+        record: &Record,
+        now: Now,
+    ) {
+        if self.policy.sources.is_empty() {
+            return;
+        }
+        self.note_owned(root, dir, path, name);
+        self.mind_job_entry(root, path, record, now);
+    }
+
+    /// A directory was looked at: an empty one goes with its job, too.
+    pub(super) fn mind_job_dir(&mut self, root: RootId, path: &RelPath, now: Now) {
+        let is_asked = |known: &crate::core::policy::Root| {
+            known.source.is_some() && known.owner.as_ref().is_some_and(Template::has_job_dir)
+        };
+        if !self.policy.roots.get(&root).is_some_and(is_asked) {
+            return;
+        }
+        for job in self.owner(root, path.as_bytes()).jobs() {
+            let is_its = self.job_dir(root, &job.key).as_ref() == Some(path);
+            if let Some(no) = self.jobs.number(&job.key).filter(|_| is_its) {
+                self.arm_job(job.key.source, no, now);
+            }
+        }
+    }
+
+    /// Where the template of `root` has all that belongs to a job, if that is one directory.
+    pub(super) fn job_dir(&self, root: RootId, key: &JobKey) -> Option<RelPath> {
+        let known = self.policy.roots.get(&root)?;
+        if known.source != Some(key.source) {
+            return None;
+        }
+        RelPath::parse(&known.owner.as_ref()?.job_dir(key.id.as_bytes())?)
+    }
+
+    /// The entries in `root` that may be the job's by the root's template, but for those in its own directory.
+    pub(super) fn flat_entries(&mut self, root: RootId, key: &JobKey) -> Entries {
+        let mut entries = Entries::new();
+        let is_its = self
+            .policy
+            .roots
+            .get(&root)
+            .is_some_and(|known| known.source == Some(key.source));
+        if !is_its {
+            return entries;
+        }
+        let id = key.id.as_bytes();
+        for (dir, hash) in self.owned.of(root, id) {
+            let names = self.index.named(dir, hash);
+            if names.is_empty() {
+                self.owned.remove(root, id, dir, hash);
+            }
+            entries.entry(dir).or_default().extend(names);
+        }
+        entries
+    }
+
+    /// Judges all entries of a job anew, and those at `paths`.
+    pub(super) fn own_again_job(
+        &mut self,
+        source: SourceId,
+        id: &str,
+        paths: Vec<(RootId, RelPath)>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let key = JobKey {
+            source,
+            id: id.to_owned(),
+        };
+        let mut paths = paths;
+        if let Some(no) = self.jobs.number(&key) {
+            paths.extend(self.jobs.claimed(&self.policy, source, no));
+        }
+        let roots: Vec<RootId> = self.roots.keys().copied().collect();
+        for root in roots {
+            for (dir, names) in self.flat_entries(root, &key) {
+                self.own_again(dir, Some(&names), now, effects);
+            }
+            paths.extend(self.job_dir(root, &key).map(|dir| (root, dir)));
+        }
+        for (root, path) in paths {
+            self.own_path_again(root, &path, now, effects);
+        }
+    }
+
+    /// Judges anew what is at `path`: a file, or a directory with all beneath it.
+    fn own_path_again(
+        &mut self,
+        root: RootId,
+        path: &RelPath,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(dir) = self.index.dir_id(root, path.as_bytes()) {
+            for dir in self.index.subtree(dir) {
+                self.own_again(dir, None, now, effects);
+            }
+        } else if let Some((dir, _)) = self.index.find(root, path.as_bytes())
+            && let Some((_, name)) = path.split()
+        {
+            let names = BTreeSet::from([Name::from(name)]);
+            self.own_again(dir, Some(&names), now, effects);
+        }
+        if let Some(top) = path.top()
+            && let Some(id) = self.index.dir_id(root, top)
+            && let Some(dir) = self.index.dir(id)
+        {
+            self.set_unit(root, top, id, dir.facts.newest, now);
+            self.arm_unit(id, now);
+        }
+    }
+
+    /// Judges the entries of `dir` with these names (`None`: all) anew.
+    fn own_again(
+        &mut self,
+        dir: DirId,
+        names: Option<&BTreeSet<Name>>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let pages: BTreeSet<PageId> = match names {
+            None => self.index.pages_of(dir).into_iter().collect(),
+            Some(names) => {
+                let find = |name: &Name| self.index.find_in(dir, name).map(|(page, _)| page);
+                names.iter().filter_map(find).collect()
+            }
+        };
+        for page in pages {
+            self.own_page_again(page, names, now, effects);
+        }
+    }
+
+    fn own_page_again(
+        &mut self,
+        id: PageId,
+        names: Option<&BTreeSet<Name>>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(page) = self.index.page(id) else {
+            return;
+        };
+        let Some((root, dir)) = self.index.dir_path(page.dir()) else {
+            return;
+        };
+        let mut renewed: BTreeMap<Name, Record> = BTreeMap::new();
+        let mut looks = Vec::new();
+        for (name, record) in page.entries() {
+            if names.is_some_and(|names| !names.contains(name)) {
+                continue;
+            }
+            let path = dir.join(name);
+            match self.renew(root, path.as_bytes(), record) {
+                Renewed::Same => {}
+                Renewed::As(record) => drop(renewed.insert(name.into(), record)),
+                Renewed::Look(record) => {
+                    renewed.insert(name.into(), record);
+                    looks.push(path);
+                }
+            }
+        }
+        for name in renewed.keys() {
+            self.held.lift(page.dir(), name);
+        }
+        if !renewed.is_empty() {
+            self.writer.reclass(id, &mut |name, record| {
+                renewed.get(name).copied().unwrap_or(record)
+            });
+        }
+        for (name, record) in &renewed {
+            self.mind_job_entry(root, dir.join(name).as_bytes(), record, now);
+        }
+        // A listing finds them all at once.
+        if looks.len() > 1 {
+            effects.push(Effect::Relist(root, dir));
+        } else {
+            effects.extend(looks.into_iter().map(|path| Effect::Relist(root, path)));
+        }
+        self.arm_page(id, now);
+    }
+
+    fn renew(&self, root: RootId, path: &[u8], record: Record) -> Renewed {
+        let owner = self.owner(root, path);
+        let (class, job) = self.policy.decide(root, path, &owner);
+        let has_newest = match record.class {
+            Class::File(rule) => self.policy.rule(rule).since == Since::Newest,
+            Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::Job(_) => true,
+        };
+        let look = Renewed::Look(Record {
+            class: Class::Unruled,
+            basis: Timestamp::MIN,
+            expire_ms: None,
+            ..record
+        });
+        let (basis, expire_ms) = match class {
+            Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::Job(_) if has_newest => {
+                (record.basis, None)
+            }
+            Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::Job(_) => return look,
+            Class::File(id) => {
+                let rule = self.policy.rule(id);
+                match rule.since {
+                    Since::Newest if has_newest => (record.basis, rule.expire_ms),
+                    Since::Mtime => (record.mtime, rule.expire_ms),
+                    Since::Ctime | Since::Btime if record.class == class => {
+                        (record.basis, record.expire_ms)
+                    }
+                    Since::Newest | Since::Ctime | Since::Btime => return look,
+                    Since::CreatedAt
+                    | Since::CompletedAt
+                    | Since::LastActivity
+                    | Since::ExpiresAt => {
+                        match job.and_then(|job| rule.since.of_job(&job.moments)) {
+                            Some(basis) => (basis, rule.expire_ms),
+                            None if has_newest || record.class == class => (record.basis, None),
+                            None => return look,
+                        }
+                    }
+                }
+            }
+        };
+        let after = Record {
+            basis,
+            class,
+            expire_ms,
+            ..record
+        };
+        if after == record {
+            Renewed::Same
+        } else {
+            Renewed::As(after)
+        }
+    }
+
+    /// An entry that goes with its job has come, or is the job's now: the job is looked at when it may go.
+    pub(super) fn mind_job_entry(&mut self, root: RootId, path: &[u8], record: &Record, now: Now) {
+        let Class::Job(_) = record.class else { return };
+        for job in self.owner(root, path).jobs() {
+            if let Some(no) = self.jobs.number(&job.key) {
+                self.arm_job(job.key.source, no, now);
+            }
+        }
+    }
+
+    /// Goes through all entries that jobs of `source` may own, and through its jobs, in the steps that follow.
+    pub(super) fn own_all_again(&mut self, source: SourceId) {
+        let mut pages = self.index.pages();
+        let holds = self.job_holds();
+        let index = Arc::clone(&self.index);
+        pages.retain(|&page| {
+            let dir = index.page(page).and_then(|page| index.dir(page.dir()));
+            dir.is_some_and(|dir| holds.governing(dir.root).any(|of| of == source))
+        });
+        self.passing.pages.extend(pages);
+        self.passing.pages.sort_unstable();
+        self.passing.pages.dedup();
+        self.passing.jobs.retain(|(of, _)| *of != source);
+        self.passing.jobs.push((source, 0));
+        if self
+            .sources
+            .get(&source)
+            .is_some_and(|state| state.was_read)
+        {
+            self.passing.ready.insert(source);
+        }
+    }
+
+    /// Whether something is still to be gone through, by ticks.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        !self.passing.pages.is_empty() || !self.passing.jobs.is_empty()
+    }
+
+    /// Goes on with it for a while.
+    pub(super) fn pass_on(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if !self.is_passing() {
+            return;
+        }
+        for _ in 0..PAGES_MAX {
+            let Some(page) = self.passing.pages.pop() else {
+                break;
+            };
+            self.note_page_owned(page);
+            self.own_page_again(page, None, now, effects);
+        }
+        if !self.passing.pages.is_empty() {
+            return;
+        }
+        if let Some((source, from)) = self.passing.jobs.pop() {
+            let end = self.jobs.slots(source);
+            let until = end.min(from.saturating_add(JOBS_MAX));
+            for no in from..until {
+                self.arm_job(source, no, now);
+            }
+            if until < end {
+                self.passing.jobs.push((source, until));
+            }
+        }
+        if self.passing.jobs.is_empty() {
+            let units: Vec<(RootId, DirId)> = self
+                .roots
+                .keys()
+                .filter(|&&root| self.policy.has_dir_rules(root))
+                .filter_map(|&root| Some((root, self.index.dir_id(root, b"")?)))
+                .collect();
+            for (root, top) in units {
+                for (name, dir) in self.index.subdirs(top) {
+                    if let Some(known) = self.index.dir(dir) {
+                        self.set_unit(root, &name, dir, known.facts.newest, now);
+                    }
+                }
+            }
+            for source in std::mem::take(&mut self.passing.ready) {
+                self.source_ready(source, now);
+            }
+        }
+    }
+
+    fn note_page_owned(&mut self, id: PageId) {
+        let Some(page) = self.index.page(id) else {
+            return;
+        };
+        let Some((root, dir)) = self.index.dir_path(page.dir()) else {
+            return;
+        };
+        for (name, _) in page.entries() {
+            self.note_owned(root, page.dir(), dir.join(name).as_bytes(), name);
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! Sources of jobs: what they tell, where they stand, and what they hold.
+//!
+//! **Invariant:** nobody's are only files of a root whose source was read through, is not stale, and has not suddenly lost its jobs.
+//! **Invariant:** a source that cannot be read holds the files that its jobs may own, and no others.
+
+use std::sync::Arc;
+
+use super::job_holds::JobHolds;
+use super::state::Engine;
+use crate::core::facts::RootId;
+use crate::core::input::{Effect, Event};
+use crate::core::jobs::{JobKey, JobRow, Jobs, News, SourceId, SourceNews};
+use crate::core::pins::Pins;
+use crate::core::report::{SourceMemory, SourcePhase, SourceStatus};
+use crate::core::time::Now;
+
+/// A source loses so many of its jobs at once without anybody asking, if they are less than half of them.
+const LOST_MAX: u64 = 4;
+
+/// One source.
+#[derive(Clone, Debug)]
+pub(super) struct SourceState {
+    pub(super) phase: SourcePhase,
+    /// Something has changed at it that was not read yet.
+    pub(super) is_stale: bool,
+    /// Whether it was read through since the start: before, nothing is done about single rows.
+    pub(super) was_read: bool,
+    /// How many jobs it had when it was last read through; `None`: it was never read.
+    jobs: Option<u64>,
+    /// How many of them we made it forget since.
+    forgotten: u64,
+    /// How many before that, after it was read through for the last time but one: the last reading may have been under way.
+    forgotten_before: u64,
+    pub(super) trip: Option<String>,
+}
+
+impl SourceState {
+    pub(super) fn remembered(memory: Option<SourceMemory>) -> Self {
+        Self {
+            phase: SourcePhase::Loading,
+            is_stale: false,
+            was_read: false,
+            jobs: memory.as_ref().map(|memory| memory.jobs),
+            forgotten: 0,
+            forgotten_before: 0,
+            trip: memory.and_then(|memory| memory.trip),
+        }
+    }
+
+    fn memory(&self) -> SourceMemory {
+        SourceMemory {
+            jobs: self.jobs.unwrap_or(0),
+            trip: self.trip.clone(),
+        }
+    }
+
+    /// Why nothing that depends on it may go.
+    pub(super) fn down(&self) -> Option<String> {
+        match &self.phase {
+            SourcePhase::Ready => None,
+            SourcePhase::Loading => Some("it was not read through yet".to_owned()),
+            SourcePhase::Down { why } => Some(why.clone()),
+        }
+    }
+}
+
+impl Engine {
+    /// What is known of jobs, to read.
+    #[must_use]
+    pub fn jobs(&self) -> &Arc<Jobs> {
+        &self.jobs
+    }
+
+    /// What is pinned, to read.
+    #[must_use]
+    pub fn pins(&self) -> &Arc<Pins> {
+        &self.pins
+    }
+
+    pub(super) fn job_holds(&self) -> JobHolds {
+        JobHolds {
+            policy: Arc::clone(&self.policy),
+            jobs: Arc::clone(&self.jobs),
+            pins: Arc::clone(&self.pins),
+            sources: Arc::clone(&self.sources),
+        }
+    }
+
+    pub(super) fn source_status(&self) -> Vec<SourceStatus> {
+        let states = self.sources.iter();
+        states
+            .map(|(&source, state)| SourceStatus {
+                source,
+                phase: state.phase.clone(),
+                trip: state.trip.clone(),
+            })
+            .collect()
+    }
+
+    pub(super) fn source_mut(&mut self, source: SourceId) -> Option<&mut SourceState> {
+        Arc::make_mut(&mut self.sources).get_mut(&source)
+    }
+
+    /// Takes in what sources tell.
+    pub fn hear(&mut self, news: SourceNews, now: Now, effects: &mut Vec<Effect>) {
+        let source = news.source;
+        if !self.sources.contains_key(&source) {
+            return;
+        }
+        for piece in news.news {
+            match piece {
+                News::Rows(rows) => {
+                    for row in rows {
+                        self.hear_row(source, &row, now, effects);
+                    }
+                }
+                News::Gone(ids) => {
+                    for id in ids {
+                        self.hear_gone(source, &id, now, effects);
+                    }
+                    let is_told = self
+                        .policy
+                        .sources
+                        .get(&source)
+                        .is_some_and(|of| of.is_told);
+                    if let Some(state) = self.source_mut(source) {
+                        // Until it has said how many are left.
+                        state.is_stale |= !is_told;
+                    }
+                }
+                News::Loaded { jobs } => self.hear_loaded(source, jobs, now, effects),
+                News::Stale => {
+                    if let Some(state) = self.source_mut(source) {
+                        state.is_stale = true;
+                    }
+                }
+                News::Down { why } => self.hear_down(source, &why, effects),
+            }
+            self.mind_doubt(source);
+        }
+    }
+
+    fn hear_row(&mut self, source: SourceId, row: &JobRow, now: Now, effects: &mut Vec<Effect>) {
+        let policy = Arc::clone(&self.policy);
+        let change = self.jobs.put(&policy, source, row);
+        if !change.changed {
+            return;
+        }
+        for (file, why) in change.refused {
+            let job = row.id.clone();
+            effects.push(Effect::Tell(Event::ClaimRefused {
+                source,
+                job,
+                file,
+                why,
+            }));
+        }
+        self.marked.remove(&(source, change.no));
+        self.arriving.renew((source, change.no));
+        if self
+            .sources
+            .get(&source)
+            .is_some_and(|state| state.was_read)
+        {
+            self.recording.remove(&JobKey {
+                source,
+                id: row.id.clone(),
+            });
+        }
+        self.held_jobs.retain(|(of, no, _), stay| {
+            (*of, *no) != (source, change.no) || matches!(stay, super::held::Stay::Claimed { .. })
+        });
+        if self
+            .sources
+            .get(&source)
+            .is_some_and(|state| state.was_read)
+        {
+            self.own_again_job(source, &row.id, change.unclaimed, now, effects);
+            self.arm_job(source, change.no, now);
+        }
+    }
+
+    fn hear_gone(&mut self, source: SourceId, id: &str, now: Now, effects: &mut Vec<Effect>) {
+        let policy = Arc::clone(&self.policy);
+        let key = JobKey {
+            source,
+            id: id.to_owned(),
+        };
+        if let Some(no) = self.jobs.number(&key) {
+            // Another job may get its number: what the reaper has of this one is not the other's.
+            self.marked.remove(&(source, no));
+            self.recording.remove(&key);
+            self.arriving.renew((source, no));
+            self.held_jobs
+                .retain(|(of, other, _), _| (*of, *other) != (source, no));
+        }
+        if let Some(claimed) = self.jobs.remove(&policy, source, id)
+            && self
+                .sources
+                .get(&source)
+                .is_some_and(|state| state.was_read)
+        {
+            self.own_again_job(source, id, claimed, now, effects);
+        }
+    }
+
+    fn hear_loaded(&mut self, source: SourceId, jobs: u64, now: Now, effects: &mut Vec<Effect>) {
+        let demands = self
+            .policy
+            .roots
+            .values()
+            .any(|root| root.source == Some(source) && root.orphans.is_some());
+        let is_told = self
+            .policy
+            .sources
+            .get(&source)
+            .is_some_and(|of| of.is_told);
+        let Some(state) = self.source_mut(source) else {
+            return;
+        };
+        let before = state
+            .jobs
+            .map(|before| before.saturating_sub(state.forgotten + state.forgotten_before));
+        let why = match before {
+            _ if !demands || (is_told && state.was_read) => None,
+            None if jobs == 0 => Some("the source was empty when it was first read".to_owned()),
+            Some(before) => {
+                let lost = before.saturating_sub(jobs);
+                let much = (lost > LOST_MAX && lost > before / 2) || (jobs == 0 && before > 0);
+                much.then(|| format!("the source had {before} jobs, and suddenly has {jobs}"))
+            }
+            None => None,
+        };
+        state.jobs = Some(jobs);
+        state.forgotten_before = std::mem::take(&mut state.forgotten);
+        state.is_stale = false;
+        if let Some(why) = why
+            && state.trip.is_none()
+        {
+            state.trip = Some(why.clone());
+            effects.push(Effect::Tell(Event::OrphansTripped {
+                source: Some(source),
+                root: None,
+                why,
+            }));
+        }
+        let first = !std::mem::replace(&mut state.was_read, true);
+        let was_down = matches!(state.phase, SourcePhase::Down { .. });
+        state.phase = if first {
+            // Until it is known whose all entries are.
+            SourcePhase::Loading
+        } else {
+            SourcePhase::Ready
+        };
+        effects.push(Effect::Source(source, state.memory()));
+        if first {
+            let what = format!("read: {jobs} job{}", if jobs == 1 { "" } else { "s" });
+            effects.push(Effect::Tell(Event::Source { source, what }));
+            self.own_all_again(source);
+            return;
+        }
+        if was_down {
+            let what = "can be read again".to_owned();
+            effects.push(Effect::Tell(Event::Source { source, what }));
+        }
+        self.arm_source(source, now);
+    }
+
+    /// Tells those who ask for single jobs whether it can be believed that one is gone.
+    fn mind_doubt(&self, source: SourceId) {
+        let is_doubted = self.sources.get(&source).is_none_or(|state| {
+            state.is_stale || state.trip.is_some() || state.phase != SourcePhase::Ready
+        });
+        self.jobs.doubt(source, is_doubted);
+    }
+
+    /// A row of `source` was removed because a rule said so.
+    pub(super) fn hear_forgotten(&mut self, source: SourceId) {
+        if let Some(state) = self.source_mut(source) {
+            state.forgotten += 1;
+        }
+    }
+
+    fn hear_down(&mut self, source: SourceId, why: &str, effects: &mut Vec<Effect>) {
+        let Some(state) = self.source_mut(source) else {
+            return;
+        };
+        let why = why.to_owned();
+        let phase = SourcePhase::Down { why: why.clone() };
+        if std::mem::replace(&mut state.phase, phase.clone()) != phase {
+            let what = format!("cannot be read: {why}");
+            effects.push(Effect::Tell(Event::Source { source, what }));
+        }
+    }
+
+    /// Everything that belongs to the jobs of `source` was found; what waited for that is free.
+    pub(super) fn source_ready(&mut self, source: SourceId, now: Now) {
+        if let Some(state) = self.source_mut(source)
+            && state.phase == SourcePhase::Loading
+        {
+            state.phase = SourcePhase::Ready;
+        }
+        self.mind_doubt(source);
+        self.arm_source(source, now);
+    }
+
+    /// Arms everything that a hold of `source` may have held.
+    pub(super) fn arm_source(&mut self, source: SourceId, now: Now) {
+        let holds = self.job_holds();
+        let roots: Vec<RootId> = self.roots.keys().copied().collect();
+        for root in roots {
+            if holds.governing(root).any(|governing| governing == source) {
+                self.arm_root(root, now);
+            }
+        }
+        self.arm_held_jobs(&|of| of == source, now);
+    }
+
+    /// Releases the breakers of sources: those of the root, or of all. Tells the roots that this concerns.
+    pub(super) fn release_sources(
+        &mut self,
+        root: Option<RootId>,
+        effects: &mut Vec<Effect>,
+    ) -> Vec<RootId> {
+        let wanted: Vec<SourceId> = match root {
+            None => self.sources.keys().copied().collect(),
+            Some(root) => {
+                let known = self.policy.roots.get(&root);
+                known.and_then(|known| known.source).into_iter().collect()
+            }
+        };
+        let mut released = Vec::new();
+        for source in wanted {
+            if let Some(state) = self.source_mut(source)
+                && state.trip.take().is_some()
+            {
+                effects.push(Effect::Source(source, state.memory()));
+                released.push(source);
+            }
+            self.mind_doubt(source);
+        }
+        let roots = self.policy.roots.iter();
+        roots
+            .filter(|(_, known)| known.source.is_some_and(|of| released.contains(&of)))
+            .map(|(&root, _)| root)
+            .collect()
+    }
+
+    /// The sources of another configuration: those that stay are read anew.
+    pub(super) fn reload_sources(&mut self) {
+        let policy = Arc::clone(&self.policy);
+        self.jobs.reload(&policy);
+        let sources = Arc::make_mut(&mut self.sources);
+        sources.retain(|source, _| policy.sources.contains_key(source));
+        for &source in policy.sources.keys() {
+            sources
+                .entry(source)
+                .or_insert_with(|| SourceState::remembered(None));
+        }
+        self.marked.clear();
+        self.held_jobs
+            .retain(|_, stay| matches!(stay, super::held::Stay::Claimed { .. }));
+        self.owned.clear();
+        for source in policy.sources.keys() {
+            self.own_all_again(*source);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What becomes of a job's record.
+
+use super::*;
+
+fn session_rule(record: Record) -> Rule {
+    Rule {
+        since: Since::LastActivity,
+        jobs: JobFilter::Anyone,
+        roots: None,
+        record,
+        ..job_rule()
+    }
+}
+
+fn session(id: &str, ms: i64) -> JobRow {
+    JobRow {
+        moments: Moments {
+            last_activity: Some(at(ms).wall),
+            ..Moments::default()
+        },
+        ..JobRow::new(id, Status::Completed)
+    }
+}
+
+#[test]
+fn a_row_that_owns_no_files_goes_by_the_same_wheel() {
+    let mut place = Place::new(vec![session_rule(Record::Forget)]);
+    place.loaded(vec![session(A, 0), session(B, HOUR / 2)]);
+    place.pass_until(HOUR - 1);
+    assert_eq!(place.claimed(), [""; 0]);
+    place.pass_until(HOUR);
+    assert_eq!(place.reap(), [format!("job {A}")]);
+    assert_eq!(place.recorded, [7]);
+    // Its record is being removed: it is not asked for again.
+    place.pass_until(HOUR + HOUR / 2 - 1);
+    assert_eq!(place.claimed(), [""; 0]);
+    place.pass_until(HOUR + HOUR / 2);
+    assert_eq!(place.reap(), [format!("job {B}")]);
+    // Both are gone, as was wanted: that is no sudden loss.
+    place.step(Input::Forgotten(DB));
+    place.step(Input::Forgotten(DB));
+    place.hear(vec![
+        News::Gone(vec![A.to_owned(), B.to_owned()]),
+        News::Loaded { jobs: 0 },
+    ]);
+    assert_eq!(place.engine.status(place.now).sources[0].trip, None);
+}
+
+#[test]
+fn somebody_who_comes_back_is_not_forgotten() {
+    let mut place = Place::new(vec![session_rule(Record::Forget)]);
+    place.loaded(vec![session(A, 0)]);
+    place.pass_until(HOUR - 1);
+    place.hear(vec![News::Rows(vec![session(A, HOUR - 1)])]);
+    place.pass_until(2 * HOUR - 2);
+    assert_eq!(place.claimed(), [""; 0]);
+    place.pass_until(2 * HOUR - 1);
+    assert_eq!(place.claimed(), [format!("job {A}")]);
+}
+
+#[test]
+fn a_record_that_is_kept_is_no_reason_to_claim_a_job_without_files() {
+    let mut place = Place::new(vec![session_rule(Record::Keep)]);
+    place.loaded(vec![session(A, 0)]);
+    place.pass_until(100 * HOUR);
+    assert_eq!(place.claimed(), [""; 0]);
+}
+
+#[test]
+fn a_job_is_marked_once_and_again_only_when_its_row_has_changed() {
+    let mut place = Place::new(vec![Rule {
+        record: Record::Mark,
+        ..job_rule()
+    }]);
+    place.file(RESULTS, &format!("{A}/x"));
+    place.loaded(vec![completed(A, 0)]);
+    place.pass_until(HOUR);
+    assert_eq!(place.reap(), [format!("results/{A}")]);
+    place.pass_until(10 * HOUR);
+    assert_eq!(place.claimed(), [""; 0]);
+    place.hear(vec![News::Rows(vec![completed(A, 9 * HOUR)])]);
+    place.pass_until(10 * HOUR);
+    assert_eq!(place.claimed(), [format!("job {A}")]);
+}

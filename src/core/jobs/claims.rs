@@ -1,0 +1,76 @@
+//! Which paths a job names as its own.
+//!
+//! A claim is data from outside. It is a bare name in the source's `files_root`, a path relative to `base_dir`, or an absolute one;
+//! whatever it is, it counts only beneath a root, and leads nowhere: it is compared with paths that were found there.
+//!
+//! **Invariant:** a claim with `..`, with a NUL, or outside every root, is refused; so is one of a root itself.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::core::facts::RootId;
+use crate::core::path::RelPath;
+use crate::core::policy::{Policy, Source};
+
+/// Longer texts are no paths: `PATH_MAX`.
+const BYTES_MAX: usize = 4096;
+
+/// Where the claim `file` of a job of `source` leads.
+///
+/// # Errors
+/// Why it is refused, for people.
+pub(super) fn resolve(
+    policy: &Policy,
+    source: &Source,
+    file: &str,
+) -> Result<(RootId, RelPath), String> {
+    let path = absolute(source, file)?;
+    let Some((root, rel)) = policy.locate(&path) else {
+        return Err(format!("\"{}\" lies beneath no root", path.display()));
+    };
+    if rel.is_root() {
+        return Err(format!("\"{}\" is a root itself", path.display()));
+    }
+    Ok((root, rel))
+}
+
+/// All that the claim of `path` in `root` covers: it, and the names that are derived from it.
+pub(super) fn covered(source: &Source, path: &RelPath) -> Vec<RelPath> {
+    let mut all = vec![path.clone()];
+    if let Some((dir, name)) = path.split() {
+        for derived in &source.derived {
+            let name = derived.of(name);
+            if crate::core::path::is_component(&name) {
+                all.push(dir.join(&name));
+            }
+        }
+    }
+    all
+}
+
+fn absolute(source: &Source, file: &str) -> Result<PathBuf, String> {
+    if file.len() > BYTES_MAX {
+        return Err(format!("it is longer than {BYTES_MAX} bytes"));
+    }
+    if file.contains('\0') {
+        return Err("it holds a NUL".to_owned());
+    }
+    let given = Path::new(file);
+    let joined = if given.is_absolute() {
+        given.to_path_buf()
+    } else if let Some(files_root) = source.files_root.as_ref().filter(|_| !file.contains('/')) {
+        files_root.join(given)
+    } else {
+        source.base_dir.join(given)
+    };
+    // Links and dots are not followed: what stands there now may be another thing tomorrow.
+    let mut plain = PathBuf::from("/");
+    for part in joined.as_os_str().as_bytes().split(|&byte| byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => return Err("it holds \"..\"".to_owned()),
+            name => plain.push(std::ffi::OsStr::from_bytes(name)),
+        }
+    }
+    Ok(plain)
+}

@@ -1,0 +1,332 @@
+//! The jobs of one source.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use super::claims;
+use super::owner::Job;
+use super::packed::{self, pack, unpack};
+use super::row::{JobKey, JobRow, SourceId, Status};
+use crate::core::facts::RootId;
+use crate::core::index::hash::{name_hash, number_hash};
+use crate::core::path::RelPath;
+use crate::core::policy::{Policy, Source};
+
+/// What a row changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::core) struct Change {
+    /// The job's number.
+    pub(in crate::core) no: u32,
+    /// Whether it decides otherwise than before, or is new.
+    pub(in crate::core) changed: bool,
+    /// What it claimed before, and does not any more.
+    pub(in crate::core) unclaimed: Vec<(RootId, RelPath)>,
+    /// Claims that are refused, each with the reason. Told when they are new.
+    pub(in crate::core) refused: Vec<(String, String)>,
+}
+
+/// A claim: the hash of where it leads, and whose it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Claimed {
+    hash: u32,
+    no: u32,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct OneSource {
+    rows: Vec<Option<Box<[u8]>>>,
+    free: Vec<u32>,
+    by_id: HashTable<u32>,
+    claims: HashTable<Claimed>,
+    /// How many claims lead into each root.
+    roots: BTreeMap<RootId, u64>,
+    kinds: Vec<Arc<str>>,
+    counts: [u64; Status::ALL.len()],
+    bytes: usize,
+    order: Option<Arc<[u32]>>,
+}
+
+impl OneSource {
+    pub(super) fn len(&self) -> u64 {
+        (self.rows.len() - self.free.len()) as u64
+    }
+
+    pub(super) fn slots(&self) -> u32 {
+        u32::try_from(self.rows.len()).expect("invariant: numbers fit")
+    }
+
+    pub(super) fn counts(&self) -> [u64; Status::ALL.len()] {
+        self.counts
+    }
+
+    pub(super) fn has(&self, no: u32) -> bool {
+        self.row(no).is_some()
+    }
+
+    pub(super) fn id(&self, no: u32) -> String {
+        self.row(no).map(packed::id).unwrap_or_default()
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        /// What the allocator adds to a row, about.
+        const HEAD: usize = 8;
+        let rows = self.rows.capacity() * size_of::<Option<Box<[u8]>>>();
+        let heads = (self.rows.len() - self.free.len()) * HEAD;
+        rows + heads
+            + self.bytes
+            + self.free.capacity() * size_of::<u32>()
+            + self.by_id.allocation_size()
+            + self.claims.allocation_size()
+    }
+
+    pub(super) fn find(&self, id: &str) -> Option<u32> {
+        let is_it = |no: &u32| self.row(*no).is_some_and(|row| packed::is_of(row, id));
+        self.by_id.find(id_hash(id), is_it).copied()
+    }
+
+    pub(super) fn is_same(&self, no: u32, row: &JobRow) -> bool {
+        let kind = match &row.kind {
+            None => None,
+            Some(kind) => match self.kinds.iter().position(|known| **known == **kind) {
+                None => return false,
+                Some(place) => u16::try_from(place).ok(),
+            },
+        };
+        self.row(no).is_some_and(|known| *known == *pack(row, kind))
+    }
+
+    pub(super) fn job(&self, source: SourceId, no: u32) -> Job {
+        let row = unpack(
+            self.row(no)
+                .expect("invariant: asked for a job that is known"),
+        );
+        let kind = row.kind.and_then(|kind| self.kinds.get(usize::from(kind)));
+        Job {
+            key: JobKey { source, id: row.id },
+            kind: kind.cloned(),
+            status: row.status,
+            moments: row.moments,
+            unreadable: row.unreadable,
+        }
+    }
+
+    /// Calls `each` with every job that claims `path` in `root`, or a directory that it lies in.
+    pub(super) fn claimants(
+        &self,
+        policy: &Policy,
+        of: &Source,
+        root: RootId,
+        path: &[u8],
+        mut each: impl FnMut(u32),
+    ) {
+        if !self.claims_in(root) {
+            return;
+        }
+        let ends = path.iter().enumerate().filter(|&(_, &b)| b == b'/');
+        for end in ends.map(|(at, _)| at).chain([path.len()]) {
+            let path = &path[..end];
+            let hash = claim_hash(root, path);
+            for claimed in self.claims.iter_hash(spread(hash)) {
+                if claimed.hash != hash {
+                    continue;
+                }
+                let all = self.claimed(policy, of, claimed.no);
+                if all.iter().any(|(r, p)| *r == root && p.as_bytes() == path) {
+                    each(claimed.no);
+                }
+            }
+        }
+    }
+
+    pub(super) fn claims_in(&self, root: RootId) -> bool {
+        self.roots.contains_key(&root)
+    }
+
+    /// Where the claims of the job with the number `no` lead.
+    pub(super) fn claimed(&self, policy: &Policy, of: &Source, no: u32) -> Vec<(RootId, RelPath)> {
+        let files = self
+            .row(no)
+            .map(|row| unpack(row).files)
+            .unwrap_or_default();
+        paths(policy, of, &files)
+    }
+
+    pub(super) fn put(&mut self, policy: &Policy, of: Option<&Source>, row: &JobRow) -> Change {
+        let kind = row.kind.as_deref().and_then(|kind| self.kind(kind));
+        let bytes = pack(row, kind);
+        let known = self.find(&row.id);
+        if let Some(no) = known
+            && self.row(no).is_some_and(|known| *known == *bytes)
+        {
+            return Change {
+                no,
+                changed: false,
+                unclaimed: Vec::new(),
+                refused: Vec::new(),
+            };
+        }
+        let before = known.map_or(Vec::new(), |no| self.take(policy, of, no));
+        let no = known.unwrap_or_else(|| self.slot());
+        self.bytes += bytes.len();
+        self.counts[row.status as usize] += 1;
+        self.rows[no as usize] = Some(bytes);
+        if known.is_none() {
+            self.order = None;
+            let rows = &self.rows;
+            let hasher = |no: &u32| {
+                let row = rows[*no as usize].as_deref();
+                id_hash(&row.map(packed::id).unwrap_or_default())
+            };
+            self.by_id.insert_unique(id_hash(&row.id), no, hasher);
+        }
+        let mut refused = Vec::new();
+        let mut now = Vec::new();
+        if let Some(of) = of {
+            now = paths(policy, of, &row.files);
+            self.claim(no, &now);
+            for file in &row.files {
+                if let Err(why) = claims::resolve(policy, of, file) {
+                    refused.push((file.clone(), why));
+                }
+            }
+        }
+        let unclaimed = before
+            .into_iter()
+            .filter(|claim| !now.contains(claim))
+            .collect();
+        Change {
+            no,
+            changed: true,
+            unclaimed,
+            refused,
+        }
+    }
+
+    /// Forgets a job; gives back where its claims led.
+    pub(super) fn remove(
+        &mut self,
+        policy: &Policy,
+        of: Option<&Source>,
+        id: &str,
+    ) -> Option<Vec<(RootId, RelPath)>> {
+        let no = self.find(id)?;
+        let claimed = self.take(policy, of, no);
+        if let Ok(slot) = self.by_id.find_entry(id_hash(id), |&other| other == no) {
+            slot.remove();
+        }
+        self.rows[no as usize] = None;
+        self.free.push(no);
+        self.order = None;
+        Some(claimed)
+    }
+
+    /// Finds all claims anew.
+    pub(super) fn reclaim(&mut self, policy: &Policy, of: &Source) {
+        self.claims.clear();
+        self.roots.clear();
+        for no in 0..self.slots() {
+            let now = self.claimed(policy, of, no);
+            self.claim(no, &now);
+        }
+    }
+
+    /// The numbers in the order of the ids, kept until one comes or goes.
+    pub(super) fn in_order(&mut self) -> Arc<[u32]> {
+        if let Some(order) = &self.order {
+            return Arc::clone(order);
+        }
+        let mut order: Vec<u32> = (0..self.slots()).filter(|&no| self.has(no)).collect();
+        order.sort_by_cached_key(|&no| self.id(no));
+        let order: Arc<[u32]> = order.into();
+        self.order = Some(Arc::clone(&order));
+        order
+    }
+
+    fn row(&self, no: u32) -> Option<&[u8]> {
+        self.rows.get(no as usize)?.as_deref()
+    }
+
+    fn slot(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.rows.push(None);
+            self.slots() - 1
+        })
+    }
+
+    /// The number of a kind. A source with more kinds than there are numbers has jobs without a kind: no rule for kinds is for them.
+    fn kind(&mut self, kind: &str) -> Option<u16> {
+        let known = self.kinds.iter().position(|known| **known == *kind);
+        let number = u16::try_from(known.unwrap_or(self.kinds.len())).ok()?;
+        if known.is_none() {
+            self.kinds.push(kind.into());
+        }
+        Some(number)
+    }
+
+    /// Takes the row of a job out of all sums and tables but that of ids; gives back where its claims led.
+    fn take(&mut self, policy: &Policy, of: Option<&Source>, no: u32) -> Vec<(RootId, RelPath)> {
+        let claimed = of.map_or(Vec::new(), |of| self.claimed(policy, of, no));
+        for (root, path) in &claimed {
+            let hash = claim_hash(*root, path.as_bytes());
+            let own = Claimed { hash, no };
+            if let Ok(slot) = self.claims.find_entry(spread(hash), |&other| other == own) {
+                slot.remove();
+            }
+            if let Some(count) = self.roots.get_mut(root) {
+                *count -= 1;
+                if *count == 0 {
+                    self.roots.remove(root);
+                }
+            }
+        }
+        if let Some(row) = self.rows[no as usize].as_deref() {
+            self.counts[packed::status(row) as usize] -= 1;
+            self.bytes -= row.len();
+        }
+        claimed
+    }
+
+    fn claim(&mut self, no: u32, paths: &[(RootId, RelPath)]) {
+        for (root, path) in paths {
+            let hash = claim_hash(*root, path.as_bytes());
+            let hasher = |claimed: &Claimed| spread(claimed.hash);
+            self.claims
+                .insert_unique(spread(hash), Claimed { hash, no }, hasher);
+            *self.roots.entry(*root).or_insert(0) += 1;
+        }
+    }
+}
+
+/// Where `files` lead, each place once.
+fn paths(policy: &Policy, of: &Source, files: &[String]) -> Vec<(RootId, RelPath)> {
+    let mut all: Vec<(RootId, RelPath)> = Vec::new();
+    for file in files {
+        let Ok((root, path)) = claims::resolve(policy, of, file) else {
+            continue;
+        };
+        for path in claims::covered(of, &path) {
+            if !all.iter().any(|(r, p)| (*r, p) == (root, &path)) {
+                all.push((root, path));
+            }
+        }
+    }
+    all
+}
+
+fn id_hash(id: &str) -> u64 {
+    name_hash(0, id.as_bytes())
+}
+
+/// 32 bits are enough: what is found by them is compared.
+fn claim_hash(root: RootId, path: &[u8]) -> u32 {
+    let hash = name_hash(u32::from(root.0) + 1, path);
+    u32::try_from(hash >> 32).expect("invariant: half of it")
+}
+
+/// The hash that the table places by.
+fn spread(hash: u32) -> u64 {
+    number_hash(u64::from(hash))
+}

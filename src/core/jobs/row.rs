@@ -1,0 +1,195 @@
+//! One job as its source tells it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::time::Timestamp;
+
+/// A source of jobs. Stays the same for a name for as long as the process lives, over every reload.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct SourceId(pub u16);
+
+/// Which job: ids are scoped by source.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct JobKey {
+    /// The source that tells of it.
+    pub source: SourceId,
+    /// Its id there. Never empty.
+    pub id: String,
+}
+
+/// How a job stands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It waits to be run: its files are inputs.
+    Pending,
+    /// It runs, or nobody knows that it does not.
+    Running,
+    /// It ended well.
+    Completed,
+    /// It ended badly.
+    Failed,
+    /// Somebody ended it.
+    Cancelled,
+}
+
+impl Status {
+    /// All of them, in the order in which messages list them.
+    pub const ALL: [Self; 5] = [
+        Self::Pending,
+        Self::Running,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    /// The word in configuration, JSON and the ledger.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The status behind its word, as [`Status::as_str`] has it.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
+    /// Whether the job has ended: only then can it lose anything.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        match self {
+            Self::Pending | Self::Running => false,
+            Self::Completed | Self::Failed | Self::Cancelled => true,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The instants of a job's life; `None`: not yet, or its source does not tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Moments {
+    /// When it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "moment")]
+    pub created_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "moment")]
+    pub completed_at: Option<Timestamp>,
+    /// When somebody last did something with it.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "moment")]
+    pub last_activity: Option<Timestamp>,
+    /// When it says itself that it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "moment")]
+    pub expires_at: Option<Timestamp>,
+    /// When it was cleaned: it is done, and still owns what was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "moment")]
+    pub cleaned_at: Option<Timestamp>,
+}
+
+/// One job as its source tells it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct JobRow {
+    /// Its id: a key, never a path. Never empty.
+    pub id: String,
+    /// What kind of job it is, in the application's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// How it stands.
+    pub status: Status,
+    /// The source's own word, when nobody has said what it means: the job counts as running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_status: Option<String>,
+    /// The instants of its life.
+    #[serde(flatten)]
+    pub moments: Moments,
+    /// Why it failed, in the application's words. Not kept in memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The files that it claims, as the source names them: data from outside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// Whatever else the source tells of it. Not kept in memory.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, serde_json::Value>,
+    /// A value of it that cannot be read, with its column: then nothing of the job goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
+}
+
+impl JobRow {
+    /// A job of which nothing is known but its id and how it stands.
+    #[must_use]
+    pub fn new(id: impl Into<String>, status: Status) -> Self {
+        Self {
+            id: id.into(),
+            kind: None,
+            status,
+            unknown_status: None,
+            moments: Moments::default(),
+            error: None,
+            files: Vec::new(),
+            attributes: BTreeMap::new(),
+            unreadable: None,
+        }
+    }
+
+    /// Whether everything that decides about the job's files is as it is in `other`: a row of which this cannot be said has come
+    /// back to life. The error and the attributes decide nothing.
+    #[must_use]
+    pub fn decides_as(&self, other: &Self) -> bool {
+        let of = |row: &Self| {
+            (
+                row.id.clone(),
+                row.kind.clone(),
+                row.status,
+                row.unknown_status.clone(),
+                row.moments,
+                row.files.clone(),
+                row.unreadable.clone(),
+            )
+        };
+        of(self) == of(other)
+    }
+}
+
+/// Instants as RFC 3339 in UTC with milliseconds: rows are read by people, in the ledger.
+mod moment {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::core::time::Timestamp;
+
+    #[expect(clippy::ref_option, reason = "serde asks for this signature")]
+    pub(super) fn serialize<S: Serializer>(
+        at: &Option<Timestamp>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match at {
+            Some(at) => to.collect_str(at),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Timestamp>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(from)? else {
+            return Ok(None);
+        };
+        let at: jiff::Timestamp = text.parse().map_err(D::Error::custom)?;
+        Ok(Some(Timestamp::from_unix_ms(at.as_millisecond())))
+    }
+}

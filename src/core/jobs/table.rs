@@ -1,0 +1,353 @@
+//! The jobs of all sources: read by all, changed by the engine alone.
+//!
+//! A job is a slot with its packed row: some 60 bytes with a UUID for an id, the slots of the tables that find it included.
+//!
+//! **Invariant:** no lock is held over a call into others' code, nor while more than a few rows are unpacked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use parking_lot::RwLock;
+
+use super::claims;
+use super::one::{Change, OneSource};
+use super::owner::{Fresh, Job, Owner};
+use super::row::{JobKey, JobRow, SourceId, Status};
+use crate::core::facts::{RootId, RuleId};
+use crate::core::path::RelPath;
+use crate::core::policy::{Policy, Root};
+use crate::core::time::Timestamp;
+
+/// Whether a row says what is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Known {
+    /// It says so. With the job's number in its source, by which a reader can tick it off: small, and given again when the job is gone.
+    Same(u32),
+    /// The job is known, and was another.
+    Changed(u32),
+    /// The job is not known.
+    No,
+}
+
+/// The jobs of all sources.
+#[derive(Debug, Default)]
+pub struct Jobs {
+    sources: RwLock<BTreeMap<SourceId, OneSource>>,
+    /// Sources of which it cannot be believed that a job is gone.
+    doubted: RwLock<BTreeSet<SourceId>>,
+}
+
+impl Jobs {
+    /// Whose the file or directory at `path` in `root` is: of those that claim it, and of the one that the root's template
+    /// captures.
+    #[must_use]
+    pub fn owner(&self, policy: &Policy, root: RootId, path: &[u8]) -> Owner {
+        let Some(known) = policy.roots.get(&root) else {
+            return Owner::Nobody;
+        };
+        let sources = self.sources.read();
+        let mut jobs: Vec<Job> = Vec::new();
+        for (&source, table) in sources.iter() {
+            if let Some(of) = policy.sources.get(&source) {
+                table.claimants(policy, of, root, path, |no| {
+                    let job = table.job(source, no);
+                    if !jobs.iter().any(|known| known.key == job.key) {
+                        jobs.push(job);
+                    }
+                });
+            }
+        }
+        let mut first = None;
+        if let Some(source) = known.source
+            && let Some(of) = policy.sources.get(&source)
+        {
+            let table = sources.get(&source);
+            for id in captured(known, path) {
+                let no = table.and_then(|table| Some((table, table.find(&id)?)));
+                if let Some((table, no)) = no
+                    && !jobs
+                        .iter()
+                        .any(|job| job.key.source == source && job.key.id == id)
+                {
+                    jobs.push(table.job(source, no));
+                }
+                first = first.or(Some(id).filter(|id| of.is_id(id)));
+            }
+        }
+        match (jobs.is_empty(), known.source) {
+            (false, _) => Owner::Jobs(jobs),
+            (true, None) => Owner::Nobody,
+            (true, Some(source)) => Owner::Unknown {
+                source,
+                captured: first,
+            },
+        }
+    }
+
+    /// When what is at `path` in `root` lapses with its job under `rule`; `basis` is its own newest timestamp. `None`: never.
+    #[must_use]
+    pub fn deadline(
+        &self,
+        policy: &Policy,
+        root: RootId,
+        path: &[u8],
+        rule: RuleId,
+        basis: Timestamp,
+    ) -> Option<Timestamp> {
+        let of = policy.rule(rule);
+        let basis = if of.since.is_of_job() {
+            let owner = self.owner(policy, root, path);
+            let (_, job) = policy.decide(root, path, &owner);
+            of.since.of_job(&job?.moments)?
+        } else {
+            basis
+        };
+        Some(basis.plus_ms(of.expire_ms?))
+    }
+
+    /// The jobs whose rows are to be read again before what is at `path` goes: those that own it, and every one that the root's template
+    /// can read in it. A job that is not known yet may be among them.
+    #[must_use]
+    pub fn readings(&self, policy: &Policy, root: RootId, path: &[u8]) -> Vec<JobKey> {
+        let mut keys = self.owner(policy, root, path).keys();
+        let known = policy.roots.get(&root);
+        if let Some((known, source)) = known.and_then(|known| Some((known, known.source?)))
+            && let Some(of) = policy.sources.get(&source)
+        {
+            for id in captured(known, path).filter(|id| of.is_id(id)) {
+                let key = JobKey { source, id };
+                if !keys.contains(&key) {
+                    keys.push(key);
+                }
+            }
+        }
+        keys
+    }
+
+    /// What is known of a job.
+    #[must_use]
+    pub fn job(&self, key: &JobKey) -> Option<Job> {
+        let sources = self.sources.read();
+        let table = sources.get(&key.source)?;
+        Some(table.job(key.source, table.find(&key.id)?))
+    }
+
+    /// The job that has the number `no` in its source.
+    #[must_use]
+    pub fn numbered(&self, source: SourceId, no: u32) -> Option<Job> {
+        let sources = self.sources.read();
+        let table = sources.get(&source)?;
+        table.has(no).then(|| table.job(source, no))
+    }
+
+    /// The number that a job has in its source.
+    #[must_use]
+    pub fn number(&self, key: &JobKey) -> Option<u32> {
+        self.sources.read().get(&key.source)?.find(&key.id)
+    }
+
+    /// Whether what is known of a job is what its source says now. That a job is gone counts only while its source is believed.
+    #[must_use]
+    pub fn agrees(&self, key: &JobKey, fresh: &Fresh) -> bool {
+        let sources = self.sources.read();
+        let known = sources
+            .get(&key.source)
+            .and_then(|table| Some((table, table.find(&key.id)?)));
+        match (known, fresh) {
+            (None, Fresh::Gone) => !self.doubted.read().contains(&key.source),
+            (Some((table, no)), Fresh::Row(row)) => table.is_same(no, row),
+            (_, Fresh::Row(_) | Fresh::Gone | Fresh::Unknown(_)) => false,
+        }
+    }
+
+    /// Whether `row` says what is known, for a source that reads all of its rows again.
+    #[must_use]
+    pub fn known(&self, source: SourceId, row: &JobRow) -> Known {
+        let sources = self.sources.read();
+        let Some((table, no)) = sources
+            .get(&source)
+            .and_then(|table| Some((table, table.find(&row.id)?)))
+        else {
+            return Known::No;
+        };
+        if table.is_same(no, row) {
+            Known::Same(no)
+        } else {
+            Known::Changed(no)
+        }
+    }
+
+    /// The ids of up to `most` jobs of `source` whose numbers are from `from` on and not ticked off, and the number to go on from;
+    /// `None`: there are no more.
+    pub fn unticked(
+        &self,
+        source: SourceId,
+        from: u32,
+        most: usize,
+        is_ticked: &dyn Fn(u32) -> bool,
+    ) -> (Vec<String>, Option<u32>) {
+        /// So many slots are looked at under one lock.
+        const SLOTS_MAX: u32 = 16_384;
+        let sources = self.sources.read();
+        let Some(table) = sources.get(&source) else {
+            return (Vec::new(), None);
+        };
+        let end = table.slots().min(from.saturating_add(SLOTS_MAX));
+        let mut ids = Vec::new();
+        for no in from..end {
+            if ids.len() == most {
+                return (ids, Some(no));
+            }
+            if table.has(no) && !is_ticked(no) {
+                ids.push(table.id(no));
+            }
+        }
+        (ids, (end < table.slots()).then_some(end))
+    }
+
+    /// How many jobs `source` has.
+    #[must_use]
+    pub fn count(&self, source: SourceId) -> u64 {
+        let sources = self.sources.read();
+        sources.get(&source).map_or(0, OneSource::len)
+    }
+
+    /// How many jobs of `source` stand how, in the order of [`Status::ALL`].
+    #[must_use]
+    pub fn counts(&self, source: SourceId) -> [u64; Status::ALL.len()] {
+        let sources = self.sources.read();
+        sources.get(&source).map_or([0; 5], OneSource::counts)
+    }
+
+    /// Bytes of memory that the jobs of `source` take, about.
+    #[must_use]
+    pub fn memory(&self, source: SourceId) -> usize {
+        let sources = self.sources.read();
+        sources.get(&source).map_or(0, OneSource::memory)
+    }
+
+    /// Up to `most` jobs of `source` after the id `after`, in the order of their ids, for those who list them.
+    #[must_use]
+    pub fn list(&self, source: SourceId, after: Option<&str>, most: usize) -> Vec<Job> {
+        let order = {
+            let mut sources = self.sources.write();
+            let Some(table) = sources.get_mut(&source) else {
+                return Vec::new();
+            };
+            table.in_order()
+        };
+        let sources = self.sources.read();
+        let Some(table) = sources.get(&source) else {
+            return Vec::new();
+        };
+        let from = match after {
+            None => 0,
+            Some(after) => order.partition_point(|&no| !table.has(no) || *table.id(no) <= *after),
+        };
+        let known = order[from.min(order.len())..].iter().copied();
+        let known = known.filter(|&no| table.has(no)).take(most);
+        known.map(|no| table.job(source, no)).collect()
+    }
+
+    /// Where the files that a job of `source` claims are, or why a claim is refused.
+    #[must_use]
+    pub fn resolve_claims(
+        &self,
+        policy: &Policy,
+        source: SourceId,
+        files: &[String],
+    ) -> Vec<(String, Result<PathBuf, String>)> {
+        let Some(of) = policy.sources.get(&source) else {
+            return Vec::new();
+        };
+        let lead = |file: &String| {
+            claims::resolve(policy, of, file).map(|(root, path)| {
+                let root = policy.roots.get(&root);
+                root.map(|root| path.below(&root.path)).unwrap_or_default()
+            })
+        };
+        files
+            .iter()
+            .map(|file| (file.clone(), lead(file)))
+            .collect()
+    }
+
+    /// The paths that the job with the number `no` claims, with those that are derived from them.
+    #[must_use]
+    pub fn claimed(&self, policy: &Policy, source: SourceId, no: u32) -> Vec<(RootId, RelPath)> {
+        let sources = self.sources.read();
+        let (Some(table), Some(of)) = (sources.get(&source), policy.sources.get(&source)) else {
+            return Vec::new();
+        };
+        table.claimed(policy, of, no)
+    }
+
+    /// Whether a job of `source` claims anything in `root`, or may have since.
+    #[must_use]
+    pub fn claims_in(&self, source: SourceId, root: RootId) -> bool {
+        let sources = self.sources.read();
+        sources
+            .get(&source)
+            .is_some_and(|table| table.claims_in(root))
+    }
+
+    /// From now on it can, or cannot, be believed of `source` that a job is gone. For the engine alone.
+    pub(in crate::core) fn doubt(&self, source: SourceId, is_doubted: bool) {
+        let mut doubted = self.doubted.write();
+        if is_doubted {
+            doubted.insert(source);
+        } else {
+            doubted.remove(&source);
+        }
+    }
+
+    /// Takes in a row. For the engine alone.
+    pub(in crate::core) fn put(&self, policy: &Policy, source: SourceId, row: &JobRow) -> Change {
+        let of = policy.sources.get(&source);
+        let mut sources = self.sources.write();
+        sources.entry(source).or_default().put(policy, of, row)
+    }
+
+    /// Forgets a job. For the engine alone.
+    pub(in crate::core) fn remove(
+        &self,
+        policy: &Policy,
+        source: SourceId,
+        id: &str,
+    ) -> Option<Vec<(RootId, RelPath)>> {
+        let of = policy.sources.get(&source);
+        let mut sources = self.sources.write();
+        sources.get_mut(&source)?.remove(policy, of, id)
+    }
+
+    /// Finds all claims anew, after roots changed; forgets sources that are no more. For the engine alone.
+    pub(in crate::core) fn reload(&self, policy: &Policy) {
+        let mut sources = self.sources.write();
+        sources.retain(|source, _| policy.sources.contains_key(source));
+        for (source, table) in sources.iter_mut() {
+            if let Some(of) = policy.sources.get(source) {
+                table.reclaim(policy, of);
+            }
+        }
+    }
+
+    /// The numbers of all jobs of `source`, free ones among them: below this.
+    #[must_use]
+    pub fn slots(&self, source: SourceId) -> u32 {
+        self.sources.read().get(&source).map_or(0, OneSource::slots)
+    }
+}
+
+/// The jobs that the root's template captures from `path`, a file's or a directory's. Where it can be read in several ways (a job `a_b`
+/// and `{job}_{name}`), all of them: that of the template first, then those with longer ids.
+fn captured<'p>(root: &'p Root, path: &'p [u8]) -> impl Iterator<Item = String> + 'p {
+    let template = root.owner.as_ref();
+    let readings = template.and_then(|template| {
+        let found = template
+            .captures(path)
+            .or_else(|| template.captures_within(path))?;
+        Some(template.job_readings(path, found.job()?))
+    });
+    let text = |id: &[u8]| std::str::from_utf8(id).ok().map(str::to_owned);
+    readings.into_iter().flatten().filter_map(text)
+}

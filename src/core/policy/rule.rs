@@ -1,0 +1,205 @@
+//! Rules: which entries, how long, since when.
+
+use super::globs::Globs;
+use crate::core::claim::Unit;
+use crate::core::facts::{Facts, RootId};
+use crate::core::jobs::{Job, Moments, SourceId, Status};
+use crate::core::time::{FileTime, Timestamp};
+
+/// Which entries, how long, since when.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its name: unique, never empty.
+    pub name: String,
+    /// The roots that it applies to; `None`: all.
+    pub roots: Option<Vec<RootId>>,
+    /// What it matches; `None`: everything. Paths from the root for files, names for top-level directories.
+    pub glob: Option<Globs>,
+    /// What it leaves to later rules, with everything below.
+    pub exclude: Option<Globs>,
+    /// What it keeps for ever, with everything below.
+    pub keep: Option<Globs>,
+    /// The timestamp that decides.
+    pub since: Since,
+    /// Time to live from that timestamp, in milliseconds, not negative; `None`: for ever.
+    pub expire_ms: Option<i64>,
+    /// What lapses as a whole.
+    pub unit: Unit,
+    /// What an open file means.
+    pub skip_open: SkipOpen,
+    /// When a due entry goes.
+    pub schedule: Schedule,
+    /// Whose files.
+    pub jobs: JobFilter,
+    /// Only files of jobs of these kinds; `None`: of any, or of nobody.
+    pub kinds: Option<Vec<String>>,
+    /// Only jobs of these sources; `None`: of any.
+    pub sources: Option<Vec<SourceId>>,
+    /// What becomes of the job's record at its source, once all that the rule takes of the job is gone. Only with [`Unit::Job`].
+    pub record: Record,
+}
+
+/// Whose files a rule is for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum JobFilter {
+    /// Whoever owns them, if anybody.
+    Anyone,
+    /// Orphans: nobody owns them, and the root's `orphans` template says that this may be.
+    Nobody,
+    /// Jobs that stand like this. Never pending or running ones.
+    Standing(Vec<Status>),
+}
+
+/// What becomes of a job's record at its source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Record {
+    /// It stays as it is.
+    Keep,
+    /// The source's `mark` statements note that it was cleaned.
+    Mark,
+    /// The source's `forget` statements remove it.
+    Forget,
+}
+
+impl Record {
+    /// The word in configuration, JSON and the ledger.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Mark => "mark",
+            Self::Forget => "forget",
+        }
+    }
+}
+
+/// The timestamp that a rule counts from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Since {
+    /// The latest of mtime, ctime, btime and arrival; for a directory, of all in its tree.
+    Newest,
+    /// Last change of the content; a directory's own.
+    Mtime,
+    /// Last change of content, name or attributes; a directory's own.
+    Ctime,
+    /// Birth; a directory's own.
+    Btime,
+    /// When the owning job was made.
+    CreatedAt,
+    /// When the owning job ended.
+    CompletedAt,
+    /// When somebody last did something with the owning job.
+    LastActivity,
+    /// When the owning job says itself that it is over.
+    ExpiresAt,
+}
+
+/// What a rule does about files that somebody has open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SkipOpen {
+    /// Open files are held, and those of which it cannot be known.
+    Always,
+    /// Open files are held where it can be known; the others go.
+    IfKnown,
+    /// Open files go.
+    Never,
+}
+
+/// When a due entry goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Schedule {
+    /// At its deadline.
+    AtDeadline,
+    /// Only when asked, through `clean`.
+    Manual,
+}
+
+impl Rule {
+    /// Whether the rule is meant for `root`.
+    #[must_use]
+    pub fn applies_to(&self, root: RootId) -> bool {
+        self.roots
+            .as_ref()
+            .is_none_or(|roots| roots.contains(&root))
+    }
+
+    /// Whether it is meant for jobs like `job`, apart from how that stands.
+    pub(super) fn is_for(&self, job: &Job) -> bool {
+        let is_one = |kinds: &Vec<String>| {
+            job.kind
+                .as_deref()
+                .is_some_and(|kind| kinds.iter().any(|one| one == kind))
+        };
+        self.kinds.as_ref().is_none_or(is_one)
+            && self
+                .sources
+                .as_ref()
+                .is_none_or(|sources| sources.contains(&job.key.source))
+    }
+
+    pub(super) fn takes(&self, path: &[u8]) -> bool {
+        self.glob.as_ref().is_none_or(|glob| glob.matches(path))
+            && !self
+                .exclude
+                .as_ref()
+                .is_some_and(|exclude| exclude.matches_within(path))
+    }
+}
+
+impl Since {
+    /// The timestamp that decides; `None` where the file system does not keep it, or the job's source does not tell it. `known`
+    /// is a floor under the newest; `moments` are those of the job that owns the file.
+    #[must_use]
+    pub fn of(
+        self,
+        facts: &Facts,
+        known: Timestamp,
+        moments: Option<&Moments>,
+    ) -> Option<Timestamp> {
+        match self {
+            Self::Newest => Some(facts.newest().max(known)),
+            Self::Mtime => Some(facts.mtime.ceil()),
+            Self::Ctime => Some(facts.ctime.ceil()),
+            Self::Btime => facts.btime.map(FileTime::ceil),
+            Self::CreatedAt | Self::CompletedAt | Self::LastActivity | Self::ExpiresAt => {
+                self.of_job(moments?)
+            }
+        }
+    }
+
+    /// The timestamp of a job that decides; `None` where it has none, or the files have it.
+    #[must_use]
+    pub fn of_job(self, moments: &Moments) -> Option<Timestamp> {
+        match self {
+            Self::Newest | Self::Mtime | Self::Ctime | Self::Btime => None,
+            Self::CreatedAt => moments.created_at,
+            Self::CompletedAt => moments.completed_at,
+            Self::LastActivity => moments.last_activity,
+            Self::ExpiresAt => moments.expires_at,
+        }
+    }
+
+    /// Whether it is a timestamp of the owning job.
+    #[must_use]
+    pub const fn is_of_job(self) -> bool {
+        match self {
+            Self::Newest | Self::Mtime | Self::Ctime | Self::Btime => false,
+            Self::CreatedAt | Self::CompletedAt | Self::LastActivity | Self::ExpiresAt => true,
+        }
+    }
+
+    /// The word in configuration, JSON and the ledger.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::Mtime => "mtime",
+            Self::Ctime => "ctime",
+            Self::Btime => "btime",
+            Self::CreatedAt => "created_at",
+            Self::CompletedAt => "completed_at",
+            Self::LastActivity => "last_activity",
+            Self::ExpiresAt => "expires_at",
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What the policy has to know of a source of jobs: where its claims lead, and which ids are ids.
+
+use std::path::PathBuf;
+
+/// A source of jobs, as far as deciding is concerned.
+#[derive(Debug)]
+pub struct Source {
+    /// Its name: unique, never empty.
+    pub name: String,
+    /// Which texts are ids; `None`: all but the empty one. Anchored at both ends: `\A(?:…)\z`.
+    pub id_pattern: Option<regex::Regex>,
+    /// Where bare names that jobs claim lie. Absolute; `None`: below `base_dir`, as relative paths.
+    pub files_root: Option<PathBuf>,
+    /// What relative paths that jobs claim are below. Absolute.
+    pub base_dir: PathBuf,
+    /// Names that belong to a job beside each file that it claims.
+    pub derived: Vec<Derived>,
+    /// Whether its jobs claim files at all.
+    pub claims: bool,
+    /// Whether programs tell of its jobs: what they take away is meant to go.
+    pub is_told: bool,
+}
+
+/// A name that is derived from a claimed file's, such as `{stem}_processed.mp3`: `{name}` is the whole name, `{stem}` the name without
+/// its last extension. It stands in the same directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Derived {
+    /// As it was written; holds `{name}` or `{stem}` once, and no `/`.
+    pub pattern: String,
+}
+
+impl Derived {
+    /// The derived name beside a file called `name`.
+    #[must_use]
+    pub fn of(&self, name: &[u8]) -> Vec<u8> {
+        let stem = match name.iter().rposition(|&byte| byte == b'.') {
+            Some(0) | None => name,
+            Some(dot) => &name[..dot],
+        };
+        let (word, value) = if self.pattern.contains("{stem}") {
+            ("{stem}", stem)
+        } else {
+            ("{name}", name)
+        };
+        let (before, after) = self.pattern.split_once(word).unwrap_or((&self.pattern, ""));
+        [before.as_bytes(), value, after.as_bytes()].concat()
+    }
+}
+
+impl Source {
+    /// Whether `id` can be a job's.
+    #[must_use]
+    pub fn is_id(&self, id: &str) -> bool {
+        let pattern = self.id_pattern.as_ref();
+        !id.is_empty() && pattern.is_none_or(|pattern| pattern.is_match(id))
+    }
+}

@@ -1,0 +1,125 @@
+//! What the sources say about jobs at this very moment, asked once a batch and job.
+//!
+//! **Invariant:** what a source cannot tell, or tells otherwise than it is known, holds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::place::Shared;
+use crate::core::claim::Claim;
+use crate::core::hold::Hold;
+use crate::core::jobs::{Fresh, Job, JobKey, Owner};
+use crate::core::policy::{Policy, Record};
+use crate::ledger::line::LineJob;
+
+/// The answers of the sources, for one look at a batch of claims.
+pub(super) struct Rows<'a> {
+    shared: &'a Shared,
+    policy: &'a Policy,
+    /// With whether it was another than was known when it came.
+    asked: BTreeMap<JobKey, (Fresh, bool)>,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(shared: &'a Shared, policy: &'a Policy) -> Self {
+        Self {
+            shared,
+            policy,
+            asked: BTreeMap::new(),
+        }
+    }
+
+    /// Whether each of these jobs is known as its source tells of it now; else what holds.
+    pub(super) fn agree<'k>(
+        &mut self,
+        keys: impl IntoIterator<Item = &'k JobKey>,
+    ) -> Result<(), Hold> {
+        keys.into_iter().try_for_each(|key| self.agrees(key))
+    }
+
+    fn agrees(&mut self, key: &JobKey) -> Result<(), Hold> {
+        let hooks = &self.shared.hooks;
+        if !self.asked.contains_key(key) {
+            let fresh = (hooks.fresh)(key);
+            let is_news = !matches!(fresh, Fresh::Unknown(_)) && !(hooks.agrees)(key, &fresh);
+            if is_news {
+                // Now or never: what is known may soon be newer than this answer.
+                (hooks.disagrees)(key, fresh.clone());
+            }
+            self.asked.insert(key.clone(), (fresh, is_news));
+        }
+        let (fresh, is_news) = &self.asked[key];
+        match fresh {
+            Fresh::Unknown(why) => Err(self.unknown(key, why.clone())),
+            // What is known may have changed since it was asked.
+            Fresh::Row(_) | Fresh::Gone if !is_news && (hooks.agrees)(key, fresh) => Ok(()),
+            Fresh::Row(_) | Fresh::Gone => Err(self.changed(key)),
+        }
+    }
+
+    /// The job as its source told of it; `None` when it was not asked about or has none.
+    pub(super) fn job(&self, key: &JobKey) -> Option<Job> {
+        match &self.asked.get(key)?.0 {
+            Fresh::Row(row) => Some(Job {
+                key: key.clone(),
+                kind: row.kind.as_deref().map(Arc::from),
+                status: row.status,
+                moments: row.moments,
+                unreadable: row.unreadable.is_some(),
+            }),
+            Fresh::Gone | Fresh::Unknown(_) => None,
+        }
+    }
+
+    /// What the ledger is to say of the job.
+    pub(super) fn line_job(&self, key: &JobKey, record: Record) -> Option<LineJob> {
+        match &self.asked.get(key)?.0 {
+            Fresh::Row(row) => Some(LineJob {
+                source: self.name_of(key),
+                record: record.as_str().to_owned(),
+                row: (**row).clone(),
+            }),
+            Fresh::Gone | Fresh::Unknown(_) => None,
+        }
+    }
+
+    /// The hold of what a job owns that is not as it was known.
+    pub(super) fn changed(&self, key: &JobKey) -> Hold {
+        let why = format!(
+            "the row of job \"{}\" has changed and is being read",
+            key.id
+        );
+        self.unknown(key, why)
+    }
+
+    fn unknown(&self, key: &JobKey, why: String) -> Hold {
+        let source = self.name_of(key);
+        Hold::SourceDown { source, why }
+    }
+
+    fn name_of(&self, key: &JobKey) -> String {
+        let known = self.policy.sources.get(&key.source);
+        known.map_or_else(|| key.source.0.to_string(), |source| source.name.clone())
+    }
+}
+
+/// Whether all that `owner` names was known when `claim` was made, whose jobs are asked about.
+pub(super) fn is_of(owner: &Owner, claim: &Claim) -> bool {
+    owner.keys().iter().all(|key| claim.owners.contains(key))
+}
+
+/// Who owns it, as the ledger says it: the job that decides, the one that it would be of, or what the root's template captures.
+pub(super) fn owner_name(
+    policy: &Policy,
+    claim: &Claim,
+    owner: &Owner,
+    decides: Option<&Job>,
+) -> Option<String> {
+    match owner {
+        Owner::Jobs(_) => decides.map(|job| job.key.id.clone()),
+        Owner::Unknown { captured, .. } => captured.clone(),
+        Owner::Nobody => policy
+            .owner(claim.root, claim.path.as_bytes())
+            .map(|job| String::from_utf8_lossy(job).into_owned()),
+    }
+}

@@ -1,0 +1,238 @@
+//! Which parts of a unit go, and which stay.
+//!
+//! **Invariant:** nothing that a rule keeps, that an earlier rule governs, or that somebody else owns who does not let it go,
+//! lies in a part that goes.
+
+use std::collections::BTreeSet;
+
+use super::parts::{Body, Part};
+use super::reaper::Hooks;
+use crate::core::claim::{Claim, Unit};
+use crate::core::facts::{Facts, Kind};
+use crate::core::hold::Hold;
+use crate::core::jobs::{Job, JobKey, Owner};
+use crate::core::path::RelPath;
+use crate::core::policy::{Class, Policy, Verdict};
+use crate::core::time::Timestamp;
+
+/// The questions about each thing in a unit.
+pub(super) struct Sorter<'a> {
+    policy: &'a Policy,
+    hooks: &'a Hooks,
+    claim: &'a Claim,
+    /// Whose the unit is.
+    owner: &'a Owner,
+    /// The latest timestamp in the unit.
+    newest: Timestamp,
+    now: Timestamp,
+    has_pins: bool,
+    /// All whose rows say whether the parts go.
+    pub(super) keys: BTreeSet<JobKey>,
+}
+
+impl<'a> Sorter<'a> {
+    pub(super) fn new(
+        policy: &'a Policy,
+        hooks: &'a Hooks,
+        claim: &'a Claim,
+        owner: &'a Owner,
+        newest: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            policy,
+            hooks,
+            claim,
+            owner,
+            newest,
+            now,
+            has_pins: !hooks.pins.is_empty(),
+            keys: owner.keys().into_iter().collect(),
+        }
+    }
+
+    /// The parts of a piece that go: the largest in which nothing stays. Or what in it holds the whole unit.
+    pub(super) fn parts(&mut self, body: &Body) -> Result<Vec<Part>, Hold> {
+        let tree = &body.tree;
+        if !body.is_dir {
+            let (path, whole) = (body.path(body.whole()), body.whole());
+            let goes = self.goes(body, path.as_bytes(), whole.facts(tree))?;
+            return Ok(if goes { vec![whole] } else { Vec::new() });
+        }
+        // Of each directory: which of its files stay, and whether it stays itself.
+        let mut stays: Vec<(Vec<usize>, bool)> = Vec::new();
+        stays.resize_with(tree.len() as usize, Default::default);
+        let mut end = None;
+        let above = body.above.as_bytes();
+        let mut full = Vec::new();
+        tree.each_path(|at, path| {
+            if end.is_some() {
+                return;
+            }
+            full.clear();
+            if !above.is_empty() {
+                full.extend_from_slice(above);
+                full.push(b'/');
+            }
+            full.extend_from_slice(path);
+            match self.stays(body, at, &mut full) {
+                Ok(found) => stays[at as usize] = found,
+                Err(hold) => end = Some(hold),
+            }
+        });
+        match end {
+            Some(hold) => Err(hold),
+            None => Ok(largest(body, &stays)),
+        }
+    }
+
+    /// Which files of the directory `at` stay, and whether it stays itself. `full` is its path.
+    fn stays(
+        &mut self,
+        body: &Body,
+        at: u32,
+        full: &mut Vec<u8>,
+    ) -> Result<(Vec<usize>, bool), Hold> {
+        let dir = body.tree.dir(at);
+        let stays = !self.goes(body, full, &dir.facts)?;
+        full.push(b'/');
+        let mut files = Vec::new();
+        let len = full.len();
+        for (place, (name, facts)) in dir.files.iter().enumerate() {
+            full.truncate(len);
+            full.extend_from_slice(name);
+            if !self.goes(body, full, facts)? {
+                files.push(place);
+            }
+        }
+        Ok((files, stays))
+    }
+
+    /// Whether what has this path goes with the unit.
+    fn goes(&mut self, body: &Body, path: &[u8], facts: &Facts) -> Result<bool, Hold> {
+        let owner = (self.hooks.owner)(self.policy, body.root, path);
+        let goes = match self.claim.unit {
+            Unit::File => false,
+            Unit::Dir => self.goes_with_dir(body, path, facts, &owner)?,
+            Unit::Job => self.goes_with_job(body, path, facts, &owner),
+        };
+        if self.has_pins
+            && let Some(path) = RelPath::parse(path)
+        {
+            let pins = &self.hooks.pins;
+            let pin = pins.find(self.policy, body.root, &path, &owner, self.now);
+            if let Some(pin) = pin {
+                return Err(pin.hold());
+            }
+        }
+        if goes && owner != *self.owner {
+            self.keys.extend(owner.keys());
+        }
+        Ok(goes)
+    }
+
+    fn goes_with_dir(
+        &self,
+        body: &Body,
+        path: &[u8],
+        facts: &Facts,
+        owner: &Owner,
+    ) -> Result<bool, Hold> {
+        let Claim { root, rule, .. } = *self.claim;
+        let class = || self.policy.classify(root, path, owner);
+        let is_meant = match facts.kind {
+            Kind::File => class() == Class::Dir(rule),
+            // Rules for files are not meant for links and sockets, also where they take empty directories; a `keep` is.
+            Kind::Other | Kind::Mount => {
+                self.policy.rule(rule).unit == Unit::Dir && !matches!(class(), Class::Kept(_))
+            }
+            Kind::Dir => !self.is_kept(path),
+        };
+        if !is_meant || owner == self.owner {
+            return Ok(is_meant);
+        }
+        // Somebody else's: they have a say as well.
+        let (name, top) = (self.claim.path.as_bytes(), &body.tree.dir(0).facts);
+        match self.policy.dir(root, name, top, self.newest, owner) {
+            Verdict::Lapse {
+                at,
+                basis,
+                rule: by,
+            } if by == rule => {
+                let retention_ms = self.claim.retention_ms;
+                Ok(retention_ms.map_or(at, |ms| basis.plus_ms(ms)) <= self.now)
+            }
+            Verdict::Hold { rule: by, why } if by == rule => Err(why),
+            Verdict::Keep | Verdict::Lapse { .. } | Verdict::Hold { .. } => Ok(false),
+        }
+    }
+
+    fn goes_with_job(&self, body: &Body, path: &[u8], facts: &Facts, owner: &Owner) -> bool {
+        let rule = self.claim.rule;
+        let Some(ours) = self.owner.jobs().first() else {
+            return false;
+        };
+        let (class, decides) = self.policy.decide(body.root, path, owner);
+        if decides.is_none_or(|job| job.key != ours.key) {
+            return false;
+        }
+        let is_meant = match facts.kind {
+            Kind::File | Kind::Other | Kind::Mount => class == Class::Job(rule),
+            Kind::Dir => !self.is_kept(path) && !self.is_excluded(path),
+        };
+        let mut others = owner.with_say().filter(|job| job.key != ours.key);
+        is_meant && others.all(|job| self.lets_go(job, body, path, facts))
+    }
+
+    /// Whether another job that owns it too lets it go by now.
+    fn lets_go(&self, other: &Job, body: &Body, path: &[u8], facts: &Facts) -> bool {
+        let owner = Owner::Jobs(vec![other.clone()]);
+        let verdict = match self.policy.classify(body.root, path, &owner) {
+            Class::File(_) => self
+                .policy
+                .file(body.root, path, facts, self.newest, &owner),
+            Class::Job(rule) => self.policy.job(rule, other, self.newest),
+            Class::Dir(_) | Class::Kept(_) | Class::Unruled => Verdict::Keep,
+        };
+        matches!(verdict, Verdict::Lapse { at, .. } if at <= self.now)
+    }
+
+    fn is_kept(&self, path: &[u8]) -> bool {
+        let keep = self.policy.rule(self.claim.rule).keep.as_ref();
+        keep.is_some_and(|keep| keep.matches_within(path))
+    }
+
+    fn is_excluded(&self, path: &[u8]) -> bool {
+        let exclude = self.policy.rule(self.claim.rule).exclude.as_ref();
+        exclude.is_some_and(|exclude| exclude.matches_within(path))
+    }
+}
+
+/// The largest parts in which nothing stays.
+fn largest(body: &Body, stays: &[(Vec<usize>, bool)]) -> Vec<Part> {
+    let tree = &body.tree;
+    let mut whole = vec![false; stays.len()];
+    for at in (0..tree.len()).rev() {
+        let (files, dir) = &stays[at as usize];
+        let mut children = tree.dir(at).children.clone();
+        whole[at as usize] =
+            files.is_empty() && !dir && children.all(|child| whole[child as usize]);
+    }
+    let mut parts = Vec::new();
+    let mut pending = vec![0];
+    while let Some(at) = pending.pop() {
+        if whole[at as usize] {
+            parts.push(Part::Dir(at));
+            continue;
+        }
+        let (kept, _) = &stays[at as usize];
+        let files = 0..tree.dir(at).files.len();
+        parts.extend(
+            files
+                .filter(|file| kept.binary_search(file).is_err())
+                .map(|file| Part::File { dir: at, file }),
+        );
+        pending.extend(tree.dir(at).children.clone());
+    }
+    parts
+}

@@ -1,0 +1,266 @@
+//! A source of jobs, what is known of them, and what they own.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::core::jobs::{Fresh, Job, JobKey, JobRow, Moments, Owner, SourceId, Status};
+use crate::core::pins::Pins;
+use crate::core::policy::{JobFilter, Source};
+
+pub(super) const UPLOADS: RootId = RootId(4);
+pub(super) const SOURCE: SourceId = SourceId(5);
+
+/// When jobs ended, unless a test says otherwise: long ago.
+pub(super) const ENDED: Timestamp = Timestamp::from_unix_ms(1_600_000_000_000);
+
+/// Called when somebody asks whose a path is.
+pub(super) type Asked = Arc<dyn Fn(&Policy, RootId, &[u8]) + Send + Sync>;
+
+type Jobs = BTreeMap<String, JobRow>;
+
+#[derive(Default)]
+pub(super) struct World {
+    /// What the source says.
+    pub(super) source: Mutex<Jobs>,
+    /// What is known.
+    known: Mutex<Jobs>,
+    /// Why the source cannot be asked.
+    pub(super) down: Mutex<Option<String>>,
+    owned: Mutex<Vec<(RootId, RelPath, String)>>,
+    /// What came to be heard of.
+    pub(super) disagreed: Mutex<Vec<(String, Fresh)>>,
+    /// Whose rows were read.
+    pub(super) read: Mutex<Vec<String>>,
+    pub(super) pins: Arc<Pins>,
+    /// The ids of what was to be recorded, with the job and what becomes of its record.
+    pub(super) noted: Mutex<Vec<(u64, String, &'static str)>>,
+    pub(super) struck: Mutex<Vec<u64>>,
+    /// Why nothing can be noted.
+    pub(super) refuses: Mutex<Option<String>>,
+    /// A file to read when something is noted, and what was in it.
+    pub(super) copies: Mutex<Option<PathBuf>>,
+    pub(super) copied: Mutex<Vec<u8>>,
+}
+
+pub(super) fn key(id: &str) -> JobKey {
+    let id = id.to_owned();
+    JobKey { source: SOURCE, id }
+}
+
+pub(super) fn row(id: &str, status: Status) -> JobRow {
+    JobRow {
+        moments: Moments {
+            completed_at: status.is_over().then_some(ENDED),
+            ..Moments::default()
+        },
+        ..JobRow::new(id, status)
+    }
+}
+
+impl World {
+    /// Has a job that the source tells of, and that is known.
+    pub(super) fn has(&self, row: JobRow) {
+        self.source.lock().insert(row.id.clone(), row.clone());
+        self.known.lock().insert(row.id.clone(), row);
+    }
+
+    /// Has the source say otherwise than is known.
+    pub(super) fn becomes(&self, row: JobRow) {
+        self.source.lock().insert(row.id.clone(), row);
+    }
+
+    /// What is at `path`, with all below it, is `job`'s, whether there is such a job or not.
+    pub(super) fn gives(&self, root: RootId, path: &str, job: &str) {
+        let path = RelPath::parse(path.as_bytes()).unwrap();
+        self.owned.lock().push((root, path, job.to_owned()));
+    }
+
+    pub(super) fn owner(&self, root: RootId, path: &[u8]) -> Owner {
+        let path = RelPath::parse(path).unwrap();
+        let owned = self.owned.lock();
+        let named: BTreeSet<&String> = owned
+            .iter()
+            .filter(|(of, above, _)| *of == root && path.is_within(above))
+            .map(|(_, _, job)| job)
+            .collect();
+        let known = self.known.lock();
+        let jobs: Vec<Job> = named
+            .iter()
+            .filter_map(|id| known.get(*id))
+            .map(|row| Job {
+                key: key(&row.id),
+                kind: row.kind.as_deref().map(Arc::from),
+                status: row.status,
+                moments: row.moments,
+                unreadable: row.unreadable.is_some(),
+            })
+            .collect();
+        match (jobs.is_empty(), named.first()) {
+            (false, _) => Owner::Jobs(jobs),
+            (true, None) => Owner::Nobody,
+            (true, Some(id)) => Owner::Unknown {
+                source: SOURCE,
+                captured: Some((*id).clone()),
+            },
+        }
+    }
+
+    fn fresh(&self, key: &JobKey) -> Fresh {
+        self.read.lock().push(key.id.clone());
+        if let Some(why) = &*self.down.lock() {
+            return Fresh::Unknown(why.clone());
+        }
+        let row = self.source.lock().get(&key.id).cloned();
+        row.map_or(Fresh::Gone, |row| Fresh::Row(Box::new(row)))
+    }
+
+    fn agrees(&self, key: &JobKey, fresh: &Fresh) -> bool {
+        match (self.known.lock().get(&key.id), fresh) {
+            (None, Fresh::Gone) => true,
+            (Some(known), Fresh::Row(row)) => known.decides_as(row),
+            (_, Fresh::Row(_) | Fresh::Gone | Fresh::Unknown(_)) => false,
+        }
+    }
+
+    pub(super) fn hooks(
+        self: &Arc<Self>,
+        reaped: impl Fn(Vec<Reaped>) + Send + Sync + 'static,
+        asked: Asked,
+    ) -> Hooks {
+        let world = || Arc::clone(self);
+        let (owns, says, knows, hears) = (world(), world(), world(), world());
+        let (notes, strikes) = (world(), world());
+        Hooks {
+            reaped: Arc::new(reaped),
+            before_move: Arc::new(|_, _| {}),
+            put_back: Arc::new(|_, _| {}),
+            owner: Arc::new(move |policy, root, path| {
+                asked(policy, root, path);
+                owns.owner(root, path)
+            }),
+            pins: Arc::clone(&self.pins),
+            fresh: Arc::new(move |key| says.fresh(key)),
+            agrees: Arc::new(move |key, fresh| knows.agrees(key, fresh)),
+            disagrees: Arc::new(move |key, fresh| {
+                hears.disagreed.lock().push((key.id.clone(), fresh));
+            }),
+            before_record: Arc::new(move |all| {
+                if let Some(file) = &*notes.copies.lock() {
+                    *notes.copied.lock() = std::fs::read(file).unwrap();
+                }
+                if let Some(why) = &*notes.refuses.lock() {
+                    return Err(why.clone());
+                }
+                let all = all.iter();
+                let all = all.map(|one| (one.line.id, one.job.id.clone(), one.record.as_str()));
+                notes.noted.lock().extend(all);
+                Ok(())
+            }),
+            not_recorded: Arc::new(move |ids| strikes.struck.lock().extend(ids)),
+        }
+    }
+}
+
+/// The rule for all that jobs which have ended own.
+pub(super) fn job_rule() -> Rule {
+    Rule {
+        jobs: JobFilter::Standing(vec![Status::Completed, Status::Failed]),
+        ..rule(Unit::Job, Since::CompletedAt, 0)
+    }
+}
+
+impl Bench {
+    /// Two roots, one source, and the rule for what its jobs own.
+    pub(super) fn jobs(rules: Vec<Rule>) -> Self {
+        let mut bench = Self::new(rules);
+        std::fs::create_dir(bench.base.join("uploads")).unwrap();
+        let uploads = Root {
+            name: "uploads".into(),
+            path: bench.base.join("uploads"),
+            owner: None,
+            prune_empty_dirs: false,
+            source: Some(SOURCE),
+            orphans: None,
+            nested: Vec::new(),
+        };
+        bench.policy.roots.insert(UPLOADS, uploads);
+        bench.policy.roots.get_mut(&ROOT).unwrap().source = Some(SOURCE);
+        let source = Source {
+            name: "app".into(),
+            id_pattern: None,
+            files_root: None,
+            base_dir: bench.base.clone(),
+            derived: Vec::new(),
+            claims: true,
+            is_told: false,
+        };
+        bench.policy.sources.insert(SOURCE, source);
+        bench
+    }
+
+    pub(super) fn facts_in(&self, root: RootId, path: &str) -> Facts {
+        let dir = if root == UPLOADS { "uploads" } else { "root" };
+        let root = RootDir::open(&self.base.join(dir)).unwrap();
+        let path = RelPath::parse(path.as_bytes()).unwrap();
+        let (parent, name) = path.split().unwrap();
+        root.dir(&parent).unwrap().look(name).unwrap().unwrap()
+    }
+
+    pub(super) fn piece(&self, root: RootId, path: &str) -> Piece {
+        let facts = self.facts_in(root, path);
+        Piece {
+            root,
+            path: RelPath::parse(path.as_bytes()).unwrap(),
+            key: facts.key,
+            is_dir: facts.kind == Kind::Dir,
+        }
+    }
+
+    /// The claim of all that `job` owns, which are these pieces, by the last rule.
+    pub(super) fn job_claim(&self, job: &str, pieces: &[(RootId, &str)]) -> Claim {
+        let all = pieces.iter().map(|(root, path)| self.piece(*root, path));
+        let pieces: Vec<Piece> = all.collect();
+        let first = pieces.first();
+        Claim {
+            root: first.map_or(ROOT, |piece| piece.root),
+            path: first.map(|piece| piece.path.clone()).unwrap_or_default(),
+            owners: vec![key(job)],
+            unit: Unit::Job,
+            key: first.map(|piece| piece.key).unwrap_or_default(),
+            pieces,
+            rule: RuleId(u16::try_from(self.policy.rules.len() - 1).unwrap()),
+            known: ENDED,
+            retention_ms: None,
+            due: clock::now().wall,
+            actor: Actor::Rule,
+        }
+    }
+
+    pub(super) fn reap_job(&mut self, job: &str, pieces: &[(RootId, &str)]) -> Outcome {
+        let claim = self.job_claim(job, pieces);
+        self.reap(&[claim]).remove(0)
+    }
+
+    /// Whether nothing is in the quarantines, the intents and the ledger.
+    #[track_caller]
+    pub(super) fn assert_untouched(&self) {
+        assert_eq!(self.lain(), Vec::<String>::new());
+        assert_eq!(self.lines(), []);
+        self.assert_no_intents();
+    }
+
+    #[track_caller]
+    pub(super) fn assert_no_intents(&self) {
+        let intents = std::fs::read(self.base.join("state/intents")).unwrap();
+        assert_eq!(String::from_utf8_lossy(&intents), "");
+    }
+}
+
+/// What holds because of what the source says.
+#[track_caller]
+pub(super) fn held_by_source(outcome: &Outcome) -> &str {
+    match held(outcome) {
+        Hold::SourceDown { source, why } if source == "app" => why,
+        other => panic!("not held by its source: {other:?}"),
+    }
+}

@@ -1,0 +1,112 @@
+//! Jobs told through the API, each row as JSON.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::error::{Fault, RegistryError};
+use super::handle::Registry;
+use crate::core::jobs::JobRow;
+
+/// What a change made of a job.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Change {
+    /// As it was; `None`: it was not known.
+    pub before: Option<JobRow>,
+    /// As it is; `None`: it is gone.
+    pub after: Option<JobRow>,
+}
+
+impl Registry {
+    /// The jobs of `source`, by id.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn jobs(&self, source: &str) -> Result<Vec<JobRow>, RegistryError> {
+        self.read("read jobs", |connection| {
+            let mut query =
+                connection.prepare_cached("SELECT row FROM job WHERE source = ?1 ORDER BY id")?;
+            let mut rows = query.query([source])?;
+            let mut jobs = Vec::new();
+            while let Some(row) = rows.next()? {
+                let text: String = row.get(0)?;
+                jobs.push(serde_json::from_str(&text)?);
+            }
+            Ok(jobs)
+        })
+    }
+
+    /// The job `id` of `source`.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn job(&self, source: &str, id: &str) -> Result<Option<JobRow>, RegistryError> {
+        self.read("read a job", |connection| find(connection, source, id))
+    }
+
+    /// Keeps `row` as the job of its id.
+    ///
+    /// # Errors
+    /// When the registry cannot be written: then the job is as it was.
+    pub fn put_job(&self, source: &str, row: &JobRow) -> Result<(), RegistryError> {
+        self.change_job(source, &row.id, |_| Some(row.clone()))
+            .map(drop)
+    }
+
+    /// Forgets the job `id`; says whether there was one.
+    ///
+    /// # Errors
+    /// When the registry cannot be written: then the job is as it was.
+    pub fn remove_job(&self, source: &str, id: &str) -> Result<bool, RegistryError> {
+        self.change_job(source, id, |_| None)
+            .map(|change| change.before.is_some())
+    }
+
+    /// Makes of the job `id` what `change` makes of it (`None`: none), with nobody in between. `change` must not use the registry.
+    ///
+    /// # Errors
+    /// When the registry cannot be written: then the job is as it was.
+    pub fn change_job(
+        &self,
+        source: &str,
+        id: &str,
+        change: impl FnOnce(Option<JobRow>) -> Option<JobRow>,
+    ) -> Result<Change, RegistryError> {
+        self.write("keep a job", |changes| {
+            let before = find(changes, source, id)?;
+            let after = change(before.clone());
+            if before != after {
+                match &after {
+                    Some(row) => changes
+                        .prepare_cached(
+                            "INSERT INTO job (source, id, row) VALUES (?1, ?2, ?3)
+                             ON CONFLICT (source, id) DO UPDATE SET row = excluded.row",
+                        )?
+                        .execute(params![source, id, serde_json::to_string(row)?])?,
+                    None => changes
+                        .prepare_cached("DELETE FROM job WHERE source = ?1 AND id = ?2")?
+                        .execute([source, id])?,
+                };
+            }
+            Ok(Change { before, after })
+        })
+    }
+}
+
+fn find(connection: &Connection, source: &str, id: &str) -> Result<Option<JobRow>, Fault> {
+    let found: Option<String> = connection
+        .prepare_cached("SELECT row FROM job WHERE source = ?1 AND id = ?2")?
+        .query_row([source, id], |row| row.get(0))
+        .optional()?;
+    Ok(found.map(|row| serde_json::from_str(&row)).transpose()?)
+}
+
+/// Every job with its source's name.
+pub(super) fn all(connection: &Connection) -> Result<Vec<(String, JobRow)>, Fault> {
+    let mut query = connection.prepare("SELECT source, row FROM job ORDER BY source, id")?;
+    let mut rows = query.query([])?;
+    let mut jobs = Vec::new();
+    while let Some(row) = rows.next()? {
+        let text: String = row.get(1)?;
+        jobs.push((row.get(0)?, serde_json::from_str(&text)?));
+    }
+    Ok(jobs)
+}

@@ -1,0 +1,32 @@
+//! What people and programs told us and the file system cannot give back: jobs told through the API, pins, the outbox of what is to be
+//! written back to sources, and what was last known of sources.
+//!
+//! It is an SQLite file, `registry.db` in the state directory, apart from the store: that one is a cache which may be lost at any
+//! time, this one is not.
+//!
+//! - `open`: the file at the start: made, checked, or refused; a look at it without a daemon
+//! - `handle`: one connection, shared between threads
+//! - `jobs`, `pins`, `outbox`, `sources`: a table each
+//!
+//! **Invariant:** what was acknowledged is on the disk: every write is a transaction, synchronized before its call comes back.
+//! **Invariant:** a write that fails has changed nothing.
+//! **Invariant:** a file that is damaged, or of a newer version, is refused and left as it is: an empty one in its place would let
+//! go what is pinned.
+
+mod error;
+mod handle;
+mod jobs;
+mod open;
+mod outbox;
+mod pins;
+mod sources;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::RegistryError;
+pub use handle::Registry;
+pub use jobs::Change;
+pub use open::{Peek, VERSION, peek};
+pub use outbox::{Backlog, OutboxItem, READY_MAX};
+pub use sources::SourceSeen;

@@ -1,0 +1,264 @@
+//! The file at the start: made, checked, or refused.
+//!
+//! **Invariant:** the file appears whole under its name: an empty or half-made one there is damaged, whoever made it.
+//! **Invariant:** nothing is written to a file that is refused.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::{Fault, RegistryError};
+use super::handle::Registry;
+use super::{jobs, pins};
+use crate::core::jobs::JobRow;
+use crate::core::pins::Pin;
+
+/// The format that this version writes.
+pub const VERSION: i64 = 1;
+
+/// "LAPS": tells our file from another program's database.
+const APPLICATION: i64 = 0x4c41_5053;
+
+/// The file in the state directory.
+const FILE: &str = "registry.db";
+
+/// Somebody who looks with `sqlite3` may have it locked for a moment.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+const SCHEMA: &str = "
+    CREATE TABLE job (
+        source TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL,
+        PRIMARY KEY (source, id)
+    ) WITHOUT ROWID;
+    CREATE TABLE pin (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        path BLOB, source TEXT, job TEXT,
+        who TEXT NOT NULL, why TEXT NOT NULL, set_at INTEGER NOT NULL, until INTEGER NOT NULL,
+        CHECK ((path IS NULL) <> (job IS NULL) AND (source IS NULL) = (job IS NULL))
+    );
+    CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY,
+        source TEXT NOT NULL, job TEXT NOT NULL, action TEXT NOT NULL, at INTEGER NOT NULL, summary TEXT NOT NULL,
+        confirmed INTEGER NOT NULL DEFAULT 0,
+        attempts INTEGER NOT NULL DEFAULT 0, tried_at INTEGER, error TEXT
+    );
+    CREATE INDEX outbox_by_source ON outbox (source, confirmed, id);
+    CREATE TABLE source (name TEXT PRIMARY KEY, jobs INTEGER NOT NULL, trip TEXT) WITHOUT ROWID;
+";
+
+/// What a run without a daemon has to know.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Peek {
+    /// Every pin, ended ones included.
+    pub pins: Vec<Pin>,
+    /// The jobs told through the API, each with its source's name.
+    pub jobs: Vec<(String, JobRow)>,
+}
+
+impl Registry {
+    /// Opens the registry in `state_dir`, made (mode 0600) where it is missing.
+    ///
+    /// # Errors
+    /// When it is damaged, of a newer version, or may not be read and written.
+    pub fn open(state_dir: &Path) -> Result<Self, RegistryError> {
+        let path = state_dir.join(FILE);
+        if is_missing(&path)? {
+            match create(state_dir, &path) {
+                // Nothing was ever told. It is made with the first thing that is, which fails until there is room.
+                Err(RegistryError::Full { .. }) => return Self::unmade(path),
+                made => made?,
+            }
+        }
+        Self::open_made(&path)
+    }
+
+    fn unmade(path: PathBuf) -> Result<Self, RegistryError> {
+        let empty = Connection::open_in_memory().and_then(|connection| {
+            connection.execute_batch(SCHEMA)?;
+            Ok(connection)
+        });
+        let empty = empty.map_err(|error| Fault::from(error).told("open", &path))?;
+        Ok(Self {
+            path,
+            connection: Mutex::new(empty),
+            is_unmade: AtomicBool::new(true),
+        })
+    }
+
+    /// Makes the file that there was no room for at the start.
+    pub(super) fn make(&self) -> Result<Connection, RegistryError> {
+        let state_dir = self.path.parent().unwrap_or(Path::new("/"));
+        create(state_dir, &self.path)?;
+        let made = Self::open_made(&self.path)?;
+        Ok(made.connection.into_inner())
+    }
+
+    fn open_made(path: &Path) -> Result<Self, RegistryError> {
+        restrict(path)?;
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let told = |fault: Fault| fault.told("open", path);
+        // Where a file system has no memory to share, this stays the usual journal: as durable, a little slower.
+        connection
+            .pragma_update(None, "journal_mode", "WAL")
+            .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
+            .map_err(|error| told(error.into()))?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            connection: Mutex::new(connection),
+            is_unmade: AtomicBool::new(false),
+        })
+    }
+}
+
+/// What the registry in `state_dir` holds, without changing it; nothing where it is missing.
+///
+/// # Errors
+/// When it is damaged, of a newer version, or may not be read.
+pub fn peek(state_dir: &Path) -> Result<Peek, RegistryError> {
+    let path = state_dir.join(FILE);
+    if is_missing(&path)? {
+        return Ok(Peek::default());
+    }
+    let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let read = || {
+        Ok(Peek {
+            pins: pins::all(&connection)?,
+            jobs: jobs::all(&connection)?,
+        })
+    };
+    read().map_err(|fault: Fault| fault.told("read", &path))
+}
+
+/// Whether there is no registry; an error when what is there cannot be one.
+fn is_missing(path: &Path) -> Result<bool, RegistryError> {
+    let damaged = |why: &str| RegistryError::Damaged {
+        path: path.to_path_buf(),
+        why: why.to_owned(),
+    };
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(damaged("it is no file")),
+        Ok(found) if found.len() == 0 => Err(damaged("it is empty")),
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Its last writes, which would go into whatever is made in its place.
+            let writes = beside(path, "-wal");
+            match writes.metadata() {
+                Ok(left) if left.len() > 0 => Err(damaged(
+                    "it is gone, and the file of its last writes (registry.db-wal) is still there",
+                )),
+                Ok(_) | Err(_) => Ok(true),
+            }
+        }
+        Err(error) => Err(RegistryError::io("open", path)(error)),
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Makes an empty registry at `path`: whole, or not at all.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "these are the registry's own files, in the state directory"
+)]
+fn create(state_dir: &Path, path: &Path) -> Result<(), RegistryError> {
+    const ACTION: &str = "make";
+    let refused = |error| RegistryError::io(ACTION, path)(error);
+    let new = beside(path, ".new");
+    for left_over in [new.clone(), beside(&new, "-journal")] {
+        match fs::remove_file(&left_over) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(error)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)
+        .map_err(refused)?;
+    let made = (|| {
+        let connection = Connection::open_with_flags(&new, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.execute_batch(&format!(
+            "PRAGMA synchronous = FULL; BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
+        ))?;
+        connection.close().map_err(|(_, error)| error)
+    })();
+    made.map_err(|error| Fault::from(error).told(ACTION, path))?;
+    File::open(&new)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| fs::rename(&new, path))
+        .and_then(|()| File::open(state_dir))
+        .and_then(|dir| dir.sync_all())
+        .map_err(refused)
+}
+
+/// Nobody but its owner may read what people said.
+fn restrict(path: &Path) -> Result<(), RegistryError> {
+    let refused = |error| RegistryError::io("restrict", path)(error);
+    let mode = fs::metadata(path).map_err(refused)?.permissions().mode();
+    if mode & 0o777 == 0o600 {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(refused)
+}
+
+/// Connects to the file, and sees that it is ours and whole.
+fn connect(path: &Path, access: OpenFlags) -> Result<Connection, RegistryError> {
+    let told = |fault: Fault| fault.told("open", path);
+    // SQLite tells only that it cannot be opened; the system tells why.
+    OpenOptions::new()
+        .read(true)
+        .write(access.contains(OpenFlags::SQLITE_OPEN_READ_WRITE))
+        .open(path)
+        .map_err(RegistryError::io("open", path))?;
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .and_then(|connection| {
+            connection.busy_timeout(PATIENCE)?;
+            Ok(connection)
+        })
+        .map_err(|error| told(error.into()))?;
+    let number = |name: &str| {
+        connection
+            .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+            .map_err(|error| told(error.into()))
+    };
+    let damaged = |why: String| RegistryError::Damaged {
+        path: path.to_path_buf(),
+        why,
+    };
+    if number("application_id")? != APPLICATION {
+        return Err(damaged("it is another program's database".to_owned()));
+    }
+    match number("user_version")? {
+        VERSION => {}
+        found if found > VERSION => {
+            return Err(RegistryError::Newer {
+                path: path.to_path_buf(),
+                found,
+                known: VERSION,
+            });
+        }
+        found => {
+            return Err(damaged(format!(
+                "it is of format {found}, which there never was"
+            )));
+        }
+    }
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| told(error.into()))?;
+    if found != "ok" {
+        return Err(damaged(found));
+    }
+    Ok(connection)
+}

@@ -1,0 +1,52 @@
+//! What was last known of sources, so that a restart can tell a source that was emptied from one that never had much.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::error::RegistryError;
+use super::handle::{Registry, number, stored};
+
+/// What was last known of a source.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SourceSeen {
+    /// How many jobs it had.
+    pub jobs: u64,
+    /// Why its jobs are not believed until a person says so; `None`: they are.
+    pub trip: Option<String>,
+}
+
+impl Registry {
+    /// What was last known of the source `name`; `None`: it was never read.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn source_seen(&self, name: &str) -> Result<Option<SourceSeen>, RegistryError> {
+        self.read("read what is known of a source", |connection| {
+            let seen = connection
+                .prepare_cached("SELECT jobs, trip FROM source WHERE name = ?1")?
+                .query_row([name], |row| {
+                    Ok(SourceSeen {
+                        jobs: number(row.get(0)?),
+                        trip: row.get(1)?,
+                    })
+                })
+                .optional()?;
+            Ok(seen)
+        })
+    }
+
+    /// Keeps what is known of the source `name`.
+    ///
+    /// # Errors
+    /// When the registry cannot be written: then what was known before stays.
+    pub fn set_source_seen(&self, name: &str, seen: &SourceSeen) -> Result<(), RegistryError> {
+        self.write("keep what is known of a source", |changes| {
+            changes
+                .prepare_cached(
+                    "INSERT INTO source (name, jobs, trip) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (name) DO UPDATE SET jobs = excluded.jobs, trip = excluded.trip",
+                )?
+                .execute(params![name, stored(seen.jobs), seen.trip])?;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! What the reaper and the API ask of the sources.
+
+use std::sync::Arc;
+
+use super::sources::Sources;
+use crate::api::daemon::{AskSource, IsApi, TellSources};
+use crate::core::claim::Reaped;
+use crate::core::facts::RootId;
+use crate::core::path::RelPath;
+use crate::core::pins::Pins;
+use crate::reap::Hooks;
+
+impl Sources {
+    /// What the reaper asks about jobs and pins.
+    pub(super) fn hooks(
+        self: &Arc<Self>,
+        pins: Arc<Pins>,
+        reaped: impl Fn(Vec<Reaped>) + Send + Sync + 'static,
+        before_move: impl Fn(RootId, &RelPath) + Send + Sync + 'static,
+        put_back: impl Fn(RootId, &RelPath) + Send + Sync + 'static,
+    ) -> Hooks {
+        let (owners, known) = (Arc::clone(&self.jobs), Arc::clone(&self.jobs));
+        let [fresh, doubted, prepared, cancelled] = [(); 4].map(|()| Arc::clone(self));
+        Hooks {
+            reaped: Arc::new(reaped),
+            before_move: Arc::new(before_move),
+            put_back: Arc::new(put_back),
+            owner: Arc::new(move |policy, root, path| owners.owner(policy, root, path)),
+            pins,
+            fresh: Arc::new(move |key| fresh.fresh(key)),
+            agrees: Arc::new(move |key, fresh| known.agrees(key, fresh)),
+            disagrees: Arc::new(move |key, _| doubted.disagrees(key)),
+            before_record: Arc::new(move |lines| prepared.prepare(lines)),
+            not_recorded: Arc::new(move |ids| cancelled.cancel(ids)),
+        }
+    }
+
+    pub(super) fn asked(self: &Arc<Self>) -> Arc<AskSource> {
+        let sources = Arc::clone(self);
+        Arc::new(move |key| sources.fresh(key))
+    }
+
+    pub(super) fn told(self: &Arc<Self>) -> Box<TellSources> {
+        let sources = Arc::clone(self);
+        Box::new(move || sources.tell_all())
+    }
+
+    pub(super) fn known_as_api(self: &Arc<Self>) -> Box<IsApi> {
+        let sources = Arc::clone(self);
+        Box::new(move |source| sources.is_api(source))
+    }
+}

@@ -1,0 +1,414 @@
+//! The sources of jobs while the daemon runs: who is asked, who is told, and the thread that writes records back.
+//!
+//! ```text
+//! news      source → engine (Input::Jobs)
+//! question  reaper → source: one row, as it is now
+//! record    reaper: prepared in the registry → ledger → engine (Effect::Recorded) → confirmed → written to the source → done
+//! ```
+//!
+//! **Invariant:** a record is written only after its removal is in the ledger, and stays in the outbox until its source has taken it.
+//! **Invariant:** a source that is down delays its own records, and nobody else's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::recalled;
+use super::records::{Order, Records};
+use crate::api::wire;
+use crate::clock;
+use crate::config::{SourceKind, SourceSettings, SqliteSettings};
+use crate::core::input::Input;
+use crate::core::jobs::{Fresh, JobKey, JobRow, Jobs, News, SourceId, SourceNews};
+use crate::core::policy::Record;
+use crate::core::report::SourceMemory;
+use crate::jobs::{Queries, SourceState, Sqlite, SqliteOptions, WriteBack, Written, check_sqlite};
+use crate::ledger::Ledger;
+use crate::reap::Recording;
+use crate::registry::{OutboxItem, Registry};
+
+/// A source that is asked.
+enum Handle {
+    /// Programs tell of its jobs: the registry has them.
+    Api,
+    Sqlite(Sqlite),
+}
+
+/// One source.
+struct Running {
+    settings: SourceSettings,
+    handle: Handle,
+}
+
+/// All of them.
+pub(super) struct Sources {
+    running: Mutex<BTreeMap<SourceId, Arc<Running>>>,
+    pub(super) jobs: Arc<Jobs>,
+    registry: Arc<Registry>,
+    inbox: mpsc::Sender<Input>,
+    records: Mutex<Option<Records>>,
+}
+
+impl Sources {
+    /// Sources that nobody is asked of yet.
+    ///
+    /// # Errors
+    /// When the registry cannot be read, or a thread cannot be started.
+    pub(super) fn new(
+        jobs: Arc<Jobs>,
+        registry: Arc<Registry>,
+        ledger: &Ledger,
+        inbox: mpsc::Sender<Input>,
+    ) -> anyhow::Result<Arc<Self>> {
+        recalled::settle_prepared(&registry, ledger)?;
+        let sources = Arc::new(Self {
+            running: Mutex::default(),
+            jobs,
+            registry,
+            inbox,
+            records: Mutex::default(),
+        });
+        let records = Records::start(Arc::clone(&sources))?;
+        *sources.records.lock() = Some(records);
+        Ok(sources)
+    }
+
+    /// Asks the sources of `settings` from now on: those that are as they were go on. Waits for the engine, which has to run.
+    pub(super) fn set(&self, settings: &BTreeMap<SourceId, SourceSettings>) {
+        let mut ended = Vec::new();
+        let mut fresh = Vec::new();
+        {
+            let mut running = self.running.lock();
+            running.retain(|id, one| {
+                let stays = settings.get(id) == Some(&one.settings);
+                if !stays {
+                    ended.push(Arc::clone(one));
+                }
+                stays
+            });
+            for (&id, settings) in settings {
+                if !running.contains_key(&id) {
+                    fresh.push((id, settings.clone()));
+                }
+            }
+        }
+        for one in &ended {
+            one.stop();
+        }
+        for (id, settings) in fresh {
+            if ended.iter().any(|one| one.settings.name == settings.name) {
+                let why = "its configuration has changed, and it is being read".to_owned();
+                self.tell(id, vec![News::Down { why }]);
+            }
+            match self.start_one(id, settings) {
+                Ok(one) => drop(self.running.lock().insert(id, Arc::new(one))),
+                Err(why) => self.tell(id, vec![News::Down { why }]),
+            }
+        }
+        self.wake();
+    }
+
+    fn start_one(&self, id: SourceId, settings: SourceSettings) -> Result<Running, String> {
+        let handle = match &settings.kind {
+            SourceKind::Api => {
+                let rows = self
+                    .registry
+                    .jobs(&settings.name)
+                    .map_err(|error| error.to_string())?;
+                let jobs = rows.len() as u64;
+                let mut news: Vec<News> = chunks(rows).map(News::Rows).collect();
+                news.push(News::Loaded { jobs });
+                self.tell(id, news);
+                Handle::Api
+            }
+            SourceKind::Sqlite(sqlite) => {
+                let inbox = self.inbox.clone();
+                // Nobody takes it in any more: the daemon ends.
+                let tell = Arc::new(move |news| drop(inbox.blocking_send(Input::Jobs(news))));
+                let options = sqlite_options(id, &settings.name, sqlite);
+                let started = Sqlite::start(options, Arc::clone(&self.jobs), tell);
+                Handle::Sqlite(started.map_err(|error| error.to_string())?)
+            }
+        };
+        Ok(Running { settings, handle })
+    }
+
+    fn tell(&self, source: SourceId, news: Vec<News>) {
+        let _ = self
+            .inbox
+            .blocking_send(Input::Jobs(SourceNews { source, news }));
+    }
+
+    fn get(&self, source: SourceId) -> Option<Arc<Running>> {
+        self.running.lock().get(&source).cloned()
+    }
+
+    /// What the source of a job says of it at this moment.
+    pub(super) fn fresh(&self, key: &JobKey) -> Fresh {
+        let Some(one) = self.get(key.source) else {
+            return Fresh::Unknown("the source is not there any more".to_owned());
+        };
+        match &one.handle {
+            Handle::Api => match self.registry.job(&one.settings.name, &key.id) {
+                Ok(Some(row)) => Fresh::Row(Box::new(row)),
+                Ok(None) => Fresh::Gone,
+                Err(error) => Fresh::Unknown(error.to_string()),
+            },
+            Handle::Sqlite(sqlite) => match sqlite.fresh(&key.id) {
+                // Another job may claim it since.
+                Fresh::Gone if !sqlite.is_current() => {
+                    Fresh::Unknown("it has changed and is being read".to_owned())
+                }
+                fresh => fresh,
+            },
+        }
+    }
+
+    /// What was read of a job is not what is known: its source is read again.
+    pub(super) fn disagrees(&self, key: &JobKey) {
+        let Some(one) = self.get(key.source) else {
+            return;
+        };
+        match &one.handle {
+            Handle::Api => match self.registry.job(&one.settings.name, &key.id) {
+                Ok(Some(row)) => self.tell(key.source, vec![News::Rows(vec![row])]),
+                Ok(None) => self.tell(key.source, vec![News::Gone(vec![key.id.clone()])]),
+                Err(error) => tracing::error!("{error}"),
+            },
+            // When something has changed, this has it read.
+            Handle::Sqlite(sqlite) => drop(sqlite.is_current()),
+        }
+    }
+
+    /// Whether the jobs of `source` are told through the API.
+    pub(super) fn is_api(&self, source: SourceId) -> bool {
+        let one = self.get(source);
+        one.is_some_and(|one| matches!(one.handle, Handle::Api))
+    }
+
+    /// Keeps what is to become of the records of jobs that are about to go.
+    pub(super) fn prepare(&self, recordings: &[Recording<'_>]) -> Result<(), String> {
+        let items: Vec<OutboxItem> = recordings.iter().filter_map(item).collect();
+        self.registry
+            .prepare(&items)
+            .map_err(|error| error.to_string())
+    }
+
+    /// They did not go after all.
+    pub(super) fn cancel(&self, ids: &[u64]) {
+        if let Err(error) = self.registry.cancel(ids) {
+            // The next start finds that they are not in the ledger.
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// The removal `id` is in the ledger and was told: its job's record can be written.
+    pub(super) fn confirm(&self, id: u64) {
+        self.order(Order::Confirm(id));
+    }
+
+    /// Keeps what is known of a source.
+    pub(super) fn remember(&self, name: String, memory: SourceMemory) {
+        self.order(Order::Remember(name, memory));
+    }
+
+    fn wake(&self) {
+        self.order(Order::Wake);
+    }
+
+    fn order(&self, order: Order) {
+        if let Some(records) = &*self.records.lock() {
+            records.order(order);
+        }
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The sources that records can be written to, by name.
+    pub(super) fn names(&self) -> Vec<(SourceId, String)> {
+        let running = self.running.lock();
+        let names = running.iter();
+        names
+            .map(|(&id, one)| (id, one.settings.name.clone()))
+            .collect()
+    }
+
+    /// Writes one record to its source. Whether it is through with; else why it has to be tried again.
+    pub(super) fn write(&self, source: SourceId, item: &OutboxItem) -> Result<(), String> {
+        let Some(one) = self.get(source) else {
+            return Err("the source is not there any more".to_owned());
+        };
+        match &one.handle {
+            Handle::Api => self.write_api(source, item),
+            Handle::Sqlite(sqlite) => {
+                let order = WriteBack {
+                    job: item.job.clone(),
+                    action: item.action,
+                    now: item.at,
+                    summary: item.summary.clone(),
+                };
+                match sqlite.write(&order).map_err(|error| error.to_string())? {
+                    Written::Done if item.action == Record::Forget => {
+                        // The daemon ends when nobody takes it in.
+                        let _ = self.inbox.blocking_send(Input::Forgotten(source));
+                    }
+                    Written::Done | Written::Gone => {}
+                    Written::Changed { how } => tracing::warn!(
+                        source = item.source,
+                        job = item.job.id,
+                        "its record is left as it is: the row has changed since its files went: {how}"
+                    ),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn write_api(&self, source: SourceId, item: &OutboxItem) -> Result<(), String> {
+        // A row that is not as it was judged has come back to life: it stays as it is.
+        let change = |before: Option<JobRow>| match (before, item.action) {
+            (Some(row), Record::Forget) if row.decides_as(&item.job) => None,
+            (Some(mut row), Record::Mark) if row.decides_as(&item.job) => {
+                row.moments.cleaned_at = Some(item.at);
+                Some(row)
+            }
+            (before, Record::Keep | Record::Mark | Record::Forget) => before,
+        };
+        let changed = self
+            .registry
+            .change_job(&item.source, &item.job.id, change)
+            .map_err(|error| error.to_string())?;
+        match changed.after {
+            None => self.tell(source, vec![News::Gone(vec![item.job.id.clone()])]),
+            Some(row) => self.tell(source, vec![News::Rows(vec![row])]),
+        }
+        Ok(())
+    }
+
+    /// How each of them is.
+    pub(super) fn tell_all(&self) -> Vec<wire::Source> {
+        let (backlogs, failure) = match self.registry.counts() {
+            Ok(counts) => (counts, None),
+            Err(error) => (BTreeMap::new(), Some(error.to_string())),
+        };
+        let running = self.running.lock();
+        let all = running.iter().map(|(&id, one)| {
+            let backlog = backlogs.get(&one.settings.name);
+            let (state, why) = match &one.handle {
+                Handle::Api => match &failure {
+                    Some(why) => ("down", Some(why.clone())),
+                    None => ("ready", None),
+                },
+                Handle::Sqlite(sqlite) => match sqlite.stats().state {
+                    SourceState::Loading => ("loading", None),
+                    SourceState::Ready => ("ready", None),
+                    SourceState::Down { why } => ("down", Some(why)),
+                },
+            };
+            wire::Source {
+                name: one.settings.name.clone(),
+                kind: one.settings.kind.as_str().to_owned(),
+                state: state.to_owned(),
+                why,
+                jobs: self.jobs.count(id),
+                waiting_records: backlog.map_or(0, |backlog| backlog.waiting),
+                last_error: backlog.and_then(|backlog| backlog.last_error.clone()),
+            }
+        });
+        all.collect()
+    }
+
+    /// Ends all of them.
+    pub(super) fn stop(&self) {
+        if let Some(records) = self.records.lock().take() {
+            records.stop();
+        }
+        let running = std::mem::take(&mut *self.running.lock());
+        for one in running.values() {
+            one.stop();
+        }
+    }
+}
+
+impl Running {
+    fn stop(&self) {
+        match &self.handle {
+            Handle::Api => {}
+            Handle::Sqlite(sqlite) => sqlite.stop(),
+        }
+    }
+}
+
+/// What is to become of the record of a job whose removal is about to be recorded.
+fn item(recording: &Recording<'_>) -> Option<OutboxItem> {
+    let line = recording.line;
+    let job = line.job.as_ref()?;
+    let summary = serde_json::json!({
+        "rule": line.rule, "files": line.files, "bytes": line.bytes, "at": line.at.to_string(), "ledger_id": line.id,
+    });
+    Some(OutboxItem {
+        id: line.id,
+        source: job.source.clone(),
+        job: job.row.clone(),
+        action: recording.record,
+        at: clock::now().wall,
+        summary: summary.to_string(),
+    })
+}
+
+fn chunks(rows: Vec<JobRow>) -> impl Iterator<Item = Vec<JobRow>> {
+    const ROWS_MAX: usize = 1000;
+    let mut rows = rows.into_iter().peekable();
+    std::iter::from_fn(move || {
+        rows.peek()?;
+        Some(rows.by_ref().take(ROWS_MAX).collect())
+    })
+}
+
+fn sqlite_options(id: SourceId, name: &str, settings: &SqliteSettings) -> SqliteOptions {
+    let crate::config::Queries {
+        select,
+        changed,
+        mark,
+        forget,
+        constant_status,
+        statuses,
+        timezones,
+    } = settings.queries.clone();
+    SqliteOptions {
+        id,
+        name: name.to_owned(),
+        path: settings.path.clone(),
+        queries: Queries {
+            select,
+            changed,
+            mark,
+            forget,
+            constant_status,
+            statuses,
+            timezones,
+        },
+    }
+}
+
+/// Holds the queries of `settings` against the databases that are there: what does not fit, source by source.
+#[must_use]
+pub fn misfits(settings: &BTreeMap<SourceId, SourceSettings>) -> Vec<String> {
+    let sqlite = settings.iter().filter_map(|(&id, one)| match &one.kind {
+        SourceKind::Api => None,
+        SourceKind::Sqlite(sqlite) => Some((id, one, sqlite)),
+    });
+    let misfit = |(id, one, sqlite): (SourceId, &SourceSettings, &SqliteSettings)| {
+        if !sqlite.path.exists() {
+            return None;
+        }
+        let options = sqlite_options(id, &one.name, sqlite);
+        let error = check_sqlite(&options).err()?;
+        Some(format!("source \"{}\": {error}", one.name))
+    };
+    sqlite.filter_map(misfit).collect()
+}

@@ -1,0 +1,272 @@
+//! Jobs that are told through the API: what is acknowledged stays, whatever becomes of the daemon.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::format_push_string,
+    clippy::similar_names,
+    reason = "a test is the users' file system and clock, and fails where it must"
+)]
+
+mod common;
+
+use common::others::{can_be_others, run_as};
+use common::{Daemon, Place, errors, lines};
+use serde_json::{Value, json};
+
+fn begin() -> (Place, Daemon) {
+    let place = Place::new();
+    place.make_dir("data");
+    let daemon = place.serve_ready(&["--watch", "data=1h"]);
+    (place, daemon)
+}
+
+#[track_caller]
+fn said(place: &Place, arguments: &[&str]) -> Vec<String> {
+    let output = place.run(arguments);
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        errors(&output)
+    );
+    lines(&output)
+}
+
+#[track_caller]
+fn refused(place: &Place, arguments: &[&str]) -> String {
+    let output = place.run(arguments);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    errors(&output)
+}
+
+#[track_caller]
+fn listed(place: &Place, arguments: &[&str]) -> Vec<String> {
+    let all = [&["job", "ls", "--json"], arguments].concat();
+    let jobs = said(place, &all);
+    jobs.iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(|job| job["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[track_caller]
+fn put(daemon: &Daemon, id: &str, body: &Value) -> (u16, Value) {
+    let headers = [("content-type", "application/json")];
+    let body = body.to_string();
+    let path = format!("/v1/jobs/{id}");
+    let (status, _, body) = daemon.request("PUT", &path, &headers, body.as_bytes());
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+#[test]
+fn a_job_is_told_shown_listed_and_forgotten() {
+    let (place, _daemon) = begin();
+    let told = said(
+        &place,
+        &[
+            "job",
+            "put",
+            "run/1",
+            "--status",
+            "failed",
+            "--kind",
+            "sol",
+            "--error",
+            "no space",
+            "--file",
+            "a.tif",
+            "--file",
+            "b/c",
+            "--attribute",
+            "owner=ann",
+            "--created-at",
+            "2023-11-14T22:13:20Z",
+            "--completed-at",
+            "1700000100",
+        ],
+    );
+    assert_eq!(told[0], "job run/1 of source api: failed");
+    let told = told.join("\n");
+    for part in [
+        "created_at     2023-11-14T22:13:20.000Z (",
+        "completed_at   2023-11-14T22:15:00.000Z (",
+        "kind           sol",
+        "error          no space",
+        "owner          \"ann\"",
+        "file           a.tif",
+        "file           b/c",
+    ] {
+        assert!(told.contains(part), "{part:?} in {told}");
+    }
+    let shown = said(&place, &["job", "get", "run/1"]).join("\n");
+    assert_eq!(shown, told, "as it was told");
+    let json: Value =
+        serde_json::from_str(&said(&place, &["job", "get", "run/1", "--json"])[0]).unwrap();
+    assert_eq!(json["attributes"], json!({"owner": "ann"}));
+    said(&place, &["job", "put", "two", "--status", "running"]);
+    assert_eq!(listed(&place, &[]), ["run/1", "two"]);
+    assert_eq!(listed(&place, &["--status", "failed"]), ["run/1"]);
+    assert_eq!(
+        listed(&place, &["--kind", "sol", "--source", "api"]),
+        ["run/1"]
+    );
+    assert_eq!(listed(&place, &["-n", "1"]), ["run/1"]);
+    let table = said(&place, &["job", "ls"]);
+    assert!(
+        table[0].starts_with("STATUS") && table[2].contains("running"),
+        "{table:?}"
+    );
+    let status = said(&place, &["status"]).join("\n");
+    assert!(status.contains("jobs     1 failed, 1 running"), "{status}");
+
+    assert_eq!(
+        said(&place, &["job", "rm", "run/1"]),
+        ["forgot job run/1 of source api"]
+    );
+    assert_eq!(listed(&place, &[]), ["two"]);
+    assert_eq!(
+        said(&place, &["job", "ls", "--status", "failed"]),
+        ["no such jobs"]
+    );
+    for order in ["get", "rm"] {
+        let told = refused(&place, &["job", order, "run/1"]);
+        assert!(
+            told.contains("has") && told.contains("job \"run/1\""),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn what_is_acknowledged_survives_a_kill() {
+    let (place, mut daemon) = begin();
+    for round in 0..5 {
+        let mut last = Value::Null;
+        for number in 0..10 {
+            let body = json!({"status": "running", "kind": format!("{round}-{number}")});
+            let (status, job) = put(&daemon, &format!("job-{number}"), &body);
+            assert_eq!(status, if round == 0 { 201 } else { 200 }, "{job}");
+            last = job;
+        }
+        let gone = format!("/v1/jobs/job-{round}");
+        if round == 4 {
+            assert_eq!(daemon.request("DELETE", &gone, &[], b"").0, 200);
+        }
+        daemon.kill();
+        daemon = place.serve_ready(&["--watch", "data=1h"]);
+        assert_eq!(daemon.get("/v1/jobs/job-9"), (200, last));
+        let (_, list) = daemon.get("/v1/jobs");
+        let jobs = list["jobs"].as_array().unwrap();
+        assert_eq!(jobs.len(), if round == 4 { 9 } else { 10 }, "{list}");
+        let is_of_round = |job: &Value| {
+            let kind = job["kind"].as_str().unwrap();
+            kind.starts_with(&format!("{round}-"))
+        };
+        assert!(jobs.iter().all(is_of_round), "{list}");
+        if round == 4 {
+            assert_eq!(daemon.get(&gone).0, 404);
+        }
+    }
+}
+
+#[test]
+fn tellers_do_not_get_in_each_other_s_way() {
+    let (_place, daemon) = begin();
+    std::thread::scope(|scope| {
+        for teller in 0..4 {
+            let daemon = &daemon;
+            scope.spawn(move || {
+                for number in 0..20 {
+                    let own = json!({"status": "running"});
+                    assert_eq!(put(daemon, &format!("{teller}-{number}"), &own).0, 201);
+                    let shared = json!({"status": "running", "kind": format!("{teller}-{number}")});
+                    assert!(put(daemon, "shared", &shared).0 < 300);
+                }
+            });
+        }
+    });
+    let (_, list) = daemon.get("/v1/jobs?limit=1000");
+    let jobs = list["jobs"].as_array().unwrap();
+    assert_eq!(jobs.len(), 81);
+    // What is known is what is on disk.
+    let known = jobs.iter().find(|job| job["id"] == "shared").unwrap();
+    assert_eq!(daemon.get("/v1/jobs/shared").1["kind"], known["kind"]);
+}
+
+#[test]
+fn wrong_orders_are_told_what_would_be_right() {
+    let (place, daemon) = begin();
+    let (status, problem) = put(&daemon, "x", &json!({"status": "done"}));
+    assert_eq!(status, 400);
+    assert_eq!(
+        problem["allowed"],
+        json!(["pending", "running", "completed", "failed", "cancelled"])
+    );
+    let told = refused(
+        &place,
+        &["job", "put", "x", "--status", "failed", "--source", "db"],
+    );
+    assert!(
+        told.contains("there is no source \"db\"\n  allowed: api"),
+        "{told}"
+    );
+    let told = refused(
+        &place,
+        &["job", "put", "x", "--status", "failed", "--attribute", "x"],
+    );
+    assert!(told.contains("give a name and a value"), "{told}");
+    let (_, problem) = daemon.get("/v1/nothing");
+    assert!(
+        problem["allowed"].to_string().contains("/v1/jobs/{id}"),
+        "{problem}"
+    );
+    if can_be_others() {
+        let place = Place::new();
+        place.make_dir("data");
+        let config = place.config("socket_mode = \"0666\"\n[[root]]\npath = \"data\"\n");
+        let _daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
+        let nobody = Some((65_534, 65_534));
+        let output = run_as(&place, nobody, &["job", "put", "x", "--status", "failed"]);
+        assert!(
+            errors(&output).contains("who may ask but not act"),
+            "{output:?}"
+        );
+        assert!(run_as(&place, nobody, &["job", "ls"]).status.success());
+    }
+}
+
+#[test]
+fn a_registry_that_is_damaged_or_newer_is_refused_with_what_it_holds() {
+    let (place, mut daemon) = begin();
+    put(&daemon, "one", &json!({"status": "running"}));
+    assert!(daemon.stop().success());
+    let path = place.path("state/registry.db");
+    let sound = std::fs::read(&path).unwrap();
+    // The format's number stands at byte 60: see SQLite's page on its file format.
+    let mut newer = sound.clone();
+    newer[63] = 9;
+    for (bytes, words) in [
+        (&b"this is no database"[..], "is damaged"),
+        (&b""[..], "is damaged: it is empty"),
+        (&sound[..sound.len() / 2], "is damaged"),
+        (&newer[..], "newer version of lapsed (format 9"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        for arguments in [
+            &["serve", "--watch", "data=1h"][..],
+            &["clean", "--watch", "data=1h"],
+        ] {
+            let told = refused(&place, arguments);
+            assert!(told.contains(words), "{told}");
+            assert!(
+                told.contains("it holds the pins, the jobs told through the API"),
+                "{told}"
+            );
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "left as it is");
+    }
+    std::fs::write(&path, &sound).unwrap();
+    let daemon = place.serve_ready(&["--watch", "data=1h"]);
+    assert_eq!(daemon.get("/v1/jobs/one").0, 200);
+}

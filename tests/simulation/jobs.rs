@@ -1,0 +1,455 @@
+//! Jobs under the same treatment: three roots, a table of jobs whose source tells late, in parts, twice or not at all, pins, a
+//! reaper that finds the world changed between two looks, and a daemon that begins anew.
+//!
+//! Each seed is one small world. `LAPSED_SIMULATION_EVENTS` and `LAPSED_SIMULATION_SEED` are as for the files.
+
+mod checks;
+mod reaper;
+mod rules;
+mod source;
+mod truth;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lapsed::core::claim::{Claim, Outcome};
+use lapsed::core::clock_guard::ClockGuard;
+use lapsed::core::engine::{Engine, Setup};
+use lapsed::core::facts::{Kind, RootId};
+use lapsed::core::input::{Effect, Input, JOBS};
+use lapsed::core::jobs::{News, SourceId, SourceNews};
+use lapsed::core::observed::{Discovery, Observed, PassCost};
+use lapsed::core::path::RelPath;
+use lapsed::core::pins::Pins;
+use lapsed::core::policy::Record;
+use lapsed::core::report::{Breaker, Mode, SourceMemory};
+
+use crate::machine::path_and_parents;
+use crate::watcher::{Rumour, Watcher};
+use reaper::Writing;
+use rules::{DB, ROOTS, policy};
+use source::Source;
+use truth::{Done, Truth};
+
+/// Deeds of one seed.
+const DEEDS_PER_SEED: u64 = 2_000;
+/// Seeds of a run where nothing is said about events: so many for each million of these.
+const SEEDS_PER_MILLION: u64 = 200;
+/// The whole engine is asked how it stands once in so many deeds.
+const CHECK_EVERY: u64 = 16;
+/// More ticks than this at one instant have no end.
+const TICKS_MAX: usize = 200;
+
+pub struct Sim {
+    random: fastrand::Rng,
+    truth: Truth,
+    watchers: [Watcher; 3],
+    source: Source,
+    engine: Engine,
+    memory: BTreeMap<SourceId, SourceMemory>,
+    claims: Vec<Claim>,
+    writings: Vec<Writing>,
+    /// Things happen between two looks, too.
+    is_lively: bool,
+    /// Whether the engine waits for everything that has happened.
+    is_awaited: bool,
+    /// The engine has heard of a change that was not counted yet.
+    heard_stale: bool,
+    /// Ids that were there before the table lost its rows of a sudden, and are not back: nothing of theirs may go as nobody's
+    /// before a person says so.
+    suddenly_lost: BTreeSet<String>,
+    /// Rows that were forgotten because a rule said so, since the engine last heard how many there are.
+    forgotten: BTreeSet<String>,
+    /// The last claim and what became of it, to be told in a failure.
+    last: Option<(Claim, Outcome)>,
+    deeds: u64,
+    restarts: u64,
+    removals: u64,
+    removed: u64,
+    orphans: u64,
+    spared: u64,
+    held: u64,
+    disagreed: u64,
+    written: u64,
+    trips: u64,
+}
+
+impl Sim {
+    fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let truth = Truth::new(&mut random);
+        let engine = engine(&truth, BTreeMap::new(), Arc::default());
+        let mut sim = Self {
+            random,
+            truth,
+            watchers: ROOTS.map(|(root, _)| Watcher::new(root)),
+            source: Source::default(),
+            engine,
+            memory: BTreeMap::new(),
+            claims: Vec::new(),
+            writings: Vec::new(),
+            is_lively: true,
+            is_awaited: false,
+            heard_stale: false,
+            suddenly_lost: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
+            last: None,
+            deeds: 0,
+            restarts: 0,
+            removals: 0,
+            removed: 0,
+            orphans: 0,
+            spared: 0,
+            held: 0,
+            disagreed: 0,
+            written: 0,
+            trips: 0,
+        };
+        sim.crawl();
+        sim
+    }
+
+    fn summary(&self) -> String {
+        let Self {
+            deeds,
+            restarts,
+            removals,
+            removed,
+            orphans,
+            spared,
+            held,
+            disagreed,
+            written,
+            trips,
+            ..
+        } = self;
+        format!(
+            "{deeds} deeds, {restarts} restarts, {removed} files in {removals} removals ({orphans} orphans), {spared} spared, {held} \
+             held, {disagreed} disagreements, {written} records, {trips} trips"
+        )
+    }
+
+    /// One thing happens.
+    fn step(&mut self) {
+        self.deeds += 1;
+        match self.random.u32(..100) {
+            0..22 => self.disturb(),
+            22..40 => self.work(),
+            40..58 => self.look(),
+            58..70 => self.reap_some(),
+            70..80 => self.pass_time(),
+            80..86 => self.deliver(),
+            86..92 => self.source.read(&self.truth, &mut self.random),
+            92..95 => self.pin(),
+            95..97 => self.write_record(),
+            97 => self.trouble(),
+            98 => self.source.tell_stale(),
+            _ => self.restart_now_and_then(),
+        }
+        if self.deeds.is_multiple_of(CHECK_EVERY) {
+            self.check_always();
+        }
+    }
+
+    fn disturb(&mut self) {
+        let (root, rumours) = match self.truth.disturb(&mut self.random) {
+            Done::Nothing => return,
+            Done::Made(root, path) => (root, path_and_parents(&path)),
+            Done::Touched(root, path) => (root, vec![Rumour::Touched(path)]),
+        };
+        for rumour in rumours {
+            self.watchers[usize::from(root.0)].hear(rumour, &mut self.random);
+        }
+    }
+
+    fn work(&mut self) {
+        self.truth.work(&mut self.random);
+        let rows = &self.truth.rows;
+        self.suddenly_lost.retain(|id| !rows.contains_key(id));
+    }
+
+    fn look(&mut self) {
+        let place = self.random.usize(..3);
+        let watcher = &mut self.watchers[place];
+        let seen = watcher.look(&self.truth.roots[place], &mut self.random);
+        self.input(Input::Observed(seen));
+        if !self.is_lively || self.random.bool() {
+            self.answer_barrier();
+        }
+    }
+
+    /// Hands in everything that has happened, for an engine that waits for it.
+    fn answer_barrier(&mut self) {
+        while std::mem::take(&mut self.is_awaited) {
+            for place in 0..ROOTS.len() {
+                while !self.watchers[place].is_quiet() {
+                    let world = &self.truth.roots[place];
+                    let seen = self.watchers[place].look(world, &mut self.random);
+                    self.input(Input::Observed(seen));
+                }
+            }
+            self.input(Input::Synced(JOBS));
+        }
+    }
+
+    fn pass_time(&mut self) {
+        let now = self.truth.now().wall;
+        let ms = match self.engine.wake_at() {
+            Some(at) if self.random.bool() => {
+                u64::try_from(at.ms_since(now)).unwrap_or(0).min(30_000)
+            }
+            Some(_) | None => self.random.u64(..5_000),
+        };
+        self.truth.pass(ms);
+        self.tick();
+    }
+
+    /// Ticks as long as the engine asks for it at once.
+    fn tick(&mut self) {
+        self.input(Input::Tick);
+        let now = self.truth.now().wall;
+        let mut ticks = 0;
+        while self.engine.wake_at().is_some_and(|at| at <= now) {
+            self.input(Input::Tick);
+            ticks += 1;
+            assert!(ticks < TICKS_MAX, "it ticks without an end");
+        }
+        if !self.is_lively {
+            self.answer_barrier();
+        }
+    }
+
+    fn deliver(&mut self) {
+        let before = self.source.confirmed.clone();
+        let news = self.source.deliver(&mut self.random);
+        if news.is_empty() {
+            return;
+        }
+        if news
+            .iter()
+            .any(|piece| matches!(piece, News::Loaded { .. }))
+        {
+            self.mind_loss(&before);
+        }
+        self.hear(news);
+    }
+
+    fn hear(&mut self, news: Vec<News>) {
+        for piece in &news {
+            match piece {
+                News::Stale | News::Gone(_) => self.heard_stale = true,
+                News::Loaded { .. } => self.heard_stale = false,
+                News::Rows(_) | News::Down { .. } => {}
+            }
+        }
+        self.input(Input::Jobs(SourceNews { source: DB, news }));
+    }
+
+    fn pin(&mut self) {
+        let now = self.truth.now();
+        match self.truth.pin(&mut self.random) {
+            Ok(pin) => self.engine.pin(pin, now),
+            Err(id) => drop(self.engine.unpin(id, now)),
+        }
+        self.input(Input::Tick);
+    }
+
+    /// Carries out what is to become of a record: late, perhaps twice, and only while the row is as it was judged.
+    fn write_record(&mut self) {
+        if self.writings.is_empty() || self.source.is_down {
+            return;
+        }
+        let place = self.random.usize(..self.writings.len());
+        if !self.writings[place].is_ready {
+            return;
+        }
+        let again = self.is_lively && self.random.u32(..4) == 0;
+        let (row, record) = {
+            let writing = &self.writings[place];
+            (writing.row.clone(), writing.record)
+        };
+        if !again {
+            self.writings.swap_remove(place);
+        }
+        let now = self.truth.now().wall;
+        let Some(known) = self.truth.rows.get_mut(&row.id) else {
+            return;
+        };
+        if !known.decides_as(&row) {
+            return;
+        }
+        self.written += 1;
+        match record {
+            Record::Keep => unreachable!("nothing is to be written"),
+            Record::Mark => known.moments.cleaned_at = Some(now),
+            Record::Forget => {
+                self.truth.rows.remove(&row.id);
+                self.forgotten.insert(row.id.clone());
+                self.input(Input::Forgotten(DB));
+            }
+        }
+        self.check_record(&row, record);
+    }
+
+    /// The source fails or comes back; a person releases the breakers.
+    fn trouble(&mut self) {
+        if self.random.bool() {
+            self.source.toggle(&self.truth, &mut self.random);
+        } else {
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        let mut effects = Vec::new();
+        let now = self.truth.now();
+        self.engine.release(None, 0, now, &mut effects);
+        self.suddenly_lost.clear();
+        self.heed(effects);
+        self.input(Input::Tick);
+    }
+
+    /// Another process begins, knows what was remembered of the source, and crawls.
+    fn restart_now_and_then(&mut self) {
+        if self.random.u32(..8) > 0 {
+            return;
+        }
+        self.restarts += 1;
+        self.claims.clear();
+        // What was removed is in the ledger: what is to become of the records is known from there.
+        for writing in &mut self.writings {
+            writing.is_ready = true;
+        }
+        let confirmed = std::mem::take(&mut self.source.confirmed);
+        self.source.restart();
+        self.source.confirmed = confirmed;
+        self.heard_stale = false;
+        let pins = Arc::clone(self.engine.pins());
+        self.engine = engine(&self.truth, self.memory.clone(), pins);
+        self.is_awaited = false;
+        self.watchers.iter_mut().for_each(Watcher::restart);
+        self.crawl();
+    }
+
+    fn crawl(&mut self) {
+        for (place, (root, _)) in ROOTS.into_iter().enumerate() {
+            let world = &self.truth.roots[place];
+            let key = world.facts(&RelPath::root()).unwrap().key;
+            let began = world.now().boot;
+            let mut seen = vec![Observed::RootFound { root, key }];
+            seen.extend(self.watchers[place].list(world, &RelPath::root(), Discovery::Crawl));
+            let cost = PassCost::default();
+            seen.push(Observed::Reconciled { root, began, cost });
+            self.input(Input::Observed(seen));
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        let effects = self.engine.step(self.truth.now(), input);
+        self.heed(effects);
+    }
+
+    fn heed(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Claim(claims) => {
+                    for claim in claims {
+                        self.check_claim(&claim);
+                        self.claims.push(claim);
+                    }
+                }
+                Effect::Relist(root, path) => self.relist(root, path),
+                Effect::Barrier => self.is_awaited = true,
+                Effect::Source(source, memory) => drop(self.memory.insert(source, memory)),
+                Effect::Recorded(removal) => {
+                    let meant = self.writings.iter_mut().find(|one| one.removal == removal);
+                    if let Some(writing) = meant {
+                        writing.is_ready = true;
+                    }
+                }
+                Effect::Tell(event) => self.check_event(&event),
+                Effect::Changed { .. }
+                | Effect::Remember(..)
+                | Effect::Ruled
+                | Effect::Placed(..)
+                | Effect::Synced(_) => {}
+            }
+        }
+    }
+
+    /// Asks for a listing of the nearest directory, as watchers do for what is none.
+    fn relist(&mut self, root: RootId, path: RelPath) {
+        let world = self.truth.world(root);
+        let mut dir = path;
+        while world
+            .facts(&dir)
+            .is_none_or(|facts| facts.kind != Kind::Dir)
+            && let Some((parent, _)) = dir.split()
+        {
+            dir = parent;
+        }
+        self.watchers[usize::from(root.0)].relist(dir);
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Removed(_) => {}
+            Outcome::Held(_) => self.held += 1,
+            Outcome::Spared { .. } | Outcome::Younger { .. } | Outcome::Kept | Outcome::Gone => {
+                self.spared += 1;
+            }
+        }
+    }
+}
+
+fn engine(truth: &Truth, sources: BTreeMap<SourceId, SourceMemory>, pins: Arc<Pins>) -> Engine {
+    let now = truth.now();
+    let setup = Setup {
+        policy: Arc::new(policy()),
+        breaker: Breaker {
+            entries: 1_000_000,
+            share: 1.0,
+            ..Breaker::default()
+        },
+        mode: Mode::Live,
+        guard: ClockGuard::new(now, None),
+        memory: None,
+        jobs: Arc::default(),
+        pins,
+        sources,
+        recording: BTreeSet::new(),
+    };
+    Engine::new(setup, now)
+}
+
+/// Runs one seed, and says which when it fails.
+fn run(seed: u64) {
+    let result = std::panic::catch_unwind(|| {
+        let mut sim = Sim::new(seed);
+        while sim.deeds < DEEDS_PER_SEED {
+            sim.step();
+        }
+        sim.settle();
+        sim
+    });
+    match result {
+        Ok(sim) => println!("jobs, seed {seed}: {}", sim.summary()),
+        Err(cause) => {
+            eprintln!(
+                "the simulation of jobs failed; run it again with LAPSED_SIMULATION_SEED={seed}"
+            );
+            std::panic::resume_unwind(cause);
+        }
+    }
+}
+
+#[test]
+fn the_invariants_hold_whatever_happens_to_jobs_sources_and_pins() {
+    if let Some(seed) = crate::number("LAPSED_SIMULATION_SEED") {
+        return run(seed);
+    }
+    let events = crate::number("LAPSED_SIMULATION_EVENTS").unwrap_or(1_000_000);
+    for seed in 0..(events * SEEDS_PER_MILLION).div_ceil(1_000_000) {
+        run(seed);
+    }
+}

@@ -1,0 +1,441 @@
+//! How it really is: files, rows, pins and the clock; and in plain words what may go when.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use lapsed::core::claim::Unit;
+use lapsed::core::facts::{Kind, RootId};
+use lapsed::core::jobs::{JobRow, Moments, Status};
+use lapsed::core::path::RelPath;
+use lapsed::core::pins::{Pin, PinTarget};
+use lapsed::core::time::{Now, Timestamp};
+
+use super::rules::{
+    CANCELLED_MS, COMPLETED_MS, DIRS_MS, FAILED_MS, ORPHAN_DIR_MS, ORPHAN_FILE_MS, OTHER, OTHER_MS,
+    RESULTS, ROOTS, SESSION_MS, UPLOADS,
+};
+use crate::world::{Node, World};
+
+pub const UUIDS: [&str; 7] = [
+    "00000000-0000-4000-8000-000000000000",
+    "11111111-0000-4000-8000-000000000000",
+    "22222222-0000-4000-8000-000000000000",
+    "33333333-0000-4000-8000-000000000000",
+    "44444444-0000-4000-8000-000000000000",
+    "55555555-0000-4000-8000-000000000000",
+    "66666666-0000-4000-8000-000000000000",
+];
+/// No UUIDs, and one that begins like another and goes on with the separator.
+const WORDS: [&str; 3] = ["job", "job_1", "22222222-0000-4000-8000-000000000000_b"];
+/// Each root is kept about this large.
+const NODES_MAX: usize = 60;
+pub struct Truth {
+    pub roots: [World; 3],
+    pub rows: BTreeMap<String, JobRow>,
+    pub pins: BTreeMap<u64, Pin>,
+    /// The rows of a table that was emptied or halved.
+    pub backup: BTreeMap<String, JobRow>,
+    /// Whether jobs claim files in the root without a source, too.
+    pub claims_elsewhere: bool,
+    next_pin: u64,
+}
+
+/// What was done to the tree: for the watchers.
+pub enum Done {
+    Nothing,
+    Made(RootId, RelPath),
+    Touched(RootId, RelPath),
+}
+
+impl Truth {
+    pub fn new(random: &mut fastrand::Rng) -> Self {
+        Self {
+            roots: [World::new(), World::new(), World::new()],
+            rows: BTreeMap::new(),
+            pins: BTreeMap::new(),
+            backup: BTreeMap::new(),
+            claims_elsewhere: random.bool(),
+            next_pin: 0,
+        }
+    }
+
+    pub fn now(&self) -> Now {
+        self.roots[0].now()
+    }
+
+    pub fn world(&self, root: RootId) -> &World {
+        &self.roots[usize::from(root.0)]
+    }
+
+    pub fn world_mut(&mut self, root: RootId) -> &mut World {
+        &mut self.roots[usize::from(root.0)]
+    }
+
+    pub fn pass(&mut self, ms: u64) {
+        for world in &mut self.roots {
+            world.boot += Duration::from_millis(ms);
+        }
+    }
+
+    /// Somebody works in a root.
+    pub fn disturb(&mut self, random: &mut fastrand::Rng) -> Done {
+        let root = random.choice(ROOTS).unwrap().0;
+        let path = some_path(root, random);
+        let world = self.world_mut(root);
+        let existing = world
+            .nodes
+            .keys()
+            .nth(random.usize(..world.nodes.len()))
+            .cloned()
+            .unwrap();
+        match random.u32(..10) {
+            0..6 if world.nodes.len() < NODES_MAX => {
+                world.put(&path, Kind::File, random.u64(..1000));
+                Done::Made(root, path)
+            }
+            6..9 => {
+                world.write(&existing, random.u64(..1000));
+                Done::Touched(root, existing)
+            }
+            9 => {
+                world.remove(&existing);
+                Done::Touched(root, existing)
+            }
+            _ => Done::Nothing,
+        }
+    }
+
+    /// Somebody works in the table. `knows` says which rows were told and counted: of those that are emptied away, nothing may go.
+    pub fn work(&mut self, random: &mut fastrand::Rng) {
+        let now = self.now().wall;
+        let id = some_id(random);
+        match random.u32(..400) {
+            0 => {
+                self.backup.append(&mut self.rows);
+                return;
+            }
+            1 => {
+                let (gone, rest) = std::mem::take(&mut self.rows)
+                    .into_iter()
+                    .partition(|_| random.bool());
+                self.rows = rest;
+                let gone: BTreeMap<_, _> = gone;
+                self.backup.extend(gone);
+                return;
+            }
+            2..20 => return self.restore(),
+            _ => {}
+        }
+        let claims = self.claims_elsewhere;
+        let Some(row) = self.rows.get_mut(&id) else {
+            let mut row = JobRow::new(&id, Status::Pending);
+            row.kind = random
+                .choice([
+                    Some("batch"),
+                    Some("batch"),
+                    Some("session"),
+                    Some("dirs"),
+                    None,
+                ])
+                .unwrap()
+                .map(str::to_owned);
+            row.moments.created_at = Some(now);
+            row.moments.last_activity = random.bool().then_some(now);
+            row.files = some_claims(claims, random);
+            if random.u32(..3) == 0 {
+                end(&mut row, now, random);
+            }
+            self.rows.insert(id, row);
+            return;
+        };
+        match random.u32(..24) {
+            0..4 => row.status = Status::Running,
+            4..13 => end(row, now, random),
+            13 => {
+                self.rows.remove(&id);
+            }
+            14 | 15 => row.files = some_claims(claims, random),
+            16 => row.moments.cleaned_at = Some(now),
+            17 => {
+                row.moments = Moments::default();
+                row.status = Status::Running;
+            }
+            18..20 => row.moments.last_activity = Some(now),
+            20 => row.moments.completed_at = None,
+            21 => {
+                row.unreadable = match row.unreadable {
+                    None => Some("column completed_at: \"soon\"".to_owned()),
+                    Some(_) => None,
+                }
+            }
+            22 => row.error = Some("decides nothing".to_owned()),
+            _ => row.status = Status::Pending,
+        }
+    }
+
+    /// The rows are back.
+    pub fn restore(&mut self) {
+        for (id, row) in std::mem::take(&mut self.backup) {
+            self.rows.entry(id).or_insert(row);
+        }
+    }
+
+    /// Somebody pins, changes a pin, or takes one away (`Err`).
+    pub fn pin(&mut self, random: &mut fastrand::Rng) -> Result<Pin, u64> {
+        if let Some(&id) = self.pins.keys().next()
+            && random.u32(..3) == 0
+        {
+            self.pins.remove(&id);
+            return Err(id);
+        }
+        let now = self.now().wall;
+        let until = now.plus_ms(random.i64(..100_000).abs());
+        if let Some(pin) = self.pins.values_mut().next_back()
+            && random.bool()
+        {
+            pin.until = until;
+            return Ok(pin.clone());
+        }
+        let (root, name) = *random.choice(&ROOTS).unwrap();
+        let path = some_path(root, random);
+        let target = match random.u32(..3) {
+            0 => PinTarget::Job {
+                source: "db".to_owned(),
+                id: some_id(random),
+            },
+            1 => PinTarget::Path(path.below(format!("/srv/{name}").as_ref())),
+            _ => PinTarget::Path(format!("/srv/{name}/{}", some_id(random)).into()),
+        };
+        self.next_pin += 1;
+        let pin = Pin {
+            id: self.next_pin,
+            target,
+            who: "ada".to_owned(),
+            why: "wait".to_owned(),
+            set_at: now,
+            until,
+        };
+        self.pins.insert(pin.id, pin.clone());
+        Ok(pin)
+    }
+
+    /// The ids of all rows that own the file at `path`: by the root's template, and by claims.
+    pub fn owners(&self, root: RootId, path: &RelPath) -> (BTreeSet<&str>, BTreeSet<&str>) {
+        let ids = self.rows.keys().map(String::as_str);
+        let by_template = ids.filter(|id| is_by_template(root, path, id)).collect();
+        let claims = |row: &&JobRow| {
+            row.files
+                .iter()
+                .flat_map(|file| covered(file))
+                .any(|(r, claimed)| r == root && path.is_within(&claimed))
+        };
+        let by_claim = self.rows.values().filter(claims);
+        (by_template, by_claim.map(|row| row.id.as_str()).collect())
+    }
+
+    /// When `path` may go if it is nothing but `row`'s, and as what; `None`: never.
+    fn of_row(&self, root: RootId, path: &RelPath, row: &JobRow) -> Option<(Timestamp, Unit)> {
+        let moments = &row.moments;
+        if !row.status.is_over() || row.unreadable.is_some() || moments.cleaned_at.is_some() {
+            return None;
+        }
+        let is_log = path.as_bytes().ends_with(b".log");
+        let (since, ms, unit) = match (row.kind.as_deref(), row.status) {
+            (Some("session"), _) => (moments.last_activity?, SESSION_MS, Unit::Job),
+            _ if root == OTHER => (self.newest(root, path), OTHER_MS, Unit::File),
+            (Some("dirs"), Status::Completed | Status::Failed) if is_in_dir(root, path) => {
+                (self.newest_of_top(root, path), DIRS_MS, Unit::Dir)
+            }
+            (Some("batch"), Status::Completed) if !is_log => {
+                (moments.completed_at?, COMPLETED_MS, Unit::Job)
+            }
+            (Some("batch"), Status::Failed) => (self.newest(root, path), FAILED_MS, Unit::Job),
+            (_, Status::Cancelled) => (moments.completed_at?, CANCELLED_MS, Unit::File),
+            _ => return None,
+        };
+        Some((since.plus_ms(ms), unit))
+    }
+
+    /// When the file at `path` may go, and as what (several, where its owners do not agree); `None`: never. Claims of which
+    /// `is_claim_known` does not know are not looked at.
+    pub fn may_go_at(
+        &self,
+        root: RootId,
+        path: &RelPath,
+        is_claim_known: &dyn Fn(&str) -> bool,
+    ) -> Option<(Timestamp, BTreeSet<Unit>)> {
+        let (by_template, by_claim) = self.owners(root, path);
+        let known = by_claim.into_iter().filter(|id| is_claim_known(id));
+        let owners: BTreeSet<&str> = by_template.into_iter().chain(known).collect();
+        if owners.is_empty() {
+            return self.of_nobody(root, path).map(|at| (at, BTreeSet::new()));
+        }
+        // A job that was cleaned keeps only what is nobody else's.
+        let is_done = |id: &&str| {
+            let row = &self.rows[*id];
+            row.moments.cleaned_at.is_some() && row.status.is_over() && row.unreadable.is_none()
+        };
+        let all_done = owners.iter().all(is_done);
+        let with_say = owners.into_iter().filter(|id| all_done || !is_done(id));
+        let each = with_say.map(|id| self.of_row(root, path, &self.rows[id]));
+        let each: Vec<(Timestamp, Unit)> = each.collect::<Option<_>>()?;
+        let at = each.iter().map(|(at, _)| *at).max()?;
+        Some((at, each.into_iter().map(|(_, unit)| unit).collect()))
+    }
+
+    /// When what nobody owns may go.
+    fn of_nobody(&self, root: RootId, path: &RelPath) -> Option<Timestamp> {
+        let top = String::from_utf8_lossy(path.top()?).into_owned();
+        let is_uuid = UUIDS.iter().any(|uuid| top.starts_with(uuid));
+        let is_whole = UUIDS.iter().any(|uuid| top == *uuid);
+        match root {
+            OTHER => Some(self.newest(root, path).plus_ms(OTHER_MS)),
+            UPLOADS if is_uuid && !is_whole => {
+                Some(self.newest(root, path).plus_ms(ORPHAN_FILE_MS))
+            }
+            RESULTS if is_whole && is_in_dir(root, path) => {
+                Some(self.newest_of_top(root, path).plus_ms(ORPHAN_DIR_MS))
+            }
+            _ => None,
+        }
+    }
+
+    /// The pin that holds `path` now.
+    pub fn pinned(
+        &self,
+        root: RootId,
+        path: &RelPath,
+        is_claim_known: &dyn Fn(&str) -> bool,
+    ) -> Option<&Pin> {
+        let name = ROOTS[usize::from(root.0)].1;
+        let full = path.below(format!("/srv/{name}").as_ref());
+        let (by_template, by_claim) = self.owners(root, path);
+        let now = self.now().wall;
+        let holds = |pin: &&Pin| match &pin.target {
+            PinTarget::Path(pinned) => full.starts_with(pinned),
+            PinTarget::Job { id, .. } => {
+                by_template.contains(id.as_str())
+                    || (by_claim.contains(id.as_str()) && is_claim_known(id))
+            }
+        };
+        self.pins.values().filter(|pin| pin.until > now).find(holds)
+    }
+
+    fn newest(&self, root: RootId, path: &RelPath) -> Timestamp {
+        let newest = |node: &Node| node.mtime.max(node.ctime).max(node.btime);
+        newest(&self.world(root).nodes[path])
+    }
+
+    fn newest_of_top(&self, root: RootId, path: &RelPath) -> Timestamp {
+        let top = RelPath::parse(path.top().unwrap()).unwrap();
+        let all = self.world(root).beneath(&top);
+        all.iter()
+            .map(|path| self.newest(root, path))
+            .max()
+            .unwrap()
+    }
+}
+
+fn is_in_dir(root: RootId, path: &RelPath) -> bool {
+    root == RESULTS && path.components().count() > 1
+}
+
+/// Whether the root's template reads `id` in `path`.
+pub fn is_by_template(root: RootId, path: &RelPath, id: &str) -> bool {
+    let text = String::from_utf8_lossy(path.as_bytes()).into_owned();
+    match root {
+        RESULTS => is_in_dir(root, path) && path.top() == Some(id.as_bytes()),
+        UPLOADS => text
+            .strip_prefix(id)
+            .and_then(|rest| rest.strip_prefix('_'))
+            .is_some_and(|rest| !rest.is_empty() && !rest.contains('/')),
+        _ => false,
+    }
+}
+
+/// Where a claim leads, with what is derived from it.
+fn covered(file: &str) -> Vec<(RootId, RelPath)> {
+    let at = |root, text: &str| (root, RelPath::parse(text.as_bytes()).unwrap());
+    let (root, path) = match file.strip_prefix("/srv/other/") {
+        Some(rest) => (OTHER, rest),
+        None => match file.strip_prefix("results/") {
+            Some(rest) => (RESULTS, rest),
+            None => (UPLOADS, file),
+        },
+    };
+    let (dir, name) = path
+        .rsplit_once('/')
+        .map_or(("", path), |(dir, name)| (dir, name));
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let slash = if dir.is_empty() { "" } else { "/" };
+    vec![
+        at(root, path),
+        at(root, &format!("{dir}{slash}{stem}_processed.mp3")),
+    ]
+}
+
+fn end(row: &mut JobRow, now: Timestamp, random: &mut fastrand::Rng) {
+    const ENDS: [Status; 4] = [
+        Status::Completed,
+        Status::Completed,
+        Status::Failed,
+        Status::Cancelled,
+    ];
+    row.status = *random.choice(&ENDS).unwrap();
+    row.moments.completed_at = (random.u32(..8) > 0).then_some(now);
+    if random.u32(..4) == 0 {
+        // It ended long ago: all of it is due at once.
+        row.moments.completed_at = Some(now.plus_ms(-200_000));
+    }
+}
+
+fn some_claims(elsewhere: bool, random: &mut fastrand::Rng) -> Vec<String> {
+    const FILES: [&str; 6] = [
+        "in.mp3",
+        "shared.tif",
+        "stray",
+        "results/shared/x",
+        "/srv/other/x",
+        "/srv/other/dir",
+    ];
+    let most = if elsewhere { FILES.len() } else { 4 };
+    let mut files = Vec::new();
+    while random.u32(..2) == 0 {
+        files.push(match random.u32(..8) {
+            0 => format!("results/{}", some_id(random)),
+            1 => format!("{}_in.tif", some_id(random)),
+            _ => FILES[random.usize(..most)].to_owned(),
+        });
+    }
+    files
+}
+
+pub fn some_id(random: &mut fastrand::Rng) -> String {
+    let place = random.usize(..UUIDS.len() + WORDS.len());
+    let id = UUIDS.iter().chain(&WORDS).nth(place);
+    (*id.unwrap()).to_owned()
+}
+
+fn some_path(root: RootId, random: &mut fastrand::Rng) -> RelPath {
+    let id = some_id(random);
+    let choose =
+        |random: &mut fastrand::Rng, all: &[&str]| (*random.choice(all).unwrap()).to_owned();
+    let text = match root {
+        RESULTS => match random.u32(..8) {
+            0 => choose(random, &["shared/x", "shared/y", "loose"]),
+            _ => format!(
+                "{id}/{}",
+                choose(random, &["x", "out/y.log", "out/z", "w.log"])
+            ),
+        },
+        UPLOADS => match random.u32(..4) {
+            0 => choose(
+                random,
+                &["in.mp3", "in_processed.mp3", "shared.tif", "stray"],
+            ),
+            _ => format!("{id}_{}", choose(random, &["in.tif", "x", "b_y"])),
+        },
+        _ => choose(random, &["x", "dir/y", "dir/sub/z", "v"]),
+    };
+    RelPath::parse(text.as_bytes()).unwrap()
+}
