@@ -10,6 +10,7 @@
 
 mod common;
 
+use common::commands::{refused, said};
 use common::others::{can_be_others, run_as};
 use common::{Daemon, Place, errors, lines};
 use serde_json::{Value, json};
@@ -23,24 +24,6 @@ fn begin() -> (Place, Daemon) {
     }
     let daemon = place.serve_ready(&["--watch", "data=1h"]);
     (place, daemon)
-}
-
-#[track_caller]
-fn said(place: &Place, arguments: &[&str]) -> Vec<String> {
-    let output = place.run(arguments);
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {}",
-        errors(&output)
-    );
-    lines(&output)
-}
-
-#[track_caller]
-fn refused(place: &Place, arguments: &[&str]) -> String {
-    let output = place.run(arguments);
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
-    errors(&output)
 }
 
 fn pins(daemon: &Daemon) -> Vec<Value> {

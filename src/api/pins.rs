@@ -83,15 +83,19 @@ pub(super) async fn set(
             Ok::<_, Problem>(pin)
         })
         .await??;
-        let told = pin.clone();
-        let heard = daemon
-            .link()
-            .ask(move |engine, now, _| engine.pin(told, now));
-        heard.await?;
-        Ok(pin)
+        held_from_now(&daemon, pin).await
     })
     .await?;
     Ok(json_with(StatusCode::CREATED, &wire::Pin::from(&pin)))
+}
+
+/// Tells the engine of a pin that is on disk.
+async fn held_from_now(daemon: &Daemon, pin: Pin) -> Result<Pin, Problem> {
+    let told = pin.clone();
+    let link = daemon.link();
+    link.ask(move |engine, now, _| engine.pin(told, now))
+        .await?;
+    Ok(pin)
 }
 
 pub(super) async fn extend(
@@ -120,12 +124,7 @@ pub(super) async fn extend(
             Ok::<_, Problem>(pin)
         })
         .await??;
-        let told = pin.clone();
-        let heard = daemon
-            .link()
-            .ask(move |engine, now, _| engine.pin(told, now));
-        heard.await?;
-        Ok(pin)
+        held_from_now(&daemon, pin).await
     })
     .await?;
     Ok(json(&wire::Pin::from(&pin)))

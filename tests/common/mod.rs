@@ -12,6 +12,7 @@
     reason = "a test is the users' file system and clock, and fails where it must"
 )]
 
+pub mod commands;
 pub mod evidence;
 pub mod follow;
 pub mod namespace;

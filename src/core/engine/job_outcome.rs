@@ -5,7 +5,7 @@ use super::state::Engine;
 use crate::core::claim::{Claim, Outcome, Piece, Reaped, Removal};
 use crate::core::hold::Hold;
 use crate::core::index::DirId;
-use crate::core::input::{Effect, Event};
+use crate::core::input::Effect;
 use crate::core::jobs::JobKey;
 use crate::core::policy::Record;
 use crate::core::time::Now;
@@ -65,9 +65,6 @@ impl Engine {
         removal: &Removal,
         effects: &mut Vec<Effect>,
     ) {
-        self.lateness.record(removal.at.ms_since(claim.due));
-        self.removed_files += removal.files;
-        self.removed_bytes = self.removed_bytes.saturating_add(removal.bytes);
         for piece in &claim.pieces {
             if let Some(state) = self.roots.get_mut(&piece.root) {
                 state.unstall();
@@ -87,19 +84,7 @@ impl Engine {
         }
         // Also when other rules are in force by now: the outbox knows whether there is something to be written.
         effects.push(Effect::Recorded(removal.id));
-        effects.push(Effect::Tell(Event::Lapsed {
-            root: claim.root,
-            path: claim.path.clone(),
-            unit: claim.unit,
-            rule: claim.rule,
-            deadline: removal.deadline,
-            at: removal.at,
-            late_ms: removal.at.ms_since(claim.due),
-            files: removal.files,
-            bytes: removal.bytes,
-            id: removal.id,
-            job: Some(key.clone()),
-        }));
+        self.count_lapsed(claim, removal, Some(key.clone()), effects);
     }
 
     /// Takes what went out of the index, unless another thing has come into its place.

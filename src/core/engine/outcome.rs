@@ -7,6 +7,7 @@ use crate::core::facts::{Facts, Kind};
 use crate::core::hold::Hold;
 use crate::core::index::UnitRule;
 use crate::core::input::{Effect, Event};
+use crate::core::jobs::JobKey;
 use crate::core::observed::Discovery;
 use crate::core::path::RelPath;
 use crate::core::time::{Now, Timestamp};
@@ -63,9 +64,6 @@ impl Engine {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        self.lateness.record(removal.at.ms_since(claim.due));
-        self.removed_files += removal.files;
-        self.removed_bytes += removal.bytes;
         if let Some(state) = self.roots.get_mut(&claim.root) {
             state.unstall();
         }
@@ -86,6 +84,20 @@ impl Engine {
                 self.drop_dir(dir);
             }
         }
+        self.count_lapsed(claim, removal, None, effects);
+    }
+
+    /// Counts a removal, and tells of it; of all that a job owned, with the job.
+    pub(super) fn count_lapsed(
+        &mut self,
+        claim: &Claim,
+        removal: &Removal,
+        job: Option<JobKey>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.lateness.record(removal.at.ms_since(claim.due));
+        self.removed_files += removal.files;
+        self.removed_bytes = self.removed_bytes.saturating_add(removal.bytes);
         effects.push(Effect::Tell(Event::Lapsed {
             root: claim.root,
             path: claim.path.clone(),
@@ -97,7 +109,7 @@ impl Engine {
             files: removal.files,
             bytes: removal.bytes,
             id: removal.id,
-            job: None,
+            job,
         }));
     }
 
