@@ -60,7 +60,7 @@ fn the_readme_names_every_command() {
     let place = Place::new();
     let readme = include_str!("../README.md");
     let commands = commands(&place);
-    assert_eq!(commands.len(), 17, "{commands:?}");
+    assert_eq!(commands.len(), 19, "{commands:?}");
     for command in commands {
         assert!(
             readme.contains(&format!("| `lapsed {command}")),
@@ -258,12 +258,15 @@ unit = "dir"
     insta::assert_snapshot!(text, @r#"
     "PLACE/lapsed.toml" is sound
     source "eemt": jobs in the SQLite database PLACE/jobs.db; where it tells no status, they count as completed; timestamps without a zone: completed_at local, others UTC; their records can be marked; only what "[a-z]+" matches is an id; they may claim files, by bare names those in PLACE/uploads, and "{stem}_processed.mp3" beside each
+      - cannot read jobs from "PLACE/jobs.db": it does not exist; it is read as soon as it is there; what depends on it stays until then
     source "told": programs tell of their jobs; they may claim files, by bare names those in PLACE
+      - it has no jobs now
     root "results": PLACE/results; jobs of source "eemt" own its files: "{job}/**", and those that they claim; "{uuid}/**" may belong to nobody
+      - it holds no files now
     root "uploads": PLACE/uploads, which is not there yet and is waited for; jobs of source "eemt" own its files that they claim
-    rule "whole": all that a completed or failed job of source "eemt" owns in every root lapses 7days after the job ended (completed_at); "**/*.log" stay for ever; then the job's record is marked at its source; open files wait
-    rule "thumbnails": files of jobs of kind "large" or "small" in every root lapse 1h after they were last touched in any way; open files wait
-    rule "orphans": top-level directories as a whole that belong to nobody in "results" lapse 1day after anything in them was last touched in any way; open files wait
+    rule "whole": all that a completed or failed job of source "eemt" owns in every root lapses 7 days after the job ended (completed_at); "**/*.log" stay for ever; then the job's record is marked at its source; open files wait
+    rule "thumbnails": files of jobs of kind "large" or "small" in every root lapse 1 hour after they were last touched in any way; open files wait
+    rule "orphans": top-level directories as a whole that belong to nobody in "results" lapse 1 day after anything in them was last touched in any way; open files wait
     jobs that have not ended lose nothing, whatever their age
     whatever no rule matches is kept for ever
     when more than 1,000 entries and more than 50 % of a root become due at once, a person is asked first

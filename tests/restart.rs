@@ -320,3 +320,68 @@ fn what_is_asked_at_the_start_is_answered_before_anything_is_read_again() {
     let newest = newest_ms(&path.metadata().unwrap());
     assert_eq!(ms(&told["deadline"]), newest + 3_600_000, "{told}");
 }
+
+/// The documents of applications mean the time of the directory itself, which a write deep in it does not touch.
+#[test]
+fn by_the_latest_change_of_contents_directories_go_and_a_restart_knows_it() {
+    const OLD: Duration = Duration::from_hours(8 * 24);
+    let place = Place::new();
+    let root = place.make_dir("jobs");
+    let config = place.config(
+        "[[root]]\nname = \"jobs\"\npath = \"jobs\"\n[[rule]]\nunit = \"dir\"\nsince = \"newest_mtime\"\nexpire = \"7d\"\n",
+    );
+    let arguments = ["--config", config.to_str().unwrap()];
+    let age = |names: &[&str]| {
+        for name in names {
+            set_age(&root.join(name), OLD).unwrap();
+        }
+    };
+    for name in ["old/a/file", "deep/a/old", "deep/a/fresh"] {
+        write(&root.join(name), 3);
+    }
+    fs::create_dir(root.join("empty")).unwrap();
+    age(&[
+        "old/a/file",
+        "old/a",
+        "old",
+        "empty",
+        "deep/a/old",
+        "deep/a",
+        "deep",
+    ]);
+    let mut daemon = place.serve_ready(&arguments);
+    wait_for("the old directories are gone", || {
+        (!root.join("old").exists() && !root.join("empty").exists()).then_some(())
+    });
+    // Times that are set back while it watches, as an archive that is unpacked does.
+    write(&root.join("unpacked/a/file"), 3);
+    write(&root.join("unpacked/b"), 3);
+    daemon.sync();
+    assert!(root.join("unpacked").exists());
+    age(&["unpacked/a/file", "unpacked/b", "unpacked/a", "unpacked"]);
+    wait_for("the unpacked one is gone", || {
+        (!root.join("unpacked").exists()).then_some(())
+    });
+    wait_until_saved(&daemon);
+    let week = 7 * 24 * 3600 * 1000;
+    let fresh = fs::metadata(root.join("deep/a/fresh")).unwrap();
+    let (_, told) = daemon.get(&format!("/v1/explain?path={}", root.join("deep").display()));
+    let deadline = common::trees::instant_ms(&told["deadline"]);
+    let changed = fresh
+        .modified()
+        .unwrap()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    let expected = i64::try_from(changed.as_nanos().div_ceil(1_000_000)).unwrap() + week;
+    assert_eq!(deadline, expected, "{told}");
+    assert!(daemon.stop().success());
+
+    let daemon = place.serve_ready(&arguments);
+    daemon.sync();
+    let (_, told) = daemon.get(&format!("/v1/explain?path={}", root.join("deep").display()));
+    assert_eq!(
+        common::trees::instant_ms(&told["deadline"]),
+        expected,
+        "{told}"
+    );
+}

@@ -433,6 +433,70 @@ fn of_nested_roots_the_innermost_owns_what_it_holds() {
     assert!(inner.join("again/f").exists());
 }
 
+/// An application's own directory holds what it makes beside everything else, our state and socket here among it.
+const OUT: &str = r#"
+    [[root]]
+    name = "app"
+    path = "."
+    only = ["out_*"]
+    [[rule]]
+    since = "mtime"
+    expire = "1h"
+"#;
+
+#[test]
+fn of_a_root_only_what_it_names_is_watched() {
+    let place = Place::new();
+    let at = |name: &str| place.path(name);
+    for name in ["src/main", "data/old", "notout_x/old", "old"] {
+        write_old(&at(name));
+    }
+    write(&at("out_1/a/young"), 1);
+    write_old(&at("out_1/a/old"));
+    write_old(&at("out_file"));
+    let known = |daemon: &Daemon| -> Vec<PathBuf> {
+        daemon.sync();
+        daemon.files("").into_keys().collect()
+    };
+    let mut daemon = configured(&place, OUT);
+    wait_until_gone(&at("out_1/a/old"));
+    wait_until_gone(&at("out_file"));
+    assert_eq!(known(&daemon), [at("out_1/a/young")]);
+    assert_eq!(root_status(&daemon, "app")["dirs"], 3);
+
+    // What moves in is known, what moves out is not, and what happens beside it is nobody's business.
+    fs::rename(at("data"), at("out_2")).unwrap();
+    wait_until_gone(&at("out_2/old"));
+    fs::rename(at("out_1"), at("kept")).unwrap();
+    write_old(&at("kept/a/old"));
+    write_old(&at("out_3/old"));
+    wait_until_gone(&at("out_3/old"));
+    assert_eq!(known(&daemon), Vec::<PathBuf>::new());
+
+    // Another pattern, while it runs and while it does not.
+    let reload = |daemon: &Daemon, pattern: &str| {
+        place.config(&OUT.replace("out_*", pattern));
+        daemon.signal(rustix::process::Signal::HUP);
+    };
+    reload(&daemon, "kep?");
+    wait_until_gone(&at("kept/a/old"));
+    wait_for("what is known is what is watched now", || {
+        (known(&daemon) == [at("kept/a/young")]).then_some(())
+    });
+    assert!(daemon.stop().success());
+    place.config(OUT);
+    write_old(&at("kept/a/old"));
+    let daemon = place.serve_ready(&["--config", at("lapsed.toml").to_str().unwrap()]);
+    write_old(&at("out_4/old"));
+    wait_until_gone(&at("out_4/old"));
+    assert_eq!(known(&daemon), Vec::<PathBuf>::new());
+    for name in ["src/main", "notout_x/old", "old", "kept/a/old"] {
+        assert!(at(name).exists(), "{name}");
+    }
+    let (status, told) = daemon.get(&format!("/v1/explain?path={}", at("old").display()));
+    assert_eq!(status, 404, "{told}");
+}
+
 #[test]
 fn what_is_ours_is_never_indexed_and_never_lapses() {
     let place = Place::new();

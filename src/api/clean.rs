@@ -1,8 +1,10 @@
 //! `POST /v1/clean`: removals that somebody asks for.
 //!
 //! **Invariant:** an order that names something unknown removes nothing.
+//! **Invariant:** what is true when it is ordered is known when it is carried out, as far as [`Daemon::clean_prepared`] comes in its time.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -17,8 +19,12 @@ use crate::clock;
 use crate::core::facts::RuleId;
 use crate::core::hold::Hold;
 use crate::core::policy::Policy;
-use crate::core::report::{CleanItem, CleanReport, CleanRequest};
+use crate::core::report::{Asker, CleanItem, CleanReport, CleanRequest};
 use crate::core::time::Timestamp;
+
+/// What was written just before the order is known before it is carried out, unless that takes longer than this: then what is known goes.
+/// Where no events tell of files, knowing takes a reading of all roots; one that takes longer goes on, for the next order.
+const FILES_MAX: Duration = Duration::from_secs(15);
 
 pub(super) async fn clean(
     State(daemon): State<Arc<Daemon>>,
@@ -30,10 +36,32 @@ pub(super) async fn clean(
     if !order.dry_run {
         daemon.parts.actors.admit(peer).await?;
     }
-    let policy = daemon.policy();
-    let request = understand(&order, &policy, peer.uid)?;
+    // What means nothing is said at once.
+    understand(&order, &daemon.policy(), peer.uid)?;
     let started = clock::now().wall;
-    let report = daemon.link().clean(request).await?;
+    let begun = OnceLock::new();
+    let clean = || async {
+        let current = daemon.policy();
+        if begun.get().is_none() {
+            let request = understand(&order, &current, peer.uid)?;
+            // Nobody else sets it.
+            let _ = begun.set((Arc::clone(&current), request));
+        }
+        // Under other rules than those that it began with the order may mean something else.
+        let known = begun
+            .get()
+            .filter(|(policy, _)| Arc::ptr_eq(policy, &current));
+        let Some((_, request)) = known else {
+            return Ok(None);
+        };
+        let report = daemon.link().clean(request.clone()).await?;
+        Ok::<_, Problem>(Some(report))
+    };
+    let report = daemon.clean_prepared(FILES_MAX, clean).await?;
+    let report = report.unwrap_or_default();
+    let policy = begun
+        .get()
+        .map_or_else(|| daemon.policy(), |(policy, _)| Arc::clone(policy));
     let finished = clock::now().wall;
     Ok(json(&report_of(
         &report,
@@ -52,7 +80,7 @@ pub fn understand(order: &CleanOrder, policy: &Policy, uid: u32) -> Result<Clean
     let rules = order.rules.iter().map(|name| rule_named(policy, name));
     let retention = order.retention.iter().map(|(name, ttl)| {
         let rule = rule_named(policy, name)?;
-        let ms = humantime::parse_duration(ttl)
+        let ms = crate::core::span::parse(ttl)
             .ok()
             .and_then(|ttl| i64::try_from(ttl.as_millis()).ok());
         let ms = ms.ok_or_else(|| {
@@ -68,7 +96,7 @@ pub fn understand(order: &CleanOrder, policy: &Policy, uid: u32) -> Result<Clean
         jobs: order.jobs.iter().map(|job| job.as_bytes().into()).collect(),
         orphans_only: order.orphans_only,
         retention_ms: retention.collect::<Result<_, Problem>>()?,
-        uid,
+        asker: Asker::User(uid),
     })
 }
 

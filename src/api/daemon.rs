@@ -3,7 +3,9 @@
 //! **Invariant:** the policy here is the one that the engine has, or is just about to have: what is read with it copes with ids that
 //! it does not know.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 
@@ -31,6 +33,9 @@ pub type TellStore = dyn Fn() -> wire::Store + Send + Sync;
 /// Asks the source of a job what it says of it at this moment. May wait for a disk or a network.
 pub type AskSource = dyn Fn(&JobKey) -> Fresh + Send + Sync;
 
+/// Waits until the sources of jobs that can be asked have told what is so when it is called, for a time at most.
+pub type CatchUp = dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
+
 /// Tells how the sources of jobs are. May wait for a disk.
 pub type TellSources = dyn Fn() -> Vec<wire::Source> + Send + Sync;
 
@@ -57,6 +62,8 @@ pub struct Parts {
     pub ask_source: Arc<AskSource>,
     /// Tells how the sources of jobs are.
     pub sources: Box<TellSources>,
+    /// Has the sources of jobs catch up.
+    pub catch_up: Box<CatchUp>,
     /// Tells which sources are told of through the API.
     pub is_api: Box<IsApi>,
     /// What happens.

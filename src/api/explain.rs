@@ -105,6 +105,8 @@ struct About<'a> {
     found: Found,
     why: &'a Explanation,
     belonging: Belonging<'a>,
+    /// When the daemon started: some schedules count from there.
+    started: Timestamp,
 }
 
 enum Found {
@@ -133,6 +135,7 @@ impl<'a> About<'a> {
             path,
             found,
             why,
+            started: daemon.parts.started,
             belonging: Belonging::look(daemon, policy, (root, path), why.class, now),
         }
     }
@@ -231,7 +234,7 @@ impl<'a> About<'a> {
             };
             text.push(format!("{verb} {deadline} ({}).", seen(deadline, now)));
         }
-        text.extend(self.schedule_sentence());
+        text.extend(self.schedule_sentence(now));
         let is_due = self.why.deadline.is_some_and(|deadline| deadline <= now);
         for hold in &self.why.holds {
             let verb = if is_due {
@@ -268,12 +271,28 @@ impl<'a> About<'a> {
         }
     }
 
-    fn schedule_sentence(&self) -> Option<String> {
+    fn schedule_sentence(&self, now: Timestamp) -> Option<String> {
         let rule = self.policy.rules.get(usize::from(self.rule()?.0))?;
-        match rule.schedule {
+        match &rule.schedule {
             Schedule::AtDeadline => None,
             Schedule::Manual => {
                 Some("it goes only when somebody asks for it, with `lapsed clean`.".to_owned())
+            }
+            Schedule::At(times) => {
+                let from = self
+                    .why
+                    .deadline
+                    .map_or(now, |deadline| deadline.plus_ms(-1).max(now));
+                let next = times.next(from, &clock::zone(), self.started);
+                Some(match next.filter(|_| self.why.deadline.is_some()) {
+                    Some(at) => format!(
+                        "scheduled: it goes only at \"{times}\", next at {at} ({}), or when somebody asks.",
+                        seen(at, now)
+                    ),
+                    None => {
+                        format!("scheduled: it goes only at \"{times}\", or when somebody asks.")
+                    }
+                })
             }
         }
     }
@@ -283,6 +302,9 @@ fn describe(since: Since) -> &'static str {
     match since {
         Since::Newest => "the newest of all its timestamps",
         Since::Mtime => "the last change of its content (mtime)",
+        Since::NewestMtime => {
+            "the latest change of the contents of all that it holds (newest_mtime)"
+        }
         Since::Ctime => "the last change of content, name or attributes (ctime)",
         Since::Btime => "its birth (btime)",
         Since::CreatedAt => "when its job was made (created_at)",

@@ -122,7 +122,7 @@ fn instant(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
         return Ok(Timestamp::from_unix_ms(at.as_millisecond()));
     }
-    let ago = humantime::parse_duration(text).map_err(|_| {
+    let ago = crate::core::span::parse(text).map_err(|_| {
         refuse("since", text)
             .hint("give an instant such as 2024-05-06T07:08:09Z, or a duration such as 7d")
     })?;

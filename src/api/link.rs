@@ -109,6 +109,11 @@ impl EngineLink {
         report.await.map_err(|_| Stopping)
     }
 
+    /// Waits until the engine takes nothing in any more.
+    pub async fn ended(&self) {
+        self.inputs.closed().await;
+    }
+
     /// Waits until everything that happened before this call is in the index.
     ///
     /// # Errors
@@ -124,7 +129,7 @@ impl EngineLink {
         (self.barriers.ask)(token);
         let answer = tokio::select! {
             through = through => through.map_err(|_| Stopping),
-            () = self.inputs.closed() => Err(Stopping),
+            () = self.ended() => Err(Stopping),
         };
         drop(ticket);
         answer

@@ -27,6 +27,7 @@ pub mod query;
 pub mod router;
 pub mod server;
 pub mod socket;
+pub mod survey;
 pub mod wire;
 
 mod belonging;
@@ -38,6 +39,7 @@ mod history;
 mod jobs;
 mod order;
 mod pins;
+mod preparation;
 mod select;
 mod sse;
 mod stall;

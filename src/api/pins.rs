@@ -229,7 +229,7 @@ fn reason(why: Option<&str>) -> Result<String, Problem> {
 fn end(lasting: Option<&str>, until: Option<Moment>, now: Timestamp) -> Result<Timestamp, Problem> {
     let until = match (lasting, until) {
         (Some(text), None) => {
-            let lasting = humantime::parse_duration(text).ok();
+            let lasting = crate::core::span::parse(text).ok();
             let lasting = lasting.filter(|lasting| !lasting.is_zero());
             let lasting = lasting.ok_or_else(|| {
                 Problem::bad_request(format!("the pin's \"for\" cannot be \"{text}\""))

@@ -69,7 +69,7 @@ impl Query {
         self.read(
             name,
             "a duration such as 90s, 15m, 12h, 7d or 1h30m",
-            |text| humantime::parse_duration(text).ok(),
+            |text| crate::core::span::parse(text).ok(),
         )
     }
 

@@ -47,7 +47,8 @@ fn health_of(status: &Status) -> &'static str {
         Phase::Crawling | Phase::Reconciling { .. } => true,
         Phase::Missing { .. } | Phase::Ready => false,
     };
-    let is_missing = |phase: &Phase| matches!(phase, Phase::Missing { .. });
+    let is_missing =
+        |root: &RootStatus| matches!(root.phase, Phase::Missing { .. }) && !root.is_void;
     // A dry run holds everything by intent.
     let holds = status.held.iter().any(|held| held.hold != Hold::DryRun);
     let trips = status
@@ -59,7 +60,7 @@ fn health_of(status: &Status) -> &'static str {
     let downs = status.sources.iter().any(is_down);
     if phases().any(is_reading) {
         "reconciling"
-    } else if phases().any(is_missing) || holds || trips || downs {
+    } else if status.roots.iter().any(is_missing) || holds || trips || downs {
         "holding"
     } else {
         "ready"

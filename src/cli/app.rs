@@ -9,8 +9,8 @@ use super::client::Client;
 use super::log::{self, Level};
 use super::output::{Format, Output, ReaderGone};
 use super::{
-    breaker, check, clean, events, explain, extend, history, job, ls, pin, pins, plan, serve,
-    stats, status, sync, unpin,
+    breaker, check, clean, events, explain, extend, history, init, job, ls, pin, pins, plan, serve,
+    stats, status, sync, trigger, unpin,
 };
 use crate::config::{Environment, Overrides, RootIds, Settings};
 
@@ -95,8 +95,10 @@ pub struct Watching {
 enum Command {
     /// Watch, and let lapse what is due: the daemon, in the foreground
     Serve(serve::Arguments),
+    /// Write an annotated configuration, from a preset or a few questions
+    Init(init::Arguments),
     /// Validate the configuration, and say in plain words what it will do
-    Check(Watching),
+    Check(check::Arguments),
     /// How the daemon is, and what it watches
     Status,
     /// List files, with when they lapse
@@ -127,6 +129,8 @@ enum Command {
     Sync,
     /// What the backlog breaker holds; `release` lets it go
     Breaker(breaker::Arguments),
+    /// Print the trigger that has a PostgreSQL database tell of changes, ready for psql
+    Trigger(trigger::Arguments),
 }
 
 /// How a command ended that could run.
@@ -219,10 +223,10 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode 
     };
     let more = i8::try_from(cli.common.verbose).unwrap_or(i8::MAX);
     let less = i8::try_from(cli.common.quiet).unwrap_or(i8::MAX);
-    let usual = if matches!(cli.command, Command::Serve(_)) {
-        Level::Info
-    } else {
-        Level::Warn
+    let usual = match &cli.command {
+        Command::Serve(_) => Level::Info,
+        Command::Check(_) => Level::Error,
+        _ => Level::Warn,
     };
     log::start(usual, more.saturating_sub(less));
     let format = if cli.common.json {
@@ -242,6 +246,7 @@ fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<ExitCode>
     let end = match command {
         // The daemon brings its own threads.
         Command::Serve(arguments) => return serve::run(context, &arguments),
+        Command::Init(arguments) => init::run(context, &arguments),
         Command::Check(arguments) => check::run(context, &arguments),
         Command::Status => asking(status::run(context)),
         Command::Ls(arguments) => asking(ls::run(context, &arguments)),
@@ -258,6 +263,7 @@ fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<ExitCode>
         Command::Events(arguments) => asking(events::run(context, &arguments)),
         Command::Sync => asking(sync::run(context)),
         Command::Breaker(arguments) => asking(breaker::run(context, &arguments)),
+        Command::Trigger(arguments) => trigger::run(context, &arguments),
     }?;
     context.output.flush()?;
     Ok(match end {

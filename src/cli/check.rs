@@ -1,141 +1,160 @@
-//! `lapsed check`: validates the configuration, and says in plain words what it will do.
+//! `lapsed check`: validates the configuration, and says in plain words what it will do, with examples from the trees.
+//!
+//! - `settings`: what the configuration says
+//! - `findings`: what it makes of the trees as they are
+//! - `object`: both for programs
+//! - `warnings`: likely mistakes
+//!
+//! **Invariant:** nothing is written, made or locked, beyond what SQLite itself puts beside a database in WAL mode that is read: it can be
+//! asked at any time, a running daemon or none.
 
-use serde_json::json;
+use std::sync::Arc;
+
+use clap::Args;
 
 use super::app::{Context, End, Watching};
-use super::{describe, human};
-use crate::api::json_path::JsonPath;
-use crate::config::{Settings, SourceSettings};
-use crate::core::jobs::SourceId;
-use crate::core::policy::{JobFilter, Rule};
-use crate::core::report::{Breaker, Mode};
-use crate::core::template::Template;
-use crate::service::misfits;
+use super::output::Output;
+use crate::api::survey::{Findings, survey_of};
+use crate::clock;
+use crate::config::Settings;
+use crate::core::policy::Policy;
+use crate::core::time::Timestamp;
+use crate::service::{Fit, fit, survey};
 
-pub(super) fn run(context: &mut Context, watching: &Watching) -> anyhow::Result<End> {
-    let settings = context.settings(watching)?;
-    let misfits = misfits(&settings.sources);
+mod findings;
+mod object;
+mod settings;
+mod warnings;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Only read the configuration: no look at the trees, no examples
+    #[arg(long, visible_alias = "no-examples")]
+    quick: bool,
+    #[command(flatten)]
+    watching: Watching,
+}
+
+/// All that there is to tell.
+struct Report {
+    settings: Settings,
+    policy: Arc<Policy>,
+    /// What was found in the trees, and when; `None`: nobody looked.
+    found: Option<(Findings, Timestamp)>,
+    /// Why pins and jobs that were told are not known.
+    unread: Option<String>,
+    warnings: Vec<String>,
+}
+
+/// What a line is, and so how far it stands in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// A sentence of its own.
+    Sentence,
+    /// What was found, about the sentence before.
+    Finding,
+    /// A path, about the finding before.
+    Path,
+}
+
+/// One line for people.
+type Line = (Kind, String);
+
+pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
+    let mut settings = context.settings(&arguments.watching)?;
+    let (mut misfits, mut unasked) = (Vec::new(), Vec::new());
+    for (&id, asked) in &settings.sources {
+        match fit(id, asked) {
+            Fit::Fits => {}
+            Fit::Unasked(why) => unasked.push(why),
+            Fit::Misfit(why) => misfits.push(why),
+        }
+    }
     if !misfits.is_empty() {
         anyhow::bail!(misfits.join("\n"));
     }
+    let policy = Arc::new(std::mem::take(&mut settings.policy));
+    let (found, unread) = if arguments.quick {
+        (None, None)
+    } else {
+        let survey = survey(&settings, Arc::clone(&policy))?;
+        let now = clock::now();
+        let findings = survey_of(survey.engine(), now);
+        let unread = survey.unread.as_ref().map(ToString::to_string);
+        (Some((findings, now.wall)), unread)
+    };
+    let mut warnings = warnings::of(&policy, found.as_ref().map(|(findings, _)| findings));
+    if arguments.quick {
+        // Otherwise the reading tells.
+        let told = unasked.into_iter().map(|why| super::human::one_line(&why));
+        warnings.extend(told.map(|why| format!("its queries were not checked: {why}")));
+    }
+    let report = Report {
+        settings,
+        policy,
+        found,
+        unread,
+        warnings,
+    };
     if context.is_json() {
-        context.output.json(&object(&settings))?;
+        context.output.json(&object::of(&report))?;
         return Ok(End::Done);
     }
-    for sentence in sentences(&settings) {
-        context.output.line(&human::safe(&sentence))?;
+    for line in lines(&report) {
+        print(&mut context.output, &line)?;
     }
     Ok(End::Done)
 }
 
-fn object(settings: &Settings) -> serde_json::Value {
-    let roots = settings.policy.roots.values().map(|root| {
-        let path = JsonPath::new(&root.path);
-        let source = root.source.and_then(|id| settings.policy.sources.get(&id));
-        json!({
-            "name": root.name,
-            "path": path.path,
-            "path_b64": path.path_b64,
-            "present": root.path.is_dir(),
-            "source": source.map(|source| &source.name),
-            "orphans": root.orphans.as_ref().map(Template::as_str),
-        })
-    });
-    let rules = settings.policy.rules.iter().map(|rule| {
-        json!({
-            "name": rule.name,
-            "unit": rule.unit.as_str(),
-            "since": rule.since.as_str(),
-            "expire_ms": rule.expire_ms,
-            "record": rule.record.as_str(),
-            "text": describe::rule(&settings.policy, rule),
-        })
-    });
-    let sources = described(settings).map(
-        |(asked, text)| json!({"name": asked.name, "kind": asked.kind.as_str(), "text": text}),
-    );
-    json!({
-        "sound": true,
-        "file": settings.file.as_ref().map(|file| file.to_string_lossy()),
-        "state_dir": settings.state_dir.to_string_lossy(),
-        "socket": settings.socket.to_string_lossy(),
-        "sources": sources.collect::<Vec<_>>(),
-        "roots": roots.collect::<Vec<_>>(),
-        "rules": rules.collect::<Vec<_>>(),
-    })
-}
-
-fn sentences(settings: &Settings) -> Vec<String> {
-    let mut lines = vec![match &settings.file {
-        Some(file) => format!("\"{}\" is sound", file.display()),
-        None => "the command line is sound".to_owned(),
-    }];
-    let sources: Vec<_> = described(settings).map(|(_, text)| text).collect();
-    let have_jobs = !sources.is_empty();
-    lines.extend(sources);
-    for root in settings.policy.roots.values() {
-        let may_be_created = settings.create.contains(&root.path);
-        lines.push(describe::root(&settings.policy, root, may_be_created));
+fn lines(report: &Report) -> Vec<Line> {
+    let mut lines = vec![(Kind::Sentence, settings::headline(&report.settings))];
+    let found = report.found.as_ref();
+    for (id, sentence) in settings::sources(&report.settings, &report.policy) {
+        lines.push((Kind::Sentence, sentence));
+        let found = found.and_then(|(findings, _)| findings.sources.get(&id));
+        lines.extend(found.into_iter().flat_map(findings::of_source));
     }
-    for rule in &settings.policy.rules {
-        lines.push(describe::rule(&settings.policy, rule));
+    for (id, root) in &report.policy.roots {
+        lines.push((Kind::Sentence, settings::root(report, root)));
+        let found = found.and_then(|(findings, _)| findings.roots.get(id));
+        lines.extend(
+            found
+                .into_iter()
+                .flat_map(|found| findings::of_root(report, root, found)),
+        );
     }
-    if have_jobs {
-        lines.push("jobs that have not ended lose nothing, whatever their age".to_owned());
-    }
-    lines.push("whatever no rule matches is kept for ever".to_owned());
-    lines.push(format!(
-        "when more than {} entries and more than {} % of a root become due at once, a person is asked first",
-        human::count(settings.breaker.entries),
-        settings.breaker.share * 100.0
-    ));
-    let takes_orphans = |rule: &Rule| rule.jobs == JobFilter::Nobody;
-    if settings.policy.rules.iter().any(takes_orphans) {
-        lines.push(describe_ceilings(&settings.breaker));
-    }
-    match settings.mode {
-        Mode::Live | Mode::OnRequest => {}
-        Mode::DryRun => lines.push("dry run: nothing is removed".to_owned()),
-    }
-    lines.push(format!(
-        "state in \"{}\", socket at \"{}\" (mode {:04o}); {} may act",
-        settings.state_dir.display(),
-        settings.socket.display(),
-        settings.socket_mode,
-        match &settings.group {
-            Some(group) => format!("root, the daemon's user and members of group \"{group}\""),
-            None => "root and the daemon's user".to_owned(),
+    for (place, rule) in report.policy.rules.iter().enumerate() {
+        lines.push((Kind::Sentence, super::describe::rule(&report.policy, rule)));
+        if let Some((findings, now)) = found
+            && let Some(found) = findings.rules.get(place)
+        {
+            lines.extend(findings::of_rule(&report.policy, rule, found, *now));
         }
-    ));
+    }
+    let rest = settings::rest(&report.settings, &report.policy);
+    lines.extend(rest.into_iter().map(|line| (Kind::Sentence, line)));
+    if let Some(why) = &report.unread {
+        let line = format!("pins and jobs that were told to a daemon are not known: {why}");
+        lines.push((Kind::Sentence, super::human::one_line(&line)));
+    }
+    let warnings = report.warnings.iter();
+    lines.extend(warnings.map(|warning| (Kind::Sentence, format!("warning: {warning}"))));
     lines
 }
 
-/// The sources, each with a sentence; without the one that is always there, where nothing asks it.
-fn described(settings: &Settings) -> impl Iterator<Item = (&SourceSettings, String)> {
-    let policy = &settings.policy;
-    let is_asked = |id: SourceId| {
-        let by_root = policy.roots.values().any(|root| root.source == Some(id));
-        let named = |rule: &Rule| rule.sources.as_ref().is_some_and(|ids| ids.contains(&id));
-        by_root || policy.rules.iter().any(named)
-    };
-    let is_implied = |asked: &SourceSettings| asked.name == "api";
-    settings
-        .sources
-        .iter()
-        .filter(move |&(&id, asked)| is_asked(id) || !is_implied(asked))
-        .filter_map(|(id, asked)| Some((asked, describe::source(policy.sources.get(id)?, asked))))
-}
-
-fn describe_ceilings(breaker: &Breaker) -> String {
-    let bytes = breaker
-        .orphan_bytes
-        .map(|bytes| format!(" or {}", human::size(bytes)))
-        .unwrap_or_default();
-    format!(
-        "when more than {} entries{bytes} that belong to nobody would go from a root within an hour, or more than {} entries and {} % \
-         of it, a person is asked first, too",
-        human::count(breaker.orphan_entries),
-        human::count(breaker.entries),
-        breaker.orphan_share * 100.0
-    )
+fn print(output: &mut Output, (kind, text): &Line) -> anyhow::Result<()> {
+    match kind {
+        Kind::Sentence => output.paragraph(text, "", "    "),
+        Kind::Finding => output.paragraph(text, "  - ", "    "),
+        Kind::Path => {
+            let safe = super::human::safe(text);
+            let room = output
+                .screen
+                .width
+                .map(|width| width.saturating_sub(6).max(12));
+            let path =
+                room.map_or_else(|| safe.clone(), |room| super::human::fit_path(&safe, room));
+            output.line(&format!("      {path}"))
+        }
+    }
 }

@@ -40,7 +40,7 @@ fn parse_retention(text: &str) -> Result<(String, String), String> {
     let (rule, ttl) = text
         .rsplit_once('=')
         .ok_or_else(|| "give the rule's name and a duration, such as old=7d".to_owned())?;
-    humantime::parse_duration(ttl)
+    crate::core::span::parse(ttl)
         .map_err(|_| format!("\"{ttl}\" is no duration such as 90s, 15m, 12h, 7d or 1h30m"))?;
     Ok((rule.to_owned(), ttl.to_owned()))
 }

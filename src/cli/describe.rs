@@ -4,16 +4,19 @@
 
 use std::fmt::Write as _;
 
+use super::human;
 use crate::config::{Queries, SourceKind, SourceSettings};
 use crate::core::claim::Unit;
 use crate::core::policy::{
     Globs, JobFilter, Policy, Record, Root, Rule, Schedule, Since, SkipOpen, Source,
 };
+use crate::service::place;
 
 /// A root in one sentence.
 pub(super) fn root(policy: &Policy, root: &Root, may_be_created: bool) -> String {
     let presence = match (root.path.is_dir(), may_be_created) {
         (true, _) => "",
+        (false, _) if root.optional => ", which is not there yet, and counts as empty until it is",
         (false, true) => ", which will be created",
         (false, false) => ", which is not there yet and is waited for",
     };
@@ -52,6 +55,16 @@ pub(super) fn source(source: &Source, asked: &SourceSettings) -> String {
                 sqlite.path.display()
             );
             describe_queries(&mut text, &sqlite.queries);
+        }
+        SourceKind::Postgres(postgres) => {
+            let _ = write!(
+                text,
+                "jobs of {}; changes are notified on channel \"{}\", or asked for every {}",
+                place(postgres),
+                postgres.channel,
+                humantime::format_duration(postgres.poll)
+            );
+            describe_queries(&mut text, &postgres.queries);
         }
     }
     if let Some(pattern) = &source.id_pattern {
@@ -141,7 +154,11 @@ pub(super) fn rule(policy: &Policy, rule: &Rule) -> String {
         (Since::Newest, Unit::File) => "they were last touched in any way",
         (Since::Newest, Unit::Dir) => "anything in them was last touched in any way",
         (Since::Newest, Unit::Job) => "anything of it was last touched in any way",
-        (Since::Mtime, _) => "their content last changed (mtime)",
+        (Since::Mtime, _) | (Since::NewestMtime, Unit::File) => {
+            "their content last changed (mtime)"
+        }
+        (Since::NewestMtime, Unit::Dir) => "anything in them last changed its content (mtime)",
+        (Since::NewestMtime, Unit::Job) => "anything of it last changed its content (mtime)",
         (Since::Ctime, _) => "content, name or attributes last changed (ctime)",
         (Since::Btime, _) => "they were born (btime)",
         (Since::CreatedAt, _) => "the job was made (created_at)",
@@ -155,13 +172,10 @@ pub(super) fn rule(policy: &Policy, rule: &Rule) -> String {
     };
     let _ = match rule.expire_ms {
         None => write!(text, " {are_kept} for ever"),
+        Some(0) => write!(text, " {lapse} as soon as {since}"),
         Some(ms) => {
-            let ttl = std::time::Duration::from_millis(ms.unsigned_abs());
-            write!(
-                text,
-                " {lapse} {} after {since}",
-                humantime::format_duration(ttl)
-            )
+            let ttl = human::duration(ms.unsigned_abs());
+            write!(text, " {lapse} {ttl} after {since}")
         }
     };
     if let Some(keep) = &rule.keep {
@@ -172,10 +186,13 @@ pub(super) fn rule(policy: &Policy, rule: &Rule) -> String {
         Record::Mark => "; then the job's record is marked at its source",
         Record::Forget => "; then the job's record is removed at its source",
     });
-    text.push_str(match rule.schedule {
-        Schedule::AtDeadline => "",
-        Schedule::Manual => "; only when asked, through `lapsed clean`",
-    });
+    match &rule.schedule {
+        Schedule::AtDeadline => {}
+        Schedule::Manual => text.push_str("; only when asked, through `lapsed clean`"),
+        Schedule::At(times) => {
+            let _ = write!(text, "; only at its schedule, \"{times}\"");
+        }
+    }
     text.push_str(match rule.skip_open {
         SkipOpen::Always => "; open files wait",
         SkipOpen::IfKnown => "; open files wait where that can be known",

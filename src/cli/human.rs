@@ -72,6 +72,31 @@ pub fn span(ms: u64) -> String {
     }
 }
 
+/// A length of time as people say it, in full: `7 days`, `1 hour 30 minutes`, `0 seconds`.
+#[must_use]
+pub fn duration(ms: u64) -> String {
+    let units = [
+        (DAY_MS, "day", "days"),
+        (HOUR_MS, "hour", "hours"),
+        (MINUTE_MS, "minute", "minutes"),
+        (SECOND_MS, "second", "seconds"),
+        (1, "millisecond", "milliseconds"),
+    ];
+    let mut left = ms;
+    let mut parts = Vec::new();
+    for (unit, one, many) in units {
+        let number = left / unit;
+        left %= unit;
+        if number > 0 {
+            parts.push(counted(number, one, many));
+        }
+    }
+    if parts.is_empty() {
+        return "0 seconds".to_owned();
+    }
+    parts.join(" ")
+}
+
 /// An instant as seen from `now`: `in 3 h`, `12 min ago`, `now`.
 #[must_use]
 pub fn relative(at: Timestamp, now: Timestamp) -> String {
@@ -88,6 +113,61 @@ pub fn relative(at: Timestamp, now: Timestamp) -> String {
 pub fn instant(text: &str) -> Option<Timestamp> {
     let at: jiff::Timestamp = text.parse().ok()?;
     Some(Timestamp::from_unix_ms(at.as_millisecond()))
+}
+
+/// An instant by the clock on the wall here, and as seen from `now`: `2026-11-22 03:12 (in 9 h)`.
+#[must_use]
+pub fn by_the_clock(at: Timestamp, now: Timestamp) -> String {
+    let seen = relative(at, now);
+    // What no calendar has is told as it is.
+    let Ok(instant) = jiff::Timestamp::from_millisecond(at.unix_ms()) else {
+        return seen;
+    };
+    let here = instant.to_zoned(jiff::tz::TimeZone::system());
+    format!("{} ({seen})", here.strftime("%Y-%m-%d %H:%M"))
+}
+
+/// `text` in lines of at most `width` columns (`None`: one line), `first` before the first and `rest` before the others. A word that is
+/// longer than a line stays whole, and so do a number and what it counts.
+#[must_use]
+pub fn wrap(text: &str, width: Option<usize>, first: &str, rest: &str) -> Vec<String> {
+    let width = width.unwrap_or(usize::MAX);
+    let mut lines = vec![first.to_owned()];
+    let mut columns = first.width();
+    let mut is_begun = false;
+    for word in words(text) {
+        let gap = usize::from(is_begun);
+        if is_begun && columns + gap + word.width() > width {
+            lines.push(rest.to_owned());
+            columns = rest.width();
+        } else if is_begun && let Some(line) = lines.last_mut() {
+            line.push(' ');
+            columns += gap;
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(word);
+            columns += word.width();
+        }
+        is_begun = true;
+    }
+    lines
+}
+
+/// What is not broken: `open`, `7 days`, `(in`, `9 h)`.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let blanks = text.match_indices(' ');
+        let is_end = |at: usize| {
+            let word = text[..at].rsplit(' ').next().unwrap_or_default();
+            let digits = word.trim_start_matches('(').replace([',', '.'], "");
+            digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        let end = blanks.map(|(at, _)| at).find(|&at| is_end(at));
+        rest = end.map(|at| &text[at + 1..]);
+        Some(end.map_or(text, |at| &text[..at]))
+    })
 }
 
 /// `text` (RFC 3339, or absent) as seen from `now`; `absent` stands for nothing.
@@ -167,6 +247,56 @@ fn take_columns(chars: impl Iterator<Item = char>, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_broken_between_words_and_nothing_is_lost() {
+        let text =
+            "all that a job owns lapses  7 days after its end /a/very/long/path/that/stays/whole";
+        assert_eq!(wrap(text, None, "> ", ""), [format!("> {text}")]);
+        assert_eq!(
+            wrap(text, Some(20), "", "  "),
+            [
+                "all that a job owns",
+                "  lapses  7 days",
+                "  after its end",
+                "  /a/very/long/path/that/stays/whole",
+            ]
+        );
+        for width in 8..60 {
+            let lines = wrap(text, Some(width), "", "");
+            assert_eq!(lines.join(" "), text, "{width}");
+            let fits = |line: &String| line.width() <= width || !line.contains(' ');
+            assert!(lines.iter().all(fits), "{width}: {lines:?}");
+        }
+    }
+
+    #[test]
+    fn durations_are_said_in_full() {
+        let told = [0, 1, 90_000, 3_600_000, 7 * DAY_MS, DAY_MS + 12 * HOUR_MS].map(duration);
+        let wanted = [
+            "0 seconds",
+            "1 millisecond",
+            "1 minute 30 seconds",
+            "1 hour",
+            "7 days",
+            "1 day 12 hours",
+        ];
+        assert_eq!(told, wanted);
+    }
+
+    #[test]
+    fn an_instant_stands_by_the_clock_and_from_here() {
+        let now = Timestamp::from_unix_ms(1_700_000_000_000);
+        let told = by_the_clock(now.plus_ms(9 * 3_600_000), now);
+        assert!(
+            told.starts_with("2023-11-1") && told.ends_with(" (in 9 h)"),
+            "{told}"
+        );
+        assert_eq!(
+            by_the_clock(Timestamp::MAX, now),
+            relative(Timestamp::MAX, now)
+        );
+    }
 
     #[test]
     fn sizes_and_counts() {

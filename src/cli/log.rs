@@ -2,22 +2,36 @@
 
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
 
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::LogLevel;
 
 /// The variable that overrides how much is logged, in the syntax of `tracing-subscriber`'s `EnvFilter`.
 pub const LOG_VARIABLE: &str = "LAPSED_LOG";
 
+/// What decides how much is logged, where the configuration may: nobody else has said how much.
+static ADJUSTABLE: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
 /// Starts logging: at `level` (how many `-v` minus how many `-q`) above what the command logs by itself. Called once; a second
 /// call changes nothing.
 pub fn start(usual: Level, more: i8) {
-    let filter = std::env::var(LOG_VARIABLE)
+    let told = std::env::var(LOG_VARIABLE)
         .ok()
         .filter(|text| !text.is_empty())
-        .and_then(|text| EnvFilter::try_new(text).ok())
-        .unwrap_or_else(|| EnvFilter::new(directives(usual, more)));
+        .and_then(|text| EnvFilter::try_new(text).ok());
+    let is_told = told.is_some() || more != 0;
+    let filter = told.unwrap_or_else(|| EnvFilter::new(directives(usual, more)));
+    let (filter, handle) = reload::Layer::new(filter);
+    if !is_told {
+        // A second call changes nothing.
+        let _ = ADJUSTABLE.set(handle);
+    }
     let registry = tracing_subscriber::registry().with(filter);
     if is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref())
         && let Ok(journal) = tracing_journald::layer()
@@ -34,6 +48,24 @@ pub fn start(usual: Level, more: i8) {
     let _ = registry.with(lines).try_init();
 }
 
+/// Has a daemon log as much as its configuration says, where neither the command line nor [`LOG_VARIABLE`] says anything.
+pub fn follow(level: Option<LogLevel>) {
+    let Some(handle) = ADJUSTABLE.get() else {
+        return;
+    };
+    let more = match level {
+        Some(LogLevel::Error) => -2,
+        Some(LogLevel::Warn) => -1,
+        Some(LogLevel::Info) | None => 0,
+        Some(LogLevel::Debug) => 1,
+        Some(LogLevel::Trace) => 2,
+    };
+    let filter = EnvFilter::new(directives(Level::Info, more));
+    if let Err(error) = handle.reload(filter) {
+        tracing::warn!("cannot change how much is logged: {error}");
+    }
+}
+
 /// What a command logs when it is not told otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Level {
@@ -41,10 +73,13 @@ pub enum Level {
     Info,
     /// A client speaks through its output.
     Warn,
+    /// It says all that is to be warned of itself.
+    Error,
 }
 
 fn directives(usual: Level, more: i8) -> &'static str {
     let usual: i8 = match usual {
+        Level::Error => 0,
         Level::Warn => 1,
         Level::Info => 2,
     };

@@ -70,7 +70,7 @@ pub(super) struct Arguments {
 
 /// Says what is wrong in the words of the command line; the daemon would in those of its API.
 fn duration(text: &str) -> Result<String, String> {
-    humantime::parse_duration(text)
+    crate::core::span::parse(text)
         .map(|_| text.to_owned())
         .map_err(|_| "give a duration such as 90s, 15m, 12h, 7d or 1h30m".to_owned())
 }

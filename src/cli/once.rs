@@ -31,9 +31,9 @@ pub(super) fn plan(mut settings: Settings, within: Duration) -> anyhow::Result<P
     settings.mode = Mode::DryRun;
     let once = once(settings)?;
     Ok(plan_of(
-        once.engine.index(),
-        once.engine.jobs(),
-        &once.engine.policy(),
+        once.engine().index(),
+        once.engine().jobs(),
+        &once.engine().policy(),
         clock::now().wall,
         within,
     ))
@@ -47,7 +47,7 @@ pub(super) fn clean(settings: Settings, order: &CleanOrder) -> anyhow::Result<Re
     let request = understand(order, &settings.policy, uid)?;
     let mut once = once(settings)?;
     let report = once.clean(request);
-    let policy = once.engine.policy();
+    let policy = once.engine().policy();
     Ok(report_of(
         &report,
         &policy,

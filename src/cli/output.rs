@@ -6,6 +6,8 @@ use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use serde::Serialize;
 
+use super::human;
+
 /// Whoever read our output has gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("nobody reads the output any more")]
@@ -66,6 +68,18 @@ impl Output {
     pub fn line(&mut self, text: &str) -> anyhow::Result<()> {
         self.bytes(text.as_bytes())?;
         self.bytes(b"\n")
+    }
+
+    /// Prints `text` for people: on a terminal broken into lines that fit, elsewhere as one line. `first` stands before the first line,
+    /// `rest` before the others.
+    ///
+    /// # Errors
+    /// [`ReaderGone`], or the operating system's refusal.
+    pub fn paragraph(&mut self, text: &str, first: &str, rest: &str) -> anyhow::Result<()> {
+        for line in human::wrap(&human::safe(text), self.screen.width, first, rest) {
+            self.line(&line)?;
+        }
+        Ok(())
     }
 
     /// Prints `text` as it is.

@@ -53,7 +53,7 @@ impl Time {
 }
 
 fn duration(text: &str) -> Result<String, String> {
-    let lasting = humantime::parse_duration(text).ok();
+    let lasting = crate::core::span::parse(text).ok();
     lasting
         .filter(|lasting| !lasting.is_zero())
         .map(|_| text.to_owned())

@@ -24,7 +24,7 @@ pub(super) struct Arguments {
 }
 
 fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
-    humantime::parse_duration(text)
+    crate::core::span::parse(text)
         .map_err(|_| "give a duration such as 90s, 15m, 12h, 7d or 1h30m".to_owned())
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::app::{Context, Watching};
+use super::log;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -20,6 +21,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Ex
     overrides.dry_run = arguments.dry_run;
     let mut ids = crate::config::RootIds::default();
     let settings = crate::config::load(&overrides, &context.environment, &mut ids)?;
-    crate::service::serve(settings, overrides, context.environment.clone(), ids)?;
+    log::follow(settings.log_level);
+    let environment = context.environment.clone();
+    crate::service::serve(settings, overrides, environment, ids, log::follow)?;
     Ok(ExitCode::SUCCESS)
 }

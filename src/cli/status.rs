@@ -94,8 +94,12 @@ fn summary(status: &Status, now: Timestamp) -> Vec<String> {
                 human::counted(waiting, "record", "records")
             ),
         };
+        let by = match &source.by {
+            Some(by) => format!(", changes by {by}"),
+            None => String::new(),
+        };
         lines.push(format!(
-            "source   {} ({}): {}, {}{records}",
+            "source   {} ({}): {}, {}{by}{records}",
             human::safe(&source.name),
             source.kind,
             source.state,
@@ -209,6 +213,10 @@ fn warnings(status: &Status) -> Vec<String> {
         if let Some(why) = &source.why {
             let why = human::one_line(why);
             lines.push(format!("source {name}: {}: {why}", source.state));
+        }
+        if let Some(why) = &source.by_why {
+            let why = human::one_line(why);
+            lines.push(format!("source {name}: changes are asked for: {why}"));
         }
         if let Some(error) = &source.last_error {
             lines.push(format!(

@@ -70,6 +70,21 @@ pub(super) fn optional(
     Ok(found)
 }
 
+/// Where a new file is found by those who look for one: where it is named, else the first usual place.
+///
+/// # Errors
+/// When the name is no path.
+pub fn place_for_new(
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<PathBuf, ConfigError> {
+    if let Some(path) = named(overrides, environment)? {
+        return Ok(path);
+    }
+    let first = usual(environment).into_iter().next();
+    Ok(first.map_or_else(|| environment.system_file.clone(), |(_, path)| path))
+}
+
 fn named(overrides: &Overrides, environment: &Environment) -> Result<Option<PathBuf>, Problem> {
     let here = environment.current_dir.as_deref();
     if let Some(path) = &overrides.config {

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// So many problems are shown at once: more than a screen of them helps nobody.
 const SHOWN_MAX: usize = 20;
 
+/// How the problem ends that a variable is missing.
+pub(super) const NOT_SET: &str = ", which is not set";
+
 /// Why a configuration is refused: every mistake that one pass finds.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{}", Listing(.problems))]
@@ -70,6 +73,13 @@ impl ConfigError {
         problems.sort();
         problems.dedup();
         Self { problems }
+    }
+
+    /// Whether nothing is wrong but that variables are not set which the file names: it may be sound for whoever has them.
+    #[must_use]
+    pub fn is_of_unset_variables(&self) -> bool {
+        let is_one = |problem: &Problem| problem.message.ends_with(NOT_SET);
+        self.problems.iter().all(is_one)
     }
 
     /// How many mistakes there are.
@@ -217,6 +227,14 @@ mod tests {
                 && text.ends_with("mistake 19\nand 5 more"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn unset_variables_are_told_from_other_mistakes() {
+        let unset = || Problem::of_process(format!("x names environment variable X{NOT_SET}"));
+        assert!(ConfigError::from(unset()).is_of_unset_variables());
+        let both = ConfigError::new(vec![unset(), Problem::of_process("wrong")]);
+        assert!(!both.is_of_unset_variables());
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! ever, and an `exclude` or `keep` that does would let files go.
 
 use crate::core::claim::Unit;
-use crate::core::policy::Globs;
+use crate::core::policy::{Globs, classes_in};
+use crate::core::template::Class;
 
 use super::document::Section;
 use super::error::Refusal;
@@ -59,6 +60,17 @@ fn pattern(text: &str, matched: Matched) -> Result<String, Refusal> {
     };
     if pattern.is_empty() {
         return Err(Refusal::new("is empty, where a pattern should be"));
+    }
+    for class in classes_in(pattern) {
+        match class {
+            Class::Uuid | Class::Digits => {}
+            Class::Job | Class::Name | Class::Stem => {
+                return Err(Refusal::new(format!(
+                    "has {class} in it, which only templates know"
+                ))
+                .hint("write \"*\" for any part of a name; patterns have {uuid} and {digits}, too"));
+            }
+        }
     }
     match matched {
         Matched::Paths => check_path(pattern)?,
@@ -125,7 +137,16 @@ mod tests {
     #[test]
     fn patterns_for_paths() {
         for good in [
-            "*", "**", "a/**/b", "**/*.log", "..a", "{a,b}/*", ".hidden", "a b",
+            "*",
+            "**",
+            "a/**/b",
+            "**/*.log",
+            "..a",
+            "{a,b}/*",
+            ".hidden",
+            "a b",
+            "formal_{uuid}.svg",
+            "{digits}/*",
         ] {
             assert_eq!(pattern(good, Matched::Paths), Ok(good.to_owned()));
         }
@@ -137,6 +158,8 @@ mod tests {
             ("a/..", "can never match: it has \"..\" in it"),
             ("./a", "can never match: it has \".\" in it"),
             ("a//b", "can never match: it has \"//\" in it"),
+            ("{job}/*", "has {job} in it, which only templates know"),
+            ("a_{stem}", "has {stem} in it, which only templates know"),
         ] {
             assert_eq!(told(bad, Matched::Paths), why, "{bad}");
         }

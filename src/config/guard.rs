@@ -4,7 +4,10 @@
 //! or our own state.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use crate::core::policy::Globs;
 
 use super::environment::Environment;
 use super::error::quoted;
@@ -70,6 +73,7 @@ pub(super) struct Guard {
     homes: Vec<(PathBuf, String, bool)>,
     state_dir: PathBuf,
     socket_dir: Option<PathBuf>,
+    socket: PathBuf,
 }
 
 impl Guard {
@@ -91,16 +95,20 @@ impl Guard {
         Self {
             homes,
             state_dir: real(state_dir),
+            socket: socket
+                .parent()
+                .zip(socket.file_name())
+                .map_or_else(PathBuf::new, |(dir, name)| real(dir).join(name)),
             socket_dir: socket.parent().map(real),
         }
     }
 
-    /// Why `root` (resolved) should not be watched.
-    pub fn danger(&self, root: &Path) -> Option<String> {
+    /// Why `root` (resolved), of which only what `only` matches at its top is watched, should not be.
+    pub fn danger(&self, root: &Path, only: Option<&Globs>) -> Option<String> {
         if root == Path::new("/") {
             return Some("is the root of the file system".into());
         }
-        self.our_own(root).or_else(|| {
+        self.our_own(root, only).or_else(|| {
             if TEMPORARY.iter().any(|dir| root == Path::new(dir)) {
                 return None;
             }
@@ -108,12 +116,20 @@ impl Guard {
         })
     }
 
-    fn our_own(&self, root: &Path) -> Option<String> {
+    fn our_own(&self, root: &Path, only: Option<&Globs>) -> Option<String> {
         let state_dir = &self.state_dir;
+        let is_left_out = |path: &Path| {
+            let top = path
+                .strip_prefix(root)
+                .ok()
+                .and_then(|rest| rest.iter().next());
+            only.zip(top)
+                .is_some_and(|(only, top)| !only.matches(top.as_bytes()))
+        };
         if root == state_dir {
             return Some("is the state directory".into());
         }
-        if state_dir.starts_with(root) {
+        if state_dir.starts_with(root) && !is_left_out(state_dir) {
             return Some(format!("holds the state directory, {}", quoted(state_dir)));
         }
         if root.starts_with(state_dir) {
@@ -123,9 +139,8 @@ impl Guard {
             ));
         }
         let socket_dir = self.socket_dir.as_ref()?;
-        socket_dir
-            .starts_with(root)
-            .then(|| format!("holds the socket's directory, {}", quoted(socket_dir)))
+        let holds = socket_dir.starts_with(root) && !is_left_out(&self.socket);
+        holds.then(|| format!("holds the socket's directory, {}", quoted(socket_dir)))
     }
 
     fn home(&self, root: &Path) -> Option<String> {
@@ -228,7 +243,7 @@ mod tests {
             ("/proc/1", "lies in a directory of the system, \"/proc\""),
         ] {
             assert_eq!(
-                guard().danger(Path::new(root)).as_deref(),
+                guard().danger(Path::new(root), None).as_deref(),
                 Some(why),
                 "{root}"
             );
@@ -243,7 +258,7 @@ mod tests {
             .insert("HOME".into(), "/data/people/me".into());
         let guard = Guard::new(&environment, Path::new("/s"), Path::new("/s/x"));
         assert_eq!(
-            guard.danger(Path::new("/data")).as_deref(),
+            guard.danger(Path::new("/data"), None).as_deref(),
             Some("holds the home directory of the current user, \"/data/people/me\"")
         );
     }
@@ -267,7 +282,20 @@ mod tests {
             "/etcetera",
             "/run/app",
         ] {
-            assert_eq!(guard().danger(Path::new(root)), None, "{root}");
+            assert_eq!(guard().danger(Path::new(root), None), None, "{root}");
         }
+    }
+
+    #[test]
+    fn what_a_root_leaves_out_is_no_danger_to_it() {
+        let only = |pattern: &str| Globs::compile(&[pattern]).unwrap();
+        let danger = |root: &str, pattern: &str| {
+            let only = only(pattern);
+            guard().danger(Path::new(root), Some(&only))
+        };
+        assert_eq!(danger("/nowhere/state", "out_*"), None);
+        assert!(danger("/nowhere/state", "lap*").is_some());
+        assert!(danger("/nowhere/state/lapsed", "out_*").is_some());
+        assert!(danger("/", "out_*").is_some());
     }
 }

@@ -1,15 +1,15 @@
-//! Environment variables within strings: `${NAME}`, `${NAME:-default}`, `$$` for a dollar.
+//! Environment variables within strings: `${NAME}`, `${NAME:-default}`, `${NAME:+text}`, `$$` for a dollar.
 //!
-//! As in the shell (POSIX, "Parameter Expansion") a default stands in for a variable that is unset *or empty*, and may
-//! itself name variables.
+//! As in the shell (POSIX, "Parameter Expansion") a default stands in for a variable that is unset *or empty*, and the text after
+//! `:+` for one that is neither; else that is nothing. Both may themselves name variables.
 //!
 //! **Invariant:** values are not looked at again: a dollar in a variable is a dollar.
 //! **Invariant:** whatever begins with a dollar and is none of these is refused, not passed on.
 
 use super::environment::Environment;
-use super::error::Refusal;
+use super::error::{NOT_SET, Refusal};
 
-/// How deep defaults may stand within defaults: people do not nest deeper, and recursion must end.
+/// How deep defaults and such may stand within one another: people do not nest deeper, and recursion must end.
 const DEPTH_MAX: usize = 8;
 
 /// Replaces the variables in `text`. `referred` is told the name of each.
@@ -31,8 +31,17 @@ pub(super) fn interpolate(
 enum Need {
     /// It is: its variables must be set.
     Value,
-    /// It is a default that nobody needs: it must be well-formed, no more.
+    /// It is a word that nobody needs: it must be well-formed, no more.
     Syntax,
+}
+
+/// What follows the name of a variable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    /// `:-`: what stands in for a variable that is unset or empty.
+    Default,
+    /// `:+`: what stands there when it is neither.
+    Alternative,
 }
 
 struct Expansion<'t, 'e> {
@@ -78,26 +87,34 @@ impl<'t> Expansion<'t, '_> {
         if self.take("}") {
             return value.ok_or_else(|| unset(name));
         }
-        if !self.take(":-") {
+        let operator = if self.take(":-") {
+            Operator::Default
+        } else if self.take(":+") {
+            Operator::Alternative
+        } else {
             return Err(refuse(&format!(
-                "has \"${{{name}\" followed by neither \"}}\" nor \":-\""
+                "has \"${{{name}\" followed by none of \"}}\", \":-\" and \":+\""
             )));
-        }
+        };
         if depth == DEPTH_MAX {
             return Err(Refusal::new(format!(
                 "has defaults within defaults, more than {DEPTH_MAX} deep"
             )));
         }
-        let value = value.filter(|value| !value.is_empty() && need == Need::Value);
-        let default = match (need, &value) {
-            (Need::Value, None) => self.expand(depth + 1, Need::Value)?,
-            (Need::Value, Some(_)) | (Need::Syntax, _) => self.expand(depth + 1, Need::Syntax)?,
+        let value = value.filter(|value| !value.is_empty());
+        let is_word_used = match operator {
+            Operator::Default => value.is_none(),
+            Operator::Alternative => value.is_some(),
         };
-        if self.take("}") {
-            Ok(value.unwrap_or(default))
-        } else {
-            Err(unclosed())
+        let word = self.expand(depth + 1, if is_word_used { need } else { Need::Syntax })?;
+        if !self.take("}") {
+            return Err(unclosed());
         }
+        Ok(match operator {
+            Operator::Default => value.unwrap_or(word),
+            Operator::Alternative if is_word_used => word,
+            Operator::Alternative => String::new(),
+        })
     }
 
     fn name(&mut self) -> Result<&'t str, Refusal> {
@@ -137,10 +154,8 @@ impl<'t> Expansion<'t, '_> {
 }
 
 fn unset(name: &str) -> Refusal {
-    Refusal::new(format!(
-        "names environment variable {name}, which is not set"
-    ))
-    .hint(format!("set it, or give a default: ${{{name}:-default}}"))
+    Refusal::new(format!("names environment variable {name}{NOT_SET}"))
+        .hint(format!("set it, or give a default: ${{{name}:-default}}"))
 }
 
 fn unclosed() -> Refusal {
@@ -149,7 +164,7 @@ fn unclosed() -> Refusal {
 
 fn refuse(reason: &str) -> Refusal {
     Refusal::new(reason).hint(
-        "write ${NAME} for a variable, ${NAME:-default} for one with a default, $$ for a dollar",
+        "write ${NAME} for a variable, ${NAME:-default} for one with a default, ${NAME:+text} for text where it is set, $$ for a dollar",
     )
 }
 
@@ -186,6 +201,18 @@ mod tests {
             ("${NONE:-${A}}", "a"),
             ("${NONE:-x${ALSO:-y$$}z}", "xy$z"),
             ("${A:-${NONE}}", "a"),
+            ("${A:+b}", "b"),
+            ("${EMPTY:+b}", ""),
+            ("${NONE:+b}", ""),
+            ("${A:+}", ""),
+            ("${A:+x${A}y}", "xay"),
+            ("${NONE:+${ALSO}}", ""),
+            ("${EMPTY:+${ALSO}}", ""),
+            ("${A:+${NONE:-z}}", "z"),
+            ("${NONE:-${A:+q}}", "q"),
+            ("${A:--b}", "a"),
+            ("${NONE:--b}", "-b"),
+            ("${A:++b}", "+b"),
             ("$${A}", "${A}"),
             ("$$$$", "$$"),
             ("${D}", "${A}$$"),
@@ -214,7 +241,20 @@ mod tests {
             ("${}", "has a \"${\" without the name of a variable"),
             ("${1}", "has a \"${\" without the name of a variable"),
             ("${ A}", "has a \"${\" without the name of a variable"),
-            ("${A-b}", "has \"${A\" followed by neither \"}\" nor \":-\""),
+            (
+                "${A:+${NONE}}",
+                "names environment variable NONE, which is not set",
+            ),
+            ("${A:+b", "has a \"${\" that is not closed by \"}\""),
+            ("${NONE:+$}", "has a \"$\" that names no variable"),
+            (
+                "${A-b}",
+                "has \"${A\" followed by none of \"}\", \":-\" and \":+\"",
+            ),
+            (
+                "${A+b}",
+                "has \"${A\" followed by none of \"}\", \":-\" and \":+\"",
+            ),
             ("${A:-$}", "has a \"$\" that names no variable"),
         ] {
             let refusal = expand(text, &[("A", "a")]).unwrap_err();
@@ -247,6 +287,7 @@ mod tests {
         Dollar,
         Variable(String),
         WithDefault(String, Vec<Part>),
+        WithAlternative(String, Vec<Part>),
     }
 
     fn part() -> impl Strategy<Value = Part> {
@@ -257,8 +298,14 @@ mod tests {
             name.prop_map(Part::Variable),
         ];
         leaf.prop_recursive(4, 24, 3, move |inner| {
-            (name, prop::collection::vec(inner, 0..3))
-                .prop_map(|(name, default)| Part::WithDefault(name, default))
+            let word = prop::collection::vec(inner, 0..3);
+            (name, word, any::<bool>()).prop_map(|(name, word, is_default)| {
+                if is_default {
+                    Part::WithDefault(name, word)
+                } else {
+                    Part::WithAlternative(name, word)
+                }
+            })
         })
     }
 
@@ -268,6 +315,7 @@ mod tests {
             Part::Dollar => "$$".into(),
             Part::Variable(name) => format!("${{{name}}}"),
             Part::WithDefault(name, default) => format!("${{{name}:-{}}}", written(default)),
+            Part::WithAlternative(name, text) => format!("${{{name}:+{}}}", written(text)),
         };
         parts.iter().map(one).collect()
     }
@@ -282,6 +330,10 @@ mod tests {
                 .filter(|value| !value.is_empty())
                 .cloned()
                 .or_else(|| meant(default, vars)),
+            Part::WithAlternative(name, text) => match vars.get(name) {
+                Some(value) if !value.is_empty() => meant(text, vars),
+                Some(_) | None => Some(String::new()),
+            },
         };
         parts.iter().map(one).collect()
     }
@@ -303,7 +355,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_fall_over(text in "[$\\{}:A-]{0,40}") {
+        fn no_text_makes_it_fall_over(text in "[$\\{}:A+-]{0,40}") {
             let _ = expand(&text, &[("A", "a")]);
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
 use crate::core::path::RelPath;
-use crate::core::policy::Policy;
+use crate::core::policy::{Policy, Schedule};
 use crate::core::report::{Breaker, Mode};
 
 use super::discovery;
@@ -20,12 +20,13 @@ use super::error::{ConfigError, Problem};
 use super::guard::Guard;
 use super::reader::{Noted, Reader};
 use super::schema::{
-    ALLOW_UNSAFE_ROOTS, BACKEND, DRY_RUN, ENTRIES, GROUP, ORPHAN_BYTES, ORPHAN_ENTRIES,
-    ORPHAN_SHARE, RECONCILE_EVERY, SEGMENT_AGE, SEGMENT_BYTES, SHARE, SIZE_MAX, SOCKET_MODE,
+    ALLOW_UNSAFE_ROOTS, AUTOMATIC, BACKEND, BATCH_UNITS, CLEAN_AT_START, DRY_RUN, ENTRIES, GROUP,
+    LOG_LEVEL, ORPHAN_BYTES, ORPHAN_ENTRIES, ORPHAN_SHARE, RECONCILE_EVERY, SEGMENT_AGE,
+    SEGMENT_BYTES, SHARE, SIZE_MAX, SOCKET_MODE,
 };
 use super::settings::{
-    Backend, IDS_MAX, LedgerSettings, Overrides, RootIds, Settings, SourceKind, SourceSettings,
-    StoreSettings, Watch,
+    Backend, IDS_MAX, LedgerSettings, LogLevel, Overrides, RootIds, Settings, SourceKind,
+    SourceSettings, StoreSettings, Watch,
 };
 use super::sources::{self, Sources};
 use super::{roots, rules, value};
@@ -55,6 +56,34 @@ pub fn load(
     ids: &mut RootIds,
 ) -> Result<Settings, ConfigError> {
     let source = discovery::required(overrides, environment)?;
+    load_source(source, overrides, environment, ids)
+}
+
+/// Likewise of a file that is not written yet: `text`, as if it stood at `path`, which is absolute.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(
+    path: &Path,
+    text: &str,
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Settings, ConfigError> {
+    let source = Source::new(path.to_path_buf(), text.to_owned());
+    load_source(
+        Some(source),
+        overrides,
+        environment,
+        &mut RootIds::default(),
+    )
+}
+
+fn load_source(
+    source: Option<Source>,
+    overrides: &Overrides,
+    environment: &Environment,
+    ids: &mut RootIds,
+) -> Result<Settings, ConfigError> {
     let tree = source.as_ref().map(Source::parse).transpose()?;
     let top = match (&source, &tree) {
         (Some(source), Some(tree)) => Section::top(source, tree),
@@ -105,12 +134,18 @@ pub fn load(
         socket_mode: service.socket_mode,
         group: service.group,
         policy: {
-            let rules = rules::finish(drafts.rules, &given, &sources.given);
+            let mut rules = rules::finish(drafts.rules, &given, &sources.given);
+            if !service.automatic {
+                for rule in &mut rules {
+                    rule.schedule = Schedule::Manual;
+                }
+            }
             let mut policy = Policy {
                 sources: sources.policy,
                 roots,
                 rules,
                 databases: BTreeSet::new(),
+                cleans_at_start: service.cleans_at_start,
             };
             policy.databases = databases(&policy, &sources.settings);
             policy
@@ -122,6 +157,8 @@ pub fn load(
         ledger: service.ledger,
         store: service.store,
         mode: service.mode,
+        automatic: service.automatic,
+        log_level: service.log_level,
         text: source.as_ref().map(|source| source.text().to_owned()),
         file: source.map(|source| source.path().to_path_buf()),
     })
@@ -218,6 +255,9 @@ struct Service {
     ledger: LedgerSettings,
     store: StoreSettings,
     mode: Mode,
+    automatic: bool,
+    cleans_at_start: bool,
+    log_level: Option<LogLevel>,
 }
 
 fn service(reader: &mut Reader, overrides: &Overrides, top: &Section) -> Service {
@@ -252,6 +292,11 @@ fn service(reader: &mut Reader, overrides: &Overrides, top: &Section) -> Service
                 .unwrap_or(StoreSettings::default().size_max),
         },
         mode: if dry_run { Mode::DryRun } else { Mode::Live },
+        automatic: reader.set(top, &AUTOMATIC, value::flag).unwrap_or(true),
+        cleans_at_start: reader
+            .set(top, &CLEAN_AT_START, value::flag)
+            .unwrap_or(false),
+        log_level: reader.set(top, &LOG_LEVEL, value::log_level),
     }
 }
 
@@ -286,5 +331,8 @@ fn ledger(reader: &mut Reader, top: &Section) -> LedgerSettings {
         segment_age: reader
             .set(top, &SEGMENT_AGE, value::duration_from(SEGMENT_AGE_MIN))
             .unwrap_or(usual.segment_age),
+        batch_units: reader
+            .set(top, &BATCH_UNITS, value::count_from(1))
+            .unwrap_or(usual.batch_units),
     }
 }

@@ -16,6 +16,8 @@
 //! **Invariant:** nothing is ignored silently: what is not understood is refused, with its file, line and key.
 //! **Invariant:** nothing is written, and of the file system only configured paths are looked at; databases are not.
 
+mod addresses;
+mod databases;
 mod discovery;
 mod document;
 mod endpoints;
@@ -37,13 +39,16 @@ mod sources;
 mod value;
 mod words;
 
+pub use discovery::place_for_new;
 pub use endpoints::endpoints;
 pub use environment::{Environment, Home};
 pub use error::ConfigError;
-pub use load::load;
+pub use load::{load, load_text};
+pub use resolve::reason;
 pub use settings::{
-    ANNOTATED_DEFAULT, Backend, LedgerSettings, Overrides, Queries, RootIds, Settings, SourceIds,
-    SourceKind, SourceSettings, SqliteSettings, StoreSettings, Watch,
+    ANNOTATED_DEFAULT, Backend, LedgerSettings, LogLevel, Overrides, PostgresSettings, Queries,
+    RootIds, Settings, SourceIds, SourceKind, SourceSettings, SqliteSettings, StoreSettings,
+    TlsMode, TlsRoots, TlsSettings, Watch,
 };
 
 #[cfg(test)]

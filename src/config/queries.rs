@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 
 use crate::core::jobs::Status;
+use crate::core::policy::Record;
 
 use super::document::Section;
 use super::error::{Problem, Refusal, allowed};
 use super::reader::Reader;
-use super::schema::{CHANGED, FORGET, Key, MARK, SELECT, STATUS, STATUSES, TIMEZONE};
+use super::schema::{ADD_COLUMNS, CHANGED, FORGET, Key, MARK, SELECT, STATUS, STATUSES, TIMEZONE};
 use super::settings::Queries;
 use super::sources::require;
 
@@ -58,6 +59,15 @@ pub(super) fn read(reader: &mut Reader, section: &Section) -> Option<Queries> {
     })
 }
 
+/// Whether there are statements to do with a job's record what `record` says.
+pub(super) fn can(queries: &Queries, record: Record) -> bool {
+    match record {
+        Record::Keep => true,
+        Record::Mark => !queries.mark.is_empty(),
+        Record::Forget => !queries.forget.is_empty(),
+    }
+}
+
 fn statement(text: &str) -> Result<String, Refusal> {
     if text.trim().is_empty() {
         return Err(Refusal::new("is empty, where a statement of SQL should be"));
@@ -86,6 +96,38 @@ fn statement_of_job(text: &str) -> Result<String, Refusal> {
         Refusal::new("does not name the job: it would change every row")
             .hint("such as … WHERE id = :job"),
     )
+}
+
+/// The types of columns that tables are to have, by table and column.
+pub(super) fn added_columns(
+    reader: &mut Reader,
+    section: &Section,
+) -> BTreeMap<(String, String), String> {
+    let mut columns = BTreeMap::new();
+    for (place, text) in reader.words(section, &ADD_COLUMNS) {
+        let names = place.split_once('.');
+        let names = names.filter(|(table, column)| !table.is_empty() && !column.is_empty());
+        if names.is_none() {
+            let reason = format!("is for {place:?}, which is no column of a table");
+            let hint = "such as { \"jobs.data_cleaned_at\" = \"TIMESTAMP\" }";
+            reader.note(text.refuse(Refusal::new(reason).hint(hint)));
+        }
+        let kind = reader.parse(&text, type_of_column);
+        if let (Some((table, column)), Some(kind)) = (names, kind) {
+            columns.insert((table.to_owned(), column.to_owned()), kind);
+        }
+    }
+    columns
+}
+
+/// A type as `CREATE TABLE` has them: words, perhaps with numbers behind. It goes into a statement as it is.
+fn type_of_column(text: &str) -> Result<String, Refusal> {
+    let may = |c: char| c.is_ascii_alphanumeric() || "_ (),".contains(c);
+    let kind = text.trim();
+    if kind.starts_with(|c: char| c.is_ascii_alphabetic()) && kind.chars().all(may) {
+        return Ok(kind.to_owned());
+    }
+    Err(Refusal::new("is no type of a column").hint("such as TEXT, TIMESTAMP, or VARCHAR(40)"))
 }
 
 fn status(text: &str) -> Result<Status, Refusal> {

@@ -316,9 +316,15 @@ impl<'e> Reader<'e> {
     ) -> Option<Text> {
         let place = section.place_of(value);
         let found = show(value.get_ref());
-        let shown = format!("{} = {found}", section.entitle(written));
+        // There may be a password in an address.
+        let is_secret = *key == schema::SOURCE_URL;
+        let shown = if is_secret {
+            section.entitle(written)
+        } else {
+            format!("{} = {found}", section.entitle(written))
+        };
         let kind = match (value.get_ref(), key.accept) {
-            (DeValue::String(text), _) => return self.interpolated(place, &shown, text),
+            (DeValue::String(text), _) => return self.interpolated(place, &shown, text, is_secret),
             (DeValue::Integer(number), Accept::Number) => {
                 let decimal = i128::from_str_radix(number.as_str(), number.radix());
                 let text = decimal.map_or(found, |number| number.to_string());
@@ -350,7 +356,13 @@ impl<'e> Reader<'e> {
         None
     }
 
-    fn interpolated(&mut self, place: Place, shown: &str, written: &str) -> Option<Text> {
+    fn interpolated(
+        &mut self,
+        place: Place,
+        shown: &str,
+        written: &str,
+        is_secret: bool,
+    ) -> Option<Text> {
         let referred = &mut self.referred;
         let text = interpolate(written, self.environment, &mut |name| {
             referred.insert(name.to_owned());
@@ -364,7 +376,9 @@ impl<'e> Reader<'e> {
         if text != written {
             // What was written is in the file; what it came to is what is wrong with it.
             let key = shown.strip_suffix(&format!("{written:?}")).unwrap_or(shown);
-            found.shown = format!("{key}{text:?} (from {written:?})");
+            if !is_secret {
+                found.shown = format!("{key}{text:?} (from {written:?})");
+            }
             found.value = text;
         }
         self.parse(&found, without_nul)?;

@@ -79,7 +79,8 @@ fn unreachable(path: &Path, error: &io::Error) -> Refusal {
 }
 
 /// The operating system's reason, lower case and without its number.
-pub(super) fn reason(error: &io::Error) -> String {
+#[must_use]
+pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.rfind(" (os error ").map_or(&*text, |at| &text[..at]);
     let mut letters = text.chars();

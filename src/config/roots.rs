@@ -10,17 +10,19 @@ use std::path::{Path, PathBuf};
 use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
 use crate::core::path::RelPath;
-use crate::core::policy::Root;
+use crate::core::policy::{Globs, Root};
 use crate::core::template::{Template, TemplateError};
 
 use super::document::Section;
 use super::endpoints::Bases;
 use super::error::{Place, Problem, Refusal, quoted};
+use super::globs::{self, Matched};
 use super::guard::Guard;
 use super::reader::{Noted, Reader, Text};
 use super::resolve::{Resolved, resolve};
 use super::schema::{
-    ALLOW_UNSAFE, ORPHANS, OWNER, PRUNE_EMPTY_DIRS, ROOT, ROOT_NAME, ROOT_PATH, ROOT_SOURCE,
+    ALLOW_UNSAFE, ONLY, OPTIONAL, ORPHANS, OWNER, PRUNE_EMPTY_DIRS, ROOT, ROOT_NAME, ROOT_PATH,
+    ROOT_SOURCE,
 };
 use super::settings::{IDS_MAX, RootIds};
 use super::sources::{Sources, Usual};
@@ -28,6 +30,10 @@ use super::value;
 
 /// A root before it has an id.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one for each key of the file that is true or false"
+)]
 pub(super) struct Draft {
     /// Its name.
     pub name: String,
@@ -44,6 +50,8 @@ pub(super) struct Draft {
     pub has_orphans: bool,
     orphans: Option<Template>,
     prune_empty_dirs: bool,
+    only: Option<Globs>,
+    optional: bool,
     allow_unsafe: bool,
     place: Place,
     heading: String,
@@ -134,6 +142,10 @@ fn from_section(
         prune_empty_dirs: reader
             .value(&section, &PRUNE_EMPTY_DIRS, value::flag)
             .unwrap_or(false),
+        only: globs::read(reader, &section, &ONLY, Matched::Names),
+        optional: reader
+            .value(&section, &OPTIONAL, value::flag)
+            .unwrap_or(false),
         allow_unsafe: reader
             .value(&section, &ALLOW_UNSAFE, value::flag)
             .unwrap_or(false),
@@ -194,6 +206,8 @@ pub(super) fn from_argument(reader: &mut Reader, argument: &str, bases: &Bases) 
         has_orphans: false,
         orphans: None,
         prune_empty_dirs: false,
+        only: None,
+        optional: false,
         allow_unsafe: false,
         ttl: Some(ttl),
     })
@@ -288,7 +302,7 @@ pub(super) fn check_paths(
         if draft.allow_unsafe {
             continue;
         }
-        if let Some(why) = guard.and_then(|guard| guard.danger(path)) {
+        if let Some(why) = guard.and_then(|guard| guard.danger(path, draft.only.as_ref())) {
             let hint = match draft.ttl {
                 Some(_) => "files in it would be removed; if that is meant: --allow-unsafe-roots",
                 None => {
@@ -330,7 +344,9 @@ pub(super) fn finish(
                 source: draft.source.ok().flatten().map(|place| sources[place]),
                 orphans: draft.orphans,
                 prune_empty_dirs: draft.prune_empty_dirs,
+                optional: draft.optional,
                 nested: nested(path, &by_path),
+                only: draft.only,
             };
             (id, root)
         })

@@ -182,7 +182,7 @@ fn check_orphans(jobs: &Jobs, scope: &Scope) -> Vec<Wrong> {
     }
     if scope.since.is_of_job() {
         let reason = format!("{beside}: it is a timestamp of jobs, and there is none");
-        let hint = "allowed: newest, mtime, ctime, btime";
+        let hint = "allowed: newest, mtime, newest_mtime, ctime, btime";
         wrong.push((SINCE, Refusal::new(reason).hint(hint)));
     }
     match jobs.record {
@@ -213,7 +213,7 @@ fn check_since(scope: &Scope) -> Option<Wrong> {
     match (scope.unit, scope.since) {
         (Unit::Job, Since::Mtime | Since::Ctime | Since::Btime) => {
             let reason = "is a timestamp of one file, and a job may own many";
-            let hint = "allowed with unit = \"job\": newest, created_at, completed_at, last_activity, expires_at";
+            let hint = "allowed with unit = \"job\": newest, newest_mtime, created_at, completed_at, last_activity, expires_at";
             Some((SINCE, Refusal::new(reason).hint(hint)))
         }
         (Unit::File | Unit::Dir, since) if since.is_of_job() && !has_source(scope) => {

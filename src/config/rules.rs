@@ -196,22 +196,10 @@ fn of_section(reader: &mut Reader, named: &Named, known: &Known) -> Option<Draft
     let keep = globs::read(reader, section, &KEEP, Matched::Paths);
     reader.value(section, &THEN, value::choice(&[("delete", ())]));
     let skip_open = reader
-        .value(
-            section,
-            &SKIP_OPEN,
-            value::choice(&[
-                ("true", SkipOpen::Always),
-                ("false", SkipOpen::Never),
-                ("if-known", SkipOpen::IfKnown),
-            ]),
-        )
+        .value(section, &SKIP_OPEN, skip_open)
         .unwrap_or(SkipOpen::Always);
     let schedule = reader
-        .value(
-            section,
-            &SCHEDULE,
-            value::choice(&[("manual", Schedule::Manual)]),
-        )
+        .value(section, &SCHEDULE, value::schedule)
         .unwrap_or(Schedule::AtDeadline);
     let jobs = rule_jobs::read(reader, section, known.sources);
     let expire = expire(reader, section, &jobs).ok();
@@ -250,6 +238,18 @@ fn of_section(reader: &mut Reader, named: &Named, known: &Known) -> Option<Draft
     })
 }
 
+fn skip_open(text: &str) -> Result<SkipOpen, Refusal> {
+    match value::flag_word(text) {
+        Some(true) => Ok(SkipOpen::Always),
+        Some(false) => Ok(SkipOpen::Never),
+        None => value::choice(&[
+            ("true", SkipOpen::Always),
+            ("false", SkipOpen::Never),
+            ("if-known", SkipOpen::IfKnown),
+        ])(text),
+    }
+}
+
 fn unit(reader: &mut Reader, section: &Section) -> Unit {
     let units = value::choice(&[("file", Unit::File), ("dir", Unit::Dir), ("job", Unit::Job)]);
     reader.value(section, &UNIT, units).unwrap_or(Unit::File)
@@ -259,6 +259,7 @@ fn since(reader: &mut Reader, section: &Section) -> Since {
     let words = value::choice(&[
         ("newest", Since::Newest),
         ("mtime", Since::Mtime),
+        ("newest_mtime", Since::NewestMtime),
         ("ctime", Since::Ctime),
         ("btime", Since::Btime),
         ("created_at", Since::CreatedAt),

@@ -103,6 +103,10 @@ pub(super) const SOCKET_MODE: Key =
     service("", "socket_mode", "LAPSED_SOCKET_MODE", Text, "\"0660\"");
 pub(super) const GROUP: Key = service("", "group", "LAPSED_GROUP", Text, "\"staff\"");
 pub(super) const DRY_RUN: Key = service("", "dry_run", "LAPSED_DRY_RUN", Flag, "true");
+pub(super) const LOG_LEVEL: Key = service("", "log_level", "LAPSED_LOG_LEVEL", Text, "\"info\"");
+pub(super) const AUTOMATIC: Key = service("", "automatic", "LAPSED_AUTOMATIC", Flag, "false");
+pub(super) const CLEAN_AT_START: Key =
+    service("", "clean_at_start", "LAPSED_CLEAN_AT_START", Flag, "true");
 pub(super) const ALLOW_UNSAFE_ROOTS: Key = service(
     "",
     "allow_unsafe_roots",
@@ -162,6 +166,13 @@ pub(super) const SEGMENT_AGE: Key = service(
     Text,
     "\"30d\"",
 );
+pub(super) const BATCH_UNITS: Key = service(
+    "ledger",
+    "batch_units",
+    "LAPSED_LEDGER_BATCH_UNITS",
+    Number,
+    "64",
+);
 
 pub(super) const SIZE_MAX: Key = service(
     "store",
@@ -179,6 +190,9 @@ pub(super) const SERVICE: &[Key] = &[
     SOCKET_MODE,
     GROUP,
     DRY_RUN,
+    LOG_LEVEL,
+    AUTOMATIC,
+    CLEAN_AT_START,
     ALLOW_UNSAFE_ROOTS,
     BACKEND,
     RECONCILE_EVERY,
@@ -189,6 +203,7 @@ pub(super) const SERVICE: &[Key] = &[
     ORPHAN_SHARE,
     SEGMENT_BYTES,
     SEGMENT_AGE,
+    BATCH_UNITS,
     SIZE_MAX,
 ];
 
@@ -198,6 +213,8 @@ pub(super) const OWNER: Key = key(ROOT, "owner", Text, "\"{job}/**\"");
 pub(super) const ROOT_SOURCE: Key = key(ROOT, "source", Text, "\"eemt\"");
 pub(super) const ORPHANS: Key = key(ROOT, "orphans", Text, "\"{uuid}/**\"");
 pub(super) const PRUNE_EMPTY_DIRS: Key = key(ROOT, "prune_empty_dirs", Flag, "true");
+pub(super) const ONLY: Key = key(ROOT, "only", Texts, "[\"out_*\"]");
+pub(super) const OPTIONAL: Key = key(ROOT, "optional", Flag, "true");
 pub(super) const ALLOW_UNSAFE: Key = key(ROOT, "allow_unsafe", Flag, "true");
 /// The keys of a `[[root]]`.
 pub(super) const ROOT_KEYS: &[Key] = &[
@@ -207,6 +224,8 @@ pub(super) const ROOT_KEYS: &[Key] = &[
     ROOT_SOURCE,
     ORPHANS,
     PRUNE_EMPTY_DIRS,
+    ONLY,
+    OPTIONAL,
     ALLOW_UNSAFE,
 ];
 
@@ -224,7 +243,7 @@ pub(super) const UNIT: Key = key(RULE, "unit", Text, "\"file\"");
 pub(super) const RECORD: Key = key(RULE, "record", Text, "\"mark\"");
 pub(super) const THEN: Key = key(RULE, "then", Text, "\"delete\"");
 pub(super) const SKIP_OPEN: Key = key(RULE, "skip_open", Flag, "true, or \"if-known\"");
-pub(super) const SCHEDULE: Key = key(RULE, "schedule", Text, "\"manual\"");
+pub(super) const SCHEDULE: Key = key(RULE, "schedule", Text, "\"0 3 * * *\"");
 /// The keys of a `[[rule]]`.
 pub(super) const RULE_KEYS: &[Key] = &[
     RULE_NAME,
@@ -247,6 +266,15 @@ pub(super) const RULE_KEYS: &[Key] = &[
 pub(super) const SOURCE_NAME: Key = key(SOURCE, "name", Text, "\"eemt\"");
 pub(super) const SOURCE_KIND: Key = key(SOURCE, "kind", Text, "\"sqlite\"");
 pub(super) const SOURCE_PATH: Key = key(SOURCE, "path", Text, "\"jobs.db\"");
+pub(super) const SOURCE_URL: Key = key(
+    SOURCE,
+    "url",
+    Text,
+    "\"postgresql://lapsed@db.example.org/app\"",
+);
+pub(super) const CHANNEL: Key = key(SOURCE, "channel", Text, "\"lapsed_eemt\"");
+pub(super) const POLL: Key = key(SOURCE, "poll", Text, "\"10s\"");
+pub(super) const STATEMENT_TIMEOUT: Key = key(SOURCE, "statement_timeout", Text, "\"30s\"");
 pub(super) const SELECT: Key = key(SOURCE, "select", Text, "\"SELECT id, status FROM jobs\"");
 pub(super) const CHANGED: Key = key(
     SOURCE,
@@ -261,6 +289,12 @@ pub(super) const TIMEZONE: Key = key(
     "timezone",
     TextOrWords,
     "{ completed_at = \"local\" }",
+);
+pub(super) const ADD_COLUMNS: Key = key(
+    SOURCE,
+    "add_columns",
+    Words,
+    "{ \"jobs.data_cleaned_at\" = \"TIMESTAMP\" }",
 );
 pub(super) const MARK: Key = key(
     SOURCE,
@@ -282,13 +316,18 @@ pub(super) const SOURCE_KEYS: &[Key] = &[
     SOURCE_NAME,
     SOURCE_KIND,
     SOURCE_PATH,
+    SOURCE_URL,
     SELECT,
     CHANGED,
     STATUS,
     STATUSES,
     TIMEZONE,
+    ADD_COLUMNS,
     MARK,
     FORGET,
+    CHANNEL,
+    POLL,
+    STATEMENT_TIMEOUT,
     FILES_ROOT,
     DERIVED,
     ID_PATTERN,
@@ -296,14 +335,24 @@ pub(super) const SOURCE_KEYS: &[Key] = &[
 /// Those of them that are about a database.
 pub(super) const DATABASE_KEYS: &[Key] = &[
     SOURCE_PATH,
+    SOURCE_URL,
     SELECT,
     CHANGED,
     STATUS,
     STATUSES,
     TIMEZONE,
+    ADD_COLUMNS,
     MARK,
     FORGET,
+    CHANNEL,
+    POLL,
+    STATEMENT_TIMEOUT,
 ];
+
+/// Those of them that are about a file.
+pub(super) const FILE_KEYS: &[Key] = &[SOURCE_PATH, ADD_COLUMNS];
+/// Those of them that are about a server.
+pub(super) const SERVER_KEYS: &[Key] = &[CHANNEL, POLL, STATEMENT_TIMEOUT];
 
 /// The table of a root.
 pub(super) const ROOT: &str = "root";

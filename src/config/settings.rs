@@ -47,10 +47,29 @@ pub struct Settings {
     pub store: StoreSettings,
     /// Whether anything is removed at all.
     pub mode: Mode,
+    /// Whether anything goes without being asked for: otherwise every rule of `policy` waits to be asked.
+    pub automatic: bool,
+    /// How much the daemon logs unless it is told otherwise; `None`: what it usually does.
+    pub log_level: Option<LogLevel>,
     /// The file that was read. Absolute; `None` with `--watch` alone.
     pub file: Option<PathBuf>,
     /// What was read in it, so that a later edit can be told from none.
     pub text: Option<String>,
+}
+
+/// How much a daemon logs: this, and what is worse.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// What a person should look at.
+    Warn,
+    /// What happens.
+    Info,
+    /// How it comes about.
+    Debug,
+    /// Every step.
+    Trace,
 }
 
 /// How changes of the file system are noticed.
@@ -91,6 +110,8 @@ pub struct LedgerSettings {
     pub segment_bytes: u64,
     /// A segment that has been written to for this long is closed and a new one begun; at least a minute.
     pub segment_age: Duration,
+    /// At most so many directories or jobs that go share one writing to the disk; at least 1.
+    pub batch_units: u64,
 }
 
 impl Default for LedgerSettings {
@@ -99,6 +120,7 @@ impl Default for LedgerSettings {
         Self {
             segment_bytes: 16 << 20,
             segment_age: Duration::from_hours(30 * 24),
+            batch_units: 64,
         }
     }
 }
@@ -119,6 +141,8 @@ pub enum SourceKind {
     Api,
     /// In an `SQLite` database.
     Sqlite(SqliteSettings),
+    /// In a PostgreSQL database.
+    Postgres(Box<PostgresSettings>),
 }
 
 impl SourceKind {
@@ -128,8 +152,65 @@ impl SourceKind {
         match self {
             Self::Api => "api",
             Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgres",
         }
     }
+}
+
+/// Jobs in a PostgreSQL database.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PostgresSettings {
+    /// Hosts, user, password (which it does not show), database.
+    pub server: tokio_postgres::Config,
+    /// How connections are encrypted. Paths are absolute.
+    pub tls: TlsSettings,
+    /// The channel that triggers notify. 1 to 63 bytes.
+    pub channel: String,
+    /// How often is asked for changes that nobody notifies of. At least a second.
+    pub poll: Duration,
+    /// How long a statement may take. At least a second.
+    pub statement_timeout: Duration,
+    /// What is asked of it.
+    pub queries: Queries,
+}
+
+/// How connections are encrypted, as libpq's `sslmode` and its companions say it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TlsSettings {
+    /// Whether, and whose certificate is taken.
+    pub mode: TlsMode,
+    /// Whom to trust.
+    pub roots: TlsRoots,
+    /// Our own certificate and its key, in PEM.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// libpq's `sslmode`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TlsMode {
+    /// Never.
+    Disable,
+    /// If the server can; whoever it is.
+    #[default]
+    Prefer,
+    /// Always; whoever it is, unless roots are given.
+    Require,
+    /// Always, with a certificate that a root vouches for.
+    VerifyCa,
+    /// Always, with a certificate for this host that a root vouches for.
+    VerifyFull,
+}
+
+/// Whose certificates are trusted.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum TlsRoots {
+    /// Nobody said so: those of the system where one is needed.
+    #[default]
+    Unsaid,
+    /// Those of the system.
+    System,
+    /// Those in this file, in PEM.
+    File(PathBuf),
 }
 
 /// Jobs in an `SQLite` database.
@@ -139,6 +220,8 @@ pub struct SqliteSettings {
     pub path: PathBuf,
     /// What is asked of it.
     pub queries: Queries,
+    /// The types of columns that tables are given with the first record that is written, by table and column.
+    pub add_columns: BTreeMap<(String, String), String>,
 }
 
 /// What is asked of a database, and how its answers are read.

@@ -11,17 +11,15 @@ use regex::Regex;
 use crate::core::jobs::SourceId;
 use crate::core::policy::{Derived, Record, Source};
 
+use super::databases::{self, Kind};
 use super::document::Section;
 use super::endpoints::Bases;
 use super::error::{Problem, Refusal, allowed};
 use super::queries;
 use super::reader::{Reader, Text};
 use super::resolve::resolve;
-use super::schema::{
-    DATABASE_KEYS, DERIVED, FILES_ROOT, ID_PATTERN, Key, SOURCE, SOURCE_KEYS, SOURCE_KIND,
-    SOURCE_NAME, SOURCE_PATH,
-};
-use super::settings::{IDS_MAX, SourceIds, SourceKind, SourceSettings, SqliteSettings};
+use super::schema::{DERIVED, FILES_ROOT, ID_PATTERN, Key, SOURCE, SOURCE_NAME};
+use super::settings::{IDS_MAX, SourceIds, SourceKind, SourceSettings};
 use super::value;
 
 /// The source that is always there, unless another of its kind is.
@@ -116,25 +114,10 @@ fn from_section(
     }
     reader.refuse_unknown(&section);
     require(reader, &section, &SOURCE_NAME);
-    require(reader, &section, &SOURCE_KIND);
-    let word = reader.value(&section, &SOURCE_KIND, kind);
+    let (word, kind) = databases::read(reader, &section, bases, name.as_deref());
     if let (Some(text), Some(name)) = (&named_by, &name) {
         check_name(reader, text, name, word, taken);
     }
-    let kind = match word {
-        None => None,
-        Some(Kind::Api) => {
-            refuse_for_api(reader, &section);
-            Some(SourceKind::Api)
-        }
-        Some(Kind::Sqlite) => {
-            require(reader, &section, &SOURCE_PATH);
-            let path = path(reader, &section, &SOURCE_PATH, bases).map(|(_, path)| path);
-            let queries = queries::read(reader, &section);
-            path.zip(queries)
-                .map(|(path, queries)| SourceKind::Sqlite(SqliteSettings { path, queries }))
-        }
-    };
     let files_root = path(reader, &section, &FILES_ROOT, bases)
         .and_then(|(text, path)| reader.take(&text, resolve(&path)))
         .map(|found| found.path);
@@ -150,23 +133,6 @@ fn from_section(
         files_root,
         derived,
     }
-}
-
-/// The word for where the jobs of a source are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
-    Api,
-    Sqlite,
-}
-
-fn kind(text: &str) -> Result<Kind, Refusal> {
-    if text.trim() == "postgres" {
-        return Err(
-            Refusal::new("is not there yet: this version cannot ask PostgreSQL")
-                .hint("allowed: api, sqlite"),
-        );
-    }
-    value::choice(&[("api", Kind::Api), ("sqlite", Kind::Sqlite)])(text)
 }
 
 fn source_name(text: &str) -> Result<String, Refusal> {
@@ -213,22 +179,7 @@ pub(super) fn require(reader: &mut Reader, section: &Section, key: &Key) {
     }
 }
 
-fn refuse_for_api(reader: &mut Reader, section: &Section) {
-    let is_for_databases = |name: &str| DATABASE_KEYS.iter().any(|key| key.name == name);
-    let names = SOURCE_KEYS.iter().map(|key| key.name);
-    let names: Vec<_> = names.filter(|name| !is_for_databases(name)).collect();
-    for (key, place) in section.keys().filter(|(key, _)| is_for_databases(key)) {
-        reader.note(Problem {
-            place,
-            message: section.entitle(&format!(
-                "{key} says nothing with kind = \"api\": programs tell of these jobs"
-            )),
-            hint: Some(allowed(names.iter().copied(), key)),
-        });
-    }
-}
-
-fn path(
+pub(super) fn path(
     reader: &mut Reader,
     section: &Section,
     key: &Key,
@@ -337,11 +288,8 @@ impl Sources {
     pub fn can(&self, place: usize, record: Record) -> bool {
         match &self.drafts[place].kind {
             None | Some(SourceKind::Api) => true,
-            Some(SourceKind::Sqlite(SqliteSettings { queries, .. })) => match record {
-                Record::Keep => true,
-                Record::Mark => !queries.mark.is_empty(),
-                Record::Forget => !queries.forget.is_empty(),
-            },
+            Some(SourceKind::Sqlite(sqlite)) => queries::can(&sqlite.queries, record),
+            Some(SourceKind::Postgres(postgres)) => queries::can(&postgres.queries, record),
         }
     }
 
@@ -369,6 +317,9 @@ impl Sources {
                 claims: match &kind {
                     SourceKind::Api => true,
                     SourceKind::Sqlite(sqlite) => queries::names_files(&sqlite.queries.select),
+                    SourceKind::Postgres(postgres) => {
+                        queries::names_files(&postgres.queries.select)
+                    }
                 },
             };
             finished.policy.insert(id, source);

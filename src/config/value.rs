@@ -8,6 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::{Refusal, allowed};
+use super::settings::LogLevel;
+use crate::core::policy::Schedule;
+use crate::core::span;
+use crate::core::timetable::TimetableError;
 
 /// Nothing that one would call temporary lives longer; and the arithmetic of deadlines stays far from its ends.
 const DURATION_MAX: Duration = Duration::from_hours(DURATION_MAX_YEARS * 8766);
@@ -18,6 +22,9 @@ const DURATION_BYTES_MAX: usize = 64;
 /// 15 digits of seconds are 31 million years. Together with the limit on the length it keeps all sums within 64 bits.
 const DURATION_DIGITS_MAX: usize = 15;
 const DURATION_EXAMPLES: &str = "examples: 90s, 15m, 12h, 7d, 1h30m";
+const FLAG_WORDS: &str = "allowed: true, yes, on, 1; false, no, off, 0";
+const SCHEDULES: &str = "allowed: manual; five fields (minute, hour, day, month, day of the week) such as \"0 3 * * *\"; @hourly, @daily, \
+     @weekly, @monthly, @yearly; or such as \"every 6h\"";
 /// Names stand in tables, URLs and the ledger.
 const NAME_BYTES_MAX: usize = 200;
 const SIZE_EXAMPLES: &str = "examples: 16MiB, 1GiB, 500MB, or a number of bytes";
@@ -40,7 +47,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, Refusal> {
     if trimmed.len() > DURATION_BYTES_MAX || digits_in_a_row(trimmed) > DURATION_DIGITS_MAX {
         return refuse(too_long);
     }
-    match humantime::parse_duration(trimmed) {
+    match span::parse(trimmed) {
         Ok(duration) if duration > DURATION_MAX => refuse(too_long),
         Ok(duration) => Ok(duration),
         Err(humantime::DurationError::UnknownUnit { unit, value, .. }) if unit.is_empty() => {
@@ -48,9 +55,6 @@ pub(super) fn duration(text: &str) -> Result<Duration, Refusal> {
         }
         Err(humantime::DurationError::UnknownUnit { unit, .. }) => {
             refuse(format!("has an unknown unit: \"{unit}\""))
-        }
-        Err(humantime::DurationError::NumberOverflow) if trimmed.contains('.') => {
-            refuse("has a fraction that comes to no whole number of seconds".into())
         }
         Err(humantime::DurationError::NumberOverflow) => refuse(too_long),
         Err(
@@ -95,6 +99,14 @@ pub(super) fn count(text: &str) -> Result<u64, Refusal> {
         .map_err(|_| Refusal::new("is no whole number").hint("allowed: 0 and up, such as 1000"))
 }
 
+/// A whole number of at least `min`.
+pub(super) fn count_from(min: u64) -> impl Fn(&str) -> Result<u64, Refusal> {
+    move |text| match count(text)? {
+        count if count < min => Err(Refusal::new(format!("is less than {min}"))),
+        count => Ok(count),
+    }
+}
+
 /// A share of a whole.
 pub(super) fn share(text: &str) -> Result<f64, Refusal> {
     match text.trim().parse::<f64>() {
@@ -105,9 +117,43 @@ pub(super) fn share(text: &str) -> Result<f64, Refusal> {
     }
 }
 
-/// Yes or no.
+/// Yes or no, in the words of `.env` files: case does not matter.
 pub(super) fn flag(text: &str) -> Result<bool, Refusal> {
-    choice(&[("true", true), ("false", false)])(text)
+    let found = flag_word(text);
+    found.ok_or_else(|| Refusal::new("is neither yes nor no").hint(FLAG_WORDS))
+}
+
+/// Yes or no, where a word that is neither may mean something else.
+pub(super) fn flag_word(text: &str) -> Option<bool> {
+    match &*text.trim().to_ascii_lowercase() {
+        "true" | "yes" | "on" | "1" => Some(true),
+        "false" | "no" | "off" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// How much is logged, in the words of Rust and of Python; case does not matter.
+pub(super) fn log_level(text: &str) -> Result<LogLevel, Refusal> {
+    let words = choice(&[
+        ("error", LogLevel::Error),
+        ("critical", LogLevel::Error),
+        ("warn", LogLevel::Warn),
+        ("warning", LogLevel::Warn),
+        ("info", LogLevel::Info),
+        ("debug", LogLevel::Debug),
+        ("trace", LogLevel::Trace),
+    ]);
+    words(&text.to_ascii_lowercase())
+}
+
+/// When a rule is carried out.
+pub(super) fn schedule(text: &str) -> Result<Schedule, Refusal> {
+    if text.trim() == "manual" {
+        return Ok(Schedule::Manual);
+    }
+    text.parse()
+        .map(Schedule::At)
+        .map_err(|error: TimetableError| Refusal::new(error.to_string()).hint(SCHEDULES))
 }
 
 /// One of the words.
@@ -237,148 +283,4 @@ fn digits_in_a_row(text: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn told<T: std::fmt::Debug>(result: Result<T, Refusal>) -> String {
-        let refusal = result.unwrap_err();
-        [Some(refusal.reason), refusal.hint]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join("; ")
-    }
-
-    #[test]
-    fn durations() {
-        for (text, ms) in [
-            ("0s", 0),
-            ("90s", 90_000),
-            ("15m", 900_000),
-            ("12h", 43_200_000),
-            ("7d", 604_800_000),
-            ("1h30m", 5_400_000),
-            ("1h 30m", 5_400_000),
-            ("1.5h", 5_400_000),
-            ("1ms", 1),
-            ("1ns", 1),
-            ("1000y", 31_557_600_000_000),
-        ] {
-            assert_eq!(duration(text).map(milliseconds), Ok(ms), "{text}");
-        }
-    }
-
-    #[test]
-    fn durations_that_are_refused() {
-        const LONG: &str = "is longer than the limit of 1000 years";
-        for (text, reason) in [
-            ("", "is empty, where a duration should be"),
-            (" ", "is empty, where a duration should be"),
-            ("-5s", "is negative"),
-            ("−5s", "is negative"),
-            ("0", "is a number without a unit"),
-            ("90", "is a number without a unit"),
-            ("+1.5", "is a number without a unit"),
-            ("1h30", "has a number without a unit: 30"),
-            ("5x", "has an unknown unit: \"x\""),
-            ("5S", "has an unknown unit: \"S\""),
-            ("h", "is no duration"),
-            ("soon", "is no duration"),
-            ("1,5h", "is no duration"),
-            ("1001y", LONG),
-            ("999y 2y", LONG),
-            ("99999999999999999999999999s", LONG),
-            ("18446744073709551615s1000ms", LONG),
-            (
-                "1.23456789h",
-                "has a fraction that comes to no whole number of seconds",
-            ),
-        ] {
-            let wanted = format!("{reason}; {DURATION_EXAMPLES}");
-            assert_eq!(told(duration(text)), wanted, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn never_is_for_ever() {
-        assert_eq!(expire("never"), Ok(None));
-        assert_eq!(expire("1s"), Ok(Some(Duration::from_secs(1))));
-        assert_eq!(
-            told(expire("ever")),
-            "is no duration; examples: 90s, 15m, 12h, 7d, 1h30m, never"
-        );
-    }
-
-    #[test]
-    fn permission_bits() {
-        for (text, mode) in [("0660", 0o660), ("660", 0o660), ("0o600", 0o600), ("0", 0)] {
-            assert_eq!(permissions(text), Ok(mode));
-        }
-        for text in ["", "0o", "rw-rw----", "0888", "1777", "+660", "-1"] {
-            assert!(permissions(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn sizes() {
-        let any = size(0..=u64::MAX);
-        for (text, bytes) in [
-            ("0", 0),
-            ("16MiB", 16 << 20),
-            ("16 MiB", 16 << 20),
-            ("5kB", 5000),
-            ("1_000", 1000),
-        ] {
-            assert_eq!(any(text), Ok(bytes), "{text}");
-        }
-        for text in ["", "MiB", "1.5GiB", "-1", "5 apples", "_", "99999999999TiB"] {
-            assert!(any(text).is_err(), "{text}");
-        }
-        assert_eq!(
-            told(size(10..=20)("21")),
-            "is not within the limits of 10 to 20 bytes"
-        );
-    }
-
-    #[test]
-    fn shares_and_counts() {
-        assert_eq!(share("0.5"), Ok(0.5));
-        for text in ["1.1", "-0.1", "NaN", "inf", "half", ""] {
-            assert!(share(text).is_err(), "{text}");
-        }
-        assert_eq!(count("1000"), Ok(1000));
-        for text in ["-1", "1.5", "", "99999999999999999999"] {
-            assert!(count(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn names() {
-        assert_eq!(name("results of jobs"), Ok("results of jobs".to_owned()));
-        assert_eq!(told(name(" ")), "is empty, where a name should be");
-        assert_eq!(told(name("a\nb")), "has a control character in it");
-        assert_eq!(
-            told(name(&"x".repeat(201))),
-            "is 201 bytes long, a name may have at most 200"
-        );
-    }
-
-    #[test]
-    fn groups_must_exist() {
-        assert_eq!(
-            told(group("no-such-group-here")),
-            "is no group of this host; create it (groupadd), or name one that `getent group` lists"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_makes_durations_fall_over(text in "[-+0-9.smhdyM ]{0,70}") {
-            if let Ok(duration) = duration(&text) {
-                prop_assert!(milliseconds(duration) >= 0 && duration <= DURATION_MAX);
-            }
-        }
-    }
-}
+mod tests;

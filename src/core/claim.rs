@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a claim names exactly one thing by inode. Whatever else stands at its path by then is left alone.
 
-use super::facts::{Facts, FileKey, RootId, RuleId};
+use super::facts::{Facts, FileKey, Latest, RootId, RuleId};
 use super::hold::Hold;
 use super::jobs::JobKey;
 use super::path::RelPath;
@@ -36,6 +36,11 @@ impl Unit {
 pub enum Actor {
     /// A rule's deadline passed.
     Rule,
+    /// A rule's schedule, or the daemon's start.
+    Schedule {
+        /// Which request, so that its report can be put together.
+        request: u64,
+    },
     /// A person or program asked, through `clean`.
     Asked {
         /// Its user id, by peer credentials.
@@ -101,8 +106,8 @@ pub enum Outcome {
     },
     /// The unit holds something that is younger than the engine knew. It was left in its place.
     Younger {
-        /// The newest timestamp in its tree.
-        newest: Timestamp,
+        /// The latest timestamps in its tree.
+        latest: Latest,
     },
     /// Everything that is left in the unit is kept.
     Kept,

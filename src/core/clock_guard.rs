@@ -14,7 +14,8 @@
 //! - backward and forward again: what may have been stamped in between waits; what is older waits for nothing.
 //!
 //! **Invariant:** an entry stamped and judged while the guard watched is never let go before its time to live has really
-//! passed, but for the tolerance: [`STEP_MS`] at either end and one part in [`SLEW_PARTS`] of the time between.
+//! passed, but for the tolerance: [`STEP_MS`] at either end and two parts in [`SLEW_PARTS`] of the time between: one that is believed to be
+//! slew, and one that the clock may have been slewed back, unseen, before it jumped forward by as much more.
 //! **Invariant:** a later timestamp never gets an earlier deadline than an earlier timestamp with the same time to live.
 
 use std::mem;

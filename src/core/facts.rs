@@ -61,6 +61,15 @@ impl Facts {
         self.btime.map_or(latest, |born| latest.max(born)).ceil()
     }
 
+    /// What it adds to the latest of a tree.
+    #[must_use]
+    pub fn latest(&self) -> Latest {
+        Latest {
+            any: self.newest(),
+            mtime: self.mtime.ceil(),
+        }
+    }
+
     /// Whether `self`, seen after a rename, is the very thing that `before` was. The change time is left out: the
     /// rename itself moved it.
     #[must_use]
@@ -73,5 +82,46 @@ impl Facts {
                 before.mtime,
                 before.btime,
             )
+    }
+}
+
+/// The latest timestamps in a tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Latest {
+    /// Of any kind, arrivals included.
+    pub any: Timestamp,
+    /// Of changes of contents: of what a file holds, or of the names in a directory.
+    pub mtime: Timestamp,
+}
+
+impl Latest {
+    /// Of nothing.
+    pub const NONE: Self = Self::at(Timestamp::MIN);
+
+    /// The same instant for both.
+    #[must_use]
+    pub const fn at(instant: Timestamp) -> Self {
+        Self {
+            any: instant,
+            mtime: instant,
+        }
+    }
+
+    /// Of both trees.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            any: self.any.max(other.any),
+            mtime: self.mtime.max(other.mtime),
+        }
+    }
+
+    /// With something in it that arrived at `arrival`, whatever its own timestamps are.
+    #[must_use]
+    pub fn arrived(self, arrival: Timestamp) -> Self {
+        Self {
+            any: self.any.max(arrival),
+            ..self
+        }
     }
 }

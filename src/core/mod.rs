@@ -17,6 +17,8 @@ pub mod path;
 pub mod pins;
 pub mod policy;
 pub mod report;
+pub mod span;
 pub mod template;
 pub mod time;
+pub mod timetable;
 pub mod wheel;

@@ -143,6 +143,8 @@ pub enum Observed {
         root: RootId,
         /// Why, for people.
         why: String,
+        /// Whether it is known that nothing stands in its place.
+        absence: Absence,
     },
     /// What was known of a root may be incomplete (queue overflow, missing watches): removals go on, being verified
     /// by their own looks; a reconciliation follows.
@@ -161,4 +163,13 @@ pub enum Observed {
         /// What it cost.
         cost: PassCost,
     },
+}
+
+/// What is known of the place of a root that is not there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Absence {
+    /// The nearest directory above it that is there can be read, and has nothing of the next name on the way to it.
+    Certain,
+    /// Something else stands there or on the way, or nobody can look.
+    Doubtful,
 }

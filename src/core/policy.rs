@@ -12,7 +12,7 @@ mod rule;
 mod source;
 
 pub use decide::{Class, Verdict};
-pub use globs::Globs;
+pub use globs::{Globs, classes_in};
 pub use rule::{JobFilter, Record, Rule, Schedule, Since, SkipOpen};
 pub use source::{Derived, Source};
 
@@ -32,6 +32,8 @@ pub struct Policy {
     pub sources: BTreeMap<SourceId, Source>,
     /// Databases of sources that lie in roots: no rule is for them.
     pub databases: BTreeSet<(RootId, RelPath)>,
+    /// Whether a daemon lets go once what is due when it starts, whatever the schedules of its rules.
+    pub cleans_at_start: bool,
 }
 
 /// A directory tree that is watched.
@@ -47,10 +49,24 @@ pub struct Root {
     pub source: Option<SourceId>,
     /// Names that may become orphans when nobody owns them; `None`: none.
     pub orphans: Option<Template>,
+    /// Whether it counts as empty when it is known that nothing stands in its place; else it holds what it may hold.
+    pub optional: bool,
     /// Whether directories that a removal emptied go too.
     pub prune_empty_dirs: bool,
     /// Other roots that lie beneath this one: theirs are not ours.
     pub nested: Vec<(RelPath, RootId)>,
+    /// Patterns for the names at its top that are of it; `None`: all.
+    pub only: Option<Globs>,
+}
+
+impl Root {
+    /// Whether what has the path `path` is of this root, and not left out at its top.
+    #[must_use]
+    pub fn has(&self, path: &[u8]) -> bool {
+        let end = path.iter().position(|&byte| byte == b'/');
+        let top = &path[..end.unwrap_or(path.len())];
+        self.only.as_ref().is_none_or(|only| only.matches(top))
+    }
 }
 
 impl Policy {
@@ -64,11 +80,12 @@ impl Policy {
             let source = root.source.and_then(|id| self.sources.get(&id));
             let _ = writeln!(
                 text,
-                "root {} {nested:?} {:?} {:?} {:?}",
+                "root {} {nested:?} {:?} {:?} {:?} {:?}",
                 root.path.display(),
                 root.owner.as_ref().map(Template::as_str),
                 source.map(|source| &source.name),
                 root.orphans.as_ref().map(Template::as_str),
+                root.only,
             );
         }
         for source in self.sources.values() {
@@ -118,7 +135,19 @@ impl Policy {
                 "rule {roots:?} {glob:?} {exclude:?} {keep:?} {since:?} {expire_ms:?} {unit:?} {schedule:?} {jobs:?} {kinds:?} {sources:?} {record:?}"
             );
         }
+        if self.cleans_at_start {
+            text.push_str("cleans at start\n");
+        }
         text
+    }
+
+    /// Whether what is due under the rule behind `id` may go, now or later, without anybody's asking: then the breaker minds it.
+    #[must_use]
+    pub fn goes_unasked(&self, id: RuleId) -> bool {
+        match self.rule(id).schedule {
+            Schedule::AtDeadline | Schedule::At(_) => true,
+            Schedule::Manual => self.cleans_at_start,
+        }
     }
 
     /// The rule behind `id`.
@@ -152,7 +181,7 @@ impl Policy {
         self.roots.get(&root)?.owner.as_ref()?.captures(path)?.job()
     }
 
-    /// Finds the innermost root that `path` (absolute, normalized) lies in, and the path beneath it.
+    /// Finds the innermost root that `path` (absolute, normalized) lies in and is of, and the path beneath it.
     #[must_use]
     pub fn locate(&self, path: &Path) -> Option<(RootId, RelPath)> {
         use std::os::unix::ffi::OsStrExt;
@@ -160,7 +189,9 @@ impl Policy {
             .iter()
             .filter_map(|(&id, root)| Some((id, root, path.strip_prefix(&root.path).ok()?)))
             .max_by_key(|(_, root, _)| root.path.as_os_str().len())
-            .and_then(|(id, _, rest)| Some((id, RelPath::parse(rest.as_os_str().as_bytes())?)))
+            .map(|(id, root, rest)| (id, root, rest.as_os_str().as_bytes()))
+            .filter(|(_, root, rest)| rest.is_empty() || root.has(rest))
+            .and_then(|(id, _, rest)| Some((id, RelPath::parse(rest)?)))
     }
 
     fn rules_of(&self, root: RootId) -> impl Iterator<Item = (RuleId, &Rule)> {

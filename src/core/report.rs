@@ -48,6 +48,8 @@ pub struct RootStatus {
     pub root: RootId,
     /// Where it stands.
     pub phase: Phase,
+    /// Whether it is optional, and known not to be there: it counts as empty.
+    pub is_void: bool,
     /// Which directory it is now.
     pub key: Option<FileKey>,
     /// The breaker, when it has tripped.
@@ -237,7 +239,7 @@ pub struct Explanation {
 }
 
 /// What `clean` was asked for. Empty lists mean all.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CleanRequest {
     /// Only tell.
     pub dry_run: bool,
@@ -252,7 +254,16 @@ pub struct CleanRequest {
     /// Another time to live than the rule's, in milliseconds.
     pub retention_ms: Vec<(RuleId, i64)>,
     /// Who asks.
-    pub uid: u32,
+    pub asker: Asker,
+}
+
+/// Who asks for removals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asker {
+    /// A person or program with this user id.
+    User(u32),
+    /// Nobody does: it is time. Then the breaker counts orphans, as at their deadlines.
+    Schedule,
 }
 
 /// One line of a clean's report.

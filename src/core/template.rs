@@ -302,6 +302,14 @@ impl Class {
         }
     }
 
+    /// A glob for what [`Class::Uuid`] stands for.
+    #[must_use]
+    pub(super) fn uuid_glob() -> String {
+        let mut glob = String::new();
+        push_uuid(&mut glob);
+        glob
+    }
+
     const fn index(self) -> usize {
         match self {
             Self::Job => 0,

@@ -7,13 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 use parking_lot::Mutex;
-use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Row, Statement};
-use serde_json::Value as Json;
 
+use super::cell::Cell;
 use super::error::QueryError;
 use super::moment;
-use super::options::SqliteOptions;
+use super::options::Queries;
 use super::zone::Zones;
 use crate::core::jobs::{JobRow, Moments, Status};
 use crate::core::time::Timestamp;
@@ -52,31 +50,33 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// The column of ids, without which a row says nothing.
-    pub(super) fn id(&self) -> Option<usize> {
-        self.id
+    /// Where the id stands, without which a row says nothing; every query was found to have it.
+    pub(super) fn id_at(&self) -> usize {
+        self.id.unwrap_or_default()
     }
 
-    /// The raw value that tells when the row changed.
-    pub(super) fn changed_at(&self, row: &Row<'_>) -> rusqlite::Result<Value> {
-        let Some(at) = self.changed_at else {
-            return Ok(Value::Null);
-        };
-        row.get_ref(at).map(Value::from)
+    /// The column that tells when the row changed.
+    pub(super) fn changed_at(&self) -> Option<usize> {
+        self.changed_at
+    }
+
+    /// Where the id stands in `row`, and what it is.
+    pub(super) fn id_in(&self, row: &[Cell<'_>]) -> Option<String> {
+        cell(row, self.id).id()
     }
 }
 
 impl Decoder {
-    /// A decoder for `options`.
+    /// A decoder for the answers to `queries`.
     ///
     /// # Errors
     /// When a time zone is unknown.
-    pub(super) fn new(options: &SqliteOptions) -> Result<Self, QueryError> {
+    pub(super) fn new(source: &str, queries: &Queries) -> Result<Self, QueryError> {
         Ok(Self {
-            source: options.name.clone(),
-            constant_status: options.queries.constant_status,
-            statuses: options.queries.statuses.clone(),
-            zones: Zones::parse(&options.queries.timezones)?,
+            source: source.to_owned(),
+            constant_status: queries.constant_status,
+            statuses: queries.statuses.clone(),
+            zones: Zones::parse(&queries.timezones)?,
             said: Mutex::default(),
         })
     }
@@ -86,9 +86,8 @@ impl Decoder {
         self.zones.of(column)
     }
 
-    /// Where what stands in the answers of `statement`.
-    pub(super) fn columns(&self, statement: &Statement<'_>) -> Columns {
-        let names = statement.column_names();
+    /// Where what stands in answers with the columns `names`.
+    pub(super) fn columns(&self, names: &[&str]) -> Columns {
         let find = |wanted: &str| {
             names
                 .iter()
@@ -122,7 +121,7 @@ impl Decoder {
         .flatten()
         .collect();
         columns.attributes = (0..)
-            .zip(&names)
+            .zip(names)
             .filter(|(at, _)| !meant.contains(at))
             .map(|(at, name)| (at, (*name).to_owned()))
             .collect();
@@ -130,56 +129,47 @@ impl Decoder {
     }
 
     /// The job of `row`, as far as it decides; `None`: it has no id that could be one.
-    pub(super) fn decode(
-        &self,
-        columns: &Columns,
-        row: &Row<'_>,
-    ) -> rusqlite::Result<Option<JobRow>> {
-        let get = |at: Option<usize>| at.map_or(Ok(ValueRef::Null), |at| row.get_ref(at));
-        let Some(id) = id_of(get(columns.id)?) else {
+    pub(super) fn decode(&self, columns: &Columns, row: &[Cell<'_>]) -> Option<JobRow> {
+        let Some(id) = columns.id_in(row) else {
             self.say_no_id();
-            return Ok(None);
+            return None;
         };
         let mut job = JobRow::new(id, Status::Running);
         match columns.status {
-            Some(at) => (job.status, job.unknown_status) = self.status(row.get_ref(at)?),
+            Some(at) => (job.status, job.unknown_status) = self.status(row[at]),
             None => match self.constant_status {
                 Some(status) => job.status = status,
                 None => job.unknown_status = Some(String::new()),
             },
         }
-        job.kind = text_of(get(columns.kind)?).filter(|kind| !kind.is_empty());
-        match files_of(get(columns.files)?) {
+        job.kind = cell(row, columns.kind)
+            .text()
+            .filter(|kind| !kind.is_empty());
+        let files = cell(row, columns.files);
+        match files.files() {
             Some(files) => job.files = files,
-            None => job.unreadable = Some(self.unreadable("files", get(columns.files)?)),
+            None => job.unreadable = Some(self.unreadable("files", files)),
         }
         let mut moments = [None; 5];
         for ((of, name), moment) in columns.moments.iter().zip(MOMENTS).zip(&mut moments) {
             let Some((at, zone)) = of else { continue };
-            let value = row.get_ref(*at)?;
-            match moment::parse(value, zone) {
+            match moment::parse(row[*at], zone) {
                 Ok(at) => *moment = at,
-                Err(moment::Unreadable) => job.unreadable = Some(self.unreadable(name, value)),
+                Err(moment::Unreadable) => job.unreadable = Some(self.unreadable(name, row[*at])),
             }
         }
         job.moments = moments_of(moments);
-        Ok(Some(job))
+        Some(job)
     }
 
     /// Adds to `job` what decides nothing.
-    pub(super) fn complete(
-        columns: &Columns,
-        row: &Row<'_>,
-        job: &mut JobRow,
-    ) -> rusqlite::Result<()> {
-        if let Some(at) = columns.error {
-            job.error = text_of(row.get_ref(at)?).filter(|error| !error.is_empty());
-        }
+    pub(super) fn complete(columns: &Columns, row: &[Cell<'_>], job: &mut JobRow) {
+        job.error = cell(row, columns.error)
+            .text()
+            .filter(|error| !error.is_empty());
         for (at, name) in &columns.attributes {
-            let value = json_of(row.get_ref(*at)?);
-            job.attributes.insert(name.clone(), value);
+            job.attributes.insert(name.clone(), row[*at].json());
         }
-        Ok(())
     }
 
     /// Says that rows have no id that could be one, once.
@@ -204,8 +194,8 @@ impl Decoder {
     }
 
     /// The status that a word means, and the word if it means none.
-    fn status(&self, value: ValueRef<'_>) -> (Status, Option<String>) {
-        let word = text_of(value).unwrap_or_default();
+    fn status(&self, value: Cell<'_>) -> (Status, Option<String>) {
+        let word = value.text().unwrap_or_default();
         let known = self
             .statuses
             .get(&word)
@@ -224,8 +214,8 @@ impl Decoder {
         (Status::Running, Some(word))
     }
 
-    fn unreadable(&self, column: &str, value: ValueRef<'_>) -> String {
-        let shown = json_of(value).to_string();
+    fn unreadable(&self, column: &str, value: Cell<'_>) -> String {
+        let shown = value.json().to_string();
         let what = format!("column {column}: {shown}");
         self.say_once(&format!("column {column}"), || {
             tracing::warn!(
@@ -248,57 +238,9 @@ impl Decoder {
     }
 }
 
-/// The text of an id, if it is one.
-pub(super) fn id_of(value: ValueRef<'_>) -> Option<String> {
-    match value {
-        ValueRef::Integer(number) => Some(number.to_string()),
-        ValueRef::Text(text) if !text.is_empty() => {
-            std::str::from_utf8(text).ok().map(str::to_owned)
-        }
-        ValueRef::Null | ValueRef::Real(_) | ValueRef::Text(_) | ValueRef::Blob(_) => None,
-    }
-}
-
-fn text_of(value: ValueRef<'_>) -> Option<String> {
-    match value {
-        ValueRef::Null => None,
-        ValueRef::Integer(number) => Some(number.to_string()),
-        ValueRef::Real(number) => Some(number.to_string()),
-        ValueRef::Text(text) | ValueRef::Blob(text) => {
-            Some(String::from_utf8_lossy(text).into_owned())
-        }
-    }
-}
-
-/// The names that a value holds: one, or a JSON array of them. `None`: it cannot be read.
-fn files_of(value: ValueRef<'_>) -> Option<Vec<String>> {
-    let text = match value {
-        ValueRef::Null => return Some(Vec::new()),
-        ValueRef::Text(text) => std::str::from_utf8(text).ok()?,
-        ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Blob(_) => return None,
-    };
-    if text.is_empty() {
-        return Some(Vec::new());
-    }
-    if !text.trim_start().starts_with('[') {
-        return Some(vec![text.to_owned()]);
-    }
-    let mut names: Vec<String> = match serde_json::from_str::<Json>(text) {
-        // A name may begin so, too.
-        Err(_) => return Some(vec![text.to_owned()]),
-        Ok(array) => serde_json::from_value(array).ok()?,
-    };
-    names.retain(|name| !name.is_empty());
-    Some(names)
-}
-
-fn json_of(value: ValueRef<'_>) -> Json {
-    match value {
-        ValueRef::Null | ValueRef::Blob(_) => Json::Null,
-        ValueRef::Integer(number) => Json::from(number),
-        ValueRef::Real(number) => Json::from(number),
-        ValueRef::Text(text) => Json::from(String::from_utf8_lossy(text)),
-    }
+/// What stands at a place that a query may not have.
+fn cell<'a>(row: &[Cell<'a>], at: Option<usize>) -> Cell<'a> {
+    at.map_or(Cell::Null, |at| row[at])
 }
 
 fn moments_of(moments: [Option<Timestamp>; 5]) -> Moments {

@@ -2,12 +2,11 @@
 //!
 //! **Invariant:** what can be read in two ways is read as the later instant, or not at all: late is safe, early loses data.
 
-use jiff::civil::{Date, Time};
-use jiff::tz::TimeZone;
-use rusqlite::types::ValueRef;
-
+use super::cell::{Cell, ms_of_us};
 use super::zone;
 use crate::core::time::Timestamp;
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
 
 /// The years 1 to 9999, in milliseconds since the epoch.
 const FIRST_MS: i64 = -62_135_596_800_000;
@@ -26,20 +25,29 @@ const JULIAN_DAYS: std::ops::RangeInclusive<f64> = 1_721_425.5..=5_373_484.5;
 pub(super) struct Unreadable;
 
 /// The instant that `value` tells, naive ones in `zone`; `None`: it tells of none.
-pub(super) fn parse(value: ValueRef<'_>, zone: &TimeZone) -> Result<Option<Timestamp>, Unreadable> {
+pub(super) fn parse(value: Cell<'_>, zone: &TimeZone) -> Result<Option<Timestamp>, Unreadable> {
     match value {
-        ValueRef::Null => Ok(None),
-        ValueRef::Integer(number) => of_integer(number).map(Some),
-        ValueRef::Real(number) => of_real(number).map(Some),
-        ValueRef::Text(text) => {
+        Cell::Null => Ok(None),
+        Cell::Integer(number) => of_integer(number).map(Some),
+        Cell::Real(number) => of_real(number).map(Some),
+        Cell::Text(text) => {
             let text = std::str::from_utf8(text).map_err(|_| Unreadable)?.trim();
             if text.is_empty() {
                 return Ok(None);
             }
             of_text(text, zone).map(Some)
         }
-        ValueRef::Blob(_) => Err(Unreadable),
+        Cell::Instant(us) => in_range(ms_of_us(us)).map(Some),
+        Cell::Shown(us) => of_shown(us, zone).map(Some),
+        Cell::Bool(_) | Cell::Bytes(_) | Cell::Json(_) | Cell::Infinite { .. } => Err(Unreadable),
     }
+}
+
+/// What clocks in `zone` show, told as if they were in UTC.
+fn of_shown(us: i64, zone: &TimeZone) -> Result<Timestamp, Unreadable> {
+    let shown = jiff::Timestamp::from_millisecond(ms_of_us(us)).map_err(|_| Unreadable)?;
+    let shown = shown.to_zoned(TimeZone::UTC).datetime();
+    in_range(zone::instant(zone, shown).ok_or(Unreadable)?)
 }
 
 fn of_text(text: &str, zone: &TimeZone) -> Result<Timestamp, Unreadable> {

@@ -1,22 +1,8 @@
-//! What is asked of a database, and of which.
+//! What is asked of a database.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use crate::core::jobs::{SourceId, Status};
-
-/// A database as a source of jobs.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SqliteOptions {
-    /// The source's id.
-    pub id: SourceId,
-    /// Its name, for people.
-    pub name: String,
-    /// The database's file. Absolute. Never created.
-    pub path: PathBuf,
-    /// What is asked of it.
-    pub queries: Queries,
-}
+use crate::core::jobs::Status;
 
 /// What is asked, and how the answers are read.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -1,8 +1,11 @@
-//! What is known of a source's jobs, as far as a reading needs it.
+//! What is known of a source's jobs, as far as a reading needs it, and where its news go.
 
 use std::sync::Arc;
 
-use crate::core::jobs::{JobRow, Jobs, Known, SourceId};
+use crate::core::jobs::{JobRow, Jobs, Known, SourceId, SourceNews};
+
+/// Where news go.
+pub(super) type Tell = Arc<dyn Fn(SourceNews) + Send + Sync>;
 
 /// Up to so many ids, not ticked off, from a number on; and the number to go on from.
 type Unticked =

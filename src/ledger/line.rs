@@ -138,7 +138,7 @@ impl Line {
 impl From<&Actor> for By {
     fn from(actor: &Actor) -> Self {
         match *actor {
-            Actor::Rule => Self::Rule,
+            Actor::Rule | Actor::Schedule { .. } => Self::Rule,
             Actor::Asked { uid, .. } => Self::Uid(uid),
         }
     }

@@ -17,13 +17,12 @@ use super::rows::{Rows, is_of};
 use super::sort::Sorter;
 use super::unit::Units;
 use crate::core::claim::{Claim, Outcome, Piece, Unit};
-use crate::core::facts::{Facts, Kind, RootId};
+use crate::core::facts::{Facts, Kind, Latest, RootId};
 use crate::core::hold::{Ends, Hold};
-use crate::core::jobs::{JobKey, Owner};
+use crate::core::jobs::{JobKey, Moments, Owner};
 use crate::core::path::RelPath;
 use crate::core::pins::PinTarget;
 use crate::core::policy::{Record, Verdict};
-use crate::core::time::Timestamp;
 use crate::fs::tree::Tree;
 use crate::fs::{FsError, QUARANTINE};
 
@@ -265,26 +264,28 @@ impl Units<'_> {
             Judgement::Due(due) => Ok(due),
             Judgement::Hold(hold) => Err(hold.into()),
             Judgement::NotDue => {
-                let newest = newest(claim, bodies);
+                let latest = latest(claim, bodies);
                 let since = self.policy.rule(claim.rule).since;
-                Err(if newest > claim.known && !since.is_of_job() {
-                    Outcome::Younger { newest }.into()
-                } else {
-                    all_spared(bodies).into()
-                })
+                Err(
+                    if since.of_all(latest, &Moments::default()) > Some(claim.known) {
+                        Outcome::Younger { latest }.into()
+                    } else {
+                        all_spared(bodies).into()
+                    },
+                )
             }
         }
     }
 
     fn judge(&self, claim: &Claim, bodies: &[Body], owner: &Owner) -> Judgement {
-        let newest = newest(claim, bodies);
+        let latest = latest(claim, bodies);
         let verdict = match (claim.unit, bodies, owner.jobs()) {
             (Unit::Dir, [body], _) => {
                 let name = claim.path.as_bytes();
                 self.policy
-                    .dir(claim.root, name, body.facts(), newest, owner)
+                    .dir(claim.root, name, body.facts(), latest, owner)
             }
-            (Unit::Job, _, [job]) => self.policy.job(claim.rule, job, newest),
+            (Unit::Job, _, [job]) => self.policy.job(claim.rule, job, latest),
             (Unit::File | Unit::Dir | Unit::Job, _, _) => Verdict::Keep,
         };
         judge(claim, verdict, self.since.now())
@@ -297,9 +298,9 @@ impl Units<'_> {
         bodies: &mut [Body],
         owner: &Owner,
     ) -> Result<BTreeSet<JobKey>, Hold> {
-        let (newest, now) = (newest(claim, bodies), self.since.now());
+        let (latest, now) = (latest(claim, bodies), self.since.now());
         let hooks = &self.shared.hooks;
-        let mut sorter = Sorter::new(self.policy, hooks, claim, owner, newest, now);
+        let mut sorter = Sorter::new(self.policy, hooks, claim, owner, latest, now);
         for body in bodies {
             body.parts = sorter.parts(body)?;
         }
@@ -348,10 +349,10 @@ fn pieces(claim: &Claim) -> Vec<Piece> {
     }
 }
 
-/// The latest timestamp that is known of the unit.
-fn newest(claim: &Claim, bodies: &[Body]) -> Timestamp {
-    let seen = bodies.iter().map(Body::newest).max();
-    seen.map_or(claim.known, |seen| seen.max(claim.known))
+/// The latest timestamps that are known of the unit.
+fn latest(claim: &Claim, bodies: &[Body]) -> Latest {
+    let known = Latest::at(claim.known);
+    bodies.iter().map(Body::latest).fold(known, Latest::max)
 }
 
 /// What it means that the directory of a piece cannot be opened; nothing when it is gone, and the piece with it.

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::judge::Due;
-use crate::core::facts::{Facts, FileKey, Kind, RootId};
+use crate::core::facts::{Facts, FileKey, Kind, Latest, RootId};
 use crate::core::jobs::{JobKey, Owner};
 use crate::core::path::RelPath;
 use crate::core::time::Timestamp;
@@ -105,17 +105,17 @@ impl Body {
         self.whole().facts(&self.tree)
     }
 
-    /// The latest timestamp in it, directories included.
-    pub(super) fn newest(&self) -> Timestamp {
+    /// The latest timestamps in it, directories included.
+    pub(super) fn latest(&self) -> Latest {
         if !self.is_dir {
-            return self.facts().newest();
+            return self.facts().latest();
         }
         (0..self.tree.len())
             .map(|at| self.tree.dir(at))
             .flat_map(|dir| dir.files.iter().map(|(_, facts)| facts).chain([&dir.facts]))
-            .map(Facts::newest)
-            .max()
-            .unwrap_or(Timestamp::MAX)
+            .map(Facts::latest)
+            .reduce(Latest::max)
+            .unwrap_or(Latest::at(Timestamp::MAX))
     }
 }
 

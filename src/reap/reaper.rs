@@ -40,6 +40,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// How many threads carry out claims of files.
     pub threads: usize,
+    /// At most so many units share one sync of the ledger; never more than a thread takes.
+    pub batch_units: usize,
 }
 
 impl Options {
@@ -49,6 +51,7 @@ impl Options {
         Self {
             state_dir,
             threads: 2,
+            batch_units: UNITS_MAX,
         }
     }
 }
@@ -143,6 +146,7 @@ pub enum ReapError {
 /// Carries out claims. Stopped when dropped.
 pub struct Reaper {
     shared: Arc<Shared>,
+    batch_units: usize,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -175,6 +179,7 @@ impl Reaper {
         }
         let reaper = Self {
             shared: Arc::new(Shared::new(ledger, hooks, intents, state, leases_max())),
+            batch_units: options.batch_units.clamp(1, UNITS_MAX),
             threads: Mutex::default(),
         };
         for _ in 0..options.threads.max(1) {
@@ -221,7 +226,7 @@ impl Reaper {
             let place = works
                 .iter_mut()
                 .rfind(|work| (&work.roots, work.unit) == (&roots, claim.unit))
-                .filter(|work| work.unit == Unit::File || work.claims.len() < UNITS_MAX);
+                .filter(|work| work.unit == Unit::File || work.claims.len() < self.batch_units);
             match place {
                 Some(work) => work.claims.push(claim),
                 None => works.push(Work {

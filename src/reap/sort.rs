@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::parts::{Body, Part};
 use super::reaper::Hooks;
 use crate::core::claim::{Claim, Unit};
-use crate::core::facts::{Facts, Kind};
+use crate::core::facts::{Facts, Kind, Latest};
 use crate::core::hold::Hold;
 use crate::core::jobs::{Job, JobKey, Owner};
 use crate::core::path::RelPath;
@@ -22,8 +22,8 @@ pub(super) struct Sorter<'a> {
     claim: &'a Claim,
     /// Whose the unit is.
     owner: &'a Owner,
-    /// The latest timestamp in the unit.
-    newest: Timestamp,
+    /// The latest timestamps in the unit.
+    latest: Latest,
     now: Timestamp,
     has_pins: bool,
     /// All whose rows say whether the parts go.
@@ -36,7 +36,7 @@ impl<'a> Sorter<'a> {
         hooks: &'a Hooks,
         claim: &'a Claim,
         owner: &'a Owner,
-        newest: Timestamp,
+        latest: Latest,
         now: Timestamp,
     ) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl<'a> Sorter<'a> {
             hooks,
             claim,
             owner,
-            newest,
+            latest,
             now,
             has_pins: !hooks.pins.is_empty(),
             keys: owner.keys().into_iter().collect(),
@@ -153,7 +153,7 @@ impl<'a> Sorter<'a> {
         }
         // Somebody else's: they have a say as well.
         let (name, top) = (self.claim.path.as_bytes(), &body.tree.dir(0).facts);
-        match self.policy.dir(root, name, top, self.newest, owner) {
+        match self.policy.dir(root, name, top, self.latest, owner) {
             Verdict::Lapse {
                 at,
                 basis,
@@ -190,8 +190,8 @@ impl<'a> Sorter<'a> {
         let verdict = match self.policy.classify(body.root, path, &owner) {
             Class::File(_) => self
                 .policy
-                .file(body.root, path, facts, self.newest, &owner),
-            Class::Job(rule) => self.policy.job(rule, other, self.newest),
+                .file(body.root, path, facts, self.latest.any, &owner),
+            Class::Job(rule) => self.policy.job(rule, other, self.latest),
             Class::Dir(_) | Class::Kept(_) | Class::Unruled => Verdict::Keep,
         };
         matches!(verdict, Verdict::Lapse { at, .. } if at <= self.now)

@@ -98,15 +98,3 @@ fn find(connection: &Connection, source: &str, id: &str) -> Result<Option<JobRow
         .optional()?;
     Ok(found.map(|row| serde_json::from_str(&row)).transpose()?)
 }
-
-/// Every job with its source's name.
-pub(super) fn all(connection: &Connection) -> Result<Vec<(String, JobRow)>, Fault> {
-    let mut query = connection.prepare("SELECT source, row FROM job ORDER BY source, id")?;
-    let mut rows = query.query([])?;
-    let mut jobs = Vec::new();
-    while let Some(row) = rows.next()? {
-        let text: String = row.get(1)?;
-        jobs.push((row.get(0)?, serde_json::from_str(&text)?));
-    }
-    Ok(jobs)
-}

@@ -27,6 +27,6 @@ mod tests;
 pub use error::RegistryError;
 pub use handle::Registry;
 pub use jobs::Change;
-pub use open::{Peek, VERSION, peek};
+pub use open::VERSION;
 pub use outbox::{Backlog, OutboxItem, READY_MAX};
 pub use sources::SourceSeen;

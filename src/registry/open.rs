@@ -3,8 +3,10 @@
 //! **Invariant:** the file appears whole under its name: an empty or half-made one there is damaged, whoever made it.
 //! **Invariant:** nothing is written to a file that is refused.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -15,9 +17,6 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::{Fault, RegistryError};
 use super::handle::Registry;
-use super::{jobs, pins};
-use crate::core::jobs::JobRow;
-use crate::core::pins::Pin;
 
 /// The format that this version writes.
 pub const VERSION: i64 = 1;
@@ -52,15 +51,6 @@ const SCHEMA: &str = "
     CREATE TABLE source (name TEXT PRIMARY KEY, jobs INTEGER NOT NULL, trip TEXT) WITHOUT ROWID;
 ";
 
-/// What a run without a daemon has to know.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Peek {
-    /// Every pin, ended ones included.
-    pub pins: Vec<Pin>,
-    /// The jobs told through the API, each with its source's name.
-    pub jobs: Vec<(String, JobRow)>,
-}
-
 impl Registry {
     /// Opens the registry in `state_dir`, made (mode 0600) where it is missing.
     ///
@@ -76,6 +66,42 @@ impl Registry {
             }
         }
         Self::open_made(&path)
+    }
+
+    /// Opens the registry in `state_dir` for somebody who only reads: nothing is written or made, and a daemon may run beside it. A
+    /// missing one is empty. What is written to it fails.
+    ///
+    /// # Errors
+    /// When it is damaged, of a newer version, or may not be read.
+    pub fn open_to_read(state_dir: &Path) -> Result<Self, RegistryError> {
+        let path = state_dir.join(FILE);
+        if is_missing(&path)? {
+            return Self::empty();
+        }
+        Ok(Self {
+            connection: Mutex::new(connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?),
+            is_unmade: AtomicBool::new(false),
+            path,
+        })
+    }
+
+    /// A registry that nothing was told to, nor can be.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn empty() -> Result<Self, RegistryError> {
+        let path = PathBuf::new();
+        let made = Connection::open_in_memory().and_then(|connection| {
+            connection.execute_batch(SCHEMA)?;
+            connection.pragma_update(None, "query_only", true)?;
+            Ok(connection)
+        });
+        let connection = made.map_err(|error| Fault::from(error).told("open", &path))?;
+        Ok(Self {
+            connection: Mutex::new(connection),
+            is_unmade: AtomicBool::new(false),
+            path,
+        })
     }
 
     fn unmade(path: PathBuf) -> Result<Self, RegistryError> {
@@ -114,25 +140,6 @@ impl Registry {
             is_unmade: AtomicBool::new(false),
         })
     }
-}
-
-/// What the registry in `state_dir` holds, without changing it; nothing where it is missing.
-///
-/// # Errors
-/// When it is damaged, of a newer version, or may not be read.
-pub fn peek(state_dir: &Path) -> Result<Peek, RegistryError> {
-    let path = state_dir.join(FILE);
-    if is_missing(&path)? {
-        return Ok(Peek::default());
-    }
-    let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let read = || {
-        Ok(Peek {
-            pins: pins::all(&connection)?,
-            jobs: jobs::all(&connection)?,
-        })
-    };
-    read().map_err(|fault: Fault| fault.told("read", &path))
 }
 
 /// Whether there is no registry; an error when what is there cannot be one.
@@ -212,6 +219,21 @@ fn restrict(path: &Path) -> Result<(), RegistryError> {
     fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(refused)
 }
 
+/// The file at `path`, as one that nobody writes: `https://www.sqlite.org/uri.html`.
+fn immutable(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut uri = "file:".to_owned();
+    for &byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            let _ = write!(uri, "%{byte:02X}");
+        }
+    }
+    uri.push_str("?immutable=1");
+    PathBuf::from(uri)
+}
+
 /// Connects to the file, and sees that it is ours and whole.
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, RegistryError> {
     let told = |fault: Fault| fault.told("open", path);
@@ -221,7 +243,15 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, RegistryError> 
         .write(access.contains(OpenFlags::SQLITE_OPEN_READ_WRITE))
         .open(path)
         .map_err(RegistryError::io("open", path))?;
-    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+    let place =
+        if access.contains(OpenFlags::SQLITE_OPEN_READ_WRITE) || beside(path, "-wal").exists() {
+            path.to_path_buf()
+        } else {
+            // Nobody has it open, and it is whole. Else even a reader would make the files of a write-ahead log.
+            immutable(path)
+        };
+    let access = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(place, access)
         .and_then(|connection| {
             connection.busy_timeout(PATIENCE)?;
             Ok(connection)

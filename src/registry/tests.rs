@@ -10,6 +10,8 @@ use crate::core::pins::{Pin, PinTarget};
 use crate::core::policy::Record;
 use crate::core::time::Timestamp;
 
+mod looks;
+
 const NOW: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
 
 fn scratch() -> tempfile::TempDir {
@@ -23,7 +25,7 @@ fn open(dir: &tempfile::TempDir) -> Registry {
 fn refusal(dir: &Path) -> String {
     let error = Registry::open(dir).unwrap_err();
     assert_eq!(
-        peek(dir).unwrap_err().to_string(),
+        Registry::open_to_read(dir).unwrap_err().to_string(),
         error.to_string(),
         "a look is refused for the same reason"
     );
@@ -98,10 +100,11 @@ fn all_of_it_is_there_after_a_restart() {
     assert_eq!(registry.source_seen("api").unwrap(), Some(seen));
     assert_eq!(registry.source_seen("other").unwrap(), None);
     drop(registry);
-    let peek = peek(dir.path()).unwrap();
-    assert_eq!(peek.pins, [odd, of_job]);
-    assert_eq!(peek.jobs[0], ("api".to_owned(), job));
-    assert_eq!(peek.jobs[1].0, "other");
+    let look = Registry::open_to_read(dir.path()).unwrap();
+    assert_eq!(look.pins().unwrap(), [odd, of_job]);
+    assert_eq!(look.jobs("api").unwrap(), [job]);
+    assert_eq!(look.jobs("other").unwrap().len(), 1);
+    assert!(look.put_job("api", &row("two", Status::Failed)).is_err());
 }
 
 #[test]
@@ -126,13 +129,6 @@ fn only_its_owner_can_read_it() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     drop(open(&dir));
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-}
-
-#[test]
-fn a_look_makes_nothing() {
-    let dir = scratch();
-    assert_eq!(peek(dir.path()).unwrap(), Peek::default());
-    assert_eq!(dir.path().read_dir().unwrap().count(), 0);
 }
 
 #[test]

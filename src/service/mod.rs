@@ -3,29 +3,39 @@
 //! - `serve`: from settings to a running daemon, and down again
 //! - `owner`: the one thread that steps the engine, and carries out what it wants done
 //! - `reload`: other rules while running
-//! - `once`: `plan` and `clean` without a daemon
+//! - `once`: `plan` and `clean` without a daemon; `survey`: a look that changes nothing; `reading`: what both begin with
 //! - `parts`: how ledger, reaper and watchers are set up
 //! - `recalled`: what the registry gives back at the start
 //! - `sources`: where jobs come from, and how each source is; `source_hooks`: what the reaper and the API ask of them; `records`: what is written back
+//! - `freshness`: sources that are brought up to date before somebody acts by them
 //! - `restored`: what the store gave back, for the watchers
-//! - `config_file`: edits of the configuration
+//! - `schedule`: rules that go at their times, and the one `clean` at the start; `database`: a source that is asked, of whichever kind
+//! - `config_file`: edits of the configuration; `greeting`: what is said first
 //! - `state_dir`: one daemon at a time
 //!
 //! **Invariant:** the engine is stepped by one thread; everybody else sends it messages through one bounded queue.
 
 mod config_file;
+mod database;
+mod freshness;
+mod greeting;
 mod once;
 mod owner;
 mod parts;
+mod reading;
 mod recalled;
 mod records;
 mod reload;
 mod restored;
+mod schedule;
 mod serve;
 mod source_hooks;
 mod sources;
 mod state_dir;
+mod survey;
 
+pub use crate::jobs::Table;
+pub use database::{Fit, fit, place, table};
 pub use once::{Once, once};
 pub use serve::serve;
-pub use sources::misfits;
+pub use survey::{Survey, survey};

@@ -4,13 +4,13 @@
 //! **Invariant:** nothing lapses by itself here: only what was asked for.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc;
 
 use super::owner::INBOX_MAX;
 use super::parts;
+use super::reading::Reading;
 use super::recalled;
 use super::sources::Sources;
 use super::state_dir::StateDir;
@@ -19,17 +19,14 @@ use crate::config::Settings;
 use crate::core::engine::{Engine, Setup};
 use crate::core::input::{Effect, Input};
 use crate::core::jobs::Jobs;
-use crate::core::report::{CleanReport, CleanRequest, Mode, SourcePhase};
+use crate::core::report::{CleanReport, CleanRequest, Mode};
 use crate::reap::{Batch, Place, Reaper};
 use crate::registry::Registry;
 use crate::store::{self, Rules};
-use crate::watch::{Report, Sink, crawl_once};
 
 /// A tree that was read once, to be asked about and cleaned.
 pub struct Once {
-    /// Holds everything that the crawl found.
-    pub engine: Engine,
-    inputs: mpsc::Receiver<Input>,
+    reading: Reading,
     reaper: Arc<Reaper>,
     sources: Arc<Sources>,
     _state: StateDir,
@@ -93,43 +90,32 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
         recording: recalled::unwritten(&registry, &settings.sources)?,
     };
     let mut once = Once {
-        engine: Engine::new(setup, now),
-        inputs,
+        reading: Reading::new(Engine::new(setup, now), inputs),
         reaper,
-        sources: Arc::clone(&sources),
+        sources,
         _state: state,
     };
-    let sink: Sink = {
-        let inbox = inbox.clone();
-        Arc::new(move |report| {
-            let _ = match report {
-                Report::Observed(seen) => inbox.blocking_send(Input::Observed(seen)),
-                Report::Synced(token) => inbox.blocking_send(Input::Synced(token)),
-            };
-        })
-    };
-    std::thread::scope(|scope| {
-        let asked = &settings.sources;
-        let crawl = scope.spawn(move || {
-            sources.set(asked);
-            let done = crawl_once(&options, &sink);
-            let _ = inbox.blocking_send(Input::Synced(CRAWLED));
-            done
-        });
-        once.run_until(|effect| *effect == Effect::Synced(CRAWLED));
-        crawl.join().expect("invariant: the crawl does not panic")
-    })?;
-    once.wait_for_sources();
+    let Once {
+        reading,
+        reaper,
+        sources,
+        ..
+    } = &mut once;
+    reading.read(
+        (&options, inbox),
+        (sources, &settings.sources),
+        &mut |engine, effect| heed(reaper, sources, engine, effect),
+    )?;
     Ok(once)
 }
 
-/// How long a source may take to be read: what depends on one that takes longer is held.
-const SOURCES_WAIT: Duration = Duration::from_mins(1);
-
-/// The token that says that the crawl is through.
-const CRAWLED: u64 = 0;
-
 impl Once {
+    /// Holds everything that the crawl found.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.reading.engine
+    }
+
     /// Removes what is due and asked for.
     pub fn clean(&mut self, request: CleanRequest) -> CleanReport {
         let (sender, done) = std::sync::mpsc::channel();
@@ -141,82 +127,53 @@ impl Once {
             if let Ok(report) = done.try_recv() {
                 return report;
             }
-            match self.inputs.blocking_recv() {
-                Some(input) => drop(self.step(input)),
+            match self.reading.next() {
+                Some(input) => self.step(input),
                 None => return CleanReport::default(),
             }
         }
     }
 
-    /// Waits until each source was read, or cannot be.
-    fn wait_for_sources(&mut self) {
-        let until = clock::now().boot + SOURCES_WAIT;
-        let (bell, rung) = std::sync::mpsc::channel::<()>();
-        let is_loading = |once: &Self| {
-            let sources = once.engine.status(clock::now()).sources;
-            let mut phases = sources.iter().map(|source| &source.phase);
-            phases.any(|phase| *phase == SourcePhase::Loading)
-        };
-        while is_loading(self) && clock::now().boot < until {
-            match self.inputs.try_recv() {
-                Ok(input) => drop(self.step(input)),
-                // Nobody rings: it is only a rest, so that the sources have the processor.
-                Err(_) => drop(rung.recv_timeout(Duration::from_millis(5))),
-            }
-        }
-        drop(bell);
+    fn step(&mut self, input: Input) {
+        let (reaper, sources) = (&self.reaper, &self.sources);
+        let mut heed = |engine: &Engine, effect: &Effect| heed(reaper, sources, engine, effect);
+        self.reading.step(input, &mut heed);
     }
+}
 
-    fn run_until(&mut self, end: impl Fn(&Effect) -> bool) {
-        while let Some(input) = self.inputs.blocking_recv() {
-            if self.step(input).iter().any(&end) {
-                return;
-            }
+/// Carries out what concerns the reaper.
+fn heed(reaper: &Reaper, sources: &Sources, engine: &Engine, effect: &Effect) {
+    match effect {
+        Effect::Claim(claims) => {
+            reaper.submit(Batch {
+                policy: engine.policy(),
+                claims: claims.clone(),
+            });
         }
-    }
-
-    /// Steps the engine and carries out what concerns the reaper; there are no watchers to ask.
-    fn step(&mut self, input: Input) -> Vec<Effect> {
-        let mut effects = self.engine.step(clock::now(), input);
-        while self.engine.is_passing() {
-            effects.extend(self.engine.step(clock::now(), Input::Tick));
+        // A dry run leaves the quarantine as it is, too.
+        Effect::Placed(..) if engine.mode() == Mode::DryRun => {}
+        Effect::Placed(root, key) => {
+            let policy = engine.policy();
+            let path = policy.roots.get(root).map(|root| root.path.clone());
+            reaper.set_place(*root, path.zip(*key).map(|(path, key)| Place { path, key }));
         }
-        for effect in &effects {
-            match effect {
-                Effect::Claim(claims) => {
-                    self.reaper.submit(Batch {
-                        policy: self.engine.policy(),
-                        claims: claims.clone(),
-                    });
-                }
-                // A dry run leaves the quarantine as it is, too.
-                Effect::Placed(..) if self.engine.mode() == Mode::DryRun => {}
-                Effect::Placed(root, key) => {
-                    let policy = self.engine.policy();
-                    let path = policy.roots.get(root).map(|root| root.path.clone());
-                    self.reaper
-                        .set_place(*root, path.zip(*key).map(|(path, key)| Place { path, key }));
-                }
-                // Nothing is saved here: the next daemon compares.
-                Effect::Recorded(id) => self.sources.confirm(*id),
-                // Nothing lapses by itself here.
-                Effect::Barrier
-                | Effect::Source(..)
-                | Effect::Remember(..)
-                | Effect::Changed { .. }
-                | Effect::Ruled
-                | Effect::Relist(..)
-                | Effect::Synced(_)
-                | Effect::Tell(_) => {}
-            }
-        }
-        effects
+        // Nothing is saved here: the next daemon compares.
+        Effect::Recorded(id) => sources.confirm(*id),
+        // Nothing lapses by itself here.
+        Effect::Barrier
+        | Effect::Source(..)
+        | Effect::Remember(..)
+        | Effect::Changed { .. }
+        | Effect::Ruled
+        | Effect::Relist(..)
+        | Effect::Synced(_)
+        | Effect::Tell(_) => {}
     }
 }
 
 impl Drop for Once {
     fn drop(&mut self) {
-        self.inputs.close();
+        self.reading.close();
         self.reaper.stop();
         self.sources.stop();
     }

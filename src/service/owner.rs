@@ -13,11 +13,13 @@ use tokio::sync::mpsc;
 use super::sources::Sources;
 use crate::api::{EngineLink, Events};
 use crate::clock::{self, Alarm};
+use crate::core::claim::Claim;
 use crate::core::engine::Engine;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
 use crate::core::input::{Effect, Event, Input, JOBS};
 use crate::core::jobs::SourceId;
+use crate::core::policy::Policy;
 use crate::core::report::Mode;
 use crate::core::time::Now;
 use crate::reap::{Batch, Place, Reaper};
@@ -127,10 +129,11 @@ impl Drop for EndIfPanicked {
 impl Outlets {
     fn carry_out(&self, effect: Effect, engine: &Engine, now: Now, told: &mut Told) {
         match effect {
-            Effect::Claim(claims) => self.reaper.submit(Batch {
-                policy: engine.policy(),
-                claims,
-            }),
+            Effect::Claim(claims) => {
+                let policy = engine.policy();
+                tell_of_claims(&policy, &claims);
+                self.reaper.submit(Batch { policy, claims });
+            }
             Effect::Relist(root, dir) => self.watcher.relist(root, dir),
             // A dry run leaves the quarantine as it is, too.
             Effect::Placed(..) if engine.mode() == Mode::DryRun => {}
@@ -310,5 +313,21 @@ fn log(event: &Event, engine: &Engine, now: Now) {
         Event::Saving => tracing::info!("what changes can be saved again; removals go on"),
         Event::ClockJumped { by_ms } => tracing::warn!(by_ms, "the wall clock was set"),
         Event::Observed { .. } => {}
+    }
+}
+
+/// Says what is due and by what, before it is looked at once more: what then happens to it is told in any case.
+fn tell_of_claims(policy: &Policy, claims: &[Claim]) {
+    for claim in claims {
+        let rule = policy.rule(claim.rule);
+        let root = policy.roots.get(&claim.root);
+        tracing::debug!(
+            path = root.map(|root| claim.path.below(&root.path).display().to_string()),
+            job = claim.owners.first().map(|owner| owner.id.as_str()),
+            rule = rule.name,
+            since = rule.since.as_str(),
+            decided_by = %claim.known,
+            "due"
+        );
     }
 }

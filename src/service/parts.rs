@@ -52,7 +52,10 @@ pub(super) fn pins(kept: Vec<Pin>) -> Arc<Pins> {
 }
 
 pub(super) fn reap_options(settings: &Settings) -> reap::Options {
-    reap::Options::new(settings.state_dir.clone())
+    reap::Options {
+        batch_units: usize::try_from(settings.ledger.batch_units).unwrap_or(usize::MAX),
+        ..reap::Options::new(settings.state_dir.clone())
+    }
 }
 
 pub(super) fn watch_roots(policy: &Policy) -> Vec<WatchRoot> {
@@ -63,6 +66,7 @@ pub(super) fn watch_roots(policy: &Policy) -> Vec<WatchRoot> {
             id,
             path: root.path.clone(),
             nested: root.nested.iter().map(|(path, _)| path.clone()).collect(),
+            only: root.only.clone().map(Arc::new),
         })
         .collect()
 }

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::parts;
+use super::schedule::Bell;
 use super::serve::create_roots;
 use super::sources::Sources;
 use crate::api::Daemon;
 use crate::config::{
-    Environment, LedgerSettings, Overrides, RootIds, Settings, SourceSettings, StoreSettings,
-    Watch, load,
+    Environment, LedgerSettings, LogLevel, Overrides, RootIds, Settings, SourceSettings,
+    StoreSettings, Watch, load,
 };
 use crate::core::input::Input;
 use crate::core::jobs::SourceId;
@@ -25,9 +26,12 @@ pub(super) struct Reload {
     pub(super) overrides: Overrides,
     pub(super) env: Environment,
     pub(super) ids: RootIds,
+    /// Has the daemon log as much as it says.
+    pub(super) log: fn(Option<LogLevel>),
     pub(super) daemon: Arc<Daemon>,
     pub(super) watcher: Arc<Watcher>,
     pub(super) sources: Arc<Sources>,
+    pub(super) schedule: Arc<Bell>,
     pub(super) fixed: Fixed,
 }
 
@@ -86,6 +90,7 @@ impl Reload {
                 return;
             }
         };
+        (self.log)(settings.log_level);
         if let Err(error) = create_roots(&settings) {
             tracing::warn!("{error:#}");
         }
@@ -108,6 +113,7 @@ impl Reload {
         if link.send(change).await.is_err() || link.ask(|_, _, _| ()).await.is_err() {
             return;
         }
+        self.schedule.ring();
         self.tell_sources(settings.sources).await;
         self.watcher.set_roots(roots);
         for root in policy

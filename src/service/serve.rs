@@ -11,11 +11,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch as flag};
 
 use super::config_file::ConfigFile;
+use super::greeting::greet;
 use super::owner::{INBOX_MAX, Outlets, Owner};
 use super::parts;
 use super::recalled;
 use super::reload::{Fixed, Reload};
 use super::restored;
+use super::schedule::Schedule;
 use super::sources::Sources;
 use super::state_dir::StateDir;
 use crate::api::auth::Actors;
@@ -23,12 +25,11 @@ use crate::api::daemon::{TellStore, TellWatches};
 use crate::api::json_path::JsonPath;
 use crate::api::{Daemon, EngineLink, Events, Listener, Parts, wire};
 use crate::clock;
-use crate::config::{Environment, Overrides, RootIds, Settings};
+use crate::config::{Environment, LogLevel, Overrides, RootIds, Settings};
 use crate::core::engine::{Engine, Setup};
 use crate::core::input::Input;
 use crate::core::jobs::Jobs;
 use crate::core::pins::Pins;
-use crate::core::report::Mode;
 use crate::reap::{Hooks, Reaper};
 use crate::registry::Registry;
 use crate::store::{self, Loaded, Opened, Store, StoreStats};
@@ -40,7 +41,7 @@ const RUNTIME_THREADS: usize = 2;
 /// Open questions have this long to be answered when the daemon ends.
 const GRACE: Duration = Duration::from_millis(400);
 
-/// Runs the daemon until it is asked to end.
+/// Runs the daemon until it is asked to end. `log` has it log as much as the configuration says, whenever that is read again.
 ///
 /// # Errors
 /// When the configuration, the state directory or the socket cannot be used, or a part cannot be started.
@@ -49,6 +50,7 @@ pub fn serve(
     overrides: Overrides,
     env: Environment,
     ids: RootIds,
+    log: fn(Option<LogLevel>),
 ) -> anyhow::Result<()> {
     raise_descriptor_limit();
     let state = StateDir::claim(&settings.state_dir)?;
@@ -65,17 +67,29 @@ pub fn serve(
     };
     create_roots(&settings)?;
     greet(&settings);
-    let result = runtime.block_on(run(settings, overrides, env, ids, signals, listener));
+    let config = Config {
+        overrides,
+        env,
+        ids,
+        log,
+    };
+    let result = runtime.block_on(run(settings, config, signals, listener));
     runtime.shutdown_timeout(GRACE);
     drop(state);
     result
 }
 
-async fn run(
-    settings: Settings,
+/// Where the configuration comes from when it is read again, and who else has to know of it.
+struct Config {
     overrides: Overrides,
     env: Environment,
     ids: RootIds,
+    log: fn(Option<LogLevel>),
+}
+
+async fn run(
+    settings: Settings,
+    config: Config,
     mut signals: Signals,
     listener: Listener,
 ) -> anyhow::Result<()> {
@@ -91,12 +105,14 @@ async fn run(
     let (stop, stopped) = flag::channel(false);
     let api = tokio::spawn(listener.serve(Arc::clone(&running.daemon), stopped));
     let mut reload = Reload {
-        overrides,
-        env,
-        ids,
+        overrides: config.overrides,
+        env: config.env,
+        ids: config.ids,
+        log: config.log,
         daemon: Arc::clone(&running.daemon),
         watcher: Arc::clone(&running.watcher),
         sources: Arc::clone(&running.sources),
+        schedule: running.schedule.bell(),
         fixed,
     };
     let (edited, mut edits) = mpsc::channel(1);
@@ -141,6 +157,7 @@ impl Signals {
 /// The running parts, apart from the API.
 struct Running {
     owner: Owner,
+    schedule: Schedule,
     reaper: Arc<Reaper>,
     watcher: Arc<Watcher>,
     store: Arc<Store>,
@@ -207,6 +224,7 @@ impl Running {
             registry,
             ask_source: sources.asked(),
             sources: sources.told(),
+            catch_up: sources.caught_up(),
             is_api: sources.known_as_api(),
             events: Arc::clone(&events),
             watches: tell_watches(&watcher),
@@ -225,9 +243,11 @@ impl Running {
         };
         let owner =
             Owner::start(engine, inbox, inputs, outlets).context("cannot start the engine")?;
+        let schedule = Schedule::start(&daemon, now.wall).context("cannot start the schedules")?;
         sources.set(&settings.sources);
         Ok(Self {
             owner,
+            schedule,
             reaper,
             watcher,
             store,
@@ -242,6 +262,8 @@ impl Running {
         self.sources.stop();
         self.watcher.stop();
         self.owner.stop();
+        // It may have waited for the engine.
+        self.schedule.stop();
         self.store.stop();
     }
 }
@@ -384,22 +406,6 @@ pub(super) fn create_roots(settings: &Settings) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn greet(settings: &Settings) {
-    let mode = match settings.mode {
-        Mode::Live | Mode::OnRequest => "",
-        Mode::DryRun => " (dry run: nothing is removed)",
-    };
-    tracing::info!(
-        socket = %settings.socket.display(),
-        state = %settings.state_dir.display(),
-        "lapsed {}{mode}",
-        env!("CARGO_PKG_VERSION")
-    );
-    for root in settings.policy.roots.values() {
-        tracing::info!(root = root.name, path = %root.path.display(), "watching");
-    }
 }
 
 /// Listing and leasing take descriptors: what the administrator allows at most is ours to use.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::freshness::freshen;
 use super::sources::Sources;
-use crate::api::daemon::{AskSource, IsApi, TellSources};
+use crate::api::daemon::{AskSource, CatchUp, IsApi, TellSources};
 use crate::core::claim::Reaped;
 use crate::core::facts::RootId;
 use crate::core::path::RelPath;
@@ -43,6 +44,11 @@ impl Sources {
     pub(super) fn told(self: &Arc<Self>) -> Box<TellSources> {
         let sources = Arc::clone(self);
         Box::new(move || sources.tell_all())
+    }
+
+    pub(super) fn caught_up(self: &Arc<Self>) -> Box<CatchUp> {
+        let sources = Arc::clone(self);
+        Box::new(move |limit| Box::pin(freshen(Arc::clone(&sources), limit)))
     }
 
     pub(super) fn known_as_api(self: &Arc<Self>) -> Box<IsApi> {

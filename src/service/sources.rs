@@ -15,16 +15,17 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::database::Database;
 use super::recalled;
 use super::records::{Order, Records};
 use crate::api::wire;
 use crate::clock;
-use crate::config::{SourceKind, SourceSettings, SqliteSettings};
+use crate::config::{SourceKind, SourceSettings};
 use crate::core::input::Input;
 use crate::core::jobs::{Fresh, JobKey, JobRow, Jobs, News, SourceId, SourceNews};
 use crate::core::policy::Record;
 use crate::core::report::SourceMemory;
-use crate::jobs::{Queries, SourceState, Sqlite, SqliteOptions, WriteBack, Written, check_sqlite};
+use crate::jobs::{Heard, SourceState, WriteBack, Written};
 use crate::ledger::Ledger;
 use crate::reap::Recording;
 use crate::registry::{OutboxItem, Registry};
@@ -33,11 +34,11 @@ use crate::registry::{OutboxItem, Registry};
 enum Handle {
     /// Programs tell of its jobs: the registry has them.
     Api,
-    Sqlite(Sqlite),
+    Database(Database),
 }
 
 /// One source.
-struct Running {
+pub(super) struct Running {
     settings: SourceSettings,
     handle: Handle,
 }
@@ -63,16 +64,25 @@ impl Sources {
         inbox: mpsc::Sender<Input>,
     ) -> anyhow::Result<Arc<Self>> {
         recalled::settle_prepared(&registry, ledger)?;
-        let sources = Arc::new(Self {
+        let sources = Self::to_read(jobs, registry, inbox);
+        let records = Records::start(Arc::clone(&sources))?;
+        *sources.records.lock() = Some(records);
+        Ok(sources)
+    }
+
+    /// Likewise, for somebody who only reads: no record is written back.
+    pub(super) fn to_read(
+        jobs: Arc<Jobs>,
+        registry: Arc<Registry>,
+        inbox: mpsc::Sender<Input>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             running: Mutex::default(),
             jobs,
             registry,
             inbox,
             records: Mutex::default(),
-        });
-        let records = Records::start(Arc::clone(&sources))?;
-        *sources.records.lock() = Some(records);
-        Ok(sources)
+        })
     }
 
     /// Asks the sources of `settings` from now on: those that are as they were go on. Waits for the engine, which has to run.
@@ -127,9 +137,17 @@ impl Sources {
                 let inbox = self.inbox.clone();
                 // Nobody takes it in any more: the daemon ends.
                 let tell = Arc::new(move |news| drop(inbox.blocking_send(Input::Jobs(news))));
-                let options = sqlite_options(id, &settings.name, sqlite);
-                let started = Sqlite::start(options, Arc::clone(&self.jobs), tell);
-                Handle::Sqlite(started.map_err(|error| error.to_string())?)
+                let (name, jobs) = (&settings.name, Arc::clone(&self.jobs));
+                let started = Database::start_sqlite(id, name, sqlite, jobs, tell);
+                Handle::Database(started.map_err(|error| error.to_string())?)
+            }
+            SourceKind::Postgres(postgres) => {
+                let inbox = self.inbox.clone();
+                // Likewise.
+                let tell = Arc::new(move |news| drop(inbox.blocking_send(Input::Jobs(news))));
+                let (name, jobs) = (&settings.name, Arc::clone(&self.jobs));
+                let started = Database::start_postgres(id, name, postgres, jobs, tell);
+                Handle::Database(started.map_err(|error| error.to_string())?)
             }
         };
         Ok(Running { settings, handle })
@@ -156,13 +174,7 @@ impl Sources {
                 Ok(None) => Fresh::Gone,
                 Err(error) => Fresh::Unknown(error.to_string()),
             },
-            Handle::Sqlite(sqlite) => match sqlite.fresh(&key.id) {
-                // Another job may claim it since.
-                Fresh::Gone if !sqlite.is_current() => {
-                    Fresh::Unknown("it has changed and is being read".to_owned())
-                }
-                fresh => fresh,
-            },
+            Handle::Database(database) => database.fresh(&key.id),
         }
     }
 
@@ -177,8 +189,7 @@ impl Sources {
                 Ok(None) => self.tell(key.source, vec![News::Gone(vec![key.id.clone()])]),
                 Err(error) => tracing::error!("{error}"),
             },
-            // When something has changed, this has it read.
-            Handle::Sqlite(sqlite) => drop(sqlite.is_current()),
+            Handle::Database(database) => database.doubt(&key.id),
         }
     }
 
@@ -244,14 +255,14 @@ impl Sources {
         };
         match &one.handle {
             Handle::Api => self.write_api(source, item),
-            Handle::Sqlite(sqlite) => {
+            Handle::Database(database) => {
                 let order = WriteBack {
                     job: item.job.clone(),
                     action: item.action,
                     now: item.at,
                     summary: item.summary.clone(),
                 };
-                match sqlite.write(&order).map_err(|error| error.to_string())? {
+                match database.write(&order).map_err(|error| error.to_string())? {
                     Written::Done if item.action == Record::Forget => {
                         // The daemon ends when nobody takes it in.
                         let _ = self.inbox.blocking_send(Input::Forgotten(source));
@@ -298,28 +309,47 @@ impl Sources {
         let running = self.running.lock();
         let all = running.iter().map(|(&id, one)| {
             let backlog = backlogs.get(&one.settings.name);
-            let (state, why) = match &one.handle {
+            let (state, why, heard) = match &one.handle {
                 Handle::Api => match &failure {
-                    Some(why) => ("down", Some(why.clone())),
-                    None => ("ready", None),
+                    Some(why) => ("down", Some(why.clone()), None),
+                    None => ("ready", None, None),
                 },
-                Handle::Sqlite(sqlite) => match sqlite.stats().state {
-                    SourceState::Loading => ("loading", None),
-                    SourceState::Ready => ("ready", None),
-                    SourceState::Down { why } => ("down", Some(why)),
-                },
+                Handle::Database(database) => {
+                    let stats = database.stats();
+                    match stats.state {
+                        SourceState::Loading => ("loading", None, None),
+                        SourceState::Ready => ("ready", None, stats.heard),
+                        SourceState::Down { why } => ("down", Some(why), None),
+                    }
+                }
+            };
+            let (by, by_why) = match heard {
+                None => (None, None),
+                Some(Heard::Notifications) => (Some("notifications"), None),
+                Some(Heard::Polling { why }) => (Some("polling"), Some(why)),
             };
             wire::Source {
                 name: one.settings.name.clone(),
                 kind: one.settings.kind.as_str().to_owned(),
                 state: state.to_owned(),
                 why,
+                by: by.map(str::to_owned),
+                by_why,
                 jobs: self.jobs.count(id),
                 waiting_records: backlog.map_or(0, |backlog| backlog.waiting),
                 last_error: backlog.and_then(|backlog| backlog.last_error.clone()),
             }
         });
         all.collect()
+    }
+
+    /// Those that are asked, by name.
+    pub(super) fn databases(&self) -> Vec<(String, Arc<Running>)> {
+        let running = self.running.lock();
+        let databases = running.values().filter(|one| one.database().is_some());
+        databases
+            .map(|one| (one.settings.name.clone(), Arc::clone(one)))
+            .collect()
     }
 
     /// Ends all of them.
@@ -335,10 +365,17 @@ impl Sources {
 }
 
 impl Running {
-    fn stop(&self) {
+    /// The database that is asked; `None`: its jobs are told.
+    pub(super) fn database(&self) -> Option<&Database> {
         match &self.handle {
-            Handle::Api => {}
-            Handle::Sqlite(sqlite) => sqlite.stop(),
+            Handle::Api => None,
+            Handle::Database(database) => Some(database),
+        }
+    }
+
+    fn stop(&self) {
+        if let Some(database) = self.database() {
+            database.stop();
         }
     }
 }
@@ -367,48 +404,4 @@ fn chunks(rows: Vec<JobRow>) -> impl Iterator<Item = Vec<JobRow>> {
         rows.peek()?;
         Some(rows.by_ref().take(ROWS_MAX).collect())
     })
-}
-
-fn sqlite_options(id: SourceId, name: &str, settings: &SqliteSettings) -> SqliteOptions {
-    let crate::config::Queries {
-        select,
-        changed,
-        mark,
-        forget,
-        constant_status,
-        statuses,
-        timezones,
-    } = settings.queries.clone();
-    SqliteOptions {
-        id,
-        name: name.to_owned(),
-        path: settings.path.clone(),
-        queries: Queries {
-            select,
-            changed,
-            mark,
-            forget,
-            constant_status,
-            statuses,
-            timezones,
-        },
-    }
-}
-
-/// Holds the queries of `settings` against the databases that are there: what does not fit, source by source.
-#[must_use]
-pub fn misfits(settings: &BTreeMap<SourceId, SourceSettings>) -> Vec<String> {
-    let sqlite = settings.iter().filter_map(|(&id, one)| match &one.kind {
-        SourceKind::Api => None,
-        SourceKind::Sqlite(sqlite) => Some((id, one, sqlite)),
-    });
-    let misfit = |(id, one, sqlite): (SourceId, &SourceSettings, &SqliteSettings)| {
-        if !sqlite.path.exists() {
-            return None;
-        }
-        let options = sqlite_options(id, &one.name, sqlite);
-        let error = check_sqlite(&options).err()?;
-        Some(format!("source \"{}\": {error}", one.name))
-    };
-    sqlite.filter_map(misfit).collect()
 }

@@ -32,8 +32,10 @@ fn policy(path: &str, expire_ms: i64) -> Policy {
         path: PathBuf::from(path),
         owner: None,
         prune_empty_dirs: false,
+        optional: false,
         source: None,
         orphans: None,
+        only: None,
         nested: Vec::new(),
     };
     let rule = Rule {
@@ -55,6 +57,7 @@ fn policy(path: &str, expire_ms: i64) -> Policy {
     Policy {
         sources: std::collections::BTreeMap::new(),
         databases: std::collections::BTreeSet::new(),
+        cleans_at_start: false,
         roots: BTreeMap::from([(ROOT, root)]),
         rules: vec![rule],
     }

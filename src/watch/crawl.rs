@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use super::backend::{Backend, WatchId};
 use super::error::WatchError;
 use super::inbox::Inbox;
+use super::presence::Hidden;
 use super::threads::{Crew, message};
 use super::tree::NodeId;
 use crate::clock;
@@ -49,8 +50,8 @@ pub(super) struct Job {
     pub(super) watch: bool,
     /// With this change time it holds the names that are known, and is not read.
     pub(super) stamp: Option<FileTime>,
-    /// Names in it that do not exist for us: the quarantine and nested roots.
-    pub(super) hidden: Vec<Name>,
+    /// What in it does not exist for us.
+    pub(super) hidden: Hidden,
 }
 
 /// What came of a job.
@@ -261,7 +262,7 @@ impl Worker {
         }
         let (mut files, mut dirs) = (Vec::new(), Vec::new());
         dir.list(|name, facts| match facts.kind {
-            _ if job.hidden.iter().any(|hidden| **hidden == *name) => {}
+            _ if job.hidden.has(name) => {}
             Kind::File => files.push((Name::from(name), facts)),
             Kind::Dir if self.skip.contains(&facts.key) => {}
             Kind::Dir => dirs.push((Name::from(name), facts)),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::observed::{Name, Observed};
 use crate::core::path::RelPath;
+use crate::core::policy::Globs;
 use crate::core::time::FileTime;
 
 /// What to watch, and how.
@@ -64,6 +65,8 @@ pub struct WatchRoot {
     pub path: PathBuf,
     /// Other roots beneath it: never entered, and reported as if they were not there.
     pub nested: Vec<RelPath>,
+    /// Patterns for the names at its top that are of it; the others are never entered, and reported as if they were not there.
+    pub only: Option<Arc<Globs>>,
 }
 
 /// What was saved of the directories of a root.

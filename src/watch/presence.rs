@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use super::crawl::RootPlace;
 use super::listings::Ask;
 use super::looker::Looker;
@@ -13,9 +15,26 @@ use super::roots::{Here, Root};
 use super::surroundings::{Changed, Surroundings};
 use super::tree::NodeId;
 use crate::core::facts::{FileKey, RootId};
-use crate::core::observed::{Discovery, Name, Observed, PassKind};
+use crate::core::observed::{Absence, Discovery, Name, Observed, PassKind};
 use crate::core::path::RelPath;
+use crate::core::policy::Globs;
 use crate::fs::{FsError, QUARANTINE, RootDir};
+
+/// What in a directory does not exist for us: the quarantine, nested roots, and what a root leaves out at its top.
+#[derive(Debug, Default)]
+pub(super) struct Hidden {
+    names: Vec<Name>,
+    /// All but what these match.
+    but: Option<Arc<Globs>>,
+}
+
+impl Hidden {
+    /// Whether what is called `name` does not exist for us.
+    pub(super) fn has(&self, name: &[u8]) -> bool {
+        self.names.iter().any(|hidden| **hidden == *name)
+            || self.but.as_ref().is_some_and(|but| !but.matches(name))
+    }
+}
 
 impl Looker {
     /// Looks whether the roots are where they were, when anything around them has changed.
@@ -79,7 +98,11 @@ impl Looker {
                 Some(root) => {
                     let id = spec.id;
                     let old = std::mem::replace(&mut root.spec, spec);
+                    let is_other = root.spec.only != old.only;
                     self.on_nested(id, &old.nested);
+                    if is_other && let Some(top) = self.roots.here(id).map(|here| here.top) {
+                        self.ask(top, Ask::one(self.epochs.current()));
+                    }
                 }
             }
         }
@@ -96,24 +119,25 @@ impl Looker {
             return false;
         };
         let at_top = root.here.as_ref().is_some_and(|here| here.top == dir);
-        (at_top && name == QUARANTINE)
-            || (!root.spec.nested.is_empty() && self.hidden_in(dir).iter().any(|n| **n == *name))
+        let may_hide = !root.spec.nested.is_empty() || (at_top && root.spec.only.is_some());
+        (at_top && name == QUARANTINE) || (may_hide && self.hidden_in(dir).has(name))
     }
 
-    /// The names in `dir` that do not exist for us.
-    pub(super) fn hidden_in(&self, dir: NodeId) -> Vec<Name> {
-        let mut hidden = Vec::new();
+    /// What in `dir` does not exist for us.
+    pub(super) fn hidden_in(&self, dir: NodeId) -> Hidden {
+        let mut hidden = Hidden::default();
         let node = self.tree.get(dir);
         let Some(root) = node.and_then(|node| self.roots.all.get(&node.root)) else {
             return hidden;
         };
         if root.here.as_ref().is_some_and(|here| here.top == dir) {
-            hidden.push(QUARANTINE.into());
+            hidden.names.push(QUARANTINE.into());
+            hidden.but.clone_from(&root.spec.only);
         }
         if !root.spec.nested.is_empty() {
             let path = self.tree.path(dir);
             let nested = root.spec.nested.iter().filter_map(RelPath::split);
-            hidden.extend(
+            hidden.names.extend(
                 nested
                     .filter(|(parent, _)| *parent == path)
                     .map(|(_, name)| Name::from(name)),
@@ -137,9 +161,15 @@ impl Looker {
                 let Some(root) = self.roots.all.get_mut(&id) else {
                     return;
                 };
-                if root.lost.as_ref() != Some(&why) {
-                    root.lost = Some(why.clone());
-                    self.outbox.push(Observed::RootLost { root: id, why });
+                let absence = absence_of(&root.spec.path, &error);
+                let lost = Some((why.clone(), absence));
+                if root.lost != lost {
+                    root.lost = lost;
+                    self.outbox.push(Observed::RootLost {
+                        root: id,
+                        why,
+                        absence,
+                    });
                 }
             }
         }
@@ -152,7 +182,10 @@ impl Looker {
         root.lost = None;
         let discovery = root.know(key);
         let top = self.tree.add_top(id, key);
-        let restored = self.restored.take_root(id, key, top, &mut self.tree);
+        let leaves_out = root.spec.only.is_some();
+        let restored = self
+            .restored
+            .take_root(id, key, top, leaves_out, &mut self.tree);
         root.here = Some(Here {
             place: Arc::new(RootPlace {
                 path: root.spec.path.clone(),
@@ -251,6 +284,30 @@ impl Looker {
             }
         }
     }
+}
+
+/// Whether it is known that nothing stands at `path`, which could not be opened: the nearest directory above it that is there can be read,
+/// and has nothing of the next name on the way.
+fn absence_of(path: &Path, error: &FsError) -> Absence {
+    let mut missing = path;
+    let mut errno = error.errno;
+    // Anything but a name that is not there may hide what lies behind it: a link, a file, a directory that nobody may enter.
+    while errno == Errno::NOENT {
+        let (Some(above), Some(name)) = (missing.parent(), missing.file_name()) else {
+            return Absence::Doubtful;
+        };
+        match RootDir::open(above) {
+            Ok(above) => {
+                let name = std::os::unix::ffi::OsStrExt::as_bytes(name);
+                return match above.top().look(name) {
+                    Ok(None) => Absence::Certain,
+                    Ok(Some(_)) | Err(_) => Absence::Doubtful,
+                };
+            }
+            Err(error) => (missing, errno) = (above, error.errno),
+        }
+    }
+    Absence::Doubtful
 }
 
 fn bytes(path: &Path) -> &[u8] {

@@ -43,6 +43,7 @@ impl Restored {
         root: RootId,
         key: FileKey,
         top: NodeId,
+        leaves_out: bool,
         tree: &mut Tree,
     ) -> Known {
         let dirs = self.roots.remove(&root).unwrap_or_default();
@@ -60,6 +61,10 @@ impl Restored {
             };
             nodes.push(node);
             self.stamps.extend(dir.stamp.map(|stamp| (node, stamp)));
+        }
+        if leaves_out {
+            // What was saved may have been of other patterns: a listing of the top tells.
+            self.stamps.remove(&top);
         }
         Known::Restored
     }

@@ -14,7 +14,7 @@ use super::listings::PassId;
 use super::options::WatchRoot;
 use super::tree::NodeId;
 use crate::core::facts::{FileKey, RootId};
-use crate::core::observed::{Discovery, PassCost};
+use crate::core::observed::{Absence, Discovery, PassCost};
 use crate::core::path::RelPath;
 
 /// How many directories a root is remembered to have been. One that comes back after so many others counts as new: what is
@@ -29,7 +29,7 @@ pub(super) struct Root {
     /// The directories that it has been, the last one last.
     pub(super) known: Vec<FileKey>,
     /// Why it is not there, as it was told.
-    pub(super) lost: Option<String>,
+    pub(super) lost: Option<(String, Absence)>,
 }
 
 /// A root that is there.

@@ -3,7 +3,7 @@
 //! The directories on the way to each root are watched on an inotify instance of their own, so that these watches and those of the
 //! trees never disturb one another (a second watch of one directory replaces the first one's mask).
 //!
-//! **Invariant:** a place is watched before it is looked at, so that no change falls between.
+//! **Invariant:** a place is watched before it is looked at, and looked at again under its path, so that no change falls between.
 //! **Invariant:** no polling: without a change nobody wakes.
 
 use std::collections::BTreeSet;
@@ -34,6 +34,9 @@ const REST: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 5_000_000,
 };
+
+/// A way that changes while it is gone is gone so many times.
+const ATTEMPTS: usize = 16;
 
 /// One `read(2)` takes at most this much.
 const READ_BYTES: usize = 16 * 1024;
@@ -208,10 +211,20 @@ impl Round<'_> {
     /// # Errors
     /// When none does, or it cannot be opened.
     pub(super) fn approach(&mut self, path: &Path) -> Result<FileKey, FsError> {
+        (0..ATTEMPTS)
+            .find_map(|_| self.attempt(path))
+            // Whoever changes the way so often changes it again, and that is heard of.
+            .unwrap_or_else(|| RootDir::open(path).map(|root| root.key()))
+    }
+
+    /// `None`: the way has changed before it was watched, and must be gone again.
+    fn attempt(&mut self, path: &Path) -> Option<Result<FileKey, FsError>> {
         // With a directory's mode the way through it opens and closes.
         let itself = WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF | WatchFlags::ATTRIB;
         let removal = WatchFlags::DELETE | WatchFlags::MOVED_TO;
         let arrival = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE;
+        let stands =
+            |dir: &RootDir, at: &Path| RootDir::open(at).is_ok_and(|now| now.key() == dir.key());
         let mut at = PathBuf::from("/");
         let mut parent = RootDir::open(&at).ok();
         let names: Vec<&[u8]> = RelPathNames::of(path).collect();
@@ -222,7 +235,11 @@ impl Round<'_> {
                 if is_root {
                     self.watch(parent, itself | removal, Some(name));
                 } else {
-                    self.watch(parent, itself, None);
+                    // The next one may be readable and not searchable: then it cannot be watched itself, and its mode is heard of here.
+                    self.watch(parent, itself, Some(name));
+                }
+                if !stands(parent, &at) {
+                    return None;
                 }
             }
             let mut found = RootDir::open(&next);
@@ -231,7 +248,10 @@ impl Round<'_> {
                 found = RootDir::open(&next);
             }
             match found {
-                Ok(dir) if is_root => self.watch(&dir, itself, None),
+                Ok(dir) if is_root => {
+                    self.watch(&dir, itself, None);
+                    return stands(&dir, path).then(|| Ok(dir.key()));
+                }
                 Ok(dir) => parent = Some(dir),
                 // It may be searched all the same.
                 Err(error) if error.is_denial() => parent = None,
@@ -239,7 +259,7 @@ impl Round<'_> {
             }
             at = next;
         }
-        RootDir::open(path).map(|root| root.key())
+        RootDir::open(path).err().map(Err)
     }
 
     /// Ends the watches that no root needs any more.

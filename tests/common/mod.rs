@@ -17,6 +17,8 @@ pub mod evidence;
 pub mod follow;
 pub mod namespace;
 pub mod others;
+pub mod sources;
+pub mod terminal;
 pub mod trees;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -41,6 +43,17 @@ pub fn wait_for<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
 #[track_caller]
 pub fn wait_or_tell<T>(
     what: &str,
+    condition: impl FnMut() -> Option<T>,
+    tell: impl FnOnce() -> String,
+) -> T {
+    wait_within(PATIENCE, what, condition, tell)
+}
+
+/// As [`wait_or_tell`], for what has to take longer than [`PATIENCE`].
+#[track_caller]
+pub fn wait_within<T>(
+    limit: Duration,
+    what: &str,
     mut condition: impl FnMut() -> Option<T>,
     tell: impl FnOnce() -> String,
 ) -> T {
@@ -50,7 +63,7 @@ pub fn wait_or_tell<T>(
             return value;
         }
         assert!(
-            begun.elapsed() < PATIENCE,
+            begun.elapsed() < limit,
             "never came true: {what}\n{}",
             tell()
         );

@@ -37,3 +37,27 @@ pub fn run_as(place: &Place, ids: Option<(u32, u32)>, arguments: &[&str]) -> Out
         output => Some(output.unwrap()),
     })
 }
+
+/// Tells a neighbour's thread to end when the test does, also when it fails.
+#[derive(Default)]
+pub struct Neighbour(std::sync::atomic::AtomicBool);
+
+/// See [`Neighbour`].
+pub struct Ending<'a>(&'a Neighbour);
+
+impl Neighbour {
+    pub fn is_to_end(&self) -> bool {
+        self.0.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// It is to end when this is dropped.
+    pub fn ends_with(&self) -> Ending<'_> {
+        Ending(self)
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}

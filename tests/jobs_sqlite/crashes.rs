@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::common::evidence::{Seed, ledger, wait_until_settled};
+use crate::common::sources::tell_of;
 use crate::common::{wait_or_tell, walk};
 use crate::other::Other;
-use crate::world::{World, ended, tell_of};
+use crate::world::{World, ended};
 
 const RULES: &str = r#"
 [[rule]]

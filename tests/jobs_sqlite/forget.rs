@@ -1,7 +1,8 @@
 //! Rows that go with what they own, or alone.
 
+use crate::common::sources::tell_of;
 use crate::common::{Daemon, wait_or_tell};
-use crate::world::{World, ended, tell_of, wait_until};
+use crate::world::{World, ended, wait_until};
 
 const SESSIONS: &str = r#"
 [[root]]
@@ -107,7 +108,7 @@ fn a_row_is_forgotten_after_its_files_and_with_all_statements_or_none() {
     wait_or_tell(
         "status says what the database said",
         || {
-            crate::world::source(&daemon, "eemt")["last_error"]
+            crate::common::sources::source(&daemon, "eemt")["last_error"]
                 .as_str()?
                 .contains("not now")
                 .then_some(())

@@ -1,8 +1,9 @@
 //! Rows are data from outside: whatever they say, nothing goes that is not a job's own.
 
+use crate::common::sources::source;
 use crate::common::trees::{snapshot, write};
 use crate::common::wait_for;
-use crate::world::{COMPLETED, ROOTS, SOURCE, World, source};
+use crate::world::{COMPLETED, ROOTS, SOURCE, World};
 
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))

@@ -2,10 +2,11 @@
 
 use rustix::process::Signal;
 
+use crate::common::sources::source;
 use crate::common::trees::{instant_ms, now_ms};
 use crate::common::{Daemon, wait_for};
 use crate::other::Other;
-use crate::world::{COMPLETED, World, source, wait_for_hold, wait_until};
+use crate::world::{COMPLETED, World, wait_for_hold, wait_until};
 
 /// A job with a file, which is due in two seconds and known so; the daemon sleeps over its deadline.
 fn asleep(world: &World, daemon: &Daemon) -> std::path::PathBuf {

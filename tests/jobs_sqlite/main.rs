@@ -15,6 +15,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod cleans;
 mod crashes;
 mod forget;
 mod hostile;

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::world::{COMPLETED, ROOTS, SOURCE, World, uuid};
+use crate::common::sources::uuid;
+use crate::world::{COMPLETED, ROOTS, SOURCE, World};
 
 fn prepared() -> (World, String) {
     let world = World::new();

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use crate::common::evidence::ledger;
+use crate::common::sources::{source, tell_of, uuid, wait_for_source};
 use crate::common::trees::{instant_ms, write};
 use crate::common::{Daemon, Place, wait_for, wait_or_tell};
 use crate::other::Other;
-use crate::world::{SOURCE, World, source, tell_of, uuid, wait_for_hold, wait_for_source};
+use crate::world::{SOURCE, World, wait_for_hold};
 
 const ROOTS: &str = r#"
 [[root]]

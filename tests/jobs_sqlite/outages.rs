@@ -1,11 +1,10 @@
 //! A source that is down holds what depends on it, and nothing else; what is to be written waits.
 
 use crate::common::evidence::holds;
+use crate::common::sources::{source, tell_of, wait_for_source};
 use crate::common::{wait_for, wait_or_tell};
 use crate::other::Other;
-use crate::world::{
-    COMPLETED, MODES, ROOTS, SOURCE, World, source, tell_of, wait_for_hold, wait_for_source,
-};
+use crate::world::{COMPLETED, MODES, ROOTS, SOURCE, World, wait_for_hold};
 
 #[test]
 fn files_that_depend_on_no_source_go_while_one_is_down() {

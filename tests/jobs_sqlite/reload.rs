@@ -3,8 +3,9 @@
 use rustix::process::Signal;
 
 use crate::common::Daemon;
+use crate::common::sources::{source, wait_for_source};
 use crate::other::Other;
-use crate::world::{COMPLETED, ROOTS, SOURCE, World, source, wait_for_source};
+use crate::world::{COMPLETED, ROOTS, SOURCE, World};
 
 /// Puts another configuration in force.
 #[track_caller]

@@ -1,9 +1,10 @@
 //! Rules that ask who owns a file: by kind and source, for files and directories, and what pins hold.
 
 use crate::common::evidence::explained;
+use crate::common::sources::wait_for_source;
 use crate::common::wait_for;
 use crate::other::Other;
-use crate::world::{COMPLETED, World, wait_for_hold, wait_for_source};
+use crate::world::{COMPLETED, World, wait_for_hold};
 
 #[test]
 fn files_and_directories_go_by_the_job_that_owns_them() {

@@ -1,7 +1,8 @@
 //! Databases that are not there, or not as the queries expect them.
 
+use crate::common::sources::wait_for_source;
 use crate::other::Other;
-use crate::world::{COMPLETED, MODES, ROOTS, SOURCE, World, wait_for_source};
+use crate::world::{COMPLETED, MODES, ROOTS, SOURCE, World};
 
 fn files_at(world: &World) -> Vec<String> {
     let dir = std::fs::read_dir(world.place.path("")).unwrap();

@@ -1,8 +1,9 @@
 //! Timestamps without a zone, and in every form.
 
+use crate::common::sources::wait_for_source;
 use crate::common::trees::{instant_ms, now_ms};
 use crate::common::{Daemon, wait_for};
-use crate::world::{COMPLETED, ROOTS, SOURCE, World, wait_for_source};
+use crate::world::{COMPLETED, ROOTS, SOURCE, World};
 
 /// A daemon whose own zone is that of Berlin.
 fn serve_in_berlin(world: &World, zones: &str) -> Daemon {

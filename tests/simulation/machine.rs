@@ -7,7 +7,7 @@ use std::time::Duration;
 use lapsed::core::claim::{Claim, Outcome, Reaped, Removal, Unit};
 use lapsed::core::clock_guard::ClockGuard;
 use lapsed::core::engine::{Engine, Setup};
-use lapsed::core::facts::Kind;
+use lapsed::core::facts::{Kind, Latest};
 use lapsed::core::hold::Hold;
 use lapsed::core::input::{Effect, Event, Input};
 use lapsed::core::jobs::Owner;
@@ -382,17 +382,18 @@ impl Machine {
             ),
             Unit::Job => unreachable!("no claim of a job here"),
             Unit::Dir => {
-                let newest = inside
+                let latest = inside
                     .iter()
                     .filter_map(|path| self.world.facts(path))
-                    .map(|facts| facts.newest())
-                    .max();
-                let newest = newest.unwrap_or(Timestamp::MAX).max(claim.known);
+                    .map(|facts| facts.latest())
+                    .reduce(Latest::max);
+                let latest = latest.unwrap_or(Latest::at(Timestamp::MAX));
+                let latest = latest.max(Latest::at(claim.known));
                 policy.dir(
                     claim.root,
                     claim.path.as_bytes(),
                     &facts,
-                    newest,
+                    latest,
                     &Owner::Nobody,
                 )
             }

@@ -37,13 +37,16 @@ pub fn policy() -> Policy {
         path: PathBuf::from("/root"),
         owner: None,
         prune_empty_dirs: false,
+        optional: false,
         source: None,
         orphans: None,
+        only: None,
         nested: Vec::new(),
     };
     Policy {
         sources: std::collections::BTreeMap::new(),
         databases: std::collections::BTreeSet::new(),
+        cleans_at_start: false,
         roots: BTreeMap::from([(ROOT, root)]),
         rules: vec![
             rule(

@@ -83,8 +83,10 @@ fn policy() -> Policy {
         path: PathBuf::from("/srv/data"),
         owner: Some(Template::parse("{job}/**").unwrap()),
         prune_empty_dirs: false,
+        optional: false,
         source: None,
         orphans: None,
+        only: None,
         nested: Vec::new(),
     };
     let source = |name: &str, pattern: Option<&str>| Source {
@@ -96,18 +98,15 @@ fn policy() -> Policy {
         claims: true,
         is_told: name == "api",
     };
+    let ids = "[a-z0-9 /-]+";
     Policy {
-        sources: [
-            (API, source("api", Some("[a-z0-9 /-]+"))),
-            (DB, source("db", None)),
-        ]
-        .into(),
-        databases: std::collections::BTreeSet::new(),
+        sources: [(API, source("api", Some(ids))), (DB, source("db", None))].into(),
         roots: [(ROOT, root)].into(),
         rules: vec![
             rule("old temporaries", Unit::File, Some("**/*.tmp"), HOUR_MS),
             rule("whole jobs", Unit::Dir, Some("job-*"), 5 * HOUR_MS),
         ],
+        ..Policy::default()
     }
 }
 
@@ -236,6 +235,7 @@ impl World {
                     ..wire::Source::default()
                 }]
             }),
+            catch_up: Box::new(|_| Box::pin(async {})),
             is_api: Box::new(|source| source == API),
             events: Arc::clone(&events),
             watches: Box::new(|| wire::Watches {

@@ -174,12 +174,18 @@ pub struct JobOrder {
 pub struct Source {
     /// Its name.
     pub name: String,
-    /// `api` or `sqlite`.
+    /// `api`, `sqlite` or `postgres`.
     pub kind: String,
     /// `ok`, or what is wrong with it.
     pub state: String,
     /// Why, and what would mend it.
     pub why: Option<String>,
+    /// How its changes are noticed, where there are several ways: `notifications` or `polling`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why not in the better way, and what would mend it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_why: Option<String>,
     /// How many jobs it has.
     pub jobs: u64,
     /// Records that wait to be written back to it.

@@ -26,6 +26,7 @@ fn the_help_of_the_program() {
 
     Commands:
       serve    Watch, and let lapse what is due: the daemon, in the foreground
+      init     Write an annotated configuration, from a preset or a few questions
       check    Validate the configuration, and say in plain words what it will do
       status   How the daemon is, and what it watches
       ls       List files, with when they lapse
@@ -42,6 +43,7 @@ fn the_help_of_the_program() {
       events   Follow what happens
       sync     Wait until everything that happened so far is known
       breaker  What the backlog breaker holds; `release` lets it go
+      trigger  Print the trigger that has a PostgreSQL database tell of changes, ready for psql
       help     Print this message or the help of the given subcommand(s)
 
     Options:

@@ -16,7 +16,7 @@ fn with(text: &str) -> Host {
 fn unknown_keys() {
     refused!(with("stat_dir = \"x\""), @r#"
     HOST/etc/lapsed.toml:1: unknown key "stat_dir"
-      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, allow_unsafe_roots, watch, breaker, ledger, store, source, root, rule; did you mean "state_dir"?
+      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, log_level, automatic, clean_at_start, allow_unsafe_roots, watch, breaker, ledger, store, source, root, rule; did you mean "state_dir"?
     "#);
     refused!(with("[watch]\ninterval = 5"), @r#"
     HOST/etc/lapsed.toml:2: [watch]: unknown key "interval"
@@ -30,13 +30,13 @@ fn unknown_keys() {
     "#);
     refused!(Host::with("[[root]]\npath = \"x\"\npurge = true"), @r#"
     HOST/etc/lapsed.toml:3: [[root]] 1: unknown key "purge"
-      allowed: name, path, owner, source, orphans, prune_empty_dirs, allow_unsafe
+      allowed: name, path, owner, source, orphans, prune_empty_dirs, only, optional, allow_unsafe
     "#);
     refused!(with("watch = 5\nroots = \"x\""), @r#"
     HOST/etc/lapsed.toml:1: watch = 5 is no table
       write [watch], and its keys on the lines below it
     HOST/etc/lapsed.toml:2: unknown key "roots"
-      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, allow_unsafe_roots, watch, breaker, ledger, store, source, root, rule; did you mean "root"?
+      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, log_level, automatic, clean_at_start, allow_unsafe_roots, watch, breaker, ledger, store, source, root, rule; did you mean "root"?
     "#);
     refused!(Host::with("[root]\npath = \"x\""), @r#"
     HOST/etc/lapsed.toml:1: root = {…} is no list of tables
@@ -50,17 +50,17 @@ fn unknown_keys() {
 
 #[test]
 fn unknown_values() {
-    refused!(Host::with_rule("expire = \"7d\"\nsince = \"newst\"\nunit = \"tree\"\nthen = \"trash\"\nskip_open = \"maybe\"\nschedule = \"0 3 * * *\""), @r#"
+    refused!(Host::with_rule("expire = \"7d\"\nsince = \"newst\"\nunit = \"tree\"\nthen = \"trash\"\nskip_open = \"maybe\"\nschedule = \"daily\""), @r#"
     HOST/etc/lapsed.toml:6: [[rule]] "r": since = "newst" is unknown
-      allowed: newest, mtime, ctime, btime, created_at, completed_at, last_activity, expires_at; did you mean "newest"?
+      allowed: newest, mtime, newest_mtime, ctime, btime, created_at, completed_at, last_activity, expires_at; did you mean "newest"?
     HOST/etc/lapsed.toml:7: [[rule]] "r": unit = "tree" is unknown
       allowed: file, dir, job
     HOST/etc/lapsed.toml:8: [[rule]] "r": then = "trash" is unknown
       allowed: delete
     HOST/etc/lapsed.toml:9: [[rule]] "r": skip_open = "maybe" is unknown
       allowed: true, false, if-known
-    HOST/etc/lapsed.toml:10: [[rule]] "r": schedule = "0 3 * * *" is unknown
-      allowed: manual
+    HOST/etc/lapsed.toml:10: [[rule]] "r": schedule = "daily" is no schedule: it has not five fields but 1
+      allowed: manual; five fields (minute, hour, day, month, day of the week) such as "0 3 * * *"; @hourly, @daily, @weekly, @monthly, @yearly; or such as "every 6h"
     "#);
     refused!(with("watch.backend = \"kqueue\"\nsocket_mode = \"rw\"\ngroup = \"no-such-group-here\""), @r#"
     HOST/etc/lapsed.toml:1: [watch]: backend = "kqueue" is unknown
@@ -263,8 +263,8 @@ fn variables() {
     refused!(host, @r#"
     LAPSED_BREAKER_ENTRIES = "many" is no whole number
       allowed: 0 and up, such as 1000
-    LAPSED_DRY_RUN = "perhaps" is unknown
-      allowed: true, false
+    LAPSED_DRY_RUN = "perhaps" is neither yes nor no
+      allowed: true, yes, on, 1; false, no, off, 0
     LAPSED_SOCKET_MODE = "0999" is no set of permission bits
       allowed: octal from 0000 to 0777, such as 0660
     "#);
@@ -289,7 +289,7 @@ fn interpolation() {
     "#);
     refused!(with("state_dir = \"$HOME/x\""), @r#"
     HOST/etc/lapsed.toml:1: state_dir = "$HOME/x" has a "$" that names no variable
-      write ${NAME} for a variable, ${NAME:-default} for one with a default, $$ for a dollar
+      write ${NAME} for a variable, ${NAME:-default} for one with a default, ${NAME:+text} for text where it is set, $$ for a dollar
     "#);
     refused!(Host::with_rule("expire = \"${DAYS:-x}d\""), @r#"
     HOST/etc/lapsed.toml:5: [[rule]] "r": expire = "xd" (from "${DAYS:-x}d") is no duration
@@ -315,7 +315,7 @@ fn all_mistakes_are_told_from_the_top() {
     HOST/etc/lapsed.toml:3: [[root]] 1: path = "/etc" is a directory of the system
       files in it would be removed; if that is meant: allow_unsafe = true in this [[root]]
     HOST/etc/lapsed.toml:4: [[root]] 1: unknown key "wrong"
-      allowed: name, path, owner, source, orphans, prune_empty_dirs, allow_unsafe
+      allowed: name, path, owner, source, orphans, prune_empty_dirs, only, optional, allow_unsafe
     HOST/etc/lapsed.toml:6: [[rule]] 1: expire = "7" is a number without a unit
       examples: 90s, 15m, 12h, 7d, 1h30m, never
     HOST/etc/lapsed.toml:7: [[rule]] 2: has no expire

@@ -56,7 +56,7 @@ fn words() {
     HOST/etc/lapsed.toml:4: [[rule]] "r": unit = "jobs" is unknown
       allowed: file, dir, job; did you mean "job"?
     HOST/etc/lapsed.toml:5: [[rule]] "r": since = "created" is unknown
-      allowed: newest, mtime, ctime, btime, created_at, completed_at, last_activity, expires_at
+      allowed: newest, mtime, newest_mtime, ctime, btime, created_at, completed_at, last_activity, expires_at
     "#);
     refused!(rule("job = \"failed\""), @r#"
     HOST/etc/lapsed.toml:1: [[rule]] "r": has no expire
@@ -76,7 +76,7 @@ fn timestamps() {
     "#);
     refused!(rule("expire = \"1d\"\nsince = \"mtime\"\nunit = \"job\""), @r#"
     HOST/etc/lapsed.toml:4: [[rule]] "r": since = "mtime" is a timestamp of one file, and a job may own many
-      allowed with unit = "job": newest, created_at, completed_at, last_activity, expires_at
+      allowed with unit = "job": newest, newest_mtime, created_at, completed_at, last_activity, expires_at
     "#);
 }
 
@@ -102,7 +102,7 @@ fn orphans() {
     HOST/etc/lapsed.toml:6: [[rule]] "r": source = "a" does not go with job = "none": whether files may be nobody's is said by their root
       leave it out, or name the roots of that source: root = …
     HOST/etc/lapsed.toml:7: [[rule]] "r": since = "created_at" does not go with job = "none": it is a timestamp of jobs, and there is none
-      allowed: newest, mtime, ctime, btime
+      allowed: newest, mtime, newest_mtime, ctime, btime
     HOST/etc/lapsed.toml:8: [[rule]] "r": record = "mark" does not go with job = "none": what belongs to nobody has no record
       leave it out
     "#);

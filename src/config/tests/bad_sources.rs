@@ -30,17 +30,11 @@ fn what_must_be_there() {
     "#);
     refused!(with("name = \"s\"\nkind = \"mysql\"\nselect = 1\npath = 1"), @r#"
     HOST/etc/lapsed.toml:3: [[source]] "s": kind = "mysql" is unknown
-      allowed: api, sqlite
-    "#);
-    refused!(with("name = \"s\"\nkind = \"postgres\"\nurl = \"x\""), @r#"
-    HOST/etc/lapsed.toml:3: [[source]] "s": kind = "postgres" is not there yet: this version cannot ask PostgreSQL
-      allowed: api, sqlite
-    HOST/etc/lapsed.toml:4: [[source]] "s": unknown key "url"
-      allowed: name, kind, path, select, changed, status, statuses, timezone, mark, forget, files_root, derived, id_pattern
+      allowed: api, sqlite, postgres
     "#);
     refused!(with_sqlite("color = \"red\""), @r#"
     HOST/etc/lapsed.toml:6: [[source]] "s": unknown key "color"
-      allowed: name, kind, path, select, changed, status, statuses, timezone, mark, forget, files_root, derived, id_pattern
+      allowed: name, kind, path, url, select, changed, status, statuses, timezone, add_columns, mark, forget, channel, poll, statement_timeout, files_root, derived, id_pattern
     "#);
     refused!(Host::with(&format!("source = 5\n{ROOT}")), @r#"
     HOST/etc/lapsed.toml:1: source = 5 is no list of tables
@@ -66,6 +60,47 @@ fn names() {
     refused!(with_sqlite(&format!("[[source]]\nname = \"s\"\n{SQLITE}")), @r#"
     HOST/etc/lapsed.toml:7: [[source]] 2: name = "s" is taken by the source at HOST/etc/lapsed.toml:2
       give it another name
+    "#);
+}
+
+#[test]
+fn addresses() {
+    let select = "select = \"SELECT id, status FROM jobs\"";
+    refused!(with(&format!("name = \"s\"\nkind = \"postgres\"\n{select}")), @r#"
+    HOST/etc/lapsed.toml:1: [[source]] "s": has no url, and DATABASE_URL is not set
+      such as url = "postgresql://lapsed@db.example.org/app", or set DATABASE_URL
+    "#);
+    refused!(with(&format!("name = \"s\"\nkind = \"postgres\"\n{select}")).set("DATABASE_URL", "mysql://u:hunter2@h/d"), @r#"
+    HOST/etc/lapsed.toml:1: [[source]] "s": DATABASE_URL is the address of another kind of database
+      such as postgresql://user:password@host:5432/database, or sqlite:///jobs.db
+    "#);
+    refused!(with(&format!("name = \"s\"\nurl = \"postgresql://u:hunter2@h:x/d\"\n{select}")), @r#"
+    HOST/etc/lapsed.toml:3: [[source]] "s": url has an unreadable option port
+      such as postgresql://user:password@host:5432/database; special characters of a password as %40
+    "#);
+    refused!(with(&format!("name = \"s\"\nurl = \"${{SECRET}}\"\n{select}")).set("SECRET", "hunter2"), @r#"
+    HOST/etc/lapsed.toml:3: [[source]] "s": url is no address of a database
+      such as postgresql://user:password@host:5432/database, or sqlite:///jobs.db
+    "#);
+    refused!(with(&format!("name = \"s\"\nkind = \"sqlite\"\nurl = \"postgresql://h/d\"\n{select}")), @r#"
+    HOST/etc/lapsed.toml:4: [[source]] "s": url is the address of a postgres database
+      leave kind out, or write kind = "postgres"
+    "#);
+    refused!(with(&format!("name = \"s\"\nurl = \"sqlite:///x.db\"\npath = \"x.db\"\n{select}")), @r#"
+    HOST/etc/lapsed.toml:3: [[source]] "s": url says the same as path
+      leave out one of them
+    "#);
+    refused!(with(&format!("name = \"s\"\nurl = \"postgresql://h/d\"\npath = \"x\"\npoll = \"10ms\"\nchannel = \"\"\nstatement_timeout = 5\n{select}")), @r#"
+    HOST/etc/lapsed.toml:4: [[source]] "s": path says nothing with kind = "postgres": a server has no file
+      allowed: name, kind, url, select, changed, status, statuses, timezone, mark, forget, channel, poll, statement_timeout, files_root, derived, id_pattern
+    HOST/etc/lapsed.toml:5: [[source]] "s": poll = "10ms" is shorter than the limit of 1s
+    HOST/etc/lapsed.toml:6: [[source]] "s": channel = "" is empty, where a name should be
+    HOST/etc/lapsed.toml:7: [[source]] "s": statement_timeout = 5 is a number, where a string should be
+      such as statement_timeout = "30s"
+    "#);
+    refused!(with_sqlite("channel = \"x\""), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": channel says nothing with kind = "sqlite": its file is watched
+      allowed: name, kind, path, url, select, changed, status, statuses, timezone, add_columns, mark, forget, files_root, derived, id_pattern; did you mean "changed"?
     "#);
 }
 
@@ -195,7 +230,7 @@ fn patterns_of_ids() {
     "#);
     refused!(with_sqlite("id_pattern = \"^a$\""), @r#"
     HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "^a$" has a "$" that names no variable
-      write ${NAME} for a variable, ${NAME:-default} for one with a default, $$ for a dollar
+      write ${NAME} for a variable, ${NAME:-default} for one with a default, ${NAME:+text} for text where it is set, $$ for a dollar
     "#);
     refused!(with_sqlite("id_pattern = \"(?x)a # b\""), @r#"
     HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "(?x)a # b" cannot be matched with whole ids: it ends in a comment

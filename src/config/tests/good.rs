@@ -36,7 +36,10 @@ fn the_annotated_default_loads_and_states_the_defaults() {
         assert_eq!(found.ledger, LedgerSettings::default());
         assert_eq!(found.store, StoreSettings::default());
         assert_eq!(found.mode, Mode::Live);
+        assert!(found.automatic && !found.policy.cleans_at_start);
     }
+    assert_eq!(plain.log_level, None);
+    assert_eq!(spelled.log_level, Some(LogLevel::Info));
     assert_eq!(spelled.state_dir, Path::new("/var/lib/lapsed"));
     assert_eq!(spelled.socket, Path::new("/run/lapsed/lapsed.sock"));
     let rule = &spelled.policy.rules[0];
@@ -45,7 +48,7 @@ fn the_annotated_default_loads_and_states_the_defaults() {
         (rule.skip_open, rule.record),
         (SkipOpen::Always, Record::Keep)
     );
-    assert_eq!((plain.sources.len(), spelled.sources.len()), (1, 3));
+    assert_eq!((plain.sources.len(), spelled.sources.len()), (1, 4));
     let orphans = spelled.policy.rules.last().unwrap();
     assert_eq!(orphans.expire_ms, Some(86_400_000));
 }
@@ -100,6 +103,7 @@ name = "results"
 path = "${DIR}/results"
 owner = "{job}/**"
 prune_empty_dirs = true
+optional = "yes"
 
 [[root]]
 path = "results/inner"
@@ -154,7 +158,7 @@ skip_open = false
         (&*outer.name, &*outer.path),
         ("results", &*data.join("results"))
     );
-    assert!(outer.prune_empty_dirs);
+    assert!(outer.prune_empty_dirs && outer.optional);
     assert_eq!(outer.owner, Template::parse("{job}/**").ok());
     assert_eq!(
         outer.nested,
@@ -162,6 +166,7 @@ skip_open = false
     );
     let inner = &found.policy.roots[&RootId(1)];
     assert_eq!(inner.name, "inner");
+    assert!(!inner.optional);
     assert!(!inner.prune_empty_dirs && inner.owner.is_none() && inner.nested.is_empty());
 
     let [old, dirs] = &found.policy.rules[..] else {
@@ -172,16 +177,58 @@ skip_open = false
     assert_eq!(old.glob.as_ref().unwrap().patterns().count(), 2);
     assert_eq!(old.since, Since::Btime);
     assert_eq!(old.expire_ms, Some(5_400_000));
-    assert_eq!((old.unit, old.schedule), (Unit::File, Schedule::Manual));
+    assert_eq!((old.unit, &old.schedule), (Unit::File, &Schedule::Manual));
     assert_eq!(old.skip_open, SkipOpen::IfKnown);
     assert_eq!((&*dirs.name, dirs.roots.clone()), ("rule 2", None));
     assert_eq!(dirs.expire_ms, None);
     assert_eq!(
-        (dirs.unit, dirs.schedule),
-        (Unit::Dir, Schedule::AtDeadline)
+        (dirs.unit, &dirs.schedule),
+        (Unit::Dir, &Schedule::AtDeadline)
     );
     assert_eq!(dirs.skip_open, SkipOpen::Never);
     assert!(dirs.glob.as_ref().unwrap().matches(b"job-1"));
+}
+
+#[test]
+fn words_of_environments() {
+    let host = Host::with(
+        "dry_run = \"${DRY}\"\n[[root]]\npath = \"a\"\nprune_empty_dirs = \"${PRUNE:-no}\"\n[[rule]]\nname = \"r\"\n\
+         glob = [\"formal_*_{uuid}.svg\", \"{digits}.tmp\"]\nskip_open = \"${OPEN}\"\nexpire = \"${HOURS}h${HOURS:+0.5m}\"\n",
+    );
+    let host = host.set("DRY", "True").set("PRUNE", "ON");
+    let found = host.set("OPEN", "0").set("HOURS", "0.01").good();
+    assert_eq!(found.mode, Mode::DryRun);
+    assert!(found.policy.roots[&RootId(0)].prune_empty_dirs);
+    let rule = &found.policy.rules[0];
+    assert_eq!(rule.skip_open, SkipOpen::Never);
+    assert_eq!(rule.expire_ms, Some(66_000));
+    let glob = rule.glob.as_ref().unwrap();
+    let uuid = "0f8fad5b-d9cb-469f-a165-70867728950e";
+    assert!(glob.matches(format!("formal_20240101_120000_{uuid}.svg").as_bytes()));
+    assert!(!glob.matches(format!("formal_{uuid}.svg").as_bytes()));
+    assert!(glob.matches(b"17.tmp") && !glob.matches(b".tmp"));
+    let typed = Host::new().watch(&["a=0.5h"]).good();
+    assert_eq!(typed.policy.rules[0].expire_ms, Some(1_800_000));
+}
+
+#[test]
+fn without_automatic_every_rule_waits_to_be_asked() {
+    let text = "log_level = \"WARNING\"\n[[root]]\npath = \"a\"\n[[rule]]\nexpire = \"1d\"\n";
+    let mut host = Host::with(text).watch(&["b=1h"]);
+    host.overrides.config = Some(host.path("etc/lapsed.toml"));
+    let schedules = |found: &Settings| {
+        let rules = found.policy.rules.iter();
+        rules.map(|rule| rule.schedule.clone()).collect::<Vec<_>>()
+    };
+    let found = host.good();
+    assert_eq!(
+        schedules(&found),
+        [Schedule::AtDeadline, Schedule::AtDeadline]
+    );
+    assert_eq!(found.log_level, Some(LogLevel::Warn));
+    let found = host.set("LAPSED_AUTOMATIC", "off").good();
+    assert_eq!(schedules(&found), [Schedule::Manual, Schedule::Manual]);
+    assert!(!found.automatic);
 }
 
 #[test]

@@ -13,7 +13,7 @@ const SQLITE: &str = "kind = \"sqlite\"\npath = \"jobs.db\"\nselect = \"SELECT i
 
 fn sqlite(found: &Settings, id: u16) -> &SqliteSettings {
     match &found.sources[&SourceId(id)].kind {
-        SourceKind::Api => panic!("a database"),
+        SourceKind::Api | SourceKind::Postgres(_) => panic!("another kind"),
         SourceKind::Sqlite(sqlite) => sqlite,
     }
 }
@@ -55,6 +55,7 @@ timezone = { created_at = "UTC", completed_at = "local", expires_at = "Europe/Be
 files_root = "link/uploads"
 derived = ["{stem}_processed.mp3", "{name}.json"]
 id_pattern = 'job-\d{8}|x'
+add_columns = { "jobs.cleaned" = "VARCHAR(40)" }
 "#,
     )
     .set("NAMES", "dem_filename AS files")
@@ -64,6 +65,7 @@ id_pattern = 'job-\d{8}|x'
     assert_eq!(names(&found), [(0, "eemt"), (1, "api")]);
     let wanted = SqliteSettings {
         path: host.path("data/jobs.db"),
+        add_columns: BTreeMap::from([(("jobs".into(), "cleaned".into()), "VARCHAR(40)".into())]),
         queries: Queries {
             select: "SELECT id, dem_filename AS files FROM jobs WHERE a = '$'".into(),
             changed: Some("SELECT id, changed_at FROM jobs WHERE changed_at >= :since".into()),
@@ -296,4 +298,42 @@ record = "mark"
     assert_eq!((&activity.kinds, &activity.sources), (&None, &None));
     assert_eq!(rule("told away").record, Record::Forget);
     assert_eq!(rule("of the root").since, Since::ExpiresAt);
+}
+
+#[test]
+fn servers_by_their_address() {
+    let select = "select = \"SELECT id, status FROM jobs\"\n";
+    let host = Host::with(&format!(
+        "[[source]]\nname = \"My app\"\nurl = \"postgresql+asyncpg://u:${{PASSWORD}}@h/d?sslmode=verify-full&sslrootcert=ca.pem\"\n{select}\
+         [[source]]\nname = \"t\"\nkind = \"postgres\"\nchannel = \"c\"\npoll = \"2s\"\nstatement_timeout = \"1m\"\n{select}\
+         [[source]]\nname = \"f\"\nurl = \"sqlite:///jobs.db\"\n{select}[[root]]\npath = \"x\"\n"
+    ))
+    .set("PASSWORD", "hunter2")
+    .set("DATABASE_URL", "postgres://me@other:1234/base");
+    let found = host.good();
+    let postgres = |id: u16| match &found.sources[&SourceId(id)].kind {
+        SourceKind::Postgres(postgres) => postgres,
+        SourceKind::Api | SourceKind::Sqlite(_) => panic!("another kind"),
+    };
+    let first = postgres(0);
+    assert_eq!(first.server.get_password(), Some(&b"hunter2"[..]));
+    assert_eq!(first.channel, "lapsed_my_app");
+    assert_eq!(
+        (first.poll.as_secs(), first.statement_timeout.as_secs()),
+        (10, 30)
+    );
+    assert_eq!(first.tls.mode, TlsMode::VerifyFull);
+    assert!(matches!(&first.tls.roots, TlsRoots::File(path) if path.is_absolute()));
+    assert!(!format!("{first:?}").contains("hunter2"));
+    let other = postgres(1);
+    assert_eq!(other.server.get_ports(), [1234]);
+    assert_eq!(
+        (
+            other.channel.as_str(),
+            other.poll.as_secs(),
+            other.statement_timeout.as_secs()
+        ),
+        ("c", 2, 60)
+    );
+    assert!(sqlite(&found, 2).path.ends_with("jobs.db"));
 }

@@ -15,7 +15,7 @@ use crate::core::hold::Hold;
 use crate::core::index::DirId;
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, JobFilter, Schedule, Since};
-use crate::core::report::{Explanation, HeldCount, Mode, Phase, Status, Trip};
+use crate::core::report::{Explanation, HeldCount, Mode, Phase, RootStatus, Status, Trip};
 use crate::core::time::{Now, Timestamp};
 
 /// What holds entries at one instant, to be asked for many of them without asking the engine for each.
@@ -108,7 +108,10 @@ impl Engine {
             roots: self
                 .roots
                 .iter()
-                .map(|(&id, state)| state.status(id))
+                .map(|(&id, state)| RootStatus {
+                    is_void: self.is_void(id),
+                    ..state.status(id)
+                })
                 .collect(),
             sources: self.source_status(),
             next: next.as_ref().map(|(at, _)| *at),

@@ -24,6 +24,21 @@ pub(super) struct Arriving {
     /// Jobs that may be gathered, until there is news of them.
     through: std::collections::BTreeSet<Job>,
     is_asked: bool,
+    start: Start,
+}
+
+/// What the start's one `clean` knows of the files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Start {
+    /// It does not ask yet.
+    #[default]
+    Early,
+    /// It waits for a barrier that begins from now on.
+    Waits,
+    /// That one is under way.
+    Covered,
+    /// Everything that was asked to be looked at by then is in the index.
+    Known,
 }
 
 impl Arriving {
@@ -53,12 +68,26 @@ impl Engine {
         false
     }
 
+    /// Whether what was to be looked at once more, when it became known whose it is, has been. If not, this is to be asked again.
+    pub(super) fn has_looked(&mut self, effects: &mut Vec<Effect>) -> bool {
+        match self.arriving.start {
+            Start::Known => return true,
+            Start::Early => self.arriving.start = Start::Waits,
+            Start::Waits | Start::Covered => {}
+        }
+        self.ask_for_arrivals(effects);
+        false
+    }
+
     fn ask_for_arrivals(&mut self, effects: &mut Vec<Effect>) {
         let arriving = &mut self.arriving;
-        if arriving.is_asked || arriving.waiting.is_empty() {
+        if arriving.is_asked || (arriving.waiting.is_empty() && arriving.start != Start::Waits) {
             return;
         }
         arriving.is_asked = true;
+        if arriving.start == Start::Waits {
+            arriving.start = Start::Covered;
+        }
         for covered in arriving.waiting.values_mut() {
             *covered = true;
         }
@@ -68,6 +97,9 @@ impl Engine {
     /// Everything that happened before the engine's own barrier is in the index.
     pub(super) fn files_known(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.arriving.is_asked = false;
+        if self.arriving.start == Start::Covered {
+            self.arriving.start = Start::Known;
+        }
         let covered: Vec<Job> = self
             .arriving
             .waiting

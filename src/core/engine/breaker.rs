@@ -5,7 +5,7 @@
 use super::state::Engine;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::input::{Effect, Event};
-use crate::core::policy::{JobFilter, Schedule};
+use crate::core::policy::JobFilter;
 use crate::core::report::{Breaker, Trip};
 use crate::core::time::{Now, Timestamp};
 
@@ -153,12 +153,11 @@ impl Engine {
 
     /// Trips the breaker when a change of facts has made too much of `root` due at once.
     pub(super) fn mind_backlog(&mut self, root: RootId, now: Now, effects: &mut Vec<Effect>) {
-        let by_itself = |rule| self.policy.rule(rule).schedule == Schedule::AtDeadline;
         let due = self
             .index
             .forecast(now.wall)
             .into_iter()
-            .filter(|part| part.root == root && by_itself(part.rule))
+            .filter(|part| part.root == root && self.policy.goes_unasked(part.rule))
             .map(|part| part.files)
             .sum();
         let of = self.index.totals(root).files;

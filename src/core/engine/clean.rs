@@ -15,13 +15,14 @@ use crate::core::claim::{Actor, Claim, Outcome, Unit};
 use crate::core::facts::{FileKey, RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, Page};
+use crate::core::input::Effect;
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, JobFilter};
-use crate::core::report::{CleanItem, CleanReport, CleanRequest, Mode};
+use crate::core::report::{Asker, CleanItem, CleanReport, CleanRequest, Mode};
 use crate::core::time::{Now, Timestamp};
 
 /// Called with the report when a `clean` is through.
-type Done = Box<dyn FnOnce(CleanReport) + Send>;
+pub(super) type Done = Box<dyn FnOnce(CleanReport) + Send>;
 
 /// The cleans under way.
 #[derive(Default)]
@@ -36,6 +37,7 @@ pub(super) struct Clean {
     /// What has been claimed or is queued, to be found again when it is answered.
     pub(super) open: BTreeMap<(RootId, RelPath), CleanItem>,
     pub(super) report: CleanReport,
+    asker: Asker,
     done: Done,
 }
 
@@ -115,6 +117,7 @@ impl Engine {
             queue: VecDeque::new(),
             open: BTreeMap::new(),
             report: CleanReport::default(),
+            asker: request.asker,
             done,
         };
         self.select_files(request, id, &mut clean, now);
@@ -138,19 +141,56 @@ impl Engine {
     }
 
     /// Hands queued claims to the reaper, as far as it can follow.
-    pub(super) fn feed_cleans(&mut self, _now: Now) {
+    pub(super) fn feed_cleans(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let mut running = std::mem::take(&mut self.cleans.running);
         for clean in running.values_mut() {
             while self.claimed.len() + self.jobs_out < OUTSTANDING_MAX
                 && let Some((place, claim)) = clean.queue.pop_front()
             {
-                match place {
-                    Place::Entry(dir, name) => self.give_out(dir, &name, claim),
-                    Place::Job(slot) => self.give_out_job(slot, claim, 0),
+                self.feed(clean, place, claim, now, effects);
+            }
+        }
+        let ids: Vec<u64> = running.keys().copied().collect();
+        self.cleans.running = running;
+        for id in ids {
+            self.cleans.end_if_through(id);
+        }
+    }
+
+    fn feed(
+        &mut self,
+        clean: &mut Clean,
+        place: Place,
+        claim: Claim,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let at = (claim.root, claim.path.clone());
+        // Claimed meanwhile, by its rule or for somebody else: that is answered there.
+        if claim.unit != Unit::Job && self.claimed.contains_key(&at) {
+            clean.open.remove(&at);
+            return;
+        }
+        let what = clean
+            .open
+            .get(&at)
+            .map(|item| (item.files.max(1), item.bytes));
+        let may_go = match clean.asker {
+            Asker::User(_) => true,
+            Asker::Schedule => {
+                self.may_go_as_orphan(claim.root, claim.rule, what.unwrap_or((1, 0)), now, effects)
+            }
+        };
+        match (may_go, place) {
+            (true, Place::Entry(dir, name)) => self.give_out(dir, &name, claim),
+            (true, Place::Job(slot)) => self.give_out_job(slot, claim, 0),
+            (false, _) => {
+                if let Some(mut item) = clean.open.remove(&at) {
+                    item.hold = Some(Hold::Breaker);
+                    clean.report.held.push(item);
                 }
             }
         }
-        self.cleans.running = running;
     }
 
     fn select_files(&self, request: &CleanRequest, id: u64, clean: &mut Clean, now: Now) {
@@ -161,7 +201,10 @@ impl Engine {
             let Some((root, dir)) = self.index.dir_path(page.dir()) else {
                 continue;
             };
-            if request.wants_root(root) {
+            // Nothing of most pages is due; with another time to live anything may be.
+            let may_be_due = !request.retention_ms.is_empty()
+                || page.min_deadline().is_some_and(|at| at <= now.wall);
+            if may_be_due && request.wants_root(root) {
                 self.select_page(request, id, clean, root, &dir, &page, now);
             }
         }
@@ -290,10 +333,7 @@ impl Engine {
                     known,
                     retention_ms: request.retention_of(item.rule),
                     due: now.wall,
-                    actor: Actor::Asked {
-                        uid: request.uid,
-                        request: id,
-                    },
+                    actor: request.asker.actor(id),
                 };
                 clean.open.insert((item.root, item.path.clone()), item);
                 let place = Place::Entry(dir, name.into());
@@ -350,6 +390,16 @@ impl Engine {
         let mut ids = owner.jobs().iter().map(|job| job.key.id.as_bytes());
         ids.any(|id| request.wants_job_id(id))
             || captured.is_some_and(|id| request.wants_job_id(id))
+    }
+}
+
+impl Asker {
+    /// Who wants the removals of `request`.
+    pub(super) const fn actor(self, request: u64) -> Actor {
+        match self {
+            Self::User(uid) => Actor::Asked { uid, request },
+            Self::Schedule => Actor::Schedule { request },
+        }
     }
 }
 

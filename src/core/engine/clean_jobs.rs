@@ -6,7 +6,7 @@ use super::clean::{Clean, Place};
 use super::held::Stay;
 use super::job_units::{JobSlot, JobStanding, job_claim};
 use super::state::Engine;
-use crate::core::claim::{Actor, Claim, Unit};
+use crate::core::claim::{Claim, Unit};
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::jobs::Job;
@@ -86,10 +86,7 @@ impl Engine {
         }
         let (files, bytes) = (gathered.files, gathered.bytes);
         let hold = hold.or_else(|| (self.mode == Mode::DryRun).then_some(Hold::DryRun));
-        let actor = Actor::Asked {
-            uid: request.uid,
-            request: id,
-        };
+        let actor = request.asker.actor(id);
         let claim = Claim {
             retention_ms,
             ..job_claim(job, rule, basis, gathered, now.wall, actor)

@@ -49,7 +49,7 @@ impl Engine {
             });
         }
         self.fired_until = self.fired_until.max(now.wall);
-        self.feed_cleans(now);
+        self.feed_cleans(now, effects);
         while self.claimed.len() + self.jobs_out < OUTSTANDING_MAX
             && let Some(next) = self.waiting.pop_front()
         {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::held::UNIT;
 use super::state::Engine;
 use crate::core::claim::Unit;
-use crate::core::facts::{Facts, RootId, RuleId};
+use crate::core::facts::{Facts, Latest, RootId, RuleId};
 use crate::core::index::{DirId, Record, UnitRule};
 use crate::core::jobs::{JobKey, Owner};
 use crate::core::observed::Discovery;
@@ -94,16 +94,10 @@ impl Engine {
     }
 
     /// Carries what was seen in `dir` to the top-level directory that lapses as a whole, if there is one.
-    pub(super) fn observe_unit(
-        &mut self,
-        root: RootId,
-        dir: &RelPath,
-        newest: Timestamp,
-        now: Now,
-    ) {
+    pub(super) fn observe_unit(&mut self, root: RootId, dir: &RelPath, latest: Latest, now: Now) {
         let Some(top) = dir.top() else { return };
         if let Some(id) = self.index.dir_id(root, top) {
-            self.set_unit(root, top, id, newest, now);
+            self.set_unit(root, top, id, latest, now);
         }
     }
 
@@ -112,9 +106,18 @@ impl Engine {
         root: RootId,
         top: &[u8],
         id: DirId,
-        newest: Timestamp,
+        latest: Latest,
         now: Now,
     ) {
+        let latest = self
+            .index
+            .unit(id)
+            .map_or(latest, |unit| unit.latest.max(latest));
+        self.put_unit(root, top, id, latest, now);
+    }
+
+    /// As [`Engine::set_unit`]; nothing that was known of the tree counts any more.
+    fn put_unit(&mut self, root: RootId, top: &[u8], id: DirId, latest: Latest, now: Now) {
         let before = self.index.unit(id);
         let owner = self.owner(root, top);
         let rule = self.policy.dir_rule(root, top, &owner);
@@ -130,11 +133,10 @@ impl Engine {
             return;
         };
         let rule = self.policy.rule(rule_id);
-        let newest = before
-            .map_or(newest, |unit| unit.newest.max(newest))
-            .max(dir.facts.newest);
+        let latest = latest.max(dir.facts.latest());
         let basis = match rule.since {
-            Since::Newest => Some(newest),
+            Since::Newest => Some(latest.any),
+            Since::NewestMtime => Some(latest.mtime),
             Since::Mtime => Some(dir.facts.mtime.ceil()),
             Since::Ctime => Some(dir.facts.ctime.ceil()),
             Since::Btime => dir.facts.btime.map(FileTime::ceil),
@@ -143,16 +145,16 @@ impl Engine {
             }
         };
         let expire_ms = basis.and(rule.expire_ms);
-        let basis = basis.unwrap_or(newest);
+        let basis = basis.unwrap_or(latest.any);
         let changed = before
-            .is_none_or(|unit| (unit.rule, unit.basis, unit.newest) != (rule_id, basis, newest));
+            .is_none_or(|unit| (unit.rule, unit.basis, unit.latest) != (rule_id, basis, latest));
         if changed {
             self.writer.set_unit(
                 id,
                 Some(UnitRule {
                     rule: rule_id,
                     basis,
-                    newest,
+                    latest,
                     expire_ms,
                 }),
             );
@@ -160,6 +162,46 @@ impl Engine {
             self.hold_fresh_unit(root, id, now);
             self.arm_unit(id, now);
         }
+    }
+
+    /// What was seen in `dir` has an older time than before: somebody set it, or put an old file in the place of a young one.
+    pub(super) fn note_older(&mut self, root: RootId, dir: &RelPath) {
+        let Some(id) = dir.top().and_then(|top| self.index.dir_id(root, top)) else {
+            return;
+        };
+        let unit = self.index.unit(id);
+        if unit.is_some_and(|unit| self.policy.rule(unit.rule).since == Since::NewestMtime) {
+            self.older.insert(id);
+        }
+    }
+
+    /// Reads the latest change of contents off the trees in which something has an older time than before.
+    pub(super) fn mind_older(&mut self, now: Now) {
+        for id in std::mem::take(&mut self.older) {
+            let (Some(dir), Some(unit)) = (self.index.dir(id), self.index.unit(id)) else {
+                continue;
+            };
+            let latest = Latest {
+                mtime: self.latest_mtime(id),
+                ..unit.latest
+            };
+            self.put_unit(dir.root, &dir.name, id, latest, now);
+        }
+    }
+
+    /// The latest mtime in the tree of `top`.
+    pub(super) fn latest_mtime(&self, top: DirId) -> Timestamp {
+        let mut latest = Timestamp::MIN;
+        for dir in self.index.subtree(top) {
+            if let Some(known) = self.index.dir(dir) {
+                latest = latest.max(known.facts.mtime.ceil());
+            }
+            for (_, page) in self.index.snapshot_of(dir) {
+                let mtimes = page.entries().map(|(_, record)| record.mtime);
+                latest = mtimes.fold(latest, Timestamp::max);
+            }
+        }
+        latest
     }
 
     fn has_files(&self, dir: DirId) -> bool {

@@ -4,7 +4,7 @@
 
 use super::state::Engine;
 use crate::core::claim::Piece;
-use crate::core::facts::{FileKey, RootId, RuleId};
+use crate::core::facts::{FileKey, Latest, RootId, RuleId};
 use crate::core::index::{DirId, Record};
 use crate::core::jobs::{Job, Owner};
 use crate::core::path::RelPath;
@@ -15,8 +15,8 @@ use crate::core::time::Timestamp;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Gathered {
     pub(super) pieces: Vec<Piece>,
-    /// The newest timestamp of all of it.
-    pub(super) newest: Timestamp,
+    /// The latest timestamps of all of it.
+    pub(super) latest: Latest,
     pub(super) files: u64,
     pub(super) bytes: u64,
     /// When the first of what another job does not let go yet may go.
@@ -28,7 +28,7 @@ impl Engine {
     pub(super) fn gather(&mut self, job: &Job, rule: RuleId, now: Timestamp) -> Gathered {
         let mut gathered = Gathered {
             pieces: Vec::new(),
-            newest: Timestamp::MIN,
+            latest: Latest::NONE,
             files: 0,
             bytes: 0,
             later: None,
@@ -81,7 +81,7 @@ impl Engine {
             return;
         };
         if self.goes_with(by, root, path.as_bytes(), &record, now, &mut into.later) {
-            into.newest = into.newest.max(record.basis);
+            into.latest = into.latest.max(record.latest());
             into.files += 1;
             into.bytes = into.bytes.saturating_add(record.size);
             into.pieces.push(Piece {
@@ -105,13 +105,13 @@ impl Engine {
         into: &mut Gathered,
     ) {
         let (mut all, mut going, mut bytes) = (0u64, 0u64, 0u64);
-        let mut newest = Timestamp::MIN;
+        let mut latest = Latest::NONE;
         for dir in self.index.subtree(dir) {
             let Some((_, at)) = self.index.dir_path(dir) else {
                 continue;
             };
             if let Some(known) = self.index.dir(dir) {
-                newest = newest.max(known.facts.newest);
+                latest = latest.max(known.facts.latest());
             }
             for (_, page) in self.index.snapshot_of(dir) {
                 for (name, record) in page.entries() {
@@ -121,7 +121,7 @@ impl Engine {
                     if self.goes_with(by, root, path.as_bytes(), &record, now, &mut into.later) {
                         going += 1;
                         bytes = bytes.saturating_add(record.size);
-                        newest = newest.max(record.basis);
+                        latest = latest.max(record.latest());
                     }
                 }
             }
@@ -136,7 +136,7 @@ impl Engine {
         if (going > 0 || is_empty_one)
             && let Some(key) = key
         {
-            into.newest = into.newest.max(newest);
+            into.latest = into.latest.max(latest);
             into.files += going;
             into.bytes = into.bytes.saturating_add(bytes);
             into.pieces.push(Piece {

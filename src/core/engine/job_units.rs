@@ -226,7 +226,10 @@ impl Engine {
             let later = gathered.later;
             return later.map_or(JobStanding::Nothing, JobStanding::Waits);
         }
-        let basis = by_job.unwrap_or(gathered.newest);
+        let by_files = since.of_all(gathered.latest, &job.moments);
+        let Some(basis) = by_job.or(by_files) else {
+            return JobStanding::Nothing;
+        };
         let deadline = basis.plus_ms(expire_ms);
         if deadline > now.wall {
             return JobStanding::Waits(self.guard.effective(basis, deadline));
@@ -262,7 +265,7 @@ impl Engine {
         for (&root, state) in &self.roots {
             let is_its = self.policy.rule(rule).applies_to(root)
                 && holds.governing(root).any(|source| source == job.key.source);
-            if !is_its {
+            if !is_its || self.is_void(root) {
                 continue;
             }
             // What came while nobody looked would be left behind by a job that is marked.

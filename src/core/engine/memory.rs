@@ -18,13 +18,13 @@ use std::sync::Arc;
 use super::breaker::Orphans;
 use super::held::UNIT;
 use super::state::Engine;
-use crate::core::facts::{FileKey, RootId, RuleId};
+use crate::core::facts::{FileKey, Latest, RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, Index, Page, PageId, Record, Unsaved, Writer};
 use crate::core::input::{Effect, Event};
 use crate::core::observed::Name;
 use crate::core::path::RelPath;
-use crate::core::policy::{Class, Schedule};
+use crate::core::policy::{Class, Rule, Since};
 use crate::core::report::{Phase, RootMemory};
 use crate::core::time::{Now, Timestamp};
 
@@ -106,10 +106,24 @@ impl Engine {
         self.forget_rules(unsettled, now);
         for (dir, newest) in units {
             if let Some(known) = self.index.dir(dir) {
-                self.set_unit(known.root, &known.name, dir, newest, now);
+                let latest = Latest {
+                    any: newest,
+                    mtime: if self.asks_for_contents(known.root) {
+                        self.latest_mtime(dir)
+                    } else {
+                        Timestamp::MIN
+                    },
+                };
+                self.set_unit(known.root, &known.name, dir, latest, now);
             }
         }
         self.arm_all(now);
+    }
+
+    /// Whether a rule for directories of `root` asks for the latest change of their contents, which is not saved.
+    fn asks_for_contents(&self, root: RootId) -> bool {
+        let asks = |rule: &Rule| rule.since == Since::NewestMtime && rule.applies_to(root);
+        self.policy.rules.iter().any(asks)
     }
 
     /// Whether all rules that a page names are there.
@@ -205,8 +219,7 @@ impl Engine {
             .restoring(root)
             .is_some_and(|restoring| restoring.fresh.contains_key(&dir));
         let due = self.index.unit(dir).is_some_and(|unit| {
-            unit.deadline.is_some_and(|at| at <= now.wall)
-                && self.policy.rule(unit.rule).schedule == Schedule::AtDeadline
+            unit.deadline.is_some_and(|at| at <= now.wall) && self.policy.goes_unasked(unit.rule)
         });
         if is_fresh && due && self.held.get(dir, UNIT).is_none() {
             self.hold_fresh(root, dir, &[Name::from(UNIT)], now);
@@ -218,8 +231,7 @@ impl Engine {
         let Class::File(rule) = record.class else {
             return false;
         };
-        record.deadline().is_some_and(|at| at <= now.wall)
-            && self.policy.rule(rule).schedule == Schedule::AtDeadline
+        record.deadline().is_some_and(|at| at <= now.wall) && self.policy.goes_unasked(rule)
     }
 
     /// The root is looked over: what waited for that is free, or waits for the breaker.

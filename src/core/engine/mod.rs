@@ -17,6 +17,7 @@
 //! - `breaker`: what a person is asked about first
 //! - `gathered`, `job_units`, `job_outcome`: all that a job owns, as one
 //! - `clean`, `clean_jobs`: removals that somebody asked for
+//! - `unasked`: those that nobody asks for: of schedules, and of the start
 //! - `answer`: status, explanations, holds for those who ask
 //!
 //! **Invariant:** a claim is only ever the order to look again; nothing here makes a look unnecessary.
@@ -45,6 +46,7 @@ mod roots;
 mod sources;
 mod standing;
 mod state;
+mod unasked;
 
 #[cfg(test)]
 mod tests;

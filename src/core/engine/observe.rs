@@ -61,7 +61,9 @@ impl Engine {
             }
             Observed::Moved { root, from, to } => self.observe_move(root, &from, &to, effects),
             Observed::RootFound { root, key } => self.root_found(root, key, now, effects),
-            Observed::RootLost { root, why } => self.root_lost(root, why, effects),
+            Observed::RootLost { root, why, absence } => {
+                self.root_lost(root, why, absence, now, effects);
+            }
             Observed::Doubted { root, why } => self.doubted(root, why),
             Observed::Reconciled { root, began, cost } => {
                 self.reconciled(root, began, cost, now, effects);
@@ -120,9 +122,9 @@ impl Engine {
                 self.drop_dir(sub);
             }
         }
-        let mut newest = facts.newest();
+        let mut latest = facts.latest();
         for (name, facts) in dirs {
-            newest = newest.max(facts.newest());
+            latest = latest.max(facts.latest());
             self.observe_subdir(root, dir, name, facts, now);
         }
         let mut records = Vec::with_capacity(files.len());
@@ -143,8 +145,11 @@ impl Engine {
                 (None, Some(restoring)) => restoring.arrival(id).unwrap_or(Timestamp::MIN),
                 (Some(_) | None, _) => self.floor(previous, &facts, discovery, now),
             };
-            newest = newest.max(facts.newest()).max(floor);
+            latest = latest.max(facts.latest()).arrived(floor);
             let record = self.record(root, &path, &facts, floor);
+            if previous.is_some_and(|previous| record.mtime < previous.mtime) {
+                self.note_older(root, dir);
+            }
             if previous != Some(record) {
                 self.held.lift(id, &name);
                 self.tell_observed_file(root, dir, &name, Some(facts.size), effects);
@@ -162,7 +167,7 @@ impl Engine {
         self.writer
             .upsert_many(id, records.iter().map(|(name, record)| (&**name, *record)));
         self.hold_fresh(root, id, &due, now);
-        self.observe_unit(root, dir, newest, now);
+        self.observe_unit(root, dir, latest, now);
     }
 
     /// Counts one file for the account of what passes over `root` found.
@@ -182,7 +187,7 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         let id = self.observe_dir(root, dir, facts, now);
-        let mut newest = facts.newest();
+        let mut latest = facts.latest();
         let mut records: Vec<(Name, Record)> = Vec::with_capacity(names.len());
         let mut path = prefix_of(dir);
         let prefix = path.len();
@@ -197,15 +202,19 @@ impl Engine {
             }
             match (kind, seen) {
                 (Some(Kind::File), Some(facts)) => {
-                    let floor = self.floor(self.previous(id, &name), &facts, Discovery::Event, now);
-                    newest = newest.max(facts.newest()).max(floor);
+                    let previous = self.previous(id, &name);
+                    let floor = self.floor(previous, &facts, Discovery::Event, now);
+                    latest = latest.max(facts.latest()).arrived(floor);
                     let record = self.record(root, &path, &facts, floor);
+                    if previous.is_some_and(|previous| record.mtime < previous.mtime) {
+                        self.note_older(root, dir);
+                    }
                     self.mind_owner(root, id, &path, &name, &record, now);
                     records.push((name, record));
                     continue;
                 }
                 (Some(Kind::Dir), Some(facts)) => {
-                    newest = newest.max(facts.newest());
+                    latest = latest.max(facts.latest());
                     self.observe_subdir(root, dir, &name, &facts, now);
                 }
                 (Some(Kind::File | Kind::Dir | Kind::Mount | Kind::Other) | None, _) => {}
@@ -229,7 +238,7 @@ impl Engine {
         }
         self.writer
             .upsert_many(id, records.iter().map(|(name, record)| (&**name, *record)));
-        self.observe_unit(root, dir, newest, now);
+        self.observe_unit(root, dir, latest, now);
     }
 
     /// Brings a directory's own facts into the index.
@@ -251,6 +260,10 @@ impl Engine {
             }
         }
         let id = self.writer.ensure_dir(root, dir);
+        let before = self.index.dir(id).map(|dir| dir.facts);
+        if before.is_some_and(|before| facts.mtime < before.mtime) {
+            self.note_older(root, dir);
+        }
         self.writer.set_dir(id, facts);
         self.note_fresh_dir(root, id, facts.ctime.ceil());
         id
@@ -278,7 +291,7 @@ impl Engine {
     ) {
         let id = self.observe_dir(root, &dir.join(name), facts, now);
         if dir.is_root() {
-            self.set_unit(root, name, id, facts.newest(), now);
+            self.set_unit(root, name, id, facts.latest(), now);
         }
         self.mind_job_dir(root, &dir.join(name), now);
     }

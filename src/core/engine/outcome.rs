@@ -3,14 +3,14 @@
 use super::held::{Slot, UNIT};
 use super::state::Engine;
 use crate::core::claim::{Actor, Claim, Outcome, Reaped, Removal, Unit};
-use crate::core::facts::{Facts, Kind};
+use crate::core::facts::{Facts, Kind, Latest};
 use crate::core::hold::Hold;
 use crate::core::index::UnitRule;
 use crate::core::input::{Effect, Event};
 use crate::core::jobs::JobKey;
 use crate::core::observed::Discovery;
 use crate::core::path::RelPath;
-use crate::core::time::{Now, Timestamp};
+use crate::core::time::Now;
 
 impl Engine {
     /// Takes in what became of one claim.
@@ -45,8 +45,8 @@ impl Engine {
                 self.gone(&claim, here);
             }
             Outcome::Spared { facts } => self.spared(&claim, &facts, tries, here, now, effects),
-            Outcome::Younger { newest } => {
-                self.younger(&claim, newest, here.as_ref(), now, effects);
+            Outcome::Younger { latest } => {
+                self.younger(&claim, latest, here.as_ref(), now, effects);
             }
             Outcome::Kept => self.kept(&claim, here.as_ref()),
             Outcome::Held(hold) => self.hold(&claim, hold, tries, here, now, effects),
@@ -194,13 +194,13 @@ impl Engine {
     fn younger(
         &mut self,
         claim: &Claim,
-        newest: Timestamp,
+        latest: Latest,
         place: Option<&Slot>,
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
         let Some((dir, _)) = place else { return };
-        self.set_unit(claim.root, claim.path.as_bytes(), *dir, newest, now);
+        self.set_unit(claim.root, claim.path.as_bytes(), *dir, latest, now);
         effects.push(Effect::Relist(claim.root, claim.path.clone()));
     }
 
@@ -215,7 +215,7 @@ impl Engine {
             let for_ever = UnitRule {
                 rule: unit.rule,
                 basis: unit.basis,
-                newest: unit.newest,
+                latest: unit.latest,
                 expire_ms: None,
             };
             self.writer.set_unit(*dir, Some(for_ever));
@@ -320,7 +320,7 @@ fn tell(root: crate::core::facts::RootId, path: &RelPath, hold: Hold) -> Effect 
 pub(super) fn request_of(claim: &Claim) -> Option<u64> {
     match claim.actor {
         Actor::Rule => None,
-        Actor::Asked { request, .. } => Some(request),
+        Actor::Schedule { request } | Actor::Asked { request, .. } => Some(request),
     }
 }
 

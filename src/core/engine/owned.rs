@@ -212,7 +212,7 @@ impl Engine {
             && let Some(id) = self.index.dir_id(root, top)
             && let Some(dir) = self.index.dir(id)
         {
-            self.set_unit(root, top, id, dir.facts.newest, now);
+            self.set_unit(root, top, id, dir.facts.latest(), now);
             self.arm_unit(id, now);
         }
     }
@@ -308,7 +308,7 @@ impl Engine {
                 let rule = self.policy.rule(id);
                 match rule.since {
                     Since::Newest if has_newest => (record.basis, rule.expire_ms),
-                    Since::Mtime => (record.mtime, rule.expire_ms),
+                    Since::Mtime | Since::NewestMtime => (record.mtime, rule.expire_ms),
                     Since::Ctime | Since::Btime if record.class == class => {
                         (record.basis, record.expire_ms)
                     }
@@ -413,7 +413,7 @@ impl Engine {
             for (root, top) in units {
                 for (name, dir) in self.index.subdirs(top) {
                     if let Some(known) = self.index.dir(dir) {
-                        self.set_unit(root, &name, dir, known.facts.newest, now);
+                        self.set_unit(root, &name, dir, known.facts.latest(), now);
                     }
                 }
             }

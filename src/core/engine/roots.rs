@@ -13,7 +13,7 @@ use super::state::Engine;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
 use crate::core::input::{Effect, Event};
-use crate::core::observed::PassCost;
+use crate::core::observed::{Absence, PassCost};
 use crate::core::policy::Policy;
 use crate::core::report::{Breaker, Phase, Reconciliation, RootMemory, RootStatus, Trip};
 use crate::core::time::{Now, Timestamp};
@@ -28,6 +28,8 @@ pub(super) struct RootState {
     pub(super) trip: Option<Trip>,
     pub(super) orphans: Orphans,
     stall: Option<Stall>,
+    /// While it is missing: whether it is known that nothing stands in its place.
+    absence: Absence,
     /// What was saved of it, until it is found.
     pub(super) saved: Option<RootMemory>,
     /// While it is looked over for the first time since it was saved.
@@ -57,6 +59,7 @@ impl Default for RootState {
             trip: None,
             orphans: Orphans::default(),
             stall: None,
+            absence: Absence::Doubtful,
             saved: None,
             restoring: None,
             reconciliation: Reconciliation::default(),
@@ -105,6 +108,11 @@ impl RootState {
             && matches!(self.phase, Phase::Ready | Phase::Reconciling { .. })
     }
 
+    /// Whether nothing stands in its place.
+    fn is_absent(&self) -> bool {
+        self.absence == Absence::Certain && matches!(self.phase, Phase::Missing { .. })
+    }
+
     /// What holds everything in the root that has this deadline.
     pub(super) fn hold(&self, deadline: Timestamp) -> Option<Hold> {
         match self.phase {
@@ -126,6 +134,7 @@ impl RootState {
         RootStatus {
             root,
             phase: self.phase.clone(),
+            is_void: false,
             key: self.key,
             trip: self.trip,
             orphan_trip: self.orphans.trip.clone(),
@@ -214,19 +223,57 @@ impl Engine {
         }));
     }
 
-    pub(super) fn root_lost(&mut self, root: RootId, why: String, effects: &mut Vec<Effect>) {
+    /// Whether nothing stands in the place of `root`, and that may be: nobody owns anything in it.
+    pub(super) fn is_void(&self, root: RootId) -> bool {
+        let is_optional = self
+            .policy
+            .roots
+            .get(&root)
+            .is_some_and(|root| root.optional);
+        is_optional && self.roots.get(&root).is_some_and(RootState::is_absent)
+    }
+
+    pub(super) fn root_lost(
+        &mut self,
+        root: RootId,
+        why: String,
+        absence: Absence,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_optional = self
+            .policy
+            .roots
+            .get(&root)
+            .is_some_and(|root| root.optional);
+        let is_void = is_optional && absence == Absence::Certain;
         let Some(state) = self.roots.get_mut(&root) else {
             return;
         };
         effects.push(Effect::Placed(root, None));
-        effects.push(Effect::Tell(Event::Root {
-            root,
-            what: format!("missing: {why}"),
-        }));
+        let is_known = state.phase == Phase::Missing { why: why.clone() };
+        let then = if is_void {
+            "; it is optional, and counts as empty until it is there"
+        } else {
+            ""
+        };
+        if !is_known || is_void {
+            effects.push(Effect::Tell(Event::Root {
+                root,
+                what: format!("missing: {why}{then}"),
+            }));
+        }
         let phase = Phase::Missing { why };
         let Some(key) = state.key else {
-            // Not found since the start: what was saved of it stays, it may come yet.
             state.phase = phase;
+            state.absence = absence;
+            // Not found since the start: what was saved of it stays, it may come yet. Unless it is known to be gone.
+            if is_void {
+                state.unsettle();
+                self.writer.drop_root(root);
+                self.forget_gone();
+                self.retry_jobs_of_roots(now);
+            }
             return;
         };
         // Where it was, and that only a person lets go what waits in it, is not forgotten with what it held.
@@ -238,11 +285,15 @@ impl Engine {
         };
         *state = RootState {
             phase,
+            absence,
             saved: Some(memory),
             ..RootState::default()
         };
         self.writer.drop_root(root);
         self.forget_gone();
+        if is_void {
+            self.retry_jobs_of_roots(now);
+        }
     }
 
     pub(super) fn doubted(&mut self, root: RootId, why: String) {

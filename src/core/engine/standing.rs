@@ -61,8 +61,8 @@ impl Engine {
         lapse: Lapse,
         now: Now,
     ) -> Standing {
-        if self.mode == Mode::OnRequest || self.policy.rule(lapse.rule).schedule == Schedule::Manual
-        {
+        let by_itself = self.policy.rule(lapse.rule).schedule == Schedule::AtDeadline;
+        if self.mode == Mode::OnRequest || !by_itself {
             return Standing::Never;
         }
         let effective = self.guard.effective(lapse.basis, lapse.deadline);

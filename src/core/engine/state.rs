@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::armed::{Armed, Timer};
 use super::arriving::Arriving;
-use super::clean::Cleans;
+use super::clean::{Cleans, Done};
 use super::due::Waiting;
 use super::held::{Held, Slot, Stay};
 use super::job_units::JobSlot;
@@ -16,7 +16,7 @@ use super::sources::SourceState;
 use crate::core::claim::Claim;
 use crate::core::clock_guard::{ClockEvent, ClockGuard};
 use crate::core::facts::RootId;
-use crate::core::index::{Index, Writer};
+use crate::core::index::{DirId, Index, Writer};
 use crate::core::input::{Effect, Event, Input, JOBS};
 use crate::core::jobs::{JobKey, Jobs, SourceId};
 use crate::core::lateness::Histogram;
@@ -88,6 +88,8 @@ pub struct Engine {
     /// Claims of this step, by root: handed over together, so that they share a sync of the ledger.
     pub(super) claims: BTreeMap<RootId, Vec<Claim>>,
     pub(super) cleans: Cleans,
+    /// Who waits to hear what was removed at the start: it waits until there is nothing more to be read.
+    pub(super) at_start: Option<Done>,
     pub(super) lateness: Histogram,
     pub(super) removed_files: u64,
     pub(super) removed_bytes: u64,
@@ -101,6 +103,8 @@ pub struct Engine {
     pub(super) ruled: bool,
     /// What was last told to be remembered of each root.
     pub(super) remembered: BTreeMap<RootId, Option<RootMemory>>,
+    /// Top-level directories in which something was seen with an older time than before.
+    pub(super) older: BTreeSet<DirId>,
 }
 
 impl Engine {
@@ -144,6 +148,7 @@ impl Engine {
             claimed: BTreeMap::new(),
             claims: BTreeMap::new(),
             cleans: Cleans::default(),
+            at_start: None,
             lateness: Histogram::default(),
             removed_files: 0,
             removed_bytes: 0,
@@ -152,6 +157,7 @@ impl Engine {
             clock_changed: true,
             ruled: false,
             remembered,
+            older: BTreeSet::new(),
         };
         engine.recall(units, now);
         engine.arm_pins(now);
@@ -184,6 +190,8 @@ impl Engine {
             Input::Ask(ask) => ask(self, now, &mut effects),
         }
         self.pass_on(now, &mut effects);
+        self.mind_older(now);
+        self.mind_start(now, &mut effects);
         self.arm_touched(now);
         self.fire(now, &mut effects);
         self.hand_over(&mut effects);

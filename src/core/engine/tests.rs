@@ -13,7 +13,7 @@ use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::hold::Hold;
 use crate::core::input::{Effect, Event, Input, JOBS};
 use crate::core::jobs::{JobRow, Moments, News, SourceId, SourceNews, Status};
-use crate::core::observed::{Coverage, Discovery, Observed, PassCost};
+use crate::core::observed::{Absence, Coverage, Discovery, Observed, PassCost};
 use crate::core::path::RelPath;
 use crate::core::pins::{Pin, PinTarget};
 use crate::core::policy::{
@@ -70,8 +70,10 @@ fn root(name: &str, owner: Option<&str>, orphans: Option<&str>) -> Root {
         path: PathBuf::from(format!("/srv/{name}")),
         owner: owner.map(parse),
         prune_empty_dirs: false,
+        optional: name == "uploads",
         source: owner.map(|_| DB),
         orphans: orphans.map(parse),
+        only: None,
         nested: Vec::new(),
     }
 }
@@ -153,6 +155,7 @@ impl Place {
             rules,
             sources: BTreeMap::from([(DB, source)]),
             databases: BTreeSet::new(),
+            cleans_at_start: false,
         };
         let setup = Setup {
             policy: Arc::new(policy),

@@ -16,7 +16,7 @@ use super::image::DirImage;
 use super::memory::allocated;
 use super::names::NameIndex;
 use super::record::{DirId, PageId};
-use crate::core::facts::{Facts, FileKey, RootId};
+use crate::core::facts::{Facts, FileKey, Latest, RootId};
 use crate::core::time::{FileTime, Timestamp};
 
 /// Directories in one chunk: large enough to be worth an allocation, small enough to waste little.
@@ -39,6 +39,17 @@ pub struct DirFacts {
     pub btime: Option<FileTime>,
     /// The latest of the three, rounded up.
     pub newest: Timestamp,
+}
+
+impl DirFacts {
+    /// What it adds to the latest of a tree.
+    #[must_use]
+    pub fn latest(&self) -> Latest {
+        Latest {
+            any: self.newest,
+            mtime: self.mtime.ceil(),
+        }
+    }
 }
 
 /// A directory as it is kept: times without padding.

@@ -89,7 +89,7 @@ impl Index {
             mtime,
             ctime,
             btime,
-            newest: catalog.units.get(&id).map(|unit| unit.rule.newest),
+            newest: catalog.units.get(&id).map(|unit| unit.rule.latest.any),
         };
         drop(catalog);
         Some(encode_dir(&image))

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::{Record, UnitRule, UnitState};
-use crate::core::facts::{RootId, RuleId};
+use crate::core::facts::{Latest, RootId, RuleId};
 use crate::core::policy::Class;
 use crate::core::time::Timestamp;
 
@@ -82,7 +82,7 @@ pub(super) fn any_step() -> impl Strategy<Value = Step> {
     let unit = (0u16..3, any_time(), any_expire()).prop_map(|(rule, basis, expire_ms)| UnitRule {
         rule: RuleId(rule),
         basis,
-        newest: basis,
+        latest: Latest::at(basis),
         expire_ms,
     });
     prop_oneof![
@@ -195,7 +195,7 @@ impl Model {
             let state = UnitState {
                 rule: unit.rule,
                 basis: unit.basis,
-                newest: unit.newest,
+                latest: unit.latest,
                 deadline: unit.expire_ms.map(|ms| unit.basis.plus_ms(ms)),
                 files: sizes.len() as u64,
                 bytes: sizes.iter().fold(0, |sum, &size| sum.saturating_add(size)),

@@ -1,6 +1,6 @@
 //! One file as the index keeps it, and the numbers of directories and pages.
 
-use crate::core::facts::RuleId;
+use crate::core::facts::{Latest, RuleId};
 use crate::core::policy::Class;
 use crate::core::time::Timestamp;
 
@@ -35,6 +35,15 @@ impl Record {
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         self.own().map(|(_, at)| at)
+    }
+
+    /// What it adds to the latest of a tree.
+    #[must_use]
+    pub fn latest(&self) -> Latest {
+        Latest {
+            any: self.basis,
+            mtime: self.mtime,
+        }
     }
 
     /// Rule and deadline of an entry that lapses by itself.

@@ -64,7 +64,7 @@ impl Saved {
         assert!(writer.take_unsaved().is_empty(), "all of it is saved");
         for ((root, path), rule) in &self.model.units {
             let dir = index.dir_id(*root, path).expect("a unit is a directory");
-            assert!(units.contains(&(dir, rule.newest)));
+            assert!(units.contains(&(dir, rule.latest.any)));
             writer.set_unit(dir, Some(*rule));
         }
         assert_eq!(units.len(), self.model.units.len());

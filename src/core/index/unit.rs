@@ -5,7 +5,7 @@
 //! [`Class::Dir`]: crate::core::policy::Class::Dir
 
 use super::tally::Tally;
-use crate::core::facts::RuleId;
+use crate::core::facts::{Latest, RuleId};
 use crate::core::time::Timestamp;
 
 /// Why and when a top-level directory lapses as a whole.
@@ -15,8 +15,8 @@ pub struct UnitRule {
     pub rule: RuleId,
     /// The timestamp that the rule counts from.
     pub basis: Timestamp,
-    /// The newest timestamp in the tree.
-    pub newest: Timestamp,
+    /// The latest timestamps in the tree.
+    pub latest: Latest,
     /// Time to live in milliseconds; `None`: for ever.
     pub expire_ms: Option<i64>,
 }
@@ -28,8 +28,8 @@ pub struct UnitState {
     pub rule: RuleId,
     /// The timestamp that the rule counts from.
     pub basis: Timestamp,
-    /// The newest timestamp in the tree.
-    pub newest: Timestamp,
+    /// The latest timestamps in the tree.
+    pub latest: Latest,
     /// When it lapses; `None`: never.
     pub deadline: Option<Timestamp>,
     /// Files beneath it that go with it.
@@ -55,7 +55,7 @@ impl Unit {
         UnitState {
             rule: self.rule.rule,
             basis: self.rule.basis,
-            newest: self.rule.newest,
+            latest: self.rule.latest,
             deadline: self.deadline(),
             files: self.tally.files(),
             bytes: self.tally.bytes(),

@@ -23,6 +23,8 @@ fn policy() -> Policy {
         source: Some(DB),
         orphans: None,
         prune_empty_dirs: false,
+        only: None,
+        optional: false,
         nested: Vec::new(),
     };
     let source = Source {
@@ -39,6 +41,7 @@ fn policy() -> Policy {
         rules: Vec::new(),
         sources: BTreeMap::from([(DB, source)]),
         databases: BTreeSet::new(),
+        cleans_at_start: false,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::{JobFilter, Policy, Rule, Since, Source};
 use crate::core::claim::Unit;
-use crate::core::facts::{Facts, RootId, RuleId};
+use crate::core::facts::{Facts, Latest, RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::jobs::{Job, Owner};
 use crate::core::path::RelPath;
@@ -99,6 +99,9 @@ impl Policy {
         if job.is_some_and(|job| job.moments.cleaned_at.is_some()) {
             return Class::Unruled;
         }
+        if self.roots.get(&root).is_some_and(|root| !root.has(path)) {
+            return Class::Unruled;
+        }
         if !self.databases.is_empty()
             && RelPath::parse(path).is_some_and(|path| self.databases.contains(&(root, path)))
         {
@@ -181,7 +184,8 @@ impl Policy {
         owner: &'o Owner,
     ) -> Option<(RuleId, Option<&'o Job>)> {
         let alone = |job: Option<&'o Job>| {
-            if job.is_some_and(|job| job.moments.cleaned_at.is_some()) {
+            let is_left_out = self.roots.get(&root).is_some_and(|root| !root.has(name));
+            if is_left_out || job.is_some_and(|job| job.moments.cleaned_at.is_some()) {
                 return None;
             }
             let found = self.rules_of(root).find(|(_, rule)| {
@@ -302,15 +306,14 @@ impl Policy {
         })
     }
 
-    /// Decides about the top-level directory `name`. `newest` is the latest timestamp in its tree, arrivals and
-    /// directories included; `facts` is a look at the directory itself.
+    /// Decides about the top-level directory `name`. `latest` is of its tree, arrivals and directories included; `facts` is a look at the directory itself.
     #[must_use]
     pub fn dir(
         &self,
         root: RootId,
         name: &[u8],
         facts: &Facts,
-        newest: Timestamp,
+        latest: Latest,
         owner: &Owner,
     ) -> Verdict {
         let Some((id, _)) = self.dir_rule(root, name, owner) else {
@@ -318,13 +321,14 @@ impl Policy {
         };
         let since = self.rule(id).since;
         self.of_all(owner, |job| {
-            self.verdict(id, since.of(facts, newest, job.map(|job| &job.moments)))
+            let moments = job.map(|job| &job.moments);
+            self.verdict(id, since.of_tree(facts, latest, moments))
         })
     }
 
-    /// Decides about all that `job` owns and `rule` takes, by the job's own timestamps, or by `newest`, the latest of all in it.
+    /// Decides about all that `job` owns and `rule` takes, by the job's own timestamps, or by the `latest` of all of it.
     #[must_use]
-    pub fn job(&self, rule: RuleId, job: &Job, newest: Timestamp) -> Verdict {
+    pub fn job(&self, rule: RuleId, job: &Job, latest: Latest) -> Verdict {
         let is_done = job.moments.cleaned_at.is_some();
         if is_done || !self.job_rules(job).any(|(id, _)| id == rule) {
             return Verdict::Keep;
@@ -332,12 +336,7 @@ impl Policy {
         let owner = Owner::Jobs(vec![job.clone()]);
         let since = self.rule(rule).since;
         self.of_all(&owner, |_| {
-            let basis = if since.is_of_job() {
-                since.of_job(&job.moments)
-            } else {
-                Some(newest)
-            };
-            self.verdict(rule, basis)
+            self.verdict(rule, since.of_all(latest, &job.moments))
         })
     }
 

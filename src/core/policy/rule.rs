@@ -2,9 +2,10 @@
 
 use super::globs::Globs;
 use crate::core::claim::Unit;
-use crate::core::facts::{Facts, RootId};
+use crate::core::facts::{Facts, Latest, RootId};
 use crate::core::jobs::{Job, Moments, SourceId, Status};
 use crate::core::time::{FileTime, Timestamp};
+use crate::core::timetable::Timetable;
 
 /// Which entries, how long, since when.
 #[derive(Debug)]
@@ -80,6 +81,8 @@ pub enum Since {
     Newest,
     /// Last change of the content; a directory's own.
     Mtime,
+    /// The latest mtime in a tree, directories included; for a single file its mtime.
+    NewestMtime,
     /// Last change of content, name or attributes; a directory's own.
     Ctime,
     /// Birth; a directory's own.
@@ -106,12 +109,14 @@ pub enum SkipOpen {
 }
 
 /// When a due entry goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Schedule {
     /// At its deadline.
     AtDeadline,
     /// Only when asked, through `clean`.
     Manual,
+    /// At the first of these instants that comes after its deadline, or when asked.
+    At(Timetable),
 }
 
 impl Rule {
@@ -158,7 +163,7 @@ impl Since {
     ) -> Option<Timestamp> {
         match self {
             Self::Newest => Some(facts.newest().max(known)),
-            Self::Mtime => Some(facts.mtime.ceil()),
+            Self::Mtime | Self::NewestMtime => Some(facts.mtime.ceil()),
             Self::Ctime => Some(facts.ctime.ceil()),
             Self::Btime => facts.btime.map(FileTime::ceil),
             Self::CreatedAt | Self::CompletedAt | Self::LastActivity | Self::ExpiresAt => {
@@ -167,11 +172,45 @@ impl Since {
         }
     }
 
+    /// Likewise for a directory that lapses as a whole: `facts` is a look at itself, `latest` of its tree.
+    #[must_use]
+    pub fn of_tree(
+        self,
+        facts: &Facts,
+        latest: Latest,
+        moments: Option<&Moments>,
+    ) -> Option<Timestamp> {
+        match self {
+            Self::NewestMtime => Some(facts.mtime.ceil().max(latest.mtime)),
+            Self::Newest
+            | Self::Mtime
+            | Self::Ctime
+            | Self::Btime
+            | Self::CreatedAt
+            | Self::CompletedAt
+            | Self::LastActivity
+            | Self::ExpiresAt => self.of(facts, latest.any, moments),
+        }
+    }
+
+    /// Likewise for all that a job owns, of which `latest` is; where one file's timestamp is asked for, the latest of any stands for
+    /// it. Late is safe.
+    #[must_use]
+    pub fn of_all(self, latest: Latest, moments: &Moments) -> Option<Timestamp> {
+        match self {
+            Self::NewestMtime => Some(latest.mtime),
+            Self::Newest | Self::Mtime | Self::Ctime | Self::Btime => Some(latest.any),
+            Self::CreatedAt | Self::CompletedAt | Self::LastActivity | Self::ExpiresAt => {
+                self.of_job(moments)
+            }
+        }
+    }
+
     /// The timestamp of a job that decides; `None` where it has none, or the files have it.
     #[must_use]
     pub fn of_job(self, moments: &Moments) -> Option<Timestamp> {
         match self {
-            Self::Newest | Self::Mtime | Self::Ctime | Self::Btime => None,
+            Self::Newest | Self::Mtime | Self::NewestMtime | Self::Ctime | Self::Btime => None,
             Self::CreatedAt => moments.created_at,
             Self::CompletedAt => moments.completed_at,
             Self::LastActivity => moments.last_activity,
@@ -183,7 +222,7 @@ impl Since {
     #[must_use]
     pub const fn is_of_job(self) -> bool {
         match self {
-            Self::Newest | Self::Mtime | Self::Ctime | Self::Btime => false,
+            Self::Newest | Self::Mtime | Self::NewestMtime | Self::Ctime | Self::Btime => false,
             Self::CreatedAt | Self::CompletedAt | Self::LastActivity | Self::ExpiresAt => true,
         }
     }
@@ -194,6 +233,7 @@ impl Since {
         match self {
             Self::Newest => "newest",
             Self::Mtime => "mtime",
+            Self::NewestMtime => "newest_mtime",
             Self::Ctime => "ctime",
             Self::Btime => "btime",
             Self::CreatedAt => "created_at",

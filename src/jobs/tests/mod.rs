@@ -1,11 +1,3 @@
-//! Real databases, written by another process while they are read.
+//! What the tests of all kinds of databases share.
 
-mod checks;
-mod harness;
-mod idle;
-mod loads;
-mod moments;
-mod outages;
-mod rows;
-mod scale;
-mod writes;
+pub(in crate::jobs) mod told;

@@ -346,11 +346,11 @@ fn by_the_newest_of_all_pieces_it_is_not_due_early() {
     wait(|| clock::now().wall > newest.plus_ms(20));
     bench.write("../uploads/in.tif", "6789");
     let outcome = bench.reap(&[claim]).remove(0);
-    let Outcome::Younger { newest } = outcome else {
+    let Outcome::Younger { latest } = outcome else {
         panic!("{outcome:?}");
     };
     let mut claim = bench.job_claim("j1", &PIECES);
-    claim.known = newest;
+    claim.known = latest.any;
     removed(&bench.reap(&[claim])[0]);
 }
 

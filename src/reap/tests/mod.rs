@@ -26,7 +26,7 @@ use self::world::{Asked, World};
 use super::{Batch, Hooks, Options, Place, Reaper};
 use crate::clock;
 use crate::core::claim::{Actor, Claim, Outcome, Piece, Reaped, Removal, Unit};
-use crate::core::facts::{Facts, Kind, RootId, RuleId};
+use crate::core::facts::{Facts, Kind, Latest, RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::path::RelPath;
 use crate::core::policy::{Globs, Policy, Root, Rule, Schedule, Since, SkipOpen};
@@ -85,8 +85,10 @@ impl Bench {
             path: base.join("root"),
             owner: None,
             prune_empty_dirs: false,
+            optional: false,
             source: None,
             orphans: None,
+            only: None,
             nested: Vec::new(),
         };
         Self {
@@ -95,6 +97,7 @@ impl Bench {
             policy: Policy {
                 sources: std::collections::BTreeMap::new(),
                 databases: std::collections::BTreeSet::new(),
+                cleans_at_start: false,
                 roots: BTreeMap::from([(ROOT, root)]),
                 rules,
             },
@@ -153,10 +156,11 @@ impl Bench {
     fn claim(&self, unit: Unit, path: &str) -> Claim {
         let rule = self.policy.rules.len() - 1;
         let facts = self.facts(path);
-        let newest = match unit {
+        let since = self.policy.rules[rule].since;
+        let known = match unit {
             Unit::Job => unreachable!("no claim of a job here"),
-            Unit::File => facts.newest(),
-            Unit::Dir => self.newest(path),
+            Unit::File => since.of(&facts, facts.newest(), None),
+            Unit::Dir => since.of_tree(&facts, self.latest(path), None),
         };
         Claim {
             root: ROOT,
@@ -164,10 +168,7 @@ impl Bench {
             unit,
             key: facts.key,
             rule: RuleId(u16::try_from(rule).unwrap()),
-            known: self.policy.rules[rule]
-                .since
-                .of(&facts, newest, None)
-                .unwrap(),
+            known: known.unwrap(),
             owners: self.world.owner(ROOT, path.as_bytes()).keys(),
             pieces: Vec::new(),
             retention_ms: None,
@@ -178,20 +179,24 @@ impl Bench {
 
     /// The newest timestamp in a tree, as an engine that missed nothing knows it.
     fn newest(&self, path: &str) -> Timestamp {
+        self.latest(path).any
+    }
+
+    fn latest(&self, path: &str) -> Latest {
         let root = RootDir::open(&self.base.join("root")).unwrap();
-        let mut newest = self.facts(path).newest();
+        let mut latest = self.facts(path).latest();
         let mut open = vec![RelPath::parse(path.as_bytes()).unwrap()];
         while let Some(dir) = open.pop() {
             // What cannot be read has told the engine nothing either.
             let Ok(listed) = root.dir(&dir) else { continue };
             let _ = listed.list(|name, facts| {
-                newest = newest.max(facts.newest());
+                latest = latest.max(facts.latest());
                 if facts.kind == Kind::Dir {
                     open.push(dir.join(name));
                 }
             });
         }
-        newest
+        latest
     }
 
     fn place(&self) -> Place {

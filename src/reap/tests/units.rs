@@ -52,6 +52,34 @@ fn the_newest_thing_anywhere_in_it_decides() {
 }
 
 #[test]
+fn by_the_latest_change_of_contents_a_deep_write_counts_and_a_rename_does_not() {
+    let mut bench = Bench::new(vec![rule(Unit::Dir, Since::NewestMtime, 3_600_000)]);
+    bench.write("unit/deep/file", "1");
+    let age = |bench: &Bench, names: &[&str]| {
+        for name in names {
+            let touched = std::process::Command::new("touch")
+                .args(["-d", "2 days ago"])
+                .arg(bench.path(name))
+                .status();
+            assert!(touched.unwrap().success());
+        }
+    };
+    age(&bench, &["unit/deep", "unit"]);
+    let known = bench.latest("unit");
+    let stale = Claim {
+        known: bench.facts("unit").mtime.ceil(),
+        ..bench.claim(Unit::Dir, "unit")
+    };
+    assert_eq!(
+        bench.reap(&[stale]),
+        [Outcome::Younger { latest: known }],
+        "what was written deep in it counts, though its own time is old"
+    );
+    age(&bench, &["unit/deep/file", "unit/deep", "unit"]);
+    removed(&bench.reap_one(Unit::Dir, "unit"));
+}
+
+#[test]
 fn what_is_kept_or_governed_by_an_earlier_rule_stays_where_it_is() {
     let earlier = Rule {
         name: "first".into(),
@@ -109,9 +137,9 @@ fn what_the_engine_could_not_know_of_a_unit_is_told_to_it() {
     });
     // A link changes without its directory: nothing that is an entry tells of it.
     std::os::unix::fs::symlink("/etc", bench.path("unit/a/link")).unwrap();
-    let newest = bench.newest("unit");
-    assert!(newest > known.known);
-    assert_eq!(bench.reap(&[known]), [Outcome::Younger { newest }]);
+    let latest = bench.latest("unit");
+    assert!(latest.any > known.known);
+    assert_eq!(bench.reap(&[known]), [Outcome::Younger { latest }]);
     removed(&bench.reap_one(Unit::Dir, "unit"));
 }
 

@@ -179,8 +179,10 @@ impl Bench {
             path: bench.base.join("uploads"),
             owner: None,
             prune_empty_dirs: false,
+            optional: false,
             source: Some(SOURCE),
             orphans: None,
+            only: None,
             nested: Vec::new(),
         };
         bench.policy.roots.insert(UPLOADS, uploads);

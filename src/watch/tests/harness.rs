@@ -153,9 +153,12 @@ impl Model {
                 model.files.clear();
                 model.dirs.clear();
             }
-            Observed::RootLost { root, why } => {
+            Observed::RootLost { root, why, .. } => {
                 let model = self.roots.entry(root).or_default();
-                model.lost += 1;
+                // What is known of its place may change while it is away: that is told, too.
+                if model.key.is_some() || model.lost_why != why {
+                    model.lost += 1;
+                }
                 model.lost_why = why;
                 model.key = None;
                 model.files.clear();
@@ -308,6 +311,7 @@ impl Bench {
 
     pub fn root(&self, id: u16, name: &str) -> WatchRoot {
         WatchRoot {
+            only: None,
             id: RootId(id),
             path: self.path(name),
             nested: Vec::new(),

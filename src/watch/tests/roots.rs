@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::harness::{Bench, Shared, obey_modes, rel};
 use crate::core::facts::RootId;
-use crate::core::observed::{Discovery, Observed};
+use crate::core::observed::{Absence, Discovery, Observed};
 use crate::watch::{Report, Sink, crawl_once};
 
 fn fill(bench: &Bench, dir: &str) {
@@ -48,6 +48,82 @@ fn a_missing_root_is_waited_for_with_all_its_parents() {
     assert_eq!((model.found, model.reconciled), (1, 1));
     assert_eq!(model.paths(), ["sub/f"]);
     assert_eq!(discovery(&bench), Discovery::Crawl);
+}
+
+/// What was told last of the place of the root.
+fn absence(bench: &Bench) -> Absence {
+    let model = bench.shared.model.lock();
+    let told = model.log.iter().rev().find_map(|observed| match observed {
+        Observed::RootLost { absence, .. } => Some(*absence),
+        _ => None,
+    });
+    told.unwrap()
+}
+
+#[track_caller]
+fn assert_seen(bench: &mut Bench, is: Absence, what: &str) {
+    let key = bench.synced(0).key;
+    assert_eq!((key, absence(bench)), (None, is), "{what}");
+}
+
+#[test]
+fn a_root_is_surely_absent_where_the_way_to_it_surely_ends() {
+    let mut bench = Bench::watching(&["a/b/root"]);
+    fill(&bench, "a/b/root");
+    bench.assert_agrees(0, "a/b/root");
+    for (at, missing) in ["a/b/root", "a/b", "a"].into_iter().enumerate() {
+        fs::rename(bench.path(missing), bench.path("aside")).unwrap();
+        assert_seen(&mut bench, Absence::Certain, missing);
+        // Other things in the place of what is missing: a file, a link that leads nowhere, one that leads to it.
+        fs::write(bench.path(missing), b"x").unwrap();
+        assert_seen(&mut bench, Absence::Doubtful, missing);
+        fs::remove_file(bench.path(missing)).unwrap();
+        assert_seen(&mut bench, Absence::Certain, missing);
+        for target in ["nowhere", "aside"] {
+            symlink(bench.path(target), bench.path(missing)).unwrap();
+            assert_seen(&mut bench, Absence::Doubtful, missing);
+            fs::remove_file(bench.path(missing)).unwrap();
+            assert_seen(&mut bench, Absence::Certain, missing);
+        }
+        fs::rename(bench.path("aside"), bench.path(missing)).unwrap();
+        assert_eq!(bench.synced(0).found, at + 2);
+    }
+    fs::remove_dir_all(bench.path("a")).unwrap();
+    assert_seen(&mut bench, Absence::Certain, "all");
+    for dir in ["a", "a/b"] {
+        fs::create_dir(bench.path(dir)).unwrap();
+        assert_seen(&mut bench, Absence::Certain, dir);
+    }
+    fs::create_dir(bench.path("a/b/root")).unwrap();
+    assert_eq!(bench.synced(0).found, 5);
+}
+
+#[test]
+fn a_root_behind_a_directory_that_nobody_may_enter_is_not_surely_absent() {
+    let test = || {
+        obey_modes();
+        let mut bench = Bench::new();
+        fs::create_dir_all(bench.path("a/b")).unwrap();
+        let options = bench.options(&["a/b/c/root"]);
+        bench.start(options);
+        bench.sync();
+        assert_eq!(absence(&bench), Absence::Certain);
+        for (dir, mode, is) in [
+            ("a/b", 0o300, Absence::Doubtful),
+            ("a/b", 0o400, Absence::Doubtful),
+            ("a/b", 0, Absence::Doubtful),
+            ("a", 0o400, Absence::Doubtful),
+            ("a", 0, Absence::Doubtful),
+            // The way leads through it, and what comes next can be read.
+            ("a", 0o300, Absence::Certain),
+        ] {
+            set_mode(&bench.path(dir), mode);
+            assert_seen(&mut bench, is, &format!("{dir} {mode:o}"));
+            set_mode(&bench.path(dir), 0o700);
+            assert_seen(&mut bench, Absence::Certain, dir);
+        }
+    };
+    std::thread::spawn(test).join().unwrap();
 }
 
 #[test]

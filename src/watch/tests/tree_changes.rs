@@ -234,6 +234,7 @@ fn the_quarantine_nested_roots_and_skipped_directories_do_not_exist() {
     assert_eq!(bench.synced(0).paths(), [""; 0]);
     // A root less: what lay in it belongs to the outer one now. And back.
     let outer = WatchRoot {
+        only: None,
         nested: Vec::new(),
         ..options.roots[0].clone()
     };

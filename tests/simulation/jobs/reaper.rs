@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::checks::CHANGED;
 use lapsed::core::claim::{Claim, Outcome, Reaped, Removal, Unit};
-use lapsed::core::facts::{Kind, RootId};
+use lapsed::core::facts::{Kind, Latest, RootId};
 use lapsed::core::hold::Hold;
 use lapsed::core::input::Input;
 use lapsed::core::jobs::{Fresh, JobKey, JobRow, Owner};
@@ -90,8 +90,8 @@ impl Sim {
         let policy = self.engine.policy();
         let inside = self.truth.world(root).beneath(path);
         let verdict = if is_dir {
-            let newest = self.newest(root, &inside).max(claim.known);
-            policy.dir(root, path.as_bytes(), &facts, newest, &owner)
+            let latest = self.latest(root, &inside).max(Latest::at(claim.known));
+            policy.dir(root, path.as_bytes(), &facts, latest, &owner)
         } else {
             policy.file(root, path.as_bytes(), &facts, claim.known, &owner)
         };
@@ -100,7 +100,9 @@ impl Sim {
             Verdict::Lapse { rule, basis, .. }
                 if is_dir && rule == claim.rule && basis > claim.known =>
             {
-                return Err(Outcome::Younger { newest: basis });
+                return Err(Outcome::Younger {
+                    latest: Latest::at(basis),
+                });
             }
             Verdict::Lapse { at, rule, basis }
                 if at <= now && rule == claim.rule && basis == claim.known =>
@@ -169,7 +171,7 @@ impl Sim {
             return Err(Outcome::Held(pin.hold()));
         }
         let (mut going, mut partial, mut any) = (Vec::new(), false, false);
-        let mut newest = Timestamp::MIN;
+        let mut latest = Latest::NONE;
         for piece in &claim.pieces {
             let root = piece.root;
             let Some(facts) = self.truth.world(root).facts(&piece.path) else {
@@ -183,19 +185,19 @@ impl Sim {
             let inside = self.truth.world(root).beneath(&piece.path);
             for path in &inside {
                 if self.truth.world(root).nodes[path].kind != Kind::File {
-                    newest = newest.max(self.newest(root, std::slice::from_ref(path)));
+                    latest = latest.max(self.latest(root, std::slice::from_ref(path)));
                     continue;
                 }
                 let owner = self.fresh_owner(root, path)?;
                 let (class, decides) = policy.decide(root, path.as_bytes(), &owner);
-                let own = self.newest(root, std::slice::from_ref(path));
+                let own = self.latest(root, std::slice::from_ref(path)).any;
                 let agreed = policy.consent(root, path.as_bytes(), own, &owner);
                 let all_agree = matches!(agreed, Verdict::Lapse { at, .. } if at <= now);
                 if class == Class::Job(claim.rule)
                     && decides.is_some_and(|one| one.key == *key)
                     && (all_agree || owner.jobs().len() == 1)
                 {
-                    newest = newest.max(self.newest(root, std::slice::from_ref(path)));
+                    latest = latest.max(self.latest(root, std::slice::from_ref(path)));
                     files.push((root, path.clone()));
                 } else {
                     some_stay = true;
@@ -214,10 +216,10 @@ impl Sim {
         if going.is_empty() && !claim.pieces.is_empty() {
             return Err(Outcome::Kept);
         }
-        match policy.job(claim.rule, &job, newest.max(claim.known)) {
-            Verdict::Lapse { basis, .. } if basis > claim.known => {
-                Err(Outcome::Younger { newest: basis })
-            }
+        match policy.job(claim.rule, &job, latest.max(Latest::at(claim.known))) {
+            Verdict::Lapse { basis, .. } if basis > claim.known => Err(Outcome::Younger {
+                latest: Latest::at(basis),
+            }),
             Verdict::Lapse { at, basis, .. } if at <= now && basis == claim.known => Ok(Plan {
                 deadline: at,
                 going,
@@ -264,13 +266,12 @@ impl Sim {
         Err(Outcome::Held(Hold::SourceDown { source, why }))
     }
 
-    fn newest(&self, root: RootId, paths: &[RelPath]) -> Timestamp {
+    fn latest(&self, root: RootId, paths: &[RelPath]) -> Latest {
         let world = self.truth.world(root);
         let facts = paths.iter().filter_map(|path| world.facts(path));
         facts
-            .map(|facts| facts.newest())
-            .max()
-            .unwrap_or(Timestamp::MIN)
+            .map(|facts| facts.latest())
+            .fold(Latest::NONE, Latest::max)
     }
 
     fn carry(&mut self, claim: &Claim, plan: Plan) -> Outcome {

@@ -141,8 +141,10 @@ pub fn policy() -> Policy {
         path: PathBuf::from(format!("/srv/{name}")),
         owner: owner.map(|text| Template::parse(text).unwrap()),
         prune_empty_dirs: false,
+        optional: false,
         source: owner.map(|_| DB),
         orphans: orphans.map(|text| Template::parse(text).unwrap()),
+        only: None,
         nested: Vec::new(),
     };
     let source = Source {
@@ -158,6 +160,7 @@ pub fn policy() -> Policy {
     };
     Policy {
         databases: std::collections::BTreeSet::new(),
+        cleans_at_start: false,
         roots: BTreeMap::from([
             (
                 RESULTS,

@@ -8,12 +8,13 @@ use std::time::Duration;
 use super::*;
 use crate::core::clock_guard::ClockGuard;
 use crate::core::engine::Setup;
-use crate::core::facts::{FileKey, RootId};
+use crate::core::facts::{FileKey, Latest, RootId};
 use crate::core::input::Input;
 use crate::core::observed::{Coverage, Observed, PassCost};
 use crate::core::policy::{Globs, Policy, Root, Rule, Schedule, Since, SkipOpen};
 use crate::core::report::{Breaker, Mode};
 use crate::core::time::FileTime;
+use crate::core::time::Timestamp;
 
 const ROOT: RootId = RootId(0);
 const TTL_MS: i64 = 10_000;
@@ -64,13 +65,16 @@ fn engine() -> (Engine, Vec<Claim>) {
         path: PathBuf::from("/root"),
         owner: None,
         prune_empty_dirs: false,
+        optional: false,
         source: None,
         orphans: None,
+        only: None,
         nested: Vec::new(),
     };
     let policy = Arc::new(Policy {
         sources: std::collections::BTreeMap::new(),
         databases: std::collections::BTreeSet::new(),
+        cleans_at_start: false,
         roots: BTreeMap::from([(ROOT, root)]),
         rules: vec![rule("file", Unit::File), rule("unit", Unit::Dir)],
     });
@@ -196,7 +200,9 @@ fn what_the_reaper_saw_in_a_unit_moves_its_deadline() {
     let effects = answer(
         &mut engine,
         &claims,
-        &Outcome::Younger { newest },
+        &Outcome::Younger {
+            latest: Latest::at(newest),
+        },
         at(TTL_MS + 3),
     );
     assert_eq!(effects[0], Effect::Relist(ROOT, path("unit")));

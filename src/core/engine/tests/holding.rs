@@ -290,3 +290,48 @@ fn a_file_that_is_still_on_its_way_when_its_job_ends_goes_with_it() {
     let all = [format!("results/{A}"), format!("uploads/{A}_in.tif")];
     assert_eq!(place.claimed(), all);
 }
+
+#[test]
+fn an_optional_root_that_is_surely_absent_holds_no_job() {
+    let lost = |root, absence| {
+        Input::Observed(vec![Observed::RootLost {
+            root,
+            why: "it is away".to_owned(),
+            absence,
+        }])
+    };
+    // The other root is not optional.
+    let mut place = Place::new(vec![job_rule()]);
+    place.file(UPLOADS, &format!("{A}_in.tif"));
+    place.step(lost(RESULTS, Absence::Certain));
+    place.loaded(vec![completed(A, 0)]);
+    place.pass_until(HOUR);
+    assert_eq!(place.claimed(), [""; 0]);
+    assert_eq!(
+        place.hold(UPLOADS, &format!("{A}_in.tif")),
+        ["root-missing"]
+    );
+
+    let mut place = Place::new(vec![job_rule()]);
+    place.file(RESULTS, &format!("{A}/x"));
+    place.file(UPLOADS, &format!("{A}_in.tif"));
+    place.file(RESULTS, &format!("{B}/x"));
+    place.loaded(vec![completed(A, 0), completed(B, HOUR)]);
+    // Nobody knows what stands there.
+    place.step(lost(UPLOADS, Absence::Doubtful));
+    place.pass_until(HOUR);
+    assert_eq!(place.claimed(), [""; 0]);
+    assert_eq!(place.hold(RESULTS, &format!("{A}/x")), ["root-missing"]);
+    // Nothing does.
+    place.step(lost(UPLOADS, Absence::Certain));
+    assert_eq!(place.claimed(), [format!("results/{A}")]);
+    // It comes, and is read first.
+    let key = FileKey { dev: 1, ino: 9 };
+    place.step(Input::Observed(vec![Observed::RootFound {
+        root: UPLOADS,
+        key,
+    }]));
+    place.pass_until(2 * HOUR);
+    assert_eq!(place.claimed(), [""; 0]);
+    assert_eq!(place.hold(RESULTS, &format!("{B}/x")), ["reconciling"]);
+}

@@ -1,0 +1,121 @@
+//! The presets: configurations for systems of some kind, as `config/presets/` has them.
+//!
+//! **Invariant:** whatever is put into a preset's text, its comments and its variables stay, and it says what was meant: no character of a
+//! path is taken for anything else.
+
+use std::path::Path;
+
+use super::text;
+
+/// A configuration for systems of one kind.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct Preset {
+    /// What it is called.
+    pub(super) name: &'static str,
+    /// The file.
+    pub(super) text: &'static str,
+}
+
+macro_rules! preset {
+    ($name:literal) => {
+        Preset {
+            name: $name,
+            text: include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/config/presets/",
+                $name,
+                ".toml"
+            )),
+        }
+    };
+}
+
+/// All of them.
+pub(super) static ALL: [Preset; 5] = [
+    preset!("omr"),
+    preset!("eemt"),
+    preset!("storage"),
+    preset!("audio"),
+    preset!("math2visual"),
+];
+
+/// Why a directory cannot be put into a preset.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PresetError {
+    /// TOML is UTF-8.
+    #[error(
+        "the directory {0} is not UTF-8, which a configuration has to be\n  give --base-dir another path that leads there"
+    )]
+    NotUtf8(String),
+}
+
+/// What they are called.
+pub(super) fn names() -> [&'static str; ALL.len()] {
+    std::array::from_fn(|place| ALL[place].name)
+}
+
+/// The one that is called `name`.
+pub(super) fn named(name: &str) -> Option<&'static Preset> {
+    ALL.iter().find(|preset| preset.name == name)
+}
+
+impl Preset {
+    /// What it is for: its first line says so, `# NAME: description`.
+    pub(super) fn description(&self) -> &'static str {
+        let line = self.text.lines().next().unwrap_or_default();
+        let line = line.trim_start_matches('#').trim();
+        let named = line.strip_prefix(self.name);
+        named
+            .and_then(|rest| rest.strip_prefix(':'))
+            .unwrap_or(line)
+            .trim()
+    }
+}
+
+/// The line that says what relative paths are below.
+const BASE_DIR: &str = "base_dir = ";
+
+/// `preset` with `dir`, which is absolute, as its base directory: where the preset names an environment variable, that one still goes
+/// before it.
+pub(super) fn with_base_dir(preset: &str, dir: &Path) -> Result<String, PresetError> {
+    let Some(dir) = dir.to_str() else {
+        return Err(PresetError::NotUtf8(format!("{:?}", dir.to_string_lossy())));
+    };
+    let edited = preset.split_inclusive('\n').map(|line| {
+        let value = line.strip_prefix(BASE_DIR);
+        value.map_or_else(|| line.to_owned(), |value| edit(value, dir))
+    });
+    Ok(edited.collect())
+}
+
+/// The line whose value begins with `value`, with another one; what follows the value stays.
+fn edit(value: &str, dir: &str) -> String {
+    let rest = end_of_string(value).map_or("\n", |end| &value[end..]);
+    let dollars = dir.replace('$', "$$");
+    let variable = value
+        .strip_prefix("\"${")
+        .map(|name| &name[..name.find([':', '}']).unwrap_or(0)])
+        // A default ends with the first brace: such a directory stands alone.
+        .filter(|name| !name.is_empty() && !dir.contains('}'));
+    let value = match variable {
+        Some(name) => format!("${{{name}:-{dollars}}}"),
+        None => dollars,
+    };
+    format!("{BASE_DIR}{}{rest}", text::quote(&value))
+}
+
+/// Where the TOML string that `value` begins with ends.
+fn end_of_string(value: &str) -> Option<usize> {
+    let quote = value.chars().next().filter(|&c| c == '"' || c == '\'')?;
+    let mut escaped = false;
+    for (at, c) in value.char_indices().skip(1) {
+        if escaped {
+            escaped = false;
+        } else if c == '\\' && quote == '"' {
+            escaped = true;
+        } else if c == quote {
+            return Some(at + 1);
+        }
+    }
+    None
+}

@@ -1,0 +1,7 @@
+//! Presets, drafts, questions and files.
+
+use super::*;
+
+mod asked;
+mod composed;
+mod files;

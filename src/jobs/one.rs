@@ -1,0 +1,70 @@
+//! What a database has under an id.
+//!
+//! **Invariant:** a row whose id the database takes for the same is never "none": a file that is named after another spelling of it is
+//! not nobody's.
+
+/// What a database has under an id.
+pub(super) enum One<F> {
+    /// The row of the job.
+    Found(F),
+    /// A row whose id is the same by its type, such as that of a UUID in capitals, and spelled like this.
+    Alike(String),
+    /// No row.
+    None,
+}
+
+impl<F> One<F> {
+    /// The row of the job.
+    pub(super) fn found(self) -> Option<F> {
+        match self {
+            Self::Found(found) => Some(found),
+            Self::Alike(_) | Self::None => None,
+        }
+    }
+}
+
+/// Why a job with an id that is spelled otherwise is unknown.
+pub(super) fn spelled(other: &str) -> String {
+    format!("it has that job as \"{other}\"; files have to spell the id as the database does")
+}
+
+/// How else a database may spell the UUID `id`: without dashes, in capitals. No other ids have other spellings.
+pub(super) fn spellings(id: &str) -> Vec<String> {
+    let is_uuid = id.len() == 36
+        && id.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    if !is_uuid {
+        return Vec::new();
+    }
+    let bare = id.replace('-', "");
+    let all = [
+        id.to_ascii_lowercase(),
+        id.to_ascii_uppercase(),
+        bare.to_ascii_lowercase(),
+        bare.to_ascii_uppercase(),
+    ];
+    all.into_iter().filter(|other| other != id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_uuids_have_other_spellings() {
+        let id = "4f2b0c9e-0000-4000-8000-00000000beef";
+        assert_eq!(
+            spellings(id),
+            [
+                "4F2B0C9E-0000-4000-8000-00000000BEEF",
+                "4f2b0c9e00004000800000000000beef",
+                "4F2B0C9E00004000800000000000BEEF"
+            ]
+        );
+        for other in ["", "job-20240101-000000", &id[1..], &id.replace('b', "g")] {
+            assert_eq!(spellings(other), Vec::<String>::new(), "{other}");
+        }
+    }
+}

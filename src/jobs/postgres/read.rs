@@ -1,0 +1,298 @@
+//! Reads all jobs, those that changed, or those that were named, and tells what is not known.
+//!
+//! **Invariant:** where pages can be had, each is a statement and so a transaction of its own: what other sessions wait for, such
+//! as the removal of dead rows, is held up no longer than by one of them.
+//! **Invariant:** pages go by the ids' own type and order, as the server compares them.
+
+use futures_util::{StreamExt, pin_mut};
+
+use super::catalog;
+use super::error::Fault;
+use super::find::{self, Extent};
+use super::link::Link;
+use super::row::{Form, text};
+use super::shape::{self, Asked, Shape};
+use super::telling::Telling;
+use crate::core::jobs::{JobRow, Known, Status};
+use crate::jobs::decode::Decoder;
+use crate::jobs::met::{GONE_MAX, Met, Way, batches};
+use crate::jobs::view::View;
+
+/// Rows of one page: some ten milliseconds.
+pub(super) const PAGE: usize = 5000;
+/// Rows that are asked for one by one at a time.
+const TOGETHER: usize = 64;
+
+/// What a reading needs.
+pub(super) struct Reading<'a> {
+    pub(super) link: &'a Link,
+    pub(super) shape: &'a Shape,
+    pub(super) asked: Asked<'a>,
+    pub(super) view: &'a View,
+    pub(super) tell: &'a mut Telling,
+}
+
+/// What came of a reading of some jobs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Found {
+    /// So many were not known before.
+    pub(super) new: u64,
+    /// Whether one that was known was not found.
+    pub(super) misses: bool,
+}
+
+impl Reading<'_> {
+    /// Reads everything, and tells what is not known, and what is gone unless nothing can have been known; says how many jobs
+    /// there are.
+    ///
+    /// # Errors
+    /// When the database fails. What was told until then is true.
+    pub(super) async fn all(&mut self, knows_nothing: bool) -> Result<u64, Fault> {
+        let plan = match catalog::plan(self.link, self.shape).await {
+            Ok(plan) => plan,
+            Err(said) => return Err(shape::wrong(self.link, &self.asked, &said).await),
+        };
+        let mut met = Met::new(plan.way);
+        let is_through = match plan.way {
+            Way::Pages => self.pages(&mut met).await?,
+            Way::Pass => false,
+        };
+        if !is_through {
+            met = Met::new(Way::Pass);
+            self.pass(&mut met).await?;
+        }
+        self.tell_rows(met.take_rows()).await;
+        if !knows_nothing {
+            self.tell_gone(&met).await?;
+        }
+        Ok(met.jobs())
+    }
+
+    /// Reads page by page. `false`: a page ends with an id that cannot be asked from.
+    async fn pages(&mut self, met: &mut Met) -> Result<bool, Fault> {
+        let (list, table, id) = (self.shape.list(), self.shape.table(), self.shape.id());
+        let first = format!(
+            "SELECT {list}, {id}::text FROM {table} WHERE {id} IS NOT NULL ORDER BY {id} LIMIT {PAGE}"
+        );
+        let after = format!(
+            "SELECT {list}, {id}::text FROM {table} WHERE {id} > $1 ORDER BY {id} LIMIT {PAGE}"
+        );
+        // Pages are of what has an id.
+        let without = format!("SELECT 1 FROM {table} WHERE {id} IS NULL LIMIT 1");
+        if !self.ask(&without, &[]).await?.is_empty() {
+            self.asked.decoder.say_no_id();
+        }
+        let mut cursor: Option<String> = None;
+        loop {
+            let rows = match &cursor {
+                None => self.ask(&first, &[]).await?,
+                Some(cursor) => self.ask(&after, &[Some(cursor)]).await?,
+            };
+            for row in &rows {
+                let cells = self.shape.cells(row)?;
+                met.meet(self.asked.decoder, self.view, self.shape.columns(), &cells);
+            }
+            self.tell_rows(met.take_rows()).await;
+            let Some(end) = rows.last().filter(|_| rows.len() == PAGE) else {
+                return Ok(true);
+            };
+            match self.shape.text_behind(end, 0) {
+                Some(id) => cursor = Some(id.to_owned()),
+                // A database without an encoding has texts that no query can name.
+                None => return Ok(false),
+            }
+        }
+    }
+
+    async fn pass(&mut self, met: &mut Met) -> Result<(), Fault> {
+        let sql = format!("SELECT {} FROM {}", self.shape.list(), self.shape.table());
+        let rows = match self.link.stream(&sql).await {
+            Ok(rows) => rows,
+            Err(said) => return Err(shape::wrong(self.link, &self.asked, &said).await),
+        };
+        pin_mut!(rows);
+        loop {
+            match self.link.within(rows.next()).await {
+                Ok(Some(row)) => {
+                    let cells = self.shape.cells(&row)?;
+                    met.meet(self.asked.decoder, self.view, self.shape.columns(), &cells);
+                }
+                Ok(None) => return Ok(()),
+                Err(said) => return Err(shape::wrong(self.link, &self.asked, &said).await),
+            }
+            if met.is_full() {
+                self.tell_rows(met.take_rows()).await;
+            }
+        }
+    }
+
+    /// Reads what changed since `since`, and tells what is not known; says how many jobs are new. `since` moves on.
+    ///
+    /// # Errors
+    /// When the database fails. What was told until then is true.
+    pub(super) async fn changes(&mut self, since: &mut String) -> Result<u64, Fault> {
+        let Some((column, form)) = self.shape.changed_at() else {
+            return Ok(0);
+        };
+        let next = next_since(&format!("max({column}) OVER ()"), form);
+        let sql = format!(
+            "SELECT {}, {next} FROM {}",
+            self.shape.list(),
+            self.shape.table()
+        );
+        let given = vec![Some(since.as_str()); self.asked.parameters];
+        let rows = self.ask(&sql, &given).await?;
+        let mut news = Vec::new();
+        let mut new = 0;
+        for row in &rows {
+            let cells = self.shape.cells(row)?;
+            let Some(mut job) = self.asked.decoder.decode(self.shape.columns(), &cells) else {
+                continue;
+            };
+            match (self.view.known)(&job) {
+                Known::Same(_) => continue,
+                Known::Changed(_) => {}
+                Known::No => new += 1,
+            }
+            Decoder::complete(self.shape.columns(), &cells, &mut job);
+            news.push(job);
+        }
+        let latest = rows.first().and_then(|row| self.shape.text_behind(row, 0));
+        let latest = latest.map(str::to_owned);
+        self.tell_rows(news).await;
+        if let Some(latest) = latest {
+            *since = latest;
+        }
+        Ok(new)
+    }
+
+    /// From when on changes are to be asked for, before everything is read.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn latest_change(&mut self) -> Result<String, Fault> {
+        let Some((column, form)) = self.shape.changed_at() else {
+            return Ok(String::new());
+        };
+        let first = first_since(form);
+        let next = next_since(&format!("max({column})"), form);
+        let sql = format!("SELECT {next} FROM {}", self.shape.table());
+        let given = vec![Some(first); self.asked.parameters];
+        let rows = self.ask(&sql, &given).await?;
+        let latest = rows.first().and_then(|row| text(row, 0));
+        Ok(latest.unwrap_or(first).to_owned())
+    }
+
+    /// Reads the jobs with these ids, and tells what is not known.
+    ///
+    /// # Errors
+    /// When the database fails. What was told until then is true.
+    pub(super) async fn some(&mut self, ids: Vec<String>) -> Result<Found, Fault> {
+        let mut found = Found::default();
+        let mut news = Vec::new();
+        for ids in ids.chunks(TOGETHER) {
+            let rows = ids
+                .iter()
+                .map(|id| find::one(self.link, self.shape, &self.asked, id, Extent::Job));
+            let rows = futures_util::future::join_all(rows).await;
+            for (id, row) in ids.iter().zip(rows) {
+                match row?.found() {
+                    None => {
+                        let row = JobRow::new(id.clone(), Status::Running);
+                        match (self.view.known)(&row) {
+                            Known::No => {}
+                            Known::Same(_) | Known::Changed(_) => found.misses = true,
+                        }
+                    }
+                    Some(row) => match (self.view.known)(&row.job) {
+                        Known::Same(_) => {}
+                        Known::Changed(_) => news.push(row.job),
+                        Known::No => {
+                            found.new += 1;
+                            news.push(row.job);
+                        }
+                    },
+                }
+            }
+        }
+        self.tell_rows(news).await;
+        Ok(found)
+    }
+
+    /// Tells what the table has and the reading has not met. Pages are of different moments, so there each is looked for once more.
+    async fn tell_gone(&mut self, met: &Met) -> Result<(), Fault> {
+        let mut from = 0;
+        loop {
+            let (mut ids, next) = (self.view.unticked)(from, GONE_MAX, &|number| met.has(number));
+            match met.way() {
+                Way::Pass => ids.retain(|id| !met.has_told(id)),
+                Way::Pages => ids = self.still_gone(ids).await?,
+            }
+            if !ids.is_empty() {
+                self.tell.gone(ids).await;
+            }
+            match next {
+                Some(next) => from = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn still_gone(&mut self, ids: Vec<String>) -> Result<Vec<String>, Fault> {
+        let mut gone = Vec::new();
+        for ids in ids.chunks(TOGETHER) {
+            let rows = ids
+                .iter()
+                .map(|id| find::one(self.link, self.shape, &self.asked, id, Extent::Job));
+            let rows = futures_util::future::join_all(rows).await;
+            for (id, row) in ids.iter().zip(rows) {
+                if row?.found().is_none() {
+                    gone.push(id.clone());
+                }
+            }
+        }
+        Ok(gone)
+    }
+
+    async fn ask(
+        &self,
+        sql: &str,
+        given: &[Option<&str>],
+    ) -> Result<Vec<tokio_postgres::Row>, Fault> {
+        match self.link.rows(sql, given).await {
+            Ok(rows) => Ok(rows),
+            Err(said) => Err(shape::wrong(self.link, &self.asked, &said).await),
+        }
+    }
+
+    async fn tell_rows(&mut self, rows: Vec<JobRow>) {
+        for batch in batches(rows) {
+            self.tell.rows(batch).await;
+        }
+    }
+}
+
+/// The value of a column's type that all changes come after.
+fn first_since(form: Form) -> &'static str {
+    match form {
+        Form::Instant | Form::Shown | Form::Date => "-infinity",
+        Form::Integer | Form::Real | Form::Number => "0",
+        Form::Bool | Form::Text | Form::Bytes | Form::Json => "",
+    }
+}
+
+/// From when on changes are asked for the next time, when the latest was at `latest`. A transaction may commit after one that
+/// began later, with an earlier instant: a minute is asked for again. What took longer is found when everything is read.
+fn next_since(latest: &str, form: Form) -> String {
+    match form {
+        Form::Instant | Form::Shown => format!("({latest} - interval '1 minute')::text"),
+        Form::Date => format!("({latest} - 1)::text"),
+        Form::Integer
+        | Form::Real
+        | Form::Number
+        | Form::Bool
+        | Form::Text
+        | Form::Bytes
+        | Form::Json => format!("({latest})::text"),
+    }
+}

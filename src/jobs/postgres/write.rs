@@ -1,0 +1,282 @@
+//! Writes back that a job was cleaned, or removes its record.
+//!
+//! The transaction is serializable: a row that another transaction changed since it was read cannot be written, whatever level
+//! that one has. Where the server can lock the rows that `select` reads (`FOR UPDATE`), it does: that also keeps still what is
+//! read from other tables than those that are written. It cannot where rows are made of several, and may not without the right.
+//!
+//! **Invariant:** nothing is written for a row that is not as it was judged, read within the transaction that writes.
+//! **Invariant:** all statements or none.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::error::{Fault, From, Said, grant};
+use super::find::{self, Extent, Found};
+use super::link::{Link, Role};
+use super::names::{self, Numbered};
+use super::shape::Shape;
+use super::shared::Shared;
+use crate::clock;
+use crate::core::policy::Record;
+use crate::core::time::Timestamp;
+use crate::jobs::error::WriteError;
+use crate::jobs::fit;
+use crate::jobs::options::bare;
+use crate::jobs::order::{WriteBack, Written, difference};
+use crate::jobs::zone;
+
+/// How long a statement waits for others. Who orders it tries again later.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+/// How long everything may take.
+const PATIENCE_ALL: Duration = Duration::from_secs(20);
+/// A connection that nobody used for this long is given back.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Writes records, one after the other.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    talk: Mutex<Option<Talk>>,
+    cannot_lock: AtomicBool,
+}
+
+struct Talk {
+    link: Link,
+    shape: Shape,
+    used_at: Duration,
+}
+
+/// Why a record was not written.
+enum Failure {
+    /// The database.
+    Fault(Fault),
+    /// A statement, by its name.
+    Statement(String, Said),
+}
+
+impl Writer {
+    /// Not connected yet.
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            talk: Mutex::default(),
+            cannot_lock: AtomicBool::new(false),
+        }
+    }
+
+    /// Carries out `order`.
+    ///
+    /// # Errors
+    /// When the database cannot be written now. Nothing was, or, when the connection was lost at the very end, perhaps all: trying
+    /// again finds it done.
+    pub(super) async fn write(&self, order: &WriteBack) -> Result<Written, WriteError> {
+        let (list, statements) = match order.action {
+            Record::Keep => return Ok(Written::Done),
+            Record::Mark => ("mark", &self.shared.queries().mark),
+            Record::Forget => ("forget", &self.shared.queries().forget),
+        };
+        let mut place = self.talk.lock().await;
+        let written = timeout(PATIENCE_ALL, async {
+            let talk = self.talk(&mut place).await?;
+            let written = self.attempt(talk, order, list, statements).await;
+            talk.used_at = clock::now().boot;
+            written
+        })
+        .await
+        .unwrap_or_else(|_| Err(Failure::Fault(self.fault(&Said::silence()))));
+        if written.is_err() {
+            *place = None;
+        }
+        let (options, id) = (&self.shared.options, &order.job.id);
+        written.map_err(|failure| match failure {
+            Failure::Fault(fault) => WriteError::Database(format!(
+                "cannot {list} job \"{id}\" in {}: {fault}",
+                options.place()
+            )),
+            Failure::Statement(statement, said) => self.of_statement(statement, &said, id, list),
+        })
+    }
+
+    async fn attempt(
+        &self,
+        talk: &Talk,
+        order: &WriteBack,
+        list: &str,
+        statements: &[String],
+    ) -> Result<Written, Failure> {
+        let link = &talk.link;
+        link.run("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE")
+            .await
+            .map_err(|said| Failure::Fault(self.fault_of_begin(&said)))?;
+        let Some(found) = self.find(talk, &order.job.id).await? else {
+            return Ok(self.ended(link, Written::Gone).await);
+        };
+        if order.action == Record::Mark && found.job.moments.cleaned_at.is_some() {
+            return Ok(self.ended(link, Written::Done).await);
+        }
+        if !found.job.decides_as(&order.job) {
+            let how = difference(&order.job, &found.job);
+            return Ok(self.ended(link, Written::Changed { how }).await);
+        }
+        let now = shown_with_offset(&self.shared.decoder.zone("cleaned_at"), order.now);
+        for (at, sql) in statements.iter().enumerate() {
+            let Numbered { sql, names } = names::number(bare(sql));
+            let name = fit::statement_name(list, at, statements.len());
+            let mut given = Vec::new();
+            for wanted in &names {
+                let Some(Value(value)) = value(wanted, order, &now, &found) else {
+                    let message = format!("unknown parameter :{wanted}");
+                    let from = From::Server(String::new());
+                    return Err(Failure::Statement(name, Said { from, message }));
+                };
+                given.push(value);
+            }
+            link.rows(&sql, &given)
+                .await
+                .map_err(|said| Failure::Statement(name, said))?;
+        }
+        link.run("COMMIT")
+            .await
+            .map_err(|said| Failure::Fault(self.fault(&said)))?;
+        Ok(Written::Done)
+    }
+
+    /// The row as it is in the transaction, which nobody changes meanwhile.
+    async fn find(&self, talk: &Talk, id: &str) -> Result<Option<Found>, Failure> {
+        let (link, asked) = (&talk.link, self.shared.select());
+        if !self.cannot_lock.load(Ordering::Relaxed) {
+            let failed = |said| Failure::Fault(self.fault(&said));
+            link.run("SAVEPOINT looks").await.map_err(failed)?;
+            match find::one(link, &talk.shape, &asked, id, Extent::Locked).await {
+                Ok(one) => return Ok(one.found()),
+                Err(Fault::Query(_) | Fault::Permission { .. }) => {}
+                Err(fault) => return Err(Failure::Fault(fault)),
+            }
+            let failed = |said| Failure::Fault(self.fault(&said));
+            link.run("ROLLBACK TO looks").await.map_err(failed)?;
+        }
+        let found = find::one(link, &talk.shape, &asked, id, Extent::Texts).await;
+        let one = found.map_err(Failure::Fault)?;
+        self.cannot_lock.store(true, Ordering::Relaxed);
+        Ok(one.found())
+    }
+
+    async fn ended(&self, link: &Link, written: Written) -> Written {
+        // Nothing was written: however this ends, it is the same.
+        let _ = link.run("ROLLBACK").await;
+        written
+    }
+
+    async fn talk<'a>(&self, place: &'a mut Option<Talk>) -> Result<&'a mut Talk, Failure> {
+        if place.as_ref().is_some_and(|talk| talk.link.is_closed()) {
+            *place = None;
+        }
+        match place {
+            Some(talk) => Ok(talk),
+            none => {
+                let options = &self.shared.options;
+                let link = Link::connect(options, Role::Writes)
+                    .await
+                    .map_err(|said| Failure::Fault(self.fault(&said)))?;
+                let shape = Shape::learn(&link, &self.shared.select())
+                    .await
+                    .map_err(Failure::Fault)?;
+                Ok(none.insert(Talk {
+                    link,
+                    shape,
+                    used_at: clock::now().boot,
+                }))
+            }
+        }
+    }
+
+    /// Gives the connection back when nobody used it for a while.
+    pub(super) fn hang_up_if_idle(&self) {
+        if let Ok(mut place) = self.talk.try_lock()
+            && let Some(talk) = &*place
+            && clock::now().boot.saturating_sub(talk.used_at) >= IDLE
+        {
+            *place = None;
+        }
+    }
+
+    fn fault(&self, said: &Said) -> Fault {
+        Fault::of(said, self.shared.options.user())
+    }
+
+    fn fault_of_begin(&self, said: &Said) -> Fault {
+        match said.code() {
+            "25006" | "0A000" => Fault::Failed(format!(
+                "the server is a standby, which cannot be written: {said}"
+            )),
+            _ => self.fault(said),
+        }
+    }
+
+    fn of_statement(&self, statement: String, said: &Said, id: &str, list: &str) -> WriteError {
+        let options = &self.shared.options;
+        let place = options.place();
+        let again = |why: &str| {
+            WriteError::Database(format!(
+                "cannot {list} job \"{id}\" in {place}: {said}\n  {why}"
+            ))
+        };
+        match said.code() {
+            "40001" | "40P01" => again("another session changes the row; it is tried again"),
+            "57014" | "55P03" => again("another session holds a lock; it is tried again"),
+            "42501" => {
+                let right = match list {
+                    "mark" => "SELECT, UPDATE",
+                    _ => "SELECT, DELETE",
+                };
+                again(&grant(&said.message, right, options.user()))
+            }
+            _ if said.ends_the_connection() => again("it is tried again"),
+            _ => WriteError::Statement {
+                statement,
+                place,
+                job: id.to_owned(),
+                why: said.to_string(),
+            },
+        }
+    }
+}
+
+/// The text of a value, or nothing.
+struct Value<'a>(Option<&'a str>);
+
+/// The value of a parameter; `None`: there is no such parameter.
+fn value<'a>(
+    wanted: &str,
+    order: &'a WriteBack,
+    now: &'a str,
+    found: &'a Found,
+) -> Option<Value<'a>> {
+    let column = |wanted: &str| {
+        let mut texts = found.texts.iter();
+        let found = texts.find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        found.map(|(_, text)| Value(text.as_deref()))
+    };
+    match wanted {
+        // As it stands in the row.
+        "job" => column("id"),
+        "now" => Some(Value(Some(now))),
+        "summary" => Some(Value(Some(&order.summary))),
+        other => column(other),
+    }
+}
+
+/// What clocks in `zone` show at `at`, with their distance from UTC: a column with a zone takes the instant, one without it what
+/// the clock shows.
+fn shown_with_offset(zone: &jiff::tz::TimeZone, at: Timestamp) -> String {
+    match jiff::Timestamp::from_millisecond(at.unix_ms()) {
+        Ok(instant) => instant
+            .to_zoned(zone.clone())
+            .strftime("%Y-%m-%d %H:%M:%S%.3f%:z")
+            .to_string(),
+        Err(_) => zone::shown(zone, at),
+    }
+}

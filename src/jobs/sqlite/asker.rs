@@ -1,0 +1,149 @@
+//! Asks for one job at this very moment, from any thread.
+//!
+//! **Invariant:** it says "gone" only of a row that the file under the path does not have now; what it cannot ask is unknown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::Connection;
+
+use super::error::Fault;
+use super::find;
+use super::open::{self, Identity};
+use super::options::SqliteOptions;
+use crate::core::jobs::Fresh;
+use crate::jobs::bell::Bell;
+use crate::jobs::decode::Decoder;
+use crate::jobs::one::{self, One};
+
+/// How long whoever asks waits: for a writer, and for those who ask before him.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A connection of its own, shared by those who ask.
+pub(super) struct Asker {
+    options: Arc<SqliteOptions>,
+    decoder: Arc<Decoder>,
+    bell: Arc<Bell>,
+    line: Mutex<Option<Line>>,
+}
+
+struct Line {
+    connection: Connection,
+    identity: Identity,
+    /// What `data_version` was here when all was read last.
+    read_at: Option<i64>,
+}
+
+/// How the database stood before a reading.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Sample {
+    identity: Identity,
+    version: i64,
+}
+
+impl Asker {
+    /// Not connected yet.
+    pub(super) fn new(options: Arc<SqliteOptions>, decoder: Arc<Decoder>, bell: Arc<Bell>) -> Self {
+        Self {
+            options,
+            decoder,
+            bell,
+            line: Mutex::new(None),
+        }
+    }
+
+    /// What the database says of the job `id` now.
+    pub(super) fn fresh(&self, id: &str) -> Fresh {
+        let (decoder, queries) = (&self.decoder, &self.options.queries);
+        let look = |line: &mut Line| {
+            let one = find::one(&line.connection, decoder, queries, id)?;
+            if !matches!(one, One::None) {
+                return Ok(one);
+            }
+            for other in one::spellings(id) {
+                match find::one(&line.connection, decoder, queries, &other)? {
+                    One::Found(_) => return Ok(One::Alike(other)),
+                    One::Alike(spelled) => return Ok(One::Alike(spelled)),
+                    One::None => {}
+                }
+            }
+            Ok(One::None)
+        };
+        match self.ask(look) {
+            Ok(One::Found(found)) => Fresh::Row(Box::new(found.job)),
+            Ok(One::Alike(other)) => Fresh::Unknown(one::spelled(&other)),
+            Ok(One::None) => Fresh::Gone,
+            Err(fault) => Fresh::Unknown(fault.about(&self.options.path)),
+        }
+    }
+
+    /// Whether nothing has changed since everything was read.
+    pub(super) fn is_current(&self) -> bool {
+        let state = self.ask(|line| {
+            let version = open::data_version(&line.connection)?;
+            Ok(line.read_at.map(|read_at| read_at == version))
+        });
+        match state {
+            Ok(Some(true)) => true,
+            Ok(Some(false)) | Err(_) => {
+                self.bell.ring();
+                false
+            }
+            Ok(None) => {
+                self.bell.ask();
+                false
+            }
+        }
+    }
+
+    /// Takes note of how the database stands before everything is read.
+    pub(super) fn sample(&self) -> Option<Sample> {
+        let sample = |line: &mut Line| {
+            Ok(Sample {
+                identity: line.identity,
+                version: open::data_version(&line.connection)?,
+            })
+        };
+        self.ask(sample).ok()
+    }
+
+    /// Everything was read since `sample` was taken.
+    pub(super) fn confirm(&self, sample: Sample) {
+        if let Some(line) = self.line.lock().as_mut()
+            && line.identity == sample.identity
+        {
+            line.read_at = Some(sample.version);
+        }
+    }
+
+    /// What was read does not count any more.
+    pub(super) fn forget(&self) {
+        *self.line.lock() = None;
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&mut Line) -> Result<T, Fault>) -> Result<T, Fault> {
+        let mut place = self.line.try_lock_for(PATIENCE).ok_or(Fault::Busy)?;
+        let path = &self.options.path;
+        let is_right = |line: &Line| Identity::of(path).is_ok_and(|now| now == line.identity);
+        if !place.as_ref().is_some_and(is_right) {
+            *place = None;
+        }
+        let line = match &mut *place {
+            Some(line) => line,
+            none => {
+                let (connection, identity) = open::to_read(&self.options, PATIENCE)?;
+                none.insert(Line {
+                    connection,
+                    identity,
+                    read_at: None,
+                })
+            }
+        };
+        let answer = question(line);
+        if let Err(Fault::Failed(_) | Fault::NoDatabase(_)) = &answer {
+            *place = None;
+        }
+        answer
+    }
+}

@@ -1,0 +1,98 @@
+//! One job's row, as it is now.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, ToSql};
+
+use super::check;
+use super::error::Fault;
+use super::row;
+use crate::core::jobs::JobRow;
+use crate::jobs::decode::Decoder;
+use crate::jobs::error::QueryError;
+use crate::jobs::one::One;
+use crate::jobs::options::Queries;
+
+/// A job and the values that its row has.
+pub(super) struct Found {
+    /// The job, complete.
+    pub(super) job: JobRow,
+    /// Each column of `select`, as it is in the database.
+    pub(super) raw: Vec<(String, Value)>,
+}
+
+/// What there is of the job `id`.
+///
+/// # Errors
+/// When the database cannot be asked, or does not say one thing about the job.
+pub(super) fn one(
+    connection: &Connection,
+    decoder: &Decoder,
+    queries: &Queries,
+    id: &str,
+) -> Result<One<Found>, Fault> {
+    let found = with(connection, decoder, queries, id, &id)?;
+    match id.parse::<i64>() {
+        // An id that is computed is compared as what it is: 7 is not '7' there.
+        Ok(number) if matches!(found, One::None) && number.to_string() == id => {
+            with(connection, decoder, queries, id, &number)
+        }
+        Ok(_) | Err(_) => Ok(found),
+    }
+}
+
+fn with(
+    connection: &Connection,
+    decoder: &Decoder,
+    queries: &Queries,
+    id: &str,
+    value: &dyn ToSql,
+) -> Result<One<Found>, Fault> {
+    let wrong = |error| {
+        Fault::of_query("select", error, || {
+            check::what_there_is(connection, &queries.select)
+        })
+    };
+    let sql = format!("SELECT * FROM {} WHERE id = ?1", queries.jobs());
+    let mut statement = connection.prepare_cached(&sql).map_err(wrong)?;
+    let mut rows = statement.query([value]).map_err(wrong)?;
+    let mut found: Option<Found> = None;
+    let mut alike = None;
+    while let Some(row) = rows.next().map_err(wrong)? {
+        let columns = decoder.columns(&row.as_ref().column_names());
+        let cells = row::cells(row).map_err(wrong)?;
+        // A column that compares without regard to case gives others, too.
+        let spelled = columns.id_in(&cells);
+        if spelled.as_deref() != Some(id) {
+            alike = alike.or(spelled);
+            continue;
+        }
+        let Some(mut job) = decoder.decode(&columns, &cells) else {
+            continue;
+        };
+        Decoder::complete(&columns, &cells, &mut job);
+        if found
+            .as_ref()
+            .is_some_and(|other| !other.job.decides_as(&job))
+        {
+            return Err(Fault::Query(QueryError::Query {
+                query: "select".to_owned(),
+                what: format!("several rows have the id \"{id}\", and do not say the same"),
+                mend: "see that it gives one row for each job".to_owned(),
+            }));
+        }
+        if found.is_none() {
+            let names = row.as_ref().column_names();
+            let raw = (0..)
+                .zip(names)
+                .map(|(at, name)| Ok((name.to_owned(), Value::from(row.get_ref(at)?))))
+                .collect::<rusqlite::Result<_>>()
+                .map_err(wrong)?;
+            found = Some(Found { job, raw });
+        }
+    }
+    Ok(match (found, alike) {
+        (Some(found), _) => One::Found(found),
+        (None, Some(other)) => One::Alike(other),
+        (None, None) => One::None,
+    })
+}

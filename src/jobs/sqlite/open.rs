@@ -1,0 +1,122 @@
+//! Connections, and which file a path leads to.
+//!
+//! **Invariant:** no connection is opened with the right to create a database.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::Fault;
+use super::lacking;
+use super::options::SqliteOptions;
+
+/// How many of a source's few queries stay prepared.
+const STATEMENTS_MAX: usize = 16;
+
+/// A file, whatever its name: another one in its place is another database.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Identity {
+    dev: u64,
+    ino: u64,
+}
+
+impl Identity {
+    /// Of what `path` leads to.
+    ///
+    /// # Errors
+    /// When there is nothing, or it cannot be reached.
+    pub(super) fn of(path: &Path) -> Result<Self, Fault> {
+        let meta = std::fs::metadata(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Fault::Missing,
+            _ => Fault::Refused(error),
+        })?;
+        Ok(Self {
+            dev: meta.dev(),
+            ino: meta.ino(),
+        })
+    }
+}
+
+/// What the files of a database look like from outside: while it stays the same, opening fails as it did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Look(Vec<Option<[i64; 7]>>);
+
+impl Look {
+    /// At the database at `path`.
+    pub(super) fn at(path: &Path) -> Self {
+        let look = |ending: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(ending);
+            let meta = std::fs::metadata(PathBuf::from(name)).ok()?;
+            Some([
+                meta.dev().cast_signed(),
+                meta.ino().cast_signed(),
+                meta.size().cast_signed(),
+                meta.mtime(),
+                meta.mtime_nsec(),
+                meta.ctime(),
+                meta.ctime_nsec(),
+            ])
+        };
+        Self(["", "-wal", "-journal"].map(look).to_vec())
+    }
+}
+
+/// A connection that only reads, and waits up to `patience` for others. Columns that are to be added read as NULL.
+///
+/// # Errors
+/// When the file is not there, or is no database.
+pub(super) fn to_read(
+    options: &SqliteOptions,
+    patience: Duration,
+) -> Result<(Connection, Identity), Fault> {
+    let path = &options.path;
+    let identity = Identity::of(path)?;
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, patience)?;
+    lacking::imagine(&connection, &options.add_columns)?;
+    connection
+        .pragma_update(None, "query_only", true)
+        .map_err(Fault::from)?;
+    // Opening reads nothing: whether it is a database shows now.
+    data_version(&connection)?;
+    // Another file may have taken the place just before it was opened.
+    if Identity::of(path)? != identity {
+        return Err(Fault::Busy);
+    }
+    Ok((connection, identity))
+}
+
+/// A connection that writes, and waits up to `patience` for others.
+///
+/// # Errors
+/// When the file is not there, or cannot be opened.
+pub(super) fn to_write(path: &Path, patience: Duration) -> Result<Connection, Fault> {
+    Identity::of(path)?;
+    open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, patience)
+}
+
+fn open(path: &Path, access: OpenFlags, patience: Duration) -> Result<Connection, Fault> {
+    // An absolute path is never taken for a URI, which this build of SQLite would else know.
+    let path = std::path::absolute(path).map_err(Fault::Refused)?;
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(Fault::from)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.busy_timeout(patience).map_err(Fault::from)?;
+    // Checkpoints are the application's business: ours could make it wait, or take the log away under its copy.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(Fault::from)?;
+    Ok(connection)
+}
+
+/// A number that stays the same for this connection until another one has written to the database.
+pub(super) fn data_version(connection: &Connection) -> Result<i64, Fault> {
+    connection
+        .prepare_cached("PRAGMA data_version")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(Fault::from)
+}

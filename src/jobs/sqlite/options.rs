@@ -1,0 +1,22 @@
+//! Which SQLite database is asked, and what.
+
+use std::path::PathBuf;
+
+use super::lacking::AddedColumn;
+use crate::core::jobs::SourceId;
+use crate::jobs::options::Queries;
+
+/// A database as a source of jobs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SqliteOptions {
+    /// The source's id.
+    pub id: SourceId,
+    /// Its name, for people.
+    pub name: String,
+    /// The database's file. Absolute. Never created.
+    pub path: PathBuf,
+    /// What is asked of it.
+    pub queries: Queries,
+    /// Columns that tables are given with the first record that is written.
+    pub add_columns: Vec<AddedColumn>,
+}

@@ -1,0 +1,338 @@
+//! Reads all jobs, or those that changed, and tells what is not known.
+//!
+//! **Invariant:** a row that was told in this very reading is never told as gone by it, whether or not the table has it yet.
+//! **Invariant:** where pages can be had, no read transaction is longer than one of them: with a rollback journal nobody can commit
+//! meanwhile.
+
+use std::cmp::Ordering;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, Rows};
+
+use super::check;
+use super::error::Fault;
+use super::find;
+use super::row;
+use crate::core::jobs::{JobRow, Known, News};
+use crate::jobs::bell::Bell;
+use crate::jobs::decode::{Columns, Decoder};
+use crate::jobs::fit;
+use crate::jobs::met::{GONE_MAX, Met, NEWS_MAX, Way, batches};
+use crate::jobs::options::{Queries, bare};
+use crate::jobs::view::View;
+
+/// Rows of one page: some ten milliseconds.
+pub(super) const PAGE: usize = 5000;
+
+/// What a reading needs.
+pub(super) struct Reading<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) decoder: &'a Decoder,
+    pub(super) queries: &'a Queries,
+    pub(super) view: &'a View,
+    pub(super) tell: &'a mut dyn FnMut(News),
+    pub(super) bell: &'a Bell,
+}
+
+/// How everything that `queries` ask can be read.
+///
+/// # Errors
+/// When the query does not fit.
+pub(super) fn way(connection: &Connection, queries: &Queries) -> Result<Way, Fault> {
+    let sql = format!("EXPLAIN QUERY PLAN {}", page_after(queries));
+    let steps = || -> rusqlite::Result<Vec<String>> {
+        let mut statement = connection.prepare(&sql)?;
+        let mut rows = statement.raw_query();
+        let mut steps = Vec::new();
+        while let Some(row) = rows.next()? {
+            steps.push(row.get::<_, String>(3)?);
+        }
+        Ok(steps)
+    };
+    let steps = steps().map_err(|error| {
+        Fault::of_query("select", error, || {
+            check::what_there_is(connection, &queries.select)
+        })
+    })?;
+    let is_search = |step: &String| {
+        ["SEARCH ", "SCALAR SUBQUERY", "CORRELATED SCALAR SUBQUERY"]
+            .iter()
+            .any(|begin| step.starts_with(begin))
+    };
+    let is_by_id = |step: &String| step.ends_with(">?)");
+    if steps.first().is_some_and(is_by_id) && steps.iter().all(is_search) {
+        Ok(Way::Pages)
+    } else {
+        Ok(Way::Pass)
+    }
+}
+
+fn page_first(queries: &Queries) -> String {
+    let jobs = queries.jobs();
+    format!("SELECT * FROM {jobs} WHERE id IS NOT NULL ORDER BY id LIMIT {PAGE}")
+}
+
+fn page_after(queries: &Queries) -> String {
+    let jobs = queries.jobs();
+    format!("SELECT * FROM {jobs} WHERE id > ?1 ORDER BY id LIMIT {PAGE}")
+}
+
+impl Reading<'_> {
+    /// Reads everything, and tells what is not known, and what is gone unless nothing can have been known; says how many jobs
+    /// there are.
+    ///
+    /// # Errors
+    /// When the database fails. What was told until then is true.
+    pub(super) fn all(&mut self, way: Way, knows_nothing: bool) -> Result<u64, Fault> {
+        let mut met = Met::new(way);
+        match way {
+            Way::Pages => self.pages(&mut met)?,
+            Way::Pass => self.pass(&mut met)?,
+        }
+        self.tell_rows(&mut met);
+        if !knows_nothing {
+            self.tell_gone(&met)?;
+        }
+        Ok(met.jobs())
+    }
+
+    fn pages(&mut self, met: &mut Met) -> Result<(), Fault> {
+        let (first, after) = (page_first(self.queries), page_after(self.queries));
+        let mut cursor: Option<Value> = None;
+        // Pages are of what has an id.
+        let without = format!("SELECT 1 FROM {} WHERE id IS NULL", self.queries.jobs());
+        let has_without = self
+            .connection
+            .prepare_cached(&without)
+            .and_then(|mut statement| statement.exists([]));
+        if has_without.map_err(|error| self.wrong("select", error))? {
+            self.decoder.say_no_id();
+        }
+        loop {
+            let mut count = 0;
+            {
+                let sql = if cursor.is_none() { &first } else { &after };
+                let mut statement = self
+                    .connection
+                    .prepare_cached(sql)
+                    .map_err(|error| self.wrong("select", error))?;
+                let mut rows = match cursor.take() {
+                    None => statement.query([]),
+                    Some(cursor) => statement.query([cursor]),
+                }
+                .map_err(|error| self.wrong("select", error))?;
+                self.walk("select", &mut rows, |this, columns, row| {
+                    count += 1;
+                    cursor = Some(row.get_ref(columns.id_at())?.into());
+                    this.meet(met, columns, row)
+                })?;
+            }
+            self.tell_rows(met);
+            if count < PAGE {
+                return Ok(());
+            }
+        }
+    }
+
+    fn pass(&mut self, met: &mut Met) -> Result<(), Fault> {
+        let sql = format!("SELECT * FROM {}", self.queries.jobs());
+        let mut statement = self
+            .connection
+            .prepare_cached(&sql)
+            .map_err(|error| self.wrong("select", error))?;
+        let mut rows = statement
+            .query([])
+            .map_err(|error| self.wrong("select", error))?;
+        self.walk("select", &mut rows, |this, columns, row| {
+            this.meet(met, columns, row)?;
+            if met.is_full() {
+                this.tell_rows(met);
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads what changed at `since` or later, and tells what is not known; says how many jobs are new. `since` moves on.
+    ///
+    /// # Errors
+    /// When the database fails. What was told until then is true.
+    pub(super) fn changes(&mut self, sql: &str, since: &mut Value) -> Result<u64, Fault> {
+        let mut latest = since.clone();
+        let mut told = Vec::new();
+        let mut new = 0;
+        {
+            let wrong = |error| {
+                Fault::of_query("changed", error, || {
+                    check::what_there_is(self.connection, sql)
+                })
+            };
+            let mut statement = self.connection.prepare_cached(bare(sql)).map_err(wrong)?;
+            if let Some(at) = statement.parameter_index(":since").map_err(wrong)? {
+                statement.raw_bind_parameter(at, &*since).map_err(wrong)?;
+            }
+            let mut rows = statement.raw_query();
+            self.walk("changed", &mut rows, |this, columns, row| {
+                let at = match columns.changed_at() {
+                    Some(at) => row.get_ref(at)?.into(),
+                    None => Value::Null,
+                };
+                if order(&at, &latest) == Ordering::Greater {
+                    latest = at;
+                }
+                let cells = row::cells(row)?;
+                let Some(mut job) = this.decoder.decode(columns, &cells) else {
+                    return Ok(());
+                };
+                match (this.view.known)(&job) {
+                    Known::Same(_) => return Ok(()),
+                    Known::Changed(_) => {}
+                    Known::No => new += 1,
+                }
+                Decoder::complete(columns, &cells, &mut job);
+                told.push(job);
+                Ok(())
+            })?;
+        }
+        self.tell_in_batches(told);
+        *since = latest;
+        Ok(new)
+    }
+
+    /// Goes through rows; their columns are known only once there is one, since a change of the schema shows then.
+    fn walk(
+        &mut self,
+        query: &str,
+        rows: &mut Rows<'_>,
+        mut each: impl FnMut(&mut Self, &Columns, &Row<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), Fault> {
+        let mut columns = None;
+        let mut count = 0_usize;
+        while let Some(row) = rows.next().map_err(|error| self.wrong(query, error))? {
+            if count.is_multiple_of(NEWS_MAX) && self.bell.is_stopped() {
+                return Err(Fault::Stopped);
+            }
+            count += 1;
+            let columns = match &mut columns {
+                Some(columns) => columns,
+                none => {
+                    let names = row.as_ref().column_names();
+                    let has = names.iter().map(|name| name.to_lowercase()).collect();
+                    fit::columns(query, &has, self.queries).map_err(Fault::Query)?;
+                    none.insert(self.decoder.columns(&names))
+                }
+            };
+            each(self, columns, row).map_err(|error| self.wrong(query, error))?;
+        }
+        Ok(())
+    }
+
+    fn meet(&self, met: &mut Met, columns: &Columns, row: &Row<'_>) -> rusqlite::Result<()> {
+        let cells = row::cells(row)?;
+        met.meet(self.decoder, self.view, columns, &cells);
+        Ok(())
+    }
+
+    /// Tells what the table has and the reading has not met. Pages are of different moments, so there each is looked for once more.
+    fn tell_gone(&mut self, met: &Met) -> Result<(), Fault> {
+        let mut from = 0;
+        loop {
+            let (mut ids, next) = (self.view.unticked)(from, GONE_MAX, &|number| met.has(number));
+            match met.way() {
+                Way::Pass => ids.retain(|id| !met.has_told(id)),
+                Way::Pages => {
+                    let mut gone = Vec::new();
+                    for id in ids {
+                        let found =
+                            find::one(self.connection, self.decoder, self.queries, &id)?.found();
+                        if found.is_none() {
+                            gone.push(id);
+                        }
+                    }
+                    ids = gone;
+                }
+            }
+            if !ids.is_empty() {
+                (self.tell)(News::Gone(ids));
+            }
+            if self.bell.is_stopped() {
+                return Err(Fault::Stopped);
+            }
+            match next {
+                Some(next) => from = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn tell_rows(&mut self, met: &mut Met) {
+        self.tell_in_batches(met.take_rows());
+    }
+
+    fn tell_in_batches(&mut self, rows: Vec<JobRow>) {
+        for batch in batches(rows) {
+            (self.tell)(News::Rows(batch));
+        }
+    }
+
+    fn wrong(&self, query: &str, error: rusqlite::Error) -> Fault {
+        let sql = match query {
+            "changed" => self.queries.changed.as_deref().unwrap_or_default(),
+            _ => &self.queries.select,
+        };
+        Fault::of_query(query, error, || check::what_there_is(self.connection, sql))
+    }
+}
+
+/// The greatest `changed_at` that there is: what changes are asked from. Of an empty table 0, which comes before every text as
+/// before every instant.
+///
+/// # Errors
+/// When the query does not fit.
+pub(super) fn latest_change(connection: &Connection, sql: &str) -> Result<Value, Fault> {
+    let query = format!("SELECT max(changed_at) FROM (\n{}\n)", bare(sql));
+    let ask = || -> rusqlite::Result<Value> {
+        let mut statement = connection.prepare_cached(&query)?;
+        if let Some(at) = statement.parameter_index(":since")? {
+            statement.raw_bind_parameter(at, 0)?;
+        }
+        let mut rows = statement.raw_query();
+        match rows.next()? {
+            Some(row) => Ok(row.get_ref(0)?.into()),
+            None => Ok(Value::Null),
+        }
+    };
+    match ask() {
+        Ok(Value::Null) => Ok(Value::Integer(0)),
+        Ok(latest) => Ok(latest),
+        Err(error) => Err(Fault::of_query("changed", error, || {
+            check::what_there_is(connection, sql)
+        })),
+    }
+}
+
+/// The order of values in SQLite: nothing, numbers, texts, bytes.
+fn order(one: &Value, other: &Value) -> Ordering {
+    let rank = |value: &Value| match value {
+        Value::Null => 0,
+        Value::Integer(_) | Value::Real(_) => 1,
+        Value::Text(_) => 2,
+        Value::Blob(_) => 3,
+    };
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a change too early asked for is only read again"
+    )]
+    let number = |value: &Value| match value {
+        Value::Integer(number) => *number as f64,
+        Value::Real(number) => *number,
+        Value::Null | Value::Text(_) | Value::Blob(_) => 0.0,
+    };
+    match (one, other) {
+        (Value::Integer(one), Value::Integer(other)) => one.cmp(other),
+        (Value::Text(one), Value::Text(other)) => one.cmp(other),
+        (Value::Blob(one), Value::Blob(other)) => one.cmp(other),
+        _ => rank(one)
+            .cmp(&rank(other))
+            .then_with(|| number(one).total_cmp(&number(other))),
+    }
+}

@@ -1,0 +1,314 @@
+//! The thread of a source: what it does next.
+//!
+//! **Invariant:** the directory is watched before the database is opened, and the database's version taken before it is read: what
+//! happens in between is seen twice rather than never.
+//! **Invariant:** a database that cannot be read keeps its jobs: it is told as down.
+
+mod catch_up;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::types::Value;
+use rusqlite::{Connection, InterruptHandle};
+
+use super::asker::Asker;
+use super::error::Fault;
+use super::open::{self, Identity, Look};
+use super::options::SqliteOptions;
+use super::surroundings::Surroundings;
+use crate::clock;
+use crate::core::jobs::{JobRow, News, SourceNews};
+use crate::jobs::bell::{Bell, Woken};
+use crate::jobs::decode::Decoder;
+use crate::jobs::pace::{Looks, Rests, Retries};
+use crate::jobs::stats::{SourceState, SourceStats};
+use crate::jobs::view::{Tell, View};
+
+/// How long a reading waits for a writer, before it comes back later.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// A reading that comes later than this, or takes longer, is announced: until then what is known is not believed.
+const ANNOUNCED: Duration = Duration::from_millis(20);
+
+/// Events so soon after a failed attempt on a locked database are of our own making.
+const ECHO: Duration = Duration::from_millis(20);
+
+/// A writer may raise ten thousand events a second: so long after one the next is heeded.
+const SPACING: Duration = Duration::from_millis(1);
+/// Likewise while a reading is to come anyway: then an event can only tell that the file is gone.
+const SPACING_OWED: Duration = Duration::from_millis(10);
+
+/// What the thread of a source is made of.
+pub(super) struct Reader {
+    pub(super) options: Arc<SqliteOptions>,
+    pub(super) decoder: Arc<Decoder>,
+    pub(super) view: View,
+    pub(super) tell: Tell,
+    pub(super) bell: Arc<Bell>,
+    pub(super) asker: Arc<Asker>,
+    pub(super) stats: Arc<Mutex<SourceStats>>,
+    /// Ends a query that takes long.
+    pub(super) interrupt: Arc<Mutex<Option<InterruptHandle>>>,
+    pub(super) state: State,
+}
+
+/// What it knows.
+#[derive(Default)]
+pub(super) struct State {
+    around: Option<Surroundings>,
+    database: Option<Database>,
+    looks: Looks,
+    retries: Retries,
+    rests: Rests,
+    /// What `data_version` was at the last reading.
+    version: Option<i64>,
+    owes: Owes,
+    /// From where changes are asked; `None`: nothing was read yet.
+    since: Option<Value>,
+    down: Option<Down>,
+    /// Another process has it locked, for a short time so far.
+    is_locked: bool,
+    is_stale: bool,
+    has_told: bool,
+    last_told: Option<Last>,
+}
+
+struct Database {
+    connection: Connection,
+    identity: Identity,
+}
+
+/// What is to be read.
+#[derive(Default)]
+struct Owes {
+    all: bool,
+    changes: bool,
+}
+
+struct Down {
+    why: String,
+    /// The files as they were then; `None`: locked, which does not show.
+    look: Option<Look>,
+    since: Duration,
+}
+
+impl State {
+    /// Whether it waits for somebody else before it can read.
+    fn is_held_up(&self) -> bool {
+        self.is_locked || self.down.is_some()
+    }
+}
+
+/// What was told last.
+enum Last {
+    Row(Box<JobRow>),
+    Gone(String),
+}
+
+impl Reader {
+    /// Runs until it is stopped.
+    pub(super) fn run(mut self) {
+        let mut woken = Woken::Asked;
+        while woken != Woken::Stopped {
+            self.stats.lock().turns += 1;
+            self.turn(woken);
+            if woken == Woken::Rung {
+                self.bell.pause(self.spacing());
+            }
+            let now = clock::now().boot;
+            let limit = self.next(now).map(|next| next.saturating_sub(now));
+            woken = self.bell.wait(limit);
+        }
+    }
+
+    /// How long events are not heeded after one.
+    fn spacing(&self) -> Duration {
+        if !self.will_see_changes() {
+            return SPACING;
+        }
+        let now = clock::now().boot;
+        let next = self.next(now).unwrap_or(now);
+        next.saturating_sub(now).clamp(SPACING, SPACING_OWED)
+    }
+
+    /// When there is something to do without anyone ringing.
+    fn next(&self, now: Duration) -> Option<Duration> {
+        let state = &self.state;
+        if state.is_held_up() {
+            return [state.retries.next(), state.looks.next()]
+                .into_iter()
+                .flatten()
+                .min();
+        }
+        let reading = [
+            (state.owes.changes, state.rests.changes),
+            (state.owes.all, state.rests.all),
+        ];
+        let reading = reading
+            .into_iter()
+            .filter(|(owes, _)| *owes)
+            .map(|(_, at)| at.max(now));
+        // While a reading is to come anyway, there is no need to look whether one should.
+        let looks = state.looks.next().filter(|_| !self.will_see_changes());
+        reading.chain(looks).min()
+    }
+
+    /// Whether a reading is owed that will see every change.
+    fn will_see_changes(&self) -> bool {
+        let owes = &self.state.owes;
+        owes.changes || (owes.all && self.options.queries.changed.is_none())
+    }
+
+    fn turn(&mut self, woken: Woken) {
+        let now = clock::now().boot;
+        let is_rung = woken == Woken::Rung && self.is_worth_a_look(now);
+        if is_rung {
+            self.state.looks.restart(now);
+        }
+        if woken == Woken::Asked {
+            self.state.owes.all = true;
+        }
+        if let Err(fault) = self.proceed(is_rung, now) {
+            self.fail(&fault);
+        }
+    }
+
+    /// Whether something has happened that is not of our own making.
+    fn is_worth_a_look(&self, now: Duration) -> bool {
+        match &self.state.down {
+            None => true,
+            Some(down) => match &down.look {
+                Some(look) => *look != Look::at(&self.options.path),
+                None => now > down.since + ECHO,
+            },
+        }
+    }
+
+    fn proceed(&mut self, is_rung: bool, now: Duration) -> Result<(), Fault> {
+        let looks = self.state.looks.take_due(now) || is_rung;
+        let retries = self.state.down.is_some() && self.state.retries.is_due(now);
+        if self.state.is_held_up() && !looks && !retries {
+            return Ok(());
+        }
+        self.open(now)?;
+        if looks && !self.will_see_changes() {
+            self.look()?;
+        }
+        self.read(now)
+    }
+
+    /// Sees to it that the right directories are watched and the right file is open.
+    fn open(&mut self, now: Duration) -> Result<(), Fault> {
+        let path = &self.options.path;
+        let around = &mut self.state.around;
+        if !around.as_ref().is_some_and(|around| around.are_right(path)) {
+            *around = None;
+            *around = Some(Surroundings::watch(path, &self.bell)?);
+            self.state.database = None;
+        }
+        let identity = Identity::of(path)?;
+        let is_right = |database: &Database| database.identity == identity;
+        if self.state.database.as_ref().is_some_and(is_right) {
+            return Ok(());
+        }
+        self.state.database = None;
+        let (connection, identity) = open::to_read(&self.options, PATIENCE)?;
+        *self.interrupt.lock() = Some(connection.get_interrupt_handle());
+        self.state.database = Some(Database {
+            connection,
+            identity,
+        });
+        // Another database: nothing of what was read before counts.
+        self.state.owes = Owes {
+            all: true,
+            changes: false,
+        };
+        self.state.since = None;
+        self.state.version = None;
+        self.state.rests.all = now;
+        Ok(())
+    }
+
+    /// Looks whether there is something to read.
+    fn look(&mut self) -> Result<(), Fault> {
+        let Some(database) = &self.state.database else {
+            return Ok(());
+        };
+        let version = open::data_version(&database.connection)?;
+        if self.state.version != Some(version) {
+            self.state.version = Some(version);
+            self.owe();
+        }
+        Ok(())
+    }
+
+    /// The database has changed.
+    fn owe(&mut self) {
+        self.state.owes.all = true;
+        self.state.owes.changes =
+            self.options.queries.changed.is_some() && self.state.since.is_some();
+    }
+
+    /// Says that what is known is not the newest, if that lasts.
+    fn announce(&mut self, lasts: Duration) {
+        if lasts > ANNOUNCED && !self.state.is_stale && self.state.down.is_none() {
+            self.state.is_stale = true;
+            self.tell(News::Stale);
+        }
+    }
+
+    fn fail(&mut self, fault: &Fault) {
+        let now = clock::now().boot;
+        let is_locked = match fault {
+            Fault::Stopped => return,
+            Fault::Busy => true,
+            Fault::Missing
+            | Fault::Refused(_)
+            | Fault::Unwatched(_)
+            | Fault::NoDatabase(_)
+            | Fault::Query(_)
+            | Fault::Failed(_) => false,
+        };
+        if is_locked && self.state.down.is_none() {
+            self.announce(ANNOUNCED * 2);
+            if !self.state.is_locked {
+                self.state.is_locked = true;
+                self.state.looks.restart(now);
+            }
+            if self.state.looks.next().is_some() {
+                return;
+            }
+        }
+        if !is_locked {
+            self.state.owes.all = true;
+            self.state.database = None;
+            self.asker.forget();
+        }
+        // An attempt for an event's sake does not put off the next one.
+        if self.state.retries.is_due(now) {
+            self.state.retries.fail(now);
+        }
+        let why = fault.about(&self.options.path);
+        let is_new = self.state.down.as_ref().is_none_or(|down| down.why != why);
+        self.state.down = Some(Down {
+            why: why.clone(),
+            look: (!is_locked).then(|| Look::at(&self.options.path)),
+            since: now,
+        });
+        self.state.is_stale = false;
+        if is_new {
+            tracing::warn!(source = self.options.name, "{why}");
+            self.stats.lock().state = SourceState::Down { why: why.clone() };
+            self.tell(News::Down { why });
+        }
+    }
+
+    fn tell(&self, news: News) {
+        (self.tell)(SourceNews {
+            source: self.options.id,
+            news: vec![news],
+        });
+    }
+}

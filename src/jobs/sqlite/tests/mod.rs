@@ -1,0 +1,12 @@
+//! Real databases, written by another process while they are read.
+
+mod checks;
+mod harness;
+mod idle;
+mod lacking;
+mod loads;
+mod moments;
+mod outages;
+mod rows;
+mod scale;
+mod writes;

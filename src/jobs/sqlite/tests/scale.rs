@@ -1,0 +1,134 @@
+//! Large tables: read in pages, so that others can write.
+
+use super::harness::{Place, Watched, Writer};
+use crate::core::jobs::News;
+use crate::jobs::met::Way;
+use crate::jobs::sqlite::error::Fault;
+use crate::jobs::sqlite::open;
+use crate::jobs::sqlite::read::{PAGE, way};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+fn fill(writer: &mut Writer, jobs: u64) {
+    writer.run(&format!(
+        "CREATE TABLE jobs (id TEXT PRIMARY KEY, status, kind, created_at, completed_at, data_cleaned_at);
+         INSERT INTO jobs (id, status, created_at)
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {jobs})
+         SELECT printf('%08d-0000-4000-8000-000000000000', i), 'completed', '2026-01-01 00:00:00' FROM n;"
+    ));
+}
+
+/// Reads `jobs` jobs while another process commits, whenever a thousand were told. A writer with a rollback journal gets through
+/// only when nobody reads: the telling waits for it, so a read transaction across it would wait for ever.
+fn read_while_another_commits(jobs: u64) {
+    let place = Place::empty();
+    let mut writer = Writer::open(&place.path);
+    writer.run("PRAGMA journal_mode = DELETE");
+    fill(&mut writer, jobs);
+    let writer = Arc::new(parking_lot::Mutex::new(writer));
+    let (commits, loads) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let rows = Arc::new(AtomicU64::new(0));
+    let tell = {
+        let (writer, commits, loads, rows) = (
+            Arc::clone(&writer),
+            Arc::clone(&commits),
+            Arc::clone(&loads),
+            Arc::clone(&rows),
+        );
+        move |news: crate::core::jobs::SourceNews| {
+            for news in news.news {
+                match news {
+                    News::Rows(told) if loads.load(Ordering::SeqCst) == 0 => {
+                        let before = rows.fetch_add(told.len() as u64, Ordering::SeqCst);
+                        if before.is_multiple_of(PAGE as u64) {
+                            let sql = "UPDATE jobs SET kind = random() WHERE id = '00000000-0000-4000-8000-000000000000'";
+                            writer.lock().run(sql);
+                            commits.fetch_add(1, Ordering::SeqCst);
+                        }
+                    }
+                    News::Loaded { .. } => {
+                        loads.fetch_add(1, Ordering::SeqCst);
+                    }
+                    News::Rows(_) | News::Gone(_) | News::Stale | News::Down { .. } => {}
+                }
+            }
+        }
+    };
+    let table = Arc::default();
+    let view = super::harness::view(&table);
+    let source = crate::jobs::Sqlite::start_with(place.options(), view, Arc::new(tell)).unwrap();
+    super::harness::eventually("loaded", || {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        loads.load(Ordering::SeqCst) > 0
+    });
+    assert_eq!(rows.load(Ordering::SeqCst), jobs);
+    assert_eq!(commits.load(Ordering::SeqCst), jobs.div_ceil(PAGE as u64));
+    source.stop();
+}
+
+#[test]
+fn a_writer_gets_through_while_twenty_thousand_are_read() {
+    read_while_another_commits(20_000);
+}
+
+#[test]
+fn a_million_are_read_in_seconds() {
+    // A million rows take a while to write: only when asked.
+    if std::env::var_os("LAPSED_JOBS_MILLION").is_none() {
+        return;
+    }
+    read_while_another_commits(1_000_000);
+}
+
+#[test]
+fn what_is_gone_of_many_is_told_in_slices() {
+    let place = Place::empty();
+    let mut writer = Writer::open(&place.path);
+    fill(&mut writer, 12_000);
+    let watched = Watched::loaded(place.options());
+    assert_eq!(watched.look(|table| table.rows.len()), 12_000);
+    writer.run("DELETE FROM jobs WHERE id >= '00005000'; UPDATE jobs SET status = 'failed' WHERE id < '00000010'");
+    watched.until("read", |table| {
+        table.rows.len() == 5000
+            && table
+                .told
+                .iter()
+                .any(|news| matches!(news, News::Rows(rows) if rows.len() == 10))
+    });
+}
+
+#[test]
+fn pages_need_an_index() {
+    let (place, mut writer) = Place::filled("DELETE");
+    writer.run("CREATE VIEW both AS SELECT id, status FROM jobs UNION ALL SELECT job_id, 'failed' FROM metrics");
+    let way_of = |select: &str| -> Result<Way, Fault> {
+        let mut queries = place.options().queries;
+        select.clone_into(&mut queries.select);
+        let (connection, _) = open::to_read(&place.options(), std::time::Duration::ZERO)?;
+        way(&connection, &queries)
+    };
+    for (select, expected) in [
+        ("SELECT id, status FROM jobs", Way::Pages),
+        ("SELECT rowid AS id, status FROM jobs", Way::Pages),
+        (
+            "SELECT id, status FROM jobs ORDER BY created_at",
+            Way::Pages,
+        ),
+        (
+            "SELECT id, status, (SELECT count(*) FROM metrics WHERE job_id = id) AS n FROM jobs",
+            Way::Pass,
+        ),
+        (
+            "SELECT job_id AS id, 'failed' AS status FROM metrics",
+            Way::Pass,
+        ),
+        ("SELECT 'x' || id AS id, status FROM jobs", Way::Pass),
+        ("SELECT id, status FROM both", Way::Pass),
+        (
+            "SELECT kind AS id, status FROM jobs GROUP BY kind",
+            Way::Pass,
+        ),
+    ] {
+        assert_eq!(way_of(select).unwrap(), expected, "{select}");
+    }
+}

@@ -1,0 +1,120 @@
+//! Writes back that a job was cleaned, or removes its record.
+//!
+//! **Invariant:** nothing is written for a row that is not as it was judged, read within the transaction that writes.
+//! **Invariant:** all statements or none.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, TransactionBehavior};
+use std::time::Duration;
+
+use super::error::{Fault, said};
+use super::find::{self, Found};
+use super::lacking;
+use super::open;
+use super::options::SqliteOptions;
+use crate::core::policy::Record;
+use crate::jobs::decode::Decoder;
+use crate::jobs::error::WriteError;
+use crate::jobs::fit;
+use crate::jobs::options::bare;
+use crate::jobs::order::{WriteBack, Written, difference};
+use crate::jobs::zone;
+
+/// How long a writer waits for others. Who orders it tries again later.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Carries out `order`.
+///
+/// # Errors
+/// When the database cannot be written now; nothing was.
+pub(super) fn write(
+    options: &SqliteOptions,
+    decoder: &Decoder,
+    order: &WriteBack,
+) -> Result<Written, WriteError> {
+    let (list, statements) = match order.action {
+        Record::Keep => return Ok(Written::Done),
+        Record::Mark => ("mark", &options.queries.mark),
+        Record::Forget => ("forget", &options.queries.forget),
+    };
+    let fails = |fault: Fault| {
+        let path = options.path.display();
+        let id = &order.job.id;
+        WriteError::Database(format!("cannot {list} job \"{id}\" in \"{path}\": {fault}"))
+    };
+    let sqlite_fails = |error| fails(Fault::from(error));
+    let mut connection = open::to_write(&options.path, PATIENCE).map_err(fails)?;
+    // Writing at once, so that nobody changes the row between looking and writing.
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(sqlite_fails)?;
+    let views = lacking::imagine(&transaction, &options.add_columns).map_err(fails)?;
+    let found = find::one(&transaction, decoder, &options.queries, &order.job.id)
+        .map_err(fails)?
+        .found();
+    let Some(found) = found else {
+        return Ok(Written::Gone);
+    };
+    if order.action == Record::Mark && found.job.moments.cleaned_at.is_some() {
+        return Ok(Written::Done);
+    }
+    if !found.job.decides_as(&order.job) {
+        return Ok(Written::Changed {
+            how: difference(&order.job, &found.job),
+        });
+    }
+    lacking::imagine_no_more(&transaction, &views).map_err(fails)?;
+    if order.action == Record::Mark {
+        lacking::add(&transaction, &options.add_columns).map_err(fails)?;
+    }
+    let now = zone::shown(&decoder.zone("cleaned_at"), order.now);
+    for (at, sql) in statements.iter().enumerate() {
+        run(&transaction, sql, order, &now, &found).map_err(|why| WriteError::Statement {
+            statement: fit::statement_name(list, at, statements.len()),
+            place: format!("\"{}\"", options.path.display()),
+            job: order.job.id.clone(),
+            why,
+        })?;
+    }
+    transaction.commit().map_err(sqlite_fails)?;
+    Ok(Written::Done)
+}
+
+/// Runs one statement with the parameters that it names.
+fn run(
+    connection: &Connection,
+    sql: &str,
+    order: &WriteBack,
+    now: &str,
+    found: &Found,
+) -> Result<(), String> {
+    let text = |text: &str| Value::Text(text.to_owned());
+    let column = |wanted: &str| {
+        found
+            .raw
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+            .map(|(_, value)| value.clone())
+    };
+    let mut statement = connection
+        .prepare(bare(sql))
+        .map_err(|error| said(&error))?;
+    for at in 1..=statement.parameter_count() {
+        let name = statement.parameter_name(at).unwrap_or("?").to_owned();
+        let value = match &name[1..] {
+            // As it stands in the row: a number is compared as a number.
+            "job" => column("id"),
+            "now" => Some(text(now)),
+            "summary" => Some(text(&order.summary)),
+            other => column(other),
+        };
+        let value = value.ok_or_else(|| format!("unknown parameter {name}"))?;
+        statement
+            .raw_bind_parameter(at, value)
+            .map_err(|error| said(&error))?;
+    }
+    // A statement may return rows (RETURNING): then it is through only after the last one.
+    let mut rows = statement.raw_query();
+    while rows.next().map_err(|error| said(&error))?.is_some() {}
+    Ok(())
+}

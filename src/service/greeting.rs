@@ -1,0 +1,30 @@
+//! What the daemon says first: where it is, what it watches, and, to whoever wants to know more, by which rules.
+
+use crate::config::Settings;
+use crate::core::report::Mode;
+
+/// Tells of what was started.
+pub(super) fn greet(settings: &Settings) {
+    let mode = match settings.mode {
+        Mode::Live | Mode::OnRequest => "",
+        Mode::DryRun => " (dry run: nothing is removed)",
+    };
+    tracing::info!(
+        socket = %settings.socket.display(),
+        state = %settings.state_dir.display(),
+        "lapsed {}{mode}",
+        env!("CARGO_PKG_VERSION")
+    );
+    for root in settings.policy.roots.values() {
+        tracing::info!(root = root.name, path = %root.path.display(), "watching");
+    }
+    for rule in &settings.policy.rules {
+        tracing::debug!(
+            rule = rule.name,
+            unit = rule.unit.as_str(),
+            since = rule.since.as_str(),
+            expire_ms = rule.expire_ms,
+            "rule"
+        );
+    }
+}

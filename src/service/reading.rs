@@ -1,0 +1,118 @@
+//! One reading of all roots and sources, by an engine of its own.
+//!
+//! **Invariant:** what it finds is in the engine when [`Reading::read`] comes back; nothing is watched.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::sources::Sources;
+use crate::clock;
+use crate::config::SourceSettings;
+use crate::core::engine::Engine;
+use crate::core::input::{Effect, Input};
+use crate::core::jobs::SourceId;
+use crate::core::report::SourcePhase;
+use crate::watch::{self, Report, Sink, WatchError, crawl_once};
+
+/// How long a source may take to be read: what depends on one that takes longer is held.
+const SOURCES_WAIT: Duration = Duration::from_mins(1);
+
+/// The token that says that the crawl is through.
+const CRAWLED: u64 = 0;
+
+/// What is done about the engine's effects.
+pub(super) type Heed<'a> = &'a mut dyn FnMut(&Engine, &Effect);
+
+/// An engine, and what it is told.
+pub(super) struct Reading {
+    pub(super) engine: Engine,
+    inputs: mpsc::Receiver<Input>,
+}
+
+impl Reading {
+    /// Nothing is read yet.
+    pub(super) fn new(engine: Engine, inputs: mpsc::Receiver<Input>) -> Self {
+        Self { engine, inputs }
+    }
+
+    /// Reads the roots as `crawl` says, which tells its findings through the queue that it comes with, and the sources.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub(super) fn read(
+        &mut self,
+        (crawl, inbox): (&watch::Options, mpsc::Sender<Input>),
+        (sources, asked): (&Sources, &BTreeMap<SourceId, SourceSettings>),
+        heed: Heed<'_>,
+    ) -> Result<(), WatchError> {
+        let sink: Sink = {
+            let inbox = inbox.clone();
+            std::sync::Arc::new(move |report| {
+                let _ = match report {
+                    Report::Observed(seen) => inbox.blocking_send(Input::Observed(seen)),
+                    Report::Synced(token) => inbox.blocking_send(Input::Synced(token)),
+                };
+            })
+        };
+        std::thread::scope(|scope| {
+            let crawl = scope.spawn(move || {
+                sources.set(asked);
+                let done = crawl_once(crawl, &sink);
+                let _ = inbox.blocking_send(Input::Synced(CRAWLED));
+                done
+            });
+            while let Some(input) = self.next() {
+                let effects = self.step(input, heed);
+                if effects.contains(&Effect::Synced(CRAWLED)) {
+                    break;
+                }
+            }
+            crawl.join().expect("invariant: the crawl does not panic")
+        })?;
+        self.wait_for_sources(heed);
+        Ok(())
+    }
+
+    /// Waits until each source was read, or cannot be.
+    fn wait_for_sources(&mut self, heed: Heed<'_>) {
+        let until = clock::now().boot + SOURCES_WAIT;
+        let (bell, rung) = std::sync::mpsc::channel::<()>();
+        let is_loading = |engine: &Engine| {
+            let sources = engine.status(clock::now()).sources;
+            let mut phases = sources.iter().map(|source| &source.phase);
+            phases.any(|phase| *phase == SourcePhase::Loading)
+        };
+        while is_loading(&self.engine) && clock::now().boot < until {
+            match self.inputs.try_recv() {
+                Ok(input) => drop(self.step(input, heed)),
+                // Nobody rings: it is only a rest, so that the sources have the processor.
+                Err(_) => drop(rung.recv_timeout(Duration::from_millis(5))),
+            }
+        }
+        drop(bell);
+    }
+
+    /// The next input, which is waited for; `None`: there will be none.
+    pub(super) fn next(&mut self) -> Option<Input> {
+        self.inputs.blocking_recv()
+    }
+
+    /// Steps the engine until it has nothing left to go through, and has its effects heeded.
+    pub(super) fn step(&mut self, input: Input, heed: Heed<'_>) -> Vec<Effect> {
+        let mut effects = self.engine.step(clock::now(), input);
+        while self.engine.is_passing() {
+            effects.extend(self.engine.step(clock::now(), Input::Tick));
+        }
+        for effect in &effects {
+            heed(&self.engine, effect);
+        }
+        effects
+    }
+
+    /// Takes no more inputs: whoever tells does not wait any more.
+    pub(super) fn close(&mut self) {
+        self.inputs.close();
+    }
+}

@@ -1,0 +1,237 @@
+//! Rules with a schedule: at their instants the engine is told to let go what is due under them. And once, at the start, whatever is
+//! due, where the configuration says so.
+//!
+//! **Invariant:** nothing goes at an instant that passed while no daemon ran. One that passed while the machine was asleep comes when
+//! it wakes, once.
+//! **Invariant:** nothing wakes between the instants.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::api::Daemon;
+use crate::api::link::Stopping;
+use crate::clock::{self, Alarm};
+use crate::core::facts::RuleId;
+use crate::core::hold::Hold;
+use crate::core::policy::{Policy, Schedule as When};
+use crate::core::report::{CleanItem, CleanReport};
+use crate::core::time::Timestamp;
+
+/// What was written just before an instant is known before it is judged, unless that takes longer than this: then what is known goes.
+const FILES_MAX: Duration = Duration::from_mins(10);
+
+/// A clock that is set back by less is being corrected: what came does not come again.
+const CORRECTION_MAX_MS: i64 = 60_000;
+
+/// The thread that waits for the instants.
+pub(super) struct Schedule {
+    bell: Arc<Bell>,
+    thread: JoinHandle<()>,
+}
+
+/// Has the thread look again at what it waits for.
+pub(super) struct Bell {
+    alarm: Alarm,
+    rung: AtomicBool,
+}
+
+impl Bell {
+    /// Other rules are in force.
+    pub(super) fn ring(&self) {
+        self.rung.store(true, Ordering::SeqCst);
+        self.alarm.set(Some(Timestamp::MIN));
+    }
+
+    /// Waits until `at`, until it is rung, or until the clock is set. Says `false` at the end.
+    fn wait_until(&self, at: Option<Timestamp>) -> bool {
+        self.alarm.set(at);
+        // Rung before it was set: whoever did has not been heard.
+        self.rung.swap(false, Ordering::SeqCst) || self.alarm.wait()
+    }
+}
+
+impl Schedule {
+    /// Starts to wait, on a thread beside the current runtime. The daemon started at `started`.
+    ///
+    /// # Errors
+    /// When the process can have no more threads or descriptors.
+    pub(super) fn start(daemon: &Arc<Daemon>, started: Timestamp) -> io::Result<Self> {
+        let bell = Arc::new(Bell {
+            alarm: Alarm::new()?,
+            rung: AtomicBool::new(false),
+        });
+        let waiting = Waiting {
+            daemon: Arc::clone(daemon),
+            bell: Arc::clone(&bell),
+            runtime: Handle::current(),
+            started,
+        };
+        let thread = std::thread::Builder::new()
+            .name("schedule".to_owned())
+            .spawn(move || {
+                // The daemon ends.
+                let Err(Stopping) = waiting.run();
+            })?;
+        Ok(Self { bell, thread })
+    }
+
+    /// What to ring when other rules are in force.
+    pub(super) fn bell(&self) -> Arc<Bell> {
+        Arc::clone(&self.bell)
+    }
+
+    /// Ends the thread. The engine must have ended: it may wait for that.
+    pub(super) fn stop(self) {
+        self.bell.alarm.stop();
+        if self.thread.join().is_err() {
+            tracing::error!("the schedules ended by a fault of ours");
+        }
+    }
+}
+
+struct Waiting {
+    daemon: Arc<Daemon>,
+    bell: Arc<Bell>,
+    runtime: Handle,
+    /// What does not go by the calendar counts from here.
+    started: Timestamp,
+}
+
+impl Waiting {
+    fn run(&self) -> Result<std::convert::Infallible, Stopping> {
+        self.clean_at_start()?;
+        let mut policy = self.daemon.policy();
+        // Everything until here has come.
+        let mut until = clock::now().wall;
+        loop {
+            let now = clock::now().wall;
+            let current = self.daemon.policy();
+            if !Arc::ptr_eq(&policy, &current) || until.ms_since(now) > CORRECTION_MAX_MS {
+                (policy, until) = (current, now);
+            }
+            let instants = self.instants(&policy, until);
+            let (due, later): (Vec<_>, Vec<_>) =
+                instants.into_iter().partition(|&(at, _)| at <= now);
+            if due.is_empty() {
+                until = until.max(now);
+                if !self
+                    .bell
+                    .wait_until(later.into_iter().map(|(at, _)| at).min())
+                {
+                    return Err(Stopping);
+                }
+                continue;
+            }
+            until = now;
+            self.carry_out(
+                &policy,
+                &due.into_iter().map(|(_, rule)| rule).collect::<Vec<_>>(),
+            )?;
+        }
+    }
+
+    /// The next instant after `until` of each rule with a schedule.
+    fn instants(&self, policy: &Policy, until: Timestamp) -> Vec<(Timestamp, RuleId)> {
+        let zone = clock::zone();
+        let next = |(id, when): (RuleId, &When)| match when {
+            When::AtDeadline | When::Manual => None,
+            When::At(times) => Some((times.next(until, &zone, self.started)?, id)),
+        };
+        let rules = (0u16..).map(RuleId).zip(&policy.rules);
+        rules
+            .filter_map(|(id, rule)| next((id, &rule.schedule)))
+            .collect()
+    }
+
+    fn carry_out(&self, policy: &Arc<Policy>, rules: &[RuleId]) -> Result<(), Stopping> {
+        let (daemon, link) = (&self.daemon, self.daemon.link());
+        let names: Vec<_> = rules
+            .iter()
+            .map(|&id| format!("\"{}\"", policy.rule(id).name))
+            .collect();
+        let clean = || async {
+            let (sender, report) = tokio::sync::oneshot::channel();
+            let (order, rules) = (Arc::clone(policy), rules.to_vec());
+            let done = move |report| drop(sender.send(report));
+            link.ask(move |engine, now, _| engine.carry_out(&order, rules, done, now))
+                .await?;
+            // Without a report other rules are in force.
+            Ok::<_, Stopping>(report.await.ok())
+        };
+        let carried_out = self
+            .runtime
+            .block_on(daemon.clean_prepared(FILES_MAX, clean))?;
+        if let Some(report) = carried_out {
+            tell(&format!("schedule of rule {}", names.join(", ")), &report);
+        }
+        Ok(())
+    }
+
+    fn clean_at_start(&self) -> Result<(), Stopping> {
+        if !self.daemon.policy().cleans_at_start {
+            return Ok(());
+        }
+        let done = |report: CleanReport| tell("clean at start", &report);
+        let link = self.daemon.link();
+        self.runtime
+            .block_on(link.ask(move |engine, _, _| engine.clean_when_settled(done)))
+    }
+}
+
+/// Logs what went, and what did not.
+fn tell(what: &str, report: &CleanReport) {
+    let removed = sums(&report.removed);
+    let (dry, held): (Vec<_>, Vec<_>) = report
+        .held
+        .iter()
+        .partition(|item| item.hold == Some(Hold::DryRun));
+    let would = sums(dry);
+    if removed.items == 0 && would.items == 0 && held.is_empty() {
+        tracing::debug!("{what}: nothing was due");
+        return;
+    }
+    tracing::info!(
+        files = removed.files,
+        bytes = removed.bytes,
+        held = held.len(),
+        "{what}: {} removed",
+        removed.items
+    );
+    if would.items > 0 {
+        tracing::info!(
+            files = would.files,
+            bytes = would.bytes,
+            "{what}: {} would go; dry run: nothing is removed",
+            would.items
+        );
+    }
+    let mut whys: Vec<&Hold> = Vec::new();
+    for hold in held.iter().filter_map(|item| item.hold.as_ref()) {
+        if !whys.iter().any(|known| known.code() == hold.code()) {
+            whys.push(hold);
+        }
+    }
+    for hold in whys {
+        tracing::warn!(hold = hold.code(), "{what}: some of it is held: {hold}");
+    }
+}
+
+#[derive(Default)]
+struct Sums {
+    items: u64,
+    files: u64,
+    bytes: u64,
+}
+
+fn sums<'a>(items: impl IntoIterator<Item = &'a CleanItem>) -> Sums {
+    items.into_iter().fold(Sums::default(), |sums, item| Sums {
+        items: sums.items + 1,
+        files: sums.files + item.files,
+        bytes: sums.bytes.saturating_add(item.bytes),
+    })
+}
