@@ -19,6 +19,8 @@ pub(super) enum Matched {
     Paths,
     /// Names of top-level directories.
     Names,
+    /// Names of whatever lies at a root's top.
+    Tops,
 }
 
 impl Matched {
@@ -53,7 +55,7 @@ pub(super) fn read(
 fn pattern(text: &str, matched: Matched) -> Result<String, Refusal> {
     let pattern = match matched {
         Matched::Paths => text,
-        Matched::Names => text
+        Matched::Names | Matched::Tops => text
             .strip_suffix("/**")
             .or_else(|| text.strip_suffix('/'))
             .unwrap_or(text),
@@ -74,7 +76,14 @@ fn pattern(text: &str, matched: Matched) -> Result<String, Refusal> {
     }
     match matched {
         Matched::Paths => check_path(pattern)?,
-        Matched::Names => check_name(pattern)?,
+        Matched::Names => check_name(
+            pattern,
+            "with unit = \"dir\", patterns are matched with names of top-level directories; write such as \"job-*\"",
+        )?,
+        Matched::Tops => check_name(
+            pattern,
+            "these patterns are matched with the names at the root's top, with all that is below; write such as \"out_*\"",
+        )?,
     }
     Globs::compile(&[pattern])
         .map_err(|error| Refusal::new(format!("is no glob: {}", error.kind())))?;
@@ -117,11 +126,9 @@ fn check_path(pattern: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_name(pattern: &str) -> Result<(), Refusal> {
+fn check_name(pattern: &str, hint: &str) -> Result<(), Refusal> {
     if pattern == "." || pattern == ".." || pattern.contains('/') {
-        return Err(Refusal::new("can never match the name of a directory").hint(
-            "with unit = \"dir\", patterns are matched with names of top-level directories; write such as \"job-*\"",
-        ));
+        return Err(Refusal::new("can never match the name of a directory").hint(hint));
     }
     Ok(())
 }

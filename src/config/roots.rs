@@ -142,7 +142,7 @@ fn from_section(
         prune_empty_dirs: reader
             .value(&section, &PRUNE_EMPTY_DIRS, value::flag)
             .unwrap_or(false),
-        only: globs::read(reader, &section, &ONLY, Matched::Names),
+        only: globs::read(reader, &section, &ONLY, Matched::Tops),
         optional: reader
             .value(&section, &OPTIONAL, value::flag)
             .unwrap_or(false),

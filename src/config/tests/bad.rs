@@ -183,6 +183,10 @@ fn patterns() {
     HOST/etc/lapsed.toml:8: [[rule]] "r": exclude = "c/d" can never match the name of a directory
       with unit = "dir", patterns are matched with names of top-level directories; write such as "job-*"
     "#);
+    refused!(Host::with("[[root]]\nname = \"r\"\npath = \"x\"\nonly = [\"out_*\", \"a/b\"]"), @r#"
+    HOST/etc/lapsed.toml:4: [[root]] "r": only = "a/b" can never match the name of a directory
+      these patterns are matched with the names at the root's top, with all that is below; write such as "out_*"
+    "#);
     refused!(Host::with_rule("expire = \"7d\"\nglob = []"), @r#"
     HOST/etc/lapsed.toml:6: [[rule]] "r": glob = [] is an empty list
       leave glob out, or write such as glob = "**/*.tmp"
