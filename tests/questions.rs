@@ -724,28 +724,29 @@ fn plan_and_clean_do_without_a_daemon() {
 }
 
 #[test]
-fn plan_and_clean_do_not_run_beside_a_daemon_that_holds_the_state() {
+fn clean_does_not_run_beside_a_daemon_that_holds_the_state_and_questions_do() {
     let place = Place::new();
     let root = place.make_dir("data");
     file(&root.join("old"), 10, HOUR * 2);
     let daemon = place.serve_ready(&["--watch", "data=24h"]);
     let elsewhere = place.path("elsewhere.sock");
     let watch = format!("{}=0s", root.display());
-    for command in ["plan", "clean"] {
-        let refused = place.run(&[
-            "--socket",
-            elsewhere.to_str().unwrap(),
-            command,
-            "--watch",
-            &watch,
-        ]);
-        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
-        let told = errors(&refused);
-        assert!(
-            told.contains(&format!("in use by process {}", daemon.child.id()))
-                && told.contains("--socket"),
-            "{told}"
-        );
+    let run = |arguments: &[&str]| {
+        let socket = ["--socket", elsewhere.to_str().unwrap()];
+        place.run(&[&socket, arguments, &["--watch", &watch]].concat())
+    };
+    let refused = run(&["clean"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    let told = errors(&refused);
+    assert!(
+        told.contains(&format!("in use by process {}", daemon.child.id()))
+            && told.contains("--socket"),
+        "{told}"
+    );
+    for question in [&["plan"][..], &["clean", "--dry-run"]] {
+        let answer = run(question);
+        assert!(answer.status.success(), "{answer:?}");
+        assert!(lines(&answer).join("\n").contains("1 file"), "{answer:?}");
     }
     assert!(root.join("old").exists());
     assert_eq!(daemon.files("").len(), 1);

@@ -19,7 +19,7 @@ use crate::clock;
 use crate::config::Settings;
 use crate::core::policy::Policy;
 use crate::core::time::Timestamp;
-use crate::service::{Fit, fit, survey};
+use crate::service::{Baseline, Fit, fit, survey};
 
 mod findings;
 mod object;
@@ -77,7 +77,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
     let (found, unread) = if arguments.quick {
         (None, None)
     } else {
-        let survey = survey(&settings, Arc::clone(&policy))?;
+        let survey = survey(&settings, &policy, Baseline::FirstStart)?;
         let now = clock::now();
         let findings = survey_of(survey.engine(), now);
         let unread = survey.unread.as_ref().map(ToString::to_string);

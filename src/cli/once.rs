@@ -1,5 +1,8 @@
 //! `plan` and `clean` where no daemon answers: one crawl, the same policy, the same reaper.
+//!
+//! **Invariant:** a question changes nothing: it is a survey.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::app::{Context, Watching};
@@ -10,7 +13,7 @@ use crate::api::wire::{CleanOrder, Plan, Report};
 use crate::clock;
 use crate::config::Settings;
 use crate::core::report::Mode;
-use crate::service::once;
+use crate::service::{Baseline, once, survey};
 
 /// What to read where no daemon could be asked, because of `absence`.
 ///
@@ -26,32 +29,35 @@ pub(super) fn settings(
         .map_err(|mistakes| anyhow::anyhow!("{absence}\nand to do without a daemon:\n{mistakes:#}"))
 }
 
-/// What lapses within `within`, by one crawl.
+/// Lists what lapses within `within`, after one survey.
 pub(super) fn plan(mut settings: Settings, within: Duration) -> anyhow::Result<Plan> {
-    settings.mode = Mode::DryRun;
-    let once = once(settings)?;
+    let policy = Arc::new(std::mem::take(&mut settings.policy));
+    let survey = survey(&settings, &policy, Baseline::Saved)?;
+    let engine = survey.engine();
     Ok(plan_of(
-        once.engine().index(),
-        once.engine().jobs(),
-        &once.engine().policy(),
+        engine.index(),
+        engine.jobs(),
+        &policy,
         clock::now().wall,
         within,
     ))
 }
 
-/// Removes what is due and asked for, after one crawl.
-pub(super) fn clean(settings: Settings, order: &CleanOrder) -> anyhow::Result<Report> {
+/// Removes what is due and asked for, after one crawl; in a dry run only lists it.
+pub(super) fn clean(mut settings: Settings, order: &CleanOrder) -> anyhow::Result<Report> {
     let began = clock::now().wall;
     let uid = rustix::process::geteuid().as_raw();
     // Refused before anything is read, let alone removed.
     let request = understand(order, &settings.policy, uid)?;
-    let mut once = once(settings)?;
-    let report = once.clean(request);
-    let policy = once.engine().policy();
-    Ok(report_of(
-        &report,
-        &policy,
-        order.dry_run,
-        (began, clock::now().wall),
-    ))
+    let is_dry = order.dry_run || settings.mode == Mode::DryRun;
+    let (report, policy) = if is_dry {
+        let policy = Arc::new(std::mem::take(&mut settings.policy));
+        let report = survey(&settings, &policy, Baseline::Saved)?.clean(request);
+        (report, policy)
+    } else {
+        let mut once = once(settings)?;
+        (once.clean(request), once.engine().policy())
+    };
+    let times = (began, clock::now().wall);
+    Ok(report_of(&report, &policy, is_dry, times))
 }

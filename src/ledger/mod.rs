@@ -15,3 +15,4 @@ mod segment;
 pub use error::LedgerError;
 pub use journal::{Ledger, Options};
 pub use line::{By, Line, LineUnit, Mark};
+pub use newest::last_removal;

@@ -1,12 +1,15 @@
 //! The ledger's lines, newest first, over all segments.
 
 use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::backwards::{Backwards, Head};
 use super::error::LedgerError;
 use super::line::Line;
-use super::segment::Segment;
+use super::segment::{Segment, list};
+use crate::core::time::Timestamp;
 
 /// What is read and what is still to be read.
 pub(super) struct NewestFirst {
@@ -17,6 +20,29 @@ pub(super) struct NewestFirst {
     pub(super) reader: Option<Backwards>,
     /// The line after which the answer begins, until it was found.
     pub(super) before: Option<u64>,
+}
+
+/// Returns when the last removal in the ledger at `dir` happened; `None`: it has none. Writes nothing.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn last_removal(dir: &Path) -> Result<Option<Timestamp>, LedgerError> {
+    let segments = match list(dir) {
+        Ok(segments) => segments,
+        Err(LedgerError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut lines = NewestFirst {
+        segments: segments.into_iter().map(Arc::new).collect(),
+        closed: false,
+        reader: None,
+        before: None,
+    };
+    // As `Ledger::open`: pins are set whatever the clock says, and a torn line at the end is none.
+    let last = lines.find(|line| line.as_ref().is_ok_and(|line| line.pin.is_none()));
+    Ok(last.and_then(Result::ok).map(|line| line.at))
 }
 
 impl Iterator for NewestFirst {

@@ -3,7 +3,7 @@
 //! - `serve`: from settings to a running daemon, and down again
 //! - `owner`: the one thread that steps the engine, and carries out what it wants done
 //! - `reload`: other rules while running
-//! - `once`: `plan` and `clean` without a daemon; `survey`: a look that changes nothing; `reading`: what both begin with
+//! - `once`: `clean` without a daemon; `survey`: a look that changes nothing; `reading`: what both begin with
 //! - `parts`: how ledger, reaper and watchers are set up
 //! - `recalled`: what the registry gives back at the start
 //! - `sources`: where jobs come from, and how each source is; `source_hooks`: what the reaper and the API ask of them; `records`: what is written back
@@ -38,4 +38,4 @@ pub use crate::jobs::Table;
 pub use database::{Fit, fit, place, table};
 pub use once::{Once, once};
 pub use serve::serve;
-pub use survey::{Survey, survey};
+pub use survey::{Baseline, Survey, survey};

@@ -1,4 +1,4 @@
-//! `plan` and `clean` without a daemon: one crawl, then the same engine, policy and reaper.
+//! `clean` without a daemon: one crawl, then the same engine, policy and reaper. A dry run is a survey.
 //!
 //! **Invariant:** holds the state directory's lock, so it never runs beside a daemon that holds the same state.
 //! **Invariant:** nothing lapses by itself here: only what was asked for.
@@ -22,7 +22,7 @@ use crate::core::jobs::Jobs;
 use crate::core::report::{CleanReport, CleanRequest, Mode};
 use crate::reap::{Batch, Place, Reaper};
 use crate::registry::Registry;
-use crate::store::{self, Rules};
+use crate::store::{self, Peek, Rules};
 
 /// A tree that was read once, to be asked about and cleaned.
 pub struct Once {
@@ -53,6 +53,7 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
         Arc::clone(&registry),
         &ledger,
         inbox.clone(),
+        Mode::OnRequest,
     )?;
     // There are no watches to drop, and nobody to look again.
     let hooks = sources.hooks(
@@ -66,22 +67,18 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
     let recorded = ledger.last_at();
     // A daemon that ran before knew more than a first look can tell: when files arrived, and what waits for a person.
     let rules = Rules::of(&settings.policy, settings.mode);
-    let (memory, clock) = store::peek(&settings.state_dir, &settings.policy, &rules);
+    let (memory, clock) = store::peek(&settings.state_dir, &settings.policy, &rules, Peek::InPlace);
     let reaper = Arc::new(Reaper::start(
         &parts::reap_options(&settings),
         ledger,
         hooks,
     )?);
     let options = parts::watch_options(&settings);
-    let mode = match settings.mode {
-        Mode::DryRun => Mode::DryRun,
-        Mode::Live | Mode::OnRequest => Mode::OnRequest,
-    };
     let now = clock::now();
     let setup = Setup {
         policy: Arc::new(settings.policy),
         breaker: settings.breaker,
-        mode,
+        mode: Mode::OnRequest,
         guard: parts::guard(clock, now, recorded),
         memory: Some(memory),
         jobs,
@@ -118,26 +115,10 @@ impl Once {
 
     /// Removes what is due and asked for.
     pub fn clean(&mut self, request: CleanRequest) -> CleanReport {
-        let (sender, done) = std::sync::mpsc::channel();
-        self.step(Input::Clean(
-            request,
-            Box::new(move |report| drop(sender.send(report))),
-        ));
-        loop {
-            if let Ok(report) = done.try_recv() {
-                return report;
-            }
-            match self.reading.next() {
-                Some(input) => self.step(input),
-                None => return CleanReport::default(),
-            }
-        }
-    }
-
-    fn step(&mut self, input: Input) {
         let (reaper, sources) = (&self.reaper, &self.sources);
-        let mut heed = |engine: &Engine, effect: &Effect| heed(reaper, sources, engine, effect);
-        self.reading.step(input, &mut heed);
+        self.reading.clean(request, &mut |engine, effect| {
+            heed(reaper, sources, engine, effect);
+        })
     }
 }
 
@@ -150,8 +131,6 @@ fn heed(reaper: &Reaper, sources: &Sources, engine: &Engine, effect: &Effect) {
                 claims: claims.clone(),
             });
         }
-        // A dry run leaves the quarantine as it is, too.
-        Effect::Placed(..) if engine.mode() == Mode::DryRun => {}
         Effect::Placed(root, key) => {
             let policy = engine.policy();
             let path = policy.roots.get(root).map(|root| root.path.clone());

@@ -13,7 +13,7 @@ use crate::config::SourceSettings;
 use crate::core::engine::Engine;
 use crate::core::input::{Effect, Input};
 use crate::core::jobs::SourceId;
-use crate::core::report::SourcePhase;
+use crate::core::report::{CleanReport, CleanRequest, SourcePhase};
 use crate::watch::{self, Report, Sink, WatchError, crawl_once};
 
 /// How long a source may take to be read: what depends on one that takes longer is held.
@@ -109,6 +109,22 @@ impl Reading {
             heed(&self.engine, effect);
         }
         effects
+    }
+
+    /// Has the engine carry out `request`, and waits for its report.
+    pub(super) fn clean(&mut self, request: CleanRequest, heed: Heed<'_>) -> CleanReport {
+        let (sender, done) = std::sync::mpsc::channel();
+        let done_with = Box::new(move |report| drop(sender.send(report)));
+        self.step(Input::Clean(request, done_with), heed);
+        loop {
+            if let Ok(report) = done.try_recv() {
+                return report;
+            }
+            match self.next() {
+                Some(input) => drop(self.step(input, heed)),
+                None => return CleanReport::default(),
+            }
+        }
     }
 
     /// Takes no more inputs: whoever tells does not wait any more.

@@ -1,5 +1,6 @@
 //! The thread that writes records back to their sources, out of the outbox.
 //!
+//! **Invariant:** a dry run writes to no source.
 //! **Invariant:** it sleeps while nothing waits; what a source does not take is tried again after a time that doubles.
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use super::sources::Sources;
 use crate::clock;
 use crate::core::jobs::SourceId;
-use crate::core::report::SourceMemory;
+use crate::core::report::{Mode, SourceMemory};
 use crate::registry::SourceSeen;
 
 /// The first pause after a source has not taken a record, and the longest.
@@ -37,11 +38,12 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) fn start(sources: Arc<Sources>) -> std::io::Result<Self> {
+    /// Starts the thread. In a dry run it keeps what is known of sources, and writes nothing to them.
+    pub(super) fn start(sources: Arc<Sources>, mode: Mode) -> std::io::Result<Self> {
         let (orders, inbox) = channel();
         let thread = std::thread::Builder::new()
             .name("records".to_owned())
-            .spawn(move || run(&sources, &inbox))?;
+            .spawn(move || run(&sources, mode, &inbox))?;
         Ok(Self { orders, thread })
     }
 
@@ -62,7 +64,7 @@ impl Records {
 /// Until when a source is left alone, and for how long it was.
 type Pauses = BTreeMap<SourceId, (Duration, Duration)>;
 
-fn run(sources: &Sources, inbox: &Receiver<Order>) {
+fn run(sources: &Sources, mode: Mode, inbox: &Receiver<Order>) {
     let mut pauses = Pauses::new();
     loop {
         let next = pauses.values().map(|(until, _)| *until).min();
@@ -93,7 +95,12 @@ fn run(sources: &Sources, inbox: &Receiver<Order>) {
         if ends && confirmed.is_empty() {
             return;
         }
-        for (id, name) in sources.names() {
+        // The outbox of an earlier run waits for the next one that is no dry run.
+        let writable = match mode {
+            Mode::Live | Mode::OnRequest => sources.names(),
+            Mode::DryRun => Vec::new(),
+        };
+        for (id, name) in writable {
             let now = clock::now().boot;
             if pauses.get(&id).is_some_and(|(until, _)| *until > now) {
                 continue;

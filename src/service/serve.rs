@@ -30,6 +30,7 @@ use crate::core::engine::{Engine, Setup};
 use crate::core::input::Input;
 use crate::core::jobs::Jobs;
 use crate::core::pins::Pins;
+use crate::core::report::Mode;
 use crate::reap::{Hooks, Reaper};
 use crate::registry::Registry;
 use crate::store::{self, Loaded, Opened, Store, StoreStats};
@@ -187,6 +188,7 @@ impl Running {
             Arc::clone(&registry),
             &ledger,
             inbox.clone(),
+            settings.mode,
         )?;
         let reaper = {
             let options = parts::reap_options(&settings);
@@ -393,7 +395,11 @@ fn watch_config(file: &Path, text: Option<String>, edited: mpsc::Sender<()>) -> 
 }
 
 /// Makes the directories that the command line names and that are not there, where their parent is.
+/// A dry run makes none.
 pub(super) fn create_roots(settings: &Settings) -> anyhow::Result<()> {
+    if settings.mode == Mode::DryRun {
+        return Ok(());
+    }
     for path in &settings.create {
         match std::fs::create_dir(path) {
             Ok(()) => tracing::info!("created \"{}\"", path.display()),

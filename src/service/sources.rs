@@ -24,7 +24,7 @@ use crate::config::{SourceKind, SourceSettings};
 use crate::core::input::Input;
 use crate::core::jobs::{Fresh, JobKey, JobRow, Jobs, News, SourceId, SourceNews};
 use crate::core::policy::Record;
-use crate::core::report::SourceMemory;
+use crate::core::report::{Mode, SourceMemory};
 use crate::jobs::{Heard, SourceState, WriteBack, Written};
 use crate::ledger::Ledger;
 use crate::reap::Recording;
@@ -53,7 +53,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Sources that nobody is asked of yet.
+    /// Sources that nobody is asked of yet. In a dry run no record is written back.
     ///
     /// # Errors
     /// When the registry cannot be read, or a thread cannot be started.
@@ -62,10 +62,11 @@ impl Sources {
         registry: Arc<Registry>,
         ledger: &Ledger,
         inbox: mpsc::Sender<Input>,
+        mode: Mode,
     ) -> anyhow::Result<Arc<Self>> {
         recalled::settle_prepared(&registry, ledger)?;
         let sources = Self::to_read(jobs, registry, inbox);
-        let records = Records::start(Arc::clone(&sources))?;
+        let records = Records::start(Arc::clone(&sources), mode)?;
         *sources.records.lock() = Some(records);
         Ok(sources)
     }

@@ -1,11 +1,12 @@
-//! A look at the roots and sources of a configuration before a daemon runs with it, or beside one that does.
+//! A survey of the roots and sources of a configuration: for `check`, for `plan`, and for a dry run.
 //!
-//! It sees what a first start would see: what an earlier daemon saved of the trees is left alone, since it could be read only by taking
-//! it from the daemon.
+//! `check` sees what a first start would see. A plan and a dry run see what a run without a daemon
+//! would see, with what earlier runs have saved; of the store they read a private copy.
 //!
-//! **Invariant:** nothing is written or made by us, no lock is taken that a daemon wants, and nothing lapses. (A database in WAL mode gets
-//! its `-wal` and `-shm` from SQLite when it is read, as from any reader.)
+//! **Invariant:** a survey writes and makes nothing, takes no lock that a daemon wants, and removes
+//! nothing. (SQLite gives a database in WAL mode its `-wal` and `-shm`, as for any reader.)
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -13,15 +14,27 @@ use tokio::sync::mpsc;
 use super::owner::INBOX_MAX;
 use super::parts;
 use super::reading::Reading;
+use super::recalled;
 use super::sources::Sources;
 use crate::clock;
 use crate::config::Settings;
 use crate::core::engine::{Engine, Setup};
 use crate::core::jobs::Jobs;
 use crate::core::policy::Policy;
-use crate::core::report::Mode;
+use crate::core::report::{CleanReport, CleanRequest, Mode};
+use crate::ledger;
 use crate::registry::{Registry, RegistryError};
+use crate::store::{self, Peek, Rules};
 use crate::watch;
+
+/// What a survey takes over from earlier runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Baseline {
+    /// Nothing: it shows what a start with nothing saved would do.
+    FirstStart,
+    /// All that was saved: it shows what a run at this moment would do.
+    Saved,
+}
 
 /// What was found. Dropping it ends the asking of sources.
 pub struct Survey {
@@ -34,35 +47,51 @@ pub struct Survey {
 /// Looks at the roots of `policy`, which are those of `settings`, and at their sources.
 ///
 /// # Errors
-/// When a thread cannot be started.
-pub fn survey(settings: &Settings, policy: Arc<Policy>) -> anyhow::Result<Survey> {
+/// When a thread cannot be started; with [`Baseline::Saved`] also when the registry or the ledger
+/// cannot be read, since a run would not start then.
+pub fn survey(
+    settings: &Settings,
+    policy: &Arc<Policy>,
+    baseline: Baseline,
+) -> anyhow::Result<Survey> {
     let opened = Registry::open_to_read(&settings.state_dir).and_then(|registry| {
         let pins = registry.pins()?;
         Ok((registry, pins))
     });
-    let (registry, pins, unread) = match opened {
-        Ok((registry, pins)) => (registry, pins, None),
-        Err(error) => (Registry::empty()?, Vec::new(), Some(error)),
-    };
-    let (inbox, inputs) = mpsc::channel(INBOX_MAX);
-    let jobs = Arc::<Jobs>::default();
-    let sources = Sources::to_read(Arc::clone(&jobs), Arc::new(registry), inbox.clone());
-    let options = watch::Options {
-        roots: parts::watch_roots(&policy),
-        ..parts::watch_options(settings)
+    let (registry, pins, unread) = match (opened, baseline) {
+        (Ok((registry, pins)), _) => (registry, pins, None),
+        (Err(error), Baseline::FirstStart) => (Registry::empty()?, Vec::new(), Some(error)),
+        (Err(error), Baseline::Saved) => return Err(error.into()),
     };
     let now = clock::now();
-    let setup = Setup {
-        policy,
+    let (inbox, inputs) = mpsc::channel(INBOX_MAX);
+    let jobs = Arc::<Jobs>::default();
+    let mut setup = Setup {
+        policy: Arc::clone(policy),
         breaker: settings.breaker,
         // Nothing is claimed by itself.
         mode: Mode::OnRequest,
         guard: parts::guard(None, now, None),
         memory: None,
-        jobs,
+        jobs: Arc::clone(&jobs),
         pins: parts::pins(pins),
-        sources: std::collections::BTreeMap::new(),
-        recording: std::collections::BTreeSet::new(),
+        sources: BTreeMap::new(),
+        recording: BTreeSet::new(),
+    };
+    if baseline == Baseline::Saved {
+        // The question is what a run that removes would do.
+        let rules = Rules::of(policy, Mode::Live);
+        let (memory, clock) = store::peek(&settings.state_dir, policy, &rules, Peek::Copy);
+        let recorded = ledger::last_removal(&settings.state_dir.join("ledger"))?;
+        setup.guard = parts::guard(clock, now, recorded);
+        setup.memory = Some(memory);
+        setup.sources = recalled::memories(&registry, &settings.sources)?;
+        setup.recording = recalled::unwritten(&registry, &settings.sources)?;
+    }
+    let sources = Sources::to_read(jobs, Arc::new(registry), inbox.clone());
+    let options = watch::Options {
+        roots: parts::watch_roots(policy),
+        ..parts::watch_options(settings)
     };
     let mut survey = Survey {
         reading: Reading::new(Engine::new(setup, now), inputs),
@@ -85,6 +114,15 @@ impl Survey {
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.reading.engine
+    }
+
+    /// Reports what a run would remove now. Removes nothing, whatever `request` says.
+    pub fn clean(&mut self, request: CleanRequest) -> CleanReport {
+        let request = CleanRequest {
+            dry_run: true,
+            ..request
+        };
+        self.reading.clean(request, &mut |_, _| {})
     }
 }
 

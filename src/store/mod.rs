@@ -39,7 +39,7 @@ mod tests;
 
 pub use error::StoreError;
 pub use handle::{Hooks, Store, Unstarted};
-pub use open::{Opened, Options, open, peek};
+pub use open::{Opened, Options, Peek, open, peek};
 pub use records::Rules;
 pub use stats::{Loaded, StoreStats};
 pub use value::{FORMAT, Tree, frame};

@@ -110,24 +110,42 @@ pub fn open(options: &Options, policy: &Policy, rules: &Rules) -> Result<Opened,
     })
 }
 
-/// What is known of the roots of `policy`, for somebody who changes nothing in the store: `clean` without a daemon. Where the
-/// store cannot be read, what was known counts as lost.
+/// Where [`peek`] opens the store. sled cannot open a database without writing to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Peek {
+    /// In the state directory, whose lock the caller holds.
+    InPlace,
+    /// In a private copy that is removed again, for a question that changes nothing.
+    Copy,
+}
+
+/// Reads what earlier processes saved of the roots of `policy`, for a run without a daemon. No value in the store changes.
+/// Where the store cannot be read, what was known counts as lost.
 #[must_use]
 pub fn peek(
     state_dir: &Path,
     policy: &Policy,
     rules: &Rules,
+    how: Peek,
 ) -> (Memory, Option<(ClockGuard, Run)>) {
     let places = Places::new(state_dir);
     let known = known::read(&places.known());
     let mut found = Read::default();
     if places.is_taken() {
         let wanted = Wanted { policy, rules };
-        let read = Db::open(&places.store()).and_then(|db| {
+        let open_and_read = |path: &Path| {
+            let db = Db::open(path)?;
             let found = read(&db, wanted, Change::Nothing);
             db.close();
             found
-        });
+        };
+        let read = match how {
+            Peek::InPlace => open_and_read(&places.store()),
+            Peek::Copy => places
+                .copy()
+                .map_err(Fault::of_io)
+                .and_then(|copy| open_and_read(copy.path())),
+        };
         match read {
             Ok(read) => found = read,
             Err(error) => tracing::warn!(

@@ -42,6 +42,13 @@ impl Places {
         self.state_dir.join("store")
     }
 
+    /// Copies the database into a private temporary directory, which is removed when it is dropped.
+    pub(super) fn copy(&self) -> io::Result<tempfile::TempDir> {
+        let copy = tempfile::Builder::new().prefix("lapsed-").tempdir()?;
+        copy_files(&self.store(), copy.path())?;
+        Ok(copy)
+    }
+
     /// Which roots were known.
     pub(super) fn known(&self) -> PathBuf {
         self.state_dir.join("store.roots")
@@ -141,6 +148,21 @@ impl Places {
     pub(super) fn end_opening(&self) {
         let _ = remove_file(&self.opening());
     }
+}
+
+/// Copies the files in the directory `from`, and those of its directories, into the directory `to`.
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            fs::create_dir(&to)?;
+            copy_files(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), &to)?;
+        }
+    }
+    Ok(())
 }
 
 #[expect(

@@ -239,3 +239,58 @@ pub fn stays(daemon: &Daemon) -> String {
         status["holds"], status["roots"], plan["groups"]
     )
 }
+
+/// Everything at and below `path`, with what tells that it was written: kind, inode, times, content. Access times are left out,
+/// and so is what any reader does to the log of an SQLite database: it takes part in its shared memory, and root gives both files
+/// to the database's owner.
+pub fn snapshot(path: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![path.to_path_buf()];
+    while let Some(path) = open.pop() {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.ends_with("-shm") {
+            continue;
+        }
+        let meta = path.symlink_metadata().unwrap();
+        let mut content = Vec::new();
+        if meta.is_dir() {
+            let entries = std::fs::read_dir(&path).unwrap();
+            open.extend(entries.map(|entry| entry.unwrap().path()));
+        } else if meta.is_file() {
+            content = std::fs::read(&path).unwrap();
+        }
+        let changed = (!name.ends_with("-wal")).then(|| (meta.ctime(), meta.ctime_nsec()));
+        let times = (meta.mtime(), meta.mtime_nsec(), changed);
+        let what = format!("{:o} {} {times:?} {content:?}", meta.mode(), meta.ino());
+        found.insert(path, what);
+    }
+    found
+}
+
+/// Nothing at or below `path` is other than it was when `before` was taken.
+#[track_caller]
+pub fn assert_untouched(path: &Path, before: &BTreeMap<PathBuf, String>, what: &str) {
+    let after = snapshot(path);
+    let paths: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let changed = paths
+        .iter()
+        .filter(|path| before.get(**path) != after.get(**path));
+    let tell = |of: &BTreeMap<PathBuf, String>, path: &Path| {
+        let found = of.get(path).map_or("nothing", |text| text);
+        found.chars().take(200).collect::<String>()
+    };
+    let changed: Vec<_> = changed
+        .map(|path| {
+            format!(
+                "{path:?}:\n  {}\n  {}",
+                tell(before, path),
+                tell(&after, path)
+            )
+        })
+        .collect();
+    assert!(
+        changed.is_empty(),
+        "{what} has changed {}",
+        changed.join("\n")
+    );
+}

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::common::sources::uuid;
+use crate::common::evidence::{assert_untouched, snapshot};
+use crate::common::sources::{uuid, wait_for_source};
 use crate::world::{COMPLETED, ROOTS, SOURCE, World};
 
 fn prepared() -> (World, String) {
@@ -125,4 +126,76 @@ fn while_the_database_cannot_be_read_nothing_of_it_goes() {
         assert_eq!(report["files"], 0, "{how}: {report}");
         assert!(how == "locked" || !world.exists("jobs.db"));
     }
+}
+
+/// A record that waits, left by a clean whose database took no writes.
+fn with_a_record_that_waits(mode: &str) -> (World, String) {
+    let world = World::with_mode(mode);
+    world.insert("old", "completed", Some(7200));
+    world.insert("due", "completed", Some(7200));
+    world.write("results/old/file");
+    let rule = COMPLETED.replace("mark", "forget");
+    let config = world.place.config(&[ROOTS, SOURCE, &rule].concat());
+    let config = config.to_str().unwrap().to_owned();
+    world.db.run("BEGIN IMMEDIATE");
+    let cleaned = world.run(&["clean", "--job", "old", "--config", &config]);
+    assert!(!world.exists("results/old"), "{cleaned:?}");
+    world.db.run("COMMIT");
+    assert_eq!(rows(&world), 2, "its record waits");
+    world.write("results/due/file");
+    (world, config)
+}
+
+fn rows(world: &World) -> i64 {
+    let count = world.db.value("SELECT count(*) FROM jobs");
+    count.as_i64().unwrap()
+}
+
+#[test]
+fn questions_write_nothing_anywhere() {
+    for mode in crate::world::MODES {
+        let (world, config) = with_a_record_that_waits(mode);
+        let typo = world.place.path("typo");
+        let watch = format!("{}=1d", typo.display());
+        let elsewhere = world.place.path("elsewhere");
+        let elsewhere = elsewhere.to_str().unwrap();
+        let before = snapshot(world.place.dir.path());
+        let questions: [&[&str]; 7] = [
+            &["plan", "--config", &config],
+            &["clean", "--dry-run", "--config", &config],
+            &["clean", "-n", "--retention", "done=0s", "--config", &config],
+            &["check", "--config", &config],
+            &["plan", "--watch", &watch],
+            &["clean", "-n", "--watch", &watch],
+            &["plan", "--watch", &watch, "--state-dir", elsewhere],
+        ];
+        for question in questions {
+            let answer = world.run(question);
+            assert_ne!(answer.status.code(), Some(2), "{question:?}: {answer:?}");
+            let what = format!("{question:?} with {mode}");
+            assert_untouched(world.place.dir.path(), &before, &what);
+        }
+        assert_eq!(rows(&world), 2);
+        world.said(&["clean", "--config", &config]);
+        assert_eq!(rows(&world), 0, "a run writes what waits");
+    }
+}
+
+#[test]
+fn a_daemon_in_a_dry_run_writes_to_no_source_and_makes_no_root() {
+    let (world, config) = with_a_record_that_waits("DELETE");
+    let watch = format!("{}=1d", world.place.path("typo").display());
+    let before = snapshot(&world.place.path("jobs.db"));
+    let daemon = world
+        .place
+        .serve(&["--dry-run", "--config", &config, "--watch", &watch]);
+    wait_for_source(&daemon, "eemt", "ready");
+    daemon.sync();
+    // Ends with what waits for the thread that writes records.
+    drop(daemon);
+    assert!(!world.exists("typo"));
+    assert_untouched(&world.place.path("jobs.db"), &before, "serve --dry-run");
+    assert_eq!(rows(&world), 2);
+    world.said(&["clean", "--config", &config]);
+    assert_eq!(rows(&world), 0);
 }
