@@ -13,3 +13,9 @@ pub mod registry;
 pub mod service;
 pub mod store;
 pub mod watch;
+
+#[cfg(test)]
+#[path = "../tests/common"]
+mod common {
+    pub mod machine;
+}

@@ -17,7 +17,7 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use common::follow::{Follows, stall_after};
-use common::{Daemon, PATIENCE, Place, errors, lines, wait_for, walk};
+use common::{Daemon, Place, errors, lines, patience, wait_for, walk};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -514,7 +514,7 @@ fn it_tells_its_supervisor_when_it_is_ready_and_when_it_ends() {
     let place = Place::new();
     place.make_dir("data");
     let notify = UnixDatagram::bind(place.path("notify")).unwrap();
-    notify.set_read_timeout(Some(PATIENCE)).unwrap();
+    notify.set_read_timeout(Some(patience())).unwrap();
     let told = || {
         let mut buffer = [0; 512];
         let length = notify.recv(&mut buffer).expect("it tells");

@@ -14,6 +14,7 @@ use super::open::{Opened, Options, open};
 use super::records::Rules;
 use super::value::Tree;
 use crate::clock;
+use crate::common::machine::Deadline;
 use crate::core::claim::Unit;
 use crate::core::clock_guard::ClockGuard;
 use crate::core::facts::{Facts, FileKey, Kind, RootId, RuleId};
@@ -152,9 +153,9 @@ const SETTLED: RootMemory = RootMemory {
 
 #[track_caller]
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let until = clock::now().boot + Duration::from_mins(1);
+    let deadline = Deadline::new();
     while !condition() {
-        assert!(clock::now().boot < until, "never came true: {what}");
+        assert!(!deadline.is_over(), "never came true: {what}");
         std::thread::park_timeout(Duration::from_millis(2));
     }
 }

@@ -155,9 +155,10 @@ impl Backend for Poll {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::mpsc::{self, RecvTimeoutError};
 
     use super::*;
+    use crate::common::machine::{Deadline, patience};
 
     fn drained(poll: &Poll) -> Vec<Option<Marker>> {
         let mut told = Vec::new();
@@ -199,14 +200,22 @@ mod tests {
         });
         let poll = Poll::start(Duration::from_millis(2), &crew, wake).unwrap();
         for _ in 0..3 {
-            wakes.recv().unwrap();
-            while drained(&poll) != [None] {}
+            wakes.recv_timeout(patience()).unwrap();
+            let deadline = Deadline::new();
+            while drained(&poll) != [None] {
+                assert!(!deadline.is_over(), "it wakes for nothing");
+            }
         }
         assert!(poll.is_alive());
         poll.stop();
         crew.join();
         // Its thread has let go of the other end.
         drop(poll);
-        while wakes.recv().is_ok() {}
+        let end = loop {
+            if let Err(end) = wakes.recv_timeout(patience()) {
+                break end;
+            }
+        };
+        assert_eq!(end, RecvTimeoutError::Disconnected);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use super::{PATIENCE, wait_for};
+use super::{patience, wait_for};
 
 /// One event as it came.
 #[derive(Clone, Debug)]
@@ -98,7 +98,7 @@ impl Drop for Follows {
 #[track_caller]
 pub fn stall_after(socket: &Path, bytes: &[u8]) -> UnixStream {
     let mut stream = UnixStream::connect(socket).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(patience())).unwrap();
     match stream.write_all(bytes) {
         // Turned away before all was said: the answer is there all the same.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}

@@ -15,6 +15,7 @@
 pub mod commands;
 pub mod evidence;
 pub mod follow;
+pub mod machine;
 pub mod namespace;
 pub mod others;
 pub mod sources;
@@ -26,12 +27,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
-/// A condition that has not come true after this long never will.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+use machine::Deadline;
+pub use machine::{PATIENCE, patience};
 
 /// Waits until `condition` gives something, and fails with `what` when it never does.
 #[track_caller]
@@ -49,7 +50,7 @@ pub fn wait_or_tell<T>(
     wait_within(PATIENCE, what, condition, tell)
 }
 
-/// As [`wait_or_tell`], for what has to take longer than [`PATIENCE`].
+/// As [`wait_or_tell`], for what has to take longer than [`PATIENCE`] also on an idle machine.
 #[track_caller]
 pub fn wait_within<T>(
     limit: Duration,
@@ -57,16 +58,12 @@ pub fn wait_within<T>(
     mut condition: impl FnMut() -> Option<T>,
     tell: impl FnOnce() -> String,
 ) -> T {
-    let begun = Instant::now();
+    let deadline = Deadline::after(limit);
     loop {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(
-            begun.elapsed() < limit,
-            "never came true: {what}\n{}",
-            tell()
-        );
+        assert!(!deadline.is_over(), "never came true: {what}\n{}", tell());
         std::thread::park_timeout(Duration::from_millis(2));
     }
 }
@@ -288,7 +285,8 @@ impl Daemon {
         body: &[u8],
     ) -> (u16, String, Vec<u8>) {
         let mut stream = UnixStream::connect(&self.socket).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(patience())).unwrap();
+        stream.set_write_timeout(Some(patience())).unwrap();
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: lapsed\r\nconnection: close\r\n");
         for (name, value) in headers {
             head.push_str(&[name, ": ", value, "\r\n"].concat());

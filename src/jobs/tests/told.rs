@@ -6,11 +6,18 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::common::machine::Deadline;
 use crate::core::jobs::{JobRow, Known, News, SourceId, SourceNews};
 use crate::jobs::view::{Tell, View};
 
-/// Longer than anything here takes on a busy machine; a million rows, without optimization.
-pub(in crate::jobs) const PATIENCE: Duration = Duration::from_mins(2);
+/// Limit of a wait on an idle machine: a million rows take so long without optimization.
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// Time between two looks at what nobody tells of.
+const POLL_EVERY: Duration = Duration::from_millis(2);
+
+/// Time between two looks at whether waiting on is vain.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The source of these tests.
 pub(in crate::jobs) const SOURCE: SourceId = SourceId(3);
@@ -92,16 +99,19 @@ pub(in crate::jobs) fn tell(table: &Shared) -> Tell {
 #[track_caller]
 pub(in crate::jobs) fn until(table: &Shared, what: &str, holds: impl Fn(&Table) -> bool) {
     let mut locked = table.0.lock();
-    let late = table
+    let deadline = Deadline::after(LIMIT);
+    while table
         .1
-        .wait_while_for(&mut locked, |table| !holds(table), PATIENCE)
-        .timed_out();
-    assert!(
-        !late,
-        "not {what}: {:?}, told {:?}",
-        locked.ids(),
-        &locked.told[locked.told.len().saturating_sub(5)..]
-    );
+        .wait_while_for(&mut locked, |table| !holds(table), LOOK_EVERY)
+        .timed_out()
+    {
+        assert!(
+            !deadline.is_over(),
+            "not {what}: {:?}, told {:?}",
+            locked.ids(),
+            &locked.told[locked.told.len().saturating_sub(5)..]
+        );
+    }
 }
 
 /// Questions to `table`.
@@ -133,9 +143,9 @@ pub(in crate::jobs) fn view(table: &Shared) -> View {
 /// Waits until `holds`, which nobody tells of.
 #[track_caller]
 pub(in crate::jobs) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = crate::clock::now().boot + PATIENCE;
+    let deadline = Deadline::after(LIMIT);
     while !holds() {
-        assert!(crate::clock::now().boot < end, "not {what}");
-        std::thread::yield_now();
+        assert!(!deadline.is_over(), "not {what}");
+        std::thread::park_timeout(POLL_EVERY);
     }
 }

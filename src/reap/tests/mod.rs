@@ -18,13 +18,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use self::world::{Asked, World};
 use super::{Batch, Hooks, Options, Place, Reaper};
 use crate::clock;
+use crate::common::machine::{Deadline, patience};
 use crate::core::claim::{Actor, Claim, Outcome, Piece, Reaped, Removal, Unit};
 use crate::core::facts::{Facts, Kind, Latest, RootId, RuleId};
 use crate::core::hold::Hold;
@@ -35,8 +35,6 @@ use crate::fs::RootDir;
 use crate::ledger::{self, Ledger, Line};
 
 const ROOT: RootId = RootId(3);
-/// Nothing in these tests takes as long, on however slow a machine.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A root, a state directory, and a reaper on them.
 struct Bench {
@@ -262,7 +260,7 @@ impl Bench {
                 self.answers
                     .as_ref()
                     .unwrap()
-                    .recv_timeout(PATIENCE)
+                    .recv_timeout(patience())
                     .unwrap(),
             );
         }
@@ -340,9 +338,9 @@ fn globs(patterns: &[&str]) -> Globs {
 
 /// Waits until `done`.
 fn wait(done: impl Fn() -> bool) {
-    let until = clock::now().wall.after(PATIENCE);
+    let deadline = Deadline::new();
     while !done() {
-        assert!(clock::now().wall < until, "waited too long");
+        assert!(!deadline.is_over(), "waited too long");
         std::thread::yield_now();
     }
 }

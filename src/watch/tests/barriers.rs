@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::harness::{Bench, rel, unshared};
+use crate::common::machine::Deadline;
 use crate::core::facts::RootId;
 
 #[test]
@@ -88,14 +89,8 @@ fn sleeps() -> Vec<(String, String)> {
     all
 }
 
-/// Lets time pass: what is tested is that nothing happens in it.
-fn pass(ms: i64) {
-    let time = rustix::event::Timespec {
-        tv_sec: 0,
-        tv_nsec: ms * 1_000_000,
-    };
-    rustix::event::poll(&mut [], Some(&time)).unwrap();
-}
+/// Time in which a thread that polls wakes: nothing else can show that none does.
+const WINDOW: Duration = Duration::from_millis(900);
 
 #[test]
 fn an_idle_watcher_sleeps() {
@@ -107,12 +102,17 @@ fn an_idle_watcher_sleeps() {
     fs::create_dir_all(bench.path("root/a/b")).unwrap();
     fs::write(bench.path("root/a/b/f"), b"x").unwrap();
     bench.assert_agrees(0, "root");
-    // The last rests after the last events.
-    pass(100);
-    let before = sleeps();
-    pass(900);
-    assert_eq!(before.len(), 5, "{before:?}");
-    assert_eq!(sleeps(), before);
+    // After the last events come the last rests.
+    let deadline = Deadline::new();
+    loop {
+        let before = sleeps();
+        assert_eq!(before.len(), 5, "{before:?}");
+        std::thread::park_timeout(WINDOW);
+        if sleeps() == before {
+            return;
+        }
+        assert!(!deadline.is_over(), "it never sleeps: {before:?}");
+    }
 }
 
 #[test]
@@ -124,8 +124,13 @@ fn it_ends_in_time_whatever_it_is_at() {
         fs::write(bench.path(&format!("root/{at}")), b"x").unwrap();
     }
     bench.watcher().recrawl(RootId(0));
-    let began = crate::clock::now().boot;
-    bench.watcher = None;
-    assert!(crate::clock::now().boot.saturating_sub(began) < Duration::from_secs(1));
+    let watcher = bench.watcher.take();
+    let ending = std::thread::spawn(move || drop(watcher));
+    // The sink takes nothing all the while, so it does not end by having told everything.
+    let deadline = Deadline::new();
+    while !ending.is_finished() {
+        assert!(!deadline.is_over(), "it does not end");
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
     drop(closed);
 }

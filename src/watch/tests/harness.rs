@@ -1,6 +1,7 @@
 //! A model that observations are applied to, a walk to compare it with, and a watcher that feeds it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,14 +11,15 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::BACKEND;
+use crate::common::machine::{Deadline, has_namespaces, this_test};
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::observed::{Discovery, Observed};
 use crate::core::path::RelPath;
 use crate::fs::QUARANTINE;
 use crate::watch::{Options, Report, Sink, WatchRoot, Watcher};
 
-/// Longer than anything takes on a loaded machine; a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Time between two looks at whether waiting on is vain.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What identifies a file's state: device, inode, size, mtime in seconds and nanoseconds.
 pub type State = (FileKey, u64, i64, u32);
@@ -74,15 +76,15 @@ impl Model {
                 }
                 let names: BTreeSet<_> = dirs.iter().map(|(name, _)| dir.join(name)).collect();
                 let in_dir = |path: &RelPath| path.split().is_some_and(|(up, _)| up == dir);
-                model.files.retain(|path, _| !in_dir(path));
-                let gone: Vec<_> = model
-                    .dirs
-                    .iter()
-                    .filter(|path| in_dir(path))
-                    .cloned()
-                    .collect();
-                for path in gone.iter().filter(|path| !names.contains(*path)) {
-                    model.remove(path);
+                for path in files_in(&model.files, &dir) {
+                    if in_dir(&path) {
+                        model.files.remove(&path);
+                    }
+                }
+                for path in dirs_in(&model.dirs, &dir) {
+                    if in_dir(&path) && !names.contains(&path) {
+                        model.remove(&path);
+                    }
                 }
                 model.dirs.extend(names);
                 for (name, facts) in files {
@@ -128,23 +130,14 @@ impl Model {
                     let tail = &path.as_bytes()[from.as_bytes().len()..];
                     RelPath::parse(&[to.as_bytes(), tail].concat()).unwrap()
                 };
-                let (mut files, mut dirs) = (BTreeMap::new(), BTreeSet::new());
-                for (path, state) in std::mem::take(&mut model.files) {
-                    let path = if path.is_within(&from) {
-                        to(&path)
-                    } else {
-                        path
-                    };
-                    files.insert(path, state);
+                for path in files_in(&model.files, &from) {
+                    let state = model.files.remove(&path).unwrap();
+                    model.files.insert(to(&path), state);
                 }
-                for path in std::mem::take(&mut model.dirs) {
-                    dirs.insert(if path.is_within(&from) {
-                        to(&path)
-                    } else {
-                        path
-                    });
+                for path in dirs_in(&model.dirs, &from) {
+                    model.dirs.remove(&path);
+                    model.dirs.insert(to(&path));
                 }
-                (model.files, model.dirs) = (files, dirs);
             }
             Observed::RootFound { root, key } => {
                 let model = self.roots.entry(root).or_default();
@@ -185,8 +178,12 @@ impl RootModel {
     }
 
     fn remove(&mut self, path: &RelPath) {
-        self.files.retain(|other, _| !other.is_within(path));
-        self.dirs.retain(|other| !other.is_within(path));
+        for other in files_in(&self.files, path) {
+            self.files.remove(&other);
+        }
+        for other in dirs_in(&self.dirs, path) {
+            self.dirs.remove(&other);
+        }
         self.unreadable.retain(|other| !other.is_within(path));
     }
 
@@ -194,6 +191,42 @@ impl RootModel {
     pub fn paths(&self) -> Vec<String> {
         self.files.keys().map(ToString::to_string).collect()
     }
+}
+
+/// Bounds of what is beneath `top`: in the order of bytes, all that begins with "top/" is before "top0".
+fn beneath(top: &RelPath) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    if top.is_root() {
+        return (Bound::Unbounded, Bound::Unbounded);
+    }
+    let (from, to) = (
+        [top.as_bytes(), b"/"].concat(),
+        [top.as_bytes(), b"0"].concat(),
+    );
+    (Bound::Included(from), Bound::Excluded(to))
+}
+
+/// Those of `files` that are `top` or beneath it.
+fn files_in(files: &BTreeMap<RelPath, State>, top: &RelPath) -> Vec<RelPath> {
+    let (from, to) = beneath(top);
+    let range = (
+        from.as_ref().map(Vec::as_slice),
+        to.as_ref().map(Vec::as_slice),
+    );
+    let inside = files
+        .range::<[u8], _>(range)
+        .chain(files.get_key_value(top));
+    inside.map(|(path, _)| path.clone()).collect()
+}
+
+/// Those of `dirs` that are `top` or beneath it.
+fn dirs_in(dirs: &BTreeSet<RelPath>, top: &RelPath) -> Vec<RelPath> {
+    let (from, to) = beneath(top);
+    let range = (
+        from.as_ref().map(Vec::as_slice),
+        to.as_ref().map(Vec::as_slice),
+    );
+    let inside = dirs.range::<[u8], _>(range).chain(dirs.get(top));
+    inside.cloned().collect()
 }
 
 /// What is beneath `root`, found without the code under test. Other file systems are not entered.
@@ -252,14 +285,18 @@ impl Shared {
     /// Waits until the model is so.
     pub fn wait(&self, what: &str, mut so: impl FnMut(&Model) -> bool) {
         let mut model = self.model.lock();
-        let late = self
+        let deadline = Deadline::new();
+        while self
             .changed
-            .wait_while_for(&mut model, |model| !so(model), PATIENCE);
-        assert!(
-            !late.timed_out(),
-            "waited in vain for {what}: {:#?}",
-            model.roots
-        );
+            .wait_while_for(&mut model, |model| !so(model), LOOK_EVERY)
+            .timed_out()
+        {
+            assert!(
+                !deadline.is_over(),
+                "waited in vain for {what}: {:#?}",
+                model.roots
+            );
+        }
     }
 }
 
@@ -380,33 +417,11 @@ impl Bench {
     }
 }
 
-/// Runs the calling test once more, in namespaces of its own, by way of `unshare(1)`; whether this is that run. `test` is
-/// the calling function's path beside this module.
+/// Returns true when the calling test, `test`, is in namespaces of its own. Else it runs it there.
+#[track_caller]
 pub fn unshared(namespaces: &[&str], test: &str) -> bool {
-    const INSIDE: &str = "LAPSED_TEST_UNSHARED";
-    let beside = module_path!().split_once("::").unwrap().1;
-    let beside = beside.strip_suffix("harness").unwrap();
-    if std::env::var_os(INSIDE).is_some_and(|inside| inside == test) {
-        return true;
-    }
-    let output = std::process::Command::new("unshare")
-        .args(["--user", "--map-root-user"])
-        .args(namespaces)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", &format!("{beside}{test}")])
-        .env(INSIDE, test)
-        .output()
-        .expect("this test needs unshare(1): install util-linux");
-    let (out, error) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(
-        output.status.success() && out.contains("1 passed"),
-        "this test needs user namespaces for everyone (sysctl user.max_user_namespaces, \
-         kernel.unprivileged_userns_clone), or it failed:\n{out}\n{error}"
-    );
-    false
+    assert!(this_test().ends_with(test));
+    has_namespaces(namespaces)
 }
 
 /// Gives up the right to read whatever one likes, for this thread and those that it starts.

@@ -1,6 +1,7 @@
 //! Jobs that are told, asked for, listed and removed.
 
 use super::*;
+use crate::common::machine::{Deadline, patience};
 use crate::core::jobs::{JobKey, News, SourceNews};
 
 const HELD: &str = "/v1/jobs/one";
@@ -252,7 +253,10 @@ async fn whoever_does_not_wait_is_heard_all_the_same() {
     // Somebody else has their turn, and whoever ordered this goes away meanwhile.
     let turn = world.daemon.turn().await;
     let mut order = Box::pin(world.order("PUT", HELD, r#"{"status":"failed"}"#));
-    while world.daemon.parts.jobs.count(API) > 0 || order.as_mut().now_or_never().is_some() {}
+    let deadline = Deadline::new();
+    while world.daemon.parts.jobs.count(API) > 0 || order.as_mut().now_or_never().is_some() {
+        assert!(!deadline.is_over(), "the order is never taken up");
+    }
     drop(order);
     drop(turn);
     let key = JobKey {
@@ -264,8 +268,6 @@ async fn whoever_does_not_wait_is_heard_all_the_same() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), heard)
-        .await
-        .unwrap();
+    tokio::time::timeout(patience(), heard).await.unwrap();
     assert_eq!(world.get(HELD).await.0, 200);
 }

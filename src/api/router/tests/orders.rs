@@ -1,6 +1,7 @@
 //! Status, orders, rights, events and the barrier.
 
 use super::*;
+use crate::common::machine::patience;
 
 #[tokio::test]
 async fn status_health_and_plan() {
@@ -156,7 +157,7 @@ async fn events_come_as_they_happen_and_end_with_the_daemon() {
     assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/event-stream");
     let mut body = answer.into_body();
     let mut frame = async || {
-        let frame = tokio::time::timeout(Duration::from_secs(20), body.frame())
+        let frame = tokio::time::timeout(patience(), body.frame())
             .await
             .unwrap();
         frame.map(|frame| String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap())
