@@ -21,34 +21,14 @@ use std::process::{Child, Command, Stdio};
 use common::evidence::{
     explained, holds, ledger, quarantine, results, stays, wait_until_recorded, wait_until_settled,
 };
+use common::machine::{NOBODY, has_other_users, is_root, note};
 use common::namespace::{fill, run_within, serve_in_namespace, within};
+use common::others::unprivileged;
 use common::{Daemon, Place, wait_for, wait_or_tell};
 
-const NOBODY: u32 = 65534;
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-/// Starts a daemon that has no privileges: as nobody when the tests run as root, else as their user.
+/// Starts a daemon that has no privileges.
 fn serve_unprivileged(place: &Place, arguments: &[&str]) -> Daemon {
-    let mut command = place.lapsed();
-    if is_root() {
-        // Where nobody can reach it, and the socket and the state can be made.
-        let program = place.path("lapsed");
-        fs::copy(env!("CARGO_BIN_EXE_lapsed"), &program).unwrap();
-        let environment: Vec<_> = command
-            .get_envs()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
-            .collect();
-        command = Command::new(program);
-        command
-            .current_dir("/")
-            .envs(environment)
-            .uid(NOBODY)
-            .gid(NOBODY);
-        give_to_nobody(&place.path(""));
-    }
+    let mut command = unprivileged(place);
     command.arg("serve").args(arguments);
     let daemon = Daemon::start(command, place.socket());
     daemon.wait_until_up();
@@ -376,8 +356,7 @@ fn a_unit_with_a_directory_that_may_not_be_changed_stays_whole() {
 
 #[test]
 fn others_files_in_a_sticky_directory_are_held_with_what_would_mend_it() {
-    if !is_root() {
-        eprintln!("not tried: only root can make another user's files");
+    if !has_other_users() {
         return;
     }
     let place = Place::new();
@@ -447,6 +426,17 @@ fn others_files_in_a_sticky_directory_are_held_with_what_would_mend_it() {
     wait_until_gone(&daemon, &rest);
 }
 
+/// Returns true for root of the machine with that capability: root of a user namespace has it in vain.
+fn may_make_immutable() -> bool {
+    let capabilities = rustix::thread::capabilities(None).unwrap();
+    let users = fs::read_to_string("/proc/self/uid_map").unwrap();
+    let is_machine = users.split_whitespace().nth(2) == Some("4294967295");
+    is_machine
+        && capabilities
+            .effective
+            .contains(rustix::thread::CapabilitySet::LINUX_IMMUTABLE)
+}
+
 #[test]
 fn an_immutable_file_is_held_until_it_is_none() {
     let place = Place::new();
@@ -461,12 +451,14 @@ fn an_immutable_file_is_held_until_it_is_none() {
             .status();
         done.is_ok_and(|status| status.success())
     };
-    if !attribute("+i") {
-        eprintln!(
-            "not tried: no immutable files here (no privilege, no chattr, or the file system has none)"
-        );
+    if !may_make_immutable() {
+        note("an immutable file: run the tests as root with the capability CAP_LINUX_IMMUTABLE");
         return;
     }
+    assert!(
+        attribute("+i"),
+        "this test needs chattr(1) (package e2fsprogs) and, for TMPDIR, a file system that knows immutable files, such as ext4"
+    );
     let daemon = place.serve_ready(&["--watch", &format!("{}=300ms", root.display())]);
     let why = wait_or_tell(
         "it is held",

@@ -10,10 +10,13 @@
 
 mod common;
 
+use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::commands::{refused, said};
+use common::machine::{NOBODY, is_root};
+use common::others::unprivileged;
 use common::terminal::Terminal;
 use common::{Place, errors, lines, wait_for};
 use serde_json::Value;
@@ -234,27 +237,35 @@ fn an_end_of_the_answers_or_an_interrupt_writes_nothing() {
 }
 
 #[test]
-fn where_it_writes_is_where_the_daemon_looks() {
+fn what_the_environment_names_is_where_it_writes() {
     let place = Place::new();
     place.make_dir("scratch");
-    // Root's place is the host's own, which is no test's.
-    if rustix::process::geteuid().is_root() {
-        let mut command = at_home(&place);
-        command.env("LAPSED_CONFIG", place.path("etc/lapsed.toml"));
-        let output = command
-            .args(["init", "--preset", "omr", "--base-dir", "scratch"])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        assert!(place.path("etc/lapsed.toml").is_file());
-        return;
-    }
     let output = at_home(&place)
-        .args(["init", "--watch", "scratch=1d"])
+        .env("LAPSED_CONFIG", place.path("etc/lapsed.toml"))
+        .args(["init", "--preset", "omr", "--base-dir", "scratch"])
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    assert!(place.path("home/.config/lapsed/lapsed.toml").is_file());
-    let output = at_home(&place).args(["check"]).output().unwrap();
+    assert!(place.path("etc/lapsed.toml").is_file());
+}
+
+#[test]
+fn where_it_writes_is_where_the_daemon_looks() {
+    let place = Place::new();
+    let watched = format!("{}=1d", place.make_dir("scratch").display());
+    let home = place.make_dir("home");
+    // Root's place is the host's own, which is no test's.
+    if is_root() {
+        chown(&home, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let mut command = unprivileged(&place);
+    command.env("HOME", &home).env_remove("XDG_CONFIG_HOME");
+    let output = command.args(["init", "--watch", &watched]).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(home.join(".config/lapsed/lapsed.toml").is_file());
+    let mut command = unprivileged(&place);
+    command.env("HOME", &home).env_remove("XDG_CONFIG_HOME");
+    let output = command.arg("check").output().unwrap();
     assert!(output.status.success(), "{output:?}");
 }

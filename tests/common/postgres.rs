@@ -16,16 +16,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-/// Longer than a server takes to start on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// The server refuses to be root; so root has it run as this user, which every system has.
-const NOBODY: u32 = 65_534;
+use crate::common::machine::{Deadline, NOBODY, give_to_nobody, is_root};
 
 /// What becomes of a cluster whose tests are over, however they ended: its input ends with them.
 const KEEPER: &str = r#"
@@ -58,8 +54,9 @@ impl Cluster {
             .unwrap()
             .keep();
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        // The server refuses to be root.
         if is_root() {
-            chown(&dir, Some(NOBODY), Some(NOBODY)).unwrap();
+            give_to_nobody(&dir);
         }
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
@@ -175,10 +172,10 @@ impl Cluster {
             .spawn()
             .unwrap();
         *self.server.lock().unwrap() = Some(server);
-        let begun = Instant::now();
+        let deadline = Deadline::new();
         while Session::try_open(self, "postgres", "postgres").is_err() {
             assert!(
-                begun.elapsed() < PATIENCE,
+                !deadline.is_over(),
                 "the server does not start: {}",
                 fs::read_to_string(self.dir.join("log")).unwrap_or_default()
             );
@@ -322,10 +319,6 @@ fn run(command: &mut Command) {
 
 fn signal(server: &Child, name: &str) {
     run(Command::new("kill").args([format!("-{name}"), server.id().to_string()]));
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
 
 /// A port that nobody listens at.

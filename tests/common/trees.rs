@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use serde_json::Value;
 
+use super::machine::{has_namespaces, this_test};
 use super::{Daemon, Place, path_of, wait_for};
 
 /// What index and walk have to agree on about a file.
@@ -221,32 +222,11 @@ pub fn watches(daemon: &Daemon) -> Value {
     daemon.get("/v1/status").1["watches"].clone()
 }
 
-/// Runs the calling test once more, in user (and other) namespaces of its own, where it is root; whether this is that run.
-/// `test` is the calling function's name.
+/// Returns true when the calling test, `test`, is in namespaces of its own. Else it runs it there.
+#[track_caller]
 pub fn alone(namespaces: &[&str], test: &str) -> bool {
-    const INSIDE: &str = "LAPSED_TEST_ALONE";
-    if std::env::var_os(INSIDE).is_some_and(|inside| inside == test) {
-        return true;
-    }
-    let output = Command::new("unshare")
-        .args(["--user", "--map-root-user"])
-        .args(namespaces)
-        .arg(std::env::current_exe().unwrap())
-        // Not "--exact": the test may be in a module of the program.
-        .args(["--nocapture", test])
-        .env(INSIDE, test)
-        .output()
-        .expect("this test needs unshare(1): install util-linux");
-    let (out, error) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(
-        output.status.success() && out.contains("1 passed"),
-        "this test needs user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, \
-         kernel.apparmor_restrict_unprivileged_userns), or it failed:\n{out}\n{error}"
-    );
-    false
+    assert!(this_test().ends_with(test));
+    has_namespaces(namespaces)
 }
 
 /// A mount; unmounted when it is dropped.

@@ -4,36 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::*;
-
-/// Runs the test `name` again in a process of its own, started by `wrapper`; `false` inside of it.
-fn outside(name: &str, wrapper: &[&str]) -> bool {
-    if std::env::var_os("LAPSED_TEST_WRAPPED").is_some() {
-        return false;
-    }
-    let output = Command::new(wrapper[0])
-        .args(&wrapper[1..])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
-        .env("LAPSED_TEST_WRAPPED", "1")
-        .output()
-        .expect("setpriv and unshare (package util-linux) must be installed");
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}");
-    assert!(text.contains("1 passed"), "{text}");
-    true
-}
-
-/// As a user without privileges: as we are, or as nobody.
-fn unprivileged(name: &str) -> bool {
-    let nobody = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        "--inh-caps=-all",
-    ];
-    rustix::process::geteuid().is_root() && outside(name, &nobody)
-}
+use crate::common::machine::{has_namespaces, has_no_privileges};
 
 fn chmod(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
@@ -41,9 +12,7 @@ fn chmod(path: &Path, mode: u32) {
 
 #[test]
 fn a_directory_that_may_not_be_changed_holds_with_what_would_mend_it() {
-    if unprivileged(
-        "reap::tests::denials::a_directory_that_may_not_be_changed_holds_with_what_would_mend_it",
-    ) {
+    if !has_no_privileges() {
         return;
     }
     let mut bench = Bench::files();
@@ -85,9 +54,7 @@ fn a_directory_that_may_not_be_changed_holds_with_what_would_mend_it() {
 
 #[test]
 fn what_cannot_be_known_to_be_closed_is_held_or_goes_as_the_rule_says() {
-    if unprivileged(
-        "reap::tests::denials::what_cannot_be_known_to_be_closed_is_held_or_goes_as_the_rule_says",
-    ) {
+    if !has_no_privileges() {
         return;
     }
     let mut bench = Bench::files();
@@ -104,8 +71,7 @@ fn what_cannot_be_known_to_be_closed_is_held_or_goes_as_the_rule_says() {
 
 #[test]
 fn mounts_in_a_unit_hold_it() {
-    let name = "reap::tests::denials::mounts_in_a_unit_hold_it";
-    if outside(name, &["unshare", "--mount", "--map-root-user"]) {
+    if !has_namespaces(&["--mount"]) {
         return;
     }
     let mut bench = Bench::dirs();
@@ -152,8 +118,7 @@ fn mounts_in_a_unit_hold_it() {
 
 #[test]
 fn without_room_in_the_ledger_everything_comes_back() {
-    let name = "reap::tests::denials::without_room_in_the_ledger_everything_comes_back";
-    if outside(name, &["unshare", "--mount", "--map-root-user"]) {
+    if !has_namespaces(&["--mount"]) {
         return;
     }
     let mut bench = Bench::files();
