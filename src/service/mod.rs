@@ -2,7 +2,7 @@
 //!
 //! - `serve`: from settings to a running daemon, and down again
 //! - `owner`: the one thread that steps the engine, and carries out what it wants done
-//! - `reload`: other rules while running
+//! - `reload`: other rules while running; `signals`: what asks for either; `ending`: the end of all parts, whichever of them hangs
 //! - `once`: `clean` without a daemon; `survey`: a look that changes nothing; `reading`: what both begin with
 //! - `parts`: how ledger, reaper and watchers are set up
 //! - `recalled`: what the registry gives back at the start
@@ -17,6 +17,7 @@
 
 mod config_file;
 mod database;
+mod ending;
 mod freshness;
 mod greeting;
 mod once;
@@ -29,6 +30,7 @@ mod reload;
 mod restored;
 mod schedule;
 mod serve;
+mod signals;
 mod source_hooks;
 mod sources;
 mod state_dir;

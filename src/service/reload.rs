@@ -7,6 +7,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context;
+use sd_notify::NotifyState;
+use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
+
 use super::parts;
 use super::schedule::Bell;
 use super::serve::create_roots;
@@ -81,19 +86,30 @@ impl Fixed {
 }
 
 impl Reload {
+    /// Reloads at each hangup signal and each edit of the file, for as long as the daemon runs.
+    pub(super) async fn follow(mut self, mut hangup: Signal, mut edits: mpsc::Receiver<()>) {
+        loop {
+            let why = tokio::select! {
+                Some(()) = hangup.recv() => "SIGHUP",
+                Some(()) = edits.recv() => "the file has changed",
+                else => return,
+            };
+            notify_reloading();
+            self.reload(why).await;
+            let _ = sd_notify::notify(false, &[NotifyState::Ready]);
+        }
+    }
+
     /// Reads the configuration again and puts it in force.
-    pub(super) async fn reload(&mut self, why: &str) {
-        let settings = match load(&self.overrides, &self.env, &mut self.ids) {
+    async fn reload(&mut self, why: &str) {
+        let settings = match self.load().await {
             Ok(settings) => settings,
             Err(error) => {
-                tracing::error!("cannot reload ({why}); what runs goes on\n{error}");
+                tracing::error!("cannot reload ({why}); what runs goes on\n{error:#}");
                 return;
             }
         };
         (self.log)(settings.log_level);
-        if let Err(error) = create_roots(&settings) {
-            tracing::warn!("{error:#}");
-        }
         tracing::info!("reloading: {why}");
         let later = self.fixed.differences(&Fixed::of(&settings));
         if !later.is_empty() {
@@ -125,6 +141,25 @@ impl Reload {
         }
     }
 
+    /// Loads the settings, and creates the roots that they ask to create. Either may hang in a file system or a user database.
+    async fn load(&mut self) -> anyhow::Result<Settings> {
+        let (overrides, env) = (self.overrides.clone(), self.env.clone());
+        let mut ids = self.ids.clone();
+        let loading = tokio::task::spawn_blocking(move || {
+            let settings = load(&overrides, &env, &mut ids)?;
+            if let Err(error) = create_roots(&settings) {
+                tracing::warn!("{error:#}");
+            }
+            Ok((settings, ids))
+        });
+        let loaded: anyhow::Result<_> = loading
+            .await
+            .context("the reload panicked; this is a bug")?;
+        let (settings, ids) = loaded?;
+        self.ids = ids;
+        Ok(settings)
+    }
+
     /// Has other sources asked.
     async fn tell_sources(&self, settings: BTreeMap<SourceId, SourceSettings>) {
         let _turn = self.daemon.turn().await;
@@ -132,5 +167,13 @@ impl Reload {
         if let Err(error) = tokio::task::spawn_blocking(move || sources.set(&settings)).await {
             tracing::error!("the sources could not be told: {error}");
         }
+    }
+}
+
+/// Tells the supervisor that a reload begins; it ends with `READY=1`.
+fn notify_reloading() {
+    // The time is what `Type=notify-reload` wants beside it.
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        let _ = sd_notify::notify(false, &[NotifyState::Reloading, now]);
     }
 }

@@ -1,16 +1,18 @@
 //! From settings to a running daemon, and down again.
 //!
-//! **Invariant:** whoever is told "ready" can ask; whoever asks it to end waits no longer than a second.
+//! **Invariant:** whoever is told "ready" can ask.
+//! **Invariant:** signals are heard by a runtime of their own, on which nothing else waits or blocks.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use sd_notify::NotifyState;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch as flag};
 
 use super::config_file::ConfigFile;
+use super::ending::{END_MAX, Ending};
 use super::greeting::greet;
 use super::owner::{INBOX_MAX, Outlets, Owner};
 use super::parts;
@@ -18,6 +20,7 @@ use super::recalled;
 use super::reload::{Fixed, Reload};
 use super::restored;
 use super::schedule::Schedule;
+use super::signals::Signals;
 use super::sources::Sources;
 use super::state_dir::StateDir;
 use crate::api::auth::Actors;
@@ -39,8 +42,18 @@ use crate::watch::{PATIENT, Report, Sink, Watcher};
 /// Threads of the runtime: it only waits for sockets and signals.
 const RUNTIME_THREADS: usize = 2;
 
-/// Open questions have this long to be answered when the daemon ends.
-const GRACE: Duration = Duration::from_millis(400);
+/// When the daemon ends, the time from its beginning until which each part may take: all of them usually end within 100 ms. The
+/// store comes last and has the rest: what it writes spares the next start a listing.
+mod share {
+    use std::time::Duration;
+
+    pub(super) const CONFIG: Duration = Duration::from_millis(100);
+    pub(super) const REAPER: Duration = Duration::from_millis(250);
+    pub(super) const SOURCES: Duration = Duration::from_millis(300);
+    pub(super) const WATCHER: Duration = Duration::from_millis(350);
+    pub(super) const ENGINE: Duration = Duration::from_millis(400);
+    pub(super) const STORE: Duration = Duration::from_millis(850);
+}
 
 /// Runs the daemon until it is asked to end. `log` has it log as much as the configuration says, whenever that is read again.
 ///
@@ -55,28 +68,31 @@ pub fn serve(
 ) -> anyhow::Result<()> {
     raise_descriptor_limit();
     let state = StateDir::claim(&settings.state_dir)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let api = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(RUNTIME_THREADS)
         .thread_name("api")
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let (signals, listener) = {
-        let _inside = runtime.enter();
-        // Before there is a socket: who sees it may ask this daemon to end, and that has to be heard.
-        (Signals::listen()?, Listener::bind(&settings)?)
-    };
-    create_roots(&settings)?;
-    greet(&settings);
+    let main = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime of the signals")?;
     let config = Config {
         overrides,
         env,
         ids,
         log,
     };
-    let result = runtime.block_on(run(settings, config, signals, listener));
-    runtime.shutdown_timeout(GRACE);
-    drop(state);
+    let result = main.block_on(async {
+        // Before there is a socket: who sees it may ask this daemon to end, and that has to be heard.
+        let signals = Signals::listen()?;
+        run(settings, config, signals, api.handle()).await
+    });
+    // Threads that block end with the process, and so does the lock: nothing of ours is written without it.
+    api.shutdown_background();
+    main.shutdown_background();
+    std::mem::forget(state);
     result
 }
 
@@ -92,20 +108,24 @@ async fn run(
     settings: Settings,
     config: Config,
     mut signals: Signals,
-    listener: Listener,
+    api: &Handle,
 ) -> anyhow::Result<()> {
     let (file, text) = (settings.file.clone(), settings.text.clone());
     let fixed = Fixed::of(&settings);
-    let starting = tokio::task::spawn_blocking(move || Running::start(settings));
-    let running = tokio::select! {
-        running = starting => running.context("the start did not end well")??,
-        // What it has begun is as after a crash.
-        _ = signals.terminate.recv() => return Ok(()),
-        _ = signals.interrupt.recv() => return Ok(()),
+    // Both may hang in a file system. What a start that is cut off has begun is as after a crash.
+    let mut binding = api.spawn_blocking(move || Ok((Listener::bind(&settings)?, settings)));
+    let Some((listener, settings)) = signals.unless_ended(&mut binding).await? else {
+        // The socket that it may have made is removed with it.
+        let _ = tokio::time::timeout(END_MAX, binding).await;
+        return Ok(());
+    };
+    let mut starting = api.spawn_blocking(move || Running::start(settings));
+    let Some(running) = signals.unless_ended(&mut starting).await? else {
+        return Ok(());
     };
     let (stop, stopped) = flag::channel(false);
-    let api = tokio::spawn(listener.serve(Arc::clone(&running.daemon), stopped));
-    let mut reload = Reload {
+    let answering = api.spawn(listener.serve(Arc::clone(&running.daemon), stopped));
+    let reload = Reload {
         overrides: config.overrides,
         env: config.env,
         ids: config.ids,
@@ -116,43 +136,24 @@ async fn run(
         schedule: running.schedule.bell(),
         fixed,
     };
-    let (edited, mut edits) = mpsc::channel(1);
-    let config_file = file.and_then(|file| watch_config(&file, text, edited.clone()));
-    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
-    loop {
-        tokio::select! {
-            _ = signals.terminate.recv() => break,
-            _ = signals.interrupt.recv() => break,
-            _ = signals.hangup.recv() => reload.reload("SIGHUP").await,
-            Some(()) = edits.recv() => reload.reload("the file has changed").await,
-        }
-    }
-    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
+    let (edited, edits) = mpsc::channel(1);
+    let reloading = api.spawn(reload.follow(signals.hangup, edits));
+    let config_file = file.and_then(|file| watch_config(&file, text, edited));
+    let _ = sd_notify::notify(false, &[NotifyState::Ready]);
+    let mut end = signals.end;
+    end.wait().await;
+    let mut ending = Ending::begin();
+    let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
     tracing::info!("ending");
     let _ = stop.send(true);
-    let ended = tokio::task::spawn_blocking(move || {
-        drop(config_file);
-        running.stop();
-    });
-    let _ = tokio::time::timeout(GRACE, api).await;
-    ended.await.context("a part did not end well")
-}
-
-/// What an administrator can say to the process.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
+    reloading.abort();
+    running.stop(config_file, &mut ending);
+    let answered = tokio::time::timeout(ending.left(END_MAX), answering).await;
+    if answered.is_err() {
+        ending.leave_behind("the socket");
     }
+    ending.finish();
+    Ok(())
 }
 
 /// The running parts, apart from the API.
@@ -168,6 +169,8 @@ struct Running {
 
 impl Running {
     fn start(settings: Settings) -> anyhow::Result<Self> {
+        create_roots(&settings)?;
+        greet(&settings);
         let registry = Arc::new(Registry::open(&settings.state_dir)?);
         let ledger = parts::ledger(&settings)?;
         let Opened {
@@ -258,15 +261,27 @@ impl Running {
         })
     }
 
-    /// Ends all parts: first those that send, last the one that takes in.
-    fn stop(self) {
-        self.reaper.stop();
-        self.sources.stop();
-        self.watcher.stop();
-        self.owner.stop();
+    /// Ends all parts: first those that send, last the one that takes in, and what it has to be saved.
+    fn stop(self, config_file: Option<ConfigFile>, ending: &mut Ending) {
+        let Self {
+            owner,
+            schedule,
+            reaper,
+            watcher,
+            store,
+            sources,
+            ..
+        } = self;
+        ending.end("the watch of the configuration", share::CONFIG, move || {
+            drop(config_file);
+        });
+        ending.end("the reaper", share::REAPER, move || reaper.stop());
+        ending.end("a source of jobs", share::SOURCES, move || sources.stop());
+        ending.end("the watcher", share::WATCHER, move || watcher.stop());
+        ending.end("the engine", share::ENGINE, move || owner.stop());
         // It may have waited for the engine.
-        self.schedule.stop();
-        self.store.stop();
+        ending.end("the schedules", share::ENGINE, move || schedule.stop());
+        ending.end("the store", share::STORE, move || store.stop());
     }
 }
 

@@ -1,0 +1,159 @@
+//! A daemon that is asked to end ends, whichever of its threads hangs.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::format_push_string,
+    reason = "a test is the users' file system and clock, and fails where it must"
+)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::ExitStatus;
+
+use common::{Daemon, Place, wait_for};
+use nix::sys::ptrace;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+use rustix::process::Signal;
+
+/// One root, one rule, and a source of jobs.
+const CONFIG: &str = "[[source]]\nname = \"db\"\nkind = \"sqlite\"\npath = \"jobs.db\"\n\
+     select = \"SELECT id, status FROM jobs\"\n\
+     [[root]]\npath = \"data\"\nowner = \"{job}/**\"\nsource = \"db\"\n[[rule]]\nexpire = \"1h\"\n";
+
+/// The threads of a daemon: ids and names. The main thread is left out.
+fn threads(daemon: &Daemon) -> Vec<(i32, String)> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.child.id())).unwrap();
+    let named = |task: std::fs::DirEntry| {
+        let id: i32 = task.file_name().to_str()?.parse().ok()?;
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+        Some((id, name.trim().to_owned()))
+    };
+    let all = tasks.filter_map(|task| named(task.unwrap()));
+    let main = i32::try_from(daemon.child.id()).unwrap();
+    all.filter(|(id, _)| *id != main).collect()
+}
+
+/// Threads that are stopped where they are, as by a file system that does not answer.
+struct Hung(Vec<Pid>);
+
+impl Hung {
+    /// Stops all threads of that name.
+    fn hang(daemon: &Daemon, name: &str) -> Self {
+        let all = threads(daemon)
+            .into_iter()
+            .filter(|(_, known)| known == name);
+        let ids: Vec<Pid> = all.map(|(id, _)| Pid::from_raw(id)).collect();
+        for &id in &ids {
+            ptrace::seize(id, ptrace::Options::empty())
+                .expect("ptrace(2) of a child process, which some sandboxes forbid");
+            ptrace::interrupt(id).unwrap();
+            waitpid(id, Some(WaitPidFlag::__WALL)).unwrap();
+        }
+        Self(ids)
+    }
+
+    /// Waits for the end of the daemon that they belong to. The kernel keeps a traced thread until its tracer has seen its end.
+    fn wait(self, daemon: &mut Daemon, what: &str) -> ExitStatus {
+        wait_for(&format!("the daemon ends, {what}"), || {
+            for &id in &self.0 {
+                let _ = waitpid(id, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG));
+            }
+            daemon.child.try_wait().unwrap()
+        })
+    }
+}
+
+fn serve(place: &Place) -> Daemon {
+    let jobs = rusqlite::Connection::open(place.path("jobs.db")).unwrap();
+    jobs.execute_batch("CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, status TEXT)")
+        .unwrap();
+    place.make_dir("data");
+    let config = place.config(CONFIG);
+    place.serve_ready(&["--config", config.to_str().unwrap()])
+}
+
+#[test]
+fn it_ends_whichever_of_its_threads_hangs() {
+    let place = Place::new();
+    let mut daemon = serve(&place);
+    let names: BTreeSet<String> = threads(&daemon).into_iter().map(|(_, name)| name).collect();
+    for expected in [
+        "reap-files",
+        "reap-units",
+        "reap-sweep",
+        "engine",
+        "store",
+        "config",
+    ] {
+        assert!(
+            names.contains(expected),
+            "{expected} is not among {names:?}"
+        );
+    }
+    assert!(daemon.stop().success());
+    for name in names {
+        let mut daemon = serve(&place);
+        let hung = Hung::hang(&daemon, &name);
+        daemon.signal(Signal::TERM);
+        let status = hung.wait(&mut daemon, &format!("though {name} hangs"));
+        assert_eq!(
+            status.code(),
+            Some(0),
+            "{name}: {status}\n{}",
+            daemon.said()
+        );
+        let part = match name.as_str() {
+            "reap-files" | "reap-units" | "reap-sweep" => "the reaper",
+            "engine" => "the engine",
+            "store" => "the store",
+            "config" => "the watch of the configuration",
+            _ => continue,
+        };
+        daemon.wait_until_said(part);
+    }
+}
+
+#[test]
+fn it_ends_while_a_reload_hangs() {
+    let place = Place::new();
+    let mut daemon = serve(&place);
+    // A pipe without a writer, as a file on a server that is gone: to read it hangs.
+    let pipe = place.path("pipe");
+    let mode = rustix::fs::Mode::RWXU;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    std::fs::rename(&pipe, place.path("lapsed.toml")).unwrap();
+    let writer = wait_for("the file is read after the edit", || {
+        open_to_write(&place.path("lapsed.toml"))
+    });
+    daemon.signal(Signal::HUP);
+    wait_for("the file is read by the reload, too", || {
+        (opened(&daemon, &place.path("lapsed.toml")) == 2).then_some(())
+    });
+    assert_eq!(daemon.get("/v1/health").0, 200, "it answers meanwhile");
+    let status = daemon.stop();
+    assert_eq!(status.code(), Some(0), "{status}\n{}", daemon.said());
+    drop(writer);
+}
+
+/// The pipe at `path`, as soon as somebody reads it.
+fn open_to_write(path: &Path) -> Option<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    options
+        .write(true)
+        .custom_flags(nonblocking)
+        .open(path)
+        .ok()
+}
+
+/// The number of descriptors that the daemon has of the file at `path`.
+fn opened(daemon: &Daemon, path: &Path) -> usize {
+    let held = std::fs::read_dir(format!("/proc/{}/fd", daemon.child.id())).unwrap();
+    let names = held.filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok());
+    names.filter(|name| name == path).count()
+}
