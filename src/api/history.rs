@@ -12,7 +12,7 @@ use super::query::{Query, refuse};
 use super::router::json;
 use crate::clock;
 use crate::core::time::Timestamp;
-use crate::ledger::{Ledger, LedgerError, Line};
+use crate::ledger::{Ledger, Line};
 
 /// Lines in an answer when nobody says.
 const LIMIT: u64 = 100;
@@ -22,6 +22,9 @@ const LIMIT_MAX: u64 = 10_000;
 
 /// Lines looked at for one answer: about half a second. Who looks for something rare gets a cursor to go on with.
 const SCAN_MAX: usize = 200_000;
+
+/// Lines that cannot be read of which an answer tells singly: a segment may have any number.
+const UNREADABLE_MAX: usize = 100;
 
 /// Lines are only nearly in order of time: batches are written as they are done. No two are this far apart.
 const DISORDER_MS: i64 = 3_600_000;
@@ -37,10 +40,13 @@ struct Wanted {
     path: Option<Vec<u8>>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Answer {
     removals: Vec<Line>,
     cursor: Option<String>,
+    /// What of the ledger cannot be read, and where it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<String>,
 }
 
 pub(super) async fn history(
@@ -52,7 +58,6 @@ pub(super) async fn history(
     // Reads files.
     let answer = tokio::task::spawn_blocking(move || wanted.find(&ledger)).await;
     let answer = answer.map_err(|_| Problem::internal("the ledger could not be read"))?;
-    let answer = answer.map_err(|error| Problem::internal(error.to_string()))?;
     Ok(json(&answer))
 }
 
@@ -80,35 +85,47 @@ impl Wanted {
         })
     }
 
-    fn find(&self, ledger: &Ledger) -> Result<Answer, LedgerError> {
-        let mut removals = Vec::new();
-        let mut last = None;
+    fn find(&self, ledger: &Ledger) -> Answer {
+        let mut answer = Answer::default();
+        let (mut last, mut unreadable) = (None, 0usize);
         for (seen, line) in ledger.newest_first(self.before).enumerate() {
-            if removals.len() == self.limit || seen == SCAN_MAX {
-                let cursor = last.map(|id: u64| id.to_string());
-                return Ok(Answer { removals, cursor });
+            if answer.removals.len() == self.limit || seen == SCAN_MAX {
+                answer.cursor = last.map(|id: u64| id.to_string());
+                break;
             }
-            let line = line?;
+            let line = match line {
+                Ok(line) => line,
+                Err(error) => {
+                    unreadable += 1;
+                    if unreadable <= UNREADABLE_MAX {
+                        answer.unreadable.push(error.to_string());
+                    }
+                    continue;
+                }
+            };
             let is_past = |since: Timestamp| since.ms_since(line.at) > DISORDER_MS;
             if self.since.is_some_and(is_past) {
                 break;
             }
             last = Some(line.id);
             if self.takes(&line) {
-                removals.push(line);
+                answer.removals.push(line);
             }
         }
-        Ok(Answer {
-            removals,
-            cursor: None,
-        })
+        if let Some(more @ 1..) = unreadable.checked_sub(UNREADABLE_MAX) {
+            let more = format!("{more} more lines of the ledger cannot be read");
+            answer.unreadable.push(more);
+        }
+        answer
     }
 
     fn takes(&self, line: &Line) -> bool {
-        let is_below = |path: &Vec<u8>| {
-            let bytes = line.path_bytes();
-            let rest = bytes.strip_prefix(&path[..]);
-            rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+        let is_below = |wanted: &Vec<u8>| {
+            let is_below = |path: &[u8]| {
+                let rest = path.strip_prefix(&wanted[..]);
+                rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+            };
+            is_below(&line.path_bytes()) || line.paths.iter().any(|path| is_below(path.as_bytes()))
         };
         self.root.as_ref().is_none_or(|root| *root == line.root)
             && self.rule.as_ref().is_none_or(|rule| *rule == line.rule)
@@ -155,6 +172,8 @@ mod tests {
             by: By::Rule,
             job: None,
             paths: Vec::new(),
+            further_lines: 0,
+            part: 0,
             pin: None,
         }
     }
@@ -162,7 +181,7 @@ mod tests {
     fn ask(ledger: &Ledger, query: &str) -> (Vec<u64>, Option<String>) {
         let uri = format!("/v1/history?{query}").parse().unwrap();
         let now = Timestamp::from_unix_ms(100_000_000);
-        let answer = Wanted::read(&uri, now).unwrap().find(ledger).unwrap();
+        let answer = Wanted::read(&uri, now).unwrap().find(ledger);
         let ids = answer.removals.iter().map(|line| line.id).collect();
         (ids, answer.cursor)
     }

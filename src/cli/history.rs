@@ -44,7 +44,7 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
         limit => limit,
     };
     let mut table = table();
-    let (mut cursor, mut is_empty) = (None::<String>, true);
+    let (mut cursor, mut is_empty, mut end) = (None::<String>, true, End::Done);
     let now = clock::now().wall;
     loop {
         let page = target
@@ -55,7 +55,12 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
         let History {
             removals,
             cursor: next,
+            unreadable,
         } = serde_json::from_value(value.clone())?;
+        for why in &unreadable {
+            eprintln!("warning: {}", human::one_line(why));
+            end = End::WithErrors;
+        }
         is_empty &= removals.is_empty();
         left = left.saturating_sub(removals.len() as u64);
         if context.is_json() {
@@ -64,7 +69,8 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
                 context.output.json(line)?;
             }
         } else if !removals.is_empty() {
-            for removal in &removals {
+            // The row of a unit stands for all of its paths.
+            for removal in removals.iter().filter(|removal| removal.part == 0) {
                 row(&mut table, removal, now);
             }
             let part = table.render(context.output.screen);
@@ -79,7 +85,7 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
     if is_empty && !context.is_json() {
         context.output.line("nothing was removed")?;
     }
-    Ok(End::Done)
+    Ok(end)
 }
 
 fn table() -> Table {

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** nothing beyond the length that was given is read: what is being appended, or could not be cut off, does
 //! not show.
+//! **Invariant:** a line of any length costs bounded memory, and does not hide the lines before it.
 
 use std::fs::File;
 use std::io;
@@ -15,17 +16,46 @@ use super::error::LedgerError;
 /// One read: a few hundred lines.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// The longest line that is read. A path has at most a few times `PATH_MAX` bytes, escaped six-fold; a file with longer
-/// lines was not written by us and shall not fill the memory.
-pub(super) const LINE_BYTES_MAX: usize = 4 << 20;
+/// The longest line that is read whole. Those that are written are shorter; version 0.1 wrote one line for a job of any size, and
+/// most of these can still be read.
+pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
+
+/// So much of the beginning of a longer line is read: its number is there.
+const HEAD_BYTES: usize = 4096;
+
+/// A line as it stands in the segment, without its newline.
+#[derive(Debug)]
+pub(super) struct RawLine {
+    /// Where it begins.
+    pub(super) offset: u64,
+    /// Its bytes, or when it is too long those at its beginning.
+    pub(super) bytes: Vec<u8>,
+    pub(super) is_too_long: bool,
+}
 
 /// The part of a line that is enough to find it.
 #[derive(Deserialize)]
-pub(super) struct Head {
-    pub(super) id: u64,
+struct Head {
+    id: u64,
+    #[serde(default)]
+    part: u32,
 }
 
-/// The lines of one segment, newest first, as bytes without the newline.
+impl RawLine {
+    /// The number of the removal that the line decides about; `None`: it cannot be read, or has only further paths of one.
+    pub(super) fn id(&self) -> Option<u64> {
+        if !self.is_too_long {
+            let head = serde_json::from_slice::<Head>(&self.bytes).ok()?;
+            return (head.part == 0).then_some(head.id);
+        }
+        // Lines of such a length are of a version that did not split them.
+        let rest = self.bytes.strip_prefix(b"{\"id\":")?;
+        let end = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+        std::str::from_utf8(&rest[..end]).ok()?.parse().ok()
+    }
+}
+
+/// The lines of one segment, newest first.
 #[derive(Debug)]
 pub(super) struct Backwards {
     file: File,
@@ -34,6 +64,8 @@ pub(super) struct Backwards {
     offset: u64,
     /// What was read and not given out: the bytes from `offset`.
     tail: Vec<u8>,
+    /// Whether the line that `tail` is the beginning of is too long, and its end was dropped.
+    is_dropping: bool,
 }
 
 impl Backwards {
@@ -49,6 +81,7 @@ impl Backwards {
             path: path.to_path_buf(),
             offset: len,
             tail: Vec::new(),
+            is_dropping: false,
         }))
     }
 
@@ -56,8 +89,8 @@ impl Backwards {
         &self.path
     }
 
-    /// The line before the last one that was given, and where it begins.
-    pub(super) fn next_line(&mut self) -> Result<Option<(u64, Vec<u8>)>, LedgerError> {
+    /// The line before the last one that was given.
+    pub(super) fn next_line(&mut self) -> Result<Option<RawLine>, LedgerError> {
         // Everything behind this place was searched for a newline before.
         let mut searched = self.tail.len();
         if self.tail.last() == Some(&b'\n') {
@@ -66,12 +99,12 @@ impl Backwards {
         }
         loop {
             if let Some(at) = self.tail[..searched].iter().rposition(|&b| b == b'\n') {
-                let line = self.tail.split_off(at + 1);
-                return Ok(Some((self.offset + at as u64 + 1, line)));
+                let bytes = self.tail.split_off(at + 1);
+                return Ok(Some(self.line(self.offset + at as u64 + 1, bytes)));
             }
             if self.offset == 0 {
-                let line = std::mem::take(&mut self.tail);
-                return Ok((!line.is_empty()).then_some((0, line)));
+                let bytes = std::mem::take(&mut self.tail);
+                return Ok((!bytes.is_empty()).then(|| self.line(0, bytes)));
             }
             let fresh = self.tail.is_empty();
             searched = self.read_block()?;
@@ -82,16 +115,29 @@ impl Backwards {
         }
     }
 
+    fn line(&mut self, offset: u64, mut bytes: Vec<u8>) -> RawLine {
+        let is_too_long = std::mem::take(&mut self.is_dropping) || bytes.len() > LINE_BYTES_MAX;
+        if is_too_long {
+            bytes.truncate(HEAD_BYTES);
+        }
+        RawLine {
+            offset,
+            bytes,
+            is_too_long,
+        }
+    }
+
     /// Puts the block before what is there in front of it; returns its length.
     fn read_block(&mut self) -> Result<usize, LedgerError> {
         if self.tail.len() > LINE_BYTES_MAX {
-            return Err(LedgerError::LongLine {
-                path: self.path.clone(),
-                offset: self.offset,
-                limit: LINE_BYTES_MAX,
-            });
+            self.is_dropping = true;
         }
-        let size = usize::try_from(self.offset).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
+        if self.is_dropping {
+            self.tail.truncate(HEAD_BYTES);
+        }
+        // Blocks that grow with a line keep the copying of what was read of it linear.
+        let wanted = BLOCK_BYTES.max(self.tail.len());
+        let size = usize::try_from(self.offset).map_or(wanted, |left| left.min(wanted));
         let start = self.offset - size as u64;
         let mut block = vec![0; size];
         self.file

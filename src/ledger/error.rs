@@ -26,14 +26,24 @@ pub enum LedgerError {
         /// What the parser says.
         reason: String,
     },
-    /// A line is longer than any that is ever written.
-    #[error("\"{}\" has a line of more than {limit} bytes before byte {offset}", path.display())]
+    /// A line is longer than those that are read: no version writes such lines any more.
+    #[error("\"{}\" has a line at byte {offset} that is longer than {limit} bytes", path.display())]
     LongLine {
         /// In which segment.
         path: PathBuf,
-        /// Where it ends.
+        /// Where the line begins.
         offset: u64,
         /// The longest line that is read.
+        limit: usize,
+    },
+    /// A removal cannot be recorded in lines of bounded length.
+    #[error("the line of removal {id} has {length} bytes, and at most {limit} are written")]
+    TooLong {
+        /// The removal's number.
+        id: u64,
+        /// How long its line would be.
+        length: usize,
+        /// The longest line that is written.
         limit: usize,
     },
 }

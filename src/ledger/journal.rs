@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::encode::encode;
 use super::error::LedgerError;
 use super::ids::Ids;
 use super::line::Line;
@@ -90,9 +91,7 @@ impl Ledger {
         let mut floor = 0;
         if let Some(last) = segments.pop() {
             let (len, newest) = cut_torn(&last.path, last.len)?;
-            floor = last
-                .floor
-                .max(newest.as_ref().map_or(0, |line| line.id + 1));
+            floor = last.floor.max(newest.map_or(0, |id| id + 1));
             state.active = Some(Active {
                 file: open_for_writing(&last.path, false)?,
                 first_at: first_at(&last.path),
@@ -126,19 +125,18 @@ impl Ledger {
         self.ids.raise(floor);
     }
 
-    /// Appends `lines` with one write and one `fdatasync(2)`. All or none.
+    /// Appends `lines` with one write and one `fdatasync(2)`. All or none. A unit of many paths takes several lines.
     ///
     /// # Errors
     /// When the disk is full or fails. What was written is cut off again, and the ledger is usable again when the disk is.
+    /// When a line would be longer than its readers allow.
     ///
     /// # Panics
     /// Never: a line can always be expressed in JSON.
     pub fn append<'l>(&self, lines: impl IntoIterator<Item = &'l Line>) -> Result<(), LedgerError> {
         let (mut bytes, mut newest, mut removed) = (Vec::new(), None, None);
         for line in lines {
-            serde_json::to_writer(&mut bytes, line)
-                .expect("invariant: a line has only text and numbers");
-            bytes.push(b'\n');
+            encode(&mut bytes, line)?;
             newest = newest.max(Some(line.at));
             if line.pin.is_none() {
                 removed = removed.max(Some(line.at));

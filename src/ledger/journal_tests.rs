@@ -128,6 +128,90 @@ fn a_broken_line_in_the_middle_is_reported_and_the_rest_is_read() {
     assert!(error.contains("line at byte 0"), "{error}");
 }
 
+/// A line of `length` bytes about the removal `id`, as version 0.1 wrote one for a job of any size.
+fn unbounded(id: u64, length: usize) -> Vec<u8> {
+    let line = Line {
+        paths: vec!["p".repeat(1000); length / 1000],
+        ..sample(id)
+    };
+    let mut bytes = serde_json::to_vec(&line).unwrap();
+    bytes.push(b'\n');
+    bytes
+}
+
+#[test]
+fn a_line_of_any_length_stops_neither_the_start_nor_the_readers() {
+    for (length, is_read) in [(4_505_925, true), (20_000_000, false)] {
+        let scratch = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(scratch.path(), Options::default()).unwrap();
+        ledger.append(&[sample(1)]).unwrap();
+        drop(ledger);
+        let path = segments(scratch.path()).pop().unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let offset = bytes.len();
+        bytes.extend(unbounded(2, length));
+        std::fs::write(&path, &bytes).unwrap();
+        let ledger = Ledger::open(scratch.path(), Options::default()).unwrap();
+        assert_eq!(path.metadata().unwrap().len(), bytes.len() as u64);
+        assert_eq!(ledger.next_id(), 3, "its number is known");
+        assert_eq!(
+            ledger.contains(&BTreeSet::from([1, 2])).unwrap(),
+            BTreeSet::from([1, 2]),
+            "recovery finds it"
+        );
+        ledger.append(&[sample(3)]).unwrap();
+        let lines: Vec<_> = ledger.newest_first(None).collect();
+        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[0].as_ref().unwrap().id, 3);
+        assert_eq!(lines[2].as_ref().unwrap().id, 1);
+        match &lines[1] {
+            Ok(line) => assert!(is_read && line.id == 2),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(
+                    !is_read && error.contains(&format!("at byte {offset}")),
+                    "{error}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_removal_of_many_paths_is_recorded_whole_or_not_at_all() {
+    let scratch = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(scratch.path(), Options::default()).unwrap();
+    let paths: Vec<String> = (0..5000).map(|at| format!("/srv/{at:0100}")).collect();
+    let many = Line {
+        paths: paths.clone(),
+        ..sample(2)
+    };
+    ledger.append(&[sample(1), many]).unwrap();
+    let read = || ledger.newest_first(None).map(Result::unwrap);
+    assert_eq!(read().filter(|line| line.part == 0).count(), 2);
+    let found: Vec<String> = read().flat_map(|line| line.paths).collect();
+    assert_eq!(found, paths);
+    drop(ledger);
+    // Torn anywhere: then nothing of it is in the ledger.
+    let path = segments(scratch.path()).pop().unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let ends: Vec<usize> = (0..whole.len()).filter(|&at| whole[at] == b'\n').collect();
+    assert!(ends.len() > 5);
+    for torn in [
+        ends[1],
+        ends[1] + 1,
+        ends[3] + 1,
+        ends[3] + 100,
+        whole.len() - 1,
+    ] {
+        std::fs::write(&path, &whole[..torn]).unwrap();
+        let ledger = Ledger::open(scratch.path(), Options::default()).unwrap();
+        assert_eq!(ids(&ledger, None), [1], "cut off at {torn}");
+        assert_eq!(path.metadata().unwrap().len(), ends[0] as u64 + 1);
+        assert!(ledger.contains(&BTreeSet::from([2])).unwrap().is_empty());
+    }
+}
+
 #[test]
 fn what_is_in_the_ledger_is_found_by_its_number_whatever_the_order() {
     let scratch = tempfile::tempdir().unwrap();

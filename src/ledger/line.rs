@@ -56,6 +56,12 @@ pub struct Line {
     /// For a job's unit: the absolute paths of all its pieces, where there are several (lossy, as [`Line::path`]).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
+    /// How many further lines of the same number precede this one in the segment: they have the rest of `paths`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub further_lines: u32,
+    /// Of such a further line: which it is, from 1. It has paths alone; files and bytes are in the line that decides, number 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub part: u32,
     /// For what is about a pin: which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<LinePin>,
@@ -71,6 +77,9 @@ pub struct LineJob {
     /// Its row.
     #[serde(flatten)]
     pub row: JobRow,
+    /// How many of the files that its row names are left out here.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub files_left_out: u64,
 }
 
 /// A pin that was set, moved or ended. Then `basis` is when it was set and `deadline` when it ends; `rule` and `since` are empty.
@@ -133,6 +142,37 @@ impl Line {
     pub fn path_bytes(&self) -> Vec<u8> {
         unpack(&self.path, self.path_b64.as_deref())
     }
+
+    /// The line without its unit's paths, and of the job's row only what has a bounded size.
+    #[must_use]
+    pub fn without_pieces(&self) -> Self {
+        let job = self.job.as_ref().map(|job| LineJob {
+            source: job.source.clone(),
+            record: job.record.clone(),
+            row: JobRow {
+                kind: job.row.kind.clone(),
+                moments: job.row.moments,
+                ..JobRow::new(job.row.id.clone(), job.row.status)
+            },
+            files_left_out: job.row.files.len() as u64,
+        });
+        Self {
+            root: self.root.clone(),
+            path: self.path.clone(),
+            path_b64: self.path_b64.clone(),
+            owner: self.owner.clone(),
+            rule: self.rule.clone(),
+            since: self.since.clone(),
+            job,
+            paths: Vec::new(),
+            pin: self.pin.clone(),
+            ..*self
+        }
+    }
+}
+
+fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
 }
 
 impl From<&Actor> for By {
@@ -215,6 +255,8 @@ pub(super) fn sample(id: u64) -> Line {
         by: By::Rule,
         job: None,
         paths: Vec::new(),
+        further_lines: 0,
+        part: 0,
         pin: None,
     }
 }

@@ -8,6 +8,7 @@ pub mod journal;
 pub mod line;
 
 mod backwards;
+mod encode;
 mod ids;
 mod newest;
 mod segment;

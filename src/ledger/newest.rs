@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::backwards::{Backwards, Head};
+use super::backwards::{Backwards, LINE_BYTES_MAX, RawLine};
 use super::error::LedgerError;
 use super::line::Line;
 use super::segment::{Segment, list};
@@ -61,18 +61,10 @@ impl Iterator for NewestFirst {
             };
             match reader.next_line() {
                 Ok(None) => self.reader = None,
-                Ok(Some((offset, line))) => match self.before {
-                    None => {
-                        let bad = |error: serde_json::Error| LedgerError::BadLine {
-                            path: reader.path().to_path_buf(),
-                            offset,
-                            reason: error.to_string(),
-                        };
-                        return Some(serde_json::from_slice(&line).map_err(bad));
-                    }
+                Ok(Some(line)) => match self.before {
+                    None => return Some(decode(&line, reader.path())),
                     Some(before) => {
-                        if serde_json::from_slice::<Head>(&line).is_ok_and(|head| head.id == before)
-                        {
+                        if line.id() == Some(before) {
                             self.before = None;
                         }
                     }
@@ -85,6 +77,22 @@ impl Iterator for NewestFirst {
             }
         }
     }
+}
+
+/// A line, or why it cannot be read: the lines before it can.
+fn decode(line: &RawLine, path: &Path) -> Result<Line, LedgerError> {
+    if line.is_too_long {
+        return Err(LedgerError::LongLine {
+            path: path.to_path_buf(),
+            offset: line.offset,
+            limit: LINE_BYTES_MAX,
+        });
+    }
+    serde_json::from_slice(&line.bytes).map_err(|error| LedgerError::BadLine {
+        path: path.to_path_buf(),
+        offset: line.offset,
+        reason: error.to_string(),
+    })
 }
 
 impl NewestFirst {

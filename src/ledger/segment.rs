@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
-use super::backwards::{Backwards, Head, LINE_BYTES_MAX};
+use super::backwards::{Backwards, LINE_BYTES_MAX};
 use super::error::LedgerError;
 use super::line::Line;
 use crate::core::time::Timestamp;
@@ -45,8 +45,8 @@ impl Segment {
             return Ok(());
         };
         let mut span: Option<(u64, u64)> = None;
-        while let Some((_, line)) = reader.next_line()? {
-            if let Ok(Head { id }) = serde_json::from_slice(&line) {
+        while let Some(line) = reader.next_line()? {
+            if let Some(id) = line.id() {
                 span = Some(span.map_or((id, id), |(a, b)| (a.min(id), b.max(id))));
                 each(id);
             }
@@ -87,30 +87,31 @@ pub(super) fn list(dir: &Path) -> Result<Vec<Segment>, LedgerError> {
     Ok(segments)
 }
 
-/// Cuts off what is no whole line at the end of the segment at `path`: a crash tore it, or left blocks of zeros.
-/// Returns the good length and the last line.
-pub(super) fn cut_torn(path: &Path, len: u64) -> Result<(u64, Option<Head>), LedgerError> {
+/// Cuts off what is no whole line at the end of the segment at `path`: a crash tore it, or left blocks of zeros, or further lines
+/// of a removal without the one that decides. Returns the good length and the number of the last line.
+pub(super) fn cut_torn(path: &Path, len: u64) -> Result<(u64, Option<u64>), LedgerError> {
     let file = File::open(path).map_err(LedgerError::io("open", path))?;
-    let mut end = len;
-    let mut newest = None;
+    let mut last = [0];
+    if len > 0 {
+        file.read_exact_at(&mut last, len - 1)
+            .map_err(LedgerError::io("read", path))?;
+    }
+    let (mut end, mut start, mut newest) = (len, len, None);
+    let mut is_ended = last == *b"\n";
     if let Some(mut reader) = Backwards::open(path, len)? {
         loop {
-            let Some((offset, line)) = reader.next_line()? else {
+            let Some(line) = reader.next_line()? else {
                 end = 0;
                 break;
             };
-            let after = offset + line.len() as u64;
-            let whole = after < len && {
-                let mut next = [0];
-                file.read_exact_at(&mut next, after)
-                    .map_err(LedgerError::io("read", path))?;
-                next == *b"\n"
-            };
-            if let (true, Ok(head)) = (whole, serde_json::from_slice::<Head>(&line)) {
-                end = after + 1;
-                newest = Some(head);
+            // The last line that was given begins where this one ends; the first one has to end with a newline.
+            let after = std::mem::replace(&mut start, line.offset);
+            if let (true, Some(id)) = (is_ended, line.id()) {
+                end = after;
+                newest = Some(id);
                 break;
             }
+            is_ended = true;
         }
     }
     if end < len {

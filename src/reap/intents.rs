@@ -3,6 +3,7 @@
 //! **Invariant:** a thing is moved only after its intent was written. Not synchronized: it must outlive the process, not the
 //! machine; what a power failure leaves without an intent is displaced, never deleted.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -184,15 +185,15 @@ impl Intents {
     }
 
     /// Writes intents down before the things are moved.
-    pub(super) fn write<'l>(
+    pub(super) fn write<L: Borrow<Line> + Serialize>(
         &self,
-        intents: impl IntoIterator<Item = Intent<&'l Line>>,
+        intents: impl IntoIterator<Item = Intent<L>>,
     ) -> io::Result<()> {
         let mut bytes = Vec::new();
         let mut ends = Vec::new();
         for intent in intents {
             encode(&mut bytes, &intent);
-            ends.push(((intent.line.id, intent.part), bytes.len()));
+            ends.push(((intent.line.borrow().id, intent.part), bytes.len()));
         }
         let mut state = self.state.lock();
         let len = state.len;
@@ -356,7 +357,7 @@ fn decode(text: &[u8]) -> Option<Intent> {
     serde_json::from_slice(text).ok()
 }
 
-fn encode(bytes: &mut Vec<u8>, intent: &Intent<&Line>) {
+fn encode(bytes: &mut Vec<u8>, intent: &Intent<impl Serialize>) {
     serde_json::to_writer(&mut *bytes, intent)
         .expect("invariant: an intent has only text and numbers");
     bytes.push(b'\n');
@@ -400,6 +401,8 @@ mod tests {
                 by: crate::ledger::By::Rule,
                 job: None,
                 paths: Vec::new(),
+                further_lines: 0,
+                part: 0,
                 pin: None,
             };
             let intent = Intent {

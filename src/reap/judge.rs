@@ -155,6 +155,8 @@ pub(super) fn line(
         by: By::from(&claim.actor),
         job: None,
         paths: Vec::new(),
+        further_lines: 0,
+        part: 0,
         pin: None,
     }
 }

@@ -78,6 +78,7 @@ impl<'a> Rows<'a> {
                 source: self.name_of(key),
                 record: record.as_str().to_owned(),
                 row: (**row).clone(),
+                files_left_out: 0,
             }),
             Fresh::Gone | Fresh::Unknown(_) => None,
         }

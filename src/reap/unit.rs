@@ -7,7 +7,7 @@ use super::homes::Homes;
 use super::intents::Intent;
 use super::judge::{Since, line};
 use super::openers::Openers;
-use super::parts::{Body, Seen, number};
+use super::parts::{Body, Seen};
 use super::place::{Roots, Shared, Work};
 use super::rows::{Rows, owner_name};
 use crate::core::claim::{Claim, Reaped, Unit};
@@ -162,32 +162,27 @@ impl Units<'_> {
 
     fn write_intents(&self, claim: &Claim, seen: &Seen, line: &Line) -> std::io::Result<()> {
         let asks = self.policy.rule(claim.rule).skip_open != SkipOpen::Never;
-        // Each part has all that the line says of it, and not what it says of the others.
-        let mut lines = Vec::new();
-        for (body, part) in seen.parts() {
-            let root = &self.policy.roots[&body.root];
-            let part = match claim.unit {
-                Unit::File | Unit::Dir => claim.path.clone(),
-                Unit::Job => body.path(part),
-            };
-            let (path, path_b64) = pack(part.below(&root.path).as_os_str().as_encoded_bytes());
-            lines.push(Line {
-                root: root.name.clone(),
-                path,
-                path_b64,
-                paths: Vec::new(),
-                ..line.clone()
+        // Each part has what the line says of the unit as a whole, and not what it says of the other parts.
+        let unit = line.without_pieces();
+        let intents = (0..)
+            .zip(seen.parts())
+            .filter_map(|(number, (body, part))| {
+                let opened = self.roots.get(body.root).ok()?;
+                let root = &self.policy.roots[&body.root];
+                let (path, facts) = (body.path(part), part.facts(&body.tree));
+                let place = match claim.unit {
+                    Unit::File | Unit::Dir => claim.path.below(&root.path),
+                    Unit::Job => path.below(&root.path),
+                };
+                let (place, place_b64) = pack(place.as_os_str().as_encoded_bytes());
+                let line = Line {
+                    root: root.name.clone(),
+                    path: place,
+                    path_b64: place_b64,
+                    ..unit.clone()
+                };
+                Some(Intent::new(&opened.root, &path, number, facts, asks, line))
             });
-        }
-        let mut intents = Vec::new();
-        for (place, ((body, part), line)) in seen.parts().zip(&lines).enumerate() {
-            let Ok(opened) = self.roots.get(body.root) else {
-                continue;
-            };
-            let (path, facts) = (body.path(part), part.facts(&body.tree));
-            let root = &opened.root;
-            intents.push(Intent::new(root, &path, number(place), facts, asks, line));
-        }
         self.shared.intents.write(intents)
     }
 }

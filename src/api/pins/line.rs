@@ -33,6 +33,8 @@ pub(super) fn of(daemon: &Daemon, pin: &Pin, mark: Mark, peer: Peer, at: Timesta
         by: By::Uid(peer.uid),
         job: None,
         paths: Vec::new(),
+        further_lines: 0,
+        part: 0,
         pin: Some(LinePin {
             id: pin.id,
             who: pin.who.clone(),
@@ -68,6 +70,7 @@ pub(super) fn of(daemon: &Daemon, pin: &Pin, mark: Mark, peer: Peer, at: Timesta
                 source: source.clone(),
                 record: Record::Keep.as_str().to_owned(),
                 row: row(daemon, source, id),
+                files_left_out: 0,
             }),
             ..line
         },

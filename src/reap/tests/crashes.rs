@@ -43,6 +43,8 @@ fn line(id: u64, path: &str, unit: LineUnit) -> Line {
         by: By::Rule,
         job: None,
         paths: Vec::new(),
+        further_lines: 0,
+        part: 0,
         pin: None,
     }
 }

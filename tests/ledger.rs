@@ -1,0 +1,142 @@
+//! The ledger on the real binary: lines of any length, segments that somebody moves, questions about the past.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::format_push_string,
+    clippy::similar_names,
+    reason = "a test is the users' file system and clock, and fails where it must"
+)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use common::commands::said;
+use common::evidence::ledger;
+use common::trees::{configured, write};
+use common::{Daemon, Place, errors, lines, wait_for, wait_or_tell};
+use serde_json::{Value, json};
+
+/// The ledger's segments, oldest first.
+fn segments(place: &Place) -> Vec<PathBuf> {
+    let dir = std::fs::read_dir(place.path("state/ledger")).unwrap();
+    let mut segments: Vec<PathBuf> = dir.map(|entry| entry.unwrap().path()).collect();
+    segments.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
+    segments.sort();
+    segments
+}
+
+/// A line about the removal of `path`, with further paths of `length` bytes together.
+fn line(id: u64, path: &str, length: usize) -> String {
+    let paths = vec!["p".repeat(1000); length / 1000];
+    format!(
+        "{{\"id\":{id},\"at\":\"2023-11-14T22:13:20.000Z\",\"root\":\"data\",\"path\":\"{path}\",\"unit\":\"job\",\
+         \"owner\":\"j\",\"rule\":\"old\",\"since\":\"newest\",\"basis\":\"2023-11-14T21:13:20.000Z\",\
+         \"deadline\":\"2023-11-14T22:13:20.000Z\",\"late_ms\":0,\"files\":1,\"bytes\":1,\"result\":\"removed\",\
+         \"by\":\"rule\",\"paths\":{}}}\n",
+        json!(paths)
+    )
+}
+
+fn removed_paths(output: &std::process::Output) -> Vec<String> {
+    let of = |line: &String| serde_json::from_str::<Value>(line).unwrap()["path"].clone();
+    let paths = lines(output);
+    paths
+        .iter()
+        .map(|line| of(line).as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_ledger_with_lines_of_any_length_is_read_and_gone_on_with() {
+    let place = Place::new();
+    let root = place.make_dir("data");
+    let dir = place.make_dir("state/ledger");
+    let segment = dir.join(format!("{:020}.jsonl", 1));
+    let long = line(1, "/old/a", 0) + &line(2, "/old/b", 4_505_000);
+    std::fs::write(&segment, long.clone() + &line(3, "/old/c", 20_000_000)).unwrap();
+    let mut daemon = place.serve_ready(&["--watch", "data=1s"]);
+    let output = place.run(&["history", "--json"]);
+    assert_eq!(removed_paths(&output), ["/old/b", "/old/a"]);
+    assert_eq!(output.status.code(), Some(1), "not all was read");
+    let told = errors(&output);
+    let place_of = format!("{}\" has a line at byte {}", segment.display(), long.len());
+    assert!(told.contains(&place_of), "{told}");
+
+    write(&root.join("new"), 1);
+    wait_for("it lapses", || (ledger(&place).len() == 4).then_some(()));
+    assert!(daemon.stop().success());
+    let _daemon = place.serve_ready(&["--watch", "data=1s"]);
+    let paths = removed_paths(&place.run(&["history", "--json"]));
+    assert_eq!(
+        paths,
+        [root.join("new").to_str().unwrap(), "/old/b", "/old/a"]
+    );
+}
+
+#[test]
+fn each_path_of_a_large_job_is_on_record_in_lines_of_bounded_length() {
+    const FILES: usize = 900;
+    let place = Place::new();
+    // A byte of a name that takes six in JSON: few files make a long line.
+    let deep = [
+        "\u{1}".repeat(250),
+        "\u{2}".repeat(250),
+        "\u{3}".repeat(250),
+    ]
+    .join("/");
+    let root = place.make_dir(&format!("data/{deep}"));
+    let name = |at: usize| format!("j_{}{at}", "\u{4}".repeat(200));
+    let paths: BTreeSet<String> = (0..FILES)
+        .map(|at| root.join(name(at)).to_str().unwrap().to_owned())
+        .collect();
+    for path in &paths {
+        std::fs::write(path, "x").unwrap();
+    }
+    let config = format!(
+        "[[root]]\nname = \"data\"\npath = {}\nowner = \"{{job}}_*\"\n\
+         [[rule]]\nname = \"ended\"\njob = \"completed\"\nunit = \"job\"\nsince = \"completed_at\"\nexpire = \"0s\"\n",
+        json!(root)
+    );
+    let mut daemon: Daemon = configured(&place, &config);
+    said(&place, &["job", "put", "j", "--status", "completed"]);
+    wait_or_tell(
+        "the job's files are gone and on record",
+        || {
+            let is_gone = std::fs::read_dir(&root).unwrap().count() == 1;
+            (is_gone && !ledger(&place).is_empty()).then_some(())
+        },
+        || daemon.said(),
+    );
+    let record = ledger(&place);
+    let deciding: Vec<&Value> = record
+        .iter()
+        .filter(|line| line["part"].is_null())
+        .collect();
+    assert_eq!(deciding.len(), 1);
+    assert_eq!(deciding[0]["files"], FILES);
+    let on_record: BTreeSet<String> = record
+        .iter()
+        .flat_map(|line| line["paths"].as_array().unwrap())
+        .map(|path| path.as_str().unwrap().to_owned())
+        .collect();
+    assert!(on_record == paths, "each path is on record");
+    let longest = segments(&place)
+        .iter()
+        .flat_map(|path| {
+            std::fs::read(path)
+                .unwrap()
+                .split(|&b| b == b'\n')
+                .map(<[u8]>::len)
+                .collect::<Vec<_>>()
+        })
+        .max();
+    assert!(longest < Some(1 << 20), "{longest:?}");
+    let first = paths.first().unwrap();
+    let asked = place.run(&["history", "--json", "--path", first]);
+    assert!(!lines(&asked).is_empty(), "{}", errors(&asked));
+    assert!(daemon.stop().success());
+    let _daemon: Daemon = configured(&place, &config);
+}
