@@ -180,6 +180,7 @@ fn is_failure(hold: &Hold) -> bool {
         | Hold::SourceDown { .. }
         | Hold::Contested { .. }
         | Hold::UnreadableJob { .. }
+        | Hold::ClaimRefused { .. }
         | Hold::Pinned { .. } => false,
     }
 }

@@ -108,6 +108,17 @@ pub enum Hold {
         /// The column, and the value.
         value: String,
     },
+    /// A job names a file in a way that cannot be understood, and may mean this one; or it is the job itself that does so.
+    ClaimRefused {
+        /// The source's name.
+        source: String,
+        /// The job.
+        job: String,
+        /// The claim, as the source has it.
+        file: String,
+        /// Why it is refused.
+        why: String,
+    },
     /// Somebody pinned it, or something in it, or its job.
     Pinned {
         /// Which pin.
@@ -158,6 +169,7 @@ impl Hold {
             Self::SourceDown { .. } => "source-down",
             Self::Contested { .. } => "contested",
             Self::UnreadableJob { .. } => "unreadable-job",
+            Self::ClaimRefused { .. } => "claim-refused",
             Self::Pinned { .. } => "pinned",
         }
     }
@@ -187,6 +199,7 @@ impl Hold {
         "source-down",
         "contested",
         "unreadable-job",
+        "claim-refused",
         "pinned",
     ];
 }
@@ -229,6 +242,11 @@ impl fmt::Display for Hold {
             Self::SourceDown { source, why } => write!(f, "source \"{source}\" cannot tell whose it is: {why}"),
             Self::Contested { jobs } => write!(f, "several jobs own it, and one of them does not let it go: {}", jobs.join(", ")),
             Self::UnreadableJob { job, value } => write!(f, "job \"{job}\" has a value that cannot be read: {value}"),
+            Self::ClaimRefused { source, job, file, why } => write!(
+                f,
+                "the claim {file:?} of job {job:?} is refused, so that which file it means is not known: {why}; at source {source:?} translate \
+                 the path with path_map, set files_root, or leave such claims out of select"
+            ),
             Self::Pinned { pin, who, why, until } => {
                 write!(f, "pin {pin} of {who} until {until}: {why}; `lapsed unpin {pin}` ends it")
             }

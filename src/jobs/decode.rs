@@ -146,9 +146,11 @@ impl Decoder {
             .text()
             .filter(|kind| !kind.is_empty());
         let files = cell(row, columns.files);
-        match files.files() {
-            Some(files) => job.files = files,
-            None => job.unreadable = Some(self.unreadable("files", files)),
+        if let Some(files) = files.files() {
+            job.files = files;
+        } else {
+            job.has_unread_files = true;
+            job.unreadable = Some(self.unreadable("files", files));
         }
         let mut moments = [None; 5];
         for ((of, name), moment) in columns.moments.iter().zip(MOMENTS).zip(&mut moments) {

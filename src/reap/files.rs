@@ -196,8 +196,13 @@ impl Batch<'_> {
         let pin = hooks
             .pins
             .find(self.policy, claim.root, &claim.path, &owner, now);
-        match pin {
-            Some(pin) => Err(Outcome::Held(pin.hold())),
+        let refused = || {
+            let path = claim.path.as_bytes();
+            let is_owned = !owner.jobs().is_empty();
+            (!is_owned).then(|| (hooks.refused)(self.policy, claim.root, path, claim.rule))?
+        };
+        match pin.map(|pin| pin.hold()).or_else(refused) {
+            Some(hold) => Err(Outcome::Held(hold)),
             None => Ok(owner),
         }
     }

@@ -19,7 +19,8 @@ use super::place::{Large, Placed, Shared, Work};
 use super::{files, recover, sweep, unit};
 use crate::clock;
 use crate::core::claim::{Claim, Reaped, Unit};
-use crate::core::facts::RootId;
+use crate::core::facts::{RootId, RuleId};
+use crate::core::hold::Hold;
 use crate::core::jobs::{Fresh, JobKey, Owner};
 use crate::core::path::RelPath;
 use crate::core::pins::Pins;
@@ -73,6 +74,9 @@ pub struct Recording<'a> {
 /// Whose a path in a root is, as far as it is known.
 pub type OwnerOf = Arc<dyn Fn(&Policy, RootId, &[u8]) -> Owner + Send + Sync>;
 
+/// What holds a thing that no known job owns and a rule lets lapse, because a refused claim may mean it.
+pub type RefusedHold = Arc<dyn Fn(&Policy, RootId, &[u8], RuleId) -> Option<Hold> + Send + Sync>;
+
 /// Notes durably what is to be written back, or says why it cannot.
 pub type BeforeRecord = Arc<dyn Fn(&[Recording<'_>]) -> Result<(), String> + Send + Sync>;
 
@@ -96,6 +100,8 @@ pub struct Hooks {
     pub put_back: OnDir,
     /// Whose a path is. From memory: it is asked for every file.
     pub owner: OwnerOf,
+    /// Whether a claim of a job that is refused may mean it. From memory, likewise.
+    pub refused: RefusedHold,
     /// What somebody said is to stay.
     pub pins: Arc<Pins>,
     /// What the source of a job says about it at this very moment. May block, for as long as the source may take.

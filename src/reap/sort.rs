@@ -125,6 +125,12 @@ impl<'a> Sorter<'a> {
                 return Err(pin.hold());
             }
         }
+        if goes
+            && owner.jobs().is_empty()
+            && let Some(hold) = (self.hooks.refused)(self.policy, body.root, path, self.claim.rule)
+        {
+            return Err(hold);
+        }
         if goes && owner != *self.owner {
             self.keys.extend(owner.keys());
         }

@@ -20,13 +20,16 @@ impl Sources {
         before_move: impl Fn(RootId, &RelPath) + Send + Sync + 'static,
         put_back: impl Fn(RootId, &RelPath) + Send + Sync + 'static,
     ) -> Hooks {
-        let (owners, known) = (Arc::clone(&self.jobs), Arc::clone(&self.jobs));
+        let [owners, known, claims] = [(); 3].map(|()| Arc::clone(&self.jobs));
         let [fresh, doubted, prepared, cancelled] = [(); 4].map(|()| Arc::clone(self));
         Hooks {
             reaped: Arc::new(reaped),
             before_move: Arc::new(before_move),
             put_back: Arc::new(put_back),
             owner: Arc::new(move |policy, root, path| owners.owner(policy, root, path)),
+            refused: Arc::new(move |policy, root, path, rule| {
+                claims.refused_hold(policy, root, path, rule)
+            }),
             pins,
             fresh: Arc::new(move |key| fresh.fresh(key)),
             agrees: Arc::new(move |key, fresh| known.agrees(key, fresh)),

@@ -3,7 +3,7 @@
 use crate::common::sources::source;
 use crate::common::trees::{snapshot, write};
 use crate::common::wait_for;
-use crate::world::{COMPLETED, ROOTS, SOURCE, World};
+use crate::world::{COMPLETED, ROOTS, SOURCE, World, wait_for_hold};
 
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
@@ -53,9 +53,9 @@ fn claims_that_lead_elsewhere_are_refused_and_said() {
     all.push("own.wav".to_owned());
     daemon.sync();
     insert(&world, "hostile", &serde_json::to_string(&all).unwrap());
-    world.wait_until_gone(&daemon, "audio/own.wav");
+    wait_for_hold(&daemon, "claim-refused");
     world.canary(&daemon, "canary");
-    assert!(!own.exists() && kept.exists());
+    assert!(own.exists() && kept.exists());
     assert!(
         snapshot(&outside) == before,
         "something outside was touched"
@@ -105,6 +105,11 @@ fn claims_that_lead_elsewhere_are_refused_and_said() {
             "{part}: {said}"
         );
     }
+    world
+        .db
+        .run("UPDATE jobs SET files = 'own.wav' WHERE id = 'hostile'");
+    world.wait_until_gone(&daemon, "audio/own.wav");
+    assert!(kept.exists());
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod once;
 mod orphans;
 mod other;
 mod outages;
+mod refused;
 mod reload;
 mod rules;
 mod schema;

@@ -186,7 +186,8 @@ fn of_hold(found: &Held) -> Option<Line> {
         | Hold::Displaced
         | Hold::DryRun
         | Hold::Contested { .. }
-        | Hold::UnreadableJob { .. } => format!("{files} that would be due {wait}: {}", found.hold),
+        | Hold::UnreadableJob { .. }
+        | Hold::ClaimRefused { .. } => format!("{files} that would be due {wait}: {}", found.hold),
     };
     Some(finding(human::one_line(&text)))
 }

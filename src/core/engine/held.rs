@@ -271,6 +271,7 @@ pub(super) fn retry_after_ms(hold: &Hold, tries: u32) -> i64 {
         | Hold::Running { .. }
         | Hold::Contested { .. }
         | Hold::UnreadableJob { .. }
+        | Hold::ClaimRefused { .. }
         | Hold::Pinned { .. } => 10 * MINUTE_MS,
     };
     (FIRST_MS << tries.min(20)).min(bound)

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::sources::SourceState;
+use crate::core::claim::Unit;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
+use crate::core::index::Index;
 use crate::core::jobs::{Jobs, Owner, SourceId};
 use crate::core::path::RelPath;
 use crate::core::pins::Pins;
@@ -21,6 +23,7 @@ pub(super) struct JobHolds {
     pub(super) jobs: Arc<Jobs>,
     pub(super) pins: Arc<Pins>,
     pub(super) sources: Arc<BTreeMap<SourceId, SourceState>>,
+    pub(super) index: Arc<Index>,
 }
 
 impl JobHolds {
@@ -31,20 +34,8 @@ impl JobHolds {
 
     /// The sources whose jobs may own what is in `root`.
     pub(super) fn governing(&self, root: RootId) -> impl Iterator<Item = SourceId> {
-        let own = self.policy.roots.get(&root).and_then(|root| root.source);
-        let path = self.policy.roots.get(&root).map(|root| &root.path);
-        self.policy
-            .sources
-            .iter()
-            .filter(move |(id, source)| {
-                let files = source.files_root.as_ref().filter(|_| source.claims);
-                own == Some(**id)
-                    || files.zip(path).is_some_and(|(files, path)| {
-                        files.starts_with(path) || path.starts_with(files)
-                    })
-                    || self.jobs.claims_in(**id, root)
-            })
-            .map(|(&id, _)| id)
+        let sources = self.policy.sources.keys().copied();
+        sources.filter(move |&source| self.jobs.governs(&self.policy, source, root))
     }
 
     /// What holds the file or directory at `path`, which is due under `rule`.
@@ -70,6 +61,9 @@ impl JobHolds {
         if let Some(pin) = self.pins.find(&self.policy, root, path, &owner, now) {
             return Some(pin.hold());
         }
+        if let Some(hold) = self.refused(root, path, rule, &owner) {
+            return Some(hold);
+        }
         let is_orphan = self.policy.rule(rule).jobs == JobFilter::Nobody;
         match owner {
             Owner::Unknown { source, .. } => {
@@ -84,6 +78,37 @@ impl JobHolds {
             }
             Owner::Nobody | Owner::Jobs(_) => None,
         }
+    }
+
+    /// What holds the file or directory at `path`, because a refused claim may mean it or something in it that is nobody's.
+    fn refused(&self, root: RootId, path: &RelPath, rule: RuleId, owner: &Owner) -> Option<Hold> {
+        if !self.jobs.has_refused() {
+            return None;
+        }
+        let hold_at = |path: &[u8]| self.jobs.refused_hold(&self.policy, root, path, rule);
+        if owner.jobs().is_empty()
+            && let Some(hold) = hold_at(path.as_bytes())
+        {
+            return Some(hold);
+        }
+        if self.policy.rule(rule).unit != Unit::Dir {
+            return None;
+        }
+        let top = self.index.dir_id(root, path.as_bytes())?;
+        let within = self.index.subtree(top).into_iter();
+        let mut pages = within.flat_map(|dir| {
+            let at = self.index.dir_path(dir).map(|(_, at)| at);
+            let pages = self.index.snapshot_of(dir).into_iter();
+            pages.filter_map(move |(_, page)| Some((at.clone()?, page)))
+        });
+        pages.find_map(|(at, page)| {
+            page.entries().find_map(|(name, _)| {
+                let path = at.join(name);
+                let hold = hold_at(path.as_bytes())?;
+                let owner = self.jobs.owner(&self.policy, root, path.as_bytes());
+                owner.jobs().is_empty().then_some(hold)
+            })
+        })
     }
 
     /// Whether the breaker of the source of `root` has tripped: what nobody owns is held.

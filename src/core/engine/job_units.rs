@@ -261,6 +261,10 @@ impl Engine {
         {
             return Some(hold);
         }
+        // Files first, then the row: which file such a claim means is not known, so it cannot have gone.
+        if let Some(refused) = self.jobs.refused_claim(&self.policy, &job.key) {
+            return Some(refused.hold(&self.policy));
+        }
         // What a root that is not known holds of it is not known either.
         for (&root, state) in &self.roots {
             let is_its = self.policy.rule(rule).applies_to(root)

@@ -262,6 +262,7 @@ impl Engine {
             | Hold::SourceDown { .. }
             | Hold::Contested { .. }
             | Hold::UnreadableJob { .. }
+            | Hold::ClaimRefused { .. }
             | Hold::Pinned { .. } => {}
         }
         let Some((dir, name)) = place else { return };

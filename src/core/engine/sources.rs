@@ -83,6 +83,7 @@ impl Engine {
             jobs: Arc::clone(&self.jobs),
             pins: Arc::clone(&self.pins),
             sources: Arc::clone(&self.sources),
+            index: Arc::clone(&self.index),
         }
     }
 
@@ -107,16 +108,17 @@ impl Engine {
         if !self.sources.contains_key(&source) {
             return;
         }
+        let mut is_eased = false;
         for piece in news.news {
             match piece {
                 News::Rows(rows) => {
                     for row in rows {
-                        self.hear_row(source, &row, now, effects);
+                        is_eased |= self.hear_row(source, &row, now, effects);
                     }
                 }
                 News::Gone(ids) => {
                     for id in ids {
-                        self.hear_gone(source, &id, now, effects);
+                        is_eased |= self.hear_gone(source, &id, now, effects);
                     }
                     let is_told = self
                         .policy
@@ -138,13 +140,25 @@ impl Engine {
             }
             self.mind_doubt(source);
         }
+        if is_eased {
+            // Also in roots that nothing of the source governs any more.
+            self.arm_all(now);
+            self.arm_held_jobs(&|of| of == source, now);
+        }
     }
 
-    fn hear_row(&mut self, source: SourceId, row: &JobRow, now: Now, effects: &mut Vec<Effect>) {
+    /// Takes in a row. Returns whether refused claims hold less than before.
+    fn hear_row(
+        &mut self,
+        source: SourceId,
+        row: &JobRow,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
         let policy = Arc::clone(&self.policy);
         let change = self.jobs.put(&policy, source, row);
         if !change.changed {
-            return;
+            return false;
         }
         for (file, why) in change.refused {
             let job = row.id.clone();
@@ -178,9 +192,17 @@ impl Engine {
             self.own_again_job(source, &row.id, change.unclaimed, now, effects);
             self.arm_job(source, change.no, now);
         }
+        change.is_eased
     }
 
-    fn hear_gone(&mut self, source: SourceId, id: &str, now: Now, effects: &mut Vec<Effect>) {
+    /// Forgets a job. Returns whether refused claims hold less than before.
+    fn hear_gone(
+        &mut self,
+        source: SourceId,
+        id: &str,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
         let policy = Arc::clone(&self.policy);
         let key = JobKey {
             source,
@@ -194,14 +216,17 @@ impl Engine {
             self.held_jobs
                 .retain(|(of, other, _), _| (*of, *other) != (source, no));
         }
-        if let Some(claimed) = self.jobs.remove(&policy, source, id)
-            && self
-                .sources
-                .get(&source)
-                .is_some_and(|state| state.was_read)
+        let Some((claimed, is_eased)) = self.jobs.remove(&policy, source, id) else {
+            return false;
+        };
+        if self
+            .sources
+            .get(&source)
+            .is_some_and(|state| state.was_read)
         {
             self.own_again_job(source, id, claimed, now, effects);
         }
+        is_eased
     }
 
     fn hear_loaded(&mut self, source: SourceId, jobs: u64, now: Now, effects: &mut Vec<Effect>) {

@@ -26,6 +26,7 @@ use crate::core::time::{FileTime, Now, Timestamp};
 mod holding;
 mod orphans;
 mod records;
+mod refused;
 mod sharing;
 
 /// `{job}/**`

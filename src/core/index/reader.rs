@@ -3,6 +3,7 @@
 //! **Invariant:** a reader holds a lock only inside one call, and never while it unpacks more than one page; no guard leaves.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -30,6 +31,12 @@ pub struct Index {
     pub(super) catalog: RwLock<Catalog>,
     pub(super) pages: Pages,
     pub(super) limits: Limits,
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Index").finish_non_exhaustive()
+    }
 }
 
 /// A directory as the index keeps it.

@@ -34,6 +34,23 @@ pub(super) fn resolve(
     Ok((root, rel))
 }
 
+/// The names that the refused claim `file` may mean: its last component, and those derived from it; `None`: it may mean any.
+///
+/// A backslash separates components here, too: the claim may have been made on another system.
+pub(super) fn names(source: &Source, file: &str) -> Option<Vec<Vec<u8>>> {
+    if file.contains('\0') {
+        return None;
+    }
+    let mut parts = file.rsplit(['/', '\\']);
+    let name = parts.find(|part| !matches!(*part, "" | "."))?;
+    if !crate::core::path::is_component(name.as_bytes()) {
+        return None;
+    }
+    let mut names: Vec<Vec<u8>> = vec![name.into()];
+    names.extend(source.derived.iter().map(|of| of.of(name.as_bytes())));
+    Some(names)
+}
+
 /// All that the claim of `path` in `root` covers: it, and the names that are derived from it.
 pub(super) fn covered(source: &Source, path: &RelPath) -> Vec<RelPath> {
     let mut all = vec![path.clone()];
@@ -54,6 +71,11 @@ fn absolute(source: &Source, file: &str) -> Result<PathBuf, String> {
     }
     if file.contains('\0') {
         return Err("it holds a NUL".to_owned());
+    }
+    if let [drive, b':', b'\\', ..] = file.as_bytes()
+        && drive.is_ascii_alphabetic()
+    {
+        return Err("it is a path of another operating system".to_owned());
     }
     let given = Path::new(file);
     let joined = if given.is_absolute() {

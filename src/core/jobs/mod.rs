@@ -5,6 +5,7 @@
 //! - `packed`: a row in few bytes
 //! - `one`, `table`: the jobs of one source, and of all
 //! - `claims`: which paths a job names as its own
+//! - `refused`: claims that are refused, and what they may mean
 //! - `owner`: from a path to the jobs that own it
 //!
 //! **Invariant:** a job's id is a key, never a path: it is compared with what a template captures, and leads nowhere.
@@ -15,6 +16,7 @@ mod news;
 mod one;
 mod owner;
 mod packed;
+mod refused;
 mod row;
 mod table;
 
@@ -23,6 +25,6 @@ mod tests;
 
 pub use news::{News, SourceNews};
 pub use owner::{Fresh, Job, Owner};
-
+pub use refused::{RefusedClaim, RefusedClaims};
 pub use row::{JobKey, JobRow, Moments, SourceId, Status};
 pub use table::{Jobs, Known};

@@ -8,6 +8,7 @@ use hashbrown::HashTable;
 use super::claims;
 use super::owner::Job;
 use super::packed::{self, pack, unpack};
+use super::refused::{Refusals, Refused};
 use super::row::{JobKey, JobRow, SourceId, Status};
 use crate::core::facts::RootId;
 use crate::core::index::hash::{name_hash, number_hash};
@@ -23,8 +24,10 @@ pub(in crate::core) struct Change {
     pub(in crate::core) changed: bool,
     /// What it claimed before, and does not any more.
     pub(in crate::core) unclaimed: Vec<(RootId, RelPath)>,
-    /// Claims that are refused, each with the reason. Told when they are new.
+    /// Claims that are refused, each with the reason, unless the source has too many: told when they are new.
     pub(in crate::core) refused: Vec<(String, String)>,
+    /// Whether refused claims hold less than before.
+    pub(in crate::core) is_eased: bool,
 }
 
 /// A claim: the hash of where it leads, and whose it is.
@@ -41,6 +44,7 @@ pub(super) struct OneSource {
     free: Vec<u32>,
     by_id: HashTable<u32>,
     claims: HashTable<Claimed>,
+    refusals: Refusals,
     /// How many claims lead into each root.
     roots: BTreeMap<RootId, u64>,
     kinds: Vec<Arc<str>>,
@@ -80,6 +84,7 @@ impl OneSource {
             + self.free.capacity() * size_of::<u32>()
             + self.by_id.allocation_size()
             + self.claims.allocation_size()
+            + self.refusals.memory()
     }
 
     pub(super) fn find(&self, id: &str) -> Option<u32> {
@@ -166,8 +171,10 @@ impl OneSource {
                 changed: false,
                 unclaimed: Vec::new(),
                 refused: Vec::new(),
+                is_eased: false,
             };
         }
+        let extent = self.refusals.extent();
         let before = known.map_or(Vec::new(), |no| self.take(policy, of, no));
         let no = known.unwrap_or_else(|| self.slot());
         self.bytes += bytes.len();
@@ -187,10 +194,10 @@ impl OneSource {
         if let Some(of) = of {
             now = paths(policy, of, &row.files);
             self.claim(no, &now);
-            for file in &row.files {
-                if let Err(why) = claims::resolve(policy, of, file) {
-                    refused.push((file.clone(), why));
-                }
+            let found = Refused::of(policy, of, &row.files, row.has_unread_files);
+            self.refusals.add(no, row.status.is_over(), &found);
+            if self.refusals.are_few() {
+                refused = found.claims;
             }
         }
         let unclaimed = before
@@ -202,17 +209,19 @@ impl OneSource {
             changed: true,
             unclaimed,
             refused,
+            is_eased: is_less(self.refusals.extent(), extent),
         }
     }
 
-    /// Forgets a job; gives back where its claims led.
+    /// Forgets a job; gives back where its claims led, and whether refused claims hold less than before.
     pub(super) fn remove(
         &mut self,
         policy: &Policy,
         of: Option<&Source>,
         id: &str,
-    ) -> Option<Vec<(RootId, RelPath)>> {
+    ) -> Option<(Vec<(RootId, RelPath)>, bool)> {
         let no = self.find(id)?;
+        let extent = self.refusals.extent();
         let claimed = self.take(policy, of, no);
         if let Ok(slot) = self.by_id.find_entry(id_hash(id), |&other| other == no) {
             slot.remove();
@@ -220,16 +229,21 @@ impl OneSource {
         self.rows[no as usize] = None;
         self.free.push(no);
         self.order = None;
-        Some(claimed)
+        Some((claimed, is_less(self.refusals.extent(), extent)))
     }
 
     /// Finds all claims anew.
     pub(super) fn reclaim(&mut self, policy: &Policy, of: &Source) {
         self.claims.clear();
         self.roots.clear();
+        self.refusals.clear();
         for no in 0..self.slots() {
+            let Some(row) = self.row(no) else { continue };
+            let is_over = packed::status(row).is_over();
             let now = self.claimed(policy, of, no);
             self.claim(no, &now);
+            let refused = self.refused(policy, of, no);
+            self.refusals.add(no, is_over, &refused);
         }
     }
 
@@ -243,6 +257,19 @@ impl OneSource {
         let order: Arc<[u32]> = order.into();
         self.order = Some(Arc::clone(&order));
         order
+    }
+
+    /// The refused claims of all jobs.
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// What is refused in the row of the job `no`.
+    pub(super) fn refused(&self, policy: &Policy, of: &Source, no: u32) -> Refused {
+        let row = self.row(no).map(unpack);
+        row.map_or_else(Refused::default, |row| {
+            Refused::of(policy, of, &row.files, row.has_unread_files)
+        })
     }
 
     fn row(&self, no: u32) -> Option<&[u8]> {
@@ -269,6 +296,10 @@ impl OneSource {
     /// Takes the row of a job out of all sums and tables but that of ids; gives back where its claims led.
     fn take(&mut self, policy: &Policy, of: Option<&Source>, no: u32) -> Vec<(RootId, RelPath)> {
         let claimed = of.map_or(Vec::new(), |of| self.claimed(policy, of, no));
+        if let Some(of) = of.filter(|_| !self.refusals.is_empty()) {
+            let refused = self.refused(policy, of, no);
+            self.refusals.take(no, &refused);
+        }
         for (root, path) in &claimed {
             let hash = claim_hash(*root, path.as_bytes());
             let own = Claimed { hash, no };
@@ -314,6 +345,11 @@ fn paths(policy: &Policy, of: &Source, files: &[String]) -> Vec<(RootId, RelPath
         }
     }
     all
+}
+
+/// Whether refused claims of which one extent is known hold something less than those of `before`.
+fn is_less((holds_all, names): (bool, usize), before: (bool, usize)) -> bool {
+    (before.0 && !holds_all) || names < before.1
 }
 
 fn id_hash(id: &str) -> u64 {

@@ -10,6 +10,7 @@ const UUID: u8 = 1 << 3;
 const KIND: u8 = 1 << 4;
 const ODD: u8 = 1 << 5;
 const FILES: u8 = 1 << 6;
+const UNREAD_FILES: u8 = 1 << 7;
 
 /// What stands in a packed row.
 #[derive(Clone, PartialEq, Debug)]
@@ -21,6 +22,7 @@ pub(super) struct Unpacked {
     pub(super) moments: Moments,
     pub(super) unreadable: bool,
     pub(super) files: Vec<String>,
+    pub(super) has_unread_files: bool,
 }
 
 /// Packs `row`, whose kind has the number `kind`.
@@ -38,6 +40,7 @@ pub(super) fn pack(row: &JobRow, kind: Option<u16>) -> Box<[u8]> {
         (KIND, kind.is_some()),
         (ODD, is_odd),
         (FILES, !row.files.is_empty()),
+        (UNREAD_FILES, row.has_unread_files),
     ] {
         if is_set {
             head |= bit;
@@ -123,6 +126,7 @@ pub(super) fn unpack(packed: &[u8]) -> Unpacked {
         moments,
         unreadable,
         files,
+        has_unread_files: head & UNREAD_FILES != 0,
     }
 }
 
@@ -252,7 +256,7 @@ mod tests {
             "[0-9A-F]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
         ];
         let moments = (moment(), moment(), moment(), moment(), moment());
-        let texts = proptest::collection::vec(".{0,12}", 0..3);
+        let texts = (proptest::collection::vec(".{0,12}", 0..3), any::<bool>());
         let odd = (
             proptest::option::of(".{0,5}"),
             proptest::option::of(".{0,5}"),
@@ -265,7 +269,8 @@ mod tests {
                 expires_at: moments.3,
                 cleaned_at: moments.4,
             },
-            files,
+            files: files.0,
+            has_unread_files: files.1,
             unknown_status: odd.0,
             unreadable: odd.1,
             ..JobRow::new(id, Status::ALL[status])
@@ -284,6 +289,7 @@ mod tests {
             prop_assert_eq!(back.kind, kind);
             prop_assert_eq!(back.moments, row.moments);
             prop_assert_eq!(back.files, row.files);
+            prop_assert_eq!(back.has_unread_files, row.has_unread_files);
             prop_assert_eq!(back.unreadable, row.unreadable.is_some());
         }
 

@@ -122,6 +122,9 @@ pub struct JobRow {
     /// The files that it claims, as the source names them: data from outside.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+    /// Whether the source has something there that cannot be read: it may name any file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_unread_files: bool,
     /// Whatever else the source tells of it. Not kept in memory.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, serde_json::Value>,
@@ -142,6 +145,7 @@ impl JobRow {
             moments: Moments::default(),
             error: None,
             files: Vec::new(),
+            has_unread_files: false,
             attributes: BTreeMap::new(),
             unreadable: None,
         }
@@ -159,6 +163,7 @@ impl JobRow {
                 row.unknown_status.clone(),
                 row.moments,
                 row.files.clone(),
+                row.has_unread_files,
                 row.unreadable.clone(),
             )
         };

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
 
 use super::claims;
 use super::one::{Change, OneSource};
@@ -282,13 +282,33 @@ impl Jobs {
         table.claimed(policy, of, no)
     }
 
-    /// Whether a job of `source` claims anything in `root`, or may have since.
+    /// Whether jobs of `source` may own anything in `root`: by the root's template, by a claim, or by one that is refused.
     #[must_use]
-    pub fn claims_in(&self, source: SourceId, root: RootId) -> bool {
-        let sources = self.sources.read();
-        sources
-            .get(&source)
-            .is_some_and(|table| table.claims_in(root))
+    pub fn governs(&self, policy: &Policy, source: SourceId, root: RootId) -> bool {
+        let (Some(of), Some(known)) = (policy.sources.get(&source), policy.roots.get(&root)) else {
+            return false;
+        };
+        let files = of.files_root.as_ref().filter(|_| of.claims);
+        let touches =
+            |files: &PathBuf| files.starts_with(&known.path) || known.path.starts_with(files);
+        if known.source == Some(source) || files.is_some_and(touches) {
+            return true;
+        }
+        // A source without a root of its own: what it claims may be anywhere.
+        let is_rootless = files.is_none()
+            && !policy
+                .roots
+                .values()
+                .any(|root| root.source == Some(source));
+        let tables = self.tables();
+        tables.get(&source).is_some_and(|table| {
+            table.claims_in(root) || (is_rootless && !table.refusals().is_empty())
+        })
+    }
+
+    /// The tables of all sources. Not to be held over a call that takes them again.
+    pub(super) fn tables(&self) -> RwLockReadGuard<'_, BTreeMap<SourceId, OneSource>> {
+        self.sources.read()
     }
 
     /// From now on it can, or cannot, be believed of `source` that a job is gone. For the engine alone.
@@ -308,13 +328,13 @@ impl Jobs {
         sources.entry(source).or_default().put(policy, of, row)
     }
 
-    /// Forgets a job. For the engine alone.
+    /// Forgets a job; gives back where its claims led, and whether refused claims hold less than before. For the engine alone.
     pub(in crate::core) fn remove(
         &self,
         policy: &Policy,
         source: SourceId,
         id: &str,
-    ) -> Option<Vec<(RootId, RelPath)>> {
+    ) -> Option<(Vec<(RootId, RelPath)>, bool)> {
         let of = policy.sources.get(&source);
         let mut sources = self.sources.write();
         sources.get_mut(&source)?.remove(policy, of, id)

@@ -138,6 +138,7 @@ impl World {
                 asked(policy, root, path);
                 owns.owner(root, path)
             }),
+            refused: Arc::new(|_, _, _, _| None),
             pins: Arc::clone(&self.pins),
             fresh: Arc::new(move |key| says.fresh(key)),
             agrees: Arc::new(move |key, fresh| knows.agrees(key, fresh)),

@@ -1,0 +1,271 @@
+//! Claims that are refused: which file each means is not known, so it owns everything that it might own.
+//!
+//! **Invariant:** while a job that has not ended has a refused claim, nothing of its source is an orphan. Whether it has ended or not,
+//! nothing that bears a name that the claim may mean is without an owner.
+
+use std::collections::BTreeSet;
+
+use super::claims;
+use super::one::OneSource;
+use super::row::{JobKey, SourceId};
+use super::table::Jobs;
+use crate::core::facts::{RootId, RuleId};
+use crate::core::hold::Hold;
+use crate::core::index::hash::name_hash;
+use crate::core::policy::{JobFilter, Policy, Source};
+
+/// Names kept for one source, some 30 MB. A job whose names do not fit counts as one that may mean any.
+const NAMES_MAX: usize = 1_000_000;
+
+/// While a source has more refused claims than this, new ones are counted and not told one by one.
+const TOLD_MAX: u64 = 100;
+
+/// A claim that is refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefusedClaim {
+    /// The job that makes it.
+    pub job: JobKey,
+    /// The claim, as the source has it.
+    pub file: String,
+    /// Why it is refused, for people.
+    pub why: String,
+}
+
+/// The refused claims of one source.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefusedClaims {
+    /// How many there are.
+    pub claims: u64,
+    /// Of how many jobs.
+    pub jobs: u64,
+    /// One of them; of a job that has not ended, if there is such a job.
+    pub example: RefusedClaim,
+}
+
+/// What is refused in one row.
+#[derive(Default)]
+pub(super) struct Refused {
+    /// Each claim, with the reason.
+    pub(super) claims: Vec<(String, String)>,
+    /// The hashes of the names that they may mean.
+    names: BTreeSet<u64>,
+    /// Whether one of them may mean any file.
+    is_nameless: bool,
+}
+
+/// The jobs of one source that have refused claims, by their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    all: BTreeSet<u32>,
+    live: BTreeSet<u32>,
+    nameless: BTreeSet<u32>,
+    names: BTreeSet<(u64, u32)>,
+    claims: u64,
+}
+
+impl Refused {
+    /// What is refused of `files`. `are_unread`: the source has a value there that could not be read.
+    pub(super) fn of(policy: &Policy, source: &Source, files: &[String], are_unread: bool) -> Self {
+        let mut refused = Self::default();
+        if are_unread {
+            let why = "the value of files cannot be read".to_owned();
+            refused.claims.push((String::new(), why));
+            refused.is_nameless = true;
+        }
+        for file in files {
+            let Err(why) = claims::resolve(policy, source, file) else {
+                continue;
+            };
+            match claims::names(source, file) {
+                Some(names) => refused.names.extend(names.iter().map(|name| hash(name))),
+                None => refused.is_nameless = true,
+            }
+            refused.claims.push((file.clone(), why));
+        }
+        refused
+    }
+}
+
+impl Refusals {
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Whether each of them is told.
+    pub(super) fn are_few(&self) -> bool {
+        self.claims <= TOLD_MAX
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Adds what is refused in the row of the job `no`.
+    pub(super) fn add(&mut self, no: u32, is_over: bool, refused: &Refused) {
+        if refused.claims.is_empty() {
+            return;
+        }
+        self.all.insert(no);
+        self.claims += refused.claims.len() as u64;
+        if !is_over {
+            self.live.insert(no);
+        }
+        if refused.is_nameless || self.names.len() + refused.names.len() > NAMES_MAX {
+            self.nameless.insert(no);
+        } else {
+            self.names
+                .extend(refused.names.iter().map(|&name| (name, no)));
+        }
+    }
+
+    /// Takes out what [`Refusals::add`] added.
+    pub(super) fn take(&mut self, no: u32, refused: &Refused) {
+        if !self.all.remove(&no) {
+            return;
+        }
+        self.claims -= refused.claims.len() as u64;
+        self.live.remove(&no);
+        self.nameless.remove(&no);
+        for &name in &refused.names {
+            self.names.remove(&(name, no));
+        }
+    }
+
+    /// What these refusals hold, to be compared: whether every orphan, and how many names.
+    pub(super) fn extent(&self) -> (bool, usize) {
+        let holds_all = !self.live.is_empty() || !self.nameless.is_empty();
+        (holds_all, self.names.len())
+    }
+
+    /// Bytes of memory, about.
+    pub(super) fn memory(&self) -> usize {
+        /// What a tree keeps for a key of up to 16 bytes, about.
+        const KEY: usize = 24;
+        (self.all.len() + self.live.len() + self.nameless.len() + self.names.len()) * KEY
+    }
+
+    /// A job whose refused claim may mean what has `path`.
+    fn claimant(&self, path: &[u8], is_orphan: bool) -> Option<u32> {
+        if self.all.is_empty() {
+            return None;
+        }
+        let of_name = |name: &[u8]| {
+            let name = hash(name);
+            let mut range = self.names.range((name, 0)..=(name, u32::MAX));
+            range.next().map(|&(_, no)| no)
+        };
+        let named = path.split(|&byte| byte == b'/').find_map(of_name);
+        let any = || self.live.first().or(self.nameless.first()).copied();
+        named.or_else(|| is_orphan.then(any).flatten())
+    }
+
+    fn example(&self) -> Option<u32> {
+        self.live.first().or(self.all.first()).copied()
+    }
+}
+
+impl RefusedClaim {
+    /// The hold of what the claim may mean, or of all that its job owns.
+    #[must_use]
+    pub fn hold(self, policy: &Policy) -> Hold {
+        let source = policy.sources.get(&self.job.source);
+        Hold::ClaimRefused {
+            source: source.map_or_else(String::new, |source| source.name.clone()),
+            job: self.job.id,
+            file: self.file,
+            why: self.why,
+        }
+    }
+}
+
+impl Jobs {
+    /// What holds the thing at `path` in `root`, which no known job owns, because a refused claim may mean it. `rule` lets it lapse.
+    #[must_use]
+    pub fn refused_hold(
+        &self,
+        policy: &Policy,
+        root: RootId,
+        path: &[u8],
+        rule: RuleId,
+    ) -> Option<Hold> {
+        let is_orphan = policy.rule(rule).jobs == JobFilter::Nobody;
+        let governing = policy.sources.keys().copied();
+        governing
+            .filter(|&source| self.governs(policy, source, root))
+            .find_map(|source| {
+                let tables = self.tables();
+                let table = tables.get(&source)?;
+                let no = table.refusals().claimant(path, is_orphan)?;
+                Some(
+                    table
+                        .refused_claim(policy, source, no, Some(path))?
+                        .hold(policy),
+                )
+            })
+    }
+
+    /// Whether any job of any source has a refused claim.
+    #[must_use]
+    pub fn has_refused(&self) -> bool {
+        self.tables()
+            .values()
+            .any(|table| !table.refusals().is_empty())
+    }
+
+    /// A refused claim of the job `key`, if it has one.
+    #[must_use]
+    pub fn refused_claim(&self, policy: &Policy, key: &JobKey) -> Option<RefusedClaim> {
+        let tables = self.tables();
+        let table = tables.get(&key.source)?;
+        table.refused_claim(policy, key.source, table.find(&key.id)?, None)
+    }
+
+    /// The refused claims of `source`; `None`: there is none.
+    #[must_use]
+    pub fn refused_claims(&self, policy: &Policy, source: SourceId) -> Option<RefusedClaims> {
+        let tables = self.tables();
+        let table = tables.get(&source)?;
+        let refusals = table.refusals();
+        let example = table.refused_claim(policy, source, refusals.example()?, None)?;
+        Some(RefusedClaims {
+            claims: refusals.claims,
+            jobs: refusals.all.len() as u64,
+            example,
+        })
+    }
+}
+
+impl OneSource {
+    /// A refused claim of the job `no`; one that may mean `path`, if there is one.
+    fn refused_claim(
+        &self,
+        policy: &Policy,
+        source: SourceId,
+        no: u32,
+        path: Option<&[u8]>,
+    ) -> Option<RefusedClaim> {
+        let of = policy.sources.get(&source)?;
+        let mut refused = self.refused(policy, of, no).claims;
+        let means = |(file, _): &(String, String)| {
+            let names = claims::names(of, file)?;
+            let mut parts = path?.split(|&byte| byte == b'/');
+            parts.find(|part| names.iter().any(|name| name == part))
+        };
+        let at = refused.iter().position(|claim| means(claim).is_some());
+        if refused.is_empty() {
+            return None;
+        }
+        let (file, why) = refused.swap_remove(at.unwrap_or(0));
+        let id = self.id(no);
+        Some(RefusedClaim {
+            job: JobKey { source, id },
+            file,
+            why,
+        })
+    }
+}
+
+fn hash(name: &[u8]) -> u64 {
+    name_hash(0, name)
+}

@@ -1,0 +1,140 @@
+//! Rows that name their files in a way that cannot be understood: as a container sees them, through links, with `..`.
+
+use crate::common::Daemon;
+use crate::common::sources::{tell_of, uuid};
+use crate::common::wait_or_tell;
+use crate::world::{SOURCE, World, ended, wait_for_hold};
+
+const ROOTS: &str = r#"
+[[root]]
+path = "uploads"
+owner = "{job}_{name}"
+source = "eemt"
+orphans = "{uuid}_{name}"
+[[root]]
+path = "exports"
+source = "eemt"
+[[rule]]
+name = "orphans"
+job = "none"
+expire = "1s"
+"#;
+
+/// All that a job owned goes at its end; then its row is marked, or goes as well.
+fn of_jobs(record: &str) -> String {
+    format!(
+        "[[rule]]\nname = \"ended\"\nsource = \"eemt\"\njob = [\"completed\", \"failed\"]\nunit = \"job\"\nsince = \"completed_at\"\nexpire = \"0s\"\nrecord = \"{record}\"\n"
+    )
+}
+
+fn claim(world: &World, id: &str, status: &str, file: &str) {
+    let ended = if status == "running" {
+        "NULL".to_owned()
+    } else {
+        ended(60)
+    };
+    world.db.run(&format!(
+        "INSERT INTO jobs(id, status, completed_at, files) VALUES('{id}', '{status}', {ended}, '{file}')"
+    ));
+}
+
+/// Waits until the entry at `path` is held as one that a refused claim may mean.
+#[track_caller]
+fn wait_until_held(world: &World, daemon: &Daemon, path: &str) {
+    let wanted = world.place.path(path);
+    wait_or_tell(
+        &format!("{path} is held"),
+        || {
+            assert!(wanted.exists(), "{path} was removed: {}", tell_of(daemon));
+            let held = daemon.files("?hold=claim-refused");
+            held.iter().any(|(path, _)| *path == wanted).then_some(())
+        },
+        || tell_of(daemon),
+    );
+}
+
+#[test]
+fn an_upload_whose_running_job_names_it_otherwise_is_no_orphan() {
+    let name = format!("{}_in.wav", uuid(1));
+    let spellings = |world: &World| {
+        let at = |path: &str| world.place.path(path).to_str().unwrap().to_owned();
+        [
+            format!("/data/uploads/{name}"),
+            format!("{}/{name}", at("linked")),
+            format!("{}/../uploads/{name}", at("exports")),
+            format!("uploads/../uploads/{name}"),
+        ]
+    };
+    for way in 0..4 {
+        let world = World::new();
+        world.place.make_dir("exports");
+        std::os::unix::fs::symlink(world.place.path("uploads"), world.place.path("linked"))
+            .unwrap();
+        let file = spellings(&world)[way].clone();
+        let upload = format!("uploads/{name}");
+        world.write(&upload);
+        claim(&world, "live", "running", &file);
+        claim(&world, "another", "running", "uploads/another.wav");
+        let daemon = world.serve_config(&[ROOTS, SOURCE].concat());
+        wait_until_held(&world, &daemon, &upload);
+        // So is every other orphan, while the job has not ended.
+        let other = format!("uploads/{}_other", uuid(2));
+        world.write(&other);
+        wait_until_held(&world, &daemon, &other);
+        let path = world.place.path(&upload);
+        let why = world.said(&["explain", path.to_str().unwrap()]);
+        for word in ["live", &*file, "path_map", "files_root"] {
+            assert!(why.contains(word), "{word}: {why}");
+        }
+        world.complete("live", 60);
+        world.wait_until_gone(&daemon, &other);
+        wait_until_held(&world, &daemon, &upload);
+        // The row says it as we understand it, and then lets it go.
+        world.db.run(&format!(
+            "UPDATE jobs SET files = 'uploads/{name}' WHERE id = 'live'"
+        ));
+        world.wait_for_job(&daemon, "live", |job| job["status"] == "completed");
+        world.db.run("DELETE FROM jobs WHERE id = 'live'");
+        world.wait_until_gone(&daemon, &upload);
+    }
+}
+
+#[test]
+fn a_row_is_neither_marked_nor_deleted_while_its_file_is_not_known() {
+    for record in ["mark", "forget"] {
+        let world = World::new();
+        world.place.make_dir("exports");
+        let exports = ["a.zip", "b.zip"].map(|name| format!("exports/{name}"));
+        for export in &exports {
+            world.write(export);
+        }
+        claim(&world, "known", "completed", "exports/a.zip");
+        claim(&world, "unknown", "completed", "/data/exports/b.zip");
+        let config = [ROOTS, SOURCE, &of_jobs(record)].concat();
+        let daemon = world.serve_config(&config);
+        world.wait_until_gone(&daemon, &exports[0]);
+        let why = wait_for_hold(&daemon, "claim-refused");
+        for word in ["\"unknown\"", "\"/data/exports/b.zip\"", "path_map"] {
+            assert!(why.contains(word), "{record}: {why}");
+        }
+        let job = world.said(&["job", "get", "unknown"]);
+        assert!(job.contains("refused"), "{record}: {job}");
+        let left = "SELECT count(*) FROM jobs WHERE cleaned_at IS NULL";
+        wait_or_tell(
+            "the other row is through with",
+            || (world.db.value(left) == 1).then_some(()),
+            || tell_of(&daemon),
+        );
+        assert!(world.exists(&exports[1]), "{record}");
+        // Once it is known which file it is, that goes first, then the row.
+        world
+            .db
+            .run("UPDATE jobs SET files = 'exports/b.zip' WHERE id = 'unknown'");
+        world.wait_until_gone(&daemon, &exports[1]);
+        wait_or_tell(
+            "its row is through with",
+            || (world.db.value(left) == 0).then_some(()),
+            || tell_of(&daemon),
+        );
+    }
+}
