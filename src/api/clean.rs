@@ -159,6 +159,7 @@ fn is_failure(hold: &Hold) -> bool {
     match hold {
         Hold::Denied { .. }
         | Hold::NoQuarantine { .. }
+        | Hold::RootInUse { .. }
         | Hold::Unrecorded { .. }
         | Hold::Unsaved { .. }
         | Hold::Unreadable { .. }

@@ -46,6 +46,11 @@ pub enum Hold {
         /// Why, and what would mend it.
         error: String,
     },
+    /// Another process has locked the root's quarantine: the root is that one's.
+    RootInUse {
+        /// Which process, and what would mend it.
+        error: String,
+    },
     /// The removal cannot be recorded: intent or ledger cannot be written.
     Unrecorded {
         /// The operating system's reason.
@@ -142,6 +147,18 @@ pub enum Ends {
 }
 
 impl Hold {
+    /// Whether every other removal in the same root would run into it as well.
+    #[must_use]
+    pub const fn is_of_root(&self) -> bool {
+        self.is_of_quarantine() || matches!(self, Self::Unrecorded { .. })
+    }
+
+    /// Whether it ends when the root's quarantine can be had.
+    #[must_use]
+    pub const fn is_of_quarantine(&self) -> bool {
+        matches!(self, Self::NoQuarantine { .. } | Self::RootInUse { .. })
+    }
+
     /// One word for programs, as it stands in JSON and in the `hold` filter.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -155,6 +172,7 @@ impl Hold {
             Self::OpenUnknown { .. } => "open-unknown",
             Self::Denied { .. } => "denied",
             Self::NoQuarantine { .. } => "no-quarantine",
+            Self::RootInUse { .. } => "root-in-use",
             Self::Unrecorded { .. } => "unrecorded",
             Self::Unsaved { .. } => "unsaved",
             Self::MountInside { .. } => "mount-inside",
@@ -185,6 +203,7 @@ impl Hold {
         "open-unknown",
         "denied",
         "no-quarantine",
+        "root-in-use",
         "unrecorded",
         "unsaved",
         "mount-inside",
@@ -228,7 +247,7 @@ impl fmt::Display for Hold {
                 write!(f, "it may not be moved: {error}; it is tried again when the directory changes")
             }
             Self::Denied { error, ends: Ends::Untold } => write!(f, "it may not be moved: {error}; it is tried again from time to time"),
-            Self::NoQuarantine { error } | Self::Unreadable { error } => f.write_str(error),
+            Self::NoQuarantine { error } | Self::RootInUse { error } | Self::Unreadable { error } => f.write_str(error),
             Self::Unrecorded { error } => write!(f, "the removal cannot be recorded: {error}"),
             Self::Unsaved { error } => write!(f, "what is known cannot be saved: {error}"),
             Self::MountInside { path } => write!(f, "something is mounted on \"{path}\" in it"),

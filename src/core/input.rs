@@ -32,6 +32,8 @@ pub enum Input {
     Observed(Vec<Observed>),
     /// The reaper is through with some claims.
     Reaped(Vec<Reaped>),
+    /// The reaper has the quarantine of a root in order, or (for this reason) cannot have it.
+    Recovered(RootId, Option<Hold>),
     /// Every observation that was made before the barrier has been handed in: the token is given back as an effect.
     Synced(u64),
     /// Other rules or roots from now on.

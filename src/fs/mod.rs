@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** below a root every path is resolved by the kernel with `BENEATH | NO_SYMLINKS | NO_MAGICLINKS |
 //! NO_XDEV` (`openat2(2)`): no symbolic link is followed, no mount is crossed, no `..` climbs out.
-//! **Invariant:** no descriptor outlives the batch of work it was opened for, so that a root can be unmounted.
+//! **Invariant:** no descriptor outlives the batch of work it was opened for, but for that of a locked quarantine.
 //! **Invariant:** nothing here changes a mode or an owner.
 
 pub mod chain;

@@ -2,9 +2,12 @@
 //!
 //! **Invariant:** what is used as a quarantine is a real directory on the root's own mount, ours, and closed to everybody
 //! else. Nothing about a directory that is not like that is changed.
+//! **Invariant:** at most one process has a quarantine locked. The lock (`flock(2)`) is on the directory itself, so it follows
+//! the directory when that is renamed, and the kernel releases it when the process ends, in whatever way.
 
 use std::path::PathBuf;
 
+use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use super::dir::Dir;
@@ -25,20 +28,73 @@ pub struct QuarantineError {
     pub mend: String,
 }
 
-/// Opens the quarantine of `root`; makes it when it is missing.
+/// Why a quarantine is not locked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockError {
+    /// Another process has locked it: this one, where that can be seen.
+    InUse(Option<u32>),
+    /// It cannot be locked at all.
+    Refused(QuarantineError),
+}
+
+/// Makes the quarantine of `root`, which is missing.
 ///
 /// # Errors
-/// When it cannot be made, or what is there cannot be trusted.
-pub fn open(root: &RootDir) -> Result<Dir, QuarantineError> {
-    if let Some(dir) = find(root)? {
-        return Ok(dir);
-    }
+/// When it cannot be made, or what is there by now cannot be trusted.
+pub fn make(root: &RootDir) -> Result<Dir, QuarantineError> {
     match root.top().make_dir(QUARANTINE) {
         Ok(()) => {}
         Err(error) if error.errno == Errno::EXIST => {}
         Err(error) => return Err(not_made(root, &error)),
     }
     find(root)?.ok_or_else(|| untrusted(root, "it vanished again", "see who removes it"))
+}
+
+/// Locks `quarantine` of `root` for as long as it is open.
+///
+/// # Errors
+/// When another process, or another open descriptor of this one, has it locked; or when the file system refuses.
+pub fn lock(root: &RootDir, quarantine: &Dir) -> Result<(), LockError> {
+    match rustix::fs::flock(quarantine.fd(), FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(Errno::WOULDBLOCK) => Err(LockError::InUse(holder_of(quarantine))),
+        Err(errno) => Err(LockError::Refused(untrusted(
+            root,
+            &format!("it cannot be locked ({})", reason(errno)),
+            "use a file system with locks (flock); it is tried again by itself",
+        ))),
+    }
+}
+
+/// The process that has locked `dir`, where `/proc/locks` names one that this process may see.
+fn holder_of(dir: &Dir) -> Option<u32> {
+    let stat = rustix::fs::fstat(dir.fd()).ok()?;
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let device = (
+        rustix::fs::major(stat.st_dev),
+        rustix::fs::minor(stat.st_dev),
+    );
+    find_holder(&locks, device, stat.st_ino)
+}
+
+/// `1: FLOCK  ADVISORY  WRITE 18811 fe:00:5513727 0 EOF`: the fifth field is the process, the sixth the device and the inode.
+fn find_holder(locks: &str, device: (u32, u32), ino: u64) -> Option<u32> {
+    let of_ino = locks.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, place, ..] = *fields else {
+            return None;
+        };
+        let mut parts = place.split(':');
+        let mut hex = || u32::from_str_radix(parts.next()?, 16).ok();
+        let on = (hex()?, hex()?);
+        let is_it = parts.next()?.parse() == Ok(ino);
+        Some((on, pid.parse().ok()?)).filter(|_| is_it)
+    });
+    let of_ino: Vec<((u32, u32), u32)> = of_ino.collect();
+    let exact = of_ino.iter().find(|(on, _)| *on == device);
+    // btrfs has another number there than in answers to stat(2).
+    let only = of_ino.first().filter(|_| of_ino.len() == 1);
+    exact.or(only).map(|(_, pid)| *pid).filter(|&pid| pid > 0)
 }
 
 /// Opens the quarantine of `root`; `None` when there is none.
@@ -144,7 +200,7 @@ mod tests {
         let root = RootDir::open(&base).unwrap();
 
         assert!(find(&root).unwrap().is_none());
-        open(&root).unwrap();
+        make(&root).unwrap();
         assert_eq!(
             place.metadata().unwrap().permissions().mode() & 0o7777,
             0o700
@@ -152,7 +208,7 @@ mod tests {
         assert!(find(&root).unwrap().is_some());
 
         std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let error = open(&root).unwrap_err().to_string();
+        let error = find(&root).unwrap_err().to_string();
         assert!(
             error.contains("mode is 0755") && error.contains("set its mode to 0700"),
             "{error}"
@@ -164,7 +220,7 @@ mod tests {
 
         root.top().remove_dir(QUARANTINE).unwrap();
         std::os::unix::fs::symlink("/tmp", &place).unwrap();
-        assert!(open(&root).unwrap_err().why.contains("no directory"));
+        assert!(make(&root).unwrap_err().why.contains("no directory"));
         root.top().remove_file(QUARANTINE).unwrap();
     }
 
@@ -178,6 +234,44 @@ mod tests {
         let root = RootDir::open(&base).unwrap();
         root.top().make_dir(QUARANTINE).unwrap();
         std::os::unix::fs::chown(base.join(".lapsed"), Some(NOBODY), None).unwrap();
-        assert!(open(&root).unwrap_err().why.contains("65534"));
+        assert!(find(&root).unwrap_err().why.contains("65534"));
+    }
+
+    #[test]
+    fn a_second_lock_is_refused_and_names_the_process_that_has_the_first() {
+        let scratch = tempfile::tempdir().unwrap();
+        let base = scratch.path().canonicalize().unwrap();
+        let root = RootDir::open(&base).unwrap();
+        let first = make(&root).unwrap();
+        lock(&root, &first).unwrap();
+        let second = find(&root).unwrap().unwrap();
+        let me = std::process::id();
+        assert_eq!(lock(&root, &second), Err(LockError::InUse(Some(me))));
+        // It is the directory that is locked, not its name.
+        std::process::Command::new("mv")
+            .args([base.join(".lapsed"), base.join("elsewhere")])
+            .status()
+            .unwrap();
+        let other = make(&root).unwrap();
+        assert_eq!(lock(&root, &other), Ok(()));
+        assert_eq!(lock(&root, &second), Err(LockError::InUse(Some(me))));
+        drop(first);
+        assert_eq!(lock(&root, &second), Ok(()));
+    }
+
+    #[test]
+    fn the_holder_is_found_by_device_or_by_a_number_that_is_there_once() {
+        let locks = "1: FLOCK  ADVISORY  WRITE 18811 fe:0a:55 0 EOF\n\
+                     2: POSIX  ADVISORY  WRITE 1 fe:0a:66 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 18812 fd:0a:55 0 EOF\n\
+                     3: -> FLOCK  ADVISORY  WRITE 7 fe:0a:55 0 EOF\n\
+                     4: FLOCK  ADVISORY  WRITE 18813 00:2a:77 0 EOF\n\
+                     5: FLOCK  ADVISORY  WRITE 0 00:2a:88 0 EOF\n";
+        assert_eq!(find_holder(locks, (0xfd, 0xa), 55), Some(18812));
+        assert_eq!(find_holder(locks, (0xff, 0xa), 55), None);
+        assert_eq!(find_holder(locks, (0xff, 0xa), 77), Some(18813));
+        assert_eq!(find_holder(locks, (0xfe, 0xa), 66), None);
+        assert_eq!(find_holder(locks, (0, 0x2a), 88), None);
+        assert_eq!(find_holder("", (0, 0), 1), None);
     }
 }

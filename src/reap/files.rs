@@ -73,7 +73,7 @@ pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
     let Some((work, places)) = shared.places_of(work) else {
         return Vec::new();
     };
-    let roots = Roots::open(places);
+    let roots = Roots::open(shared, places);
     let only = work.claims.first().map(|claim| roots.get(claim.root));
     let opened = match only {
         Some(Ok(opened)) => opened,

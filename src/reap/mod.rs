@@ -19,6 +19,7 @@ mod openers;
 mod parts;
 mod place;
 mod prune;
+mod quarantines;
 mod queue;
 mod record;
 mod recover;

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::intents::Intents;
 use super::judge::Since;
+use super::quarantines::Quarantines;
 use super::queue::Queue;
 use super::reaper::Hooks;
 use super::sweep::Sweep;
@@ -21,7 +22,7 @@ use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::{Ends, Hold};
 use crate::core::policy::Policy;
 use crate::fs::error::FsError;
-use crate::fs::{Dir, RootDir, quarantine};
+use crate::fs::{Dir, RootDir};
 use crate::ledger::Ledger;
 
 /// Where a root is, as the watchers found it.
@@ -51,14 +52,14 @@ pub(super) enum Large {
     Recover { root: RootId, place: Place },
 }
 
+/// A root that is there.
 #[derive(Debug)]
-pub(super) enum Placed {
-    /// Claims wait here until the quarantine is in order.
-    Recovering {
-        place: Place,
-        parked: Vec<Work>,
-    },
-    Ready(Place),
+pub(super) struct Placed {
+    pub(super) place: Place,
+    /// Its quarantine, which is locked for as long as the root is there.
+    pub(super) quarantine: Option<Arc<Dir>>,
+    /// Claims that wait until the quarantine is in order; `None`: it is.
+    pub(super) parked: Option<Vec<Work>>,
 }
 
 pub(super) struct Shared {
@@ -71,6 +72,7 @@ pub(super) struct Shared {
     pub(super) files: Queue<Work>,
     pub(super) large: Queue<Large>,
     pub(super) sweeps: Queue<Sweep>,
+    pub(super) quarantines: Quarantines,
     pub(super) stopping: AtomicBool,
     /// See [`Shared::turn`].
     turns: Mutex<BTreeMap<RootId, Arc<Mutex<()>>>>,
@@ -95,6 +97,7 @@ impl Shared {
             files: Queue::new(),
             large: Queue::new(),
             sweeps: Queue::new(),
+            quarantines: Quarantines::default(),
             stopping: AtomicBool::new(false),
             turns: Mutex::default(),
             leases_max,
@@ -117,7 +120,8 @@ pub(super) struct Opened {
     pub(super) id: RootId,
     pub(super) place: Place,
     pub(super) root: RootDir,
-    pub(super) quarantine: Dir,
+    /// Locked.
+    pub(super) quarantine: Arc<Dir>,
 }
 
 impl Shared {
@@ -135,17 +139,14 @@ impl Shared {
     /// Parks `work` while one of its roots is being recovered; gives it back with the places of its roots otherwise.
     pub(super) fn places_of(&self, work: Work) -> Option<(Work, Places)> {
         let mut all = self.places.lock();
-        let recovering = |id: &&RootId| matches!(all.get(id), Some(Placed::Recovering { .. }));
-        if let Some(id) = work.roots.iter().find(recovering).copied()
-            && let Some(Placed::Recovering { parked, .. }) = all.get_mut(&id)
+        let is_recovering = |id: &&RootId| all.get(id).is_some_and(|root| root.parked.is_some());
+        if let Some(id) = work.roots.iter().find(is_recovering).copied()
+            && let Some(parked) = all.get_mut(&id).and_then(|root| root.parked.as_mut())
         {
             parked.push(work);
             return None;
         }
-        let place = |id| match all.get(id) {
-            Some(Placed::Ready(place)) => Some(place.clone()),
-            Some(Placed::Recovering { .. }) | None => None,
-        };
+        let place = |id| all.get(id).map(|root| root.place.clone());
         let places = work.roots.iter().map(|id| (*id, place(id))).collect();
         Some((work, places))
     }
@@ -153,15 +154,11 @@ impl Shared {
     /// Lets the parked claims of `root` go on; nothing when it was placed elsewhere meanwhile.
     pub(super) fn recovered(&self, root: RootId, done: &Place) {
         let mut places = self.places.lock();
-        if let Some(Placed::Recovering { place, parked }) = places.get_mut(&root)
-            && place == done
-        {
-            let parked = std::mem::take(parked);
-            places.insert(root, Placed::Ready(done.clone()));
-            drop(places);
-            for work in parked {
-                self.queue(work);
-            }
+        let known = places.get_mut(&root).filter(|root| root.place == *done);
+        let parked = known.and_then(|root| root.parked.take());
+        drop(places);
+        for work in parked.into_iter().flatten() {
+            self.queue(work);
         }
     }
 }
@@ -170,8 +167,8 @@ impl Shared {
 pub(super) struct Roots(BTreeMap<RootId, Result<Opened, Outcome>>);
 
 impl Roots {
-    pub(super) fn open(places: Places) -> Self {
-        let open = |(id, place)| (id, open(id, place));
+    pub(super) fn open(shared: &Shared, places: Places) -> Self {
+        let open = |(id, place)| (id, open(shared, id, place));
         Self(places.into_iter().map(open).collect())
     }
 
@@ -185,14 +182,11 @@ impl Roots {
 }
 
 /// Opens the root at `place` and its quarantine, or tells what that means for every claim.
-fn open(id: RootId, place: Option<Place>) -> Result<Opened, Outcome> {
+fn open(shared: &Shared, id: RootId, place: Option<Place>) -> Result<Opened, Outcome> {
     let place = place.ok_or(Outcome::Held(Hold::RootMissing))?;
     let root = RootDir::open_as(&place.path, place.key).map_err(|error| unreached(&error))?;
-    let quarantine = quarantine::open(&root).map_err(|error| {
-        Outcome::Held(Hold::NoQuarantine {
-            error: error.to_string(),
-        })
-    })?;
+    let quarantine = shared.quarantine(id, &place, &root);
+    let quarantine = quarantine.map_err(Outcome::Held)?;
     Ok(Opened {
         id,
         place,

@@ -60,6 +60,9 @@ impl Options {
 /// Called with a directory of a root.
 pub type OnDir = Arc<dyn Fn(RootId, &RelPath) + Send + Sync>;
 
+/// Called with a root whose quarantine was put in order, or with what keeps it from that.
+pub type OnRecovered = Arc<dyn Fn(RootId, Option<Hold>) + Send + Sync>;
+
 /// The removal of all that a job owned, which is about to be recorded, and what is to become of the job's record then.
 #[derive(Clone, Copy, Debug)]
 pub struct Recording<'a> {
@@ -94,6 +97,8 @@ pub type NotRecorded = Arc<dyn Fn(&[u64]) + Send + Sync>;
 pub struct Hooks {
     /// What became of claims. May block.
     pub reaped: Arc<dyn Fn(Vec<Reaped>) + Send + Sync>,
+    /// The quarantine of a root is in order, or cannot be had. May block.
+    pub recovered: OnRecovered,
     /// A directory is about to be moved: its watches are to be dropped, or every removal in it would come back as an event.
     pub before_move: OnDir,
     /// The directory at this path, which may be back there, is to be looked at again, with all below.
@@ -253,15 +258,20 @@ impl Reaper {
     /// order before later claims of it are carried out. Returns at once.
     pub fn set_place(&self, root: RootId, place: Option<Place>) {
         let mut places = self.shared.places.lock();
-        let parked = match places.remove(&root) {
-            Some(Placed::Recovering { parked, .. }) => parked,
-            Some(Placed::Ready(_)) | None => Vec::new(),
-        };
+        let (known, parked) = places.remove(&root).map_or((None, None), |root| {
+            (Some((root.place, root.quarantine)), root.parked)
+        });
+        let parked = parked.unwrap_or_default();
         if let Some(place) = place {
-            let here = place.clone();
-            places.insert(root, Placed::Recovering { place, parked });
+            let same = known.filter(|(known, _)| *known == place);
+            let here = Placed {
+                place: place.clone(),
+                quarantine: same.and_then(|(_, quarantine)| quarantine),
+                parked: Some(parked),
+            };
+            places.insert(root, here);
             drop(places);
-            self.shared.large.push(Large::Recover { root, place: here });
+            self.shared.large.push(Large::Recover { root, place });
         } else {
             drop(places);
             for work in parked {
@@ -278,9 +288,7 @@ impl Reaper {
             .places
             .lock()
             .values()
-            .map(|placed| match placed {
-                Placed::Recovering { place, .. } | Placed::Ready(place) => place.clone(),
-            })
+            .map(|placed| placed.place.clone())
             .collect();
         places.iter().map(recover::displaced).sum()
     }

@@ -11,6 +11,7 @@ use super::parts::Part;
 use super::place::{Place, Shared};
 use super::sweep::{Doomed, Stand, Sweep, is_younger};
 use crate::core::facts::{Facts, Kind, RootId};
+use crate::core::hold::Hold;
 use crate::core::policy::SkipOpen;
 use crate::fs::error::FsError;
 use crate::fs::tree::Tree;
@@ -31,16 +32,55 @@ struct Recovery<'a> {
     shared: &'a Shared,
     root_id: RootId,
     place: &'a Place,
-    root: RootDir,
-    quarantine: Dir,
+    root: &'a RootDir,
+    quarantine: &'a Dir,
     /// The numbers that have a ledger line.
     recorded: BTreeSet<u64>,
 }
 
 /// Puts the quarantine of the root at `place` in order, then lets its claims go on.
 pub(super) fn recover(shared: &Shared, root_id: RootId, place: &Place) {
+    let hold = match RootDir::open_as(&place.path, place.key) {
+        Ok(root) => match shared.find_quarantine(root_id, place, &root) {
+            Ok(Some(_)) => None,
+            Ok(None) => {
+                // What was meant to be moved there never was, or is gone.
+                for (id, parts) in shared.intents.take_up(place) {
+                    let parts: Vec<u32> = parts.iter().map(|intent| intent.part).collect();
+                    shared.intents.done_parts(id, &parts);
+                }
+                None
+            }
+            Err(hold) => Some(hold),
+        },
+        // The watchers tell when it is back.
+        Err(_) => None,
+    };
+    shared.recovered(root_id, place);
+    (shared.hooks.recovered)(root_id, hold);
+}
+
+/// Finishes, puts back or sets aside what lies in the quarantine of the root at `place`, which this process has just locked.
+///
+/// # Errors
+/// Where the quarantine or the ledger cannot be read: nothing is touched then.
+pub(super) fn settle(
+    shared: &Shared,
+    root_id: RootId,
+    place: &Place,
+    root: &RootDir,
+    quarantine: &Dir,
+) -> Result<(), Hold> {
     let intents = shared.intents.take_up(place);
-    match settle(shared, root_id, place, &intents) {
+    let recovery = Recovery {
+        recorded: BTreeSet::new(),
+        shared,
+        root_id,
+        place,
+        root,
+        quarantine,
+    };
+    match recovery.settle(&intents) {
         Ok(left) => {
             for (id, parts) in &intents {
                 let parts = || parts.iter().map(|intent| intent.part);
@@ -53,16 +93,20 @@ pub(super) fn recover(shared: &Shared, root_id: RootId, place: &Place) {
                     .intents
                     .leave_parts(*id, &waiting.collect::<Vec<u32>>());
             }
+            Ok(())
         }
         Err(error) => {
-            tracing::warn!(root = %place.path.display(), error, "cannot put the quarantine in order; the next start tries again");
             for (id, parts) in &intents {
                 let parts: Vec<u32> = parts.iter().map(|intent| intent.part).collect();
                 shared.intents.leave_parts(*id, &parts);
             }
+            Err(Hold::NoQuarantine {
+                error: format!(
+                    "cannot put the quarantine in order: {error}; it is tried again by itself"
+                ),
+            })
         }
     }
-    shared.recovered(root_id, place);
 }
 
 /// Why an intent is kept.
@@ -72,78 +116,62 @@ enum Kept {
     Sweeping,
 }
 
-fn settle(
-    shared: &Shared,
-    root_id: RootId,
-    place: &Place,
-    intents: &BTreeMap<u64, Vec<Intent>>,
-) -> Result<BTreeMap<(u64, u32), Kept>, String> {
-    let words = |error: &dyn std::fmt::Display| error.to_string();
-    let root = RootDir::open_as(&place.path, place.key).map_err(|error| words(&error))?;
-    let found = quarantine::find(&root).map_err(|error| words(&error))?;
-    let mut kept = BTreeMap::new();
-    let Some(quarantine) = found else {
-        return Ok(kept);
-    };
-    let mut things: Vec<(Vec<u8>, Facts)> = Vec::new();
-    quarantine
-        .list(|name, facts| {
-            if !name.starts_with(DISPLACED.as_bytes()) {
-                things.push((name.to_vec(), facts));
-            }
-        })
-        .map_err(|error| words(&error))?;
-    let asked = intents.keys().copied().collect();
-    let recovery = Recovery {
-        recorded: shared
-            .ledger
-            .contains(&asked)
-            .map_err(|error| words(&error))?,
-        shared,
-        root_id,
-        place,
-        root,
-        quarantine,
-    };
-    // Directories that were emptied went after, and go back before, what lay in them: the later number first.
-    things.sort_by_key(|(name, _)| std::cmp::Reverse(parse_lain_name(name)));
-    for (name, facts) in things {
-        let number = parse_lain_name(&name);
-        let intent = number.and_then(|(id, part)| {
-            let meant = |intent: &&Intent| intent.part == part && intent.means(&facts);
-            intents.get(&id)?.iter().find(meant)
-        });
-        let (Some((id, part)), Some(intent)) = (number, intent) else {
-            // What this very process is at work on is left to the thread that is.
-            let is_taken = |id, part| {
-                let mut parts = intents.get(&id).into_iter().flatten();
-                parts.any(|intent| intent.part == part)
+impl Recovery<'_> {
+    fn settle(
+        mut self,
+        intents: &BTreeMap<u64, Vec<Intent>>,
+    ) -> Result<BTreeMap<(u64, u32), Kept>, String> {
+        let words = |error: &dyn std::fmt::Display| error.to_string();
+        let mut things: Vec<(Vec<u8>, Facts)> = Vec::new();
+        self.quarantine
+            .list(|name, facts| {
+                if !name.starts_with(DISPLACED.as_bytes()) {
+                    things.push((name.to_vec(), facts));
+                }
+            })
+            .map_err(|error| words(&error))?;
+        let asked = intents.keys().copied().collect();
+        let recorded = self.shared.ledger.contains(&asked);
+        self.recorded = recorded.map_err(|error| words(&error))?;
+        let mut kept = BTreeMap::new();
+        // Directories that were emptied went after, and go back before, what lay in them: the later number first.
+        things.sort_by_key(|(name, _)| std::cmp::Reverse(parse_lain_name(name)));
+        for (name, facts) in things {
+            let number = parse_lain_name(&name);
+            let intent = number.and_then(|(id, part)| {
+                let meant = |intent: &&Intent| intent.part == part && intent.means(&facts);
+                intents.get(&id)?.iter().find(meant)
+            });
+            let (Some((id, part)), Some(intent)) = (number, intent) else {
+                // What this very process is at work on is left to the thread that is.
+                let is_taken = |id, part| {
+                    let mut parts = intents.get(&id).into_iter().flatten();
+                    parts.any(|intent| intent.part == part)
+                };
+                let ours = |id, part| !is_taken(id, part) && self.shared.intents.is_live(id, part);
+                if !number.is_some_and(|(id, part)| ours(id, part)) {
+                    self.unknown(&name);
+                }
+                continue;
             };
-            let ours = |id, part| !is_taken(id, part) && shared.intents.is_live(id, part);
-            if !number.is_some_and(|(id, part)| ours(id, part)) {
-                recovery.unknown(&name);
-            }
-            continue;
-        };
-        let done = if recovery.recorded.contains(&id) {
-            recovery.finish(intent, &name, facts)
-        } else {
-            recovery.give_back(intent, (id, part))
-        };
-        match done {
-            Done::Settled => {}
-            Done::HandedOver => {
-                kept.insert((id, part), Kept::Sweeping);
-            }
-            Done::Left => {
-                kept.insert((id, part), Kept::Waiting);
+            let done = if self.recorded.contains(&id) {
+                self.finish(intent, &name, facts)
+            } else {
+                self.give_back(intent, (id, part))
+            };
+            match done {
+                Done::Settled => {}
+                Done::HandedOver => {
+                    kept.insert((id, part), Kept::Sweeping);
+                }
+                Done::Left => {
+                    kept.insert((id, part), Kept::Waiting);
+                }
             }
         }
+        Ok(kept)
     }
-    Ok(kept)
-}
 
-impl Recovery<'_> {
     /// Sets aside what has no intent that could be read.
     fn unknown(&self, name: &[u8]) {
         if matches!(self.quarantine.look(name), Ok(None)) {
@@ -152,7 +180,7 @@ impl Recovery<'_> {
         }
         let path = self.quarantine.path().join(super::place::os(name));
         let why = "nothing is known of where it comes from";
-        set_aside(&self.quarantine, name, name, &path, why);
+        set_aside(self.quarantine, name, name, &path, why);
     }
 
     fn give_back(&self, intent: &Intent, number: (u64, u32)) -> Done {
@@ -164,7 +192,7 @@ impl Recovery<'_> {
         };
         let home = self.root.dir(&parent);
         let full = path.below(&self.place.path);
-        let back = put_back(&self.quarantine, number, home.as_ref(), name, &full);
+        let back = put_back(self.quarantine, number, home.as_ref(), name, &full);
         match back {
             Back::Home => {
                 tracing::info!(path = %full.display(), "put back: its removal was cut off before it was recorded");
@@ -206,7 +234,7 @@ impl Recovery<'_> {
 
     fn finish_file(&self, intent: &Intent, lain: &[u8], facts: &Facts) -> Done {
         let skip_open = skip_open(intent);
-        match ask_after_crash(skip_open, &self.quarantine, lain, facts) {
+        match ask_after_crash(skip_open, self.quarantine, lain, facts) {
             Asked::Free(_lease) => match self.quarantine.remove_file(lain) {
                 Ok(()) => Done::Settled,
                 Err(error) => self.unfinished(&error),
@@ -227,7 +255,7 @@ impl Recovery<'_> {
             .map_or_else(Vec::new, |(_, name)| name.to_vec());
         let full = path.below(&self.place.path);
         let why = "it changed or was opened after its removal was cut off";
-        match set_aside(&self.quarantine, lain, &name, &full, why) {
+        match set_aside(self.quarantine, lain, &name, &full, why) {
             Back::Home | Back::Displaced => {
                 self.record_displaced(intent);
                 Done::Settled
@@ -239,7 +267,7 @@ impl Recovery<'_> {
     /// Hands a directory to the sweeper; what is younger than its removal stays.
     fn sweep_dir(&self, intent: &Intent, lain: &[u8], facts: Facts) -> Done {
         let stop = || self.shared.is_stopping();
-        let mut tree = match Tree::walk(&self.quarantine, lain, facts, &stop) {
+        let mut tree = match Tree::walk(self.quarantine, lain, facts, &stop) {
             Ok(tree) => tree,
             Err(error) => {
                 tracing::error!(?error, "a recorded removal cannot be finished yet");

@@ -45,7 +45,7 @@ pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
     let Some((work, places)) = shared.places_of(work) else {
         return Vec::new();
     };
-    let roots = Roots::open(places);
+    let roots = Roots::open(shared, places);
     let units = Units {
         shared,
         policy: &work.policy,

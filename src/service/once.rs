@@ -17,7 +17,7 @@ use super::state_dir::StateDir;
 use crate::clock;
 use crate::config::Settings;
 use crate::core::engine::{Engine, Setup};
-use crate::core::input::{Effect, Input};
+use crate::core::input::Effect;
 use crate::core::jobs::Jobs;
 use crate::core::report::{CleanReport, CleanRequest, Mode};
 use crate::reap::{Batch, Place, Reaper};
@@ -46,7 +46,6 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
     let registry = Arc::new(Registry::open(&settings.state_dir)?);
     let ledger = parts::ledger(&settings)?;
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
-    let answers = inbox.clone();
     let (jobs, pins) = (Arc::<Jobs>::default(), parts::pins(registry.pins()?));
     let sources = Sources::new(
         Arc::clone(&jobs),
@@ -56,14 +55,7 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
         Mode::OnRequest,
     )?;
     // There are no watches to drop, and nobody to look again.
-    let hooks = sources.hooks(
-        Arc::clone(&pins),
-        move |reaped| {
-            let _ = answers.blocking_send(Input::Reaped(reaped));
-        },
-        |_, _| {},
-        |_, _| {},
-    );
+    let hooks = sources.hooks(Arc::clone(&pins), inbox.clone(), |_, _| {}, |_, _| {});
     let recorded = ledger.last_at();
     // A daemon that ran before knew more than a first look can tell: when files arrived, and what waits for a person.
     let rules = Rules::of(&settings.policy, settings.mode);

@@ -382,13 +382,10 @@ fn hooks(
     sources: &Arc<Sources>,
     pins: &Arc<Pins>,
 ) -> Hooks {
-    let inbox = inbox.clone();
     let (leaving, returning) = (Arc::clone(watcher), Arc::clone(watcher));
     sources.hooks(
         Arc::clone(pins),
-        move |reaped| {
-            let _ = inbox.blocking_send(Input::Reaped(reaped));
-        },
+        inbox.clone(),
         move |root, dir| leaving.drop_subtree(root, dir.clone()),
         move |root, dir| returning.relist(root, dir.clone()),
     )

@@ -2,28 +2,34 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use super::freshness::freshen;
 use super::sources::Sources;
 use crate::api::daemon::{AskSource, CatchUp, IsApi, TellSources};
-use crate::core::claim::Reaped;
 use crate::core::facts::RootId;
+use crate::core::input::Input;
 use crate::core::path::RelPath;
 use crate::core::pins::Pins;
 use crate::reap::Hooks;
 
 impl Sources {
-    /// What the reaper asks about jobs and pins.
+    /// What the reaper asks about jobs and pins, and tells the engine.
     pub(super) fn hooks(
         self: &Arc<Self>,
         pins: Arc<Pins>,
-        reaped: impl Fn(Vec<Reaped>) + Send + Sync + 'static,
+        engine: mpsc::Sender<Input>,
         before_move: impl Fn(RootId, &RelPath) + Send + Sync + 'static,
         put_back: impl Fn(RootId, &RelPath) + Send + Sync + 'static,
     ) -> Hooks {
+        let told = engine.clone();
         let [owners, known, claims] = [(); 3].map(|()| Arc::clone(&self.jobs));
         let [fresh, doubted, prepared, cancelled] = [(); 4].map(|()| Arc::clone(self));
         Hooks {
-            reaped: Arc::new(reaped),
+            reaped: Arc::new(move |reaped| drop(engine.blocking_send(Input::Reaped(reaped)))),
+            recovered: Arc::new(move |root, hold| {
+                drop(told.blocking_send(Input::Recovered(root, hold)));
+            }),
             before_move: Arc::new(before_move),
             put_back: Arc::new(put_back),
             owner: Arc::new(move |policy, root, path| owners.owner(policy, root, path)),

@@ -176,6 +176,7 @@ fn of_hold(found: &Held) -> Option<Line> {
         | Hold::OpenUnknown { .. }
         | Hold::Denied { .. }
         | Hold::NoQuarantine { .. }
+        | Hold::RootInUse { .. }
         | Hold::Unrecorded { .. }
         | Hold::Unsaved { .. }
         | Hold::MountInside { .. }

@@ -195,7 +195,9 @@ impl Engine {
         for (dir, name, hold) in self.held.iter() {
             count(hold, 1, self.path_of(dir, name));
         }
-        counts.into_values().filter(|held| held.count > 0).collect()
+        // What holds a root is worth knowing before anything in it is due.
+        let is_said = |held: &HeldCount| held.count > 0 || held.hold.is_of_root();
+        counts.into_values().filter(is_said).collect()
     }
 
     /// Counts what is due in `root` and held by a source: all of it by one that is down, orphans by a breaker.

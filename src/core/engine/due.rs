@@ -6,6 +6,7 @@ use std::collections::btree_map::Entry;
 
 use super::armed::Timer;
 use super::held::UNIT;
+use super::stall::Retry;
 use super::standing::{Lapse, Standing, lapse_of};
 use super::state::Engine;
 use crate::core::claim::{Actor, Claim, Unit};
@@ -63,15 +64,13 @@ impl Engine {
             Timer::Unit(dir) => self.take_up_unit(dir, next, now, effects),
             Timer::Job(source, no) => self.take_up_job(source, no, next, now, effects),
             Timer::Pins => self.end_pins(now),
-            Timer::Root(root) => {
-                if self
-                    .roots
-                    .get_mut(&root)
-                    .is_some_and(|state| state.end_stall(now.wall))
-                {
-                    self.arm_root(root, now);
+            Timer::Root(root) => match self.roots.get_mut(&root).map(|s| s.end_stall(now.wall)) {
+                Some(Retry::Removals) => self.arm_root(root, now),
+                Some(Retry::Quarantine(key)) => {
+                    effects.push(Effect::Placed(root, Some(key)));
                 }
-            }
+                Some(Retry::Nothing) | None => {}
+            },
         }
     }
 

@@ -246,6 +246,7 @@ pub(super) fn retry_after_ms(hold: &Hold, tries: u32) -> i64 {
         | Hold::OpenUnknown { .. }
         | Hold::SourceDown { .. }
         | Hold::NoQuarantine { .. }
+        | Hold::RootInUse { .. }
         | Hold::Unrecorded { .. } => MINUTE_MS,
         // Events tell when this ends; the retry is for what slips through.
         Hold::Denied {

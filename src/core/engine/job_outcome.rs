@@ -45,8 +45,11 @@ impl Engine {
         };
         match (slot, hold) {
             (Some(slot), Some(hold)) => {
-                if matches!(hold, Hold::NoQuarantine { .. } | Hold::Unrecorded { .. })
+                let mut roots = claim.pieces.iter().map(|piece| piece.root);
+                // Of several roots, only recovery tells which one it is.
+                if hold.is_of_root()
                     && claim.root != NO_ROOT
+                    && roots.all(|root| root == claim.root)
                 {
                     self.stall(claim.root, hold.clone(), now, effects);
                 }

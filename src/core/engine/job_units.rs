@@ -96,6 +96,7 @@ impl Engine {
                         | Hold::RootMissing
                         | Hold::Breaker
                         | Hold::NoQuarantine { .. }
+                        | Hold::RootInUse { .. }
                         | Hold::Unrecorded { .. }
                         | Hold::Unsaved { .. }
                 )

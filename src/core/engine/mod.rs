@@ -44,6 +44,7 @@ mod owned;
 mod pinned;
 mod roots;
 mod sources;
+mod stall;
 mod standing;
 mod state;
 mod unasked;

@@ -232,7 +232,7 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         match &hold {
-            Hold::NoQuarantine { .. } | Hold::Unrecorded { .. } => {
+            Hold::NoQuarantine { .. } | Hold::RootInUse { .. } | Hold::Unrecorded { .. } => {
                 self.stall(claim.root, hold, now, effects);
                 return;
             }

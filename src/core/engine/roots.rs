@@ -5,10 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::armed::Timer;
 use super::breaker::Orphans;
-use super::held::retry_after_ms;
 use super::memory::Restoring;
+use super::stall::Stall;
 use super::state::Engine;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
@@ -27,7 +26,7 @@ pub(super) struct RootState {
     crawl_from: Duration,
     pub(super) trip: Option<Trip>,
     pub(super) orphans: Orphans,
-    stall: Option<Stall>,
+    pub(super) stall: Option<Stall>,
     /// While it is missing: whether it is known that nothing stands in its place.
     absence: Absence,
     /// What was saved of it, until it is found.
@@ -37,16 +36,6 @@ pub(super) struct RootState {
     pub(super) reconciliation: Reconciliation,
     /// Whether a pass is through since it was found.
     is_reconciled: bool,
-}
-
-/// A hold that one removal ran into and all others would.
-#[derive(Debug)]
-struct Stall {
-    hold: Hold,
-    retry_at: Timestamp,
-    tries: u32,
-    /// It is being tried again: removals go on, and the next refusal counts as one more try.
-    trying: bool,
 }
 
 impl Default for RootState {
@@ -141,58 +130,9 @@ impl RootState {
             reconciliation: self.is_reconciled.then_some(self.reconciliation),
         }
     }
-
-    pub(super) fn stalled_by(&self) -> Option<Hold> {
-        self.stall().map(|stall| stall.hold.clone())
-    }
-
-    fn stall(&self) -> Option<&Stall> {
-        self.stall.as_ref().filter(|stall| !stall.trying)
-    }
-
-    /// Ends a stall whose time has come. Says whether it did.
-    pub(super) fn end_stall(&mut self, now: Timestamp) -> bool {
-        match &mut self.stall {
-            Some(stall) if !stall.trying && stall.retry_at <= now => {
-                stall.trying = true;
-                true
-            }
-            Some(_) | None => false,
-        }
-    }
-
-    /// A removal went through: whatever stalled the root is over.
-    pub(super) fn unstall(&mut self) {
-        self.stall = None;
-    }
 }
 
 impl Engine {
-    /// Stalls `root`: every removal in it would run into the same `hold`.
-    pub(super) fn stall(&mut self, root: RootId, hold: Hold, now: Now, effects: &mut Vec<Effect>) {
-        let Some(state) = self.roots.get_mut(&root) else {
-            return;
-        };
-        let (tries, known) = match &state.stall {
-            // Claims that were under way when the root stalled tell nothing new.
-            Some(stall) if !stall.trying => return,
-            Some(stall) => (stall.tries + 1, stall.hold.code() == hold.code()),
-            None => (0, false),
-        };
-        let retry_at = now.wall.plus_ms(retry_after_ms(&hold, tries));
-        state.stall = Some(Stall {
-            hold: hold.clone(),
-            retry_at,
-            tries,
-            trying: false,
-        });
-        if !known {
-            let path = crate::core::path::RelPath::root();
-            effects.push(Effect::Tell(Event::Held { root, path, hold }));
-        }
-        self.arm(Timer::Root(root), retry_at);
-    }
-
     pub(super) fn root_found(
         &mut self,
         root: RootId,

@@ -180,6 +180,7 @@ impl Engine {
                     self.settle(reaped, now, &mut effects);
                 }
             }
+            Input::Recovered(root, hold) => self.on_recovered(root, hold, now, &mut effects),
             Input::Synced(JOBS) => self.files_known(now, &mut effects),
             Input::Synced(token) => effects.push(Effect::Synced(token)),
             Input::Reload(policy, breaker) => self.reload(policy, breaker, now, &mut effects),

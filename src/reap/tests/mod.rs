@@ -140,6 +140,10 @@ impl Bench {
         std::fs::write(self.path(path), content).unwrap();
     }
 
+    fn rename(&self, from: &str, to: &str) {
+        std::fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+
     fn read(&self, path: &str) -> String {
         std::fs::read_to_string(self.path(path)).unwrap()
     }

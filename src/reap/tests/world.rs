@@ -132,6 +132,7 @@ impl World {
         let (notes, strikes) = (world(), world());
         Hooks {
             reaped: Arc::new(reaped),
+            recovered: Arc::new(|_, _| {}),
             before_move: Arc::new(|_, _| {}),
             put_back: Arc::new(|_, _| {}),
             owner: Arc::new(move |policy, root, path| {

@@ -1,0 +1,155 @@
+//! The quarantines that this process has locked.
+//!
+//! A quarantine is locked, and put in order, before anything is moved into it; the lock lasts until its root is away or the process
+//! ends. So a second process on the same root removes nothing, and takes nothing for a crash's leftovers that the first one is
+//! at work on.
+//!
+//! **Invariant:** nothing is moved into, out of, or removed from a quarantine that is not locked.
+//! **Invariant:** a root under two names of this process has one lock.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::place::{Place, Shared};
+use super::recover;
+use crate::core::facts::{FileKey, RootId};
+use crate::core::hold::Hold;
+use crate::fs::quarantine::{self, LockError};
+use crate::fs::{Dir, FsError, RootDir};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Quarantines {
+    /// By their own key: those that somebody still uses are locked, even when their root is away.
+    locked: Mutex<BTreeMap<FileKey, Weak<Dir>>>,
+    /// Whose turn it is to lock the quarantine of a root. By root, because the file system of one may hang.
+    turns: Mutex<BTreeMap<FileKey, Arc<Mutex<()>>>>,
+}
+
+/// What to do where there is no quarantine yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum WhenMissing {
+    Make,
+    Leave,
+}
+
+impl Quarantines {
+    fn turn(&self, root: FileKey) -> Arc<Mutex<()>> {
+        let mut turns = self.turns.lock();
+        // Roots come and go; only those that are being locked matter.
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(root).or_default())
+    }
+
+    fn get(&self, key: FileKey) -> Option<Arc<Dir>> {
+        self.locked.lock().get(&key).and_then(Weak::upgrade)
+    }
+
+    fn insert(&self, key: FileKey, quarantine: &Arc<Dir>) {
+        let mut locked = self.locked.lock();
+        locked.retain(|_, quarantine| quarantine.strong_count() > 0);
+        locked.insert(key, Arc::downgrade(quarantine));
+    }
+}
+
+impl Shared {
+    /// Returns the quarantine of the root at `place`, locked and in order; makes it where there is none.
+    ///
+    /// # Errors
+    /// What holds every removal in the root.
+    pub(super) fn quarantine(
+        &self,
+        id: RootId,
+        place: &Place,
+        root: &RootDir,
+    ) -> Result<Arc<Dir>, Hold> {
+        let locked = self.lock_quarantine(id, place, root, WhenMissing::Make)?;
+        locked.ok_or_else(|| Hold::NoQuarantine {
+            error: "the quarantine vanished; it is tried again by itself".to_owned(),
+        })
+    }
+
+    /// As [`Shared::quarantine`]; `None` where there is none.
+    pub(super) fn find_quarantine(
+        &self,
+        id: RootId,
+        place: &Place,
+        root: &RootDir,
+    ) -> Result<Option<Arc<Dir>>, Hold> {
+        self.lock_quarantine(id, place, root, WhenMissing::Leave)
+    }
+
+    fn lock_quarantine(
+        &self,
+        id: RootId,
+        place: &Place,
+        root: &RootDir,
+        when_missing: WhenMissing,
+    ) -> Result<Option<Arc<Dir>>, Hold> {
+        let turn = self.quarantines.turn(place.key);
+        let _turn = turn.lock();
+        let found = quarantine::find(root).map_err(|error| untrusted(&error))?;
+        let (dir, is_new) = match (found, when_missing) {
+            (Some(dir), _) => (dir, false),
+            (None, WhenMissing::Make) => {
+                let dir = quarantine::make(root).map_err(|error| untrusted(&error))?;
+                (dir, true)
+            }
+            (None, WhenMissing::Leave) => return Ok(None),
+        };
+        let key = dir.facts().map_err(|error| unreadable(&error))?.key;
+        if let Some(locked) = self.quarantines.get(key) {
+            self.keep_locked(id, place, &locked);
+            return Ok(Some(locked));
+        }
+        quarantine::lock(root, &dir).map_err(|error| unlocked(error, &dir))?;
+        let dir = Arc::new(dir);
+        if !is_new {
+            recover::settle(self, id, place, root, &dir)?;
+        }
+        self.quarantines.insert(key, &dir);
+        self.keep_locked(id, place, &dir);
+        Ok(Some(dir))
+    }
+
+    /// Keeps the lock for as long as the root is at `place`; not when it is elsewhere by now.
+    fn keep_locked(&self, id: RootId, place: &Place, quarantine: &Arc<Dir>) {
+        let mut places = self.places.lock();
+        if let Some(placed) = places.get_mut(&id).filter(|root| root.place == *place) {
+            placed.quarantine = Some(Arc::clone(quarantine));
+        }
+    }
+}
+
+fn untrusted(error: &quarantine::QuarantineError) -> Hold {
+    Hold::NoQuarantine {
+        error: error.to_string(),
+    }
+}
+
+fn unreadable(error: &FsError) -> Hold {
+    Hold::NoQuarantine {
+        error: format!("cannot use the quarantine: {error}; it is tried again by itself"),
+    }
+}
+
+fn unlocked(error: LockError, quarantine: &Dir) -> Hold {
+    match error {
+        LockError::Refused(error) => untrusted(&error),
+        LockError::InUse(pid) => {
+            let who = pid.map_or_else(
+                || "another process, in another container perhaps,".to_owned(),
+                |pid| format!("process {pid}"),
+            );
+            Hold::RootInUse {
+                error: format!(
+                    "{who} already removes what lapses in this root, and has locked \"{}\"\n\
+                     stop one of the two, or give each roots of its own; it is tried again by itself",
+                    quarantine.path().display()
+                ),
+            }
+        }
+    }
+}
