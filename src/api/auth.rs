@@ -1,20 +1,12 @@
 //! Who may do what: known by the credentials that the kernel tells of a socket's peer.
 //!
-//! **Invariant:** who can connect may ask. To act (remove, release) takes the daemon's own user, root, or a member of the
-//! configured group; nobody else, and nothing that a client says of itself counts.
+//! **Invariant:** who can connect may ask. To act (remove, release) takes the daemon's own user, root, a process with the configured
+//! group, or a member of it in the group database; nobody else, and nothing that a client says of itself counts.
 
 use nix::unistd::{Gid, Group, Uid, User};
 
+pub use super::peer::Peer;
 use super::problem::Problem;
-
-/// Who stands at the other end of a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Peer {
-    /// Its effective user id when it connected.
-    pub uid: u32,
-    /// Its effective group id when it connected.
-    pub gid: u32,
-}
 
 /// A group whose members may act.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,13 +32,13 @@ impl Actors {
     ///
     /// # Errors
     /// A 403 that says who `peer` is and what would mend it.
-    pub async fn admit(&self, peer: Peer) -> Result<(), Problem> {
+    pub async fn admit(&self, peer: &Peer) -> Result<(), Problem> {
         if self.is_known(peer) {
             return Ok(());
         }
-        let group = self.group.clone();
+        let (group, uid) = (self.group.clone(), peer.uid);
         let (is_member, user) = tokio::task::spawn_blocking(move || {
-            let user = User::from_uid(Uid::from_raw(peer.uid)).ok().flatten();
+            let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
             let is_member = group.is_some_and(|group| is_member(user.as_ref(), &group));
             (is_member, user.map(|user| user.name))
         })
@@ -59,16 +51,16 @@ impl Actors {
     }
 
     /// What can be decided without the group database.
-    fn is_known(&self, peer: Peer) -> bool {
+    fn is_known(&self, peer: &Peer) -> bool {
         peer.uid == 0
             || peer.uid == self.daemon_uid
             || self
                 .group
                 .as_ref()
-                .is_some_and(|group| group.gid == peer.gid)
+                .is_some_and(|group| peer.has_group(group.gid))
     }
 
-    fn refusal(&self, peer: Peer, name: Option<&str>) -> Problem {
+    fn refusal(&self, peer: &Peer, name: Option<&str>) -> Problem {
         let you = match name {
             Some(name) => format!("{name} (uid {})", peer.uid),
             None => format!("uid {}", peer.uid),
@@ -117,20 +109,27 @@ mod tests {
         }
     }
 
-    fn peer(uid: u32, gid: u32) -> Peer {
-        Peer { uid, gid }
-    }
-
     #[tokio::test]
     async fn root_the_daemon_s_user_and_the_group_may_act() {
-        assert_eq!(actors(None).admit(peer(0, 5)).await, Ok(()));
-        assert_eq!(actors(None).admit(peer(990, 5)).await, Ok(()));
-        assert_eq!(actors(Some(77)).admit(peer(STRANGER, 77)).await, Ok(()));
+        assert_eq!(actors(None).admit(&Peer::new(0, 5)).await, Ok(()));
+        assert_eq!(actors(None).admit(&Peer::new(990, 5)).await, Ok(()));
+        assert_eq!(
+            actors(Some(77)).admit(&Peer::new(STRANGER, 77)).await,
+            Ok(())
+        );
+        let supplementary = Peer {
+            groups: vec![5, 77],
+            ..Peer::new(STRANGER, 5)
+        };
+        assert_eq!(actors(Some(77)).admit(&supplementary).await, Ok(()));
     }
 
     #[tokio::test]
     async fn others_are_told_who_they_are_and_what_would_mend_it() {
-        let problem = actors(Some(77)).admit(peer(STRANGER, 5)).await.unwrap_err();
+        let problem = actors(Some(77))
+            .admit(&Peer::new(STRANGER, 5))
+            .await
+            .unwrap_err();
         assert_eq!(problem.status, 403);
         assert_eq!(
             problem.detail,
@@ -140,7 +139,10 @@ mod tests {
             problem.hint.as_deref(),
             Some("become root or uid 990, or a member of group \"cleaners\"")
         );
-        let problem = actors(None).admit(peer(STRANGER, 990)).await.unwrap_err();
+        let problem = actors(None)
+            .admit(&Peer::new(STRANGER, 990))
+            .await
+            .unwrap_err();
         assert!(problem.hint.is_some_and(|hint| hint.contains("group = ")));
     }
 

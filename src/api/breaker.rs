@@ -32,7 +32,7 @@ pub(super) async fn release(
 ) -> Result<Response, Problem> {
     Query::parse(request.uri(), &[])?;
     let peer = peer(&request)?;
-    daemon.parts.actors.admit(peer).await?;
+    daemon.parts.actors.admit(&peer).await?;
     let order: wire::Release = body(request).await?;
     let policy = daemon.policy();
     let root = order

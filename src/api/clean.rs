@@ -34,7 +34,7 @@ pub(super) async fn clean(
     let peer = peer(&request)?;
     let order: CleanOrder = body(request).await?;
     if !order.dry_run {
-        daemon.parts.actors.admit(peer).await?;
+        daemon.parts.actors.admit(&peer).await?;
     }
     // What means nothing is said at once.
     understand(&order, &daemon.policy(), peer.uid)?;

@@ -57,7 +57,7 @@ pub(super) async fn put(
 ) -> Result<Response, Problem> {
     let query = Query::parse(request.uri(), &["source"])?;
     let id = read_id(id)?;
-    daemon.parts.actors.admit(peer(&request)?).await?;
+    daemon.parts.actors.admit(&peer(&request)?).await?;
     let policy = daemon.policy();
     let source = writable(&daemon, &policy, query.text("source")?)?;
     check_id(&policy, source, &id)?;
@@ -96,7 +96,7 @@ pub(super) async fn remove(
 ) -> Result<Response, Problem> {
     let query = Query::parse(request.uri(), &["source"])?;
     let id = read_id(id)?;
-    daemon.parts.actors.admit(peer(&request)?).await?;
+    daemon.parts.actors.admit(&peer(&request)?).await?;
     let policy = daemon.policy();
     let wanted = query.text("source")?;
     let source = writable(&daemon, &policy, wanted)?;

@@ -38,6 +38,7 @@ mod files;
 mod history;
 mod jobs;
 mod order;
+mod peer;
 mod pins;
 mod preparation;
 mod select;

@@ -12,7 +12,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use nix::unistd::{Uid, User};
 
-use super::auth::Peer;
 use super::daemon::Daemon;
 use super::explain::plain_path;
 use super::jobs::{self, Segment};
@@ -61,7 +60,7 @@ pub(super) async fn set(
 ) -> Result<Response, Problem> {
     Query::parse(request.uri(), &[])?;
     let peer = peer(&request)?;
-    daemon.parts.actors.admit(peer).await?;
+    daemon.parts.actors.admit(&peer).await?;
     let order: wire::PinOrder = body(request).await?;
     let policy = daemon.policy();
     let why = reason(order.why.as_deref())?;
@@ -71,12 +70,12 @@ pub(super) async fn set(
     let pin = through(async move {
         let _turn = daemon.turn().await;
         make_room(&daemon, now).await?;
-        let who = name_of(peer).await?;
+        let who = name_of(peer.uid).await?;
         let keeper = Arc::clone(&daemon);
         let pin = wait(move || {
             let registry = &keeper.parts.registry;
             let pin = registry.add_pin(target, &who, &why, now, until)?;
-            let line = line::of(&keeper, &pin, Mark::Pinned, peer, now);
+            let line = line::of(&keeper, &pin, Mark::Pinned, peer.uid, now);
             keeper.parts.ledger.append([&line]).inspect_err(|_| {
                 taken_back(registry.remove_pin(pin.id));
             })?;
@@ -106,7 +105,7 @@ pub(super) async fn extend(
     Query::parse(request.uri(), &[])?;
     let id = read_id(id)?;
     let peer = peer(&request)?;
-    daemon.parts.actors.admit(peer).await?;
+    daemon.parts.actors.admit(&peer).await?;
     let order: wire::PinChange = body(request).await?;
     let now = clock::now().wall;
     let until = end(order.lasting.as_deref(), order.until, now)?;
@@ -117,7 +116,7 @@ pub(super) async fn extend(
             let registry = &keeper.parts.registry;
             let before = find(&keeper, id)?;
             let pin = registry.extend_pin(id, until)?.ok_or_else(|| unknown(id))?;
-            let line = line::of(&keeper, &pin, Mark::Extended, peer, now);
+            let line = line::of(&keeper, &pin, Mark::Extended, peer.uid, now);
             keeper.parts.ledger.append([&line]).inspect_err(|_| {
                 taken_back(registry.put_pin(&before));
             })?;
@@ -138,7 +137,7 @@ pub(super) async fn remove(
     Query::parse(request.uri(), &[])?;
     let id = read_id(id)?;
     let peer = peer(&request)?;
-    daemon.parts.actors.admit(peer).await?;
+    daemon.parts.actors.admit(&peer).await?;
     let now = clock::now().wall;
     let pin = through(async move {
         let _turn = daemon.turn().await;
@@ -146,7 +145,7 @@ pub(super) async fn remove(
         let pin = wait(move || {
             let registry = &keeper.parts.registry;
             let pin = registry.remove_pin(id)?.ok_or_else(|| unknown(id))?;
-            let line = line::of(&keeper, &pin, Mark::Unpinned, peer, now);
+            let line = line::of(&keeper, &pin, Mark::Unpinned, peer.uid, now);
             keeper.parts.ledger.append([&line]).inspect_err(|_| {
                 taken_back(registry.put_pin(&pin));
             })?;
@@ -282,10 +281,10 @@ async fn make_room(daemon: &Arc<Daemon>, now: Timestamp) -> Result<(), Problem> 
 }
 
 /// Whoever asks, by name where there is one. The user database may lie on the network.
-async fn name_of(peer: Peer) -> Result<String, Problem> {
+async fn name_of(uid: u32) -> Result<String, Problem> {
     wait(move || {
-        let user = User::from_uid(Uid::from_raw(peer.uid)).ok().flatten();
-        user.map_or_else(|| peer.uid.to_string(), |user| user.name)
+        let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+        user.map_or_else(|| uid.to_string(), |user| user.name)
     })
     .await
 }

@@ -91,7 +91,7 @@ pub(super) fn json_with<T: Serialize>(status: StatusCode, value: &T) -> axum::re
 
 /// Who asks.
 pub(super) fn peer(request: &Request) -> Result<Peer, Problem> {
-    let peer = request.extensions().get::<Peer>().copied();
+    let peer = request.extensions().get::<Peer>().cloned();
     peer.ok_or_else(|| Problem::internal("the connection does not tell who asks"))
 }
 

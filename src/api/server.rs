@@ -148,18 +148,15 @@ struct Connection {
 
 impl Connection {
     async fn run(mut self, stream: UnixStream) {
-        let peer = match stream.peer_cred() {
-            Ok(cred) => Peer {
-                uid: cred.uid(),
-                gid: cred.gid(),
-            },
+        let peer = match Peer::of(&stream) {
+            Ok(peer) => peer,
             Err(error) => {
                 tracing::warn!(%error, "cannot tell who connects");
                 return;
             }
         };
-        let this = self.clone();
-        let service = service_fn(move |request| this.clone().answer(peer, request));
+        let (this, uid) = (self.clone(), peer.uid);
+        let service = service_fn(move |request| this.clone().answer(peer.clone(), request));
         let io = TokioIo::new(StallGuard::new(stream, self.limits.stall));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -175,7 +172,7 @@ impl Connection {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(%error, uid = peer.uid, "a connection broke");
+            tracing::debug!(%error, uid, "a connection broke");
         }
     }
 

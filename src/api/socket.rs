@@ -10,7 +10,7 @@
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
 use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
@@ -58,6 +58,20 @@ pub enum SocketError {
     /// It is something else.
     #[error("\"{}\" is there and is no socket\n  remove it yourself if it may go, or give another path with --socket", .0.display())]
     NotASocket(PathBuf),
+    /// It cannot be given to the group.
+    #[error(
+        "cannot give socket \"{}\" to group {gid}: {}\n  \
+         run the daemon with that group or with CAP_CHOWN (in its unit: SupplementaryGroups= or CapabilityBoundingSet=)",
+        path.display(), std::io::Error::from(*errno)
+    )]
+    Group {
+        /// The socket.
+        path: PathBuf,
+        /// The group's id.
+        gid: u32,
+        /// The answer.
+        errno: Errno,
+    },
     /// The operating system refused.
     #[error("cannot {action} \"{}\": {}", path.display(), std::io::Error::from(*errno))]
     Refused {
@@ -110,13 +124,16 @@ pub fn bind(path: &Path, rights: SocketRights) -> Result<(UnixListener, OwnedSoc
     ensure_parent(path, rights.create_parent)?;
     let lock = Lock::take(path)?;
     clear(path)?;
-    let (listener, made) = listen(path, rights)?;
+    let (socket, made) = make(path)?;
+    // Whatever is refused from here on, the socket goes with this.
     let owned = OwnedSocket {
         path: path.to_path_buf(),
-        made,
+        made: made.key,
         lock,
     };
-    Ok((listener, owned))
+    restrict(&made.held, path, rights)?;
+    rustix::net::listen(&socket, BACKLOG).map_err(refused("listen on", path))?;
+    Ok((UnixListener::from(socket), owned))
 }
 
 fn refused(action: &'static str, path: &Path) -> impl FnOnce(Errno) -> SocketError {
@@ -229,7 +246,15 @@ fn clear(path: &Path) -> Result<(), SocketError> {
     }
 }
 
-fn listen(path: &Path, rights: SocketRights) -> Result<(UnixListener, (u64, u64)), SocketError> {
+/// A new socket file.
+struct Made {
+    held: OwnedFd,
+    /// Device and inode.
+    key: (u64, u64),
+}
+
+/// Binds a socket to `path`, for us alone until its group and mode are set.
+fn make(path: &Path) -> Result<(OwnedFd, Made), SocketError> {
     let socket = rustix::net::socket_with(
         AddressFamily::UNIX,
         SocketType::STREAM,
@@ -238,18 +263,10 @@ fn listen(path: &Path, rights: SocketRights) -> Result<(UnixListener, (u64, u64)
     )
     .map_err(refused("make socket", path))?;
     let address = SocketAddrUnix::new(path).map_err(refused("bind", path))?;
-    // For us alone until group and mode are set.
     let before = rustix::process::umask(Mode::from_raw_mode(0o177));
     let bound = rustix::net::bind(&socket, &address);
     rustix::process::umask(before);
     bound.map_err(refused("bind", path))?;
-    let made = restrict(path, rights)?;
-    rustix::net::listen(&socket, BACKLOG).map_err(refused("listen on", path))?;
-    Ok((UnixListener::from(socket), made))
-}
-
-/// Gives the new socket its group and mode, through a descriptor: whatever else may be put at the path is left alone.
-fn restrict(path: &Path, rights: SocketRights) -> Result<(u64, u64), SocketError> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let held = rustix::fs::open(path, flags, Mode::empty()).map_err(refused("open", path))?;
     let stat = rustix::fs::fstat(&held).map_err(refused("look at", path))?;
@@ -258,25 +275,30 @@ fn restrict(path: &Path, rights: SocketRights) -> Result<(u64, u64), SocketError
     if !is_ours {
         return Err(SocketError::NotASocket(path.to_path_buf()));
     }
+    let key = (stat.st_dev, stat.st_ino);
+    Ok((socket, Made { held, key }))
+}
+
+/// Gives the new socket its group and mode, through a descriptor: whatever else may be put at the path is left alone.
+fn restrict(held: &OwnedFd, path: &Path, rights: SocketRights) -> Result<(), SocketError> {
     if let Some(gid) = rights.gid {
-        rustix::fs::chownat(
-            held.as_fd(),
-            "",
-            None,
-            Some(Gid::from_raw(gid)),
-            AtFlags::EMPTY_PATH,
-        )
-        .map_err(refused("give the group to", path))?;
+        let group = Some(Gid::from_raw(gid));
+        rustix::fs::chownat(held, "", None, group, AtFlags::EMPTY_PATH).map_err(|errno| {
+            SocketError::Group {
+                path: path.to_path_buf(),
+                gid,
+                errno,
+            }
+        })?;
     }
-    let itself = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&held));
+    let itself = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(held));
     rustix::fs::chmodat(
         CWD,
         itself.as_bytes(),
         Mode::from_raw_mode(rights.mode & 0o777),
         AtFlags::empty(),
     )
-    .map_err(refused("set the mode of", path))?;
-    Ok((stat.st_dev, stat.st_ino))
+    .map_err(refused("set the mode of", path))
 }
 
 impl Drop for OwnedSocket {

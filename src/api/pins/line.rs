@@ -2,7 +2,6 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use crate::api::auth::Peer;
 use crate::api::daemon::{Daemon, root_name};
 use crate::core::jobs::{JobKey, JobRow, Status};
 use crate::core::path::RelPath;
@@ -12,8 +11,8 @@ use crate::core::time::Timestamp;
 use crate::ledger::line::{LineJob, LinePin, pack};
 use crate::ledger::{By, Line, LineUnit, Mark};
 
-/// The line that `peer` did `mark` with `pin` at `at`.
-pub(super) fn of(daemon: &Daemon, pin: &Pin, mark: Mark, peer: Peer, at: Timestamp) -> Line {
+/// The line that the user `uid` did `mark` with `pin` at `at`.
+pub(super) fn of(daemon: &Daemon, pin: &Pin, mark: Mark, uid: u32, at: Timestamp) -> Line {
     let line = Line {
         id: daemon.parts.ledger.next_id(),
         at,
@@ -30,7 +29,7 @@ pub(super) fn of(daemon: &Daemon, pin: &Pin, mark: Mark, peer: Peer, at: Timesta
         files: 0,
         bytes: 0,
         result: mark,
-        by: By::Uid(peer.uid),
+        by: By::Uid(uid),
         job: None,
         paths: Vec::new(),
         further_lines: 0,

@@ -44,11 +44,8 @@ const API: SourceId = SourceId(0);
 /// Jobs are told elsewhere; "seven" is there, and "other" too.
 const DB: SourceId = SourceId(1);
 const HOUR_MS: i64 = 3_600_000;
-const ME: Peer = Peer { uid: 990, gid: 990 };
-const STRANGER: Peer = Peer {
-    uid: 3_999_999_001,
-    gid: 3_999_999_001,
-};
+const ME: Peer = Peer::new(990, 990);
+const STRANGER: Peer = Peer::new(3_999_999_001, 3_999_999_001);
 
 struct World {
     router: Router,
