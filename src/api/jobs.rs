@@ -41,7 +41,15 @@ pub(super) async fn show(
     let source = query.text("source")?;
     let (key, fresh) = find(&daemon, &policy, &id, source).await?;
     match fresh {
-        Fresh::Row(row) => Ok(json(&told(&daemon, &policy, key.source, *row))),
+        Fresh::Row(row) => {
+            let name = source_name(&policy, key.source).to_owned();
+            let registry = Arc::clone(&daemon.parts.registry);
+            let record = wait(move || registry.waiting(&name, &id)).await??;
+            Ok(json(&wire::Job {
+                record: record.map(wire::PendingRecord::from),
+                ..told(&daemon, &policy, key.source, *row)
+            }))
+        }
         Fresh::Gone => Err(unknown(&policy, &id, source)),
         Fresh::Unknown(why) => Err(Problem::busy(format!(
             "source \"{}\" cannot tell of job \"{id}\" now: {why}",

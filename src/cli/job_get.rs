@@ -6,8 +6,9 @@ use super::app::{Context, End};
 use super::client::Target;
 use super::human;
 use super::job::Which;
-use crate::api::wire::{Claim, Job};
+use crate::api::wire::{Claim, Job, PendingRecord};
 use crate::clock;
+use crate::core::time::Timestamp;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -69,6 +70,10 @@ fn lines(job: &Job) -> Vec<String> {
     for claim in &job.claims {
         tell("file", Some(claimed(claim)));
     }
+    tell(
+        "record",
+        job.record.as_ref().map(|record| pending(record, now)),
+    );
     if let Some(word) = &job.unknown_status {
         lines.push(format!(
             "its source says \"{}\", which nobody has said the meaning of: it counts as running",
@@ -82,6 +87,20 @@ fn lines(job: &Job) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// What is still to be written to the job's row, and why it was not yet.
+pub(super) fn pending(record: &PendingRecord, now: Timestamp) -> String {
+    let since = human::relative_or(Some(&record.since), now, "");
+    let action = &record.action;
+    let refused = match record.attempts {
+        0 => "is still to be written".to_owned(),
+        1 => "was refused once".to_owned(),
+        times => format!("was refused {} times", human::count(times)),
+    };
+    let why = record.error.as_deref().map(human::one_line);
+    let why = why.map_or_else(String::new, |why| format!(": {why}"));
+    format!("{action} {refused}; its files went {since}{why}")
 }
 
 fn claimed(claim: &Claim) -> String {

@@ -4,6 +4,7 @@ use super::app::{Context, End};
 use super::breaker;
 use super::client::Target;
 use super::human;
+use super::job_get;
 use super::table::{Column, Fit, Table, Tone};
 use crate::api::wire::Status;
 use crate::clock;
@@ -26,7 +27,8 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<End> {
         context.output.line("")?;
         context.output.bytes(table.as_bytes())?;
     }
-    for line in comparisons(&status).iter().chain(&warnings(&status)) {
+    let warnings = warnings(&status, clock::now().wall);
+    for line in comparisons(&status).iter().chain(&warnings) {
         context.output.line(line)?;
     }
     Ok(End::Done)
@@ -176,7 +178,7 @@ fn roots(status: &Status) -> Table {
 }
 
 /// What somebody may want to look at.
-fn warnings(status: &Status) -> Vec<String> {
+fn warnings(status: &Status, now: Timestamp) -> Vec<String> {
     let mut lines = Vec::new();
     for root in &status.roots {
         if let Some(why) = &root.why {
@@ -224,6 +226,15 @@ fn warnings(status: &Status) -> Vec<String> {
                 human::counted(source.waiting_records, "record waits", "records wait"),
                 human::one_line(error)
             ));
+        }
+        for record in &source.refused {
+            let (job, told) = (human::safe(&record.job), job_get::pending(record, now));
+            lines.push(format!("source {name}: job {job}: {told}"));
+        }
+        let unlisted = source.refused_records - source.refused.len() as u64;
+        if unlisted > 0 {
+            let more = human::counted(unlisted, "record was refused", "records were refused");
+            lines.push(format!("source {name}: {more} besides"));
         }
     }
     if status.watches.missing > 0 {

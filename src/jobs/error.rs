@@ -31,10 +31,13 @@ pub enum QueryError {
 /// Why a job's record was not written. Nothing of it was, and it may be tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The database cannot be asked.
+    /// The database cannot be asked, or takes no record now.
     #[error("{0}")]
     Database(String),
-    /// A statement fails.
+    /// The database does not take this record now; it may take others.
+    #[error("{0}")]
+    Record(String),
+    /// A statement fails for this record; it may do for others.
     #[error(
         "{statement} fails in {place} for job \"{job}\": {why}\n  nothing of it was written; see that the statement fits the database"
     )]

@@ -8,7 +8,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -158,7 +160,15 @@ pub enum ReapError {
 pub struct Reaper {
     shared: Arc<Shared>,
     batch_units: usize,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Threads>,
+}
+
+/// The threads, and the channel that they hang up when they end.
+#[derive(Default)]
+struct Threads {
+    handles: Vec<JoinHandle<()>>,
+    ends: Option<mpsc::Sender<()>>,
+    ended: Option<mpsc::Receiver<()>>,
 }
 
 impl std::fmt::Debug for Reaper {
@@ -188,10 +198,15 @@ impl Reaper {
         if let Some(largest) = intents.largest_id() {
             ledger.raise_ids(largest + 1);
         }
+        let (ends, ended) = mpsc::channel();
         let reaper = Self {
             shared: Arc::new(Shared::new(ledger, hooks, intents, state, leases_max())),
             batch_units: options.batch_units.clamp(1, UNITS_MAX),
-            threads: Mutex::default(),
+            threads: Mutex::new(Threads {
+                handles: Vec::new(),
+                ends: Some(ends),
+                ended: Some(ended),
+            }),
         };
         for _ in 0..options.threads.max(1) {
             reaper.spawn("reap-files", |shared| {
@@ -220,11 +235,16 @@ impl Reaper {
 
     fn spawn(&self, name: &str, run: fn(&Shared)) -> Result<(), ReapError> {
         let shared = self.shared.clone();
+        let mut threads = self.threads.lock();
+        let ends = threads.ends.clone();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || run(&shared))
+            .spawn(move || {
+                let _ends = ends;
+                run(&shared);
+            })
             .map_err(ReapError::Thread)?;
-        self.threads.lock().push(thread);
+        threads.handles.push(thread);
         Ok(())
     }
 
@@ -293,14 +313,34 @@ impl Reaper {
         places.iter().map(recover::displaced).sum()
     }
 
-    /// Finishes what is under way, drops the rest, and ends the threads. A directory that is being removed is left between two
-    /// files: it is recorded, and the next start finishes it. [`Hooks::reaped`] must not block for ever meanwhile.
-    pub fn stop(&self) {
+    /// Has the threads finish what is under way, and drops the rest. Returns at once. A directory that is being removed is left
+    /// between two files: it is recorded, and the next start finishes it.
+    pub fn close(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
         self.shared.files.close();
         self.shared.large.close();
         self.shared.sweeps.close();
-        for thread in self.threads.lock().drain(..) {
+        // From now on the threads hold the only senders.
+        self.threads.lock().ends = None;
+    }
+
+    /// Waits, after [`Reaper::close`], until the threads have ended, at most for `limit`. Whether they have: a file system or a source
+    /// may hang. What they were at is then as after a crash.
+    #[must_use]
+    pub fn ends_within(&self, limit: Duration) -> bool {
+        let threads = self.threads.lock();
+        let left = threads
+            .ended
+            .as_ref()
+            .map(|ended| ended.recv_timeout(limit));
+        left != Some(Err(RecvTimeoutError::Timeout))
+    }
+
+    /// [`Reaper::close`], and waits until the threads have ended. [`Hooks::reaped`] must not block for ever meanwhile.
+    pub fn stop(&self) {
+        self.close();
+        let handles = std::mem::take(&mut self.threads.lock().handles);
+        for thread in handles {
             if thread.join().is_err() {
                 tracing::error!("a thread of the reaper has panicked");
             }

@@ -28,5 +28,5 @@ pub use error::RegistryError;
 pub use handle::Registry;
 pub use jobs::Change;
 pub use open::VERSION;
-pub use outbox::{Backlog, OutboxItem, READY_MAX};
+pub use outbox::{Backlog, FailureScope, OutboxItem, READY_MAX, WaitingItem};
 pub use sources::SourceSeen;

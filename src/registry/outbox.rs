@@ -2,10 +2,12 @@
 //!
 //! **Invariant:** an item is prepared before anything of its job goes, and handed out only once it is confirmed that it went.
 //! **Invariant:** an item that was handed out stays until its source has taken it: it may be handed out again after a crash.
+//! **Invariant:** an item that was tried in vain is handed out after all that were not tried; one that its source refused, never before
+//! its retry is due.
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::error::{Fault, RegistryError};
 use super::handle::{Registry, number, stored};
@@ -15,6 +17,14 @@ use crate::core::time::Timestamp;
 
 /// Items of one source that are handed out at once.
 pub const READY_MAX: usize = 256;
+
+/// Refused items of one source that are listed for people; all of them are counted.
+const REFUSED_MAX: usize = 10;
+
+/// When a refused item is due again, in milliseconds: exponential backoff, from 1 s to about an hour. One that was tried later than
+/// now (`?2`) is due, too: the clock was set back.
+const RETRY_AT: &str = "(CASE WHEN attempts = 0 OR tried_at > ?2 THEN 0
+    ELSE tried_at + min(3600000, 1000 << min(attempts - 1, 12)) END)";
 
 /// Something to be written back.
 #[derive(Clone, PartialEq, Debug)]
@@ -40,6 +50,32 @@ pub struct Backlog {
     pub waiting: u64,
     /// Why the last one that was tried failed.
     pub last_error: Option<String>,
+    /// How many of them the source refused.
+    pub refused: u64,
+}
+
+/// A confirmed item that its source has not taken yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WaitingItem {
+    /// The job's id.
+    pub job: String,
+    /// What is to become of its record.
+    pub action: Record,
+    /// When its files went.
+    pub since: Timestamp,
+    /// How often it was refused; 0: it was not tried, or its source could not be asked.
+    pub attempts: u64,
+    /// Why, the last time.
+    pub error: Option<String>,
+}
+
+/// Why an item was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FailureScope {
+    /// The source takes nothing now.
+    Source,
+    /// The source refused this item; it may take others.
+    Item,
 }
 
 impl Registry {
@@ -112,13 +148,69 @@ impl Registry {
         })
     }
 
-    /// What `source` is to be told next: up to [`READY_MAX`] confirmed items, oldest first.
+    /// What `source` is to be told next: up to [`READY_MAX`] confirmed items whose retry is due. Those that were never tried come
+    /// first, the oldest before the others; then the one that was tried longest ago.
     ///
     /// # Errors
     /// When the registry cannot be read.
-    pub fn ready(&self, source: &str) -> Result<Vec<OutboxItem>, RegistryError> {
+    pub fn ready(&self, source: &str, now: Timestamp) -> Result<Vec<OutboxItem>, RegistryError> {
         self.read("read what is to be written back", |connection| {
-            ready(connection, source)
+            ready(connection, source, now)
+        })
+    }
+
+    /// When the next confirmed item of `source` is due; `None`: nothing waits.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn next_ready(
+        &self,
+        source: &str,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, RegistryError> {
+        self.read("read what is to be written back", |connection| {
+            let sql =
+                format!("SELECT min({RETRY_AT}) FROM outbox WHERE source = ?1 AND confirmed = 1");
+            let mut query = connection.prepare_cached(&sql)?;
+            let next: Option<i64> =
+                query.query_row(params![source, now.unix_ms()], |row| row.get(0))?;
+            Ok(next.map(Timestamp::from_unix_ms))
+        })
+    }
+
+    /// Items that `source` refused, those that it refused most often first; up to a limit.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn refused(&self, source: &str) -> Result<Vec<WaitingItem>, RegistryError> {
+        self.read("read what is to be written back", |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT json_extract(job, '$.id'), action, at, attempts, error FROM outbox
+                 WHERE source = ?1 AND confirmed = 1 AND attempts > 0
+                 ORDER BY attempts DESC, id LIMIT ?2",
+            )?;
+            let mut rows = query.query(params![source, REFUSED_MAX])?;
+            let mut items = Vec::new();
+            while let Some(row) = rows.next()? {
+                items.push(refused(row)?);
+            }
+            Ok(items)
+        })
+    }
+
+    /// What waits for `source` about the job `id`; `None`: nothing does.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn waiting(&self, source: &str, id: &str) -> Result<Option<WaitingItem>, RegistryError> {
+        self.read("read what is to be written back", |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT json_extract(job, '$.id'), action, at, attempts, error FROM outbox
+                 WHERE source = ?1 AND confirmed = 1 AND json_extract(job, '$.id') = ?2
+                 ORDER BY id DESC LIMIT 1",
+            )?;
+            let mut rows = query.query(params![source, id])?;
+            rows.next()?.map(refused).transpose()
         })
     }
 
@@ -148,31 +240,28 @@ impl Registry {
         )
     }
 
-    /// The source has not taken the item, for the reason `why`: it stays, and status tells.
+    /// Notes that the item was not taken, and why. It stays; one that was refused itself waits for its retry.
     ///
     /// # Errors
-    /// When the registry cannot be written: then only the reason is lost.
-    pub fn failed(&self, id: u64, why: &str, at: Timestamp) -> Result<(), RegistryError> {
+    /// When the registry cannot be written: then nothing is noted.
+    pub fn failed(
+        &self,
+        id: u64,
+        scope: FailureScope,
+        why: &str,
+        at: Timestamp,
+    ) -> Result<(), RegistryError> {
+        let attempts = match scope {
+            FailureScope::Source => 0,
+            FailureScope::Item => 1,
+        };
         self.write("note what could not be written back", |changes| {
             changes
                 .prepare_cached(
-                    "UPDATE outbox SET attempts = attempts + 1, error = ?2, tried_at = ?3 WHERE id = ?1",
+                    "UPDATE outbox SET attempts = attempts + ?2, error = ?3, tried_at = ?4 WHERE id = ?1",
                 )?
-                .execute(params![stored(id), why, at.unix_ms()])?;
+                .execute(params![stored(id), attempts, why, at.unix_ms()])?;
             Ok(())
-        })
-    }
-
-    /// How often the item was tried; `None`: there is no such item.
-    ///
-    /// # Errors
-    /// When the registry cannot be read.
-    pub fn attempts(&self, id: u64) -> Result<Option<u64>, RegistryError> {
-        self.read("read what is to be written back", |connection| {
-            let mut query =
-                connection.prepare_cached("SELECT attempts FROM outbox WHERE id = ?1")?;
-            let mut found = query.query_map([stored(id)], |row| row.get(0))?;
-            Ok(found.next().transpose()?.map(number))
         })
     }
 
@@ -187,12 +276,13 @@ impl Registry {
                      SELECT error FROM outbox AS tried
                      WHERE tried.source = outbox.source AND confirmed = 1 AND error IS NOT NULL
                      ORDER BY tried_at DESC, id DESC LIMIT 1
-                 ) FROM outbox WHERE confirmed = 1 GROUP BY source",
+                 ), sum(attempts > 0) FROM outbox WHERE confirmed = 1 GROUP BY source",
             )?;
             let counts = query.query_map([], |row| {
                 let backlog = Backlog {
                     waiting: number(row.get(1)?),
                     last_error: row.get(2)?,
+                    refused: number(row.get(3)?),
                 };
                 Ok((row.get(0)?, backlog))
             })?;
@@ -220,12 +310,14 @@ impl Registry {
     }
 }
 
-fn ready(connection: &Connection, source: &str) -> Result<Vec<OutboxItem>, Fault> {
-    let mut query = connection.prepare_cached(
+fn ready(connection: &Connection, source: &str, now: Timestamp) -> Result<Vec<OutboxItem>, Fault> {
+    let sql = format!(
         "SELECT id, job, action, at, summary FROM outbox
-         WHERE source = ?1 AND confirmed = 1 ORDER BY id LIMIT ?2",
-    )?;
-    let mut rows = query.query(params![source, READY_MAX])?;
+         WHERE source = ?1 AND confirmed = 1 AND {RETRY_AT} <= ?2
+         ORDER BY coalesce(tried_at, 0), id LIMIT ?3"
+    );
+    let mut query = connection.prepare_cached(&sql)?;
+    let mut rows = query.query(params![source, now.unix_ms(), READY_MAX])?;
     let mut items = Vec::new();
     while let Some(row) = rows.next()? {
         let (job, action): (String, String) = (row.get(1)?, row.get(2)?);
@@ -239,6 +331,17 @@ fn ready(connection: &Connection, source: &str) -> Result<Vec<OutboxItem>, Fault
         });
     }
     Ok(items)
+}
+
+fn refused(row: &Row<'_>) -> Result<WaitingItem, Fault> {
+    let action: String = row.get(1)?;
+    Ok(WaitingItem {
+        job: row.get(0)?,
+        action: record(&action).ok_or(Fault::Word(action))?,
+        since: Timestamp::from_unix_ms(row.get(2)?),
+        attempts: number(row.get(3)?),
+        error: row.get(4)?,
+    })
 }
 
 /// What [`Record::as_str`] wrote.

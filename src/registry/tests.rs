@@ -11,6 +11,7 @@ use crate::core::policy::Record;
 use crate::core::time::Timestamp;
 
 mod looks;
+mod outbox;
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
 
@@ -96,7 +97,7 @@ fn all_of_it_is_there_after_a_restart() {
     assert_eq!(registry.job("api", "one").unwrap(), Some(job.clone()));
     assert_eq!(registry.pins().unwrap(), [odd.clone(), of_job.clone()]);
     assert_eq!(registry.prepared().unwrap(), [7]);
-    assert_eq!(registry.ready("api").unwrap(), [item(8, "api")]);
+    assert_eq!(registry.ready("api", NOW).unwrap(), [item(8, "api")]);
     assert_eq!(registry.source_seen("api").unwrap(), Some(seen));
     assert_eq!(registry.source_seen("other").unwrap(), None);
     drop(registry);
@@ -321,62 +322,6 @@ fn jobs_are_put_changed_and_removed() {
     assert!(registry.remove_job("api", "one").unwrap());
     assert!(!registry.remove_job("api", "one").unwrap());
     assert_eq!(registry.job("api", "one").unwrap(), None);
-}
-
-#[test]
-fn the_outbox_hands_out_what_happened_oldest_first_until_it_is_done() {
-    let dir = scratch();
-    let registry = open(&dir);
-    let items = [
-        item(3, "a"),
-        item(1, "a"),
-        item(2, "b"),
-        item(u64::MAX, "a"),
-    ];
-    registry.prepare(&items).unwrap();
-    registry.prepare(&items).unwrap();
-    assert_eq!(registry.prepared().unwrap().len(), 4);
-    assert_eq!(registry.ready("a").unwrap(), []);
-    registry.cancel(&[u64::MAX, 77]).unwrap();
-    registry.confirm(&[3, 1, 2, 77]).unwrap();
-    registry.confirm(&[3]).unwrap();
-    registry.cancel(&[3]).unwrap();
-    // What happened is not changed by a second preparation.
-    let other = OutboxItem {
-        summary: "other".to_owned(),
-        ..item(3, "a")
-    };
-    registry.prepare(&[other]).unwrap();
-    assert_eq!(registry.ready("a").unwrap(), [item(1, "a"), item(3, "a")]);
-    assert_eq!(registry.prepared().unwrap(), [0; 0]);
-
-    registry.failed(1, "locked", NOW).unwrap();
-    registry.failed(1, "gone", NOW.plus_ms(1)).unwrap();
-    assert_eq!(registry.attempts(1).unwrap(), Some(2));
-    let counts = registry.counts().unwrap();
-    let backlog = |waiting, error: Option<&str>| Backlog {
-        waiting,
-        last_error: error.map(str::to_owned),
-    };
-    assert_eq!(counts["a"], backlog(2, Some("gone")));
-    assert_eq!(counts["b"], backlog(1, None));
-    registry.done(1).unwrap();
-    registry.done(1).unwrap();
-    assert_eq!(registry.counts().unwrap()["a"], backlog(1, None));
-    assert_eq!(registry.attempts(1).unwrap(), None);
-}
-
-#[test]
-fn no_more_is_handed_out_at_once_than_is_named() {
-    let dir = scratch();
-    let registry = open(&dir);
-    let items: Vec<OutboxItem> = (1..400).map(|id| item(id, "a")).collect();
-    let ids: Vec<u64> = items.iter().map(|item| item.id).collect();
-    registry.prepare(&items).unwrap();
-    registry.confirm(&ids).unwrap();
-    let ready = registry.ready("a").unwrap();
-    assert_eq!(ready.len(), READY_MAX);
-    assert_eq!(ready[..], items[..READY_MAX]);
 }
 
 #[test]

@@ -11,6 +11,23 @@ use crate::clock;
 /// Time for everything, from the signal to the exit of the process.
 pub(super) const END_MAX: Duration = Duration::from_millis(900);
 
+/// When the daemon ends, the time from its beginning until which each part may take: all of them usually end within 100 ms. The
+/// store comes last and has the rest: what it writes spares the next start a listing.
+pub(super) mod share {
+    use std::time::Duration;
+
+    pub(in crate::service) const CONFIG: Duration = Duration::from_millis(100);
+    pub(in crate::service) const REAPER: Duration = Duration::from_millis(250);
+    /// For the reaper by itself; then no source keeps it waiting any more.
+    pub(in crate::service) const ANSWERS: Duration = Duration::from_millis(120);
+    pub(in crate::service) const SOURCES: Duration = Duration::from_millis(300);
+    /// For records that were confirmed just now; the next start writes the others.
+    pub(in crate::service) const RECORDS: Duration = Duration::from_millis(20);
+    pub(in crate::service) const WATCHER: Duration = Duration::from_millis(350);
+    pub(in crate::service) const ENGINE: Duration = Duration::from_millis(400);
+    pub(in crate::service) const STORE: Duration = Duration::from_millis(850);
+}
+
 /// The parts of a daemon while they end one after the other.
 pub(super) struct Ending {
     /// On the boot clock.

@@ -32,6 +32,7 @@ mod schedule;
 mod serve;
 mod signals;
 mod source_hooks;
+mod source_status;
 mod sources;
 mod state_dir;
 mod survey;

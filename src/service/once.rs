@@ -4,6 +4,7 @@
 //! **Invariant:** nothing lapses by itself here: only what was asked for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc;
@@ -12,6 +13,7 @@ use super::owner::INBOX_MAX;
 use super::parts;
 use super::reading::Reading;
 use super::recalled;
+use super::records::Patience;
 use super::sources::Sources;
 use super::state_dir::StateDir;
 use crate::clock;
@@ -23,6 +25,10 @@ use crate::core::report::{CleanReport, CleanRequest, Mode};
 use crate::reap::{Batch, Place, Reaper};
 use crate::registry::Registry;
 use crate::store::{self, Peek, Rules};
+
+/// How long one record may take to be written at the end: longer than a database lets a statement wait. What is not written waits for
+/// the next run.
+const RECORD_MAX: Duration = Duration::from_secs(5);
 
 /// A tree that was read once, to be asked about and cleaned.
 pub struct Once {
@@ -146,6 +152,6 @@ impl Drop for Once {
     fn drop(&mut self) {
         self.reading.close();
         self.reaper.stop();
-        self.sources.stop();
+        self.sources.stop(Patience::ForEach(RECORD_MAX));
     }
 }

@@ -12,11 +12,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch as flag};
 
 use super::config_file::ConfigFile;
-use super::ending::{END_MAX, Ending};
+use super::ending::{END_MAX, Ending, share};
 use super::greeting::greet;
 use super::owner::{INBOX_MAX, Outlets, Owner};
 use super::parts;
 use super::recalled;
+use super::records::Patience;
 use super::reload::{Fixed, Reload};
 use super::restored;
 use super::schedule::Schedule;
@@ -41,19 +42,6 @@ use crate::watch::{PATIENT, Report, Sink, Watcher};
 
 /// Threads of the runtime: it only waits for sockets and signals.
 const RUNTIME_THREADS: usize = 2;
-
-/// When the daemon ends, the time from its beginning until which each part may take: all of them usually end within 100 ms. The
-/// store comes last and has the rest: what it writes spares the next start a listing.
-mod share {
-    use std::time::Duration;
-
-    pub(super) const CONFIG: Duration = Duration::from_millis(100);
-    pub(super) const REAPER: Duration = Duration::from_millis(250);
-    pub(super) const SOURCES: Duration = Duration::from_millis(300);
-    pub(super) const WATCHER: Duration = Duration::from_millis(350);
-    pub(super) const ENGINE: Duration = Duration::from_millis(400);
-    pub(super) const STORE: Duration = Duration::from_millis(850);
-}
 
 /// Runs the daemon until it is asked to end. `log` has it log as much as the configuration says, whenever that is read again.
 ///
@@ -275,8 +263,18 @@ impl Running {
         ending.end("the watch of the configuration", share::CONFIG, move || {
             drop(config_file);
         });
-        ending.end("the reaper", share::REAPER, move || reaper.stop());
-        ending.end("a source of jobs", share::SOURCES, move || sources.stop());
+        let asked = Arc::clone(&sources);
+        ending.end("the reaper", share::REAPER, move || {
+            reaper.close();
+            if !reaper.ends_within(share::ANSWERS) {
+                // It may be waiting for the answer of a source that hangs.
+                asked.interrupt();
+            }
+            reaper.stop();
+        });
+        ending.end("a source of jobs", share::SOURCES, move || {
+            sources.stop(Patience::InAll(share::RECORDS));
+        });
         ending.end("the watcher", share::WATCHER, move || watcher.stop());
         ending.end("the engine", share::ENGINE, move || owner.stop());
         // It may have waited for the engine.

@@ -7,31 +7,36 @@
 //! ```
 //!
 //! **Invariant:** a record is written only after its removal is in the ledger, and stays in the outbox until its source has taken it.
-//! **Invariant:** a source that is down delays its own records, and nobody else's.
+//! **Invariant:** a source that is down delays its own records, and nobody else's; a record that is refused delays no other.
+//! **Invariant:** once the end has begun, a source that hangs keeps nobody waiting.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::database::Database;
 use super::recalled;
-use super::records::{Order, Records};
-use crate::api::wire;
+use super::records::{Order, Patience, Records};
 use crate::clock;
 use crate::config::{SourceKind, SourceSettings};
 use crate::core::input::Input;
 use crate::core::jobs::{Fresh, JobKey, JobRow, Jobs, News, SourceId, SourceNews};
 use crate::core::policy::Record;
 use crate::core::report::{Mode, SourceMemory};
-use crate::jobs::{Heard, SourceState, WriteBack, Written};
+use crate::jobs::{WriteBack, WriteError, Written};
 use crate::ledger::Ledger;
 use crate::reap::Recording;
 use crate::registry::{OutboxItem, Registry};
 
+/// How long the threads of sources may take to end. One that is busy for longer ends with the process.
+const STOP_MAX: Duration = Duration::from_millis(50);
+
 /// A source that is asked.
-enum Handle {
+pub(super) enum Handle {
     /// Programs tell of its jobs: the registry has them.
     Api,
     Database(Database),
@@ -39,17 +44,19 @@ enum Handle {
 
 /// One source.
 pub(super) struct Running {
-    settings: SourceSettings,
-    handle: Handle,
+    pub(super) settings: SourceSettings,
+    pub(super) handle: Handle,
 }
 
 /// All of them.
 pub(super) struct Sources {
-    running: Mutex<BTreeMap<SourceId, Arc<Running>>>,
+    pub(super) running: Mutex<BTreeMap<SourceId, Arc<Running>>>,
     pub(super) jobs: Arc<Jobs>,
     registry: Arc<Registry>,
     inbox: mpsc::Sender<Input>,
     records: Mutex<Option<Records>>,
+    /// Whether the end has begun: no source is asked any more.
+    is_ending: AtomicBool,
 }
 
 impl Sources {
@@ -83,6 +90,7 @@ impl Sources {
             registry,
             inbox,
             records: Mutex::default(),
+            is_ending: AtomicBool::new(false),
         })
     }
 
@@ -135,23 +143,24 @@ impl Sources {
                 Handle::Api
             }
             SourceKind::Sqlite(sqlite) => {
-                let inbox = self.inbox.clone();
-                // Nobody takes it in any more: the daemon ends.
-                let tell = Arc::new(move |news| drop(inbox.blocking_send(Input::Jobs(news))));
                 let (name, jobs) = (&settings.name, Arc::clone(&self.jobs));
-                let started = Database::start_sqlite(id, name, sqlite, jobs, tell);
+                let started = Database::start_sqlite(id, name, sqlite, jobs, self.teller());
                 Handle::Database(started.map_err(|error| error.to_string())?)
             }
             SourceKind::Postgres(postgres) => {
-                let inbox = self.inbox.clone();
-                // Likewise.
-                let tell = Arc::new(move |news| drop(inbox.blocking_send(Input::Jobs(news))));
                 let (name, jobs) = (&settings.name, Arc::clone(&self.jobs));
-                let started = Database::start_postgres(id, name, postgres, jobs, tell);
+                let started = Database::start_postgres(id, name, postgres, jobs, self.teller());
                 Handle::Database(started.map_err(|error| error.to_string())?)
             }
         };
         Ok(Running { settings, handle })
+    }
+
+    /// Passes a database's news on to the engine.
+    fn teller(&self) -> Arc<dyn Fn(SourceNews) + Send + Sync> {
+        let inbox = self.inbox.clone();
+        // Nobody takes it in any more: the daemon ends.
+        Arc::new(move |news| drop(inbox.blocking_send(Input::Jobs(news))))
     }
 
     fn tell(&self, source: SourceId, news: Vec<News>) {
@@ -166,6 +175,9 @@ impl Sources {
 
     /// What the source of a job says of it at this moment.
     pub(super) fn fresh(&self, key: &JobKey) -> Fresh {
+        if self.is_ending.load(Ordering::Relaxed) {
+            return Fresh::Unknown("the daemon is ending".to_owned());
+        }
         let Some(one) = self.get(key.source) else {
             return Fresh::Unknown("the source is not there any more".to_owned());
         };
@@ -249,10 +261,14 @@ impl Sources {
             .collect()
     }
 
-    /// Writes one record to its source. Whether it is through with; else why it has to be tried again.
-    pub(super) fn write(&self, source: SourceId, item: &OutboxItem) -> Result<(), String> {
+    /// Writes one record to its source.
+    ///
+    /// # Errors
+    /// Why it has to be tried again.
+    pub(super) fn write(&self, source: SourceId, item: &OutboxItem) -> Result<(), WriteError> {
         let Some(one) = self.get(source) else {
-            return Err("the source is not there any more".to_owned());
+            let why = "the source is not there any more".to_owned();
+            return Err(WriteError::Database(why));
         };
         match &one.handle {
             Handle::Api => self.write_api(source, item),
@@ -263,7 +279,7 @@ impl Sources {
                     now: item.at,
                     summary: item.summary.clone(),
                 };
-                match database.write(&order).map_err(|error| error.to_string())? {
+                match database.write(&order)? {
                     Written::Done if item.action == Record::Forget => {
                         // The daemon ends when nobody takes it in.
                         let _ = self.inbox.blocking_send(Input::Forgotten(source));
@@ -280,7 +296,7 @@ impl Sources {
         }
     }
 
-    fn write_api(&self, source: SourceId, item: &OutboxItem) -> Result<(), String> {
+    fn write_api(&self, source: SourceId, item: &OutboxItem) -> Result<(), WriteError> {
         // A row that is not as it was judged has come back to life: it stays as it is.
         let change = |before: Option<JobRow>| match (before, item.action) {
             (Some(row), Record::Forget) if row.decides_as(&item.job) => None,
@@ -293,55 +309,12 @@ impl Sources {
         let changed = self
             .registry
             .change_job(&item.source, &item.job.id, change)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| WriteError::Database(error.to_string()))?;
         match changed.after {
             None => self.tell(source, vec![News::Gone(vec![item.job.id.clone()])]),
             Some(row) => self.tell(source, vec![News::Rows(vec![row])]),
         }
         Ok(())
-    }
-
-    /// How each of them is.
-    pub(super) fn tell_all(&self) -> Vec<wire::Source> {
-        let (backlogs, failure) = match self.registry.counts() {
-            Ok(counts) => (counts, None),
-            Err(error) => (BTreeMap::new(), Some(error.to_string())),
-        };
-        let running = self.running.lock();
-        let all = running.iter().map(|(&id, one)| {
-            let backlog = backlogs.get(&one.settings.name);
-            let (state, why, heard) = match &one.handle {
-                Handle::Api => match &failure {
-                    Some(why) => ("down", Some(why.clone()), None),
-                    None => ("ready", None, None),
-                },
-                Handle::Database(database) => {
-                    let stats = database.stats();
-                    match stats.state {
-                        SourceState::Loading => ("loading", None, None),
-                        SourceState::Ready => ("ready", None, stats.heard),
-                        SourceState::Down { why } => ("down", Some(why), None),
-                    }
-                }
-            };
-            let (by, by_why) = match heard {
-                None => (None, None),
-                Some(Heard::Notifications) => (Some("notifications"), None),
-                Some(Heard::Polling { why }) => (Some("polling"), Some(why)),
-            };
-            wire::Source {
-                name: one.settings.name.clone(),
-                kind: one.settings.kind.as_str().to_owned(),
-                state: state.to_owned(),
-                why,
-                by: by.map(str::to_owned),
-                by_why,
-                jobs: self.jobs.count(id),
-                waiting_records: backlog.map_or(0, |backlog| backlog.waiting),
-                last_error: backlog.and_then(|backlog| backlog.last_error.clone()),
-            }
-        });
-        all.collect()
     }
 
     /// Those that are asked, by name.
@@ -353,15 +326,31 @@ impl Sources {
             .collect()
     }
 
-    /// Ends all of them.
-    pub(super) fn stop(&self) {
-        if let Some(records) = self.records.lock().take() {
-            records.stop();
+    /// Ends all of them; records that wait are written as far as `patience` reaches.
+    pub(super) fn stop(&self, patience: Patience) {
+        let records = self.records.lock().take();
+        if let Some(records) = records {
+            records.stop(patience, || self.interrupt());
         }
-        let running = std::mem::take(&mut *self.running.lock());
-        for one in running.values() {
-            one.stop();
+        self.interrupt();
+    }
+
+    /// Has every source end, and whoever waits for its answer go on.
+    pub(super) fn interrupt(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+        let running: Vec<Arc<Running>> = self.running.lock().values().cloned().collect();
+        let (ends, ended) = std::sync::mpsc::channel::<()>();
+        for one in running {
+            let ends = ends.clone();
+            // Without a thread it ends with the process.
+            let thread = std::thread::Builder::new().name("stop-source".to_owned());
+            let _ = thread.spawn(move || {
+                one.stop();
+                drop(ends);
+            });
         }
+        drop(ends);
+        let _ = ended.recv_timeout(STOP_MAX);
     }
 }
 

@@ -129,6 +129,6 @@ impl Survey {
 impl Drop for Survey {
     fn drop(&mut self) {
         self.reading.close();
-        self.sources.stop();
+        self.sources.interrupt();
     }
 }

@@ -17,6 +17,7 @@ mod common;
 mod postgres;
 
 mod cleans;
+mod hanging;
 mod lives;
 mod outages;
 mod trigger;

@@ -156,3 +156,99 @@ fn a_row_that_came_back_to_life_while_nobody_looked_stays() {
         (1, 2)
     );
 }
+
+#[test]
+fn a_row_that_its_database_keeps_delays_no_other_and_is_told_of() {
+    let (world, mut daemon) = begin();
+    world.db.run(
+        "CREATE TABLE invoices(session_id TEXT); \
+         CREATE TRIGGER billed BEFORE DELETE ON sessions WHEN OLD.session_id IN (SELECT session_id FROM invoices) \
+         BEGIN SELECT raise(ABORT, 'it has an invoice'); END; INSERT INTO invoices VALUES('kept')",
+    );
+    session(&world, "kept", 7200);
+    let refused = |daemon: &Daemon| {
+        let source = crate::common::sources::source(daemon, "eemt");
+        let refused = source["refused"].as_array()?.first()?.clone();
+        (source["refused_records"] == 1).then_some(refused)
+    };
+    let first = wait_or_tell("it is refused", || refused(&daemon), || tell_of(&daemon));
+    assert_eq!(
+        (&first["job"], &first["action"]),
+        (&"kept".into(), &"forget".into())
+    );
+    for id in ["later", "latest"] {
+        session(&world, id, 7200);
+        wait_until_forgotten(&world, &daemon, id);
+    }
+    let attempts = first["attempts"].as_u64().unwrap();
+    let again = wait_or_tell(
+        "it is tried again",
+        || refused(&daemon).filter(|record| record["attempts"].as_u64() > Some(attempts)),
+        || tell_of(&daemon),
+    );
+    assert!(
+        again["error"]
+            .as_str()
+            .unwrap()
+            .contains("it has an invoice"),
+        "{again}"
+    );
+    assert_eq!(again["since"], first["since"]);
+    let said = world.said(&["job", "get", "kept"]);
+    assert!(
+        said.contains("forget was refused") && said.contains("it has an invoice"),
+        "{said}"
+    );
+    let status = world.said(&["status"]);
+    assert!(status.contains("job kept: forget was refused"), "{status}");
+
+    // A daemon that is started meanwhile knows how often it was refused, and begins with the others.
+    assert!(daemon.stop().success());
+    session(&world, "meanwhile", 7200);
+    daemon = world.serve_again();
+    wait_until_forgotten(&world, &daemon, "meanwhile");
+    let known = wait_or_tell("it is known", || refused(&daemon), || tell_of(&daemon));
+    assert!(
+        known["attempts"].as_u64() >= again["attempts"].as_u64(),
+        "{known}"
+    );
+
+    world.db.run("DELETE FROM invoices");
+    wait_until_forgotten(&world, &daemon, "kept");
+    wait_or_tell(
+        "nothing waits",
+        || (crate::common::sources::source(&daemon, "eemt")["waiting_records"] == 0).then_some(()),
+        || tell_of(&daemon),
+    );
+}
+
+#[test]
+fn a_statement_that_every_row_refuses_is_tried_a_bounded_number_of_times() {
+    const JOBS: usize = 200;
+    let (world, daemon) = begin();
+    world
+        .db
+        .run("CREATE TRIGGER no BEFORE DELETE ON sessions BEGIN SELECT raise(ABORT, 'never'); END");
+    for id in 0..JOBS {
+        session(&world, &format!("s{id}"), 7200);
+    }
+    let source = || crate::common::sources::source(&daemon, "eemt");
+    wait_or_tell(
+        "all wait",
+        || (source()["waiting_records"] == JOBS).then_some(()),
+        || tell_of(&daemon),
+    );
+    let now = source();
+    let listed = now["refused"].as_array().unwrap();
+    assert!(listed.len() <= 10, "{now}");
+    assert!(
+        now["refused_records"].as_u64().unwrap() < JOBS as u64,
+        "after some refusals the source gets a pause: {now}"
+    );
+    world.db.run("DROP TRIGGER no");
+    wait_or_tell(
+        "all are forgotten",
+        || (source()["waiting_records"] == 0).then_some(()),
+        || tell_of(&daemon),
+    );
+}

@@ -8,6 +8,7 @@ use super::moment::Moment;
 use crate::api::json_path::JsonPath;
 use crate::core::jobs;
 use crate::core::time::Timestamp;
+use crate::registry::WaitingItem;
 
 /// What every answer about a job has.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -96,6 +97,9 @@ pub struct Job {
     pub attributes: BTreeMap<String, serde_json::Value>,
     /// Where those files lie.
     pub claims: Vec<Claim>,
+    /// What is still to be written to its row, since its files went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<PendingRecord>,
 }
 
 impl Job {
@@ -115,6 +119,7 @@ impl Job {
             files: row.files,
             attributes: row.attributes,
             claims,
+            record: None,
         }
     }
 }
@@ -190,8 +195,41 @@ pub struct Source {
     pub jobs: u64,
     /// Records that wait to be written back to it.
     pub waiting_records: u64,
+    /// How many of them the source refused; others are not kept waiting by these.
+    #[serde(default)]
+    pub refused_records: u64,
+    /// Some of those: the ones that were refused most often.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<PendingRecord>,
     /// Why the last of them that was tried could not be written.
     pub last_error: Option<String>,
+}
+
+/// A job's record that is still to be written back to its source.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct PendingRecord {
+    /// The job's id.
+    pub job: String,
+    /// `mark` or `forget`.
+    pub action: String,
+    /// When the job's files went.
+    pub since: String,
+    /// How often the source refused it.
+    pub attempts: u64,
+    /// What it said the last time.
+    pub error: Option<String>,
+}
+
+impl From<WaitingItem> for PendingRecord {
+    fn from(item: WaitingItem) -> Self {
+        Self {
+            job: item.job,
+            action: item.action.as_str().to_owned(),
+            since: item.since.to_string(),
+            attempts: item.attempts,
+            error: item.error,
+        }
+    }
 }
 
 /// A breaker that has tripped for what nobody owns: of one root, or of all roots of a source.

@@ -51,10 +51,26 @@ struct Talk {
 
 /// Why a record was not written.
 enum Failure {
-    /// The database.
-    Fault(Fault),
+    /// The database takes no record now.
+    Database(Fault),
+    /// This record only: its row is locked, say.
+    Record(Fault),
     /// A statement, by its name.
     Statement(String, Said),
+}
+
+impl Failure {
+    /// Tells a fault that one row may have from one of the server.
+    fn of_row(fault: Fault) -> Self {
+        match fault {
+            Fault::Unreachable(_) | Fault::Refused(_) | Fault::Missing(_) | Fault::Tls(_) => {
+                Self::Database(fault)
+            }
+            Fault::Permission { .. } | Fault::Query(_) | Fault::Slow(_) | Fault::Failed(_) => {
+                Self::Record(fault)
+            }
+        }
+    }
 }
 
 impl Writer {
@@ -86,16 +102,16 @@ impl Writer {
             written
         })
         .await
-        .unwrap_or_else(|_| Err(Failure::Fault(self.fault(&Said::silence()))));
+        .unwrap_or_else(|_| Err(Failure::Database(self.fault(&Said::silence()))));
         if written.is_err() {
             *place = None;
         }
         let (options, id) = (&self.shared.options, &order.job.id);
+        let told =
+            |fault: Fault| format!("cannot {list} job \"{id}\" in {}: {fault}", options.place());
         written.map_err(|failure| match failure {
-            Failure::Fault(fault) => WriteError::Database(format!(
-                "cannot {list} job \"{id}\" in {}: {fault}",
-                options.place()
-            )),
+            Failure::Database(fault) => WriteError::Database(told(fault)),
+            Failure::Record(fault) => WriteError::Record(told(fault)),
             Failure::Statement(statement, said) => self.of_statement(statement, &said, id, list),
         })
     }
@@ -110,7 +126,7 @@ impl Writer {
         let link = &talk.link;
         link.run("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE")
             .await
-            .map_err(|said| Failure::Fault(self.fault_of_begin(&said)))?;
+            .map_err(|said| Failure::Database(self.fault_of_begin(&said)))?;
         let Some(found) = self.find(talk, &order.job.id).await? else {
             return Ok(self.ended(link, Written::Gone).await);
         };
@@ -140,7 +156,7 @@ impl Writer {
         }
         link.run("COMMIT")
             .await
-            .map_err(|said| Failure::Fault(self.fault(&said)))?;
+            .map_err(|said| Failure::of_row(self.fault(&said)))?;
         Ok(Written::Done)
     }
 
@@ -148,18 +164,18 @@ impl Writer {
     async fn find(&self, talk: &Talk, id: &str) -> Result<Option<Found>, Failure> {
         let (link, asked) = (&talk.link, self.shared.select());
         if !self.cannot_lock.load(Ordering::Relaxed) {
-            let failed = |said| Failure::Fault(self.fault(&said));
+            let failed = |said| Failure::of_row(self.fault(&said));
             link.run("SAVEPOINT looks").await.map_err(failed)?;
             match find::one(link, &talk.shape, &asked, id, Extent::Locked).await {
                 Ok(one) => return Ok(one.found()),
                 Err(Fault::Query(_) | Fault::Permission { .. }) => {}
-                Err(fault) => return Err(Failure::Fault(fault)),
+                Err(fault) => return Err(Failure::of_row(fault)),
             }
-            let failed = |said| Failure::Fault(self.fault(&said));
+            let failed = |said| Failure::of_row(self.fault(&said));
             link.run("ROLLBACK TO looks").await.map_err(failed)?;
         }
         let found = find::one(link, &talk.shape, &asked, id, Extent::Texts).await;
-        let one = found.map_err(Failure::Fault)?;
+        let one = found.map_err(Failure::of_row)?;
         self.cannot_lock.store(true, Ordering::Relaxed);
         Ok(one.found())
     }
@@ -180,10 +196,10 @@ impl Writer {
                 let options = &self.shared.options;
                 let link = Link::connect(options, Role::Writes)
                     .await
-                    .map_err(|said| Failure::Fault(self.fault(&said)))?;
+                    .map_err(|said| Failure::Database(self.fault(&said)))?;
                 let shape = Shape::learn(&link, &self.shared.select())
                     .await
-                    .map_err(Failure::Fault)?;
+                    .map_err(Failure::Database)?;
                 Ok(none.insert(Talk {
                     link,
                     shape,
@@ -219,11 +235,8 @@ impl Writer {
     fn of_statement(&self, statement: String, said: &Said, id: &str, list: &str) -> WriteError {
         let options = &self.shared.options;
         let place = options.place();
-        let again = |why: &str| {
-            WriteError::Database(format!(
-                "cannot {list} job \"{id}\" in {place}: {said}\n  {why}"
-            ))
-        };
+        let told = |why: &str| format!("cannot {list} job \"{id}\" in {place}: {said}\n  {why}");
+        let again = |why: &str| WriteError::Record(told(why));
         match said.code() {
             "40001" | "40P01" => again("another session changes the row; it is tried again"),
             "57014" | "55P03" => again("another session holds a lock; it is tried again"),
@@ -234,7 +247,7 @@ impl Writer {
                 };
                 again(&grant(&said.message, right, options.user()))
             }
-            _ if said.ends_the_connection() => again("it is tried again"),
+            _ if said.ends_the_connection() => WriteError::Database(told("it is tried again")),
             _ => WriteError::Statement {
                 statement,
                 place,

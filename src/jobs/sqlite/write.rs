@@ -4,7 +4,7 @@
 //! **Invariant:** all statements or none.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::time::Duration;
 
 use super::error::{Fault, said};
@@ -37,10 +37,15 @@ pub(super) fn write(
         Record::Mark => ("mark", &options.queries.mark),
         Record::Forget => ("forget", &options.queries.forget),
     };
-    let fails = |fault: Fault| {
+    let told = |fault: &Fault| {
         let path = options.path.display();
         let id = &order.job.id;
-        WriteError::Database(format!("cannot {list} job \"{id}\" in \"{path}\": {fault}"))
+        format!("cannot {list} job \"{id}\" in \"{path}\": {fault}")
+    };
+    let fails = |fault: Fault| match &fault {
+        // The query stumbles over this row.
+        Fault::Query(_) => WriteError::Record(told(&fault)),
+        _ => WriteError::Database(told(&fault)),
     };
     let sqlite_fails = |error| fails(Fault::from(error));
     let mut connection = open::to_write(&options.path, PATIENCE).map_err(fails)?;
@@ -76,7 +81,16 @@ pub(super) fn write(
             why,
         })?;
     }
-    transaction.commit().map_err(sqlite_fails)?;
+    transaction.commit().map_err(|error| {
+        // A deferred constraint speaks up here, about what was just written.
+        let is_constraint = error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation);
+        let fault = Fault::from(error);
+        if is_constraint {
+            WriteError::Record(told(&fault))
+        } else {
+            fails(fault)
+        }
+    })?;
     Ok(Written::Done)
 }
 
