@@ -389,7 +389,7 @@ fn requests_that_are_not_understood() {
     "#);
     told!(place, get("/v1/history?cursor=x"), @r#"
     400 Bad Request: query parameter "cursor" cannot be "x"
-      give a whole number
+      give the cursor of an earlier answer
     "#);
     told!(place, get("/v1/events?after=x"), @r#"
     400 Bad Request: query parameter "after" cannot be "x"

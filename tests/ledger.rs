@@ -140,3 +140,89 @@ fn each_path_of_a_large_job_is_on_record_in_lines_of_bounded_length() {
     assert!(daemon.stop().success());
     let _daemon: Daemon = configured(&place, &config);
 }
+
+#[test]
+fn what_lapses_after_the_newest_segment_was_moved_is_on_record() {
+    let place = Place::new();
+    let root = place.make_dir("data");
+    let mut daemon = place.serve_ready(&["--watch", "data=1s"]);
+    let lapses = |name: &str, count: usize| {
+        write(&root.join(name), 1);
+        wait_for("it lapses, and is on record", || {
+            (ledger(&place).len() == count).then_some(())
+        });
+    };
+    lapses("first", 1);
+    let moved = place.path("moved");
+    std::fs::rename(&segments(&place)[0], &moved).unwrap();
+    lapses("second", 1);
+    daemon.wait_until_said("the ledger's newest segment was changed while it is in use");
+    std::fs::remove_file(&segments(&place)[0]).unwrap();
+    lapses("third", 1);
+    lapses("fourth", 2);
+    let expected = ["fourth", "third"].map(|name| root.join(name).to_str().unwrap().to_owned());
+    assert_eq!(removed_paths(&place.run(&["history", "--json"])), expected);
+    let text = std::fs::read_to_string(&moved).unwrap();
+    assert_eq!(text.lines().count(), 1, "what was moved is left alone");
+    assert!(daemon.stop().success());
+    let _daemon = place.serve_ready(&["--watch", "data=1s"]);
+    assert_eq!(removed_paths(&place.run(&["history", "--json"])), expected);
+}
+
+#[test]
+fn history_finds_paths_as_they_are_typed_and_tells_a_misspelled_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let root = place.make_dir("data");
+    let _daemon = place.serve_ready(&["--watch", "data=1s"]);
+    let odd = std::ffi::OsStr::from_bytes(b"odd-\xff");
+    write(&root.join("plain"), 1);
+    write(&root.join(odd), 1);
+    wait_for("both lapse", || (ledger(&place).len() == 2).then_some(()));
+    for path in ["data/plain", "./data/plain", "data/../data/plain"] {
+        let output = place.run(&["history", "--json", "--path", path]);
+        assert_eq!(
+            removed_paths(&output),
+            [root.join("plain").to_str().unwrap()]
+        );
+    }
+    let mut command = place.lapsed();
+    command
+        .args(["history", "--json", "--path"])
+        .arg(std::path::Path::new("data").join(odd));
+    assert_eq!(lines(&command.output().unwrap()).len(), 1);
+    for nothing in [
+        ["--path", "data/other"],
+        ["--since", "2999-01-01T00:00:00Z"],
+    ] {
+        let told = said(&place, &[&["history"][..], &nothing].concat());
+        assert_eq!(told, ["no removals match"]);
+    }
+    assert_eq!(
+        said(&place, &["history", "--rule", "data after 1s"]).len(),
+        3
+    );
+    for (filter, expected) in [
+        (["--rule", "nope"], "there is no rule \"nope\""),
+        (["--root", "nope"], "there is no root \"nope\""),
+        (
+            ["--job", "nope"],
+            "no source has a job \"nope\", and nothing of one was removed",
+        ),
+    ] {
+        let output = place.run(&[&["history"][..], &filter].concat());
+        assert_eq!(output.status.code(), Some(2));
+        assert!(errors(&output).contains(expected), "{}", errors(&output));
+    }
+    // A rule that is no more, but has removed something.
+    let segment = place.path("state/ledger").join(format!("{:020}.jsonl", 0));
+    std::fs::write(&segment, line(1, "/old/a", 0)).unwrap();
+    drop(_daemon);
+    let _daemon = place.serve_ready(&["--watch", "data=1s"]);
+    let output = place.run(&["history", "--json", "--rule", "old", "--job", "j"]);
+    assert_eq!(removed_paths(&output), ["/old/a"]);
+    assert_eq!(
+        said(&place, &["history", "--rule", "old", "--since", "1d"]),
+        ["no removals match"]
+    );
+}

@@ -1,9 +1,14 @@
 //! `lapsed history`: what was removed, newest first.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 use clap::Args;
 
 use super::app::{Context, End};
 use super::client::Target;
+use super::explain::absolute;
 use super::human;
 use super::table::{Column, Fit, Table, Tone};
 use crate::api::wire::{History, Removal};
@@ -24,28 +29,49 @@ pub(super) struct Arguments {
     /// Only by this rule
     #[arg(long, value_name = "NAME")]
     rule: Option<String>,
+    /// Only of this job
+    #[arg(long, value_name = "ID")]
+    job: Option<String>,
     /// Only since then: an instant (RFC 3339), or a duration ago
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
     /// Only this path, or what lay beneath it
     #[arg(long)]
-    path: Option<String>,
+    path: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// What is asked for.
+    fn target(&self, current_dir: Option<&Path>) -> anyhow::Result<Target> {
+        let target = Target::new("/v1/history")
+            .with_some("root", self.root.as_ref())
+            .with_some("rule", self.rule.as_ref())
+            .with_some("job", self.job.as_ref())
+            .with_some("since", self.since.as_ref());
+        let Some(path) = &self.path else {
+            return Ok(target);
+        };
+        let path = absolute(path, current_dir)
+            .context("the current directory is gone; give an absolute path")?;
+        Ok(target.with("path", path.as_os_str().as_bytes()))
+    }
+
+    fn is_filtered(&self) -> bool {
+        let names = [&self.root, &self.rule, &self.job, &self.since];
+        self.path.is_some() || names.into_iter().any(Option::is_some)
+    }
 }
 
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     let mut client = context.connect().await?;
-    let target = Target::new("/v1/history")
-        .with_some("root", arguments.root.as_ref())
-        .with_some("rule", arguments.rule.as_ref())
-        .with_some("since", arguments.since.as_ref())
-        .with_some("path", arguments.path.as_ref());
+    let target = arguments.target(context.environment.current_dir.as_deref())?;
     let mut left = match arguments.limit {
         0 => u64::MAX,
         limit => limit,
     };
     let mut table = table();
     let (mut cursor, mut is_empty, mut end) = (None::<String>, true, End::Done);
-    let now = clock::now().wall;
+    let (now, is_json) = (clock::now().wall, context.is_json());
     loop {
         let page = target
             .clone()
@@ -62,15 +88,18 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
             end = End::WithErrors;
         }
         is_empty &= removals.is_empty();
-        left = left.saturating_sub(removals.len() as u64);
-        if context.is_json() {
+        // The row of a unit stands for all of its paths, unless one of them is asked for.
+        let is_shown =
+            |removal: &&Removal| removal.part == 0 || arguments.path.is_some() || is_json;
+        let shown: Vec<&Removal> = removals.iter().filter(is_shown).collect();
+        left = left.saturating_sub(shown.len() as u64);
+        if is_json {
             let lines = value["removals"].as_array();
             for line in lines.into_iter().flatten() {
                 context.output.json(line)?;
             }
-        } else if !removals.is_empty() {
-            // The row of a unit stands for all of its paths.
-            for removal in removals.iter().filter(|removal| removal.part == 0) {
+        } else if !shown.is_empty() {
+            for removal in shown {
                 row(&mut table, removal, now);
             }
             let part = table.render(context.output.screen);
@@ -82,8 +111,13 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
             break;
         }
     }
-    if is_empty && !context.is_json() {
-        context.output.line("nothing was removed")?;
+    if is_empty && !is_json {
+        let why = if arguments.is_filtered() {
+            "no removals match"
+        } else {
+            "nothing was removed"
+        };
+        context.output.line(why)?;
     }
     Ok(end)
 }

@@ -60,6 +60,8 @@ impl RawLine {
 pub(super) struct Backwards {
     file: File,
     path: PathBuf,
+    /// Where the part ends that is wanted.
+    end: u64,
     /// Where the part that was read begins.
     offset: u64,
     /// What was read and not given out: the bytes from `offset`.
@@ -69,17 +71,21 @@ pub(super) struct Backwards {
 }
 
 impl Backwards {
-    /// Reads the first `len` bytes at `path`, from their end. `None` when the file is gone: somebody archived it.
+    /// Reads the first `len` bytes at `path`, from their end; as many as there are, when somebody has cut the file. `None` when
+    /// the file is gone: somebody archived it.
     pub(super) fn open(path: &Path, len: u64) -> Result<Option<Self>, LedgerError> {
         let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(LedgerError::io("open", path)(error)),
         };
+        let there = file.metadata().map_err(LedgerError::io("look at", path))?;
+        let end = len.min(there.len());
         Ok(Some(Self {
             file,
             path: path.to_path_buf(),
-            offset: len,
+            end,
+            offset: end,
             tail: Vec::new(),
             is_dropping: false,
         }))
@@ -87,6 +93,24 @@ impl Backwards {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How many bytes were read.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.end - self.offset
+    }
+
+    /// Whether a line, or the file, may begin at `offset`.
+    pub(super) fn begins_after_a_line(&self, offset: u64) -> Result<bool, LedgerError> {
+        if offset == 0 {
+            return Ok(true);
+        }
+        let mut before = [0];
+        match self.file.read_exact_at(&mut before, offset - 1) {
+            Ok(()) => Ok(before == *b"\n"),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(LedgerError::io("read", &self.path)(error)),
+        }
     }
 
     /// The line before the last one that was given.

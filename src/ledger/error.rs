@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::newest::Cursor;
+
 /// The ledger cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -36,6 +38,12 @@ pub enum LedgerError {
         /// The longest line that is read.
         limit: usize,
     },
+    /// Nothing begins where a reader wants to go on: somebody changed the segment, or made the cursor up.
+    #[error("the ledger has no line before {cursor}")]
+    NoSuchCursor {
+        /// Where it wants to go on.
+        cursor: Cursor,
+    },
     /// A removal cannot be recorded in lines of bounded length.
     #[error("the line of removal {id} has {length} bytes, and at most {limit} are written")]
     TooLong {
@@ -60,7 +68,7 @@ impl LedgerError {
 }
 
 /// The operating system's words, without the number, in lower case.
-fn words(error: &io::Error) -> String {
+pub(super) fn words(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 
 use super::encode::encode;
-use super::error::LedgerError;
+use super::error::{LedgerError, words};
 use super::ids::Ids;
 use super::line::Line;
-use super::newest::NewestFirst;
+use super::newest::{Cursor, NewestFirst};
 use super::segment::{
     SUFFIX, Segment, cut, cut_torn, first_at, largest_id, list, open_for_writing,
 };
@@ -64,7 +65,41 @@ struct State {
 #[derive(Debug)]
 struct Active {
     file: File,
+    /// Which file it is: its device and inode.
+    key: (u64, u64),
     first_at: Option<Timestamp>,
+}
+
+impl Active {
+    fn of(file: File, path: &Path) -> Result<Self, LedgerError> {
+        let stat = rustix::fs::fstat(&file)
+            .map_err(|error| LedgerError::io("look at", path)(error.into()))?;
+        Ok(Self {
+            file,
+            key: (stat.st_dev, stat.st_ino),
+            first_at: None,
+        })
+    }
+
+    /// Checks that the file is as it was left; else says what became of it.
+    fn check(&self, segment: &Segment) -> Result<(), String> {
+        let stat = match rustix::fs::stat(&segment.path) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Err("it was moved away or deleted".to_owned()),
+            Err(error) => return Err(format!("it cannot be looked at: {}", words(&error.into()))),
+        };
+        if (stat.st_dev, stat.st_ino) != self.key {
+            return Err("another file is in its place".to_owned());
+        }
+        let len = u64::try_from(stat.st_size).unwrap_or_default();
+        if len != segment.len {
+            let was = segment.len;
+            return Err(format!(
+                "it has {len} bytes, and had {was} when it was last written"
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl Ledger {
@@ -74,13 +109,7 @@ impl Ledger {
     /// # Errors
     /// When the directory or the last segment cannot be read or written.
     pub fn open(dir: &Path, options: Options) -> Result<Self, LedgerError> {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(LedgerError::io("make", dir))?;
-        std::fs::set_permissions(dir, Permissions::from_mode(0o700))
-            .map_err(LedgerError::io("restrict", dir))?;
+        make_dir(dir)?;
         let mut segments = list(dir)?;
         let mut state = State {
             segments: Vec::new(),
@@ -93,8 +122,8 @@ impl Ledger {
             let (len, newest) = cut_torn(&last.path, last.len)?;
             floor = last.floor.max(newest.map_or(0, |id| id + 1));
             state.active = Some(Active {
-                file: open_for_writing(&last.path, false)?,
                 first_at: first_at(&last.path),
+                ..Active::of(open_for_writing(&last.path, false)?, &last.path)?
             });
             segments.push(Segment { len, ..last });
             // The largest number may stand a little before the last line.
@@ -147,6 +176,7 @@ impl Ledger {
         };
         let mut state = self.state.lock();
         state.uncut.retain(|(path, len)| cut(path, *len).is_err());
+        state.leave_if_changed();
         self.make_room(&mut state, newest)?;
         let last = state
             .segments
@@ -191,19 +221,11 @@ impl Ledger {
         }
     }
 
-    /// The lines, newest first; after the line with the number `before`, where one is given. Appending goes on meanwhile; what
-    /// is appended after this call does not show. Nothing when there is no line of that number.
-    pub fn newest_first(
-        &self,
-        before: Option<u64>,
-    ) -> impl Iterator<Item = Result<Line, LedgerError>> + use<> {
-        let segments = self.state.lock().segments.clone();
-        NewestFirst {
-            segments,
-            closed: false,
-            reader: None,
-            before,
-        }
+    /// The lines, newest first; those before the place `before`, where one is given. Appending goes on meanwhile; what is appended
+    /// after this call does not show.
+    #[must_use]
+    pub fn newest_first(&self, before: Option<Cursor>) -> NewestFirst {
+        NewestFirst::new(self.state.lock().segments.clone(), before)
     }
 
     /// Which of `ids` have a line.
@@ -259,14 +281,13 @@ impl Ledger {
             .map_or(floor, |last| floor.max(last.floor + 1));
         self.ids.raise(floor);
         let path = self.dir.join(format!("{floor:020}{SUFFIX}"));
+        // Somebody may have moved it away as a whole.
+        make_dir(&self.dir)?;
         let file = open_for_writing(&path, true)?;
         File::open(&self.dir)
             .and_then(|dir| dir.sync_all())
             .map_err(LedgerError::io("synchronize", &self.dir))?;
-        state.active = Some(Active {
-            file,
-            first_at: None,
-        });
+        state.active = Some(Active::of(file, &path)?);
         state.segments.push(Arc::new(Segment {
             path,
             floor,
@@ -275,6 +296,34 @@ impl Ledger {
         }));
         Ok(())
     }
+}
+
+impl State {
+    /// Gives up the active segment when somebody has moved, replaced or cut it: what would be appended to it were on no record.
+    fn leave_if_changed(&mut self) {
+        let (Some(active), Some(segment)) = (&self.active, self.segments.last()) else {
+            return;
+        };
+        if let Err(why) = active.check(segment) {
+            tracing::warn!(
+                segment = %segment.path.display(),
+                why,
+                "the ledger's newest segment was changed while it is in use: a new one is begun; \
+                 move only older segments, or set ledger.keep"
+            );
+            self.active = None;
+        }
+    }
+}
+
+fn make_dir(dir: &Path) -> Result<(), LedgerError> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(LedgerError::io("make", dir))?;
+    std::fs::set_permissions(dir, Permissions::from_mode(0o700))
+        .map_err(LedgerError::io("restrict", dir))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The durable record of every removal: append-only JSON lines that people can read, grep and ship.
 //!
 //! **Invariant:** a line that was appended is on the disk before the thing it tells of is removed for good.
+//! **Invariant:** lines are appended to a segment only while it is as it was left: under its name, and of its length.
 //! **Invariant:** what could not be recorded whole is cut off again: no line, or the whole line.
 
 pub mod error;
@@ -16,4 +17,4 @@ mod segment;
 pub use error::LedgerError;
 pub use journal::{Ledger, Options};
 pub use line::{By, Line, LineUnit, Mark};
-pub use newest::last_removal;
+pub use newest::{Cursor, NewestFirst, last_removal};

@@ -1,8 +1,11 @@
 //! The ledger's lines, newest first, over all segments.
+//!
+//! **Invariant:** what one reader has read up to a [`Cursor`] is not read again by the next one.
 
-use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::backwards::{Backwards, LINE_BYTES_MAX, RawLine};
@@ -11,15 +14,45 @@ use super::line::Line;
 use super::segment::{Segment, list};
 use crate::core::time::Timestamp;
 
+/// A place between two lines. Its text is opaque to clients.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Cursor {
+    /// The segment's number.
+    pub(super) segment: u64,
+    /// Where in it the newer line begins.
+    pub(super) offset: u64,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.segment, self.offset)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (segment, offset) = text.split_once('-').unwrap_or((text, ""));
+        Ok(Self {
+            segment: segment.parse()?,
+            offset: offset.parse()?,
+        })
+    }
+}
+
 /// What is read and what is still to be read.
-pub(super) struct NewestFirst {
+#[derive(Debug)]
+pub struct NewestFirst {
     /// What is still to be read; the last one first.
-    pub(super) segments: Vec<Arc<Segment>>,
-    /// Whether the last one of them is appended to no more.
-    pub(super) closed: bool,
-    pub(super) reader: Option<Backwards>,
-    /// The line after which the answer begins, until it was found.
-    pub(super) before: Option<u64>,
+    segments: Vec<Arc<Segment>>,
+    /// The segment that is read, and its number.
+    reader: Option<(u64, Backwards)>,
+    /// Where the first segment's part that is wanted ends, when that is not its end.
+    before: Option<Cursor>,
+    /// Before the line that was given last, and how long that is.
+    last: Option<(Cursor, u64)>,
+    bytes_read: u64,
 }
 
 /// Returns when the last removal in the ledger at `dir` happened; `None`: it has none. Writes nothing.
@@ -34,12 +67,7 @@ pub fn last_removal(dir: &Path) -> Result<Option<Timestamp>, LedgerError> {
         }
         Err(error) => return Err(error),
     };
-    let mut lines = NewestFirst {
-        segments: segments.into_iter().map(Arc::new).collect(),
-        closed: false,
-        reader: None,
-        before: None,
-    };
+    let mut lines = NewestFirst::new(segments.into_iter().map(Arc::new).collect(), None);
     // As `Ledger::open`: pins are set whatever the clock says, and a torn line at the end is none.
     let last = lines.find(|line| line.as_ref().is_ok_and(|line| line.pin.is_none()));
     Ok(last.and_then(Result::ok).map(|line| line.at))
@@ -49,33 +77,93 @@ impl Iterator for NewestFirst {
     type Item = Result<Line, LedgerError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let line = match self.next_raw()? {
+            Ok(line) => line,
+            Err(error) => return Some(Err(error)),
+        };
+        let path = self.reader.as_ref().map(|(_, reader)| reader.path());
+        Some(decode(&line, path.unwrap_or(Path::new(""))))
+    }
+}
+
+impl NewestFirst {
+    /// Reads `segments`, oldest first, from their end or from `before`.
+    pub(super) fn new(mut segments: Vec<Arc<Segment>>, before: Option<Cursor>) -> Self {
+        if let Some(cursor) = before {
+            segments.retain(|segment| segment.floor <= cursor.segment);
+        }
+        Self {
+            segments,
+            reader: None,
+            before,
+            last: None,
+            bytes_read: 0,
+        }
+    }
+
+    /// The place before the line that was given last: where another reader goes on.
+    #[must_use]
+    pub fn cursor(&self) -> Option<Cursor> {
+        self.last.map(|(cursor, _)| cursor)
+    }
+
+    /// How many bytes the line has that was given last.
+    #[must_use]
+    pub fn last_bytes(&self) -> u64 {
+        self.last.map_or(0, |(_, bytes)| bytes)
+    }
+
+    /// How many bytes were read from disk.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        let reading = self.reader.as_ref();
+        self.bytes_read + reading.map_or(0, |(_, reader)| reader.bytes_read())
+    }
+
+    /// The next line as it stands in its segment.
+    pub(super) fn next_raw(&mut self) -> Option<Result<RawLine, LedgerError>> {
         loop {
-            if self.reader.is_none() {
+            let Some((number, reader)) = &mut self.reader else {
                 match self.open_next()? {
                     Ok(reader) => self.reader = reader,
                     Err(error) => return Some(Err(error)),
                 }
-            }
-            let Some(reader) = &mut self.reader else {
                 continue;
             };
-            match reader.next_line() {
-                Ok(None) => self.reader = None,
-                Ok(Some(line)) => match self.before {
-                    None => return Some(decode(&line, reader.path())),
-                    Some(before) => {
-                        if line.id() == Some(before) {
-                            self.before = None;
-                        }
-                    }
-                },
-                Err(error) => {
-                    // This segment cannot be read any further; the older ones perhaps can.
-                    self.reader = None;
-                    return Some(Err(error));
+            let ended = match reader.next_line() {
+                Ok(Some(line)) => {
+                    let cursor = Cursor {
+                        segment: *number,
+                        offset: line.offset,
+                    };
+                    self.last = Some((cursor, line.bytes.len() as u64));
+                    return Some(Ok(line));
                 }
+                Ok(None) => None,
+                // This segment cannot be read any further; the older ones perhaps can.
+                Err(error) => Some(Err(error)),
+            };
+            self.bytes_read += reader.bytes_read();
+            self.reader = None;
+            if ended.is_some() {
+                return ended;
             }
         }
+    }
+
+    /// Opens the next older segment.
+    fn open_next(&mut self) -> Option<Result<Option<(u64, Backwards)>, LedgerError>> {
+        let segment = self.segments.pop()?;
+        let cursor = self.before.take().filter(|at| at.segment == segment.floor);
+        let len = cursor.map_or(segment.len, |cursor| cursor.offset);
+        let opened =
+            Backwards::open(&segment.path, len).and_then(|reader| match (reader, cursor) {
+                (Some(reader), Some(cursor)) if !reader.begins_after_a_line(cursor.offset)? => {
+                    Err(LedgerError::NoSuchCursor { cursor })
+                }
+                (reader, _) => Ok(reader),
+            });
+        Some(opened.map(|reader| reader.map(|reader| (segment.floor, reader))))
     }
 }
 
@@ -93,29 +181,4 @@ fn decode(line: &RawLine, path: &Path) -> Result<Line, LedgerError> {
         offset: line.offset,
         reason: error.to_string(),
     })
-}
-
-impl NewestFirst {
-    /// Opens the next older segment that matters.
-    fn open_next(&mut self) -> Option<Result<Option<Backwards>, LedgerError>> {
-        let segment = self.segments.pop()?;
-        let closed = std::mem::replace(&mut self.closed, true);
-        if let Some(before) = self.before {
-            let ids = BTreeSet::from([before]);
-            let mut found = false;
-            let scanned = segment
-                .may_hold(&ids, closed)
-                .then(|| segment.scan(closed, |id| found |= id == before));
-            if let Some(Err(error)) = scanned {
-                return Some(Err(error));
-            }
-            if !found {
-                if segment.floor <= before {
-                    self.segments.clear();
-                }
-                return Some(Ok(None));
-            }
-        }
-        Some(Backwards::open(&segment.path, segment.len))
-    }
 }
