@@ -1,12 +1,13 @@
 //! `POST /v1/clean`: removals that somebody asks for.
 //!
-//! **Invariant:** an order that names something unknown removes nothing.
+//! **Invariant:** an order that names something unknown, or that other rules overtake, removes nothing.
 //! **Invariant:** what is true when it is ordered is known when it is carried out, as far as [`Daemon::clean_prepared`] comes in its time.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::breaker::{root_named, trip};
@@ -36,32 +37,15 @@ pub(super) async fn clean(
     if !order.dry_run {
         daemon.parts.actors.admit(&peer).await?;
     }
-    // What means nothing is said at once.
-    understand(&order, &daemon.policy(), peer.uid)?;
+    let policy = daemon.policy();
+    let asked = understand(&order, &policy, peer.uid)?;
     let started = clock::now().wall;
-    let begun = OnceLock::new();
-    let clean = || async {
-        let current = daemon.policy();
-        if begun.get().is_none() {
-            let request = understand(&order, &current, peer.uid)?;
-            // Nobody else sets it.
-            let _ = begun.set((Arc::clone(&current), request));
-        }
-        // Under other rules than those that it began with the order may mean something else.
-        let known = begun
-            .get()
-            .filter(|(policy, _)| Arc::ptr_eq(policy, &current));
-        let Some((_, request)) = known else {
-            return Ok(None);
-        };
-        let report = daemon.link().clean(request.clone()).await?;
-        Ok::<_, Problem>(Some(report))
-    };
+    let clean = || daemon.link().clean(Arc::clone(&policy), asked.clone());
     let report = daemon.clean_prepared(FILES_MAX, clean).await?;
-    let report = report.unwrap_or_default();
-    let policy = begun
-        .get()
-        .map_or_else(|| daemon.policy(), |(policy, _)| Arc::clone(policy));
+    let report = report.ok_or_else(|| {
+        let detail = "the configuration was reloaded meanwhile: nothing was removed";
+        Problem::new(StatusCode::CONFLICT, detail).hint("ask again")
+    })?;
     let finished = clock::now().wall;
     Ok(json(&report_of(
         &report,

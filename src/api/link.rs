@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::problem::Problem;
 use crate::core::engine::Engine;
 use crate::core::input::{Effect, Input};
+use crate::core::policy::Policy;
 use crate::core::report::{CleanReport, CleanRequest};
 use crate::core::time::Now;
 
@@ -98,15 +99,24 @@ impl EngineLink {
         answer.await.map_err(|_| Stopping)
     }
 
-    /// Removes what is due and asked for; back when all that is through. The removal goes on when nobody waits any more.
+    /// Removes what is due and asked for under `policy`; back when all that is through. The removal goes on when nobody waits any more.
+    /// `None`: other rules are in force, and nothing was removed.
     ///
     /// # Errors
     /// [`Stopping`] when the engine has ended.
-    pub async fn clean(&self, request: CleanRequest) -> Result<CleanReport, Stopping> {
+    pub async fn clean(
+        &self,
+        policy: Arc<Policy>,
+        request: CleanRequest,
+    ) -> Result<Option<CleanReport>, Stopping> {
         let (sender, report) = oneshot::channel();
         let done = Box::new(move |report| drop(sender.send(report)));
-        self.send(Input::Clean(request, done)).await?;
-        report.await.map_err(|_| Stopping)
+        self.send(Input::Clean(policy, request, done)).await?;
+        match report.await {
+            Ok(report) => Ok(Some(report)),
+            Err(_) if self.inputs.is_closed() => Err(Stopping),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Waits until the engine takes nothing in any more.

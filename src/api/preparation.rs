@@ -1,30 +1,26 @@
 //! What a removal that is ordered waits for: that what is true at this moment is known.
 //!
 //! ```text
-//! sources up to date → the engine knows whose everything is → a barrier: what had to be looked at for that, and what was just written
+//! sources up to date → what was just written → the engine's own barrier: whose everything is, and what had to be looked at for that
 //! ```
 //!
 //! **Invariant:** it ends. What is not known by then is treated as before: what is known decides, each removal looks again, and missing
 //! knowledge holds.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
 use super::daemon::{Daemon, source_name};
-use super::link::{EngineLink, Stopping};
+use super::link::Stopping;
 use crate::core::hold::Hold;
 use crate::core::report::{CleanReport, SourcePhase};
 
 /// So long the databases of jobs have to say what is new. A table of two hundred thousand rows is read within that, with the rest before
 /// it; a person who waits for an answer does not wait much longer.
 const SOURCES_MAX: Duration = Duration::from_secs(15);
-
-/// The engine goes through all that a source owns in steps of milliseconds: it is asked as often whether it is through.
-const WAIT_FIRST: Duration = Duration::from_millis(2);
-/// … or less often, when there is much.
-const WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// A source that tells of no changes is not known to be as it was read when anything was written to its database meanwhile, be it what we
 /// write there of the jobs that have just gone: then what nobody owns stays, until it is read again. So it is asked for again after these
@@ -40,47 +36,41 @@ const PAUSES: [Duration; 6] = [
 
 impl Daemon {
     /// Waits until everything that happened before this call is known: in the databases of jobs, and then, for `files_max` at most, in the
-    /// roots.
+    /// roots. Says whether it is.
     ///
     /// # Errors
     /// [`Stopping`] when the engine has ended.
-    async fn prepare(&self, files_max: Duration) -> Result<(), Stopping> {
+    async fn prepare(&self, files_max: Duration) -> Result<bool, Stopping> {
         let link = self.link();
         tokio::select! {
             () = (self.parts.catch_up)(SOURCES_MAX) => {}
             () = link.ended() => return Err(Stopping),
         }
-        let files = async {
-            place_all(link).await?;
-            link.sync().await
-        };
-        timeout(files_max, files).await.unwrap_or_else(|_| {
-            tracing::warn!("the roots are still being read: what is known of them goes");
-            Ok(())
-        })
+        match timeout(files_max, link.sync()).await {
+            Ok(through) => through.map(|()| true),
+            Err(_) => Ok(false),
+        }
     }
-}
 
-impl Daemon {
     /// Prepares, has `clean` remove what is due, and does so again while something stays only because its source was being read when it was
     /// looked at. `clean` gives nothing when the rules that it is for are not in force any more.
     ///
     /// # Errors
     /// [`Stopping`] when the engine has ended.
-    pub async fn clean_prepared<E, F>(
+    pub async fn clean_prepared<F>(
         &self,
         files_max: Duration,
         mut clean: impl FnMut() -> F,
-    ) -> Result<Option<CleanReport>, E>
+    ) -> Result<Option<CleanReport>, Stopping>
     where
-        E: From<Stopping>,
-        F: Future<Output = Result<Option<CleanReport>, E>>,
+        F: Future<Output = Result<Option<CleanReport>, Stopping>>,
     {
         let mut all: Option<CleanReport> = None;
         for pause in PAUSES {
             sleep(pause).await;
-            self.prepare(files_max).await?;
-            let Some(mut report) = clean().await? else {
+            let is_known = self.prepare(files_max).await?;
+            let limit = if is_known { files_max } else { Duration::ZERO };
+            let Some(mut report) = self.hurried(limit, clean()).await? else {
                 break;
             };
             let removed = all.take().map(|before| before.removed);
@@ -92,6 +82,30 @@ impl Daemon {
             }
         }
         Ok(all)
+    }
+
+    /// Waits for `clean`, which waits in the engine until all that it has to know is known: for `limit` at most.
+    async fn hurried<T>(
+        &self,
+        mut limit: Duration,
+        clean: impl Future<Output = Result<T, Stopping>>,
+    ) -> Result<T, Stopping> {
+        /// The order may have been on its way to the engine when that was hurried.
+        const AGAIN: Duration = Duration::from_secs(1);
+        let mut clean = pin!(clean);
+        loop {
+            if let Ok(cleaned) = timeout(limit, &mut clean).await {
+                return cleaned;
+            }
+            if self
+                .link()
+                .ask(|engine, _, _| engine.hurry_orders())
+                .await?
+            {
+                tracing::warn!("the roots are still being read: what is known of them decides");
+            }
+            limit = limit.max(AGAIN);
+        }
     }
 
     /// Whether something of `report` is held by a source that can be read.
@@ -113,14 +127,4 @@ impl Daemon {
         Ok(holds
             .any(|hold| matches!(hold, Hold::SourceDown { source, .. } if ready.contains(source))))
     }
-}
-
-/// Waits until the engine has taken in what it was handed, and found again whose everything is.
-async fn place_all(link: &EngineLink) -> Result<(), Stopping> {
-    let mut wait = WAIT_FIRST;
-    while link.ask(|engine, _, _| engine.is_passing()).await? {
-        sleep(wait).await;
-        wait = (wait * 2).min(WAIT_MAX);
-    }
-    Ok(())
 }

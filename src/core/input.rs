@@ -44,8 +44,12 @@ pub enum Input {
     Jobs(SourceNews),
     /// A row of this source was removed from it, because a rule said so: that is no loss.
     Forgotten(SourceId),
-    /// Remove what is due and asked for, then tell.
-    Clean(CleanRequest, Box<dyn FnOnce(CleanReport) + Send>),
+    /// Remove what is due and asked for, under these rules or not at all, then tell.
+    Clean(
+        Arc<Policy>,
+        CleanRequest,
+        Box<dyn FnOnce(CleanReport) + Send>,
+    ),
     /// A question.
     Ask(Ask),
 }

@@ -257,6 +257,22 @@ pub struct CleanRequest {
     pub asker: Asker,
 }
 
+impl CleanRequest {
+    /// All that is due under `rules`, since it is time; under any, when there are none.
+    #[must_use]
+    pub const fn due_under(rules: Vec<RuleId>) -> Self {
+        Self {
+            dry_run: false,
+            roots: Vec::new(),
+            rules,
+            jobs: Vec::new(),
+            orphans_only: false,
+            retention_ms: Vec::new(),
+            asker: Asker::Schedule,
+        }
+    }
+}
+
 /// Who asks for removals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Asker {

@@ -3,6 +3,7 @@
 //! **Invariant:** what it finds is in the engine when [`Reading::read`] comes back; nothing is watched.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -11,7 +12,7 @@ use super::sources::Sources;
 use crate::clock;
 use crate::config::SourceSettings;
 use crate::core::engine::Engine;
-use crate::core::input::{Effect, Input};
+use crate::core::input::{Effect, Input, JOBS};
 use crate::core::jobs::SourceId;
 use crate::core::report::{CleanReport, CleanRequest, SourcePhase};
 use crate::watch::{self, Report, Sink, WatchError, crawl_once};
@@ -19,8 +20,9 @@ use crate::watch::{self, Report, Sink, WatchError, crawl_once};
 /// How long a source may take to be read: what depends on one that takes longer is held.
 const SOURCES_WAIT: Duration = Duration::from_mins(1);
 
-/// The token that says that the crawl is through.
-const CRAWLED: u64 = 0;
+/// The tokens that say that the sources are asked, and that the crawl is through.
+const ASKED: u64 = 0;
+const CRAWLED: u64 = 1;
 
 /// What is done about the engine's effects.
 pub(super) type Heed<'a> = &'a mut dyn FnMut(&Engine, &Effect);
@@ -37,7 +39,8 @@ impl Reading {
         Self { engine, inputs }
     }
 
-    /// Reads the roots as `crawl` says, which tells its findings through the queue that it comes with, and the sources.
+    /// Reads the sources, then the roots as `crawl` says, which tells its findings through the queue that it comes with. In this order: all
+    /// files are there that a job had when it was read, and are judged by whose they are. A job that changes later is held.
     ///
     /// # Errors
     /// When a thread cannot be started.
@@ -49,30 +52,46 @@ impl Reading {
     ) -> Result<(), WatchError> {
         let sink: Sink = {
             let inbox = inbox.clone();
-            std::sync::Arc::new(move |report| {
+            Arc::new(move |report| {
                 let _ = match report {
                     Report::Observed(seen) => inbox.blocking_send(Input::Observed(seen)),
                     Report::Synced(token) => inbox.blocking_send(Input::Synced(token)),
                 };
             })
         };
+        self.step_until(heed, (&inbox, ASKED), || sources.set(asked));
+        self.wait_for_sources(heed);
+        self.step(
+            Input::Ask(Box::new(|engine, _, effects| engine.begin_barrier(effects))),
+            heed,
+        );
+        let done = self.step_until(heed, (&inbox, CRAWLED), || crawl_once(crawl, &sink));
+        self.step(Input::Synced(JOBS), heed);
+        done
+    }
+
+    /// Steps the engine while `tell` runs beside it, until all of that has been taken in.
+    fn step_until<T: Send>(
+        &mut self,
+        heed: Heed<'_>,
+        (inbox, end): (&mpsc::Sender<Input>, u64),
+        tell: impl FnOnce() -> T + Send,
+    ) -> T {
         std::thread::scope(|scope| {
-            let crawl = scope.spawn(move || {
-                sources.set(asked);
-                let done = crawl_once(crawl, &sink);
-                let _ = inbox.blocking_send(Input::Synced(CRAWLED));
-                done
+            let told = scope.spawn(move || {
+                let told = tell();
+                let _ = inbox.blocking_send(Input::Synced(end));
+                told
             });
             while let Some(input) = self.next() {
                 let effects = self.step(input, heed);
-                if effects.contains(&Effect::Synced(CRAWLED)) {
+                if effects.contains(&Effect::Synced(end)) {
                     break;
                 }
             }
-            crawl.join().expect("invariant: the crawl does not panic")
-        })?;
-        self.wait_for_sources(heed);
-        Ok(())
+            told.join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     }
 
     /// Waits until each source was read, or cannot be.
@@ -115,7 +134,7 @@ impl Reading {
     pub(super) fn clean(&mut self, request: CleanRequest, heed: Heed<'_>) -> CleanReport {
         let (sender, done) = std::sync::mpsc::channel();
         let done_with = Box::new(move |report| drop(sender.send(report)));
-        self.step(Input::Clean(request, done_with), heed);
+        self.step(Input::Clean(self.engine.policy(), request, done_with), heed);
         loop {
             if let Ok(report) = done.try_recv() {
                 return report;

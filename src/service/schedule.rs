@@ -19,7 +19,7 @@ use crate::clock::{self, Alarm};
 use crate::core::facts::RuleId;
 use crate::core::hold::Hold;
 use crate::core::policy::{Policy, Schedule as When};
-use crate::core::report::{CleanItem, CleanReport};
+use crate::core::report::{CleanItem, CleanReport, CleanRequest};
 use crate::core::time::Timestamp;
 
 /// What was written just before an instant is known before it is judged, unless that takes longer than this: then what is known goes.
@@ -154,15 +154,7 @@ impl Waiting {
             .iter()
             .map(|&id| format!("\"{}\"", policy.rule(id).name))
             .collect();
-        let clean = || async {
-            let (sender, report) = tokio::sync::oneshot::channel();
-            let (order, rules) = (Arc::clone(policy), rules.to_vec());
-            let done = move |report| drop(sender.send(report));
-            link.ask(move |engine, now, _| engine.carry_out(&order, rules, done, now))
-                .await?;
-            // Without a report other rules are in force.
-            Ok::<_, Stopping>(report.await.ok())
-        };
+        let clean = || link.clean(Arc::clone(policy), CleanRequest::due_under(rules.to_vec()));
         let carried_out = self
             .runtime
             .block_on(daemon.clean_prepared(FILES_MAX, clean))?;

@@ -4,7 +4,7 @@ use crate::common::others::Neighbour;
 use crate::common::sources::{source, tell_of, wait_for_source};
 use crate::common::{Daemon, wait_for};
 use crate::postgres::Cluster;
-use crate::world::{COMPLETED, NOBODYS, World};
+use crate::world::{COMPLETED, FORGOTTEN, NOBODYS, World};
 
 const ROUNDS: u32 = 5;
 
@@ -111,5 +111,31 @@ fn a_server_that_is_busy_with_others_is_no_reason_to_wait() {
         });
         let said = daemon.said();
         assert!(!said.contains("it is still being read"), "{by}: {said}");
+    }
+}
+
+#[test]
+fn a_run_without_a_daemon_takes_jobs_whole_or_not_at_all() {
+    let world = World::new();
+    let config = world.config();
+    // Until its row is read, an upload is nobody's.
+    let nobodys = NOBODYS.replace("expire = \"1s\"", "expire = \"1h\"");
+    world.configure(&[FORGOTTEN, &nobodys].concat());
+    for round in 0..3 {
+        let result = world.write(&format!("results/job{round}/file"));
+        let upload = world.write(&format!("uploads/in{round}.tif"));
+        world.insert(&format!("job{round}"), "failed");
+        world.db.run(&format!(
+            "UPDATE jobs SET files = '{{in{round}.tif}}' WHERE id = 'job{round}'"
+        ));
+        for arguments in [&["clean", "-n"][..], &["clean"]] {
+            let arguments = [arguments, &["--json", "--config", &config]].concat();
+            let report = world.said(&arguments);
+            let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+            assert_eq!(report["files"], 2, "round {round}: {report}");
+        }
+        assert!(!result.exists() && !upload.exists());
+        let rows = world.db.value("SELECT count(*)::text FROM jobs");
+        assert_eq!(rows.as_deref(), Some("0"));
     }
 }

@@ -25,6 +25,7 @@ mod once;
 mod orphans;
 mod other;
 mod outages;
+mod ownership;
 mod refused;
 mod reload;
 mod rules;

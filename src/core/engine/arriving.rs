@@ -1,17 +1,21 @@
-//! Files that may still be on their way into the index when their job is told to have ended.
+//! Files that may still be on their way into the index when their job is judged.
 //!
-//! A source and the watchers are heard of apart: that a job has ended may be known before its last file is. All that a job owns goes as
-//! one, and its record follows, so it is gathered only when everything that happened before its row was heard of is in the index.
+//! Sources and watchers report independently: that a job has ended may be known before its last file is, and that a file belongs to a job
+//! before the file has been looked at for that. All that a job owns is removed as one and its record follows, so it is gathered only when
+//! everything that was reported, or ordered to be looked at, before that moment is in the index.
 //!
 //! **Invariant:** between the last news of a job and the gathering of what it owns a barrier began and came through.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::armed::Timer;
 use super::state::Engine;
 use crate::core::input::Effect;
 use crate::core::jobs::SourceId;
 use crate::core::time::Now;
+
+/// Jobs that are told apart by whether they had news; beyond this, all of them count as told. One has 16 bytes.
+const TOLD_MAX: usize = 10_000;
 
 /// One job.
 type Job = (SourceId, u32);
@@ -22,31 +26,66 @@ pub(super) struct Arriving {
     /// Jobs that wait, each with whether the barrier that is under way began after its last news.
     waiting: BTreeMap<Job, bool>,
     /// Jobs that may be gathered, until there is news of them.
-    through: std::collections::BTreeSet<Job>,
+    through: BTreeSet<Job>,
+    /// Whether a barrier is under way.
     is_asked: bool,
-    start: Start,
+    /// News since the last barrier that came through began.
+    told: Told,
+    /// News since the barrier that is under way began.
+    told_meanwhile: Told,
 }
 
-/// What the start's one `clean` knows of the files.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum Start {
-    /// It does not ask yet.
-    #[default]
-    Early,
-    /// It waits for a barrier that begins from now on.
-    Waits,
-    /// That one is under way.
-    Covered,
-    /// Everything that was asked to be looked at by then is in the index.
-    Known,
+/// Jobs of which there was news.
+#[derive(Debug)]
+enum Told {
+    All,
+    Some(BTreeSet<Job>),
+}
+
+impl Default for Told {
+    /// Before the first barrier nothing is known.
+    fn default() -> Self {
+        Self::All
+    }
+}
+
+impl Told {
+    fn insert(&mut self, job: Job) {
+        if let Self::Some(jobs) = self {
+            jobs.insert(job);
+            if jobs.len() > TOLD_MAX {
+                *self = Self::All;
+            }
+        }
+    }
 }
 
 impl Arriving {
-    /// There is news of a job.
+    /// There is news of a job, or something that it owns is to be looked at.
     pub(super) fn renew(&mut self, job: Job) {
         self.through.remove(&job);
         if let Some(covered) = self.waiting.get_mut(&job) {
             *covered = false;
+        }
+        self.told.insert(job);
+        self.told_meanwhile.insert(job);
+    }
+
+    /// It is found out anew whose everything is.
+    pub(super) fn renew_all(&mut self) {
+        self.through.clear();
+        self.waiting
+            .values_mut()
+            .for_each(|covered| *covered = false);
+        self.told = Told::All;
+        self.told_meanwhile = Told::All;
+    }
+
+    /// Whether there was no news of the job since the last barrier that came through began.
+    pub(super) fn is_known(&self, job: Job) -> bool {
+        match &self.told {
+            Told::All => false,
+            Told::Some(jobs) => !jobs.contains(&job),
         }
     }
 }
@@ -68,38 +107,32 @@ impl Engine {
         false
     }
 
-    /// Whether what was to be looked at once more, when it became known whose it is, has been. If not, this is to be asked again.
-    pub(super) fn has_looked(&mut self, effects: &mut Vec<Effect>) -> bool {
-        match self.arriving.start {
-            Start::Known => return true,
-            Start::Early => self.arriving.start = Start::Waits,
-            Start::Waits | Start::Covered => {}
+    /// Asks for a barrier if somebody waits for one and none is under way.
+    pub(super) fn ask_for_arrivals(&mut self, effects: &mut Vec<Effect>) {
+        let is_wanted = !self.arriving.waiting.is_empty() || self.has_order_to_cover();
+        if is_wanted && !self.arriving.is_asked {
+            self.begin_barrier(effects);
         }
-        self.ask_for_arrivals(effects);
-        false
     }
 
-    fn ask_for_arrivals(&mut self, effects: &mut Vec<Effect>) {
-        let arriving = &mut self.arriving;
-        if arriving.is_asked || (arriving.waiting.is_empty() && arriving.start != Start::Waits) {
-            return;
-        }
-        arriving.is_asked = true;
-        if arriving.start == Start::Waits {
-            arriving.start = Start::Covered;
-        }
-        for covered in arriving.waiting.values_mut() {
+    /// Asks for a barrier: everything that was reported until now, or ordered to be looked at, is in the index when it is through.
+    pub fn begin_barrier(&mut self, effects: &mut Vec<Effect>) {
+        self.arriving.is_asked = true;
+        self.arriving.told_meanwhile = Told::Some(BTreeSet::new());
+        for covered in self.arriving.waiting.values_mut() {
             *covered = true;
         }
+        self.cover_orders();
         effects.push(Effect::Barrier);
     }
 
     /// Everything that happened before the engine's own barrier is in the index.
-    pub(super) fn files_known(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        self.arriving.is_asked = false;
-        if self.arriving.start == Start::Covered {
-            self.arriving.start = Start::Known;
+    pub(super) fn on_barrier_through(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if !std::mem::take(&mut self.arriving.is_asked) {
+            return;
         }
+        self.arriving.told = std::mem::take(&mut self.arriving.told_meanwhile);
+        self.cleans.on_barrier_through();
         let covered: Vec<Job> = self
             .arriving
             .waiting
@@ -110,6 +143,8 @@ impl Engine {
             self.arriving.through.insert((source, no));
             self.arm(Timer::Job(source, no), now.wall);
         }
+        // Before the next barrier begins: what is judged now is judged by this one.
+        self.carry_out_known(now);
         self.ask_for_arrivals(effects);
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::due::OUTSTANDING_MAX;
 use super::held::{Stay, UNIT};
 use super::job_units::JobSlot;
+use super::orders::Order;
 use super::outcome::request_of;
 use super::standing::{Lapse, Standing};
 use super::state::Engine;
@@ -27,6 +28,8 @@ pub(super) type Done = Box<dyn FnOnce(CleanReport) + Send>;
 /// The cleans under way.
 #[derive(Default)]
 pub(super) struct Cleans {
+    /// Those that wait.
+    pub(super) orders: Vec<Order>,
     next: u64,
     running: BTreeMap<u64, Clean>,
 }

@@ -85,7 +85,10 @@ impl Engine {
             return;
         }
         let (files, bytes) = (gathered.files, gathered.bytes);
-        let hold = hold.or_else(|| (self.mode == Mode::DryRun).then_some(Hold::DryRun));
+        let (source, no, _) = slot;
+        let hold = hold
+            .or_else(|| (!self.arriving.is_known((source, no))).then_some(Hold::Reconciling))
+            .or_else(|| (self.mode == Mode::DryRun).then_some(Hold::DryRun));
         let actor = request.asker.actor(id);
         let claim = Claim {
             retention_ms,

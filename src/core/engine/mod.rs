@@ -17,7 +17,7 @@
 //! - `breaker`: what a person is asked about first
 //! - `gathered`, `job_units`, `job_outcome`: all that a job owns, as one
 //! - `clean`, `clean_jobs`: removals that somebody asked for
-//! - `unasked`: those that nobody asks for: of schedules, and of the start
+//! - `orders`: removals that were ordered, until everything that was reported before is known
 //! - `answer`: status, explanations, holds for those who ask
 //!
 //! **Invariant:** a claim is only ever the order to look again; nothing here makes a look unnecessary.
@@ -39,6 +39,7 @@ mod job_outcome;
 mod job_units;
 mod memory;
 mod observe;
+mod orders;
 mod outcome;
 mod owned;
 mod pinned;
@@ -47,7 +48,6 @@ mod sources;
 mod stall;
 mod standing;
 mod state;
-mod unasked;
 
 #[cfg(test)]
 mod tests;

@@ -71,7 +71,7 @@ pub(super) struct Passing {
 enum Renewed {
     Same,
     As(Record),
-    /// The index does not have what its rule asks for: it is looked at.
+    /// This for now: the index does not have what its rule asks for, and it is looked at.
     Look(Record),
 }
 
@@ -262,6 +262,7 @@ impl Engine {
                 Renewed::As(record) => drop(renewed.insert(name.into(), record)),
                 Renewed::Look(record) => {
                     renewed.insert(name.into(), record);
+                    self.renew_owners(root, &path);
                     looks.push(path);
                 }
             }
@@ -293,17 +294,24 @@ impl Engine {
             Class::File(rule) => self.policy.rule(rule).since == Since::Newest,
             Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::Job(_) => true,
         };
-        let look = Renewed::Look(Record {
+        let unruled = Record {
             class: Class::Unruled,
             basis: Timestamp::MIN,
             expire_ms: None,
             ..record
-        });
+        };
         let (basis, expire_ms) = match class {
             Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::Job(_) if has_newest => {
                 (record.basis, None)
             }
-            Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::Job(_) => return look,
+            // It goes with its job at once: none of its timestamps is before the one that is known.
+            Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::Job(_) => {
+                return Renewed::Look(Record {
+                    class,
+                    expire_ms: None,
+                    ..record
+                });
+            }
             Class::File(id) => {
                 let rule = self.policy.rule(id);
                 match rule.since {
@@ -312,7 +320,7 @@ impl Engine {
                     Since::Ctime | Since::Btime if record.class == class => {
                         (record.basis, record.expire_ms)
                     }
-                    Since::Newest | Since::Ctime | Since::Btime => return look,
+                    Since::Newest | Since::Ctime | Since::Btime => return Renewed::Look(unruled),
                     Since::CreatedAt
                     | Since::CompletedAt
                     | Since::LastActivity
@@ -320,7 +328,7 @@ impl Engine {
                         match job.and_then(|job| rule.since.of_job(&job.moments)) {
                             Some(basis) => (basis, rule.expire_ms),
                             None if has_newest || record.class == class => (record.basis, None),
-                            None => return look,
+                            None => return Renewed::Look(unruled),
                         }
                     }
                 }
@@ -339,6 +347,15 @@ impl Engine {
         }
     }
 
+    /// What jobs own is to be looked at: until then they are not gathered.
+    fn renew_owners(&mut self, root: RootId, path: &RelPath) {
+        for job in self.owner(root, path.as_bytes()).jobs() {
+            if let Some(no) = self.jobs.number(&job.key) {
+                self.arriving.renew((job.key.source, no));
+            }
+        }
+    }
+
     /// An entry that goes with its job has come, or is the job's now: the job is looked at when it may go.
     pub(super) fn mind_job_entry(&mut self, root: RootId, path: &[u8], record: &Record, now: Now) {
         let Class::Job(_) = record.class else { return };
@@ -351,6 +368,7 @@ impl Engine {
 
     /// Goes through all entries that jobs of `source` may own, and through its jobs, in the steps that follow.
     pub(super) fn own_all_again(&mut self, source: SourceId) {
+        self.renew_arrivals();
         let mut pages = self.index.pages();
         let holds = self.job_holds();
         let index = Arc::clone(&self.index);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::armed::{Armed, Timer};
 use super::arriving::Arriving;
-use super::clean::{Cleans, Done};
+use super::clean::Cleans;
 use super::due::Waiting;
 use super::held::{Held, Slot, Stay};
 use super::job_units::JobSlot;
@@ -88,8 +88,6 @@ pub struct Engine {
     /// Claims of this step, by root: handed over together, so that they share a sync of the ledger.
     pub(super) claims: BTreeMap<RootId, Vec<Claim>>,
     pub(super) cleans: Cleans,
-    /// Who waits to hear what was removed at the start: it waits until there is nothing more to be read.
-    pub(super) at_start: Option<Done>,
     pub(super) lateness: Histogram,
     pub(super) removed_files: u64,
     pub(super) removed_bytes: u64,
@@ -148,7 +146,6 @@ impl Engine {
             claimed: BTreeMap::new(),
             claims: BTreeMap::new(),
             cleans: Cleans::default(),
-            at_start: None,
             lateness: Histogram::default(),
             removed_files: 0,
             removed_bytes: 0,
@@ -181,18 +178,18 @@ impl Engine {
                 }
             }
             Input::Recovered(root, hold) => self.on_recovered(root, hold, now, &mut effects),
-            Input::Synced(JOBS) => self.files_known(now, &mut effects),
+            Input::Synced(JOBS) => self.on_barrier_through(now, &mut effects),
             Input::Synced(token) => effects.push(Effect::Synced(token)),
             Input::Reload(policy, breaker) => self.reload(policy, breaker, now, &mut effects),
             Input::Unsaved(why) => self.heed_store(why, now, &mut effects),
             Input::Jobs(news) => self.hear(news, now, &mut effects),
             Input::Forgotten(source) => self.hear_forgotten(source),
-            Input::Clean(request, done) => self.clean(&request, done, now),
+            Input::Clean(policy, request, done) => self.order_clean(policy, request, done),
             Input::Ask(ask) => ask(self, now, &mut effects),
         }
         self.pass_on(now, &mut effects);
         self.mind_older(now);
-        self.mind_start(now, &mut effects);
+        self.check_orders(now, &mut effects);
         self.arm_touched(now);
         self.fire(now, &mut effects);
         self.hand_over(&mut effects);

@@ -24,6 +24,7 @@ use crate::core::template::Template;
 use crate::core::time::{FileTime, Now, Timestamp};
 
 mod holding;
+mod orders;
 mod orphans;
 mod records;
 mod refused;
@@ -110,6 +111,38 @@ fn job_rule() -> Rule {
     }
 }
 
+/// `results` and `uploads` of the jobs of one database, and a root of nobody.
+fn policy(rules: Vec<Rule>) -> Policy {
+    let source = Source {
+        name: "db".to_owned(),
+        id_pattern: None,
+        files_root: Some(PathBuf::from("/srv/uploads")),
+        base_dir: PathBuf::from("/srv"),
+        derived: vec![Derived {
+            pattern: "{stem}_processed.mp3".to_owned(),
+        }],
+        claims: true,
+        is_told: false,
+    };
+    Policy {
+        roots: BTreeMap::from([
+            (
+                RESULTS,
+                root("results", Some("{job}/**"), Some("{uuid}/**")),
+            ),
+            (
+                UPLOADS,
+                root("uploads", Some("{job}_{name}"), Some("{uuid}_{name}")),
+            ),
+            (OTHER, root("other", None, None)),
+        ]),
+        rules,
+        sources: BTreeMap::from([(DB, source)]),
+        databases: BTreeSet::new(),
+        cleans_at_start: false,
+    }
+}
+
 /// An engine, the reaper's place taken by the test.
 struct Place {
     engine: Engine,
@@ -130,36 +163,8 @@ impl Place {
     }
 
     fn with_memory(rules: Vec<Rule>, sources: BTreeMap<SourceId, SourceMemory>) -> Self {
-        let source = Source {
-            name: "db".to_owned(),
-            id_pattern: None,
-            files_root: Some(PathBuf::from("/srv/uploads")),
-            base_dir: PathBuf::from("/srv"),
-            derived: vec![Derived {
-                pattern: "{stem}_processed.mp3".to_owned(),
-            }],
-            claims: true,
-            is_told: false,
-        };
-        let policy = Policy {
-            roots: BTreeMap::from([
-                (
-                    RESULTS,
-                    root("results", Some("{job}/**"), Some("{uuid}/**")),
-                ),
-                (
-                    UPLOADS,
-                    root("uploads", Some("{job}_{name}"), Some("{uuid}_{name}")),
-                ),
-                (OTHER, root("other", None, None)),
-            ]),
-            rules,
-            sources: BTreeMap::from([(DB, source)]),
-            databases: BTreeSet::new(),
-            cleans_at_start: false,
-        };
         let setup = Setup {
-            policy: Arc::new(policy),
+            policy: Arc::new(policy(rules)),
             breaker: Breaker::default(),
             mode: Mode::Live,
             guard: ClockGuard::new(at(0), None),

@@ -1,0 +1,163 @@
+//! Removals that were ordered and wait: by people and programs, by schedules, and by the daemon's start.
+//!
+//! An order is carried out when everything that was reported before it has been taken in: news of sources and whose everything is because
+//! of them, and what has happened in the roots.
+//!
+//! **Invariant:** an order is carried out under the rules that it was given under, or not at all.
+//! **Invariant:** what schedules and the start order is for the breaker as what goes at its deadline is.
+
+use std::sync::Arc;
+
+use super::clean::{Cleans, Done};
+use super::state::Engine;
+use crate::core::input::Effect;
+use crate::core::policy::Policy;
+use crate::core::report::{CleanReport, CleanRequest, Mode, Phase, SourcePhase};
+use crate::core::time::Now;
+
+/// A `clean` that waits.
+pub(super) struct Order {
+    /// The rules that it was given under; `None`: it is meant for any that clean at the start.
+    policy: Option<Arc<Policy>>,
+    request: CleanRequest,
+    done: Done,
+    stage: Stage,
+}
+
+/// How far the files are known that it is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// A barrier has to begin.
+    Given,
+    /// A barrier is under way that began since.
+    Covered,
+    /// It came through, or is not waited for any more.
+    Known,
+}
+
+impl Order {
+    /// Whether it may be carried out, as far as roots and sources are concerned: only the start's waits for all of them.
+    const fn is_ready(&self, is_settled: bool) -> bool {
+        is_settled || self.policy.is_some()
+    }
+}
+
+impl Cleans {
+    fn replace_stage(&mut self, from: Stage, to: Stage, is_settled: bool) {
+        for order in &mut self.orders {
+            if order.stage == from && order.is_ready(is_settled) {
+                order.stage = to;
+            }
+        }
+    }
+
+    /// It is found out anew whose everything is, which has files looked at.
+    fn renew(&mut self) {
+        self.replace_stage(Stage::Covered, Stage::Given, true);
+        self.replace_stage(Stage::Known, Stage::Given, true);
+    }
+
+    pub(super) fn on_barrier_through(&mut self) {
+        self.replace_stage(Stage::Covered, Stage::Known, true);
+    }
+}
+
+impl Engine {
+    /// Takes an order. `done` is dropped when other rules are in force before it is carried out.
+    pub(super) fn order_clean(&mut self, policy: Arc<Policy>, request: CleanRequest, done: Done) {
+        self.add_order(Some(policy), request, done);
+    }
+
+    /// Orders to remove once what is due under any rule, as soon as all roots that are there, and all sources that can be read, have been
+    /// read; then to tell `done`, which is dropped when the rules in force do not want that (any more).
+    pub fn clean_when_settled(&mut self, done: impl FnOnce(CleanReport) + Send + 'static) {
+        self.add_order(None, CleanRequest::due_under(Vec::new()), Box::new(done));
+    }
+
+    fn add_order(&mut self, policy: Option<Arc<Policy>>, request: CleanRequest, done: Done) {
+        // Without a daemon everything was read for this order.
+        let stage = match self.mode {
+            Mode::OnRequest => Stage::Known,
+            Mode::Live | Mode::DryRun => Stage::Given,
+        };
+        self.cleans.orders.push(Order {
+            policy,
+            request,
+            done,
+            stage,
+        });
+    }
+
+    /// Waits for no barrier any more: what is known of files decides, and jobs whose files may not be known are held. Says whether an order
+    /// waited.
+    pub fn hurry_orders(&mut self) -> bool {
+        self.cleans.replace_stage(Stage::Given, Stage::Known, true);
+        self.cleans.on_barrier_through();
+        !self.cleans.orders.is_empty()
+    }
+
+    /// Whether an order waits for a barrier to begin: one that begins earlier would not tell what it has to know.
+    pub(super) fn has_order_to_cover(&self) -> bool {
+        let is_settled = self.is_settled();
+        let is_wanted = |order: &Order| order.stage == Stage::Given && order.is_ready(is_settled);
+        !self.is_passing() && self.cleans.orders.iter().any(is_wanted)
+    }
+
+    /// A barrier begins.
+    pub(super) fn cover_orders(&mut self) {
+        if !self.is_passing() {
+            let is_settled = self.is_settled();
+            self.cleans
+                .replace_stage(Stage::Given, Stage::Covered, is_settled);
+        }
+    }
+
+    /// It is found out anew whose everything is, which has files looked at.
+    pub(super) fn renew_arrivals(&mut self) {
+        self.arriving.renew_all();
+        if self.mode != Mode::OnRequest {
+            self.cleans.renew();
+        }
+    }
+
+    /// Carries out the orders that have waited for all that they wait for, and asks for what the others wait for.
+    pub(super) fn check_orders(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.cleans.orders.is_empty() {
+            return;
+        }
+        self.carry_out_known(now);
+        self.ask_for_arrivals(effects);
+    }
+
+    /// Carries out the orders that have waited for all that they wait for.
+    pub(super) fn carry_out_known(&mut self, now: Now) {
+        let policy = Arc::clone(&self.policy);
+        self.cleans.orders.retain(|order| match &order.policy {
+            Some(given) => Arc::ptr_eq(given, &policy),
+            None => policy.cleans_at_start,
+        });
+        if self.is_passing() {
+            return;
+        }
+        let is_settled = self.is_settled();
+        let is_known =
+            |order: &mut Order| order.stage == Stage::Known && order.is_ready(is_settled);
+        let known: Vec<Order> = self.cleans.orders.extract_if(.., is_known).collect();
+        for order in known {
+            self.clean(&order.request, order.done, now);
+        }
+    }
+
+    /// Whether nothing more is to be read.
+    fn is_settled(&self) -> bool {
+        let are_read = self.roots.values().all(|root| match root.phase {
+            Phase::Ready | Phase::Missing { .. } => true,
+            Phase::Crawling | Phase::Reconciling { .. } => false,
+        });
+        let are_asked = self.sources.values().all(|source| match source.phase {
+            SourcePhase::Ready | SourcePhase::Down { .. } => true,
+            SourcePhase::Loading => false,
+        });
+        are_read && are_asked && !self.is_passing()
+    }
+}
