@@ -13,7 +13,7 @@
 //! - `arriving`: files that may still be on their way when their job ends
 //! - `pinned`: pins that are set, and end
 //! - `sources`, `job_holds`: what sources of jobs tell, and what they hold
-//! - `owned`: whose entries are whose
+//! - `owned`, `passing`: whose entries are whose
 //! - `breaker`: what a person is asked about first
 //! - `gathered`, `job_units`, `job_outcome`: all that a job owns, as one
 //! - `clean`, `clean_jobs`: removals that somebody asked for
@@ -42,6 +42,7 @@ mod observe;
 mod orders;
 mod outcome;
 mod owned;
+mod passing;
 mod pinned;
 mod roots;
 mod sources;

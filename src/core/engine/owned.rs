@@ -20,10 +20,6 @@ use crate::core::policy::{Class, Since};
 use crate::core::template::Template;
 use crate::core::time::{Now, Timestamp};
 
-/// So many pages are gone through in one step, and so many jobs: some milliseconds.
-const PAGES_MAX: usize = 64;
-const JOBS_MAX: u32 = 10_000;
-
 /// Entries of jobs whose directory does not tell them.
 #[derive(Debug, Default)]
 pub(super) struct Owned {
@@ -57,14 +53,6 @@ impl Owned {
 fn hash(root: RootId, id: &[u8]) -> u32 {
     let hash = name_hash(u32::from(root.0), id);
     u32::try_from(hash >> 32).expect("invariant: half of it")
-}
-
-/// What is still to be gone through after a source was read.
-#[derive(Debug, Default)]
-pub(super) struct Passing {
-    pages: Vec<PageId>,
-    jobs: Vec<(SourceId, u32)>,
-    ready: BTreeSet<SourceId>,
 }
 
 /// What another owner, or another state of the owner, makes of an entry.
@@ -237,7 +225,7 @@ impl Engine {
         }
     }
 
-    fn own_page_again(
+    pub(super) fn own_page_again(
         &mut self,
         id: PageId,
         names: Option<&BTreeSet<Name>>,
@@ -363,93 +351,6 @@ impl Engine {
             if let Some(no) = self.jobs.number(&job.key) {
                 self.arm_job(job.key.source, no, now);
             }
-        }
-    }
-
-    /// Goes through all entries that jobs of `source` may own, and through its jobs, in the steps that follow.
-    pub(super) fn own_all_again(&mut self, source: SourceId) {
-        self.renew_arrivals();
-        let mut pages = self.index.pages();
-        let holds = self.job_holds();
-        let index = Arc::clone(&self.index);
-        pages.retain(|&page| {
-            let dir = index.page(page).and_then(|page| index.dir(page.dir()));
-            dir.is_some_and(|dir| holds.governing(dir.root).any(|of| of == source))
-        });
-        self.passing.pages.extend(pages);
-        self.passing.pages.sort_unstable();
-        self.passing.pages.dedup();
-        self.passing.jobs.retain(|(of, _)| *of != source);
-        self.passing.jobs.push((source, 0));
-        if self
-            .sources
-            .get(&source)
-            .is_some_and(|state| state.was_read)
-        {
-            self.passing.ready.insert(source);
-        }
-    }
-
-    /// Whether something is still to be gone through, by ticks.
-    #[must_use]
-    pub fn is_passing(&self) -> bool {
-        !self.passing.pages.is_empty() || !self.passing.jobs.is_empty()
-    }
-
-    /// Goes on with it for a while.
-    pub(super) fn pass_on(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if !self.is_passing() {
-            return;
-        }
-        for _ in 0..PAGES_MAX {
-            let Some(page) = self.passing.pages.pop() else {
-                break;
-            };
-            self.note_page_owned(page);
-            self.own_page_again(page, None, now, effects);
-        }
-        if !self.passing.pages.is_empty() {
-            return;
-        }
-        if let Some((source, from)) = self.passing.jobs.pop() {
-            let end = self.jobs.slots(source);
-            let until = end.min(from.saturating_add(JOBS_MAX));
-            for no in from..until {
-                self.arm_job(source, no, now);
-            }
-            if until < end {
-                self.passing.jobs.push((source, until));
-            }
-        }
-        if self.passing.jobs.is_empty() {
-            let units: Vec<(RootId, DirId)> = self
-                .roots
-                .keys()
-                .filter(|&&root| self.policy.has_dir_rules(root))
-                .filter_map(|&root| Some((root, self.index.dir_id(root, b"")?)))
-                .collect();
-            for (root, top) in units {
-                for (name, dir) in self.index.subdirs(top) {
-                    if let Some(known) = self.index.dir(dir) {
-                        self.set_unit(root, &name, dir, known.facts.latest(), now);
-                    }
-                }
-            }
-            for source in std::mem::take(&mut self.passing.ready) {
-                self.source_ready(source, now);
-            }
-        }
-    }
-
-    fn note_page_owned(&mut self, id: PageId) {
-        let Some(page) = self.index.page(id) else {
-            return;
-        };
-        let Some((root, dir)) = self.index.dir_path(page.dir()) else {
-            return;
-        };
-        for (name, _) in page.entries() {
-            self.note_owned(root, page.dir(), dir.join(name).as_bytes(), name);
         }
     }
 }
