@@ -373,7 +373,7 @@ fn what_another_process_has_in_the_quarantine_is_left_alone_until_that_one_has_e
     // As while the first one is at work on it.
     bench.write(".lapsed/77", "in flight");
     let (second, hears) = second_reaper(&bench);
-    let hold = hears.recv_timeout(PATIENCE).unwrap().unwrap();
+    let hold = hears.recv_timeout(patience()).unwrap().unwrap();
     let me = format!("process {}", std::process::id());
     assert_eq!(hold.code(), "root-in-use");
     assert!(hold.to_string().contains(&me), "{hold}");
@@ -382,15 +382,15 @@ fn what_another_process_has_in_the_quarantine_is_left_alone_until_that_one_has_e
     // A quarantine that is renamed stays locked; another one in its place is free.
     bench.rename(".lapsed", "elsewhere");
     second.set_place(ROOT, Some(bench.place()));
-    assert_eq!(hears.recv_timeout(PATIENCE).unwrap(), None);
+    assert_eq!(hears.recv_timeout(patience()).unwrap(), None);
     bench.rename("elsewhere", ".lapsed");
     second.set_place(ROOT, Some(bench.place()));
-    assert!(hears.recv_timeout(PATIENCE).unwrap().is_some());
+    assert!(hears.recv_timeout(patience()).unwrap().is_some());
     assert_eq!(bench.lain(), ["77"]);
 
     bench.reaper = None;
     second.set_place(ROOT, Some(bench.place()));
-    assert_eq!(hears.recv_timeout(PATIENCE).unwrap(), None);
+    assert_eq!(hears.recv_timeout(patience()).unwrap(), None);
     assert_eq!(bench.lain(), ["displaced-77-77"]);
 }
 
@@ -400,12 +400,12 @@ fn a_root_that_is_away_is_not_kept_open() {
     bench.write("gone", "gone");
     removed(&bench.reap_one(Unit::File, "gone"));
     let (second, hears) = second_reaper(&bench);
-    assert!(hears.recv_timeout(PATIENCE).unwrap().is_some());
+    assert!(hears.recv_timeout(patience()).unwrap().is_some());
     bench.reaper.as_ref().unwrap().set_place(ROOT, None);
     // The last batch may still be closing its descriptors.
     wait(|| {
         second.set_place(ROOT, Some(bench.place()));
-        hears.recv_timeout(PATIENCE).unwrap().is_none()
+        hears.recv_timeout(patience()).unwrap().is_none()
     });
 }
 
