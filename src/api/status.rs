@@ -141,22 +141,27 @@ fn status_of(daemon: &Daemon, status: &Status) -> wire::Status {
             .iter()
             .filter(|pin| pin.until > now)
             .count() as u64,
-        sources: sources((parts.sources)(), &policy, &status.sources),
+        sources: sources((parts.sources)(), &parts.jobs, &policy, &status.sources),
         memory: memory(daemon),
     }
 }
 
-/// The sources, with what their breakers hold.
+/// The sources, with what their breakers hold, and with the claims that are refused.
 fn sources(
     mut told: Vec<wire::Source>,
+    jobs: &jobs::Jobs,
     policy: &Policy,
     known: &[SourceStatus],
 ) -> Vec<wire::Source> {
     for status in known {
         let name = policy.sources.get(&status.source).map(|of| &of.name);
-        let one = told.iter_mut().find(|one| Some(&one.name) == name);
+        let Some(one) = told.iter_mut().find(|one| Some(&one.name) == name) else {
+            continue;
+        };
+        let refused = jobs.refused_claims(policy, status.source);
+        one.refused_claims = refused.map(Into::into);
         // One that cannot be read says first why that is so.
-        if let (Some(one), Some(trip)) = (one, &status.trip)
+        if let Some(trip) = &status.trip
             && one.why.is_none()
         {
             one.why = Some(format!(

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::plan::plan_of;
-use super::wire::Tally;
+use super::wire::{self, Tally};
 use crate::core::engine::{Engine, Holds};
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
@@ -106,6 +106,8 @@ pub struct SourceFindings {
     pub jobs: u64,
     /// How many of them have not ended.
     pub running: u64,
+    /// Their claims that are refused.
+    pub refused: Option<wire::RefusedClaims>,
 }
 
 /// What the engine has found by `now`.
@@ -173,6 +175,9 @@ fn of_source(engine: &Engine, source: SourceStatus) -> SourceFindings {
         trip: source.trip,
         jobs: jobs.count(source.source),
         running: running.map(|(_, count)| count).sum(),
+        refused: jobs
+            .refused_claims(&engine.policy(), source.source)
+            .map(Into::into),
     }
 }
 

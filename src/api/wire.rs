@@ -17,7 +17,9 @@ mod saved;
 
 pub use explain::{Explanation, HoldLine};
 pub use history::{History, Removal, RemovalPin};
-pub use jobs::{Claim, Job, JobLine, JobOrder, Jobs, OrphanTrip, PendingRecord, Source};
+pub use jobs::{
+    Claim, Job, JobLine, JobOrder, Jobs, OrphanTrip, PendingRecord, RefusedClaims, Source,
+};
 pub use moment::Moment;
 pub use pins::{Pin, PinChange, PinOrder, Pins};
 pub use saved::{Loaded, Pass, Reconciliation, SetAside, Store};

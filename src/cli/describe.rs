@@ -88,6 +88,10 @@ pub(super) fn source(source: &Source, asked: &SourceSettings) -> String {
                 .unwrap_or(&source.base_dir)
                 .display()
         );
+        for (prefix, target) in &source.path_map {
+            let (prefix, target) = (prefix.display(), target.display());
+            let _ = write!(text, "; {prefix} in them is {target}");
+        }
         for derived in &source.derived {
             let _ = write!(text, ", and \"{}\" beside each", derived.pattern);
         }

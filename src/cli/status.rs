@@ -220,6 +220,9 @@ fn warnings(status: &Status, now: Timestamp) -> Vec<String> {
             let why = human::one_line(why);
             lines.push(format!("source {name}: changes are asked for: {why}"));
         }
+        if let Some(refused) = &source.refused_claims {
+            lines.push(format!("source {name}: {refused}"));
+        }
         if let Some(error) = &source.last_error {
             lines.push(format!(
                 "source {name}: {} to be written back: {}",

@@ -119,10 +119,12 @@ fn load_source(
         ))
         .hint("restart it")
     };
+    let ways = drafts.roots.iter().filter_map(|root| root.ways(&bases));
+    let ways = ways.collect();
     let base_dir = bases.file.unwrap_or_else(|| PathBuf::from("/"));
     // A copy, which nobody sees when there are too many roots.
     let mut source_ids = ids.sources.clone();
-    let sources = drafts.sources.finish(&base_dir, &mut source_ids);
+    let sources = drafts.sources.finish(&base_dir, ways, &mut source_ids);
     let sources = sources.ok_or_else(|| too_many("sources"))?;
     let (roots, given) =
         roots::finish(drafts.roots, &sources.given, ids).ok_or_else(|| too_many("roots"))?;

@@ -27,6 +27,7 @@ mod globs;
 mod guard;
 mod interpolate;
 mod load;
+mod path_map;
 mod queries;
 mod reader;
 mod resolve;

@@ -372,6 +372,17 @@ impl Draft {
         self.found.as_ref().map(|found| &*found.path)
     }
 
+    /// Its path as it was given, absolute, and its resolved path.
+    pub fn ways(&self, bases: &Bases) -> Option<(PathBuf, PathBuf)> {
+        let text = self.given.as_ref()?;
+        let base = match self.ttl {
+            Some(_) => &bases.typed,
+            None => &bases.file,
+        };
+        let written = text.path_below(Path::new(&text.value), base.as_deref());
+        Some((written.ok()?, self.path()?.to_path_buf()))
+    }
+
     fn candidate(&self) -> Option<String> {
         if self.named_by.is_some() {
             return (!self.name.is_empty()).then(|| self.name.clone());

@@ -309,6 +309,7 @@ pub(super) const FORGET: Key = key(
     "\"DELETE FROM jobs WHERE id = :job\"",
 );
 pub(super) const FILES_ROOT: Key = key(SOURCE, "files_root", Text, "\"uploads\"");
+pub(super) const PATH_MAP: Key = key(SOURCE, "path_map", Words, "{ \"/data\" = \"data\" }");
 pub(super) const DERIVED: Key = key(SOURCE, "derived", Texts, "\"{stem}_processed.mp3\"");
 pub(super) const ID_PATTERN: Key = key(SOURCE, "id_pattern", Text, "'job-\\d{8}-\\d{6}'");
 /// The keys of a `[[source]]`.
@@ -329,6 +330,7 @@ pub(super) const SOURCE_KEYS: &[Key] = &[
     POLL,
     STATEMENT_TIMEOUT,
     FILES_ROOT,
+    PATH_MAP,
     DERIVED,
     ID_PATTERN,
 ];

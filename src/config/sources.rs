@@ -15,6 +15,7 @@ use super::databases::{self, Kind};
 use super::document::Section;
 use super::endpoints::Bases;
 use super::error::{Problem, Refusal, allowed};
+use super::path_map::{self, PathMap};
 use super::queries;
 use super::reader::{Reader, Text};
 use super::resolve::resolve;
@@ -47,6 +48,7 @@ struct Draft {
     kind: Option<SourceKind>,
     id_pattern: Option<Regex>,
     files_root: Option<PathBuf>,
+    path_map: PathMap,
     derived: Vec<Derived>,
 }
 
@@ -87,6 +89,7 @@ pub(super) fn read(reader: &mut Reader, top: &Section, bases: &Bases) -> Sources
             kind: Some(SourceKind::Api),
             id_pattern: None,
             files_root: None,
+            path_map: PathMap::new(),
             derived: Vec::new(),
         });
     }
@@ -131,6 +134,7 @@ fn from_section(
         kind,
         id_pattern: reader.value(&section, &ID_PATTERN, id_pattern),
         files_root,
+        path_map: path_map::read(reader, &section, bases),
         derived,
     }
 }
@@ -298,10 +302,17 @@ impl Sources {
     }
 
     /// The sources with their ids, those in the order of the places, too; `None` when there are no more ids. They are all sound.
-    pub fn finish(self, base_dir: &Path, ids: &mut SourceIds) -> Option<Finished> {
+    /// `roots` are the paths of roots as they were written, each with the path without links.
+    pub fn finish(
+        self,
+        given_base: &Path,
+        roots: Vec<(PathBuf, PathBuf)>,
+        ids: &mut SourceIds,
+    ) -> Option<Finished> {
         // Claimed paths are compared with those of roots, which are resolved.
         let base_dir =
-            resolve(base_dir).map_or_else(|_| base_dir.to_path_buf(), |found| found.path);
+            resolve(given_base).map_or_else(|_| given_base.to_path_buf(), |found| found.path);
+        let links = links(roots, given_base, &base_dir);
         let mut finished = Finished::default();
         for draft in self.drafts {
             let kind = draft.kind.expect("invariant: what was refused never ends");
@@ -312,6 +323,8 @@ impl Sources {
                 id_pattern: draft.id_pattern,
                 files_root: draft.files_root,
                 base_dir: base_dir.clone(),
+                path_map: draft.path_map,
+                links: links.clone(),
                 derived: draft.derived,
                 is_told: matches!(kind, SourceKind::Api),
                 claims: match &kind {
@@ -331,6 +344,17 @@ impl Sources {
         }
         Some(finished)
     }
+}
+
+/// The ways to write the path of a root that lead through a link, each with the path without links.
+fn links(roots: Vec<(PathBuf, PathBuf)>, given_base: &Path, base_dir: &Path) -> PathMap {
+    let in_base = |(written, path): &(PathBuf, PathBuf)| {
+        let rest = written.strip_prefix(given_base).ok()?;
+        Some((base_dir.join(rest), path.clone()))
+    };
+    let resolved: Vec<_> = roots.iter().filter_map(in_base).collect();
+    let ways: BTreeMap<PathBuf, PathBuf> = resolved.into_iter().chain(roots).collect();
+    path_map::longest_first(ways.into_iter().filter(|(way, path)| way != path))
 }
 
 /// Sources with their ids.

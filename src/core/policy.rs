@@ -94,13 +94,15 @@ impl Policy {
                 id_pattern,
                 files_root,
                 base_dir,
+                path_map,
+                links,
                 derived,
                 ..
             } = source;
             let pattern = id_pattern.as_ref().map(regex::Regex::as_str);
             let _ = writeln!(
                 text,
-                "source {name:?} {pattern:?} {files_root:?} {} {derived:?}",
+                "source {name:?} {pattern:?} {files_root:?} {} {path_map:?} {links:?} {derived:?}",
                 base_dir.display()
             );
         }

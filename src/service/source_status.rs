@@ -49,6 +49,7 @@ impl Sources {
                 refused_records: backlog.refused,
                 refused: self.refused(name, &backlog),
                 last_error: backlog.last_error,
+                refused_claims: None,
             }
         });
         all.collect()

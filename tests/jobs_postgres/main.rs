@@ -20,5 +20,6 @@ mod cleans;
 mod hanging;
 mod lives;
 mod outages;
+mod refused;
 mod trigger;
 mod world;

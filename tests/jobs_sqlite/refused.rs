@@ -100,6 +100,85 @@ fn an_upload_whose_running_job_names_it_otherwise_is_no_orphan() {
 }
 
 #[test]
+fn path_map_says_what_a_container_means() {
+    let world = World::new();
+    world.place.make_dir("exports");
+    let upload = format!("uploads/{}_in.wav", uuid(1));
+    world.write(&upload);
+    world.write("exports/a.zip");
+    claim(&world, "live", "running", &format!("/data/{upload}"));
+    claim(&world, "over", "completed", "/data/out/a.zip");
+    let map = "path_map = { \"/data\" = \".\", \"/data/out\" = \"exports\" }\n";
+    let rules = of_jobs("mark");
+    let config = [ROOTS, SOURCE, &rules].concat();
+    // Without it, `check` and `status` say that there is something to be mended.
+    world.place.config(&config);
+    let path = world.place.path("lapsed.toml");
+    let path = path.to_str().unwrap();
+    let refused = "2 claims of 2 jobs are refused, such as \"/data/uploads";
+    let check = world.said(&["check", "--config", path]);
+    assert!(
+        check.contains(refused) && check.contains("path_map"),
+        "{check}"
+    );
+    let daemon = world.serve_config(&config);
+    let status = world.said(&["status"]);
+    assert!(
+        status.contains(refused) && status.contains("path_map"),
+        "{status}"
+    );
+    let told = crate::common::sources::source(&daemon, "eemt")["refused_claims"].clone();
+    assert_eq!(
+        (&told["claims"], &told["job"]),
+        (&2.into(), &"live".into()),
+        "{told}"
+    );
+    drop(daemon);
+
+    let daemon = world.serve_config(&[ROOTS, SOURCE, map, &rules].concat());
+    let orphan = format!("uploads/{}_other", uuid(2));
+    world.write(&orphan);
+    world.wait_until_gone(&daemon, "exports/a.zip");
+    world.wait_until_marked(&daemon, "over");
+    world.wait_until_gone(&daemon, &orphan);
+    assert!(world.exists(&upload));
+    let check = world.said(&["check", "--json", "--config", path]);
+    let check: serde_json::Value = serde_json::from_str(&check).unwrap();
+    let source = &check["sources"][0];
+    assert!(source["refused_claims"].is_null(), "{source}");
+    let exports = world.place.path("exports");
+    assert_eq!(
+        source["path_map"]["/data/out"],
+        exports.to_str().unwrap(),
+        "{source}"
+    );
+}
+
+#[test]
+fn a_claim_of_a_file_in_a_root_behind_a_link_is_of_that_file() {
+    let world = World::new();
+    let place = |path: &str| world.place.path(path);
+    world.place.make_dir("disk");
+    std::fs::remove_dir(place("uploads")).unwrap();
+    std::os::unix::fs::symlink(place("disk"), place("uploads")).unwrap();
+    world.place.make_dir("exports");
+    let [relative, absolute, other] = [1, 2, 3].map(|number| format!("uploads/{}_x", uuid(number)));
+    for path in [&relative, &absolute, &other] {
+        world.write(path);
+    }
+    claim(&world, "relative", "running", &relative);
+    claim(
+        &world,
+        "absolute",
+        "running",
+        place(&absolute).to_str().unwrap(),
+    );
+    let daemon = world.serve_config(&[ROOTS, SOURCE].concat());
+    world.wait_until_gone(&daemon, &other);
+    assert!(world.exists(&relative) && world.exists(&absolute));
+}
+
+#[test]
 fn a_row_is_neither_marked_nor_deleted_while_its_file_is_not_known() {
     for record in ["mark", "forget"] {
         let world = World::new();

@@ -91,6 +91,8 @@ fn policy() -> Policy {
         id_pattern: pattern.map(|pattern| regex::Regex::new(pattern).unwrap()),
         files_root: None,
         base_dir: PathBuf::from("/srv"),
+        path_map: Vec::new(),
+        links: Vec::new(),
         derived: Vec::new(),
         claims: true,
         is_told: name == "api",

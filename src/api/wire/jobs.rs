@@ -1,6 +1,7 @@
 //! The JSON of jobs, of their sources, and of orders about them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -203,6 +204,55 @@ pub struct Source {
     pub refused: Vec<PendingRecord>,
     /// Why the last of them that was tried could not be written.
     pub last_error: Option<String>,
+    /// Claims of its jobs that are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_claims: Option<RefusedClaims>,
+}
+
+/// Claims that are refused: which files they mean is not known, and what they may mean is held.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RefusedClaims {
+    /// How many there are.
+    pub claims: u64,
+    /// Of how many jobs.
+    pub jobs: u64,
+    /// A job that makes one: one that has not ended, if there is such a job.
+    pub job: String,
+    /// Its claim, as the source has it.
+    pub file: String,
+    /// Why it is refused.
+    pub why: String,
+}
+
+impl From<jobs::RefusedClaims> for RefusedClaims {
+    fn from(found: jobs::RefusedClaims) -> Self {
+        let jobs::RefusedClaim { job, file, why } = found.example;
+        Self {
+            claims: found.claims,
+            jobs: found.jobs,
+            job: job.id,
+            file,
+            why,
+        }
+    }
+}
+
+impl fmt::Display for RefusedClaims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |count, one, many| if count == 1 { one } else { many };
+        write!(
+            f,
+            "{} {} of {} {} refused, such as {:?} of job {:?}: {}; what they may mean stays, with all that these jobs own\n  translate \
+             their paths with path_map, set files_root, or leave such claims out of select",
+            self.claims,
+            plural(self.claims, "claim", "claims"),
+            self.jobs,
+            plural(self.jobs, "job is", "jobs are"),
+            self.file,
+            self.job,
+            self.why,
+        )
+    }
 }
 
 /// A job's record that is still to be written back to its source.

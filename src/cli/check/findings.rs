@@ -48,6 +48,12 @@ pub(super) fn of_source(found: &SourceFindings) -> Vec<Line> {
             human::one_line(&format!("{why}\nwhat depends on it stays until then"))
         }
     })];
+    lines.extend(
+        found
+            .refused
+            .as_ref()
+            .map(|refused| finding(human::one_line(&refused.to_string()))),
+    );
     lines.extend(found.trip.as_ref().map(|why| {
         finding(human::one_line(&format!(
             "a person is asked before anything counts as nobody's: {why}"

@@ -1,5 +1,7 @@
 //! What `check` tells programs.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{Report, settings};
@@ -26,8 +28,17 @@ pub(super) fn of(report: &Report) -> Value {
         )
     });
     let sources = settings::asked(settings, &report.policy).filter_map(|(id, asked)| {
-        let text = describe::source(report.policy.sources.get(&id)?, asked);
-        let source = json!({"name": asked.name, "kind": asked.kind.as_str(), "text": text});
+        let source = report.policy.sources.get(&id)?;
+        let map = source.path_map.iter();
+        let map: BTreeMap<_, _> = map
+            .map(|(prefix, target)| (prefix.to_string_lossy(), target.to_string_lossy()))
+            .collect();
+        let source = json!({
+            "name": asked.name,
+            "kind": asked.kind.as_str(),
+            "path_map": map,
+            "text": describe::source(source, asked),
+        });
         let found = found.and_then(|found| found.sources.get(&id));
         Some(merged(source, found.map(found_of_source)))
     });
@@ -128,5 +139,6 @@ fn found_of_source(found: &SourceFindings) -> Value {
         "breaker": found.trip,
         "jobs": found.jobs,
         "running": found.running,
+        "refused_claims": found.refused,
     })
 }

@@ -34,7 +34,7 @@ fn what_must_be_there() {
     "#);
     refused!(with_sqlite("color = \"red\""), @r#"
     HOST/etc/lapsed.toml:6: [[source]] "s": unknown key "color"
-      allowed: name, kind, path, url, select, changed, status, statuses, timezone, add_columns, mark, forget, channel, poll, statement_timeout, files_root, derived, id_pattern
+      allowed: name, kind, path, url, select, changed, status, statuses, timezone, add_columns, mark, forget, channel, poll, statement_timeout, files_root, path_map, derived, id_pattern
     "#);
     refused!(Host::with(&format!("source = 5\n{ROOT}")), @r#"
     HOST/etc/lapsed.toml:1: source = 5 is no list of tables
@@ -92,7 +92,7 @@ fn addresses() {
     "#);
     refused!(with(&format!("name = \"s\"\nurl = \"postgresql://h/d\"\npath = \"x\"\npoll = \"10ms\"\nchannel = \"\"\nstatement_timeout = 5\n{select}")), @r#"
     HOST/etc/lapsed.toml:4: [[source]] "s": path says nothing with kind = "postgres": a server has no file
-      allowed: name, kind, url, select, changed, status, statuses, timezone, mark, forget, channel, poll, statement_timeout, files_root, derived, id_pattern
+      allowed: name, kind, url, select, changed, status, statuses, timezone, mark, forget, channel, poll, statement_timeout, files_root, path_map, derived, id_pattern
     HOST/etc/lapsed.toml:5: [[source]] "s": poll = "10ms" is shorter than the limit of 1s
     HOST/etc/lapsed.toml:6: [[source]] "s": channel = "" is empty, where a name should be
     HOST/etc/lapsed.toml:7: [[source]] "s": statement_timeout = 5 is a number, where a string should be
@@ -100,7 +100,7 @@ fn addresses() {
     "#);
     refused!(with_sqlite("channel = \"x\""), @r#"
     HOST/etc/lapsed.toml:6: [[source]] "s": channel says nothing with kind = "sqlite": its file is watched
-      allowed: name, kind, path, url, select, changed, status, statuses, timezone, add_columns, mark, forget, files_root, derived, id_pattern; did you mean "changed"?
+      allowed: name, kind, path, url, select, changed, status, statuses, timezone, add_columns, mark, forget, files_root, path_map, derived, id_pattern; did you mean "changed"?
     "#);
 }
 
@@ -108,15 +108,15 @@ fn addresses() {
 fn what_says_nothing_for_an_api() {
     refused!(with("name = \"s\"\nkind = \"api\"\npath = \"x\"\nselect = \"x\"\nmark = \"x\"\nstatuses = { a = \"failed\" }\ntimezone = \"UTC\""), @r#"
     HOST/etc/lapsed.toml:4: [[source]] "s": path says nothing with kind = "api": programs tell of these jobs
-      allowed: name, kind, files_root, derived, id_pattern
+      allowed: name, kind, files_root, path_map, derived, id_pattern
     HOST/etc/lapsed.toml:5: [[source]] "s": select says nothing with kind = "api": programs tell of these jobs
-      allowed: name, kind, files_root, derived, id_pattern
+      allowed: name, kind, files_root, path_map, derived, id_pattern
     HOST/etc/lapsed.toml:6: [[source]] "s": mark says nothing with kind = "api": programs tell of these jobs
-      allowed: name, kind, files_root, derived, id_pattern
+      allowed: name, kind, files_root, path_map, derived, id_pattern
     HOST/etc/lapsed.toml:7: [[source]] "s": statuses says nothing with kind = "api": programs tell of these jobs
-      allowed: name, kind, files_root, derived, id_pattern
+      allowed: name, kind, files_root, path_map, derived, id_pattern
     HOST/etc/lapsed.toml:8: [[source]] "s": timezone says nothing with kind = "api": programs tell of these jobs
-      allowed: name, kind, files_root, derived, id_pattern
+      allowed: name, kind, files_root, path_map, derived, id_pattern
     "#);
 }
 
@@ -235,6 +235,20 @@ fn patterns_of_ids() {
     refused!(with_sqlite("id_pattern = \"(?x)a # b\""), @r#"
     HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "(?x)a # b" cannot be matched with whole ids: it ends in a comment
       leave the comment out
+    "#);
+}
+
+#[test]
+fn translations_of_prefixes() {
+    let map = r#"path_map = { "" = "data", "/a/../b" = "data", "/c" = "", "/d" = "data", "/d/." = "data" }"#;
+    refused!(with_sqlite(map), @r#"
+    HOST/etc/lapsed.toml:6: [[source]] "s": path_map."" = "data" is for "", which is not the beginning of a path without ".."
+      such as { "/data" = "data" }
+    HOST/etc/lapsed.toml:6: [[source]] "s": path_map."/a/../b" = "data" is for "/a/../b", which is not the beginning of a path without ".."
+      such as { "/data" = "data" }
+    HOST/etc/lapsed.toml:6: [[source]] "s": path_map."/c" = "" is empty, where a path should be
+    HOST/etc/lapsed.toml:6: [[source]] "s": path_map."/d/." = "data" is for "/d", which has a translation already
+      leave out one of them
     "#);
 }
 

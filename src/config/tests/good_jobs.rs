@@ -53,13 +53,15 @@ forget = ["DELETE FROM metrics WHERE job_id = :job", "DELETE FROM jobs WHERE id 
 statuses = { done = "completed", ERROR = "${BAD}", "in work" = "running" }
 timezone = { created_at = "UTC", completed_at = "local", expires_at = "Europe/Berlin" }
 files_root = "link/uploads"
+path_map = { "/data" = "link", "/data//in/" = "${IN}", "files/." = "/srv/files" }
 derived = ["{stem}_processed.mp3", "{name}.json"]
 id_pattern = 'job-\d{8}|x'
 add_columns = { "jobs.cleaned" = "VARCHAR(40)" }
 "#,
     )
     .set("NAMES", "dem_filename AS files")
-    .set("BAD", "failed");
+    .set("BAD", "failed")
+    .set("IN", "incoming");
     std::os::unix::fs::symlink(host.path("etc"), host.path("data/link")).unwrap();
     let found = host.good();
     assert_eq!(names(&found), [(0, "eemt"), (1, "api")]);
@@ -100,6 +102,14 @@ add_columns = { "jobs.cleaned" = "VARCHAR(40)" }
         pattern: pattern.to_owned(),
     });
     assert_eq!(source.derived, derived);
+    let map = [
+        ("/data/in", host.path("data/incoming")),
+        ("/data", host.path("etc")),
+        ("files", "/srv/files".into()),
+    ];
+    let map = map.map(|(prefix, target)| (prefix.into(), target));
+    assert_eq!(source.path_map, map, "the longest first, resolved");
+    assert!(source.links.is_empty());
     assert!(source.claims);
     assert!(source.is_id("job-20250101") && source.is_id("x"));
     for no in ["", "job-20250101\n", "x\n", "xx", "job-2025010", " x"] {
@@ -147,6 +157,15 @@ fn a_source_of_kind_api_is_always_there() {
     assert_eq!(names(&found), [(0, "jobs")], "no other beside it");
     assert!(!policy_of(&found, 0).is_id("A"));
     assert_eq!(names(&Host::new().watch(&["x=1s"]).good()), [(0, "api")]);
+}
+
+#[test]
+fn a_root_behind_a_link_is_known_by_both_of_its_paths() {
+    let text = format!("[[root]]\npath = \"link/files\"\n[[source]]\nname = \"a\"\n{SQLITE}");
+    let host = Host::with(&text);
+    std::os::unix::fs::symlink(host.path("etc"), host.path("data/link")).unwrap();
+    let link = (host.path("data/link/files"), host.path("etc/files"));
+    assert_eq!(policy_of(&host.good(), 0).links, [link]);
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Which paths a job names as its own.
 //!
 //! A claim is data from outside. It is a bare name in the source's `files_root`, a path relative to `base_dir`, or an absolute one;
-//! whatever it is, it counts only beneath a root, and leads nowhere: it is compared with paths that were found there.
+//! whatever it is, it counts only beneath a root, and leads nowhere: it is compared with paths that were found there. Its prefix may
+//! stand for another (`path_map`: as an application's container sees it).
 //!
 //! **Invariant:** a claim with `..`, with a NUL, or outside every root, is refused; so is one of a root itself.
 
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::core::facts::RootId;
 use crate::core::path::RelPath;
@@ -77,22 +77,28 @@ fn absolute(source: &Source, file: &str) -> Result<PathBuf, String> {
     {
         return Err("it is a path of another operating system".to_owned());
     }
-    let given = Path::new(file);
-    let joined = if given.is_absolute() {
-        given.to_path_buf()
-    } else if let Some(files_root) = source.files_root.as_ref().filter(|_| !file.contains('/')) {
-        files_root.join(given)
-    } else {
-        source.base_dir.join(given)
-    };
-    // Links and dots are not followed: what stands there now may be another thing tomorrow.
-    let mut plain = PathBuf::from("/");
-    for part in joined.as_os_str().as_bytes().split(|&byte| byte == b'/') {
+    let mut given = PathBuf::new();
+    for part in Path::new(file).components() {
         match part {
-            b"" | b"." => {}
-            b".." => return Err("it holds \"..\"".to_owned()),
-            name => plain.push(std::ffi::OsStr::from_bytes(name)),
+            Component::ParentDir => return Err("it holds \"..\"".to_owned()),
+            Component::CurDir | Component::Prefix(_) => {}
+            Component::RootDir | Component::Normal(_) => given.push(part),
         }
     }
-    Ok(plain)
+    let in_files = source.files_root.as_ref().filter(|_| !file.contains('/'));
+    let path = match translate(&source.path_map, &given) {
+        Some(path) => path,
+        // An absolute path takes the place of what it is joined to.
+        None => in_files.unwrap_or(&source.base_dir).join(&given),
+    };
+    // No other links are followed: what they lead to now may be another thing tomorrow.
+    Ok(translate(&source.links, &path).unwrap_or(path))
+}
+
+/// `path` with what stands for its longest prefix in `map`; `None`: no prefix of it is there.
+fn translate(map: &[(PathBuf, PathBuf)], path: &Path) -> Option<PathBuf> {
+    map.iter().find_map(|(prefix, target)| {
+        let rest = path.strip_prefix(prefix).ok()?;
+        Some(target.components().chain(rest.components()).collect())
+    })
 }

@@ -20,12 +20,15 @@ const NAMES_MAX: usize = 1_000_000;
 /// While a source has more refused claims than this, new ones are counted and not told one by one.
 const TOLD_MAX: u64 = 100;
 
+/// Characters of a claim that a message shows: those that are longer are no paths.
+const SHOWN_MAX: usize = 300;
+
 /// A claim that is refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RefusedClaim {
     /// The job that makes it.
     pub job: JobKey,
-    /// The claim, as the source has it.
+    /// The claim, as the source has it, cut off where it is too long to be shown.
     pub file: String,
     /// Why it is refused, for people.
     pub why: String,
@@ -257,7 +260,11 @@ impl OneSource {
             return None;
         }
         let (file, why) = refused.swap_remove(at.unwrap_or(0));
-        let id = self.id(no);
+        let mut shown: String = file.chars().take(SHOWN_MAX).collect();
+        if shown.len() < file.len() {
+            shown.push('…');
+        }
+        let (file, id) = (shown, self.id(no));
         Some(RefusedClaim {
             job: JobKey { source, id },
             file,

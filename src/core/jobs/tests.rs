@@ -32,6 +32,8 @@ fn policy() -> Policy {
         id_pattern: None,
         files_root: Some(PathBuf::from("/srv/root")),
         base_dir: PathBuf::from("/srv"),
+        path_map: Vec::new(),
+        links: Vec::new(),
         derived: Vec::new(),
         claims: true,
         is_told: false,
@@ -145,4 +147,46 @@ fn jobs_cost_tens_of_bytes_each() {
         (&*found[0].key.id, found[0].kind.as_deref()),
         (&*id, Some("sfm"))
     );
+}
+
+#[test]
+fn prefixes_of_claims_are_translated_at_the_borders_of_components() {
+    let mut policy = policy();
+    let source = policy.sources.get_mut(&DB).unwrap();
+    let pairs = |pairs: &[(&str, &str)]| -> Vec<(PathBuf, PathBuf)> {
+        pairs.iter().map(|(a, b)| (a.into(), b.into())).collect()
+    };
+    source.path_map = pairs(&[
+        ("/data/in", "/srv/root/incoming"),
+        ("/data", "/srv/root"),
+        ("files", "/srv/root/f"),
+    ]);
+    source.links = pairs(&[("/app/link", "/srv/root")]);
+    let jobs = Jobs::default();
+    let resolved = |file: &str| {
+        let files = [file.to_owned()];
+        let mut found = jobs.resolve_claims(&policy, DB, &files);
+        found.remove(0).1
+    };
+    for (file, path) in [
+        ("/data/x", "/srv/root/x"),
+        ("//data/./in//x", "/srv/root/incoming/x"),
+        ("/data/inner/x", "/srv/root/inner/x"),
+        ("files/x", "/srv/root/f/x"),
+        ("./files/x", "/srv/root/f/x"),
+        ("/app/link/x", "/srv/root/x"),
+        ("root/x", "/srv/root/x"),
+        ("x", "/srv/root/x"),
+    ] {
+        assert_eq!(resolved(file), Ok(PathBuf::from(path)), "{file}");
+    }
+    for refused in [
+        "/database/x",
+        "/data/../etc/x",
+        "/data",
+        "/app/linked/x",
+        "/srv/files/x",
+    ] {
+        assert!(resolved(refused).is_err(), "{refused}");
+    }
 }

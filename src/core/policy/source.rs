@@ -13,6 +13,10 @@ pub struct Source {
     pub files_root: Option<PathBuf>,
     /// What relative paths that jobs claim are below. Absolute.
     pub base_dir: PathBuf,
+    /// Prefixes of paths as jobs claim them, and the absolute paths that they stand for, the longest prefixes first.
+    pub path_map: Vec<(PathBuf, PathBuf)>,
+    /// Absolute paths of roots that lead through a link, and those without, the longest first.
+    pub links: Vec<(PathBuf, PathBuf)>,
     /// Names that belong to a job beside each file that it claims.
     pub derived: Vec<Derived>,
     /// Whether its jobs claim files at all.

@@ -194,6 +194,8 @@ impl Bench {
             id_pattern: None,
             files_root: None,
             base_dir: bench.base.clone(),
+            path_map: Vec::new(),
+            links: Vec::new(),
             derived: Vec::new(),
             claims: true,
             is_told: false,

@@ -152,6 +152,8 @@ pub fn policy() -> Policy {
         id_pattern: None,
         files_root: Some(PathBuf::from("/srv/uploads")),
         base_dir: PathBuf::from("/srv"),
+        path_map: Vec::new(),
+        links: Vec::new(),
         derived: vec![Derived {
             pattern: "{stem}_processed.mp3".to_owned(),
         }],

@@ -111,6 +111,7 @@ fn sources_tell_of_their_jobs() {
             trip: None,
             jobs,
             running,
+            refused: None,
         });
         lines.into_iter().map(|(_, text)| text).collect::<String>()
     };

@@ -1,0 +1,61 @@
+//! `path_map`: prefixes of paths as an application writes them, and where they are here.
+//!
+//! **Invariant:** the longest prefix comes first, so that the first that matches is the one that is meant.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use super::document::Section;
+use super::endpoints::Bases;
+use super::error::{Refusal, quoted};
+use super::reader::Reader;
+use super::resolve::resolve;
+use super::schema::PATH_MAP;
+
+/// Pairs of a prefix and what it is here, the longest prefixes first.
+pub(super) type PathMap = Vec<(PathBuf, PathBuf)>;
+
+/// The translations of `section`, those that can be read.
+pub(super) fn read(reader: &mut Reader, section: &Section, bases: &Bases) -> PathMap {
+    let mut map: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    for (word, text) in reader.words(section, &PATH_MAP) {
+        let Some(prefix) = prefix(word) else {
+            let reason =
+                format!("is for {word:?}, which is not the beginning of a path without \"..\"");
+            reader.note(
+                text.refuse(Refusal::new(reason).hint(format!("such as {}", PATH_MAP.example))),
+            );
+            continue;
+        };
+        let target = text.path_below(Path::new(&text.value), bases.file.as_deref());
+        let target = target.and_then(|path| resolve(&path).map_err(|refusal| text.refuse(refusal)));
+        match target {
+            Err(problem) => reader.note(problem),
+            Ok(_) if map.contains_key(&prefix) => {
+                let reason = format!(
+                    "is for {}, which has a translation already",
+                    quoted(&prefix)
+                );
+                reader.note(text.refuse(Refusal::new(reason).hint("leave out one of them")));
+            }
+            Ok(target) => drop(map.insert(prefix, target.path)),
+        }
+    }
+    longest_first(map)
+}
+
+/// `map` with the longest prefixes first.
+pub(super) fn longest_first(map: impl IntoIterator<Item = (PathBuf, PathBuf)>) -> PathMap {
+    let mut map: PathMap = map.into_iter().collect();
+    map.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.components().count()));
+    map
+}
+
+/// `word` without `.` and doubled slashes; `None`: it is no beginning of a path.
+fn prefix(word: &str) -> Option<PathBuf> {
+    let is_sound = |part: &Component| !matches!(part, Component::ParentDir | Component::Prefix(_));
+    let parts = || Path::new(word).components();
+    let sound = !word.contains('\0') && parts().all(|part| is_sound(&part));
+    let prefix: PathBuf = parts().filter(|part| *part != Component::CurDir).collect();
+    (sound && !prefix.as_os_str().is_empty()).then_some(prefix)
+}
