@@ -306,6 +306,15 @@ impl Jobs {
         })
     }
 
+    /// Whether a job of `source` claims anything in `root`.
+    #[must_use]
+    pub fn claims_in(&self, source: SourceId, root: RootId) -> bool {
+        let tables = self.tables();
+        tables
+            .get(&source)
+            .is_some_and(|table| table.claims_in(root))
+    }
+
     /// The tables of all sources. Not to be held over a call that takes them again.
     pub(super) fn tables(&self) -> RwLockReadGuard<'_, BTreeMap<SourceId, OneSource>> {
         self.sources.read()
