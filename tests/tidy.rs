@@ -82,19 +82,22 @@ impl Source {
             || parts.any(|dir| dir == "tests")
     }
 
-    /// Its lines with their numbers, without comments; the tests at the end only when `with_tests`.
+    /// Its lines with their numbers, without comments; items for tests only when `with_tests`.
     fn code(&self, with_tests: bool) -> impl Iterator<Item = (usize, &str)> {
-        let end = if with_tests {
-            None
-        } else if self.is_test() {
-            Some(0)
-        } else {
-            self.text.lines().position(|line| line == "#[cfg(test)]")
+        let mut in_test_item = false;
+        let mut is_kept = move |line: &str| {
+            let begins = line == "#[cfg(test)]";
+            in_test_item |= begins;
+            let is_kept = with_tests || !in_test_item;
+            // As rustfmt lays it out, an item ends with the first line at the margin that ends so.
+            let is_end = !line.starts_with(' ') && line.ends_with([';', '}']);
+            in_test_item &= begins || !is_end;
+            is_kept && !line.trim().is_empty()
         };
-        let lines = self.text.lines().take(end.unwrap_or(usize::MAX));
+        let is_left_out = self.is_test() && !with_tests;
         (1..)
-            .zip(lines.map(without_comment))
-            .filter(|(_, line)| !line.trim().is_empty())
+            .zip(self.text.lines().map(without_comment))
+            .filter(move |(_, line)| !is_left_out && is_kept(line))
     }
 }
 
@@ -332,8 +335,12 @@ fn the_checks_find_what_they_look_for() {
     assert!(!names("struct Instants;", "Instant"));
     let source = Source {
         name: "core/a.rs".to_owned(),
-        text: "//! head\nlet a = b; // c\n#[cfg(test)]\nmod tests {}\n".to_owned(),
+        text: "//! head\nlet a = b; // c\n#[cfg(test)]\nmod tests;\nmod d;\n#[cfg(test)]\n#[path = \"e\"]\n\
+               mod e {\n    fn f() {}\n}\nuse g;\n"
+            .to_owned(),
     };
-    assert_eq!(source.code(false).collect::<Vec<_>>(), [(2, "let a = b;")]);
+    let code: Vec<_> = source.code(false).collect();
+    assert_eq!(code, [(2, "let a = b;"), (5, "mod d;"), (11, "use g;")]);
+    assert_eq!(source.code(true).count(), 10);
     assert_eq!(source.part(), "core");
 }
