@@ -11,9 +11,10 @@
 mod common;
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
 use common::{Place, errors, lines, wait_for};
 use rustix::process::Signal;
@@ -152,30 +153,28 @@ fn an_interrupt_ends_a_client_that_follows() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut told = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    // It may begin to follow after the first ones have gone.
-    let writing = std::thread::spawn({
-        let pid = child.id();
-        let file = root.join("file");
+    let told = Arc::new(Mutex::new(String::new()));
+    let reader = std::thread::spawn({
+        let (stdout, told) = (child.stdout.take().unwrap(), Arc::clone(&told));
         move || {
-            wait_for("an event is told, and the client ends", || {
-                if !file.exists() {
-                    std::fs::write(&file, b"x").unwrap();
-                }
-                let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok();
-                stat.is_none_or(|stat| stat.contains(") Z")).then_some(())
-            });
+            for line in BufReader::new(stdout).lines() {
+                *told.lock().unwrap() += &line.unwrap();
+            }
         }
     });
-    told.read_line(&mut line).unwrap();
-    assert!(line.contains("  lapsed  "), "{line}");
+    // It may begin to follow after the first ones have gone.
+    let file = root.join("file");
+    wait_for("an event is told", || {
+        if !file.exists() {
+            std::fs::write(&file, b"x").unwrap();
+        }
+        told.lock().unwrap().contains("  lapsed  ").then_some(())
+    });
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, Signal::INT).unwrap();
-    let mut rest = String::new();
-    told.read_to_string(&mut rest).unwrap();
+    wait_for("the client ends", || child.try_wait().unwrap());
+    reader.join().unwrap();
     let output = child.wait_with_output().unwrap();
-    writing.join().unwrap();
     assert_eq!(output.status.signal(), Some(2), "{output:?}");
     assert_eq!(errors(&output), "");
     assert_eq!(daemon.get("/v1/health").0, 200);

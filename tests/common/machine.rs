@@ -15,13 +15,20 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use rustix::fs::inotify;
+use rustix::io::Errno;
 
 /// Time after which a condition never becomes true on a machine that does nothing else. See [`patience`].
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Limit of the factor by which load extends a limit: nothing is waited for longer than ten minutes.
 const LOAD_FACTOR_MAX: f64 = 10.0;
+
+/// inotify watches that a test needs which does not say more: its roots, and what is around its files.
+const WATCHES: usize = 64;
 
 /// User and group without rights, which every system has.
 pub const NOBODY: u32 = 65_534;
@@ -67,6 +74,53 @@ impl Deadline {
     }
 }
 
+/// Words for what this user lacked to [`WATCHES`] when that was first asked: what a test itself takes or forbids is none.
+fn first_shortage() -> Option<&'static str> {
+    static SHORTAGE: OnceLock<Option<String>> = OnceLock::new();
+    let shortage = SHORTAGE.get_or_init(|| shortage_of_watches(WATCHES));
+    shortage.as_deref()
+}
+
+/// Asserts that other programs of this user leave [`WATCHES`] to the tests.
+#[track_caller]
+pub fn assert_watches() {
+    if let Some(shortage) = first_shortage() {
+        panic!("{shortage}");
+    }
+}
+
+/// Words for what this user lacks to `needed` more inotify watches, found out by taking them.
+pub fn shortage_of_watches(needed: usize) -> Option<String> {
+    let inotify = match inotify::init(inotify::CreateFlags::CLOEXEC) {
+        Ok(inotify) => inotify,
+        Err(Errno::MFILE) => {
+            return Some(
+                "this test needs an inotify instance, and none is free: raise fs.inotify.max_user_instances, or end programs \
+                 of this user that watch files"
+                    .to_owned(),
+            );
+        }
+        Err(error) => panic!("inotify_init1: {error}"),
+    };
+    let scratch = tempfile::tempdir().unwrap();
+    let mut free = 0;
+    for number in 0..needed {
+        let dir = scratch.path().join(number.to_string());
+        std::fs::create_dir(&dir).unwrap();
+        match inotify::add_watch(&inotify, &dir, inotify::WatchFlags::DELETE) {
+            Ok(_) => free += 1,
+            Err(Errno::NOSPC) => break,
+            Err(error) => panic!("inotify_add_watch: {error}"),
+        }
+    }
+    (free < needed).then(|| {
+        format!(
+            "this test needs {needed} inotify watches, {free} are free: raise fs.inotify.max_user_watches, or end programs of \
+             this user that watch files"
+        )
+    })
+}
+
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
@@ -109,6 +163,8 @@ fn run_again(wrapper: &mut Command, program: impl AsRef<OsStr>, need: &str) {
 #[track_caller]
 pub fn has_namespaces(namespaces: &[&str]) -> bool {
     if std::env::var_os(AGAIN).is_some_and(|test| test == *this_test()) {
+        // Before the test sets limits of its own.
+        first_shortage();
         return true;
     }
     let mut unshare = Command::new("unshare");
@@ -120,11 +176,24 @@ pub fn has_namespaces(namespaces: &[&str]) -> bool {
     false
 }
 
+/// Returns true when the user `id` exists in this user namespace.
+fn is_user(id: u32) -> bool {
+    let ranges = std::fs::read_to_string("/proc/self/uid_map").unwrap();
+    ranges.lines().any(|range| {
+        let mut numbers = range
+            .split_whitespace()
+            .map(|word| word.parse::<u32>().unwrap());
+        let (first, _, count) = (numbers.next(), numbers.next(), numbers.next());
+        id.checked_sub(first.unwrap())
+            .is_some_and(|nth| nth < count.unwrap())
+    })
+}
+
 /// Returns true when the calling test may act as other users. Else it runs it as root of a user namespace with the users
 /// that `/etc/subuid` gives to this one.
 #[track_caller]
 pub fn has_other_users() -> bool {
-    if is_root() {
+    if is_root() && is_user(NOBODY) {
         return true;
     }
     let mut unshare = Command::new("unshare");

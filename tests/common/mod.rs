@@ -21,6 +21,7 @@ pub mod others;
 pub mod sources;
 pub mod terminal;
 pub mod trees;
+pub mod watchdog;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -30,8 +31,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
+use watchdog::{Running, sign_of_life};
 
-use machine::Deadline;
+use machine::{Deadline, assert_watches};
 pub use machine::{PATIENCE, patience};
 
 /// Waits until `condition` gives something, and fails with `what` when it never does.
@@ -60,6 +62,7 @@ pub fn wait_within<T>(
 ) -> T {
     let deadline = Deadline::after(limit);
     loop {
+        sign_of_life();
         if let Some(value) = condition() {
             return value;
         }
@@ -68,21 +71,30 @@ pub fn wait_within<T>(
     }
 }
 
-/// Who tells the daemons of this test binary about changes: the binary says so by its name.
+/// Who tells the daemons of this test program about changes: `LAPSED_TEST_BACKEND`, or who "auto" is on Linux.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Backend {
-    /// What "auto" is on Linux.
     Inotify,
     Notify,
     Poll,
 }
 
+/// Environment variable that chooses the [`Backend`].
+pub const BACKEND: &str = "LAPSED_TEST_BACKEND";
+
 /// See [`Backend`].
 pub fn backend() -> Backend {
-    match env!("CARGO_CRATE_NAME") {
-        "on_notify" => Backend::Notify,
-        "on_poll" => Backend::Poll,
+    // The program `backends` is for those that "auto" does not choose.
+    let usual = match env!("CARGO_CRATE_NAME") {
+        "backends" => Backend::Notify,
         _ => Backend::Inotify,
+    };
+    match std::env::var(BACKEND).as_deref() {
+        Ok("inotify") => Backend::Inotify,
+        Ok("notify") => Backend::Notify,
+        Ok("poll") => Backend::Poll,
+        Ok(other) => panic!("{BACKEND} must be inotify, notify or poll, not {other:?}"),
+        Err(_) => usual,
     }
 }
 
@@ -115,11 +127,13 @@ impl Backend {
 /// A place for one test: roots, state, socket, configuration. Removed when it is dropped.
 pub struct Place {
     pub dir: tempfile::TempDir,
+    _running: Running,
 }
 
 impl Place {
     pub fn new() -> Self {
         Self {
+            _running: Running::new(),
             dir: tempfile::Builder::new()
                 .prefix("lapsed-")
                 .tempdir()
@@ -167,6 +181,7 @@ impl Place {
 
     /// Runs `lapsed` with `arguments` to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
+        sign_of_life();
         self.lapsed()
             .args(arguments)
             .stdin(Stdio::null())
@@ -199,7 +214,11 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    #[track_caller]
     pub fn start(mut command: Command, socket: PathBuf) -> Self {
+        if backend() != Backend::Poll {
+            assert_watches();
+        }
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -284,6 +303,7 @@ impl Daemon {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> (u16, String, Vec<u8>) {
+        sign_of_life();
         let mut stream = UnixStream::connect(&self.socket).unwrap();
         stream.set_read_timeout(Some(patience())).unwrap();
         stream.set_write_timeout(Some(patience())).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::trees::{now_ms, set_age};
+use crate::common::trees::set_age;
 use crate::common::{wait_for, walk};
 use crate::world::{COMPLETED, MODES, World};
 
@@ -123,7 +123,6 @@ fn scratch_goes_when_the_other_process_commits_its_completion() {
         let daemon = world.serve(
             "[[rule]]\nname = \"scratch\"\nroot = \"results\"\njob = \"completed\"\nsince = \"completed_at\"\nexpire = \"0s\"\n",
         );
-        let mut times = Vec::new();
         for round in 0..20 {
             let id = format!("job{round}");
             world.insert(&id, "running", None);
@@ -131,20 +130,10 @@ fn scratch_goes_when_the_other_process_commits_its_completion() {
             daemon.sync();
             world.wait_for_job(&daemon, &id, |_| true);
             assert!(file.exists());
-            let committed = world.complete(&id, 0);
+            // Nothing else tells of it: nobody asks, and nothing happens in the roots.
+            world.complete(&id, 0);
             wait_for("scratch goes", || (!file.exists()).then_some(()));
-            let took = now_ms() - committed;
-            assert!(
-                took < 2000,
-                "{mode}: {took} ms, median of what came before: {times:?}"
-            );
-            times.push(took);
         }
-        times.sort_unstable();
-        println!(
-            "{mode}: from commit to disappearance: median {} ms, most {} ms",
-            times[10], times[19]
-        );
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::BACKEND;
-use crate::common::machine::{Deadline, has_namespaces, this_test};
+use crate::common::machine::{Deadline, assert_watches, has_namespaces, this_test};
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::observed::{Discovery, Observed};
 use crate::core::path::RelPath;
@@ -355,7 +355,9 @@ impl Bench {
         }
     }
 
+    #[track_caller]
     pub fn start(&mut self, options: Options) {
+        assert_watches();
         self.watcher = Some(Watcher::start(options, self.shared.sink()).unwrap());
         self.sync();
     }
