@@ -174,7 +174,7 @@ fn history_finds_paths_as_they_are_typed_and_tells_a_misspelled_name() {
     use std::os::unix::ffi::OsStrExt;
     let place = Place::new();
     let root = place.make_dir("data");
-    let _daemon = place.serve_ready(&["--watch", "data=1s"]);
+    let daemon = place.serve_ready(&["--watch", "data=1s"]);
     let odd = std::ffi::OsStr::from_bytes(b"odd-\xff");
     write(&root.join("plain"), 1);
     write(&root.join(odd), 1);
@@ -217,7 +217,7 @@ fn history_finds_paths_as_they_are_typed_and_tells_a_misspelled_name() {
     // A rule that is no more, but has removed something.
     let segment = place.path("state/ledger").join(format!("{:020}.jsonl", 0));
     std::fs::write(&segment, line(1, "/old/a", 0)).unwrap();
-    drop(_daemon);
+    drop(daemon);
     let _daemon = place.serve_ready(&["--watch", "data=1s"]);
     let output = place.run(&["history", "--json", "--rule", "old", "--job", "j"]);
     assert_eq!(removed_paths(&output), ["/old/a"]);
@@ -225,4 +225,73 @@ fn history_finds_paths_as_they_are_typed_and_tells_a_misspelled_name() {
         said(&place, &["history", "--rule", "old", "--since", "1d"]),
         ["no removals match"]
     );
+}
+
+#[test]
+fn the_facts_of_a_forgotten_job_are_answered_with_for_ever() {
+    let place = Place::new();
+    let root = place.make_dir("data");
+    let config = "[[root]]\nname = \"data\"\npath = \"data\"\nowner = \"{job}/**\"\n\
+         [[rule]]\nname = \"failed\"\njob = \"failed\"\nunit = \"job\"\nsince = \"completed_at\"\n\
+         expire = \"0s\"\nrecord = \"forget\"\n";
+    let mut daemon = configured(&place, config);
+    write(&root.join("j1/dem.tif"), 7);
+    write(&root.join("j1/log"), 3);
+    daemon.sync();
+    let put = [
+        "job",
+        "put",
+        "j1",
+        "--status",
+        "failed",
+        "--kind",
+        "sol",
+        "--error",
+        "no convergence",
+        "--attribute",
+        "dem=a.tif",
+        "--completed-at",
+        "1700000100",
+    ];
+    said(&place, &put);
+    let facts = |daemon: &Daemon| {
+        let (status, job) = daemon.get("/v1/jobs/j1");
+        (status == 200 && job["forgotten"] == true).then_some(job)
+    };
+    let check = |job: &Value| {
+        assert_eq!(job["source"], "api");
+        assert_eq!(
+            (&job["status"], &job["kind"]),
+            (&json!("failed"), &json!("sol"))
+        );
+        assert_eq!(job["error"], "no convergence");
+        assert_eq!(job["completed_at"], "2023-11-14T22:15:00.000Z");
+        assert_eq!(job["attributes"], json!({"dem": "a.tif"}));
+        let removal = &job["removal"];
+        assert_eq!(
+            (&removal["files"], &removal["bytes"]),
+            (&json!(2), &json!(10))
+        );
+        assert_eq!(removal["rule"], "failed");
+        let id = &removal["ledger_id"];
+        let line = ledger(&place).into_iter().find(|line| line["id"] == *id);
+        assert_eq!(line.unwrap()["at"], removal["at"]);
+    };
+    let job = wait_for("it is forgotten", || facts(&daemon));
+    check(&job);
+    assert!(daemon.stop().success());
+    let daemon = configured(&place, config);
+    check(&facts(&daemon).unwrap());
+    let told = said(&place, &["job", "get", "j1"]).join("\n");
+    for part in [
+        "job j1 of source api: failed",
+        "no convergence",
+        "2 files (10 B) removed at ",
+    ] {
+        assert!(told.contains(part), "{part:?} in {told}");
+    }
+    assert_eq!(daemon.get("/v1/jobs/j2").0, 404);
+    // The id is used again: that job is what is asked for.
+    said(&place, &["job", "put", "j1", "--status", "running"]);
+    assert_eq!(daemon.get("/v1/jobs/j1").1["forgotten"], Value::Null);
 }

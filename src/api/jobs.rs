@@ -39,7 +39,20 @@ pub(super) async fn show(
     let id = read_id(id)?;
     let policy = daemon.policy();
     let source = query.text("source")?;
-    let (key, fresh) = find(&daemon, &policy, &id, source).await?;
+    let found = match find(&daemon, &policy, &id, source).await {
+        Ok((_, Fresh::Gone)) => Err(unknown(&policy, &id, source)),
+        found => found,
+    };
+    let (key, fresh) = match found {
+        Err(problem) if [400, 404].contains(&problem.status) => {
+            // Its source may be out of the configuration, too.
+            return match forgotten(&daemon, id, source).await? {
+                Some(job) => Ok(json(&job)),
+                None => Err(problem),
+            };
+        }
+        found => found?,
+    };
     match fresh {
         Fresh::Row(row) => {
             let name = source_name(&policy, key.source).to_owned();
@@ -200,6 +213,18 @@ pub(super) async fn find(
             .next()
             .ok_or_else(|| unknown(policy, id, source)),
     }
+}
+
+/// The facts that were kept of a job whose row was deleted at its source.
+async fn forgotten(
+    daemon: &Daemon,
+    id: String,
+    source: Option<&str>,
+) -> Result<Option<wire::Job>, Problem> {
+    let registry = Arc::clone(&daemon.parts.registry);
+    let source = source.map(str::to_owned);
+    let kept = wait(move || registry.forgotten(source.as_deref(), &id)).await??;
+    Ok(kept.into_iter().next().map(wire::Job::from))
 }
 
 /// A 404 for a job.

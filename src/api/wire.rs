@@ -18,7 +18,8 @@ mod saved;
 pub use explain::{Explanation, HoldLine};
 pub use history::{History, Removal, RemovalPin};
 pub use jobs::{
-    Claim, Job, JobLine, JobOrder, Jobs, OrphanTrip, PendingRecord, RefusedClaims, Source,
+    Claim, Job, JobLine, JobOrder, JobRemoval, Jobs, OrphanTrip, PendingRecord, RefusedClaims,
+    Source,
 };
 pub use moment::Moment;
 pub use pins::{Pin, PinChange, PinOrder, Pins};

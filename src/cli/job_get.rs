@@ -49,6 +49,7 @@ fn lines(job: &Job) -> Vec<String> {
     let mut tell = |name: &str, value: Option<String>| {
         lines.extend(value.map(|value| format!("{name:<14} {value}")));
     };
+    tell("forgotten", forgotten(job, now));
     tell("kind", line.kind.as_deref().map(human::safe));
     for (name, at) in [
         ("created_at", &line.created_at),
@@ -101,6 +102,25 @@ pub(super) fn pending(record: &PendingRecord, now: Timestamp) -> String {
     let why = record.error.as_deref().map(human::one_line);
     let why = why.map_or_else(String::new, |why| format!(": {why}"));
     format!("{action} {refused}; its files went {since}{why}")
+}
+
+/// What went of a job whose row was deleted since.
+fn forgotten(job: &Job, now: Timestamp) -> Option<String> {
+    let at = job.forgotten_at.as_deref().filter(|_| job.forgotten)?;
+    let when = human::relative_or(Some(at), now, "");
+    let removed = job.removal.as_ref().map_or_else(String::new, |removal| {
+        format!(
+            "; {} ({}) removed at {} by rule {}, ledger line {}",
+            human::files(removal.files),
+            human::size(removal.bytes),
+            removal.at,
+            human::safe(&removal.rule),
+            removal.ledger_id
+        )
+    });
+    Some(format!(
+        "{at} ({when}): its source has deleted its row{removed}"
+    ))
 }
 
 fn claimed(claim: &Claim) -> String {

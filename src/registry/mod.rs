@@ -6,7 +6,8 @@
 //!
 //! - `open`: the file at the start: made, checked, or refused; a look at it without a daemon
 //! - `handle`: one connection, shared between threads
-//! - `jobs`, `pins`, `outbox`, `sources`: a table each
+//! - `format`: its tables, and those that an older file lacks
+//! - `jobs`, `pins`, `outbox`, `forgotten`, `sources`: a table each
 //!
 //! **Invariant:** what was acknowledged is on the disk: every write is a transaction, synchronized before its call comes back.
 //! **Invariant:** a write that fails has changed nothing.
@@ -14,6 +15,8 @@
 //! go what is pinned.
 
 mod error;
+mod forgotten;
+mod format;
 mod handle;
 mod jobs;
 mod open;
@@ -25,8 +28,9 @@ mod sources;
 mod tests;
 
 pub use error::RegistryError;
+pub use forgotten::{ForgottenJob, Removal};
+pub use format::VERSION;
 pub use handle::Registry;
 pub use jobs::Change;
-pub use open::VERSION;
 pub use outbox::{Backlog, FailureScope, OutboxItem, READY_MAX, WaitingItem};
 pub use sources::SourceSeen;

@@ -16,10 +16,8 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::{Fault, RegistryError};
+use super::format::{self, VERSION};
 use super::handle::Registry;
-
-/// The format that this version writes.
-pub const VERSION: i64 = 1;
 
 /// "LAPS": tells our file from another program's database.
 const APPLICATION: i64 = 0x4c41_5053;
@@ -29,27 +27,6 @@ const FILE: &str = "registry.db";
 
 /// Somebody who looks with `sqlite3` may have it locked for a moment.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-const SCHEMA: &str = "
-    CREATE TABLE job (
-        source TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL,
-        PRIMARY KEY (source, id)
-    ) WITHOUT ROWID;
-    CREATE TABLE pin (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        path BLOB, source TEXT, job TEXT,
-        who TEXT NOT NULL, why TEXT NOT NULL, set_at INTEGER NOT NULL, until INTEGER NOT NULL,
-        CHECK ((path IS NULL) <> (job IS NULL) AND (source IS NULL) = (job IS NULL))
-    );
-    CREATE TABLE outbox (
-        id INTEGER PRIMARY KEY,
-        source TEXT NOT NULL, job TEXT NOT NULL, action TEXT NOT NULL, at INTEGER NOT NULL, summary TEXT NOT NULL,
-        confirmed INTEGER NOT NULL DEFAULT 0,
-        attempts INTEGER NOT NULL DEFAULT 0, tried_at INTEGER, error TEXT
-    );
-    CREATE INDEX outbox_by_source ON outbox (source, confirmed, id);
-    CREATE TABLE source (name TEXT PRIMARY KEY, jobs INTEGER NOT NULL, trip TEXT) WITHOUT ROWID;
-";
 
 impl Registry {
     /// Opens the registry in `state_dir`, made (mode 0600) where it is missing.
@@ -92,7 +69,7 @@ impl Registry {
     pub fn empty() -> Result<Self, RegistryError> {
         let path = PathBuf::new();
         let made = Connection::open_in_memory().and_then(|connection| {
-            connection.execute_batch(SCHEMA)?;
+            connection.execute_batch(&format::schema())?;
             connection.pragma_update(None, "query_only", true)?;
             Ok(connection)
         });
@@ -106,7 +83,7 @@ impl Registry {
 
     fn unmade(path: PathBuf) -> Result<Self, RegistryError> {
         let empty = Connection::open_in_memory().and_then(|connection| {
-            connection.execute_batch(SCHEMA)?;
+            connection.execute_batch(&format::schema())?;
             Ok(connection)
         });
         let empty = empty.map_err(|error| Fault::from(error).told("open", &path))?;
@@ -196,7 +173,8 @@ fn create(state_dir: &Path, path: &Path) -> Result<(), RegistryError> {
     let made = (|| {
         let connection = Connection::open_with_flags(&new, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.execute_batch(&format!(
-            "PRAGMA synchronous = FULL; BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
+            "PRAGMA synchronous = FULL; BEGIN; {} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;",
+            format::schema()
         ))?;
         connection.close().map_err(|(_, error)| error)
     })();
@@ -234,22 +212,22 @@ fn immutable(path: &Path) -> PathBuf {
     PathBuf::from(uri)
 }
 
-/// Connects to the file, and sees that it is ours and whole.
+/// Connects to the file, sees that it is ours and whole, and brings an older format up to date.
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, RegistryError> {
+    let is_written = access.contains(OpenFlags::SQLITE_OPEN_READ_WRITE);
     let told = |fault: Fault| fault.told("open", path);
     // SQLite tells only that it cannot be opened; the system tells why.
     OpenOptions::new()
         .read(true)
-        .write(access.contains(OpenFlags::SQLITE_OPEN_READ_WRITE))
+        .write(is_written)
         .open(path)
         .map_err(RegistryError::io("open", path))?;
-    let place =
-        if access.contains(OpenFlags::SQLITE_OPEN_READ_WRITE) || beside(path, "-wal").exists() {
-            path.to_path_buf()
-        } else {
-            // Nobody has it open, and it is whole. Else even a reader would make the files of a write-ahead log.
-            immutable(path)
-        };
+    let place = if is_written || beside(path, "-wal").exists() {
+        path.to_path_buf()
+    } else {
+        // Nobody has it open, and it is whole. Else even a reader would make the files of a write-ahead log.
+        immutable(path)
+    };
     let access = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(place, access)
         .and_then(|connection| {
@@ -269,8 +247,16 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, RegistryError> 
     if number("application_id")? != APPLICATION {
         return Err(damaged("it is another program's database".to_owned()));
     }
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| told(error.into()))?;
+    if found != "ok" {
+        return Err(damaged(found));
+    }
     match number("user_version")? {
-        VERSION => {}
+        found @ 1..=VERSION => {
+            format::complete(&connection, found, is_written).map_err(|error| told(error.into()))?;
+        }
         found if found > VERSION => {
             return Err(RegistryError::Newer {
                 path: path.to_path_buf(),
@@ -283,12 +269,6 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, RegistryError> 
                 "it is of format {found}, which there never was"
             )));
         }
-    }
-    let found: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| told(error.into()))?;
-    if found != "ok" {
-        return Err(damaged(found));
     }
     Ok(connection)
 }

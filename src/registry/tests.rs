@@ -169,8 +169,8 @@ fn what_is_damaged_is_refused_and_left_as_it_is() {
 fn other_versions_and_other_programs_are_refused() {
     for (pragma, words) in [
         (
-            "user_version = 2",
-            "newer version of lapsed (format 2, this version knows up to 1)",
+            "user_version = 3",
+            "newer version of lapsed (format 3, this version knows up to 2)",
         ),
         ("user_version = 0", "format 0"),
         ("application_id = 7", "another program's database"),
@@ -189,6 +189,73 @@ fn other_versions_and_other_programs_are_refused() {
             "{told}"
         );
     }
+}
+
+#[test]
+fn an_older_file_gets_the_tables_that_it_lacks_once_it_is_written() {
+    let dir = scratch();
+    let registry = open(&dir);
+    registry
+        .put_job("api", &row("one", Status::Failed))
+        .unwrap();
+    // As version 1 left it.
+    registry
+        .connection
+        .lock()
+        .execute_batch(
+            "DROP TABLE forgotten; DROP TABLE total; DROP TABLE counted; PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    drop(registry);
+    let before = std::fs::read(dir.path().join("registry.db")).unwrap();
+    let seen = Registry::open_to_read(dir.path()).unwrap();
+    assert_eq!(seen.jobs("api").unwrap().len(), 1);
+    assert_eq!(seen.forgotten(None, "one").unwrap(), []);
+    drop(seen);
+    let after = std::fs::read(dir.path().join("registry.db")).unwrap();
+    assert!(before == after, "a look changes nothing");
+    for _ in 0..2 {
+        let registry = open(&dir);
+        assert_eq!(registry.jobs("api").unwrap().len(), 1);
+        assert_eq!(registry.forgotten(None, "one").unwrap(), []);
+    }
+}
+
+#[test]
+fn the_facts_of_a_forgotten_job_stay() {
+    let dir = scratch();
+    let registry = open(&dir);
+    let summary =
+        r#"{"rule":"failed","files":3,"bytes":40,"at":"2023-11-14T22:13:20.000Z","ledger_id":7}"#;
+    let item = |id, source: &str| OutboxItem {
+        id,
+        source: source.to_owned(),
+        job: row("one", Status::Failed),
+        action: Record::Forget,
+        at: NOW,
+        summary: summary.to_owned(),
+    };
+    registry
+        .prepare(&[item(7, "app"), item(8, "other")])
+        .unwrap();
+    registry.confirm(&[7, 8]).unwrap();
+    assert_eq!(registry.forgotten(None, "one").unwrap(), [], "not yet");
+    registry.done_forgetting(7, NOW.plus_ms(5)).unwrap();
+    registry.done_forgetting(7, NOW.plus_ms(6)).unwrap();
+    registry.done_forgetting(8, NOW.plus_ms(9)).unwrap();
+    assert_eq!(registry.counts().unwrap().len(), 0);
+    drop(registry);
+    let registry = open(&dir);
+    let [job] = &registry.forgotten(Some("app"), "one").unwrap()[..] else {
+        panic!("one job");
+    };
+    assert_eq!(job.row, row("one", Status::Failed));
+    assert_eq!(job.forgotten_at, NOW.plus_ms(5));
+    assert_eq!((&*job.removal.rule, job.removal.files), ("failed", 3));
+    let all = registry.forgotten(None, "one").unwrap();
+    let sources: Vec<&str> = all.iter().map(|job| &*job.source).collect();
+    assert_eq!(sources, ["other", "app"], "the latest first");
+    assert_eq!(registry.forgotten(None, "two").unwrap(), []);
 }
 
 #[test]

@@ -15,8 +15,9 @@ use std::time::Duration;
 use super::sources::Sources;
 use crate::clock;
 use crate::core::jobs::SourceId;
+use crate::core::policy::Record;
 use crate::core::report::{Mode, SourceMemory};
-use crate::jobs::WriteError;
+use crate::jobs::{WriteError, Written};
 use crate::registry::{FailureScope, OutboxItem, RegistryError, SourceSeen};
 
 /// The first pause after a source has taken nothing, and the longest.
@@ -282,8 +283,16 @@ impl Writer<'_> {
                     Err(_) if self.progress.hurry.load(Ordering::Relaxed) => {
                         return Ok(Round::Cut);
                     }
-                    Ok(()) => {
-                        registry.done(item.id).inspect_err(told)?;
+                    Ok(outcome) => {
+                        let done = match (item.action, outcome) {
+                            (Record::Forget, Written::Done | Written::Gone) => {
+                                registry.done_forgetting(item.id, clock::now().wall)
+                            }
+                            (Record::Keep | Record::Mark | Record::Forget, _) => {
+                                registry.done(item.id)
+                            }
+                        };
+                        done.inspect_err(told)?;
                         *written += 1;
                     }
                     Err(error) => match self.note(name, &item, &error) {

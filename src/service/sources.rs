@@ -265,7 +265,7 @@ impl Sources {
     ///
     /// # Errors
     /// Why it has to be tried again.
-    pub(super) fn write(&self, source: SourceId, item: &OutboxItem) -> Result<(), WriteError> {
+    pub(super) fn write(&self, source: SourceId, item: &OutboxItem) -> Result<Written, WriteError> {
         let Some(one) = self.get(source) else {
             let why = "the source is not there any more".to_owned();
             return Err(WriteError::Database(why));
@@ -279,7 +279,8 @@ impl Sources {
                     now: item.at,
                     summary: item.summary.clone(),
                 };
-                match database.write(&order)? {
+                let written = database.write(&order)?;
+                match &written {
                     Written::Done if item.action == Record::Forget => {
                         // The daemon ends when nobody takes it in.
                         let _ = self.inbox.blocking_send(Input::Forgotten(source));
@@ -291,12 +292,12 @@ impl Sources {
                         "its record is left as it is: the row has changed since its files went: {how}"
                     ),
                 }
-                Ok(())
+                Ok(written)
             }
         }
     }
 
-    fn write_api(&self, source: SourceId, item: &OutboxItem) -> Result<(), WriteError> {
+    fn write_api(&self, source: SourceId, item: &OutboxItem) -> Result<Written, WriteError> {
         // A row that is not as it was judged has come back to life: it stays as it is.
         let change = |before: Option<JobRow>| match (before, item.action) {
             (Some(row), Record::Forget) if row.decides_as(&item.job) => None,
@@ -310,11 +311,18 @@ impl Sources {
             .registry
             .change_job(&item.source, &item.job.id, change)
             .map_err(|error| WriteError::Database(error.to_string()))?;
+        let written = match &changed.before {
+            None => Written::Gone,
+            Some(row) if row.decides_as(&item.job) => Written::Done,
+            Some(_) => Written::Changed {
+                how: "it was told again".to_owned(),
+            },
+        };
         match changed.after {
             None => self.tell(source, vec![News::Gone(vec![item.job.id.clone()])]),
             Some(row) => self.tell(source, vec![News::Rows(vec![row])]),
         }
-        Ok(())
+        Ok(written)
     }
 
     /// Those that are asked, by name.

@@ -9,7 +9,7 @@ use super::moment::Moment;
 use crate::api::json_path::JsonPath;
 use crate::core::jobs;
 use crate::core::time::Timestamp;
-use crate::registry::WaitingItem;
+use crate::registry::{ForgottenJob, Removal, WaitingItem};
 
 /// What every answer about a job has.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -101,6 +101,54 @@ pub struct Job {
     /// What is still to be written to its row, since its files went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<PendingRecord>,
+    /// Whether its row was deleted at its source, since its files went: these are the facts that were kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forgotten: bool,
+    /// When that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgotten_at: Option<String>,
+    /// What went of it before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removal: Option<JobRemoval>,
+}
+
+/// What was removed of a job that is forgotten.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JobRemoval {
+    /// When.
+    pub at: String,
+    /// The rule's name.
+    pub rule: String,
+    /// How many files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The number of its line in the ledger.
+    pub ledger_id: u64,
+}
+
+impl From<ForgottenJob> for Job {
+    fn from(job: ForgottenJob) -> Self {
+        let Removal {
+            ledger_id,
+            at,
+            rule,
+            files,
+            bytes,
+        } = job.removal;
+        Self {
+            forgotten: true,
+            forgotten_at: Some(job.forgotten_at.to_string()),
+            removal: Some(JobRemoval {
+                at,
+                rule,
+                files,
+                bytes,
+                ledger_id,
+            }),
+            ..Self::told(job.row, &job.source, Vec::new())
+        }
+    }
 }
 
 impl Job {
@@ -120,7 +168,7 @@ impl Job {
             files: row.files,
             attributes: row.attributes,
             claims,
-            record: None,
+            ..Self::default()
         }
     }
 }

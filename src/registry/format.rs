@@ -1,0 +1,71 @@
+//! The tables of the file, and how an older file gets those that it lacks.
+//!
+//! **Invariant:** a format only adds tables to the one before it.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// The format that this version writes.
+pub const VERSION: i64 = 2;
+
+/// What each format has added: in the file, or for those who only read an older one in memory.
+const TABLES: [&str; 2] = [
+    "CREATE {temporary} TABLE job (
+        source TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL,
+        PRIMARY KEY (source, id)
+    ) WITHOUT ROWID;
+    CREATE {temporary} TABLE pin (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        path BLOB, source TEXT, job TEXT,
+        who TEXT NOT NULL, why TEXT NOT NULL, set_at INTEGER NOT NULL, until INTEGER NOT NULL,
+        CHECK ((path IS NULL) <> (job IS NULL) AND (source IS NULL) = (job IS NULL))
+    );
+    CREATE {temporary} TABLE outbox (
+        id INTEGER PRIMARY KEY,
+        source TEXT NOT NULL, job TEXT NOT NULL, action TEXT NOT NULL, at INTEGER NOT NULL, summary TEXT NOT NULL,
+        confirmed INTEGER NOT NULL DEFAULT 0,
+        attempts INTEGER NOT NULL DEFAULT 0, tried_at INTEGER, error TEXT
+    );
+    CREATE {temporary} INDEX outbox_by_source ON outbox (source, confirmed, id);
+    CREATE {temporary} TABLE source (name TEXT PRIMARY KEY, jobs INTEGER NOT NULL, trip TEXT) WITHOUT ROWID;
+    ",
+    "CREATE {temporary} TABLE forgotten (
+        source TEXT NOT NULL, job TEXT NOT NULL, ledger_id INTEGER NOT NULL,
+        row TEXT NOT NULL, summary TEXT NOT NULL, forgotten_at INTEGER NOT NULL,
+        PRIMARY KEY (job, source, ledger_id)
+    ) WITHOUT ROWID;
+    CREATE {temporary} TABLE total (
+        day TEXT NOT NULL, root TEXT NOT NULL, rule TEXT NOT NULL,
+        units INTEGER NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL, displaced INTEGER NOT NULL,
+        PRIMARY KEY (day, root, rule)
+    ) WITHOUT ROWID;
+    CREATE {temporary} TABLE counted (
+        only INTEGER PRIMARY KEY CHECK (only = 1), segment INTEGER NOT NULL, offset INTEGER NOT NULL
+    );
+    ",
+];
+
+/// All tables.
+pub(super) fn schema() -> String {
+    TABLES.concat().replace("{temporary}", "")
+}
+
+/// Adds what a file of the format `found` lacks: to the file, or, for a connection that only reads, to the connection alone.
+pub(super) fn complete(
+    connection: &Connection,
+    found: i64,
+    is_written: bool,
+) -> Result<(), rusqlite::Error> {
+    let known = usize::try_from(found).unwrap_or(TABLES.len());
+    let lacking = TABLES[known.min(TABLES.len())..].concat();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    if !is_written {
+        return connection.execute_batch(&lacking.replace("{temporary}", "TEMPORARY"));
+    }
+    // Another process may have read it before it is changed here, but the state directory has one owner who writes.
+    let changes = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    changes.execute_batch(&lacking.replace("{temporary}", ""))?;
+    changes.pragma_update(None, "user_version", VERSION)?;
+    changes.commit()
+}
