@@ -402,7 +402,19 @@ fn requests_that_are_not_understood() {
     told!(place, get("/v1/clean"), @r#"405 Method Not Allowed: "/v1/clean" does not take GET"#);
     let post = |path: &str, body: &str| problem(&daemon, "POST", path, JSON, body.as_bytes());
     told!(place, post("/v1/clean", "{\"dry_run\": tru"), @"400 Bad Request: the request's body cannot be read: EOF while parsing a value at line 1 column 15");
-    told!(place, post("/v1/clean", "{\"dry\": true}"), @"400 Bad Request: the request's body cannot be read: unknown field `dry`, expected one of `dry_run`, `roots`, `rules`, `jobs`, `orphans_only`, `retention` at line 1 column 6");
+    told!(place, post("/v1/clean", "{\"dry\": true}"), @"400 Bad Request: the request's body cannot be read: unknown field `dry`, expected one of `dry_run`, `roots`, `rules`, `jobs`, `orphans_only`, `retention`, `release` at line 1 column 6");
+    told!(place, post("/v1/clean", ""), @r#"
+    400 Bad Request: the request has no body
+      send a JSON object with content-type: application/json, such as {"dry_run": false}, which removes all that is due
+    "#);
+    told!(place, post("/v1/breaker/release", ""), @r"
+    400 Bad Request: the request has no body
+      send a JSON object with content-type: application/json, such as {}, which releases all roots
+    ");
+    told!(place, problem(&daemon, "POST", "/v1/clean", &[], b"{}"), @r#"
+    415 Unsupported Media Type: the content-type of the request's body is "none"
+      allowed: application/json
+    "#);
     told!(place, post("/v1/clean", "[]"), @"400 Bad Request: the request's body is no JSON object");
     told!(place, post("/v1/clean", "{\"roots\": [\"nope\"]}"), @r#"
     400 Bad Request: there is no root "nope"
@@ -415,7 +427,7 @@ fn requests_that_are_not_understood() {
     told!(place, post("/v1/breaker/release", "{\"root\": 5}"), @"400 Bad Request: the request's body cannot be read: invalid type: integer `5`, expected a string at line 1 column 10");
     told!(place, post("/v1/status", ""), @r#"405 Method Not Allowed: "/v1/status" does not take POST"#);
     told!(place, problem(&daemon, "POST", "/v1/clean", &[("content-type", "text/plain")], b"{}"), @r#"
-    415 Unsupported Media Type: the request's body is "text/plain"
+    415 Unsupported Media Type: the content-type of the request's body is "text/plain"
       allowed: application/json
     "#);
     told!(place, problem(&daemon, "GET", "/v1/events", &[("last-event-id", "x")], b""), @r#"400 Bad Request: header "Last-Event-ID" is no number of an event"#);

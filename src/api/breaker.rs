@@ -33,7 +33,7 @@ pub(super) async fn release(
     Query::parse(request.uri(), &[])?;
     let peer = peer(&request)?;
     daemon.parts.actors.admit(&peer).await?;
-    let order: wire::Release = body(request).await?;
+    let order: wire::Release = body(request, "{}, which releases all roots").await?;
     let policy = daemon.policy();
     let root = order
         .root

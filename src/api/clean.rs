@@ -27,13 +27,16 @@ use crate::core::time::Timestamp;
 /// Where no events tell of files, knowing takes a reading of all roots; one that takes longer goes on, for the next order.
 const FILES_MAX: Duration = Duration::from_secs(15);
 
+/// What an order may look like.
+const EXAMPLE: &str = "{\"dry_run\": false}, which removes all that is due";
+
 pub(super) async fn clean(
     State(daemon): State<Arc<Daemon>>,
     request: Request,
 ) -> Result<Response, Problem> {
     Query::parse(request.uri(), &[])?;
     let peer = peer(&request)?;
-    let order: CleanOrder = body(request).await?;
+    let order: CleanOrder = body(request, EXAMPLE).await?;
     if !order.dry_run {
         daemon.parts.actors.admit(&peer).await?;
     }

@@ -61,7 +61,11 @@ pub(super) async fn set(
     Query::parse(request.uri(), &[])?;
     let peer = peer(&request)?;
     daemon.parts.actors.admit(&peer).await?;
-    let order: wire::PinOrder = body(request).await?;
+    let order: wire::PinOrder = body(
+        request,
+        r#"{"path": "/srv/data/keep", "for": "7d", "why": "wanted"}"#,
+    )
+    .await?;
     let policy = daemon.policy();
     let why = reason(order.why.as_deref())?;
     let now = clock::now().wall;
@@ -106,7 +110,7 @@ pub(super) async fn extend(
     let id = read_id(id)?;
     let peer = peer(&request)?;
     daemon.parts.actors.admit(&peer).await?;
-    let order: wire::PinChange = body(request).await?;
+    let order: wire::PinChange = body(request, r#"{"for": "7d"}"#).await?;
     let now = clock::now().wall;
     let until = end(order.lasting.as_deref(), order.until, now)?;
     let pin = through(async move {

@@ -82,7 +82,7 @@ impl Problem {
     pub fn wrong_media(found: &str, expected: &str) -> Self {
         let mut problem = Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            format!("the request's body is \"{found}\""),
+            format!("the content-type of the request's body is \"{found}\""),
         );
         problem.allowed.push(expected.to_owned());
         problem

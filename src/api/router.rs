@@ -95,18 +95,22 @@ pub(super) fn peer(request: &Request) -> Result<Peer, Problem> {
     peer.ok_or_else(|| Problem::internal("the connection does not tell who asks"))
 }
 
-/// The body of `request` as `T`; an empty body is `T`'s default.
-pub(super) async fn body<T: DeserializeOwned + Default>(request: Request) -> Result<T, Problem> {
+/// Reads the body of `request` as `T`. An order has to be said: no body, or one that a form of any page could send, is none.
+/// `example` tells what one may look like.
+pub(super) async fn body<T: DeserializeOwned>(
+    request: Request,
+    example: &str,
+) -> Result<T, Problem> {
     const JSON: &str = "application/json";
     let media = request.headers().get(header::CONTENT_TYPE).cloned();
     let body = read_body(request).await?;
     if body.is_empty() {
-        return Ok(T::default());
+        let hint =
+            format!("send a JSON object with content-type: application/json, such as {example}");
+        return Err(Problem::bad_request("the request has no body").hint(hint));
     }
-    let media = media
-        .as_ref()
-        .map_or(Ok(JSON), |media| media.to_str())
-        .unwrap_or("?");
+    let media = media.as_ref().map_or(Ok("none"), |media| media.to_str());
+    let media = media.unwrap_or("?");
     let kind = media.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case(JSON) {
         return Err(Problem::wrong_media(media, JSON));

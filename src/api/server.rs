@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::{Method, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -50,7 +50,7 @@ pub struct Limits {
     pub head: Duration,
     /// From the headers to the end of the body.
     pub body: Duration,
-    /// From the headers of a question to those of its answer. Orders take as long as their work does.
+    /// From the headers of a question to those of its answer. Orders (all but GET and HEAD) take as long as their work does.
     pub answer: Duration,
     /// How long a client may leave an answer unread.
     pub stall: Duration,
@@ -188,12 +188,17 @@ impl Connection {
             discard(request, self.limits.body).await;
             return Ok(Problem::too_large(BODY_MAX).into_response());
         }
-        let is_order = request.method() == Method::POST;
-        let mut request = request.map(Body::new);
+        let is_order = !request.method().is_safe();
+        // Before anything is answered: a client that sends head and body apart would find the connection closed.
+        let (head, body) = request.into_parts();
+        let body = match collect(Body::new(body), self.limits.body).await {
+            Ok(body) => body,
+            Err(problem) => return Ok(problem.into_response()),
+        };
+        let mut request = Request::from_parts(head, Body::from(body));
         let extensions = request.extensions_mut();
         extensions.insert(peer);
         extensions.insert(self.stopping);
-        extensions.insert(self.limits);
         let answered = AssertUnwindSafe(self.router.oneshot(request)).catch_unwind();
         let answered = if is_order {
             answered.await
@@ -235,14 +240,17 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
         .unwrap_or("a panic without words")
 }
 
-/// Reads the body of a request, within [`BODY_MAX`] bytes and the time that its connection's limits give.
+/// The body of a request, which was read before it came to its route.
 ///
 /// # Errors
 /// 413, 408, or 400 when the client broke off.
 pub async fn read_body(request: Request) -> Result<Bytes, Problem> {
-    let limits = request.extensions().get::<Limits>().copied();
-    let within = limits.unwrap_or_default().body;
-    let body = Limited::new(request.into_body(), BODY_MAX).collect();
+    collect(request.into_body(), Limits::default().body).await
+}
+
+/// Reads a body, within [`BODY_MAX`] bytes and a time.
+async fn collect(body: Body, within: Duration) -> Result<Bytes, Problem> {
+    let body = Limited::new(body, BODY_MAX).collect();
     match timeout(within, body).await {
         Err(_) => Err(Problem::slow_request()),
         Ok(Ok(body)) => Ok(body.to_bytes()),

@@ -72,6 +72,7 @@ fn router() -> Router {
                 handler.expect("a broken handler").clone()
             }),
         )
+        .route("/ignores", post(async || "ignored"))
         .route("/never", get(std::future::pending::<()>))
         .route(
             "/echo",
@@ -218,6 +219,20 @@ fn a_body_within_the_limit_arrives() {
         b"POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello",
     );
     assert!(answer.ends_with("hello"), "{answer}");
+}
+
+#[test]
+fn a_body_is_read_before_the_answer_also_where_nobody_asks_for_it() {
+    let server = start(short());
+    let head =
+        b"POST /ignores HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 5\r\n\r\n";
+    let answer = server.send(&[&head[..], b"he"].concat());
+    assert!(
+        answer.starts_with("HTTP/1.1 408"),
+        "it waits for the rest: {answer}"
+    );
+    let answer = server.send(&[&head[..], b"hello"].concat());
+    assert!(answer.ends_with("ignored"), "{answer}");
 }
 
 #[test]

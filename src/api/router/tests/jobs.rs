@@ -108,7 +108,7 @@ async fn ids_are_keys_whatever_they_look_like() {
 async fn bodies_that_say_no_job_are_refused() {
     let world = World::new().await;
     for (body, words) in [
-        ("", "\"status\" is missing"),
+        ("", "the request has no body"),
         ("{}", "\"status\" is missing"),
         (r#"{"status":null}"#, "\"status\" is missing"),
         (r#"{"status":"done"}"#, "cannot be \"done\""),
