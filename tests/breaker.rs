@@ -191,7 +191,11 @@ fn a_person_without_rights_releases_nothing() {
         );
     }
     let tried = run_as(&place, NOBODY, &["clean", "--dry-run"]);
-    assert!(tried.status.success(), "a dry run only asks: {tried:?}");
+    assert_eq!(
+        tried.status.code(),
+        Some(1),
+        "a dry run only asks, and the breaker would stop it: {tried:?}"
+    );
     assert_eq!(trips(&daemon).len(), 1);
     assert_eq!(count(&root), OLD + YOUNG);
 }
@@ -264,10 +268,10 @@ fn clean_does_not_go_around_it() {
         &["clean", "--json", "--root", "data", "--rule", "old"],
     ] {
         let cleaned = place.run(arguments);
-        assert!(cleaned.status.success(), "{cleaned:?}");
+        assert_eq!(cleaned.status.code(), Some(1), "{cleaned:?}");
         let report: Value = serde_json::from_slice(&cleaned.stdout).unwrap();
         assert_eq!(report["removed"], json!([]), "{arguments:?}");
-        assert_eq!(report["breaker"][0]["root"], "data");
+        assert_eq!(report["breaker"]["tripped"][0]["root"], "data");
         let held = report["held"].as_array().unwrap();
         assert_eq!(held.len(), OLD, "{arguments:?}");
         assert!(held.iter().all(|item| item["hold"] == "breaker"));

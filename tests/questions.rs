@@ -402,9 +402,11 @@ fn clean_removes_what_is_asked_for_and_the_ledger_says_who() {
     for field in ["started", "finished"] {
         assert!(report[field].is_string(), "{report}");
     }
-    for field in ["held", "errors", "jobs", "breaker"] {
+    for field in ["held", "holds", "errors", "notes", "jobs"] {
         assert_eq!(report[field], json!([]), "{report}");
     }
+    assert_eq!(report["breaker"], json!({"tripped": [], "orphans": []}));
+    assert_eq!(report["status"], "done");
     assert_eq!(left(), all - 2);
 
     let ledger = history(&place, &[]);

@@ -4,24 +4,25 @@
 //! **Invariant:** what is true when it is ordered is known when it is carried out, as far as [`Daemon::clean_prepared`] comes in its time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::breaker::{root_named, trip};
-use super::daemon::{Daemon, json_path, root_name, rule_name};
+use super::breaker::root_named;
+use super::daemon::Daemon;
+use super::order::wait;
 use super::problem::Problem;
 use super::query::Query;
+use super::report::{Run, report_of};
 use super::router::{body, json, peer};
-use super::wire::{CleanOrder, Report, ReportItem};
+use super::wire::CleanOrder;
 use crate::clock;
 use crate::core::facts::RuleId;
-use crate::core::hold::Hold;
 use crate::core::policy::Policy;
-use crate::core::report::{Asker, CleanItem, CleanReport, CleanRequest};
-use crate::core::time::Timestamp;
+use crate::core::report::{Asker, CleanReport, CleanRequest};
 
 /// What was written just before the order is known before it is carried out, unless that takes longer than this: then what is known goes.
 /// Where no events tell of files, knowing takes a reading of all roots; one that takes longer goes on, for the next order.
@@ -43,19 +44,51 @@ pub(super) async fn clean(
     let policy = daemon.policy();
     let asked = understand(&order, &policy, peer.uid)?;
     let started = clock::now().wall;
-    let clean = || daemon.link().clean(Arc::clone(&policy), asked.clone());
+    // Once: what trips again is for a person again.
+    let released = AtomicBool::new(false);
+    let clean = || {
+        let request = CleanRequest {
+            release: asked.release && !released.swap(true, Ordering::Relaxed),
+            ..asked.clone()
+        };
+        daemon.link().clean(Arc::clone(&policy), request)
+    };
     let report = daemon.clean_prepared(FILES_MAX, clean).await?;
     let report = report.ok_or_else(|| {
         let detail = "the configuration was reloaded meanwhile: nothing was removed";
         Problem::new(StatusCode::CONFLICT, detail).hint("ask again")
     })?;
-    let finished = clock::now().wall;
-    Ok(json(&report_of(
-        &report,
-        &policy,
-        order.dry_run,
-        (started, finished),
-    )))
+    refuse_unknown(&report)?;
+    let sources = if report.dry_run {
+        Vec::new()
+    } else {
+        let daemon = Arc::clone(&daemon);
+        wait(move || (daemon.parts.sources)()).await?
+    };
+    let run = Run {
+        started,
+        finished: clock::now().wall,
+        is_interrupted: false,
+        sources: &sources,
+    };
+    Ok(json(&report_of(&report, &policy, run)))
+}
+
+/// Refuses an order that named jobs which there are not.
+///
+/// # Errors
+/// A 400 with their names.
+pub fn refuse_unknown(report: &CleanReport) -> Result<(), Problem> {
+    let unknown: Vec<_> = report
+        .unknown_jobs
+        .iter()
+        .map(|id| format!("{id:?}"))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let why = format!("there is no job {}", unknown.join(", nor "));
+    Err(Problem::bad_request(why).hint("`lapsed job ls` lists the jobs"))
 }
 
 /// What `order` means under `policy`, asked by the user `uid`.
@@ -76,12 +109,17 @@ pub fn understand(order: &CleanOrder, policy: &Policy, uid: u32) -> Result<Clean
         })?;
         Ok((rule, ms))
     });
+    if order.release && order.dry_run {
+        let why = "a dry run releases no breaker";
+        return Err(Problem::bad_request(why).hint("leave out dry_run or release"));
+    }
     Ok(CleanRequest {
         dry_run: order.dry_run,
         roots: roots.collect::<Result<_, Problem>>()?,
         rules: rules.collect::<Result<_, Problem>>()?,
         jobs: order.jobs.iter().map(|job| job.as_bytes().into()).collect(),
         orphans_only: order.orphans_only,
+        release: order.release,
         retention_ms: retention.collect::<Result<_, Problem>>()?,
         asker: Asker::User(uid),
     })
@@ -93,82 +131,4 @@ pub(super) fn rule_named(policy: &Policy, name: &str) -> Result<RuleId, Problem>
         let names = policy.rules.iter().map(|rule| rule.name.clone());
         Problem::bad_request(format!("there is no rule \"{name}\"")).allowed(names)
     })
-}
-
-/// `report` for JSON; `times`: when it began and was through.
-#[must_use]
-pub fn report_of(
-    report: &CleanReport,
-    policy: &Policy,
-    dry_run: bool,
-    times: (Timestamp, Timestamp),
-) -> Report {
-    let sum =
-        |of: fn(&CleanItem) -> u64| report.removed.iter().map(of).fold(0, u64::saturating_add);
-    let line = |item: &CleanItem| item_of(item, policy);
-    let (errors, held): (Vec<_>, Vec<_>) = report
-        .held
-        .iter()
-        .partition(|item| item.hold.as_ref().is_some_and(is_failure));
-    let breaker = report.breaker.iter();
-    Report {
-        dry_run,
-        started: times.0.to_string(),
-        finished: times.1.to_string(),
-        files: sum(|item| item.files),
-        bytes: sum(|item| item.bytes),
-        removed: report.removed.iter().map(line).collect(),
-        held: held.into_iter().map(line).collect(),
-        errors: errors.into_iter().map(line).collect(),
-        jobs: Vec::new(),
-        breaker: breaker
-            .map(|&(root, why)| trip(policy, root, why))
-            .collect(),
-    }
-}
-
-fn item_of(item: &CleanItem, policy: &Policy) -> ReportItem {
-    ReportItem {
-        path: json_path(policy, item.root, &item.path),
-        root: root_name(policy, item.root).to_owned(),
-        unit: item.unit.as_str().to_owned(),
-        rule: rule_name(policy, item.rule).to_owned(),
-        deadline: item.deadline.to_string(),
-        files: item.files,
-        bytes: item.bytes,
-        hold: item.hold.as_ref().map(|hold| hold.code().to_owned()),
-        why: item.hold.as_ref().map(ToString::to_string),
-    }
-}
-
-/// Whether a removal was tried and failed; other holds end by themselves or by somebody's word, and are no errors.
-fn is_failure(hold: &Hold) -> bool {
-    match hold {
-        Hold::Denied { .. }
-        | Hold::NoQuarantine { .. }
-        | Hold::RootInUse { .. }
-        | Hold::Unrecorded { .. }
-        | Hold::Unsaved { .. }
-        | Hold::Unreadable { .. }
-        | Hold::Displaced => true,
-        Hold::Reconciling
-        | Hold::RootMissing
-        | Hold::Breaker
-        | Hold::ClockJumped { .. }
-        | Hold::ClockBehind { .. }
-        | Hold::Open { .. }
-        | Hold::OpenUnknown { .. }
-        | Hold::MountInside { .. }
-        | Hold::RootInside { .. }
-        | Hold::StateInside { .. }
-        | Hold::NoTimestamp
-        | Hold::Unconfirmed
-        | Hold::DryRun
-        | Hold::Running { .. }
-        | Hold::SourceDown { .. }
-        | Hold::Contested { .. }
-        | Hold::UnreadableJob { .. }
-        | Hold::ClaimRefused { .. }
-        | Hold::Pinned { .. } => false,
-    }
 }

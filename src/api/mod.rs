@@ -24,6 +24,7 @@ pub mod listener;
 pub mod plan;
 pub mod problem;
 pub mod query;
+pub mod report;
 pub mod router;
 pub mod server;
 pub mod socket;

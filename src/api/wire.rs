@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::json_path::JsonPath;
 
+mod clean;
 mod explain;
 mod history;
 mod jobs;
@@ -15,6 +16,10 @@ mod moment;
 mod pins;
 mod saved;
 
+pub use clean::{
+    CleanOrder, ErrorKind, JobRecord, Report, ReportError, ReportItem, ReportJob, RuleTotals,
+    RunStatus,
+};
 pub use explain::{Explanation, HoldLine};
 pub use history::{History, Removal, RemovalPin};
 pub use jobs::{
@@ -283,74 +288,6 @@ pub struct PlanHour {
     pub bytes: u64,
 }
 
-/// What `POST /v1/clean` takes. Empty lists mean all.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CleanOrder {
-    /// Only tell.
-    pub dry_run: bool,
-    /// Names of roots.
-    pub roots: Vec<String>,
-    /// Names of rules.
-    pub rules: Vec<String>,
-    /// Ids of jobs.
-    pub jobs: Vec<String>,
-    /// Only what nobody owns.
-    pub orphans_only: bool,
-    /// Another time to live than the rule's: rule to duration, such as `7d`.
-    pub retention: BTreeMap<String, String>,
-}
-
-/// What a `clean` did or would do.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Report {
-    /// Whether it only tells.
-    pub dry_run: bool,
-    /// When it began.
-    pub started: String,
-    /// When it was through.
-    pub finished: String,
-    /// Files that went, or would go.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// What went, or would go.
-    pub removed: Vec<ReportItem>,
-    /// What is due and held by something that will end by itself or by a person's word.
-    pub held: Vec<ReportItem>,
-    /// What is due and could not be removed.
-    pub errors: Vec<ReportItem>,
-    /// Jobs that are done with.
-    pub jobs: Vec<String>,
-    /// Breakers that hold something of what was asked for.
-    pub breaker: Vec<Trip>,
-}
-
-/// One line of a [`Report`].
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ReportItem {
-    /// Its absolute path.
-    #[serde(flatten)]
-    pub path: JsonPath,
-    /// Its root's name.
-    pub root: String,
-    /// `file` or `dir`.
-    pub unit: String,
-    /// The rule's name.
-    pub rule: String,
-    /// The deadline that had passed.
-    pub deadline: String,
-    /// Files.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Why it stayed: the hold's code.
-    pub hold: Option<String>,
-    /// The same for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-}
-
 /// `POST /v1/sync`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Synced {
@@ -382,13 +319,5 @@ mod tests {
             pin: None,
         };
         insta::assert_snapshot!(serde_json::to_string(&entry).unwrap(), @r#"{"path":"/srv/a","root":"srv","size":1,"mtime":null,"job":null,"source":null,"status":null,"rule":null,"deadline":null,"hold":null,"pin":null}"#);
-    }
-
-    #[test]
-    fn orders_with_unknown_keys_are_refused() {
-        let order: CleanOrder = serde_json::from_str("{}").unwrap();
-        assert_eq!(order, CleanOrder::default());
-        let error = serde_json::from_str::<CleanOrder>(r#"{"dry":true}"#).unwrap_err();
-        assert!(error.to_string().contains("unknown field `dry`"), "{error}");
     }
 }

@@ -20,6 +20,9 @@ const EXIT_WITH_ERRORS: u8 = 1;
 /// Could not run: bad usage, bad configuration, no daemon.
 const EXIT_COULD_NOT_RUN: u8 = 2;
 
+/// Interrupted by SIGINT: 128 and its number, as shells count.
+const EXIT_INTERRUPTED: u8 = 130;
+
 /// Lets temporary files live exactly as long as they should.
 #[derive(Debug, Parser)]
 #[command(
@@ -29,7 +32,7 @@ const EXIT_COULD_NOT_RUN: u8 = 2;
     arg_required_else_help = true
 )]
 #[command(
-    after_help = "Exit status: 0 done, 1 done with errors, 2 could not run.\n\
+    after_help = "Exit status: 0 done, 1 done with errors, 2 could not run, 130 interrupted.\n\
     Durations: 90s, 15m, 12h, 7d, 1h30m. Sizes: 1000, 10kB, 10M, 1.5GiB."
 )]
 pub struct Cli {
@@ -91,6 +94,27 @@ pub struct Watching {
     allow_unsafe_roots: bool,
 }
 
+impl Watching {
+    /// Refuses these options beside a daemon, which goes by its own configuration.
+    ///
+    /// # Errors
+    /// When one of them is given.
+    pub fn refuse_beside_daemon(&self) -> anyhow::Result<()> {
+        let given = [
+            ("--watch", !self.watch.is_empty()),
+            ("--base-dir", self.base_dir.is_some()),
+            ("--allow-unsafe-roots", self.allow_unsafe_roots),
+        ];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            None => Ok(()),
+            Some((option, _)) => anyhow::bail!(
+                "{option} means nothing here: a daemon answers, by its own configuration\n  \
+                 leave {option} out, or name another socket with --socket to do without the daemon"
+            ),
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Watch, and let lapse what is due: the daemon, in the foreground
@@ -140,6 +164,10 @@ pub enum End {
     Done,
     /// Some of it failed, and was said.
     WithErrors,
+    /// Nothing could be done, and it was said why.
+    Failed,
+    /// The user interrupted it, and it was said what was done.
+    Interrupted,
 }
 
 /// What every command gets.
@@ -269,6 +297,8 @@ fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<ExitCode>
     Ok(match end {
         End::Done => ExitCode::SUCCESS,
         End::WithErrors => ExitCode::from(EXIT_WITH_ERRORS),
+        End::Failed => ExitCode::from(EXIT_COULD_NOT_RUN),
+        End::Interrupted => ExitCode::from(EXIT_INTERRUPTED),
     })
 }
 

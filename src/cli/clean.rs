@@ -1,18 +1,20 @@
 //! `lapsed clean`: removes now what is due. Without a daemon it crawls once by itself, with the same policy and reaper.
 
+use std::path::Path;
+
 use clap::Args;
 
 use super::app::{Context, End, Watching, asking};
 use super::client::{Client, ClientError, Target};
-use super::human;
 use super::once;
-use super::table::{Column, Fit, Table, Tone};
-use crate::api::wire::{CleanOrder, Report, ReportItem};
-
-/// Held things and errors that people are told one by one: more would push the rest off the screen.
-const SHOWN_MAX: usize = 20;
+use super::report;
+use crate::api::wire::{CleanOrder, Report};
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub(super) struct Arguments {
     /// Only tell what would go
     #[arg(long, short = 'n')]
@@ -32,6 +34,12 @@ pub(super) struct Arguments {
     /// Another time to live than the rule's, this once (repeatable)
     #[arg(long, value_name = "RULE=TTL", value_parser = parse_retention)]
     retention: Vec<(String, String)>,
+    /// Release the breaker of these roots first, and go on
+    #[arg(long, conflicts_with = "dry_run")]
+    release: bool,
+    /// List everything, however long
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     watching: Watching,
 }
@@ -53,88 +61,59 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
         jobs: arguments.job.clone(),
         orphans_only: arguments.orphans_only,
         retention: arguments.retention.iter().cloned().collect(),
+        release: arguments.release,
     };
     let socket = context.socket(&arguments.watching)?;
-    let target = Target::new("/v1/clean");
-    let asked: Result<Report, ClientError> = asking(async {
-        Ok(async { Client::connect(&socket).await?.post(&target, &order).await }.await)
-    })?;
-    let report = match asked {
-        Err(error) if error.is_absence() => once::clean(
-            once::settings(context, &arguments.watching, &error)?,
-            &order,
-        )?,
-        asked => asked?,
+    let report = match asking(ask_daemon(&socket, &order, &arguments.watching))? {
+        Asked::Report(report) => *report,
+        Asked::Absent(absence) => {
+            let settings = once::settings(context, &arguments.watching, &absence)?;
+            once::clean(settings, &order)?
+        }
+        Asked::Interrupted => return Ok(End::Interrupted),
     };
     if context.is_json() {
         context.output.json(&report)?;
     } else {
-        show(context, &report)?;
+        report::show(context, &report, arguments.all)?;
     }
-    Ok(if report.errors.is_empty() {
-        End::Done
-    } else {
-        End::WithErrors
-    })
+    Ok(report::end_of(&report))
 }
 
-fn show(context: &mut Context, report: &Report) -> anyhow::Result<()> {
-    let verb = if report.dry_run {
-        "would remove"
-    } else {
-        "removed"
+/// What came of asking the daemon.
+enum Asked {
+    Report(Box<Report>),
+    /// There is none.
+    Absent(ClientError),
+    /// The user did not wait for the answer.
+    Interrupted,
+}
+
+async fn ask_daemon(
+    socket: &Path,
+    order: &CleanOrder,
+    watching: &Watching,
+) -> anyhow::Result<Asked> {
+    let mut client = match Client::connect(socket).await {
+        Err(error) if error.is_absence() => return Ok(Asked::Absent(error)),
+        connected => connected?,
     };
-    let removed = items(&report.removed);
-    if !removed.is_empty() {
-        let table = removed.render(context.output.screen);
-        context.output.bytes(table.as_bytes())?;
-    }
-    context.output.line(&format!(
-        "{verb} {} ({})",
-        human::files(report.files),
-        human::size(report.bytes)
-    ))?;
-    for (what, items) in [("held", &report.held), ("error", &report.errors)] {
-        for item in items.iter().take(SHOWN_MAX) {
-            let why = item.why.as_deref().or(item.hold.as_deref()).unwrap_or("?");
-            context.output.line(&format!(
-                "{what}: {}: {}",
-                human::safe(&item.path.path),
-                human::one_line(why)
-            ))?;
-        }
-        if items.len() > SHOWN_MAX {
-            let more = human::count((items.len() - SHOWN_MAX) as u64);
-            context
-                .output
-                .line(&format!("{what}: and {more} more; --json has them all"))?;
+    watching.refuse_beside_daemon()?;
+    let target = Target::new("/v1/clean");
+    tokio::select! {
+        report = client.post(&target, order) => match report {
+            Err(error) if error.is_absence() => Ok(Asked::Absent(error)),
+            report => Ok(Asked::Report(Box::new(report?))),
+        },
+        _ = tokio::signal::ctrl_c() => {
+            if order.dry_run {
+                eprintln!("interrupted: nothing was removed");
+            } else {
+                eprintln!(
+                    "interrupted: the daemon goes on with this run; `lapsed history` lists what it removes"
+                );
+            }
+            Ok(Asked::Interrupted)
         }
     }
-    for trip in &report.breaker {
-        context.output.line(&format!(
-            "root {}: the breaker holds {} of {}; look with `lapsed plan`, then `lapsed breaker release`",
-            human::safe(&trip.root),
-            human::count(trip.due),
-            human::files(trip.of)
-        ))?;
-    }
-    Ok(())
-}
-
-fn items(items: &[ReportItem]) -> Table {
-    let mut table = Table::new(&[
-        Column::number("FILES", Fit::Yield(0)),
-        Column::number("SIZE", Fit::Stay),
-        Column::text("RULE", Fit::Yield(1)),
-        Column::text("PATH", Fit::Path),
-    ]);
-    for item in items {
-        table.row([
-            (human::count(item.files), Tone::Plain),
-            (human::size(item.bytes), Tone::Plain),
-            (item.rule.clone(), Tone::Plain),
-            (item.path.path.clone(), Tone::Plain),
-        ]);
-    }
-    table
 }

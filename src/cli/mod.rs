@@ -33,6 +33,7 @@ mod once;
 mod pin;
 mod pins;
 mod plan;
+mod report;
 mod serve;
 mod stats;
 mod status;

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use super::app::{Context, Watching};
 use super::client::ClientError;
-use crate::api::clean::{report_of, understand};
+use crate::api::clean::{refuse_unknown, understand};
 use crate::api::plan::plan_of;
+use crate::api::report::{Run, report_of};
 use crate::api::wire::{CleanOrder, Plan, Report};
 use crate::clock;
 use crate::config::Settings;
+use crate::core::policy::Policy;
 use crate::core::report::Mode;
 use crate::service::{Baseline, once, survey};
 
@@ -29,9 +31,18 @@ pub(super) fn settings(
         .map_err(|mistakes| anyhow::anyhow!("{absence}\nand to do without a daemon:\n{mistakes:#}"))
 }
 
+/// The rules of a question. Roots that a run would make are empty.
+fn policy_of(settings: &mut Settings) -> Arc<Policy> {
+    let mut policy = std::mem::take(&mut settings.policy);
+    for root in policy.roots.values_mut() {
+        root.optional |= settings.create.contains(&root.path);
+    }
+    Arc::new(policy)
+}
+
 /// Lists what lapses within `within`, after one survey.
 pub(super) fn plan(mut settings: Settings, within: Duration) -> anyhow::Result<Plan> {
-    let policy = Arc::new(std::mem::take(&mut settings.policy));
+    let policy = policy_of(&mut settings);
     let survey = survey(&settings, &policy, Baseline::Saved)?;
     let engine = survey.engine();
     Ok(plan_of(
@@ -45,19 +56,29 @@ pub(super) fn plan(mut settings: Settings, within: Duration) -> anyhow::Result<P
 
 /// Removes what is due and asked for, after one crawl; in a dry run only lists it.
 pub(super) fn clean(mut settings: Settings, order: &CleanOrder) -> anyhow::Result<Report> {
-    let began = clock::now().wall;
+    let started = clock::now().wall;
     let uid = rustix::process::geteuid().as_raw();
     // Refused before anything is read, let alone removed.
     let request = understand(order, &settings.policy, uid)?;
     let is_dry = order.dry_run || settings.mode == Mode::DryRun;
+    let (mut sources, mut is_interrupted) = (Vec::new(), false);
     let (report, policy) = if is_dry {
-        let policy = Arc::new(std::mem::take(&mut settings.policy));
+        let policy = policy_of(&mut settings);
         let report = survey(&settings, &policy, Baseline::Saved)?.clean(request);
         (report, policy)
     } else {
         let mut once = once(settings)?;
-        (once.clean(request), once.engine().policy())
+        let report = once.clean(request);
+        sources = once.write_records();
+        is_interrupted = once.is_interrupted();
+        (report, once.engine().policy())
     };
-    let times = (began, clock::now().wall);
-    Ok(report_of(&report, &policy, is_dry, times))
+    refuse_unknown(&report)?;
+    let run = Run {
+        started,
+        finished: clock::now().wall,
+        is_interrupted,
+        sources: &sources,
+    };
+    Ok(report_of(&report, &policy, run))
 }

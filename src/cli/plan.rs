@@ -32,8 +32,14 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
     let socket = context.socket(&arguments.watching)?;
     let within = humantime::format_duration(arguments.within).to_string();
     let target = Target::new("/v1/plan").with("within", within.replace(' ', ""));
-    let asked: Result<Plan, ClientError> =
-        asking(async { Ok(async { Client::connect(&socket).await?.get(&target).await }.await) })?;
+    let asked: Result<Plan, ClientError> = asking(async {
+        let mut client = match Client::connect(&socket).await {
+            Ok(client) => client,
+            Err(error) => return Ok(Err(error)),
+        };
+        arguments.watching.refuse_beside_daemon()?;
+        Ok(client.get(&target).await)
+    })?;
     let plan = match asked {
         Err(error) if error.is_absence() => once::plan(
             once::settings(context, &arguments.watching, &error)?,

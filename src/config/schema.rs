@@ -308,6 +308,7 @@ pub(super) const FORGET: Key = key(
     Texts,
     "\"DELETE FROM jobs WHERE id = :job\"",
 );
+pub(super) const REQUIRED: Key = key(SOURCE, "required", Flag, "false");
 pub(super) const FILES_ROOT: Key = key(SOURCE, "files_root", Text, "\"uploads\"");
 pub(super) const PATH_MAP: Key = key(SOURCE, "path_map", Words, "{ \"/data\" = \"data\" }");
 pub(super) const DERIVED: Key = key(SOURCE, "derived", Texts, "\"{stem}_processed.mp3\"");
@@ -329,6 +330,7 @@ pub(super) const SOURCE_KEYS: &[Key] = &[
     CHANNEL,
     POLL,
     STATEMENT_TIMEOUT,
+    REQUIRED,
     FILES_ROOT,
     PATH_MAP,
     DERIVED,
@@ -349,6 +351,7 @@ pub(super) const DATABASE_KEYS: &[Key] = &[
     CHANNEL,
     POLL,
     STATEMENT_TIMEOUT,
+    REQUIRED,
 ];
 
 /// Those of them that are about a file.

@@ -19,7 +19,7 @@ use super::path_map::{self, PathMap};
 use super::queries;
 use super::reader::{Reader, Text};
 use super::resolve::resolve;
-use super::schema::{DERIVED, FILES_ROOT, ID_PATTERN, Key, SOURCE, SOURCE_NAME};
+use super::schema::{DERIVED, FILES_ROOT, ID_PATTERN, Key, REQUIRED, SOURCE, SOURCE_NAME};
 use super::settings::{IDS_MAX, SourceIds, SourceKind, SourceSettings};
 use super::value;
 
@@ -50,6 +50,7 @@ struct Draft {
     files_root: Option<PathBuf>,
     path_map: PathMap,
     derived: Vec<Derived>,
+    required: bool,
 }
 
 /// Whose jobs own the files of a root that does not say it.
@@ -91,6 +92,7 @@ pub(super) fn read(reader: &mut Reader, top: &Section, bases: &Bases) -> Sources
             files_root: None,
             path_map: PathMap::new(),
             derived: Vec::new(),
+            required: true,
         });
     }
     let numbered = drafts.iter().map(|draft| draft.name.clone()).zip(0..);
@@ -136,6 +138,9 @@ fn from_section(
         files_root,
         path_map: path_map::read(reader, &section, bases),
         derived,
+        required: reader
+            .value(&section, &REQUIRED, value::flag)
+            .unwrap_or(true),
     }
 }
 
@@ -326,6 +331,7 @@ impl Sources {
                 path_map: draft.path_map,
                 links: links.clone(),
                 derived: draft.derived,
+                required: draft.required,
                 is_told: matches!(kind, SourceKind::Api),
                 claims: match &kind {
                     SourceKind::Api => true,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::claim::Unit;
 use super::facts::{FileKey, RootId, RuleId};
 use super::hold::Hold;
-use super::jobs::SourceId;
+use super::jobs::{self, JobKey, SourceId};
 use super::observed::PassCost;
 use super::path::RelPath;
 use super::policy::{Class, Since};
@@ -253,6 +253,8 @@ pub struct CleanRequest {
     pub orphans_only: bool,
     /// Another time to live than the rule's, in milliseconds.
     pub retention_ms: Vec<(RuleId, i64)>,
+    /// Release the breakers of these roots first.
+    pub release: bool,
     /// Who asks.
     pub asker: Asker,
 }
@@ -267,6 +269,7 @@ impl CleanRequest {
             rules,
             jobs: Vec::new(),
             orphans_only: false,
+            release: false,
             retention_ms: Vec::new(),
             asker: Asker::Schedule,
         }
@@ -301,15 +304,67 @@ pub struct CleanItem {
     pub bytes: u64,
     /// Why it stayed.
     pub hold: Option<Hold>,
+    /// The job that owns all of it, for [`Unit::Job`].
+    pub job: Option<CleanJob>,
+}
+
+/// A job of a clean's report, as it was judged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CleanJob {
+    /// Which job.
+    pub key: JobKey,
+    /// How it stood.
+    pub status: jobs::Status,
+}
+
+/// A part of what a run is about that could not be read: nothing that depends on it was judged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unread {
+    /// Which part.
+    pub part: UnreadPart,
+    /// Why, and what would mend it.
+    pub why: String,
+    /// Whether the configuration says that it may be lacking: then it is worth a note, and no error.
+    pub is_optional: bool,
+}
+
+/// See [`Unread`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum UnreadPart {
+    /// A source of jobs.
+    Source(SourceId),
+    /// A whole root.
+    Root(RootId),
+    /// A directory of a root.
+    Dir(RootId, RelPath),
+}
+
+/// A breaker that holds something.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum BreakerTrip {
+    /// Too much of a root became due at once.
+    Backlog(RootId, Trip),
+    /// Too much of a root would be removed as orphans.
+    RootOrphans(RootId, String),
+    /// A source lost too many jobs: orphans of its roots are held.
+    SourceOrphans(SourceId, String),
 }
 
 /// What a `clean` did, or (dry run) would do.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CleanReport {
+    /// Whether it only tells: it was asked to, or the daemon removes nothing.
+    pub dry_run: bool,
     /// What went, or would go.
     pub removed: Vec<CleanItem>,
     /// What is due but held.
     pub held: Vec<CleanItem>,
-    /// Roots whose breaker holds something of what was asked for.
-    pub breaker: Vec<(RootId, Trip)>,
+    /// Breakers that hold something of what was asked for.
+    pub breaker: Vec<BreakerTrip>,
+    /// What was asked for and could not be read.
+    pub unread: Vec<Unread>,
+    /// Whether nothing at all could be judged, because of that.
+    pub is_blind: bool,
+    /// Jobs that were asked for and that there are not: then nothing was removed.
+    pub unknown_jobs: Vec<String>,
 }

@@ -3,7 +3,7 @@
 //! - `serve`: from settings to a running daemon, and down again
 //! - `owner`: the one thread that steps the engine, and carries out what it wants done
 //! - `reload`: other rules while running; `signals`: what asks for either; `ending`: the end of all parts, whichever of them hangs
-//! - `once`: `clean` without a daemon; `survey`: a look that changes nothing; `reading`: what both begin with
+//! - `once`: `clean` without a daemon; `interrupts`: signals meanwhile; `survey`: a look that changes nothing; `reading`: what both begin with
 //! - `parts`: how ledger, reaper and watchers are set up
 //! - `recalled`: what the registry gives back at the start
 //! - `sources`: where jobs come from, and how each source is; `source_hooks`: what the reaper and the API ask of them; `records`: what is written back
@@ -20,6 +20,7 @@ mod database;
 mod ending;
 mod freshness;
 mod greeting;
+mod interrupts;
 mod once;
 mod owner;
 mod parts;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::mpsc;
 
+use super::interrupts::Interrupts;
 use super::owner::INBOX_MAX;
 use super::parts;
 use super::reading::Reading;
@@ -16,6 +17,7 @@ use super::recalled;
 use super::records::Patience;
 use super::sources::Sources;
 use super::state_dir::StateDir;
+use crate::api::wire;
 use crate::clock;
 use crate::config::Settings;
 use crate::core::engine::{Engine, Setup};
@@ -35,6 +37,7 @@ pub struct Once {
     reading: Reading,
     reaper: Arc<Reaper>,
     sources: Arc<Sources>,
+    interrupts: Interrupts,
     _state: StateDir,
 }
 
@@ -52,6 +55,7 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
     let registry = Arc::new(Registry::open(&settings.state_dir)?);
     let ledger = parts::ledger(&settings)?;
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
+    let interrupts = Interrupts::listen(inbox.clone()).context("cannot wait for signals")?;
     let (jobs, pins) = (Arc::<Jobs>::default(), parts::pins(registry.pins()?));
     let sources = Sources::new(
         Arc::clone(&jobs),
@@ -88,6 +92,7 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
         reading: Reading::new(Engine::new(setup, now), inputs),
         reaper,
         sources,
+        interrupts,
         _state: state,
     };
     let Once {
@@ -111,8 +116,30 @@ impl Once {
         &self.reading.engine
     }
 
+    /// Writes the records of what was removed, as far as the sources take them. Returns the sources after that.
+    #[must_use]
+    pub fn write_records(&self) -> Vec<wire::Source> {
+        self.sources.finish_records(Patience::ForEach(RECORD_MAX));
+        let mut sources = self.sources.tell_all();
+        for source in sources
+            .iter_mut()
+            .filter(|source| source.waiting_records > 0)
+        {
+            let late = || "the source did not take it in time; the next run tries again".to_owned();
+            source.last_error.get_or_insert_with(late);
+        }
+        sources
+    }
+
+    /// Whether the user interrupted it while it removed something.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupts.is_interrupted()
+    }
+
     /// Removes what is due and asked for.
     pub fn clean(&mut self, request: CleanRequest) -> CleanReport {
+        self.interrupts.removing();
         let (reaper, sources) = (&self.reaper, &self.sources);
         self.reading.clean(request, &mut |engine, effect| {
             heed(reaper, sources, engine, effect);

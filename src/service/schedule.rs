@@ -177,12 +177,12 @@ impl Waiting {
 
 /// Logs what went, and what did not.
 fn tell(what: &str, report: &CleanReport) {
-    let removed = sums(&report.removed);
-    let (dry, held): (Vec<_>, Vec<_>) = report
-        .held
-        .iter()
-        .partition(|item| item.hold == Some(Hold::DryRun));
-    let would = sums(dry);
+    let (removed, would) = if report.dry_run {
+        (Sums::default(), sums(&report.removed))
+    } else {
+        (sums(&report.removed), Sums::default())
+    };
+    let held = &report.held;
     if removed.items == 0 && would.items == 0 && held.is_empty() {
         tracing::debug!("{what}: nothing was due");
         return;

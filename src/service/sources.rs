@@ -334,12 +334,17 @@ impl Sources {
             .collect()
     }
 
-    /// Ends all of them; records that wait are written as far as `patience` reaches.
-    pub(super) fn stop(&self, patience: Patience) {
+    /// Writes the records that are ready, as far as `patience` reaches, and no more after that.
+    pub(super) fn finish_records(&self, patience: Patience) {
         let records = self.records.lock().take();
         if let Some(records) = records {
             records.stop(patience, || self.interrupt());
         }
+    }
+
+    /// Ends all of them; records that wait are written as far as `patience` reaches.
+    pub(super) fn stop(&self, patience: Patience) {
+        self.finish_records(patience);
         self.interrupt();
     }
 

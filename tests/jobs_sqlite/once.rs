@@ -109,23 +109,147 @@ fn a_running_job_loses_nothing_whatever_is_asked_for() {
     );
 }
 
-#[test]
-fn while_the_database_cannot_be_read_nothing_of_it_goes() {
-    let (world, config) = prepared();
-    for how in ["locked", "missing"] {
-        if how == "locked" {
+/// What may be wrong with a database: what it takes, and what mends it.
+const DAMAGES: [&str; 4] = ["locked", "missing", "damaged", "without the table"];
+
+fn damage(world: &World, how: &str) {
+    let path = world.place.path("jobs.db");
+    match how {
+        "locked" => {
             world.db.rows("PRAGMA journal_mode = DELETE");
             world.db.run("BEGIN EXCLUSIVE");
-        } else {
-            world.db.run("COMMIT");
-            std::fs::rename(world.place.path("jobs.db"), world.place.path("aside.db")).unwrap();
         }
-        let output = world.run(&["clean", "--json", "--config", &config]);
-        assert!(world.exists("results/old/file"), "{how}");
-        let report = json(&String::from_utf8_lossy(&output.stdout));
-        assert_eq!(report["files"], 0, "{how}: {report}");
-        assert!(how == "locked" || !world.exists("jobs.db"));
+        "missing" => std::fs::rename(path, world.place.path("aside.db")).unwrap(),
+        "damaged" => {
+            // Or the log would have all of it.
+            world.db.rows("PRAGMA journal_mode = DELETE");
+            std::fs::rename(&path, world.place.path("aside.db")).unwrap();
+            std::fs::write(
+                path,
+                "this is no database, but long enough to be one".repeat(100),
+            )
+            .unwrap();
+        }
+        _ => {
+            world.db.run("ALTER TABLE jobs RENAME TO other");
+        }
     }
+}
+
+/// A root and a rule that do without the database.
+const PLAIN: &str = "[[root]]\npath = \"plain\"\nsource = \"api\"\n[[rule]]\nname = \"plain\"\nroot = \"plain\"\nexpire = \"0s\"\n";
+
+#[test]
+fn a_database_that_cannot_be_read_is_an_error_and_nothing_of_it_is_removed() {
+    for how in DAMAGES {
+        let (world, config) = prepared();
+        damage(&world, how);
+        let output = world.run(&["clean", "--json", "--config", &config]);
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{how}: nothing can be judged"
+        );
+        let report = json(&String::from_utf8_lossy(&output.stdout));
+        assert_eq!(
+            (&report["files"], &report["status"]),
+            (&0.into(), &"failed".into()),
+            "{how}"
+        );
+        let error = &report["errors"][0];
+        assert_eq!(
+            (&error["kind"], &error["source"]),
+            (&"source".into(), &"eemt".into()),
+            "{how}: {report}"
+        );
+        assert!(error["why"].as_str().is_some_and(|why| !why.is_empty()));
+        assert!(world.exists("results/old/file"), "{how}");
+
+        // What does not depend on it is cleaned.
+        world
+            .place
+            .config(&[ROOTS, SOURCE, COMPLETED, PLAIN].concat());
+        world.write("plain/file");
+        let output = world.run(&["clean", "--json", "--config", &config]);
+        let report = json(&String::from_utf8_lossy(&output.stdout));
+        assert_eq!(output.status.code(), Some(1), "{how}: {report}");
+        assert_eq!(report["files"], 1, "{how}: {report}");
+        assert!(world.exists("results/old/file") && !world.exists("plain/file"));
+        assert!(how != "missing" || !world.exists("jobs.db"));
+
+        // Where it may be lacking that is worth a note.
+        let source = SOURCE.replace("kind =", "required = false\nkind =");
+        world
+            .place
+            .config(&[ROOTS, &source, COMPLETED, PLAIN].concat());
+        world.write("plain/file");
+        let output = world.run(&["clean", "--json", "--config", &config]);
+        let report = json(&String::from_utf8_lossy(&output.stdout));
+        assert_eq!(output.status.code(), Some(0), "{how}: {report}");
+        assert_eq!(
+            (&report["files"], &report["errors"]),
+            (&1.into(), &serde_json::json!([]))
+        );
+        assert_eq!(report["notes"][0]["source"], "eemt", "{how}: {report}");
+        assert!(world.exists("results/old/file"), "{how}");
+    }
+}
+
+#[test]
+fn a_daemon_reports_a_database_that_it_cannot_read_as_well() {
+    let world = World::new();
+    let daemon = world.serve_config(&[ROOTS, SOURCE, COMPLETED, PLAIN].concat());
+    damage(&world, "missing");
+    wait_for_source(&daemon, "eemt", "down");
+    world.write("plain/file");
+    let output = world.run(&["clean", "--json"]);
+    let report = json(&String::from_utf8_lossy(&output.stdout));
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    let error = &report["errors"][0];
+    assert_eq!(
+        (&error["kind"], &error["source"]),
+        (&"source".into(), &"eemt".into()),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_report_tells_of_jobs_and_of_records_that_wait() {
+    let (world, config) = prepared();
+    world.insert("bare", "completed", Some(7200));
+    world.db.rows("PRAGMA journal_mode = WAL");
+    world.db.run("BEGIN IMMEDIATE");
+    let output = world.run(&["clean", "--json", "--config", &config]);
+    world.db.run("COMMIT");
+    let report = json(&String::from_utf8_lossy(&output.stdout));
+    let mut jobs = report["jobs"].as_array().unwrap().clone();
+    jobs.sort_by_key(|job| job["id"].to_string());
+    let of = |id: &str, files: u64| {
+        serde_json::json!({
+            "id": id, "source": "eemt", "status": "completed", "rule": "done", "files": files,
+            "bytes": files * 7, "record": "marked",
+        })
+    };
+    assert_eq!(jobs, [of("bare", 0), of("old", 3)], "{report}");
+    let removed = report["removed"].as_array().unwrap();
+    assert_eq!(
+        removed.len(),
+        1,
+        "a job without files is at no path: {report}"
+    );
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    let error = &report["errors"][0];
+    assert_eq!(
+        (&error["kind"], &error["source"]),
+        (&"record".into(), &"eemt".into()),
+        "{report}"
+    );
+    let again = json(&world.said(&["clean", "--json", "--config", &config]));
+    assert_eq!(
+        (&again["jobs"], &again["errors"]),
+        (&serde_json::json!([]), &serde_json::json!([]))
+    );
+    assert_eq!((world.marks("old"), world.marks("bare")), (1, 1));
 }
 
 /// A record that waits, left by a clean whose database took no writes.

@@ -95,6 +95,7 @@ fn policy() -> Policy {
         links: Vec::new(),
         derived: Vec::new(),
         claims: true,
+        required: true,
         is_told: name == "api",
     };
     let ids = "[a-z0-9 /-]+";

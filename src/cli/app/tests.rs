@@ -58,7 +58,7 @@ fn the_help_of_the_program() {
       -v, --verbose...       Log more (repeatable)
       -q, --quiet...         Log less (repeatable)
 
-    Exit status: 0 done, 1 done with errors, 2 could not run.
+    Exit status: 0 done, 1 done with errors, 2 could not run, 130 interrupted.
     Durations: 90s, 15m, 12h, 7d, 1h30m. Sizes: 1000, 10kB, 10M, 1.5GiB.
     ");
 }
@@ -138,6 +138,8 @@ fn the_help_of_clean() {
           --job <JOB>             Only what this job owns (repeatable)
           --orphans-only          Only what nobody owns
           --retention <RULE=TTL>  Another time to live than the rule's, this once (repeatable)
+          --release               Release the breaker of these roots first, and go on
+          --all                   List everything, however long
           --watch <PATH=TTL>      Watch PATH, and let its files lapse TTL after they were last touched
                                   (repeatable)
           --base-dir <DIR>        What relative paths are below

@@ -144,7 +144,7 @@ impl Engine {
             self.arm(Timer::Job(source, no), now.wall);
         }
         // Before the next barrier begins: what is judged now is judged by this one.
-        self.carry_out_known(now);
+        self.carry_out_known(now, effects);
         self.ask_for_arrivals(effects);
     }
 }

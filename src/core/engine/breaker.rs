@@ -2,11 +2,15 @@
 //!
 //! **Invariant:** once tripped, only a person releases it: no reload, no restart, no passing of time.
 
+use std::collections::BTreeSet;
+
 use super::state::Engine;
+use crate::core::claim::Unit;
 use crate::core::facts::{RootId, RuleId};
+use crate::core::hold::Hold;
 use crate::core::input::{Effect, Event};
 use crate::core::policy::JobFilter;
-use crate::core::report::{Breaker, Trip};
+use crate::core::report::{Breaker, BreakerTrip, CleanItem, Trip};
 use crate::core::time::{Now, Timestamp};
 
 /// The span that orphans are counted over.
@@ -77,6 +81,36 @@ impl Orphans {
 }
 
 impl Engine {
+    /// The breakers that hold any of `held`.
+    pub(super) fn trips_of(&self, held: &[CleanItem]) -> Vec<BreakerTrip> {
+        let of_breaker = held.iter().filter(|item| item.hold == Some(Hold::Breaker));
+        let mut roots: BTreeSet<RootId> = of_breaker.clone().map(|item| item.root).collect();
+        // All that a job owns waits for each of its rule's roots.
+        for item in of_breaker.filter(|item| item.unit == Unit::Job) {
+            let rule = self.policy.rule(item.rule);
+            roots.extend(self.roots.keys().filter(|root| rule.applies_to(**root)));
+        }
+        let mut trips = Vec::new();
+        let mut sources = BTreeSet::new();
+        for root in roots {
+            let Some(state) = self.roots.get(&root) else {
+                continue;
+            };
+            trips.extend(state.trip.map(|trip| BreakerTrip::Backlog(root, trip)));
+            let orphans = state.orphans.trip.clone();
+            trips.extend(orphans.map(|why| BreakerTrip::RootOrphans(root, why)));
+            sources.extend(self.policy.roots.get(&root).and_then(|known| known.source));
+        }
+        for source in sources {
+            let why = self
+                .sources
+                .get(&source)
+                .and_then(|state| state.trip.clone());
+            trips.extend(why.map(|why| BreakerTrip::SourceOrphans(source, why)));
+        }
+        trips
+    }
+
     /// Whether the breaker holds what is nobody's in `root`, and goes under `rule`.
     pub(super) fn orphans_held(&self, root: RootId, rule: RuleId) -> bool {
         self.policy.rule(rule).jobs == JobFilter::Nobody && self.has_orphan_trip(root)
@@ -176,6 +210,22 @@ impl Engine {
             effects.push(Effect::Tell(Event::Tripped { root, trip }));
         } else {
             state.trip = None;
+        }
+    }
+
+    /// Releases the breakers of `roots`, or of all roots when there are none.
+    pub(super) fn release_roots(
+        &mut self,
+        roots: &[RootId],
+        uid: u32,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        if roots.is_empty() {
+            self.release(None, uid, now, effects);
+        }
+        for &root in roots {
+            self.release(Some(root), uid, now, effects);
         }
     }
 

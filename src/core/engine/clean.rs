@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** asking changes when and how long, never what the rules let go, nor what a hold protects.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::due::OUTSTANDING_MAX;
@@ -113,9 +113,20 @@ impl Cleans {
 }
 
 impl Engine {
-    pub(super) fn clean(&mut self, request: &CleanRequest, done: Done, now: Now) {
+    pub(super) fn clean(
+        &mut self,
+        request: &CleanRequest,
+        done: Done,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
         let id = self.cleans.next;
         self.cleans.next += 1;
+        let is_dry = request.dry_run || self.mode == Mode::DryRun;
+        let request = &CleanRequest {
+            dry_run: is_dry,
+            ..request.clone()
+        };
         let mut clean = Clean {
             queue: VecDeque::new(),
             open: BTreeMap::new(),
@@ -123,24 +134,30 @@ impl Engine {
             asker: request.asker,
             done,
         };
+        clean.report.unknown_jobs = self.unknown_jobs(request);
+        if !clean.report.unknown_jobs.is_empty() {
+            return (clean.done)(clean.report);
+        }
+        if let (true, Asker::User(uid)) = (request.release && !is_dry, request.asker) {
+            self.release_roots(&request.roots, uid, now, effects);
+        }
         self.select_files(request, id, &mut clean, now);
         self.select_units(request, id, &mut clean, now);
         self.select_jobs(request, id, &mut clean, now);
-        let tripped: BTreeSet<RootId> = clean.report.held.iter().map(|item| item.root).collect();
-        for root in tripped {
-            if let Some(trip) = self
-                .roots
-                .get(&root)
-                .and_then(super::roots::RootState::trip)
-            {
-                clean.report.breaker.push((root, trip));
-            }
-        }
+        clean.report.dry_run = is_dry;
+        clean.report.breaker = self.trips_of(&clean.report.held);
+        clean.report.unread = self.unread(request);
+        clean.report.is_blind = !self.is_judged(request);
         if clean.open.is_empty() {
             (clean.done)(clean.report);
         } else {
             self.cleans.running.insert(id, clean);
         }
+    }
+
+    /// Gives up what no claim was given out for yet: the reports tell of the rest.
+    pub fn give_up_cleans(&mut self) {
+        self.cleans.forget_queued();
     }
 
     /// Hands queued claims to the reaper, as far as it can follow.
@@ -245,6 +262,7 @@ impl Engine {
                     files: 1,
                     bytes: record.size,
                     hold: None,
+                    job: None,
                 },
                 key: FileKey {
                     dev: key_dev,
@@ -278,6 +296,7 @@ impl Engine {
                         files: unit.files,
                         bytes: unit.bytes,
                         hold: None,
+                        job: None,
                     },
                     key: dir.facts.key,
                     basis: unit.basis,
@@ -362,13 +381,8 @@ impl Engine {
         if claimed || matches!(self.held.get(dir, name), Some(Stay::Claimed { .. })) {
             return Standing::Claimed;
         }
-        let hold = match self.mode {
-            Mode::DryRun => Some(Hold::DryRun),
-            Mode::Live | Mode::OnRequest => self
-                .roots
-                .get(&root)
-                .and_then(|state| state.hold(lapse.deadline)),
-        };
+        let root_state = self.roots.get(&root);
+        let hold = root_state.and_then(|state| state.hold(lapse.deadline));
         // What is not decided yet is not for the asking either.
         let undecided = match self.held.get(dir, name) {
             Some(Stay::Held {

@@ -9,11 +9,40 @@ use super::state::Engine;
 use crate::core::claim::{Claim, Unit};
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
-use crate::core::jobs::Job;
-use crate::core::report::{CleanItem, CleanRequest, Mode};
+use crate::core::jobs::{Job, JobKey};
+use crate::core::report::{CleanItem, CleanJob, CleanRequest};
 use crate::core::time::Now;
 
 impl Engine {
+    /// The jobs that `request` names, and that neither a source nor a path in a root knows. While a source is not read, any may be.
+    pub(super) fn unknown_jobs(&mut self, request: &CleanRequest) -> Vec<String> {
+        if request.jobs.is_empty() || self.sources.values().any(|source| source.down().is_some()) {
+            return Vec::new();
+        }
+        let ids = request
+            .jobs
+            .iter()
+            .map(|id| String::from_utf8_lossy(id).into_owned());
+        ids.filter(|id| !self.is_job(id)).collect()
+    }
+
+    fn is_job(&mut self, id: &str) -> bool {
+        let sources: Vec<_> = self.policy.sources.keys().copied().collect();
+        let roots: Vec<RootId> = self.policy.roots.keys().copied().collect();
+        sources.into_iter().any(|source| {
+            let key = JobKey {
+                source,
+                id: id.to_owned(),
+            };
+            self.jobs.number(&key).is_some()
+                || roots.iter().any(|&root| {
+                    let dir = self.job_dir(root, &key);
+                    dir.is_some_and(|dir| self.index.dir_id(root, dir.as_bytes()).is_some())
+                        || !self.flat_entries(root, &key).is_empty()
+                })
+        })
+    }
+
     pub(super) fn select_jobs(
         &mut self,
         request: &CleanRequest,
@@ -86,9 +115,8 @@ impl Engine {
         }
         let (files, bytes) = (gathered.files, gathered.bytes);
         let (source, no, _) = slot;
-        let hold = hold
-            .or_else(|| (!self.arriving.is_known((source, no))).then_some(Hold::Reconciling))
-            .or_else(|| (self.mode == Mode::DryRun).then_some(Hold::DryRun));
+        let is_known = self.arriving.is_known((source, no));
+        let hold = hold.or_else(|| (!is_known).then_some(Hold::Reconciling));
         let actor = request.asker.actor(id);
         let claim = Claim {
             retention_ms,
@@ -103,6 +131,10 @@ impl Engine {
             files,
             bytes,
             hold,
+            job: Some(CleanJob {
+                key: job.key.clone(),
+                status: job.status,
+            }),
         };
         if item.hold.is_some() {
             clean.report.held.push(item);

@@ -18,6 +18,7 @@
 //! - `gathered`, `job_units`, `job_outcome`: all that a job owns, as one
 //! - `clean`, `clean_jobs`: removals that somebody asked for
 //! - `orders`: removals that were ordered, until everything that was reported before is known
+//! - `unread`: what could not be read, for reports
 //! - `answer`: status, explanations, holds for those who ask
 //!
 //! **Invariant:** a claim is only ever the order to look again; nothing here makes a look unnecessary.
@@ -49,6 +50,7 @@ mod sources;
 mod stall;
 mod standing;
 mod state;
+mod unread;
 
 #[cfg(test)]
 mod tests;

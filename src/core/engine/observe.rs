@@ -27,6 +27,7 @@ impl Engine {
                 coverage,
             } => {
                 if self.is_watched(root) {
+                    self.unread_dirs.remove(root, &dir);
                     self.observe_listing(root, &dir, &facts, files, &dirs, discovery, now, effects);
                     let stamp = match coverage {
                         Coverage::Watched => Some(facts.ctime),
@@ -53,15 +54,26 @@ impl Engine {
                 }
             }
             // What the index knows stays: a look before each removal decides anyway. But nothing vouches for it any more.
-            Observed::Unreadable { root, dir, .. } => self.stamp(root, &dir, |_| None),
+            Observed::Unreadable { root, dir, error } => {
+                self.stamp(root, &dir, |_| None);
+                self.unread_dirs.insert(root, &dir, error);
+            }
             Observed::Gone { root, dir } => {
+                self.unread_dirs.remove_all(root, &dir);
                 if let Some(id) = self.index.dir_id(root, dir.as_bytes()) {
                     self.drop_dir(id);
                 }
             }
-            Observed::Moved { root, from, to } => self.observe_move(root, &from, &to, effects),
-            Observed::RootFound { root, key } => self.root_found(root, key, now, effects),
+            Observed::Moved { root, from, to } => {
+                self.unread_dirs.remove_all(root, &from);
+                self.observe_move(root, &from, &to, effects);
+            }
+            Observed::RootFound { root, key } => {
+                self.unread_dirs.remove_all(root, &RelPath::root());
+                self.root_found(root, key, now, effects);
+            }
             Observed::RootLost { root, why, absence } => {
+                self.unread_dirs.remove_all(root, &RelPath::root());
                 self.root_lost(root, why, absence, now, effects);
             }
             Observed::Doubted { root, why } => self.doubted(root, why),

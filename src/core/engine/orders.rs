@@ -125,12 +125,12 @@ impl Engine {
         if self.cleans.orders.is_empty() {
             return;
         }
-        self.carry_out_known(now);
+        self.carry_out_known(now, effects);
         self.ask_for_arrivals(effects);
     }
 
     /// Carries out the orders that have waited for all that they wait for.
-    pub(super) fn carry_out_known(&mut self, now: Now) {
+    pub(super) fn carry_out_known(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let policy = Arc::clone(&self.policy);
         self.cleans.orders.retain(|order| match &order.policy {
             Some(given) => Arc::ptr_eq(given, &policy),
@@ -144,7 +144,7 @@ impl Engine {
             |order: &mut Order| order.stage == Stage::Known && order.is_ready(is_settled);
         let known: Vec<Order> = self.cleans.orders.extract_if(.., is_known).collect();
         for order in known {
-            self.clean(&order.request, order.done, now);
+            self.clean(&order.request, order.done, now, effects);
         }
     }
 

@@ -14,6 +14,7 @@ use super::owned::Owned;
 use super::passing::Passing;
 use super::roots::RootState;
 use super::sources::SourceState;
+use super::unread::UnreadDirs;
 use crate::core::claim::Claim;
 use crate::core::clock_guard::{ClockEvent, ClockGuard};
 use crate::core::facts::RootId;
@@ -89,6 +90,7 @@ pub struct Engine {
     /// Claims of this step, by root: handed over together, so that they share a sync of the ledger.
     pub(super) claims: BTreeMap<RootId, Vec<Claim>>,
     pub(super) cleans: Cleans,
+    pub(super) unread_dirs: UnreadDirs,
     pub(super) lateness: Histogram,
     pub(super) removed_files: u64,
     pub(super) removed_bytes: u64,
@@ -147,6 +149,7 @@ impl Engine {
             claimed: BTreeMap::new(),
             claims: BTreeMap::new(),
             cleans: Cleans::default(),
+            unread_dirs: UnreadDirs::default(),
             lateness: Histogram::default(),
             removed_files: 0,
             removed_bytes: 0,

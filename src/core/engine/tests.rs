@@ -124,6 +124,7 @@ fn policy(rules: Vec<Rule>) -> Policy {
             pattern: "{stem}_processed.mp3".to_owned(),
         }],
         claims: true,
+        required: true,
         is_told: false,
     };
     Policy {

@@ -36,6 +36,7 @@ fn policy() -> Policy {
         links: Vec::new(),
         derived: Vec::new(),
         claims: true,
+        required: true,
         is_told: false,
     };
     Policy {

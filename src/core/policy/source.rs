@@ -21,6 +21,8 @@ pub struct Source {
     pub derived: Vec<Derived>,
     /// Whether its jobs claim files at all.
     pub claims: bool,
+    /// Whether a run that cannot read it has failed. Without, what depends on it waits all the same.
+    pub required: bool,
     /// Whether programs tell of its jobs: what they take away is meant to go.
     pub is_told: bool,
 }

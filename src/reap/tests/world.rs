@@ -198,6 +198,7 @@ impl Bench {
             links: Vec::new(),
             derived: Vec::new(),
             claims: true,
+            required: true,
             is_told: false,
         };
         bench.policy.sources.insert(SOURCE, source);

@@ -158,6 +158,7 @@ pub fn policy() -> Policy {
             pattern: "{stem}_processed.mp3".to_owned(),
         }],
         claims: true,
+        required: true,
         is_told: false,
     };
     Policy {
