@@ -89,6 +89,19 @@ pub struct FileTime {
 }
 
 impl FileTime {
+    /// The last instant that a file system may have kept as this, where it keeps `ctime` of the same file. The kernel sets that, so one
+    /// without nanoseconds tells that whole seconds are kept, of which FAT keeps even ones only: what is left of the span was cut off.
+    #[must_use]
+    pub const fn at_latest(self, ctime: Self) -> Self {
+        if ctime.nanos != 0 || self.nanos != 0 {
+            return self;
+        }
+        Self {
+            secs: self.secs | 1,
+            nanos: 999_999_999,
+        }
+    }
+
     /// The first millisecond that is not before this file time.
     #[must_use]
     pub fn ceil(self) -> Timestamp {
@@ -132,6 +145,18 @@ mod tests {
             nanos: 5_000_000,
         };
         assert_eq!(exact.ceil(), Timestamp::from_unix_ms(1005));
+    }
+
+    #[test]
+    fn what_is_kept_in_whole_seconds_counts_from_their_end() {
+        let time = |secs, nanos| FileTime { secs, nanos };
+        for (whole, end) in [(8, 10_000), (9, 10_000), (-2, 0)] {
+            let latest = time(whole, 0).at_latest(time(7, 0));
+            assert_eq!(latest.ceil(), Timestamp::from_unix_ms(end));
+        }
+        // Somebody set it to a whole second where nanoseconds are kept.
+        assert_eq!(time(8, 0).at_latest(time(9, 1)), time(8, 0));
+        assert_eq!(time(8, 5).at_latest(time(9, 0)), time(8, 5));
     }
 
     #[test]

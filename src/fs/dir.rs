@@ -223,6 +223,7 @@ pub(super) fn statx(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Facts, Errno> {
         secs: at.tv_sec,
         nanos: at.tv_nsec,
     };
+    let ctime = time(seen.stx_ctime);
     let born = StatxFlags::from_bits_retain(seen.stx_mask).contains(StatxFlags::BTIME);
     let on_mount = !name.is_empty() && seen.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
     let kind = match rustix::fs::FileType::from_raw_mode(seen.stx_mode.into()) {
@@ -239,9 +240,9 @@ pub(super) fn statx(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Facts, Errno> {
             ino: seen.stx_ino,
         },
         size: seen.stx_size,
-        mtime: time(seen.stx_mtime),
-        ctime: time(seen.stx_ctime),
-        btime: born.then(|| time(seen.stx_btime)),
+        mtime: time(seen.stx_mtime).at_latest(ctime),
+        ctime: ctime.at_latest(ctime),
+        btime: born.then(|| time(seen.stx_btime).at_latest(ctime)),
     })
 }
 
