@@ -258,3 +258,36 @@ fn a_registry_that_is_damaged_or_newer_is_refused_with_what_it_holds() {
     let daemon = place.serve_ready(&["--watch", "data=1h"]);
     assert_eq!(daemon.get("/v1/jobs/one").0, 200);
 }
+
+#[test]
+fn many_jobs_that_ended_long_ago_and_are_told_at_once_wait_for_a_person() {
+    const JOBS: usize = 30;
+    let place = Place::new();
+    place.make_dir("results");
+    let config = place.config(
+        "breaker.entries = 10\n[[root]]\npath = \"results\"\nowner = \"{job}/**\"\nsource = \"api\"\n\
+         [[rule]]\nname = \"done\"\nsource = \"api\"\njob = \"completed\"\nsince = \"completed_at\"\nexpire = \"1h\"\nunit = \"job\"\n",
+    );
+    let daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
+    for number in 0..JOBS {
+        common::trees::write(&place.path(&format!("results/job{number}/file")), 7);
+    }
+    daemon.sync();
+    let ended = json!({"status": "completed", "completed_at": "2001-01-01T00:00:00Z"});
+    for number in 0..JOBS {
+        let (status, answer) = put(&daemon, &format!("job{number}"), &ended);
+        assert!(status < 300, "{answer}");
+    }
+    common::wait_for("the breaker trips", || {
+        let (_, breaker) = daemon.get("/v1/breaker");
+        (breaker["tripped"][0]["root"] == "results").then_some(())
+    });
+    daemon.sync();
+    let left = || {
+        let is_there = |number: &usize| place.path(&format!("results/job{number}")).exists();
+        (0..JOBS).filter(is_there).count()
+    };
+    assert!(left() >= JOBS - 10, "{} are left", left());
+    said(&place, &["breaker", "release"]);
+    common::wait_for("all go", || (left() == 0).then_some(()));
+}

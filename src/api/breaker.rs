@@ -85,6 +85,7 @@ pub(super) fn trip(policy: &Policy, root: RootId, trip: Trip) -> wire::Trip {
         at: trip.at.to_string(),
         due: trip.due,
         of: trip.of,
+        what: trip.what,
     }
 }
 

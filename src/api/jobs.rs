@@ -142,6 +142,7 @@ async fn tell(daemon: &Daemon, source: SourceId, news: News) -> Result<(), Probl
     let news = SourceNews {
         source,
         news: vec![news],
+        more: false,
     };
     let heard = daemon
         .link()

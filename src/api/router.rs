@@ -125,4 +125,4 @@ pub(super) async fn body<T: DeserializeOwned>(
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

@@ -168,7 +168,7 @@ fn line(told: &Told) -> Value {
         }
         Event::Root { root, what } => ("root", Some(root), None, json!({"what": what})),
         Event::Tripped { root, trip } => {
-            let more = json!({"tripped_at": trip.at.to_string(), "due": trip.due, "of": trip.of});
+            let more = json!({"tripped_at": trip.at.to_string(), "due": trip.due, "of": trip.of, "what": trip.what.as_str()});
             ("tripped", Some(root), None, more)
         }
         Event::Released { root, uid } => ("released", Some(root), None, json!({"uid": uid})),

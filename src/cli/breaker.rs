@@ -47,7 +47,7 @@ async fn show(context: &mut Context) -> anyhow::Result<End> {
         context.output.line(&format!(
             "root {root}: {} of {} were due at once {}; look with `lapsed plan`, then `lapsed breaker release --root {root}`",
             human::count(trip.due),
-            human::files(trip.of),
+            human::counted_as(trip.of, trip.what),
             human::relative_or(Some(&trip.at), now, ""),
         ))?;
     }

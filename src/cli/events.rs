@@ -1,5 +1,6 @@
 //! `lapsed events`: follows what happens.
 
+use crate::core::report::Counted;
 use clap::Args;
 use serde_json::Value;
 
@@ -61,7 +62,7 @@ fn sentence(event: &Value) -> String {
             "root {}: {} of {} became due at once; look with `lapsed plan`, then `lapsed breaker release`",
             text("root"),
             human::count(number("due")),
-            human::files(number("of"))
+            human::counted_as(number("of"), Counted::named(&text("what")))
         ),
         "released" => format!("root {}, by uid {}", text("root"), number("uid")),
         "clock" => {

@@ -4,6 +4,7 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::core::report::Counted;
 use crate::core::time::Timestamp;
 
 const SECOND_MS: u64 = 1000;
@@ -51,6 +52,15 @@ pub fn count(number: u64) -> String {
 #[must_use]
 pub fn files(number: u64) -> String {
     counted(number, "file", "files")
+}
+
+/// `1 file`, `2 jobs`: of what the breaker counts.
+#[must_use]
+pub fn counted_as(number: u64, what: Counted) -> String {
+    match what {
+        Counted::Files => files(number),
+        Counted::Jobs => counted(number, "job", "jobs"),
+    }
 }
 
 /// A number with its noun.
@@ -125,19 +135,6 @@ pub fn by_the_clock(at: Timestamp, now: Timestamp) -> String {
     };
     let here = instant.to_zoned(jiff::tz::TimeZone::system());
     format!("{} ({seen})", here.strftime("%Y-%m-%d %H:%M"))
-}
-
-/// An instant to come by the clock on the wall here: `03:00` within a day from `now`, `2026-11-22 03:00` after that.
-#[must_use]
-pub fn clock_time(at: Timestamp, now: Timestamp) -> String {
-    const DAY_MS: i64 = 86_400_000;
-    let Ok(instant) = jiff::Timestamp::from_millisecond(at.unix_ms()) else {
-        return relative(at, now);
-    };
-    let here = instant.to_zoned(jiff::tz::TimeZone::system());
-    let is_near = (0..DAY_MS).contains(&at.ms_since(now));
-    let format = if is_near { "%H:%M" } else { "%Y-%m-%d %H:%M" };
-    here.strftime(format).to_string()
 }
 
 /// `text` in lines of at most `width` columns (`None`: one line), `first` before the first and `rest` before the others. A word that is

@@ -180,7 +180,7 @@ fn show_breaker(context: &mut Context, report: &Report) -> anyhow::Result<()> {
             "root {root}: the breaker stopped this run: {} of {} became due at once; look at them with `lapsed clean --dry-run --all`, \
              then go on with `lapsed clean --release`",
             human::count(trip.due),
-            human::files(trip.of)
+            human::counted_as(trip.of, trip.what)
         ))?;
     }
     for trip in &report.breaker.orphans {

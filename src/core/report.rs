@@ -99,6 +99,8 @@ pub struct SourceMemory {
     pub jobs: u64,
     /// Why its breaker had tripped: only a person releases it.
     pub trip: Option<String>,
+    /// When it was last known in full.
+    pub read_at: Option<Timestamp>,
 }
 
 /// Where a source stands.
@@ -131,10 +133,45 @@ pub struct SourceStatus {
 pub struct Trip {
     /// When; what had its deadline before this instant is held.
     pub at: Timestamp,
-    /// How many entries were due at once.
+    /// How many were due at once.
     pub due: u64,
-    /// Of how many in the root.
+    /// Of how many.
     pub of: u64,
+    /// What was counted.
+    #[serde(default)]
+    pub what: Counted,
+}
+
+/// What the breaker counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Counted {
+    /// Files of a root.
+    #[default]
+    Files,
+    /// Jobs of a source, with what they own and their records.
+    Jobs,
+}
+
+impl Counted {
+    /// The word in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Jobs => "jobs",
+        }
+    }
+
+    /// What that word stands for; another one stands for files.
+    #[must_use]
+    pub fn named(word: &str) -> Self {
+        if word == Self::Jobs.as_str() {
+            Self::Jobs
+        } else {
+            Self::Files
+        }
+    }
 }
 
 /// When the breaker trips: when more than `entries` *and* more than `share` of a root become due at once; and when too much of a

@@ -5,10 +5,10 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The format that this version writes.
-pub const VERSION: i64 = 2;
+pub const VERSION: i64 = 3;
 
 /// What each format has added: in the file, or for those who only read an older one in memory.
-const TABLES: [&str; 2] = [
+const TABLES: [&str; 3] = [
     "CREATE {temporary} TABLE job (
         source TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL,
         PRIMARY KEY (source, id)
@@ -41,6 +41,8 @@ const TABLES: [&str; 2] = [
     CREATE {temporary} TABLE counted (
         only INTEGER PRIMARY KEY CHECK (only = 1), segment INTEGER NOT NULL, offset INTEGER NOT NULL
     );
+    ",
+    "CREATE {temporary} TABLE source_read (name TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
     ",
 ];
 

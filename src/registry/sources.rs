@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::error::RegistryError;
 use super::handle::{Registry, number, stored};
+use crate::core::time::Timestamp;
 
 /// What was last known of a source.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -12,6 +13,8 @@ pub struct SourceSeen {
     pub jobs: u64,
     /// Why its jobs are not believed until a person says so; `None`: they are.
     pub trip: Option<String>,
+    /// When it was last known in full.
+    pub read_at: Option<Timestamp>,
 }
 
 impl Registry {
@@ -22,11 +25,15 @@ impl Registry {
     pub fn source_seen(&self, name: &str) -> Result<Option<SourceSeen>, RegistryError> {
         self.read("read what is known of a source", |connection| {
             let seen = connection
-                .prepare_cached("SELECT jobs, trip FROM source WHERE name = ?1")?
+                .prepare_cached(
+                    "SELECT jobs, trip, (SELECT at FROM source_read WHERE name = ?1)
+                     FROM source WHERE name = ?1",
+                )?
                 .query_row([name], |row| {
                     Ok(SourceSeen {
                         jobs: number(row.get(0)?),
                         trip: row.get(1)?,
+                        read_at: row.get::<_, Option<i64>>(2)?.map(Timestamp::from_unix_ms),
                     })
                 })
                 .optional()?;
@@ -46,6 +53,13 @@ impl Registry {
                      ON CONFLICT (name) DO UPDATE SET jobs = excluded.jobs, trip = excluded.trip",
                 )?
                 .execute(params![name, stored(seen.jobs), seen.trip])?;
+            if let Some(at) = seen.read_at {
+                changes
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO source_read (name, at) VALUES (?1, ?2)",
+                    )?
+                    .execute(params![name, at.unix_ms()])?;
+            }
             Ok(())
         })
     }

@@ -87,6 +87,7 @@ fn all_of_it_is_there_after_a_restart() {
     let seen = SourceSeen {
         jobs: 5,
         trip: Some("it is empty".into()),
+        read_at: Some(Timestamp::from_unix_ms(7)),
     };
     registry.set_source_seen("api", &seen).unwrap();
     // As after `kill -9`: nobody closes anything.

@@ -283,9 +283,7 @@ fn log(event: &Event, engine: &Engine, now: Now) {
             }
         }
         Event::Tripped { root, trip } => tracing::warn!(
-            root = name_of(root),
-            due = trip.due,
-            of = trip.of,
+            root = %name_of(root), due = trip.due, of = trip.of, what = trip.what.as_str(),
             "the breaker tripped: too much became due at once; look with `lapsed plan`, then `lapsed breaker release`"
         ),
         Event::Released { root, uid } => {

@@ -30,8 +30,12 @@ pub(super) fn memories(
     let mut memories = BTreeMap::new();
     for (&id, one) in settings {
         if let Some(seen) = registry.source_seen(&one.name)? {
-            let (jobs, trip) = (seen.jobs, seen.trip);
-            memories.insert(id, SourceMemory { jobs, trip });
+            let memory = SourceMemory {
+                jobs: seen.jobs,
+                trip: seen.trip,
+                read_at: seen.read_at,
+            };
+            memories.insert(id, memory);
         }
     }
     Ok(memories)

@@ -222,11 +222,17 @@ impl Writer<'_> {
     }
 
     fn remember(&self, name: &str, memory: SourceMemory) {
-        let SourceMemory { jobs, trip } = memory;
-        let kept = self
-            .sources
-            .registry()
-            .set_source_seen(name, &SourceSeen { jobs, trip });
+        let SourceMemory {
+            jobs,
+            trip,
+            read_at,
+        } = memory;
+        let seen = SourceSeen {
+            jobs,
+            trip,
+            read_at,
+        };
+        let kept = self.sources.registry().set_source_seen(name, &seen);
         if let Err(error) = kept {
             tracing::error!("{error}");
         }

@@ -164,9 +164,11 @@ impl Sources {
     }
 
     fn tell(&self, source: SourceId, news: Vec<News>) {
-        let _ = self
-            .inbox
-            .blocking_send(Input::Jobs(SourceNews { source, news }));
+        let _ = self.inbox.blocking_send(Input::Jobs(SourceNews {
+            source,
+            news,
+            more: false,
+        }));
     }
 
     fn get(&self, source: SourceId) -> Option<Arc<Running>> {

@@ -21,7 +21,7 @@ use crate::core::facts::{Facts, FileKey, Kind, RootId, RuleId};
 use crate::core::index::{Record, Writer};
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Policy, Root, Rule, Schedule, Since, SkipOpen};
-use crate::core::report::{Mode, RootMemory, Trip};
+use crate::core::report::{Counted, Mode, RootMemory, Trip};
 use crate::core::time::{FileTime, Timestamp};
 
 const ROOT: RootId = RootId(0);
@@ -144,6 +144,7 @@ const SETTLED: RootMemory = RootMemory {
     key: KEY,
     settled: true,
     trip: Some(Trip {
+        what: Counted::Files,
         at: Timestamp::from_unix_ms(5),
         due: 6,
         of: 7,

@@ -15,6 +15,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod breaker;
 mod cleans;
 mod crashes;
 mod forget;

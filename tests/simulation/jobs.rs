@@ -242,7 +242,11 @@ impl Sim {
                 News::Rows(_) | News::Down { .. } => {}
             }
         }
-        self.input(Input::Jobs(SourceNews { source: DB, news }));
+        self.input(Input::Jobs(SourceNews {
+            source: DB,
+            news,
+            more: false,
+        }));
     }
 
     fn pin(&mut self) {

@@ -121,7 +121,7 @@ pub(super) fn of_root(report: &Report, root: &Root, found: &RootFindings) -> Vec
         lines.push(finding(format!(
             "a person is asked first: {} of {} would be due at once; nothing of that goes until `lapsed breaker release`",
             human::count(trip.due),
-            human::files(trip.of)
+            human::counted_as(trip.of, trip.what)
         )));
     } else if exceeds_ceilings(&report.settings.breaker, found) {
         let verb = if found.orphans.files == 1 {

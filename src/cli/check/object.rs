@@ -87,7 +87,7 @@ fn found_of_root(found: &RootFindings) -> Value {
         "kept": found.kept,
         "left": found.left,
         "held": held.collect::<Vec<_>>(),
-        "breaker": found.trip.map(|trip| json!({"due": trip.due, "of": trip.of})),
+        "breaker": found.trip.map(|trip| json!({"due": trip.due, "of": trip.of, "what": trip.what})),
         "missing": found.missing,
         "owners": {"known": found.known.len(), "unknown": found.unknown.len()},
     })

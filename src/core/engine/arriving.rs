@@ -98,8 +98,9 @@ impl Engine {
         no: u32,
         effects: &mut Vec<Effect>,
     ) -> bool {
+        let is_partial = self.is_partial(source);
         let arriving = &mut self.arriving;
-        if arriving.through.contains(&(source, no)) {
+        if !is_partial && arriving.through.contains(&(source, no)) {
             return true;
         }
         arriving.waiting.entry((source, no)).or_insert(false);
@@ -107,9 +108,23 @@ impl Engine {
         false
     }
 
+    /// Whether more of the reading of `source` that was told of last is to come.
+    pub(super) fn is_partial(&self, source: SourceId) -> bool {
+        self.sources
+            .get(&source)
+            .is_some_and(|state| state.is_partial)
+    }
+
     /// Asks for a barrier if somebody waits for one and none is under way.
     pub(super) fn ask_for_arrivals(&mut self, effects: &mut Vec<Effect>) {
-        let is_wanted = !self.arriving.waiting.is_empty() || self.has_order_to_cover();
+        let waits = |source: SourceId| {
+            let jobs = (source, 0)..=(source, u32::MAX);
+            self.arriving.waiting.range(jobs).next().is_some()
+        };
+        // Those of a source that is being read wait for the end of that.
+        let mut waited_for = self.sources.keys().filter(|&&source| waits(source));
+        let is_wanted =
+            waited_for.any(|&source| !self.is_partial(source)) || self.has_order_to_cover();
         if is_wanted && !self.arriving.is_asked {
             self.begin_barrier(effects);
         }

@@ -10,7 +10,7 @@ use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::input::{Effect, Event};
 use crate::core::policy::JobFilter;
-use crate::core::report::{Breaker, BreakerTrip, CleanItem, Trip};
+use crate::core::report::{Breaker, BreakerTrip, CleanItem};
 use crate::core::time::{Now, Timestamp};
 
 /// The span that orphans are counted over.
@@ -158,25 +158,17 @@ impl Engine {
 
     /// Trips the breaker when what was found since `root` was saved, and is due already, is too much. What was known before came due
     /// because time passed.
-    pub(super) fn mind_fresh(
+    pub(super) fn check_fresh(
         &mut self,
         root: RootId,
         due: u64,
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let of = self.index.totals(root).files;
-        if self.is_too_much(due, of)
-            && let Some(state) = self.roots.get_mut(&root)
-        {
-            let at = now.wall;
-            let trip = Trip { at, due, of };
-            state.trip = Some(trip);
-            effects.push(Effect::Tell(Event::Tripped { root, trip }));
-        }
+        self.check_due_jobs(root, due, now, effects);
     }
 
-    fn is_too_much(&self, due: u64, of: u64) -> bool {
+    pub(super) fn is_too_much(&self, due: u64, of: u64) -> bool {
         #[expect(
             clippy::cast_precision_loss,
             reason = "counts of files are far below 2^52"
@@ -186,30 +178,33 @@ impl Engine {
     }
 
     /// Trips the breaker when a change of facts has made too much of `root` due at once.
-    pub(super) fn mind_backlog(&mut self, root: RootId, now: Now, effects: &mut Vec<Effect>) {
-        let due = self
+    pub(super) fn check_backlog(&mut self, root: RootId, now: Now, effects: &mut Vec<Effect>) {
+        let due: u64 = self
             .index
             .forecast(now.wall)
             .into_iter()
             .filter(|part| part.root == root && self.policy.goes_unasked(part.rule))
             .map(|part| part.files)
             .sum();
-        let of = self.index.totals(root).files;
-        let too_much = self.is_too_much(due, of);
-        let Some(state) = self.roots.get_mut(&root) else {
-            return;
-        };
+        let before = self
+            .roots
+            .get_mut(&root)
+            .and_then(|state| state.trip.take());
+        let is_due = self.check_due_jobs(root, due, now, effects);
+        let stays = is_due || self.has_unread_source(root);
         // Once tripped, only a person releases it: not a reload, and not the root's growing around its backlog.
-        if too_much || (state.trip.is_some() && due > 0) {
-            let trip = Trip {
-                at: now.wall,
-                due,
-                of,
+        if let Some(before) = before.filter(|_| stays)
+            && self
+                .roots
+                .get(&root)
+                .is_some_and(|state| state.trip.is_none())
+        {
+            let (due, of) = if due > 0 {
+                (due, self.index.totals(root).files)
+            } else {
+                (before.due, before.of)
             };
-            state.trip = Some(trip);
-            effects.push(Effect::Tell(Event::Tripped { root, trip }));
-        } else {
-            state.trip = None;
+            self.trip(root, (due, of, before.what), now, effects);
         }
     }
 
@@ -240,7 +235,7 @@ impl Engine {
     ) -> Vec<RootId> {
         let mut released = Vec::new();
         for (&id, state) in &mut self.roots {
-            if root.is_none_or(|root| root == id) && state.trip.take().is_some() {
+            if root.is_none_or(|root| root == id) && state.release() {
                 released.push(id);
             }
         }

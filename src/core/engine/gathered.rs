@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** only what the index has under this very rule and job is gathered; the reaper looks at all of it again.
 
+use std::collections::BTreeMap;
+
 use super::state::Engine;
 use crate::core::claim::Piece;
 use crate::core::facts::{FileKey, Latest, RootId, RuleId};
@@ -18,6 +20,8 @@ pub(super) struct Gathered {
     /// The latest timestamps of all of it.
     pub(super) latest: Latest,
     pub(super) files: u64,
+    /// How many of them are in which root.
+    pub(super) files_in: BTreeMap<RootId, u64>,
     pub(super) bytes: u64,
     /// When the first of what another job does not let go yet may go.
     pub(super) later: Option<Timestamp>,
@@ -30,6 +34,7 @@ impl Engine {
             pieces: Vec::new(),
             latest: Latest::NONE,
             files: 0,
+            files_in: BTreeMap::new(),
             bytes: 0,
             later: None,
         };
@@ -44,6 +49,7 @@ impl Engine {
             self.jobs.claimed(&self.policy, job.key.source, no)
         });
         for root in roots {
+            let before = gathered.files;
             if let Some(path) = self.job_dir(root, &job.key) {
                 self.gather_path((job, rule), root, &path, now, &mut gathered);
             }
@@ -57,6 +63,7 @@ impl Engine {
             for (_, path) in claimed.iter().filter(|(of, _)| *of == root) {
                 self.gather_path((job, rule), root, path, now, &mut gathered);
             }
+            gathered.files_in.insert(root, gathered.files - before);
         }
         gathered
     }

@@ -218,11 +218,7 @@ impl Engine {
             Some(_) | None => {}
         }
         let gathered = self.gather(job, rule, now.wall);
-        let marked = self
-            .jobs
-            .number(&job.key)
-            .is_some_and(|no| self.marked.contains(&(job.key.source, no)))
-            || self.recording.contains(&job.key);
+        let marked = self.is_recorded(&job.key);
         if gathered.pieces.is_empty() && (record == Record::Keep || marked) {
             let later = gathered.later;
             return later.map_or(JobStanding::Nothing, JobStanding::Waits);
@@ -243,6 +239,12 @@ impl Engine {
                 gathered,
             },
         }
+    }
+
+    /// Whether the record of a job is being written, or was, and its row has not changed since.
+    pub(super) fn is_recorded(&self, key: &JobKey) -> bool {
+        let no = self.jobs.number(key);
+        no.is_some_and(|no| self.marked.contains(&(key.source, no))) || self.recording.contains(key)
     }
 
     /// What holds all that a job owns.

@@ -14,7 +14,7 @@
 //! - `pinned`: pins that are set, and end
 //! - `sources`, `job_holds`: what sources of jobs tell, and what they hold
 //! - `owned`, `passing`: whose entries are whose
-//! - `breaker`: what a person is asked about first
+//! - `breaker`, `job_breaker`: what a person is asked about first
 //! - `gathered`, `job_units`, `job_outcome`: all that a job owns, as one
 //! - `clean`, `clean_jobs`: removals that somebody asked for
 //! - `orders`: removals that were ordered, until everything that was reported before is known
@@ -35,6 +35,7 @@ mod due;
 mod entries;
 mod gathered;
 mod held;
+mod job_breaker;
 mod job_holds;
 mod job_outcome;
 mod job_units;

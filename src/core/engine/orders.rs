@@ -100,12 +100,12 @@ impl Engine {
     pub(super) fn has_order_to_cover(&self) -> bool {
         let is_settled = self.is_settled();
         let is_wanted = |order: &Order| order.stage == Stage::Given && order.is_ready(is_settled);
-        !self.is_passing() && self.cleans.orders.iter().any(is_wanted)
+        !self.is_taking_in() && self.cleans.orders.iter().any(is_wanted)
     }
 
     /// A barrier begins.
     pub(super) fn cover_orders(&mut self) {
-        if !self.is_passing() {
+        if !self.is_taking_in() {
             let is_settled = self.is_settled();
             self.cleans
                 .replace_stage(Stage::Given, Stage::Covered, is_settled);
@@ -136,7 +136,7 @@ impl Engine {
             Some(given) => Arc::ptr_eq(given, &policy),
             None => policy.cleans_at_start,
         });
-        if self.is_passing() {
+        if self.is_taking_in() {
             return;
         }
         let is_settled = self.is_settled();
@@ -146,6 +146,11 @@ impl Engine {
         for order in known {
             self.clean(&order.request, order.done, now, effects);
         }
+    }
+
+    /// Whether news that were told in part are still to come, or to be gone through.
+    fn is_taking_in(&self) -> bool {
+        self.is_passing() || self.sources.values().any(|state| state.is_partial)
     }
 
     /// Whether nothing more is to be read.

@@ -95,7 +95,7 @@ impl Engine {
                 }
             }
             for source in std::mem::take(&mut self.passing.ready) {
-                self.source_ready(source, now);
+                self.source_ready(source, now, effects);
             }
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::breaker::Orphans;
+use super::job_breaker::Changed;
 use super::memory::Restoring;
 use super::stall::Stall;
 use super::state::Engine;
@@ -26,6 +27,10 @@ pub(super) struct RootState {
     crawl_from: Duration,
     pub(super) trip: Option<Trip>,
     pub(super) orphans: Orphans,
+    /// What changed facts have made due of jobs.
+    pub(super) changed: Changed,
+    /// Whether all that is due counts as made due by changed facts: it was read for the first time, or under other rules.
+    pub(super) counts_all: bool,
     pub(super) stall: Option<Stall>,
     /// While it is missing: whether it is known that nothing stands in its place.
     absence: Absence,
@@ -47,6 +52,8 @@ impl Default for RootState {
             crawl_from: Duration::ZERO,
             trip: None,
             orphans: Orphans::default(),
+            changed: Changed::default(),
+            counts_all: true,
             stall: None,
             absence: Absence::Doubtful,
             saved: None,
@@ -117,6 +124,12 @@ impl RootState {
 
     pub(super) fn trip(&self) -> Option<Trip> {
         self.trip
+    }
+
+    /// A person releases its breaker. Says whether it had tripped.
+    pub(super) fn release(&mut self) -> bool {
+        self.changed = Changed::default();
+        self.trip.take().is_some()
     }
 
     pub(super) fn status(&self, root: RootId) -> RootStatus {
@@ -261,6 +274,9 @@ impl Engine {
             return;
         };
         let first = state.phase == Phase::Crawling;
+        if first || state.restoring.is_some() {
+            state.counts_all = first;
+        }
         // Of what it was before it got lost, or before it was a root again.
         if state.key.is_none() {
             return;
@@ -275,7 +291,7 @@ impl Engine {
         if !first {
             if restored {
                 self.tell_restored(root, effects);
-                self.mind_fresh(root, fresh, now, effects);
+                self.check_fresh(root, fresh, now, effects);
                 self.arm_root(root, now);
             }
             self.retry_jobs_of_roots(now);
@@ -291,7 +307,7 @@ impl Engine {
             plural(totals.dirs, "directory", "directories")
         );
         effects.push(Effect::Tell(Event::Root { root, what }));
-        self.mind_backlog(root, now, effects);
+        self.check_backlog(root, now, effects);
         self.arm_root(root, now);
     }
 

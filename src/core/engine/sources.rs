@@ -12,7 +12,7 @@ use crate::core::input::{Effect, Event};
 use crate::core::jobs::{JobKey, JobRow, Jobs, News, SourceId, SourceNews};
 use crate::core::pins::Pins;
 use crate::core::report::{SourceMemory, SourcePhase, SourceStatus};
-use crate::core::time::Now;
+use crate::core::time::{Now, Timestamp};
 
 /// A source loses so many of its jobs at once without anybody asking, if they are less than half of them.
 const LOST_MAX: u64 = 4;
@@ -32,6 +32,12 @@ pub(super) struct SourceState {
     /// How many before that, after it was read through for the last time but one: the last reading may have been under way.
     forgotten_before: u64,
     pub(super) trip: Option<String>,
+    /// When an earlier process last knew it in full, under these rules.
+    pub(super) start_at: Option<Timestamp>,
+    /// When it was last known in full, since the start.
+    pub(super) known_at: Option<Timestamp>,
+    /// More of the reading that was told of last is to come.
+    pub(super) is_partial: bool,
 }
 
 impl SourceState {
@@ -43,6 +49,9 @@ impl SourceState {
             jobs: memory.as_ref().map(|memory| memory.jobs),
             forgotten: 0,
             forgotten_before: 0,
+            start_at: memory.as_ref().and_then(|memory| memory.read_at),
+            known_at: None,
+            is_partial: false,
             trip: memory.and_then(|memory| memory.trip),
         }
     }
@@ -51,6 +60,7 @@ impl SourceState {
         SourceMemory {
             jobs: self.jobs.unwrap_or(0),
             trip: self.trip.clone(),
+            read_at: self.known_at.or(self.start_at),
         }
     }
 
@@ -109,6 +119,10 @@ impl Engine {
             return;
         }
         let mut is_eased = false;
+        let was_partial = match self.source_mut(source) {
+            Some(state) => std::mem::replace(&mut state.is_partial, news.more),
+            None => false,
+        };
         for piece in news.news {
             match piece {
                 News::Rows(rows) => {
@@ -140,6 +154,13 @@ impl Engine {
             }
             self.mind_doubt(source);
         }
+        self.check_changed(source, now, effects);
+        if !news.more {
+            self.mark_known(source, now);
+            if was_partial {
+                self.ask_for_arrivals(effects);
+            }
+        }
         if is_eased {
             // Also in roots that nothing of the source governs any more.
             self.arm_all(now);
@@ -156,6 +177,15 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) -> bool {
         let policy = Arc::clone(&self.policy);
+        let was_read = self
+            .sources
+            .get(&source)
+            .is_some_and(|state| state.was_read);
+        let key = JobKey {
+            source,
+            id: row.id.clone(),
+        };
+        let before = was_read.then(|| self.jobs.job(&key)).flatten();
         let change = self.jobs.put(&policy, source, row);
         if !change.changed {
             return false;
@@ -171,25 +201,17 @@ impl Engine {
         }
         self.marked.remove(&(source, change.no));
         self.arriving.renew((source, change.no));
-        if self
-            .sources
-            .get(&source)
-            .is_some_and(|state| state.was_read)
-        {
-            self.recording.remove(&JobKey {
-                source,
-                id: row.id.clone(),
-            });
+        if was_read {
+            self.recording.remove(&key);
         }
         self.held_jobs.retain(|(of, no, _), stay| {
             (*of, *no) != (source, change.no) || matches!(stay, super::held::Stay::Claimed { .. })
         });
-        if self
-            .sources
-            .get(&source)
-            .is_some_and(|state| state.was_read)
-        {
+        if was_read {
             self.own_again_job(source, &row.id, change.unclaimed, now, effects);
+            if let Some(after) = self.jobs.job(&key) {
+                self.count_changed(before.as_ref(), &after, now);
+            }
             self.arm_job(source, change.no, now);
         }
         change.is_eased
@@ -311,6 +333,7 @@ impl Engine {
             return;
         };
         let why = why.to_owned();
+        state.is_partial = false;
         let phase = SourcePhase::Down { why: why.clone() };
         if std::mem::replace(&mut state.phase, phase.clone()) != phase {
             let what = format!("cannot be read: {why}");
@@ -319,11 +342,16 @@ impl Engine {
     }
 
     /// Everything that belongs to the jobs of `source` was found; what waited for that is free.
-    pub(super) fn source_ready(&mut self, source: SourceId, now: Now) {
+    pub(super) fn source_ready(&mut self, source: SourceId, now: Now, effects: &mut Vec<Effect>) {
         if let Some(state) = self.source_mut(source)
             && state.phase == SourcePhase::Loading
         {
             state.phase = SourcePhase::Ready;
+        }
+        self.check_first_reading(source, now, effects);
+        self.mark_known(source, now);
+        if let Some(state) = self.sources.get(&source) {
+            effects.push(Effect::Source(source, state.memory()));
         }
         self.mind_doubt(source);
         self.arm_source(source, now);
@@ -377,6 +405,9 @@ impl Engine {
         self.jobs.reload(&policy);
         let sources = Arc::make_mut(&mut self.sources);
         sources.retain(|source, _| policy.sources.contains_key(source));
+        for state in sources.values_mut() {
+            state.start_at = None;
+        }
         for &source in policy.sources.keys() {
             sources
                 .entry(source)

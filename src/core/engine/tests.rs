@@ -24,6 +24,7 @@ use crate::core::template::Template;
 use crate::core::time::{FileTime, Now, Timestamp};
 
 mod holding;
+mod job_breaker;
 mod orders;
 mod orphans;
 mod records;
@@ -293,7 +294,11 @@ impl Place {
     }
 
     fn hear(&mut self, news: Vec<News>) {
-        self.step(Input::Jobs(SourceNews { source: DB, news }));
+        self.step(Input::Jobs(SourceNews {
+            source: DB,
+            news,
+            more: false,
+        }));
     }
 
     /// The source was read, and has these jobs.

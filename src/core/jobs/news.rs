@@ -32,4 +32,6 @@ pub struct SourceNews {
     pub source: SourceId,
     /// What, in order.
     pub news: Vec<News>,
+    /// More of the same reading follows: until then its jobs are not judged.
+    pub more: bool,
 }

@@ -210,6 +210,7 @@ fn live(runtime: Runtime, reader: Reader, stop: &Notify, tell: &Tell) {
                 tell(SourceNews {
                     source,
                     news: vec![News::Down { why }],
+                more: false,
                 });
             });
             let _ = told.await;

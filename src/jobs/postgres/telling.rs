@@ -33,24 +33,30 @@ impl Telling {
     /// Tells of rows.
     pub(super) async fn rows(&mut self, rows: Vec<JobRow>) {
         self.last = rows.last().map(|row| Last::Row(Box::new(row.clone())));
-        self.send(News::Rows(rows)).await;
+        self.tell(vec![News::Rows(rows)], true).await;
     }
 
     /// Tells what is gone.
     pub(super) async fn gone(&mut self, ids: Vec<String>) {
         self.last = ids.last().cloned().map(Last::Gone);
-        self.send(News::Gone(ids)).await;
+        self.tell(vec![News::Gone(ids)], true).await;
     }
 
     /// Tells anything else.
     pub(super) async fn send(&mut self, news: News) {
+        self.tell(vec![news], false).await;
+    }
+
+    /// What was read of late was told.
+    pub(super) async fn end_reading(&mut self) {
+        self.tell(Vec::new(), false).await;
+    }
+
+    async fn tell(&mut self, news: Vec<News>, more: bool) {
         self.has_told = true;
         let (tell, source) = (std::sync::Arc::clone(&self.tell), self.source);
         let told = tokio::task::spawn_blocking(move || {
-            tell(SourceNews {
-                source,
-                news: vec![news],
-            });
+            tell(SourceNews { source, news, more });
         });
         if let Err(error) = told.await
             && let Ok(panic) = error.try_into_panic()

@@ -309,6 +309,7 @@ impl Reader {
         (self.tell)(SourceNews {
             source: self.options.id,
             news: vec![news],
+            more: false,
         });
     }
 }

@@ -176,6 +176,7 @@ fn guard(reader: Reader) {
             tell(SourceNews {
                 source: options.id,
                 news: vec![News::Down { why }],
+                more: false,
             });
         }));
     }

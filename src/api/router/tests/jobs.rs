@@ -11,6 +11,7 @@ async fn hear_of_seven(world: &World) {
     let rows = vec![JobRow::new("seven", Status::Running)];
     let news = SourceNews {
         source: DB,
+        more: false,
         news: vec![News::Rows(rows)],
     };
     let hears = world

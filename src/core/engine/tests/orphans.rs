@@ -113,6 +113,7 @@ fn a_source_that_suddenly_has_much_less_trips_the_breaker_also_over_a_restart() 
         SourceMemory {
             jobs: 10,
             trip: None,
+            read_at: None,
         },
     ] {
         let mut place = Place::with_memory(orphan_rules(), BTreeMap::from([(DB, memory)]));

@@ -128,6 +128,8 @@ impl Reader {
         let is_all = !session.owes.all && !session.owes.gone;
         if self.state.is_stale && is_all {
             self.loaded(jobs).await;
+        } else {
+            self.telling.end_reading().await;
         }
         // What nobody tells of is found by reading everything only.
         if is_all && *self.shared.listens.lock() {

@@ -128,6 +128,8 @@ impl Reader {
         };
         if self.state.is_stale || self.state.is_held_up() {
             self.loaded(jobs);
+        } else {
+            self.end_reading();
         }
         self.stats.lock().jobs = jobs;
         Ok(())
@@ -147,6 +149,15 @@ impl Reader {
         }
         self.tell(News::Loaded { jobs });
         self.stats.lock().is_telling = false;
+    }
+
+    /// What was read of late was told.
+    fn end_reading(&self) {
+        (self.tell)(SourceNews {
+            source: self.options.id,
+            news: Vec::new(),
+            more: false,
+        });
     }
 
     /// Waits until the engine has taken in what was told last.
@@ -193,6 +204,7 @@ impl Reader {
             tell(SourceNews {
                 source,
                 news: vec![news],
+                more: true,
             });
         };
         read(&mut Reading {

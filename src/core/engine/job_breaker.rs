@@ -1,0 +1,311 @@
+//! The breaker and jobs: what a change of facts makes due of all that jobs own, and of their records.
+//!
+//! A deadline that lies after the last time at which the source was known in full is time that passed. An earlier one, of a row that was not
+//! due then, is a fact that changed: a new rule, a row that was rewritten, a table that is read for the first time.
+//!
+//! **Invariant:** nothing of a root goes with a job before its source was read and what that made due was counted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::sources::SourceState;
+use super::state::Engine;
+use crate::core::facts::{RootId, RuleId};
+use crate::core::input::{Effect, Event};
+use crate::core::jobs::{Job, SourceId};
+use crate::core::policy::{Record, Rule};
+use crate::core::report::{Counted, Phase, SourcePhase, Trip};
+use crate::core::time::{Now, Timestamp};
+
+/// A row may be written, and read, this much later than it says that its job ended: milliseconds.
+const SLACK_MS: i64 = 5 * 60 * 1000;
+/// The span that changed facts are counted over, in milliseconds.
+const HOUR_MS: i64 = 3_600_000;
+
+/// Jobs that changed facts have made due in a root within an hour.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Changed {
+    since: Timestamp,
+    files: u64,
+    /// Files of the root when counting began, or more by now.
+    of: u64,
+    /// Whether something was counted that the breaker has not looked at.
+    is_new: bool,
+    /// By source, since their shares are of its jobs.
+    jobs: BTreeMap<SourceId, u64>,
+}
+
+/// Jobs that are due, and what they own in one root.
+#[derive(Clone, Copy, Debug, Default)]
+struct Due {
+    files: u64,
+    jobs: u64,
+}
+
+impl Engine {
+    /// Trips the breaker of `root` when too much of what jobs own in it, or too many jobs, are due by changed facts. `files` are due besides,
+    /// for other reasons. Returns whether anything is due.
+    pub(super) fn check_due_jobs(
+        &mut self,
+        root: RootId,
+        files: u64,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let counts_all = self.roots.get(&root).is_none_or(|state| state.counts_all);
+        let mut all = files;
+        let mut is_due = files > 0;
+        let mut worst = None;
+        for (source, state) in &*Arc::clone(&self.sources) {
+            if !state.was_read || !self.governs(*source, root) {
+                continue;
+            }
+            let known_at = state.start_at.filter(|_| !counts_all);
+            let due = self.due_jobs(*source, root, known_at, now);
+            all += due.files;
+            is_due |= due.jobs > 0;
+            let of = self.jobs.count(*source);
+            if self.is_too_much(due.jobs, of) {
+                worst = Some((due.jobs, of, Counted::Jobs));
+            }
+        }
+        let of = self.index.totals(root).files;
+        if self.is_too_much(all, of) {
+            worst = Some((all, of, Counted::Files));
+        }
+        if let Some((due, of, what)) = worst {
+            self.trip(root, (due, of, what), now, effects);
+        }
+        is_due
+    }
+
+    /// Whether a source that governs `root` was not read yet: what it makes due is not known.
+    pub(super) fn has_unread_source(&self, root: RootId) -> bool {
+        let unread = |(source, state): (&SourceId, &SourceState)| {
+            !state.was_read && self.governs(*source, root)
+        };
+        self.sources.iter().any(unread)
+    }
+
+    /// A source was read for the first time, or under other rules: the breakers of its roots look at what that made due.
+    pub(super) fn check_first_reading(
+        &mut self,
+        source: SourceId,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_known = |phase: &Phase| matches!(phase, Phase::Ready | Phase::Reconciling { .. });
+        let roots = self.roots.iter();
+        let known: Vec<RootId> = roots
+            .filter(|(_, state)| is_known(&state.phase) && state.restoring.is_none())
+            .map(|(&root, _)| root)
+            .collect();
+        for root in known {
+            if self.governs(source, root) {
+                self.check_due_jobs(root, 0, now, effects);
+            }
+        }
+    }
+
+    /// Counts a job whose row has changed, when that made it due: `before` is what was known of it.
+    pub(super) fn count_changed(&mut self, before: Option<&Job>, after: &Job, now: Now) {
+        let source = after.key.source;
+        let is_told = self
+            .policy
+            .sources
+            .get(&source)
+            .is_some_and(|of| of.is_told);
+        let Some(state) = self.sources.get(&source) else {
+            return;
+        };
+        // Whoever tells of jobs tells of them at once. Before the first reading is through, it is counted as a whole.
+        let known_at = match state.known_at {
+            Some(_) if is_told => now.wall,
+            Some(known_at) => known_at,
+            None => return,
+        };
+        let was_due = before.is_some_and(|before| {
+            before.can_lose() && !self.due_rules(before, None, known_at).is_empty()
+        });
+        if was_due || !after.can_lose() {
+            return;
+        }
+        for rule in self.due_rules(after, Some(known_at), now.wall) {
+            for (root, files) in self.owned_files(after, rule, Some(known_at), now.wall) {
+                let of = self.index.totals(root).files;
+                if let Some(state) = self.roots.get_mut(&root) {
+                    state.changed.count(source, files, of, now.wall);
+                }
+            }
+        }
+    }
+
+    /// Trips the breakers of roots in which changed rows have made too much due.
+    pub(super) fn check_changed(&mut self, source: SourceId, now: Now, effects: &mut Vec<Effect>) {
+        let jobs = self.jobs.count(source);
+        let mut counted = Vec::new();
+        for (&root, state) in &mut self.roots {
+            if let Some(counts) = state.changed.take_news(source) {
+                counted.push((root, counts));
+            }
+        }
+        for (root, counts) in counted {
+            if self.is_too_much(counts.files, counts.of) {
+                self.trip(
+                    root,
+                    (counts.files, counts.of, Counted::Files),
+                    now,
+                    effects,
+                );
+            } else if self.is_too_much(counts.jobs, jobs) {
+                self.trip(root, (counts.jobs, jobs, Counted::Jobs), now, effects);
+            }
+        }
+    }
+
+    /// Trips the breaker of `root`, or has it hold what is due by now too.
+    pub(super) fn trip(
+        &mut self,
+        root: RootId,
+        (due, of, what): (u64, u64, Counted),
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(state) = self.roots.get_mut(&root) else {
+            return;
+        };
+        let at = now.wall;
+        let trip = Trip { at, due, of, what };
+        // What comes in parts is told once.
+        let is_known = state.trip.is_some_and(|known| known.what == what);
+        state.trip = Some(trip);
+        if !is_known {
+            effects.push(Effect::Tell(Event::Tripped { root, trip }));
+        }
+    }
+
+    /// The jobs of `source` that are due by changed facts, with what they own in `root`.
+    fn due_jobs(
+        &mut self,
+        source: SourceId,
+        root: RootId,
+        known_at: Option<Timestamp>,
+        now: Now,
+    ) -> Due {
+        let mut due = Due::default();
+        for no in 0..self.jobs.slots(source) {
+            let Some(job) = self.jobs.numbered(source, no).filter(Job::can_lose) else {
+                continue;
+            };
+            let mut is_due = false;
+            for rule in self.due_rules(&job, known_at, now.wall) {
+                if let Some(files) = self.owned_files(&job, rule, known_at, now.wall).get(&root) {
+                    due.files += files;
+                    is_due = true;
+                }
+            }
+            due.jobs += u64::from(is_due);
+        }
+        due
+    }
+
+    /// The rules under which `job` is due at `now` without being asked for, but not by the time that has passed since `known_at`.
+    fn due_rules(&self, job: &Job, known_at: Option<Timestamp>, now: Timestamp) -> Vec<RuleId> {
+        let is_due = |rule: &Rule| match rule.since.of_job(&job.moments) {
+            Some(basis) => is_due(rule, basis, known_at, now),
+            // Its files decide.
+            None => !rule.since.is_of_job(),
+        };
+        let rules = self.policy.job_rules(job);
+        rules
+            .filter(|(id, rule)| self.policy.goes_unasked(*id) && is_due(rule))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// The roots that something would happen in, or for, if all that `job` owns went under `rule`, each with the files in it.
+    fn owned_files(
+        &mut self,
+        job: &Job,
+        rule: RuleId,
+        known_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> BTreeMap<RootId, u64> {
+        let gathered = self.gather(job, rule, now);
+        let is_recorded = self.is_recorded(&job.key);
+        let of = self.policy.rule(rule);
+        let by_job = of.since.of_job(&job.moments);
+        let basis = by_job.or_else(|| of.since.of_all(gathered.latest, &job.moments));
+        let is_nothing = gathered.pieces.is_empty() && (of.record == Record::Keep || is_recorded);
+        if is_nothing || !basis.is_some_and(|basis| is_due(of, basis, known_at, now)) {
+            return BTreeMap::new();
+        }
+        if !gathered.pieces.is_empty() {
+            let roots = gathered.pieces.iter().map(|piece| piece.root);
+            let files = |root| gathered.files_in.get(&root).copied().unwrap_or(0);
+            return roots.map(|root| (root, files(root))).collect();
+        }
+        // Its record alone concerns all of them.
+        let concerned = self.roots.keys().copied().filter(|&root| {
+            self.policy.rule(rule).applies_to(root) && self.governs(job.key.source, root)
+        });
+        concerned.map(|root| (root, 0)).collect()
+    }
+
+    fn governs(&self, source: SourceId, root: RootId) -> bool {
+        self.job_holds().governing(root).any(|of| of == source)
+    }
+
+    /// The source was known in full at this instant.
+    pub(super) fn mark_known(&mut self, source: SourceId, now: Now) {
+        if let Some(state) = self.source_mut(source)
+            && state.phase == SourcePhase::Ready
+        {
+            state.known_at = Some(now.wall);
+        }
+    }
+}
+
+impl Changed {
+    /// Counts one job and what it owns.
+    fn count(&mut self, source: SourceId, files: u64, of: u64, now: Timestamp) {
+        if !(0..HOUR_MS).contains(&now.ms_since(self.since)) {
+            *self = Self {
+                since: now,
+                ..Self::default()
+            };
+        }
+        self.files += files;
+        // What went meanwhile is not in the root any more.
+        self.of = self.of.max(of);
+        self.is_new = true;
+        *self.jobs.entry(source).or_default() += 1;
+    }
+
+    /// What was counted so far, if something came since the last call.
+    fn take_news(&mut self, source: SourceId) -> Option<Counts> {
+        std::mem::take(&mut self.is_new).then(|| Counts {
+            files: self.files,
+            of: self.of,
+            jobs: self.jobs.get(&source).copied().unwrap_or(0),
+        })
+    }
+}
+
+/// What was counted so far.
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    files: u64,
+    of: u64,
+    jobs: u64,
+}
+
+/// Whether what counts from `basis` is due at `now` under `rule`, and not by the time that has passed since `known_at`.
+fn is_due(rule: &Rule, basis: Timestamp, known_at: Option<Timestamp>, now: Timestamp) -> bool {
+    let Some(expire_ms) = rule.expire_ms else {
+        return false;
+    };
+    let deadline = basis.plus_ms(expire_ms);
+    let is_time = known_at.is_some_and(|known_at| deadline > known_at.plus_ms(-SLACK_MS));
+    deadline <= now && !is_time
+}
