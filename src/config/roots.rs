@@ -118,7 +118,12 @@ fn from_section(
     let found = given
         .as_ref()
         .and_then(|text| noted(reader, lead(text, bases.file.as_deref())));
-    let owner = reader.value(&section, &OWNER, template);
+    let owner = reader.texts(&section, &OWNER).unwrap_or_default();
+    let owner = owner
+        .iter()
+        .filter_map(|text| reader.parse(text, template))
+        .collect();
+    let owner = Template::any_of(owner);
     let orphans = reader.value(&section, &ORPHANS, template);
     let source = source(reader, &section, sources);
     if section.has(ORPHANS.name) && source == Ok(None) {

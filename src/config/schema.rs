@@ -209,7 +209,7 @@ pub(super) const SERVICE: &[Key] = &[
 
 pub(super) const ROOT_NAME: Key = key(ROOT, "name", Text, "\"results\"");
 pub(super) const ROOT_PATH: Key = key(ROOT, "path", Text, "\"/srv/results\"");
-pub(super) const OWNER: Key = key(ROOT, "owner", Text, "\"{job}/**\"");
+pub(super) const OWNER: Key = key(ROOT, "owner", Texts, "\"{job}/**\"");
 pub(super) const ROOT_SOURCE: Key = key(ROOT, "source", Text, "\"eemt\"");
 pub(super) const ORPHANS: Key = key(ROOT, "orphans", Text, "\"{uuid}/**\"");
 pub(super) const PRUNE_EMPTY_DIRS: Key = key(ROOT, "prune_empty_dirs", Flag, "true");

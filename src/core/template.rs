@@ -37,6 +37,8 @@ pub struct Template {
     source: Box<str>,
     ops: Box<[Op]>,
     has_job: bool,
+    /// What a path that this one says nothing about is matched against.
+    next: Option<Box<Template>>,
 }
 
 /// What a placeholder stands for.
@@ -97,13 +99,35 @@ impl Template {
             source: source.into(),
             ops,
             has_job,
+            next: None,
         })
+    }
+
+    /// A template that says of a path what the first of these says that says anything; `None`: there are none.
+    #[must_use]
+    pub fn any_of(templates: Vec<Self>) -> Option<Self> {
+        let all = templates.into_iter().rev();
+        all.reduce(|next, template| Self {
+            source: format!("{}\", \"{}", template.source, next.source).into(),
+            next: Some(Box::new(next)),
+            ..template
+        })
+    }
+
+    /// This template, and the alternatives to it, in their order.
+    pub fn alternatives(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |template| template.next.as_deref())
     }
 
     /// Matches the whole of `path`, the bytes of a [`super::path::RelPath`]. `None` when the template says nothing about
     /// it, and when it is no such path: empty, or with an empty component.
     #[must_use]
     pub fn captures<'p>(&self, path: &'p [u8]) -> Option<Captures<'p>> {
+        self.alternatives()
+            .find_map(|template| template.captures_alone(path))
+    }
+
+    fn captures_alone<'p>(&self, path: &'p [u8]) -> Option<Captures<'p>> {
         let sound = !path.is_empty()
             && path.first() != Some(&b'/')
             && path.last() != Some(&b'/')
@@ -117,12 +141,15 @@ impl Template {
     /// As [`Template::captures`], for the directory `path`: what it says about it, or about anything that could lie in it.
     #[must_use]
     pub fn captures_within<'p>(&self, path: &'p [u8]) -> Option<Captures<'p>> {
-        if let Some(found) = self.captures(path) {
-            return Some(found);
-        }
+        let found = self.captures(path);
+        let within = |template: &Self| template.within_alone(path);
+        found.or_else(|| self.alternatives().find_map(within))
+    }
+
+    fn within_alone<'p>(&self, path: &'p [u8]) -> Option<Captures<'p>> {
         // No file is called so; whatever is captured of it would be of no use.
         let inside = [path, b"/\x01"].concat();
-        let found = self.captures(&inside)?;
+        let found = self.captures_alone(&inside)?;
         let within = |part: &[u8]| {
             let start = part.as_ptr().addr() - inside.as_ptr().addr();
             path.get(start..start + part.len())
@@ -139,8 +166,19 @@ impl Template {
         Some(whole)
     }
 
-    /// The jobs that `path` can be read to belong to, `first` (what [`Template::captures`] says) before longer ones.
-    pub fn job_readings<'p>(
+    /// The jobs that `path`, a file's or a directory's, can be read to belong to: what [`Template::captures`] says, then longer ones;
+    /// then those of the alternatives.
+    pub fn jobs<'p>(&'p self, path: &'p [u8]) -> impl Iterator<Item = &'p [u8]> {
+        let readings = |template: &'p Self| {
+            let found = template.captures_alone(path);
+            let found = found.or_else(|| template.within_alone(path))?;
+            Some(template.job_readings(path, found.job()?))
+        };
+        self.alternatives().filter_map(readings).flatten()
+    }
+
+    /// The jobs that `path` can be read to belong to, `first` (what the template captures) before longer ones.
+    fn job_readings<'p>(
         &'p self,
         path: &'p [u8],
         first: &'p [u8],
@@ -190,10 +228,10 @@ impl Template {
         search(&ops, path).is_some()
     }
 
-    /// Whether there is such a directory as [`Template::job_dir`] names.
+    /// Whether all that belongs to a job lies in such a directory as [`Template::job_dir`] names.
     #[must_use]
     pub fn has_job_dir(&self) -> bool {
-        self.job_dir(b"job").is_some()
+        self.next.is_none() && self.job_dir(b"job").is_some()
     }
 
     /// Where all that belongs to `job` lies, when that is one directory: when the job's id is the whole name of a directory, and only

@@ -370,13 +370,7 @@ impl Jobs {
 /// The jobs that the root's template captures from `path`, a file's or a directory's. Where it can be read in several ways (a job `a_b`
 /// and `{job}_{name}`), all of them: that of the template first, then those with longer ids.
 fn captured<'p>(root: &'p Root, path: &'p [u8]) -> impl Iterator<Item = String> + 'p {
-    let template = root.owner.as_ref();
-    let readings = template.and_then(|template| {
-        let found = template
-            .captures(path)
-            .or_else(|| template.captures_within(path))?;
-        Some(template.job_readings(path, found.job()?))
-    });
+    let readings = root.owner.as_ref().map(|template| template.jobs(path));
     let text = |id: &[u8]| std::str::from_utf8(id).ok().map(str::to_owned);
     readings.into_iter().flatten().filter_map(text)
 }

@@ -345,6 +345,29 @@ fn case() -> impl Strategy<Value = (Template, Model, String)> {
         })
 }
 
+#[test]
+fn of_several_templates_each_is_a_reading() {
+    let all = ["{job}.*", "{job}_processed.mp3", "in/{job}/**"].map(template);
+    let owner = Template::any_of(all.to_vec()).unwrap();
+    let jobs = |path: &str| -> Vec<String> {
+        let jobs = owner.jobs(path.as_bytes());
+        jobs.map(|job| String::from_utf8_lossy(job).into_owned())
+            .collect()
+    };
+    assert_eq!(jobs("a.mp3"), ["a"]);
+    assert_eq!(jobs("a.b.mp3"), ["a", "a.b"]);
+    assert_eq!(jobs("a_processed.mp3"), ["a_processed", "a"]);
+    assert_eq!(jobs("in/a/b.mp3"), ["a"]);
+    assert_eq!(jobs("in/a"), ["a"], "a directory");
+    assert_eq!(jobs("b/a.mp3"), [""; 0]);
+    assert!(!owner.has_job_dir(), "not all of a job's lies there");
+    assert_eq!(
+        owner.as_str(),
+        "{job}.*\", \"{job}_processed.mp3\", \"in/{job}/**"
+    );
+    assert_eq!(Template::any_of(Vec::new()), None);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_500, max_global_rejects: 100_000, ..ProptestConfig::default() })]
 
