@@ -71,17 +71,17 @@ impl Engine {
 
     /// Looks again at jobs that are held.
     pub(super) fn arm_held_jobs(&mut self, is_meant: &dyn Fn(SourceId) -> bool, now: Now) {
-        let held: BTreeSet<(SourceId, u32)> = self
-            .held_jobs
-            .iter()
-            .filter(|((source, ..), stay)| is_meant(*source) && matches!(stay, Stay::Held { .. }))
-            .map(|((source, no, _), _)| (*source, *no))
-            .collect();
+        let mut held = BTreeSet::new();
+        for ((source, no, _), stay) in &mut self.held_jobs {
+            if let Stay::Held { retry_at, .. } = stay
+                && is_meant(*source)
+            {
+                *retry_at = Timestamp::MIN;
+                held.insert((*source, *no));
+            }
+        }
         for (source, no) in held {
-            self.held_jobs.retain(|(s, n, _), stay| {
-                (*s, *n) != (source, no) || matches!(stay, Stay::Claimed { .. })
-            });
-            self.arm_job(source, no, now);
+            self.arm(Timer::Job(source, no), now.wall);
         }
     }
 
@@ -339,9 +339,12 @@ impl Engine {
     ) {
         let (source, no, _) = slot;
         let retry_at = now.wall.plus_ms(retry_after_ms(&hold, tries));
-        if tries == 0
-            && let Some(first) = pieces.first()
-        {
+        // What is held again for the same reason was told.
+        let is_told = match self.held_jobs.get(&slot) {
+            Some(Stay::Held { hold: before, .. }) => before.code() == hold.code(),
+            Some(Stay::Claimed { .. }) | None => tries > 0,
+        };
+        if !is_told && let Some(first) = pieces.first() {
             effects.push(Effect::Tell(Event::Held {
                 root: first.root,
                 path: first.path.clone(),
