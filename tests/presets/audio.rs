@@ -13,7 +13,8 @@ use crate::site::{Site, age_tree};
 
 const TABLES: &str = "CREATE TABLE sessions (id VARCHAR(255) PRIMARY KEY, status VARCHAR(32) NOT NULL, created_at TIMESTAMP NOT NULL, \
      audio_filename TEXT); \
-     CREATE TABLE exports (id VARCHAR(255) PRIMARY KEY, status VARCHAR(32) NOT NULL, expires_at TIMESTAMP, file_path TEXT)";
+     CREATE TABLE exports (id VARCHAR(255) PRIMARY KEY, status VARCHAR(32) NOT NULL, expires_at TIMESTAMP, file_path TEXT, \
+     file_size_bytes BIGINT)";
 
 pub struct Audio {
     pub site: Site,
@@ -25,6 +26,9 @@ impl Audio {
         let mut site = Site::new("audio");
         let db = Database::new(kind, &mut site, "audio.db");
         db.run(TABLES);
+        site.set("AUDIO_SESSIONS_TABLE", "sessions");
+        site.set("AUDIO_EXPORTS_TABLE", "exports");
+        site.set("AUDIO_EXPORTS_DIR", "exports");
         for name in [
             "uploads/audio/.gitkeep",
             "uploads/other/file.mp3",
@@ -48,7 +52,7 @@ impl Audio {
 
     pub fn export(&self, id: &str, status: &str, expires: Option<i64>, file: Option<&str>) {
         self.db.run(&format!(
-            "INSERT INTO exports VALUES({}, '{status}', {}, {})",
+            "INSERT INTO exports VALUES({}, '{status}', {}, {}, 7)",
             quoted(Some(id)),
             quoted(expires.map(utc).as_deref()),
             quoted(file)

@@ -5,8 +5,8 @@ use std::process::Stdio;
 use crate::common::{Place, errors};
 use crate::site::Site;
 
-/// By preset, the variables that the system's document shows; for omr and math2visual, whose documents show none, what takes the
-/// place of a constant and of options of the command line.
+/// By preset, the variables that the system's document shows, or that the system is run with; for omr and math2visual, whose documents
+/// show none, what takes the place of a constant and of options of the command line; names of tables and directories.
 pub const VARIABLES: &[(&str, &[&str])] = &[
     ("omr", &["JOB_RETENTION_DAYS"]),
     (
@@ -31,6 +31,13 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
             "RETENTION_COMPLETED_DAYS",
             "RETENTION_FAILED_DAYS",
             "DATABASE_URL",
+            "POSTGRES_HOST",
+            "POSTGRES_PORT",
+            "POSTGRES_DB",
+            "POSTGRES_USER",
+            "POSTGRES_PASSWORD",
+            "UPLOAD_DIR",
+            "OUTPUT_DIR",
         ],
     ),
     (
@@ -41,11 +48,20 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
             "AUTO_CLEANUP_ON_STARTUP",
             "CLEANUP_SCHEDULE_HOUR",
             "DATABASE_URL",
+            "AUDIO_SESSIONS_TABLE",
+            "AUDIO_EXPORTS_TABLE",
+            "AUDIO_EXPORTS_DIR",
         ],
     ),
     (
         "math2visual",
-        &["AGE_HOURS", "TEMP_SVG_AGE_HOURS", "DATABASE_URL"],
+        &[
+            "AGE_HOURS",
+            "TEMP_SVG_AGE_HOURS",
+            "TUTOR_SESSION_EXPIRATION_HOURS",
+            "VITE_ENABLE_ANALYTICS",
+            "DATABASE_URL",
+        ],
     ),
 ];
 
@@ -136,8 +152,8 @@ fn what_is_offered_in_comments_is_sound_too() {
         let mut chosen: Vec<String> = Vec::new();
         for line in offered {
             let key = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
-            let is_instead = key(&line) == "schedule"
-                && chosen.last().is_some_and(|last| key(last) == "schedule");
+            let is_instead = ["schedule", "url"].contains(&&*key(&line))
+                && chosen.last().is_some_and(|last| key(last) == key(&line));
             if is_instead {
                 chosen.pop();
             }

@@ -16,6 +16,7 @@ mod common;
 mod postgres;
 
 mod audio;
+mod audio_field;
 mod audio_settings;
 mod database;
 mod documents;
@@ -26,5 +27,6 @@ mod math2visual;
 mod omr;
 mod site;
 mod storage;
+mod storage_field;
 mod storage_settings;
 mod tree;

@@ -54,6 +54,7 @@ fn lay(site: &Site) -> Vec<String> {
         output(".gitkeep".to_owned()),
         output(format!("deep/formal_{}.svg", uuid(1))),
         icon(".gitkeep"),
+        icon(".hidden.svg"),
         icon("icon.png"),
         icon("icon.svg.txt"),
         icon("deep/icon.svg"),
@@ -360,6 +361,38 @@ fn the_ages_are_taken_from_the_environment_with_fractions() {
             .collect();
         let left = tutor.site.wait_until_gone(&daemon, &before, &gone);
         tutor.site.assert_all_stay(&daemon, &left);
+    }
+}
+
+#[test]
+fn sessions_that_are_research_data_are_kept_for_ever() {
+    for (variable, value, gone) in [
+        ("VITE_ENABLE_ANALYTICS", "true", &[][..]),
+        ("VITE_ENABLE_ANALYTICS", "True", &[]),
+        ("VITE_ENABLE_ANALYTICS", "1", &[]),
+        ("VITE_ENABLE_ANALYTICS", "false", &["ancient", "idle"]),
+        ("VITE_ENABLE_ANALYTICS", "", &["ancient", "idle"]),
+        ("TUTOR_SESSION_EXPIRATION_HOURS", "4", &["ancient"]),
+        (
+            "TUTOR_SESSION_EXPIRATION_HOURS",
+            "0.5",
+            &["ancient", "idle", "used"],
+        ),
+    ] {
+        let mut tutor = Tutor::new(Kind::Sqlite, "TIMESTAMP");
+        tutor.site.set(variable, value);
+        let icon = "storage/temp_svgs/icon.svg";
+        tutor.site.aged(icon, YEAR);
+        tutor.site.aged("storage/temp_svgs/.hidden.svg", YEAR);
+        for (id, idle) in [("ancient", YEAR), ("idle", 3 * HOUR), ("used", HOUR)] {
+            tutor.session(id, ago(idle), "");
+        }
+        let (before, rows) = (tutor.site.tree(), tutor.rows());
+        let daemon = tutor.serve();
+        let left = tutor.site.wait_until_gone(&daemon, &before, &[icon]);
+        tutor.wait_for_rows(&daemon, &without(&rows, gone));
+        tutor.site.assert_all_stay(&daemon, &left);
+        tutor.wait_for_rows(&daemon, &without(&rows, gone));
     }
 }
 

@@ -278,12 +278,19 @@ fn jobs_cannot_claim_what_is_not_temporary() {
         site.path("").to_str().unwrap(),
         site.path("omr_jobs/young").to_str().unwrap(),
     ]);
-    for id in ["hostile", "..%2Fx", "young%0A", "omr_jobs", "%2E%2E"] {
-        let job = json!({
-            "status": "completed", "created_at": "2001-01-01T00:00:00Z", "completed_at": "2001-01-01T00:00:00Z", "files": claims,
-        });
-        put(&daemon, id, &job);
-    }
+    let put_all = |claims: &serde_json::Value| {
+        for id in ["hostile", "..%2Fx", "young%0A", "omr_jobs", "%2E%2E"] {
+            let job = json!({
+                "status": "completed", "created_at": "2001-01-01T00:00:00Z", "completed_at": "2001-01-01T00:00:00Z", "files": claims,
+            });
+            put(&daemon, id, &job);
+        }
+    };
+    put_all(&claims);
+    site.assert_all_stay(&daemon, &left_and_busy);
+    // Which files they mean is not known: their records wait until somebody says it.
+    assert_eq!(jobs(&daemon).len(), 6);
+    put_all(&json!(["omr_jobs/busy/own.json", "omr_jobs/loose.pdf"]));
     wait_for("their records go", || {
         (jobs(&daemon) == ["busy"]).then_some(())
     });
