@@ -3,16 +3,19 @@
 //! **Invariant:** the policy here is the one that the engine has, or is just about to have: what is read with it copes with ids that
 //! it does not know.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use tokio::sync::Semaphore;
 
 use super::auth::{ActingGroup, Actors};
 use super::events::Events;
 use super::json_path::JsonPath;
 use super::link::EngineLink;
+use super::plan::PLANS_MAX;
 use super::wire;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::index::Index;
@@ -76,12 +79,17 @@ pub struct Parts {
     pub actors: Actors,
     /// When the daemon started.
     pub started: Timestamp,
+    /// The configuration file.
+    pub file: Option<PathBuf>,
 }
 
 /// The running daemon, as the routes see it.
 pub struct Daemon {
     pub(super) parts: Parts,
+    /// Bounds the plans that are made at once.
+    pub(super) plans: Arc<Semaphore>,
     policy: RwLock<Arc<Policy>>,
+    configuration: RwLock<wire::Configuration>,
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -119,10 +127,18 @@ impl Daemon {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let policy = RwLock::new(Arc::clone(&parts.policy));
+        let file = parts.file.as_deref();
+        let configuration = RwLock::new(wire::Configuration {
+            file: file.map(|file| file.display().to_string()),
+            since: parts.started.to_string(),
+            failed: None,
+        });
         let turn = tokio::sync::Mutex::default();
         Self {
             parts,
+            plans: Arc::new(Semaphore::new(PLANS_MAX)),
             policy,
+            configuration,
             turn,
         }
     }
@@ -143,6 +159,24 @@ impl Daemon {
     #[must_use]
     pub fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.policy.read())
+    }
+
+    /// Where the settings come from.
+    pub(super) fn configuration(&self) -> wire::Configuration {
+        self.configuration.read().clone()
+    }
+
+    /// Notes that what the configuration says at `at` is in force, or why it could not be read.
+    pub fn on_reload(&self, at: Timestamp, loaded: Result<(), String>) {
+        let mut known = self.configuration.write();
+        let at = at.to_string();
+        match loaded {
+            Ok(()) => {
+                known.since = at;
+                known.failed = None;
+            }
+            Err(error) => known.failed = Some(wire::FailedReload { at, error }),
+        }
     }
 
     /// Other rules from now on.

@@ -25,6 +25,10 @@ pub(super) struct Values<'a> {
     /// The rule's name, as a JSON string.
     pub rule: Option<&'a [u8]>,
     pub deadline: Option<Timestamp>,
+    /// When it goes.
+    pub lapses_at: Option<Timestamp>,
+    /// What makes it go: needs no escape.
+    pub reason: Option<&'static str>,
     /// A hold's code: needs no escape.
     pub hold: Option<&'static str>,
     pub pin: Option<u64>,
@@ -96,10 +100,11 @@ impl EntryWriter {
         to.extend_from_slice(b",\"rule\":");
         to.extend_from_slice(values.rule.unwrap_or(b"null"));
         to.extend_from_slice(b",\"deadline\":");
-        match values.deadline {
-            Some(deadline) => self.push_time(to, deadline),
-            None => to.extend_from_slice(b"null"),
-        }
+        self.push_time_or_null(to, values.deadline);
+        to.extend_from_slice(b",\"lapses_at\":");
+        self.push_time_or_null(to, values.lapses_at);
+        to.extend_from_slice(b",\"reason\":");
+        push_word(to, values.reason);
         to.extend_from_slice(b",\"hold\":");
         push_word(to, values.hold);
         to.extend_from_slice(b",\"pin\":");
@@ -108,6 +113,13 @@ impl EntryWriter {
             None => to.extend_from_slice(b"null"),
         }
         to.push(b'}');
+    }
+
+    fn push_time_or_null(&mut self, to: &mut Vec<u8>, at: Option<Timestamp>) {
+        match at {
+            Some(at) => self.push_time(to, at),
+            None => to.extend_from_slice(b"null"),
+        }
     }
 
     /// Appends `at` as a JSON string, the same as its `Display`.
@@ -275,7 +287,7 @@ mod tests {
             ascii in "[ -~]{1,12}",
             use_ascii in any::<bool>(),
             size in any::<u64>(),
-            times in (any::<i64>(), proptest::option::of(0_i64..3_000_000_000_000)),
+            times in (any::<i64>(), proptest::option::of(0_i64..3_000_000_000_000), proptest::option::of(any::<i64>())),
             words in (proptest::option::of(".*"), proptest::option::of(".*"), ".*"),
             is_held in any::<bool>(),
             source in proptest::option::of(".*"),
@@ -296,6 +308,8 @@ mod tests {
                 status: is_held.then_some("running"),
                 rule: rule_json.as_deref(),
                 deadline: times.1.map(Timestamp::from_unix_ms),
+                lapses_at: times.2.map(Timestamp::from_unix_ms),
+                reason: is_held.then_some("schedule"),
                 hold: is_held.then_some("open"),
                 pin,
             };
@@ -313,6 +327,8 @@ mod tests {
                 status: values.status.map(str::to_owned),
                 rule: rule.clone(),
                 deadline: values.deadline.map(|at| at.to_string()),
+                lapses_at: values.lapses_at.map(|at| at.to_string()),
+                reason: values.reason.map(str::to_owned),
                 hold: values.hold.map(str::to_owned),
                 pin,
             };

@@ -15,6 +15,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::problem::Problem;
+use super::rate::Rate;
+use crate::clock;
 use crate::core::input::Event;
 use crate::core::policy::Policy;
 use crate::core::time::Timestamp;
@@ -63,6 +65,7 @@ struct Rings {
     last: u64,
     told: Ring,
     observed: Ring,
+    removals: Rate,
 }
 
 #[derive(Debug)]
@@ -92,6 +95,7 @@ impl Events {
             last,
             told: ring(),
             observed: ring(),
+            removals: Rate::default(),
         };
         Self {
             rings: Mutex::new(rings),
@@ -110,6 +114,9 @@ impl Events {
             return;
         }
         let mut rings = self.rings.lock();
+        if let Event::Lapsed { files, .. } = event {
+            rings.removals.record(clock::now().boot, *files);
+        }
         rings.last += 1;
         let id = rings.last;
         let told = Arc::new(Told {
@@ -125,6 +132,12 @@ impl Events {
         }
         drop(rings);
         self.latest.send_replace(id);
+    }
+
+    /// Files that are removed a second, over the last minute or since the removals began.
+    #[must_use]
+    pub fn removals_per_second(&self) -> f64 {
+        self.rings.lock().removals.per_second(clock::now().boot)
     }
 
     /// Whether somebody follows [`Event::Observed`].

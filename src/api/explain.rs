@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 use super::belonging::Belonging;
+use super::calendar::{Calendar, Departures, Reason};
 use super::daemon::{Daemon, json_path, root_name, rule_name};
 use super::problem::Problem;
 use super::query::Query;
@@ -105,8 +106,7 @@ struct About<'a> {
     found: Found,
     why: &'a Explanation,
     belonging: Belonging<'a>,
-    /// When the daemon started: some schedules count from there.
-    started: Timestamp,
+    calendar: Calendar,
 }
 
 enum Found {
@@ -135,7 +135,7 @@ impl<'a> About<'a> {
             path,
             found,
             why,
-            started: daemon.parts.started,
+            calendar: Calendar::new(daemon.parts.started),
             belonging: Belonging::look(daemon, policy, (root, path), why.class, now),
         }
     }
@@ -147,6 +147,12 @@ impl<'a> About<'a> {
                 Some(rule)
             }
         }
+    }
+
+    /// When it goes, and what makes it go.
+    fn departure(&self, now: Timestamp) -> Option<(Option<Timestamp>, Reason)> {
+        let mut departures = Departures::new(&self.calendar, self.policy, now);
+        Some(departures.of(self.rule()?, self.why.deadline?))
     }
 
     fn expire_ms(&self) -> Option<i64> {
@@ -163,6 +169,7 @@ impl<'a> About<'a> {
         let why = self.why;
         let is_due = why.deadline.is_some_and(|deadline| deadline <= now);
         let hold = why.holds.first().filter(|_| is_due);
+        let departure = self.departure(now);
         wire::Explanation {
             path: json_path(self.policy, self.root, self.path),
             root: root_name(self.policy, self.root).to_owned(),
@@ -175,6 +182,8 @@ impl<'a> About<'a> {
                 .rule()
                 .map(|rule| rule_name(self.policy, rule).to_owned()),
             deadline: why.deadline.map(|deadline| deadline.to_string()),
+            lapses_at: departure.and_then(|(at, _)| at).map(|at| at.to_string()),
+            reason: departure.map(|(_, reason)| reason.as_str().to_owned()),
             hold: hold.map(|hold| hold.code().to_owned()),
             pin: self.belonging.pin.as_ref().map(wire::Pin::from),
             found: found.map(str::to_owned),
@@ -279,12 +288,8 @@ impl<'a> About<'a> {
                 Some("it goes only when somebody asks for it, with `lapsed clean`.".to_owned())
             }
             Schedule::At(times) => {
-                let from = self
-                    .why
-                    .deadline
-                    .map_or(now, |deadline| deadline.plus_ms(-1).max(now));
-                let next = times.next(from, &clock::zone(), self.started);
-                Some(match next.filter(|_| self.why.deadline.is_some()) {
+                let next = self.departure(now).and_then(|(at, _)| at);
+                Some(match next {
                     Some(at) => format!(
                         "scheduled: it goes only at \"{times}\", next at {at} ({}), or when somebody asks.",
                         seen(at, now)

@@ -15,6 +15,7 @@
 //! **Invariant:** whatever a client does or fails to do costs the daemon a bounded amount of memory and time.
 
 pub mod auth;
+pub mod calendar;
 pub mod clean;
 pub mod daemon;
 pub mod events;
@@ -28,6 +29,7 @@ pub mod report;
 pub mod router;
 pub mod server;
 pub mod socket;
+pub mod status;
 pub mod survey;
 pub mod wire;
 
@@ -42,10 +44,10 @@ mod order;
 mod peer;
 mod pins;
 mod preparation;
+mod rate;
 mod select;
 mod sse;
 mod stall;
-mod status;
 mod sync;
 mod view;
 

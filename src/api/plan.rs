@@ -1,13 +1,15 @@
-//! `GET /v1/plan`: what will lapse, by rule and root, and hour by hour.
+//! `GET /v1/plan`: what will lapse, by rule and root, and hour by hour; and what is due and goes later, or when somebody asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
 
+use super::calendar::Calendar;
 use super::daemon::{Daemon, root_name, rule_name};
+use super::order::wait;
 use super::problem::Problem;
 use super::query::Query;
 use super::router::json;
@@ -15,9 +17,9 @@ use super::wire;
 use crate::clock;
 use crate::core::claim::Unit;
 use crate::core::facts::{RootId, RuleId};
-use crate::core::index::Index;
+use crate::core::index::{Forecast, Index};
 use crate::core::jobs::Jobs;
-use crate::core::policy::{Class, Policy};
+use crate::core::policy::{Class, Policy, Schedule};
 use crate::core::time::Timestamp;
 
 /// How far a plan goes when nobody says.
@@ -29,79 +31,192 @@ const HOURS_MAX: u64 = 31 * 24;
 const HOUR: Duration = Duration::from_hours(1);
 const HOUR_MS: i64 = 3_600_000;
 
+/// Plans that are made at once: each may go through the whole index, and others have to be answered meanwhile.
+pub(super) const PLANS_MAX: usize = 2;
+
 pub(super) async fn plan(
     State(daemon): State<Arc<Daemon>>,
     request: Request,
 ) -> Result<Response, Problem> {
     let query = Query::parse(request.uri(), &["within"])?;
     let within = query.duration("within")?.unwrap_or(WITHIN);
-    let now = clock::now().wall;
-    let parts = &daemon.parts;
-    let plan = plan_of(&parts.index, &parts.jobs, &daemon.policy(), now, within);
-    Ok(json(&plan))
+    let turn = Arc::clone(&daemon.plans).acquire_owned().await;
+    let plan = wait(move || {
+        // Held until the plan is made, also when nobody waits for it any more.
+        let _turn = turn;
+        let parts = &daemon.parts;
+        let calendar = Calendar::new(parts.started);
+        let now = clock::now().wall;
+        plan_of(
+            &parts.index,
+            &parts.jobs,
+            &daemon.policy(),
+            &calendar,
+            now,
+            within,
+        )
+    });
+    Ok(json(&plan.await?))
 }
 
-/// What lapses from `now` (with what is overdue) until `within` has passed.
+/// When what is due under a rule goes, within the time of a plan.
+enum Departure {
+    /// At its deadline.
+    AtDeadline,
+    /// When somebody asks.
+    WhenAsked,
+    /// At the instants of its schedule.
+    At {
+        /// The next one, also after the end of the plan.
+        next: Option<Timestamp>,
+        /// The last one within the plan.
+        last: Option<Timestamp>,
+        /// The last one of each hour that has any, with the hour's number; ascending.
+        hours: Vec<(usize, Timestamp)>,
+    },
+}
+
+impl Departure {
+    fn of(
+        schedule: &Schedule,
+        calendar: &Calendar,
+        (now, until): (Timestamp, Timestamp),
+        hours: usize,
+    ) -> Self {
+        match schedule {
+            Schedule::AtDeadline => Self::AtDeadline,
+            Schedule::Manual => Self::WhenAsked,
+            Schedule::At(times) => {
+                let start = |hour: usize| now.after(HOUR * u32::try_from(hour).unwrap_or(u32::MAX));
+                let last_of = |hour| calendar.last_until(times, start(hour), start(hour + 1));
+                Self::At {
+                    next: calendar.first_from(times, now.plus_ms(1)),
+                    last: calendar.last_until(times, now, until),
+                    hours: (0..hours)
+                        .filter_map(|hour| Some((hour, last_of(hour)?)))
+                        .collect(),
+                }
+            }
+        }
+    }
+}
+
+/// What a group comes to.
+#[derive(Default)]
+struct Sums {
+    /// Goes within the plan.
+    goes: wire::Tally,
+    /// Of that, what should be gone.
+    overdue: wire::Tally,
+    /// Is due by the end of the plan, and goes later or when asked.
+    waits: wire::Tally,
+}
+
+type Groups = BTreeMap<(RootId, RuleId), Sums>;
+
+/// Lists what goes from `now` (with what is overdue) until `within` has passed, and what is due by then and waits.
 #[must_use]
 pub fn plan_of(
     index: &Index,
     jobs: &Jobs,
     policy: &Policy,
+    calendar: &Calendar,
     now: Timestamp,
     within: Duration,
 ) -> wire::Plan {
     let until = now.after(within);
-    let mut groups = Groups::new();
-    for (due, is_overdue) in [(index.forecast(until), false), (index.forecast(now), true)] {
-        for part in due {
-            let (all, overdue) = groups.entry((part.root, part.rule)).or_default();
-            let tally = if is_overdue { overdue } else { all };
-            tally.files += part.files;
-            tally.bytes = tally.bytes.saturating_add(part.bytes);
-        }
-    }
     // Whole ones: a part of an hour would tell more than was asked for.
     let hours = (within.as_secs() / HOUR.as_secs()).min(HOURS_MAX);
-    let mut hours = index.forecast_hours(now, usize::try_from(hours).unwrap_or(0));
-    with_jobs(index, jobs, policy, (now, until), &mut groups, &mut hours);
-    let groups: Vec<wire::PlanGroup> = groups
-        .into_iter()
-        .map(|((root, rule), (all, overdue))| wire::PlanGroup {
-            root: root_name(policy, root).to_owned(),
-            rule: rule_name(policy, rule).to_owned(),
-            files: all.files,
-            bytes: all.bytes,
-            overdue,
-        })
+    let hours = usize::try_from(hours).unwrap_or(0);
+    let rules = policy.rules.iter();
+    let departures: Vec<Departure> = rules
+        .map(|rule| Departure::of(&rule.schedule, calendar, (now, until), hours))
         .collect();
-    let hours = (0u32..)
-        .zip(hours)
-        .map(|(hour, (files, bytes))| wire::PlanHour {
-            from: now.after(HOUR * hour).to_string(),
-            files,
-            bytes,
-        });
-    wire::Plan {
-        from: now.to_string(),
-        until: until.to_string(),
-        files: groups.iter().map(|group| group.files).sum(),
-        bytes: groups
-            .iter()
-            .map(|group| group.bytes)
-            .fold(0, u64::saturating_add),
-        groups,
-        hours: hours.collect(),
+    let departure = |rule: RuleId| {
+        let known = departures.get(usize::from(rule.0));
+        known.unwrap_or(&Departure::AtDeadline)
+    };
+    let by_itself = |rule| matches!(departure(rule), Departure::AtDeadline);
+
+    let mut groups = Groups::new();
+    for part in index.forecast(until) {
+        let sums = groups.entry((part.root, part.rule)).or_default();
+        let tally = if by_itself(part.rule) {
+            &mut sums.goes
+        } else {
+            &mut sums.waits
+        };
+        tally.add(part.files, part.bytes);
+    }
+    for part in index.forecast(now) {
+        if by_itself(part.rule) {
+            let sums = groups.entry((part.root, part.rule)).or_default();
+            sums.overdue.add(part.files, part.bytes);
+        }
+    }
+    let mut hours = index.forecast_hours(now, hours, &by_itself);
+    with_schedules(index, &departures, &mut groups, &mut hours);
+    with_jobs(
+        (index, jobs, policy),
+        &departure,
+        (now, until),
+        &mut groups,
+        &mut hours,
+    );
+    plan_from(policy, &departure, (now, until), groups, hours)
+}
+
+/// Adds what goes at the instants of schedules: all that is due at one of them and was not at the one before.
+fn with_schedules(
+    index: &Index,
+    departures: &[Departure],
+    groups: &mut Groups,
+    hours: &mut [(u64, u64)],
+) {
+    let scheduled = || {
+        (0u16..)
+            .map(RuleId)
+            .zip(departures)
+            .filter_map(|(rule, departure)| match departure {
+                Departure::At { last, hours, .. } => Some((rule, *last, hours)),
+                Departure::AtDeadline | Departure::WhenAsked => None,
+            })
+    };
+    let lasts = scheduled().filter_map(|(_, last, _)| last);
+    let instants = scheduled().flat_map(|(_, _, hours)| hours.iter().map(|&(_, at)| at));
+    let instants: BTreeSet<Timestamp> = lasts.chain(instants).collect();
+    let mut before: BTreeMap<RuleId, wire::Tally> = BTreeMap::new();
+    for at in instants {
+        let due = index.forecast(at);
+        for (rule, last, of_hours) in scheduled() {
+            let parts = || due.iter().filter(|part| part.rule == rule);
+            if last == Some(at) {
+                for &Forecast {
+                    root, files, bytes, ..
+                } in parts()
+                {
+                    let sums = groups.entry((root, rule)).or_default();
+                    sums.goes.add(files, bytes);
+                    sums.waits.sub(files, bytes);
+                }
+            }
+            let Some(&(hour, _)) = of_hours.iter().find(|&&(_, of_hour)| of_hour == at) else {
+                continue;
+            };
+            let mut all = wire::Tally::default();
+            parts().for_each(|part| all.add(part.files, part.bytes));
+            let gone = before.insert(rule, all).unwrap_or_default();
+            all.sub(gone.files, gone.bytes);
+            hours[hour].0 += all.files;
+            hours[hour].1 = hours[hour].1.saturating_add(all.bytes);
+        }
     }
 }
 
-/// All that lapses of a root by a rule, and what of it is overdue.
-type Groups = BTreeMap<(RootId, RuleId), (wire::Tally, wire::Tally)>;
-
 /// Adds what goes with its job. The index has no sums of that: each such entry is asked for, where there are rules for whole jobs.
-fn with_jobs(
-    index: &Index,
-    jobs: &Jobs,
-    policy: &Policy,
+fn with_jobs<'a>(
+    (index, jobs, policy): (&Index, &Jobs, &Policy),
+    departure: &impl Fn(RuleId) -> &'a Departure,
     (now, until): (Timestamp, Timestamp),
     groups: &mut Groups,
     hours: &mut [(u64, u64)],
@@ -122,20 +237,76 @@ fn with_jobs(
             let Some(at) = at.filter(|&at| at <= until) else {
                 continue;
             };
-            let (all, overdue) = groups.entry((root, rule)).or_default();
-            let tallies = [Some(all), Some(overdue).filter(|_| at <= now)];
-            for tally in tallies.into_iter().flatten() {
-                tally.files += 1;
-                tally.bytes = tally.bytes.saturating_add(record.size);
-            }
-            let hour = at.ms_since(now).max(0) / HOUR_MS;
-            let hour = usize::try_from(hour)
-                .ok()
-                .and_then(|hour| hours.get_mut(hour));
-            if let Some((files, bytes)) = hour {
+            let sums = groups.entry((root, rule)).or_default();
+            let hour = match departure(rule) {
+                Departure::AtDeadline => {
+                    sums.goes.add(1, record.size);
+                    if at <= now {
+                        sums.overdue.add(1, record.size);
+                    }
+                    usize::try_from(at.ms_since(now).max(0) / HOUR_MS).ok()
+                }
+                Departure::At { last, hours, .. } if last.is_some_and(|last| at <= last) => {
+                    sums.goes.add(1, record.size);
+                    let first = hours.partition_point(|&(_, of_hour)| of_hour < at);
+                    hours.get(first).map(|&(hour, _)| hour)
+                }
+                Departure::WhenAsked | Departure::At { .. } => {
+                    sums.waits.add(1, record.size);
+                    None
+                }
+            };
+            if let Some((files, bytes)) = hour.and_then(|hour| hours.get_mut(hour)) {
                 *files += 1;
                 *bytes = bytes.saturating_add(record.size);
             }
         }
+    }
+}
+
+fn plan_from<'a>(
+    policy: &Policy,
+    departure: &impl Fn(RuleId) -> &'a Departure,
+    (now, until): (Timestamp, Timestamp),
+    groups: Groups,
+    hours: Vec<(u64, u64)>,
+) -> wire::Plan {
+    let (mut goes, mut waits) = (wire::Tally::default(), wire::Tally::default());
+    let mut lines = Vec::new();
+    for ((root, rule), sums) in groups {
+        goes.add(sums.goes.files, sums.goes.bytes);
+        waits.add(sums.waits.files, sums.waits.bytes);
+        lines.push(wire::PlanGroup {
+            root: root_name(policy, root).to_owned(),
+            rule: rule_name(policy, rule).to_owned(),
+            files: sums.goes.files,
+            bytes: sums.goes.bytes,
+            overdue: sums.overdue,
+            waits: sums.waits,
+            schedule: policy
+                .rules
+                .get(usize::from(rule.0))
+                .and_then(|rule| rule.schedule.text().map(str::to_owned)),
+            next: match departure(rule) {
+                Departure::At { next, .. } => next.map(|at| at.to_string()),
+                Departure::AtDeadline | Departure::WhenAsked => None,
+            },
+        });
+    }
+    let hours = (0u32..).zip(hours);
+    wire::Plan {
+        from: now.to_string(),
+        until: until.to_string(),
+        files: goes.files,
+        bytes: goes.bytes,
+        waits,
+        groups: lines,
+        hours: hours
+            .map(|(hour, (files, bytes))| wire::PlanHour {
+                from: now.after(HOUR * hour).to_string(),
+                files,
+                bytes,
+            })
+            .collect(),
     }
 }

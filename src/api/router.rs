@@ -125,4 +125,4 @@ pub(super) async fn body<T: DeserializeOwned>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

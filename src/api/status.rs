@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::breaker::{trip, tripped};
+use super::calendar::Calendar;
 use super::daemon::{Daemon, json_path, root_name};
 use super::order::wait;
 use super::problem::Problem;
@@ -18,10 +20,14 @@ use crate::clock;
 use crate::core::hold::Hold;
 use crate::core::jobs;
 use crate::core::observed::PassCost;
-use crate::core::policy::Policy;
+use crate::core::policy::{Policy, Schedule};
 use crate::core::report::{
     Mode, Phase, Reconciliation, RootStatus, SourcePhase, SourceStatus, Status,
 };
+use crate::core::time::Timestamp;
+
+/// The health of a daemon that knows all of its roots, and holds nothing back.
+pub const READY: &str = "ready";
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -29,13 +35,22 @@ pub(super) async fn health(
     State(daemon): State<Arc<Daemon>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    Query::parse(request.uri(), &[])?;
+    let query = Query::parse(request.uri(), &["ready"])?;
+    let must_be_ready = query.flag("ready")?;
     let status = daemon
         .link()
         .ask(|engine, now, _| engine.status(now))
         .await?;
+    let health = health_of(&status);
+    if must_be_ready && health != READY {
+        let problem = Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the daemon is {health}"),
+        );
+        return Err(problem.hint("`lapsed status` says what it waits for"));
+    }
     Ok(json(&wire::Health {
-        status: health_of(&status).to_owned(),
+        status: health.to_owned(),
         version: VERSION.to_owned(),
     }))
 }
@@ -63,7 +78,7 @@ fn health_of(status: &Status) -> &'static str {
     } else if status.roots.iter().any(is_missing) || holds || trips || downs {
         "holding"
     } else {
-        "ready"
+        READY
     }
 }
 
@@ -91,7 +106,13 @@ fn status_of(daemon: &Daemon, status: &Status) -> wire::Status {
         .collect();
     let uptime_ms = now.ms_since(parts.started).max(0).unsigned_abs();
     let late = status.lateness;
+    let (due, waits) = backlog(daemon, &policy, status, now);
     wire::Status {
+        health: health_of(status).to_owned(),
+        due,
+        waits,
+        has_deadlines: !parts.index.forecast(Timestamp::MAX).is_empty() || status.next.is_some(),
+        configuration: daemon.configuration(),
         version: VERSION.to_owned(),
         pid: std::process::id(),
         mode: match status.mode {
@@ -144,6 +165,50 @@ fn status_of(daemon: &Daemon, status: &Status) -> wire::Status {
         sources: sources((parts.sources)(), &parts.jobs, &policy, &status.sources),
         memory: memory(daemon),
     }
+}
+
+/// What is due: what goes by itself, and what waits for its schedule or to be asked for.
+fn backlog(
+    daemon: &Daemon,
+    policy: &Policy,
+    status: &Status,
+    now: Timestamp,
+) -> (wire::Due, wire::Waits) {
+    let calendar = Calendar::new(daemon.parts.started);
+    let (mut due, mut asked, mut scheduled) = <(wire::Tally, wire::Tally, wire::Tally)>::default();
+    let mut next = None::<Timestamp>;
+    for part in daemon.parts.index.forecast(now) {
+        let rule = policy.rules.get(usize::from(part.rule.0));
+        let tally = match rule.map(|rule| &rule.schedule) {
+            None | Some(Schedule::AtDeadline) => &mut due,
+            Some(Schedule::Manual) => &mut asked,
+            Some(Schedule::At(times)) => {
+                let at = calendar.first_from(times, now.plus_ms(1));
+                next = next.into_iter().chain(at).min();
+                &mut scheduled
+            }
+        };
+        tally.add(part.files, part.bytes);
+    }
+    let per_second = daemon.parts.events.removals_per_second();
+    let held: u64 = status.held.iter().map(|held| held.count).sum();
+    let free = due.files.saturating_sub(held);
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let left = (free > 0 && per_second > 0.0)
+        .then(|| Duration::try_from_secs_f64(free as f64 / per_second).ok())
+        .flatten();
+    let due = wire::Due {
+        files: due.files,
+        bytes: due.bytes,
+        per_second: (per_second * 10.0).round() / 10.0,
+        ends: left.map(|left| now.after(left).to_string()),
+    };
+    let waits = wire::Waits {
+        asked,
+        scheduled,
+        next: next.map(|at| at.to_string()),
+    };
+    (due, waits)
 }
 
 /// The sources, with what their breakers hold, and with the claims that are refused.

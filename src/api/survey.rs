@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::calendar::Calendar;
 use super::plan::plan_of;
 use super::wire::{self, Tally};
 use crate::core::engine::{Engine, Holds};
@@ -189,21 +190,22 @@ impl SourceFindings {
 
 fn count_due(engine: &Engine, policy: &Policy, now: Now, findings: &mut Findings) {
     let (index, jobs) = (engine.index(), engine.jobs());
-    let plan = plan_of(index, jobs, policy, now.wall, Duration::ZERO);
+    let calendar = Calendar::new(now.wall);
+    let plan = plan_of(index, jobs, policy, &calendar, now.wall, Duration::ZERO);
     for group in &plan.groups {
         let Some(id) = policy.rule_named(&group.rule) else {
             continue;
         };
         if let Some(found) = findings.rules.get_mut(usize::from(id.0)) {
-            found.now.files += group.files;
-            found.now.bytes = found.now.bytes.saturating_add(group.bytes);
+            found.now.add(group.files, group.bytes);
+            found.now.add(group.waits.files, group.waits.bytes);
         }
         let root = policy.root_named(&group.root);
         if policy.rule(id).jobs == JobFilter::Nobody
             && let Some(root) = root.and_then(|root| findings.roots.get_mut(&root))
         {
-            root.orphans.files += group.files;
-            root.orphans.bytes = root.orphans.bytes.saturating_add(group.bytes);
+            root.orphans.add(group.files, group.bytes);
+            root.orphans.add(group.waits.files, group.waits.bytes);
         }
     }
 }
@@ -290,7 +292,7 @@ impl Walk<'_> {
             }
             Class::Kept(rule) => {
                 self.rule(rule).matched += 1;
-                return add(&mut self.root(around.root).kept, record.size);
+                return self.root(around.root).kept.add(1, record.size);
             }
             Class::File(rule) | Class::Dir(rule) | Class::Job(rule) => rule,
         };
@@ -310,7 +312,7 @@ impl Walk<'_> {
             let is_kept = self.policy.rule(rule).expire_ms.is_none();
             match running.or((!is_kept).then_some(Hold::NoTimestamp)) {
                 Some(hold) => self.hold(around.root, hold),
-                None => add(&mut self.root(around.root).kept, record.size),
+                None => self.root(around.root).kept.add(1, record.size),
             }
             return;
         };
@@ -336,7 +338,7 @@ impl Walk<'_> {
         } else {
             &mut found.unmatched
         };
-        add(tally, record.size);
+        tally.add(1, record.size);
     }
 
     fn take_lapse(
@@ -404,9 +406,4 @@ impl Walk<'_> {
     fn rule(&mut self, rule: RuleId) -> &mut RuleFindings {
         &mut self.findings.rules[usize::from(rule.0)]
     }
-}
-
-fn add(tally: &mut Tally, size: u64) {
-    tally.files += 1;
-    tally.bytes = tally.bytes.saturating_add(size);
 }

@@ -9,6 +9,7 @@ use axum::http::Uri;
 
 use super::belonging::is_orphan;
 use super::breaker::root_named;
+use super::calendar::{Calendar, Departures};
 use super::clean::rule_named;
 use super::daemon::Daemon;
 use super::entry::{Prefix, Values, quote};
@@ -143,6 +144,7 @@ pub(super) struct View {
     policy: Arc<Policy>,
     holds: Holds,
     now: Timestamp,
+    calendar: Calendar,
     filter: Filter,
     /// Names as JSON strings.
     roots: BTreeMap<RootId, Vec<u8>>,
@@ -183,6 +185,7 @@ impl View {
             pins: (!parts.pins.is_empty()).then(|| Arc::clone(&parts.pins)),
             holds,
             now,
+            calendar: Calendar::new(parts.started),
             filter,
             roots,
             rules,
@@ -209,6 +212,7 @@ impl View {
         let Some(root) = self.roots.get(&about.root) else {
             return;
         };
+        let mut departures = Departures::new(&self.calendar, &self.policy, self.now);
         let mut path = about.dir.clone();
         for (name, record) in page.entries() {
             let rule = match record.class {
@@ -249,6 +253,8 @@ impl View {
             if !is_meant {
                 continue;
             }
+            let departure = rule.zip(deadline);
+            let departure = departure.map(|(rule, deadline)| departures.of(rule, deadline));
             let values = Values {
                 root,
                 size: record.size,
@@ -260,6 +266,8 @@ impl View {
                     .and_then(|rule| self.rules.get(usize::from(rule.0)))
                     .map(Vec::as_slice),
                 deadline,
+                lapses_at: departure.and_then(|(at, _)| at),
+                reason: departure.map(|(_, reason)| reason.as_str()),
                 hold,
                 pin,
             };

@@ -16,6 +16,7 @@ mod jobs;
 mod moment;
 mod pins;
 mod saved;
+mod status;
 
 pub use clean::{
     CleanOrder, ErrorKind, JobRecord, Report, ReportError, ReportItem, ReportJob, RuleTotals,
@@ -30,6 +31,7 @@ pub use jobs::{
 pub use moment::Moment;
 pub use pins::{Pin, PinChange, PinOrder, Pins};
 pub use saved::{Loaded, Pass, Reconciliation, SetAside, Store};
+pub use status::{Configuration, Due, FailedReload, Waits};
 
 /// `GET /v1/health`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -43,6 +45,8 @@ pub struct Health {
 /// `GET /v1/status`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Status {
+    /// As [`Health::status`].
+    pub health: String,
     /// The daemon's version.
     pub version: String,
     /// Its process.
@@ -59,6 +63,12 @@ pub struct Status {
     pub entries: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// What is due and goes without being asked for, held or not.
+    pub due: Due,
+    /// What is due and waits for its schedule, or to be asked for.
+    pub waits: Waits,
+    /// Whether anything has a deadline, past or to come.
+    pub has_deadlines: bool,
     /// The next deadline, and what waits for it.
     pub next: Option<NextDeadline>,
     /// How late removals were.
@@ -81,6 +91,8 @@ pub struct Status {
     pub sources: Vec<Source>,
     /// Bytes of memory, by what uses them.
     pub memory: BTreeMap<String, u64>,
+    /// Where the settings come from.
+    pub configuration: Configuration,
 }
 
 /// A root in [`Status`].
@@ -197,6 +209,20 @@ pub struct Tally {
     pub bytes: u64,
 }
 
+impl Tally {
+    /// Counts more; the bytes stay at the most that can be told.
+    pub(super) fn add(&mut self, files: u64, bytes: u64) {
+        self.files += files;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Counts less, but never less than nothing: what is counted at two instants may differ.
+    pub(super) fn sub(&mut self, files: u64, bytes: u64) {
+        self.files = self.files.saturating_sub(files);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
 /// How changes are noticed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Watches {
@@ -232,8 +258,12 @@ pub struct Entry {
     pub status: Option<String>,
     /// The rule that it falls under.
     pub rule: Option<String>,
-    /// When it lapses.
+    /// From when on its rule lets it go.
     pub deadline: Option<String>,
+    /// When it goes: at the deadline, or at the first instant of the rule's schedule after it. `null`: when asked, or never.
+    pub lapses_at: Option<String>,
+    /// What makes it go: `deadline`, `schedule` or `asked`. `null`: it never goes.
+    pub reason: Option<String>,
     /// What keeps it though it is due: a hold's code.
     pub hold: Option<String>,
     /// The pin that holds it, due or not.
@@ -254,12 +284,14 @@ pub struct Files {
 pub struct Plan {
     /// The instant that this was computed at.
     pub from: String,
-    /// What has its deadline until this instant.
+    /// Until then.
     pub until: String,
-    /// Files that lapse until then, overdue ones included.
+    /// Files that go until then without being asked for, overdue ones included.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Files that are due until then, and go later by a schedule, or when somebody asks.
+    pub waits: Tally,
     /// By root and rule.
     pub groups: Vec<PlanGroup>,
     /// The whole hours from `from` on, one by one and to the minute; what is overdue counts in the first.
@@ -273,12 +305,26 @@ pub struct PlanGroup {
     pub root: String,
     /// The rule's name.
     pub rule: String,
-    /// Files, overdue ones included.
+    /// Files that go without being asked for, overdue ones included.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Those of them whose deadline has already passed: held, or about to go.
+    /// Those of them that should be gone: held, or about to go.
     pub overdue: Tally,
+    /// Files that are due, and go later by the schedule, or when somebody asks.
+    pub waits: Tally,
+    /// The rule's schedule: `manual`, or its instants. `null`: what is due goes at its deadline.
+    pub schedule: Option<String>,
+    /// The next instant of the schedule.
+    pub next: Option<String>,
+}
+
+impl PlanGroup {
+    /// Whether it goes only when somebody asks.
+    #[must_use]
+    pub fn is_manual(&self) -> bool {
+        self.schedule.is_some() && self.next.is_none()
+    }
 }
 
 /// What lapses within one hour.
@@ -319,9 +365,11 @@ mod tests {
             status: None,
             rule: None,
             deadline: None,
+            lapses_at: None,
+            reason: None,
             hold: None,
             pin: None,
         };
-        insta::assert_snapshot!(serde_json::to_string(&entry).unwrap(), @r#"{"path":"/srv/a","root":"srv","size":1,"mtime":null,"job":null,"source":null,"status":null,"rule":null,"deadline":null,"hold":null,"pin":null}"#);
+        insta::assert_snapshot!(serde_json::to_string(&entry).unwrap(), @r#"{"path":"/srv/a","root":"srv","size":1,"mtime":null,"job":null,"source":null,"status":null,"rule":null,"deadline":null,"lapses_at":null,"reason":null,"hold":null,"pin":null}"#);
     }
 }

@@ -124,7 +124,7 @@ enum Command {
     /// Validate the configuration, and say in plain words what it will do
     Check(check::Arguments),
     /// How the daemon is, and what it watches
-    Status,
+    Status(status::Arguments),
     /// List files, with when they lapse
     Ls(ls::Arguments),
     /// Why a file lapses when it does, or does not
@@ -276,7 +276,7 @@ fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<ExitCode>
         Command::Serve(arguments) => return serve::run(context, &arguments),
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Check(arguments) => check::run(context, &arguments),
-        Command::Status => asking(status::run(context)),
+        Command::Status(arguments) => asking(status::run(context, &arguments)),
         Command::Ls(arguments) => asking(ls::run(context, &arguments)),
         Command::Explain(arguments) => asking(explain::run(context, &arguments)),
         Command::Job(arguments) => asking(job::run(context, &arguments)),

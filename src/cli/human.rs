@@ -137,6 +137,19 @@ pub fn by_the_clock(at: Timestamp, now: Timestamp) -> String {
     format!("{} ({seen})", here.strftime("%Y-%m-%d %H:%M"))
 }
 
+/// An instant to come by the clock on the wall here: `03:00` within a day from `now`, `2026-11-22 03:00` after that.
+#[must_use]
+pub fn clock_time(at: Timestamp, now: Timestamp) -> String {
+    const DAY_MS: i64 = 86_400_000;
+    let Ok(instant) = jiff::Timestamp::from_millisecond(at.unix_ms()) else {
+        return relative(at, now);
+    };
+    let here = instant.to_zoned(jiff::tz::TimeZone::system());
+    let is_near = (0..DAY_MS).contains(&at.ms_since(now));
+    let format = if is_near { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+    here.strftime(format).to_string()
+}
+
 /// `text` in lines of at most `width` columns (`None`: one line), `first` before the first and `rest` before the others. A word that is
 /// longer than a line stays whole, and so do a number and what it counts.
 #[must_use]

@@ -212,9 +212,19 @@ fn lapses(entry: &Entry, now: Timestamp) -> (String, Tone) {
         (None, _, None) => ("never".to_owned(), Tone::Dim),
         // Not before the pin ends, whatever the rule says.
         (None, Some(pin), Some(deadline)) => {
-            let when = human::relative_or(Some(deadline), now, "");
+            let when = departure(entry, deadline, now);
             (format!("{when}, pin {pin}"), Tone::Plain)
         }
-        (None, None, Some(deadline)) => (human::relative_or(Some(deadline), now, ""), Tone::Plain),
+        (None, None, Some(deadline)) => (departure(entry, deadline, now), Tone::Plain),
+    }
+}
+
+/// `in 3 h`; `03:00` by a schedule; `when asked`.
+fn departure(entry: &Entry, deadline: &str, now: Timestamp) -> String {
+    let at = entry.lapses_at.as_deref();
+    match (entry.reason.as_deref(), at.and_then(human::instant)) {
+        (Some("asked"), _) => "when asked".to_owned(),
+        (Some("schedule"), Some(at)) => human::clock_time(at, now),
+        (_, _) => human::relative_or(at.or(Some(deadline)), now, ""),
     }
 }

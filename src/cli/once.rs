@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::app::{Context, Watching};
 use super::client::ClientError;
+use crate::api::calendar::Calendar;
 use crate::api::clean::{refuse_unknown, understand};
 use crate::api::plan::plan_of;
 use crate::api::report::{Run, report_of};
@@ -45,11 +46,13 @@ pub(super) fn plan(mut settings: Settings, within: Duration) -> anyhow::Result<P
     let policy = policy_of(&mut settings);
     let survey = survey(&settings, &policy, Baseline::Saved)?;
     let engine = survey.engine();
+    let now = clock::now().wall;
     Ok(plan_of(
         engine.index(),
         engine.jobs(),
         &policy,
-        clock::now().wall,
+        &Calendar::new(now),
+        now,
         within,
     ))
 }

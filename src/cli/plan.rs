@@ -7,7 +7,7 @@ use super::client::{Client, ClientError, Target};
 use super::human;
 use super::once;
 use super::table::{Column, Fit, Table, Tone};
-use crate::api::wire::{Plan, PlanHour};
+use crate::api::wire::{Plan, PlanHour, Tally};
 use crate::clock;
 use crate::core::time::Timestamp;
 
@@ -57,17 +57,14 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
 
 fn show(context: &mut Context, plan: &Plan) -> anyhow::Result<()> {
     let now = clock::now().wall;
-    let until = within(plan);
-    if plan.groups.is_empty() {
-        return context.output.line(&format!("nothing lapses {until}"));
+    for line in summary(plan) {
+        context.output.line(&line)?;
     }
-    context.output.line(&format!(
-        "{} ({}) lapse {until}",
-        human::files(plan.files),
-        human::size(plan.bytes)
-    ))?;
+    if plan.groups.is_empty() {
+        return Ok(());
+    }
     context.output.line("")?;
-    let table = groups(plan).render(context.output.screen);
+    let table = groups(plan, now).render(context.output.screen);
     context.output.bytes(table.as_bytes())?;
     let bars = bars(&plan.hours, now);
     if !bars.is_empty() {
@@ -76,6 +73,34 @@ fn show(context: &mut Context, plan: &Plan) -> anyhow::Result<()> {
         context.output.bytes(table.as_bytes())?;
     }
     Ok(())
+}
+
+/// What goes, and what waits to be asked: `3 files (12 B) lapse within 24 h`, `2 files (1 B) wait to be asked: lapsed clean`.
+fn summary(plan: &Plan) -> Vec<String> {
+    let until = within(plan);
+    let mut asked = Tally::default();
+    for group in plan.groups.iter().filter(|group| group.is_manual()) {
+        asked.files += group.waits.files;
+        asked.bytes = asked.bytes.saturating_add(group.waits.bytes);
+    }
+    let told = |tally: Tally| {
+        let size = human::size(tally.bytes);
+        format!("{} ({size})", human::files(tally.files))
+    };
+    let goes = Tally {
+        files: plan.files,
+        bytes: plan.bytes,
+    };
+    let mut lines = vec![match (goes.files, plan.waits.files) {
+        (0, 0) => format!("nothing lapses {until}"),
+        (0, _) => format!("nothing lapses by itself {until}"),
+        _ => format!("{} lapse {until}", told(goes)),
+    }];
+    if asked.files > 0 {
+        let verb = if asked.files == 1 { "waits" } else { "wait" };
+        lines.push(format!("{} {verb} to be asked: lapsed clean", told(asked)));
+    }
+    lines
 }
 
 /// `within 24 h`.
@@ -92,23 +117,33 @@ fn within(plan: &Plan) -> String {
     )
 }
 
-fn groups(plan: &Plan) -> Table {
+fn groups(plan: &Plan, now: Timestamp) -> Table {
     let mut table = Table::new(&[
         Column::number("FILES", Fit::Stay),
         Column::number("SIZE", Fit::Stay),
         Column::number("OVERDUE", Fit::Yield(0)),
+        Column::number("WAITING", Fit::Stay),
+        Column::text("GOES", Fit::Stay),
         Column::text("ROOT", Fit::Stay),
         Column::text("RULE", Fit::Stay),
     ]);
+    let some = |files: u64, tone| match files {
+        0 => ("-".to_owned(), Tone::Plain),
+        files => (human::count(files), tone),
+    };
     for group in &plan.groups {
-        let overdue = match group.overdue.files {
-            0 => ("-".to_owned(), Tone::Plain),
-            files => (human::count(files), Tone::Warn),
+        let next = group.next.as_deref().and_then(human::instant);
+        let goes = match (&group.schedule, next) {
+            (None, _) => "when due".to_owned(),
+            (Some(_), Some(next)) => format!("at {}", human::clock_time(next, now)),
+            (Some(_), None) => "when asked".to_owned(),
         };
         table.row([
             (human::count(group.files), Tone::Plain),
             (human::size(group.bytes), Tone::Plain),
-            overdue,
+            some(group.overdue.files, Tone::Warn),
+            some(group.waits.files, Tone::Plain),
+            (goes, Tone::Plain),
             (group.root.clone(), Tone::Plain),
             (group.rule.clone(), Tone::Plain),
         ]);

@@ -98,14 +98,18 @@ fn groups(status: &Status, plan: &Plan) -> Vec<Group> {
     for root in &status.roots {
         let (mut entries, mut bytes) = (root.entries, root.bytes);
         for part in plan.groups.iter().filter(|part| part.root == root.name) {
+            let (files, size) = (
+                part.files + part.waits.files,
+                part.bytes.saturating_add(part.waits.bytes),
+            );
             // The two answers are of two instants: the rest may not become less than nothing.
-            entries = entries.saturating_sub(part.files);
-            bytes = bytes.saturating_sub(part.bytes);
+            entries = entries.saturating_sub(files);
+            bytes = bytes.saturating_sub(size);
             groups.push(Group {
                 root: root.name.clone(),
                 rule: Some(part.rule.clone()),
-                entries: part.files,
-                bytes: part.bytes,
+                entries: files,
+                bytes: size,
             });
         }
         if entries > 0 {

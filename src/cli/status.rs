@@ -1,25 +1,40 @@
 //! `lapsed status`: how the daemon is, and what it watches.
 
+use clap::Args;
+
 use super::app::{Context, End};
 use super::breaker;
 use super::client::Target;
 use super::human;
 use super::job_get;
 use super::table::{Column, Fit, Table, Tone};
-use crate::api::wire::Status;
+use crate::api::status::READY;
+use crate::api::wire::{Status, Tally};
 use crate::clock;
 use crate::core::time::Timestamp;
 
-pub(super) async fn run(context: &mut Context) -> anyhow::Result<End> {
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Exit with 1 unless the daemon is ready and holds nothing
+    #[arg(long)]
+    check: bool,
+}
+
+pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     let mut client = context.connect().await?;
     let target = Target::new("/v1/status");
+    let told: serde_json::Value = client.get(&target).await?;
+    let end = match told["health"].as_str() {
+        Some(health) if arguments.check && health != READY => End::WithErrors,
+        Some(_) | None => End::Done,
+    };
     if context.is_json() {
-        let status: serde_json::Value = client.get(&target).await?;
-        context.output.json(&status)?;
-        return Ok(End::Done);
+        context.output.json(&told)?;
+        return Ok(end);
     }
-    let status: Status = client.get(&target).await?;
-    for line in summary(&status, clock::now().wall) {
+    let status: Status = serde_json::from_value(told)?;
+    let now = clock::now().wall;
+    for line in summary(&status, now) {
         context.output.line(&line)?;
     }
     if !status.roots.is_empty() {
@@ -27,17 +42,18 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<End> {
         context.output.line("")?;
         context.output.bytes(table.as_bytes())?;
     }
-    let warnings = warnings(&status, clock::now().wall);
+    let warnings = warnings(&status, now);
     for line in comparisons(&status).iter().chain(&warnings) {
         context.output.line(line)?;
     }
-    Ok(End::Done)
+    Ok(end)
 }
 
 fn summary(status: &Status, now: Timestamp) -> Vec<String> {
     let mut lines = vec![format!(
-        "lapsed {}, pid {}, {}, up {}",
+        "lapsed {}, {}, pid {}, {}, up {}",
         status.version,
+        status.health,
         status.pid,
         match status.mode.as_str() {
             "dry-run" => "dry run: nothing is removed",
@@ -51,8 +67,12 @@ fn summary(status: &Status, now: Timestamp) -> Vec<String> {
         human::size(status.bytes),
         human::counted(status.roots.len() as u64, "root", "roots"),
     ));
+    lines.push(format!("config   {}", configuration(status, now)));
+    lines.extend(backlog(status, now));
     lines.push(match &status.next {
-        None => "next     nothing has a deadline".to_owned(),
+        None if !status.has_deadlines => "next     nothing has a deadline".to_owned(),
+        None if status.due.files > 0 => "next     nothing after what is due".to_owned(),
+        None => "next     nothing by itself".to_owned(),
         Some(next) => {
             let when = human::relative_or(Some(&next.deadline), now, "");
             let path = next
@@ -128,6 +148,55 @@ fn summary(status: &Status, now: Timestamp) -> Vec<String> {
         "store    {}, saved {saved}",
         human::size(status.store.size_bytes)
     ));
+    lines
+}
+
+/// `/etc/lapsed/lapsed.toml, read 3 h ago`.
+fn configuration(status: &Status, now: Timestamp) -> String {
+    let known = &status.configuration;
+    let file = known.file.as_deref();
+    let file = file.map_or_else(|| "the command line".to_owned(), human::safe);
+    let since = human::relative_or(Some(&known.since), now, "");
+    format!("{file}, read {since}")
+}
+
+/// What is due and goes, with its rate and its end, and what is due and waits.
+fn backlog(status: &Status, now: Timestamp) -> Vec<String> {
+    let told = |tally: Tally| {
+        let size = human::size(tally.bytes);
+        format!("{} ({size})", human::files(tally.files))
+    };
+    let mut lines = Vec::new();
+    let due = &status.due;
+    if due.files > 0 {
+        let all = told(Tally {
+            files: due.files,
+            bytes: due.bytes,
+        });
+        let rate = if due.per_second > 0.0 {
+            format!("; {:.0} a second", due.per_second.max(1.0))
+        } else {
+            String::new()
+        };
+        let ends = due.ends.as_deref().and_then(human::instant);
+        let left = ends.map_or_else(String::new, |ends| {
+            let left = ends.ms_since(now).max(1000).unsigned_abs();
+            format!(", about {} left", human::span(left))
+        });
+        lines.push(format!("due      {all}{rate}{left}"));
+    }
+    let waits = &status.waits;
+    if waits.scheduled.files > 0 {
+        let next = waits.next.as_deref().and_then(human::instant);
+        let next = next.map_or_else(String::new, |next| {
+            format!(" for {}", human::clock_time(next, now))
+        });
+        lines.push(format!("waiting  {}{next}", told(waits.scheduled)));
+    }
+    if waits.asked.files > 0 {
+        let asked = told(waits.asked);
+        lines.push(format!("waiting  {asked} to be asked for: lapsed clean"));
+    }
     lines
 }
 
@@ -239,6 +308,13 @@ fn warnings(status: &Status, now: Timestamp) -> Vec<String> {
             let more = human::counted(unlisted, "record was refused", "records were refused");
             lines.push(format!("source {name}: {more} besides"));
         }
+    }
+    if let Some(failed) = &status.configuration.failed {
+        lines.push(format!(
+            "config: the last reload failed {}: {}",
+            human::relative_or(Some(&failed.at), now, ""),
+            human::one_line(&failed.error)
+        ));
     }
     if status.watches.missing > 0 {
         lines.push(format!(

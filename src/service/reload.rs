@@ -17,6 +17,7 @@ use super::schedule::Bell;
 use super::serve::create_roots;
 use super::sources::Sources;
 use crate::api::Daemon;
+use crate::clock;
 use crate::config::{
     Environment, LedgerSettings, LogLevel, Overrides, RootIds, Settings, SourceSettings,
     StoreSettings, Watch, load,
@@ -106,6 +107,8 @@ impl Reload {
             Ok(settings) => settings,
             Err(error) => {
                 tracing::error!("cannot reload ({why}); what runs goes on\n{error:#}");
+                self.daemon
+                    .on_reload(clock::now().wall, Err(format!("{error:#}")));
                 return;
             }
         };
@@ -122,6 +125,7 @@ impl Reload {
         let policy = Arc::new(settings.policy);
         let before = self.daemon.policy();
         self.daemon.set_policy(Arc::clone(&policy));
+        self.daemon.on_reload(clock::now().wall, Ok(()));
         // The engine forgets what the old rules said before the watchers bring what the new ones need: a crawl that began
         // before that does not count, so it has to have taken the new rules in, not only to have them in its queue.
         let link = self.daemon.link();

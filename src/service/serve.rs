@@ -224,6 +224,7 @@ impl Running {
             store: tell_store(&store),
             actors: Actors::of_process(settings.group.as_deref())?,
             started: now.wall,
+            file: settings.file.clone(),
         }));
         let outlets = Outlets {
             reaper: Arc::clone(&reaper),

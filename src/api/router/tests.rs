@@ -55,7 +55,7 @@ struct World {
     dir: tempfile::TempDir,
 }
 
-fn rule(name: &str, unit: Unit, glob: Option<&str>, expire_ms: i64) -> Rule {
+pub(in crate::api) fn rule(name: &str, unit: Unit, glob: Option<&str>, expire_ms: i64) -> Rule {
     Rule {
         name: name.to_owned(),
         roots: None,
@@ -250,6 +250,7 @@ impl World {
                 daemon_uid: ME.uid,
                 group: None,
             },
+            file: None,
             started: now.wall,
         };
         tokio::spawn(own(engine, received, link, events));
@@ -273,12 +274,9 @@ impl World {
     }
 
     async fn observe(&self, seen: Vec<Observed>) {
-        self.daemon
-            .link()
-            .send(Input::Observed(seen))
-            .await
-            .unwrap();
-        self.daemon.link().sync().await.unwrap();
+        let link = self.daemon.link();
+        link.send(Input::Observed(seen)).await.unwrap();
+        link.sync().await.unwrap();
     }
 
     async fn send(
@@ -381,9 +379,10 @@ async fn an_entry_says_what_it_is_and_when_it_lapses() {
     let (status, list) = world.get("/v1/files?glob=*.tmp&sort=age").await;
     assert_eq!(status, 200);
     let old = world.now.plus_ms(-2 * HOUR_MS);
+    let due = old.plus_ms(HOUR_MS).to_string();
     let expected = json!({
-        "path": "/srv/data/a.tmp", "root": "data", "size": 100, "mtime": old.to_string(), "job": null, "source": null,
-        "status": null, "rule": "old temporaries", "deadline": old.plus_ms(HOUR_MS).to_string(), "hold": "dry-run", "pin": null,
+        "path": "/srv/data/a.tmp", "root": "data", "size": 100, "mtime": old.to_string(), "job": null, "source": null, "status": null,
+        "rule": "old temporaries", "deadline": due, "lapses_at": due, "reason": "deadline", "hold": "dry-run", "pin": null,
     });
     assert_eq!(list["files"][0], expected);
     assert_eq!(list["cursor"], Value::Null);

@@ -29,6 +29,8 @@ impl File {
             status: None,
             rule: None,
             deadline: self.deadline.map(Timestamp::from_unix_ms),
+            lapses_at: None,
+            reason: None,
             hold: None,
             pin: None,
         }

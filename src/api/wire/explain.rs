@@ -26,8 +26,12 @@ pub struct Explanation {
     pub orphan: bool,
     /// The rule that it falls under.
     pub rule: Option<String>,
-    /// When it lapses.
+    /// From when on its rule lets it go.
     pub deadline: Option<String>,
+    /// When it goes: at the deadline, or at the first instant of the rule's schedule after it. `null`: when asked, or never.
+    pub lapses_at: Option<String>,
+    /// What makes it go: `deadline`, `schedule` or `asked`. `null`: it never goes.
+    pub reason: Option<String>,
     /// What keeps it though it is due: a hold's code.
     pub hold: Option<String>,
     /// The pin that holds it, due or not.

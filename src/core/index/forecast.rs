@@ -154,16 +154,18 @@ impl Histogram {
     }
 
     /// Minutes after `minute` and before `end`, ascending within each series.
-    pub(super) fn between(&self, minute: i64, end: i64) -> impl Iterator<Item = (i64, Tally)> {
+    pub(super) fn between(&self, minute: i64, end: i64) -> impl Iterator<Item = (Key, i64, Tally)> {
         let (first, last) = (split(minute).0, split(end).0);
-        let days = self.series.values();
-        let days = days.flat_map(move |days| days.range(first..=last));
-        let minutes = days.flat_map(|(number, day)| {
+        let days = self.series.iter().flat_map(move |(&key, days)| {
+            let days = days.range(first..=last);
+            days.map(move |(number, day)| (key, number, day))
+        });
+        let minutes = days.flat_map(|(key, number, day)| {
             let start = number * DAY_MINUTES;
             day.each()
-                .map(move |(at, tally)| (start + i64::from(at), tally))
+                .map(move |(at, tally)| (key, start + i64::from(at), tally))
         });
-        minutes.filter(move |&(at, _)| minute < at && at < end)
+        minutes.filter(move |&(_, at, _)| minute < at && at < end)
     }
 
     pub(super) fn bytes(&self) -> usize {

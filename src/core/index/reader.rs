@@ -19,7 +19,7 @@ use super::store::Pages;
 use super::tally::Tally;
 use super::unit::{Unit, UnitState};
 use super::writer::Writer;
-use crate::core::facts::RootId;
+use crate::core::facts::{RootId, RuleId};
 use crate::core::path::RelPath;
 use crate::core::time::Timestamp;
 
@@ -335,9 +335,14 @@ impl Index {
 
     /// Files and bytes that lapse in each of `hours` hours (a year's at most) from `from`, units with all that goes with
     /// them included. Hours are counted in minutes from the minute that `from` lies in, and all that is overdue counts
-    /// in the first.
+    /// in the first. Only what lapses by a rule that is `wanted`.
     #[must_use]
-    pub fn forecast_hours(&self, from: Timestamp, hours: usize) -> Vec<(u64, u64)> {
+    pub fn forecast_hours(
+        &self,
+        from: Timestamp,
+        hours: usize,
+        wanted: &dyn Fn(RuleId) -> bool,
+    ) -> Vec<(u64, u64)> {
         let start = minute_of(from.unix_ms());
         let mut sums = vec![Tally::default(); hours.min(HOURS_MAX)];
         let end = (0..sums.len()).fold(start, |end, _| end + 60);
@@ -346,13 +351,18 @@ impl Index {
             return Vec::new();
         }
         let catalog = self.catalog.read();
-        for (_, before, _) in catalog.histogram.until(start + 60) {
-            sums[0] += before;
+        for ((_, rule), before, _) in catalog.histogram.until(start + 60) {
+            if wanted(rule) {
+                sums[0] += before;
+            }
         }
-        for (minute, tally) in catalog.histogram.between(start + 59, end) {
-            sums[hour_of(minute)] += tally;
+        for ((_, rule), minute, tally) in catalog.histogram.between(start + 59, end) {
+            if wanted(rule) {
+                sums[hour_of(minute)] += tally;
+            }
         }
-        for unit in catalog.units.values() {
+        let units = catalog.units.values();
+        for unit in units.filter(|unit| wanted(unit.rule.rule)) {
             let minute = unit.deadline().map(|at| minute_of(at.unix_ms()));
             if let Some(minute) = minute.filter(|&minute| minute < end) {
                 sums[hour_of(minute)] += unit.tally;

@@ -367,7 +367,7 @@ impl Walk {
                 *sum = (sum.0 + files, sum.1.saturating_add(bytes));
             }
         }
-        assert_eq!(self.index.forecast_hours(from, hours), expected);
+        assert_eq!(self.index.forecast_hours(from, hours, &|_| true), expected);
     }
 }
 

@@ -119,6 +119,18 @@ pub enum Schedule {
     At(Timetable),
 }
 
+impl Schedule {
+    /// The schedule as it is written; `None`: there is none.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::AtDeadline => None,
+            Self::Manual => Some("manual"),
+            Self::At(times) => Some(times.as_str()),
+        }
+    }
+}
+
 impl Rule {
     /// Whether the rule is meant for `root`.
     #[must_use]

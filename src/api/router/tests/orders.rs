@@ -1,6 +1,7 @@
 //! Status, orders, rights, events and the barrier.
 
 use super::*;
+use crate::api::plan::PLANS_MAX;
 use crate::common::machine::patience;
 
 #[tokio::test]
@@ -199,5 +200,55 @@ async fn the_barrier_and_the_ledger_answer() {
     assert_eq!(
         (status, history),
         (200, json!({"removals": [], "cursor": null}))
+    );
+}
+
+/// Something that a plan waits for must not keep others waiting: all of a plan is made off the threads that answer.
+#[test]
+fn plans_take_no_thread_that_answers_others() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let world = World::new().await;
+        // The only thread that plans can be made on is busy.
+        let (release, busy) = std::sync::mpsc::channel::<()>();
+        let blocked = tokio::task::spawn_blocking(move || busy.recv());
+        let plans: Vec<_> = (0..=PLANS_MAX)
+            .map(|_| {
+                let request = Request::get("/v1/plan").body(Body::empty()).unwrap();
+                tokio::spawn(world.router.clone().oneshot(request))
+            })
+            .collect();
+        let (status, health) = world.get("/v1/health").await;
+        assert_eq!(status, 200, "{health}");
+        assert!(plans.iter().all(|plan| !plan.is_finished()));
+        drop(release);
+        assert!(blocked.await.unwrap().is_err());
+        for plan in plans {
+            assert_eq!(plan.await.unwrap().unwrap().status(), 200);
+        }
+    });
+}
+
+#[tokio::test]
+async fn health_says_by_its_status_whether_the_daemon_is_ready_where_that_is_asked() {
+    // A dry run holds everything by intent.
+    let world = World::new().await;
+    let (status, health) = world.get("/v1/health?ready=true").await;
+    assert_eq!((status, &health["status"]), (200, &json!("ready")));
+    let trip = |engine: &mut crate::core::engine::Engine, now, effects: &mut Vec<_>| {
+        let why = Some("the disk is full".to_owned());
+        effects.extend(engine.step(now, crate::core::input::Input::Unsaved(why)));
+    };
+    world.daemon.link().ask(trip).await.unwrap();
+    let (status, health) = world.get("/v1/health").await;
+    assert_eq!((status, &health["status"]), (200, &json!("holding")));
+    let (status, health) = world.get("/v1/health?ready=true").await;
+    assert_eq!(
+        (status, &health["detail"]),
+        (503, &json!("the daemon is holding"))
     );
 }
