@@ -53,9 +53,13 @@ impl Listener {
         })
     }
 
-    /// Answers until `stop` turns true, then removes the socket.
-    pub async fn serve(self, daemon: Arc<Daemon>, stop: watch::Receiver<bool>) {
-        server::serve(self.listener, router(daemon), Limits::default(), stop).await;
+    /// Answers at most `connections` clients at once until `stop` turns true, then removes the socket.
+    pub async fn serve(self, daemon: Arc<Daemon>, connections: usize, stop: watch::Receiver<bool>) {
+        let limits = Limits {
+            connections,
+            ..Limits::default()
+        };
+        server::serve(self.listener, router(daemon), limits, stop).await;
         drop(self.owned);
     }
 }

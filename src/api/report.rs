@@ -253,6 +253,7 @@ fn is_failure(hold: &Hold) -> bool {
         Hold::Denied { .. }
         | Hold::NoQuarantine { .. }
         | Hold::RootInUse { .. }
+        | Hold::RootUnreachable { .. }
         | Hold::ClaimRefused { .. }
         | Hold::Unrecorded { .. }
         | Hold::Unsaved { .. }

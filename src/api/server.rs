@@ -44,7 +44,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What a client may take. The defaults are for the daemon; tests take less time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Connections at once. Beyond it, clients are told so and disconnected. A connection takes about 20 KiB.
+    /// Connections at once, a share of the descriptors. Beyond it, clients are told so and disconnected.
     pub connections: usize,
     /// From the start of a connection, or of the wait for its next request, to the end of the headers.
     pub head: Duration,

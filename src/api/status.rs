@@ -60,7 +60,7 @@ fn health_of(status: &Status) -> &'static str {
     let phases = || status.roots.iter().map(|root| &root.phase);
     let is_reading = |phase: &Phase| match phase {
         Phase::Crawling | Phase::Reconciling { .. } => true,
-        Phase::Missing { .. } | Phase::Ready => false,
+        Phase::Missing { .. } | Phase::Unreachable { .. } | Phase::Ready => false,
     };
     let is_missing =
         |root: &RootStatus| matches!(root.phase, Phase::Missing { .. }) && !root.is_void;
@@ -270,6 +270,7 @@ fn root_line(daemon: &Daemon, policy: &Policy, root: &RootStatus) -> wire::RootL
     let totals = daemon.parts.index.totals(root.root);
     let (phase, why) = match &root.phase {
         Phase::Missing { why } => ("missing", Some(why)),
+        Phase::Unreachable { why } => ("unreachable", Some(why)),
         Phase::Crawling => ("crawling", None),
         Phase::Reconciling { why } => ("reconciling", Some(why)),
         Phase::Ready => ("ready", None),

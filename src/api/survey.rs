@@ -124,7 +124,7 @@ pub fn survey_of(engine: &Engine, now: Now) -> Findings {
         let totals = engine.index().totals(root.root);
         let findings = RootFindings {
             missing: match root.phase {
-                Phase::Missing { why } => Some(why),
+                Phase::Missing { why } | Phase::Unreachable { why } => Some(why),
                 Phase::Crawling | Phase::Reconciling { .. } | Phase::Ready => None,
             },
             all: Tally {

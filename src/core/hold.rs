@@ -12,6 +12,11 @@ pub enum Hold {
     Reconciling,
     /// The root is not there.
     RootMissing,
+    /// The root cannot be opened, which does not mean that it is not there.
+    RootUnreachable {
+        /// Why, and what would mend it.
+        error: String,
+    },
     /// Too much became due at once; a person has to say that it may go.
     Breaker,
     /// The wall clock jumped forward by this much: ages are not believed until real time has caught up.
@@ -150,7 +155,8 @@ impl Hold {
     /// Whether every other removal in the same root would run into it as well.
     #[must_use]
     pub const fn is_of_root(&self) -> bool {
-        self.is_of_quarantine() || matches!(self, Self::Unrecorded { .. })
+        self.is_of_quarantine()
+            || matches!(self, Self::Unrecorded { .. } | Self::RootUnreachable { .. })
     }
 
     /// Whether it ends when the root's quarantine can be had.
@@ -165,6 +171,7 @@ impl Hold {
         match self {
             Self::Reconciling => "reconciling",
             Self::RootMissing => "root-missing",
+            Self::RootUnreachable { .. } => "root-unreachable",
             Self::Breaker => "breaker",
             Self::ClockJumped { .. } => "clock-jumped",
             Self::ClockBehind { .. } => "clock-behind",
@@ -196,6 +203,7 @@ impl Hold {
     pub const CODES: &'static [&'static str] = &[
         "reconciling",
         "root-missing",
+        "root-unreachable",
         "breaker",
         "clock-jumped",
         "clock-behind",
@@ -247,7 +255,7 @@ impl fmt::Display for Hold {
                 write!(f, "it may not be moved: {error}; it is tried again when the directory changes")
             }
             Self::Denied { error, ends: Ends::Untold } => write!(f, "it may not be moved: {error}; it is tried again from time to time"),
-            Self::NoQuarantine { error } | Self::RootInUse { error } | Self::Unreadable { error } => f.write_str(error),
+            Self::RootUnreachable { error } | Self::NoQuarantine { error } | Self::RootInUse { error } | Self::Unreadable { error } => f.write_str(error),
             Self::Unrecorded { error } => write!(f, "the removal cannot be recorded: {error}"),
             Self::Unsaved { error } => write!(f, "what is known cannot be saved: {error}"),
             Self::MountInside { path } => write!(f, "something is mounted on \"{path}\" in it"),

@@ -137,7 +137,15 @@ pub enum Observed {
         /// Which directory it is now. When it is not the one from before, all that was known of it is forgotten.
         key: FileKey,
     },
-    /// A root's directory is not there, or cannot be opened.
+    /// A root cannot be opened, which does not mean that it is not there: what is known of it stays, and a reconciliation follows
+    /// when it can be opened again.
+    RootUnreachable {
+        /// Which root.
+        root: RootId,
+        /// Why, and what would mend it, for people.
+        why: String,
+    },
+    /// A root's directory is not there.
     RootLost {
         /// Which root.
         root: RootId,

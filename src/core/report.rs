@@ -30,6 +30,11 @@ pub enum Phase {
         /// Why, for people.
         why: String,
     },
+    /// Its directory cannot be opened, which does not mean that it is not there: what is known of it stays.
+    Unreachable {
+        /// Why, and what would mend it, for people.
+        why: String,
+    },
     /// Its first crawl, or the crawl after a change of rules, is under way: nothing of it lapses yet.
     Crawling,
     /// Known, but being looked over again: removals go on, each verified by its own look.

@@ -58,6 +58,36 @@ impl FsError {
         )
     }
 
+    /// Whether it proves that no directory stands at the path, which was opened by its whole length: nothing does, or another
+    /// thing, or a symbolic link.
+    #[must_use]
+    pub fn proves_absence(&self) -> bool {
+        matches!(self.errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
+    }
+
+    /// Whether the process or the machine has run out of something: it says nothing about the path.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        matches!(self.errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn mend(&self) -> &'static str {
+        match self.errno {
+            Errno::MFILE => {
+                "raise the limit of open files of the service (LimitNOFILE= in its unit, or ulimit -n)"
+            }
+            Errno::NFILE => "raise fs.file-max, or end what has so many files open",
+            Errno::NOMEM => "free memory, or raise the memory limit of the service",
+            Errno::ACCESS | Errno::PERM => {
+                "give the service's user read and search permission on it, and search permission on all directories above it"
+            }
+            Errno::IO => "look into the kernel's log for errors of the disk",
+            _ => "see whether the file system is there and answers",
+        }
+    }
+
     /// Whether the operating system refuses for want of permission.
     #[must_use]
     pub fn is_denial(&self) -> bool {

@@ -6,6 +6,7 @@
 //! **Invariant:** nothing here changes a mode or an owner.
 
 pub mod chain;
+pub mod descriptors;
 pub mod dir;
 pub mod error;
 pub mod lease;

@@ -10,7 +10,7 @@ use super::back::{Back, put_back, refused};
 use super::homes::InPlace;
 use super::intents::{Intent, lain_name};
 use super::judge::{Asked, Due, Judgement, Since, ask, judge, line};
-use super::place::{Opened, Roots, Shared, Work, all};
+use super::place::{Opened, Roots, Shared, Work, all, unreached};
 use super::prune;
 use super::rows::{Rows, is_of, owner_name};
 use crate::clock;
@@ -21,11 +21,8 @@ use crate::core::jobs::{Job, Owner};
 use crate::core::path::RelPath;
 use crate::core::policy::{Policy, SkipOpen};
 use crate::fs::lease::{Lease, WhenBusy};
-use crate::fs::{Dir, FsError};
+use crate::fs::{Dir, FsError, descriptors};
 use crate::ledger::{Line, Mark};
-
-/// So many directories are open at once for one batch.
-const DIRS_MAX: usize = 64;
 
 /// What a batch of claims needs at every step.
 pub(super) struct Batch<'a> {
@@ -144,7 +141,7 @@ impl Batch<'_> {
         };
         let dir = match dirs.get(&parent) {
             Some(dir) => dir.clone(),
-            None if dirs.len() >= DIRS_MAX => return Pick::Full,
+            None if dirs.len() >= descriptors::dirs_max() => return Pick::Full,
             None => match self.opened.root.dir(&parent) {
                 Ok(dir) => dirs.entry(parent).or_insert(Rc::new(dir)).clone(),
                 Err(error) => return Pick::Answer(not_looked_at(&error)),
@@ -393,6 +390,9 @@ impl Batch<'_> {
 fn not_looked_at(error: &FsError) -> Outcome {
     if error.is_absence() {
         return Outcome::Gone;
+    }
+    if error.is_shortage() {
+        return unreached(error);
     }
     let mend = if error.is_denial() {
         "\ngive the service's user search permission on it and on the directories above it"

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::place::unreached;
 use crate::core::claim::Outcome;
 use crate::core::hold::Hold;
 use crate::fs::FsError;
@@ -76,6 +77,9 @@ pub(super) fn not_walked(error: WalkError, spared: Outcome) -> End {
 }
 
 pub(super) fn unreadable(error: &FsError) -> Outcome {
+    if error.is_shortage() {
+        return unreached(error);
+    }
     let mend = if error.is_denial() {
         "\ngive the service's user read and search permission on it"
     } else {

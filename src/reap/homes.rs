@@ -8,10 +8,7 @@ use std::collections::BTreeMap;
 use super::place::Opened;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::path::RelPath;
-use crate::fs::{Dir, FsError, RootDir};
-
-/// So many directories of one unit are kept open for the way back. What was taken out of others goes back by its path.
-const HOMES_MAX: usize = 64;
+use crate::fs::{Dir, FsError, RootDir, descriptors};
 
 /// Which directories still stand where they were, asked once each.
 pub(super) struct InPlace<'a> {
@@ -55,7 +52,8 @@ impl Homes {
         let home = (opened.id, path.clone());
         if !self.0.contains_key(&home) {
             let dir = opened.root.dir(path)?;
-            if self.0.len() >= HOMES_MAX {
+            // What was taken out of others goes back by its path.
+            if self.0.len() >= descriptors::dirs_max() {
                 self.0.pop_first();
             }
             self.0.insert(home.clone(), dir);

@@ -19,7 +19,7 @@ use super::reaper::Hooks;
 use super::sweep::Sweep;
 use crate::core::claim::{Claim, Outcome, Reaped, Unit};
 use crate::core::facts::{FileKey, RootId};
-use crate::core::hold::{Ends, Hold};
+use crate::core::hold::Hold;
 use crate::core::policy::Policy;
 use crate::fs::error::FsError;
 use crate::fs::{Dir, RootDir};
@@ -195,13 +195,13 @@ fn open(shared: &Shared, id: RootId, place: Option<Place>) -> Result<Opened, Out
     })
 }
 
-fn unreached(error: &FsError) -> Outcome {
+/// What it means for every claim of a root that it cannot be opened, or that descriptors or memory have run out.
+pub(super) fn unreached(error: &FsError) -> Outcome {
     Outcome::Held(if error.is_absence() {
         Hold::RootMissing
     } else {
-        Hold::Denied {
-            error: error.to_string(),
-            ends: Ends::Told,
+        Hold::RootUnreachable {
+            error: format!("{error}\n{}", error.mend()),
         }
     })
 }

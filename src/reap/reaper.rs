@@ -27,7 +27,7 @@ use crate::core::jobs::{Fresh, JobKey, Owner};
 use crate::core::path::RelPath;
 use crate::core::pins::Pins;
 use crate::core::policy::{Policy, Record};
-use crate::fs::RootDir;
+use crate::fs::{RootDir, descriptors};
 use crate::ledger::{Ledger, Line};
 
 /// Threads that move and record units, and as many that remove what they moved: one of each waits for the disk at a time.
@@ -200,7 +200,13 @@ impl Reaper {
         }
         let (ends, ended) = mpsc::channel();
         let reaper = Self {
-            shared: Arc::new(Shared::new(ledger, hooks, intents, state, leases_max())),
+            shared: Arc::new(Shared::new(
+                ledger,
+                hooks,
+                intents,
+                state,
+                descriptors::leases_max(),
+            )),
             batch_units: options.batch_units.clamp(1, UNITS_MAX),
             threads: Mutex::new(Threads {
                 handles: Vec::new(),
@@ -363,19 +369,6 @@ fn roots_of(claim: &Claim) -> Vec<RootId> {
             roots.into_iter().collect()
         }
     }
-}
-
-/// As many leases for each thread as descriptors allow: what shares them shares a sync of the ledger.
-fn leases_max() -> usize {
-    /// What everything else in the process may need.
-    const OTHERS: u64 = 512;
-    /// Threads that take leases: two for files, two for units.
-    const SHARERS: u64 = 4;
-    /// More files than this are not worth the wait of those who would open one of them.
-    const MOST: u64 = 768;
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let share = limit.map_or(MOST, |limit| limit.saturating_sub(OTHERS) / SHARERS);
-    usize::try_from(share.clamp(64, MOST)).expect("invariant: a few hundred")
 }
 
 impl Shared {

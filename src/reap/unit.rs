@@ -14,13 +14,11 @@ use crate::core::claim::{Claim, Reaped, Unit};
 use crate::core::hold::Hold;
 use crate::core::jobs::Job;
 use crate::core::policy::{Policy, SkipOpen};
+use crate::fs::descriptors;
 use crate::ledger::Line;
 use crate::ledger::line::pack;
 
-/// So many directories that units came out of are held open until these are recorded,
-const TOGETHER_MAX: usize = 64;
-
-/// and so many files wait for it: they share one sync of the ledger.
+/// So many files at most wait for one sync of the ledger, which they share.
 const TOGETHER_FILES_MAX: u64 = 1024;
 
 /// A unit that lies in the quarantine, was looked at there, and may go when it is recorded.
@@ -68,7 +66,7 @@ pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
         }
         let homes: usize = moved.iter().map(|one| one.homes.len()).sum();
         let files: u64 = moved.iter().map(|one| one.line.files).sum();
-        if homes >= TOGETHER_MAX || files >= TOGETHER_FILES_MAX {
+        if homes >= descriptors::dirs_max() || files >= TOGETHER_FILES_MAX {
             units.record(std::mem::take(&mut moved), &mut done);
         }
     }

@@ -35,6 +35,7 @@ use crate::core::input::Input;
 use crate::core::jobs::Jobs;
 use crate::core::pins::Pins;
 use crate::core::report::Mode;
+use crate::fs::descriptors;
 use crate::reap::{Hooks, Reaper};
 use crate::registry::Registry;
 use crate::store::{self, Loaded, Opened, Store, StoreStats};
@@ -54,7 +55,9 @@ pub fn serve(
     ids: RootIds,
     log: fn(Option<LogLevel>),
 ) -> anyhow::Result<()> {
-    raise_descriptor_limit();
+    // Raised before anything is shared out.
+    let descriptors = descriptors::limit();
+    tracing::debug!(descriptors, "open files at once");
     let state = StateDir::claim(&settings.state_dir)?;
     let api = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(RUNTIME_THREADS)
@@ -112,7 +115,11 @@ async fn run(
         return Ok(());
     };
     let (stop, stopped) = flag::channel(false);
-    let answering = api.spawn(listener.serve(Arc::clone(&running.daemon), stopped));
+    let answering = api.spawn(listener.serve(
+        Arc::clone(&running.daemon),
+        descriptors::connections_max(),
+        stopped,
+    ));
     let reload = Reload {
         overrides: config.overrides,
         env: config.env,
@@ -423,22 +430,4 @@ pub(super) fn create_roots(settings: &Settings) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Listing and leasing take descriptors: what the administrator allows at most is ours to use.
-fn raise_descriptor_limit() {
-    /// More than the crawl's and the reaper's bounds together.
-    const WANTED: u64 = 4096;
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.map_or(WANTED, |most| most.min(WANTED));
-    if limit.current.is_some_and(|current| current < wanted) {
-        let raised = Rlimit {
-            current: Some(wanted),
-            maximum: limit.maximum,
-        };
-        if let Err(errno) = setrlimit(Resource::Nofile, raised) {
-            tracing::warn!("cannot raise the limit of open files to {wanted}: {errno}");
-        }
-    }
 }

@@ -19,6 +19,9 @@ impl Looker {
     /// Hands directories to the workers for as long as they take any.
     pub(super) fn dispatch(&mut self) {
         while let Some((id, ask)) = self.listings.next() {
+            if self.gives_up(id, ask) {
+                continue;
+            }
             let stamp = self.restored.take_stamp(id);
             let job = self.tree.get(id).and_then(|node| {
                 Some(Job {
@@ -73,7 +76,13 @@ impl Looker {
             Ok(Seen::Unchanged(facts)) => self.take_unchanged(id, facts, ask),
             Err(Failure::Root) => {
                 self.survey_all();
-                self.recheck(id, ask);
+                // What cannot be opened is listed as a whole when it can.
+                if !self.roots.is_unreachable(root) {
+                    self.recheck(id, ask);
+                }
+            }
+            Err(Failure::Refused(error)) if error.is_shortage() => {
+                self.on_unreachable(root, &error);
             }
             Err(Failure::Absent) => self.miss(id, ask),
             Err(Failure::Refused(error)) => {

@@ -24,6 +24,7 @@ use super::stats::Counters;
 use super::surroundings::Surroundings;
 use super::threads::Crew;
 use super::tree::{NodeId, Tree};
+use super::unreachable::Search;
 use super::unwatched::Unwatched;
 use crate::clock;
 use crate::core::facts::{FileKey, RootId};
@@ -46,6 +47,7 @@ pub(super) struct Looker {
     pub(super) moves: Moves,
     pub(super) rechecks: Rechecks,
     pub(super) unwatched: Unwatched,
+    pub(super) search: Search,
     pub(super) restored: Restored,
     pub(super) skip: Arc<[FileKey]>,
     pub(super) reconcile_every: Duration,
@@ -103,6 +105,7 @@ impl Looker {
             moves: Moves::default(),
             rechecks: Rechecks::default(),
             unwatched: Unwatched::default(),
+            search: Search::default(),
             restored: Restored::new(options.restored),
             skip,
             reconcile_every: options.reconcile_every,
@@ -173,6 +176,7 @@ impl Looker {
         let due = [
             self.roots.next_due(self.reconcile_rest),
             self.unwatched.due,
+            self.search.due,
             self.contents_due(),
         ]
         .into_iter()

@@ -41,6 +41,9 @@ impl Looker {
             return;
         };
         let (root, key, refused) = (node.root, node.key, node.refused);
+        if self.roots.is_unreachable(root) {
+            return;
+        }
         let Some(place) = self.roots.place(root) else {
             return;
         };
@@ -51,7 +54,9 @@ impl Looker {
                 let Ok(top) = RootDir::open_as(&place.path, place.key) else {
                     // When the root is another one or none by now, this directory ends.
                     self.survey_all();
-                    self.recheck(id, ask);
+                    if !self.roots.is_unreachable(root) {
+                        self.recheck(id, ask);
+                    }
                     return;
                 };
                 vacant.insert(top)

@@ -38,6 +38,7 @@ impl Outbox {
             | Observed::Moved { .. }
             | Observed::RootFound { .. }
             | Observed::RootLost { .. }
+            | Observed::RootUnreachable { .. }
             | Observed::Doubted { .. }
             | Observed::Reconciled { .. } => 0,
         };

@@ -57,6 +57,7 @@ impl Looker {
     /// Does what is due by now.
     pub(super) fn on_timers(&mut self) {
         let now = clock::now().boot;
+        self.search_roots(now);
         self.begin_due_passes(now);
         self.list_unwatched(now);
         self.read_contents(now);
@@ -88,6 +89,7 @@ impl Looker {
         cost.took = now.saturating_sub(began);
         here.pass = None;
         here.rested = Some(now);
+        self.search.succeed();
         match cost.kind {
             PassKind::Contents => self.end_batch(root, began, cost, now),
             PassKind::Crawl | PassKind::Stamps | PassKind::Missed | PassKind::Again => {
@@ -147,6 +149,9 @@ impl Looker {
 
     /// A pass is to begin, with the greater one of this urgency and the one that it had already.
     fn schedule(&mut self, root: RootId, urgency: Urgency) {
+        if self.roots.is_unreachable(root) {
+            return;
+        }
         let epoch = self.epochs.current();
         let Some(here) = self.roots.here_mut(root) else {
             return;

@@ -56,6 +56,11 @@ impl Looker {
 
     /// Looks whether the roots are where they were.
     pub(super) fn survey_all(&mut self) {
+        self.look_for_roots();
+        self.schedule_search();
+    }
+
+    fn look_for_roots(&mut self) {
         let Some(mut surroundings) = self.surroundings.take() else {
             for id in self.roots.ids() {
                 let path = self.roots.full_path(id, &RelPath::root());
@@ -153,14 +158,18 @@ impl Looker {
                 if self.roots.place(id).is_none_or(|place| place.key != key) {
                     self.clear_root(id);
                     self.on_found(id, key);
+                } else {
+                    self.on_reachable(id);
                 }
             }
+            Err(error) if !error.proves_absence() => self.on_unreachable(id, &error),
             Err(error) => {
                 let why = error.to_string();
                 self.clear_root(id);
                 let Some(root) = self.roots.all.get_mut(&id) else {
                     return;
                 };
+                root.unreachable = None;
                 let absence = absence_of(&root.spec.path, &error);
                 let lost = Some((why.clone(), absence));
                 if root.lost != lost {
@@ -180,6 +189,7 @@ impl Looker {
             return;
         };
         root.lost = None;
+        root.unreachable = None;
         let discovery = root.know(key);
         let top = self.tree.add_top(id, key);
         let leaves_out = root.spec.only.is_some();
@@ -195,6 +205,7 @@ impl Looker {
             pass: None,
             due: None,
             rested: None,
+            cut: None,
             contents: None,
         });
         self.outbox.push(Observed::RootFound { root: id, key });

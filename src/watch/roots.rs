@@ -14,7 +14,7 @@ use super::listings::PassId;
 use super::options::WatchRoot;
 use super::tree::NodeId;
 use crate::core::facts::{FileKey, RootId};
-use crate::core::observed::{Absence, Discovery, PassCost};
+use crate::core::observed::{Absence, Discovery, PassCost, PassKind};
 use crate::core::path::RelPath;
 
 /// How many directories a root is remembered to have been. One that comes back after so many others counts as new: what is
@@ -30,6 +30,8 @@ pub(super) struct Root {
     pub(super) known: Vec<FileKey>,
     /// Why it is not there, as it was told.
     pub(super) lost: Option<(String, Absence)>,
+    /// Why it cannot be opened, as it was told.
+    pub(super) unreachable: Option<String>,
 }
 
 /// A root that is there.
@@ -42,6 +44,8 @@ pub(super) struct Here {
     pub(super) due: Option<Due>,
     /// When the last pass ended, on the clock that counts from the machine's start.
     pub(super) rested: Option<Duration>,
+    /// The pass that was cut off because the root cannot be opened.
+    pub(super) cut: Option<(Discovery, PassKind)>,
     /// Directories that were left unread after a restart, until they are read.
     pub(super) contents: Option<Contents>,
 }
@@ -70,6 +74,17 @@ pub(super) enum Urgency {
     Rested,
     /// At once.
     Now,
+}
+
+/// How the roots stand as a whole: by the worst of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Standing {
+    /// All are there.
+    Here,
+    /// One is known not to be there.
+    Missing,
+    /// One cannot be opened.
+    Unreachable,
 }
 
 /// All roots, by id.
@@ -128,6 +143,25 @@ impl Roots {
         }
     }
 
+    /// How the roots stand as a whole.
+    pub(super) fn standing(&self) -> Standing {
+        let mut all = self.all.values();
+        if self.all.values().any(|root| root.unreachable.is_some()) {
+            Standing::Unreachable
+        } else if all.any(|root| root.here.is_none()) {
+            Standing::Missing
+        } else {
+            Standing::Here
+        }
+    }
+
+    /// Whether a root cannot be opened.
+    pub(super) fn is_unreachable(&self, id: RootId) -> bool {
+        self.all
+            .get(&id)
+            .is_some_and(|root| root.unreachable.is_some())
+    }
+
     /// When the next pass is due that could begin.
     pub(super) fn next_due(&self, rest: Duration) -> Option<Duration> {
         let all = self.all.values().filter_map(|root| root.here.as_ref());
@@ -156,6 +190,7 @@ impl Root {
             here: None,
             known: Vec::new(),
             lost: None,
+            unreachable: None,
         }
     }
 

@@ -139,11 +139,11 @@ impl Surroundings {
 
     /// Begins a round over all roots. Places that no root of the round lies in are watched no more at its end.
     pub(super) fn begin(&mut self) -> Round<'_> {
-        let watched = std::mem::take(&mut self.watched);
-        let before = watched.into_keys().collect();
+        let before = std::mem::take(&mut self.watched);
         Round {
             surroundings: self,
             before,
+            is_whole: true,
             ids: HashMap::new(),
         }
     }
@@ -201,7 +201,9 @@ impl Bell {
 pub(super) struct Round<'a> {
     surroundings: &'a mut Surroundings,
     /// Watches from before that no root has needed yet.
-    before: HashSet<i32>,
+    before: HashMap<i32, Watched>,
+    /// Whether the way to each root was seen to its end.
+    is_whole: bool,
     ids: HashMap<FileKey, i32>,
 }
 
@@ -211,10 +213,14 @@ impl Round<'_> {
     /// # Errors
     /// When none does, or it cannot be opened.
     pub(super) fn approach(&mut self, path: &Path) -> Result<FileKey, FsError> {
-        (0..ATTEMPTS)
+        let found = (0..ATTEMPTS)
             .find_map(|_| self.attempt(path))
             // Whoever changes the way so often changes it again, and that is heard of.
-            .unwrap_or_else(|| RootDir::open(path).map(|root| root.key()))
+            .unwrap_or_else(|| RootDir::open(path).map(|root| root.key()));
+        if let Err(error) = &found {
+            self.is_whole &= error.proves_absence() || error.is_denial();
+        }
+        found
     }
 
     /// `None`: the way has changed before it was watched, and must be gone again.
@@ -262,11 +268,16 @@ impl Round<'_> {
         RootDir::open(path).err().map(Err)
     }
 
-    /// Ends the watches that no root needs any more.
+    /// Ends the watches that no root needs any more. What they tell of is still wanted when a way could not be seen to its end.
     pub(super) fn finish(self) {
-        for watch in self.before {
-            // Its directory may be gone, and the watch with it.
-            let _ = inotify::remove_watch(&self.surroundings.places, watch);
+        let watched = &mut self.surroundings.watched;
+        for (watch, names) in self.before {
+            if self.is_whole {
+                // Its directory may be gone, and the watch with it.
+                let _ = inotify::remove_watch(&self.surroundings.places, watch);
+            } else {
+                watched.entry(watch).or_insert(names);
+            }
         }
     }
 

@@ -183,6 +183,7 @@ fn of_hold(found: &Held) -> Option<Line> {
         | Hold::Denied { .. }
         | Hold::NoQuarantine { .. }
         | Hold::RootInUse { .. }
+        | Hold::RootUnreachable { .. }
         | Hold::Unrecorded { .. }
         | Hold::Unsaved { .. }
         | Hold::MountInside { .. }

@@ -405,8 +405,9 @@ impl Engine {
 impl RootHolds {
     fn of(state: &RootState) -> Self {
         let phase = match state.phase {
+            _ if state.unreachable.is_some() => state.hold_unreachable(),
             Phase::Missing { .. } => Some(Hold::RootMissing),
-            Phase::Crawling => Some(Hold::Reconciling),
+            Phase::Unreachable { .. } | Phase::Crawling => Some(Hold::Reconciling),
             Phase::Reconciling { .. } | Phase::Ready => None,
         };
         Self {

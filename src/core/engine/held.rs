@@ -247,6 +247,7 @@ pub(super) fn retry_after_ms(hold: &Hold, tries: u32) -> i64 {
         | Hold::SourceDown { .. }
         | Hold::NoQuarantine { .. }
         | Hold::RootInUse { .. }
+        | Hold::RootUnreachable { .. }
         | Hold::Unrecorded { .. } => MINUTE_MS,
         // Events tell when this ends; the retry is for what slips through.
         Hold::Denied {

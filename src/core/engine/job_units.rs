@@ -97,6 +97,7 @@ impl Engine {
                         | Hold::Breaker
                         | Hold::NoQuarantine { .. }
                         | Hold::RootInUse { .. }
+                        | Hold::RootUnreachable { .. }
                         | Hold::Unrecorded { .. }
                         | Hold::Unsaved { .. }
                 )

@@ -76,6 +76,9 @@ impl Engine {
                 self.unread_dirs.remove_all(root, &RelPath::root());
                 self.root_lost(root, why, absence, now, effects);
             }
+            Observed::RootUnreachable { root, why } => {
+                self.on_root_unreachable(root, why, effects);
+            }
             Observed::Doubted { root, why } => self.doubted(root, why),
             Observed::Reconciled { root, began, cost } => {
                 self.reconciled(root, began, cost, now, effects);

@@ -156,7 +156,8 @@ impl Engine {
     /// Whether nothing more is to be read.
     fn is_settled(&self) -> bool {
         let are_read = self.roots.values().all(|root| match root.phase {
-            Phase::Ready | Phase::Missing { .. } => true,
+            _ if root.unreachable.is_some() => true,
+            Phase::Ready | Phase::Missing { .. } | Phase::Unreachable { .. } => true,
             Phase::Crawling | Phase::Reconciling { .. } => false,
         });
         let are_asked = self.sources.values().all(|source| match source.phase {

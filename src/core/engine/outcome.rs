@@ -232,7 +232,10 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         match &hold {
-            Hold::NoQuarantine { .. } | Hold::RootInUse { .. } | Hold::Unrecorded { .. } => {
+            Hold::NoQuarantine { .. }
+            | Hold::RootInUse { .. }
+            | Hold::RootUnreachable { .. }
+            | Hold::Unrecorded { .. } => {
                 self.stall(claim.root, hold, now, effects);
                 return;
             }

@@ -32,6 +32,8 @@ pub(super) struct RootState {
     /// Whether all that is due counts as made due by changed facts: it was read for the first time, or under other rules.
     pub(super) counts_all: bool,
     pub(super) stall: Option<Stall>,
+    /// Why it cannot be opened. Its phase is what it was before.
+    pub(super) unreachable: Option<String>,
     /// While it is missing: whether it is known that nothing stands in its place.
     absence: Absence,
     /// What was saved of it, until it is found.
@@ -55,6 +57,7 @@ impl Default for RootState {
             changed: Changed::default(),
             counts_all: true,
             stall: None,
+            unreachable: None,
             absence: Absence::Doubtful,
             saved: None,
             restoring: None,
@@ -79,7 +82,7 @@ impl RootState {
             return self.saved;
         };
         let settled = match self.phase {
-            Phase::Missing { .. } | Phase::Crawling => false,
+            Phase::Missing { .. } | Phase::Unreachable { .. } | Phase::Crawling => false,
             Phase::Reconciling { .. } | Phase::Ready => true,
         };
         Some(RootMemory {
@@ -100,6 +103,7 @@ impl RootState {
     /// Whether no hold concerns the root as a whole.
     pub(super) fn is_free(&self) -> bool {
         self.trip.is_none()
+            && self.unreachable.is_none()
             && self.stall().is_none()
             && matches!(self.phase, Phase::Ready | Phase::Reconciling { .. })
     }
@@ -111,15 +115,24 @@ impl RootState {
 
     /// What holds everything in the root that has this deadline.
     pub(super) fn hold(&self, deadline: Timestamp) -> Option<Hold> {
-        match self.phase {
+        if let Some(hold) = self.hold_unreachable() {
+            return Some(hold);
+        }
+        match &self.phase {
             Phase::Missing { .. } => return Some(Hold::RootMissing),
-            Phase::Crawling => return Some(Hold::Reconciling),
+            Phase::Unreachable { .. } | Phase::Crawling => return Some(Hold::Reconciling),
             Phase::Reconciling { .. } | Phase::Ready => {}
         }
         if self.trip.is_some_and(|trip| deadline <= trip.at) {
             return Some(Hold::Breaker);
         }
         self.stall().map(|stall| stall.hold.clone())
+    }
+
+    /// What holds everything in the root while it cannot be opened.
+    pub(super) fn hold_unreachable(&self) -> Option<Hold> {
+        let error = self.unreachable.clone()?;
+        Some(Hold::RootUnreachable { error })
     }
 
     pub(super) fn trip(&self) -> Option<Trip> {
@@ -135,7 +148,10 @@ impl RootState {
     pub(super) fn status(&self, root: RootId) -> RootStatus {
         RootStatus {
             root,
-            phase: self.phase.clone(),
+            phase: self.unreachable.as_ref().map_or_else(
+                || self.phase.clone(),
+                |why| Phase::Unreachable { why: why.clone() },
+            ),
             is_void: false,
             key: self.key,
             trip: self.trip,
@@ -163,6 +179,7 @@ impl Engine {
         state.phase = Phase::Crawling;
         state.key = Some(key);
         state.stall = None;
+        state.unreachable = None;
         state.reconciliation = Reconciliation::default();
         state.is_reconciled = false;
         if !self.recognize(root, key, now) && replaced {
@@ -217,6 +234,7 @@ impl Engine {
             }));
         }
         let phase = Phase::Missing { why };
+        state.unreachable = None;
         let Some(key) = state.key else {
             state.phase = phase;
             state.absence = absence;
@@ -246,6 +264,21 @@ impl Engine {
         self.forget_gone();
         if is_void {
             self.retry_jobs_of_roots(now);
+        }
+    }
+
+    /// A root cannot be opened: what is known of it stays, and all of it waits until it has been looked over again.
+    pub(super) fn on_root_unreachable(
+        &mut self,
+        root: RootId,
+        why: String,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.writer.drop_stamps(root);
+        if let Some(state) = self.roots.get_mut(&root) {
+            let what = format!("unreachable: {why}; it is tried again by itself");
+            state.unreachable = Some(why);
+            effects.push(Effect::Tell(Event::Root { root, what }));
         }
     }
 
@@ -282,6 +315,7 @@ impl Engine {
             return;
         }
         state.phase = Phase::Ready;
+        let was_unreachable = state.unreachable.take().is_some();
         if !std::mem::replace(&mut state.is_reconciled, true) {
             state.reconciliation.first = cost;
         }
@@ -292,6 +326,11 @@ impl Engine {
             if restored {
                 self.tell_restored(root, effects);
                 self.check_fresh(root, fresh, now, effects);
+                self.arm_root(root, now);
+            }
+            if was_unreachable {
+                let what = "reached again".to_owned();
+                effects.push(Effect::Tell(Event::Root { root, what }));
                 self.arm_root(root, now);
             }
             self.retry_jobs_of_roots(now);

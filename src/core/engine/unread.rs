@@ -59,14 +59,16 @@ impl Engine {
             }
         }
         for (&root, state) in &self.roots {
-            if let Phase::Missing { why } = &state.phase
+            if let (Some(why), _) | (None, Phase::Missing { why }) =
+                (&state.unreachable, &state.phase)
                 && request.wants_root(root)
             {
                 let known = self.policy.roots.get(&root);
+                let may_be_missing = known.is_some_and(|known| known.optional);
                 unread.push(Unread {
                     part: UnreadPart::Root(root),
                     why: why.clone(),
-                    is_optional: known.is_some_and(|known| known.optional),
+                    is_optional: may_be_missing && state.unreachable.is_none(),
                 });
             }
         }
@@ -100,7 +102,9 @@ impl Engine {
             .filter(|(root, _)| request.wants_root(**root))
         {
             let is_void = self.policy.roots.get(&root).is_some_and(|known| {
-                known.optional && matches!(state.phase, Phase::Missing { .. })
+                known.optional
+                    && state.unreachable.is_none()
+                    && matches!(state.phase, Phase::Missing { .. })
             });
             if is_void
                 || !self
@@ -111,7 +115,7 @@ impl Engine {
             }
             is_any = true;
             let is_read = matches!(state.phase, Phase::Ready | Phase::Reconciling { .. });
-            if is_read && !holds.governing(root).any(is_down) {
+            if is_read && state.unreachable.is_none() && !holds.governing(root).any(is_down) {
                 return true;
             }
         }

@@ -35,6 +35,7 @@ pub struct RootModel {
     pub lost: usize,
     pub lost_why: String,
     pub doubted: usize,
+    pub unreachable: usize,
     pub reconciled: usize,
     pub moved: usize,
     pub crawled: usize,
@@ -156,6 +157,9 @@ impl Model {
                 model.key = None;
                 model.files.clear();
                 model.dirs.clear();
+            }
+            Observed::RootUnreachable { root, .. } => {
+                self.roots.entry(root).or_default().unreachable += 1;
             }
             Observed::Doubted { root, .. } => self.roots.entry(root).or_default().doubted += 1,
             Observed::Reconciled { root, .. } => {

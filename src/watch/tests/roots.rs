@@ -55,6 +55,7 @@ fn absence(bench: &Bench) -> Absence {
     let model = bench.shared.model.lock();
     let told = model.log.iter().rev().find_map(|observed| match observed {
         Observed::RootLost { absence, .. } => Some(*absence),
+        Observed::RootUnreachable { .. } => Some(Absence::Doubtful),
         _ => None,
     });
     told.unwrap()
@@ -121,6 +122,30 @@ fn a_root_behind_a_directory_that_nobody_may_enter_is_not_surely_absent() {
             assert_seen(&mut bench, is, &format!("{dir} {mode:o}"));
             set_mode(&bench.path(dir), 0o700);
             assert_seen(&mut bench, Absence::Certain, dir);
+        }
+    };
+    std::thread::spawn(test).join().unwrap();
+}
+
+#[test]
+fn a_root_that_cannot_be_opened_keeps_what_is_known_and_is_looked_over_when_it_can() {
+    let test = || {
+        obey_modes();
+        let mut bench = Bench::watching(&["in/root"]);
+        fill(&bench, "in/root");
+        let before = bench.assert_agrees(0, "in/root");
+        for round in 1..3 {
+            set_mode(&bench.path("in"), 0);
+            let model = bench.synced(0);
+            assert_eq!((model.unreachable, model.lost), (round, 0));
+            assert_eq!(model.paths(), before.paths());
+            // Said once, however often it is tried.
+            assert_eq!(bench.synced(0).unreachable, round);
+            set_mode(&bench.path("in"), 0o700);
+            fs::write(bench.path("in/root/sub/f"), b"xx").unwrap();
+            let model = bench.assert_agrees(0, "in/root");
+            assert_eq!(model.reconciled, before.reconciled + round);
+            assert_eq!((model.found, model.lost), (before.found, 0));
         }
     };
     std::thread::spawn(test).join().unwrap();
@@ -256,12 +281,9 @@ fn a_directory_that_may_not_be_read_is_told_once_and_read_when_it_may() {
         for dir in ["in/root", "in"] {
             set_mode(&bench.path(dir), 0);
             let model = bench.synced(0);
-            assert_eq!(model.key, None, "{dir}");
-            assert!(
-                model.lost_why.contains("permission denied"),
-                "{}",
-                model.lost_why
-            );
+            // It may be there all the same: nothing of it is forgotten.
+            assert_eq!((model.lost, model.files.len()), (0, 2), "{dir}");
+            assert!(model.unreachable > 0, "{dir}");
             set_mode(&bench.path(dir), 0o700);
             assert_eq!(bench.assert_agrees(0, "in/root").files.len(), 2, "{dir}");
         }

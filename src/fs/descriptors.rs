@@ -1,0 +1,78 @@
+//! The descriptors that this process may have open, and who may take how many.
+//!
+//! **Invariant:** clients of the socket never take what the watchers and the reaper need.
+
+use std::sync::LazyLock;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// The soft limit of open files, raised to the hard one at the first question.
+static LIMIT: LazyLock<u64> = LazyLock::new(|| {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum.unwrap_or(u64::MAX),
+        Err(errno) => {
+            tracing::warn!("cannot raise the limit of open files: {errno}");
+            limit.current.unwrap_or(u64::MAX)
+        }
+    }
+});
+
+/// Number of descriptors that this process may have open.
+#[must_use]
+pub fn limit() -> u64 {
+    *LIMIT
+}
+
+/// Number of connections to the socket at once: a quarter of all descriptors, at most 256 (about 20 KiB each).
+#[must_use]
+pub fn connections_max() -> usize {
+    at_most(limit() / 4, 256)
+}
+
+/// Number of directories that one thread keeps open for the files that it removes together.
+#[must_use]
+pub fn dirs_max() -> usize {
+    at_most(limit() / 16, 64)
+}
+
+/// Number of leases that one thread of the reaper has at once: as many as descriptors allow, since what shares them shares a sync of
+/// the ledger.
+#[must_use]
+pub fn leases_max() -> usize {
+    leases_of(limit())
+}
+
+fn leases_of(limit: u64) -> usize {
+    /// What everything else in the process may need, as far as there is so much.
+    const OTHERS: u64 = 512;
+    /// Threads that take leases: two for files, two for units.
+    const SHARERS: u64 = 4;
+    let others = OTHERS.min(limit / 4 * 3);
+    // More files than this are not worth the wait of those who would open one of them.
+    at_most((limit - others) / SHARERS, 768)
+}
+
+/// A share of the descriptors; some are always given, or nothing could be done at all.
+fn at_most(share: u64, most: u64) -> usize {
+    usize::try_from(share.clamp(4, most)).expect("invariant: a few hundred")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_limit_leaves_something_for_everybody() {
+        let leases = [64, 128, 1024, 4096, u64::MAX].map(leases_of);
+        assert_eq!(leases, [4, 8, 128, 768, 768]);
+        let soft = getrlimit(Resource::Nofile);
+        assert_eq!(Some(limit()), soft.maximum.or(Some(u64::MAX)));
+        assert_eq!(getrlimit(Resource::Nofile).current, soft.maximum);
+        assert!((4..=256).contains(&connections_max()));
+    }
+}
