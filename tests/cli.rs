@@ -13,8 +13,10 @@ mod common;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use common::{Place, errors, lines, wait_for};
 use rustix::process::Signal;
@@ -141,11 +143,8 @@ fn a_reader_that_has_enough_ends_a_list_silently() {
     }
 }
 
-#[test]
-fn an_interrupt_ends_a_client_that_follows() {
-    let place = Place::new();
-    let root = place.make_dir("data");
-    let daemon = place.serve_ready(&["--watch", "data=100ms"]);
+/// `lapsed events`, after it has told that a file in `root` lapsed; and what reads from it.
+fn follow_until_told(place: &Place, root: &Path) -> (Child, JoinHandle<()>) {
     let mut child = place
         .lapsed()
         .arg("events")
@@ -170,6 +169,15 @@ fn an_interrupt_ends_a_client_that_follows() {
         }
         told.lock().unwrap().contains("  lapsed  ").then_some(())
     });
+    (child, reader)
+}
+
+#[test]
+fn an_interrupt_ends_a_client_that_follows() {
+    let place = Place::new();
+    let root = place.make_dir("data");
+    let daemon = place.serve_ready(&["--watch", "data=100ms"]);
+    let (mut child, reader) = follow_until_told(&place, &root);
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, Signal::INT).unwrap();
     wait_for("the client ends", || child.try_wait().unwrap());
@@ -178,6 +186,71 @@ fn an_interrupt_ends_a_client_that_follows() {
     assert_eq!(output.status.signal(), Some(2), "{output:?}");
     assert_eq!(errors(&output), "");
     assert_eq!(daemon.get("/v1/health").0, 200);
+}
+
+#[test]
+fn events_end_with_a_word_and_a_status_when_the_daemon_ends() {
+    let place = Place::new();
+    let root = place.make_dir("data");
+    let mut daemon = place.serve_ready(&["--watch", "data=100ms"]);
+    let (mut child, reader) = follow_until_told(&place, &root);
+    assert_eq!(daemon.stop().code(), Some(0));
+    wait_for("the client ends", || child.try_wait().unwrap());
+    reader.join().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = errors(&output);
+    assert!(
+        said.starts_with("error: the daemon has ended") && said.contains("--after "),
+        "{said}"
+    );
+}
+
+#[test]
+fn names_cannot_forge_lines_of_the_log() {
+    let place = Place::new();
+    let root = place.make_dir("data");
+    let daemon = place.serve_ready(&["--watch", "data=100ms"]);
+    let plain = root.join("plain");
+    let forged = root.join("a\n2026-01-01T00:00:00.000Z  INFO forged\u{1b}[31m");
+    for path in [&forged, &plain] {
+        std::fs::write(path, b"x").unwrap();
+        wait_for("it goes", || (!path.exists()).then_some(()));
+    }
+    daemon.wait_until_said("plain");
+    let said = daemon.said();
+    let told = format!(
+        "lapsed: {:?} by rule \"data after 100ms\" files=1",
+        plain.to_str().unwrap()
+    );
+    assert!(
+        said.contains(&told),
+        "the message names path and rule, once: {said}"
+    );
+    assert!(said.contains("INFO forged\\u{1b}[31m"), "{said}");
+    for line in said.lines() {
+        let has_time = line
+            .split_once(' ')
+            .is_some_and(|(time, _)| time.len() == 24 && time.ends_with('Z'));
+        assert!(has_time && !line.contains('\u{1b}'), "{line:?}");
+        assert!(!line.starts_with("2026-01-01"), "{said}");
+    }
+}
+
+#[test]
+fn a_wrong_filter_of_the_log_is_refused() {
+    let place = Place::new();
+    let mut command = place.lapsed();
+    let refused = command
+        .env("LAPSED_LOG", "verbose")
+        .arg("status")
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert_eq!(
+        errors(&refused),
+        "error: LAPSED_LOG cannot be \"verbose\"\n  give a level (off, error, warn, info, debug, trace), or such as info,lapsed=debug\n"
+    );
 }
 
 #[test]

@@ -178,8 +178,8 @@ fn line(told: &Told) -> Value {
         }
         Event::OrphansTripped { source, root, why } => {
             let source = source.map(|source| source_name(policy, source));
-            let more = json!({"source": source, "orphans": true, "why": why});
-            ("tripped", root.as_ref(), None, more)
+            let more = json!({"source": source, "why": why});
+            ("orphans-tripped", root.as_ref(), None, more)
         }
         Event::ClaimRefused {
             source,

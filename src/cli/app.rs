@@ -256,7 +256,9 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode 
         Command::Check(_) => Level::Error,
         _ => Level::Warn,
     };
-    log::start(usual, more.saturating_sub(less));
+    if let Err(error) = log::start(usual, more.saturating_sub(less)) {
+        return exit_status(Err(error));
+    }
     let format = if cli.common.json {
         Format::Json
     } else {

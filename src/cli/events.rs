@@ -24,7 +24,16 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
         .with_some("observed", arguments.observed.then_some("true"))
         .with_some("after", arguments.after.map(|id| id.to_string()));
     let mut lines = client.lines(&target, "text/event-stream").await?;
+    let mut last: Option<u64> = arguments.after;
+    let mut was_dropped = false;
     while let Some(line) = lines.next().await? {
+        if let Some(id) = line.strip_prefix(b"id: ") {
+            last = std::str::from_utf8(id)
+                .ok()
+                .and_then(|id| id.trim().parse().ok());
+        }
+        // This client was too slow: its last event says so.
+        was_dropped |= line == b"event: dropped";
         let Some(data) = line.strip_prefix(b"data: ") else {
             continue;
         };
@@ -38,7 +47,15 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
         // Whoever follows wants to see it now.
         context.output.flush()?;
     }
-    Ok(End::Done)
+    context.output.flush()?;
+    if was_dropped {
+        return Ok(End::WithErrors);
+    }
+    let after = last.map_or_else(String::new, |id| {
+        format!("; once it runs again: lapsed events --after {id}")
+    });
+    eprintln!("error: the daemon has ended, and with it the events{after}");
+    Ok(End::WithErrors)
 }
 
 fn sentence(event: &Value) -> String {
@@ -58,6 +75,25 @@ fn sentence(event: &Value) -> String {
             None => format!("{} (gone)", text("path")),
         },
         "root" => format!("{}: {}", text("root"), text("what")),
+        "orphans-tripped" => {
+            let whose = match (event["source"].as_str(), event["root"].as_str()) {
+                (Some(source), _) => format!("source {source}"),
+                (None, root) => format!("root {}", root.unwrap_or("?")),
+            };
+            format!(
+                "{whose}: {}; look with `lapsed plan`, then `lapsed breaker release`",
+                text("why")
+            )
+        }
+        "source" => format!("{}: {}", text("source"), text("what")),
+        "claim-refused" => format!(
+            "{}, of job {} of source {}: {}",
+            text("file"),
+            text("job"),
+            text("source"),
+            text("why")
+        ),
+        "saving" => "what changes can be saved again; removals go on".to_owned(),
         "tripped" => format!(
             "root {}: {} of {} became due at once; look with `lapsed plan`, then `lapsed breaker release`",
             text("root"),
@@ -76,11 +112,9 @@ fn sentence(event: &Value) -> String {
         "missing" | "dropped" => text("why"),
         _ => event.to_string(),
     };
-    let at = event["at"]
-        .as_str()
-        .and_then(|at| at.get(11..19))
-        .unwrap_or("        ");
-    format!("{at}  {:8}  {what}", text("event"))
+    let at = event["at"].as_str().and_then(human::instant);
+    let at = at.map_or_else(|| " ".repeat(8), human::time_of_day);
+    format!("{at}  {:15}  {what}", text("event"))
 }
 
 #[cfg(test)]
@@ -93,15 +127,41 @@ mod tests {
     fn events_read_as_sentences() {
         let at = "2024-05-06T07:08:09.123Z";
         let lapsed = json!({"at": at, "event": "lapsed", "path": "/srv/a", "files": 1, "bytes": 2048, "rule": "old"});
+        let here = human::time_of_day(human::instant(at).unwrap());
         assert_eq!(
             sentence(&lapsed),
-            "07:08:09  lapsed    /srv/a (1 file, 2.0 KiB), by rule \"old\""
+            format!("{here}  lapsed           /srv/a (1 file, 2.0 KiB), by rule \"old\"")
         );
         let clock = json!({"at": at, "event": "clock", "by_ms": -3_600_000});
         assert_eq!(
             sentence(&clock),
-            "07:08:09  clock     the wall clock was set back by 60 min"
+            format!("{here}  clock            the wall clock was set back by 60 min")
         );
+        let tripped = json!({
+            "at": at, "event": "orphans-tripped", "source": "db", "root": null, "path": null, "why": "it is empty",
+        });
+        assert_eq!(
+            sentence(&tripped),
+            format!(
+                "{here}  orphans-tripped  source db: it is empty; look with `lapsed plan`, then `lapsed breaker release`"
+            )
+        );
+        for (event, said) in [
+            (
+                json!({"event": "source", "source": "db", "what": "is ready"}),
+                "db: is ready",
+            ),
+            (
+                json!({"event": "claim-refused", "source": "db", "job": "7", "file": "../x", "why": "no"}),
+                "../x, of job 7 of source db: no",
+            ),
+            (
+                json!({"event": "saving"}),
+                "what changes can be saved again; removals go on",
+            ),
+        ] {
+            assert!(sentence(&event).ends_with(said), "{}", sentence(&event));
+        }
         assert!(sentence(&json!({})).starts_with("          ?"));
     }
 }

@@ -150,6 +150,14 @@ pub fn clock_time(at: Timestamp, now: Timestamp) -> String {
     here.strftime(format).to_string()
 }
 
+/// An instant of these days by the clock on the wall here: `03:00:59`.
+#[must_use]
+pub fn time_of_day(at: Timestamp) -> String {
+    let instant = jiff::Timestamp::from_millisecond(at.unix_ms()).unwrap_or_default();
+    let here = instant.to_zoned(jiff::tz::TimeZone::system());
+    here.strftime("%H:%M:%S").to_string()
+}
+
 /// `text` in lines of at most `width` columns (`None`: one line), `first` before the first and `rest` before the others. A word that is
 /// longer than a line stays whole, and so do a number and what it counts.
 #[must_use]

@@ -10,6 +10,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::log_line::{LineFields, WallClock};
+use super::output::wants_color;
 use crate::config::LogLevel;
 
 /// The variable that overrides how much is logged, in the syntax of `tracing-subscriber`'s `EnvFilter`.
@@ -20,11 +22,14 @@ static ADJUSTABLE: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new
 
 /// Starts logging: at `level` (how many `-v` minus how many `-q`) above what the command logs by itself. Called once; a second
 /// call changes nothing.
-pub fn start(usual: Level, more: i8) {
-    let told = std::env::var(LOG_VARIABLE)
-        .ok()
-        .filter(|text| !text.is_empty())
-        .and_then(|text| EnvFilter::try_new(text).ok());
+///
+/// # Errors
+/// When [`LOG_VARIABLE`] cannot be understood.
+pub fn start(usual: Level, more: i8) -> anyhow::Result<()> {
+    let told = std::env::var_os(LOG_VARIABLE).filter(|text| !text.is_empty());
+    let told = told
+        .map(|text| filter_of(&text.to_string_lossy()))
+        .transpose()?;
     let is_told = told.is_some() || more != 0;
     let filter = told.unwrap_or_else(|| EnvFilter::new(directives(usual, more)));
     let (filter, handle) = reload::Layer::new(filter);
@@ -37,15 +42,36 @@ pub fn start(usual: Level, more: i8) {
         && let Ok(journal) = tracing_journald::layer()
     {
         let _ = registry.with(journal).try_init();
-        return;
+        return Ok(());
     }
-    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let no_color = std::env::var_os("NO_COLOR");
     let lines = tracing_subscriber::fmt::layer()
+        .fmt_fields(LineFields)
         .with_writer(std::io::stderr)
-        .with_ansi(color)
-        .with_target(false)
-        .without_time();
-    let _ = registry.with(lines).try_init();
+        .with_ansi(std::io::stderr().is_terminal() && wants_color(no_color.as_deref()))
+        .with_target(false);
+    let _ = match usual {
+        Level::Info => registry.with(lines.with_timer(WallClock)).try_init(),
+        Level::Warn | Level::Error => registry.with(lines.without_time()).try_init(),
+    };
+    Ok(())
+}
+
+/// The filter that [`LOG_VARIABLE`] asks for.
+fn filter_of(text: &str) -> anyhow::Result<EnvFilter> {
+    /// A word alone that is no level would be taken for a library's name, and nothing would be logged.
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let hint = "give a level (off, error, warn, info, debug, trace), or such as info,lapsed=debug";
+    let is_known = |word: &str| {
+        let word = word.trim().to_lowercase();
+        word.contains('=') || word.contains('[') || LEVELS.contains(&&*word)
+    };
+    anyhow::ensure!(
+        text.split(',').all(is_known),
+        "{LOG_VARIABLE} cannot be \"{text}\"\n  {hint}"
+    );
+    EnvFilter::try_new(text)
+        .map_err(|error| anyhow::anyhow!("{LOG_VARIABLE} cannot be \"{text}\": {error}\n  {hint}"))
 }
 
 /// Has a daemon log as much as its configuration says, where neither the command line nor [`LOG_VARIABLE`] says anything.
@@ -107,6 +133,20 @@ fn is_journal(stream: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_that_would_log_nothing_is_refused() {
+        for text in ["debug", "INFO", "info,lapsed=trace", "lapsed=debug"] {
+            assert!(filter_of(text).is_ok(), "{text}");
+        }
+        for text in ["verbose", "lapsed=loud", "info,"] {
+            let error = filter_of(text).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("LAPSED_LOG cannot be \"{text}\"")),
+                "{error}"
+            );
+        }
+    }
 
     #[test]
     fn verbosity_moves_the_level() {

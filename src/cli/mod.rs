@@ -11,6 +11,7 @@ pub mod app;
 pub mod client;
 pub mod human;
 pub mod log;
+mod log_line;
 pub mod output;
 pub mod table;
 

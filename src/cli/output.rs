@@ -108,7 +108,7 @@ impl Output {
 }
 
 /// `NO_COLOR`, when set and not empty, turns colors off (no-color.org).
-fn wants_color(no_color: Option<&std::ffi::OsStr>) -> bool {
+pub(super) fn wants_color(no_color: Option<&std::ffi::OsStr>) -> bool {
     no_color.is_none_or(std::ffi::OsStr::is_empty)
 }
 

@@ -16,7 +16,13 @@ pub(super) fn greet(settings: &Settings) {
         env!("CARGO_PKG_VERSION")
     );
     for root in settings.policy.roots.values() {
-        tracing::info!(root = root.name, path = %root.path.display(), "watching");
+        let path = root.path.display().to_string();
+        tracing::info!(
+            root = root.name,
+            path,
+            "watching root {:?} at {path:?}",
+            root.name
+        );
     }
     for rule in &settings.policy.rules {
         tracing::debug!(

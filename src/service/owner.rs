@@ -19,6 +19,7 @@ use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
 use crate::core::input::{Effect, Event, Input, JOBS};
 use crate::core::jobs::SourceId;
+use crate::core::path::RelPath;
 use crate::core::policy::Policy;
 use crate::core::report::Mode;
 use crate::core::time::Now;
@@ -211,16 +212,70 @@ fn place_of(engine: &Engine, root: RootId, key: Option<FileKey>) -> Option<Place
     key.map(|key| Place { path, key })
 }
 
+/// The path of `path` in `root`, for people; empty when the root is not known any more.
+fn shown(policy: &Policy, root: RootId, path: &RelPath) -> String {
+    let known = policy.roots.get(&root);
+    let path = known.map(|known| path.below(&known.path));
+    path.unwrap_or_default().display().to_string()
+}
+
+fn source_name(policy: &Policy, source: SourceId) -> &str {
+    let known = policy.sources.get(&source);
+    known.map_or("?", |source| &source.name)
+}
+
+/// Tells a person, or the journal, what was removed.
+fn log_lapsed(event: &Event, policy: &Policy) {
+    let Event::Lapsed {
+        root,
+        path,
+        rule,
+        late_ms,
+        files,
+        bytes,
+        job,
+        ..
+    } = event
+    else {
+        return;
+    };
+    let path = shown(policy, *root, path);
+    // The rules may have changed since it was claimed.
+    let rule = policy.rules.get(usize::from(rule.0));
+    let rule = rule.map_or("?", |rule| &rule.name);
+    match job {
+        Some(job) if *files == 0 => tracing::info!(
+            job = job.id,
+            source = source_name(policy, job.source),
+            rule,
+            late_ms,
+            "lapsed, without files: job {:?} by rule {rule:?}",
+            job.id
+        ),
+        Some(job) => tracing::info!(
+            path,
+            job = job.id,
+            rule,
+            files,
+            bytes,
+            late_ms,
+            "lapsed: {path:?} of job {:?} by rule {rule:?}",
+            job.id
+        ),
+        None => tracing::info!(
+            path,
+            rule,
+            files,
+            bytes,
+            late_ms,
+            "lapsed: {path:?} by rule {rule:?}"
+        ),
+    }
+}
+
 /// Tells a person, or the journal, what happened.
 fn log(event: &Event, engine: &Engine, now: Now) {
     let policy = engine.policy();
-    let path_of = |root: &RootId, path: &crate::core::path::RelPath| {
-        policy
-            .roots
-            .get(root)
-            .map(|known| path.below(&known.path))
-            .unwrap_or_default()
-    };
     let name_of = |root: &RootId| {
         policy
             .roots
@@ -228,69 +283,44 @@ fn log(event: &Event, engine: &Engine, now: Now) {
             .map_or("?", |root| root.name.as_str())
             .to_owned()
     };
-    let source_of = |source: &SourceId| {
-        let known = policy.sources.get(source);
-        known.map_or_else(|| "?".to_owned(), |source| source.name.clone())
-    };
+    let source_of = |source: &SourceId| source_name(&policy, *source).to_owned();
     match event {
-        Event::Lapsed {
-            root,
-            path,
-            rule,
-            late_ms,
-            files,
-            bytes,
-            job,
-            ..
-        } => {
-            let path = path_of(root, path);
-            // The rules may have changed since it was claimed.
-            let rule = policy
-                .rules
-                .get(usize::from(rule.0))
-                .map_or("?", |rule| &rule.name);
-            match job {
-                Some(job) if *files == 0 => tracing::info!(
-                    job = job.id,
-                    source = source_of(&job.source),
-                    rule,
-                    late_ms,
-                    "lapsed"
-                ),
-                Some(job) => tracing::info!(
-                    path = %path.display(), job = job.id, rule, files, bytes, late_ms, "lapsed"
-                ),
-                None => {
-                    tracing::info!(path = %path.display(), rule, files, bytes, late_ms, "lapsed");
-                }
-            }
-        }
+        Event::Lapsed { .. } => log_lapsed(event, &policy),
         Event::Held { root, path, hold } => {
-            let path = path_of(root, path);
+            let path = shown(&policy, *root, path);
             if *hold == Hold::DryRun {
-                tracing::info!(path = %path.display(), "would lapse");
+                tracing::info!(path, "would lapse: {path:?}");
             } else {
-                tracing::warn!(path = %path.display(), hold = hold.code(), "held: {hold}");
+                tracing::warn!(path, hold = hold.code(), "held: {path:?}: {hold}");
             }
         }
         Event::Root { root, what } => {
-            tracing::info!(root = name_of(root), "root {what}");
+            let name = name_of(root);
+            tracing::info!(root = name, "root {name:?}: {what}");
             if let Some((at, place)) = engine.status(now).next.zip(engine.status(now).next_example)
             {
                 let in_ms = u64::try_from(at.ms_since(now.wall)).unwrap_or(0);
                 let left = humantime::format_duration(std::time::Duration::from_millis(in_ms));
-                tracing::info!(path = %path_of(&place.0, &place.1).display(), at = %at, "next to lapse, in {left}");
+                let path = shown(&policy, place.0, &place.1);
+                tracing::info!(path, at = %at, "next to lapse, in {left}: {path:?}");
             }
         }
         Event::Tripped { root, trip } => tracing::warn!(
             root = %name_of(root), due = trip.due, of = trip.of, what = trip.what.as_str(),
-            "the breaker tripped: too much became due at once; look with `lapsed plan`, then `lapsed breaker release`"
+            "the breaker tripped for root {:?}: too much became due at once; look with `lapsed plan`, then `lapsed breaker release`",
+            name_of(root)
         ),
         Event::Released { root, uid } => {
-            tracing::info!(root = name_of(root), uid, "the breaker was released");
+            let name = name_of(root);
+            tracing::info!(
+                root = name,
+                uid,
+                "the breaker of root {name:?} was released"
+            );
         }
         Event::Source { source, what } => {
-            tracing::info!(source = source_of(source), "source {what}");
+            let name = source_of(source);
+            tracing::info!(source = name, "source {name:?}: {what}");
         }
         Event::OrphansTripped { source, root, why } => tracing::warn!(
             source = source.as_ref().map(source_of),
@@ -306,7 +336,7 @@ fn log(event: &Event, engine: &Engine, now: Now) {
             source = source_of(source),
             job,
             file,
-            "a claim is refused: {why}"
+            "a claim of job {job:?} is refused: {why}"
         ),
         Event::Saving => tracing::info!("what changes can be saved again; removals go on"),
         Event::ClockJumped { by_ms } => tracing::warn!(by_ms, "the wall clock was set"),

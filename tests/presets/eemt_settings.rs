@@ -164,9 +164,9 @@ fn the_level_of_the_log_is_taken_from_the_environment() {
         daemon.said()
     };
     let (info, debug, error) = (said_at("INFO"), said_at("DEBUG"), said_at("ERROR"));
-    assert!(info.contains("lapsed path="), "{info}");
+    assert!(info.contains("lapsed: \"/"), "{info}");
     assert!(!info.contains("DEBUG"), "{info}");
-    assert!(debug.contains("lapsed path="), "{debug}");
+    assert!(debug.contains("lapsed: \"/"), "{debug}");
     assert!(debug.contains("DEBUG due path="), "{debug}");
     assert!(debug.contains("DEBUG rule rule=\"failed jobs\""), "{debug}");
     assert!(!error.contains("INFO"), "{error}");
