@@ -152,7 +152,7 @@ fn a_segment_in_use_that_somebody_changes_gets_no_further_line() {
         ledger.append(&[sample(ledger.next_id())]).unwrap();
         let path = segments(&dir).pop().unwrap();
         change(&path, &scratch.path().join("away"));
-        let changed = std::fs::read(&path).unwrap_or_default();
+        let left = std::fs::read(&path).unwrap_or_default();
         let later = [ledger.next_id(), ledger.next_id()];
         for id in later {
             ledger.append(&[sample(id)]).unwrap();
@@ -165,7 +165,7 @@ fn a_segment_in_use_that_somebody_changes_gets_no_further_line() {
             1,
             "{what}"
         );
-        assert_eq!(std::fs::read(&path).unwrap_or_default(), changed, "{what}");
+        assert_eq!(std::fs::read(&path).unwrap_or_default(), left, "{what}");
         drop(ledger);
         let ledger = Ledger::open(&dir, SMALL).unwrap();
         let read = ledger.newest_first(None).filter_map(Result::ok);
