@@ -452,7 +452,7 @@ fn an_immutable_file_is_held_until_it_is_none() {
         done.is_ok_and(|status| status.success())
     };
     if !may_make_immutable() {
-        note("an immutable file: run the tests as root with the capability CAP_LINUX_IMMUTABLE");
+        note("it needs root of the machine, with the capability CAP_LINUX_IMMUTABLE");
         return;
     }
     assert!(

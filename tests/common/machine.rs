@@ -229,9 +229,9 @@ pub fn has_no_privileges() -> bool {
     false
 }
 
-/// Says on the real standard error what was not tried, and how it would be: a print is shown for failed tests only.
-pub fn note(what: &str) {
-    let _ = writeln!(std::io::stderr(), "{}: not tried: {what}", this_test());
+/// Says on the real standard error that the calling test was not tried, and why: a print is shown for failed tests only.
+pub fn note(why: &str) {
+    let _ = writeln!(std::io::stderr(), "{}: not tried: {why}", this_test());
 }
 
 /// Gives a directory to [`NOBODY`].

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::common::machine::assert_watches;
 use crate::core::jobs::{SourceId, SourceNews};
 use crate::jobs::options::Queries;
 use crate::jobs::sqlite::Sqlite;
 use crate::jobs::sqlite::SqliteOptions;
 use crate::jobs::tests::told;
 pub(super) use crate::jobs::tests::told::{Table, eventually, view};
+use crate::jobs::view::{Tell, View};
 
 const DATABASE: &str = "LAPSED_TEST_JOBS_DATABASE";
 
@@ -133,6 +135,12 @@ impl Place {
     }
 }
 
+/// Starts a source. Without a watch it is polled, which takes longer than these tests wait.
+pub(super) fn start(options: SqliteOptions, view: View, tell: Tell) -> Sqlite {
+    assert_watches();
+    Sqlite::start_with(options, view, tell).unwrap()
+}
+
 /// A source, and what it told.
 pub(super) struct Watched {
     pub(super) source: Sqlite,
@@ -142,7 +150,7 @@ pub(super) struct Watched {
 impl Watched {
     pub(super) fn start(options: SqliteOptions) -> Self {
         let table: Arc<(Mutex<Table>, Condvar)> = Arc::default();
-        let source = Sqlite::start_with(options, view(&table), told::tell(&table)).unwrap();
+        let source = start(options, view(&table), told::tell(&table));
         Self { source, table }
     }
 
@@ -160,7 +168,7 @@ impl Watched {
             }
         });
         let tell = move |news| tell.send(news).unwrap();
-        let source = Sqlite::start_with(options, view, Arc::new(tell)).unwrap();
+        let source = start(options, view, Arc::new(tell));
         Self { source, table }
     }
 

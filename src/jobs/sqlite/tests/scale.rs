@@ -56,7 +56,7 @@ fn read_while_another_commits(jobs: u64) {
     };
     let table = Arc::default();
     let view = super::harness::view(&table);
-    let source = crate::jobs::Sqlite::start_with(place.options(), view, Arc::new(tell)).unwrap();
+    let source = super::harness::start(place.options(), view, Arc::new(tell));
     super::harness::eventually("loaded", || loads.load(Ordering::SeqCst) > 0);
     assert_eq!(rows.load(Ordering::SeqCst), jobs);
     assert_eq!(commits.load(Ordering::SeqCst), jobs.div_ceil(PAGE as u64));
