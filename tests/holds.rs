@@ -546,7 +546,9 @@ fn on_a_read_only_file_system_things_are_held_until_it_is_none() {
     let daemon = serve_in_namespace(&place, &mount, &config);
     let inside = within(&daemon, &root);
     let remount = |how: &str| {
-        run_within(&daemon, &["mount", "-o", how, root.to_str().unwrap()]);
+        // Not with the options of the mount, in which the user's id is that outside of the namespace.
+        let mount = ["mount", "--options-mode", "ignore", "-o", how];
+        run_within(&daemon, &[&mount[..], &[root.to_str().unwrap()]].concat());
     };
     // Once with a quarantine that has to be made, once with one that is there.
     for (code, dir) in [("no-quarantine", "first"), ("denied", "second")] {

@@ -269,14 +269,8 @@ impl Bench {
             );
         }
         // The answer leaves before the work is dropped.
-        let mut policy = policy;
-        self.policy = loop {
-            match Arc::try_unwrap(policy) {
-                Ok(policy) => break policy,
-                Err(shared) => policy = shared,
-            }
-            std::thread::yield_now();
-        };
+        wait(|| Arc::strong_count(&policy) == 1);
+        self.policy = Arc::try_unwrap(policy).ok().unwrap();
         claims
             .iter()
             .map(|claim| {

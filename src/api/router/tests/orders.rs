@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::plan::PLANS_MAX;
-use crate::common::machine::patience;
+use crate::common::machine::{Deadline, patience};
 
 #[tokio::test]
 async fn status_health_and_plan() {
@@ -166,7 +166,9 @@ async fn events_come_as_they_happen_and_end_with_the_daemon() {
     assert_eq!(frame().await.unwrap(), ": following\n\n");
     // The engine tells single files only once it has been told so.
     let mut size = 0;
+    let deadline = Deadline::new();
     let told = loop {
+        assert!(!deadline.is_over(), "nothing is told");
         size += 1;
         let new = facts(Kind::File, 40, size, world.now);
         let looks = Observed::Looks {

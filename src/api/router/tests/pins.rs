@@ -246,6 +246,12 @@ async fn a_change_that_cannot_be_recorded_is_taken_back() {
     let lose = || {
         #[expect(clippy::disallowed_methods, reason = "the disk fails")]
         std::fs::remove_dir_all(&ledger).unwrap();
+        // Where a file is, no directory can be made.
+        std::fs::write(&ledger, "").unwrap();
+    };
+    let find = || {
+        #[expect(clippy::disallowed_methods, reason = "the disk is mended")]
+        std::fs::remove_file(&ledger).unwrap();
     };
     lose();
     let body = r#"{"path":"/srv/data/a","for":"1d","why":"x"}"#;
@@ -257,7 +263,7 @@ async fn a_change_that_cannot_be_recorded_is_taken_back() {
     );
     assert!(world.daemon.parts.registry.pins().unwrap().is_empty());
     assert_eq!(world.get("/v1/pins").await.1, json!({"pins": []}));
-    std::fs::create_dir(&ledger).unwrap();
+    find();
     let (status, pin) = world.order("POST", "/v1/pins", body).await;
     assert_eq!((status, &pin["id"]), (201, &json!(2)));
 }
