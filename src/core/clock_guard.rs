@@ -160,6 +160,9 @@ impl ClockGuard {
             // Many small steps add up to a jump, unless they are slow enough for a slew.
             let slewed_ms = gained_ms.clamp(-slew_ms, slew_ms);
             self.offset_ms = self.offset_ms.saturating_add(slewed_ms);
+            // What counts as slew may have been one step back, right after the reading before.
+            let lowest = before.wall.plus_ms(gained_ms.min(0));
+            self.from = self.from.min(lowest);
             return caught_up.map(|recorded| ClockEvent::CaughtUp { recorded });
         }
         self.offset_ms = offset_ms(now);

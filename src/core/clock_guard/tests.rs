@@ -233,6 +233,20 @@ fn a_long_sleep_does_not_hide_a_jump() {
 }
 
 #[test]
+fn a_small_step_back_right_after_a_jump_takes_no_protection_from_the_next_one() {
+    let mut world = World::new(None);
+    assert!(world.set(-9 * HOUR).is_some());
+    // So little that it counts as slew when it is read, 25 minutes later.
+    world.offset -= 2_475;
+    let basis = world.wall();
+    world.elapsed += 1_475_000;
+    assert_eq!(world.observe(), None);
+    assert!(world.set(HOUR / 6).is_some());
+    let shift = world.guard.shift_ms(basis);
+    assert!(shift >= HOUR / 6 - STEP_MS, "{shift}");
+}
+
+#[test]
 fn more_jumps_than_are_remembered_err_to_the_safe_side() {
     let mut world = World::new(None);
     let mut stamps = Vec::new();
