@@ -22,7 +22,7 @@ use common::{Daemon, Place, errors, lines, path_of, wait_for, walk};
 use serde_json::{Value, json};
 
 /// A user and a group that no host knows.
-const STRANGER: u32 = 3_999_999_002;
+const STRANGER: u32 = 64_999;
 
 /// A file of `bytes` bytes, last changed `ago`.
 fn file(path: &Path, bytes: usize, ago: Duration) {
