@@ -206,7 +206,7 @@ pub(super) async fn find(
                 format!("several sources have a job \"{id}\""),
             )
             .allowed(names)
-            .hint("name one of them with source"))
+            .hint("name one of them: --source NAME, or ?source=NAME"))
         }
         (Some(found), None) => Ok(found.clone()),
         (None, _) => answers

@@ -32,7 +32,7 @@ struct Fraction {
     unit: String,
 }
 
-/// `text` without its fractions, and these. A point that does not stand between digits stays: it is refused.
+/// `text` without its fractions, and these. A point that begins no digits, or stands right behind letters, stays: it is refused.
 fn apart(text: &str) -> (String, Vec<Fraction>) {
     let (mut whole, mut fractions) = (String::new(), Vec::new());
     let mut rest = text;
@@ -41,10 +41,15 @@ fn apart(text: &str) -> (String, Vec<Fraction>) {
         whole.push_str(before);
         let len = after.find(|c: char| !c.is_ascii_digit());
         let (digits, beyond) = after.split_at(len.unwrap_or(after.len()));
-        let is_fraction = before.ends_with(|c: char| c.is_ascii_digit())
+        // ".5h" has no whole part.
+        let begins = !whole.ends_with(|c: char| c.is_alphanumeric() || c == '.');
+        let is_fraction = (begins || before.ends_with(|c: char| c.is_ascii_digit()))
             && !digits.is_empty()
             && !beyond.starts_with('.');
         if is_fraction {
+            if begins {
+                whole.push('0');
+            }
             let unit = beyond.trim_start();
             let end = unit.find(|c: char| !c.is_alphabetic());
             fractions.push(Fraction {
@@ -86,6 +91,8 @@ mod tests {
     fn fractions_are_exact() {
         for (text, ms) in [
             ("0.5h", 1_800_000),
+            (".5h", 1_800_000),
+            ("1h .5m", 3_630_000),
             ("1.5d", 129_600_000),
             ("0.25m", 15_000),
             ("0.01h", 36_000),
@@ -110,7 +117,11 @@ mod tests {
         for text in [
             "",
             ".",
-            ".5h",
+            ".h",
+            ".5",
+            "..5h",
+            "1h.5m",
+            "1.5.5h",
             "1.h",
             "1.2.3h",
             "1.5",
