@@ -38,7 +38,7 @@ impl Units<'_> {
         openers: &mut Openers,
     ) -> Result<Seen, End> {
         rows.agree(&claim.owners)?;
-        if let Some(hold) = self.pinned(claim) {
+        if let Some(hold) = self.pinned(claim).or_else(|| self.linked(claim)) {
             return Err(hold.into());
         }
         let mut bodies = Vec::new();
@@ -120,6 +120,12 @@ impl Units<'_> {
     /// Whether something is to be done about the job's record at its source.
     pub(super) fn has_record(&self, claim: &Claim) -> bool {
         claim.unit == Unit::Job && self.policy.rule(claim.rule).record != Record::Keep
+    }
+
+    /// What keeps a record at its source, because a file of its job may not be where its claim seems to lead.
+    fn linked(&self, claim: &Claim) -> Option<Hold> {
+        let key = claim.owners.first().filter(|_| self.has_record(claim))?;
+        (self.shared.hooks.linked)(self.policy, key)
     }
 
     /// The pin that holds the unit, or anything in it by its path.

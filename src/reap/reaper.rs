@@ -82,6 +82,9 @@ pub type OwnerOf = Arc<dyn Fn(&Policy, RootId, &[u8]) -> Owner + Send + Sync>;
 /// What holds a thing that no known job owns and a rule lets lapse, because a refused claim may mean it.
 pub type RefusedHold = Arc<dyn Fn(&Policy, RootId, &[u8], RuleId) -> Option<Hold> + Send + Sync>;
 
+/// What holds all that a job owns, because one of its claims leads through a link.
+pub type LinkedHold = Arc<dyn Fn(&Policy, &JobKey) -> Option<Hold> + Send + Sync>;
+
 /// Notes durably what is to be written back, or says why it cannot.
 pub type BeforeRecord = Arc<dyn Fn(&[Recording<'_>]) -> Result<(), String> + Send + Sync>;
 
@@ -107,8 +110,10 @@ pub struct Hooks {
     pub put_back: OnDir,
     /// Whose a path is. From memory: it is asked for every file.
     pub owner: OwnerOf,
-    /// Whether a claim of a job that is refused may mean it. From memory, likewise.
+    /// Whether a claim of a job that is refused, or that leads through a link, may mean it.
     pub refused: RefusedHold,
+    /// Whether a claim of this job leads through a link, so that its row has to stay. Looks at the file system.
+    pub linked: LinkedHold,
     /// What somebody said is to stay.
     pub pins: Arc<Pins>,
     /// What the source of a job says about it at this very moment. May block, for as long as the source may take.

@@ -21,6 +21,7 @@ mod ending;
 mod freshness;
 mod greeting;
 mod interrupts;
+mod links;
 mod once;
 mod owner;
 mod parts;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::freshness::freshen;
+use super::links;
 use super::sources::Sources;
 use crate::api::daemon::{AskSource, CatchUp, IsApi, TellSources};
 use crate::core::facts::RootId;
@@ -23,7 +24,7 @@ impl Sources {
         put_back: impl Fn(RootId, &RelPath) + Send + Sync + 'static,
     ) -> Hooks {
         let told = engine.clone();
-        let [owners, known, claims] = [(); 3].map(|()| Arc::clone(&self.jobs));
+        let [owners, known, claims, own_claims] = [(); 4].map(|()| Arc::clone(&self.jobs));
         let [fresh, doubted, prepared, cancelled] = [(); 4].map(|()| Arc::clone(self));
         Hooks {
             reaped: Arc::new(move |reaped| drop(engine.blocking_send(Input::Reaped(reaped)))),
@@ -34,8 +35,10 @@ impl Sources {
             put_back: Arc::new(put_back),
             owner: Arc::new(move |policy, root, path| owners.owner(policy, root, path)),
             refused: Arc::new(move |policy, root, path, rule| {
-                claims.refused_hold(policy, root, path, rule)
+                let hold = claims.refused_hold(policy, root, path, rule);
+                hold.or_else(|| links::hold_of(&claims, policy, root, path))
             }),
+            linked: Arc::new(move |policy, key| links::hold_of_job(&own_claims, policy, key)),
             pins,
             fresh: Arc::new(move |key| fresh.fresh(key)),
             agrees: Arc::new(move |key, fresh| known.agrees(key, fresh)),

@@ -179,6 +179,48 @@ fn a_claim_of_a_file_in_a_root_behind_a_link_is_of_that_file() {
 }
 
 #[test]
+fn a_claim_through_a_link_within_a_root_holds_the_file_and_the_row() {
+    let world = World::new();
+    world.place.make_dir("exports");
+    let at = |path: &str| world.place.path(path);
+    std::os::unix::fs::symlink(at("uploads"), at("uploads/current")).unwrap();
+    let upload = format!("uploads/{}_in.wav", uuid(1));
+    let other = format!("uploads/{}_other", uuid(2));
+    world.write(&upload);
+    world.write(&other);
+    let through = format!("uploads/current/{}_in.wav", uuid(1));
+    claim(&world, "live", "running", &through);
+    // A file that is not there yet holds none of another name.
+    claim(&world, "waits", "running", "exports/deep/later.zip");
+    let daemon = world.serve_config(&[ROOTS, SOURCE, &of_jobs("forget")].concat());
+    world.wait_until_gone(&daemon, &other);
+    let why = wait_for_hold(&daemon, "claim-refused");
+    assert!(why.contains("through a symbolic link"), "{why}");
+    assert!(world.exists(&upload), "{}", tell_of(&daemon));
+    // Its row stays as long as it says so, too.
+    world.complete("live", 60);
+    wait_or_tell(
+        "the job is held",
+        || {
+            let (_, status) = daemon.get("/v1/status");
+            let held = status["jobs"]["completed"] == 1 && status["jobs"]["running"] == 1;
+            held.then_some(())
+        },
+        || tell_of(&daemon),
+    );
+    // A job that ended later is through with, so this one was looked at.
+    claim(&world, "canary", "completed", "exports/canary.zip");
+    let gone = "SELECT count(*) FROM jobs WHERE id = 'canary'";
+    wait_or_tell(
+        "another row goes",
+        || (world.db.value(gone) == 0).then_some(()),
+        || tell_of(&daemon),
+    );
+    let left = "SELECT count(*) FROM jobs WHERE id = 'live'";
+    assert_eq!(world.db.value(left), 1, "{}", tell_of(&daemon));
+}
+
+#[test]
 fn a_row_is_neither_marked_nor_deleted_while_its_file_is_not_known() {
     for record in ["mark", "forget"] {
         let world = World::new();

@@ -25,6 +25,6 @@ mod tests;
 
 pub use news::{News, SourceNews};
 pub use owner::{Fresh, Job, Owner};
-pub use refused::{RefusedClaim, RefusedClaims};
+pub use refused::{LedClaim, RefusedClaim, RefusedClaims};
 pub use row::{JobKey, JobRow, Moments, SourceId, Status};
 pub use table::{Jobs, Known};

@@ -194,6 +194,7 @@ impl OneSource {
         if let Some(of) = of {
             now = paths(policy, of, &row.files);
             self.claim(no, &now);
+            self.refusals.add_live(no, row.status.is_over(), &now);
             let found = Refused::of(policy, of, &row.files, row.has_unread_files);
             self.refusals.add(no, row.status.is_over(), &found);
             if self.refusals.are_few() {
@@ -242,6 +243,7 @@ impl OneSource {
             let is_over = packed::status(row).is_over();
             let now = self.claimed(policy, of, no);
             self.claim(no, &now);
+            self.refusals.add_live(no, is_over, &now);
             let refused = self.refused(policy, of, no);
             self.refusals.add(no, is_over, &refused);
         }
@@ -296,6 +298,7 @@ impl OneSource {
     /// Takes the row of a job out of all sums and tables but that of ids; gives back where its claims led.
     fn take(&mut self, policy: &Policy, of: Option<&Source>, no: u32) -> Vec<(RootId, RelPath)> {
         let claimed = of.map_or(Vec::new(), |of| self.claimed(policy, of, no));
+        self.refusals.take_live(no, &claimed);
         if let Some(of) = of.filter(|_| !self.refusals.is_empty()) {
             let refused = self.refused(policy, of, no);
             self.refusals.take(no, &refused);

@@ -12,6 +12,7 @@ use super::table::Jobs;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::hash::name_hash;
+use crate::core::path::RelPath;
 use crate::core::policy::{JobFilter, Policy, Source};
 
 /// Names kept for one source, some 30 MB. A job whose names do not fit counts as one that may mean any.
@@ -64,6 +65,19 @@ pub(super) struct Refusals {
     nameless: BTreeSet<u32>,
     names: BTreeSet<(u64, u32)>,
     claims: u64,
+    /// The hashes of the last names of what jobs claim that have not ended: a link on the way may lead to another file.
+    live_names: BTreeSet<(u64, u32)>,
+}
+
+/// A claim that leads to a path, with the path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LedClaim {
+    /// The job that makes it.
+    pub job: JobKey,
+    /// The root.
+    pub root: RootId,
+    /// The path in it.
+    pub path: RelPath,
 }
 
 impl Refused {
@@ -98,6 +112,28 @@ impl Refusals {
     /// Whether each of them is told.
     pub(super) fn are_few(&self) -> bool {
         self.claims <= TOLD_MAX
+    }
+
+    /// Adds what the job `no` claims, unless it is over.
+    pub(super) fn add_live(&mut self, no: u32, is_over: bool, claimed: &[(RootId, RelPath)]) {
+        if !is_over {
+            let names = claimed
+                .iter()
+                .filter_map(|(_, path)| path.split().map(|(_, name)| hash(name)));
+            self.live_names.extend(names.map(|name| (name, no)));
+        }
+    }
+
+    /// Takes out what [`Refusals::add_live`] added.
+    pub(super) fn take_live(&mut self, no: u32, claimed: &[(RootId, RelPath)]) {
+        if self.live_names.is_empty() {
+            return;
+        }
+        for (_, path) in claimed {
+            if let Some((_, name)) = path.split() {
+                self.live_names.remove(&(hash(name), no));
+            }
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -145,7 +181,9 @@ impl Refusals {
     pub(super) fn memory(&self) -> usize {
         /// What a tree keeps for a key of up to 16 bytes, about.
         const KEY: usize = 24;
-        (self.all.len() + self.live.len() + self.nameless.len() + self.names.len()) * KEY
+        let keys = [&self.all, &self.live, &self.nameless].map(BTreeSet::len);
+        let keys: usize = keys.iter().sum();
+        (keys + self.names.len() + self.live_names.len()) * KEY
     }
 
     /// A job whose refused claim may mean what has `path`.
@@ -206,6 +244,50 @@ impl Jobs {
                         .hold(policy),
                 )
             })
+    }
+
+    /// The claims of jobs that have not ended which lead elsewhere than to `path` in `root`, and to a thing that is called like it or a
+    /// directory around it: at most `most`.
+    #[must_use]
+    pub fn namesakes(
+        &self,
+        policy: &Policy,
+        root: RootId,
+        path: &[u8],
+        most: usize,
+    ) -> Vec<LedClaim> {
+        let tables = self.tables();
+        let mut found = Vec::new();
+        for (&source, table) in tables.iter() {
+            let Some(of) = policy.sources.get(&source) else {
+                continue;
+            };
+            for name in path.split(|&byte| byte == b'/') {
+                let hash = hash(name);
+                let range = table
+                    .refusals()
+                    .live_names
+                    .range((hash, 0)..=(hash, u32::MAX));
+                for &(_, no) in range {
+                    for (at, claimed) in table.claimed(policy, of, no) {
+                        let is_called_so = claimed.split().is_some_and(|(_, last)| last == name);
+                        if !is_called_so || (at == root && claimed.as_bytes() == path) {
+                            continue;
+                        }
+                        if found.len() == most {
+                            return found;
+                        }
+                        let id = table.id(no);
+                        found.push(LedClaim {
+                            job: JobKey { source, id },
+                            root: at,
+                            path: claimed,
+                        });
+                    }
+                }
+            }
+        }
+        found
     }
 
     /// Whether any job of any source has a refused claim.

@@ -140,6 +140,7 @@ impl World {
                 owns.owner(root, path)
             }),
             refused: Arc::new(|_, _, _, _| None),
+            linked: Arc::new(|_, _| None),
             pins: Arc::clone(&self.pins),
             fresh: Arc::new(move |key| says.fresh(key)),
             agrees: Arc::new(move |key, fresh| knows.agrees(key, fresh)),
