@@ -397,7 +397,7 @@ fn requests_that_are_not_understood() {
     "#);
     told!(place, get("/v1/nothing"), @r#"
     404 Not Found: there is nothing at "/v1/nothing"
-      allowed: /v1/health, /v1/status, /v1/files, /v1/explain, /v1/plan, /v1/clean, /v1/history, /v1/events, /v1/sync, /v1/breaker, /v1/breaker/release, /v1/jobs, /v1/jobs/{id}, /v1/pins, /v1/pins/{id}
+      allowed: /v1/health, /v1/status, /v1/files, /v1/explain, /v1/plan, /v1/clean, /v1/history, /v1/stats, /v1/events, /v1/sync, /v1/breaker, /v1/breaker/release, /v1/jobs, /v1/jobs/{id}, /v1/pins, /v1/pins/{id}
     "#);
     told!(place, get("/v1/clean"), @r#"405 Method Not Allowed: "/v1/clean" does not take GET"#);
     let post = |path: &str, body: &str| problem(&daemon, "POST", path, JSON, body.as_bytes());

@@ -295,3 +295,56 @@ fn the_facts_of_a_forgotten_job_are_answered_with_for_ever() {
     said(&place, &["job", "put", "j1", "--status", "running"]);
     assert_eq!(daemon.get("/v1/jobs/j1").1["forgotten"], Value::Null);
 }
+
+#[test]
+fn each_removal_is_in_the_totals_once_whatever_ends_the_daemon() {
+    let place = Place::new();
+    let root = place.make_dir("data");
+    // What an earlier version has recorded.
+    let dir = place.make_dir("state/ledger");
+    let old = line(1, "/old/a", 0) + &line(2, "/old/b", 0);
+    std::fs::write(dir.join(format!("{:020}.jsonl", 1)), old).unwrap();
+    let mut names = 0..;
+    let mut expected = 0;
+    for _ in 0..3 {
+        let mut daemon = place.serve_ready(&["--watch", "data=1s"]);
+        for name in names.by_ref().take(5) {
+            write(&root.join(format!("f{name}")), 10);
+            expected += 1;
+        }
+        let count = expected + 2;
+        wait_for("they lapse", || {
+            (ledger(&place).len() == count).then_some(())
+        });
+        let (status, body) = daemon.get("/v1/stats?by=day");
+        assert_eq!(status, 200, "{body}");
+        let days = body["totals"].as_array().unwrap();
+        assert_eq!(
+            days[0],
+            json!({"day": "2023-11-14", "root": "data", "rule": "old", "units": 2, "files": 2, "bytes": 2, "displaced": 0})
+        );
+        let sum = |name: &str| {
+            days[1..]
+                .iter()
+                .map(|day| day[name].as_i64().unwrap())
+                .sum::<i64>()
+        };
+        let files = i64::try_from(expected).unwrap();
+        assert_eq!(
+            (sum("units"), sum("files"), sum("bytes")),
+            (files, files, files * 10)
+        );
+        daemon.kill();
+    }
+    let _daemon = place.serve_ready(&["--watch", "data=1s"]);
+    let told = said(&place, &["stats", "--by", "day"]);
+    assert!(
+        told[1].starts_with("2023-11-14") && told.len() >= 3,
+        "{told:?}"
+    );
+    let recent = said(
+        &place,
+        &["stats", "--by", "day", "--since", "30d", "--json"],
+    );
+    assert!(recent.len() < told.len() - 1, "{recent:?}");
+}

@@ -15,7 +15,8 @@ use super::router::json;
 use crate::clock;
 use crate::core::jobs::{JobKey, SourceId};
 use crate::core::time::Timestamp;
-use crate::ledger::{Cursor, Ledger, LedgerError, Line};
+use crate::core::totals::Cursor;
+use crate::ledger::{Ledger, LedgerError, Line};
 
 /// Lines in an answer when nobody says.
 const LIMIT: u64 = 100;
@@ -218,7 +219,7 @@ fn absolute(path: &[u8]) -> Result<Vec<u8>, Problem> {
 }
 
 /// An instant (RFC 3339), or a duration before `now`.
-fn instant(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
+pub(super) fn instant(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
         return Ok(Timestamp::from_unix_ms(at.as_millisecond()));
     }

@@ -48,6 +48,7 @@ mod rate;
 mod select;
 mod sse;
 mod stall;
+mod stats;
 mod sync;
 mod view;
 

@@ -13,10 +13,10 @@ use super::auth::Peer;
 use super::daemon::Daemon;
 use super::problem::Problem;
 use super::server::read_body;
-use super::{breaker, clean, explain, files, history, jobs, pins, plan, sse, status, sync};
+use super::{breaker, clean, explain, files, history, jobs, pins, plan, sse, stats, status, sync};
 
 /// Every path, for those who ask for another one.
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 16] = [
     "/v1/health",
     "/v1/status",
     "/v1/files",
@@ -24,6 +24,7 @@ const PATHS: [&str; 15] = [
     "/v1/plan",
     "/v1/clean",
     "/v1/history",
+    "/v1/stats",
     "/v1/events",
     "/v1/sync",
     "/v1/breaker",
@@ -44,6 +45,7 @@ pub fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/plan", get(plan::plan))
         .route("/v1/clean", post(clean::clean))
         .route("/v1/history", get(history::history))
+        .route("/v1/stats", get(stats::stats))
         .route("/v1/events", get(sse::events))
         .route("/v1/sync", post(sync::sync))
         .route("/v1/breaker", get(breaker::show))

@@ -16,6 +16,7 @@ mod jobs;
 mod moment;
 mod pins;
 mod saved;
+mod stats;
 mod status;
 
 pub use clean::{
@@ -31,6 +32,7 @@ pub use jobs::{
 pub use moment::Moment;
 pub use pins::{Pin, PinChange, PinOrder, Pins};
 pub use saved::{Loaded, Pass, Reconciliation, SetAside, Store};
+pub use stats::{Total, Totals};
 pub use status::{Configuration, Due, FailedReload, Waits};
 
 /// `GET /v1/health`.

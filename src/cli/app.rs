@@ -144,7 +144,7 @@ enum Command {
     /// Remove now what is due
     Clean(clean::Arguments),
     /// Files, bytes and lateness, by root and rule
-    Stats,
+    Stats(stats::Arguments),
     /// What was removed, newest first
     History(history::Arguments),
     /// Follow what happens
@@ -288,7 +288,7 @@ fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<ExitCode>
         Command::Unpin(arguments) => asking(unpin::run(context, &arguments)),
         Command::Plan(arguments) => plan::run(context, &arguments),
         Command::Clean(arguments) => clean::run(context, &arguments),
-        Command::Stats => asking(stats::run(context)),
+        Command::Stats(arguments) => asking(stats::run(context, &arguments)),
         Command::History(arguments) => asking(history::run(context, &arguments)),
         Command::Events(arguments) => asking(events::run(context, &arguments)),
         Command::Sync => asking(sync::run(context)),

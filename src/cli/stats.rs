@@ -1,12 +1,13 @@
 //! `lapsed stats`: files, bytes and lateness, by root and rule.
 
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::app::{Context, End};
 use super::client::Target;
 use super::human;
 use super::table::{Column, Fit, Table, Tone};
-use crate::api::wire::{Lateness, Plan, Status};
+use crate::api::wire::{Lateness, Plan, Status, Totals};
 
 /// Ahead enough for every deadline that is one.
 const EVER: &str = "10000y";
@@ -28,8 +29,29 @@ struct Group {
     bytes: u64,
 }
 
-pub(super) async fn run(context: &mut Context) -> anyhow::Result<End> {
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// What was removed, for each day (UTC) since the first
+    #[arg(long, value_enum)]
+    by: Option<By>,
+    /// Only since then: an instant (RFC 3339), or a duration ago
+    #[arg(long, value_name = "WHEN", requires = "by")]
+    since: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum By {
+    Day,
+}
+
+pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     let mut client = context.connect().await?;
+    if let Some(By::Day) = arguments.by {
+        let target = Target::new("/v1/stats")
+            .with("by", "day")
+            .with_some("since", arguments.since.as_ref());
+        return show_days(context, &client.get(&target).await?);
+    }
     let status: Status = client.get(&Target::new("/v1/status")).await?;
     let plan: Plan = client
         .get(&Target::new("/v1/plan").with("within", EVER))
@@ -67,6 +89,42 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<End> {
         let table = table(&figures.groups).render(context.output.screen);
         context.output.bytes(table.as_bytes())?;
     }
+    Ok(End::Done)
+}
+
+fn show_days(context: &mut Context, totals: &Totals) -> anyhow::Result<End> {
+    if context.is_json() {
+        for total in &totals.totals {
+            context.output.json(total)?;
+        }
+        return Ok(End::Done);
+    }
+    if totals.totals.is_empty() {
+        context.output.line("nothing was removed")?;
+        return Ok(End::Done);
+    }
+    let mut table = Table::new(&[
+        Column::text("DAY", Fit::Stay),
+        Column::number("UNITS", Fit::Stay),
+        Column::number("FILES", Fit::Stay),
+        Column::number("SIZE", Fit::Stay),
+        Column::text("ROOT", Fit::Stay),
+        Column::text("RULE", Fit::Stay),
+    ]);
+    // What was put back may have been recorded the day before.
+    let number = |number: i64| u64::try_from(number).unwrap_or(0);
+    for total in &totals.totals {
+        table.row([
+            (total.day.as_deref().unwrap_or("-"), Tone::Plain),
+            (&human::count(number(total.units)), Tone::Plain),
+            (&human::count(number(total.files)), Tone::Plain),
+            (&human::size(number(total.bytes)), Tone::Plain),
+            (&total.root, Tone::Plain),
+            (&total.rule, Tone::Plain),
+        ]);
+    }
+    let table = table.render(context.output.screen);
+    context.output.bytes(table.as_bytes())?;
     Ok(End::Done)
 }
 

@@ -21,4 +21,5 @@ pub mod span;
 pub mod template;
 pub mod time;
 pub mod timetable;
+pub mod totals;
 pub mod wheel;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::newest::Cursor;
+use crate::core::totals::Cursor;
 
 /// The ledger cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]

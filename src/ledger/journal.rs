@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -18,11 +18,12 @@ use super::encode::encode;
 use super::error::{LedgerError, words};
 use super::ids::Ids;
 use super::line::Line;
-use super::newest::{Cursor, NewestFirst};
+use super::newest::{NewestFirst, Stretch};
 use super::segment::{
     SUFFIX, Segment, cut, cut_torn, first_at, largest_id, list, open_for_writing,
 };
 use crate::core::time::Timestamp;
+use crate::core::totals::Cursor;
 
 /// When a new segment is begun.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,13 +43,24 @@ impl Default for Options {
     }
 }
 
+/// What is called after lines were appended. Must not use the ledger.
+pub type OnAppend = Box<dyn Fn() + Send + Sync>;
+
 /// The durable record of every removal. Shared between threads.
-#[derive(Debug)]
 pub struct Ledger {
     dir: PathBuf,
     options: Options,
     ids: Ids,
     state: Mutex<State>,
+    on_append: OnceLock<OnAppend>,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -135,6 +147,7 @@ impl Ledger {
             options,
             ids: Ids::open(dir, floor),
             state: Mutex::new(state),
+            on_append: OnceLock::new(),
         };
         // Pins are set whatever the clock says; removals are held while it cannot be believed.
         let mut lines = ledger.newest_first(None).filter_map(Result::ok);
@@ -206,6 +219,10 @@ impl Ledger {
                     .last_mut()
                     .expect("invariant: room was made in a segment") = Arc::new(grown);
                 state.last_at = state.last_at.max(removed);
+                drop(state);
+                if let Some(on_append) = self.on_append.get() {
+                    on_append();
+                }
                 Ok(())
             }
             Err((error, unsynced)) => {
@@ -226,6 +243,17 @@ impl Ledger {
     #[must_use]
     pub fn newest_first(&self, before: Option<Cursor>) -> NewestFirst {
         NewestFirst::new(self.state.lock().segments.clone(), before)
+    }
+
+    /// What was appended after the place `from`, a segment at a time, oldest first.
+    #[must_use]
+    pub fn stretches(&self, from: Option<Cursor>) -> Vec<Stretch> {
+        Stretch::all_after(self.state.lock().segments.clone(), from)
+    }
+
+    /// Has `on_append` called after lines were appended. The first call counts.
+    pub fn on_append(&self, on_append: OnAppend) {
+        let _ = self.on_append.set(on_append);
     }
 
     /// Which of `ids` have a line.

@@ -13,8 +13,9 @@ mod encode;
 mod ids;
 mod newest;
 mod segment;
+mod totals;
 
 pub use error::LedgerError;
 pub use journal::{Ledger, Options};
 pub use line::{By, Line, LineUnit, Mark};
-pub use newest::{Cursor, NewestFirst, last_removal};
+pub use newest::{NewestFirst, Stretch, last_removal};

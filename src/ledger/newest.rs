@@ -2,10 +2,9 @@
 //!
 //! **Invariant:** what one reader has read up to a [`Cursor`] is not read again by the next one.
 
-use std::fmt;
+use std::cmp::Ordering;
 use std::io;
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use super::backwards::{Backwards, LINE_BYTES_MAX, RawLine};
@@ -13,33 +12,7 @@ use super::error::LedgerError;
 use super::line::Line;
 use super::segment::{Segment, list};
 use crate::core::time::Timestamp;
-
-/// A place between two lines. Its text is opaque to clients.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Cursor {
-    /// The segment's number.
-    pub(super) segment: u64,
-    /// Where in it the newer line begins.
-    pub(super) offset: u64,
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.segment, self.offset)
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (segment, offset) = text.split_once('-').unwrap_or((text, ""));
-        Ok(Self {
-            segment: segment.parse()?,
-            offset: offset.parse()?,
-        })
-    }
-}
+use crate::core::totals::{Cursor, Totals};
 
 /// What is read and what is still to be read.
 #[derive(Debug)]
@@ -50,9 +23,66 @@ pub struct NewestFirst {
     reader: Option<(u64, Backwards)>,
     /// Where the first segment's part that is wanted ends, when that is not its end.
     before: Option<Cursor>,
+    /// Where the part of the oldest segment begins that is wanted.
+    from: u64,
     /// Before the line that was given last, and how long that is.
     last: Option<(Cursor, u64)>,
     bytes_read: u64,
+}
+
+/// The lines of one segment from a place on.
+#[derive(Debug)]
+pub struct Stretch {
+    segment: Arc<Segment>,
+    from: u64,
+}
+
+impl Stretch {
+    /// What of `segments`, oldest first, comes after the place `from`.
+    pub(super) fn all_after(segments: Vec<Arc<Segment>>, from: Option<Cursor>) -> Vec<Self> {
+        let number = |segment: &Segment| from.map(|from| from.segment.cmp(&segment.floor));
+        let stretches = segments.into_iter().filter_map(|segment| {
+            let begin = match number(&segment) {
+                None | Some(Ordering::Less) => 0,
+                Some(Ordering::Equal) => from.map_or(0, |from| from.offset),
+                Some(Ordering::Greater) => return None,
+            };
+            Some(Self {
+                from: begin.min(segment.len),
+                segment,
+            })
+        });
+        stretches.collect()
+    }
+
+    /// Whether there are no lines.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.from >= self.segment.len
+    }
+
+    /// The place behind the last line.
+    #[must_use]
+    pub fn end(&self) -> Cursor {
+        Cursor {
+            segment: self.segment.floor,
+            offset: self.segment.len,
+        }
+    }
+
+    /// The sums of its lines. What cannot be read counts as nothing: the history tells of it.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let lines = NewestFirst {
+            from: self.from,
+            ..NewestFirst::new(vec![Arc::clone(&self.segment)], None)
+        };
+        let mut totals = Totals::default();
+        for line in lines.filter_map(Result::ok) {
+            totals.add_line(&line);
+        }
+        totals
+    }
 }
 
 /// Returns when the last removal in the ledger at `dir` happened; `None`: it has none. Writes nothing.
@@ -96,6 +126,7 @@ impl NewestFirst {
             segments,
             reader: None,
             before,
+            from: 0,
             last: None,
             bytes_read: 0,
         }
@@ -131,6 +162,8 @@ impl NewestFirst {
                 continue;
             };
             let ended = match reader.next_line() {
+                // Before this place is another reader's part, or what somebody made of the segment since.
+                Ok(Some(line)) if self.segments.is_empty() && line.offset < self.from => None,
                 Ok(Some(line)) => {
                     let cursor = Cursor {
                         segment: *number,

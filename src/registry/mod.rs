@@ -7,7 +7,7 @@
 //! - `open`: the file at the start: made, checked, or refused; a look at it without a daemon
 //! - `handle`: one connection, shared between threads
 //! - `format`: its tables, and those that an older file lacks
-//! - `jobs`, `pins`, `outbox`, `forgotten`, `sources`: a table each
+//! - `jobs`, `pins`, `outbox`, `forgotten`, `sources`, `totals`: a table each
 //!
 //! **Invariant:** what was acknowledged is on the disk: every write is a transaction, synchronized before its call comes back.
 //! **Invariant:** a write that fails has changed nothing.
@@ -23,6 +23,7 @@ mod open;
 mod outbox;
 mod pins;
 mod sources;
+mod totals;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use crate::core::pins::{Pin, PinTarget};
 use crate::core::policy::Record;
 use crate::core::time::Timestamp;
 
+mod for_ever;
 mod looks;
 mod outbox;
 
@@ -220,43 +221,6 @@ fn an_older_file_gets_the_tables_that_it_lacks_once_it_is_written() {
         assert_eq!(registry.jobs("api").unwrap().len(), 1);
         assert_eq!(registry.forgotten(None, "one").unwrap(), []);
     }
-}
-
-#[test]
-fn the_facts_of_a_forgotten_job_stay() {
-    let dir = scratch();
-    let registry = open(&dir);
-    let summary =
-        r#"{"rule":"failed","files":3,"bytes":40,"at":"2023-11-14T22:13:20.000Z","ledger_id":7}"#;
-    let item = |id, source: &str| OutboxItem {
-        id,
-        source: source.to_owned(),
-        job: row("one", Status::Failed),
-        action: Record::Forget,
-        at: NOW,
-        summary: summary.to_owned(),
-    };
-    registry
-        .prepare(&[item(7, "app"), item(8, "other")])
-        .unwrap();
-    registry.confirm(&[7, 8]).unwrap();
-    assert_eq!(registry.forgotten(None, "one").unwrap(), [], "not yet");
-    registry.done_forgetting(7, NOW.plus_ms(5)).unwrap();
-    registry.done_forgetting(7, NOW.plus_ms(6)).unwrap();
-    registry.done_forgetting(8, NOW.plus_ms(9)).unwrap();
-    assert_eq!(registry.counts().unwrap().len(), 0);
-    drop(registry);
-    let registry = open(&dir);
-    let [job] = &registry.forgotten(Some("app"), "one").unwrap()[..] else {
-        panic!("one job");
-    };
-    assert_eq!(job.row, row("one", Status::Failed));
-    assert_eq!(job.forgotten_at, NOW.plus_ms(5));
-    assert_eq!((&*job.removal.rule, job.removal.files), ("failed", 3));
-    let all = registry.forgotten(None, "one").unwrap();
-    let sources: Vec<&str> = all.iter().map(|job| &*job.source).collect();
-    assert_eq!(sources, ["other", "app"], "the latest first");
-    assert_eq!(registry.forgotten(None, "two").unwrap(), []);
 }
 
 #[test]

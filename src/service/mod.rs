@@ -11,6 +11,7 @@
 //! - `restored`: what the store gave back, for the watchers
 //! - `schedule`: rules that go at their times, and the one `clean` at the start; `database`: a source that is asked, of whichever kind
 //! - `config_file`: edits of the configuration; `greeting`: what is said first
+//! - `totals`: the ledger's lines, counted for ever
 //! - `state_dir`: one daemon at a time
 //!
 //! **Invariant:** the engine is stepped by one thread; everybody else sends it messages through one bounded queue.
@@ -38,6 +39,7 @@ mod source_status;
 mod sources;
 mod state_dir;
 mod survey;
+mod totals;
 
 pub use crate::jobs::Table;
 pub use database::{Fit, fit, place, table};

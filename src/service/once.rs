@@ -54,6 +54,8 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
     super::serve::create_roots(&settings)?;
     let registry = Arc::new(Registry::open(&settings.state_dir)?);
     let ledger = parts::ledger(&settings)?;
+    // There is no daemon that counts what earlier runs have removed.
+    super::totals::count(&registry, &ledger, || false)?;
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
     let interrupts = Interrupts::listen(inbox.clone()).context("cannot wait for signals")?;
     let (jobs, pins) = (Arc::<Jobs>::default(), parts::pins(registry.pins()?));

@@ -24,6 +24,7 @@ use super::schedule::Schedule;
 use super::signals::Signals;
 use super::sources::Sources;
 use super::state_dir::StateDir;
+use super::totals::Counter;
 use crate::api::auth::Actors;
 use crate::api::daemon::{TellStore, TellWatches};
 use crate::api::json_path::JsonPath;
@@ -159,6 +160,7 @@ struct Running {
     watcher: Arc<Watcher>,
     store: Arc<Store>,
     sources: Arc<Sources>,
+    counter: Counter,
     daemon: Arc<Daemon>,
 }
 
@@ -206,6 +208,8 @@ impl Running {
             sources: recalled::memories(&registry, &settings.sources)?,
             recording: recalled::unwritten(&registry, &settings.sources)?,
         };
+        let counter = Counter::start(Arc::clone(&registry), Arc::clone(&ledger))
+            .context("cannot start to count what is removed")?;
         let engine = Engine::new(setup, now);
         let store = store
             .start(Arc::clone(engine.index()), store_hooks(&inbox, &watcher))
@@ -253,6 +257,7 @@ impl Running {
             watcher,
             store,
             sources,
+            counter,
             daemon,
         })
     }
@@ -266,6 +271,7 @@ impl Running {
             watcher,
             store,
             sources,
+            counter,
             ..
         } = self;
         ending.end("the watch of the configuration", share::CONFIG, move || {
@@ -286,6 +292,7 @@ impl Running {
         ending.end("the watcher", share::WATCHER, move || watcher.stop());
         ending.end("the engine", share::ENGINE, move || owner.stop());
         // It may have waited for the engine.
+        ending.end("the totals", share::ENGINE, move || counter.stop());
         ending.end("the schedules", share::ENGINE, move || schedule.stop());
         ending.end("the store", share::STORE, move || store.stop());
     }

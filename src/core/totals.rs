@@ -1,0 +1,76 @@
+//! Files, bytes and units that were removed, by day, root and rule, and the place in the ledger up to which they were counted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// A place between two lines of the ledger. Its text is opaque to clients.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Cursor {
+    /// The segment's number.
+    pub segment: u64,
+    /// Where in it the newer line begins.
+    pub offset: u64,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.segment, self.offset)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (segment, offset) = text.split_once('-').unwrap_or((text, ""));
+        Ok(Self {
+            segment: segment.parse()?,
+            offset: offset.parse()?,
+        })
+    }
+}
+
+/// What a sum is about.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct TotalKey {
+    /// The day in UTC, as `2026-11-28`.
+    pub day: String,
+    /// The root's name; of a job in several roots the first one's.
+    pub root: String,
+    /// The rule's name.
+    pub rule: String,
+}
+
+/// A sum of lines.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sum {
+    /// Files, directories and jobs that went as a whole.
+    pub units: i64,
+    /// Regular files.
+    pub files: i64,
+    /// Their bytes.
+    pub bytes: i64,
+    /// Files that were displaced: they lie in the quarantine.
+    pub displaced: i64,
+}
+
+impl std::ops::AddAssign for Sum {
+    fn add_assign(&mut self, other: Self) {
+        self.units = self.units.saturating_add(other.units);
+        self.files = self.files.saturating_add(other.files);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.displaced = self.displaced.saturating_add(other.displaced);
+    }
+}
+
+/// Sums by day, root and rule.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Totals(pub BTreeMap<TotalKey, Sum>);
+
+impl Totals {
+    /// Adds `sum` to what is summed up under `key`.
+    pub fn add(&mut self, key: TotalKey, sum: Sum) {
+        *self.0.entry(key).or_default() += sum;
+    }
+}

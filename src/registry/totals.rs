@@ -1,0 +1,84 @@
+//! Sums of what was removed, for ever, and up to where in the ledger they were counted.
+//!
+//! **Invariant:** sums and the place in the ledger up to which they go change in one transaction: no line is counted twice, and none
+//! is left out.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::error::{Fault, RegistryError};
+use super::handle::{Registry, number, stored};
+use crate::core::totals::{Cursor, Sum, TotalKey, Totals};
+
+impl Registry {
+    /// The sums, and up to where in the ledger they go; `None`: nothing was counted yet.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn totals(&self) -> Result<(Totals, Option<Cursor>), RegistryError> {
+        self.read("read the totals", |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT day, root, rule, units, files, bytes, displaced FROM total",
+            )?;
+            let mut rows = query.query([])?;
+            let mut totals = Totals::default();
+            while let Some(row) = rows.next()? {
+                let key = TotalKey {
+                    day: row.get(0)?,
+                    root: row.get(1)?,
+                    rule: row.get(2)?,
+                };
+                let sum = Sum {
+                    units: row.get(3)?,
+                    files: row.get(4)?,
+                    bytes: row.get(5)?,
+                    displaced: row.get(6)?,
+                };
+                totals.add(key, sum);
+            }
+            Ok((totals, counted(connection)?))
+        })
+    }
+
+    /// Up to where in the ledger its lines are counted.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn counted(&self) -> Result<Option<Cursor>, RegistryError> {
+        self.read("read the totals", counted)
+    }
+
+    /// Adds `totals`, the sums of the ledger's lines from where was counted last up to `until`.
+    ///
+    /// # Errors
+    /// When the registry cannot be written: then nothing of it is counted.
+    pub fn add_totals(&self, totals: &Totals, until: Cursor) -> Result<(), RegistryError> {
+        self.write("keep the totals", |changes| {
+            let mut add = changes.prepare_cached(
+                "INSERT INTO total (day, root, rule, units, files, bytes, displaced) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (day, root, rule) DO UPDATE SET units = units + excluded.units, files = files + excluded.files,
+                     bytes = bytes + excluded.bytes, displaced = displaced + excluded.displaced",
+            )?;
+            for (key, sum) in &totals.0 {
+                let Sum { units, files, bytes, displaced } = sum;
+                add.execute(params![key.day, key.root, key.rule, units, files, bytes, displaced])?;
+            }
+            changes
+                .prepare_cached("INSERT OR REPLACE INTO counted (only, segment, offset) VALUES (1, ?1, ?2)")?
+                .execute([stored(until.segment), stored(until.offset)])?;
+            Ok(())
+        })
+    }
+}
+
+fn counted(connection: &Connection) -> Result<Option<Cursor>, Fault> {
+    let found = connection
+        .prepare_cached("SELECT segment, offset FROM counted")?
+        .query_row([], |row| {
+            Ok(Cursor {
+                segment: number(row.get(0)?),
+                offset: number(row.get(1)?),
+            })
+        })
+        .optional()?;
+    Ok(found)
+}

@@ -1,0 +1,104 @@
+//! The thread that counts the ledger's lines into the registry's totals.
+//!
+//! **Invariant:** the totals are those of the lines before a place in the ledger that is kept with them: a crash has lines counted
+//! later, and none twice.
+//! **Invariant:** it sleeps while nothing is appended.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::ledger::Ledger;
+use crate::registry::{Registry, RegistryError};
+
+/// From the first line that is not counted to the counting: one write to the registry for everything that goes meanwhile.
+const DELAY: Duration = Duration::from_secs(30);
+
+enum Order {
+    /// Lines were appended.
+    Count,
+    Stop,
+}
+
+/// The running thread.
+pub(super) struct Counter {
+    orders: Sender<Order>,
+    stopping: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Counter {
+    pub(super) fn start(registry: Arc<Registry>, ledger: Arc<Ledger>) -> std::io::Result<Self> {
+        let (orders, inbox) = channel();
+        let stopping = Arc::new(AtomicBool::new(false));
+        let noted = Arc::new(AtomicBool::new(false));
+        let (sender, first) = (orders.clone(), Arc::clone(&noted));
+        ledger.on_append(Box::new(move || {
+            // One message until it is counted: appending waits for nobody.
+            if !first.swap(true, Ordering::SeqCst) {
+                let _ = sender.send(Order::Count);
+            }
+        }));
+        let ending = Arc::clone(&stopping);
+        let thread = std::thread::Builder::new()
+            .name("totals".to_owned())
+            .spawn(move || run(&registry, &ledger, &inbox, &noted, &ending))?;
+        Ok(Self {
+            orders,
+            stopping,
+            thread,
+        })
+    }
+
+    /// Ends the thread. The next start counts what is left.
+    pub(super) fn stop(self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        // It has ended by itself otherwise.
+        let _ = self.orders.send(Order::Stop);
+        if self.thread.join().is_err() {
+            tracing::error!("the totals ended by a fault of ours");
+        }
+    }
+}
+
+fn run(
+    registry: &Registry,
+    ledger: &Ledger,
+    inbox: &Receiver<Order>,
+    noted: &AtomicBool,
+    stopping: &AtomicBool,
+) {
+    loop {
+        noted.store(false, Ordering::SeqCst);
+        if let Err(error) = count(registry, ledger, || stopping.load(Ordering::SeqCst)) {
+            tracing::error!("what was removed is counted later: {error}");
+        }
+        match inbox.recv() {
+            Ok(Order::Count) => {}
+            Ok(Order::Stop) | Err(_) => return,
+        }
+        match inbox.recv_timeout(DELAY) {
+            Ok(Order::Count) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// Counts what was appended to the ledger since it was counted last, a segment at a time.
+pub(super) fn count(
+    registry: &Registry,
+    ledger: &Ledger,
+    stops: impl Fn() -> bool,
+) -> Result<(), RegistryError> {
+    for stretch in ledger.stretches(registry.counted()?) {
+        if stops() {
+            break;
+        }
+        if !stretch.is_empty() {
+            registry.add_totals(&stretch.totals(), stretch.end())?;
+        }
+    }
+    Ok(())
+}
