@@ -752,3 +752,31 @@ fn clean_does_not_run_beside_a_daemon_that_holds_the_state_and_questions_do() {
     assert!(root.join("old").exists());
     assert_eq!(daemon.files("").len(), 1);
 }
+
+#[test]
+fn explanations_know_links_and_what_was_removed() {
+    let place = Place::new();
+    let root = place.make_dir("data");
+    std::os::unix::fs::symlink("nowhere", root.join("link")).unwrap();
+    std::fs::write(root.join("gone"), b"x").unwrap();
+    let daemon = place.serve_ready(&["--watch", "data=0s"]);
+    wait_for("the file goes", || {
+        (!root.join("gone").exists()).then_some(())
+    });
+    daemon.sync();
+    let explained = |path: &str| lines(&place.run(&["explain", path])).join("\n");
+    let link = explained("data/link");
+    assert!(
+        link.contains("is a symbolic link: no rule is for it"),
+        "{link}"
+    );
+    assert!(!link.contains("nothing is there"), "{link}");
+    let own = explained("data/.lapsed");
+    assert!(own.contains("belongs to lapsed"), "{own}");
+    let gone = wait_for("the removal is recorded", || {
+        let gone = explained("data/gone");
+        gone.contains("it was removed ").then_some(gone)
+    });
+    assert!(gone.contains("by rule \"data after 0s\"."), "{gone}");
+    assert!(gone.contains("for a file there: rule"), "{gone}");
+}

@@ -223,7 +223,11 @@ impl<'a> About<'a> {
             }
         }];
         text.extend(self.belonging.sentences(now));
-        text.push(self.rule_sentence());
+        let rule = self.rule_sentence();
+        text.push(match &self.found {
+            Found::Nothing => format!("for a file there: {rule}"),
+            Found::File(_) | Found::Dir => rule,
+        });
         if let Some(unit) = &self.why.unit_path {
             let unit = json_path(self.policy, self.root, unit).path;
             text.push(format!("it lapses together with \"{unit}\", as a whole."));

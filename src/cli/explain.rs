@@ -10,7 +10,8 @@ use clap::Args;
 use super::app::{Context, End};
 use super::client::Target;
 use super::human;
-use crate::api::wire::Explanation;
+use crate::api::wire::{Explanation, History, Removal};
+use crate::clock;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -29,10 +30,52 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
         return Ok(End::Done);
     }
     let explanation: Explanation = client.get(&target).await?;
+    let is_unknown = explanation.found.is_none();
+    if let Some(sentence) = about_other(&path).filter(|_| is_unknown) {
+        context.output.line(&human::safe(&sentence))?;
+        return Ok(End::Done);
+    }
     for sentence in &explanation.text {
         context.output.line(&human::safe(sentence))?;
     }
+    if is_unknown {
+        let target = Target::new("/v1/history").with("path", path.as_os_str().as_bytes());
+        let history: History = client.get(&target.with("limit", "1")).await?;
+        let removal = history.removals.first();
+        if let Some(sentence) = removal.and_then(|removal| about_removal(removal, &path)) {
+            context.output.line(&human::safe(&sentence))?;
+        }
+    }
     Ok(End::Done)
+}
+
+/// What is at `path`, where it is nothing that rules are for.
+fn about_other(path: &Path) -> Option<String> {
+    let shown = path.display();
+    if path.components().any(|part| part.as_os_str() == ".lapsed") {
+        return Some(format!(
+            "\"{shown}\" belongs to lapsed: its quarantine, which no rule is for."
+        ));
+    }
+    let kind = path.symlink_metadata().ok()?.file_type();
+    let kind = if kind.is_symlink() {
+        "a symbolic link"
+    } else if kind.is_file() || kind.is_dir() {
+        return None;
+    } else {
+        "neither a file nor a directory"
+    };
+    Some(format!(
+        "\"{shown}\" is {kind}: no rule is for it; it goes only with a directory that lapses as a whole."
+    ))
+}
+
+/// When what was at `path` was removed.
+fn about_removal(removal: &Removal, path: &Path) -> Option<String> {
+    let is_it = removal.result == "removed" && Path::new(&removal.path.path) == path;
+    let at = human::instant(&removal.at)?;
+    let ago = human::relative(at, clock::now().wall);
+    is_it.then(|| format!("it was removed {ago}, by rule \"{}\".", removal.rule))
 }
 
 /// `path` from `/`, as the daemon knows it: symbolic links on the way are followed (roots are known by their real paths), the last

@@ -155,7 +155,8 @@ pub(super) fn places(
         let socket = usual.unwrap_or_else(|| state_dir.join(SOCKET_NAME));
         (argument("socket", &socket), socket)
     });
-    reader.take(&text, check_length(&socket)).ok_or(Noted)?;
+    let checked = check_form(&text.value).and_then(|()| check_length(&socket));
+    reader.take(&text, checked).ok_or(Noted)?;
     Ok(Places { state_dir, socket })
 }
 
@@ -219,6 +220,21 @@ fn nowhere() -> Problem {
         "no state directory: neither XDG_STATE_HOME nor HOME holds an absolute path",
     )
     .hint("name one with --state-dir DIR or LAPSED_STATE_DIR")
+}
+
+/// Refuses what is meant as an address of a network: it would name a file in the working directory.
+fn check_form(socket: &str) -> Result<(), Refusal> {
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let names_port = socket
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| is_port(port));
+    if socket.contains('/') || !names_port {
+        return Ok(());
+    }
+    let refusal = Refusal::new("is an address of a network, where lapsed listens on a Unix socket");
+    Err(refusal.hint(format!(
+        "name a path, such as /run/lapsed/lapsed.sock; or ./{socket} for a socket of that name"
+    )))
 }
 
 fn check_length(socket: &Path) -> Result<(), Refusal> {

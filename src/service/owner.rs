@@ -336,7 +336,7 @@ fn log(event: &Event, engine: &Engine, now: Now) {
             source = source_of(source),
             job,
             file,
-            "a claim of job {job:?} is refused: {why}"
+            "job {job:?}: a claim is refused: {why}"
         ),
         Event::Saving => tracing::info!("what changes can be saved again; removals go on"),
         Event::ClockJumped { by_ms } => tracing::warn!(by_ms, "the wall clock was set"),

@@ -160,6 +160,24 @@ fn a_user_without_a_daemon_is_led_to_the_hosts() {
 }
 
 #[test]
+fn an_address_of_a_network_is_no_socket() {
+    for address in ["127.0.0.1:8000", "localhost:80", "[::1]:8000", ":8000"] {
+        let mut host = Host::with(ROOT);
+        host.overrides.socket = Some(address.into());
+        let refused = host.refusal();
+        assert!(
+            refused.starts_with(&format!(
+                "--socket \"{address}\" is an address of a network"
+            )),
+            "{refused}"
+        );
+        // A file of that name.
+        host.overrides.socket = Some(format!("./{address}").into());
+        host.good();
+    }
+}
+
+#[test]
 fn a_socket_of_107_bytes_fits() {
     let mut host = Host::with(ROOT);
     host.overrides.socket = Some(format!("/{}", "x".repeat(106)).into());
