@@ -78,12 +78,13 @@ pub fn open(options: &Options, policy: &Policy, rules: &Rules) -> Result<Opened,
         .map_err(|error| refused("tidy up beside", &path, error))?;
     let known = known::read(&places.known());
     let mut stats = StoreStats::default();
-    let damaged = places
-        .begin_opening()
+    let opening = places.begin_opening();
+    let damaged = opening
+        .is_suspect()
         .then(|| "the last starts ended while it was opened".to_owned());
     let wanted = Wanted { policy, rules };
     let opened = open_or_set_aside(&places, wanted, &known, damaged, &mut stats);
-    places.end_opening();
+    opening.end();
     let (db, mut read) = opened?;
     remember_forgotten(&mut read.memory, policy, &known);
     stats.loaded = read.loaded;

@@ -6,21 +6,29 @@
 //! | `store.new`, `store.old` | a smaller copy on its way into its place, and what it replaces |
 //! | `store.damaged-…` | what was set aside, with the time in milliseconds |
 //! | `store.roots` | which roots were known (`known`) |
-//! | `store.opening` | how many starts in a row did not come to the end of opening it |
+//! | `store.opening` | what the starts weigh that in a row did not come to the end of opening it |
 //!
 //! **Invariant:** nothing is removed here but what this module made.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::clock;
 
 /// So many damaged stores are kept, for whoever wants to know what happened.
 const ASIDE_MAX: usize = 2;
 
-/// After so many starts in a row that ended while it was opened, it is the store's fault.
-const OPENINGS_MAX: u32 = 5;
+/// When the starts in a row that ended while it was opened weigh this much, it is the store's fault. A start weighs 1: it may have been
+/// killed, as the machine or an impatient supervisor does it. So it takes many to accuse a store that is sound.
+const SUSPECT_WEIGHT: u32 = 20;
+
+/// A start that was at it for this long weighs as much as four: a sound store is open within seconds.
+const LONG: Duration = Duration::from_secs(10);
+const LONG_WEIGHT: u32 = 4;
 
 const DAMAGED: &str = "store.damaged-";
 
@@ -132,22 +140,67 @@ impl Places {
         self.state_dir.join(format!("{DAMAGED}{ms:015}"))
     }
 
-    /// Notes that the store is being opened. Whether so many starts in a row have ended there that it must be its fault: killed
-    /// for the memory that a damaged length asked for, say.
-    pub(super) fn begin_opening(&self) -> bool {
-        let before = fs::read_to_string(self.opening())
+    /// Notes that the store is being opened, until the returned value ends.
+    pub(super) fn begin_opening(&self) -> Opening {
+        self.begin_opening_that_is_long_after(LONG)
+    }
+
+    fn begin_opening_that_is_long_after(&self, long: Duration) -> Opening {
+        let file = self.opening();
+        let before = fs::read_to_string(&file)
             .ok()
             .and_then(|text| text.trim().parse::<u32>().ok())
             .unwrap_or(0);
-        // A full disk is told by what follows.
-        let _ = fs::write(self.opening(), format!("{}\n", before.saturating_add(1)));
-        before >= OPENINGS_MAX
+        note_weight(&file, before.saturating_add(1));
+        let (end, ended) = channel();
+        let weighed = file.clone();
+        // Without a thread the start weighs as little as one that was killed at once.
+        let watch = std::thread::Builder::new()
+            .name("store-opening".to_owned())
+            .spawn(move || {
+                if ended.recv_timeout(long) == Err(RecvTimeoutError::Timeout) {
+                    note_weight(&weighed, before.saturating_add(LONG_WEIGHT));
+                }
+            })
+            .ok();
+        Opening {
+            file,
+            before,
+            end,
+            watch,
+        }
+    }
+}
+
+/// The store while it is opened. A process that dies meanwhile leaves its weight in the file.
+pub(super) struct Opening {
+    file: PathBuf,
+    /// What the starts before weigh.
+    before: u32,
+    end: Sender<()>,
+    watch: Option<JoinHandle<()>>,
+}
+
+impl Opening {
+    /// Whether so many starts in a row have ended there that it must be the store's fault: killed for the memory that a damaged
+    /// length asked for, say.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.before >= SUSPECT_WEIGHT
     }
 
-    /// The store is open.
-    pub(super) fn end_opening(&self) {
-        let _ = remove_file(&self.opening());
+    /// The store is open, or known to be damaged.
+    pub(super) fn end(self) {
+        drop(self.end);
+        if let Some(watch) = self.watch {
+            let _ = watch.join();
+        }
+        let _ = remove_file(&self.file);
     }
+}
+
+fn note_weight(file: &Path, weight: u32) {
+    // A full disk is told by what follows.
+    let _ = fs::write(file, format!("{weight}\n"));
 }
 
 /// Copies the files in the directory `from`, and those of its directories, into the directory `to`.
@@ -190,5 +243,39 @@ fn remove_dir(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Begins to open, is at it for long or not, and is killed.
+    fn begin(places: &Places, is_long: bool) -> bool {
+        let long = if is_long {
+            Duration::ZERO
+        } else {
+            Duration::MAX
+        };
+        let mut opening = places.begin_opening_that_is_long_after(long);
+        let is_suspect = opening.is_suspect();
+        if let Some(watch) = opening.watch.take_if(|_| is_long) {
+            watch.join().unwrap();
+        }
+        is_suspect
+    }
+
+    #[test]
+    fn a_few_starts_that_were_killed_at_once_are_no_proof_and_five_long_ones_are() {
+        for (is_long, starts) in [(false, SUSPECT_WEIGHT), (true, 5)] {
+            let dir = tempfile::tempdir().unwrap();
+            let places = Places::new(dir.path());
+            for start in 0..starts {
+                assert!(!begin(&places, is_long), "start {start}, long: {is_long}");
+            }
+            assert!(begin(&places, is_long));
+            places.begin_opening().end();
+            assert!(!begin(&places, is_long), "it was opened meanwhile");
+        }
     }
 }
