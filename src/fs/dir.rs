@@ -178,6 +178,18 @@ impl Dir {
             .map_err(|errno| self.failed(Action::Create, name, errno))
     }
 
+    /// Waits until all that was changed on the directory's file system is on its disk (`syncfs(2)`).
+    ///
+    /// # Errors
+    /// When the file system could not write something.
+    pub fn sync_file_system(&self) -> Result<(), FsError> {
+        rustix::fs::syncfs(&self.fd).map_err(|errno| FsError {
+            action: Action::Sync,
+            path: self.path.clone(),
+            errno,
+        })
+    }
+
     /// Removes the name of anything but a directory.
     ///
     /// # Errors

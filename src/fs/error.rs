@@ -32,6 +32,8 @@ pub enum Action {
     Remove,
     /// Make a directory.
     Create,
+    /// Write what was changed to the disk.
+    Sync,
 }
 
 impl fmt::Display for Action {
@@ -43,6 +45,7 @@ impl fmt::Display for Action {
             Self::Move => "move",
             Self::Remove => "remove",
             Self::Create => "create",
+            Self::Sync => "synchronize the file system of",
         })
     }
 }

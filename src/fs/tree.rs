@@ -74,17 +74,7 @@ impl Tree {
         facts: Facts,
         stop: &dyn Fn() -> bool,
     ) -> Result<Self, WalkError> {
-        let mut tree = Self {
-            dirs: vec![TreeDir {
-                parent: 0,
-                depth: 0,
-                name: name.into(),
-                facts,
-                files: Vec::new(),
-                may_change: true,
-                children: 0..0,
-            }],
-        };
+        let mut tree = Self::of_dir(name, facts);
         let mut chain = Chain::new(base, 0, name);
         let mut pending = vec![0];
         while let Some(at) = pending.pop() {
@@ -119,13 +109,21 @@ impl Tree {
     /// A look at the directory that is named `top`, and was seen as `facts`, with nothing in it but the file `name`.
     #[must_use]
     pub fn of_file(top: &[u8], facts: Facts, name: &[u8], file: Facts) -> Self {
+        let mut tree = Self::of_dir(top, facts);
+        tree.dirs[0].files.push((name.into(), file));
+        tree
+    }
+
+    /// A look at the directory that is named `top`, and was seen as `facts`, as if it were empty.
+    #[must_use]
+    pub fn of_dir(top: &[u8], facts: Facts) -> Self {
         Self {
             dirs: vec![TreeDir {
                 parent: 0,
                 depth: 0,
                 name: top.into(),
                 facts,
-                files: vec![(name.into(), file)],
+                files: Vec::new(),
                 may_change: true,
                 children: 0..0,
             }],

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::intents::lain_name;
+use super::names::lain_name;
 use crate::core::claim::Outcome;
 use crate::core::hold::{Ends, Hold};
 use crate::fs::Dir;

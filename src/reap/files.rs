@@ -8,8 +8,9 @@ use std::rc::Rc;
 
 use super::back::{Back, put_back, refused};
 use super::homes::InPlace;
-use super::intents::{Intent, lain_name};
+use super::intent::Intent;
 use super::judge::{Asked, Due, Judgement, Since, ask, judge, line};
+use super::names::lain_name;
 use super::place::{Opened, Roots, Shared, Work, all, unreached};
 use super::prune;
 use super::rows::{Rows, is_of, owner_name};
@@ -230,8 +231,8 @@ impl Batch<'_> {
         let ids: Vec<u64> = intended.iter().map(|(_, line)| line.id).collect();
         let intents = intended.iter().map(|(one, line)| {
             let asks = self.skip_open(&one.claim) != SkipOpen::Never;
-            let root = &self.opened.root;
-            Intent::new(root, &one.claim.path, 0, &one.facts, asks, line)
+            let into = (&self.opened.root, self.opened.quarantine_id);
+            Intent::new(into, &one.claim.path, 0, &one.facts, asks, line)
         });
         if let Err(error) = self.shared.intents.write(intents) {
             let hold = Hold::Unrecorded {

@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** a thing is moved only after its intent was written. Not synchronized: it must outlive the process, not the
 //! machine; what a power failure leaves without an intent is displaced, never deleted.
+//! **Invariant:** an intent is settled only by a look into the quarantine that its thing was moved to. While that one is elsewhere
+//! (renamed, or on a disk that is away), it is kept.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,116 +16,22 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::intent::{Intent, QuarantineId, decode, encode};
 use super::place::Place;
-use crate::core::facts::{Facts, FileKey, Kind};
-use crate::core::path::RelPath;
-use crate::core::time::FileTime;
-use crate::fs::RootDir;
 use crate::fs::error::reason;
-use crate::ledger::line::{Line, pack, unpack};
+use crate::ledger::line::Line;
 
 /// The file in the state directory.
 const FILE: &str = "intents";
 
-/// When the file is larger than this and most of it is done with, it is written anew.
+/// When the file is larger than this and twice what is live in it together, it is written anew: each byte is copied less than once.
 const REWRITE_BYTES: u64 = 1 << 20;
 
-/// One thing that goes into the quarantine.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Intent<L = Line> {
-    /// Which part of the unit, from 0. Its name in the quarantine: [`lain_name`].
-    pub(super) part: u32,
-    /// The root's directory.
-    root: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    root_b64: Option<String>,
-    /// Which directory the root was: the empty mount point of a disk that is away has the same path.
-    root_ino: u64,
-    /// Its path in the root.
-    path: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    path_b64: Option<String>,
-    dir: bool,
-    key: FileKey,
-    size: u64,
-    mtime: FileTime,
-    btime: Option<FileTime>,
-    /// Whether open files are held.
-    pub(super) skip_open: bool,
-    /// What the ledger is to say.
-    pub(super) line: L,
-}
-
-impl<L> Intent<L> {
-    pub(super) fn new(
-        root: &RootDir,
-        path: &RelPath,
-        part: u32,
-        facts: &Facts,
-        skip_open: bool,
-        line: L,
-    ) -> Self {
-        let root_ino = root.key().ino;
-        let (root, root_b64) = pack(root.path().as_os_str().as_encoded_bytes());
-        let (path, path_b64) = pack(path.as_bytes());
-        Self {
-            part,
-            root,
-            root_b64,
-            root_ino,
-            path,
-            path_b64,
-            dir: facts.kind == Kind::Dir,
-            key: facts.key,
-            size: facts.size,
-            mtime: facts.mtime,
-            btime: facts.btime,
-            skip_open,
-            line,
-        }
-    }
-}
-
-impl Intent {
-    pub(super) fn is_of(&self, place: &Place) -> bool {
-        let root = unpack(&self.root, self.root_b64.as_deref());
-        self.root_ino == place.key.ino && root == place.path.as_os_str().as_encoded_bytes()
-    }
-
-    pub(super) fn is_dir(&self) -> bool {
-        self.dir
-    }
-
-    pub(super) fn path(&self) -> Option<RelPath> {
-        RelPath::parse(&unpack(&self.path, self.path_b64.as_deref()))
-    }
-
-    /// Whether the thing that was seen as `facts` is the one that was meant. A device may have another number after the
-    /// machine was started again.
-    pub(super) fn means(&self, facts: &Facts) -> bool {
-        let file = !self.dir;
-        self.dir == (facts.kind == Kind::Dir)
-            && self.key.ino == facts.key.ino
-            && self.btime == facts.btime
-            && (!file || (self.size, self.mtime) == (facts.size, facts.mtime))
-    }
-}
-
-/// The name in the quarantine of a part of what is removed under `id`.
-pub(super) fn lain_name(id: u64, part: u32) -> Vec<u8> {
-    match part {
-        0 => id.to_string(),
-        part => format!("{id}.{part}"),
-    }
-    .into_bytes()
-}
-
-/// The number and part behind a name in the quarantine.
-pub(super) fn parse_lain_name(name: &[u8]) -> Option<(u64, u32)> {
-    let text = std::str::from_utf8(name).ok()?;
-    let (id, part) = text.split_once('.').unwrap_or((text, "0"));
-    let (id, part) = (id.parse().ok()?, part.parse().ok()?);
-    (lain_name(id, part) == name).then_some((id, part))
+/// A line that tells of parts that are neither in the quarantine nor on their way there any more.
+#[derive(Serialize, Deserialize)]
+struct Ended {
+    /// The number of the removal, and the part; `None`: all parts.
+    ended: Vec<(u64, Option<u32>)>,
 }
 
 /// All intents that are not done with.
@@ -139,8 +47,12 @@ struct State {
     len: u64,
     /// As they stand in the file. They are read when something has to be undone: seldom.
     live: BTreeMap<u64, Vec<Box<[u8]>>>,
+    /// Bytes of `live`.
+    live_len: u64,
     /// Those parts that a thread is at work on: not for recovery.
     in_flight: BTreeSet<(u64, u32)>,
+    /// Live ones that no thread finishes at once, such as those of the last process, with whose the things are.
+    left: BTreeMap<u64, Option<String>>,
 }
 
 impl Intents {
@@ -156,21 +68,27 @@ impl Intents {
             .open(&path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        let mut live: BTreeMap<u64, Vec<Box<[u8]>>> = BTreeMap::new();
+        let mut state = State {
+            file,
+            len: bytes.len() as u64,
+            live: BTreeMap::new(),
+            live_len: 0,
+            in_flight: BTreeSet::new(),
+            left: BTreeMap::new(),
+        };
         for text in bytes.split_inclusive(|&b| b == b'\n') {
             if let Some(intent) = decode(text) {
                 // The last one may lack its end.
                 let text = [text.trim_ascii_end(), b"\n"].concat();
-                live.entry(intent.line.id).or_default().push(text.into());
+                state.insert(intent.line.id, text.into());
+            } else if let Ok(Ended { ended }) = serde_json::from_slice(text) {
+                state.end(&ended);
             }
         }
-        let len = bytes.len() as u64;
-        let mut state = State {
-            file,
-            len,
-            live,
-            in_flight: BTreeSet::new(),
-        };
+        let ids: Vec<u64> = state.live.keys().copied().collect();
+        for id in ids {
+            state.leave(id);
+        }
         // New lines must not join a torn one.
         state.rewrite(&path)?;
         Ok(Self {
@@ -208,11 +126,7 @@ impl Intents {
         let mut from = 0;
         for (part, end) in ends {
             state.in_flight.insert(part);
-            state
-                .live
-                .entry(part.0)
-                .or_default()
-                .push(bytes[from..end].into());
+            state.insert(part.0, bytes[from..end].into());
             from = end;
         }
         Ok(())
@@ -233,36 +147,45 @@ impl Intents {
     /// Forgets what is neither in the quarantine nor on its way there any more.
     pub(super) fn done(&self, ids: impl IntoIterator<Item = u64>) {
         let mut state = self.state.lock();
-        for id in ids {
-            state.live.remove(&id);
-            state.land(id);
+        let ended: Vec<(u64, Option<u32>)> = ids.into_iter().map(|id| (id, None)).collect();
+        for (id, _) in &ended {
+            state.land(*id);
         }
-        self.tidy(&mut state);
+        self.end(&mut state, ended);
     }
 
     /// Forgets some parts of what goes under `id`: others of it may still be in the quarantine.
     pub(super) fn done_parts(&self, id: u64, parts: &[u32]) {
         let mut state = self.state.lock();
-        if let Some(texts) = state.live.get_mut(&id) {
-            texts.retain(|text| {
-                let part = decode(text).map(|intent| intent.part);
-                part.is_some_and(|part| !parts.contains(&part))
-            });
-            if texts.is_empty() {
-                state.live.remove(&id);
-            }
-        }
         for part in parts {
             state.in_flight.remove(&(id, *part));
         }
-        self.tidy(&mut state);
+        let ended = parts.iter().map(|part| (id, Some(*part)));
+        self.end(&mut state, ended.collect());
+    }
+
+    /// Notes, also in the file, what is not live any more: without that the next process could tell it only by a look into its
+    /// quarantine, which may be away then.
+    fn end(&self, state: &mut State, ended: Vec<(u64, Option<u32>)>) {
+        state.end(&ended);
+        if !state.live.is_empty() && !ended.is_empty() {
+            let mut bytes =
+                serde_json::to_vec(&Ended { ended }).expect("invariant: it has only numbers");
+            bytes.push(b'\n');
+            match state.file.write_all_at(&bytes, state.len) {
+                Ok(()) => state.len += bytes.len() as u64,
+                // Half a line would join the next one.
+                Err(_) => drop(state.file.set_len(state.len)),
+            }
+        }
+        self.tidy(state);
     }
 
     fn tidy(&self, state: &mut State) {
         let tidied = if state.live.is_empty() {
             state.len = 0;
             state.file.set_len(0)
-        } else if state.len > REWRITE_BYTES && state.live.len() < 1000 {
+        } else if state.len > REWRITE_BYTES + 2 * state.live_len {
             state.rewrite(&self.path)
         } else {
             Ok(())
@@ -278,6 +201,7 @@ impl Intents {
         let mut state = self.state.lock();
         for id in ids {
             state.land(id);
+            state.leave(id);
         }
     }
 
@@ -287,20 +211,61 @@ impl Intents {
         for part in parts {
             state.in_flight.remove(&(id, *part));
         }
+        state.leave(id);
     }
 
-    /// Takes up, as in flight, every part that lies in the root at `place` and that nobody is at work on. Other parts of the same
-    /// unit may lie in other roots: they are for the recovery of those.
-    pub(super) fn take_up(&self, place: &Place) -> BTreeMap<u64, Vec<Intent>> {
+    /// Notes that a thread comes back later to what goes under `id`.
+    pub(super) fn postpone(&self, id: u64) {
+        self.state.lock().leave(id);
+    }
+
+    /// Whether something that `owner` owned is still in a quarantine, and no thread is about to finish it.
+    pub(super) fn has_left(&self, owner: &str) -> bool {
+        let state = self.state.lock();
+        let mut owners = state.left.values().flatten();
+        owners.any(|known| known == owner)
+    }
+
+    /// Whether nothing that goes under `id` is in a quarantine any more.
+    pub(super) fn is_done(&self, id: u64) -> bool {
+        !self.state.lock().live.contains_key(&id)
+    }
+
+    /// Counts what was moved out of the root at `place` into another quarantine than `id`, and is not known to be gone.
+    pub(super) fn count_elsewhere(&self, place: &Place, id: Option<QuarantineId>) -> usize {
+        let state = self.state.lock();
+        let left = state.left.keys().filter_map(|id| state.live.get(id));
+        let intents = left.flatten().filter_map(|text| decode(text));
+        intents
+            .filter(|intent| intent.is_of(place) && !intent.is_in(id))
+            .count()
+    }
+
+    /// Takes up, as in flight, every part that lies in the quarantine `id` of the root at `place` and that no thread is at work on.
+    /// Other parts of the same unit may lie in other roots: they are for the recovery of those.
+    pub(super) fn take_up(
+        &self,
+        place: &Place,
+        id: Option<QuarantineId>,
+    ) -> BTreeMap<u64, Vec<Intent>> {
         let mut state = self.state.lock();
         let State {
-            live, in_flight, ..
+            live,
+            in_flight,
+            left,
+            ..
         } = &mut *state;
         let mut taken: BTreeMap<u64, Vec<Intent>> = BTreeMap::new();
-        for (&id, texts) in &*live {
-            for intent in texts.iter().filter_map(|text| decode(text)) {
-                if intent.is_of(place) && in_flight.insert((id, intent.part)) {
-                    taken.entry(id).or_default().push(intent);
+        for &number in left.keys() {
+            for intent in live
+                .get(&number)
+                .into_iter()
+                .flatten()
+                .filter_map(|text| decode(text))
+            {
+                let is_here = intent.is_of(place) && intent.is_in(id);
+                if is_here && in_flight.insert((number, intent.part)) {
+                    taken.entry(number).or_default().push(intent);
                 }
             }
         }
@@ -316,6 +281,51 @@ impl Intents {
 }
 
 impl State {
+    fn insert(&mut self, id: u64, text: Box<[u8]>) {
+        self.live_len += text.len() as u64;
+        self.live.entry(id).or_default().push(text);
+    }
+
+    /// Forgets parts; `None`: all parts of that number.
+    fn end(&mut self, ended: &[(u64, Option<u32>)]) {
+        let mut of: BTreeMap<u64, Option<BTreeSet<u32>>> = BTreeMap::new();
+        for &(id, part) in ended {
+            match (of.entry(id).or_insert_with(|| Some(BTreeSet::new())), part) {
+                (Some(parts), Some(part)) => drop(parts.insert(part)),
+                (all, _) => *all = None,
+            }
+        }
+        for (id, parts) in of {
+            self.retain(id, |text| match &parts {
+                None => false,
+                Some(parts) => decode(text).is_some_and(|intent| !parts.contains(&intent.part)),
+            });
+        }
+    }
+
+    /// Keeps those lines of `id` that `keep` wants.
+    fn retain(&mut self, id: u64, mut keep: impl FnMut(&[u8]) -> bool) {
+        let Some(texts) = self.live.get_mut(&id) else {
+            return;
+        };
+        let len = |texts: &[Box<[u8]>]| texts.iter().map(|text| text.len() as u64).sum::<u64>();
+        let before = len(texts);
+        texts.retain(|text| keep(text));
+        self.live_len -= before - len(texts);
+        if texts.is_empty() {
+            self.live.remove(&id);
+            self.left.remove(&id);
+        }
+    }
+
+    /// Notes whose it is that no thread finishes at once.
+    fn leave(&mut self, id: u64) {
+        let first = self.live.get(&id).and_then(|texts| texts.first());
+        if let Some(intent) = first.and_then(|text| decode(text)) {
+            self.left.insert(id, intent.line.owner);
+        }
+    }
+
     /// Nobody is at work on any part of `id` any more.
     fn land(&mut self, id: u64) {
         let all = self.in_flight.range((id, 0)..=(id, u32::MAX));
@@ -353,98 +363,5 @@ impl State {
     }
 }
 
-fn decode(text: &[u8]) -> Option<Intent> {
-    serde_json::from_slice(text).ok()
-}
-
-fn encode(bytes: &mut Vec<u8>, intent: &Intent<impl Serialize>) {
-    serde_json::to_writer(&mut *bytes, intent)
-        .expect("invariant: an intent has only text and numbers");
-    bytes.push(b'\n');
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_in_the_quarantine_are_told_from_others() {
-        for (id, part) in [(1, 0), (77, 3), (u64::MAX, u32::MAX)] {
-            assert_eq!(parse_lain_name(&lain_name(id, part)), Some((id, part)));
-        }
-        for other in ["", "01", "1.0", "1.", "+1", "1.2.3", "displaced-1-x", "x"] {
-            assert_eq!(parse_lain_name(other.as_bytes()), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn parts_that_are_done_with_leave_the_others_to_recovery() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = crate::core::time::Timestamp::from_unix_ms(3);
-        let line = |id: u64, part: u32| {
-            let line = Line {
-                id,
-                at,
-                root: "r".to_owned(),
-                path: "/r/u".to_owned(),
-                path_b64: None,
-                unit: crate::ledger::LineUnit::Dir,
-                owner: None,
-                rule: "x".to_owned(),
-                since: "newest".to_owned(),
-                basis: at,
-                deadline: at,
-                late_ms: 0,
-                files: 1,
-                bytes: 1,
-                result: crate::ledger::Mark::Removed,
-                by: crate::ledger::By::Rule,
-                job: None,
-                paths: Vec::new(),
-                further_lines: 0,
-                part: 0,
-                pin: None,
-            };
-            let intent = Intent {
-                part,
-                root: "/r".to_owned(),
-                root_b64: None,
-                root_ino: 7,
-                path: format!("u/{part}"),
-                path_b64: None,
-                dir: true,
-                key: FileKey::default(),
-                size: 0,
-                mtime: FileTime::default(),
-                btime: None,
-                skip_open: true,
-                line,
-            };
-            serde_json::to_string(&intent).unwrap()
-        };
-        let text = [
-            line(5, 0),
-            line(5, 1),
-            line(5, 2),
-            line(6, 0),
-            String::new(),
-        ]
-        .join("\n");
-        std::fs::write(dir.path().join(FILE), text).unwrap();
-        let intents = Intents::open(dir.path()).unwrap();
-        assert!(intents.is_live(5, 1) && intents.is_live(6, 0));
-        intents.done_parts(5, &[0, 2]);
-        assert!(
-            intents.is_live(5, 1) && !intents.is_live(5, 2),
-            "one part is left"
-        );
-        intents.done([6]);
-        drop(intents);
-        let again = Intents::open(dir.path()).unwrap();
-        assert!(again.is_live(5, 1), "and is so on disk");
-        again.done_parts(5, &[0, 1, 2]);
-        again.done([6]);
-        assert!(!again.is_live(5, 1));
-        assert_eq!(std::fs::read(dir.path().join(FILE)).unwrap(), b"");
-    }
-}
+mod tests;

@@ -8,9 +8,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::intent::QuarantineId;
 use super::intents::Intents;
 use super::judge::Since;
 use super::quarantines::Quarantines;
@@ -23,7 +25,7 @@ use crate::core::hold::Hold;
 use crate::core::policy::Policy;
 use crate::fs::error::FsError;
 use crate::fs::{Dir, RootDir};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LineUnit};
 
 /// Where a root is, as the watchers found it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,7 +51,17 @@ pub(super) struct Work {
 #[derive(Debug)]
 pub(super) enum Large {
     Units(Work),
-    Recover { root: RootId, place: Place },
+    Recover {
+        root: RootId,
+        place: Place,
+    },
+    /// What an error left in a quarantine is tried again.
+    Retry {
+        root: RootId,
+        place: Place,
+        /// Before the next try, should this one fail.
+        pause: Duration,
+    },
 }
 
 /// A root that is there.
@@ -122,6 +134,7 @@ pub(super) struct Opened {
     pub(super) root: RootDir,
     /// Locked.
     pub(super) quarantine: Arc<Dir>,
+    pub(super) quarantine_id: QuarantineId,
 }
 
 impl Shared {
@@ -133,6 +146,13 @@ impl Shared {
         match work.unit {
             Unit::File => self.files.push(work),
             Unit::Dir | Unit::Job => self.large.push(Large::Units(work)),
+        }
+    }
+
+    /// Tells that all that goes under `id` is gone from the quarantines `dirs`, if it is.
+    pub(super) fn tell_if_finished(&self, id: u64, unit: LineUnit, dirs: Vec<Arc<Dir>>) {
+        if unit == LineUnit::Job && self.intents.is_done(id) {
+            (self.hooks.finished)(id, dirs);
         }
     }
 
@@ -187,7 +207,9 @@ fn open(shared: &Shared, id: RootId, place: Option<Place>) -> Result<Opened, Out
     let root = RootDir::open_as(&place.path, place.key).map_err(|error| unreached(&error))?;
     let quarantine = shared.quarantine(id, &place, &root);
     let quarantine = quarantine.map_err(Outcome::Held)?;
+    let facts = quarantine.facts().map_err(|error| unreached(&error))?;
     Ok(Opened {
+        quarantine_id: QuarantineId::of(&facts),
         id,
         place,
         root,

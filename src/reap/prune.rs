@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use super::back::{Back, put_back};
 use super::files::Batch;
-use super::intents::{Intent, lain_name};
+use super::intent::Intent;
 use super::judge::{Due, line};
+use super::names::lain_name;
 use super::rows::Rows;
 use crate::clock;
 use crate::core::claim::{Claim, Outcome, Reaped};
@@ -113,7 +114,8 @@ fn take_out(
     let unit = LineUnit::EmptyDir;
     let place = Some((claim.root, path));
     let mut line = line(batch.policy, claim, None, id, due, place, unit);
-    let intent = Intent::new(root, path, 0, &facts, false, &line);
+    let into = (root, batch.opened.quarantine_id);
+    let intent = Intent::new(into, path, 0, &facts, false, &line);
     if batch.shared.intents.write([intent]).is_err() {
         return Ok(None);
     }

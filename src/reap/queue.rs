@@ -3,8 +3,11 @@
 //! **Invariant:** after it was closed nothing more is given out.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+
+use crate::clock;
 
 /// First come, first served.
 #[derive(Debug)]
@@ -17,7 +20,17 @@ pub(super) struct Queue<T> {
 struct State<T> {
     waiting: VecDeque<(T, usize)>,
     weight: usize,
+    deferred: Vec<Deferred<T>>,
     closed: bool,
+}
+
+/// Work whose time has not come.
+#[derive(Debug)]
+struct Deferred<T> {
+    work: T,
+    weight: usize,
+    /// On the boot clock.
+    until: Duration,
 }
 
 impl<T> Queue<T> {
@@ -26,6 +39,7 @@ impl<T> Queue<T> {
             state: Mutex::new(State {
                 waiting: VecDeque::new(),
                 weight: 0,
+                deferred: Vec::new(),
                 closed: false,
             }),
             changed: Condvar::new(),
@@ -50,6 +64,23 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Puts `work` at the end once `until` has come. Returns `false`, and drops it, when what was deferred weighs more than `most`
+    /// with it.
+    pub(super) fn defer(&self, work: T, weight: usize, until: Duration, most: usize) -> bool {
+        let mut state = self.state.lock();
+        let all = state.deferred.iter().map(|one| one.weight);
+        let has_room = all.fold(weight, usize::saturating_add) <= most;
+        if has_room && !state.closed {
+            state.deferred.push(Deferred {
+                work,
+                weight,
+                until,
+            });
+            self.changed.notify_all();
+        }
+        has_room
+    }
+
     /// Takes the first; waits for one. `None` when the queue was closed.
     pub(super) fn take(&self) -> Option<T> {
         let mut state = self.state.lock();
@@ -57,12 +88,24 @@ impl<T> Queue<T> {
             if state.closed {
                 return None;
             }
+            let next = state.deferred.iter().map(|one| one.until).min();
+            let wait = next.map(|next| next.saturating_sub(clock::now().boot));
+            if wait == Some(Duration::ZERO) {
+                let first = state
+                    .deferred
+                    .iter()
+                    .position(|one| Some(one.until) == next);
+                return first.map(|first| state.deferred.swap_remove(first).work);
+            }
             if let Some((work, weight)) = state.waiting.pop_front() {
                 state.weight -= weight;
                 self.changed.notify_all();
                 return Some(work);
             }
-            self.changed.wait(&mut state);
+            match wait {
+                Some(wait) => drop(self.changed.wait_for(&mut state, wait)),
+                None => self.changed.wait(&mut state),
+            }
         }
     }
 
@@ -70,7 +113,10 @@ impl<T> Queue<T> {
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
-        let dropped = std::mem::take(&mut state.waiting);
+        let dropped = (
+            std::mem::take(&mut state.waiting),
+            std::mem::take(&mut state.deferred),
+        );
         self.changed.notify_all();
         drop(state);
         drop(dropped);

@@ -27,7 +27,7 @@ use crate::core::jobs::{Fresh, JobKey, Owner};
 use crate::core::path::RelPath;
 use crate::core::pins::Pins;
 use crate::core::policy::{Policy, Record};
-use crate::fs::{RootDir, descriptors};
+use crate::fs::{Dir, RootDir, descriptors};
 use crate::ledger::{Ledger, Line};
 
 /// Threads that move and record units, and as many that remove what they moved: one of each waits for the disk at a time.
@@ -97,6 +97,10 @@ pub type Disagrees = Arc<dyn Fn(&JobKey, Fresh) + Send + Sync>;
 /// Strikes out what was noted for the lines with these numbers.
 pub type NotRecorded = Arc<dyn Fn(&[u64]) + Send + Sync>;
 
+/// Called when all that a job owned is gone, with the number of its line and the quarantines that it went through: what was removed
+/// from them is final once their file systems are synchronized.
+pub type OnFinished = Arc<dyn Fn(u64, Vec<Arc<Dir>>) + Send + Sync>;
+
 /// What the reaper tells others, and asks them.
 #[derive(Clone)]
 pub struct Hooks {
@@ -124,6 +128,8 @@ pub struct Hooks {
     pub disagrees: Disagrees,
     /// These are about to be recorded. What it refuses is put back.
     pub before_record: BeforeRecord,
+    /// All that a job owned is gone. May block.
+    pub finished: OnFinished,
     /// The lines with these numbers, of which [`Hooks::before_record`] was told, did not get into the ledger.
     pub not_recorded: NotRecorded,
 }
@@ -232,6 +238,9 @@ impl Reaper {
                     match work {
                         Large::Units(work) => shared.answer(unit::reap(shared, work)),
                         Large::Recover { root, place } => recover::recover(shared, root, &place),
+                        Large::Retry { root, place, pause } => {
+                            recover::retry(shared, root, &place, pause);
+                        }
                     }
                 }
             })?;
@@ -307,6 +316,16 @@ impl Reaper {
             drop(places);
             for work in parked {
                 self.shared.queue(work);
+            }
+        }
+    }
+
+    /// Tells [`Hooks::finished`] of those of the removals `ids`, which an earlier process recorded, that are gone already; of the others
+    /// once they are.
+    pub fn finish(&self, ids: Vec<u64>) {
+        for id in ids {
+            if self.shared.intents.is_done(id) {
+                (self.shared.hooks.finished)(id, Vec::new());
             }
         }
     }

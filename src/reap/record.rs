@@ -3,6 +3,8 @@
 //! **Invariant:** what is to be written back to a source is noted durably before the line that says that the files are gone,
 //! and struck out again when that line cannot be written.
 
+use std::sync::Arc;
+
 use super::parts::Seen;
 use super::reaper::Recording;
 use super::sweep::{Doomed, Stand, Sweep, WAITING_FILES_MAX};
@@ -110,6 +112,8 @@ impl Units<'_> {
             skip_open,
             line,
             answer,
+            after_crash: false,
+            failures: 0,
         };
         self.doom(seen, &mut sweep);
         self.shared.sweeps.put(sweep, weight, WAITING_FILES_MAX);
@@ -127,7 +131,8 @@ impl Units<'_> {
             let stand = stand.unwrap_or_else(|| {
                 roots.push(body.root);
                 sweep.stands.push(Stand {
-                    place: opened.place.clone(),
+                    quarantine: Arc::clone(&opened.quarantine),
+                    path: opened.place.path.clone(),
                     root: self.policy.roots[&body.root].name.clone(),
                 });
                 roots.len() - 1

@@ -1,22 +1,26 @@
 //! What a crash left in a quarantine: finished, put back, or set aside.
 //!
 //! **Invariant:** only what has a readable intent *and* a ledger line is removed. Every step can be cut off and done again.
+//! **Invariant:** an error of the file system settles nothing: it is tried again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::back::{Back, DISPLACED, put_back, set_aside};
-use super::intents::{Intent, parse_lain_name};
-use super::judge::{Asked, ask_after_crash};
+use super::intent::{Intent, QuarantineId};
+use super::names::parse_lain_name;
 use super::parts::Part;
-use super::place::{Place, Shared};
-use super::sweep::{Doomed, Stand, Sweep, is_younger};
+use super::place::{Large, Place, Shared};
+use super::sweep::{Doomed, RETRY_MAX, RETRY_MIN, Stand, Sweep};
+use crate::clock;
 use crate::core::facts::{Facts, Kind, RootId};
 use crate::core::hold::Hold;
 use crate::core::policy::SkipOpen;
-use crate::fs::error::FsError;
 use crate::fs::tree::Tree;
 use crate::fs::{Dir, RootDir, quarantine};
-use crate::ledger::{Line, LineUnit, Mark};
+use crate::ledger::line::pack;
+use crate::ledger::{By, Line, LineUnit, Mark};
 
 /// What was done for one thing.
 enum Done {
@@ -33,7 +37,7 @@ struct Recovery<'a> {
     root_id: RootId,
     place: &'a Place,
     root: &'a RootDir,
-    quarantine: &'a Dir,
+    quarantine: &'a Arc<Dir>,
     /// The numbers that have a ledger line.
     recorded: BTreeSet<u64>,
 }
@@ -44,11 +48,13 @@ pub(super) fn recover(shared: &Shared, root_id: RootId, place: &Place) {
         Ok(root) => match shared.find_quarantine(root_id, place, &root) {
             Ok(Some(_)) => None,
             Ok(None) => {
-                // What was meant to be moved there never was, or is gone.
-                for (id, parts) in shared.intents.take_up(place) {
-                    let parts: Vec<u32> = parts.iter().map(|intent| intent.part).collect();
-                    shared.intents.done_parts(id, &parts);
+                // Of those that do not say where they were moved to: they never were, or are gone.
+                for (id, parts) in shared.intents.take_up(place, None) {
+                    let numbers: Vec<u32> = parts.iter().map(|intent| intent.part).collect();
+                    shared.intents.done_parts(id, &numbers);
+                    shared.tell_if_finished(id, parts[0].line.unit, Vec::new());
                 }
+                tell_elsewhere(shared, place, None);
                 None
             }
             Err(hold) => Some(hold),
@@ -60,7 +66,47 @@ pub(super) fn recover(shared: &Shared, root_id: RootId, place: &Place) {
     (shared.hooks.recovered)(root_id, hold);
 }
 
-/// Finishes, puts back or sets aside what lies in the quarantine of the root at `place`, which this process has just locked.
+/// Warns of removals that cannot be finished, because the quarantine that they lie in is not at its place.
+fn tell_elsewhere(shared: &Shared, place: &Place, id: Option<QuarantineId>) {
+    let count = shared.intents.count_elsewhere(place, id);
+    if count > 0 {
+        tracing::warn!(
+            root = %place.path.display(),
+            count,
+            "removals cannot be finished: the directory .lapsed that they lie in was renamed or is away, and another is at its place or \
+             none; they are finished once it is back in its place, before anything is removed there"
+        );
+    }
+}
+
+/// Tries once more to settle what an error left in the quarantine of the root at `place`, if it is there still.
+pub(super) fn retry(shared: &Shared, root_id: RootId, place: &Place, pause: Duration) {
+    let placed = shared.places.lock();
+    let here = placed.get(&root_id).filter(|root| root.place == *place);
+    let quarantine = here.and_then(|root| root.quarantine.clone());
+    drop(placed);
+    if let Some(quarantine) = quarantine
+        && let Ok(root) = RootDir::open_as(&place.path, place.key)
+        && let Err(hold) = settle_after(shared, root_id, place, (&root, &quarantine), pause)
+    {
+        tracing::warn!(root = %place.path.display(), "{hold}");
+        retry_later(shared, root_id, place, pause);
+    }
+}
+
+fn retry_later(shared: &Shared, root: RootId, place: &Place, pause: Duration) {
+    let place = place.clone();
+    let again = Large::Retry {
+        root,
+        place,
+        pause: (pause * 2).min(RETRY_MAX),
+    };
+    let until = clock::now().boot + pause;
+    shared.large.defer(again, 1, until, usize::MAX);
+}
+
+/// Finishes, puts back or sets aside what lies in the quarantine of the root at `place`, which this process has just locked. What an
+/// error leaves there is tried again later.
 ///
 /// # Errors
 /// Where the quarantine or the ledger cannot be read: nothing is touched then.
@@ -69,9 +115,25 @@ pub(super) fn settle(
     root_id: RootId,
     place: &Place,
     root: &RootDir,
-    quarantine: &Dir,
+    quarantine: &Arc<Dir>,
 ) -> Result<(), Hold> {
-    let intents = shared.intents.take_up(place);
+    settle_after(shared, root_id, place, (root, quarantine), RETRY_MIN)
+}
+
+fn settle_after(
+    shared: &Shared,
+    root_id: RootId,
+    place: &Place,
+    (root, quarantine): (&RootDir, &Arc<Dir>),
+    pause: Duration,
+) -> Result<(), Hold> {
+    let unreadable = |error: &dyn std::fmt::Display| Hold::NoQuarantine {
+        error: format!("cannot put the quarantine in order: {error}; it is tried again by itself"),
+    };
+    let facts = quarantine.facts().map_err(|error| unreadable(&error))?;
+    let id = QuarantineId::of(&facts);
+    let intents = shared.intents.take_up(place, Some(id));
+    tell_elsewhere(shared, place, Some(id));
     let recovery = Recovery {
         recorded: BTreeSet::new(),
         shared,
@@ -83,15 +145,23 @@ pub(super) fn settle(
     match recovery.settle(&intents) {
         Ok(left) => {
             for (id, parts) in &intents {
+                let unit = parts[0].line.unit;
                 let parts = || parts.iter().map(|intent| intent.part);
                 let kept = |part: u32| left.get(&(*id, part)).copied();
                 let done: Vec<u32> = parts().filter(|part| kept(*part).is_none()).collect();
-                shared.intents.done_parts(*id, &done);
+                if !done.is_empty() {
+                    shared.intents.done_parts(*id, &done);
+                    shared.tell_if_finished(*id, unit, vec![Arc::clone(quarantine)]);
+                }
                 // The sweeper still needs those that it was given.
                 let waiting = parts().filter(|part| kept(*part) == Some(Kept::Waiting));
-                shared
-                    .intents
-                    .leave_parts(*id, &waiting.collect::<Vec<u32>>());
+                let waiting: Vec<u32> = waiting.collect();
+                if !waiting.is_empty() {
+                    shared.intents.leave_parts(*id, &waiting);
+                }
+            }
+            if left.values().any(|kept| *kept == Kept::Waiting) {
+                retry_later(shared, root_id, place, pause);
             }
             Ok(())
         }
@@ -100,11 +170,7 @@ pub(super) fn settle(
                 let parts: Vec<u32> = parts.iter().map(|intent| intent.part).collect();
                 shared.intents.leave_parts(*id, &parts);
             }
-            Err(Hold::NoQuarantine {
-                error: format!(
-                    "cannot put the quarantine in order: {error}; it is tried again by itself"
-                ),
-            })
+            Err(unreadable(&error))
         }
     }
 }
@@ -150,7 +216,7 @@ impl Recovery<'_> {
                 };
                 let ours = |id, part| !is_taken(id, part) && self.shared.intents.is_live(id, part);
                 if !number.is_some_and(|(id, part)| ours(id, part)) {
-                    self.unknown(&name);
+                    self.unknown(&name, &facts, intents);
                 }
                 continue;
             };
@@ -172,15 +238,47 @@ impl Recovery<'_> {
         Ok(kept)
     }
 
-    /// Sets aside what has no intent that could be read.
-    fn unknown(&self, name: &[u8]) {
+    /// Sets aside, and records, what has no intent that could be read.
+    fn unknown(&self, name: &[u8], facts: &Facts, intents: &BTreeMap<u64, Vec<Intent>>) {
         if matches!(self.quarantine.look(name), Ok(None)) {
             // A thread was at work on it, and is through.
             return;
         }
         let path = self.quarantine.path().join(super::place::os(name));
         let why = "nothing is known of where it comes from";
-        set_aside(self.quarantine, name, name, &path, why);
+        if set_aside(self.quarantine, name, name, &path, why) == Back::Stuck {
+            return;
+        }
+        let mut known = intents.values().flatten();
+        let root = known.next().map(|intent| intent.line.root.clone());
+        let now = clock::now().wall;
+        let (path, path_b64) = pack(path.as_os_str().as_encoded_bytes());
+        self.append(Line {
+            id: self.shared.ledger.next_id(),
+            at: now,
+            root: root.unwrap_or_else(|| self.place.path.display().to_string()),
+            path,
+            path_b64,
+            unit: match facts.kind {
+                Kind::Dir => LineUnit::Dir,
+                Kind::File | Kind::Mount | Kind::Other => LineUnit::File,
+            },
+            owner: None,
+            rule: String::new(),
+            since: String::new(),
+            basis: now,
+            deadline: now,
+            late_ms: 0,
+            files: u64::from(facts.kind == Kind::File),
+            bytes: 0,
+            result: Mark::Displaced,
+            by: By::Rule,
+            job: None,
+            paths: Vec::new(),
+            further_lines: 0,
+            part: 0,
+            pin: None,
+        });
     }
 
     fn give_back(&self, intent: &Intent, number: (u64, u32)) -> Done {
@@ -206,81 +304,50 @@ impl Recovery<'_> {
     }
 
     fn record_displaced(&self, intent: &Intent) {
-        let line = Line {
+        self.append(Line {
             id: self.shared.ledger.next_id(),
             result: Mark::Displaced,
             ..intent.line.clone()
-        };
+        });
+    }
+
+    fn append(&self, line: Line) {
         if let Err(error) = self.shared.ledger.append(&[line]) {
             tracing::error!(%error, "what was displaced could not be recorded");
         }
     }
 
-    /// Finishes a removal that is in the ledger.
+    /// Has the sweeper finish a removal that is in the ledger. What is younger than it stays.
     fn finish(&self, intent: &Intent, lain: &[u8], facts: Facts) -> Done {
-        match intent.line.unit {
-            LineUnit::EmptyDir => match self.quarantine.remove_dir(lain) {
-                Ok(()) => Done::Settled,
-                Err(_) => self.displaced(intent, lain),
-            },
-            LineUnit::File | LineUnit::Dir | LineUnit::Job if facts.kind == Kind::Dir => {
-                self.sweep_dir(intent, lain, facts)
+        let (tree, part) = match (intent.line.unit, facts.kind) {
+            (LineUnit::EmptyDir, _) => (Tree::of_dir(lain, facts), Part::Dir(0)),
+            (LineUnit::File | LineUnit::Dir | LineUnit::Job, Kind::Dir) => {
+                let stop = || self.shared.is_stopping();
+                let mut tree = match Tree::walk(self.quarantine, lain, facts, &stop) {
+                    Ok(tree) => tree,
+                    Err(error) => {
+                        tracing::error!(
+                            ?error,
+                            "a recorded removal cannot be finished yet; it is tried again"
+                        );
+                        return Done::Left;
+                    }
+                };
+                tree.retain_files(|facts| !is_younger(facts, &intent.line));
+                (tree, Part::Dir(0))
             }
-            LineUnit::File | LineUnit::Dir | LineUnit::Job => {
-                self.finish_file(intent, lain, &facts)
-            }
-        }
-    }
-
-    fn finish_file(&self, intent: &Intent, lain: &[u8], facts: &Facts) -> Done {
-        let skip_open = skip_open(intent);
-        match ask_after_crash(skip_open, self.quarantine, lain, facts) {
-            Asked::Free(_lease) => match self.quarantine.remove_file(lain) {
-                Ok(()) => Done::Settled,
-                Err(error) => self.unfinished(&error),
-            },
-            Asked::Held(_) | Asked::Replaced | Asked::Busy => self.displaced(intent, lain),
-        }
-    }
-
-    fn unfinished(&self, error: &FsError) -> Done {
-        tracing::error!(%error, root = %self.place.path.display(), "a recorded removal cannot be finished yet");
-        Done::Left
-    }
-
-    fn displaced(&self, intent: &Intent, lain: &[u8]) -> Done {
-        let path = intent.path().unwrap_or_default();
-        let name = path
-            .split()
-            .map_or_else(Vec::new, |(_, name)| name.to_vec());
-        let full = path.below(&self.place.path);
-        let why = "it changed or was opened after its removal was cut off";
-        match set_aside(self.quarantine, lain, &name, &full, why) {
-            Back::Home | Back::Displaced => {
-                self.record_displaced(intent);
-                Done::Settled
-            }
-            Back::Stuck => Done::Left,
-        }
-    }
-
-    /// Hands a directory to the sweeper; what is younger than its removal stays.
-    fn sweep_dir(&self, intent: &Intent, lain: &[u8], facts: Facts) -> Done {
-        let stop = || self.shared.is_stopping();
-        let mut tree = match Tree::walk(self.quarantine, lain, facts, &stop) {
-            Ok(tree) => tree,
-            Err(error) => {
-                tracing::error!(?error, "a recorded removal cannot be finished yet");
-                return Done::Left;
+            (LineUnit::File | LineUnit::Dir | LineUnit::Job, _) => {
+                let part = Part::File { dir: 0, file: 0 };
+                (Tree::of_file(b"", facts, lain, facts), part)
             }
         };
-        tree.retain_files(|facts| !is_younger(facts, &intent.line));
         let files = (0..tree.len())
             .map(|at| tree.dir(at).files.len() as u64)
             .sum();
         let sweep = Sweep {
             stands: vec![Stand {
-                place: self.place.clone(),
+                quarantine: Arc::clone(self.quarantine),
+                path: self.place.path.clone(),
                 root: intent.line.root.clone(),
             }],
             trees: vec![tree],
@@ -288,7 +355,7 @@ impl Recovery<'_> {
                 number: intent.part,
                 stand: 0,
                 tree: 0,
-                part: Part::Dir(0),
+                part,
                 path: intent.path().unwrap_or_default(),
             }],
             skip_open: skip_open(intent),
@@ -297,10 +364,22 @@ impl Recovery<'_> {
                 ..intent.line.clone()
             },
             answer: None,
+            after_crash: true,
+            failures: 0,
         };
         self.shared.sweeps.push(sweep);
         Done::HandedOver
     }
+}
+
+/// Whether `facts` tell of a change after the thing was moved: such a thing is not what was recorded.
+fn is_younger(facts: &Facts, line: &Line) -> bool {
+    // The line's instant was cut to milliseconds.
+    let moved = crate::core::time::FileTime::from(line.at.plus_ms(1));
+    matches!(facts.kind, Kind::File | Kind::Other)
+        && (facts.mtime > moved
+            || facts.ctime > moved
+            || facts.btime.is_some_and(|born| born > moved))
 }
 
 fn skip_open(intent: &Intent) -> SkipOpen {

@@ -4,7 +4,7 @@
 
 use super::back::Back;
 use super::files::{Batch, Lain, Picked};
-use super::intents::lain_name;
+use super::names::lain_name;
 use crate::core::claim::{Outcome, Reaped, Removal};
 use crate::core::hold::Hold;
 use crate::ledger::{Line, Mark};

@@ -2,24 +2,34 @@
 //!
 //! **Invariant:** only what the second look saw is removed, and only while it is still the same and closed. What appeared
 //! or changed since stays, displaced.
+//! **Invariant:** an error of the file system displaces nothing: what it stopped is tried again, here with exponential backoff, and by
+//! the next start.
+//! **Invariant:** a unit is told as finished when all of it is gone or displaced.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustix::io::Errno;
 
 use super::back::{Back, set_aside};
-use super::intents::lain_name;
 use super::judge::{Asked, ask, ask_after_crash};
+use super::names::lain_name;
 use super::parts::Part;
-use super::place::{Place, Shared};
+use super::place::Shared;
+use crate::clock;
 use crate::core::claim::Reaped;
-use crate::core::facts::{Facts, Kind};
+use crate::core::facts::Facts;
+use crate::core::hold::Hold;
 use crate::core::path::RelPath;
 use crate::core::policy::SkipOpen;
 use crate::fs::chain::Chain;
 use crate::fs::lease::WhenBusy;
 use crate::fs::tree::Tree;
-use crate::fs::{Dir, RootDir, quarantine};
+use crate::fs::{Dir, FsError};
 use crate::ledger::line::pack;
 use crate::ledger::{Line, LineUnit, Mark};
 
@@ -32,10 +42,20 @@ const SPLIT_FILES_MIN: u64 = 256;
 /// A thread takes so many directories at once: enough that it seldom walks down, few enough that both end together.
 const DIRS_AT_ONCE: usize = 8;
 
+/// The first pause before what an error stopped is tried again, and the longest: each try looks at all of the unit that is left.
+pub(super) const RETRY_MIN: Duration = Duration::from_secs(1);
+pub(super) const RETRY_MAX: Duration = Duration::from_mins(10);
+
+/// So many files of units that wait to be tried again are kept in memory; the next start finishes the others.
+const RETRIED_FILES_MAX: usize = 200_000;
+
 /// A root that parts lie in.
 #[derive(Debug)]
 pub(super) struct Stand {
-    pub(super) place: Place,
+    /// The quarantine that they were moved into, wherever it is by now.
+    pub(super) quarantine: Arc<Dir>,
+    /// The root's path.
+    pub(super) path: PathBuf,
     /// Its name.
     pub(super) root: String,
 }
@@ -62,8 +82,21 @@ pub(super) struct Sweep {
     pub(super) skip_open: SkipOpen,
     /// The line that is in the ledger.
     pub(super) line: Line,
-    /// What to answer when it is through; recovery has nobody to answer.
+    /// The answer after the first try; recovery and later tries have none to give.
     pub(super) answer: Option<Reaped>,
+    /// Whether an earlier process moved it: what that one had open the kernel may be closing still.
+    pub(super) after_crash: bool,
+    /// How often an error stopped it.
+    pub(super) failures: u32,
+}
+
+/// What became of one file.
+enum Fate {
+    Gone,
+    /// It is another one by now, or open.
+    Changed,
+    /// The file system refuses.
+    Failed(String),
 }
 
 /// A step of the removal of files.
@@ -74,24 +107,24 @@ enum Step {
     File { doomed: usize },
 }
 
-/// A sweep with the quarantines of its roots; `None`: the root went away.
+/// A try to remove a unit.
 struct Sweeping<'a> {
     shared: &'a Shared,
     sweep: &'a Sweep,
-    quarantines: Vec<Option<Dir>>,
     /// How many files stayed.
     stayed: AtomicU64,
+    /// Parts that an error stopped, by their numbers, with the first error.
+    failed: Mutex<BTreeMap<u32, String>>,
 }
 
-/// Removes a unit; the answer for its claim, unless it was interrupted.
-pub(super) fn sweep(shared: &Shared, sweep: Sweep) -> Option<Reaped> {
+/// Removes a unit; returns the answer for its claim, unless the removal was interrupted or was answered before.
+pub(super) fn sweep(shared: &Shared, mut sweep: Sweep) -> Option<Reaped> {
     let id = sweep.line.id;
-    let parts: Vec<u32> = sweep.doomed.iter().map(|doomed| doomed.number).collect();
     let sweeping = Sweeping {
         shared,
-        quarantines: sweep.stands.iter().map(quarantine_of).collect(),
         sweep: &sweep,
         stayed: AtomicU64::new(0),
+        failed: Mutex::default(),
     };
     let steps = sweeping.steps();
     let next = AtomicUsize::new(0);
@@ -105,34 +138,61 @@ pub(super) fn sweep(shared: &Shared, sweep: Sweep) -> Option<Reaped> {
         remove();
     }
     if shared.is_stopping() {
-        shared.intents.leave_parts(id, &parts);
+        shared.intents.leave_parts(id, &numbers(&sweep));
         return None;
     }
     sweeping.remove_dirs();
-    let left = sweeping.set_rest_aside();
-    if left.is_empty() && sweep.answer.is_some() {
+    sweeping.set_rest_aside();
+    let failed = sweeping.failed.into_inner();
+    let (left, done): (Vec<u32>, Vec<u32>) = numbers(&sweep)
+        .into_iter()
+        .partition(|part| failed.contains_key(part));
+    if left.is_empty() && !sweep.after_crash {
         shared.intents.done([id]);
     } else {
         // Recovery hands a unit over part by part.
-        let is_left = |part: &u32| left.contains(part);
-        let (left, done): (Vec<u32>, Vec<u32>) = parts.into_iter().partition(is_left);
         shared.intents.done_parts(id, &done);
-        shared.intents.leave_parts(id, &left);
     }
-    sweep.answer
+    let answer = sweep.answer.take();
+    if let Some(error) = failed.into_values().next() {
+        sweep.doomed.retain(|part| left.contains(&part.number));
+        retry(shared, sweep, &error);
+    } else {
+        let dirs = sweep.stands.into_iter().map(|stand| stand.quarantine);
+        shared.tell_if_finished(id, sweep.line.unit, dirs.collect());
+    }
+    answer
 }
 
-fn quarantine_of(stand: &Stand) -> Option<Dir> {
-    let found = RootDir::open_as(&stand.place.path, stand.place.key)
-        .ok()
-        .and_then(|root| quarantine::find(&root).ok().flatten());
-    if found.is_none() {
+fn numbers(sweep: &Sweep) -> Vec<u32> {
+    sweep.doomed.iter().map(|part| part.number).collect()
+}
+
+/// Has what an error stopped be tried again.
+fn retry(shared: &Shared, mut sweep: Sweep, error: &str) {
+    let id = sweep.line.id;
+    let pause = (RETRY_MIN * 2_u32.pow(sweep.failures.min(16))).min(RETRY_MAX);
+    sweep.failures += 1;
+    let path = String::from_utf8_lossy(&sweep.line.path_bytes()).into_owned();
+    let left = numbers(&sweep);
+    let weight = usize::try_from(sweep.line.files.max(1)).unwrap_or(usize::MAX);
+    shared.intents.postpone(id);
+    let until = clock::now().boot + pause;
+    if shared.sweeps.defer(sweep, weight, until, RETRIED_FILES_MAX) {
         tracing::warn!(
-            path = %stand.place.path.display(),
-            "the root went away; the removal is finished when it is back"
+            path,
+            error,
+            "a recorded removal cannot be finished yet; it is tried again in {}",
+            humantime::format_duration(pause)
+        );
+    } else {
+        shared.intents.leave_parts(id, &left);
+        tracing::warn!(
+            path,
+            error,
+            "a recorded removal cannot be finished yet; the next start tries it again"
         );
     }
-    found
 }
 
 impl Sweeping<'_> {
@@ -140,12 +200,22 @@ impl Sweeping<'_> {
         &self.sweep.trees[doomed.tree]
     }
 
-    fn quarantine(&self, doomed: &Doomed) -> Option<&Dir> {
-        self.quarantines[doomed.stand].as_ref()
+    fn stand(&self, doomed: &Doomed) -> &Stand {
+        &self.sweep.stands[doomed.stand]
+    }
+
+    fn quarantine(&self, doomed: &Doomed) -> &Dir {
+        &self.stand(doomed).quarantine
     }
 
     fn lain(&self, doomed: &Doomed) -> Vec<u8> {
         lain_name(self.sweep.line.id, doomed.number)
+    }
+
+    /// Notes that an error stops the part.
+    fn fail(&self, doomed: &Doomed, error: String) {
+        let mut failed = self.failed.lock();
+        failed.entry(doomed.number).or_insert(error);
     }
 
     /// Everything that has files, deepest first.
@@ -178,24 +248,20 @@ impl Sweeping<'_> {
             for step in steps.iter().take(DIRS_AT_ONCE) {
                 let (Step::File { doomed } | Step::Dir { doomed, .. }) = *step;
                 let part = &all[doomed];
-                let Some(quarantine) = self.quarantine(part) else {
-                    continue;
-                };
-                let left = match *step {
+                match *step {
                     Step::File { .. } => {
                         let facts = part.part.facts(self.tree(part));
                         let lain = self.lain(part);
-                        u64::from(!remove_file(self.sweep, quarantine, &lain, facts))
+                        self.remove_file(part, self.quarantine(part), &lain, facts);
                     }
                     Step::Dir { at, .. } => {
                         if chain.as_ref().is_none_or(|(of, _)| *of != doomed) {
-                            chain = Some((doomed, self.chain_of(quarantine, part)));
+                            chain = Some((doomed, self.chain_of(part)));
                         }
                         let (_, chain) = chain.as_mut().expect("invariant: just made");
-                        self.remove_files_of(self.tree(part), chain, at)
+                        self.remove_files_of(part, chain, at);
                     }
-                };
-                self.stayed.fetch_add(left, Ordering::Relaxed);
+                }
                 if self.shared.is_stopping() {
                     return;
                 }
@@ -204,87 +270,114 @@ impl Sweeping<'_> {
     }
 
     /// A way down the part `doomed`, which stands in the quarantine under its number.
-    fn chain_of<'d>(&self, quarantine: &'d Dir, doomed: &Doomed) -> Chain<'d> {
+    fn chain_of<'d>(&'d self, doomed: &Doomed) -> Chain<'d> {
         let top = match doomed.part {
             Part::Dir(top) => top,
             Part::File { dir, .. } => dir,
         };
-        Chain::new(quarantine, top, &self.lain(doomed))
+        Chain::new(
+            &self.sweep.stands[doomed.stand].quarantine,
+            top,
+            &self.lain(doomed),
+        )
     }
 
-    /// Removes the files of one directory; returns how many stayed.
-    fn remove_files_of(&self, tree: &Tree, chain: &mut Chain<'_>, at: u32) -> u64 {
-        let files = &tree.dir(at).files;
-        let dir = match chain.go(tree, at) {
-            Ok(dir) => dir,
-            Err(error) => {
-                // After a crash the way may be shorter than it was: what is gone is gone.
-                tracing::debug!(%error, "a directory of a unit cannot be reached");
-                return 0;
+    /// Removes the files of one directory.
+    fn remove_files_of(&self, doomed: &Doomed, chain: &mut Chain<'_>, at: u32) {
+        let tree = self.tree(doomed);
+        match chain.go(tree, at) {
+            Ok(dir) => {
+                for (name, facts) in &tree.dir(at).files {
+                    if self.shared.is_stopping() {
+                        return;
+                    }
+                    self.remove_file(doomed, dir, name, facts);
+                }
             }
-        };
-        let mut left = 0;
-        for (name, facts) in files {
-            if self.shared.is_stopping() {
-                break;
-            }
-            left += u64::from(!remove_file(self.sweep, dir, name, facts));
+            // After a crash, and when it is tried again, the way may be shorter than it was: what is gone is gone.
+            Err(error) if error.is_absence() => {}
+            Err(error) => self.fail(doomed, error.to_string()),
         }
-        left
+    }
+
+    fn remove_file(&self, doomed: &Doomed, dir: &Dir, name: &[u8], facts: &Facts) {
+        match remove_file(self.sweep, dir, name, facts) {
+            Fate::Gone => return,
+            Fate::Changed => {}
+            Fate::Failed(error) => self.fail(doomed, error),
+        }
+        self.stayed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Removes the directories of the parts, as far as they are empty.
     fn remove_dirs(&self) {
         for doomed in &self.sweep.doomed {
-            let (Part::Dir(top), Some(quarantine)) = (doomed.part, self.quarantine(doomed)) else {
+            let Part::Dir(top) = doomed.part else {
                 continue;
             };
             let tree = self.tree(doomed);
-            let mut chain = self.chain_of(quarantine, doomed);
+            let mut chain = self.chain_of(doomed);
             for at in tree.below(top).into_iter().skip(1).rev() {
                 let dir = tree.dir(at);
-                // What stays shows below: its part is still there.
-                if let Ok(parent) = chain.go(tree, dir.parent) {
-                    let _ = parent.remove_dir(&dir.name);
-                }
+                let removed = chain
+                    .go(tree, dir.parent)
+                    .and_then(|parent| parent.remove_dir(&dir.name));
+                self.check_removed(doomed, removed);
             }
-            let _ = quarantine.remove_dir(&self.lain(doomed));
+            let removed = self.quarantine(doomed).remove_dir(&self.lain(doomed));
+            self.check_removed(doomed, removed);
         }
     }
 
-    /// Gives what is left of the parts displaced names, and says so in the ledger. Returns the parts for which that failed.
-    fn set_rest_aside(&self) -> BTreeSet<u32> {
-        let mut left = BTreeSet::new();
+    /// A directory that is not empty holds what stays: that shows when its part is still there.
+    fn check_removed(&self, doomed: &Doomed, removed: Result<(), FsError>) {
+        match removed {
+            Err(error) if !error.is_absence() && !is_not_empty(&error) => {
+                self.fail(doomed, error.to_string());
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// Gives what is left of the parts displaced names, and says so in the ledger; not of those that an error stopped.
+    fn set_rest_aside(&self) {
         let mut aside = None;
         for doomed in &self.sweep.doomed {
-            let stand = &self.sweep.stands[doomed.stand];
-            let Some(quarantine) = self.quarantine(doomed) else {
-                left.insert(doomed.number);
-                continue;
-            };
-            let lain = self.lain(doomed);
-            if matches!(quarantine.look(&lain), Ok(None)) {
+            if self.failed.lock().contains_key(&doomed.number) {
                 continue;
             }
-            let path = doomed.path.below(&stand.place.path);
+            let (stand, quarantine) = (self.stand(doomed), self.quarantine(doomed));
+            let lain = self.lain(doomed);
+            match quarantine.look(&lain) {
+                Ok(None) => continue,
+                Ok(Some(_)) => {}
+                Err(error) => {
+                    self.fail(doomed, error.to_string());
+                    continue;
+                }
+            }
+            let path = doomed.path.below(&stand.path);
             let name = doomed
                 .path
                 .split()
                 .map_or_else(Vec::new, |(_, name)| name.to_vec());
-            let why = "something in it changed, was opened or cannot be removed";
+            let why = "something in it changed or was opened";
             match set_aside(quarantine, &lain, &name, &path, why) {
                 Back::Home | Back::Displaced => {
                     aside.get_or_insert((stand, path));
                 }
                 Back::Stuck => {
-                    left.insert(doomed.number);
+                    let path = path.display();
+                    self.fail(
+                        doomed,
+                        format!("cannot give what is left of \"{path}\" a name of its own"),
+                    );
                 }
             }
         }
         if let Some((stand, path)) = aside {
             self.record_displaced(stand, &path);
         }
-        left
     }
 
     fn record_displaced(&self, stand: &Stand, path: &Path) {
@@ -315,37 +408,35 @@ impl Sweeping<'_> {
 
 /// Removes one file if it is still what was seen, and closed. Its change time may be another one: the removal of another of
 /// its names moves it.
-fn remove_file(sweep: &Sweep, dir: &Dir, name: &[u8], facts: &Facts) -> bool {
+fn remove_file(sweep: &Sweep, dir: &Dir, name: &[u8], facts: &Facts) -> Fate {
     match dir.look(name) {
         Ok(Some(now)) if now.is_same_content(facts) => {}
-        Ok(None) => return true,
-        Ok(Some(_)) | Err(_) => return false,
+        Ok(None) => return Fate::Gone,
+        Ok(Some(_)) => return Fate::Changed,
+        Err(error) => return Fate::Failed(error.to_string()),
     }
-    let asked = match &sweep.answer {
-        Some(_) => ask(sweep.skip_open, dir, name, facts, WhenBusy::Wait),
-        None => ask_after_crash(sweep.skip_open, dir, name, facts),
+    let asked = if sweep.after_crash {
+        ask_after_crash(sweep.skip_open, dir, name, facts)
+    } else {
+        ask(sweep.skip_open, dir, name, facts, WhenBusy::Wait)
     };
     let lease = match asked {
         Asked::Free(lease) => lease,
-        Asked::Held(_) | Asked::Replaced | Asked::Busy => return false,
+        Asked::Held(hold @ Hold::OpenUnknown { .. }) => return Fate::Failed(hold.to_string()),
+        Asked::Held(_) | Asked::Replaced | Asked::Busy => return Fate::Changed,
     };
     if lease.as_ref().is_some_and(|lease| !lease.holds()) {
-        return false;
+        return Fate::Changed;
     }
     let removed = dir.remove_file(name);
     drop(lease);
-    if let Err(error) = &removed {
-        tracing::debug!(%error, "a file of a unit stays");
+    match removed {
+        Ok(()) => Fate::Gone,
+        Err(error) if error.is_absence() => Fate::Gone,
+        Err(error) => Fate::Failed(error.to_string()),
     }
-    removed.is_ok()
 }
 
-/// Whether `facts` tell of a change after the thing was moved: such a thing is not what was recorded.
-pub(super) fn is_younger(facts: &Facts, line: &Line) -> bool {
-    // The line's instant was cut to milliseconds.
-    let moved = crate::core::time::FileTime::from(line.at.plus_ms(1));
-    matches!(facts.kind, Kind::File | Kind::Other)
-        && (facts.mtime > moved
-            || facts.ctime > moved
-            || facts.btime.is_some_and(|born| born > moved))
+fn is_not_empty(error: &FsError) -> bool {
+    matches!(error.errno, Errno::NOTEMPTY | Errno::EXIST)
 }

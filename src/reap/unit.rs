@@ -4,7 +4,7 @@
 
 use super::found::End;
 use super::homes::Homes;
-use super::intents::Intent;
+use super::intent::Intent;
 use super::judge::{Since, line};
 use super::openers::Openers;
 use super::parts::{Body, Seen};
@@ -77,6 +77,9 @@ pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
 impl Units<'_> {
     /// Takes a unit out of its place; else what that means for its claim.
     fn carry_out(&self, claim: &Claim, rows: &mut Rows<'_>) -> Result<Moved, End> {
+        if let Some(hold) = self.unfinished(claim) {
+            return Err(hold.into());
+        }
         let mut openers = Openers::new(
             self.policy.rule(claim.rule).skip_open,
             self.shared.leases_max,
@@ -100,6 +103,17 @@ impl Units<'_> {
                 Err(end)
             }
         }
+    }
+
+    /// The hold of a job whose record would say that all is gone while something of it, recorded earlier, is in a quarantine still.
+    fn unfinished(&self, claim: &Claim) -> Option<Hold> {
+        let has_record = claim.unit == Unit::Job && self.has_record(claim);
+        let job = claim.owners.first().filter(|_| has_record)?;
+        self.shared.intents.has_left(&job.id).then(|| Hold::Unreadable {
+            error: "what it owned was recorded as removed, and some of it is still in a quarantine: it could not be removed yet, or that \
+                    directory (.lapsed) is away\nthe log says why; it is tried again by itself"
+                .to_owned(),
+        })
     }
 
     pub(super) fn settle(&self, id: u64, stuck: bool) {
@@ -179,7 +193,8 @@ impl Units<'_> {
                     path_b64: place_b64,
                     ..unit.clone()
                 };
-                Some(Intent::new(&opened.root, &path, number, facts, asks, line))
+                let into = (&opened.root, opened.quarantine_id);
+                Some(Intent::new(into, &path, number, facts, asks, line))
             });
         self.shared.intents.write(intents)
     }

@@ -5,10 +5,10 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The format that this version writes.
-pub const VERSION: i64 = 3;
+pub const VERSION: i64 = 4;
 
 /// What each format has added: in the file, or for those who only read an older one in memory.
-const TABLES: [&str; 3] = [
+const TABLES: [&str; 4] = [
     "CREATE {temporary} TABLE job (
         source TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL,
         PRIMARY KEY (source, id)
@@ -43,6 +43,8 @@ const TABLES: [&str; 3] = [
     );
     ",
     "CREATE {temporary} TABLE source_read (name TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+    ",
+    "CREATE {temporary} TABLE machine_run (only INTEGER PRIMARY KEY CHECK (only = 1), name TEXT NOT NULL);
     ",
 ];
 

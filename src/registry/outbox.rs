@@ -133,7 +133,7 @@ impl Registry {
         )
     }
 
-    /// What was prepared and neither confirmed nor cancelled: after a crash somebody has to look which of it happened.
+    /// What was prepared and neither confirmed nor cancelled: after a crash its caller has to find out which of it happened.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -145,6 +145,32 @@ impl Registry {
             Ok(ids
                 .map(|id| id.map(number))
                 .collect::<Result<_, rusqlite::Error>>()?)
+        })
+    }
+
+    /// The run of the machine that [`Registry::set_machine_run`] was told last.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn machine_run(&self) -> Result<Option<String>, RegistryError> {
+        self.read("read the last run of the machine", |connection| {
+            let mut query = connection.prepare("SELECT name FROM machine_run")?;
+            let mut found = query.query_map([], |row| row.get(0))?;
+            Ok(found.next().transpose()?)
+        })
+    }
+
+    /// Keeps the name of the run of the machine in which everything is prepared from now on.
+    ///
+    /// # Errors
+    /// When the registry cannot be written.
+    pub fn set_machine_run(&self, name: &str) -> Result<(), RegistryError> {
+        self.write("note the run of the machine", |changes| {
+            changes.execute(
+                "INSERT INTO machine_run (only, name) VALUES (1, ?1) ON CONFLICT (only) DO UPDATE SET name = excluded.name",
+                [name],
+            )?;
+            Ok(())
         })
     }
 
@@ -214,15 +240,14 @@ impl Registry {
         })
     }
 
-    /// The jobs whose records are still to be written: the source's name and the job's id.
+    /// The jobs whose records are prepared or still to be written: the source's name and the job's id.
     ///
     /// # Errors
     /// When the registry cannot be read.
     pub fn unwritten(&self) -> Result<Vec<(String, String)>, RegistryError> {
         self.read("read what is to be written back", |connection| {
-            let mut query = connection.prepare(
-                "SELECT source, json_extract(job, '$.id') FROM outbox WHERE confirmed = 1",
-            )?;
+            let mut query =
+                connection.prepare("SELECT source, json_extract(job, '$.id') FROM outbox")?;
             let found = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(found.collect::<Result<_, rusqlite::Error>>()?)
         })

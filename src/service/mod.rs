@@ -30,6 +30,7 @@ mod reading;
 mod recalled;
 mod records;
 mod reload;
+mod removals;
 mod restored;
 mod schedule;
 mod serve;

@@ -59,7 +59,7 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
     let interrupts = Interrupts::listen(inbox.clone()).context("cannot wait for signals")?;
     let (jobs, pins) = (Arc::<Jobs>::default(), parts::pins(registry.pins()?));
-    let sources = Sources::new(
+    let (sources, cut_off) = Sources::new(
         Arc::clone(&jobs),
         Arc::clone(&registry),
         &ledger,
@@ -77,6 +77,7 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
         ledger,
         hooks,
     )?);
+    reaper.finish(cut_off);
     let options = parts::watch_options(&settings);
     let now = clock::now();
     let setup = Setup {
@@ -164,7 +165,7 @@ fn heed(reaper: &Reaper, sources: &Sources, engine: &Engine, effect: &Effect) {
             reaper.set_place(*root, path.zip(*key).map(|(path, key)| Place { path, key }));
         }
         // Nothing is saved here: the next daemon compares.
-        Effect::Recorded(id) => sources.confirm(*id),
+        Effect::Recorded(id) => sources.told_of(*id),
         // Nothing lapses by itself here.
         Effect::Barrier
         | Effect::Source(..)

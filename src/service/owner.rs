@@ -149,7 +149,7 @@ impl Outlets {
                     self.sources.remember(known.name.clone(), memory);
                 }
             }
-            Effect::Recorded(id) => self.sources.confirm(id),
+            Effect::Recorded(id) => self.sources.told_of(id),
             Effect::Changed { unsaved, clock } => self.store.changed(unsaved, clock),
             Effect::Ruled => self.store.ruled(Rules::of(&engine.policy(), self.mode)),
             Effect::Barrier => self.watcher.sync(JOBS),

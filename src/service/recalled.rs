@@ -2,24 +2,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::clock;
 use crate::config::SourceSettings;
 use crate::core::jobs::{JobKey, SourceId};
 use crate::core::report::SourceMemory;
 use crate::ledger::Ledger;
 use crate::registry::{Registry, RegistryError};
 
-/// What a crash left between preparing and recording: what is in the ledger went, the rest did not.
-pub(super) fn settle_prepared(registry: &Registry, ledger: &Ledger) -> anyhow::Result<()> {
+/// Strikes out what was prepared and did not happen, and returns the numbers of what did: its files are gone, or will be once the reaper
+/// has put the quarantines in order.
+///
+/// What was prepared before the machine's last start is struck out even when the ledger has it: the ledger was on the disk, and the removal
+/// of the files perhaps not. Its job is judged anew.
+pub(super) fn settle_prepared(registry: &Registry, ledger: &Ledger) -> anyhow::Result<Vec<u64>> {
     let prepared: BTreeSet<u64> = registry.prepared()?.into_iter().collect();
-    if prepared.is_empty() {
-        return Ok(());
-    }
-    let went = ledger.contains(&prepared)?;
+    let run = clock::machine_run();
+    let went = if prepared.is_empty() || run.is_none() || registry.machine_run()? != run {
+        BTreeSet::new()
+    } else {
+        ledger.contains(&prepared)?
+    };
     let others: Vec<u64> = prepared.difference(&went).copied().collect();
-    let went: Vec<u64> = went.into_iter().collect();
-    registry.confirm(&went)?;
     registry.cancel(&others)?;
-    Ok(())
+    if let Some(run) = run
+        && registry.machine_run()?.as_ref() != Some(&run)
+    {
+        // On a full disk nothing can be prepared either.
+        if let Err(error) = registry.set_machine_run(&run) {
+            tracing::warn!("{error}");
+        }
+    }
+    Ok(went.into_iter().collect())
 }
 
 /// What was known of sources when the last daemon ended.

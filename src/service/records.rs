@@ -1,6 +1,8 @@
 //! The thread that writes records back to their sources, out of the outbox.
 //!
 //! **Invariant:** a dry run writes to no source.
+//! **Invariant:** nothing is written before the removal of the job's files is on the disk: a power failure must not bring back files whose
+//! row says that they are gone.
 //! **Invariant:** it sleeps while nothing waits; a source that takes nothing is tried again with exponential backoff, and so is each
 //! record that it refuses.
 //! **Invariant:** a record that its source refuses delays no other one.
@@ -12,11 +14,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::removals::Removals;
 use super::sources::Sources;
 use crate::clock;
 use crate::core::jobs::SourceId;
 use crate::core::policy::Record;
 use crate::core::report::{Mode, SourceMemory};
+use crate::fs::Dir;
 use crate::jobs::{WriteError, Written};
 use crate::registry::{FailureScope, OutboxItem, RegistryError, SourceSeen};
 
@@ -33,8 +37,10 @@ const JOIN_MAX: Duration = Duration::from_millis(50);
 
 /// What the thread is told.
 pub(super) enum Order {
-    /// The removal under this number is recorded.
-    Confirm(u64),
+    /// The engine has taken in the removal under this number.
+    Told(u64),
+    /// All that goes under this number is gone from these quarantines, once their file systems are synchronized.
+    Finished(u64, Vec<Arc<Dir>>),
     /// Keep what is known of the source of this name.
     Remember(String, SourceMemory),
     /// Look whether something can be written.
@@ -70,12 +76,18 @@ struct Progress {
 }
 
 impl Records {
-    /// Starts the thread. In a dry run it keeps what is known of sources, and writes nothing to them.
-    pub(super) fn start(sources: Arc<Sources>, mode: Mode) -> std::io::Result<Self> {
+    /// Starts the thread. In a dry run it keeps what is known of sources, and writes nothing to them. The removals `cut_off` were told
+    /// before.
+    pub(super) fn start(
+        sources: Arc<Sources>,
+        mode: Mode,
+        cut_off: &[u64],
+    ) -> std::io::Result<Self> {
         let (orders, inbox) = channel();
         let (ends, ended) = channel();
         let progress = Arc::<Progress>::default();
         let shown = Arc::clone(&progress);
+        let removals = Removals::after(cut_off);
         let thread = std::thread::Builder::new()
             .name("records".to_owned())
             .spawn(move || {
@@ -84,6 +96,7 @@ impl Records {
                     sources: &sources,
                     mode,
                     progress: &shown,
+                    removals,
                     pauses: BTreeMap::new(),
                     retries: BTreeMap::new(),
                 };
@@ -149,6 +162,7 @@ struct Writer<'a> {
     sources: &'a Sources,
     mode: Mode,
     progress: &'a Progress,
+    removals: Removals,
     /// Until when a source is left alone, and for how long it was.
     pauses: BTreeMap<SourceId, (Duration, Duration)>,
     /// When a refused record of a source is due again.
@@ -161,19 +175,18 @@ impl Writer<'_> {
             let Some(order) = self.wait(inbox) else {
                 return;
             };
-            let mut confirmed = Vec::new();
             let mut ends = false;
             for order in std::iter::once(order).chain(inbox.try_iter()) {
                 match order {
-                    Order::Confirm(id) => confirmed.push(id),
+                    Order::Told(id) => self.removals.on_told(id),
+                    Order::Finished(id, dirs) => self.removals.on_finished(id, dirs),
                     Order::Remember(name, memory) => self.remember(&name, memory),
                     Order::Wake => {}
                     Order::Stop => ends = true,
                 }
             }
-            self.confirm(&confirmed);
             // What went just now is written, too: after a single `lapsed clean` nobody else would.
-            if ends && confirmed.is_empty() {
+            if !self.confirm() && ends {
                 return;
             }
             // The outbox of an earlier run waits for the next one that is no dry run.
@@ -201,7 +214,7 @@ impl Writer<'_> {
         // During a pause there is no retry.
         let retries = retries.map(|(id, at)| pause(id).map_or(*at, |until| until.max(*at)));
         let pauses = self.pauses.values().map(|(until, _)| *until);
-        let Some(next) = pauses.chain(retries).min() else {
+        let Some(next) = pauses.chain(retries).chain(self.removals.retry_at()).min() else {
             return inbox.recv().ok();
         };
         match inbox.recv_timeout(next.saturating_sub(clock::now().boot)) {
@@ -211,13 +224,22 @@ impl Writer<'_> {
         }
     }
 
-    fn confirm(&self, ids: &[u64]) {
-        if ids.is_empty() {
-            return;
-        }
-        if let Err(error) = self.sources.registry().confirm(ids) {
-            // The next start finds them in the ledger.
-            tracing::error!("{error}");
+    /// Confirms the removals that are complete, when they are on the disk. Returns whether there were any.
+    fn confirm(&mut self) -> bool {
+        let now = clock::now().boot;
+        match self.removals.synchronize(now) {
+            Ok(ids) if ids.is_empty() => false,
+            Ok(ids) => {
+                if let Err(error) = self.sources.registry().confirm(&ids) {
+                    // The next start finds them in the ledger.
+                    tracing::error!("{error}");
+                }
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "records wait: it is not known whether the removal of their files is on the disk; it is tried again");
+                false
+            }
         }
     }
 

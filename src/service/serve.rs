@@ -183,7 +183,7 @@ impl Running {
             Arc::new(Watcher::start(options, sink_into(&inbox))?)
         };
         let (jobs, pins) = (Arc::<Jobs>::default(), parts::pins(registry.pins()?));
-        let sources = Sources::new(
+        let (sources, cut_off) = Sources::new(
             Arc::clone(&jobs),
             Arc::clone(&registry),
             &ledger,
@@ -195,6 +195,7 @@ impl Running {
             let hooks = hooks(&inbox, &watcher, &sources, &pins);
             Arc::new(Reaper::start(&options, Arc::clone(&ledger), hooks)?)
         };
+        reaper.finish(cut_off);
         let now = clock::now();
         let policy = Arc::new(settings.policy);
         let setup = Setup {

@@ -25,7 +25,7 @@ impl Sources {
     ) -> Hooks {
         let told = engine.clone();
         let [owners, known, claims, own_claims] = [(); 4].map(|()| Arc::clone(&self.jobs));
-        let [fresh, doubted, prepared, cancelled] = [(); 4].map(|()| Arc::clone(self));
+        let [fresh, doubted, prepared, finished, cancelled] = [(); 5].map(|()| Arc::clone(self));
         Hooks {
             reaped: Arc::new(move |reaped| drop(engine.blocking_send(Input::Reaped(reaped)))),
             recovered: Arc::new(move |root, hold| {
@@ -44,6 +44,7 @@ impl Sources {
             agrees: Arc::new(move |key, fresh| known.agrees(key, fresh)),
             disagrees: Arc::new(move |key, _| doubted.disagrees(key)),
             before_record: Arc::new(move |lines| prepared.prepare(lines)),
+            finished: Arc::new(move |id, dirs| finished.finish(id, dirs)),
             not_recorded: Arc::new(move |ids| cancelled.cancel(ids)),
         }
     }

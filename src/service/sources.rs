@@ -3,10 +3,12 @@
 //! ```text
 //! news      source → engine (Input::Jobs)
 //! question  reaper → source: one row, as it is now
-//! record    reaper: prepared in the registry → ledger → engine (Effect::Recorded) → confirmed → written to the source → done
+//! record    reaper: prepared in the registry → ledger → files removed → engine (Effect::Recorded) → file systems synchronized → confirmed → written to
+//!           the source → done
 //! ```
 //!
-//! **Invariant:** a record is written only after its removal is in the ledger, and stays in the outbox until its source has taken it.
+//! **Invariant:** a record is written only after its removal is in the ledger and all files of the job are gone from the disk; it stays in
+//! the outbox until its source has taken it.
 //! **Invariant:** a source that is down delays its own records, and nobody else's; a record that is refused delays no other.
 //! **Invariant:** once the end has begun, a source that hangs keeps nobody waiting.
 
@@ -27,6 +29,7 @@ use crate::core::input::Input;
 use crate::core::jobs::{Fresh, JobKey, JobRow, Jobs, News, SourceId, SourceNews};
 use crate::core::policy::Record;
 use crate::core::report::{Mode, SourceMemory};
+use crate::fs::Dir;
 use crate::jobs::{WriteBack, WriteError, Written};
 use crate::ledger::Ledger;
 use crate::reap::Recording;
@@ -70,12 +73,12 @@ impl Sources {
         ledger: &Ledger,
         inbox: mpsc::Sender<Input>,
         mode: Mode,
-    ) -> anyhow::Result<Arc<Self>> {
-        recalled::settle_prepared(&registry, ledger)?;
+    ) -> anyhow::Result<(Arc<Self>, Vec<u64>)> {
+        let cut_off = recalled::settle_prepared(&registry, ledger)?;
         let sources = Self::to_read(jobs, registry, inbox);
-        let records = Records::start(Arc::clone(&sources), mode)?;
+        let records = Records::start(Arc::clone(&sources), mode, &cut_off)?;
         *sources.records.lock() = Some(records);
-        Ok(sources)
+        Ok((sources, cut_off))
     }
 
     /// Likewise, for somebody who only reads: no record is written back.
@@ -230,9 +233,14 @@ impl Sources {
         }
     }
 
-    /// The removal `id` is in the ledger and was told: its job's record can be written.
-    pub(super) fn confirm(&self, id: u64) {
-        self.order(Order::Confirm(id));
+    /// The engine has taken in the removal `id`.
+    pub(super) fn told_of(&self, id: u64) {
+        self.order(Order::Told(id));
+    }
+
+    /// All that goes under `id` is gone, once the file systems of `dirs` are synchronized.
+    pub(super) fn finish(&self, id: u64, dirs: Vec<Arc<Dir>>) {
+        self.order(Order::Finished(id, dirs));
     }
 
     /// Keeps what is known of a source.

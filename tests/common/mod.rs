@@ -15,6 +15,7 @@
 pub mod commands;
 pub mod evidence;
 pub mod follow;
+pub mod immutable;
 pub mod machine;
 pub mod namespace;
 pub mod others;

@@ -19,6 +19,7 @@ mod breaker;
 mod cleans;
 mod crashes;
 mod forget;
+mod gone;
 mod hostile;
 mod last_moment;
 mod lives;

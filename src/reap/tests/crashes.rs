@@ -4,7 +4,8 @@ use super::*;
 use crate::core::jobs::Status;
 use crate::core::policy::Record;
 use crate::ledger::{By, LineUnit, Mark};
-use crate::reap::intents::{Intent, lain_name};
+use crate::reap::intent::{Intent, QuarantineId};
+use crate::reap::names::lain_name;
 
 const RECORDED: bool = true;
 
@@ -49,13 +50,21 @@ fn line(id: u64, path: &str, unit: LineUnit) -> Line {
     }
 }
 
+fn quarantine(root: &RootDir) -> crate::fs::Dir {
+    match crate::fs::quarantine::find(root).unwrap() {
+        Some(quarantine) => quarantine,
+        None => crate::fs::quarantine::make(root).unwrap(),
+    }
+}
+
 /// Writes the intent of a part, which stands in its place still.
 fn intend(bench: &Bench, dir: &str, path: &str, part: u32, line: &Line) {
     let rel = RelPath::parse(path.as_bytes()).unwrap();
     let root = RootDir::open(&bench.place_of(dir).path).unwrap();
     let (parent, name) = rel.split().unwrap();
     let facts = root.dir(&parent).unwrap().look(name).unwrap().unwrap();
-    let intent = Intent::new(&root, &rel, part, &facts, true, line.clone());
+    let into = (&root, QuarantineId::of(&quarantine(&root).facts().unwrap()));
+    let intent = Intent::new(into, &rel, part, &facts, true, line.clone());
     let mut bytes = std::fs::read(bench.base.join("state/intents")).unwrap_or_default();
     bytes.extend(serde_json::to_vec(&intent).unwrap());
     bytes.push(b'\n');
@@ -65,10 +74,7 @@ fn intend(bench: &Bench, dir: &str, path: &str, part: u32, line: &Line) {
 fn take_out(bench: &Bench, dir: &str, path: &str, (id, part): (u64, u32)) {
     let rel = RelPath::parse(path.as_bytes()).unwrap();
     let root = RootDir::open(&bench.place_of(dir).path).unwrap();
-    let quarantine = match crate::fs::quarantine::find(&root).unwrap() {
-        Some(quarantine) => quarantine,
-        None => crate::fs::quarantine::make(&root).unwrap(),
-    };
+    let quarantine = quarantine(&root);
     let (parent, name) = rel.split().unwrap();
     let home = root.dir(&parent).unwrap();
     home.move_to(name, &quarantine, &lain_name(id, part))

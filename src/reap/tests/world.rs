@@ -35,6 +35,8 @@ pub(super) struct World {
     /// The ids of what was to be recorded, with the job and what becomes of its record.
     pub(super) noted: Mutex<Vec<(u64, String, &'static str)>>,
     pub(super) struck: Mutex<Vec<u64>>,
+    /// The ids of what is gone, with how many quarantines it went through.
+    pub(super) finished: Mutex<Vec<(u64, usize)>>,
     /// Why nothing can be noted.
     pub(super) refuses: Mutex<Option<String>>,
     /// A file to read when something is noted, and what was in it.
@@ -129,7 +131,7 @@ impl World {
     ) -> Hooks {
         let world = || Arc::clone(self);
         let (owns, says, knows, hears) = (world(), world(), world(), world());
-        let (notes, strikes) = (world(), world());
+        let (notes, ends, strikes) = (world(), world(), world());
         Hooks {
             reaped: Arc::new(reaped),
             recovered: Arc::new(|_, _| {}),
@@ -159,6 +161,7 @@ impl World {
                 notes.noted.lock().extend(all);
                 Ok(())
             }),
+            finished: Arc::new(move |id, dirs| ends.finished.lock().push((id, dirs.len()))),
             not_recorded: Arc::new(move |ids| strikes.struck.lock().extend(ids)),
         }
     }
