@@ -200,7 +200,7 @@ impl Engine {
         counts.into_values().filter(is_said).collect()
     }
 
-    /// Counts what is due in `root` and held by a source: all of it by one that is down, orphans by a breaker.
+    /// Counts what is due in `root` and held by a source: all of it by one that is down, orphans by a breaker or by a refused claim.
     fn count_source_holds(
         &self,
         root: RootId,
@@ -211,8 +211,8 @@ impl Engine {
         let down = holds
             .governing(root)
             .find_map(|source| holds.source_down(source));
-        let is_tripped = holds.orphans_tripped(root);
-        if down.is_none() && !is_tripped && !self.has_orphan_trip(root) {
+        let is_tripped = holds.orphans_tripped(root) || self.has_orphan_trip(root);
+        if down.is_none() && !is_tripped && !self.jobs.has_refused() {
             return;
         }
         for part in self.index.forecast(now.wall) {
@@ -223,7 +223,14 @@ impl Engine {
             let example = Some((root, RelPath::root()));
             match &down {
                 Some(hold) => count(hold, part.files, example),
-                None if is_orphan => count(&Hold::Breaker, part.files, example),
+                None if is_orphan && is_tripped => count(&Hold::Breaker, part.files, example),
+                None if is_orphan => {
+                    // Of no name: what holds all orphans.
+                    let refused = self.jobs.refused_hold(&self.policy, root, b"", part.rule);
+                    if let Some(hold) = refused {
+                        count(&hold, part.files, example);
+                    }
+                }
                 None => {}
             }
         }

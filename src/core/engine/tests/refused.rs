@@ -41,6 +41,9 @@ fn a_refused_claim_of_a_running_job_holds_every_orphan_of_its_source() {
         for (root, path) in [(UPLOADS, format!("{A}_x")), (RESULTS, format!("{C}/x"))] {
             assert_eq!(place.hold(root, &path), ["claim-refused"], "{file}");
         }
+        let held = place.engine.status(place.now).held;
+        let refused = held.iter().find(|held| held.hold.code() == "claim-refused");
+        assert_eq!(refused.map(|held| held.count), Some(2), "{file}");
         // The job ends: only what bears the claim's name may still be meant.
         place.hear(vec![News::Rows(vec![claiming(completed(B, 0), &[&file])])]);
         assert_eq!(place.reap(), [format!("results/{C}/x")], "{file}");
