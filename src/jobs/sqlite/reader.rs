@@ -17,13 +17,13 @@ use super::asker::Asker;
 use super::error::Fault;
 use super::open::{self, Identity, Look};
 use super::options::SqliteOptions;
-use super::surroundings::Surroundings;
+use super::surroundings::{self, Surroundings};
 use crate::clock;
 use crate::core::jobs::{JobRow, News, SourceNews};
 use crate::jobs::bell::{Bell, Woken};
 use crate::jobs::decode::Decoder;
 use crate::jobs::pace::{Looks, Rests, Retries};
-use crate::jobs::stats::{SourceState, SourceStats};
+use crate::jobs::stats::{Heard, SourceState, SourceStats};
 use crate::jobs::view::{Tell, View};
 
 /// How long a reading waits for a writer, before it comes back later.
@@ -39,6 +39,9 @@ const ECHO: Duration = Duration::from_millis(20);
 const SPACING: Duration = Duration::from_millis(1);
 /// Likewise while a reading is to come anyway: then an event can only tell that the file is gone.
 const SPACING_OWED: Duration = Duration::from_millis(10);
+
+/// How often a database is asked whether it has changed where no event tells: a question reads a hundred bytes.
+const POLL_EVERY: Duration = Duration::from_secs(5);
 
 /// What the thread of a source is made of.
 pub(super) struct Reader {
@@ -62,6 +65,9 @@ pub(super) struct State {
     looks: Looks,
     retries: Retries,
     rests: Rests,
+    /// Why the database is asked from time to time, as nothing tells of its changes, and when the next time is.
+    polled: Option<String>,
+    poll_at: Duration,
     /// What `data_version` was at the last reading.
     version: Option<i64>,
     owes: Owes,
@@ -135,6 +141,11 @@ impl Reader {
 
     /// When there is something to do without anyone ringing.
     fn next(&self, now: Duration) -> Option<Duration> {
+        let polls = self.state.polled.as_ref().map(|_| self.state.poll_at);
+        polls.into_iter().chain(self.next_owed(now)).min()
+    }
+
+    fn next_owed(&self, now: Duration) -> Option<Duration> {
         let state = &self.state;
         if state.is_held_up() {
             return [state.retries.next(), state.looks.next()]
@@ -170,7 +181,11 @@ impl Reader {
         if woken == Woken::Asked {
             self.state.owes.all = true;
         }
-        if let Err(fault) = self.proceed(is_rung, now) {
+        let is_polled = self.state.polled.is_some() && self.state.poll_at <= now;
+        if is_polled {
+            self.state.poll_at = now + POLL_EVERY;
+        }
+        if let Err(fault) = self.proceed(is_rung || is_polled, now) {
             self.fail(&fault);
         }
     }
@@ -201,12 +216,24 @@ impl Reader {
 
     /// Sees to it that the right directories are watched and the right file is open.
     fn open(&mut self, now: Duration) -> Result<(), Fault> {
-        let path = &self.options.path;
+        let options = Arc::clone(&self.options);
+        let path = &options.path;
         let around = &mut self.state.around;
         if !around.as_ref().is_some_and(|around| around.are_right(path)) {
             *around = None;
-            *around = Some(Surroundings::watch(path, &self.bell)?);
-            self.state.database = None;
+            match Surroundings::watch(path, &self.bell) {
+                Ok(watch) => {
+                    *around = Some(watch);
+                    self.state.database = None;
+                    self.poll(surroundings::why_silent(path), now);
+                }
+                Err(Fault::Unwatched(why)) => {
+                    let mend = "see fs.inotify.max_user_instances and fs.inotify.max_user_watches, and that its directory may be read";
+                    let why = format!("its directory cannot be watched: {why}\n  {mend}");
+                    self.poll(Some(why), now);
+                }
+                Err(fault) => return Err(fault),
+            }
         }
         let identity = Identity::of(path)?;
         let is_right = |database: &Database| database.identity == identity;
@@ -229,6 +256,20 @@ impl Reader {
         self.state.version = None;
         self.state.rests.all = now;
         Ok(())
+    }
+
+    /// Asks from time to time from now on, for this reason; `None`: events tell of every change.
+    fn poll(&mut self, why: Option<String>, now: Duration) {
+        if self.state.polled == why {
+            return;
+        }
+        if let Some(why) = &why {
+            let source = &self.options.name;
+            tracing::warn!(source, every = ?POLL_EVERY, "changes are asked for: {why}");
+        }
+        self.stats.lock().heard = why.clone().map(|why| Heard::Polling { why });
+        self.state.polled = why;
+        self.state.poll_at = now + POLL_EVERY;
     }
 
     /// Looks whether there is something to read.

@@ -67,6 +67,28 @@ impl Surroundings {
     }
 }
 
+/// Why events may not tell of every change of the database at `path`: other machines write to its file system.
+pub(super) fn why_silent(path: &Path) -> Option<String> {
+    /// NFS, the three of SMB, FUSE, 9P, Ceph and AFS (`statfs(2)`).
+    const KINDS: [(u32, &str); 8] = [
+        (0x6969, "NFS"),
+        (0xff53_4d42, "CIFS"),
+        (0xfe53_4d42, "SMB"),
+        (0x517b, "SMB"),
+        (0x6573_5546, "FUSE"),
+        (0x0102_1997, "9P"),
+        (0x00c3_6400, "Ceph"),
+        (0x5346_414f, "AFS"),
+    ];
+    let stat = rustix::fs::statfs(path).ok()?;
+    // The kernel's type differs by architecture; the numbers have 32 bits.
+    let kind = i64::try_from(stat.f_type).ok()? & 0xffff_ffff;
+    let (_, name) = KINDS.iter().find(|(magic, _)| i64::from(*magic) == kind)?;
+    Some(format!(
+        "its file system ({name}) does not tell of changes that others make"
+    ))
+}
+
 /// The path, and where it leads to if that is elsewhere: SQLite keeps log and journal beside the latter.
 fn files_of(path: &Path) -> Vec<PathBuf> {
     let mut files = vec![path.to_path_buf()];

@@ -7,6 +7,7 @@ mod lacking;
 mod loads;
 mod moments;
 mod outages;
+mod polled;
 mod rows;
 mod scale;
 mod writes;
