@@ -71,6 +71,11 @@ impl Arriving {
         self.told_meanwhile.insert(job);
     }
 
+    /// What the job owns is held: files may come before it is gathered again.
+    pub(super) fn hold(&mut self, job: Job) {
+        self.through.remove(&job);
+    }
+
     /// It is found out anew whose everything is.
     pub(super) fn renew_all(&mut self) {
         self.through.clear();

@@ -339,6 +339,7 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         let (source, no, _) = slot;
+        self.arriving.hold((source, no));
         let retry_at = now.wall.plus_ms(retry_after_ms(&hold, tries));
         // What is held again for the same reason was told.
         let is_told = match self.held_jobs.get(&slot) {
