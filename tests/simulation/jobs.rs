@@ -17,12 +17,14 @@ use lapsed::core::clock_guard::ClockGuard;
 use lapsed::core::engine::{Engine, Setup};
 use lapsed::core::facts::{Kind, RootId};
 use lapsed::core::input::{Effect, Input, JOBS};
+use lapsed::core::jobs::JobRow;
 use lapsed::core::jobs::{News, SourceId, SourceNews};
 use lapsed::core::observed::{Discovery, Observed, PassCost};
 use lapsed::core::path::RelPath;
 use lapsed::core::pins::Pins;
 use lapsed::core::policy::Record;
-use lapsed::core::report::{Breaker, Mode, SourceMemory};
+use lapsed::core::report::{Breaker, CleanRequest, Mode, SourceMemory};
+use lapsed::core::time::Timestamp;
 
 use crate::machine::path_and_parents;
 use crate::watcher::{Rumour, Watcher};
@@ -35,6 +37,9 @@ use truth::{Done, Truth};
 const DEEDS_PER_SEED: u64 = 2_000;
 /// Seeds of a run where nothing is said about events: so many for each million of these.
 const SEEDS_PER_MILLION: u64 = 200;
+/// In every so many seeds the breaker trips for more than this much.
+const CAREFUL_EVERY: u64 = 4;
+const CAREFUL_ENTRIES: u64 = 1;
 /// The whole engine is asked how it stands once in so many deeds.
 const CHECK_EVERY: u64 = 16;
 /// More ticks than this at one instant have no end.
@@ -60,6 +65,14 @@ pub struct Sim {
     suddenly_lost: BTreeSet<String>,
     /// Rows that were forgotten because a rule said so, since the engine last heard how many there are.
     forgotten: BTreeSet<String>,
+    /// The rows that the engine has heard of, and when.
+    heard: BTreeMap<String, (JobRow, Timestamp)>,
+    /// Jobs that were said to have ended long ago while they ran, and no person has let go.
+    rewritten: BTreeSet<String>,
+    /// How many of them have gone.
+    rewritten_gone: u64,
+    /// The breaker trips for very little.
+    is_careful: bool,
     /// The last claim and what became of it, to be told in a failure.
     last: Option<(Claim, Outcome)>,
     deeds: u64,
@@ -78,7 +91,8 @@ impl Sim {
     fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let truth = Truth::new(&mut random);
-        let engine = engine(&truth, BTreeMap::new(), Arc::default());
+        let is_careful = seed.is_multiple_of(CAREFUL_EVERY);
+        let engine = engine(&truth, BTreeMap::new(), Arc::default(), is_careful);
         let mut sim = Self {
             random,
             truth,
@@ -93,6 +107,10 @@ impl Sim {
             heard_stale: false,
             suddenly_lost: BTreeSet::new(),
             forgotten: BTreeSet::new(),
+            heard: BTreeMap::new(),
+            rewritten: BTreeSet::new(),
+            rewritten_gone: 0,
+            is_careful,
             last: None,
             deeds: 0,
             restarts: 0,
@@ -143,6 +161,7 @@ impl Sim {
             92..95 => self.pin(),
             95..97 => self.write_record(),
             97 => self.trouble(),
+            98 if self.random.bool() => self.order(),
             98 => self.source.tell_stale(),
             _ => self.restart_now_and_then(),
         }
@@ -192,6 +211,26 @@ impl Sim {
         }
     }
 
+    /// Somebody asks for what is due, or an application has a fault.
+    fn order(&mut self) {
+        if self.is_careful && self.random.u32(..3) > 0 {
+            let rewritten = self.truth.rewrite();
+            // Of others the engine knows that they were due before.
+            let is_running = |id: &String| {
+                let heard = self.heard.get(id);
+                heard.is_some_and(|(row, _)| !row.status.is_over())
+            };
+            if self.source.is_quiet() {
+                self.rewritten
+                    .extend(rewritten.into_iter().filter(is_running));
+            }
+            return;
+        }
+        let policy = self.engine.policy();
+        let request = CleanRequest::due_under(Vec::new());
+        self.input(Input::Clean(policy, request, Box::new(|_| {})));
+    }
+
     fn pass_time(&mut self) {
         let now = self.truth.now().wall;
         let ms = match self.engine.wake_at() {
@@ -221,7 +260,7 @@ impl Sim {
 
     fn deliver(&mut self) {
         let before = self.source.confirmed.clone();
-        let news = self.source.deliver(&mut self.random);
+        let (news, more) = self.source.deliver(&mut self.random);
         if news.is_empty() {
             return;
         }
@@ -231,21 +270,35 @@ impl Sim {
         {
             self.mind_loss(&before);
         }
-        self.hear(news);
+        self.hear(news, more);
     }
 
-    fn hear(&mut self, news: Vec<News>) {
+    fn hear(&mut self, news: Vec<News>, more: bool) {
+        let now = self.truth.now().wall;
         for piece in &news {
             match piece {
-                News::Stale | News::Gone(_) => self.heard_stale = true,
+                News::Stale => self.heard_stale = true,
+                News::Gone(ids) => {
+                    self.heard_stale = true;
+                    self.heard.retain(|id, _| !ids.contains(id));
+                }
                 News::Loaded { .. } => self.heard_stale = false,
-                News::Rows(_) | News::Down { .. } => {}
+                News::Rows(rows) => {
+                    for row in rows {
+                        // What decides nothing is no news.
+                        let is_known = |(known, _): &(JobRow, Timestamp)| known.decides_as(row);
+                        if !self.heard.get(&row.id).is_some_and(is_known) {
+                            self.heard.insert(row.id.clone(), (row.clone(), now));
+                        }
+                    }
+                }
+                News::Down { .. } => {}
             }
         }
         self.input(Input::Jobs(SourceNews {
             source: DB,
             news,
-            more: false,
+            more,
         }));
     }
 
@@ -309,6 +362,8 @@ impl Sim {
         let now = self.truth.now();
         self.engine.release(None, 0, now, &mut effects);
         self.suddenly_lost.clear();
+        self.rewritten.clear();
+        self.rewritten_gone = 0;
         self.heed(effects);
         self.input(Input::Tick);
     }
@@ -329,7 +384,8 @@ impl Sim {
         self.source.confirmed = confirmed;
         self.heard_stale = false;
         let pins = Arc::clone(self.engine.pins());
-        self.engine = engine(&self.truth, self.memory.clone(), pins);
+        self.heard.clear();
+        self.engine = engine(&self.truth, self.memory.clone(), pins, self.is_careful);
         self.is_awaited = false;
         self.watchers.iter_mut().for_each(Watcher::restart);
         self.crawl();
@@ -406,13 +462,23 @@ impl Sim {
     }
 }
 
-fn engine(truth: &Truth, sources: BTreeMap<SourceId, SourceMemory>, pins: Arc<Pins>) -> Engine {
+fn engine(
+    truth: &Truth,
+    sources: BTreeMap<SourceId, SourceMemory>,
+    pins: Arc<Pins>,
+    is_careful: bool,
+) -> Engine {
     let now = truth.now();
     let setup = Setup {
         policy: Arc::new(policy()),
         breaker: Breaker {
-            entries: 1_000_000,
-            share: 1.0,
+            entries: if is_careful {
+                CAREFUL_ENTRIES
+            } else {
+                1_000_000
+            },
+            share: if is_careful { 0.0 } else { 1.0 },
+            orphan_share: 1.0,
             ..Breaker::default()
         },
         mode: Mode::Live,

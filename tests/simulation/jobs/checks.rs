@@ -13,6 +13,7 @@ use lapsed::core::report::SourcePhase;
 
 use super::Sim;
 use super::rules::{COMPLETED_MS, DB, OTHER, ROOTS, SESSION_MS};
+use super::truth::REFUSED;
 
 /// Ticks until everything is at rest: some for each file, row and retry, and far fewer than no end.
 const REST_TICKS_MAX: usize = 2_000;
@@ -79,6 +80,33 @@ impl Sim {
         is_much
     }
 
+    /// All that a job owned has gone with it, as far as it was there when the engine heard of the job: before its record is written.
+    pub fn check_nothing_left(&self, claim: &Claim, row: &JobRow) {
+        let policy = self.engine.policy();
+        let heard_at = self.heard.get(&row.id).map(|(_, at)| *at);
+        for (root, name) in ROOTS {
+            for (path, node) in self.truth.world(root).files() {
+                let (by_template, by_claim) = self.truth.owners(root, path);
+                // Another row that let go of it may not have been heard of.
+                let known = self.engine.jobs().owner(&policy, root, path.as_bytes());
+                let is_only_its = by_template.union(&by_claim).all(|id| *id == row.id)
+                    && known.jobs().iter().all(|job| job.key.id == row.id);
+                let newest = node.ctime.max(node.btime).max(node.mtime);
+                let was_there = heard_at.is_some_and(|at| newest < at);
+                let goes_with_it =
+                    self.truth
+                        .may_go_at(root, path, &|_| true)
+                        .is_some_and(|(at, units)| {
+                            at <= self.truth.now().wall && units == BTreeSet::from([Unit::Job])
+                        });
+                assert!(
+                    !(is_only_its && was_there && goes_with_it),
+                    "{name}/{path} is left of {row:?}, heard of at {heard_at:?}: {node:?}, {claim:?}"
+                );
+            }
+        }
+    }
+
     /// A record was written: what it was judged by is long over.
     pub fn check_record(&self, row: &JobRow, record: Record) {
         let now = self.truth.now().wall;
@@ -95,6 +123,9 @@ impl Sim {
     pub fn settle(&mut self) {
         self.is_lively = false;
         self.truth.restore();
+        for row in self.truth.rows.values_mut() {
+            row.files.retain(|file| !file.starts_with(REFUSED));
+        }
         for id in std::mem::take(&mut self.truth.pins).into_keys() {
             self.engine.unpin(id, self.truth.now());
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::checks::CHANGED;
 use lapsed::core::claim::{Claim, Outcome, Reaped, Removal, Unit};
-use lapsed::core::facts::{Kind, Latest, RootId};
+use lapsed::core::facts::{Kind, Latest, RootId, RuleId};
 use lapsed::core::hold::Hold;
 use lapsed::core::input::Input;
 use lapsed::core::jobs::{Fresh, JobKey, JobRow, Owner};
@@ -12,9 +12,9 @@ use lapsed::core::path::RelPath;
 use lapsed::core::policy::{Class, JobFilter, Record, Verdict};
 use lapsed::core::time::Timestamp;
 
-use super::Sim;
 use super::rules::{OTHER, ROOTS};
-use super::truth::{UUIDS, is_by_template};
+use super::truth::{UUIDS, has_refused, is_by_template};
+use super::{CAREFUL_ENTRIES, Sim};
 use crate::watcher::Rumour;
 
 /// What goes by a claim.
@@ -51,6 +51,11 @@ impl Sim {
     }
 
     fn reap(&mut self, claim: &Claim) -> Outcome {
+        // Now and then the ledger refuses.
+        if self.is_lively && self.random.u32(..50) == 0 {
+            let error = "no space".to_owned();
+            return Outcome::Held(Hold::Unrecorded { error });
+        }
         let first = self.judge(claim);
         // Between the first look and the second the world goes on.
         if self.is_lively && self.random.u32(..4) == 0 {
@@ -87,6 +92,9 @@ impl Sim {
             self.ask(key)?;
         }
         let owner = self.fresh_owner(root, path)?;
+        if owner.jobs().is_empty() {
+            self.check_refused(root, path, claim.rule)?;
+        }
         let policy = self.engine.policy();
         let inside = self.truth.world(root).beneath(path);
         let verdict = if is_dir {
@@ -245,6 +253,16 @@ impl Sim {
         }
     }
 
+    /// What nobody owns, as far as is known, may be what a refused claim means.
+    fn check_refused(&self, root: RootId, path: &RelPath, rule: RuleId) -> Result<(), Outcome> {
+        let policy = self.engine.policy();
+        let jobs = self.engine.jobs();
+        match jobs.refused_hold(&policy, root, path.as_bytes(), rule) {
+            Some(hold) => Err(Outcome::Held(hold)),
+            None => Ok(()),
+        }
+    }
+
     /// The row of a job when it is as the engine knows it. If it is another, the engine hears of that.
     fn ask(&mut self, key: &JobKey) -> Result<Option<JobRow>, Outcome> {
         let fresh = self.source.fresh(&self.truth, &key.id);
@@ -291,6 +309,18 @@ impl Sim {
             self.truth.world_mut(*root).remove(path);
             let rumour = Rumour::Touched(path.clone());
             self.watchers[usize::from(root.0)].hear(rumour, &mut self.random);
+        }
+        let record = self.engine.policy().rules[usize::from(claim.rule.0)].record;
+        if let Some(row) = plan.row.as_ref().filter(|_| record != Record::Keep) {
+            self.check_nothing_left(claim, row);
+            self.rewritten_gone += u64::from(self.rewritten.contains(&row.id));
+            // As many in each of the two roots.
+            assert!(
+                self.rewritten_gone <= 2 * CAREFUL_ENTRIES,
+                "the breaker lets {} go: {:?}",
+                self.rewritten_gone,
+                self.rewritten
+            );
         }
         self.removals += 1;
         self.removed += files;
@@ -341,6 +371,10 @@ impl Sim {
         assert!(pin.is_none(), "{pin:?}: {}", tell());
         if policy.rule(claim.rule).jobs == JobFilter::Nobody {
             assert!(!self.source.is_down, "down: {}", tell());
+            // What its claim means is not known: it may be this.
+            let mut heard = self.heard.values();
+            let refused = heard.find(|(row, _)| !row.status.is_over() && has_refused(row));
+            assert_eq!(refused, None, "a claim is refused: {}", tell());
             let lost = self
                 .suddenly_lost
                 .iter()
@@ -359,6 +393,7 @@ impl Sim {
 
     fn check_job_may_go(&self, claim: &Claim, row: &JobRow) {
         assert!(row.status.is_over(), "{row:?} {claim:?}");
+        assert!(!has_refused(row), "{row:?} {claim:?}");
         assert_eq!(row.moments.cleaned_at, None, "{row:?} {claim:?}");
         assert_eq!(row.unreadable, None, "{row:?} {claim:?}");
         assert_eq!(self.truth.rows.get(&row.id), Some(row), "{claim:?}");

@@ -110,7 +110,8 @@ pub fn policy() -> Policy {
             ..rule(
                 "orphan files",
                 Unit::File,
-                Since::Newest,
+                // When it is known whose a file is, it has to be looked at again.
+                Since::Mtime,
                 ORPHAN_FILE_MS,
                 JobFilter::Nobody,
             )

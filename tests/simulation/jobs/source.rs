@@ -91,7 +91,8 @@ impl Source {
     }
 
     /// Some of what is on its way arrives, with one count of the rows at most.
-    pub fn deliver(&mut self, random: &mut fastrand::Rng) -> Vec<News> {
+    /// Tells whether more of the same reading follows.
+    pub fn deliver(&mut self, random: &mut fastrand::Rng) -> (Vec<News>, bool) {
         let is_count = |piece: &News| matches!(piece, News::Loaded { .. });
         let first = self.queue.iter().position(is_count);
         let most = random.usize(..=self.queue.len());
@@ -102,7 +103,9 @@ impl Source {
                 self.confirmed = self.counted.pop_front().unwrap();
             }
         }
-        news
+        let is_part = |piece: &News| matches!(piece, News::Rows(_) | News::Gone(_));
+        let more = news.last().is_some_and(is_part) && self.queue.iter().any(is_count);
+        (news, more)
     }
 
     /// What it says about one job now.

@@ -27,6 +27,10 @@ pub const UUIDS: [&str; 7] = [
 ];
 /// No UUIDs, and one that begins like another and goes on with the separator.
 const WORDS: [&str; 3] = ["job", "job_1", "22222222-0000-4000-8000-000000000000_b"];
+/// Longer ago than any source was not read.
+const LONG_AGO_MS: i64 = 10_000_000_000;
+/// How a container sees the uploads: no root lies there.
+pub const REFUSED: &str = "/data/uploads/";
 /// Each root is kept about this large.
 const NODES_MAX: usize = 60;
 pub struct Truth {
@@ -291,7 +295,8 @@ impl Truth {
         match root {
             OTHER => Some(self.newest(root, path).plus_ms(OTHER_MS)),
             UPLOADS if is_uuid && !is_whole => {
-                Some(self.newest(root, path).plus_ms(ORPHAN_FILE_MS))
+                let written = self.world(root).nodes[path].mtime;
+                Some(written.plus_ms(ORPHAN_FILE_MS))
             }
             RESULTS if is_whole && is_in_dir(root, path) => {
                 Some(self.newest_of_top(root, path).plus_ms(ORPHAN_DIR_MS))
@@ -319,6 +324,22 @@ impl Truth {
             }
         };
         self.pins.values().filter(|pin| pin.until > now).find(holds)
+    }
+
+    /// An application has a fault: all jobs are said to have ended long ago. Those that had not ended are named.
+    pub fn rewrite(&mut self) -> BTreeSet<String> {
+        let ended = self.now().wall.plus_ms(-LONG_AGO_MS);
+        let mut rewritten = BTreeSet::new();
+        for row in self.rows.values_mut() {
+            if row.status.is_over() {
+                continue;
+            }
+            row.kind = Some("batch".to_owned());
+            row.status = Status::Completed;
+            row.moments.completed_at = Some(ended);
+            rewritten.insert(row.id.clone());
+        }
+        rewritten
     }
 
     fn newest(&self, root: RootId, path: &RelPath) -> Timestamp {
@@ -355,6 +376,9 @@ pub fn is_by_template(root: RootId, path: &RelPath, id: &str) -> bool {
 
 /// Where a claim leads, with what is derived from it.
 fn covered(file: &str) -> Vec<(RootId, RelPath)> {
+    if file.starts_with(REFUSED) {
+        return Vec::new();
+    }
     let at = |root, text: &str| (root, RelPath::parse(text.as_bytes()).unwrap());
     let (root, path) = match file.strip_prefix("/srv/other/") {
         Some(rest) => (OTHER, rest),
@@ -372,6 +396,11 @@ fn covered(file: &str) -> Vec<(RootId, RelPath)> {
         at(root, path),
         at(root, &format!("{dir}{slash}{stem}_processed.mp3")),
     ]
+}
+
+/// Whether a claim of `row` is refused.
+pub fn has_refused(row: &JobRow) -> bool {
+    row.files.iter().any(|file| file.starts_with(REFUSED))
 }
 
 fn end(row: &mut JobRow, now: Timestamp, random: &mut fastrand::Rng) {
@@ -402,6 +431,7 @@ fn some_claims(elsewhere: bool, random: &mut fastrand::Rng) -> Vec<String> {
     let mut files = Vec::new();
     while random.u32(..2) == 0 {
         files.push(match random.u32(..8) {
+            0 if random.u32(..4) == 0 => format!("{REFUSED}{}_in.tif", some_id(random)),
             0 => format!("results/{}", some_id(random)),
             1 => format!("{}_in.tif", some_id(random)),
             _ => FILES[random.usize(..most)].to_owned(),
