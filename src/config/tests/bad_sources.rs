@@ -100,7 +100,7 @@ fn addresses() {
     "#);
     refused!(with_sqlite("channel = \"x\""), @r#"
     HOST/etc/lapsed.toml:6: [[source]] "s": channel says nothing with kind = "sqlite": its file is watched
-      allowed: name, kind, path, url, select, changed, status, statuses, timezone, add_columns, mark, forget, files_root, path_map, derived, id_pattern; did you mean "changed"?
+      allowed: name, kind, path, url, select, changed, status, statuses, timezone, add_columns, mark, forget, required, files_root, path_map, derived, id_pattern; did you mean "changed"?
     "#);
 }
 
