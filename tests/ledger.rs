@@ -348,3 +348,36 @@ fn each_removal_is_in_the_totals_once_whatever_ends_the_daemon() {
     );
     assert!(recent.len() < told.len() - 1, "{recent:?}");
 }
+
+#[test]
+fn segments_older_than_is_to_be_kept_are_dropped_and_stay_in_the_totals() {
+    let place = Place::new();
+    let root = place.make_dir("data");
+    let dir = place.make_dir("state/ledger");
+    for id in 1..=3 {
+        let segment = dir.join(format!("{id:020}.jsonl"));
+        std::fs::write(segment, line(id, &format!("/old/{id}"), 0)).unwrap();
+    }
+    let config = "[ledger]\nkeep = \"400d, 1GiB\"\n\
+         [[root]]\nname = \"data\"\npath = \"data\"\n[[rule]]\nname = \"all\"\nexpire = \"1s\"\n";
+    let mut daemon = configured(&place, config);
+    let told = said(&place, &["check", "--quick", "--config", "lapsed.toml"]).join("\n");
+    assert!(
+        told.contains("closed segments of the ledger are dropped"),
+        "{told}"
+    );
+    // Nothing is old before there is something newer: the clock alone says nothing.
+    assert_eq!(segments(&place).len(), 3);
+    write(&root.join("new"), 1);
+    wait_for("it lapses", || (ledger(&place).len() == 4).then_some(()));
+    assert!(daemon.stop().success());
+    let daemon = configured(&place, config);
+    wait_for("old segments are dropped", || {
+        (ledger(&place).len() == 1).then_some(())
+    });
+    daemon.wait_until_said("a segment of the ledger was dropped");
+    let paths = removed_paths(&place.run(&["history", "--json"]));
+    assert_eq!(paths, [root.join("new").to_str().unwrap()]);
+    let (_, body) = daemon.get("/v1/stats?by=day");
+    assert_eq!(body["totals"][0]["files"], 3, "{body}");
+}

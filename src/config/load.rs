@@ -21,8 +21,8 @@ use super::guard::Guard;
 use super::reader::{Noted, Reader};
 use super::schema::{
     ALLOW_UNSAFE_ROOTS, AUTOMATIC, BACKEND, BATCH_UNITS, CLEAN_AT_START, DRY_RUN, ENTRIES, GROUP,
-    LOG_LEVEL, ORPHAN_BYTES, ORPHAN_ENTRIES, ORPHAN_SHARE, RECONCILE_EVERY, SEGMENT_AGE,
-    SEGMENT_BYTES, SHARE, SIZE_MAX, SOCKET_MODE,
+    LEDGER_KEEP, LOG_LEVEL, ORPHAN_BYTES, ORPHAN_ENTRIES, ORPHAN_SHARE, RECONCILE_EVERY,
+    SEGMENT_AGE, SEGMENT_BYTES, SHARE, SIZE_MAX, SOCKET_MODE,
 };
 use super::settings::{
     Backend, IDS_MAX, LedgerSettings, LogLevel, Overrides, RootIds, Settings, SourceKind,
@@ -333,6 +333,9 @@ fn ledger(reader: &mut Reader, top: &Section) -> LedgerSettings {
         segment_age: reader
             .set(top, &SEGMENT_AGE, value::duration_from(SEGMENT_AGE_MIN))
             .unwrap_or(usual.segment_age),
+        keep: reader
+            .set(top, &LEDGER_KEEP, value::keep)
+            .unwrap_or(usual.keep),
         batch_units: reader
             .set(top, &BATCH_UNITS, value::count_from(1))
             .unwrap_or(usual.batch_units),

@@ -166,6 +166,13 @@ pub(super) const SEGMENT_AGE: Key = service(
     Text,
     "\"30d\"",
 );
+pub(super) const LEDGER_KEEP: Key = service(
+    "ledger",
+    "keep",
+    "LAPSED_LEDGER_KEEP",
+    Text,
+    "\"400d, 1GiB\"",
+);
 pub(super) const BATCH_UNITS: Key = service(
     "ledger",
     "batch_units",
@@ -203,6 +210,7 @@ pub(super) const SERVICE: &[Key] = &[
     ORPHAN_SHARE,
     SEGMENT_BYTES,
     SEGMENT_AGE,
+    LEDGER_KEEP,
     BATCH_UNITS,
     SIZE_MAX,
 ];

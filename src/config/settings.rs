@@ -110,6 +110,8 @@ pub struct LedgerSettings {
     pub segment_bytes: u64,
     /// A segment that has been written to for this long is closed and a new one begun; at least a minute.
     pub segment_age: Duration,
+    /// How long its lines are kept, and how many bytes of them.
+    pub keep: Keep,
     /// At most so many directories or jobs that go share one writing to the disk; at least 1.
     pub batch_units: u64,
 }
@@ -120,9 +122,19 @@ impl Default for LedgerSettings {
         Self {
             segment_bytes: 16 << 20,
             segment_age: Duration::from_hours(30 * 24),
+            keep: Keep::default(),
             batch_units: 64,
         }
     }
+}
+
+/// What of the ledger is kept; by default all of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Keep {
+    /// Segments go whose lines are all older than this; `None`: never.
+    pub age: Option<Duration>,
+    /// The oldest segments go while all together have more bytes; `None`: never.
+    pub bytes: Option<u64>,
 }
 
 /// How a source of jobs is asked.

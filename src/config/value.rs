@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::{Refusal, allowed};
-use super::settings::LogLevel;
+use super::settings::{Keep, LogLevel};
 use crate::core::policy::Schedule;
 use crate::core::span;
 use crate::core::timetable::TimetableError;
@@ -27,6 +27,11 @@ const SCHEDULES: &str = "allowed: manual; five fields (minute, hour, day, month,
      @weekly, @monthly, @yearly; or such as \"every 6h\"";
 /// Names stand in tables, URLs and the ledger.
 const NAME_BYTES_MAX: usize = 200;
+/// Less than the smallest segment would never be kept.
+const KEEP_BYTES_MIN: u64 = 64 << 10;
+const KEEP_BYTES_MAX: u64 = 1 << 50;
+/// As for segments.
+const KEEP_AGE_MIN: Duration = Duration::from_mins(1);
 const SIZE_EXAMPLES: &str = "examples: 16MiB, 1GiB, 500MB, or a number of bytes";
 
 /// A duration, at most 1000 years.
@@ -228,6 +233,30 @@ pub(super) fn size_or_none(
             None => refusal,
         }),
     }
+}
+
+/// An age, a size, or both, separated by a comma: what of the ledger is kept; "none": all of it.
+pub(super) fn keep(text: &str) -> Result<Keep, Refusal> {
+    const EXAMPLES: &str = "examples: 400d; 1GiB; 400d, 1GiB; none";
+    let mut keep = Keep::default();
+    if text.trim() == "none" {
+        return Ok(keep);
+    }
+    for part in text.split(',').map(str::trim) {
+        let is_first = if part.ends_with('B') {
+            keep.bytes
+                .replace(size(KEEP_BYTES_MIN..=KEEP_BYTES_MAX)(part)?)
+                .is_none()
+        } else {
+            let age = duration_from(KEEP_AGE_MIN)(part);
+            let age = age.map_err(|refusal| Refusal::new(refusal.reason).hint(EXAMPLES))?;
+            keep.age.replace(age).is_none()
+        };
+        if !is_first {
+            return Err(Refusal::new("names two ages or two sizes").hint(EXAMPLES));
+        }
+    }
+    Ok(keep)
 }
 
 /// The name of a root, rule or source, or of a kind of jobs.

@@ -25,13 +25,17 @@ use super::segment::{
 use crate::core::time::Timestamp;
 use crate::core::totals::Cursor;
 
-/// When a new segment is begun.
+/// When a new segment is begun, and how long old ones are kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
     /// A segment is closed when it has reached this size: small enough to be read whole, to compress and to ship.
     pub segment_bytes: u64,
     /// A segment is closed when its first line is as old as this.
     pub segment_age: Duration,
+    /// A closed segment is dropped when all of its lines are older than the latest removal by this; `None`: never.
+    pub keep_age: Option<Duration>,
+    /// The oldest closed segment is dropped while all of them are larger than this; `None`: never.
+    pub keep_bytes: Option<u64>,
 }
 
 impl Default for Options {
@@ -39,6 +43,8 @@ impl Default for Options {
         Self {
             segment_bytes: 16 << 20,
             segment_age: Duration::from_hours(30 * 24),
+            keep_age: None,
+            keep_bytes: None,
         }
     }
 }
@@ -242,13 +248,13 @@ impl Ledger {
     /// after this call does not show.
     #[must_use]
     pub fn newest_first(&self, before: Option<Cursor>) -> NewestFirst {
-        NewestFirst::new(self.state.lock().segments.clone(), before)
+        NewestFirst::new(self.segments(), before)
     }
 
     /// What was appended after the place `from`, a segment at a time, oldest first.
     #[must_use]
     pub fn stretches(&self, from: Option<Cursor>) -> Vec<Stretch> {
-        Stretch::all_after(self.state.lock().segments.clone(), from)
+        Stretch::all_after(self.segments(), from)
     }
 
     /// Has `on_append` called after lines were appended. The first call counts.
@@ -261,7 +267,7 @@ impl Ledger {
     /// # Errors
     /// When a segment cannot be read.
     pub fn contains(&self, ids: &BTreeSet<u64>) -> Result<BTreeSet<u64>, LedgerError> {
-        let segments = self.state.lock().segments.clone();
+        let segments = self.segments();
         let mut found = BTreeSet::new();
         for (age, segment) in segments.iter().rev().enumerate() {
             let Some(&oldest) = ids.difference(&found).next() else {
@@ -279,6 +285,21 @@ impl Ledger {
             }
         }
         Ok(found)
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The segments, oldest first.
+    pub(super) fn segments(&self) -> Vec<Arc<Segment>> {
+        self.state.lock().segments.clone()
+    }
+
+    /// Reads the segment no more.
+    pub(super) fn forget(&self, segment: &Arc<Segment>) {
+        let mut state = self.state.lock();
+        state.segments.retain(|known| !Arc::ptr_eq(known, segment));
     }
 
     /// When the last removal that was recorded happened: a clock that stands before it is wrong.

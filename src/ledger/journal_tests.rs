@@ -15,10 +15,14 @@ use crate::common::machine::has_namespaces;
 
 #[path = "damage_tests.rs"]
 mod damage;
+#[path = "retention_tests.rs"]
+mod retention;
 
 const SMALL: Options = Options {
     segment_bytes: 2000,
     segment_age: Duration::from_hours(1),
+    keep_age: None,
+    keep_bytes: None,
 };
 
 fn ids(ledger: &Ledger, before: Option<Cursor>) -> Vec<u64> {

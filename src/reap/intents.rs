@@ -97,9 +97,9 @@ impl Intents {
         })
     }
 
-    /// The largest number that is in use.
-    pub(super) fn largest_id(&self) -> Option<u64> {
-        self.state.lock().live.keys().next_back().copied()
+    /// The numbers that are in use.
+    pub(super) fn ids(&self) -> BTreeSet<u64> {
+        self.state.lock().live.keys().copied().collect()
     }
 
     /// Writes intents down before the things are moved.

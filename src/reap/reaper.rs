@@ -206,7 +206,7 @@ impl Reaper {
                 error,
             })?
             .key();
-        if let Some(largest) = intents.largest_id() {
+        if let Some(largest) = intents.ids().last() {
             ledger.raise_ids(largest + 1);
         }
         let (ends, ended) = mpsc::channel();
@@ -328,6 +328,12 @@ impl Reaper {
                 (self.shared.hooks.finished)(id, Vec::new());
             }
         }
+    }
+
+    /// The numbers of the removals that are not through: the ledger decides what becomes of their things.
+    #[must_use]
+    pub fn unfinished(&self) -> BTreeSet<u64> {
+        self.shared.intents.ids()
     }
 
     /// How many displaced things lie in the quarantines of the roots that are there. Looks at the disk.

@@ -5,7 +5,7 @@
 //! **Invariant:** an item that was tried in vain is handed out after all that were not tried; one that its source refused, never before
 //! its retry is due.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, Row, params};
 
@@ -171,6 +171,20 @@ impl Registry {
                 [name],
             )?;
             Ok(())
+        })
+    }
+
+    /// The numbers of all items.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn outbox_ids(&self) -> Result<BTreeSet<u64>, RegistryError> {
+        self.read("read what is to be written back", |connection| {
+            let mut query = connection.prepare_cached("SELECT id FROM outbox")?;
+            let ids = query.query_map([], |row| row.get(0))?;
+            Ok(ids
+                .map(|id| id.map(number))
+                .collect::<Result<_, rusqlite::Error>>()?)
         })
     }
 

@@ -54,8 +54,6 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
     super::serve::create_roots(&settings)?;
     let registry = Arc::new(Registry::open(&settings.state_dir)?);
     let ledger = parts::ledger(&settings)?;
-    // There is no daemon that counts what earlier runs have removed.
-    super::totals::count(&registry, &ledger, || false)?;
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
     let interrupts = Interrupts::listen(inbox.clone()).context("cannot wait for signals")?;
     let (jobs, pins) = (Arc::<Jobs>::default(), parts::pins(registry.pins()?));
@@ -74,10 +72,12 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
     let (memory, clock) = store::peek(&settings.state_dir, &settings.policy, &rules, Peek::InPlace);
     let reaper = Arc::new(Reaper::start(
         &parts::reap_options(&settings),
-        ledger,
+        Arc::clone(&ledger),
         hooks,
     )?);
     reaper.finish(cut_off);
+    // There is no daemon that counts what earlier runs have removed.
+    super::totals::count_and_drop(&registry, &ledger, &reaper, || false);
     let options = parts::watch_options(&settings);
     let now = clock::now();
     let setup = Setup {

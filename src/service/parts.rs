@@ -17,6 +17,8 @@ pub(super) fn ledger(settings: &Settings) -> Result<Arc<Ledger>, ledger::LedgerE
     let options = ledger::Options {
         segment_bytes: settings.ledger.segment_bytes,
         segment_age: settings.ledger.segment_age,
+        keep_age: settings.ledger.keep.age,
+        keep_bytes: settings.ledger.keep.bytes,
     };
     Ledger::open(&settings.state_dir.join("ledger"), options).map(Arc::new)
 }

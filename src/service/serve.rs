@@ -209,7 +209,7 @@ impl Running {
             sources: recalled::memories(&registry, &settings.sources)?,
             recording: recalled::unwritten(&registry, &settings.sources)?,
         };
-        let counter = Counter::start(Arc::clone(&registry), Arc::clone(&ledger))
+        let counter = Counter::start(&registry, &ledger, &reaper)
             .context("cannot start to count what is removed")?;
         let engine = Engine::new(setup, now);
         let store = store

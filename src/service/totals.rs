@@ -1,4 +1,4 @@
-//! The thread that counts the ledger's lines into the registry's totals.
+//! The thread that counts the ledger's lines into the registry's totals, and drops segments that need not be kept.
 //!
 //! **Invariant:** the totals are those of the lines before a place in the ledger that is kept with them: a crash has lines counted
 //! later, and none twice.
@@ -10,7 +10,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Needs};
+use crate::reap::Reaper;
 use crate::registry::{Registry, RegistryError};
 
 /// From the first line that is not counted to the counting: one write to the registry for everything that goes meanwhile.
@@ -30,7 +31,16 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    pub(super) fn start(registry: Arc<Registry>, ledger: Arc<Ledger>) -> std::io::Result<Self> {
+    pub(super) fn start(
+        registry: &Arc<Registry>,
+        ledger: &Arc<Ledger>,
+        reaper: &Arc<Reaper>,
+    ) -> std::io::Result<Self> {
+        let books = Books {
+            registry: Arc::clone(registry),
+            ledger: Arc::clone(ledger),
+            reaper: Arc::clone(reaper),
+        };
         let (orders, inbox) = channel();
         let stopping = Arc::new(AtomicBool::new(false));
         let noted = Arc::new(AtomicBool::new(false));
@@ -44,7 +54,7 @@ impl Counter {
         let ending = Arc::clone(&stopping);
         let thread = std::thread::Builder::new()
             .name("totals".to_owned())
-            .spawn(move || run(&registry, &ledger, &inbox, &noted, &ending))?;
+            .spawn(move || books.run(&inbox, &noted, &ending))?;
         Ok(Self {
             orders,
             stopping,
@@ -63,31 +73,64 @@ impl Counter {
     }
 }
 
-fn run(
-    registry: &Registry,
-    ledger: &Ledger,
-    inbox: &Receiver<Order>,
-    noted: &AtomicBool,
-    stopping: &AtomicBool,
-) {
-    loop {
-        noted.store(false, Ordering::SeqCst);
-        if let Err(error) = count(registry, ledger, || stopping.load(Ordering::SeqCst)) {
-            tracing::error!("what was removed is counted later: {error}");
-        }
-        match inbox.recv() {
-            Ok(Order::Count) => {}
-            Ok(Order::Stop) | Err(_) => return,
-        }
-        match inbox.recv_timeout(DELAY) {
-            Ok(Order::Count) | Err(RecvTimeoutError::Timeout) => {}
-            Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+/// What is counted, and where to.
+struct Books {
+    registry: Arc<Registry>,
+    ledger: Arc<Ledger>,
+    reaper: Arc<Reaper>,
+}
+
+impl Books {
+    fn run(&self, inbox: &Receiver<Order>, noted: &AtomicBool, stopping: &AtomicBool) {
+        let stops = || stopping.load(Ordering::SeqCst);
+        loop {
+            noted.store(false, Ordering::SeqCst);
+            count_and_drop(&self.registry, &self.ledger, &self.reaper, stops);
+            match inbox.recv() {
+                Ok(Order::Count) => {}
+                Ok(Order::Stop) | Err(_) => return,
+            }
+            match inbox.recv_timeout(DELAY) {
+                Ok(Order::Count) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
         }
     }
 }
 
+/// Counts what was appended since it was counted last, and drops segments of the ledger that need not be kept. What fails is tried
+/// again the next time.
+pub(super) fn count_and_drop(
+    registry: &Registry,
+    ledger: &Ledger,
+    reaper: &Reaper,
+    stops: impl Fn() -> bool,
+) {
+    match count(registry, ledger, &stops) {
+        Ok(()) if stops() => {}
+        Ok(()) => drop_surplus(registry, ledger, reaper),
+        Err(error) => tracing::error!("what was removed is counted later: {error}"),
+    }
+}
+
+fn drop_surplus(registry: &Registry, ledger: &Ledger, reaper: &Reaper) {
+    let dropped = (|| -> anyhow::Result<()> {
+        let surplus = ledger.surplus()?;
+        if surplus.is_empty() {
+            return Ok(());
+        }
+        let mut ids = registry.outbox_ids()?;
+        ids.extend(reaper.unfinished());
+        let counted = registry.counted()?;
+        Ok(ledger.drop_surplus(&surplus, &Needs { ids, counted })?)
+    })();
+    if let Err(error) = dropped {
+        tracing::warn!("ledger.keep cannot be applied now: {error:#}");
+    }
+}
+
 /// Counts what was appended to the ledger since it was counted last, a segment at a time.
-pub(super) fn count(
+fn count(
     registry: &Registry,
     ledger: &Ledger,
     stops: impl Fn() -> bool,

@@ -2,7 +2,7 @@
 
 use super::Report;
 use crate::cli::{describe, human};
-use crate::config::{Settings, SourceSettings};
+use crate::config::{Keep, Settings, SourceSettings};
 use crate::core::jobs::SourceId;
 use crate::core::policy::{JobFilter, Policy, Root, Rule};
 use crate::core::report::{Breaker, Mode};
@@ -69,6 +69,7 @@ pub(super) fn rest(settings: &Settings, policy: &Policy) -> Vec<String> {
                 .to_owned(),
         );
     }
+    lines.extend(kept(settings.ledger.keep));
     match settings.mode {
         Mode::Live | Mode::OnRequest => {}
         Mode::DryRun => lines.push("dry run: nothing is removed".to_owned()),
@@ -84,6 +85,23 @@ pub(super) fn rest(settings: &Settings, policy: &Policy) -> Vec<String> {
         }
     ));
     lines
+}
+
+/// What of the ledger is dropped.
+fn kept(keep: Keep) -> Option<String> {
+    let age = keep
+        .age
+        .map(|age| format!("are older than {}", humantime::format_duration(age)));
+    let bytes = keep
+        .bytes
+        .map(|bytes| format!("are together larger than {}", human::size(bytes)));
+    let reasons: Vec<String> = age.into_iter().chain(bytes).collect();
+    (!reasons.is_empty()).then(|| {
+        format!(
+            "closed segments of the ledger are dropped, the oldest first, when they {}",
+            reasons.join(" or ")
+        )
+    })
 }
 
 fn ceilings(breaker: &Breaker) -> String {

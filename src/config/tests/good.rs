@@ -97,6 +97,7 @@ size_max = "3MiB"
 [ledger]
 segment_bytes = 0x100_000
 segment_age = "1d"
+keep = "400d, 1GiB"
 
 [[root]]
 name = "results"
@@ -151,6 +152,8 @@ skip_open = false
     assert_eq!(found.store.size_max, 3 << 20);
     assert_eq!(found.ledger.segment_bytes, 0x10_0000);
     assert_eq!(found.ledger.segment_age, Duration::from_hours(24));
+    assert_eq!(found.ledger.keep.age, Some(Duration::from_hours(400 * 24)));
+    assert_eq!(found.ledger.keep.bytes, Some(1 << 30));
     assert!(found.create.is_empty());
 
     let outer = &found.policy.roots[&RootId(0)];
