@@ -54,8 +54,11 @@ pub(super) fn recover(shared: &Shared, root_id: RootId, place: &Place) {
                     shared.intents.done_parts(id, &numbers);
                     shared.tell_if_finished(id, parts[0].line.unit, Vec::new());
                 }
-                tell_elsewhere(shared, place, None);
-                None
+                if tell_elsewhere(shared, place, None) == 0 {
+                    claim_root(shared, root_id, place, &root)
+                } else {
+                    None
+                }
             }
             Err(hold) => Some(hold),
         },
@@ -66,8 +69,18 @@ pub(super) fn recover(shared: &Shared, root_id: RootId, place: &Place) {
     (shared.hooks.recovered)(root_id, hold);
 }
 
-/// Warns of removals that cannot be finished, because the quarantine that they lie in is not at its place.
-fn tell_elsewhere(shared: &Shared, place: &Place, id: Option<QuarantineId>) {
+/// Makes and locks the quarantine of a root that has none, so that the first process on a root owns it, not the first that has
+/// something to remove. Returns the hold of a root that another process owns. A quarantine that cannot be made is told by the
+/// first removal that needs it.
+fn claim_root(shared: &Shared, id: RootId, place: &Place, root: &RootDir) -> Option<Hold> {
+    match shared.quarantine(id, place, root) {
+        Err(hold @ Hold::RootInUse { .. }) => Some(hold),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// Warns of removals that cannot be finished, because the quarantine that they lie in is not at its place. Returns their number.
+fn tell_elsewhere(shared: &Shared, place: &Place, id: Option<QuarantineId>) -> usize {
     let count = shared.intents.count_elsewhere(place, id);
     if count > 0 {
         tracing::warn!(
@@ -77,6 +90,7 @@ fn tell_elsewhere(shared: &Shared, place: &Place, id: Option<QuarantineId>) {
              none; they are finished once it is back in its place, before anything is removed there"
         );
     }
+    count
 }
 
 /// Tries once more to settle what an error left in the quarantine of the root at `place`, if it is there still.

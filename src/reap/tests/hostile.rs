@@ -123,7 +123,7 @@ fn pieces_that_no_engine_names_hold() {
     };
     bench.start();
     bench.world.gives(ROOT, ".lapsed", "j1");
-    std::fs::create_dir(bench.path(".lapsed")).unwrap();
+    std::fs::create_dir_all(bench.path(".lapsed")).unwrap();
     let set_mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     std::fs::set_permissions(bench.path(".lapsed"), set_mode).unwrap();
     bench.write(".lapsed/displaced-1-x", "x");
