@@ -32,6 +32,8 @@ pub enum Input {
     Observed(Vec<Observed>),
     /// The reaper is through with some claims.
     Reaped(Vec<Reaped>),
+    /// What would become of some claims, had they been given to the reaper.
+    Previewed(Vec<Reaped>),
     /// The reaper has the quarantine of a root in order, or (for this reason) cannot have it.
     Recovered(RootId, Option<Hold>),
     /// Every observation that was made before the barrier has been handed in: the token is given back as an effect.
@@ -70,6 +72,8 @@ pub enum Effect {
     Ruled,
     /// Hand these claims (all of one root) to the reaper.
     Claim(Vec<Claim>),
+    /// Find out what the reaper would make of these claims, without removing anything.
+    Preview(Vec<Claim>),
     /// List a directory and all beneath it again.
     Relist(RootId, RelPath),
     /// A root is there, as this directory, or (`None`) is not.

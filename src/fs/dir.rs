@@ -153,6 +153,41 @@ impl Dir {
         rustix::fs::accessat(&self.fd, ".", access, AtFlags::EACCESS).is_ok()
     }
 
+    /// Tells whether the file system would refuse to move `name` out of the directory, as far as modes and attributes tell.
+    ///
+    /// # Errors
+    /// What the move would fail with.
+    pub fn check_move(&self, name: &[u8]) -> Result<(), FsError> {
+        let failed = |errno| self.failed(Action::Move, name, errno);
+        let write = rustix::fs::Access::WRITE_OK;
+        let may = |name: &[u8], access| {
+            rustix::fs::accessat(&self.fd, OsStr::from_bytes(name), access, AtFlags::EACCESS)
+        };
+        may(b".", write | rustix::fs::Access::EXEC_OK).map_err(failed)?;
+        let attributes = |name| {
+            let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+            let asked = StatxFlags::BASIC_STATS;
+            rustix::fs::statx(&self.fd, OsStr::from_bytes(name), flags, asked).map_err(failed)
+        };
+        let (here, there) = (attributes(b".".as_slice())?, attributes(name)?);
+        let fixed = StatxAttributes::IMMUTABLE | StatxAttributes::APPEND;
+        let is_fixed = here
+            .stx_attributes
+            .union(there.stx_attributes)
+            .intersects(fixed);
+        let is_sticky = u32::from(here.stx_mode) & Mode::SVTX.bits() != 0;
+        let me = rustix::process::geteuid().as_raw();
+        let is_ours = me == here.stx_uid || me == there.stx_uid || may_act_as_owner();
+        if is_fixed || (is_sticky && !is_ours) {
+            return Err(failed(Errno::PERM));
+        }
+        // A directory names its parent.
+        match rustix::fs::FileType::from_raw_mode(there.stx_mode.into()) {
+            rustix::fs::FileType::Directory => may(name, write).map_err(failed),
+            _ => Ok(()),
+        }
+    }
+
     /// Renames `name` to `to_name` in `to`, which must be on the same mount; never replaces anything
     /// (`renameat2(2)`, `NOREPLACE`).
     ///
@@ -217,6 +252,15 @@ impl Dir {
             errno,
         }
     }
+}
+
+/// Whether this process counts as the owner of every file (`CAP_FOWNER`).
+fn may_act_as_owner() -> bool {
+    let sets = rustix::thread::capabilities(None);
+    sets.is_ok_and(|sets| {
+        sets.effective
+            .contains(rustix::thread::CapabilitySet::FOWNER)
+    })
 }
 
 /// One `statx(2)` of `name` in `dir`, or of `dir` itself when `name` is empty.

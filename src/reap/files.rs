@@ -4,44 +4,41 @@
 //! unnoticed in between.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use super::back::{Back, put_back, refused};
+use super::file_look::{Dirs, FileLook, Pick, Picked};
 use super::homes::InPlace;
 use super::intent::Intent;
-use super::judge::{Asked, Due, Judgement, Since, ask, judge, line};
+use super::judge::{Judgement, line};
 use super::names::lain_name;
-use super::place::{Opened, Roots, Shared, Work, all, unreached};
+use super::place::{Opened, Roots, Shared, Work, all};
 use super::prune;
-use super::rows::{Rows, is_of, owner_name};
+use super::rows::{Rows, owner_name};
 use crate::clock;
 use crate::core::claim::{Claim, Outcome, Reaped, Unit};
-use crate::core::facts::{Facts, Kind};
-use crate::core::hold::{Ends, Hold};
-use crate::core::jobs::{Job, Owner};
-use crate::core::path::RelPath;
-use crate::core::policy::{Policy, SkipOpen};
-use crate::fs::lease::{Lease, WhenBusy};
-use crate::fs::{Dir, FsError, descriptors};
+use crate::core::facts::Facts;
+use crate::core::hold::Hold;
+use crate::core::jobs::Job;
+use crate::core::policy::SkipOpen;
+use crate::fs::Dir;
+use crate::fs::lease::WhenBusy;
 use crate::ledger::{Line, Mark};
 
 /// What a batch of claims needs at every step.
 pub(super) struct Batch<'a> {
+    look: FileLook<'a>,
     pub(super) shared: &'a Shared,
-    pub(super) policy: &'a Policy,
     pub(super) opened: &'a Opened,
-    since: Since,
 }
 
-/// A file that may go, in its place still.
-pub(super) struct Picked {
-    pub(super) claim: Claim,
-    dir: Rc<Dir>,
-    name: Vec<u8>,
-    facts: Facts,
-    owner: Owner,
-    due: Due,
-    pub(super) lease: Option<Lease>,
+impl<'a> Deref for Batch<'a> {
+    type Target = FileLook<'a>;
+
+    fn deref(&self) -> &FileLook<'a> {
+        &self.look
+    }
 }
 
 /// A file that lies in the quarantine and may go.
@@ -54,17 +51,6 @@ pub(super) struct Lain {
 
 /// What it means for a claim that its file stays; when it had left its place, where it is now, with its line.
 type Stays = (Outcome, Option<(Back, Box<Line>)>);
-
-enum Pick {
-    Picked(Box<Picked>),
-    Answer(Outcome),
-    /// Another name of the same file is at work.
-    Later,
-    /// Too many directories are open.
-    Full,
-}
-
-type Dirs = BTreeMap<RelPath, Rc<Dir>>;
 
 /// Carries out claims of files of one root.
 pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
@@ -79,10 +65,14 @@ pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
         None => return Vec::new(),
     };
     let batch = Batch {
+        look: FileLook {
+            looks: shared,
+            policy: &work.policy,
+            root: &opened.root,
+            since: work.since,
+        },
         shared,
-        policy: &work.policy,
         opened,
-        since: work.since,
     };
     let (mut done, mut asked) = (Vec::new(), Vec::new());
     // Before any lease is taken: a source may let us wait.
@@ -135,88 +125,6 @@ pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
 }
 
 impl Batch<'_> {
-    /// The first look: whether the claim names what stands there, and the policy lets it go.
-    fn pick(&self, claim: &Claim, dirs: &mut Dirs, when_busy: WhenBusy) -> Pick {
-        let Some((parent, name)) = claim.path.split() else {
-            return Pick::Answer(Outcome::Gone);
-        };
-        let dir = match dirs.get(&parent) {
-            Some(dir) => dir.clone(),
-            None if dirs.len() >= descriptors::dirs_max() => return Pick::Full,
-            None => match self.opened.root.dir(&parent) {
-                Ok(dir) => dirs.entry(parent).or_insert(Rc::new(dir)).clone(),
-                Err(error) => return Pick::Answer(not_looked_at(&error)),
-            },
-        };
-        let facts = match dir.look(name) {
-            Ok(Some(facts)) => facts,
-            Ok(None) => return Pick::Answer(Outcome::Gone),
-            Err(error) => return Pick::Answer(not_looked_at(&error)),
-        };
-        let owner = match self.owner(claim, &facts) {
-            Ok(owner) => owner,
-            Err(outcome) => return Pick::Answer(outcome),
-        };
-        let due = match self.judge(claim, &facts, &owner) {
-            Judgement::Due(due) if facts.kind == Kind::File && facts.key == claim.key => due,
-            Judgement::Hold(hold) if facts.key == claim.key => {
-                return Pick::Answer(Outcome::Held(hold));
-            }
-            Judgement::Due(_) | Judgement::Hold(_) | Judgement::NotDue => {
-                return Pick::Answer(Outcome::Spared { facts });
-            }
-        };
-        let lease = match ask(self.skip_open(claim), &dir, name, &facts, when_busy) {
-            Asked::Free(lease) => lease,
-            Asked::Held(hold) => return Pick::Answer(Outcome::Held(hold)),
-            Asked::Replaced => return Pick::Answer(Outcome::Spared { facts }),
-            Asked::Busy => return Pick::Later,
-        };
-        Pick::Picked(Box::new(Picked {
-            claim: claim.clone(),
-            name: name.to_vec(),
-            dir,
-            facts,
-            owner,
-            due,
-            lease,
-        }))
-    }
-
-    /// Whose it is; else what it means that this is not who the claim was made about, or that it is pinned.
-    fn owner(&self, claim: &Claim, facts: &Facts) -> Result<Owner, Outcome> {
-        let hooks = &self.shared.hooks;
-        let owner = (hooks.owner)(self.policy, claim.root, claim.path.as_bytes());
-        if !is_of(&owner, claim) {
-            return Err(Outcome::Spared { facts: *facts });
-        }
-        let now = self.since.now();
-        let pin = hooks
-            .pins
-            .find(self.policy, claim.root, &claim.path, &owner, now);
-        let refused = || {
-            let path = claim.path.as_bytes();
-            let is_owned = !owner.jobs().is_empty();
-            (!is_owned).then(|| (hooks.refused)(self.policy, claim.root, path, claim.rule))?
-        };
-        match pin.map(|pin| pin.hold()).or_else(refused) {
-            Some(hold) => Err(Outcome::Held(hold)),
-            None => Ok(owner),
-        }
-    }
-
-    fn judge(&self, claim: &Claim, facts: &Facts, owner: &Owner) -> Judgement {
-        let path = claim.path.as_bytes();
-        let verdict = self
-            .policy
-            .file(claim.root, path, facts, claim.known, owner);
-        judge(claim, verdict, self.since.now())
-    }
-
-    fn skip_open(&self, claim: &Claim) -> SkipOpen {
-        self.policy.rule(claim.rule).skip_open
-    }
-
     fn carry_out(&self, picked: Vec<Picked>, done: &mut Vec<Reaped>) {
         if picked.is_empty() {
             return;
@@ -386,22 +294,4 @@ impl Batch<'_> {
             }
         }
     }
-}
-
-fn not_looked_at(error: &FsError) -> Outcome {
-    if error.is_absence() {
-        return Outcome::Gone;
-    }
-    if error.is_shortage() {
-        return unreached(error);
-    }
-    let mend = if error.is_denial() {
-        "\ngive the service's user search permission on it and on the directories above it"
-    } else {
-        ""
-    };
-    Outcome::Held(Hold::Denied {
-        error: format!("{error}{mend}"),
-        ends: Ends::Told,
-    })
 }

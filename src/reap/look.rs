@@ -9,27 +9,39 @@ use rustix::io::Errno;
 
 use super::back::closed;
 use super::found::{End, not_walked, unreadable};
-use super::judge::{Due, Judgement, judge};
+use super::judge::{Due, Judgement, Since, judge};
 use super::openers::Openers;
 use super::parts::{Body, Part, Seen};
-use super::place::Opened;
+use super::place::Looks;
 use super::rows::{Rows, is_of};
 use super::sort::Sorter;
-use super::unit::Units;
 use crate::core::claim::{Claim, Outcome, Piece, Unit};
 use crate::core::facts::{Facts, Kind, Latest, RootId};
 use crate::core::hold::{Ends, Hold};
 use crate::core::jobs::{JobKey, Moments, Owner};
 use crate::core::path::RelPath;
 use crate::core::pins::PinTarget;
-use crate::core::policy::{Record, Verdict};
+use crate::core::policy::{Policy, Record, Verdict};
 use crate::fs::tree::Tree;
-use crate::fs::{FsError, QUARANTINE};
+use crate::fs::{FsError, QUARANTINE, RootDir};
 
 /// Directories that are known not to be ours.
 type Clear = BTreeSet<(RootId, RelPath)>;
 
-impl Units<'_> {
+/// What a look at units needs.
+pub(super) struct UnitLook<'a> {
+    pub(super) looks: &'a Looks,
+    pub(super) policy: &'a Policy,
+    /// A root, opened; or what it means for every claim that it cannot be.
+    pub(super) root_of: &'a dyn Fn(RootId) -> Result<&'a RootDir, Outcome>,
+    pub(super) since: Since,
+}
+
+impl<'a> UnitLook<'a> {
+    fn root(&self, id: RootId) -> Result<&'a RootDir, Outcome> {
+        (self.root_of)(id)
+    }
+
     /// The whole unit in its place.
     pub(super) fn look(
         &self,
@@ -57,15 +69,15 @@ impl Units<'_> {
             return Err(Outcome::Kept.into());
         }
         rows.agree(&keys)?;
-        let stop = || self.shared.is_stopping();
+        let stop = || self.looks.is_stopping();
         for body in &bodies {
-            let opened = self.roots.get(body.root)?;
-            if let Some(outcome) = locked(opened, body) {
+            let root = self.root(body.root)?;
+            if let Some(outcome) = locked(root, body) {
                 return Err(outcome.into());
             }
             // Asked in its place as well: a unit in use shall not vanish for an instant.
             for part in &body.parts {
-                let looked = openers.look_at(opened, body, *part, None, &stop);
+                let looked = openers.look_at(root, body, *part, None, &stop);
                 looked.map_err(|found| found.end(spared(body)))?;
             }
         }
@@ -125,12 +137,12 @@ impl Units<'_> {
     /// What keeps a record at its source, because a file of its job may not be where its claim seems to lead.
     fn linked(&self, claim: &Claim) -> Option<Hold> {
         let key = claim.owners.first().filter(|_| self.has_record(claim))?;
-        (self.shared.hooks.linked)(self.policy, key)
+        (self.looks.hooks.linked)(self.policy, key)
     }
 
     /// The pin that holds the unit, or anything in it by its path.
     pub(super) fn pinned(&self, claim: &Claim) -> Option<Hold> {
-        let hooks = &self.shared.hooks;
+        let hooks = &self.looks.hooks;
         if hooks.pins.is_empty() {
             return None;
         }
@@ -159,7 +171,7 @@ impl Units<'_> {
         match claim.unit {
             Unit::File | Unit::Dir => {
                 let path = claim.path.as_bytes();
-                let owner = (self.shared.hooks.owner)(self.policy, claim.root, path);
+                let owner = (self.looks.hooks.owner)(self.policy, claim.root, path);
                 if is_of(&owner, claim) {
                     Ok(owner)
                 } else {
@@ -176,14 +188,14 @@ impl Units<'_> {
 
     /// One piece as it stands in its place; `None`: there is nothing.
     fn body(&self, claim: &Claim, piece: &Piece, clear: &mut Clear) -> Result<Option<Body>, End> {
-        let opened = self.roots.get(piece.root)?;
+        let root = self.root(piece.root)?;
         let Some((above, name)) = piece.path.split() else {
             return Err(Hold::Unconfirmed.into());
         };
         if piece.path.top() == Some(QUARANTINE) {
             return Err(Hold::Unconfirmed.into());
         }
-        let dir = match opened.root.dir(&above) {
+        let dir = match root.dir(&above) {
             Ok(dir) => dir,
             Err(error) => return not_reached(&error).map_or(Ok(None), |end| Err(end.into())),
         };
@@ -200,8 +212,8 @@ impl Units<'_> {
         if (facts.kind, facts.key) != (kind, piece.key) {
             return Err(Outcome::Spared { facts }.into());
         }
-        self.is_alone(opened, piece)?;
-        self.is_not_ours(opened, &above, clear)?;
+        self.is_alone(piece)?;
+        self.is_not_ours((piece.root, root), &above, clear)?;
         let home = dir.facts().map_err(|error| unreadable(&error))?;
         let body = |above, tree| Body {
             root: piece.root,
@@ -215,11 +227,11 @@ impl Units<'_> {
             let (above, top) = above.split().unwrap_or_default();
             return Ok(Some(body(above, Tree::of_file(top, home, name, facts))));
         }
-        let stop = || self.shared.is_stopping();
+        let stop = || self.looks.is_stopping();
         let tree = Tree::walk(&dir, name, facts, &stop)
             .map_err(|error| not_walked(error, Outcome::Spared { facts }))?;
         let body = body(above, tree);
-        if let Some(at) = body.tree.find(self.shared.state) {
+        if let Some(at) = self.looks.state.and_then(|state| body.tree.find(state)) {
             let path = body.path(Part::Dir(at)).to_string();
             return Err(Hold::StateInside { path }.into());
         }
@@ -228,8 +240,8 @@ impl Units<'_> {
     }
 
     /// Whether the piece holds no other root, and lies in none.
-    fn is_alone(&self, opened: &Opened, piece: &Piece) -> Result<(), End> {
-        let nested = &self.policy.roots[&opened.id].nested;
+    fn is_alone(&self, piece: &Piece) -> Result<(), End> {
+        let nested = &self.policy.roots[&piece.root].nested;
         let touches = |path: &RelPath| path.is_within(&piece.path) || piece.path.is_within(path);
         match nested.iter().find(|(path, _)| touches(path)) {
             None => Ok(()),
@@ -242,20 +254,25 @@ impl Units<'_> {
     }
 
     /// Whether the directory `above` does not lie in our own.
-    fn is_not_ours(&self, opened: &Opened, above: &RelPath, clear: &mut Clear) -> Result<(), End> {
+    fn is_not_ours(
+        &self,
+        (id, root): (RootId, &RootDir),
+        above: &RelPath,
+        clear: &mut Clear,
+    ) -> Result<(), End> {
         let mut next = Some(above.clone());
         while let Some(path) = next.take() {
-            let dir = (opened.id, path);
+            let dir = (id, path);
             if clear.contains(&dir) {
                 break;
             }
             let key = if dir.1.is_root() {
-                opened.root.key()
+                root.key()
             } else {
-                let facts = opened.root.dir(&dir.1).and_then(|dir| dir.facts());
+                let facts = root.dir(&dir.1).and_then(|dir| dir.facts());
                 facts.map_err(|error| unreadable(&error))?.key
             };
-            if key == self.shared.state {
+            if Some(key) == self.looks.state {
                 let path = dir.1.to_string();
                 return Err(Hold::StateInside { path }.into());
             }
@@ -305,7 +322,7 @@ impl Units<'_> {
         owner: &Owner,
     ) -> Result<BTreeSet<JobKey>, Hold> {
         let (latest, now) = (latest(claim, bodies), self.since.now());
-        let hooks = &self.shared.hooks;
+        let hooks = &self.looks.hooks;
         let mut sorter = Sorter::new(self.policy, hooks, claim, owner, latest, now);
         for body in bodies {
             body.parts = sorter.parts(body)?;
@@ -373,7 +390,7 @@ fn not_reached(error: &FsError) -> Option<Outcome> {
 }
 
 /// What holds the unit when a directory in it would not let its content go: better before than half-way.
-fn locked(opened: &Opened, body: &Body) -> Option<Outcome> {
+fn locked(root: &RootDir, body: &Body) -> Option<Outcome> {
     let tree = &body.tree;
     let full = |at: u32| {
         let dir = tree.dir(at);
@@ -388,7 +405,7 @@ fn locked(opened: &Opened, body: &Body) -> Option<Outcome> {
         })
         .flatten()
         .find(|&at| !tree.dir(at).may_change && full(at))?;
-    let path = body.path(Part::Dir(at)).below(opened.root.path());
+    let path = body.path(Part::Dir(at)).below(root.path());
     let me = rustix::process::geteuid().as_raw();
     Some(Outcome::Held(Hold::Denied {
         error: format!(

@@ -9,6 +9,7 @@
 pub mod reaper;
 
 mod back;
+mod file_look;
 mod files;
 mod found;
 mod homes;
@@ -20,6 +21,7 @@ mod names;
 mod openers;
 mod parts;
 mod place;
+mod preview;
 mod prune;
 mod quarantines;
 mod queue;
@@ -32,6 +34,7 @@ mod sweep;
 mod take;
 mod unit;
 
+pub use preview::{Preview, Previewer};
 pub use reaper::{Batch, Hooks, Options, Place, ReapError, Reaper, Recording};
 
 #[cfg(test)]

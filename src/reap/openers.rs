@@ -13,13 +13,12 @@ use hashbrown::HashMap;
 use super::found::Found;
 use super::judge::{Asked, ask};
 use super::parts::{Body, Part};
-use super::place::Opened;
 use crate::core::facts::{Facts, FileKey};
 use crate::core::hold::Hold;
 use crate::core::policy::SkipOpen;
-use crate::fs::Dir;
 use crate::fs::lease::{Lease, WhenBusy};
 use crate::fs::tree::WalkError;
+use crate::fs::{Dir, RootDir};
 
 /// What is known of those who may have files of one unit open.
 pub(super) struct Openers {
@@ -84,23 +83,23 @@ impl Openers {
     /// quarantine, where besides nothing in it may have changed since the walk.
     pub(super) fn look_at(
         &mut self,
-        opened: &Opened,
+        root: &RootDir,
         body: &Body,
         part: Part,
-        lain: Option<&[u8]>,
+        lain: Option<(&Dir, &[u8])>,
         stop: &dyn Fn() -> bool,
     ) -> Result<(), Found> {
         let tree = &body.tree;
         let home;
-        let base = if lain.is_some() {
-            &opened.quarantine
+        let base = if let Some((quarantine, _)) = lain {
+            quarantine
         } else {
             let path = body.path(part);
             let (parent, _) = path.split().expect("invariant: a part is not the root");
-            home = opened.root.dir(&parent).map_err(WalkError::from)?;
+            home = root.dir(&parent).map_err(WalkError::from)?;
             &home
         };
-        let name = lain.unwrap_or(part.name(tree));
+        let name = lain.map_or(part.name(tree), |(_, name)| name);
         let never = self.skip_open == SkipOpen::Never;
         let moved = std::mem::take(&mut self.moved);
         let is_moved = |key| moved.contains(&key);

@@ -146,6 +146,14 @@ impl Seen {
             .flat_map(move |body| body.parts.iter().map(of(body)))
     }
 
+    /// How many regular files go, and their bytes.
+    pub(super) fn sums(&self) -> (u64, u64) {
+        let of = self.parts().map(|(body, part)| part.count(&body.tree));
+        of.fold((0, 0), |(files, bytes), (f, b)| {
+            (files + f, bytes.saturating_add(b))
+        })
+    }
+
     /// How many parts go.
     pub(super) fn count(&self) -> u32 {
         let all = self.bodies.iter().map(|body| body.parts.len()).sum();

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
 use crate::core::policy::Policy;
 use crate::fs::error::FsError;
-use crate::fs::{Dir, RootDir};
+use crate::fs::{Dir, RootDir, descriptors};
 use crate::ledger::{Ledger, LineUnit};
 
 /// Where a root is, as the watchers found it.
@@ -74,45 +75,65 @@ pub(super) struct Placed {
     pub(super) parked: Option<Vec<Work>>,
 }
 
-pub(super) struct Shared {
-    pub(super) ledger: Arc<Ledger>,
+/// What a look at what is claimed needs. Nothing can be moved or recorded with it.
+pub(super) struct Looks {
     pub(super) hooks: Hooks,
+    /// The directory in which intents and ledger lie, where there is one: in whatever unit it is, it stays.
+    pub(super) state: Option<FileKey>,
+    pub(super) stopping: AtomicBool,
+    /// So many leases one thread has at once.
+    pub(super) leases_max: usize,
+}
+
+impl Looks {
+    pub(super) fn new(hooks: Hooks, state: Option<FileKey>) -> Self {
+        Self {
+            hooks,
+            state,
+            stopping: AtomicBool::new(false),
+            leases_max: descriptors::leases_max(),
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// What everything in `reap` shares that moves, records and removes: that includes what a look needs.
+pub(super) struct Shared {
+    looks: Looks,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) intents: Intents,
-    /// The directory in which intents and ledger lie: in whatever unit it is, it stays.
-    pub(super) state: FileKey,
     pub(super) places: Mutex<BTreeMap<RootId, Placed>>,
     pub(super) files: Queue<Work>,
     pub(super) large: Queue<Large>,
     pub(super) sweeps: Queue<Sweep>,
     pub(super) quarantines: Quarantines,
-    pub(super) stopping: AtomicBool,
     /// See [`Shared::turn`].
     turns: Mutex<BTreeMap<RootId, Arc<Mutex<()>>>>,
-    /// So many leases one thread has at once.
-    pub(super) leases_max: usize,
+}
+
+impl Deref for Shared {
+    type Target = Looks;
+
+    fn deref(&self) -> &Looks {
+        &self.looks
+    }
 }
 
 impl Shared {
-    pub(super) fn new(
-        ledger: Arc<Ledger>,
-        hooks: Hooks,
-        intents: Intents,
-        state: FileKey,
-        leases_max: usize,
-    ) -> Self {
+    pub(super) fn new(looks: Looks, ledger: Arc<Ledger>, intents: Intents) -> Self {
         Self {
+            looks,
             ledger,
-            hooks,
             intents,
-            state,
             places: Mutex::default(),
             files: Queue::new(),
             large: Queue::new(),
             sweeps: Queue::new(),
             quarantines: Quarantines::default(),
-            stopping: AtomicBool::new(false),
             turns: Mutex::default(),
-            leases_max,
         }
     }
 
@@ -138,10 +159,6 @@ pub(super) struct Opened {
 }
 
 impl Shared {
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
-    }
-
     pub(super) fn queue(&self, work: Work) {
         match work.unit {
             Unit::File => self.files.push(work),

@@ -135,7 +135,7 @@ fn unreadable(error: &FsError) -> Hold {
     }
 }
 
-fn unlocked(error: LockError, quarantine: &Dir) -> Hold {
+pub(super) fn unlocked(error: LockError, quarantine: &Dir) -> Hold {
     match error {
         LockError::Refused(error) => untrusted(&error),
         LockError::InUse(pid) => {

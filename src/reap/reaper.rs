@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use super::intents::Intents;
 use super::judge::Since;
 pub use super::place::Place;
-use super::place::{Large, Placed, Shared, Work};
+use super::place::{Large, Looks, Placed, Shared, Work};
 use super::{files, recover, sweep, unit};
 use crate::clock;
 use crate::core::claim::{Claim, Reaped, Unit};
@@ -27,7 +27,7 @@ use crate::core::jobs::{Fresh, JobKey, Owner};
 use crate::core::path::RelPath;
 use crate::core::pins::Pins;
 use crate::core::policy::{Policy, Record};
-use crate::fs::{Dir, RootDir, descriptors};
+use crate::fs::{Dir, RootDir};
 use crate::ledger::{Ledger, Line};
 
 /// Threads that move and record units, and as many that remove what they moved: one of each waits for the disk at a time.
@@ -211,13 +211,7 @@ impl Reaper {
         }
         let (ends, ended) = mpsc::channel();
         let reaper = Self {
-            shared: Arc::new(Shared::new(
-                ledger,
-                hooks,
-                intents,
-                state,
-                descriptors::leases_max(),
-            )),
+            shared: Arc::new(Shared::new(Looks::new(hooks, Some(state)), ledger, intents)),
             batch_units: options.batch_units.clamp(1, UNITS_MAX),
             threads: Mutex::new(Threads {
                 handles: Vec::new(),

@@ -3,7 +3,8 @@
 //! **Invariant:** nothing is removed before its line is durable.
 
 use super::back::Back;
-use super::files::{Batch, Lain, Picked};
+use super::file_look::Picked;
+use super::files::{Batch, Lain};
 use super::names::lain_name;
 use crate::core::claim::{Outcome, Reaped, Removal};
 use crate::core::hold::Hold;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::place::Shared;
+use super::place::Looks;
 use crate::core::claim::Claim;
 use crate::core::hold::Hold;
 use crate::core::jobs::{Fresh, Job, JobKey, Owner};
@@ -14,16 +14,16 @@ use crate::ledger::line::LineJob;
 
 /// The answers of the sources, for one look at a batch of claims.
 pub(super) struct Rows<'a> {
-    shared: &'a Shared,
+    looks: &'a Looks,
     policy: &'a Policy,
     /// With whether it was another than was known when it came.
     asked: BTreeMap<JobKey, (Fresh, bool)>,
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(shared: &'a Shared, policy: &'a Policy) -> Self {
+    pub(super) fn new(looks: &'a Looks, policy: &'a Policy) -> Self {
         Self {
-            shared,
+            looks,
             policy,
             asked: BTreeMap::new(),
         }
@@ -38,7 +38,7 @@ impl<'a> Rows<'a> {
     }
 
     fn agrees(&mut self, key: &JobKey) -> Result<(), Hold> {
-        let hooks = &self.shared.hooks;
+        let hooks = &self.looks.hooks;
         if !self.asked.contains_key(key) {
             let fresh = (hooks.fresh)(key);
             let is_news = !matches!(fresh, Fresh::Unknown(_)) && !(hooks.agrees)(key, &fresh);

@@ -64,7 +64,13 @@ impl Units<'_> {
         for (place, (body, part)) in seen.parts().enumerate() {
             let lain = lain_name(line.id, number(place));
             let opened = self.roots.get(body.root)?;
-            let looked = openers.look_at(opened, body, part, Some(&lain), &stop);
+            let looked = openers.look_at(
+                &opened.root,
+                body,
+                part,
+                Some((&opened.quarantine, &lain)),
+                &stop,
+            );
             looked.map_err(|found| found.end(spared(body)))?;
         }
         let mut rows = Rows::new(self.shared, self.policy);

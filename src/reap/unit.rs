@@ -2,10 +2,13 @@
 //!
 //! **Invariant:** all parts of a unit leave their places, or all are put back, in however many roots they lie.
 
+use std::ops::Deref;
+
 use super::found::End;
 use super::homes::Homes;
 use super::intent::Intent;
-use super::judge::{Since, line};
+use super::judge::line;
+use super::look::UnitLook;
 use super::openers::Openers;
 use super::parts::{Body, Seen};
 use super::place::{Roots, Shared, Work};
@@ -13,7 +16,7 @@ use super::rows::{Rows, owner_name};
 use crate::core::claim::{Claim, Reaped, Unit};
 use crate::core::hold::Hold;
 use crate::core::jobs::Job;
-use crate::core::policy::{Policy, SkipOpen};
+use crate::core::policy::SkipOpen;
 use crate::fs::descriptors;
 use crate::ledger::Line;
 use crate::ledger::line::pack;
@@ -32,10 +35,17 @@ pub(super) struct Moved {
 
 /// What claims of units need at every step.
 pub(super) struct Units<'a> {
+    look: UnitLook<'a>,
     pub(super) shared: &'a Shared,
-    pub(super) policy: &'a Policy,
     pub(super) roots: &'a Roots,
-    pub(super) since: Since,
+}
+
+impl<'a> Deref for Units<'a> {
+    type Target = UnitLook<'a>;
+
+    fn deref(&self) -> &UnitLook<'a> {
+        &self.look
+    }
 }
 
 /// Carries out claims of units that lie in the same roots. Those that are removed are answered by the sweeper.
@@ -44,11 +54,16 @@ pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
         return Vec::new();
     };
     let roots = Roots::open(shared, places);
+    let root_of = |id| roots.get(id).map(|opened| &opened.root);
     let units = Units {
+        look: UnitLook {
+            looks: shared,
+            policy: &work.policy,
+            root_of: &root_of,
+            since: work.since,
+        },
         shared,
-        policy: &work.policy,
         roots: &roots,
-        since: work.since,
     };
     let mut rows = Rows::new(shared, &work.policy);
     let (mut moved, mut done) = (Vec::new(), Vec::new());
@@ -146,12 +161,7 @@ impl Units<'_> {
         let place = first.as_ref().map(|(root, path)| (*root, path));
         let unit = claim.unit.into();
         let line = line(self.policy, claim, owner, id, seen.due, place, unit);
-        let (mut files, mut bytes) = (0, 0u64);
-        for (body, part) in seen.parts() {
-            let (f, b) = part.count(&body.tree);
-            files += f;
-            bytes = bytes.saturating_add(b);
-        }
+        let (files, bytes) = seen.sums();
         let paths = if going().count() > 1 {
             going().map(|body| self.full(body)).collect()
         } else {

@@ -168,6 +168,7 @@ fn heed(reaper: &Reaper, sources: &Sources, engine: &Engine, effect: &Effect) {
         Effect::Recorded(id) => sources.told_of(*id),
         // Nothing lapses by itself here.
         Effect::Barrier
+        | Effect::Preview(_)
         | Effect::Source(..)
         | Effect::Remember(..)
         | Effect::Changed { .. }

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
+use super::parts;
 use super::sources::Sources;
 use crate::api::{EngineLink, Events};
 use crate::clock::{self, Alarm};
@@ -23,7 +24,7 @@ use crate::core::path::RelPath;
 use crate::core::policy::Policy;
 use crate::core::report::Mode;
 use crate::core::time::Now;
-use crate::reap::{Batch, Place, Reaper};
+use crate::reap::{Batch, Place, Previewer, Reaper};
 use crate::store::{Rules, Store};
 use crate::watch::{PATIENT, Watcher};
 
@@ -34,6 +35,8 @@ pub(super) const INBOX_MAX: usize = 32;
 /// Who carries out what the engine wants done.
 pub(super) struct Outlets {
     pub(super) reaper: Arc<Reaper>,
+    /// What looks at the claims of dry runs.
+    pub(super) previewer: Previewer,
     pub(super) watcher: Arc<Watcher>,
     pub(super) store: Arc<Store>,
     pub(super) sources: Arc<Sources>,
@@ -135,6 +138,7 @@ impl Outlets {
                 tell_of_claims(&policy, &claims);
                 self.reaper.submit(Batch { policy, claims });
             }
+            Effect::Preview(claims) => self.previewer.submit(parts::preview(engine, claims)),
             Effect::Relist(root, dir) => self.watcher.relist(root, dir),
             // A dry run leaves the quarantine as it is, too.
             Effect::Placed(..) if engine.mode() == Mode::DryRun => {}

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use crate::config::{Backend, Settings};
+use crate::core::claim::Claim;
 use crate::core::clock_guard::{ClockGuard, Run};
+use crate::core::engine::Engine;
 use crate::core::facts::FileKey;
 use crate::core::pins::{Pin, Pins};
 use crate::core::policy::Policy;
 use crate::core::time::{Now, Timestamp};
 use crate::ledger::{self, Ledger};
-use crate::reap;
+use crate::reap::{self, Place, Preview};
 use crate::store::{self, Opened, Rules, StoreError};
 use crate::watch::{self, BackendKind, WatchRoot};
 
@@ -51,6 +53,21 @@ pub(super) fn pins(kept: Vec<Pin>) -> Arc<Pins> {
         pins.set(pin);
     }
     Arc::new(pins)
+}
+
+/// Claims of a dry run, for whoever looks at them.
+pub(super) fn preview(engine: &Engine, claims: Vec<Claim>) -> Preview {
+    let policy = engine.policy();
+    let place = |(id, key)| {
+        let path = policy.roots.get(&id)?.path.clone();
+        Some((id, Place { path, key }))
+    };
+    let places = engine.places().filter_map(place).collect();
+    Preview {
+        policy,
+        places,
+        claims,
+    }
 }
 
 pub(super) fn reap_options(settings: &Settings) -> reap::Options {

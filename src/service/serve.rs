@@ -37,7 +37,7 @@ use crate::core::jobs::Jobs;
 use crate::core::pins::Pins;
 use crate::core::report::Mode;
 use crate::fs::descriptors;
-use crate::reap::{Hooks, Reaper};
+use crate::reap::{Hooks, Previewer, Reaper};
 use crate::registry::Registry;
 use crate::store::{self, Loaded, Opened, Store, StoreStats};
 use crate::watch::{PATIENT, Report, Sink, Watcher};
@@ -190,11 +190,15 @@ impl Running {
             inbox.clone(),
             settings.mode,
         )?;
-        let reaper = {
-            let options = parts::reap_options(&settings);
-            let hooks = hooks(&inbox, &watcher, &sources, &pins);
-            Arc::new(Reaper::start(&options, Arc::clone(&ledger), hooks)?)
+        let hooks = hooks(&inbox, &watcher, &sources, &pins);
+        let previewer = {
+            let inbox = inbox.clone();
+            Previewer::start(hooks.clone(), &settings.state_dir, move |reaped| {
+                let _ = inbox.blocking_send(Input::Previewed(reaped));
+            })?
         };
+        let options = parts::reap_options(&settings);
+        let reaper = Arc::new(Reaper::start(&options, Arc::clone(&ledger), hooks)?);
         reaper.finish(cut_off);
         let now = clock::now();
         let policy = Arc::new(settings.policy);
@@ -240,6 +244,7 @@ impl Running {
         }));
         let outlets = Outlets {
             reaper: Arc::clone(&reaper),
+            previewer,
             watcher: Arc::clone(&watcher),
             store: Arc::clone(&store),
             sources: Arc::clone(&sources),

@@ -19,10 +19,12 @@ use super::sources::Sources;
 use crate::clock;
 use crate::config::Settings;
 use crate::core::engine::{Engine, Setup};
+use crate::core::input::{Effect, Input};
 use crate::core::jobs::Jobs;
 use crate::core::policy::Policy;
 use crate::core::report::{CleanReport, CleanRequest, Mode};
 use crate::ledger;
+use crate::reap::Previewer;
 use crate::registry::{Registry, RegistryError};
 use crate::store::{self, Peek, Rules};
 use crate::watch;
@@ -40,6 +42,7 @@ pub enum Baseline {
 pub struct Survey {
     reading: Reading,
     sources: Arc<Sources>,
+    previewer: Previewer,
     /// Why pins and jobs that were told to a daemon are not known.
     pub unread: Option<RegistryError>,
 }
@@ -89,6 +92,11 @@ pub fn survey(
         setup.recording = recalled::unwritten(&registry, &settings.sources)?;
     }
     let sources = Sources::to_read(jobs, Arc::new(registry), inbox.clone());
+    let hooks = sources.hooks(Arc::clone(&setup.pins), inbox.clone(), |_, _| {}, |_, _| {});
+    let answers = inbox.clone();
+    let previewer = Previewer::start(hooks, &settings.state_dir, move |reaped| {
+        let _ = answers.blocking_send(Input::Previewed(reaped));
+    })?;
     let options = watch::Options {
         roots: parts::watch_roots(policy),
         ..parts::watch_options(settings)
@@ -96,6 +104,7 @@ pub fn survey(
     let mut survey = Survey {
         reading: Reading::new(Engine::new(setup, now), inputs),
         sources,
+        previewer,
         unread,
     };
     let Survey {
@@ -122,7 +131,12 @@ impl Survey {
             dry_run: true,
             ..request
         };
-        self.reading.clean(request, &mut |_, _| {})
+        let previewer = &self.previewer;
+        self.reading.clean(request, &mut |engine, effect| {
+            if let Effect::Preview(claims) = effect {
+                previewer.submit(parts::preview(engine, claims.clone()));
+            }
+        })
     }
 }
 

@@ -412,6 +412,7 @@ impl Sim {
     fn heed(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
+                Effect::Preview(_) => panic!("nobody asks for a dry run"),
                 Effect::Claim(claims) => {
                     for claim in claims {
                         self.check_claim(&claim);

@@ -312,6 +312,7 @@ impl Machine {
             .any(|effect| matches!(effect, Effect::Tell(Event::ClockJumped { .. })));
         for effect in effects {
             match effect {
+                Effect::Preview(_) => panic!("nobody asks for a dry run"),
                 Effect::Claim(claims) => {
                     for claim in claims {
                         assert!(

@@ -33,6 +33,7 @@ use crate::core::time::{FileTime, Timestamp};
 use crate::ledger::{Ledger, Options};
 use crate::registry::Registry;
 
+mod engine;
 mod explain;
 mod jobs;
 mod orders;
@@ -253,7 +254,7 @@ impl World {
             file: None,
             started: now.wall,
         };
-        tokio::spawn(own(engine, received, link, events));
+        tokio::spawn(engine::own(engine, received, link, events));
         let daemon = Arc::new(Daemon::new(parts));
         let world = Self {
             router: router(Arc::clone(&daemon)),
@@ -344,33 +345,6 @@ async fn answer(answer: Response<Body>) -> (u16, Value) {
     assert_eq!(is_problem, status >= 400);
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     (status, serde_json::from_slice(&body).unwrap())
-}
-
-/// Steps the engine, as the owner thread does.
-async fn own(
-    mut engine: Engine,
-    mut inputs: mpsc::Receiver<Input>,
-    link: EngineLink,
-    events: Arc<Events>,
-) {
-    while let Some(input) = inputs.recv().await {
-        let now = clock::now();
-        for effect in engine.step(now, input) {
-            match effect {
-                Effect::Synced(token) => link.synced(token),
-                Effect::Tell(event) => events.publish(now.wall, &event, &engine.policy()),
-                Effect::Claim(claims) => panic!("a dry run claims nothing: {claims:?}"),
-                Effect::Relist(..)
-                | Effect::Placed(..)
-                | Effect::Remember(..)
-                | Effect::Changed { .. }
-                | Effect::Source(..)
-                | Effect::Barrier
-                | Effect::Recorded(_)
-                | Effect::Ruled => {}
-            }
-        }
-    }
 }
 
 #[tokio::test]

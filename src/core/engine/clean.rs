@@ -12,11 +12,12 @@ use super::orders::Order;
 use super::outcome::request_of;
 use super::standing::{Lapse, Standing};
 use super::state::Engine;
-use crate::core::claim::{Actor, Claim, Outcome, Unit};
-use crate::core::facts::{FileKey, RootId, RuleId};
+use crate::core::claim::{Claim, Outcome, Reaped, Unit};
+use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, Page};
 use crate::core::input::Effect;
+use crate::core::jobs::JobKey;
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, JobFilter};
 use crate::core::report::{Asker, CleanItem, CleanReport, CleanRequest, Mode};
@@ -32,16 +33,34 @@ pub(super) struct Cleans {
     pub(super) orders: Vec<Order>,
     next: u64,
     running: BTreeMap<u64, Clean>,
+    /// Claims of dry runs that were not answered yet.
+    previews: usize,
 }
 
 pub(super) struct Clean {
     /// Claims that wait for the reaper to have a hand free, with where the index has them.
-    pub(super) queue: VecDeque<(Place, Claim)>,
+    queue: VecDeque<(Place, Claim)>,
     /// What has been claimed or is queued, to be found again when it is answered.
-    pub(super) open: BTreeMap<(RootId, RelPath), CleanItem>,
+    open: BTreeMap<Subject, CleanItem>,
     pub(super) report: CleanReport,
     asker: Asker,
     done: Done,
+}
+
+/// What a claim is about. Two jobs may own the same first path, or none.
+type Subject = (RootId, RelPath, Option<JobKey>);
+
+fn subject(claim: &Claim) -> Subject {
+    let job = claim.owners.first().filter(|_| claim.unit == Unit::Job);
+    (claim.root, claim.path.clone(), job.cloned())
+}
+
+impl Clean {
+    /// Queues a claim, of which the report is to tell.
+    pub(super) fn queue(&mut self, place: Place, claim: Claim, item: CleanItem) {
+        self.open.insert(subject(&claim), item);
+        self.queue.push_back((place, claim));
+    }
 }
 
 /// Where the engine has what a claim is about.
@@ -69,7 +88,7 @@ impl Cleans {
         let Some(clean) = self.running.get_mut(&id) else {
             return;
         };
-        let Some(mut item) = clean.open.remove(&(claim.root, claim.path.clone())) else {
+        let Some(mut item) = clean.open.remove(&subject(claim)) else {
             return;
         };
         match outcome {
@@ -79,6 +98,12 @@ impl Cleans {
             }
             Outcome::Held(hold) => {
                 item.hold = Some(hold.clone());
+                clean.report.held.push(item);
+            }
+            Outcome::Kept | Outcome::Spared { .. } | Outcome::Younger { .. }
+                if claim.unit == Unit::Job =>
+            {
+                item.hold = Some(Hold::Unconfirmed);
                 clean.report.held.push(item);
             }
             // It was not what it seemed: neither removed nor held.
@@ -93,7 +118,7 @@ impl Cleans {
         for id in ids {
             if let Some(clean) = self.running.get_mut(&id) {
                 for (_, claim) in std::mem::take(&mut clean.queue) {
-                    clean.open.remove(&(claim.root, claim.path));
+                    clean.open.remove(&subject(&claim));
                 }
             }
             self.end_if_through(id);
@@ -155,6 +180,14 @@ impl Engine {
         }
     }
 
+    /// Takes in what would become of the claims of dry runs.
+    pub(super) fn on_previewed(&mut self, reaped: &[Reaped]) {
+        self.cleans.previews = self.cleans.previews.saturating_sub(reaped.len());
+        for Reaped { claim, outcome } in reaped {
+            self.cleans.settle(claim, outcome);
+        }
+    }
+
     /// Gives up what no claim was given out for yet: the reports tell of the rest.
     pub fn give_up_cleans(&mut self) {
         self.cleans.forget_queued();
@@ -164,7 +197,7 @@ impl Engine {
     pub(super) fn feed_cleans(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let mut running = std::mem::take(&mut self.cleans.running);
         for clean in running.values_mut() {
-            while self.claimed.len() + self.jobs_out < OUTSTANDING_MAX
+            while self.claimed.len() + self.jobs_out + self.cleans.previews < OUTSTANDING_MAX
                 && let Some((place, claim)) = clean.queue.pop_front()
             {
                 self.feed(clean, place, claim, now, effects);
@@ -185,15 +218,20 @@ impl Engine {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let at = (claim.root, claim.path.clone());
         // Claimed meanwhile, by its rule or for somebody else: that is answered there.
+        let at = (claim.root, claim.path.clone());
         if claim.unit != Unit::Job && self.claimed.contains_key(&at) {
-            clean.open.remove(&at);
+            clean.open.remove(&subject(&claim));
+            return;
+        }
+        if clean.report.dry_run {
+            self.cleans.previews += 1;
+            self.previews.push(claim);
             return;
         }
         let what = clean
             .open
-            .get(&at)
+            .get(&subject(&claim))
             .map(|item| (item.files.max(1), item.bytes));
         let may_go = match clean.asker {
             Asker::User(_) => true,
@@ -205,7 +243,7 @@ impl Engine {
             (true, Place::Entry(dir, name)) => self.give_out(dir, &name, claim),
             (true, Place::Job(slot)) => self.give_out_job(slot, claim, 0),
             (false, _) => {
-                if let Some(mut item) = clean.open.remove(&at) {
+                if let Some(mut item) = clean.open.remove(&subject(&claim)) {
                     item.hold = Some(Hold::Breaker);
                     clean.report.held.push(item);
                 }
@@ -342,7 +380,6 @@ impl Engine {
                 item.hold = Some(hold);
                 clean.report.held.push(item);
             }
-            Standing::Due if request.dry_run => clean.report.removed.push(item),
             Standing::Due => {
                 let claim = Claim {
                     root: item.root,
@@ -357,9 +394,7 @@ impl Engine {
                     due: now.wall,
                     actor: request.asker.actor(id),
                 };
-                clean.open.insert((item.root, item.path.clone()), item);
-                let place = Place::Entry(dir, name.into());
-                clean.queue.push_back((place, claim));
+                clean.queue(Place::Entry(dir, name.into()), claim, item);
             }
         }
     }
@@ -407,43 +442,5 @@ impl Engine {
         let mut ids = owner.jobs().iter().map(|job| job.key.id.as_bytes());
         ids.any(|id| request.wants_job_id(id))
             || captured.is_some_and(|id| request.wants_job_id(id))
-    }
-}
-
-impl Asker {
-    /// Who wants the removals of `request`.
-    pub(super) const fn actor(self, request: u64) -> Actor {
-        match self {
-            Self::User(uid) => Actor::Asked { uid, request },
-            Self::Schedule => Actor::Schedule { request },
-        }
-    }
-}
-
-impl CleanRequest {
-    pub(super) fn wants_root(&self, root: RootId) -> bool {
-        self.roots.is_empty() || self.roots.contains(&root)
-    }
-
-    pub(super) fn wants_job_id(&self, id: &[u8]) -> bool {
-        self.jobs.is_empty() || self.jobs.iter().any(|wanted| **wanted == *id)
-    }
-
-    pub(super) fn wants_rule(&self, rule: RuleId) -> bool {
-        self.rules.is_empty() || self.rules.contains(&rule)
-    }
-
-    pub(super) fn retention_of(&self, rule: RuleId) -> Option<i64> {
-        self.retention_ms
-            .iter()
-            .find(|(of, _)| *of == rule)
-            .map(|&(_, ms)| ms)
-    }
-
-    fn deadline(&self, rule: RuleId, basis: Timestamp, own: Option<Timestamp>) -> Timestamp {
-        match self.retention_of(rule) {
-            Some(ms) => basis.plus_ms(ms),
-            None => own.unwrap_or(Timestamp::MAX),
-        }
     }
 }

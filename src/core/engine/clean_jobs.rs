@@ -138,11 +138,8 @@ impl Engine {
         };
         if item.hold.is_some() {
             clean.report.held.push(item);
-        } else if request.dry_run {
-            clean.report.removed.push(item);
         } else {
-            clean.open.insert((item.root, item.path.clone()), item);
-            clean.queue.push_back((Place::Job(slot), claim));
+            clean.queue(Place::Job(slot), claim, item);
         }
     }
 }

@@ -46,6 +46,7 @@ mod outcome;
 mod owned;
 mod passing;
 mod pinned;
+mod request;
 mod roots;
 mod sources;
 mod stall;

@@ -17,7 +17,7 @@ use super::sources::SourceState;
 use super::unread::UnreadDirs;
 use crate::core::claim::Claim;
 use crate::core::clock_guard::{ClockEvent, ClockGuard};
-use crate::core::facts::RootId;
+use crate::core::facts::{FileKey, RootId};
 use crate::core::index::{DirId, Index, Writer};
 use crate::core::input::{Effect, Event, Input, JOBS};
 use crate::core::jobs::{JobKey, Jobs, SourceId};
@@ -90,6 +90,8 @@ pub struct Engine {
     /// Claims of this step, by root: handed over together, so that they share a sync of the ledger.
     pub(super) claims: BTreeMap<RootId, Vec<Claim>>,
     pub(super) cleans: Cleans,
+    /// Claims of dry runs, of this step.
+    pub(super) previews: Vec<Claim>,
     pub(super) unread_dirs: UnreadDirs,
     pub(super) lateness: Histogram,
     pub(super) removed_files: u64,
@@ -149,6 +151,7 @@ impl Engine {
             claimed: BTreeMap::new(),
             claims: BTreeMap::new(),
             cleans: Cleans::default(),
+            previews: Vec::new(),
             unread_dirs: UnreadDirs::default(),
             lateness: Histogram::default(),
             removed_files: 0,
@@ -182,6 +185,7 @@ impl Engine {
                 }
             }
             Input::Recovered(root, hold) => self.on_recovered(root, hold, now, &mut effects),
+            Input::Previewed(reaped) => self.on_previewed(&reaped),
             Input::Synced(JOBS) => self.on_barrier_through(now, &mut effects),
             Input::Synced(token) => effects.push(Effect::Synced(token)),
             Input::Reload(policy, breaker) => self.reload(policy, breaker, now, &mut effects),
@@ -222,6 +226,12 @@ impl Engine {
         Arc::clone(&self.policy)
     }
 
+    /// The roots that are there, and which directory each of them is.
+    pub fn places(&self) -> impl Iterator<Item = (RootId, FileKey)> {
+        let keys = self.roots.iter();
+        keys.filter_map(|(&root, state)| Some((root, state.key?)))
+    }
+
     /// Whether removals happen.
     #[must_use]
     pub fn mode(&self) -> Mode {
@@ -256,6 +266,11 @@ impl Engine {
     fn hand_over(&mut self, effects: &mut Vec<Effect>) {
         /// One sync of the ledger and one open descriptor per leased file: these spread the first and bound the second.
         const BATCH_MAX: usize = 768;
+        let mut previews = std::mem::take(&mut self.previews).into_iter().peekable();
+        while previews.peek().is_some() {
+            let batch = previews.by_ref().take(BATCH_MAX).collect();
+            effects.push(Effect::Preview(batch));
+        }
         for (_, claims) in std::mem::take(&mut self.claims) {
             let mut claims = claims.into_iter().peekable();
             while claims.peek().is_some() {

@@ -214,10 +214,25 @@ impl Place {
 
     fn step(&mut self, input: Input) {
         let mut is_asked = false;
+        let mut previewed = Vec::new();
         for effect in self.engine.step(self.now, input) {
             match effect {
                 Effect::Barrier => is_asked = true,
                 Effect::Claim(claims) => self.claims.extend(claims),
+                Effect::Preview(claims) => {
+                    previewed.extend(claims.into_iter().map(|claim| Reaped {
+                        outcome: Outcome::Removed(Removal {
+                            at: self.now.wall,
+                            deadline: claim.due,
+                            files: claim.pieces.len().max(1) as u64,
+                            bytes: 0,
+                            id: 0,
+                            pruned: Vec::new(),
+                            partial: false,
+                        }),
+                        claim,
+                    }))
+                }
                 Effect::Tell(event) => self.told.push(event),
                 Effect::Source(_, memory) => self.remembered.push(memory),
                 Effect::Recorded(id) => self.recorded.push(id),
@@ -228,6 +243,9 @@ impl Place {
                 | Effect::Placed(..)
                 | Effect::Synced(_) => {}
             }
+        }
+        if !previewed.is_empty() {
+            self.step(Input::Previewed(previewed));
         }
         // Whatever happened before is known here at once.
         if is_asked && !self.is_deaf {
