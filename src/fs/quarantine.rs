@@ -71,23 +71,18 @@ pub fn lock(root: &RootDir, quarantine: &Dir) -> Result<(), LockError> {
 /// # Errors
 /// As [`find`], [`make`] and [`lock`] would fail.
 pub fn check(root: &RootDir) -> Result<(), LockError> {
-    match find(root).map_err(LockError::Refused)? {
-        Some(dir) => match holder_of(&dir) {
+    if let Some(dir) = find(root).map_err(LockError::Refused)? {
+        return match holder_of(&dir) {
             Some(pid) if pid != std::process::id() => Err(LockError::InUse(Some(pid))),
             Some(_) | None => Ok(()),
-        },
-        None => {
-            let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-            let may =
-                rustix::fs::accessat(root.top().fd(), ".", access, rustix::fs::AtFlags::EACCESS);
-            may.map_err(|errno| {
-                let error = root
-                    .top()
-                    .failed(super::error::Action::Create, QUARANTINE, errno);
-                LockError::Refused(not_made(root, &error))
-            })
-        }
+        };
     }
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    let top = root.top();
+    rustix::fs::accessat(top.fd(), ".", access, rustix::fs::AtFlags::EACCESS).map_err(|errno| {
+        let error = top.failed(super::error::Action::Create, QUARANTINE, errno);
+        LockError::Refused(not_made(root, &error))
+    })
 }
 
 /// The process that has locked `dir`, where `/proc/locks` names one that this process may see.
