@@ -32,6 +32,7 @@ impl Looker {
                 self.survey_changes();
                 if token != PATIENT && token != JOBS {
                     self.hurry_contents();
+                    self.ask_unwatched();
                 }
                 self.epochs.barrier(token);
             }

@@ -58,6 +58,8 @@ pub(super) struct Surroundings {
     watched: HashMap<i32, Watched>,
     buffer: Vec<u8>,
     bell: Arc<Bell>,
+    /// Whether a place has no watch: it may have changed, whatever the others say.
+    is_deaf: bool,
 }
 
 /// The names in a watched directory that matter. An event of the directory itself always does.
@@ -115,6 +117,7 @@ impl Surroundings {
             watched: HashMap::new(),
             buffer: vec![0; READ_BYTES],
             bell,
+            is_deaf: false,
         })
     }
 
@@ -130,7 +133,7 @@ impl Surroundings {
             self.mounted = now;
             return Changed::Mounts(points);
         }
-        if places {
+        if places || self.is_deaf {
             Changed::Places
         } else {
             Changed::Nothing
@@ -140,9 +143,11 @@ impl Surroundings {
     /// Begins a round over all roots. Places that no root of the round lies in are watched no more at its end.
     pub(super) fn begin(&mut self) -> Round<'_> {
         let before = std::mem::take(&mut self.watched);
+        let was_deaf = std::mem::take(&mut self.is_deaf);
         Round {
             surroundings: self,
             before,
+            was_deaf,
             is_whole: true,
             ids: HashMap::new(),
         }
@@ -202,6 +207,8 @@ pub(super) struct Round<'a> {
     surroundings: &'a mut Surroundings,
     /// Watches from before that no root has needed yet.
     before: HashMap<i32, Watched>,
+    /// Whether it was told before that places have no watch.
+    was_deaf: bool,
     /// Whether the way to each root was seen to its end.
     is_whole: bool,
     ids: HashMap<FileKey, i32>,
@@ -290,11 +297,14 @@ impl Round<'_> {
         let id = match inotify::add_watch(&self.surroundings.places, path, mask) {
             Ok(id) => id,
             Err(errno) => {
-                tracing::warn!(
-                    path = %dir.path().display(),
-                    error = crate::fs::error::reason(errno),
-                    "a directory above a root cannot be watched: the root's return may go unnoticed"
-                );
+                self.surroundings.is_deaf = true;
+                if !self.was_deaf {
+                    tracing::warn!(
+                        path = %dir.path().display(),
+                        error = crate::fs::error::reason(errno),
+                        "a directory above a root cannot be watched: the root's return may go unnoticed until the next sync"
+                    );
+                }
                 return;
             }
         };

@@ -1,4 +1,4 @@
-//! Directories that no event tells of: listed again from time to time.
+//! Directories that no event tells of: listed again from time to time, and for each barrier that somebody waits at.
 //!
 //! **Invariant:** a timer exists only while there are such directories.
 
@@ -45,6 +45,11 @@ impl Unwatched {
     /// Whether `node` is known to have no watch.
     pub(super) fn has(&self, node: NodeId) -> bool {
         self.deaf.contains_key(&node)
+    }
+
+    /// All directories that no event tells of.
+    fn all(&self) -> HashSet<NodeId> {
+        self.deaf.keys().chain(&self.failed).copied().collect()
     }
 
     /// How many have no watch.
@@ -96,8 +101,7 @@ impl Looker {
         }
         self.unwatched.due = None;
         self.arm_unwatched();
-        let deaf = self.unwatched.deaf.keys();
-        let all: HashSet<NodeId> = deaf.chain(&self.unwatched.failed).copied().collect();
+        let all = self.unwatched.all();
         for (root, nodes) in by_root(&self.tree, all.into_iter()) {
             // A pass that is under way lists them as well.
             let Some(pass) = self.begin_pass(root, Discovery::Event, PassKind::Missed) else {
@@ -111,6 +115,14 @@ impl Looker {
             }
         }
         self.unwatched.failed.clear();
+    }
+
+    /// Asks for a listing of what has no watch, before a barrier: it may hold what nobody was told of. In no pass, since
+    /// the one under way may have listed some of it too early.
+    pub(super) fn ask_unwatched(&mut self) {
+        for node in self.unwatched.all() {
+            self.ask(node, Ask::one(self.epochs.current()));
+        }
     }
 
     fn arm_unwatched(&mut self) {

@@ -63,6 +63,48 @@ fn directories_beyond_the_limit_are_listed_on_a_timer_until_there_are_watches() 
 }
 
 #[test]
+fn a_barrier_covers_directories_that_have_no_watch() {
+    const LIMIT: &str = "/proc/sys/user/max_inotify_watches";
+    if !unshared(
+        &[],
+        "limits::a_barrier_covers_directories_that_have_no_watch",
+    ) {
+        return;
+    }
+    let mut bench = Bench::new();
+    for at in 0..40 {
+        fs::create_dir_all(bench.path(&format!("root/{at}/sub"))).unwrap();
+    }
+    fs::write(LIMIT, "0").unwrap();
+    let mut options = bench.options(&["root"]);
+    // Nothing is found by the timer.
+    options.reconcile_every = Duration::from_hours(1);
+    bench.start(options);
+    // The numbers follow the word of a barrier: they are there with the next one.
+    bench.sync();
+    assert_eq!(bench.watcher().stats().missing, 81);
+    for round in 0..3 {
+        for at in 0..40 {
+            fs::write(bench.path(&format!("root/{at}/sub/{round}")), b"x").unwrap();
+            fs::create_dir_all(bench.path(&format!("root/{at}/late{round}/d"))).unwrap();
+            fs::write(bench.path(&format!("root/{at}/late{round}/d/f")), b"x").unwrap();
+        }
+        bench.assert_agrees(0, "root");
+    }
+    fs::remove_file(bench.path("root/7/sub/0")).unwrap();
+    fs::write(bench.path("root/8/sub/0"), b"longer").unwrap();
+    fs::remove_dir_all(bench.path("root/9/sub")).unwrap();
+    fs::rename(bench.path("root/10"), bench.path("root/11/moved")).unwrap();
+    bench.assert_agrees(0, "root");
+    // Another directory in the root's place, whose surroundings have no watch either.
+    fs::rename(bench.path("root"), bench.path("old")).unwrap();
+    assert_eq!(bench.synced(0).key, None);
+    fs::create_dir_all(bench.path("root/new/d")).unwrap();
+    fs::write(bench.path("root/new/d/f"), b"x").unwrap();
+    assert_eq!(bench.assert_agrees(0, "root").paths(), ["new/d/f"]);
+}
+
+#[test]
 fn a_refused_instance_names_the_setting() {
     const LIMIT: &str = "/proc/sys/user/max_inotify_instances";
     if !unshared(&[], "limits::a_refused_instance_names_the_setting") {
