@@ -10,6 +10,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::struct_excessive_bools,
     clippy::unchecked_time_subtraction,
     clippy::case_sensitive_file_extension_comparisons,
     reason = "a test fails where it must"

@@ -81,9 +81,13 @@ pub(super) fn why_silent(path: &Path) -> Option<String> {
         (0x5346_414f, "AFS"),
     ];
     let stat = rustix::fs::statfs(path).ok()?;
-    // The kernel's type differs by architecture; the numbers have 32 bits.
-    let kind = i64::try_from(stat.f_type).ok()? & 0xffff_ffff;
-    let (_, name) = KINDS.iter().find(|(magic, _)| i64::from(*magic) == kind)?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the type differs by architecture; the numbers have 32 bits"
+    )]
+    let kind = stat.f_type as u32;
+    let (_, name) = KINDS.iter().find(|(magic, _)| *magic == kind)?;
     Some(format!(
         "its file system ({name}) does not tell of changes that others make"
     ))
