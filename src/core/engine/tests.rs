@@ -231,7 +231,7 @@ impl Place {
                             partial: false,
                         }),
                         claim,
-                    }))
+                    }));
                 }
                 Effect::Tell(event) => self.told.push(event),
                 Effect::Source(_, memory) => self.remembered.push(memory),

@@ -38,11 +38,11 @@ pub(super) async fn own(
         }
         for effect in effects {
             match effect {
-                Effect::Preview(_) => {}
                 Effect::Synced(token) => link.synced(token),
                 Effect::Tell(event) => events.publish(now.wall, &event, &engine.policy()),
                 Effect::Claim(claims) => panic!("a dry run claims nothing: {claims:?}"),
-                Effect::Relist(..)
+                Effect::Preview(_)
+                | Effect::Relist(..)
                 | Effect::Placed(..)
                 | Effect::Remember(..)
                 | Effect::Changed { .. }
