@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::directories::Directories;
 use super::draft::Change;
 use super::forecast::Histogram;
@@ -68,6 +70,34 @@ pub(super) struct Catalog {
     /// What changed since it was last handed out to be saved.
     pub(super) unsaved: Unsaved,
     page_bytes: usize,
+    last_way: LastWay,
+}
+
+/// The path that was looked up last: the next one is often the same, or one directory deeper. Without it, reading a tree costs the
+/// square of its depth.
+#[derive(Default)]
+struct LastWay(Mutex<Option<Way>>);
+
+struct Way {
+    root: RootId,
+    path: Box<[u8]>,
+    dir: DirId,
+    /// [`Directories::changes`] when the path led there.
+    changes: u64,
+}
+
+/// Shorter paths are looked up name by name: that costs less than keeping them. Tests have short ones.
+const KEPT_PATH_BYTES_MIN: usize = if cfg!(test) { 1 } else { 128 };
+
+impl Way {
+    /// What is left of `path` beneath this directory; empty for the directory itself.
+    fn rest<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
+        let rest = path.strip_prefix(&*self.path)?;
+        if rest.is_empty() {
+            return Some(rest);
+        }
+        rest.strip_prefix(b"/")
+    }
 }
 
 impl Catalog {
@@ -77,8 +107,33 @@ impl Catalog {
         if dir.is_empty() {
             return Some(top);
         }
-        let mut names = dir.split(|&byte| byte == b'/');
-        names.try_fold(top, |parent, name| self.dirs.child(parent, name))
+        // Whoever looks something up at the same time goes the whole way.
+        let last = if dir.len() < KEPT_PATH_BYTES_MIN {
+            None
+        } else {
+            self.last_way.0.try_lock()
+        };
+        let Some(mut last) = last else {
+            return self.dirs.descend(top, dir);
+        };
+        let changes = self.dirs.changes();
+        let known = last
+            .as_ref()
+            .filter(|way| way.root == root && way.changes == changes);
+        let (from, rest) = known
+            .and_then(|way| Some((way.dir, way.rest(dir)?)))
+            .unwrap_or((top, dir));
+        if rest.is_empty() {
+            return Some(from);
+        }
+        let found = self.dirs.descend(from, rest)?;
+        *last = Some(Way {
+            root,
+            path: dir.into(),
+            dir: found,
+            changes,
+        });
+        Some(found)
     }
 
     /// Where the entries of `dir` are counted.

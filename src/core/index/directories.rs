@@ -76,6 +76,11 @@ pub(super) struct Directories {
     free: Vec<DirId>,
     table: HashTable<DirId>,
     name_bytes: usize,
+    /// Grows whenever a path may lead elsewhere than before, or nowhere.
+    changes: u64,
+    /// Names that were looked up.
+    #[cfg(test)]
+    pub(super) lookups: std::sync::atomic::AtomicU64,
 }
 
 impl Node {
@@ -182,12 +187,26 @@ impl Directories {
 
     /// The directory `name` in `parent`.
     pub(super) fn child(&self, parent: DirId, name: &[u8]) -> Option<DirId> {
+        #[cfg(test)]
+        self.lookups
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let hash = name_hash(parent.0, name);
         let is_it = |&id: &DirId| {
             let node = self.known(id);
             node.parent == parent.0 && *node.name == *name
         };
         self.table.find(hash, is_it).copied()
+    }
+
+    /// The directory at `path` beneath `top`.
+    pub(super) fn descend(&self, top: DirId, path: &[u8]) -> Option<DirId> {
+        let mut names = path.split(|&byte| byte == b'/');
+        names.try_fold(top, |parent, name| self.child(parent, name))
+    }
+
+    /// While this is the same number, a path that led to a directory leads to it.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The directories right in `parent`, in no useful order.
@@ -282,6 +301,7 @@ impl Directories {
     /// Takes a directory out of its parent, so that no path leads to it; what is beneath it stays beneath it, and it still
     /// knows where it was.
     pub(super) fn detach(&mut self, id: DirId) {
+        self.changes += 1;
         let Some(parent) = self.known(id).parent() else {
             return;
         };
@@ -326,6 +346,7 @@ impl Directories {
 
     /// Forgets a detached directory that has no pages and nothing beneath it.
     pub(super) fn forget(&mut self, id: DirId) {
+        self.changes += 1;
         let (chunk, at) = split(id);
         let node = self.chunks[chunk][at].take();
         let node = node.expect("invariant: a directory of the tree");

@@ -35,6 +35,9 @@ impl Writer {
         }
         let mut catalog = self.index.catalog.write();
         let catalog = &mut *catalog;
+        let parent = dir
+            .split()
+            .and_then(|(parent, name)| Some((catalog.dir_id(root, parent.as_bytes())?, name)));
         let unsaved = &mut catalog.unsaved.dirs;
         let state = catalog.roots.entry(root).or_insert_with(|| {
             let dir = catalog.dirs.add(root, None);
@@ -45,8 +48,9 @@ impl Writer {
                 dirs: 1,
             }
         });
-        let mut at = state.dir;
-        for name in dir.components() {
+        let (mut at, missing) = parent.unwrap_or((state.dir, dir.as_bytes()));
+        let names = missing.split(|&byte| byte == b'/');
+        for name in names.filter(|name| !name.is_empty()) {
             at = catalog.dirs.child(at, name).unwrap_or_else(|| {
                 state.dirs += 1;
                 let dir = catalog.dirs.add(root, Some((at, name)));

@@ -392,3 +392,36 @@ proptest! {
         prop_assert_eq!(left, walk.index.pages.map_bytes(), "no page is left");
     }
 }
+
+#[test]
+fn a_deep_tree_is_looked_up_in_linear_time() {
+    const DEPTH: u64 = 2_000;
+    let (index, mut writer) = Index::new();
+    let lookups = || {
+        let catalog = index.catalog.read();
+        catalog
+            .dirs
+            .lookups
+            .load(std::sync::atomic::Ordering::Relaxed)
+    };
+    let mut path = RelPath::root();
+    writer.ensure_dir(RootId(0), &path);
+    for _ in 0..DEPTH {
+        path = path.join(b"d");
+        let made = writer.ensure_dir(RootId(0), &path);
+        for _ in 0..3 {
+            assert_eq!(index.dir_id(RootId(0), path.as_bytes()), Some(made));
+        }
+    }
+    assert!(lookups() <= 4 * DEPTH, "{}", lookups());
+    // A path that leads elsewhere is looked up anew.
+    let top = index.dir_id(RootId(0), b"d").unwrap();
+    let root = index.dir_id(RootId(0), b"").unwrap();
+    assert!(index.dir_id(RootId(0), path.as_bytes()).is_some());
+    assert!(writer.move_dir(top, root, b"e"));
+    assert_eq!(index.dir_id(RootId(0), path.as_bytes()), None);
+    let moved = RelPath::parse(&[b"e", &path.as_bytes()[1..]].concat()).unwrap();
+    assert!(index.dir_id(RootId(0), moved.as_bytes()).is_some());
+    writer.drop_root(RootId(0));
+    assert_eq!(index.dir_id(RootId(0), moved.as_bytes()), None);
+}
