@@ -21,6 +21,7 @@ use super::inbox::Inbox;
 use super::presence::Hidden;
 use super::threads::{Crew, message};
 use super::tree::NodeId;
+use super::ways::Way;
 use crate::clock;
 use crate::core::facts::{Facts, FileKey, Kind};
 use crate::core::observed::Name;
@@ -44,6 +45,10 @@ pub(super) struct Job {
     pub(super) node: NodeId,
     pub(super) place: Arc<RootPlace>,
     pub(super) path: RelPath,
+    /// The open directory that it lies in, and its name there.
+    pub(super) way: Option<(Arc<Way>, Name)>,
+    /// The era of the ways when it was asked for.
+    pub(super) era: u64,
     /// Which directory it must be.
     pub(super) key: FileKey,
     /// Whether to add a watch first.
@@ -60,6 +65,8 @@ pub(super) struct Done {
     /// What came of adding the watch; `None` when it was not tried.
     pub(super) watch: Option<Result<WatchId, Errno>>,
     pub(super) outcome: Result<Seen, Failure>,
+    /// The directory itself, when others are to be listed beneath it.
+    pub(super) way: Option<Way>,
     /// Processor time that it took.
     pub(super) cpu: Duration,
 }
@@ -134,6 +141,7 @@ impl Pool {
             state: Mutex::default(),
             filled: Condvar::new(),
         });
+        let held = Arc::new(());
         for name in ["lapsed-crawl-0", "lapsed-crawl-1"]
             .into_iter()
             .take(WORKERS)
@@ -143,6 +151,7 @@ impl Pool {
                 backend: Arc::clone(backend),
                 inbox: Arc::clone(inbox),
                 skip: Arc::clone(skip),
+                held: Arc::clone(&held),
                 root: None,
             };
             let mourner = Arc::clone(inbox);
@@ -177,6 +186,8 @@ struct Worker {
     backend: Arc<dyn Backend>,
     inbox: Arc<Inbox>,
     skip: Arc<[FileKey]>,
+    /// Counts the directories that are held open for others.
+    held: Arc<()>,
     /// The root of the last job, kept open while one job follows the other.
     root: Option<(Arc<RootPlace>, RootDir)>,
 }
@@ -193,6 +204,7 @@ impl Worker {
                     node,
                     watch: None,
                     outcome: Err(Failure::Bug(bug)),
+                    way: None,
                     cpu: Duration::ZERO,
                 }
             });
@@ -218,19 +230,40 @@ impl Worker {
 
     fn work(&mut self, job: &Job) -> Done {
         let begun = clock::thread_cpu();
-        let mut watch = None;
-        let outcome = self
-            .open(job)
-            .and_then(|dir| self.list(&dir, job, &mut watch));
+        let (mut watch, mut way) = (None, None);
+        let outcome = self.open(job).and_then(|(dir, steps)| {
+            let seen = self.list(&dir, job, &mut watch)?;
+            let goes_on = match &seen {
+                Seen::Content(content) => !content.dirs.is_empty(),
+                Seen::Unchanged(_) => true,
+            };
+            if goes_on {
+                way = Way::hold(dir, steps, job.era, &self.held);
+            }
+            Ok(seen)
+        });
         Done {
             node: job.node,
             watch,
             outcome,
+            way,
             cpu: clock::thread_cpu().saturating_sub(begun),
         }
     }
 
-    fn open(&mut self, job: &Job) -> Result<Dir, Failure> {
+    /// Opens the directory, from the one that it lies in where that is open and it is there; and the number of steps since the
+    /// whole way was gone.
+    fn open(&mut self, job: &Job) -> Result<(Dir, u8), Failure> {
+        if let Some((way, name)) = &job.way
+            && let Ok(dir) = way.dir.open_beneath(name)
+            && dir.facts().is_ok_and(|facts| facts.key == job.key)
+        {
+            #[cfg(test)]
+            self.inbox.count_opened(1);
+            return Ok((dir, way.steps + 1));
+        }
+        #[cfg(test)]
+        self.inbox.count_opened(job.path.components().count());
         let same = |(place, _): &(Arc<RootPlace>, RootDir)| Arc::ptr_eq(place, &job.place);
         if !self.root.as_ref().is_some_and(same) {
             let root =
@@ -240,7 +273,7 @@ impl Worker {
         let (_, root) = self.root.as_ref().ok_or(Failure::Root)?;
         let dir = root.dir(&job.path).map_err(failure)?;
         if dir.facts().map_err(failure)?.key == job.key {
-            Ok(dir)
+            Ok((dir, 0))
         } else {
             Err(Failure::Absent)
         }

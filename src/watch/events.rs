@@ -72,6 +72,7 @@ impl Looker {
                 self.mark(dir, Some(name), epoch);
             }
             (Change::MovedFrom(cookie), Some(child)) => {
+                self.ways.clear();
                 self.epochs.begin(epoch);
                 let place = (dir, name);
                 if let Some(older) = self.moves.depart(root, cookie, child, place, epoch) {

@@ -43,6 +43,9 @@ pub(super) struct Inbox {
     state: Mutex<State>,
     filled: Condvar,
     room: Condvar,
+    /// Names that the workers opened on their ways.
+    #[cfg(test)]
+    pub(super) opened: std::sync::atomic::AtomicUsize,
 }
 
 #[derive(Default)]
@@ -55,6 +58,13 @@ impl Inbox {
     /// Gives an order.
     pub(super) fn put_order(&self, order: Order) {
         self.put(|mail| mail.orders.push(order));
+    }
+
+    /// Counts names that a worker opened.
+    #[cfg(test)]
+    pub(super) fn count_opened(&self, names: usize) {
+        self.opened
+            .fetch_add(names, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Says that the backend has events.

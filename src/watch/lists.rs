@@ -23,11 +23,15 @@ impl Looker {
                 continue;
             }
             let stamp = self.restored.take_stamp(id);
+            let place = self.tree.place(id);
+            let way = place.and_then(|(parent, name)| Some((self.ways.to(parent)?, name.clone())));
             let job = self.tree.get(id).and_then(|node| {
                 Some(Job {
                     node: id,
                     place: Arc::clone(self.roots.place(node.root)?),
                     path: self.tree.path(id),
+                    way,
+                    era: self.ways.era(),
                     key: node.key,
                     // A pass makes sure of the watches too: word of their end may be among what was lost.
                     watch: node.watch.is_none() || ask.pass.is_some(),
@@ -54,6 +58,9 @@ impl Looker {
             return;
         };
         let root = node.root;
+        if let Some(way) = done.way {
+            self.ways.put(id, way);
+        }
         match done.watch {
             None => {}
             Some(Ok(watch)) if pending.lost.contains(&watch) => node.watch = None,

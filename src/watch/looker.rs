@@ -26,6 +26,7 @@ use super::threads::Crew;
 use super::tree::{NodeId, Tree};
 use super::unreachable::Search;
 use super::unwatched::Unwatched;
+use super::ways::Ways;
 use crate::clock;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::observed::Observed;
@@ -41,6 +42,7 @@ pub(super) struct Looker {
     pub(super) epochs: Epochs,
     pub(super) dirty: Dirty,
     pub(super) listings: Listings,
+    pub(super) ways: Ways,
     pub(super) roots: Roots,
     /// Where the roots lie; `None` when they are looked at once only.
     pub(super) surroundings: Option<Surroundings>,
@@ -100,6 +102,7 @@ impl Looker {
             epochs: Epochs::default(),
             dirty: Dirty::default(),
             listings: Listings::default(),
+            ways: Ways::default(),
             roots: Roots::default(),
             surroundings: parts.surroundings,
             moves: Moves::default(),
@@ -160,6 +163,9 @@ impl Looker {
         self.settle_drained();
         self.on_timers();
         self.dispatch();
+        if self.listings.len() == 0 {
+            self.ways.clear();
+        }
         self.outbox.flush();
         while let Some(token) = self.epochs.take_done() {
             self.outbox.synced(token);
@@ -241,6 +247,7 @@ impl Looker {
 
     /// Takes a directory and all beneath it out of the tree, without a word to the engine.
     pub(super) fn uproot(&mut self, node: NodeId) {
+        self.ways.clear();
         let mut ended = Vec::new();
         self.tree.remove(node, |id, node| {
             if let Some(watch) = node.watch {

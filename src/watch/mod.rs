@@ -60,6 +60,7 @@ mod unreachable;
 mod unwatched;
 mod watched;
 mod watcher;
+mod ways;
 
 pub use error::WatchError;
 pub use options::{BackendKind, Options, Report, RestoredDir, RestoredRoot, Sink, WatchRoot};

@@ -17,6 +17,7 @@ impl Looker {
     pub(super) fn overflow(&mut self, why: &str) {
         tracing::warn!(why, "file events were lost; everything is listed again");
         self.abandon_moves();
+        self.ways.clear();
         for root in self.roots.ids() {
             if self.roots.here(root).is_some() {
                 let why = why.to_owned();

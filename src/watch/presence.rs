@@ -56,6 +56,7 @@ impl Looker {
 
     /// Looks whether the roots are where they were.
     pub(super) fn survey_all(&mut self) {
+        self.ways.clear();
         self.look_for_roots();
         self.schedule_search();
     }

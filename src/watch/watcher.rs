@@ -117,6 +117,12 @@ impl Watcher {
         self.backend.mark(Marker::Sync(token));
     }
 
+    /// Number of names that were opened to list directories.
+    #[cfg(test)]
+    pub(super) fn opened(&self) -> usize {
+        self.inbox.opened.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// How it goes.
     #[must_use]
     pub fn stats(&self) -> WatchStats {

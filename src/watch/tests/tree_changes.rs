@@ -304,3 +304,31 @@ fn what_comes_after_the_crawl_is_discovered_by_an_event() {
         Observed::Listing { dir, discovery: Discovery::Event, .. } if *dir == rel("a")
     )));
 }
+
+#[test]
+fn a_deep_tree_is_opened_in_linear_time_and_stays_right_when_it_moves() {
+    const DEPTH: usize = 600;
+    let mut bench = Bench::new();
+    let deep = vec!["d"; DEPTH].join("/");
+    fs::create_dir_all(bench.path("root/a").join(&deep)).unwrap();
+    fs::create_dir(bench.path("root/b")).unwrap();
+    fs::create_dir(bench.path("outside")).unwrap();
+    bench.start(bench.options(&["root"]));
+    // The whole way each time would be 180,000 names.
+    let opened = bench.watcher().opened();
+    assert!(opened < DEPTH * 16, "{opened}");
+    fs::write(bench.path("root/a").join(&deep).join("f"), b"x").unwrap();
+    bench.assert_agrees(0, "root");
+    // Moved within the root and out of it, while everything is listed.
+    for at in 0..20 {
+        bench.watcher().recrawl(RootId(0));
+        let (from, to) = match at % 4 {
+            0 => ("root/a/d", "root/b/d"),
+            1 => ("root/b/d", "outside/d"),
+            2 => ("outside/d", "root/d"),
+            _ => ("root/d", "root/a/d"),
+        };
+        fs::rename(bench.path(from), bench.path(to)).unwrap();
+        bench.assert_agrees(0, "root");
+    }
+}
