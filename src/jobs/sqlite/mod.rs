@@ -10,7 +10,7 @@
 //! - `options`: which database. `check`: whether the queries fit it; `error`: why it cannot be read
 //! - `open`: connections that create nothing; which file a path leads to
 //! - `reader`: the thread, and what it does next; `bell` wakes it; `surroundings` watches the file's directory
-//! - `read`: everything, or what changed; `row`: the values of a row
+//! - `read`: everything, or what changed; `lock_pace`: in pages that hardly lock writers out; `row`: the values of a row
 //! - `asker`, `find`, `write`: one job; `lacking`: columns that a table is to have
 //! - `source`: the source as the rest of the daemon sees it
 //!
@@ -23,6 +23,7 @@ mod check;
 mod error;
 mod find;
 mod lacking;
+mod lock_pace;
 mod open;
 mod options;
 mod read;

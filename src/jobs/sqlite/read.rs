@@ -1,10 +1,11 @@
 //! Reads all jobs, or those that changed, and tells what is not known.
 //!
 //! **Invariant:** a row that was told in this very reading is never told as gone by it, whether or not the table has it yet.
-//! **Invariant:** where pages can be had, no read transaction is longer than one of them: with a rollback journal nobody can commit
-//! meanwhile.
+//! **Invariant:** where pages can be had, no read transaction is longer than one of them, and rows are judged after it: with a rollback
+//! journal nobody can commit meanwhile.
 
 use std::cmp::Ordering;
+use std::ops::ControlFlow;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, Rows};
@@ -12,17 +13,16 @@ use rusqlite::{Connection, Row, Rows};
 use super::check;
 use super::error::Fault;
 use super::find;
-use super::row;
+use super::lock_pace::LockPace;
+use super::row::{self, Owned};
 use crate::core::jobs::{JobRow, Known, News};
 use crate::jobs::bell::Bell;
+use crate::jobs::cell::Cell;
 use crate::jobs::decode::{Columns, Decoder};
 use crate::jobs::fit;
 use crate::jobs::met::{GONE_MAX, Met, NEWS_MAX, Way, batches};
 use crate::jobs::options::{Queries, bare};
 use crate::jobs::view::View;
-
-/// Rows of one page: some ten milliseconds.
-pub(super) const PAGE: usize = 5000;
 
 /// What a reading needs.
 pub(super) struct Reading<'a> {
@@ -32,6 +32,7 @@ pub(super) struct Reading<'a> {
     pub(super) view: &'a View,
     pub(super) tell: &'a mut dyn FnMut(News),
     pub(super) bell: &'a Bell,
+    pub(super) pace: &'a mut LockPace,
 }
 
 /// How everything that `queries` ask can be read.
@@ -69,12 +70,12 @@ pub(super) fn way(connection: &Connection, queries: &Queries) -> Result<Way, Fau
 
 fn page_first(queries: &Queries) -> String {
     let jobs = queries.jobs();
-    format!("SELECT * FROM {jobs} WHERE id IS NOT NULL ORDER BY id LIMIT {PAGE}")
+    format!("SELECT * FROM {jobs} WHERE id IS NOT NULL ORDER BY id LIMIT ?1")
 }
 
 fn page_after(queries: &Queries) -> String {
     let jobs = queries.jobs();
-    format!("SELECT * FROM {jobs} WHERE id > ?1 ORDER BY id LIMIT {PAGE}")
+    format!("SELECT * FROM {jobs} WHERE id > ?1 ORDER BY id LIMIT ?2")
 }
 
 impl Reading<'_> {
@@ -109,26 +110,46 @@ impl Reading<'_> {
             self.decoder.say_no_id();
         }
         loop {
-            let mut count = 0;
-            {
+            self.pace.rest(self.bell);
+            let size = self.pace.page();
+            let mut page = Vec::new();
+            let mut is_cut = false;
+            let columns = {
                 let sql = if cursor.is_none() { &first } else { &after };
                 let mut statement = self
                     .connection
                     .prepare_cached(sql)
                     .map_err(|error| self.wrong("select", error))?;
                 let mut rows = match cursor.take() {
-                    None => statement.query([]),
-                    Some(cursor) => statement.query([cursor]),
+                    None => statement.query([size]),
+                    Some(cursor) => statement.query((cursor, size)),
                 }
                 .map_err(|error| self.wrong("select", error))?;
+                self.pace.begin();
                 self.walk("select", &mut rows, |this, columns, row| {
-                    count += 1;
+                    // Until there was a row, it may have waited for a writer.
+                    if page.is_empty() {
+                        this.pace.begin();
+                    }
                     cursor = Some(row.get_ref(columns.id_at())?.into());
-                    this.meet(met, columns, row)
-                })?;
+                    page.push(row::owned(row)?);
+                    is_cut = this.pace.is_over(page.len());
+                    Ok(if is_cut {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    })
+                })?
+            };
+            self.pace.end_page(page.len());
+            if let Some(columns) = columns {
+                for row in &page {
+                    let cells: Vec<Cell<'_>> = row.iter().map(Owned::cell).collect();
+                    met.meet(self.decoder, self.view, &columns, &cells);
+                }
             }
             self.tell_rows(met);
-            if count < PAGE {
+            if page.len() < size && !is_cut {
                 return Ok(());
             }
         }
@@ -143,13 +164,16 @@ impl Reading<'_> {
         let mut rows = statement
             .query([])
             .map_err(|error| self.wrong("select", error))?;
+        self.pace.begin();
         self.walk("select", &mut rows, |this, columns, row| {
-            this.meet(met, columns, row)?;
+            met.meet(this.decoder, this.view, columns, &row::cells(row)?);
             if met.is_full() {
                 this.tell_rows(met);
             }
-            Ok(())
-        })
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.pace.end();
+        Ok(())
     }
 
     /// Reads what changed at `since` or later, and tells what is not known; says how many jobs are new. `since` moves on.
@@ -171,6 +195,7 @@ impl Reading<'_> {
                 statement.raw_bind_parameter(at, &*since).map_err(wrong)?;
             }
             let mut rows = statement.raw_query();
+            self.pace.begin();
             self.walk("changed", &mut rows, |this, columns, row| {
                 let at = match columns.changed_at() {
                     Some(at) => row.get_ref(at)?.into(),
@@ -181,30 +206,31 @@ impl Reading<'_> {
                 }
                 let cells = row::cells(row)?;
                 let Some(mut job) = this.decoder.decode(columns, &cells) else {
-                    return Ok(());
+                    return Ok(ControlFlow::Continue(()));
                 };
                 match (this.view.known)(&job) {
-                    Known::Same(_) => return Ok(()),
+                    Known::Same(_) => return Ok(ControlFlow::Continue(())),
                     Known::Changed(_) => {}
                     Known::No => new += 1,
                 }
                 Decoder::complete(columns, &cells, &mut job);
                 told.push(job);
-                Ok(())
+                Ok(ControlFlow::Continue(()))
             })?;
         }
+        self.pace.end();
         self.tell_in_batches(told);
         *since = latest;
         Ok(new)
     }
 
-    /// Goes through rows; their columns are known only once there is one, since a change of the schema shows then.
+    /// Goes through rows; their columns are known only once there is one, since a change of the schema shows then. Returns them.
     fn walk(
         &mut self,
         query: &str,
         rows: &mut Rows<'_>,
-        mut each: impl FnMut(&mut Self, &Columns, &Row<'_>) -> rusqlite::Result<()>,
-    ) -> Result<(), Fault> {
+        mut each: impl FnMut(&mut Self, &Columns, &Row<'_>) -> rusqlite::Result<ControlFlow<()>>,
+    ) -> Result<Option<Columns>, Fault> {
         let mut columns = None;
         let mut count = 0_usize;
         while let Some(row) = rows.next().map_err(|error| self.wrong(query, error))? {
@@ -221,15 +247,12 @@ impl Reading<'_> {
                     none.insert(self.decoder.columns(&names))
                 }
             };
-            each(self, columns, row).map_err(|error| self.wrong(query, error))?;
+            let next = each(self, columns, row).map_err(|error| self.wrong(query, error))?;
+            if next.is_break() {
+                break;
+            }
         }
-        Ok(())
-    }
-
-    fn meet(&self, met: &mut Met, columns: &Columns, row: &Row<'_>) -> rusqlite::Result<()> {
-        let cells = row::cells(row)?;
-        met.meet(self.decoder, self.view, columns, &cells);
-        Ok(())
+        Ok(columns)
     }
 
     /// Tells what the table has and the reading has not met. Pages are of different moments, so there each is looked for once more.
@@ -242,8 +265,14 @@ impl Reading<'_> {
                 Way::Pages => {
                     let mut gone = Vec::new();
                     for id in ids {
+                        self.pace.rest(self.bell);
+                        if self.bell.is_stopped() {
+                            return Err(Fault::Stopped);
+                        }
+                        self.pace.begin();
                         let found =
                             find::one(self.connection, self.decoder, self.queries, &id)?.found();
+                        self.pace.end();
                         if found.is_none() {
                             gone.push(id);
                         }

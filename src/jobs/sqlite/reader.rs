@@ -15,6 +15,7 @@ use rusqlite::{Connection, InterruptHandle};
 
 use super::asker::Asker;
 use super::error::Fault;
+use super::lock_pace::LockPace;
 use super::open::{self, Identity, Look};
 use super::options::SqliteOptions;
 use super::surroundings::{self, Surroundings};
@@ -65,6 +66,7 @@ pub(super) struct State {
     looks: Looks,
     retries: Retries,
     rests: Rests,
+    pace: LockPace,
     /// Why the database is asked from time to time, as nothing tells of its changes, and when the next time is.
     polled: Option<String>,
     poll_at: Duration,

@@ -64,7 +64,12 @@ impl Reader {
         let knows_nothing = !self.state.has_told && (self.view.count)() == 0;
         let before = self.version()?;
         let since = match &self.options.queries.changed {
-            Some(sql) => Some(read::latest_change(self.connection()?, sql)?),
+            Some(sql) => {
+                self.state.pace.begin();
+                let latest = read::latest_change(self.connection()?, sql)?;
+                self.state.pace.end();
+                Some(latest)
+            }
             None => None,
         };
         let way = read::way(self.connection()?, &self.options.queries)?;
@@ -75,10 +80,12 @@ impl Reader {
         self.state.owes = Owes::default();
         let now = clock::now();
         let took = now.boot.saturating_sub(began);
+        // Rests for the sake of writers call for no more of them.
+        let busy = took.saturating_sub(self.state.pace.take_rested());
         let is_beside_changes = self.options.queries.changed.is_some();
         self.state
             .rests
-            .after_all(now.boot, took, is_beside_changes);
+            .after_all(now.boot, busy, is_beside_changes);
         {
             let mut stats = self.stats.lock();
             stats.reads += 1;
@@ -119,7 +126,8 @@ impl Reader {
         self.state.looks.restart(clock::now().boot);
         let now = clock::now();
         let took = now.boot.saturating_sub(began);
-        self.state.rests.after_changes(now.boot, took);
+        let busy = took.saturating_sub(self.state.pace.take_rested());
+        self.state.rests.after_changes(now.boot, busy);
         let jobs = {
             let mut stats = self.stats.lock();
             stats.reads_of_changes += 1;
@@ -207,6 +215,9 @@ impl Reader {
                 more: true,
             });
         };
+        let pace = &mut self.state.pace;
+        pace.ask(&database.connection)?;
+        pace.rest(&self.bell);
         read(&mut Reading {
             connection: &database.connection,
             decoder: &self.decoder,
@@ -214,6 +225,7 @@ impl Reader {
             view: &self.view,
             tell: &mut tell,
             bell: &self.bell,
+            pace,
         })
     }
 }

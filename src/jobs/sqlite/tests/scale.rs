@@ -4,10 +4,15 @@ use super::harness::{Place, Watched, Writer};
 use crate::core::jobs::News;
 use crate::jobs::met::Way;
 use crate::jobs::sqlite::error::Fault;
+use crate::jobs::sqlite::lock_pace::PAGE;
 use crate::jobs::sqlite::open;
-use crate::jobs::sqlite::read::{PAGE, way};
+use crate::jobs::sqlite::read::way;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+const UPDATE: &str =
+    "UPDATE jobs SET kind = random() WHERE id = '00000000-0000-4000-8000-000000000000'";
 
 fn fill(writer: &mut Writer, jobs: u64) {
     writer.run(&format!(
@@ -18,7 +23,7 @@ fn fill(writer: &mut Writer, jobs: u64) {
     ));
 }
 
-/// Reads `jobs` jobs while another process commits, whenever a thousand were told. A writer with a rollback journal gets through
+/// Reads `jobs` jobs while another process commits, whenever some were told. A writer with a rollback journal gets through
 /// only when nobody reads: the telling waits for it, so a read transaction across it would wait for ever.
 fn read_while_another_commits(jobs: u64) {
     let place = Place::empty();
@@ -39,12 +44,9 @@ fn read_while_another_commits(jobs: u64) {
             for news in news.news {
                 match news {
                     News::Rows(told) if loads.load(Ordering::SeqCst) == 0 => {
-                        let before = rows.fetch_add(told.len() as u64, Ordering::SeqCst);
-                        if before.is_multiple_of(PAGE as u64) {
-                            let sql = "UPDATE jobs SET kind = random() WHERE id = '00000000-0000-4000-8000-000000000000'";
-                            writer.lock().run(sql);
-                            commits.fetch_add(1, Ordering::SeqCst);
-                        }
+                        rows.fetch_add(told.len() as u64, Ordering::SeqCst);
+                        writer.lock().run(UPDATE);
+                        commits.fetch_add(1, Ordering::SeqCst);
                     }
                     News::Loaded { .. } => {
                         loads.fetch_add(1, Ordering::SeqCst);
@@ -59,21 +61,66 @@ fn read_while_another_commits(jobs: u64) {
     let source = super::harness::start(place.options(), view, Arc::new(tell));
     super::harness::eventually("loaded", || loads.load(Ordering::SeqCst) > 0);
     assert_eq!(rows.load(Ordering::SeqCst), jobs);
-    assert_eq!(commits.load(Ordering::SeqCst), jobs.div_ceil(PAGE as u64));
+    assert!(commits.load(Ordering::SeqCst) >= jobs.div_ceil(PAGE as u64));
     source.stop();
 }
 
-/// `LAPSED_SOURCE_JOBS` is the number of jobs (default: 20,000).
+/// `LAPSED_SOURCE_JOBS` is the number of jobs (default: 6,000).
 #[test]
 fn a_writer_gets_through_while_many_are_read() {
-    let jobs = std::env::var("LAPSED_SOURCE_JOBS").map_or(20_000, |jobs| jobs.parse().unwrap());
+    let jobs = std::env::var("LAPSED_SOURCE_JOBS").map_or(6000, |jobs| jobs.parse().unwrap());
     read_while_another_commits(jobs);
+}
+
+/// An application that waits for no lock updates a row again and again while its table is read. How many updates
+/// fail is counted, not how long they take.
+#[test]
+fn a_writer_without_a_busy_timeout_seldom_fails() {
+    const JOBS: usize = 3000;
+    let place = Place::empty();
+    let mut writer = Writer::open(&place.path);
+    writer.run("PRAGMA journal_mode = DELETE");
+    // What stands before the status has to be passed over in the file: most of the time goes into the transaction.
+    writer.run(&format!(
+        "CREATE TABLE jobs (id TEXT PRIMARY KEY, content, status, kind, created_at, completed_at, data_cleaned_at);
+         INSERT INTO jobs (id, content, status)
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {JOBS})
+         SELECT printf('%08d-0000-4000-8000-000000000000', i), zeroblob(12000), 'running' FROM n;"
+    ));
+    let loaded = Arc::new(AtomicBool::new(false));
+    let application = {
+        let connection = rusqlite::Connection::open(&place.path).unwrap();
+        connection.busy_timeout(Duration::ZERO).unwrap();
+        connection
+            .pragma_update(None, "synchronous", "off")
+            .unwrap();
+        let loaded = Arc::clone(&loaded);
+        move || {
+            let (mut done, mut failed) = (0_u32, 0_u32);
+            while !loaded.load(Ordering::SeqCst) {
+                match connection.execute(UPDATE, []) {
+                    Ok(_) => done += 1,
+                    Err(_) => failed += 1,
+                }
+            }
+            (done, failed)
+        }
+    };
+    let application = std::thread::spawn(application);
+    let watched = Watched::loaded(place.options());
+    loaded.store(true, Ordering::SeqCst);
+    let (done, failed) = application.join().unwrap();
+    assert_eq!(watched.look(|table| table.rows.len()), JOBS);
+    // A hundredth or so; without the rests an eighth at least.
+    assert!(failed <= done / 12, "{failed} failed, {done} did not");
 }
 
 #[test]
 fn what_is_gone_of_many_is_told_in_slices() {
     let place = Place::empty();
     let mut writer = Writer::open(&place.path);
+    // With a rollback journal each look for one that is gone would call for a rest.
+    writer.run("PRAGMA journal_mode = WAL");
     fill(&mut writer, 12_000);
     let watched = Watched::loaded(place.options());
     assert_eq!(watched.look(|table| table.rows.len()), 12_000);
@@ -94,7 +141,7 @@ fn pages_need_an_index() {
     let way_of = |select: &str| -> Result<Way, Fault> {
         let mut queries = place.options().queries;
         select.clone_into(&mut queries.select);
-        let (connection, _) = open::to_read(&place.options(), std::time::Duration::ZERO)?;
+        let (connection, _) = open::to_read(&place.options(), Duration::ZERO)?;
         way(&connection, &queries)
     };
     for (select, expected) in [
