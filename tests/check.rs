@@ -284,7 +284,10 @@ fn a_start_that_would_ask_a_person_first_says_so() {
         text.contains("30 files (30 B) are due, but all of them stay for now"),
         "{text}"
     );
-    assert_eq!(told["roots"][0]["breaker"], json!({"due": 30, "of": 30}));
+    assert_eq!(
+        told["roots"][0]["breaker"],
+        json!({"due": 30, "of": 30, "what": "files"})
+    );
     let (text, told) = config(40);
     assert!(
         !text.contains(asks) && text.contains("30 files (30 B) would lapse now"),

@@ -154,8 +154,15 @@ impl Site {
     /// What `lapsed clean` reports.
     #[track_caller]
     pub fn clean(&self, arguments: &[&str]) -> Value {
-        let all = [&["clean", "--json"], arguments].concat();
-        serde_json::from_str(&self.said(&all)).unwrap()
+        let output = self.run(&[&["clean", "--json"], arguments].concat());
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let code = match report["status"].as_str().unwrap() {
+            "done" => 0,
+            "errors" => 1,
+            _ => 2,
+        };
+        assert_eq!(output.status.code(), Some(code), "{report}");
+        report
     }
 
     /// A daemon that has read everything that there is.
