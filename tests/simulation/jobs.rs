@@ -11,6 +11,7 @@ mod truth;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use lapsed::core::claim::{Claim, Outcome};
 use lapsed::core::clock_guard::ClockGuard;
@@ -29,7 +30,7 @@ use lapsed::core::time::Timestamp;
 use crate::machine::path_and_parents;
 use crate::watcher::{Rumour, Watcher};
 use reaper::Writing;
-use rules::{DB, ROOTS, policy};
+use rules::{DB, OTHER, ROOTS, policy};
 use source::Source;
 use truth::{Done, Truth};
 
@@ -40,6 +41,8 @@ const SEEDS_PER_MILLION: u64 = 200;
 /// In every so many seeds the breaker trips for more than this much.
 const CAREFUL_EVERY: u64 = 4;
 const CAREFUL_ENTRIES: u64 = 1;
+/// Somebody asks for what is due at once after one in so many deliveries of news.
+const ORDER_EVERY: u32 = 8;
 /// The whole engine is asked how it stands once in so many deeds.
 const CHECK_EVERY: u64 = 16;
 /// More ticks than this at one instant have no end.
@@ -71,6 +74,8 @@ pub struct Sim {
     rewritten: BTreeSet<String>,
     /// How many of them have gone.
     rewritten_gone: u64,
+    /// When jobs last owned something in the root without a source, as far as the engine knew.
+    owned_elsewhere_at: Option<Timestamp>,
     /// The breaker trips for very little.
     is_careful: bool,
     /// The last claim and what became of it, to be told in a failure.
@@ -110,6 +115,7 @@ impl Sim {
             heard: BTreeMap::new(),
             rewritten: BTreeSet::new(),
             rewritten_gone: 0,
+            owned_elsewhere_at: None,
             is_careful,
             last: None,
             deeds: 0,
@@ -197,13 +203,13 @@ impl Sim {
         }
     }
 
-    /// Hands in everything that has happened, for an engine that waits for it.
+    /// Hands in everything that had happened when the barrier began, and nothing else, for an engine that waits for it.
     fn answer_barrier(&mut self) {
         while std::mem::take(&mut self.is_awaited) {
             for place in 0..ROOTS.len() {
-                while !self.watchers[place].is_quiet() {
+                while !self.watchers[place].is_through() {
                     let world = &self.truth.roots[place];
-                    let seen = self.watchers[place].look(world, &mut self.random);
+                    let seen = self.watchers[place].look_covered(world, &mut self.random);
                     self.input(Input::Observed(seen));
                 }
             }
@@ -226,6 +232,10 @@ impl Sim {
             }
             return;
         }
+        self.order_due();
+    }
+
+    fn order_due(&mut self) {
         let policy = self.engine.policy();
         let request = CleanRequest::due_under(Vec::new());
         self.input(Input::Clean(policy, request, Box::new(|_| {})));
@@ -271,6 +281,10 @@ impl Sim {
             self.mind_loss(&before);
         }
         self.hear(news, more);
+        // Before what has to be looked at because of the news has been.
+        if self.is_lively && self.random.u32(..ORDER_EVERY) == 0 {
+            self.order_due();
+        }
     }
 
     fn hear(&mut self, news: Vec<News>, more: bool) {
@@ -405,6 +419,9 @@ impl Sim {
     }
 
     fn input(&mut self, input: Input) {
+        if self.engine.jobs().claims_in(DB, OTHER) {
+            self.owned_elsewhere_at = Some(self.truth.now().wall);
+        }
         let effects = self.engine.step(self.truth.now(), input);
         self.heed(effects);
     }
@@ -420,7 +437,10 @@ impl Sim {
                     }
                 }
                 Effect::Relist(root, path) => self.relist(root, path),
-                Effect::Barrier => self.is_awaited = true,
+                Effect::Barrier => {
+                    self.is_awaited = true;
+                    self.watchers.iter_mut().for_each(Watcher::begin_barrier);
+                }
                 Effect::Source(source, memory) => drop(self.memory.insert(source, memory)),
                 Effect::Recorded(removal) => {
                     let meant = self.writings.iter_mut().find(|one| one.removal == removal);
@@ -495,10 +515,12 @@ fn engine(
 
 /// Runs one seed, and says which when it fails.
 fn run(seed: u64) {
+    let deeds = AtomicU64::new(0);
     let result = std::panic::catch_unwind(|| {
         let mut sim = Sim::new(seed);
         while sim.deeds < DEEDS_PER_SEED {
             sim.step();
+            deeds.store(sim.deeds, Relaxed);
         }
         sim.settle();
         sim
@@ -507,7 +529,8 @@ fn run(seed: u64) {
         Ok(sim) => println!("jobs, seed {seed}: {}", sim.summary()),
         Err(cause) => {
             eprintln!(
-                "the simulation of jobs failed; run it again with LAPSED_SIMULATION_SEED={seed}"
+                "the simulation of jobs failed after {} deeds; run it again with LAPSED_SIMULATION_SEED={seed}",
+                deeds.load(Relaxed)
             );
             std::panic::resume_unwind(cause);
         }

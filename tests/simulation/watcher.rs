@@ -24,6 +24,8 @@ pub enum Rumour {
 pub struct Watcher {
     pub root: RootId,
     rumours: VecDeque<Rumour>,
+    /// So many of the oldest rumours are from before the barrier that is under way.
+    covered: usize,
     /// Events were lost: everything has to be listed before the index can be right.
     pub doubted: bool,
 }
@@ -33,6 +35,7 @@ impl Watcher {
         Self {
             root,
             rumours: VecDeque::new(),
+            covered: 0,
             doubted: false,
         }
     }
@@ -47,6 +50,7 @@ impl Watcher {
     /// Loses everything that has not been looked at, as an overflow does.
     pub fn lose(&mut self) -> Observed {
         self.rumours.clear();
+        self.covered = 0;
         self.doubted = true;
         Observed::Doubted {
             root: self.root,
@@ -58,14 +62,40 @@ impl Watcher {
         self.rumours.is_empty()
     }
 
+    /// A barrier begins: it covers what is on its way now.
+    pub fn begin_barrier(&mut self) {
+        self.covered = self.rumours.len();
+    }
+
+    /// Whether everything that the barrier covers was looked at.
+    pub const fn is_through(&self) -> bool {
+        self.covered == 0
+    }
+
     /// Looks into one of the oldest rumours.
     pub fn look(&mut self, world: &World, random: &mut fastrand::Rng) -> Vec<Observed> {
-        let place = random.usize(..self.rumours.len().clamp(1, 4));
+        self.look_within(self.rumours.len(), world, random)
+    }
+
+    /// Looks into one of the oldest rumours that the barrier covers, and into none that came later.
+    pub fn look_covered(&mut self, world: &World, random: &mut fastrand::Rng) -> Vec<Observed> {
+        self.look_within(self.covered, world, random)
+    }
+
+    fn look_within(
+        &mut self,
+        most: usize,
+        world: &World,
+        random: &mut fastrand::Rng,
+    ) -> Vec<Observed> {
+        let place = random.usize(..most.clamp(1, 4));
         let Some(rumour) = self.rumours.remove(place) else {
             return Vec::new();
         };
+        let is_covered = place < self.covered;
+        self.covered -= usize::from(is_covered);
         match rumour {
-            Rumour::Touched(path) => self.look_at(world, &path),
+            Rumour::Touched(path) => self.look_at(world, &path, is_covered),
             Rumour::List(dir) => self.list(world, &dir, Discovery::Event),
             Rumour::Moved(from, to) => vec![Observed::Moved {
                 root: self.root,
@@ -75,17 +105,24 @@ impl Watcher {
         }
     }
 
-    fn look_at(&mut self, world: &World, path: &RelPath) -> Vec<Observed> {
+    fn look_at(&mut self, world: &World, path: &RelPath, is_covered: bool) -> Vec<Observed> {
         let Some((dir, name)) = path.split() else {
             return Vec::new();
         };
         let Some(facts) = world.facts(&dir).filter(|facts| facts.kind == Kind::Dir) else {
             // The directory is not there any more; what is there in its place is for the look one level up.
-            return self.look_at(world, &dir);
+            return self.look_at(world, &dir, is_covered);
         };
         let seen = world.facts(path);
         if seen.is_some_and(|facts| facts.kind == Kind::Dir) {
-            self.rumours.push_back(Rumour::List(path.clone()));
+            // What follows from what the barrier covers, it covers too.
+            let place = if is_covered {
+                self.covered
+            } else {
+                self.rumours.len()
+            };
+            self.rumours.insert(place, Rumour::List(path.clone()));
+            self.covered += usize::from(is_covered);
         }
         vec![Observed::Looks {
             root: self.root,
@@ -180,6 +217,7 @@ impl Watcher {
     /// Forgets everything: another process watches from now on.
     pub fn restart(&mut self) {
         self.rumours.clear();
+        self.covered = 0;
         self.doubted = false;
     }
 

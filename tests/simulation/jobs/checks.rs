@@ -18,6 +18,9 @@ use super::truth::REFUSED;
 /// Ticks until everything is at rest: some for each file, row and retry, and far fewer than no end.
 const REST_TICKS_MAX: usize = 2_000;
 
+/// What waits for a source is tried again after this time at most.
+const RETRY_MS: i64 = 60_000;
+
 /// Why a claim is held whose job's row is not as it is known.
 pub const CHANGED: &str = "it has changed";
 
@@ -39,9 +42,11 @@ impl Sim {
     pub fn check_event(&mut self, event: &Event) {
         match event {
             Event::Held { root, hold, .. } => {
-                let may_own = self.engine.jobs().claims_in(DB, OTHER);
                 let is_down = matches!(hold, Hold::SourceDown { why, .. } if why != CHANGED);
-                assert!(!is_down || *root != OTHER || may_own, "{event:?}");
+                assert!(
+                    !is_down || *root != OTHER || self.may_wait_elsewhere(),
+                    "{event:?}"
+                );
             }
             Event::OrphansTripped { .. } => self.trips += 1,
             _ => {}
@@ -53,7 +58,7 @@ impl Sim {
         let status = self.engine.status(now);
         assert_eq!(status.in_flight, self.claims.len() as u64);
         // Nothing in the root without a source waits for the source.
-        if !self.engine.jobs().claims_in(DB, OTHER) {
+        if !self.may_wait_elsewhere() {
             for held in &status.held {
                 // One row that has changed is not a source that is down: it may have claimed what is held.
                 let is_down = matches!(&held.hold, Hold::SourceDown { why, .. } if why != CHANGED);
@@ -61,6 +66,16 @@ impl Sim {
                 assert!(!is_down || root != Some(OTHER), "{held:?}");
             }
         }
+    }
+
+    /// Whether something in the root without a source may wait for the source: while jobs have claims there, and what was
+    /// held or claimed then until its next try.
+    fn may_wait_elsewhere(&self) -> bool {
+        let now = self.truth.now().wall;
+        self.engine.jobs().claims_in(DB, OTHER)
+            || self
+                .owned_elsewhere_at
+                .is_some_and(|at| now <= at.plus_ms(RETRY_MS))
     }
 
     /// Before the engine is told how many rows there are: whether so many were lost that a person has to be asked.

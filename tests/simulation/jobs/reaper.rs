@@ -42,6 +42,9 @@ impl Sim {
         for _ in 0..self.random.usize(..6).min(self.claims.len()) {
             let place = self.random.usize(..self.claims.len());
             let claim = self.claims.swap_remove(place);
+            if claim.root == OTHER && !claim.owners.is_empty() {
+                self.owned_elsewhere_at = Some(self.truth.now().wall);
+            }
             let outcome = self.reap(&claim);
             self.count(&outcome);
             self.last = Some((claim.clone(), outcome.clone()));
