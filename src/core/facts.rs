@@ -43,6 +43,8 @@ pub struct Facts {
     pub kind: Kind,
     /// Which one it is.
     pub key: FileKey,
+    /// Number of names that the inode has (`st_nlink`).
+    pub nlink: u32,
     /// Length in bytes.
     pub size: u64,
     /// Last change of the content.

@@ -295,6 +295,7 @@ pub(super) fn statx(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Facts, Errno> {
             dev: u64::from(seen.stx_dev_major) << 32 | u64::from(seen.stx_dev_minor),
             ino: seen.stx_ino,
         },
+        nlink: seen.stx_nlink,
         size: seen.stx_size,
         mtime: time(seen.stx_mtime).at_latest(ctime),
         ctime: ctime.at_latest(ctime),

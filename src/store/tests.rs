@@ -77,6 +77,7 @@ fn facts(ino: u64, at_ms: i64) -> Facts {
     Facts {
         kind: Kind::Dir,
         key: FileKey { dev: 3, ino },
+        nlink: 1,
         size: 0,
         mtime: at,
         ctime: at,

@@ -61,6 +61,7 @@ impl World {
                 dev: 1,
                 ino: node.ino,
             },
+            nlink: 1,
             size: node.size,
             mtime: FileTime::from(node.mtime),
             ctime: FileTime::from(node.ctime),

@@ -130,6 +130,7 @@ fn facts(kind: Kind, ino: u64, size: u64, at: Timestamp) -> Facts {
     Facts {
         kind,
         key: FileKey { dev: 1, ino },
+        nlink: 1,
         size,
         mtime: time,
         ctime: time,

@@ -59,6 +59,7 @@ fn facts(kind: Kind, ino: u64, changed: Now) -> Facts {
     Facts {
         kind,
         key: FileKey { dev: 1, ino },
+        nlink: 1,
         size: 1,
         mtime: changed,
         ctime: changed,

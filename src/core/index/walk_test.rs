@@ -186,6 +186,7 @@ impl Walk {
         let facts = Facts {
             kind: Kind::Dir,
             key: FileKey { dev: 1, ino: 2 },
+            nlink: 1,
             size: 0,
             mtime: time(0),
             ctime: time(1),
