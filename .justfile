@@ -2,9 +2,9 @@
 test *ARGS:
     cargo test {{ARGS}}
 
-# Crashes, simulated events, damaged stores and jobs of sources: 20 to 50 times as many as in `cargo test`, for hours.
+# Crashes, simulated events, damaged caches and jobs of sources: 20 to 50 times as many as in `cargo test`, for hours.
 long:
-    LAPSED_CRASH_ROUNDS=2000 LAPSED_SIMULATION_EVENTS=50000000 LAPSED_STORE_DAMAGES=5000 \
+    LAPSED_CRASH_ROUNDS=2000 LAPSED_SIMULATION_EVENTS=50000000 LAPSED_CACHE_DAMAGES=5000 \
     LAPSED_CHURN_SEEDS=$(seq -s, 1 300) LAPSED_SOURCE_JOBS=1000000 \
     cargo test --no-fail-fast
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod api;
+pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -11,7 +12,6 @@ pub mod ledger;
 pub mod reap;
 pub mod registry;
 pub mod service;
-pub mod store;
 pub mod watch;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What was moved in long after it was written arrives when it is moved, whatever happens to the daemon and its store afterwards;
+//! What was moved in long after it was written arrives when it is moved, whatever happens to the daemon and its cache afterwards;
 //! and what waits for a person waits on.
 //!
 //! Each of these was once a way to lose a file too early.
@@ -85,11 +85,11 @@ fn wait_until_saved(daemon: &Daemon) {
     wait_or_tell(
         "all is saved",
         || {
-            let store = daemon.get("/v1/status").1["store"].clone();
-            let all = store["pending"] == 0 && store["unstamped"] == 0;
-            (store["saved_at"].is_string() && all).then_some(())
+            let cache = daemon.get("/v1/status").1["cache"].clone();
+            let all = cache["pending"] == 0 && cache["unstamped"] == 0;
+            (cache["saved_at"].is_string() && all).then_some(())
         },
-        || daemon.get("/v1/status").1["store"].to_string(),
+        || daemon.get("/v1/status").1["cache"].to_string(),
     );
 }
 
@@ -120,20 +120,20 @@ fn a_tree_that_was_moved_in_just_before_a_crash_lives_its_time() {
 fn a_tree_that_was_moved_in_lives_its_time_when_the_store_is_lost() {
     type Harm = fn(&Path);
     let harms: [(&str, Harm); 4] = [
-        ("removed", |store| fs::remove_dir_all(store).unwrap()),
-        ("cut", |store| {
+        ("removed", |cache| fs::remove_dir_all(cache).unwrap()),
+        ("cut", |cache| {
             let db = fs::OpenOptions::new()
                 .write(true)
-                .open(store.join("db"))
+                .open(cache.join("db"))
                 .unwrap();
             db.set_len(db.metadata().unwrap().len() / 2).unwrap();
         }),
-        ("emptied", |store| {
-            fs::write(store.join("db"), b"").unwrap();
+        ("emptied", |cache| {
+            fs::write(cache.join("db"), b"").unwrap();
         }),
-        ("garbage", |store| {
-            let len = fs::metadata(store.join("db")).unwrap().len();
-            fs::write(store.join("db"), vec![0x5a; usize::try_from(len).unwrap()]).unwrap();
+        ("garbage", |cache| {
+            let len = fs::metadata(cache.join("db")).unwrap().len();
+            fs::write(cache.join("db"), vec![0x5a; usize::try_from(len).unwrap()]).unwrap();
         }),
     ];
     std::thread::scope(|scope| {
@@ -146,7 +146,7 @@ fn a_tree_that_was_moved_in_lives_its_time_when_the_store_is_lost() {
                 daemon.kill();
                 harm(&place.path("state/store"));
                 let daemon = place.serve(&["--config", "lapsed.toml"]);
-                println!("{how}: {}", daemon.get("/v1/status").1["store"]);
+                println!("{how}: {}", daemon.get("/v1/status").1["cache"]);
                 assert_live_their_time(&place, &daemon, moved);
             });
         }

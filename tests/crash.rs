@@ -366,8 +366,8 @@ fn check_at_rest(place: &Place, config: &str, book: &Book) {
     assert_agrees(&daemon, &files, "files after the crashes");
     assert_agrees(&daemon, &units, "units after the crashes");
     let (_, status) = daemon.get("/v1/status");
-    assert_eq!(status["store"]["state"], "ok", "{}", status["store"]);
-    assert_eq!(status["store"]["set_aside"], Value::Null);
+    assert_eq!(status["cache"]["state"], "ok", "{}", status["cache"]);
+    assert_eq!(status["cache"]["set_aside"], Value::Null);
     daemon.kill();
 }
 

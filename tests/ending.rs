@@ -87,7 +87,7 @@ fn it_ends_whichever_of_its_threads_hangs() {
         "reap-units",
         "reap-sweep",
         "engine",
-        "store",
+        "cache",
         "config",
     ] {
         assert!(
@@ -110,7 +110,7 @@ fn it_ends_whichever_of_its_threads_hangs() {
         let part = match name.as_str() {
             "reap-files" | "reap-units" | "reap-sweep" => "the reaper",
             "engine" => "the engine",
-            "store" => "the store",
+            "cache" => "the cache",
             "config" => "the watch of the configuration",
             _ => continue,
         };

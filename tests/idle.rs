@@ -20,7 +20,7 @@ use common::{Daemon, Place, wait_for};
 /// How long it has to sleep. This is the one place where a test lets time pass: a sleep is what is measured.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// The threads of the database that the store is kept in: they wake once a second each, whatever we do.
+/// The threads of the database that the cache is kept in: they wake once a second each, whatever we do.
 const DATABASE: &str = "sled-io";
 
 /// Wake-ups of the whole process within the window that are none of ours, such as faults of pages. Whoever polls once a

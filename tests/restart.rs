@@ -28,11 +28,11 @@ fn wait_until_saved(daemon: &Daemon) {
     wait_or_tell(
         "all is saved",
         || {
-            let store = store(daemon);
-            let all = store["pending"] == 0 && store["unstamped"] == 0;
-            (store["saved_at"].is_string() && all).then_some(())
+            let cache = cache(daemon);
+            let all = cache["pending"] == 0 && cache["unstamped"] == 0;
+            (cache["saved_at"].is_string() && all).then_some(())
         },
-        || store(daemon).to_string(),
+        || cache(daemon).to_string(),
     );
 }
 
@@ -40,8 +40,8 @@ fn reconciliation(daemon: &Daemon, root: &str) -> Value {
     root_status(daemon, root)["reconciliation"].clone()
 }
 
-fn store(daemon: &Daemon) -> Value {
-    daemon.get("/v1/status").1["store"].clone()
+fn cache(daemon: &Daemon) -> Value {
+    daemon.get("/v1/status").1["cache"].clone()
 }
 
 /// `dirs` directories with `files` files each.
@@ -81,7 +81,7 @@ fn a_restart_answers_from_what_was_saved_and_reads_only_what_changed() {
         write(&root.join("d5/deep/deeper/file"), 9);
 
         let daemon = place.serve(&["--watch", &watch]);
-        let loaded = &store(&daemon)["loaded"];
+        let loaded = &cache(&daemon)["loaded"];
         assert_eq!(loaded["entries"], before.len() as u64, "{end}: {loaded}");
         assert_eq!(loaded["lost_pages"], 0, "{loaded}");
         daemon.wait_until_ready();
@@ -123,8 +123,8 @@ fn what_comes_due_while_nobody_watches_lapses_at_the_start_and_asks_nobody() {
     daemon.sync();
     let last_due = now_ms() + 6000;
     wait_for("all is saved", || {
-        let store = store(&daemon);
-        let loaded = store["saved_at"].is_string() && store["pending"] == 0;
+        let cache = cache(&daemon);
+        let loaded = cache["saved_at"].is_string() && cache["pending"] == 0;
         (loaded && daemon.files("").len() == FILES + 1).then_some(())
     });
     daemon.kill();

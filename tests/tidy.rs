@@ -25,7 +25,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     (
         "service",
         &[
-            "api", "config", "watch", "jobs", "reap", "registry", "store", "fs", "ledger", "clock",
+            "api", "config", "watch", "jobs", "reap", "registry", "cache", "fs", "ledger", "clock",
             "core",
         ],
     ),
@@ -34,7 +34,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("jobs", &["clock", "core"]),
     ("reap", &["fs", "ledger", "clock", "core"]),
     ("registry", &["clock", "core"]),
-    ("store", &["clock", "core"]),
+    ("cache", &["clock", "core"]),
     ("fs", &["core"]),
     ("ledger", &["core"]),
     ("clock", &["core"]),

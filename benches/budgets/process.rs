@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Threads of the store: their wake-ups have a budget of their own.
+/// Threads of the cache: their wake-ups have a budget of their own.
 const STORE_THREADS: &str = "sled";
 
 /// A process at one instant.
@@ -22,7 +22,7 @@ pub struct Seen {
 pub struct Did {
     pub cpu: Duration,
     pub wakes: u64,
-    pub store_wakes: u64,
+    pub cache_wakes: u64,
     pub write_bytes: u64,
     pub write_calls: u64,
 }
@@ -73,7 +73,7 @@ impl Seen {
             ns += ns_later.saturating_sub(ns_before);
             let wakes = sleeps_later.saturating_sub(sleeps_before);
             if name.starts_with(STORE_THREADS) {
-                did.store_wakes += wakes;
+                did.cache_wakes += wakes;
             } else {
                 did.wakes += wakes;
             }

@@ -31,7 +31,7 @@ use crate::registry::Registry;
 pub type TellWatches = dyn Fn() -> wire::Watches + Send + Sync;
 
 /// Tells how what is known is saved.
-pub type TellStore = dyn Fn() -> wire::Store + Send + Sync;
+pub type TellCache = dyn Fn() -> wire::Cache + Send + Sync;
 
 /// Asks the source of a job what it says of it at this moment. May wait for a disk or a network.
 pub type AskSource = dyn Fn(&JobKey) -> Fresh + Send + Sync;
@@ -74,7 +74,7 @@ pub struct Parts {
     /// Tells how changes are noticed.
     pub watches: Box<TellWatches>,
     /// Tells how what is known is saved.
-    pub store: Box<TellStore>,
+    pub cache: Box<TellCache>,
     /// Who may act.
     pub actors: Actors,
     /// When the daemon started.

@@ -153,7 +153,7 @@ fn status_of(daemon: &Daemon, status: &Status) -> wire::Status {
             bytes: status.removed_bytes,
         },
         watches: (parts.watches)(),
-        store: (parts.store)(),
+        cache: (parts.cache)(),
         breaker: tripped(&policy, status),
         jobs: jobs(daemon, &policy),
         pins: parts

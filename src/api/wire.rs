@@ -31,7 +31,7 @@ pub use jobs::{
 };
 pub use moment::Moment;
 pub use pins::{Pin, PinChange, PinOrder, Pins};
-pub use saved::{Loaded, Pass, Reconciliation, SetAside, Store};
+pub use saved::{Cache, Loaded, Pass, Reconciliation, SetAside};
 pub use stats::{Total, Totals};
 pub use status::{Configuration, Due, FailedReload, Waits};
 
@@ -82,7 +82,7 @@ pub struct Status {
     /// How changes are noticed.
     pub watches: Watches,
     /// How what is known is saved.
-    pub store: Store,
+    pub cache: Cache,
     /// What waits for a person.
     pub breaker: Breaker,
     /// Jobs of all sources, by status.

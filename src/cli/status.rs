@@ -143,10 +143,10 @@ fn summary(status: &Status, now: Timestamp) -> Vec<String> {
         human::counted(watches.count, "directory", "directories"),
         watches.backend
     ));
-    let saved = human::relative_or(status.store.saved_at.as_deref(), now, "not yet");
+    let saved = human::relative_or(status.cache.saved_at.as_deref(), now, "not yet");
     lines.push(format!(
-        "store    {}, saved {saved}",
-        human::size(status.store.size_bytes)
+        "cache    {}, saved {saved}",
+        human::size(status.cache.size_bytes)
     ));
     lines
 }
@@ -322,15 +322,15 @@ fn warnings(status: &Status, now: Timestamp) -> Vec<String> {
             human::count(status.watches.missing)
         ));
     }
-    if let Some(why) = &status.store.why {
+    if let Some(why) = &status.cache.why {
         lines.push(format!(
-            "store: nothing is removed: {}",
+            "cache: nothing is removed: {}",
             human::one_line(why)
         ));
     }
-    if let Some(aside) = &status.store.set_aside {
+    if let Some(aside) = &status.cache.set_aside {
         lines.push(format!(
-            "store: a damaged one was moved to {} ({})",
+            "cache: a damaged one was moved to {} ({})",
             human::safe(&aside.path.path),
             human::safe(&aside.why)
         ));

@@ -25,8 +25,8 @@ use super::schema::{
     SEGMENT_AGE, SEGMENT_BYTES, SHARE, SIZE_MAX, SOCKET_MODE,
 };
 use super::settings::{
-    Backend, IDS_MAX, LedgerSettings, LogLevel, Overrides, RootIds, Settings, SourceKind,
-    SourceSettings, StoreSettings, Watch,
+    Backend, CacheSettings, IDS_MAX, LedgerSettings, LogLevel, Overrides, RootIds, Settings,
+    SourceKind, SourceSettings, Watch,
 };
 use super::sources::{self, Sources};
 use super::{roots, rules, value};
@@ -157,7 +157,7 @@ fn load_source(
         breaker: service.breaker,
         watch: service.watch,
         ledger: service.ledger,
-        store: service.store,
+        cache: service.cache,
         mode: service.mode,
         automatic: service.automatic,
         log_level: service.log_level,
@@ -255,7 +255,7 @@ struct Service {
     breaker: Breaker,
     watch: Watch,
     ledger: LedgerSettings,
-    store: StoreSettings,
+    cache: CacheSettings,
     mode: Mode,
     automatic: bool,
     cleans_at_start: bool,
@@ -288,10 +288,10 @@ fn service(reader: &mut Reader, overrides: &Overrides, top: &Section) -> Service
                 .unwrap_or(watch.reconcile_every),
         },
         ledger: ledger(reader, top),
-        store: StoreSettings {
+        cache: CacheSettings {
             size_max: reader
                 .set(top, &SIZE_MAX, value::size(SIZE_MAX_MIN..=BYTES_MAX))
-                .unwrap_or(StoreSettings::default().size_max),
+                .unwrap_or(CacheSettings::default().size_max),
         },
         mode: if dry_run { Mode::DryRun } else { Mode::Live },
         automatic: reader.set(top, &AUTOMATIC, value::flag).unwrap_or(true),

@@ -47,9 +47,9 @@ pub use error::ConfigError;
 pub use load::{load, load_text};
 pub use resolve::reason;
 pub use settings::{
-    ANNOTATED_DEFAULT, Backend, Keep, LedgerSettings, LogLevel, Overrides, PostgresSettings,
-    Queries, RootIds, Settings, SourceIds, SourceKind, SourceSettings, SqliteSettings,
-    StoreSettings, TlsMode, TlsRoots, TlsSettings, Watch,
+    ANNOTATED_DEFAULT, Backend, CacheSettings, Keep, LedgerSettings, LogLevel, Overrides,
+    PostgresSettings, Queries, RootIds, Settings, SourceIds, SourceKind, SourceSettings,
+    SqliteSettings, TlsMode, TlsRoots, TlsSettings, Watch,
 };
 
 #[cfg(test)]

@@ -43,8 +43,8 @@ pub struct Settings {
     pub watch: Watch,
     /// How the ledger is kept.
     pub ledger: LedgerSettings,
-    /// How the store is kept.
-    pub store: StoreSettings,
+    /// How the cache is kept.
+    pub cache: CacheSettings,
     /// Whether anything is removed at all.
     pub mode: Mode,
     /// Whether anything goes without being asked for: otherwise every rule of `policy` waits to be asked.
@@ -275,14 +275,14 @@ impl SourceIds {
     }
 }
 
-/// How the store is kept.
+/// How the cache is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct StoreSettings {
+pub struct CacheSettings {
     /// Past this many bytes on disk it is replaced by a smaller copy, if there can be one; at least 1 MiB.
     pub size_max: u64,
 }
 
-impl Default for StoreSettings {
+impl Default for CacheSettings {
     /// A million files take some 50 MB.
     fn default() -> Self {
         Self {

@@ -1,7 +1,7 @@
 //! What people and programs told us and the file system cannot give back: jobs told through the API, pins, the outbox of what is to be
 //! written back to sources, and what was last known of sources.
 //!
-//! It is an SQLite file, `registry.db` in the state directory, apart from the store: that one is a cache which may be lost at any
+//! It is an SQLite file, `registry.db` in the state directory, apart from the cache: that one is a cache which may be lost at any
 //! time, this one is not.
 //!
 //! - `open`: the file at the start: made, checked, or refused; a look at it without a daemon

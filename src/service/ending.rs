@@ -12,7 +12,7 @@ use crate::clock;
 pub(super) const END_MAX: Duration = Duration::from_millis(900);
 
 /// When the daemon ends, the time from its beginning until which each part may take: all of them usually end within 100 ms. The
-/// store comes last and has the rest: what it writes spares the next start a listing.
+/// cache comes last and has the rest: what it writes spares the next start a listing.
 pub(super) mod share {
     use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) mod share {
     pub(in crate::service) const RECORDS: Duration = Duration::from_millis(20);
     pub(in crate::service) const WATCHER: Duration = Duration::from_millis(350);
     pub(in crate::service) const ENGINE: Duration = Duration::from_millis(400);
-    pub(in crate::service) const STORE: Duration = Duration::from_millis(850);
+    pub(in crate::service) const CACHE: Duration = Duration::from_millis(850);
 }
 
 /// The parts of a daemon while they end one after the other.

@@ -8,7 +8,7 @@
 //! - `recalled`: what the registry gives back at the start
 //! - `sources`: where jobs come from, and how each source is; `source_hooks`: what the reaper and the API ask of them; `records`: what is written back
 //! - `freshness`: sources that are brought up to date before somebody acts by them
-//! - `restored`: what the store gave back, for the watchers
+//! - `restored`: what the cache gave back, for the watchers
 //! - `schedule`: rules that go at their times, and the one `clean` at the start; `database`: a source that is asked, of whichever kind
 //! - `config_file`: edits of the configuration; `greeting`: what is said first
 //! - `totals`: the ledger's lines, counted for ever

@@ -18,6 +18,7 @@ use super::records::Patience;
 use super::sources::Sources;
 use super::state_dir::StateDir;
 use crate::api::wire;
+use crate::cache::{self, Peek, Rules};
 use crate::clock;
 use crate::config::Settings;
 use crate::core::engine::{Engine, Setup};
@@ -26,7 +27,6 @@ use crate::core::jobs::Jobs;
 use crate::core::report::{CleanReport, CleanRequest, Mode};
 use crate::reap::{Batch, Place, Reaper};
 use crate::registry::Registry;
-use crate::store::{self, Peek, Rules};
 
 /// How long one record may take to be written at the end: longer than a database lets a statement wait. What is not written waits for
 /// the next run.
@@ -69,7 +69,7 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
     let recorded = ledger.last_at();
     // A daemon that ran before knew more than a first look can tell: when files arrived, and what waits for a person.
     let rules = Rules::of(&settings.policy, settings.mode);
-    let (memory, clock) = store::peek(&settings.state_dir, &settings.policy, &rules, Peek::InPlace);
+    let (memory, clock) = cache::peek(&settings.state_dir, &settings.policy, &rules, Peek::InPlace);
     let reaper = Arc::new(Reaper::start(
         &parts::reap_options(&settings),
         Arc::clone(&ledger),

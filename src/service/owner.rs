@@ -1,7 +1,7 @@
 //! The owner thread: takes inputs one by one, steps the engine, carries out its effects.
 //!
 //! **Invariant:** nothing here waits for anybody but the queue. The reaper takes any number of claims (the engine bounds
-//! them), the watchers any number of orders, the store any number of changes, the listeners what they can.
+//! them), the watchers any number of orders, the cache any number of changes, the listeners what they can.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::parts;
 use super::sources::Sources;
 use crate::api::{EngineLink, Events};
+use crate::cache::{Cache, Rules};
 use crate::clock::{self, Alarm};
 use crate::core::claim::Claim;
 use crate::core::engine::Engine;
@@ -25,7 +26,6 @@ use crate::core::policy::Policy;
 use crate::core::report::Mode;
 use crate::core::time::Now;
 use crate::reap::{Batch, Place, Previewer, Reaper};
-use crate::store::{Rules, Store};
 use crate::watch::{PATIENT, Watcher};
 
 /// Inputs that wait for the engine. Observations come in batches of about a thousand names, so this bounds both the memory of
@@ -38,7 +38,7 @@ pub(super) struct Outlets {
     /// What looks at the claims of dry runs.
     pub(super) previewer: Previewer,
     pub(super) watcher: Arc<Watcher>,
-    pub(super) store: Arc<Store>,
+    pub(super) cache: Arc<Cache>,
     pub(super) sources: Arc<Sources>,
     pub(super) mode: Mode,
     pub(super) link: EngineLink,
@@ -146,7 +146,7 @@ impl Outlets {
             Effect::Remember(root, memory) => {
                 let policy = engine.policy();
                 let path = policy.roots.get(&root).map(|root| &*root.path);
-                self.store.remember(root, path, memory);
+                self.cache.remember(root, path, memory);
             }
             Effect::Source(source, memory) => {
                 if let Some(known) = engine.policy().sources.get(&source) {
@@ -154,10 +154,10 @@ impl Outlets {
                 }
             }
             Effect::Recorded(id) => self.sources.told_of(id),
-            Effect::Changed { unsaved, clock } => self.store.changed(unsaved, clock),
-            Effect::Ruled => self.store.ruled(Rules::of(&engine.policy(), self.mode)),
+            Effect::Changed { unsaved, clock } => self.cache.changed(unsaved, clock),
+            Effect::Ruled => self.cache.ruled(Rules::of(&engine.policy(), self.mode)),
             Effect::Barrier => self.watcher.sync(JOBS),
-            Effect::Synced(PATIENT) => self.store.vouched(),
+            Effect::Synced(PATIENT) => self.cache.vouched(),
             Effect::Synced(token) => self.link.synced(token),
             Effect::Tell(event) => {
                 if told.has_room(&event) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::cache::{self, CacheError, Opened, Rules};
 use crate::config::{Backend, Settings};
 use crate::core::claim::Claim;
 use crate::core::clock_guard::{ClockGuard, Run};
@@ -12,7 +13,6 @@ use crate::core::policy::Policy;
 use crate::core::time::{Now, Timestamp};
 use crate::ledger::{self, Ledger};
 use crate::reap::{self, Place, Preview};
-use crate::store::{self, Opened, Rules, StoreError};
 use crate::watch::{self, BackendKind, WatchRoot};
 
 pub(super) fn ledger(settings: &Settings) -> Result<Arc<Ledger>, ledger::LedgerError> {
@@ -37,13 +37,13 @@ pub(super) fn guard(
     }
 }
 
-pub(super) fn open_store(settings: &Settings) -> Result<Opened, StoreError> {
-    let options = store::Options {
+pub(super) fn open_cache(settings: &Settings) -> Result<Opened, CacheError> {
+    let options = cache::Options {
         state_dir: settings.state_dir.clone(),
-        size_max: settings.store.size_max,
+        size_max: settings.cache.size_max,
     };
     let rules = Rules::of(&settings.policy, settings.mode);
-    store::open(&options, &settings.policy, &rules)
+    cache::open(&options, &settings.policy, &rules)
 }
 
 /// The pins that were kept, ended ones included: the engine knows the time.

@@ -19,8 +19,8 @@ use super::sources::Sources;
 use crate::api::Daemon;
 use crate::clock;
 use crate::config::{
-    Environment, LedgerSettings, LogLevel, Overrides, RootIds, Settings, SourceSettings,
-    StoreSettings, Watch, load,
+    CacheSettings, Environment, LedgerSettings, LogLevel, Overrides, RootIds, Settings,
+    SourceSettings, Watch, load,
 };
 use crate::core::input::Input;
 use crate::core::jobs::SourceId;
@@ -51,7 +51,7 @@ pub(super) struct Fixed {
     mode: Mode,
     watch: Watch,
     ledger: LedgerSettings,
-    store: StoreSettings,
+    cache: CacheSettings,
 }
 
 impl Fixed {
@@ -64,7 +64,7 @@ impl Fixed {
             mode: settings.mode,
             watch: settings.watch,
             ledger: settings.ledger,
-            store: settings.store,
+            cache: settings.cache,
         }
     }
 
@@ -78,7 +78,7 @@ impl Fixed {
             ("dry_run", self.mode != wanted.mode),
             ("[watch]", self.watch != wanted.watch),
             ("[ledger]", self.ledger != wanted.ledger),
-            ("[store]", self.store != wanted.store),
+            ("[store]", self.cache != wanted.cache),
         ]
         .into_iter()
         .filter_map(|(name, differs)| differs.then_some(name))

@@ -1,4 +1,4 @@
-//! What the store gave back, as the watchers want it.
+//! What the cache gave back, as the watchers want it.
 
 use std::collections::BTreeMap;
 

@@ -26,9 +26,10 @@ use super::sources::Sources;
 use super::state_dir::StateDir;
 use super::totals::Counter;
 use crate::api::auth::Actors;
-use crate::api::daemon::{TellStore, TellWatches};
+use crate::api::daemon::{TellCache, TellWatches};
 use crate::api::json_path::JsonPath;
 use crate::api::{Daemon, EngineLink, Events, Listener, Parts, wire};
+use crate::cache::{self, Cache, CacheStats, Loaded, Opened};
 use crate::clock;
 use crate::config::{Environment, LogLevel, Overrides, RootIds, Settings};
 use crate::core::engine::{Engine, Setup};
@@ -39,7 +40,6 @@ use crate::core::report::Mode;
 use crate::fs::descriptors;
 use crate::reap::{Hooks, Previewer, Reaper};
 use crate::registry::Registry;
-use crate::store::{self, Loaded, Opened, Store, StoreStats};
 use crate::watch::{PATIENT, Report, Sink, Watcher};
 
 /// Threads of the runtime: it only waits for sockets and signals.
@@ -158,7 +158,7 @@ struct Running {
     schedule: Schedule,
     reaper: Arc<Reaper>,
     watcher: Arc<Watcher>,
-    store: Arc<Store>,
+    cache: Arc<Cache>,
     sources: Arc<Sources>,
     counter: Counter,
     daemon: Arc<Daemon>,
@@ -171,11 +171,11 @@ impl Running {
         let registry = Arc::new(Registry::open(&settings.state_dir)?);
         let ledger = parts::ledger(&settings)?;
         let Opened {
-            store,
+            cache,
             memory,
             clock,
-        } = parts::open_store(&settings)?;
-        tell_loaded(store.stats());
+        } = parts::open_cache(&settings)?;
+        tell_loaded(cache.stats());
         let (inbox, inputs) = mpsc::channel(INBOX_MAX);
         let watcher = {
             let mut options = parts::watch_options(&settings);
@@ -216,10 +216,10 @@ impl Running {
         let counter = Counter::start(&registry, &ledger, &reaper)
             .context("cannot start to count what is removed")?;
         let engine = Engine::new(setup, now);
-        let store = store
-            .start(Arc::clone(engine.index()), store_hooks(&inbox, &watcher))
+        let cache = cache
+            .start(Arc::clone(engine.index()), cache_hooks(&inbox, &watcher))
             .context("cannot start to save")?;
-        let store = Arc::new(store);
+        let cache = Arc::new(cache);
         let barriers = Arc::clone(&watcher);
         let link = EngineLink::new(inbox.clone(), move |token| barriers.sync(token));
         let events = Arc::new(Events::new(now.wall));
@@ -237,7 +237,7 @@ impl Running {
             is_api: sources.known_as_api(),
             events: Arc::clone(&events),
             watches: tell_watches(&watcher),
-            store: tell_store(&store),
+            cache: tell_cache(&cache),
             actors: Actors::of_process(settings.group.as_deref())?,
             started: now.wall,
             file: settings.file.clone(),
@@ -246,7 +246,7 @@ impl Running {
             reaper: Arc::clone(&reaper),
             previewer,
             watcher: Arc::clone(&watcher),
-            store: Arc::clone(&store),
+            cache: Arc::clone(&cache),
             sources: Arc::clone(&sources),
             mode: settings.mode,
             link,
@@ -261,7 +261,7 @@ impl Running {
             schedule,
             reaper,
             watcher,
-            store,
+            cache,
             sources,
             counter,
             daemon,
@@ -275,7 +275,7 @@ impl Running {
             schedule,
             reaper,
             watcher,
-            store,
+            cache,
             sources,
             counter,
             ..
@@ -300,11 +300,11 @@ impl Running {
         // It may have waited for the engine.
         ending.end("the totals", share::ENGINE, move || counter.stop());
         ending.end("the schedules", share::ENGINE, move || schedule.stop());
-        ending.end("the store", share::STORE, move || store.stop());
+        ending.end("the cache", share::CACHE, move || cache.stop());
     }
 }
 
-fn tell_loaded(stats: &StoreStats) {
+fn tell_loaded(stats: &CacheStats) {
     let Loaded {
         entries,
         dirs,
@@ -323,18 +323,18 @@ fn tell_loaded(stats: &StoreStats) {
     }
 }
 
-fn store_hooks(inbox: &mpsc::Sender<Input>, watcher: &Arc<Watcher>) -> store::Hooks {
+fn cache_hooks(inbox: &mpsc::Sender<Input>, watcher: &Arc<Watcher>) -> cache::Hooks {
     let (inbox, watcher) = (inbox.clone(), Arc::clone(watcher));
-    store::Hooks {
+    cache::Hooks {
         ask: Box::new(move || watcher.sync(PATIENT)),
         unsaved: Arc::new(move |why| drop(inbox.blocking_send(Input::Unsaved(why)))),
     }
 }
 
-fn tell_store(store: &Arc<Store>) -> Box<TellStore> {
-    let store = Arc::clone(store);
+fn tell_cache(cache: &Arc<Cache>) -> Box<TellCache> {
+    let cache = Arc::clone(cache);
     Box::new(move || {
-        let StoreStats {
+        let CacheStats {
             failing,
             pending,
             unstamped,
@@ -344,8 +344,8 @@ fn tell_store(store: &Arc<Store>) -> Box<TellStore> {
             compactions,
             loaded,
             set_aside,
-        } = store.stats();
-        wire::Store {
+        } = cache.stats();
+        wire::Cache {
             state: if failing.is_some() { "failing" } else { "ok" }.to_owned(),
             why: failing,
             pending,

@@ -1,7 +1,7 @@
 //! A survey of the roots and sources of a configuration: for `check`, for `plan`, and for a dry run.
 //!
 //! `check` sees what a first start would see. A plan and a dry run see what a run without a daemon
-//! would see, with what earlier runs have saved; of the store they read a private copy.
+//! would see, with what earlier runs have saved; of the cache they read a private copy.
 //!
 //! **Invariant:** a survey writes and makes nothing, takes no lock that a daemon wants, and removes
 //! nothing. (SQLite gives a database in WAL mode its `-wal` and `-shm`, as for any reader.)
@@ -16,6 +16,7 @@ use super::parts;
 use super::reading::Reading;
 use super::recalled;
 use super::sources::Sources;
+use crate::cache::{self, Peek, Rules};
 use crate::clock;
 use crate::config::Settings;
 use crate::core::engine::{Engine, Setup};
@@ -26,7 +27,6 @@ use crate::core::report::{CleanReport, CleanRequest, Mode};
 use crate::ledger;
 use crate::reap::Previewer;
 use crate::registry::{Registry, RegistryError};
-use crate::store::{self, Peek, Rules};
 use crate::watch;
 
 /// What a survey takes over from earlier runs.
@@ -84,7 +84,7 @@ pub fn survey(
     if baseline == Baseline::Saved {
         // The question is what a run that removes would do.
         let rules = Rules::of(policy, Mode::Live);
-        let (memory, clock) = store::peek(&settings.state_dir, policy, &rules, Peek::Copy);
+        let (memory, clock) = cache::peek(&settings.state_dir, policy, &rules, Peek::Copy);
         let recorded = ledger::last_removal(&settings.state_dir.join("ledger"))?;
         setup.guard = parts::guard(clock, now, recorded);
         setup.memory = Some(memory);

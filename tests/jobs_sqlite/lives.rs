@@ -73,7 +73,7 @@ fn jobs_lose_nothing_until_they_have_ended_and_then_everything_as_one_unit() {
         daemon = world.serve_again();
         world.canary(&daemon, "canary3");
         world.wait_until_marked(&daemon, "canary3");
-        assert_eq!(world.marks("run"), 1, "{mode}: without store and registry");
+        assert_eq!(world.marks("run"), 1, "{mode}: without cache and registry");
         assert_eq!(world.lines_of("run").len(), 1, "{mode}");
         assert!(log.exists(), "{mode}");
         assert_eq!(walk(&world.place.path("results/wait")).len(), 2, "{mode}");

@@ -1,6 +1,6 @@
-//! Stands in for the store: what was written of the engine's knowledge, page by page, with writes that are cut off.
+//! Stands in for the cache: what was written of the engine's knowledge, page by page, with writes that are cut off.
 //!
-//! It keeps the store's order: directories, then pages, then (after all of that) what vouches for it.
+//! It keeps the cache's order: directories, then pages, then (after all of that) what vouches for it.
 
 use std::collections::BTreeMap;
 

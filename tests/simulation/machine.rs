@@ -221,7 +221,7 @@ impl Machine {
         self.observe(seen);
     }
 
-    /// The store writes, or cannot for a while.
+    /// The cache writes, or cannot for a while.
     fn save(&mut self) {
         match self.random.u32(..12) {
             0 => self.input(Input::Unsaved(Some("no space".to_owned()))),

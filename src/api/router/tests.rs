@@ -247,7 +247,7 @@ impl World {
                 limit: None,
                 overflows: 0,
             }),
-            store: Box::new(wire::Store::default),
+            cache: Box::new(wire::Cache::default),
             actors: Actors {
                 daemon_uid: ME.uid,
                 group: None,

@@ -6,7 +6,7 @@ use crate::api::json_path::JsonPath;
 
 /// How what is known is saved.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Store {
+pub struct Cache {
     /// `ok`, or `failing`: then nothing is removed.
     pub state: String,
     /// Why it fails, and what would mend it.
@@ -45,7 +45,7 @@ pub struct Loaded {
     pub lost_dirs: u64,
 }
 
-/// A damaged store.
+/// A damaged cache.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct SetAside {
     /// Where it is.

@@ -34,7 +34,7 @@ fn the_annotated_default_loads_and_states_the_defaults() {
         assert_eq!(found.breaker, Breaker::default());
         assert_eq!(found.watch, Watch::default());
         assert_eq!(found.ledger, LedgerSettings::default());
-        assert_eq!(found.store, StoreSettings::default());
+        assert_eq!(found.cache, CacheSettings::default());
         assert_eq!(found.mode, Mode::Live);
         assert!(found.automatic && !found.policy.cleans_at_start);
     }
@@ -149,7 +149,7 @@ skip_open = false
             orphan_share: 0.25,
         }
     );
-    assert_eq!(found.store.size_max, 3 << 20);
+    assert_eq!(found.cache.size_max, 3 << 20);
     assert_eq!(found.ledger.segment_bytes, 0x10_0000);
     assert_eq!(found.ledger.segment_age, Duration::from_hours(24));
     assert_eq!(found.ledger.keep.age, Some(Duration::from_hours(400 * 24)));

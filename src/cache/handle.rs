@@ -1,4 +1,4 @@
-//! The store as the rest of the daemon sees it: told of changes, never waited for.
+//! The cache as the rest of the daemon sees it: told of changes, never waited for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
@@ -13,27 +13,27 @@ use super::db::Db;
 use super::inbox::{Inbox, Pending};
 use super::place::Places;
 use super::records::Rules;
-use super::stats::{Shared, StoreStats};
+use super::stats::{CacheStats, Shared};
 use super::writer::Writer;
 use crate::core::clock_guard::ClockGuard;
 use crate::core::facts::RootId;
 use crate::core::index::{Index, Unsaved};
 use crate::core::report::RootMemory;
 
-/// Whom the store speaks with.
+/// Whom the cache speaks with.
 pub struct Hooks {
-    /// Asks for word that everything that happened until now is in the index: it comes back through [`Store::vouched`].
+    /// Asks for word that everything that happened until now is in the index: it comes back through [`Cache::vouched`].
     pub ask: Box<dyn Fn() + Send>,
     /// Says why nothing can be saved; `None`: it can again. May block.
     pub unsaved: Arc<dyn Fn(Option<String>) + Send + Sync>,
 }
 
-/// A store that was opened.
+/// A cache that was opened.
 pub struct Unstarted {
     pub(super) places: Places,
     pub(super) size_max: u64,
     pub(super) db: Option<Db>,
-    pub(super) stats: StoreStats,
+    pub(super) stats: CacheStats,
     pub(super) chores: Pending,
     pub(super) stale_roots: Vec<Vec<u8>>,
     /// Roots that count as settled on disk.
@@ -43,23 +43,23 @@ pub struct Unstarted {
     pub(super) from_nothing: bool,
 }
 
-/// The running store. Stopped when dropped.
-pub struct Store {
+/// The running cache. Stopped when dropped.
+pub struct Cache {
     inbox: Arc<Inbox>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl std::fmt::Debug for Store {
+impl std::fmt::Debug for Cache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").finish_non_exhaustive()
+        f.debug_struct("Cache").finish_non_exhaustive()
     }
 }
 
 impl Unstarted {
     /// What was there.
     #[must_use]
-    pub fn stats(&self) -> &StoreStats {
+    pub fn stats(&self) -> &CacheStats {
         &self.stats
     }
 
@@ -77,7 +77,7 @@ impl Unstarted {
     ///
     /// # Errors
     /// When the operating system gives out no thread.
-    pub fn start(self, index: Arc<Index>, hooks: Hooks) -> std::io::Result<Store> {
+    pub fn start(self, index: Arc<Index>, hooks: Hooks) -> std::io::Result<Cache> {
         let inbox = Arc::new(Inbox::default());
         inbox.put(|mail| mail.pending = self.chores);
         let shared = Arc::new(Shared::new(self.stats));
@@ -103,9 +103,9 @@ impl Unstarted {
             from_nothing: self.from_nothing,
         };
         let thread = std::thread::Builder::new()
-            .name("store".to_owned())
+            .name("cache".to_owned())
             .spawn(move || writer.run_to_its_end())?;
-        Ok(Store {
+        Ok(Cache {
             inbox,
             shared,
             thread: Mutex::new(Some(thread)),
@@ -113,7 +113,7 @@ impl Unstarted {
     }
 }
 
-impl Store {
+impl Cache {
     /// Saves what changed in the index. Returns at once.
     pub fn changed(&self, unsaved: Unsaved, clock: ClockGuard) {
         self.inbox.put(|mail| {
@@ -148,11 +148,11 @@ impl Store {
 
     /// How it goes.
     #[must_use]
-    pub fn stats(&self) -> StoreStats {
+    pub fn stats(&self) -> CacheStats {
         // In this order: what the writer takes meanwhile counts twice, rather than not at all.
         let waiting = self.inbox.peek(|mail| mail.pending.len());
         let stats = self.shared.get();
-        StoreStats {
+        CacheStats {
             pending: stats.pending + waiting,
             ..stats
         }
@@ -164,12 +164,12 @@ impl Store {
         if let Some(thread) = self.thread.lock().take()
             && thread.join().is_err()
         {
-            tracing::error!("the store's thread ended by a fault of ours");
+            tracing::error!("the cache's thread ended by a fault of ours");
         }
     }
 }
 
-impl Drop for Store {
+impl Drop for Cache {
     fn drop(&mut self) {
         self.stop();
     }

@@ -1,4 +1,4 @@
-//! A copy without what sled never gives back, in the store's place.
+//! A copy without what sled never gives back, in the cache's place.
 //!
 //! sled's file does not shrink, and grows under churn. Past a ceiling everything in it goes into a fresh database, which takes
 //! its place.
@@ -13,7 +13,7 @@ use super::value::Tree;
 /// Keys that are copied in one batch.
 const BATCH_KEYS_MAX: usize = 100;
 
-/// Replaces `db` by a copy of it. The store is whole afterwards in any case, when it can be opened at all.
+/// Replaces `db` by a copy of it. The cache is whole afterwards in any case, when it can be opened at all.
 pub(super) fn compact(places: &Places, db: Db) -> Result<(Db, Result<(), Fault>), Fault> {
     let copied = copy(places, &db);
     db.close();
@@ -25,12 +25,12 @@ pub(super) fn compact(places: &Places, db: Db) -> Result<(Db, Result<(), Fault>)
         }
     };
     places.tidy().map_err(Fault::of_io)?;
-    Ok((Db::open(&places.store())?, swapped))
+    Ok((Db::open(&places.cache())?, swapped))
 }
 
 fn copy(places: &Places, from: &Db) -> Result<(), Fault> {
     places.drop_new().map_err(Fault::of_io)?;
-    let to = Db::open(&places.new_store())?;
+    let to = Db::open(&places.new_copy())?;
     let copied = Tree::ALL
         .into_iter()
         .try_for_each(|tree| copy_tree(from, &to, tree))

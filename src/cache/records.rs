@@ -7,7 +7,7 @@ use crate::core::index::DirId;
 use crate::core::policy::Policy;
 use crate::core::report::{Mode, RootMemory};
 
-/// Keys of the tree of what concerns the store as a whole.
+/// Keys of the tree of what concerns the cache as a whole.
 pub(super) const RULES_KEY: &[u8] = b"rules";
 /// See [`RULES_KEY`].
 pub(super) const CLOCK_KEY: &[u8] = b"clock";

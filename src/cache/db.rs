@@ -15,7 +15,7 @@ use super::value::{FORMAT, Tree, frame, unframe};
 /// Values are read once and written seldom: the cache need not hold them all.
 const CACHE_BYTES: u64 = 16 << 20;
 
-/// A sound store of ten million files is open within seconds. One that takes so long never will be.
+/// A sound cache of ten million files is open within seconds. One that takes so long never will be.
 const OPEN_MAX: Duration = Duration::from_mins(1);
 
 /// Where the number of the format is kept.
@@ -58,7 +58,7 @@ impl Db {
     /// Opens the database in the directory `path`, which is made when it is missing.
     ///
     /// # Errors
-    /// Whatever is the matter with it. A store of an older format counts as damaged.
+    /// Whatever is the matter with it. A cache of an older format counts as damaged.
     pub(super) fn open(path: &Path) -> Result<Self, Fault> {
         let (sender, opened) = channel();
         let config = sled::Config::new()
@@ -67,7 +67,7 @@ impl Db {
             .flush_every_ms(None);
         // On a thread of its own: of a damaged file sled may make an endless loop.
         std::thread::Builder::new()
-            .name("store-open".to_owned())
+            .name("cache-open".to_owned())
             .spawn(move || {
                 let _ = sender.send(guarded(|| Self::open_now(&config)));
             })
@@ -178,7 +178,7 @@ impl Db {
             Ok(())
         });
         if let Err(error) = closed {
-            tracing::warn!(%error, "the store did not close well");
+            tracing::warn!(%error, "the cache did not close well");
         }
     }
 
@@ -225,7 +225,7 @@ fn quiet_panics() {
                 .name()
                 .is_some_and(|name| name.starts_with("sled-io"));
             if GUARDED.get() || of_sled {
-                tracing::debug!("in the store's database: {panic}");
+                tracing::debug!("in the cache's database: {panic}");
             } else {
                 usual(panic);
             }

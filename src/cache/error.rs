@@ -1,30 +1,30 @@
-//! Why a store cannot be used, and what becomes of it then.
+//! Why a cache cannot be used, and what becomes of it then.
 
 use std::io;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-/// Why the daemon cannot start with the store that is there.
+/// Why the daemon cannot start with the cache that is there.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub enum CacheError {
     /// Another process has it open.
     #[error(
-        "the store \"{}\" is in use by another process\n  end that one first, or give this one a state directory of its own with --state-dir",
+        "the cache \"{}\" is in use by another process\n  end that one first, or give this one a state directory of its own with --state-dir",
         path.display()
     )]
     InUse {
-        /// The store.
+        /// The cache.
         path: PathBuf,
     },
     /// A newer version wrote it.
     #[error(
-        "the store \"{}\" was written by a newer version of lapsed (format {found}, this version knows up to {known})\n  \
+        "the cache \"{}\" was written by a newer version of lapsed (format {found}, this version knows up to {known})\n  \
          start the newer version, or move that directory away to begin anew",
         path.display()
     )]
     Newer {
-        /// The store.
+        /// The cache.
         path: PathBuf,
         /// Its format.
         found: u64,
@@ -49,7 +49,7 @@ pub(super) enum Fault {
     /// There is no room on the disk.
     #[error("no space left on device")]
     Full,
-    /// The operating system refuses for a reason that another store would meet, too.
+    /// The operating system refuses for a reason that another cache would meet, too.
     #[error("{0}")]
     Refused(io::Error),
     /// Another process has it open.
@@ -61,7 +61,7 @@ pub(super) enum Fault {
     /// It is not what was written, or its code failed on it.
     #[error("{0}")]
     Damaged(String),
-    /// The store is to end.
+    /// The cache is to end.
     #[error("it is to end")]
     Stopped,
 }

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a value is believed only under the key and in the tree that it was written for.
 
-/// The format of the store. A store of a larger one is refused, one of a smaller one is set aside.
+/// The format of the cache. A cache of a larger one is refused, one of a smaller one is set aside.
 pub const FORMAT: u64 = 2;
 
 /// The version of a frame.
@@ -13,7 +13,7 @@ const HEAD_BYTES: usize = 5;
 /// What is kept apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Tree {
-    /// Of the store as a whole.
+    /// Of the cache as a whole.
     Meta,
     /// Roots, by path.
     Roots,

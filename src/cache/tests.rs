@@ -1,4 +1,4 @@
-//! The store without a daemon: what is written comes back, and nothing else does.
+//! The cache without a daemon: what is written comes back, and nothing else does.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::db::{Batch, Db};
 use super::error::Fault;
-use super::handle::{Hooks, Store};
+use super::handle::{Cache, Hooks};
 use super::open::{Opened, Options, open};
 use super::records::Rules;
 use super::value::Tree;
@@ -112,9 +112,9 @@ fn fill(writer: &mut Writer) {
 /// What was told of whether it can be saved.
 type Told = Arc<Mutex<Vec<Option<String>>>>;
 
-/// Starts `store`, and a thread's worth of hooks that vouch at once.
-fn start(opened: Opened) -> (Arc<Store>, Writer, Told) {
-    let Opened { store, memory, .. } = opened;
+/// Starts `cache`, and a thread's worth of hooks that vouch at once.
+fn start(opened: Opened) -> (Arc<Cache>, Writer, Told) {
+    let Opened { cache, memory, .. } = opened;
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
     let (asked, asks) = std::sync::mpsc::channel();
@@ -124,21 +124,21 @@ fn start(opened: Opened) -> (Arc<Store>, Writer, Told) {
         }),
         unsaved: Arc::new(move |why| heard.lock().push(why)),
     };
-    let store = Arc::new(store.start(Arc::clone(&memory.index), hooks).unwrap());
-    let weak = Arc::downgrade(&store);
+    let cache = Arc::new(cache.start(Arc::clone(&memory.index), hooks).unwrap());
+    let weak = Arc::downgrade(&cache);
     std::thread::spawn(move || {
         while asks.recv().is_ok() {
-            if let Some(store) = weak.upgrade() {
-                store.vouched();
+            if let Some(cache) = weak.upgrade() {
+                cache.vouched();
             }
         }
     });
-    (store, memory.writer, told)
+    (cache, memory.writer, told)
 }
 
-fn save(store: &Store, writer: &mut Writer, memory: RootMemory) {
-    store.remember(ROOT, Some(Path::new("/srv/root")), Some(memory));
-    store.changed(writer.take_unsaved(), ClockGuard::new(clock::now(), None));
+fn save(cache: &Cache, writer: &mut Writer, memory: RootMemory) {
+    cache.remember(ROOT, Some(Path::new("/srv/root")), Some(memory));
+    cache.changed(writer.take_unsaved(), ClockGuard::new(clock::now(), None));
 }
 
 const SETTLED: RootMemory = RootMemory {
@@ -166,14 +166,14 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
 fn saved() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let policy = policy("/srv/root", 1000);
-    let (store, mut writer, _) = start(opened(dir.path(), &policy));
+    let (cache, mut writer, _) = start(opened(dir.path(), &policy));
     fill(&mut writer);
-    save(&store, &mut writer, SETTLED);
+    save(&cache, &mut writer, SETTLED);
     wait_until("all is saved", || {
-        let stats = store.stats();
+        let stats = cache.stats();
         stats.saves > 0 && stats.pending == 0 && stats.unstamped == 0
     });
-    store.stop();
+    cache.stop();
     dir
 }
 
@@ -181,13 +181,13 @@ fn saved() -> tempfile::TempDir {
 fn what_was_saved_is_known_again() {
     let dir = saved();
     let Opened {
-        store,
+        cache,
         memory,
         clock,
     } = opened(dir.path(), &policy("/srv/root", 1000));
     assert_eq!(memory.roots, BTreeMap::from([(ROOT, SETTLED)]));
-    assert!(store.stats().loaded.lost.is_nothing());
-    assert_eq!(store.stats().loaded.entries, 300);
+    assert!(cache.stats().loaded.lost.is_nothing());
+    assert_eq!(cache.stats().loaded.entries, 300);
     assert!(clock.is_some());
     let (_, found) = memory.index.find(ROOT, b"dir/file-17").unwrap();
     assert_eq!(found, record(17));
@@ -214,20 +214,20 @@ fn of_other_rules_nothing_counts_as_settled_not_even_at_the_second_start() {
 fn a_root_that_is_none_any_more_is_forgotten() {
     let dir = saved();
     let other = policy("/srv/other", 1000);
-    let Opened { memory, store, .. } = opened(dir.path(), &other);
+    let Opened { memory, cache, .. } = opened(dir.path(), &other);
     assert_eq!(memory.roots, BTreeMap::new());
-    assert_eq!(store.stats().loaded.entries, 0);
+    assert_eq!(cache.stats().loaded.entries, 0);
     let opened_other = Opened {
-        store,
+        cache,
         memory,
         clock: None,
     };
-    let (store, mut writer, _) = start(opened_other);
-    store.changed(writer.take_unsaved(), ClockGuard::new(clock::now(), None));
+    let (cache, mut writer, _) = start(opened_other);
+    cache.changed(writer.take_unsaved(), ClockGuard::new(clock::now(), None));
     wait_until("it is removed", || {
-        store.stats().saves > 0 && store.stats().pending == 0
+        cache.stats().saves > 0 && cache.stats().pending == 0
     });
-    store.stop();
+    cache.stop();
     let db = Db::open(&dir.path().join("store")).unwrap();
     for tree in [Tree::Roots, Tree::Dirs, Tree::Pages, Tree::Stamps] {
         let mut left = 0;
@@ -248,8 +248,8 @@ fn a_damaged_value_costs_its_page_and_is_written_anew() {
     pages.insert(&key, value).unwrap();
     raw.flush().unwrap();
     drop((pages, raw));
-    let Opened { memory, store, .. } = opened(dir.path(), &policy("/srv/root", 1000));
-    assert_eq!(store.stats().loaded.lost.pages, 1);
+    let Opened { memory, cache, .. } = opened(dir.path(), &policy("/srv/root", 1000));
+    assert_eq!(cache.stats().loaded.lost.pages, 1);
     let id = memory.index.dir_id(ROOT, b"dir").unwrap();
     assert_eq!(
         memory.index.stamp(id),
@@ -279,26 +279,26 @@ fn a_panic_of_the_database_is_damage() {
 fn a_store_that_cannot_be_written_says_so_until_it_can_and_then_has_everything() {
     let dir = saved();
     let policy = policy("/srv/root", 1000);
-    let (store, mut writer, told) = start(opened(dir.path(), &policy));
-    store.stop();
-    drop(store);
+    let (cache, mut writer, told) = start(opened(dir.path(), &policy));
+    cache.stop();
+    drop(cache);
     // As on a full disk: there is none to begin with.
     let mut opened = opened(dir.path(), &policy);
-    opened.store.fail_for_test("no room");
-    let (store, mut second, told_second) = start(opened);
+    opened.cache.fail_for_test("no room");
+    let (cache, mut second, told_second) = start(opened);
     wait_until("it says so", || {
         told_second.lock().first().is_some_and(Option::is_some)
     });
     fill(&mut second);
-    save(&store, &mut second, SETTLED);
+    save(&cache, &mut second, SETTLED);
     wait_until("it goes on", || told_second.lock().last() == Some(&None));
     wait_until("it has everything", || {
-        let stats = store.stats();
+        let stats = cache.stats();
         stats.failing.is_none() && stats.pending == 0 && stats.unstamped == 0
     });
-    store.stop();
+    cache.stop();
     assert_eq!(*told.lock(), Vec::<Option<String>>::new());
     writer.take_unsaved();
     let again = self::opened(dir.path(), &policy);
-    assert_eq!(again.store.stats().loaded.entries, 300);
+    assert_eq!(again.cache.stats().loaded.entries, 300);
 }

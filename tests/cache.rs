@@ -1,7 +1,7 @@
-//! A store that is missing, damaged, of another version, in somebody else's hands, or on a disk that is full: it is set aside or
+//! A cache that is missing, damaged, of another version, in somebody else's hands, or on a disk that is full: it is set aside or
 //! refused with a word, made anew, and costs no file.
 //!
-//! `LAPSED_STORE_DAMAGES` is how many ways of damage are tried (default: 200), `LAPSED_STORE_SEED` repeats a run.
+//! `LAPSED_CACHE_DAMAGES` is how many ways of damage are tried (default: 200), `LAPSED_CACHE_SEED` repeats a run.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,8 +24,8 @@ use common::trees::{assert_agrees, write};
 use common::{Daemon, Place, errors, wait_for, wait_or_tell};
 use serde_json::Value;
 
-fn store(daemon: &Daemon) -> Value {
-    daemon.get("/v1/status").1["store"].clone()
+fn cache(daemon: &Daemon) -> Value {
+    daemon.get("/v1/status").1["cache"].clone()
 }
 
 #[track_caller]
@@ -34,11 +34,11 @@ fn wait_until_saved(daemon: &Daemon) {
     wait_or_tell(
         "all is saved",
         || {
-            let store = store(daemon);
-            let all = store["pending"] == 0 && store["unstamped"] == 0;
-            (store["saved_at"].is_string() && all).then_some(())
+            let cache = cache(daemon);
+            let all = cache["pending"] == 0 && cache["unstamped"] == 0;
+            (cache["saved_at"].is_string() && all).then_some(())
         },
-        || store(daemon).to_string(),
+        || cache(daemon).to_string(),
     );
 }
 
@@ -85,15 +85,15 @@ fn files_in(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Damages what is in the directory `store` in some way, and says how.
-fn damage(rng: &mut fastrand::Rng, store: &Path) -> String {
-    let files = files_in(store);
+fn damage(rng: &mut fastrand::Rng, cache: &Path) -> String {
+    let files = files_in(cache);
     // Most of the time the file that everything is in.
-    let db = store.join("db");
+    let db = cache.join("db");
     let path = match rng.u32(..5) {
         0 => rng.choice(&files).unwrap().clone(),
         _ => db,
     };
-    let name = path.strip_prefix(store).unwrap().display().to_string();
+    let name = path.strip_prefix(cache).unwrap().display().to_string();
     let len = fs::metadata(&path).unwrap().len();
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     let at = rng.u64(..len.max(1));
@@ -141,8 +141,8 @@ fn damage(rng: &mut fastrand::Rng, store: &Path) -> String {
 #[test]
 fn a_damaged_store_costs_a_listing_and_never_a_file() {
     let ways: usize =
-        std::env::var("LAPSED_STORE_DAMAGES").map_or(200, |text| text.parse().unwrap());
-    let seed = Seed::from_env("LAPSED_STORE_SEED");
+        std::env::var("LAPSED_CACHE_DAMAGES").map_or(200, |text| text.parse().unwrap());
+    let seed = Seed::from_env("LAPSED_CACHE_SEED");
     let (place, root) = saved();
     let good = place.path("good");
     copy_dir(&place.path("state/store"), &good);
@@ -161,12 +161,12 @@ fn a_damaged_store_costs_a_listing_and_never_a_file() {
         assert_eq!(common::walk(&root), before, "way {way}: {how}");
         let said = daemon.said();
         assert!(!said.contains("panicked"), "way {way}: {how}\n{said}");
-        let store = store(&daemon);
-        assert_eq!(store["state"], "ok", "way {way}: {how}: {store}");
-        if store["set_aside"].is_null() {
-            let lost = store["loaded"]["lost_pages"].as_u64().unwrap()
-                + store["loaded"]["lost_dirs"].as_u64().unwrap();
-            let all = store["loaded"]["entries"].as_u64() == Some(before.len() as u64);
+        let cache = cache(&daemon);
+        assert_eq!(cache["state"], "ok", "way {way}: {how}: {cache}");
+        if cache["set_aside"].is_null() {
+            let lost = cache["loaded"]["lost_pages"].as_u64().unwrap()
+                + cache["loaded"]["lost_dirs"].as_u64().unwrap();
+            let all = cache["loaded"]["entries"].as_u64() == Some(before.len() as u64);
             if lost == 0 && all {
                 whole += 1;
             } else {
@@ -180,7 +180,7 @@ fn a_damaged_store_costs_a_listing_and_never_a_file() {
     }
     assert_eq!(ledger(&place), Vec::<Value>::new(), "nothing was removed");
     println!(
-        "of {ways} damaged stores {whole} were whole all the same, {partly} in part, {aside} were set aside"
+        "of {ways} damaged caches {whole} were whole all the same, {partly} in part, {aside} were set aside"
     );
     let kept = fs::read_dir(place.path("state")).unwrap().flatten();
     let kept = kept.filter(|entry| {
@@ -197,12 +197,12 @@ fn a_store_that_is_gone_is_made_anew() {
     let (place, root) = saved();
     fs::remove_dir_all(place.path("state/store")).unwrap();
     let mut daemon = place.serve_ready(&["--config", "lapsed.toml"]);
-    assert_agrees(&daemon, &root, "without a store");
-    assert_eq!(store(&daemon)["loaded"]["entries"], 0);
+    assert_agrees(&daemon, &root, "without a cache");
+    assert_eq!(cache(&daemon)["loaded"]["entries"], 0);
     wait_until_saved(&daemon);
     daemon.kill();
     let daemon = place.serve_ready(&["--config", "lapsed.toml"]);
-    assert_eq!(store(&daemon)["loaded"]["entries"], 480);
+    assert_eq!(cache(&daemon)["loaded"]["entries"], 480);
 }
 
 /// Runs `serve`, which is to refuse, and gives what it said.
@@ -217,7 +217,7 @@ fn refused(place: &Place) -> String {
 
 #[test]
 fn a_store_of_a_newer_version_is_left_alone() {
-    use lapsed::store::{FORMAT, Tree, frame};
+    use lapsed::cache::{FORMAT, Tree, frame};
     let (place, root) = saved();
     let path = place.path("state/store");
     let db = sled::open(&path).unwrap();
@@ -275,8 +275,8 @@ fn a_file_in_the_stores_place_is_set_aside() {
     fs::remove_dir_all(place.path("state/store")).unwrap();
     fs::write(place.path("state/store"), "not a database").unwrap();
     let daemon = place.serve_ready(&["--config", "lapsed.toml"]);
-    assert_agrees(&daemon, &root, "with a file in the store's place");
-    let aside = &store(&daemon)["set_aside"];
+    assert_agrees(&daemon, &root, "with a file in the cache's place");
+    let aside = &cache(&daemon)["set_aside"];
     let kept = fs::read_to_string(aside["path"].as_str().unwrap()).unwrap();
     assert_eq!(kept, "not a database");
 }
@@ -290,13 +290,13 @@ fn a_store_that_a_crash_left_between_two_names_is_found() {
     fs::create_dir(state.join("store.new")).unwrap();
     fs::write(state.join("store.new/db"), "half a copy").unwrap();
     let mut daemon = place.serve_ready(&["--config", "lapsed.toml"]);
-    assert_eq!(store(&daemon)["loaded"]["entries"], 480);
+    assert_eq!(cache(&daemon)["loaded"]["entries"], 480);
     assert!(!state.join("store.new").exists() && !state.join("store.old").exists());
     daemon.kill();
     // It was, and the old one not removed yet.
     copy_dir(&state.join("store"), &state.join("store.old"));
     let daemon = place.serve_ready(&["--config", "lapsed.toml"]);
-    assert_eq!(store(&daemon)["loaded"]["entries"], 480);
+    assert_eq!(cache(&daemon)["loaded"]["entries"], 480);
     assert!(!state.join("store.old").exists());
 }
 
@@ -304,12 +304,12 @@ fn a_store_that_a_crash_left_between_two_names_is_found() {
 fn starts_that_never_come_to_an_end_set_the_store_aside() {
     let (place, root) = saved();
     let opening = place.path("state/store.opening");
-    // A few that were killed at once, as a test or an impatient supervisor does it, are no proof against a sound store.
+    // A few that were killed at once, as a test or an impatient supervisor does it, are no proof against a sound cache.
     for (weight, is_set_aside) in [("5\n", false), ("20\n", true)] {
         fs::write(&opening, weight).unwrap();
         let mut daemon = place.serve_ready(&["--config", "lapsed.toml"]);
         assert_agrees(&daemon, &root, "after starts that never came to an end");
-        assert_eq!(store(&daemon)["set_aside"]["why"].is_string(), is_set_aside);
+        assert_eq!(cache(&daemon)["set_aside"]["why"].is_string(), is_set_aside);
         assert!(!opening.exists());
         assert!(daemon.stop().success());
     }
@@ -325,7 +325,7 @@ fn past_its_ceiling_the_store_is_replaced_by_a_smaller_copy() {
     let mut daemon = place.serve_ready(&["--config", "lapsed.toml"]);
     let mut round = 0;
     wait_or_tell(
-        "the store is replaced",
+        "the cache is replaced",
         || {
             round += 1;
             for dir in 0..10 {
@@ -337,18 +337,18 @@ fn past_its_ceiling_the_store_is_replaced_by_a_smaller_copy() {
                 }
             }
             daemon.sync();
-            (store(&daemon)["compactions"].as_u64() >= Some(2)).then_some(())
+            (cache(&daemon)["compactions"].as_u64() >= Some(2)).then_some(())
         },
-        || store(&daemon).to_string(),
+        || cache(&daemon).to_string(),
     );
     wait_until_saved(&daemon);
     daemon.kill();
     let daemon = place.serve(&["--config", "lapsed.toml"]);
-    let loaded = &store(&daemon)["loaded"];
+    let loaded = &cache(&daemon)["loaded"];
     assert_eq!(loaded["entries"], 500, "{loaded}");
     assert_eq!(loaded["lost_pages"], 0, "{loaded}");
     daemon.wait_until_ready();
-    assert_agrees(&daemon, &root, "after the store was replaced");
+    assert_agrees(&daemon, &root, "after the cache was replaced");
 }
 
 #[test]
@@ -374,11 +374,11 @@ fn without_room_for_the_store_nothing_goes_until_there_is_some() {
                     1,
                 );
             }
-            (store(&daemon)["state"] == "failing").then_some(())
+            (cache(&daemon)["state"] == "failing").then_some(())
         },
-        || store(&daemon).to_string(),
+        || cache(&daemon).to_string(),
     );
-    let why = store(&daemon)["why"].as_str().unwrap().to_owned();
+    let why = cache(&daemon)["why"].as_str().unwrap().to_owned();
     assert!(
         why.contains("no space left on device") || why.contains("No space left"),
         "{why}"
@@ -422,7 +422,7 @@ fn a_full_disk_at_the_start_is_waited_for() {
         state.display()
     );
     let daemon = serve_in_namespace(&place, &mounts, &config);
-    let told = store(&daemon);
+    let told = cache(&daemon);
     if told["state"] == "failing" {
         assert!(root.join("due").exists());
     }

@@ -1,4 +1,4 @@
-//! How the store is, for those who ask.
+//! How the cache is, for those who ask.
 
 use std::path::PathBuf;
 
@@ -8,9 +8,9 @@ use super::value::Tree;
 use crate::core::index::Lost;
 use crate::core::time::Timestamp;
 
-/// How the store is.
+/// How the cache is.
 #[derive(Clone, Debug, Default)]
-pub struct StoreStats {
+pub struct CacheStats {
     /// Why nothing can be saved; `None`: it can.
     pub failing: Option<String>,
     /// Pages and directories that wait to be written.
@@ -27,7 +27,7 @@ pub struct StoreStats {
     pub compactions: u64,
     /// What was there at the start.
     pub loaded: Loaded,
-    /// Where a damaged store was moved to since the start, and what was wrong with it.
+    /// Where a damaged cache was moved to since the start, and what was wrong with it.
     pub set_aside: Option<(PathBuf, String)>,
 }
 
@@ -46,18 +46,18 @@ pub struct Loaded {
 
 /// Shared between the writer and those who ask.
 #[derive(Debug, Default)]
-pub(super) struct Shared(Mutex<StoreStats>);
+pub(super) struct Shared(Mutex<CacheStats>);
 
 impl Shared {
-    pub(super) fn new(stats: StoreStats) -> Self {
+    pub(super) fn new(stats: CacheStats) -> Self {
         Self(Mutex::new(stats))
     }
 
-    pub(super) fn get(&self) -> StoreStats {
+    pub(super) fn get(&self) -> CacheStats {
         self.0.lock().clone()
     }
 
-    pub(super) fn update(&self, change: impl FnOnce(&mut StoreStats)) {
+    pub(super) fn update(&self, change: impl FnOnce(&mut CacheStats)) {
         change(&mut self.0.lock());
     }
 }

@@ -1,4 +1,4 @@
-//! The store's directory in the state directory, and what stands beside it.
+//! The cache's directory in the state directory, and what stands beside it.
 //!
 //! | name | what |
 //! | --- | --- |
@@ -19,14 +19,14 @@ use std::time::Duration;
 
 use crate::clock;
 
-/// So many damaged stores are kept, for whoever wants to know what happened.
+/// So many damaged caches are kept, for whoever wants to know what happened.
 const ASIDE_MAX: usize = 2;
 
-/// When the starts in a row that ended while it was opened weigh this much, it is the store's fault. A start weighs 1: it may have been
-/// killed, as the machine or an impatient supervisor does it. So it takes many to accuse a store that is sound.
+/// When the starts in a row that ended while it was opened weigh this much, it is the cache's fault. A start weighs 1: it may have been
+/// killed, as the machine or an impatient supervisor does it. So it takes many to accuse a cache that is sound.
 const SUSPECT_WEIGHT: u32 = 20;
 
-/// A start that was at it for this long weighs as much as four: a sound store is open within seconds.
+/// A start that was at it for this long weighs as much as four: a sound cache is open within seconds.
 const LONG: Duration = Duration::from_secs(10);
 const LONG_WEIGHT: u32 = 4;
 
@@ -46,14 +46,14 @@ impl Places {
     }
 
     /// The database.
-    pub(super) fn store(&self) -> PathBuf {
+    pub(super) fn cache(&self) -> PathBuf {
         self.state_dir.join("store")
     }
 
     /// Copies the database into a private temporary directory, which is removed when it is dropped.
     pub(super) fn copy(&self) -> io::Result<tempfile::TempDir> {
         let copy = tempfile::Builder::new().prefix("lapsed-").tempdir()?;
-        copy_files(&self.store(), copy.path())?;
+        copy_files(&self.cache(), copy.path())?;
         Ok(copy)
     }
 
@@ -64,15 +64,15 @@ impl Places {
 
     /// Whether anything is in its place, if only a link to nothing.
     pub(super) fn is_taken(&self) -> bool {
-        self.store().symlink_metadata().is_ok()
+        self.cache().symlink_metadata().is_ok()
     }
 
     /// A copy that is to replace it.
-    pub(super) fn new_store(&self) -> PathBuf {
+    pub(super) fn new_copy(&self) -> PathBuf {
         self.state_dir.join("store.new")
     }
 
-    fn old_store(&self) -> PathBuf {
+    fn old_copy(&self) -> PathBuf {
         self.state_dir.join("store.old")
     }
 
@@ -80,12 +80,12 @@ impl Places {
         self.state_dir.join("store.opening")
     }
 
-    /// Ends what a crash left of a swap: whichever of the two was in its place last is the store.
+    /// Ends what a crash left of a swap: whichever of the two was in its place last is the cache.
     pub(super) fn tidy(&self) -> io::Result<()> {
-        if !self.is_taken() && self.old_store().is_dir() {
-            rename(&self.old_store(), &self.store())?;
+        if !self.is_taken() && self.old_copy().is_dir() {
+            rename(&self.old_copy(), &self.cache())?;
         }
-        for left_over in [self.new_store(), self.old_store()] {
+        for left_over in [self.new_copy(), self.old_copy()] {
             match left_over.symlink_metadata() {
                 Ok(meta) if meta.is_dir() => remove_dir(&left_over)?,
                 // Not of our making.
@@ -96,21 +96,21 @@ impl Places {
         Ok(())
     }
 
-    /// Puts the copy in the store's place. Both are closed.
+    /// Puts the copy in the cache's place. Both are closed.
     pub(super) fn swap(&self) -> io::Result<()> {
-        rename(&self.store(), &self.old_store())?;
-        rename(&self.new_store(), &self.store())?;
-        remove_dir(&self.old_store())
+        rename(&self.cache(), &self.old_copy())?;
+        rename(&self.new_copy(), &self.cache())?;
+        remove_dir(&self.old_copy())
     }
 
     /// Gives a copy up.
     pub(super) fn drop_new(&self) -> io::Result<()> {
-        remove_dir(&self.new_store())
+        remove_dir(&self.new_copy())
     }
 
-    /// Moves the store out of the way. Where it went.
+    /// Moves the cache out of the way. Where it went.
     pub(super) fn set_aside(&self) -> io::Result<PathBuf> {
-        self.move_aside(&self.store())
+        self.move_aside(&self.cache())
     }
 
     fn move_aside(&self, from: &Path) -> io::Result<PathBuf> {
@@ -140,7 +140,7 @@ impl Places {
         self.state_dir.join(format!("{DAMAGED}{ms:015}"))
     }
 
-    /// Notes that the store is being opened, until the returned value ends.
+    /// Notes that the cache is being opened, until the returned value ends.
     pub(super) fn begin_opening(&self) -> Opening {
         self.begin_opening_that_is_long_after(LONG)
     }
@@ -156,7 +156,7 @@ impl Places {
         let weighed = file.clone();
         // Without a thread the start weighs as little as one that was killed at once.
         let watch = std::thread::Builder::new()
-            .name("store-opening".to_owned())
+            .name("cache-opening".to_owned())
             .spawn(move || {
                 if ended.recv_timeout(long) == Err(RecvTimeoutError::Timeout) {
                     note_weight(&weighed, before.saturating_add(LONG_WEIGHT));
@@ -172,7 +172,7 @@ impl Places {
     }
 }
 
-/// The store while it is opened. A process that dies meanwhile leaves its weight in the file.
+/// The cache while it is opened. A process that dies meanwhile leaves its weight in the file.
 pub(super) struct Opening {
     file: PathBuf,
     /// What the starts before weigh.
@@ -182,13 +182,13 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// Whether so many starts in a row have ended there that it must be the store's fault: killed for the memory that a damaged
+    /// Whether so many starts in a row have ended there that it must be the cache's fault: killed for the memory that a damaged
     /// length asked for, say.
     pub(super) fn is_suspect(&self) -> bool {
         self.before >= SUSPECT_WEIGHT
     }
 
-    /// The store is open, or known to be damaged.
+    /// The cache is open, or known to be damaged.
     pub(super) fn end(self) {
         drop(self.end);
         if let Some(watch) = self.watch {
@@ -220,7 +220,7 @@ fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "these are the store's own files, in the state directory"
+    reason = "these are the cache's own files, in the state directory"
 )]
 pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
@@ -228,7 +228,7 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "these are the store's own files, in the state directory"
+    reason = "these are the cache's own files, in the state directory"
 )]
 fn remove_file(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
@@ -237,7 +237,7 @@ fn remove_file(path: &Path) -> io::Result<()> {
 /// Removes a directory that may be missing.
 #[expect(
     clippy::disallowed_methods,
-    reason = "these are the store's own files, in the state directory"
+    reason = "these are the cache's own files, in the state directory"
 )]
 fn remove_dir(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {

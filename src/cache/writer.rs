@@ -49,7 +49,7 @@ const SHRINK_TIMES: u64 = 4;
 /// For how long one writing may go on.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Until {
-    /// Until it is through, or the store is to end.
+    /// Until it is through, or the cache is to end.
     Stopped,
     /// Until this time.
     Passed(Duration),
@@ -189,18 +189,18 @@ impl Writer {
         mail
     }
 
-    /// Opens the store when it is closed. What is in it need not fit to the index: then all is written anew.
+    /// Opens the cache when it is closed. What is in it need not fit to the index: then all is written anew.
     fn ensure_open(&mut self) -> Result<(), Fault> {
         if self.db.is_some() {
             return Ok(());
         }
-        let path = self.places.store();
+        let path = self.places.cache();
         let db = match Db::open(&path) {
             Err(Fault::Damaged(why)) => {
                 let to = self.places.set_aside().map_err(Fault::of_io)?;
                 tracing::warn!(
-                    store = %path.display(), moved_to = %to.display(), error = why,
-                    "the store was damaged and set aside; a new one is written"
+                    cache = %path.display(), moved_to = %to.display(), error = why,
+                    "the cache was damaged and set aside; a new one is written"
                 );
                 self.shared
                     .update(|stats| stats.set_aside = Some((to, why)));
@@ -224,7 +224,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Replaces the store by a smaller copy when it has grown past its ceiling.
+    /// Replaces the cache by a smaller copy when it has grown past its ceiling.
     fn mind_size(&mut self) -> Result<(), Fault> {
         let Some(db) = self.db.as_ref().filter(|_| !self.is_stopped()) else {
             return Ok(());
@@ -253,10 +253,10 @@ impl Writer {
             Ok(()) => tracing::info!(
                 before = size,
                 after,
-                "the store was replaced by a smaller copy"
+                "the cache was replaced by a smaller copy"
             ),
             Err(error) => {
-                tracing::warn!(%error, "the store could not be copied into a smaller one");
+                tracing::warn!(%error, "the cache could not be copied into a smaller one");
             }
         }
         Ok(())
@@ -285,7 +285,7 @@ impl Writer {
         if let Some(db) = self.db.take() {
             db.close();
         }
-        let path = self.places.store();
+        let path = self.places.cache();
         self.fail(failure(&path, &fault.to_string()));
     }
 

@@ -1,18 +1,18 @@
-//! The store at the start: opened, read, or set aside.
+//! The cache at the start: opened, read, or set aside.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::db::{Batch, Db};
-use super::error::{Fault, StoreError};
+use super::error::{CacheError, Fault};
 use super::handle::Unstarted;
 use super::inbox::Pending;
 use super::known;
 use super::place::Places;
 use super::records::{CLOCK_KEY, ClockRecord, RULES_KEY, RootRecord, Rules};
 use super::save::json;
-use super::stats::{Loaded, NUMBERED, StoreStats, number_of};
+use super::stats::{CacheStats, Loaded, NUMBERED, number_of};
 use super::value::{FORMAT, Tree};
 use crate::clock;
 use crate::core::clock_guard::{ClockGuard, Run};
@@ -25,7 +25,7 @@ use crate::core::report::RootMemory;
 /// Any rule's number: what is of other rules than those in force is for the engine to make anew.
 const ANY_RULE: usize = 1 << 16;
 
-/// Where the store is, and how large it may get.
+/// Where the cache is, and how large it may get.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The state directory: this process' alone.
@@ -37,14 +37,14 @@ pub struct Options {
 /// What there was.
 pub struct Opened {
     /// To be started once the parts that it speaks with are there.
-    pub store: Unstarted,
+    pub cache: Unstarted,
     /// What an earlier process knew of the roots.
     pub memory: Memory,
     /// What it knew of the clock, and whether the machine has been running since.
     pub clock: Option<(ClockGuard, Run)>,
 }
 
-/// What is read of a store.
+/// What is read of a cache.
 #[derive(Default)]
 struct Read {
     memory: Memory,
@@ -58,26 +58,26 @@ struct Read {
     roots_found: usize,
 }
 
-/// What a store is read for.
+/// What a cache is read for.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
     policy: &'a Policy,
     rules: &'a Rules,
 }
 
-/// Opens the store, and reads it for the roots and rules of `policy`. A store that is damaged is set aside, and an empty one
+/// Opens the cache, and reads it for the roots and rules of `policy`. A cache that is damaged is set aside, and an empty one
 /// takes its place; on a full disk there is none for now.
 ///
 /// # Errors
 /// When another process has it, a newer version wrote it, or the operating system refuses.
-pub fn open(options: &Options, policy: &Policy, rules: &Rules) -> Result<Opened, StoreError> {
+pub fn open(options: &Options, policy: &Policy, rules: &Rules) -> Result<Opened, CacheError> {
     let places = Places::new(&options.state_dir);
-    let path = places.store();
+    let path = places.cache();
     places
         .tidy()
         .map_err(|error| refused("tidy up beside", &path, error))?;
     let known = known::read(&places.known());
-    let mut stats = StoreStats::default();
+    let mut stats = CacheStats::default();
     let opening = places.begin_opening();
     let damaged = opening
         .is_suspect()
@@ -95,7 +95,7 @@ pub fn open(options: &Options, policy: &Policy, rules: &Rules) -> Result<Opened,
     }
     let settled = read.memory.roots.iter().filter(|(_, root)| root.settled);
     Ok(Opened {
-        store: Unstarted {
+        cache: Unstarted {
             places,
             size_max: options.size_max,
             db,
@@ -111,7 +111,7 @@ pub fn open(options: &Options, policy: &Policy, rules: &Rules) -> Result<Opened,
     })
 }
 
-/// Where [`peek`] opens the store. sled cannot open a database without writing to it.
+/// Where [`peek`] opens the cache. sled cannot open a database without writing to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Peek {
     /// In the state directory, whose lock the caller holds.
@@ -120,8 +120,8 @@ pub enum Peek {
     Copy,
 }
 
-/// Reads what earlier processes saved of the roots of `policy`, for a run without a daemon. No value in the store changes.
-/// Where the store cannot be read, what was known counts as lost.
+/// Reads what earlier processes saved of the roots of `policy`, for a run without a daemon. No value in the cache changes.
+/// Where the cache cannot be read, what was known counts as lost.
 #[must_use]
 pub fn peek(
     state_dir: &Path,
@@ -141,7 +141,7 @@ pub fn peek(
             found
         };
         let read = match how {
-            Peek::InPlace => open_and_read(&places.store()),
+            Peek::InPlace => open_and_read(&places.cache()),
             Peek::Copy => places
                 .copy()
                 .map_err(Fault::of_io)
@@ -150,7 +150,7 @@ pub fn peek(
         match read {
             Ok(read) => found = read,
             Err(error) => tracing::warn!(
-                store = %places.store().display(), %error,
+                cache = %places.cache().display(), %error,
                 "what was saved cannot be read; files count as changed when the directories around them were"
             ),
         }
@@ -159,23 +159,23 @@ pub fn peek(
     (found.memory, found.clock)
 }
 
-fn refused(action: &'static str, path: &Path, error: std::io::Error) -> StoreError {
-    StoreError::Refused {
+fn refused(action: &'static str, path: &Path, error: std::io::Error) -> CacheError {
+    CacheError::Refused {
         action,
         path: path.to_path_buf(),
         error,
     }
 }
 
-/// Opens and reads the store; one that is `damaged`, or turns out to be, is set aside once.
+/// Opens and reads the cache; one that is `damaged`, or turns out to be, is set aside once.
 fn open_or_set_aside(
     places: &Places,
     wanted: Wanted<'_>,
     known: &BTreeMap<Vec<u8>, RootMemory>,
     damaged: Option<String>,
-    stats: &mut StoreStats,
-) -> Result<(Option<Db>, Read), StoreError> {
-    let path = places.store();
+    stats: &mut CacheStats,
+) -> Result<(Option<Db>, Read), CacheError> {
+    let path = places.cache();
     let fault = match damaged {
         Some(why) => Fault::Damaged(why),
         None => match open_and_read(places, wanted, known) {
@@ -190,8 +190,8 @@ fn open_or_set_aside(
                     .set_aside()
                     .map_err(|error| refused("set aside", &path, error))?;
                 tracing::warn!(
-                    store = %path.display(), moved_to = %to.display(), error = why,
-                    "the store cannot be used and was set aside; the roots are read anew"
+                    cache = %path.display(), moved_to = %to.display(), error = why,
+                    "the cache cannot be used and was set aside; the roots are read anew"
                 );
                 stats.set_aside = Some((to, why));
             }
@@ -207,14 +207,14 @@ fn open_or_set_aside(
             stats.failing = Some(failure(&path, &fault.to_string()));
             Ok((None, Read::default()))
         }
-        Fault::Newer(found) => Err(StoreError::Newer {
+        Fault::Newer(found) => Err(CacheError::Newer {
             path,
             found,
             known: FORMAT,
         }),
-        Fault::InUse => Err(StoreError::InUse { path }),
-        Fault::Refused(error) => Err(refused("open the store", &path, error)),
-        Fault::Damaged(why) => Err(refused("make the store", &path, std::io::Error::other(why))),
+        Fault::InUse => Err(CacheError::InUse { path }),
+        Fault::Refused(error) => Err(refused("open the cache", &path, error)),
+        Fault::Damaged(why) => Err(refused("make the cache", &path, std::io::Error::other(why))),
         Fault::Stopped => unreachable!("nothing is stopped while it is opened"),
     }
 }
@@ -226,9 +226,9 @@ fn open_and_read(
 ) -> Result<(Db, Read), Fault> {
     let was_there = places.is_taken();
     if !was_there && !known.is_empty() {
-        tracing::warn!(store = %places.store().display(), "the store is gone; the roots are read anew");
+        tracing::warn!(cache = %places.cache().display(), "the cache is gone; the roots are read anew");
     }
-    let db = Db::open(&places.store())?;
+    let db = Db::open(&places.cache())?;
     let read = read(&db, wanted, Change::Rules)?;
     // A damaged file can come up sound and empty.
     if was_there && !known.is_empty() && read.roots_found == 0 {
@@ -238,7 +238,7 @@ fn open_and_read(
     Ok((db, read))
 }
 
-/// Roots that were known, and that the store knows nothing of: everything in them is found anew, and what is due already is for a
+/// Roots that were known, and that the cache knows nothing of: everything in them is found anew, and what is due already is for a
 /// person.
 fn remember_forgotten(memory: &mut Memory, policy: &Policy, known: &BTreeMap<Vec<u8>, RootMemory>) {
     for (&id, root) in &policy.roots {
@@ -252,15 +252,15 @@ fn remember_forgotten(memory: &mut Memory, policy: &Policy, known: &BTreeMap<Vec
     }
 }
 
-/// What to tell people when the store at `path` cannot be written.
+/// What to tell people when the cache at `path` cannot be written.
 pub(super) fn failure(path: &Path, why: &str) -> String {
     format!(
-        "cannot write the store \"{}\": {why}\nmake room for it, or see that the service may write there; it is tried again by itself",
+        "cannot write the cache \"{}\": {why}\nmake room for it, or see that the service may write there; it is tried again by itself",
         path.display()
     )
 }
 
-/// Whether reading a store may change it.
+/// Whether reading a cache may change it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
     /// Other rules are noted.
@@ -310,7 +310,7 @@ fn read(db: &Db, wanted: Wanted<'_>, change: Change) -> Result<Read, Fault> {
     Ok(read)
 }
 
-/// A record of the store as a whole; `None` when there is none that can be read.
+/// A record of the cache as a whole; `None` when there is none that can be read.
 fn record<T: serde::de::DeserializeOwned>(db: &Db, key: &[u8]) -> Result<Option<T>, Fault> {
     let found = db.get(Tree::Meta, key)?;
     Ok(found.and_then(|text| serde_json::from_slice(&text).ok()))
