@@ -14,21 +14,23 @@ use super::rows::KEYS;
 /// A run.
 pub struct Bench {
     options: Options,
-    /// Removed at the end.
-    dir: tempfile::TempDir,
+    /// One in each directory of the options. Removed at the end.
+    dirs: Vec<tempfile::TempDir>,
     rows: Vec<Row>,
     wrong: Vec<String>,
 }
 
 impl Bench {
     pub fn new(options: Options) -> anyhow::Result<Self> {
-        let dir = tempfile::Builder::new()
-            .prefix("lapsed-bench-")
-            .tempdir_in(&options.dir)
-            .with_context(|| format!("cannot make a directory in {}", options.dir.display()))?;
+        let make = |dir: &PathBuf| {
+            let mut builder = tempfile::Builder::new();
+            let made = builder.prefix("lapsed-bench-").tempdir_in(dir);
+            made.with_context(|| format!("cannot make a directory in {}", dir.display()))
+        };
+        let dirs = options.dirs.iter().map(make).collect::<Result<_, _>>()?;
         Ok(Self {
             options,
-            dir,
+            dirs,
             rows: Vec::new(),
             wrong: Vec::new(),
         })
@@ -43,12 +45,26 @@ impl Bench {
     }
 
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        self.dirs[0].path()
+    }
+
+    /// One directory on each file system on which removals are measured.
+    pub fn removal_dirs(&self) -> Vec<PathBuf> {
+        let mut seen = std::collections::BTreeSet::new();
+        let dirs = self.dirs.iter().map(|dir| dir.path().to_path_buf());
+        dirs.filter(|dir| {
+            seen.insert(
+                std::fs::metadata(dir)
+                    .map(|of| std::os::unix::fs::MetadataExt::dev(&of))
+                    .ok(),
+            )
+        })
+        .collect()
     }
 
     /// A new directory for one row.
     pub fn place(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let place = self.dir.path().canonicalize()?.join(name);
+        let place = self.dir().canonicalize()?.join(name);
         std::fs::create_dir_all(&place)?;
         Ok(place)
     }

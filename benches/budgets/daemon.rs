@@ -77,7 +77,7 @@ impl Place {
         self.dir.join("state")
     }
 
-    fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         self.dir.join("s")
     }
 

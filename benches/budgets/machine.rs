@@ -29,7 +29,7 @@ pub fn facts(dir: &Path) -> String {
 }
 
 /// The type of the file system that `dir` lies on.
-fn file_system(dir: &Path) -> String {
+pub fn file_system(dir: &Path) -> String {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
     let mut best = (0, "unknown");

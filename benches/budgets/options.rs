@@ -8,17 +8,21 @@ use anyhow::{Context, bail};
 /// The variable that makes this binary a bare reader of the directory that it names.
 pub const READER: &str = "LAPSED_BENCH_READER";
 
+/// A file system in memory, on every Linux: what a disk costs does not hide what we cost there.
+const MEMORY: &str = "/dev/shm";
+
 const HELP: &str = "\
-cargo bench -- [--files 10k,200k,1M,10M] [--only ROW,…] [--dir DIR] [--json FILE]
+cargo bench -- [--files 10k,200k,1M,10M] [--only ROW,…] [--dir DIR]… [--json FILE]
 
   --files SIZES  trees of so many files (default: 10k,200k); LAPSED_BENCH_FILES
   --only ROWS    only rows whose key contains one of these words; LAPSED_BENCH_ONLY
-  --dir DIR      where trees and state are made (default: the temporary directory); LAPSED_BENCH_DIR
+  --dir DIR      where trees and state are made; given again, removals are measured there, too (default: the temporary
+                 directory, and /dev/shm); LAPSED_BENCH_DIR, separated by colons
   --json FILE    all figures as JSON, too; LAPSED_BENCH_JSON
   --smoke        tiny counts, nothing judged: what `cargo test` runs
 
-Keys: lateness-idle, lateness-load, visible, memory, crawl, restart, lookup, plan, list, expire, remove-dirs, remove-files,
-idle, flat-out, paced, 10M.";
+Keys: lateness-idle, lateness-load, visible, memory, crawl, restart, lookup, plan, list, expire, remove-units, remove-job, remove-dirs,
+remove-files, remove-files-unleased, remove-files-1, remove-files-10k, remove-one, idle, flat-out, paced, 10M.";
 
 /// What the command line wants.
 pub enum Wanted {
@@ -39,8 +43,8 @@ pub struct Options {
     pub files: Vec<u64>,
     /// Parts of keys; empty: all rows.
     pub only: Vec<String>,
-    /// Where to make things.
-    pub dir: PathBuf,
+    /// Where to make things: the first for all rows, the others for removals. Never empty.
+    pub dirs: Vec<PathBuf>,
     /// Where to write figures.
     pub json: Option<PathBuf>,
     /// How much of everything.
@@ -60,6 +64,7 @@ impl Options {
             return Ok(as_a_test(&arguments));
         }
         let mut options = Self::from_environment()?;
+        let mut dirs = Vec::new();
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let mut value = || {
@@ -72,10 +77,13 @@ impl Options {
                 "--smoke" => options.make_small(),
                 "--files" => options.files = sizes(value()?)?,
                 "--only" => options.only = words(value()?),
-                "--dir" => options.dir = value()?.into(),
+                "--dir" => dirs.push(value()?.into()),
                 "--json" => options.json = Some(value()?.into()),
                 unknown => bail!("unknown argument \"{unknown}\"\n{HELP}"),
             }
+        }
+        if !dirs.is_empty() {
+            options.dirs = dirs;
         }
         Ok(Wanted::Run(Box::new(options)))
     }
@@ -85,7 +93,10 @@ impl Options {
         Ok(Self {
             files: sizes(&variable("LAPSED_BENCH_FILES").unwrap_or_else(|| "10k,200k".to_owned()))?,
             only: words(&variable("LAPSED_BENCH_ONLY").unwrap_or_default()),
-            dir: variable("LAPSED_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from),
+            dirs: variable("LAPSED_BENCH_DIR").map_or_else(
+                || vec![std::env::temp_dir(), MEMORY.into()],
+                |dirs| std::env::split_paths(&dirs).collect(),
+            ),
             json: variable("LAPSED_BENCH_JSON").map(PathBuf::from),
             scale: Scale::FULL,
         })
@@ -109,7 +120,7 @@ fn as_a_test(arguments: &[String]) -> Wanted {
     let mut options = Options {
         files: Vec::new(),
         only: Vec::new(),
-        dir: std::env::temp_dir(),
+        dirs: vec![std::env::temp_dir()],
         json: None,
         scale: Scale::SMOKE,
     };
@@ -173,6 +184,8 @@ pub struct Scale {
     pub flat_out: u64,
     /// Files removed at once.
     pub removed: u64,
+    /// Files removed each on its own.
+    pub alone: u64,
     /// Before files that lapse at once do so: as long as it takes to start a daemon on them.
     pub margin: Duration,
     /// A tree with fewer files than this says more of a process' start than of anything else.
@@ -191,6 +204,7 @@ impl Scale {
         idle: Duration::from_secs(20),
         flat_out: 100_000,
         removed: 100_000,
+        alone: 200,
         margin: Duration::from_secs(5),
         judged_files_min: 100_000,
     };
@@ -206,6 +220,7 @@ impl Scale {
         idle: Duration::from_millis(300),
         flat_out: 500,
         removed: 300,
+        alone: 10,
         margin: Duration::from_millis(700),
         judged_files_min: u64::MAX,
     };

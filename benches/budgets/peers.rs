@@ -1,14 +1,12 @@
-//! The peers that every machine has, and bare loops of our own: measured in the same run as the daemon.
+//! The peers that every machine has: measured in the same run as the daemon.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use rustix::fs::{AtFlags, CWD};
 
 use super::process::of_children;
-use super::tree::Tree;
 
 /// What a run took.
 #[derive(Clone, Copy, Debug)]
@@ -59,24 +57,4 @@ fn run(mut command: Command) -> anyhow::Result<Took> {
         cpu: of_children().saturating_sub(cpu),
         lines,
     })
-}
-
-/// Bare `unlink` on two threads, of names that are known already.
-pub fn unlink_on_two_threads(root: &Path, tree: Tree) -> anyhow::Result<Duration> {
-    let begun = Instant::now();
-    let unlink = |from: u64, to: u64| -> anyhow::Result<()> {
-        for number in from..to {
-            rustix::fs::unlinkat(CWD, root.join(tree.file(number)), AtFlags::empty())?;
-        }
-        Ok(())
-    };
-    let half = tree.files / 2;
-    std::thread::scope(|scope| {
-        let first = scope.spawn(|| unlink(0, half));
-        unlink(half, tree.files)?;
-        first
-            .join()
-            .map_err(|_| anyhow::anyhow!("an unlinking thread panicked"))?
-    })?;
-    Ok(begun.elapsed())
 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// Threads of the cache: their wake-ups have a budget of their own.
 const STORE_THREADS: &str = "sled";
 
+/// The thread on which the engine runs.
+const ENGINE_THREAD: &str = "engine";
+
 /// A process at one instant.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
@@ -21,6 +24,8 @@ pub struct Seen {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Did {
     pub cpu: Duration,
+    /// Of the engine's thread.
+    pub engine_cpu: Duration,
     pub wakes: u64,
     pub cache_wakes: u64,
     pub write_bytes: u64,
@@ -70,7 +75,11 @@ impl Seen {
                 .threads
                 .get(tid)
                 .map_or((0, 0), |(_, ns, sleeps)| (*ns, *sleeps));
-            ns += ns_later.saturating_sub(ns_before);
+            let ns_done = ns_later.saturating_sub(ns_before);
+            ns += ns_done;
+            if name == ENGINE_THREAD {
+                did.engine_cpu = Duration::from_nanos(ns_done);
+            }
             let wakes = sleeps_later.saturating_sub(sleeps_before);
             if name.starts_with(STORE_THREADS) {
                 did.cache_wakes += wakes;

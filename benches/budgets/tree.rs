@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 
-/// Files of a directory.
+/// Files of a directory, where a row does not say otherwise.
 pub const PER_DIR: u64 = 100;
 
 /// Bytes of a file: something that the file system has to free.
@@ -18,19 +18,25 @@ pub enum Shape {
     Nested,
     /// All at the top level.
     Flat,
+    /// All in one directory of the top level.
+    UnderOne,
 }
+
+/// The directory of [`Shape::UnderOne`].
+pub const ONE: &str = "one";
 
 /// A tree.
 #[derive(Clone, Copy, Debug)]
 pub struct Tree {
     pub files: u64,
+    pub per_dir: u64,
     pub shape: Shape,
     pub has_content: bool,
 }
 
 impl Tree {
     pub fn dirs(self) -> u64 {
-        self.files.div_ceil(PER_DIR)
+        self.files.div_ceil(self.per_dir)
     }
 
     /// The path of directory `number` below the root.
@@ -38,6 +44,7 @@ impl Tree {
         match self.shape {
             Shape::Nested => format!("p{:04}/d{number:06}", number / 100).into(),
             Shape::Flat => format!("d{number:06}").into(),
+            Shape::UnderOne => format!("{ONE}/d{number:06}").into(),
         }
     }
 
@@ -65,9 +72,9 @@ impl Tree {
         let path = root.join(self.dir(number));
         std::fs::create_dir_all(&path)?;
         let dir = open_dir(&path)?;
-        let first = number * PER_DIR;
+        let first = number * self.per_dir;
         let mut last_ms = 0;
-        for file in first..(first + PER_DIR).min(self.files) {
+        for file in first..(first + self.per_dir).min(self.files) {
             let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
             let fd = rustix::fs::openat(&dir, name(file), flags, Mode::from_raw_mode(0o644))?;
             if self.has_content {
@@ -83,22 +90,24 @@ impl Tree {
         Ok(())
     }
 
-    /// Gives all files and directories the time `mtime_ms`.
-    pub fn set_times(self, root: &Path, mtime_ms: i64) -> anyhow::Result<()> {
+    /// Gives each file the time `mtime_ms` of its number, and each directory the time of its last file.
+    pub fn set_times(self, root: &Path, mtime_ms: impl Fn(u64) -> i64) -> anyhow::Result<()> {
         for number in 0..self.dirs() {
             let dir = open_dir(&root.join(self.dir(number)))?;
-            let first = number * PER_DIR;
-            for file in first..(first + PER_DIR).min(self.files) {
-                set_time(&dir, name(file), mtime_ms)?;
+            let first = number * self.per_dir;
+            let mut last_ms = 0;
+            for file in first..(first + self.per_dir).min(self.files) {
+                last_ms = mtime_ms(file);
+                set_time(&dir, name(file), last_ms)?;
             }
-            rustix::fs::futimens(&dir, &times(mtime_ms))?;
+            rustix::fs::futimens(&dir, &times(last_ms))?;
         }
         Ok(())
     }
 
     /// The path of file `number` below the root.
     pub fn file(self, number: u64) -> PathBuf {
-        self.dir(number / PER_DIR).join(name(number))
+        self.dir(number / self.per_dir).join(name(number))
     }
 }
 

@@ -14,7 +14,7 @@ use super::bench::Bench;
 use super::report::Row;
 
 /// Every row's key, in the order of the table.
-pub const KEYS: [&str; 16] = [
+pub const KEYS: [&str; 22] = [
     "lateness-idle",
     "lateness-load",
     "visible",
@@ -25,8 +25,14 @@ pub const KEYS: [&str; 16] = [
     "plan",
     "list",
     "expire",
+    "remove-units",
+    "remove-job",
     "remove-dirs",
     "remove-files",
+    "remove-files-unleased",
+    "remove-files-1",
+    "remove-files-10k",
+    "remove-one",
     "idle",
     "flat-out",
     "paced",

@@ -11,7 +11,7 @@ use crate::daemon::{Daemon, Place};
 use crate::peers::{self, Took};
 use crate::report::Row;
 use crate::stats::show_count;
-use crate::tree::{Shape, Tree, now_ms};
+use crate::tree::{PER_DIR, Shape, Tree, now_ms};
 use crate::{process, walk};
 
 /// The life of every file in the tree.
@@ -119,6 +119,7 @@ fn begin(bench: &Bench, files: u64) -> anyhow::Result<Session> {
     let place = Place::new(bench.place(&format!("tree-{files}"))?, &rule)?;
     let tree = Tree {
         files,
+        per_dir: PER_DIR,
         shape: Shape::Nested,
         has_content: false,
     };
