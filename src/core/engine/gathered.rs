@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** only what the index has under this very rule and job is gathered; the reaper looks at all of it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::state::Engine;
 use crate::core::claim::Piece;
@@ -12,6 +12,21 @@ use crate::core::jobs::{Job, Owner};
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Verdict};
 use crate::core::time::Timestamp;
+
+/// Paths of one root that were gathered, to find one that lies within another without comparing all of them.
+#[derive(Default)]
+struct Taken(BTreeSet<Box<[u8]>>);
+
+impl Taken {
+    /// Returns whether `path` was not taken yet, neither itself nor with a directory around it.
+    fn insert(&mut self, path: &RelPath) -> bool {
+        let bytes = path.as_bytes();
+        let slashes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        // The root's own directory is around everything.
+        let mut around = std::iter::once(&[][..]).chain(slashes.map(|(at, _)| &bytes[..at]));
+        !around.any(|dir| self.0.contains(dir)) && self.0.insert(bytes.into())
+    }
+}
 
 /// All that a job owns and a rule takes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,18 +65,24 @@ impl Engine {
         });
         for root in roots {
             let before = gathered.files;
+            let mut taken = Taken::default();
+            let mut gather = |engine: &Self, path: &RelPath| {
+                if taken.insert(path) {
+                    engine.gather_path((job, rule), root, path, now, &mut gathered);
+                }
+            };
             if let Some(path) = self.job_dir(root, &job.key) {
-                self.gather_path((job, rule), root, &path, now, &mut gathered);
+                gather(self, &path);
             }
             for (dir, names) in self.flat_entries(root, &job.key) {
                 if let Some((_, at)) = self.index.dir_path(dir) {
                     for name in names {
-                        self.gather_path((job, rule), root, &at.join(&name), now, &mut gathered);
+                        gather(self, &at.join(&name));
                     }
                 }
             }
             for (_, path) in claimed.iter().filter(|(of, _)| *of == root) {
-                self.gather_path((job, rule), root, path, now, &mut gathered);
+                gather(self, path);
             }
             gathered.files_in.insert(root, gathered.files - before);
         }
@@ -76,10 +97,6 @@ impl Engine {
         now: Timestamp,
         into: &mut Gathered,
     ) {
-        let is_there = |piece: &Piece| piece.root == root && path.is_within(&piece.path);
-        if into.pieces.iter().any(is_there) {
-            return;
-        }
         if let Some(dir) = self.index.dir_id(root, path.as_bytes()) {
             self.gather_dir(by, root, (dir, path), now, into);
             return;
