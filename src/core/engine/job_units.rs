@@ -28,6 +28,11 @@ pub(super) const NO_ROOT: RootId = RootId(u16::MAX);
 /// What a job and a rule of it are called in the tables of what is held.
 pub(super) type JobSlot = (SourceId, u32, RuleId);
 
+/// What all rules are called in the tables under one job.
+fn slots_of(source: SourceId, no: u32) -> std::ops::RangeInclusive<JobSlot> {
+    (source, no, RuleId(0))..=(source, no, RuleId(u16::MAX))
+}
+
 /// How all that a job owns stands under one rule.
 pub(super) enum JobStanding {
     /// Nothing goes, and nothing is to be done about its record.
@@ -83,6 +88,22 @@ impl Engine {
         for (source, no) in held {
             self.arm(Timer::Job(source, no), now.wall);
         }
+    }
+
+    /// Forgets the holds of a job, but not what the reaper has of it: its row has changed.
+    pub(super) fn lift_job_holds(&mut self, source: SourceId, no: u32) {
+        let is_held = |_: &JobSlot, stay: &mut Stay| matches!(stay, Stay::Held { .. });
+        drop(
+            self.held_jobs
+                .extract_if(slots_of(source, no), is_held)
+                .count(),
+        );
+    }
+
+    /// Forgets all that is held or claimed of a job that is no more.
+    pub(super) fn forget_job_holds(&mut self, source: SourceId, no: u32) {
+        let all = self.held_jobs.extract_if(slots_of(source, no), |_, _| true);
+        drop(all.count());
     }
 
     /// Looks again at jobs that wait for a root: one has changed.

@@ -204,9 +204,7 @@ impl Engine {
         if was_read {
             self.recording.remove(&key);
         }
-        self.held_jobs.retain(|(of, no, _), stay| {
-            (*of, *no) != (source, change.no) || matches!(stay, super::held::Stay::Claimed { .. })
-        });
+        self.lift_job_holds(source, change.no);
         if was_read {
             self.own_again_job(source, &row.id, change.unclaimed, now, effects);
             if let Some(after) = self.jobs.job(&key) {
@@ -235,8 +233,7 @@ impl Engine {
             self.marked.remove(&(source, no));
             self.recording.remove(&key);
             self.arriving.renew((source, no));
-            self.held_jobs
-                .retain(|(of, other, _), _| (*of, *other) != (source, no));
+            self.forget_job_holds(source, no);
         }
         let Some((claimed, is_eased)) = self.jobs.remove(&policy, source, id) else {
             return false;
