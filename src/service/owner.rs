@@ -301,8 +301,7 @@ fn log(event: &Event, engine: &Engine, now: Now) {
         Event::Root { root, what } => {
             let name = name_of(root);
             tracing::info!(root = name, "root {name:?}: {what}");
-            if let Some((at, place)) = engine.status(now).next.zip(engine.status(now).next_example)
-            {
+            if let Some((at, Some(place))) = engine.next_lapse(now) {
                 let in_ms = u64::try_from(at.ms_since(now.wall)).unwrap_or(0);
                 let left = humantime::format_duration(std::time::Duration::from_millis(in_ms));
                 let path = shown(&policy, place.0, &place.1);

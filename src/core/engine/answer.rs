@@ -130,7 +130,8 @@ impl Engine {
     }
 
     /// The earliest deadline that is still to come, and what has it.
-    fn next_lapse(&self, now: Now) -> Option<(Timestamp, Option<(RootId, RelPath)>)> {
+    #[must_use]
+    pub fn next_lapse(&self, now: Now) -> Option<(Timestamp, Option<(RootId, RelPath)>)> {
         let unit = self
             .roots
             .keys()
@@ -164,16 +165,15 @@ impl Engine {
     /// What is due and held, by kind. Holds of whole roots are counted by the forecast of what was due under them.
     fn held_counts(&self, now: Now) -> Vec<HeldCount> {
         let mut counts: BTreeMap<&'static str, HeldCount> = BTreeMap::new();
-        let mut count = |hold: &Hold, files: u64, example: Option<(RootId, RelPath)>| {
-            counts
-                .entry(hold.code())
-                .or_insert_with(|| HeldCount {
+        let mut count =
+            |hold: &Hold, files: u64, example: &dyn Fn() -> Option<(RootId, RelPath)>| {
+                let new = || HeldCount {
                     hold: hold.clone(),
                     count: 0,
-                    example,
-                })
-                .count += files;
-        };
+                    example: example(),
+                };
+                counts.entry(hold.code()).or_insert_with(new).count += files;
+            };
         for (&root, state) in &self.roots {
             let until = state.trip().map_or(now.wall, |trip| trip.at);
             if let Some(hold) = state.hold(until).or_else(|| self.unsaved_hold()) {
@@ -182,18 +182,18 @@ impl Engine {
                     .iter()
                     .filter(|part| part.root == root && self.by_itself(part.rule))
                     .map(|p| p.files);
-                count(&hold, files.sum(), Some((root, RelPath::root())));
+                count(&hold, files.sum(), &|| Some((root, RelPath::root())));
             } else {
                 self.count_source_holds(root, now, &mut count);
             }
         }
         for stay in self.held_jobs.values() {
             if let Stay::Held { hold, .. } = stay {
-                count(hold, 1, None);
+                count(hold, 1, &|| None);
             }
         }
         for (dir, name, hold) in self.held.iter() {
-            count(hold, 1, self.path_of(dir, name));
+            count(hold, 1, &|| self.path_of(dir, name));
         }
         // What holds a root is worth knowing before anything in it is due.
         let is_said = |held: &HeldCount| held.count > 0 || held.hold.is_of_root();
@@ -205,7 +205,7 @@ impl Engine {
         &self,
         root: RootId,
         now: Now,
-        count: &mut impl FnMut(&Hold, u64, Option<(RootId, RelPath)>),
+        count: &mut impl FnMut(&Hold, u64, &dyn Fn() -> Option<(RootId, RelPath)>),
     ) {
         let holds = self.job_holds();
         let down = holds
@@ -220,7 +220,7 @@ impl Engine {
                 continue;
             }
             let is_orphan = self.policy.rule(part.rule).jobs == JobFilter::Nobody;
-            let example = Some((root, RelPath::root()));
+            let example = &|| Some((root, RelPath::root()));
             match &down {
                 Some(hold) => count(hold, part.files, example),
                 None if is_orphan && is_tripped => count(&Hold::Breaker, part.files, example),
