@@ -69,9 +69,9 @@ impl Armed {
         all.filter(|&at| at > after && at < Timestamp::MAX).min()
     }
 
-    /// Forgets units that are no more.
-    pub(super) fn purge(&mut self, exists: impl Fn(DirId) -> bool) {
-        self.units.retain(|&dir, _| exists(dir));
+    /// Forgets the timer of a directory that was dropped.
+    pub(super) fn forget(&mut self, dir: DirId) {
+        self.units.remove(&dir);
     }
 }
 

@@ -316,7 +316,8 @@ impl Engine {
     fn select_units(&self, request: &CleanRequest, id: u64, clean: &mut Clean, now: Now) {
         for &root in self.roots.keys().filter(|&&root| request.wants_root(root)) {
             for (dir_id, unit) in self.index.units(root) {
-                let Some(dir) = self.index.dir(dir_id) else {
+                let known = self.index.dir(dir_id).zip(self.index.dir_path(dir_id));
+                let Some((dir, (_, path))) = known else {
                     continue;
                 };
                 if unit.deadline.is_none() || !request.wants_rule(unit.rule) {
@@ -327,7 +328,7 @@ impl Engine {
                     name: UNIT,
                     item: CleanItem {
                         root,
-                        path: RelPath::root().join(&dir.name),
+                        path,
                         unit: Unit::Dir,
                         rule: unit.rule,
                         deadline: request.deadline(unit.rule, unit.basis, unit.deadline),

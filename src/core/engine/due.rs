@@ -13,7 +13,6 @@ use crate::core::claim::{Actor, Claim, Unit};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, PageId};
 use crate::core::input::{Effect, Event};
-use crate::core::path::RelPath;
 use crate::core::report::Mode;
 use crate::core::time::{Now, Timestamp};
 
@@ -118,7 +117,8 @@ impl Engine {
     }
 
     fn take_up_unit(&mut self, id: DirId, next: Waiting, now: Now, effects: &mut Vec<Effect>) {
-        let (Some(dir), Some(unit)) = (self.index.dir(id), self.index.unit(id)) else {
+        let known = self.index.dir(id).zip(self.index.dir_path(id));
+        let (Some((dir, (_, path))), Some(unit)) = (known, self.index.unit(id)) else {
             return;
         };
         let Some(deadline) = unit.deadline else {
@@ -132,9 +132,9 @@ impl Engine {
         if self.standing(dir.root, id, UNIT, lapse, now) == Standing::Due {
             let claim = Claim {
                 root: dir.root,
-                path: RelPath::root().join(&dir.name),
                 unit: Unit::Dir,
-                owners: self.readings(dir.root, &dir.name),
+                owners: self.readings(dir.root, path.as_bytes()),
+                path,
                 pieces: Vec::new(),
                 key: dir.facts.key,
                 rule: unit.rule,

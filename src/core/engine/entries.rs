@@ -178,14 +178,15 @@ impl Engine {
     /// Reads the latest change of contents off the trees in which something has an older time than before.
     pub(super) fn mind_older(&mut self, now: Now) {
         for id in std::mem::take(&mut self.older) {
-            let (Some(dir), Some(unit)) = (self.index.dir(id), self.index.unit(id)) else {
+            let (Some((root, top)), Some(unit)) = (self.index.dir_path(id), self.index.unit(id))
+            else {
                 continue;
             };
             let latest = Latest {
                 mtime: self.latest_mtime(id),
                 ..unit.latest
             };
-            self.put_unit(dir.root, &dir.name, id, latest, now);
+            self.put_unit(root, top.as_bytes(), id, latest, now);
         }
     }
 

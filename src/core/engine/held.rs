@@ -218,9 +218,9 @@ impl Held {
         })
     }
 
-    /// Forgets all of the directories that `exists` does not know any more.
-    pub(super) fn purge(&mut self, exists: impl Fn(DirId) -> bool) {
-        self.dirs.retain(|&dir, _| exists(dir));
+    /// Forgets all of a directory that was dropped.
+    pub(super) fn forget(&mut self, dir: DirId) {
+        self.dirs.remove(&dir);
     }
 
     /// Every hold.

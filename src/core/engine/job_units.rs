@@ -93,17 +93,14 @@ impl Engine {
     /// Forgets the holds of a job, but not what the reaper has of it: its row has changed.
     pub(super) fn lift_job_holds(&mut self, source: SourceId, no: u32) {
         let is_held = |_: &JobSlot, stay: &mut Stay| matches!(stay, Stay::Held { .. });
-        drop(
-            self.held_jobs
-                .extract_if(slots_of(source, no), is_held)
-                .count(),
-        );
+        let held = self.held_jobs.extract_if(slots_of(source, no), is_held);
+        held.for_each(drop);
     }
 
     /// Forgets all that is held or claimed of a job that is no more.
     pub(super) fn forget_job_holds(&mut self, source: SourceId, no: u32) {
         let all = self.held_jobs.extract_if(slots_of(source, no), |_, _| true);
-        drop(all.count());
+        all.for_each(drop);
     }
 
     /// Looks again at jobs that wait for a root: one has changed.

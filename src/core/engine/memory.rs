@@ -105,16 +105,16 @@ impl Engine {
             .collect();
         self.forget_rules(unsettled, now);
         for (dir, newest) in units {
-            if let Some(known) = self.index.dir(dir) {
+            if let Some((root, top)) = self.index.dir_path(dir) {
                 let latest = Latest {
                     any: newest,
-                    mtime: if self.asks_for_contents(known.root) {
+                    mtime: if self.asks_for_contents(root) {
                         self.latest_mtime(dir)
                     } else {
                         Timestamp::MIN
                     },
                 };
-                self.set_unit(known.root, &known.name, dir, latest, now);
+                self.set_unit(root, top.as_bytes(), dir, latest, now);
             }
         }
         self.arm_all(now);

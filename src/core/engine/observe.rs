@@ -323,8 +323,8 @@ impl Engine {
     }
 
     pub(super) fn drop_dir(&mut self, dir: DirId) {
-        self.writer.drop_dir(dir);
-        self.forget_gone();
+        let dropped = self.writer.drop_dir(dir);
+        self.forget_dirs(&dropped.dirs);
     }
 
     fn observe_move(
@@ -350,8 +350,8 @@ impl Engine {
         };
         let parent = self.writer.ensure_dir(root, &parent);
         self.writer.set_unit(id, None);
-        self.writer.move_dir(id, parent, name);
-        self.forget_gone();
+        let dropped = self.writer.move_dir(id, parent, name);
+        self.forget_dirs(&dropped.unwrap_or_default().dirs);
         // Rules go by path. Until the listing has been through, the reaper's own look at the path keeps what has another rule
         // now: late is safe.
         effects.push(Effect::Relist(root, to.clone()));

@@ -12,6 +12,7 @@ use super::stall::Stall;
 use super::state::Engine;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
+use crate::core::index::DirId;
 use crate::core::input::{Effect, Event};
 use crate::core::observed::{Absence, PassCost};
 use crate::core::policy::Policy;
@@ -183,8 +184,7 @@ impl Engine {
         state.reconciliation = Reconciliation::default();
         state.is_reconciled = false;
         if !self.recognize(root, key, now) && replaced {
-            self.writer.drop_root(root);
-            self.forget_gone();
+            self.drop_root(root);
         }
         effects.push(Effect::Placed(root, Some(key)));
         effects.push(Effect::Tell(Event::Root {
@@ -241,8 +241,7 @@ impl Engine {
             // Not found since the start: what was saved of it stays, it may come yet. Unless it is known to be gone.
             if is_void {
                 state.unsettle();
-                self.writer.drop_root(root);
-                self.forget_gone();
+                self.drop_root(root);
                 self.retry_jobs_of_roots(now);
             }
             return;
@@ -260,8 +259,7 @@ impl Engine {
             saved: Some(memory),
             ..RootState::default()
         };
-        self.writer.drop_root(root);
-        self.forget_gone();
+        self.drop_root(root);
         if is_void {
             self.retry_jobs_of_roots(now);
         }
@@ -395,7 +393,7 @@ impl Engine {
                     }
                 }
             } else {
-                self.writer.drop_root(root);
+                self.drop_root(root);
                 self.roots.remove(&root);
                 effects.push(Effect::Placed(root, None));
             }
@@ -408,13 +406,19 @@ impl Engine {
         self.breaker = breaker;
         self.policy = policy;
         self.reload_sources();
-        self.forget_gone();
     }
 
-    /// Forgets what stood for directories that are no more.
-    pub(super) fn forget_gone(&mut self) {
-        let index = Arc::clone(&self.index);
-        self.held.purge(|dir| index.dir(dir).is_some());
-        self.armed.purge(|dir| index.dir(dir).is_some());
+    /// Drops all that is known of what lies in `root`.
+    fn drop_root(&mut self, root: RootId) {
+        let dropped = self.writer.drop_root(root);
+        self.forget_dirs(&dropped.dirs);
+    }
+
+    /// Forgets holds and timers of directories that the index has dropped, before others get their numbers.
+    pub(super) fn forget_dirs(&mut self, dropped: &[DirId]) {
+        for &dir in dropped {
+            self.held.forget(dir);
+            self.armed.forget(dir);
+        }
     }
 }

@@ -30,6 +30,7 @@ mod orphans;
 mod records;
 mod refused;
 mod sharing;
+mod work;
 
 /// `{job}/**`
 const RESULTS: RootId = RootId(0);

@@ -81,6 +81,9 @@ pub(super) struct Directories {
     /// Names that were looked up.
     #[cfg(test)]
     pub(super) lookups: std::sync::atomic::AtomicU64,
+    /// How often a directory was looked at by its number.
+    #[cfg(test)]
+    pub(super) accesses: std::sync::atomic::AtomicU64,
 }
 
 impl Node {
@@ -166,6 +169,9 @@ impl Node {
 
 impl Directories {
     pub(super) fn get(&self, id: DirId) -> Option<&Node> {
+        #[cfg(test)]
+        self.accesses
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (chunk, at) = split(id);
         self.chunks.get(chunk)?.get(at)?.as_ref()
     }

@@ -40,14 +40,12 @@ impl fmt::Debug for Index {
 }
 
 /// A directory as the index keeps it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Dir {
     /// Its root.
     pub root: RootId,
     /// The directory that it lies in; `None` for a root's own.
     pub parent: Option<DirId>,
-    /// Its name in there; empty for a root's own.
-    pub name: Box<[u8]>,
     /// What the last look told.
     pub facts: DirFacts,
     /// Entries right in it.
@@ -113,7 +111,6 @@ impl Index {
         Some(Dir {
             root: node.root,
             parent: node.parent(),
-            name: node.name.clone(),
             facts: node.facts(),
             files: node.files,
         })
@@ -370,6 +367,14 @@ impl Index {
         }
         drop(catalog);
         sums.iter().map(|sum| (sum.files(), sum.bytes())).collect()
+    }
+
+    /// How often any directory was looked at, for tests that bound work.
+    #[cfg(test)]
+    pub(in crate::core) fn accesses(&self) -> u64 {
+        let catalog = self.catalog.read();
+        let accesses = &catalog.dirs.accesses;
+        accesses.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Memory that the index takes, by what for: computed.

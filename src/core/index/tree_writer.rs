@@ -20,8 +20,8 @@ pub struct Dropped {
     pub files: u64,
     /// Their bytes, at most [`u64::MAX`].
     pub bytes: u64,
-    /// Directories, the dropped one included.
-    pub dirs: u64,
+    /// The numbers of the directories, the dropped one included. New directories may get them.
+    pub dirs: Vec<DirId>,
     /// The numbers of the pages that were freed, ascending.
     pub pages: Vec<PageId>,
 }
@@ -143,50 +143,43 @@ impl Writer {
             self.index.catalog.write().roots.remove(&root);
         }
         dropped.pages.sort_unstable();
-        dropped.dirs = subtree.len() as u64;
+        dropped.dirs = subtree;
         dropped.files = total.files();
         dropped.bytes = total.bytes();
         dropped
     }
 
     /// Drops all that is known of `root`.
-    pub fn drop_root(&mut self, root: RootId) {
-        if let Some(dir) = self.index.dir_id(root, b"") {
-            self.drop_dir(dir);
-        }
+    pub fn drop_root(&mut self, root: RootId) -> Dropped {
+        let dir = self.index.dir_id(root, b"");
+        dir.map_or_else(Dropped::default, |dir| self.drop_dir(dir))
     }
 
     /// Moves `dir` with all beneath it to the name `name` in `to_parent`; what stands there is dropped first. No entry is
     /// touched, whatever it holds. A top-level directory that becomes a deeper one is no unit any more, and what goes with
     /// a top-level directory counts for the new one; classes stay as they are, for [`Writer::reclass`].
     ///
-    /// Refused (`false`, and nothing happens) for a root's own directory, from root to root, beneath itself, onto
+    /// Returns what was dropped. Refused (`None`, and nothing happens) for a root's own directory, from root to root, beneath itself, onto
     /// a directory that it lies in, and when there is no such directory.
-    pub fn move_dir(&mut self, dir: DirId, to_parent: DirId, name: &[u8]) -> bool {
+    pub fn move_dir(&mut self, dir: DirId, to_parent: DirId, name: &[u8]) -> Option<Dropped> {
         let catalog = self.index.catalog.read();
-        let (Some(node), Some(target)) = (catalog.dirs.get(dir), catalog.dirs.get(to_parent))
-        else {
-            return false;
-        };
-        let Some(from_parent) = node.parent() else {
-            return false;
-        };
+        let node = catalog.dirs.get(dir)?;
+        let target = catalog.dirs.get(to_parent)?;
+        let from_parent = node.parent()?;
         let in_the_way = catalog.dirs.child(to_parent, name);
         if in_the_way == Some(dir) {
-            return true;
+            return Some(Dropped::default());
         }
         let is_within = catalog.dirs.up(to_parent).any(|up| up == dir);
         let is_ancestor =
             in_the_way.is_some_and(|other| catalog.dirs.up(dir).any(|up| up == other));
         if node.root != target.root || is_within || is_ancestor || !is_component(name) {
-            return false;
+            return None;
         }
         // Both parents are the root's own directory: there is only one.
         let stays_top = from_parent == to_parent && target.parent().is_none();
         drop(catalog);
-        if let Some(other) = in_the_way {
-            self.drop_dir(other);
-        }
+        let dropped = in_the_way.map(|other| self.drop_dir(other));
 
         let from = self.place(dir).unit;
         let to = self.place(to_parent).unit;
@@ -208,7 +201,7 @@ impl Writer {
         catalog.dirs.rename(dir, name);
         catalog.dirs.attach(dir, to_parent);
         catalog.unsaved.dirs.insert(dir);
-        true
+        Some(dropped.unwrap_or_default())
     }
 
     /// Says how `dir`, a top-level directory, lapses as a whole, or that it does not. For other directories nothing
