@@ -1,8 +1,8 @@
-//! Reads a segment from its end to its beginning, line by line.
+//! Reading of a segment from its end to its beginning, line by line.
 //!
-//! **Invariant:** nothing beyond the length that was given is read: what is being appended, or could not be cut off, does
-//! not show.
-//! **Invariant:** a line of any length costs bounded memory, and does not hide the lines before it.
+//! **Invariant:** the reader never reads beyond the length that it was given, so it never returns a
+//! line that is being appended, or one that could not be cut off.
+//! **Invariant:** a line of any length must cost bounded memory, and must not hide the lines before it.
 
 use std::fs::File;
 use std::io;
@@ -13,27 +13,30 @@ use serde::Deserialize;
 
 use super::error::LedgerError;
 
-/// One read: a few hundred lines.
+/// Bytes of the first read, ~50 lines: a short page must not cost much more than what it returns.
+const FIRST_BLOCK_BYTES: usize = 16 * 1024;
+
+/// Bytes of a later read: a few hundred lines.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// The longest line that is read whole. Those that are written are shorter; version 0.1 wrote one line for a job of any size, and
-/// most of these can still be read.
+/// Longest line that is read whole. Lines that are written are shorter; early builds of version 0.1
+/// wrote one line for a job of any size, and most of these can still be read.
 pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
 
-/// So much of the beginning of a longer line is read: its number is there.
+/// Bytes that are kept of the beginning of a longer line: they contain its number.
 const HEAD_BYTES: usize = 4096;
 
-/// A line as it stands in the segment, without its newline.
+/// Line as its segment holds it, without its newline, not decoded.
 #[derive(Debug)]
-pub(super) struct RawLine {
-    /// Where it begins.
+pub struct RawLine {
+    /// Offset of its first byte in the segment.
     pub(super) offset: u64,
-    /// Its bytes, or when it is too long those at its beginning.
+    /// Its bytes; only those at its beginning when it is too long.
     pub(super) bytes: Vec<u8>,
     pub(super) is_too_long: bool,
 }
 
-/// The part of a line that is enough to find it.
+/// Fields that identify a line.
 #[derive(Deserialize)]
 struct Head {
     id: u64,
@@ -42,37 +45,38 @@ struct Head {
 }
 
 impl RawLine {
-    /// The number of the removal that the line decides about; `None`: it cannot be read, or has only further paths of one.
+    /// Returns the number of the removal that the line decides about; `None` when the line cannot be
+    /// read, or holds only further paths of a removal.
     pub(super) fn id(&self) -> Option<u64> {
         if !self.is_too_long {
             let head = serde_json::from_slice::<Head>(&self.bytes).ok()?;
             return (head.part == 0).then_some(head.id);
         }
-        // Lines of such a length are of a version that did not split them.
+        // Lines of such a length come from a version that did not split them.
         let rest = self.bytes.strip_prefix(b"{\"id\":")?;
         let end = rest.iter().position(|byte| !byte.is_ascii_digit())?;
         std::str::from_utf8(&rest[..end]).ok()?.parse().ok()
     }
 }
 
-/// The lines of one segment, newest first.
+/// Reader of the lines of one segment, newest first.
 #[derive(Debug)]
 pub(super) struct Backwards {
     file: File,
     path: PathBuf,
-    /// Where the part ends that is wanted.
+    /// End of the part to read.
     end: u64,
-    /// Where the part that was read begins.
+    /// Beginning of the part that was read.
     offset: u64,
-    /// What was read and not given out: the bytes from `offset`.
+    /// Bytes from `offset` on that were read, and not returned yet.
     tail: Vec<u8>,
-    /// Whether the line that `tail` is the beginning of is too long, and its end was dropped.
+    /// Whether the line at the end of `tail` is too long, and its end was dropped.
     is_dropping: bool,
 }
 
 impl Backwards {
-    /// Reads the first `len` bytes at `path`, from their end; as many as there are, when somebody has cut the file. `None` when
-    /// the file is gone: somebody archived it.
+    /// Opens the first `len` bytes at `path`, or fewer if the file is shorter. Returns `None` if the
+    /// file does not exist: it was archived.
     pub(super) fn open(path: &Path, len: u64) -> Result<Option<Self>, LedgerError> {
         let file = match File::open(path) {
             Ok(file) => file,
@@ -95,12 +99,12 @@ impl Backwards {
         &self.path
     }
 
-    /// How many bytes were read.
+    /// Returns the number of bytes that were read.
     pub(super) fn bytes_read(&self) -> u64 {
         self.end - self.offset
     }
 
-    /// Whether a line, or the file, may begin at `offset`.
+    /// Returns true if a line, or the file, may begin at `offset`.
     pub(super) fn begins_after_a_line(&self, offset: u64) -> Result<bool, LedgerError> {
         if offset == 0 {
             return Ok(true);
@@ -113,9 +117,9 @@ impl Backwards {
         }
     }
 
-    /// The line before the last one that was given.
+    /// Returns the line before the one that was returned last.
     pub(super) fn next_line(&mut self) -> Result<Option<RawLine>, LedgerError> {
-        // Everything behind this place was searched for a newline before.
+        // Bytes from this index on have no newline: they were searched before.
         let mut searched = self.tail.len();
         if self.tail.last() == Some(&b'\n') {
             self.tail.pop();
@@ -151,7 +155,7 @@ impl Backwards {
         }
     }
 
-    /// Puts the block before what is there in front of it; returns its length.
+    /// Reads the block before `tail`, prepends it, and returns its length.
     fn read_block(&mut self) -> Result<usize, LedgerError> {
         if self.tail.len() > LINE_BYTES_MAX {
             self.is_dropping = true;
@@ -159,8 +163,10 @@ impl Backwards {
         if self.is_dropping {
             self.tail.truncate(HEAD_BYTES);
         }
-        // Blocks that grow with a line keep the copying of what was read of it linear.
-        let wanted = BLOCK_BYTES.max(self.tail.len());
+        let read = usize::try_from(self.bytes_read()).unwrap_or(usize::MAX);
+        let block = read.clamp(FIRST_BLOCK_BYTES, BLOCK_BYTES);
+        // A block as long as the line that is read keeps the copying of long lines linear.
+        let wanted = block.max(self.tail.len());
         let size = usize::try_from(self.offset).map_or(wanted, |left| left.min(wanted));
         let start = self.offset - size as u64;
         let mut block = vec![0; size];

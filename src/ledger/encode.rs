@@ -1,31 +1,52 @@
-//! Lines as they are written to a segment.
+//! Encoding of lines as a segment holds them.
 //!
-//! **Invariant:** no line that is written is longer than [`LINE_BYTES_MAX`].
-//! **Invariant:** a removal's further lines precede the line that decides, in the same write: what a crash tore off in between is
-//! cut off at the next start.
+//! **Invariant:** an encoded line is never longer than [`LINE_BYTES_MAX`].
+//! **Invariant:** the further lines of a removal always precede the line that decides, in the same write. A crash in
+//! between leaves no line that decides, and the next start cuts the further lines off.
 
 use super::error::LedgerError;
 use super::line::{Line, LineJob};
 use crate::core::jobs::JobRow;
+use crate::core::time::Timestamp;
 
-/// The longest line that is written. A path has at most a few times `PATH_MAX` bytes, escaped six-fold, and what may be longer is
-/// split or cut.
+/// Longest line that is written. A path has at most a few times `PATH_MAX` bytes, escaped six-fold;
+/// longer lists of paths are split, and longer rows of jobs are shortened.
 const LINE_BYTES_MAX: usize = 4 << 20;
 
-/// Bytes of paths in one line: some hundred paths. A reader has to hold a line in memory, and people read it.
+/// Bytes of paths in one line, ~100 paths: a reader holds a line in memory, and people read it.
 const PATHS_BYTES: usize = 64 << 10;
 
-/// Bytes of a job's claims, of its error and of its attributes that a line has.
+/// Bytes of an ordinary line: room for it is made at once.
+const TYPICAL_BYTES: usize = 512;
+
+/// Bytes of a job's claims, of its error, and of its attributes in one line.
 const JOB_BYTES: usize = 64 << 10;
 
-/// Appends `line` to `bytes`, and before it further lines with those of its paths that it has no room for.
-pub(super) fn encode(bytes: &mut Vec<u8>, line: &Line) -> Result<(), LedgerError> {
-    let start = bytes.len();
-    let written = encode_parts(bytes, line);
-    if written.is_err() {
-        bytes.truncate(start);
+/// One removal in its written form. It is made once, and appended as it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EncodedLine {
+    /// Whole lines of JSON, each with its newline; the one that decides is the last.
+    pub(super) bytes: Vec<u8>,
+    /// When the removal happened.
+    pub(super) at: Timestamp,
+    /// Whether the line records a pin rather than a removal.
+    pub(super) is_pin: bool,
+}
+
+impl Line {
+    /// Encodes the line, and before it further lines with those of its paths that it has no room for.
+    ///
+    /// # Errors
+    /// [`LedgerError::TooLong`] when the line cannot be kept within its limit.
+    pub fn encode(&self) -> Result<EncodedLine, LedgerError> {
+        let mut bytes = Vec::with_capacity(TYPICAL_BYTES);
+        encode_parts(&mut bytes, self)?;
+        Ok(EncodedLine {
+            bytes,
+            at: self.at,
+            is_pin: self.pin.is_some(),
+        })
     }
-    written
 }
 
 fn encode_parts(bytes: &mut Vec<u8>, line: &Line) -> Result<(), LedgerError> {
@@ -41,7 +62,7 @@ fn encode_parts(bytes: &mut Vec<u8>, line: &Line) -> Result<(), LedgerError> {
         rest = left;
     }
     let short = line.without_pieces();
-    // The last one first: who reads from the end meets the line that decides, and then the others in their order.
+    // In reverse: a reader that goes backwards gets the line that decides, then the others in their order.
     let count = u32::try_from(further.len()).unwrap_or(u32::MAX);
     for (number, paths) in (1..=count).rev().zip(further.iter().rev()) {
         let part = Line {
@@ -81,7 +102,7 @@ fn encode_one(bytes: &mut Vec<u8>, line: &Line) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// How many of `texts` fit into `room` bytes.
+/// Counts those of `texts` that fit into `room` bytes.
 fn within(texts: &[String], room: usize) -> usize {
     let mut bytes = 0;
     let fits = |text: &&String| {
@@ -105,7 +126,7 @@ fn is_long(job: &LineJob) -> bool {
         || attributes_bytes(row) > JOB_BYTES
 }
 
-/// The job with as much of its row as a line has room for.
+/// Returns the job with as much of its row as a line has room for.
 fn shortened(job: &LineJob) -> LineJob {
     let mut short = job.clone();
     let row = &mut short.row;
@@ -128,9 +149,8 @@ mod tests {
     use crate::core::jobs::Status;
 
     fn lines(line: &Line) -> Vec<Line> {
-        let mut bytes = Vec::new();
-        encode(&mut bytes, line).unwrap();
-        let texts = bytes.split(|&byte| byte == b'\n');
+        let encoded = line.encode().unwrap();
+        let texts = encoded.bytes.split(|&byte| byte == b'\n');
         let texts = texts.filter(|text| !text.is_empty());
         texts
             .map(|text| {
@@ -183,9 +203,7 @@ mod tests {
             path: "\u{1}".repeat(LINE_BYTES_MAX),
             ..sample(9)
         };
-        let mut bytes = b"before".to_vec();
-        let error = encode(&mut bytes, &line).unwrap_err().to_string();
+        let error = line.encode().unwrap_err().to_string();
         assert!(error.contains("the line of removal 9"), "{error}");
-        assert_eq!(bytes, b"before");
     }
 }

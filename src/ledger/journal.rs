@@ -14,7 +14,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
-use super::encode::encode;
+use super::encode::EncodedLine;
 use super::error::{LedgerError, words};
 use super::ids::Ids;
 use super::line::Line;
@@ -173,26 +173,31 @@ impl Ledger {
         self.ids.raise(floor);
     }
 
-    /// Appends `lines` with one write and one `fdatasync(2)`. All or none. A unit of many paths takes several lines.
+    /// Encodes `lines` and appends them: see [`Ledger::append_encoded`].
     ///
     /// # Errors
-    /// When the disk is full or fails. What was written is cut off again, and the ledger is usable again when the disk is.
-    /// When a line would be longer than its readers allow.
+    /// As [`Ledger::append_encoded`], and when a line cannot be kept within its limit.
+    pub fn append<'l>(&self, lines: impl IntoIterator<Item = &'l Line>) -> Result<(), LedgerError> {
+        let encoded: Result<Vec<EncodedLine>, _> = lines.into_iter().map(Line::encode).collect();
+        self.append_encoded(&encoded?)
+    }
+
+    /// Appends `lines` with one write and one `fdatasync(2)`: all of them or none.
+    ///
+    /// # Errors
+    /// When the disk is full or fails. The ledger cuts off what was written, and can be used again
+    /// as soon as the disk can.
     ///
     /// # Panics
-    /// Never: a line can always be expressed in JSON.
-    pub fn append<'l>(&self, lines: impl IntoIterator<Item = &'l Line>) -> Result<(), LedgerError> {
-        let (mut bytes, mut newest, mut removed) = (Vec::new(), None, None);
-        for line in lines {
-            encode(&mut bytes, line)?;
-            newest = newest.max(Some(line.at));
-            if line.pin.is_none() {
-                removed = removed.max(Some(line.at));
-            }
-        }
-        let Some(newest) = newest else {
+    /// Never: making room ends with a segment to append to, or with an error.
+    pub fn append_encoded(&self, lines: &[EncodedLine]) -> Result<(), LedgerError> {
+        let Some(newest) = lines.iter().map(|line| line.at).max() else {
             return Ok(());
         };
+        let removals = lines.iter().filter(|line| !line.is_pin);
+        let removed = removals.map(|line| line.at).max();
+        let bytes: Vec<&[u8]> = lines.iter().map(|line| &line.bytes[..]).collect();
+        let bytes = bytes.concat();
         let mut state = self.state.lock();
         state.uncut.retain(|(path, len)| cut(path, *len).is_err());
         state.leave_if_changed();

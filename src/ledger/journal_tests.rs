@@ -127,6 +127,19 @@ fn pages_of_a_long_ledger_are_read_once() {
     // Each page reads a block more than it gives out, at most.
     let most = bytes + LINES / PAGE as u64 * 65_536;
     assert!((bytes..=most).contains(&read), "{read} of {bytes} bytes");
+    for count in [1, 10, 100, 1000, 10_000] {
+        let mut page = ledger.newest_first(None);
+        let mut given = 0;
+        for _ in 0..count {
+            page.next_raw().unwrap().unwrap();
+            given += page.last_bytes();
+        }
+        let read = page.bytes_read();
+        assert!(
+            read <= 2 * given + 16_384,
+            "{count}: {read} of {given} bytes"
+        );
+    }
 }
 
 #[test]

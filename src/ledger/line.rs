@@ -3,6 +3,8 @@
 //! **Invariant:** the order of the fields is the order in the file: people read it from the left.
 //! **Invariant:** bytes that are not UTF-8 never break a line; the path as it really was stands beside it in base64.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -65,6 +67,41 @@ pub struct Line {
     /// For what is about a pin: which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<LinePin>,
+}
+
+/// Fields of a line that filters compare, borrowed from its text. Decoding them also checks that the
+/// whole line is well-formed JSON.
+#[derive(Debug, Deserialize)]
+pub struct LineFields<'t> {
+    /// [`Line::at`].
+    #[serde(with = "rfc3339")]
+    pub at: Timestamp,
+    /// [`Line::root`].
+    #[serde(borrow)]
+    pub root: Cow<'t, str>,
+    /// [`Line::path`].
+    #[serde(borrow)]
+    pub path: Cow<'t, str>,
+    /// [`Line::path_b64`].
+    #[serde(borrow, default)]
+    pub path_b64: Option<Cow<'t, str>>,
+    /// [`Line::owner`].
+    #[serde(borrow)]
+    pub owner: Option<Cow<'t, str>>,
+    /// [`Line::rule`].
+    #[serde(borrow)]
+    pub rule: Cow<'t, str>,
+    /// [`Line::paths`].
+    #[serde(borrow, default)]
+    pub paths: Vec<Cow<'t, str>>,
+}
+
+impl LineFields<'_> {
+    /// Returns the bytes of the absolute path.
+    #[must_use]
+    pub fn path_bytes(&self) -> Vec<u8> {
+        unpack(&self.path, self.path_b64.as_deref())
+    }
 }
 
 /// A job, as its source told of it when its files went.
@@ -215,9 +252,15 @@ pub fn unpack(text: &str, b64: Option<&str>) -> Vec<u8> {
 
 /// Timestamps as RFC 3339 in UTC with milliseconds.
 mod rfc3339 {
+    use std::borrow::Cow;
+
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     use crate::core::time::Timestamp;
+
+    /// Text that is borrowed where it has no escapes.
+    #[derive(Deserialize)]
+    struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
 
     #[expect(
         clippy::trivially_copy_pass_by_ref,
@@ -228,7 +271,7 @@ mod rfc3339 {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
-        let text = String::deserialize(from)?;
+        let Text(text) = Text::deserialize(from)?;
         let at: jiff::Timestamp = text.parse().map_err(D::Error::custom)?;
         Ok(Timestamp::from_unix_ms(at.as_millisecond()))
     }

@@ -17,8 +17,10 @@ mod retention;
 mod segment;
 mod totals;
 
+pub use backwards::RawLine;
+pub use encode::EncodedLine;
 pub use error::LedgerError;
 pub use journal::{Ledger, Options};
-pub use line::{By, Line, LineUnit, Mark};
+pub use line::{By, Line, LineFields, LineUnit, Mark};
 pub use newest::{NewestFirst, Stretch, last_removal};
 pub use retention::{Needs, Surplus};

@@ -1,36 +1,38 @@
-//! The ledger's lines, newest first, over all segments.
+//! Reading of the ledger's lines, newest first, over all segments.
 //!
-//! **Invariant:** what one reader has read up to a [`Cursor`] is not read again by the next one.
+//! **Invariant:** a reader that starts at a [`Cursor`] never reads what the reader before it returned.
 
 use std::cmp::Ordering;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use serde::Deserialize;
 
 use super::backwards::{Backwards, LINE_BYTES_MAX, RawLine};
 use super::error::LedgerError;
-use super::line::Line;
+use super::line::{Line, LineFields};
 use super::segment::{Segment, list};
 use crate::core::time::Timestamp;
 use crate::core::totals::{Cursor, Totals};
 
-/// What is read and what is still to be read.
+/// Iterator over lines, newest first. An unreadable line is an error, and the lines before it follow.
 #[derive(Debug)]
 pub struct NewestFirst {
-    /// What is still to be read; the last one first.
+    /// Segments to read, oldest first: the next one is the last.
     segments: Vec<Arc<Segment>>,
-    /// The segment that is read, and its number.
+    /// Reader of the current segment, and that segment's number.
     reader: Option<(u64, Backwards)>,
-    /// Where the first segment's part that is wanted ends, when that is not its end.
+    /// End of the part to read, if it is not the end of the last segment.
     before: Option<Cursor>,
-    /// Where the part of the oldest segment begins that is wanted.
+    /// Offset in the oldest segment before which nothing is read.
     from: u64,
-    /// Before the line that was given last, and how long that is.
+    /// Position before the line that was returned last, and that line's length.
     last: Option<(Cursor, u64)>,
     bytes_read: u64,
 }
 
-/// The lines of one segment from a place on.
+/// Lines of one segment from an offset on.
 #[derive(Debug)]
 pub struct Stretch {
     segment: Arc<Segment>,
@@ -38,7 +40,7 @@ pub struct Stretch {
 }
 
 impl Stretch {
-    /// What of `segments`, oldest first, comes after the place `from`.
+    /// Returns the parts of `segments`, oldest first, that come after `from`.
     pub(super) fn all_after(segments: Vec<Arc<Segment>>, from: Option<Cursor>) -> Vec<Self> {
         let number = |segment: &Segment| from.map(|from| from.segment.cmp(&segment.floor));
         let stretches = segments.into_iter().filter_map(|segment| {
@@ -55,13 +57,13 @@ impl Stretch {
         stretches.collect()
     }
 
-    /// Whether there are no lines.
+    /// Returns true if there are no lines.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.from >= self.segment.len
     }
 
-    /// The place behind the last line.
+    /// Returns the position behind the last line.
     #[must_use]
     pub fn end(&self) -> Cursor {
         Cursor {
@@ -70,7 +72,7 @@ impl Stretch {
         }
     }
 
-    /// The sums of its lines. What cannot be read counts as nothing: the history tells of it.
+    /// Adds up its lines. An unreadable line counts as nothing: the history reports it.
     #[must_use]
     pub fn totals(&self) -> Totals {
         let lines = NewestFirst {
@@ -111,13 +113,12 @@ impl Iterator for NewestFirst {
             Ok(line) => line,
             Err(error) => return Some(Err(error)),
         };
-        let path = self.reader.as_ref().map(|(_, reader)| reader.path());
-        Some(decode(&line, path.unwrap_or(Path::new(""))))
+        Some(self.decode(&line))
     }
 }
 
 impl NewestFirst {
-    /// Reads `segments`, oldest first, from their end or from `before`.
+    /// Creates a reader of `segments`, oldest first, that starts at their end or at `before`.
     pub(super) fn new(mut segments: Vec<Arc<Segment>>, before: Option<Cursor>) -> Self {
         if let Some(cursor) = before {
             segments.retain(|segment| segment.floor <= cursor.segment);
@@ -132,27 +133,67 @@ impl NewestFirst {
         }
     }
 
-    /// The place before the line that was given last: where another reader goes on.
+    /// Returns the position before the line that was returned last: a later reader continues there.
     #[must_use]
     pub fn cursor(&self) -> Option<Cursor> {
         self.last.map(|(cursor, _)| cursor)
     }
 
-    /// How many bytes the line has that was given last.
+    /// Returns the length in bytes of the line that was returned last.
     #[must_use]
     pub fn last_bytes(&self) -> u64 {
         self.last.map_or(0, |(_, bytes)| bytes)
     }
 
-    /// How many bytes were read from disk.
+    /// Returns the number of bytes that were read from disk.
     #[must_use]
     pub fn bytes_read(&self) -> u64 {
         let reading = self.reader.as_ref();
         self.bytes_read + reading.map_or(0, |(_, reader)| reader.bytes_read())
     }
 
-    /// The next line as it stands in its segment.
-    pub(super) fn next_raw(&mut self) -> Option<Result<RawLine, LedgerError>> {
+    /// Decodes `line`, which this reader returned last, as all of a [`Line`] or as a part of it.
+    ///
+    /// # Errors
+    /// When the line is too long or is no line of the ledger. The lines before it can be read.
+    pub fn decode<'l, T: Deserialize<'l>>(&self, line: &'l RawLine) -> Result<T, LedgerError> {
+        if line.is_too_long {
+            return Err(LedgerError::LongLine {
+                path: self.path(),
+                offset: line.offset,
+                limit: LINE_BYTES_MAX,
+            });
+        }
+        serde_json::from_slice(&line.bytes).map_err(|error| LedgerError::BadLine {
+            path: self.path(),
+            offset: line.offset,
+            reason: error.to_string(),
+        })
+    }
+
+    /// Decodes the fields of `line`, which this reader returned last, and returns them with its text.
+    ///
+    /// # Errors
+    /// As [`NewestFirst::decode`].
+    pub fn decode_fields<'l>(
+        &self,
+        line: &'l RawLine,
+    ) -> Result<(&'l str, LineFields<'l>), LedgerError> {
+        let fields = self.decode(line)?;
+        // Text that is skipped was not checked.
+        let text = std::str::from_utf8(&line.bytes).map_err(|error| LedgerError::BadLine {
+            path: self.path(),
+            offset: line.offset,
+            reason: error.to_string(),
+        })?;
+        Ok((text, fields))
+    }
+
+    /// Returns the next line without decoding it.
+    ///
+    /// # Errors
+    /// When a segment cannot be read any further. The older ones follow.
+    pub fn next_raw(&mut self) -> Option<Result<RawLine, LedgerError>> {
         loop {
             let Some((number, reader)) = &mut self.reader else {
                 match self.open_next()? {
@@ -162,7 +203,7 @@ impl NewestFirst {
                 continue;
             };
             let ended = match reader.next_line() {
-                // Before this place is another reader's part, or what somebody made of the segment since.
+                // Before this offset begins another reader's part, or a line that changed since.
                 Ok(Some(line)) if self.segments.is_empty() && line.offset < self.from => None,
                 Ok(Some(line)) => {
                     let cursor = Cursor {
@@ -184,6 +225,12 @@ impl NewestFirst {
         }
     }
 
+    /// Returns the path of the segment that is read.
+    fn path(&self) -> PathBuf {
+        let reader = self.reader.as_ref();
+        reader.map_or_else(PathBuf::new, |(_, reader)| reader.path().to_path_buf())
+    }
+
     /// Opens the next older segment.
     fn open_next(&mut self) -> Option<Result<Option<(u64, Backwards)>, LedgerError>> {
         let segment = self.segments.pop()?;
@@ -198,20 +245,4 @@ impl NewestFirst {
             });
         Some(opened.map(|reader| reader.map(|reader| (segment.floor, reader))))
     }
-}
-
-/// A line, or why it cannot be read: the lines before it can.
-fn decode(line: &RawLine, path: &Path) -> Result<Line, LedgerError> {
-    if line.is_too_long {
-        return Err(LedgerError::LongLine {
-            path: path.to_path_buf(),
-            offset: line.offset,
-            limit: LINE_BYTES_MAX,
-        });
-    }
-    serde_json::from_slice(&line.bytes).map_err(|error| LedgerError::BadLine {
-        path: path.to_path_buf(),
-        offset: line.offset,
-        reason: error.to_string(),
-    })
 }
