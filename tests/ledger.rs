@@ -174,11 +174,16 @@ fn history_finds_paths_as_they_are_typed_and_tells_a_misspelled_name() {
     use std::os::unix::ffi::OsStrExt;
     let place = Place::new();
     let root = place.make_dir("data");
-    let daemon = place.serve_ready(&["--watch", "data=1s"]);
+    // Of a rule that is no more, but has removed something.
+    let segment = place
+        .make_dir("state/ledger")
+        .join(format!("{:020}.jsonl", 1));
+    std::fs::write(&segment, line(1, "/old/a", 0)).unwrap();
+    let _daemon = place.serve_ready(&["--watch", "data=1s"]);
     let odd = std::ffi::OsStr::from_bytes(b"odd-\xff");
     write(&root.join("plain"), 1);
     write(&root.join(odd), 1);
-    wait_for("both lapse", || (ledger(&place).len() == 2).then_some(()));
+    wait_for("both lapse", || (ledger(&place).len() == 3).then_some(()));
     for path in ["data/plain", "./data/plain", "data/../data/plain"] {
         let output = place.run(&["history", "--json", "--path", path]);
         assert_eq!(
@@ -210,20 +215,47 @@ fn history_finds_paths_as_they_are_typed_and_tells_a_misspelled_name() {
             "no source has a job \"nope\", and nothing of one was removed",
         ),
     ] {
-        let output = place.run(&[&["history"][..], &filter].concat());
-        assert_eq!(output.status.code(), Some(2));
-        assert!(errors(&output).contains(expected), "{}", errors(&output));
+        // What is old has to be known to tell.
+        for more in [&[][..], &["--since", "1d"]] {
+            let output = place.run(&[&["history"][..], &filter, more].concat());
+            assert_eq!(output.status.code(), Some(2), "{filter:?} {more:?}");
+            assert!(errors(&output).contains(expected), "{}", errors(&output));
+        }
     }
-    // A rule that is no more, but has removed something.
-    let segment = place.path("state/ledger").join(format!("{:020}.jsonl", 0));
-    std::fs::write(&segment, line(1, "/old/a", 0)).unwrap();
-    drop(daemon);
-    let _daemon = place.serve_ready(&["--watch", "data=1s"]);
+    let output = place.run(&["ls", "--job", "nope"]);
+    assert_eq!(output.status.code(), Some(2));
+    let expected = "no source has a job \"nope\", and no file is of one";
+    assert!(errors(&output).contains(expected), "{}", errors(&output));
     let output = place.run(&["history", "--json", "--rule", "old", "--job", "j"]);
     assert_eq!(removed_paths(&output), ["/old/a"]);
-    assert_eq!(
-        said(&place, &["history", "--rule", "old", "--since", "1d"]),
-        ["no removals match"]
+    for old in [["--rule", "old"], ["--job", "j"]] {
+        assert_eq!(
+            said(&place, &[&["history", "--since", "1d"][..], &old].concat()),
+            ["no removals match"]
+        );
+    }
+}
+
+#[test]
+fn history_prints_lines_as_the_ledger_has_them() {
+    let place = Place::new();
+    place.make_dir("data");
+    // A later version may write more, and people may write differently.
+    let odd = line(2, "/old/b", 0);
+    let odd = odd.replacen("{\"id\":2,", "{ \"id\": 2, \"more\": [1.50],", 1);
+    let text = line(1, "/old/a", 0) + &odd;
+    let segment = place
+        .make_dir("state/ledger")
+        .join(format!("{:020}.jsonl", 1));
+    std::fs::write(&segment, &text).unwrap();
+    let _daemon = place.serve_ready(&["--watch", "data=1h"]);
+    let printed = lines(&place.run(&["history", "--json"]));
+    let newest_first: Vec<&str> = text.lines().rev().collect();
+    assert_eq!(printed, newest_first);
+    let table = said(&place, &["history"]);
+    assert!(
+        table[1].ends_with("/old/b") && table[2].ends_with("/old/a"),
+        "{table:?}"
     );
 }
 

@@ -123,6 +123,15 @@ fn acting_group(name: &str) -> Result<ActingGroup, NoSuchGroup> {
 }
 
 impl Daemon {
+    /// Returns true if a source has a job with the id `id`.
+    pub(super) fn has_job(&self, id: &str) -> bool {
+        let has = |&source: &SourceId| {
+            let id = id.to_owned();
+            self.parts.jobs.job(&JobKey { source, id }).is_some()
+        };
+        self.policy().sources.keys().any(has)
+    }
+
     /// A daemon of these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {

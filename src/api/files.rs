@@ -71,6 +71,7 @@ pub(super) async fn files(
     let policy = daemon.policy();
     let filter = Filter::read(&query, &policy, now)?;
     let view = View::new(&daemon, holds, now, filter);
+    check_job(&daemon, &view).await?;
     if !wants_lines {
         let limit = usize::try_from(limit.unwrap_or(LIMIT)).unwrap_or(usize::MAX);
         return Ok(one_object(&view, order, after, limit).await);
@@ -83,6 +84,23 @@ pub(super) async fn files(
         lines(view, left)
     };
     Ok(([(header::CONTENT_TYPE, LINES)], body).into_response())
+}
+
+/// Refuses a job that no source has and that owns no entry: most likely its id is misspelled.
+async fn check_job(daemon: &Daemon, view: &View) -> Result<(), Problem> {
+    let Some(job) = view.job() else { return Ok(()) };
+    if std::str::from_utf8(job).is_ok_and(|id| daemon.has_job(id)) {
+        return Ok(());
+    }
+    for some in view.pages().chunks(PAGES_AT_ONCE) {
+        if some.iter().any(|page| view.has_job(page, job)) {
+            return Ok(());
+        }
+        tokio::task::yield_now().await;
+    }
+    let job = String::from_utf8_lossy(job);
+    let detail = format!("no source has a job \"{job}\", and no file is of one");
+    Err(Problem::not_found(detail).hint("`lapsed job ls` lists the jobs that are known"))
 }
 
 pub(super) fn wants_lines(headers: &HeaderMap) -> bool {

@@ -46,8 +46,8 @@ pub(super) async fn stats(
     Ok(json(&wire::Totals { totals }))
 }
 
-/// The registry's totals, and what was appended to the ledger since they were counted.
-fn up_to_now(registry: &Registry, ledger: &Ledger) -> Result<Totals, RegistryError> {
+/// Returns the registry's totals together with the lines that were appended since they were counted.
+pub(super) fn up_to_now(registry: &Registry, ledger: &Ledger) -> Result<Totals, RegistryError> {
     let (mut totals, counted) = registry.totals()?;
     for stretch in ledger.stretches(counted) {
         for (key, sum) in stretch.totals().0 {

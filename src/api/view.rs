@@ -194,6 +194,25 @@ impl View {
         }
     }
 
+    /// Returns the id of the job whose entries are wanted.
+    pub(super) fn job(&self) -> Option<&[u8]> {
+        self.filter.job.as_deref()
+    }
+
+    /// Returns true if an entry of `page` belongs to the job `job`, whatever else the filter says.
+    pub(super) fn has_job(&self, page: &Page, job: &[u8]) -> bool {
+        let Some(about) = self.look_at(page) else {
+            return false;
+        };
+        let mut path = about.dir.clone();
+        page.entries().any(|(name, _)| {
+            path.truncate(about.dir.len());
+            path.extend_from_slice(name);
+            let owner = self.jobs.owner(&self.policy, about.root, &path);
+            is_of_job(job, &self.belongs(&about, &path, &owner), &owner)
+        })
+    }
+
     /// Every page at this instant.
     pub(super) fn pages(&self) -> Vec<Arc<Page>> {
         let pages = self.index.snapshot().into_iter();
@@ -206,9 +225,12 @@ impl View {
         page: &Page,
         mut each: impl FnMut(&Prefix, &[u8], &Values<'_>) -> bool,
     ) {
-        let Some(about) = self.look(page) else {
+        let Some(about) = self.look_at(page) else {
             return;
         };
+        if self.filter.root.is_some_and(|wanted| wanted != about.root) {
+            return;
+        }
         let Some(root) = self.roots.get(&about.root) else {
             return;
         };
@@ -277,12 +299,9 @@ impl View {
         }
     }
 
-    /// What a page's entries have in common; `None` when nobody wants them.
-    fn look(&self, page: &Page) -> Option<PageView> {
+    /// Returns what the entries of a page have in common; `None` when its root is gone.
+    fn look_at(&self, page: &Page) -> Option<PageView> {
         let (root, dir) = self.index.dir_path(page.dir())?;
-        if self.filter.root.is_some_and(|wanted| wanted != root) {
-            return None;
-        }
         let known = self.policy.roots.get(&root)?;
         let has_units = self.policy.has_dir_rules(root);
         let top = dir.top().filter(|_| has_units);
@@ -382,16 +401,16 @@ impl View {
     /// What can be told only with the owner: of several any may be meant.
     fn takes_owner(&self, belongs: &Belongs<'_>, owner: &Owner) -> bool {
         let filter = &self.filter;
-        let has_job = |wanted: &Vec<u8>| {
-            belongs.job == Some(wanted)
-                || owner
-                    .jobs()
-                    .iter()
-                    .any(|job| job.key.id.as_bytes() == wanted)
-        };
+        let has_job = |wanted: &Vec<u8>| is_of_job(wanted, belongs, owner);
         let has_status = |wanted| owner.jobs().iter().any(|job| job.status == wanted);
         filter.job.as_ref().is_none_or(has_job) && filter.status.is_none_or(has_status)
     }
+}
+
+/// Returns true if an entry is shown with the job `wanted`, or if that is one of its owners.
+fn is_of_job(wanted: &[u8], belongs: &Belongs<'_>, owner: &Owner) -> bool {
+    let mut jobs = owner.jobs().iter();
+    belongs.job == Some(wanted) || jobs.any(|job| job.key.id.as_bytes() == wanted)
 }
 
 /// The job that an entry is shown with.

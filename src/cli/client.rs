@@ -172,6 +172,15 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`] with the daemon's words, or [`ClientError::Broken`].
     pub async fn get<T: DeserializeOwned>(&mut self, target: &Target) -> Result<T, ClientError> {
+        let body = self.get_bytes(target).await?;
+        serde_json::from_slice(&body).map_err(|error| self.broken(&error))
+    }
+
+    /// Asks for `target`, and returns the answer as it is.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with the daemon's words, or [`ClientError::Broken`].
+    pub async fn get_bytes(&mut self, target: &Target) -> Result<Bytes, ClientError> {
         let answer = self
             .send(Method::GET, target, None, "application/json")
             .await?;
@@ -203,7 +212,8 @@ impl Client {
         let body = body.map(serde_json::to_vec).transpose();
         let body = body.map_err(|error| self.broken(&error))?;
         let answer = self.send(method, target, body, "application/json").await?;
-        self.whole(answer).await
+        let body = self.whole(answer).await?;
+        serde_json::from_slice(&body).map_err(|error| self.broken(&error))
     }
 
     /// Asks for `target` as the lines of `media`.
@@ -244,15 +254,11 @@ impl Client {
         sent.map_err(|error| self.broken(&error))
     }
 
-    async fn whole<T: DeserializeOwned>(
-        &self,
-        answer: Response<Incoming>,
-    ) -> Result<T, ClientError> {
+    async fn whole(&self, answer: Response<Incoming>) -> Result<Bytes, ClientError> {
         if !answer.status().is_success() {
             return Err(self.refusal(answer).await);
         }
-        let body = self.body(answer).await?;
-        serde_json::from_slice(&body).map_err(|error| self.broken(&error))
+        self.body(answer).await
     }
 
     async fn refusal(&self, answer: Response<Incoming>) -> ClientError {

@@ -5,17 +5,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use serde_json::value::RawValue;
 
 use super::app::{Context, End};
 use super::client::Target;
 use super::explain::absolute;
 use super::human;
+use super::output::Output;
 use super::table::{Column, Fit, Table, Tone};
 use crate::api::wire::{History, Removal};
 use crate::clock;
 use crate::core::time::Timestamp;
+use crate::ledger::By;
 
-/// Lines asked for at once.
+/// Lines that one request asks for.
 const PAGE_LINES: u64 = 1000;
 
 #[derive(Debug, Args)]
@@ -41,7 +44,7 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    /// What is asked for.
+    /// Returns the request.
     fn target(&self, current_dir: Option<&Path>) -> anyhow::Result<Target> {
         let target = Target::new("/v1/history")
             .with_some("root", self.root.as_ref())
@@ -71,37 +74,34 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
     };
     let mut table = table();
     let (mut cursor, mut is_empty, mut end) = (None::<String>, true, End::Done);
-    let (now, is_json) = (clock::now().wall, context.is_json());
+    let now = clock::now().wall;
     loop {
         let page = target
             .clone()
             .with("limit", left.min(PAGE_LINES).to_string())
             .with_some("cursor", cursor.as_ref());
-        let value: serde_json::Value = client.get(&page).await?;
-        let History {
-            removals,
-            cursor: next,
-            unreadable,
-        } = serde_json::from_value(value.clone())?;
+        let body = client.get_bytes(&page).await?;
+        let (count, next, unreadable) = if context.is_json() {
+            let page: History<&RawValue> = serde_json::from_slice(&body)?;
+            print_lines(&page.removals, &mut context.output)?;
+            (page.removals.len(), page.cursor, page.unreadable)
+        } else {
+            let mut page: History = serde_json::from_slice(&body)?;
+            // The row of a unit stands for all of its paths, unless one of them is asked for.
+            let is_shown = |removal: &Removal| removal.part == 0 || arguments.path.is_some();
+            page.removals.retain(is_shown);
+            for removal in &page.removals {
+                row(&mut table, removal, now);
+            }
+            (page.removals.len(), page.cursor, page.unreadable)
+        };
         for why in &unreadable {
             eprintln!("warning: {}", human::one_line(why));
             end = End::WithErrors;
         }
-        is_empty &= removals.is_empty();
-        // The row of a unit stands for all of its paths, unless one of them is asked for.
-        let is_shown =
-            |removal: &&Removal| removal.part == 0 || arguments.path.is_some() || is_json;
-        let shown: Vec<&Removal> = removals.iter().filter(is_shown).collect();
-        left = left.saturating_sub(shown.len() as u64);
-        if is_json {
-            let lines = value["removals"].as_array();
-            for line in lines.into_iter().flatten() {
-                context.output.json(line)?;
-            }
-        } else if !shown.is_empty() {
-            for removal in shown {
-                row(&mut table, removal, now);
-            }
+        is_empty &= count == 0;
+        left = left.saturating_sub(count as u64);
+        if !table.is_empty() {
             let part = table.render(context.output.screen);
             context.output.bytes(part.as_bytes())?;
             table.go_on();
@@ -111,7 +111,7 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
             break;
         }
     }
-    if is_empty && !is_json {
+    if is_empty && !context.is_json() {
         let why = if arguments.is_filtered() {
             "no removals match"
         } else {
@@ -120,6 +120,11 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
         context.output.line(why)?;
     }
     Ok(end)
+}
+
+/// Prints lines of JSON as they came.
+fn print_lines(lines: &[&RawValue], output: &mut Output) -> anyhow::Result<()> {
+    lines.iter().try_for_each(|line| output.line(line.get()))
 }
 
 fn table() -> Table {
@@ -153,14 +158,14 @@ fn row(table: &mut Table, removal: &Removal, now: Timestamp) {
         (files, Tone::Plain),
         (size, Tone::Plain),
         (rule, Tone::Plain),
-        (by(&removal.by), Tone::Plain),
+        (by(removal.by), Tone::Plain),
         (what, tone),
     ]);
 }
 
-/// What it was, and what became of it.
+/// Names what was removed, and tells the result where it is another than that.
 fn what(removal: &Removal, now: Timestamp) -> (String, Tone) {
-    let path = removal.path.path.as_str();
+    let path = removal.path.as_str();
     let job = removal.owner.as_deref().filter(|_| removal.unit == "job");
     let thing = match (job, path) {
         (Some(job), "") => format!("job {job}"),
@@ -182,9 +187,9 @@ fn what(removal: &Removal, now: Timestamp) -> (String, Tone) {
     }
 }
 
-fn by(by: &serde_json::Value) -> String {
-    match by["uid"].as_u64() {
-        Some(uid) => format!("uid {uid}"),
-        None => by.as_str().unwrap_or("?").to_owned(),
+fn by(by: By) -> String {
+    match by {
+        By::Uid(uid) => format!("uid {uid}"),
+        By::Rule => "rule".to_owned(),
     }
 }

@@ -3,7 +3,8 @@
 //! **Invariant:** a row is one line. On a terminal that is too narrow columns go first, in the order that the table says; then the path
 //! is shortened in its middle. Away from a terminal nothing is left out.
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement};
+use std::borrow::Cow;
+
 use unicode_width::UnicodeWidthStr;
 
 use super::human;
@@ -124,52 +125,45 @@ impl Table {
         self.headed = false;
     }
 
-    /// The lines, each closed.
+    /// Renders the table: one line a row, each with its newline.
     #[must_use]
     pub fn render(&self, screen: Screen) -> String {
         let (shown, path_columns) = self.fit(screen);
-        let mut table = comfy_table::Table::new();
-        table
-            .load_preset(comfy_table::presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Disabled);
-        if screen.color {
-            table.enforce_styling();
-        } else {
-            table.force_no_tty();
-        }
-        if self.headed {
-            let head = shown.iter().map(|&place| {
-                let cell = Cell::new(self.columns[place].title);
-                if screen.color {
-                    cell.add_attribute(Attribute::Bold)
-                } else {
-                    cell
-                }
-            });
-            table.set_header(head);
-        }
-        for row in &self.rows {
-            table.add_row(shown.iter().map(|&place| {
+        let head = self.headed.then(|| {
+            let titles = shown.iter().map(|&place| self.columns[place].title);
+            titles.map(|title| TableCell::new(title.into(), Style::Bold))
+        });
+        let rows = self.rows.iter().map(|row| {
+            let cells = shown.iter().map(|&place| {
                 let (text, tone) = &row[place];
                 let text = match (self.columns[place].fit, path_columns) {
-                    (Fit::Path, Some(columns)) => human::fit_path(text, columns),
-                    (Fit::Path | Fit::Stay | Fit::Yield(_), _) => text.clone(),
+                    (Fit::Path, Some(columns)) => human::fit_path(text, columns).into(),
+                    (Fit::Path | Fit::Stay | Fit::Yield(_), _) => Cow::from(text),
                 };
-                tint(Cell::new(text), *tone, screen.color)
-            }));
-        }
-        for (at, &place) in shown.iter().enumerate() {
-            let Some(column) = table.column_mut(at) else {
-                continue;
-            };
-            let right = if at + 1 == shown.len() { 0 } else { GAP };
-            column.set_padding((0, u16::try_from(right).unwrap_or(0)));
-            if self.columns[place].number {
-                column.set_cell_alignment(CellAlignment::Right);
+                TableCell::new(text, Style::Tone(*tone))
+            });
+            cells.collect()
+        });
+        let rows: Vec<Vec<TableCell<'_>>> = head
+            .map(Iterator::collect)
+            .into_iter()
+            .chain(rows)
+            .collect();
+        let widest = |at: usize| rows.iter().map(|row| row[at].width).max();
+        let widths: Vec<usize> = (0..shown.len()).filter_map(widest).collect();
+        let mut text = String::new();
+        for row in &rows {
+            for ((cell, width), &place) in row.iter().zip(&widths).zip(&shown) {
+                let blanks = width - cell.width;
+                let is_number = self.columns[place].number;
+                let (left, right) = if is_number { (blanks, 0) } else { (0, blanks) };
+                text.extend(std::iter::repeat_n(' ', left));
+                cell.push_to(&mut text, screen.color);
+                text.extend(std::iter::repeat_n(' ', right + GAP));
             }
+            text.truncate(text.trim_end_matches(' ').len());
+            text.push('\n');
         }
-        let mut text = table.trim_fmt();
-        text.push('\n');
         text
     }
 
@@ -216,11 +210,41 @@ impl Table {
     }
 }
 
-fn tint(cell: Cell, tone: Tone, color: bool) -> Cell {
-    match tone {
-        Tone::Warn if color => cell.fg(Color::Yellow),
-        Tone::Dim if color => cell.add_attribute(Attribute::Dim),
-        Tone::Plain | Tone::Dim | Tone::Warn => cell,
+/// Value with the columns that it takes.
+struct TableCell<'t> {
+    text: Cow<'t, str>,
+    width: usize,
+    style: Style,
+}
+
+/// Style of a value where there is color.
+#[derive(Clone, Copy)]
+enum Style {
+    /// Of a title.
+    Bold,
+    /// Of a value.
+    Tone(Tone),
+}
+
+impl<'t> TableCell<'t> {
+    fn new(text: Cow<'t, str>, style: Style) -> Self {
+        let width = text.width();
+        Self { text, width, style }
+    }
+
+    /// Appends the value, between escape sequences (ECMA-48, SGR) if `color` is wanted.
+    fn push_to(&self, line: &mut String, color: bool) {
+        let code = match self.style {
+            Style::Bold => "\u{1b}[1m",
+            Style::Tone(Tone::Dim) => "\u{1b}[2m",
+            Style::Tone(Tone::Warn) => "\u{1b}[33m",
+            Style::Tone(Tone::Plain) => "",
+        };
+        if !color || code.is_empty() {
+            line.push_str(&self.text);
+            return;
+        }
+        line.extend([code, &self.text, "\u{1b}[0m"]);
     }
 }
 

@@ -1,29 +1,29 @@
-//! What `GET /v1/history` answers.
+//! Answer of `GET /v1/history`.
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::json_path::JsonPath;
+use crate::ledger::By;
 
-/// `GET /v1/history`, as the client reads it: each line is the ledger's, word for word.
+/// `GET /v1/history`, as the client reads it. Each line is the ledger's, byte by byte: a client
+/// decodes it as a [`Removal`], or takes its text.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct History {
-    /// The removals, newest first.
-    pub removals: Vec<Removal>,
-    /// Where to go on; `null`: this is all.
+pub struct History<L = Removal> {
+    /// Lines, newest first.
+    pub removals: Vec<L>,
+    /// Position to continue at; `null` when there is no more.
     pub cursor: Option<String>,
-    /// What of the ledger cannot be read, and where it is.
+    /// Descriptions of the lines that cannot be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<String>,
 }
 
-/// A line of the ledger: what people want to see of it.
+/// Line of the ledger, as far as people want to see it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Removal {
     /// When the name was gone from its place.
     pub at: String,
-    /// The absolute path.
-    #[serde(flatten)]
-    pub path: JsonPath,
+    /// The absolute path as text.
+    pub path: String,
     /// The root's name.
     pub root: String,
     /// The rule's name.
@@ -51,8 +51,8 @@ pub struct Removal {
     /// The pin that this is about.
     #[serde(default)]
     pub pin: Option<RemovalPin>,
-    /// `"rule"`, or `{"uid": …}`.
-    pub by: serde_json::Value,
+    /// Who wanted it.
+    pub by: By,
 }
 
 /// A pin in a line of the ledger.
