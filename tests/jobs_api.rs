@@ -288,6 +288,10 @@ fn many_jobs_that_ended_long_ago_and_are_told_at_once_wait_for_a_person() {
         (0..JOBS).filter(is_there).count()
     };
     assert!(left() >= JOBS - 10, "{} are left", left());
+    common::wait_for("what waits is counted as due", || {
+        let (_, status) = daemon.get("/v1/status");
+        (status["due"]["files"] == left()).then_some(())
+    });
     said(&place, &["breaker", "release"]);
     common::wait_for("all go", || (left() == 0).then_some(()));
 }

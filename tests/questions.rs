@@ -794,4 +794,17 @@ fn explanations_know_links_and_what_was_removed() {
     });
     assert!(gone.contains("by rule \"data after 0s\"."), "{gone}");
     assert!(gone.contains("for a file there: rule"), "{gone}");
+    let explained = |path: &str| -> Value {
+        let line = &lines(&place.run(&["explain", "--json", path]))[0];
+        serde_json::from_str(line).unwrap()
+    };
+    let link = explained("data/link");
+    assert_eq!(
+        (&link["found"], &link["rule"]),
+        (&json!("symlink"), &Value::Null)
+    );
+    assert_eq!(explained("data/.lapsed")["found"], "quarantine");
+    let gone = explained("data/gone");
+    assert_eq!(gone["removed"]["rule"], "data after 0s", "{gone}");
+    assert!(gone["removed"]["at"].is_string(), "{gone}");
 }

@@ -15,6 +15,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use super::belonging::Belonging;
 use super::calendar::{Calendar, Departures, Reason};
 use super::daemon::{Daemon, json_path, root_name, rule_name};
+use super::history::last_removal;
+use super::order::wait;
 use super::problem::Problem;
 use super::query::Query;
 use super::router::json;
@@ -43,7 +45,21 @@ pub(super) async fn explain(
         .await?;
     let now = clock::now().wall;
     let about = About::look(&daemon, &policy, (root, &path), &why, now);
-    Ok(json(&about.to_json(now)))
+    let mut explanation = about.to_json(now);
+    if explanation.found.is_none() {
+        let path = path.below(&policy.roots[&root].path);
+        let ledger = Arc::clone(&daemon.parts.ledger);
+        if let Some(line) = wait(move || last_removal(&ledger, &path)).await? {
+            let ago = seen(line.at, now);
+            let sentence = format!("it was removed {ago}, by rule \"{}\".", line.rule);
+            explanation.text.push(sentence);
+            explanation.removed = Some(wire::PastRemoval {
+                at: line.at.to_string(),
+                rule: line.rule,
+            });
+        }
+    }
+    Ok(json(&explanation))
 }
 
 fn outside(policy: &Policy, path: &Path) -> Problem {
@@ -187,6 +203,7 @@ impl<'a> About<'a> {
             hold: hold.map(|hold| hold.code().to_owned()),
             pin: self.belonging.pin.as_ref().map(wire::Pin::from),
             found: found.map(str::to_owned),
+            removed: None,
             unit: why.unit.map(|unit| unit.as_str().to_owned()),
             unit_path: why
                 .unit_path

@@ -12,11 +12,13 @@ use super::breaker::{trip, tripped};
 use super::calendar::Calendar;
 use super::daemon::{Daemon, json_path, root_name};
 use super::order::wait;
+use super::plan::each_of_jobs;
 use super::problem::Problem;
 use super::query::Query;
 use super::router::json;
 use super::wire;
 use crate::clock;
+use crate::core::facts::RuleId;
 use crate::core::hold::Hold;
 use crate::core::jobs;
 use crate::core::observed::PassCost;
@@ -167,7 +169,7 @@ fn status_of(daemon: &Daemon, status: &Status) -> wire::Status {
     }
 }
 
-/// What is due: what goes by itself, and what waits for its schedule or to be asked for.
+/// Counts what is due: what goes by itself, and what waits for its schedule or to be asked for.
 fn backlog(
     daemon: &Daemon,
     policy: &Policy,
@@ -177,8 +179,17 @@ fn backlog(
     let calendar = Calendar::new(daemon.parts.started);
     let (mut due, mut asked, mut scheduled) = <(wire::Tally, wire::Tally, wire::Tally)>::default();
     let mut next = None::<Timestamp>;
+    let mut sums = BTreeMap::<RuleId, wire::Tally>::new();
     for part in daemon.parts.index.forecast(now) {
-        let rule = policy.rules.get(usize::from(part.rule.0));
+        let sum = sums.entry(part.rule).or_default();
+        sum.add(part.files, part.bytes);
+    }
+    let known = (&*daemon.parts.index, &*daemon.parts.jobs, policy);
+    each_of_jobs(known, now, |(_, rule), _, size| {
+        sums.entry(rule).or_default().add(1, size);
+    });
+    for (rule, sum) in sums {
+        let rule = policy.rules.get(usize::from(rule.0));
         let tally = match rule.map(|rule| &rule.schedule) {
             None | Some(Schedule::AtDeadline) => &mut due,
             Some(Schedule::Manual) => &mut asked,
@@ -188,7 +199,7 @@ fn backlog(
                 &mut scheduled
             }
         };
-        tally.add(part.files, part.bytes);
+        tally.add(sum.files, sum.bytes);
     }
     let per_second = daemon.parts.events.removals_per_second();
     let held: u64 = status.held.iter().map(|held| held.count).sum();

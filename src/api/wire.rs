@@ -23,7 +23,7 @@ pub use clean::{
     CleanOrder, ErrorKind, JobRecord, Report, ReportError, ReportItem, ReportJob, RuleTotals,
     RunStatus,
 };
-pub use explain::{Explanation, HoldLine};
+pub use explain::{Explanation, HoldLine, PastRemoval};
 pub use history::{History, Removal, RemovalPin};
 pub use jobs::{
     Claim, Job, JobLine, JobOrder, JobRemoval, Jobs, OrphanTrip, PendingRecord, RefusedClaims,

@@ -10,8 +10,7 @@ use clap::Args;
 use super::app::{Context, End};
 use super::client::Target;
 use super::human;
-use crate::api::wire::{Explanation, History, Removal};
-use crate::clock;
+use crate::api::wire::Explanation;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -24,58 +23,50 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
         .context("the current directory is gone; give an absolute path")?;
     let mut client = context.connect().await?;
     let target = Target::new("/v1/explain").with("path", path.as_os_str().as_bytes());
-    if context.is_json() {
-        let explanation: serde_json::Value = client.get(&target).await?;
-        context.output.json(&explanation)?;
-        return Ok(End::Done);
+    let mut explanation: Explanation = client.get(&target).await?;
+    if explanation.found.is_none()
+        && let Some((found, sentence)) = look(&path)
+    {
+        // No rule is for it: what the daemon says is about a file there.
+        explanation = Explanation {
+            path: explanation.path,
+            root: explanation.root,
+            found: Some(found.to_owned()),
+            text: vec![sentence],
+            ..Explanation::default()
+        };
     }
-    let explanation: Explanation = client.get(&target).await?;
-    let is_unknown = explanation.found.is_none();
-    if let Some(sentence) = about_other(&path).filter(|_| is_unknown) {
-        context.output.line(&human::safe(&sentence))?;
+    if context.is_json() {
+        context.output.json(&explanation)?;
         return Ok(End::Done);
     }
     for sentence in &explanation.text {
         context.output.line(&human::safe(sentence))?;
     }
-    if is_unknown {
-        let target = Target::new("/v1/history").with("path", path.as_os_str().as_bytes());
-        let history: History = client.get(&target.with("limit", "1")).await?;
-        let removal = history.removals.first();
-        if let Some(sentence) = removal.and_then(|removal| about_removal(removal, &path)) {
-            context.output.line(&human::safe(&sentence))?;
-        }
-    }
     Ok(End::Done)
 }
 
-/// What is at `path`, where it is nothing that rules are for.
-fn about_other(path: &Path) -> Option<String> {
+/// Looks at a path that the daemon has nothing at. Returns what is there, and a sentence about it;
+/// `None` if it is nothing, or something that rules are for.
+fn look(path: &Path) -> Option<(&'static str, String)> {
     let shown = path.display();
     if path.components().any(|part| part.as_os_str() == ".lapsed") {
-        return Some(format!(
-            "\"{shown}\" belongs to lapsed: its quarantine, which no rule is for."
-        ));
+        let sentence =
+            format!("\"{shown}\" belongs to lapsed: its quarantine, which no rule is for.");
+        return Some(("quarantine", sentence));
     }
     let kind = path.symlink_metadata().ok()?.file_type();
-    let kind = if kind.is_symlink() {
-        "a symbolic link"
+    let (found, kind) = if kind.is_symlink() {
+        ("symlink", "a symbolic link")
     } else if kind.is_file() || kind.is_dir() {
         return None;
     } else {
-        "neither a file nor a directory"
+        ("other", "neither a file nor a directory")
     };
-    Some(format!(
+    let sentence = format!(
         "\"{shown}\" is {kind}: no rule is for it; it goes only with a directory that lapses as a whole."
-    ))
-}
-
-/// When what was at `path` was removed.
-fn about_removal(removal: &Removal, path: &Path) -> Option<String> {
-    let is_it = removal.result == "removed" && Path::new(&removal.path.path) == path;
-    let at = human::instant(&removal.at)?;
-    let ago = human::relative(at, clock::now().wall);
-    is_it.then(|| format!("it was removed {ago}, by rule \"{}\".", removal.rule))
+    );
+    Some((found, sentence))
 }
 
 /// `path` from `/`, as the daemon knows it: symbolic links on the way are followed (roots are known by their real paths), the last

@@ -6,7 +6,7 @@ use super::{JobLine, Pin};
 use crate::api::json_path::JsonPath;
 
 /// `GET /v1/explain`. What is known of an entry; where there is no such file, most of it is `null`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Explanation {
     /// Its absolute path.
     #[serde(flatten)]
@@ -36,8 +36,11 @@ pub struct Explanation {
     pub hold: Option<String>,
     /// The pin that holds it, due or not.
     pub pin: Option<Pin>,
-    /// Whether there is something at the path: `file`, `dir` or `null`.
+    /// What is at the path: `file`, `dir`, or `null`. The client, which can look for itself, tells
+    /// `symlink`, `other` (a socket, a pipe, a device) and `quarantine` from nothing.
     pub found: Option<String>,
+    /// When and why it was removed, if nothing is at the path.
+    pub removed: Option<PastRemoval>,
     /// What lapses: `file`, `dir` for a whole top-level directory, `job` for all that a job owns.
     pub unit: Option<String>,
     /// The path of the unit, when it is another one.
@@ -52,6 +55,15 @@ pub struct Explanation {
     pub holds: Vec<HoldLine>,
     /// All that in sentences.
     pub text: Vec<String>,
+}
+
+/// A removal that the ledger has.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PastRemoval {
+    /// When it was removed.
+    pub at: String,
+    /// By which rule.
+    pub rule: String,
 }
 
 /// A hold.

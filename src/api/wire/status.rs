@@ -7,7 +7,7 @@ use super::Tally;
 /// What is due, and how fast it goes.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Due {
-    /// Files, those that go with their job left out.
+    /// Files.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
