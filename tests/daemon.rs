@@ -510,9 +510,10 @@ fn the_daemon_writes_nothing_to_its_standard_output() {
 }
 
 #[test]
-fn it_tells_its_supervisor_when_it_is_ready_and_when_it_ends() {
+fn it_tells_its_supervisor_when_it_is_ready_reloads_and_ends() {
     let place = Place::new();
     place.make_dir("data");
+    let config = place.config(&config_of("1h"));
     let notify = UnixDatagram::bind(place.path("notify")).unwrap();
     notify.set_read_timeout(Some(patience())).unwrap();
     let told = || {
@@ -522,7 +523,7 @@ fn it_tells_its_supervisor_when_it_is_ready_and_when_it_ends() {
     };
     let mut command = place.lapsed();
     command
-        .args(["serve", "--watch", "data=1h"])
+        .args(["serve", "--config", config.to_str().unwrap()])
         .env("NOTIFY_SOCKET", place.path("notify"));
     let mut daemon = Daemon::start(command, place.socket());
     assert_eq!(told().trim(), "READY=1");
@@ -531,6 +532,17 @@ fn it_tells_its_supervisor_when_it_is_ready_and_when_it_ends() {
         200,
         "ready means that it answers"
     );
+    daemon.signal(Signal::HUP);
+    let reloading = told();
+    let mut fields = reloading.lines();
+    assert_eq!(fields.next(), Some("RELOADING=1"));
+    let at = fields.next();
+    let at = at.and_then(|field| field.strip_prefix("MONOTONIC_USEC="));
+    let at: i64 = at.unwrap_or(&reloading).parse().unwrap();
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let ago = now.tv_sec - at / 1_000_000;
+    assert!((0..=600).contains(&ago), "{reloading}: {ago} s ago");
+    assert_eq!(told().trim(), "READY=1");
     daemon.signal(Signal::TERM);
     assert_eq!(told().trim(), "STOPPING=1");
     assert!(daemon.wait().success());

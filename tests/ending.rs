@@ -11,10 +11,12 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
-use common::{Daemon, Place, wait_for};
+use common::{Daemon, Place, patience, wait_for};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
@@ -24,6 +26,11 @@ use rustix::process::Signal;
 const CONFIG: &str = "[[source]]\nname = \"db\"\nkind = \"sqlite\"\npath = \"jobs.db\"\n\
      select = \"SELECT id, status FROM jobs\"\n\
      [[root]]\npath = \"data\"\nowner = \"{job}/**\"\nsource = \"db\"\n[[rule]]\nexpire = \"1h\"\n";
+
+/// Twenty times the time between two pings in the test.
+const SILENCE: Duration = Duration::from_secs(1);
+/// More pings than a socket's queue holds.
+const LATE_PINGS_MAX: usize = 100;
 
 /// The threads of a daemon: ids and names. The main thread is left out.
 fn threads(daemon: &Daemon) -> Vec<(i32, String)> {
@@ -55,6 +62,13 @@ impl Hung {
             waitpid(id, Some(WaitPidFlag::__WALL)).unwrap();
         }
         Self(ids)
+    }
+
+    /// Lets the threads go on.
+    fn release(self) {
+        for id in self.0 {
+            ptrace::detach(id, None).unwrap();
+        }
     }
 
     /// Waits for the end of the daemon that they belong to. The kernel keeps a traced thread until its tracer has seen its end.
@@ -116,6 +130,48 @@ fn it_ends_whichever_of_its_threads_hangs() {
         };
         daemon.wait_until_said(part);
     }
+}
+
+#[test]
+fn an_engine_that_hangs_stops_the_pings_of_the_watchdog() {
+    let place = Place::new();
+    place.make_dir("data");
+    let notify = UnixDatagram::bind(place.path("notify")).unwrap();
+    let told = |within: Duration| {
+        let mut buffer = [0; 512];
+        notify.set_read_timeout(Some(within)).unwrap();
+        let length = notify.recv(&mut buffer).ok()?;
+        Some(String::from_utf8_lossy(&buffer[..length]).trim().to_owned())
+    };
+    let lapsed = place.lapsed();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "WATCHDOG_PID=$$ exec \"$0\" \"$@\""])
+        .arg(lapsed.get_program())
+        .args(["serve", "--watch", "data=1h"])
+        .current_dir(place.dir.path());
+    for (name, value) in lapsed.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+        .env("NOTIFY_SOCKET", place.path("notify"))
+        .env("WATCHDOG_USEC", "100000");
+    let mut daemon = Daemon::start(command, place.socket());
+    for expected in ["READY=1", "WATCHDOG=1", "WATCHDOG=1"] {
+        assert_eq!(told(patience()).as_deref(), Some(expected));
+    }
+    let hung = Hung::hang(&daemon, "engine");
+    // Those that were on their way; a timer that pings by itself would have no end.
+    let late = (0..LATE_PINGS_MAX).take_while(|_| told(SILENCE).is_some());
+    assert!(late.count() < LATE_PINGS_MAX, "it pings though it hangs");
+    hung.release();
+    assert_eq!(told(patience()).as_deref(), Some("WATCHDOG=1"));
+    daemon.signal(Signal::TERM);
+    while told(patience()).expect("it tells") != "STOPPING=1" {}
+    assert!(daemon.wait().success());
 }
 
 #[test]

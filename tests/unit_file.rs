@@ -129,6 +129,10 @@ fn a_server_by_address_and_by_name_and_a_group_work_with_what_the_unit_allows() 
         &["AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK"],
     );
     assert_has("EnvironmentFile", &["-/etc/lapsed/env"]);
+    // What the daemon tells the service manager: that it is ready, reloads, lives, and ends.
+    assert_has("Type", &["notify"]);
+    assert_has("NotifyAccess", &["main"]);
+    assert_has("WatchdogSec", &["2min"]);
     // It has systemd answer openat2(2) with "no such system call".
     assert_eq!(words("RestrictSUIDSGID"), [""; 0]);
 }

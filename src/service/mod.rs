@@ -12,7 +12,7 @@
 //! - `schedule`: rules that go at their times, and the one `clean` at the start; `database`: a source that is asked, of whichever kind
 //! - `config_file`: edits of the configuration; `greeting`: what is said first
 //! - `totals`: the ledger's lines, counted for ever
-//! - `state_dir`: one daemon at a time
+//! - `state_dir`: one daemon at a time; `watchdog`: pings for the service manager
 //!
 //! **Invariant:** the engine is stepped by one thread; everybody else sends it messages through one bounded queue.
 
@@ -41,6 +41,7 @@ mod sources;
 mod state_dir;
 mod survey;
 mod totals;
+mod watchdog;
 
 pub use crate::jobs::Table;
 pub use database::{Fit, fit, place, table};

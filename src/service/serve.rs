@@ -25,6 +25,7 @@ use super::signals::Signals;
 use super::sources::Sources;
 use super::state_dir::StateDir;
 use super::totals::Counter;
+use super::watchdog;
 use crate::api::auth::Actors;
 use crate::api::daemon::{TellCache, TellWatches};
 use crate::api::json_path::JsonPath;
@@ -136,6 +137,7 @@ async fn run(
     let reloading = api.spawn(reload.follow(signals.hangup, edits));
     let config_file = file.and_then(|file| watch_config(&file, text, edited));
     let _ = sd_notify::notify(false, &[NotifyState::Ready]);
+    watchdog::start(running.daemon.link());
     let mut end = signals.end;
     end.wait().await;
     let mut ending = Ending::begin();
