@@ -233,18 +233,19 @@ impl Engine {
             .open
             .get(&subject(&claim))
             .map(|item| (item.files.max(1), item.bytes));
-        let may_go = match clean.asker {
-            Asker::User(_) => true,
-            Asker::Schedule => {
-                self.may_go_as_orphan(claim.root, claim.rule, what.unwrap_or((1, 0)), now, effects)
-            }
+        let what = what.unwrap_or((1, 0));
+        let hold = match clean.asker {
+            _ if !self.is_all_of_job(&claim, now) => Some(Hold::Reconciling),
+            Asker::User(_) => None,
+            Asker::Schedule => (!self.may_go_as_orphan(claim.root, claim.rule, what, now, effects))
+                .then_some(Hold::Breaker),
         };
-        match (may_go, place) {
-            (true, Place::Entry(dir, name)) => self.give_out(dir, &name, claim),
-            (true, Place::Job(slot)) => self.give_out_job(slot, claim, 0),
-            (false, _) => {
+        match (hold, place) {
+            (None, Place::Entry(dir, name)) => self.give_out(dir, &name, claim),
+            (None, Place::Job(slot)) => self.give_out_job(slot, claim, 0),
+            (Some(hold), _) => {
                 if let Some(mut item) = clean.open.remove(&subject(&claim)) {
-                    item.hold = Some(Hold::Breaker);
+                    item.hold = Some(hold);
                     clean.report.held.push(item);
                 }
             }

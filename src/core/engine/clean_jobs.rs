@@ -84,6 +84,15 @@ impl Engine {
         }
     }
 
+    /// Returns false if the job of a claim that waited in line owns something else by now. True for everything but jobs.
+    pub(super) fn is_all_of_job(&mut self, claim: &Claim, now: Now) -> bool {
+        let key = claim.owners.first().filter(|_| claim.unit == Unit::Job);
+        let Some(job) = key.map(|key| self.jobs.job(key)) else {
+            return true;
+        };
+        job.is_some_and(|job| self.gather(&job, claim.rule, now.wall).pieces == claim.pieces)
+    }
+
     fn consider_job(
         &mut self,
         request: &CleanRequest,

@@ -24,6 +24,9 @@ impl Engine {
             Some(stay) => stay.tries(),
             None => 0,
         };
+        if !no.is_some_and(|no| self.has_claim(key.source, no)) {
+            self.jobs.end_claim(&key);
+        }
         let hold = match outcome {
             Outcome::Removed(removal) => {
                 self.job_removed(&claim, &key, no, &removal, effects);

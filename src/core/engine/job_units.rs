@@ -347,6 +347,20 @@ impl Engine {
         self.claims.entry(claim.root).or_default().push(claim);
     }
 
+    /// Outdates the claim that a job has, if any: whose something is has changed since the claim was made.
+    pub(super) fn outdate_claim(&self, key: &JobKey, no: u32) {
+        if self.has_claim(key.source, no) {
+            self.jobs.outdate_claim(key.clone());
+        }
+    }
+
+    /// Whether the reaper has everything that the job owns, under any rule.
+    pub(super) fn has_claim(&self, source: SourceId, no: u32) -> bool {
+        let slots = (source, no, RuleId(0))..=(source, no, RuleId(u16::MAX));
+        let mut stays = self.held_jobs.range(slots);
+        stays.any(|(_, stay)| matches!(stay, Stay::Claimed { .. }))
+    }
+
     pub(super) fn hold_job(
         &mut self,
         slot: JobSlot,

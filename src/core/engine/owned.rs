@@ -201,6 +201,7 @@ impl Engine {
             && let Some(dir) = self.index.dir(id)
         {
             self.set_unit(root, top, id, dir.facts.latest(), now);
+            self.held.retry(id, UNIT);
             self.arm_unit(id, now);
         }
     }
@@ -332,6 +333,18 @@ impl Engine {
             Renewed::Same
         } else {
             Renewed::As(after)
+        }
+    }
+
+    /// Outdates the claims of jobs that own the entry at `path`: one may be its only owner from now on, and would leave it behind.
+    fn outdate_claims_at(&self, root: RootId, path: &[u8]) {
+        if self.jobs_out == 0 {
+            return;
+        }
+        for job in self.owner(root, path).jobs() {
+            if let Some(no) = self.jobs.number(&job.key) {
+                self.outdate_claim(&job.key, no);
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::core::clock_guard::ClockGuard;
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::hold::Hold;
 use crate::core::input::{Effect, Event, Input, JOBS};
-use crate::core::jobs::{JobRow, Moments, News, SourceId, SourceNews, Status};
+use crate::core::jobs::{Fresh, JobRow, Moments, News, SourceId, SourceNews, Status};
 use crate::core::observed::{Absence, Coverage, Discovery, Observed, PassCost};
 use crate::core::path::RelPath;
 use crate::core::pins::{Pin, PinTarget};

@@ -35,6 +35,8 @@ pub struct Jobs {
     sources: RwLock<BTreeMap<SourceId, OneSource>>,
     /// Sources of which it cannot be believed that a job is gone.
     doubted: RwLock<BTreeSet<SourceId>>,
+    /// Jobs whose ownership has changed since everything they own was claimed.
+    outdated: RwLock<BTreeSet<JobKey>>,
 }
 
 impl Jobs {
@@ -146,9 +148,13 @@ impl Jobs {
         self.sources.read().get(&key.source)?.find(&key.id)
     }
 
-    /// Whether what is known of a job is what its source says now. That a job is gone counts only while its source is believed.
+    /// Whether what is known of a job is what its source says now, and was known when everything it owns was claimed. That a job is gone
+    /// counts only while its source is believed.
     #[must_use]
     pub fn agrees(&self, key: &JobKey, fresh: &Fresh) -> bool {
+        if self.outdated.read().contains(key) {
+            return false;
+        }
         let sources = self.sources.read();
         let known = sources
             .get(&key.source)
@@ -328,6 +334,16 @@ impl Jobs {
         } else {
             doubted.remove(&source);
         }
+    }
+
+    /// Marks the claim of everything that a job owns as made from outdated knowledge. For the engine alone.
+    pub(in crate::core) fn outdate_claim(&self, key: JobKey) {
+        self.outdated.write().insert(key);
+    }
+
+    /// Forgets the mark of [`Self::outdate_claim`]: the job has no claim any more. For the engine alone.
+    pub(in crate::core) fn end_claim(&self, key: &JobKey) {
+        self.outdated.write().remove(key);
     }
 
     /// Takes in a row. For the engine alone.

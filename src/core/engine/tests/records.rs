@@ -82,3 +82,65 @@ fn a_job_is_marked_once_and_again_only_when_its_row_has_changed() {
     place.pass_until(10 * HOUR);
     assert_eq!(place.claimed(), [format!("job {A}")]);
 }
+
+#[test]
+fn a_job_that_owns_something_more_is_claimed_anew_before_its_row_goes() {
+    let shared = |row: JobRow| JobRow {
+        files: vec!["shared.tif".to_owned()],
+        ..row
+    };
+    let changes: [(JobRow, Vec<JobRow>, News); 2] = [
+        // Another job lets go of a file.
+        (
+            shared(session(A, 0)),
+            vec![shared(running(B))],
+            News::Gone(vec![B.to_owned()]),
+        ),
+        // The job itself claims one more.
+        (
+            session(A, 0),
+            Vec::new(),
+            News::Rows(vec![shared(session(A, 0))]),
+        ),
+    ];
+    for (row, others, change) in changes {
+        let mut place = Place::new(vec![session_rule(Record::Forget)]);
+        let own = format!("{A}_in.tif");
+        place.file(UPLOADS, &own);
+        place.file(UPLOADS, "shared.tif");
+        place.loaded([vec![row], others].concat());
+        place.pass_until(HOUR);
+        let claim = place.claims.remove(0);
+        assert_eq!(paths_of(&claim), [format!("uploads/{own}")]);
+        let key = claim.owners[0].clone();
+        let fresh = Fresh::Row(Box::new(shared(session(A, 0))));
+        place.hear(vec![change, News::Loaded { jobs: 1 }]);
+        assert!(!place.engine.jobs().agrees(&key, &fresh));
+        let (source, why) = ("db".to_owned(), "it has changed".to_owned());
+        let outcome = Outcome::Held(Hold::SourceDown { source, why });
+        place.step(Input::Reaped(vec![Reaped { claim, outcome }]));
+        place.pass_until(HOUR + 1000);
+        assert!(place.engine.jobs().agrees(&key, &fresh));
+        let both = [format!("uploads/{own}"), "uploads/shared.tif".to_owned()];
+        assert_eq!(place.reap(), both);
+    }
+}
+
+#[test]
+fn an_order_leaves_a_job_that_owns_something_more_by_its_turn() {
+    let mut place = Place::new(vec![session_rule(Record::Forget)]);
+    let files = vec!["shared.tif".to_owned()];
+    place.file(UPLOADS, "shared.tif");
+    place.loaded(vec![JobRow {
+        files,
+        ..session(A, 0)
+    }]);
+    place.pass_until(HOUR);
+    let claim = place.claims.remove(0);
+    assert!(place.engine.is_all_of_job(&claim, place.now));
+    let less = Claim {
+        pieces: Vec::new(),
+        ..claim
+    };
+    assert!(!place.engine.is_all_of_job(&less, place.now));
+}
