@@ -115,6 +115,27 @@ impl Held {
         }
     }
 
+    /// Has everything tried again at once that waits for the source with this name. Returns the directories that it lies in.
+    pub(super) fn retry_source(&mut self, name: &str) -> Vec<DirId> {
+        let mut meant = Vec::new();
+        for (&dir, names) in &mut self.dirs {
+            for stay in names.values_mut() {
+                if let Stay::Held {
+                    hold: Hold::SourceDown { source, .. },
+                    retry_at,
+                    ..
+                } = stay
+                    && source == name
+                {
+                    *retry_at = Timestamp::MIN;
+                    meant.push(dir);
+                }
+            }
+        }
+        meant.dedup();
+        meant
+    }
+
     /// Lets go what is held until its root is looked over, in the directories that `is_meant` names.
     pub(super) fn release_reconciling(&mut self, is_meant: &dyn Fn(DirId) -> bool) {
         for (dir, names) in &mut self.dirs {

@@ -130,7 +130,7 @@ impl JobHolds {
         })
     }
 
-    fn name(&self, source: SourceId) -> String {
+    pub(super) fn name(&self, source: SourceId) -> String {
         let known = self.policy.sources.get(&source);
         known.map_or_else(String::new, |source| source.name.clone())
     }

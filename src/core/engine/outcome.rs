@@ -274,7 +274,12 @@ impl Engine {
         if tries == 0 && !said {
             effects.push(tell(claim.root, &claim.path, hold.clone()));
         }
+        let is_of_owners = matches!(hold, Hold::SourceDown { .. });
         self.held.hold(dir, &name, hold, tries, now.wall);
+        // The reaper asked about others than those that own it by now.
+        if is_of_owners && self.readings(claim.root, claim.path.as_bytes()) != claim.owners {
+            self.held.retry(dir, &name);
+        }
     }
 
     /// Arms what a claim was about, after it came back.

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::held::UNIT;
 use super::state::Engine;
 use crate::core::facts::RootId;
 use crate::core::index::hash::name_hash;
@@ -246,8 +247,10 @@ impl Engine {
                 continue;
             }
             let path = dir.join(name);
+            self.outdate_claims_at(root, path.as_bytes());
             match self.renew(root, path.as_bytes(), record) {
-                Renewed::Same => {}
+                // What held it on account of its owners may be over.
+                Renewed::Same => self.held.retry(page.dir(), name),
                 Renewed::As(record) => drop(renewed.insert(name.into(), record)),
                 Renewed::Look(record) => {
                     renewed.insert(name.into(), record);

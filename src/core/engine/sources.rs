@@ -201,6 +201,7 @@ impl Engine {
         }
         self.marked.remove(&(source, change.no));
         self.arriving.renew((source, change.no));
+        self.outdate_claim(&key, change.no);
         if was_read {
             self.recording.remove(&key);
         }
@@ -357,6 +358,13 @@ impl Engine {
     /// Arms everything that a hold of `source` may have held.
     pub(super) fn arm_source(&mut self, source: SourceId, now: Now) {
         let holds = self.job_holds();
+        // Also in roots that it governs no more.
+        for dir in self.held.retry_source(&holds.name(source)) {
+            for page in self.index.pages_of(dir) {
+                self.arm_page(page, now);
+            }
+            self.arm_unit(dir, now);
+        }
         let roots: Vec<RootId> = self.roots.keys().copied().collect();
         for root in roots {
             if holds.governing(root).any(|governing| governing == source) {

@@ -335,3 +335,42 @@ fn an_optional_root_that_is_surely_absent_holds_no_job() {
     assert_eq!(place.claimed(), [""; 0]);
     assert_eq!(place.hold(RESULTS, &format!("{B}/x")), ["reconciling"]);
 }
+
+#[test]
+fn what_waits_for_a_source_is_tried_when_its_owner_lets_go_or_the_source_is_read() {
+    let changes: [Vec<News>; 2] = [
+        // Nobody owns it any more.
+        vec![
+            News::Gone(vec![A.to_owned()]),
+            News::Rows(vec![running(B)]),
+            News::Loaded { jobs: 1 },
+        ],
+        vec![News::Loaded { jobs: 1 }],
+    ];
+    for change in changes {
+        let mut place = Place::new(vec![rule("everything")]);
+        place.file(OTHER, "x");
+        place.loaded(vec![JobRow {
+            files: vec!["/srv/other/x".to_owned()],
+            ..completed(A, 0)
+        }]);
+        place.pass_until(10 * HOUR);
+        assert_eq!(place.claims.len(), 1);
+        // It fails a few times, so that the next try by itself would be late.
+        for _ in 0..6 {
+            let claim = place.claims.pop().unwrap();
+            let (source, why) = ("db".to_owned(), "no answer".to_owned());
+            let outcome = Outcome::Held(Hold::SourceDown { source, why });
+            place.step(Input::Reaped(vec![Reaped { claim, outcome }]));
+            let ms = place.now.wall.ms_since(at(0).wall);
+            let wake = place.engine.wake_at().unwrap().ms_since(at(0).wall);
+            if place.claims.is_empty() && wake - ms < 32_000 {
+                place.pass_until(wake);
+            }
+        }
+        assert_eq!(place.claimed(), [""; 0]);
+        place.hear(change);
+        place.settle_down();
+        assert_eq!(place.claimed(), ["other/x"]);
+    }
+}
