@@ -103,7 +103,7 @@ impl Engine {
         all.for_each(drop);
     }
 
-    /// Looks again at jobs that wait for a root: one has changed.
+    /// Looks again at jobs that wait for a root or a directory: one has changed.
     pub(super) fn retry_jobs_of_roots(&mut self, now: Now) {
         let mut waiting = Vec::new();
         for ((source, no, _), stay) in &mut self.held_jobs {
@@ -118,6 +118,7 @@ impl Engine {
                         | Hold::RootUnreachable { .. }
                         | Hold::Unrecorded { .. }
                         | Hold::Unsaved { .. }
+                        | Hold::Unreadable { .. }
                 )
             {
                 *retry_at = now.wall;
@@ -301,7 +302,10 @@ impl Engine {
                 return Some(hold);
             }
         }
-        if let Some(hold) = self.unsaved_hold() {
+        if let Some(hold) = self
+            .hold_of_unread(job, rule)
+            .or_else(|| self.unsaved_hold())
+        {
             return Some(hold);
         }
         if let Some(hold) = self.guard.hold(basis, deadline, now) {
@@ -356,8 +360,7 @@ impl Engine {
 
     /// Whether the reaper has everything that the job owns, under any rule.
     pub(super) fn has_claim(&self, source: SourceId, no: u32) -> bool {
-        let slots = (source, no, RuleId(0))..=(source, no, RuleId(u16::MAX));
-        let mut stays = self.held_jobs.range(slots);
+        let mut stays = self.held_jobs.range(slots_of(source, no));
         stays.any(|(_, stay)| matches!(stay, Stay::Claimed { .. }))
     }
 

@@ -27,7 +27,9 @@ impl Engine {
                 coverage,
             } => {
                 if self.is_watched(root) {
-                    self.unread_dirs.remove(root, &dir);
+                    if self.unread_dirs.remove(root, &dir) {
+                        self.retry_jobs_of_roots(now);
+                    }
                     self.observe_listing(root, &dir, &facts, files, &dirs, discovery, now, effects);
                     let stamp = match coverage {
                         Coverage::Watched => Some(facts.ctime),
@@ -59,7 +61,9 @@ impl Engine {
                 self.unread_dirs.insert(root, &dir, error);
             }
             Observed::Gone { root, dir } => {
-                self.unread_dirs.remove_all(root, &dir);
+                if self.unread_dirs.remove_all(root, &dir) {
+                    self.retry_jobs_of_roots(now);
+                }
                 if let Some(id) = self.index.dir_id(root, dir.as_bytes()) {
                     self.drop_dir(id);
                 }

@@ -8,7 +8,8 @@ use super::job_holds::JobHolds;
 use super::state::Engine;
 use crate::core::claim::Unit;
 use crate::core::facts::{RootId, RuleId};
-use crate::core::jobs::SourceId;
+use crate::core::hold::Hold;
+use crate::core::jobs::{Job, SourceId};
 use crate::core::path::RelPath;
 use crate::core::policy::{JobFilter, Rule};
 use crate::core::report::{CleanRequest, Phase, Unread, UnreadPart};
@@ -27,21 +28,55 @@ impl UnreadDirs {
         }
     }
 
-    /// The directory was read.
-    pub(super) fn remove(&mut self, root: RootId, dir: &RelPath) {
-        if !self.0.is_empty() {
-            self.0.remove(&(root, dir.clone()));
-        }
+    /// Forgets a directory that was read. Returns whether it could not be read before.
+    pub(super) fn remove(&mut self, root: RootId, dir: &RelPath) -> bool {
+        !self.0.is_empty() && self.0.remove(&(root, dir.clone())).is_some()
     }
 
-    /// The directory is not there any more.
-    pub(super) fn remove_all(&mut self, root: RootId, dir: &RelPath) {
+    /// Forgets a directory that is not there any more, with all beneath it. Returns whether one of them could not be read.
+    pub(super) fn remove_all(&mut self, root: RootId, dir: &RelPath) -> bool {
+        let before = self.0.len();
         self.0
             .retain(|(of, path), _| *of != root || !path.is_within(dir));
+        self.0.len() < before
     }
 }
 
 impl Engine {
+    /// Returns the hold of a job that may own files in a directory that cannot be read: they would be left behind.
+    pub(super) fn hold_of_unread(&self, job: &Job, rule: RuleId) -> Option<Hold> {
+        if self.unread_dirs.0.is_empty() {
+            return None;
+        }
+        // Not all of them are kept.
+        let is_full = self.unread_dirs.0.len() >= DIRS_MAX;
+        let key = &job.key;
+        let claimed = self.jobs.number(key).map_or(Vec::new(), |no| {
+            self.jobs.claimed(&self.policy, key.source, no)
+        });
+        let roots = self.roots.keys();
+        let own = roots.filter_map(|&root| Some((root, self.job_dir(root, key)?)));
+        let rule = self.policy.rule(rule);
+        let paths = claimed.into_iter().chain(own);
+        let paths: Vec<_> = paths.filter(|(root, _)| rule.applies_to(*root)).collect();
+        let hides = |root: RootId, dir: &RelPath| {
+            let touches = |path: &RelPath| path.is_within(dir) || dir.is_within(path);
+            paths.iter().any(|(of, path)| *of == root && touches(path))
+        };
+        let (_, dir, error) = self
+            .unread_dirs()
+            .find(|(root, dir, _)| is_full || hides(*root, dir))?;
+        let error = format!("\"{dir}\" may hold files of the job and cannot be read: {error}");
+        Some(Hold::Unreadable { error })
+    }
+
+    /// Directories that are there, as far as is known, and cannot be read.
+    fn unread_dirs(&self) -> impl Iterator<Item = (RootId, &RelPath, &str)> {
+        let all = self.unread_dirs.0.iter();
+        let all = all.map(|((root, dir), error)| (*root, dir, error.as_str()));
+        all.filter(|(root, dir, _)| self.index.dir_id(*root, dir.as_bytes()).is_some())
+    }
+
     /// Everything that `request` is about and that could not be read.
     pub(super) fn unread(&self, request: &CleanRequest) -> Vec<Unread> {
         let mut unread = Vec::new();
@@ -72,11 +107,11 @@ impl Engine {
                 });
             }
         }
-        for ((root, dir), error) in &self.unread_dirs.0 {
-            if request.wants_root(*root) {
+        for (root, dir, error) in self.unread_dirs() {
+            if request.wants_root(root) {
                 unread.push(Unread {
-                    part: UnreadPart::Dir(*root, dir.clone()),
-                    why: error.clone(),
+                    part: UnreadPart::Dir(root, dir.clone()),
+                    why: error.to_owned(),
                     is_optional: false,
                 });
             }

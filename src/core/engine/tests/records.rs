@@ -144,3 +144,44 @@ fn an_order_leaves_a_job_that_owns_something_more_by_its_turn() {
     };
     assert!(!place.engine.is_all_of_job(&less, place.now));
 }
+
+#[test]
+fn a_row_stays_while_a_directory_that_may_hold_its_files_cannot_be_read() {
+    let mut place = Place::new(vec![session_rule(Record::Forget)]);
+    place.loaded(vec![
+        JobRow {
+            files: vec!["/srv/other/sub/x".to_owned()],
+            ..session(A, 0)
+        },
+        session(B, 0),
+    ]);
+    let unreadable = |dir: &str| {
+        Input::Observed(vec![Observed::Unreadable {
+            root: OTHER,
+            dir: path(dir),
+            error: "too many open files".to_owned(),
+        }])
+    };
+    place.file(OTHER, "sub/y");
+    place.file(OTHER, "elsewhere/y");
+    place.step(unreadable("sub"));
+    place.step(unreadable("elsewhere"));
+    place.pass_until(HOUR);
+    assert_eq!(place.claimed(), [format!("job {B}")]);
+    let held = place.engine.status(place.now).held;
+    assert_eq!(held[0].hold.code(), "unreadable");
+    // It ends when the directory is read, not with the next try.
+    let dir = facts(Kind::Dir, 9, at(0));
+    let file = facts(Kind::File, 10, at(0));
+    place.step(Input::Observed(vec![Observed::Listing {
+        root: OTHER,
+        dir: path("sub"),
+        facts: dir,
+        files: vec![(b"x".as_slice().into(), file)],
+        dirs: Vec::new(),
+        discovery: Discovery::Event,
+        coverage: Coverage::Watched,
+    }]));
+    place.settle_down();
+    assert_eq!(place.claimed(), ["other/sub/x"]);
+}
