@@ -7,6 +7,7 @@ mod checks;
 mod reaper;
 mod rules;
 mod source;
+mod trouble;
 mod truth;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,6 @@ use lapsed::core::facts::{Kind, RootId};
 use lapsed::core::input::{Effect, Input, JOBS};
 use lapsed::core::jobs::JobRow;
 use lapsed::core::jobs::{News, SourceId, SourceNews};
-use lapsed::core::observed::{Discovery, Observed, PassCost};
 use lapsed::core::path::RelPath;
 use lapsed::core::pins::Pins;
 use lapsed::core::policy::Record;
@@ -32,6 +32,7 @@ use crate::watcher::{Rumour, Watcher};
 use reaper::Writing;
 use rules::{DB, OTHER, ROOTS, policy};
 use source::Source;
+use trouble::Trouble;
 use truth::{Done, Truth};
 
 /// Deeds of one seed.
@@ -41,6 +42,11 @@ const SEEDS_PER_MILLION: u64 = 200;
 /// In every so many seeds the breaker trips for more than this much.
 const CAREFUL_EVERY: u64 = 4;
 const CAREFUL_ENTRIES: u64 = 1;
+/// One in so many deeds of a hundred begins another process.
+const RESTART_EVERY: u32 = 4;
+/// So much happens at most, and so long it takes at most, until it runs.
+const DEEDS_UNSEEN_MAX: usize = 16;
+const UNSEEN_MS_MAX: u64 = 60_000;
 /// Somebody asks for what is due at once after one in so many deliveries of news.
 const ORDER_EVERY: u32 = 8;
 /// The whole engine is asked how it stands once in so many deeds.
@@ -53,6 +59,7 @@ pub struct Sim {
     truth: Truth,
     watchers: [Watcher; 3],
     source: Source,
+    trouble: Trouble,
     engine: Engine,
     memory: BTreeMap<SourceId, SourceMemory>,
     claims: Vec<Claim>,
@@ -103,6 +110,7 @@ impl Sim {
             truth,
             watchers: ROOTS.map(|(root, _)| Watcher::new(root)),
             source: Source::default(),
+            trouble: Trouble::default(),
             engine,
             memory: BTreeMap::new(),
             claims: Vec::new(),
@@ -164,9 +172,9 @@ impl Sim {
             70..80 => self.pass_time(),
             80..86 => self.deliver(),
             86..92 => self.source.read(&self.truth, &mut self.random),
-            92..95 => self.pin(),
-            95..97 => self.write_record(),
-            97 => self.trouble(),
+            92..94 => self.pin(),
+            94..96 => self.write_record(),
+            96..98 => self.trouble(),
             98 if self.random.bool() => self.order(),
             98 => self.source.tell_stale(),
             _ => self.restart_now_and_then(),
@@ -195,6 +203,9 @@ impl Sim {
 
     fn look(&mut self) {
         let place = self.random.usize(..3);
+        if self.trouble.unreachable[place] {
+            return;
+        }
         let watcher = &mut self.watchers[place];
         let seen = watcher.look(&self.truth.roots[place], &mut self.random);
         self.input(Input::Observed(seen));
@@ -207,6 +218,10 @@ impl Sim {
     fn answer_barrier(&mut self) {
         while std::mem::take(&mut self.is_awaited) {
             for place in 0..ROOTS.len() {
+                if self.trouble.unreachable[place] {
+                    // All of it is looked at again later.
+                    self.watchers[place].restart();
+                }
                 while !self.watchers[place].is_through() {
                     let world = &self.truth.roots[place];
                     let seen = self.watchers[place].look_covered(world, &mut self.random);
@@ -327,7 +342,7 @@ impl Sim {
 
     /// Carries out what is to become of a record: late, perhaps twice, and only while the row is as it was judged.
     fn write_record(&mut self) {
-        if self.writings.is_empty() || self.source.is_down {
+        if self.writings.is_empty() || self.source.is_down || self.trouble.are_records_refused {
             return;
         }
         let place = self.random.usize(..self.writings.len());
@@ -362,15 +377,6 @@ impl Sim {
         self.check_record(&row, record);
     }
 
-    /// The source fails or comes back; a person releases the breakers.
-    fn trouble(&mut self) {
-        if self.random.bool() {
-            self.source.toggle(&self.truth, &mut self.random);
-        } else {
-            self.release();
-        }
-    }
-
     fn release(&mut self) {
         let mut effects = Vec::new();
         let now = self.truth.now();
@@ -384,12 +390,22 @@ impl Sim {
 
     /// Another process begins, knows what was remembered of the source, and crawls.
     fn restart_now_and_then(&mut self) {
-        if self.random.u32(..8) > 0 {
+        if self.random.u32(..RESTART_EVERY) > 0 {
             return;
         }
         self.restarts += 1;
+        // While no process runs, jobs come and end: they are due when the next one hears of them.
+        for _ in 0..self.random.usize(..DEEDS_UNSEEN_MAX) {
+            self.work();
+            self.disturb();
+        }
+        self.truth.pass(self.random.u64(..UNSEEN_MS_MAX));
         self.claims.clear();
         // What was removed is in the ledger: what is to become of the records is known from there.
+        if self.random.u32(..4) == 0 {
+            // Somebody took a part of the ledger away: of these it is not known that they were removed.
+            self.writings.retain(|writing| writing.is_ready);
+        }
         for writing in &mut self.writings {
             writing.is_ready = true;
         }
@@ -403,19 +419,7 @@ impl Sim {
         self.is_awaited = false;
         self.watchers.iter_mut().for_each(Watcher::restart);
         self.crawl();
-    }
-
-    fn crawl(&mut self) {
-        for (place, (root, _)) in ROOTS.into_iter().enumerate() {
-            let world = &self.truth.roots[place];
-            let key = world.facts(&RelPath::root()).unwrap().key;
-            let began = world.now().boot;
-            let mut seen = vec![Observed::RootFound { root, key }];
-            seen.extend(self.watchers[place].list(world, &RelPath::root(), Discovery::Crawl));
-            let cost = PassCost::default();
-            seen.push(Observed::Reconciled { root, began, cost });
-            self.input(Input::Observed(seen));
-        }
+        self.source.read(&self.truth, &mut self.random);
     }
 
     fn input(&mut self, input: Input) {
@@ -424,6 +428,7 @@ impl Sim {
         }
         let effects = self.engine.step(self.truth.now(), input);
         self.heed(effects);
+        self.recover();
     }
 
     fn heed(&mut self, effects: Vec<Effect>) {
@@ -433,6 +438,7 @@ impl Sim {
                 Effect::Claim(claims) => {
                     for claim in claims {
                         self.check_claim(&claim);
+                        self.check_reachable(&claim);
                         self.claims.push(claim);
                     }
                 }
@@ -449,10 +455,11 @@ impl Sim {
                     }
                 }
                 Effect::Tell(event) => self.check_event(&event),
+                Effect::Placed(root, Some(_)) => self.trouble.placed.push(root),
                 Effect::Changed { .. }
                 | Effect::Remember(..)
                 | Effect::Ruled
-                | Effect::Placed(..)
+                | Effect::Placed(_, None)
                 | Effect::Synced(_) => {}
             }
         }
@@ -491,17 +498,8 @@ fn engine(
 ) -> Engine {
     let now = truth.now();
     let setup = Setup {
-        policy: Arc::new(policy()),
-        breaker: Breaker {
-            entries: if is_careful {
-                CAREFUL_ENTRIES
-            } else {
-                1_000_000
-            },
-            share: if is_careful { 0.0 } else { 1.0 },
-            orphan_share: 1.0,
-            ..Breaker::default()
-        },
+        policy: Arc::new(policy(truth.is_mapped)),
+        breaker: breaker(is_careful),
         mode: Mode::Live,
         guard: ClockGuard::new(now, None),
         memory: None,
@@ -511,6 +509,19 @@ fn engine(
         recording: BTreeSet::new(),
     };
     Engine::new(setup, now)
+}
+
+fn breaker(is_careful: bool) -> Breaker {
+    Breaker {
+        entries: if is_careful {
+            CAREFUL_ENTRIES
+        } else {
+            1_000_000
+        },
+        share: if is_careful { 0.0 } else { 1.0 },
+        orphan_share: 1.0,
+        ..Breaker::default()
+    }
 }
 
 /// Runs one seed, and says which when it fails.

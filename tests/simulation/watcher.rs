@@ -28,6 +28,8 @@ pub struct Watcher {
     covered: usize,
     /// Events were lost: everything has to be listed before the index can be right.
     pub doubted: bool,
+    /// No directory can be opened, for want of descriptors: names can be looked at, and not listed.
+    pub is_short: bool,
 }
 
 impl Watcher {
@@ -37,6 +39,7 @@ impl Watcher {
             rumours: VecDeque::new(),
             covered: 0,
             doubted: false,
+            is_short: false,
         }
     }
 
@@ -96,6 +99,9 @@ impl Watcher {
         self.covered -= usize::from(is_covered);
         match rumour {
             Rumour::Touched(path) => self.look_at(world, &path, is_covered),
+            Rumour::List(dir) if self.is_short && world.facts(&dir).is_some() => {
+                vec![self.fail(dir)]
+            }
             Rumour::List(dir) => self.list(world, &dir, Discovery::Event),
             Rumour::Moved(from, to) => vec![Observed::Moved {
                 root: self.root,
@@ -170,6 +176,40 @@ impl Watcher {
             });
         }
         seen.retain(|seen| !matches!(seen, Observed::Gone { dir, .. } if dir.is_root()));
+        seen
+    }
+
+    /// Tells that `dir` cannot be read, which is tried again.
+    fn fail(&mut self, dir: RelPath) -> Observed {
+        self.relist(dir.clone());
+        Observed::Unreadable {
+            root: self.root,
+            dir,
+            error: "too many open files".to_owned(),
+        }
+    }
+
+    /// Lists all of the root. While descriptors are short, some directories in it cannot be read.
+    pub fn list_root(
+        &mut self,
+        world: &World,
+        discovery: Discovery,
+        random: &mut fastrand::Rng,
+    ) -> Vec<Observed> {
+        let mut seen = self.list(world, &RelPath::root(), discovery);
+        let mut failed: Vec<RelPath> = Vec::new();
+        if self.is_short {
+            seen.retain(|seen| {
+                let Observed::Listing { dir, .. } = seen else {
+                    return true;
+                };
+                if !dir.is_root() && random.u32(..4) == 0 {
+                    failed.push(dir.clone());
+                }
+                !failed.iter().any(|above| dir.is_within(above))
+            });
+        }
+        seen.extend(failed.into_iter().map(|dir| self.fail(dir)));
         seen
     }
 

@@ -18,8 +18,8 @@ use super::truth::REFUSED;
 /// Ticks until everything is at rest: some for each file, row and retry, and far fewer than no end.
 const REST_TICKS_MAX: usize = 2_000;
 
-/// What waits for a source is tried again after this time at most.
-const RETRY_MS: i64 = 60_000;
+/// What was claimed while a job owned it, and waits for the source because of that, is tried again after this time at most.
+const RETRY_MS: i64 = 1_000;
 
 /// Why a claim is held whose job's row is not as it is known.
 pub const CHANGED: &str = "it has changed";
@@ -138,6 +138,7 @@ impl Sim {
     pub fn settle(&mut self) {
         self.is_lively = false;
         self.truth.restore();
+        self.end_trouble();
         for row in self.truth.rows.values_mut() {
             row.files.retain(|file| !file.starts_with(REFUSED));
         }

@@ -13,7 +13,7 @@ use lapsed::core::policy::{Class, JobFilter, Record, Verdict};
 use lapsed::core::time::Timestamp;
 
 use super::rules::{OTHER, ROOTS};
-use super::truth::{UUIDS, has_refused, is_by_template};
+use super::truth::{UUIDS, is_by_template};
 use super::{CAREFUL_ENTRIES, Sim};
 use crate::watcher::Rumour;
 
@@ -54,10 +54,8 @@ impl Sim {
     }
 
     fn reap(&mut self, claim: &Claim) -> Outcome {
-        // Now and then the ledger refuses.
-        if self.is_lively && self.random.u32(..50) == 0 {
-            let error = "no space".to_owned();
-            return Outcome::Held(Hold::Unrecorded { error });
+        if let Some(hold) = self.run_into(claim) {
+            return Outcome::Held(hold);
         }
         let first = self.judge(claim);
         // Between the first look and the second the world goes on.
@@ -376,7 +374,8 @@ impl Sim {
             assert!(!self.source.is_down, "down: {}", tell());
             // What its claim means is not known: it may be this.
             let mut heard = self.heard.values();
-            let refused = heard.find(|(row, _)| !row.status.is_over() && has_refused(row));
+            let refused =
+                heard.find(|(row, _)| !row.status.is_over() && self.truth.has_refused(row));
             assert_eq!(refused, None, "a claim is refused: {}", tell());
             let lost = self
                 .suddenly_lost
@@ -396,7 +395,7 @@ impl Sim {
 
     fn check_job_may_go(&self, claim: &Claim, row: &JobRow) {
         assert!(row.status.is_over(), "{row:?} {claim:?}");
-        assert!(!has_refused(row), "{row:?} {claim:?}");
+        assert!(!self.truth.has_refused(row), "{row:?} {claim:?}");
         assert_eq!(row.moments.cleaned_at, None, "{row:?} {claim:?}");
         assert_eq!(row.unreadable, None, "{row:?} {claim:?}");
         assert_eq!(self.truth.rows.get(&row.id), Some(row), "{claim:?}");

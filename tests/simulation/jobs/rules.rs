@@ -32,7 +32,8 @@ pub const ORPHAN_FILE_MS: i64 = 50_000;
 pub const ORPHAN_DIR_MS: i64 = 70_000;
 pub const OTHER_MS: i64 = 20_000;
 
-pub fn policy() -> Policy {
+/// With or without a translation of the paths that containers write.
+pub fn policy(is_mapped: bool) -> Policy {
     let both = || Some(vec![RESULTS, UPLOADS]);
     let kind = |kind: &str| Some(vec![kind.to_owned()]);
     let rule = |name: &str, unit, since, expire_ms, jobs| Rule {
@@ -153,7 +154,11 @@ pub fn policy() -> Policy {
         id_pattern: None,
         files_root: Some(PathBuf::from("/srv/uploads")),
         base_dir: PathBuf::from("/srv"),
-        path_map: Vec::new(),
+        path_map: if is_mapped {
+            vec![(PathBuf::from("/data"), PathBuf::from("/srv"))]
+        } else {
+            Vec::new()
+        },
         links: Vec::new(),
         derived: vec![Derived {
             pattern: "{stem}_processed.mp3".to_owned(),

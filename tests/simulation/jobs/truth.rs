@@ -41,6 +41,8 @@ pub struct Truth {
     pub backup: BTreeMap<String, JobRow>,
     /// Whether jobs claim files in the root without a source, too.
     pub claims_elsewhere: bool,
+    /// Whether it is known where the paths that containers write lead.
+    pub is_mapped: bool,
     next_pin: u64,
 }
 
@@ -59,6 +61,7 @@ impl Truth {
             pins: BTreeMap::new(),
             backup: BTreeMap::new(),
             claims_elsewhere: random.bool(),
+            is_mapped: false,
             next_pin: 0,
         }
     }
@@ -156,7 +159,13 @@ impl Truth {
             0..4 => row.status = Status::Running,
             4..13 => end(row, now, random),
             13 => {
-                self.rows.remove(&id);
+                if let Some(mut row) = self.rows.remove(&id)
+                    && random.u32(..4) == 0
+                {
+                    // It is called otherwise from now on.
+                    row.id = some_id(random);
+                    self.rows.entry(row.id.clone()).or_insert(row);
+                }
             }
             14 | 15 => row.files = some_claims(claims, random),
             16 => row.moments.cleaned_at = Some(now),
@@ -230,7 +239,7 @@ impl Truth {
         let claims = |row: &&JobRow| {
             row.files
                 .iter()
-                .flat_map(|file| covered(file))
+                .flat_map(|file| self.covered(file))
                 .any(|(r, claimed)| r == root && path.is_within(&claimed))
         };
         let by_claim = self.rows.values().filter(claims);
@@ -342,6 +351,37 @@ impl Truth {
         rewritten
     }
 
+    /// Where a claim leads, with what is derived from it.
+    fn covered(&self, file: &str) -> Vec<(RootId, RelPath)> {
+        let file = match file.strip_prefix(REFUSED) {
+            Some(_) if !self.is_mapped => return Vec::new(),
+            Some(rest) => rest,
+            None => file,
+        };
+        let at = |root, text: &str| (root, RelPath::parse(text.as_bytes()).unwrap());
+        let (root, path) = match file.strip_prefix("/srv/other/") {
+            Some(rest) => (OTHER, rest),
+            None => match file.strip_prefix("results/") {
+                Some(rest) => (RESULTS, rest),
+                None => (UPLOADS, file),
+            },
+        };
+        let (dir, name) = path
+            .rsplit_once('/')
+            .map_or(("", path), |(dir, name)| (dir, name));
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+        let slash = if dir.is_empty() { "" } else { "/" };
+        vec![
+            at(root, path),
+            at(root, &format!("{dir}{slash}{stem}_processed.mp3")),
+        ]
+    }
+
+    /// Whether a claim of `row` is refused.
+    pub fn has_refused(&self, row: &JobRow) -> bool {
+        !self.is_mapped && row.files.iter().any(|file| file.starts_with(REFUSED))
+    }
+
     fn newest(&self, root: RootId, path: &RelPath) -> Timestamp {
         let newest = |node: &Node| node.mtime.max(node.ctime).max(node.btime);
         newest(&self.world(root).nodes[path])
@@ -374,35 +414,6 @@ pub fn is_by_template(root: RootId, path: &RelPath, id: &str) -> bool {
     }
 }
 
-/// Where a claim leads, with what is derived from it.
-fn covered(file: &str) -> Vec<(RootId, RelPath)> {
-    if file.starts_with(REFUSED) {
-        return Vec::new();
-    }
-    let at = |root, text: &str| (root, RelPath::parse(text.as_bytes()).unwrap());
-    let (root, path) = match file.strip_prefix("/srv/other/") {
-        Some(rest) => (OTHER, rest),
-        None => match file.strip_prefix("results/") {
-            Some(rest) => (RESULTS, rest),
-            None => (UPLOADS, file),
-        },
-    };
-    let (dir, name) = path
-        .rsplit_once('/')
-        .map_or(("", path), |(dir, name)| (dir, name));
-    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    let slash = if dir.is_empty() { "" } else { "/" };
-    vec![
-        at(root, path),
-        at(root, &format!("{dir}{slash}{stem}_processed.mp3")),
-    ]
-}
-
-/// Whether a claim of `row` is refused.
-pub fn has_refused(row: &JobRow) -> bool {
-    row.files.iter().any(|file| file.starts_with(REFUSED))
-}
-
 fn end(row: &mut JobRow, now: Timestamp, random: &mut fastrand::Rng) {
     const ENDS: [Status; 4] = [
         Status::Completed,
@@ -433,7 +444,7 @@ fn some_claims(elsewhere: bool, random: &mut fastrand::Rng) -> Vec<String> {
         files.push(match random.u32(..8) {
             0 if random.u32(..4) == 0 => format!("{REFUSED}{}_in.tif", some_id(random)),
             0 => format!("results/{}", some_id(random)),
-            1 => format!("{}_in.tif", some_id(random)),
+            1..4 => format!("{}_in.tif", some_id(random)),
             _ => FILES[random.usize(..most)].to_owned(),
         });
     }
