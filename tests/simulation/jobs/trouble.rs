@@ -31,8 +31,11 @@ pub struct Trouble {
 }
 
 impl Sim {
-    /// Something begins to fail, or works again.
+    /// Something begins to fail; most often, what fails works again.
     pub fn trouble(&mut self) {
+        if self.is_in_trouble() && self.random.u32(..4) > 0 {
+            return self.end_trouble();
+        }
         let place = self.random.usize(..ROOTS.len());
         let root = ROOTS[place].0;
         match self.random.u32(..16) {
@@ -45,6 +48,19 @@ impl Sim {
             14 => self.trouble.are_records_refused ^= true,
             _ => self.remap(),
         }
+    }
+
+    fn is_in_trouble(&self) -> bool {
+        let Trouble {
+            unreachable,
+            in_use,
+            is_ledger_full,
+            are_records_refused,
+            ..
+        } = &self.trouble;
+        let is_short = self.watchers.iter().any(|watcher| watcher.is_short);
+        let is_any = unreachable.iter().chain(in_use).any(|is_on| *is_on);
+        is_any || is_short || *is_ledger_full || *are_records_refused
     }
 
     /// Everything works again.
