@@ -12,11 +12,10 @@ use super::draft::Change;
 use super::forecast::Histogram;
 use super::memory::{MemoryUse, tree_bytes};
 use super::page::Page;
-use super::record::{DirId, PageId};
+use super::record::{DirId, PageId, Unsaved};
 use super::store::{Pages, Signature, Summaries};
 use super::tally::Tally;
 use super::unit::Unit;
-use super::writer::Unsaved;
 use crate::core::facts::RootId;
 
 /// How large things grow. Smaller in tests, so that they merge and split more.

@@ -8,7 +8,6 @@ use super::hash::{mark, marked, name_hash};
 use super::page::{Page, TERM_BYTES, pack_term};
 use super::record::{DirId, Record};
 use super::tally::Tally;
-use crate::core::observed::Name;
 
 /// What became of one entry.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +67,11 @@ impl Draft {
         self.records.len()
     }
 
+    /// The record at place `at`.
+    pub(super) fn record(&self, at: usize) -> Record {
+        self.records[at]
+    }
+
     /// The place of the entry that is called `name`.
     pub(super) fn find(&self, name: &[u8], hash: u64) -> Option<usize> {
         let candidates = marked(&self.marks, mark(hash));
@@ -111,12 +115,12 @@ impl Draft {
         }
     }
 
-    /// Removes the entries of which `keep` (asked with place and name, in order) says no; what went is added to `out`.
+    /// Removes the entries of which `keep` (asked with place and name, in order) says no; `on_gone` is told each.
     pub(super) fn retain(
         &mut self,
         dir: DirId,
         keep: &mut dyn FnMut(usize, &[u8]) -> bool,
-        out: &mut Vec<(Name, Record)>,
+        on_gone: &mut dyn FnMut(&[u8], Record),
     ) {
         let (mut start, mut kept, mut kept_bytes) = (0, 0, 0);
         for at in 0..self.len() {
@@ -135,7 +139,7 @@ impl Draft {
                     before: Some(self.records[at]),
                     after: None,
                 });
-                out.push((name.into(), self.records[at]));
+                on_gone(name, self.records[at]);
             }
             start = end;
         }

@@ -1,5 +1,7 @@
 //! One file as the index keeps it, and the numbers of directories and pages.
 
+use std::collections::BTreeSet;
+
 use crate::core::facts::{Latest, RuleId};
 use crate::core::policy::Class;
 use crate::core::time::Timestamp;
@@ -66,4 +68,34 @@ pub(super) fn own(class: Class, expire_ms: Option<i64>) -> Option<(RuleId, i64)>
         Class::File(rule) => expire_ms.map(|ms| (rule, ms)),
         Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::Job(_) => None,
     }
+}
+
+/// Pages and directories that are not any more as they were when they were last handed out to be saved; some of them may be
+/// gone.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Unsaved {
+    /// Pages.
+    pub pages: BTreeSet<PageId>,
+    /// Directories, apart from the entries in them.
+    pub dirs: BTreeSet<DirId>,
+}
+
+impl Unsaved {
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pages.is_empty() && self.dirs.is_empty()
+    }
+}
+
+/// What became of an entry that was to be removed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RemoveOutcome {
+    /// Removed; the record that the index had.
+    Removed(Record),
+    /// Not meant; the page and the record that the index has. A page that was merged meanwhile is among
+    /// [`super::Writer::take_touched`] under its new number.
+    Kept(PageId, Record),
+    /// No such entry, or no such directory.
+    Absent,
 }

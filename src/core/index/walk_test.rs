@@ -1,13 +1,13 @@
 //! The whole index against the naive model, after every step of random walks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::catalog::Limits;
 use super::model_test::{Model, Path, Step, any_step, any_time, is_within, join, name};
-use super::{DirId, Index, Record, Totals, Writer};
+use super::{DirId, Index, Record, RemoveOutcome, Totals, Writer};
 use crate::core::facts::{Facts, FileKey, Kind, RootId, RuleId};
 use crate::core::path::RelPath;
 use crate::core::policy::Class;
@@ -80,19 +80,8 @@ impl Walk {
                 let removed = walk.writer.remove(id, &name(number));
                 assert_eq!(removed, walk.model.files.remove(&file));
             }),
-            Step::RemoveMany(dir, numbers) => self.with_dir(dir, |walk, id, (root, path)| {
-                let names: Vec<Vec<u8>> = numbers.into_iter().map(name).collect();
-                let removed = walk
-                    .writer
-                    .remove_many(id, names.iter().map(|name| &name[..]));
-                let removed: BTreeMap<_, _> = removed.into_iter().collect();
-                let mut expected = BTreeMap::new();
-                for name in names {
-                    if let Some(record) = walk.model.files.remove(&(root, join(&path, &name))) {
-                        expected.insert(name.into_boxed_slice(), record);
-                    }
-                }
-                assert_eq!(removed, expected);
+            Step::RemoveMany(dir, numbers, modulus) => self.with_dir(dir, |walk, id, dir| {
+                walk.remove_many(id, &dir, numbers, modulus);
             }),
             Step::Retain(dir, modulus) => self.with_dir(dir, |walk, id, path| {
                 let keep = |name: &[u8]| name.last().is_none_or(|last| last % modulus != 0);
@@ -150,6 +139,36 @@ impl Walk {
         );
     }
 
+    fn remove_many(&mut self, id: DirId, dir: &Path, numbers: Vec<u8>, modulus: u64) {
+        let names: Vec<Vec<u8>> = numbers.into_iter().map(name).collect();
+        let is_meant = |which: usize, record: &Record| {
+            let sum = record.size.wrapping_add(which as u64);
+            !sum.is_multiple_of(modulus)
+        };
+        let before: BTreeMap<_, _> = self.index.snapshot_of(id).into_iter().collect();
+        let outcomes = self
+            .writer
+            .remove_many(id, names.iter().map(|name| &name[..]), is_meant);
+        assert_eq!(outcomes.len(), names.len());
+        let mut done = BTreeSet::new();
+        for (which, (name, outcome)) in names.into_iter().zip(outcomes).enumerate() {
+            let path = (dir.0, join(&dir.1, &name));
+            let known = self.model.files.get(&path).copied();
+            match known.filter(|_| done.insert(name.clone())) {
+                None => assert_eq!(outcome, RemoveOutcome::Absent),
+                Some(record) if is_meant(which, &record) => {
+                    assert_eq!(outcome, RemoveOutcome::Removed(record));
+                    self.model.files.remove(&path);
+                }
+                Some(record) => {
+                    let mut pages = before.iter();
+                    let page = pages.find(|(_, page)| page.find(&name).is_some());
+                    assert_eq!(outcome, RemoveOutcome::Kept(*page.unwrap().0, record));
+                }
+            }
+        }
+    }
+
     fn reclass(&mut self, number: usize, by: i64) {
         let pages = self.index.pages();
         let Some(&page) = number.checked_rem(pages.len()).and_then(|at| pages.get(at)) else {
@@ -205,6 +224,7 @@ impl Walk {
         let sizes = |model: &Model| (model.files.len() as u64, model.dirs.len() as u64);
         let (files, dirs) = sizes(&self.model);
         let pages = self.index.pages();
+        let subtree = self.index.subtree(id);
         let dropped = self.writer.drop_dir(id);
         self.model.drop_dir(dir);
         let left = sizes(&self.model);
@@ -212,6 +232,7 @@ impl Walk {
             (dropped.files, dropped.dirs.len() as u64),
             (files - left.0, dirs - left.1)
         );
+        assert_eq!(dropped.dirs, subtree);
         let left = self.index.pages();
         let gone: Vec<_> = pages.into_iter().filter(|id| !left.contains(id)).collect();
         assert_eq!(dropped.pages, gone);

@@ -13,7 +13,7 @@ use super::draft::Draft;
 use super::hash::name_hash;
 use super::names::NameIndex;
 use super::reader::{Index, Located};
-use super::record::{DirId, PageId, Record};
+use super::record::{DirId, PageId, Record, RemoveOutcome, Unsaved};
 use super::store::sign;
 use crate::core::observed::Name;
 
@@ -27,24 +27,6 @@ pub struct Writer {
     pub(super) draft: Draft,
     /// Buffers for the page at the end of a directory, to which entries are being added.
     tail: Draft,
-}
-
-/// Pages and directories that are not any more as they were when they were last handed out to be saved; some of them may be
-/// gone.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Unsaved {
-    /// Pages.
-    pub pages: BTreeSet<PageId>,
-    /// Directories, apart from the entries in them.
-    pub dirs: BTreeSet<DirId>,
-}
-
-impl Unsaved {
-    /// Whether nothing changed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.pages.is_empty() && self.dirs.is_empty()
-    }
 }
 
 /// Additions and replacements in one directory, under way.
@@ -130,33 +112,59 @@ impl Writer {
         batch.touched.into_iter().collect()
     }
 
-    /// Removes the entry `name` from `dir`; tells its record. Nothing happens when there is none.
+    /// Removes the entry `name` from `dir` and returns its record; `None` when there is no such entry.
     pub fn remove(&mut self, dir: DirId, name: &[u8]) -> Option<Record> {
-        let removed = self.remove_many(dir, [name]);
-        removed.first().map(|&(_, record)| record)
+        match self.remove_many(dir, [name], |_, _| true).first() {
+            Some(&RemoveOutcome::Removed(record)) => Some(record),
+            Some(RemoveOutcome::Kept(..) | RemoveOutcome::Absent) | None => None,
+        }
     }
 
-    /// Removes entries from `dir`, and tells which of them were there.
+    /// Removes those of the entries `names` of `dir` for which `is_meant` holds, which is asked with a name's place among
+    /// `names` and the record that the index has. Returns the outcome for each name, in their order; a repeated name is
+    /// absent the second time. Rewrites each page at most once, except for merging sparse ones.
     pub fn remove_many<'a>(
         &mut self,
         dir: DirId,
         names: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Vec<(Name, Record)> {
-        let found = names.into_iter().filter_map(|name| {
-            let found = self.locate(dir, name, name_hash(dir.0, name))?;
-            Some((found.id, found.at))
-        });
-        let found: BTreeSet<(PageId, usize)> = found.collect();
-        let pages: BTreeSet<PageId> = found.iter().map(|&(page, _)| page).collect();
-        let mut out = Vec::with_capacity(found.len());
-        for &page in &pages {
-            let keep = &mut |at: usize, _: &[u8]| !found.contains(&(page, at));
-            self.retain_in(dir, page, keep, &mut out);
+        mut is_meant: impl FnMut(usize, &Record) -> bool,
+    ) -> Vec<RemoveOutcome> {
+        let mut outcomes = Vec::new();
+        // Page, place in the page, place among the names.
+        let mut found: Vec<(PageId, usize, usize)> = Vec::new();
+        for (which, name) in names.into_iter().enumerate() {
+            outcomes.push(RemoveOutcome::Absent);
+            if let Some(Located { id, at, .. }) = self.locate(dir, name, name_hash(dir.0, name)) {
+                found.push((id, at, which));
+            }
         }
-        for page in pages {
-            self.merge_sparse(dir, page);
+        found.sort_unstable();
+        found.dedup_by_key(|&mut (id, at, _)| (id, at));
+        for of_page in found.chunk_by(|a, b| a.0 == b.0) {
+            let id = of_page[0].0;
+            self.draft.load(&self.index.pages.known(id));
+            let mut gone = Vec::with_capacity(of_page.len());
+            for &(_, at, which) in of_page {
+                let record = self.draft.record(at);
+                outcomes[which] = if is_meant(which, &record) {
+                    gone.push(at);
+                    RemoveOutcome::Removed(record)
+                } else {
+                    RemoveOutcome::Kept(id, record)
+                };
+            }
+            let mut gone = gone.into_iter().peekable();
+            self.draft.retain(
+                dir,
+                &mut |at, _| gone.next_if_eq(&at).is_none(),
+                &mut |_, _| {},
+            );
+            self.put_retained(dir, id);
         }
-        out
+        for of_page in found.chunk_by(|a, b| a.0 == b.0) {
+            self.merge_sparse(dir, of_page[0].0);
+        }
+        outcomes
     }
 
     /// Removes the entries of `dir` whose names `keep` does not want; tells what went.
@@ -170,7 +178,12 @@ impl Writer {
         // Most pages keep all: they are not even unpacked.
         pages.retain(|&page| !self.index.pages.known(page).names().all(keep));
         for &page in &pages {
-            self.retain_in(dir, page, &mut |_, name| keep(name), &mut out);
+            self.draft.load(&self.index.pages.known(page));
+            self.draft
+                .retain(dir, &mut |_, name| keep(name), &mut |name, record| {
+                    out.push((name.into(), record));
+                });
+            self.put_retained(dir, page);
         }
         for page in pages {
             self.merge_sparse(dir, page);
@@ -328,21 +341,13 @@ impl Writer {
         batch.edits.clear();
     }
 
-    /// Removes entries of one page; those that go are added to `out`.
-    fn retain_in(
-        &mut self,
-        dir: DirId,
-        id: PageId,
-        keep: &mut dyn FnMut(usize, &[u8]) -> bool,
-        out: &mut Vec<(Name, Record)>,
-    ) {
-        let place = self.place(dir);
-        self.draft.load(&self.index.pages.known(id));
-        let loaded = self.draft.len();
-        self.draft.retain(dir, keep, out);
-        if self.draft.len() == loaded {
+    /// Puts the draft, which was loaded from the page `id` of `dir` and from which entries were removed, in its place.
+    fn put_retained(&mut self, dir: DirId, id: PageId) {
+        if self.draft.changes.is_empty() {
             return;
         }
+        let place = self.place(dir);
+        let loaded = self.draft.len() + self.draft.gone.len();
         // Names that must be told apart from others of the page are put in anew: they need room.
         let larger = self.larger_names(dir, loaded, false);
         let page = (self.draft.len() > 0).then(|| self.draft.pack(dir));
