@@ -61,6 +61,18 @@ impl RelPath {
         }
     }
 
+    /// Returns the bytes of the parent and the last component; `None` for the root itself.
+    #[must_use]
+    pub fn parent_and_name(&self) -> Option<(&[u8], &[u8])> {
+        if self.is_root() {
+            return None;
+        }
+        Some(match self.0.iter().rposition(|&b| b == b'/') {
+            Some(slash) => (&self.0[..slash], &self.0[slash + 1..]),
+            None => (&[], &self.0),
+        })
+    }
+
     /// The components, from the root down.
     #[must_use]
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &[u8]> {

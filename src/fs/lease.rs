@@ -19,7 +19,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::dir::{Dir, statx};
-use crate::core::facts::{FileKey, Kind};
+use crate::core::facts::{Facts, FileKey, Kind};
 
 /// The inodes on which this process has a lease.
 static LEASED: Mutex<BTreeSet<FileKey>> = Mutex::new(BTreeSet::new());
@@ -31,6 +31,14 @@ pub struct Lease {
     fd: OwnedFd,
     /// Dropped after the descriptor, or another thread could break this very lease.
     _turn: Turn,
+}
+
+/// A regular file that was opened so that a lease on it can be taken.
+#[derive(Debug)]
+pub struct OpenFile {
+    fd: OwnedFd,
+    facts: Facts,
+    turn: Turn,
 }
 
 /// Why there is no lease.
@@ -57,12 +65,12 @@ pub enum WhenBusy {
     Refuse,
 }
 
-impl Lease {
-    /// Takes the lease on the regular file `name` in `dir`, which must be the inode `key`.
+impl OpenFile {
+    /// Opens the regular file `name` in `dir`, which must be the inode `key`, and looks at it.
     ///
     /// # Errors
-    /// See [`LeaseError`].
-    pub fn take(
+    /// See [`LeaseError`]; never [`LeaseError::Open`].
+    pub fn open(
         dir: &Dir,
         name: &[u8],
         key: FileKey,
@@ -85,8 +93,40 @@ impl Lease {
         if facts.key != key || facts.kind != Kind::File {
             return Err(LeaseError::Replaced);
         }
-        sys::set_write_lease(fd.as_raw_fd()).map_err(LeaseError::of)?;
-        Ok(Self { fd, _turn: turn })
+        Ok(Self { fd, facts, turn })
+    }
+
+    /// The look at the file.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Takes the lease.
+    ///
+    /// # Errors
+    /// See [`LeaseError`].
+    pub fn lease(self) -> Result<Lease, LeaseError> {
+        sys::set_write_lease(self.fd.as_raw_fd()).map_err(LeaseError::of)?;
+        Ok(Lease {
+            fd: self.fd,
+            _turn: self.turn,
+        })
+    }
+}
+
+impl Lease {
+    /// Takes the lease on the regular file `name` in `dir`, which must be the inode `key`.
+    ///
+    /// # Errors
+    /// See [`LeaseError`].
+    pub fn take(
+        dir: &Dir,
+        name: &[u8],
+        key: FileKey,
+        when_busy: WhenBusy,
+    ) -> Result<Self, LeaseError> {
+        OpenFile::open(dir, name, key, when_busy)?.lease()
     }
 
     /// Whether nobody has tried to open the file since the lease was taken.

@@ -19,9 +19,9 @@ use crate::ledger::{By, Line, LineUnit, Mark};
 
 /// The wall clock as it may be believed since the claims came in.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Since(pub(super) Now);
+pub(super) struct BoundedClock(pub(super) Now);
 
-impl Since {
+impl BoundedClock {
     /// Now; not later than the time that really passed allows.
     pub(super) fn now(self) -> Timestamp {
         let now = clock::now();
@@ -32,7 +32,7 @@ impl Since {
 
 /// What the policy says now about what a claim names.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Judgement {
+pub(super) enum Recheck {
     /// It may go.
     Due(Due),
     /// It may not, or not yet.
@@ -42,37 +42,37 @@ pub(super) enum Judgement {
 }
 
 /// Why something may go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Due {
     pub(super) deadline: Timestamp,
     pub(super) basis: Timestamp,
 }
 
 /// Whether `verdict` lets go by the claim's own rule, with the claim's retention, at `now`.
-pub(super) fn judge(claim: &Claim, verdict: Verdict, now: Timestamp) -> Judgement {
+pub(super) fn judge(claim: &Claim, verdict: Verdict, now: Timestamp) -> Recheck {
     match verdict {
         Verdict::Lapse { at, basis, rule } if rule == claim.rule => {
             let deadline = claim.retention_ms.map_or(at, |ms| basis.plus_ms(ms));
             // What is newer than the engine knew is for the engine to judge: it knows how far the clock can be believed.
             if deadline <= now && basis == claim.known {
-                Judgement::Due(Due { deadline, basis })
+                Recheck::Due(Due { deadline, basis })
             } else {
-                Judgement::NotDue
+                Recheck::NotDue
             }
         }
-        Verdict::Hold { rule, why } if rule == claim.rule => Judgement::Hold(why),
-        Verdict::Keep | Verdict::Lapse { .. } | Verdict::Hold { .. } => Judgement::NotDue,
+        Verdict::Hold { rule, why } if rule == claim.rule => Recheck::Hold(why),
+        Verdict::Keep | Verdict::Lapse { .. } | Verdict::Hold { .. } => Recheck::NotDue,
     }
 }
 
-/// The answer to "has somebody this file open?".
+/// Whether a file is open.
 #[derive(Debug)]
-pub(super) enum Asked {
-    /// It may go, as far as openers are concerned. While the lease is kept nobody opens it unnoticed.
-    Free(Option<Lease>),
-    /// It may not.
+pub(super) enum OpenState {
+    /// It is not, or the rule does not ask. While the lease is kept nobody opens it unnoticed.
+    Closed(Option<Lease>),
+    /// It is, or that cannot be known.
     Held(Hold),
-    /// Another file stands there.
+    /// Another file has its name.
     Replaced,
     /// This process itself has a lease on it, through another name.
     Busy,
@@ -85,34 +85,44 @@ pub(super) fn ask(
     name: &[u8],
     facts: &Facts,
     when_busy: WhenBusy,
-) -> Asked {
+) -> OpenState {
     if skip_open == SkipOpen::Never || facts.kind != Kind::File {
-        return Asked::Free(None);
+        return OpenState::Closed(None);
     }
+    open_state(skip_open, Lease::take(dir, name, facts.key, when_busy))
+}
+
+/// What an attempt to take a lease tells.
+pub(super) fn open_state(skip_open: SkipOpen, lease: Result<Lease, LeaseError>) -> OpenState {
     let unknown = |errno| {
-        Asked::Held(Hold::OpenUnknown {
+        OpenState::Held(Hold::OpenUnknown {
             error: reason(errno),
         })
     };
-    match Lease::take(dir, name, facts.key, when_busy) {
-        Ok(lease) => Asked::Free(Some(lease)),
-        Err(LeaseError::Open) => Asked::Held(Hold::Open { path: None }),
-        Err(LeaseError::Unknown(_)) if skip_open == SkipOpen::IfKnown => Asked::Free(None),
+    match lease {
+        Ok(lease) => OpenState::Closed(Some(lease)),
+        Err(LeaseError::Open) => OpenState::Held(Hold::Open { path: None }),
+        Err(LeaseError::Unknown(_)) if skip_open == SkipOpen::IfKnown => OpenState::Closed(None),
         Err(LeaseError::Unknown(errno) | LeaseError::Failed(errno)) => unknown(errno),
-        Err(LeaseError::Replaced) => Asked::Replaced,
-        Err(LeaseError::Busy) => Asked::Busy,
+        Err(LeaseError::Replaced) => OpenState::Replaced,
+        Err(LeaseError::Busy) => OpenState::Busy,
     }
 }
 
 /// Asks again for a while when the file seems to be open: what a process that was killed had open, the kernel closes a moment after
 /// its end. For what that process has recorded as removed.
-pub(super) fn ask_after_crash(skip_open: SkipOpen, dir: &Dir, name: &[u8], facts: &Facts) -> Asked {
+pub(super) fn ask_after_crash(
+    skip_open: SkipOpen,
+    dir: &Dir,
+    name: &[u8],
+    facts: &Facts,
+) -> OpenState {
     /// How often it is asked again, and after how long each: a second in all.
     const TRIES: u32 = 50;
     const PAUSE: Duration = Duration::from_millis(20);
     for _ in 0..TRIES {
         match ask(skip_open, dir, name, facts, WhenBusy::Wait) {
-            Asked::Held(Hold::Open { .. }) => std::thread::sleep(PAUSE),
+            OpenState::Held(Hold::Open { .. }) => std::thread::sleep(PAUSE),
             asked => return asked,
         }
     }
@@ -172,10 +182,10 @@ mod tests {
         let now = clock::now();
         // Seen from a claim that came in an hour "ago" on the wall clock but just now in real time, it jumped by an hour.
         let wall = now.wall.before(Duration::from_hours(1));
-        let since = Since(Now { wall, ..now });
+        let since = BoundedClock(Now { wall, ..now });
         assert!(since.now() < wall.after(Duration::from_mins(1)));
         let wall = now.wall.after(Duration::from_hours(1));
-        let since = Since(Now { wall, ..now });
+        let since = BoundedClock(Now { wall, ..now });
         assert!(since.now() < wall);
     }
 }

@@ -8,30 +8,30 @@
 
 pub mod reaper;
 
+mod abort;
 mod back;
-mod file_look;
-mod files;
-mod found;
-mod homes;
+mod candidate;
+mod disposal;
 mod intent;
 mod intents;
 mod judge;
+mod leases;
 mod look;
 mod names;
-mod openers;
 mod parts;
+mod pipeline;
 mod place;
 mod preview;
 mod prune;
 mod quarantines;
+mod quarantining;
 mod queue;
 mod record;
 mod recover;
-mod remove;
 mod rows;
 mod sort;
+mod source_dirs;
 mod sweep;
-mod take;
 mod unit;
 
 pub use preview::{Preview, Previewer};

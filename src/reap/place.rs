@@ -15,12 +15,12 @@ use parking_lot::Mutex;
 
 use super::intent::QuarantineId;
 use super::intents::Intents;
-use super::judge::Since;
+use super::judge::BoundedClock;
 use super::quarantines::Quarantines;
 use super::queue::Queue;
 use super::reaper::Hooks;
 use super::sweep::Sweep;
-use crate::core::claim::{Claim, Outcome, Reaped, Unit};
+use crate::core::claim::{Claim, Outcome, Unit};
 use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
 use crate::core::policy::Policy;
@@ -45,7 +45,7 @@ pub(super) struct Work {
     pub(super) roots: Vec<RootId>,
     pub(super) unit: Unit,
     pub(super) claims: Vec<Claim>,
-    pub(super) since: Since,
+    pub(super) since: BoundedClock,
 }
 
 /// Work for the thread that moves whole directories.
@@ -218,6 +218,21 @@ impl Roots {
     }
 }
 
+impl Roots {
+    /// The roots that could be opened.
+    pub(super) fn opened(&self) -> impl Iterator<Item = &Opened> {
+        self.0.values().filter_map(|root| root.as_ref().ok())
+    }
+
+    /// The root that everything is in, if there is but one, and it could be opened.
+    pub(super) fn only(&self) -> Option<&Opened> {
+        match (self.0.len(), self.0.values().next()) {
+            (1, Some(Ok(opened))) => Some(opened),
+            _ => None,
+        }
+    }
+}
+
 /// Opens the root at `place` and its quarantine, or tells what that means for every claim.
 fn open(shared: &Shared, id: RootId, place: Option<Place>) -> Result<Opened, Outcome> {
     let place = place.ok_or(Outcome::Held(Hold::RootMissing))?;
@@ -243,17 +258,6 @@ pub(super) fn unreached(error: &FsError) -> Outcome {
             error: format!("{error}\n{}", error.mend()),
         }
     })
-}
-
-/// The same answer to every claim.
-pub(super) fn all(claims: Vec<Claim>, outcome: &Outcome) -> Vec<Reaped> {
-    claims
-        .into_iter()
-        .map(|claim| Reaped {
-            claim,
-            outcome: outcome.clone(),
-        })
-        .collect()
 }
 
 pub(super) fn os(name: &[u8]) -> &OsStr {

@@ -9,24 +9,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use super::abort::Abort;
 use super::back::refused;
-use super::file_look::{Dirs, FileLook, Pick};
-use super::found::End;
-use super::judge::{Due, Since};
-use super::look::UnitLook;
-use super::openers::Openers;
-use super::parts::Seen;
+use super::judge::BoundedClock;
+use super::look::{Handles, Look};
 use super::place::{Looks, Place, unreached};
 use super::quarantines::unlocked;
 use super::reaper::{Hooks, ReapError};
 use super::rows::Rows;
 use crate::clock;
-use crate::core::claim::{Claim, Outcome, Reaped, Removal, Unit};
+use crate::core::claim::{Claim, Outcome, Reaped, Removal};
 use crate::core::facts::RootId;
 use crate::core::hold::Hold;
 use crate::core::policy::Policy;
-use crate::fs::lease::WhenBusy;
-use crate::fs::{Dir, RootDir, quarantine};
+use crate::fs::{RootDir, quarantine};
 
 /// Claims that are looked at, and nothing more.
 #[derive(Clone, Debug)]
@@ -90,7 +86,7 @@ impl Drop for Previewer {
     }
 }
 
-/// The roots of a preview, or what it means for every claim that one of them cannot be used.
+/// The roots of a preview, or the answer for every claim of one that cannot be used.
 type Roots = BTreeMap<RootId, Result<RootDir, Outcome>>;
 
 fn look_at(looks: &Looks, preview: Preview) -> Vec<Reaped> {
@@ -103,30 +99,56 @@ fn look_at(looks: &Looks, preview: Preview) -> Vec<Reaped> {
         .iter()
         .map(|(&id, place)| (id, open(place)))
         .collect();
-    let since = Since(clock::now());
+    let root_of = |id| match roots.get(&id) {
+        Some(root) => root.as_ref().map_err(Outcome::clone),
+        None => Err(Outcome::Held(Hold::RootMissing)),
+    };
+    let look = Look {
+        looks,
+        policy: &policy,
+        root_of: &root_of,
+        clock: BoundedClock(clock::now()),
+    };
     let mut rows = Rows::new(looks, &policy);
-    let mut dirs = Dirs::new();
     let mut done = Vec::new();
     for claim in claims {
         if looks.is_stopping() {
             break;
         }
-        let look = Look {
-            looks,
-            policy: &policy,
-            roots: &roots,
-            since,
+        let outcome = match preview_one(&look, &claim, &mut rows) {
+            Ok(outcome) => Some(outcome),
+            Err(abort) => abort.outcome(),
         };
-        let outcome = match claim.unit {
-            Unit::File => look.file(&claim, &mut rows, &mut dirs),
-            Unit::Dir | Unit::Job => match look.unit(&claim, &mut rows) {
-                Ok(outcome) | Err(End::Answer(outcome)) => outcome,
-                Err(End::Stopped) => break,
-            },
-        };
+        let Some(outcome) = outcome else { break };
         done.push(Reaped { claim, outcome });
     }
     done
+}
+
+fn preview_one(look: &Look<'_>, claim: &Claim, rows: &mut Rows<'_>) -> Result<Outcome, Abort> {
+    rows.agree(&claim.owners)?;
+    // No lease is held between two claims: the next one may be waited for.
+    let mut handles = Handles::new(look.looks, true);
+    let seen = look.look(claim, rows, &mut handles)?;
+    for (target, part) in seen.parts() {
+        let path = target.path_of(part);
+        let (parent, name) = path.parent_and_name().ok_or(Hold::Unconfirmed)?;
+        let root = look.root(target.root)?;
+        let home = handles.dirs.open((target.root, root), parent);
+        let home = home.map_err(|error| unreached(&error))?;
+        let moved = home.dir.check_move(name);
+        moved.map_err(|error| refused(&error, &home.dir, name))?;
+    }
+    let (files, bytes) = seen.sums();
+    Ok(Outcome::Removed(Removal {
+        at: clock::now().wall,
+        deadline: seen.due.deadline,
+        files,
+        bytes,
+        id: 0,
+        pruned: Vec::new(),
+        partial: seen.is_partial(),
+    }))
 }
 
 /// Opens the root at `place`, if its quarantine could be had.
@@ -136,94 +158,4 @@ fn open(place: &Place) -> Result<RootDir, Outcome> {
         Ok(()) => Ok(root),
         Err(error) => Err(Outcome::Held(unlocked(error, root.top()))),
     }
-}
-
-struct Look<'a> {
-    looks: &'a Looks,
-    policy: &'a Policy,
-    roots: &'a Roots,
-    since: Since,
-}
-
-impl<'a> Look<'a> {
-    fn root(&self, id: RootId) -> Result<&'a RootDir, Outcome> {
-        match self.roots.get(&id) {
-            Some(root) => root.as_ref().map_err(Outcome::clone),
-            None => Err(Outcome::Held(Hold::RootMissing)),
-        }
-    }
-
-    fn file(&self, claim: &Claim, rows: &mut Rows<'_>, dirs: &mut Dirs) -> Outcome {
-        let root = match self.root(claim.root) {
-            Ok(root) => root,
-            Err(outcome) => return outcome,
-        };
-        if let Err(hold) = rows.agree(&claim.owners) {
-            return Outcome::Held(hold);
-        }
-        let look = FileLook {
-            looks: self.looks,
-            policy: self.policy,
-            root,
-            since: self.since,
-        };
-        let mut pick = look.pick(claim, dirs, WhenBusy::Wait);
-        if matches!(pick, Pick::Full) {
-            dirs.clear();
-            pick = look.pick(claim, dirs, WhenBusy::Wait);
-        }
-        match pick {
-            Pick::Picked(one) => match movable(&one.dir, &one.name) {
-                Ok(()) => removed(one.due, (1, one.facts.size), false),
-                Err(outcome) => outcome,
-            },
-            Pick::Answer(outcome) => outcome,
-            // It waited for the lease, and no directory was open.
-            Pick::Later | Pick::Full => Outcome::Held(Hold::Unconfirmed),
-        }
-    }
-
-    fn unit(&self, claim: &Claim, rows: &mut Rows<'_>) -> Result<Outcome, End> {
-        let root_of = |id| self.root(id);
-        let look = UnitLook {
-            looks: self.looks,
-            policy: self.policy,
-            root_of: &root_of,
-            since: self.since,
-        };
-        let skip_open = self.policy.rule(claim.rule).skip_open;
-        let mut openers = Openers::new(skip_open, self.looks.leases_max);
-        let seen = look.look(claim, rows, &mut openers)?;
-        self.check_parts(&seen)?;
-        Ok(removed(seen.due, seen.sums(), seen.is_partial()))
-    }
-
-    /// Whether each part of a unit could be moved out of its place.
-    fn check_parts(&self, seen: &Seen) -> Result<(), Outcome> {
-        for (body, part) in seen.parts() {
-            let path = body.path(part);
-            let (parent, name) = path.split().expect("invariant: a part is not the root");
-            let home = self.root(body.root)?.dir(&parent);
-            movable(&home.map_err(|error| unreached(&error))?, name)?;
-        }
-        Ok(())
-    }
-}
-
-fn movable(dir: &Dir, name: &[u8]) -> Result<(), Outcome> {
-    dir.check_move(name)
-        .map_err(|error| refused(&error, dir, name))
-}
-
-/// The answer for what would be removed.
-fn removed(due: Due, (files, bytes): (u64, u64), partial: bool) -> Outcome {
-    Outcome::Removed(Removal {
-        at: clock::now().wall,
-        deadline: due.deadline,
-        files,
-        bytes,
-        id: 0,
-        pruned: Vec::new(),
-        partial,
-    })
 }

@@ -15,10 +15,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::intents::Intents;
-use super::judge::Since;
+use super::judge::BoundedClock;
 pub use super::place::Place;
 use super::place::{Large, Looks, Placed, Shared, Work};
-use super::{files, recover, sweep, unit};
+use super::{pipeline, recover, sweep};
 use crate::clock;
 use crate::core::claim::{Claim, Reaped, Unit};
 use crate::core::facts::{RootId, RuleId};
@@ -222,7 +222,7 @@ impl Reaper {
         for _ in 0..options.threads.max(1) {
             reaper.spawn("reap-files", |shared| {
                 while let Some(work) = shared.files.take() {
-                    shared.answer(files::reap(shared, work));
+                    shared.answer(pipeline::reap(shared, work));
                 }
             })?;
         }
@@ -230,7 +230,7 @@ impl Reaper {
             reaper.spawn("reap-units", |shared| {
                 while let Some(work) = shared.large.take() {
                     match work {
-                        Large::Units(work) => shared.answer(unit::reap(shared, work)),
+                        Large::Units(work) => shared.answer(pipeline::reap(shared, work)),
                         Large::Recover { root, place } => recover::recover(shared, root, &place),
                         Large::Retry { root, place, pause } => {
                             recover::retry(shared, root, &place, pause);
@@ -264,7 +264,7 @@ impl Reaper {
 
     /// Takes claims. Returns at once; every claim is answered once through [`Hooks::reaped`], unless the reaper is stopped.
     pub fn submit(&self, batch: Batch) {
-        let since = Since(clock::now());
+        let since = BoundedClock(clock::now());
         let mut works: Vec<Work> = Vec::new();
         for claim in batch.claims {
             let roots = roots_of(&claim);

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use super::parts::{Body, Part};
+use super::candidate::{Content, Target};
+use super::parts::Part;
 use super::reaper::Hooks;
 use crate::core::claim::{Claim, Unit};
 use crate::core::facts::{Facts, Kind, Latest};
@@ -14,6 +15,7 @@ use crate::core::jobs::{Job, JobKey, Owner};
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Policy, Verdict};
 use crate::core::time::Timestamp;
+use crate::fs::tree::Tree;
 
 /// The questions about each thing in a unit.
 pub(super) struct Sorter<'a> {
@@ -52,18 +54,20 @@ impl<'a> Sorter<'a> {
     }
 
     /// The parts of a piece that go: the largest in which nothing stays. Or what in it holds the whole unit.
-    pub(super) fn parts(&mut self, body: &Body) -> Result<Vec<Part>, Hold> {
-        let tree = &body.tree;
-        if !body.is_dir {
-            let (path, whole) = (body.path(body.whole()), body.whole());
-            let goes = self.goes(body, path.as_bytes(), whole.facts(tree))?;
-            return Ok(if goes { vec![whole] } else { Vec::new() });
-        }
+    pub(super) fn parts(&mut self, target: &Target) -> Result<Vec<Part>, Hold> {
+        let Content::Dir(tree) = &target.content else {
+            let goes = self.goes(target, target.path.as_bytes(), target.facts())?;
+            return Ok(if goes {
+                vec![target.whole()]
+            } else {
+                Vec::new()
+            });
+        };
         // Of each directory: which of its files stay, and whether it stays itself.
         let mut stays: Vec<(Vec<usize>, bool)> = Vec::new();
         stays.resize_with(tree.len() as usize, Default::default);
         let mut end = None;
-        let above = body.above.as_bytes();
+        let above = target.above();
         let mut full = Vec::new();
         tree.each_path(|at, path| {
             if end.is_some() {
@@ -75,33 +79,33 @@ impl<'a> Sorter<'a> {
                 full.push(b'/');
             }
             full.extend_from_slice(path);
-            match self.stays(body, at, &mut full) {
+            match self.stays((target, tree), at, &mut full) {
                 Ok(found) => stays[at as usize] = found,
                 Err(hold) => end = Some(hold),
             }
         });
         match end {
             Some(hold) => Err(hold),
-            None => Ok(largest(body, &stays)),
+            None => Ok(largest(tree, &stays)),
         }
     }
 
     /// Which files of the directory `at` stay, and whether it stays itself. `full` is its path.
     fn stays(
         &mut self,
-        body: &Body,
+        (target, tree): (&Target, &Tree),
         at: u32,
         full: &mut Vec<u8>,
     ) -> Result<(Vec<usize>, bool), Hold> {
-        let dir = body.tree.dir(at);
-        let stays = !self.goes(body, full, &dir.facts)?;
+        let dir = tree.dir(at);
+        let stays = !self.goes(target, full, &dir.facts)?;
         full.push(b'/');
         let mut files = Vec::new();
         let len = full.len();
         for (place, (name, facts)) in dir.files.iter().enumerate() {
             full.truncate(len);
             full.extend_from_slice(name);
-            if !self.goes(body, full, facts)? {
+            if !self.goes(target, full, facts)? {
                 files.push(place);
             }
         }
@@ -109,25 +113,26 @@ impl<'a> Sorter<'a> {
     }
 
     /// Whether what has this path goes with the unit.
-    fn goes(&mut self, body: &Body, path: &[u8], facts: &Facts) -> Result<bool, Hold> {
-        let owner = (self.hooks.owner)(self.policy, body.root, path);
+    fn goes(&mut self, target: &Target, path: &[u8], facts: &Facts) -> Result<bool, Hold> {
+        let owner = (self.hooks.owner)(self.policy, target.root, path);
         let goes = match self.claim.unit {
             Unit::File => false,
-            Unit::Dir => self.goes_with_dir(body, path, facts, &owner)?,
-            Unit::Job => self.goes_with_job(body, path, facts, &owner),
+            Unit::Dir => self.goes_with_dir(target, path, facts, &owner)?,
+            Unit::Job => self.goes_with_job(target, path, facts, &owner),
         };
         if self.has_pins
             && let Some(path) = RelPath::parse(path)
         {
             let pins = &self.hooks.pins;
-            let pin = pins.find(self.policy, body.root, &path, &owner, self.now);
+            let pin = pins.find(self.policy, target.root, &path, &owner, self.now);
             if let Some(pin) = pin {
                 return Err(pin.hold());
             }
         }
         if goes
             && owner.jobs().is_empty()
-            && let Some(hold) = (self.hooks.refused)(self.policy, body.root, path, self.claim.rule)
+            && let Some(hold) =
+                (self.hooks.refused)(self.policy, target.root, path, self.claim.rule)
         {
             return Err(hold);
         }
@@ -139,7 +144,7 @@ impl<'a> Sorter<'a> {
 
     fn goes_with_dir(
         &self,
-        body: &Body,
+        target: &Target,
         path: &[u8],
         facts: &Facts,
         owner: &Owner,
@@ -158,7 +163,7 @@ impl<'a> Sorter<'a> {
             return Ok(is_meant);
         }
         // Somebody else's: they have a say as well.
-        let (name, top) = (self.claim.path.as_bytes(), &body.tree.dir(0).facts);
+        let (name, top) = (self.claim.path.as_bytes(), target.facts());
         match self.policy.dir(root, name, top, self.latest, owner) {
             Verdict::Lapse {
                 at,
@@ -173,12 +178,12 @@ impl<'a> Sorter<'a> {
         }
     }
 
-    fn goes_with_job(&self, body: &Body, path: &[u8], facts: &Facts, owner: &Owner) -> bool {
+    fn goes_with_job(&self, target: &Target, path: &[u8], facts: &Facts, owner: &Owner) -> bool {
         let rule = self.claim.rule;
         let Some(ours) = self.owner.jobs().first() else {
             return false;
         };
-        let (class, decides) = self.policy.decide(body.root, path, owner);
+        let (class, decides) = self.policy.decide(target.root, path, owner);
         if decides.is_none_or(|job| job.key != ours.key) {
             return false;
         }
@@ -187,16 +192,16 @@ impl<'a> Sorter<'a> {
             Kind::Dir => !self.is_kept(path) && !self.is_excluded(path),
         };
         let mut others = owner.with_say().filter(|job| job.key != ours.key);
-        is_meant && others.all(|job| self.lets_go(job, body, path, facts))
+        is_meant && others.all(|job| self.lets_go(job, target, path, facts))
     }
 
     /// Whether another job that owns it too lets it go by now.
-    fn lets_go(&self, other: &Job, body: &Body, path: &[u8], facts: &Facts) -> bool {
+    fn lets_go(&self, other: &Job, target: &Target, path: &[u8], facts: &Facts) -> bool {
         let owner = Owner::Jobs(vec![other.clone()]);
-        let verdict = match self.policy.classify(body.root, path, &owner) {
+        let verdict = match self.policy.classify(target.root, path, &owner) {
             Class::File(_) => self
                 .policy
-                .file(body.root, path, facts, self.latest.any, &owner),
+                .file(target.root, path, facts, self.latest.any, &owner),
             Class::Job(rule) => self.policy.job(rule, other, self.latest),
             Class::Dir(_) | Class::Kept(_) | Class::Unruled => Verdict::Keep,
         };
@@ -215,8 +220,7 @@ impl<'a> Sorter<'a> {
 }
 
 /// The largest parts in which nothing stays.
-fn largest(body: &Body, stays: &[(Vec<usize>, bool)]) -> Vec<Part> {
-    let tree = &body.tree;
+fn largest(tree: &Tree, stays: &[(Vec<usize>, bool)]) -> Vec<Part> {
     let mut whole = vec![false; stays.len()];
     for at in (0..tree.len()).rev() {
         let (files, dir) = &stays[at as usize];

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use super::back::{Back, set_aside};
-use super::judge::{Asked, ask, ask_after_crash};
+use super::judge::{OpenState, ask, ask_after_crash};
 use super::names::lain_name;
 use super::parts::Part;
 use super::place::Shared;
@@ -421,9 +421,9 @@ fn remove_file(sweep: &Sweep, dir: &Dir, name: &[u8], facts: &Facts) -> Fate {
         ask(sweep.skip_open, dir, name, facts, WhenBusy::Wait)
     };
     let lease = match asked {
-        Asked::Free(lease) => lease,
-        Asked::Held(hold @ Hold::OpenUnknown { .. }) => return Fate::Failed(hold.to_string()),
-        Asked::Held(_) | Asked::Replaced | Asked::Busy => return Fate::Changed,
+        OpenState::Closed(lease) => lease,
+        OpenState::Held(hold @ Hold::OpenUnknown { .. }) => return Fate::Failed(hold.to_string()),
+        OpenState::Held(_) | OpenState::Replaced | OpenState::Busy => return Fate::Changed,
     };
     if lease.as_ref().is_some_and(|lease| !lease.holds()) {
         return Fate::Changed;

@@ -1,211 +1,441 @@
-//! Claims of units, top-level directories and all that a job owns: look, move all parts, look again, record; the sweeper removes.
+//! The first look at a unit, a directory or all that a job owns: whether it may be removed as a whole, and which parts of it.
 //!
-//! **Invariant:** all parts of a unit leave their places, or all are put back, in however many roots they lie.
+//! **Invariant:** a target is the very thing that the claim names, on the root's own mount, and neither holds nor is in another root,
+//! our state directory or a quarantine.
 
-use std::ops::Deref;
+use std::collections::BTreeSet;
 
-use super::found::End;
-use super::homes::Homes;
-use super::intent::Intent;
-use super::judge::line;
-use super::look::UnitLook;
-use super::openers::Openers;
-use super::parts::{Body, Seen};
-use super::place::{Roots, Shared, Work};
-use super::rows::{Rows, owner_name};
-use crate::core::claim::{Claim, Reaped, Unit};
-use crate::core::hold::Hold;
-use crate::core::jobs::Job;
-use crate::core::policy::SkipOpen;
-use crate::fs::descriptors;
-use crate::ledger::Line;
-use crate::ledger::line::pack;
+use rustix::io::Errno;
 
-/// So many files at most wait for one sync of the ledger, which they share.
-const TOGETHER_FILES_MAX: u64 = 1024;
+use super::abort::{Abort, unreadable};
+use super::back::closed;
+use super::candidate::{Content, Seen, Target};
+use super::judge::{Due, Recheck, judge};
+use super::look::{Handles, Look};
+use super::parts::Part;
+use super::rows::{Rows, is_of};
+use super::sort::Sorter;
+use super::source_dirs::SourceDirs;
+use crate::core::claim::{Claim, Outcome, Piece, Unit};
+use crate::core::facts::{Kind, Latest, RootId};
+use crate::core::hold::{Ends, Hold};
+use crate::core::jobs::{JobKey, Moments, Owner};
+use crate::core::path::RelPath;
+use crate::core::pins::PinTarget;
+use crate::core::policy::{Record, SkipOpen, Verdict};
+use crate::fs::tree::Tree;
+use crate::fs::{FsError, QUARANTINE, RootDir};
 
-/// A unit that lies in the quarantine, was looked at there, and may go when it is recorded.
-pub(super) struct Moved {
-    pub(super) claim: Claim,
-    pub(super) seen: Seen,
-    pub(super) line: Line,
-    /// Where its parts came from: they may have to go back.
-    pub(super) homes: Homes,
-}
+/// Directories that are known not to be ours.
+type Clear = BTreeSet<(RootId, RelPath)>;
 
-/// What claims of units need at every step.
-pub(super) struct Units<'a> {
-    look: UnitLook<'a>,
-    pub(super) shared: &'a Shared,
-    pub(super) roots: &'a Roots,
-}
-
-impl<'a> Deref for Units<'a> {
-    type Target = UnitLook<'a>;
-
-    fn deref(&self) -> &UnitLook<'a> {
-        &self.look
-    }
-}
-
-/// Carries out claims of units that lie in the same roots. Those that are removed are answered by the sweeper.
-pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
-    let Some((work, places)) = shared.places_of(work) else {
-        return Vec::new();
-    };
-    let roots = Roots::open(shared, places);
-    let root_of = |id| roots.get(id).map(|opened| &opened.root);
-    let units = Units {
-        look: UnitLook {
-            looks: shared,
-            policy: &work.policy,
-            root_of: &root_of,
-            since: work.since,
-        },
-        shared,
-        roots: &roots,
-    };
-    let mut rows = Rows::new(shared, &work.policy);
-    let (mut moved, mut done) = (Vec::new(), Vec::new());
-    for claim in &work.claims {
-        if shared.is_stopping() {
-            break;
-        }
-        match units.carry_out(claim, &mut rows) {
-            Ok(one) => moved.push(one),
-            Err(End::Answer(outcome)) => done.push(Reaped {
-                claim: claim.clone(),
-                outcome,
-            }),
-            Err(End::Stopped) => break,
-        }
-        let homes: usize = moved.iter().map(|one| one.homes.len()).sum();
-        let files: u64 = moved.iter().map(|one| one.line.files).sum();
-        if homes >= descriptors::dirs_max() || files >= TOGETHER_FILES_MAX {
-            units.record(std::mem::take(&mut moved), &mut done);
-        }
-    }
-    units.record(moved, &mut done);
-    done
-}
-
-impl Units<'_> {
-    /// Takes a unit out of its place; else what that means for its claim.
-    fn carry_out(&self, claim: &Claim, rows: &mut Rows<'_>) -> Result<Moved, End> {
-        if let Some(hold) = self.unfinished(claim) {
+impl Look<'_> {
+    /// Looks at the whole unit in its place.
+    pub(super) fn look_at_unit(
+        &self,
+        claim: &Claim,
+        rows: &mut Rows<'_>,
+        handles: &mut Handles,
+    ) -> Result<Seen, Abort> {
+        if let Some(hold) = self.pinned(claim).or_else(|| self.linked(claim)) {
             return Err(hold.into());
         }
-        let mut openers = Openers::new(
-            self.policy.rule(claim.rule).skip_open,
-            self.shared.leases_max,
-        );
-        let mut seen = self.look(claim, rows, &mut openers)?;
-        let line = self.line(claim, &seen);
-        let id = line.id;
-        if let Err(error) = self.write_intents(claim, &seen, &line) {
-            let error = self.shared.intents.failed(&error);
-            return Err(Hold::Unrecorded { error }.into());
+        let mut targets = Vec::new();
+        let mut clear = Clear::new();
+        for piece in pieces(claim) {
+            targets.extend(self.target(claim, piece, &mut clear, &mut handles.dirs)?);
         }
-        match self.take_out(claim, &mut seen, line, &mut openers) {
-            Ok((line, homes)) => Ok(Moved {
-                claim: claim.clone(),
-                seen,
-                line,
-                homes,
-            }),
-            Err((end, stuck)) => {
-                self.settle(id, stuck);
-                Err(end)
+        if targets.is_empty() && !self.has_record(claim) {
+            return Err(Outcome::Gone.into());
+        }
+        let mut seen = Seen {
+            owner: self
+                .owner_of_unit(claim, rows)
+                .map_err(|abort| abort.or(changed(&targets)))?,
+            targets,
+            due: Due::default(),
+            keys: BTreeSet::new(),
+            is_lean: false,
+        };
+        seen.due = self.due(claim, &seen)?;
+        seen.keys = self.sort(claim, &mut seen)?;
+        let has_parts = seen.targets.iter().any(|target| !target.parts.is_empty());
+        if !has_parts && !self.has_record(claim) {
+            return Err(Outcome::Kept.into());
+        }
+        rows.agree(&seen.keys)?;
+        self.ask_about(claim, &mut seen, handles)?;
+        Ok(seen)
+    }
+
+    /// Whether everything in the unit is closed. Asked in its place as well: a unit in use must not vanish for an instant.
+    fn ask_about(
+        &self,
+        claim: &Claim,
+        seen: &mut Seen,
+        handles: &mut Handles,
+    ) -> Result<(), Abort> {
+        let Handles { leases, dirs } = handles;
+        let (skip_open, stop) = (self.skip_open(claim), || self.looks.is_stopping());
+        for target in &seen.targets {
+            let root = self.root(target.root)?;
+            if let Some(outcome) = locked(root, target) {
+                return Err(outcome.into());
+            }
+            for part in &target.parts {
+                let home = match &target.home_dir {
+                    Some(home) if *part == target.whole() => home.clone(),
+                    _ => {
+                        let path = target.path_of(*part);
+                        let (parent, _) = path.parent_and_name().ok_or(Hold::Unconfirmed)?;
+                        let home = dirs.open((target.root, root), parent);
+                        home.map_err(|error| Abort::from(error).or(target.changed()))?
+                    }
+                };
+                let asked = leases.ask_about(skip_open, (target, *part), &home.dir, &stop);
+                asked.map_err(|abort| abort.or(target.changed()))?;
             }
         }
-    }
-
-    /// The hold of a job whose record would say that all is gone while something of it, recorded earlier, is in a quarantine still.
-    fn unfinished(&self, claim: &Claim) -> Option<Hold> {
-        let has_record = claim.unit == Unit::Job && self.has_record(claim);
-        let job = claim.owners.first().filter(|_| has_record)?;
-        self.shared.intents.has_left(&job.id).then(|| Hold::Unreadable {
-            error: "what it owned was recorded as removed, and some of it is still in a quarantine: it could not be removed yet, or that \
-                    directory (.lapsed) is away\nthe log says why; it is tried again by itself"
-                .to_owned(),
-        })
-    }
-
-    pub(super) fn settle(&self, id: u64, stuck: bool) {
-        if stuck {
-            self.shared.intents.leave([id]);
-        } else {
-            self.shared.intents.done([id]);
+        let is_file = |target: &Target| matches!(target.content, Content::File(..));
+        if !seen.targets.iter().all(is_file) {
+            return Ok(());
         }
+        for target in &mut seen.targets {
+            let Content::File(facts, lease) = &mut target.content else {
+                continue;
+            };
+            *lease = leases.get(facts.key);
+            if lease.is_none() && skip_open != SkipOpen::Never && !target.parts.is_empty() {
+                return Ok(());
+            }
+        }
+        leases.need();
+        seen.is_lean = true;
+        Ok(())
     }
 
-    /// The job by which the unit goes.
-    pub(super) fn decides<'s>(&self, claim: &Claim, seen: &'s Seen) -> Option<&'s Job> {
+    /// As [`Look::confirm`].
+    pub(super) fn confirm_unit(
+        &self,
+        claim: &Claim,
+        seen: &mut Seen,
+        rows: &mut Rows<'_>,
+    ) -> Result<(), Abort> {
+        if let Some(hold) = self.pinned(claim) {
+            return Err(hold.into());
+        }
+        let owner = self.owner_of_unit(claim, rows);
+        let owner = owner.map_err(|abort| abort.or(seen.changed()))?;
+        let again = || self.judge_unit(claim, &seen.targets, &owner);
+        if !self.is_still_due(seen, &owner, again) {
+            return Err(seen.changed().into());
+        }
+        seen.owner = owner;
+        // Without sources and owners nothing can have changed its owner.
+        if seen.keys.is_empty() && self.policy.sources.is_empty() {
+            return Ok(());
+        }
+        let parts = |seen: &Seen| -> Vec<Vec<Part>> {
+            seen.targets
+                .iter()
+                .map(|target| target.parts.clone())
+                .collect()
+        };
+        let before = parts(seen);
+        let keys = self.sort(claim, seen);
+        let is_same = parts(seen) == before;
+        // The numbers are those of the parts that were moved.
+        for (target, parts) in seen.targets.iter_mut().zip(before) {
+            target.parts = parts;
+        }
+        if keys? != seen.keys || !is_same {
+            return Err(seen.changed().into());
+        }
+        // Nor has any of it changed meanwhile.
+        rows.agree(&seen.keys)?;
+        Ok(())
+    }
+
+    /// Whether something is to be done about the job's record at its source.
+    pub(super) fn has_record(&self, claim: &Claim) -> bool {
+        claim.unit == Unit::Job && self.policy.rule(claim.rule).record != Record::Keep
+    }
+
+    /// What keeps a record at its source, because a file of its job may not be where its claim seems to lead.
+    fn linked(&self, claim: &Claim) -> Option<Hold> {
+        let key = claim.owners.first().filter(|_| self.has_record(claim))?;
+        (self.looks.hooks.linked)(self.policy, key)
+    }
+
+    /// The pin that holds the unit, or anything in it by its path.
+    pub(super) fn pinned(&self, claim: &Claim) -> Option<Hold> {
+        let hooks = &self.looks.hooks;
+        if hooks.pins.is_empty() {
+            return None;
+        }
+        let now = self.clock.now();
+        let of_job = |key: &JobKey| {
+            let name = &self.policy.sources.get(&key.source)?.name;
+            let pins = hooks.pins.list().into_iter();
+            let mut pins = pins.filter(|pin| pin.until > now);
+            pins.find(|pin| match &pin.target {
+                PinTarget::Job { source, id } => source == name && *id == key.id,
+                PinTarget::Path(_) => false,
+            })
+        };
+        let at = |piece: &Piece| {
+            let (root, path) = (piece.root, &piece.path);
+            let owner = (hooks.owner)(self.policy, root, path.as_bytes());
+            hooks.pins.find(self.policy, root, path, &owner, now)
+        };
+        let pin = claim.owners.iter().find_map(of_job);
+        let pin = pin.or_else(|| pieces(claim).iter().find_map(at))?;
+        Some(pin.hold())
+    }
+
+    /// Who owns the unit now; [`Abort::Changed`] when that is not who the claim was made about.
+    fn owner_of_unit(&self, claim: &Claim, rows: &Rows<'_>) -> Result<Owner, Abort> {
         match claim.unit {
             Unit::File | Unit::Dir => {
-                let name = claim.path.as_bytes();
-                let found = self.policy.dir_rule(claim.root, name, &seen.owner);
-                found.and_then(|(_, job)| job)
+                let path = claim.path.as_bytes();
+                let owner = (self.looks.hooks.owner)(self.policy, claim.root, path);
+                if is_of(&owner, claim) {
+                    Ok(owner)
+                } else {
+                    Err(Abort::Changed)
+                }
             }
-            Unit::Job => seen.owner.jobs().first(),
+            Unit::Job => {
+                let key = claim.owners.first().ok_or(Hold::Unconfirmed)?;
+                let job = rows.job(key).ok_or_else(|| rows.changed(key))?;
+                Ok(Owner::Jobs(vec![job]))
+            }
         }
     }
 
-    fn line(&self, claim: &Claim, seen: &Seen) -> Line {
-        let owner = owner_name(self.policy, claim, &seen.owner, self.decides(claim, seen));
-        let id = self.shared.ledger.next_id();
-        let going = || seen.bodies.iter().filter(|body| !body.parts.is_empty());
-        let first = going()
-            .next()
-            .map(|body| (body.root, body.path(body.whole())));
-        let place = first.as_ref().map(|(root, path)| (*root, path));
-        let unit = claim.unit.into();
-        let line = line(self.policy, claim, owner, id, seen.due, place, unit);
-        let (files, bytes) = seen.sums();
-        let paths = if going().count() > 1 {
-            going().map(|body| self.full(body)).collect()
-        } else {
-            Vec::new()
+    /// One thing of the claim in its place; `None` when there is nothing.
+    fn target(
+        &self,
+        claim: &Claim,
+        piece: Piece,
+        clear: &mut Clear,
+        dirs: &mut SourceDirs,
+    ) -> Result<Option<Target>, Abort> {
+        let root = self.root(piece.root)?;
+        let Some((above, name)) = piece.path.parent_and_name() else {
+            return Err(Hold::Unconfirmed.into());
         };
-        Line {
-            files,
-            bytes,
-            paths,
-            ..line
+        if piece.path.top() == Some(QUARANTINE) {
+            return Err(Hold::Unconfirmed.into());
+        }
+        let home = match dirs.open((piece.root, root), above) {
+            Ok(home) => home,
+            Err(error) => return not_reached(&error).map_or(Ok(None), |end| Err(end.into())),
+        };
+        let facts = match home.dir.look(name) {
+            Ok(Some(facts)) => facts,
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(unreadable(&error).into()),
+        };
+        if facts.kind == Kind::Mount {
+            let path = piece.path.to_string();
+            return Err(Hold::MountInside { path }.into());
+        }
+        let kind = if piece.is_dir { Kind::Dir } else { Kind::File };
+        if (facts.kind, facts.key) != (kind, piece.key) {
+            return Err(Outcome::Spared { facts }.into());
+        }
+        self.is_alone(&piece)?;
+        self.is_not_ours((piece.root, root), above, clear)?;
+        let content = if piece.is_dir {
+            let stop = || self.looks.is_stopping();
+            let tree = Tree::walk(&home.dir, name, facts, &stop);
+            let changed = Outcome::Spared { facts };
+            Content::Dir(tree.map_err(|error| Abort::from(error).or(changed))?)
+        } else {
+            Content::File(facts, None)
+        };
+        let target = Target {
+            root: piece.root,
+            home: home.key,
+            home_dir: dirs.has_room_for(piece.root, above).then_some(home),
+            content,
+            path: piece.path,
+            parts: Vec::new(),
+        };
+        if let (Some(state), Content::Dir(tree)) = (self.looks.state, &target.content)
+            && let Some(at) = tree.find(state)
+        {
+            let path = target.path_of(Part::Dir(at)).to_string();
+            return Err(Hold::StateInside { path }.into());
+        }
+        debug_assert!(claim.unit == Unit::Job || target.above().is_empty());
+        Ok(Some(target))
+    }
+
+    /// Whether the piece holds no other root, and lies in none.
+    fn is_alone(&self, piece: &Piece) -> Result<(), Abort> {
+        let nested = &self.policy.roots[&piece.root].nested;
+        let touches = |path: &RelPath| path.is_within(&piece.path) || piece.path.is_within(path);
+        match nested.iter().find(|(path, _)| touches(path)) {
+            None => Ok(()),
+            Some((_, other)) => {
+                let other = self.policy.roots.get(other);
+                let root = other.map_or_else(String::new, |root| root.name.clone());
+                Err(Hold::RootInside { root }.into())
+            }
         }
     }
 
-    /// The absolute path of a piece, for people.
-    fn full(&self, body: &Body) -> String {
-        let root = &self.policy.roots[&body.root].path;
-        let path = body.path(body.whole()).below(root);
-        pack(path.as_os_str().as_encoded_bytes()).0
+    /// Whether the directory `above` does not lie in our own.
+    fn is_not_ours(
+        &self,
+        (id, root): (RootId, &RootDir),
+        above: &[u8],
+        clear: &mut Clear,
+    ) -> Result<(), Abort> {
+        let mut next = RelPath::parse(above);
+        while let Some(path) = next.take() {
+            let dir = (id, path);
+            if clear.contains(&dir) {
+                break;
+            }
+            let key = if dir.1.is_root() {
+                root.key()
+            } else {
+                let facts = root.dir(&dir.1).and_then(|dir| dir.facts());
+                facts.map_err(|error| unreadable(&error))?.key
+            };
+            if Some(key) == self.looks.state {
+                let path = dir.1.to_string();
+                return Err(Hold::StateInside { path }.into());
+            }
+            next = dir.1.split().map(|(above, _)| above);
+            clear.insert(dir);
+        }
+        Ok(())
     }
 
-    fn write_intents(&self, claim: &Claim, seen: &Seen, line: &Line) -> std::io::Result<()> {
-        let asks = self.policy.rule(claim.rule).skip_open != SkipOpen::Never;
-        // Each part has what the line says of the unit as a whole, and not what it says of the other parts.
-        let unit = line.without_pieces();
-        let intents = (0..)
-            .zip(seen.parts())
-            .filter_map(|(number, (body, part))| {
-                let opened = self.roots.get(body.root).ok()?;
-                let root = &self.policy.roots[&body.root];
-                let (path, facts) = (body.path(part), part.facts(&body.tree));
-                let place = match claim.unit {
-                    Unit::File | Unit::Dir => claim.path.below(&root.path),
-                    Unit::Job => path.below(&root.path),
-                };
-                let (place, place_b64) = pack(place.as_os_str().as_encoded_bytes());
-                let line = Line {
-                    root: root.name.clone(),
-                    path: place,
-                    path_b64: place_b64,
-                    ..unit.clone()
-                };
-                let into = (&opened.root, opened.quarantine_id);
-                Some(Intent::new(into, &path, number, facts, asks, line))
-            });
-        self.shared.intents.write(intents)
+    fn due(&self, claim: &Claim, seen: &Seen) -> Result<Due, Abort> {
+        match self.judge_unit(claim, &seen.targets, &seen.owner) {
+            Recheck::Due(due) => Ok(due),
+            Recheck::Hold(hold) => Err(hold.into()),
+            Recheck::NotDue => {
+                let latest = latest(claim, &seen.targets);
+                let since = self.policy.rule(claim.rule).since;
+                Err(
+                    if since.of_all(latest, &Moments::default()) > Some(claim.known) {
+                        Outcome::Younger { latest }.into()
+                    } else {
+                        seen.changed().into()
+                    },
+                )
+            }
+        }
     }
+
+    fn judge_unit(&self, claim: &Claim, targets: &[Target], owner: &Owner) -> Recheck {
+        let latest = latest(claim, targets);
+        let verdict = match (claim.unit, targets, owner.jobs()) {
+            (Unit::Dir, [target], _) => {
+                let name = claim.path.as_bytes();
+                self.policy
+                    .dir(claim.root, name, target.facts(), latest, owner)
+            }
+            (Unit::Job, _, [job]) => self.policy.job(claim.rule, job, latest),
+            (Unit::File | Unit::Dir | Unit::Job, _, _) => Verdict::Keep,
+        };
+        judge(claim, verdict, self.clock.now())
+    }
+
+    /// Finds the parts of all targets that are to be removed; returns all whose rows say so.
+    fn sort(&self, claim: &Claim, seen: &mut Seen) -> Result<BTreeSet<JobKey>, Hold> {
+        let (latest, now) = (latest(claim, &seen.targets), self.clock.now());
+        let hooks = &self.looks.hooks;
+        let mut sorter = Sorter::new(self.policy, hooks, claim, &seen.owner, latest, now);
+        for target in &mut seen.targets {
+            target.parts = sorter.parts(target)?;
+        }
+        Ok(sorter.keys)
+    }
+}
+
+/// The answer for a unit that is not what it was, or not due.
+fn changed(targets: &[Target]) -> Outcome {
+    let first = targets.first();
+    first.map_or(Outcome::Held(Hold::Unconfirmed), Target::changed)
+}
+
+/// What a claim is about, each thing once: what lies in a directory of the claim goes with that.
+fn pieces(claim: &Claim) -> Vec<Piece> {
+    match claim.unit {
+        Unit::File => Vec::new(),
+        Unit::Dir if claim.path.components().count() != 1 => Vec::new(),
+        Unit::Dir => vec![Piece {
+            root: claim.root,
+            path: claim.path.clone(),
+            key: claim.key,
+            is_dir: true,
+        }],
+        Unit::Job => {
+            let all = || claim.pieces.iter();
+            let named: BTreeSet<_> = all().map(|piece| (piece.root, &piece.path)).collect();
+            let is_inner = |piece: &&Piece| {
+                let above = |path: &RelPath| path.split().map(|(above, _)| above);
+                std::iter::successors(above(&piece.path), above)
+                    .any(|path| named.contains(&(piece.root, &path)))
+            };
+            let mut seen = BTreeSet::new();
+            all()
+                .filter(|piece| !is_inner(piece) && seen.insert((piece.root, &piece.path)))
+                .cloned()
+                .collect()
+        }
+    }
+}
+
+/// The latest timestamps that are known of the unit.
+fn latest(claim: &Claim, targets: &[Target]) -> Latest {
+    let known = Latest::at(claim.known);
+    targets.iter().map(Target::latest).fold(known, Latest::max)
+}
+
+/// What it means that the directory of a piece cannot be opened; nothing when it is gone, and the piece with it.
+fn not_reached(error: &FsError) -> Option<Outcome> {
+    match error.errno {
+        Errno::NOENT => None,
+        Errno::XDEV => Some(Outcome::Held(Hold::MountInside {
+            path: error.path.display().to_string(),
+        })),
+        _ => Some(unreadable(error)),
+    }
+}
+
+/// The hold of a unit with a directory that would not let its content be removed: better before than half-way.
+fn locked(root: &RootDir, target: &Target) -> Option<Outcome> {
+    let Content::Dir(tree) = &target.content else {
+        return None;
+    };
+    let has_content = |at: u32| {
+        let dir = tree.dir(at);
+        !dir.files.is_empty() || !dir.children.is_empty()
+    };
+    let at = target
+        .parts
+        .iter()
+        .filter_map(|part| match *part {
+            Part::Dir(top) => Some(tree.below(top)),
+            Part::File { .. } => None,
+        })
+        .flatten()
+        .find(|&at| !tree.dir(at).may_change && has_content(at))?;
+    let path = target.path_of(Part::Dir(at)).below(root.path());
+    let me = rustix::process::geteuid().as_raw();
+    Some(Outcome::Held(Hold::Denied {
+        error: format!(
+            "{}\ngive user id {me} write and search permission on that directory, or run the service as its owner",
+            closed(&path)
+        ),
+        ends: Ends::Told,
+    }))
 }

@@ -301,7 +301,7 @@ impl Bench {
         // A claim of something that is not there is answered after recovery, and after what went before it.
         let claim = Claim {
             root: ROOT,
-            path: RelPath::parse(b"surely-not-there").unwrap(),
+            path: RelPath::parse(b"surely/not-there").unwrap(),
             unit: Unit::File,
             key: self.place().key,
             rule: RuleId(0),

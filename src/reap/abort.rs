@@ -1,0 +1,108 @@
+//! The reasons for which a claim is not carried out.
+
+use super::place::unreached;
+use crate::core::claim::Outcome;
+use crate::core::hold::{Ends, Hold};
+use crate::fs::FsError;
+use crate::fs::tree::WalkError;
+
+/// Why a claim ends before the removal.
+pub(super) enum Abort {
+    /// With this answer.
+    Answer(Outcome),
+    /// Something is not as it was seen, or as the claim says.
+    Changed,
+    /// Another thread, or this round, has a lease on one of the files through another name.
+    Busy,
+    /// The round has no room for another lease or directory.
+    Full,
+    /// Without an answer, because the reaper is to stop.
+    Stopped,
+}
+
+impl Abort {
+    /// Answers [`Abort::Changed`] with `changed`.
+    pub(super) fn or(self, changed: Outcome) -> Self {
+        match self {
+            Self::Changed => Self::Answer(changed),
+            other => other,
+        }
+    }
+}
+
+impl Abort {
+    /// The answer for the claim, if there is one.
+    pub(super) fn outcome(self) -> Option<Outcome> {
+        match self {
+            Self::Answer(outcome) => Some(outcome),
+            Self::Changed | Self::Busy | Self::Full => Some(Outcome::Held(Hold::Unconfirmed)),
+            Self::Stopped => None,
+        }
+    }
+}
+
+impl From<Outcome> for Abort {
+    fn from(outcome: Outcome) -> Self {
+        Self::Answer(outcome)
+    }
+}
+
+impl From<Hold> for Abort {
+    fn from(hold: Hold) -> Self {
+        Self::Answer(Outcome::Held(hold))
+    }
+}
+
+impl From<FsError> for Abort {
+    fn from(error: FsError) -> Self {
+        WalkError::from(error).into()
+    }
+}
+
+impl From<WalkError> for Abort {
+    fn from(error: WalkError) -> Self {
+        match error {
+            WalkError::Stopped => Self::Stopped,
+            WalkError::Changed => Self::Changed,
+            WalkError::Mount(path) => {
+                let path = path.display().to_string();
+                Hold::MountInside { path }.into()
+            }
+            WalkError::Fs(error) => unreadable(&error).into(),
+        }
+    }
+}
+
+/// The answer when a part of a unit cannot be read.
+pub(super) fn unreadable(error: &FsError) -> Outcome {
+    if error.is_shortage() {
+        return unreached(error);
+    }
+    let mend = if error.is_denial() {
+        "\ngive the service's user read and search permission on it"
+    } else {
+        ""
+    };
+    Outcome::Held(Hold::Unreadable {
+        error: format!("{error}{mend}"),
+    })
+}
+
+/// The answer when a single file cannot be looked at.
+pub(super) fn not_looked_at(error: &FsError) -> Outcome {
+    if error.is_absence() {
+        return Outcome::Gone;
+    }
+    if error.is_shortage() {
+        return unreached(error);
+    }
+    let mend = if error.is_denial() {
+        "\ngive the service's user search permission on it and on the directories above it"
+    } else {
+        ""
+    };
+    Outcome::Held(Hold::Denied {
+        error: format!("{error}{mend}"),
+        ends: Ends::Told,
+    })
+}

@@ -1,0 +1,217 @@
+//! What becomes of what is in the quarantine and recorded.
+//!
+//! Files whose leases are all in hand are disposed of at once, by the thread that has them. Everything else is left to the sweepers,
+//! so that a large directory delays nothing else.
+
+use std::sync::Arc;
+
+use super::candidate::{Candidate, Content};
+use super::names::lain_name;
+use super::parts::{Part, number};
+use super::pipeline::{Pipeline, Round};
+use super::quarantining::Restored;
+use super::sweep::{Doomed, Stand, Sweep, WAITING_FILES_MAX};
+use crate::core::claim::{Outcome, Reaped, Removal, Unit};
+use crate::core::hold::Hold;
+use crate::fs::tree::Tree;
+use crate::ledger::{Line, Mark};
+
+/// What becomes of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Disposal {
+    /// It is deleted.
+    Delete,
+}
+
+/// The parts that are left to the sweepers.
+type Left = Vec<u32>;
+
+impl<'a> Pipeline<'a> {
+    /// Disposes of what is recorded.
+    pub(super) fn dispose(&self, recorded: Vec<Candidate>, round: &mut Round<'a>) {
+        let mut swept: Vec<(Candidate, Left)> = Vec::new();
+        let mut leases = Vec::new();
+        let turn = self.only_root().map(|opened| self.shared.turn(opened.id));
+        let removing = turn.as_ref().map(|turn| turn.lock());
+        for mut one in recorded {
+            let left = match Disposal::Delete {
+                Disposal::Delete if one.seen.is_lean => self.delete(&one, round),
+                Disposal::Delete => Some((0..one.seen.count()).collect()),
+            };
+            for target in &mut one.seen.targets {
+                if let Content::File(_, lease) = &mut target.content {
+                    leases.extend(lease.take());
+                }
+            }
+            match left {
+                None => {}
+                Some(left) if left.is_empty() => self.finish(one, round),
+                Some(left) => swept.push((one, left)),
+            }
+        }
+        drop(removing);
+        // With its descriptor a file ends: half of the work, for which no other thread has to wait. What waits for a sweeper must not
+        // hold a lease: whoever opens another name of the file would wait as well.
+        round.handles.leases.clear();
+        drop(leases);
+        for (one, left) in swept {
+            self.hand_over(one, &left);
+        }
+    }
+
+    /// Deletes a candidate whose leases are in hand. Returns the parts that are left to the sweepers; `None` when it was put back,
+    /// because it was opened in the very instant, through another of its names, or is not empty any more.
+    fn delete(&self, one: &Candidate, round: &mut Round<'a>) -> Option<Left> {
+        let mut left = Left::new();
+        for (place, (target, part)) in one.seen.parts().enumerate() {
+            let number = number(place);
+            let name = lain_name(one.line.id, number);
+            let lease = match &target.content {
+                Content::File(_, lease) => lease.as_ref(),
+                Content::Dir(_) => None,
+            };
+            let is_open = lease.is_some_and(|lease| !lease.holds());
+            let Ok(opened) = self.roots.get(target.root) else {
+                left.push(number);
+                continue;
+            };
+            let removed = match part {
+                _ if is_open => Ok(false),
+                Part::Dir(_) => Ok(opened.quarantine.remove_dir(&name).is_ok()),
+                Part::File { .. } => opened.quarantine.remove_file(&name).map(|()| true),
+            };
+            match removed {
+                Ok(true) => {}
+                Ok(false) if one.claim.unit == Unit::File => {
+                    self.amend(one, round);
+                    return None;
+                }
+                Ok(false) | Err(_) => left.push(number),
+            }
+        }
+        Some(left)
+    }
+}
+
+impl<'a> Pipeline<'a> {
+    /// Puts back what was recorded as removed, and amends the ledger.
+    fn amend(&self, one: &Candidate, round: &mut Round<'a>) {
+        let Restored {
+            displaced,
+            is_stuck,
+        } = self.put_parts_back(one, one.seen.count(), round);
+        let is_home = displaced.is_empty() && !is_stuck;
+        if is_stuck {
+            round.left.push(one.line.id);
+        } else {
+            round.ended.push(one.line.id);
+        }
+        round.displaced.extend(displaced);
+        if is_home {
+            round.displaced.push(Line {
+                id: self.shared.ledger.next_id(),
+                result: Mark::PutBack,
+                ..one.line.clone()
+            });
+        }
+        if one.emptied_by.is_none() {
+            let hold = if is_home {
+                Hold::Open { path: None }
+            } else {
+                Hold::Displaced
+            };
+            round.done.push(Reaped {
+                claim: one.claim.clone(),
+                outcome: Outcome::Held(hold),
+            });
+        }
+    }
+
+    /// Answers for what is gone.
+    fn finish(&self, one: Candidate, round: &mut Round<'a>) {
+        round.ended.push(one.line.id);
+        if let Some(answer) = one.emptied_by {
+            if let Outcome::Removed(removal) = &mut round.done[answer].outcome {
+                removal.pruned.push(one.claim.path);
+            }
+            return;
+        }
+        if one.claim.unit == Unit::Job {
+            let quarantines = self.roots.opened().map(|root| Arc::clone(&root.quarantine));
+            round.finished.push((one.line.id, quarantines.collect()));
+        }
+        let outcome = Outcome::Removed(removal(&one));
+        round.done.push(Reaped {
+            claim: one.claim,
+            outcome,
+        });
+    }
+
+    /// Leaves the parts `left` to the sweepers, who answer for it.
+    fn hand_over(&self, one: Candidate, left: &[u32]) {
+        let skip_open = self.skip_open(&one.claim);
+        let removal = removal(&one);
+        let Candidate {
+            claim, seen, line, ..
+        } = one;
+        let weight = usize::try_from(line.files).unwrap_or(usize::MAX);
+        let mut sweep = Sweep {
+            stands: Vec::new(),
+            trees: Vec::new(),
+            doomed: Vec::new(),
+            skip_open,
+            line,
+            answer: Some(Reaped {
+                claim,
+                outcome: Outcome::Removed(removal),
+            }),
+            after_crash: false,
+            failures: 0,
+        };
+        let mut part_number = 0..;
+        let mut roots = Vec::new();
+        for target in seen.targets {
+            let Ok(opened) = self.roots.get(target.root) else {
+                continue;
+            };
+            let stand = roots.iter().position(|id| *id == target.root);
+            let stand = stand.unwrap_or_else(|| {
+                roots.push(target.root);
+                sweep.stands.push(Stand {
+                    quarantine: Arc::clone(&opened.quarantine),
+                    path: opened.place.path.clone(),
+                    root: self.policy.roots[&target.root].name.clone(),
+                });
+                roots.len() - 1
+            });
+            let parts = target.parts.iter().zip(&mut part_number);
+            let parts = parts.filter(|(_, number)| left.contains(number));
+            sweep.doomed.extend(parts.map(|(part, number)| Doomed {
+                number,
+                stand,
+                tree: sweep.trees.len(),
+                part: *part,
+                path: target.path_of(*part).into_owned(),
+            }));
+            let name = target.name_of(target.whole());
+            sweep.trees.push(match target.content {
+                Content::File(facts, _) => Tree::of_file(b"", facts, name, facts),
+                Content::Dir(tree) => tree,
+            });
+        }
+        self.shared.sweeps.put(sweep, weight, WAITING_FILES_MAX);
+    }
+}
+
+fn removal(one: &Candidate) -> Removal {
+    let line = &one.line;
+    Removal {
+        at: line.at,
+        deadline: line.deadline,
+        files: line.files,
+        bytes: line.bytes,
+        id: line.id,
+        pruned: Vec::new(),
+        partial: one.seen.is_partial(),
+    }
+}

@@ -1,0 +1,266 @@
+//! The one way of everything that is removed: files, directories, all that a job owns, directories that a removal emptied.
+//!
+//! Claims are carried out in rounds. A round looks at as many claims as it has room for, writes their intents at once, moves them into
+//! the quarantine, looks at them again there, records them with one sync of the ledger, and disposes of them.
+//!
+//! **Invariant:** all parts of a claim leave their places, or all are put back, in however many roots they are.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::abort::Abort;
+use super::candidate::{Candidate, Seen, Target};
+use super::intent::Intent;
+use super::judge::line;
+use super::look::{Handles, Look};
+use super::place::{Opened, Roots, Shared, Work};
+use super::rows::{Rows, owner_name};
+use super::source_dirs::InPlace;
+use crate::core::claim::{Claim, Outcome, Reaped, Unit};
+use crate::core::facts::RootId;
+use crate::core::hold::Hold;
+use crate::core::policy::SkipOpen;
+use crate::fs::Dir;
+use crate::ledger::line::pack;
+use crate::ledger::{Line, LineUnit};
+
+/// Number of files after which a round is full: they wait for one sync of the ledger together.
+const ROUND_FILES_MAX: u64 = 1024;
+
+/// What the claims of one batch need at every step.
+pub(super) struct Pipeline<'a> {
+    look: Look<'a>,
+    pub(super) shared: &'a Shared,
+    pub(super) roots: &'a Roots,
+}
+
+impl<'a> Deref for Pipeline<'a> {
+    type Target = Look<'a>;
+
+    fn deref(&self) -> &Look<'a> {
+        &self.look
+    }
+}
+
+/// One round, and what came of it so far.
+pub(super) struct Round<'a> {
+    pub(super) handles: Handles,
+    pub(super) in_place: BTreeMap<RootId, InPlace<'a>>,
+    pub(super) done: Vec<Reaped>,
+    /// Lines of what was displaced, for the next sync of the ledger.
+    pub(super) displaced: Vec<Line>,
+    /// Removals that are through, and those that an error left in the quarantine.
+    pub(super) ended: Vec<u64>,
+    pub(super) left: Vec<u64>,
+    /// Jobs of which everything is gone, with the quarantines that it went through.
+    pub(super) finished: Vec<(u64, Vec<Arc<Dir>>)>,
+}
+
+impl Round<'_> {
+    /// Answers the claim of a candidate that is not removed.
+    pub(super) fn answer(&mut self, one: Candidate, abort: Abort) {
+        // A directory that was emptied has no claim.
+        if one.emptied_by.is_none()
+            && let Some(outcome) = abort.or(one.seen.changed()).outcome()
+        {
+            self.done.push(Reaped {
+                claim: one.claim,
+                outcome,
+            });
+        }
+    }
+}
+
+/// Carries out claims that need the same roots. Those that are left to the sweepers are answered by them.
+pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
+    let Some((work, places)) = shared.places_of(work) else {
+        return Vec::new();
+    };
+    let roots = Roots::open(shared, places);
+    let root_of = |id| roots.get(id).map(|opened| &opened.root);
+    let pipeline = Pipeline {
+        look: Look {
+            looks: shared,
+            policy: &work.policy,
+            root_of: &root_of,
+            clock: work.since,
+        },
+        shared,
+        roots: &roots,
+    };
+    pipeline.run(work.claims)
+}
+
+impl<'a> Pipeline<'a> {
+    fn run(&self, claims: Vec<Claim>) -> Vec<Reaped> {
+        let (mut done, mut pending) = (Vec::new(), VecDeque::new());
+        let mut rows = Rows::new(self.shared, self.policy);
+        // Before any lease is taken: a source may let us wait.
+        for claim in claims {
+            if self.shared.is_stopping() {
+                return done;
+            }
+            let hold = self.unfinished(&claim);
+            match hold.map_or_else(|| rows.agree(&claim.owners), Err) {
+                Ok(()) => pending.push_back(claim),
+                Err(hold) => done.push(Reaped {
+                    claim,
+                    outcome: Outcome::Held(hold),
+                }),
+            }
+        }
+        // Files of which another thread has another name come last, when they can be waited for.
+        for may_wait in std::iter::once(false).chain(std::iter::repeat(true)) {
+            let mut busy = VecDeque::new();
+            while !pending.is_empty() {
+                if self.shared.is_stopping() {
+                    return done;
+                }
+                let mut round = Round {
+                    handles: Handles::new(self.shared, may_wait),
+                    in_place: BTreeMap::new(),
+                    done: Vec::new(),
+                    displaced: Vec::new(),
+                    ended: Vec::new(),
+                    left: Vec::new(),
+                    finished: Vec::new(),
+                };
+                let seen = self.look_at(&mut pending, &mut busy, &mut rows, &mut round);
+                self.carry_out(seen, &mut round);
+                done.append(&mut round.done);
+            }
+            pending = busy;
+            if pending.is_empty() {
+                break;
+            }
+        }
+        done
+    }
+
+    /// Takes the first look at as many claims as the round has room for. Those that are `busy` are for a later round.
+    fn look_at(
+        &self,
+        pending: &mut VecDeque<Claim>,
+        busy: &mut VecDeque<Claim>,
+        rows: &mut Rows<'_>,
+        round: &mut Round<'a>,
+    ) -> Vec<Candidate> {
+        let (mut candidates, mut files) = (Vec::new(), 0);
+        while files < ROUND_FILES_MAX
+            && let Some(claim) = pending.pop_front()
+        {
+            match self.look.look(&claim, rows, &mut round.handles) {
+                Ok(seen) => {
+                    let line = self.line(&claim, &seen);
+                    files += line.files;
+                    candidates.push(Candidate {
+                        claim,
+                        seen,
+                        line,
+                        emptied_by: None,
+                    });
+                }
+                Err(Abort::Busy) => busy.push_back(claim),
+                Err(Abort::Full) => {
+                    pending.push_front(claim);
+                    break;
+                }
+                Err(abort) => {
+                    if let Some(outcome) = abort.outcome() {
+                        round.done.push(Reaped { claim, outcome });
+                    }
+                }
+            }
+        }
+        candidates
+    }
+
+    fn carry_out(&self, candidates: Vec<Candidate>, round: &mut Round<'a>) {
+        let quarantined = self.quarantine(candidates, round);
+        self.record(quarantined, round);
+        self.prune(round);
+        self.shared.intents.done(round.ended.drain(..));
+        self.shared.intents.leave(round.left.drain(..));
+        for (id, dirs) in round.finished.drain(..) {
+            self.shared.tell_if_finished(id, LineUnit::Job, dirs);
+        }
+    }
+
+    /// The hold of a job whose record would say that all is gone while something of it, recorded earlier, is in a quarantine still.
+    fn unfinished(&self, claim: &Claim) -> Option<Hold> {
+        let job = claim.owners.first().filter(|_| self.has_record(claim))?;
+        self.shared.intents.has_left(&job.id).then(|| Hold::Unreadable {
+            error: "what it owned was recorded as removed, and some of it is still in a quarantine: it could not be removed yet, or that \
+                    directory (.lapsed) is away\nthe log says why; it is tried again by itself"
+                .to_owned(),
+        })
+    }
+
+    /// The root that everything is in, if there is but one.
+    pub(super) fn only_root(&self) -> Option<&Opened> {
+        self.roots.only()
+    }
+
+    fn line(&self, claim: &Claim, seen: &Seen) -> Line {
+        let removed = || {
+            let targets = seen.targets.iter();
+            targets.filter(|target| !target.parts.is_empty())
+        };
+        let decides = self.deciding_job(claim, &seen.owner);
+        let owner = owner_name(self.policy, claim, &seen.owner, decides);
+        let first = removed().next();
+        let place = first.map(|target| (target.root, &target.path));
+        let id = self.shared.ledger.next_id();
+        let unit = claim.unit.into();
+        let line = line(self.policy, claim, owner, id, seen.due, place, unit);
+        let (files, bytes) = seen.sums();
+        let paths = if removed().count() > 1 {
+            let full = |target: &Target| {
+                let root = &self.policy.roots[&target.root].path;
+                pack(target.path.below(root).as_os_str().as_encoded_bytes()).0
+            };
+            removed().map(full).collect()
+        } else {
+            Vec::new()
+        };
+        Line {
+            files,
+            bytes,
+            paths,
+            ..line
+        }
+    }
+
+    /// Writes the intents of all candidates, with one system call.
+    pub(super) fn write_intents(&self, candidates: &[Candidate]) -> std::io::Result<()> {
+        let intents = candidates.iter().flat_map(|one| {
+            let asks = self.skip_open(&one.claim) != SkipOpen::Never;
+            let parts = (0..).zip(one.seen.parts());
+            parts.filter_map(move |(number, (target, part))| {
+                let opened = self.roots.get(target.root).ok()?;
+                let path = target.path_of(part);
+                let line = match one.claim.unit {
+                    Unit::File | Unit::Dir => Cow::Borrowed(&one.line),
+                    // Each part has what the line says of the unit as a whole, and not what it says of the other parts.
+                    Unit::Job => {
+                        let root = &self.policy.roots[&target.root];
+                        let place = path.below(&root.path);
+                        let (path, path_b64) = pack(place.as_os_str().as_encoded_bytes());
+                        Cow::Owned(Line {
+                            root: root.name.clone(),
+                            path,
+                            path_b64,
+                            ..one.line.without_pieces()
+                        })
+                    }
+                };
+                let into = (&opened.root, opened.quarantine_id);
+                let facts = target.facts_of(part);
+                Some(Intent::new(into, &path, number, facts, asks, line))
+            })
+        });
+        self.shared.intents.write(intents)
+    }
+}

@@ -1,0 +1,279 @@
+//! The way of candidates out of their places, the look at them in the quarantine, and the way back.
+//!
+//! **Invariant:** what changed, is open, or cannot be known goes back to its place.
+
+use super::abort::{Abort, unreadable};
+use super::back::{Back, put_back, refused};
+use super::candidate::{Candidate, Target};
+use super::names::lain_name;
+use super::parts::{Part, number};
+use super::pipeline::{Pipeline, Round};
+use super::rows::Rows;
+use super::source_dirs::InPlace;
+use crate::clock;
+use crate::core::claim::{Outcome, Unit};
+use crate::core::hold::Hold;
+use crate::ledger::line::pack;
+use crate::ledger::{Line, Mark};
+
+/// What became of the parts of a candidate that were put back.
+pub(super) struct Restored {
+    /// Lines of those that could not go back, and were given displaced names.
+    pub(super) displaced: Vec<Line>,
+    /// Whether one is in the quarantine still, under its number.
+    pub(super) is_stuck: bool,
+}
+
+impl<'a> Pipeline<'a> {
+    /// Moves candidates into the quarantine and returns those that may be removed, after the second look. The others go back.
+    pub(super) fn quarantine(
+        &self,
+        candidates: Vec<Candidate>,
+        round: &mut Round<'a>,
+    ) -> Vec<Candidate> {
+        if candidates.is_empty() {
+            return candidates;
+        }
+        if let Err(error) = self.write_intents(&candidates) {
+            let error = self.shared.intents.failed(&error);
+            for one in candidates {
+                let error = error.clone();
+                round.answer(one, Hold::Unrecorded { error }.into());
+            }
+            return Vec::new();
+        }
+        let moved = self.move_out(candidates, round);
+        let moved = self.check(moved, round, |one, round| self.look_again(one, round));
+        let mut rows = Rows::new(self.shared, self.policy);
+        // A source may let us wait: first all rows, then all that is known from memory.
+        let agreed = self.check(moved, round, |one, _| {
+            let keys = one.claim.owners.iter().chain(&one.seen.keys);
+            rows.agree(keys).map_err(Abort::from)
+        });
+        self.check(agreed, round, |one, _| self.confirm_one(one, &mut rows))
+    }
+
+    /// Puts back those candidates that do not pass.
+    pub(super) fn check(
+        &self,
+        candidates: Vec<Candidate>,
+        round: &mut Round<'a>,
+        mut check: impl FnMut(&mut Candidate, &mut Round<'a>) -> Result<(), Abort>,
+    ) -> Vec<Candidate> {
+        let mut sound = Vec::with_capacity(candidates.len());
+        for mut one in candidates {
+            match check(&mut one, round) {
+                Ok(()) => sound.push(one),
+                Err(abort) => {
+                    let all = one.seen.count();
+                    self.restore(one, all, abort, round);
+                }
+            }
+        }
+        sound
+    }
+
+    fn move_out(&self, candidates: Vec<Candidate>, round: &mut Round<'a>) -> Vec<Candidate> {
+        let turn = self.only_root().map(|opened| self.shared.turn(opened.id));
+        let _moving = turn.as_ref().map(|turn| turn.lock());
+        let mut moved = Vec::with_capacity(candidates.len());
+        for mut one in candidates {
+            match self.move_parts(&one, round) {
+                Ok(()) => {
+                    one.line.at = clock::now().wall;
+                    one.line.late_ms = one.line.at.ms_since(one.claim.due);
+                    moved.push(one);
+                }
+                Err((outcome, parts)) => self.restore(one, parts, outcome.into(), round),
+            }
+        }
+        moved
+    }
+
+    /// Moves all parts; else tells why not, and how many were moved.
+    fn move_parts(&self, one: &Candidate, round: &mut Round<'a>) -> Result<(), (Outcome, u32)> {
+        for (place, (target, part)) in one.seen.parts().enumerate() {
+            let number = number(place);
+            let name = lain_name(one.line.id, number);
+            let moved = self.move_part(one.claim.unit, (target, part), &name, round);
+            moved.map_err(|outcome| (outcome, number))?;
+        }
+        let files = one.seen.parts().filter_map(|(target, part)| match part {
+            Part::Dir(_) => None,
+            Part::File { .. } => Some(target.facts_of(part)),
+        });
+        let shared = files.filter(|facts| facts.nlink > 1).map(|facts| facts.key);
+        round.handles.leases.moved(shared);
+        Ok(())
+    }
+
+    fn move_part(
+        &self,
+        unit: Unit,
+        (target, part): (&Target, Part),
+        quarantined: &[u8],
+        round: &mut Round<'a>,
+    ) -> Result<(), Outcome> {
+        let opened = self.roots.get(target.root)?;
+        let path = target.path_of(part);
+        let (parent, name) = path
+            .parent_and_name()
+            .ok_or(Hold::Unconfirmed)
+            .map_err(Outcome::Held)?;
+        let home = match &target.home_dir {
+            Some(home) if part == target.whole() => home.clone(),
+            _ => {
+                let home = round.handles.dirs.open((target.root, &opened.root), parent);
+                home.map_err(|error| {
+                    if error.is_absence() {
+                        target.changed()
+                    } else {
+                        unreadable(&error)
+                    }
+                })?
+            }
+        };
+        let is_dir = matches!(part, Part::Dir(_));
+        if is_dir {
+            (self.shared.hooks.before_move)(target.root, &path);
+        }
+        let moved = home.dir.move_to(name, &opened.quarantine, quarantined);
+        moved.map_err(|error| {
+            if is_dir {
+                (self.shared.hooks.put_back)(target.root, &path);
+            }
+            match refused(&error, &home.dir, name) {
+                // Of a job one thing is gone, and the others may not be.
+                Outcome::Gone if unit == Unit::Job => target.changed(),
+                outcome => outcome,
+            }
+        })
+    }
+
+    /// The second look, at what is in the quarantine.
+    fn look_again(&self, one: &mut Candidate, round: &mut Round<'a>) -> Result<(), Abort> {
+        if !self.are_in_place(one, round)? {
+            return Err(match one.claim.unit {
+                // Whoever carried its directory away took it along.
+                Unit::File => Outcome::Gone,
+                Unit::Dir | Unit::Job => one.seen.changed(),
+            }
+            .into());
+        }
+        let skip_open = self.skip_open(&one.claim);
+        let stop = || self.shared.is_stopping();
+        for (place, (target, part)) in one.seen.parts().enumerate() {
+            let name = lain_name(one.line.id, number(place));
+            let quarantine = &self.roots.get(target.root)?.quarantine;
+            let leases = &mut round.handles.leases;
+            let looked = leases.look_again(skip_open, (target, part), (quarantine, &name), &stop);
+            looked.map_err(|abort| abort.or(target.changed()))?;
+        }
+        if one.line.at < one.seen.due.deadline {
+            return Err(one.seen.changed().into());
+        }
+        Ok(())
+    }
+
+    /// Whether the directories that the parts came out of are still where they were.
+    fn are_in_place(&self, one: &Candidate, round: &mut Round<'a>) -> Result<bool, Outcome> {
+        for (target, part) in one.seen.parts() {
+            let root = &self.roots.get(target.root)?.root;
+            let in_place = round.in_place.entry(target.root);
+            let in_place = in_place.or_insert_with(|| InPlace::new(root));
+            let path = target.path_of(part);
+            let parent = path.parent_and_name().map_or(&[][..], |(parent, _)| parent);
+            if !in_place.is(parent, target.home_of(part)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn confirm_one(&self, one: &mut Candidate, rows: &mut Rows<'_>) -> Result<(), Abort> {
+        if one.emptied_by.is_some() {
+            return if self.may_prune(&one.claim, rows) {
+                Ok(())
+            } else {
+                Err(Abort::Changed)
+            };
+        }
+        self.confirm(&one.claim, &mut one.seen, rows)?;
+        let record = self.policy.rule(one.claim.rule).record;
+        let job = self.deciding_job(&one.claim, &one.seen.owner);
+        one.line.job = job.and_then(|job| rows.line_job(&job.key, record));
+        Ok(())
+    }
+
+    /// Puts the first `parts` parts of a candidate back, and answers its claim.
+    pub(super) fn restore(&self, one: Candidate, parts: u32, abort: Abort, round: &mut Round<'a>) {
+        let Restored {
+            displaced,
+            is_stuck,
+        } = self.put_parts_back(&one, parts, round);
+        if is_stuck {
+            round.left.push(one.line.id);
+        } else {
+            round.ended.push(one.line.id);
+        }
+        let is_home = displaced.is_empty() && !is_stuck;
+        round.displaced.extend(displaced);
+        let abort = match abort {
+            Abort::Stopped => Abort::Stopped,
+            abort if is_home => abort,
+            _ => Hold::Displaced.into(),
+        };
+        round.answer(one, abort);
+    }
+
+    /// Puts the first `parts` parts back. What cannot go back is displaced.
+    pub(super) fn put_parts_back(
+        &self,
+        one: &Candidate,
+        parts: u32,
+        round: &mut Round<'a>,
+    ) -> Restored {
+        let mut restored = Restored {
+            displaced: Vec::new(),
+            is_stuck: false,
+        };
+        let line = &one.line;
+        let moved: Vec<(u32, (&Target, Part))> = (0..parts).zip(one.seen.parts()).collect();
+        for (number, (target, part)) in moved.into_iter().rev() {
+            let Ok(opened) = self.roots.get(target.root) else {
+                continue;
+            };
+            let path = target.path_of(part);
+            let (parent, name) = path.parent_and_name().unwrap_or_default();
+            let home = match &target.home_dir {
+                Some(home) if part == target.whole() => Ok(home.clone()),
+                _ => round.handles.dirs.open((target.root, &opened.root), parent),
+            };
+            let full = path.below(opened.root.path());
+            let home = home.as_ref().map(|home| &home.dir);
+            match put_back(&opened.quarantine, (line.id, number), home, name, &full) {
+                Back::Home => {}
+                Back::Displaced => {
+                    let (files, bytes) = target.count(part);
+                    let (path, path_b64) = pack(full.as_os_str().as_encoded_bytes());
+                    restored.displaced.push(Line {
+                        id: self.shared.ledger.next_id(),
+                        root: self.policy.roots[&target.root].name.clone(),
+                        path,
+                        path_b64,
+                        paths: Vec::new(),
+                        files,
+                        bytes,
+                        result: Mark::Displaced,
+                        ..line.clone()
+                    });
+                }
+                Back::Stuck => restored.is_stuck = true,
+            }
+            if matches!(part, Part::Dir(_)) {
+                (self.shared.hooks.put_back)(target.root, &path);
+            }
+        }
+        restored
+    }
+}
