@@ -1,6 +1,7 @@
-//! The only reader of OS time.
+//! Clocks of the operating system, and the alarm.
 //!
-//! **Invariant:** nothing else in the crate asks the operating system what time it is; time arrives as an argument.
+//! **Invariant:** no other part of the crate may read a clock of the operating system: time arrives
+//! as an argument.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,13 +17,15 @@ use rustix::time::{
 
 use crate::core::time::{Now, Timestamp};
 
-/// Both clocks count as read at once when the readings around the wall clock's are no farther apart than this.
+/// Maximum distance of two readings of one clock for the reading of the other clock between them to
+/// count as simultaneous.
 const SANDWICH_MAX: Duration = Duration::from_millis(1);
 
-/// After so many interrupted readings the last one is good enough: the guard's tolerance is a thousand times larger.
+/// Maximum number of readings. The last one is good enough: the clock guard's tolerance is a
+/// thousand times larger.
 const READINGS_MAX: usize = 8;
 
-/// Reads both clocks, as near to one another as the scheduler allows.
+/// Reads both clocks, as close to each other as the scheduler allows.
 #[must_use]
 pub fn now() -> Now {
     let mut reading = read();
@@ -52,23 +55,23 @@ fn read() -> (Now, Duration) {
     )
 }
 
-/// The zone that the host's clocks show, or that `TZ` names; UTC when it cannot be known.
+/// Returns the time zone of the host, or the one that `TZ` names; UTC if it cannot be determined.
 #[must_use]
 pub fn zone() -> TimeZone {
     TimeZone::try_system().unwrap_or(TimeZone::UTC)
 }
 
-/// Processor time that the calling thread has used.
+/// Returns the processor time that the calling thread has used.
 #[must_use]
 pub fn thread_cpu() -> Duration {
     duration(clock_gettime(ClockId::ThreadCPUTime))
 }
 
-/// Names the machine's run: another one after it was started again; `None` where the system does not tell.
+/// Returns the machine's boot id, which each boot changes; `None` if the system has none.
 #[must_use]
 pub fn machine_run() -> Option<String> {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    // In a time namespace of its own the clock that nobody can set begins elsewhere (`time_namespaces(7)`).
+    // In a time namespace the boot clock has another offset (`time_namespaces(7)`).
     let space = std::fs::read_link("/proc/self/ns/time").unwrap_or_default();
     Some(format!("{} {}", id.trim(), space.display()))
 }
@@ -84,9 +87,11 @@ fn duration(Timespec { tv_sec, tv_nsec }: Timespec) -> Duration {
     )
 }
 
-/// Rings at an instant of the wall clock, also after the machine was suspended, and whenever the clock is set.
+/// Alarm at an instant of the wall clock. It also goes off whenever the clock is set, and works
+/// across suspension.
 ///
-/// An absolute `CLOCK_REALTIME` timer with `TFD_TIMER_CANCEL_ON_SET` (`timerfd_create(2)`): nothing wakes before its time.
+/// It is an absolute `CLOCK_REALTIME` timer with `TFD_TIMER_CANCEL_ON_SET` (`timerfd_create(2)`),
+/// so nothing wakes before it is due.
 #[derive(Debug)]
 pub struct Alarm {
     timer: OwnedFd,
@@ -94,7 +99,7 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// An alarm that is not set.
+    /// Creates an alarm that is not set.
     ///
     /// # Errors
     /// When the process has no descriptor left.
@@ -106,20 +111,21 @@ impl Alarm {
         })
     }
 
-    /// Sets it to ring at `at` (at once when that has passed), or not at all.
+    /// Sets it to go off at `at` (at once if that has passed), or not at all.
     ///
     /// # Panics
     /// Never: every instant is a valid setting.
     pub fn set(&self, at: Option<Timestamp>) {
         self.arm(at);
-        // Set at the same time as stopped: stopping wins, or whoever waits would wait for ever.
+        // If it is set and stopped at the same time, the stop must win, or the waiting thread would
+        // wait for ever.
         if self.stopped.load(Ordering::SeqCst) {
             self.arm(Some(Timestamp::MIN));
         }
     }
 
     fn arm(&self, at: Option<Timestamp>) {
-        // All zero would disarm; an instant before the epoch has passed anyway.
+        // All zeros would disarm the timer; an instant before the epoch has passed anyway.
         let value = at.map_or(
             Timespec {
                 tv_sec: 0,
@@ -146,7 +152,7 @@ impl Alarm {
             .expect("invariant: a valid instant on a timer of ours");
     }
 
-    /// Waits until it rings, or the clock was set. Says `false` when it was stopped.
+    /// Waits until it goes off, or the clock is set. Returns false if it was stopped.
     pub fn wait(&self) -> bool {
         let mut count = [0u8; 8];
         loop {
@@ -155,7 +161,8 @@ impl Alarm {
                 return false;
             }
             match read {
-                // ECANCELED: the clock was set. Whoever waits looks at the time and sets the alarm again.
+                // ECANCELED: the clock was set. The waiting thread reads the time and sets the
+                // alarm again.
                 Ok(_) | Err(Errno::CANCELED) => return true,
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(errno) => {
@@ -166,7 +173,7 @@ impl Alarm {
         }
     }
 
-    /// Ends [`Alarm::wait`] for good.
+    /// Ends [`Alarm::wait`], now and in the future.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.arm(Some(Timestamp::MIN));
@@ -188,7 +195,7 @@ mod tests {
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| alarm.wait());
             alarm.stop();
-            // Whoever sets it now must not make it forget that it was stopped.
+            // A thread that sets it now must not undo the stop.
             alarm.set(None);
             assert!(!waiting.join().unwrap());
         });
@@ -198,7 +205,7 @@ mod tests {
     fn what_is_set_after_the_end_does_not_silence_it() {
         let alarm = Alarm::new().unwrap();
         alarm.stop();
-        // The engine's last step comes after the stop.
+        // The last step of the engine comes after the stop.
         alarm.set(None);
         assert!(!alarm.wait());
         alarm.set(Some(now().wall.plus_ms(3_600_000)));

@@ -1,6 +1,8 @@
-//! sled, with all that can go wrong in it as values: errors, and panics too, which some damaged files cause.
+//! Database (sled). Its failures are values: errors, and also the panics that some damaged files
+//! cause.
 //!
-//! **Invariant:** a panic of the database ends nothing but the call that it came from, and is told as damage.
+//! **Invariant:** a panic of the database ends only the call that it occurred in, and always counts
+//! as damage.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,26 +14,27 @@ use std::time::Duration;
 use super::error::Fault;
 use super::value::{FORMAT, Tree, frame, unframe};
 
-/// Values are read once and written seldom: the cache need not hold them all.
+/// sled's page cache, in bytes: values are read once and written seldom, so it need not hold them
+/// all.
 const CACHE_BYTES: u64 = 16 << 20;
 
-/// A sound cache of ten million files is open within seconds. One that takes so long never will be.
+/// Maximum time to open the database. A sound one of ten million files is open within seconds.
 const OPEN_MAX: Duration = Duration::from_mins(1);
 
-/// Where the number of the format is kept.
+/// Key of the format's number.
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 
-/// One open database.
+/// Open database.
 pub(super) struct Db {
     db: sled::Db,
     trees: [sled::Tree; Tree::ALL.len()],
 }
 
-/// Changes to one tree that are applied together.
+/// Changes to a tree that are applied together.
 pub(super) struct Batch {
     pub(super) tree: Tree,
     changes: sled::Batch,
-    /// How many keys.
+    /// Number of keys.
     pub(super) len: usize,
 }
 
@@ -44,7 +47,7 @@ impl Batch {
         }
     }
 
-    /// Writes `payload` under `key`; `None` removes what is there.
+    /// Sets the value of `key` to `payload`; `None` removes it.
     pub(super) fn set(&mut self, key: &[u8], payload: Option<&[u8]>) {
         self.len += 1;
         match payload {
@@ -55,17 +58,17 @@ impl Batch {
 }
 
 impl Db {
-    /// Opens the database in the directory `path`, which is made when it is missing.
+    /// Opens the database in the directory `path`, which is created if it is missing.
     ///
     /// # Errors
-    /// Whatever is the matter with it. A cache of an older format counts as damaged.
+    /// See [`Fault`]. A database of an older format counts as damaged.
     pub(super) fn open(path: &Path) -> Result<Self, Fault> {
         let (sender, opened) = channel();
         let config = sled::Config::new()
             .path(path)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None);
-        // On a thread of its own: of a damaged file sled may make an endless loop.
+        // On a thread of its own: a damaged file can make sled loop for ever.
         std::thread::Builder::new()
             .name("cache-open".to_owned())
             .spawn(move || {
@@ -112,7 +115,7 @@ impl Db {
         }
     }
 
-    /// What is under `key`; `None` when nothing is, or nothing that can be believed.
+    /// Returns the value of `key`; `None` if it is missing or damaged.
     pub(super) fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         guarded(|| {
             let value = self.tree(tree).get(key)?;
@@ -121,7 +124,7 @@ impl Db {
         })
     }
 
-    /// Calls `each` with every key of `tree`, and what is under it, or `None` for what cannot be believed.
+    /// Calls `each` with every key of `tree` and its value, `None` for a damaged one.
     pub(super) fn each(
         &self,
         tree: Tree,
@@ -136,7 +139,7 @@ impl Db {
         })
     }
 
-    /// Applies a batch: all of it or nothing, on disk after the next [`Db::flush`] at the latest.
+    /// Applies a batch atomically. It is on disk after the next [`Db::flush`] at the latest.
     pub(super) fn apply(&self, batch: Batch) -> Result<(), Fault> {
         if batch.len == 0 {
             return Ok(());
@@ -144,7 +147,7 @@ impl Db {
         guarded(|| Ok(self.tree(batch.tree).apply_batch(batch.changes)?))
     }
 
-    /// Waits until everything applied so far is on disk.
+    /// Waits until all applied changes are on disk.
     pub(super) fn flush(&self) -> Result<(), Fault> {
         guarded(|| {
             self.db.flush()?;
@@ -152,7 +155,7 @@ impl Db {
         })
     }
 
-    /// Removes everything but the format.
+    /// Removes everything except for the format.
     pub(super) fn clear(&self) -> Result<(), Fault> {
         guarded(|| {
             for tree in Tree::ALL {
@@ -166,12 +169,12 @@ impl Db {
         })
     }
 
-    /// Bytes on disk.
+    /// Returns the size on disk, in bytes.
     pub(super) fn size_bytes(&self) -> Result<u64, Fault> {
         guarded(|| Ok(self.db.size_on_disk()?))
     }
 
-    /// Closes it. What was applied and not flushed is written, if it can be.
+    /// Closes it. Changes that were not flushed are written if possible.
     pub(super) fn close(self) {
         let closed = guarded(|| {
             drop(self);
@@ -194,11 +197,11 @@ impl Db {
 }
 
 thread_local! {
-    /// Whether a panic of this thread is expected, and told by whoever called.
+    /// True while the caller of this thread handles panics.
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls into the database; a panic is damage.
+/// Calls into the database. A panic counts as damage.
 fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     quiet_panics();
     GUARDED.set(true);
@@ -215,7 +218,7 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     })
 }
 
-/// Has the panics that [`guarded`] tells as errors not told a second time, with a trace that helps nobody.
+/// Suppresses the message and backtrace of panics that [`guarded`] returns as errors.
 fn quiet_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,11 +1,11 @@
-//! Why a cache cannot be used, and what becomes of it then.
+//! Errors of the cache.
 
 use std::io;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-/// Why the daemon cannot start with the cache that is there.
+/// Reason for which the daemon cannot start with the existing cache.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// Another process has it open.
@@ -14,7 +14,7 @@ pub enum CacheError {
         path.display()
     )]
     InUse {
-        /// The cache.
+        /// Path of the cache.
         path: PathBuf,
     },
     /// A newer version wrote it.
@@ -24,50 +24,50 @@ pub enum CacheError {
         path.display()
     )]
     Newer {
-        /// The cache.
+        /// Path of the cache.
         path: PathBuf,
         /// Its format.
         found: u64,
-        /// The newest format that is known.
+        /// Newest format that this version knows.
         known: u64,
     },
-    /// The operating system refuses.
+    /// The operating system refuses access.
     #[error("cannot {action} \"{}\": {error}\n  see that the service's user may write there, or choose another state directory with --state-dir", path.display())]
     Refused {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// On what.
+        /// Path that it was tried on.
         path: PathBuf,
         /// The operating system's answer.
         error: io::Error,
     },
 }
 
-/// What went wrong in the database.
+/// Failure of the database.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    /// There is no room on the disk.
+    /// The disk is full.
     #[error("no space left on device")]
     Full,
-    /// The operating system refuses for a reason that another cache would meet, too.
+    /// The operating system refuses access, for a reason that would affect a new database as well.
     #[error("{0}")]
     Refused(io::Error),
     /// Another process has it open.
     #[error("another process has it open")]
     InUse,
-    /// It is of a newer format.
+    /// It has a newer format.
     #[error("it is of format {0}")]
     Newer(u64),
-    /// It is not what was written, or its code failed on it.
+    /// It is damaged, or sled panicked.
     #[error("{0}")]
     Damaged(String),
-    /// The cache is to end.
+    /// The cache is being stopped.
     #[error("it is to end")]
     Stopped,
 }
 
 impl Fault {
-    /// What an I/O error means.
+    /// Classifies an I/O error.
     pub(super) fn of_io(error: io::Error) -> Self {
         match Errno::from_io_error(&error) {
             Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Self::Full,
@@ -79,9 +79,9 @@ impl Fault {
                 | Errno::NFILE
                 | Errno::NOMEM,
             ) => Self::Refused(error),
-            // sled's lock on its file.
+            // sled has locked its file.
             Some(Errno::WOULDBLOCK) => Self::InUse,
-            // The database hands some errors on by their kinds alone.
+            // For some errors sled keeps only the kind.
             None => match error.kind() {
                 io::ErrorKind::StorageFull
                 | io::ErrorKind::QuotaExceeded

@@ -1,4 +1,4 @@
-//! The cache as the rest of the daemon sees it: told of changes, never waited for.
+//! Handle of the running cache. Its methods never wait for the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::db::Db;
-use super::inbox::{Inbox, Pending};
-use super::place::Places;
+use super::files::CacheFiles;
+use super::queue::{CommandQueue, Pending};
 use super::records::Rules;
 use super::stats::{CacheStats, Shared};
 use super::writer::Writer;
@@ -20,32 +20,33 @@ use crate::core::facts::RootId;
 use crate::core::index::{Index, Unsaved};
 use crate::core::report::RootMemory;
 
-/// Whom the cache speaks with.
+/// Callbacks of the cache.
 pub struct Hooks {
-    /// Asks for word that everything that happened until now is in the index: it comes back through [`Cache::vouched`].
-    pub ask: Box<dyn Fn() + Send>,
-    /// Says why nothing can be saved; `None`: it can again. May block.
-    pub unsaved: Arc<dyn Fn(Option<String>) + Send + Sync>,
+    /// Requests a barrier. [`Cache::on_barrier`] is called once everything that happened before is
+    /// in the index.
+    pub request_barrier: Box<dyn Fn() + Send>,
+    /// Called with the reason when saving fails, and with `None` when it works again. May block.
+    pub on_save_state: Arc<dyn Fn(Option<String>) + Send + Sync>,
 }
 
-/// A cache that was opened.
+/// Cache that is open, and not running yet.
 pub struct Unstarted {
-    pub(super) places: Places,
+    pub(super) files: CacheFiles,
     pub(super) size_max: u64,
     pub(super) db: Option<Db>,
     pub(super) stats: CacheStats,
     pub(super) chores: Pending,
     pub(super) stale_roots: Vec<Vec<u8>>,
-    /// Roots that count as settled on disk.
+    /// Roots that are marked as settled on disk.
     pub(super) settled: BTreeSet<RootId>,
-    /// Roots that were known, by path.
+    /// Known roots, by path.
     pub(super) known: BTreeMap<Vec<u8>, RootMemory>,
     pub(super) from_nothing: bool,
 }
 
-/// The running cache. Stopped when dropped.
+/// Running cache. Stopped on drop.
 pub struct Cache {
-    inbox: Arc<Inbox>,
+    queue: Arc<CommandQueue>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -57,13 +58,13 @@ impl std::fmt::Debug for Cache {
 }
 
 impl Unstarted {
-    /// What was there.
+    /// Returns the figures of what was read.
     #[must_use]
     pub fn stats(&self) -> &CacheStats {
         &self.stats
     }
 
-    /// Makes as if it could not have been opened for want of room.
+    /// Acts as if the disk was too full to open it.
     #[cfg(test)]
     pub(super) fn fail_for_test(&mut self, why: &str) {
         if let Some(db) = self.db.take() {
@@ -73,18 +74,18 @@ impl Unstarted {
         self.from_nothing = true;
     }
 
-    /// Starts to write what changes in `index`.
+    /// Starts the thread that saves changes of `index`.
     ///
     /// # Errors
-    /// When the operating system gives out no thread.
+    /// When the operating system refuses a thread.
     pub fn start(self, index: Arc<Index>, hooks: Hooks) -> std::io::Result<Cache> {
-        let inbox = Arc::new(Inbox::default());
-        inbox.put(|mail| mail.pending = self.chores);
+        let queue = Arc::new(CommandQueue::default());
+        queue.put(|commands| commands.pending = self.chores);
         let shared = Arc::new(Shared::new(self.stats));
         let writer = Writer {
-            inbox: Arc::clone(&inbox),
+            queue: Arc::clone(&queue),
             shared: Arc::clone(&shared),
-            places: self.places,
+            files: self.files,
             size_max: self.size_max,
             db: self.db,
             index,
@@ -94,7 +95,7 @@ impl Unstarted {
             settled: self.settled,
             known: self.known,
             unstamped: BTreeSet::new(),
-            asked: None,
+            requested_at: None,
             save_due: None,
             stamps_due: None,
             failed: None,
@@ -106,7 +107,7 @@ impl Unstarted {
             .name("cache".to_owned())
             .spawn(move || writer.run_to_its_end())?;
         Ok(Cache {
-            inbox,
+            queue,
             shared,
             thread: Mutex::new(Some(thread)),
         })
@@ -114,10 +115,10 @@ impl Unstarted {
 }
 
 impl Cache {
-    /// Saves what changed in the index. Returns at once.
-    pub fn changed(&self, unsaved: Unsaved, clock: ClockGuard) {
-        self.inbox.put(|mail| {
-            mail.pending.extend(Pending {
+    /// Saves changes of the index. Returns at once.
+    pub fn save_changes(&self, unsaved: Unsaved, clock: ClockGuard) {
+        self.queue.put(|commands| {
+            commands.pending.extend(Pending {
                 unsaved,
                 clock: Some(clock),
                 ..Pending::default()
@@ -125,32 +126,35 @@ impl Cache {
         });
     }
 
-    /// Saves what is known of the root at `path`; `None`: it is not known any more. Returns at once.
-    pub fn remember(&self, root: RootId, path: Option<&Path>, memory: Option<RootMemory>) {
+    /// Saves the state of the root at `path`; `None` removes it. Returns at once.
+    pub fn save_root(&self, root: RootId, path: Option<&Path>, memory: Option<RootMemory>) {
         let path = path.map(|path| path.as_os_str().as_bytes().to_vec());
-        self.inbox.put(|mail| {
+        self.queue.put(|commands| {
             if let Some(path) = path {
-                mail.paths.insert(root, path);
+                commands.paths.insert(root, path);
             }
-            mail.pending.roots.insert(root, memory);
+            commands.pending.roots.insert(root, memory);
         });
     }
 
-    /// Other rules are in force. Returns at once.
-    pub fn ruled(&self, rules: Rules) {
-        self.inbox.put(|mail| mail.pending.rules = Some(rules));
+    /// Saves the rules that are in force from now on. Returns at once.
+    pub fn save_rules(&self, rules: Rules) {
+        self.queue
+            .put(|commands| commands.pending.rules = Some(rules));
     }
 
-    /// Everything that happened before the last [`Hooks::ask`] is in the index.
-    pub fn vouched(&self) {
-        self.inbox.put(|mail| mail.vouched = true);
+    /// Called when everything that happened before the last [`Hooks::request_barrier`] is in the
+    /// index.
+    pub fn on_barrier(&self) {
+        self.queue.put(|commands| commands.is_barrier_passed = true);
     }
 
-    /// How it goes.
+    /// Returns its figures.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
-        // In this order: what the writer takes meanwhile counts twice, rather than not at all.
-        let waiting = self.inbox.peek(|mail| mail.pending.len());
+        // In this order changes that the writer takes meanwhile count twice, rather than not at
+        // all.
+        let waiting = self.queue.peek(|commands| commands.pending.len());
         let stats = self.shared.get();
         CacheStats {
             pending: stats.pending + waiting,
@@ -158,13 +162,13 @@ impl Cache {
         }
     }
 
-    /// Writes what waits, within bounds, and ends.
+    /// Writes waiting changes, for a limited time, and ends.
     pub fn stop(&self) {
-        self.inbox.put(|mail| mail.stopped = true);
+        self.queue.put(|commands| commands.stopped = true);
         if let Some(thread) = self.thread.lock().take()
             && thread.join().is_err()
         {
-            tracing::error!("the cache's thread ended by a fault of ours");
+            tracing::error!("internal error: the thread of the cache panicked");
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Which roots were known: a small file beside the database, for when the database has lost it.
+//! List of known roots: a small file beside the database, in case that is lost.
 //!
-//! A database that was damaged can come up sound and empty. Then what is found in the roots must not pass for what was never seen
-//! before: arrivals were known, and a breaker may have tripped. This file is rewritten as a whole whenever one of the roots
-//! changes, which is seldom.
+//! A damaged database can come up sound and empty. Files that are found in a root then must not
+//! count as never seen: their arrivals were known, and a breaker may have tripped. The file is
+//! rewritten as a whole whenever the state of a root changes, which is rare.
 //!
-//! **Invariant:** missing or unreadable, it says nothing: then it is a first start.
+//! **Invariant:** a missing or unreadable file always counts as a first start.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -16,19 +16,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::place::rename;
+use super::files::rename;
 use crate::core::report::RootMemory;
 
-/// One root.
+/// Known root.
 #[derive(Serialize, Deserialize)]
 struct Line {
-    /// Its path, in base 64: paths are bytes.
+    /// Its path in base64: paths are bytes.
     path_b64: String,
     #[serde(flatten)]
     memory: RootMemory,
 }
 
-/// Reads the file; nothing when there is none that can be read.
+/// Reads the file. Returns nothing if it is missing or unreadable.
 pub(super) fn read(file: &Path) -> BTreeMap<Vec<u8>, RootMemory> {
     let lines = fs::read(file)
         .ok()
@@ -39,7 +39,7 @@ pub(super) fn read(file: &Path) -> BTreeMap<Vec<u8>, RootMemory> {
         .collect()
 }
 
-/// Writes the file anew.
+/// Replaces the file.
 pub(super) fn write(file: &Path, roots: &BTreeMap<Vec<u8>, RootMemory>) -> io::Result<()> {
     let lines: Vec<Line> = roots
         .iter()

@@ -1,33 +1,35 @@
-//! What is known of the roots, on disk: read once at the start, written by one thread while the daemon runs.
+//! Cache of the index on disk: read once at the start, written by one thread while the daemon runs.
 //!
-//! It is a cache of the file system, kept in [sled](https://docs.rs/sled/0.34.7), and used so that what sled is weak at does not
-//! matter: one value a page instead of one a file, one writer, flushes of our own, a ceiling on its size, and nothing but
-//! checked values believed. What is lost of it costs a listing.
+//! It is kept in [sled](https://docs.rs/sled/0.34.7). A value that is lost costs a listing, and no
+//! file.
 //!
-//! - `open`: the cache at the start: opened, read, or set aside
-//! - `place`: the directory: what a crash left of a swap, caches that are set aside, starts that never came to an end
-//! - `db`: sled, and all that can go wrong in it, as values
-//! - `value`: the frame around each value
-//! - `known`: which roots were known, for when the database has lost it
-//! - `records`: what is kept beside pages and directories
-//! - `handle`, `inbox`, `writer`, `save`: from changes to the disk
-//! - `compact`: a smaller copy in its place
-//! - `stats`: how it goes
+//! - `open`: opening: the cache is opened, read, or set aside
+//! - `files`: names in the state directory: remains of a swap, caches that were set aside, starts
+//!   that were cut off
+//! - `db`: sled, with its failures as values
+//! - `value`: frame of a value
+//! - `known`: list of known roots, in case the database is lost
+//! - `records`: records beside pages and directories
+//! - `handle`, `queue`, `writer`, `save`: the way of changes to the disk
+//! - `compact`: replacement by a smaller copy
+//! - `stats`: figures
 //!
-//! **Invariant:** a stamp is on disk only after all that it vouches for.
-//! **Invariant:** a root counts as settled on disk only after its pages are there, and stops to before the first page is written
-//! under other rules.
-//! **Invariant:** whatever is on the disk, opening ends: with the cache, with an empty one beside the damaged one, or with a refusal
-//! that says what to do.
+//! **Invariant:** a stamp is written only after everything that it confirms.
+//! **Invariant:** a root is marked as settled on disk only after its pages are there, and is never
+//! marked so while pages are written under other rules.
+//! **Invariant:** whatever is on the disk, opening always ends: with the cache, with an empty one
+//! beside the damaged one, or with an error that says what to do.
+//!
+#![doc = include_str!("DESIGN.md")]
 
 mod compact;
 mod db;
 mod error;
+mod files;
 mod handle;
-mod inbox;
 mod known;
 mod open;
-mod place;
+mod queue;
 mod records;
 mod save;
 mod stats;

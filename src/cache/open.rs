@@ -1,4 +1,4 @@
-//! The cache at the start: opened, read, or set aside.
+//! Opening of the cache: it is opened, read, or set aside.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::db::{Batch, Db};
 use super::error::{CacheError, Fault};
+use super::files::CacheFiles;
 use super::handle::Unstarted;
-use super::inbox::Pending;
 use super::known;
-use super::place::Places;
+use super::queue::Pending;
 use super::records::{CLOCK_KEY, ClockRecord, RULES_KEY, RootRecord, Rules};
 use super::save::json;
 use super::stats::{CacheStats, Loaded, NUMBERED, number_of};
@@ -22,68 +22,70 @@ use crate::core::index::{DirId, PageId, Restored, Restorer};
 use crate::core::policy::Policy;
 use crate::core::report::RootMemory;
 
-/// Any rule's number: what is of other rules than those in force is for the engine to make anew.
+/// Bound for the numbers of rules. The engine judges entries of other rules than those in force
+/// anew.
 const ANY_RULE: usize = 1 << 16;
 
-/// Where the cache is, and how large it may get.
+/// Location and limits of the cache.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The state directory: this process' alone.
+    /// State directory, which this process has locked.
     pub state_dir: PathBuf,
-    /// Past this many bytes on disk it is replaced by a smaller copy, when that is a fourth or less.
+    /// Size in bytes above which it is replaced by a smaller copy, if that is a fourth or less.
     pub size_max: u64,
 }
 
-/// What there was.
+/// Result of opening the cache.
 pub struct Opened {
-    /// To be started once the parts that it speaks with are there.
+    /// The cache, which the caller starts once the parts that it calls back exist.
     pub cache: Unstarted,
-    /// What an earlier process knew of the roots.
+    /// State of the roots that an earlier process saved.
     pub memory: Memory,
-    /// What it knew of the clock, and whether the machine has been running since.
+    /// Its clock guard, and whether the machine has been running since.
     pub clock: Option<(ClockGuard, Run)>,
 }
 
-/// What is read of a cache.
+/// Contents of a cache.
 #[derive(Default)]
 struct Read {
     memory: Memory,
     clock: Option<(ClockGuard, Run)>,
     loaded: Loaded,
-    /// What could not be believed, to be written anew or removed.
+    /// Values that are damaged or unusable, to be written anew or removed.
     chores: Pending,
-    /// Roots that are none any more.
+    /// Roots that are no longer configured.
     stale_roots: Vec<Vec<u8>>,
-    /// Roots in it, of whatever paths.
+    /// Number of roots in it, configured or not.
     roots_found: usize,
 }
 
-/// What a cache is read for.
+/// Roots and rules that a cache is read for.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
     policy: &'a Policy,
     rules: &'a Rules,
 }
 
-/// Opens the cache, and reads it for the roots and rules of `policy`. A cache that is damaged is set aside, and an empty one
-/// takes its place; on a full disk there is none for now.
+/// Opens the cache, and reads it for the roots and rules of `policy`. A damaged cache is set aside
+/// and replaced by an empty one; on a full disk there is none for now.
 ///
 /// # Errors
-/// When another process has it, a newer version wrote it, or the operating system refuses.
+/// When another process has it open, a newer version wrote it, or the operating system refuses
+/// access.
 pub fn open(options: &Options, policy: &Policy, rules: &Rules) -> Result<Opened, CacheError> {
-    let places = Places::new(&options.state_dir);
-    let path = places.cache();
-    places
+    let files = CacheFiles::new(&options.state_dir);
+    let path = files.cache();
+    files
         .tidy()
         .map_err(|error| refused("tidy up beside", &path, error))?;
-    let known = known::read(&places.known());
+    let known = known::read(&files.known());
     let mut stats = CacheStats::default();
-    let opening = places.begin_opening();
+    let opening = files.begin_opening();
     let damaged = opening
         .is_suspect()
         .then(|| "the last starts ended while it was opened".to_owned());
     let wanted = Wanted { policy, rules };
-    let opened = open_or_set_aside(&places, wanted, &known, damaged, &mut stats);
+    let opened = open_or_set_aside(&files, wanted, &known, damaged, &mut stats);
     opening.end();
     let (db, mut read) = opened?;
     remember_forgotten(&mut read.memory, policy, &known);
@@ -96,7 +98,7 @@ pub fn open(options: &Options, policy: &Policy, rules: &Rules) -> Result<Opened,
     let settled = read.memory.roots.iter().filter(|(_, root)| root.settled);
     Ok(Opened {
         cache: Unstarted {
-            places,
+            files,
             size_max: options.size_max,
             db,
             stats,
@@ -111,17 +113,17 @@ pub fn open(options: &Options, policy: &Policy, rules: &Rules) -> Result<Opened,
     })
 }
 
-/// Where [`peek`] opens the cache. sled cannot open a database without writing to it.
+/// Place at which [`peek`] opens the cache. sled cannot open a database without writing to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Peek {
     /// In the state directory, whose lock the caller holds.
     InPlace,
-    /// In a private copy that is removed again, for a question that changes nothing.
+    /// In a private copy that is removed afterwards, for a question that changes nothing.
     Copy,
 }
 
-/// Reads what earlier processes saved of the roots of `policy`, for a run without a daemon. No value in the cache changes.
-/// Where the cache cannot be read, what was known counts as lost.
+/// Reads the saved state of the roots of `policy`, for a run without a daemon. Changes no value in
+/// the cache. If the cache cannot be read, its contents count as lost.
 #[must_use]
 pub fn peek(
     state_dir: &Path,
@@ -129,10 +131,10 @@ pub fn peek(
     rules: &Rules,
     how: Peek,
 ) -> (Memory, Option<(ClockGuard, Run)>) {
-    let places = Places::new(state_dir);
-    let known = known::read(&places.known());
+    let files = CacheFiles::new(state_dir);
+    let known = known::read(&files.known());
     let mut found = Read::default();
-    if places.is_taken() {
+    if files.is_taken() {
         let wanted = Wanted { policy, rules };
         let open_and_read = |path: &Path| {
             let db = Db::open(path)?;
@@ -141,8 +143,8 @@ pub fn peek(
             found
         };
         let read = match how {
-            Peek::InPlace => open_and_read(&places.cache()),
-            Peek::Copy => places
+            Peek::InPlace => open_and_read(&files.cache()),
+            Peek::Copy => files
                 .copy()
                 .map_err(Fault::of_io)
                 .and_then(|copy| open_and_read(copy.path())),
@@ -150,7 +152,7 @@ pub fn peek(
         match read {
             Ok(read) => found = read,
             Err(error) => tracing::warn!(
-                cache = %places.cache().display(), %error,
+                cache = %files.cache().display(), %error,
                 "what was saved cannot be read; files count as changed when the directories around them were"
             ),
         }
@@ -167,26 +169,26 @@ fn refused(action: &'static str, path: &Path, error: std::io::Error) -> CacheErr
     }
 }
 
-/// Opens and reads the cache; one that is `damaged`, or turns out to be, is set aside once.
+/// Opens and reads the cache. Sets it aside, once, if it is `damaged` or turns out to be.
 fn open_or_set_aside(
-    places: &Places,
+    files: &CacheFiles,
     wanted: Wanted<'_>,
     known: &BTreeMap<Vec<u8>, RootMemory>,
     damaged: Option<String>,
     stats: &mut CacheStats,
 ) -> Result<(Option<Db>, Read), CacheError> {
-    let path = places.cache();
+    let path = files.cache();
     let fault = match damaged {
         Some(why) => Fault::Damaged(why),
-        None => match open_and_read(places, wanted, known) {
+        None => match open_and_read(files, wanted, known) {
             Ok((db, read)) => return Ok((Some(db), read)),
             Err(fault) => fault,
         },
     };
     let fault = match fault {
         Fault::Damaged(why) => {
-            if places.is_taken() {
-                let to = places
+            if files.is_taken() {
+                let to = files
                     .set_aside()
                     .map_err(|error| refused("set aside", &path, error))?;
                 tracing::warn!(
@@ -195,7 +197,7 @@ fn open_or_set_aside(
                 );
                 stats.set_aside = Some((to, why));
             }
-            match open_and_read(places, wanted, &BTreeMap::new()) {
+            match open_and_read(files, wanted, &BTreeMap::new()) {
                 Ok((db, read)) => return Ok((Some(db), read)),
                 Err(fault) => fault,
             }
@@ -220,17 +222,17 @@ fn open_or_set_aside(
 }
 
 fn open_and_read(
-    places: &Places,
+    files: &CacheFiles,
     wanted: Wanted<'_>,
     known: &BTreeMap<Vec<u8>, RootMemory>,
 ) -> Result<(Db, Read), Fault> {
-    let was_there = places.is_taken();
+    let was_there = files.is_taken();
     if !was_there && !known.is_empty() {
-        tracing::warn!(cache = %places.cache().display(), "the cache is gone; the roots are read anew");
+        tracing::warn!(cache = %files.cache().display(), "the cache is gone; the roots are read anew");
     }
-    let db = Db::open(&places.cache())?;
+    let db = Db::open(&files.cache())?;
     let read = read(&db, wanted, Change::Rules)?;
-    // A damaged file can come up sound and empty.
+    // A damaged database can come up sound and empty.
     if was_there && !known.is_empty() && read.roots_found == 0 {
         db.close();
         return Err(Fault::Damaged("what was saved in it is gone".to_owned()));
@@ -238,8 +240,8 @@ fn open_and_read(
     Ok((db, read))
 }
 
-/// Roots that were known, and that the cache knows nothing of: everything in them is found anew, and what is due already is for a
-/// person.
+/// Returns the known roots that the cache has lost. Everything in them is found anew, and a person
+/// has to release what is due already.
 fn remember_forgotten(memory: &mut Memory, policy: &Policy, known: &BTreeMap<Vec<u8>, RootMemory>) {
     for (&id, root) in &policy.roots {
         if let Some(&was) = known.get(root.path.as_os_str().as_bytes()) {
@@ -252,7 +254,7 @@ fn remember_forgotten(memory: &mut Memory, policy: &Policy, known: &BTreeMap<Vec
     }
 }
 
-/// What to tell people when the cache at `path` cannot be written.
+/// Returns the message for a cache at `path` that cannot be written.
 pub(super) fn failure(path: &Path, why: &str) -> String {
     format!(
         "cannot write the cache \"{}\": {why}\nmake room for it, or see that the service may write there; it is tried again by itself",
@@ -260,12 +262,12 @@ pub(super) fn failure(path: &Path, why: &str) -> String {
     )
 }
 
-/// Whether reading a cache may change it.
+/// Access of a reader to the cache.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
-    /// Other rules are noted.
+    /// Saves the rules in force.
     Rules,
-    /// It stays as it is.
+    /// Changes nothing.
     Nothing,
 }
 
@@ -310,7 +312,7 @@ fn read(db: &Db, wanted: Wanted<'_>, change: Change) -> Result<Read, Fault> {
     Ok(read)
 }
 
-/// A record of the cache as a whole; `None` when there is none that can be read.
+/// Reads a record of the cache as a whole; `None` if it is missing or damaged.
 fn record<T: serde::de::DeserializeOwned>(db: &Db, key: &[u8]) -> Result<Option<T>, Fault> {
     let found = db.get(Tree::Meta, key)?;
     Ok(found.and_then(|text| serde_json::from_slice(&text).ok()))
@@ -338,7 +340,7 @@ fn read_roots(
     Ok(roots)
 }
 
-/// Notes that nothing of the roots was judged by these rules yet, and then that these are the rules.
+/// Marks all roots as not yet judged by these rules, and then saves the rules.
 fn note_rules(
     db: &Db,
     policy: &Policy,
@@ -357,7 +359,7 @@ fn note_rules(
     db.flush()
 }
 
-/// Hands everything that is numbered to a restorer. What it cannot use is noted.
+/// Passes all numbered values to the restorer, and collects those that it cannot use.
 fn fill(db: &Db, chores: &mut Pending) -> Result<Restorer, Fault> {
     let mut restorer = Restorer::default();
     for tree in NUMBERED {

@@ -1,4 +1,4 @@
-//! What is kept beside pages, directories and stamps.
+//! Records beside pages, directories, and stamps.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,15 +7,15 @@ use crate::core::index::DirId;
 use crate::core::policy::Policy;
 use crate::core::report::{Mode, RootMemory};
 
-/// Keys of the tree of what concerns the cache as a whole.
+/// Keys in the tree of records of the cache as a whole.
 pub(super) const RULES_KEY: &[u8] = b"rules";
 /// See [`RULES_KEY`].
 pub(super) const CLOCK_KEY: &[u8] = b"clock";
 
-/// A root: under its path.
+/// Root, whose path is the key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct RootRecord {
-    /// The number of its own directory; `None`: nothing is known of what it holds.
+    /// Number of its top directory; `None` if nothing is known of its contents.
     pub(super) top: Option<u32>,
     #[serde(flatten)]
     pub(super) memory: RootMemory,
@@ -26,26 +26,27 @@ impl RootRecord {
         self.top.map(DirId)
     }
 
-    /// As it is until its pages are there.
+    /// Returns the record for the time until its pages are written.
     pub(super) fn unsettled(mut self) -> Self {
         self.memory.settled = false;
         self
     }
 }
 
-/// The rules that pages were written under.
+/// Rules under which pages were written.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Rules {
-    /// All that decides, and whether anything is removed: what a dry run left overdue a person has to let go.
+    /// All settings that decide, and the mode: what a dry run left overdue has to be released by a
+    /// person.
     text: String,
 }
 
 impl Rules {
-    /// Those of `policy`.
+    /// Returns the rules of `policy`.
     #[must_use]
     pub fn of(policy: &Policy, mode: Mode) -> Self {
         Self {
-            // A removal that was asked for is one of a daemon that removes.
+            // A daemon that removes on request counts as one that removes.
             text: match mode {
                 Mode::Live | Mode::OnRequest => policy.text(),
                 Mode::DryRun => format!("dry run\n{}", policy.text()),
@@ -54,10 +55,10 @@ impl Rules {
     }
 }
 
-/// What was known of the clock.
+/// Saved state of the clock.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct ClockRecord {
-    /// Which run of the machine; `None`: nobody knows.
+    /// Boot id of the machine; `None` if it has none.
     pub(super) run: Option<String>,
     pub(super) guard: ClockGuard,
 }

@@ -1,12 +1,12 @@
-//! What one writing is made of, and in which order.
+//! Saving: the steps, and their order.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::db::{Batch, Db};
 use super::error::Fault;
-use super::inbox::Pending;
 use super::known;
+use super::queue::Pending;
 use super::records::{CLOCK_KEY, ClockRecord, RULES_KEY, RootRecord};
 use super::value::Tree;
 use super::writer::{Until, Writer};
@@ -14,26 +14,26 @@ use crate::clock;
 use crate::core::index::{DirId, Stamp};
 use crate::core::time::Timestamp;
 
-/// Keys in one batch: larger ones make sled hold more in memory than they save.
+/// Number of keys in one batch: with larger ones sled needs more memory than they save.
 const BATCH_KEYS_MAX: usize = 100;
 
-/// The shortest time from one writing of stamps to the next.
+/// Minimum time between two writes of stamps.
 const STAMPS_REST: Duration = Duration::from_secs(5);
 
-/// A directory whose change time lies further in the future gets no stamp.
+/// Maximum distance of a change time in the future. A directory beyond it gets no stamp.
 const FUTURE_MAX_MS: i64 = 60_000;
 
-/// What is still to be written after the roots.
+/// Rest of a save, after the roots.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Before {
-    /// The pages.
+    /// Pages.
     Pages,
     /// Nothing.
     Nothing,
 }
 
 impl Writer {
-    /// Writes `pending` and waits until it is on disk.
+    /// Saves `pending`, and waits until it is on disk.
     pub(super) fn save(&mut self, pending: &Pending, until: Until) -> Result<(), Fault> {
         let Some(db) = self.db.take() else {
             return Ok(());
@@ -44,7 +44,7 @@ impl Writer {
     }
 
     fn save_in(&mut self, db: &Db, pending: &Pending, until: Until) -> Result<(), Fault> {
-        // Before any page: under what it counts.
+        // Before any page: the rules that it was judged by.
         self.save_roots(db, pending, Before::Pages)?;
         let mut meta = Batch::new(Tree::Meta);
         if let Some(rules) = &pending.rules {
@@ -71,7 +71,7 @@ impl Writer {
             }
             db.apply(stamps)?;
             db.apply(dirs)?;
-            self.mind_end(db, until)?;
+            self.check_end(db, until)?;
         }
         for ids in chunks(&pending.unsaved.pages) {
             let mut batch = Batch::new(Tree::Pages);
@@ -79,7 +79,7 @@ impl Writer {
                 batch.set(&id.0.to_be_bytes(), self.index.page_image(id).as_deref());
             }
             db.apply(batch)?;
-            self.mind_end(db, until)?;
+            self.check_end(db, until)?;
         }
         db.flush()?;
         self.save_roots(db, pending, Before::Nothing)?;
@@ -93,8 +93,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends a writing that may not go on; what it wrote is on disk then.
-    fn mind_end(&self, db: &Db, until: Until) -> Result<(), Fault> {
+    /// Ends a save that was cut off. What it has written is on disk then.
+    fn check_end(&self, db: &Db, until: Until) -> Result<(), Fault> {
         let is_over = match until {
             Until::Stopped => self.is_stopped(),
             Until::Passed(end) => clock::now().boot >= end,
@@ -106,8 +106,8 @@ impl Writer {
         Err(Fault::Stopped)
     }
 
-    /// Writes the roots. Before the pages only what makes the next start more careful: a breaker that has tripped, and that
-    /// the root does not count as settled under these rules.
+    /// Saves the roots. Before the pages, only what makes the next start more careful: that a
+    /// breaker has tripped, and that the root is not settled under these rules.
     fn save_roots(&mut self, db: &Db, pending: &Pending, before: Before) -> Result<(), Fault> {
         let mut batch = Batch::new(Tree::Roots);
         let known = self.known.clone();
@@ -142,19 +142,20 @@ impl Writer {
             db.flush()?;
         }
         if self.known != known {
-            known::write(&self.places.known(), &self.known).map_err(Fault::of_io)?;
+            known::write(&self.files.known(), &self.known).map_err(Fault::of_io)?;
         }
         Ok(())
     }
 
-    /// Directories wait for their stamps: the watchers are asked after a rest.
+    /// Schedules a barrier for directories that wait for their stamps.
     fn note_stamps_due(&mut self) {
-        if !self.unstamped.is_empty() && self.asked.is_none() && self.stamps_due.is_none() {
+        if !self.unstamped.is_empty() && self.requested_at.is_none() && self.stamps_due.is_none() {
             self.stamps_due = Some(clock::now().boot.saturating_add(STAMPS_REST));
         }
     }
 
-    /// Writes the stamps of what has not changed for a while, when all that happened until `known` is in the index.
+    /// Writes the stamps of directories that have not changed for a while. Everything that happened
+    /// until `known` is in the index.
     pub(super) fn save_stamps(&mut self, known: Option<Timestamp>) -> Result<(), Fault> {
         let (Some(known), Some(db)) = (known, &self.db) else {
             return Ok(());

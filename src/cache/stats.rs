@@ -1,4 +1,4 @@
-//! How the cache is, for those who ask.
+//! Figures of the cache.
 
 use std::path::PathBuf;
 
@@ -8,43 +8,43 @@ use super::value::Tree;
 use crate::core::index::Lost;
 use crate::core::time::Timestamp;
 
-/// How the cache is.
+/// Figures of the cache.
 #[derive(Clone, Debug, Default)]
 pub struct CacheStats {
-    /// Why nothing can be saved; `None`: it can.
+    /// Error of the last save; `None` if it succeeded.
     pub failing: Option<String>,
-    /// Pages and directories that wait to be written.
+    /// Number of pages and directories that wait to be written.
     pub pending: u64,
-    /// Directories that wait for a stamp, which spares their reading after a restart.
+    /// Number of directories that wait for a stamp, which spares their listing after a restart.
     pub unstamped: u64,
-    /// Bytes on disk, as of the last time that something was written.
+    /// Size on disk in bytes, after the last save.
     pub size_bytes: u64,
-    /// When everything that had changed by then was on disk.
+    /// Instant at which all changes until then were on disk.
     pub saved_at: Option<Timestamp>,
-    /// How often something was written since the start.
+    /// Number of saves since the start.
     pub saves: u64,
-    /// How often it was replaced by a smaller copy since the start.
+    /// Number of compactions since the start.
     pub compactions: u64,
-    /// What was there at the start.
+    /// Contents at the start.
     pub loaded: Loaded,
-    /// Where a damaged cache was moved to since the start, and what was wrong with it.
+    /// Path of a database that was set aside since the start, and its damage.
     pub set_aside: Option<(PathBuf, String)>,
 }
 
-/// What was there at the start.
+/// Contents at the start.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
-    /// Files.
+    /// Number of files.
     pub entries: u64,
-    /// Directories.
+    /// Number of directories.
     pub dirs: u64,
-    /// Milliseconds that it took to read it.
+    /// Time that reading took, in milliseconds.
     pub took_ms: u64,
-    /// What could not be used.
+    /// Values that could not be used.
     pub lost: Lost,
 }
 
-/// Shared between the writer and those who ask.
+/// Figures that the writer shares with readers.
 #[derive(Debug, Default)]
 pub(super) struct Shared(Mutex<CacheStats>);
 
@@ -62,7 +62,7 @@ impl Shared {
     }
 }
 
-/// The number that a key is; `None` when it is none.
+/// Parses a key that is a number.
 pub(super) fn number_of(key: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(key.try_into().ok()?))
 }

@@ -1,4 +1,4 @@
-//! The cache without a daemon: what is written comes back, and nothing else does.
+//! Cache without a daemon: all that is written comes back, and nothing else.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -109,36 +109,36 @@ fn fill(writer: &mut Writer) {
     }
 }
 
-/// What was told of whether it can be saved.
-type Told = Arc<Mutex<Vec<Option<String>>>>;
+/// Reports of whether saving works.
+type Reports = Arc<Mutex<Vec<Option<String>>>>;
 
 /// Starts `cache`, and a thread's worth of hooks that vouch at once.
-fn start(opened: Opened) -> (Arc<Cache>, Writer, Told) {
+fn start(opened: Opened) -> (Arc<Cache>, Writer, Reports) {
     let Opened { cache, memory, .. } = opened;
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&told);
+    let reports = Reports::default();
+    let sink = Arc::clone(&reports);
     let (asked, asks) = std::sync::mpsc::channel();
     let hooks = Hooks {
-        ask: Box::new(move || {
+        request_barrier: Box::new(move || {
             let _ = asked.send(());
         }),
-        unsaved: Arc::new(move |why| heard.lock().push(why)),
+        on_save_state: Arc::new(move |why| sink.lock().push(why)),
     };
     let cache = Arc::new(cache.start(Arc::clone(&memory.index), hooks).unwrap());
     let weak = Arc::downgrade(&cache);
     std::thread::spawn(move || {
         while asks.recv().is_ok() {
             if let Some(cache) = weak.upgrade() {
-                cache.vouched();
+                cache.on_barrier();
             }
         }
     });
-    (cache, memory.writer, told)
+    (cache, memory.writer, reports)
 }
 
 fn save(cache: &Cache, writer: &mut Writer, memory: RootMemory) {
-    cache.remember(ROOT, Some(Path::new("/srv/root")), Some(memory));
-    cache.changed(writer.take_unsaved(), ClockGuard::new(clock::now(), None));
+    cache.save_root(ROOT, Some(Path::new("/srv/root")), Some(memory));
+    cache.save_changes(writer.take_unsaved(), ClockGuard::new(clock::now(), None));
 }
 
 const SETTLED: RootMemory = RootMemory {
@@ -223,7 +223,7 @@ fn a_root_that_is_none_any_more_is_forgotten() {
         clock: None,
     };
     let (cache, mut writer, _) = start(opened_other);
-    cache.changed(writer.take_unsaved(), ClockGuard::new(clock::now(), None));
+    cache.save_changes(writer.take_unsaved(), ClockGuard::new(clock::now(), None));
     wait_until("it is removed", || {
         cache.stats().saves > 0 && cache.stats().pending == 0
     });
@@ -266,8 +266,8 @@ fn a_panic_of_the_database_is_damage() {
     let mut batch = Batch::new(Tree::Meta);
     batch.set(b"key", Some(b"value"));
     db.apply(batch).unwrap();
-    let told = db.each(Tree::Meta, |_, _| panic!("on purpose"));
-    assert!(matches!(told, Err(Fault::Damaged(why)) if why.contains("on purpose")));
+    let failed = db.each(Tree::Meta, |_, _| panic!("on purpose"));
+    assert!(matches!(failed, Err(Fault::Damaged(why)) if why.contains("on purpose")));
     // And the end of nothing.
     assert_eq!(
         db.get(Tree::Meta, b"key").unwrap().as_deref(),
@@ -279,25 +279,30 @@ fn a_panic_of_the_database_is_damage() {
 fn a_store_that_cannot_be_written_says_so_until_it_can_and_then_has_everything() {
     let dir = saved();
     let policy = policy("/srv/root", 1000);
-    let (cache, mut writer, told) = start(opened(dir.path(), &policy));
+    let (cache, mut writer, reports) = start(opened(dir.path(), &policy));
     cache.stop();
     drop(cache);
     // As on a full disk: there is none to begin with.
     let mut opened = opened(dir.path(), &policy);
     opened.cache.fail_for_test("no room");
-    let (cache, mut second, told_second) = start(opened);
+    let (cache, mut second, reports_of_second) = start(opened);
     wait_until("it says so", || {
-        told_second.lock().first().is_some_and(Option::is_some)
+        reports_of_second
+            .lock()
+            .first()
+            .is_some_and(Option::is_some)
     });
     fill(&mut second);
     save(&cache, &mut second, SETTLED);
-    wait_until("it goes on", || told_second.lock().last() == Some(&None));
+    wait_until("it goes on", || {
+        reports_of_second.lock().last() == Some(&None)
+    });
     wait_until("it has everything", || {
         let stats = cache.stats();
         stats.failing.is_none() && stats.pending == 0 && stats.unstamped == 0
     });
     cache.stop();
-    assert_eq!(*told.lock(), Vec::<Option<String>>::new());
+    assert_eq!(*reports.lock(), Vec::<Option<String>>::new());
     writer.take_unsaved();
     let again = self::opened(dir.path(), &policy);
     assert_eq!(again.cache.stats().loaded.entries, 300);

@@ -1,19 +1,19 @@
-//! The frame around each value: a version, and a checksum over where it belongs and what it is.
+//! Frame of a value: a version, and a checksum over tree, key, and value.
 //!
-//! **Invariant:** a value is believed only under the key and in the tree that it was written for.
+//! **Invariant:** a value is used only with the key and in the tree that it was written for.
 
-/// The format of the cache. A cache of a larger one is refused, one of a smaller one is set aside.
+/// Format of the cache. A cache of a newer format is refused, one of an older format is set aside.
 pub const FORMAT: u64 = 2;
 
-/// The version of a frame.
+/// Version of a frame.
 const VERSION: u8 = 1;
-/// Version and checksum.
+/// Length of version and checksum.
 const HEAD_BYTES: usize = 5;
 
-/// What is kept apart.
+/// Tree of the database.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Tree {
-    /// Of the cache as a whole.
+    /// Records of the cache as a whole.
     Meta,
     /// Roots, by path.
     Roots,
@@ -26,7 +26,7 @@ pub enum Tree {
 }
 
 impl Tree {
-    /// All of them.
+    /// All trees.
     pub const ALL: [Self; 5] = [
         Self::Meta,
         Self::Roots,
@@ -35,7 +35,7 @@ impl Tree {
         Self::Stamps,
     ];
 
-    /// Its name in the database.
+    /// Returns its name in the database.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Tree {
     }
 }
 
-/// `payload` in its frame, for `key` in `tree`.
+/// Returns `payload` in its frame, for `key` in `tree`.
 #[must_use]
 pub fn frame(tree: Tree, key: &[u8], payload: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(HEAD_BYTES + payload.len());
@@ -58,7 +58,7 @@ pub fn frame(tree: Tree, key: &[u8], payload: &[u8]) -> Vec<u8> {
     value
 }
 
-/// What is in a frame; `None` when it is not what was written for `key` in `tree`.
+/// Returns the payload of a frame; `None` if it was not written for `key` in `tree`, or is damaged.
 pub(super) fn unframe<'v>(tree: Tree, key: &[u8], value: &'v [u8]) -> Option<&'v [u8]> {
     let (head, payload) = value.split_at_checked(HEAD_BYTES)?;
     let (version, sum) = head.split_first()?;

@@ -1,11 +1,13 @@
-//! The thread that writes: gathers changes for a moment, writes them, flushes; then, after a rest, the stamps.
+//! Writer thread: gathers changes for a moment, saves and flushes them; then, after a rest, the
+//! stamps.
 //!
-//! A stamp vouches for all that happened in a directory until its change time. So before any are written, the watchers are asked to
-//! say when everything until then is in the index; what is known by then and has not changed for two seconds gets its
-//! stamp.
+//! A stamp confirms that the saved entries of a directory are complete up to its change time. So
+//! the writer requests a barrier before it writes stamps: everything that happened before is in the
+//! index then. Directories that have not changed for two seconds by then get theirs.
 //!
-//! **Invariant:** what could not be written waits, and nothing is removed meanwhile.
-//! **Invariant:** nothing here wakes without a change that waits, or directories that wait for their stamps.
+//! **Invariant:** changes that could not be saved are kept, and no file is removed meanwhile.
+//! **Invariant:** the thread wakes only for changes that wait, and for directories that wait for
+//! their stamps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,10 +17,10 @@ use std::time::Duration;
 use super::compact::compact;
 use super::db::Db;
 use super::error::Fault;
+use super::files::CacheFiles;
 use super::handle::Hooks;
-use super::inbox::{Inbox, Mail, Pending};
 use super::open::failure;
-use super::place::Places;
+use super::queue::{CommandQueue, Commands, Pending};
 use super::stats::Shared;
 use crate::clock;
 use crate::core::facts::RootId;
@@ -26,76 +28,80 @@ use crate::core::index::{DirId, Index};
 use crate::core::report::RootMemory;
 use crate::core::time::Timestamp;
 
-/// Changes are gathered for so long: a crash costs the listing of what changed in that time.
+/// Time for which changes are gathered: a crash costs the listing of what changed meanwhile.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// And, under load, for so many times as long as the last writing took: at most a thirtieth of the time is spent on it.
+/// Under load, multiple of the last save's time for which changes are gathered: saving takes at
+/// most 1/30 of a thread.
 const GATHER_TIMES: u32 = 29;
 
-/// But never for longer than this.
+/// Maximum time for which changes are gathered.
 const GATHER_MAX: Duration = Duration::from_secs(5);
 
-/// The first time after which what failed is tried again, and the longest: it doubles.
+/// Exponential backoff of a failed save, from this time up to [`RETRY_MAX`].
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// See [`RETRY_FIRST`].
 const RETRY_MAX: Duration = Duration::from_mins(1);
 
-/// At the end everything is written that can be in this time; the rest is listed at the next start.
+/// Maximum time of the last save. What is not saved by then is listed at the next start.
 const FINAL_MAX: Duration = Duration::from_millis(400);
 
-/// A smaller copy is only made when it can be expected to be so many times smaller.
+/// Factor by which a copy must be expected to be smaller.
 const SHRINK_TIMES: u64 = 4;
 
-/// For how long one writing may go on.
+/// Limit of a save.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Until {
-    /// Until it is through, or the cache is to end.
+    /// Until it is complete, or the cache is stopped.
     Stopped,
-    /// Until this time.
+    /// Until this instant.
     Passed(Duration),
 }
 
-/// What cannot be written at the moment.
+/// Failure of the last save.
 pub(super) struct Failed {
     retry_at: Duration,
     wait: Duration,
 }
 
-/// The thread.
+/// State of the thread.
 pub(super) struct Writer {
-    pub(super) inbox: Arc<Inbox>,
+    pub(super) queue: Arc<CommandQueue>,
     pub(super) shared: Arc<Shared>,
-    pub(super) places: Places,
+    pub(super) files: CacheFiles,
     pub(super) size_max: u64,
-    /// `None` while it cannot be opened.
+    /// The database; `None` while it cannot be opened.
     pub(super) db: Option<Db>,
     pub(super) index: Arc<Index>,
     pub(super) hooks: Hooks,
     pub(super) stale_roots: Vec<Vec<u8>>,
     pub(super) paths: BTreeMap<RootId, Vec<u8>>,
-    /// Roots that count as settled on disk.
+    /// Roots that are marked as settled on disk.
     pub(super) settled: BTreeSet<RootId>,
-    /// Roots that are known, by path, as it stands beside the database.
+    /// Known roots, by path, as in the list beside the database.
     pub(super) known: BTreeMap<Vec<u8>, RootMemory>,
-    /// Directories that changed since their stamps were written.
+    /// Directories that have changed since their stamps were written.
     pub(super) unstamped: BTreeSet<DirId>,
-    /// When the watchers were asked, by the wall clock.
-    pub(super) asked: Option<Timestamp>,
+    /// Instant at which the barrier was requested, by the wall clock.
+    pub(super) requested_at: Option<Timestamp>,
     pub(super) save_due: Option<Duration>,
     pub(super) stamps_due: Option<Duration>,
     pub(super) failed: Option<Failed>,
-    /// How long the last writing took.
+    /// Time that the last save took.
     pub(super) took: Duration,
-    /// How large it was after the last compaction.
+    /// Size after the last compaction.
     pub(super) floor_bytes: u64,
-    /// What is on disk has nothing to do with the index.
+    /// True if the database has nothing to do with the index.
     pub(super) from_nothing: bool,
 }
 
 impl Writer {
-    /// Runs; should that end by a fault of ours, nothing is saved any more, and so nothing may be removed.
+    /// Runs the thread. If it panics, nothing is saved any more, and so nothing may be removed.
     pub(super) fn run_to_its_end(self) {
-        let (shared, unsaved) = (Arc::clone(&self.shared), Arc::clone(&self.hooks.unsaved));
+        let (shared, unsaved) = (
+            Arc::clone(&self.shared),
+            Arc::clone(&self.hooks.on_save_state),
+        );
         if catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
             let why = "the part that saves ended by a fault of ours; start the daemon again";
             tracing::error!("{why}");
@@ -111,9 +117,13 @@ impl Writer {
         loop {
             self.wait();
             let now = clock::now();
-            let (stopped, vouched, pending) = self
-                .inbox
-                .peek(|mail| (mail.stopped, mail.vouched, !mail.pending.is_empty()));
+            let (stopped, is_passed, pending) = self.queue.peek(|commands| {
+                (
+                    commands.stopped,
+                    commands.is_barrier_passed,
+                    !commands.pending.is_empty(),
+                )
+            });
             if stopped {
                 self.end();
                 return;
@@ -122,19 +132,19 @@ impl Writer {
                 let gather = (self.took * GATHER_TIMES).clamp(GATHER, GATHER_MAX);
                 self.save_due = Some(now.boot.saturating_add(gather));
             }
-            let known = if vouched { self.asked } else { None };
-            if vouched || self.save_due.is_some_and(|due| due <= now.boot) {
+            let known = if is_passed { self.requested_at } else { None };
+            if is_passed || self.save_due.is_some_and(|due| due <= now.boot) {
                 self.try_to_save(known, now.boot);
             }
             if self.stamps_due.is_some_and(|due| due <= now.boot) {
                 self.stamps_due = None;
-                self.asked = Some(now.wall);
-                (self.hooks.ask)();
+                self.requested_at = Some(now.wall);
+                (self.hooks.request_barrier)();
             }
         }
     }
 
-    /// Sleeps until there is something to do.
+    /// Sleeps until there is work.
     fn wait(&self) {
         let due = match &self.failed {
             Some(failed) => Some(failed.retry_at),
@@ -143,8 +153,10 @@ impl Writer {
         let wait = due.map(|due| due.saturating_sub(clock::now().boot));
         let gathers = self.save_due.is_some() || self.failed.is_some();
         let is_failed = self.failed.is_some();
-        self.inbox.wait(wait, |mail| {
-            mail.stopped || (mail.vouched && !is_failed) || (!gathers && !mail.pending.is_empty())
+        self.queue.wait(wait, |commands| {
+            commands.stopped
+                || (commands.is_barrier_passed && !is_failed)
+                || (!gathers && !commands.pending.is_empty())
         });
     }
 
@@ -158,46 +170,47 @@ impl Writer {
         }
         self.save_due = None;
         let begun = clock::now().boot;
-        let mail = self.take_mail();
-        self.paths.extend(mail.paths);
-        if mail.vouched {
-            self.asked = None;
+        let commands = self.take_mail();
+        self.paths.extend(commands.paths);
+        if commands.is_barrier_passed {
+            self.requested_at = None;
         }
         let saved = self
             .ensure_open()
-            .and_then(|()| self.save(&mail.pending, Until::Stopped))
+            .and_then(|()| self.save(&commands.pending, Until::Stopped))
             .and_then(|()| self.save_stamps(known))
-            .and_then(|()| self.mind_size());
+            .and_then(|()| self.check_size());
         self.took = clock::now().boot.saturating_sub(begun);
         match saved {
             Ok(()) => self.succeed(),
-            // What is left is for the last writing.
-            Err(Fault::Stopped) => self.inbox.put_back(mail.pending),
+            // The rest is left to the last save.
+            Err(Fault::Stopped) => self.queue.put_back(commands.pending),
             Err(fault) => {
-                self.inbox.put_back(mail.pending);
+                self.queue.put_back(commands.pending);
                 self.shared.update(|stats| stats.pending = 0);
                 self.give_up(&fault);
             }
         }
     }
 
-    /// What waits. It counts as waiting until it is written.
-    fn take_mail(&self) -> Mail {
-        let mail = self.inbox.take();
-        let pending = mail.pending.len();
+    /// Takes the changes that wait. They count as waiting until they are saved.
+    fn take_mail(&self) -> Commands {
+        let commands = self.queue.take();
+        let pending = commands.pending.len();
         self.shared.update(|stats| stats.pending = pending);
-        mail
+        commands
     }
 
-    /// Opens the cache when it is closed. What is in it need not fit to the index: then all is written anew.
+    /// Opens the database if it is closed. If its contents do not match the index, all is saved
+    /// anew.
     fn ensure_open(&mut self) -> Result<(), Fault> {
         if self.db.is_some() {
             return Ok(());
         }
-        let path = self.places.cache();
+        let path = self.files.cache();
         let db = match Db::open(&path) {
             Err(Fault::Damaged(why)) => {
-                let to = self.places.set_aside().map_err(Fault::of_io)?;
+                let to = self.files.set_aside().map_err(Fault::of_io)?;
                 tracing::warn!(
                     cache = %path.display(), moved_to = %to.display(), error = why,
                     "the cache was damaged and set aside; a new one is written"
@@ -212,8 +225,8 @@ impl Writer {
         if self.from_nothing {
             db.clear()?;
             let unsaved = self.index.all_unsaved();
-            self.inbox.put(|mail| {
-                mail.pending.extend(Pending {
+            self.queue.put(|commands| {
+                commands.pending.extend(Pending {
                     unsaved,
                     ..Pending::default()
                 });
@@ -224,8 +237,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Replaces the cache by a smaller copy when it has grown past its ceiling.
-    fn mind_size(&mut self) -> Result<(), Fault> {
+    /// Replaces the database by a smaller copy if it has grown above its limit.
+    fn check_size(&mut self) -> Result<(), Fault> {
         let Some(db) = self.db.as_ref().filter(|_| !self.is_stopped()) else {
             return Ok(());
         };
@@ -240,10 +253,10 @@ impl Writer {
         let Some(db) = self.db.take() else {
             return Ok(());
         };
-        let (db, copied) = compact(&self.places, db)?;
+        let (db, copied) = compact(&self.files, db)?;
         let after = db.size_bytes()?;
         self.db = Some(db);
-        // One that could not be copied now is not tried again at once.
+        // A failed copy is not tried again at once.
         self.floor_bytes = if copied.is_ok() { after } else { size };
         self.shared.update(|stats| {
             stats.size_bytes = after;
@@ -263,7 +276,7 @@ impl Writer {
     }
 
     pub(super) fn is_stopped(&self) -> bool {
-        self.inbox.peek(|mail| mail.stopped)
+        self.queue.peek(|commands| commands.stopped)
     }
 
     fn succeed(&mut self) {
@@ -277,7 +290,7 @@ impl Writer {
             stats.saved_at = Some(clock::now().wall);
         });
         if was_failing {
-            (self.hooks.unsaved)(None);
+            (self.hooks.on_save_state)(None);
         }
     }
 
@@ -285,7 +298,7 @@ impl Writer {
         if let Some(db) = self.db.take() {
             db.close();
         }
-        let path = self.places.cache();
+        let path = self.files.cache();
         self.fail(failure(&path, &fault.to_string()));
     }
 
@@ -296,21 +309,21 @@ impl Writer {
         };
         if self.failed.is_none() {
             tracing::error!("{why}\nnothing is removed until then");
-            (self.hooks.unsaved)(Some(why.clone()));
+            (self.hooks.on_save_state)(Some(why.clone()));
         }
         self.shared.update(|stats| stats.failing = Some(why));
         let retry_at = clock::now().boot.saturating_add(wait);
         self.failed = Some(Failed { retry_at, wait });
-        // The retry is a saving, whatever waits.
+        // The retry is a save, whatever waits.
         self.save_due = Some(retry_at);
     }
 
-    /// The last writing.
+    /// Saves for the last time.
     fn end(&mut self) {
-        let mail = self.take_mail();
-        self.paths.extend(mail.paths);
+        let commands = self.take_mail();
+        self.paths.extend(commands.paths);
         let until = Until::Passed(clock::now().boot.saturating_add(FINAL_MAX));
-        let saved = self.save(&mail.pending, until);
+        let saved = self.save(&commands.pending, until);
         if let Err(fault) = saved {
             tracing::info!(why = %fault, "what changed last could not be saved; it is listed at the next start");
         }

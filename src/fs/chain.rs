@@ -1,6 +1,7 @@
-//! A way down a tree of any depth, with few descriptors.
+//! Descent into a tree of any depth with a bounded number of descriptors.
 //!
-//! **Invariant:** at most [`WINDOW`] directories are open at once, and each is the inode that the tree knows.
+//! **Invariant:** at most [`WINDOW`] directories are open at once, and each of them must be the
+//! inode that the tree knows.
 
 use std::collections::VecDeque;
 
@@ -10,24 +11,25 @@ use super::dir::Dir;
 use super::error::{Action, FsError};
 use super::tree::Tree;
 
-/// So many of the deepest directories are held open. Going up beyond them opens the way from the top again, once per window.
+/// Maximum number of directories that are open at once: the deepest ones. Going up beyond them
+/// opens the path from the top again, once per window.
 pub const WINDOW: usize = 64;
 
-/// The open way to one directory of a [`Tree`].
+/// Open path to one directory of a [`Tree`].
 #[derive(Debug)]
 pub struct Chain<'a> {
     base: &'a Dir,
-    /// The tree's directory at which the way begins, and its name in `base`.
+    /// Directory of the tree at which the path begins, and its name in `base`.
     top: u32,
     top_name: Vec<u8>,
-    /// The way from `top` down.
+    /// Directories of the path, from `top` down.
     line: Vec<u32>,
-    /// The deepest directories of the way.
+    /// Descriptors of the deepest directories of the path.
     open: VecDeque<Dir>,
 }
 
 impl<'a> Chain<'a> {
-    /// A way that begins at the tree's directory `top`, which stands in `base` under `top_name`.
+    /// Creates a path that begins at the tree's directory `top`, which is `top_name` in `base`.
     #[must_use]
     pub fn new(base: &'a Dir, top: u32, top_name: &[u8]) -> Self {
         Self {
@@ -39,13 +41,13 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// Goes to the directory `at`, which is `top` or lies below it.
+    /// Goes to the directory `at`, which must be `top` or below it.
     ///
     /// # Errors
-    /// When a directory on the way is gone, replaced (`ESTALE`) or cannot be opened.
+    /// When a directory of the path is gone, was replaced (`ESTALE`), or cannot be opened.
     ///
     /// # Panics
-    /// When `at` does not lie below `top`.
+    /// When `at` is not below `top`.
     pub fn go(&mut self, tree: &Tree, at: u32) -> Result<&Dir, FsError> {
         let base_depth = tree.dir(self.top).depth;
         let mut missing = Vec::new();
@@ -57,7 +59,7 @@ impl<'a> Chain<'a> {
             }
             missing.push(next);
             if depth == 0 {
-                assert_eq!(next, self.top, "invariant: the way begins at the top");
+                assert_eq!(next, self.top, "invariant: the path begins at the top");
                 break 0;
             }
             next = tree.dir(next).parent;
@@ -75,10 +77,10 @@ impl<'a> Chain<'a> {
         Ok(self
             .open
             .back()
-            .expect("invariant: the way has at least its top"))
+            .expect("invariant: the path has at least its top"))
     }
 
-    /// Opens the deepest window of the way again, from the top.
+    /// Opens the deepest directories of the path again, from the top.
     fn reopen(&mut self, tree: &Tree) -> Result<(), FsError> {
         let line = std::mem::take(&mut self.line);
         for &next in &line {

@@ -1,12 +1,13 @@
-//! The descriptors that this process may have open, and who may take how many.
+//! Limit of open descriptors, and the share of each part of the process.
 //!
-//! **Invariant:** clients of the socket never take what the watchers and the reaper need.
+//! **Invariant:** clients of the socket never use the descriptors that the watchers and the reaper
+//! need.
 
 use std::sync::LazyLock;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The soft limit of open files, raised to the hard one at the first question.
+/// Soft limit of open files, raised to the hard limit on first use.
 static LIMIT: LazyLock<u64> = LazyLock::new(|| {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -22,42 +23,44 @@ static LIMIT: LazyLock<u64> = LazyLock::new(|| {
     }
 });
 
-/// Number of descriptors that this process may have open.
+/// Returns the number of descriptors that this process may have open.
 #[must_use]
 pub fn limit() -> u64 {
     *LIMIT
 }
 
-/// Number of connections to the socket at once: a quarter of all descriptors, at most 256 (about 20 KiB each).
+/// Returns the maximum number of connections to the socket: a quarter of all descriptors, at most
+/// 256 (~20 KiB each).
 #[must_use]
 pub fn connections_max() -> usize {
     at_most(limit() / 4, 256)
 }
 
-/// Number of directories that one thread keeps open for the files that it removes together.
+/// Returns the number of directories that one thread keeps open for a batch of files.
 #[must_use]
 pub fn dirs_max() -> usize {
     at_most(limit() / 16, 64)
 }
 
-/// Number of leases that one thread of the reaper has at once: as many as descriptors allow, since what shares them shares a sync of
-/// the ledger.
+/// Returns the number of leases that one thread of the reaper has at once: as many as descriptors
+/// allow, since the files of a batch share one sync of the ledger.
 #[must_use]
 pub fn leases_max() -> usize {
     leases_of(limit())
 }
 
 fn leases_of(limit: u64) -> usize {
-    /// What everything else in the process may need, as far as there is so much.
+    /// Descriptors that the rest of the process may need, if there are so many.
     const OTHERS: u64 = 512;
     /// Threads that take leases: two for files, two for units.
     const SHARERS: u64 = 4;
     let others = OTHERS.min(limit / 4 * 3);
-    // More files than this are not worth the wait of those who would open one of them.
+    // A process that opens one of the files waits for the whole batch: larger ones are not worth
+    // it.
     at_most((limit - others) / SHARERS, 768)
 }
 
-/// A share of the descriptors; some are always given, or nothing could be done at all.
+/// Returns `share`, but at least 4, or nothing could be done at all, and at most `most`.
 fn at_most(share: u64, most: u64) -> usize {
     usize::try_from(share.clamp(4, most)).expect("invariant: a few hundred")
 }

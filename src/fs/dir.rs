@@ -1,7 +1,7 @@
-//! An open directory: looks at names, listings, atomic moves, removals.
+//! Open directory: looks, listings, atomic moves, removals.
 //!
-//! **Invariant:** every call names one component in a directory that is held open, so that nobody can swap the path
-//! between the check and the deed.
+//! **Invariant:** every call except [`Dir::open_beneath`] names one component of a directory that
+//! is held open, so that no other process can swap the path between the check and the change.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,10 +16,10 @@ use super::root::{named, open_retrying};
 use crate::core::facts::{Facts, FileKey, Kind};
 use crate::core::time::FileTime;
 
-/// One `getdents64(2)` call fills this much: 32 KiB is about 1,000 names.
+/// Bytes that one `getdents64(2)` call fills: ~1,000 names.
 const LIST_BUFFER_BYTES: usize = 32 * 1024;
 
-/// An open directory on a user's tree.
+/// Open directory of a user's tree.
 #[derive(Debug)]
 pub struct Dir {
     fd: OwnedFd,
@@ -31,13 +31,13 @@ impl Dir {
         Self { fd, path }
     }
 
-    /// Its absolute path when it was opened, for messages.
+    /// Returns the absolute path that it had when it was opened, for messages.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The descriptor, for system calls that other modules of `fs` and the watchers make on it.
+    /// Returns the descriptor, for system calls of other modules of `fs` and of the watchers.
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -91,8 +91,8 @@ impl Dir {
         }
     }
 
-    /// Calls `each` with every name in the directory and a look at it. Names that vanish meanwhile are left out. Reads from
-    /// the start each time.
+    /// Calls `each` with every name in the directory and a look at it, except for names that vanish
+    /// meanwhile. Reads from the start each time.
     ///
     /// # Errors
     /// When the directory cannot be read to its end.
@@ -124,7 +124,7 @@ impl Dir {
         Ok(())
     }
 
-    /// Whether nothing is in the directory. Stops at the first name.
+    /// Returns true if the directory is empty. Stops at the first name.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -146,17 +146,17 @@ impl Dir {
         Ok(true)
     }
 
-    /// Whether this process may remove names from the directory, as far as its mode tells.
+    /// Returns true if this process may remove names from the directory, judging by its mode.
     #[must_use]
     pub fn may_change(&self) -> bool {
         let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
         rustix::fs::accessat(&self.fd, ".", access, AtFlags::EACCESS).is_ok()
     }
 
-    /// Tells whether the file system would refuse to move `name` out of the directory, as far as modes and attributes tell.
+    /// Checks whether `name` could be moved out of the directory, judging by modes and attributes.
     ///
     /// # Errors
-    /// What the move would fail with.
+    /// The error that the move would fail with.
     pub fn check_move(&self, name: &[u8]) -> Result<(), FsError> {
         let failed = |errno| self.failed(Action::Move, name, errno);
         let write = rustix::fs::Access::WRITE_OK;
@@ -181,15 +181,15 @@ impl Dir {
         if is_fixed || (is_sticky && !is_ours) {
             return Err(failed(Errno::PERM));
         }
-        // A directory names its parent.
+        // A directory has an entry for its parent, which the move changes.
         match rustix::fs::FileType::from_raw_mode(there.stx_mode.into()) {
             rustix::fs::FileType::Directory => may(name, write).map_err(failed),
             _ => Ok(()),
         }
     }
 
-    /// Renames `name` to `to_name` in `to`, which must be on the same mount; never replaces anything
-    /// (`renameat2(2)`, `NOREPLACE`).
+    /// Renames `name` to `to_name` in `to`, which must be on the same mount. Never replaces
+    /// anything (`renameat2(2)`, `NOREPLACE`).
     ///
     /// # Errors
     /// `EEXIST` when `to_name` is taken; `EXDEV` across mounts; `EBUSY` for a mount point.
@@ -204,7 +204,7 @@ impl Dir {
         .map_err(|errno| self.failed(Action::Move, name, errno))
     }
 
-    /// Makes the directory `name` with mode 0700.
+    /// Creates the directory `name` with mode 0700.
     ///
     /// # Errors
     /// `EEXIST` when the name is taken.
@@ -213,7 +213,7 @@ impl Dir {
             .map_err(|errno| self.failed(Action::Create, name, errno))
     }
 
-    /// Waits until all that was changed on the directory's file system is on its disk (`syncfs(2)`).
+    /// Waits until all changes to the directory's file system are on its disk (`syncfs(2)`).
     ///
     /// # Errors
     /// When the file system could not write something.
@@ -243,7 +243,7 @@ impl Dir {
             .map_err(|errno| self.failed(Action::Remove, name, errno))
     }
 
-    /// An error of `action` on `name` in this directory.
+    /// Creates an error of `action` on `name` in this directory.
     #[must_use]
     pub fn failed(&self, action: Action, name: &[u8], errno: Errno) -> FsError {
         FsError {
@@ -254,7 +254,7 @@ impl Dir {
     }
 }
 
-/// Whether this process counts as the owner of every file (`CAP_FOWNER`).
+/// Returns true if this process counts as the owner of every file (`CAP_FOWNER`).
 fn may_act_as_owner() -> bool {
     let sets = rustix::thread::capabilities(None);
     sets.is_ok_and(|sets| {
@@ -263,7 +263,7 @@ fn may_act_as_owner() -> bool {
     })
 }
 
-/// One `statx(2)` of `name` in `dir`, or of `dir` itself when `name` is empty.
+/// Calls `statx(2)` for `name` in `dir`, or for `dir` itself if `name` is empty.
 pub(super) fn statx(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Facts, Errno> {
     let mut flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     if name.is_empty() {
@@ -283,7 +283,7 @@ pub(super) fn statx(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Facts, Errno> {
     let born = StatxFlags::from_bits_retain(seen.stx_mask).contains(StatxFlags::BTIME);
     let on_mount = !name.is_empty() && seen.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
     let kind = match rustix::fs::FileType::from_raw_mode(seen.stx_mode.into()) {
-        // A file can be mounted on as well: it is not ours to move.
+        // A file can be a mount point as well, and must not be moved then.
         _ if on_mount => Kind::Mount,
         rustix::fs::FileType::RegularFile => Kind::File,
         rustix::fs::FileType::Directory => Kind::Dir,

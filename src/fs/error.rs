@@ -1,4 +1,4 @@
-//! What the file system refused, and where.
+//! Errors of system calls on a user's tree.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,15 +9,15 @@ use rustix::io::Errno;
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("cannot {action} \"{}\": {}", path.display(), reason(*.errno))]
 pub struct FsError {
-    /// What was tried, as a verb.
+    /// The operation that failed.
     pub action: Action,
-    /// On what.
+    /// The path that it was tried on.
     pub path: PathBuf,
     /// The operating system's answer.
     pub errno: Errno,
 }
 
-/// What was tried.
+/// Operation on a user's tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Open a directory.
@@ -30,9 +30,9 @@ pub enum Action {
     Move,
     /// Remove.
     Remove,
-    /// Make a directory.
+    /// Create a directory.
     Create,
-    /// Write what was changed to the disk.
+    /// Write changes to the disk.
     Sync,
 }
 
@@ -51,8 +51,8 @@ impl fmt::Display for Action {
 }
 
 impl FsError {
-    /// Whether the thing is not there, or not as what it was opened for: gone, or replaced by another kind, a symbolic
-    /// link or a mount.
+    /// Returns true if the entry is absent, or is another kind of thing than it was opened as: it
+    /// is gone, or was replaced by another kind, a symbolic link, or a mount.
     #[must_use]
     pub fn is_absence(&self) -> bool {
         matches!(
@@ -61,20 +61,21 @@ impl FsError {
         )
     }
 
-    /// Whether it proves that no directory stands at the path, which was opened by its whole length: nothing does, or another
-    /// thing, or a symbolic link.
+    /// Returns true if the error proves that no directory is at the path, which was opened in full:
+    /// nothing is there, or another kind of thing, or a symbolic link.
     #[must_use]
     pub fn proves_absence(&self) -> bool {
         matches!(self.errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
     }
 
-    /// Whether the process or the machine has run out of something: it says nothing about the path.
+    /// Returns true if the process or the machine has run out of a resource: such an error says
+    /// nothing about the path.
     #[must_use]
     pub fn is_shortage(&self) -> bool {
         matches!(self.errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
     }
 
-    /// What a person can do about it.
+    /// Returns the advice that mends the error.
     #[must_use]
     pub fn mend(&self) -> &'static str {
         match self.errno {
@@ -91,14 +92,14 @@ impl FsError {
         }
     }
 
-    /// Whether the operating system refuses for want of permission.
+    /// Returns true if permission is denied.
     #[must_use]
     pub fn is_denial(&self) -> bool {
         matches!(self.errno, Errno::ACCESS | Errno::PERM | Errno::ROFS)
     }
 }
 
-/// The operating system's words, as a message of ours reads: lower case, without the number.
+/// Returns the operating system's text for `errno`, in lower case and without the number.
 #[must_use]
 pub fn reason(errno: Errno) -> String {
     let text = std::io::Error::from(errno).to_string();

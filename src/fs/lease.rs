@@ -1,12 +1,13 @@
-//! Whether somebody has a file open: the write lease of `fcntl(2)`.
+//! Write leases (`fcntl(2)`), which tell if another process has a file open.
 //!
-//! A write lease is granted only while nobody else has the file open, for reading, writing, mapped or executed, through
-//! whichever of its names. While it is held, whoever opens the file waits, and the lease tells that it is being broken.
+//! The kernel grants a write lease only while no other descriptor of the file exists: open for
+//! reading or writing, mapped, or executed, through any of its names. While the lease is held, a
+//! process that opens the file waits, and the lease shows that it is being broken.
 //!
-//! **Invariant:** `SIGIO`, by which the kernel tells of a broken lease, is ignored before the first lease is taken: its
-//! default is to kill the process.
-//! **Invariant:** this process holds at most one lease on an inode: opening a file to take a second one, through another
-//! hard link, would break the first.
+//! **Invariant:** `SIGIO` must be ignored before the first lease is taken: the kernel sends it when
+//! a lease is broken, and its default action kills the process.
+//! **Invariant:** this process must hold at most one lease on an inode: opening the file by another
+//! hard link, to take a second one, would break the first.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -21,19 +22,19 @@ use rustix::io::Errno;
 use super::dir::{Dir, statx};
 use crate::core::facts::{Facts, FileKey, Kind};
 
-/// The inodes on which this process has a lease.
+/// Inodes on which this process has a lease.
 static LEASED: Mutex<BTreeSet<FileKey>> = Mutex::new(BTreeSet::new());
 static RELEASED: Condvar = Condvar::new();
 
-/// A write lease on one file, given back when dropped.
+/// Write lease on one file. Released on drop.
 #[derive(Debug)]
 pub struct Lease {
     fd: OwnedFd,
-    /// Dropped after the descriptor, or another thread could break this very lease.
+    /// Dropped after the descriptor, or another thread could break this lease.
     _turn: Turn,
 }
 
-/// A regular file that was opened so that a lease on it can be taken.
+/// Regular file that was opened to take a lease on it.
 #[derive(Debug)]
 pub struct OpenFile {
     fd: OwnedFd,
@@ -41,27 +42,30 @@ pub struct OpenFile {
     turn: Turn,
 }
 
-/// Why there is no lease.
+/// Reason for which a lease was not granted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LeaseError {
-    /// Somebody has it open.
+    /// Another process has the file open.
     Open,
-    /// Whether somebody has it open cannot be known: not ours, not readable, or a file system without leases.
+    /// Openness cannot be known: the file belongs to another user, cannot be read, or is on a file
+    /// system without leases.
     Unknown(Errno),
-    /// It was not to be known just now: out of descriptors or memory, an I/O error.
+    /// Openness could not be determined now: no descriptors or memory were left, or an I/O error
+    /// occurred.
     Failed(Errno),
-    /// Another file than the expected one stands at the name, or none.
+    /// The name has another file than the expected one, or none.
     Replaced,
-    /// This process has a lease on it, through another of its names.
+    /// This process has a lease on the inode, by another of its names.
     Busy,
 }
 
-/// What to do while this process has a lease on the same inode.
+/// Behavior while this process has a lease on the same inode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WhenBusy {
-    /// Wait for its end. Only for threads that hold no lease, or two of them could wait for one another.
+    /// Wait until it is released. Only for threads that hold no lease: otherwise two of them could
+    /// wait for each other.
     Wait,
-    /// [`LeaseError::Busy`].
+    /// Return [`LeaseError::Busy`].
     Refuse,
 }
 
@@ -79,7 +83,8 @@ impl OpenFile {
         static SIGIO: Once = Once::new();
         SIGIO.call_once(sys::ignore_sigio);
         let turn = Turn::take(key, when_busy).ok_or(LeaseError::Busy)?;
-        // A FIFO must not block us, nor a terminal become ours, should one be swapped in.
+        // If a FIFO or a terminal was swapped in, it must not block, nor become the controlling
+        // terminal.
         let flags =
             OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH
@@ -96,7 +101,7 @@ impl OpenFile {
         Ok(Self { fd, facts, turn })
     }
 
-    /// The look at the file.
+    /// Returns the attributes of the file.
     #[must_use]
     pub fn facts(&self) -> &Facts {
         &self.facts
@@ -129,7 +134,7 @@ impl Lease {
         OpenFile::open(dir, name, key, when_busy)?.lease()
     }
 
-    /// Whether nobody has tried to open the file since the lease was taken.
+    /// Returns true if no process has tried to open the file since the lease was taken.
     #[must_use]
     pub fn holds(&self) -> bool {
         sys::has_write_lease(self.fd.as_raw_fd())
@@ -158,7 +163,7 @@ impl LeaseError {
     }
 }
 
-/// The right to have a lease on an inode, within this process.
+/// Right to have a lease on an inode, within this process.
 #[derive(Debug)]
 struct Turn(FileKey);
 
@@ -182,7 +187,7 @@ impl Drop for Turn {
     }
 }
 
-/// The three system calls that no safe crate offers.
+/// System calls that no safe crate offers.
 #[expect(
     unsafe_code,
     reason = "leases and the disposition of SIGIO are not in rustix"
@@ -192,10 +197,10 @@ mod sys {
 
     use rustix::io::Errno;
 
-    /// Ignores `SIGIO`, unless somebody handles it already.
+    /// Ignores `SIGIO`, unless it has a handler already.
     pub(super) fn ignore_sigio() {
-        // SAFETY: both structures are valid for the call, all-zero bytes are a valid `sigaction` (SIG_DFL, empty mask), and
-        // ignoring a signal runs no code of ours.
+        // SAFETY: both structures are valid for the call, all-zero bytes are a valid `sigaction`
+        // (SIG_DFL, empty mask), and ignoring a signal runs no code of this process.
         unsafe {
             let mut now: libc::sigaction = std::mem::zeroed();
             let read = libc::sigaction(libc::SIGIO, std::ptr::null(), &raw mut now);
@@ -248,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_it_open_in_whatever_way_is_noticed() {
+    fn every_way_to_have_a_file_open_is_noticed() {
         let (scratch, root, key) = setup();
         let path = scratch.path().join("link");
         assert!(take(&root, b"file", key).is_ok());
@@ -276,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn an_opener_breaks_the_lease_and_kills_nobody() {
+    fn an_opener_breaks_the_lease_and_no_process_is_killed() {
         let (scratch, root, key) = setup();
         let lease = take(&root, b"file", key).unwrap();
         assert!(lease.holds());

@@ -1,9 +1,14 @@
-//! The only caller of the users' file system: descriptors beneath a root, looks, renames, removals.
+//! Access to the users' file systems: descriptors beneath a root, looks, renames, removals. No
+//! other part calls them.
 //!
-//! **Invariant:** below a root every path is resolved by the kernel with `BENEATH | NO_SYMLINKS | NO_MAGICLINKS |
-//! NO_XDEV` (`openat2(2)`): no symbolic link is followed, no mount is crossed, no `..` climbs out.
-//! **Invariant:** no descriptor outlives the batch of work it was opened for, but for that of a locked quarantine.
-//! **Invariant:** nothing here changes a mode or an owner.
+//! **Invariant:** below a root the kernel resolves every path with `BENEATH | NO_SYMLINKS |
+//! NO_MAGICLINKS | NO_XDEV` (`openat2(2)`): it follows no symbolic link, crosses no mount, and
+//! leaves the root by no `..`.
+//! **Invariant:** no descriptor outlives the batch of work that it was opened for, except for that
+//! of a locked quarantine.
+//! **Invariant:** this part never changes a mode or an owner.
+//!
+#![doc = include_str!("DESIGN.md")]
 
 pub mod chain;
 pub mod descriptors;
@@ -19,5 +24,5 @@ pub use dir::Dir;
 pub use error::FsError;
 pub use root::RootDir;
 
-/// The name of the quarantine directory in every root. Never indexed, never watched.
+/// Name of the quarantine directory in every root. It is never indexed and never watched.
 pub const QUARANTINE: &[u8] = b".lapsed";

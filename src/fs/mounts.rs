@@ -1,7 +1,8 @@
-//! What is mounted where, and word of changes (`proc_pid_mountinfo(5)`).
+//! List of mounts, and notification of its changes (`proc_pid_mountinfo(5)`).
 //!
-//! **Invariant:** a change after a call of [`Mounts::changed`] that told of one, or after [`Mounts::open`], is told by the next call: what was
-//! read in between may be old, but never stays unnoticed.
+//! **Invariant:** [`Mounts::changed`] always reports a change that happened after [`Mounts::open`],
+//! or after the call that reported one before. A list that was read in between may be old, but not
+//! for long.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,26 +15,26 @@ use rustix::io::Errno;
 
 use super::error::{Action, FsError};
 
-/// Where the kernel lists our mounts.
+/// Path of the list of mounts that this process sees.
 pub const MOUNTINFO: &str = "/proc/self/mountinfo";
 
-/// Watches the list of mounts.
+/// Watch of the list of mounts.
 #[derive(Debug)]
 pub struct Mounts {
     file: OwnedFd,
 }
 
-/// One mount.
+/// Mount.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mount {
-    /// Where.
+    /// Mount point.
     pub point: PathBuf,
-    /// The kernel's number of it: another one on the same place has another number.
+    /// Number that the kernel gave it: another mount at the same point has another number.
     pub id: u64,
 }
 
 impl Mounts {
-    /// Begins to watch.
+    /// Starts the watch.
     ///
     /// # Errors
     /// When the list cannot be opened.
@@ -43,7 +44,8 @@ impl Mounts {
         Ok(Self { file })
     }
 
-    /// Whether anything was mounted or unmounted since the last call, or since it was opened.
+    /// Returns true if there was a mount or unmount since the last call, or since the watch
+    /// started.
     #[must_use]
     pub fn changed(&self) -> bool {
         let mut fds = [PollFd::new(&self.file, PollFlags::PRI)];
@@ -51,19 +53,20 @@ impl Mounts {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        let told = poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0);
-        told && fds[0].revents().intersects(PollFlags::PRI | PollFlags::ERR)
+        let is_ready = poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0);
+        is_ready && fds[0].revents().intersects(PollFlags::PRI | PollFlags::ERR)
     }
 }
 
 impl AsFd for Mounts {
-    /// To be polled for `POLLPRI`. Whoever polls it takes the word of a change away from [`Mounts::changed`].
+    /// Descriptor to poll for `POLLPRI`. Polling consumes the change: [`Mounts::changed`] does not
+    /// report it then.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
 
-/// All mounts that this process sees.
+/// Lists the mounts that this process sees.
 ///
 /// # Errors
 /// When the list cannot be read.
@@ -76,7 +79,8 @@ pub fn mounts() -> Result<Vec<Mount>, FsError> {
     Ok(text.split(|&b| b == b'\n').filter_map(parse_line).collect())
 }
 
-/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw`: the first field is the number, the fifth the place.
+/// Parses `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw`: the first field is the
+/// number, the fifth the mount point.
 fn parse_line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&b| b == b' ');
     let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
@@ -87,7 +91,8 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     })
 }
 
-/// Blanks, tabs, newlines, backslashes and hashes are written as a backslash and three octal digits.
+/// Decodes blanks, tabs, newlines, backslashes and hashes, which are encoded as a backslash and
+/// three octal digits.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;

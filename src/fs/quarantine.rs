@@ -1,9 +1,11 @@
-//! The quarantine of a root: where a thing lies between its disappearance and its end.
+//! Quarantine of a root: the directory that things are in between their removal from their place
+//! and their deletion.
 //!
-//! **Invariant:** what is used as a quarantine is a real directory on the root's own mount, ours, and closed to everybody
-//! else. Nothing about a directory that is not like that is changed.
-//! **Invariant:** at most one process has a quarantine locked. The lock (`flock(2)`) is on the directory itself, so it follows
-//! the directory when that is renamed, and the kernel releases it when the process ends, in whatever way.
+//! **Invariant:** a quarantine must be a real directory on the root's own mount that belongs to the
+//! user of this process and is closed to all others. A directory that is not is never changed.
+//! **Invariant:** at most one process has a quarantine locked. The lock (`flock(2)`) is on the
+//! directory itself, so it follows the directory through renames, and the kernel releases it when
+//! the process ends.
 
 use std::path::PathBuf;
 
@@ -16,31 +18,32 @@ use super::root::RootDir;
 use super::{QUARANTINE, root};
 use crate::core::facts::Kind;
 
-/// Why a root's quarantine cannot be had or trusted, and what would mend it.
+/// Reason for which the quarantine of a root cannot be made or trusted, and the advice that mends
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot use \"{}\" as the quarantine: {why}\n{mend}", path.display())]
 pub struct QuarantineError {
-    /// Where it should be.
+    /// Path of the quarantine.
     pub path: PathBuf,
-    /// What is wrong.
+    /// The reason.
     pub why: String,
-    /// What a person can do.
+    /// The advice.
     pub mend: String,
 }
 
-/// Why a quarantine is not locked.
+/// Reason for which a quarantine is not locked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LockError {
-    /// Another process has locked it: this one, where that can be seen.
+    /// Another process has locked it: the process with this id, if it is visible.
     InUse(Option<u32>),
-    /// It cannot be locked at all.
+    /// It cannot be locked.
     Refused(QuarantineError),
 }
 
-/// Makes the quarantine of `root`, which is missing.
+/// Creates the quarantine of `root`, which is missing.
 ///
 /// # Errors
-/// When it cannot be made, or what is there by now cannot be trusted.
+/// When it cannot be created, or when the directory that has appeared meanwhile cannot be trusted.
 pub fn make(root: &RootDir) -> Result<Dir, QuarantineError> {
     match root.top().make_dir(QUARANTINE) {
         Ok(()) => {}
@@ -53,7 +56,8 @@ pub fn make(root: &RootDir) -> Result<Dir, QuarantineError> {
 /// Locks `quarantine` of `root` for as long as it is open.
 ///
 /// # Errors
-/// When another process, or another open descriptor of this one, has it locked; or when the file system refuses.
+/// When another process, or another descriptor of this one, has it locked; or when the file system
+/// refuses.
 pub fn lock(root: &RootDir, quarantine: &Dir) -> Result<(), LockError> {
     match rustix::fs::flock(quarantine.fd(), FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(()),
@@ -66,7 +70,7 @@ pub fn lock(root: &RootDir, quarantine: &Dir) -> Result<(), LockError> {
     }
 }
 
-/// Tells whether the quarantine of `root` could be had, as far as that shows without making or locking it.
+/// Checks whether the quarantine of `root` could be used, without creating or locking it.
 ///
 /// # Errors
 /// As [`find`], [`make`] and [`lock`] would fail.
@@ -85,7 +89,8 @@ pub fn check(root: &RootDir) -> Result<(), LockError> {
     })
 }
 
-/// The process that has locked `dir`, where `/proc/locks` names one that this process may see.
+/// Returns the process that has locked `dir`, if `/proc/locks` has one that is visible to this
+/// process.
 fn holder_of(dir: &Dir) -> Option<u32> {
     let stat = rustix::fs::fstat(dir.fd()).ok()?;
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
@@ -96,7 +101,8 @@ fn holder_of(dir: &Dir) -> Option<u32> {
     find_holder(&locks, device, stat.st_ino)
 }
 
-/// `1: FLOCK  ADVISORY  WRITE 18811 fe:00:5513727 0 EOF`: the fifth field is the process, the sixth the device and the inode.
+/// Searches lines such as `1: FLOCK  ADVISORY  WRITE 18811 fe:00:5513727 0 EOF`: the fifth field is
+/// the process, the sixth the device and the inode.
 fn find_holder(locks: &str, device: (u32, u32), ino: u64) -> Option<u32> {
     let of_ino = locks.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -111,15 +117,15 @@ fn find_holder(locks: &str, device: (u32, u32), ino: u64) -> Option<u32> {
     });
     let of_ino: Vec<((u32, u32), u32)> = of_ino.collect();
     let exact = of_ino.iter().find(|(on, _)| *on == device);
-    // btrfs has another number there than in answers to stat(2).
+    // On btrfs the device number there differs from that of stat(2).
     let only = of_ino.first().filter(|_| of_ino.len() == 1);
     exact.or(only).map(|(_, pid)| *pid).filter(|&pid| pid > 0)
 }
 
-/// Opens the quarantine of `root`; `None` when there is none.
+/// Opens the quarantine of `root`; `None` if there is none.
 ///
 /// # Errors
-/// When what is there cannot be trusted.
+/// When the directory cannot be trusted.
 pub fn find(root: &RootDir) -> Result<Option<Dir>, QuarantineError> {
     let mend_other = "move away what stands there; it is made anew at the next removal";
     let failed = |error: &FsError| {

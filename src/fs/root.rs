@@ -1,7 +1,7 @@
-//! A root's directory, opened for one batch of work.
+//! Directory of a root, opened for one batch of work.
 //!
-//! **Invariant:** a [`RootDir`] is the directory that it was asked for, by device and inode; a root that was
-//! replaced, mounted over or turned into a symbolic link does not open as the old one.
+//! **Invariant:** a [`RootDir`] must be the directory that the caller named by device and inode. A
+//! root that was replaced, mounted over, or turned into a symbolic link never opens as the old one.
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -16,10 +16,11 @@ use super::error::{Action, FsError};
 use crate::core::facts::FileKey;
 use crate::core::path::RelPath;
 
-/// The longest path handed to the kernel in one call: `PATH_MAX` is 4,096 with its NUL. Longer ones are opened in pieces.
+/// Longest path of one system call, in bytes: `PATH_MAX` is 4,096 with its NUL. Longer paths are
+/// opened in pieces.
 const PATH_BYTES_MAX: usize = 4000;
 
-/// An open root.
+/// Open root.
 #[derive(Debug)]
 pub struct RootDir {
     dir: Dir,
@@ -30,7 +31,7 @@ impl RootDir {
     /// Opens the directory at `path` (absolute), no component of which may be a symbolic link.
     ///
     /// # Errors
-    /// When it is not there, not a directory, or not to be opened.
+    /// When it is missing, is not a directory, or cannot be opened.
     pub fn open(path: &Path) -> Result<Self, FsError> {
         let failed = |errno| FsError {
             action: Action::Open,
@@ -44,10 +45,10 @@ impl RootDir {
         Ok(Self { dir, key })
     }
 
-    /// Opens the directory at `path` when it still is the one that `key` names.
+    /// Opens the directory at `path` if it is the one that `key` identifies.
     ///
     /// # Errors
-    /// As [`RootDir::open`]; `ESTALE` when another directory stands there.
+    /// As [`RootDir::open`]; `ESTALE` when it is another directory.
     pub fn open_as(path: &Path, key: FileKey) -> Result<Self, FsError> {
         let root = Self::open(path)?;
         if root.key == key {
@@ -61,35 +62,36 @@ impl RootDir {
         }
     }
 
-    /// Which directory this is.
+    /// Returns the identity of the directory.
     #[must_use]
     pub fn key(&self) -> FileKey {
         self.key
     }
 
-    /// Its absolute path when it was opened.
+    /// Returns the absolute path that it had when it was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The root itself, as a directory.
+    /// Returns the root itself as a directory.
     #[must_use]
     pub fn top(&self) -> &Dir {
         &self.dir
     }
 
-    /// Whether this directory still stands at the root's path.
+    /// Returns true if this directory is still at the root's path.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
         Self::open_as(self.path(), self.key).is_ok()
     }
 
-    /// Opens the directory at `path` beneath this root; the root itself for the empty path. Paths of any depth.
+    /// Opens the directory at `path`, of any depth, beneath this root; the root itself for the
+    /// empty path.
     ///
     /// # Errors
-    /// When it is not there, or anything on the way is a symbolic link or a mount ([`FsError::is_absence`]), or may
-    /// not be entered.
+    /// When it is missing, when a component is a symbolic link or a mount
+    /// ([`FsError::is_absence`]), or when a component may not be entered.
     ///
     /// # Panics
     /// Never: a path has at least one piece.
@@ -109,7 +111,7 @@ impl RootDir {
     }
 }
 
-/// Cuts off as many leading components as one call takes.
+/// Splits off as many leading components as one system call takes.
 fn split_piece(path: &[u8]) -> (&[u8], &[u8]) {
     if path.len() <= PATH_BYTES_MAX {
         return (path, &[]);
@@ -121,13 +123,15 @@ fn split_piece(path: &[u8]) -> (&[u8], &[u8]) {
     (&path[..slash], &path[slash + 1..])
 }
 
-/// `openat2(2)` as a directory, for reading. The kernel answers `EAGAIN` when a rename raced with the resolution.
+/// Calls `openat2(2)` for a directory, for reading. Tries again when the kernel answers `EAGAIN`,
+/// because a rename raced with the resolution.
 pub(super) fn open_retrying(
     at: impl std::os::fd::AsFd + Copy,
     path: &[u8],
     resolve: ResolveFlags,
 ) -> Result<OwnedFd, Errno> {
-    /// Each try is a full resolution: when so many in a row raced with a rename, somebody is doing it on purpose.
+    /// Maximum number of tries. Each is a full resolution, so if all of them raced with a rename,
+    /// another process provokes it.
     const TRIES_MAX: usize = 64;
     let flags =
         OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -141,7 +145,7 @@ pub(super) fn open_retrying(
     Err(last)
 }
 
-/// The path of `name` in `dir`, for messages.
+/// Returns the path of `name` in `dir`, for messages.
 pub(super) fn named(dir: &Path, name: &[u8]) -> PathBuf {
     dir.join(OsStr::from_bytes(name))
 }

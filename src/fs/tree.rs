@@ -1,8 +1,9 @@
-//! A look at a whole directory tree, of any depth, without recursion and with few descriptors.
+//! Look at a whole directory tree of any depth, without recursion and with a bounded number of
+//! descriptors.
 //!
-//! **Invariant:** parents stand before their children, and the children of one directory stand together in the order of
-//! their names, so that two looks at an unchanged tree are equal.
-//! **Invariant:** mounts are told, never entered.
+//! **Invariant:** parents always precede their children, and the children of a directory are
+//! adjacent and in the order of their names, so that two looks at an unchanged tree are equal.
+//! **Invariant:** mounts are reported, and never entered.
 
 use std::ops::{ControlFlow, Range};
 
@@ -14,41 +15,41 @@ use super::error::FsError;
 use crate::core::facts::{Facts, FileKey, Kind};
 use crate::core::observed::Name;
 
-/// A directory tree as it was seen.
+/// Directory tree as it was seen.
 #[derive(Debug, Default)]
 pub struct Tree {
     dirs: Vec<TreeDir>,
 }
 
-/// One directory of a [`Tree`].
+/// Directory of a [`Tree`].
 #[derive(Debug)]
 pub struct TreeDir {
-    /// The directory that it lies in; itself for the top.
+    /// Its parent; itself for the top.
     pub parent: u32,
-    /// How many directories of the tree it lies in: 0 for the top.
+    /// Number of directories of the tree above it: 0 for the top.
     pub depth: u32,
     /// Its name.
     pub name: Name,
-    /// A look at it, from before it was read.
+    /// Its attributes, from before it was read.
     pub facts: Facts,
-    /// What is in it and no directory, by name.
+    /// Entries that are not directories, ordered by name.
     pub files: Vec<(Name, Facts)>,
-    /// Whether this process may remove what is in it.
+    /// True if this process may remove its entries.
     pub may_change: bool,
-    /// Its subdirectories.
+    /// Its subdirectories, ordered by name.
     pub children: Range<u32>,
 }
 
-/// Why there is no look at a tree.
+/// Reason for which a tree could not be seen.
 #[derive(Debug)]
 pub enum WalkError {
     /// The file system refuses something.
     Fs(FsError),
-    /// It changed while it was looked at.
+    /// The tree changed meanwhile.
     Changed,
-    /// Something is mounted in it, on the directory or file of this absolute path.
+    /// Something is mounted in it, on the directory or file at this absolute path.
     Mount(std::path::PathBuf),
-    /// The caller asked for an end.
+    /// The caller stopped the walk.
     Stopped,
 }
 
@@ -63,8 +64,8 @@ impl From<FsError> for WalkError {
 }
 
 impl Tree {
-    /// Looks at the directory `name` in `base`, which was seen as `facts`, and at everything below it. Asks `stop` between
-    /// directories.
+    /// Looks at the directory `name` in `base`, which was seen as `facts`, and at everything below
+    /// it. Calls `stop` between directories.
     ///
     /// # Errors
     /// See [`WalkError`].
@@ -106,7 +107,8 @@ impl Tree {
         Ok(tree)
     }
 
-    /// A look at the directory that is named `top`, and was seen as `facts`, with nothing in it but the file `name`.
+    /// Creates a tree of the directory `top`, which was seen as `facts`, and of the file `name` in
+    /// it.
     #[must_use]
     pub fn of_file(top: &[u8], facts: Facts, name: &[u8], file: Facts) -> Self {
         let mut tree = Self::of_dir(top, facts);
@@ -114,7 +116,7 @@ impl Tree {
         tree
     }
 
-    /// A look at the directory that is named `top`, and was seen as `facts`, as if it were empty.
+    /// Creates a tree of the directory `top`, which was seen as `facts`, as if it were empty.
     #[must_use]
     pub fn of_dir(top: &[u8], facts: Facts) -> Self {
         Self {
@@ -130,7 +132,7 @@ impl Tree {
         }
     }
 
-    /// How many directories there are.
+    /// Returns the number of directories.
     ///
     /// # Panics
     /// When there are more than 4,294,967,295.
@@ -139,32 +141,32 @@ impl Tree {
         u32::try_from(self.dirs.len()).expect("invariant: fewer directories than memory could hold")
     }
 
-    /// Never: a tree has its top.
+    /// Returns false: a tree has its top.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.dirs.is_empty()
     }
 
-    /// The directory with the number `at`, from 0 for the top.
+    /// Returns the directory with the number `at`; 0 is the top.
     #[must_use]
     pub fn dir(&self, at: u32) -> &TreeDir {
         &self.dirs[at as usize]
     }
 
-    /// The number of the directory that `key` names, if the tree has it.
+    /// Returns the number of the directory that `key` identifies, if the tree has it.
     #[must_use]
     pub fn find(&self, key: FileKey) -> Option<u32> {
         (0..self.len()).find(|&at| self.dir(at).facts.key == key)
     }
 
-    /// Forgets those of a directory's files that `keep` does not want: they are then not ours to remove.
+    /// Drops the files for which `keep` returns false: they are not removed then.
     pub fn retain_files(&mut self, mut keep: impl FnMut(&Facts) -> bool) {
         for dir in &mut self.dirs {
             dir.files.retain(|(_, facts)| keep(facts));
         }
     }
 
-    /// Calls `each` with every directory of the tree and its path from the top's parent, parents first.
+    /// Calls `each` with every directory and its path from the top's parent, parents first.
     pub fn each_path(&self, mut each: impl FnMut(u32, &[u8])) {
         let mut path: Vec<u8> = Vec::new();
         // Length of the path above, for each directory that is to be visited.
@@ -181,7 +183,7 @@ impl Tree {
         }
     }
 
-    /// The path of the directory `at` from the top's parent.
+    /// Returns the path of the directory `at` from the top's parent.
     #[must_use]
     pub fn path(&self, at: u32) -> Vec<u8> {
         let mut names = vec![&*self.dir(at).name];
@@ -194,7 +196,7 @@ impl Tree {
         names.join(&b'/')
     }
 
-    /// The directories at and below `top`, parents first.
+    /// Returns the directories at and below `top`, parents first.
     #[must_use]
     pub fn below(&self, top: u32) -> Vec<u32> {
         let mut all = vec![top];
@@ -206,12 +208,12 @@ impl Tree {
         all
     }
 
-    /// Goes through the directories from `top` down, which stands in `base` under `top_name` still, and asks `each` about every
-    /// thing in them that is no directory, as it was seen. Its break value ends the round. Does not read the directories: their
-    /// own times tell whether a name has come or gone.
+    /// Calls `each` for every entry at or below `top` that is not a directory, as it was seen.
+    /// `top` is still `top_name` in `base`. A break value ends the walk. Does not read the
+    /// directories: their own times show if a name was added or removed.
     ///
     /// # Errors
-    /// See [`WalkError`]; [`WalkError::Changed`] when a directory is not as it was.
+    /// See [`WalkError`]; [`WalkError::Changed`] when a directory has changed.
     pub fn ask_each<B>(
         &self,
         top: u32,
@@ -224,9 +226,10 @@ impl Tree {
         self.go_through(top, base, top_name, stop, as_seen, each)
     }
 
-    /// Looks again at the part of the tree from directory `top` down, which stands in `base` under `top_name` now: whether
-    /// all is exactly as it was, names, content and change times, but for the top's own change time, which the rename moved, and
-    /// for those of files that `is_moved`, by another of their names. Asks `each` about every thing that is no directory; its break
+    /// Looks again at the tree from `top` down, which is `top_name` in `base` now, and compares
+    /// names, contents and change times. Two kinds of change times may differ: that of `top`, which
+    /// the rename has changed, and those of files for which `is_moved` returns true, of which
+    /// another name was renamed. Calls `each` for every entry that is not a directory. A break
     /// value ends the look.
     ///
     /// # Errors
@@ -264,7 +267,8 @@ impl Tree {
         self.go_through(top, base, top_name, stop, as_read, each)
     }
 
-    /// Goes through the directories from `top` down, sees by `is_same` that each is as it was, and asks `each` about what is in it.
+    /// Walks the directories from `top` down. Checks by `is_same` that each is unchanged, and calls
+    /// `each` for its entries.
     fn go_through<B>(
         &self,
         top: u32,
@@ -298,7 +302,7 @@ impl Tree {
 
 type Listed = Vec<(Name, Facts)>;
 
-/// Reads one directory: what is no directory, and the directories, by name.
+/// Reads one directory. Returns the entries that are not directories, and the directories, by name.
 fn read(dir: &Dir) -> Result<(Listed, Listed), WalkError> {
     let (mut files, mut dirs) = (Vec::new(), Vec::new());
     let mut mount = None;

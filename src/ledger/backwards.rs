@@ -2,7 +2,8 @@
 //!
 //! **Invariant:** the reader never reads beyond the length that it was given, so it never returns a
 //! line that is being appended, or one that could not be cut off.
-//! **Invariant:** a line of any length must cost bounded memory, and must not hide the lines before it.
+//! **Invariant:** a line of any length must cost bounded memory, and must not hide the lines before
+//! it.
 
 use std::fs::File;
 use std::io;
@@ -45,8 +46,8 @@ struct Head {
 }
 
 impl RawLine {
-    /// Returns the number of the removal that the line decides about; `None` when the line cannot be
-    /// read, or holds only further paths of a removal.
+    /// Returns the number of the removal that the line decides about; `None` when the line cannot
+    /// be read, or holds only further paths of a removal.
     pub(super) fn id(&self) -> Option<u64> {
         if !self.is_too_long {
             let head = serde_json::from_slice::<Head>(&self.bytes).ok()?;
@@ -70,13 +71,13 @@ pub(super) struct Backwards {
     offset: u64,
     /// Bytes from `offset` on that were read, and not returned yet.
     tail: Vec<u8>,
-    /// Whether the line at the end of `tail` is too long, and its end was dropped.
+    /// True if the line at the end of `tail` is too long, and its end was dropped.
     is_dropping: bool,
 }
 
 impl Backwards {
-    /// Opens the first `len` bytes at `path`, or fewer if the file is shorter. Returns `None` if the
-    /// file does not exist: it was archived.
+    /// Opens the first `len` bytes at `path`, or fewer if the file is shorter. Returns `None` if
+    /// the file does not exist: it was archived.
     pub(super) fn open(path: &Path, len: u64) -> Result<Option<Self>, LedgerError> {
         let file = match File::open(path) {
             Ok(file) => file,

@@ -1,4 +1,4 @@
-//! Segments that a crash, another version or somebody else has changed.
+//! Segments that a crash, another version, or another process has changed.
 
 use super::*;
 
@@ -52,7 +52,7 @@ fn a_line_of_any_length_stops_neither_the_start_nor_the_readers() {
 }
 
 #[test]
-fn a_segment_in_use_that_somebody_changes_gets_no_further_line() {
+fn a_segment_in_use_that_is_changed_gets_no_further_line() {
     type Change = fn(&Path, &Path);
     let changes: [(&str, Change); 6] = [
         ("moved", |path, away| std::fs::rename(path, away).unwrap()),

@@ -1,8 +1,9 @@
 //! Encoding of lines as a segment holds them.
 //!
 //! **Invariant:** an encoded line is never longer than [`LINE_BYTES_MAX`].
-//! **Invariant:** the further lines of a removal always precede the line that decides, in the same write. A crash in
-//! between leaves no line that decides, and the next start cuts the further lines off.
+//! **Invariant:** the further lines of a removal always precede the line that decides, in the same
+//! write. A crash in between leaves no line that decides, and the next start cuts the further lines
+//! off.
 
 use super::error::LedgerError;
 use super::line::{Line, LineJob};
@@ -27,14 +28,15 @@ const JOB_BYTES: usize = 64 << 10;
 pub struct EncodedLine {
     /// Whole lines of JSON, each with its newline; the one that decides is the last.
     pub(super) bytes: Vec<u8>,
-    /// When the removal happened.
+    /// Instant of the removal.
     pub(super) at: Timestamp,
-    /// Whether the line records a pin rather than a removal.
+    /// True if the line records a pin rather than a removal.
     pub(super) is_pin: bool,
 }
 
 impl Line {
-    /// Encodes the line, and before it further lines with those of its paths that it has no room for.
+    /// Encodes the line, and before it further lines with those of its paths that it has no room
+    /// for.
     ///
     /// # Errors
     /// [`LedgerError::TooLong`] when the line cannot be kept within its limit.
@@ -62,7 +64,8 @@ fn encode_parts(bytes: &mut Vec<u8>, line: &Line) -> Result<(), LedgerError> {
         rest = left;
     }
     let short = line.without_pieces();
-    // In reverse: a reader that goes backwards gets the line that decides, then the others in their order.
+    // In reverse: a reader that goes backwards gets the line that decides, then the others in their
+    // order.
     let count = u32::try_from(further.len()).unwrap_or(u32::MAX);
     for (number, paths) in (1..=count).rev().zip(further.iter().rev()) {
         let part = Line {

@@ -1,4 +1,4 @@
-//! What went wrong with the ledger's files, and where.
+//! Errors of the ledger's files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,40 +8,41 @@ use crate::core::totals::Cursor;
 /// The ledger cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// A file or the directory refuses.
+    /// An operation on a file or on the directory failed.
     #[error("cannot {action} \"{}\": {}", path.display(), words(source))]
     Io {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         action: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
         /// The operating system's answer.
         source: io::Error,
     },
-    /// A line that is no ledger line of this version.
+    /// A line cannot be decoded.
     #[error("\"{}\" has a line at byte {offset} that cannot be read: {reason}", path.display())]
     BadLine {
-        /// In which segment.
+        /// The segment.
         path: PathBuf,
-        /// Where the line begins.
+        /// Offset of the line in the segment.
         offset: u64,
-        /// What the parser says.
+        /// The parser's message.
         reason: String,
     },
-    /// A line is longer than those that are read: no version writes such lines any more.
+    /// A line is longer than a reader allows: only early builds wrote such lines.
     #[error("\"{}\" has a line at byte {offset} that is longer than {limit} bytes", path.display())]
     LongLine {
-        /// In which segment.
+        /// The segment.
         path: PathBuf,
-        /// Where the line begins.
+        /// Offset of the line in the segment.
         offset: u64,
-        /// The longest line that is read.
+        /// Longest line that is read, in bytes.
         limit: usize,
     },
-    /// Nothing begins where a reader wants to go on: somebody changed the segment, or made the cursor up.
+    /// No line begins at the cursor: the segment was changed, or the cursor is not one of the
+    /// ledger.
     #[error("the ledger has no line before {cursor}")]
     NoSuchCursor {
-        /// Where it wants to go on.
+        /// The cursor.
         cursor: Cursor,
     },
     /// A removal cannot be recorded in lines of bounded length.
@@ -49,9 +50,9 @@ pub enum LedgerError {
     TooLong {
         /// The removal's number.
         id: u64,
-        /// How long its line would be.
+        /// Length that its line would have, in bytes.
         length: usize,
-        /// The longest line that is written.
+        /// Longest line that is written, in bytes.
         limit: usize,
     },
 }
@@ -67,7 +68,7 @@ impl LedgerError {
     }
 }
 
-/// The operating system's words, without the number, in lower case.
+/// Returns the operating system's text for `error`, in lower case and without the number.
 pub(super) fn words(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();

@@ -1,6 +1,7 @@
-//! Numbers that are never given twice, not even after a crash.
+//! Counter of numbers that are never given twice, not even after a crash.
 //!
-//! **Invariant:** a number is given only below a ceiling that is on the disk; the next start begins at the ceiling.
+//! **Invariant:** a number is always below a ceiling that is on the disk, and the next start begins
+//! at the ceiling.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
@@ -9,14 +10,14 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
-/// So many numbers are reserved by one synchronous write: few enough that a crash makes no ugly gap, enough that the write
-/// does not count beside the ledger's own.
+/// Numbers that one synchronous write reserves: few enough for a small gap after a crash, enough
+/// for the write to be negligible beside the ledger's own.
 const BLOCK: u64 = 4096;
 
-/// The counter's file in the ledger's directory.
+/// Name of the counter's file in the ledger's directory.
 const FILE: &str = "next-id";
 
-/// The counter.
+/// Counter.
 #[derive(Debug)]
 pub(super) struct Ids {
     dir: PathBuf,
@@ -30,7 +31,8 @@ struct Range {
 }
 
 impl Ids {
-    /// Continues where the counter's file or, when that is missing or behind, `floor` says.
+    /// Continues at the number in the counter's file, or at `floor` if the file is missing or
+    /// behind.
     pub(super) fn open(dir: &Path, floor: u64) -> Self {
         let saved = std::fs::read_to_string(dir.join(FILE))
             .ok()
@@ -46,8 +48,8 @@ impl Ids {
         }
     }
 
-    /// The next number. When the ceiling cannot be saved it is given nevertheless: then nothing can be recorded either, and
-    /// nothing is removed under it.
+    /// Returns the next number, also if the ceiling cannot be saved: the numbers of recorded lines
+    /// raise the floor of the next start.
     pub(super) fn take(&self) -> u64 {
         let mut at = self.at.lock();
         if at.next >= at.ceiling {
@@ -63,12 +65,12 @@ impl Ids {
         at.next - 1
     }
 
-    /// The number that the next call would give.
+    /// Returns the number that the next call of `take` returns.
     pub(super) fn peek(&self) -> u64 {
         self.at.lock().next
     }
 
-    /// Gives nothing below `floor` any more.
+    /// Raises the next number to `floor` at least.
     pub(super) fn raise(&self, floor: u64) {
         let mut at = self.at.lock();
         at.next = at.next.max(floor);
@@ -76,11 +78,11 @@ impl Ids {
 }
 
 impl Drop for Ids {
-    /// An orderly end leaves no gap.
+    /// Saves the next number, so that an orderly end leaves no gap.
     fn drop(&mut self) {
         let at = self.at.get_mut();
         if at.ceiling > at.next {
-            // A failure leaves the higher ceiling: a gap, never a number given twice.
+            // On failure the higher ceiling stays: that is a gap, never a number given twice.
             let _ = save(&self.dir, at.next);
         }
     }

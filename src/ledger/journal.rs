@@ -1,8 +1,9 @@
-//! The ledger itself: segments, appending, reading newest first.
+//! Ledger: its segments, appending, reading.
 //!
-//! **Invariant:** what was not synchronized is cut off again, and does not show to readers meanwhile.
-//! **Invariant:** after a failed synchronization its descriptor is not trusted again: the kernel may have dropped what it
-//! could not write, and forgotten about it (`fsync(2)`, notes on errors).
+//! **Invariant:** bytes that were not synchronized are cut off again, and no reader returns them
+//! meanwhile.
+//! **Invariant:** a descriptor is never used again after a failed synchronization: the kernel may
+//! have dropped the pages that it could not write (`fsync(2)`, notes on errors).
 
 use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
@@ -25,16 +26,18 @@ use super::segment::{
 use crate::core::time::Timestamp;
 use crate::core::totals::Cursor;
 
-/// When a new segment is begun, and how long old ones are kept.
+/// Limits of segments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// A segment is closed when it has reached this size: small enough to be read whole, to compress and to ship.
+    /// Size in bytes at which a segment is closed: small enough to read, compress, and ship it as a
+    /// whole.
     pub segment_bytes: u64,
-    /// A segment is closed when its first line is as old as this.
+    /// Age of its first line at which a segment is closed.
     pub segment_age: Duration,
-    /// A closed segment is dropped when all of its lines are older than the latest removal by this; `None`: never.
+    /// Age, counted back from the latest removal, at which a closed segment is dropped, if all of
+    /// its lines have it; `None`: never.
     pub keep_age: Option<Duration>,
-    /// The oldest closed segment is dropped while all of them are larger than this; `None`: never.
+    /// Size of all segments in bytes above which the oldest closed one is dropped; `None`: never.
     pub keep_bytes: Option<u64>,
 }
 
@@ -49,10 +52,10 @@ impl Default for Options {
     }
 }
 
-/// What is called after lines were appended. Must not use the ledger.
+/// Callback after lines were appended. It must not use the ledger.
 pub type OnAppend = Box<dyn Fn() + Send + Sync>;
 
-/// The durable record of every removal. Shared between threads.
+/// Durable record of every removal. Shared between threads.
 pub struct Ledger {
     dir: PathBuf,
     options: Options,
@@ -71,19 +74,19 @@ impl std::fmt::Debug for Ledger {
 
 #[derive(Debug)]
 struct State {
-    /// Oldest first; the last one is appended to.
+    /// Oldest first; lines are appended to the last one.
     segments: Vec<Arc<Segment>>,
-    /// The last segment, opened for writing; `None` when the next line begins a new one.
+    /// The last segment, open for writing; `None` if the next line begins a new one.
     active: Option<Active>,
     last_at: Option<Timestamp>,
-    /// Segments that end with bytes which could not be cut off: path and good length.
+    /// Segments with bytes at their end that could not be cut off: path, and length without these.
     uncut: Vec<(PathBuf, u64)>,
 }
 
 #[derive(Debug)]
 struct Active {
     file: File,
-    /// Which file it is: its device and inode.
+    /// Device and inode of the file.
     key: (u64, u64),
     first_at: Option<Timestamp>,
 }
@@ -99,7 +102,7 @@ impl Active {
         })
     }
 
-    /// Checks that the file is as it was left; else says what became of it.
+    /// Checks that the file is unchanged since the last append. The error describes the change.
     fn check(&self, segment: &Segment) -> Result<(), String> {
         let stat = match rustix::fs::stat(&segment.path) {
             Ok(stat) => stat,
@@ -121,8 +124,8 @@ impl Active {
 }
 
 impl Ledger {
-    /// Opens the ledger in the directory `dir`, made (mode 0700) when it is missing. Cuts off what a crash left of a line at
-    /// the end.
+    /// Opens the ledger in the directory `dir`, which is created (mode 0700) if it is missing. Cuts
+    /// off an incomplete line at the end, which a crash has left.
     ///
     /// # Errors
     /// When the directory or the last segment cannot be read or written.
@@ -144,7 +147,7 @@ impl Ledger {
                 ..Active::of(open_for_writing(&last.path, false)?, &last.path)?
             });
             segments.push(Segment { len, ..last });
-            // The largest number may stand a little before the last line.
+            // The largest number may be in a line before the last one.
             floor = floor.max(largest_id(&segments)?.map_or(0, |id| id + 1));
         }
         state.segments = segments.into_iter().map(Arc::new).collect();
@@ -155,20 +158,21 @@ impl Ledger {
             state: Mutex::new(state),
             on_append: OnceLock::new(),
         };
-        // Pins are set whatever the clock says; removals are held while it cannot be believed.
+        // Pins are set whatever the clock says. Removals are held while the clock is not trusted.
         let mut lines = ledger.newest_first(None).filter_map(Result::ok);
         let last_at = lines.find(|line| line.pin.is_none());
         ledger.state.lock().last_at = last_at.map(|line| line.at);
         Ok(ledger)
     }
 
-    /// A number for a line: larger than every one before, over restarts and crashes.
+    /// Returns a number for a line: larger than every earlier one, across restarts and crashes.
     #[must_use]
     pub fn next_id(&self) -> u64 {
         self.ids.take()
     }
 
-    /// Gives no number below `floor` any more: somebody has found one in use that the ledger does not know of.
+    /// Raises the next number to `floor` at least: the caller has found a number in use that the
+    /// ledger does not know.
     pub fn raise_ids(&self, floor: u64) {
         self.ids.raise(floor);
     }
@@ -249,25 +253,25 @@ impl Ledger {
         }
     }
 
-    /// The lines, newest first; those before the place `before`, where one is given. Appending goes on meanwhile; what is appended
-    /// after this call does not show.
+    /// Returns the lines, newest first: all of them, or those before the position `before`. Lines
+    /// that are appended after this call are not returned.
     #[must_use]
     pub fn newest_first(&self, before: Option<Cursor>) -> NewestFirst {
         NewestFirst::new(self.segments(), before)
     }
 
-    /// What was appended after the place `from`, a segment at a time, oldest first.
+    /// Returns the lines after the position `from`, a segment at a time, oldest first.
     #[must_use]
     pub fn stretches(&self, from: Option<Cursor>) -> Vec<Stretch> {
         Stretch::all_after(self.segments(), from)
     }
 
-    /// Has `on_append` called after lines were appended. The first call counts.
+    /// Sets the callback after appends. Only the first call has an effect.
     pub fn on_append(&self, on_append: OnAppend) {
         let _ = self.on_append.set(on_append);
     }
 
-    /// Which of `ids` have a line.
+    /// Returns those of `ids` that have a line.
     ///
     /// # Errors
     /// When a segment cannot be read.
@@ -296,24 +300,24 @@ impl Ledger {
         &self.options
     }
 
-    /// The segments, oldest first.
+    /// Returns the segments, oldest first.
     pub(super) fn segments(&self) -> Vec<Arc<Segment>> {
         self.state.lock().segments.clone()
     }
 
-    /// Reads the segment no more.
+    /// Forgets the segment, whose file was removed.
     pub(super) fn forget(&self, segment: &Arc<Segment>) {
         let mut state = self.state.lock();
         state.segments.retain(|known| !Arc::ptr_eq(known, segment));
     }
 
-    /// When the last removal that was recorded happened: a clock that stands before it is wrong.
+    /// Returns the instant of the last recorded removal: a clock before it is wrong.
     #[must_use]
     pub fn last_at(&self) -> Option<Timestamp> {
         self.state.lock().last_at
     }
 
-    /// Begins a new segment when there is none to append to, or it is full or old.
+    /// Begins a new segment if there is none to append to, or if it is full or old.
     fn make_room(&self, state: &mut State, newest: Timestamp) -> Result<(), LedgerError> {
         let full = state
             .segments
@@ -328,14 +332,14 @@ impl Ledger {
             return Ok(());
         }
         let floor = self.ids.peek();
-        // A segment without lines, after a failed write, has the same name: go past it.
+        // After a failed write a segment without lines has the same name.
         let floor = state
             .segments
             .last()
             .map_or(floor, |last| floor.max(last.floor + 1));
         self.ids.raise(floor);
         let path = self.dir.join(format!("{floor:020}{SUFFIX}"));
-        // Somebody may have moved it away as a whole.
+        // The directory may have been moved away as a whole.
         make_dir(&self.dir)?;
         let file = open_for_writing(&path, true)?;
         File::open(&self.dir)
@@ -353,7 +357,8 @@ impl Ledger {
 }
 
 impl State {
-    /// Gives up the active segment when somebody has moved, replaced or cut it: what would be appended to it were on no record.
+    /// Stops using the active segment if it was moved, replaced, or cut: lines that were appended
+    /// to it would be lost.
     fn leave_if_changed(&mut self) {
         let (Some(active), Some(segment)) = (&self.active, self.segments.last()) else {
             return;

@@ -165,7 +165,7 @@ fn lines_are_summed_up_once_from_place_to_place() {
         assert_eq!(files, appended);
         assert!(ledger.stretches(counted).iter().all(Stretch::is_empty));
     }
-    // What somebody archived is counted already.
+    // Archived segments are counted already.
     for path in segments(scratch.path()) {
         std::fs::remove_file(path).unwrap();
     }
@@ -191,7 +191,7 @@ fn a_cursor_that_is_none_is_refused() {
             panic!("{answers:?}");
         };
     }
-    // What somebody archived meanwhile is passed over.
+    // Segments that are archived meanwhile are skipped.
     let later = Cursor {
         segment: 9,
         offset: 77,
@@ -226,7 +226,7 @@ fn what_is_in_the_ledger_is_found_by_its_number_whatever_the_order() {
 }
 
 #[test]
-fn a_segment_that_somebody_archived_is_not_missed() {
+fn a_segment_that_was_archived_is_not_missed() {
     let scratch = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(scratch.path(), SMALL).unwrap();
     for id in 1..=40 {

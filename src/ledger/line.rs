@@ -1,7 +1,9 @@
-//! One line of the ledger.
+//! Line of the ledger.
 //!
-//! **Invariant:** the order of the fields is the order in the file: people read it from the left.
-//! **Invariant:** bytes that are not UTF-8 never break a line; the path as it really was stands beside it in base64.
+//! **Invariant:** the order of the fields is always the order in the file: people read it from the
+//! left.
+//! **Invariant:** bytes that are not UTF-8 never break a line: the path has its exact bytes beside
+//! it, in base64.
 
 use std::borrow::Cow;
 
@@ -13,22 +15,22 @@ use crate::core::claim::{Actor, Unit};
 use crate::core::jobs::JobRow;
 use crate::core::time::Timestamp;
 
-/// A removal, or what became of one.
+/// Removal, or a later change to one; or a change of a pin.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Line {
-    /// Unique, and never given twice. Nearly in the order of the file.
+    /// Unique number, never given twice. Nearly in the order of the file.
     pub id: u64,
-    /// When the name was gone from its place.
+    /// Instant at which the name was gone from its place.
     #[serde(with = "rfc3339")]
     pub at: Timestamp,
     /// The root's name.
     pub root: String,
     /// The absolute path; lossy when [`Line::path_b64`] is there.
     pub path: String,
-    /// The path's bytes, where they are not UTF-8.
+    /// Base64 of the path's bytes, if they are not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_b64: Option<String>,
-    /// What lapsed as a whole.
+    /// Kind of the thing that lapsed as a whole.
     pub unit: LineUnit,
     /// The job that the root's owner template captures from the path.
     pub owner: Option<String>,
@@ -44,33 +46,36 @@ pub struct Line {
     pub deadline: Timestamp,
     /// From the deadline, or the end of a hold that outlasted it, to `at`.
     pub late_ms: i64,
-    /// How many regular files.
+    /// Number of regular files.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// What became of it.
+    /// Result of the removal.
     pub result: Mark,
-    /// Who wanted it.
+    /// Origin of the removal.
     pub by: By,
-    /// The job whose it was, as its source told of it at the last moment.
+    /// The job that owned it, as its source described it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<LineJob>,
-    /// For a job's unit: the absolute paths of all its pieces, where there are several (lossy, as [`Line::path`]).
+    /// Absolute paths of all pieces of a job's unit, if there are several (lossy, as
+    /// [`Line::path`]).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
-    /// How many further lines of the same number precede this one in the segment: they have the rest of `paths`.
+    /// Number of further lines with the same `id` that precede this one in the segment. They have
+    /// the rest of `paths`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub further_lines: u32,
-    /// Of such a further line: which it is, from 1. It has paths alone; files and bytes are in the line that decides, number 0.
+    /// Position of a further line, from 1; 0 for the line that decides, which alone has `files` and
+    /// `bytes`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub part: u32,
-    /// For what is about a pin: which.
+    /// The pin that the line is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<LinePin>,
 }
 
-/// Fields of a line that filters compare, borrowed from its text. Decoding them also checks that the
-/// whole line is well-formed JSON.
+/// Fields of a line that filters compare, borrowed from its text. Decoding them also checks that
+/// the whole line is well-formed JSON.
 #[derive(Debug, Deserialize)]
 pub struct LineFields<'t> {
     /// [`Line::at`].
@@ -104,33 +109,34 @@ impl LineFields<'_> {
     }
 }
 
-/// A job, as its source told of it when its files went.
+/// Job, as its source described it when its files were removed.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct LineJob {
     /// The source's name.
     pub source: String,
-    /// What is to become of its record: `keep`, `mark` or `forget`.
+    /// Fate of its record: `keep`, `mark`, or `forget`.
     pub record: String,
     /// Its row.
     #[serde(flatten)]
     pub row: JobRow,
-    /// How many of the files that its row names are left out here.
+    /// Number of files of its row that are left out here.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub files_left_out: u64,
 }
 
-/// A pin that was set, moved or ended. Then `basis` is when it was set and `deadline` when it ends; `rule` and `since` are empty.
+/// Pin that was set, extended, or removed. In its line `basis` is the instant at which it was set
+/// and `deadline` the one at which it ends; `rule` and `since` are empty.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LinePin {
     /// Its number.
     pub id: u64,
-    /// Who set it: a user's name, or number.
+    /// Name or number of the user who set it.
     pub who: String,
-    /// Why.
+    /// Reason that the user gave.
     pub why: String,
 }
 
-/// What lapsed as a whole.
+/// Kind of thing that lapsed as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LineUnit {
@@ -144,16 +150,17 @@ pub enum LineUnit {
     EmptyDir,
 }
 
-/// What became of it.
+/// Result of a removal, or change of a pin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mark {
-    /// It is gone; after a crash the next start finishes it.
+    /// It is removed. After a crash the next start completes the removal.
     Removed,
-    /// It lies in the quarantine under a name that begins with `displaced-`, and is never deleted by us. `files` tells how
-    /// many regular files stayed.
+    /// It is in the quarantine under a name that begins with `displaced-`, and is never deleted by
+    /// the daemon. `files` is the number of regular files that are kept.
     Displaced,
-    /// An earlier line about the same path did not come true: somebody opened it in that instant, and it was put back.
+    /// It was put back although an earlier line says that it was removed: a process opened it in
+    /// that instant.
     PutBack,
     /// Nothing was removed: a pin was set.
     Pinned,
@@ -163,24 +170,25 @@ pub enum Mark {
     Unpinned,
 }
 
-/// Who wanted it.
+/// Origin of a removal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum By {
     /// A rule's deadline passed.
     Rule,
-    /// A person or program with this user id asked.
+    /// A request of a process with this user id.
     Uid(u32),
 }
 
 impl Line {
-    /// The absolute path's bytes.
+    /// Returns the bytes of the absolute path.
     #[must_use]
     pub fn path_bytes(&self) -> Vec<u8> {
         unpack(&self.path, self.path_b64.as_deref())
     }
 
-    /// The line without its unit's paths, and of the job's row only what has a bounded size.
+    /// Returns the line without its unit's paths, and with the fields of bounded size of the job's
+    /// row.
     #[must_use]
     pub fn without_pieces(&self) -> Self {
         let job = self.job.as_ref().map(|job| LineJob {
@@ -231,7 +239,7 @@ impl From<Unit> for LineUnit {
     }
 }
 
-/// Text for people, and base64 beside it where the text alone would lose something.
+/// Returns `bytes` as text, lossy if they are not UTF-8, and in that case as base64 as well.
 #[must_use]
 pub fn pack(bytes: &[u8]) -> (String, Option<String>) {
     match std::str::from_utf8(bytes) {
@@ -243,14 +251,14 @@ pub fn pack(bytes: &[u8]) -> (String, Option<String>) {
     }
 }
 
-/// The bytes that [`pack`] was given. A base64 text that somebody broke falls back to the lossy one.
+/// Returns the bytes that [`pack`] was given; those of the lossy text if the base64 is broken.
 #[must_use]
 pub fn unpack(text: &str, b64: Option<&str>) -> Vec<u8> {
     b64.and_then(|b64| STANDARD.decode(b64).ok())
         .unwrap_or_else(|| text.as_bytes().to_vec())
 }
 
-/// Timestamps as RFC 3339 in UTC with milliseconds.
+/// Serialization of timestamps as RFC 3339 in UTC with milliseconds.
 mod rfc3339 {
     use std::borrow::Cow;
 

@@ -1,9 +1,14 @@
-//! The durable record of every removal: append-only JSON lines that people can read, grep and ship.
+//! Durable record of every removal: append-only JSON lines that people can read, search, and ship.
 //!
-//! **Invariant:** a line that was appended is on the disk before the thing it tells of is removed for good.
-//! **Invariant:** no line is dropped that something unfinished needs, or that was not counted.
-//! **Invariant:** lines are appended to a segment only while it is as it was left: under its name, and of its length.
-//! **Invariant:** what could not be recorded whole is cut off again: no line, or the whole line.
+//! **Invariant:** a line must be on the disk before the thing that it describes is deleted.
+//! **Invariant:** a line is never dropped while something unfinished needs it, or before it was
+//! counted.
+//! **Invariant:** lines are appended to a segment only while it has its name and the length that it
+//! was left with.
+//! **Invariant:** a removal is always recorded as a whole or not at all: what could not be written
+//! whole is cut off again.
+//!
+#![doc = include_str!("DESIGN.md")]
 
 pub mod error;
 pub mod journal;

@@ -1,6 +1,7 @@
 //! Reading of the ledger's lines, newest first, over all segments.
 //!
-//! **Invariant:** a reader that starts at a [`Cursor`] never reads what the reader before it returned.
+//! **Invariant:** a reader that starts at a [`Cursor`] never reads what the reader before it
+//! returned.
 
 use std::cmp::Ordering;
 use std::io;
@@ -16,7 +17,8 @@ use super::segment::{Segment, list};
 use crate::core::time::Timestamp;
 use crate::core::totals::{Cursor, Totals};
 
-/// Iterator over lines, newest first. An unreadable line is an error, and the lines before it follow.
+/// Iterator over lines, newest first. An unreadable line is an error, and the lines before it
+/// follow.
 #[derive(Debug)]
 pub struct NewestFirst {
     /// Segments to read, oldest first: the next one is the last.
@@ -87,7 +89,8 @@ impl Stretch {
     }
 }
 
-/// Returns when the last removal in the ledger at `dir` happened; `None`: it has none. Writes nothing.
+/// Returns when the last removal in the ledger at `dir` happened; `None`: it has none. Writes
+/// nothing.
 ///
 /// # Errors
 /// When the directory cannot be read.
@@ -171,7 +174,8 @@ impl NewestFirst {
         })
     }
 
-    /// Decodes the fields of `line`, which this reader returned last, and returns them with its text.
+    /// Decodes the fields of `line`, which this reader returned last, and returns them with its
+    /// text.
     ///
     /// # Errors
     /// As [`NewestFirst::decode`].

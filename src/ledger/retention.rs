@@ -1,7 +1,9 @@
-//! Segments that need not be kept any longer.
+//! Retention of segments (`ledger.keep`).
 //!
-//! **Invariant:** only whole closed segments are dropped, and none that something unfinished needs.
-//! **Invariant:** ages are measured back from the latest removal, never by the clock: one that jumps must not cost the record.
+//! **Invariant:** only whole closed segments are dropped, and never one that something unfinished
+//! needs.
+//! **Invariant:** ages are always counted back from the latest removal, never from the clock: a
+//! jump of the clock must not cost the record.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -13,21 +15,22 @@ use super::newest::NewestFirst;
 use super::segment::Segment;
 use crate::core::totals::Cursor;
 
-/// A closed segment that is older, or more, than what is to be kept.
+/// Closed segment beyond the limits of retention.
 #[derive(Debug)]
 pub struct Surplus(Arc<Segment>);
 
-/// What the ledger is still needed for.
+/// Lines that are still needed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Needs {
-    /// Removals whose lines decide about something unfinished: what lies in a quarantine, what is to be written to a source.
+    /// Removals whose lines decide about something unfinished: contents of a quarantine, records to
+    /// write to a source.
     pub ids: BTreeSet<u64>,
-    /// Up to here its lines are counted.
+    /// Position up to which the lines are counted.
     pub counted: Option<Cursor>,
 }
 
 impl Needs {
-    /// Whether the segment is needed. One that cannot be read is.
+    /// Returns true if the segment is needed, or cannot be read.
     fn include(&self, segment: &Segment) -> bool {
         let end = Cursor {
             segment: segment.floor,
@@ -43,8 +46,8 @@ impl Needs {
 }
 
 impl Ledger {
-    /// The closed segments that are older, or with all later ones more, than what is to be kept; oldest first. What is needed has to
-    /// be asked for after this: what begins later has its lines in later segments.
+    /// Returns the closed segments beyond the limits, oldest first. The caller must determine
+    /// afterwards what is needed: what begins later has its lines in later segments.
     ///
     /// # Errors
     /// When a segment cannot be read.
@@ -55,7 +58,7 @@ impl Ledger {
         }
         let mut closed = self.segments();
         let active = closed.pop();
-        // Others were moved away.
+        // The others were moved away.
         closed.retain(|segment| segment.path.exists());
         let segments = closed.iter().chain(&active);
         let mut bytes: u64 = segments.map(|segment| segment.len).sum();
@@ -81,10 +84,10 @@ impl Ledger {
         Ok(surplus)
     }
 
-    /// Removes those of `surplus` that nothing needs, and says so.
+    /// Removes those of `surplus` that are not needed.
     ///
     /// # Errors
-    /// When a segment cannot be removed: the later ones stay, too.
+    /// When a segment cannot be removed. The later ones are kept as well.
     pub fn drop_surplus(&self, surplus: &[Surplus], needs: &Needs) -> Result<(), LedgerError> {
         for Surplus(segment) in surplus {
             if needs.include(segment) {

@@ -1,4 +1,4 @@
-//! Which segments are dropped, and which are not.
+//! Segments that are dropped, and segments that are kept.
 
 use super::*;
 use crate::ledger::Needs;

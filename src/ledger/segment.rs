@@ -1,7 +1,7 @@
-//! The files that the ledger consists of.
+//! Segments: the files of the ledger.
 //!
-//! **Invariant:** a segment's name is the smallest number that had not been given when it was begun: a number that is not
-//! below a segment's name does not occur in older segments.
+//! **Invariant:** the name of a segment is always the smallest number that had not been given when
+//! it was begun. So a number at or above it is in no older segment.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -16,22 +16,22 @@ use super::error::LedgerError;
 use super::line::Line;
 use crate::core::time::Timestamp;
 
-/// How a segment's name ends.
+/// Suffix of a segment's name.
 pub(super) const SUFFIX: &str = ".jsonl";
 
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) path: PathBuf,
-    /// Its name: see the module's first invariant.
+    /// The number that is its name: see the invariant of the module.
     pub(super) floor: u64,
-    /// Up to here it is good.
+    /// Length of its valid part, in bytes.
     pub(super) len: u64,
-    /// The smallest and largest number in it; known when it was once read whole and is closed.
+    /// Smallest and largest number in it; known once it is closed and was read as a whole.
     pub(super) span: Mutex<Option<(u64, u64)>>,
 }
 
 impl Segment {
-    /// Whether any of `ids` can be in it. A closed one is known once it was read.
+    /// Returns true if any of `ids` can be in it. Exact for a closed segment that was read.
     pub(super) fn may_hold(&self, ids: &BTreeSet<u64>, closed: bool) -> bool {
         match *self.span.lock() {
             Some((least, most)) if closed => ids.range(least..=most).next().is_some(),
@@ -39,7 +39,7 @@ impl Segment {
         }
     }
 
-    /// Calls `each` with every number in it, newest first. What cannot be read as a line has none.
+    /// Calls `each` with every number in it, newest first. Unreadable lines have none.
     pub(super) fn scan(&self, closed: bool, mut each: impl FnMut(u64)) -> Result<(), LedgerError> {
         let Some(mut reader) = Backwards::open(&self.path, self.len)? else {
             return Ok(());
@@ -52,14 +52,14 @@ impl Segment {
             }
         }
         if closed {
-            // An empty span would match nothing, and so does this one.
+            // A span that matches nothing.
             *self.span.lock() = Some(span.unwrap_or((u64::MAX, u64::MAX)));
         }
         Ok(())
     }
 }
 
-/// The segments in `dir`, oldest first.
+/// Lists the segments in `dir`, oldest first.
 pub(super) fn list(dir: &Path) -> Result<Vec<Segment>, LedgerError> {
     let mut segments = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(LedgerError::io("read", dir))? {
@@ -87,8 +87,9 @@ pub(super) fn list(dir: &Path) -> Result<Vec<Segment>, LedgerError> {
     Ok(segments)
 }
 
-/// Cuts off what is no whole line at the end of the segment at `path`: a crash tore it, or left blocks of zeros, or further lines
-/// of a removal without the one that decides. Returns the good length and the number of the last line.
+/// Cuts off the end of the segment at `path` that is not a whole line: a crash can leave a torn
+/// line, blocks of zeros, or further lines of a removal without the one that decides. Returns the
+/// valid length and the number of the last line.
 pub(super) fn cut_torn(path: &Path, len: u64) -> Result<(u64, Option<u64>), LedgerError> {
     let file = File::open(path).map_err(LedgerError::io("open", path))?;
     let mut last = [0];
@@ -104,7 +105,8 @@ pub(super) fn cut_torn(path: &Path, len: u64) -> Result<(u64, Option<u64>), Ledg
                 end = 0;
                 break;
             };
-            // The last line that was given begins where this one ends; the first one has to end with a newline.
+            // A line ends where the one that was returned before it begins; the last one must end
+            // with a newline.
             let after = std::mem::replace(&mut start, line.offset);
             if let (true, Some(id)) = (is_ended, line.id()) {
                 end = after;
@@ -148,7 +150,7 @@ pub(super) fn open_for_writing(path: &Path, create: bool) -> Result<File, Ledger
         .map_err(LedgerError::io("open", path))
 }
 
-/// When the first line of a segment was written; `None` when it has none that can be read.
+/// Returns the instant of the first line of a segment; `None` if it has no readable line.
 pub(super) fn first_at(path: &Path) -> Option<Timestamp> {
     use std::io::{BufRead, BufReader, Read};
     let mut line = Vec::new();

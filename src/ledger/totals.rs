@@ -1,16 +1,16 @@
-//! The ledger's lines, summed up.
+//! Totals of the ledger's lines.
 
 use super::line::{Line, LineUnit, Mark};
 use crate::core::totals::{Sum, TotalKey, Totals};
 
 impl Totals {
-    /// Adds what `line` tells of; what was put back after it was recorded is taken off again.
+    /// Adds the removal of `line`; subtracts it if it was put back.
     pub fn add_line(&mut self, line: &Line) {
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let (files, bytes) = (number(line.files), number(line.bytes));
         let units = i64::from(line.unit != LineUnit::EmptyDir);
         let sum = match line.result {
-            // Further lines have paths alone.
+            // Further lines have only paths.
             Mark::Removed if line.part > 0 => return,
             Mark::Removed => Sum {
                 units,

@@ -1,6 +1,7 @@
-//! The facts of jobs whose rows were deleted at their sources: kept for ever.
+//! Facts of jobs whose rows were deleted at their sources. They are kept for ever.
 //!
-//! **Invariant:** a job's facts are kept in the transaction that takes its item out of the outbox.
+//! **Invariant:** the facts of a job are always saved in the transaction that removes its item from
+//! the outbox.
 
 use rusqlite::params;
 use serde::Deserialize;
@@ -10,36 +11,37 @@ use super::handle::{Registry, stored};
 use crate::core::jobs::JobRow;
 use crate::core::time::Timestamp;
 
-/// A job whose row was deleted after its files went.
+/// Job whose row was deleted after its files were removed.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ForgottenJob {
-    /// The name of the source that had it.
+    /// Name of the source that had it.
     pub source: String,
     /// Its row, as it was judged.
     pub row: JobRow,
-    /// When its row was deleted.
+    /// Instant at which its row was deleted.
     pub forgotten_at: Timestamp,
-    /// What went before that.
+    /// The removal of its files before that.
     pub removal: Removal,
 }
 
-/// What was removed of a job, as its outbox item summed it up.
+/// Removal of a job's files, as its outbox item describes it.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 pub struct Removal {
-    /// The number of its line in the ledger.
+    /// Number of its line in the ledger.
     pub ledger_id: u64,
-    /// When, as RFC 3339.
+    /// Instant of the removal, as RFC 3339.
     pub at: String,
     /// The rule's name.
     pub rule: String,
-    /// How many files.
+    /// Number of files.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
 }
 
 impl Registry {
-    /// The source has deleted the row of the item's job: the item leaves the outbox, and the job's facts stay.
+    /// Removes the item from the outbox and saves the facts of its job: the source has deleted the
+    /// row.
     ///
     /// # Errors
     /// When the registry cannot be written: then the item is handed out again.
@@ -58,7 +60,8 @@ impl Registry {
         })
     }
 
-    /// What is kept of the job `id`, of `source` or of any, the latest first: an application may use an id again.
+    /// Returns the facts of the jobs with the id `id`, of `source` or of any source, the latest
+    /// first. There are several if the application has used an id again.
     ///
     /// # Errors
     /// When the registry cannot be read.

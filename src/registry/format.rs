@@ -1,13 +1,13 @@
-//! The tables of the file, and how an older file gets those that it lacks.
+//! Tables of the file, and migration of older files.
 //!
-//! **Invariant:** a format only adds tables to the one before it.
+//! **Invariant:** a format must only add to the one before it.
 
 use rusqlite::{Connection, TransactionBehavior};
 
-/// The format that this version writes.
+/// Format that this version writes.
 pub const VERSION: i64 = 4;
 
-/// What each format has added: in the file, or for those who only read an older one in memory.
+/// Additions of each format: to the file, or in memory for a process that only reads an older file.
 const TABLES: [&str; 4] = [
     "CREATE {temporary} TABLE job (
         source TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL,
@@ -48,12 +48,13 @@ const TABLES: [&str; 4] = [
     ",
 ];
 
-/// All tables.
+/// Statements that create all tables.
 pub(super) fn schema() -> String {
     TABLES.concat().replace("{temporary}", "")
 }
 
-/// Adds what a file of the format `found` lacks: to the file, or, for a connection that only reads, to the connection alone.
+/// Adds the tables that a file of the format `found` lacks: to the file, or, for a connection that
+/// only reads, to the connection alone.
 pub(super) fn complete(
     connection: &Connection,
     found: i64,
@@ -67,7 +68,8 @@ pub(super) fn complete(
     if !is_written {
         return connection.execute_batch(&lacking.replace("{temporary}", "TEMPORARY"));
     }
-    // Another process may have read it before it is changed here, but the state directory has one owner who writes.
+    // Another process may read the file meanwhile, but only the owner of the state directory
+    // writes.
     let changes = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     changes.execute_batch(&lacking.replace("{temporary}", ""))?;
     changes.pragma_update(None, "user_version", VERSION)?;

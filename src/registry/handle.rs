@@ -1,6 +1,6 @@
-//! One connection, shared between threads.
+//! Connection to the registry, shared between threads.
 //!
-//! **Invariant:** a change is one transaction: what fails within it is rolled back.
+//! **Invariant:** a change is always one transaction, which is rolled back if a part of it fails.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,17 +10,18 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::{Fault, RegistryError};
 
-/// What people and programs told us. Shared between threads; each call waits for the disk.
+/// Registry. Shared between threads; each call waits for the disk.
 #[derive(Debug)]
 pub struct Registry {
     pub(super) path: PathBuf,
     pub(super) connection: Mutex<Connection>,
-    /// Whether there was no room for the file: then nothing was told yet, and nothing can be.
+    /// True if the disk was too full to create the file: then the registry is empty, and cannot be
+    /// written.
     pub(super) is_unmade: AtomicBool,
 }
 
 impl Registry {
-    /// Its file.
+    /// Path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -31,7 +32,7 @@ impl Registry {
         action: &'static str,
         read: impl FnOnce(&Connection) -> Result<T, Fault>,
     ) -> Result<T, RegistryError> {
-        read(&self.connection.lock()).map_err(|fault| fault.told(action, &self.path))
+        read(&self.connection.lock()).map_err(|fault| fault.into_error(action, &self.path))
     }
 
     pub(super) fn write<T>(
@@ -45,22 +46,23 @@ impl Registry {
             self.is_unmade.store(false, Ordering::Relaxed);
         }
         let written = (|| {
-            // Whoever writes reads first: taken at once, the lock cannot be lost to somebody in between.
+            // A transaction that reads before it writes could lose the lock in between: it is taken
+            // at once.
             let changes = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = write(&changes)?;
             changes.commit()?;
             Ok(value)
         })();
-        written.map_err(|fault: Fault| fault.told(action, &self.path))
+        written.map_err(|fault: Fault| fault.into_error(action, &self.path))
     }
 }
 
-/// A number of ours in the database, which knows only signed ones; it comes back as it was.
+/// Returns `number` as a signed one of the same bits: SQLite has no unsigned numbers.
 pub(super) fn stored(number: u64) -> i64 {
     number.cast_signed()
 }
 
-/// The number that [`stored`] was given.
+/// Returns the number that [`stored`] was given.
 pub(super) fn number(stored: i64) -> u64 {
     stored.cast_unsigned()
 }

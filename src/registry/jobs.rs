@@ -1,4 +1,4 @@
-//! Jobs told through the API, each row as JSON.
+//! Jobs that were reported through the API, each row as JSON.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -6,17 +6,17 @@ use super::error::{Fault, RegistryError};
 use super::handle::Registry;
 use crate::core::jobs::JobRow;
 
-/// What a change made of a job.
+/// Change of a job.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Change {
-    /// As it was; `None`: it was not known.
+    /// The job before; `None` if it was unknown.
     pub before: Option<JobRow>,
-    /// As it is; `None`: it is gone.
+    /// The job now; `None` if it was removed.
     pub after: Option<JobRow>,
 }
 
 impl Registry {
-    /// The jobs of `source`, by id.
+    /// Returns the jobs of `source`, ordered by id.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -34,7 +34,7 @@ impl Registry {
         })
     }
 
-    /// The job `id` of `source`.
+    /// Returns the job `id` of `source`.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -42,28 +42,29 @@ impl Registry {
         self.read("read a job", |connection| find(connection, source, id))
     }
 
-    /// Keeps `row` as the job of its id.
+    /// Saves `row` as the job of its id.
     ///
     /// # Errors
-    /// When the registry cannot be written: then the job is as it was.
+    /// When the registry cannot be written. The job is unchanged then.
     pub fn put_job(&self, source: &str, row: &JobRow) -> Result<(), RegistryError> {
         self.change_job(source, &row.id, |_| Some(row.clone()))
             .map(drop)
     }
 
-    /// Forgets the job `id`; says whether there was one.
+    /// Removes the job `id`. Returns true if there was one.
     ///
     /// # Errors
-    /// When the registry cannot be written: then the job is as it was.
+    /// When the registry cannot be written. The job is unchanged then.
     pub fn remove_job(&self, source: &str, id: &str) -> Result<bool, RegistryError> {
         self.change_job(source, id, |_| None)
             .map(|change| change.before.is_some())
     }
 
-    /// Makes of the job `id` what `change` makes of it (`None`: none), with nobody in between. `change` must not use the registry.
+    /// Replaces the job `id` by the result of `change` (`None` removes it), atomically. `change`
+    /// must not use the registry.
     ///
     /// # Errors
-    /// When the registry cannot be written: then the job is as it was.
+    /// When the registry cannot be written. The job is unchanged then.
     pub fn change_job(
         &self,
         source: &str,

@@ -1,18 +1,22 @@
-//! What people and programs told us and the file system cannot give back: jobs told through the API, pins, the outbox of what is to be
-//! written back to sources, and what was last known of sources.
+//! State that neither the file system nor a database of jobs can give back: jobs that were reported
+//! through the API, pins, the outbox of records to write to sources, the last known state of
+//! sources, facts of forgotten jobs, and totals.
 //!
-//! It is an SQLite file, `registry.db` in the state directory, apart from the cache: that one is a cache which may be lost at any
-//! time, this one is not.
+//! It is an SQLite file, `registry.db` in the state directory, apart from the cache, which may be
+//! lost at any time.
 //!
-//! - `open`: the file at the start: made, checked, or refused; a look at it without a daemon
-//! - `handle`: one connection, shared between threads
-//! - `format`: its tables, and those that an older file lacks
-//! - `jobs`, `pins`, `outbox`, `forgotten`, `sources`, `totals`: a table each
+//! - `open`: opening of the file: it is created, checked, or refused; reading without a daemon
+//! - `handle`: the connection, shared between threads
+//! - `format`: tables, and migration of older files
+//! - `jobs`, `pins`, `outbox`, `forgotten`, `sources`, `totals`: one table each
 //!
-//! **Invariant:** what was acknowledged is on the disk: every write is a transaction, synchronized before its call comes back.
-//! **Invariant:** a write that fails has changed nothing.
-//! **Invariant:** a file that is damaged, or of a newer version, is refused and left as it is: an empty one in its place would let
-//! go what is pinned.
+//! **Invariant:** acknowledged changes must be on the disk: every write is a transaction that is
+//! synchronized before its call returns.
+//! **Invariant:** a write that fails changes nothing.
+//! **Invariant:** a file that is damaged, or of a newer version, is refused and never changed: with
+//! an empty one in its place, pinned files would be removed.
+//!
+#![doc = include_str!("DESIGN.md")]
 
 mod error;
 mod forgotten;

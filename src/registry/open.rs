@@ -1,7 +1,8 @@
-//! The file at the start: made, checked, or refused.
+//! Opening of the file: it is created, checked, or refused.
 //!
-//! **Invariant:** the file appears whole under its name: an empty or half-made one there is damaged, whoever made it.
-//! **Invariant:** nothing is written to a file that is refused.
+//! **Invariant:** the file appears under its name only as a whole: an empty or incomplete one is
+//! always taken for damaged.
+//! **Invariant:** a file that is refused is never written to.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -19,25 +20,25 @@ use super::error::{Fault, RegistryError};
 use super::format::{self, VERSION};
 use super::handle::Registry;
 
-/// "LAPS": tells our file from another program's database.
+/// SQLite's application id, "LAPS": it tells the file from another program's database.
 const APPLICATION: i64 = 0x4c41_5053;
 
-/// The file in the state directory.
+/// Name of the file in the state directory.
 const FILE: &str = "registry.db";
 
-/// Somebody who looks with `sqlite3` may have it locked for a moment.
+/// Time to wait for a lock: a person with `sqlite3` may hold it for a moment.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Registry {
-    /// Opens the registry in `state_dir`, made (mode 0600) where it is missing.
+    /// Opens the registry in `state_dir`. Creates it (mode 0600) if it is missing.
     ///
     /// # Errors
-    /// When it is damaged, of a newer version, or may not be read and written.
+    /// When the file is damaged, of a newer version, or may not be read and written.
     pub fn open(state_dir: &Path) -> Result<Self, RegistryError> {
         let path = state_dir.join(FILE);
         if is_missing(&path)? {
             match create(state_dir, &path) {
-                // Nothing was ever told. It is made with the first thing that is, which fails until there is room.
+                // It is empty. The first change creates the file, and fails until there is room.
                 Err(RegistryError::Full { .. }) => return Self::unmade(path),
                 made => made?,
             }
@@ -45,11 +46,11 @@ impl Registry {
         Self::open_made(&path)
     }
 
-    /// Opens the registry in `state_dir` for somebody who only reads: nothing is written or made, and a daemon may run beside it. A
-    /// missing one is empty. What is written to it fails.
+    /// Opens the registry in `state_dir` for reading: nothing is written or created, and a daemon
+    /// may run beside it. A missing file is an empty registry. Writes fail.
     ///
     /// # Errors
-    /// When it is damaged, of a newer version, or may not be read.
+    /// When the file is damaged, of a newer version, or may not be read.
     pub fn open_to_read(state_dir: &Path) -> Result<Self, RegistryError> {
         let path = state_dir.join(FILE);
         if is_missing(&path)? {
@@ -62,10 +63,10 @@ impl Registry {
         })
     }
 
-    /// A registry that nothing was told to, nor can be.
+    /// Creates an empty registry that cannot be written.
     ///
     /// # Errors
-    /// When there is no memory for it.
+    /// When memory is exhausted.
     pub fn empty() -> Result<Self, RegistryError> {
         let path = PathBuf::new();
         let made = Connection::open_in_memory().and_then(|connection| {
@@ -73,7 +74,7 @@ impl Registry {
             connection.pragma_update(None, "query_only", true)?;
             Ok(connection)
         });
-        let connection = made.map_err(|error| Fault::from(error).told("open", &path))?;
+        let connection = made.map_err(|error| Fault::from(error).into_error("open", &path))?;
         Ok(Self {
             connection: Mutex::new(connection),
             is_unmade: AtomicBool::new(false),
@@ -86,7 +87,7 @@ impl Registry {
             connection.execute_batch(&format::schema())?;
             Ok(connection)
         });
-        let empty = empty.map_err(|error| Fault::from(error).told("open", &path))?;
+        let empty = empty.map_err(|error| Fault::from(error).into_error("open", &path))?;
         Ok(Self {
             path,
             connection: Mutex::new(empty),
@@ -94,7 +95,7 @@ impl Registry {
         })
     }
 
-    /// Makes the file that there was no room for at the start.
+    /// Creates the file for which the disk was too full at the start.
     pub(super) fn make(&self) -> Result<Connection, RegistryError> {
         let state_dir = self.path.parent().unwrap_or(Path::new("/"));
         create(state_dir, &self.path)?;
@@ -105,12 +106,13 @@ impl Registry {
     fn open_made(path: &Path) -> Result<Self, RegistryError> {
         restrict(path)?;
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let told = |fault: Fault| fault.told("open", path);
-        // Where a file system has no memory to share, this stays the usual journal: as durable, a little slower.
+        let failed = |fault: Fault| fault.into_error("open", path);
+        // On a file system without shared memory the rollback journal stays: as durable, a little
+        // slower.
         connection
             .pragma_update(None, "journal_mode", "WAL")
             .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
-            .map_err(|error| told(error.into()))?;
+            .map_err(|error| failed(error.into()))?;
         Ok(Self {
             path: path.to_path_buf(),
             connection: Mutex::new(connection),
@@ -119,7 +121,7 @@ impl Registry {
     }
 }
 
-/// Whether there is no registry; an error when what is there cannot be one.
+/// Returns true if there is no registry; an error if the file cannot be one.
 fn is_missing(path: &Path) -> Result<bool, RegistryError> {
     let damaged = |why: &str| RegistryError::Damaged {
         path: path.to_path_buf(),
@@ -130,7 +132,7 @@ fn is_missing(path: &Path) -> Result<bool, RegistryError> {
         Ok(found) if found.len() == 0 => Err(damaged("it is empty")),
         Ok(_) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Its last writes, which would go into whatever is made in its place.
+            // The last writes of a lost file, which would end up in a new one.
             let writes = beside(path, "-wal");
             match writes.metadata() {
                 Ok(left) if left.len() > 0 => Err(damaged(
@@ -149,7 +151,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Makes an empty registry at `path`: whole, or not at all.
+/// Creates an empty registry at `path`, as a whole or not at all.
 #[expect(
     clippy::disallowed_methods,
     reason = "these are the registry's own files, in the state directory"
@@ -178,7 +180,7 @@ fn create(state_dir: &Path, path: &Path) -> Result<(), RegistryError> {
         ))?;
         connection.close().map_err(|(_, error)| error)
     })();
-    made.map_err(|error| Fault::from(error).told(ACTION, path))?;
+    made.map_err(|error| Fault::from(error).into_error(ACTION, path))?;
     File::open(&new)
         .and_then(|file| file.sync_all())
         .and_then(|()| fs::rename(&new, path))
@@ -187,7 +189,7 @@ fn create(state_dir: &Path, path: &Path) -> Result<(), RegistryError> {
         .map_err(refused)
 }
 
-/// Nobody but its owner may read what people said.
+/// Restricts the file to its owner.
 fn restrict(path: &Path) -> Result<(), RegistryError> {
     let refused = |error| RegistryError::io("restrict", path)(error);
     let mode = fs::metadata(path).map_err(refused)?.permissions().mode();
@@ -197,7 +199,8 @@ fn restrict(path: &Path) -> Result<(), RegistryError> {
     fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(refused)
 }
 
-/// The file at `path`, as one that nobody writes: `https://www.sqlite.org/uri.html`.
+/// Returns the URI of the file at `path` as one that no process writes
+/// (`https://www.sqlite.org/uri.html`).
 fn immutable(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let mut uri = "file:".to_owned();
@@ -212,11 +215,11 @@ fn immutable(path: &Path) -> PathBuf {
     PathBuf::from(uri)
 }
 
-/// Connects to the file, sees that it is ours and whole, and brings an older format up to date.
+/// Connects to the file, checks that it is a whole registry, and migrates an older format.
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, RegistryError> {
     let is_written = access.contains(OpenFlags::SQLITE_OPEN_READ_WRITE);
-    let told = |fault: Fault| fault.told("open", path);
-    // SQLite tells only that it cannot be opened; the system tells why.
+    let failed = |fault: Fault| fault.into_error("open", path);
+    // SQLite only says that it cannot be opened; the operating system has the reason.
     OpenOptions::new()
         .read(true)
         .write(is_written)
@@ -225,7 +228,8 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, RegistryError> 
     let place = if is_written || beside(path, "-wal").exists() {
         path.to_path_buf()
     } else {
-        // Nobody has it open, and it is whole. Else even a reader would make the files of a write-ahead log.
+        // No process has it open, and it is whole. Otherwise even a reader would create the files
+        // of a write-ahead log.
         immutable(path)
     };
     let access = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
@@ -234,11 +238,11 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, RegistryError> 
             connection.busy_timeout(PATIENCE)?;
             Ok(connection)
         })
-        .map_err(|error| told(error.into()))?;
+        .map_err(|error| failed(error.into()))?;
     let number = |name: &str| {
         connection
             .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
-            .map_err(|error| told(error.into()))
+            .map_err(|error| failed(error.into()))
     };
     let damaged = |why: String| RegistryError::Damaged {
         path: path.to_path_buf(),
@@ -249,13 +253,14 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, RegistryError> 
     }
     let found: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| told(error.into()))?;
+        .map_err(|error| failed(error.into()))?;
     if found != "ok" {
         return Err(damaged(found));
     }
     match number("user_version")? {
         found @ 1..=VERSION => {
-            format::complete(&connection, found, is_written).map_err(|error| told(error.into()))?;
+            format::complete(&connection, found, is_written)
+                .map_err(|error| failed(error.into()))?;
         }
         found if found > VERSION => {
             return Err(RegistryError::Newer {

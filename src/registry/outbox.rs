@@ -1,9 +1,11 @@
-//! The outbox: what is to be written back to the sources of jobs whose files went.
+//! Outbox: records to write to the sources of jobs whose files were removed.
 //!
-//! **Invariant:** an item is prepared before anything of its job goes, and handed out only once it is confirmed that it went.
-//! **Invariant:** an item that was handed out stays until its source has taken it: it may be handed out again after a crash.
-//! **Invariant:** an item that was tried in vain is handed out after all that were not tried; one that its source refused, never before
-//! its retry is due.
+//! **Invariant:** an item must be prepared before any file of its job is removed, and is delivered
+//! only after the removal was confirmed.
+//! **Invariant:** an item is kept until its source has taken it: it may be delivered again after a
+//! crash.
+//! **Invariant:** an item whose delivery failed is delivered after all items that were not tried;
+//! one that its source refused, never before its retry is due.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,75 +17,75 @@ use crate::core::jobs::JobRow;
 use crate::core::policy::Record;
 use crate::core::time::Timestamp;
 
-/// Items of one source that are handed out at once.
+/// Maximum number of items of one source that are delivered at once.
 pub const READY_MAX: usize = 256;
 
-/// Refused items of one source that are listed for people; all of them are counted.
+/// Maximum number of refused items of one source that are listed; all of them are counted.
 const REFUSED_MAX: usize = 10;
 
-/// When a refused item is due again, in milliseconds: exponential backoff, from 1 s to about an hour. One that was tried later than
-/// now (`?2`) is due, too: the clock was set back.
+/// Instant of the retry of a refused item, in milliseconds: exponential backoff, 1 s to ~1 h. An
+/// item that was tried after now (`?2`) is due as well: the clock was set back.
 const RETRY_AT: &str = "(CASE WHEN attempts = 0 OR tried_at > ?2 THEN 0
     ELSE tried_at + min(3600000, 1000 << min(attempts - 1, 12)) END)";
 
-/// Something to be written back.
+/// Record to write to a source.
 #[derive(Clone, PartialEq, Debug)]
 pub struct OutboxItem {
-    /// The number of the ledger line that tells of the removal.
+    /// Number of the ledger line of the removal.
     pub id: u64,
     /// The source's name.
     pub source: String,
     /// The job, as it was judged.
     pub job: JobRow,
-    /// What is to become of its record.
+    /// Fate of its record.
     pub action: Record,
-    /// When its files went.
+    /// Instant at which its files were removed.
     pub at: Timestamp,
-    /// What went, for people.
+    /// Description of what was removed, for people.
     pub summary: String,
 }
 
-/// What waits for one source.
+/// Items that wait for one source.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Backlog {
-    /// Confirmed items.
+    /// Number of confirmed items.
     pub waiting: u64,
-    /// Why the last one that was tried failed.
+    /// Error of the last delivery that failed.
     pub last_error: Option<String>,
-    /// How many of them the source refused.
+    /// Number of items that the source refused.
     pub refused: u64,
 }
 
-/// A confirmed item that its source has not taken yet.
+/// Confirmed item that its source has not taken yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WaitingItem {
     /// The job's id.
     pub job: String,
-    /// What is to become of its record.
+    /// Fate of its record.
     pub action: Record,
-    /// When its files went.
+    /// Instant at which its files were removed.
     pub since: Timestamp,
-    /// How often it was refused; 0: it was not tried, or its source could not be asked.
+    /// Number of refusals; 0 if it was not tried, or if its source was unavailable.
     pub attempts: u64,
-    /// Why, the last time.
+    /// Error of the last one.
     pub error: Option<String>,
 }
 
-/// Why an item was not taken.
+/// Reason for which a delivery failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FailureScope {
-    /// The source takes nothing now.
+    /// The source is unavailable.
     Source,
-    /// The source refused this item; it may take others.
+    /// The source refused this item, and may take others.
     Item,
 }
 
 impl Registry {
-    /// Keeps `items` until they are confirmed or cancelled: all or none. One that is prepared already is replaced, one that is
-    /// confirmed stays as it is.
+    /// Saves `items` until they are confirmed or cancelled, all or none. Replaces an item that is
+    /// prepared already, and leaves one that is confirmed as it is.
     ///
     /// # Errors
-    /// When the registry cannot be written: then none is kept.
+    /// When the registry cannot be written. None is saved then.
     pub fn prepare(&self, items: &[OutboxItem]) -> Result<(), RegistryError> {
         if items.is_empty() {
             return Ok(());
@@ -109,10 +111,11 @@ impl Registry {
         })
     }
 
-    /// What these tell of has happened: they may be handed out. Unknown numbers are passed over.
+    /// Confirms the removals of these items, which may be delivered from now on. Ignores unknown
+    /// numbers.
     ///
     /// # Errors
-    /// When the registry cannot be written: then none is confirmed.
+    /// When the registry cannot be written. None is confirmed then.
     pub fn confirm(&self, ids: &[u64]) -> Result<(), RegistryError> {
         self.each(
             "confirm what is to be written back",
@@ -121,10 +124,10 @@ impl Registry {
         )
     }
 
-    /// What these tell of did not happen: they are forgotten, confirmed ones excepted.
+    /// Cancels these items, except for those that are confirmed: the removals did not happen.
     ///
     /// # Errors
-    /// When the registry cannot be written: then none is forgotten.
+    /// When the registry cannot be written. None is cancelled then.
     pub fn cancel(&self, ids: &[u64]) -> Result<(), RegistryError> {
         self.each(
             "cancel what was to be written back",
@@ -133,7 +136,8 @@ impl Registry {
         )
     }
 
-    /// What was prepared and neither confirmed nor cancelled: after a crash its caller has to find out which of it happened.
+    /// Returns the items that are prepared, and neither confirmed nor cancelled. After a crash the
+    /// caller has to find out which removals happened.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -148,7 +152,7 @@ impl Registry {
         })
     }
 
-    /// The run of the machine that [`Registry::set_machine_run`] was told last.
+    /// Returns the boot id that [`Registry::set_machine_run`] saved last.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -160,7 +164,7 @@ impl Registry {
         })
     }
 
-    /// Keeps the name of the run of the machine in which everything is prepared from now on.
+    /// Saves the boot id of the machine, under which items are prepared from now on.
     ///
     /// # Errors
     /// When the registry cannot be written.
@@ -174,7 +178,7 @@ impl Registry {
         })
     }
 
-    /// The numbers of all items.
+    /// Returns the numbers of all items.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -188,8 +192,9 @@ impl Registry {
         })
     }
 
-    /// What `source` is to be told next: up to [`READY_MAX`] confirmed items whose retry is due. Those that were never tried come
-    /// first, the oldest before the others; then the one that was tried longest ago.
+    /// Returns the next deliveries to `source`: up to [`READY_MAX`] confirmed items whose retry is
+    /// due. Items that were never tried come first, the oldest before the others; then those that
+    /// were tried longest ago.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -199,7 +204,7 @@ impl Registry {
         })
     }
 
-    /// When the next confirmed item of `source` is due; `None`: nothing waits.
+    /// Returns the instant of the next delivery to `source`; `None` if nothing waits.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -218,7 +223,7 @@ impl Registry {
         })
     }
 
-    /// Items that `source` refused, those that it refused most often first; up to a limit.
+    /// Returns items that `source` refused, most refusals first, up to a limit.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -238,7 +243,7 @@ impl Registry {
         })
     }
 
-    /// What waits for `source` about the job `id`; `None`: nothing does.
+    /// Returns the item of the job `id` that waits for `source`.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -254,7 +259,7 @@ impl Registry {
         })
     }
 
-    /// The jobs whose records are prepared or still to be written: the source's name and the job's id.
+    /// Returns the jobs with an item in the outbox: the source's name and the job's id.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -267,10 +272,10 @@ impl Registry {
         })
     }
 
-    /// The source has taken the item: it is forgotten.
+    /// Removes the item: the source has taken it.
     ///
     /// # Errors
-    /// When the registry cannot be written: then it is handed out again.
+    /// When the registry cannot be written. The item is delivered again then.
     pub fn done(&self, id: u64) -> Result<(), RegistryError> {
         self.each(
             "forget what was written back",
@@ -279,10 +284,10 @@ impl Registry {
         )
     }
 
-    /// Notes that the item was not taken, and why. It stays; one that was refused itself waits for its retry.
+    /// Saves the failure of a delivery. An item that was refused waits for its retry.
     ///
     /// # Errors
-    /// When the registry cannot be written: then nothing is noted.
+    /// When the registry cannot be written. Nothing is saved then.
     pub fn failed(
         &self,
         id: u64,
@@ -304,7 +309,7 @@ impl Registry {
         })
     }
 
-    /// What waits, by the source's name; sources for which nothing waits are left out.
+    /// Returns the waiting items of each source for which any wait, by the source's name.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -329,7 +334,7 @@ impl Registry {
         })
     }
 
-    /// Carries `statement` out for each of `ids`: all or none.
+    /// Executes `statement` for each of `ids`, all or none.
     fn each(
         &self,
         action: &'static str,
@@ -383,7 +388,7 @@ fn refused(row: &Row<'_>) -> Result<WaitingItem, Fault> {
     })
 }
 
-/// What [`Record::as_str`] wrote.
+/// Parses the word of [`Record::as_str`].
 fn record(word: &str) -> Option<Record> {
     [Record::Keep, Record::Mark, Record::Forget]
         .into_iter()

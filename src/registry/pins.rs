@@ -1,6 +1,6 @@
 //! Pins.
 //!
-//! **Invariant:** a pin's number is given once, also when the pin is gone.
+//! **Invariant:** the number of a pin is never given again, not even after the pin was removed.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -16,7 +16,7 @@ use crate::core::time::Timestamp;
 const COLUMNS: &str = "id, path, source, job, who, why, set_at, until";
 
 impl Registry {
-    /// Every pin by number, ended ones included.
+    /// Returns all pins, also those that have ended, ordered by number.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -24,10 +24,10 @@ impl Registry {
         self.read("read pins", all)
     }
 
-    /// Sets a pin, under a number that no pin ever had.
+    /// Sets a pin, with a number that no pin ever had.
     ///
     /// # Errors
-    /// When the registry cannot be written: then there is no pin.
+    /// When the registry cannot be written. The pin is not set then.
     pub fn add_pin(
         &self,
         target: PinTarget,
@@ -52,20 +52,20 @@ impl Registry {
         Ok(pin)
     }
 
-    /// Keeps `pin` under its own number: to take back what could not be carried through.
+    /// Saves `pin` with its own number, to roll back a change that could not be completed.
     ///
     /// # Errors
-    /// When the registry cannot be written: then all is as it was.
+    /// When the registry cannot be written. Nothing is changed then.
     pub fn put_pin(&self, pin: &Pin) -> Result<(), RegistryError> {
         self.write("keep a pin", |changes| {
             insert(changes, pin, Some(stored(pin.id)))
         })
     }
 
-    /// Has the pin `id` end at `until`; `None`: there is no such pin.
+    /// Sets the end of the pin `id`; `None` if there is no such pin.
     ///
     /// # Errors
-    /// When the registry cannot be written: then the pin is as it was.
+    /// When the registry cannot be written. The pin is unchanged then.
     pub fn extend_pin(&self, id: u64, until: Timestamp) -> Result<Option<Pin>, RegistryError> {
         self.write("extend a pin", |changes| {
             changes
@@ -75,10 +75,10 @@ impl Registry {
         })
     }
 
-    /// Takes the pin `id` away; `None`: there is no such pin.
+    /// Removes the pin `id`; `None` if there is no such pin.
     ///
     /// # Errors
-    /// When the registry cannot be written: then the pin is as it was.
+    /// When the registry cannot be written. The pin is unchanged then.
     pub fn remove_pin(&self, id: u64) -> Result<Option<Pin>, RegistryError> {
         self.write("remove a pin", |changes| {
             let pin = find(changes, id)?;
@@ -89,10 +89,10 @@ impl Registry {
         })
     }
 
-    /// Forgets the pins that ended before `before`, and gives their numbers.
+    /// Removes the pins that ended before `before`, and returns their numbers.
     ///
     /// # Errors
-    /// When the registry cannot be written: then all is as it was.
+    /// When the registry cannot be written. Nothing is changed then.
     pub fn forget_ended_pins(&self, before: Timestamp) -> Result<Vec<u64>, RegistryError> {
         self.write("forget pins", |changes| {
             let mut forget =

@@ -1,4 +1,5 @@
-//! What was last known of sources, so that a restart can tell a source that was emptied from one that never had much.
+//! Last known state of sources, by which a restart can tell a source that was emptied from one that
+//! never had many jobs.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -6,19 +7,19 @@ use super::error::RegistryError;
 use super::handle::{Registry, number, stored};
 use crate::core::time::Timestamp;
 
-/// What was last known of a source.
+/// Last known state of a source.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SourceSeen {
-    /// How many jobs it had.
+    /// Number of its jobs.
     pub jobs: u64,
-    /// Why its jobs are not believed until a person says so; `None`: they are.
+    /// Reason for which its breaker has tripped, until a person releases it; `None` if it has not.
     pub trip: Option<String>,
-    /// When it was last known in full.
+    /// Instant at which it was last known in full.
     pub read_at: Option<Timestamp>,
 }
 
 impl Registry {
-    /// What was last known of the source `name`; `None`: it was never read.
+    /// Returns the last known state of the source `name`; `None` if it was never read.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -41,10 +42,10 @@ impl Registry {
         })
     }
 
-    /// Keeps what is known of the source `name`.
+    /// Saves the state of the source `name`.
     ///
     /// # Errors
-    /// When the registry cannot be written: then what was known before stays.
+    /// When the registry cannot be written. The earlier state is kept then.
     pub fn set_source_seen(&self, name: &str, seen: &SourceSeen) -> Result<(), RegistryError> {
         self.write("keep what is known of a source", |changes| {
             changes

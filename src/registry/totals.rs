@@ -1,7 +1,7 @@
-//! Sums of what was removed, for ever, and up to where in the ledger they were counted.
+//! Totals of removals, kept for ever, and the position in the ledger up to which they are counted.
 //!
-//! **Invariant:** sums and the place in the ledger up to which they go change in one transaction: no line is counted twice, and none
-//! is left out.
+//! **Invariant:** the totals and their position in the ledger always change in one transaction: no
+//! line is counted twice, and none is left out.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -10,7 +10,7 @@ use super::handle::{Registry, number, stored};
 use crate::core::totals::{Cursor, Sum, TotalKey, Totals};
 
 impl Registry {
-    /// The sums, and up to where in the ledger they go; `None`: nothing was counted yet.
+    /// Returns the totals, and their position in the ledger; `None` if nothing was counted yet.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -39,7 +39,7 @@ impl Registry {
         })
     }
 
-    /// Up to where in the ledger its lines are counted.
+    /// Returns the position in the ledger up to which its lines are counted.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -47,10 +47,10 @@ impl Registry {
         self.read("read the totals", counted)
     }
 
-    /// Adds `totals`, the sums of the ledger's lines from where was counted last up to `until`.
+    /// Adds `totals`, those of the ledger's lines from the last position up to `until`.
     ///
     /// # Errors
-    /// When the registry cannot be written: then nothing of it is counted.
+    /// When the registry cannot be written. Nothing is counted then.
     pub fn add_totals(&self, totals: &Totals, until: Cursor) -> Result<(), RegistryError> {
         self.write("keep the totals", |changes| {
             let mut add = changes.prepare_cached(

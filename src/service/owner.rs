@@ -146,7 +146,7 @@ impl Outlets {
             Effect::Remember(root, memory) => {
                 let policy = engine.policy();
                 let path = policy.roots.get(&root).map(|root| &*root.path);
-                self.cache.remember(root, path, memory);
+                self.cache.save_root(root, path, memory);
             }
             Effect::Source(source, memory) => {
                 if let Some(known) = engine.policy().sources.get(&source) {
@@ -154,10 +154,12 @@ impl Outlets {
                 }
             }
             Effect::Recorded(id) => self.sources.told_of(id),
-            Effect::Changed { unsaved, clock } => self.cache.changed(unsaved, clock),
-            Effect::Ruled => self.cache.ruled(Rules::of(&engine.policy(), self.mode)),
+            Effect::Changed { unsaved, clock } => self.cache.save_changes(unsaved, clock),
+            Effect::Ruled => self
+                .cache
+                .save_rules(Rules::of(&engine.policy(), self.mode)),
             Effect::Barrier => self.watcher.sync(JOBS),
-            Effect::Synced(PATIENT) => self.cache.vouched(),
+            Effect::Synced(PATIENT) => self.cache.on_barrier(),
             Effect::Synced(token) => self.link.synced(token),
             Effect::Tell(event) => {
                 if told.has_room(&event) {

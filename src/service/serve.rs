@@ -328,8 +328,8 @@ fn tell_loaded(stats: &CacheStats) {
 fn cache_hooks(inbox: &mpsc::Sender<Input>, watcher: &Arc<Watcher>) -> cache::Hooks {
     let (inbox, watcher) = (inbox.clone(), Arc::clone(watcher));
     cache::Hooks {
-        ask: Box::new(move || watcher.sync(PATIENT)),
-        unsaved: Arc::new(move |why| drop(inbox.blocking_send(Input::Unsaved(why)))),
+        request_barrier: Box::new(move || watcher.sync(PATIENT)),
+        on_save_state: Arc::new(move |why| drop(inbox.blocking_send(Input::Unsaved(why)))),
     }
 }
 

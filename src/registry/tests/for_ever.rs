@@ -1,4 +1,4 @@
-//! What is kept for ever: the facts of forgotten jobs, and totals.
+//! Facts of forgotten jobs and totals, which are kept for ever.
 
 use super::*;
 use crate::core::totals::{Cursor, Sum, TotalKey, Totals};

@@ -1,4 +1,4 @@
-//! The outbox: what is handed out, in which order, and when again.
+//! Order and retries of deliveries from the outbox.
 
 use super::*;
 

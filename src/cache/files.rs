@@ -1,14 +1,14 @@
-//! The cache's directory in the state directory, and what stands beside it.
+//! Names of the cache in the state directory.
 //!
-//! | name | what |
+//! | name | contents |
 //! | --- | --- |
 //! | `store` | the database |
-//! | `store.new`, `store.old` | a smaller copy on its way into its place, and what it replaces |
-//! | `store.damaged-…` | what was set aside, with the time in milliseconds |
-//! | `store.roots` | which roots were known (`known`) |
-//! | `store.opening` | what the starts weigh that in a row did not come to the end of opening it |
+//! | `store.new`, `store.old` | a smaller copy before the swap, and what it replaces |
+//! | `store.damaged-…` | a database that was set aside, with the time in milliseconds |
+//! | `store.roots` | list of known roots (`known`) |
+//! | `store.opening` | weight of the consecutive starts that ended while the database was opened |
 //!
-//! **Invariant:** nothing is removed here but what this module made.
+//! **Invariant:** this module never removes a file that it has not created.
 
 use std::fs;
 use std::io;
@@ -19,55 +19,56 @@ use std::time::Duration;
 
 use crate::clock;
 
-/// So many damaged caches are kept, for whoever wants to know what happened.
+/// Number of damaged databases that are kept for analysis.
 const ASIDE_MAX: usize = 2;
 
-/// When the starts in a row that ended while it was opened weigh this much, it is the cache's fault. A start weighs 1: it may have been
-/// killed, as the machine or an impatient supervisor does it. So it takes many to accuse a cache that is sound.
+/// Weight of consecutive starts that ended while the database was opened, from which it counts as
+/// damaged. A start weighs 1: it may have been killed by a supervisor, or with the machine. So many
+/// of them are needed to set aside a sound database.
 const SUSPECT_WEIGHT: u32 = 20;
 
-/// A start that was at it for this long weighs as much as four: a sound cache is open within seconds.
+/// Time after which a start weighs more: a sound database is open within seconds.
 const LONG: Duration = Duration::from_secs(10);
 const LONG_WEIGHT: u32 = 4;
 
 const DAMAGED: &str = "store.damaged-";
 
-/// Where everything is.
+/// Paths of the cache.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
+pub(super) struct CacheFiles {
     state_dir: PathBuf,
 }
 
-impl Places {
+impl CacheFiles {
     pub(super) fn new(state_dir: &Path) -> Self {
         Self {
             state_dir: state_dir.to_path_buf(),
         }
     }
 
-    /// The database.
+    /// Returns the path of the database.
     pub(super) fn cache(&self) -> PathBuf {
         self.state_dir.join("store")
     }
 
-    /// Copies the database into a private temporary directory, which is removed when it is dropped.
+    /// Copies the database into a private temporary directory, which is removed on drop.
     pub(super) fn copy(&self) -> io::Result<tempfile::TempDir> {
         let copy = tempfile::Builder::new().prefix("lapsed-").tempdir()?;
         copy_files(&self.cache(), copy.path())?;
         Ok(copy)
     }
 
-    /// Which roots were known.
+    /// Returns the path of the list of known roots.
     pub(super) fn known(&self) -> PathBuf {
         self.state_dir.join("store.roots")
     }
 
-    /// Whether anything is in its place, if only a link to nothing.
+    /// Returns true if anything is at the path of the database, even a dangling link.
     pub(super) fn is_taken(&self) -> bool {
         self.cache().symlink_metadata().is_ok()
     }
 
-    /// A copy that is to replace it.
+    /// Returns the path of a copy that will replace it.
     pub(super) fn new_copy(&self) -> PathBuf {
         self.state_dir.join("store.new")
     }
@@ -80,7 +81,7 @@ impl Places {
         self.state_dir.join("store.opening")
     }
 
-    /// Ends what a crash left of a swap: whichever of the two was in its place last is the cache.
+    /// Completes a swap that a crash has cut off: the database that was in place last is the cache.
     pub(super) fn tidy(&self) -> io::Result<()> {
         if !self.is_taken() && self.old_copy().is_dir() {
             rename(&self.old_copy(), &self.cache())?;
@@ -88,7 +89,7 @@ impl Places {
         for left_over in [self.new_copy(), self.old_copy()] {
             match left_over.symlink_metadata() {
                 Ok(meta) if meta.is_dir() => remove_dir(&left_over)?,
-                // Not of our making.
+                // This module has not created it.
                 Ok(_) => drop(self.move_aside(&left_over)?),
                 Err(_) => {}
             }
@@ -96,19 +97,19 @@ impl Places {
         Ok(())
     }
 
-    /// Puts the copy in the cache's place. Both are closed.
+    /// Replaces the database by the copy. Both must be closed.
     pub(super) fn swap(&self) -> io::Result<()> {
         rename(&self.cache(), &self.old_copy())?;
         rename(&self.new_copy(), &self.cache())?;
         remove_dir(&self.old_copy())
     }
 
-    /// Gives a copy up.
+    /// Removes an unfinished copy.
     pub(super) fn drop_new(&self) -> io::Result<()> {
         remove_dir(&self.new_copy())
     }
 
-    /// Moves the cache out of the way. Where it went.
+    /// Sets the database aside, and returns its new path.
     pub(super) fn set_aside(&self) -> io::Result<PathBuf> {
         self.move_aside(&self.cache())
     }
@@ -140,7 +141,7 @@ impl Places {
         self.state_dir.join(format!("{DAMAGED}{ms:015}"))
     }
 
-    /// Notes that the cache is being opened, until the returned value ends.
+    /// Records that the database is being opened, until the returned value is dropped.
     pub(super) fn begin_opening(&self) -> Opening {
         self.begin_opening_that_is_long_after(LONG)
     }
@@ -154,7 +155,7 @@ impl Places {
         note_weight(&file, before.saturating_add(1));
         let (end, ended) = channel();
         let weighed = file.clone();
-        // Without a thread the start weighs as little as one that was killed at once.
+        // Without a thread the start weighs as much as one that was killed at once.
         let watch = std::thread::Builder::new()
             .name("cache-opening".to_owned())
             .spawn(move || {
@@ -172,23 +173,24 @@ impl Places {
     }
 }
 
-/// The cache while it is opened. A process that dies meanwhile leaves its weight in the file.
+/// Record that the database is being opened. A process that dies meanwhile leaves its weight in the
+/// file.
 pub(super) struct Opening {
     file: PathBuf,
-    /// What the starts before weigh.
+    /// Weight of the starts before.
     before: u32,
     end: Sender<()>,
     watch: Option<JoinHandle<()>>,
 }
 
 impl Opening {
-    /// Whether so many starts in a row have ended there that it must be the cache's fault: killed for the memory that a damaged
-    /// length asked for, say.
+    /// Returns true if so many consecutive starts ended there that the database must be the cause:
+    /// for example, a damaged length exhausts the memory.
     pub(super) fn is_suspect(&self) -> bool {
         self.before >= SUSPECT_WEIGHT
     }
 
-    /// The cache is open, or known to be damaged.
+    /// Called when the database is open, or known to be damaged.
     pub(super) fn end(self) {
         drop(self.end);
         if let Some(watch) = self.watch {
@@ -199,11 +201,11 @@ impl Opening {
 }
 
 fn note_weight(file: &Path, weight: u32) {
-    // A full disk is told by what follows.
+    // What follows reports a full disk.
     let _ = fs::write(file, format!("{weight}\n"));
 }
 
-/// Copies the files in the directory `from`, and those of its directories, into the directory `to`.
+/// Copies the files of the directory `from`, recursively, into the directory `to`.
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -250,14 +252,14 @@ fn remove_dir(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Begins to open, is at it for long or not, and is killed.
-    fn begin(places: &Places, is_long: bool) -> bool {
+    /// Begins to open, for a short or long time, and is killed.
+    fn begin(files: &CacheFiles, is_long: bool) -> bool {
         let long = if is_long {
             Duration::ZERO
         } else {
             Duration::MAX
         };
-        let mut opening = places.begin_opening_that_is_long_after(long);
+        let mut opening = files.begin_opening_that_is_long_after(long);
         let is_suspect = opening.is_suspect();
         if let Some(watch) = opening.watch.take_if(|_| is_long) {
             watch.join().unwrap();
@@ -269,13 +271,13 @@ mod tests {
     fn a_few_starts_that_were_killed_at_once_are_no_proof_and_five_long_ones_are() {
         for (is_long, starts) in [(false, SUSPECT_WEIGHT), (true, 5)] {
             let dir = tempfile::tempdir().unwrap();
-            let places = Places::new(dir.path());
+            let files = CacheFiles::new(dir.path());
             for start in 0..starts {
-                assert!(!begin(&places, is_long), "start {start}, long: {is_long}");
+                assert!(!begin(&files, is_long), "start {start}, long: {is_long}");
             }
-            assert!(begin(&places, is_long));
-            places.begin_opening().end();
-            assert!(!begin(&places, is_long), "it was opened meanwhile");
+            assert!(begin(&files, is_long));
+            files.begin_opening().end();
+            assert!(!begin(&files, is_long), "it was opened meanwhile");
         }
     }
 }
