@@ -110,6 +110,42 @@ fn a_file_lives_exactly_its_time() {
 }
 
 #[test]
+fn all_names_of_a_file_go_at_its_time() {
+    let place = Place::new();
+    let daemon = place.serve_ready(&[
+        "--watch",
+        &format!("{}=2s", place.path("scratch").display()),
+    ]);
+    for dir in ["scratch/a", "scratch/b"] {
+        std::fs::create_dir_all(place.path(dir)).unwrap();
+    }
+    let first = place.path("scratch/a/0");
+    std::fs::write(&first, b"hello").unwrap();
+    let mut names = vec![first.clone()];
+    for number in 1..20 {
+        let dir = if number % 2 == 0 { "a" } else { "b" };
+        let name = place.path(&format!("scratch/{dir}/{number}"));
+        std::fs::hard_link(&first, &name).unwrap();
+        names.push(name);
+    }
+    daemon.sync();
+    let newest = newest_ms(&first);
+    wait_for("all names are gone", || {
+        names.iter().all(|name| !name.exists()).then_some(())
+    });
+    let lines = wait_for("the ledger tells of all", || {
+        Some(history(&place)).filter(|lines| lines.len() == names.len())
+    });
+    // Each removal moves the change time of the file: none of the other names lives longer for that.
+    for line in &lines {
+        let basis = humantime::parse_rfc3339(line["basis"].as_str().unwrap()).unwrap();
+        let basis = basis.duration_since(UNIX_EPOCH).unwrap().as_millis();
+        let basis = i128::try_from(basis).unwrap();
+        assert!((newest..=newest + 1).contains(&basis), "{newest}: {line}");
+    }
+}
+
+#[test]
 fn a_file_that_changes_gets_a_new_deadline() {
     let place = Place::new();
     let daemon = place.serve_ready(&[

@@ -141,6 +141,16 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// Looks at the file, which may have lost its name.
+    ///
+    /// # Errors
+    /// When the file system does not answer.
+    pub fn look(&self) -> Result<Facts, Errno> {
+        statx(self.fd.as_fd(), b"")
+    }
+}
+
 impl LeaseError {
     fn of(errno: Errno) -> Self {
         match errno {

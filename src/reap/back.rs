@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::names::lain_name;
+use super::names::quarantine_name;
 use crate::core::claim::Outcome;
 use crate::core::hold::{Ends, Hold};
 use crate::fs::Dir;
@@ -38,7 +38,7 @@ pub(super) fn put_back(
     name: &[u8],
     path: &Path,
 ) -> Back {
-    let lain = lain_name(id, part);
+    let lain = quarantine_name(id, part);
     let why = match home {
         Ok(home) => match quarantine.move_to(&lain, home, name) {
             Ok(()) => return Back::Home,

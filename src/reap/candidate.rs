@@ -143,7 +143,8 @@ pub(super) struct Seen {
     pub(super) owner: Owner,
     /// The jobs whose rows say that it lapses, with everything in it.
     pub(super) keys: BTreeSet<JobKey>,
-    /// Whether there are only files, each asked about its openers to the very end: they need no sweeper.
+    /// Whether there are only files, each asked about its openers to the very end: they need no
+    /// sweeper.
     pub(super) is_lean: bool,
 }
 

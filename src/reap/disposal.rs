@@ -1,15 +1,14 @@
 //! What becomes of what is in the quarantine and recorded.
 //!
-//! Files whose leases are all in hand are disposed of at once, by the thread that has them. Everything else is left to the sweepers,
-//! so that a large directory delays nothing else.
+//! Files whose leases are all in hand are disposed of at once, by the thread that has them.
+//! Everything else is left to the sweepers, so that a large directory delays nothing else.
 
 use std::sync::Arc;
 
-use super::candidate::{Candidate, Content};
-use super::names::lain_name;
+use super::candidate::{Candidate, Content, Target};
+use super::names::quarantine_name;
 use super::parts::{Part, number};
 use super::pipeline::{Pipeline, Round};
-use super::quarantining::Restored;
 use super::sweep::{Doomed, Stand, Sweep, WAITING_FILES_MAX};
 use crate::core::claim::{Outcome, Reaped, Removal, Unit};
 use crate::core::hold::Hold;
@@ -23,12 +22,12 @@ enum Disposal {
     Delete,
 }
 
-/// The parts that are left to the sweepers.
+/// The parts that are left to the sweepers, in order.
 type Left = Vec<u32>;
 
-impl<'a> Pipeline<'a> {
+impl Pipeline<'_> {
     /// Disposes of what is recorded.
-    pub(super) fn dispose(&self, recorded: Vec<Candidate>, round: &mut Round<'a>) {
+    pub(super) fn dispose(&self, recorded: Vec<Candidate>, round: &mut Round) {
         let mut swept: Vec<(Candidate, Left)> = Vec::new();
         let mut leases = Vec::new();
         let turn = self.only_root().map(|opened| self.shared.turn(opened.id));
@@ -50,8 +49,9 @@ impl<'a> Pipeline<'a> {
             }
         }
         drop(removing);
-        // With its descriptor a file ends: half of the work, for which no other thread has to wait. What waits for a sweeper must not
-        // hold a lease: whoever opens another name of the file would wait as well.
+        // With its descriptor a file ends: half of the work, for which no other thread has to wait.
+        // What waits for a sweeper must not hold a lease: whoever opens another name of the file
+        // would wait as well.
         round.handles.leases.clear();
         drop(leases);
         for (one, left) in swept {
@@ -59,13 +59,14 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Deletes a candidate whose leases are in hand. Returns the parts that are left to the sweepers; `None` when it was put back,
-    /// because it was opened in the very instant, through another of its names, or is not empty any more.
-    fn delete(&self, one: &Candidate, round: &mut Round<'a>) -> Option<Left> {
+    /// Deletes a candidate whose leases are in hand. Returns the parts that are left to the
+    /// sweepers; `None` when it was put back, because it was opened in the very instant, through
+    /// another of its names, or is not empty any more.
+    fn delete(&self, one: &Candidate, round: &mut Round) -> Option<Left> {
         let mut left = Left::new();
         for (place, (target, part)) in one.seen.parts().enumerate() {
             let number = number(place);
-            let name = lain_name(one.line.id, number);
+            let name = quarantine_name(one.line.id, number);
             let lease = match &target.content {
                 Content::File(_, lease) => lease.as_ref(),
                 Content::Dir(_) => None,
@@ -81,7 +82,7 @@ impl<'a> Pipeline<'a> {
                 Part::File { .. } => opened.quarantine.remove_file(&name).map(|()| true),
             };
             match removed {
-                Ok(true) => {}
+                Ok(true) => self.note_removed_link(target, round),
                 Ok(false) if one.claim.unit == Unit::File => {
                     self.amend(one, round);
                     return None;
@@ -91,35 +92,35 @@ impl<'a> Pipeline<'a> {
         }
         Some(left)
     }
-}
 
-impl<'a> Pipeline<'a> {
-    /// Puts back what was recorded as removed, and amends the ledger.
-    fn amend(&self, one: &Candidate, round: &mut Round<'a>) {
-        let Restored {
-            displaced,
-            is_stuck,
-        } = self.put_parts_back(one, one.seen.count(), round);
-        let is_home = displaced.is_empty() && !is_stuck;
-        if is_stuck {
-            round.left.push(one.line.id);
-        } else {
-            round.ended.push(one.line.id);
+    /// Remembers what the removal of one name did to the change time of the others.
+    fn note_removed_link(&self, target: &Target, round: &mut Round) {
+        let Content::File(facts, Some(lease)) = &target.content else {
+            return;
+        };
+        if facts.nlink > 1 {
+            let removed = round.removed_links.entry(facts.key).or_insert(0);
+            *removed += 1;
+            if let Ok(after) = lease.look() {
+                self.looks.removed_links.note(facts, &after, *removed);
+            }
         }
-        round.displaced.extend(displaced);
-        if is_home {
+    }
+
+    /// Puts back what was recorded as removed, and amends the ledger.
+    fn amend(&self, one: &Candidate, round: &mut Round) {
+        let is_home = self.put_back(one, one.seen.count(), round);
+        let hold = if is_home {
             round.displaced.push(Line {
                 id: self.shared.ledger.next_id(),
                 result: Mark::PutBack,
                 ..one.line.clone()
             });
-        }
+            Hold::Open { path: None }
+        } else {
+            Hold::Displaced
+        };
         if one.emptied_by.is_none() {
-            let hold = if is_home {
-                Hold::Open { path: None }
-            } else {
-                Hold::Displaced
-            };
             round.done.push(Reaped {
                 claim: one.claim.clone(),
                 outcome: Outcome::Held(hold),
@@ -128,7 +129,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Answers for what is gone.
-    fn finish(&self, one: Candidate, round: &mut Round<'a>) {
+    fn finish(&self, one: Candidate, round: &mut Round) {
         round.ended.push(one.line.id);
         if let Some(answer) = one.emptied_by {
             if let Outcome::Removed(removal) = &mut round.done[answer].outcome {
@@ -185,7 +186,7 @@ impl<'a> Pipeline<'a> {
                 roots.len() - 1
             });
             let parts = target.parts.iter().zip(&mut part_number);
-            let parts = parts.filter(|(_, number)| left.contains(number));
+            let parts = parts.filter(|(_, number)| left.binary_search(number).is_ok());
             sweep.doomed.extend(parts.map(|(part, number)| Doomed {
                 number,
                 stand,

@@ -1,6 +1,7 @@
 //! The question to the policy, and to the openers, about one thing.
 //!
-//! **Invariant:** a clock that jumped forward after the claim was made lets nothing go: time counts as it really passed.
+//! **Invariant:** a clock that jumped forward after the claim was made lets nothing go: time counts
+//! as it really passed.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use crate::fs::lease::{Lease, LeaseError, WhenBusy};
 use crate::ledger::line::pack;
 use crate::ledger::{By, Line, LineUnit, Mark};
 
-/// The wall clock as it may be believed since the claims came in.
+/// Wall clock, capped by the monotonic time that elapsed since the claims were issued, so that a
+/// forward jump cannot make anything due.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BoundedClock(pub(super) Now);
 
@@ -30,30 +32,31 @@ impl BoundedClock {
     }
 }
 
-/// What the policy says now about what a claim names.
+/// The policy's answer about what a claim names.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Recheck {
-    /// It may go.
+    /// It lapses now.
     Due(Due),
-    /// It may not, or not yet.
+    /// It does not lapse, or not yet.
     NotDue,
-    /// The rule needs to know more.
+    /// The rule needs a fact that is missing.
     Hold(Hold),
 }
 
-/// Why something may go.
+/// The deadline of what lapses, and the timestamp that it counts from.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Due {
     pub(super) deadline: Timestamp,
     pub(super) basis: Timestamp,
 }
 
-/// Whether `verdict` lets go by the claim's own rule, with the claim's retention, at `now`.
+/// Compares a verdict with a claim: its rule, its timestamp, and its deadline at `now`.
 pub(super) fn judge(claim: &Claim, verdict: Verdict, now: Timestamp) -> Recheck {
     match verdict {
         Verdict::Lapse { at, basis, rule } if rule == claim.rule => {
             let deadline = claim.retention_ms.map_or(at, |ms| basis.plus_ms(ms));
-            // What is newer than the engine knew is for the engine to judge: it knows how far the clock can be believed.
+            // What is newer than the engine knew is for the engine to judge: it knows how far the
+            // clock can be believed.
             if deadline <= now && basis == claim.known {
                 Recheck::Due(Due { deadline, basis })
             } else {
@@ -109,8 +112,8 @@ pub(super) fn open_state(skip_open: SkipOpen, lease: Result<Lease, LeaseError>) 
     }
 }
 
-/// Asks again for a while when the file seems to be open: what a process that was killed had open, the kernel closes a moment after
-/// its end. For what that process has recorded as removed.
+/// Asks again for a while when the file seems to be open: what a process that was killed had open,
+/// the kernel closes a moment after its end. For what that process has recorded as removed.
 pub(super) fn ask_after_crash(
     skip_open: SkipOpen,
     dir: &Dir,
@@ -129,7 +132,8 @@ pub(super) fn ask_after_crash(
     ask(skip_open, dir, name, facts, WhenBusy::Wait)
 }
 
-/// The ledger line of a removal, as it stands before the thing is moved. `place`: where it is; nowhere, when a job has no files.
+/// The ledger line of a removal, as it stands before the thing is moved. `place`: where it is;
+/// nowhere, when a job has no files.
 pub(super) fn line(
     policy: &Policy,
     claim: &Claim,
@@ -180,7 +184,8 @@ mod tests {
     #[test]
     fn a_jump_of_the_clock_is_not_the_passing_of_time() {
         let now = clock::now();
-        // Seen from a claim that came in an hour "ago" on the wall clock but just now in real time, it jumped by an hour.
+        // Seen from a claim that came in an hour "ago" on the wall clock but just now in real time,
+        // it jumped by an hour.
         let wall = now.wall.before(Duration::from_hours(1));
         let since = BoundedClock(Now { wall, ..now });
         assert!(since.now() < wall.after(Duration::from_mins(1)));

@@ -1,9 +1,11 @@
 //! The leases that a round of removals holds, by inode.
 //!
-//! A lease is kept from the first look at a file until the second one, or until the file is removed: it tells of everybody who opened
-//! the file in between, and spares opening it once more. All names of one file share one lease.
+//! A lease is kept from the first look at a file until the second one, or until the file is
+//! removed: it tells of everybody who opened the file in between, and spares opening it once more.
+//! All names of one file share one lease.
 //!
-//! **Invariant:** a thread that waits for a lease holds none: two threads whose files share hard links would wait for one another.
+//! **Invariant:** a thread that waits for a lease holds none: two threads whose files share hard
+//! links would wait for one another.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -30,7 +32,8 @@ pub(super) struct LeaseSet {
     kept: HashMap<FileKey, Arc<Lease>>,
     /// Number of candidates that need their leases to the end. Those of the others may be given up.
     needed: usize,
-    /// Files that this round moved by themselves: that has changed them as little as their other names.
+    /// Files that this round moved by themselves: that has changed them as little as their other
+    /// names.
     moved: HashSet<FileKey>,
 }
 
@@ -205,8 +208,8 @@ impl LeaseSet {
         found.break_value().map_or(Ok(()), Err)
     }
 
-    /// Looks again at a part, which is in `quarantine` as `name` now: nothing in it may have changed since the first look, or have
-    /// been opened.
+    /// Looks again at a part, which is in `quarantine` as `name` now: nothing in it may have
+    /// changed since the first look, or have been opened.
     pub(super) fn look_again(
         &mut self,
         skip_open: SkipOpen,
@@ -244,7 +247,8 @@ impl LeaseSet {
                 }
             }
         };
-        // Another thread has the file under another name, and may be waited for by nobody who holds leases.
+        // Another thread has the file under another name, and may be waited for by nobody who holds
+        // leases.
         match found.break_value() {
             None => Ok(()),
             Some(Abort::Busy) => Err(Hold::Open { path: None }.into()),

@@ -1,8 +1,10 @@
-//! The first look at what a claim names, in its place, and the question asked once more when all of it is in the quarantine.
+//! The first look at what a claim names, in its place, and the question asked once more when all of
+//! it is in the quarantine.
 //!
 //! **Invariant:** a look moves and records nothing: a dry run takes it as well.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use super::abort::{Abort, not_looked_at};
 use super::candidate::{Content, Seen, Target};
@@ -11,13 +13,13 @@ use super::leases::{FirstLook, LeaseSet};
 use super::parts::Part;
 use super::place::Looks;
 use super::rows::{Rows, is_of};
-use super::source_dirs::SourceDirs;
+use super::source_dirs::{SourceDir, SourceDirs};
 use crate::core::claim::{Claim, Outcome, Unit};
 use crate::core::facts::{Facts, Kind, RootId};
 use crate::core::hold::Hold;
 use crate::core::jobs::{Job, Owner};
 use crate::core::policy::{Policy, SkipOpen};
-use crate::fs::RootDir;
+use crate::fs::{FsError, RootDir};
 
 /// What a look needs.
 pub(super) struct Look<'a> {
@@ -40,6 +42,25 @@ impl Handles {
         Self {
             leases: LeaseSet::new(looks.leases_max, may_wait),
             dirs: SourceDirs::new(),
+        }
+    }
+}
+
+impl Handles {
+    /// Opens the directory that a part of a target is in.
+    pub(super) fn home_of(
+        &mut self,
+        root: &RootDir,
+        target: &Target,
+        part: Part,
+    ) -> Result<Rc<SourceDir>, FsError> {
+        match &target.home_dir {
+            Some(home) if part == target.whole() => Ok(Rc::clone(home)),
+            _ => {
+                let path = target.path_of(part);
+                let above = path.parent_and_name().map_or(&[][..], |(above, _)| above);
+                self.dirs.open((target.root, root), above)
+            }
         }
     }
 }
@@ -85,7 +106,16 @@ impl<'a> Look<'a> {
         };
         let owner = self.owner_of_file(claim, &facts)?;
         let changed = Outcome::Spared { facts };
-        let due = match self.judge_file(claim, &facts, &owner) {
+        let mut facts = facts;
+        let mut judged = self.judge_file(claim, &facts, &owner);
+        if judged == Recheck::NotDue
+            && let Some(before) = self.looks.removed_links.before(&facts)
+        {
+            // Only the removal of another name is newer than the engine knows.
+            facts = before;
+            judged = self.judge_file(claim, &facts, &owner);
+        }
+        let due = match judged {
             Recheck::Due(due) if facts.kind == Kind::File && facts.key == claim.key => due,
             Recheck::Hold(hold) if facts.key == claim.key => return Err(hold.into()),
             Recheck::Due(_) | Recheck::Hold(_) | Recheck::NotDue => return Err(changed.into()),
@@ -108,14 +138,16 @@ impl<'a> Look<'a> {
         })
     }
 
-    /// Asks once more, now that all of a claim is out of its place, what the jobs' rows say, who owns what, and what is pinned.
+    /// Asks once more, now that all of a claim is out of its place, what the jobs' rows say, who
+    /// owns what, and what is pinned.
     pub(super) fn confirm(
         &self,
         claim: &Claim,
         seen: &mut Seen,
         rows: &mut Rows<'_>,
     ) -> Result<(), Abort> {
-        // Before anything is judged: what is known from here on is at least as new as what the sources said.
+        // Before anything is judged: what is known from here on is at least as new as what the
+        // sources said.
         rows.agree(claim.owners.iter().chain(&seen.keys))?;
         match claim.unit {
             Unit::File => {
@@ -132,7 +164,8 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Whether what was due is due still. All but the owner and the time are constants of a claim: nothing else is judged again.
+    /// Whether what was due is due still. All but the owner and the time are constants of a claim:
+    /// nothing else is judged again.
     pub(super) fn is_still_due(
         &self,
         seen: &Seen,
@@ -146,7 +179,8 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Who owns a file, unless that is not who the claim was made about, or it is pinned or may be meant by a claim that is refused.
+    /// Who owns a file, unless that is not who the claim was made about, or it is pinned or may be
+    /// meant by a claim that is refused.
     fn owner_of_file(&self, claim: &Claim, facts: &Facts) -> Result<Owner, Outcome> {
         let hooks = &self.looks.hooks;
         let path = claim.path.as_bytes();

@@ -5,6 +5,7 @@
 //! **Invariant:** what changed, is open, or cannot be known goes back to its place; when that is taken it stays in the
 //! quarantine under a name that begins with `displaced-`, and is never deleted.
 //! **Invariant:** a crash at any instant leaves nothing that the next start does not finish, put back or report.
+#![doc = include_str!("DESIGN.md")]
 
 pub mod reaper;
 
@@ -16,6 +17,7 @@ mod intent;
 mod intents;
 mod judge;
 mod leases;
+mod links;
 mod look;
 mod names;
 mod parts;

@@ -1,14 +1,19 @@
-//! The one way of everything that is removed: files, directories, all that a job owns, directories that a removal emptied.
+//! The one way of everything that is removed: files, directories, all that a job owns, directories
+//! that a removal emptied.
 //!
-//! Claims are carried out in rounds. A round looks at as many claims as it has room for, writes their intents at once, moves them into
-//! the quarantine, looks at them again there, records them with one sync of the ledger, and disposes of them.
+//! Claims are carried out in rounds. A round looks at as many claims as it has room for, writes
+//! their intents at once, moves them into the quarantine, looks at them again there, records them
+//! with one sync of the ledger, and disposes of them.
 //!
-//! **Invariant:** all parts of a claim leave their places, or all are put back, in however many roots they are.
+//! **Invariant:** all parts of a claim leave their places, or all are put back, in however many
+//! roots they are.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use super::abort::Abort;
 use super::candidate::{Candidate, Seen, Target};
@@ -17,9 +22,8 @@ use super::judge::line;
 use super::look::{Handles, Look};
 use super::place::{Opened, Roots, Shared, Work};
 use super::rows::{Rows, owner_name};
-use super::source_dirs::InPlace;
 use crate::core::claim::{Claim, Outcome, Reaped, Unit};
-use crate::core::facts::RootId;
+use crate::core::facts::FileKey;
 use crate::core::hold::Hold;
 use crate::core::policy::SkipOpen;
 use crate::fs::Dir;
@@ -45,20 +49,21 @@ impl<'a> Deref for Pipeline<'a> {
 }
 
 /// One round, and what came of it so far.
-pub(super) struct Round<'a> {
+pub(super) struct Round {
     pub(super) handles: Handles,
-    pub(super) in_place: BTreeMap<RootId, InPlace<'a>>,
     pub(super) done: Vec<Reaped>,
     /// Lines of what was displaced, for the next sync of the ledger.
     pub(super) displaced: Vec<Line>,
     /// Removals that are through, and those that an error left in the quarantine.
     pub(super) ended: Vec<u64>,
     pub(super) left: Vec<u64>,
+    /// Number of names that were removed, by file.
+    pub(super) removed_links: HashMap<FileKey, u32>,
     /// Jobs of which everything is gone, with the quarantines that it went through.
     pub(super) finished: Vec<(u64, Vec<Arc<Dir>>)>,
 }
 
-impl Round<'_> {
+impl Round {
     /// Answers the claim of a candidate that is not removed.
     pub(super) fn answer(&mut self, one: Candidate, abort: Abort) {
         // A directory that was emptied has no claim.
@@ -73,7 +78,8 @@ impl Round<'_> {
     }
 }
 
-/// Carries out claims that need the same roots. Those that are left to the sweepers are answered by them.
+/// Carries out claims that need the same roots. Those that are left to the sweepers are answered by
+/// them.
 pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
     let Some((work, places)) = shared.places_of(work) else {
         return Vec::new();
@@ -93,7 +99,7 @@ pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
     pipeline.run(work.claims)
 }
 
-impl<'a> Pipeline<'a> {
+impl Pipeline<'_> {
     fn run(&self, claims: Vec<Claim>) -> Vec<Reaped> {
         let (mut done, mut pending) = (Vec::new(), VecDeque::new());
         let mut rows = Rows::new(self.shared, self.policy);
@@ -120,12 +126,12 @@ impl<'a> Pipeline<'a> {
                 }
                 let mut round = Round {
                     handles: Handles::new(self.shared, may_wait),
-                    in_place: BTreeMap::new(),
                     done: Vec::new(),
                     displaced: Vec::new(),
                     ended: Vec::new(),
                     left: Vec::new(),
                     finished: Vec::new(),
+                    removed_links: HashMap::new(),
                 };
                 let seen = self.look_at(&mut pending, &mut busy, &mut rows, &mut round);
                 self.carry_out(seen, &mut round);
@@ -139,16 +145,18 @@ impl<'a> Pipeline<'a> {
         done
     }
 
-    /// Takes the first look at as many claims as the round has room for. Those that are `busy` are for a later round.
+    /// Takes the first look at as many claims as the round has room for. Those that are `busy` are
+    /// for a later round.
     fn look_at(
         &self,
         pending: &mut VecDeque<Claim>,
         busy: &mut VecDeque<Claim>,
         rows: &mut Rows<'_>,
-        round: &mut Round<'a>,
+        round: &mut Round,
     ) -> Vec<Candidate> {
         let (mut candidates, mut files) = (Vec::new(), 0);
         while files < ROUND_FILES_MAX
+            && round.handles.leases.has_room()
             && let Some(claim) = pending.pop_front()
         {
             match self.look.look(&claim, rows, &mut round.handles) {
@@ -177,7 +185,7 @@ impl<'a> Pipeline<'a> {
         candidates
     }
 
-    fn carry_out(&self, candidates: Vec<Candidate>, round: &mut Round<'a>) {
+    fn carry_out(&self, candidates: Vec<Candidate>, round: &mut Round) {
         let quarantined = self.quarantine(candidates, round);
         self.record(quarantined, round);
         self.prune(round);
@@ -188,7 +196,8 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// The hold of a job whose record would say that all is gone while something of it, recorded earlier, is in a quarantine still.
+    /// The hold of a job whose record would say that all is gone while something of it, recorded
+    /// earlier, is in a quarantine still.
     fn unfinished(&self, claim: &Claim) -> Option<Hold> {
         let job = claim.owners.first().filter(|_| self.has_record(claim))?;
         self.shared.intents.has_left(&job.id).then(|| Hold::Unreadable {
@@ -243,7 +252,8 @@ impl<'a> Pipeline<'a> {
                 let path = target.path_of(part);
                 let line = match one.claim.unit {
                     Unit::File | Unit::Dir => Cow::Borrowed(&one.line),
-                    // Each part has what the line says of the unit as a whole, and not what it says of the other parts.
+                    // Each part has what the line says of the unit as a whole, and not what it says
+                    // of the other parts.
                     Unit::Job => {
                         let root = &self.policy.roots[&target.root];
                         let place = path.below(&root.path);

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use super::intent::QuarantineId;
 use super::intents::Intents;
 use super::judge::BoundedClock;
+use super::links::RemovedLinks;
 use super::quarantines::Quarantines;
 use super::queue::Queue;
 use super::reaper::Hooks;
@@ -83,6 +84,7 @@ pub(super) struct Looks {
     pub(super) stopping: AtomicBool,
     /// So many leases one thread has at once.
     pub(super) leases_max: usize,
+    pub(super) removed_links: RemovedLinks,
 }
 
 impl Looks {
@@ -92,6 +94,7 @@ impl Looks {
             state,
             stopping: AtomicBool::new(false),
             leases_max: descriptors::leases_max(),
+            removed_links: RemovedLinks::default(),
         }
     }
 

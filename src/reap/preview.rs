@@ -35,7 +35,8 @@ pub struct Preview {
     pub claims: Vec<Claim>,
 }
 
-/// The thread that looks. When this is dropped it ends after the look that it is at; nobody waits for it.
+/// The thread that looks. When this is dropped it ends after the look that it is at; nobody waits
+/// for it.
 pub struct Previewer {
     looks: Arc<Looks>,
     orders: Sender<Preview>,
@@ -48,7 +49,8 @@ impl std::fmt::Debug for Previewer {
 }
 
 impl Previewer {
-    /// Starts the thread, which gives its answers to `answer`. Of `hooks` it asks those about owners, pins and sources.
+    /// Starts the thread, which gives its answers to `answer`. Of `hooks` it asks those about
+    /// owners, pins and sources.
     ///
     /// # Errors
     /// [`ReapError::Thread`].
@@ -131,13 +133,11 @@ fn preview_one(look: &Look<'_>, claim: &Claim, rows: &mut Rows<'_>) -> Result<Ou
     let mut handles = Handles::new(look.looks, true);
     let seen = look.look(claim, rows, &mut handles)?;
     for (target, part) in seen.parts() {
-        let path = target.path_of(part);
-        let (parent, name) = path.parent_and_name().ok_or(Hold::Unconfirmed)?;
-        let root = look.root(target.root)?;
-        let home = handles.dirs.open((target.root, root), parent);
+        let home = handles.home_of(look.root(target.root)?, target, part);
         let home = home.map_err(|error| unreached(&error))?;
-        let moved = home.dir.check_move(name);
-        moved.map_err(|error| refused(&error, &home.dir, name))?;
+        let (dir, name) = (&home.dir, target.name_of(part));
+        let moved = dir.check_move(name);
+        moved.map_err(|error| refused(&error, dir, name))?;
     }
     let (files, bytes) = seen.sums();
     Ok(Outcome::Removed(Removal {

@@ -1,7 +1,8 @@
-//! Directories that removals emptied (`prune_empty_dirs`): each is a candidate with one part, and goes the same way.
+//! Directories that removals emptied (`prune_empty_dirs`): each is a candidate with one part, and
+//! goes the same way.
 //!
-//! **Invariant:** only a directory from which this round removed something is removed, and only while it is empty: `rmdir(2)`
-//! decides.
+//! **Invariant:** only a directory from which this round removed something is removed, and only
+//! while it is empty: `rmdir(2)` decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,9 +20,10 @@ use crate::fs::FsError;
 use crate::fs::tree::Tree;
 use crate::ledger::LineUnit;
 
-impl<'a> Pipeline<'a> {
-    /// Removes the directories that the removals of the round emptied, and lists them in their answers.
-    pub(super) fn prune(&self, round: &mut Round<'a>) {
+impl Pipeline<'_> {
+    /// Removes the directories that the removals of the round emptied, and lists them in their
+    /// answers.
+    pub(super) fn prune(&self, round: &mut Round) {
         let is_wanted = |claim: &Claim| {
             claim.unit == Unit::File && self.policy.roots[&claim.root].prune_empty_dirs
         };
@@ -51,9 +53,7 @@ impl<'a> Pipeline<'a> {
             level = moved.iter().filter_map(above).collect();
             emptied.extend(moved);
         }
-        if !emptied.is_empty() {
-            self.record(emptied, round);
-        }
+        self.record(emptied, round);
     }
 
     /// Whether neither a pin nor a job that has not ended needs the directory at `path`.
@@ -76,7 +76,7 @@ impl<'a> Pipeline<'a> {
         path: &RelPath,
         answer: usize,
         rows: &mut Rows<'_>,
-        round: &mut Round<'a>,
+        round: &mut Round,
     ) -> Result<Option<Candidate>, FsError> {
         let because = &round.done[answer];
         let Some((parent, name)) = path.parent_and_name() else {

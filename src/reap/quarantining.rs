@@ -2,34 +2,30 @@
 //!
 //! **Invariant:** what changed, is open, or cannot be known goes back to its place.
 
+use std::collections::BTreeMap;
+
 use super::abort::{Abort, unreadable};
 use super::back::{Back, put_back, refused};
 use super::candidate::{Candidate, Target};
-use super::names::lain_name;
+use super::names::quarantine_name;
 use super::parts::{Part, number};
 use super::pipeline::{Pipeline, Round};
 use super::rows::Rows;
 use super::source_dirs::InPlace;
 use crate::clock;
 use crate::core::claim::{Outcome, Unit};
+use crate::core::facts::RootId;
 use crate::core::hold::Hold;
 use crate::ledger::line::pack;
 use crate::ledger::{Line, Mark};
 
-/// What became of the parts of a candidate that were put back.
-pub(super) struct Restored {
-    /// Lines of those that could not go back, and were given displaced names.
-    pub(super) displaced: Vec<Line>,
-    /// Whether one is in the quarantine still, under its number.
-    pub(super) is_stuck: bool,
-}
-
 impl<'a> Pipeline<'a> {
-    /// Moves candidates into the quarantine and returns those that may be removed, after the second look. The others go back.
+    /// Moves candidates into the quarantine and returns those that may be removed, after the second
+    /// look. The others go back.
     pub(super) fn quarantine(
         &self,
         candidates: Vec<Candidate>,
-        round: &mut Round<'a>,
+        round: &mut Round,
     ) -> Vec<Candidate> {
         if candidates.is_empty() {
             return candidates;
@@ -43,7 +39,11 @@ impl<'a> Pipeline<'a> {
             return Vec::new();
         }
         let moved = self.move_out(candidates, round);
-        let moved = self.check(moved, round, |one, round| self.look_again(one, round));
+        // From now on: what was carried away while it was moved is found.
+        let mut in_place = BTreeMap::new();
+        let moved = self.check(moved, round, |one, round| {
+            self.look_again(one, &mut in_place, round)
+        });
         let mut rows = Rows::new(self.shared, self.policy);
         // A source may let us wait: first all rows, then all that is known from memory.
         let agreed = self.check(moved, round, |one, _| {
@@ -57,8 +57,8 @@ impl<'a> Pipeline<'a> {
     pub(super) fn check(
         &self,
         candidates: Vec<Candidate>,
-        round: &mut Round<'a>,
-        mut check: impl FnMut(&mut Candidate, &mut Round<'a>) -> Result<(), Abort>,
+        round: &mut Round,
+        mut check: impl FnMut(&mut Candidate, &mut Round) -> Result<(), Abort>,
     ) -> Vec<Candidate> {
         let mut sound = Vec::with_capacity(candidates.len());
         for mut one in candidates {
@@ -73,7 +73,7 @@ impl<'a> Pipeline<'a> {
         sound
     }
 
-    fn move_out(&self, candidates: Vec<Candidate>, round: &mut Round<'a>) -> Vec<Candidate> {
+    fn move_out(&self, candidates: Vec<Candidate>, round: &mut Round) -> Vec<Candidate> {
         let turn = self.only_root().map(|opened| self.shared.turn(opened.id));
         let _moving = turn.as_ref().map(|turn| turn.lock());
         let mut moved = Vec::with_capacity(candidates.len());
@@ -91,10 +91,10 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Moves all parts; else tells why not, and how many were moved.
-    fn move_parts(&self, one: &Candidate, round: &mut Round<'a>) -> Result<(), (Outcome, u32)> {
+    fn move_parts(&self, one: &Candidate, round: &mut Round) -> Result<(), (Outcome, u32)> {
         for (place, (target, part)) in one.seen.parts().enumerate() {
             let number = number(place);
-            let name = lain_name(one.line.id, number);
+            let name = quarantine_name(one.line.id, number);
             let moved = self.move_part(one.claim.unit, (target, part), &name, round);
             moved.map_err(|outcome| (outcome, number))?;
         }
@@ -112,35 +112,26 @@ impl<'a> Pipeline<'a> {
         unit: Unit,
         (target, part): (&Target, Part),
         quarantined: &[u8],
-        round: &mut Round<'a>,
+        round: &mut Round,
     ) -> Result<(), Outcome> {
         let opened = self.roots.get(target.root)?;
-        let path = target.path_of(part);
-        let (parent, name) = path
-            .parent_and_name()
-            .ok_or(Hold::Unconfirmed)
-            .map_err(Outcome::Held)?;
-        let home = match &target.home_dir {
-            Some(home) if part == target.whole() => home.clone(),
-            _ => {
-                let home = round.handles.dirs.open((target.root, &opened.root), parent);
-                home.map_err(|error| {
-                    if error.is_absence() {
-                        target.changed()
-                    } else {
-                        unreadable(&error)
-                    }
-                })?
+        let home = round.handles.home_of(&opened.root, target, part);
+        let home = home.map_err(|error| {
+            if error.is_absence() {
+                target.changed()
+            } else {
+                unreadable(&error)
             }
-        };
+        })?;
+        let name = target.name_of(part);
         let is_dir = matches!(part, Part::Dir(_));
         if is_dir {
-            (self.shared.hooks.before_move)(target.root, &path);
+            (self.shared.hooks.before_move)(target.root, &target.path_of(part));
         }
         let moved = home.dir.move_to(name, &opened.quarantine, quarantined);
         moved.map_err(|error| {
             if is_dir {
-                (self.shared.hooks.put_back)(target.root, &path);
+                (self.shared.hooks.put_back)(target.root, &target.path_of(part));
             }
             match refused(&error, &home.dir, name) {
                 // Of a job one thing is gone, and the others may not be.
@@ -151,8 +142,13 @@ impl<'a> Pipeline<'a> {
     }
 
     /// The second look, at what is in the quarantine.
-    fn look_again(&self, one: &mut Candidate, round: &mut Round<'a>) -> Result<(), Abort> {
-        if !self.are_in_place(one, round)? {
+    fn look_again(
+        &self,
+        one: &Candidate,
+        in_place: &mut BTreeMap<RootId, InPlace<'a>>,
+        round: &mut Round,
+    ) -> Result<(), Abort> {
+        if !self.are_in_place(one, in_place)? {
             return Err(match one.claim.unit {
                 // Whoever carried its directory away took it along.
                 Unit::File => Outcome::Gone,
@@ -163,7 +159,7 @@ impl<'a> Pipeline<'a> {
         let skip_open = self.skip_open(&one.claim);
         let stop = || self.shared.is_stopping();
         for (place, (target, part)) in one.seen.parts().enumerate() {
-            let name = lain_name(one.line.id, number(place));
+            let name = quarantine_name(one.line.id, number(place));
             let quarantine = &self.roots.get(target.root)?.quarantine;
             let leases = &mut round.handles.leases;
             let looked = leases.look_again(skip_open, (target, part), (quarantine, &name), &stop);
@@ -176,10 +172,14 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Whether the directories that the parts came out of are still where they were.
-    fn are_in_place(&self, one: &Candidate, round: &mut Round<'a>) -> Result<bool, Outcome> {
+    fn are_in_place(
+        &self,
+        one: &Candidate,
+        in_place: &mut BTreeMap<RootId, InPlace<'a>>,
+    ) -> Result<bool, Outcome> {
         for (target, part) in one.seen.parts() {
             let root = &self.roots.get(target.root)?.root;
-            let in_place = round.in_place.entry(target.root);
+            let in_place = in_place.entry(target.root);
             let in_place = in_place.or_insert_with(|| InPlace::new(root));
             let path = target.path_of(part);
             let parent = path.parent_and_name().map_or(&[][..], |(parent, _)| parent);
@@ -206,57 +206,38 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Puts the first `parts` parts of a candidate back, and answers its claim.
-    pub(super) fn restore(&self, one: Candidate, parts: u32, abort: Abort, round: &mut Round<'a>) {
-        let Restored {
-            displaced,
-            is_stuck,
-        } = self.put_parts_back(&one, parts, round);
-        if is_stuck {
-            round.left.push(one.line.id);
-        } else {
-            round.ended.push(one.line.id);
-        }
-        let is_home = displaced.is_empty() && !is_stuck;
-        round.displaced.extend(displaced);
+    pub(super) fn restore(&self, one: Candidate, parts: u32, abort: Abort, round: &mut Round) {
         let abort = match abort {
-            Abort::Stopped => Abort::Stopped,
-            abort if is_home => abort,
+            Abort::Stopped => {
+                self.put_back(&one, parts, round);
+                Abort::Stopped
+            }
+            abort if self.put_back(&one, parts, round) => abort,
             _ => Hold::Displaced.into(),
         };
         round.answer(one, abort);
     }
 
-    /// Puts the first `parts` parts back. What cannot go back is displaced.
-    pub(super) fn put_parts_back(
-        &self,
-        one: &Candidate,
-        parts: u32,
-        round: &mut Round<'a>,
-    ) -> Restored {
-        let mut restored = Restored {
-            displaced: Vec::new(),
-            is_stuck: false,
-        };
-        let line = &one.line;
+    /// Puts the first `parts` parts back; what cannot go back is displaced. Returns whether all are
+    /// in their places.
+    pub(super) fn put_back(&self, one: &Candidate, parts: u32, round: &mut Round) -> bool {
+        let (displaced, mut is_stuck) = (round.displaced.len(), false);
         let moved: Vec<(u32, (&Target, Part))> = (0..parts).zip(one.seen.parts()).collect();
         for (number, (target, part)) in moved.into_iter().rev() {
             let Ok(opened) = self.roots.get(target.root) else {
                 continue;
             };
             let path = target.path_of(part);
-            let (parent, name) = path.parent_and_name().unwrap_or_default();
-            let home = match &target.home_dir {
-                Some(home) if part == target.whole() => Ok(home.clone()),
-                _ => round.handles.dirs.open((target.root, &opened.root), parent),
-            };
             let full = path.below(opened.root.path());
+            let home = round.handles.home_of(&opened.root, target, part);
             let home = home.as_ref().map(|home| &home.dir);
-            match put_back(&opened.quarantine, (line.id, number), home, name, &full) {
+            let place = (one.line.id, number);
+            match put_back(&opened.quarantine, place, home, target.name_of(part), &full) {
                 Back::Home => {}
                 Back::Displaced => {
                     let (files, bytes) = target.count(part);
                     let (path, path_b64) = pack(full.as_os_str().as_encoded_bytes());
-                    restored.displaced.push(Line {
+                    round.displaced.push(Line {
                         id: self.shared.ledger.next_id(),
                         root: self.policy.roots[&target.root].name.clone(),
                         path,
@@ -265,15 +246,21 @@ impl<'a> Pipeline<'a> {
                         files,
                         bytes,
                         result: Mark::Displaced,
-                        ..line.clone()
+                        ..one.line.clone()
                     });
                 }
-                Back::Stuck => restored.is_stuck = true,
+                Back::Stuck => is_stuck = true,
             }
             if matches!(part, Part::Dir(_)) {
                 (self.shared.hooks.put_back)(target.root, &path);
             }
         }
-        restored
+        let settled = if is_stuck {
+            &mut round.left
+        } else {
+            &mut round.ended
+        };
+        settled.push(one.line.id);
+        round.displaced.len() == displaced && !is_stuck
     }
 }

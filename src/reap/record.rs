@@ -1,22 +1,26 @@
 //! The lines of what was quarantined: one sync of the ledger for a round.
 //!
-//! **Invariant:** what is to be written back to a source is noted durably before the line that says that the files are gone,
-//! and struck out again when that line cannot be written.
+//! **Invariant:** what is to be written back to a source is noted durably before the line that says
+//! that the files are gone, and struck out again when that line cannot be written.
 //! **Invariant:** nothing is disposed of before its line is durable.
 
 use super::abort::Abort;
 use super::candidate::Candidate;
 use super::pipeline::{Pipeline, Round};
 use super::reaper::Recording;
+use crate::core::claim::Unit;
 use crate::core::hold::Hold;
 
-impl<'a> Pipeline<'a> {
+impl Pipeline<'_> {
     /// Records what was quarantined, and disposes of it. What cannot be recorded goes back.
-    pub(super) fn record(&self, quarantined: Vec<Candidate>, round: &mut Round<'a>) {
-        // They may have waited for one another: long enough to set a pin.
-        let sound = self.check(quarantined, round, |one, _| {
-            self.pinned(&one.claim)
-                .map_or(Ok(()), |hold| Err(hold.into()))
+    pub(super) fn record(&self, quarantined: Vec<Candidate>, round: &mut Round) {
+        // Units may have waited for one another: long enough to set a pin.
+        let sound = self.check(quarantined, round, |one, _| match one.claim.unit {
+            Unit::File => Ok(()),
+            Unit::Dir | Unit::Job => {
+                let pin = self.pinned(&one.claim);
+                pin.map_or(Ok(()), |hold| Err(hold.into()))
+            }
         });
         let (with, mut recorded): (Vec<Candidate>, Vec<Candidate>) = sound
             .into_iter()
@@ -49,7 +53,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Records what was displaced since.
-    fn record_displaced(&self, round: &mut Round<'a>) {
+    fn record_displaced(&self, round: &mut Round) {
         let displaced = std::mem::take(&mut round.displaced);
         if let Err(error) = self.shared.ledger.append(&displaced) {
             tracing::error!(%error, "what was displaced or put back could not be recorded");
@@ -75,8 +79,9 @@ impl<'a> Pipeline<'a> {
         Ok(recordings.iter().map(|one| one.line.id).collect())
     }
 
-    /// Puts back what cannot be recorded. Directories that were emptied went last and go back first.
-    fn refuse(&self, candidates: Vec<Candidate>, error: &str, round: &mut Round<'a>) {
+    /// Puts back what cannot be recorded. Directories that were emptied went last and go back
+    /// first.
+    fn refuse(&self, candidates: Vec<Candidate>, error: &str, round: &mut Round) {
         for one in candidates.into_iter().rev() {
             let (all, error) = (one.seen.count(), error.to_owned());
             let abort = Abort::from(Hold::Unrecorded { error });

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::back::{Back, DISPLACED, put_back, set_aside};
 use super::intent::{Intent, QuarantineId};
-use super::names::parse_lain_name;
+use super::names::parse_quarantine_name;
 use super::parts::Part;
 use super::place::{Large, Place, Shared};
 use super::sweep::{Doomed, RETRY_MAX, RETRY_MIN, Stand, Sweep};
@@ -215,9 +215,9 @@ impl Recovery<'_> {
         self.recorded = recorded.map_err(|error| words(&error))?;
         let mut kept = BTreeMap::new();
         // Directories that were emptied went after, and go back before, what lay in them: the later number first.
-        things.sort_by_key(|(name, _)| std::cmp::Reverse(parse_lain_name(name)));
+        things.sort_by_key(|(name, _)| std::cmp::Reverse(parse_quarantine_name(name)));
         for (name, facts) in things {
-            let number = parse_lain_name(&name);
+            let number = parse_quarantine_name(&name);
             let intent = number.and_then(|(id, part)| {
                 let meant = |intent: &&Intent| intent.part == part && intent.means(&facts);
                 intents.get(&id)?.iter().find(meant)

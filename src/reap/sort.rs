@@ -1,7 +1,7 @@
 //! Which parts of a unit go, and which stay.
 //!
-//! **Invariant:** nothing that a rule keeps, that an earlier rule governs, or that somebody else owns who does not let it go,
-//! lies in a part that goes.
+//! **Invariant:** nothing that a rule keeps, that an earlier rule governs, or that somebody else
+//! owns who does not let it go, lies in a part that goes.
 
 use std::collections::BTreeSet;
 
@@ -53,7 +53,8 @@ impl<'a> Sorter<'a> {
         }
     }
 
-    /// The parts of a piece that go: the largest in which nothing stays. Or what in it holds the whole unit.
+    /// The parts of a piece that go: the largest in which nothing stays. Or what in it holds the
+    /// whole unit.
     pub(super) fn parts(&mut self, target: &Target) -> Result<Vec<Part>, Hold> {
         let Content::Dir(tree) = &target.content else {
             let goes = self.goes(target, target.path.as_bytes(), target.facts())?;
@@ -153,7 +154,8 @@ impl<'a> Sorter<'a> {
         let class = || self.policy.classify(root, path, owner);
         let is_meant = match facts.kind {
             Kind::File => class() == Class::Dir(rule),
-            // Rules for files are not meant for links and sockets, also where they take empty directories; a `keep` is.
+            // Rules for files are not meant for links and sockets, also where they take empty
+            // directories; a `keep` is.
             Kind::Other | Kind::Mount => {
                 self.policy.rule(rule).unit == Unit::Dir && !matches!(class(), Class::Kept(_))
             }

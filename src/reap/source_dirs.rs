@@ -1,12 +1,12 @@
 //! The directories that things are taken out of.
 //!
-//! **Invariant:** what was taken out of a directory that has left its place meanwhile must go back into it: it may be
-//! outside of the root by then, where nothing is ours.
+//! **Invariant:** what was taken out of a directory that has left its place meanwhile must go back
+//! into it: it may be outside of the root by then, where nothing is ours.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::core::facts::{FileKey, RootId};
+use crate::core::facts::{FileKey, Kind, RootId};
 use crate::core::path::RelPath;
 use crate::fs::{Dir, FsError, RootDir, descriptors};
 
@@ -50,7 +50,11 @@ impl SourceDirs {
         }
         let path = RelPath::parse(path).expect("invariant: a parent of a path is a path");
         let dir = root.dir(&path)?;
-        let key = dir.facts()?.key;
+        let key = if path.is_root() {
+            root.key()
+        } else {
+            dir.facts()?.key
+        };
         let dir = Rc::new(SourceDir { dir, key });
         if self.room > 0 {
             self.room -= 1;
@@ -78,7 +82,8 @@ impl<'a> InPlace<'a> {
         }
     }
 
-    /// Whether the directory `key` is at `path` beneath the root. What cannot be known counts as gone.
+    /// Whether the directory `key` is at `path` beneath the root. What cannot be known counts as
+    /// gone.
     pub(super) fn is(&mut self, path: &[u8], key: FileKey) -> bool {
         if !self.root_is {
             return false;
@@ -87,9 +92,19 @@ impl<'a> InPlace<'a> {
             return *found == Some(key);
         }
         let path = RelPath::parse(path).expect("invariant: a parent of a path is a path");
-        let facts = self.root.dir(&path).and_then(|dir| dir.facts());
-        let found = facts.ok().map(|facts| facts.key);
+        let found = self.look(&path);
         self.found.insert(path, found);
         found == Some(key)
+    }
+
+    /// Which directory is at `path` now. One look is enough where no directory on the way could be
+    /// swapped for a link.
+    fn look(&self, path: &RelPath) -> Option<FileKey> {
+        let facts = match path.components().count() {
+            0 => return Some(self.root.key()),
+            1 => self.root.top().look(path.as_bytes()).ok()??,
+            _ => self.root.dir(path).and_then(|dir| dir.facts()).ok()?,
+        };
+        (facts.kind == Kind::Dir).then_some(facts.key)
     }
 }

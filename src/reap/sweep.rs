@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::back::{Back, set_aside};
 use super::judge::{OpenState, ask, ask_after_crash};
-use super::names::lain_name;
+use super::names::{QuarantineName, quarantine_name};
 use super::parts::Part;
 use super::place::Shared;
 use crate::clock;
@@ -208,8 +208,8 @@ impl Sweeping<'_> {
         &self.stand(doomed).quarantine
     }
 
-    fn lain(&self, doomed: &Doomed) -> Vec<u8> {
-        lain_name(self.sweep.line.id, doomed.number)
+    fn lain(&self, doomed: &Doomed) -> QuarantineName {
+        quarantine_name(self.sweep.line.id, doomed.number)
     }
 
     /// Notes that an error stops the part.

@@ -1,7 +1,8 @@
-//! The first look at a unit, a directory or all that a job owns: whether it may be removed as a whole, and which parts of it.
+//! The first look at a unit, a directory or all that a job owns: whether it may be removed as a
+//! whole, and which parts of it.
 //!
-//! **Invariant:** a target is the very thing that the claim names, on the root's own mount, and neither holds nor is in another root,
-//! our state directory or a quarantine.
+//! **Invariant:** a target is the very thing that the claim names, on the root's own mount, and
+//! neither holds nor is in another root, our state directory or a quarantine.
 
 use std::collections::BTreeSet;
 
@@ -68,14 +69,14 @@ impl Look<'_> {
         Ok(seen)
     }
 
-    /// Whether everything in the unit is closed. Asked in its place as well: a unit in use must not vanish for an instant.
+    /// Whether everything in the unit is closed. Asked in its place as well: a unit in use must not
+    /// vanish for an instant.
     fn ask_about(
         &self,
         claim: &Claim,
         seen: &mut Seen,
         handles: &mut Handles,
     ) -> Result<(), Abort> {
-        let Handles { leases, dirs } = handles;
         let (skip_open, stop) = (self.skip_open(claim), || self.looks.is_stopping());
         for target in &seen.targets {
             let root = self.root(target.root)?;
@@ -83,15 +84,9 @@ impl Look<'_> {
                 return Err(outcome.into());
             }
             for part in &target.parts {
-                let home = match &target.home_dir {
-                    Some(home) if *part == target.whole() => home.clone(),
-                    _ => {
-                        let path = target.path_of(*part);
-                        let (parent, _) = path.parent_and_name().ok_or(Hold::Unconfirmed)?;
-                        let home = dirs.open((target.root, root), parent);
-                        home.map_err(|error| Abort::from(error).or(target.changed()))?
-                    }
-                };
+                let home = handles.home_of(root, target, *part);
+                let home = home.map_err(|error| Abort::from(error).or(target.changed()))?;
+                let leases = &mut handles.leases;
                 let asked = leases.ask_about(skip_open, (target, *part), &home.dir, &stop);
                 asked.map_err(|abort| abort.or(target.changed()))?;
             }
@@ -104,12 +99,12 @@ impl Look<'_> {
             let Content::File(facts, lease) = &mut target.content else {
                 continue;
             };
-            *lease = leases.get(facts.key);
+            *lease = handles.leases.get(facts.key);
             if lease.is_none() && skip_open != SkipOpen::Never && !target.parts.is_empty() {
                 return Ok(());
             }
         }
-        leases.need();
+        handles.leases.need();
         seen.is_lean = true;
         Ok(())
     }
@@ -161,7 +156,8 @@ impl Look<'_> {
         claim.unit == Unit::Job && self.policy.rule(claim.rule).record != Record::Keep
     }
 
-    /// What keeps a record at its source, because a file of its job may not be where its claim seems to lead.
+    /// What keeps a record at its source, because a file of its job may not be where its claim
+    /// seems to lead.
     fn linked(&self, claim: &Claim) -> Option<Hold> {
         let key = claim.owners.first().filter(|_| self.has_record(claim))?;
         (self.looks.hooks.linked)(self.policy, key)
@@ -400,7 +396,8 @@ fn latest(claim: &Claim, targets: &[Target]) -> Latest {
     targets.iter().map(Target::latest).fold(known, Latest::max)
 }
 
-/// What it means that the directory of a piece cannot be opened; nothing when it is gone, and the piece with it.
+/// What it means that the directory of a piece cannot be opened; nothing when it is gone, and the
+/// piece with it.
 fn not_reached(error: &FsError) -> Option<Outcome> {
     match error.errno {
         Errno::NOENT => None,
@@ -411,7 +408,8 @@ fn not_reached(error: &FsError) -> Option<Outcome> {
     }
 }
 
-/// The hold of a unit with a directory that would not let its content be removed: better before than half-way.
+/// The hold of a unit with a directory that would not let its content be removed: better before
+/// than half-way.
 fn locked(root: &RootDir, target: &Target) -> Option<Outcome> {
     let Content::Dir(tree) = &target.content else {
         return None;

@@ -267,6 +267,10 @@ impl Policy {
         let of =
             |since: Since, job: Option<&Job>| since.of(facts, known, job.map(|job| &job.moments));
         let own = self.verdict(id, of(self.rule(id).since, job));
+        // A single owner, or none, has said all.
+        if owner.jobs().len() <= 1 {
+            return self.of_all(owner, |_| own.clone());
+        }
         // The job that decides says by which rule and since when; no other may let it go later.
         match (own, self.agreed(root, path, owner, &of)) {
             (Verdict::Lapse { basis, .. }, Verdict::Lapse { at, .. }) => Verdict::Lapse {

@@ -5,7 +5,7 @@ use crate::core::jobs::Status;
 use crate::core::policy::Record;
 use crate::ledger::{By, LineUnit, Mark};
 use crate::reap::intent::{Intent, QuarantineId};
-use crate::reap::names::lain_name;
+use crate::reap::names::quarantine_name;
 
 const RECORDED: bool = true;
 
@@ -77,7 +77,7 @@ fn take_out(bench: &Bench, dir: &str, path: &str, (id, part): (u64, u32)) {
     let quarantine = quarantine(&root);
     let (parent, name) = rel.split().unwrap();
     let home = root.dir(&parent).unwrap();
-    home.move_to(name, &quarantine, &lain_name(id, part))
+    home.move_to(name, &quarantine, &quarantine_name(id, part))
         .unwrap();
 }
 
@@ -262,7 +262,7 @@ fn a_job_that_was_cut_off_at_any_step_is_there_or_gone_as_a_whole() {
     for swept in 0..=PARTS.len() {
         let mut bench = crash_in_a_job(PARTS.len(), RECORDED);
         for (number, (dir, ..)) in (0..).zip(&PARTS[..swept]) {
-            let name = String::from_utf8(lain_name(31, number)).unwrap();
+            let name = String::from_utf8(quarantine_name(31, number).to_vec()).unwrap();
             let lain = bench.base.join(dir).join(".lapsed").join(name);
             let _ = std::fs::remove_dir_all(&lain);
             let _ = std::fs::remove_file(&lain);

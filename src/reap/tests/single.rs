@@ -121,19 +121,82 @@ fn open_files_are_held_as_the_rule_says() {
     assert_eq!(bench.lines().len(), 1);
 }
 
-#[test]
-fn all_names_of_one_file_go_in_one_batch() {
-    let mut bench = Bench::files();
+/// A file with the names `a`, `b` and `c`.
+fn three_names() -> (Bench, [Claim; 3]) {
+    let bench = Bench::files();
     bench.write("a", "1");
     for other in ["b", "c"] {
         std::fs::hard_link(bench.path("a"), bench.path(other)).unwrap();
     }
-    // The change time of the others moves with each: with `mtime` as the measure they are due nevertheless.
-    bench.policy.rules[0].since = Since::Mtime;
     let claims = ["a", "b", "c"].map(|name| bench.claim(Unit::File, name));
+    (bench, claims)
+}
+
+#[test]
+fn all_names_of_one_file_go_in_one_batch() {
+    let (mut bench, claims) = three_names();
     for outcome in bench.reap(&claims) {
         removed(&outcome);
     }
+    // Each removal moved the change time of the others: they were judged by what was before.
+    let lines = bench.lines();
+    assert!(lines.iter().all(|line| line.basis == claims[0].known));
+    assert_eq!(lines.len(), 3);
+}
+
+#[test]
+fn names_of_one_file_that_are_claimed_one_after_the_other_all_go() {
+    let (mut bench, claims) = three_names();
+    for claim in claims {
+        let outcome = bench.reap(std::slice::from_ref(&claim)).remove(0);
+        removed(&outcome);
+        assert_eq!(bench.lines().last().unwrap().basis, claim.known);
+    }
+}
+
+#[test]
+fn a_file_that_changes_when_one_of_its_names_is_gone_keeps_the_others() {
+    let changes: [fn(&Bench); 3] = [
+        |bench| std::fs::hard_link(bench.path("b"), bench.path("new")).unwrap(),
+        |bench| std::fs::write(bench.path("b"), "2").unwrap(),
+        |bench| {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(bench.path("b"), mode).unwrap();
+        },
+    ];
+    for change in changes {
+        let (mut bench, [first, second, third]) = three_names();
+        removed(&bench.reap(&[first]).remove(0));
+        let left = bench.facts("b");
+        wait(|| {
+            // File systems keep times as coarsely as the timer ticks: change until it shows.
+            let _ = std::fs::remove_file(bench.path("new"));
+            change(&bench);
+            bench.facts("b").ctime > left.ctime
+        });
+        for outcome in bench.reap(&[second, third]) {
+            assert!(matches!(outcome, Outcome::Spared { .. }), "{outcome:?}");
+        }
+        assert!(bench.path("b").exists() && bench.path("c").exists());
+    }
+}
+
+#[test]
+fn a_name_that_is_not_due_outlives_the_others() {
+    let (mut bench, [first, second, third]) = three_names();
+    let kept = Claim {
+        known: third.known.plus_ms(3_600_000),
+        ..third
+    };
+    let outcomes = bench.reap(&[first, kept, second]);
+    removed(&outcomes[0]);
+    assert!(
+        matches!(outcomes[1], Outcome::Spared { .. }),
+        "{outcomes:?}"
+    );
+    removed(&outcomes[2]);
+    assert_eq!(bench.read("c"), "1");
 }
 
 #[test]
