@@ -17,5 +17,6 @@ pub mod watch;
 #[cfg(test)]
 #[path = "../tests/common"]
 mod common {
+    pub mod immutable;
     pub mod machine;
 }

@@ -1,6 +1,6 @@
-//! The way back: into its place, or, when that is taken, aside.
+//! The way back out of the quarantine: into the place, or aside when that is taken.
 //!
-//! **Invariant:** nothing is replaced on the way back, and nothing that cannot go back is deleted.
+//! **Invariant:** nothing is replaced on the way back, and what cannot go back is never deleted.
 
 use std::path::Path;
 
@@ -12,56 +12,57 @@ use crate::core::hold::{Ends, Hold};
 use crate::fs::Dir;
 use crate::fs::error::{Action, FsError, reason};
 
-/// How names of displaced things begin.
+/// Prefix of the names of displaced things.
 pub(super) const DISPLACED: &str = "displaced-";
 
 /// The longest name that file systems take.
 const NAME_BYTES_MAX: usize = 255;
 
-/// Where something ended up.
+/// The end of the way back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Back {
+pub(super) enum RestoreOutcome {
     /// In its place.
     Home,
     /// In the quarantine, under its displaced name.
     Displaced,
-    /// Under its number in the quarantine: the file system refuses everything. Recovery tries again.
+    /// In the quarantine under its number: the file system refuses everything. Recovery tries
+    /// again.
     Stuck,
 }
 
-/// Puts what lies in the quarantine under `id` and `part` back to `name` in `home`; aside when there is no home or its name
-/// is taken. `path` is for people.
+/// Puts the part `part` of the removal `id` back to `name` in `home`; aside when there is no home
+/// or its name is taken. `path` is for messages.
 pub(super) fn put_back(
     quarantine: &Dir,
     (id, part): (u64, u32),
     home: Result<&Dir, &FsError>,
     name: &[u8],
     path: &Path,
-) -> Back {
-    let lain = quarantine_name(id, part);
+) -> RestoreOutcome {
+    let quarantined = quarantine_name(id, part);
     let why = match home {
-        Ok(home) => match quarantine.move_to(&lain, home, name) {
-            Ok(()) => return Back::Home,
+        Ok(home) => match quarantine.move_to(&quarantined, home, name) {
+            Ok(()) => return RestoreOutcome::Home,
             Err(error) if error.errno == Errno::EXIST => "its name was taken meanwhile".to_owned(),
             Err(error) => reason(error.errno),
         },
         Err(error) => error.to_string(),
     };
-    set_aside(quarantine, &lain, name, path, &why)
+    set_aside(quarantine, &quarantined, name, path, &why)
 }
 
-/// Gives what lies in the quarantine as `lain` its displaced name.
+/// Gives the thing that is in the quarantine as `quarantined` its displaced name.
 pub(super) fn set_aside(
     quarantine: &Dir,
-    lain: &[u8],
+    quarantined: &[u8],
     name: &[u8],
     path: &Path,
     why: &str,
-) -> Back {
-    let mut aside = [DISPLACED.as_bytes(), lain, b"-", name].concat();
+) -> RestoreOutcome {
+    let mut aside = [DISPLACED.as_bytes(), quarantined, b"-", name].concat();
     aside.truncate(NAME_BYTES_MAX);
     let kept_as = quarantine.path().join(super::place::os(&aside));
-    match quarantine.move_to(lain, quarantine, &aside) {
+    match quarantine.move_to(quarantined, quarantine, &aside) {
         Ok(()) => {
             tracing::error!(
                 path = %path.display(),
@@ -69,16 +70,16 @@ pub(super) fn set_aside(
                 why,
                 "displaced: it could not go back to its place and is kept; move it where it belongs, or remove it"
             );
-            Back::Displaced
+            RestoreOutcome::Displaced
         }
         Err(error) => {
             tracing::error!(path = %path.display(), %error, "left in the quarantine; the next start tries again");
-            Back::Stuck
+            RestoreOutcome::Stuck
         }
     }
 }
 
-/// What it means for a claim that `name` cannot be moved out of `dir`.
+/// The answer for a claim whose `name` cannot be moved out of `dir`.
 pub(super) fn refused(error: &FsError, dir: &Dir, name: &[u8]) -> Outcome {
     let path = dir.path().join(super::place::os(name));
     match error.errno {
@@ -110,7 +111,7 @@ pub(super) fn refused(error: &FsError, dir: &Dir, name: &[u8]) -> Outcome {
     }
 }
 
-/// Which permission is missing on which directory, and what would mend it.
+/// The hold that names the missing permission, the directory, and what would mend it.
 fn denied(error: &FsError, dir: &Dir, name: &[u8]) -> Hold {
     let me = rustix::process::geteuid().as_raw();
     let (place, what) = (dir.path().display(), reason(error.errno));

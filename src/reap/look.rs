@@ -12,7 +12,7 @@ use super::judge::{BoundedClock, Recheck, judge};
 use super::leases::{FirstLook, LeaseSet};
 use super::parts::Part;
 use super::place::Looks;
-use super::rows::{Rows, is_of};
+use super::rows::{JobLookupCache, is_of};
 use super::source_dirs::{SourceDir, SourceDirs};
 use crate::core::claim::{Claim, Outcome, Unit};
 use crate::core::facts::{Facts, Kind, RootId};
@@ -74,7 +74,7 @@ impl<'a> Look<'a> {
     pub(super) fn look(
         &self,
         claim: &Claim,
-        rows: &mut Rows<'_>,
+        rows: &mut JobLookupCache<'_>,
         handles: &mut Handles,
     ) -> Result<Seen, Abort> {
         match claim.unit {
@@ -144,7 +144,7 @@ impl<'a> Look<'a> {
         &self,
         claim: &Claim,
         seen: &mut Seen,
-        rows: &mut Rows<'_>,
+        rows: &mut JobLookupCache<'_>,
     ) -> Result<(), Abort> {
         // Before anything is judged: what is known from here on is at least as new as what the
         // sources said.

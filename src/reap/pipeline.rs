@@ -21,7 +21,7 @@ use super::intent::Intent;
 use super::judge::line;
 use super::look::{Handles, Look};
 use super::place::{Opened, Roots, Shared, Work};
-use super::rows::{Rows, owner_name};
+use super::rows::{JobLookupCache, owner_name};
 use crate::core::claim::{Claim, Outcome, Reaped, Unit};
 use crate::core::facts::FileKey;
 use crate::core::hold::Hold;
@@ -102,7 +102,7 @@ pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
 impl Pipeline<'_> {
     fn run(&self, claims: Vec<Claim>) -> Vec<Reaped> {
         let (mut done, mut pending) = (Vec::new(), VecDeque::new());
-        let mut rows = Rows::new(self.shared, self.policy);
+        let mut rows = JobLookupCache::new(self.shared, self.policy);
         // Before any lease is taken: a source may let us wait.
         for claim in claims {
             if self.shared.is_stopping() {
@@ -151,7 +151,7 @@ impl Pipeline<'_> {
         &self,
         pending: &mut VecDeque<Claim>,
         busy: &mut VecDeque<Claim>,
-        rows: &mut Rows<'_>,
+        rows: &mut JobLookupCache<'_>,
         round: &mut Round,
     ) -> Vec<Candidate> {
         let (mut candidates, mut files) = (Vec::new(), 0);

@@ -16,7 +16,7 @@ use super::look::{Handles, Look};
 use super::place::{Looks, Place, unreached};
 use super::quarantines::unlocked;
 use super::reaper::{Hooks, ReapError};
-use super::rows::Rows;
+use super::rows::JobLookupCache;
 use crate::clock;
 use crate::core::claim::{Claim, Outcome, Reaped, Removal};
 use crate::core::facts::RootId;
@@ -111,7 +111,7 @@ fn look_at(looks: &Looks, preview: Preview) -> Vec<Reaped> {
         root_of: &root_of,
         clock: BoundedClock(clock::now()),
     };
-    let mut rows = Rows::new(looks, &policy);
+    let mut rows = JobLookupCache::new(looks, &policy);
     let mut done = Vec::new();
     for claim in claims {
         if looks.is_stopping() {
@@ -127,7 +127,11 @@ fn look_at(looks: &Looks, preview: Preview) -> Vec<Reaped> {
     done
 }
 
-fn preview_one(look: &Look<'_>, claim: &Claim, rows: &mut Rows<'_>) -> Result<Outcome, Abort> {
+fn preview_one(
+    look: &Look<'_>,
+    claim: &Claim,
+    rows: &mut JobLookupCache<'_>,
+) -> Result<Outcome, Abort> {
     rows.agree(&claim.owners)?;
     // No lease is held between two claims: the next one may be waited for.
     let mut handles = Handles::new(look.looks, true);

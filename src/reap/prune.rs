@@ -10,7 +10,7 @@ use super::candidate::{Candidate, Content, Seen, Target};
 use super::judge::{Due, line};
 use super::parts::Part;
 use super::pipeline::{Pipeline, Round};
-use super::rows::Rows;
+use super::rows::JobLookupCache;
 use crate::clock;
 use crate::core::claim::{Claim, Outcome, Unit};
 use crate::core::facts::Kind;
@@ -37,7 +37,7 @@ impl Pipeline<'_> {
                 level.insert(parent, at);
             }
         }
-        let mut rows = Rows::new(self.shared, self.policy);
+        let mut rows = JobLookupCache::new(self.shared, self.policy);
         let mut emptied = Vec::new();
         // A directory is asked about again when one that it holds has left.
         while !level.is_empty() {
@@ -57,7 +57,7 @@ impl Pipeline<'_> {
     }
 
     /// Whether neither a pin nor a job that has not ended needs the directory at `path`.
-    pub(super) fn may_prune(&self, claim: &Claim, rows: &mut Rows<'_>) -> bool {
+    pub(super) fn may_prune(&self, claim: &Claim, rows: &mut JobLookupCache<'_>) -> bool {
         let (hooks, root, path) = (&self.shared.hooks, claim.root, &claim.path);
         let owner = (hooks.owner)(self.policy, root, path.as_bytes());
         let now = clock::now().wall;
@@ -75,7 +75,7 @@ impl Pipeline<'_> {
         &self,
         path: &RelPath,
         answer: usize,
-        rows: &mut Rows<'_>,
+        rows: &mut JobLookupCache<'_>,
         round: &mut Round,
     ) -> Result<Option<Candidate>, FsError> {
         let because = &round.done[answer];

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 
 use super::abort::{Abort, unreadable};
-use super::back::{Back, put_back, refused};
+use super::back::{RestoreOutcome, put_back, refused};
 use super::candidate::{Candidate, Target};
 use super::names::quarantine_name;
 use super::parts::{Part, number};
 use super::pipeline::{Pipeline, Round};
-use super::rows::Rows;
+use super::rows::JobLookupCache;
 use super::source_dirs::InPlace;
 use crate::clock;
 use crate::core::claim::{Outcome, Unit};
@@ -44,7 +44,7 @@ impl<'a> Pipeline<'a> {
         let moved = self.check(moved, round, |one, round| {
             self.look_again(one, &mut in_place, round)
         });
-        let mut rows = Rows::new(self.shared, self.policy);
+        let mut rows = JobLookupCache::new(self.shared, self.policy);
         // A source may let us wait: first all rows, then all that is known from memory.
         let agreed = self.check(moved, round, |one, _| {
             let keys = one.claim.owners.iter().chain(&one.seen.keys);
@@ -190,7 +190,7 @@ impl<'a> Pipeline<'a> {
         Ok(true)
     }
 
-    fn confirm_one(&self, one: &mut Candidate, rows: &mut Rows<'_>) -> Result<(), Abort> {
+    fn confirm_one(&self, one: &mut Candidate, rows: &mut JobLookupCache<'_>) -> Result<(), Abort> {
         if one.emptied_by.is_some() {
             return if self.may_prune(&one.claim, rows) {
                 Ok(())
@@ -233,8 +233,8 @@ impl<'a> Pipeline<'a> {
             let home = home.as_ref().map(|home| &home.dir);
             let place = (one.line.id, number);
             match put_back(&opened.quarantine, place, home, target.name_of(part), &full) {
-                Back::Home => {}
-                Back::Displaced => {
+                RestoreOutcome::Home => {}
+                RestoreOutcome::Displaced => {
                     let (files, bytes) = target.count(part);
                     let (path, path_b64) = pack(full.as_os_str().as_encoded_bytes());
                     round.displaced.push(Line {
@@ -249,7 +249,7 @@ impl<'a> Pipeline<'a> {
                         ..one.line.clone()
                     });
                 }
-                Back::Stuck => is_stuck = true,
+                RestoreOutcome::Stuck => is_stuck = true,
             }
             if matches!(part, Part::Dir(_)) {
                 (self.shared.hooks.put_back)(target.root, &path);

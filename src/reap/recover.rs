@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::back::{Back, DISPLACED, put_back, set_aside};
+use super::back::{DISPLACED, RestoreOutcome, put_back, set_aside};
 use super::intent::{Intent, QuarantineId};
 use super::names::parse_quarantine_name;
 use super::parts::Part;
@@ -260,7 +260,7 @@ impl Recovery<'_> {
         }
         let path = self.quarantine.path().join(super::place::os(name));
         let why = "nothing is known of where it comes from";
-        if set_aside(self.quarantine, name, name, &path, why) == Back::Stuck {
+        if set_aside(self.quarantine, name, name, &path, why) == RestoreOutcome::Stuck {
             return;
         }
         let mut known = intents.values().flatten();
@@ -306,11 +306,11 @@ impl Recovery<'_> {
         let full = path.below(&self.place.path);
         let back = put_back(self.quarantine, number, home.as_ref(), name, &full);
         match back {
-            Back::Home => {
+            RestoreOutcome::Home => {
                 tracing::info!(path = %full.display(), "put back: its removal was cut off before it was recorded");
             }
-            Back::Displaced => self.record_displaced(intent),
-            Back::Stuck => return Done::Left,
+            RestoreOutcome::Displaced => self.record_displaced(intent),
+            RestoreOutcome::Stuck => return Done::Left,
         }
         let changed = if intent.is_dir() { &path } else { &parent };
         (self.shared.hooks.put_back)(self.root_id, changed);

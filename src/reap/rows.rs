@@ -1,6 +1,6 @@
-//! What the sources say about jobs at this very moment, asked once a batch and job.
+//! Job rows as the sources have them now, read once for each round and job.
 //!
-//! **Invariant:** what a source cannot tell, or tells otherwise than it is known, holds.
+//! **Invariant:** an answer that is missing, or differs from what is known, holds.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use crate::core::jobs::{Fresh, Job, JobKey, Owner};
 use crate::core::policy::{Policy, Record};
 use crate::ledger::line::LineJob;
 
-/// The answers of the sources, for one look at a batch of claims.
-pub(super) struct Rows<'a> {
+/// The answers of the sources, for one look at the claims of a round.
+pub(super) struct JobLookupCache<'a> {
     looks: &'a Looks,
     policy: &'a Policy,
-    /// With whether it was another than was known when it came.
+    /// Each with whether it differed from what was known when it came.
     asked: BTreeMap<JobKey, (Fresh, bool)>,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> JobLookupCache<'a> {
     pub(super) fn new(looks: &'a Looks, policy: &'a Policy) -> Self {
         Self {
             looks,
@@ -29,7 +29,10 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Whether each of these jobs is known as its source tells of it now; else what holds.
+    /// Checks that each of these jobs is known as its source tells of it now.
+    ///
+    /// # Errors
+    /// The hold of what it owns, otherwise.
     pub(super) fn agree<'k>(
         &mut self,
         keys: impl IntoIterator<Item = &'k JobKey>,
@@ -71,7 +74,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// What the ledger is to say of the job.
+    /// The job as the ledger line describes it.
     pub(super) fn line_job(&self, key: &JobKey, record: Record) -> Option<LineJob> {
         match &self.asked.get(key)?.0 {
             Fresh::Row(row) => Some(LineJob {
@@ -84,7 +87,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// The hold of what a job owns that is not as it was known.
+    /// The hold of what is owned by a job that has changed.
     pub(super) fn changed(&self, key: &JobKey) -> Hold {
         let why = format!(
             "the row of job \"{}\" has changed and is being read",
@@ -104,12 +107,13 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Whether all that `owner` names was known when `claim` was made, whose jobs are asked about.
+/// Returns whether the claim was made about these owners, whose rows are read.
 pub(super) fn is_of(owner: &Owner, claim: &Claim) -> bool {
     owner.keys().iter().all(|key| claim.owners.contains(key))
 }
 
-/// Who owns it, as the ledger says it: the job that decides, the one that it would be of, or what the root's template captures.
+/// The owner in the ledger line: the job that decides, the job that it would belong to, or what the
+/// root's template captures.
 pub(super) fn owner_name(
     policy: &Policy,
     claim: &Claim,

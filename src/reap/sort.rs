@@ -1,7 +1,7 @@
-//! Which parts of a unit go, and which stay.
+//! The parts of a unit that are removed, and those that are kept.
 //!
-//! **Invariant:** nothing that a rule keeps, that an earlier rule governs, or that somebody else
-//! owns who does not let it go, lies in a part that goes.
+//! **Invariant:** a part that is removed never holds what a rule keeps, what an earlier rule governs,
+//! or what belongs to a job that does not let it lapse.
 
 use std::collections::BTreeSet;
 
@@ -17,22 +17,22 @@ use crate::core::policy::{Class, Policy, Verdict};
 use crate::core::time::Timestamp;
 use crate::fs::tree::Tree;
 
-/// The questions about each thing in a unit.
-pub(super) struct Sorter<'a> {
+/// Divides a unit into parts, by what policy, owners and pins say about each thing in it.
+pub(super) struct UnitPartitioner<'a> {
     policy: &'a Policy,
     hooks: &'a Hooks,
     claim: &'a Claim,
-    /// Whose the unit is.
+    /// The owner of the unit.
     owner: &'a Owner,
     /// The latest timestamps in the unit.
     latest: Latest,
     now: Timestamp,
     has_pins: bool,
-    /// All whose rows say whether the parts go.
+    /// The jobs whose rows say whether the parts lapse.
     pub(super) keys: BTreeSet<JobKey>,
 }
 
-impl<'a> Sorter<'a> {
+impl<'a> UnitPartitioner<'a> {
     pub(super) fn new(
         policy: &'a Policy,
         hooks: &'a Hooks,
@@ -53,8 +53,10 @@ impl<'a> Sorter<'a> {
         }
     }
 
-    /// The parts of a piece that go: the largest in which nothing stays. Or what in it holds the
-    /// whole unit.
+    /// Returns the parts of a target that are removed: the largest of which nothing is kept.
+    ///
+    /// # Errors
+    /// What in the target holds the whole unit.
     pub(super) fn parts(&mut self, target: &Target) -> Result<Vec<Part>, Hold> {
         let Content::Dir(tree) = &target.content else {
             let goes = self.goes(target, target.path.as_bytes(), target.facts())?;
@@ -91,7 +93,8 @@ impl<'a> Sorter<'a> {
         }
     }
 
-    /// Which files of the directory `at` stay, and whether it stays itself. `full` is its path.
+    /// Returns the files of the directory `at` that are kept, and whether it is kept itself. `full`
+    /// is its path.
     fn stays(
         &mut self,
         (target, tree): (&Target, &Tree),
@@ -113,7 +116,7 @@ impl<'a> Sorter<'a> {
         Ok((files, stays))
     }
 
-    /// Whether what has this path goes with the unit.
+    /// Returns whether the thing at `path` is removed with the unit.
     fn goes(&mut self, target: &Target, path: &[u8], facts: &Facts) -> Result<bool, Hold> {
         let owner = (self.hooks.owner)(self.policy, target.root, path);
         let goes = match self.claim.unit {
@@ -197,7 +200,7 @@ impl<'a> Sorter<'a> {
         is_meant && others.all(|job| self.lets_go(job, target, path, facts))
     }
 
-    /// Whether another job that owns it too lets it go by now.
+    /// Returns whether another job that owns it too lets it lapse by now.
     fn lets_go(&self, other: &Job, target: &Target, path: &[u8], facts: &Facts) -> bool {
         let owner = Owner::Jobs(vec![other.clone()]);
         let verdict = match self.policy.classify(target.root, path, &owner) {
@@ -221,7 +224,7 @@ impl<'a> Sorter<'a> {
     }
 }
 
-/// The largest parts in which nothing stays.
+/// The largest parts of which nothing is kept.
 fn largest(tree: &Tree, stays: &[(Vec<usize>, bool)]) -> Vec<Part> {
     let mut whole = vec![false; stays.len()];
     for at in (0..tree.len()).rev() {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
-use super::back::{Back, set_aside};
+use super::back::{RestoreOutcome, set_aside};
 use super::judge::{OpenState, ask, ask_after_crash};
 use super::names::{QuarantineName, quarantine_name};
 use super::parts::Part;
@@ -363,10 +363,10 @@ impl Sweeping<'_> {
                 .map_or_else(Vec::new, |(_, name)| name.to_vec());
             let why = "something in it changed or was opened";
             match set_aside(quarantine, &lain, &name, &path, why) {
-                Back::Home | Back::Displaced => {
+                RestoreOutcome::Home | RestoreOutcome::Displaced => {
                     aside.get_or_insert((stand, path));
                 }
-                Back::Stuck => {
+                RestoreOutcome::Stuck => {
                     let path = path.display();
                     self.fail(
                         doomed,

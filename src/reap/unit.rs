@@ -14,8 +14,8 @@ use super::candidate::{Content, Seen, Target};
 use super::judge::{Due, Recheck, judge};
 use super::look::{Handles, Look};
 use super::parts::Part;
-use super::rows::{Rows, is_of};
-use super::sort::Sorter;
+use super::rows::{JobLookupCache, is_of};
+use super::sort::UnitPartitioner;
 use super::source_dirs::SourceDirs;
 use crate::core::claim::{Claim, Outcome, Piece, Unit};
 use crate::core::facts::{Kind, Latest, RootId};
@@ -35,7 +35,7 @@ impl Look<'_> {
     pub(super) fn look_at_unit(
         &self,
         claim: &Claim,
-        rows: &mut Rows<'_>,
+        rows: &mut JobLookupCache<'_>,
         handles: &mut Handles,
     ) -> Result<Seen, Abort> {
         if let Some(hold) = self.pinned(claim).or_else(|| self.linked(claim)) {
@@ -114,7 +114,7 @@ impl Look<'_> {
         &self,
         claim: &Claim,
         seen: &mut Seen,
-        rows: &mut Rows<'_>,
+        rows: &mut JobLookupCache<'_>,
     ) -> Result<(), Abort> {
         if let Some(hold) = self.pinned(claim) {
             return Err(hold.into());
@@ -190,7 +190,7 @@ impl Look<'_> {
     }
 
     /// Who owns the unit now; [`Abort::Changed`] when that is not who the claim was made about.
-    fn owner_of_unit(&self, claim: &Claim, rows: &Rows<'_>) -> Result<Owner, Abort> {
+    fn owner_of_unit(&self, claim: &Claim, rows: &JobLookupCache<'_>) -> Result<Owner, Abort> {
         match claim.unit {
             Unit::File | Unit::Dir => {
                 let path = claim.path.as_bytes();
@@ -348,11 +348,12 @@ impl Look<'_> {
     fn sort(&self, claim: &Claim, seen: &mut Seen) -> Result<BTreeSet<JobKey>, Hold> {
         let (latest, now) = (latest(claim, &seen.targets), self.clock.now());
         let hooks = &self.looks.hooks;
-        let mut sorter = Sorter::new(self.policy, hooks, claim, &seen.owner, latest, now);
+        let mut partitioner =
+            UnitPartitioner::new(self.policy, hooks, claim, &seen.owner, latest, now);
         for target in &mut seen.targets {
-            target.parts = sorter.parts(target)?;
+            target.parts = partitioner.parts(target)?;
         }
-        Ok(sorter.keys)
+        Ok(partitioner.keys)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 
 use super::*;
+use crate::common::immutable::Immutable;
 use crate::ledger::{By, LineUnit, Mark};
 
 #[test]
@@ -255,6 +256,33 @@ fn a_directory_that_is_filled_while_it_is_pruned_comes_back() {
     assert_eq!(removed(&outcome).pruned, []);
     assert_eq!(bench.read("dir/late"), "late");
     assert_eq!(bench.told.lock().last().unwrap().0, "back");
+}
+
+#[test]
+fn a_removal_that_an_error_stops_is_tried_again() {
+    let mut bench = Bench::files();
+    // A lease would tell of the opening by which the attribute is set.
+    bench.policy.rules[0].skip_open = SkipOpen::Never;
+    bench.write("file", "1");
+    bench.start();
+    let quarantine = bench.path(".lapsed");
+    let stuck: Arc<Mutex<Vec<Immutable>>> = Arc::default();
+    let ours = Arc::clone(&stuck);
+    bench.ledger.as_ref().unwrap().on_append(Box::new(move || {
+        for entry in std::fs::read_dir(&quarantine).unwrap() {
+            let path = entry.unwrap().path();
+            ours.lock().push(Immutable::set(&quarantine, &path));
+        }
+    }));
+    removed(&bench.reap_one(Unit::File, "file"));
+    assert_eq!(
+        bench.lain().len(),
+        1,
+        "recorded, and in the quarantine still"
+    );
+    stuck.lock().drain(..).for_each(Immutable::lift);
+    wait(|| bench.lain().is_empty());
+    assert_eq!(bench.lines().len(), 1, "nothing was displaced");
 }
 
 #[test]
