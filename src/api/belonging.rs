@@ -5,7 +5,7 @@ use super::explain::seen;
 use super::wire;
 use crate::core::claim::Unit;
 use crate::core::facts::RootId;
-use crate::core::jobs::{Job, Owner};
+use crate::core::jobs::{Job, JobRow, Owner};
 use crate::core::path::RelPath;
 use crate::core::pins::{Pin, PinTarget};
 use crate::core::policy::{Class, Policy};
@@ -154,7 +154,12 @@ impl<'a> Belonging<'a> {
         }
         for job in jobs {
             let id = &job.key.id;
-            if job.unreadable {
+            if id == JobRow::UNNAMED {
+                text.push(
+                    "rows name it whose id is neither text nor an integer: it stays until they are gone or have an id."
+                        .to_owned(),
+                );
+            } else if job.unreadable {
                 text.push(format!(
                     "a value of job \"{id}\" cannot be read: nothing of it goes; see `lapsed job get`."
                 ));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::jobs::JobRow;
 use super::time::Timestamp;
 
 /// A hold: what keeps a due entry or unit in its place, and what would end it.
@@ -269,6 +270,9 @@ impl fmt::Display for Hold {
             Self::SourceDown { source, why } => write!(f, "source \"{source}\" cannot tell whose it is: {why}"),
             Self::Contested { jobs } => write!(f, "several jobs own it, and one of them does not let it go: {}", jobs.join(", ")),
             Self::UnreadableJob { job, value } => write!(f, "job \"{job}\" has a value that cannot be read: {value}"),
+            Self::ClaimRefused { source, job, why, .. } if job == JobRow::UNNAMED => {
+                write!(f, "source {source:?} cannot tell whose it is: {why}; give these rows an id, or leave them out of select")
+            }
             Self::ClaimRefused { source, job, file, why } => write!(
                 f,
                 "the claim {file:?} of job {job:?} is refused, so that which file it means is not known: {why}; at source {source:?} translate \

@@ -128,11 +128,10 @@ impl Decoder {
         columns
     }
 
-    /// The job of `row`, as far as it decides; `None`: it has no id that could be one.
-    pub(super) fn decode(&self, columns: &Columns, row: &[Cell<'_>]) -> Option<JobRow> {
+    /// Returns the job of `row`, as far as it decides; [`JobRow::UNNAMED`] when it has no id that could be one.
+    pub(super) fn decode(&self, columns: &Columns, row: &[Cell<'_>]) -> JobRow {
         let Some(id) = columns.id_in(row) else {
-            self.say_no_id();
-            return None;
+            return self.unnamed(columns, row);
         };
         let mut job = JobRow::new(id, Status::Running);
         match columns.status {
@@ -142,16 +141,12 @@ impl Decoder {
                 None => job.unknown_status = Some(String::new()),
             },
         }
-        job.kind = cell(row, columns.kind)
-            .text()
-            .filter(|kind| !kind.is_empty());
-        let files = cell(row, columns.files);
-        if let Some(files) = files.files() {
-            job.files = files;
-        } else {
-            job.has_unread_files = true;
-            job.unreadable = Some(self.unreadable("files", files));
+        let kind = cell(row, columns.kind);
+        if matches!(kind, Cell::Text(text) if std::str::from_utf8(text).is_err()) {
+            job.unreadable = Some(self.unreadable("kind", kind));
         }
+        job.kind = kind.text().filter(|kind| !kind.is_empty());
+        self.add_files(cell(row, columns.files), &mut job);
         let mut moments = [None; 5];
         for ((of, name), moment) in columns.moments.iter().zip(MOMENTS).zip(&mut moments) {
             let Some((at, zone)) = of else { continue };
@@ -161,7 +156,34 @@ impl Decoder {
             }
         }
         job.moments = moments_of(moments);
-        Some(job)
+        job
+    }
+
+    /// Returns the job of a row without an id: whatever its status says, it never ends.
+    fn unnamed(&self, columns: &Columns, row: &[Cell<'_>]) -> JobRow {
+        self.say_once("id", || {
+            tracing::warn!(
+                source = self.source,
+                "rows have an id that is neither text nor an integer: what they may own is held; give them an id, or leave them out of select"
+            );
+        });
+        let mut job = JobRow::new(JobRow::UNNAMED, Status::Running);
+        self.add_files(cell(row, columns.files), &mut job);
+        let id = cell(row, columns.id);
+        if !matches!(id, Cell::Null | Cell::Text(b"")) {
+            job.has_unread_files = true;
+            job.unreadable = Some(self.unreadable("id", id));
+        }
+        job
+    }
+
+    fn add_files(&self, files: Cell<'_>, job: &mut JobRow) {
+        if let Some(files) = files.files() {
+            job.files = files;
+        } else {
+            job.has_unread_files = true;
+            job.unreadable = Some(self.unreadable("files", files));
+        }
     }
 
     /// Adds to `job` what decides nothing.
@@ -172,16 +194,6 @@ impl Decoder {
         for (at, name) in &columns.attributes {
             job.attributes.insert(name.clone(), row[*at].json());
         }
-    }
-
-    /// Says that rows have no id that could be one, once.
-    pub(super) fn say_no_id(&self) {
-        self.say_once("id", || {
-            tracing::warn!(
-                source = self.source,
-                "rows are left out: their id is neither text nor an integer"
-            );
-        });
     }
 
     /// Says that several rows have the same id, once.

@@ -9,6 +9,7 @@ use std::hash::{Hash, Hasher};
 use super::cell::Cell;
 use super::decode::{Columns, Decoder};
 use super::ticks::Ticks;
+use super::unnamed::Unnamed;
 use super::view::View;
 use crate::core::jobs::{JobRow, Known};
 
@@ -35,6 +36,7 @@ pub(super) struct Met {
     /// What was told as new, by hashes: two alike would keep a job that is gone until the next reading, no more.
     told: HashSet<u64>,
     rows: Vec<JobRow>,
+    unnamed: Unnamed,
     jobs: u64,
     last: Option<String>,
 }
@@ -47,6 +49,7 @@ impl Met {
             ticks: Ticks::default(),
             told: HashSet::new(),
             rows: Vec::new(),
+            unnamed: Unnamed::default(),
             jobs: 0,
             last: None,
         }
@@ -60,9 +63,11 @@ impl Met {
         columns: &Columns,
         row: &[Cell<'_>],
     ) {
-        let Some(mut job) = decoder.decode(columns, row) else {
+        let mut job = decoder.decode(columns, row);
+        if job.id == JobRow::UNNAMED {
+            self.unnamed.add(job);
             return;
-        };
+        }
         let known = (view.known)(&job);
         let is_first = match (known, self.way) {
             _ if self.last.as_deref() == Some(&job.id) => false,
@@ -83,6 +88,24 @@ impl Met {
             Known::Same(_) => {}
             Known::Changed(_) | Known::No => {
                 Decoder::complete(columns, row, &mut job);
+                self.rows.push(job);
+            }
+        }
+    }
+
+    /// Takes note that all rows were met: the job that stands for those without an id is known now.
+    pub(super) fn end(&mut self, view: &View) {
+        let Some(job) = std::mem::take(&mut self.unnamed).into_row() else {
+            return;
+        };
+        match (view.known)(&job) {
+            Known::Same(number) => drop(self.ticks.tick(number)),
+            Known::Changed(number) => {
+                self.ticks.tick(number);
+                self.rows.push(job);
+            }
+            Known::No => {
+                self.told.insert(hash(&job.id));
                 self.rows.push(job);
             }
         }

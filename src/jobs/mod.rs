@@ -3,7 +3,7 @@
 //! - `sqlite`, `postgres`: how each kind is watched, read, asked for one job, and written back to
 //! - `options`: what is asked. `fit`: what the queries need; `error`: that they do not fit
 //! - `cell`: a value of a row. `moment`, `zone`: timestamps as people write them → instants. `decode`: a row of the database → a row of ours
-//! - `one`: what there is under an id. `met`: what a reading has met; `view`: against what is known, by `ticks`
+//! - `one`: what there is under an id; `unnamed`: rows without one. `met`: what a reading has met; `view`: against what is known, by `ticks`
 //! - `pace`: when is read. `order`: what is written back. `bell` wakes a thread; `stats`
 //!
 //! **Invariant:** nothing is written to a database but a `mark` or `forget` of a row that is as it was judged.
@@ -26,6 +26,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod unnamed;
 mod view;
 mod zone;
 

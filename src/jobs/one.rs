@@ -9,16 +9,25 @@ pub(super) enum One<F> {
     Found(F),
     /// A row whose id is the same by its type, such as that of a UUID in capitals, and spelled like this.
     Alike(String),
+    /// A row that the database takes for the job's, and whose id is neither text nor an integer.
+    Unnamed,
     /// No row.
     None,
 }
 
 impl<F> One<F> {
+    /// Takes note of another row that the database gives, whose id is `spelled` like this; the first one counts.
+    pub(super) fn or(&mut self, spelled: Option<String>) {
+        if matches!(self, Self::None) {
+            *self = spelled.map_or(Self::Unnamed, Self::Alike);
+        }
+    }
+
     /// The row of the job.
     pub(super) fn found(self) -> Option<F> {
         match self {
             Self::Found(found) => Some(found),
-            Self::Alike(_) | Self::None => None,
+            Self::Alike(_) | Self::Unnamed | Self::None => None,
         }
     }
 }
@@ -27,6 +36,10 @@ impl<F> One<F> {
 pub(super) fn spelled(other: &str) -> String {
     format!("it has that job as \"{other}\"; files have to spell the id as the database does")
 }
+
+/// Why a job is unknown where the ids are neither texts nor integers.
+pub(super) const UNNAMED: &str =
+    "it has a row whose id would be that job's, if it were text or an integer";
 
 /// How else a database may spell the UUID `id`: without dashes, in capitals. No other ids have other spellings.
 pub(super) fn spellings(id: &str) -> Vec<String> {

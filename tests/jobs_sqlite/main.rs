@@ -33,4 +33,5 @@ mod reload;
 mod rules;
 mod schema;
 mod times;
+mod unnamed;
 mod world;

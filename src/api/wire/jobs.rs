@@ -288,6 +288,13 @@ impl From<jobs::RefusedClaims> for RefusedClaims {
 impl fmt::Display for RefusedClaims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = |count, one, many| if count == 1 { one } else { many };
+        if self.job == jobs::JobRow::UNNAMED {
+            return write!(
+                f,
+                "{}: what they may own stays\n  give these rows an id, or leave them out of select",
+                self.why
+            );
+        }
         write!(
             f,
             "{} {} of {} {} refused, such as {:?} of job {:?}: {}; what they may mean stays, with all that these jobs own\n  translate \

@@ -54,8 +54,14 @@ pub(super) struct OneSource {
 }
 
 impl OneSource {
+    /// How many jobs there are; what stands for rows without an id is none.
     pub(super) fn len(&self) -> u64 {
-        (self.rows.len() - self.free.len()) as u64
+        let all = (self.rows.len() - self.free.len()) as u64;
+        all - u64::from(self.unnamed().is_some())
+    }
+
+    fn unnamed(&self) -> Option<u32> {
+        self.find(JobRow::UNNAMED)
     }
 
     pub(super) fn slots(&self) -> u32 {
@@ -63,7 +69,10 @@ impl OneSource {
     }
 
     pub(super) fn counts(&self) -> [u64; Status::ALL.len()] {
-        self.counts
+        let mut counts = self.counts;
+        let running = &mut counts[Status::Running as usize];
+        *running = running.saturating_sub(u64::from(self.unnamed().is_some()));
+        counts
     }
 
     pub(super) fn has(&self, no: u32) -> bool {
@@ -195,7 +204,7 @@ impl OneSource {
             now = paths(policy, of, &row.files);
             self.claim(no, &now);
             self.refusals.add_live(no, row.status.is_over(), &now);
-            let found = Refused::of(policy, of, &row.files, row.has_unread_files);
+            let found = Refused::of(policy, of, &row.id, &row.files, row.has_unread_files);
             self.refusals.add(no, row.status.is_over(), &found);
             if self.refusals.are_few() {
                 refused = found.claims;
@@ -254,7 +263,9 @@ impl OneSource {
         if let Some(order) = &self.order {
             return Arc::clone(order);
         }
-        let mut order: Vec<u32> = (0..self.slots()).filter(|&no| self.has(no)).collect();
+        let unnamed = self.unnamed();
+        let is_job = |no: &u32| self.has(*no) && Some(*no) != unnamed;
+        let mut order: Vec<u32> = (0..self.slots()).filter(is_job).collect();
         order.sort_by_cached_key(|&no| self.id(no));
         let order: Arc<[u32]> = order.into();
         self.order = Some(Arc::clone(&order));
@@ -270,7 +281,7 @@ impl OneSource {
     pub(super) fn refused(&self, policy: &Policy, of: &Source, no: u32) -> Refused {
         let row = self.row(no).map(unpack);
         row.map_or_else(Refused::default, |row| {
-            Refused::of(policy, of, &row.files, row.has_unread_files)
+            Refused::of(policy, of, &row.id, &row.files, row.has_unread_files)
         })
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::claims;
 use super::one::OneSource;
-use super::row::{JobKey, SourceId};
+use super::row::{JobKey, JobRow, SourceId};
 use super::table::Jobs;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
@@ -81,12 +81,21 @@ pub struct LedClaim {
 }
 
 impl Refused {
-    /// What is refused of `files`. `are_unread`: the source has a value there that could not be read.
-    pub(super) fn of(policy: &Policy, source: &Source, files: &[String], are_unread: bool) -> Self {
+    /// What is refused of the `files` of the job `id`. `are_unread`: the source has a value there that could not be read.
+    pub(super) fn of(
+        policy: &Policy,
+        source: &Source,
+        id: &str,
+        files: &[String],
+        are_unread: bool,
+    ) -> Self {
         let mut refused = Self::default();
         if are_unread {
-            let why = "the value of files cannot be read".to_owned();
-            refused.claims.push((String::new(), why));
+            let why = match id {
+                JobRow::UNNAMED => "there are rows whose id is neither text nor an integer",
+                _ => "the value of files cannot be read",
+            };
+            refused.claims.push((String::new(), why.to_owned()));
             refused.is_nameless = true;
         }
         for file in files {

@@ -103,7 +103,7 @@ pub struct Moments {
 /// One job as its source tells it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct JobRow {
-    /// Its id: a key, never a path. Never empty.
+    /// Its id: a key, never a path. [`JobRow::UNNAMED`] for the rows that have none.
     pub id: String,
     /// What kind of job it is, in the application's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,6 +134,9 @@ pub struct JobRow {
 }
 
 impl JobRow {
+    /// The id of the one job that stands for all rows of a source whose id cannot be used. No other job has it, and no template captures it.
+    pub const UNNAMED: &'static str = "";
+
     /// A job of which nothing is known but its id and how it stands.
     #[must_use]
     pub fn new(id: impl Into<String>, status: Status) -> Self {

@@ -58,6 +58,7 @@ impl Asker {
         match timeout(PATIENCE, self.find(id)).await {
             Ok(Ok(One::Found(found))) => Fresh::Row(Box::new(found.job)),
             Ok(Ok(One::Alike(other))) => Fresh::Unknown(one::spelled(&other)),
+            Ok(Ok(One::Unnamed)) => Fresh::Unknown(one::UNNAMED.to_owned()),
             Ok(Ok(One::None)) => Fresh::Gone,
             Ok(Err(fault)) => Fresh::Unknown(self.shared.about(&fault)),
             Err(_) => {

@@ -64,18 +64,16 @@ pub(super) async fn one(
         Err(said) => return Err(shape::wrong(link, asked, &said).await),
     };
     let mut found: Option<Found> = None;
-    let mut alike = None;
+    let mut other = One::None;
     for row in &rows {
         let cells = shape.cells(row)?;
         // A column that compares without regard to case, or to zeros before a number, gives others, too.
         let spelled = shape.columns().id_in(&cells);
         if spelled.as_deref() != Some(id) {
-            alike = alike.or(spelled);
+            other.or(spelled);
             continue;
         }
-        let Some(mut job) = asked.decoder.decode(shape.columns(), &cells) else {
-            continue;
-        };
+        let mut job = asked.decoder.decode(shape.columns(), &cells);
         Decoder::complete(shape.columns(), &cells, &mut job);
         if found
             .as_ref()
@@ -101,11 +99,7 @@ pub(super) async fn one(
             found = Some(Found { job, texts });
         }
     }
-    Ok(match (found, alike) {
-        (Some(found), _) => One::Found(found),
-        (None, Some(other)) => One::Alike(other),
-        (None, None) => One::None,
-    })
+    Ok(found.map_or(other, One::Found))
 }
 
 /// Whether `id` is no value of the ids' type at all, such as no number: then no row can have it. That the query failed does not

@@ -16,6 +16,8 @@ use super::telling::Telling;
 use crate::core::jobs::{JobRow, Known, Status};
 use crate::jobs::decode::Decoder;
 use crate::jobs::met::{GONE_MAX, Met, Way, batches};
+use crate::jobs::one::One;
+use crate::jobs::unnamed::{self, Unnamed};
 use crate::jobs::view::View;
 
 /// Rows of one page: some ten milliseconds.
@@ -61,6 +63,7 @@ impl Reading<'_> {
             met = Met::new(Way::Pass);
             self.pass(&mut met).await?;
         }
+        met.end(self.view);
         self.tell_rows(met.take_rows()).await;
         if !knows_nothing {
             self.tell_gone(&met).await?;
@@ -78,9 +81,11 @@ impl Reading<'_> {
             "SELECT {list}, {id}::text FROM {table} WHERE {id} > $1 ORDER BY {id} LIMIT {PAGE}"
         );
         // Pages are of what has an id.
-        let without = format!("SELECT 1 FROM {table} WHERE {id} IS NULL LIMIT 1");
-        if !self.ask(&without, &[]).await?.is_empty() {
-            self.asked.decoder.say_no_id();
+        let most = unnamed::ROWS_MAX + 1;
+        let without = format!("SELECT {list} FROM {table} WHERE {id} IS NULL LIMIT {most}");
+        for row in &self.ask(&without, &[]).await? {
+            let cells = self.shape.cells(row)?;
+            met.meet(self.asked.decoder, self.view, self.shape.columns(), &cells);
         }
         let mut cursor: Option<String> = None;
         loop {
@@ -143,12 +148,15 @@ impl Reading<'_> {
         let given = vec![Some(since.as_str()); self.asked.parameters];
         let rows = self.ask(&sql, &given).await?;
         let mut news = Vec::new();
+        let mut unnamed = Unnamed::default();
         let mut new = 0;
         for row in &rows {
             let cells = self.shape.cells(row)?;
-            let Some(mut job) = self.asked.decoder.decode(self.shape.columns(), &cells) else {
+            let mut job = self.asked.decoder.decode(self.shape.columns(), &cells);
+            if job.id == JobRow::UNNAMED {
+                unnamed.add(job);
                 continue;
-            };
+            }
             match (self.view.known)(&job) {
                 Known::Same(_) => continue,
                 Known::Changed(_) => {}
@@ -159,6 +167,7 @@ impl Reading<'_> {
         }
         let latest = rows.first().and_then(|row| self.shape.text_behind(row, 0));
         let latest = latest.map(str::to_owned);
+        news.extend(unnamed.into_changed());
         self.tell_rows(news).await;
         if let Some(latest) = latest {
             *since = latest;
@@ -196,15 +205,17 @@ impl Reading<'_> {
                 .map(|id| find::one(self.link, self.shape, &self.asked, id, Extent::Job));
             let rows = futures_util::future::join_all(rows).await;
             for (id, row) in ids.iter().zip(rows) {
-                match row?.found() {
-                    None => {
+                match row? {
+                    // Whose row it is only a reading of everything tells.
+                    One::Unnamed => found.misses = true,
+                    One::Alike(_) | One::None => {
                         let row = JobRow::new(id.clone(), Status::Running);
                         match (self.view.known)(&row) {
                             Known::No => {}
                             Known::Same(_) | Known::Changed(_) => found.misses = true,
                         }
                     }
-                    Some(row) => match (self.view.known)(&row.job) {
+                    One::Found(row) => match (self.view.known)(&row.job) {
                         Known::Same(_) => {}
                         Known::Changed(_) => news.push(row.job),
                         Known::No => {
@@ -224,8 +235,9 @@ impl Reading<'_> {
         let mut from = 0;
         loop {
             let (mut ids, next) = (self.view.unticked)(from, GONE_MAX, &|number| met.has(number));
+            ids.retain(|id| !met.has_told(id));
             match met.way() {
-                Way::Pass => ids.retain(|id| !met.has_told(id)),
+                Way::Pass => {}
                 Way::Pages => ids = self.still_gone(ids).await?,
             }
             if !ids.is_empty() {

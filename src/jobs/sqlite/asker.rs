@@ -64,8 +64,8 @@ impl Asker {
             for other in one::spellings(id) {
                 match find::one(&line.connection, decoder, queries, &other)? {
                     One::Found(_) => return Ok(One::Alike(other)),
-                    One::Alike(spelled) => return Ok(One::Alike(spelled)),
                     One::None => {}
+                    alike => return Ok(alike),
                 }
             }
             Ok(One::None)
@@ -73,6 +73,7 @@ impl Asker {
         match self.ask(look) {
             Ok(One::Found(found)) => Fresh::Row(Box::new(found.job)),
             Ok(One::Alike(other)) => Fresh::Unknown(one::spelled(&other)),
+            Ok(One::Unnamed) => Fresh::Unknown(one::UNNAMED.to_owned()),
             Ok(One::None) => Fresh::Gone,
             Err(fault) => Fresh::Unknown(fault.about(&self.options.path)),
         }

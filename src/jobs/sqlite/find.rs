@@ -1,11 +1,10 @@
 //! One job's row, as it is now.
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, ToSql};
 
 use super::check;
 use super::error::Fault;
-use super::row;
+use super::row::{self, Owned};
 use crate::core::jobs::JobRow;
 use crate::jobs::decode::Decoder;
 use crate::jobs::error::QueryError;
@@ -17,7 +16,7 @@ pub(super) struct Found {
     /// The job, complete.
     pub(super) job: JobRow,
     /// Each column of `select`, as it is in the database.
-    pub(super) raw: Vec<(String, Value)>,
+    pub(super) raw: Vec<(String, Owned)>,
 }
 
 /// What there is of the job `id`.
@@ -56,19 +55,17 @@ fn with(
     let mut statement = connection.prepare_cached(&sql).map_err(wrong)?;
     let mut rows = statement.query([value]).map_err(wrong)?;
     let mut found: Option<Found> = None;
-    let mut alike = None;
+    let mut other = One::None;
     while let Some(row) = rows.next().map_err(wrong)? {
         let columns = decoder.columns(&row.as_ref().column_names());
         let cells = row::cells(row).map_err(wrong)?;
         // A column that compares without regard to case gives others, too.
         let spelled = columns.id_in(&cells);
         if spelled.as_deref() != Some(id) {
-            alike = alike.or(spelled);
+            other.or(spelled);
             continue;
         }
-        let Some(mut job) = decoder.decode(&columns, &cells) else {
-            continue;
-        };
+        let mut job = decoder.decode(&columns, &cells);
         Decoder::complete(&columns, &cells, &mut job);
         if found
             .as_ref()
@@ -82,17 +79,10 @@ fn with(
         }
         if found.is_none() {
             let names = row.as_ref().column_names();
-            let raw = (0..)
-                .zip(names)
-                .map(|(at, name)| Ok((name.to_owned(), Value::from(row.get_ref(at)?))))
-                .collect::<rusqlite::Result<_>>()
-                .map_err(wrong)?;
+            let names = names.into_iter().map(str::to_owned);
+            let raw = names.zip(row::owned(row).map_err(wrong)?).collect();
             found = Some(Found { job, raw });
         }
     }
-    Ok(match (found, alike) {
-        (Some(found), _) => One::Found(found),
-        (None, Some(other)) => One::Alike(other),
-        (None, None) => One::None,
-    })
+    Ok(found.map_or(other, One::Found))
 }

@@ -7,7 +7,6 @@
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, Row, Rows};
 
 use super::check;
@@ -22,6 +21,7 @@ use crate::jobs::decode::{Columns, Decoder};
 use crate::jobs::fit;
 use crate::jobs::met::{GONE_MAX, Met, NEWS_MAX, Way, batches};
 use crate::jobs::options::{Queries, bare};
+use crate::jobs::unnamed::{self, Unnamed};
 use crate::jobs::view::View;
 
 /// What a reading needs.
@@ -90,6 +90,7 @@ impl Reading<'_> {
             Way::Pages => self.pages(&mut met)?,
             Way::Pass => self.pass(&mut met)?,
         }
+        met.end(self.view);
         self.tell_rows(&mut met);
         if !knows_nothing {
             self.tell_gone(&met)?;
@@ -99,16 +100,8 @@ impl Reading<'_> {
 
     fn pages(&mut self, met: &mut Met) -> Result<(), Fault> {
         let (first, after) = (page_first(self.queries), page_after(self.queries));
-        let mut cursor: Option<Value> = None;
-        // Pages are of what has an id.
-        let without = format!("SELECT 1 FROM {} WHERE id IS NULL", self.queries.jobs());
-        let has_without = self
-            .connection
-            .prepare_cached(&without)
-            .and_then(|mut statement| statement.exists([]));
-        if has_without.map_err(|error| self.wrong("select", error))? {
-            self.decoder.say_no_id();
-        }
+        let mut cursor: Option<Owned> = None;
+        self.without_id(met)?;
         loop {
             self.pace.rest(self.bell);
             let size = self.pace.page();
@@ -155,6 +148,26 @@ impl Reading<'_> {
         }
     }
 
+    /// Reads the rows that no page has.
+    fn without_id(&mut self, met: &mut Met) -> Result<(), Fault> {
+        let jobs = self.queries.jobs();
+        let sql = format!("SELECT * FROM {jobs} WHERE id IS NULL LIMIT ?1");
+        let mut statement = self
+            .connection
+            .prepare_cached(&sql)
+            .map_err(|error| self.wrong("select", error))?;
+        let mut rows = statement
+            .query([unnamed::ROWS_MAX + 1])
+            .map_err(|error| self.wrong("select", error))?;
+        self.pace.begin();
+        self.walk("select", &mut rows, |this, columns, row| {
+            met.meet(this.decoder, this.view, columns, &row::cells(row)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.pace.end();
+        Ok(())
+    }
+
     fn pass(&mut self, met: &mut Met) -> Result<(), Fault> {
         let sql = format!("SELECT * FROM {}", self.queries.jobs());
         let mut statement = self
@@ -180,9 +193,10 @@ impl Reading<'_> {
     ///
     /// # Errors
     /// When the database fails. What was told until then is true.
-    pub(super) fn changes(&mut self, sql: &str, since: &mut Value) -> Result<u64, Fault> {
+    pub(super) fn changes(&mut self, sql: &str, since: &mut Owned) -> Result<u64, Fault> {
         let mut latest = since.clone();
         let mut told = Vec::new();
+        let mut unnamed = Unnamed::default();
         let mut new = 0;
         {
             let wrong = |error| {
@@ -199,15 +213,17 @@ impl Reading<'_> {
             self.walk("changed", &mut rows, |this, columns, row| {
                 let at = match columns.changed_at() {
                     Some(at) => row.get_ref(at)?.into(),
-                    None => Value::Null,
+                    None => Owned::Null,
                 };
                 if order(&at, &latest) == Ordering::Greater {
                     latest = at;
                 }
                 let cells = row::cells(row)?;
-                let Some(mut job) = this.decoder.decode(columns, &cells) else {
+                let mut job = this.decoder.decode(columns, &cells);
+                if job.id == JobRow::UNNAMED {
+                    unnamed.add(job);
                     return Ok(ControlFlow::Continue(()));
-                };
+                }
                 match (this.view.known)(&job) {
                     Known::Same(_) => return Ok(ControlFlow::Continue(())),
                     Known::Changed(_) => {}
@@ -219,6 +235,7 @@ impl Reading<'_> {
             })?;
         }
         self.pace.end();
+        told.extend(unnamed.into_changed());
         self.tell_in_batches(told);
         *since = latest;
         Ok(new)
@@ -260,8 +277,9 @@ impl Reading<'_> {
         let mut from = 0;
         loop {
             let (mut ids, next) = (self.view.unticked)(from, GONE_MAX, &|number| met.has(number));
+            ids.retain(|id| !met.has_told(id));
             match met.way() {
-                Way::Pass => ids.retain(|id| !met.has_told(id)),
+                Way::Pass => {}
                 Way::Pages => {
                     let mut gone = Vec::new();
                     for id in ids {
@@ -317,9 +335,9 @@ impl Reading<'_> {
 ///
 /// # Errors
 /// When the query does not fit.
-pub(super) fn latest_change(connection: &Connection, sql: &str) -> Result<Value, Fault> {
+pub(super) fn latest_change(connection: &Connection, sql: &str) -> Result<Owned, Fault> {
     let query = format!("SELECT max(changed_at) FROM (\n{}\n)", bare(sql));
-    let ask = || -> rusqlite::Result<Value> {
+    let ask = || -> rusqlite::Result<Owned> {
         let mut statement = connection.prepare_cached(&query)?;
         if let Some(at) = statement.parameter_index(":since")? {
             statement.raw_bind_parameter(at, 0)?;
@@ -327,11 +345,11 @@ pub(super) fn latest_change(connection: &Connection, sql: &str) -> Result<Value,
         let mut rows = statement.raw_query();
         match rows.next()? {
             Some(row) => Ok(row.get_ref(0)?.into()),
-            None => Ok(Value::Null),
+            None => Ok(Owned::Null),
         }
     };
     match ask() {
-        Ok(Value::Null) => Ok(Value::Integer(0)),
+        Ok(Owned::Null) => Ok(Owned::Integer(0)),
         Ok(latest) => Ok(latest),
         Err(error) => Err(Fault::of_query("changed", error, || {
             check::what_there_is(connection, sql)
@@ -340,26 +358,26 @@ pub(super) fn latest_change(connection: &Connection, sql: &str) -> Result<Value,
 }
 
 /// The order of values in SQLite: nothing, numbers, texts, bytes.
-fn order(one: &Value, other: &Value) -> Ordering {
-    let rank = |value: &Value| match value {
-        Value::Null => 0,
-        Value::Integer(_) | Value::Real(_) => 1,
-        Value::Text(_) => 2,
-        Value::Blob(_) => 3,
+fn order(one: &Owned, other: &Owned) -> Ordering {
+    let rank = |value: &Owned| match value {
+        Owned::Null => 0,
+        Owned::Integer(_) | Owned::Real(_) => 1,
+        Owned::Text(_) => 2,
+        Owned::Blob(_) => 3,
     };
     #[expect(
         clippy::cast_precision_loss,
         reason = "a change too early asked for is only read again"
     )]
-    let number = |value: &Value| match value {
-        Value::Integer(number) => *number as f64,
-        Value::Real(number) => *number,
-        Value::Null | Value::Text(_) | Value::Blob(_) => 0.0,
+    let number = |value: &Owned| match value {
+        Owned::Integer(number) => *number as f64,
+        Owned::Real(number) => *number,
+        Owned::Null | Owned::Text(_) | Owned::Blob(_) => 0.0,
     };
     match (one, other) {
-        (Value::Integer(one), Value::Integer(other)) => one.cmp(other),
-        (Value::Text(one), Value::Text(other)) => one.cmp(other),
-        (Value::Blob(one), Value::Blob(other)) => one.cmp(other),
+        (Owned::Integer(one), Owned::Integer(other)) => one.cmp(other),
+        (Owned::Text(one), Owned::Text(other)) => one.cmp(other),
+        (Owned::Blob(one), Owned::Blob(other)) => one.cmp(other),
         _ => rank(one)
             .cmp(&rank(other))
             .then_with(|| number(one).total_cmp(&number(other))),

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rusqlite::types::Value;
 use rusqlite::{Connection, InterruptHandle};
 
 use super::asker::Asker;
@@ -18,6 +17,7 @@ use super::error::Fault;
 use super::lock_pace::LockPace;
 use super::open::{self, Identity, Look};
 use super::options::SqliteOptions;
+use super::row::Owned;
 use super::surroundings::{self, Surroundings};
 use crate::clock;
 use crate::core::jobs::{JobRow, News, SourceNews};
@@ -74,7 +74,7 @@ pub(super) struct State {
     version: Option<i64>,
     owes: Owes,
     /// From where changes are asked; `None`: nothing was read yet.
-    since: Option<Value>,
+    since: Option<Owned>,
     down: Option<Down>,
     /// Another process has it locked, for a short time so far.
     is_locked: bool,

@@ -3,7 +3,6 @@
 //! **Invariant:** nothing is written for a row that is not as it was judged, read within the transaction that writes.
 //! **Invariant:** all statements or none.
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use super::find::{self, Found};
 use super::lacking;
 use super::open;
 use super::options::SqliteOptions;
+use super::row::Owned;
 use crate::core::policy::Record;
 use crate::jobs::decode::Decoder;
 use crate::jobs::error::WriteError;
@@ -102,7 +102,7 @@ fn run(
     now: &str,
     found: &Found,
 ) -> Result<(), String> {
-    let text = |text: &str| Value::Text(text.to_owned());
+    let text = |text: &str| Owned::Text(text.as_bytes().to_vec());
     let column = |wanted: &str| {
         found
             .raw

@@ -175,3 +175,32 @@ fn what_is_refused_is_counted_with_an_example_that_lives() {
     }
     assert_eq!(place.engine.jobs().refused_claims(&policy, DB), None);
 }
+
+#[test]
+fn what_rows_without_an_id_name_is_owned_by_a_job_that_never_ends() {
+    let mut place = Place::new(orphan_rules());
+    for path in [format!("{A}_x"), format!("{A}_y")] {
+        place.file(UPLOADS, &path);
+    }
+    let unnamed = |files: &[&str]| claiming(running(JobRow::UNNAMED), files);
+    place.loaded(vec![running(B), unnamed(&[&format!("/srv/uploads/{A}_x")])]);
+    place.pass_until(100 * HOUR);
+    assert_eq!(place.reap(), [format!("uploads/{A}_y")]);
+    assert_eq!(place.engine.jobs().count(DB), 1);
+    assert_eq!(place.engine.jobs().counts(DB).iter().sum::<u64>(), 1);
+    let listed = place.engine.jobs().list(DB, None, 10);
+    assert_eq!(listed.len(), 1);
+    // An id that cannot be read may be that of any directory.
+    let any = JobRow {
+        has_unread_files: true,
+        ..unnamed(&[])
+    };
+    place.hear(vec![News::Rows(vec![any])]);
+    place.pass_until(200 * HOUR);
+    assert_eq!(place.claimed(), [""; 0]);
+    assert_eq!(place.hold(UPLOADS, &format!("{A}_x")), ["claim-refused"]);
+    place.hear(vec![News::Gone(vec![JobRow::UNNAMED.to_owned()])]);
+    place.hear(vec![News::Loaded { jobs: 1 }]);
+    place.pass_until(300 * HOUR);
+    assert_eq!(place.reap(), [format!("uploads/{A}_x")]);
+}

@@ -10,4 +10,5 @@ mod outages;
 mod polled;
 mod rows;
 mod scale;
+mod unnamed;
 mod writes;

@@ -182,3 +182,37 @@ fn one_status_can_stand_for_all() {
     writer.run("INSERT INTO jobs (id) VALUES (1)");
     assert_eq!(ask(&options)("1"), JobRow::new("1", Status::Failed));
 }
+
+#[test]
+fn a_text_that_is_not_utf8_is_unreadable() {
+    let (_place, mut writer, options) = filled();
+    writer.run(
+        "INSERT INTO jobs (id, status, kind) VALUES ('kind', 'failed', CAST(x'66ff' AS TEXT));
+         INSERT INTO jobs (id, status, created_at) VALUES ('created', 'failed', CAST(x'66ff' AS TEXT));
+         INSERT INTO jobs (id, status, files) VALUES ('files', 'failed', CAST(x'66ff' AS TEXT));
+         INSERT INTO jobs (id, status, extra) VALUES ('extra', 'failed', CAST(x'66ff' AS TEXT));
+         INSERT INTO jobs (id, status) VALUES ('status', CAST(x'66ff' AS TEXT));",
+    );
+    let ask = ask(&options);
+    for (id, column) in [
+        ("kind", "kind"),
+        ("created", "created_at"),
+        ("files", "files"),
+    ] {
+        let why = ask(id).unreadable.unwrap();
+        assert!(why.starts_with(&format!("column {column}: ")), "{why}");
+    }
+    assert_eq!(ask("extra").unreadable, None);
+    assert_eq!(ask("status").status, Status::Running);
+}
+
+#[test]
+fn a_row_with_an_id_of_another_type_is_not_none() {
+    let (_place, mut writer, options) = filled();
+    writer.run("DROP TABLE jobs; CREATE TABLE jobs (id REAL PRIMARY KEY, status, kind, created_at, expires_at, files, error, extra, amount, raw)");
+    writer.run("INSERT INTO jobs (id, status) VALUES (7, 'running')");
+    let decoder = Arc::new(Decoder::new("eemt", &options.queries).unwrap());
+    let asker = Asker::new(Arc::new(options), decoder, Arc::new(Bell::default()));
+    assert!(matches!(asker.fresh("7"), Fresh::Unknown(_)));
+    assert_eq!(asker.fresh("8"), Fresh::Gone);
+}
