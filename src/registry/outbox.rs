@@ -28,6 +28,10 @@ const REFUSED_MAX: usize = 10;
 const RETRY_AT: &str = "(CASE WHEN attempts = 0 OR tried_at > ?2 THEN 0
     ELSE tried_at + min(3600000, 1000 << min(attempts - 1, 12)) END)";
 
+/// The id of an item's job; empty when the item cannot be read.
+const JOB_ID: &str =
+    "CASE WHEN json_valid(job) THEN coalesce(json_extract(job, '$.id'), '') ELSE '' END";
+
 /// Record to write to a source.
 #[derive(Clone, PartialEq, Debug)]
 pub struct OutboxItem {
@@ -194,14 +198,33 @@ impl Registry {
 
     /// Returns the next deliveries to `source`: up to [`READY_MAX`] confirmed items whose retry is
     /// due. Items that were never tried come first, the oldest before the others; then those that
-    /// were tried longest ago.
+    /// were tried longest ago. An item that cannot be read
+    /// counts as refused.
     ///
     /// # Errors
-    /// When the registry cannot be read.
+    /// When the registry cannot be read, or what is unreadable cannot be noted.
     pub fn ready(&self, source: &str, now: Timestamp) -> Result<Vec<OutboxItem>, RegistryError> {
-        self.read("read what is to be written back", |connection| {
-            ready(connection, source, now)
-        })
+        loop {
+            let ready = self.read("read what is to be written back", |connection| {
+                ready(connection, source, now)
+            })?;
+            let mut items = Vec::with_capacity(ready.len());
+            let mut is_readable = true;
+            for item in ready {
+                match item {
+                    Ok(item) => items.push(item),
+                    Err((id, why)) => {
+                        is_readable = false;
+                        tracing::error!(source, id, "a record waits: {why}");
+                        self.failed(id, FailureScope::Item, &why, now)?;
+                    }
+                }
+            }
+            // Those behind them may be ready, too.
+            if is_readable || !items.is_empty() {
+                return Ok(items);
+            }
+        }
     }
 
     /// Returns the instant of the next delivery to `source`; `None` if nothing waits.
@@ -229,11 +252,11 @@ impl Registry {
     /// When the registry cannot be read.
     pub fn refused(&self, source: &str) -> Result<Vec<WaitingItem>, RegistryError> {
         self.read("read what is to be written back", |connection| {
-            let mut query = connection.prepare_cached(
-                "SELECT json_extract(job, '$.id'), action, at, attempts, error FROM outbox
-                 WHERE source = ?1 AND confirmed = 1 AND attempts > 0
-                 ORDER BY attempts DESC, id LIMIT ?2",
-            )?;
+            let mut query = connection.prepare_cached(&format!(
+                "SELECT {JOB_ID}, action, at, attempts, error FROM outbox
+                     WHERE source = ?1 AND confirmed = 1 AND attempts > 0
+                     ORDER BY attempts DESC, id LIMIT ?2"
+            ))?;
             let mut rows = query.query(params![source, REFUSED_MAX])?;
             let mut items = Vec::new();
             while let Some(row) = rows.next()? {
@@ -249,11 +272,11 @@ impl Registry {
     /// When the registry cannot be read.
     pub fn waiting(&self, source: &str, id: &str) -> Result<Option<WaitingItem>, RegistryError> {
         self.read("read what is to be written back", |connection| {
-            let mut query = connection.prepare_cached(
-                "SELECT json_extract(job, '$.id'), action, at, attempts, error FROM outbox
-                 WHERE source = ?1 AND confirmed = 1 AND json_extract(job, '$.id') = ?2
-                 ORDER BY id DESC LIMIT 1",
-            )?;
+            let mut query = connection.prepare_cached(&format!(
+                "SELECT {JOB_ID}, action, at, attempts, error FROM outbox
+                     WHERE source = ?1 AND confirmed = 1 AND {JOB_ID} = ?2
+                     ORDER BY id DESC LIMIT 1"
+            ))?;
             let mut rows = query.query(params![source, id])?;
             rows.next()?.map(refused).transpose()
         })
@@ -265,8 +288,7 @@ impl Registry {
     /// When the registry cannot be read.
     pub fn unwritten(&self) -> Result<Vec<(String, String)>, RegistryError> {
         self.read("read what is to be written back", |connection| {
-            let mut query =
-                connection.prepare("SELECT source, json_extract(job, '$.id') FROM outbox")?;
+            let mut query = connection.prepare(&format!("SELECT source, {JOB_ID} FROM outbox"))?;
             let found = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(found.collect::<Result<_, rusqlite::Error>>()?)
         })
@@ -354,7 +376,10 @@ impl Registry {
     }
 }
 
-fn ready(connection: &Connection, source: &str, now: Timestamp) -> Result<Vec<OutboxItem>, Fault> {
+/// An item, or the number of one that cannot be read, with the reason.
+type Readable = Result<OutboxItem, (u64, String)>;
+
+fn ready(connection: &Connection, source: &str, now: Timestamp) -> Result<Vec<Readable>, Fault> {
     let sql = format!(
         "SELECT id, job, action, at, summary FROM outbox
          WHERE source = ?1 AND confirmed = 1 AND {RETRY_AT} <= ?2
@@ -364,24 +389,35 @@ fn ready(connection: &Connection, source: &str, now: Timestamp) -> Result<Vec<Ou
     let mut rows = query.query(params![source, now.unix_ms(), READY_MAX])?;
     let mut items = Vec::new();
     while let Some(row) = rows.next()? {
-        let (job, action): (String, String) = (row.get(1)?, row.get(2)?);
-        items.push(OutboxItem {
-            id: number(row.get(0)?),
-            source: source.to_owned(),
-            job: serde_json::from_str(&job)?,
-            action: record(&action).ok_or(Fault::Word(action))?,
-            at: Timestamp::from_unix_ms(row.get(3)?),
-            summary: row.get(4)?,
-        });
+        let id = number(row.get(0)?);
+        items.push(item(row, source, id).map_err(|why| (id, unreadable(&why))));
     }
     Ok(items)
+}
+
+fn item(row: &Row<'_>, source: &str, id: u64) -> Result<OutboxItem, Fault> {
+    let (job, action): (String, String) = (row.get(1)?, row.get(2)?);
+    Ok(OutboxItem {
+        id,
+        source: source.to_owned(),
+        job: serde_json::from_str(&job)?,
+        action: record(&action).ok_or(Fault::Word(action))?,
+        at: Timestamp::from_unix_ms(row.get(3)?),
+        summary: row.get(4)?,
+    })
+}
+
+fn unreadable(why: &Fault) -> String {
+    format!(
+        "what is to be written cannot be read: {why}\n  it was written by another version of lapsed, or the registry is damaged"
+    )
 }
 
 fn refused(row: &Row<'_>) -> Result<WaitingItem, Fault> {
     let action: String = row.get(1)?;
     Ok(WaitingItem {
         job: row.get(0)?,
-        action: record(&action).ok_or(Fault::Word(action))?,
+        action: record(&action).unwrap_or(Record::Keep),
         since: Timestamp::from_unix_ms(row.get(2)?),
         attempts: number(row.get(3)?),
         error: row.get(4)?,

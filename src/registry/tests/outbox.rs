@@ -100,3 +100,56 @@ fn no_more_is_handed_out_at_once_than_is_named() {
     assert_eq!(ready.len(), READY_MAX);
     assert_eq!(ready[..], items[..READY_MAX]);
 }
+
+#[test]
+fn an_item_that_cannot_be_read_delays_no_other() {
+    let dir = scratch();
+    let registry = open(&dir);
+    let bad = [
+        ("job = '{'", "EOF while parsing"),
+        ("job = '{}'", "missing field"),
+        ("job = x'00'", "Invalid column type"),
+        ("action = 'burn'", "\"burn\""),
+    ];
+    let ids: Vec<u64> = (1..).take(bad.len() + 1).collect();
+    let items: Vec<OutboxItem> = ids.iter().map(|&id| item(id, "a")).collect();
+    registry.prepare(&items).unwrap();
+    registry.confirm(&ids).unwrap();
+    let connection = rusqlite::Connection::open(dir.path().join("registry.db")).unwrap();
+    for (id, (change, _)) in (1..).zip(bad) {
+        let changed =
+            connection.execute(&format!("UPDATE outbox SET {change} WHERE id = {id}"), []);
+        assert_eq!(changed.unwrap(), 1);
+    }
+    let last = *ids.last().unwrap();
+    assert_eq!(registry.ready("a", NOW).unwrap(), [item(last, "a")]);
+    registry.done(last).unwrap();
+    assert_eq!(registry.ready("a", NOW).unwrap(), []);
+    assert_eq!(registry.counts().unwrap()["a"].refused, bad.len() as u64);
+    let refused = registry.refused("a").unwrap();
+    for (item, (_, why)) in refused.iter().zip(bad) {
+        let error = item.error.as_deref().unwrap();
+        assert!(error.contains(why), "{why}: {error}");
+    }
+    assert_eq!(registry.waiting("a", "job-1").unwrap(), None);
+    assert_eq!(registry.unwritten().unwrap().len(), bad.len());
+    assert_eq!(registry.ready("a", NOW.plus_ms(1000)).unwrap(), []);
+    assert_eq!(registry.refused("a").unwrap()[0].attempts, 2);
+}
+
+#[test]
+fn a_batch_that_cannot_be_read_does_not_hide_the_next() {
+    let dir = scratch();
+    let registry = open(&dir);
+    let ids: Vec<u64> = (1..=READY_MAX as u64 + 1).collect();
+    let items: Vec<OutboxItem> = ids.iter().map(|&id| item(id, "a")).collect();
+    registry.prepare(&items).unwrap();
+    registry.confirm(&ids).unwrap();
+    let connection = rusqlite::Connection::open(dir.path().join("registry.db")).unwrap();
+    let changed = connection.execute("UPDATE outbox SET job = '{' WHERE id <= ?1", [READY_MAX]);
+    assert_eq!(changed.unwrap(), READY_MAX);
+    assert_eq!(
+        registry.ready("a", NOW).unwrap(),
+        [item(READY_MAX as u64 + 1, "a")]
+    );
+}
