@@ -113,6 +113,13 @@ impl LockPace {
         }
     }
 
+    /// Rests for as long as after the longest page, since a writer is at work.
+    pub(super) fn rest_for_writer(&mut self, bell: &Bell) {
+        let now = clock::now().boot;
+        bell.pause(REST_MAX);
+        self.rested += clock::now().boot.saturating_sub(now);
+    }
+
     /// Returns how long it has rested since this was asked last.
     pub(super) fn take_rested(&mut self) -> Duration {
         std::mem::take(&mut self.rested)

@@ -35,6 +35,18 @@ pub(super) struct Reading<'a> {
     pub(super) pace: &'a mut LockPace,
 }
 
+/// Times that a part of a reading is tried while a writer locks it out: with the rests between them, half a minute at most.
+const TRIES_MAX: u32 = 64;
+
+/// Rows in the order of their ids.
+#[derive(Default)]
+struct Page {
+    /// `None`: there are no rows.
+    columns: Option<Columns>,
+    rows: Vec<Vec<Owned>>,
+    is_last: bool,
+}
+
 /// How everything that `queries` ask can be read.
 ///
 /// # Errors
@@ -99,53 +111,77 @@ impl Reading<'_> {
     }
 
     fn pages(&mut self, met: &mut Met) -> Result<(), Fault> {
-        let (first, after) = (page_first(self.queries), page_after(self.queries));
-        let mut cursor: Option<Owned> = None;
         self.without_id(met)?;
+        let mut page = self.page(None)?;
         loop {
-            self.pace.rest(self.bell);
-            let size = self.pace.page();
-            let mut page = Vec::new();
-            let mut is_cut = false;
-            let columns = {
-                let sql = if cursor.is_none() { &first } else { &after };
-                let mut statement = self
-                    .connection
-                    .prepare_cached(sql)
-                    .map_err(|error| self.wrong("select", error))?;
-                let mut rows = match cursor.take() {
-                    None => statement.query([size]),
-                    Some(cursor) => statement.query((cursor, size)),
-                }
-                .map_err(|error| self.wrong("select", error))?;
-                self.pace.begin();
-                self.walk("select", &mut rows, |this, columns, row| {
-                    // Until there was a row, it may have waited for a writer.
-                    if page.is_empty() {
-                        this.pace.begin();
-                    }
-                    cursor = Some(row.get_ref(columns.id_at())?.into());
-                    page.push(row::owned(row)?);
-                    is_cut = this.pace.is_over(page.len());
-                    Ok(if is_cut {
-                        ControlFlow::Break(())
-                    } else {
-                        ControlFlow::Continue(())
-                    })
-                })?
-            };
-            self.pace.end_page(page.len());
-            if let Some(columns) = columns {
-                for row in &page {
+            if let Some(columns) = &page.columns {
+                for row in &page.rows {
                     let cells: Vec<Cell<'_>> = row.iter().map(Owned::cell).collect();
-                    met.meet(self.decoder, self.view, &columns, &cells);
+                    met.meet(self.decoder, self.view, columns, &cells);
                 }
             }
             self.tell_rows(met);
-            if page.len() < size && !is_cut {
+            let last = page.columns.as_ref().zip(page.rows.pop());
+            let Some((columns, last)) = last.filter(|_| !page.is_last) else {
                 return Ok(());
+            };
+            self.pace.rest(self.bell);
+            let after = &last[columns.id_at()];
+            page = self.patiently(|this| this.page(Some(after)))?;
+        }
+    }
+
+    /// Reads the first page, or the one `after` an id.
+    fn page(&mut self, after: Option<&Owned>) -> Result<Page, Fault> {
+        let size = self.pace.page();
+        let mut page = Page::default();
+        let mut is_cut = false;
+        {
+            let sql = match after {
+                None => page_first(self.queries),
+                Some(_) => page_after(self.queries),
+            };
+            let mut statement = self
+                .connection
+                .prepare_cached(&sql)
+                .map_err(|error| self.wrong("select", error))?;
+            let mut rows = match after {
+                None => statement.query([size]),
+                Some(after) => statement.query((after, size)),
+            }
+            .map_err(|error| self.wrong("select", error))?;
+            self.pace.begin();
+            page.columns = self.walk("select", &mut rows, |this, _, row| {
+                // Until there was a row, it may have waited for a writer.
+                if page.rows.is_empty() {
+                    this.pace.begin();
+                }
+                page.rows.push(row::owned(row)?);
+                is_cut = this.pace.is_over(page.rows.len());
+                Ok(if is_cut {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                })
+            })?;
+        }
+        self.pace.end_page(page.rows.len());
+        page.is_last = page.rows.len() < size && !is_cut;
+        Ok(page)
+    }
+
+    /// Reads a part of a reading that has got somewhere: a writer that locks it out delays it, and does not have it begin again.
+    fn patiently<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        for _ in 1..TRIES_MAX {
+            match read(self) {
+                Err(Fault::Busy) if !self.bell.is_stopped() => self.pace.rest_for_writer(self.bell),
+                done => return done,
             }
         }
+        read(self)
     }
 
     /// Reads the rows that no page has.
@@ -287,11 +323,13 @@ impl Reading<'_> {
                         if self.bell.is_stopped() {
                             return Err(Fault::Stopped);
                         }
-                        self.pace.begin();
-                        let found =
-                            find::one(self.connection, self.decoder, self.queries, &id)?.found();
-                        self.pace.end();
-                        if found.is_none() {
+                        let found = self.patiently(|this| {
+                            this.pace.begin();
+                            let found = find::one(this.connection, this.decoder, this.queries, &id);
+                            this.pace.end();
+                            found
+                        })?;
+                        if found.found().is_none() {
                             gone.push(id);
                         }
                     }
@@ -376,8 +414,9 @@ fn order(one: &Owned, other: &Owned) -> Ordering {
     };
     match (one, other) {
         (Owned::Integer(one), Owned::Integer(other)) => one.cmp(other),
-        (Owned::Text(one), Owned::Text(other)) => one.cmp(other),
-        (Owned::Blob(one), Owned::Blob(other)) => one.cmp(other),
+        (Owned::Text(one), Owned::Text(other)) | (Owned::Blob(one), Owned::Blob(other)) => {
+            one.cmp(other)
+        }
         _ => rank(one)
             .cmp(&rank(other))
             .then_with(|| number(one).total_cmp(&number(other))),

@@ -1,9 +1,18 @@
 //! What is there is told, and what changes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::harness::{Place, Watched, Writer, eventually};
+use parking_lot::Mutex;
+
+use super::harness::{Place, Watched, Writer, eventually, view};
 use crate::core::jobs::{Fresh, News, Status};
+use crate::jobs::bell::Bell;
+use crate::jobs::decode::Decoder;
+use crate::jobs::met::Way;
+use crate::jobs::sqlite::lock_pace::LockPace;
+use crate::jobs::sqlite::open;
+use crate::jobs::sqlite::read::Reading;
 use crate::jobs::stats::SourceState;
 
 const JOURNALS: [&str; 6] = ["WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF"];
@@ -187,4 +196,54 @@ fn news_that_are_taken_in_late_are_waited_for() {
     watched.until("as it is", |table| {
         table.ids() == ["a", "b"] && table.row("a").unwrap().status == Status::Pending
     });
+}
+
+/// The writer that locks the reader of the test below out, and how often the reader has met the lock.
+static LOCK: Mutex<(Option<Writer>, u32)> = Mutex::new((None, 0));
+
+#[test]
+fn a_writer_in_the_midst_of_a_reading_delays_a_page_and_not_all_of_it() {
+    /// The reader gives up at once, and the writer commits when it has done so three times.
+    fn on_busy(_: i32) -> bool {
+        let (writer, times) = &mut *LOCK.lock();
+        *times += 1;
+        if *times == 3
+            && let Some(mut writer) = writer.take()
+        {
+            writer.run("COMMIT");
+        }
+        false
+    }
+    let (place, mut writer) = Place::filled("DELETE");
+    writer.run(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 600)
+         INSERT INTO jobs (id, status) SELECT 'job' || n, 'running' FROM n",
+    );
+    let options = place.options();
+    let (connection, _) = open::to_read(&options, Duration::ZERO).unwrap();
+    connection.busy_handler(Some(on_busy)).unwrap();
+    let decoder = Decoder::new("eemt", &options.queries).unwrap();
+    let mut writer = Some(writer);
+    let mut told = 0;
+    let mut tell = |news| {
+        if let Some(mut writer) = writer.take() {
+            writer.run("BEGIN EXCLUSIVE");
+            LOCK.lock().0 = Some(writer);
+        }
+        if let News::Rows(rows) = news {
+            told += rows.len();
+        }
+    };
+    let mut reading = Reading {
+        connection: &connection,
+        decoder: &decoder,
+        queries: &options.queries,
+        view: &view(&Arc::default()),
+        tell: &mut tell,
+        bell: &Bell::default(),
+        pace: &mut LockPace::default(),
+    };
+    assert_eq!(reading.all(Way::Pages, true).unwrap(), 602);
+    assert_eq!(told, 602);
+    assert!(LOCK.lock().1 >= 3);
 }
