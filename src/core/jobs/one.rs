@@ -1,6 +1,6 @@
 //! The jobs of one source.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
@@ -11,7 +11,7 @@ use super::packed::{self, pack, unpack};
 use super::refused::{Refusals, Refused};
 use super::row::{JobKey, JobRow, SourceId, Status};
 use crate::core::facts::RootId;
-use crate::core::index::hash::{name_hash, number_hash};
+use crate::core::index::hash::name_hash;
 use crate::core::path::RelPath;
 use crate::core::policy::{Policy, Source};
 
@@ -30,20 +30,14 @@ pub(in crate::core) struct Change {
     pub(in crate::core) is_eased: bool,
 }
 
-/// A claim: the hash of where it leads, and whose it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Claimed {
-    hash: u32,
-    no: u32,
-}
-
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct OneSource {
     rows: Vec<Option<Box<[u8]>>>,
     free: Vec<u32>,
     by_id: HashTable<u32>,
-    claims: HashTable<Claimed>,
+    /// The hash of where each claim leads, with the job's number: a tree, since any number of jobs may claim the same path.
+    claims: BTreeSet<(u32, u32)>,
     refusals: Refusals,
     /// How many claims lead into each root.
     roots: BTreeMap<RootId, u64>,
@@ -86,13 +80,15 @@ impl OneSource {
     pub(super) fn memory(&self) -> usize {
         /// What the allocator adds to a row, about.
         const HEAD: usize = 8;
+        /// What a tree keeps for a claim, about.
+        const CLAIM: usize = 12;
         let rows = self.rows.capacity() * size_of::<Option<Box<[u8]>>>();
         let heads = (self.rows.len() - self.free.len()) * HEAD;
         rows + heads
             + self.bytes
             + self.free.capacity() * size_of::<u32>()
             + self.by_id.allocation_size()
-            + self.claims.allocation_size()
+            + self.claims.len() * CLAIM
             + self.refusals.memory()
     }
 
@@ -143,13 +139,10 @@ impl OneSource {
         for end in ends.map(|(at, _)| at).chain([path.len()]) {
             let path = &path[..end];
             let hash = claim_hash(root, path);
-            for claimed in self.claims.iter_hash(spread(hash)) {
-                if claimed.hash != hash {
-                    continue;
-                }
-                let all = self.claimed(policy, of, claimed.no);
+            for &(_, no) in self.claims.range((hash, 0)..=(hash, u32::MAX)) {
+                let all = self.claimed(policy, of, no);
                 if all.iter().any(|(r, p)| *r == root && p.as_bytes() == path) {
-                    each(claimed.no);
+                    each(no);
                 }
             }
         }
@@ -212,7 +205,7 @@ impl OneSource {
         }
         let unclaimed = before
             .into_iter()
-            .filter(|claim| !now.contains(claim))
+            .filter(|claim| now.binary_search(claim).is_err())
             .collect();
         Change {
             no,
@@ -315,11 +308,8 @@ impl OneSource {
             self.refusals.take(no, &refused);
         }
         for (root, path) in &claimed {
-            let hash = claim_hash(*root, path.as_bytes());
-            let own = Claimed { hash, no };
-            if let Ok(slot) = self.claims.find_entry(spread(hash), |&other| other == own) {
-                slot.remove();
-            }
+            self.claims
+                .remove(&(claim_hash(*root, path.as_bytes()), no));
             if let Some(count) = self.roots.get_mut(root) {
                 *count -= 1;
                 if *count == 0 {
@@ -336,28 +326,24 @@ impl OneSource {
 
     fn claim(&mut self, no: u32, paths: &[(RootId, RelPath)]) {
         for (root, path) in paths {
-            let hash = claim_hash(*root, path.as_bytes());
-            let hasher = |claimed: &Claimed| spread(claimed.hash);
-            self.claims
-                .insert_unique(spread(hash), Claimed { hash, no }, hasher);
+            self.claims.insert((claim_hash(*root, path.as_bytes()), no));
             *self.roots.entry(*root).or_insert(0) += 1;
         }
     }
 }
 
-/// Where `files` lead, each place once.
+/// Where `files` lead, each place once, in order.
 fn paths(policy: &Policy, of: &Source, files: &[String]) -> Vec<(RootId, RelPath)> {
     let mut all: Vec<(RootId, RelPath)> = Vec::new();
     for file in files {
         let Ok((root, path)) = claims::resolve(policy, of, file) else {
             continue;
         };
-        for path in claims::covered(of, &path) {
-            if !all.iter().any(|(r, p)| (*r, p) == (root, &path)) {
-                all.push((root, path));
-            }
-        }
+        let covered = claims::covered(of, &path);
+        all.extend(covered.into_iter().map(|path| (root, path)));
     }
+    all.sort_unstable();
+    all.dedup();
     all
 }
 
@@ -374,9 +360,4 @@ fn id_hash(id: &str) -> u64 {
 fn claim_hash(root: RootId, path: &[u8]) -> u32 {
     let hash = name_hash(u32::from(root.0) + 1, path);
     u32::try_from(hash >> 32).expect("invariant: half of it")
-}
-
-/// The hash that the table places by.
-fn spread(hash: u32) -> u64 {
-    number_hash(u64::from(hash))
 }

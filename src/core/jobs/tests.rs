@@ -191,3 +191,33 @@ fn prefixes_of_claims_are_translated_at_the_borders_of_components() {
         assert!(resolved(refused).is_err(), "{refused}");
     }
 }
+
+#[test]
+fn any_number_of_jobs_may_claim_one_file_and_one_job_any_number_of_files() {
+    let (policy, jobs) = (policy(), Jobs::default());
+    let count = 20_000u32;
+    let id = |at: u32| format!("job{at}");
+    for at in 0..count {
+        let row = JobRow {
+            files: vec!["same".to_owned(), "same".to_owned(), format!("own{at}")],
+            ..JobRow::new(id(at), Status::Running)
+        };
+        jobs.put(&policy, DB, &row);
+    }
+    let owners = |path: &str| jobs.owner(&policy, ROOT, path.as_bytes()).jobs().len();
+    assert_eq!((owners("same"), owners("own7")), (count as usize, 1));
+    for at in 1..count {
+        jobs.remove(&policy, DB, &id(at));
+    }
+    assert_eq!((owners("same"), owners("own7")), (1, 0));
+    let files = |from: u32| (from..from + 10_000).map(|no| format!("of{no}")).collect();
+    let mut row = JobRow {
+        files: files(0),
+        ..JobRow::new("many", Status::Running)
+    };
+    jobs.put(&policy, DB, &row);
+    row.files = files(1);
+    let change = jobs.put(&policy, DB, &row);
+    assert_eq!(change.unclaimed.len(), 1);
+    assert_eq!((owners("of0"), owners("of1"), owners("of10000")), (0, 1, 1));
+}
