@@ -46,11 +46,15 @@ fn config() -> String {
     [&roots, SOURCE, ON_REQUEST].concat()
 }
 
-fn report_of(output: &Output) -> Value {
-    assert!(
-        matches!(output.status.code(), Some(0..=2)),
-        "{}",
-        errors(output)
+/// The report of a run that ends with `status`.
+#[track_caller]
+fn report_of(output: &Output, status: i32) -> Value {
+    assert_eq!(
+        output.status.code(),
+        Some(status),
+        "{}\n{}",
+        errors(output),
+        String::from_utf8_lossy(&output.stdout)
     );
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -60,7 +64,7 @@ fn report_of(output: &Output) -> Value {
 #[track_caller]
 fn clean(world: &World, daemon: &Daemon, gone: &[&str]) {
     crate::common::wait_for("what is open is closed", || {
-        let report = report_of(&world.run(&["clean", "--json"]));
+        let report = report_of(&world.run(&["clean", "--json"]), 0);
         let left: Vec<_> = gone.iter().filter(|path| world.exists(path)).collect();
         let mut held = report["held"].as_array().unwrap().iter();
         assert!(
@@ -88,7 +92,7 @@ fn a_row_that_has_just_come_is_known() {
             daemon.sync();
             world.insert(&done, "completed", Some(7200));
             world.insert(&failed, "failed", Some(0));
-            let dry = report_of(&world.run(&["clean", "-n", "--json"]));
+            let dry = report_of(&world.run(&["clean", "-n", "--json"]), 0);
             assert_eq!(dry["files"], 2, "{dry}");
             assert!(world.exists(&result) && world.exists(&upload), "{dry}");
             clean(&world, &daemon, &[&result, &upload]);
@@ -191,7 +195,7 @@ fn a_source_that_is_down_is_not_waited_for_and_one_that_has_come_back_is_read() 
         world.insert(&id, "completed", Some(7200));
         std::fs::rename(&db, &aside).unwrap();
         wait_for_source(&daemon, "eemt", "down");
-        report_of(&world.run(&["clean", "--json"]));
+        report_of(&world.run(&["clean", "--json"]), 2);
         assert!(world.exists(&file), "{}", tell_of(&daemon));
         assert!(ledger(&world.place).len() == usize::try_from(round).unwrap());
         std::fs::rename(&aside, &db).unwrap();
@@ -224,7 +228,7 @@ fn a_start_is_waited_for() {
         command.arg(world.place.path("lapsed.toml"));
         let mut daemon = Daemon::start(command, world.place.socket());
         daemon.wait_until_up();
-        let report = report_of(&world.run(&["clean", "-n", "--json"]));
+        let report = report_of(&world.run(&["clean", "-n", "--json"]), 0);
         assert_eq!(report["files"], 200, "{report}");
         let gone: Vec<&str> = files.iter().map(String::as_str).collect();
         clean(&world, &daemon, &gone);
