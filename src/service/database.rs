@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::sources::STILL_READ;
 use crate::clock;
 use crate::config::{self, PostgresSettings, SourceKind, SourceSettings, SqliteSettings};
-use crate::core::jobs::{Fresh, Jobs, SourceId, SourceNews};
+use crate::core::jobs::{Fresh, JobRow, Jobs, SourceId, SourceNews};
 use crate::jobs;
 use crate::jobs::{
     AddedColumn, Postgres, PostgresOptions, Queries, QueryError, SourceState, SourceStats, Sqlite,
@@ -24,14 +25,14 @@ impl Database {
     /// What it says of the job `id` at this moment; that there is none only if nothing else is still to be read.
     pub(super) fn fresh(&self, id: &str) -> Fresh {
         let fresh = match self {
+            // It stands for no row; the source itself is asked.
+            _ if id == JobRow::UNNAMED => Fresh::Gone,
             Self::Sqlite(sqlite) => sqlite.fresh(id),
             Self::Postgres(postgres) => postgres.fresh(id),
         };
         match fresh {
             // Another job may claim it since.
-            Fresh::Gone if !self.is_current() => {
-                Fresh::Unknown("it has changed and is being read".to_owned())
-            }
+            Fresh::Gone if !self.is_current() => Fresh::Unknown(STILL_READ.to_owned()),
             fresh => fresh,
         }
     }

@@ -356,7 +356,7 @@ fn tell_of_claims(policy: &Policy, claims: &[Claim]) {
         let root = policy.roots.get(&claim.root);
         tracing::debug!(
             path = root.map(|root| claim.path.below(&root.path).display().to_string()),
-            job = claim.owners.first().map(|owner| owner.id.as_str()),
+            job = claim.owners.first().map(|owner| owner.id.as_str()).filter(|id| !id.is_empty()),
             rule = rule.name,
             since = rule.since.as_str(),
             decided_by = %claim.known,

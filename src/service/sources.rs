@@ -38,6 +38,9 @@ use crate::registry::{OutboxItem, Registry};
 /// How long the threads of sources may take to end. One that is busy for longer ends with the process.
 const STOP_MAX: Duration = Duration::from_millis(50);
 
+/// Why it is not known that a job is gone.
+pub(super) const STILL_READ: &str = "it has changed and is being read";
+
 /// A source that is asked.
 pub(super) enum Handle {
     /// Programs tell of its jobs: the registry has them.
@@ -161,12 +164,16 @@ impl Sources {
 
     /// Passes a database's news on to the engine.
     fn teller(&self) -> Arc<dyn Fn(SourceNews) + Send + Sync> {
-        let inbox = self.inbox.clone();
-        // Nobody takes it in any more: the daemon ends.
-        Arc::new(move |news| drop(inbox.blocking_send(Input::Jobs(news))))
+        let (inbox, jobs) = (self.inbox.clone(), Arc::clone(&self.jobs));
+        Arc::new(move |news: SourceNews| {
+            jobs.on_news_sent(news.source);
+            // Nobody takes it in any more: the daemon ends.
+            drop(inbox.blocking_send(Input::Jobs(news)));
+        })
     }
 
     fn tell(&self, source: SourceId, news: Vec<News>) {
+        self.jobs.on_news_sent(source);
         let _ = self.inbox.blocking_send(Input::Jobs(SourceNews {
             source,
             news,
@@ -192,7 +199,13 @@ impl Sources {
                 Ok(None) => Fresh::Gone,
                 Err(error) => Fresh::Unknown(error.to_string()),
             },
-            Handle::Database(database) => database.fresh(&key.id),
+            Handle::Database(database) => match database.fresh(&key.id) {
+                // Another job may claim it, by a row that was read and has not been taken in.
+                Fresh::Gone if !self.jobs.has_taken_in_all(key.source) => {
+                    Fresh::Unknown(STILL_READ.to_owned())
+                }
+                fresh => fresh,
+            },
         }
     }
 

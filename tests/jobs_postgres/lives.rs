@@ -73,6 +73,25 @@ fn nobodys_files_go_when_nobody_claims_them() {
 }
 
 #[test]
+fn what_a_row_claims_that_nobody_has_told_of_is_no_orphan() {
+    let world = World::new();
+    // Nothing tells of the row, and the next poll is far off: the source is asked when the file is about to go.
+    world.configure_polled(NOBODYS, "1h");
+    world
+        .db
+        .run("INSERT INTO jobs (id, status) VALUES ('one', 'running')");
+    let daemon = world.serve_again();
+    wait_for_source(&daemon, "eemt", "ready");
+    let claimed = world.write("uploads/claimed.tif");
+    world
+        .db
+        .run("INSERT INTO jobs (id, status, files) VALUES ('two', 'running', '{claimed.tif}')");
+    world.write("uploads/nobodys.tif");
+    world.wait_until_gone(&daemon, "uploads/nobodys.tif");
+    assert!(claimed.exists());
+}
+
+#[test]
 fn a_row_that_comes_back_to_life_keeps_its_files() {
     let world = World::new();
     // Nobody tells of it: the row is read at the moment of the removal.

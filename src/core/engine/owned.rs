@@ -14,7 +14,7 @@ use crate::core::facts::RootId;
 use crate::core::index::hash::name_hash;
 use crate::core::index::{DirId, Index, PageId, Record};
 use crate::core::input::Effect;
-use crate::core::jobs::{JobKey, SourceId};
+use crate::core::jobs::{JobKey, JobRow, SourceId};
 use crate::core::observed::Name;
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Since};
@@ -81,7 +81,8 @@ impl Engine {
         }
         let policy = Arc::clone(&self.policy);
         // Jobs that are known only later are among them.
-        for key in self.jobs.readings(&policy, root, path) {
+        let keys = self.jobs.readings(&policy, root, path).into_iter();
+        for key in keys.filter(|key| key.id != JobRow::UNNAMED) {
             self.owned.insert(root, key.id.as_bytes(), dir, name);
         }
     }

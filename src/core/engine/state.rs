@@ -190,7 +190,11 @@ impl Engine {
             Input::Synced(token) => effects.push(Effect::Synced(token)),
             Input::Reload(policy, breaker) => self.reload(policy, breaker, now, &mut effects),
             Input::Unsaved(why) => self.heed_store(why, now, &mut effects),
-            Input::Jobs(news) => self.hear(news, now, &mut effects),
+            Input::Jobs(news) => {
+                let source = news.source;
+                self.hear(news, now, &mut effects);
+                self.jobs.on_news_taken_in(source);
+            }
             Input::Forgotten(source) => self.hear_forgotten(source),
             Input::Clean(policy, request, done) => self.order_clean(policy, request, done),
             Input::Ask(ask) => ask(self, now, &mut effects),

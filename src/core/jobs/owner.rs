@@ -75,17 +75,15 @@ impl Owner {
             .filter(move |job| all_done || !is_done(job))
     }
 
-    /// The jobs whose rows are to be read again before anything of theirs goes; of an orphan, the one that it would be of.
+    /// The jobs whose rows are to be read again before anything of theirs goes; of an orphan, the one that it would be of, or else
+    /// [`JobRow::UNNAMED`]: a row that has not been read yet may claim it.
     #[must_use]
     pub fn keys(&self) -> Vec<JobKey> {
         match self {
-            Self::Nobody | Self::Unknown { captured: None, .. } => Vec::new(),
-            Self::Unknown {
-                source,
-                captured: Some(id),
-            } => vec![JobKey {
+            Self::Nobody => Vec::new(),
+            Self::Unknown { source, captured } => vec![JobKey {
                 source: *source,
-                id: id.clone(),
+                id: captured.clone().unwrap_or_default(),
             }],
             Self::Jobs(jobs) => jobs.iter().map(|job| job.key.clone()).collect(),
         }

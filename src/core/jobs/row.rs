@@ -135,6 +135,7 @@ pub struct JobRow {
 
 impl JobRow {
     /// The id of the one job that stands for all rows of a source whose id cannot be used. No other job has it, and no template captures it.
+    /// A source that is asked for it says whether anything else is still to be read: [`super::Fresh::Gone`] means that nothing is.
     pub const UNNAMED: &'static str = "";
 
     /// A job of which nothing is known but its id and how it stands.

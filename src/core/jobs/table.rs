@@ -37,9 +37,21 @@ pub struct Jobs {
     doubted: RwLock<BTreeSet<SourceId>>,
     /// Jobs whose ownership has changed since everything they own was claimed.
     outdated: RwLock<BTreeSet<JobKey>>,
+    /// News of each source that were sent to the engine, and that it has not taken in yet.
+    under_way: RwLock<BTreeMap<SourceId, u64>>,
 }
 
 impl Jobs {
+    /// For tests of other parts: jobs of `source` with these rows.
+    #[cfg(test)]
+    pub(crate) fn of_rows(policy: &Policy, source: SourceId, rows: &[JobRow]) -> Self {
+        let jobs = Self::default();
+        for row in rows {
+            jobs.put(policy, source, row);
+        }
+        jobs
+    }
+
     /// Whose the file or directory at `path` in `root` is: of those that claim it, and of the one that the root's template
     /// captures.
     #[must_use]
@@ -49,12 +61,12 @@ impl Jobs {
         };
         let sources = self.sources.read();
         let mut jobs: Vec<Job> = Vec::new();
+        let mut numbers = BTreeSet::new();
         for (&source, table) in sources.iter() {
             if let Some(of) = policy.sources.get(&source) {
                 table.claimants(policy, of, root, path, |no| {
-                    let job = table.job(source, no);
-                    if !jobs.iter().any(|known| known.key == job.key) {
-                        jobs.push(job);
+                    if numbers.insert((source, no)) {
+                        jobs.push(table.job(source, no));
                     }
                 });
             }
@@ -67,9 +79,7 @@ impl Jobs {
             for id in captured(known, path) {
                 let no = table.and_then(|table| Some((table, table.find(&id)?)));
                 if let Some((table, no)) = no
-                    && !jobs
-                        .iter()
-                        .any(|job| job.key.source == source && job.key.id == id)
+                    && numbers.insert((source, no))
                 {
                     jobs.push(table.job(source, no));
                 }
@@ -160,7 +170,9 @@ impl Jobs {
             .get(&key.source)
             .and_then(|table| Some((table, table.find(&key.id)?)));
         match (known, fresh) {
-            (None, Fresh::Gone) => !self.doubted.read().contains(&key.source),
+            // What stands for such rows is no row itself.
+            (Some(_), Fresh::Gone) if key.id == JobRow::UNNAMED => !self.is_doubted(key.source),
+            (None, Fresh::Gone) => !self.is_doubted(key.source),
             (Some((table, no)), Fresh::Row(row)) => table.is_same(no, row),
             (_, Fresh::Row(_) | Fresh::Gone | Fresh::Unknown(_)) => false,
         }
@@ -344,6 +356,31 @@ impl Jobs {
     /// Forgets the mark of [`Self::outdate_claim`]: the job has no claim any more. For the engine alone.
     pub(in crate::core) fn end_claim(&self, key: &JobKey) {
         self.outdated.write().remove(key);
+    }
+
+    fn is_doubted(&self, source: SourceId) -> bool {
+        self.doubted.read().contains(&source)
+    }
+
+    /// Notes that news of `source` are about to be sent to the engine.
+    pub fn on_news_sent(&self, source: SourceId) {
+        *self.under_way.write().entry(source).or_default() += 1;
+    }
+
+    /// Notes that the engine has taken in news of `source`. For the engine alone.
+    pub(in crate::core) fn on_news_taken_in(&self, source: SourceId) {
+        if let Some(count) = self.under_way.write().get_mut(&source) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// Whether the engine has taken in all news of `source` that were sent.
+    #[must_use]
+    pub fn has_taken_in_all(&self, source: SourceId) -> bool {
+        self.under_way
+            .read()
+            .get(&source)
+            .is_none_or(|&count| count == 0)
     }
 
     /// Takes in a row. For the engine alone.
