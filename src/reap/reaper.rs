@@ -82,8 +82,8 @@ pub type OwnerOf = Arc<dyn Fn(&Policy, RootId, &[u8]) -> Owner + Send + Sync>;
 /// What holds a thing that no known job owns and a rule lets lapse, because a refused claim may mean it.
 pub type RefusedHold = Arc<dyn Fn(&Policy, RootId, &[u8], RuleId) -> Option<Hold> + Send + Sync>;
 
-/// What holds all that a job owns, because one of its claims leads through a link.
-pub type LinkedHold = Arc<dyn Fn(&Policy, &JobKey) -> Option<Hold> + Send + Sync>;
+/// What holds all that a job owns, because not all of it is among the pieces of the claim, or one of its claims leads through a link.
+pub type LinkedHold = Arc<dyn Fn(&Policy, &Claim) -> Option<Hold> + Send + Sync>;
 
 /// Notes durably what is to be written back, or says why it cannot.
 pub type BeforeRecord = Arc<dyn Fn(&[Recording<'_>]) -> Result<(), String> + Send + Sync>;
@@ -116,7 +116,7 @@ pub struct Hooks {
     pub owner: OwnerOf,
     /// Whether a claim of a job that is refused, or that leads through a link, may mean it.
     pub refused: RefusedHold,
-    /// Whether a claim of this job leads through a link, so that its row has to stay. Looks at the file system.
+    /// Whether the row of this job has to stay, as something that it claims would not go with it. Looks at the file system.
     pub linked: LinkedHold,
     /// What somebody said is to stay.
     pub pins: Arc<Pins>,

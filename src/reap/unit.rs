@@ -159,8 +159,8 @@ impl Look<'_> {
     /// What keeps a record at its source, because a file of its job may not be where its claim
     /// seems to lead.
     fn linked(&self, claim: &Claim) -> Option<Hold> {
-        let key = claim.owners.first().filter(|_| self.has_record(claim))?;
-        (self.looks.hooks.linked)(self.policy, key)
+        let has_record = self.has_record(claim);
+        has_record.then(|| (self.looks.hooks.linked)(self.policy, claim))?
     }
 
     /// The pin that holds the unit, or anything in it by its path.

@@ -38,7 +38,9 @@ impl Sources {
                 let hold = claims.refused_hold(policy, root, path, rule);
                 hold.or_else(|| links::hold_of(&claims, policy, root, path))
             }),
-            linked: Arc::new(move |policy, key| links::hold_of_job(&own_claims, policy, key)),
+            linked: Arc::new(move |policy, claim| {
+                links::hold_of_record(&own_claims, policy, claim)
+            }),
             pins,
             fresh: Arc::new(move |key| fresh.fresh(key)),
             agrees: Arc::new(move |key, fresh| known.agrees(key, fresh)),
