@@ -13,7 +13,7 @@ mod common;
 use common::commands::{refused, said};
 use common::machine::has_other_users;
 use common::others::run_as;
-use common::{Daemon, Place, errors};
+use common::{Daemon, Place, errors, wait_for};
 use serde_json::{Value, json};
 
 fn begin() -> (Place, Daemon) {
@@ -294,4 +294,49 @@ fn many_jobs_that_ended_long_ago_and_are_told_at_once_wait_for_a_person() {
     });
     said(&place, &["breaker", "release"]);
     common::wait_for("all go", || (left() == 0).then_some(()));
+}
+
+#[test]
+fn old_jobs_that_are_told_one_by_one_are_counted_from_the_first_one_on() {
+    /// More of them than the breaker lets go within an hour.
+    const JOBS: usize = 60;
+    const CEILING: usize = 40;
+    let place = Place::new();
+    let root = place.make_dir("results");
+    let config = place.config(&format!(
+        r#"
+        breaker = {{ entries = {CEILING}, share = 0.1 }}
+        [[root]]
+        path = "results"
+        owner = "{{job}}/**"
+        source = "api"
+        [[rule]]
+        job = "completed"
+        since = "completed_at"
+        expire = "1h"
+        unit = "job"
+        "#
+    ));
+    let ids: Vec<String> = (0..JOBS).map(|number| format!("job{number:02}")).collect();
+    for id in &ids {
+        std::fs::create_dir(root.join(id)).unwrap();
+        std::fs::write(root.join(id).join("out"), "x").unwrap();
+    }
+    let daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
+    for id in &ids {
+        let ended = json!({"status": "completed", "completed_at": "2001-02-03T04:05:06Z"});
+        assert_eq!(put(&daemon, id, &ended).0, 201);
+    }
+    let (_, breaker) = daemon.get("/v1/breaker");
+    let trip = &breaker["tripped"][0];
+    assert_eq!(trip["due"], JOBS, "each of them was counted: {breaker}");
+    let left = || ids.iter().filter(|id| root.join(id).exists()).count();
+    wait_for("what was told before goes", || {
+        (left() == JOBS - CEILING).then_some(())
+    });
+    daemon.sync();
+    assert_eq!(left(), JOBS - CEILING);
+    assert!(ids[..CEILING].iter().all(|id| !root.join(id).exists()));
+    said(&place, &["breaker", "release"]);
+    wait_for("all of it goes", || (left() == 0).then_some(()));
 }
