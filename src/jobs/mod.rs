@@ -8,6 +8,8 @@
 //!
 //! **Invariant:** nothing is written to a database but a `mark` or `forget` of a row that is as it was judged.
 //! **Invariant:** what cannot be read is told as such, and never as jobs that are gone.
+//!
+#![doc = include_str!("DESIGN.md")]
 
 mod bell;
 mod cell;
