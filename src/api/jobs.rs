@@ -166,16 +166,13 @@ pub(super) async fn find(
     };
     let known: Vec<SourceId> = match source {
         Some(name) => vec![source_named(policy, name)?],
-        None => policy
-            .sources
-            .keys()
-            .copied()
+        None => listed(policy)
             .filter(|&source| daemon.parts.jobs.job(&key(source)).is_some())
             .collect(),
     };
     // What nobody has told of yet may be at its source by now.
     let asked = if known.is_empty() {
-        policy.sources.keys().copied().collect()
+        listed(policy).collect()
     } else {
         known
     };
@@ -214,6 +211,12 @@ pub(super) async fn find(
             .next()
             .ok_or_else(|| unknown(policy, id, source)),
     }
+}
+
+/// The sources whose jobs are meant where none is named.
+fn listed(policy: &Policy) -> impl Iterator<Item = SourceId> {
+    let sources = policy.sources.iter();
+    sources.filter(|(_, of)| of.is_listed).map(|(&id, _)| id)
 }
 
 /// The facts that were kept of a job whose row was deleted at its source.

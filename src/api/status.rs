@@ -248,13 +248,14 @@ fn sources(
     told
 }
 
-/// The jobs of all sources, counted by status; each status is there.
+/// The jobs of all sources that are listed, counted by status; each status is there.
 fn jobs(daemon: &Daemon, policy: &Policy) -> BTreeMap<String, u64> {
     let mut counts: BTreeMap<String, u64> = jobs::Status::ALL
         .iter()
         .map(|status| (status.to_string(), 0))
         .collect();
-    for &source in policy.sources.keys() {
+    let listed = policy.sources.iter().filter(|(_, of)| of.is_listed);
+    for (&source, _) in listed {
         let of = daemon.parts.jobs.counts(source);
         for (status, count) in jobs::Status::ALL.iter().zip(of) {
             *counts.entry(status.to_string()).or_default() += count;

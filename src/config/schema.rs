@@ -317,6 +317,7 @@ pub(super) const FORGET: Key = key(
     "\"DELETE FROM jobs WHERE id = :job\"",
 );
 pub(super) const REQUIRED: Key = key(SOURCE, "required", Flag, "false");
+pub(super) const LISTED: Key = key(SOURCE, "listed", Flag, "false");
 pub(super) const FILES_ROOT: Key = key(SOURCE, "files_root", Text, "\"uploads\"");
 pub(super) const PATH_MAP: Key = key(SOURCE, "path_map", Words, "{ \"/data\" = \"data\" }");
 pub(super) const DERIVED: Key = key(SOURCE, "derived", Texts, "\"{stem}_processed.mp3\"");
@@ -339,6 +340,7 @@ pub(super) const SOURCE_KEYS: &[Key] = &[
     POLL,
     STATEMENT_TIMEOUT,
     REQUIRED,
+    LISTED,
     FILES_ROOT,
     PATH_MAP,
     DERIVED,
@@ -360,6 +362,7 @@ pub(super) const DATABASE_KEYS: &[Key] = &[
     POLL,
     STATEMENT_TIMEOUT,
     REQUIRED,
+    LISTED,
 ];
 
 /// Those of them that are about a file.

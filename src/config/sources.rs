@@ -19,7 +19,7 @@ use super::path_map::{self, PathMap};
 use super::queries;
 use super::reader::{Reader, Text};
 use super::resolve::resolve;
-use super::schema::{DERIVED, FILES_ROOT, ID_PATTERN, Key, REQUIRED, SOURCE, SOURCE_NAME};
+use super::schema::{DERIVED, FILES_ROOT, ID_PATTERN, Key, LISTED, REQUIRED, SOURCE, SOURCE_NAME};
 use super::settings::{IDS_MAX, SourceIds, SourceKind, SourceSettings};
 use super::value;
 
@@ -51,6 +51,7 @@ struct Draft {
     path_map: PathMap,
     derived: Vec<Derived>,
     required: bool,
+    listed: bool,
 }
 
 /// Whose jobs own the files of a root that does not say it.
@@ -93,6 +94,7 @@ pub(super) fn read(reader: &mut Reader, top: &Section, bases: &Bases) -> Sources
             path_map: PathMap::new(),
             derived: Vec::new(),
             required: true,
+            listed: true,
         });
     }
     let numbered = drafts.iter().map(|draft| draft.name.clone()).zip(0..);
@@ -141,6 +143,7 @@ fn from_section(
         required: reader
             .value(&section, &REQUIRED, value::flag)
             .unwrap_or(true),
+        listed: reader.value(&section, &LISTED, value::flag).unwrap_or(true),
     }
 }
 
@@ -332,6 +335,7 @@ impl Sources {
                 links: links.clone(),
                 derived: draft.derived,
                 required: draft.required,
+                is_listed: draft.listed,
                 is_told: matches!(kind, SourceKind::Api),
                 claims: match &kind {
                     SourceKind::Api => true,

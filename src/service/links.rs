@@ -161,6 +161,7 @@ mod tests {
             derived: Vec::new(),
             claims: true,
             required: true,
+            is_listed: true,
             is_told: false,
         };
         let rule = Rule {

@@ -307,6 +307,14 @@ fn a_working_directory_goes_with_the_end_of_its_job_and_never_before() {
         let (_, job) = daemon.get(&format!("/v1/jobs/{id}?source=working"));
         (job["status"] == "completed").then_some(())
     });
+    // Two sources tell of it, and it is one job.
+    wait_for("it is read for the other roots, too", || {
+        let (_, status) = daemon.get("/v1/status");
+        (status["jobs"]["completed"] == 1).then_some(())
+    });
+    let (_, listed) = daemon.get("/v1/jobs");
+    assert_eq!(listed["jobs"].as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(daemon.get(&format!("/v1/jobs/{id}")).1["source"], "eemt");
     eemt.site.assert_all_stay(&daemon, &before);
     let ended = local(now_ms());
     eemt.db

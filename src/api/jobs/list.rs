@@ -71,7 +71,7 @@ impl Walk {
         let mut sources: Vec<(SourceId, String)> = policy
             .sources
             .iter()
-            .filter(|(id, _)| only.is_none_or(|only| **id == only))
+            .filter(|(id, source)| only.map_or(source.is_listed, |only| **id == only))
             .map(|(&id, source)| (id, source.name.clone()))
             .collect();
         sources.sort_by(|(_, one), (_, other)| other.cmp(one));

@@ -97,6 +97,7 @@ fn policy() -> Policy {
         derived: Vec::new(),
         claims: true,
         required: true,
+        is_listed: true,
         is_told: name == "api",
     };
     let ids = "[a-z0-9 /-]+";

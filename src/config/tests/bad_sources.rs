@@ -34,7 +34,7 @@ fn what_must_be_there() {
     "#);
     refused!(with_sqlite("color = \"red\""), @r#"
     HOST/etc/lapsed.toml:6: [[source]] "s": unknown key "color"
-      allowed: name, kind, path, url, select, changed, status, statuses, timezone, add_columns, mark, forget, channel, poll, statement_timeout, required, files_root, path_map, derived, id_pattern
+      allowed: name, kind, path, url, select, changed, status, statuses, timezone, add_columns, mark, forget, channel, poll, statement_timeout, required, listed, files_root, path_map, derived, id_pattern
     "#);
     refused!(Host::with(&format!("source = 5\n{ROOT}")), @r#"
     HOST/etc/lapsed.toml:1: source = 5 is no list of tables
@@ -92,7 +92,7 @@ fn addresses() {
     "#);
     refused!(with(&format!("name = \"s\"\nurl = \"postgresql://h/d\"\npath = \"x\"\npoll = \"10ms\"\nchannel = \"\"\nstatement_timeout = 5\n{select}")), @r#"
     HOST/etc/lapsed.toml:4: [[source]] "s": path says nothing with kind = "postgres": a server has no file
-      allowed: name, kind, url, select, changed, status, statuses, timezone, mark, forget, channel, poll, statement_timeout, required, files_root, path_map, derived, id_pattern
+      allowed: name, kind, url, select, changed, status, statuses, timezone, mark, forget, channel, poll, statement_timeout, required, listed, files_root, path_map, derived, id_pattern
     HOST/etc/lapsed.toml:5: [[source]] "s": poll = "10ms" is shorter than the limit of 1s
     HOST/etc/lapsed.toml:6: [[source]] "s": channel = "" is empty, where a name should be
     HOST/etc/lapsed.toml:7: [[source]] "s": statement_timeout = 5 is a number, where a string should be
@@ -100,7 +100,7 @@ fn addresses() {
     "#);
     refused!(with_sqlite("channel = \"x\""), @r#"
     HOST/etc/lapsed.toml:6: [[source]] "s": channel says nothing with kind = "sqlite": its file is watched
-      allowed: name, kind, path, url, select, changed, status, statuses, timezone, add_columns, mark, forget, required, files_root, path_map, derived, id_pattern; did you mean "changed"?
+      allowed: name, kind, path, url, select, changed, status, statuses, timezone, add_columns, mark, forget, required, listed, files_root, path_map, derived, id_pattern; did you mean "changed"?
     "#);
 }
 

@@ -128,6 +128,7 @@ fn policy(rules: Vec<Rule>) -> Policy {
         }],
         claims: true,
         required: true,
+        is_listed: true,
         is_told: false,
     };
     Policy {

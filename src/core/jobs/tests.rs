@@ -37,6 +37,7 @@ fn policy() -> Policy {
         derived: Vec::new(),
         claims: true,
         required: true,
+        is_listed: true,
         is_told: false,
     };
     Policy {

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 /// A source of jobs, as far as deciding is concerned.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a property of its own"
+)]
 pub struct Source {
     /// Its name: unique, never empty.
     pub name: String,
@@ -23,6 +27,8 @@ pub struct Source {
     pub claims: bool,
     /// Whether a run that cannot read it has failed. Without, what depends on it waits all the same.
     pub required: bool,
+    /// Whether its jobs are counted and listed: those of a second source for the same rows are not.
+    pub is_listed: bool,
     /// Whether programs tell of its jobs: what they take away is meant to go.
     pub is_told: bool,
 }

@@ -203,6 +203,7 @@ impl Bench {
             derived: Vec::new(),
             claims: true,
             required: true,
+            is_listed: true,
             is_told: false,
         };
         bench.policy.sources.insert(SOURCE, source);

@@ -165,6 +165,7 @@ pub fn policy(is_mapped: bool) -> Policy {
         }],
         claims: true,
         required: true,
+        is_listed: true,
         is_told: false,
     };
     Policy {
