@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::harness::{Place, Watched, Writer, eventually, view};
-use crate::core::jobs::{Fresh, News, Status};
+use crate::core::jobs::{Fresh, JobRow, News, Status};
 use crate::jobs::bell::Bell;
 use crate::jobs::decode::Decoder;
 use crate::jobs::met::Way;
@@ -65,11 +65,11 @@ fn a_table_without_an_index_is_read_in_one_pass() {
     let mut options = place.options();
     options.queries.select = "SELECT id, status FROM jobs".to_owned();
     let watched = Watched::loaded(options);
-    watched.look(|table| assert_eq!(table.ids(), ["1", "x"]));
+    watched.look(|table| assert_eq!(table.ids(), [JobRow::UNNAMED, "1", "x"]));
     writer.run(
         "DELETE FROM jobs WHERE id = 1; INSERT INTO jobs VALUES ('x', 'running'), ('y', 'failed')",
     );
-    watched.until("read", |table| table.ids() == ["x", "y"]);
+    watched.until("read", |table| table.ids() == [JobRow::UNNAMED, "x", "y"]);
     // Two rows of one id that say two things are no answer.
     let Fresh::Unknown(why) = watched.source.fresh("x") else {
         panic!("an answer");
