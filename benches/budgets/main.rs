@@ -27,6 +27,7 @@ mod machine;
 mod options;
 mod peers;
 mod process;
+mod pure_core;
 mod reader;
 mod report;
 mod rows;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         }
         Wanted::Nothing => return ExitCode::SUCCESS,
         Wanted::Reader(dir) => reader::run(&dir).map(|()| true),
+        Wanted::Core(what) => pure_core::run(&what).map(|()| true),
         Wanted::Run(options) => measure(*options),
     };
     match done {

@@ -11,6 +11,9 @@ pub const READER: &str = "LAPSED_BENCH_READER";
 /// A file system in memory, on every Linux: what a disk costs does not hide what we cost there.
 const MEMORY: &str = "/dev/shm";
 
+/// The variable that makes this binary the pure core alone: what it does, and how often.
+pub const CORE: &str = "LAPSED_BENCH_CORE";
+
 const HELP: &str = "\
 cargo bench -- [--files 10k,200k,1M,10M] [--only ROW,…] [--dir DIR]… [--json FILE]
 
@@ -32,6 +35,8 @@ pub enum Wanted {
     Nothing,
     /// To be the peer that only counts events in a directory.
     Reader(PathBuf),
+    /// To do something with the pure core alone.
+    Core(String),
     /// A run.
     Run(Box<Options>),
 }
@@ -55,6 +60,9 @@ impl Options {
     pub fn from_command_line() -> anyhow::Result<Wanted> {
         if let Some(dir) = std::env::var_os(READER) {
             return Ok(Wanted::Reader(dir.into()));
+        }
+        if let Ok(what) = std::env::var(CORE) {
+            return Ok(Wanted::Core(what));
         }
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         if arguments.iter().any(|argument| argument == "--help") {

@@ -1,6 +1,6 @@
 //! `GET /v1/plan`: what will lapse, by rule and root, and hour by hour; and what is due and goes later, or when somebody asks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,125 +136,65 @@ pub fn plan_of(
         let known = departures.get(usize::from(rule.0));
         known.unwrap_or(&Departure::AtDeadline)
     };
-    let by_itself = |rule| matches!(departure(rule), Departure::AtDeadline);
-
-    let mut groups = Groups::new();
-    for part in index.forecast(until) {
-        let sums = groups.entry((part.root, part.rule)).or_default();
-        let tally = if by_itself(part.rule) {
-            &mut sums.goes
-        } else {
-            &mut sums.waits
-        };
-        tally.add(part.files, part.bytes);
-    }
-    for part in index.forecast(now) {
-        if by_itself(part.rule) {
-            let sums = groups.entry((part.root, part.rule)).or_default();
-            sums.overdue.add(part.files, part.bytes);
-        }
-    }
-    let mut hours = index.forecast_hours(now, hours, &by_itself);
-    with_schedules(index, &departures, &mut groups, &mut hours);
-    with_jobs(
-        (index, jobs, policy),
-        &departure,
-        (now, until),
-        &mut groups,
-        &mut hours,
-    );
-    plan_from(policy, &departure, (now, until), groups, hours)
-}
-
-/// Adds what goes at the instants of schedules: all that is due at one of them and was not at the one before.
-fn with_schedules(
-    index: &Index,
-    departures: &[Departure],
-    groups: &mut Groups,
-    hours: &mut [(u64, u64)],
-) {
-    let scheduled = || {
-        (0u16..)
-            .map(RuleId)
-            .zip(departures)
-            .filter_map(|(rule, departure)| match departure {
-                Departure::At { last, hours, .. } => Some((rule, *last, hours)),
-                Departure::AtDeadline | Departure::WhenAsked => None,
-            })
+    let mut sums = PlanSums {
+        now,
+        groups: Groups::new(),
+        hours: vec![(0, 0); hours],
     };
-    let lasts = scheduled().filter_map(|(_, last, _)| last);
-    let instants = scheduled().flat_map(|(_, _, hours)| hours.iter().map(|&(_, at)| at));
-    let instants: BTreeSet<Timestamp> = lasts.chain(instants).collect();
-    let mut before: BTreeMap<RuleId, wire::Tally> = BTreeMap::new();
-    for at in instants {
-        let due = index.forecast(at);
-        for (rule, last, of_hours) in scheduled() {
-            let parts = || due.iter().filter(|part| part.rule == rule);
-            if last == Some(at) {
-                for &Forecast {
-                    root, files, bytes, ..
-                } in parts()
-                {
-                    let sums = groups.entry((root, rule)).or_default();
-                    sums.goes.add(files, bytes);
-                    sums.waits.sub(files, bytes);
-                }
-            }
-            let Some(&(hour, _)) = of_hours.iter().find(|&&(_, of_hour)| of_hour == at) else {
-                continue;
-            };
-            let mut all = wire::Tally::default();
-            parts().for_each(|part| all.add(part.files, part.bytes));
-            let gone = before.insert(rule, all).unwrap_or_default();
-            all.sub(gone.files, gone.bytes);
-            hours[hour].0 += all.files;
-            hours[hour].1 = hours[hour].1.saturating_add(all.bytes);
-        }
-    }
+    index.each_deadline(None, until, |at, part| {
+        sums.add(departure(part.rule), at, part);
+    });
+    each_of_jobs((index, jobs, policy), until, |at, part| {
+        sums.add(departure(part.rule), at, part);
+    });
+    plan_from(policy, &departure, (now, until), sums)
 }
 
-/// Adds what goes with its job.
-fn with_jobs<'a>(
-    (index, jobs, policy): (&Index, &Jobs, &Policy),
-    departure: &impl Fn(RuleId) -> &'a Departure,
-    (now, until): (Timestamp, Timestamp),
-    groups: &mut Groups,
-    hours: &mut [(u64, u64)],
-) {
-    each_of_jobs((index, jobs, policy), until, |(root, rule), at, size| {
-        let sums = groups.entry((root, rule)).or_default();
-        let hour = match departure(rule) {
+/// A plan while it is summed up.
+struct PlanSums {
+    now: Timestamp,
+    groups: Groups,
+    /// Files and bytes by hour from `now`; what is overdue counts in the first.
+    hours: Vec<(u64, u64)>,
+}
+
+impl PlanSums {
+    /// Adds what is due at `at`, within the time of the plan.
+    fn add(&mut self, departure: &Departure, at: Timestamp, part: Forecast) {
+        let (files, bytes) = (part.files, part.bytes);
+        let sums = self.groups.entry((part.root, part.rule)).or_default();
+        let hour = match departure {
             Departure::AtDeadline => {
-                sums.goes.add(1, size);
-                if at <= now {
-                    sums.overdue.add(1, size);
+                sums.goes.add(files, bytes);
+                if at <= self.now {
+                    sums.overdue.add(files, bytes);
                 }
-                usize::try_from(at.ms_since(now).max(0) / HOUR_MS).ok()
+                usize::try_from(at.ms_since(self.now).max(0) / HOUR_MS).ok()
             }
             Departure::At { last, hours, .. } if last.is_some_and(|last| at <= last) => {
-                sums.goes.add(1, size);
+                sums.goes.add(files, bytes);
                 let first = hours.partition_point(|&(_, of_hour)| of_hour < at);
                 hours.get(first).map(|&(hour, _)| hour)
             }
             Departure::WhenAsked | Departure::At { .. } => {
-                sums.waits.add(1, size);
+                sums.waits.add(files, bytes);
                 None
             }
         };
-        if let Some((files, bytes)) = hour.and_then(|hour| hours.get_mut(hour)) {
-            *files += 1;
-            *bytes = bytes.saturating_add(size);
+        if let Some(sum) = hour.and_then(|hour| self.hours.get_mut(hour)) {
+            sum.0 += files;
+            sum.1 = sum.1.saturating_add(bytes);
         }
-    });
+    }
 }
 
-/// Calls `each` for every entry that lapses with its job by `until`, with its deadline and size. The
+/// Calls `each` for every entry that lapses with its job by `until`, with its deadline. The
 /// index has no sums of these: where a rule is for whole jobs, all entries are visited (~0.1 s for
 /// 100,000 that belong to jobs).
 pub(super) fn each_of_jobs(
     (index, jobs, policy): (&Index, &Jobs, &Policy),
     until: Timestamp,
-    mut each: impl FnMut((RootId, RuleId), Timestamp, u64),
+    mut each: impl FnMut(Timestamp, Forecast),
 ) {
     if policy.rules.iter().all(|rule| rule.unit != Unit::Job) {
         return;
@@ -270,7 +210,14 @@ pub(super) fn each_of_jobs(
             let path = dir.join(name);
             let at = jobs.deadline(policy, root, path.as_bytes(), rule, record.basis);
             if let Some(at) = at.filter(|&at| at <= until) {
-                each((root, rule), at, record.size);
+                let part = Forecast {
+                    root,
+                    rule,
+                    files: 1,
+                    bytes: record.size,
+                    units: 0,
+                };
+                each(at, part);
             }
         }
     }
@@ -280,12 +227,11 @@ fn plan_from<'a>(
     policy: &Policy,
     departure: &impl Fn(RuleId) -> &'a Departure,
     (now, until): (Timestamp, Timestamp),
-    groups: Groups,
-    hours: Vec<(u64, u64)>,
+    sums: PlanSums,
 ) -> wire::Plan {
     let (mut goes, mut waits) = (wire::Tally::default(), wire::Tally::default());
     let mut lines = Vec::new();
-    for ((root, rule), sums) in groups {
+    for ((root, rule), sums) in sums.groups {
         goes.add(sums.goes.files, sums.goes.bytes);
         waits.add(sums.waits.files, sums.waits.bytes);
         lines.push(wire::PlanGroup {
@@ -305,7 +251,7 @@ fn plan_from<'a>(
             },
         });
     }
-    let hours = (0u32..).zip(hours);
+    let hours = (0u32..).zip(sums.hours);
     wire::Plan {
         from: now.to_string(),
         until: until.to_string(),

@@ -113,7 +113,7 @@ fn status_of(daemon: &Daemon, status: &Status) -> wire::Status {
         health: health_of(status).to_owned(),
         due,
         waits,
-        has_deadlines: !parts.index.forecast(Timestamp::MAX).is_empty() || status.next.is_some(),
+        has_deadlines: parts.index.has_deadlines() || status.next.is_some(),
         configuration: daemon.configuration(),
         version: VERSION.to_owned(),
         pid: std::process::id(),
@@ -165,7 +165,7 @@ fn status_of(daemon: &Daemon, status: &Status) -> wire::Status {
             .filter(|pin| pin.until > now)
             .count() as u64,
         sources: sources((parts.sources)(), &parts.jobs, &policy, &status.sources),
-        memory: memory(daemon),
+        resident_bytes: resident_bytes(),
     }
 }
 
@@ -180,14 +180,13 @@ fn backlog(
     let (mut due, mut asked, mut scheduled) = <(wire::Tally, wire::Tally, wire::Tally)>::default();
     let mut next = None::<Timestamp>;
     let mut sums = BTreeMap::<RuleId, wire::Tally>::new();
-    for part in daemon.parts.index.forecast(now) {
+    let mut add = |_, part: Forecast| {
         let sum = sums.entry(part.rule).or_default();
         sum.add(part.files, part.bytes);
-    }
+    };
+    daemon.parts.index.each_deadline(None, now, &mut add);
     let known = (&*daemon.parts.index, &*daemon.parts.jobs, policy);
-    each_of_jobs(known, now, |(_, rule), _, size| {
-        sums.entry(rule).or_default().add(1, size);
-    });
+    each_of_jobs(known, now, &mut add);
     for (rule, sum) in sums {
         let rule = policy.rules.get(usize::from(rule.0));
         let tally = match rule.map(|rule| &rule.schedule) {
@@ -264,18 +263,14 @@ fn jobs(daemon: &Daemon, policy: &Policy) -> BTreeMap<String, u64> {
     counts
 }
 
-fn memory(daemon: &Daemon) -> BTreeMap<String, u64> {
-    let index = daemon.parts.index.memory();
-    [
-        ("index", index.total()),
-        ("index_pages", index.pages),
-        ("index_names", index.names),
-        ("index_directories", index.directories),
-        ("index_forecasts", index.forecasts),
-    ]
-    .into_iter()
-    .map(|(what, bytes)| (what.to_owned(), bytes as u64))
-    .collect()
+/// Memory that the process has in RAM, as the kernel counts it; `None` where `/proc` does not tell.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
 }
 
 fn root_line(daemon: &Daemon, policy: &Policy, root: &RootStatus) -> wire::RootLine {

@@ -91,8 +91,8 @@ pub struct Status {
     pub pins: u64,
     /// Where jobs come from.
     pub sources: Vec<Source>,
-    /// Bytes of memory, by what uses them.
-    pub memory: BTreeMap<String, u64>,
+    /// Resident memory of the daemon in bytes, as the kernel counts it; `null` where it does not tell.
+    pub resident_bytes: Option<u64>,
     /// Where the settings come from.
     pub configuration: Configuration,
 }
@@ -216,12 +216,6 @@ impl Tally {
     pub(super) fn add(&mut self, files: u64, bytes: u64) {
         self.files += files;
         self.bytes = self.bytes.saturating_add(bytes);
-    }
-
-    /// Counts less, but never less than nothing: what is counted at two instants may differ.
-    pub(super) fn sub(&mut self, files: u64, bytes: u64) {
-        self.files = self.files.saturating_sub(files);
-        self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
 

@@ -39,9 +39,8 @@ pub struct Session {
     pub find: Took,
     /// Resident memory of a daemon with an empty root.
     pub resident_empty: u64,
-    /// After load: resident memory and bytes of the index.
+    /// Resident memory after the load.
     pub resident_loaded: u64,
-    pub index_loaded: u64,
 }
 
 impl Session {
@@ -52,13 +51,6 @@ impl Session {
     /// `what` with the size of the tree.
     pub fn title(&self, what: &str) -> String {
         format!("{what} ({} files)", show_count(self.tree.files))
-    }
-
-    pub fn index_bytes(&self) -> anyhow::Result<u64> {
-        let status = self.daemon.client()?.get("/v1/status")?;
-        status["memory"]["index"]
-            .as_u64()
-            .context("status tells no index")
     }
 
     /// The absolute path of file `number`.
@@ -166,10 +158,8 @@ fn begin(bench: &Bench, files: u64) -> anyhow::Result<Session> {
         find: find.context("no round")?,
         resident_empty,
         resident_loaded: process::resident(daemon.pid()),
-        index_loaded: 0,
         daemon,
     };
-    session.index_loaded = session.index_bytes()?;
     Ok(session)
 }
 

@@ -177,10 +177,10 @@ impl Engine {
         for (&root, state) in &self.roots {
             let until = state.trip().map_or(now.wall, |trip| trip.at);
             if let Some(hold) = state.hold(until).or_else(|| self.unsaved_hold()) {
-                let due = self.index.forecast(until);
+                let due = self.index.forecast(Some(root), until);
                 let files = due
                     .iter()
-                    .filter(|part| part.root == root && self.by_itself(part.rule))
+                    .filter(|part| self.by_itself(part.rule))
                     .map(|p| p.files);
                 count(&hold, files.sum(), &|| Some((root, RelPath::root())));
             } else {
@@ -215,8 +215,8 @@ impl Engine {
         if down.is_none() && !is_tripped && !self.jobs.has_refused() {
             return;
         }
-        for part in self.index.forecast(now.wall) {
-            if part.root != root || !self.by_itself(part.rule) {
+        for part in self.index.forecast(Some(root), now.wall) {
+            if !self.by_itself(part.rule) {
                 continue;
             }
             let is_orphan = self.policy.rule(part.rule).jobs == JobFilter::Nobody;

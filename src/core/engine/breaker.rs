@@ -181,9 +181,9 @@ impl Engine {
     pub(super) fn check_backlog(&mut self, root: RootId, now: Now, effects: &mut Vec<Effect>) {
         let due: u64 = self
             .index
-            .forecast(now.wall)
+            .forecast(Some(root), now.wall)
             .into_iter()
-            .filter(|part| part.root == root && self.policy.goes_unasked(part.rule))
+            .filter(|part| self.policy.goes_unasked(part.rule))
             .map(|part| part.files)
             .sum();
         let before = self

@@ -137,9 +137,9 @@ impl Engine {
         let basis = match rule.since {
             Since::Newest => Some(latest.any),
             Since::NewestMtime => Some(latest.mtime),
-            Since::Mtime => Some(dir.facts.mtime.ceil()),
-            Since::Ctime => Some(dir.facts.ctime.ceil()),
-            Since::Btime => dir.facts.btime.map(FileTime::ceil),
+            Since::Mtime => Some(dir.facts.mtime().ceil()),
+            Since::Ctime => Some(dir.facts.ctime().ceil()),
+            Since::Btime => dir.facts.btime().map(FileTime::ceil),
             Since::CreatedAt | Since::CompletedAt | Since::LastActivity | Since::ExpiresAt => {
                 job.and_then(|job| rule.since.of_job(&job.moments))
             }
@@ -195,7 +195,7 @@ impl Engine {
         let mut latest = Timestamp::MIN;
         for dir in self.index.subtree(top) {
             if let Some(known) = self.index.dir(dir) {
-                latest = latest.max(known.facts.mtime.ceil());
+                latest = latest.max(known.facts.mtime().ceil());
             }
             for (_, page) in self.index.snapshot_of(dir) {
                 let mtimes = page.entries().map(|(_, record)| record.mtime);

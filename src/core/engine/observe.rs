@@ -268,7 +268,7 @@ impl Engine {
                 .is_some_and(|before| before.key != FileKey::default() && before.key != facts.key);
             if other && !dir.is_root() {
                 self.drop_dir(known);
-            } else if before.is_some_and(|before| before.ctime != facts.ctime) {
+            } else if before.is_some_and(|before| before.ctime() != facts.ctime) {
                 // One is tried; when it goes, so do the others.
                 if self.held.probe_denied(known) {
                     self.arm_dir(known, now);
@@ -280,7 +280,7 @@ impl Engine {
         }
         let id = self.writer.ensure_dir(root, dir);
         let before = self.index.dir(id).map(|dir| dir.facts);
-        if before.is_some_and(|before| facts.mtime < before.mtime) {
+        if before.is_some_and(|before| facts.mtime < before.mtime()) {
             self.note_older(root, dir);
         }
         self.writer.set_dir(id, facts);

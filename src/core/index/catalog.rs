@@ -1,6 +1,6 @@
 //! What spans pages: which page belongs where, and the sums. All of it changes under one lock.
 //!
-//! **Invariant:** after each step, totals, units and forecasts say exactly what the pages hold.
+//! **Invariant:** after each step, totals and units say exactly what the pages hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,12 +8,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::directories::Directories;
-use super::draft::Change;
-use super::forecast::Histogram;
-use super::memory::{MemoryUse, tree_bytes};
 use super::page::Page;
+use super::page_builder::Change;
+use super::pages::{Pages, Summaries};
 use super::record::{DirId, PageId, Unsaved};
-use super::store::{Pages, Signature, Summaries};
 use super::tally::Tally;
 use super::unit::Unit;
 use crate::core::facts::RootId;
@@ -63,12 +61,10 @@ pub(super) struct Catalog {
     pub(super) roots: BTreeMap<RootId, RootState>,
     pub(super) units: BTreeMap<DirId, Unit>,
     pub(super) summaries: Summaries,
-    pub(super) histogram: Histogram,
     /// Pages that were written since the writer was last asked.
     pub(super) touched: BTreeSet<PageId>,
     /// What changed since it was last handed out to be saved.
     pub(super) unsaved: Unsaved,
-    page_bytes: usize,
     last_way: LastWay,
 }
 
@@ -149,11 +145,10 @@ impl Catalog {
         let root = self.roots.get_mut(&place.root).expect(known);
         let node = self.dirs.known_mut(place.dir);
         let mut unit = place.unit.and_then(|unit| self.units.get_mut(&unit));
-        // First what comes, then what goes, so that a series is not given up only to be made again.
+        // First what is added: sums do not pass below zero.
         for record in changes.iter().filter_map(|change| change.after.as_ref()) {
             node.files += 1;
             root.total.add(record.size);
-            self.histogram.add(place.root, record);
             if let Some(unit) = unit.as_mut().filter(|_| record.goes_with_dir()) {
                 unit.tally.add(record.size);
             }
@@ -161,7 +156,6 @@ impl Catalog {
         for record in changes.iter().filter_map(|change| change.before.as_ref()) {
             node.files -= 1;
             root.total.remove(record.size);
-            self.histogram.remove(place.root, record);
             if let Some(unit) = unit.as_mut().filter(|_| record.goes_with_dir()) {
                 unit.tally.remove(record.size);
             }
@@ -169,47 +163,30 @@ impl Catalog {
     }
 
     /// Puts `page` in the place of the page `id`, or in a new one behind the others of its directory.
-    pub(super) fn put_page(
-        &mut self,
-        pages: &Pages,
-        id: Option<PageId>,
-        page: Page,
-        signature: Option<Signature>,
-    ) -> PageId {
+    pub(super) fn put_page(&mut self, pages: &Pages, id: Option<PageId>, page: Page) -> PageId {
         let id = id.unwrap_or_else(|| {
             let id = self.summaries.claim();
             self.dirs.known_mut(page.dir()).pages.push(id);
             id
         });
-        self.summaries.set(id, &page, signature);
+        self.summaries.set(id, &page);
         self.touched.insert(id);
         self.unsaved.pages.insert(id);
-        self.page_bytes += page.memory();
-        if let Some(old) = pages.insert(id, Arc::new(page)) {
-            self.page_bytes -= old.memory();
-        }
+        pages.insert(id, Arc::new(page));
         id
     }
 
     /// Puts a page that was saved in place, behind the others of its directory.
-    pub(super) fn restore_page(
-        &mut self,
-        pages: &Pages,
-        id: PageId,
-        page: Page,
-        signature: Option<Signature>,
-    ) {
+    pub(super) fn restore_page(&mut self, pages: &Pages, id: PageId, page: Page) {
         self.summaries.restore(id);
         self.dirs.known_mut(page.dir()).pages.push(id);
-        self.summaries.set(id, &page, signature);
-        self.page_bytes += page.memory();
+        self.summaries.set(id, &page);
         pages.insert(id, Arc::new(page));
     }
 
     /// Frees the page `id` of `dir`.
     pub(super) fn free_page(&mut self, pages: &Pages, dir: DirId, id: PageId, limits: Limits) {
-        let old = pages.remove(id);
-        self.page_bytes -= old.map_or(0, |old| old.memory());
+        pages.remove(id);
         self.summaries.free(id);
         self.unsaved.pages.insert(id);
         // Half as many pages as would bring a name index about: it is not made and dropped back and forth.
@@ -226,18 +203,5 @@ impl Catalog {
             }
         }
         going
-    }
-
-    /// Memory by what for.
-    pub(super) fn memory(&self, pages: &Pages) -> MemoryUse {
-        let (directories, names) = self.dirs.bytes();
-        let units = tree_bytes::<DirId, Unit>(self.units.len());
-        let roots = tree_bytes::<RootId, RootState>(self.roots.len());
-        MemoryUse {
-            pages: self.page_bytes + pages.map_bytes(),
-            names,
-            directories: directories + units + roots,
-            forecasts: self.histogram.bytes() + self.summaries.bytes(),
-        }
     }
 }

@@ -15,9 +15,9 @@ pub(super) enum DirPages {
 /// The pages of a directory with several.
 pub(super) struct ManyPages {
     /// In order of arrival.
-    pub(super) order: Vec<PageId>,
+    order: Vec<PageId>,
     /// Which page a name stands in, once there are too many to search.
-    pub(super) names: Option<NameIndex>,
+    names: Option<NameIndex>,
 }
 
 impl DirPages {

@@ -6,61 +6,125 @@
 //! **Invariant:** parent links form trees whose tops are the roots' own directories.
 //! **Invariant:** everything is iterative: a tree may be as deep as its owner likes.
 
-use std::mem::size_of;
-
 use hashbrown::HashTable;
 
-use super::dir_pages::{DirPages, ManyPages};
+use super::dir_pages::DirPages;
 use super::hash::name_hash;
 use super::image::DirImage;
-use super::memory::allocated;
-use super::names::NameIndex;
-use super::record::{DirId, PageId};
+use super::record::DirId;
 use crate::core::facts::{Facts, FileKey, Latest, RootId};
-use crate::core::time::{FileTime, Timestamp};
+use crate::core::time::FileTime;
 
 /// Directories in one chunk: large enough to be worth an allocation, small enough to waste little.
 const CHUNK: usize = 256;
 /// A link to nothing. So many directories do not fit into memory.
 const NONE: u32 = u32::MAX;
-/// Instead of the nanoseconds of a birth that the file system does not tell, and of a stamp that there is not.
-const NO_TIME: u32 = u32::MAX;
 
-/// What the last look told about a directory. All zero before the first.
+/// What the last look told about a directory, and its stamp. All zero before the first look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct DirFacts {
     /// Which one it is.
     pub key: FileKey,
-    /// Last change of the set of its names.
-    pub mtime: FileTime,
-    /// Last change of names or attributes: cannot be set back.
-    pub ctime: FileTime,
-    /// Birth; `None` where the file system does not keep it.
-    pub btime: Option<FileTime>,
-    /// The latest of the three, rounded up.
-    pub newest: Timestamp,
+    mtime: PackedTime,
+    ctime: PackedTime,
+    btime: PackedTime,
+    stamp: PackedTime,
 }
 
-impl DirFacts {
-    /// What it adds to the latest of a tree.
-    #[must_use]
-    pub fn latest(&self) -> Latest {
-        Latest {
-            any: self.newest,
-            mtime: self.mtime.ceil(),
-        }
+/// A file time, or none, in 12 bytes: seconds in two halves, nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct PackedTime([u32; 3]);
+
+impl PackedTime {
+    const NONE: Self = Self([0, 0, u32::MAX]);
+
+    fn get(self) -> Option<FileTime> {
+        let Self([low, high, nanos]) = self;
+        let secs = (u64::from(high) << 32 | u64::from(low)).cast_signed();
+        (self != Self::NONE).then_some(FileTime { secs, nanos })
     }
 }
 
-/// A directory as it is kept: times without padding.
+impl From<FileTime> for PackedTime {
+    fn from(FileTime { secs, nanos }: FileTime) -> Self {
+        let [a, b, c, d, e, f, g, h] = secs.to_le_bytes();
+        let halves = [[a, b, c, d], [e, f, g, h]].map(u32::from_le_bytes);
+        Self([halves[0], halves[1], nanos])
+    }
+}
+
+impl DirFacts {
+    /// What a look told, without a stamp.
+    pub(super) fn new(
+        key: FileKey,
+        (mtime, ctime, btime): (FileTime, FileTime, Option<FileTime>),
+    ) -> Self {
+        Self {
+            key,
+            mtime: mtime.into(),
+            ctime: ctime.into(),
+            btime: btime.map_or(PackedTime::NONE, PackedTime::from),
+            stamp: PackedTime::NONE,
+        }
+    }
+
+    /// Last change of the set of its names.
+    #[must_use]
+    pub fn mtime(&self) -> FileTime {
+        self.mtime.get().unwrap_or_default()
+    }
+
+    /// Last change of names or attributes: cannot be set back.
+    #[must_use]
+    pub fn ctime(&self) -> FileTime {
+        self.ctime.get().unwrap_or_default()
+    }
+
+    /// Birth; `None` where the file system does not keep it.
+    #[must_use]
+    pub fn btime(&self) -> Option<FileTime> {
+        self.btime.get()
+    }
+
+    /// What it adds to the latest of a tree.
+    #[must_use]
+    pub fn latest(&self) -> Latest {
+        let latest = self.mtime().max(self.ctime());
+        Latest {
+            any: self.btime().map_or(latest, |born| latest.max(born)).ceil(),
+            mtime: self.mtime().ceil(),
+        }
+    }
+
+    /// The change time that the directory had when something looked into it that learns of every later change; `None`: nothing
+    /// vouches for what is known of it.
+    pub(super) fn stamp(&self) -> Option<FileTime> {
+        self.stamp.get()
+    }
+
+    /// Takes in another look; the stamp stays. Returns whether anything is new.
+    pub(super) fn set(&mut self, facts: &Facts) -> bool {
+        let before = *self;
+        *self = Self::new(facts.key, (facts.mtime, facts.ctime, facts.btime));
+        self.stamp = before.stamp;
+        *self != before
+    }
+
+    /// Sets the stamp. Returns whether it is another one than before.
+    pub(super) fn set_stamp(&mut self, stamp: Option<FileTime>) -> bool {
+        let before = std::mem::replace(
+            &mut self.stamp,
+            stamp.map_or(PackedTime::NONE, PackedTime::from),
+        );
+        before != self.stamp
+    }
+}
+
+/// A directory: 120 bytes, and its name.
 pub(super) struct Node {
     pub(super) name: Box<[u8]>,
     pub(super) pages: DirPages,
-    key: FileKey,
-    secs: [i64; 3],
-    nanos: [u32; 3],
-    stamp_secs: i64,
-    stamp_nanos: u32,
+    pub(super) facts: DirFacts,
     pub(super) files: u32,
     parent: u32,
     first_child: u32,
@@ -75,7 +139,6 @@ pub(super) struct Directories {
     chunks: Vec<Vec<Option<Node>>>,
     free: Vec<DirId>,
     table: HashTable<DirId>,
-    name_bytes: usize,
     /// Grows whenever a path may lead elsewhere than before, or nowhere.
     changes: u64,
     /// Names that were looked up.
@@ -87,16 +150,12 @@ pub(super) struct Directories {
 }
 
 impl Node {
-    /// A directory that was not looked at yet, and hangs on nothing.
-    fn new(root: RootId, name: Box<[u8]>) -> Self {
+    /// A directory that hangs on nothing yet.
+    fn new(root: RootId, name: &[u8], facts: DirFacts) -> Self {
         Self {
-            name,
+            name: name.into(),
             pages: DirPages::None,
-            key: FileKey::default(),
-            secs: [0; 3],
-            nanos: [0, 0, NO_TIME],
-            stamp_secs: 0,
-            stamp_nanos: NO_TIME,
+            facts,
             files: 0,
             parent: NONE,
             first_child: NONE,
@@ -108,62 +167,6 @@ impl Node {
 
     pub(super) fn parent(&self) -> Option<DirId> {
         link(self.parent)
-    }
-
-    pub(super) fn facts(&self) -> DirFacts {
-        let [mtime, ctime, btime] = [0, 1, 2].map(|at| FileTime {
-            secs: self.secs[at],
-            nanos: self.nanos[at],
-        });
-        let btime = (btime.nanos != NO_TIME).then_some(btime);
-        let latest = btime.map_or(mtime.max(ctime), |born| born.max(mtime).max(ctime));
-        DirFacts {
-            key: self.key,
-            mtime,
-            ctime,
-            btime,
-            newest: latest.ceil(),
-        }
-    }
-
-    /// Says whether anything of it is new.
-    pub(super) fn set_facts(&mut self, facts: &Facts) -> bool {
-        let times = (facts.mtime, facts.ctime, facts.btime);
-        self.set(facts.key, times)
-    }
-
-    fn set(&mut self, key: FileKey, times: (FileTime, FileTime, Option<FileTime>)) -> bool {
-        let absent = FileTime {
-            secs: 0,
-            nanos: NO_TIME,
-        };
-        let times = [times.0, times.1, times.2.unwrap_or(absent)];
-        let (secs, nanos) = (times.map(|time| time.secs), times.map(|time| time.nanos));
-        let is_new = (self.key, self.secs, self.nanos) != (key, secs, nanos);
-        (self.key, self.secs, self.nanos) = (key, secs, nanos);
-        is_new
-    }
-
-    /// The device that it is on from now on: the machine was started again and counts devices anew.
-    pub(super) fn set_dev(&mut self, dev: u64) {
-        self.key.dev = dev;
-    }
-
-    /// Its change time as it was when something looked into it that is heard of every later change; `None`: nothing vouches for
-    /// what is known of it.
-    pub(super) fn stamp(&self) -> Option<FileTime> {
-        (self.stamp_nanos != NO_TIME).then_some(FileTime {
-            secs: self.stamp_secs,
-            nanos: self.stamp_nanos,
-        })
-    }
-
-    /// Says whether it is another one than before.
-    pub(super) fn set_stamp(&mut self, stamp: Option<FileTime>) -> bool {
-        let before = self.stamp();
-        self.stamp_secs = stamp.map_or(0, |at| at.secs);
-        self.stamp_nanos = stamp.map_or(NO_TIME, |at| at.nanos);
-        before != stamp
     }
 }
 
@@ -251,9 +254,9 @@ impl Directories {
 
     /// Adds a directory; a root's own has no parent and no name.
     pub(super) fn add(&mut self, root: RootId, parent: Option<(DirId, &[u8])>) -> DirId {
-        let name: Box<[u8]> = parent.map_or(&[][..], |(_, name)| name).into();
-        self.name_bytes += allocated(name.len());
-        let id = self.place(Node::new(root, name));
+        let name = parent.map_or(&[][..], |(_, name)| name);
+        let unseen = DirFacts::new(FileKey::default(), Default::default());
+        let id = self.place(Node::new(root, name, unseen));
         if let Some((parent, _)) = parent {
             self.attach(id, parent);
         }
@@ -262,14 +265,9 @@ impl Directories {
 
     /// Puts a directory that was saved in place; its parent has to be there. Says whether it could: no other one may have its
     /// number, or its name in its parent.
-    pub(super) fn restore(
-        &mut self,
-        id: DirId,
-        root: RootId,
-        parent: Option<(DirId, &[u8])>,
-        image: &DirImage,
-    ) -> bool {
-        let taken = parent.is_some_and(|(parent, name)| self.child(parent, name).is_some());
+    pub(super) fn restore(&mut self, id: DirId, root: RootId, image: &DirImage) -> bool {
+        let parent = image.parent;
+        let taken = parent.is_some_and(|parent| self.child(parent, &image.name).is_some());
         if taken || self.get(id).is_some() {
             return false;
         }
@@ -284,12 +282,8 @@ impl Directories {
         if self.chunks[chunk].len() <= at {
             self.chunks[chunk].resize_with(at + 1, || None);
         }
-        let name: Box<[u8]> = parent.map_or(&[][..], |(_, name)| name).into();
-        self.name_bytes += allocated(name.len());
-        let mut node = Node::new(root, name);
-        node.set(image.key, (image.mtime, image.ctime, image.btime));
-        self.chunks[chunk][at] = Some(node);
-        if let Some((parent, _)) = parent {
+        self.chunks[chunk][at] = Some(Node::new(root, &image.name, image.facts));
+        if let Some(parent) = parent {
             self.attach(id, parent);
         }
         true
@@ -345,36 +339,15 @@ impl Directories {
 
     /// Gives a detached directory another name.
     pub(super) fn rename(&mut self, id: DirId, name: &[u8]) {
-        let old = std::mem::replace(&mut self.known_mut(id).name, name.into());
-        self.name_bytes -= allocated(old.len());
-        self.name_bytes += allocated(name.len());
+        self.known_mut(id).name = name.into();
     }
 
     /// Forgets a detached directory that has no pages and nothing beneath it.
     pub(super) fn forget(&mut self, id: DirId) {
         self.changes += 1;
         let (chunk, at) = split(id);
-        let node = self.chunks[chunk][at].take();
-        let node = node.expect("invariant: a directory of the tree");
-        self.name_bytes -= allocated(node.name.len());
+        self.chunks[chunk][at] = None;
         self.free.push(id);
-    }
-
-    /// Bytes of the directories, and of their name indexes.
-    pub(super) fn bytes(&self) -> (usize, usize) {
-        let (mut lists, mut names) = (0, 0);
-        for node in self.chunks.iter().flatten().flatten() {
-            if let DirPages::Many(many) = &node.pages {
-                lists += allocated(size_of::<ManyPages>())
-                    + allocated(many.order.capacity() * size_of::<PageId>());
-                names += many.names.as_ref().map_or(0, NameIndex::bytes);
-            }
-        }
-        let chunks = self.chunks.len() * allocated(CHUNK * size_of::<Option<Node>>())
-            + allocated(self.chunks.capacity() * size_of::<Vec<Option<Node>>>());
-        let free = allocated(self.free.capacity() * size_of::<DirId>());
-        let table = allocated(self.table.allocation_size());
-        (chunks + free + table + self.name_bytes + lists, names)
     }
 
     fn place(&mut self, node: Node) -> DirId {
@@ -404,3 +377,5 @@ fn split(id: DirId) -> (usize, usize) {
 fn link(id: u32) -> Option<DirId> {
     (id != NONE).then_some(DirId(id))
 }
+
+const _: () = assert!(size_of::<Option<Node>>() <= 120, "memory of a directory");

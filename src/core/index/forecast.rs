@@ -1,29 +1,16 @@
-//! What lapses until then: the own deadlines, summed by root, rule and minute.
+//! What lapses until an instant.
 //!
-//! A question about an instant takes whole days and minutes from here, and looks at entries only for the minute that
-//! the instant lies in, in those pages that may have a deadline in it.
+//! Pages that have no deadline until then are skipped by their summaries; the others are read. A million entries that all
+//! lapse take some 20 ms.
 //!
-//! **Invariant:** exact. Each entry with an own deadline is counted in exactly one minute of one series.
-//! **Invariant:** bounded whatever deadlines people make up with `touch`: those before 1970 share one minute, and those
-//! after 2225 another, so that there are at most 94 thousand days.
+//! **Invariant:** exact, as of one instant during the call.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::mem::size_of;
 
-use super::memory::{allocated, tree_bytes};
-use super::record::Record;
-use super::tally::Tally;
+use super::reader::Index;
+use super::unit::Unit;
 use crate::core::facts::{RootId, RuleId};
-
-/// Milliseconds of a minute.
-const MINUTE_MS: i64 = 60_000;
-/// Minutes of a day.
-const DAY_MINUTES: i64 = 24 * 60;
-/// The minute that stands for all before 1970.
-const FIRST: i64 = -1;
-/// The minute that stands for itself and all later ones: in the year 2225.
-const LAST: i64 = 1 << 27;
+use crate::core::time::Timestamp;
 
 /// What lapses by one rule in one root.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -40,151 +27,88 @@ pub struct Forecast {
     pub units: u64,
 }
 
-/// The minute that a deadline in milliseconds is counted in.
-pub(super) fn minute_of(deadline: i64) -> i64 {
-    deadline.div_euclid(MINUTE_MS).clamp(FIRST, LAST)
-}
-
-/// First and last millisecond of what is counted in `minute`.
-pub(super) fn span_of(minute: i64) -> (i64, i64) {
-    let first = minute * MINUTE_MS;
-    match minute {
-        FIRST => (i64::MIN, first + MINUTE_MS - 1),
-        LAST => (first, i64::MAX),
-        _ => (first, first + MINUTE_MS - 1),
-    }
-}
-
-/// Root and rule.
-pub(super) type Key = (RootId, RuleId);
-
-/// Own deadlines by root, rule and minute.
-#[derive(Default)]
-pub(super) struct Histogram {
-    series: BTreeMap<Key, BTreeMap<i64, Day>>,
-}
-
-#[derive(Default)]
-struct Day {
-    total: Tally,
-    /// The minutes of the day in which something lapses, ascending.
-    minutes: Vec<u16>,
-    /// For each of them, what: none is empty.
-    tallies: Vec<Tally>,
-}
-
-impl Day {
-    /// The tally of `minute`, which is made when there is none.
-    fn make(&mut self, minute: u16) -> &mut Tally {
-        let place = self.minutes.binary_search(&minute).unwrap_or_else(|place| {
-            // By an eighth: with files of all ages there are as many minutes as files, and doubling would waste half.
-            let more = self.minutes.len() / 8 + 4;
-            if self.minutes.len() == self.minutes.capacity() {
-                self.minutes.reserve_exact(more);
-                self.tallies.reserve_exact(more);
-            }
-            self.minutes.insert(place, minute);
-            self.tallies.insert(place, Tally::default());
-            place
-        });
-        &mut self.tallies[place]
-    }
-
-    fn each(&self) -> impl Iterator<Item = (u16, Tally)> {
-        let minutes = self.minutes.iter().copied();
-        minutes.zip(self.tallies.iter().copied())
-    }
-}
-
-impl Histogram {
-    /// Counts `record`, an entry of `root`, if it lapses by itself.
-    pub(super) fn add(&mut self, root: RootId, record: &Record) {
-        let Some((rule, at)) = record.own() else {
-            return;
+impl Index {
+    /// Calls `each` with every deadline until `until` (included) and what lapses at it, in `root` or in all roots, in no
+    /// useful order: entries by their own deadlines, and units with all that lapses with them.
+    pub fn each_deadline(
+        &self,
+        root: Option<RootId>,
+        until: Timestamp,
+        mut each: impl FnMut(Timestamp, Forecast),
+    ) {
+        let (mut pages, mut units) = (Vec::new(), Vec::new());
+        let catalog = self.catalog.read();
+        let root_of = |dir| {
+            let of = catalog.dirs.known(dir).root;
+            root.is_none_or(|root| root == of).then_some(of)
         };
-        let (day, minute) = split(minute_of(at.unix_ms()));
-        let days = self.series.entry((root, rule)).or_default();
-        let day = days.entry(day).or_default();
-        day.total.add(record.size);
-        day.make(minute).add(record.size);
-    }
-
-    /// Takes back what [`Histogram::add`] counted.
-    pub(super) fn remove(&mut self, root: RootId, record: &Record) {
-        let Some((rule, at)) = record.own() else {
-            return;
-        };
-        let (number, minute) = split(minute_of(at.unix_ms()));
-        let counted = "invariant: what is removed was counted";
-        let days = self.series.get_mut(&(root, rule)).expect(counted);
-        let day = days.get_mut(&number).expect(counted);
-        day.total.remove(record.size);
-        let place = day.minutes.binary_search(&minute).expect(counted);
-        day.tallies[place].remove(record.size);
-        if day.tallies[place].is_empty() {
-            day.minutes.remove(place);
-            day.tallies.remove(place);
-        }
-        if day.minutes.is_empty() {
-            days.remove(&number);
-        }
-        if days.is_empty() {
-            self.series.remove(&(root, rule));
-        }
-    }
-
-    /// For each series, what lies before `minute`, and what lies in it.
-    pub(super) fn until(&self, minute: i64) -> impl Iterator<Item = (Key, Tally, Tally)> {
-        let (number, minute) = split(minute);
-        self.series.iter().map(move |(&key, days)| {
-            let mut before = Tally::default();
-            let mut within = Tally::default();
-            for day in days.range(..number).map(|(_, day)| day) {
-                before += day.total;
+        for (page, dir, (first, last)) in catalog.summaries.used() {
+            if first <= last
+                && first <= until.unix_ms()
+                && let Some(root) = root_of(dir)
+            {
+                pages.push((root, self.pages.known(page)));
             }
-            for (at, tally) in days.get(&number).into_iter().flat_map(Day::each) {
-                match at.cmp(&minute) {
-                    Ordering::Less => before += tally,
-                    Ordering::Equal => within = tally,
-                    Ordering::Greater => break,
+        }
+        for (&dir, unit) in &catalog.units {
+            if let Some(at) = unit.deadline().filter(|&at| at <= until)
+                && let Some(root) = root_of(dir)
+            {
+                let part = Forecast {
+                    root,
+                    rule: unit.rule.rule,
+                    files: unit.tally.files(),
+                    bytes: unit.tally.bytes(),
+                    units: 1,
+                };
+                units.push((at, part));
+            }
+        }
+        drop(catalog);
+        units.into_iter().for_each(|(at, part)| each(at, part));
+        for (root, page) in pages {
+            for (_, record) in page.due(until) {
+                if let Some((rule, at)) = record.own() {
+                    let part = Forecast {
+                        root,
+                        rule,
+                        files: 1,
+                        bytes: record.size,
+                        units: 0,
+                    };
+                    each(at, part);
                 }
             }
-            (key, before, within)
-        })
+        }
     }
 
-    /// Minutes after `minute` and before `end`, ascending within each series.
-    pub(super) fn between(&self, minute: i64, end: i64) -> impl Iterator<Item = (Key, i64, Tally)> {
-        let (first, last) = (split(minute).0, split(end).0);
-        let days = self.series.iter().flat_map(move |(&key, days)| {
-            let days = days.range(first..=last);
-            days.map(move |(number, day)| (key, number, day))
-        });
-        let minutes = days.flat_map(|(key, number, day)| {
-            let start = number * DAY_MINUTES;
-            day.each()
-                .map(move |(at, tally)| (key, start + i64::from(at), tally))
-        });
-        minutes.filter(move |&(_, at, _)| minute < at && at < end)
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        let days = self.series.values().map(|days| {
-            let minutes = days.values().map(|day| {
-                allocated(day.minutes.capacity() * size_of::<u16>())
-                    + allocated(day.tallies.capacity() * size_of::<Tally>())
+    /// Returns what lapses until `until` (included) in `root`, or in all roots, by root and rule.
+    #[must_use]
+    pub fn forecast(&self, root: Option<RootId>, until: Timestamp) -> Vec<Forecast> {
+        let mut sums: BTreeMap<(RootId, RuleId), Forecast> = BTreeMap::new();
+        self.each_deadline(root, until, |_, part| {
+            let sum = sums.entry((part.root, part.rule)).or_insert(Forecast {
+                files: 0,
+                bytes: 0,
+                units: 0,
+                ..part
             });
-            tree_bytes::<i64, Day>(days.len()) + minutes.sum::<usize>()
+            sum.files += part.files;
+            sum.bytes = sum.bytes.saturating_add(part.bytes);
+            sum.units += part.units;
         });
-        tree_bytes::<Key, BTreeMap<i64, Day>>(self.series.len()) + days.sum::<usize>()
+        sums.into_values().collect()
     }
-}
 
-/// Day, and minute of the day.
-fn split(minute: i64) -> (i64, u16) {
-    let of_day = u16::try_from(minute.rem_euclid(DAY_MINUTES));
-    (
-        minute.div_euclid(DAY_MINUTES),
-        of_day.expect("invariant: a remainder of 1440"),
-    )
+    /// Returns whether anything has a deadline.
+    #[must_use]
+    pub fn has_deadlines(&self) -> bool {
+        let catalog = self.catalog.read();
+        let mut spans = catalog.summaries.used().map(|(.., span)| span);
+        spans.any(|(first, last)| first <= last)
+            || catalog
+                .units
+                .values()
+                .any(|unit| Unit::deadline(unit).is_some())
+    }
 }

@@ -29,11 +29,10 @@ const NO_TIME: u64 = u32::MAX as u64;
 pub(super) struct DirImage {
     /// `None` for a root's own.
     pub(super) parent: Option<DirId>,
+    /// Empty for a root's own.
     pub(super) name: Box<[u8]>,
-    pub(super) key: FileKey,
-    pub(super) mtime: FileTime,
-    pub(super) ctime: FileTime,
-    pub(super) btime: Option<FileTime>,
+    /// Without the stamp, which is saved apart.
+    pub(super) facts: DirFacts,
     /// The newest timestamp in its tree, where it is a unit.
     pub(super) newest: Option<Timestamp>,
 }
@@ -74,20 +73,10 @@ impl Index {
     pub fn dir_image(&self, id: DirId) -> Option<Vec<u8>> {
         let catalog = self.catalog.read();
         let node = catalog.dirs.get(id)?;
-        let DirFacts {
-            key,
-            mtime,
-            ctime,
-            btime,
-            ..
-        } = node.facts();
         let image = DirImage {
             parent: node.parent(),
             name: node.name.clone(),
-            key,
-            mtime,
-            ctime,
-            btime,
+            facts: node.facts,
             newest: catalog.units.get(&id).map(|unit| unit.rule.latest.any),
         };
         drop(catalog);
@@ -110,8 +99,8 @@ impl Index {
                 id,
                 node.parent(),
                 &node.name,
-                node.facts().key.ino,
-                node.stamp(),
+                node.facts.key.ino,
+                node.facts.stamp(),
             );
         }
     }
@@ -131,7 +120,7 @@ impl Index {
     /// for what is known of it.
     #[must_use]
     pub fn stamp(&self, dir: DirId) -> Option<FileTime> {
-        self.catalog.read().dirs.get(dir)?.stamp()
+        self.catalog.read().dirs.get(dir)?.facts.stamp()
     }
 
     /// The stamp of the directory `id`, when all that happened until `known` is in the index.
@@ -141,7 +130,7 @@ impl Index {
         let Some(node) = catalog.dirs.get(id) else {
             return Stamp::None;
         };
-        let Some(ctime) = node.stamp() else {
+        let Some(ctime) = node.facts.stamp() else {
             return Stamp::None;
         };
         let ripe = ctime.ceil().plus_ms(STAMP_AGE_MS);
@@ -149,7 +138,7 @@ impl Index {
             return Stamp::Ripens(ripe);
         }
         Stamp::Ripe(encode_stamp(&StampImage {
-            ino: node.facts().key.ino,
+            ino: node.facts.key.ino,
             ctime,
             files: node.files,
         }))
@@ -271,9 +260,10 @@ fn encode_dir(image: &DirImage) -> Vec<u8> {
         &mut out,
         image.parent.map_or(0, |parent| u64::from(parent.0) + 1),
     );
-    put(&mut out, image.key.dev);
-    put(&mut out, image.key.ino);
-    for time in [Some(image.mtime), Some(image.ctime), image.btime] {
+    let facts = &image.facts;
+    put(&mut out, facts.key.dev);
+    put(&mut out, facts.key.ino);
+    for time in [Some(facts.mtime()), Some(facts.ctime()), facts.btime()] {
         put_time(&mut out, time);
     }
     match image.newest {
@@ -313,10 +303,7 @@ pub(super) fn decode_dir(bytes: &[u8]) -> Option<DirImage> {
     named.then(|| DirImage {
         parent,
         name: name.into(),
-        key: FileKey { dev, ino },
-        mtime,
-        ctime,
-        btime,
+        facts: DirFacts::new(FileKey { dev, ino }, (mtime, ctime, btime)),
         newest,
     })
 }
@@ -359,8 +346,8 @@ fn take_time(bytes: &[u8], at: &mut usize) -> Option<Option<FileTime>> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::draft::Draft;
     use super::super::model_test::any_record;
+    use super::super::page_builder::PageBuilder;
     use super::*;
 
     fn any_time() -> impl Strategy<Value = FileTime> {
@@ -375,11 +362,11 @@ mod tests {
         let name = name.prop_filter("a component", |name| is_component(name));
         let entries = prop::collection::btree_map(name, any_record(), 1..60);
         (entries, any::<u32>()).prop_map(|(entries, dir)| {
-            let mut draft = Draft::default();
+            let mut builder = PageBuilder::default();
             for (name, record) in entries {
-                draft.push(&name, name_hash(dir, &name), record);
+                builder.push(&name, name_hash(dir, &name), record);
             }
-            draft.pack(DirId(dir))
+            builder.pack(DirId(dir))
         })
     }
 
@@ -428,10 +415,7 @@ mod tests {
             let image = DirImage {
                 parent: parent.map(DirId),
                 name: parent.map_or_else(Box::default, |_| name.into()),
-                key: FileKey { dev, ino },
-                mtime: times.0,
-                ctime: times.1,
-                btime: times.2,
+                facts: DirFacts::new(FileKey { dev, ino }, times),
                 newest: newest.map(Timestamp::from_unix_ms),
             };
             let bytes = encode_dir(&image);

@@ -1,11 +1,10 @@
-//! What is known of every file and directory, in memory: packed pages of entries, a tree of directories, and sums
-//! that answer "how much lapses until then?" without a scan.
+//! What is known of every file and directory, in memory: packed pages of entries, a tree of directories, and sums.
 //!
 //! - [`Index`] is the read side, shared by all; [`Writer`] is the only way to change it, and there is one.
 //! - A [`Page`] holds entries of one directory in order of arrival, in one exact-size blob. A change writes a new blob
 //!   and swaps it in: a reader that holds the old one keeps reading the old state.
 //! - Directories are records with a number; pages hang on the number, so that renaming a directory touches no page.
-//! - What spans pages (which page belongs where, sums, forecasts) stands in the catalog behind one lock, which is
+//! - What spans pages (which page belongs where, sums) stands in the catalog behind one lock, which is
 //!   held for a step at a time, and never while pages are packed or unpacked by the writer.
 //!
 //! **Invariant:** pure. No I/O, no clock, fixed hashes: the same calls give the same index, page numbers included.
@@ -21,18 +20,17 @@ mod catalog;
 pub(in crate::core) mod codec;
 mod dir_pages;
 mod directories;
-mod draft;
 mod forecast;
 pub(in crate::core) mod hash;
 mod image;
-mod memory;
 mod names;
 mod next;
 mod page;
+mod page_builder;
+mod pages;
 mod reader;
 mod record;
 mod restore;
-mod store;
 mod tally;
 mod tree_writer;
 mod unit;
@@ -50,7 +48,6 @@ mod walk_test;
 pub use directories::DirFacts;
 pub use forecast::Forecast;
 pub use image::Stamp;
-pub use memory::MemoryUse;
 pub use page::Page;
 pub use reader::{Dir, Index, Totals};
 pub use record::{DirId, PageId, Record, RemoveOutcome, Unsaved};

@@ -75,10 +75,6 @@ impl NameIndex {
         }
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        super::memory::allocated(self.table.allocation_size())
-    }
-
     fn take(&mut self, hash: u64, page: PageId) -> bool {
         match self.table.find_entry(hash, |&slot| slot == page) {
             Ok(slot) => {

@@ -17,15 +17,16 @@ impl Index {
         after: Timestamp,
         wanted: &dyn Fn(Class) -> bool,
     ) -> Option<(Timestamp, DirId, Name)> {
-        let mut pages: Vec<_> = self
-            .catalog
-            .read()
+        let catalog = self.catalog.read();
+        let pages = catalog
             .summaries
-            .ending_after(after.unix_ms())
-            .collect();
+            .used()
+            .filter(|(.., (first, last))| first <= last && *last > after.unix_ms());
+        let mut pages: Vec<_> = pages.map(|(page, _, (first, _))| (first, page)).collect();
+        drop(catalog);
         pages.sort_unstable();
         let mut best: Option<(Timestamp, DirId, Name)> = None;
-        let _ = pages.into_iter().try_for_each(|(first, page, _)| {
+        let _ = pages.into_iter().try_for_each(|(first, page)| {
             if best.as_ref().is_some_and(|(at, ..)| at.unix_ms() <= first) {
                 return ControlFlow::Break(());
             }

@@ -15,12 +15,9 @@
 //! **Invariant:** immutable, and never empty. A change makes a new page.
 //! **Invariant:** every value of every field comes back as it was: differences wrap instead of saturating.
 
-use std::mem::size_of;
-
 use super::codec::{take, unfold_sign};
 use super::hash::{mark, marked, name_hash};
-use super::memory::allocated;
-use super::record::{DirId, Record, own};
+use super::record::{DirId, Record};
 use super::tally::Tally;
 use crate::core::facts::RuleId;
 use crate::core::policy::Class;
@@ -156,36 +153,6 @@ impl Page {
             offset += self.length(parts.lengths, at);
             &parts.names[start..offset]
         })
-    }
-
-    /// Rules and sizes of the entries with an own deadline from `from` to `to` milliseconds, both included.
-    pub(super) fn between(&self, from: i64, to: i64) -> impl Iterator<Item = (RuleId, u64)> {
-        let wanted = from..=to;
-        // The columns are cheap to look through; the rest of the blob is only read when something is there.
-        let some = self.deadlines().any(|at| wanted.contains(&at));
-        some.then(|| self.unpack())
-            .into_iter()
-            .flatten()
-            .filter_map(move |(_, record)| {
-                let (rule, at) = record.own()?;
-                wanted
-                    .contains(&at.unix_ms())
-                    .then_some((rule, record.size))
-            })
-    }
-
-    /// The own deadlines in milliseconds, in order of arrival.
-    pub(super) fn deadlines(&self) -> impl Iterator<Item = i64> {
-        let which = self.parts().which;
-        (0..self.len()).filter_map(move |at| {
-            let (class, expire_ms) = self.term(which, at);
-            own(class, expire_ms).map(|(_, ms)| self.basis(at).plus_ms(ms).unix_ms())
-        })
-    }
-
-    /// Bytes of memory that the page takes, its allocations' overhead and its count of readers included.
-    pub(super) fn memory(&self) -> usize {
-        allocated(size_of::<Self>() + 2 * size_of::<usize>()) + allocated(self.blob.len())
     }
 
     pub(super) fn unpack(&self) -> Unpack<'_> {
@@ -337,8 +304,8 @@ impl ExactSizeIterator for Unpack<'_> {}
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::draft::Draft;
     use super::super::model_test::any_record;
+    use super::super::page_builder::PageBuilder;
     use super::*;
 
     fn any_name() -> impl Strategy<Value = Vec<u8>> {
@@ -350,11 +317,11 @@ mod tests {
     }
 
     fn pack(dir: DirId, entries: &[(Vec<u8>, Record)]) -> Page {
-        let mut draft = Draft::default();
+        let mut builder = PageBuilder::default();
         for (name, record) in entries {
-            draft.push(name, name_hash(dir.0, name), *record);
+            builder.push(name, name_hash(dir.0, name), *record);
         }
-        draft.pack(dir)
+        builder.pack(dir)
     }
 
     proptest! {
@@ -375,7 +342,6 @@ mod tests {
             }
             let deadlines: Vec<_> = entries.iter().filter_map(|(_, r)| r.deadline()).collect();
             prop_assert_eq!(page.min_deadline(), deadlines.iter().copied().min());
-            prop_assert_eq!(page.deadlines().collect::<Vec<_>>(), deadlines.iter().map(|at| at.unix_ms()).collect::<Vec<_>>());
             let now = Timestamp::from_unix_ms(now);
             let due: Vec<_> = entries.iter().filter(|(_, r)| r.deadline().is_some_and(|at| at <= now)).collect();
             let told: Vec<_> = page.due(now).map(|(name, record)| (name.to_vec(), record)).collect();
@@ -385,15 +351,15 @@ mod tests {
         }
 
         #[test]
-        fn a_loaded_draft_packs_into_the_same_page(
+        fn a_loaded_page_packs_into_the_same_page(
             entries in prop::collection::btree_map(any_name(), any_record(), 1..40),
         ) {
             let entries: Vec<_> = entries.into_iter().collect();
             let page = pack(DirId(3), &entries);
-            let mut draft = Draft::default();
-            draft.load(&page);
-            prop_assert_eq!(draft.pack(DirId(3)).blob, page.blob);
-            prop_assert!(draft.changes.is_empty());
+            let mut builder = PageBuilder::default();
+            builder.load(&page);
+            prop_assert_eq!(builder.pack(DirId(3)).blob, page.blob);
+            prop_assert!(builder.changes.is_empty());
         }
     }
 
@@ -412,6 +378,7 @@ mod tests {
             .collect();
         let page = pack(DirId(0), &entries);
         assert_eq!(entries[0].0.len(), 20);
-        assert!(page.memory() / 256 < 40, "{} bytes", page.memory() / 256);
+        let bytes = size_of::<Page>() + page.blob.len();
+        assert!(bytes / 256 < 40, "{} bytes", bytes / 256);
     }
 }

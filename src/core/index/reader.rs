@@ -2,7 +2,6 @@
 //!
 //! **Invariant:** a reader holds a lock only inside one call, and never while it unpacks more than one page; no guard leaves.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,21 +9,14 @@ use parking_lot::RwLock;
 
 use super::catalog::{Catalog, Limits};
 use super::directories::DirFacts;
-use super::forecast::{Forecast, Key, minute_of, span_of};
 use super::hash::name_hash;
-use super::memory::MemoryUse;
 use super::page::Page;
+use super::pages::Pages;
 use super::record::{DirId, PageId, Record};
-use super::store::Pages;
-use super::tally::Tally;
 use super::unit::{Unit, UnitState};
 use super::writer::Writer;
-use crate::core::facts::{RootId, RuleId};
+use crate::core::facts::RootId;
 use crate::core::path::RelPath;
-use crate::core::time::Timestamp;
-
-/// Hours that [`Index::forecast_hours`] tells at most: a year. More would not fit on anybody's screen.
-const HOURS_MAX: usize = 366 * 24;
 
 /// What is known of every file and directory, for any number of readers.
 pub struct Index {
@@ -111,7 +103,7 @@ impl Index {
         Some(Dir {
             root: node.root,
             parent: node.parent(),
-            facts: node.facts(),
+            facts: node.facts,
             files: node.files,
         })
     }
@@ -273,114 +265,12 @@ impl Index {
         self.catalog.read().units.get(&dir).map(Unit::state)
     }
 
-    /// What lapses until `until` (included), by root and rule: entries by their own deadlines, and units with all that
-    /// goes with them. Exact, as of one instant during the call.
-    ///
-    /// Whole minutes are summed already. Only for the minute that `until` lies in, the pages that may have a deadline in
-    /// it are looked through, by their deadlines' columns first.
-    #[must_use]
-    pub fn forecast(&self, until: Timestamp) -> Vec<Forecast> {
-        let until_ms = until.unix_ms();
-        let minute = minute_of(until_ms);
-        let (from, to) = span_of(minute);
-        let mut sums: BTreeMap<Key, (Tally, u64)> = BTreeMap::new();
-        let mut cut = Vec::new();
-        {
-            let catalog = self.catalog.read();
-            let mut is_cut = false;
-            for (key, before, within) in catalog.histogram.until(minute) {
-                let sum = &mut sums.entry(key).or_default().0;
-                *sum += before;
-                if until_ms == to {
-                    *sum += within;
-                } else {
-                    is_cut |= !within.is_empty();
-                }
-            }
-            for (dir, unit) in &catalog.units {
-                if unit.deadline().is_some_and(|at| at <= until) {
-                    let key = (catalog.dirs.known(*dir).root, unit.rule.rule);
-                    let sum = sums.entry(key).or_default();
-                    sum.0 += unit.tally;
-                    sum.1 += 1;
-                }
-            }
-            if is_cut {
-                let overlapping = catalog.summaries.overlapping(from, until_ms, minute);
-                cut.extend(
-                    overlapping
-                        .map(|(page, dir)| (catalog.dirs.known(dir).root, self.pages.known(page))),
-                );
-            }
-        }
-        for (root, page) in cut {
-            for (rule, size) in page.between(from, until_ms) {
-                sums.entry((root, rule)).or_default().0.add(size);
-            }
-        }
-        let told = sums.into_iter();
-        told.filter(|(_, (tally, units))| !tally.is_empty() || *units > 0)
-            .map(|((root, rule), (tally, units))| Forecast {
-                root,
-                rule,
-                files: tally.files(),
-                bytes: tally.bytes(),
-                units,
-            })
-            .collect()
-    }
-
-    /// Files and bytes that lapse in each of `hours` hours (a year's at most) from `from`, units with all that goes with
-    /// them included. Hours are counted in minutes from the minute that `from` lies in, and all that is overdue counts
-    /// in the first. Only what lapses by a rule that is `wanted`.
-    #[must_use]
-    pub fn forecast_hours(
-        &self,
-        from: Timestamp,
-        hours: usize,
-        wanted: &dyn Fn(RuleId) -> bool,
-    ) -> Vec<(u64, u64)> {
-        let start = minute_of(from.unix_ms());
-        let mut sums = vec![Tally::default(); hours.min(HOURS_MAX)];
-        let end = (0..sums.len()).fold(start, |end, _| end + 60);
-        let hour_of = |minute: i64| usize::try_from((minute - start) / 60).unwrap_or(0);
-        if sums.is_empty() {
-            return Vec::new();
-        }
-        let catalog = self.catalog.read();
-        for ((_, rule), before, _) in catalog.histogram.until(start + 60) {
-            if wanted(rule) {
-                sums[0] += before;
-            }
-        }
-        for ((_, rule), minute, tally) in catalog.histogram.between(start + 59, end) {
-            if wanted(rule) {
-                sums[hour_of(minute)] += tally;
-            }
-        }
-        let units = catalog.units.values();
-        for unit in units.filter(|unit| wanted(unit.rule.rule)) {
-            let minute = unit.deadline().map(|at| minute_of(at.unix_ms()));
-            if let Some(minute) = minute.filter(|&minute| minute < end) {
-                sums[hour_of(minute)] += unit.tally;
-            }
-        }
-        drop(catalog);
-        sums.iter().map(|sum| (sum.files(), sum.bytes())).collect()
-    }
-
     /// How often any directory was looked at, for tests that bound work.
     #[cfg(test)]
     pub(in crate::core) fn accesses(&self) -> u64 {
         let catalog = self.catalog.read();
         let accesses = &catalog.dirs.accesses;
         accesses.load(std::sync::atomic::Ordering::Relaxed)
-    }
-
-    /// Memory that the index takes, by what for: computed.
-    #[must_use]
-    pub fn memory(&self) -> MemoryUse {
-        self.catalog.read().memory(&self.pages)
     }
 
     /// Where `name`, whose hash is `hash`, stands in `dir`.

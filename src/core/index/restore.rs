@@ -11,14 +11,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::catalog::{Catalog, Limits, RootState};
-use super::draft::Change;
 use super::hash::name_hash;
 use super::image::{DirImage, StampImage, decode_dir, decode_page, decode_stamp};
 use super::names::NameIndex;
 use super::page::Page;
+use super::page_builder::Change;
+use super::pages::Pages;
 use super::reader::Index;
 use super::record::{DirId, PageId};
-use super::store::{Pages, sign};
 use super::writer::Writer;
 use crate::core::facts::RootId;
 use crate::core::time::Timestamp;
@@ -154,8 +154,7 @@ impl Restorer {
                 let Some(image) = self.dirs.remove(&id) else {
                     continue;
                 };
-                let parent = image.parent.map(|parent| (parent, &*image.name));
-                if !catalog.dirs.restore(id, root, parent, &image) {
+                if !catalog.dirs.restore(id, root, &image) {
                     self.dirs.insert(id, image);
                     continue;
                 }
@@ -209,8 +208,8 @@ impl Restorer {
             let Some(node) = catalog.dirs.get_mut(id) else {
                 continue;
             };
-            if node.facts().key.ino == stamp.ino && node.files == stamp.files {
-                node.set_stamp(Some(stamp.ctime));
+            if node.facts.key.ino == stamp.ino && node.files == stamp.files {
+                node.facts.set_stamp(Some(stamp.ctime));
             } else {
                 // It was of another moment: it goes, or gives way to a new one.
                 self.lost.stamps += 1;
@@ -255,8 +254,7 @@ fn put_pages_of(
         if is_indexed {
             hashes.extend(page.names().map(|name| (name_hash(dir.0, name), id)));
         }
-        let signature = sign(&page);
-        catalog.restore_page(pages, id, page, signature);
+        catalog.restore_page(pages, id, page);
         catalog.account(&place, &changes);
     }
     if is_indexed {

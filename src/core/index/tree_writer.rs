@@ -3,8 +3,8 @@
 //! **Invariant:** what hangs on a directory moves with it: pages keep their numbers, and no entry is rewritten.
 
 use super::catalog::{Place, RootState};
-use super::directories::Node;
-use super::draft::Change;
+use super::directories::DirFacts;
+use super::page_builder::Change;
 use super::record::{DirId, PageId};
 use super::tally::Tally;
 use super::unit::{Unit, UnitRule};
@@ -65,7 +65,7 @@ impl Writer {
     pub fn set_dir(&mut self, dir: DirId, facts: &Facts) {
         let mut catalog = self.index.catalog.write();
         if let Some(node) = catalog.dirs.get_mut(dir)
-            && node.set_facts(facts)
+            && node.facts.set(facts)
         {
             catalog.unsaved.dirs.insert(dir);
         }
@@ -76,7 +76,7 @@ impl Writer {
     pub fn set_stamp(&mut self, dir: DirId, stamp: Option<FileTime>) {
         let mut catalog = self.index.catalog.write();
         if let Some(node) = catalog.dirs.get_mut(dir)
-            && node.set_stamp(stamp)
+            && node.facts.set_stamp(stamp)
         {
             catalog.unsaved.dirs.insert(dir);
         }
@@ -84,22 +84,22 @@ impl Writer {
 
     /// Forgets what vouches for the directories of `root`: events were lost.
     pub fn drop_stamps(&mut self, root: RootId) {
-        self.each_dir(root, |node| {
-            node.set_stamp(None);
+        self.each_dir(root, |facts| {
+            facts.set_stamp(None);
         });
     }
 
     /// Says that `root` is on the device `dev` from now on, with all its directories.
     pub fn set_dev(&mut self, root: RootId, dev: u64) {
-        self.each_dir(root, |node| node.set_dev(dev));
+        self.each_dir(root, |facts| facts.key.dev = dev);
     }
 
-    fn each_dir(&mut self, root: RootId, mut change: impl FnMut(&mut Node)) {
+    fn each_dir(&mut self, root: RootId, mut change: impl FnMut(&mut DirFacts)) {
         let mut catalog = self.index.catalog.write();
         let catalog = &mut *catalog;
         let top = catalog.roots.get(&root).map(|state| state.dir);
         for dir in top.map_or(Vec::new(), |top| catalog.dirs.subtree(top)) {
-            change(catalog.dirs.known_mut(dir));
+            change(&mut catalog.dirs.known_mut(dir).facts);
             catalog.unsaved.dirs.insert(dir);
         }
     }
@@ -237,17 +237,16 @@ impl Writer {
 
     fn drop_page(&mut self, place: &Place, page: PageId, total: &mut Tally) {
         let old = self.index.pages.known(page);
-        let gone = old.entries().map(|(_, record)| Change {
+        let removed = old.entries().map(|(_, record)| Change {
             before: Some(record),
             after: None,
         });
-        self.draft.changes.clear();
-        self.draft.changes.extend(gone);
+        let removed: Vec<Change> = removed.collect();
         for (_, record) in old.entries() {
             total.add(record.size);
         }
         let mut catalog = self.index.catalog.write();
-        catalog.account(place, &self.draft.changes);
+        catalog.account(place, &removed);
         catalog.free_page(&self.index.pages, place.dir, page, self.index.limits);
     }
 }

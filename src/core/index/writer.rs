@@ -1,6 +1,6 @@
 //! The write side: entries.
 //!
-//! Each step packs its pages first, and then takes the lock once to put pages, names and sums in place together.
+//! A page is packed before the lock is taken; then page, names and sums change together.
 //!
 //! **Invariant:** one writer by construction: it is not `Clone`, and nothing else changes an index. What it read stays
 //! true until it writes.
@@ -9,85 +9,65 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::catalog::Place;
-use super::draft::Draft;
 use super::hash::name_hash;
 use super::names::NameIndex;
+use super::page_builder::PageBuilder;
 use super::reader::{Index, Located};
 use super::record::{DirId, PageId, Record, RemoveOutcome, Unsaved};
-use super::store::sign;
 use crate::core::observed::Name;
 
-/// Replacements that are gathered before their pages are rewritten: bounds the memory of a listing of a huge directory.
-const EDITS_MAX: usize = 1 << 16;
+/// Entries that are located before their pages are rewritten: bounds the memory of a listing of a huge directory.
+const BATCH_MAX: usize = 1 << 16;
 
 /// The only way to change an [`Index`].
 pub struct Writer {
     pub(super) index: Arc<Index>,
     /// Buffers for the page that is being changed.
-    pub(super) draft: Draft,
-    /// Buffers for the page at the end of a directory, to which entries are being added.
-    tail: Draft,
+    builder: PageBuilder,
 }
 
-/// Additions and replacements in one directory, under way.
-struct Batch {
-    place: Place,
-    edits: Vec<Edit>,
-    end: Option<End>,
-    touched: BTreeSet<PageId>,
-}
-
-/// A replacement.
-struct Edit {
-    page: PageId,
-    at: usize,
+/// One entry that is to be written.
+struct Edit<'a> {
+    target: Target,
+    /// Place in the page; `None`: the name is new.
+    at: Option<usize>,
+    name: &'a [u8],
+    hash: u64,
     record: Record,
 }
 
-/// The page at the end of the directory; its entries are in the writer's `tail`.
-struct End {
-    /// `None`: a new page.
-    id: Option<PageId>,
-    /// So many of its entries stand in the index already.
-    known: usize,
+/// The page that an entry is written to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Target {
+    Page(PageId),
+    /// The nth of the pages that are added behind the others.
+    Added(usize),
 }
 
 impl Writer {
     pub(super) fn of(index: Arc<Index>) -> Self {
         Self {
             index,
-            draft: Draft::default(),
-            tail: Draft::default(),
+            builder: PageBuilder::default(),
         }
     }
 
-    /// The index that this writes.
+    /// Returns the index that this writes.
     #[must_use]
     pub fn index(&self) -> &Arc<Index> {
         &self.index
     }
 
-    /// Puts the entry `name` into `dir`, or `record` in its place; tells its page and the previous record. Costs the
-    /// rewriting of one page: for several names, [`Writer::upsert_many`] is cheaper.
+    /// Puts the entry `name` into `dir`, or replaces its record: [`Writer::upsert_many`] of one.
     ///
     /// # Panics
     /// When there is no such directory, or the name is longer than 65,535 bytes.
-    pub fn upsert(&mut self, dir: DirId, name: &[u8], record: Record) -> (PageId, Option<Record>) {
-        let place = self.place(dir);
-        let hash = name_hash(dir.0, name);
-        if let Some(found) = self.locate(dir, name, hash) {
-            self.draft.load(&found.page);
-            let previous = self.draft.set(found.at, record);
-            self.put_draft(&place, found.id);
-            return (found.id, Some(previous));
-        }
-        let end = self.load_end(dir);
-        self.tail.push(name, hash, record);
-        (self.put_tail(&place, &end), None)
+    pub fn upsert(&mut self, dir: DirId, name: &[u8], record: Record) {
+        self.upsert_many(dir, [(name, record)]);
     }
 
-    /// Puts entries into `dir`, or their records in the place of what stands there; of a name that comes twice, the last
-    /// counts. Rewrites each page once (per 65,536 replacements), and only those that really change: tells which, ascending.
+    /// Puts entries into `dir`, or replaces their records; of a repeated name, the last counts. Rewrites each page once
+    /// (per 65,536 entries), and only those that change.
     ///
     /// # Panics
     /// When there is no such directory, or a name is longer than 65,535 bytes.
@@ -95,21 +75,22 @@ impl Writer {
         &mut self,
         dir: DirId,
         entries: impl IntoIterator<Item = (&'a [u8], Record)>,
-    ) -> Vec<PageId> {
-        let mut batch = Batch {
-            place: self.place(dir),
-            edits: Vec::new(),
-            end: None,
-            touched: BTreeSet::new(),
-        };
-        for (name, record) in entries {
-            self.put(&mut batch, name, record);
+    ) {
+        let place = self.place(dir);
+        let mut entries = entries.into_iter();
+        loop {
+            let batch = entries.by_ref().take(BATCH_MAX);
+            let mut edits: Vec<Edit> = batch.map(|entry| self.locate_edit(dir, entry)).collect();
+            if edits.is_empty() {
+                return;
+            }
+            self.place_new(dir, &mut edits);
+            // A stable sort: new names stay in order, and the later of two replacements stays the later one.
+            edits.sort_by_key(|edit| edit.target);
+            for of_page in edits.chunk_by(|a, b| a.target == b.target) {
+                self.put_edits(&place, of_page);
+            }
         }
-        self.put_edits(&mut batch);
-        if let Some(end) = batch.end.take() {
-            batch.touched.extend(self.put_end(&batch.place, &end));
-        }
-        batch.touched.into_iter().collect()
     }
 
     /// Removes the entry `name` from `dir` and returns its record; `None` when there is no such entry.
@@ -140,76 +121,63 @@ impl Writer {
         }
         found.sort_unstable();
         found.dedup_by_key(|&mut (id, at, _)| (id, at));
-        for of_page in found.chunk_by(|a, b| a.0 == b.0) {
-            let id = of_page[0].0;
-            self.draft.load(&self.index.pages.known(id));
-            let mut gone = Vec::with_capacity(of_page.len());
-            for &(_, at, which) in of_page {
-                let record = self.draft.record(at);
-                outcomes[which] = if is_meant(which, &record) {
-                    gone.push(at);
-                    RemoveOutcome::Removed(record)
-                } else {
-                    RemoveOutcome::Kept(id, record)
-                };
-            }
-            let mut gone = gone.into_iter().peekable();
-            self.draft.retain(
-                dir,
-                &mut |at, _| gone.next_if_eq(&at).is_none(),
-                &mut |_, _| {},
-            );
-            self.put_retained(dir, id);
-        }
-        for of_page in found.chunk_by(|a, b| a.0 == b.0) {
-            self.merge_sparse(dir, of_page[0].0);
-        }
+        let mut pages: Vec<PageId> = found.iter().map(|&(id, ..)| id).collect();
+        pages.dedup();
+        let mut found = found.into_iter().peekable();
+        self.retain_in(dir, &pages, &mut |id, at, _, record| {
+            let Some((.., which)) = found.next_if(|found| (found.0, found.1) == (id, at)) else {
+                return true;
+            };
+            let is_meant = is_meant(which, record);
+            outcomes[which] = if is_meant {
+                RemoveOutcome::Removed(*record)
+            } else {
+                RemoveOutcome::Kept(id, *record)
+            };
+            !is_meant
+        });
         outcomes
     }
 
-    /// Removes the entries of `dir` whose names `keep` does not want; tells what went.
+    /// Removes the entries of `dir` for whose names `keep` does not hold, and returns them.
     pub fn retain_names(
         &mut self,
         dir: DirId,
         keep: &dyn Fn(&[u8]) -> bool,
     ) -> Vec<(Name, Record)> {
-        let mut out = Vec::new();
+        let mut removed = Vec::new();
         let mut pages = self.index.pages_of(dir);
         // Most pages keep all: they are not even unpacked.
         pages.retain(|&page| !self.index.pages.known(page).names().all(keep));
-        for &page in &pages {
-            self.draft.load(&self.index.pages.known(page));
-            self.draft
-                .retain(dir, &mut |_, name| keep(name), &mut |name, record| {
-                    out.push((name.into(), record));
-                });
-            self.put_retained(dir, page);
-        }
-        for page in pages {
-            self.merge_sparse(dir, page);
-        }
-        out
+        self.retain_in(dir, &pages, &mut |_, _, name, record| {
+            let is_kept = keep(name);
+            if !is_kept {
+                removed.push((name.into(), *record));
+            }
+            is_kept
+        });
+        removed
     }
 
-    /// Puts what `change` makes of each record of `page` in its place: after its directory moved, or rules changed.
-    /// Nothing happens when there is no such page.
+    /// Replaces each record of `page` by the result of `change`: after its directory moved, or rules changed. Nothing
+    /// happens when there is no such page.
     pub fn reclass(&mut self, page: PageId, change: &mut dyn FnMut(&[u8], Record) -> Record) {
         let Some(old) = self.index.page(page) else {
             return;
         };
-        self.draft.load(&old);
-        self.draft.update(change);
+        self.builder.load(&old);
+        self.builder.update(change);
         let place = self.place(old.dir());
-        self.put_draft(&place, page);
+        self.put(&place, Some(page));
     }
 
-    /// Tells which pages were written since this was last asked, ascending; some of them may be free again. What waits for
-    /// their earliest deadlines has to look at them again.
+    /// Returns the pages that were written since this was last called; some of them may be free again. Their timers have
+    /// to be set anew.
     pub fn take_touched(&mut self) -> BTreeSet<PageId> {
         std::mem::take(&mut self.index.catalog.write().touched)
     }
 
-    /// Tells what changed since this was last asked.
+    /// Returns what changed since this was last called.
     pub fn take_unsaved(&mut self) -> Unsaved {
         if self.index.catalog.read().unsaved.is_empty() {
             return Unsaved::default();
@@ -217,10 +185,10 @@ impl Writer {
         std::mem::take(&mut self.index.catalog.write().unsaved)
     }
 
-    /// Where entries of `dir` are counted.
+    /// Returns where entries of `dir` are counted.
     pub(super) fn place(&self, dir: DirId) -> Place {
         let place = self.index.catalog.read().place(dir);
-        place.expect("invariant: entries go into directories that are there")
+        place.expect("invariant: entries are put into directories of the index")
     }
 
     fn locate(&self, dir: DirId, name: &[u8], hash: u64) -> Option<Located> {
@@ -228,145 +196,117 @@ impl Writer {
         self.index.locate(&catalog, dir, name, hash)
     }
 
-    fn put(&mut self, batch: &mut Batch, name: &[u8], record: Record) {
-        let dir = batch.place.dir;
+    fn locate_edit<'a>(&self, dir: DirId, (name, record): (&'a [u8], Record)) -> Edit<'a> {
         let hash = name_hash(dir.0, name);
-        if batch.end.is_some()
-            && let Some(at) = self.tail.find(name, hash)
-        {
-            self.tail.set(at, record);
-            return;
-        }
-        if let Some(Located { id: page, at, .. }) = self.locate(dir, name, hash) {
-            batch.edits.push(Edit { page, at, record });
-            if batch.edits.len() == EDITS_MAX {
-                self.put_edits(batch);
-            }
-            return;
-        }
-        let end = batch.end.take();
-        let end = end.unwrap_or_else(|| self.open_end(batch));
-        self.tail.push(name, hash, record);
-        if self.tail.len() < self.index.limits.page_entries {
-            batch.end = Some(end);
-        } else {
-            batch.touched.extend(self.put_end(&batch.place, &end));
-        }
-    }
-
-    /// Loads the page to which the next entry goes, with the replacements that wait for it.
-    fn open_end(&mut self, batch: &mut Batch) -> End {
-        let end = self.load_end(batch.place.dir);
-        let tail = &mut self.tail;
-        batch.edits.retain(|edit| {
-            let is_here = Some(edit.page) == end.id;
-            if is_here {
-                tail.set(edit.at, edit.record);
-            }
-            !is_here
+        let located = self.locate(dir, name, hash);
+        let (target, at) = located.map_or((Target::Added(0), None), |located| {
+            (Target::Page(located.id), Some(located.at))
         });
-        end
+        Edit {
+            target,
+            at,
+            name,
+            hash,
+            record,
+        }
     }
 
-    fn load_end(&mut self, dir: DirId) -> End {
+    /// Gives each new name its page: the last one of `dir` while it has room, then added ones.
+    fn place_new(&self, dir: DirId, edits: &mut Vec<Edit>) {
+        drop_repeated(edits);
+        let most = self.index.limits.page_entries;
         let catalog = self.index.catalog.read();
         let last = catalog.dirs.known(dir).pages.ids().last().copied();
         drop(catalog);
-        self.tail.clear();
-        let mut end = End { id: None, known: 0 };
-        if let Some(id) = last {
-            let page = self.index.pages.known(id);
-            if page.len() < self.index.limits.page_entries {
-                self.tail.append(&page);
-                end = End {
-                    id: Some(id),
-                    known: page.len(),
-                };
+        let room = last.map_or(0, |last| most - self.index.pages.known(last).len());
+        let new = edits.iter_mut().filter(|edit| edit.at.is_none());
+        for (nth, edit) in new.enumerate() {
+            edit.target = match last {
+                Some(last) if nth < room => Target::Page(last),
+                Some(_) | None => Target::Added((nth - room) / most),
+            };
+        }
+    }
+
+    /// Writes the entries of one page.
+    fn put_edits(&mut self, place: &Place, edits: &[Edit]) {
+        let id = match edits[0].target {
+            Target::Page(id) => {
+                self.builder.load(&self.index.pages.known(id));
+                Some(id)
+            }
+            Target::Added(_) => {
+                self.builder.clear();
+                None
+            }
+        };
+        for edit in edits {
+            match edit.at {
+                Some(at) => self.builder.set(at, edit.record),
+                None => self.builder.push(edit.name, edit.hash, edit.record),
             }
         }
-        end
+        self.put(place, id);
     }
 
-    fn put_end(&mut self, place: &Place, end: &End) -> Option<PageId> {
-        (!self.tail.changes.is_empty()).then(|| self.put_tail(place, end))
-    }
-
-    /// Packs the tail and puts it, its new names and its changes in place.
-    fn put_tail(&mut self, place: &Place, end: &End) -> PageId {
-        let page = self.tail.pack(place.dir);
-        let signature = sign(&page);
-        let new = self.tail.len() - end.known;
-        let larger = self.larger_names(place.dir, new, end.id.is_none());
-        let mut catalog = self.index.catalog.write();
-        let id = catalog.put_page(&self.index.pages, end.id, page, signature);
-        let pages = &mut catalog.dirs.known_mut(place.dir).pages;
-        if let Some(larger) = larger {
-            pages.set_names(larger);
+    /// Keeps in `pages` of `dir` the entries for which `keep` holds, which is asked with page, place, name and record, in
+    /// this order; then merges sparse pages.
+    fn retain_in(
+        &mut self,
+        dir: DirId,
+        pages: &[PageId],
+        keep: &mut dyn FnMut(PageId, usize, &[u8], &Record) -> bool,
+    ) {
+        for &id in pages {
+            let place = self.place(dir);
+            self.builder.load(&self.index.pages.known(id));
+            self.builder
+                .retain(dir, &mut |at, name, record| keep(id, at, name, record));
+            self.put(&place, Some(id));
         }
-        if let Some(names) = pages.names_mut() {
-            for hash in self.tail.hashes(place.dir).skip(end.known) {
-                names.insert(hash, id);
-            }
+        for &id in pages {
+            self.merge_sparse(dir, id);
         }
-        catalog.account(place, &self.tail.changes);
-        id
     }
 
-    /// Packs the draft, whose names are those of the page `id`, and puts it and its changes in place.
-    fn put_draft(&mut self, place: &Place, id: PageId) {
-        if self.draft.changes.is_empty() {
+    /// Packs what the builder holds, and puts it, its names and its changes in the place of the page `id`, or behind the
+    /// other pages of the directory; a page without entries is freed. Nothing happens when nothing changed.
+    fn put(&mut self, place: &Place, id: Option<PageId>) {
+        if self.builder.changes.is_empty() {
             return;
         }
-        let page = self.draft.pack(place.dir);
-        let signature = sign(&page);
-        let mut catalog = self.index.catalog.write();
-        catalog.put_page(&self.index.pages, Some(id), page, signature);
-        catalog.account(place, &self.draft.changes);
-    }
-
-    fn put_edits(&mut self, batch: &mut Batch) {
-        // A stable sort: of two replacements of one entry the later one still comes last.
-        batch.edits.sort_by_key(|edit| edit.page);
-        for edits in batch.edits.chunk_by(|a, b| a.page == b.page) {
-            let id = edits[0].page;
-            self.draft.load(&self.index.pages.known(id));
-            for edit in edits {
-                self.draft.set(edit.at, edit.record);
-            }
-            if !self.draft.changes.is_empty() {
-                batch.touched.insert(id);
-                self.put_draft(&batch.place, id);
-            }
-        }
-        batch.edits.clear();
-    }
-
-    /// Puts the draft, which was loaded from the page `id` of `dir` and from which entries were removed, in its place.
-    fn put_retained(&mut self, dir: DirId, id: PageId) {
-        if self.draft.changes.is_empty() {
-            return;
-        }
-        let place = self.place(dir);
-        let loaded = self.draft.len() + self.draft.gone.len();
-        // Names that must be told apart from others of the page are put in anew: they need room.
-        let larger = self.larger_names(dir, loaded, false);
-        let page = (self.draft.len() > 0).then(|| self.draft.pack(dir));
-        let signature = page.as_ref().and_then(sign);
-        let mut catalog = self.index.catalog.write();
+        let (dir, index) = (place.dir, &self.index);
+        let loaded = self.builder.len() - self.builder.added;
+        // Names that must be told apart from removed ones of the page are put in anew: they need room, too.
+        let renewed = if self.builder.removed.is_empty() {
+            0
+        } else {
+            loaded + self.builder.removed.len()
+        };
+        let larger = self.larger_names(dir, self.builder.added + renewed, id.is_none());
+        let page = (self.builder.len() > 0).then(|| self.builder.pack(dir));
+        let mut catalog = index.catalog.write();
         let pages = &mut catalog.dirs.known_mut(dir).pages;
         if let Some(larger) = larger {
             pages.set_names(larger);
         }
-        if let Some(names) = pages.names_mut() {
-            names.remove(id, &self.draft.gone, self.draft.hashes(dir));
+        if let (Some(names), Some(id)) = (pages.names_mut(), id) {
+            let left = self.builder.hashes(dir).take(loaded);
+            names.remove(id, &self.builder.removed, left);
         }
-        match page {
-            Some(page) => {
-                catalog.put_page(&self.index.pages, Some(id), page, signature);
+        match (page, id) {
+            (Some(page), id) => {
+                let id = catalog.put_page(&index.pages, id, page);
+                if let Some(names) = catalog.dirs.known_mut(dir).pages.names_mut() {
+                    for hash in self.builder.hashes(dir).skip(loaded) {
+                        names.insert(hash, id);
+                    }
+                }
             }
-            None => catalog.free_page(&self.index.pages, dir, id, self.index.limits),
+            (None, Some(id)) => catalog.free_page(&index.pages, dir, id, index.limits),
+            (None, None) => {}
         }
-        catalog.account(&place, &self.draft.changes);
+        catalog.account(place, &self.builder.changes);
     }
 
     /// Merges the page `id` of `dir`, if it is under 40 % full, with a neighbour, where both fit into one.
@@ -395,31 +335,30 @@ impl Writer {
         }
     }
 
-    /// Merges the pages `first` and `second` of `dir`, neighbours in this order; tells which number is kept.
+    /// Merges the pages `first` and `second` of `dir`, neighbours in this order, and returns the number that is kept.
     fn merge(&mut self, dir: DirId, first: PageId, second: PageId) -> PageId {
         let pages = &self.index.pages;
         let (front, back) = (pages.known(first), pages.known(second));
-        // The timer of the earlier deadline rings for both.
+        // The timer of the earlier deadline fires for both.
         let (kept, freed, moved) = if front.span.0 <= back.span.0 {
             (first, second, &back)
         } else {
             (second, first, &front)
         };
-        self.draft.load(&front);
-        self.draft.append(&back);
-        let page = self.draft.pack(dir);
-        let signature = sign(&page);
+        self.builder.load(&front);
+        self.builder.append(&back);
+        let page = self.builder.pack(dir);
         let mut catalog = self.index.catalog.write();
         if let Some(names) = catalog.dirs.known_mut(dir).pages.names_mut() {
             let hashes = moved.names().map(|name| name_hash(dir.0, name));
             names.repoint(freed, kept, hashes);
         }
-        catalog.put_page(pages, Some(kept), page, signature);
+        catalog.put_page(pages, Some(kept), page);
         catalog.free_page(pages, dir, freed, self.index.limits);
         kept
     }
 
-    /// A name index for `dir` with room for `new` names and all that are there; `None` when there is room already, or
+    /// Returns a name index for `dir` with room for `new` names and all that are there; `None` when there is room already, or
     /// there are too few pages (with one more, when `grows`) to need one.
     fn larger_names(&self, dir: DirId, new: usize, grows: bool) -> Option<NameIndex> {
         let catalog = self.index.catalog.read();
@@ -439,5 +378,23 @@ impl Writer {
             }
         }
         Some(names)
+    }
+}
+
+/// Drops all but the last edit of each new name.
+fn drop_repeated(edits: &mut Vec<Edit>) {
+    let new = edits
+        .iter()
+        .enumerate()
+        .filter(|(_, edit)| edit.at.is_none());
+    let mut new: Vec<(u64, &[u8], usize)> = new
+        .map(|(which, edit)| (edit.hash, edit.name, which))
+        .collect();
+    new.sort_unstable();
+    let earlier = new.windows(2).filter(|two| two[0].1 == two[1].1);
+    let earlier: BTreeSet<usize> = earlier.map(|two| two[0].2).collect();
+    if !earlier.is_empty() {
+        let mut which = 0..;
+        edits.retain(|_| which.next().is_none_or(|which| !earlier.contains(&which)));
     }
 }

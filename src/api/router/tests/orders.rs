@@ -29,7 +29,7 @@ async fn status_health_and_plan() {
         (&all["watches"]["backend"], &all["breaker"]),
         (&json!("by hand"), &json!({"tripped": [], "orphans": []}))
     );
-    assert!(all["memory"]["index"].as_u64() > Some(0));
+    assert!(all["resident_bytes"].as_u64() > Some(0));
     let back: wire::Status = serde_json::from_value(all).unwrap();
     assert_eq!(back.holds[0].code, "dry-run");
 

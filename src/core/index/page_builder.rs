@@ -1,40 +1,42 @@
-//! A page while it is being changed: unpacked, with a record of what changed.
+//! A page while it is being changed: unpacked, with the changes.
 //!
 //! **Invariant:** `changes` holds exactly the steps from the entries that were loaded to those that are here, so that
 //! sums follow without unpacking anything twice.
 
 use super::codec::{fold_sign, put, width};
-use super::hash::{mark, marked, name_hash};
+use super::hash::{mark, name_hash};
 use super::page::{Page, TERM_BYTES, pack_term};
 use super::record::{DirId, Record};
 use super::tally::Tally;
 
-/// What became of one entry.
+/// A change of one entry.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Change {
-    /// As it was; `None`: it is new.
+    /// The record before; `None`: the entry is new.
     pub(super) before: Option<Record>,
-    /// As it is; `None`: it is gone.
+    /// The record after; `None`: the entry was removed.
     pub(super) after: Option<Record>,
 }
 
-/// The entries of a page to be. Keeps its buffers over [`Draft::clear`].
+/// The entries of a page to be packed. Keeps its buffers over [`PageBuilder::clear`].
 #[derive(Debug, Default)]
-pub(super) struct Draft {
+pub(super) struct PageBuilder {
     names: Vec<u8>,
     lengths: Vec<u16>,
     marks: Vec<u8>,
     records: Vec<Record>,
-    /// What changed since the entries were loaded.
+    /// The changes since the entries were loaded.
     pub(super) changes: Vec<Change>,
     /// The hashes of the names that were removed since then.
-    pub(super) gone: Vec<u64>,
+    pub(super) removed: Vec<u64>,
+    /// The number of entries that were added since then, which stand last.
+    pub(super) added: usize,
     which: Vec<u8>,
     terms: Vec<[u8; TERM_BYTES]>,
     rest: Vec<u8>,
 }
 
-impl Draft {
+impl PageBuilder {
     /// Forgets all entries and changes.
     pub(super) fn clear(&mut self) {
         self.names.clear();
@@ -42,7 +44,8 @@ impl Draft {
         self.marks.clear();
         self.records.clear();
         self.changes.clear();
-        self.gone.clear();
+        self.removed.clear();
+        self.added = 0;
     }
 
     /// Starts anew with the entries of `page`.
@@ -67,24 +70,8 @@ impl Draft {
         self.records.len()
     }
 
-    /// The record at place `at`.
-    pub(super) fn record(&self, at: usize) -> Record {
-        self.records[at]
-    }
-
-    /// The place of the entry that is called `name`.
-    pub(super) fn find(&self, name: &[u8], hash: u64) -> Option<usize> {
-        let candidates = marked(&self.marks, mark(hash));
-        candidates
-            .filter(|&at| usize::from(self.lengths[at]) == name.len())
-            .find(|&at| {
-                let start: usize = self.lengths[..at].iter().map(|&len| usize::from(len)).sum();
-                self.names[start..].starts_with(name)
-            })
-    }
-
-    /// Replaces the record at place `at`; tells the previous one.
-    pub(super) fn set(&mut self, at: usize, record: Record) -> Record {
+    /// Replaces the record at place `at`.
+    pub(super) fn set(&mut self, at: usize, record: Record) {
         let before = std::mem::replace(&mut self.records[at], record);
         if before != record {
             self.changes.push(Change {
@@ -92,12 +79,15 @@ impl Draft {
                 after: Some(record),
             });
         }
-        before
     }
 
     /// Adds an entry that is not here yet.
     pub(super) fn push(&mut self, name: &[u8], hash: u64, record: Record) {
-        self.take_in(name, hash, record);
+        self.lengths.push(length(name));
+        self.names.extend_from_slice(name);
+        self.marks.push(mark(hash));
+        self.records.push(record);
+        self.added += 1;
         self.changes.push(Change {
             before: None,
             after: Some(record),
@@ -115,18 +105,17 @@ impl Draft {
         }
     }
 
-    /// Removes the entries of which `keep` (asked with place and name, in order) says no; `on_gone` is told each.
+    /// Removes the entries for which `keep` does not hold, which is asked with place, name and record, in order.
     pub(super) fn retain(
         &mut self,
         dir: DirId,
-        keep: &mut dyn FnMut(usize, &[u8]) -> bool,
-        on_gone: &mut dyn FnMut(&[u8], Record),
+        keep: &mut dyn FnMut(usize, &[u8], &Record) -> bool,
     ) {
         let (mut start, mut kept, mut kept_bytes) = (0, 0, 0);
         for at in 0..self.len() {
             let end = start + usize::from(self.lengths[at]);
             let name = &self.names[start..end];
-            if keep(at, name) {
+            if keep(at, name, &self.records[at]) {
                 self.names.copy_within(start..end, kept_bytes);
                 self.lengths[kept] = self.lengths[at];
                 self.marks[kept] = self.marks[at];
@@ -134,12 +123,11 @@ impl Draft {
                 kept += 1;
                 kept_bytes += end - start;
             } else {
-                self.gone.push(name_hash(dir.0, name));
+                self.removed.push(name_hash(dir.0, name));
                 self.changes.push(Change {
                     before: Some(self.records[at]),
                     after: None,
                 });
-                on_gone(name, self.records[at]);
             }
             start = end;
         }
@@ -147,13 +135,6 @@ impl Draft {
         self.lengths.truncate(kept);
         self.marks.truncate(kept);
         self.records.truncate(kept);
-    }
-
-    fn take_in(&mut self, name: &[u8], hash: u64, record: Record) {
-        self.lengths.push(length(name));
-        self.names.extend_from_slice(name);
-        self.marks.push(mark(hash));
-        self.records.push(record);
     }
 
     /// The names' hashes, in order of arrival.
