@@ -73,6 +73,19 @@ enum Op {
     Rest,
 }
 
+impl Op {
+    /// Returns whether it is the first use of `{job}`.
+    fn is_job(&self) -> bool {
+        matches!(
+            self,
+            Self::Capture {
+                class: Class::Job,
+                ..
+            }
+        )
+    }
+}
+
 /// What a template found in a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Captures<'p> {
@@ -86,15 +99,7 @@ impl Template {
     /// The first mistake, with its place; what is allowed stands in the second line.
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
         let ops = parse::parse(source)?;
-        let has_job = ops.iter().any(|op| {
-            matches!(
-                op,
-                Op::Capture {
-                    class: Class::Job,
-                    ..
-                }
-            )
-        });
+        let has_job = ops.iter().any(Op::is_job);
         Ok(Self {
             source: source.into(),
             ops,
@@ -135,7 +140,7 @@ impl Template {
         if !sound {
             return None;
         }
-        search(&self.ops, path).map(|found| Captures { found })
+        search(&self.ops, path, None).map(|found| Captures { found })
     }
 
     /// As [`Template::captures`], for the directory `path`: what it says about it, or about anything that could lie in it.
@@ -190,42 +195,17 @@ impl Template {
         let longer = (first.len() + 1..=end).map(move |len| &rest[..len]);
         let after = self.text_after_job();
         let may = move |job: &&[u8]| after.is_none_or(|after| rest[job.len()..].starts_with(after));
-        let fits = move |job: &&[u8]| self.reads(path, job);
+        let fits = move |job: &&'p [u8]| search(&self.ops, path, Some(*job)).is_some();
         std::iter::once(first).chain(longer.filter(may).filter(fits))
     }
 
     /// The text that stands right after a job, if any does.
     fn text_after_job(&self) -> Option<&[u8]> {
-        let is_job = |op: &Op| {
-            matches!(
-                op,
-                Op::Capture {
-                    class: Class::Job,
-                    ..
-                }
-            )
-        };
-        let job = self.ops.iter().position(is_job)?;
+        let job = self.ops.iter().position(Op::is_job)?;
         match self.ops.get(job + 1)? {
             Op::Text(text) => Some(text),
             Op::Capture { .. } | Op::Again(_) | Op::Star | Op::Dirs | Op::Rest => None,
         }
-    }
-
-    /// Whether `path` can be read to belong to `job`.
-    fn reads(&self, path: &[u8], job: &[u8]) -> bool {
-        let ops: Vec<Op> = self
-            .ops
-            .iter()
-            .map(|op| match op {
-                Op::Capture {
-                    class: Class::Job, ..
-                }
-                | Op::Again(Class::Job) => Op::Text(job.into()),
-                other => other.clone(),
-            })
-            .collect();
-        search(&ops, path).is_some()
     }
 
     /// Whether all that belongs to a job lies in such a directory as [`Template::job_dir`] names.
@@ -247,13 +227,11 @@ impl Template {
         };
         let is_whole = before.is_empty() || before.ends_with(b"/");
         match rest {
-            [
-                Op::Capture {
-                    class: Class::Job, ..
-                },
-                Op::Text(after),
-                ..,
-            ] if is_whole && after.starts_with(b"/") => Some([before, job].concat()),
+            [first, Op::Text(after), ..]
+                if first.is_job() && is_whole && after.starts_with(b"/") =>
+            {
+                Some([before, job].concat())
+            }
             _ => None,
         }
     }
@@ -320,7 +298,7 @@ impl<'p> Captures<'p> {
     /// What the placeholder of `class` stands for; `None` when the template has none.
     #[must_use]
     pub fn get(&self, class: Class) -> Option<&'p [u8]> {
-        self.found[class.index()]
+        self.found[class as usize]
     }
 }
 
@@ -346,16 +324,6 @@ impl Class {
         let mut glob = String::new();
         push_uuid(&mut glob);
         glob
-    }
-
-    const fn index(self) -> usize {
-        match self {
-            Self::Job => 0,
-            Self::Name => 1,
-            Self::Stem => 2,
-            Self::Uuid => 3,
-            Self::Digits => 4,
-        }
     }
 }
 

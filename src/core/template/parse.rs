@@ -167,7 +167,7 @@ impl Parser {
         open_before: bool,
         open_after: bool,
     ) -> Result<(), (usize, Fault)> {
-        let Some((first, power)) = self.uses[class.index()] else {
+        let Some((first, power)) = self.uses[class as usize] else {
             let deep = self.ops.contains(&Op::Dirs);
             let ends = match class {
                 Class::Uuid => u32::from(open_before && open_after),
@@ -181,7 +181,7 @@ impl Parser {
                 class,
                 until: first,
             };
-            self.uses[class.index()] = Some((first, u32::from(deep) + ends));
+            self.uses[class as usize] = Some((first, u32::from(deep) + ends));
             return Ok(());
         };
         // A search remembers failures for one reading of the repeated placeholders at a time. With one power of the
@@ -190,7 +190,7 @@ impl Parser {
         if self.choices > 1 {
             return Err((at, Fault::Vague(class)));
         }
-        self.uses[class.index()] = Some((first, 0));
+        self.uses[class as usize] = Some((first, 0));
         self.wildcard(at, Op::Again(class))?;
         let until = self.ops.len() - 1;
         self.ops[first] = Op::Capture { class, until };
