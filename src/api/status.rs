@@ -20,6 +20,7 @@ use super::wire;
 use crate::clock;
 use crate::core::facts::RuleId;
 use crate::core::hold::Hold;
+use crate::core::index::Forecast;
 use crate::core::jobs;
 use crate::core::observed::PassCost;
 use crate::core::policy::{Policy, Schedule};

@@ -17,7 +17,7 @@
 //! bytes both times.
 //!
 //! **Invariant:** a captured job is a key, never a path: it has no `/`, and only [`crate::core::path::is_component`]
-//! jobs have a glob.
+//! jobs have a directory.
 //! **Invariant:** a hostile name costs polynomial time: what was tried once and failed is not tried again, and templates
 //! whose repeated placeholders would multiply the readings are refused.
 
@@ -36,7 +36,6 @@ pub use parse::{Fault, TemplateError};
 pub struct Template {
     source: Box<str>,
     ops: Box<[Op]>,
-    has_job: bool,
     /// What a path that this one says nothing about is matched against.
     next: Option<Box<Template>>,
 }
@@ -99,11 +98,9 @@ impl Template {
     /// The first mistake, with its place; what is allowed stands in the second line.
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
         let ops = parse::parse(source)?;
-        let has_job = ops.iter().any(Op::is_job);
         Ok(Self {
             source: source.into(),
             ops,
-            has_job,
             next: None,
         })
     }
@@ -236,45 +233,6 @@ impl Template {
         }
     }
 
-    /// A glob for [`super::policy::Globs`] that narrows a search to what may belong to `job`.
-    ///
-    /// Every path of which [`Template::captures`] says that it belongs to `job` matches the glob. The other way holds
-    /// where `{job}` fills a segment before any `**`, the other placeholders are each used once and are `{name}` or
-    /// `{uuid}`, and `job` is UTF-8. Else a glob can only be wider: `a_*` also finds the files of job `a_b`, so ask
-    /// `captures` about what it finds.
-    ///
-    /// `None` when the template has no `{job}`, or `job` cannot be a component: nothing can be said to belong to it.
-    #[must_use]
-    pub fn render(&self, job: &[u8]) -> Option<String> {
-        if !self.has_job || !is_component(job) {
-            return None;
-        }
-        let mut glob = String::new();
-        for (step, op) in self.ops.iter().enumerate() {
-            match op {
-                Op::Text(text) => push_escaped(&mut glob, text),
-                Op::Capture { class, .. } | Op::Again(class) => match class {
-                    Class::Job => push_escaped(&mut glob, job),
-                    Class::Name | Class::Stem => glob.push_str("?*"),
-                    Class::Digits => glob.push_str("[0-9]*"),
-                    Class::Uuid => push_uuid(&mut glob),
-                },
-                Op::Star => glob.push('*'),
-                // Two in a row mean the same as one.
-                Op::Dirs if matches!(self.ops.get(step + 1), Some(Op::Dirs | Op::Rest)) => {}
-                Op::Dirs => glob.push_str("**/"),
-                Op::Rest => glob.push_str("**"),
-            }
-        }
-        Some(glob)
-    }
-
-    /// Whether the template captures a job.
-    #[must_use]
-    pub fn has_job(&self) -> bool {
-        self.has_job
-    }
-
     /// The text that was parsed.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -321,39 +279,16 @@ impl Class {
     /// A glob for what [`Class::Uuid`] stands for.
     #[must_use]
     pub(super) fn uuid_glob() -> String {
-        let mut glob = String::new();
-        push_uuid(&mut glob);
-        glob
+        let places = (0..search::UUID_LEN).map(search::is_uuid_dash);
+        places
+            .map(|is_dash| if is_dash { "-" } else { "[0-9a-fA-F]" })
+            .collect()
     }
 }
 
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{{{}}}", self.as_str())
-    }
-}
-
-/// Appends `text` so that a glob takes it literally. A glob is UTF-8: a byte that is not becomes `?`, any one byte.
-fn push_escaped(glob: &mut String, text: &[u8]) {
-    for chunk in text.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '?' | '*' | '[' | ']' | '{' | '}' => glob.extend(['[', c, ']']),
-                '\\' => glob.push_str("\\\\"),
-                _ => glob.push(c),
-            }
-        }
-        glob.extend(chunk.invalid().iter().map(|_| '?'));
-    }
-}
-
-fn push_uuid(glob: &mut String) {
-    for place in 0..search::UUID_LEN {
-        glob.push_str(if search::is_uuid_dash(place) {
-            "-"
-        } else {
-            "[0-9a-fA-F]"
-        });
     }
 }
 

@@ -149,7 +149,7 @@ fn begin(bench: &Bench, files: u64) -> anyhow::Result<Session> {
         running = Some(daemon);
     }
     let daemon = running.context("no round")?;
-    let mut session = Session {
+    let session = Session {
         place,
         tree,
         crawl,

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::directories::Directories;
 use super::page::Page;
 use super::page_builder::Change;
-use super::pages::{Pages, Summaries};
+use super::pages::Pages;
 use super::record::{DirId, PageId, Unsaved};
 use super::tally::Tally;
 use super::unit::Unit;
@@ -54,13 +54,15 @@ pub(super) struct Place {
     pub(super) unit: Option<DirId>,
 }
 
-/// Directories, sums and summaries.
+/// Directories, sums and numbers of pages.
 #[derive(Default)]
 pub(super) struct Catalog {
     pub(super) dirs: Directories,
     pub(super) roots: BTreeMap<RootId, RootState>,
     pub(super) units: BTreeMap<DirId, Unit>,
-    pub(super) summaries: Summaries,
+    /// Numbers of pages below `next_page` that are not in use.
+    free_pages: Vec<PageId>,
+    next_page: u32,
     /// Pages that were written since the writer was last asked.
     pub(super) touched: BTreeSet<PageId>,
     /// What changed since it was last handed out to be saved.
@@ -165,11 +167,14 @@ impl Catalog {
     /// Puts `page` in the place of the page `id`, or in a new one behind the others of its directory.
     pub(super) fn put_page(&mut self, pages: &Pages, id: Option<PageId>, page: Page) -> PageId {
         let id = id.unwrap_or_else(|| {
-            let id = self.summaries.claim();
+            let id = self.free_pages.pop().unwrap_or_else(|| {
+                let id = PageId(self.next_page);
+                self.next_page += 1;
+                id
+            });
             self.dirs.known_mut(page.dir()).pages.push(id);
             id
         });
-        self.summaries.set(id, &page);
         self.touched.insert(id);
         self.unsaved.pages.insert(id);
         pages.insert(id, Arc::new(page));
@@ -178,30 +183,29 @@ impl Catalog {
 
     /// Puts a page that was saved in place, behind the others of its directory.
     pub(super) fn restore_page(&mut self, pages: &Pages, id: PageId, page: Page) {
-        self.summaries.restore(id);
         self.dirs.known_mut(page.dir()).pages.push(id);
-        self.summaries.set(id, &page);
         pages.insert(id, Arc::new(page));
+    }
+
+    /// Frees the numbers between those of the restored pages, once all of these are in place.
+    pub(super) fn end_restoring(&mut self, pages: &Pages) {
+        self.dirs.end_restoring();
+        let used: BTreeSet<PageId> = pages.all().into_iter().map(|(id, _)| id).collect();
+        self.next_page = used.last().map_or(0, |last| last.0 + 1);
+        let free = (0..self.next_page)
+            .map(PageId)
+            .filter(|id| !used.contains(id));
+        // The smallest is given out first.
+        self.free_pages = free.rev().collect();
     }
 
     /// Frees the page `id` of `dir`.
     pub(super) fn free_page(&mut self, pages: &Pages, dir: DirId, id: PageId, limits: Limits) {
         pages.remove(id);
-        self.summaries.free(id);
+        self.free_pages.push(id);
         self.unsaved.pages.insert(id);
         // Half as many pages as would bring a name index about: it is not made and dropped back and forth.
         let indexed = limits.searched_pages / 2 + 1;
         self.dirs.known_mut(dir).pages.remove(id, indexed);
-    }
-
-    /// What goes with its top-level directory in `dir` and beneath it, by the pages' own tallies.
-    pub(super) fn going(&self, pages: &Pages, dir: DirId) -> Tally {
-        let mut going = Tally::default();
-        for dir in self.dirs.subtree(dir) {
-            for &page in self.dirs.known(dir).pages.ids() {
-                going += pages.known(page).going;
-            }
-        }
-        going
     }
 }

@@ -47,9 +47,10 @@ impl PackedTime {
 
 impl From<FileTime> for PackedTime {
     fn from(FileTime { secs, nanos }: FileTime) -> Self {
-        let [a, b, c, d, e, f, g, h] = secs.to_le_bytes();
-        let halves = [[a, b, c, d], [e, f, g, h]].map(u32::from_le_bytes);
-        Self([halves[0], halves[1], nanos])
+        let bytes = secs.to_le_bytes();
+        let (halves, _) = bytes.as_chunks::<4>();
+        let [low, high] = [halves[0], halves[1]].map(u32::from_le_bytes);
+        Self([low, high, nanos])
     }
 }
 

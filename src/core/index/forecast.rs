@@ -1,6 +1,6 @@
 //! What lapses until an instant.
 //!
-//! Pages that have no deadline until then are skipped by their summaries; the others are read. A million entries that all
+//! Pages that have no deadline until then are skipped by their spans; the others are read. A million entries that all
 //! lapse take some 20 ms.
 //!
 //! **Invariant:** exact, as of one instant during the call.
@@ -36,20 +36,17 @@ impl Index {
         until: Timestamp,
         mut each: impl FnMut(Timestamp, Forecast),
     ) {
-        let (mut pages, mut units) = (Vec::new(), Vec::new());
+        let mut units = Vec::new();
         let catalog = self.catalog.read();
         let root_of = |dir| {
             let of = catalog.dirs.known(dir).root;
             root.is_none_or(|root| root == of).then_some(of)
         };
-        for (page, dir, (first, last)) in catalog.summaries.used() {
-            if first <= last
-                && first <= until.unix_ms()
-                && let Some(root) = root_of(dir)
-            {
-                pages.push((root, self.pages.known(page)));
-            }
-        }
+        let pages = self.pages.all().into_iter();
+        let pages: Vec<_> = pages
+            .filter(|(_, page)| page.min_deadline().is_some_and(|at| at <= until))
+            .filter_map(|(_, page)| Some((root_of(page.dir())?, page)))
+            .collect();
         for (&dir, unit) in &catalog.units {
             if let Some(at) = unit.deadline().filter(|&at| at <= until)
                 && let Some(root) = root_of(dir)
@@ -65,7 +62,9 @@ impl Index {
             }
         }
         drop(catalog);
-        units.into_iter().for_each(|(at, part)| each(at, part));
+        for (at, part) in units {
+            each(at, part);
+        }
         for (root, page) in pages {
             for (_, record) in page.due(until) {
                 if let Some((rule, at)) = record.own() {
@@ -104,8 +103,8 @@ impl Index {
     #[must_use]
     pub fn has_deadlines(&self) -> bool {
         let catalog = self.catalog.read();
-        let mut spans = catalog.summaries.used().map(|(.., span)| span);
-        spans.any(|(first, last)| first <= last)
+        let mut pages = self.pages.all().into_iter();
+        pages.any(|(_, page)| page.min_deadline().is_some())
             || catalog
                 .units
                 .values()

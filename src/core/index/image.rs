@@ -14,7 +14,7 @@
 use super::codec::{checked, fold_sign, put, unfold_sign};
 use super::directories::DirFacts;
 use super::hash::{mark, name_hash};
-use super::page::{Page, TERM_BYTES, kind_of};
+use super::page::{Page, TERM_BYTES, kind_of, span_of};
 use super::reader::Index;
 use super::record::{DirId, PageId, Unsaved};
 use crate::core::facts::FileKey;
@@ -111,7 +111,7 @@ impl Index {
         let catalog = self.catalog.read();
         let tops = catalog.roots.values().map(|root| root.dir);
         Unsaved {
-            pages: catalog.summaries.ids().collect(),
+            pages: self.pages.all().into_iter().map(|(id, _)| id).collect(),
             dirs: tops.flat_map(|top| catalog.dirs.subtree(top)).collect(),
         }
     }
@@ -185,24 +185,13 @@ pub(super) fn decode_page(bytes: &[u8], rules: usize) -> Option<Page> {
         wide,
         names_bytes,
         base,
-        span: (i64::MAX, i64::MIN),
-        going: super::tally::Tally::default(),
+        span: span_of([].into_iter()),
         blob: bytes[at + 8..].into(),
     };
     if !is_sound(&page, rules) {
         return None;
     }
-    let (mut span, mut going) = (page.span, page.going);
-    for (_, record) in page.unpack() {
-        if let Some(deadline) = record.deadline() {
-            let ms = deadline.unix_ms();
-            span = (span.0.min(ms), span.1.max(ms));
-        }
-        if record.goes_with_dir() {
-            going.add(record.size);
-        }
-    }
-    (page.span, page.going) = (span, going);
+    page.span = span_of(page.unpack().map(|(_, record)| record));
     Some(page)
 }
 

@@ -1,7 +1,5 @@
 //! What lapses next.
 
-use std::ops::ControlFlow;
-
 use super::reader::Index;
 use super::record::DirId;
 use crate::core::observed::Name;
@@ -17,22 +15,17 @@ impl Index {
         after: Timestamp,
         wanted: &dyn Fn(Class) -> bool,
     ) -> Option<(Timestamp, DirId, Name)> {
-        let catalog = self.catalog.read();
-        let pages = catalog
-            .summaries
-            .used()
-            .filter(|(.., (first, last))| first <= last && *last > after.unix_ms());
-        let mut pages: Vec<_> = pages.map(|(page, _, (first, _))| (first, page)).collect();
-        drop(catalog);
-        pages.sort_unstable();
+        let mut pages = self.snapshot();
+        pages.retain(|(_, page)| page.span.0 <= page.span.1 && page.span.1 > after.unix_ms());
+        pages.sort_unstable_by_key(|(id, page)| (page.span.0, *id));
         let mut best: Option<(Timestamp, DirId, Name)> = None;
-        let _ = pages.into_iter().try_for_each(|(first, page)| {
-            if best.as_ref().is_some_and(|(at, ..)| at.unix_ms() <= first) {
-                return ControlFlow::Break(());
+        for (_, page) in pages {
+            if best
+                .as_ref()
+                .is_some_and(|(at, ..)| at.unix_ms() <= page.span.0)
+            {
+                break;
             }
-            let Some(page) = self.page(page) else {
-                return ControlFlow::Continue(());
-            };
             for (name, record) in page.entries() {
                 let at = record
                     .deadline()
@@ -43,8 +36,7 @@ impl Index {
                     best = Some((at, page.dir(), name.into()));
                 }
             }
-            ControlFlow::Continue(())
-        });
+        }
         best
     }
 }

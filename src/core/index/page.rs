@@ -18,7 +18,6 @@
 use super::codec::{take, unfold_sign};
 use super::hash::{mark, marked, name_hash};
 use super::record::{DirId, Record};
-use super::tally::Tally;
 use crate::core::facts::RuleId;
 use crate::core::policy::Class;
 use crate::core::time::Timestamp;
@@ -47,8 +46,6 @@ pub struct Page {
     pub(super) base: i64,
     /// Earliest and latest own deadline in milliseconds; the first behind the last when there is none.
     pub(super) span: (i64, i64),
-    /// The entries that go with their top-level directory.
-    pub(super) going: Tally,
     pub(super) blob: Box<[u8]>,
 }
 
@@ -218,6 +215,14 @@ impl Page {
     }
 }
 
+/// Returns the earliest and the latest own deadline of `records`, as [`Page::span`].
+pub(super) fn span_of(records: impl Iterator<Item = Record>) -> (i64, i64) {
+    let deadlines = records.filter_map(|record| Some(record.deadline()?.unix_ms()));
+    deadlines.fold((i64::MAX, i64::MIN), |(first, last), at| {
+        (first.min(at), last.max(at))
+    })
+}
+
 /// Packs a class and a time to live.
 pub(super) fn pack_term(class: Class, expire_ms: Option<i64>) -> [u8; TERM_BYTES] {
     let (kind, RuleId(rule)) = match class {
@@ -346,8 +351,6 @@ mod tests {
             let due: Vec<_> = entries.iter().filter(|(_, r)| r.deadline().is_some_and(|at| at <= now)).collect();
             let told: Vec<_> = page.due(now).map(|(name, record)| (name.to_vec(), record)).collect();
             prop_assert_eq!(told.iter().collect::<Vec<_>>(), due);
-            let going = entries.iter().filter(|(_, r)| r.goes_with_dir()).count();
-            prop_assert_eq!(page.going.files(), going as u64);
         }
 
         #[test]

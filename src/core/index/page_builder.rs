@@ -5,9 +5,8 @@
 
 use super::codec::{fold_sign, put, width};
 use super::hash::{mark, name_hash};
-use super::page::{Page, TERM_BYTES, pack_term};
+use super::page::{Page, TERM_BYTES, pack_term, span_of};
 use super::record::{DirId, Record};
-use super::tally::Tally;
 
 /// A change of one entry.
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +158,7 @@ impl PageBuilder {
         let base = base.min().expect("invariant: an entry");
         let widest = self.records.iter().map(|record| above(base, record)).max();
         let bytes = width(widest.unwrap_or(0));
-        let (span, going) = self.pack_rest();
+        self.pack_rest();
         let wide = self.lengths.iter().any(|&len| len > u16::from(u8::MAX));
         let which: &[u8] = if self.terms.len() > 1 {
             &self.which
@@ -200,19 +199,16 @@ impl PageBuilder {
             wide,
             names_bytes: u32::try_from(self.names.len()).expect("invariant: 256 names of 64 KiB"),
             base,
-            span,
-            going,
+            span: span_of(self.records.iter().copied()),
             blob: blob.into_boxed_slice(),
         }
     }
 
-    /// Fills `terms`, `which` and `rest`; tells the span of the own deadlines and what goes with the directory.
-    fn pack_rest(&mut self) -> ((i64, i64), Tally) {
+    /// Fills `terms`, `which` and `rest`.
+    fn pack_rest(&mut self) {
         self.which.clear();
         self.terms.clear();
         self.rest.clear();
-        let mut span = (i64::MAX, i64::MIN);
-        let mut going = Tally::default();
         let mut ino = 0;
         let mut last = None;
         for record in &self.records {
@@ -229,14 +225,7 @@ impl PageBuilder {
             ino = record.ino;
             let later = record.mtime.unix_ms().wrapping_sub(record.basis.unix_ms());
             put(&mut self.rest, fold_sign(later));
-            if let Some(at) = record.deadline() {
-                span = (span.0.min(at.unix_ms()), span.1.max(at.unix_ms()));
-            }
-            if record.goes_with_dir() {
-                going.add(record.size);
-            }
         }
-        (span, going)
     }
 }
 

@@ -180,7 +180,7 @@ impl Index {
     /// who needs every entry exactly once takes a [`Index::snapshot`].
     #[must_use]
     pub fn pages(&self) -> Vec<PageId> {
-        self.catalog.read().summaries.ids().collect()
+        self.snapshot().into_iter().map(|(id, _)| id).collect()
     }
 
     /// The page with the number `page`, as it is now.
@@ -193,9 +193,8 @@ impl Index {
     /// of readers each); pages that change while it is held are kept twice.
     #[must_use]
     pub fn snapshot(&self) -> Vec<(PageId, Arc<Page>)> {
-        let catalog = self.catalog.read();
-        let ids = catalog.summaries.ids();
-        ids.map(|id| (id, self.pages.known(id))).collect()
+        let _catalog = self.catalog.read();
+        self.pages.all()
     }
 
     /// The pages of `dir` as they are at one instant, in order of arrival.

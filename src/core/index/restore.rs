@@ -116,8 +116,7 @@ impl Restorer {
         let units = self.put_dirs(&mut catalog, roots);
         self.put_pages(&mut catalog, &index);
         self.put_stamps(&mut catalog);
-        catalog.dirs.end_restoring();
-        catalog.summaries.end_restoring();
+        catalog.end_restoring(&index.pages);
         // Pages are armed by whoever restores, all at once.
         catalog.touched.clear();
         drop(catalog);

@@ -1,16 +1,16 @@
 //! A count of files and the sum of their bytes.
 //!
-//! **Invariant:** exact for up to 2³² − 1 files of any size: sizes are hostile input, and what was added can be taken
-//! away again without a trace.
+//! **Invariant:** exact for up to 2³² files of any size: sizes are hostile input, and what was added can be taken away again
+//! without a trace.
 
 use std::ops::{AddAssign, SubAssign};
 
-/// Files and bytes, in 16 bytes of memory: the sum of the sizes has 96 bits.
+/// Files and bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Tally {
-    low: u64,
-    high: u32,
-    files: u32,
+    files: u64,
+    /// Wide enough for the sizes of 2³² files.
+    bytes: u128,
 }
 
 impl Tally {
@@ -24,45 +24,35 @@ impl Tally {
         *self -= Self::one(size);
     }
 
-    /// How many files.
+    /// Returns the number of files.
     pub(super) fn files(self) -> u64 {
-        u64::from(self.files)
+        self.files
     }
 
-    /// Their bytes, at most [`u64::MAX`].
+    /// Returns their bytes, at most [`u64::MAX`].
     pub(super) fn bytes(self) -> u64 {
-        if self.high == 0 { self.low } else { u64::MAX }
-    }
-
-    /// Whether nothing is counted.
-    pub(super) fn is_empty(self) -> bool {
-        self.files == 0
+        u64::try_from(self.bytes).unwrap_or(u64::MAX)
     }
 
     fn one(size: u64) -> Self {
         Self {
-            low: size,
-            high: 0,
             files: 1,
+            bytes: size.into(),
         }
     }
 }
 
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
-        let (low, carry) = self.low.overflowing_add(other.low);
-        self.low = low;
-        self.high += other.high + u32::from(carry);
         self.files += other.files;
+        self.bytes += other.bytes;
     }
 }
 
 impl SubAssign for Tally {
     fn sub_assign(&mut self, other: Self) {
-        let (low, borrow) = self.low.overflowing_sub(other.low);
-        self.low = low;
-        self.high -= other.high + u32::from(borrow);
         self.files -= other.files;
+        self.bytes -= other.bytes;
     }
 }
 
@@ -82,7 +72,6 @@ mod tests {
         assert_eq!((tally.files(), tally.bytes()), (2, 5));
         tally.remove(5);
         tally.remove(0);
-        assert!(tally.is_empty());
         assert_eq!(tally, Tally::default());
     }
 }

@@ -5,7 +5,7 @@
 use super::catalog::{Place, RootState};
 use super::directories::DirFacts;
 use super::page_builder::Change;
-use super::record::{DirId, PageId};
+use super::record::{DirId, PageId, Record};
 use super::tally::Tally;
 use super::unit::{Unit, UnitRule};
 use super::writer::Writer;
@@ -232,7 +232,15 @@ impl Writer {
 
     /// What goes with its top-level directory in `dir` and beneath it.
     fn going(&self, dir: DirId) -> Tally {
-        self.index.catalog.read().going(&self.index.pages, dir)
+        let mut going = Tally::default();
+        let dirs = self.index.subtree(dir).into_iter();
+        for (_, page) in dirs.flat_map(|dir| self.index.snapshot_of(dir)) {
+            let records = page.entries().map(|(_, record)| record);
+            for record in records.filter(Record::goes_with_dir) {
+                going.add(record.size);
+            }
+        }
+        going
     }
 
     fn drop_page(&mut self, place: &Place, page: PageId, total: &mut Tally) {

@@ -124,7 +124,7 @@ impl Writer {
         let mut pages: Vec<PageId> = found.iter().map(|&(id, ..)| id).collect();
         pages.dedup();
         let mut found = found.into_iter().peekable();
-        self.retain_in(dir, &pages, &mut |id, at, _, record| {
+        self.retain_in(dir, &pages, |id, at, _, record| {
             let Some((.., which)) = found.next_if(|found| (found.0, found.1) == (id, at)) else {
                 return true;
             };
@@ -149,7 +149,7 @@ impl Writer {
         let mut pages = self.index.pages_of(dir);
         // Most pages keep all: they are not even unpacked.
         pages.retain(|&page| !self.index.pages.known(page).names().all(keep));
-        self.retain_in(dir, &pages, &mut |_, _, name, record| {
+        self.retain_in(dir, &pages, |_, _, name, record| {
             let is_kept = keep(name);
             if !is_kept {
                 removed.push((name.into(), *record));
@@ -255,7 +255,7 @@ impl Writer {
         &mut self,
         dir: DirId,
         pages: &[PageId],
-        keep: &mut dyn FnMut(PageId, usize, &[u8], &Record) -> bool,
+        mut keep: impl FnMut(PageId, usize, &[u8], &Record) -> bool,
     ) {
         for &id in pages {
             let place = self.place(dir);

@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::policy::Globs;
 
 const UUID: &str = "0b7e6d4a-1C2d-4e5f-8a9b-0123456789aB";
 
@@ -166,19 +165,12 @@ fn hostile_names_end() {
 
 #[test]
 fn a_job_is_a_key_and_never_a_path() {
-    let owner = template("{job}/**");
+    let owner = template("up/{job}/**");
     for bad in ["", ".", "..", "a/b", "a\0"] {
-        assert_eq!(owner.render(bad.as_bytes()), None, "{bad:?}");
+        assert_eq!(owner.job_dir(bad.as_bytes()), None, "{bad:?}");
     }
-    assert_eq!(
-        owner.render(b"j*[1]\\{x}\xff"),
-        Some("j[*][[]1[]]\\\\[{]x[}]?/**".to_owned())
-    );
-    assert_eq!(template("{uuid}/**").render(b"a"), None);
-    assert_eq!(
-        template("{name}.{job}.{digits}").render(b"a").as_deref(),
-        Some("?*.a.[0-9]*")
-    );
+    assert_eq!(owner.job_dir(b"a\xff"), Some(b"up/a\xff".to_vec()));
+    assert_eq!(template("{job}_{name}").job_dir(b"a"), None);
 }
 
 #[test]
@@ -188,8 +180,6 @@ fn a_template_shows_its_source() {
         (owner.as_str(), owner.to_string().as_str()),
         ("up/{job}_{name}", "up/{job}_{name}")
     );
-    assert!(owner.has_job());
-    assert!(!template("{uuid}/**").has_job());
 }
 
 /// A template as the model sees it: segments of parts; `None` is `**`.
@@ -381,38 +371,5 @@ proptest! {
         let captures = template.captures(path.as_bytes());
         let found = captures.map(|captures| Class::ALL.map(|class| captures.get(class).map(<[u8]>::to_vec)));
         prop_assert_eq!(&found, &expected);
-    }
-
-    #[test]
-    fn the_glob_of_a_captured_job_matches_its_path((template, _, path) in case()) {
-        let job = template.captures(path.as_bytes()).and_then(|captures| captures.job());
-        if let Some(glob) = job.and_then(|job| template.render(job)) {
-            prop_assert!(Globs::compile(&[&glob]).unwrap().matches(path.as_bytes()), "{glob}");
-        }
-    }
-
-    #[test]
-    fn the_glob_matches_whatever_bytes_a_job_has(job in prop::collection::vec(any::<u8>(), 1..6)) {
-        prop_assume!(is_component(&job));
-        let owner = template("up/{job}/**");
-        let glob = owner.render(&job).unwrap();
-        let path = [&b"up/"[..], &job, b"/x\n"].concat();
-        prop_assert_eq!(owner.captures(&path).unwrap().job(), Some(&job[..]));
-        prop_assert!(Globs::compile(&[&glob]).unwrap().matches(&path), "{}", glob);
-    }
-
-    #[test]
-    fn where_the_job_fills_a_segment_its_glob_matches_nothing_else(
-        before in prop::sample::select(&["", "a/", "*/", "{name}/", "a{uuid}/"][..]),
-        after in prop::sample::select(&["/**", "", "/b", "/b/**", "/*b*", "/x_{name}", "/**/b"][..]),
-        job in "[ab*?\\[\\]{}!\\\\]{1,2}",
-        path in "([ab]{1,2}|[ab*?\\[\\]{}!\\\\]{1,2}|x_[ab])(/([ab]{1,2}|[ab*?!\\\\]{1,2}|x_[ab])){0,3}",
-    ) {
-        prop_assume!(!(before == "{name}/" && after == "/x_{name}"));
-        let owner = template(&format!("{before}{{job}}{after}"));
-        let glob = owner.render(job.as_bytes()).unwrap();
-        let captured = owner.captures(path.as_bytes()).and_then(|captures| captures.job());
-        let matches = Globs::compile(&[&glob]).unwrap().matches(path.as_bytes());
-        prop_assert_eq!(matches, captured == Some(job.as_bytes()), "{}", glob);
     }
 }
