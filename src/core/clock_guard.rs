@@ -1,4 +1,4 @@
-//! What a jump of the wall clock means for deadlines.
+//! Jumps of the wall clock, and the deadlines that they move.
 //!
 //! Deadlines are instants of the wall clock, and the wall clock can be set. The boot clock cannot: where the two advance
 //! differently, the wall clock jumped. After a jump forward everything stamped before it looks older than it is. Which
@@ -47,7 +47,7 @@ pub const JUMPS_MAX: usize = 32;
 pub struct ClockGuard {
     /// The last reading.
     last: Now,
-    /// How far the wall clock stood before the boot clock when it was last believed: slew moves it slowly, jumps at once.
+    /// Distance of the wall clock from the boot clock when it was last believed: slew moves it slowly, jumps at once.
     offset_ms: i64,
     /// An instant that the clock stood at before we ran, and does not stand at yet.
     recorded: Option<Timestamp>,
@@ -59,7 +59,7 @@ pub struct ClockGuard {
     level_ms: i64,
 }
 
-/// Whether the machine has been running all the time since an earlier process saw the clocks.
+/// Continuity of the machine since an earlier process read the clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Run {
     /// It has: its clock that nobody can set goes on.
@@ -86,22 +86,22 @@ struct Stretch {
 pub struct Jump {
     /// The wall time at which it was noticed, by the clock as it was set.
     pub at: Timestamp,
-    /// How far, in milliseconds; negative: backward.
+    /// Distance in milliseconds; negative: backward.
     pub by_ms: i64,
 }
 
-/// What a reading of the clocks told.
+/// Event that a reading of the clocks shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClockEvent {
     /// The wall clock jumped forward: what was stamped before waits as much longer.
     Jumped {
-        /// How far.
+        /// Distance.
         by: Duration,
     },
     /// The wall clock was set back. Earlier jumps forward are taken back by as much, so that [`ClockGuard::effective`]
     /// deadlines may be earlier now: what was armed for a later instant must be armed again.
     SetBack {
-        /// How far.
+        /// Distance.
         by: Duration,
     },
     /// The wall clock has reached the instant that was recorded before the start: the hold that this meant is over.
@@ -175,7 +175,7 @@ impl ClockGuard {
         })
     }
 
-    /// How much longer than its deadline says an entry waits whose deciding timestamp is `basis`, in milliseconds.
+    /// Returns the time beyond its deadline that an entry waits whose deciding timestamp is `basis`, in milliseconds.
     #[must_use]
     pub fn shift_ms(&self, basis: Timestamp) -> i64 {
         self.past
@@ -199,7 +199,7 @@ impl ClockGuard {
             .map_or(shifted, |recorded| shifted.max(recorded))
     }
 
-    /// Why an entry is held whose `deadline` has passed; `None` when it has not passed, and when the entry may go. `now` is
+    /// Returns the hold on an entry whose `deadline` has passed; `None` when it has not passed, and when the entry may go. `now` is
     /// the reading that was last given to [`ClockGuard::observe`].
     #[must_use]
     pub fn hold(&self, basis: Timestamp, deadline: Timestamp, now: Now) -> Option<Hold> {
@@ -214,7 +214,7 @@ impl ClockGuard {
         })
     }
 
-    /// Whether no jump and no earlier record moves any deadline.
+    /// Returns whether no jump and no earlier record moves any deadline.
     #[must_use]
     pub fn is_calm(&self) -> bool {
         self.past.is_empty() && self.recorded.is_none()
@@ -282,7 +282,7 @@ impl ClockGuard {
     }
 }
 
-/// How far the wall clock stands before the boot clock.
+/// Distance of the wall clock from the boot clock.
 fn offset_ms(now: Now) -> i64 {
     now.wall.unix_ms().saturating_sub(ms(now.boot))
 }

@@ -12,7 +12,7 @@ pub struct RootId(pub u16);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct RuleId(pub u16);
 
-/// What identifies a file or directory while it exists: device and inode number.
+/// Identity of a file or directory while it exists: device and inode number.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
 )]
@@ -23,7 +23,7 @@ pub struct FileKey {
     pub ino: u64,
 }
 
-/// What kind of thing a name stands for.
+/// Kind of the thing that a name stands for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Kind {
     /// A regular file: the only kind that becomes an entry.
@@ -39,7 +39,7 @@ pub enum Kind {
 /// One look at one thing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Facts {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Which one it is.
     pub key: FileKey,
@@ -63,7 +63,7 @@ impl Facts {
         self.btime.map_or(latest, |born| latest.max(born)).ceil()
     }
 
-    /// What it adds to the latest of a tree.
+    /// Returns what it adds to the latest of a tree.
     #[must_use]
     pub fn latest(&self) -> Latest {
         Latest {
@@ -72,7 +72,7 @@ impl Facts {
         }
     }
 
-    /// Whether `self`, seen after a rename, is the very thing that `before` was. The change time is left out: the
+    /// Returns whether `self`, seen after a rename, is the very thing that `before` was. The change time is left out: the
     /// rename itself moved it.
     #[must_use]
     pub fn is_same_content(&self, before: &Self) -> bool {

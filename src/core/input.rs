@@ -1,4 +1,4 @@
-//! What reaches the engine, and what leaves it.
+//! Inputs and effects of the engine.
 //!
 //! **Invariant:** everything that changes the engine passes through one line of [`Input`]s, one at a time.
 
@@ -56,7 +56,7 @@ pub enum Input {
     Ask(Ask),
 }
 
-/// What the engine wants done.
+/// Orders of the engine.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
     /// Save what is known of a root beside its index, before what changes after it; `None`: it is not known any more.
@@ -97,17 +97,17 @@ pub enum Event {
     Lapsed {
         /// The root.
         root: RootId,
-        /// Where it was.
+        /// Its path.
         path: RelPath,
-        /// What it was as a whole.
+        /// Its unit.
         unit: Unit,
         /// The rule.
         rule: RuleId,
         /// The deadline.
         deadline: Timestamp,
-        /// When it went.
+        /// Instant of the removal.
         at: Timestamp,
-        /// How late that was: from the deadline, or from the end of the hold that outlasted it.
+        /// Lateness in milliseconds: from the deadline, or from the end of the hold that outlasted it.
         late_ms: i64,
         /// Regular files.
         files: u64,
@@ -124,7 +124,7 @@ pub enum Event {
         root: RootId,
         /// What.
         path: RelPath,
-        /// Why.
+        /// The reason.
         hold: Hold,
     },
     /// A file was seen to appear, change or go (told only while somebody asks for it).
@@ -140,14 +140,14 @@ pub enum Event {
     Root {
         /// The root.
         root: RootId,
-        /// What happened, for people.
+        /// The event, for people.
         what: String,
     },
     /// The breaker tripped.
     Tripped {
         /// For which root.
         root: RootId,
-        /// Why.
+        /// The reason.
         trip: Trip,
     },
     /// The breaker was released.
@@ -161,7 +161,7 @@ pub enum Event {
     Source {
         /// The source.
         source: SourceId,
-        /// What happened, for people.
+        /// The event, for people.
         what: String,
     },
     /// The breaker tripped for what nobody owns.
@@ -170,7 +170,7 @@ pub enum Event {
         source: Option<SourceId>,
         /// or for which root.
         root: Option<RootId>,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// A job claims something that it cannot own.
@@ -179,9 +179,9 @@ pub enum Event {
         source: SourceId,
         /// The job.
         job: String,
-        /// What it claims, as its source has it.
+        /// The claimed file, as its source spells it.
         file: String,
-        /// Why it is refused.
+        /// The reason why it is refused.
         why: String,
     },
     /// What changes can be saved again.

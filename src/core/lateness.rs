@@ -1,4 +1,4 @@
-//! How late removals were: a histogram of fixed size.
+//! Lateness of removals: a histogram of fixed size.
 //!
 //! Buckets are exact up to 63 ms and 1/64 of a power of two wide above (the layout of `HdrHistogram`, Gil Tene): percentiles
 //! are within 2 % of the truth.

@@ -1,4 +1,4 @@
-//! What the watchers report: looks at the file system, never raw events.
+//! Reports of the watchers: looks at the file system, never raw events.
 //!
 //! **Invariant:** everything here was *seen* by a look after the event that caused it. An observation may be doubled,
 //! late or out of order with others of its directory's neighbours, and the engine must stay right.
@@ -11,7 +11,7 @@ use super::path::RelPath;
 /// The last component of a path.
 pub type Name = Box<[u8]>;
 
-/// How an observation came about: decides whether a file that the index did not know has just arrived.
+/// Origin of an observation: decides whether a file that the index did not know has just arrived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Discovery {
     /// The first crawl of a root: what is found was there before us, and its own timestamps tell its age.
@@ -20,7 +20,7 @@ pub enum Discovery {
     Event,
 }
 
-/// Whether later changes of a directory's names are told by events.
+/// Coverage of a directory by events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Coverage {
     /// They are: it was watched before it was read.
@@ -29,7 +29,7 @@ pub enum Coverage {
     Unwatched,
 }
 
-/// What a pass over a root is for.
+/// Purpose of a pass over a root.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum PassKind {
     /// The first crawl.
@@ -39,7 +39,7 @@ pub enum PassKind {
     Stamps,
     /// After that: the contents of those directories, in which files may have been written without a trace in the directory.
     Contents,
-    /// What no event tells of.
+    /// Changes that raise no event.
     Missed,
     /// Everything again.
     Again,
@@ -59,10 +59,10 @@ impl PassKind {
     }
 }
 
-/// What a pass over a root cost.
+/// Cost of a pass over a root.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PassCost {
-    /// What it was for.
+    /// Its purpose.
     pub kind: PassKind,
     /// Directories that were read.
     pub listed: u64,
@@ -89,9 +89,9 @@ pub enum Observed {
         files: Vec<(Name, Facts)>,
         /// Its subdirectories on the same mount (the root's quarantine and nested roots left out).
         dirs: Vec<(Name, Facts)>,
-        /// How it came about.
+        /// Origin.
         discovery: Discovery,
-        /// Whether events tell what happens in it from then on.
+        /// Coverage by events from then on.
         coverage: Coverage,
     },
     /// Looks at some names of one directory, in any order.
@@ -102,7 +102,7 @@ pub enum Observed {
         dir: RelPath,
         /// A look at the directory itself.
         facts: Facts,
-        /// What was seen at each name; `None` when there is nothing.
+        /// Facts at each name; `None` when nothing stands there.
         names: Vec<(Name, Option<Facts>)>,
     },
     /// A directory cannot be read: what the index has in it stays, with what it knew.
@@ -142,16 +142,16 @@ pub enum Observed {
     RootUnreachable {
         /// Which root.
         root: RootId,
-        /// Why, and what would mend it, for people.
+        /// The reason and the remedy, for people.
         why: String,
     },
     /// A root's directory is not there.
     RootLost {
         /// Which root.
         root: RootId,
-        /// Why, for people.
+        /// The reason, for people.
         why: String,
-        /// Whether it is known that nothing stands in its place.
+        /// Certainty that nothing stands at its path.
         absence: Absence,
     },
     /// What was known of a root may be incomplete (queue overflow, missing watches): removals go on, being verified
@@ -159,21 +159,21 @@ pub enum Observed {
     Doubted {
         /// Which root.
         root: RootId,
-        /// Why, for people.
+        /// The reason, for people.
         why: String,
     },
     /// The crawl or reconciliation of a root is through: all that it found was reported before this.
     Reconciled {
         /// Which root.
         root: RootId,
-        /// When it began, since the machine started: a clock that nobody can set.
+        /// Its begin, since the machine started: a clock that cannot be set.
         began: Duration,
-        /// What it cost.
+        /// Its cost.
         cost: PassCost,
     },
 }
 
-/// What is known of the place of a root that is not there.
+/// Certainty about the absence of a root.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Absence {
     /// The nearest directory above it that is there can be read, and has nothing of the next name on the way to it.

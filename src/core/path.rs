@@ -43,7 +43,7 @@ impl RelPath {
         &self.0
     }
 
-    /// Whether this is the root itself.
+    /// Returns whether this is the root itself.
     #[must_use]
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
@@ -85,7 +85,7 @@ impl RelPath {
         self.components().next()
     }
 
-    /// Whether this path is `ancestor` or lies beneath it.
+    /// Returns whether this path is `ancestor` or lies beneath it.
     #[must_use]
     pub fn is_within(&self, ancestor: &Self) -> bool {
         ancestor.is_root()
@@ -105,7 +105,7 @@ impl RelPath {
     }
 }
 
-/// Whether `name` can be one component of a path.
+/// Returns whether `name` can be one component of a path.
 #[must_use]
 pub fn is_component(name: &[u8]) -> bool {
     !name.is_empty() && name != b"." && name != b".." && !name.contains(&b'/') && !name.contains(&0)

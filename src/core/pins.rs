@@ -15,10 +15,10 @@ use super::path::RelPath;
 use super::policy::Policy;
 use super::time::Timestamp;
 
-/// What a pin holds.
+/// Scope of a pin.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum PinTarget {
-    /// What is or comes to be at this absolute path, with all below it.
+    /// Everything that is or appears at this absolute path, and below it.
     Path(PathBuf),
     /// All that a job owns.
     Job {
@@ -34,15 +34,15 @@ pub enum PinTarget {
 pub struct Pin {
     /// Unique, and never given twice.
     pub id: u64,
-    /// What it holds.
+    /// Its scope.
     pub target: PinTarget,
-    /// Who set it: a user's name, or number.
+    /// The user who set it: a name, or a number.
     pub who: String,
-    /// Why.
+    /// The reason.
     pub why: String,
-    /// When it was set.
+    /// Instant at which it was set.
     pub set_at: Timestamp,
-    /// When it ends.
+    /// Instant at which it ends.
     pub until: Timestamp,
 }
 
@@ -82,13 +82,13 @@ impl Pins {
         self.pins.read().values().cloned().collect()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pins.read().is_empty()
     }
 
-    /// When the next one ends, of those that end after `now`.
+    /// Returns the end of the next one, of those that end after `now`.
     #[must_use]
     pub fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
         let pins = self.pins.read();

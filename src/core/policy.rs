@@ -32,7 +32,7 @@ pub struct Policy {
     pub sources: BTreeMap<SourceId, Source>,
     /// Databases of sources that lie in roots: no rule is for them.
     pub databases: BTreeSet<(RootId, RelPath)>,
-    /// Whether a daemon lets go once what is due when it starts, whatever the schedules of its rules.
+    /// A daemon removes once at its start everything that is due, whatever the schedules of its rules.
     pub cleans_at_start: bool,
 }
 
@@ -43,15 +43,15 @@ pub struct Root {
     pub name: String,
     /// Its absolute path, free of symbolic links when the configuration was read.
     pub path: PathBuf,
-    /// How a path tells the job that owns it.
+    /// Template by which a path names the job that owns it.
     pub owner: Option<Template>,
-    /// Whose jobs own it; `None`: nobody's.
+    /// Source of the jobs that own its files; `None`: none.
     pub source: Option<SourceId>,
     /// Names that may become orphans when nobody owns them; `None`: none.
     pub orphans: Option<Template>,
-    /// Whether it counts as empty when it is known that nothing stands in its place; else it holds what it may hold.
+    /// It counts as empty when nothing stands at its path; if not set, it is held as missing.
     pub optional: bool,
-    /// Whether directories that a removal emptied go too.
+    /// Directories that a removal emptied are removed, too.
     pub prune_empty_dirs: bool,
     /// Other roots that lie beneath this one: theirs are not ours.
     pub nested: Vec<(RelPath, RootId)>,
@@ -60,7 +60,7 @@ pub struct Root {
 }
 
 impl Root {
-    /// Whether what has the path `path` is of this root, and not left out at its top.
+    /// Returns whether `path` belongs to this root, and `only` does not leave it out.
     #[must_use]
     pub fn has(&self, path: &[u8]) -> bool {
         let end = path.iter().position(|&byte| byte == b'/');
@@ -155,7 +155,7 @@ impl Policy {
     /// The rule behind `id`.
     ///
     /// # Panics
-    /// When `id` comes from another policy with more rules.
+    /// Panics when `id` comes from another policy with more rules.
     #[must_use]
     pub fn rule(&self, id: RuleId) -> &Rule {
         &self.rules[usize::from(id.0)]

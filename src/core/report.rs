@@ -1,4 +1,4 @@
-//! What the engine tells of itself: plain values for status, explanations and the report of a `clean`.
+//! The engine's reports: plain values for status, explanations and the report of a `clean`.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,35 +11,35 @@ use super::path::RelPath;
 use super::policy::{Class, Since};
 use super::time::Timestamp;
 
-/// Whether removals happen.
+/// Mode of removal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
-    /// What lapses is removed.
+    /// Everything that lapses is removed.
     Live,
-    /// Only what somebody asks for is removed: `clean` without a daemon.
+    /// Only files that a user asks for are removed: `clean` without a daemon.
     OnRequest,
     /// Everything is watched, counted and told; nothing is removed.
     DryRun,
 }
 
-/// Where a root stands.
+/// State of a root.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Phase {
     /// Its directory is not there.
     Missing {
-        /// Why, for people.
+        /// The reason, for people.
         why: String,
     },
     /// Its directory cannot be opened, which does not mean that it is not there: what is known of it stays.
     Unreachable {
-        /// Why, and what would mend it, for people.
+        /// The reason and the remedy, for people.
         why: String,
     },
     /// Its first crawl, or the crawl after a change of rules, is under way: nothing of it lapses yet.
     Crawling,
     /// Known, but being looked over again: removals go on, each verified by its own look.
     Reconciling {
-        /// Why, for people.
+        /// The reason, for people.
         why: String,
     },
     /// Known.
@@ -51,28 +51,28 @@ pub enum Phase {
 pub struct RootStatus {
     /// Which root.
     pub root: RootId,
-    /// Where it stands.
+    /// State.
     pub phase: Phase,
-    /// Whether it is optional, and known not to be there: it counts as empty.
+    /// It is optional, and nothing stands at its path: it counts as empty.
     pub is_void: bool,
     /// Which directory it is now.
     pub key: Option<FileKey>,
     /// The breaker, when it has tripped.
     pub trip: Option<Trip>,
-    /// Why the breaker tripped for orphans.
+    /// The reason why the breaker tripped for orphans.
     pub orphan_trip: Option<String>,
-    /// What the passes over it found and cost; `None` before the first is through.
+    /// Findings and cost of the passes over it; `None` before the first is through.
     pub reconciliation: Option<Reconciliation>,
 }
 
-/// What the passes over a root found and cost, since it was found.
+/// Findings and cost of the passes over a root, since it was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Reconciliation {
     /// The first pass that was through.
     pub first: PassCost,
     /// The last one.
     pub last: PassCost,
-    /// Whether it began from what had been saved.
+    /// It began from saved state.
     pub restored: bool,
     /// Files that were there and not known.
     pub found: u64,
@@ -82,7 +82,7 @@ pub struct Reconciliation {
     pub changed: u64,
 }
 
-/// What is saved of a root, beside its index.
+/// Saved state of a root, beside its index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RootMemory {
     /// Which directory it was.
@@ -92,23 +92,23 @@ pub struct RootMemory {
     pub settled: bool,
     /// The breaker, when it had tripped: only a person releases it.
     pub trip: Option<Trip>,
-    /// Whether it had tripped for orphans.
+    /// Its breaker had tripped for orphans.
     #[serde(default)]
     pub orphans_tripped: bool,
 }
 
-/// What is saved of a source of jobs.
+/// Saved state of a source of jobs.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SourceMemory {
-    /// How many jobs it had when it was last read.
+    /// Number of jobs when it was last read.
     pub jobs: u64,
-    /// Why its breaker had tripped: only a person releases it.
+    /// The reason why its breaker had tripped: only a person releases it.
     pub trip: Option<String>,
-    /// When it was last known in full.
+    /// The last instant at which it was known in full.
     pub read_at: Option<Timestamp>,
 }
 
-/// Where a source stands.
+/// State of a source.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SourcePhase {
     /// It was not read through yet.
@@ -117,7 +117,7 @@ pub enum SourcePhase {
     Ready,
     /// It cannot be read.
     Down {
-        /// Why, and what would mend it.
+        /// The reason and the remedy.
         why: String,
     },
 }
@@ -127,27 +127,27 @@ pub enum SourcePhase {
 pub struct SourceStatus {
     /// Which source.
     pub source: SourceId,
-    /// Where it stands.
+    /// State.
     pub phase: SourcePhase,
-    /// Why its breaker tripped: what nobody owns is held.
+    /// The reason why its breaker tripped: orphans are held.
     pub trip: Option<String>,
 }
 
-/// Why the breaker tripped for a root.
+/// A trip of the breaker for a root.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Trip {
-    /// When; what had its deadline before this instant is held.
+    /// Instant of the trip: everything with a deadline before it is held.
     pub at: Timestamp,
-    /// How many were due at once.
+    /// Number that was due at once.
     pub due: u64,
     /// Of how many.
     pub of: u64,
-    /// What was counted.
+    /// The things that were counted.
     #[serde(default)]
     pub what: Counted,
 }
 
-/// What the breaker counts.
+/// The things that the breaker counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Counted {
@@ -168,7 +168,7 @@ impl Counted {
         }
     }
 
-    /// What that word stands for; another one stands for files.
+    /// Returns the variant of that name; any other word stands for files.
     #[must_use]
     pub fn named(word: &str) -> Self {
         if word == Self::Jobs.as_str() {
@@ -179,7 +179,7 @@ impl Counted {
     }
 }
 
-/// When the breaker trips: when more than `entries` *and* more than `share` of a root become due at once; and when too much of a
+/// Limits of the breaker, which trips when more than `entries` *and* more than `share` of a root become due at once; and when too much of a
 /// root would go within an hour because nobody owns it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Breaker {
@@ -207,11 +207,11 @@ impl Default for Breaker {
     }
 }
 
-/// How late removals were, since the start: from the deadline (or the end of the last hold) to the instant at which the
+/// Lateness of removals since the start: from the deadline (or the end of the last hold) to the instant at which the
 /// name was gone from its place. Milliseconds; percentiles are exact to 2 %.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Lateness {
-    /// How many removals.
+    /// Number of removals.
     pub count: u64,
     /// The earliest.
     pub min_ms: i64,
@@ -223,12 +223,12 @@ pub struct Lateness {
     pub max_ms: i64,
 }
 
-/// How many due entries one kind of hold keeps, with an example.
+/// Number of due entries that one kind of hold keeps, with an example.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HeldCount {
     /// The hold, as the example has it.
     pub hold: Hold,
-    /// How many entries and units.
+    /// Number of entries and units.
     pub count: u64,
     /// One of them.
     pub example: Option<(RootId, RelPath)>,
@@ -237,7 +237,7 @@ pub struct HeldCount {
 /// The state of the engine at one instant.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Status {
-    /// Whether removals happen.
+    /// Mode of removal.
     pub mode: Mode,
     /// Every root.
     pub roots: Vec<RootStatus>,
@@ -245,13 +245,13 @@ pub struct Status {
     pub sources: Vec<SourceStatus>,
     /// The next deadline that something waits for.
     pub next: Option<Timestamp>,
-    /// What waits in it: one of the files or units with that deadline.
+    /// One of the files or units with that deadline.
     pub next_example: Option<(RootId, RelPath)>,
     /// Claims that the reaper has.
     pub in_flight: u64,
-    /// What is due and held.
+    /// Counts of what is due and held.
     pub held: Vec<HeldCount>,
-    /// How late removals were.
+    /// Lateness of removals.
     pub lateness: Lateness,
     /// Files removed since the start.
     pub removed_files: u64,
@@ -261,12 +261,12 @@ pub struct Status {
     pub clock_jumps: Vec<(Timestamp, i64)>,
 }
 
-/// Why one path lapses when it does, or does not.
+/// Explanation of the deadline of one path.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Explanation {
-    /// What rule it falls under.
+    /// Rule that it falls under.
     pub class: Class,
-    /// What lapses: the file, or the top-level directory that it lies in (or is).
+    /// The unit that lapses: the file, or the top-level directory that it lies in (or is).
     pub unit: Option<Unit>,
     /// The path of the unit, where it is not the path that was asked for.
     pub unit_path: Option<RelPath>,
@@ -274,13 +274,13 @@ pub struct Explanation {
     pub since: Option<Since>,
     /// Its value.
     pub basis: Option<Timestamp>,
-    /// When it lapses; absent: never.
+    /// Deadline; absent: never.
     pub deadline: Option<Timestamp>,
     /// Everything that keeps it, or would keep it now if it were due.
     pub holds: Vec<Hold>,
 }
 
-/// What `clean` was asked for. Empty lists mean all.
+/// Scope of a `clean`. Empty lists mean all.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CleanRequest {
     /// Only tell.
@@ -297,7 +297,7 @@ pub struct CleanRequest {
     pub retention_ms: Vec<(RuleId, i64)>,
     /// Release the breakers of these roots first.
     pub release: bool,
-    /// Who asks.
+    /// The asker.
     pub asker: Asker,
 }
 
@@ -318,7 +318,7 @@ impl CleanRequest {
     }
 }
 
-/// Who asks for removals.
+/// The asker of a removal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Asker {
     /// A person or program with this user id.
@@ -334,7 +334,7 @@ pub struct CleanItem {
     pub root: RootId,
     /// The path in it.
     pub path: RelPath,
-    /// What it is as a whole.
+    /// Its unit.
     pub unit: Unit,
     /// The rule.
     pub rule: RuleId,
@@ -344,7 +344,7 @@ pub struct CleanItem {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Why it stayed.
+    /// The hold that kept it.
     pub hold: Option<Hold>,
     /// The job that owns all of it, for [`Unit::Job`].
     pub job: Option<CleanJob>,
@@ -355,7 +355,7 @@ pub struct CleanItem {
 pub struct CleanJob {
     /// Which job.
     pub key: JobKey,
-    /// How it stood.
+    /// Its status.
     pub status: jobs::Status,
 }
 
@@ -366,7 +366,7 @@ pub struct Unread {
     pub part: UnreadPart,
     /// Why, and what would mend it.
     pub why: String,
-    /// Whether the configuration says that it may be lacking: then it is worth a note, and no error.
+    /// The configuration says that it may be missing: worth a note, and no error.
     pub is_optional: bool,
 }
 
@@ -392,20 +392,20 @@ pub enum BreakerTrip {
     SourceOrphans(SourceId, String),
 }
 
-/// What a `clean` did, or (dry run) would do.
+/// Results of a `clean`, or (dry run) its forecast.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CleanReport {
-    /// Whether it only tells: it was asked to, or the daemon removes nothing.
+    /// Nothing was removed: the asker wanted a forecast, or the daemon removes nothing.
     pub dry_run: bool,
-    /// What went, or would go.
+    /// Things that were removed, or would be.
     pub removed: Vec<CleanItem>,
-    /// What is due but held.
+    /// Things that are due but held.
     pub held: Vec<CleanItem>,
     /// Breakers that hold something of what was asked for.
     pub breaker: Vec<BreakerTrip>,
-    /// What was asked for and could not be read.
+    /// Parts of the scope that could not be read.
     pub unread: Vec<Unread>,
-    /// Whether nothing at all could be judged, because of that.
+    /// Nothing at all could be judged, because of that.
     pub is_blind: bool,
     /// Jobs that were asked for and that there are not: then nothing was removed.
     pub unknown_jobs: Vec<String>,

@@ -26,7 +26,7 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     Ok(sum)
 }
 
-/// What stands after a point, and what it is a fraction of.
+/// Digits after a point, and the unit of the fraction.
 struct Fraction {
     digits: String,
     unit: String,

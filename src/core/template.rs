@@ -36,11 +36,11 @@ pub use parse::{Fault, TemplateError};
 pub struct Template {
     source: Box<str>,
     ops: Box<[Op]>,
-    /// What a path that this one says nothing about is matched against.
+    /// The alternative, for paths that this one does not match.
     next: Option<Box<Template>>,
 }
 
-/// What a placeholder stands for.
+/// Kinds of placeholders.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Class {
     /// `{job}`: the id of a job.
@@ -85,7 +85,7 @@ impl Op {
     }
 }
 
-/// What a template found in a path.
+/// Parts of a path that a template captured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Captures<'p> {
     found: [Option<&'p [u8]>; Class::ALL.len()],
@@ -205,13 +205,13 @@ impl Template {
         }
     }
 
-    /// Whether all that belongs to a job lies in such a directory as [`Template::job_dir`] names.
+    /// Returns whether everything of a job lies in one directory, [`Template::job_dir`].
     #[must_use]
     pub fn has_job_dir(&self) -> bool {
         self.next.is_none() && self.job_dir(b"job").is_some()
     }
 
-    /// Where all that belongs to `job` lies, when that is one directory: when the job's id is the whole name of a directory, and only
+    /// Returns the directory that everything of `job` lies in, if there is one: when the job's id is the whole name of a directory, and only
     /// plain text stands before it.
     #[must_use]
     pub fn job_dir(&self, job: &[u8]) -> Option<Vec<u8>> {
@@ -253,7 +253,7 @@ impl<'p> Captures<'p> {
         self.get(Class::Job)
     }
 
-    /// What the placeholder of `class` stands for; `None` when the template has none.
+    /// Returns the bytes that the placeholder of `class` stands for; `None` when the template has none.
     #[must_use]
     pub fn get(&self, class: Class) -> Option<&'p [u8]> {
         self.found[class as usize]

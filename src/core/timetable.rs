@@ -26,7 +26,7 @@ const DAY_MS: i64 = 24 * 3600 * 1000;
 /// No zone's clocks were ever set by more at once: an island that moved across the date line left out a day.
 const SHIFT_MAX_MS: i64 = 26 * 3600 * 1000;
 
-/// When a rule is carried out. Equal when written alike.
+/// Instants at which a rule is carried out. Equal when written alike.
 #[derive(Clone)]
 pub struct Timetable {
     text: String,
@@ -40,7 +40,7 @@ enum Kind {
     Every(i64),
 }
 
-/// Why a text is no timetable.
+/// The mistake in a text that is no timetable.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum TimetableError {
     /// The span after "every".
@@ -187,7 +187,7 @@ fn next_of_day(step: i64, after: Timestamp, zone: &TimeZone) -> Option<Timestamp
         .min()
 }
 
-/// When clocks show `shown`, in milliseconds since the epoch as if there were no zones.
+/// Returns the instants at which clocks show `shown`, in milliseconds since the epoch as if there were no zones.
 fn instants(shown: i64, step: i64, zone: &TimeZone) -> Vec<Timestamp> {
     let Some(civil) = civil_of(shown) else {
         return Vec::new();

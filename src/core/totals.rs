@@ -9,7 +9,7 @@ use std::str::FromStr;
 pub struct Cursor {
     /// The segment's number.
     pub segment: u64,
-    /// Where in it the newer line begins.
+    /// Offset in it of the newer line.
     pub offset: u64,
 }
 
@@ -31,7 +31,7 @@ impl FromStr for Cursor {
     }
 }
 
-/// What a sum is about.
+/// Subject of a sum.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct TotalKey {
     /// The day in UTC, as `2026-11-28`.

@@ -33,7 +33,7 @@ const LEVELS: usize = u64::BITS.div_ceil(LEVEL_BITS) as usize;
 pub struct Wheel<T> {
     /// The instant that the levels are laid out around, as a key.
     cursor: u64,
-    /// What was due already when it was inserted.
+    /// Items that were due already when they were inserted.
     due: Slot<T>,
     /// For each level, which of its slots hold something.
     occupied: [u64; LEVELS],
@@ -108,13 +108,13 @@ impl<T: Copy> Wheel<T> {
         fired.sort_by_key(|&(at, _)| at);
     }
 
-    /// How many items are waiting.
+    /// Number of items that are waiting.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether no item is waiting.
+    /// Returns whether no item is waiting.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0

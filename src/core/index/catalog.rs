@@ -1,4 +1,4 @@
-//! What spans pages: which page belongs where, and the sums. All of it changes under one lock.
+//! Everything that spans pages: directories, sums, numbers. All of it changes under one lock.
 //!
 //! **Invariant:** after each step, totals and units say exactly what the pages hold.
 
@@ -31,7 +31,7 @@ impl Limits {
         searched_pages: 4,
     };
 
-    /// Whether a page of `entries` is to be merged with a neighbour: under 40 % full.
+    /// Returns whether a page of `entries` is to be merged with a neighbour: under 40 % full.
     pub(super) fn is_sparse(&self, entries: usize) -> bool {
         entries * 5 < self.page_entries * 2
     }
@@ -45,7 +45,7 @@ pub(super) struct RootState {
     pub(super) dirs: u64,
 }
 
-/// Where the entries of a directory are counted.
+/// The sums that entries of a directory are counted in.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub(super) dir: DirId,
@@ -65,7 +65,7 @@ pub(super) struct Catalog {
     next_page: u32,
     /// Pages that were written since the writer was last asked.
     pub(super) touched: BTreeSet<PageId>,
-    /// What changed since it was last handed out to be saved.
+    /// Changes since they were last handed out to be saved.
     pub(super) unsaved: Unsaved,
     last_way: LastWay,
 }
@@ -87,7 +87,7 @@ struct Way {
 const KEPT_PATH_BYTES_MIN: usize = if cfg!(test) { 1 } else { 128 };
 
 impl Way {
-    /// What is left of `path` beneath this directory; empty for the directory itself.
+    /// Returns the rest of `path` beneath this directory; empty for the directory itself.
     fn rest<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
         let rest = path.strip_prefix(&*self.path)?;
         if rest.is_empty() {
@@ -133,7 +133,7 @@ impl Catalog {
         Some(found)
     }
 
-    /// Where the entries of `dir` are counted.
+    /// Returns the sums that entries of `dir` are counted in.
     pub(super) fn place(&self, dir: DirId) -> Option<Place> {
         let root = self.dirs.get(dir)?.root;
         let top = self.dirs.top(dir);

@@ -14,7 +14,7 @@ pub(in crate::core) fn put(out: &mut Vec<u8>, mut value: u64) {
 /// Reads what [`put`] wrote at `at`, and moves `at` behind it.
 ///
 /// # Panics
-/// When there is no number at `at`.
+/// Panics when there is no number at `at`.
 pub(in crate::core) fn take(bytes: &[u8], at: &mut usize) -> u64 {
     let mut value = 0;
     let mut shift = 0;
@@ -58,7 +58,7 @@ pub(in crate::core) fn unfold_sign(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 
-/// How many bytes `value` needs: 0 to 8.
+/// Number of bytes that `value` needs: 0 to 8.
 pub(super) fn width(value: u64) -> usize {
     (64 - value.leading_zeros() as usize).div_ceil(8)
 }

@@ -20,7 +20,7 @@ const CHUNK: usize = 256;
 /// A link to nothing. So many directories do not fit into memory.
 const NONE: u32 = u32::MAX;
 
-/// What the last look told about a directory, and its stamp. All zero before the first look.
+/// Facts of the last look at a directory, and its stamp. All zero before the first look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct DirFacts {
     /// Which one it is.
@@ -55,7 +55,7 @@ impl From<FileTime> for PackedTime {
 }
 
 impl DirFacts {
-    /// What a look told, without a stamp.
+    /// Facts of a look, without a stamp.
     pub(super) fn new(
         key: FileKey,
         (mtime, ctime, btime): (FileTime, FileTime, Option<FileTime>),

@@ -1,4 +1,4 @@
-//! What lapses until an instant.
+//! Forecasts: everything that lapses until an instant.
 //!
 //! Pages that have no deadline until then are skipped by their spans; the others are read. A million entries that all
 //! lapse take some 20 ms.
@@ -12,7 +12,7 @@ use super::unit::Unit;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::time::Timestamp;
 
-/// What lapses by one rule in one root.
+/// Sums of everything that lapses by one rule in one root.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Forecast {
     /// Which root.

@@ -37,12 +37,13 @@ pub(super) struct DirImage {
     pub(super) newest: Option<Timestamp>,
 }
 
-/// What vouches for the entries of a directory: while its inode and change time are these, they are all of its names.
+/// Vouches for the entries of a directory: while inode and change time match, the saved entries are complete and the
+/// directory need not be listed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct StampImage {
     pub(super) ino: u64,
     pub(super) ctime: FileTime,
-    /// How many entries it vouches for.
+    /// Number of entries that it vouches for.
     pub(super) files: u32,
 }
 
@@ -195,7 +196,7 @@ pub(super) fn decode_page(bytes: &[u8], rules: usize) -> Option<Page> {
     Some(page)
 }
 
-/// Whether every part of the page's blob is where it should be, and what it should be.
+/// Returns whether every part of the page's blob is sound.
 fn is_sound(page: &Page, rules: usize) -> bool {
     let count = page.len();
     let lengths_bytes = if page.wide { 2 * count } else { count };

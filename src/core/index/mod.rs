@@ -1,4 +1,4 @@
-//! What is known of every file and directory, in memory: packed pages of entries, a tree of directories, and sums.
+//! Every known file and directory, in memory: packed pages of entries, a tree of directories, and sums.
 //!
 //! - [`Index`] is the read side, shared by all; [`Writer`] is the only way to change it, and there is one.
 //! - A [`Page`] holds entries of one directory in order of arrival, in one exact-size blob. A change writes a new blob
@@ -10,7 +10,7 @@
 //! **Invariant:** pure. No I/O, no clock, fixed hashes: the same calls give the same index, page numbers included.
 //! **Invariant:** a name stands in exactly one page of its directory. Replacing an entry keeps its page and place.
 //! **Invariant:** entries change pages only when two pages merge, and the merged page keeps the number of the one with
-//! the earlier deadline: a timer that was set for either still rings in time. [`Index::snapshot`] sees every entry
+//! the earlier deadline: a timer that was set for either still fires in time. [`Index::snapshot`] sees every entry
 //! exactly once, whatever merges meanwhile.
 //! **Invariant:** sums are never estimates: they are changed by the same step that changes the entries.
 //!

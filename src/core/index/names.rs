@@ -22,7 +22,7 @@ impl NameIndex {
         Self { table }
     }
 
-    /// How many more names have room.
+    /// Number of names for which there is room.
     pub(super) fn room(&self) -> usize {
         self.table.capacity() - self.table.len()
     }

@@ -1,4 +1,4 @@
-//! What lapses next.
+//! The next deadline.
 
 use super::reader::Index;
 use super::record::DirId;

@@ -39,7 +39,7 @@ pub struct Page {
     pub(super) terms: u16,
     /// Bytes of one basis: 0 to 8.
     pub(super) width: u8,
-    /// Whether lengths of names take two bytes.
+    /// Lengths of names take two bytes.
     pub(super) wide: bool,
     pub(super) names_bytes: u32,
     /// The earliest basis, in milliseconds.
@@ -65,7 +65,7 @@ impl Page {
         self.dir
     }
 
-    /// How many entries: 1 to 256.
+    /// Number of entries: 1 to 256.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a page is never empty")]
     pub fn len(&self) -> usize {

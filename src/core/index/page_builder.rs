@@ -64,7 +64,7 @@ impl PageBuilder {
         }
     }
 
-    /// How many entries.
+    /// Number of entries.
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }
@@ -150,7 +150,7 @@ impl PageBuilder {
     /// Packs the entries into a page of `dir`.
     ///
     /// # Panics
-    /// When there is no entry, or more than 256.
+    /// Panics when there is no entry, or more than 256.
     pub(super) fn pack(&mut self, dir: DirId) -> Page {
         let count = u16::try_from(self.len()).expect("invariant: at most 256 entries");
         assert!((1..=256).contains(&count), "invariant: 1 to 256 entries");
@@ -245,7 +245,7 @@ fn length(name: &[u8]) -> u16 {
     length.expect("invariant: a name is shorter than any path (4,096 bytes)")
 }
 
-/// How far the basis of `record` lies above `base`.
+/// Returns the distance of the basis of `record` from `base`.
 fn above(base: i64, record: &Record) -> u64 {
     record.basis.unix_ms().wrapping_sub(base).cast_unsigned()
 }

@@ -18,7 +18,7 @@ use super::writer::Writer;
 use crate::core::facts::RootId;
 use crate::core::path::RelPath;
 
-/// What is known of every file and directory, for any number of readers.
+/// Every known file and directory, for any number of readers.
 pub struct Index {
     pub(super) catalog: RwLock<Catalog>,
     pub(super) pages: Pages,
@@ -38,13 +38,13 @@ pub struct Dir {
     pub root: RootId,
     /// The directory that it lies in; `None` for a root's own.
     pub parent: Option<DirId>,
-    /// What the last look told.
+    /// Facts of the last look.
     pub facts: DirFacts,
     /// Entries right in it.
     pub files: u32,
 }
 
-/// What a root holds.
+/// Sums over a root.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Totals {
     /// Entries.
@@ -55,7 +55,7 @@ pub struct Totals {
     pub dirs: u64,
 }
 
-/// Where a name stands.
+/// Page and place of a name.
 pub(super) struct Located {
     pub(super) id: PageId,
     pub(super) page: Arc<Page>,
@@ -95,7 +95,7 @@ impl Index {
         Some((root, RelPath::parse(&names.join(&b'/'))?))
     }
 
-    /// What is known of `dir`.
+    /// Returns the directory `dir`.
     #[must_use]
     pub fn dir(&self, dir: DirId) -> Option<Dir> {
         let catalog = self.catalog.read();
@@ -233,7 +233,7 @@ impl Index {
         named
     }
 
-    /// What `root` holds; nothing when it is not known.
+    /// Returns the sums over `root`; zero when it is not known.
     #[must_use]
     pub fn totals(&self, root: RootId) -> Totals {
         let catalog = self.catalog.read();
@@ -258,7 +258,7 @@ impl Index {
             .collect()
     }
 
-    /// How `dir` lapses as a whole, if it does.
+    /// Returns the unit `dir`; `None` when it does not lapse as a whole.
     #[must_use]
     pub fn unit(&self, dir: DirId) -> Option<UnitState> {
         self.catalog.read().units.get(&dir).map(Unit::state)
@@ -272,7 +272,7 @@ impl Index {
         accesses.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// Where `name`, whose hash is `hash`, stands in `dir`.
+    /// Finds `name`, whose hash is `hash`, in `dir`.
     pub(super) fn locate(
         &self,
         catalog: &Catalog,

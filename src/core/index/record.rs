@@ -32,7 +32,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// When it lapses by itself: `basis` plus the time to live, saturating. Only a [`Class::File`] does: without a rule
+    /// Returns the deadline of an entry that lapses by itself: `basis` plus the time to live, saturating. Only a [`Class::File`] does: without a rule
     /// there is no deadline, whatever `expire_ms` says.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
@@ -53,7 +53,7 @@ impl Record {
         own(self.class, self.expire_ms).map(|(rule, ms)| (rule, self.basis.plus_ms(ms)))
     }
 
-    /// Whether it goes with its top-level directory.
+    /// Returns whether it lapses with its top-level directory.
     pub(super) fn goes_with_dir(&self) -> bool {
         match self.class {
             Class::Dir(_) => true,
@@ -81,14 +81,14 @@ pub struct Unsaved {
 }
 
 impl Unsaved {
-    /// Whether nothing changed.
+    /// Returns whether nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pages.is_empty() && self.dirs.is_empty()
     }
 }
 
-/// What became of an entry that was to be removed.
+/// Outcome for an entry that was to be removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RemoveOutcome {
     /// Removed; the record that the index had.

@@ -38,7 +38,7 @@ pub struct Restorer {
     lost: Lost,
 }
 
-/// What could not be used of what was saved: it is found again by a listing.
+/// Counts of saved values that could not be used: a listing finds again what they held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Lost {
     /// Directories.
@@ -50,7 +50,7 @@ pub struct Lost {
 }
 
 impl Lost {
-    /// Whether everything could be used.
+    /// Returns whether everything could be used.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
@@ -65,7 +65,7 @@ pub struct Restored {
     pub writer: Writer,
     /// The newest timestamps in the trees of what were units: directory and timestamp.
     pub units: Vec<(DirId, Timestamp)>,
-    /// What could not be used.
+    /// Counts of what could not be used.
     pub lost: Lost,
 }
 
@@ -218,7 +218,7 @@ impl Restorer {
     }
 }
 
-/// Whether no name stands twice in the pages of one directory, which merged or were written anew while one of them was
+/// Returns whether no name stands twice in the pages of one directory, which merged or were written anew while one of them was
 /// saved and the other was not.
 fn names_are_unique(pages: &[(PageId, Page)]) -> bool {
     if let [(_, page)] = pages

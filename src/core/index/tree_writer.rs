@@ -13,7 +13,7 @@ use crate::core::facts::{Facts, RootId};
 use crate::core::path::{RelPath, is_component};
 use crate::core::time::FileTime;
 
-/// What went with a directory.
+/// Everything that was dropped with a directory.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Dropped {
     /// Entries.
@@ -230,7 +230,7 @@ impl Writer {
         }
     }
 
-    /// What goes with its top-level directory in `dir` and beneath it.
+    /// Sums up the entries in `dir` and beneath it that lapse with their top-level directory.
     fn going(&self, dir: DirId) -> Tally {
         let mut going = Tally::default();
         let dirs = self.index.subtree(dir).into_iter();

@@ -8,7 +8,7 @@ use super::tally::Tally;
 use crate::core::facts::{Latest, RuleId};
 use crate::core::time::Timestamp;
 
-/// Why and when a top-level directory lapses as a whole.
+/// Rule and deadline of a top-level directory that lapses as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UnitRule {
     /// The rule.
@@ -30,7 +30,7 @@ pub struct UnitState {
     pub basis: Timestamp,
     /// The latest timestamps in the tree.
     pub latest: Latest,
-    /// When it lapses; `None`: never.
+    /// Deadline; `None`: never.
     pub deadline: Option<Timestamp>,
     /// Files beneath it that go with it.
     pub files: u64,

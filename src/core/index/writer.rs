@@ -61,7 +61,7 @@ impl Writer {
     /// Puts the entry `name` into `dir`, or replaces its record: [`Writer::upsert_many`] of one.
     ///
     /// # Panics
-    /// When there is no such directory, or the name is longer than 65,535 bytes.
+    /// Panics when there is no such directory, or the name is longer than 65,535 bytes.
     pub fn upsert(&mut self, dir: DirId, name: &[u8], record: Record) {
         self.upsert_many(dir, [(name, record)]);
     }
@@ -70,7 +70,7 @@ impl Writer {
     /// (per 65,536 entries), and only those that change.
     ///
     /// # Panics
-    /// When there is no such directory, or a name is longer than 65,535 bytes.
+    /// Panics when there is no such directory, or a name is longer than 65,535 bytes.
     pub fn upsert_many<'a>(
         &mut self,
         dir: DirId,

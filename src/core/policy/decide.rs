@@ -1,4 +1,4 @@
-//! What the rules make of one thing, and of those that own it.
+//! The verdict of the rules on one file, directory or job, and on its owners.
 //!
 //! **Invariant:** what several jobs own goes only when each of them lets it go.
 //! **Invariant:** a job that has not ended, or of which a value cannot be read, loses nothing.
@@ -26,7 +26,7 @@ pub enum Class {
     Job(RuleId),
 }
 
-/// What the policy says about one thing. Whether `at` has passed is for the caller, who has the clock.
+/// Verdict of the policy on one thing. The caller, who has the clock, compares `at` with it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// It stays for ever.
@@ -44,7 +44,7 @@ pub enum Verdict {
     Hold {
         /// The rule.
         rule: RuleId,
-        /// What is missing.
+        /// Missing knowledge.
         why: Hold,
     },
 }
@@ -76,7 +76,7 @@ impl Policy {
         }
     }
 
-    /// How long a job keeps what has this class, to compare: for ever; as long as its files say; until an instant.
+    /// Rank of the time for which a job keeps what has this class: for ever; as long as its files say; until an instant.
     fn patience(&self, class: Class, job: Option<&Job>) -> (u8, i64) {
         let (Class::File(id) | Class::Dir(id) | Class::Job(id)) = class else {
             return (3, 0);
@@ -158,7 +158,7 @@ impl Policy {
         }
     }
 
-    /// Whether the root's `orphans` says that what has this path may be nobody's.
+    /// Returns whether the root's `orphans` matches a thing at this path.
     #[must_use]
     pub fn may_be_orphan(&self, root: RootId, name: &[u8], unit: Unit) -> bool {
         let Some(orphans) = self.roots.get(&root).and_then(|root| root.orphans.as_ref()) else {
@@ -217,7 +217,7 @@ impl Policy {
         }
     }
 
-    /// Whether any rule lets top-level directories of `root` lapse as a whole.
+    /// Returns whether any rule lets top-level directories of `root` lapse as a whole.
     #[must_use]
     pub fn has_dir_rules(&self, root: RootId) -> bool {
         let takes_dirs = |rule: &Rule| rule.unit == Unit::Dir || rule.jobs == JobFilter::Nobody;
@@ -401,7 +401,7 @@ impl Policy {
         latest.unwrap_or(Verdict::Keep)
     }
 
-    /// What keeps everything that `job` owns, by itself.
+    /// Returns the hold that `job` by itself puts on everything that it owns.
     #[must_use]
     pub fn held_by(&self, job: &Job) -> Option<Hold> {
         let id = || job.key.id.clone();

@@ -69,14 +69,14 @@ impl Globs {
         })
     }
 
-    /// Whether a pattern matches `path` as a whole.
+    /// Returns whether a pattern matches `path` as a whole.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
         self.set.is_match_candidate(&Candidate::from_bytes(path))
             || (!self.counted.is_empty() && self.counted.is_match(path))
     }
 
-    /// Whether a pattern matches `path` or a directory that it lies in.
+    /// Returns whether a pattern matches `path` or a directory that it lies in.
     #[must_use]
     pub fn matches_within(&self, path: &[u8]) -> bool {
         let ends = path
@@ -130,7 +130,7 @@ fn parts(pattern: &str) -> impl Iterator<Item = (&str, Option<Class>)> {
     })
 }
 
-/// How long the bracket expression at the start of `text` is; 1 when it is not closed, which globset refuses.
+/// Length of the bracket expression at the start of `text`; 1 when it is not closed, which globset refuses.
 fn bracket_len(text: &str) -> usize {
     let inside = text[1..].trim_start_matches(['!', '^']);
     let start = text.len() - inside.len();

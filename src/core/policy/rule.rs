@@ -14,33 +14,33 @@ pub struct Rule {
     pub name: String,
     /// The roots that it applies to; `None`: all.
     pub roots: Option<Vec<RootId>>,
-    /// What it matches; `None`: everything. Paths from the root for files, names for top-level directories.
+    /// Patterns of the paths that it matches; `None`: everything. Paths from the root for files, names for top-level directories.
     pub glob: Option<Globs>,
-    /// What it leaves to later rules, with everything below.
+    /// Patterns of paths that it leaves to later rules, with everything below.
     pub exclude: Option<Globs>,
-    /// What it keeps for ever, with everything below.
+    /// Patterns of paths that it keeps for ever, with everything below.
     pub keep: Option<Globs>,
     /// The timestamp that decides.
     pub since: Since,
     /// Time to live from that timestamp, in milliseconds, not negative; `None`: for ever.
     pub expire_ms: Option<i64>,
-    /// What lapses as a whole.
+    /// The unit that lapses as a whole.
     pub unit: Unit,
-    /// What an open file means.
+    /// Treatment of open files.
     pub skip_open: SkipOpen,
-    /// When a due entry goes.
+    /// Instants at which due entries are removed.
     pub schedule: Schedule,
-    /// Whose files.
+    /// Owners of the files that it is for.
     pub jobs: JobFilter,
     /// Only files of jobs of these kinds; `None`: of any, or of nobody.
     pub kinds: Option<Vec<String>>,
     /// Only jobs of these sources; `None`: of any.
     pub sources: Option<Vec<SourceId>>,
-    /// What becomes of the job's record at its source, once all that the rule takes of the job is gone. Only with [`Unit::Job`].
+    /// Treatment of the job's record at its source, once everything that the rule takes of the job is removed. Only with [`Unit::Job`].
     pub record: Record,
 }
 
-/// Whose files a rule is for.
+/// Owners of the files that a rule is for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum JobFilter {
     /// Whoever owns them, if anybody.
@@ -51,7 +51,7 @@ pub enum JobFilter {
     Standing(Vec<Status>),
 }
 
-/// What becomes of a job's record at its source.
+/// Treatment of a job's record at its source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Record {
     /// It stays as it is.
@@ -87,17 +87,17 @@ pub enum Since {
     Ctime,
     /// Birth; a directory's own.
     Btime,
-    /// When the owning job was made.
+    /// Creation of the owning job.
     CreatedAt,
-    /// When the owning job ended.
+    /// End of the owning job.
     CompletedAt,
-    /// When somebody last did something with the owning job.
+    /// Last activity in the owning job.
     LastActivity,
-    /// When the owning job says itself that it is over.
+    /// Expiry that the owning job itself names.
     ExpiresAt,
 }
 
-/// What a rule does about files that somebody has open.
+/// Treatment of files that a process has open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SkipOpen {
     /// Open files are held, and those of which it cannot be known.
@@ -108,7 +108,7 @@ pub enum SkipOpen {
     Never,
 }
 
-/// When a due entry goes.
+/// Instants at which due entries are removed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Schedule {
     /// At its deadline.
@@ -132,7 +132,7 @@ impl Schedule {
 }
 
 impl Rule {
-    /// Whether the rule is meant for `root`.
+    /// Returns whether the rule applies to `root`.
     #[must_use]
     pub fn applies_to(&self, root: RootId) -> bool {
         self.roots
@@ -140,7 +140,7 @@ impl Rule {
             .is_none_or(|roots| roots.contains(&root))
     }
 
-    /// Whether it is meant for jobs like `job`, apart from how that stands.
+    /// Returns whether it applies to jobs of this kind and source, whatever their status.
     pub(super) fn is_for(&self, job: &Job) -> bool {
         let is_one = |kinds: &Vec<String>| {
             job.kind
@@ -230,7 +230,7 @@ impl Since {
         }
     }
 
-    /// Whether it is a timestamp of the owning job.
+    /// Returns whether it is a timestamp of the owning job.
     #[must_use]
     pub const fn is_of_job(self) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! What the policy has to know of a source of jobs: where its claims lead, and which ids are ids.
+//! A source of jobs as the policy sees it: the places that claims name, and the form of ids.
 
 use std::path::PathBuf;
 
@@ -13,9 +13,9 @@ pub struct Source {
     pub name: String,
     /// Which texts are ids; `None`: all but the empty one. Anchored at both ends: `\A(?:…)\z`.
     pub id_pattern: Option<regex::Regex>,
-    /// Where bare names that jobs claim lie. Absolute; `None`: below `base_dir`, as relative paths.
+    /// Directory of bare names that jobs claim. Absolute; `None`: below `base_dir`, as relative paths.
     pub files_root: Option<PathBuf>,
-    /// What relative paths that jobs claim are below. Absolute.
+    /// Directory that relative paths of claims start from. Absolute.
     pub base_dir: PathBuf,
     /// Prefixes of paths as jobs claim them, and the absolute paths that they stand for, the longest prefixes first.
     pub path_map: Vec<(PathBuf, PathBuf)>,
@@ -23,9 +23,9 @@ pub struct Source {
     pub links: Vec<(PathBuf, PathBuf)>,
     /// Names that belong to a job beside each file that it claims.
     pub derived: Vec<Derived>,
-    /// Whether its jobs claim files at all.
+    /// Its jobs claim files.
     pub claims: bool,
-    /// Whether a run that cannot read it has failed. Without, what depends on it waits all the same.
+    /// A run that cannot read it has failed. If not set, files that depend on it are held all the same.
     pub required: bool,
     /// Whether its jobs are counted and listed: those of a second source for the same rows are not.
     pub is_listed: bool,
@@ -60,7 +60,7 @@ impl Derived {
 }
 
 impl Source {
-    /// Whether `id` can be a job's.
+    /// Returns whether `id` can be a job's.
     #[must_use]
     pub fn is_id(&self, id: &str) -> bool {
         let pattern = self.id_pattern.as_ref();

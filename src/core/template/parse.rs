@@ -12,7 +12,7 @@ const BYTES_MAX: usize = 1024;
 /// Most wildcards and placeholders in a template: bounds the time and the depth of a search.
 const WILDCARDS_MAX: usize = 16;
 
-/// Why a text is no template.
+/// The first mistake in a text that is no template.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "template {template:?}, byte {at}: {fault}\n\
@@ -21,9 +21,9 @@ const WILDCARDS_MAX: usize = 16;
 pub struct TemplateError {
     /// The text.
     pub template: String,
-    /// Where the mistake is, in bytes from the start, from 0.
+    /// Place of the mistake, in bytes from the start, from 0.
     pub at: usize,
-    /// What it is.
+    /// Kind of the mistake.
     pub fault: Fault,
 }
 
@@ -216,7 +216,7 @@ impl Parser {
 }
 
 impl Part {
-    /// Whether its length is open.
+    /// Returns whether its length is open.
     fn is_open(&self) -> bool {
         match self {
             Self::Text(_) | Self::Placeholder(Class::Uuid) => false,
