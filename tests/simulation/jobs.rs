@@ -48,7 +48,7 @@ const RESTART_EVERY: u32 = 4;
 const DEEDS_UNSEEN_MAX: usize = 16;
 const UNSEEN_MS_MAX: u64 = 60_000;
 /// Somebody asks for what is due at once after one in so many deliveries of news.
-const ORDER_EVERY: u32 = 8;
+const ORDER_EVERY: u32 = 4;
 /// The whole engine is asked how it stands once in so many deeds.
 const CHECK_EVERY: u64 = 16;
 /// More ticks than this at one instant have no end.
@@ -234,20 +234,29 @@ impl Sim {
 
     /// Somebody asks for what is due, or an application has a fault.
     fn order(&mut self) {
-        if self.is_careful && self.random.u32(..3) > 0 {
-            let rewritten = self.truth.rewrite();
-            // Of others the engine knows that they were due before.
-            let is_running = |id: &String| {
-                let heard = self.heard.get(id);
-                heard.is_some_and(|(row, _)| !row.status.is_over())
-            };
-            if self.source.is_quiet() {
-                self.rewritten
-                    .extend(rewritten.into_iter().filter(is_running));
-            }
-            return;
+        if self.is_careful && !self.source.is_down && self.random.u32(..3) > 0 {
+            self.rewrite();
+        } else {
+            self.order_due();
         }
-        self.order_due();
+    }
+
+    /// An application has a fault right after a person has looked at everything.
+    fn rewrite(&mut self) {
+        self.source.read(&self.truth, &mut self.random);
+        while !self.source.is_quiet() {
+            self.deliver();
+        }
+        self.release();
+        let rewritten = self.truth.rewrite();
+        // Of others the engine knows that they were due before.
+        let is_running = |id: &String| {
+            let heard = self.heard.get(id);
+            heard.is_some_and(|(row, _)| !row.status.is_over())
+        };
+        let rewritten = rewritten.into_iter().filter(is_running);
+        self.rewritten.extend(rewritten);
+        self.source.read(&self.truth, &mut self.random);
     }
 
     fn order_due(&mut self) {
@@ -418,8 +427,16 @@ impl Sim {
         self.engine = engine(&self.truth, self.memory.clone(), pins, self.is_careful);
         self.is_awaited = false;
         self.watchers.iter_mut().for_each(Watcher::restart);
+        if self.random.u32(..4) == 0 {
+            self.watchers
+                .iter_mut()
+                .for_each(|watcher| watcher.is_short = true);
+        }
         self.crawl();
         self.source.read(&self.truth, &mut self.random);
+        if self.random.bool() {
+            self.order_due();
+        }
     }
 
     fn input(&mut self, input: Input) {

@@ -1,7 +1,7 @@
 //! Stands in for the watchers: turns what happens in the world into looks, after losing, doubling, reordering and delaying the
 //! events behind them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use lapsed::core::facts::{Kind, RootId};
 use lapsed::core::index::Index;
@@ -30,6 +30,8 @@ pub struct Watcher {
     pub doubted: bool,
     /// No directory can be opened, for want of descriptors: names can be looked at, and not listed.
     pub is_short: bool,
+    /// Directories that could not be opened: nothing tells of what happens in them until they are listed.
+    closed: BTreeSet<RelPath>,
 }
 
 impl Watcher {
@@ -40,6 +42,7 @@ impl Watcher {
             covered: 0,
             doubted: false,
             is_short: false,
+            closed: BTreeSet::new(),
         }
     }
 
@@ -98,11 +101,15 @@ impl Watcher {
         let is_covered = place < self.covered;
         self.covered -= usize::from(is_covered);
         match rumour {
+            Rumour::Touched(path) if self.is_closed(&path) => Vec::new(),
             Rumour::Touched(path) => self.look_at(world, &path, is_covered),
             Rumour::List(dir) if self.is_short && world.facts(&dir).is_some() => {
                 vec![self.fail(dir)]
             }
-            Rumour::List(dir) => self.list(world, &dir, Discovery::Event),
+            Rumour::List(dir) => {
+                self.closed.retain(|closed| !closed.is_within(&dir));
+                self.list(world, &dir, Discovery::Event)
+            }
             Rumour::Moved(from, to) => vec![Observed::Moved {
                 root: self.root,
                 from,
@@ -121,6 +128,9 @@ impl Watcher {
         };
         let seen = world.facts(path);
         if seen.is_some_and(|facts| facts.kind == Kind::Dir) {
+            if self.is_short {
+                self.closed.insert(path.clone());
+            }
             // What follows from what the barrier covers, it covers too.
             let place = if is_covered {
                 self.covered
@@ -179,9 +189,15 @@ impl Watcher {
         seen
     }
 
+    fn is_closed(&self, path: &RelPath) -> bool {
+        let mut closed = self.closed.iter();
+        closed.any(|dir| path != dir && path.is_within(dir))
+    }
+
     /// Tells that `dir` cannot be read, which is tried again.
     fn fail(&mut self, dir: RelPath) -> Observed {
         self.relist(dir.clone());
+        self.closed.insert(dir.clone());
         Observed::Unreadable {
             root: self.root,
             dir,
@@ -257,6 +273,7 @@ impl Watcher {
     /// Forgets everything: another process watches from now on.
     pub fn restart(&mut self) {
         self.rumours.clear();
+        self.closed.clear();
         self.covered = 0;
         self.doubted = false;
     }

@@ -57,8 +57,9 @@ impl Sim {
         let now = self.truth.now();
         let status = self.engine.status(now);
         assert_eq!(status.in_flight, self.claims.len() as u64);
-        // Nothing in the root without a source waits for the source.
-        if !self.may_wait_elsewhere() {
+        // Nothing in the root without a source waits for the source, unless something else keeps it from being tried.
+        let is_stalled = status.held.iter().any(|held| held.hold.is_of_root());
+        if !is_stalled && !self.may_wait_elsewhere() {
             for held in &status.held {
                 // One row that has changed is not a source that is down: it may have claimed what is held.
                 let is_down = matches!(&held.hold, Hold::SourceDown { why, .. } if why != CHANGED);

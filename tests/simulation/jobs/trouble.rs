@@ -40,9 +40,9 @@ impl Sim {
         let root = ROOTS[place].0;
         match self.random.u32(..16) {
             0..4 => self.source.toggle(&self.truth, &mut self.random),
-            4..8 => self.release(),
-            8 | 9 => self.toggle_root(root),
-            10 | 11 => self.watchers[place].is_short ^= true,
+            4..7 => self.release(),
+            7 | 8 => self.toggle_root(root),
+            9..12 => self.watchers[place].is_short ^= true,
             12 => self.trouble.in_use[place] ^= true,
             13 => self.trouble.is_ledger_full ^= true,
             14 => self.trouble.are_records_refused ^= true,

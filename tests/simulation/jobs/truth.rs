@@ -444,7 +444,8 @@ fn some_claims(elsewhere: bool, random: &mut fastrand::Rng) -> Vec<String> {
         files.push(match random.u32(..8) {
             0 if random.u32(..4) == 0 => format!("{REFUSED}{}_in.tif", some_id(random)),
             0 => format!("results/{}", some_id(random)),
-            1..4 => format!("{}_in.tif", some_id(random)),
+            1..3 => format!("{}_in.tif", some_id(random)),
+            3 => "results/shared/x".to_owned(),
             _ => FILES[random.usize(..most)].to_owned(),
         });
     }
