@@ -403,6 +403,8 @@ impl Sim {
             return;
         }
         self.restarts += 1;
+        // A breaker that has not tripped counts from the start of its process.
+        self.rewritten_gone = 0;
         // While no process runs, jobs come and end: they are due when the next one hears of them.
         for _ in 0..self.random.usize(..DEEDS_UNSEEN_MAX) {
             self.work();
