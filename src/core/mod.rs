@@ -3,6 +3,8 @@
 //! **Invariant:** no I/O, no clock, no async, no randomness. Time arrives as an argument, facts arrive as
 //! values, and every decision leaves as a value, so that one seed can drive years of it in seconds.
 
+#![doc = include_str!("DESIGN.md")]
+
 pub mod claim;
 pub mod clock_guard;
 pub mod engine;
