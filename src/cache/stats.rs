@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use parking_lot::Mutex;
 
 use super::value::Tree;
-use crate::core::index::Lost;
+use crate::core::index::RestoreLosses;
 use crate::core::time::Timestamp;
 
 /// Figures of the cache.
@@ -41,7 +41,7 @@ pub struct Loaded {
     /// Time that reading took, in milliseconds.
     pub took_ms: u64,
     /// Values that could not be used.
-    pub lost: Lost,
+    pub lost: RestoreLosses,
 }
 
 /// Figures that the writer shares with readers.

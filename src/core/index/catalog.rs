@@ -12,8 +12,8 @@ use super::page::Page;
 use super::page_builder::Change;
 use super::pages::Pages;
 use super::record::{DirId, PageId, Unsaved};
-use super::tally::Tally;
 use super::unit::Unit;
+use super::usage::Usage;
 use crate::core::facts::RootId;
 
 /// How large things grow. Smaller in tests, so that they merge and split more.
@@ -41,13 +41,13 @@ impl Limits {
 #[derive(Debug)]
 pub(super) struct RootState {
     pub(super) dir: DirId,
-    pub(super) total: Tally,
+    pub(super) total: Usage,
     pub(super) dirs: u64,
 }
 
 /// The sums that entries of a directory are counted in.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Membership {
     pub(super) dir: DirId,
     pub(super) root: RootId,
     /// The top-level directory that it is or lies in, if that is a unit.
@@ -134,15 +134,15 @@ impl Catalog {
     }
 
     /// Returns the sums that entries of `dir` are counted in.
-    pub(super) fn place(&self, dir: DirId) -> Option<Place> {
+    pub(super) fn place(&self, dir: DirId) -> Option<Membership> {
         let root = self.dirs.get(dir)?.root;
         let top = self.dirs.top(dir);
         let unit = top.filter(|top| self.units.contains_key(top));
-        Some(Place { dir, root, unit })
+        Some(Membership { dir, root, unit })
     }
 
     /// Changes all sums as the entries of a directory changed.
-    pub(super) fn account(&mut self, place: &Place, changes: &[Change]) {
+    pub(super) fn account(&mut self, place: &Membership, changes: &[Change]) {
         let known = "invariant: a directory's root is known";
         let root = self.roots.get_mut(&place.root).expect(known);
         let node = self.dirs.known_mut(place.dir);
@@ -152,14 +152,14 @@ impl Catalog {
             node.files += 1;
             root.total.add(record.size);
             if let Some(unit) = unit.as_mut().filter(|_| record.goes_with_dir()) {
-                unit.tally.add(record.size);
+                unit.usage.add(record.size);
             }
         }
         for record in changes.iter().filter_map(|change| change.before.as_ref()) {
             node.files -= 1;
             root.total.remove(record.size);
             if let Some(unit) = unit.as_mut().filter(|_| record.goes_with_dir()) {
-                unit.tally.remove(record.size);
+                unit.usage.remove(record.size);
             }
         }
     }

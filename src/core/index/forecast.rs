@@ -54,8 +54,8 @@ impl Index {
                 let part = Forecast {
                     root,
                     rule: unit.rule.rule,
-                    files: unit.tally.files(),
-                    bytes: unit.tally.bytes(),
+                    files: unit.usage.files(),
+                    bytes: unit.usage.bytes(),
                     units: 1,
                 };
                 units.push((at, part));

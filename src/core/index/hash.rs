@@ -25,14 +25,14 @@ pub(in crate::core) fn name_hash(seed: u32, name: &[u8]) -> u64 {
 }
 
 /// The byte by which a page is searched, from bits that the tables neither place nor tag by.
-pub(in crate::core) fn mark(hash: u64) -> u8 {
+pub(in crate::core) fn fingerprint(hash: u64) -> u8 {
     hash.to_le_bytes()[5]
 }
 
-/// The places of `wanted` among `marks`, sixteen looked at in one go: most runs have none.
-pub(super) fn marked(marks: &[u8], wanted: u8) -> impl Iterator<Item = usize> {
-    let (runs, rest) = marks.as_chunks::<16>();
-    let done = marks.len() - rest.len();
+/// The places of `wanted` among `fingerprints`, sixteen looked at in one go: most runs have none.
+pub(super) fn matching(fingerprints: &[u8], wanted: u8) -> impl Iterator<Item = usize> {
+    let (runs, rest) = fingerprints.as_chunks::<16>();
+    let done = fingerprints.len() - rest.len();
     let runs = (0..).step_by(16).zip(runs);
     // No early exit: that is what makes it one comparison for the whole run.
     let hits = move |run: &[u8; 16]| run.iter().fold(0, |any, &m| any | u8::from(m == wanted));
@@ -106,9 +106,9 @@ mod tests {
     #[test]
     fn marks_are_found_in_order_wherever_they_stand() {
         for len in [0, 1, 15, 16, 17, 40, 256] {
-            let marks: Vec<u8> = (0..5).cycle().take(len).collect();
+            let fingerprints: Vec<u8> = (0..5).cycle().take(len).collect();
             let expected: Vec<usize> = (0..len).filter(|at| at % 5 == 3).collect();
-            assert_eq!(marked(&marks, 3).collect::<Vec<_>>(), expected);
+            assert_eq!(matching(&fingerprints, 3).collect::<Vec<_>>(), expected);
         }
     }
 

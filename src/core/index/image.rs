@@ -13,7 +13,7 @@
 
 use super::codec::{checked, fold_sign, put, unfold_sign};
 use super::directories::DirFacts;
-use super::hash::{mark, name_hash};
+use super::hash::{fingerprint, name_hash};
 use super::page::{Page, TERM_BYTES, kind_of, span_of};
 use super::reader::Index;
 use super::record::{DirId, PageId, Unsaved};
@@ -233,11 +233,10 @@ fn is_sound(page: &Page, rules: usize) -> bool {
     if left > 0 {
         return false;
     }
-    let (marks, _) = page.columns();
-    let names_sound = page
-        .names()
-        .zip(marks)
-        .all(|(name, &found)| is_component(name) && mark(name_hash(page.dir.0, name)) == found);
+    let (fingerprints, _) = page.columns();
+    let names_sound = page.names().zip(fingerprints).all(|(name, &found)| {
+        is_component(name) && fingerprint(name_hash(page.dir.0, name)) == found
+    });
     let rest = &page.blob[columns..];
     let mut at = 0;
     let numbers_sound = (0..3 * count).all(|_| checked(rest, &mut at).is_some());

@@ -31,9 +31,9 @@ mod pages;
 mod reader;
 mod record;
 mod restore;
-mod tally;
 mod tree_writer;
 mod unit;
+mod usage;
 mod writer;
 
 #[cfg(test)]
@@ -51,7 +51,7 @@ pub use image::Stamp;
 pub use page::Page;
 pub use reader::{Dir, Index, Totals};
 pub use record::{DirId, PageId, Record, RemoveOutcome, Unsaved};
-pub use restore::{Lost, Restored, Restorer};
+pub use restore::{RestoreLosses, Restored, Restorer};
 pub use tree_writer::Dropped;
 pub use unit::{UnitRule, UnitState};
 pub use writer::Writer;

@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | terms | 11 each | the distinct (class, time to live) pairs |
 //! | basis | `width` × n | basis − the page's earliest basis, little endian |
-//! | marks | n | a byte of each name's hash: what a search looks at first |
+//! | fingerprints | n | a byte of each name's hash: what a search looks at first |
 //! | lengths | n, or 2 n | of the names; two bytes each when one is longer than 255 |
 //! | which | n, or none | number of the entry's terms, where there are several |
 //! | names | | one behind the other |
@@ -16,7 +16,7 @@
 //! **Invariant:** every value of every field comes back as it was: differences wrap instead of saturating.
 
 use super::codec::{take, unfold_sign};
-use super::hash::{mark, marked, name_hash};
+use super::hash::{fingerprint, matching, name_hash};
 use super::record::{DirId, Record};
 use crate::core::facts::RuleId;
 use crate::core::policy::Class;
@@ -51,7 +51,7 @@ pub struct Page {
 
 /// The parts of a blob.
 struct Parts<'a> {
-    marks: &'a [u8],
+    fingerprints: &'a [u8],
     lengths: &'a [u8],
     which: &'a [u8],
     names: &'a [u8],
@@ -105,7 +105,7 @@ impl Page {
         let parts = self.parts();
         let mut from = 0;
         let mut offset = 0;
-        for at in marked(parts.marks, mark(hash)) {
+        for at in matching(parts.fingerprints, fingerprint(hash)) {
             if self.length(parts.lengths, at) != name.len() {
                 continue;
             }
@@ -124,10 +124,10 @@ impl Page {
         entry.expect("invariant: a place within the page").1
     }
 
-    /// All marks, and all names one behind the other.
+    /// All fingerprints, and all names one behind the other.
     pub(super) fn columns(&self) -> (&[u8], &[u8]) {
         let parts = self.parts();
-        (parts.marks, parts.names)
+        (parts.fingerprints, parts.names)
     }
 
     /// The numbers of the entries' terms; empty where there is one term only.
@@ -166,12 +166,12 @@ impl Page {
     fn parts(&self) -> Parts<'_> {
         let count = self.len();
         let head = usize::from(self.terms) * TERM_BYTES + usize::from(self.width) * count;
-        let (marks, rest) = self.blob[head..].split_at(count);
+        let (fingerprints, rest) = self.blob[head..].split_at(count);
         let (lengths, rest) = rest.split_at(if self.wide { 2 * count } else { count });
         let (which, rest) = rest.split_at(if self.terms > 1 { count } else { 0 });
         let (names, rest) = rest.split_at(self.names_bytes as usize);
         Parts {
-            marks,
+            fingerprints,
             lengths,
             which,
             names,

@@ -4,7 +4,7 @@
 //! sums follow without unpacking anything twice.
 
 use super::codec::{fold_sign, put, width};
-use super::hash::{mark, name_hash};
+use super::hash::{fingerprint, name_hash};
 use super::page::{Page, TERM_BYTES, pack_term, span_of};
 use super::record::{DirId, Record};
 
@@ -22,7 +22,7 @@ pub(super) struct Change {
 pub(super) struct PageBuilder {
     names: Vec<u8>,
     lengths: Vec<u16>,
-    marks: Vec<u8>,
+    fingerprints: Vec<u8>,
     records: Vec<Record>,
     /// The changes since the entries were loaded.
     pub(super) changes: Vec<Change>,
@@ -40,7 +40,7 @@ impl PageBuilder {
     pub(super) fn clear(&mut self) {
         self.names.clear();
         self.lengths.clear();
-        self.marks.clear();
+        self.fingerprints.clear();
         self.records.clear();
         self.changes.clear();
         self.removed.clear();
@@ -55,8 +55,8 @@ impl PageBuilder {
 
     /// Takes the entries of `page` in behind those that are here. They count as loaded.
     pub(super) fn append(&mut self, page: &Page) {
-        let (marks, names) = page.columns();
-        self.marks.extend_from_slice(marks);
+        let (fingerprints, names) = page.columns();
+        self.fingerprints.extend_from_slice(fingerprints);
         self.names.extend_from_slice(names);
         for (name, record) in page.entries() {
             self.lengths.push(length(name));
@@ -84,7 +84,7 @@ impl PageBuilder {
     pub(super) fn push(&mut self, name: &[u8], hash: u64, record: Record) {
         self.lengths.push(length(name));
         self.names.extend_from_slice(name);
-        self.marks.push(mark(hash));
+        self.fingerprints.push(fingerprint(hash));
         self.records.push(record);
         self.added += 1;
         self.changes.push(Change {
@@ -117,7 +117,7 @@ impl PageBuilder {
             if keep(at, name, &self.records[at]) {
                 self.names.copy_within(start..end, kept_bytes);
                 self.lengths[kept] = self.lengths[at];
-                self.marks[kept] = self.marks[at];
+                self.fingerprints[kept] = self.fingerprints[at];
                 self.records[kept] = self.records[at];
                 kept += 1;
                 kept_bytes += end - start;
@@ -132,7 +132,7 @@ impl PageBuilder {
         }
         self.names.truncate(kept_bytes);
         self.lengths.truncate(kept);
-        self.marks.truncate(kept);
+        self.fingerprints.truncate(kept);
         self.records.truncate(kept);
     }
 
@@ -181,7 +181,7 @@ impl PageBuilder {
                 blob.truncate(blob.len() - (8 - bytes));
             }
         }
-        blob.extend_from_slice(&self.marks);
+        blob.extend_from_slice(&self.fingerprints);
         if wide {
             blob.extend(self.lengths.iter().flat_map(|len| len.to_le_bytes()));
         } else {

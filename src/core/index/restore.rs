@@ -35,12 +35,12 @@ pub struct Restorer {
     dirs: BTreeMap<DirId, DirImage>,
     pages: Vec<(PageId, Page)>,
     stamps: BTreeMap<DirId, StampImage>,
-    lost: Lost,
+    lost: RestoreLosses,
 }
 
 /// Counts of saved values that could not be used: a listing finds again what they held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Lost {
+pub struct RestoreLosses {
     /// Directories.
     pub dirs: u64,
     /// Pages.
@@ -49,7 +49,7 @@ pub struct Lost {
     pub stamps: u64,
 }
 
-impl Lost {
+impl RestoreLosses {
     /// Returns whether everything could be used.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
@@ -66,7 +66,7 @@ pub struct Restored {
     /// The newest timestamps in the trees of what were units: directory and timestamp.
     pub units: Vec<(DirId, Timestamp)>,
     /// Counts of what could not be used.
-    pub lost: Lost,
+    pub lost: RestoreLosses,
 }
 
 impl Restorer {
@@ -164,7 +164,7 @@ impl Restorer {
             }
             let state = RootState {
                 dir: top,
-                total: super::tally::Tally::default(),
+                total: super::usage::Usage::default(),
                 dirs,
             };
             catalog.roots.insert(root, state);

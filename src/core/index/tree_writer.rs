@@ -2,12 +2,12 @@
 //!
 //! **Invariant:** what hangs on a directory moves with it: pages keep their numbers, and no entry is rewritten.
 
-use super::catalog::{Place, RootState};
+use super::catalog::{Membership, RootState};
 use super::directories::DirFacts;
 use super::page_builder::Change;
 use super::record::{DirId, PageId, Record};
-use super::tally::Tally;
 use super::unit::{Unit, UnitRule};
+use super::usage::Usage;
 use super::writer::Writer;
 use crate::core::facts::{Facts, RootId};
 use crate::core::path::{RelPath, is_component};
@@ -44,7 +44,7 @@ impl Writer {
             unsaved.insert(dir);
             RootState {
                 dir,
-                total: Tally::default(),
+                total: Usage::default(),
                 dirs: 1,
             }
         });
@@ -117,7 +117,7 @@ impl Writer {
         catalog.dirs.detach(dir);
         drop(catalog);
 
-        let mut total = Tally::default();
+        let mut total = Usage::default();
         for &below in subtree.iter().rev() {
             let place = self.place(below);
             let mut catalog = self.index.catalog.write();
@@ -191,10 +191,10 @@ impl Writer {
             if from == Some(dir) {
                 catalog.units.remove(&dir);
             } else if let Some(unit) = from.and_then(|from| catalog.units.get_mut(&from)) {
-                unit.tally -= going;
+                unit.usage -= going;
             }
             if let Some(unit) = to.and_then(|to| catalog.units.get_mut(&to)) {
-                unit.tally += going;
+                unit.usage += going;
             }
         }
         catalog.dirs.detach(dir);
@@ -221,8 +221,8 @@ impl Writer {
         match (unit, units.get_mut(&dir)) {
             (Some(rule), Some(known)) => known.rule = rule,
             (Some(rule), None) => {
-                let tally = going.unwrap_or_default();
-                units.insert(dir, Unit { rule, tally });
+                let usage = going.unwrap_or_default();
+                units.insert(dir, Unit { rule, usage });
             }
             (None, _) => {
                 units.remove(&dir);
@@ -231,8 +231,8 @@ impl Writer {
     }
 
     /// Sums up the entries in `dir` and beneath it that lapse with their top-level directory.
-    fn going(&self, dir: DirId) -> Tally {
-        let mut going = Tally::default();
+    fn going(&self, dir: DirId) -> Usage {
+        let mut going = Usage::default();
         let dirs = self.index.subtree(dir).into_iter();
         for (_, page) in dirs.flat_map(|dir| self.index.snapshot_of(dir)) {
             let records = page.entries().map(|(_, record)| record);
@@ -243,7 +243,7 @@ impl Writer {
         going
     }
 
-    fn drop_page(&mut self, place: &Place, page: PageId, total: &mut Tally) {
+    fn drop_page(&mut self, place: &Membership, page: PageId, total: &mut Usage) {
         let old = self.index.pages.known(page);
         let removed = old.entries().map(|(_, record)| Change {
             before: Some(record),

@@ -1,10 +1,10 @@
 //! Top-level directories that lapse as a whole.
 //!
-//! **Invariant:** a unit's tally is exactly the entries beneath it that go with it ([`Class::Dir`]).
+//! **Invariant:** a unit's usage is exactly the entries beneath it that go with it ([`Class::Dir`]).
 //!
 //! [`Class::Dir`]: crate::core::policy::Class::Dir
 
-use super::tally::Tally;
+use super::usage::Usage;
 use crate::core::facts::{Latest, RuleId};
 use crate::core::time::Timestamp;
 
@@ -42,7 +42,7 @@ pub struct UnitState {
 #[derive(Debug)]
 pub(super) struct Unit {
     pub(super) rule: UnitRule,
-    pub(super) tally: Tally,
+    pub(super) usage: Usage,
 }
 
 impl Unit {
@@ -57,8 +57,8 @@ impl Unit {
             basis: self.rule.basis,
             latest: self.rule.latest,
             deadline: self.deadline(),
-            files: self.tally.files(),
-            bytes: self.tally.bytes(),
+            files: self.usage.files(),
+            bytes: self.usage.bytes(),
         }
     }
 }

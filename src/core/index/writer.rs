@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::catalog::Place;
+use super::catalog::Membership;
 use super::hash::name_hash;
 use super::names::NameIndex;
 use super::page_builder::PageBuilder;
@@ -186,7 +186,7 @@ impl Writer {
     }
 
     /// Returns where entries of `dir` are counted.
-    pub(super) fn place(&self, dir: DirId) -> Place {
+    pub(super) fn place(&self, dir: DirId) -> Membership {
         let place = self.index.catalog.read().place(dir);
         place.expect("invariant: entries are put into directories of the index")
     }
@@ -229,7 +229,7 @@ impl Writer {
     }
 
     /// Writes the entries of one page.
-    fn put_edits(&mut self, place: &Place, edits: &[Edit]) {
+    fn put_edits(&mut self, place: &Membership, edits: &[Edit]) {
         let id = match edits[0].target {
             Target::Page(id) => {
                 self.builder.load(&self.index.pages.known(id));
@@ -271,7 +271,7 @@ impl Writer {
 
     /// Packs what the builder holds, and puts it, its names and its changes in the place of the page `id`, or behind the
     /// other pages of the directory; a page without entries is freed. Nothing happens when nothing changed.
-    fn put(&mut self, place: &Place, id: Option<PageId>) {
+    fn put(&mut self, place: &Membership, id: Option<PageId>) {
         if self.builder.changes.is_empty() {
             return;
         }

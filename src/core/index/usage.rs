@@ -7,13 +7,13 @@ use std::ops::{AddAssign, SubAssign};
 
 /// Files and bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct Usage {
     files: u64,
     /// Wide enough for the sizes of 2³² files.
     bytes: u128,
 }
 
-impl Tally {
+impl Usage {
     /// Counts one file of `size` bytes.
     pub(super) fn add(&mut self, size: u64) {
         *self += Self::one(size);
@@ -42,14 +42,14 @@ impl Tally {
     }
 }
 
-impl AddAssign for Tally {
+impl AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
         self.files += other.files;
         self.bytes += other.bytes;
     }
 }
 
-impl SubAssign for Tally {
+impl SubAssign for Usage {
     fn sub_assign(&mut self, other: Self) {
         self.files -= other.files;
         self.bytes -= other.bytes;
@@ -62,16 +62,16 @@ mod tests {
 
     #[test]
     fn what_was_added_can_be_taken_away_again() {
-        let mut tally = Tally::default();
+        let mut usage = Usage::default();
         for size in [u64::MAX, 5, u64::MAX, 0] {
-            tally.add(size);
+            usage.add(size);
         }
-        assert_eq!((tally.files(), tally.bytes()), (4, u64::MAX));
-        tally.remove(u64::MAX);
-        tally.remove(u64::MAX);
-        assert_eq!((tally.files(), tally.bytes()), (2, 5));
-        tally.remove(5);
-        tally.remove(0);
-        assert_eq!(tally, Tally::default());
+        assert_eq!((usage.files(), usage.bytes()), (4, u64::MAX));
+        usage.remove(u64::MAX);
+        usage.remove(u64::MAX);
+        assert_eq!((usage.files(), usage.bytes()), (2, 5));
+        usage.remove(5);
+        usage.remove(0);
+        assert_eq!(usage, Usage::default());
     }
 }
