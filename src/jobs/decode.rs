@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 
-use super::cell::Cell;
 use super::error::QueryError;
-use super::moment;
 use super::options::Queries;
+use super::sql_value::SqlValue;
+use super::timestamp;
 use super::zone::Zones;
 use crate::core::jobs::{JobRow, Moments, Status};
 use crate::core::time::Timestamp;
@@ -50,7 +50,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Where the id stands, without which a row says nothing; every query was found to have it.
+    /// Returns where the id stands, without which a row says nothing; every query was found to have it.
     pub(super) fn id_at(&self) -> usize {
         self.id.unwrap_or_default()
     }
@@ -60,8 +60,8 @@ impl Columns {
         self.changed_at
     }
 
-    /// Where the id stands in `row`, and what it is.
-    pub(super) fn id_in(&self, row: &[Cell<'_>]) -> Option<String> {
+    /// Returns where the id stands in `row`, and what it is.
+    pub(super) fn id_in(&self, row: &[SqlValue<'_>]) -> Option<String> {
         cell(row, self.id).id()
     }
 }
@@ -86,7 +86,7 @@ impl Decoder {
         self.zones.of(column)
     }
 
-    /// Where what stands in answers with the columns `names`.
+    /// Returns where what stands in answers with the columns `names`.
     pub(super) fn columns(&self, names: &[&str]) -> Columns {
         let find = |wanted: &str| {
             names
@@ -129,7 +129,7 @@ impl Decoder {
     }
 
     /// Returns the job of `row`, as far as it decides; [`JobRow::UNNAMED`] when it has no id that could be one.
-    pub(super) fn decode(&self, columns: &Columns, row: &[Cell<'_>]) -> JobRow {
+    pub(super) fn decode(&self, columns: &Columns, row: &[SqlValue<'_>]) -> JobRow {
         let Some(id) = columns.id_in(row) else {
             return self.unnamed(columns, row);
         };
@@ -142,7 +142,7 @@ impl Decoder {
             },
         }
         let kind = cell(row, columns.kind);
-        if matches!(kind, Cell::Text(text) if std::str::from_utf8(text).is_err()) {
+        if matches!(kind, SqlValue::Text(text) if std::str::from_utf8(text).is_err()) {
             job.unreadable = Some(self.unreadable("kind", kind));
         }
         job.kind = kind.text().filter(|kind| !kind.is_empty());
@@ -150,9 +150,11 @@ impl Decoder {
         let mut moments = [None; 5];
         for ((of, name), moment) in columns.moments.iter().zip(MOMENTS).zip(&mut moments) {
             let Some((at, zone)) = of else { continue };
-            match moment::parse(row[*at], zone) {
+            match timestamp::parse(row[*at], zone) {
                 Ok(at) => *moment = at,
-                Err(moment::Unreadable) => job.unreadable = Some(self.unreadable(name, row[*at])),
+                Err(timestamp::Unreadable) => {
+                    job.unreadable = Some(self.unreadable(name, row[*at]));
+                }
             }
         }
         job.moments = moments_of(moments);
@@ -160,8 +162,8 @@ impl Decoder {
     }
 
     /// Returns the job of a row without an id: whatever its status says, it never ends.
-    fn unnamed(&self, columns: &Columns, row: &[Cell<'_>]) -> JobRow {
-        self.say_once("id", || {
+    fn unnamed(&self, columns: &Columns, row: &[SqlValue<'_>]) -> JobRow {
+        self.warn_once("id", || {
             tracing::warn!(
                 source = self.source,
                 "rows have an id that is neither text nor an integer: what they may own is held; give them an id, or leave them out of select"
@@ -170,14 +172,14 @@ impl Decoder {
         let mut job = JobRow::new(JobRow::UNNAMED, Status::Running);
         self.add_files(cell(row, columns.files), &mut job);
         let id = cell(row, columns.id);
-        if !matches!(id, Cell::Null | Cell::Text(b"")) {
+        if !matches!(id, SqlValue::Null | SqlValue::Text(b"")) {
             job.has_unread_files = true;
             job.unreadable = Some(self.unreadable("id", id));
         }
         job
     }
 
-    fn add_files(&self, files: Cell<'_>, job: &mut JobRow) {
+    fn add_files(&self, files: SqlValue<'_>, job: &mut JobRow) {
         if let Some(files) = files.files() {
             job.files = files;
         } else {
@@ -187,7 +189,7 @@ impl Decoder {
     }
 
     /// Adds to `job` what decides nothing.
-    pub(super) fn complete(columns: &Columns, row: &[Cell<'_>], job: &mut JobRow) {
+    pub(super) fn complete(columns: &Columns, row: &[SqlValue<'_>], job: &mut JobRow) {
         job.error = cell(row, columns.error)
             .text()
             .filter(|error| !error.is_empty());
@@ -197,8 +199,8 @@ impl Decoder {
     }
 
     /// Says that several rows have the same id, once.
-    pub(super) fn say_double(&self, id: &str) {
-        self.say_once("double", || {
+    pub(super) fn warn_duplicate_id(&self, id: &str) {
+        self.warn_once("double", || {
             tracing::warn!(
                 source = self.source,
                 job = id,
@@ -208,7 +210,7 @@ impl Decoder {
     }
 
     /// The status that a word means, and the word if it means none.
-    fn status(&self, value: Cell<'_>) -> (Status, Option<String>) {
+    fn status(&self, value: SqlValue<'_>) -> (Status, Option<String>) {
         let word = value.text().unwrap_or_default();
         let known = self
             .statuses
@@ -218,7 +220,7 @@ impl Decoder {
         if let Some(status) = known {
             return (status, None);
         }
-        self.say_once(&format!("status {word}"), || {
+        self.warn_once(&format!("status {word}"), || {
             tracing::warn!(
                 source = self.source,
                 status = word,
@@ -228,10 +230,10 @@ impl Decoder {
         (Status::Running, Some(word))
     }
 
-    fn unreadable(&self, column: &str, value: Cell<'_>) -> String {
+    fn unreadable(&self, column: &str, value: SqlValue<'_>) -> String {
         let shown = value.json().to_string();
         let what = format!("column {column}: {shown}");
-        self.say_once(&format!("column {column}"), || {
+        self.warn_once(&format!("column {column}"), || {
             tracing::warn!(
                 source = self.source,
                 column,
@@ -242,7 +244,7 @@ impl Decoder {
         what
     }
 
-    fn say_once(&self, what: &str, say: impl FnOnce()) {
+    fn warn_once(&self, what: &str, say: impl FnOnce()) {
         let mut said = self.said.lock();
         if said.len() < SAID_MAX && !said.contains(what) {
             said.insert(what.to_owned());
@@ -252,9 +254,9 @@ impl Decoder {
     }
 }
 
-/// What stands at a place that a query may not have.
-fn cell<'a>(row: &[Cell<'a>], at: Option<usize>) -> Cell<'a> {
-    at.map_or(Cell::Null, |at| row[at])
+/// Returns what stands at a place that a query may not have.
+fn cell<'a>(row: &[SqlValue<'a>], at: Option<usize>) -> SqlValue<'a> {
+    at.map_or(SqlValue::Null, |at| row[at])
 }
 
 fn moments_of(moments: [Option<Timestamp>; 5]) -> Moments {

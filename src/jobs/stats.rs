@@ -21,7 +21,7 @@ pub enum SourceState {
 
 /// How a source of the network tells that something has changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Heard {
+pub enum ChangeDetection {
     /// It says so.
     Notifications,
     /// It is asked from time to time.
@@ -37,7 +37,7 @@ pub struct SourceStats {
     /// Whether it can be read.
     pub state: SourceState,
     /// How changes are noticed; `None`: as it is the only way, or not known yet.
-    pub heard: Option<Heard>,
+    pub heard: Option<ChangeDetection>,
     /// How many jobs it had when all of them were read last.
     pub jobs: u64,
     /// How often all of it was read.

@@ -52,7 +52,7 @@ pub(super) fn instant(zone: &TimeZone, shown: DateTime) -> Option<i64> {
     Some(at.as_millisecond())
 }
 
-/// What clocks in `zone` show at `at`, as SQLite writes it.
+/// Returns what clocks in `zone` show at `at`, as SQLite writes it.
 pub(super) fn shown(zone: &TimeZone, at: Timestamp) -> String {
     let Ok(at) = jiff::Timestamp::from_millisecond(at.unix_ms()) else {
         return at.to_string();

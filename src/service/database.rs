@@ -11,8 +11,8 @@ use crate::core::jobs::{Fresh, JobRow, Jobs, SourceId, SourceNews};
 use crate::jobs;
 use crate::jobs::{
     AddedColumn, Postgres, PostgresOptions, Queries, QueryError, SourceState, SourceStats, Sqlite,
-    SqliteOptions, Table, Tls, TlsMode, TlsRoots, WriteBack, WriteError, Written, check_postgres,
-    check_sqlite, table_of,
+    SqliteOptions, Table, Tls, TlsMode, TlsRoots, WriteBack, WriteError, WriteOutcome,
+    check_postgres, check_sqlite, table_of,
 };
 
 /// A database of jobs that is being read.
@@ -71,7 +71,7 @@ impl Database {
     }
 
     /// Writes back what became of a job.
-    pub(super) fn write(&self, order: &WriteBack) -> Result<Written, WriteError> {
+    pub(super) fn write(&self, order: &WriteBack) -> Result<WriteOutcome, WriteError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.write(order),
             Self::Postgres(postgres) => postgres.write(order),

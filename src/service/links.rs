@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::core::claim::Claim;
 use crate::core::facts::{Kind, RootId};
 use crate::core::hold::Hold;
-use crate::core::jobs::{Jobs, LedClaim};
+use crate::core::jobs::{Jobs, ResolvedClaim};
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Policy};
 use crate::fs::RootDir;
@@ -51,7 +51,7 @@ pub(super) fn hold_of_record(jobs: &Jobs, policy: &Policy, claim: &Claim) -> Opt
     claimed.find_map(|(root, path)| match way_of(policy, root, &path) {
         Way::Crooked(why) => {
             let job = key.clone();
-            Some(hold(policy, LedClaim { job, root, path }, why))
+            Some(hold(policy, ResolvedClaim { job, root, path }, why))
         }
         Way::Straight(Some(Kind::File))
             if !goes(root, &path) && is_to_go(jobs, policy, claim, root, &path) =>
@@ -109,7 +109,7 @@ fn way_of(policy: &Policy, root: RootId, path: &RelPath) -> Way {
     }
 }
 
-fn hold(policy: &Policy, claim: LedClaim, why: String) -> Hold {
+fn hold(policy: &Policy, claim: ResolvedClaim, why: String) -> Hold {
     let source = policy.sources.get(&claim.job.source);
     let root = policy.roots.get(&claim.root);
     let path = root.map(|root| claim.path.below(&root.path));

@@ -21,7 +21,7 @@ use crate::core::jobs::SourceId;
 use crate::core::policy::Record;
 use crate::core::report::{Mode, SourceMemory};
 use crate::fs::Dir;
-use crate::jobs::{WriteError, Written};
+use crate::jobs::{WriteError, WriteOutcome};
 use crate::registry::{FailureScope, OutboxItem, RegistryError, SourceSeen};
 
 /// The first pause after a source has taken nothing, and the longest.
@@ -313,7 +313,7 @@ impl Writer<'_> {
                     }
                     Ok(outcome) => {
                         let done = match (item.action, outcome) {
-                            (Record::Forget, Written::Done | Written::Gone) => {
+                            (Record::Forget, WriteOutcome::Done | WriteOutcome::Gone) => {
                                 registry.done_forgetting(item.id, clock::now().wall)
                             }
                             (Record::Keep | Record::Mark | Record::Forget, _) => {

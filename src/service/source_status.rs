@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::sources::{Handle, Sources};
 use crate::api::wire;
-use crate::jobs::{Heard, SourceState};
+use crate::jobs::{ChangeDetection, SourceState};
 use crate::registry::Backlog;
 
 impl Sources {
@@ -34,8 +34,8 @@ impl Sources {
             };
             let (by, by_why) = match heard {
                 None => (None, None),
-                Some(Heard::Notifications) => (Some("notifications"), None),
-                Some(Heard::Polling { why }) => (Some("polling"), Some(why)),
+                Some(ChangeDetection::Notifications) => (Some("notifications"), None),
+                Some(ChangeDetection::Polling { why }) => (Some("polling"), Some(why)),
             };
             wire::Source {
                 name: name.clone(),

@@ -30,7 +30,7 @@ use crate::core::jobs::{Fresh, JobKey, JobRow, Jobs, News, SourceId, SourceNews}
 use crate::core::policy::Record;
 use crate::core::report::{Mode, SourceMemory};
 use crate::fs::Dir;
-use crate::jobs::{WriteBack, WriteError, Written};
+use crate::jobs::{WriteBack, WriteError, WriteOutcome};
 use crate::ledger::Ledger;
 use crate::reap::Recording;
 use crate::registry::{OutboxItem, Registry};
@@ -288,7 +288,11 @@ impl Sources {
     ///
     /// # Errors
     /// Why it has to be tried again.
-    pub(super) fn write(&self, source: SourceId, item: &OutboxItem) -> Result<Written, WriteError> {
+    pub(super) fn write(
+        &self,
+        source: SourceId,
+        item: &OutboxItem,
+    ) -> Result<WriteOutcome, WriteError> {
         let Some(one) = self.get(source) else {
             let why = "the source is not there any more".to_owned();
             return Err(WriteError::Database(why));
@@ -304,12 +308,12 @@ impl Sources {
                 };
                 let written = database.write(&order)?;
                 match &written {
-                    Written::Done if item.action == Record::Forget => {
+                    WriteOutcome::Done if item.action == Record::Forget => {
                         // The daemon ends when nobody takes it in.
                         let _ = self.inbox.blocking_send(Input::Forgotten(source));
                     }
-                    Written::Done | Written::Gone => {}
-                    Written::Changed { how } => tracing::warn!(
+                    WriteOutcome::Done | WriteOutcome::Gone => {}
+                    WriteOutcome::Changed { how } => tracing::warn!(
                         source = item.source,
                         job = item.job.id,
                         "its record is left as it is: the row has changed since its files went: {how}"
@@ -320,7 +324,7 @@ impl Sources {
         }
     }
 
-    fn write_api(&self, source: SourceId, item: &OutboxItem) -> Result<Written, WriteError> {
+    fn write_api(&self, source: SourceId, item: &OutboxItem) -> Result<WriteOutcome, WriteError> {
         // A row that is not as it was judged has come back to life: it stays as it is.
         let change = |before: Option<JobRow>| match (before, item.action) {
             (Some(row), Record::Forget) if row.decides_as(&item.job) => None,
@@ -335,9 +339,9 @@ impl Sources {
             .change_job(&item.source, &item.job.id, change)
             .map_err(|error| WriteError::Database(error.to_string()))?;
         let written = match &changed.before {
-            None => Written::Gone,
-            Some(row) if row.decides_as(&item.job) => Written::Done,
-            Some(_) => Written::Changed {
+            None => WriteOutcome::Gone,
+            Some(row) if row.decides_as(&item.job) => WriteOutcome::Done,
+            Some(_) => WriteOutcome::Changed {
                 how: "it was told again".to_owned(),
             },
         };

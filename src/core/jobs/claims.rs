@@ -15,7 +15,7 @@ use crate::core::policy::{Policy, Source};
 /// Longer texts are no paths: `PATH_MAX`.
 const BYTES_MAX: usize = 4096;
 
-/// Where the claim `file` of a job of `source` leads.
+/// Returns where the claim `file` of a job of `source` leads.
 ///
 /// # Errors
 /// Why it is refused, for people.

@@ -1,23 +1,21 @@
-//! What is known of the jobs of the user's applications, and whose which file is.
+//! Known jobs of the users' applications, and the files that each of them owns.
 //!
-//! - `row`: one job as its source tells it
-//! - `news`: what a source tells
-//! - `packed`: a row in few bytes
-//! - `one`, `table`: the jobs of one source, and of all
-//! - `claims`: which paths a job names as its own
-//! - `refused`: claims that are refused, and what they may mean
-//! - `owner`: from a path to the jobs that own it
+//! - `row`: one job as its source reports it; `packed`: the same in few bytes
+//! - `news`: updates of a source
+//! - `source_jobs`, `table`: the jobs of one source, and of all
+//! - `claims`: paths that a job names as its own; `refused`: claims that are refused, and the files that they may mean
+//! - `owner`: the jobs that own a path
 //!
 //! **Invariant:** a job's id is a key, never a path: it is compared with what a template captures, and leads nowhere.
-//! **Invariant:** what a source has not told is not known: nothing here guesses.
+//! **Invariant:** nothing here is guessed: what a source has not reported is not known.
 
 mod claims;
 mod news;
-mod one;
 mod owner;
 mod packed;
 mod refused;
 mod row;
+mod source_jobs;
 mod table;
 
 #[cfg(test)]
@@ -25,6 +23,6 @@ mod tests;
 
 pub use news::{News, SourceNews};
 pub use owner::{Fresh, Job, Owner};
-pub use refused::{LedClaim, RefusedClaim, RefusedClaims};
+pub use refused::{RefusedClaim, RefusedClaims, ResolvedClaim};
 pub use row::{JobKey, JobRow, Moments, SourceId, Status};
-pub use table::{Jobs, Known};
+pub use table::{Jobs, RowDiff};

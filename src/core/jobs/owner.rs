@@ -20,7 +20,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// Whether it can lose anything at all. A job that was cleaned still owns what was kept, and loses nothing more.
+    /// Returns whether it can lose anything at all. A job that was cleaned still owns what was kept, and loses nothing more.
     #[must_use]
     pub fn can_lose(&self) -> bool {
         self.status.is_over() && !self.unreadable && self.moments.cleaned_at.is_none()

@@ -76,7 +76,7 @@ pub(super) fn id(packed: &[u8]) -> String {
     take_id(packed, &mut at)
 }
 
-/// Whether a packed row is of the job `id`.
+/// Returns whether a packed row is of the job `id`.
 pub(super) fn is_of(packed: &[u8], id: &str) -> bool {
     match (packed[0] & UUID != 0, uuid_of(id)) {
         (true, Some(bytes)) => packed[1..17] == bytes,

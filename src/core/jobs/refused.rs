@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use super::claims;
-use super::one::OneSource;
 use super::row::{JobKey, JobRow, SourceId};
+use super::source_jobs::SourceJobs;
 use super::table::Jobs;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
@@ -48,7 +48,7 @@ pub struct RefusedClaims {
 
 /// What is refused in one row.
 #[derive(Default)]
-pub(super) struct Refused {
+pub(super) struct RowRefusals {
     /// Each claim, with the reason.
     pub(super) claims: Vec<(String, String)>,
     /// The hashes of the names that they may mean.
@@ -59,7 +59,7 @@ pub(super) struct Refused {
 
 /// The jobs of one source that have refused claims, by their numbers.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(super) struct RefusalTable {
     all: BTreeSet<u32>,
     live: BTreeSet<u32>,
     nameless: BTreeSet<u32>,
@@ -71,7 +71,7 @@ pub(super) struct Refusals {
 
 /// A claim that leads to a path, with the path.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LedClaim {
+pub struct ResolvedClaim {
     /// The job that makes it.
     pub job: JobKey,
     /// The root.
@@ -80,8 +80,8 @@ pub struct LedClaim {
     pub path: RelPath,
 }
 
-impl Refused {
-    /// What is refused of the `files` of the job `id`. `are_unread`: the source has a value there that could not be read.
+impl RowRefusals {
+    /// Returns what is refused of the `files` of the job `id`. `are_unread`: the source has a value there that could not be read.
     pub(super) fn of(
         policy: &Policy,
         source: &Source,
@@ -112,13 +112,13 @@ impl Refused {
     }
 }
 
-impl Refusals {
-    /// Whether there is none.
+impl RefusalTable {
+    /// Returns whether there is none.
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// Whether each of them is told.
+    /// Returns whether each of them is told.
     pub(super) fn are_few(&self) -> bool {
         self.claims <= TOLD_MAX
     }
@@ -133,7 +133,7 @@ impl Refusals {
         }
     }
 
-    /// Takes out what [`Refusals::add_live`] added.
+    /// Takes out what [`RefusalTable::add_live`] added.
     pub(super) fn take_live(&mut self, no: u32, claimed: &[(RootId, RelPath)]) {
         if self.live_names.is_empty() {
             return;
@@ -150,7 +150,7 @@ impl Refusals {
     }
 
     /// Adds what is refused in the row of the job `no`.
-    pub(super) fn add(&mut self, no: u32, is_over: bool, refused: &Refused) {
+    pub(super) fn add(&mut self, no: u32, is_over: bool, refused: &RowRefusals) {
         if refused.claims.is_empty() {
             return;
         }
@@ -167,8 +167,8 @@ impl Refusals {
         }
     }
 
-    /// Takes out what [`Refusals::add`] added.
-    pub(super) fn take(&mut self, no: u32, refused: &Refused) {
+    /// Takes out what [`RefusalTable::add`] added.
+    pub(super) fn take(&mut self, no: u32, refused: &RowRefusals) {
         if !self.all.remove(&no) {
             return;
         }
@@ -180,7 +180,7 @@ impl Refusals {
         }
     }
 
-    /// What these refusals hold, to be compared: whether every orphan, and how many names.
+    /// Returns what these refusals hold, to be compared: whether every orphan, and how many names.
     pub(super) fn extent(&self) -> (bool, usize) {
         let holds_all = !self.live.is_empty() || !self.nameless.is_empty();
         (holds_all, self.names.len())
@@ -230,7 +230,7 @@ impl RefusedClaim {
 }
 
 impl Jobs {
-    /// What holds the thing at `path` in `root`, which no known job owns, because a refused claim may mean it. `rule` lets it lapse.
+    /// Returns what holds the thing at `path` in `root`, which no known job owns, because a refused claim may mean it. `rule` lets it lapse.
     #[must_use]
     pub fn refused_hold(
         &self,
@@ -264,7 +264,7 @@ impl Jobs {
         root: RootId,
         path: &[u8],
         most: usize,
-    ) -> Vec<LedClaim> {
+    ) -> Vec<ResolvedClaim> {
         let tables = self.tables();
         let mut found = Vec::new();
         for (&source, table) in tables.iter() {
@@ -287,7 +287,7 @@ impl Jobs {
                             return found;
                         }
                         let id = table.id(no);
-                        found.push(LedClaim {
+                        found.push(ResolvedClaim {
                             job: JobKey { source, id },
                             root: at,
                             path: claimed,
@@ -299,7 +299,7 @@ impl Jobs {
         found
     }
 
-    /// Whether any job of any source has a refused claim.
+    /// Returns whether any job of any source has a refused claim.
     #[must_use]
     pub fn has_refused(&self) -> bool {
         self.tables()
@@ -330,7 +330,7 @@ impl Jobs {
     }
 }
 
-impl OneSource {
+impl SourceJobs {
     /// A refused claim of the job `no`; one that may mean `path`, if there is one.
     fn refused_claim(
         &self,

@@ -64,7 +64,7 @@ impl Status {
         Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 
-    /// Whether the job has ended: only then can it lose anything.
+    /// Returns whether the job has ended: only then can it lose anything.
     #[must_use]
     pub const fn is_over(self) -> bool {
         match self {
@@ -155,7 +155,7 @@ impl JobRow {
         }
     }
 
-    /// Whether everything that decides about the job's files is as it is in `other`: a row of which this cannot be said has come
+    /// Returns whether everything that decides about the job's files is as it is in `other`: a row of which this cannot be said has come
     /// back to life. The error and the attributes decide nothing.
     #[must_use]
     pub fn decides_as(&self, other: &Self) -> bool {

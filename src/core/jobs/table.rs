@@ -10,29 +10,29 @@ use std::path::PathBuf;
 use parking_lot::{RwLock, RwLockReadGuard};
 
 use super::claims;
-use super::one::{Change, OneSource};
 use super::owner::{Fresh, Job, Owner};
 use super::row::{JobKey, JobRow, SourceId, Status};
+use super::source_jobs::{Change, SourceJobs};
 use crate::core::facts::{RootId, RuleId};
 use crate::core::path::RelPath;
 use crate::core::policy::{Policy, Root};
 use crate::core::time::Timestamp;
 
-/// Whether a row says what is known.
+/// Difference between a row and what is known of its job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Known {
-    /// It says so. With the job's number in its source, by which a reader can tick it off: small, and given again when the job is gone.
+pub enum RowDiff {
+    /// None. With the job's number in its source, by which a reader can tick it off: small, and given again when the job is gone.
     Same(u32),
-    /// The job is known, and was another.
+    /// The job is known, and the row decides otherwise.
     Changed(u32),
     /// The job is not known.
-    No,
+    New,
 }
 
 /// The jobs of all sources.
 #[derive(Debug, Default)]
 pub struct Jobs {
-    sources: RwLock<BTreeMap<SourceId, OneSource>>,
+    sources: RwLock<BTreeMap<SourceId, SourceJobs>>,
     /// Sources of which it cannot be believed that a job is gone.
     doubted: RwLock<BTreeSet<SourceId>>,
     /// Jobs whose ownership has changed since everything they own was claimed.
@@ -96,7 +96,7 @@ impl Jobs {
         }
     }
 
-    /// When what is at `path` in `root` lapses with its job under `rule`; `basis` is its own newest timestamp. `None`: never.
+    /// Returns when what is at `path` in `root` lapses with its job under `rule`; `basis` is its own newest timestamp. `None`: never.
     #[must_use]
     pub fn deadline(
         &self,
@@ -136,7 +136,7 @@ impl Jobs {
         keys
     }
 
-    /// What is known of a job.
+    /// Returns what is known of a job.
     #[must_use]
     pub fn job(&self, key: &JobKey) -> Option<Job> {
         let sources = self.sources.read();
@@ -158,7 +158,7 @@ impl Jobs {
         self.sources.read().get(&key.source)?.find(&key.id)
     }
 
-    /// Whether what is known of a job is what its source says now, and was known when everything it owns was claimed. That a job is gone
+    /// Returns whether what is known of a job is what its source says now, and was known when everything it owns was claimed. That a job is gone
     /// counts only while its source is believed.
     #[must_use]
     pub fn agrees(&self, key: &JobKey, fresh: &Fresh) -> bool {
@@ -178,20 +178,20 @@ impl Jobs {
         }
     }
 
-    /// Whether `row` says what is known, for a source that reads all of its rows again.
+    /// Returns whether `row` says what is known, for a source that reads all of its rows again.
     #[must_use]
-    pub fn known(&self, source: SourceId, row: &JobRow) -> Known {
+    pub fn known(&self, source: SourceId, row: &JobRow) -> RowDiff {
         let sources = self.sources.read();
         let Some((table, no)) = sources
             .get(&source)
             .and_then(|table| Some((table, table.find(&row.id)?)))
         else {
-            return Known::No;
+            return RowDiff::New;
         };
         if table.is_same(no, row) {
-            Known::Same(no)
+            RowDiff::Same(no)
         } else {
-            Known::Changed(no)
+            RowDiff::Changed(no)
         }
     }
 
@@ -223,25 +223,25 @@ impl Jobs {
         (ids, (end < table.slots()).then_some(end))
     }
 
-    /// How many jobs `source` has.
+    /// Returns how many jobs `source` has.
     #[must_use]
     pub fn count(&self, source: SourceId) -> u64 {
         let sources = self.sources.read();
-        sources.get(&source).map_or(0, OneSource::len)
+        sources.get(&source).map_or(0, SourceJobs::len)
     }
 
-    /// How many jobs of `source` stand how, in the order of [`Status::ALL`].
+    /// Returns how many jobs of `source` stand how, in the order of [`Status::ALL`].
     #[must_use]
     pub fn counts(&self, source: SourceId) -> [u64; Status::ALL.len()] {
         let sources = self.sources.read();
-        sources.get(&source).map_or([0; 5], OneSource::counts)
+        sources.get(&source).map_or([0; 5], SourceJobs::counts)
     }
 
     /// Bytes of memory that the jobs of `source` take, about.
     #[must_use]
     pub fn memory(&self, source: SourceId) -> usize {
         let sources = self.sources.read();
-        sources.get(&source).map_or(0, OneSource::memory)
+        sources.get(&source).map_or(0, SourceJobs::memory)
     }
 
     /// Up to `most` jobs of `source` after the id `after`, in the order of their ids, for those who list them.
@@ -267,7 +267,7 @@ impl Jobs {
         known.map(|no| table.job(source, no)).collect()
     }
 
-    /// Where the files that a job of `source` claims are, or why a claim is refused.
+    /// Returns where the files that a job of `source` claims are, or why a claim is refused.
     #[must_use]
     pub fn resolve_claims(
         &self,
@@ -300,7 +300,7 @@ impl Jobs {
         table.claimed(policy, of, no)
     }
 
-    /// Whether jobs of `source` may own anything in `root`: by the root's template, by a claim, or by one that is refused.
+    /// Returns whether jobs of `source` may own anything in `root`: by the root's template, by a claim, or by one that is refused.
     #[must_use]
     pub fn governs(&self, policy: &Policy, source: SourceId, root: RootId) -> bool {
         let (Some(of), Some(known)) = (policy.sources.get(&source), policy.roots.get(&root)) else {
@@ -324,7 +324,7 @@ impl Jobs {
         })
     }
 
-    /// Whether a job of `source` claims anything in `root`.
+    /// Returns whether a job of `source` claims anything in `root`.
     #[must_use]
     pub fn claims_in(&self, source: SourceId, root: RootId) -> bool {
         let tables = self.tables();
@@ -334,7 +334,7 @@ impl Jobs {
     }
 
     /// The tables of all sources. Not to be held over a call that takes them again.
-    pub(super) fn tables(&self) -> RwLockReadGuard<'_, BTreeMap<SourceId, OneSource>> {
+    pub(super) fn tables(&self) -> RwLockReadGuard<'_, BTreeMap<SourceId, SourceJobs>> {
         self.sources.read()
     }
 
@@ -374,7 +374,7 @@ impl Jobs {
         }
     }
 
-    /// Whether the engine has taken in all news of `source` that were sent.
+    /// Returns whether the engine has taken in all news of `source` that were sent.
     #[must_use]
     pub fn has_taken_in_all(&self, source: SourceId) -> bool {
         self.under_way
@@ -416,7 +416,10 @@ impl Jobs {
     /// The numbers of all jobs of `source`, free ones among them: below this.
     #[must_use]
     pub fn slots(&self, source: SourceId) -> u32 {
-        self.sources.read().get(&source).map_or(0, OneSource::slots)
+        self.sources
+            .read()
+            .get(&source)
+            .map_or(0, SourceJobs::slots)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
-use super::table::{Jobs, Known};
+use super::table::{Jobs, RowDiff};
 use super::{JobKey, JobRow, Moments, Owner, SourceId, Status};
 use crate::core::facts::RootId;
 use crate::core::policy::{Policy, Root, Source};
@@ -94,7 +94,7 @@ proptest! {
         for row in model.values() {
             let key = JobKey { source: DB, id: row.id.clone() };
             prop_assert_eq!(jobs.job(&key).unwrap().status, row.status);
-            prop_assert!(matches!(jobs.known(DB, row), Known::Same(_)));
+            prop_assert!(matches!(jobs.known(DB, row), RowDiff::Same(_)));
         }
         let ids: Vec<String> = jobs.list(DB, None, 100).into_iter().map(|job| job.key.id).collect();
         prop_assert_eq!(&ids, &model.keys().cloned().collect::<Vec<_>>());

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use super::error::Said;
-use super::link::Link;
+use super::connection::Connection;
+use super::error::ServerError;
 use super::read::PAGE;
 use super::row::text;
 use super::shape::Shape;
-use crate::jobs::fit::listed;
-use crate::jobs::met::Way;
+use crate::jobs::schema_check::listed;
+use crate::jobs::snapshot_diff::ScanStrategy;
 
 /// Bits of `pg_trigger.tgtype`: a trigger for inserted, deleted and updated rows.
 const INSERT: i32 = 4;
@@ -27,16 +27,16 @@ pub(super) struct Relation {
 /// How everything would be read.
 pub(super) struct Plan {
     /// Page by page, or all in one.
-    pub(super) way: Way,
+    pub(super) strategy: ScanStrategy,
     /// What is read.
     pub(super) relations: BTreeSet<Relation>,
 }
 
-/// How the server would give the first page of `shape`.
+/// Returns how the server would give the first page of `shape`.
 ///
 /// # Errors
 /// Those of the server.
-pub(super) async fn plan(link: &Link, shape: &Shape) -> Result<Plan, Said> {
+pub(super) async fn plan(link: &Connection, shape: &Shape) -> Result<Plan, ServerError> {
     let (list, table, id) = (shape.list(), shape.table(), shape.id());
     let sql = format!(
         "EXPLAIN (VERBOSE, FORMAT JSON) SELECT {list} FROM {table} WHERE {id} IS NOT NULL ORDER BY {id} LIMIT {PAGE}"
@@ -67,13 +67,17 @@ pub(super) async fn plan(link: &Link, shape: &Shape) -> Result<Plan, Said> {
     }
     let pages = is_search && is_all_searches && is_ordered_one_way(link, shape).await?;
     Ok(Plan {
-        way: if pages { Way::Pages } else { Way::Pass },
+        strategy: if pages {
+            ScanStrategy::Paged
+        } else {
+            ScanStrategy::SinglePass
+        },
         relations,
     })
 }
 
-/// Whether two ids that differ are never equal: a collation may say that they are, and a page would end between them.
-async fn is_ordered_one_way(link: &Link, shape: &Shape) -> Result<bool, Said> {
+/// Returns whether two ids that differ are never equal: a collation may say that they are, and a page would end between them.
+async fn is_ordered_one_way(link: &Connection, shape: &Shape) -> Result<bool, ServerError> {
     if !shape.has_text_ids() {
         return Ok(true);
     }
@@ -91,15 +95,15 @@ async fn is_ordered_one_way(link: &Link, shape: &Shape) -> Result<bool, Said> {
     }
 }
 
-/// Why changes of `relations` are not notified on `channel`; `None`: they are.
+/// Returns why changes of `relations` are not notified on `channel`; `None`: they are.
 ///
 /// # Errors
 /// Those of the server.
 pub(super) async fn lacks_triggers(
-    link: &Link,
+    link: &Connection,
     relations: &BTreeSet<Relation>,
     channel: &str,
-) -> Result<Option<String>, Said> {
+) -> Result<Option<String>, ServerError> {
     if relations.is_empty() {
         return Ok(Some(
             "the select reads no table that could have a trigger".to_owned(),
@@ -133,8 +137,8 @@ pub(super) async fn lacks_triggers(
     Ok(None)
 }
 
-/// What the database has of what a query names: `table jobs has id, status, …`.
-pub(super) async fn what_there_is(link: &Link, sql: &str) -> String {
+/// Returns what the database has of what a query names: `table jobs has id, status, …`.
+pub(super) async fn what_there_is(link: &Connection, sql: &str) -> String {
     let all = "SELECT c.relname::text, string_agg(a.attname::text, ', ' ORDER BY a.attnum) \
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \

@@ -6,30 +6,30 @@ use std::collections::BTreeSet;
 
 use tokio::runtime::Builder;
 
+use super::connection::{Connection, ConnectionRole};
+use super::context::SourceContext;
 use super::error::Fault;
-use super::link::{Link, Role};
 use super::names::{self, Numbered};
 use super::options::PostgresOptions;
 use super::shape::{self, Asked, Shape};
-use super::shared::Shared;
 use crate::jobs::decode::Decoder;
 use crate::jobs::error::QueryError;
-use crate::jobs::fit::{self, DECIDING, PARAMETERS, statement_name};
 use crate::jobs::options::bare;
+use crate::jobs::schema_check::{self, DECIDING, PARAMETERS, statement_name};
 
-/// Whether the queries of `options` fit its database.
+/// Returns whether the queries of `options` fit its database.
 ///
 /// # Errors
 /// When a query does not fit, with the query and the column; [`QueryError::Database`] when the server cannot be asked now.
 pub fn check_postgres(options: &PostgresOptions) -> Result<(), QueryError> {
     let decoder = Decoder::new(&options.name, &options.queries)?;
-    let shared = Shared::new(options.clone(), decoder);
+    let shared = SourceContext::new(options.clone(), decoder);
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| QueryError::Database(error.to_string()))?;
     let checked = runtime.block_on(queries(&shared));
     checked.map_err(|fault| match fault {
         Fault::Query(error) => error,
-        Fault::Permission { what, mend } => fit::wrong("select", what, &mend),
+        Fault::Permission { what, mend } => schema_check::wrong("select", what, &mend),
         Fault::Unreachable(_)
         | Fault::Refused(_)
         | Fault::Missing(_)
@@ -39,15 +39,19 @@ pub fn check_postgres(options: &PostgresOptions) -> Result<(), QueryError> {
     })
 }
 
-async fn queries(shared: &Shared) -> Result<(), Fault> {
+async fn queries(shared: &SourceContext) -> Result<(), Fault> {
     let options = &shared.options;
-    let link = Link::connect(options, Role::Reads)
+    let link = Connection::connect(options, ConnectionRole::Reads)
         .await
         .map_err(|said| Fault::of(&said, options.user()))?;
     let select = shared.select();
     if let Some(name) = names::number(select.sql).names.first() {
         let what = format!("unknown parameter :{name}");
-        return Err(Fault::Query(fit::wrong("select", what, "it may name none")));
+        return Err(Fault::Query(schema_check::wrong(
+            "select",
+            what,
+            "it may name none",
+        )));
     }
     let shape = Shape::learn(&link, &select).await?;
     // Whether the tables may be read shows only when they are.
@@ -79,12 +83,12 @@ async fn queries(shared: &Shared) -> Result<(), Fault> {
 }
 
 async fn changed(
-    link: &Link,
-    shared: &Shared,
+    link: &Connection,
+    shared: &SourceContext,
     asked: &Asked<'_>,
     known: &BTreeSet<String>,
 ) -> Result<(), Fault> {
-    let wrong = |what: String, mend: &str| Fault::Query(fit::wrong("changed", what, mend));
+    let wrong = |what: String, mend: &str| Fault::Query(schema_check::wrong("changed", what, mend));
     let names = shared.changed_names();
     if let Some(other) = names.iter().find(|name| *name != "since") {
         return Err(wrong(
@@ -119,8 +123,8 @@ async fn changed(
 }
 
 async fn writes(
-    link: &Link,
-    shared: &Shared,
+    link: &Connection,
+    shared: &SourceContext,
     name: &str,
     sql: &str,
     known: &BTreeSet<String>,
@@ -131,7 +135,7 @@ async fn writes(
     if let Some(other) = names.iter().find(|name| !is_known(name)) {
         let mut may: Vec<String> = PARAMETERS.map(|name| format!(":{name}")).into();
         may.extend(known.iter().map(|name| format!(":{name}")));
-        return Err(Fault::Query(fit::wrong(
+        return Err(Fault::Query(schema_check::wrong(
             name,
             format!("unknown parameter :{other}"),
             &format!("it may name {}", may.join(", ")),

@@ -6,11 +6,11 @@ use std::error::Error as _;
 use std::fmt;
 
 use crate::jobs::error::QueryError;
-use crate::jobs::fit;
+use crate::jobs::schema_check;
 
 /// What a server or the way to it said.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Said {
+pub(super) struct ServerError {
     /// Where it comes from.
     pub(super) from: From,
     /// For people.
@@ -32,7 +32,7 @@ pub(super) enum From {
     Silence,
 }
 
-impl Said {
+impl ServerError {
     /// Nobody answered in time.
     pub(super) fn silence() -> Self {
         Self {
@@ -49,12 +49,12 @@ impl Said {
         }
     }
 
-    /// Whether a value does not have the form that its type asks for.
+    /// Returns whether a value does not have the form that its type asks for.
     pub(super) fn is_about_a_value(&self) -> bool {
         self.code().starts_with("22")
     }
 
-    /// Whether the connection is of no more use.
+    /// Returns whether the connection is of no more use.
     pub(super) fn ends_the_connection(&self) -> bool {
         match &self.from {
             From::Server(code) => code.starts_with("57P") || code.starts_with("08"),
@@ -63,13 +63,13 @@ impl Said {
     }
 }
 
-impl fmt::Display for Said {
+impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::convert::From<&tokio_postgres::Error> for Said {
+impl std::convert::From<&tokio_postgres::Error> for ServerError {
     fn from(error: &tokio_postgres::Error) -> Self {
         if let Some(said) = error.as_db_error() {
             return Self {
@@ -96,7 +96,7 @@ impl std::convert::From<&tokio_postgres::Error> for Said {
     }
 }
 
-impl std::convert::From<tokio_postgres::Error> for Said {
+impl std::convert::From<tokio_postgres::Error> for ServerError {
     fn from(error: tokio_postgres::Error) -> Self {
         Self::from(&error)
     }
@@ -142,8 +142,8 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// What it means that the server, or the way to it, said this to `user`.
-    pub(super) fn of(said: &Said, user: &str) -> Self {
+    /// Returns what it means that the server, or the way to it, said this to `user`.
+    pub(super) fn of(said: &ServerError, user: &str) -> Self {
         let message = said.message.clone();
         let code = match &said.from {
             From::Server(code) => code.as_str(),
@@ -167,11 +167,11 @@ impl Fault {
     }
 
     /// Likewise, of a query: mostly the query's fault.
-    pub(super) fn of_query(query: &str, said: &Said, user: &str, mend: &str) -> Self {
+    pub(super) fn of_query(query: &str, said: &ServerError, user: &str, mend: &str) -> Self {
         let class = said.code().get(..2).unwrap_or_default();
         match Self::of(said, user) {
             Self::Failed(what) if matches!(class, "42" | "22" | "21" | "0A" | "2F" | "P0") => {
-                Self::Query(fit::wrong(query, what, mend))
+                Self::Query(schema_check::wrong(query, what, mend))
             }
             other => other,
         }

@@ -1,16 +1,16 @@
 //! One job's row, as it is now.
 
+use super::connection::Connection;
 use super::error::Fault;
-use super::link::Link;
 use super::row::text;
 use super::shape::{self, Asked, Shape};
 use crate::core::jobs::JobRow;
 use crate::jobs::decode::Decoder;
 use crate::jobs::error::QueryError;
-use crate::jobs::one::One;
+use crate::jobs::lookup::Lookup;
 
 /// A job and the texts that its row has.
-pub(super) struct Found {
+pub(super) struct FoundRow {
     /// The job, complete.
     pub(super) job: JobRow,
     /// Each column, as the server writes it; only where they were asked for.
@@ -28,17 +28,17 @@ pub(super) enum Extent {
     Texts,
 }
 
-/// What there is of the job `id`.
+/// Returns what there is of the job `id`.
 ///
 /// # Errors
 /// When the database cannot be asked, or does not say one thing about the job.
 pub(super) async fn one(
-    link: &Link,
+    link: &Connection,
     shape: &Shape,
     asked: &Asked<'_>,
     id: &str,
     extent: Extent,
-) -> Result<One<Found>, Fault> {
+) -> Result<Lookup<FoundRow>, Fault> {
     let (table, column) = (shape.table(), shape.id());
     let (list, end) = match extent {
         Extent::Job => (shape.list(), ""),
@@ -53,7 +53,7 @@ pub(super) async fn one(
         Ok(rows) => rows,
         Err(said) if said.is_about_a_value() && extent == Extent::Job => {
             return if is_no_value(link, shape, id).await {
-                Ok(One::None)
+                Ok(Lookup::Missing)
             } else {
                 Err(shape::wrong(link, asked, &said).await)
             };
@@ -63,8 +63,8 @@ pub(super) async fn one(
         }
         Err(said) => return Err(shape::wrong(link, asked, &said).await),
     };
-    let mut found: Option<Found> = None;
-    let mut other = One::None;
+    let mut found: Option<FoundRow> = None;
+    let mut other = Lookup::Missing;
     for row in &rows {
         let cells = shape.cells(row)?;
         // A column that compares without regard to case, or to zeros before a number, gives others, too.
@@ -96,15 +96,15 @@ pub(super) async fn one(
                     })
                     .collect(),
             };
-            found = Some(Found { job, texts });
+            found = Some(FoundRow { job, texts });
         }
     }
-    Ok(found.map_or(other, One::Found))
+    Ok(found.map_or(other, Lookup::Found))
 }
 
-/// Whether `id` is no value of the ids' type at all, such as no number: then no row can have it. That the query failed does not
+/// Returns whether `id` is no value of the ids' type at all, such as no number: then no row can have it. That the query failed does not
 /// tell, since it may stumble over the rows themselves.
-async fn is_no_value(link: &Link, shape: &Shape, id: &str) -> bool {
+async fn is_no_value(link: &Connection, shape: &Shape, id: &str) -> bool {
     let (table, column) = (shape.table(), shape.id());
     let kind = format!(
         "SELECT format_type(pg_typeof({column})::oid, NULL) FROM (VALUES (1)) AS one (one) LEFT JOIN (SELECT * FROM {table} LIMIT 0) AS jobs ON true"

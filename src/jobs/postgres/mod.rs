@@ -1,38 +1,38 @@
 //! PostgreSQL databases of the users' applications.
 //!
 //! ```text
-//! a trigger's NOTIFY ─▶ ear (ids) ─▶ reader ─▶ read (those rows, or pages of all) ─▶ news ─▶ tell (the engine)
-//! nobody notifies ────▶ the poll's timer ─┘
-//! a removal ──▶ asker (own connection) ─▶ one row, as it is now
+//! a trigger's NOTIFY ─▶ listener (ids) ─▶ reader ─▶ read (those rows, or pages of all) ─▶ update ─▶ the engine
+//! without a trigger ──▶ the poll's timer ─┘
+//! a removal ──▶ lookup (own connection) ─▶ one row, as it is now
 //! a lapse ────▶ writer (own connection, for as long as it is used) ─▶ mark or forget, if the row is still as judged
 //! ```
 //!
-//! - `options`: which database; `tls`: how connections are encrypted; `link`: a connection; `error`: what goes wrong with it
-//! - `shape`, `row`: a query's columns, and their values. `names`: named parameters. `catalog`: tables, triggers, plans
-//! - `reader`: what is done next; `ear`: what was heard; `read`: everything, what changed, or some; `telling`: to the engine
-//! - `asker`, `find`, `write`: one job
-//! - `source`: the source as the rest of the daemon sees it; `shared`: what its tasks share. `check`: whether the queries fit
+//! - `options`: the server and its queries; `tls`: encryption; `connection`: one connection; `error`: its failures
+//! - `shape`, `row`: the columns of a query, and their values. `names`: named parameters. `catalog`: tables, triggers, plans
+//! - `reader`: the task and its schedule; `listener`: notifications; `read`: everything, what changed, or some; `publisher`: to the engine
+//! - `lookup_connection`, `find`, `write`: one job
+//! - `source`: the interface to the rest of the daemon; `context`: what its tasks share. `check`: whether the queries fit
 //! - `trigger`: the table that a trigger is needed for
 //!
 //! **Invariant:** nothing is written to a database but a `mark` or `forget` of a row that is as it was judged.
 //! **Invariant:** no transaction is held open.
 
-mod asker;
 mod catalog;
 mod check;
-mod ear;
+mod connection;
+mod context;
 mod error;
 mod find;
-mod link;
+mod listener;
+mod lookup_connection;
 mod names;
 mod options;
+mod publisher;
 mod read;
 mod reader;
 mod row;
 mod shape;
-mod shared;
 mod source;
-mod telling;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -60,7 +60,7 @@ enum Escapes {
     Backslash,
 }
 
-/// Whether a string that begins behind `before` is one with escapes: `E'…'`.
+/// Returns whether a string that begins behind `before` is one with escapes: `E'…'`.
 fn is_escaping(before: &str) -> Escapes {
     let mut back = before.chars().rev();
     let is_e = matches!(back.next(), Some('e' | 'E'));

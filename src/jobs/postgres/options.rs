@@ -88,7 +88,7 @@ impl PostgresOptions {
     }
 }
 
-/// Where `server` is, without its password.
+/// Returns where `server` is, without its password.
 #[must_use]
 pub fn place(server: &Config) -> String {
     let ports = server.get_ports();

@@ -7,18 +7,18 @@
 use futures_util::{StreamExt, pin_mut};
 
 use super::catalog;
+use super::connection::Connection;
 use super::error::Fault;
 use super::find::{self, Extent};
-use super::link::Link;
+use super::publisher::ChangePublisher;
 use super::row::{Form, text};
 use super::shape::{self, Asked, Shape};
-use super::telling::Telling;
-use crate::core::jobs::{JobRow, Known, Status};
+use crate::core::jobs::{JobRow, RowDiff, Status};
 use crate::jobs::decode::Decoder;
-use crate::jobs::met::{GONE_MAX, Met, Way, batches};
-use crate::jobs::one::One;
+use crate::jobs::known_jobs::KnownJobs;
+use crate::jobs::lookup::Lookup;
+use crate::jobs::snapshot_diff::{BATCH_GONE_MAX, ScanStrategy, SnapshotDiff, batches};
 use crate::jobs::unnamed::{self, Unnamed};
-use crate::jobs::view::View;
 
 /// Rows of one page: some ten milliseconds.
 pub(super) const PAGE: usize = 5000;
@@ -27,16 +27,16 @@ const TOGETHER: usize = 64;
 
 /// What a reading needs.
 pub(super) struct Reading<'a> {
-    pub(super) link: &'a Link,
+    pub(super) link: &'a Connection,
     pub(super) shape: &'a Shape,
     pub(super) asked: Asked<'a>,
-    pub(super) view: &'a View,
-    pub(super) tell: &'a mut Telling,
+    pub(super) view: &'a KnownJobs,
+    pub(super) tell: &'a mut ChangePublisher,
 }
 
 /// What came of a reading of some jobs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Found {
+pub(super) struct ReadSummary {
     /// So many were not known before.
     pub(super) new: u64,
     /// Whether one that was known was not found.
@@ -54,25 +54,25 @@ impl Reading<'_> {
             Ok(plan) => plan,
             Err(said) => return Err(shape::wrong(self.link, &self.asked, &said).await),
         };
-        let mut met = Met::new(plan.way);
-        let is_through = match plan.way {
-            Way::Pages => self.pages(&mut met).await?,
-            Way::Pass => false,
+        let mut diff = SnapshotDiff::new(plan.strategy);
+        let is_through = match plan.strategy {
+            ScanStrategy::Paged => self.pages(&mut diff).await?,
+            ScanStrategy::SinglePass => false,
         };
         if !is_through {
-            met = Met::new(Way::Pass);
-            self.pass(&mut met).await?;
+            diff = SnapshotDiff::new(ScanStrategy::SinglePass);
+            self.pass(&mut diff).await?;
         }
-        met.end(self.view);
-        self.tell_rows(met.take_rows()).await;
+        diff.end(self.view);
+        self.tell_rows(diff.take_rows()).await;
         if !knows_nothing {
-            self.tell_gone(&met).await?;
+            self.tell_gone(&diff).await?;
         }
-        Ok(met.jobs())
+        Ok(diff.jobs())
     }
 
     /// Reads page by page. `false`: a page ends with an id that cannot be asked from.
-    async fn pages(&mut self, met: &mut Met) -> Result<bool, Fault> {
+    async fn pages(&mut self, diff: &mut SnapshotDiff) -> Result<bool, Fault> {
         let (list, table, id) = (self.shape.list(), self.shape.table(), self.shape.id());
         let first = format!(
             "SELECT {list}, {id}::text FROM {table} WHERE {id} IS NOT NULL ORDER BY {id} LIMIT {PAGE}"
@@ -85,7 +85,7 @@ impl Reading<'_> {
         let without = format!("SELECT {list} FROM {table} WHERE {id} IS NULL LIMIT {most}");
         for row in &self.ask(&without, &[]).await? {
             let cells = self.shape.cells(row)?;
-            met.meet(self.asked.decoder, self.view, self.shape.columns(), &cells);
+            diff.visit_row(self.asked.decoder, self.view, self.shape.columns(), &cells);
         }
         let mut cursor: Option<String> = None;
         loop {
@@ -95,9 +95,9 @@ impl Reading<'_> {
             };
             for row in &rows {
                 let cells = self.shape.cells(row)?;
-                met.meet(self.asked.decoder, self.view, self.shape.columns(), &cells);
+                diff.visit_row(self.asked.decoder, self.view, self.shape.columns(), &cells);
             }
-            self.tell_rows(met.take_rows()).await;
+            self.tell_rows(diff.take_rows()).await;
             let Some(end) = rows.last().filter(|_| rows.len() == PAGE) else {
                 return Ok(true);
             };
@@ -109,7 +109,7 @@ impl Reading<'_> {
         }
     }
 
-    async fn pass(&mut self, met: &mut Met) -> Result<(), Fault> {
+    async fn pass(&mut self, diff: &mut SnapshotDiff) -> Result<(), Fault> {
         let sql = format!("SELECT {} FROM {}", self.shape.list(), self.shape.table());
         let rows = match self.link.stream(&sql).await {
             Ok(rows) => rows,
@@ -120,13 +120,13 @@ impl Reading<'_> {
             match self.link.within(rows.next()).await {
                 Ok(Some(row)) => {
                     let cells = self.shape.cells(&row)?;
-                    met.meet(self.asked.decoder, self.view, self.shape.columns(), &cells);
+                    diff.visit_row(self.asked.decoder, self.view, self.shape.columns(), &cells);
                 }
                 Ok(None) => return Ok(()),
                 Err(said) => return Err(shape::wrong(self.link, &self.asked, &said).await),
             }
-            if met.is_full() {
-                self.tell_rows(met.take_rows()).await;
+            if diff.is_full() {
+                self.tell_rows(diff.take_rows()).await;
             }
         }
     }
@@ -158,9 +158,9 @@ impl Reading<'_> {
                 continue;
             }
             match (self.view.known)(&job) {
-                Known::Same(_) => continue,
-                Known::Changed(_) => {}
-                Known::No => new += 1,
+                RowDiff::Same(_) => continue,
+                RowDiff::Changed(_) => {}
+                RowDiff::New => new += 1,
             }
             Decoder::complete(self.shape.columns(), &cells, &mut job);
             news.push(job);
@@ -196,8 +196,8 @@ impl Reading<'_> {
     ///
     /// # Errors
     /// When the database fails. What was told until then is true.
-    pub(super) async fn some(&mut self, ids: Vec<String>) -> Result<Found, Fault> {
-        let mut found = Found::default();
+    pub(super) async fn some(&mut self, ids: Vec<String>) -> Result<ReadSummary, Fault> {
+        let mut found = ReadSummary::default();
         let mut news = Vec::new();
         for ids in ids.chunks(TOGETHER) {
             let rows = ids
@@ -207,18 +207,18 @@ impl Reading<'_> {
             for (id, row) in ids.iter().zip(rows) {
                 match row? {
                     // Whose row it is only a reading of everything tells.
-                    One::Unnamed => found.misses = true,
-                    One::Alike(_) | One::None => {
+                    Lookup::Unnamed => found.misses = true,
+                    Lookup::OtherSpelling(_) | Lookup::Missing => {
                         let row = JobRow::new(id.clone(), Status::Running);
                         match (self.view.known)(&row) {
-                            Known::No => {}
-                            Known::Same(_) | Known::Changed(_) => found.misses = true,
+                            RowDiff::New => {}
+                            RowDiff::Same(_) | RowDiff::Changed(_) => found.misses = true,
                         }
                     }
-                    One::Found(row) => match (self.view.known)(&row.job) {
-                        Known::Same(_) => {}
-                        Known::Changed(_) => news.push(row.job),
-                        Known::No => {
+                    Lookup::Found(row) => match (self.view.known)(&row.job) {
+                        RowDiff::Same(_) => {}
+                        RowDiff::Changed(_) => news.push(row.job),
+                        RowDiff::New => {
                             found.new += 1;
                             news.push(row.job);
                         }
@@ -231,14 +231,15 @@ impl Reading<'_> {
     }
 
     /// Tells what the table has and the reading has not met. Pages are of different moments, so there each is looked for once more.
-    async fn tell_gone(&mut self, met: &Met) -> Result<(), Fault> {
+    async fn tell_gone(&mut self, diff: &SnapshotDiff) -> Result<(), Fault> {
         let mut from = 0;
         loop {
-            let (mut ids, next) = (self.view.unticked)(from, GONE_MAX, &|number| met.has(number));
-            ids.retain(|id| !met.has_told(id));
-            match met.way() {
-                Way::Pass => {}
-                Way::Pages => ids = self.still_gone(ids).await?,
+            let (mut ids, next) =
+                (self.view.unticked)(from, BATCH_GONE_MAX, &|number| diff.has(number));
+            ids.retain(|id| !diff.has_told(id));
+            match diff.strategy() {
+                ScanStrategy::SinglePass => {}
+                ScanStrategy::Paged => ids = self.still_gone(ids).await?,
             }
             if !ids.is_empty() {
                 self.tell.gone(ids).await;

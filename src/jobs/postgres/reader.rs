@@ -12,18 +12,18 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::asker::Asker;
-use super::error::{Fault, Said};
-use super::link::{Link, Role};
+use super::connection::{Connection, ConnectionRole};
+use super::context::SourceContext;
+use super::error::{Fault, ServerError};
+use super::lookup_connection::LookupConnection;
+use super::publisher::ChangePublisher;
 use super::shape::Shape;
-use super::shared::Shared;
-use super::telling::Telling;
 use super::write::Writer;
 use crate::clock;
 use crate::core::jobs::News;
-use crate::jobs::pace::{Rests, Retries};
+use crate::jobs::known_jobs::KnownJobs;
+use crate::jobs::pacing::{ReadThrottle, RetryBackoff};
 use crate::jobs::stats::SourceState;
-use crate::jobs::view::View;
 
 /// A reading that comes later than this, or takes longer, is announced: until then what is known is not believed.
 const ANNOUNCED: Duration = Duration::from_millis(20);
@@ -37,19 +37,19 @@ const RECHECK: Duration = Duration::from_hours(1);
 
 /// What the task of a source is made of.
 pub(super) struct Reader {
-    pub(super) shared: Arc<Shared>,
-    pub(super) asker: Arc<Asker>,
+    pub(super) shared: Arc<SourceContext>,
+    pub(super) lookups: Arc<LookupConnection>,
     pub(super) writer: Arc<Writer>,
-    pub(super) view: View,
-    pub(super) telling: Telling,
+    pub(super) view: KnownJobs,
+    pub(super) telling: ChangePublisher,
     pub(super) state: State,
 }
 
 /// What it knows, over all connections.
 #[derive(Default)]
 pub(super) struct State {
-    retries: Retries,
-    rests: Rests,
+    retries: RetryBackoff,
+    rests: ReadThrottle,
     down: Option<String>,
     is_stale: bool,
     /// Why changes are not heard of, as it was said last.
@@ -58,10 +58,10 @@ pub(super) struct State {
 
 /// A connection, and what was found over it.
 struct Session {
-    link: Link,
+    link: Connection,
     select: Shape,
     changed: Option<Shape>,
-    owes: Owes,
+    owes: PendingReads,
     /// Whether everything was read over it.
     is_read: bool,
     /// From where changes are asked; `None`: nothing was read yet.
@@ -77,7 +77,7 @@ struct Session {
 
 /// What is to be read.
 #[derive(Default)]
-struct Owes {
+struct PendingReads {
     all: bool,
     /// Everything, but only for what is gone.
     gone: bool,
@@ -113,7 +113,7 @@ impl Reader {
 
     async fn begin(&mut self) -> Result<Session, Fault> {
         let options = &self.shared.options;
-        let link = Link::connect(options, Role::Reads)
+        let link = Connection::connect(options, ConnectionRole::Reads)
             .await
             .map_err(|said| self.fault(&said))?;
         let select = Shape::learn(&link, &self.shared.select()).await?;
@@ -121,7 +121,7 @@ impl Reader {
             Some(asked) => Some(Shape::learn(&link, &asked).await?),
             None => None,
         };
-        *self.shared.ear.lock() = Some(Arc::clone(&link.ear));
+        *self.shared.listener.lock() = Some(Arc::clone(&link.listener));
         let now = clock::now().boot;
         self.state.rests.all = now;
         self.state.rests.changes = now;
@@ -129,9 +129,9 @@ impl Reader {
             link,
             select,
             changed,
-            owes: Owes {
+            owes: PendingReads {
                 all: true,
-                ..Owes::default()
+                ..PendingReads::default()
             },
             is_read: false,
             since: None,
@@ -145,7 +145,7 @@ impl Reader {
     }
 
     async fn turn(&mut self, session: &mut Session) -> Result<(), Fault> {
-        if let Some(said) = session.link.ear.closed() {
+        if let Some(said) = session.link.listener.closed() {
             return Err(self.fault(&said));
         }
         let now = clock::now().boot;
@@ -162,15 +162,15 @@ impl Reader {
 
     /// Waits until there is something to do.
     async fn wait(&self, session: &Session) {
-        let ear = &session.link.ear;
-        if ear.closed().is_some() {
+        let listener = &session.link.listener;
+        if listener.closed().is_some() {
             return;
         }
         let now = clock::now().boot;
         let rests = &self.state.rests;
         let owes = &session.owes;
-        let all = (owes.all || owes.gone || ear.wants_all()).then_some(rests.all);
-        let is_some_owed = owes.changes || (ear.has_pending() && !ear.wants_all());
+        let all = (owes.all || owes.gone || listener.wants_all()).then_some(rests.all);
+        let is_some_owed = owes.changes || (listener.has_pending() && !listener.wants_all());
         let some = is_some_owed.then_some(rests.changes);
         // While a reading is to come anyway, nothing else needs to wake it.
         let is_owed = all.is_some() && some.is_some();
@@ -178,10 +178,10 @@ impl Reader {
         let next = times.into_iter().flatten().min().unwrap_or(now);
         let rest = next.saturating_sub(now);
         tokio::select! {
-            () = ear.rang.notified(), if !is_owed => {}
+            () = listener.rang.notified(), if !is_owed => {}
             () = self.shared.asked.notified(), if all.is_none() => {
                 // Noted by the ear, so that it is not lost and not taken for read.
-                ear.hear("");
+                listener.on_notification("");
             }
             () = sleep(rest) => {}
         }
@@ -189,7 +189,7 @@ impl Reader {
 
     /// Looks whether something has changed, which nobody tells of.
     async fn poll(&mut self, session: &mut Session) -> Result<(), Fault> {
-        let now = super::asker::snapshot(&session.link)
+        let now = super::lookup_connection::snapshot(&session.link)
             .await
             .map_err(|said| self.fault(&said))?;
         if now.is_none() || now != session.polled {
@@ -210,7 +210,7 @@ impl Reader {
         if session.next_poll.is_some() || now.saturating_sub(session.read_at) < RECHECK {
             return Ok(());
         }
-        let stands = super::asker::snapshot(&session.link)
+        let stands = super::lookup_connection::snapshot(&session.link)
             .await
             .map_err(|said| self.fault(&said))?;
         if stands.is_none() || stands != *self.shared.snapshot.lock() {
@@ -228,10 +228,10 @@ impl Reader {
     }
 
     async fn fail(&mut self, fault: &Fault) {
-        *self.shared.ear.lock() = None;
+        *self.shared.listener.lock() = None;
         *self.shared.listens.lock() = false;
         *self.shared.snapshot.lock() = None;
-        self.asker.hang_up().await;
+        self.lookups.hang_up().await;
         self.state.retries.fail(clock::now().boot);
         self.state.is_stale = false;
         let why = self.shared.about(fault);
@@ -244,7 +244,7 @@ impl Reader {
         self.telling.send(News::Down { why }).await;
     }
 
-    fn fault(&self, said: &Said) -> Fault {
+    fn fault(&self, said: &ServerError) -> Fault {
         Fault::of(said, self.shared.options.user())
     }
 }

@@ -6,7 +6,7 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Kind, Type};
 
-use crate::jobs::cell::Cell;
+use crate::jobs::sql_value::SqlValue;
 
 /// From 1970 to 2000, which instants are counted from, in microseconds.
 const EPOCH_US: i64 = 946_684_800_000_000;
@@ -48,7 +48,7 @@ impl Form {
         }
     }
 
-    /// What of `column`, which is of type `kind`, is asked for.
+    /// Returns what of `column`, which is of type `kind`, is asked for.
     pub(super) fn asked(self, column: &str, kind: &Type) -> String {
         match self {
             Self::Bool | Self::Bytes | Self::Instant | Self::Shown | Self::Date => {
@@ -77,48 +77,48 @@ impl Form {
         }
     }
 
-    fn read(self, value: Option<&[u8]>) -> Option<Cell<'_>> {
+    fn read(self, value: Option<&[u8]>) -> Option<SqlValue<'_>> {
         let Some(bytes) = value else {
-            return Some(Cell::Null);
+            return Some(SqlValue::Null);
         };
         let integer = || Some(i64::from_be_bytes(bytes.try_into().ok()?));
         Some(match self {
-            Self::Bool => Cell::Bool(bytes.first()? != &0),
-            Self::Integer => Cell::Integer(integer()?),
-            Self::Real => Cell::Real(f64::from_be_bytes(bytes.try_into().ok()?)),
+            Self::Bool => SqlValue::Bool(bytes.first()? != &0),
+            Self::Integer => SqlValue::Integer(integer()?),
+            Self::Real => SqlValue::Real(f64::from_be_bytes(bytes.try_into().ok()?)),
             Self::Number => number(bytes)?,
-            Self::Text => Cell::Text(bytes),
-            Self::Bytes => Cell::Bytes(bytes),
-            Self::Json => Cell::Json(bytes),
+            Self::Text => SqlValue::Text(bytes),
+            Self::Bytes => SqlValue::Bytes(bytes),
+            Self::Json => SqlValue::Json(bytes),
             Self::Instant | Self::Shown => match integer()? {
-                i64::MAX => Cell::Infinite { is_past: false },
-                i64::MIN => Cell::Infinite { is_past: true },
-                us if self == Self::Instant => Cell::Instant(us.saturating_add(EPOCH_US)),
-                us => Cell::Shown(us.saturating_add(EPOCH_US)),
+                i64::MAX => SqlValue::Infinite { is_past: false },
+                i64::MIN => SqlValue::Infinite { is_past: true },
+                us if self == Self::Instant => SqlValue::Instant(us.saturating_add(EPOCH_US)),
+                us => SqlValue::Shown(us.saturating_add(EPOCH_US)),
             },
             Self::Date => match i32::from_be_bytes(bytes.try_into().ok()?) {
-                i32::MAX => Cell::Infinite { is_past: false },
-                i32::MIN => Cell::Infinite { is_past: true },
-                days => Cell::Shown((i64::from(days) * DAY_US).saturating_add(EPOCH_US)),
+                i32::MAX => SqlValue::Infinite { is_past: false },
+                i32::MIN => SqlValue::Infinite { is_past: true },
+                days => SqlValue::Shown((i64::from(days) * DAY_US).saturating_add(EPOCH_US)),
             },
         })
     }
 }
 
-fn number(text: &[u8]) -> Option<Cell<'_>> {
+fn number(text: &[u8]) -> Option<SqlValue<'_>> {
     let text = std::str::from_utf8(text).ok()?;
     Some(match text.parse::<i64>() {
-        Ok(number) => Cell::Integer(number),
-        Err(_) => Cell::Real(text.parse().ok()?),
+        Ok(number) => SqlValue::Integer(number),
+        Err(_) => SqlValue::Real(text.parse().ok()?),
     })
 }
 
 /// The values of `row` from its begin, which were asked for as `forms`; one that is no such value is text that nobody can read.
-pub(super) fn cells<'a>(row: &'a Row, forms: &[Form]) -> Vec<Cell<'a>> {
+pub(super) fn cells<'a>(row: &'a Row, forms: &[Form]) -> Vec<SqlValue<'a>> {
     let values = forms.iter().enumerate().map(|(at, form)| {
         let value = bytes(row, at);
         form.read(value)
-            .unwrap_or(Cell::Bytes(value.unwrap_or_default()))
+            .unwrap_or(SqlValue::Bytes(value.unwrap_or_default()))
     });
     values.collect()
 }
@@ -161,28 +161,28 @@ mod tests {
         let zero = at(0);
         assert_eq!(
             Form::Instant.read(Some(&zero)),
-            Some(Cell::Instant(EPOCH_US))
+            Some(SqlValue::Instant(EPOCH_US))
         );
         assert_eq!(
             Form::Shown.read(Some(&at(i64::MAX))),
-            Some(Cell::Infinite { is_past: false })
+            Some(SqlValue::Infinite { is_past: false })
         );
         assert_eq!(
             Form::Date.read(Some(&i32::MIN.to_be_bytes())),
-            Some(Cell::Infinite { is_past: true })
+            Some(SqlValue::Infinite { is_past: true })
         );
         assert_eq!(
             Form::Date.read(Some(&1_i32.to_be_bytes())),
-            Some(Cell::Shown(EPOCH_US + DAY_US))
+            Some(SqlValue::Shown(EPOCH_US + DAY_US))
         );
         assert_eq!(Form::Instant.read(Some(b"short")), None);
     }
 
     #[test]
     fn numbers_of_any_size_stay_numbers() {
-        assert_eq!(Form::Number.read(Some(b"7")), Some(Cell::Integer(7)));
-        assert_eq!(Form::Number.read(Some(b"7.5")), Some(Cell::Real(7.5)));
+        assert_eq!(Form::Number.read(Some(b"7")), Some(SqlValue::Integer(7)));
+        assert_eq!(Form::Number.read(Some(b"7.5")), Some(SqlValue::Real(7.5)));
         assert_eq!(Form::Number.read(Some(b"x")), None);
-        assert_eq!(Form::Number.read(None), Some(Cell::Null));
+        assert_eq!(Form::Number.read(None), Some(SqlValue::Null));
     }
 }

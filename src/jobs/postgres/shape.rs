@@ -8,13 +8,13 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::catalog;
-use super::error::{Fault, Said};
-use super::link::Link;
+use super::connection::Connection;
+use super::error::{Fault, ServerError};
 use super::row::{self, Form};
-use crate::jobs::cell::Cell;
 use crate::jobs::decode::{Columns, Decoder};
-use crate::jobs::fit;
 use crate::jobs::options::Queries;
+use crate::jobs::schema_check;
+use crate::jobs::sql_value::SqlValue;
 
 /// A query with its columns.
 pub(super) struct Shape {
@@ -44,7 +44,7 @@ impl Shape {
     ///
     /// # Errors
     /// When it is no query, lacks a column, or cannot be asked.
-    pub(super) async fn learn(link: &Link, asked: &Asked<'_>) -> Result<Self, Fault> {
+    pub(super) async fn learn(link: &Connection, asked: &Asked<'_>) -> Result<Self, Fault> {
         let table = format!("(\n{}\n) AS jobs", asked.sql);
         // One row without values: the query itself is not run.
         let sql = format!(
@@ -58,7 +58,7 @@ impl Shape {
         let columns = rows.first().map(Row::columns).unwrap_or_default();
         let names: Vec<String> = columns.iter().map(|of| of.name().to_owned()).collect();
         let has: BTreeSet<String> = names.iter().map(|name| name.to_lowercase()).collect();
-        if let Err(error) = fit::columns(asked.query, &has, asked.queries) {
+        if let Err(error) = schema_check::columns(asked.query, &has, asked.queries) {
             return Err(Fault::Query(with_what_there_is(link, asked, error).await));
         }
         let kinds: Vec<Type> = columns.iter().map(|of| of.type_().clone()).collect();
@@ -77,7 +77,7 @@ impl Shape {
         &self.table
     }
 
-    /// Where what stands.
+    /// Returns where what stands.
     pub(super) fn columns(&self) -> &Columns {
         &self.columns
     }
@@ -87,7 +87,7 @@ impl Shape {
         &self.names
     }
 
-    /// What is asked for.
+    /// Returns what is asked for.
     pub(super) fn list(&self) -> String {
         let all = self.names.iter().zip(&self.forms).zip(&self.kinds);
         let asked: Vec<String> = all
@@ -111,7 +111,7 @@ impl Shape {
         column(&self.names[self.columns.id_at()])
     }
 
-    /// Whether ids are texts, which have an order for people.
+    /// Returns whether ids are texts, which have an order for people.
     pub(super) fn has_text_ids(&self) -> bool {
         self.forms[self.columns.id_at()] == Form::Text
     }
@@ -126,7 +126,7 @@ impl Shape {
     ///
     /// # Errors
     /// When a column has another type by now.
-    pub(super) fn cells<'a>(&self, row: &'a Row) -> Result<Vec<Cell<'a>>, Fault> {
+    pub(super) fn cells<'a>(&self, row: &'a Row) -> Result<Vec<SqlValue<'a>>, Fault> {
         let mut columns = row.columns().iter().zip(&self.forms).zip(&self.names);
         match columns.find(|((column, form), _)| *column.type_() != form.comes_as()) {
             None => Ok(row::cells(row, &self.forms)),
@@ -142,8 +142,8 @@ impl Shape {
     }
 }
 
-/// What an error of a query means, with what would mend it.
-pub(super) async fn wrong(link: &Link, asked: &Asked<'_>, said: &Said) -> Fault {
+/// Returns what an error of a query means, with what would mend it.
+pub(super) async fn wrong(link: &Connection, asked: &Asked<'_>, said: &ServerError) -> Fault {
     match Fault::of_query(asked.query, said, asked.user, "") {
         Fault::Query(error) => Fault::Query(with_what_there_is(link, asked, error).await),
         other => other,
@@ -151,7 +151,7 @@ pub(super) async fn wrong(link: &Link, asked: &Asked<'_>, said: &Said) -> Fault 
 }
 
 async fn with_what_there_is(
-    link: &Link,
+    link: &Connection,
     asked: &Asked<'_>,
     error: crate::jobs::error::QueryError,
 ) -> crate::jobs::error::QueryError {

@@ -16,19 +16,19 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
 
-use super::asker::{Asker, PATIENCE};
-use super::error::{Fault, Said};
+use super::context::SourceContext;
+use super::error::{Fault, ServerError};
+use super::lookup_connection::{LookupConnection, PATIENCE};
 use super::options::PostgresOptions;
+use super::publisher::ChangePublisher;
 use super::reader::{Reader, State};
-use super::shared::Shared;
-use super::telling::Telling;
 use super::write::Writer;
 use crate::core::jobs::{Fresh, Jobs, News, SourceNews};
 use crate::jobs::decode::Decoder;
 use crate::jobs::error::WriteError;
-use crate::jobs::order::{WriteBack, Written};
+use crate::jobs::known_jobs::{ChangeSink, KnownJobs};
 use crate::jobs::stats::{SourceState, SourceStats};
-use crate::jobs::view::{Tell, View};
+use crate::jobs::write_back::{WriteBack, WriteOutcome};
 
 /// How long [`Postgres::stop`] waits for the thread; one that is busy telling for longer ends by itself.
 const JOIN_MAX: Duration = Duration::from_secs(1);
@@ -41,8 +41,8 @@ const CURRENT_MAX: Duration = Duration::from_secs(2);
 
 /// A PostgreSQL database as a source of jobs. Dropping it stops it.
 pub struct Postgres {
-    shared: Arc<Shared>,
-    asker: Arc<Asker>,
+    shared: Arc<SourceContext>,
+    lookups: Arc<LookupConnection>,
     writer: Arc<Writer>,
     handle: Handle,
     stop: Arc<Notify>,
@@ -62,27 +62,31 @@ impl Postgres {
     ///
     /// # Errors
     /// When the system gives out no thread, or a time zone is unknown.
-    pub fn start(options: PostgresOptions, jobs: Arc<Jobs>, tell: Tell) -> io::Result<Self> {
-        let view = View::of(jobs, options.id);
+    pub fn start(options: PostgresOptions, jobs: Arc<Jobs>, tell: ChangeSink) -> io::Result<Self> {
+        let view = KnownJobs::of(jobs, options.id);
         Self::start_with(options, view, tell)
     }
 
     /// Likewise, comparing with `view`.
-    pub(super) fn start_with(options: PostgresOptions, view: View, tell: Tell) -> io::Result<Self> {
+    pub(super) fn start_with(
+        options: PostgresOptions,
+        view: KnownJobs,
+        tell: ChangeSink,
+    ) -> io::Result<Self> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
         let decoder = Decoder::new(&options.name, &options.queries).map_err(invalid)?;
-        let shared = Arc::new(Shared::new(options, decoder));
-        let asker = Arc::new(Asker::new(Arc::clone(&shared)));
+        let shared = Arc::new(SourceContext::new(options, decoder));
+        let lookups = Arc::new(LookupConnection::new(Arc::clone(&shared)));
         let writer = Arc::new(Writer::new(Arc::clone(&shared)));
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let stop = Arc::new(Notify::new());
         let reader = Reader {
             shared: Arc::clone(&shared),
-            asker: Arc::clone(&asker),
+            lookups: Arc::clone(&lookups),
             writer: Arc::clone(&writer),
             view,
-            telling: Telling::new(Arc::clone(&tell), shared.options.id),
+            telling: ChangePublisher::new(Arc::clone(&tell), shared.options.id),
             state: State::default(),
         };
         let (ends, ended) = mpsc::channel();
@@ -94,7 +98,7 @@ impl Postgres {
         })?;
         Ok(Self {
             shared,
-            asker,
+            lookups,
             writer,
             handle,
             stop,
@@ -102,27 +106,30 @@ impl Postgres {
         })
     }
 
-    /// What the database says of the job `id` at this moment. Waits some two seconds at most. Not to be called by the source's own
+    /// Returns what the database says of the job `id` at this moment. Waits some two seconds at most. Not to be called by the source's own
     /// thread.
     #[must_use]
     pub fn fresh(&self, id: &str) -> Fresh {
-        let (asker, wanted) = (Arc::clone(&self.asker), id.to_owned());
-        let answer = self.ask(PATIENCE + SLACK, async move { asker.fresh(&wanted).await });
+        let (lookups, wanted) = (Arc::clone(&self.lookups), id.to_owned());
+        let answer = self.ask(
+            PATIENCE + SLACK,
+            async move { lookups.fresh(&wanted).await },
+        );
         answer.unwrap_or_else(|fault| Fresh::Unknown(self.shared.about(&fault)))
     }
 
-    /// Whether everything that has committed until now was read. When it is not so, a reading is on its way.
+    /// Returns whether everything that has committed until now was read. When it is not so, a reading is on its way.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        let asker = Arc::clone(&self.asker);
-        self.ask(CURRENT_MAX, async move { asker.is_current().await })
+        let lookups = Arc::clone(&self.lookups);
+        self.ask(CURRENT_MAX, async move { lookups.is_current().await })
             .unwrap_or(false)
     }
 
     /// Has the job `id` read again, as if its change had been notified.
     pub fn look_at(&self, id: &str) {
-        if let Some(ear) = &*self.shared.ear.lock() {
-            ear.hear(id);
+        if let Some(listener) = &*self.shared.listener.lock() {
+            listener.on_notification(id);
         }
     }
 
@@ -130,7 +137,7 @@ impl Postgres {
     ///
     /// # Errors
     /// When the database cannot be written now. It may be tried again: what was written after all is found done.
-    pub fn write(&self, order: &WriteBack) -> Result<Written, WriteError> {
+    pub fn write(&self, order: &WriteBack) -> Result<WriteOutcome, WriteError> {
         let (writer, order) = (Arc::clone(&self.writer), order.clone());
         self.ask(WRITE_MAX, async move { writer.write(&order).await })
             .unwrap_or_else(|fault| {
@@ -141,13 +148,13 @@ impl Postgres {
             })
     }
 
-    /// How it is doing.
+    /// Returns how it is doing.
     #[must_use]
     pub fn stats(&self) -> SourceStats {
         self.shared.stats.lock().clone()
     }
 
-    /// What it was started with.
+    /// Returns what it was started with.
     #[must_use]
     pub fn options(&self) -> &PostgresOptions {
         &self.shared.options
@@ -179,7 +186,7 @@ impl Postgres {
         });
         answer
             .recv_timeout(limit)
-            .map_err(|_| Fault::of(&Said::silence(), self.shared.options.user()))
+            .map_err(|_| Fault::of(&ServerError::silence(), self.shared.options.user()))
     }
 }
 
@@ -190,7 +197,7 @@ impl Drop for Postgres {
 }
 
 /// Runs `reader` until it is stopped; a panic is told, never swallowed.
-fn live(runtime: Runtime, reader: Reader, stop: &Notify, tell: &Tell) {
+fn live(runtime: Runtime, reader: Reader, stop: &Notify, tell: &ChangeSink) {
     let shared = Arc::clone(&reader.shared);
     runtime.block_on(async {
         let ended = tokio::select! {

@@ -16,11 +16,11 @@ use rustls::{
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::error::{From, Said};
+use super::error::{From, ServerError};
 use super::options::{Tls, TlsMode, TlsRoots};
 
-/// What makes connections encrypted, and whether they have to be.
-pub(super) fn connector(tls: &Tls) -> Result<(MakeRustlsConnect, SslMode), Said> {
+/// Returns what makes connections encrypted, and whether they have to be.
+pub(super) fn connector(tls: &Tls) -> Result<(MakeRustlsConnect, SslMode), ServerError> {
     let mode = match tls.mode {
         TlsMode::Disable => SslMode::Disable,
         TlsMode::Prefer => SslMode::Prefer,
@@ -46,10 +46,13 @@ pub(super) fn connector(tls: &Tls) -> Result<(MakeRustlsConnect, SslMode), Said>
     Ok((MakeRustlsConnect::new(config), mode))
 }
 
-fn verifier(tls: &Tls, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Said> {
+fn verifier(
+    tls: &Tls,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, ServerError> {
     let checks = match (tls.mode, &tls.roots) {
         (TlsMode::Disable | TlsMode::Prefer, _) | (TlsMode::Require, TlsRoots::Unsaid) => {
-            return Ok(Arc::new(Anybody(provider)));
+            return Ok(Arc::new(NoVerification(provider)));
         }
         (TlsMode::Require | TlsMode::VerifyCa, _) => Checks::Chain,
         (TlsMode::VerifyFull, _) => Checks::ChainAndHost,
@@ -71,7 +74,7 @@ fn verifier(tls: &Tls, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCe
         .map_err(|error| wrong(error.to_string()))?;
     Ok(match checks {
         Checks::ChainAndHost => inner,
-        Checks::Chain => Arc::new(AnyHost(inner)),
+        Checks::Chain => Arc::new(NoHostnameCheck(inner)),
     })
 }
 
@@ -81,13 +84,13 @@ enum Checks {
     ChainAndHost,
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Said> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ServerError> {
     let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
     read().map_err(|error| wrong(format!("\"{}\": {error}", path.display())))
 }
 
-fn wrong(message: String) -> Said {
-    Said {
+fn wrong(message: String) -> ServerError {
+    ServerError {
         from: From::Tls,
         message,
     }
@@ -95,9 +98,9 @@ fn wrong(message: String) -> Said {
 
 /// Takes every certificate: against those who only listen.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct NoVerification(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,
@@ -136,9 +139,9 @@ impl ServerCertVerifier for Anybody {
 
 /// Takes a certificate that a root vouches for, whichever host it is for.
 #[derive(Debug)]
-struct AnyHost(Arc<WebPkiServerVerifier>);
+struct NoHostnameCheck(Arc<WebPkiServerVerifier>);
 
-impl ServerCertVerifier for AnyHost {
+impl ServerCertVerifier for NoHostnameCheck {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

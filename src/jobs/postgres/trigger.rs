@@ -2,13 +2,13 @@
 
 use tokio::runtime::Builder;
 
+use super::connection::{Connection, ConnectionRole};
 use super::error::Fault;
-use super::link::{Link, Role};
 use super::options::PostgresOptions;
 use super::row::text;
 use crate::jobs::error::QueryError;
-use crate::jobs::fit;
 use crate::jobs::options::bare;
+use crate::jobs::schema_check;
 
 /// A table, and the column that has the jobs' ids.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,7 +42,7 @@ pub fn table_of(options: &PostgresOptions) -> Result<Table, QueryError> {
 }
 
 async fn find(options: &PostgresOptions) -> Result<Table, Fault> {
-    let link = Link::connect(options, Role::Reads)
+    let link = Connection::connect(options, ConnectionRole::Reads)
         .await
         .map_err(|said| Fault::of(&said, options.user()))?;
     let statement = link
@@ -53,7 +53,7 @@ async fn find(options: &PostgresOptions) -> Result<Table, Fault> {
     let id = columns.find(|column| column.name().eq_ignore_ascii_case("id"));
     let place = id.and_then(|column| Some((column.table_oid()?, column.column_id()?)));
     let Some((table, column)) = place else {
-        return Err(Fault::Query(fit::wrong(
+        return Err(Fault::Query(schema_check::wrong(
             "select",
             "its ids come from no column of a table".to_owned(),
             "name the table whose rows are jobs: --table schema.table --id column",
@@ -74,7 +74,7 @@ async fn find(options: &PostgresOptions) -> Result<Table, Fault> {
             name: name.to_owned(),
             id: id.to_owned(),
         }),
-        Some(_) | None => Err(Fault::Query(fit::wrong(
+        Some(_) | None => Err(Fault::Query(schema_check::wrong(
             "select",
             "its ids come from a view".to_owned(),
             "name the table whose rows are jobs: --table schema.table --id column",

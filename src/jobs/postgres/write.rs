@@ -14,19 +14,19 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::error::{Fault, From, Said, grant};
-use super::find::{self, Extent, Found};
-use super::link::{Link, Role};
+use super::connection::{Connection, ConnectionRole};
+use super::context::SourceContext;
+use super::error::{Fault, From, ServerError, grant};
+use super::find::{self, Extent, FoundRow};
 use super::names::{self, Numbered};
 use super::shape::Shape;
-use super::shared::Shared;
 use crate::clock;
 use crate::core::policy::Record;
 use crate::core::time::Timestamp;
 use crate::jobs::error::WriteError;
-use crate::jobs::fit;
 use crate::jobs::options::bare;
-use crate::jobs::order::{WriteBack, Written, difference};
+use crate::jobs::schema_check;
+use crate::jobs::write_back::{WriteBack, WriteOutcome, difference};
 use crate::jobs::zone;
 
 /// How long a statement waits for others. Who orders it tries again later.
@@ -38,13 +38,13 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// Writes records, one after the other.
 pub(super) struct Writer {
-    shared: Arc<Shared>,
-    talk: Mutex<Option<Talk>>,
+    shared: Arc<SourceContext>,
+    talk: Mutex<Option<LookupSession>>,
     cannot_lock: AtomicBool,
 }
 
-struct Talk {
-    link: Link,
+struct LookupSession {
+    link: Connection,
     shape: Shape,
     used_at: Duration,
 }
@@ -56,7 +56,7 @@ enum Failure {
     /// This record only: its row is locked, say.
     Record(Fault),
     /// A statement, by its name.
-    Statement(String, Said),
+    Statement(String, ServerError),
 }
 
 impl Failure {
@@ -75,7 +75,7 @@ impl Failure {
 
 impl Writer {
     /// Not connected yet.
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<SourceContext>) -> Self {
         Self {
             shared,
             talk: Mutex::default(),
@@ -88,9 +88,9 @@ impl Writer {
     /// # Errors
     /// When the database cannot be written now. Nothing was, or, when the connection was lost at the very end, perhaps all: trying
     /// again finds it done.
-    pub(super) async fn write(&self, order: &WriteBack) -> Result<Written, WriteError> {
+    pub(super) async fn write(&self, order: &WriteBack) -> Result<WriteOutcome, WriteError> {
         let (list, statements) = match order.action {
-            Record::Keep => return Ok(Written::Done),
+            Record::Keep => return Ok(WriteOutcome::Done),
             Record::Mark => ("mark", &self.shared.queries().mark),
             Record::Forget => ("forget", &self.shared.queries().forget),
         };
@@ -102,7 +102,7 @@ impl Writer {
             written
         })
         .await
-        .unwrap_or_else(|_| Err(Failure::Database(self.fault(&Said::silence()))));
+        .unwrap_or_else(|_| Err(Failure::Database(self.fault(&ServerError::silence()))));
         if written.is_err() {
             *place = None;
         }
@@ -118,35 +118,35 @@ impl Writer {
 
     async fn attempt(
         &self,
-        talk: &Talk,
+        talk: &LookupSession,
         order: &WriteBack,
         list: &str,
         statements: &[String],
-    ) -> Result<Written, Failure> {
+    ) -> Result<WriteOutcome, Failure> {
         let link = &talk.link;
         link.run("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE")
             .await
             .map_err(|said| Failure::Database(self.fault_of_begin(&said)))?;
         let Some(found) = self.find(talk, &order.job.id).await? else {
-            return Ok(self.ended(link, Written::Gone).await);
+            return Ok(self.ended(link, WriteOutcome::Gone).await);
         };
         if order.action == Record::Mark && found.job.moments.cleaned_at.is_some() {
-            return Ok(self.ended(link, Written::Done).await);
+            return Ok(self.ended(link, WriteOutcome::Done).await);
         }
         if !found.job.decides_as(&order.job) {
             let how = difference(&order.job, &found.job);
-            return Ok(self.ended(link, Written::Changed { how }).await);
+            return Ok(self.ended(link, WriteOutcome::Changed { how }).await);
         }
         let now = shown_with_offset(&self.shared.decoder.zone("cleaned_at"), order.now);
         for (at, sql) in statements.iter().enumerate() {
             let Numbered { sql, names } = names::number(bare(sql));
-            let name = fit::statement_name(list, at, statements.len());
+            let name = schema_check::statement_name(list, at, statements.len());
             let mut given = Vec::new();
             for wanted in &names {
                 let Some(Value(value)) = value(wanted, order, &now, &found) else {
                     let message = format!("unknown parameter :{wanted}");
                     let from = From::Server(String::new());
-                    return Err(Failure::Statement(name, Said { from, message }));
+                    return Err(Failure::Statement(name, ServerError { from, message }));
                 };
                 given.push(value);
             }
@@ -157,11 +157,11 @@ impl Writer {
         link.run("COMMIT")
             .await
             .map_err(|said| Failure::of_row(self.fault(&said)))?;
-        Ok(Written::Done)
+        Ok(WriteOutcome::Done)
     }
 
     /// The row as it is in the transaction, which nobody changes meanwhile.
-    async fn find(&self, talk: &Talk, id: &str) -> Result<Option<Found>, Failure> {
+    async fn find(&self, talk: &LookupSession, id: &str) -> Result<Option<FoundRow>, Failure> {
         let (link, asked) = (&talk.link, self.shared.select());
         if !self.cannot_lock.load(Ordering::Relaxed) {
             let failed = |said| Failure::of_row(self.fault(&said));
@@ -180,13 +180,16 @@ impl Writer {
         Ok(one.found())
     }
 
-    async fn ended(&self, link: &Link, written: Written) -> Written {
+    async fn ended(&self, link: &Connection, written: WriteOutcome) -> WriteOutcome {
         // Nothing was written: however this ends, it is the same.
         let _ = link.run("ROLLBACK").await;
         written
     }
 
-    async fn talk<'a>(&self, place: &'a mut Option<Talk>) -> Result<&'a mut Talk, Failure> {
+    async fn talk<'a>(
+        &self,
+        place: &'a mut Option<LookupSession>,
+    ) -> Result<&'a mut LookupSession, Failure> {
         if place.as_ref().is_some_and(|talk| talk.link.is_closed()) {
             *place = None;
         }
@@ -194,13 +197,13 @@ impl Writer {
             Some(talk) => Ok(talk),
             none => {
                 let options = &self.shared.options;
-                let link = Link::connect(options, Role::Writes)
+                let link = Connection::connect(options, ConnectionRole::Writes)
                     .await
                     .map_err(|said| Failure::Database(self.fault(&said)))?;
                 let shape = Shape::learn(&link, &self.shared.select())
                     .await
                     .map_err(Failure::Database)?;
-                Ok(none.insert(Talk {
+                Ok(none.insert(LookupSession {
                     link,
                     shape,
                     used_at: clock::now().boot,
@@ -219,11 +222,11 @@ impl Writer {
         }
     }
 
-    fn fault(&self, said: &Said) -> Fault {
+    fn fault(&self, said: &ServerError) -> Fault {
         Fault::of(said, self.shared.options.user())
     }
 
-    fn fault_of_begin(&self, said: &Said) -> Fault {
+    fn fault_of_begin(&self, said: &ServerError) -> Fault {
         match said.code() {
             "25006" | "0A000" => Fault::Failed(format!(
                 "the server is a standby, which cannot be written: {said}"
@@ -232,7 +235,13 @@ impl Writer {
         }
     }
 
-    fn of_statement(&self, statement: String, said: &Said, id: &str, list: &str) -> WriteError {
+    fn of_statement(
+        &self,
+        statement: String,
+        said: &ServerError,
+        id: &str,
+        list: &str,
+    ) -> WriteError {
         let options = &self.shared.options;
         let place = options.place();
         let told = |why: &str| format!("cannot {list} job \"{id}\" in {place}: {said}\n  {why}");
@@ -266,7 +275,7 @@ fn value<'a>(
     wanted: &str,
     order: &'a WriteBack,
     now: &'a str,
-    found: &'a Found,
+    found: &'a FoundRow,
 ) -> Option<Value<'a>> {
     let column = |wanted: &str| {
         let mut texts = found.texts.iter();
@@ -282,7 +291,7 @@ fn value<'a>(
     }
 }
 
-/// What clocks in `zone` show at `at`, with their distance from UTC: a column with a zone takes the instant, one without it what
+/// Returns what clocks in `zone` show at `at`, with their distance from UTC: a column with a zone takes the instant, one without it what
 /// the clock shows.
 fn shown_with_offset(zone: &jiff::tz::TimeZone, at: Timestamp) -> String {
     match jiff::Timestamp::from_millisecond(at.unix_ms()) {

@@ -8,18 +8,18 @@ use std::time::Duration;
 use rusqlite::{Connection, Statement};
 
 use super::error::{Fault, said};
-use super::lacking;
+use super::missing_columns;
 use super::open;
 use super::options::SqliteOptions;
 use crate::jobs::decode::Decoder;
 use crate::jobs::error::QueryError;
-use crate::jobs::fit::{self, DECIDING, PARAMETERS, listed, statement_name};
 use crate::jobs::options::{Queries, bare};
+use crate::jobs::schema_check::{self, DECIDING, PARAMETERS, listed, statement_name};
 
 /// How long a check waits for a writer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Whether the queries of `options` fit its database. Opens it for reading only.
+/// Returns whether the queries of `options` fit its database. Opens it for reading only.
 ///
 /// # Errors
 /// When it cannot be opened, or a query does not fit, with the query and the column.
@@ -35,7 +35,7 @@ pub fn check_sqlite(options: &SqliteOptions) -> Result<(), QueryError> {
         .map_err(unread)
 }
 
-/// Whether what asks fits the database behind `connection`; says what columns `select` has.
+/// Returns whether what asks fits the database behind `connection`; says what columns `select` has.
 pub(super) fn queries(
     connection: &Connection,
     queries: &Queries,
@@ -59,7 +59,7 @@ pub(super) fn queries(
     Ok(known)
 }
 
-/// Whether what writes fits the database behind `connection`, as it will be once it has all columns.
+/// Returns whether what writes fits the database behind `connection`, as it will be once it has all columns.
 fn statements(
     connection: &Connection,
     options: &SqliteOptions,
@@ -69,7 +69,7 @@ fn statements(
     let connection = if options.add_columns.is_empty() {
         connection
     } else {
-        model = lacking::model(connection, &options.add_columns).map_err(Fault::from)?;
+        model = missing_columns::model(connection, &options.add_columns).map_err(Fault::from)?;
         &model
     };
     let queries = &options.queries;
@@ -140,7 +140,7 @@ fn reads(
         ));
     }
     let sql = queries.changed.as_deref().filter(|_| query == "changed");
-    fit::columns(query, &names(statement), queries).map_err(|error| match error {
+    schema_check::columns(query, &names(statement), queries).map_err(|error| match error {
         QueryError::Query { query, what, mend } => Fault::Query(QueryError::Query {
             query,
             what,
@@ -217,10 +217,10 @@ fn names(statement: &Statement<'_>) -> BTreeSet<String> {
 }
 
 fn wrong(query: &str, what: String, mend: &str) -> Fault {
-    Fault::Query(fit::wrong(query, what, mend))
+    Fault::Query(schema_check::wrong(query, what, mend))
 }
 
-/// What the database has of what a query names: `table jobs has id, status, …`.
+/// Returns what the database has of what a query names: `table jobs has id, status, …`.
 pub(super) fn what_there_is(connection: &Connection, sql: &str) -> String {
     let list = |sql: &str, of: &[&str]| -> Vec<String> {
         let ask = || -> rusqlite::Result<Vec<String>> {

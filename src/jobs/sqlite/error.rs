@@ -41,7 +41,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// What an error of SQLite means that came of a query: mostly the query's fault.
+    /// Returns what an error of SQLite means that came of a query: mostly the query's fault.
     pub(super) fn of_query(
         query: &str,
         error: rusqlite::Error,
@@ -81,7 +81,7 @@ impl From<rusqlite::Error> for Fault {
     }
 }
 
-/// What SQLite said, without the query that it repeats.
+/// Returns what SQLite said, without the query that it repeats.
 pub(super) fn said(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),

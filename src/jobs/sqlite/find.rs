@@ -4,22 +4,22 @@ use rusqlite::{Connection, ToSql};
 
 use super::check;
 use super::error::Fault;
-use super::row::{self, Owned};
+use super::row::{self, OwnedValue};
 use crate::core::jobs::JobRow;
 use crate::jobs::decode::Decoder;
 use crate::jobs::error::QueryError;
-use crate::jobs::one::One;
+use crate::jobs::lookup::Lookup;
 use crate::jobs::options::Queries;
 
 /// A job and the values that its row has.
-pub(super) struct Found {
+pub(super) struct FoundRow {
     /// The job, complete.
     pub(super) job: JobRow,
     /// Each column of `select`, as it is in the database.
-    pub(super) raw: Vec<(String, Owned)>,
+    pub(super) raw: Vec<(String, OwnedValue)>,
 }
 
-/// What there is of the job `id`.
+/// Returns what there is of the job `id`.
 ///
 /// # Errors
 /// When the database cannot be asked, or does not say one thing about the job.
@@ -28,11 +28,11 @@ pub(super) fn one(
     decoder: &Decoder,
     queries: &Queries,
     id: &str,
-) -> Result<One<Found>, Fault> {
+) -> Result<Lookup<FoundRow>, Fault> {
     let found = with(connection, decoder, queries, id, &id)?;
     match id.parse::<i64>() {
         // An id that is computed is compared as what it is: 7 is not '7' there.
-        Ok(number) if matches!(found, One::None) && number.to_string() == id => {
+        Ok(number) if matches!(found, Lookup::Missing) && number.to_string() == id => {
             with(connection, decoder, queries, id, &number)
         }
         Ok(_) | Err(_) => Ok(found),
@@ -45,7 +45,7 @@ fn with(
     queries: &Queries,
     id: &str,
     value: &dyn ToSql,
-) -> Result<One<Found>, Fault> {
+) -> Result<Lookup<FoundRow>, Fault> {
     let wrong = |error| {
         Fault::of_query("select", error, || {
             check::what_there_is(connection, &queries.select)
@@ -54,8 +54,8 @@ fn with(
     let sql = format!("SELECT * FROM {} WHERE id = ?1", queries.jobs());
     let mut statement = connection.prepare_cached(&sql).map_err(wrong)?;
     let mut rows = statement.query([value]).map_err(wrong)?;
-    let mut found: Option<Found> = None;
-    let mut other = One::None;
+    let mut found: Option<FoundRow> = None;
+    let mut other = Lookup::Missing;
     while let Some(row) = rows.next().map_err(wrong)? {
         let columns = decoder.columns(&row.as_ref().column_names());
         let cells = row::cells(row).map_err(wrong)?;
@@ -81,8 +81,8 @@ fn with(
             let names = row.as_ref().column_names();
             let names = names.into_iter().map(str::to_owned);
             let raw = names.zip(row::owned(row).map_err(wrong)?).collect();
-            found = Some(Found { job, raw });
+            found = Some(FoundRow { job, raw });
         }
     }
-    Ok(found.map_or(other, One::Found))
+    Ok(found.map_or(other, Lookup::Found))
 }

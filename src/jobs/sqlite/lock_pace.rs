@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use super::error::Fault;
 use crate::clock;
-use crate::jobs::bell::Bell;
+use crate::jobs::change_signal::ChangeSignal;
 
 /// Most rows of a page: some ten milliseconds, of which writers to a write-ahead log notice nothing.
 pub(super) const PAGE: usize = 5000;
@@ -83,7 +83,7 @@ impl LockPace {
         self.began = clock::now().boot;
     }
 
-    /// Whether the page should end after `rows`.
+    /// Returns whether the page should end after `rows`.
     pub(super) fn is_over(&self, rows: usize) -> bool {
         let lasted = || clock::now().boot.saturating_sub(self.began);
         self.locks_writers && rows >= PAGE_MIN && lasted() >= LOCK_MAX
@@ -104,19 +104,19 @@ impl LockPace {
     }
 
     /// Rests if enough is owed, or until the thread is to end.
-    pub(super) fn rest(&mut self, bell: &Bell) {
+    pub(super) fn rest(&mut self, signal: &ChangeSignal) {
         let now = clock::now().boot;
         let owed = self.rested_at.saturating_sub(now);
         if self.locks_writers && owed >= REST_MIN {
-            bell.pause(owed);
+            signal.pause(owed);
             self.rested += clock::now().boot.saturating_sub(now);
         }
     }
 
     /// Rests for as long as after the longest page, since a writer is at work.
-    pub(super) fn rest_for_writer(&mut self, bell: &Bell) {
+    pub(super) fn rest_for_writer(&mut self, signal: &ChangeSignal) {
         let now = clock::now().boot;
-        bell.pause(REST_MAX);
+        signal.pause(REST_MAX);
         self.rested += clock::now().boot.saturating_sub(now);
     }
 

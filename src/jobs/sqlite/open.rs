@@ -11,7 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::Fault;
-use super::lacking;
+use super::missing_columns;
 use super::options::SqliteOptions;
 
 /// How many of a source's few queries stay prepared.
@@ -43,9 +43,9 @@ impl Identity {
 
 /// What the files of a database look like from outside: while it stays the same, opening fails as it did.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Look(Vec<Option<[i64; 7]>>);
+pub(super) struct FileStamp(Vec<Option<[i64; 7]>>);
 
-impl Look {
+impl FileStamp {
     /// At the database at `path`.
     pub(super) fn at(path: &Path) -> Self {
         let look = |ending: &str| {
@@ -77,7 +77,7 @@ pub(super) fn to_read(
     let path = &options.path;
     let identity = Identity::of(path)?;
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, patience)?;
-    lacking::imagine(&connection, &options.add_columns)?;
+    missing_columns::shadow_with_views(&connection, &options.add_columns)?;
     connection
         .pragma_update(None, "query_only", true)
         .map_err(Fault::from)?;

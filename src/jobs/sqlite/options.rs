@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::lacking::AddedColumn;
+use super::missing_columns::AddedColumn;
 use crate::core::jobs::SourceId;
 use crate::jobs::options::Queries;
 

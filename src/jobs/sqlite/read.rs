@@ -13,25 +13,27 @@ use super::check;
 use super::error::Fault;
 use super::find;
 use super::lock_pace::LockPace;
-use super::row::{self, Owned};
-use crate::core::jobs::{JobRow, Known, News};
-use crate::jobs::bell::Bell;
-use crate::jobs::cell::Cell;
+use super::row::{self, OwnedValue};
+use crate::core::jobs::{JobRow, News, RowDiff};
+use crate::jobs::change_signal::ChangeSignal;
 use crate::jobs::decode::{Columns, Decoder};
-use crate::jobs::fit;
-use crate::jobs::met::{GONE_MAX, Met, NEWS_MAX, Way, batches};
+use crate::jobs::known_jobs::KnownJobs;
 use crate::jobs::options::{Queries, bare};
+use crate::jobs::schema_check;
+use crate::jobs::snapshot_diff::{
+    BATCH_GONE_MAX, BATCH_ROWS_MAX, ScanStrategy, SnapshotDiff, batches,
+};
+use crate::jobs::sql_value::SqlValue;
 use crate::jobs::unnamed::{self, Unnamed};
-use crate::jobs::view::View;
 
 /// What a reading needs.
 pub(super) struct Reading<'a> {
     pub(super) connection: &'a Connection,
     pub(super) decoder: &'a Decoder,
     pub(super) queries: &'a Queries,
-    pub(super) view: &'a View,
+    pub(super) view: &'a KnownJobs,
     pub(super) tell: &'a mut dyn FnMut(News),
-    pub(super) bell: &'a Bell,
+    pub(super) signal: &'a ChangeSignal,
     pub(super) pace: &'a mut LockPace,
 }
 
@@ -43,15 +45,15 @@ const TRIES_MAX: u32 = 64;
 struct Page {
     /// `None`: there are no rows.
     columns: Option<Columns>,
-    rows: Vec<Vec<Owned>>,
+    rows: Vec<Vec<OwnedValue>>,
     is_last: bool,
 }
 
-/// How everything that `queries` ask can be read.
+/// Returns how everything that `queries` ask can be read.
 ///
 /// # Errors
 /// When the query does not fit.
-pub(super) fn way(connection: &Connection, queries: &Queries) -> Result<Way, Fault> {
+pub(super) fn strategy(connection: &Connection, queries: &Queries) -> Result<ScanStrategy, Fault> {
     let sql = format!("EXPLAIN QUERY PLAN {}", page_after(queries));
     let steps = || -> rusqlite::Result<Vec<String>> {
         let mut statement = connection.prepare(&sql)?;
@@ -74,9 +76,9 @@ pub(super) fn way(connection: &Connection, queries: &Queries) -> Result<Way, Fau
     };
     let is_by_id = |step: &String| step.ends_with(">?)");
     if steps.first().is_some_and(is_by_id) && steps.iter().all(is_search) {
-        Ok(Way::Pages)
+        Ok(ScanStrategy::Paged)
     } else {
-        Ok(Way::Pass)
+        Ok(ScanStrategy::SinglePass)
     }
 }
 
@@ -96,43 +98,47 @@ impl Reading<'_> {
     ///
     /// # Errors
     /// When the database fails. What was told until then is true.
-    pub(super) fn all(&mut self, way: Way, knows_nothing: bool) -> Result<u64, Fault> {
-        let mut met = Met::new(way);
-        match way {
-            Way::Pages => self.pages(&mut met)?,
-            Way::Pass => self.pass(&mut met)?,
+    pub(super) fn all(
+        &mut self,
+        strategy: ScanStrategy,
+        knows_nothing: bool,
+    ) -> Result<u64, Fault> {
+        let mut diff = SnapshotDiff::new(strategy);
+        match strategy {
+            ScanStrategy::Paged => self.pages(&mut diff)?,
+            ScanStrategy::SinglePass => self.pass(&mut diff)?,
         }
-        met.end(self.view);
-        self.tell_rows(&mut met);
+        diff.end(self.view);
+        self.tell_rows(&mut diff);
         if !knows_nothing {
-            self.tell_gone(&met)?;
+            self.tell_gone(&diff)?;
         }
-        Ok(met.jobs())
+        Ok(diff.jobs())
     }
 
-    fn pages(&mut self, met: &mut Met) -> Result<(), Fault> {
-        self.without_id(met)?;
+    fn pages(&mut self, diff: &mut SnapshotDiff) -> Result<(), Fault> {
+        self.without_id(diff)?;
         let mut page = self.page(None)?;
         loop {
             if let Some(columns) = &page.columns {
                 for row in &page.rows {
-                    let cells: Vec<Cell<'_>> = row.iter().map(Owned::cell).collect();
-                    met.meet(self.decoder, self.view, columns, &cells);
+                    let cells: Vec<SqlValue<'_>> = row.iter().map(OwnedValue::cell).collect();
+                    diff.visit_row(self.decoder, self.view, columns, &cells);
                 }
             }
-            self.tell_rows(met);
+            self.tell_rows(diff);
             let last = page.columns.as_ref().zip(page.rows.pop());
             let Some((columns, last)) = last.filter(|_| !page.is_last) else {
                 return Ok(());
             };
-            self.pace.rest(self.bell);
+            self.pace.rest(self.signal);
             let after = &last[columns.id_at()];
             page = self.patiently(|this| this.page(Some(after)))?;
         }
     }
 
     /// Reads the first page, or the one `after` an id.
-    fn page(&mut self, after: Option<&Owned>) -> Result<Page, Fault> {
+    fn page(&mut self, after: Option<&OwnedValue>) -> Result<Page, Fault> {
         let size = self.pace.page();
         let mut page = Page::default();
         let mut is_cut = false;
@@ -177,7 +183,9 @@ impl Reading<'_> {
     ) -> Result<T, Fault> {
         for _ in 1..TRIES_MAX {
             match read(self) {
-                Err(Fault::Busy) if !self.bell.is_stopped() => self.pace.rest_for_writer(self.bell),
+                Err(Fault::Busy) if !self.signal.is_stopped() => {
+                    self.pace.rest_for_writer(self.signal);
+                }
                 done => return done,
             }
         }
@@ -185,7 +193,7 @@ impl Reading<'_> {
     }
 
     /// Reads the rows that no page has.
-    fn without_id(&mut self, met: &mut Met) -> Result<(), Fault> {
+    fn without_id(&mut self, diff: &mut SnapshotDiff) -> Result<(), Fault> {
         let jobs = self.queries.jobs();
         let sql = format!("SELECT * FROM {jobs} WHERE id IS NULL LIMIT ?1");
         let mut statement = self
@@ -197,14 +205,14 @@ impl Reading<'_> {
             .map_err(|error| self.wrong("select", error))?;
         self.pace.begin();
         self.walk("select", &mut rows, |this, columns, row| {
-            met.meet(this.decoder, this.view, columns, &row::cells(row)?);
+            diff.visit_row(this.decoder, this.view, columns, &row::cells(row)?);
             Ok(ControlFlow::Continue(()))
         })?;
         self.pace.end();
         Ok(())
     }
 
-    fn pass(&mut self, met: &mut Met) -> Result<(), Fault> {
+    fn pass(&mut self, diff: &mut SnapshotDiff) -> Result<(), Fault> {
         let sql = format!("SELECT * FROM {}", self.queries.jobs());
         let mut statement = self
             .connection
@@ -215,9 +223,9 @@ impl Reading<'_> {
             .map_err(|error| self.wrong("select", error))?;
         self.pace.begin();
         self.walk("select", &mut rows, |this, columns, row| {
-            met.meet(this.decoder, this.view, columns, &row::cells(row)?);
-            if met.is_full() {
-                this.tell_rows(met);
+            diff.visit_row(this.decoder, this.view, columns, &row::cells(row)?);
+            if diff.is_full() {
+                this.tell_rows(diff);
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -229,7 +237,7 @@ impl Reading<'_> {
     ///
     /// # Errors
     /// When the database fails. What was told until then is true.
-    pub(super) fn changes(&mut self, sql: &str, since: &mut Owned) -> Result<u64, Fault> {
+    pub(super) fn changes(&mut self, sql: &str, since: &mut OwnedValue) -> Result<u64, Fault> {
         let mut latest = since.clone();
         let mut told = Vec::new();
         let mut unnamed = Unnamed::default();
@@ -249,7 +257,7 @@ impl Reading<'_> {
             self.walk("changed", &mut rows, |this, columns, row| {
                 let at = match columns.changed_at() {
                     Some(at) => row.get_ref(at)?.into(),
-                    None => Owned::Null,
+                    None => OwnedValue::Null,
                 };
                 if order(&at, &latest) == Ordering::Greater {
                     latest = at;
@@ -261,9 +269,9 @@ impl Reading<'_> {
                     return Ok(ControlFlow::Continue(()));
                 }
                 match (this.view.known)(&job) {
-                    Known::Same(_) => return Ok(ControlFlow::Continue(())),
-                    Known::Changed(_) => {}
-                    Known::No => new += 1,
+                    RowDiff::Same(_) => return Ok(ControlFlow::Continue(())),
+                    RowDiff::Changed(_) => {}
+                    RowDiff::New => new += 1,
                 }
                 Decoder::complete(columns, &cells, &mut job);
                 told.push(job);
@@ -287,7 +295,7 @@ impl Reading<'_> {
         let mut columns = None;
         let mut count = 0_usize;
         while let Some(row) = rows.next().map_err(|error| self.wrong(query, error))? {
-            if count.is_multiple_of(NEWS_MAX) && self.bell.is_stopped() {
+            if count.is_multiple_of(BATCH_ROWS_MAX) && self.signal.is_stopped() {
                 return Err(Fault::Stopped);
             }
             count += 1;
@@ -296,7 +304,7 @@ impl Reading<'_> {
                 none => {
                     let names = row.as_ref().column_names();
                     let has = names.iter().map(|name| name.to_lowercase()).collect();
-                    fit::columns(query, &has, self.queries).map_err(Fault::Query)?;
+                    schema_check::columns(query, &has, self.queries).map_err(Fault::Query)?;
                     none.insert(self.decoder.columns(&names))
                 }
             };
@@ -309,18 +317,19 @@ impl Reading<'_> {
     }
 
     /// Tells what the table has and the reading has not met. Pages are of different moments, so there each is looked for once more.
-    fn tell_gone(&mut self, met: &Met) -> Result<(), Fault> {
+    fn tell_gone(&mut self, diff: &SnapshotDiff) -> Result<(), Fault> {
         let mut from = 0;
         loop {
-            let (mut ids, next) = (self.view.unticked)(from, GONE_MAX, &|number| met.has(number));
-            ids.retain(|id| !met.has_told(id));
-            match met.way() {
-                Way::Pass => {}
-                Way::Pages => {
+            let (mut ids, next) =
+                (self.view.unticked)(from, BATCH_GONE_MAX, &|number| diff.has(number));
+            ids.retain(|id| !diff.has_told(id));
+            match diff.strategy() {
+                ScanStrategy::SinglePass => {}
+                ScanStrategy::Paged => {
                     let mut gone = Vec::new();
                     for id in ids {
-                        self.pace.rest(self.bell);
-                        if self.bell.is_stopped() {
+                        self.pace.rest(self.signal);
+                        if self.signal.is_stopped() {
                             return Err(Fault::Stopped);
                         }
                         let found = self.patiently(|this| {
@@ -339,7 +348,7 @@ impl Reading<'_> {
             if !ids.is_empty() {
                 (self.tell)(News::Gone(ids));
             }
-            if self.bell.is_stopped() {
+            if self.signal.is_stopped() {
                 return Err(Fault::Stopped);
             }
             match next {
@@ -349,8 +358,8 @@ impl Reading<'_> {
         }
     }
 
-    fn tell_rows(&mut self, met: &mut Met) {
-        self.tell_in_batches(met.take_rows());
+    fn tell_rows(&mut self, diff: &mut SnapshotDiff) {
+        self.tell_in_batches(diff.take_rows());
     }
 
     fn tell_in_batches(&mut self, rows: Vec<JobRow>) {
@@ -373,9 +382,9 @@ impl Reading<'_> {
 ///
 /// # Errors
 /// When the query does not fit.
-pub(super) fn latest_change(connection: &Connection, sql: &str) -> Result<Owned, Fault> {
+pub(super) fn latest_change(connection: &Connection, sql: &str) -> Result<OwnedValue, Fault> {
     let query = format!("SELECT max(changed_at) FROM (\n{}\n)", bare(sql));
-    let ask = || -> rusqlite::Result<Owned> {
+    let ask = || -> rusqlite::Result<OwnedValue> {
         let mut statement = connection.prepare_cached(&query)?;
         if let Some(at) = statement.parameter_index(":since")? {
             statement.raw_bind_parameter(at, 0)?;
@@ -383,11 +392,11 @@ pub(super) fn latest_change(connection: &Connection, sql: &str) -> Result<Owned,
         let mut rows = statement.raw_query();
         match rows.next()? {
             Some(row) => Ok(row.get_ref(0)?.into()),
-            None => Ok(Owned::Null),
+            None => Ok(OwnedValue::Null),
         }
     };
     match ask() {
-        Ok(Owned::Null) => Ok(Owned::Integer(0)),
+        Ok(OwnedValue::Null) => Ok(OwnedValue::Integer(0)),
         Ok(latest) => Ok(latest),
         Err(error) => Err(Fault::of_query("changed", error, || {
             check::what_there_is(connection, sql)
@@ -396,27 +405,26 @@ pub(super) fn latest_change(connection: &Connection, sql: &str) -> Result<Owned,
 }
 
 /// The order of values in SQLite: nothing, numbers, texts, bytes.
-fn order(one: &Owned, other: &Owned) -> Ordering {
-    let rank = |value: &Owned| match value {
-        Owned::Null => 0,
-        Owned::Integer(_) | Owned::Real(_) => 1,
-        Owned::Text(_) => 2,
-        Owned::Blob(_) => 3,
+fn order(one: &OwnedValue, other: &OwnedValue) -> Ordering {
+    let rank = |value: &OwnedValue| match value {
+        OwnedValue::Null => 0,
+        OwnedValue::Integer(_) | OwnedValue::Real(_) => 1,
+        OwnedValue::Text(_) => 2,
+        OwnedValue::Blob(_) => 3,
     };
     #[expect(
         clippy::cast_precision_loss,
         reason = "a change too early asked for is only read again"
     )]
-    let number = |value: &Owned| match value {
-        Owned::Integer(number) => *number as f64,
-        Owned::Real(number) => *number,
-        Owned::Null | Owned::Text(_) | Owned::Blob(_) => 0.0,
+    let number = |value: &OwnedValue| match value {
+        OwnedValue::Integer(number) => *number as f64,
+        OwnedValue::Real(number) => *number,
+        OwnedValue::Null | OwnedValue::Text(_) | OwnedValue::Blob(_) => 0.0,
     };
     match (one, other) {
-        (Owned::Integer(one), Owned::Integer(other)) => one.cmp(other),
-        (Owned::Text(one), Owned::Text(other)) | (Owned::Blob(one), Owned::Blob(other)) => {
-            one.cmp(other)
-        }
+        (OwnedValue::Integer(one), OwnedValue::Integer(other)) => one.cmp(other),
+        (OwnedValue::Text(one), OwnedValue::Text(other))
+        | (OwnedValue::Blob(one), OwnedValue::Blob(other)) => one.cmp(other),
         _ => rank(one)
             .cmp(&rank(other))
             .then_with(|| number(one).total_cmp(&number(other))),

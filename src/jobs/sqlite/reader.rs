@@ -12,20 +12,20 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rusqlite::{Connection, InterruptHandle};
 
-use super::asker::Asker;
 use super::error::Fault;
 use super::lock_pace::LockPace;
-use super::open::{self, Identity, Look};
+use super::lookup_connection::LookupConnection;
+use super::open::{self, FileStamp, Identity};
 use super::options::SqliteOptions;
-use super::row::Owned;
-use super::surroundings::{self, Surroundings};
+use super::parent_watcher::{self, ParentWatcher};
+use super::row::OwnedValue;
 use crate::clock;
 use crate::core::jobs::{JobRow, News, SourceNews};
-use crate::jobs::bell::{Bell, Woken};
+use crate::jobs::change_signal::{ChangeSignal, WakeReason};
 use crate::jobs::decode::Decoder;
-use crate::jobs::pace::{Looks, Rests, Retries};
-use crate::jobs::stats::{Heard, SourceState, SourceStats};
-use crate::jobs::view::{Tell, View};
+use crate::jobs::known_jobs::{ChangeSink, KnownJobs};
+use crate::jobs::pacing::{ChangeChecks, ReadThrottle, RetryBackoff};
+use crate::jobs::stats::{ChangeDetection, SourceState, SourceStats};
 
 /// How long a reading waits for a writer, before it comes back later.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -48,10 +48,10 @@ const POLL_EVERY: Duration = Duration::from_secs(5);
 pub(super) struct Reader {
     pub(super) options: Arc<SqliteOptions>,
     pub(super) decoder: Arc<Decoder>,
-    pub(super) view: View,
-    pub(super) tell: Tell,
-    pub(super) bell: Arc<Bell>,
-    pub(super) asker: Arc<Asker>,
+    pub(super) view: KnownJobs,
+    pub(super) tell: ChangeSink,
+    pub(super) signal: Arc<ChangeSignal>,
+    pub(super) lookups: Arc<LookupConnection>,
     pub(super) stats: Arc<Mutex<SourceStats>>,
     /// Ends a query that takes long.
     pub(super) interrupt: Arc<Mutex<Option<InterruptHandle>>>,
@@ -61,26 +61,26 @@ pub(super) struct Reader {
 /// What it knows.
 #[derive(Default)]
 pub(super) struct State {
-    around: Option<Surroundings>,
+    around: Option<ParentWatcher>,
     database: Option<Database>,
-    looks: Looks,
-    retries: Retries,
-    rests: Rests,
+    looks: ChangeChecks,
+    retries: RetryBackoff,
+    rests: ReadThrottle,
     pace: LockPace,
     /// Why the database is asked from time to time, as nothing tells of its changes, and when the next time is.
     polled: Option<String>,
     poll_at: Duration,
     /// What `data_version` was at the last reading.
     version: Option<i64>,
-    owes: Owes,
+    owes: PendingReads,
     /// From where changes are asked; `None`: nothing was read yet.
-    since: Option<Owned>,
-    down: Option<Down>,
+    since: Option<OwnedValue>,
+    down: Option<Outage>,
     /// Another process has it locked, for a short time so far.
     is_locked: bool,
     is_stale: bool,
     has_told: bool,
-    last_told: Option<Last>,
+    last_told: Option<LastPublished>,
 }
 
 struct Database {
@@ -90,27 +90,27 @@ struct Database {
 
 /// What is to be read.
 #[derive(Default)]
-struct Owes {
+struct PendingReads {
     all: bool,
     changes: bool,
 }
 
-struct Down {
+struct Outage {
     why: String,
     /// The files as they were then; `None`: locked, which does not show.
-    look: Option<Look>,
+    look: Option<FileStamp>,
     since: Duration,
 }
 
 impl State {
-    /// Whether it waits for somebody else before it can read.
+    /// Returns whether it waits for somebody else before it can read.
     fn is_held_up(&self) -> bool {
         self.is_locked || self.down.is_some()
     }
 }
 
 /// What was told last.
-enum Last {
+enum LastPublished {
     Row(Box<JobRow>),
     Gone(String),
 }
@@ -118,20 +118,20 @@ enum Last {
 impl Reader {
     /// Runs until it is stopped.
     pub(super) fn run(mut self) {
-        let mut woken = Woken::Asked;
-        while woken != Woken::Stopped {
+        let mut woken = WakeReason::Requested;
+        while woken != WakeReason::Stopped {
             self.stats.lock().turns += 1;
             self.turn(woken);
-            if woken == Woken::Rung {
-                self.bell.pause(self.spacing());
+            if woken == WakeReason::Raised {
+                self.signal.pause(self.spacing());
             }
             let now = clock::now().boot;
             let limit = self.next(now).map(|next| next.saturating_sub(now));
-            woken = self.bell.wait(limit);
+            woken = self.signal.wait(limit);
         }
     }
 
-    /// How long events are not heeded after one.
+    /// Returns how long events are not heeded after one.
     fn spacing(&self) -> Duration {
         if !self.will_see_changes() {
             return SPACING;
@@ -141,7 +141,7 @@ impl Reader {
         next.saturating_sub(now).clamp(SPACING, SPACING_OWED)
     }
 
-    /// When there is something to do without anyone ringing.
+    /// Returns when there is something to do without anyone ringing.
     fn next(&self, now: Duration) -> Option<Duration> {
         let polls = self.state.polled.as_ref().map(|_| self.state.poll_at);
         polls.into_iter().chain(self.next_owed(now)).min()
@@ -168,19 +168,19 @@ impl Reader {
         reading.chain(looks).min()
     }
 
-    /// Whether a reading is owed that will see every change.
+    /// Returns whether a reading is owed that will see every change.
     fn will_see_changes(&self) -> bool {
         let owes = &self.state.owes;
         owes.changes || (owes.all && self.options.queries.changed.is_none())
     }
 
-    fn turn(&mut self, woken: Woken) {
+    fn turn(&mut self, woken: WakeReason) {
         let now = clock::now().boot;
-        let is_rung = woken == Woken::Rung && self.is_worth_a_look(now);
+        let is_rung = woken == WakeReason::Raised && self.is_worth_a_look(now);
         if is_rung {
             self.state.looks.restart(now);
         }
-        if woken == Woken::Asked {
+        if woken == WakeReason::Requested {
             self.state.owes.all = true;
         }
         let is_polled = self.state.polled.is_some() && self.state.poll_at <= now;
@@ -192,12 +192,12 @@ impl Reader {
         }
     }
 
-    /// Whether something has happened that is not of our own making.
+    /// Returns whether something has happened that is not of our own making.
     fn is_worth_a_look(&self, now: Duration) -> bool {
         match &self.state.down {
             None => true,
             Some(down) => match &down.look {
-                Some(look) => *look != Look::at(&self.options.path),
+                Some(look) => *look != FileStamp::at(&self.options.path),
                 None => now > down.since + ECHO,
             },
         }
@@ -223,11 +223,11 @@ impl Reader {
         let around = &mut self.state.around;
         if !around.as_ref().is_some_and(|around| around.are_right(path)) {
             *around = None;
-            match Surroundings::watch(path, &self.bell) {
+            match ParentWatcher::watch(path, &self.signal) {
                 Ok(watch) => {
                     *around = Some(watch);
                     self.state.database = None;
-                    self.poll(surroundings::why_silent(path), now);
+                    self.poll(parent_watcher::why_silent(path), now);
                 }
                 Err(Fault::Unwatched(why)) => {
                     let mend = "see fs.inotify.max_user_instances and fs.inotify.max_user_watches, and that its directory may be read";
@@ -250,7 +250,7 @@ impl Reader {
             identity,
         });
         // Another database: nothing of what was read before counts.
-        self.state.owes = Owes {
+        self.state.owes = PendingReads {
             all: true,
             changes: false,
         };
@@ -269,7 +269,7 @@ impl Reader {
             let source = &self.options.name;
             tracing::warn!(source, every = ?POLL_EVERY, "changes are asked for: {why}");
         }
-        self.stats.lock().heard = why.clone().map(|why| Heard::Polling { why });
+        self.stats.lock().heard = why.clone().map(|why| ChangeDetection::Polling { why });
         self.state.polled = why;
         self.state.poll_at = now + POLL_EVERY;
     }
@@ -327,7 +327,7 @@ impl Reader {
         if !is_locked {
             self.state.owes.all = true;
             self.state.database = None;
-            self.asker.forget();
+            self.lookups.forget();
         }
         // An attempt for an event's sake does not put off the next one.
         if self.state.retries.is_due(now) {
@@ -335,9 +335,9 @@ impl Reader {
         }
         let why = fault.about(&self.options.path);
         let is_new = self.state.down.as_ref().is_none_or(|down| down.why != why);
-        self.state.down = Some(Down {
+        self.state.down = Some(Outage {
             why: why.clone(),
-            look: (!is_locked).then(|| Look::at(&self.options.path)),
+            look: (!is_locked).then(|| FileStamp::at(&self.options.path)),
             since: now,
         });
         self.state.is_stale = false;

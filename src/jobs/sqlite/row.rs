@@ -3,32 +3,32 @@
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Row, ToSql};
 
-use crate::jobs::cell::Cell;
+use crate::jobs::sql_value::SqlValue;
 
 /// All values of `row`, in order.
 ///
 /// # Errors
 /// When SQLite fails.
-pub(super) fn cells<'a>(row: &'a Row<'_>) -> rusqlite::Result<Vec<Cell<'a>>> {
+pub(super) fn cells<'a>(row: &'a Row<'_>) -> rusqlite::Result<Vec<SqlValue<'a>>> {
     (0..row.as_ref().column_count())
         .map(|at| row.get_ref(at).map(cell))
         .collect()
 }
 
 /// A value as it is.
-pub(super) fn cell(value: ValueRef<'_>) -> Cell<'_> {
+pub(super) fn cell(value: ValueRef<'_>) -> SqlValue<'_> {
     match value {
-        ValueRef::Null => Cell::Null,
-        ValueRef::Integer(number) => Cell::Integer(number),
-        ValueRef::Real(number) => Cell::Real(number),
-        ValueRef::Text(text) => Cell::Text(text),
-        ValueRef::Blob(bytes) => Cell::Bytes(bytes),
+        ValueRef::Null => SqlValue::Null,
+        ValueRef::Integer(number) => SqlValue::Integer(number),
+        ValueRef::Real(number) => SqlValue::Real(number),
+        ValueRef::Text(text) => SqlValue::Text(text),
+        ValueRef::Blob(bytes) => SqlValue::Bytes(bytes),
     }
 }
 
 /// A value that outlives its query, exactly as it is in the database. `rusqlite`'s own panics at text that is not UTF-8.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Owned {
+pub(super) enum OwnedValue {
     /// Nothing.
     Null,
     /// A whole number.
@@ -41,20 +41,20 @@ pub(super) enum Owned {
     Blob(Vec<u8>),
 }
 
-impl Owned {
+impl OwnedValue {
     /// The value as it is.
-    pub(super) fn cell(&self) -> Cell<'_> {
+    pub(super) fn cell(&self) -> SqlValue<'_> {
         match self {
-            Self::Null => Cell::Null,
-            Self::Integer(number) => Cell::Integer(*number),
-            Self::Real(number) => Cell::Real(*number),
-            Self::Text(text) => Cell::Text(text),
-            Self::Blob(bytes) => Cell::Bytes(bytes),
+            Self::Null => SqlValue::Null,
+            Self::Integer(number) => SqlValue::Integer(*number),
+            Self::Real(number) => SqlValue::Real(*number),
+            Self::Text(text) => SqlValue::Text(text),
+            Self::Blob(bytes) => SqlValue::Bytes(bytes),
         }
     }
 }
 
-impl From<ValueRef<'_>> for Owned {
+impl From<ValueRef<'_>> for OwnedValue {
     fn from(value: ValueRef<'_>) -> Self {
         match value {
             ValueRef::Null => Self::Null,
@@ -66,7 +66,7 @@ impl From<ValueRef<'_>> for Owned {
     }
 }
 
-impl ToSql for Owned {
+impl ToSql for OwnedValue {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self {
             Self::Null => ValueRef::Null,
@@ -82,8 +82,8 @@ impl ToSql for Owned {
 ///
 /// # Errors
 /// When SQLite fails.
-pub(super) fn owned(row: &Row<'_>) -> rusqlite::Result<Vec<Owned>> {
+pub(super) fn owned(row: &Row<'_>) -> rusqlite::Result<Vec<OwnedValue>> {
     (0..row.as_ref().column_count())
-        .map(|at| row.get_ref(at).map(Owned::from))
+        .map(|at| row.get_ref(at).map(OwnedValue::from))
         .collect()
 }

@@ -13,17 +13,17 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rusqlite::InterruptHandle;
 
-use super::asker::Asker;
+use super::lookup_connection::LookupConnection;
 use super::options::SqliteOptions;
 use super::reader::{Reader, State};
 use super::write;
 use crate::core::jobs::{Fresh, Jobs, News, SourceNews};
-use crate::jobs::bell::Bell;
+use crate::jobs::change_signal::ChangeSignal;
 use crate::jobs::decode::Decoder;
 use crate::jobs::error::WriteError;
-use crate::jobs::order::{WriteBack, Written};
+use crate::jobs::known_jobs::{ChangeSink, KnownJobs};
 use crate::jobs::stats::{SourceState, SourceStats};
-use crate::jobs::view::{Tell, View};
+use crate::jobs::write_back::{WriteBack, WriteOutcome};
 
 /// How long [`Sqlite::stop`] waits for the thread; one that is busy for longer, in the database or with telling, ends by itself.
 const JOIN_MAX: Duration = Duration::from_secs(1);
@@ -32,8 +32,8 @@ const JOIN_MAX: Duration = Duration::from_secs(1);
 pub struct Sqlite {
     options: Arc<SqliteOptions>,
     decoder: Arc<Decoder>,
-    asker: Arc<Asker>,
-    bell: Arc<Bell>,
+    lookups: Arc<LookupConnection>,
+    signal: Arc<ChangeSignal>,
     stats: Arc<Mutex<SourceStats>>,
     interrupt: Arc<Mutex<Option<InterruptHandle>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -52,27 +52,31 @@ impl Sqlite {
     ///
     /// # Errors
     /// When the system gives out no thread, or a time zone is unknown.
-    pub fn start(options: SqliteOptions, jobs: Arc<Jobs>, tell: Tell) -> io::Result<Self> {
-        let view = View::of(jobs, options.id);
+    pub fn start(options: SqliteOptions, jobs: Arc<Jobs>, tell: ChangeSink) -> io::Result<Self> {
+        let view = KnownJobs::of(jobs, options.id);
         Self::start_with(options, view, tell)
     }
 
     /// Likewise, comparing with `view`.
-    pub(super) fn start_with(options: SqliteOptions, view: View, tell: Tell) -> io::Result<Self> {
+    pub(super) fn start_with(
+        options: SqliteOptions,
+        view: KnownJobs,
+        tell: ChangeSink,
+    ) -> io::Result<Self> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
         let decoder = Arc::new(Decoder::new(&options.name, &options.queries).map_err(invalid)?);
         let options = Arc::new(options);
-        let bell = Arc::new(Bell::default());
-        let asker = Arc::new(Asker::new(
+        let signal = Arc::new(ChangeSignal::default());
+        let lookups = Arc::new(LookupConnection::new(
             Arc::clone(&options),
             Arc::clone(&decoder),
-            Arc::clone(&bell),
+            Arc::clone(&signal),
         ));
         let source = Self {
             options,
             decoder,
-            asker,
-            bell,
+            lookups,
+            signal,
             stats: Arc::default(),
             interrupt: Arc::default(),
             thread: Mutex::default(),
@@ -82,8 +86,8 @@ impl Sqlite {
             decoder: Arc::clone(&source.decoder),
             view,
             tell,
-            bell: Arc::clone(&source.bell),
-            asker: Arc::clone(&source.asker),
+            signal: Arc::clone(&source.signal),
+            lookups: Arc::clone(&source.lookups),
             stats: Arc::clone(&source.stats),
             interrupt: Arc::clone(&source.interrupt),
             state: State::default(),
@@ -96,27 +100,27 @@ impl Sqlite {
         Ok(source)
     }
 
-    /// What the database says of the job `id` at this moment. Waits about a second for a writer, at most.
+    /// Returns what the database says of the job `id` at this moment. Waits about a second for a writer, at most.
     #[must_use]
     pub fn fresh(&self, id: &str) -> Fresh {
-        self.asker.fresh(id)
+        self.lookups.fresh(id)
     }
 
-    /// Whether everything was read, and nothing has changed since. Cheap; when it is not so, a reading is on its way.
+    /// Returns whether everything was read, and nothing has changed since. Cheap; when it is not so, a reading is on its way.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        self.asker.is_current()
+        self.lookups.is_current()
     }
 
     /// Writes back what became of a job, in one transaction, if its row is still as it was judged.
     ///
     /// # Errors
     /// When the database cannot be written now. Nothing was, and it may be tried again.
-    pub fn write(&self, order: &WriteBack) -> Result<Written, WriteError> {
+    pub fn write(&self, order: &WriteBack) -> Result<WriteOutcome, WriteError> {
         write::write(&self.options, &self.decoder, order)
     }
 
-    /// How it is doing.
+    /// Returns how it is doing.
     #[must_use]
     pub fn stats(&self) -> SourceStats {
         self.stats.lock().clone()
@@ -128,7 +132,7 @@ impl Sqlite {
         &self.options.path
     }
 
-    /// What it was started with.
+    /// Returns what it was started with.
     #[must_use]
     pub fn options(&self) -> &SqliteOptions {
         &self.options
@@ -136,14 +140,15 @@ impl Sqlite {
 
     /// Ends the reading. Nothing is told afterwards, unless the thread was in the midst of telling for a second.
     pub fn stop(&self) {
-        self.bell.stop();
+        self.signal.stop();
         if let Some(interrupt) = self.interrupt.lock().as_ref() {
             interrupt.interrupt();
         }
         let Some(thread) = self.thread.lock().take() else {
             return;
         };
-        if thread.thread().id() != std::thread::current().id() && self.bell.wait_for_end(JOIN_MAX) {
+        if thread.thread().id() != std::thread::current().id() && self.signal.wait_for_end(JOIN_MAX)
+        {
             // Its panics are caught within.
             let _ = thread.join();
         }
@@ -158,8 +163,8 @@ impl Drop for Sqlite {
 
 /// Runs `reader`; a panic is told, never swallowed.
 fn guard(reader: Reader) {
-    let (bell, tell, stats) = (
-        Arc::clone(&reader.bell),
+    let (signal, tell, stats) = (
+        Arc::clone(&reader.signal),
         Arc::clone(&reader.tell),
         Arc::clone(&reader.stats),
     );
@@ -180,5 +185,5 @@ fn guard(reader: Reader) {
             });
         }));
     }
-    bell.end();
+    signal.end();
 }

@@ -7,17 +7,17 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::time::Duration;
 
 use super::error::{Fault, said};
-use super::find::{self, Found};
-use super::lacking;
+use super::find::{self, FoundRow};
+use super::missing_columns;
 use super::open;
 use super::options::SqliteOptions;
-use super::row::Owned;
+use super::row::OwnedValue;
 use crate::core::policy::Record;
 use crate::jobs::decode::Decoder;
 use crate::jobs::error::WriteError;
-use crate::jobs::fit;
 use crate::jobs::options::bare;
-use crate::jobs::order::{WriteBack, Written, difference};
+use crate::jobs::schema_check;
+use crate::jobs::write_back::{WriteBack, WriteOutcome, difference};
 use crate::jobs::zone;
 
 /// How long a writer waits for others. Who orders it tries again later.
@@ -31,9 +31,9 @@ pub(super) fn write(
     options: &SqliteOptions,
     decoder: &Decoder,
     order: &WriteBack,
-) -> Result<Written, WriteError> {
+) -> Result<WriteOutcome, WriteError> {
     let (list, statements) = match order.action {
-        Record::Keep => return Ok(Written::Done),
+        Record::Keep => return Ok(WriteOutcome::Done),
         Record::Mark => ("mark", &options.queries.mark),
         Record::Forget => ("forget", &options.queries.forget),
     };
@@ -53,29 +53,30 @@ pub(super) fn write(
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(sqlite_fails)?;
-    let views = lacking::imagine(&transaction, &options.add_columns).map_err(fails)?;
+    let views =
+        missing_columns::shadow_with_views(&transaction, &options.add_columns).map_err(fails)?;
     let found = find::one(&transaction, decoder, &options.queries, &order.job.id)
         .map_err(fails)?
         .found();
     let Some(found) = found else {
-        return Ok(Written::Gone);
+        return Ok(WriteOutcome::Gone);
     };
     if order.action == Record::Mark && found.job.moments.cleaned_at.is_some() {
-        return Ok(Written::Done);
+        return Ok(WriteOutcome::Done);
     }
     if !found.job.decides_as(&order.job) {
-        return Ok(Written::Changed {
+        return Ok(WriteOutcome::Changed {
             how: difference(&order.job, &found.job),
         });
     }
-    lacking::imagine_no_more(&transaction, &views).map_err(fails)?;
+    missing_columns::drop_shadow_views(&transaction, &views).map_err(fails)?;
     if order.action == Record::Mark {
-        lacking::add(&transaction, &options.add_columns).map_err(fails)?;
+        missing_columns::add(&transaction, &options.add_columns).map_err(fails)?;
     }
     let now = zone::shown(&decoder.zone("cleaned_at"), order.now);
     for (at, sql) in statements.iter().enumerate() {
         run(&transaction, sql, order, &now, &found).map_err(|why| WriteError::Statement {
-            statement: fit::statement_name(list, at, statements.len()),
+            statement: schema_check::statement_name(list, at, statements.len()),
             place: format!("\"{}\"", options.path.display()),
             job: order.job.id.clone(),
             why,
@@ -91,7 +92,7 @@ pub(super) fn write(
             fails(fault)
         }
     })?;
-    Ok(Written::Done)
+    Ok(WriteOutcome::Done)
 }
 
 /// Runs one statement with the parameters that it names.
@@ -100,9 +101,9 @@ fn run(
     sql: &str,
     order: &WriteBack,
     now: &str,
-    found: &Found,
+    found: &FoundRow,
 ) -> Result<(), String> {
-    let text = |text: &str| Owned::Text(text.as_bytes().to_vec());
+    let text = |text: &str| OwnedValue::Text(text.as_bytes().to_vec());
     let column = |wanted: &str| {
         found
             .raw

@@ -7,8 +7,8 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::common::machine::Deadline;
-use crate::core::jobs::{JobRow, Known, News, SourceId, SourceNews};
-use crate::jobs::view::{Tell, View};
+use crate::core::jobs::{JobRow, News, RowDiff, SourceId, SourceNews};
+use crate::jobs::known_jobs::{ChangeSink, KnownJobs};
 
 /// Limit of a wait on an idle machine: a million rows take so long without optimization.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -84,7 +84,7 @@ impl Table {
 pub(in crate::jobs) type Shared = Arc<(Mutex<Table>, Condvar)>;
 
 /// Takes news into `table`.
-pub(in crate::jobs) fn tell(table: &Shared) -> Tell {
+pub(in crate::jobs) fn tell(table: &Shared) -> ChangeSink {
     let table = Arc::clone(table);
     Arc::new(move |news: SourceNews| {
         assert_eq!(news.source, SOURCE);
@@ -115,13 +115,13 @@ pub(in crate::jobs) fn until(table: &Shared, what: &str, holds: impl Fn(&Table) 
 }
 
 /// Questions to `table`.
-pub(in crate::jobs) fn view(table: &Shared) -> View {
+pub(in crate::jobs) fn view(table: &Shared) -> KnownJobs {
     let [known, unticked, count] = [table, table, table].map(Arc::clone);
-    View {
+    KnownJobs {
         known: Arc::new(move |row| match known.0.lock().rows.get(&row.id) {
-            None => Known::No,
-            Some((number, old)) if old.decides_as(row) => Known::Same(*number),
-            Some((number, _)) => Known::Changed(*number),
+            None => RowDiff::New,
+            Some((number, old)) if old.decides_as(row) => RowDiff::Same(*number),
+            Some((number, _)) => RowDiff::Changed(*number),
         }),
         unticked: Arc::new(move |from, most, is_ticked| {
             let table = unticked.0.lock();

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Owes, Reader, Session};
+use super::{PendingReads, Reader, Session};
 use crate::clock;
 use crate::core::jobs::News;
-use crate::jobs::postgres::asker::snapshot;
 use crate::jobs::postgres::error::Fault;
+use crate::jobs::postgres::lookup_connection::snapshot;
 use crate::jobs::postgres::read::Reading;
 use crate::jobs::stats::SourceState;
 
@@ -21,15 +21,16 @@ const SETTLE: [u64; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 impl Reader {
     /// Reads what is owed, if it is time.
     pub(super) async fn read(&mut self, session: &mut Session) -> Result<(), Fault> {
-        let ear = std::sync::Arc::clone(&session.link.ear);
-        if ear.wants_all() {
+        let listener = std::sync::Arc::clone(&session.link.listener);
+        if listener.wants_all() {
             session.owes.all = true;
         }
         let now = clock::now().boot;
         let rests = &self.state.rests;
         let is_rested = rests.changes <= now;
         let wait = rests.changes.saturating_sub(now);
-        let is_some_owed = session.owes.changes || (ear.has_pending() && !ear.wants_all());
+        let is_some_owed =
+            session.owes.changes || (listener.has_pending() && !listener.wants_all());
         if session.is_read && is_some_owed {
             if is_rested {
                 self.read_some(session).await?;
@@ -38,12 +39,12 @@ impl Reader {
             }
         }
         if !(session.owes.all || session.owes.gone) {
-            if !session.owes.changes && !ear.has_pending() {
-                ear.catch_up();
+            if !session.owes.changes && !listener.has_pending() {
+                listener.catch_up();
             }
             return Ok(());
         }
-        ear.fall_behind();
+        listener.fall_behind();
         let now = clock::now().boot;
         let wait = self.state.rests.all.saturating_sub(now);
         if session.owes.all {
@@ -58,9 +59,9 @@ impl Reader {
 
     async fn read_all(&mut self, session: &mut Session) -> Result<(), Fault> {
         self.settle().await;
-        let ear = std::sync::Arc::clone(&session.link.ear);
+        let listener = std::sync::Arc::clone(&session.link.listener);
         let began = clock::now().boot;
-        let _ = ear.take();
+        let _ = listener.take();
         let stands = snapshot(&session.link)
             .await
             .map_err(|said| self.fault(&said))?;
@@ -72,7 +73,7 @@ impl Reader {
         let jobs = self.all(session).all(knows_nothing).await?;
         session.is_read = true;
         session.since = since;
-        session.owes = Owes::default();
+        session.owes = PendingReads::default();
         session.polled.clone_from(&stands);
         let now = clock::now();
         let took = now.boot.saturating_sub(began);
@@ -90,16 +91,16 @@ impl Reader {
         *self.shared.snapshot.lock() = stands;
         self.loaded(jobs).await;
         self.shared.stats.lock().read_from = Some(began);
-        ear.catch_up();
+        listener.catch_up();
         Ok(())
     }
 
     /// Reads what changed, and the jobs that were named.
     async fn read_some(&mut self, session: &mut Session) -> Result<(), Fault> {
         self.settle().await;
-        let ear = std::sync::Arc::clone(&session.link.ear);
+        let listener = std::sync::Arc::clone(&session.link.listener);
         let began = clock::now().boot;
-        let pending = ear.take();
+        let pending = listener.take();
         session.owes.all |= pending.all;
         let mut new = 0;
         if std::mem::take(&mut session.owes.changes)
@@ -179,11 +180,11 @@ impl Reader {
     /// Waits until the engine has taken in what was told last.
     async fn settle(&mut self) {
         for ms in SETTLE {
-            if self.telling.is_in(&self.view) {
+            if self.telling.is_acknowledged(&self.view) {
                 return;
             }
             sleep(Duration::from_millis(ms)).await;
         }
-        self.telling.let_be();
+        self.telling.abandon();
     }
 }

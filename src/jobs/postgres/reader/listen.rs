@@ -6,7 +6,7 @@ use super::{PROOF, Reader, Session};
 use crate::clock;
 use crate::jobs::postgres::catalog;
 use crate::jobs::postgres::error::{Fault, quoted};
-use crate::jobs::stats::Heard;
+use crate::jobs::stats::ChangeDetection;
 
 impl Reader {
     /// Finds out whether changes are heard of; if not, they are asked for from time to time.
@@ -26,8 +26,8 @@ impl Reader {
             session.polled = None;
         }
         let heard = match &why {
-            None => Heard::Notifications,
-            Some(why) => Heard::Polling { why: why.clone() },
+            None => ChangeDetection::Notifications,
+            Some(why) => ChangeDetection::Polling { why: why.clone() },
         };
         self.shared.stats.lock().heard = Some(heard);
         if self.state.said != why {
@@ -42,7 +42,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Why changes are not heard of; `None`: they are.
+    /// Returns why changes are not heard of; `None`: they are.
     async fn deafness(&mut self, session: &Session) -> Result<Option<String>, Fault> {
         let (link, options) = (&session.link, &self.shared.options);
         let channel = &options.channel;
@@ -70,7 +70,7 @@ impl Reader {
                 "{lacks}\n  install one with: lapsed trigger {name} | psql \"$DATABASE_URL\""
             )));
         }
-        match self.asker.echo().await {
+        match self.lookups.echo().await {
             Ok(_) => Ok(None),
             Err(fault) => Ok(Some(format!(
                 "{}\n  a pooler that lends connections for one transaction swallows them: give the source the server's own address",

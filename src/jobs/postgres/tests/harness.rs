@@ -13,7 +13,7 @@ use crate::core::jobs::News;
 use crate::jobs::options::Queries;
 use crate::jobs::postgres::options::{PostgresOptions, Tls};
 use crate::jobs::postgres::source::Postgres;
-use crate::jobs::stats::Heard;
+use crate::jobs::stats::ChangeDetection;
 use crate::jobs::tests::told::{self, SOURCE, Table, view};
 
 pub(super) const SCHEMA: &str = "CREATE TABLE jobs (id text PRIMARY KEY, status text, kind text, created_at timestamptz, completed_at timestamptz, \
@@ -134,8 +134,8 @@ impl Watched {
     /// Why changes are not heard of; `None`: they are.
     pub(super) fn deaf(&self) -> Option<String> {
         match self.source.stats().heard.expect("it was found out") {
-            Heard::Notifications => None,
-            Heard::Polling { why } => Some(why),
+            ChangeDetection::Notifications => None,
+            ChangeDetection::Polling { why } => Some(why),
         }
     }
 }

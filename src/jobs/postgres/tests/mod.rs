@@ -1,7 +1,7 @@
 //! A real server, written by other sessions while it is read.
 
 mod harness;
-mod hears;
+mod notifications;
 mod outages;
 mod rows;
 mod tls;

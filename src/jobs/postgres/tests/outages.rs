@@ -3,7 +3,7 @@
 use crate::core::jobs::{Fresh, Status};
 use crate::core::policy::Record;
 use crate::core::time::Timestamp;
-use crate::jobs::order::{WriteBack, Written};
+use crate::jobs::write_back::{WriteBack, WriteOutcome};
 
 use super::harness::{Cluster, Place, SCHEMA, TRIGGER, Watched, options, shared};
 
@@ -108,7 +108,7 @@ fn another_server_takes_over() {
     watched.until("heard", |table| {
         table.row("c").unwrap().status == Status::Failed
     });
-    assert_eq!(watched.source.write(&order).unwrap(), Written::Done);
+    assert_eq!(watched.source.write(&order).unwrap(), WriteOutcome::Done);
     drop(standby);
 }
 

@@ -3,10 +3,10 @@
 use super::harness::{Place, Watched, shared};
 use crate::core::jobs::{Fresh, JobRow, News, Status};
 use crate::jobs::decode::Decoder;
-use crate::jobs::met::Way;
-use crate::jobs::postgres::link::{Link, Role};
+use crate::jobs::postgres::connection::{Connection, ConnectionRole};
 use crate::jobs::postgres::read::PAGE;
-use crate::jobs::postgres::{catalog, shape::Shape, shared::Shared};
+use crate::jobs::postgres::{catalog, context::SourceContext, shape::Shape};
+use crate::jobs::snapshot_diff::ScanStrategy;
 use serde_json::json;
 
 fn row(watched: &Watched, id: &str) -> JobRow {
@@ -252,35 +252,40 @@ fn pages_need_an_index_and_one_order() {
          CREATE TABLE numbers (id int PRIMARY KEY, status text); INSERT INTO numbers SELECT i, 'failed' FROM generate_series(1, 20000) AS i;
          CREATE VIEW seen AS SELECT id, status FROM jobs WHERE status <> 'hidden'; ANALYZE",
     );
-    for (select, way) in [
-        ("SELECT id, status FROM jobs", Way::Pages),
-        ("SELECT id, status FROM numbers", Way::Pages),
-        ("SELECT id, status FROM seen", Way::Pages),
-        ("SELECT id, status FROM lax", Way::Pass),
-        ("SELECT upper(id) AS id, status FROM jobs", Way::Pass),
+    for (select, strategy) in [
+        ("SELECT id, status FROM jobs", ScanStrategy::Paged),
+        ("SELECT id, status FROM numbers", ScanStrategy::Paged),
+        ("SELECT id, status FROM seen", ScanStrategy::Paged),
+        ("SELECT id, status FROM lax", ScanStrategy::SinglePass),
+        (
+            "SELECT upper(id) AS id, status FROM jobs",
+            ScanStrategy::SinglePass,
+        ),
         (
             "SELECT kind AS id, max(status) AS status FROM jobs GROUP BY kind",
-            Way::Pass,
+            ScanStrategy::SinglePass,
         ),
         (
             "SELECT id, status FROM jobs UNION ALL SELECT id::text, status FROM numbers",
-            Way::Pass,
+            ScanStrategy::SinglePass,
         ),
     ] {
         let mut options = place.options();
         select.clone_into(&mut options.queries.select);
         let decoder = Decoder::new("eemt", &options.queries).unwrap();
-        let shared = Shared::new(options.clone(), decoder);
+        let shared = SourceContext::new(options.clone(), decoder);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         let plan = runtime.block_on(async {
-            let link = Link::connect(&options, Role::Reads).await.unwrap();
+            let link = Connection::connect(&options, ConnectionRole::Reads)
+                .await
+                .unwrap();
             let shape = Shape::learn(&link, &shared.select()).await.unwrap();
             catalog::plan(&link, &shape).await.unwrap()
         });
-        assert_eq!(plan.way, way, "{select}");
+        assert_eq!(plan.strategy, strategy, "{select}");
         assert!(!plan.relations.is_empty());
     }
     // Whatever order people gave to the ids, none is missed at the end of a page.

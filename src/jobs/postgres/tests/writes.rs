@@ -4,7 +4,7 @@ use super::harness::{Place, Watched, options, shared};
 use crate::core::jobs::Fresh;
 use crate::core::policy::Record;
 use crate::core::time::Timestamp;
-use crate::jobs::order::{WriteBack, Written};
+use crate::jobs::write_back::{WriteBack, WriteOutcome};
 
 fn filled() -> (Place, Watched) {
     let place = Place::telling();
@@ -45,7 +45,7 @@ fn count(place: &Place, what: &str) -> String {
 fn a_job_is_marked_once() {
     let (place, watched) = filled();
     let order = order(&watched, Record::Mark);
-    assert_eq!(watched.source.write(&order).unwrap(), Written::Done);
+    assert_eq!(watched.source.write(&order).unwrap(), WriteOutcome::Done);
     let marked = "jobs WHERE data_cleaned_at = '2023-11-14 22:13:20.999Z' AND summary = '3 files, :jobcompleted'";
     assert_eq!(count(&place, marked), "1");
     watched.until("cleaned", |table| {
@@ -55,7 +55,7 @@ fn a_job_is_marked_once() {
         summary: "again".to_owned(),
         ..order
     };
-    assert_eq!(watched.source.write(&again).unwrap(), Written::Done);
+    assert_eq!(watched.source.write(&again).unwrap(), WriteOutcome::Done);
     assert_eq!(count(&place, marked), "1");
 }
 
@@ -70,7 +70,7 @@ fn a_column_without_a_zone_gets_what_its_clock_shows() {
     options.queries.timezones = [("cleaned_at".to_owned(), "Europe/Berlin".to_owned())].into();
     let watched = Watched::loaded(options);
     let order = order(&watched, Record::Mark);
-    assert_eq!(watched.source.write(&order).unwrap(), Written::Done);
+    assert_eq!(watched.source.write(&order).unwrap(), WriteOutcome::Done);
     assert_eq!(
         count(
             &place,
@@ -87,16 +87,16 @@ fn a_column_without_a_zone_gets_what_its_clock_shows() {
 fn a_record_is_forgotten_with_what_hangs_on_it() {
     let (place, watched) = filled();
     let order = order(&watched, Record::Forget);
-    assert_eq!(watched.source.write(&order).unwrap(), Written::Done);
+    assert_eq!(watched.source.write(&order).unwrap(), WriteOutcome::Done);
     assert_eq!(count(&place, "jobs"), "1");
     assert_eq!(count(&place, "metrics"), "1");
     assert_eq!(watched.source.fresh("a"), Fresh::Gone);
-    assert_eq!(watched.source.write(&order).unwrap(), Written::Gone);
+    assert_eq!(watched.source.write(&order).unwrap(), WriteOutcome::Gone);
     let keep = WriteBack {
         action: Record::Keep,
         ..order
     };
-    assert_eq!(watched.source.write(&keep).unwrap(), Written::Done);
+    assert_eq!(watched.source.write(&keep).unwrap(), WriteOutcome::Done);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_row_that_changed_is_not_touched() {
         .session
         .run("UPDATE jobs SET status = 'running', completed_at = NULL WHERE id = 'a'");
     for order in &orders {
-        let Written::Changed { how } = watched.source.write(order).unwrap() else {
+        let WriteOutcome::Changed { how } = watched.source.write(order).unwrap() else {
             panic!("it was written");
         };
         assert_eq!(
@@ -140,7 +140,10 @@ fn a_row_that_is_just_being_changed_is_waited_for() {
         other.run("COMMIT");
         // It sees the change, or is told that there was one; it never deletes.
         match writing.join().unwrap() {
-            Ok(written) => assert!(matches!(written, Written::Changed { .. }), "{written:?}"),
+            Ok(written) => assert!(
+                matches!(written, WriteOutcome::Changed { .. }),
+                "{written:?}"
+            ),
             Err(error) => assert!(
                 error.to_string().contains("could not serialize")
                     || error.to_string().contains("timeout"),
@@ -150,7 +153,7 @@ fn a_row_that_is_just_being_changed_is_waited_for() {
     });
     assert!(matches!(
         watched.source.write(&order).unwrap(),
-        Written::Changed { .. }
+        WriteOutcome::Changed { .. }
     ));
     assert_eq!(count(&place, "jobs"), "2");
 }
@@ -167,7 +170,7 @@ fn rows_that_cannot_be_locked_are_written_all_the_same() {
         .to_owned();
     let watched = Watched::loaded(options);
     let order = order(&watched, Record::Forget);
-    assert_eq!(watched.source.write(&order).unwrap(), Written::Done);
+    assert_eq!(watched.source.write(&order).unwrap(), WriteOutcome::Done);
     assert_eq!(count(&place, "jobs"), "1");
     assert_eq!(count(&place, "metrics"), "0");
 }
@@ -187,7 +190,7 @@ fn all_statements_or_none() {
     );
     assert_eq!(count(&place, "metrics"), "2");
     place.session.run("DROP TRIGGER no ON jobs");
-    assert_eq!(watched.source.write(&order).unwrap(), Written::Done);
+    assert_eq!(watched.source.write(&order).unwrap(), WriteOutcome::Done);
     assert_eq!(count(&place, "metrics"), "1");
 }
 
@@ -215,7 +218,7 @@ fn what_may_not_be_written_says_what_would_allow_it() {
     place
         .session
         .run(&format!("GRANT UPDATE ON jobs TO {role}"));
-    assert_eq!(watched.source.write(&order).unwrap(), Written::Done);
+    assert_eq!(watched.source.write(&order).unwrap(), WriteOutcome::Done);
 }
 
 #[test]

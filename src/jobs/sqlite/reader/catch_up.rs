@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::{Last, Owes, Reader};
+use super::{LastPublished, PendingReads, Reader};
 use crate::clock;
-use crate::core::jobs::{JobRow, Known, News, SourceNews, Status};
+use crate::core::jobs::{JobRow, News, RowDiff, SourceNews, Status};
 use crate::jobs::sqlite::error::Fault;
 use crate::jobs::sqlite::open;
 use crate::jobs::sqlite::read::{self, Reading};
@@ -59,7 +59,7 @@ impl Reader {
 
     fn read_all(&mut self) -> Result<(), Fault> {
         self.settle();
-        let sample = self.asker.sample();
+        let sample = self.lookups.sample();
         let began = clock::now().boot;
         let knows_nothing = !self.state.has_told && (self.view.count)() == 0;
         let before = self.version()?;
@@ -72,12 +72,12 @@ impl Reader {
             }
             None => None,
         };
-        let way = read::way(self.connection()?, &self.options.queries)?;
-        let jobs = self.reading(|reading| reading.all(way, knows_nothing))?;
+        let strategy = read::strategy(self.connection()?, &self.options.queries)?;
+        let jobs = self.reading(|reading| reading.all(strategy, knows_nothing))?;
         let after = self.version()?;
         self.state.version = Some(after);
         self.state.since = since;
-        self.state.owes = Owes::default();
+        self.state.owes = PendingReads::default();
         let now = clock::now();
         let took = now.boot.saturating_sub(began);
         // Rests for the sake of writers call for no more of them.
@@ -95,7 +95,7 @@ impl Reader {
         }
         // Before it is told, or who is told and asks at once would hear that it was not read.
         if let Some(sample) = sample {
-            self.asker.confirm(sample);
+            self.lookups.confirm(sample);
         }
         self.loaded(jobs);
         self.stats.lock().read_from = Some(began);
@@ -175,16 +175,16 @@ impl Reader {
         };
         for ms in SETTLE {
             let is_in = match &last {
-                Last::Row(row) => matches!((self.view.known)(row), Known::Same(_)),
-                Last::Gone(id) => {
+                LastPublished::Row(row) => matches!((self.view.known)(row), RowDiff::Same(_)),
+                LastPublished::Gone(id) => {
                     let row = JobRow::new(id.clone(), Status::Running);
-                    matches!((self.view.known)(&row), Known::No)
+                    matches!((self.view.known)(&row), RowDiff::New)
                 }
             };
-            if is_in || self.bell.is_stopped() {
+            if is_in || self.signal.is_stopped() {
                 return;
             }
-            self.bell.pause(Duration::from_millis(ms));
+            self.signal.pause(Duration::from_millis(ms));
         }
     }
 
@@ -217,23 +217,25 @@ impl Reader {
         };
         let pace = &mut self.state.pace;
         pace.ask(&database.connection)?;
-        pace.rest(&self.bell);
+        pace.rest(&self.signal);
         read(&mut Reading {
             connection: &database.connection,
             decoder: &self.decoder,
             queries: &self.options.queries,
             view: &self.view,
             tell: &mut tell,
-            bell: &self.bell,
+            signal: &self.signal,
             pace,
         })
     }
 }
 
-fn last_of(news: &News) -> Option<Last> {
+fn last_of(news: &News) -> Option<LastPublished> {
     match news {
-        News::Rows(rows) => rows.last().map(|row| Last::Row(Box::new(row.clone()))),
-        News::Gone(ids) => ids.last().cloned().map(Last::Gone),
+        News::Rows(rows) => rows
+            .last()
+            .map(|row| LastPublished::Row(Box::new(row.clone()))),
+        News::Gone(ids) => ids.last().cloned().map(LastPublished::Gone),
         News::Loaded { .. } | News::Stale | News::Down { .. } => None,
     }
 }

@@ -10,12 +10,12 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::common::machine::assert_watches;
 use crate::core::jobs::{SourceId, SourceNews};
+use crate::jobs::known_jobs::{ChangeSink, KnownJobs};
 use crate::jobs::options::Queries;
 use crate::jobs::sqlite::Sqlite;
 use crate::jobs::sqlite::SqliteOptions;
 use crate::jobs::tests::told;
 pub(super) use crate::jobs::tests::told::{Table, eventually, view};
-use crate::jobs::view::{Tell, View};
 
 const DATABASE: &str = "LAPSED_TEST_JOBS_DATABASE";
 
@@ -136,7 +136,7 @@ impl Place {
 }
 
 /// Starts a source. Without a watch it is polled, which takes longer than these tests wait.
-pub(super) fn start(options: SqliteOptions, view: View, tell: Tell) -> Sqlite {
+pub(super) fn start(options: SqliteOptions, view: KnownJobs, tell: ChangeSink) -> Sqlite {
     assert_watches();
     Sqlite::start_with(options, view, tell).unwrap()
 }

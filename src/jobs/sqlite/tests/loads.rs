@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 
 use super::harness::{Place, Watched, Writer, eventually, view};
 use crate::core::jobs::{Fresh, JobRow, News, Status};
-use crate::jobs::bell::Bell;
+use crate::jobs::change_signal::ChangeSignal;
 use crate::jobs::decode::Decoder;
-use crate::jobs::met::Way;
+use crate::jobs::snapshot_diff::ScanStrategy;
 use crate::jobs::sqlite::lock_pace::LockPace;
 use crate::jobs::sqlite::open;
 use crate::jobs::sqlite::read::Reading;
@@ -240,10 +240,10 @@ fn a_writer_in_the_midst_of_a_reading_delays_a_page_and_not_all_of_it() {
         queries: &options.queries,
         view: &view(&Arc::default()),
         tell: &mut tell,
-        bell: &Bell::default(),
+        signal: &ChangeSignal::default(),
         pace: &mut LockPace::default(),
     };
-    assert_eq!(reading.all(Way::Pages, true).unwrap(), 602);
+    assert_eq!(reading.all(ScanStrategy::Paged, true).unwrap(), 602);
     assert_eq!(told, 602);
     assert!(LOCK.lock().1 >= 3);
 }

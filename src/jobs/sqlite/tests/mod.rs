@@ -3,8 +3,8 @@
 mod checks;
 mod harness;
 mod idle;
-mod lacking;
 mod loads;
+mod missing_columns;
 mod moments;
 mod outages;
 mod polled;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rusqlite::types::Value;
 
 use crate::core::time::Timestamp;
-use crate::jobs::moment::{self, Unreadable};
 use crate::jobs::sqlite::row::cell;
+use crate::jobs::timestamp::{self, Unreadable};
 use crate::jobs::zone::{Zones, shown};
 
 fn zone(name: &str) -> jiff::tz::TimeZone {
@@ -15,7 +15,7 @@ fn zone(name: &str) -> jiff::tz::TimeZone {
 }
 
 fn parse(value: &Value, zone_name: &str) -> Result<Option<String>, Unreadable> {
-    let at = moment::parse(cell(value.into()), &zone(zone_name))?;
+    let at = timestamp::parse(cell(value.into()), &zone(zone_name))?;
     Ok(at.map(|at| at.to_string()))
 }
 

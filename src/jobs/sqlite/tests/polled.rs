@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::harness::{Place, Watched};
-use crate::jobs::stats::Heard;
+use crate::jobs::stats::ChangeDetection;
 
 /// Gives up the right to read whatever one likes, for this thread and those that it starts.
 fn obey_modes() {
@@ -29,7 +29,7 @@ fn a_database_whose_directory_cannot_be_watched_is_asked_from_time_to_time() {
         let watched = Watched::loaded(place.options());
         assert!(matches!(
             watched.source.stats().heard,
-            Some(Heard::Polling { .. })
+            Some(ChangeDetection::Polling { .. })
         ));
         writer.run("INSERT INTO jobs (id, status) VALUES ('late', 'running')");
         watched.until("the change is heard of", |table| table.loads() > 1);

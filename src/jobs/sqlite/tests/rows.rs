@@ -8,10 +8,10 @@ use serde_json::json;
 
 use super::harness::{Place, Writer};
 use crate::core::jobs::{Fresh, JobRow, Status};
-use crate::jobs::bell::Bell;
+use crate::jobs::change_signal::ChangeSignal;
 use crate::jobs::decode::Decoder;
 use crate::jobs::sqlite::SqliteOptions;
-use crate::jobs::sqlite::asker::Asker;
+use crate::jobs::sqlite::lookup_connection::LookupConnection;
 
 const SELECT: &str =
     "SELECT id, status, kind, created_at, expires_at, files, error, extra, amount, raw FROM jobs";
@@ -42,12 +42,12 @@ fn filled() -> (Place, Writer, SqliteOptions) {
 
 fn ask(options: &SqliteOptions) -> impl Fn(&str) -> JobRow + use<> {
     let decoder = Arc::new(Decoder::new(&options.name, &options.queries).unwrap());
-    let asker = Asker::new(
+    let lookups = LookupConnection::new(
         Arc::new(options.clone()),
         decoder,
-        Arc::new(Bell::default()),
+        Arc::new(ChangeSignal::default()),
     );
-    move |id| match asker.fresh(id) {
+    move |id| match lookups.fresh(id) {
         Fresh::Row(row) => *row,
         other => panic!("{id}: {other:?}"),
     }
@@ -155,22 +155,26 @@ fn another_spelling_of_an_id_is_not_none() {
     let mut options = place.options();
     options.queries.select = "SELECT id, status FROM jobs".to_owned();
     let decoder = Arc::new(Decoder::new("eemt", &options.queries).unwrap());
-    let asker = Asker::new(Arc::new(options), decoder, Arc::new(Bell::default()));
-    assert!(matches!(asker.fresh("abc"), Fresh::Row(_)));
-    let fresh = asker.fresh("ABC");
+    let lookups = LookupConnection::new(
+        Arc::new(options),
+        decoder,
+        Arc::new(ChangeSignal::default()),
+    );
+    assert!(matches!(lookups.fresh("abc"), Fresh::Row(_)));
+    let fresh = lookups.fresh("ABC");
     assert!(
         matches!(&fresh, Fresh::Unknown(why) if why.starts_with("it has that job as \"abc\"")),
         "{fresh:?}"
     );
-    assert_eq!(asker.fresh("abd"), Fresh::Gone);
+    assert_eq!(lookups.fresh("abd"), Fresh::Gone);
     // As some libraries keep UUIDs in SQLite.
     writer.run("INSERT INTO jobs VALUES ('4f2b0c9e00004000800000000000beef', 'running')");
-    let fresh = asker.fresh("4f2b0c9e-0000-4000-8000-00000000beef");
+    let fresh = lookups.fresh("4f2b0c9e-0000-4000-8000-00000000beef");
     assert!(
         matches!(&fresh, Fresh::Unknown(why) if why.contains("4f2b0c9e00004000800000000000beef")),
         "{fresh:?}"
     );
-    let none = asker.fresh("5f2b0c9e-0000-4000-8000-00000000beef");
+    let none = lookups.fresh("5f2b0c9e-0000-4000-8000-00000000beef");
     assert_eq!(none, Fresh::Gone);
 }
 
@@ -212,7 +216,11 @@ fn a_row_with_an_id_of_another_type_is_not_none() {
     writer.run("DROP TABLE jobs; CREATE TABLE jobs (id REAL PRIMARY KEY, status, kind, created_at, expires_at, files, error, extra, amount, raw)");
     writer.run("INSERT INTO jobs (id, status) VALUES (7, 'running')");
     let decoder = Arc::new(Decoder::new("eemt", &options.queries).unwrap());
-    let asker = Asker::new(Arc::new(options), decoder, Arc::new(Bell::default()));
-    assert!(matches!(asker.fresh("7"), Fresh::Unknown(_)));
-    assert_eq!(asker.fresh("8"), Fresh::Gone);
+    let lookups = LookupConnection::new(
+        Arc::new(options),
+        decoder,
+        Arc::new(ChangeSignal::default()),
+    );
+    assert!(matches!(lookups.fresh("7"), Fresh::Unknown(_)));
+    assert_eq!(lookups.fresh("8"), Fresh::Gone);
 }

@@ -2,11 +2,11 @@
 
 use super::harness::{Place, Watched, Writer};
 use crate::core::jobs::News;
-use crate::jobs::met::Way;
+use crate::jobs::snapshot_diff::ScanStrategy;
 use crate::jobs::sqlite::error::Fault;
 use crate::jobs::sqlite::lock_pace::PAGE;
 use crate::jobs::sqlite::open;
-use crate::jobs::sqlite::read::way;
+use crate::jobs::sqlite::read::strategy;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -138,32 +138,35 @@ fn what_is_gone_of_many_is_told_in_slices() {
 fn pages_need_an_index() {
     let (place, mut writer) = Place::filled("DELETE");
     writer.run("CREATE VIEW both AS SELECT id, status FROM jobs UNION ALL SELECT job_id, 'failed' FROM metrics");
-    let way_of = |select: &str| -> Result<Way, Fault> {
+    let way_of = |select: &str| -> Result<ScanStrategy, Fault> {
         let mut queries = place.options().queries;
         select.clone_into(&mut queries.select);
         let (connection, _) = open::to_read(&place.options(), Duration::ZERO)?;
-        way(&connection, &queries)
+        strategy(&connection, &queries)
     };
     for (select, expected) in [
-        ("SELECT id, status FROM jobs", Way::Pages),
-        ("SELECT rowid AS id, status FROM jobs", Way::Pages),
+        ("SELECT id, status FROM jobs", ScanStrategy::Paged),
+        ("SELECT rowid AS id, status FROM jobs", ScanStrategy::Paged),
         (
             "SELECT id, status FROM jobs ORDER BY created_at",
-            Way::Pages,
+            ScanStrategy::Paged,
         ),
         (
             "SELECT id, status, (SELECT count(*) FROM metrics WHERE job_id = id) AS n FROM jobs",
-            Way::Pass,
+            ScanStrategy::SinglePass,
         ),
         (
             "SELECT job_id AS id, 'failed' AS status FROM metrics",
-            Way::Pass,
+            ScanStrategy::SinglePass,
         ),
-        ("SELECT 'x' || id AS id, status FROM jobs", Way::Pass),
-        ("SELECT id, status FROM both", Way::Pass),
+        (
+            "SELECT 'x' || id AS id, status FROM jobs",
+            ScanStrategy::SinglePass,
+        ),
+        ("SELECT id, status FROM both", ScanStrategy::SinglePass),
         (
             "SELECT kind AS id, status FROM jobs GROUP BY kind",
-            Way::Pass,
+            ScanStrategy::SinglePass,
         ),
     ] {
         assert_eq!(way_of(select).unwrap(), expected, "{select}");

@@ -4,7 +4,7 @@ use super::harness::{Place, Watched, Writer};
 use crate::core::jobs::{Fresh, JobRow, Status};
 use crate::core::policy::Record;
 use crate::core::time::Timestamp;
-use crate::jobs::order::{WriteBack, Written};
+use crate::jobs::write_back::{WriteBack, WriteOutcome};
 
 fn filled(journal: &str) -> (Place, Writer, Watched) {
     let (place, mut writer) = Place::filled(journal);
@@ -43,7 +43,7 @@ fn a_job_is_marked_once() {
     for journal in ["WAL", "DELETE"] {
         let (place, _writer, watched) = filled(journal);
         let order = order(&watched, Record::Mark);
-        assert_eq!(watched.source.write(&order).unwrap(), Written::Done);
+        assert_eq!(watched.source.write(&order).unwrap(), WriteOutcome::Done);
         let marked = "SELECT count(*) FROM jobs WHERE data_cleaned_at = '2023-11-14 23:13:20' AND summary = '3 files, completed'";
         assert_eq!(count(&place, marked), 1);
         // Our own writing is news like any other.
@@ -55,7 +55,7 @@ fn a_job_is_marked_once() {
             summary: "again".to_owned(),
             ..order
         };
-        assert_eq!(watched.source.write(&again).unwrap(), Written::Done);
+        assert_eq!(watched.source.write(&again).unwrap(), WriteOutcome::Done);
         assert_eq!(count(&place, marked), 1);
     }
 }
@@ -64,16 +64,16 @@ fn a_job_is_marked_once() {
 fn a_record_is_forgotten_with_what_hangs_on_it() {
     let (place, _writer, watched) = filled("WAL");
     let order = order(&watched, Record::Forget);
-    assert_eq!(watched.source.write(&order).unwrap(), Written::Done);
+    assert_eq!(watched.source.write(&order).unwrap(), WriteOutcome::Done);
     assert_eq!(count(&place, "SELECT count(*) FROM jobs"), 1);
     assert_eq!(count(&place, "SELECT count(*) FROM metrics"), 1);
     assert_eq!(watched.source.fresh("a"), Fresh::Gone);
-    assert_eq!(watched.source.write(&order).unwrap(), Written::Gone);
+    assert_eq!(watched.source.write(&order).unwrap(), WriteOutcome::Gone);
     let keep = WriteBack {
         action: Record::Keep,
         ..order
     };
-    assert_eq!(watched.source.write(&keep).unwrap(), Written::Done);
+    assert_eq!(watched.source.write(&keep).unwrap(), WriteOutcome::Done);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_row_that_changed_is_not_touched() {
     let orders = [Record::Mark, Record::Forget].map(|action| order(&watched, action));
     writer.run("UPDATE jobs SET status = 'running', completed_at = NULL WHERE id = 'a'");
     for order in orders {
-        let Written::Changed { how } = watched.source.write(&order).unwrap() else {
+        let WriteOutcome::Changed { how } = watched.source.write(&order).unwrap() else {
             panic!("it was written");
         };
         assert_eq!(
@@ -114,7 +114,7 @@ fn all_statements_or_none() {
     );
     assert_eq!(count(&place, "SELECT count(*) FROM metrics"), 2);
     writer.run("DROP TRIGGER no");
-    assert_eq!(watched.source.write(&order).unwrap(), Written::Done);
+    assert_eq!(watched.source.write(&order).unwrap(), WriteOutcome::Done);
     assert_eq!(count(&place, "SELECT count(*) FROM metrics"), 1);
 }
 
@@ -126,7 +126,7 @@ fn a_busy_database_can_be_tried_again() {
     let error = watched.source.write(&order).unwrap_err().to_string();
     assert!(error.contains("locked by another process"), "{error}");
     writer.run("ROLLBACK");
-    assert_eq!(watched.source.write(&order).unwrap(), Written::Done);
+    assert_eq!(watched.source.write(&order).unwrap(), WriteOutcome::Done);
     assert_eq!(count(&place, "SELECT count(data_cleaned_at) FROM jobs"), 1);
 }
 

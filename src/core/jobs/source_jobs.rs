@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 use super::claims;
 use super::owner::Job;
 use super::packed::{self, pack, unpack};
-use super::refused::{Refusals, Refused};
+use super::refused::{RefusalTable, RowRefusals};
 use super::row::{JobKey, JobRow, SourceId, Status};
 use crate::core::facts::RootId;
 use crate::core::index::hash::name_hash;
@@ -32,13 +32,13 @@ pub(in crate::core) struct Change {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct OneSource {
+pub(super) struct SourceJobs {
     rows: Vec<Option<Box<[u8]>>>,
     free: Vec<u32>,
     by_id: HashTable<u32>,
     /// The hash of where each claim leads, with the job's number: a tree, since any number of jobs may claim the same path.
     claims: BTreeSet<(u32, u32)>,
-    refusals: Refusals,
+    refusals: RefusalTable,
     /// How many claims lead into each root.
     roots: BTreeMap<RootId, u64>,
     kinds: Vec<Arc<str>>,
@@ -47,8 +47,8 @@ pub(super) struct OneSource {
     order: Option<Arc<[u32]>>,
 }
 
-impl OneSource {
-    /// How many jobs there are; what stands for rows without an id is none.
+impl SourceJobs {
+    /// Returns how many jobs there are; what stands for rows without an id is none.
     pub(super) fn len(&self) -> u64 {
         let all = (self.rows.len() - self.free.len()) as u64;
         all - u64::from(self.unnamed().is_some())
@@ -152,7 +152,7 @@ impl OneSource {
         self.roots.contains_key(&root)
     }
 
-    /// Where the claims of the job with the number `no` lead.
+    /// Returns where the claims of the job with the number `no` lead.
     pub(super) fn claimed(&self, policy: &Policy, of: &Source, no: u32) -> Vec<(RootId, RelPath)> {
         let files = self
             .row(no)
@@ -197,7 +197,7 @@ impl OneSource {
             now = paths(policy, of, &row.files);
             self.claim(no, &now);
             self.refusals.add_live(no, row.status.is_over(), &now);
-            let found = Refused::of(policy, of, &row.id, &row.files, row.has_unread_files);
+            let found = RowRefusals::of(policy, of, &row.id, &row.files, row.has_unread_files);
             self.refusals.add(no, row.status.is_over(), &found);
             if self.refusals.are_few() {
                 refused = found.claims;
@@ -266,15 +266,15 @@ impl OneSource {
     }
 
     /// The refused claims of all jobs.
-    pub(super) fn refusals(&self) -> &Refusals {
+    pub(super) fn refusals(&self) -> &RefusalTable {
         &self.refusals
     }
 
-    /// What is refused in the row of the job `no`.
-    pub(super) fn refused(&self, policy: &Policy, of: &Source, no: u32) -> Refused {
+    /// Returns what is refused in the row of the job `no`.
+    pub(super) fn refused(&self, policy: &Policy, of: &Source, no: u32) -> RowRefusals {
         let row = self.row(no).map(unpack);
-        row.map_or_else(Refused::default, |row| {
-            Refused::of(policy, of, &row.id, &row.files, row.has_unread_files)
+        row.map_or_else(RowRefusals::default, |row| {
+            RowRefusals::of(policy, of, &row.id, &row.files, row.has_unread_files)
         })
     }
 
@@ -332,7 +332,7 @@ impl OneSource {
     }
 }
 
-/// Where `files` lead, each place once, in order.
+/// Returns where `files` lead, each place once, in order.
 fn paths(policy: &Policy, of: &Source, files: &[String]) -> Vec<(RootId, RelPath)> {
     let mut all: Vec<(RootId, RelPath)> = Vec::new();
     for file in files {
@@ -347,7 +347,7 @@ fn paths(policy: &Policy, of: &Source, files: &[String]) -> Vec<(RootId, RelPath
     all
 }
 
-/// Whether refused claims of which one extent is known hold something less than those of `before`.
+/// Returns whether refused claims of which one extent is known hold something less than those of `before`.
 fn is_less((holds_all, names): (bool, usize), before: (bool, usize)) -> bool {
     (before.0 && !holds_all) || names < before.1
 }

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** what can be read in two ways is read as the later instant, or not at all: late is safe, early loses data.
 
-use super::cell::{Cell, ms_of_us};
+use super::sql_value::{SqlValue, ms_of_us};
 use super::zone;
 use crate::core::time::Timestamp;
 use jiff::civil::{Date, Time};
@@ -25,25 +25,27 @@ const JULIAN_DAYS: std::ops::RangeInclusive<f64> = 1_721_425.5..=5_373_484.5;
 pub(super) struct Unreadable;
 
 /// The instant that `value` tells, naive ones in `zone`; `None`: it tells of none.
-pub(super) fn parse(value: Cell<'_>, zone: &TimeZone) -> Result<Option<Timestamp>, Unreadable> {
+pub(super) fn parse(value: SqlValue<'_>, zone: &TimeZone) -> Result<Option<Timestamp>, Unreadable> {
     match value {
-        Cell::Null => Ok(None),
-        Cell::Integer(number) => of_integer(number).map(Some),
-        Cell::Real(number) => of_real(number).map(Some),
-        Cell::Text(text) => {
+        SqlValue::Null => Ok(None),
+        SqlValue::Integer(number) => of_integer(number).map(Some),
+        SqlValue::Real(number) => of_real(number).map(Some),
+        SqlValue::Text(text) => {
             let text = std::str::from_utf8(text).map_err(|_| Unreadable)?.trim();
             if text.is_empty() {
                 return Ok(None);
             }
             of_text(text, zone).map(Some)
         }
-        Cell::Instant(us) => in_range(ms_of_us(us)).map(Some),
-        Cell::Shown(us) => of_shown(us, zone).map(Some),
-        Cell::Bool(_) | Cell::Bytes(_) | Cell::Json(_) | Cell::Infinite { .. } => Err(Unreadable),
+        SqlValue::Instant(us) => in_range(ms_of_us(us)).map(Some),
+        SqlValue::Shown(us) => of_shown(us, zone).map(Some),
+        SqlValue::Bool(_) | SqlValue::Bytes(_) | SqlValue::Json(_) | SqlValue::Infinite { .. } => {
+            Err(Unreadable)
+        }
     }
 }
 
-/// What clocks in `zone` show, told as if they were in UTC.
+/// Returns what clocks in `zone` show, told as if they were in UTC.
 fn of_shown(us: i64, zone: &TimeZone) -> Result<Timestamp, Unreadable> {
     let shown = jiff::Timestamp::from_millisecond(ms_of_us(us)).map_err(|_| Unreadable)?;
     let shown = shown.to_zoned(TimeZone::UTC).datetime();
@@ -65,7 +67,7 @@ fn of_text(text: &str, zone: &TimeZone) -> Result<Timestamp, Unreadable> {
     }
 }
 
-/// Whether digits are rather a date without separators than a number: `20240131`, `20240131235959`. As seconds the first would be
+/// Returns whether digits are rather a date without separators than a number: `20240131`, `20240131235959`. As seconds the first would be
 /// of 1970.
 fn is_compact_date(text: &str) -> bool {
     let is_month = || matches!(text[4..6].parse(), Ok(1..=12));

@@ -1,10 +1,10 @@
-//! Orders to write back what became of a job, and what became of the orders.
+//! Records of cleaned jobs, to be written back to their source.
 
 use crate::core::jobs::JobRow;
 use crate::core::policy::Record;
 use crate::core::time::Timestamp;
 
-/// The order to write back.
+/// A record to write back.
 #[derive(Clone, PartialEq, Debug)]
 pub struct WriteBack {
     /// The job as it was judged.
@@ -17,9 +17,9 @@ pub struct WriteBack {
     pub summary: String,
 }
 
-/// What became of an order.
+/// Outcome of a write-back.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Written {
+pub enum WriteOutcome {
     /// It is as ordered, by this order or by an earlier one.
     Done,
     /// There is no such row any more.
@@ -31,7 +31,7 @@ pub enum Written {
     },
 }
 
-/// What of a job is not as it was judged.
+/// Describes what of a job is not as it was judged.
 pub(super) fn difference(judged: &JobRow, now: &JobRow) -> String {
     let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
     let time = |at: Option<Timestamp>| at.map_or_else(|| "none".to_owned(), |at| at.to_string());

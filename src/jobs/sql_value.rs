@@ -9,7 +9,7 @@ const US_PER_MS: i64 = 1000;
 
 /// A value of a row.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) enum Cell<'a> {
+pub(super) enum SqlValue<'a> {
     /// Nothing.
     Null,
     /// Yes or no.
@@ -35,7 +35,7 @@ pub(super) enum Cell<'a> {
     },
 }
 
-impl Cell<'_> {
+impl SqlValue<'_> {
     /// The text of an id, if it is one.
     pub(super) fn id(self) -> Option<String> {
         match self {

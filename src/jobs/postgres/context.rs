@@ -5,8 +5,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::ear::Ear;
 use super::error::Fault;
+use super::listener::NotificationListener;
 use super::options::PostgresOptions;
 use crate::jobs::decode::Decoder;
 use crate::jobs::options::{Queries, bare};
@@ -16,7 +16,7 @@ use super::names::{self, Numbered};
 use super::shape::Asked;
 
 /// What the threads of a source share.
-pub(super) struct Shared {
+pub(super) struct SourceContext {
     pub(super) options: PostgresOptions,
     pub(super) decoder: Decoder,
     pub(super) stats: Mutex<SourceStats>,
@@ -24,7 +24,7 @@ pub(super) struct Shared {
     select: String,
     changed: Option<Numbered>,
     /// What the connection that reads hears, while there is one and everything was read.
-    pub(super) ear: Mutex<Option<Arc<Ear>>>,
+    pub(super) listener: Mutex<Option<Arc<NotificationListener>>>,
     /// How the database stood when everything was read last; `None`: it cannot be told.
     pub(super) snapshot: Mutex<Option<String>>,
     /// Whether changes are heard of.
@@ -33,7 +33,7 @@ pub(super) struct Shared {
     pub(super) asked: Notify,
 }
 
-impl Shared {
+impl SourceContext {
     /// Of a source that was not asked yet.
     pub(super) fn new(options: PostgresOptions, decoder: Decoder) -> Self {
         let changed = options.queries.changed.as_deref();
@@ -43,7 +43,7 @@ impl Shared {
             options,
             decoder,
             stats: Mutex::default(),
-            ear: Mutex::default(),
+            listener: Mutex::default(),
             snapshot: Mutex::default(),
             listens: Mutex::default(),
             asked: Notify::new(),
@@ -80,7 +80,7 @@ impl Shared {
         }
     }
 
-    /// What is asked.
+    /// Returns what is asked.
     pub(super) fn queries(&self) -> &Queries {
         &self.options.queries
     }

@@ -1,4 +1,4 @@
-//! When the thread of a source does the next thing. Instants are those of the clock that nobody can set.
+//! Schedule of the thread of a source. Instants are monotonic.
 //!
 //! **Invariant:** without an event, a change, or a database that is down, there is no next instant.
 
@@ -25,26 +25,26 @@ const REST: u32 = 19;
 /// Where changes can be read by themselves, reading everything is only for what is gone: 1 %.
 const REST_BESIDE_CHANGES: u32 = 99;
 
-/// Looks after an event, at growing distances.
+/// Checks for a change after an event, at growing intervals.
 #[derive(Default)]
-pub(super) struct Looks {
+pub(super) struct ChangeChecks {
     done: usize,
     next: Option<Duration>,
 }
 
-impl Looks {
-    /// Begins anew.
+impl ChangeChecks {
+    /// Restarts the sequence.
     pub(super) fn restart(&mut self, now: Duration) {
         self.done = 0;
         self.next = Some(now + LOOKS[0]);
     }
 
-    /// When the next one is.
+    /// Returns when the next one is.
     pub(super) fn next(&self) -> Option<Duration> {
         self.next
     }
 
-    /// Whether one is due; then the next one is set.
+    /// Returns whether one is due; then the next one is set.
     pub(super) fn take_due(&mut self, now: Duration) -> bool {
         if self.next.is_none_or(|next| next > now) {
             return false;
@@ -55,15 +55,15 @@ impl Looks {
     }
 }
 
-/// Retries of a database that is down.
+/// Exponential backoff of a database that is down.
 #[derive(Default)]
-pub(super) struct Retries {
+pub(super) struct RetryBackoff {
     wait: Option<Duration>,
     next: Option<Duration>,
 }
 
-impl Retries {
-    /// It is down (still).
+impl RetryBackoff {
+    /// Notes a failure.
     pub(super) fn fail(&mut self, now: Duration) {
         let wait = self
             .wait
@@ -72,32 +72,32 @@ impl Retries {
         self.next = Some(now + wait);
     }
 
-    /// It is not.
+    /// Notes a success.
     pub(super) fn succeed(&mut self) {
         *self = Self::default();
     }
 
-    /// When the next one is.
+    /// Returns when the next one is.
     pub(super) fn next(&self) -> Option<Duration> {
         self.next
     }
 
-    /// Whether it is time.
+    /// Returns whether it is time.
     pub(super) fn is_due(&self, now: Duration) -> bool {
         self.next.is_none_or(|next| next <= now)
     }
 }
 
-/// When may be read again.
+/// Throttle of readings, by the time that the last ones took.
 #[derive(Default)]
-pub(super) struct Rests {
+pub(super) struct ReadThrottle {
     /// Everything.
     pub(super) all: Duration,
     /// What changed.
     pub(super) changes: Duration,
 }
 
-impl Rests {
+impl ReadThrottle {
     /// Everything was read, in `took`.
     pub(super) fn after_all(&mut self, now: Duration, took: Duration, beside_changes: bool) {
         let rest = if beside_changes {

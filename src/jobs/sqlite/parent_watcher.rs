@@ -13,32 +13,32 @@ use ::notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watc
 
 use super::error::Fault;
 use super::open::Identity;
-use crate::jobs::bell::Bell;
+use crate::jobs::change_signal::ChangeSignal;
 
 /// A watch of a database's directory; if the path is a symbolic link, of the directory that it leads to as well.
-pub(super) struct Surroundings {
+pub(super) struct ParentWatcher {
     /// Ends the watches when it is dropped.
     _watcher: RecommendedWatcher,
     /// What is watched, under which path.
     places: Vec<(PathBuf, Identity)>,
 }
 
-impl Surroundings {
-    /// Rings `bell` from now on whenever something happens to the database at `path`.
+impl ParentWatcher {
+    /// Rings `signal` from now on whenever something happens to the database at `path`.
     ///
     /// # Errors
     /// When its directory is not there, or the system gives out no watch.
-    pub(super) fn watch(path: &Path, bell: &Arc<Bell>) -> Result<Self, Fault> {
+    pub(super) fn watch(path: &Path, signal: &Arc<ChangeSignal>) -> Result<Self, Fault> {
         let files = files_of(path);
         let dirs = dirs_of(&files);
         let handler = {
-            let (bell, files, dirs) = (Arc::clone(bell), names_of(&files), dirs.clone());
+            let (signal, files, dirs) = (Arc::clone(signal), names_of(&files), dirs.clone());
             move |event: ::notify::Result<Event>| {
                 // An error may stand for events that were lost.
                 if event.is_ok_and(|event| !matters(&event, &files, &dirs)) {
                     return;
                 }
-                bell.ring();
+                signal.raise();
             }
         };
         let unwatched = |error: ::notify::Error| Fault::Unwatched(error.to_string());
@@ -57,7 +57,7 @@ impl Surroundings {
         })
     }
 
-    /// Whether the watches are still where the database at `path` is.
+    /// Returns whether the watches are still where the database at `path` is.
     pub(super) fn are_right(&self, path: &Path) -> bool {
         let dirs = dirs_of(&files_of(path));
         dirs.len() == self.places.len()
@@ -67,7 +67,7 @@ impl Surroundings {
     }
 }
 
-/// Why events may not tell of every change of the database at `path`: other machines write to its file system.
+/// Returns why events may not tell of every change of the database at `path`: other machines write to its file system.
 pub(super) fn why_silent(path: &Path) -> Option<String> {
     /// NFS, the three of SMB, FUSE, 9P, Ceph and AFS (`statfs(2)`).
     const KINDS: [(u32, &str); 8] = [

@@ -1,27 +1,27 @@
-//! Tells news, which may take as long as the engine likes, without keeping anything else of the source waiting.
+//! Publisher of updates to the engine, which may block for long without keeping the other tasks of the source waiting.
 //!
-//! **Invariant:** what is told later arrives later.
+//! **Invariant:** updates must arrive in the order in which they were published.
 
-use crate::core::jobs::{JobRow, Known, News, SourceId, SourceNews, Status};
-use crate::jobs::view::{Tell, View};
+use crate::core::jobs::{JobRow, News, RowDiff, SourceId, SourceNews, Status};
+use crate::jobs::known_jobs::{ChangeSink, KnownJobs};
 
-/// Where news go, and what was told last.
-pub(super) struct Telling {
-    tell: Tell,
+/// Sink of updates, with the one that was published last.
+pub(super) struct ChangePublisher {
+    tell: ChangeSink,
     source: SourceId,
-    last: Option<Last>,
+    last: Option<LastPublished>,
     has_told: bool,
 }
 
-/// What was told last.
-enum Last {
+/// Update that was published last.
+enum LastPublished {
     Row(Box<JobRow>),
     Gone(String),
 }
 
-impl Telling {
+impl ChangePublisher {
     /// Of `source` to `tell`.
-    pub(super) fn new(tell: Tell, source: SourceId) -> Self {
+    pub(super) fn new(tell: ChangeSink, source: SourceId) -> Self {
         Self {
             tell,
             source,
@@ -32,13 +32,15 @@ impl Telling {
 
     /// Tells of rows.
     pub(super) async fn rows(&mut self, rows: Vec<JobRow>) {
-        self.last = rows.last().map(|row| Last::Row(Box::new(row.clone())));
+        self.last = rows
+            .last()
+            .map(|row| LastPublished::Row(Box::new(row.clone())));
         self.tell(vec![News::Rows(rows)], true).await;
     }
 
     /// Tells what is gone.
     pub(super) async fn gone(&mut self, ids: Vec<String>) {
-        self.last = ids.last().cloned().map(Last::Gone);
+        self.last = ids.last().cloned().map(LastPublished::Gone);
         self.tell(vec![News::Gone(ids)], true).await;
     }
 
@@ -65,29 +67,29 @@ impl Telling {
         }
     }
 
-    /// Whether anything was ever told.
+    /// Returns whether anything was ever told.
     pub(super) fn has_told(&self) -> bool {
         self.has_told
     }
 
-    /// Whether the table has taken in what was told last.
-    pub(super) fn is_in(&mut self, view: &View) -> bool {
-        let is_in = match &self.last {
+    /// Returns whether the table has taken in what was told last.
+    pub(super) fn is_acknowledged(&mut self, view: &KnownJobs) -> bool {
+        let is_acknowledged = match &self.last {
             None => true,
-            Some(Last::Row(row)) => matches!((view.known)(row), Known::Same(_)),
-            Some(Last::Gone(id)) => {
+            Some(LastPublished::Row(row)) => matches!((view.known)(row), RowDiff::Same(_)),
+            Some(LastPublished::Gone(id)) => {
                 let row = JobRow::new(id.clone(), Status::Running);
-                matches!((view.known)(&row), Known::No)
+                matches!((view.known)(&row), RowDiff::New)
             }
         };
-        if is_in {
+        if is_acknowledged {
             self.last = None;
         }
-        is_in
+        is_acknowledged
     }
 
     /// Does not wait for what was told last any more.
-    pub(super) fn let_be(&mut self) {
+    pub(super) fn abandon(&mut self) {
         self.last = None;
     }
 }

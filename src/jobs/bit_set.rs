@@ -2,9 +2,9 @@
 
 /// A set of small numbers.
 #[derive(Default)]
-pub(super) struct Ticks(Vec<u64>);
+pub(super) struct BitSet(Vec<u64>);
 
-impl Ticks {
+impl BitSet {
     /// Takes note of `number`; says whether it was new.
     pub(super) fn tick(&mut self, number: u32) -> bool {
         let (word, bit) = place(number);
@@ -16,7 +16,7 @@ impl Ticks {
         !was
     }
 
-    /// Whether `number` was taken note of.
+    /// Returns whether `number` was taken note of.
     pub(super) fn has(&self, number: u32) -> bool {
         let (word, bit) = place(number);
         self.0.get(word).is_some_and(|word| word & bit != 0)

@@ -15,8 +15,8 @@ use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Config, Row, RowStream};
 
-use super::ear::Ear;
-use super::error::Said;
+use super::error::ServerError;
+use super::listener::NotificationListener;
 use super::options::PostgresOptions;
 use super::tls;
 
@@ -35,7 +35,7 @@ const IDLE_MS: u32 = 10_000;
 
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Role {
+pub(super) enum ConnectionRole {
     /// It reads jobs, and is told of changes.
     Reads,
     /// It asks for single rows, for somebody who waits.
@@ -45,25 +45,28 @@ pub(super) enum Role {
 }
 
 /// A connection. Dropping it ends it.
-pub(super) struct Link {
+pub(super) struct Connection {
     client: Client,
     task: JoinHandle<()>,
     limit: Duration,
-    pub(super) ear: Arc<Ear>,
+    pub(super) listener: Arc<NotificationListener>,
 }
 
-impl Drop for Link {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Link {
+impl Connection {
     /// Connects.
     ///
     /// # Errors
     /// When no server of `options` takes us.
-    pub(super) async fn connect(options: &PostgresOptions, role: Role) -> Result<Self, Said> {
+    pub(super) async fn connect(
+        options: &PostgresOptions,
+        role: ConnectionRole,
+    ) -> Result<Self, ServerError> {
         let limit = limit_of(options, role);
         match Self::connect_with(&configured(options, role, limit), options, limit).await {
             // A pooler may know nothing of settings at the start.
@@ -80,7 +83,7 @@ impl Link {
         config: &Config,
         options: &PostgresOptions,
         limit: Duration,
-    ) -> Result<Self, Said> {
+    ) -> Result<Self, ServerError> {
         let (connector, mode) = tls::connector(&options.tls)?;
         let mut config = config.clone();
         config.ssl_mode(mode);
@@ -88,18 +91,20 @@ impl Link {
         let patience = config.get_connect_timeout().copied().unwrap_or(CONNECT);
         let patience = patience.saturating_mul(hosts) + GRACE;
         let connected = timeout(patience, config.connect(connector)).await;
-        let (client, mut connection) = connected.map_err(|_| Said::silence())??;
+        let (client, mut connection) = connected.map_err(|_| ServerError::silence())??;
         let has_no_encoding = connection.parameter("server_encoding") == Some("SQL_ASCII");
-        let ear = Arc::new(Ear::default());
-        let hears = Arc::clone(&ear);
+        let listener = Arc::new(NotificationListener::default());
+        let hears = Arc::clone(&listener);
         let task = tokio::spawn(async move {
             loop {
                 let message =
                     std::future::poll_fn(|context| connection.poll_message(context)).await;
                 match message {
-                    Some(Ok(AsyncMessage::Notification(said))) => hears.hear(said.payload()),
+                    Some(Ok(AsyncMessage::Notification(said))) => {
+                        hears.on_notification(said.payload());
+                    }
                     Some(Ok(_)) => {}
-                    Some(Err(error)) => return hears.close(Said::from(&error)),
+                    Some(Err(error)) => return hears.close(ServerError::from(&error)),
                     None => return hears.close(closed()),
                 }
             }
@@ -108,7 +113,7 @@ impl Link {
             client,
             task,
             limit,
-            ear,
+            listener,
         };
         if has_no_encoding {
             // Its texts are any bytes: one that is no UTF-8 would fail a whole reading. Poolers keep this setting apart.
@@ -117,81 +122,90 @@ impl Link {
         Ok(link)
     }
 
-    /// Whether it is of no more use.
+    /// Returns whether it is of no more use.
     pub(super) fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
 
     /// All rows that `sql` gives.
-    pub(super) async fn rows(&self, sql: &str, given: &[Option<&str>]) -> Result<Vec<Row>, Said> {
-        let given: Vec<(Given, Type)> = given.iter().map(|text| Given::of(*text)).collect();
+    pub(super) async fn rows(
+        &self,
+        sql: &str,
+        given: &[Option<&str>],
+    ) -> Result<Vec<Row>, ServerError> {
+        let given: Vec<(TextParam, Type)> = given.iter().map(|text| TextParam::of(*text)).collect();
         let refs: Vec<(&(dyn ToSql + Sync), Type)> = given
             .iter()
             .map(|(given, kind)| (given as &(dyn ToSql + Sync), kind.clone()))
             .collect();
         let answer = timeout(self.limit, self.client.query_typed(sql, &refs)).await;
-        Ok(answer.map_err(|_| Said::silence())??)
+        Ok(answer.map_err(|_| ServerError::silence())??)
     }
 
     /// The rows that `sql` gives, one after the other.
-    pub(super) async fn stream(&self, sql: &str) -> Result<RowStream, Said> {
-        let none: [(Given, Type); 0] = [];
+    pub(super) async fn stream(&self, sql: &str) -> Result<RowStream, ServerError> {
+        let none: [(TextParam, Type); 0] = [];
         let answer = timeout(self.limit, self.client.query_typed_raw(sql, none)).await;
-        Ok(answer.map_err(|_| Said::silence())??)
+        Ok(answer.map_err(|_| ServerError::silence())??)
     }
 
     /// Waits for something that the server gives, no longer than for a statement.
     pub(super) async fn within<T>(
         &self,
         what: impl Future<Output = Option<Result<T, tokio_postgres::Error>>>,
-    ) -> Result<Option<T>, Said> {
+    ) -> Result<Option<T>, ServerError> {
         let answer = timeout(self.limit, what).await;
-        Ok(answer.map_err(|_| Said::silence())?.transpose()?)
+        Ok(answer.map_err(|_| ServerError::silence())?.transpose()?)
     }
 
     /// Runs a statement without parameters.
-    pub(super) async fn run(&self, sql: &str) -> Result<(), Said> {
+    pub(super) async fn run(&self, sql: &str) -> Result<(), ServerError> {
         let answer = timeout(self.limit, self.client.batch_execute(sql)).await;
-        Ok(answer.map_err(|_| Said::silence())??)
+        Ok(answer.map_err(|_| ServerError::silence())??)
     }
 
     /// The types of what a statement gives, without running it. It is prepared by name for a moment: for checks only.
-    pub(super) async fn prepare(&self, sql: &str) -> Result<tokio_postgres::Statement, Said> {
+    pub(super) async fn prepare(
+        &self,
+        sql: &str,
+    ) -> Result<tokio_postgres::Statement, ServerError> {
         let answer = timeout(self.limit, self.client.prepare(sql)).await;
-        Ok(answer.map_err(|_| Said::silence())??)
+        Ok(answer.map_err(|_| ServerError::silence())??)
     }
 }
 
-fn closed() -> Said {
-    Said {
+fn closed() -> ServerError {
+    ServerError {
         from: super::error::From::Wire,
         message: "the server has closed the connection".to_owned(),
     }
 }
 
-/// How long an answer over a connection is waited for.
-fn limit_of(options: &PostgresOptions, role: Role) -> Duration {
+/// Returns how long an answer over a connection is waited for.
+fn limit_of(options: &PostgresOptions, role: ConnectionRole) -> Duration {
     match role {
-        Role::Reads => options.statement_timeout + GRACE,
-        Role::Asks => super::asker::PATIENCE,
-        Role::Writes => super::write::PATIENCE,
+        ConnectionRole::Reads => options.statement_timeout + GRACE,
+        ConnectionRole::Asks => super::lookup_connection::PATIENCE,
+        ConnectionRole::Writes => super::write::PATIENCE,
     }
 }
 
 /// The server's settings for a connection, made with its first message.
-fn configured(options: &PostgresOptions, role: Role, limit: Duration) -> Config {
+fn configured(options: &PostgresOptions, role: ConnectionRole, limit: Duration) -> Config {
     let mut config = options.server.clone();
     let statement = match role {
-        Role::Reads => options.statement_timeout,
+        ConnectionRole::Reads => options.statement_timeout,
         // The server gives up before we do, so that nothing piles up there.
-        Role::Asks | Role::Writes => limit.mul_f32(0.8),
+        ConnectionRole::Asks | ConnectionRole::Writes => limit.mul_f32(0.8),
     };
     let ms = statement.as_millis();
     // Whoever looks for a server that can be written asks just this setting.
     let any = options.server.get_target_session_attrs() == TargetSessionAttrs::Any;
     let read_only = match role {
-        Role::Reads | Role::Asks if any => " -c default_transaction_read_only=on",
-        Role::Reads | Role::Asks | Role::Writes => "",
+        ConnectionRole::Reads | ConnectionRole::Asks if any => {
+            " -c default_transaction_read_only=on"
+        }
+        ConnectionRole::Reads | ConnectionRole::Asks | ConnectionRole::Writes => "",
     };
     let ours = format!(
         "-c statement_timeout={ms} -c lock_timeout={ms} -c idle_in_transaction_session_timeout={IDLE_MS} \
@@ -214,9 +228,9 @@ fn configured(options: &PostgresOptions, role: Role, limit: Duration) -> Config 
 
 /// A text that the server reads as a value of the type that it finds for the parameter.
 #[derive(Debug)]
-pub(super) struct Given(Option<String>);
+pub(super) struct TextParam(Option<String>);
 
-impl Given {
+impl TextParam {
     fn of(text: Option<&str>) -> (Self, Type) {
         // Type 0: the server is to find it.
         let kind = Type::new("unsaid".to_owned(), 0, Kind::Simple, String::new());
@@ -224,7 +238,7 @@ impl Given {
     }
 }
 
-impl ToSql for Given {
+impl ToSql for TextParam {
     fn to_sql(
         &self,
         _kind: &Type,

@@ -13,22 +13,22 @@ use super::find;
 use super::open::{self, Identity};
 use super::options::SqliteOptions;
 use crate::core::jobs::Fresh;
-use crate::jobs::bell::Bell;
+use crate::jobs::change_signal::ChangeSignal;
 use crate::jobs::decode::Decoder;
-use crate::jobs::one::{self, One};
+use crate::jobs::lookup::{self, Lookup};
 
 /// How long whoever asks waits: for a writer, and for those who ask before him.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A connection of its own, shared by those who ask.
-pub(super) struct Asker {
+pub(super) struct LookupConnection {
     options: Arc<SqliteOptions>,
     decoder: Arc<Decoder>,
-    bell: Arc<Bell>,
-    line: Mutex<Option<Line>>,
+    signal: Arc<ChangeSignal>,
+    line: Mutex<Option<LookupSession>>,
 }
 
-struct Line {
+struct LookupSession {
     connection: Connection,
     identity: Identity,
     /// What `data_version` was here when all was read last.
@@ -37,49 +37,53 @@ struct Line {
 
 /// How the database stood before a reading.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Sample {
+pub(super) struct ReadPoint {
     identity: Identity,
     version: i64,
 }
 
-impl Asker {
+impl LookupConnection {
     /// Not connected yet.
-    pub(super) fn new(options: Arc<SqliteOptions>, decoder: Arc<Decoder>, bell: Arc<Bell>) -> Self {
+    pub(super) fn new(
+        options: Arc<SqliteOptions>,
+        decoder: Arc<Decoder>,
+        signal: Arc<ChangeSignal>,
+    ) -> Self {
         Self {
             options,
             decoder,
-            bell,
+            signal,
             line: Mutex::new(None),
         }
     }
 
-    /// What the database says of the job `id` now.
+    /// Returns what the database says of the job `id` now.
     pub(super) fn fresh(&self, id: &str) -> Fresh {
         let (decoder, queries) = (&self.decoder, &self.options.queries);
-        let look = |line: &mut Line| {
+        let look = |line: &mut LookupSession| {
             let one = find::one(&line.connection, decoder, queries, id)?;
-            if !matches!(one, One::None) {
+            if !matches!(one, Lookup::Missing) {
                 return Ok(one);
             }
-            for other in one::spellings(id) {
+            for other in lookup::spellings(id) {
                 match find::one(&line.connection, decoder, queries, &other)? {
-                    One::Found(_) => return Ok(One::Alike(other)),
-                    One::None => {}
+                    Lookup::Found(_) => return Ok(Lookup::OtherSpelling(other)),
+                    Lookup::Missing => {}
                     alike => return Ok(alike),
                 }
             }
-            Ok(One::None)
+            Ok(Lookup::Missing)
         };
         match self.ask(look) {
-            Ok(One::Found(found)) => Fresh::Row(Box::new(found.job)),
-            Ok(One::Alike(other)) => Fresh::Unknown(one::spelled(&other)),
-            Ok(One::Unnamed) => Fresh::Unknown(one::UNNAMED.to_owned()),
-            Ok(One::None) => Fresh::Gone,
+            Ok(Lookup::Found(found)) => Fresh::Row(Box::new(found.job)),
+            Ok(Lookup::OtherSpelling(other)) => Fresh::Unknown(lookup::spelled(&other)),
+            Ok(Lookup::Unnamed) => Fresh::Unknown(lookup::UNNAMED.to_owned()),
+            Ok(Lookup::Missing) => Fresh::Gone,
             Err(fault) => Fresh::Unknown(fault.about(&self.options.path)),
         }
     }
 
-    /// Whether nothing has changed since everything was read.
+    /// Returns whether nothing has changed since everything was read.
     pub(super) fn is_current(&self) -> bool {
         let state = self.ask(|line| {
             let version = open::data_version(&line.connection)?;
@@ -88,20 +92,20 @@ impl Asker {
         match state {
             Ok(Some(true)) => true,
             Ok(Some(false)) | Err(_) => {
-                self.bell.ring();
+                self.signal.raise();
                 false
             }
             Ok(None) => {
-                self.bell.ask();
+                self.signal.request_reading();
                 false
             }
         }
     }
 
     /// Takes note of how the database stands before everything is read.
-    pub(super) fn sample(&self) -> Option<Sample> {
-        let sample = |line: &mut Line| {
-            Ok(Sample {
+    pub(super) fn sample(&self) -> Option<ReadPoint> {
+        let sample = |line: &mut LookupSession| {
+            Ok(ReadPoint {
                 identity: line.identity,
                 version: open::data_version(&line.connection)?,
             })
@@ -110,7 +114,7 @@ impl Asker {
     }
 
     /// Everything was read since `sample` was taken.
-    pub(super) fn confirm(&self, sample: Sample) {
+    pub(super) fn confirm(&self, sample: ReadPoint) {
         if let Some(line) = self.line.lock().as_mut()
             && line.identity == sample.identity
         {
@@ -118,15 +122,19 @@ impl Asker {
         }
     }
 
-    /// What was read does not count any more.
+    /// Returns what was read does not count any more.
     pub(super) fn forget(&self) {
         *self.line.lock() = None;
     }
 
-    fn ask<T>(&self, question: impl FnOnce(&mut Line) -> Result<T, Fault>) -> Result<T, Fault> {
+    fn ask<T>(
+        &self,
+        question: impl FnOnce(&mut LookupSession) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let mut place = self.line.try_lock_for(PATIENCE).ok_or(Fault::Busy)?;
         let path = &self.options.path;
-        let is_right = |line: &Line| Identity::of(path).is_ok_and(|now| now == line.identity);
+        let is_right =
+            |line: &LookupSession| Identity::of(path).is_ok_and(|now| now == line.identity);
         if !place.as_ref().is_some_and(is_right) {
             *place = None;
         }
@@ -134,7 +142,7 @@ impl Asker {
             Some(line) => line,
             none => {
                 let (connection, identity) = open::to_read(&self.options, PATIENCE)?;
-                none.insert(Line {
+                none.insert(LookupSession {
                     connection,
                     identity,
                     read_at: None,

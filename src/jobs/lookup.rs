@@ -1,47 +1,47 @@
-//! What a database has under an id.
+//! Row of one id in a database.
 //!
-//! **Invariant:** a row whose id the database takes for the same is never "none": a file that is named after another spelling of it is
-//! not nobody's.
+//! **Invariant:** a row whose id the database takes for the same is never "none": a file that is named after another spelling of it has an
+//! owner.
 
-/// What a database has under an id.
-pub(super) enum One<F> {
+/// Result of a lookup by id.
+pub(super) enum Lookup<F> {
     /// The row of the job.
     Found(F),
-    /// A row whose id is the same by its type, such as that of a UUID in capitals, and spelled like this.
-    Alike(String),
+    /// A row whose id is the same by its type, such as that of a UUID in capitals, and is spelled like this.
+    OtherSpelling(String),
     /// A row that the database takes for the job's, and whose id is neither text nor an integer.
     Unnamed,
     /// No row.
-    None,
+    Missing,
 }
 
-impl<F> One<F> {
+impl<F> Lookup<F> {
     /// Takes note of another row that the database gives, whose id is `spelled` like this; the first one counts.
     pub(super) fn or(&mut self, spelled: Option<String>) {
-        if matches!(self, Self::None) {
-            *self = spelled.map_or(Self::Unnamed, Self::Alike);
+        if matches!(self, Self::Missing) {
+            *self = spelled.map_or(Self::Unnamed, Self::OtherSpelling);
         }
     }
 
-    /// The row of the job.
+    /// Returns the row of the job.
     pub(super) fn found(self) -> Option<F> {
         match self {
             Self::Found(found) => Some(found),
-            Self::Alike(_) | Self::Unnamed | Self::None => None,
+            Self::OtherSpelling(_) | Self::Unnamed | Self::Missing => None,
         }
     }
 }
 
-/// Why a job with an id that is spelled otherwise is unknown.
+/// Reason for which a job with another spelling of its id is unknown.
 pub(super) fn spelled(other: &str) -> String {
     format!("it has that job as \"{other}\"; files have to spell the id as the database does")
 }
 
-/// Why a job is unknown where the ids are neither texts nor integers.
+/// Reason for which a job is unknown where ids are neither text nor integers.
 pub(super) const UNNAMED: &str =
     "it has a row whose id would be that job's, if it were text or an integer";
 
-/// How else a database may spell the UUID `id`: without dashes, in capitals. No other ids have other spellings.
+/// Returns the other spellings that a database may have of the UUID `id`: without dashes, in capitals. No other ids have other spellings.
 pub(super) fn spellings(id: &str) -> Vec<String> {
     let is_uuid = id.len() == 36
         && id.bytes().enumerate().all(|(at, byte)| match at {

@@ -24,7 +24,7 @@ pub(super) const DECIDING: [&str; 9] = [
     "files",
 ];
 
-/// Whether a query's answers have the columns that they need.
+/// Returns whether a query's answers have the columns that they need.
 pub(super) fn columns(
     query: &str,
     has: &BTreeSet<String>,
@@ -52,7 +52,7 @@ pub(super) fn statement_name(list: &str, at: usize, of: usize) -> String {
     }
 }
 
-/// What is wrong with a query, and what would mend it.
+/// Returns what is wrong with a query, and what would mend it.
 pub(super) fn wrong(query: &str, what: String, mend: &str) -> QueryError {
     QueryError::Query {
         query: query.to_owned(),

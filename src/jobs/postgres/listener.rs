@@ -1,4 +1,4 @@
-//! What a connection hears: which jobs have changed, and that it really hears.
+//! Notifications of one connection: the ids of changed jobs, and tokens that prove that notifications arrive.
 //!
 //! **Invariant:** what was heard and not read yet is remembered; when it is too much, as "everything".
 //! **Invariant:** a token that we sent is answered in the order of what was heard before it.
@@ -8,16 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::error::Said;
+use super::error::ServerError;
 
 /// Ids that are remembered one by one: some megabytes, and as long to read as a table of as many rows.
 const IDS_MAX: usize = 10_000;
 
-/// What was heard.
+/// Notifications that were received and not read yet.
 #[derive(Default)]
-pub(super) struct Ear {
+pub(super) struct NotificationListener {
     state: Mutex<State>,
-    /// Rings when something was heard.
+    /// Signals a notification.
     pub(super) rang: Notify,
 }
 
@@ -26,8 +26,8 @@ struct State {
     pending: Pending,
     /// Whether everything that was heard before was read and told.
     is_caught_up: bool,
-    tokens: BTreeMap<String, oneshot::Sender<Heard>>,
-    closed: Option<Said>,
+    tokens: BTreeMap<String, oneshot::Sender<BarrierResult>>,
+    closed: Option<ServerError>,
 }
 
 /// What is to be read.
@@ -40,7 +40,7 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Whether it is nothing.
+    /// Returns whether it is nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.ids.is_empty() && !self.all
     }
@@ -48,22 +48,22 @@ impl Pending {
 
 /// What a token found when it came back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Heard {
+pub(super) enum BarrierResult {
     /// Everything that was heard before it was read.
     CaughtUp,
     /// Something is still to be read.
     Behind,
 }
 
-impl Ear {
+impl NotificationListener {
     /// A notification has come.
-    pub(super) fn hear(&self, payload: &str) {
+    pub(super) fn on_notification(&self, payload: &str) {
         let mut state = self.state.lock();
         if let Some(waits) = state.tokens.remove(payload) {
             let heard = if state.is_caught_up && state.pending.is_empty() {
-                Heard::CaughtUp
+                BarrierResult::CaughtUp
             } else {
-                Heard::Behind
+                BarrierResult::Behind
             };
             // Whoever waited may have gone.
             let _ = waits.send(heard);
@@ -80,7 +80,7 @@ impl Ear {
     }
 
     /// The connection has ended.
-    pub(super) fn close(&self, why: Said) {
+    pub(super) fn close(&self, why: ServerError) {
         let mut state = self.state.lock();
         state.closed = Some(why);
         state.tokens.clear();
@@ -88,29 +88,29 @@ impl Ear {
         self.rang.notify_one();
     }
 
-    /// Why it hears nothing any more.
-    pub(super) fn closed(&self) -> Option<Said> {
+    /// Returns why it hears nothing any more.
+    pub(super) fn closed(&self) -> Option<ServerError> {
         self.state.lock().closed.clone()
     }
 
-    /// Whether something is to be read.
+    /// Returns whether something is to be read.
     pub(super) fn has_pending(&self) -> bool {
         !self.state.lock().pending.is_empty()
     }
 
-    /// Whether everything is to be read.
+    /// Returns whether everything is to be read.
     pub(super) fn wants_all(&self) -> bool {
         self.state.lock().pending.all
     }
 
-    /// Takes what is to be read. Until [`Ear::catch_up`] it counts as not read.
+    /// Takes what is to be read. Until [`NotificationListener::catch_up`] it counts as not read.
     pub(super) fn take(&self) -> Pending {
         let mut state = self.state.lock();
         state.is_caught_up = false;
         std::mem::take(&mut state.pending)
     }
 
-    /// What was taken was read and told.
+    /// Returns what was taken was read and told.
     pub(super) fn catch_up(&self) {
         self.state.lock().is_caught_up = true;
     }
@@ -121,7 +121,7 @@ impl Ear {
     }
 
     /// Waits for `token`, which is about to be sent.
-    pub(super) fn expect(&self, token: String) -> oneshot::Receiver<Heard> {
+    pub(super) fn expect(&self, token: String) -> oneshot::Receiver<BarrierResult> {
         let (sends, waits) = oneshot::channel();
         self.state.lock().tokens.insert(token, sends);
         waits

@@ -4,8 +4,8 @@ use super::harness::{Place, Watched, Writer};
 use crate::core::jobs::JobRow;
 use crate::core::policy::Record;
 use crate::core::time::Timestamp;
-use crate::jobs::order::{WriteBack, Written};
 use crate::jobs::sqlite::{AddedColumn, SqliteOptions, check_sqlite};
+use crate::jobs::write_back::{WriteBack, WriteOutcome};
 
 /// As applications make their tables before anybody cleans up after them.
 fn without(journal: &str) -> (Place, Writer, SqliteOptions) {
@@ -60,7 +60,7 @@ fn they_read_as_null_and_come_with_the_first_mark() {
             ..a.clone()
         };
         let answer = watched.source.write(&order(stale, Record::Mark)).unwrap();
-        assert!(matches!(answer, Written::Changed { .. }), "{answer:?}");
+        assert!(matches!(answer, WriteOutcome::Changed { .. }), "{answer:?}");
         assert_eq!(columns(&place), before, "nothing was written yet");
 
         // Forgetting a row notes nothing in it.
@@ -68,11 +68,11 @@ fn they_read_as_null_and_come_with_the_first_mark() {
         watched.until("told of c", |table| table.row("c").is_some());
         let c = watched.look(|table| table.row("c").unwrap().clone());
         let answer = watched.source.write(&order(c, Record::Forget)).unwrap();
-        assert_eq!(answer, Written::Done);
+        assert_eq!(answer, WriteOutcome::Done);
         assert_eq!(columns(&place), before);
 
         let answer = watched.source.write(&order(a, Record::Mark)).unwrap();
-        assert_eq!(answer, Written::Done);
+        assert_eq!(answer, WriteOutcome::Done);
         assert!(columns(&place).contains(&"data_cleaned_at".to_owned()));
         watched.until("told that a was cleaned", |table| {
             table.row("a").unwrap().moments.cleaned_at.is_some()

@@ -1,28 +1,28 @@
-//! What is known of a source's jobs, as far as a reading needs it, and where its news go.
+//! Known jobs of one source, as far as a reading needs them, and the sink for its updates.
 
 use std::sync::Arc;
 
-use crate::core::jobs::{JobRow, Jobs, Known, SourceId, SourceNews};
+use crate::core::jobs::{JobRow, Jobs, RowDiff, SourceId, SourceNews};
 
-/// Where news go.
-pub(super) type Tell = Arc<dyn Fn(SourceNews) + Send + Sync>;
+/// Receiver of updates; may block.
+pub(super) type ChangeSink = Arc<dyn Fn(SourceNews) + Send + Sync>;
 
 /// Up to so many ids, not ticked off, from a number on; and the number to go on from.
 type Unticked =
     dyn Fn(u32, usize, &dyn Fn(u32) -> bool) -> (Vec<String>, Option<u32>) + Send + Sync;
 
-/// Questions to the table of jobs, about one source.
+/// Queries to the table of jobs about one source.
 #[derive(Clone)]
-pub(super) struct View {
-    /// Whether a row says what is known.
-    pub(super) known: Arc<dyn Fn(&JobRow) -> Known + Send + Sync>,
-    /// Which of the known jobs a reading has not met.
+pub(super) struct KnownJobs {
+    /// Compares a row with what is known.
+    pub(super) known: Arc<dyn Fn(&JobRow) -> RowDiff + Send + Sync>,
+    /// Lists the known jobs that a reading has not visited.
     pub(super) unticked: Arc<Unticked>,
-    /// How many jobs are known.
+    /// Counts the known jobs.
     pub(super) count: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
-impl View {
+impl KnownJobs {
     /// Of `source` in `jobs`.
     pub(super) fn of(jobs: Arc<Jobs>, source: SourceId) -> Self {
         let [known, unticked] = [&jobs, &jobs].map(Arc::clone);

@@ -24,7 +24,7 @@ pub struct AddedColumn {
 }
 
 /// Lets the tables of `connection` look as if they had the columns; says which tables only look so.
-pub(super) fn imagine<'a>(
+pub(super) fn shadow_with_views<'a>(
     connection: &Connection,
     columns: &'a [AddedColumn],
 ) -> Result<BTreeSet<&'a str>, Fault> {
@@ -49,7 +49,7 @@ pub(super) fn imagine<'a>(
 }
 
 /// Lets those tables look as they are: views cannot be written to.
-pub(super) fn imagine_no_more(
+pub(super) fn drop_shadow_views(
     connection: &Connection,
     views: &BTreeSet<&str>,
 ) -> Result<(), Fault> {
@@ -109,7 +109,7 @@ fn added(column: &AddedColumn) -> String {
     )
 }
 
-/// Whether the table is there, and the column is not.
+/// Returns whether the table is there, and the column is not.
 fn lacks(connection: &Connection, column: &AddedColumn) -> Result<bool, Fault> {
     let asked = has_table(connection, &column.table)
         .and_then(|has| Ok(has && !has_column(connection, column)?));

@@ -1,38 +1,38 @@
-//! What a reading of all jobs has met, and which of it is news.
+//! Difference between a reading of all jobs and the known jobs.
 //!
-//! **Invariant:** a row that was told in this very reading is never told as gone by it, whether or not the table has it yet.
+//! **Invariant:** a row that this very reading has reported is never reported as gone by it, whether or not the table has it yet.
 
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-use super::cell::Cell;
+use super::bit_set::BitSet;
 use super::decode::{Columns, Decoder};
-use super::ticks::Ticks;
+use super::known_jobs::KnownJobs;
+use super::sql_value::SqlValue;
 use super::unnamed::Unnamed;
-use super::view::View;
-use crate::core::jobs::{JobRow, Known};
+use crate::core::jobs::{JobRow, RowDiff};
 
 /// Rows of one piece of news.
-pub(super) const NEWS_MAX: usize = 1000;
+pub(super) const BATCH_ROWS_MAX: usize = 1000;
 /// Rows that a single pass keeps for its end, so that nobody waits for the engine within a transaction: some 10 MB.
-const KEPT_MAX: usize = 20_000;
+const PENDING_ROWS_MAX: usize = 20_000;
 /// Ids of one piece of news on what is gone.
-pub(super) const GONE_MAX: usize = 500;
+pub(super) const BATCH_GONE_MAX: usize = 500;
 
-/// How everything is read.
+/// Strategy of a reading of everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Way {
+pub(super) enum ScanStrategy {
     /// In pages by id, each a search in an index.
-    Pages,
+    Paged,
     /// In one pass: there is no index, so that each page would cost as much as all.
-    Pass,
+    SinglePass,
 }
 
-/// What a reading has met.
-pub(super) struct Met {
-    way: Way,
-    ticks: Ticks,
+/// Rows that a reading has visited, and those of them that are new or changed.
+pub(super) struct SnapshotDiff {
+    strategy: ScanStrategy,
+    seen: BitSet,
     /// What was told as new, by hashes: two alike would keep a job that is gone until the next reading, no more.
     told: HashSet<u64>,
     rows: Vec<JobRow>,
@@ -41,12 +41,12 @@ pub(super) struct Met {
     last: Option<String>,
 }
 
-impl Met {
+impl SnapshotDiff {
     /// Nothing yet.
-    pub(super) fn new(way: Way) -> Self {
+    pub(super) fn new(strategy: ScanStrategy) -> Self {
         Self {
-            way,
-            ticks: Ticks::default(),
+            strategy,
+            seen: BitSet::default(),
             told: HashSet::new(),
             rows: Vec::new(),
             unnamed: Unnamed::default(),
@@ -55,13 +55,13 @@ impl Met {
         }
     }
 
-    /// Takes note of a row, and keeps it if it is news.
-    pub(super) fn meet(
+    /// Visits a row, and keeps it if it is new or changed.
+    pub(super) fn visit_row(
         &mut self,
         decoder: &Decoder,
-        view: &View,
+        view: &KnownJobs,
         columns: &Columns,
-        row: &[Cell<'_>],
+        row: &[SqlValue<'_>],
     ) {
         let mut job = decoder.decode(columns, row);
         if job.id == JobRow::UNNAMED {
@@ -69,24 +69,24 @@ impl Met {
             return;
         }
         let known = (view.known)(&job);
-        let is_first = match (known, self.way) {
+        let is_first = match (known, self.strategy) {
             _ if self.last.as_deref() == Some(&job.id) => false,
-            (Known::Same(number) | Known::Changed(number), _) => self.ticks.tick(number),
+            (RowDiff::Same(number) | RowDiff::Changed(number), _) => self.seen.tick(number),
             // In pages, rows of one id come one after the other.
-            (Known::No, Way::Pages) => true,
-            (Known::No, Way::Pass) => self.told.insert(hash(&job.id)),
+            (RowDiff::New, ScanStrategy::Paged) => true,
+            (RowDiff::New, ScanStrategy::SinglePass) => self.told.insert(hash(&job.id)),
         };
         if !is_first {
-            decoder.say_double(&job.id);
+            decoder.warn_duplicate_id(&job.id);
             return;
         }
         self.jobs += 1;
-        if self.way == Way::Pages {
+        if self.strategy == ScanStrategy::Paged {
             self.last = Some(job.id.clone());
         }
         match known {
-            Known::Same(_) => {}
-            Known::Changed(_) | Known::No => {
+            RowDiff::Same(_) => {}
+            RowDiff::Changed(_) | RowDiff::New => {
                 Decoder::complete(columns, row, &mut job);
                 self.rows.push(job);
             }
@@ -94,46 +94,46 @@ impl Met {
     }
 
     /// Takes note that all rows were met: the job that stands for those without an id is known now.
-    pub(super) fn end(&mut self, view: &View) {
+    pub(super) fn end(&mut self, view: &KnownJobs) {
         let Some(job) = std::mem::take(&mut self.unnamed).into_row() else {
             return;
         };
         match (view.known)(&job) {
-            Known::Same(number) => drop(self.ticks.tick(number)),
-            Known::Changed(number) => {
-                self.ticks.tick(number);
+            RowDiff::Same(number) => drop(self.seen.tick(number)),
+            RowDiff::Changed(number) => {
+                self.seen.tick(number);
                 self.rows.push(job);
             }
-            Known::No => {
+            RowDiff::New => {
                 self.told.insert(hash(&job.id));
                 self.rows.push(job);
             }
         }
     }
 
-    /// How everything is read.
-    pub(super) fn way(&self) -> Way {
-        self.way
+    /// Returns how everything is read.
+    pub(super) fn strategy(&self) -> ScanStrategy {
+        self.strategy
     }
 
-    /// How many jobs it has met.
+    /// Returns how many jobs it has met.
     pub(super) fn jobs(&self) -> u64 {
         self.jobs
     }
 
-    /// Whether it has met the known job of this number.
+    /// Returns whether it has met the known job of this number.
     pub(super) fn has(&self, number: u32) -> bool {
-        self.ticks.has(number)
+        self.seen.has(number)
     }
 
-    /// Whether the job may have been told as new.
+    /// Returns whether the job may have been told as new.
     pub(super) fn has_told(&self, id: &str) -> bool {
         self.told.contains(&hash(id))
     }
 
-    /// Whether what it keeps has to be told now.
+    /// Returns whether what it keeps has to be told now.
     pub(super) fn is_full(&self) -> bool {
-        self.rows.len() >= KEPT_MAX
+        self.rows.len() >= PENDING_ROWS_MAX
     }
 
     /// The news that were not told yet.
@@ -147,7 +147,7 @@ pub(super) fn batches(rows: Vec<JobRow>) -> impl Iterator<Item = Vec<JobRow>> {
     let mut rows = rows.into_iter().peekable();
     std::iter::from_fn(move || {
         rows.peek()?;
-        Some(rows.by_ref().take(NEWS_MAX).collect())
+        Some(rows.by_ref().take(BATCH_ROWS_MAX).collect())
     })
 }
 

@@ -10,16 +10,16 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::ear::Heard;
-use super::error::{Fault, Said};
-use super::find::{self, Extent, Found};
-use super::link::{Link, Role};
+use super::connection::{Connection, ConnectionRole};
+use super::context::SourceContext;
+use super::error::{Fault, ServerError};
+use super::find::{self, Extent, FoundRow};
+use super::listener::BarrierResult;
 use super::row::text;
 use super::shape::Shape;
-use super::shared::Shared;
 use crate::clock;
 use crate::core::jobs::Fresh;
-use crate::jobs::one::{self, One};
+use crate::jobs::lookup::{self, Lookup};
 use crate::jobs::stats::SourceState;
 
 /// How long whoever asks waits.
@@ -29,20 +29,20 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(1500);
 const ECHO: Duration = Duration::from_secs(3);
 
 /// A connection of its own, shared by those who ask.
-pub(super) struct Asker {
-    shared: Arc<Shared>,
-    talk: Mutex<Option<Arc<Talk>>>,
+pub(super) struct LookupConnection {
+    shared: Arc<SourceContext>,
+    talk: Mutex<Option<Arc<LookupSession>>>,
     tokens: AtomicU64,
 }
 
-struct Talk {
-    link: Link,
+struct LookupSession {
+    link: Connection,
     shape: Shape,
 }
 
-impl Asker {
+impl LookupConnection {
     /// Not connected yet.
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<SourceContext>) -> Self {
         Self {
             shared,
             talk: Mutex::default(),
@@ -50,36 +50,36 @@ impl Asker {
         }
     }
 
-    /// What the database says of the job `id` now.
+    /// Returns what the database says of the job `id` now.
     pub(super) async fn fresh(&self, id: &str) -> Fresh {
         if let SourceState::Down { why } = &self.shared.stats.lock().state {
             return Fresh::Unknown(why.clone());
         }
         match timeout(PATIENCE, self.find(id)).await {
-            Ok(Ok(One::Found(found))) => Fresh::Row(Box::new(found.job)),
-            Ok(Ok(One::Alike(other))) => Fresh::Unknown(one::spelled(&other)),
-            Ok(Ok(One::Unnamed)) => Fresh::Unknown(one::UNNAMED.to_owned()),
-            Ok(Ok(One::None)) => Fresh::Gone,
+            Ok(Ok(Lookup::Found(found))) => Fresh::Row(Box::new(found.job)),
+            Ok(Ok(Lookup::OtherSpelling(other))) => Fresh::Unknown(lookup::spelled(&other)),
+            Ok(Ok(Lookup::Unnamed)) => Fresh::Unknown(lookup::UNNAMED.to_owned()),
+            Ok(Ok(Lookup::Missing)) => Fresh::Gone,
             Ok(Err(fault)) => Fresh::Unknown(self.shared.about(&fault)),
             Err(_) => {
                 self.hang_up().await;
-                let fault = Fault::of(&Said::silence(), self.shared.options.user());
+                let fault = Fault::of(&ServerError::silence(), self.shared.options.user());
                 Fresh::Unknown(self.shared.about(&fault))
             }
         }
     }
 
-    async fn find(&self, id: &str) -> Result<One<Found>, Fault> {
+    async fn find(&self, id: &str) -> Result<Lookup<FoundRow>, Fault> {
         let talk = self.talk().await?;
         let asked = self.shared.select();
         let mut found = find::one(&talk.link, &talk.shape, &asked, id, Extent::Job).await;
-        for other in one::spellings(id) {
-            if !matches!(found, Ok(One::None)) {
+        for other in lookup::spellings(id) {
+            if !matches!(found, Ok(Lookup::Missing)) {
                 break;
             }
             let looked = find::one(&talk.link, &talk.shape, &asked, &other, Extent::Job).await;
             found = looked.map(|one| match one {
-                One::Found(_) => One::Alike(other),
+                Lookup::Found(_) => Lookup::OtherSpelling(other),
                 alike => alike,
             });
         }
@@ -90,7 +90,7 @@ impl Asker {
         found
     }
 
-    /// Whether everything that has committed until now was read.
+    /// Returns whether everything that has committed until now was read.
     pub(super) async fn is_current(&self) -> bool {
         let listens = *self.shared.listens.lock();
         let found = if listens {
@@ -99,10 +99,10 @@ impl Asker {
             self.is_as_read().await
         };
         match found {
-            Ok(Heard::CaughtUp) => true,
+            Ok(BarrierResult::CaughtUp) => true,
             // What was heard is read as soon as the pace allows it.
-            Ok(Heard::Behind) if listens => false,
-            Ok(Heard::Behind) | Err(_) => {
+            Ok(BarrierResult::Behind) if listens => false,
+            Ok(BarrierResult::Behind) | Err(_) => {
                 self.shared.asked.notify_one();
                 false
             }
@@ -114,10 +114,10 @@ impl Asker {
     ///
     /// # Errors
     /// When it cannot be sent, or does not come.
-    pub(super) async fn echo(&self) -> Result<Heard, Fault> {
+    pub(super) async fn echo(&self) -> Result<BarrierResult, Fault> {
         let silent = |message: &str| Fault::Unreachable(message.to_owned());
-        let ear = self.shared.ear.lock().clone();
-        let Some(ear) = ear else {
+        let listener = self.shared.listener.lock().clone();
+        let Some(listener) = listener else {
             return Err(silent("nobody listens"));
         };
         let number = self.tokens.fetch_add(1, Ordering::Relaxed);
@@ -126,16 +126,16 @@ impl Asker {
             std::process::id(),
             clock::now().boot.as_nanos()
         );
-        let waits = ear.expect(token.clone());
+        let waits = listener.expect(token.clone());
         let sent = self.notify(&token).await;
         let heard = match sent {
             Ok(()) => timeout(ECHO, waits).await,
             Err(fault) => {
-                ear.give_up(&token);
+                listener.give_up(&token);
                 return Err(fault);
             }
         };
-        ear.give_up(&token);
+        listener.give_up(&token);
         match heard {
             Ok(Ok(heard)) => Ok(heard),
             Ok(Err(_)) | Err(_) => Err(silent("a notification to ourselves does not arrive")),
@@ -156,7 +156,7 @@ impl Asker {
         Ok(())
     }
 
-    async fn is_as_read(&self) -> Result<Heard, Fault> {
+    async fn is_as_read(&self) -> Result<BarrierResult, Fault> {
         let talk = self.talk().await?;
         let now = snapshot(&talk.link).await;
         if now.is_err() {
@@ -165,13 +165,13 @@ impl Asker {
         let now = now.map_err(|said| Fault::of(&said, self.shared.options.user()))?;
         let read = self.shared.snapshot.lock().clone();
         Ok(if now.is_some() && now == read {
-            Heard::CaughtUp
+            BarrierResult::CaughtUp
         } else {
-            Heard::Behind
+            BarrierResult::Behind
         })
     }
 
-    async fn talk(&self) -> Result<Arc<Talk>, Fault> {
+    async fn talk(&self) -> Result<Arc<LookupSession>, Fault> {
         let mut place = self.talk.lock().await;
         if let Some(talk) = &*place
             && !talk.link.is_closed()
@@ -179,11 +179,11 @@ impl Asker {
             return Ok(Arc::clone(talk));
         }
         let options = &self.shared.options;
-        let link = Link::connect(options, Role::Asks)
+        let link = Connection::connect(options, ConnectionRole::Asks)
             .await
             .map_err(|said| Fault::of(&said, options.user()))?;
         let shape = Shape::learn(&link, &self.shared.select()).await?;
-        let talk = Arc::new(Talk { link, shape });
+        let talk = Arc::new(LookupSession { link, shape });
         *place = Some(Arc::clone(&talk));
         Ok(talk)
     }
@@ -194,9 +194,9 @@ impl Asker {
     }
 }
 
-/// What a transaction that begins now can see: the same text means that no transaction has ended in between, in any database of
+/// Returns what a transaction that begins now can see: the same text means that no transaction has ended in between, in any database of
 /// the server. `None`: a standby cannot tell.
-pub(super) async fn snapshot(link: &Link) -> Result<Option<String>, Said> {
+pub(super) async fn snapshot(link: &Connection) -> Result<Option<String>, ServerError> {
     let sql =
         "SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE txid_current_snapshot()::text END";
     let rows = link.rows(sql, &[]).await?;
