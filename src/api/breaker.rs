@@ -19,10 +19,7 @@ pub(super) async fn show(
     request: Request,
 ) -> Result<Response, Problem> {
     Query::parse(request.uri(), &[])?;
-    let status = daemon
-        .link()
-        .ask(|engine, now, _| engine.status(now))
-        .await?;
+    let status = daemon.link().ask(|engine, now| engine.status(now)).await?;
     Ok(json(&tripped(&daemon.policy(), &status)))
 }
 
@@ -41,7 +38,7 @@ pub(super) async fn release(
         .transpose()?;
     let released = daemon
         .link()
-        .ask(move |engine, now, effects| engine.release(root, peer.uid, now, effects))
+        .ask(move |engine, now| engine.release(root, peer.uid, now))
         .await?;
     let names = released
         .iter()

@@ -41,7 +41,7 @@ pub(super) async fn explain(
     let asked = path.clone();
     let why = daemon
         .link()
-        .ask(move |engine, now, _| engine.explain(root, &asked, now))
+        .ask(move |engine, now| engine.explain(root, &asked, now))
         .await?;
     let now = clock::now().wall;
     let about = About::look(&daemon, &policy, (root, &path), &why, now);

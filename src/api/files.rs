@@ -66,7 +66,7 @@ pub(super) async fn files(
     }
     let (holds, now) = daemon
         .link()
-        .ask(|engine, now, _| (engine.holds(now), now.wall))
+        .ask(|engine, now| (engine.holds(now), now.wall))
         .await?;
     let policy = daemon.policy();
     let filter = Filter::read(&query, &policy, now)?;

@@ -144,9 +144,7 @@ async fn tell(daemon: &Daemon, source: SourceId, news: News) -> Result<(), Probl
         news: vec![news],
         more: false,
     };
-    let heard = daemon
-        .link()
-        .ask(move |engine, now, effects| engine.hear(news, now, effects));
+    let heard = daemon.link().ask(move |engine, now| engine.hear(news, now));
     Ok(heard.await?)
 }
 

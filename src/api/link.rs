@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::problem::Problem;
 use crate::core::engine::Engine;
-use crate::core::input::{Effect, Input};
+use crate::core::input::Input;
 use crate::core::policy::Policy;
 use crate::core::report::{CleanReport, CleanRequest};
 use crate::core::time::Now;
@@ -88,12 +88,12 @@ impl EngineLink {
     /// [`Stopping`] when the engine has ended.
     pub async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&mut Engine, Now, &mut Vec<Effect>) -> T + Send + 'static,
+        question: impl FnOnce(&mut Engine, Now) -> T + Send + 'static,
     ) -> Result<T, Stopping> {
         let (sender, answer) = oneshot::channel();
-        let ask = Box::new(move |engine: &mut Engine, now, effects: &mut Vec<Effect>| {
+        let ask = Box::new(move |engine: &mut Engine, now| {
             // Who asked may have gone.
-            let _ = sender.send(question(engine, now, effects));
+            let _ = sender.send(question(engine, now));
         });
         self.send(Input::Ask(ask)).await?;
         answer.await.map_err(|_| Stopping)
@@ -196,7 +196,7 @@ mod tests {
         let link = EngineLink::new(inputs, |_| {});
         let asking = {
             let link = link.clone();
-            tokio::spawn(async move { link.ask(|_, now, _| now).await })
+            tokio::spawn(async move { link.ask(|_, now| now).await })
         };
         let syncing = {
             let link = link.clone();
@@ -206,6 +206,6 @@ mod tests {
         drop(engine);
         assert_eq!(asking.await.unwrap(), Err(Stopping));
         assert_eq!(syncing.await.unwrap(), Err(Stopping));
-        assert_eq!(link.ask(|_, now, _| now).await, Err(Stopping));
+        assert_eq!(link.ask(|_, now| now).await, Err(Stopping));
     }
 }

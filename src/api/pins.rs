@@ -96,8 +96,7 @@ pub(super) async fn set(
 async fn held_from_now(daemon: &Daemon, pin: Pin) -> Result<Pin, Problem> {
     let told = pin.clone();
     let link = daemon.link();
-    link.ask(move |engine, now, _| engine.pin(told, now))
-        .await?;
+    link.ask(move |engine, now| engine.pin(told, now)).await?;
     Ok(pin)
 }
 
@@ -156,9 +155,7 @@ pub(super) async fn remove(
             Ok::<_, Problem>(pin)
         })
         .await??;
-        let heard = daemon
-            .link()
-            .ask(move |engine, now, _| engine.unpin(id, now));
+        let heard = daemon.link().ask(move |engine, now| engine.unpin(id, now));
         heard.await?;
         Ok(pin)
     })
@@ -270,7 +267,7 @@ async fn make_room(daemon: &Arc<Daemon>, now: Timestamp) -> Result<(), Problem> 
     if pins.iter().any(|pin| pin.until < past) {
         let registry = Arc::clone(&daemon.parts.registry);
         let ended = wait(move || registry.forget_ended_pins(past)).await??;
-        let heard = daemon.link().ask(move |engine, now, _| {
+        let heard = daemon.link().ask(move |engine, now| {
             for id in ended {
                 engine.unpin(id, now);
             }

@@ -97,11 +97,7 @@ impl Daemon {
             if let Ok(cleaned) = timeout(limit, &mut clean).await {
                 return cleaned;
             }
-            if self
-                .link()
-                .ask(|engine, _, _| engine.hurry_orders())
-                .await?
-            {
+            if self.link().ask(|engine, _| engine.hurry_orders()).await? {
                 tracing::warn!("the roots are still being read: what is known of them decides");
             }
             limit = limit.max(AGAIN);
@@ -114,7 +110,7 @@ impl Daemon {
         if !holds.any(|hold| matches!(hold, Hold::SourceDown { .. })) {
             return Ok(false);
         }
-        let sources = self.link().ask(|engine, now, _| engine.status(now).sources);
+        let sources = self.link().ask(|engine, now| engine.status(now).sources);
         let policy = self.policy();
         let ready = sources.await?.into_iter().filter(|source| {
             let is_read = source.phase == SourcePhase::Ready;

@@ -244,7 +244,7 @@ impl TellObserved {
         tokio::spawn(async move {
             // An engine that ends has nothing to tell any more.
             let _ = link
-                .ask(move |engine, _, _| engine.tell_observed(daemon.parts.events.wants_observed()))
+                .ask(move |engine, _| engine.tell_observed(daemon.parts.events.wants_observed()))
                 .await;
         });
     }

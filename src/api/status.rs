@@ -40,10 +40,7 @@ pub(super) async fn health(
 ) -> Result<Response, Problem> {
     let query = Query::parse(request.uri(), &["ready"])?;
     let must_be_ready = query.flag("ready")?;
-    let status = daemon
-        .link()
-        .ask(|engine, now, _| engine.status(now))
-        .await?;
+    let status = daemon.link().ask(|engine, now| engine.status(now)).await?;
     let health = health_of(&status);
     if must_be_ready && health != READY {
         let problem = Problem::new(
@@ -90,10 +87,7 @@ pub(super) async fn status(
     request: Request,
 ) -> Result<Response, Problem> {
     Query::parse(request.uri(), &[])?;
-    let status = daemon
-        .link()
-        .ask(|engine, now, _| engine.status(now))
-        .await?;
+    let status = daemon.link().ask(|engine, now| engine.status(now)).await?;
     // The sources' figures are on disk.
     Ok(json(&wait(move || status_of(&daemon, &status)).await?))
 }

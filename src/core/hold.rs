@@ -166,6 +166,70 @@ impl Hold {
         matches!(self, Self::NoQuarantine { .. } | Self::RootInUse { .. })
     }
 
+    /// Whether many files of a directory run into it together, for a reason that is the directory's or their owner's.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        matches!(
+            self,
+            Self::OpenUnknown { .. } | Self::Denied { .. } | Self::DryRun | Self::Reconciling
+        )
+    }
+
+    /// Whether two holds have the same cause, and end in the same way.
+    #[must_use]
+    pub fn has_cause_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Denied { ends: one, .. }, Self::Denied { ends: other, .. }) => one == other,
+            (one, other) => one.code() == other.code(),
+        }
+    }
+
+    /// Milliseconds until what was tried `tries` times before is tried again. Exponential backoff (1 s, 2 s, …), capped: an item is tried at
+    /// most as late as it had already been blocked. The cap is per cause, because some causes end without an event.
+    #[must_use]
+    pub(in crate::core) fn retry_after_ms(&self, tries: u32) -> i64 {
+        const FIRST_MS: i64 = 1000;
+        const MINUTE_MS: i64 = 60_000;
+        const HOUR_MS: i64 = 60 * MINUTE_MS;
+        let bound = match self {
+            // A reader that closes its file causes no event that we listen to.
+            Self::Open { .. }
+            | Self::SourceDown { .. }
+            | Self::NoQuarantine { .. }
+            | Self::RootInUse { .. }
+            | Self::RootUnreachable { .. }
+            | Self::Unrecorded { .. } => MINUTE_MS,
+            // Events tell when this ends; the retry is for what slips through.
+            Self::Denied {
+                ends: Ends::Told, ..
+            } => return HOUR_MS,
+            // The owner of the file, or the file system, has to change: an event tells of the first.
+            // Where the look and the index disagree, another look soon tells who is right, but not over and over.
+            Self::OpenUnknown { .. } | Self::Unconfirmed => HOUR_MS,
+            // Whoever holds it so lets it go.
+            Self::DryRun | Self::Reconciling | Self::Unsaved { .. } => return i64::MAX,
+            Self::Denied {
+                ends: Ends::Untold, ..
+            }
+            | Self::MountInside { .. }
+            | Self::RootInside { .. }
+            | Self::StateInside { .. }
+            | Self::Unreadable { .. }
+            | Self::Displaced
+            | Self::RootMissing
+            | Self::Breaker
+            | Self::ClockJumped { .. }
+            | Self::ClockBehind { .. }
+            | Self::NoTimestamp
+            | Self::Running { .. }
+            | Self::Contested { .. }
+            | Self::UnreadableJob { .. }
+            | Self::ClaimRefused { .. }
+            | Self::Pinned { .. } => 10 * MINUTE_MS,
+        };
+        (FIRST_MS << tries.min(20)).min(bound)
+    }
+
     /// One word for programs, as it stands in JSON and in the `hold` filter.
     #[must_use]
     pub const fn code(&self) -> &'static str {

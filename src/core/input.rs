@@ -22,7 +22,7 @@ use super::time::{Now, Timestamp};
 pub const JOBS: u64 = u64::MAX;
 
 /// A question or an order that is answered at once, by a look at the engine between two steps.
-pub type Ask = Box<dyn FnOnce(&mut Engine, Now, &mut Vec<Effect>) + Send>;
+pub type Ask = Box<dyn FnOnce(&mut Engine, Now) + Send>;
 
 /// A message to the engine.
 pub enum Input {

@@ -171,12 +171,36 @@ impl Template {
     /// The jobs that `path`, a file's or a directory's, can be read to belong to: what [`Template::captures`] says, then longer ones;
     /// then those of the alternatives.
     pub fn jobs<'p>(&'p self, path: &'p [u8]) -> impl Iterator<Item = &'p [u8]> {
-        let readings = |template: &'p Self| {
+        self.jobs_up_to(path, usize::MAX)
+    }
+
+    /// As [`Template::jobs`], with the `most` shortest of each alternative.
+    pub(in crate::core) fn jobs_up_to<'p>(
+        &'p self,
+        path: &'p [u8],
+        most: usize,
+    ) -> impl Iterator<Item = &'p [u8]> {
+        let readings = move |template: &'p Self| {
             let found = template.captures_alone(path);
             let found = found.or_else(|| template.within_alone(path))?;
-            Some(template.job_readings(path, found.job()?))
+            Some(template.job_readings(path, found.job()?).take(most))
         };
         self.alternatives().filter_map(readings).flatten()
+    }
+
+    /// How many shorter jobs a path of `job` can be read to belong to as well, at most.
+    pub(in crate::core) fn shorter_readings(&self, job: &[u8]) -> usize {
+        let shorter = |template: &Self| {
+            let ends = 1..job.len();
+            match template.text_after_job() {
+                // What follows the shorter one may reach beyond the end of this one.
+                Some(after) => ends
+                    .filter(|&end| job[end..].starts_with(after) || after.starts_with(&job[end..]))
+                    .count(),
+                None => ends.len(),
+            }
+        };
+        self.alternatives().map(shorter).max().unwrap_or(0)
     }
 
     /// The jobs that `path` can be read to belong to, `first` (what the template captures) before longer ones.

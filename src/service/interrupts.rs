@@ -52,7 +52,7 @@ impl Interrupts {
                     eprintln!("interrupted again: the next run finishes what was under way");
                     std::process::exit(STATUS);
                 }
-                let give_up = Input::Ask(Box::new(|engine, _, _| engine.give_up_cleans()));
+                let give_up = Input::Ask(Box::new(|engine, _| engine.give_up_cleans()));
                 // The run has come to its end.
                 let _ = inbox.send(give_up).await;
             }

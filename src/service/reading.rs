@@ -62,7 +62,7 @@ impl Reading {
         self.step_until(heed, (&inbox, ASKED), || sources.set(asked));
         self.wait_for_sources(heed);
         self.step(
-            Input::Ask(Box::new(|engine, _, effects| engine.begin_barrier(effects))),
+            Input::Ask(Box::new(|engine, _| engine.begin_barrier())),
             heed,
         );
         let done = self.step_until(heed, (&inbox, CRAWLED), || crawl_once(crawl, &sink));

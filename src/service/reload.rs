@@ -130,7 +130,7 @@ impl Reload {
         // before that does not count, so it has to have taken the new rules in, not only to have them in its queue.
         let link = self.daemon.link();
         let change = Input::Reload(Arc::clone(&policy), settings.breaker);
-        if link.send(change).await.is_err() || link.ask(|_, _, _| ()).await.is_err() {
+        if link.send(change).await.is_err() || link.ask(|_, _| ()).await.is_err() {
             return;
         }
         self.schedule.ring();

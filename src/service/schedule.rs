@@ -171,7 +171,7 @@ impl Waiting {
         let done = |report: CleanReport| tell("clean at start", &report);
         let link = self.daemon.link();
         self.runtime
-            .block_on(link.ask(move |engine, _, _| engine.clean_when_settled(done)))
+            .block_on(link.ask(move |engine, _| engine.clean_when_settled(done)))
     }
 }
 

@@ -25,7 +25,7 @@ fn period() -> Option<Duration> {
 }
 
 async fn ping(link: EngineLink, period: Duration) {
-    while link.ask(|_, _, _| ()).await.is_ok() {
+    while link.ask(|_, _| ()).await.is_ok() {
         let _ = sd_notify::notify(false, &[NotifyState::Watchdog]);
         tokio::time::sleep(period).await;
     }

@@ -387,13 +387,10 @@ impl Sim {
     }
 
     fn release(&mut self) {
-        let mut effects = Vec::new();
-        let now = self.truth.now();
-        self.engine.release(None, 0, now, &mut effects);
+        self.engine.release(None, 0, self.truth.now());
         self.suddenly_lost.clear();
         self.rewritten.clear();
         self.rewritten_gone = 0;
-        self.heed(effects);
         self.input(Input::Tick);
     }
 

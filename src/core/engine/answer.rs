@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::held::{Stay, UNIT};
+use super::holds::{EntryState, HoldTable, Refused};
+use super::item::Item;
 use super::job_holds::JobHolds;
-use super::roots::RootState;
-use super::standing::{Lapse, Standing};
+use super::lapse::Lapse;
+use super::roots::RootHolds;
 use super::state::Engine;
 use crate::core::claim::Unit;
 use crate::core::clock_guard::ClockGuard;
@@ -15,26 +16,19 @@ use crate::core::hold::Hold;
 use crate::core::index::DirId;
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, JobFilter, Schedule, Since};
-use crate::core::report::{Explanation, HeldCount, Mode, Phase, RootStatus, Status, Trip};
+use crate::core::report::{Explanation, HeldCount, Mode, RootStatus, Status};
 use crate::core::time::{Now, Timestamp};
 
 /// What holds entries at one instant, to be asked for many of them without asking the engine for each.
 #[derive(Clone, Debug)]
 pub struct Holds {
     roots: BTreeMap<RootId, RootHolds>,
-    single: Arc<BTreeMap<(RootId, RelPath), Hold>>,
+    own: Arc<HoldTable>,
     guard: ClockGuard,
     unsaved: Option<Hold>,
     jobs: JobHolds,
     mode: Mode,
     now: Now,
-}
-
-#[derive(Clone, Debug)]
-struct RootHolds {
-    phase: Option<Hold>,
-    trip: Option<Trip>,
-    stall: Option<Hold>,
 }
 
 impl Holds {
@@ -50,22 +44,26 @@ impl Holds {
         rule: RuleId,
     ) -> Option<Hold> {
         let deadline = deadline.filter(|&deadline| deadline <= self.now.wall)?;
-        let holds = self.roots.get(&root)?;
-        holds
-            .phase
-            .clone()
-            .or_else(|| {
-                holds
-                    .trip
-                    .filter(|trip| deadline <= trip.at)
-                    .map(|_| Hold::Breaker)
-            })
-            .or_else(|| holds.stall.clone())
+        let of_root = self.roots.get(&root)?.hold(deadline);
+        of_root
             .or_else(|| self.unsaved.clone())
             .or_else(|| self.guard.hold(basis, deadline, self.now))
-            .or_else(|| self.single.get(&(root, path.clone())).cloned())
+            .or_else(|| self.own_hold(root, path))
             .or_else(|| self.jobs.hold(root, path, rule, self.now.wall))
             .or_else(|| (self.mode == Mode::DryRun).then_some(Hold::DryRun))
+    }
+
+    /// What holds the file or directory at `path` and no whole root.
+    fn own_hold(&self, root: RootId, path: &RelPath) -> Option<Hold> {
+        let index = &self.jobs.index;
+        let item = if let Some(dir) = index.dir_id(root, path.as_bytes()) {
+            Item::Dir(dir)
+        } else {
+            let (dir, name) = path.split()?;
+            Item::file(index.dir_id(root, dir.as_bytes())?, name)
+        };
+        let (hold, _) = self.own.hold_of(index, &item)?;
+        Some(hold.clone())
     }
 }
 
@@ -76,16 +74,11 @@ impl Engine {
         let roots = self
             .roots
             .iter()
-            .map(|(&id, state)| (id, RootHolds::of(state)))
-            .collect();
-        let single = self
-            .held
-            .iter()
-            .filter_map(|(dir, name, hold)| Some((self.path_of(dir, name)?, hold.clone())))
+            .map(|(&id, state)| (id, state.holds()))
             .collect();
         Holds {
             roots,
-            single: Arc::new(single),
+            own: Arc::clone(&self.holds),
             guard: self.guard.clone(),
             unsaved: self.unsaved_hold(),
             jobs: self.job_holds(),
@@ -94,9 +87,16 @@ impl Engine {
         }
     }
 
-    pub(super) fn path_of(&self, dir: DirId, name: &[u8]) -> Option<(RootId, RelPath)> {
-        let (root, path) = self.index.dir_path(dir)?;
-        Some((root, if name == UNIT { path } else { path.join(name) }))
+    /// Root and path of one that shares a hold in `dir`; of the directory, when it is not known which.
+    fn path_of_refused(&self, dir: DirId, of: Option<Refused>) -> Option<(RootId, RelPath)> {
+        match of {
+            Some(Refused::File(hash)) => {
+                let name = self.index.named(dir, hash).into_iter().next()?;
+                self.path_of(&Item::File(dir, name))
+            }
+            Some(Refused::Dir(dir)) => self.index.dir_path(dir),
+            None => self.index.dir_path(dir),
+        }
     }
 
     /// The state at this instant.
@@ -116,7 +116,7 @@ impl Engine {
             sources: self.source_status(),
             next: next.as_ref().map(|(at, _)| *at),
             next_example: next.and_then(|(_, place)| place),
-            in_flight: (self.claimed.len() + self.jobs_out) as u64,
+            in_flight: self.claims.len() as u64,
             held: self.held_counts(now),
             lateness: self.lateness.figures(),
             removed_files: self.removed_files,
@@ -147,10 +147,10 @@ impl Engine {
             (Some((at, dir)), file) if file.as_ref().is_none_or(|(first, ..)| at < *first) => {
                 Some((at, self.index.dir_path(dir)))
             }
-            (_, Some((at, dir, name))) => Some((at, self.path_of(dir, &name))),
+            (_, Some((at, dir, name))) => Some((at, self.path_of(&Item::File(dir, name)))),
             (_, None) => None,
         };
-        match (self.armed.next_job(now.wall), found) {
+        match (self.timers.next_job(now.wall), found) {
             (Some(at), found) if found.as_ref().is_none_or(|(first, _)| at < *first) => {
                 Some((at, None))
             }
@@ -175,7 +175,7 @@ impl Engine {
                 counts.entry(hold.code()).or_insert_with(new).count += files;
             };
         for (&root, state) in &self.roots {
-            let until = state.trip().map_or(now.wall, |trip| trip.at);
+            let until = state.trip.map_or(now.wall, |trip| trip.at);
             if let Some(hold) = state.hold(until).or_else(|| self.unsaved_hold()) {
                 let due = self.index.forecast(Some(root), until);
                 let files = due
@@ -187,13 +187,11 @@ impl Engine {
                 self.count_source_holds(root, now, &mut count);
             }
         }
-        for stay in self.held_jobs.values() {
-            if let Stay::Held { hold, .. } = stay {
-                count(hold, 1, &|| None);
-            }
+        for (item, hold) in self.holds.iter() {
+            count(hold, 1, &|| self.path_of(item));
         }
-        for (dir, name, hold) in self.held.iter() {
-            count(hold, 1, &|| self.path_of(dir, name));
+        for (dir, hold, files, first) in self.holds.iter_shared() {
+            count(hold, files as u64, &|| self.path_of_refused(dir, first));
         }
         // What holds a root is worth knowing before anything in it is due.
         let is_said = |held: &HeldCount| held.count > 0 || held.hold.is_of_root();
@@ -280,7 +278,7 @@ impl Engine {
                             deadline,
                         };
                         let name = path.split().map_or(&b""[..], |(_, name)| name);
-                        holds = self.all_holds(root, dir, name, lapse, now);
+                        holds = self.all_holds(root, &Item::file(dir, name), lapse, now);
                     }
                 }
                 Explanation {
@@ -314,13 +312,13 @@ impl Engine {
                 deadline,
             };
             let name = path.split().map_or(&b""[..], |(_, name)| name);
-            holds = self.all_holds(root, dir, name, lapse, now);
+            holds = self.all_holds(root, &Item::file(dir, name), lapse, now);
         } else if rule.expire_ms.is_some() && basis.is_none() {
             holds.push(Hold::NoTimestamp);
         }
         let no = job.and_then(|job| Some((job.key.source, self.jobs.number(&job.key)?)));
         if let Some((source, no)) = no
-            && let Some(Stay::Held { hold, .. }) = self.held_jobs.get(&(source, no, id))
+            && let Some(EntryState::Held { hold, .. }) = self.holds.get(&Item::Job(source, no, id))
             && !holds.contains(hold)
         {
             holds.push(hold.clone());
@@ -356,7 +354,7 @@ impl Engine {
                     basis: unit.basis,
                     deadline,
                 };
-                self.all_holds(root, id, UNIT, lapse, now)
+                self.all_holds(root, &Item::Dir(id), lapse, now)
             }
         };
         let top = RelPath::root().join(top);
@@ -368,59 +366,6 @@ impl Engine {
             basis: Some(unit.basis),
             deadline: unit.deadline,
             holds,
-        }
-    }
-
-    /// Everything that holds a due thing, or (when it is not due yet) would hold it now.
-    fn all_holds(
-        &self,
-        root: RootId,
-        dir: DirId,
-        name: &[u8],
-        lapse: Lapse,
-        now: Now,
-    ) -> Vec<Hold> {
-        let mut holds = Vec::new();
-        if let Some(hold) = self
-            .roots
-            .get(&root)
-            .and_then(|state| state.hold(lapse.deadline))
-        {
-            holds.push(hold);
-        }
-        holds.extend(self.unsaved_hold());
-        if let Some(hold) = self.guard.hold(lapse.basis, lapse.deadline, now) {
-            holds.push(hold);
-        }
-        holds.extend(self.hold_by_job(root, dir, name, lapse.rule, now));
-        if let Some(Stay::Held { hold, .. }) = self.held.get(dir, name) {
-            holds.push(hold.clone());
-        }
-        if self.mode == Mode::DryRun && !holds.contains(&Hold::DryRun) {
-            holds.push(Hold::DryRun);
-        }
-        debug_assert!(
-            !matches!(
-                self.standing(root, dir, name, lapse, now),
-                Standing::Held { .. }
-            ) || !holds.is_empty()
-        );
-        holds
-    }
-}
-
-impl RootHolds {
-    fn of(state: &RootState) -> Self {
-        let phase = match state.phase {
-            _ if state.unreachable.is_some() => state.hold_unreachable(),
-            Phase::Missing { .. } => Some(Hold::RootMissing),
-            Phase::Unreachable { .. } | Phase::Crawling => Some(Hold::Reconciling),
-            Phase::Reconciling { .. } | Phase::Ready => None,
-        };
-        Self {
-            phase,
-            trip: state.trip(),
-            stall: state.stalled_by(),
         }
     }
 }

@@ -8,8 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::armed::Timer;
 use super::state::Engine;
+use super::timers::Timer;
 use crate::core::input::Effect;
 use crate::core::jobs::SourceId;
 use crate::core::time::Now;
@@ -97,19 +97,14 @@ impl Arriving {
 
 impl Engine {
     /// Whether what the job owns can be gathered. If not, it is looked at again when it can.
-    pub(super) fn has_arrived(
-        &mut self,
-        source: SourceId,
-        no: u32,
-        effects: &mut Vec<Effect>,
-    ) -> bool {
+    pub(super) fn has_arrived(&mut self, source: SourceId, no: u32) -> bool {
         let is_partial = self.is_partial(source);
         let arriving = &mut self.arriving;
         if !is_partial && arriving.through.contains(&(source, no)) {
             return true;
         }
         arriving.waiting.entry((source, no)).or_insert(false);
-        self.ask_for_arrivals(effects);
+        self.ask_for_arrivals();
         false
     }
 
@@ -121,7 +116,7 @@ impl Engine {
     }
 
     /// Asks for a barrier if somebody waits for one and none is under way.
-    pub(super) fn ask_for_arrivals(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn ask_for_arrivals(&mut self) {
         let waits = |source: SourceId| {
             let jobs = (source, 0)..=(source, u32::MAX);
             self.arriving.waiting.range(jobs).next().is_some()
@@ -131,23 +126,23 @@ impl Engine {
         let is_wanted =
             waited_for.any(|&source| !self.is_partial(source)) || self.has_order_to_cover();
         if is_wanted && !self.arriving.is_asked {
-            self.begin_barrier(effects);
+            self.begin_barrier();
         }
     }
 
     /// Asks for a barrier: everything that was reported until now, or ordered to be looked at, is in the index when it is through.
-    pub fn begin_barrier(&mut self, effects: &mut Vec<Effect>) {
+    pub fn begin_barrier(&mut self) {
         self.arriving.is_asked = true;
         self.arriving.told_meanwhile = Told::Some(BTreeSet::new());
         for covered in self.arriving.waiting.values_mut() {
             *covered = true;
         }
         self.cover_orders();
-        effects.push(Effect::Barrier);
+        self.effects.push(Effect::Barrier);
     }
 
     /// Everything that happened before the engine's own barrier is in the index.
-    pub(super) fn on_barrier_through(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn on_barrier_through(&mut self, now: Now) {
         if !std::mem::take(&mut self.arriving.is_asked) {
             return;
         }
@@ -161,10 +156,10 @@ impl Engine {
             .collect();
         for (source, no) in covered {
             self.arriving.through.insert((source, no));
-            self.arm(Timer::Job(source, no), now.wall);
+            self.timers.arm(Timer::Job(source, no), now.wall);
         }
         // Before the next barrier begins: what is judged now is judged by this one.
-        self.carry_out_known(now, effects);
-        self.ask_for_arrivals(effects);
+        self.carry_out_known(now);
+        self.ask_for_arrivals();
     }
 }

@@ -130,7 +130,6 @@ impl Engine {
         rule: RuleId,
         what: (u64, u64),
         now: Now,
-        effects: &mut Vec<Effect>,
     ) -> bool {
         if self.policy.rule(rule).jobs != JobFilter::Nobody {
             return true;
@@ -146,7 +145,7 @@ impl Engine {
         match state.orphans.count(&limits, of, what, now.wall) {
             Ok(()) => true,
             Err(why) => {
-                effects.push(Effect::Tell(Event::OrphansTripped {
+                self.effects.push(Effect::Tell(Event::OrphansTripped {
                     source: None,
                     root: Some(root),
                     why,
@@ -158,14 +157,8 @@ impl Engine {
 
     /// Trips the breaker when what was found since `root` was saved, and is due already, is too much. What was known before came due
     /// because time passed.
-    pub(super) fn check_fresh(
-        &mut self,
-        root: RootId,
-        due: u64,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
-        self.check_due_jobs(root, due, now, effects);
+    pub(super) fn check_fresh(&mut self, root: RootId, due: u64, now: Now) {
+        self.check_due_jobs(root, due, now);
     }
 
     pub(super) fn is_too_much(&self, due: u64, of: u64) -> bool {
@@ -178,7 +171,7 @@ impl Engine {
     }
 
     /// Trips the breaker when a change of facts has made too much of `root` due at once.
-    pub(super) fn check_backlog(&mut self, root: RootId, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn check_backlog(&mut self, root: RootId, now: Now) {
         let due: u64 = self
             .index
             .forecast(Some(root), now.wall)
@@ -190,7 +183,7 @@ impl Engine {
             .roots
             .get_mut(&root)
             .and_then(|state| state.trip.take());
-        let is_due = self.check_due_jobs(root, due, now, effects);
+        let is_due = self.check_due_jobs(root, due, now);
         let stays = is_due || self.has_unread_source(root);
         // Once tripped, only a person releases it: not a reload, and not the root's growing around its backlog.
         if let Some(before) = before.filter(|_| stays)
@@ -204,35 +197,23 @@ impl Engine {
             } else {
                 (before.due, before.of)
             };
-            self.trip(root, (due, of, before.what), now, effects);
+            self.trip(root, (due, of, before.what), now);
         }
     }
 
     /// Releases the breakers of `roots`, or of all roots when there are none.
-    pub(super) fn release_roots(
-        &mut self,
-        roots: &[RootId],
-        uid: u32,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn release_roots(&mut self, roots: &[RootId], uid: u32, now: Now) {
         if roots.is_empty() {
-            self.release(None, uid, now, effects);
+            self.release(None, uid, now);
         }
         for &root in roots {
-            self.release(Some(root), uid, now, effects);
+            self.release(Some(root), uid, now);
         }
     }
 
     /// Releases the breaker of `root` (or of all roots) and what the clock's jumps hold, because a person said so. Tells for
     /// which roots it had tripped.
-    pub fn release(
-        &mut self,
-        root: Option<RootId>,
-        uid: u32,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) -> Vec<RootId> {
+    pub fn release(&mut self, root: Option<RootId>, uid: u32, now: Now) -> Vec<RootId> {
         let mut released = Vec::new();
         for (&id, state) in &mut self.roots {
             if root.is_none_or(|root| root == id) && state.release() {
@@ -245,7 +226,7 @@ impl Engine {
                 released.push(id);
             }
         }
-        for id in self.release_sources(root, effects) {
+        for id in self.release_sources(root) {
             if !released.contains(&id) {
                 released.push(id);
             }
@@ -256,7 +237,8 @@ impl Engine {
             self.clock_changed = true;
         }
         for &root in &released {
-            effects.push(Effect::Tell(Event::Released { root, uid }));
+            self.effects
+                .push(Effect::Tell(Event::Released { root, uid }));
         }
         let rearm = if calmed {
             self.roots.keys().copied().collect()

@@ -5,23 +5,21 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::due::OUTSTANDING_MAX;
-use super::held::{Stay, UNIT};
-use super::job_units::JobSlot;
+use super::candidate::Candidate;
+use super::claims::{Subject, subject_of};
+use super::item::Item;
+use super::lapse::{Lapse, LapseState, Trigger};
 use super::orders::Order;
-use super::outcome::request_of;
-use super::standing::{Lapse, Standing};
+use super::settle::request_of;
 use super::state::Engine;
 use crate::core::claim::{Claim, Outcome, Reaped, Unit};
-use crate::core::facts::{FileKey, RootId};
+use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
-use crate::core::index::{DirId, Page};
-use crate::core::input::Effect;
-use crate::core::jobs::JobKey;
-use crate::core::path::RelPath;
+use crate::core::index::PageId;
+use crate::core::jobs::{Job, JobKey};
 use crate::core::policy::{Class, JobFilter};
 use crate::core::report::{Asker, CleanItem, CleanReport, CleanRequest, Mode};
-use crate::core::time::{Now, Timestamp};
+use crate::core::time::Now;
 
 /// Called with the report when a `clean` is through.
 pub(super) type Done = Box<dyn FnOnce(CleanReport) + Send>;
@@ -33,13 +31,11 @@ pub(super) struct Cleans {
     pub(super) orders: Vec<Order>,
     next: u64,
     running: BTreeMap<u64, Clean>,
-    /// Claims of dry runs that were not answered yet.
-    previews: usize,
 }
 
 pub(super) struct Clean {
     /// Claims that wait for the reaper to have a hand free, with where the index has them.
-    queue: VecDeque<(Place, Claim)>,
+    queue: VecDeque<(Item, Claim)>,
     /// What has been claimed or is queued, to be found again when it is answered.
     open: BTreeMap<Subject, CleanItem>,
     pub(super) report: CleanReport,
@@ -47,39 +43,8 @@ pub(super) struct Clean {
     done: Done,
 }
 
-/// What a claim is about. Two jobs may own the same first path, or none.
-type Subject = (RootId, RelPath, Option<JobKey>);
-
-fn subject(claim: &Claim) -> Subject {
-    let job = claim.owners.first().filter(|_| claim.unit == Unit::Job);
-    (claim.root, claim.path.clone(), job.cloned())
-}
-
-impl Clean {
-    /// Queues a claim, of which the report is to tell.
-    pub(super) fn queue(&mut self, place: Place, claim: Claim, item: CleanItem) {
-        self.open.insert(subject(&claim), item);
-        self.queue.push_back((place, claim));
-    }
-}
-
-/// Where the engine has what a claim is about.
-pub(super) enum Place {
-    /// An entry or a unit of the index.
-    Entry(DirId, Box<[u8]>),
-    /// All that a job owns.
-    Job(JobSlot),
-}
-
-/// One thing that a clean may take.
-struct Candidate<'a> {
-    dir: DirId,
-    name: &'a [u8],
-    item: CleanItem,
-    key: FileKey,
-    basis: Timestamp,
-    known: Timestamp,
-}
+/// Candidates that a request is about, with how they stand.
+type Candidates = Vec<(LapseState, Candidate)>;
 
 impl Cleans {
     /// Takes in what became of a claim.
@@ -88,7 +53,7 @@ impl Cleans {
         let Some(clean) = self.running.get_mut(&id) else {
             return;
         };
-        let Some(mut item) = clean.open.remove(&subject(claim)) else {
+        let Some(mut item) = clean.open.remove(&subject_of(claim)) else {
             return;
         };
         match outcome {
@@ -118,7 +83,7 @@ impl Cleans {
         for id in ids {
             if let Some(clean) = self.running.get_mut(&id) {
                 for (_, claim) in std::mem::take(&mut clean.queue) {
-                    clean.open.remove(&subject(&claim));
+                    clean.open.remove(&subject_of(&claim));
                 }
             }
             self.end_if_through(id);
@@ -138,13 +103,7 @@ impl Cleans {
 }
 
 impl Engine {
-    pub(super) fn clean(
-        &mut self,
-        request: &CleanRequest,
-        done: Done,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn clean(&mut self, request: &CleanRequest, done: Done, now: Now) {
         let id = self.cleans.next;
         self.cleans.next += 1;
         let is_dry = request.dry_run || self.mode == Mode::DryRun;
@@ -164,11 +123,26 @@ impl Engine {
             return (clean.done)(clean.report);
         }
         if let (true, Asker::User(uid)) = (request.release && !is_dry, request.asker) {
-            self.release_roots(&request.roots, uid, now, effects);
+            self.release_roots(&request.roots, uid, now);
         }
-        self.select_files(request, id, &mut clean, now);
-        self.select_units(request, id, &mut clean, now);
-        self.select_jobs(request, id, &mut clean, now);
+        let mut found = Vec::new();
+        self.select_files(request, now, &mut found);
+        self.select_units(request, now, &mut found);
+        self.select_jobs(request, now, &mut found);
+        for (state, found) in found {
+            match state {
+                LapseState::Never | LapseState::Waits(_) | LapseState::Claimed => {}
+                LapseState::Held { hold, .. } => clean.report.held.push(found.report(Some(hold))),
+                LapseState::Due => {
+                    let (item, report) = (found.item.clone(), found.report(None));
+                    let retention_ms = request.retention_of(found.lapse.rule);
+                    let actor = request.asker.actor(id);
+                    let claim = self.claim_of(found, now.wall, retention_ms, actor);
+                    clean.open.insert(subject_of(&claim), report);
+                    clean.queue.push_back((item, claim));
+                }
+            }
+        }
         clean.report.dry_run = is_dry;
         clean.report.breaker = self.trips_of(&clean.report.held);
         clean.report.unread = self.unread(request);
@@ -182,7 +156,7 @@ impl Engine {
 
     /// Takes in what would become of the claims of dry runs.
     pub(super) fn on_previewed(&mut self, reaped: &[Reaped]) {
-        self.cleans.previews = self.cleans.previews.saturating_sub(reaped.len());
+        self.claims.settle_previews(reaped.len());
         for Reaped { claim, outcome } in reaped {
             self.cleans.settle(claim, outcome);
         }
@@ -194,13 +168,13 @@ impl Engine {
     }
 
     /// Hands queued claims to the reaper, as far as it can follow.
-    pub(super) fn feed_cleans(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn feed_cleans(&mut self, now: Now) {
         let mut running = std::mem::take(&mut self.cleans.running);
         for clean in running.values_mut() {
-            while self.claimed.len() + self.jobs_out + self.cleans.previews < OUTSTANDING_MAX
-                && let Some((place, claim)) = clean.queue.pop_front()
+            while self.claims.has_room_for_clean()
+                && let Some((item, claim)) = clean.queue.pop_front()
             {
-                self.feed(clean, place, claim, now, effects);
+                self.feed(clean, item, claim, now);
             }
         }
         let ids: Vec<u64> = running.keys().copied().collect();
@@ -210,239 +184,199 @@ impl Engine {
         }
     }
 
-    fn feed(
-        &mut self,
-        clean: &mut Clean,
-        place: Place,
-        claim: Claim,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn feed(&mut self, clean: &mut Clean, item: Item, claim: Claim, now: Now) {
+        let subject = subject_of(&claim);
         // Claimed meanwhile, by its rule or for somebody else: that is answered there.
-        let at = (claim.root, claim.path.clone());
-        if claim.unit != Unit::Job && self.claimed.contains_key(&at) {
-            clean.open.remove(&subject(&claim));
+        if self.claims.contains(&subject) {
+            clean.open.remove(&subject);
             return;
         }
         if clean.report.dry_run {
-            self.cleans.previews += 1;
-            self.previews.push(claim);
+            self.claims.preview(claim);
             return;
         }
-        let what = clean
-            .open
-            .get(&subject(&claim))
-            .map(|item| (item.files.max(1), item.bytes));
-        let what = what.unwrap_or((1, 0));
+        let what = clean.open.get(&subject);
+        let what = what.map_or((1, 0), |item| (item.files.max(1), item.bytes));
         let hold = match clean.asker {
             _ if !self.is_all_of_job(&claim, now) => Some(Hold::Reconciling),
             Asker::User(_) => None,
-            Asker::Schedule => (!self.may_go_as_orphan(claim.root, claim.rule, what, now, effects))
-                .then_some(Hold::Breaker),
+            Asker::Schedule => {
+                (!self.may_go_as_orphan(claim.root, claim.rule, what, now)).then_some(Hold::Breaker)
+            }
         };
-        match (hold, place) {
-            (None, Place::Entry(dir, name)) => self.give_out(dir, &name, claim),
-            (None, Place::Job(slot)) => self.give_out_job(slot, claim, 0),
-            (Some(hold), _) => {
-                if let Some(mut item) = clean.open.remove(&subject(&claim)) {
-                    item.hold = Some(hold);
-                    clean.report.held.push(item);
-                }
-            }
+        if hold.is_none() {
+            self.give_out(item, claim);
+        } else if let Some(mut item) = clean.open.remove(&subject) {
+            item.hold = hold;
+            clean.report.held.push(item);
         }
     }
 
-    fn select_files(&self, request: &CleanRequest, id: u64, clean: &mut Clean, now: Now) {
+    fn select_files(&self, request: &CleanRequest, now: Now, into: &mut Candidates) {
         for page in self.index.pages() {
-            let Some(page) = self.index.page(page) else {
-                continue;
-            };
-            let Some((root, dir)) = self.index.dir_path(page.dir()) else {
-                continue;
-            };
-            // Nothing of most pages is due; with another time to live anything may be.
-            let may_be_due = !request.retention_ms.is_empty()
-                || page.min_deadline().is_some_and(|at| at <= now.wall);
-            if may_be_due && request.wants_root(root) {
-                self.select_page(request, id, clean, root, &dir, &page, now);
-            }
+            self.select_page(request, page, now, into);
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one page of one request")]
-    fn select_page(
-        &self,
-        request: &CleanRequest,
-        id: u64,
-        clean: &mut Clean,
-        root: RootId,
-        dir: &RelPath,
-        page: &Arc<Page>,
-        now: Now,
-    ) {
-        let key_dev = self.dev_of(page.dir());
-        for (name, record) in page.entries() {
+    fn select_page(&self, request: &CleanRequest, page: PageId, now: Now, into: &mut Candidates) {
+        let Some(page) = self.index.page(page) else {
+            return;
+        };
+        // Nothing of most pages is due; with another time to live anything may be.
+        let may_be_due = !request.retention_ms.is_empty()
+            || page.min_deadline().is_some_and(|at| at <= now.wall);
+        let Some((root, at)) = self.index.dir_path(page.dir()).filter(|_| may_be_due) else {
+            return;
+        };
+        let dev = self.dev_of(page.dir());
+        for (name, record) in page.entries().filter(|_| request.wants_root(root)) {
             let Class::File(rule) = record.class else {
                 continue;
             };
             if record.expire_ms.is_none() || !request.wants_rule(rule) {
                 continue;
             }
-            let path = dir.join(name);
-            let candidate = Candidate {
-                dir: page.dir(),
-                name,
-                item: CleanItem {
-                    root,
-                    path,
-                    unit: Unit::File,
-                    rule,
-                    deadline: request.deadline(rule, record.basis, record.deadline()),
-                    files: 1,
-                    bytes: record.size,
-                    hold: None,
-                    job: None,
-                },
-                key: FileKey {
-                    dev: key_dev,
-                    ino: record.ino,
-                },
+            let lapse = Lapse {
+                rule,
                 basis: record.basis,
-                known: record.basis,
+                deadline: request.deadline(rule, record.basis, record.deadline()),
             };
-            self.consider(request, id, clean, candidate, now);
+            if lapse.deadline <= now.wall {
+                let found =
+                    Candidate::of_file((root, &at), (page.dir(), dev), (name, record), lapse);
+                self.consider(request, found, now, into);
+            }
         }
     }
 
-    fn select_units(&self, request: &CleanRequest, id: u64, clean: &mut Clean, now: Now) {
+    fn select_units(&self, request: &CleanRequest, now: Now, into: &mut Candidates) {
         for &root in self.roots.keys().filter(|&&root| request.wants_root(root)) {
-            for (dir_id, unit) in self.index.units(root) {
-                let known = self.index.dir(dir_id).zip(self.index.dir_path(dir_id));
-                let Some((dir, (_, path))) = known else {
-                    continue;
-                };
-                if unit.deadline.is_none() || !request.wants_rule(unit.rule) {
+            for (dir, unit) in self.index.units(root) {
+                if !request.wants_rule(unit.rule) {
                     continue;
                 }
-                let candidate = Candidate {
-                    dir: dir_id,
-                    name: UNIT,
-                    item: CleanItem {
-                        root,
-                        path,
-                        unit: Unit::Dir,
-                        rule: unit.rule,
-                        deadline: request.deadline(unit.rule, unit.basis, unit.deadline),
-                        files: unit.files,
-                        bytes: unit.bytes,
-                        hold: None,
-                        job: None,
-                    },
-                    key: dir.facts.key,
-                    basis: unit.basis,
-                    known: unit.basis,
-                };
-                self.consider(request, id, clean, candidate, now);
+                if let Some(mut found) = self.dir_candidate(dir) {
+                    let deadline = request.deadline(unit.rule, unit.basis, unit.deadline);
+                    found.lapse.deadline = deadline;
+                    self.consider(request, found, now, into);
+                }
             }
         }
     }
 
-    /// Claims a candidate that is due and free, reports one that is held, and leaves one that is not due.
-    fn consider(
-        &self,
-        request: &CleanRequest,
-        id: u64,
-        clean: &mut Clean,
-        candidate: Candidate<'_>,
-        now: Now,
-    ) {
-        let Candidate {
-            dir,
-            name,
-            mut item,
-            key,
-            basis,
-            known,
-        } = candidate;
-        let is_orphan = self.policy.rule(item.rule).jobs == JobFilter::Nobody;
-        if item.deadline > now.wall
-            || !self.wants_job(request, &item)
-            || (request.orphans_only && !is_orphan)
-        {
-            return;
-        }
-        let lapse = Lapse {
-            rule: item.rule,
-            basis,
-            deadline: item.deadline,
-        };
-        match self.asked_standing(item.root, dir, name, lapse, now) {
-            Standing::Never | Standing::Waits(_) | Standing::Claimed => {}
-            Standing::Held { hold, .. } => {
-                item.hold = Some(hold);
-                clean.report.held.push(item);
-            }
-            Standing::Due => {
-                let claim = Claim {
-                    root: item.root,
-                    path: item.path.clone(),
-                    unit: item.unit,
-                    owners: self.readings(item.root, item.path.as_bytes()),
-                    pieces: Vec::new(),
-                    key,
-                    rule: item.rule,
-                    known,
-                    retention_ms: request.retention_of(item.rule),
-                    due: now.wall,
-                    actor: request.asker.actor(id),
-                };
-                clean.queue(Place::Entry(dir, name.into()), claim, item);
-            }
+    /// Adds a candidate that the request is about, with how it stands.
+    fn consider(&self, request: &CleanRequest, found: Candidate, now: Now, into: &mut Candidates) {
+        let is_orphan = self.policy.rule(found.lapse.rule).jobs == JobFilter::Nobody;
+        if self.wants_job(request, &found) && (!request.orphans_only || is_orphan) {
+            let (item, lapse) = (&found.item, found.lapse);
+            let state = self.lapse_state(found.root, item, lapse, Trigger::Clean, now);
+            into.push((state, found));
         }
     }
 
-    /// As [`Engine::standing`], for somebody who asks: a manual rule's time has come, and what was held by itself is tried.
-    fn asked_standing(
-        &self,
-        root: RootId,
-        dir: DirId,
-        name: &[u8],
-        lapse: Lapse,
-        now: Now,
-    ) -> Standing {
-        let path = self
-            .path_of(dir, name)
-            .map(|(_, path)| path)
-            .unwrap_or_default();
-        let claimed = self.claimed.contains_key(&(root, path));
-        if claimed || matches!(self.held.get(dir, name), Some(Stay::Claimed { .. })) {
-            return Standing::Claimed;
-        }
-        let root_state = self.roots.get(&root);
-        let hold = root_state.and_then(|state| state.hold(lapse.deadline));
-        // What is not decided yet is not for the asking either.
-        let undecided = match self.held.get(dir, name) {
-            Some(Stay::Held {
-                hold: Hold::Reconciling,
-                ..
-            }) => Some(Hold::Reconciling),
-            Some(Stay::Held { .. } | Stay::Claimed { .. }) | None => None,
-        };
-        hold.or_else(|| self.unsaved_hold())
-            .or(undecided)
-            .or_else(|| self.guard.hold(lapse.basis, lapse.deadline, now))
-            .or_else(|| self.hold_by_job(root, dir, name, lapse.rule, now))
-            .map_or(Standing::Due, |hold| Standing::Held { hold, until: None })
-    }
-
-    fn wants_job(&self, request: &CleanRequest, item: &CleanItem) -> bool {
+    fn wants_job(&self, request: &CleanRequest, found: &Candidate) -> bool {
         if request.jobs.is_empty() {
             return true;
         }
-        let owner = self.owner(item.root, item.path.as_bytes());
-        let captured = self.policy.owner(item.root, item.path.as_bytes());
+        let (root, path) = (found.root, found.path.as_bytes());
+        let owner = self.owner(root, path);
+        let captured = self.policy.owner(root, path);
         let mut ids = owner.jobs().iter().map(|job| job.key.id.as_bytes());
         ids.any(|id| request.wants_job_id(id))
             || captured.is_some_and(|id| request.wants_job_id(id))
+    }
+
+    /// The jobs that `request` names, and that neither a source nor a path in a root knows. While a source is not read, any may be.
+    fn unknown_jobs(&self, request: &CleanRequest) -> Vec<String> {
+        if request.jobs.is_empty() || self.sources.values().any(|source| source.down().is_some()) {
+            return Vec::new();
+        }
+        let ids = request
+            .jobs
+            .iter()
+            .map(|id| String::from_utf8_lossy(id).into_owned());
+        ids.filter(|id| !self.is_job(id)).collect()
+    }
+
+    fn is_job(&self, id: &str) -> bool {
+        let sources: Vec<_> = self.policy.sources.keys().copied().collect();
+        let roots: Vec<RootId> = self.policy.roots.keys().copied().collect();
+        sources.into_iter().any(|source| {
+            let key = JobKey {
+                source,
+                id: id.to_owned(),
+            };
+            self.jobs.number(&key).is_some()
+                || roots.iter().any(|&root| {
+                    let dir = self.job_dir(root, &key);
+                    dir.is_some_and(|dir| self.index.dir_id(root, dir.as_bytes()).is_some())
+                        || !self.flat_entries(root, &key).is_empty()
+                })
+        })
+    }
+
+    fn select_jobs(&self, request: &CleanRequest, now: Now, into: &mut Candidates) {
+        let policy = Arc::clone(&self.policy);
+        let is_wanted = |rule: RuleId| {
+            let of = policy.rule(rule);
+            let roots = of.roots.as_deref();
+            of.unit == Unit::Job
+                && request.wants_rule(rule)
+                && !request.orphans_only
+                && (request.roots.is_empty()
+                    || roots.is_none_or(|roots| roots.iter().any(|&root| request.wants_root(root))))
+        };
+        if !(0u16..)
+            .map(RuleId)
+            .zip(&policy.rules)
+            .any(|(rule, _)| is_wanted(rule))
+        {
+            return;
+        }
+        for &source in policy.sources.keys() {
+            for no in 0..self.jobs.slots(source) {
+                let Some(job) = self.jobs.numbered(source, no).filter(Job::can_lose) else {
+                    continue;
+                };
+                if !request.wants_job_id(job.key.id.as_bytes()) {
+                    continue;
+                }
+                for (rule, _) in policy.job_rules(&job).filter(|(rule, _)| is_wanted(*rule)) {
+                    self.consider_job(request, &job, (no, rule), now, into);
+                }
+            }
+        }
+    }
+
+    /// Returns false if the job of a claim that waited in line owns something else by now. True for everything but jobs.
+    pub(super) fn is_all_of_job(&self, claim: &Claim, now: Now) -> bool {
+        let key = claim.owners.first().filter(|_| claim.unit == Unit::Job);
+        let Some(job) = key.map(|key| self.jobs.job(key)) else {
+            return true;
+        };
+        job.is_some_and(|job| self.gather(&job, claim.rule, now.wall).pieces == claim.pieces)
+    }
+
+    fn consider_job(
+        &self,
+        request: &CleanRequest,
+        job: &Job,
+        (no, rule): (u32, RuleId),
+        now: Now,
+        into: &mut Candidates,
+    ) {
+        let retention_ms = request.retention_of(rule);
+        let (state, found) = self.job_state(job, (no, rule), retention_ms, Trigger::Clean, now);
+        let Some(found) = found else { return };
+        let mut roots = found.pieces.iter().map(|piece| piece.root);
+        if !found.pieces.is_empty() && !roots.any(|root| request.wants_root(root)) {
+            return;
+        }
+        let is_known = self.arriving.is_known((job.key.source, no));
+        let state = match state {
+            LapseState::Due if !is_known => LapseState::held(Hold::Reconciling, None),
+            state => state,
+        };
+        into.push((state, found));
     }
 }

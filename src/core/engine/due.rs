@@ -1,196 +1,238 @@
 //! Timers → claims: what is due and free is claimed, everything else is armed for when it may be.
 //!
-//! **Invariant:** what fires while the reaper has its hands full waits in line, and is taken up in its turn.
+//! **Invariant:** timers that fire while the reaper has all the claims that it may have are queued in the order of firing.
 
-use std::collections::btree_map::Entry;
-
-use super::armed::Timer;
-use super::held::UNIT;
+use super::candidate::Candidate;
+use super::holds::{EntryState, HoldTable, Refused};
+use super::item::Item;
+use super::lapse::{Lapse, LapseState, Trigger};
 use super::stall::Retry;
-use super::standing::{Lapse, Standing, lapse_of};
 use super::state::Engine;
-use crate::core::claim::{Actor, Claim, Unit};
+use super::timers::Timer;
+use crate::core::claim::Actor;
+use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, PageId};
 use crate::core::input::{Effect, Event};
+use crate::core::jobs::{Job, SourceId};
+use crate::core::path::RelPath;
+use crate::core::policy::Schedule;
 use crate::core::report::Mode;
 use crate::core::time::{Now, Timestamp};
 
-/// Claims that the reaper may have at once: enough to keep two threads busy through a sync of the ledger, few enough that
-/// what it finds changed is not long out of date.
-pub(super) const OUTSTANDING_MAX: usize = 4096;
-
-/// A timer that fired and is taken up in its turn.
+/// A timer that fired.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Waiting {
-    timer: Timer,
-    /// Everything due until here was taken up before this timer fired.
-    floor: Timestamp,
+pub(super) struct FiredTimer {
+    pub(super) timer: Timer,
+    /// Everything due until here was processed before this timer fired.
+    pub(super) floor: Timestamp,
     /// When it fired.
-    fired: Timestamp,
+    pub(super) fired: Timestamp,
+}
+
+impl FiredTimer {
+    /// From when lateness counts for what has this deadline.
+    fn due(&self, deadline: Timestamp) -> Timestamp {
+        if deadline > self.floor {
+            deadline
+        } else {
+            self.fired
+        }
+    }
 }
 
 impl Engine {
-    /// Takes up everything that has become due, as far as the reaper can follow.
-    pub(super) fn fire(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let mut fired = Vec::new();
-        self.wheel.advance(now.wall, &mut fired);
-        for (at, timer) in fired {
-            if let Some(armed) = self.armed.slot(timer) {
-                if *armed != at {
-                    continue;
-                }
-                *armed = Timestamp::MAX;
-            }
-            self.waiting.push_back(Waiting {
-                timer,
-                floor: self.fired_until,
-                fired: now.wall,
-            });
-        }
-        self.fired_until = self.fired_until.max(now.wall);
-        self.feed_cleans(now, effects);
-        while self.claimed.len() + self.jobs_out < OUTSTANDING_MAX
-            && let Some(next) = self.waiting.pop_front()
+    /// Processes everything that has become due, as far as the reaper can follow.
+    pub(super) fn fire(&mut self, now: Now) {
+        self.timers.advance(now.wall);
+        self.feed_cleans(now);
+        while self.claims.has_room()
+            && let Some(next) = self.timers.pop()
         {
-            self.take_up(next, now, effects);
+            self.process_timer(next, now);
         }
     }
 
-    fn take_up(&mut self, next: Waiting, now: Now, effects: &mut Vec<Effect>) {
+    fn process_timer(&mut self, next: FiredTimer, now: Now) {
         match next.timer {
-            Timer::Page(page) => self.take_up_page(page, next, now, effects),
-            Timer::Unit(dir) => self.take_up_unit(dir, next, now, effects),
-            Timer::Job(source, no) => self.take_up_job(source, no, next, now, effects),
+            Timer::Page(page) => self.claim_due_in_page(page, next, now),
+            Timer::Unit(dir) => self.claim_due_unit(dir, next, now),
+            Timer::Job(source, no) => self.claim_due_of_job(source, no, next, now),
+            Timer::Shared(dir) => self.try_shared_holds(dir, now),
             Timer::Pins => self.end_pins(now),
             Timer::Root(root) => match self.roots.get_mut(&root).map(|s| s.end_stall(now.wall)) {
                 Some(Retry::Removals) => self.arm_root(root, now),
                 Some(Retry::Quarantine(key)) => {
-                    effects.push(Effect::Placed(root, Some(key)));
+                    self.effects.push(Effect::Placed(root, Some(key)));
                 }
                 Some(Retry::Nothing) | None => {}
             },
         }
     }
 
-    fn take_up_page(&mut self, id: PageId, next: Waiting, now: Now, effects: &mut Vec<Effect>) {
+    fn claim_due_in_page(&mut self, id: PageId, next: FiredTimer, now: Now) {
         let Some(page) = self.index.page(id) else {
             return;
         };
-        let dir_id = page.dir();
-        let Some((root, dir)) = self.index.dir_path(dir_id) else {
+        let dir = page.dir();
+        let Some((root, at)) = self.index.dir_path(dir) else {
             return;
         };
+        let dev = self.dev_of(dir);
         for (name, record) in page.due(now.wall) {
-            let Some(lapse) = lapse_of(record.class, record.basis, record.deadline()) else {
+            let Some(lapse) = Lapse::of(record.class, record.basis, record.deadline()) else {
                 continue;
             };
-            if self.standing(root, dir_id, name, lapse, now) != Standing::Due {
+            let item = Item::file(dir, name);
+            if self.lapse_state(root, &item, lapse, Trigger::Timer, now) != LapseState::Due {
                 continue;
             }
-            if self.claimed.len() >= OUTSTANDING_MAX {
-                self.waiting.push_front(next);
+            if !self.claims.has_room() {
+                self.timers.put_back(next);
                 return;
             }
-            let claim = Claim {
-                root,
-                path: dir.join(name),
-                unit: Unit::File,
-                owners: self.readings(root, dir.join(name).as_bytes()),
-                pieces: Vec::new(),
-                key: crate::core::facts::FileKey {
-                    dev: self.dev_of(dir_id),
-                    ino: record.ino,
-                },
-                rule: lapse.rule,
-                known: record.basis,
-                retention_ms: None,
-                due: next.due(lapse.deadline),
-                actor: Actor::Rule,
-            };
-            let what = (1, record.size);
-            if self.may_go_as_orphan(root, lapse.rule, what, now, effects) {
-                self.claim(dir_id, name, claim, effects);
-            }
+            let found = Candidate::of_file((root, &at), (dir, dev), (name, record), lapse);
+            self.claim_due(found, next, now);
         }
         self.arm_page(id, now);
     }
 
-    fn take_up_unit(&mut self, id: DirId, next: Waiting, now: Now, effects: &mut Vec<Effect>) {
-        let known = self.index.dir(id).zip(self.index.dir_path(id));
-        let (Some((dir, (_, path))), Some(unit)) = (known, self.index.unit(id)) else {
+    fn claim_due_unit(&mut self, dir: DirId, next: FiredTimer, now: Now) {
+        let Some(found) = self.dir_candidate(dir) else {
             return;
         };
-        let Some(deadline) = unit.deadline else {
-            return;
-        };
-        let lapse = Lapse {
-            rule: unit.rule,
-            basis: unit.basis,
-            deadline,
-        };
-        if self.standing(dir.root, id, UNIT, lapse, now) == Standing::Due {
-            let claim = Claim {
-                root: dir.root,
-                unit: Unit::Dir,
-                owners: self.readings(dir.root, path.as_bytes()),
-                path,
-                pieces: Vec::new(),
-                key: dir.facts.key,
-                rule: unit.rule,
-                known: unit.basis,
-                retention_ms: None,
-                due: next.due(deadline),
-                actor: Actor::Rule,
-            };
-            let what = (unit.files.max(1), unit.bytes);
-            if self.may_go_as_orphan(dir.root, unit.rule, what, now, effects) {
-                self.claim(id, UNIT, claim, effects);
-            }
-        } else {
-            self.arm_unit(id, now);
+        let state = self.lapse_state(found.root, &found.item, found.lapse, Trigger::Timer, now);
+        if state == LapseState::Due {
+            self.claim_due(found, next, now);
+        } else if let Some(at) = state.retry_at() {
+            self.timers.arm(Timer::Unit(dir), at);
         }
     }
 
-    /// Gives out one claim; a dry run only tells what would go.
-    fn claim(&mut self, dir: DirId, name: &[u8], claim: Claim, effects: &mut Vec<Effect>) {
+    /// Claims what a job owns and its rules let go, where its time has come.
+    fn claim_due_of_job(&mut self, source: SourceId, no: u32, next: FiredTimer, now: Now) {
+        if self.mode == Mode::OnRequest {
+            return;
+        }
+        // What runs (again) is not asked over and over whether it still does: its row tells when it ends.
+        let Some(job) = self.jobs.numbered(source, no).filter(Job::can_lose) else {
+            return;
+        };
+        let rules: Vec<RuleId> = self
+            .policy
+            .job_rules(&job)
+            .filter(|(_, rule)| rule.schedule == Schedule::AtDeadline)
+            .map(|(id, _)| id)
+            .collect();
+        // What is not due yet need not be known yet.
+        if rules.iter().any(|&rule| self.may_be_due(&job, rule, now))
+            && !self.has_arrived(source, no)
+        {
+            return;
+        }
+        for rule in rules {
+            let item = Item::Job(source, no, rule);
+            let (state, found) = self.job_state(&job, (no, rule), None, Trigger::Timer, now);
+            match (state, found) {
+                (LapseState::Held { hold, until: None }, Some(found)) => {
+                    let tries = self.holds.get(&item).map_or(0, EntryState::tries);
+                    self.hold_item(&found.item, (found.root, &found.path), hold, tries, now);
+                }
+                (LapseState::Due, Some(found)) => self.claim_due(found, next, now),
+                (state, _) => {
+                    if !matches!(state, LapseState::Claimed | LapseState::Held { .. }) {
+                        self.holds_mut().clear(&item);
+                    }
+                    if let Some(at) = state.retry_at() {
+                        self.timers.arm(Timer::Job(source, no), at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Claims a candidate that is due and free; a dry run only tells of it.
+    fn claim_due(&mut self, found: Candidate, next: FiredTimer, now: Now) {
+        let what = (found.files.max(1), found.bytes);
+        if !self.may_go_as_orphan(found.root, found.lapse.rule, what, now) {
+            return;
+        }
         match self.mode {
-            Mode::Live | Mode::OnRequest => self.give_out(dir, name, claim),
+            Mode::Live | Mode::OnRequest => {
+                let (item, due) = (found.item.clone(), next.due(found.lapse.deadline));
+                let claim = self.claim_of(found, due, None, Actor::Rule);
+                self.give_out(item, claim);
+            }
             Mode::DryRun => {
-                self.held.hold(dir, name, Hold::DryRun, 0, self.fired_until);
-                let held = Event::Held {
-                    root: claim.root,
-                    path: claim.path,
-                    hold: Hold::DryRun,
-                };
-                effects.push(Effect::Tell(held));
+                let at = (found.root, &found.path);
+                self.hold_item(&found.item, at, Hold::DryRun, 0, now);
             }
         }
     }
 
-    /// Gives out a claim, unless one on the same path is under way: what has come to stand there meanwhile is looked at again
-    /// when that one is answered.
-    pub(super) fn give_out(&mut self, dir: DirId, name: &[u8], claim: Claim) {
-        self.held.claim(dir, name);
-        if let Entry::Vacant(free) = self.claimed.entry((claim.root, claim.path.clone())) {
-            free.insert((dir, name.into()));
-            self.claims.entry(claim.root).or_default().push(claim);
+    /// Holds an item that was tried `tries` times before, tells of it once, and has it tried again.
+    pub(super) fn hold_item(
+        &mut self,
+        item: &Item,
+        (root, path): (RootId, &RelPath),
+        hold: Hold,
+        tries: u32,
+        now: Now,
+    ) {
+        // What is held again for the same reason was told.
+        let is_known = match self.holds.get(item) {
+            Some(EntryState::Held { hold: before, .. }) => before.code() == hold.code(),
+            Some(EntryState::Claimed { .. }) | None => tries > 0,
+        };
+        let is_root = self.roots.contains_key(&root);
+        let tell = Effect::Tell(Event::Held {
+            root,
+            path: path.clone(),
+            hold: hold.clone(),
+        });
+        let place = HoldTable::place_of(&self.index, item);
+        let place = place.filter(|_| hold.is_shared() || self.holds.is_full());
+        let is_first = if let Some(place) = place {
+            // One word for a directory is enough for what is the directory's fault.
+            let is_told_once = matches!(hold, Hold::Denied { .. } | Hold::OpenUnknown { .. });
+            let (retry_at, is_first) = self.holds_mut().share(place, hold, now.wall);
+            self.timers.arm(Timer::Shared(place.0), retry_at);
+            is_first || !is_told_once
+        } else {
+            let retry_at = self.holds_mut().hold(item.clone(), hold, tries, now.wall);
+            match *item {
+                Item::File(..) => self.rearm(item, now),
+                Item::Dir(dir) => self.timers.arm(Timer::Unit(dir), retry_at),
+                Item::Job(source, no, _) => {
+                    self.arriving.hold((source, no));
+                    self.timers.arm(Timer::Job(source, no), retry_at);
+                }
+            }
+            true
+        };
+        if is_first && !is_known && is_root {
+            self.effects.push(tell);
         }
     }
 
-    /// The device that the files of a directory are on: its own, no mount being entered.
-    pub(super) fn dev_of(&self, dir: DirId) -> u64 {
-        self.index.dir(dir).map_or(0, |dir| dir.facts.key.dev)
-    }
-}
-
-impl Waiting {
-    /// From when lateness counts for what has this deadline.
-    pub(super) fn due(&self, deadline: Timestamp) -> Timestamp {
-        if deadline > self.floor {
-            deadline
-        } else {
-            self.fired
+    /// The time of the holds has come that files of `dir` share: some of them are tried.
+    fn try_shared_holds(&mut self, dir: DirId, now: Now) {
+        let probes = self.holds_mut().take_probes(dir, now.wall);
+        if probes.is_all {
+            self.arm_dir(dir, now);
+        }
+        for of in probes.items {
+            match of {
+                Refused::File(hash) => {
+                    for name in self.index.named(dir, hash) {
+                        self.rearm(&Item::File(dir, name), now);
+                    }
+                }
+                Refused::Dir(dir) => self.arm_unit(dir, now),
+            }
+        }
+        if let Some(at) = probes.next {
+            self.timers.arm(Timer::Shared(dir), at);
         }
     }
 }

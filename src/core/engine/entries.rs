@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use super::held::UNIT;
+use super::item::Item;
 use super::state::Engine;
 use crate::core::claim::Unit;
 use crate::core::facts::{Facts, Latest, RootId, RuleId};
 use crate::core::index::{DirId, Record, UnitRule};
-use crate::core::jobs::{JobKey, Owner};
+use crate::core::jobs::Owner;
 use crate::core::observed::Discovery;
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Since, Verdict};
@@ -23,11 +23,6 @@ impl Engine {
     /// Whose the file or directory at `path` is.
     pub(super) fn owner(&self, root: RootId, path: &[u8]) -> Owner {
         self.jobs.owner(&self.policy, root, path)
-    }
-
-    /// The jobs whose rows are read again before what is at `path` goes.
-    pub(super) fn readings(&self, root: RootId, path: &[u8]) -> Vec<JobKey> {
-        self.jobs.readings(&self.policy, root, path)
     }
 
     pub(super) fn previous(&self, dir: DirId, name: &[u8]) -> Option<Record> {
@@ -158,7 +153,7 @@ impl Engine {
                     expire_ms,
                 }),
             );
-            self.held.lift(id, UNIT);
+            self.lift(&Item::Dir(id));
             self.hold_fresh_unit(root, id, now);
             self.arm_unit(id, now);
         }

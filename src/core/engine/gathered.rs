@@ -44,7 +44,7 @@ pub(super) struct Gathered {
 
 impl Engine {
     /// All that `job` owns and `rule` takes, as far as the index knows.
-    pub(super) fn gather(&mut self, job: &Job, rule: RuleId, now: Timestamp) -> Gathered {
+    pub(super) fn gather(&self, job: &Job, rule: RuleId, now: Timestamp) -> Gathered {
         let mut gathered = Gathered {
             pieces: Vec::new(),
             latest: Latest::NONE,
@@ -66,23 +66,23 @@ impl Engine {
         for root in roots {
             let before = gathered.files;
             let mut taken = Taken::default();
-            let mut gather = |engine: &Self, path: &RelPath| {
+            let mut gather = |path: &RelPath| {
                 if taken.insert(path) {
-                    engine.gather_path((job, rule), root, path, now, &mut gathered);
+                    self.gather_path((job, rule), root, path, now, &mut gathered);
                 }
             };
             if let Some(path) = self.job_dir(root, &job.key) {
-                gather(self, &path);
+                gather(&path);
             }
             for (dir, names) in self.flat_entries(root, &job.key) {
                 if let Some((_, at)) = self.index.dir_path(dir) {
                     for name in names {
-                        gather(self, &at.join(&name));
+                        gather(&at.join(&name));
                     }
                 }
             }
             for (_, path) in claimed.iter().filter(|(of, _)| *of == root) {
-                gather(self, path);
+                gather(path);
             }
             gathered.files_in.insert(root, gathered.files - before);
         }

@@ -45,13 +45,7 @@ struct Due {
 impl Engine {
     /// Trips the breaker of `root` when too much of what jobs own in it, or too many jobs, are due by changed facts. `files` are due besides,
     /// for other reasons. Returns whether anything is due.
-    pub(super) fn check_due_jobs(
-        &mut self,
-        root: RootId,
-        files: u64,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) -> bool {
+    pub(super) fn check_due_jobs(&mut self, root: RootId, files: u64, now: Now) -> bool {
         let counts_all = self.roots.get(&root).is_none_or(|state| state.counts_all);
         let mut all = files;
         let mut is_due = files > 0;
@@ -74,7 +68,7 @@ impl Engine {
             worst = Some((all, of, Counted::Files));
         }
         if let Some((due, of, what)) = worst {
-            self.trip(root, (due, of, what), now, effects);
+            self.trip(root, (due, of, what), now);
         }
         is_due
     }
@@ -88,12 +82,7 @@ impl Engine {
     }
 
     /// A source was read for the first time, or under other rules: the breakers of its roots look at what that made due.
-    pub(super) fn check_first_reading(
-        &mut self,
-        source: SourceId,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn check_first_reading(&mut self, source: SourceId, now: Now) {
         let is_known = |phase: &Phase| matches!(phase, Phase::Ready | Phase::Reconciling { .. });
         let roots = self.roots.iter();
         let known: Vec<RootId> = roots
@@ -102,7 +91,7 @@ impl Engine {
             .collect();
         for root in known {
             if self.governs(source, root) {
-                self.check_due_jobs(root, 0, now, effects);
+                self.check_due_jobs(root, 0, now);
             }
         }
     }
@@ -141,7 +130,7 @@ impl Engine {
     }
 
     /// Trips the breakers of roots in which changed rows have made too much due.
-    pub(super) fn check_changed(&mut self, source: SourceId, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn check_changed(&mut self, source: SourceId, now: Now) {
         let jobs = self.jobs.count(source);
         let mut counted = Vec::new();
         for (&root, state) in &mut self.roots {
@@ -151,26 +140,15 @@ impl Engine {
         }
         for (root, counts) in counted {
             if self.is_too_much(counts.files, counts.of) {
-                self.trip(
-                    root,
-                    (counts.files, counts.of, Counted::Files),
-                    now,
-                    effects,
-                );
+                self.trip(root, (counts.files, counts.of, Counted::Files), now);
             } else if self.is_too_much(counts.jobs, jobs) {
-                self.trip(root, (counts.jobs, jobs, Counted::Jobs), now, effects);
+                self.trip(root, (counts.jobs, jobs, Counted::Jobs), now);
             }
         }
     }
 
     /// Trips the breaker of `root`, or has it hold what is due by now too.
-    pub(super) fn trip(
-        &mut self,
-        root: RootId,
-        (due, of, what): (u64, u64, Counted),
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn trip(&mut self, root: RootId, (due, of, what): (u64, u64, Counted), now: Now) {
         let Some(state) = self.roots.get_mut(&root) else {
             return;
         };
@@ -180,13 +158,14 @@ impl Engine {
         let is_known = state.trip.is_some_and(|known| known.what == what);
         state.trip = Some(trip);
         if !is_known {
-            effects.push(Effect::Tell(Event::Tripped { root, trip }));
+            self.effects
+                .push(Effect::Tell(Event::Tripped { root, trip }));
         }
     }
 
     /// The jobs of `source` that are due by changed facts, with what they own in `root`.
     fn due_jobs(
-        &mut self,
+        &self,
         source: SourceId,
         root: RootId,
         known_at: Option<Timestamp>,
@@ -225,7 +204,7 @@ impl Engine {
 
     /// The roots that something would happen in, or for, if all that `job` owns went under `rule`, each with the files in it.
     fn owned_files(
-        &mut self,
+        &self,
         job: &Job,
         rule: RuleId,
         known_at: Option<Timestamp>,

@@ -16,13 +16,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::breaker::Orphans;
-use super::held::UNIT;
+use super::holds::HoldTable;
+use super::item::Item;
 use super::state::Engine;
 use crate::core::facts::{FileKey, Latest, RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, Index, Page, PageId, Record, Unsaved, Writer};
 use crate::core::input::{Effect, Event};
-use crate::core::observed::Name;
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Rule, Since};
 use crate::core::report::{Phase, RootMemory};
@@ -201,14 +201,11 @@ impl Engine {
     }
 
     /// Holds, until its root is looked over, what was not known and is due.
-    pub(super) fn hold_fresh(&mut self, root: RootId, dir: DirId, names: &[Name], now: Now) {
-        if names.is_empty() {
-            return;
-        }
+    pub(super) fn hold_fresh(&mut self, root: RootId, item: &Item, now: Now) {
         if let Some(restoring) = self.restoring_mut(root) {
-            restoring.due += names.len() as u64;
-            for name in names {
-                self.held.hold(dir, name, Hold::Reconciling, 0, now.wall);
+            restoring.due += 1;
+            if let Some(place) = HoldTable::place_of(&self.index, item) {
+                self.holds_mut().share(place, Hold::Reconciling, now.wall);
             }
         }
     }
@@ -221,8 +218,11 @@ impl Engine {
         let due = self.index.unit(dir).is_some_and(|unit| {
             unit.deadline.is_some_and(|at| at <= now.wall) && self.policy.goes_unasked(unit.rule)
         });
-        if is_fresh && due && self.held.get(dir, UNIT).is_none() {
-            self.hold_fresh(root, dir, &[Name::from(UNIT)], now);
+        let item = Item::Dir(dir);
+        let is_held =
+            self.holds.is_claimed(&item) || self.holds.hold_of(&self.index, &item).is_some();
+        if is_fresh && due && !is_held {
+            self.hold_fresh(root, &item, now);
         }
     }
 
@@ -242,18 +242,18 @@ impl Engine {
             .and_then(|state| state.restoring.take());
         let index = Arc::clone(&self.index);
         let in_root = |dir: DirId| index.dir(dir).is_some_and(|dir| dir.root == root);
-        self.held.release_reconciling(&in_root);
+        self.holds_mut().release_reconciling(&in_root);
         restoring.map_or(0, |restoring| restoring.due)
     }
 
     /// Holds everything while what changes cannot be saved.
-    pub(super) fn heed_store(&mut self, why: Option<String>, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn heed_store(&mut self, why: Option<String>, now: Now) {
         let was_held = std::mem::replace(&mut self.unsaved, why).is_some();
         match (&self.unsaved, was_held) {
             (Some(error), false) => {
                 let error = error.clone();
                 let roots: Vec<RootId> = self.roots.keys().copied().collect();
-                effects.extend(roots.into_iter().map(|root| {
+                self.effects.extend(roots.into_iter().map(|root| {
                     let (path, hold) = (
                         RelPath::root(),
                         Hold::Unsaved {
@@ -264,7 +264,7 @@ impl Engine {
                 }));
             }
             (None, true) => {
-                effects.push(Effect::Tell(Event::Saving));
+                self.tell(Event::Saving);
                 self.arm_all(now);
             }
             (Some(_), true) | (None, false) => {}
@@ -278,13 +278,13 @@ impl Engine {
     }
 
     /// Tells what has to be saved after this step.
-    pub(super) fn save(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn save(&mut self) {
         for (&root, state) in &self.roots {
             let memory = state.memory();
             let before = self.remembered.entry(root).or_insert(None);
             if *before != memory {
                 *before = memory;
-                effects.push(Effect::Remember(root, memory));
+                self.effects.push(Effect::Remember(root, memory));
             }
         }
         if self.remembered.len() > self.roots.len() {
@@ -294,13 +294,13 @@ impl Engine {
                 .extract_if(.., |root, _| !roots.contains_key(root))
             {
                 if memory.is_some() {
-                    effects.push(Effect::Remember(root, None));
+                    self.effects.push(Effect::Remember(root, None));
                 }
             }
         }
         // After what says that the roots do not count as known under them yet.
         if std::mem::take(&mut self.ruled) {
-            effects.push(Effect::Ruled);
+            self.effects.push(Effect::Ruled);
         }
         // What is found before the breaker has looked would be known to the next process: it waits.
         let is_undecided = self.roots.values().any(|root| root.restoring.is_some());
@@ -312,7 +312,7 @@ impl Engine {
         // A jump that is not known after a restart could take one back that comes then.
         if std::mem::take(&mut self.clock_changed) || !unsaved.is_empty() {
             let clock = self.guard.clone();
-            effects.push(Effect::Changed { unsaved, clock });
+            self.effects.push(Effect::Changed { unsaved, clock });
         }
     }
 }

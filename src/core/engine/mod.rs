@@ -1,57 +1,56 @@
 //! The engine: `step(now, input) → effects`. Everything that is decided is decided here, one input at a time.
 //!
 //! - [`step`](Engine::step): the line of inputs; the clock's guard
-//! - `observe`: looks → index
-//! - `entries`: from what a look saw to an entry
+//! - `observe`, `entries`: looks → index; from what a look saw to an entry
+//! - `item`, `candidate`: what lapses as a whole, and what would go with it
+//! - `lapse`: how an item stands, and what holds it
+//! - `holds`, `claims`, `timers`: the tables of what is held, what the reaper has, and when what is looked at
 //! - `due`: timers → claims
-//! - `outcome`: the reaper's answers → index
-//! - `standing`: how one entry or unit stands, and what holds it
-//! - `armed`: when the wheel lets what be looked at
-//! - `held`: what is claimed or held, one by one
-//! - `roots`: where roots stand
+//! - `settle`: the reaper's answers → index
+//! - `clean`, `orders`: removals that somebody asked for, and those that wait until everything that was reported before is known
+//! - `roots`, `stall`: where roots stand
 //! - `memory`: what an earlier process knew, and what the next one is to know
-//! - `arriving`: files that may still be on their way when their job ends
-//! - `pinned`: pins that are set, and end
 //! - `sources`, `job_holds`: what sources of jobs tell, and what they hold
 //! - `owned`, `passing`: whose entries are whose
+//! - `gathered`, `job_units`: all that a job owns, as one
+//! - `arriving`: files that may still be on their way when their job ends
 //! - `breaker`, `job_breaker`: what a person is asked about first
-//! - `gathered`, `job_units`, `job_outcome`: all that a job owns, as one
-//! - `clean`, `clean_jobs`: removals that somebody asked for
-//! - `orders`: removals that were ordered, until everything that was reported before is known
+//! - `pinned`: pins that are set, and end
 //! - `unread`: what could not be read, for reports
 //! - `answer`: status, explanations, holds for those who ask
 //!
 //! **Invariant:** a claim is only ever the order to look again; nothing here makes a look unnecessary.
-//! **Invariant:** one entry or unit has at most one claim under way.
+//! **Invariant:** one item has at most one claim under way.
 //! **Invariant:** whatever is due and not claimed is held for a reason that can be named, or waits in line.
 
 mod answer;
-mod armed;
 mod arriving;
 mod breaker;
+mod candidate;
+mod claims;
 mod clean;
-mod clean_jobs;
 mod due;
 mod entries;
 mod gathered;
-mod held;
+mod holds;
+mod item;
 mod job_breaker;
 mod job_holds;
-mod job_outcome;
 mod job_units;
+mod lapse;
 mod memory;
 mod observe;
 mod orders;
-mod outcome;
 mod owned;
 mod passing;
 mod pinned;
 mod request;
 mod roots;
+mod settle;
 mod sources;
 mod stall;
-mod standing;
 mod state;
+mod timers;
 mod unread;
 
 #[cfg(test)]

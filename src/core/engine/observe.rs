@@ -5,9 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use super::holds::{HoldTable, Refused};
+use super::item::Item;
 use super::state::Engine;
+use super::timers::Timer;
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
-use crate::core::index::{DirId, Record};
+use crate::core::index::{DirId, Record, RemoveOutcome};
 use crate::core::input::{Effect, Event};
 use crate::core::observed::{Coverage, Discovery, Name, Observed};
 use crate::core::path::RelPath;
@@ -15,7 +18,7 @@ use crate::core::report::Reconciliation;
 use crate::core::time::{FileTime, Now, Timestamp};
 
 impl Engine {
-    pub(super) fn observe(&mut self, seen: Observed, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn observe(&mut self, seen: Observed, now: Now) {
         match seen {
             Observed::Listing {
                 root,
@@ -30,7 +33,7 @@ impl Engine {
                     if self.unread_dirs.remove(root, &dir) {
                         self.retry_jobs_of_roots(now);
                     }
-                    self.observe_listing(root, &dir, &facts, files, &dirs, discovery, now, effects);
+                    self.observe_listing(root, &dir, &facts, files, &dirs, discovery, now);
                     let stamp = match coverage {
                         Coverage::Watched => Some(facts.ctime),
                         Coverage::Unwatched => None,
@@ -49,9 +52,9 @@ impl Engine {
                     let is_unknown = self.restoring(root).is_some()
                         && self.index.dir_id(root, dir.as_bytes()).is_none();
                     if is_unknown {
-                        effects.push(Effect::Relist(root, dir.clone()));
+                        self.effects.push(Effect::Relist(root, dir.clone()));
                     }
-                    self.observe_looks(root, &dir, &facts, names, now, effects);
+                    self.observe_looks(root, &dir, &facts, names, now);
                     self.stamp(root, &dir, |before| before.map(|_| facts.ctime));
                 }
             }
@@ -70,22 +73,22 @@ impl Engine {
             }
             Observed::Moved { root, from, to } => {
                 self.unread_dirs.remove_all(root, &from);
-                self.observe_move(root, &from, &to, effects);
+                self.observe_move(root, &from, &to);
             }
             Observed::RootFound { root, key } => {
                 self.unread_dirs.remove_all(root, &RelPath::root());
-                self.root_found(root, key, now, effects);
+                self.root_found(root, key, now);
             }
             Observed::RootLost { root, why, absence } => {
                 self.unread_dirs.remove_all(root, &RelPath::root());
-                self.root_lost(root, why, absence, now, effects);
+                self.root_lost(root, why, absence, now);
             }
             Observed::RootUnreachable { root, why } => {
-                self.on_root_unreachable(root, why, effects);
+                self.on_root_unreachable(root, why);
             }
             Observed::Doubted { root, why } => self.doubted(root, why),
             Observed::Reconciled { root, began, cost } => {
-                self.reconciled(root, began, cost, now, effects);
+                self.reconciled(root, began, cost, now);
             }
         }
     }
@@ -123,15 +126,16 @@ impl Engine {
         dirs: &[(Name, Facts)],
         discovery: Discovery,
         now: Now,
-        effects: &mut Vec<Effect>,
     ) {
-        let id = self.observe_dir(root, dir, facts, now);
+        let id = self.observe_dir(root, dir, facts);
         let known = self.index.dir(id).is_some_and(|dir| dir.files > 0);
         if known {
             let names: BTreeSet<&[u8]> = files.iter().map(|(name, _)| &**name).collect();
-            for (name, _) in self.writer.retain_names(id, &|name| names.contains(name)) {
-                self.held.lift(id, &name);
-                self.tell_observed_file(root, dir, &name, None, effects);
+            let gone = self.writer.retain_names(id, &|name| names.contains(name));
+            let names: Vec<&[u8]> = gone.iter().map(|(name, _)| &**name).collect();
+            self.forget_entries(id, &names);
+            for (name, _) in gone {
+                self.tell_observed_file(root, dir, &name, None);
                 self.count(root, |found| &mut found.gone);
             }
         }
@@ -170,8 +174,8 @@ impl Engine {
                 self.note_older(root, dir);
             }
             if previous != Some(record) {
-                self.held.lift(id, &name);
-                self.tell_observed_file(root, dir, &name, Some(facts.size), effects);
+                self.lift_file(id, &name);
+                self.tell_observed_file(root, dir, &name, Some(facts.size));
                 if restoring && previous.is_none() && self.is_due(&record, now) {
                     due.push(name.clone());
                 }
@@ -185,7 +189,9 @@ impl Engine {
         }
         self.writer
             .upsert_many(id, records.iter().map(|(name, record)| (&**name, *record)));
-        self.hold_fresh(root, id, &due, now);
+        for name in due {
+            self.hold_fresh(root, &Item::File(id, name), now);
+        }
         self.observe_unit(root, dir, latest, now);
     }
 
@@ -203,9 +209,8 @@ impl Engine {
         facts: &Facts,
         names: Vec<(Name, Option<Facts>)>,
         now: Now,
-        effects: &mut Vec<Effect>,
     ) {
-        let id = self.observe_dir(root, dir, facts, now);
+        let id = self.observe_dir(root, dir, facts);
         let mut latest = facts.latest();
         let mut records: Vec<(Name, Record)> = Vec::with_capacity(names.len());
         let mut path = prefix_of(dir);
@@ -238,9 +243,8 @@ impl Engine {
                 }
                 (Some(Kind::File | Kind::Dir | Kind::Mount | Kind::Other) | None, _) => {}
             }
-            if self.writer.remove(id, &name).is_some() {
-                self.held.lift(id, &name);
-                self.tell_observed_file(root, dir, &name, None, effects);
+            if self.remove_entries(id, &[&*name]) {
+                self.tell_observed_file(root, dir, &name, None);
             }
         }
         for (name, record) in &records {
@@ -249,11 +253,11 @@ impl Engine {
                 .previous(id, name)
                 .is_some_and(|known| known.basis == record.basis)
             {
-                self.held.retry(id, name);
+                self.retry_file(id, name, now);
             } else {
-                self.held.lift(id, name);
+                self.lift_file(id, name);
             }
-            self.tell_observed_file(root, dir, name, Some(record.size), effects);
+            self.tell_observed_file(root, dir, name, Some(record.size));
         }
         self.writer
             .upsert_many(id, records.iter().map(|(name, record)| (&**name, *record)));
@@ -261,7 +265,7 @@ impl Engine {
     }
 
     /// Brings a directory's own facts into the index.
-    fn observe_dir(&mut self, root: RootId, dir: &RelPath, facts: &Facts, now: Now) -> DirId {
+    fn observe_dir(&mut self, root: RootId, dir: &RelPath, facts: &Facts) -> DirId {
         if let Some(known) = self.index.dir_id(root, dir.as_bytes()) {
             let before = self.index.dir(known).map(|dir| dir.facts);
             let other = before
@@ -269,12 +273,11 @@ impl Engine {
             if other && !dir.is_root() {
                 self.drop_dir(known);
             } else if before.is_some_and(|before| before.ctime() != facts.ctime) {
-                // One is tried; when it goes, so do the others.
-                if self.held.probe_denied(known) {
-                    self.arm_dir(known, now);
-                }
-                if dir.is_root() {
-                    self.probe_units(root, now);
+                // Some are tried; when one of them goes, so do the others.
+                if self.holds.has_shared()
+                    && let Some(at) = self.holds_mut().probe(known)
+                {
+                    self.timers.arm(Timer::Shared(known), at);
                 }
             }
         }
@@ -288,17 +291,6 @@ impl Engine {
         id
     }
 
-    /// Tries again units that may not be moved: that permission is the root's.
-    fn probe_units(&mut self, root: RootId, now: Now) {
-        for unit in self.held.denied_units() {
-            if self.index.dir(unit).is_some_and(|dir| dir.root == root)
-                && self.held.probe_denied(unit)
-            {
-                self.arm_unit(unit, now);
-            }
-        }
-    }
-
     /// Brings a directory that was seen in another into the index. A top-level one lapses as a whole, also when it is empty.
     fn observe_subdir(
         &mut self,
@@ -308,47 +300,81 @@ impl Engine {
         facts: &Facts,
         now: Now,
     ) {
-        let id = self.observe_dir(root, &dir.join(name), facts, now);
+        let id = self.observe_dir(root, &dir.join(name), facts);
         if dir.is_root() {
             self.set_unit(root, name, id, facts.latest(), now);
         }
         self.mind_job_dir(root, &dir.join(name), now);
     }
 
-    /// Arms all that lapses in one directory.
-    pub(super) fn arm_dir(&mut self, dir: DirId, now: Now) {
-        for page in self.index.pages_of(dir) {
-            self.arm_page(page, now);
+    /// Takes entries of `dir` out of the index. Returns whether any was there.
+    pub(super) fn remove_entries(&mut self, dir: DirId, names: &[&[u8]]) -> bool {
+        let all = names.iter().copied();
+        let outcomes = self.writer.remove_many(dir, all.clone(), |_, _| true);
+        let removed = all.zip(outcomes);
+        let removed = removed.filter(|(_, outcome)| matches!(outcome, RemoveOutcome::Removed(_)));
+        let removed: Vec<&[u8]> = removed.map(|(name, _)| name).collect();
+        self.forget_entries(dir, &removed);
+        !removed.is_empty()
+    }
+
+    /// Forgets the holds and the owners of entries that were taken out of the index.
+    fn forget_entries(&mut self, dir: DirId, removed: &[&[u8]]) {
+        for name in removed {
+            self.lift_file(dir, name);
         }
-        // Permission to move a top-level directory is the root's.
-        for (_, sub) in self.index.subdirs(dir) {
-            self.arm_unit(sub, now);
+        self.forget_owned(dir, removed.iter().copied());
+    }
+
+    /// Forgets a hold on an entry, but not a claim: something about it changed.
+    pub(super) fn lift_file(&mut self, dir: DirId, name: &[u8]) {
+        if self.holds.contains_dir(dir) {
+            self.lift(&Item::file(dir, name));
         }
     }
 
+    /// Forgets a hold on a file or directory, but not a claim: something about it changed.
+    pub(super) fn lift(&mut self, item: &Item) {
+        let place = HoldTable::place_of(&self.index, item);
+        self.holds_mut().lift(item, place);
+    }
+
+    /// Has a held entry tried again: something happened to it.
+    pub(super) fn retry_file(&mut self, dir: DirId, name: &[u8], now: Now) {
+        if self.holds.contains_dir(dir) {
+            self.retry(&Item::file(dir, name), now);
+        }
+    }
+
+    /// Has a held file or directory tried again: something happened to it.
+    pub(super) fn retry(&mut self, item: &Item, now: Now) {
+        let place = HoldTable::place_of(&self.index, item);
+        self.holds_mut().retry(item, place);
+        self.rearm(item, now);
+    }
+
     pub(super) fn drop_dir(&mut self, dir: DirId) {
+        self.forget_owned_in(dir);
+        let above = self.index.dir(dir).and_then(|dir| dir.parent);
+        if let Some(above) = above.filter(|_| self.holds.has_shared()) {
+            let place = Some((above, Refused::Dir(dir)));
+            self.holds_mut().lift(&Item::Dir(dir), place);
+        }
         let dropped = self.writer.drop_dir(dir);
         self.forget_dirs(&dropped.dirs);
     }
 
-    fn observe_move(
-        &mut self,
-        root: RootId,
-        from: &RelPath,
-        to: &RelPath,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn observe_move(&mut self, root: RootId, from: &RelPath, to: &RelPath) {
         // A directory stands there now, whatever did before.
         if let Some((parent, name)) = to.split()
             && let Some(parent) = self.index.dir_id(root, parent.as_bytes())
-            && self.writer.remove(parent, name).is_some()
         {
-            self.held.lift(parent, name);
+            self.remove_entries(parent, &[name]);
         }
         let moved = self.index.dir_id(root, from.as_bytes());
         let (Some(id), Some((parent, name))) = (moved, to.split()) else {
             if self.is_watched(root) {
-                effects.push(Effect::Relist(root, to.clone()));
+                self.effects.push(Effect::Relist(root, to.clone()));
             }
             return;
         };
@@ -358,23 +384,16 @@ impl Engine {
         self.forget_dirs(&dropped.unwrap_or_default().dirs);
         // Rules go by path. Until the listing has been through, the reaper's own look at the path keeps what has another rule
         // now: late is safe.
-        effects.push(Effect::Relist(root, to.clone()));
+        self.effects.push(Effect::Relist(root, to.clone()));
     }
 
-    fn tell_observed_file(
-        &self,
-        root: RootId,
-        dir: &RelPath,
-        name: &[u8],
-        size: Option<u64>,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn tell_observed_file(&mut self, root: RootId, dir: &RelPath, name: &[u8], size: Option<u64>) {
         if self.tells_observed {
-            effects.push(Effect::Tell(Event::Observed {
+            self.tell(Event::Observed {
                 root,
                 path: dir.join(name),
                 size,
-            }));
+            });
         }
     }
 }

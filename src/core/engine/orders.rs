@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use super::clean::{Cleans, Done};
 use super::state::Engine;
-use crate::core::input::Effect;
 use crate::core::policy::Policy;
 use crate::core::report::{CleanReport, CleanRequest, Mode, Phase, SourcePhase};
 use crate::core::time::Now;
@@ -121,16 +120,16 @@ impl Engine {
     }
 
     /// Carries out the orders that have waited for all that they wait for, and asks for what the others wait for.
-    pub(super) fn check_orders(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn check_orders(&mut self, now: Now) {
         if self.cleans.orders.is_empty() {
             return;
         }
-        self.carry_out_known(now, effects);
-        self.ask_for_arrivals(effects);
+        self.carry_out_known(now);
+        self.ask_for_arrivals();
     }
 
     /// Carries out the orders that have waited for all that they wait for.
-    pub(super) fn carry_out_known(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn carry_out_known(&mut self, now: Now) {
         let policy = Arc::clone(&self.policy);
         self.cleans.orders.retain(|order| match &order.policy {
             Some(given) => Arc::ptr_eq(given, &policy),
@@ -144,7 +143,7 @@ impl Engine {
             |order: &mut Order| order.stage == Stage::Known && order.is_ready(is_settled);
         let known: Vec<Order> = self.cleans.orders.extract_if(.., is_known).collect();
         for order in known {
-            self.clean(&order.request, order.done, now, effects);
+            self.clean(&order.request, order.done, now);
         }
     }
 

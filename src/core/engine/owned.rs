@@ -6,20 +6,22 @@
 //! **Invariant:** what is found here is a hint: whose an entry is is asked again of its path.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use super::held::UNIT;
+use super::item::Item;
 use super::state::Engine;
 use crate::core::facts::RootId;
 use crate::core::index::hash::name_hash;
 use crate::core::index::{DirId, Index, PageId, Record};
 use crate::core::input::Effect;
-use crate::core::jobs::{JobKey, JobRow, SourceId};
+use crate::core::jobs::{JobKey, SourceId};
 use crate::core::observed::Name;
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Since};
 use crate::core::template::Template;
 use crate::core::time::{Now, Timestamp};
+
+/// Readings of one name that are kept: shorter ids first. Ids with more separators in them are found by a walk.
+const READINGS_MAX: usize = 8;
 
 /// Entries of jobs whose directory does not tell them.
 #[derive(Debug, Default)]
@@ -32,28 +34,32 @@ impl Owned {
         self.slots.clear();
     }
 
-    fn insert(&mut self, root: RootId, id: &[u8], dir: DirId, name: &[u8]) {
-        let slot = (hash(root, id), dir, Index::hash_of(dir, name));
-        self.slots.insert(slot);
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
     }
 
-    fn of(&self, root: RootId, id: &[u8]) -> Vec<(DirId, u64)> {
+    fn of(&self, root: RootId, id: &[u8]) -> impl Iterator<Item = (DirId, u64)> {
         let hash = hash(root, id);
         let range = (hash, DirId(0), 0)..=(hash, DirId(u32::MAX), u64::MAX);
-        self.slots
-            .range(range)
-            .map(|&(_, dir, name)| (dir, name))
-            .collect()
-    }
-
-    fn remove(&mut self, root: RootId, id: &[u8], dir: DirId, name: u64) {
-        self.slots.remove(&(hash(root, id), dir, name));
+        self.slots.range(range).map(|&(_, dir, name)| (dir, name))
     }
 }
 
 fn hash(root: RootId, id: &[u8]) -> u32 {
     let hash = name_hash(u32::from(root.0), id);
     u32::try_from(hash >> 32).expect("invariant: half of it")
+}
+
+/// Under what the entry `name` of `dir`, at `path`, is found: under each job that its name can be read to belong to, known or not.
+fn owned_slots(
+    (root, template): (RootId, &Template),
+    path: &[u8],
+    (dir, name): (DirId, &[u8]),
+) -> Vec<(u32, DirId, u64)> {
+    let name = Index::hash_of(dir, name);
+    let readings = template.jobs_up_to(path, READINGS_MAX);
+    readings.map(|id| (hash(root, id), dir, name)).collect()
 }
 
 /// What another owner, or another state of the owner, makes of an entry.
@@ -68,22 +74,56 @@ enum Renewed {
 pub(super) type Entries = BTreeMap<DirId, BTreeSet<Name>>;
 
 impl Engine {
+    /// The template of `root`, where directories do not tell whose an entry is.
+    fn flat_template(&self, root: RootId) -> Option<&Template> {
+        let known = self.policy.roots.get(&root)?;
+        let template = known.owner.as_ref().filter(|_| known.source.is_some());
+        template.filter(|template| !template.has_job_dir())
+    }
+
     /// Notes whose the entry `name` of `dir` is, where its directory does not tell.
     pub(super) fn note_owned(&mut self, root: RootId, dir: DirId, path: &[u8], name: &[u8]) {
-        let Some(known) = self.policy.roots.get(&root) else {
-            return;
-        };
-        let (Some(template), Some(_)) = (&known.owner, known.source) else {
-            return;
-        };
-        if template.has_job_dir() {
+        if let Some(template) = self.flat_template(root) {
+            let slots = owned_slots((root, template), path, (dir, name));
+            self.owned.slots.extend(slots);
+        }
+    }
+
+    /// Forgets whose entries of `dir` are that were taken out of the index.
+    pub(super) fn forget_owned<'n>(
+        &mut self,
+        dir: DirId,
+        names: impl IntoIterator<Item = &'n [u8]>,
+    ) {
+        if self.owned.slots.is_empty() {
             return;
         }
-        let policy = Arc::clone(&self.policy);
-        // Jobs that are known only later are among them.
-        let keys = self.jobs.readings(&policy, root, path).into_iter();
-        for key in keys.filter(|key| key.id != JobRow::UNNAMED) {
-            self.owned.insert(root, key.id.as_bytes(), dir, name);
+        let Some((root, at)) = self.index.dir_path(dir) else {
+            return;
+        };
+        let Some(template) = self.flat_template(root) else {
+            return;
+        };
+        let slots = names.into_iter().flat_map(|name| {
+            let path = at.join(name);
+            owned_slots((root, template), path.as_bytes(), (dir, name))
+        });
+        for slot in slots.collect::<Vec<_>>() {
+            self.owned.slots.remove(&slot);
+        }
+    }
+
+    /// Forgets whose all entries of `top` and beneath it are: it is about to be dropped.
+    pub(super) fn forget_owned_in(&mut self, top: DirId) {
+        let root = self.index.dir(top).map(|dir| dir.root);
+        if self.owned.slots.is_empty() || root.is_none_or(|root| self.flat_template(root).is_none())
+        {
+            return;
+        }
+        for dir in self.index.subtree(top) {
+            for (_, page) in self.index.snapshot_of(dir) {
+                self.forget_owned(dir, page.entries().map(|(name, _)| name));
+            }
         }
     }
 
@@ -130,23 +170,44 @@ impl Engine {
     }
 
     /// The entries in `root` that may be the job's by the root's template, but for those in its own directory.
-    pub(super) fn flat_entries(&mut self, root: RootId, key: &JobKey) -> Entries {
+    pub(super) fn flat_entries(&self, root: RootId, key: &JobKey) -> Entries {
         let mut entries = Entries::new();
-        let is_its = self
-            .policy
-            .roots
-            .get(&root)
-            .is_some_and(|known| known.source == Some(key.source));
-        if !is_its {
+        let known = self.policy.roots.get(&root).and_then(|known| known.source);
+        let Some(template) = self
+            .flat_template(root)
+            .filter(|_| known == Some(key.source))
+        else {
             return entries;
-        }
+        };
         let id = key.id.as_bytes();
+        if template.shorter_readings(id) >= READINGS_MAX {
+            return self.read_entries(root, template, id);
+        }
         for (dir, hash) in self.owned.of(root, id) {
             let names = self.index.named(dir, hash);
-            if names.is_empty() {
-                self.owned.remove(root, id, dir, hash);
+            if !names.is_empty() {
+                entries.entry(dir).or_default().extend(names);
             }
-            entries.entry(dir).or_default().extend(names);
+        }
+        entries
+    }
+
+    /// As [`Engine::flat_entries`], by a walk through all of the root.
+    fn read_entries(&self, root: RootId, template: &Template, id: &[u8]) -> Entries {
+        let mut entries = Entries::new();
+        let top = self.index.dir_id(root, b"");
+        for dir in top.map_or(Vec::new(), |top| self.index.subtree(top)) {
+            let Some((_, at)) = self.index.dir_path(dir) else {
+                continue;
+            };
+            for (_, page) in self.index.snapshot_of(dir) {
+                for (name, _) in page.entries() {
+                    let path = at.join(name);
+                    if template.jobs(path.as_bytes()).any(|job| job == id) {
+                        entries.entry(dir).or_default().insert(name.into());
+                    }
+                }
+            }
         }
         entries
     }
@@ -158,7 +219,6 @@ impl Engine {
         id: &str,
         paths: Vec<(RootId, RelPath)>,
         now: Now,
-        effects: &mut Vec<Effect>,
     ) {
         let key = JobKey {
             source,
@@ -171,51 +231,38 @@ impl Engine {
         let roots: Vec<RootId> = self.roots.keys().copied().collect();
         for root in roots {
             for (dir, names) in self.flat_entries(root, &key) {
-                self.own_again(dir, Some(&names), now, effects);
+                self.own_again(dir, Some(&names), now);
             }
             paths.extend(self.job_dir(root, &key).map(|dir| (root, dir)));
         }
         for (root, path) in paths {
-            self.own_path_again(root, &path, now, effects);
+            self.own_path_again(root, &path, now);
         }
     }
 
     /// Judges anew what is at `path`: a file, or a directory with all beneath it.
-    fn own_path_again(
-        &mut self,
-        root: RootId,
-        path: &RelPath,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn own_path_again(&mut self, root: RootId, path: &RelPath, now: Now) {
         if let Some(dir) = self.index.dir_id(root, path.as_bytes()) {
             for dir in self.index.subtree(dir) {
-                self.own_again(dir, None, now, effects);
+                self.own_again(dir, None, now);
             }
         } else if let Some((dir, _)) = self.index.find(root, path.as_bytes())
             && let Some((_, name)) = path.split()
         {
             let names = BTreeSet::from([Name::from(name)]);
-            self.own_again(dir, Some(&names), now, effects);
+            self.own_again(dir, Some(&names), now);
         }
         if let Some(top) = path.top()
             && let Some(id) = self.index.dir_id(root, top)
             && let Some(dir) = self.index.dir(id)
         {
             self.set_unit(root, top, id, dir.facts.latest(), now);
-            self.held.retry(id, UNIT);
-            self.arm_unit(id, now);
+            self.retry(&Item::Dir(id), now);
         }
     }
 
     /// Judges the entries of `dir` with these names (`None`: all) anew.
-    fn own_again(
-        &mut self,
-        dir: DirId,
-        names: Option<&BTreeSet<Name>>,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn own_again(&mut self, dir: DirId, names: Option<&BTreeSet<Name>>, now: Now) {
         let pages: BTreeSet<PageId> = match names {
             None => self.index.pages_of(dir).into_iter().collect(),
             Some(names) => {
@@ -224,17 +271,11 @@ impl Engine {
             }
         };
         for page in pages {
-            self.own_page_again(page, names, now, effects);
+            self.own_page_again(page, names, now);
         }
     }
 
-    pub(super) fn own_page_again(
-        &mut self,
-        id: PageId,
-        names: Option<&BTreeSet<Name>>,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn own_page_again(&mut self, id: PageId, names: Option<&BTreeSet<Name>>, now: Now) {
         let Some(page) = self.index.page(id) else {
             return;
         };
@@ -251,7 +292,7 @@ impl Engine {
             self.outdate_claims_at(root, path.as_bytes());
             match self.renew(root, path.as_bytes(), record) {
                 // What held it on account of its owners may be over.
-                Renewed::Same => self.held.retry(page.dir(), name),
+                Renewed::Same => self.retry_file(page.dir(), name, now),
                 Renewed::As(record) => drop(renewed.insert(name.into(), record)),
                 Renewed::Look(record) => {
                     renewed.insert(name.into(), record);
@@ -261,7 +302,7 @@ impl Engine {
             }
         }
         for name in renewed.keys() {
-            self.held.lift(page.dir(), name);
+            self.lift_file(page.dir(), name);
         }
         if !renewed.is_empty() {
             self.writer.reclass(id, &mut |name, record| {
@@ -273,9 +314,10 @@ impl Engine {
         }
         // A listing finds them all at once.
         if looks.len() > 1 {
-            effects.push(Effect::Relist(root, dir));
+            self.effects.push(Effect::Relist(root, dir));
         } else {
-            effects.extend(looks.into_iter().map(|path| Effect::Relist(root, path)));
+            self.effects
+                .extend(looks.into_iter().map(|path| Effect::Relist(root, path)));
         }
         self.arm_page(id, now);
     }
@@ -342,7 +384,7 @@ impl Engine {
 
     /// Outdates the claims of jobs that own the entry at `path`: one may be its only owner from now on, and would leave it behind.
     fn outdate_claims_at(&self, root: RootId, path: &[u8]) {
-        if self.jobs_out == 0 {
+        if self.claims.len() == 0 {
             return;
         }
         for job in self.owner(root, path).jobs() {

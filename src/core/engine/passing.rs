@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::state::Engine;
 use crate::core::facts::RootId;
 use crate::core::index::{DirId, PageId};
-use crate::core::input::Effect;
 use crate::core::jobs::SourceId;
 use crate::core::time::Now;
 
@@ -56,7 +55,7 @@ impl Engine {
     }
 
     /// Goes on with it for a while.
-    pub(super) fn pass_on(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn pass_on(&mut self, now: Now) {
         if !self.is_passing() {
             return;
         }
@@ -65,7 +64,7 @@ impl Engine {
                 break;
             };
             self.note_page_owned(page);
-            self.own_page_again(page, None, now, effects);
+            self.own_page_again(page, None, now);
         }
         if !self.passing.pages.is_empty() {
             return;
@@ -95,7 +94,7 @@ impl Engine {
                 }
             }
             for source in std::mem::take(&mut self.passing.ready) {
-                self.source_ready(source, now, effects);
+                self.source_ready(source, now);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Pins that are set, and end.
 
-use super::armed::Timer;
 use super::state::Engine;
+use super::timers::Timer;
 use crate::core::pins::Pin;
 use crate::core::time::Now;
 
@@ -22,7 +22,7 @@ impl Engine {
     /// Arms the end of the next pin.
     pub(super) fn arm_pins(&mut self, now: Now) {
         if let Some(at) = self.pins.next_end(now.wall) {
-            self.arm(Timer::Pins, at);
+            self.timers.arm(Timer::Pins, at);
         }
     }
 
@@ -30,6 +30,6 @@ impl Engine {
     pub(super) fn end_pins(&mut self, now: Now) {
         self.arm_pins(now);
         self.arm_all(now);
-        self.arm_held_jobs(&|_| true, now);
+        self.arm_held_jobs(|_| true, now);
     }
 }

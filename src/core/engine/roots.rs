@@ -46,6 +46,23 @@ pub(super) struct RootState {
     is_reconciled: bool,
 }
 
+/// What holds everything in a root.
+#[derive(Clone, Debug)]
+pub(super) struct RootHolds {
+    all: Option<Hold>,
+    trip: Option<Trip>,
+    stall: Option<Hold>,
+}
+
+impl RootHolds {
+    /// What holds that which has this deadline.
+    pub(super) fn hold(&self, deadline: Timestamp) -> Option<Hold> {
+        let is_tripped = self.trip.is_some_and(|trip| deadline <= trip.at);
+        let breaker = is_tripped.then_some(Hold::Breaker);
+        self.all.clone().or(breaker).or_else(|| self.stall.clone())
+    }
+}
+
 impl Default for RootState {
     /// A root that was not looked for yet: nothing is known of it, nor that it is missing.
     fn default() -> Self {
@@ -103,10 +120,8 @@ impl RootState {
 
     /// Whether no hold concerns the root as a whole.
     pub(super) fn is_free(&self) -> bool {
-        self.trip.is_none()
-            && self.unreachable.is_none()
-            && self.stall().is_none()
-            && matches!(self.phase, Phase::Ready | Phase::Reconciling { .. })
+        let holds = self.holds();
+        holds.all.is_none() && holds.trip.is_none() && holds.stall.is_none()
     }
 
     /// Whether nothing stands in its place.
@@ -116,28 +131,24 @@ impl RootState {
 
     /// What holds everything in the root that has this deadline.
     pub(super) fn hold(&self, deadline: Timestamp) -> Option<Hold> {
-        if let Some(hold) = self.hold_unreachable() {
-            return Some(hold);
-        }
-        match &self.phase {
-            Phase::Missing { .. } => return Some(Hold::RootMissing),
-            Phase::Unreachable { .. } | Phase::Crawling => return Some(Hold::Reconciling),
-            Phase::Reconciling { .. } | Phase::Ready => {}
-        }
-        if self.trip.is_some_and(|trip| deadline <= trip.at) {
-            return Some(Hold::Breaker);
-        }
-        self.stall().map(|stall| stall.hold.clone())
+        self.holds().hold(deadline)
     }
 
-    /// What holds everything in the root while it cannot be opened.
-    pub(super) fn hold_unreachable(&self) -> Option<Hold> {
-        let error = self.unreachable.clone()?;
-        Some(Hold::RootUnreachable { error })
-    }
-
-    pub(super) fn trip(&self) -> Option<Trip> {
-        self.trip
+    /// What holds everything in the root.
+    pub(super) fn holds(&self) -> RootHolds {
+        let all = match (&self.unreachable, &self.phase) {
+            (Some(error), _) => Some(Hold::RootUnreachable {
+                error: error.clone(),
+            }),
+            (None, Phase::Missing { .. }) => Some(Hold::RootMissing),
+            (None, Phase::Unreachable { .. } | Phase::Crawling) => Some(Hold::Reconciling),
+            (None, Phase::Reconciling { .. } | Phase::Ready) => None,
+        };
+        RootHolds {
+            all,
+            trip: self.trip,
+            stall: self.stall().map(|stall| stall.hold.clone()),
+        }
     }
 
     /// A person releases its breaker. Says whether it had tripped.
@@ -163,13 +174,7 @@ impl RootState {
 }
 
 impl Engine {
-    pub(super) fn root_found(
-        &mut self,
-        root: RootId,
-        key: FileKey,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn root_found(&mut self, root: RootId, key: FileKey, now: Now) {
         let Some(state) = self.roots.get_mut(&root) else {
             return;
         };
@@ -186,8 +191,8 @@ impl Engine {
         if !self.recognize(root, key, now) && replaced {
             self.drop_root(root);
         }
-        effects.push(Effect::Placed(root, Some(key)));
-        effects.push(Effect::Tell(Event::Root {
+        self.effects.push(Effect::Placed(root, Some(key)));
+        self.effects.push(Effect::Tell(Event::Root {
             root,
             what: "found".to_owned(),
         }));
@@ -203,14 +208,7 @@ impl Engine {
         is_optional && self.roots.get(&root).is_some_and(RootState::is_absent)
     }
 
-    pub(super) fn root_lost(
-        &mut self,
-        root: RootId,
-        why: String,
-        absence: Absence,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn root_lost(&mut self, root: RootId, why: String, absence: Absence, now: Now) {
         let is_optional = self
             .policy
             .roots
@@ -220,7 +218,7 @@ impl Engine {
         let Some(state) = self.roots.get_mut(&root) else {
             return;
         };
-        effects.push(Effect::Placed(root, None));
+        self.effects.push(Effect::Placed(root, None));
         let is_known = state.phase == Phase::Missing { why: why.clone() };
         let then = if is_void {
             "; it is optional, and counts as empty until it is there"
@@ -228,7 +226,7 @@ impl Engine {
             ""
         };
         if !is_known || is_void {
-            effects.push(Effect::Tell(Event::Root {
+            self.effects.push(Effect::Tell(Event::Root {
                 root,
                 what: format!("missing: {why}{then}"),
             }));
@@ -266,17 +264,12 @@ impl Engine {
     }
 
     /// A root cannot be opened: what is known of it stays, and all of it waits until it has been looked over again.
-    pub(super) fn on_root_unreachable(
-        &mut self,
-        root: RootId,
-        why: String,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn on_root_unreachable(&mut self, root: RootId, why: String) {
         self.writer.drop_stamps(root);
         if let Some(state) = self.roots.get_mut(&root) {
             let what = format!("unreachable: {why}; it is tried again by itself");
             state.unreachable = Some(why);
-            effects.push(Effect::Tell(Event::Root { root, what }));
+            self.effects.push(Effect::Tell(Event::Root { root, what }));
         }
     }
 
@@ -289,14 +282,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn reconciled(
-        &mut self,
-        root: RootId,
-        began: Duration,
-        cost: PassCost,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn reconciled(&mut self, root: RootId, began: Duration, cost: PassCost, now: Now) {
         let Some(state) = self
             .roots
             .get_mut(&root)
@@ -322,13 +308,13 @@ impl Engine {
         let fresh = self.end_restoring(root);
         if !first {
             if restored {
-                self.tell_restored(root, effects);
-                self.check_fresh(root, fresh, now, effects);
+                self.tell_restored(root);
+                self.check_fresh(root, fresh, now);
                 self.arm_root(root, now);
             }
             if was_unreachable {
                 let what = "reached again".to_owned();
-                effects.push(Effect::Tell(Event::Root { root, what }));
+                self.effects.push(Effect::Tell(Event::Root { root, what }));
                 self.arm_root(root, now);
             }
             self.retry_jobs_of_roots(now);
@@ -343,12 +329,12 @@ impl Engine {
             "read: {files} in {}",
             plural(totals.dirs, "directory", "directories")
         );
-        effects.push(Effect::Tell(Event::Root { root, what }));
-        self.check_backlog(root, now, effects);
+        self.effects.push(Effect::Tell(Event::Root { root, what }));
+        self.check_backlog(root, now);
         self.arm_root(root, now);
     }
 
-    fn tell_restored(&self, root: RootId, effects: &mut Vec<Effect>) {
+    fn tell_restored(&mut self, root: RootId) {
         let Some(state) = self.roots.get(&root) else {
             return;
         };
@@ -365,18 +351,12 @@ impl Engine {
             first.listed,
             first.listed + first.skipped,
         );
-        effects.push(Effect::Tell(Event::Root { root, what }));
+        self.tell(Event::Root { root, what });
     }
 
     /// Puts other rules in force. Every root is crawled again before anything of it lapses: what a rule asks for may not be
     /// known, and what the change makes due at once is for the breaker to see.
-    pub(super) fn reload(
-        &mut self,
-        policy: Arc<Policy>,
-        breaker: Breaker,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn reload(&mut self, policy: Arc<Policy>, breaker: Breaker, now: Now) {
         self.forget_rules(self.index.pages(), now);
         self.ruled = true;
         let known: Vec<RootId> = self.roots.keys().copied().collect();
@@ -395,7 +375,7 @@ impl Engine {
             } else {
                 self.drop_root(root);
                 self.roots.remove(&root);
-                effects.push(Effect::Placed(root, None));
+                self.effects.push(Effect::Placed(root, None));
             }
         }
         for &root in policy.roots.keys() {
@@ -410,6 +390,9 @@ impl Engine {
 
     /// Drops all that is known of what lies in `root`.
     fn drop_root(&mut self, root: RootId) {
+        if let Some(dir) = self.index.dir_id(root, b"") {
+            self.forget_owned_in(dir);
+        }
         let dropped = self.writer.drop_root(root);
         self.forget_dirs(&dropped.dirs);
     }
@@ -417,8 +400,8 @@ impl Engine {
     /// Forgets holds and timers of directories that the index has dropped, before others get their numbers.
     pub(super) fn forget_dirs(&mut self, dropped: &[DirId]) {
         for &dir in dropped {
-            self.held.forget(dir);
-            self.armed.forget(dir);
+            self.holds_mut().forget_dir(dir);
+            self.timers.forget_dir(dir);
         }
     }
 }

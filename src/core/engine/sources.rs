@@ -113,7 +113,7 @@ impl Engine {
     }
 
     /// Takes in what sources tell.
-    pub fn hear(&mut self, news: SourceNews, now: Now, effects: &mut Vec<Effect>) {
+    pub fn hear(&mut self, news: SourceNews, now: Now) {
         let source = news.source;
         if !self.sources.contains_key(&source) {
             return;
@@ -127,12 +127,12 @@ impl Engine {
             match piece {
                 News::Rows(rows) => {
                     for row in rows {
-                        is_eased |= self.hear_row(source, &row, now, effects);
+                        is_eased |= self.hear_row(source, &row, now);
                     }
                 }
                 News::Gone(ids) => {
                     for id in ids {
-                        is_eased |= self.hear_gone(source, &id, now, effects);
+                        is_eased |= self.hear_gone(source, &id, now);
                     }
                     let is_told = self
                         .policy
@@ -144,38 +144,32 @@ impl Engine {
                         state.is_stale |= !is_told;
                     }
                 }
-                News::Loaded { jobs } => self.hear_loaded(source, jobs, now, effects),
+                News::Loaded { jobs } => self.hear_loaded(source, jobs, now),
                 News::Stale => {
                     if let Some(state) = self.source_mut(source) {
                         state.is_stale = true;
                     }
                 }
-                News::Down { why } => self.hear_down(source, &why, effects),
+                News::Down { why } => self.hear_down(source, &why),
             }
             self.mind_doubt(source);
         }
-        self.check_changed(source, now, effects);
+        self.check_changed(source, now);
         if !news.more {
             self.mark_known(source, now);
             if was_partial {
-                self.ask_for_arrivals(effects);
+                self.ask_for_arrivals();
             }
         }
         if is_eased {
             // Also in roots that nothing of the source governs any more.
             self.arm_all(now);
-            self.arm_held_jobs(&|of| of == source, now);
+            self.arm_held_jobs(|of| of == source, now);
         }
     }
 
     /// Takes in a row. Returns whether refused claims hold less than before.
-    fn hear_row(
-        &mut self,
-        source: SourceId,
-        row: &JobRow,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) -> bool {
+    fn hear_row(&mut self, source: SourceId, row: &JobRow, now: Now) -> bool {
         let policy = Arc::clone(&self.policy);
         let was_read = self
             .sources
@@ -192,12 +186,12 @@ impl Engine {
         }
         for (file, why) in change.refused {
             let job = row.id.clone();
-            effects.push(Effect::Tell(Event::ClaimRefused {
+            self.tell(Event::ClaimRefused {
                 source,
                 job,
                 file,
                 why,
-            }));
+            });
         }
         self.marked.remove(&(source, change.no));
         self.arriving.renew((source, change.no));
@@ -205,9 +199,9 @@ impl Engine {
         if was_read {
             self.recording.remove(&key);
         }
-        self.lift_job_holds(source, change.no);
+        self.holds_mut().lift_job(source, change.no);
         if was_read {
-            self.own_again_job(source, &row.id, change.unclaimed, now, effects);
+            self.own_again_job(source, &row.id, change.unclaimed, now);
             if let Some(after) = self.jobs.job(&key) {
                 self.count_changed(before.as_ref(), &after, now);
             }
@@ -217,13 +211,7 @@ impl Engine {
     }
 
     /// Forgets a job. Returns whether refused claims hold less than before.
-    fn hear_gone(
-        &mut self,
-        source: SourceId,
-        id: &str,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) -> bool {
+    fn hear_gone(&mut self, source: SourceId, id: &str, now: Now) -> bool {
         let policy = Arc::clone(&self.policy);
         let key = JobKey {
             source,
@@ -234,7 +222,7 @@ impl Engine {
             self.marked.remove(&(source, no));
             self.recording.remove(&key);
             self.arriving.renew((source, no));
-            self.forget_job_holds(source, no);
+            self.holds_mut().forget_job(source, no);
         }
         let Some((claimed, is_eased)) = self.jobs.remove(&policy, source, id) else {
             return false;
@@ -244,12 +232,12 @@ impl Engine {
             .get(&source)
             .is_some_and(|state| state.was_read)
         {
-            self.own_again_job(source, id, claimed, now, effects);
+            self.own_again_job(source, id, claimed, now);
         }
         is_eased
     }
 
-    fn hear_loaded(&mut self, source: SourceId, jobs: u64, now: Now, effects: &mut Vec<Effect>) {
+    fn hear_loaded(&mut self, source: SourceId, jobs: u64, now: Now) {
         let demands = self
             .policy
             .roots
@@ -260,7 +248,7 @@ impl Engine {
             .sources
             .get(&source)
             .is_some_and(|of| of.is_told);
-        let Some(state) = self.source_mut(source) else {
+        let Some(state) = Arc::make_mut(&mut self.sources).get_mut(&source) else {
             return;
         };
         let before = state
@@ -283,7 +271,7 @@ impl Engine {
             && state.trip.is_none()
         {
             state.trip = Some(why.clone());
-            effects.push(Effect::Tell(Event::OrphansTripped {
+            self.effects.push(Effect::Tell(Event::OrphansTripped {
                 source: Some(source),
                 root: None,
                 why,
@@ -297,16 +285,18 @@ impl Engine {
         } else {
             SourcePhase::Ready
         };
-        effects.push(Effect::Source(source, state.memory()));
+        self.effects.push(Effect::Source(source, state.memory()));
         if first {
             let what = format!("read: {jobs} job{}", if jobs == 1 { "" } else { "s" });
-            effects.push(Effect::Tell(Event::Source { source, what }));
+            self.effects
+                .push(Effect::Tell(Event::Source { source, what }));
             self.own_all_again(source);
             return;
         }
         if was_down {
             let what = "can be read again".to_owned();
-            effects.push(Effect::Tell(Event::Source { source, what }));
+            self.effects
+                .push(Effect::Tell(Event::Source { source, what }));
         }
         self.arm_source(source, now);
     }
@@ -326,7 +316,7 @@ impl Engine {
         }
     }
 
-    fn hear_down(&mut self, source: SourceId, why: &str, effects: &mut Vec<Effect>) {
+    fn hear_down(&mut self, source: SourceId, why: &str) {
         let Some(state) = self.source_mut(source) else {
             return;
         };
@@ -335,21 +325,22 @@ impl Engine {
         let phase = SourcePhase::Down { why: why.clone() };
         if std::mem::replace(&mut state.phase, phase.clone()) != phase {
             let what = format!("cannot be read: {why}");
-            effects.push(Effect::Tell(Event::Source { source, what }));
+            self.effects
+                .push(Effect::Tell(Event::Source { source, what }));
         }
     }
 
     /// Everything that belongs to the jobs of `source` was found; what waited for that is free.
-    pub(super) fn source_ready(&mut self, source: SourceId, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn source_ready(&mut self, source: SourceId, now: Now) {
         if let Some(state) = self.source_mut(source)
             && state.phase == SourcePhase::Loading
         {
             state.phase = SourcePhase::Ready;
         }
-        self.check_first_reading(source, now, effects);
+        self.check_first_reading(source, now);
         self.mark_known(source, now);
         if let Some(state) = self.sources.get(&source) {
-            effects.push(Effect::Source(source, state.memory()));
+            self.effects.push(Effect::Source(source, state.memory()));
         }
         self.mind_doubt(source);
         self.arm_source(source, now);
@@ -359,27 +350,15 @@ impl Engine {
     pub(super) fn arm_source(&mut self, source: SourceId, now: Now) {
         let holds = self.job_holds();
         // Also in roots that it governs no more.
-        for dir in self.held.retry_source(&holds.name(source)) {
-            for page in self.index.pages_of(dir) {
-                self.arm_page(page, now);
-            }
-            self.arm_unit(dir, now);
+        for item in self.holds_mut().retry_source(&holds.name(source)) {
+            self.rearm(&item, now);
         }
-        let roots: Vec<RootId> = self.roots.keys().copied().collect();
-        for root in roots {
-            if holds.governing(root).any(|governing| governing == source) {
-                self.arm_root(root, now);
-            }
-        }
-        self.arm_held_jobs(&|of| of == source, now);
+        self.arm_roots(|root| holds.governing(root).any(|of| of == source), now);
+        self.arm_held_jobs(|of| of == source, now);
     }
 
     /// Releases the breakers of sources: those of the root, or of all. Tells the roots that this concerns.
-    pub(super) fn release_sources(
-        &mut self,
-        root: Option<RootId>,
-        effects: &mut Vec<Effect>,
-    ) -> Vec<RootId> {
+    pub(super) fn release_sources(&mut self, root: Option<RootId>) -> Vec<RootId> {
         let wanted: Vec<SourceId> = match root {
             None => self.sources.keys().copied().collect(),
             Some(root) => {
@@ -389,10 +368,10 @@ impl Engine {
         };
         let mut released = Vec::new();
         for source in wanted {
-            if let Some(state) = self.source_mut(source)
+            if let Some(state) = Arc::make_mut(&mut self.sources).get_mut(&source)
                 && state.trip.take().is_some()
             {
-                effects.push(Effect::Source(source, state.memory()));
+                self.effects.push(Effect::Source(source, state.memory()));
                 released.push(source);
             }
             self.mind_doubt(source);
@@ -419,8 +398,7 @@ impl Engine {
                 .or_insert_with(|| SourceState::remembered(None));
         }
         self.marked.clear();
-        self.held_jobs
-            .retain(|_, stay| matches!(stay, super::held::Stay::Claimed { .. }));
+        self.holds_mut().lift_jobs();
         self.owned.clear();
         for source in policy.sources.keys() {
             self.own_all_again(*source);

@@ -2,10 +2,9 @@
 //!
 //! **Invariant:** a stall ends only by a try: of removals, or of the quarantine, whichever it was.
 
-use super::armed::Timer;
-use super::held::retry_after_ms;
 use super::roots::RootState;
 use super::state::Engine;
+use super::timers::Timer;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
 use crate::core::input::{Effect, Event};
@@ -34,10 +33,6 @@ pub(super) enum Retry {
 }
 
 impl RootState {
-    pub(super) fn stalled_by(&self) -> Option<Hold> {
-        self.stall().map(|stall| stall.hold.clone())
-    }
-
     pub(super) fn stall(&self) -> Option<&Stall> {
         self.stall.as_ref().filter(|stall| !stall.trying)
     }
@@ -71,7 +66,7 @@ impl RootState {
 
 impl Engine {
     /// Stalls `root`: every removal in it would run into the same `hold`.
-    pub(super) fn stall(&mut self, root: RootId, hold: Hold, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn stall(&mut self, root: RootId, hold: Hold, now: Now) {
         let Some(state) = self.roots.get_mut(&root) else {
             return;
         };
@@ -81,7 +76,7 @@ impl Engine {
             Some(stall) => (stall.tries + 1, stall.hold.code() == hold.code()),
             None => (0, false),
         };
-        let retry_at = now.wall.plus_ms(retry_after_ms(&hold, tries));
+        let retry_at = now.wall.plus_ms(hold.retry_after_ms(tries));
         state.stall = Some(Stall {
             hold: hold.clone(),
             retry_at,
@@ -90,23 +85,18 @@ impl Engine {
         });
         if !known {
             let path = RelPath::root();
-            effects.push(Effect::Tell(Event::Held { root, path, hold }));
+            self.effects
+                .push(Effect::Tell(Event::Held { root, path, hold }));
         }
-        self.arm(Timer::Root(root), retry_at);
+        self.timers.arm(Timer::Root(root), retry_at);
     }
 
     /// The reaper has tried to put the quarantine of `root` in order.
-    pub(super) fn on_recovered(
-        &mut self,
-        root: RootId,
-        hold: Option<Hold>,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn on_recovered(&mut self, root: RootId, hold: Option<Hold>, now: Now) {
         let state = self.roots.get_mut(&root);
         let was_stalled = state.is_some_and(RootState::retry_quarantine);
         match hold {
-            Some(hold) => self.stall(root, hold, now, effects),
+            Some(hold) => self.stall(root, hold, now),
             None if was_stalled => {
                 self.arm_root(root, now);
                 self.retry_jobs_of_roots(now);

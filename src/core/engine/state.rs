@@ -1,33 +1,29 @@
 //! What the engine knows, and the line that all inputs pass through.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::armed::{Armed, Timer};
 use super::arriving::Arriving;
+use super::claims::Claims;
 use super::clean::Cleans;
-use super::due::Waiting;
-use super::held::{Held, Slot, Stay};
-use super::job_units::JobSlot;
+use super::holds::HoldTable;
 use super::memory::Memory;
 use super::owned::Owned;
 use super::passing::Passing;
 use super::roots::RootState;
 use super::sources::SourceState;
+use super::timers::Timers;
 use super::unread::UnreadDirs;
-use crate::core::claim::Claim;
 use crate::core::clock_guard::{ClockEvent, ClockGuard};
 use crate::core::facts::{FileKey, RootId};
 use crate::core::index::{DirId, Index, Writer};
 use crate::core::input::{Effect, Event, Input, JOBS};
 use crate::core::jobs::{JobKey, Jobs, SourceId};
 use crate::core::lateness::Histogram;
-use crate::core::path::RelPath;
 use crate::core::pins::Pins;
 use crate::core::policy::Policy;
 use crate::core::report::{Breaker, Mode, RootMemory, SourceMemory};
 use crate::core::time::{Now, Timestamp};
-use crate::core::wheel::Wheel;
 
 /// What an engine starts from.
 pub struct Setup {
@@ -63,10 +59,6 @@ pub struct Engine {
     pub(super) owned: Owned,
     /// What is still to be gone through after a source was read.
     pub(super) passing: Passing,
-    /// What keeps all that a job owns, under one rule.
-    pub(super) held_jobs: BTreeMap<JobSlot, Stay>,
-    /// Claims of jobs that the reaper has not answered.
-    pub(super) jobs_out: usize,
     /// Jobs whose files may still be on their way into the index.
     pub(super) arriving: Arriving,
     /// Jobs whose records are being written: not again, until their rows change.
@@ -76,22 +68,14 @@ pub struct Engine {
     pub(super) breaker: Breaker,
     pub(super) mode: Mode,
     pub(super) guard: ClockGuard,
-    pub(super) wheel: Wheel<Timer>,
-    pub(super) armed: Armed,
-    /// Timers that fired while the reaper had its hands full.
-    pub(super) waiting: VecDeque<Waiting>,
-    /// Up to this instant everything that was due and free has been taken up: what is found due at an earlier deadline became
-    /// known or free only now, and its lateness counts from now.
-    pub(super) fired_until: Timestamp,
+    pub(super) timers: Timers,
     pub(super) roots: BTreeMap<RootId, RootState>,
-    pub(super) held: Held,
-    /// Claims that the reaper has not answered, by path, with where the index had what they are about.
-    pub(super) claimed: BTreeMap<(RootId, RelPath), Slot>,
-    /// Claims of this step, by root: handed over together, so that they share a sync of the ledger.
-    pub(super) claims: BTreeMap<RootId, Vec<Claim>>,
+    /// Shared with those who ask what is held.
+    pub(super) holds: Arc<HoldTable>,
+    pub(super) claims: Claims,
     pub(super) cleans: Cleans,
-    /// Claims of dry runs, of this step.
-    pub(super) previews: Vec<Claim>,
+    /// What this step wants done.
+    pub(super) effects: Vec<Effect>,
     pub(super) unread_dirs: UnreadDirs,
     pub(super) lateness: Histogram,
     pub(super) removed_files: u64,
@@ -134,24 +118,18 @@ impl Engine {
             sources: Arc::new(sources),
             owned: Owned::default(),
             passing: Passing::default(),
-            held_jobs: BTreeMap::new(),
-            jobs_out: 0,
             arriving: Arriving::default(),
             marked: BTreeSet::new(),
             recording: setup.recording,
             breaker: setup.breaker,
             mode: setup.mode,
             guard: setup.guard,
-            wheel: Wheel::new(now.wall),
-            armed: Armed::default(),
-            waiting: VecDeque::new(),
-            fired_until: now.wall,
+            timers: Timers::new(now.wall),
             roots,
-            held: Held::default(),
-            claimed: BTreeMap::new(),
-            claims: BTreeMap::new(),
+            holds: Arc::default(),
+            claims: Claims::default(),
             cleans: Cleans::default(),
-            previews: Vec::new(),
+            effects: Vec::new(),
             unread_dirs: UnreadDirs::default(),
             lateness: Histogram::default(),
             removed_files: 0,
@@ -170,43 +148,40 @@ impl Engine {
 
     /// Takes one input, and says what is to be done about it.
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        self.mind_clock(now, &mut effects);
+        self.mind_clock(now);
         match input {
             Input::Tick => {}
             Input::Observed(seen) => {
                 for seen in seen {
-                    self.observe(seen, now, &mut effects);
+                    self.observe(seen, now);
                 }
             }
-            Input::Reaped(reaped) => {
-                for reaped in reaped {
-                    self.settle(reaped, now, &mut effects);
-                }
-            }
-            Input::Recovered(root, hold) => self.on_recovered(root, hold, now, &mut effects),
+            Input::Reaped(reaped) => self.settle_all(reaped, now),
+            Input::Recovered(root, hold) => self.on_recovered(root, hold, now),
             Input::Previewed(reaped) => self.on_previewed(&reaped),
-            Input::Synced(JOBS) => self.on_barrier_through(now, &mut effects),
-            Input::Synced(token) => effects.push(Effect::Synced(token)),
-            Input::Reload(policy, breaker) => self.reload(policy, breaker, now, &mut effects),
-            Input::Unsaved(why) => self.heed_store(why, now, &mut effects),
+            Input::Synced(JOBS) => self.on_barrier_through(now),
+            Input::Synced(token) => self.effects.push(Effect::Synced(token)),
+            Input::Reload(policy, breaker) => self.reload(policy, breaker, now),
+            Input::Unsaved(why) => self.heed_store(why, now),
             Input::Jobs(news) => {
                 let source = news.source;
-                self.hear(news, now, &mut effects);
+                self.hear(news, now);
                 self.jobs.on_news_taken_in(source);
             }
             Input::Forgotten(source) => self.hear_forgotten(source),
             Input::Clean(policy, request, done) => self.order_clean(policy, request, done),
-            Input::Ask(ask) => ask(self, now, &mut effects),
+            Input::Ask(ask) => ask(self, now),
         }
-        self.pass_on(now, &mut effects);
+        self.pass_on(now);
         self.mind_older(now);
-        self.check_orders(now, &mut effects);
+        self.check_orders(now);
         self.arm_touched(now);
-        self.fire(now, &mut effects);
-        self.hand_over(&mut effects);
-        self.save(&mut effects);
-        effects
+        self.fire(now);
+        // What was tried in vain is armed for the next time.
+        self.arm_touched(now);
+        self.claims.dispatch(&mut self.effects);
+        self.save();
+        std::mem::take(&mut self.effects)
     }
 
     /// When [`Engine::step`] wants an [`Input::Tick`]; `None`: nothing waits.
@@ -215,7 +190,7 @@ impl Engine {
         if self.is_passing() {
             return Some(Timestamp::MIN);
         }
-        self.wheel.next()
+        self.timers.next()
     }
 
     /// The index, to read.
@@ -247,7 +222,7 @@ impl Engine {
         self.tells_observed = wanted;
     }
 
-    fn mind_clock(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    fn mind_clock(&mut self, now: Now) {
         let by_ms = |by: std::time::Duration| i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         let Some(event) = self.guard.observe(now) else {
             return;
@@ -256,30 +231,23 @@ impl Engine {
         match event {
             // What is armed fires too early, is held, and is armed for later.
             ClockEvent::Jumped { by } => {
-                effects.push(Effect::Tell(Event::ClockJumped { by_ms: by_ms(by) }));
+                self.tell(Event::ClockJumped { by_ms: by_ms(by) });
             }
             ClockEvent::SetBack { by } => {
-                effects.push(Effect::Tell(Event::ClockJumped { by_ms: -by_ms(by) }));
+                self.tell(Event::ClockJumped { by_ms: -by_ms(by) });
                 self.arm_all(now);
             }
             ClockEvent::CaughtUp { .. } => self.arm_all(now),
         }
     }
 
-    /// Hands the claims of this step to the reaper, in batches that share a sync of the ledger.
-    fn hand_over(&mut self, effects: &mut Vec<Effect>) {
-        /// One sync of the ledger and one open descriptor per leased file: these spread the first and bound the second.
-        const BATCH_MAX: usize = 768;
-        let mut previews = std::mem::take(&mut self.previews).into_iter().peekable();
-        while previews.peek().is_some() {
-            let batch = previews.by_ref().take(BATCH_MAX).collect();
-            effects.push(Effect::Preview(batch));
-        }
-        for (_, claims) in std::mem::take(&mut self.claims) {
-            let mut claims = claims.into_iter().peekable();
-            while claims.peek().is_some() {
-                effects.push(Effect::Claim(claims.by_ref().take(BATCH_MAX).collect()));
-            }
-        }
+    /// Tells those who listen.
+    pub(super) fn tell(&mut self, event: Event) {
+        self.effects.push(Effect::Tell(event));
+    }
+
+    /// The table of holds, to change.
+    pub(super) fn holds_mut(&mut self) -> &mut HoldTable {
+        Arc::make_mut(&mut self.holds)
     }
 }

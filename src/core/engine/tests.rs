@@ -25,6 +25,7 @@ use crate::core::time::{FileTime, Now, Timestamp};
 
 mod holding;
 mod job_breaker;
+mod limits;
 mod orders;
 mod orphans;
 mod records;

@@ -17,7 +17,7 @@ async fn hear_of_seven(world: &World) {
     let hears = world
         .daemon
         .link()
-        .ask(|engine, now, effects| engine.hear(news, now, effects));
+        .ask(|engine, now| engine.hear(news, now));
     hears.await.unwrap();
 }
 

@@ -241,9 +241,9 @@ async fn health_says_by_its_status_whether_the_daemon_is_ready_where_that_is_ask
     let world = World::new().await;
     let (status, health) = world.get("/v1/health?ready=true").await;
     assert_eq!((status, &health["status"]), (200, &json!("ready")));
-    let trip = |engine: &mut crate::core::engine::Engine, now, effects: &mut Vec<_>| {
+    let trip = |engine: &mut crate::core::engine::Engine, now| {
         let why = Some("the disk is full".to_owned());
-        effects.extend(engine.step(now, crate::core::input::Input::Unsaved(why)));
+        drop(engine.step(now, crate::core::input::Input::Unsaved(why)));
     };
     world.daemon.link().ask(trip).await.unwrap();
     let (status, health) = world.get("/v1/health").await;

@@ -1,0 +1,50 @@
+//! Items: what lapses as a whole.
+
+use super::state::Engine;
+use crate::core::claim::Unit;
+use crate::core::facts::{RootId, RuleId};
+use crate::core::index::DirId;
+use crate::core::jobs::SourceId;
+use crate::core::observed::Name;
+use crate::core::path::RelPath;
+
+/// One thing that lapses as a whole, where the engine has it: the key of the tables of holds and claims.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Item {
+    /// An entry of a directory.
+    File(DirId, Name),
+    /// A top-level directory with all that it holds.
+    Dir(DirId),
+    /// All that a job owns and one rule takes.
+    Job(SourceId, u32, RuleId),
+}
+
+impl Item {
+    /// The entry `name` of `dir`.
+    pub(super) fn file(dir: DirId, name: &[u8]) -> Self {
+        Self::File(dir, name.into())
+    }
+
+    /// The word for what goes with it.
+    pub(super) const fn unit(&self) -> Unit {
+        match self {
+            Self::File(..) => Unit::File,
+            Self::Dir(_) => Unit::Dir,
+            Self::Job(..) => Unit::Job,
+        }
+    }
+}
+
+impl Engine {
+    /// Root and path of a file or directory; `None` for jobs, and when the index has none of it any more.
+    pub(super) fn path_of(&self, item: &Item) -> Option<(RootId, RelPath)> {
+        match item {
+            Item::File(dir, name) => {
+                let (root, dir) = self.index.dir_path(*dir)?;
+                Some((root, dir.join(name)))
+            }
+            Item::Dir(dir) => self.index.dir_path(*dir),
+            Item::Job(..) => None,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! How an item stands: it waits, is due, is claimed, or is held, and why.
+//!
+//! **Invariant:** everything that keeps a due item in its place is named here, or in `job_units` for all that a job owns.
+
+use std::iter::once_with;
+
+use super::holds::{EntryState, HoldTable, Refused};
+use super::item::Item;
+use super::state::Engine;
+use crate::core::facts::{RootId, RuleId};
+use crate::core::hold::Hold;
+use crate::core::index::{DirId, Index};
+use crate::core::policy::{Class, Schedule};
+use crate::core::report::Mode;
+use crate::core::time::{Now, Timestamp};
+
+/// How an item stands at an instant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum LapseState {
+    /// It never lapses by itself.
+    Never,
+    /// It lapses at this instant at the earliest.
+    Waits(Timestamp),
+    /// It is due, and claimed.
+    Claimed,
+    /// It is due, and held; tried again at `until`, or when the reason ends.
+    Held {
+        hold: Hold,
+        until: Option<Timestamp>,
+    },
+    /// It is due.
+    Due,
+}
+
+/// Why and when an item lapses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lapse {
+    pub(super) rule: RuleId,
+    pub(super) basis: Timestamp,
+    pub(super) deadline: Timestamp,
+}
+
+/// Who wants to know how an item stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Trigger {
+    /// Its timer.
+    Timer,
+    /// A clean: the time of a rule with a schedule has come, and what was held by itself is tried.
+    Clean,
+}
+
+impl LapseState {
+    /// When a timer should look at it again.
+    pub(super) fn retry_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Never | Self::Claimed | Self::Held { until: None, .. } => None,
+            Self::Waits(at)
+            | Self::Held {
+                until: Some(at), ..
+            } => Some(*at),
+            Self::Due => Some(Timestamp::MIN),
+        }
+    }
+
+    pub(super) fn held(hold: Hold, until: Option<Timestamp>) -> Self {
+        let until = until.filter(|&at| at < Timestamp::MAX);
+        Self::Held { hold, until }
+    }
+}
+
+impl Lapse {
+    /// What decides about an entry with a deadline of its own.
+    pub(super) fn of(class: Class, basis: Timestamp, deadline: Option<Timestamp>) -> Option<Self> {
+        match class {
+            Class::File(rule) => Some(Self {
+                rule,
+                basis,
+                deadline: deadline?,
+            }),
+            Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::Job(_) => None,
+        }
+    }
+}
+
+impl HoldTable {
+    /// The directory in which others share the holds of `item`: its own, or the root's for a top-level directory.
+    pub(super) fn place_of(index: &Index, item: &Item) -> Option<(DirId, Refused)> {
+        match item {
+            Item::File(dir, name) => Some((*dir, Refused::File(Index::hash_of(*dir, name)))),
+            Item::Dir(dir) => Some((index.dir(*dir)?.parent?, Refused::Dir(*dir))),
+            Item::Job(..) => None,
+        }
+    }
+
+    /// What holds `item` and no whole root, with when it is tried again if that is for itself.
+    pub(super) fn hold_of(&self, index: &Index, item: &Item) -> Option<(&Hold, Option<Timestamp>)> {
+        if let Some(EntryState::Held { hold, retry_at, .. }) = self.get(item) {
+            return Some((hold, Some(*retry_at)));
+        }
+        let place = self.has_shared().then(|| Self::place_of(index, item))??;
+        Some((self.shared_hold(place)?, None))
+    }
+}
+
+impl Engine {
+    /// How a file or directory stands. The order tells which of several holds is named.
+    pub(super) fn lapse_state(
+        &self,
+        root: RootId,
+        item: &Item,
+        lapse: Lapse,
+        trigger: Trigger,
+        now: Now,
+    ) -> LapseState {
+        let by_itself = self.policy.rule(lapse.rule).schedule == Schedule::AtDeadline;
+        if trigger == Trigger::Timer && (self.mode == Mode::OnRequest || !by_itself) {
+            return LapseState::Never;
+        }
+        if lapse.deadline > now.wall {
+            return LapseState::Waits(self.guard.effective(lapse.basis, lapse.deadline));
+        }
+        if self.holds.is_claimed(item) {
+            return LapseState::Claimed;
+        }
+        if let Some((hold, until)) = self.holds_around(root, item, lapse, now).next() {
+            return LapseState::held(hold, until);
+        }
+        match (self.holds.hold_of(&self.index, item), trigger) {
+            (Some((hold, until)), Trigger::Timer) if until.is_none_or(|at| at > now.wall) => {
+                LapseState::held(hold.clone(), until)
+            }
+            // What is not decided yet is not for the asking either.
+            (Some((Hold::Reconciling, _)), Trigger::Clean) => {
+                LapseState::held(Hold::Reconciling, None)
+            }
+            (_, Trigger::Timer | Trigger::Clean) => LapseState::Due,
+        }
+    }
+
+    /// What holds a due file or directory for other reasons than its own, each with when it ends by itself.
+    fn holds_around<'e>(
+        &'e self,
+        root: RootId,
+        item: &'e Item,
+        lapse: Lapse,
+        now: Now,
+    ) -> impl Iterator<Item = (Hold, Option<Timestamp>)> + 'e {
+        let of_root = move || {
+            let hold = self.roots.get(&root)?.hold(lapse.deadline)?;
+            Some((hold, None))
+        };
+        let of_clock = move || {
+            let hold = self.guard.hold(lapse.basis, lapse.deadline, now)?;
+            let until = self.guard.effective(lapse.basis, lapse.deadline);
+            Some((hold, Some(until.max(now.wall.plus_ms(1)))))
+        };
+        once_with(of_root)
+            .chain(once_with(|| Some((self.unsaved_hold()?, None))))
+            .chain(once_with(of_clock))
+            .chain(once_with(move || {
+                Some((self.hold_by_job(root, item, lapse.rule, now)?, None))
+            }))
+            .flatten()
+    }
+
+    /// Everything that holds a due item, or (when it is not due yet) would hold it now.
+    pub(super) fn all_holds(&self, root: RootId, item: &Item, lapse: Lapse, now: Now) -> Vec<Hold> {
+        let around = self.holds_around(root, item, lapse, now);
+        let mut holds: Vec<Hold> = around.map(|(hold, _)| hold).collect();
+        let own = self.holds.hold_of(&self.index, item);
+        holds.extend(own.map(|(hold, _)| hold.clone()));
+        if self.mode == Mode::DryRun && !holds.contains(&Hold::DryRun) {
+            holds.push(Hold::DryRun);
+        }
+        holds
+    }
+
+    /// What holds a due file or directory on account of the jobs that own it, or may own it, and of pins.
+    fn hold_by_job(&self, root: RootId, item: &Item, rule: RuleId, now: Now) -> Option<Hold> {
+        let holds = self.job_holds();
+        if !holds.concern(root) {
+            return None;
+        }
+        let (_, path) = self.path_of(item)?;
+        if self.orphans_held(root, rule) {
+            return Some(Hold::Breaker);
+        }
+        holds.hold(root, &path, rule, now.wall)
+    }
+}

@@ -1,0 +1,355 @@
+//! The reaper's answers → index, lateness, events, holds, and the job's record.
+
+use std::collections::BTreeMap;
+
+use super::holds::HoldTable;
+use super::item::Item;
+use super::job_units::NO_ROOT;
+use super::state::Engine;
+use crate::core::claim::{Actor, Claim, Outcome, Piece, Reaped, Removal, Unit};
+use crate::core::facts::{Facts, Kind, Latest, RootId};
+use crate::core::hold::Hold;
+use crate::core::index::{DirId, UnitRule};
+use crate::core::input::{Effect, Event};
+use crate::core::observed::{Discovery, Name};
+use crate::core::path::RelPath;
+use crate::core::policy::Record;
+use crate::core::time::Now;
+
+/// Entries that were removed in one batch, by directory: each page is rewritten once.
+type Gone = BTreeMap<DirId, Vec<Name>>;
+
+impl Engine {
+    /// Takes in what became of claims.
+    pub(super) fn settle_all(&mut self, reaped: Vec<Reaped>, now: Now) {
+        let mut gone = Gone::new();
+        for reaped in reaped {
+            self.settle(reaped, &mut gone, now);
+        }
+        for (dir, names) in gone {
+            let names: Vec<&[u8]> = names.iter().map(|name| &**name).collect();
+            self.remove_entries(dir, &names);
+        }
+    }
+
+    /// Takes in what became of one claim.
+    fn settle(&mut self, reaped: Reaped, gone: &mut Gone, now: Now) {
+        let Reaped { claim, outcome } = reaped;
+        self.cleans.settle(&claim, &outcome);
+        let item = self.claims.settle(&claim);
+        let state = item.as_ref().and_then(|item| self.holds_mut().clear(item));
+        let tries = state.map_or(0, |state| state.tries());
+        // It may have gone meanwhile, or been renamed: what the reaper saw at the old path says nothing about the entry at its new one.
+        let here = item.as_ref().filter(|item| self.is_at(item, &claim));
+        match outcome {
+            Outcome::Removed(removal) => {
+                self.on_removed(&claim, &removal, item.as_ref(), gone, now);
+            }
+            Outcome::Gone => {
+                // The reaper looked once. What was away for that moment only, with its directory perhaps, the watchers have not
+                // missed and will not tell of again: a listing does.
+                if claim.unit == Unit::Job || here.is_some_and(|item| self.knows(&claim, item)) {
+                    self.relist(&claim);
+                }
+                self.forget(&claim, here, gone);
+            }
+            Outcome::Held(hold) => self.on_held(&claim, hold, tries, here, gone, now),
+            Outcome::Spared { .. } | Outcome::Younger { .. } | Outcome::Kept
+                if claim.unit == Unit::Job =>
+            {
+                self.relist(&claim);
+                self.on_held(&claim, Hold::Unconfirmed, tries, here, gone, now);
+            }
+            Outcome::Spared { facts } => self.on_spared(&claim, &facts, tries, here, now),
+            Outcome::Younger { latest } => self.on_younger(&claim, latest, here, now),
+            Outcome::Kept => self.on_kept(&claim, here),
+        }
+        if let Some(item) = &item {
+            self.rearm(item, now);
+        }
+        if here.is_none() {
+            self.rearm_path(&claim, now);
+        }
+        let job = claim.owners.first().filter(|_| claim.unit == Unit::Job);
+        if let Some(key) = job {
+            let no = self.jobs.number(key);
+            if !no.is_some_and(|no| self.holds.has_claim(key.source, no)) {
+                self.jobs.end_claim(key);
+            }
+        }
+    }
+
+    /// Whether `item`, of which `claim` was, is still what is at the path of the claim.
+    fn is_at(&self, item: &Item, claim: &Claim) -> bool {
+        match item {
+            Item::Job(_, no, _) => {
+                let key = claim.owners.first();
+                key.and_then(|key| self.jobs.number(key)) == Some(*no)
+            }
+            Item::File(..) | Item::Dir(_) => self
+                .path_of(item)
+                .is_some_and(|(_, path)| path == claim.path),
+        }
+    }
+
+    fn on_removed(
+        &mut self,
+        claim: &Claim,
+        removal: &Removal,
+        item: Option<&Item>,
+        gone: &mut Gone,
+        now: Now,
+    ) {
+        for root in roots_of(claim) {
+            if let Some(state) = self.roots.get_mut(&root) {
+                state.unstall();
+            }
+        }
+        // One of those went that were tried for others.
+        let place = item.and_then(|item| HoldTable::place_of(&self.index, item));
+        if let Some(place) = place.filter(|_| self.holds.has_shared())
+            && self.holds_mut().release_probed(place)
+        {
+            self.arm_dir(place.0, now);
+        }
+        if removal.partial {
+            self.relist(claim);
+        } else {
+            self.forget(claim, item, gone);
+        }
+        for pruned in &removal.pruned {
+            if let Some(dir) = self.index.dir_id(claim.root, pruned.as_bytes()) {
+                self.drop_dir(dir);
+            }
+        }
+        let job = claim.owners.first().filter(|_| claim.unit == Unit::Job);
+        if let Some(key) = job {
+            let record = self.policy.rules.get(usize::from(claim.rule.0));
+            let record = record.map_or(Record::Keep, |rule| rule.record);
+            if record != Record::Keep
+                && let Some(no) = self.jobs.number(key)
+            {
+                self.marked.insert((key.source, no));
+            }
+            // Also when other rules are in force by now: the outbox knows whether there is something to be written.
+            self.effects.push(Effect::Recorded(removal.id));
+        }
+        self.lateness.record(removal.at.ms_since(claim.due));
+        self.removed_files += removal.files;
+        self.removed_bytes = self.removed_bytes.saturating_add(removal.bytes);
+        self.effects.push(Effect::Tell(Event::Lapsed {
+            root: claim.root,
+            path: claim.path.clone(),
+            unit: claim.unit,
+            rule: claim.rule,
+            deadline: removal.deadline,
+            at: removal.at,
+            late_ms: removal.at.ms_since(claim.due),
+            files: removal.files,
+            bytes: removal.bytes,
+            id: removal.id,
+            job: job.cloned(),
+        }));
+    }
+
+    /// Whether the index has what a claim is about, and no other thing in its place. File systems give an inode that has become
+    /// free to the next file at once: what is newer than what was claimed is another thing under the same number.
+    fn knows(&self, claim: &Claim, item: &Item) -> bool {
+        match item {
+            Item::Job(..) => false,
+            Item::Dir(dir) => {
+                let key = self.index.dir(*dir).map(|known| known.facts.key);
+                let unit = self.index.unit(*dir);
+                key == Some(claim.key) && unit.is_none_or(|unit| unit.basis == claim.known)
+            }
+            Item::File(dir, name) => self
+                .previous(*dir, name)
+                .is_some_and(|known| known.ino == claim.key.ino && known.basis == claim.known),
+        }
+    }
+
+    /// Takes what a claim was about out of the index, unless another thing has come into its place.
+    fn forget(&mut self, claim: &Claim, item: Option<&Item>, gone: &mut Gone) {
+        for piece in &claim.pieces {
+            self.forget_piece(piece, gone);
+        }
+        match item.filter(|item| self.knows(claim, item)) {
+            Some(Item::Dir(dir)) => self.drop_dir(*dir),
+            Some(Item::File(dir, name)) => gone.entry(*dir).or_default().push(name.clone()),
+            Some(Item::Job(..)) | None => {}
+        }
+    }
+
+    fn forget_piece(&mut self, piece: &Piece, gone: &mut Gone) {
+        if piece.is_dir {
+            let dir = self.index.dir_id(piece.root, piece.path.as_bytes());
+            let key = |dir: &DirId| self.index.dir(*dir).map(|known| known.facts.key);
+            if let Some(dir) = dir.filter(|dir| key(dir) == Some(piece.key)) {
+                self.drop_dir(dir);
+            }
+        } else if let Some((dir, record)) = self.index.find(piece.root, piece.path.as_bytes())
+            && record.ino == piece.key.ino
+            && let Some((_, name)) = piece.path.split()
+        {
+            gone.entry(dir).or_default().push(name.into());
+        }
+    }
+
+    fn on_spared(
+        &mut self,
+        claim: &Claim,
+        facts: &Facts,
+        tries: u32,
+        here: Option<&Item>,
+        now: Now,
+    ) {
+        // What the index learned while the reaper was at work may be what made it spare the thing: then its deadline is
+        // another one by now, and there is nothing to hold.
+        match here {
+            Some(item @ Item::Dir(dir)) => {
+                let unit = self.index.unit(*dir);
+                if unit.is_some_and(|unit| unit.basis == claim.known) {
+                    // It is held until a listing has brought news.
+                    self.hold_unconfirmed(item, tries, now);
+                }
+                self.relist(claim);
+            }
+            Some(Item::File(dir, name)) if facts.kind != Kind::File => {
+                self.remove_entries(*dir, &[&**name]);
+                self.relist(claim);
+            }
+            Some(item @ Item::File(dir, name)) => {
+                // What the watchers have seen go since does not come back by an older look.
+                let Some(before) = self.previous(*dir, name) else {
+                    return;
+                };
+                let floor = self.floor(Some(before), facts, Discovery::Event, now);
+                let record = self.record(claim.root, claim.path.as_bytes(), facts, floor);
+                if before == record && record.basis == claim.known {
+                    self.hold_unconfirmed(item, tries, now);
+                }
+                self.writer.upsert(*dir, name, record);
+                self.mind_owner(claim.root, *dir, claim.path.as_bytes(), name, &record, now);
+            }
+            Some(Item::Job(..)) | None => {}
+        }
+    }
+
+    fn hold_unconfirmed(&mut self, item: &Item, tries: u32, now: Now) {
+        self.holds_mut()
+            .hold(item.clone(), Hold::Unconfirmed, tries, now.wall);
+    }
+
+    /// Takes in what the reaper saw in a unit and the index did not: a link, a socket, or what an event was lost about.
+    fn on_younger(&mut self, claim: &Claim, latest: Latest, here: Option<&Item>, now: Now) {
+        if let Some(Item::Dir(dir)) = here {
+            self.set_unit(claim.root, claim.path.as_bytes(), *dir, latest, now);
+            self.relist(claim);
+        }
+    }
+
+    /// Forgets the deadline of a unit in which nothing goes, until something in it changes.
+    fn on_kept(&mut self, claim: &Claim, here: Option<&Item>) {
+        let Some(Item::Dir(dir)) = here else { return };
+        if let Some(unit) = self
+            .index
+            .unit(*dir)
+            .filter(|unit| unit.basis == claim.known)
+        {
+            let for_ever = UnitRule {
+                rule: unit.rule,
+                basis: unit.basis,
+                latest: unit.latest,
+                expire_ms: None,
+            };
+            self.writer.set_unit(*dir, Some(for_ever));
+        }
+    }
+
+    fn on_held(
+        &mut self,
+        claim: &Claim,
+        hold: Hold,
+        tries: u32,
+        here: Option<&Item>,
+        gone: &mut Gone,
+        now: Now,
+    ) {
+        let is_job = claim.unit == Unit::Job;
+        // Of several roots, only recovery tells which one it is.
+        if hold.is_of_root() && claim.root != NO_ROOT && roots_of(claim).all(|r| r == claim.root) {
+            self.stall(claim.root, hold.clone(), now);
+            if !is_job {
+                return;
+            }
+        }
+        // A name that was taken meanwhile belongs to something else, which its own events tell of.
+        if hold == Hold::Displaced && !is_job {
+            self.forget(claim, here, gone);
+            let (root, path) = (claim.root, claim.path.clone());
+            self.tell(Event::Held { root, path, hold });
+            return;
+        }
+        let Some(item) = here else { return };
+        let is_of_owners = matches!(hold, Hold::SourceDown { .. }) && !is_job;
+        self.hold_item(item, (claim.root, &claim.path), hold, tries, now);
+        // The reaper asked about others than those that own it by now.
+        let readings = |engine: &Self| {
+            let path = claim.path.as_bytes();
+            engine.jobs.readings(&engine.policy, claim.root, path)
+        };
+        if is_of_owners && readings(self) != claim.owners {
+            self.retry(item, now);
+        }
+    }
+
+    /// Has everything that a claim was about looked at.
+    fn relist(&mut self, claim: &Claim) {
+        let own = claim.pieces.is_empty().then_some((claim.root, &claim.path));
+        let pieces = claim.pieces.iter().map(|piece| (piece.root, &piece.path));
+        let all = own
+            .into_iter()
+            .chain(pieces)
+            .filter(|(root, _)| *root != NO_ROOT);
+        let relists = all.map(|(root, path)| Effect::Relist(root, path.clone()));
+        self.effects.extend(relists);
+    }
+
+    /// Arms what has come to stand at the path of a claim, and waited for its answer.
+    fn rearm_path(&mut self, claim: &Claim, now: Now) {
+        let dir_id = |path: &RelPath| self.index.dir_id(claim.root, path.as_bytes());
+        let dir = dir_id(&claim.path).map(Item::Dir);
+        let split = claim.path.split();
+        let file = split.and_then(|(dir, name)| Some(Item::file(dir_id(&dir)?, name)));
+        // A job that was forgotten and is told of again has another number.
+        let job = claim.owners.first().filter(|_| claim.unit == Unit::Job);
+        let job = job.and_then(|key| {
+            let no = self.jobs.number(key)?;
+            Some(Item::Job(key.source, no, claim.rule))
+        });
+        for item in [dir, file, job].into_iter().flatten() {
+            if self.holds.is_claimed(&item) {
+                self.holds_mut().clear(&item);
+            }
+            self.rearm(&item, now);
+        }
+    }
+}
+
+/// The roots that a claim takes something from.
+fn roots_of(claim: &Claim) -> impl Iterator<Item = RootId> {
+    let own = claim.pieces.is_empty().then_some(claim.root);
+    own.into_iter()
+        .chain(claim.pieces.iter().map(|piece| piece.root))
+}
+
+/// Whether somebody asked for the removal.
+pub(super) fn request_of(claim: &Claim) -> Option<u64> {
+    match claim.actor {
+        Actor::Rule => None,
+        Actor::Schedule { request } | Actor::Asked { request, .. } => Some(request),
+    }
+}
+
+#[cfg(test)]
+mod tests;

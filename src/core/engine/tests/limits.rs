@@ -1,0 +1,142 @@
+//! What is kept of many held, refused and vanished files, and how often they are tried.
+
+use super::*;
+
+/// Answers all claims with `hold`; returns how many there were.
+fn refuse(place: &mut Place, hold: &Hold) -> usize {
+    let claims = std::mem::take(&mut place.claims);
+    let reaped = claims.into_iter().map(|claim| Reaped {
+        outcome: Outcome::Held(hold.clone()),
+        claim,
+    });
+    let reaped: Vec<Reaped> = reaped.collect();
+    let count = reaped.len();
+    place.step(Input::Reaped(reaped));
+    count
+}
+
+fn others() -> Hold {
+    Hold::OpenUnknown {
+        error: "permission denied".to_owned(),
+    }
+}
+
+/// A place with so many files of another user that are due.
+fn place_of(files: usize) -> Place {
+    let mut place = Place::new(vec![rule("everything")]);
+    for number in 0..files {
+        place.file(OTHER, &format!("f{number:04}"));
+    }
+    place.pass_until(HOUR);
+    place
+}
+
+/// Lets time pass, with all tries refused; returns how many there were.
+fn tries_until(place: &mut Place, ms: i64) -> usize {
+    let mut tries = 0;
+    while let Some(wake) = place.engine.wake_at().filter(|wake| *wake <= at(ms).wall) {
+        place.pass_until(
+            wake.ms_since(at(0).wall)
+                .max(place.now.wall.ms_since(at(0).wall)),
+        );
+        tries += refuse(place, &others());
+    }
+    tries
+}
+
+fn held(place: &Place) -> u64 {
+    let held = place.engine.status(place.now).held;
+    held.iter().map(|held| held.count).sum()
+}
+
+#[test]
+fn files_of_others_are_told_once_and_tried_a_few_at_a_time() {
+    let mut place = place_of(500);
+    assert_eq!(refuse(&mut place, &others()), 500);
+    let told = |place: &Place| {
+        let told = place.told.iter();
+        told.filter(|event| matches!(event, Event::Held { .. }))
+            .count()
+    };
+    assert_eq!((held(&place), told(&place)), (500, 1));
+    let tries = tries_until(&mut place, 25 * HOUR);
+    // A dozen times within the first hour, then each hour.
+    assert!((64..=40 * 64).contains(&tries), "{tries}");
+    assert_eq!((held(&place), told(&place)), (500, 1));
+    assert_eq!(place.hold(OTHER, "f0007"), ["open-unknown"]);
+}
+
+#[test]
+fn when_one_of_them_goes_the_others_are_tried() {
+    let mut place = place_of(300);
+    refuse(&mut place, &others());
+    place.pass_until(HOUR + 2000);
+    assert_eq!(place.claims.len(), 64);
+    place.reap();
+    place.pass_until(HOUR + 3000);
+    assert_eq!(place.claims.len(), 300 - 64);
+}
+
+#[test]
+fn what_something_happened_to_is_tried_at_once() {
+    let mut place = place_of(200);
+    refuse(&mut place, &others());
+    // Its owner has changed.
+    let seen = facts(Kind::File, 100 + 10 * 8, at(0));
+    place.step(Input::Observed(vec![Observed::Looks {
+        root: OTHER,
+        dir: RelPath::root(),
+        facts: facts(Kind::Dir, 3, at(0)),
+        names: vec![(b"f0007".as_slice().into(), Some(seen))],
+    }]));
+    place.pass_until(HOUR + 1);
+    assert_eq!(place.claimed(), ["other/f0007"]);
+}
+
+#[test]
+fn beyond_the_limit_a_directory_is_held_as_a_whole() {
+    let mut place = place_of(1000);
+    refuse(&mut place, &others());
+    assert!(held(&place) > 0);
+    assert_eq!(place.hold(OTHER, "f0999"), ["open-unknown"]);
+    // All of them are tried together.
+    assert_eq!(tries_until(&mut place, HOUR + 1500), 1000);
+    // What is open is held by itself, as far as there is room.
+    let mut place = place_of(1000);
+    let open = Hold::Open { path: None };
+    refuse(&mut place, &open);
+    assert_eq!(place.hold(OTHER, "f0001"), ["open"]);
+    assert_eq!(place.hold(OTHER, "f0999"), ["open"]);
+    place.pass_until(HOUR + 1500);
+    assert_eq!(place.reap().len(), 1000);
+}
+
+#[test]
+fn names_that_were_are_forgotten() {
+    let mut place = Place::new(vec![rule("everything")]);
+    for number in 0..50 {
+        place.file(UPLOADS, &format!("x{number}_a_b_c_d_e_f_g_h_i_j_k_l"));
+    }
+    let each = place.engine.owned.len() / 50;
+    assert!((1..=8).contains(&each), "{each} for each");
+    place.step(Input::Observed(vec![Observed::Listing {
+        root: UPLOADS,
+        dir: RelPath::root(),
+        facts: facts(Kind::Dir, 2, at(0)),
+        files: Vec::new(),
+        dirs: Vec::new(),
+        discovery: Discovery::Crawl,
+        coverage: Coverage::Watched,
+    }]));
+    assert_eq!(place.engine.owned.len(), 0);
+}
+
+#[test]
+fn a_job_with_many_separators_in_its_id_loses_its_files() {
+    let id = "a_b_c_d_e_f_g_h_i_j_k_l";
+    let mut place = Place::new(vec![job_rule()]);
+    place.file(UPLOADS, &format!("{id}_scan.tif"));
+    place.loaded(vec![completed(id, 0)]);
+    place.pass_until(HOUR);
+    assert_eq!(place.claimed(), [format!("uploads/{id}_scan.tif")]);
+}
