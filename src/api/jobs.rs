@@ -144,7 +144,9 @@ async fn tell(daemon: &Daemon, source: SourceId, news: News) -> Result<(), Probl
         news: vec![news],
         more: false,
     };
-    let heard = daemon.link().ask(move |engine, now| engine.hear(news, now));
+    let heard = daemon
+        .link()
+        .ask(move |engine, now| engine.on_source_update(news, now));
     Ok(heard.await?)
 }
 

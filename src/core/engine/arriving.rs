@@ -22,7 +22,7 @@ type Job = (SourceId, u32);
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Arriving {
+pub(super) struct BarrierWait {
     /// Jobs that wait, each with whether the barrier that is under way began after its last news.
     waiting: BTreeMap<Job, bool>,
     /// Jobs that may be gathered, until there is news of them.
@@ -60,7 +60,7 @@ impl Told {
     }
 }
 
-impl Arriving {
+impl BarrierWait {
     /// There is news of a job, or something that it owns is to be looked at.
     pub(super) fn renew(&mut self, job: Job) {
         self.through.remove(&job);

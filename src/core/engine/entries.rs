@@ -171,7 +171,7 @@ impl Engine {
     }
 
     /// Reads the latest change of contents off the trees in which something has an older time than before.
-    pub(super) fn mind_older(&mut self, now: Now) {
+    pub(super) fn refresh_content_mtimes(&mut self, now: Now) {
         for id in std::mem::take(&mut self.older) {
             let (Some((root, top)), Some(unit)) = (self.index.dir_path(id), self.index.unit(id))
             else {

@@ -30,7 +30,7 @@ impl Taken {
 
 /// All that a job owns and a rule takes.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Gathered {
+pub(super) struct JobFileSet {
     pub(super) pieces: Vec<Piece>,
     /// The latest timestamps of all of it.
     pub(super) latest: Latest,
@@ -44,8 +44,8 @@ pub(super) struct Gathered {
 
 impl Engine {
     /// All that `job` owns and `rule` takes, as far as the index knows.
-    pub(super) fn gather(&self, job: &Job, rule: RuleId, now: Timestamp) -> Gathered {
-        let mut gathered = Gathered {
+    pub(super) fn gather(&self, job: &Job, rule: RuleId, now: Timestamp) -> JobFileSet {
+        let mut gathered = JobFileSet {
             pieces: Vec::new(),
             latest: Latest::NONE,
             files: 0,
@@ -95,7 +95,7 @@ impl Engine {
         root: RootId,
         path: &RelPath,
         now: Timestamp,
-        into: &mut Gathered,
+        into: &mut JobFileSet,
     ) {
         if let Some(dir) = self.index.dir_id(root, path.as_bytes()) {
             self.gather_dir(by, root, (dir, path), now, into);
@@ -126,7 +126,7 @@ impl Engine {
         root: RootId,
         (dir, path): (DirId, &RelPath),
         now: Timestamp,
-        into: &mut Gathered,
+        into: &mut JobFileSet,
     ) {
         let (mut all, mut going, mut bytes) = (0u64, 0u64, 0u64);
         let mut latest = Latest::NONE;

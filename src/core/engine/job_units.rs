@@ -6,7 +6,7 @@
 //! known.
 
 use super::candidate::Candidate;
-use super::gathered::Gathered;
+use super::gathered::JobFileSet;
 use super::holds::EntryState;
 use super::item::Item;
 use super::lapse::{Lapse, LapseState, Trigger};
@@ -160,7 +160,13 @@ impl Engine {
     }
 
     /// What holds all that a job owns.
-    fn hold_of_job(&self, job: &Job, lapse: Lapse, gathered: &Gathered, now: Now) -> Option<Hold> {
+    fn hold_of_job(
+        &self,
+        job: &Job,
+        lapse: Lapse,
+        gathered: &JobFileSet,
+        now: Now,
+    ) -> Option<Hold> {
         let holds = self.job_holds();
         if let Some(hold) = holds
             .source_down(job.key.source)
@@ -211,7 +217,7 @@ impl Engine {
 }
 
 /// All that `job` owns and the rule of `lapse` takes.
-fn job_candidate(item: Item, job: &Job, lapse: Lapse, gathered: Gathered) -> Candidate {
+fn job_candidate(item: Item, job: &Job, lapse: Lapse, gathered: JobFileSet) -> Candidate {
     let first = gathered.pieces.first();
     Candidate {
         item,

@@ -55,14 +55,14 @@ impl Default for Memory {
 
 /// A root that is looked over for the first time since it was saved.
 #[derive(Debug, Default)]
-pub(super) struct Restoring {
+pub(super) struct RootRecovery {
     /// Directories that were not known, or not known to be whole, each with the instant from which what is in it can be there.
     fresh: BTreeMap<DirId, Timestamp>,
     /// How many entries and units were not known and are due: held until it is through.
     pub(super) due: u64,
 }
 
-impl Restoring {
+impl RootRecovery {
     /// The directory `id` was not known to be whole. What is in it and was not known can have come with it, or with one of those
     /// that it lies in and that were not known to be whole either: a rename changes the change time of what is renamed.
     fn note_dir(&mut self, id: DirId, parent: Option<DirId>, since: Timestamp) {
@@ -88,7 +88,7 @@ impl RootMemory {
 
 impl Engine {
     /// Makes of what was saved what the rules make of it now. What was not settled under them may be of any rules.
-    pub(super) fn recall(&mut self, units: Vec<(DirId, Timestamp)>, now: Now) {
+    pub(super) fn reevaluate_restored(&mut self, units: Vec<(DirId, Timestamp)>, now: Now) {
         let settled = |root: RootId| {
             let saved = self.roots.get(&root).and_then(|state| state.saved);
             saved.is_some_and(|saved| saved.settled)
@@ -162,7 +162,7 @@ impl Engine {
         if !memory.is_of(key) {
             return false;
         }
-        state.restoring = Some(Restoring::default());
+        state.restoring = Some(RootRecovery::default());
         state.trip = memory.trip;
         state.orphans = Orphans::remembered(memory.orphans_tripped);
         state.reconciliation.restored = self.index.totals(root).dirs > 0;
@@ -192,11 +192,11 @@ impl Engine {
     }
 
     /// Whether `root` is restored, and not looked over yet.
-    pub(super) fn restoring(&self, root: RootId) -> Option<&Restoring> {
+    pub(super) fn restoring(&self, root: RootId) -> Option<&RootRecovery> {
         self.roots.get(&root)?.restoring.as_ref()
     }
 
-    fn restoring_mut(&mut self, root: RootId) -> Option<&mut Restoring> {
+    fn restoring_mut(&mut self, root: RootId) -> Option<&mut RootRecovery> {
         self.roots.get_mut(&root)?.restoring.as_mut()
     }
 
@@ -247,7 +247,7 @@ impl Engine {
     }
 
     /// Holds everything while what changes cannot be saved.
-    pub(super) fn heed_store(&mut self, why: Option<String>, now: Now) {
+    pub(super) fn on_store_state(&mut self, why: Option<String>, now: Now) {
         let was_held = std::mem::replace(&mut self.unsaved, why).is_some();
         match (&self.unsaved, was_held) {
             (Some(error), false) => {

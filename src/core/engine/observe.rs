@@ -184,7 +184,7 @@ impl Engine {
                     Some(_) => self.count(root, |found| &mut found.changed),
                 }
             }
-            self.mind_owner(root, id, &path, &name, &record, now);
+            self.update_owner(root, id, &path, &name, &record, now);
             records.push((name, record));
         }
         self.writer
@@ -233,7 +233,7 @@ impl Engine {
                     if previous.is_some_and(|previous| record.mtime < previous.mtime) {
                         self.note_older(root, dir);
                     }
-                    self.mind_owner(root, id, &path, &name, &record, now);
+                    self.update_owner(root, id, &path, &name, &record, now);
                     records.push((name, record));
                     continue;
                 }
@@ -304,7 +304,7 @@ impl Engine {
         if dir.is_root() {
             self.set_unit(root, name, id, facts.latest(), now);
         }
-        self.mind_job_dir(root, &dir.join(name), now);
+        self.on_job_dir(root, &dir.join(name), now);
     }
 
     /// Takes entries of `dir` out of the index. Returns whether any was there.

@@ -25,11 +25,11 @@ const READINGS_MAX: usize = 8;
 
 /// Entries of jobs whose directory does not tell them.
 #[derive(Debug, Default)]
-pub(super) struct Owned {
+pub(super) struct OwnershipIndex {
     slots: BTreeSet<(u32, DirId, u64)>,
 }
 
-impl Owned {
+impl OwnershipIndex {
     pub(super) fn clear(&mut self) {
         self.slots.clear();
     }
@@ -63,7 +63,7 @@ fn owned_slots(
 }
 
 /// What another owner, or another state of the owner, makes of an entry.
-enum Renewed {
+enum Reclassified {
     Same,
     As(Record),
     /// This for now: the index does not have what its rule asks for, and it is looked at.
@@ -128,7 +128,7 @@ impl Engine {
     }
 
     /// Takes note of whose a file is that was looked at.
-    pub(super) fn mind_owner(
+    pub(super) fn update_owner(
         &mut self,
         root: RootId,
         dir: DirId,
@@ -141,11 +141,11 @@ impl Engine {
             return;
         }
         self.note_owned(root, dir, path, name);
-        self.mind_job_entry(root, path, record, now);
+        self.on_job_entry(root, path, record, now);
     }
 
     /// A directory was looked at: an empty one goes with its job, too.
-    pub(super) fn mind_job_dir(&mut self, root: RootId, path: &RelPath, now: Now) {
+    pub(super) fn on_job_dir(&mut self, root: RootId, path: &RelPath, now: Now) {
         let is_asked = |known: &crate::core::policy::Root| {
             known.source.is_some() && known.owner.as_ref().is_some_and(Template::has_job_dir)
         };
@@ -213,7 +213,7 @@ impl Engine {
     }
 
     /// Judges all entries of a job anew, and those at `paths`.
-    pub(super) fn own_again_job(
+    pub(super) fn reclassify_job(
         &mut self,
         source: SourceId,
         id: &str,
@@ -231,26 +231,26 @@ impl Engine {
         let roots: Vec<RootId> = self.roots.keys().copied().collect();
         for root in roots {
             for (dir, names) in self.flat_entries(root, &key) {
-                self.own_again(dir, Some(&names), now);
+                self.reclassify_entries(dir, Some(&names), now);
             }
             paths.extend(self.job_dir(root, &key).map(|dir| (root, dir)));
         }
         for (root, path) in paths {
-            self.own_path_again(root, &path, now);
+            self.reclassify_path(root, &path, now);
         }
     }
 
     /// Judges anew what is at `path`: a file, or a directory with all beneath it.
-    fn own_path_again(&mut self, root: RootId, path: &RelPath, now: Now) {
+    fn reclassify_path(&mut self, root: RootId, path: &RelPath, now: Now) {
         if let Some(dir) = self.index.dir_id(root, path.as_bytes()) {
             for dir in self.index.subtree(dir) {
-                self.own_again(dir, None, now);
+                self.reclassify_entries(dir, None, now);
             }
         } else if let Some((dir, _)) = self.index.find(root, path.as_bytes())
             && let Some((_, name)) = path.split()
         {
             let names = BTreeSet::from([Name::from(name)]);
-            self.own_again(dir, Some(&names), now);
+            self.reclassify_entries(dir, Some(&names), now);
         }
         if let Some(top) = path.top()
             && let Some(id) = self.index.dir_id(root, top)
@@ -262,7 +262,7 @@ impl Engine {
     }
 
     /// Judges the entries of `dir` with these names (`None`: all) anew.
-    fn own_again(&mut self, dir: DirId, names: Option<&BTreeSet<Name>>, now: Now) {
+    fn reclassify_entries(&mut self, dir: DirId, names: Option<&BTreeSet<Name>>, now: Now) {
         let pages: BTreeSet<PageId> = match names {
             None => self.index.pages_of(dir).into_iter().collect(),
             Some(names) => {
@@ -271,11 +271,11 @@ impl Engine {
             }
         };
         for page in pages {
-            self.own_page_again(page, names, now);
+            self.reclassify_page(page, names, now);
         }
     }
 
-    pub(super) fn own_page_again(&mut self, id: PageId, names: Option<&BTreeSet<Name>>, now: Now) {
+    pub(super) fn reclassify_page(&mut self, id: PageId, names: Option<&BTreeSet<Name>>, now: Now) {
         let Some(page) = self.index.page(id) else {
             return;
         };
@@ -292,9 +292,9 @@ impl Engine {
             self.outdate_claims_at(root, path.as_bytes());
             match self.renew(root, path.as_bytes(), record) {
                 // What held it on account of its owners may be over.
-                Renewed::Same => self.retry_file(page.dir(), name, now),
-                Renewed::As(record) => drop(renewed.insert(name.into(), record)),
-                Renewed::Look(record) => {
+                Reclassified::Same => self.retry_file(page.dir(), name, now),
+                Reclassified::As(record) => drop(renewed.insert(name.into(), record)),
+                Reclassified::Look(record) => {
                     renewed.insert(name.into(), record);
                     self.renew_owners(root, &path);
                     looks.push(path);
@@ -310,7 +310,7 @@ impl Engine {
             });
         }
         for (name, record) in &renewed {
-            self.mind_job_entry(root, dir.join(name).as_bytes(), record, now);
+            self.on_job_entry(root, dir.join(name).as_bytes(), record, now);
         }
         // A listing finds them all at once.
         if looks.len() > 1 {
@@ -322,7 +322,7 @@ impl Engine {
         self.arm_page(id, now);
     }
 
-    fn renew(&self, root: RootId, path: &[u8], record: Record) -> Renewed {
+    fn renew(&self, root: RootId, path: &[u8], record: Record) -> Reclassified {
         let owner = self.owner(root, path);
         let (class, job) = self.policy.decide(root, path, &owner);
         let has_newest = match record.class {
@@ -341,7 +341,7 @@ impl Engine {
             }
             // It goes with its job at once: none of its timestamps is before the one that is known.
             Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::Job(_) => {
-                return Renewed::Look(Record {
+                return Reclassified::Look(Record {
                     class,
                     expire_ms: None,
                     ..record
@@ -355,7 +355,9 @@ impl Engine {
                     Since::Ctime | Since::Btime if record.class == class => {
                         (record.basis, record.expire_ms)
                     }
-                    Since::Newest | Since::Ctime | Since::Btime => return Renewed::Look(unruled),
+                    Since::Newest | Since::Ctime | Since::Btime => {
+                        return Reclassified::Look(unruled);
+                    }
                     Since::CreatedAt
                     | Since::CompletedAt
                     | Since::LastActivity
@@ -363,7 +365,7 @@ impl Engine {
                         match job.and_then(|job| rule.since.of_job(&job.moments)) {
                             Some(basis) => (basis, rule.expire_ms),
                             None if has_newest || record.class == class => (record.basis, None),
-                            None => return Renewed::Look(unruled),
+                            None => return Reclassified::Look(unruled),
                         }
                     }
                 }
@@ -376,9 +378,9 @@ impl Engine {
             ..record
         };
         if after == record {
-            Renewed::Same
+            Reclassified::Same
         } else {
-            Renewed::As(after)
+            Reclassified::As(after)
         }
     }
 
@@ -404,7 +406,7 @@ impl Engine {
     }
 
     /// An entry that goes with its job has come, or is the job's now: the job is looked at when it may go.
-    pub(super) fn mind_job_entry(&mut self, root: RootId, path: &[u8], record: &Record, now: Now) {
+    pub(super) fn on_job_entry(&mut self, root: RootId, path: &[u8], record: &Record, now: Now) {
         let Class::Job(_) = record.class else { return };
         for job in self.owner(root, path).jobs() {
             if let Some(no) = self.jobs.number(&job.key) {

@@ -17,7 +17,7 @@ const JOBS_MAX: u32 = 10_000;
 
 /// What is still to be gone through after a source was read.
 #[derive(Debug, Default)]
-pub(super) struct Passing {
+pub(super) struct ReclassifyScan {
     pages: Vec<PageId>,
     jobs: Vec<(SourceId, u32)>,
     ready: BTreeSet<SourceId>,
@@ -25,7 +25,7 @@ pub(super) struct Passing {
 
 impl Engine {
     /// Goes through all entries that jobs of `source` may own, and through its jobs, in the steps that follow.
-    pub(super) fn own_all_again(&mut self, source: SourceId) {
+    pub(super) fn reclassify_source(&mut self, source: SourceId) {
         self.renew_arrivals();
         let mut pages = self.index.pages();
         let holds = self.job_holds();
@@ -55,7 +55,7 @@ impl Engine {
     }
 
     /// Goes on with it for a while.
-    pub(super) fn pass_on(&mut self, now: Now) {
+    pub(super) fn continue_reclassify(&mut self, now: Now) {
         if !self.is_passing() {
             return;
         }
@@ -64,7 +64,7 @@ impl Engine {
                 break;
             };
             self.note_page_owned(page);
-            self.own_page_again(page, None, now);
+            self.reclassify_page(page, None, now);
         }
         if !self.passing.pages.is_empty() {
             return;

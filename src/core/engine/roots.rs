@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::breaker::Orphans;
 use super::job_breaker::Changed;
-use super::memory::Restoring;
+use super::memory::RootRecovery;
 use super::stall::Stall;
 use super::state::Engine;
 use crate::core::facts::{FileKey, RootId};
@@ -40,7 +40,7 @@ pub(super) struct RootState {
     /// What was saved of it, until it is found.
     pub(super) saved: Option<RootMemory>,
     /// While it is looked over for the first time since it was saved.
-    pub(super) restoring: Option<Restoring>,
+    pub(super) restoring: Option<RootRecovery>,
     pub(super) reconciliation: Reconciliation,
     /// Whether a pass is through since it was found.
     is_reconciled: bool,

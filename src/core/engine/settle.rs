@@ -229,7 +229,7 @@ impl Engine {
                     self.hold_unconfirmed(item, tries, now);
                 }
                 self.writer.upsert(*dir, name, record);
-                self.mind_owner(claim.root, *dir, claim.path.as_bytes(), name, &record, now);
+                self.update_owner(claim.root, *dir, claim.path.as_bytes(), name, &record, now);
             }
             Some(Item::Job(..)) | None => {}
         }

@@ -113,7 +113,7 @@ impl Engine {
     }
 
     /// Takes in what sources tell.
-    pub fn hear(&mut self, news: SourceNews, now: Now) {
+    pub fn on_source_update(&mut self, news: SourceNews, now: Now) {
         let source = news.source;
         if !self.sources.contains_key(&source) {
             return;
@@ -127,12 +127,12 @@ impl Engine {
             match piece {
                 News::Rows(rows) => {
                     for row in rows {
-                        is_eased |= self.hear_row(source, &row, now);
+                        is_eased |= self.on_job_upsert(source, &row, now);
                     }
                 }
                 News::Gone(ids) => {
                     for id in ids {
-                        is_eased |= self.hear_gone(source, &id, now);
+                        is_eased |= self.on_job_deleted(source, &id, now);
                     }
                     let is_told = self
                         .policy
@@ -144,15 +144,15 @@ impl Engine {
                         state.is_stale |= !is_told;
                     }
                 }
-                News::Loaded { jobs } => self.hear_loaded(source, jobs, now),
+                News::Loaded { jobs } => self.on_snapshot_complete(source, jobs, now),
                 News::Stale => {
                     if let Some(state) = self.source_mut(source) {
                         state.is_stale = true;
                     }
                 }
-                News::Down { why } => self.hear_down(source, &why),
+                News::Down { why } => self.on_source_down(source, &why),
             }
-            self.mind_doubt(source);
+            self.publish_source_trust(source);
         }
         self.check_changed(source, now);
         if !news.more {
@@ -169,7 +169,7 @@ impl Engine {
     }
 
     /// Takes in a row. Returns whether refused claims hold less than before.
-    fn hear_row(&mut self, source: SourceId, row: &JobRow, now: Now) -> bool {
+    fn on_job_upsert(&mut self, source: SourceId, row: &JobRow, now: Now) -> bool {
         let policy = Arc::clone(&self.policy);
         let was_read = self
             .sources
@@ -201,7 +201,7 @@ impl Engine {
         }
         self.holds_mut().lift_job(source, change.no);
         if was_read {
-            self.own_again_job(source, &row.id, change.unclaimed, now);
+            self.reclassify_job(source, &row.id, change.unclaimed, now);
             if let Some(after) = self.jobs.job(&key) {
                 self.count_changed(before.as_ref(), &after, now);
             }
@@ -211,7 +211,7 @@ impl Engine {
     }
 
     /// Forgets a job. Returns whether refused claims hold less than before.
-    fn hear_gone(&mut self, source: SourceId, id: &str, now: Now) -> bool {
+    fn on_job_deleted(&mut self, source: SourceId, id: &str, now: Now) -> bool {
         let policy = Arc::clone(&self.policy);
         let key = JobKey {
             source,
@@ -232,12 +232,12 @@ impl Engine {
             .get(&source)
             .is_some_and(|state| state.was_read)
         {
-            self.own_again_job(source, id, claimed, now);
+            self.reclassify_job(source, id, claimed, now);
         }
         is_eased
     }
 
-    fn hear_loaded(&mut self, source: SourceId, jobs: u64, now: Now) {
+    fn on_snapshot_complete(&mut self, source: SourceId, jobs: u64, now: Now) {
         let demands = self
             .policy
             .roots
@@ -290,7 +290,7 @@ impl Engine {
             let what = format!("read: {jobs} job{}", if jobs == 1 { "" } else { "s" });
             self.effects
                 .push(Effect::Tell(Event::Source { source, what }));
-            self.own_all_again(source);
+            self.reclassify_source(source);
             return;
         }
         if was_down {
@@ -302,7 +302,7 @@ impl Engine {
     }
 
     /// Tells those who ask for single jobs whether it can be believed that one is gone.
-    fn mind_doubt(&self, source: SourceId) {
+    fn publish_source_trust(&self, source: SourceId) {
         let is_doubted = self.sources.get(&source).is_none_or(|state| {
             state.is_stale || state.trip.is_some() || state.phase != SourcePhase::Ready
         });
@@ -310,13 +310,13 @@ impl Engine {
     }
 
     /// A row of `source` was removed because a rule said so.
-    pub(super) fn hear_forgotten(&mut self, source: SourceId) {
+    pub(super) fn on_record_deleted(&mut self, source: SourceId) {
         if let Some(state) = self.source_mut(source) {
             state.forgotten += 1;
         }
     }
 
-    fn hear_down(&mut self, source: SourceId, why: &str) {
+    fn on_source_down(&mut self, source: SourceId, why: &str) {
         let Some(state) = self.source_mut(source) else {
             return;
         };
@@ -342,7 +342,7 @@ impl Engine {
         if let Some(state) = self.sources.get(&source) {
             self.effects.push(Effect::Source(source, state.memory()));
         }
-        self.mind_doubt(source);
+        self.publish_source_trust(source);
         self.arm_source(source, now);
     }
 
@@ -374,7 +374,7 @@ impl Engine {
                 self.effects.push(Effect::Source(source, state.memory()));
                 released.push(source);
             }
-            self.mind_doubt(source);
+            self.publish_source_trust(source);
         }
         let roots = self.policy.roots.iter();
         roots
@@ -401,7 +401,7 @@ impl Engine {
         self.holds_mut().lift_jobs();
         self.owned.clear();
         for source in policy.sources.keys() {
-            self.own_all_again(*source);
+            self.reclassify_source(*source);
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::arriving::Arriving;
+use super::arriving::BarrierWait;
 use super::claims::Claims;
 use super::clean::Cleans;
 use super::holds::HoldTable;
 use super::memory::Memory;
-use super::owned::Owned;
-use super::passing::Passing;
+use super::owned::OwnershipIndex;
+use super::passing::ReclassifyScan;
 use super::roots::RootState;
 use super::sources::SourceState;
 use super::timers::Timers;
@@ -56,11 +56,11 @@ pub struct Engine {
     pub(super) pins: Arc<Pins>,
     pub(super) sources: Arc<BTreeMap<SourceId, SourceState>>,
     /// Which entries are whose, where directories do not tell.
-    pub(super) owned: Owned,
+    pub(super) owned: OwnershipIndex,
     /// What is still to be gone through after a source was read.
-    pub(super) passing: Passing,
+    pub(super) passing: ReclassifyScan,
     /// Jobs whose files may still be on their way into the index.
-    pub(super) arriving: Arriving,
+    pub(super) arriving: BarrierWait,
     /// Jobs whose records are being written: not again, until their rows change.
     pub(super) marked: BTreeSet<(SourceId, u32)>,
     /// Jobs whose records an earlier process left to be written: likewise.
@@ -116,9 +116,9 @@ impl Engine {
             jobs: setup.jobs,
             pins: setup.pins,
             sources: Arc::new(sources),
-            owned: Owned::default(),
-            passing: Passing::default(),
-            arriving: Arriving::default(),
+            owned: OwnershipIndex::default(),
+            passing: ReclassifyScan::default(),
+            arriving: BarrierWait::default(),
             marked: BTreeSet::new(),
             recording: setup.recording,
             breaker: setup.breaker,
@@ -141,14 +141,14 @@ impl Engine {
             remembered,
             older: BTreeSet::new(),
         };
-        engine.recall(units, now);
+        engine.reevaluate_restored(units, now);
         engine.arm_pins(now);
         engine
     }
 
     /// Takes one input, and says what is to be done about it.
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Effect> {
-        self.mind_clock(now);
+        self.check_clock(now);
         match input {
             Input::Tick => {}
             Input::Observed(seen) => {
@@ -162,18 +162,18 @@ impl Engine {
             Input::Synced(JOBS) => self.on_barrier_through(now),
             Input::Synced(token) => self.effects.push(Effect::Synced(token)),
             Input::Reload(policy, breaker) => self.reload(policy, breaker, now),
-            Input::Unsaved(why) => self.heed_store(why, now),
+            Input::Unsaved(why) => self.on_store_state(why, now),
             Input::Jobs(news) => {
                 let source = news.source;
-                self.hear(news, now);
+                self.on_source_update(news, now);
                 self.jobs.on_news_taken_in(source);
             }
-            Input::Forgotten(source) => self.hear_forgotten(source),
+            Input::Forgotten(source) => self.on_record_deleted(source),
             Input::Clean(policy, request, done) => self.order_clean(policy, request, done),
             Input::Ask(ask) => ask(self, now),
         }
-        self.pass_on(now);
-        self.mind_older(now);
+        self.continue_reclassify(now);
+        self.refresh_content_mtimes(now);
         self.check_orders(now);
         self.arm_touched(now);
         self.fire(now);
@@ -222,7 +222,7 @@ impl Engine {
         self.tells_observed = wanted;
     }
 
-    fn mind_clock(&mut self, now: Now) {
+    fn check_clock(&mut self, now: Now) {
         let by_ms = |by: std::time::Duration| i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         let Some(event) = self.guard.observe(now) else {
             return;

@@ -17,7 +17,7 @@ async fn hear_of_seven(world: &World) {
     let hears = world
         .daemon
         .link()
-        .ask(|engine, now| engine.hear(news, now));
+        .ask(|engine, now| engine.on_source_update(news, now));
     hears.await.unwrap();
 }
 
