@@ -22,6 +22,9 @@ const NAMES_MAX: usize = if cfg!(test) { 600 } else { 1_000_000 };
 /// Files of a directory that are tried when a shared hold ends: the whole of a small directory, and no storm in a large one.
 const PROBES_MAX: usize = 64;
 
+/// A shared hold is forgotten when nothing has run into it for so long, in milliseconds: longer than the reaper takes for an answer.
+const FORGET_AFTER_MS: i64 = 60_000;
+
 /// What keeps one item.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum EntryState {
@@ -282,6 +285,12 @@ impl HoldTable {
             for of in &turn {
                 *names -= usize::from(shared.names.remove(of));
             }
+            // Those that are being tried may come back: they were told of.
+            let forget_at = shared.tried_at.plus_ms(FORGET_AFTER_MS);
+            if turn.is_empty() && !shared.is_whole && now < forget_at {
+                shared.retry_at = forget_at;
+                return true;
+            }
             // What was held as a whole, or is nothing any more, is not held until it is tried.
             if shared.is_whole || turn.is_empty() {
                 *names -= shared.names.len();
@@ -301,15 +310,18 @@ impl HoldTable {
         probes
     }
 
-    /// One of `dir` was removed. When it was one of those that are tried for others, the others are free; returns whether they are.
+    /// One of `dir` was removed. When it was one of those that are tried for others, the others are free; returns whether they are. That
+    /// they were told of is kept until the time of the hold.
     pub(super) fn release_probed(&mut self, (dir, of): (DirId, Refused)) -> bool {
-        let is_probed = |shared: &SharedHold| shared.probes.contains(&of);
-        let is_released = self
-            .shared
-            .get(&dir)
-            .is_some_and(|all| all.iter().any(is_probed));
-        if is_released {
-            self.drop_shared(|at, shared| at == dir && is_probed(shared));
+        let mut is_released = false;
+        for shared in self.shared.get_mut(&dir).into_iter().flatten() {
+            if shared.probes.contains(&of) {
+                self.names -= shared.names.len();
+                shared.names.clear();
+                shared.probes.clear();
+                shared.is_whole = false;
+                is_released = true;
+            }
         }
         is_released
     }

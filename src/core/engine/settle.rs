@@ -290,7 +290,10 @@ impl Engine {
             self.tell(Event::Held { root, path, hold });
             return;
         }
-        let Some(item) = here else { return };
+        // What the index learned while the reaper was at work may have ended the hold: then it is tried anew.
+        let Some(item) = here.filter(|item| is_job || self.knows(claim, item)) else {
+            return;
+        };
         let is_of_owners = matches!(hold, Hold::SourceDown { .. }) && !is_job;
         self.hold_item(item, (claim.root, &claim.path), hold, tries, now);
         // The reaper asked about others than those that own it by now.
