@@ -30,11 +30,23 @@ impl RelPath {
     /// This path with `name` below it. `name` must be one component.
     #[must_use]
     pub fn join(&self, name: &[u8]) -> Self {
-        debug_assert!(is_component(name), "invariant: a name is one component");
-        if self.0.is_empty() {
-            return Self(name.into());
+        self.join_all(std::iter::once(name))
+    }
+
+    /// Returns this path with `names` below it, each in the one before. Each must be one component.
+    #[must_use]
+    pub fn join_all<'a>(&self, names: impl Iterator<Item = &'a [u8]> + Clone) -> Self {
+        let added: usize = names.clone().map(|name| name.len() + 1).sum();
+        let mut path = Vec::with_capacity(self.0.len() + added);
+        path.extend_from_slice(&self.0);
+        for name in names {
+            debug_assert!(is_component(name), "invariant: a name is one component");
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name);
         }
-        Self([&self.0, &b"/"[..], name].concat().into())
+        Self(path.into())
     }
 
     /// The bytes, without a leading slash.

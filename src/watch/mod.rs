@@ -46,6 +46,7 @@ mod passes;
 mod poll;
 mod presence;
 mod queue;
+mod recent_paths;
 mod restored;
 mod roots;
 mod said;

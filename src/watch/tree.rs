@@ -3,11 +3,13 @@
 //! **Invariant:** a [`NodeId`] names one node for ever; after the node's end it names nothing.
 //! **Invariant:** renaming a directory touches its own node only, and removing one costs its subtree only.
 
+use std::cell::RefCell;
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::backend::WatchId;
+use super::recent_paths::RecentPaths;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::observed::Name;
 use crate::core::path::RelPath;
@@ -59,6 +61,7 @@ pub struct Tree {
     /// Slots of all nodes but the roots', by parent and name.
     names: HashTable<u32>,
     hasher: DefaultHashBuilder,
+    recent_paths: RefCell<RecentPaths>,
 }
 
 impl Tree {
@@ -134,17 +137,23 @@ impl Tree {
         slots.map(|slot| (self.id(slot), &self.node(slot).name))
     }
 
-    /// Its path beneath its root.
+    /// Returns the path of `id` beneath its root; the root's own when the node has ended.
     pub fn path(&self, id: NodeId) -> RelPath {
+        let mut recent = self.recent_paths.borrow_mut();
         let mut names = Vec::new();
-        let mut at = self.get(id);
-        while let Some(node) = at {
-            names.push(&*node.name);
-            at = (node.parent != NONE).then(|| self.node(node.parent));
+        let mut above = None;
+        let mut at = id;
+        while let Some((parent, name)) = self.place(at) {
+            above = recent.get(at);
+            if above.is_some() {
+                break;
+            }
+            names.push(&**name);
+            at = parent;
         }
-        names.pop();
-        names.reverse();
-        RelPath::parse(&names.join(&b'/')).expect("invariant: names are components")
+        let path = above.unwrap_or_default().join_all(names.into_iter().rev());
+        recent.put(id, &path);
+        path
     }
 
     /// The deepest node on the way from `top` to `path`, and whether it is the very one.
@@ -172,6 +181,7 @@ impl Tree {
             self.child(parent, name).is_none(),
             "invariant: names are unique"
         );
+        self.recent_paths.get_mut().clear();
         self.unlink(id.slot);
         let node = self.node_mut(id.slot);
         node.parent = parent.slot;
@@ -239,6 +249,12 @@ impl Tree {
             previous: NONE,
         });
         self.id(slot)
+    }
+
+    /// Returns the number of directories that [`Tree::path`] has gone through.
+    #[cfg(test)]
+    pub fn path_steps(&self) -> u64 {
+        self.recent_paths.borrow().lookups
     }
 
     /// Enters a node with its parent and name into the parent's children and the names.
@@ -316,6 +332,27 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_paths_of_a_deep_tree_are_put_together_in_linear_time() {
+        const DEPTH: u64 = 2_000;
+        let mut tree = Tree::default();
+        let top = tree.add_top(RootId(1), key(0));
+        let mut at = top;
+        for ino in 1..=DEPTH {
+            // Names in a listing: the next one to be listed comes last.
+            let siblings = [b"a", b"b", b"c"].map(|name| tree.add(at, name, key(ino)));
+            assert_eq!(tree.path(at).components().count() as u64, ino - 1);
+            at = siblings[2];
+            for id in siblings {
+                assert_eq!(tree.path(id).components().count() as u64, ino);
+            }
+        }
+        assert!(tree.path_steps() <= 8 * DEPTH, "{}", tree.path_steps());
+        let moved = tree.child(top, b"c").unwrap();
+        tree.relink(moved, top, b"d");
+        assert!(tree.path(at).as_bytes().starts_with(b"d/c/c"));
+    }
 
     fn key(ino: u64) -> FileKey {
         FileKey { dev: 1, ino }
