@@ -307,6 +307,48 @@ fn an_edit_of_the_file_changes_the_rules_however_it_is_made() {
 }
 
 #[test]
+fn an_edit_is_noticed_after_the_directories_around_the_file_were_replaced() {
+    let place = Place::new();
+    let root = place.make_dir("data");
+    let file = root.join("file");
+    std::fs::write(&file, b"x").unwrap();
+    let put = |dir: &str, expire: &str| {
+        let path = place.make_dir(dir).join("lapsed.toml");
+        std::fs::write(&path, config_of(expire)).unwrap();
+        path
+    };
+    let config = put("etc/app", "1h");
+    let base = place.path("");
+    let daemon = place.serve_ready(&[
+        "--base-dir",
+        base.to_str().unwrap(),
+        "--config",
+        config.to_str().unwrap(),
+    ]);
+    let becomes = |hours: i64| {
+        wait_for(&format!("the rule says {hours} h"), || {
+            (expire_ms(&daemon, &file) == Some(hours * 3_600_000)).then_some(())
+        });
+    };
+    becomes(1);
+    // Another directory in the place of the file's own, then in that of the one around it.
+    std::fs::rename(place.path("etc/app"), place.path("old")).unwrap();
+    put("etc/app", "2h");
+    becomes(2);
+    put("etc/app", "3h");
+    becomes(3);
+    std::fs::rename(place.path("etc"), place.path("older")).unwrap();
+    put("etc/app", "4h");
+    becomes(4);
+    put("etc/app", "5h");
+    becomes(5);
+    // What happens where it was is of no concern.
+    put("older/app", "6h");
+    put("etc/app", "7h");
+    becomes(7);
+}
+
+#[test]
 fn what_happens_beside_the_file_wakes_nobody() {
     let place = Place::new();
     let root = place.make_dir("data");

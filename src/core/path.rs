@@ -9,6 +9,10 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+/// Name of the quarantine directory in every root. What has it, at any depth, is a quarantine: ours,
+/// or that of another process whose root is within ours. It is never listed, watched or removed.
+pub const QUARANTINE: &[u8] = b".lapsed";
+
 /// A path relative to a root: components joined by `/`, any bytes but `/` and NUL within them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RelPath(Box<[u8]>);
@@ -107,6 +111,12 @@ impl RelPath {
                 .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
     }
 
+    /// Returns whether this path is a quarantine, or is in one.
+    #[must_use]
+    pub fn is_in_quarantine(&self) -> bool {
+        is_in_quarantine(&self.0)
+    }
+
     /// The absolute path below `root`.
     #[must_use]
     pub fn below(&self, root: &Path) -> PathBuf {
@@ -115,6 +125,12 @@ impl RelPath {
         }
         root.join(OsStr::from_bytes(&self.0))
     }
+}
+
+/// Returns whether `path`, relative to a root, is a quarantine, or is in one.
+#[must_use]
+pub fn is_in_quarantine(path: &[u8]) -> bool {
+    path.split(|&b| b == b'/').any(|name| name == QUARANTINE)
 }
 
 /// Returns whether `name` can be one component of a path.

@@ -14,6 +14,7 @@ pub mod chain;
 pub mod descriptors;
 pub mod dir;
 pub mod error;
+pub mod file_watch;
 pub mod lease;
 pub mod mounts;
 pub mod quarantine;
@@ -24,5 +25,4 @@ pub use dir::Dir;
 pub use error::FsError;
 pub use root::RootDir;
 
-/// Name of the quarantine directory in every root. It is never indexed and never watched.
-pub const QUARANTINE: &[u8] = b".lapsed";
+pub use crate::core::path::QUARANTINE;

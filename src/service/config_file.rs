@@ -7,9 +7,7 @@
 //!
 //! **Invariant:** told only when the content has changed; a file that is gone or cannot be read keeps what runs.
 
-use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -17,20 +15,17 @@ use std::time::Duration;
 
 use notify::RecursiveMode;
 use notify_debouncer_full::{DebouncedEvent, new_debouncer};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
-use rustix::io::Errno;
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::inotify::WatchFlags;
 
 use crate::clock;
+use crate::fs::file_watch::{FileWatch, Names, Woken};
 
 /// An editor's burst (write to a temporary file, rename, change the mode) is over when nothing has come for this long.
 const QUIET: Duration = Duration::from_millis(200);
 
 /// A file that changes without end is read after so long all the same.
 const BURST_MAX: Duration = Duration::from_secs(10);
-
-/// One `read(2)` takes at most this much: at least 14 events, whose names have up to 256 bytes.
-const READ_BYTES: usize = 4096;
 
 /// Watches the configuration file until it is dropped.
 pub(super) struct ConfigFile {
@@ -48,7 +43,7 @@ impl ConfigFile {
         loaded: Option<String>,
         changed: impl Fn() + Send + 'static,
     ) -> std::io::Result<Self> {
-        let watched = Watched::new(file)?;
+        let mut watched = Watched::new(file)?;
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let stopped = Arc::clone(&stop);
         let loaded = loaded.map(String::into_bytes);
@@ -72,32 +67,28 @@ impl Drop for ConfigFile {
     }
 }
 
-/// The file, and the watch on the directory that it is in.
+/// The file, and its watch.
 struct Watched {
     file: PathBuf,
     dir: PathBuf,
-    events: OwnedFd,
+    watch: FileWatch,
 }
 
 impl Watched {
     fn new(file: &Path) -> std::io::Result<Self> {
-        let dir = file.parent().unwrap_or(Path::new("/")).to_path_buf();
-        let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         // Neither `OPEN` nor `MODIFY`: our own reading and whoever writes a log beside it would wake us.
         let mask = WatchFlags::CREATE
             | WatchFlags::CLOSE_WRITE
             | WatchFlags::ATTRIB
-            | WatchFlags::MOVED_TO
-            | WatchFlags::ONLYDIR;
-        inotify::add_watch(&events, &dir, mask)?;
+            | WatchFlags::MOVED_TO;
         Ok(Self {
             file: file.to_path_buf(),
-            dir,
-            events,
+            dir: file.parent().unwrap_or(Path::new("/")).to_path_buf(),
+            watch: FileWatch::new(file, Names::File, mask)?,
         })
     }
 
-    fn follow(&self, mut content: Option<Vec<u8>>, stop: &OwnedFd, changed: &dyn Fn()) {
+    fn follow(&mut self, mut content: Option<Vec<u8>>, stop: &OwnedFd, changed: &dyn Fn()) {
         // First without an event: the file may have been edited between being loaded and being watched.
         loop {
             let read = std::fs::read(&self.file).ok();
@@ -105,57 +96,19 @@ impl Watched {
                 content = read;
                 changed();
             }
-            loop {
-                let mut fds = [
-                    PollFd::new(&self.events, PollFlags::IN),
-                    PollFd::new(stop, PollFlags::IN),
-                ];
-                match poll(&mut fds, None) {
-                    Ok(_) | Err(Errno::INTR) => {}
-                    Err(error) => {
-                        tracing::warn!(
-                            "edits of the configuration are not noticed any more: {error}; reload with SIGHUP"
-                        );
-                        return;
-                    }
-                }
-                if !fds[1].revents().is_empty() {
+            match self.watch.wait(stop) {
+                Ok(Woken::Changed) => {}
+                Ok(Woken::Stopped) => return,
+                Err(error) => {
+                    tracing::warn!(
+                        "edits of the configuration are not noticed any more: {error}; reload with SIGHUP"
+                    );
                     return;
-                }
-                if self.drain() == Heard::Edit {
-                    break;
                 }
             }
             self.wait_for_quiet();
-            self.drain();
+            self.watch.clear();
         }
-    }
-
-    /// Takes all events that wait; whether one of them may be an edit of the file.
-    fn drain(&self) -> Heard {
-        let mut heard = Heard::Nothing;
-        let mut buffer = Vec::with_capacity(READ_BYTES);
-        let mut reader = inotify::Reader::new(&self.events, buffer.spare_capacity_mut());
-        loop {
-            match reader.next() {
-                Ok(event) => {
-                    let name = event
-                        .file_name()
-                        .map(|name| OsStr::from_bytes(name.to_bytes()));
-                    if event.events().contains(ReadFlags::QUEUE_OVERFLOW) || self.is_about(name) {
-                        heard = Heard::Edit;
-                    }
-                }
-                Err(Errno::INTR) => {}
-                Err(_) => return heard,
-            }
-        }
-    }
-
-    /// Whether a change at `name` in the directory may change the file. Where the file is a symbolic link, what it leads to
-    /// may be replaced under any name there.
-    fn is_about(&self, name: Option<&OsStr>) -> bool {
-        name == self.file.file_name() || name.is_some() && self.file.is_symlink()
     }
 
     /// Returns when the burst that has begun is over.
@@ -196,12 +149,6 @@ impl Watched {
         event
             .paths
             .iter()
-            .any(|path| self.is_about(path.file_name()))
+            .any(|path| path.file_name() == self.file.file_name() || self.file.is_symlink())
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Heard {
-    Edit,
-    Nothing,
 }

@@ -44,6 +44,51 @@ fn files_that_depend_on_no_source_go_while_one_is_down() {
 }
 
 #[test]
+fn a_database_is_followed_when_the_directories_around_it_are_replaced() {
+    let world = World::new();
+    let source = SOURCE.replace("\"jobs.db\"", "\"app/data/jobs.db\"");
+    let table = |jobs: &[(&str, &str)]| {
+        world.place.make_dir("app/data");
+        let db = Other::open(&world.place.path("app/data/jobs.db"));
+        db.rows("PRAGMA journal_mode = WAL");
+        db.run(crate::world::TABLE);
+        for (id, status) in jobs {
+            db.run(&format!(
+                "INSERT INTO jobs(id, status, created_at, completed_at) \
+                 VALUES('{id}', '{status}', '2001-02-03 04:05:06', '2001-02-03 04:05:06')"
+            ));
+        }
+        db
+    };
+    let ends = |db: &Other, id: &str| {
+        db.run(&format!(
+            "UPDATE jobs SET status = 'completed' WHERE id = '{id}'"
+        ));
+    };
+    let ids = ["a", "b", "c", "d"];
+    let files = ids.map(|id| format!("results/{id}/file"));
+    files.iter().for_each(|path| drop(world.write(path)));
+    let running = ids.map(|id| (id, "running"));
+    let db = table(&running);
+    let daemon = world.serve_config(&[ROOTS, &source, COMPLETED].concat());
+    ends(&db, "a");
+    world.wait_until_gone(&daemon, &files[0]);
+    drop(db);
+    // Another directory in the place of the one around the database's own: no event comes from either of these.
+    std::fs::rename(world.place.path("app"), world.place.path("old")).unwrap();
+    let db = table(&running);
+    ends(&db, "b");
+    world.wait_until_gone(&daemon, &files[1]);
+    ends(&db, "c");
+    world.wait_until_gone(&daemon, &files[2]);
+    drop(db);
+    std::fs::rename(world.place.path("app/data"), world.place.path("older")).unwrap();
+    let db = table(&running);
+    ends(&db, "d");
+    world.wait_until_gone(&daemon, &files[3]);
+}
+
+#[test]
 fn records_wait_over_a_restart_until_the_database_takes_them() {
     for (mode, ends_by_kill) in [("WAL", false), ("WAL", true), ("DELETE", true)] {
         let world = World::with_mode(mode);

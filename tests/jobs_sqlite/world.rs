@@ -12,7 +12,7 @@ use crate::common::{Daemon, Place, errors, wait_for, wait_or_tell};
 use crate::other::Other;
 
 /// What `jobs.db` begins as. `marks` counts how often a row was marked.
-const TABLE: &str = "CREATE TABLE jobs(id TEXT PRIMARY KEY, status TEXT, kind TEXT, created_at TEXT, completed_at TEXT, \
+pub const TABLE: &str = "CREATE TABLE jobs(id TEXT PRIMARY KEY, status TEXT, kind TEXT, created_at TEXT, completed_at TEXT, \
                      files TEXT, cleaned_at TEXT, summary TEXT, marks INTEGER NOT NULL DEFAULT 0);";
 
 /// Results in directories, uploads by template, and audio that rows claim.

@@ -3,71 +3,91 @@
 //! **Invariant:** an event is a rumour: it says when to ask the database, not what has changed.
 //! **Invariant:** our own reading raises no event that counts, or it would wake itself for ever.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use ::notify::event::{AccessKind, AccessMode};
-use ::notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fs::inotify::WatchFlags;
 
 use super::error::Fault;
-use super::open::Identity;
+use crate::fs::file_watch::{FileWatch, Names, Woken};
 use crate::jobs::change_signal::ChangeSignal;
+
+/// The rest after each word of a change: neighbours of the database may be busy.
+const REST: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 1_000_000,
+};
 
 /// A watch of a database's directory; if the path is a symbolic link, of the directory that it leads to as well.
 pub(super) struct ParentWatcher {
-    /// Ends the watches when it is dropped.
-    _watcher: RecommendedWatcher,
-    /// What is watched, under which path.
-    places: Vec<(PathBuf, Identity)>,
+    /// Ends the thread when it is written to.
+    stop: Arc<OwnedFd>,
+    is_watched: Arc<AtomicBool>,
 }
 
 impl ParentWatcher {
-    /// Rings `signal` from now on whenever something happens to the database at `path`.
+    /// Raises `signal` from now on whenever something happens to the database at `path`, or to the way there.
     ///
     /// # Errors
     /// When its directory is not there, or the system gives out no watch.
     pub(super) fn watch(path: &Path, signal: &Arc<ChangeSignal>) -> Result<Self, Fault> {
-        let files = files_of(path);
-        let dirs = dirs_of(&files);
-        let handler = {
-            let (signal, files, dirs) = (Arc::clone(signal), names_of(&files), dirs.clone());
-            move |event: ::notify::Result<Event>| {
-                // An error may stand for events that were lost.
-                if event.is_ok_and(|event| !matters(&event, &files, &dirs)) {
-                    return;
-                }
-                signal.raise();
-            }
+        // A write-ahead log is written to without being closed, which only `MODIFY` tells. Our own reading raises none of these.
+        let mask = WatchFlags::CREATE
+            | WatchFlags::MODIFY
+            | WatchFlags::CLOSE_WRITE
+            | WatchFlags::ATTRIB
+            | WatchFlags::DELETE
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::MOVED_TO;
+        let unwatched = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => Fault::Missing,
+            _ => Fault::Unwatched(error.to_string()),
         };
-        let unwatched = |error: ::notify::Error| Fault::Unwatched(error.to_string());
-        let mut watcher = RecommendedWatcher::new(handler, Config::default()).map_err(unwatched)?;
-        let mut places = Vec::new();
-        for dir in dirs {
-            let identity = Identity::of(&dir)?;
-            watcher
-                .watch(&dir, RecursiveMode::NonRecursive)
-                .map_err(unwatched)?;
-            places.push((dir, identity));
-        }
-        Ok(Self {
-            _watcher: watcher,
-            places,
-        })
+        let mut watch = FileWatch::new(path, Names::Beginning, mask).map_err(unwatched)?;
+        let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|errno| unwatched(errno.into()))?;
+        let stop = Arc::new(stop);
+        let is_watched = Arc::new(AtomicBool::new(true));
+        let (stopped, told, signal) = (Arc::clone(&stop), Arc::clone(&is_watched), Arc::clone(signal));
+        std::thread::Builder::new()
+            .name("jobs-watch".to_owned())
+            .spawn(move || {
+                loop {
+                    let woken = watch.wait(&stopped);
+                    if matches!(woken, Ok(Woken::Stopped)) {
+                        return;
+                    }
+                    told.store(woken.is_ok() && watch.is_watched(), Ordering::Relaxed);
+                    signal.raise();
+                    if woken.is_err() {
+                        return;
+                    }
+                    let mut stopped = [PollFd::new(&*stopped, PollFlags::IN)];
+                    let _ = poll(&mut stopped, Some(&REST));
+                }
+            })
+            .map_err(unwatched)?;
+        Ok(Self { stop, is_watched })
     }
 
-    /// Returns whether the watches are still where the database at `path` is.
-    pub(super) fn are_right(&self, path: &Path) -> bool {
-        let dirs = dirs_of(&files_of(path));
-        dirs.len() == self.places.len()
-            && self.places.iter().zip(&dirs).all(|((place, known), dir)| {
-                place == dir && Identity::of(dir).is_ok_and(|now| now == *known)
-            })
+    /// Whether the database at `path` is still watched where it is, or its directory's return is waited for.
+    pub(super) fn is_right(&self, path: &Path) -> bool {
+        let is_here = || path.parent().is_some_and(Path::is_dir);
+        self.is_watched.load(Ordering::Relaxed) || !is_here()
     }
 }
 
-/// Returns why events may not tell of every change of the database at `path`: other machines write to its file system.
+impl Drop for ParentWatcher {
+    fn drop(&mut self) {
+        // Fails only when the counter is full: then the thread is told already.
+        let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
+    }
+}
+
+/// Why events may not tell of every change of the database at `path`: other machines write to its file system.
 pub(super) fn why_silent(path: &Path) -> Option<String> {
     /// NFS, the three of SMB, FUSE, 9P, Ceph and AFS (`statfs(2)`).
     const KINDS: [(u32, &str); 8] = [
@@ -91,54 +111,4 @@ pub(super) fn why_silent(path: &Path) -> Option<String> {
     Some(format!(
         "its file system ({name}) does not tell of changes that others make"
     ))
-}
-
-/// The path, and where it leads to if that is elsewhere: SQLite keeps log and journal beside the latter.
-fn files_of(path: &Path) -> Vec<PathBuf> {
-    let mut files = vec![path.to_path_buf()];
-    if let Ok(real) = std::fs::canonicalize(path)
-        && real != path
-    {
-        files.push(real);
-    }
-    files
-}
-
-fn dirs_of(files: &[PathBuf]) -> Vec<PathBuf> {
-    let mut dirs: Vec<PathBuf> = files
-        .iter()
-        .filter_map(|file| file.parent())
-        .map(Path::to_path_buf)
-        .collect();
-    dirs.dedup();
-    dirs
-}
-
-fn names_of(files: &[PathBuf]) -> Vec<OsString> {
-    files
-        .iter()
-        .filter_map(|file| file.file_name())
-        .map(OsString::from)
-        .collect()
-}
-
-fn matters(event: &Event, files: &[OsString], dirs: &[PathBuf]) -> bool {
-    let is_of_a_writer = match event.kind {
-        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
-        EventKind::Any
-        | EventKind::Create(_)
-        | EventKind::Modify(_)
-        | EventKind::Remove(_)
-        | EventKind::Other => true,
-    };
-    let is_ours = |path: &PathBuf| {
-        dirs.contains(path)
-            || path.file_name().is_some_and(|name| {
-                files
-                    .iter()
-                    .any(|file| name.as_bytes().starts_with(file.as_bytes()))
-            })
-    };
-    event.need_rescan()
-        || (is_of_a_writer && (event.paths.is_empty() || event.paths.iter().any(is_ours)))
 }

@@ -221,7 +221,7 @@ impl Reader {
         let options = Arc::clone(&self.options);
         let path = &options.path;
         let around = &mut self.state.around;
-        if !around.as_ref().is_some_and(|around| around.are_right(path)) {
+        if !around.as_ref().is_some_and(|around| around.is_right(path)) {
             *around = None;
             match ParentWatcher::watch(path, &self.signal) {
                 Ok(watch) => {
