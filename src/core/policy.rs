@@ -18,7 +18,7 @@ pub use source::{Derived, Source};
 
 use super::facts::{RootId, RuleId};
 use super::jobs::SourceId;
-use super::path::RelPath;
+use super::path::{RelPath, is_in_quarantine};
 use super::template::Template;
 
 /// The validated roots and rules of one configuration. Replaced as a whole on reload.
@@ -60,12 +60,13 @@ pub struct Root {
 }
 
 impl Root {
-    /// Returns whether `path` belongs to this root, and `only` does not leave it out.
+    /// Returns whether `path` belongs to this root: `only` does not leave it out, and it is in no
+    /// quarantine.
     #[must_use]
     pub fn has(&self, path: &[u8]) -> bool {
         let end = path.iter().position(|&byte| byte == b'/');
         let top = &path[..end.unwrap_or(path.len())];
-        self.only.as_ref().is_none_or(|only| only.matches(top))
+        self.only.as_ref().is_none_or(|only| only.matches(top)) && !is_in_quarantine(path)
     }
 }
 

@@ -3,12 +3,13 @@
 //!
 //! **Invariant:** parents always precede their children, and the children of a directory are
 //! adjacent and in the order of their names, so that two looks at an unchanged tree are equal.
-//! **Invariant:** mounts are reported, and never entered.
+//! **Invariant:** mounts and quarantines are reported, and never entered.
 
 use std::ops::{ControlFlow, Range};
 
 use rustix::io::Errno;
 
+use super::QUARANTINE;
 use super::chain::Chain;
 use super::dir::Dir;
 use super::error::FsError;
@@ -49,6 +50,8 @@ pub enum WalkError {
     Changed,
     /// Something is mounted in it, on the directory or file at this absolute path.
     Mount(std::path::PathBuf),
+    /// A quarantine lies in it, at this absolute path: another process removes what lapses there.
+    Quarantine(std::path::PathBuf),
     /// The caller stopped the walk.
     Stopped,
 }
@@ -305,14 +308,20 @@ type Listed = Vec<(Name, Facts)>;
 /// Reads one directory. Returns the entries that are not directories, and the directories, by name.
 fn read(dir: &Dir) -> Result<(Listed, Listed), WalkError> {
     let (mut files, mut dirs) = (Vec::new(), Vec::new());
-    let mut mount = None;
+    let (mut mount, mut quarantine) = (None, None);
     dir.list(|name, facts| match facts.kind {
+        Kind::Dir if name == QUARANTINE => {
+            quarantine = Some(super::root::named(dir.path(), name));
+        }
         Kind::File | Kind::Other => files.push((name.into(), facts)),
         Kind::Dir => dirs.push((name.into(), facts)),
         Kind::Mount => mount = Some(super::root::named(dir.path(), name)),
     })?;
     if let Some(path) = mount {
         return Err(WalkError::Mount(path));
+    }
+    if let Some(path) = quarantine {
+        return Err(WalkError::Quarantine(path));
     }
     files.sort_unstable_by(|a: &(Name, Facts), b| a.0.cmp(&b.0));
     dirs.sort_unstable_by(|a: &(Name, Facts), b| a.0.cmp(&b.0));

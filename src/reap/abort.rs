@@ -68,6 +68,10 @@ impl From<WalkError> for Abort {
                 let path = path.display().to_string();
                 Hold::MountInside { path }.into()
             }
+            WalkError::Quarantine(path) => {
+                let root = path.parent().unwrap_or(&path).display().to_string();
+                Hold::RootInside { root }.into()
+            }
             WalkError::Fs(error) => unreadable(&error).into(),
         }
     }

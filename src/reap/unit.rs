@@ -25,7 +25,7 @@ use crate::core::path::RelPath;
 use crate::core::pins::PinTarget;
 use crate::core::policy::{Record, SkipOpen, Verdict};
 use crate::fs::tree::Tree;
-use crate::fs::{FsError, QUARANTINE, RootDir};
+use crate::fs::{FsError, RootDir};
 
 /// Directories that are known not to be ours.
 type Clear = BTreeSet<(RootId, RelPath)>;
@@ -221,7 +221,7 @@ impl Look<'_> {
         let Some((above, name)) = piece.path.parent_and_name() else {
             return Err(Hold::Unconfirmed.into());
         };
-        if piece.path.top() == Some(QUARANTINE) {
+        if piece.path.is_in_quarantine() {
             return Err(Hold::Unconfirmed.into());
         }
         let home = match dirs.open((piece.root, root), above) {

@@ -20,7 +20,7 @@ use crate::core::path::RelPath;
 use crate::core::policy::Globs;
 use crate::fs::{FsError, QUARANTINE, RootDir};
 
-/// What in a directory does not exist for us: the quarantine, nested roots, and what a root leaves out at its top.
+/// Names in a directory that do not exist for us: quarantines, nested roots, and what a root leaves out at its top.
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     names: Vec<Name>,
@@ -31,7 +31,8 @@ pub(super) struct Hidden {
 impl Hidden {
     /// Whether what is called `name` does not exist for us.
     pub(super) fn has(&self, name: &[u8]) -> bool {
-        self.names.iter().any(|hidden| **hidden == *name)
+        name == QUARANTINE
+            || self.names.iter().any(|hidden| **hidden == *name)
             || self.but.as_ref().is_some_and(|but| !but.matches(name))
     }
 }
@@ -126,7 +127,7 @@ impl Looker {
         };
         let at_top = root.here.as_ref().is_some_and(|here| here.top == dir);
         let may_hide = !root.spec.nested.is_empty() || (at_top && root.spec.only.is_some());
-        (at_top && name == QUARANTINE) || (may_hide && self.hidden_in(dir).has(name))
+        name == QUARANTINE || (may_hide && self.hidden_in(dir).has(name))
     }
 
     /// What in `dir` does not exist for us.
@@ -137,7 +138,6 @@ impl Looker {
             return hidden;
         };
         if root.here.as_ref().is_some_and(|here| here.top == dir) {
-            hidden.names.push(QUARANTINE.into());
             hidden.but.clone_from(&root.spec.only);
         }
         if !root.spec.nested.is_empty() {

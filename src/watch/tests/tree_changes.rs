@@ -221,13 +221,19 @@ fn the_quarantine_nested_roots_and_skipped_directories_do_not_exist() {
             .key(),
     ];
     bench.start(options.clone());
-    // Only at the top is the name taken.
-    assert_eq!(bench.model(0).paths(), ["sub/.lapsed/f"]);
+    // Deeper down it is the quarantine of another process' root.
+    assert_eq!(bench.model(0).paths(), [""; 0]);
     assert_eq!(bench.model(1).paths(), ["x/f"]);
-    for dir in ["root/.lapsed", "root/in/ner", "root/state"] {
+    for dir in [
+        "root/.lapsed",
+        "root/in/ner",
+        "root/state",
+        "root/sub/.lapsed",
+    ] {
         fs::write(bench.path(dir).join("new"), b"x").unwrap();
     }
-    assert_eq!(bench.synced(0).paths(), ["sub/.lapsed/f"]);
+    fs::write(bench.path("root/sub/f"), b"x").unwrap();
+    assert_eq!(bench.synced(0).paths(), ["sub/f"]);
     assert_eq!(bench.model(1).paths(), ["new", "x/f"]);
     // Into the quarantine is out of the root.
     fs::rename(bench.path("root/sub"), bench.path("root/.lapsed/2")).unwrap();
