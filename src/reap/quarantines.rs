@@ -7,7 +7,8 @@
 //! **Invariant:** nothing is moved into, out of, or removed from a quarantine that is not locked.
 //! **Invariant:** a root under two names of this process has one lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -26,6 +27,8 @@ pub(super) struct Quarantines {
     locked: Mutex<BTreeMap<FileKey, Weak<Dir>>>,
     /// Whose turn it is to lock the quarantine of a root. By root, because the file system of one may hang.
     turns: Mutex<BTreeMap<FileKey, Arc<Mutex<()>>>>,
+    /// Roots, by path, that this process has claimed: as many as were ever configured.
+    claimed: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// What to do where there is no quarantine yet.
@@ -41,6 +44,11 @@ impl Quarantines {
         // Roots come and go; only those that are being locked matter.
         turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         Arc::clone(turns.entry(root).or_default())
+    }
+
+    /// Notes that the root at `path` is claimed; returns whether it is so for the first time.
+    pub(super) fn claim(&self, path: &Path) -> bool {
+        self.claimed.lock().insert(path.to_path_buf())
     }
 
     fn get(&self, key: FileKey) -> Option<Arc<Dir>> {

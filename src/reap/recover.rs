@@ -72,7 +72,13 @@ pub(super) fn recover(shared: &Shared, root_id: RootId, place: &Place) {
 /// Makes and locks the quarantine of a root that has none, so that the first process on a root owns it, not the first that has
 /// something to remove. Returns the hold of a root that another process owns. A quarantine that cannot be made is told by the
 /// first removal that needs it.
+///
+/// Once for each root: an application that deletes a root and makes it again would meet a quarantine that comes while it deletes,
+/// and fail. There the first removal makes it.
 fn claim_root(shared: &Shared, id: RootId, place: &Place, root: &RootDir) -> Option<Hold> {
+    if !shared.quarantines.claim(&place.path) {
+        return None;
+    }
     match shared.quarantine(id, place, root) {
         Err(hold @ Hold::RootInUse { .. }) => Some(hold),
         Ok(_) | Err(_) => None,
