@@ -16,6 +16,7 @@ use super::entry::EntryWriter;
 use super::problem::Problem;
 use super::query::refuse;
 use super::select::{First, Order, Place, SortBy};
+use super::sync::sync_roots;
 use super::view::{Filter, View, parse};
 use crate::core::index::Page;
 
@@ -62,7 +63,7 @@ pub(super) async fn files(
         )));
     }
     if query.flag("sync")? {
-        daemon.link().sync().await?;
+        sync_roots(&daemon).await?;
     }
     let (holds, now) = daemon
         .link()

@@ -30,9 +30,13 @@ impl Looker {
             RawEvent::Marker(Marker::Sync(token)) => {
                 self.obey_waiting();
                 self.survey_changes();
-                if token != PATIENT && token != JOBS {
-                    self.hurry_contents();
-                    self.ask_unwatched();
+                match token {
+                    PATIENT => {}
+                    JOBS => self.owe_unwatched(),
+                    _ => {
+                        self.hurry_contents();
+                        self.ask_unwatched();
+                    }
                 }
                 self.epochs.barrier(token);
             }

@@ -78,6 +78,7 @@ impl Looker {
             self.listings.resume(id, again);
         }
         self.count_in_pass(root, ask, &done.outcome, done.cpu);
+        self.count_unwatched(id, done.cpu);
         match done.outcome {
             Ok(Seen::Content(content)) => self.take_content(id, content, ask),
             Ok(Seen::Unchanged(facts)) => self.take_unchanged(id, facts, ask),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hashbrown::{HashMap, HashSet};
 use rustix::io::Errno;
 
+use super::epochs::Epoch;
 use super::limits;
 use super::listings::{Ask, Reach};
 use super::looker::{Looker, by_root};
@@ -28,7 +29,15 @@ pub(super) struct Unwatched {
     /// Roots that were told about.
     doubted: HashSet<RootId>,
     said: Said,
+    /// Work of this epoch waits for the next listing of all of them.
+    owed: Option<Epoch>,
+    /// When the last listing for barriers of jobs began, and the processor time that their listings took since.
+    began: Duration,
+    cost: Duration,
 }
+
+/// Barriers of jobs have the directories listed that no event tells of: at most this share of a thread goes into that.
+const LISTING_SHARE: u32 = 20;
 
 #[derive(Default, PartialEq, Eq)]
 enum Said {
@@ -90,8 +99,36 @@ impl Looker {
         self.arm_unwatched();
     }
 
+    /// Has a barrier of jobs, which is about to be noted, wait for a listing of what has no watch that begins later. Jobs may end one
+    /// after the other, so these listings keep their distance; a job whose last files are unknown meanwhile is late, never cut in two.
+    pub(super) fn owe_unwatched(&mut self) {
+        let unwatched = &mut self.unwatched;
+        if unwatched.due.is_none() || unwatched.owed.is_some() {
+            return;
+        }
+        let epoch = self.epochs.current();
+        self.epochs.begin(epoch);
+        unwatched.owed = Some(epoch);
+        let rest = self.reconcile_rest.max(unwatched.cost * LISTING_SHARE);
+        let due = unwatched.began.saturating_add(rest);
+        unwatched.due = unwatched.due.map(|regular| regular.min(due));
+    }
+
+    /// Counts the processor time of a listing.
+    pub(super) fn count_unwatched(&mut self, id: NodeId, cpu: Duration) {
+        if self.unwatched.has(id) {
+            self.unwatched.cost += cpu;
+        }
+    }
+
     /// Lists what has no watch, when it is time.
     pub(super) fn list_unwatched(&mut self, now: Duration) {
+        // All of them are watched, or gone.
+        if self.unwatched.due.is_none()
+            && let Some(epoch) = self.unwatched.owed.take()
+        {
+            self.epochs.end(epoch);
+        }
         if self.listings.len() == 0 && self.unwatched.said == Said::Due {
             self.unwatched.said = Said::Done;
             self.warn_of_unwatched();
@@ -102,6 +139,15 @@ impl Looker {
         self.unwatched.due = None;
         self.arm_unwatched();
         let all = self.unwatched.all();
+        self.unwatched.began = now;
+        self.unwatched.cost = Duration::ZERO;
+        if let Some(epoch) = self.unwatched.owed.take() {
+            // In no pass, since the one under way may have listed some of it too early.
+            for &node in &all {
+                self.ask(node, Ask::one(epoch));
+            }
+            self.epochs.end(epoch);
+        }
         for (root, nodes) in by_root(&self.tree, all.into_iter()) {
             // A pass that is under way lists them as well.
             let Some(pass) = self.begin_pass(root, Discovery::Event, PassKind::Missed) else {

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use super::harness::{Bench, unshared};
+use crate::core::input::JOBS;
 use crate::fs::Dir;
 use crate::watch::Watcher;
 use crate::watch::backend::{Backend, Marker, More, RawEvent, WatchId};
@@ -102,6 +103,30 @@ fn a_barrier_covers_directories_that_have_no_watch() {
     fs::create_dir_all(bench.path("root/new/d")).unwrap();
     fs::write(bench.path("root/new/d/f"), b"x").unwrap();
     assert_eq!(bench.assert_agrees(0, "root").paths(), ["new/d/f"]);
+}
+
+#[test]
+fn a_barrier_of_jobs_covers_directories_that_have_no_watch() {
+    const LIMIT: &str = "/proc/sys/user/max_inotify_watches";
+    if !unshared(
+        &[],
+        "limits::a_barrier_of_jobs_covers_directories_that_have_no_watch",
+    ) {
+        return;
+    }
+    let mut bench = Bench::new();
+    fs::create_dir_all(bench.path("root/sub")).unwrap();
+    fs::write(LIMIT, "0").unwrap();
+    let mut options = bench.options(&["root"]);
+    // Nothing is found by the timer.
+    options.reconcile_every = Duration::from_hours(1);
+    bench.start(options);
+    fs::write(bench.path("root/sub/f"), b"x").unwrap();
+    bench.watcher().sync(JOBS);
+    bench
+        .shared
+        .wait("a barrier of jobs", |model| model.synced.contains(&JOBS));
+    assert_eq!(bench.model(0).paths(), ["sub/f"]);
 }
 
 #[test]

@@ -198,6 +198,19 @@ async fn the_barrier_and_the_ledger_answer() {
     let (status, synced) = world.post(STRANGER, "/v1/sync", "").await;
     assert_eq!((status, &synced["synced"]), (200, &json!(true)));
     assert!(synced["took_us"].is_u64());
+    let unreachable = Observed::RootUnreachable {
+        root: ROOT,
+        why: "no descriptors".to_owned(),
+    };
+    world.observe(vec![unreachable]).await;
+    for refused in [
+        world.post(STRANGER, "/v1/sync", "").await,
+        world.get("/v1/files?sync=true").await,
+    ] {
+        let (status, problem) = refused;
+        let detail = "not in sync: cannot open root \"/srv/data\": no descriptors";
+        assert_eq!((status, &problem["detail"]), (503, &json!(detail)));
+    }
     let (status, history) = world.get("/v1/history").await;
     assert_eq!(
         (status, history),
