@@ -314,6 +314,10 @@ fn key_of(path: &Path) -> Option<(u64, u64)> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests play the neighbours that change the trees"
+)]
 mod tests {
     use std::sync::mpsc;
 
@@ -322,8 +326,11 @@ mod tests {
     use super::*;
     use crate::common::machine::patience;
 
-    /// Runs `act`, and waits until the watch of `base`/a/b/file tells of it.
-    fn assert_told(act: &[(&str, fn(&Path))]) {
+    /// A change beneath a directory, with its name.
+    type Act = (&'static str, fn(&Path));
+
+    /// Carries out `acts`, and waits until the watch of a/b/file tells of each.
+    fn assert_told(acts: &[Act]) {
         let scratch = tempfile::tempdir().unwrap();
         let base = scratch.path().canonicalize().unwrap();
         std::fs::create_dir_all(base.join("a/b")).unwrap();
@@ -341,7 +348,7 @@ mod tests {
                 }
             }
         });
-        for (what, act) in act {
+        for (what, act) in acts {
             act(&base);
             let now = std::fs::read(base.join("a/b/file")).ok();
             loop {

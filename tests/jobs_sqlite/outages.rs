@@ -67,7 +67,9 @@ fn a_database_is_followed_when_the_directories_around_it_are_replaced() {
     };
     let ids = ["a", "b", "c", "d"];
     let files = ids.map(|id| format!("results/{id}/file"));
-    files.iter().for_each(|path| drop(world.write(path)));
+    for path in &files {
+        world.write(path);
+    }
     let running = ids.map(|id| (id, "running"));
     let db = table(&running);
     let daemon = world.serve_config(&[ROOTS, &source, COMPLETED].concat());
