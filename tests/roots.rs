@@ -590,64 +590,53 @@ fn what_is_ours_is_never_indexed_and_never_lapses() {
 fn the_quarantine_of_a_root_within_is_never_touched_by_another_process() {
     let place = Place::new();
     let inner = place.make_dir("outer/job/inner");
-    let plain = place.make_dir("outer/plain");
-    let quarantined = inner.join(".lapsed/displaced/f");
-    write_old(&quarantined);
-    fs::set_permissions(inner.join(".lapsed"), fs::Permissions::from_mode(0o700)).unwrap();
-    let before = snapshot(&inner.join(".lapsed"));
-    let assert_untouched = |what: &str| {
-        assert_eq!(snapshot(&inner.join(".lapsed")), before, "{what}");
-        let told = snapshot(&place.path("outer/.lapsed"));
-        assert!(told.len() <= 1, "{what}: {told:?}");
-    };
-    let rule = |unit: &str| {
-        format!(
-            "[[root]]\nname = \"outer\"\npath = \"outer\"\n\
-             [[rule]]\nunit = \"{unit}\"\nsince = \"mtime\"\nexpire = \"1h\"\n"
-        )
+    let quarantine = place.make_dir("outer/job/inner/.lapsed");
+    fs::set_permissions(&quarantine, fs::Permissions::from_mode(0o700)).unwrap();
+    let (plain, around) = (place.path("outer/plain/old"), inner.join("old"));
+    // Everything is due, and the quarantine as it is now.
+    let age = || {
+        for path in [&plain, &around, &quarantine.join("displaced/f")] {
+            write_old(path);
+            let within = |dir: &&Path| dir.starts_with(place.path("outer"));
+            for dir in path.ancestors().skip(1).take_while(within) {
+                set_age(dir, Duration::from_hours(2)).unwrap();
+            }
+        }
+        snapshot(&quarantine)
     };
     for unit in ["file", "dir"] {
-        let old = [inner.join("old"), plain.join("old")];
-        let age = || {
-            old.iter().for_each(|path| write_old(path));
-            for dir in [&quarantined, &inner, &plain].map(|path| path.parent().unwrap()) {
-                set_age(dir, Duration::from_hours(2)).unwrap();
-            }
-            for dir in [&inner.join(".lapsed"), &inner, &plain] {
-                set_age(dir, Duration::from_hours(2)).unwrap();
-            }
-        };
-        age();
-        let config = place.config(&rule(unit));
-        let output = place.run(&["clean", "--json", "--config", config.to_str().unwrap()]);
-        assert!(!old[1].exists(), "{unit}: {output:?}");
+        let config = place.config(&format!(
+            "[[root]]\nname = \"outer\"\npath = \"outer\"\n\
+             [[rule]]\nunit = \"{unit}\"\nsince = \"mtime\"\nexpire = \"1h\"\n"
+        ));
+        let arguments = ["--config", config.to_str().unwrap()];
+        let before = age();
+        let output = place.run(&["clean", arguments[0], arguments[1]]);
+        assert!(!plain.exists(), "{unit}: {output:?}");
         // What surrounds the inner root goes file by file, and never as a whole.
-        assert_eq!(old[0].exists(), unit == "dir", "{unit}: {output:?}");
-        assert_untouched(unit);
-        age();
-        let daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
-        wait_until_gone(&old[1]);
+        assert_eq!(around.exists(), unit == "dir", "{unit}: {output:?}");
+        assert_eq!(snapshot(&quarantine), before, "{unit}: {output:?}");
+
+        let before = age();
+        let daemon = place.serve_ready(&arguments);
+        wait_until_gone(&plain);
         if unit == "dir" {
             wait_for("the unit is held", || {
                 let (_, status) = daemon.get("/v1/status");
-                let holds = status["holds"].as_array().unwrap();
-                let held = |hold: &serde_json::Value| hold["code"] == "root-inside";
-                holds.iter().any(held).then_some(())
+                let mut holds = status["holds"].as_array().unwrap().iter();
+                holds
+                    .any(|hold| hold["code"] == "root-inside")
+                    .then_some(())
             });
         } else {
-            wait_until_gone(&old[0]);
+            wait_until_gone(&around);
         }
-        // A change there is none of ours.
-        write_old(&inner.join(".lapsed/more"));
+        assert_eq!(snapshot(&quarantine), before, "{unit}");
+        // What changes there is not heard of, either.
+        write_old(&quarantine.join("displaced/more"));
         daemon.sync();
         let files = daemon.files("");
-        assert!(
-            !files
-                .keys()
-                .any(|path| path.starts_with(inner.join(".lapsed")))
-        );
-        fs::remove_file(inner.join(".lapsed/more")).unwrap();
-        drop(daemon);
-        assert_untouched(unit);
+        assert!(!files.keys().any(|path| path.starts_with(&quarantine)));
+        assert!(quarantine.join("displaced/more").exists());
     }
 }
