@@ -31,7 +31,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ),
     ("api", &["config", "registry", "ledger", "clock", "core"]),
     ("watch", &["fs", "clock", "core"]),
-    ("jobs", &["clock", "core"]),
+    ("jobs", &["fs", "clock", "core"]),
     ("reap", &["fs", "ledger", "clock", "core"]),
     ("registry", &["clock", "core"]),
     ("cache", &["clock", "core"]),

@@ -1,10 +1,10 @@
-//! Watch of one file by its path, such as a configuration or a database, whatever becomes of the directories on the way to it.
+//! Watch of one file by its path, such as a configuration or a database.
 //!
-//! Events come from the directory that holds the file. The directories above it are watched for their own end and for being
-//! renamed, which raises no event for their neighbours. When one of them is replaced, or something is mounted over it, the watch is
-//! taken up again under the path.
+//! Events come from the directory that holds the file. The directories above it are watched for
+//! their own end and for renames of themselves, so their neighbours raise no events. When one of
+//! them is replaced, or something is mounted over it, the watch is taken up again under the path.
 //!
-//! **Invariant:** a change of the way to the file is told as a change of the file.
+//! **Invariant:** a change of the way to the file is always reported as a change of the file.
 //! **Invariant:** a watch is added before the way is looked at again, so no change falls between.
 //! **Invariant:** no polling, but while the directory is away or cannot be watched.
 
@@ -26,10 +26,11 @@ use super::mounts::{MOUNTINFO, Mounts};
 /// One `read(2)` takes at most this much: at least 14 events, whose names have up to 256 bytes.
 const READ_BYTES: usize = 4096;
 
-/// A way that changes while it is watched is watched anew so many times; whoever changes it so often changes it again.
+/// Number of times that a way is watched anew when it changes meanwhile. A process that changes it
+/// so often changes it again.
 const ATTEMPTS: usize = 16;
 
-/// How often a directory is looked for that is away, or that could not be watched, for what no event tells.
+/// Time between two searches for a directory that is away or could not be watched.
 const RETRY: Timespec = Timespec {
     tv_sec: 60,
     tv_nsec: 0,
@@ -44,16 +45,17 @@ const NAMES: WatchFlags = WatchFlags::CREATE
 /// The end of a directory at its place.
 const ITSELF: WatchFlags = WatchFlags::DELETE_SELF.union(WatchFlags::MOVE_SELF);
 
-/// Which names in the directory of the file are about it.
+/// Names in the directory of the file that are about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Names {
-    /// The file's own; any, where it is a symbolic link: what that leads to may be replaced under any name.
+    /// The file's own. All, if it is a symbolic link: its target may be replaced under any name.
     File,
-    /// All that begin with the file's name, beside the path and beside what that leads to: a database's log and journal.
+    /// All that begin with the file's name, beside the path and beside the target of a link: the
+    /// log and the journal of a database.
     Beginning,
 }
 
-/// Why [`FileWatch::wait`] returns.
+/// Reason for which [`FileWatch::wait`] returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Woken {
     /// The file may have changed, or stand elsewhere.
@@ -66,7 +68,7 @@ pub enum Woken {
 pub struct FileWatch {
     path: PathBuf,
     names: Names,
-    /// What is told of names in the directory of the file.
+    /// Events of names in the directory of the file.
     mask: WatchFlags,
     events: OwnedFd,
     mounts: Mounts,
@@ -74,25 +76,27 @@ pub struct FileWatch {
     way: Way,
 }
 
-/// What matters of the events of one watched directory, beside its own end.
+/// Names in one watched directory. The end of the directory itself always counts.
 #[derive(Default)]
 struct Watch {
-    /// Names that lead to the file: another thing under one of them is another way.
+    /// Links on the way to the file, and names on it that are missing.
     leads: BTreeSet<OsString>,
-    /// Whether the file is in it: under which name.
+    /// Names of the file, if it is in this directory.
     files: BTreeSet<OsString>,
 }
 
-/// The directories on the way to the file, each with its device and inode; `None` for one that cannot be looked at.
+/// Directories on the way to the file, each with its device and inode; `None` for one that cannot
+/// be looked at.
 #[derive(PartialEq, Eq, Default)]
 struct Way {
     steps: Vec<(PathBuf, Option<(u64, u64)>)>,
-    /// Whether the directory of the file is watched.
+    /// True while the directory of the file is watched.
     is_watched: bool,
 }
 
 impl FileWatch {
-    /// Begins to watch the file at the absolute `path`, which need not be there. `mask`: which events of its directory matter.
+    /// Begins to watch the file at the absolute `path`, which need not be there. `mask` holds the
+    /// events of its directory that matter.
     ///
     /// # Errors
     /// When the file's directory is not there, or the operating system gives out no watch.
@@ -134,8 +138,12 @@ impl FileWatch {
             if stopped {
                 return Ok(Woken::Stopped);
             }
-            let told = if events { self.drain() } else { Told::Nothing };
-            let is_doubtful = is_over || told == Told::Way || mounts && self.has_moved();
+            let meaning = if events {
+                self.drain()
+            } else {
+                Meaning::Nothing
+            };
+            let is_doubtful = is_over || meaning == Meaning::Way || mounts && self.has_moved();
             if is_doubtful {
                 let was_watched = self.way.is_watched;
                 if let Err(error) = self.renew()
@@ -148,7 +156,7 @@ impl FileWatch {
                     );
                 }
             }
-            if is_doubtful || told == Told::File {
+            if is_doubtful || meaning == Meaning::File {
                 return Ok(Woken::Changed);
             }
         }
@@ -156,19 +164,20 @@ impl FileWatch {
 
     /// Takes all events that wait, and forgets them.
     pub fn clear(&mut self) {
-        if self.drain() == Told::Way {
+        if self.drain() == Meaning::Way {
             // The caller looks at the file anyway. A failure is tried again.
             let _ = self.renew();
         }
     }
 
-    /// Whether events tell of changes. If not, the directory is looked for again from time to time.
+    /// Returns true while events report changes. Otherwise the directory is looked for again from
+    /// time to time.
     #[must_use]
     pub fn is_watched(&self) -> bool {
         self.way.is_watched
     }
 
-    /// Whether another directory stands somewhere on the way.
+    /// Returns true if a directory on the way is another one than before.
     fn has_moved(&self) -> bool {
         let known = self.way.steps.iter();
         known.clone().any(|(dir, key)| key_of(dir) != *key)
@@ -217,7 +226,7 @@ impl FileWatch {
             let Some(next) = above.get(at + 1) else {
                 break;
             };
-            // Where no event tells, since the directory may not be read, the list of mounts and the events around it do.
+            // A directory that may not be read gets no watch. Its neighbours on the way do.
             let _ = self.add(dir, ITSELF, |_| {});
             let is_plain = next.symlink_metadata().is_ok_and(|meta| meta.is_dir());
             if !is_plain && let Some(name) = next.file_name() {
@@ -244,8 +253,8 @@ impl FileWatch {
     }
 
     /// Takes all events that wait.
-    fn drain(&self) -> Told {
-        let mut told = Told::Nothing;
+    fn drain(&self) -> Meaning {
+        let mut meaning = Meaning::Nothing;
         let mut buffer = [const { MaybeUninit::uninit() }; READ_BYTES];
         let mut reader = inotify::Reader::new(&self.events, &mut buffer);
         loop {
@@ -253,37 +262,37 @@ impl FileWatch {
                 Ok(event) => {
                     let name = event.file_name();
                     let name = name.map(|name| OsStr::from_bytes(name.to_bytes()));
-                    told = told.max(self.judge(event.wd(), event.events(), name));
+                    meaning = meaning.max(self.judge(event.wd(), event.events(), name));
                 }
                 Err(Errno::INTR) => {}
-                Err(_) => return told,
+                Err(_) => return meaning,
             }
         }
     }
 
-    /// What an event says of the file.
-    fn judge(&self, watch: i32, events: ReadFlags, name: Option<&OsStr>) -> Told {
+    /// Judges one event.
+    fn judge(&self, watch: i32, events: ReadFlags, name: Option<&OsStr>) -> Meaning {
         if events.contains(ReadFlags::QUEUE_OVERFLOW) {
-            return Told::Way;
+            return Meaning::Way;
         }
         // Events of watches that were ended may still come.
         let Some(watch) = self.watches.get(&watch) else {
-            return Told::Nothing;
+            return Meaning::Nothing;
         };
         let ends =
             ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::IGNORED | ReadFlags::UNMOUNT;
         let Some(name) = name else {
             return if events.intersects(ends) {
-                Told::Way
+                Meaning::Way
             } else {
-                Told::Nothing
+                Meaning::Nothing
             };
         };
         let is_new = events.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
         let is_file = watch.files.contains(name);
         if watch.leads.contains(name) || is_file && is_new && self.names == Names::Beginning {
             // The file itself may be another link.
-            return Told::Way;
+            return Meaning::Way;
         }
         let is_about = is_file
             || match self.names {
@@ -293,13 +302,17 @@ impl FileWatch {
                     .iter()
                     .any(|file| name.as_bytes().starts_with(file.as_bytes())),
             };
-        if is_about { Told::File } else { Told::Nothing }
+        if is_about {
+            Meaning::File
+        } else {
+            Meaning::Nothing
+        }
     }
 }
 
-/// What events tell.
+/// Meaning of events for the file.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
+enum Meaning {
     Nothing,
     /// The file may have changed.
     File,
@@ -330,7 +343,7 @@ mod tests {
     type Act = (&'static str, fn(&Path));
 
     /// Carries out `acts`, and waits until the watch of a/b/file tells of each.
-    fn assert_told(acts: &[Act]) {
+    fn assert_reported(acts: &[Act]) {
         let scratch = tempfile::tempdir().unwrap();
         let base = scratch.path().canonicalize().unwrap();
         std::fs::create_dir_all(base.join("a/b")).unwrap();
@@ -338,12 +351,12 @@ mod tests {
         let mask = NAMES | WatchFlags::CLOSE_WRITE;
         let mut watch = FileWatch::new(&base.join("a/b/file"), Names::File, mask).unwrap();
         let stop = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
-        let (told, heard) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let stopped = rustix::io::dup(&stop).unwrap();
         let waiter = std::thread::spawn(move || {
             while watch.wait(&stopped).unwrap() == Woken::Changed {
                 let file = std::fs::read(watch.path.clone()).ok();
-                if told.send(file).is_err() {
+                if sender.send(file).is_err() {
                     return;
                 }
             }
@@ -352,7 +365,7 @@ mod tests {
             act(&base);
             let now = std::fs::read(base.join("a/b/file")).ok();
             loop {
-                match heard.recv_timeout(patience()) {
+                match receiver.recv_timeout(patience()) {
                     Ok(seen) if seen == now => break,
                     Ok(_) => {}
                     Err(error) => panic!("{what}: {error}"),
@@ -364,8 +377,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_heard_of_after_directories_above_it_are_replaced() {
-        assert_told(&[
+    fn a_file_is_followed_after_directories_above_it_are_replaced() {
+        assert_reported(&[
             ("another directory", |base| {
                 std::fs::rename(base.join("a/b"), base.join("a/old")).unwrap();
                 std::fs::create_dir(base.join("a/b")).unwrap();
