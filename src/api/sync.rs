@@ -34,7 +34,7 @@ pub(super) async fn sync(
 pub(super) async fn sync_roots(daemon: &Daemon) -> Result<(), Problem> {
     let link = daemon.link();
     link.sync().await?;
-    let roots = link.ask(|engine, now, _| engine.status(now).roots).await?;
+    let roots = link.ask(|engine, now| engine.status(now).roots).await?;
     let policy = daemon.policy();
     let unreachable: Vec<String> = roots
         .into_iter()

@@ -51,7 +51,11 @@ impl ParentWatcher {
             .map_err(|errno| unwatched(errno.into()))?;
         let stop = Arc::new(stop);
         let is_watched = Arc::new(AtomicBool::new(true));
-        let (stopped, told, signal) = (Arc::clone(&stop), Arc::clone(&is_watched), Arc::clone(signal));
+        let (stopped, told, signal) = (
+            Arc::clone(&stop),
+            Arc::clone(&is_watched),
+            Arc::clone(signal),
+        );
         std::thread::Builder::new()
             .name("jobs-watch".to_owned())
             .spawn(move || {
