@@ -1,16 +1,26 @@
-//! What is about to be moved into a quarantine, as a line of a file: enough to know it again there.
+//! Intent: a thing that is about to be moved into a quarantine, as a record in a file: enough to recognize it there.
+//!
+//! A record is a head, which is `MAGIC`, the body's length and its CRC-32 (little-endian), and the body in the format of postcard.
+//!
+//! **Invariant:** a record that was cut off or overwritten never decodes: its checksum does not match.
 
 use serde::{Deserialize, Serialize};
 
-use super::place::Place;
+use super::place::{Opened, Place};
 use crate::core::facts::{Facts, FileKey, Kind};
 use crate::core::path::RelPath;
-use crate::core::time::FileTime;
-use crate::fs::RootDir;
-use crate::ledger::line::{Line, pack, unpack};
+use crate::core::time::{FileTime, Timestamp};
+use crate::ledger::line::pack;
+use crate::ledger::{By, Line, LineUnit, Mark};
 
-/// Which directory a quarantine is. With its birth an inode's number is unique beyond its file system, where that keeps births; a
-/// device's number is another one after the next start of the machine.
+/// First bytes of every record, the last of which is the version of the format.
+pub(super) const MAGIC: [u8; 4] = [0xf1, b'L', b'I', 1];
+
+/// Bytes of a record before its body: magic, length, checksum.
+const HEAD_BYTES: usize = 12;
+
+/// Identity of a quarantine directory. With its birth time an inode number is unique beyond its file system, where that keeps birth
+/// times; the number of a device changes when the machine starts again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct QuarantineId {
     ino: u64,
@@ -27,24 +37,21 @@ impl QuarantineId {
     }
 }
 
-/// One thing that goes into the quarantine.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Intent<L = Line> {
+/// One thing that goes into a quarantine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Intent<'a> {
+    /// Number of the removal.
+    pub(super) id: u64,
     /// Which part of the unit, from 0.
     pub(super) part: u32,
     /// The root's directory.
-    pub(super) root: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) root_b64: Option<String>,
-    /// Which directory the root was: the empty mount point of a disk that is away has the same path.
+    pub(super) root: &'a [u8],
+    /// Inode of the root: the empty mount point of a disk that is away has the same path.
     pub(super) root_ino: u64,
-    /// The quarantine that the thing goes into; earlier versions did not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The quarantine that the thing goes into; early versions, which wrote JSON, did not say.
     pub(super) quarantine: Option<QuarantineId>,
-    /// Its path in the root.
-    pub(super) path: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) path_b64: Option<String>,
+    /// Path in the root.
+    pub(super) path: &'a [u8],
     pub(super) dir: bool,
     pub(super) key: FileKey,
     pub(super) size: u64,
@@ -52,45 +59,76 @@ pub(super) struct Intent<L = Line> {
     pub(super) btime: Option<FileTime>,
     /// Whether open files are held.
     pub(super) skip_open: bool,
-    /// What the ledger is to say.
-    pub(super) line: L,
+    #[serde(borrow)]
+    pub(super) line: PartLine<'a>,
 }
 
-impl<L> Intent<L> {
+/// What the ledger line of a part says, as far as that is known before the part is moved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct PartLine<'a> {
+    pub(super) at: Timestamp,
+    /// Name of the part's root.
+    pub(super) root: &'a str,
+    pub(super) unit: LineUnit,
+    pub(super) owner: Option<&'a str>,
+    pub(super) rule: &'a str,
+    pub(super) since: &'a str,
+    pub(super) basis: Timestamp,
+    pub(super) deadline: Timestamp,
+    /// Of the whole unit.
+    pub(super) files: u64,
+    pub(super) bytes: u64,
+    pub(super) by: By,
+}
+
+impl<'a> PartLine<'a> {
+    /// Of a part in the root that is named `root`, whose unit has the line `line`.
+    pub(super) fn of(line: &'a Line, root: &'a str) -> Self {
+        Self {
+            at: line.at,
+            root,
+            unit: line.unit,
+            owner: line.owner.as_deref(),
+            rule: &line.rule,
+            since: &line.since,
+            basis: line.basis,
+            deadline: line.deadline,
+            files: line.files,
+            bytes: line.bytes,
+            by: line.by,
+        }
+    }
+}
+
+impl<'a> Intent<'a> {
+    /// Of the part of `line`'s unit that stands at `path` in the root `opened`, which is named `root`.
     pub(super) fn new(
-        (root, quarantine): (&RootDir, QuarantineId),
-        path: &RelPath,
-        part: u32,
+        (opened, root): (&'a Opened, &'a str),
+        (path, part): (&'a RelPath, u32),
         facts: &Facts,
         skip_open: bool,
-        line: L,
+        line: &'a Line,
     ) -> Self {
-        let root_ino = root.key().ino;
-        let (root, root_b64) = pack(root.path().as_os_str().as_encoded_bytes());
-        let (path, path_b64) = pack(path.as_bytes());
         Self {
+            id: line.id,
             part,
-            root,
-            root_b64,
-            root_ino,
-            quarantine: Some(quarantine),
-            path,
-            path_b64,
+            root: opened.root.path().as_os_str().as_encoded_bytes(),
+            root_ino: opened.root.key().ino,
+            quarantine: Some(opened.quarantine_id),
+            path: path.as_bytes(),
             dir: facts.kind == Kind::Dir,
             key: facts.key,
             size: facts.size,
             mtime: facts.mtime,
             btime: facts.btime,
             skip_open,
-            line,
+            line: PartLine::of(line, root),
         }
     }
-}
 
-impl Intent {
     pub(super) fn is_of(&self, place: &Place) -> bool {
-        let root = unpack(&self.root, self.root_b64.as_deref());
-        self.root_ino == place.key.ino && root == place.path.as_os_str().as_encoded_bytes()
+        let root = place.path.as_os_str().as_encoded_bytes();
+        self.root_ino == place.key.ino && self.root == root
     }
 
     /// Whether its thing was moved into the quarantine `id`, as far as it says.
@@ -98,12 +136,8 @@ impl Intent {
         self.quarantine.is_none() || self.quarantine == id
     }
 
-    pub(super) fn is_dir(&self) -> bool {
-        self.dir
-    }
-
     pub(super) fn path(&self) -> Option<RelPath> {
-        RelPath::parse(&unpack(&self.path, self.path_b64.as_deref()))
+        RelPath::parse(self.path)
     }
 
     /// Whether the thing that was seen as `facts` is the one that was meant. A device may have another number after the
@@ -115,14 +149,178 @@ impl Intent {
             && self.btime == facts.btime
             && (!file || (self.size, self.mtime) == (facts.size, facts.mtime))
     }
+
+    /// The ledger line of this part alone.
+    pub(super) fn line(&self) -> Line {
+        let of = &self.line;
+        let root: &[u8] = if self.root == b"/" { b"" } else { self.root };
+        let (path, path_b64) = pack(&[root, b"/", self.path].concat());
+        let (files, bytes) = if self.dir {
+            (of.files, of.bytes)
+        } else {
+            (1, self.size)
+        };
+        Line {
+            id: self.id,
+            at: of.at,
+            root: of.root.to_owned(),
+            path,
+            path_b64,
+            unit: of.unit,
+            owner: of.owner.map(str::to_owned),
+            rule: of.rule.to_owned(),
+            since: of.since.to_owned(),
+            basis: of.basis,
+            deadline: of.deadline,
+            late_ms: 0,
+            files,
+            bytes,
+            result: Mark::Removed,
+            by: of.by,
+            job: None,
+            paths: Vec::new(),
+            further_lines: 0,
+            part: 0,
+            pin: None,
+        }
+    }
 }
 
-pub(super) fn decode(text: &[u8]) -> Option<Intent> {
-    serde_json::from_slice(text).ok()
+/// What the file of intents tells.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, on the stack, while it is encoded or decoded"
+)]
+pub(super) enum Record<'a> {
+    #[serde(borrow)]
+    Intent(Intent<'a>),
+    /// Parts that are neither in a quarantine nor on their way there any more; without a number: all parts of that removal.
+    Ended(Vec<(u64, Option<u32>)>),
 }
 
-pub(super) fn encode(bytes: &mut Vec<u8>, intent: &Intent<impl Serialize>) {
-    serde_json::to_writer(&mut *bytes, intent)
-        .expect("invariant: an intent has only text and numbers");
-    bytes.push(b'\n');
+impl<'a> Record<'a> {
+    /// Appends the record to `bytes`.
+    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+        let start = bytes.len();
+        bytes.extend_from_slice(&[0; HEAD_BYTES]);
+        *bytes = postcard::to_extend(self, std::mem::take(bytes))
+            .expect("invariant: its parts know their length");
+        let (head, body) = bytes[start..].split_at_mut(HEAD_BYTES);
+        let len =
+            u32::try_from(body.len()).expect("invariant: a few paths, or the parts of a unit");
+        head[..4].copy_from_slice(&MAGIC);
+        head[4..8].copy_from_slice(&len.to_le_bytes());
+        head[8..].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
+    }
+
+    /// The record with which `bytes` begin, and its length; `None` when they begin with none that is whole.
+    pub(super) fn decode(bytes: &'a [u8]) -> Option<(Self, usize)> {
+        let (head, rest) = bytes.split_at_checked(HEAD_BYTES)?;
+        let head = head.strip_prefix(&MAGIC)?;
+        let word = |at: usize| Some(u32::from_le_bytes(head[at..at + 4].try_into().ok()?));
+        let len = usize::try_from(word(0)?).ok()?;
+        let body = rest.get(..len)?;
+        if crc32fast::hash(body) != word(4)? {
+            return None;
+        }
+        Some((postcard::from_bytes(body).ok()?, HEAD_BYTES + len))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Of a part of the directory `u`, whose removal has the number `id`.
+    pub(in crate::reap) fn sample<'a>(
+        id: u64,
+        part: u32,
+        path: &'a str,
+        owner: &'a str,
+    ) -> Intent<'a> {
+        let at = Timestamp::from_unix_ms(3);
+        Intent {
+            id,
+            part,
+            root: b"/r",
+            root_ino: 7,
+            quarantine: None,
+            path: path.as_bytes(),
+            dir: true,
+            key: FileKey::default(),
+            size: 0,
+            mtime: FileTime::default(),
+            btime: None,
+            skip_open: true,
+            line: PartLine {
+                at,
+                root: "r",
+                unit: LineUnit::Dir,
+                owner: Some(owner),
+                rule: "x",
+                since: "newest",
+                basis: at,
+                deadline: at,
+                files: 1,
+                bytes: 1,
+                by: By::Uid(7),
+            },
+        }
+    }
+
+    #[test]
+    fn a_record_comes_back_as_it_was_and_no_shorter_or_altered_one_does() {
+        let records = [
+            Record::Intent(sample(u64::MAX, u32::MAX, "u/\u{1}", "job")),
+            Record::Intent(Intent {
+                path: b"u/\xff\n",
+                quarantine: Some(QuarantineId {
+                    ino: u64::MAX,
+                    btime: Some(FileTime { secs: -1, nanos: 9 }),
+                }),
+                ..sample(0, 0, "", "")
+            }),
+            Record::Ended(vec![(1, None), (u64::MAX, Some(u32::MAX))]),
+        ];
+        for record in &records {
+            let mut bytes = Vec::new();
+            record.encode(&mut bytes);
+            let whole = bytes.len();
+            bytes.extend_from_slice(b"what follows");
+            assert_eq!(
+                Record::decode(&bytes).as_ref(),
+                Some(&(Record::decode(&bytes).unwrap().0, whole))
+            );
+            assert_eq!(&Record::decode(&bytes).unwrap().0, record);
+            for len in 0..whole {
+                assert_eq!(
+                    Record::decode(&bytes[..len]),
+                    None,
+                    "{len} of {whole} bytes"
+                );
+            }
+            for at in 0..whole {
+                bytes[at] ^= 0x40;
+                assert_eq!(Record::decode(&bytes), None, "byte {at} is another");
+                bytes[at] ^= 0x40;
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_has_a_line_of_its_own() {
+        let intent = Intent {
+            dir: false,
+            size: 5,
+            ..sample(4, 2, "u/a", "job")
+        };
+        let line = intent.line();
+        assert_eq!((&*line.path, line.files, line.bytes), ("/r/u/a", 1, 5));
+        let top = Intent {
+            root: b"/",
+            ..intent
+        };
+        assert_eq!(top.line().path, "/u/a");
+    }
 }

@@ -1,25 +1,23 @@
-//! What is about to be taken out of its place: how a crash is undone.
+//! Intents: what is about to be taken out of its place, in a file, so that a crash is undone.
 //!
 //! **Invariant:** a thing is moved only after its intent was written. Not synchronized: it must outlive the process, not the
 //! machine; what a power failure leaves without an intent is displaced, never deleted.
 //! **Invariant:** an intent is settled only by a look into the quarantine that its thing was moved to. While that one is elsewhere
 //! (renamed, or on a disk that is away), it is kept.
 
-use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
-use super::intent::{Intent, QuarantineId, decode, encode};
+use super::intent::{Intent, MAGIC, QuarantineId, Record};
+use super::old_intents;
 use super::place::Place;
 use crate::fs::error::reason;
-use crate::ledger::line::Line;
 
 /// The file in the state directory.
 const FILE: &str = "intents";
@@ -27,12 +25,8 @@ const FILE: &str = "intents";
 /// When the file is larger than this and twice what is live in it together, it is written anew: each byte is copied less than once.
 const REWRITE_BYTES: u64 = 1 << 20;
 
-/// A line that tells of parts that are neither in the quarantine nor on their way there any more.
-#[derive(Serialize, Deserialize)]
-struct Ended {
-    /// The number of the removal, and the part; `None`: all parts.
-    ended: Vec<(u64, Option<u32>)>,
-}
+/// Parts in one record of what has ended: some 30 KB.
+const ENDED_PARTS: usize = 4096;
 
 /// All intents that are not done with.
 #[derive(Debug)]
@@ -45,51 +39,72 @@ pub(super) struct Intents {
 struct State {
     file: File,
     len: u64,
-    /// As they stand in the file. They are read when something has to be undone: seldom.
-    live: BTreeMap<u64, Vec<Box<[u8]>>>,
-    /// Bytes of `live`.
+    /// By number and part.
+    live: BTreeMap<(u64, u32), Live>,
+    /// Bytes of the records of `live`.
     live_len: u64,
-    /// Those parts that a thread is at work on: not for recovery.
-    in_flight: BTreeSet<(u64, u32)>,
-    /// Live ones that no thread finishes at once, such as those of the last process, with whose the things are.
+    /// Removals that no thread finishes at once, such as those of the last process, with whose the things are.
     left: BTreeMap<u64, Option<String>>,
+    /// Whether somebody's name in `left` is missing, because its record could not be read.
+    has_unknown_owner: bool,
+}
+
+/// An intent that is not done with: some 30 bytes in memory. Its record is read when something has to be undone: seldom.
+#[derive(Clone, Copy, Debug)]
+struct Live {
+    /// Where its record begins in the file, and its length.
+    at: u64,
+    len: u32,
+    /// Whether a thread is at work on it: then it is not for recovery.
+    in_flight: bool,
+}
+
+/// The record of an intent that recovery has taken up.
+#[derive(Debug)]
+pub(super) struct Taken(Vec<u8>);
+
+impl Taken {
+    pub(super) fn intent(&self) -> Intent<'_> {
+        match Record::decode(&self.0) {
+            Some((Record::Intent(intent), _)) => intent,
+            _ => unreachable!("invariant: it was decoded when it was taken up"),
+        }
+    }
 }
 
 impl Intents {
-    /// Reads what the last process left. A torn last line is a thing that was not moved yet.
+    /// Reads what the last process left. A torn last record is of a thing that was not moved yet.
     pub(super) fn open(state_dir: &Path) -> io::Result<Self> {
         let path = state_dir.join(FILE);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)?;
+        let mut file = options().truncate(false).open(&path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
+        if bytes.first().is_some_and(|first| *first != MAGIC[0]) {
+            bytes = converted(&bytes);
+            file = replace(&path, |new| new.write_all(&bytes))?;
+        }
         let mut state = State {
             file,
             len: bytes.len() as u64,
             live: BTreeMap::new(),
             live_len: 0,
-            in_flight: BTreeSet::new(),
             left: BTreeMap::new(),
+            has_unknown_owner: false,
         };
-        for text in bytes.split_inclusive(|&b| b == b'\n') {
-            if let Some(intent) = decode(text) {
-                // The last one may lack its end.
-                let text = [text.trim_ascii_end(), b"\n"].concat();
-                state.insert(intent.line.id, text.into());
-            } else if let Ok(Ended { ended }) = serde_json::from_slice(text) {
-                state.end(&ended);
+        let mut at = 0;
+        while let Some((record, len)) = Record::decode(&bytes[at..]) {
+            match record {
+                Record::Intent(intent) => {
+                    let number = (intent.id, intent.part);
+                    state.insert(number, (at as u64, len), false);
+                    let owner = intent.line.owner.map(str::to_owned);
+                    state.left.insert(intent.id, owner);
+                }
+                Record::Ended(ended) => state.end(&ended),
             }
+            at += len;
         }
-        let ids: Vec<u64> = state.live.keys().copied().collect();
-        for id in ids {
-            state.leave(id);
-        }
-        // New lines must not join a torn one.
+        // What follows must not join a torn record.
         state.rewrite(&path)?;
         Ok(Self {
             path,
@@ -99,24 +114,24 @@ impl Intents {
 
     /// The numbers that are in use.
     pub(super) fn ids(&self) -> BTreeSet<u64> {
-        self.state.lock().live.keys().copied().collect()
+        self.state.lock().live.keys().map(|(id, _)| *id).collect()
     }
 
     /// Writes intents down before the things are moved.
-    pub(super) fn write<L: Borrow<Line> + Serialize>(
+    pub(super) fn write<'i>(
         &self,
-        intents: impl IntoIterator<Item = Intent<L>>,
+        intents: impl IntoIterator<Item = Intent<'i>>,
     ) -> io::Result<()> {
         let mut bytes = Vec::new();
         let mut ends = Vec::new();
         for intent in intents {
-            encode(&mut bytes, &intent);
-            ends.push(((intent.line.borrow().id, intent.part), bytes.len()));
+            Record::Intent(intent).encode(&mut bytes);
+            ends.push(((intent.id, intent.part), bytes.len()));
         }
         let mut state = self.state.lock();
         let len = state.len;
         if let Err(error) = state.file.write_all_at(&bytes, len) {
-            // What was written of them means nothing that was moved; a later line must not join it.
+            // What was written of them means nothing that was moved.
             if state.file.set_len(len).is_err() {
                 state.rewrite(&self.path)?;
             }
@@ -124,15 +139,14 @@ impl Intents {
         }
         state.len += bytes.len() as u64;
         let mut from = 0;
-        for (part, end) in ends {
-            state.in_flight.insert(part);
-            state.insert(part.0, bytes[from..end].into());
+        for (number, end) in ends {
+            state.insert(number, (len + from as u64, end - from), true);
             from = end;
         }
         Ok(())
     }
 
-    /// What it means when intents cannot be written, and what would mend it.
+    /// What it means when intents cannot be written or read, and what would mend it.
     pub(super) fn failed(&self, error: &io::Error) -> String {
         let why = error.raw_os_error().map_or_else(
             || error.to_string(),
@@ -146,42 +160,31 @@ impl Intents {
 
     /// Forgets what is neither in the quarantine nor on its way there any more.
     pub(super) fn done(&self, ids: impl IntoIterator<Item = u64>) {
-        let mut state = self.state.lock();
-        let ended: Vec<(u64, Option<u32>)> = ids.into_iter().map(|id| (id, None)).collect();
-        for (id, _) in &ended {
-            state.land(*id);
-        }
-        self.end(&mut state, ended);
+        let ended: Vec<_> = ids.into_iter().map(|id| (id, None)).collect();
+        self.end(&ended);
     }
 
     /// Forgets some parts of what goes under `id`: others of it may still be in the quarantine.
     pub(super) fn done_parts(&self, id: u64, parts: &[u32]) {
-        let mut state = self.state.lock();
-        for part in parts {
-            state.in_flight.remove(&(id, *part));
-        }
-        let ended = parts.iter().map(|part| (id, Some(*part)));
-        self.end(&mut state, ended.collect());
+        let ended: Vec<_> = parts.iter().map(|part| (id, Some(*part))).collect();
+        self.end(&ended);
     }
 
     /// Notes, also in the file, what is not live any more: without that the next process could tell it only by a look into its
     /// quarantine, which may be away then.
-    fn end(&self, state: &mut State, ended: Vec<(u64, Option<u32>)>) {
-        state.end(&ended);
-        if !state.live.is_empty() && !ended.is_empty() {
-            let mut bytes =
-                serde_json::to_vec(&Ended { ended }).expect("invariant: it has only numbers");
-            bytes.push(b'\n');
+    fn end(&self, ended: &[(u64, Option<u32>)]) {
+        let state = &mut *self.state.lock();
+        state.end(ended);
+        if !state.live.is_empty() {
+            let mut bytes = Vec::new();
+            for some in ended.chunks(ENDED_PARTS) {
+                Record::Ended(some.to_vec()).encode(&mut bytes);
+            }
             match state.file.write_all_at(&bytes, state.len) {
                 Ok(()) => state.len += bytes.len() as u64,
-                // Half a line would join the next one.
                 Err(_) => drop(state.file.set_len(state.len)),
             }
         }
-        self.tidy(state);
-    }
-
-    fn tidy(&self, state: &mut State) {
         let tidied = if state.live.is_empty() {
             state.len = 0;
             state.file.set_len(0)
@@ -191,7 +194,7 @@ impl Intents {
             Ok(())
         };
         if let Err(error) = tidied {
-            // A line too much is harmless: recovery finds nothing of its name.
+            // A record too much is harmless: recovery finds nothing of its name.
             tracing::debug!(path = %self.path.display(), %error, "cannot tidy the intents");
         }
     }
@@ -200,7 +203,9 @@ impl Intents {
     pub(super) fn leave(&self, ids: impl IntoIterator<Item = u64>) {
         let mut state = self.state.lock();
         for id in ids {
-            state.land(id);
+            for (_, live) in state.live.range_mut(all_of(id)) {
+                live.in_flight = false;
+            }
             state.leave(id);
         }
     }
@@ -209,7 +214,9 @@ impl Intents {
     pub(super) fn leave_parts(&self, id: u64, parts: &[u32]) {
         let mut state = self.state.lock();
         for part in parts {
-            state.in_flight.remove(&(id, *part));
+            if let Some(live) = state.live.get_mut(&(id, *part)) {
+                live.in_flight = false;
+            }
         }
         state.leave(id);
     }
@@ -223,144 +230,168 @@ impl Intents {
     pub(super) fn has_left(&self, owner: &str) -> bool {
         let state = self.state.lock();
         let mut owners = state.left.values().flatten();
-        owners.any(|known| known == owner)
+        state.has_unknown_owner || owners.any(|known| known == owner)
     }
 
     /// Whether nothing that goes under `id` is in a quarantine any more.
     pub(super) fn is_done(&self, id: u64) -> bool {
-        !self.state.lock().live.contains_key(&id)
+        self.state.lock().live.range(all_of(id)).next().is_none()
+    }
+
+    /// Whether this part of what goes under `id` has an intent that is not done with.
+    pub(super) fn is_live(&self, id: u64, part: u32) -> bool {
+        self.state.lock().live.contains_key(&(id, part))
     }
 
     /// Counts what was moved out of the root at `place` into another quarantine than `id`, and is not known to be gone.
     pub(super) fn count_elsewhere(&self, place: &Place, id: Option<QuarantineId>) -> usize {
         let state = self.state.lock();
-        let left = state.left.keys().filter_map(|id| state.live.get(id));
-        let intents = left.flatten().filter_map(|text| decode(text));
-        intents
-            .filter(|intent| intent.is_of(place) && !intent.is_in(id))
+        let of_left = state
+            .left
+            .keys()
+            .flat_map(|id| state.live.range(all_of(*id)));
+        let taken = of_left.filter_map(|(_, live)| state.read(*live).ok());
+        taken
+            .filter(|taken| {
+                let intent = taken.intent();
+                intent.is_of(place) && !intent.is_in(id)
+            })
             .count()
     }
 
     /// Takes up, as in flight, every part that lies in the quarantine `id` of the root at `place` and that no thread is at work on.
     /// Other parts of the same unit may lie in other roots: they are for the recovery of those.
+    ///
+    /// # Errors
+    /// When the file cannot be read: then nothing is taken up.
     pub(super) fn take_up(
         &self,
         place: &Place,
         id: Option<QuarantineId>,
-    ) -> BTreeMap<u64, Vec<Intent>> {
-        let mut state = self.state.lock();
-        let State {
-            live,
-            in_flight,
-            left,
-            ..
-        } = &mut *state;
-        let mut taken: BTreeMap<u64, Vec<Intent>> = BTreeMap::new();
-        for &number in left.keys() {
-            for intent in live
-                .get(&number)
-                .into_iter()
-                .flatten()
-                .filter_map(|text| decode(text))
-            {
-                let is_here = intent.is_of(place) && intent.is_in(id);
-                if is_here && in_flight.insert((number, intent.part)) {
-                    taken.entry(number).or_default().push(intent);
+    ) -> io::Result<BTreeMap<(u64, u32), Taken>> {
+        let state = &mut *self.state.lock();
+        let mut taken = BTreeMap::new();
+        for &id_left in state.left.keys() {
+            for (&number, live) in state.live.range(all_of(id_left)) {
+                if live.in_flight {
+                    continue;
+                }
+                let record = state.read(*live)?;
+                let intent = record.intent();
+                if intent.is_of(place) && intent.is_in(id) {
+                    taken.insert(number, record);
                 }
             }
         }
-        taken
-    }
-
-    /// Whether this part of what goes under `id` has an intent that is not done with.
-    pub(super) fn is_live(&self, id: u64, part: u32) -> bool {
-        let state = self.state.lock();
-        let mut texts = state.live.get(&id).into_iter().flatten();
-        texts.any(|text| decode(text).is_some_and(|intent| intent.part == part))
+        for number in taken.keys() {
+            if let Some(live) = state.live.get_mut(number) {
+                live.in_flight = true;
+            }
+        }
+        Ok(taken)
     }
 }
 
 impl State {
-    fn insert(&mut self, id: u64, text: Box<[u8]>) {
-        self.live_len += text.len() as u64;
-        self.live.entry(id).or_default().push(text);
+    fn insert(&mut self, number: (u64, u32), (at, len): (u64, usize), in_flight: bool) {
+        let len = u32::try_from(len).expect("invariant: a few paths");
+        let live = Live { at, len, in_flight };
+        self.live_len += u64::from(len);
+        if let Some(before) = self.live.insert(number, live) {
+            self.live_len -= u64::from(before.len);
+        }
     }
 
     /// Forgets parts; `None`: all parts of that number.
     fn end(&mut self, ended: &[(u64, Option<u32>)]) {
-        let mut of: BTreeMap<u64, Option<BTreeSet<u32>>> = BTreeMap::new();
         for &(id, part) in ended {
-            match (of.entry(id).or_insert_with(|| Some(BTreeSet::new())), part) {
-                (Some(parts), Some(part)) => drop(parts.insert(part)),
-                (all, _) => *all = None,
+            let which = part.map_or(all_of(id), |part| (id, part)..=(id, part));
+            for (_, live) in self.live.extract_if(which, |_, _| true) {
+                self.live_len -= u64::from(live.len);
+            }
+            if !self.left.is_empty() && self.live.range(all_of(id)).next().is_none() {
+                self.left.remove(&id);
             }
         }
-        for (id, parts) in of {
-            self.retain(id, |text| match &parts {
-                None => false,
-                Some(parts) => decode(text).is_some_and(|intent| !parts.contains(&intent.part)),
-            });
-        }
-    }
-
-    /// Keeps those lines of `id` that `keep` wants.
-    fn retain(&mut self, id: u64, mut keep: impl FnMut(&[u8]) -> bool) {
-        let Some(texts) = self.live.get_mut(&id) else {
-            return;
-        };
-        let len = |texts: &[Box<[u8]>]| texts.iter().map(|text| text.len() as u64).sum::<u64>();
-        let before = len(texts);
-        texts.retain(|text| keep(text));
-        self.live_len -= before - len(texts);
-        if texts.is_empty() {
-            self.live.remove(&id);
-            self.left.remove(&id);
+        if self.left.is_empty() {
+            self.has_unknown_owner = false;
         }
     }
 
     /// Notes whose it is that no thread finishes at once.
     fn leave(&mut self, id: u64) {
-        let first = self.live.get(&id).and_then(|texts| texts.first());
-        if let Some(intent) = first.and_then(|text| decode(text)) {
-            self.left.insert(id, intent.line.owner);
-        }
+        let Some((_, first)) = self.live.range(all_of(id)).next() else {
+            return;
+        };
+        let owner = if let Ok(taken) = self.read(*first) {
+            taken.intent().line.owner.map(str::to_owned)
+        } else {
+            self.has_unknown_owner = true;
+            None
+        };
+        self.left.insert(id, owner);
     }
 
-    /// Nobody is at work on any part of `id` any more.
-    fn land(&mut self, id: u64) {
-        let all = self.in_flight.range((id, 0)..=(id, u32::MAX));
-        let all: Vec<_> = all.copied().collect();
-        for part in all {
-            self.in_flight.remove(&part);
+    fn read(&self, live: Live) -> io::Result<Taken> {
+        let mut bytes = vec![0; live.len as usize];
+        self.file.read_exact_at(&mut bytes, live.at)?;
+        match Record::decode(&bytes) {
+            Some((Record::Intent(_), _)) => Ok(Taken(bytes)),
+            Some((Record::Ended(_), _)) | None => Err(io::ErrorKind::InvalidData.into()),
         }
     }
 
     /// Replaces the file by one that has only what is live.
     fn rewrite(&mut self, path: &Path) -> io::Result<()> {
-        let bytes = self
-            .live
-            .values()
-            .flatten()
-            .fold(Vec::new(), |mut all, text| {
-                all.extend_from_slice(text);
-                all
-            });
-        let fresh = path.with_extension("new");
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&fresh)?;
-        file.write_all_at(&bytes, 0)?;
-        // The old file's lines may be older than the machine's last start: they deserve to stay that durable.
-        file.sync_data()?;
-        rustix::fs::rename(&fresh, path)?;
+        let file = replace(path, |new| {
+            self.live
+                .values()
+                .try_for_each(|live| new.write_all(&self.read(*live)?.0))
+        })?;
         self.file = file;
-        self.len = bytes.len() as u64;
+        self.len = 0;
+        for live in self.live.values_mut() {
+            live.at = self.len;
+            self.len += u64::from(live.len);
+        }
         Ok(())
     }
+}
+
+fn all_of(id: u64) -> std::ops::RangeInclusive<(u64, u32)> {
+    (id, 0)..=(id, u32::MAX)
+}
+
+/// The records of an earlier version's lines.
+fn converted(lines: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for line in lines.split(|byte| *byte == b'\n') {
+        old_intents::read(line, |record| record.encode(&mut bytes));
+    }
+    bytes
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).mode(0o600);
+    options
+}
+
+/// Replaces the file at `path` by a new one with what `write` writes.
+fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> io::Result<File> {
+    let fresh = path.with_extension("new");
+    let file = options().truncate(true).open(&fresh)?;
+    let mut new = BufWriter::new(&file);
+    write(&mut new)?;
+    new.flush()?;
+    drop(new);
+    // Old records may be older than the machine's last start: they deserve to stay that durable.
+    file.sync_data()?;
+    rustix::fs::rename(&fresh, path)?;
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod leases;
 mod links;
 mod look;
 mod names;
+mod old_intents;
 mod parts;
 mod pipeline;
 mod place;

@@ -8,8 +8,7 @@
 //! **Invariant:** all parts of a claim leave their places, or all are put back, in however many
 //! roots they are.
 
-use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -31,7 +30,7 @@ use crate::ledger::line::pack;
 use crate::ledger::{Line, LineUnit};
 
 /// Number of files after which a round is full: they wait for one sync of the ledger together.
-const ROUND_FILES_MAX: u64 = 1024;
+pub(super) const ROUND_FILES_MAX: u64 = 1024;
 
 /// What the claims of one batch need at every step.
 pub(super) struct Pipeline<'a> {
@@ -244,33 +243,23 @@ impl Pipeline<'_> {
 
     /// Writes the intents of all candidates, with one system call.
     pub(super) fn write_intents(&self, candidates: &[Candidate]) -> std::io::Result<()> {
-        let intents = candidates.iter().flat_map(|one| {
-            let asks = self.skip_open(&one.claim) != SkipOpen::Never;
+        let parts = candidates.iter().flat_map(|one| {
             let parts = (0..).zip(one.seen.parts());
-            parts.filter_map(move |(number, (target, part))| {
-                let opened = self.roots.get(target.root).ok()?;
+            parts.map(move |(number, (target, part))| {
                 let path = target.path_of(part);
-                let line = match one.claim.unit {
-                    Unit::File | Unit::Dir => Cow::Borrowed(&one.line),
-                    // Each part has what the line says of the unit as a whole, and not what it says
-                    // of the other parts.
-                    Unit::Job => {
-                        let root = &self.policy.roots[&target.root];
-                        let place = path.below(&root.path);
-                        let (path, path_b64) = pack(place.as_os_str().as_encoded_bytes());
-                        Cow::Owned(Line {
-                            root: root.name.clone(),
-                            path,
-                            path_b64,
-                            ..one.line.without_pieces()
-                        })
-                    }
-                };
-                let into = (&opened.root, opened.quarantine_id);
-                let facts = target.facts_of(part);
-                Some(Intent::new(into, &path, number, facts, asks, line))
+                (one, number, target, path, target.facts_of(part))
             })
         });
+        let parts: Vec<_> = parts.collect();
+        let intents = parts
+            .iter()
+            .filter_map(|(one, number, target, path, facts)| {
+                let opened = self.roots.get(target.root).ok()?;
+                let root = &self.policy.roots[&target.root].name;
+                let asks = self.skip_open(&one.claim) != SkipOpen::Never;
+                let place = (&**path, *number);
+                Some(Intent::new((opened, root), place, facts, asks, &one.line))
+            });
         self.shared.intents.write(intents)
     }
 }

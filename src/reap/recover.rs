@@ -9,28 +9,34 @@ use std::time::Duration;
 
 use super::back::{DISPLACED, RestoreOutcome, put_back, set_aside};
 use super::intent::{Intent, QuarantineId};
+use super::intents::Taken;
 use super::names::parse_quarantine_name;
 use super::parts::Part;
+use super::pipeline::ROUND_FILES_MAX;
 use super::place::{Large, Place, Shared};
-use super::sweep::{Doomed, RETRY_MAX, RETRY_MIN, Stand, Sweep};
+use super::sweep::{Doomed, RETRY_MAX, RETRY_MIN, Stand, Sweep, WAITING_FILES_MAX};
 use crate::clock;
 use crate::core::facts::{Facts, Kind, RootId};
 use crate::core::hold::Hold;
 use crate::core::policy::SkipOpen;
+use crate::core::time::{FileTime, Timestamp};
 use crate::fs::tree::Tree;
 use crate::fs::{Dir, RootDir, quarantine};
 use crate::ledger::line::pack;
 use crate::ledger::{By, Line, LineUnit, Mark};
 
-/// What was done for one thing.
-enum Done {
-    /// It is where it belongs, gone, or set aside.
-    Settled,
-    /// The sweeper has it.
-    HandedOver,
-    /// It is still there.
+/// Result of settling one thing.
+enum Settled {
+    /// It is back in its place, gone, or displaced.
+    Done,
+    /// A sweeper removes it.
+    Sweeping,
+    /// An error left it where it is.
     Left,
 }
+
+/// Intents whose things lie in the quarantine, by number and part.
+type TakenUp = BTreeMap<(u64, u32), Taken>;
 
 struct Recovery<'a> {
     shared: &'a Shared,
@@ -38,8 +44,11 @@ struct Recovery<'a> {
     place: &'a Place,
     root: &'a RootDir,
     quarantine: &'a Arc<Dir>,
+    intents: &'a TakenUp,
     /// The numbers that have a ledger line.
     recorded: BTreeSet<u64>,
+    /// The removal whose parts are being collected for the sweepers.
+    collected: Option<Sweep>,
 }
 
 /// Puts the quarantine of the root at `place` in order, then lets its claims go on.
@@ -47,19 +56,7 @@ pub(super) fn recover(shared: &Shared, root_id: RootId, place: &Place) {
     let hold = match RootDir::open_as(&place.path, place.key) {
         Ok(root) => match shared.find_quarantine(root_id, place, &root) {
             Ok(Some(_)) => None,
-            Ok(None) => {
-                // Of those that do not say where they were moved to: they never were, or are gone.
-                for (id, parts) in shared.intents.take_up(place, None) {
-                    let numbers: Vec<u32> = parts.iter().map(|intent| intent.part).collect();
-                    shared.intents.done_parts(id, &numbers);
-                    shared.tell_if_finished(id, parts[0].line.unit, Vec::new());
-                }
-                if tell_elsewhere(shared, place, None) == 0 {
-                    claim_root(shared, root_id, place, &root)
-                } else {
-                    None
-                }
-            }
+            Ok(None) => claim_root(shared, root_id, place, &root),
             Err(hold) => Some(hold),
         },
         // The watchers tell when it is back.
@@ -76,6 +73,14 @@ pub(super) fn recover(shared: &Shared, root_id: RootId, place: &Place) {
 /// Once for each root: an application that deletes a root and makes it again would meet a quarantine that comes while it deletes,
 /// and fail. There the first removal makes it.
 fn claim_root(shared: &Shared, id: RootId, place: &Place, root: &RootDir) -> Option<Hold> {
+    // Of intents that do not name their quarantine: the things were never moved, or are gone.
+    match shared.intents.take_up(place, None) {
+        Ok(unmoved) => end_all(shared, &unmoved, unmoved.keys().copied(), None),
+        Err(error) => return Some(unsettled(&error)),
+    }
+    if warn_elsewhere(shared, place, None) > 0 {
+        return None;
+    }
     if !shared.quarantines.claim(&place.path) {
         return None;
     }
@@ -86,7 +91,7 @@ fn claim_root(shared: &Shared, id: RootId, place: &Place, root: &RootDir) -> Opt
 }
 
 /// Warns of removals that cannot be finished, because the quarantine that they lie in is not at its place. Returns their number.
-fn tell_elsewhere(shared: &Shared, place: &Place, id: Option<QuarantineId>) -> usize {
+fn warn_elsewhere(shared: &Shared, place: &Place, id: Option<QuarantineId>) -> usize {
     let count = shared.intents.count_elsewhere(place, id);
     if count > 0 {
         tracing::warn!(
@@ -129,7 +134,7 @@ fn retry_later(shared: &Shared, root: RootId, place: &Place, pause: Duration) {
 /// error leaves there is tried again later.
 ///
 /// # Errors
-/// Where the quarantine or the ledger cannot be read: nothing is touched then.
+/// Where the quarantine, the intents or the ledger cannot be read: nothing is touched then.
 pub(super) fn settle(
     shared: &Shared,
     root_id: RootId,
@@ -140,6 +145,12 @@ pub(super) fn settle(
     settle_after(shared, root_id, place, (root, quarantine), RETRY_MIN)
 }
 
+fn unsettled(error: &dyn std::fmt::Display) -> Hold {
+    Hold::NoQuarantine {
+        error: format!("cannot put the quarantine in order: {error}; it is tried again by itself"),
+    }
+}
+
 fn settle_after(
     shared: &Shared,
     root_id: RootId,
@@ -147,66 +158,72 @@ fn settle_after(
     (root, quarantine): (&RootDir, &Arc<Dir>),
     pause: Duration,
 ) -> Result<(), Hold> {
-    let unreadable = |error: &dyn std::fmt::Display| Hold::NoQuarantine {
-        error: format!("cannot put the quarantine in order: {error}; it is tried again by itself"),
-    };
-    let facts = quarantine.facts().map_err(|error| unreadable(&error))?;
+    let facts = quarantine.facts().map_err(|error| unsettled(&error))?;
     let id = QuarantineId::of(&facts);
     let intents = shared.intents.take_up(place, Some(id));
-    tell_elsewhere(shared, place, Some(id));
+    let intents = intents.map_err(|error| unsettled(&error))?;
+    warn_elsewhere(shared, place, Some(id));
     let recovery = Recovery {
-        recorded: BTreeSet::new(),
         shared,
         root_id,
         place,
         root,
         quarantine,
+        intents: &intents,
+        recorded: BTreeSet::new(),
+        collected: None,
     };
-    match recovery.settle(&intents) {
-        Ok(left) => {
-            for (id, parts) in &intents {
-                let unit = parts[0].line.unit;
-                let parts = || parts.iter().map(|intent| intent.part);
-                let kept = |part: u32| left.get(&(*id, part)).copied();
-                let done: Vec<u32> = parts().filter(|part| kept(*part).is_none()).collect();
-                if !done.is_empty() {
-                    shared.intents.done_parts(*id, &done);
-                    shared.tell_if_finished(*id, unit, vec![Arc::clone(quarantine)]);
-                }
-                // The sweeper still needs those that it was given.
-                let waiting = parts().filter(|part| kept(*part) == Some(Kept::Waiting));
-                let waiting: Vec<u32> = waiting.collect();
-                if !waiting.is_empty() {
-                    shared.intents.leave_parts(*id, &waiting);
-                }
-            }
-            if left.values().any(|kept| *kept == Kept::Waiting) {
+    let leave = |numbers: &mut dyn Iterator<Item = &(u64, u32)>| {
+        for (id, part) in numbers {
+            shared.intents.leave_parts(*id, &[*part]);
+        }
+    };
+    match recovery.settle() {
+        Ok(remaining) => {
+            let done = intents
+                .keys()
+                .filter(|number| !remaining.contains_key(number));
+            end_all(shared, &intents, done.copied(), Some(quarantine));
+            // The sweeper still needs those that it was given.
+            let left = || {
+                remaining
+                    .iter()
+                    .filter(|(_, settled)| matches!(settled, Settled::Left))
+            };
+            leave(&mut left().map(|(number, _)| number));
+            if left().next().is_some() {
                 retry_later(shared, root_id, place, pause);
             }
             Ok(())
         }
         Err(error) => {
-            for (id, parts) in &intents {
-                let parts: Vec<u32> = parts.iter().map(|intent| intent.part).collect();
-                shared.intents.leave_parts(*id, &parts);
-            }
-            Err(unreadable(&error))
+            leave(&mut intents.keys());
+            Err(unsettled(&error))
         }
     }
 }
 
-/// Why an intent is kept.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kept {
-    Waiting,
-    Sweeping,
+/// Forgets these intents, and tells of the removals that are through with them.
+fn end_all(
+    shared: &Shared,
+    intents: &TakenUp,
+    ended: impl Iterator<Item = (u64, u32)>,
+    quarantine: Option<&Arc<Dir>>,
+) {
+    let mut parts: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+    for (id, part) in ended {
+        parts.entry(id).or_default().push(part);
+    }
+    for (id, parts) in parts {
+        shared.intents.done_parts(id, &parts);
+        let unit = intents[&(id, parts[0])].intent().line.unit;
+        shared.tell_if_finished(id, unit, quarantine.cloned().into_iter().collect());
+    }
 }
 
 impl Recovery<'_> {
-    fn settle(
-        mut self,
-        intents: &BTreeMap<u64, Vec<Intent>>,
-    ) -> Result<BTreeMap<(u64, u32), Kept>, String> {
+    /// Settles everything; returns what remains in the quarantine.
+    fn settle(mut self) -> Result<BTreeMap<(u64, u32), Settled>, String> {
         let words = |error: &dyn std::fmt::Display| error.to_string();
         let mut things: Vec<(Vec<u8>, Facts)> = Vec::new();
         self.quarantine
@@ -216,50 +233,45 @@ impl Recovery<'_> {
                 }
             })
             .map_err(|error| words(&error))?;
-        let asked = intents.keys().copied().collect();
-        let recorded = self.shared.ledger.contains(&asked);
+        let ids = self.intents.keys().map(|(id, _)| *id).collect();
+        let recorded = self.shared.ledger.contains(&ids);
         self.recorded = recorded.map_err(|error| words(&error))?;
-        let mut kept = BTreeMap::new();
+        let mut remaining = BTreeMap::new();
         // Directories that were emptied went after, and go back before, what lay in them: the later number first.
         things.sort_by_key(|(name, _)| std::cmp::Reverse(parse_quarantine_name(name)));
         for (name, facts) in things {
             let number = parse_quarantine_name(&name);
-            let intent = number.and_then(|(id, part)| {
-                let meant = |intent: &&Intent| intent.part == part && intent.means(&facts);
-                intents.get(&id)?.iter().find(meant)
-            });
-            let (Some((id, part)), Some(intent)) = (number, intent) else {
+            let taken = number.and_then(|number| self.intents.get(&number));
+            let meant = taken
+                .map(Taken::intent)
+                .filter(|intent| intent.means(&facts));
+            let Some(intent) = meant else {
                 // What this very process is at work on is left to the thread that is.
-                let is_taken = |id, part| {
-                    let mut parts = intents.get(&id).into_iter().flatten();
-                    parts.any(|intent| intent.part == part)
-                };
-                let ours = |id, part| !is_taken(id, part) && self.shared.intents.is_live(id, part);
-                if !number.is_some_and(|(id, part)| ours(id, part)) {
-                    self.unknown(&name, &facts, intents);
+                let in_flight =
+                    |(id, part)| taken.is_none() && self.shared.intents.is_live(id, part);
+                if !number.is_some_and(in_flight) {
+                    self.displace_unknown(&name, &facts);
                 }
                 continue;
             };
-            let done = if self.recorded.contains(&id) {
-                self.finish(intent, &name, facts)
+            let settled = if self.recorded.contains(&intent.id) {
+                self.finish(&intent, &name, facts)
             } else {
-                self.give_back(intent, (id, part))
+                self.give_back(&intent)
             };
-            match done {
-                Done::Settled => {}
-                Done::HandedOver => {
-                    kept.insert((id, part), Kept::Sweeping);
-                }
-                Done::Left => {
-                    kept.insert((id, part), Kept::Waiting);
+            match settled {
+                Settled::Done => {}
+                Settled::Left | Settled::Sweeping => {
+                    remaining.insert((intent.id, intent.part), settled);
                 }
             }
         }
-        Ok(kept)
+        self.dispatch();
+        Ok(remaining)
     }
 
     /// Sets aside, and records, what has no intent that could be read.
-    fn unknown(&self, name: &[u8], facts: &Facts, intents: &BTreeMap<u64, Vec<Intent>>) {
+    fn displace_unknown(&self, name: &[u8], facts: &Facts) {
         if matches!(self.quarantine.look(name), Ok(None)) {
             // A thread was at work on it, and is through.
             return;
@@ -269,8 +281,8 @@ impl Recovery<'_> {
         if set_aside(self.quarantine, name, name, &path, why) == RestoreOutcome::Stuck {
             return;
         }
-        let mut known = intents.values().flatten();
-        let root = known.next().map(|intent| intent.line.root.clone());
+        let known = self.intents.values().next();
+        let root = known.map(|taken| taken.intent().line.root.to_owned());
         let now = clock::now().wall;
         let (path, path_b64) = pack(path.as_os_str().as_encoded_bytes());
         self.append(Line {
@@ -301,34 +313,31 @@ impl Recovery<'_> {
         });
     }
 
-    fn give_back(&self, intent: &Intent, number: (u64, u32)) -> Done {
+    fn give_back(&self, intent: &Intent<'_>) -> Settled {
         let Some(path) = intent.path() else {
-            return Done::Left;
+            return Settled::Left;
         };
         let Some((parent, name)) = path.split() else {
-            return Done::Left;
+            return Settled::Left;
         };
         let home = self.root.dir(&parent);
         let full = path.below(&self.place.path);
+        let number = (intent.id, intent.part);
         let back = put_back(self.quarantine, number, home.as_ref(), name, &full);
         match back {
             RestoreOutcome::Home => {
                 tracing::info!(path = %full.display(), "put back: its removal was cut off before it was recorded");
             }
-            RestoreOutcome::Displaced => self.record_displaced(intent),
-            RestoreOutcome::Stuck => return Done::Left,
+            RestoreOutcome::Displaced => self.append(Line {
+                id: self.shared.ledger.next_id(),
+                result: Mark::Displaced,
+                ..intent.line()
+            }),
+            RestoreOutcome::Stuck => return Settled::Left,
         }
-        let changed = if intent.is_dir() { &path } else { &parent };
+        let changed = if intent.dir { &path } else { &parent };
         (self.shared.hooks.put_back)(self.root_id, changed);
-        Done::Settled
-    }
-
-    fn record_displaced(&self, intent: &Intent) {
-        self.append(Line {
-            id: self.shared.ledger.next_id(),
-            result: Mark::Displaced,
-            ..intent.line.clone()
-        });
+        Settled::Done
     }
 
     fn append(&self, line: Line) {
@@ -338,7 +347,7 @@ impl Recovery<'_> {
     }
 
     /// Has the sweeper finish a removal that is in the ledger. What is younger than it stays.
-    fn finish(&self, intent: &Intent, lain: &[u8], facts: Facts) -> Done {
+    fn finish(&mut self, intent: &Intent<'_>, lain: &[u8], facts: Facts) -> Settled {
         let (tree, part) = match (intent.line.unit, facts.kind) {
             (LineUnit::EmptyDir, _) => (Tree::of_dir(lain, facts), Part::Dir(0)),
             (LineUnit::File | LineUnit::Dir | LineUnit::Job, Kind::Dir) => {
@@ -350,10 +359,10 @@ impl Recovery<'_> {
                             ?error,
                             "a recorded removal cannot be finished yet; it is tried again"
                         );
-                        return Done::Left;
+                        return Settled::Left;
                     }
                 };
-                tree.retain_files(|facts| !is_younger(facts, &intent.line));
+                tree.retain_files(|facts| !is_younger(facts, intent.line.at));
                 (tree, Part::Dir(0))
             }
             (LineUnit::File | LineUnit::Dir | LineUnit::Job, _) => {
@@ -361,48 +370,64 @@ impl Recovery<'_> {
                 (Tree::of_file(b"", facts, lain, facts), part)
             }
         };
-        let files = (0..tree.len())
+        let files: u64 = (0..tree.len())
             .map(|at| tree.dir(at).files.len() as u64)
             .sum();
-        let sweep = Sweep {
+        let of_another =
+            |sweep: &Sweep| sweep.line.id != intent.id || sweep.line.files >= ROUND_FILES_MAX;
+        if self.collected.as_ref().is_some_and(of_another) {
+            self.dispatch();
+        }
+        let sweep = self.collected.get_or_insert_with(|| Sweep {
             stands: vec![Stand {
                 quarantine: Arc::clone(self.quarantine),
                 path: self.place.path.clone(),
-                root: intent.line.root.clone(),
+                root: intent.line.root.to_owned(),
             }],
-            trees: vec![tree],
-            doomed: vec![Doomed {
-                number: intent.part,
-                stand: 0,
-                tree: 0,
-                part,
-                path: intent.path().unwrap_or_default(),
-            }],
+            trees: Vec::new(),
+            doomed: Vec::new(),
             skip_open: skip_open(intent),
             line: Line {
-                files,
-                ..intent.line.clone()
+                files: 0,
+                ..intent.line()
             },
             answer: None,
             after_crash: true,
             failures: 0,
-        };
-        self.shared.sweeps.push(sweep);
-        Done::HandedOver
+        });
+        sweep.line.files += files;
+        sweep.doomed.push(Doomed {
+            number: intent.part,
+            stand: 0,
+            tree: sweep.trees.len(),
+            part,
+            path: intent.path().unwrap_or_default(),
+        });
+        sweep.trees.push(tree);
+        Settled::Sweeping
+    }
+
+    /// Hands what was collected to the sweepers, once they have room for it.
+    fn dispatch(&mut self) {
+        if let Some(sweep) = self.collected.take() {
+            let weight = usize::try_from(sweep.line.files).unwrap_or(usize::MAX);
+            self.shared.sweeps.put(sweep, weight, WAITING_FILES_MAX);
+        }
     }
 }
 
-/// Whether `facts` tell of a change after the thing was moved: such a thing is not what was recorded.
-fn is_younger(facts: &Facts, line: &Line) -> bool {
-    // The line's instant was cut to milliseconds.
-    let moved = crate::core::time::FileTime::from(line.at.plus_ms(1));
+/// Whether `facts` tell of a change after the instant `at`, at which the thing was about to be moved: such a thing is not what was
+/// recorded.
+fn is_younger(facts: &Facts, at: Timestamp) -> bool {
+    // The instant was cut to milliseconds.
+    let moved = FileTime::from(at.plus_ms(1));
     matches!(facts.kind, Kind::File | Kind::Other)
         && (facts.mtime > moved
             || facts.ctime > moved
             || facts.btime.is_some_and(|born| born > moved))
 }
 
-fn skip_open(intent: &Intent) -> SkipOpen {
+fn skip_open(intent: &Intent<'_>) -> SkipOpen {
     if intent.skip_open {
         SkipOpen::IfKnown
     } else {

@@ -2,15 +2,21 @@
 
 use super::*;
 use crate::core::jobs::Status;
-use crate::core::policy::Record;
+use crate::core::policy::Record as JobRecord;
 use crate::ledger::{By, LineUnit, Mark};
-use crate::reap::intent::{Intent, QuarantineId};
+use crate::reap::intent::{Intent, PartLine, QuarantineId, Record};
 use crate::reap::names::quarantine_name;
 
 const RECORDED: bool = true;
 
 /// Puts `path` where a crash would have left it: in the quarantine as `id`, with an intent, and perhaps a line.
 fn crash(bench: &Bench, path: &str, number: (u64, u32), recorded: bool) {
+    crash_with(bench, path, number, recorded, intend);
+}
+
+type Intend = fn(&Bench, &str, &str, u32, &Line);
+
+fn crash_with(bench: &Bench, path: &str, number: (u64, u32), recorded: bool, intend: Intend) {
     let unit = if bench.path(path).is_dir() {
         LineUnit::Dir
     } else {
@@ -59,16 +65,70 @@ fn quarantine(root: &RootDir) -> crate::fs::Dir {
 
 /// Writes the intent of a part, which stands in its place still.
 fn intend(bench: &Bench, dir: &str, path: &str, part: u32, line: &Line) {
+    let mut bytes = Vec::new();
+    with_intent(bench, dir, path, part, line, |intent| {
+        Record::Intent(*intent).encode(&mut bytes);
+    });
+    append_intents(bench, &bytes);
+}
+
+/// As [`intend`], in the format of the version before.
+fn intend_in_json(bench: &Bench, dir: &str, path: &str, part: u32, line: &Line) {
+    with_intent(bench, dir, path, part, line, |intent| {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let json = serde_json::json!({
+            "part": part,
+            "root": text(intent.root),
+            "root_ino": intent.root_ino,
+            "quarantine": intent.quarantine,
+            "path": text(intent.path),
+            "dir": intent.dir,
+            "key": intent.key,
+            "size": intent.size,
+            "mtime": intent.mtime,
+            "btime": intent.btime,
+            "skip_open": intent.skip_open,
+            "line": line,
+        });
+        append_intents(bench, format!("{json}\n").as_bytes());
+    });
+}
+
+fn append_intents(bench: &Bench, more: &[u8]) {
+    let file = bench.base.join("state/intents");
+    let mut bytes = std::fs::read(&file).unwrap_or_default();
+    bytes.extend(more);
+    std::fs::write(&file, bytes).unwrap();
+}
+
+fn with_intent(
+    bench: &Bench,
+    dir: &str,
+    path: &str,
+    part: u32,
+    line: &Line,
+    use_it: impl FnOnce(&Intent<'_>),
+) {
     let rel = RelPath::parse(path.as_bytes()).unwrap();
     let root = RootDir::open(&bench.place_of(dir).path).unwrap();
     let (parent, name) = rel.split().unwrap();
     let facts = root.dir(&parent).unwrap().look(name).unwrap().unwrap();
-    let into = (&root, QuarantineId::of(&quarantine(&root).facts().unwrap()));
-    let intent = Intent::new(into, &rel, part, &facts, true, line.clone());
-    let mut bytes = std::fs::read(bench.base.join("state/intents")).unwrap_or_default();
-    bytes.extend(serde_json::to_vec(&intent).unwrap());
-    bytes.push(b'\n');
-    std::fs::write(bench.base.join("state/intents"), bytes).unwrap();
+    let name = if dir == "root" { "results" } else { dir };
+    use_it(&Intent {
+        id: line.id,
+        part,
+        root: root.path().as_os_str().as_encoded_bytes(),
+        root_ino: root.key().ino,
+        quarantine: Some(QuarantineId::of(&quarantine(&root).facts().unwrap())),
+        path: rel.as_bytes(),
+        dir: facts.kind == Kind::Dir,
+        key: facts.key,
+        size: facts.size,
+        mtime: facts.mtime,
+        btime: facts.btime,
+        skip_open: true,
+        line: PartLine::of(line, name),
+    });
 }
 
 fn take_out(bench: &Bench, dir: &str, path: &str, (id, part): (u64, u32)) {
@@ -88,6 +148,18 @@ fn record(bench: &Bench, line: &Line) {
 
 #[test]
 fn before_the_line_it_comes_back_and_after_it_it_goes() {
+    comes_back_or_goes(intend);
+}
+
+#[test]
+fn intents_of_the_version_before_are_understood() {
+    comes_back_or_goes(intend_in_json);
+}
+
+fn comes_back_or_goes(intend: Intend) {
+    let crash = |bench: &Bench, path: &str, number, recorded| {
+        crash_with(bench, path, number, recorded, intend);
+    };
     let mut bench = Bench::files();
     for name in [
         "sub/back",
@@ -114,11 +186,7 @@ fn before_the_line_it_comes_back_and_after_it_it_goes() {
     assert!(!bench.path("sub/gone").exists() && !bench.path("unit-gone").exists());
     assert_eq!(bench.lines().len(), 2, "nothing is recorded twice");
     assert!(bench.ledger.as_ref().unwrap().next_id() > 15);
-    wait(|| {
-        std::fs::read(bench.base.join("state/intents"))
-            .unwrap()
-            .is_empty()
-    });
+    wait(|| bench.intents().is_empty());
     // Once more: nothing to do.
     bench.start();
     bench.settle();
@@ -138,8 +206,8 @@ fn what_cannot_go_back_or_is_not_known_is_displaced_and_kept() {
     bench.write("taken", "somebody else's");
     std::fs::remove_dir(bench.path("sub")).unwrap();
     std::fs::write(bench.path(".lapsed/13"), "written to after the crash").unwrap();
-    let intents = std::fs::read_to_string(bench.base.join("state/intents")).unwrap();
-    let torn = &intents[..intents.len() - 20]; // the last line, of 14
+    let intents = bench.intents();
+    let torn = &intents[..intents.len() - 20]; // the last record, of 14
     std::fs::write(bench.base.join("state/intents"), torn).unwrap();
     for _ in 0..2 {
         bench.start();
@@ -242,11 +310,11 @@ impl Bench {
 
     fn wait_for_recovery(&self) {
         wait(|| self.lain().is_empty());
-        wait(|| {
-            std::fs::read(self.base.join("state/intents"))
-                .unwrap()
-                .is_empty()
-        });
+        wait(|| self.intents().is_empty());
+    }
+
+    fn intents(&self) -> Vec<u8> {
+        std::fs::read(self.base.join("state/intents")).unwrap()
     }
 }
 
@@ -275,6 +343,29 @@ fn a_job_that_was_cut_off_at_any_step_is_there_or_gone_as_a_whole() {
 }
 
 #[test]
+fn the_parts_of_a_job_that_lie_in_one_quarantine_are_finished_together() {
+    const FILES: u32 = 3000;
+    let mut bench = Bench::jobs(vec![world::job_rule()]);
+    let line = line(41, "/of/the/job", LineUnit::Job);
+    let mut bytes = Vec::new();
+    for part in 0..FILES {
+        let name = format!("j_{part}");
+        bench.write(&name, &name);
+        with_intent(&bench, "root", &name, part, &line, |intent| {
+            Record::Intent(*intent).encode(&mut bytes);
+        });
+        take_out(&bench, "root", &name, (41, part));
+    }
+    append_intents(&bench, &bytes);
+    record(&bench, &line);
+    // Somebody wrote into one of them: it is another file than the one that was recorded.
+    std::fs::write(bench.path(".lapsed/41.2999"), "changed").unwrap();
+    bench.start();
+    wait(|| bench.lain() == ["displaced-41.2999-41.2999"]);
+    wait(|| bench.lines().len() == 2);
+}
+
+#[test]
 fn a_part_of_a_job_in_a_root_that_is_away_waits_for_that_root() {
     for recorded in [RECORDED, !RECORDED] {
         let mut bench = crash_in_a_job(PARTS.len(), recorded);
@@ -285,8 +376,8 @@ fn a_part_of_a_job_in_a_root_that_is_away_waits_for_that_root() {
         bench.policy = Policy::default();
         bench.settle();
         wait(|| {
-            let intents = std::fs::read_to_string(bench.base.join("state/intents")).unwrap();
-            recorded == RECORDED || intents.contains("deep/er/dir")
+            let (intents, away) = (bench.intents(), b"deep/er/dir");
+            recorded == RECORDED || intents.windows(away.len()).any(|part| part == away)
         });
         let there = recorded != RECORDED;
         assert_eq!(bench.parts_there(), [there, there, false, false]);
@@ -308,7 +399,7 @@ fn a_part_of_a_job_in_a_root_that_is_away_waits_for_that_root() {
 #[test]
 fn the_intents_of_a_job_lead_each_part_home_or_tell_where_it_was() {
     let mut bench = crash_in_a_job(0, !RECORDED);
-    bench.policy.rules[0].record = Record::Mark;
+    bench.policy.rules[0].record = JobRecord::Mark;
     bench.world.has(world::row("j1", Status::Completed));
     for (dir, path, _) in PARTS {
         let root = if dir == "root" { ROOT } else { world::UPLOADS };
@@ -327,10 +418,10 @@ fn the_intents_of_a_job_lead_each_part_home_or_tell_where_it_was() {
     bench.reaper = None;
     bench.ledger = None;
     let intents = bench.world.copied.lock().clone();
-    let first: serde_json::Value =
-        serde_json::from_slice(intents.split(|b| *b == b'\n').next().unwrap()).unwrap();
-    let id = first["line"]["id"].as_u64().unwrap();
-    std::fs::write(bench.base.join("state/intents"), intents).unwrap();
+    let Some((Record::Intent(Intent { id, .. }), _)) = Record::decode(&intents) else {
+        panic!("no intent");
+    };
+    std::fs::write(bench.base.join("state/intents"), &intents).unwrap();
     for (number, (dir, path, _)) in (0..).zip(PARTS) {
         take_out(&bench, dir, path, (id, number));
     }
@@ -353,82 +444,4 @@ impl Bench {
         let ledger = Ledger::open(&self.base.join("ledger"), ledger::Options::default()).unwrap();
         ledger.last_at().unwrap()
     }
-}
-
-/// Starts a second reaper on the bench's root, as another process with a state directory of its own would. Returns it with what it
-/// tells of the quarantine.
-fn second_reaper(bench: &Bench) -> (Reaper, Receiver<Option<Hold>>) {
-    let state = bench.base.join("second-state");
-    std::fs::create_dir(&state).unwrap();
-    let ledger = Ledger::open(&state.join("ledger"), ledger::Options::default()).unwrap();
-    let (told, hears) = channel();
-    let hooks = Hooks {
-        recovered: Arc::new(move |_, hold| drop(told.send(hold))),
-        ..bench.world.hooks(|_| {}, Arc::clone(&bench.asked))
-    };
-    let reaper = Reaper::start(&Options::new(state), Arc::new(ledger), hooks).unwrap();
-    reaper.set_place(ROOT, Some(bench.place()));
-    (reaper, hears)
-}
-
-#[test]
-fn what_another_process_has_in_the_quarantine_is_left_alone_until_that_one_has_ended() {
-    let mut bench = Bench::files();
-    bench.write("gone", "gone");
-    removed(&bench.reap_one(Unit::File, "gone"));
-    // As while the first one is at work on it.
-    bench.write(".lapsed/77", "in flight");
-    let (second, hears) = second_reaper(&bench);
-    let hold = hears.recv_timeout(patience()).unwrap().unwrap();
-    let me = format!("process {}", std::process::id());
-    assert_eq!(hold.code(), "root-in-use");
-    assert!(hold.to_string().contains(&me), "{hold}");
-    assert_eq!(bench.lain(), ["77"]);
-
-    // A quarantine that is renamed stays locked; another one in its place is free.
-    bench.rename(".lapsed", "elsewhere");
-    second.set_place(ROOT, Some(bench.place()));
-    assert_eq!(hears.recv_timeout(patience()).unwrap(), None);
-    bench.rename("elsewhere", ".lapsed");
-    second.set_place(ROOT, Some(bench.place()));
-    assert!(hears.recv_timeout(patience()).unwrap().is_some());
-    assert_eq!(bench.lain(), ["77"]);
-
-    bench.reaper = None;
-    second.set_place(ROOT, Some(bench.place()));
-    assert_eq!(hears.recv_timeout(patience()).unwrap(), None);
-    assert_eq!(bench.lain(), ["displaced-77-77"]);
-}
-
-#[test]
-fn a_root_that_is_away_is_not_kept_open() {
-    let mut bench = Bench::files();
-    bench.write("gone", "gone");
-    removed(&bench.reap_one(Unit::File, "gone"));
-    let (second, hears) = second_reaper(&bench);
-    assert!(hears.recv_timeout(patience()).unwrap().is_some());
-    bench.reaper.as_ref().unwrap().set_place(ROOT, None);
-    // The last batch may still be closing its descriptors.
-    wait(|| {
-        second.set_place(ROOT, Some(bench.place()));
-        hears.recv_timeout(patience()).unwrap().is_none()
-    });
-}
-
-#[test]
-fn a_directory_that_is_two_roots_has_one_lock() {
-    let mut bench = Bench::files();
-    bench.start();
-    bench.write("gone", "gone");
-    removed(&bench.reap_one(Unit::File, "gone"));
-    let reaper = bench.reaper.as_ref().unwrap();
-    reaper.set_place(world::UPLOADS, Some(bench.place()));
-    bench.write("gone", "again");
-    let claim = Claim {
-        root: world::UPLOADS,
-        ..bench.claim(Unit::File, "gone")
-    };
-    let root = bench.policy.roots.remove(&ROOT).unwrap();
-    bench.policy.roots.insert(world::UPLOADS, root);
-    removed(&bench.reap(&[claim])[0]);
 }

@@ -8,6 +8,7 @@ mod crashes;
 mod denials;
 mod hostile;
 mod jobs;
+mod locks;
 mod owners;
 mod races;
 mod single;
