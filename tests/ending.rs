@@ -1,4 +1,4 @@
-//! A daemon that is asked to end ends, whichever of its threads hangs.
+//! What hangs stops neither the end of a daemon that is asked to end, nor removals on another file system.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,7 +10,7 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
@@ -212,4 +212,109 @@ fn opened(daemon: &Daemon, path: &Path) -> usize {
     let held = std::fs::read_dir(format!("/proc/{}/fd", daemon.child.id())).unwrap();
     let names = held.filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok());
     names.filter(|name| name == path).count()
+}
+
+/// A file system whose server can be stopped: bindfs(1), mounted on a directory.
+struct Bindfs {
+    server: std::process::Child,
+    on: std::path::PathBuf,
+}
+
+impl Bindfs {
+    fn mount(from: &Path, on: &Path) -> Self {
+        let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev()).ok();
+        let before = device(on);
+        let mut command = std::process::Command::new("bindfs");
+        let server = command.arg("-f").args([from, on]).spawn();
+        let server = server.expect("bindfs(1), of the package of that name");
+        let mounted = || (device(on)? != before?).then_some(());
+        wait_for("bindfs mounts, which needs /dev/fuse", mounted);
+        let on = on.to_owned();
+        Self { server, on }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let server = rustix::process::Pid::from_child(&self.server);
+        rustix::process::kill_process(server, signal).unwrap();
+    }
+}
+
+impl Drop for Bindfs {
+    fn drop(&mut self) {
+        self.signal(Signal::CONT);
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(&self.on)
+            .status();
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// Number of the threads of that name that wait for the answer of a FUSE server.
+fn count_stuck(daemon: &Daemon, name: &str) -> usize {
+    let file = |id: i32| format!("/proc/{}/task/{id}/wchan", daemon.child.id());
+    let named = threads(daemon)
+        .into_iter()
+        .filter(|(_, known)| known == name);
+    let waits_for = named.filter_map(|(id, _)| std::fs::read_to_string(file(id)).ok());
+    waits_for
+        .filter(|place| place == "request_wait_answer")
+        .count()
+}
+
+#[test]
+fn a_file_system_that_hangs_stops_no_removal_on_another() {
+    let place = Place::new();
+    let (inner, hung) = (place.make_dir("inner"), place.make_dir("hung"));
+    for dir in ["inner/files", "inner/units", "well/files", "well/units"] {
+        place.make_dir(dir);
+    }
+    let bindfs = Bindfs::mount(&inner, &hung);
+    let mut config = String::new();
+    for (root, dir) in [
+        ("hf", "hung/files"),
+        ("hu", "hung/units"),
+        ("wf", "well/files"),
+        ("wu", "well/units"),
+    ] {
+        config.push_str(&format!("[[root]]\nname = \"{root}\"\npath = \"{dir}\"\n"));
+    }
+    config.push_str(
+        "[[rule]]\nname = \"f\"\nroot = [\"hf\", \"wf\"]\nexpire = \"3s\"\n\
+         [[rule]]\nname = \"u\"\nroot = [\"hu\", \"wu\"]\nunit = \"dir\"\nexpire = \"3s\"\n",
+    );
+    let config = place.config(&config);
+    let mut daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
+    let fill = |dir: &str, wave: usize| {
+        for at in 0..10 {
+            let name = format!("{wave}-{at}");
+            std::fs::write(place.path(dir).join("files").join(&name), "1").unwrap();
+            let unit = place.path(dir).join("units").join(&name);
+            std::fs::create_dir(&unit).unwrap();
+            std::fs::write(unit.join("file"), "1").unwrap();
+        }
+        daemon.sync();
+    };
+    // In waves, each of which is due by itself: enough for all threads that could be stuck.
+    for wave in 0..4 {
+        fill("hung", wave);
+    }
+    bindfs.signal(Signal::STOP);
+    wait_for("both threads for its files are stuck", || {
+        (count_stuck(&daemon, "reap-files") >= 2).then_some(())
+    });
+    fill("well", 0);
+    let left = |dir: &str| {
+        let listed = std::fs::read_dir(place.path(dir)).unwrap();
+        listed
+            .filter(|entry| entry.as_ref().unwrap().file_name() != ".lapsed")
+            .count()
+    };
+    wait_for("all on the other file system is removed", || {
+        (left("well/files") + left("well/units") == 0).then_some(())
+    });
+    assert!(count_stuck(&daemon, "reap-files") >= 2, "all the while");
+    drop(bindfs);
+    assert!(daemon.stop().success());
 }

@@ -16,6 +16,7 @@ mod disposal;
 mod intent;
 mod intents;
 mod judge;
+mod lanes;
 mod leases;
 mod links;
 mod look;

@@ -8,7 +8,7 @@
 //! **Invariant:** all parts of a claim leave their places, or all are put back, in however many
 //! roots they are.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use super::judge::line;
 use super::look::{Handles, Look};
 use super::place::{Opened, Roots, Shared, Work};
 use super::rows::{JobLookupCache, owner_name};
-use crate::core::claim::{Claim, Outcome, Reaped, Unit};
+use crate::core::claim::{Claim, Outcome, Reaped};
 use crate::core::facts::FileKey;
 use crate::core::hold::Hold;
 use crate::core::policy::SkipOpen;

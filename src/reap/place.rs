@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use super::intent::QuarantineId;
 use super::intents::Intents;
 use super::judge::BoundedClock;
+use super::lanes::Lanes;
 use super::links::RemovedLinks;
 use super::quarantines::Quarantines;
 use super::queue::Queue;
@@ -103,21 +104,19 @@ impl Looks {
     }
 }
 
-/// What everything in `reap` shares that moves, records and removes: that includes what a look needs.
-pub(super) struct Shared {
+/// What all lanes share: that includes what a look needs.
+pub(super) struct Common {
     looks: Looks,
     pub(super) ledger: Arc<Ledger>,
     pub(super) intents: Intents,
     pub(super) places: Mutex<BTreeMap<RootId, Placed>>,
-    pub(super) files: Queue<Work>,
-    pub(super) large: Queue<Large>,
-    pub(super) sweeps: Queue<Sweep>,
     pub(super) quarantines: Quarantines,
-    /// See [`Shared::turn`].
+    pub(super) lanes: Lanes,
+    /// See [`Common::turn`].
     turns: Mutex<BTreeMap<RootId, Arc<Mutex<()>>>>,
 }
 
-impl Deref for Shared {
+impl Deref for Common {
     type Target = Looks;
 
     fn deref(&self) -> &Looks {
@@ -125,17 +124,15 @@ impl Deref for Shared {
     }
 }
 
-impl Shared {
-    pub(super) fn new(looks: Looks, ledger: Arc<Ledger>, intents: Intents) -> Self {
+impl Common {
+    pub(super) fn new(looks: Looks, ledger: Arc<Ledger>, intents: Intents, lanes: Lanes) -> Self {
         Self {
             looks,
             ledger,
             intents,
             places: Mutex::default(),
-            files: Queue::new(),
-            large: Queue::new(),
-            sweeps: Queue::new(),
             quarantines: Quarantines::default(),
+            lanes,
             turns: Mutex::default(),
         }
     }
@@ -145,6 +142,33 @@ impl Shared {
     /// one may hang.
     pub(super) fn turn(&self, root: RootId) -> Arc<Mutex<()>> {
         Arc::clone(self.turns.lock().entry(root).or_default())
+    }
+}
+
+/// A lane: the queues of what lies on the same devices.
+pub(super) struct Shared {
+    pub(super) common: Arc<Common>,
+    pub(super) files: Queue<Work>,
+    pub(super) large: Queue<Large>,
+    pub(super) sweeps: Queue<Sweep>,
+}
+
+impl Deref for Shared {
+    type Target = Common;
+
+    fn deref(&self) -> &Common {
+        &self.common
+    }
+}
+
+impl Shared {
+    pub(super) fn new(common: Arc<Common>) -> Self {
+        Self {
+            common,
+            files: Queue::new(),
+            large: Queue::new(),
+            sweeps: Queue::new(),
+        }
     }
 }
 
@@ -162,13 +186,6 @@ pub(super) struct Opened {
 }
 
 impl Shared {
-    pub(super) fn queue(&self, work: Work) {
-        match work.unit {
-            Unit::File => self.files.push(work),
-            Unit::Dir | Unit::Job => self.large.push(Large::Units(work)),
-        }
-    }
-
     /// Tells that all that goes under `id` is gone from the quarantines `dirs`, if it is.
     pub(super) fn tell_if_finished(&self, id: u64, unit: LineUnit, dirs: Vec<Arc<Dir>>) {
         if unit == LineUnit::Job && self.intents.is_done(id) {
@@ -198,7 +215,7 @@ impl Shared {
         let parked = known.and_then(|root| root.parked.take());
         drop(places);
         for work in parked.into_iter().flatten() {
-            self.queue(work);
+            self.common.queue(work);
         }
     }
 }

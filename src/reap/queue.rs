@@ -1,36 +1,36 @@
-//! A line of work for threads.
+//! Queue of work for the threads of a lane.
 //!
 //! **Invariant:** after it was closed nothing more is given out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::clock;
 
-/// First come, first served.
+/// First come, first served. Each piece of work has a weight, by which callers limit what waits.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
-    changed: Condvar,
+    /// Wakes one thread that waits for work: to wake all of them for each piece costs more than a removal.
+    added: Condvar,
+    /// Wakes those who wait for room.
+    taken: Condvar,
 }
 
 #[derive(Debug)]
 struct State<T> {
     waiting: VecDeque<(T, usize)>,
     weight: usize,
-    deferred: Vec<Deferred<T>>,
+    /// Work whose time has not come, by that time on the boot clock and by order.
+    deferred: BTreeMap<(Duration, u64), (T, usize)>,
+    deferred_weight: usize,
+    /// Number of the next piece of deferred work.
+    next: u64,
+    /// Pieces of work that threads are at.
+    busy: usize,
     closed: bool,
-}
-
-/// Work whose time has not come.
-#[derive(Debug)]
-struct Deferred<T> {
-    work: T,
-    weight: usize,
-    /// On the boot clock.
-    until: Duration,
 }
 
 impl<T> Queue<T> {
@@ -39,10 +39,14 @@ impl<T> Queue<T> {
             state: Mutex::new(State {
                 waiting: VecDeque::new(),
                 weight: 0,
-                deferred: Vec::new(),
+                deferred: BTreeMap::new(),
+                deferred_weight: 0,
+                next: 0,
+                busy: 0,
                 closed: false,
             }),
-            changed: Condvar::new(),
+            added: Condvar::new(),
+            taken: Condvar::new(),
         }
     }
 
@@ -51,65 +55,80 @@ impl<T> Queue<T> {
         self.put(work, 0, usize::MAX);
     }
 
-    /// Puts `work` at the end when what waits weighs less than `most`; until then it waits itself.
+    /// Puts `work` at the end when what waits weighs less than `most`; blocks until then.
     pub(super) fn put(&self, work: T, weight: usize, most: usize) {
         let mut state = self.state.lock();
         while state.weight >= most && !state.closed {
-            self.changed.wait(&mut state);
+            self.taken.wait(&mut state);
         }
         if !state.closed {
             state.weight += weight;
             state.waiting.push_back((work, weight));
-            self.changed.notify_all();
+            self.added.notify_one();
         }
     }
 
-    /// Puts `work` at the end once `until` has come. Returns `false`, and drops it, when what was deferred weighs more than `most`
+    /// Gives out `work` once `until` has come. Returns `false`, and drops it, when what is deferred would weigh more than `most`
     /// with it.
     pub(super) fn defer(&self, work: T, weight: usize, until: Duration, most: usize) -> bool {
         let mut state = self.state.lock();
-        let all = state.deferred.iter().map(|one| one.weight);
-        let has_room = all.fold(weight, usize::saturating_add) <= most;
-        if has_room && !state.closed {
-            state.deferred.push(Deferred {
-                work,
-                weight,
-                until,
-            });
-            self.changed.notify_all();
+        let all = state.deferred_weight.saturating_add(weight);
+        if all <= most && !state.closed {
+            let place = (until, state.next);
+            state.next += 1;
+            state.deferred_weight = all;
+            state.deferred.insert(place, (work, weight));
+            self.added.notify_one();
         }
-        has_room
+        all <= most
+    }
+
+    /// Does all work in its turn, until the queue is closed.
+    pub(super) fn work_off(&self, mut run: impl FnMut(T)) {
+        while let Some(work) = self.take() {
+            run(work);
+            self.state.lock().busy -= 1;
+        }
     }
 
     /// Takes the first; waits for one. `None` when the queue was closed.
-    pub(super) fn take(&self) -> Option<T> {
-        let mut state = self.state.lock();
+    fn take(&self) -> Option<T> {
+        let state = &mut self.state.lock();
         loop {
             if state.closed {
                 return None;
             }
-            let next = state.deferred.iter().map(|one| one.until).min();
-            let wait = next.map(|next| next.saturating_sub(clock::now().boot));
-            if wait == Some(Duration::ZERO) {
-                let first = state
-                    .deferred
-                    .iter()
-                    .position(|one| Some(one.until) == next);
-                return first.map(|first| state.deferred.swap_remove(first).work);
-            }
-            if let Some((work, weight)) = state.waiting.pop_front() {
+            let now = clock::now().boot;
+            let next = state.deferred.first_key_value().map(|((at, _), _)| *at);
+            let work = if next.is_some_and(|at| at <= now) {
+                let (_, (work, weight)) = state.deferred.pop_first()?;
+                state.deferred_weight -= weight;
+                Some(work)
+            } else if let Some((work, weight)) = state.waiting.pop_front() {
                 state.weight -= weight;
-                self.changed.notify_all();
+                Some(work)
+            } else {
+                None
+            };
+            if let Some(work) = work {
+                state.busy += 1;
+                self.taken.notify_all();
                 return Some(work);
             }
-            match wait {
-                Some(wait) => drop(self.changed.wait_for(&mut state, wait)),
-                None => self.changed.wait(&mut state),
+            match next {
+                Some(at) => drop(self.added.wait_for(state, at.saturating_sub(now))),
+                None => self.added.wait(state),
             }
         }
     }
 
-    /// Drops what waits, and wakes everybody.
+    /// Whether nothing waits, and no thread is at anything.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.state.lock();
+        state.waiting.is_empty() && state.deferred.is_empty() && state.busy == 0
+    }
+
+    /// Drops what waits, and wakes all threads.
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
@@ -117,7 +136,8 @@ impl<T> Queue<T> {
             std::mem::take(&mut state.waiting),
             std::mem::take(&mut state.deferred),
         );
-        self.changed.notify_all();
+        self.added.notify_all();
+        self.taken.notify_all();
         drop(state);
         drop(dropped);
     }

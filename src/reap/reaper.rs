@@ -1,7 +1,7 @@
-//! The reaper's threads, and what others see of it.
+//! The reaper, as others see it.
 //!
-//! Files are carried out by a few threads; whole directories by two, which only move and record them; two sweepers remove
-//! what they left in the quarantine, so that a huge directory delays nobody's moment of lapse.
+//! On each device files are carried out by a few threads; whole directories by two, which only move and record them; two sweepers
+//! remove what they left in the quarantine, so that a huge directory delays no other removal.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -9,16 +9,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::intents::Intents;
 use super::judge::BoundedClock;
+use super::lanes::Lanes;
 pub use super::place::Place;
-use super::place::{Large, Looks, Placed, Shared, Work};
-use super::{pipeline, recover, sweep};
+use super::place::{Common, Looks, Placed, Work};
+use super::recover;
 use crate::clock;
 use crate::core::claim::{Claim, Reaped, Unit};
 use crate::core::facts::{RootId, RuleId};
@@ -30,9 +30,6 @@ use crate::core::policy::{Policy, Record};
 use crate::fs::{Dir, RootDir};
 use crate::ledger::{Ledger, Line};
 
-/// Threads that move and record units, and as many that remove what they moved: one of each waits for the disk at a time.
-const UNIT_THREADS: usize = 2;
-
 /// So many units at most go to one thread together.
 const UNITS_MAX: usize = 64;
 
@@ -41,7 +38,7 @@ const UNITS_MAX: usize = 64;
 pub struct Options {
     /// Where the intents are kept: on a local disk, this process' alone.
     pub state_dir: PathBuf,
-    /// How many threads carry out claims of files.
+    /// How many threads carry out claims of files on one device.
     pub threads: usize,
     /// At most so many units share one sync of the ledger; never more than a thread takes.
     pub batch_units: usize,
@@ -169,17 +166,10 @@ pub enum ReapError {
 
 /// Carries out claims. Stopped when dropped.
 pub struct Reaper {
-    shared: Arc<Shared>,
+    common: Arc<Common>,
     batch_units: usize,
-    threads: Mutex<Threads>,
-}
-
-/// The threads, and the channel that they hang up when they end.
-#[derive(Default)]
-struct Threads {
-    handles: Vec<JoinHandle<()>>,
-    ends: Option<mpsc::Sender<()>>,
-    ended: Option<mpsc::Receiver<()>>,
+    /// Hung up when the threads have ended.
+    ended: Mutex<mpsc::Receiver<()>>,
 }
 
 impl std::fmt::Debug for Reaper {
@@ -209,57 +199,15 @@ impl Reaper {
         if let Some(largest) = intents.ids().last() {
             ledger.raise_ids(largest + 1);
         }
-        let (ends, ended) = mpsc::channel();
-        let reaper = Self {
-            shared: Arc::new(Shared::new(Looks::new(hooks, Some(state)), ledger, intents)),
+        let (lanes, ended) = Lanes::new(options.threads);
+        let looks = Looks::new(hooks, Some(state));
+        let common = Arc::new(Common::new(looks, ledger, intents, lanes));
+        common.start().map_err(ReapError::Thread)?;
+        Ok(Self {
+            common,
             batch_units: options.batch_units.clamp(1, UNITS_MAX),
-            threads: Mutex::new(Threads {
-                handles: Vec::new(),
-                ends: Some(ends),
-                ended: Some(ended),
-            }),
-        };
-        for _ in 0..options.threads.max(1) {
-            reaper.spawn("reap-files", |shared| {
-                while let Some(work) = shared.files.take() {
-                    shared.answer(pipeline::reap(shared, work));
-                }
-            })?;
-        }
-        for _ in 0..UNIT_THREADS {
-            reaper.spawn("reap-units", |shared| {
-                while let Some(work) = shared.large.take() {
-                    match work {
-                        Large::Units(work) => shared.answer(pipeline::reap(shared, work)),
-                        Large::Recover { root, place } => recover::recover(shared, root, &place),
-                        Large::Retry { root, place, pause } => {
-                            recover::retry(shared, root, &place, pause);
-                        }
-                    }
-                }
-            })?;
-            reaper.spawn("reap-sweep", |shared| {
-                while let Some(work) = shared.sweeps.take() {
-                    shared.answer(sweep::sweep(shared, work).into_iter().collect());
-                }
-            })?;
-        }
-        Ok(reaper)
-    }
-
-    fn spawn(&self, name: &str, run: fn(&Shared)) -> Result<(), ReapError> {
-        let shared = self.shared.clone();
-        let mut threads = self.threads.lock();
-        let ends = threads.ends.clone();
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || {
-                let _ends = ends;
-                run(&shared);
-            })
-            .map_err(ReapError::Thread)?;
-        threads.handles.push(thread);
-        Ok(())
+            ended: Mutex::new(ended),
+        })
     }
 
     /// Takes claims. Returns at once; every claim is answered once through [`Hooks::reaped`], unless the reaper is stopped.
@@ -284,14 +232,14 @@ impl Reaper {
             }
         }
         for work in works {
-            self.shared.queue(work);
+            self.common.queue(work);
         }
     }
 
     /// Tells where `root` is; `None`: it is not there, and its claims are held. A root that appears has its quarantine put in
     /// order before later claims of it are carried out. Returns at once.
     pub fn set_place(&self, root: RootId, place: Option<Place>) {
-        let mut places = self.shared.places.lock();
+        let mut places = self.common.places.lock();
         let (known, parked) = places.remove(&root).map_or((None, None), |root| {
             (Some((root.place, root.quarantine)), root.parked)
         });
@@ -305,11 +253,11 @@ impl Reaper {
             };
             places.insert(root, here);
             drop(places);
-            self.shared.large.push(Large::Recover { root, place });
+            self.common.recover(root, place);
         } else {
             drop(places);
             for work in parked {
-                self.shared.queue(work);
+                self.common.queue(work);
             }
         }
     }
@@ -318,8 +266,8 @@ impl Reaper {
     /// once they are.
     pub fn finish(&self, ids: Vec<u64>) {
         for id in ids {
-            if self.shared.intents.is_done(id) {
-                (self.shared.hooks.finished)(id, Vec::new());
+            if self.common.intents.is_done(id) {
+                (self.common.hooks.finished)(id, Vec::new());
             }
         }
     }
@@ -327,14 +275,14 @@ impl Reaper {
     /// The numbers of the removals that are not through: the ledger decides what becomes of their things.
     #[must_use]
     pub fn unfinished(&self) -> BTreeSet<u64> {
-        self.shared.intents.ids()
+        self.common.intents.ids()
     }
 
     /// How many displaced things lie in the quarantines of the roots that are there. Looks at the disk.
     #[must_use]
     pub fn displaced(&self) -> u64 {
         let places: Vec<Place> = self
-            .shared
+            .common
             .places
             .lock()
             .values()
@@ -346,35 +294,21 @@ impl Reaper {
     /// Has the threads finish what is under way, and drops the rest. Returns at once. A directory that is being removed is left
     /// between two files: it is recorded, and the next start finishes it.
     pub fn close(&self) {
-        self.shared.stopping.store(true, Ordering::Relaxed);
-        self.shared.files.close();
-        self.shared.large.close();
-        self.shared.sweeps.close();
-        // From now on the threads hold the only senders.
-        self.threads.lock().ends = None;
+        self.common.stopping.store(true, Ordering::Relaxed);
+        self.common.lanes.close();
     }
 
     /// Waits, after [`Reaper::close`], until the threads have ended, at most for `limit`. Whether they have: a file system or a source
     /// may hang. What they were at is then as after a crash.
     #[must_use]
     pub fn ends_within(&self, limit: Duration) -> bool {
-        let threads = self.threads.lock();
-        let left = threads
-            .ended
-            .as_ref()
-            .map(|ended| ended.recv_timeout(limit));
-        left != Some(Err(RecvTimeoutError::Timeout))
+        self.ended.lock().recv_timeout(limit) != Err(RecvTimeoutError::Timeout)
     }
 
     /// [`Reaper::close`], and waits until the threads have ended. [`Hooks::reaped`] must not block for ever meanwhile.
     pub fn stop(&self) {
         self.close();
-        let handles = std::mem::take(&mut self.threads.lock().handles);
-        for thread in handles {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the reaper has panicked");
-            }
-        }
+        self.common.lanes.join();
     }
 }
 
@@ -391,14 +325,6 @@ fn roots_of(claim: &Claim) -> Vec<RootId> {
         Unit::Job => {
             let roots: BTreeSet<RootId> = claim.pieces.iter().map(|piece| piece.root).collect();
             roots.into_iter().collect()
-        }
-    }
-}
-
-impl Shared {
-    fn answer(&self, reaped: Vec<Reaped>) {
-        if !reaped.is_empty() {
-            (self.hooks.reaped)(reaped);
         }
     }
 }

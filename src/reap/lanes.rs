@@ -1,0 +1,222 @@
+//! Lanes: threads and queues by device, so that a file system that hangs stops only what lies on it.
+//!
+//! **Invariant:** no thread of a lane ever waits for a file system that another lane is for.
+//! **Invariant:** work for which there is no lane of its own is carried out by the common lane: late at worst.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+use super::place::{Common, Large, Place, Shared, Work};
+use super::{pipeline, recover, sweep};
+use crate::core::claim::{Reaped, Unit};
+use crate::core::facts::RootId;
+
+/// The most lanes at once. Each has six threads, ~100 KB together. What lies on further devices shares the common lane.
+const LANES_MAX: usize = 32;
+
+/// Threads of a lane that move and record units, and as many that remove what they moved: one of each waits for the disk at a time.
+const UNIT_THREADS: usize = 2;
+
+/// Devices of the roots that work needs: one, but for jobs with files in several, and for jobs without files.
+type Devices = BTreeSet<u64>;
+
+/// What a thread of a lane does until the close.
+type Role = fn(&Shared);
+
+/// All lanes and their threads.
+pub(super) struct Lanes {
+    /// Threads of a lane that carry out claims of files.
+    file_threads: usize,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The common lane has no devices.
+    lanes: BTreeMap<Devices, Arc<Shared>>,
+    threads: Vec<JoinHandle<()>>,
+    /// Each thread has a clone, which ends with it; `None`: closed.
+    ends: Option<mpsc::Sender<()>>,
+}
+
+impl Lanes {
+    /// The receiver is hung up when all threads have ended after the close.
+    pub(super) fn new(file_threads: usize) -> (Self, mpsc::Receiver<()>) {
+        let (ends, ended) = mpsc::channel();
+        let state = Mutex::new(State {
+            lanes: BTreeMap::new(),
+            threads: Vec::new(),
+            ends: Some(ends),
+        });
+        let file_threads = file_threads.max(1);
+        (
+            Self {
+                file_threads,
+                state,
+            },
+            ended,
+        )
+    }
+
+    /// Drops what waits. The threads finish what they are at.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        // From now on the threads have the only senders.
+        state.ends = None;
+        for lane in std::mem::take(&mut state.lanes).into_values() {
+            lane.close();
+        }
+    }
+
+    /// Waits, after [`Lanes::close`], until the threads have ended.
+    pub(super) fn join(&self) {
+        let threads = std::mem::take(&mut self.state.lock().threads);
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the reaper has panicked");
+            }
+        }
+    }
+}
+
+impl State {
+    fn start(&mut self, common: &Arc<Common>, threads: [usize; 3]) -> io::Result<Arc<Shared>> {
+        let lane = Arc::new(Shared::new(Arc::clone(common)));
+        let [files, units, sweeps] = threads;
+        let roles: [(&str, usize, Role); 3] = [
+            ("reap-files", files, Shared::reap_files),
+            ("reap-units", units, Shared::reap_units),
+            ("reap-sweep", sweeps, Shared::sweep_all),
+        ];
+        for (name, count, run) in roles {
+            for _ in 0..count {
+                let (own, ends) = (Arc::clone(&lane), self.ends.clone());
+                let body = move || {
+                    let _ends = ends;
+                    run(&own);
+                };
+                let thread = std::thread::Builder::new()
+                    .name(name.to_owned())
+                    .spawn(body);
+                match thread {
+                    Ok(thread) => self.threads.push(thread),
+                    Err(error) => {
+                        lane.close();
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(lane)
+    }
+
+    /// Takes a lane out whose devices are all away, and which has nothing to do.
+    fn take_idle(&mut self, present: &Devices) -> Option<Arc<Shared>> {
+        let is_idle = |(devices, lane): &(&Devices, &Arc<Shared>)| {
+            !devices.is_empty() && devices.is_disjoint(present) && lane.is_idle()
+        };
+        let devices = self.lanes.iter().find(is_idle)?.0.clone();
+        self.lanes.remove(&devices)
+    }
+}
+
+impl Common {
+    /// Starts the common lane.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub(super) fn start(self: &Arc<Self>) -> io::Result<()> {
+        let mut state = self.lanes.state.lock();
+        let lane = state.start(self, [1; 3])?;
+        state.lanes.insert(Devices::new(), lane);
+        Ok(())
+    }
+
+    /// Has the quarantine of the root at `place` put in order.
+    pub(super) fn recover(self: &Arc<Self>, root: RootId, place: Place) {
+        let lane = self.lane(&Devices::from([place.key.dev]));
+        if let Some(lane) = lane {
+            lane.large.push(Large::Recover { root, place });
+        }
+    }
+
+    /// Queues `work` in the lane of its devices; drops it after the close.
+    pub(super) fn queue(self: &Arc<Self>, work: Work) {
+        let devices = {
+            let places = self.places.lock();
+            let known = work.roots.iter().filter_map(|id| places.get(id));
+            known.map(|root| root.place.key.dev).collect()
+        };
+        let Some(lane) = self.lane(&devices) else {
+            return;
+        };
+        match work.unit {
+            Unit::File => lane.files.push(work),
+            Unit::Dir | Unit::Job => lane.large.push(Large::Units(work)),
+        }
+    }
+
+    /// The lane of these devices, which is made where there is none; `None` after the close.
+    fn lane(self: &Arc<Self>, devices: &Devices) -> Option<Arc<Shared>> {
+        let present = {
+            let places = self.places.lock();
+            places.values().map(|root| root.place.key.dev).collect()
+        };
+        let mut state = self.lanes.state.lock();
+        state.ends.as_ref()?;
+        let is_known = state.lanes.contains_key(devices);
+        if !is_known && let Some(idle) = state.take_idle(&present) {
+            state.lanes.insert(devices.clone(), idle);
+        } else if !is_known && state.lanes.len() < LANES_MAX {
+            match state.start(self, [self.lanes.file_threads, UNIT_THREADS, UNIT_THREADS]) {
+                Ok(lane) => drop(state.lanes.insert(devices.clone(), lane)),
+                Err(error) => tracing::warn!(
+                    %error,
+                    "cannot start threads for another file system: its removals share those of others; raise the limit of threads"
+                ),
+            }
+        }
+        let lane = state.lanes.get(devices);
+        lane.or_else(|| state.lanes.get(&Devices::new())).cloned()
+    }
+}
+
+/// The work of a lane's threads.
+impl Shared {
+    fn answer(&self, reaped: Vec<Reaped>) {
+        if !reaped.is_empty() {
+            (self.hooks.reaped)(reaped);
+        }
+    }
+
+    fn reap_files(&self) {
+        self.files
+            .work_off(|work| self.answer(pipeline::reap(self, work)));
+    }
+
+    fn reap_units(&self) {
+        self.large.work_off(|work| match work {
+            Large::Units(work) => self.answer(pipeline::reap(self, work)),
+            Large::Recover { root, place } => recover::recover(self, root, &place),
+            Large::Retry { root, place, pause } => recover::retry(self, root, &place, pause),
+        });
+    }
+
+    fn sweep_all(&self) {
+        self.sweeps
+            .work_off(|work| self.answer(sweep::sweep(self, work).into_iter().collect()));
+    }
+
+    fn close(&self) {
+        self.files.close();
+        self.large.close();
+        self.sweeps.close();
+    }
+
+    fn is_idle(&self) -> bool {
+        self.files.is_idle() && self.large.is_idle() && self.sweeps.is_idle()
+    }
+}
