@@ -10,6 +10,8 @@
 
 mod common;
 
+use std::path::Path;
+
 use common::commands::{refused, said};
 use common::machine::has_other_users;
 use common::others::run_as;
@@ -339,4 +341,49 @@ fn old_jobs_that_are_told_one_by_one_are_counted_from_the_first_one_on() {
     assert!(ids[..CEILING].iter().all(|id| !root.join(id).exists()));
     said(&place, &["breaker", "release"]);
     wait_for("all of it goes", || (left() == 0).then_some(()));
+}
+
+/// CPU time of the threads that gather and remove what a job owns, in ticks of the kernel's clock.
+fn ticks(daemon: &Daemon) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.child.id())).unwrap();
+    let ticks = |task: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        let is_meant = name.starts_with("reap-") || name == "engine";
+        let mut times = rest.split(' ').skip(11);
+        let mut next = || times.next()?.parse::<u64>().ok();
+        is_meant.then_some(next()? + next()?)
+    };
+    tasks.filter_map(|task| ticks(task.unwrap())).sum()
+}
+
+#[test]
+fn a_job_of_many_flat_files_is_gone_in_time_that_grows_with_their_number() {
+    let place = Place::new();
+    let mut spent = Vec::new();
+    for count in [5_000, 20_000] {
+        let data = place.make_dir(&format!("data{count}"));
+        for file in 0..count {
+            std::fs::write(data.join(format!("j_{file:06}")), b"").unwrap();
+        }
+        let config = place.config(&format!(
+            "[[root]]\npath = \"data{count}\"\nowner = \"{{job}}_{{name}}\"\n[breaker]\nentries = 100000\n\
+             [[rule]]\nname = \"jobs\"\nunit = \"job\"\njob = \"completed\"\nsince = \"completed_at\"\nexpire = \"0s\"\n"
+        ));
+        let mut daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
+        let before = ticks(&daemon);
+        put(&daemon, "j", &json!({"status": "completed"}));
+        let quarantine = data.join(".lapsed");
+        wait_for("the job's files are removed", || {
+            let is_empty = |dir: &Path| std::fs::read_dir(dir).unwrap().count() == 0;
+            let left = std::fs::read_dir(&data).unwrap().count() - 1;
+            (left == 0 && is_empty(&quarantine)).then_some(())
+        });
+        spent.push(ticks(&daemon) - before);
+        assert!(daemon.stop().success());
+    }
+    assert!(
+        spent[1] <= 6 * spent[0].max(10),
+        "ticks for 5,000 and 20,000 files: {spent:?}"
+    );
 }

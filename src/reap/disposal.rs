@@ -9,7 +9,7 @@ use super::candidate::{Candidate, Content, Target};
 use super::names::quarantine_name;
 use super::parts::{Part, number};
 use super::pipeline::{Pipeline, Round};
-use super::sweep::{Doomed, Stand, Sweep, WAITING_FILES_MAX};
+use super::sweep::{Doomed, Stand, Sweep, WAITING_NAMES_MAX};
 use crate::core::claim::{Outcome, Reaped, Removal, Unit};
 use crate::core::hold::Hold;
 use crate::fs::tree::Tree;
@@ -155,7 +155,6 @@ impl Pipeline<'_> {
         let Candidate {
             claim, seen, line, ..
         } = one;
-        let weight = usize::try_from(line.files).unwrap_or(usize::MAX);
         let mut sweep = Sweep {
             stands: Vec::new(),
             trees: Vec::new(),
@@ -200,7 +199,8 @@ impl Pipeline<'_> {
                 Content::Dir(tree) => tree,
             });
         }
-        self.shared.sweeps.put(sweep, weight, WAITING_FILES_MAX);
+        let weight = sweep.weight();
+        self.shared.sweeps.put(sweep, weight, WAITING_NAMES_MAX);
     }
 }
 

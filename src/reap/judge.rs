@@ -14,7 +14,7 @@ use crate::core::policy::{Policy, SkipOpen, Verdict};
 use crate::core::time::{Now, Timestamp};
 use crate::fs::Dir;
 use crate::fs::error::reason;
-use crate::fs::lease::{Lease, LeaseError, WhenBusy};
+use crate::fs::lease::{Lease, LeaseError, OpenFile, WhenBusy};
 use crate::ledger::line::pack;
 use crate::ledger::{By, Line, LineUnit, Mark};
 
@@ -92,7 +92,14 @@ pub(super) fn ask(
     if skip_open == SkipOpen::Never || facts.kind != Kind::File {
         return OpenState::Closed(None);
     }
-    open_state(skip_open, Lease::take(dir, name, facts.key, when_busy))
+    let lease = OpenFile::open(dir, name, facts.key, when_busy).and_then(|file| {
+        if file.facts().is_same_content(facts) {
+            file.lease()
+        } else {
+            Err(LeaseError::Replaced)
+        }
+    });
+    open_state(skip_open, lease)
 }
 
 /// What an attempt to take a lease tells.

@@ -14,7 +14,7 @@ use super::names::parse_quarantine_name;
 use super::parts::Part;
 use super::pipeline::ROUND_FILES_MAX;
 use super::place::{Large, Place, Shared};
-use super::sweep::{Doomed, RETRY_MAX, RETRY_MIN, Stand, Sweep, WAITING_FILES_MAX};
+use super::sweep::{Doomed, RETRY_MAX, RETRY_MIN, Stand, Sweep, WAITING_NAMES_MAX};
 use crate::clock;
 use crate::core::facts::{Facts, Kind, RootId};
 use crate::core::hold::Hold;
@@ -410,8 +410,8 @@ impl Recovery<'_> {
     /// Hands what was collected to the sweepers, once they have room for it.
     fn dispatch(&mut self) {
         if let Some(sweep) = self.collected.take() {
-            let weight = usize::try_from(sweep.line.files).unwrap_or(usize::MAX);
-            self.shared.sweeps.put(sweep, weight, WAITING_FILES_MAX);
+            let weight = sweep.weight();
+            self.shared.sweeps.put(sweep, weight, WAITING_NAMES_MAX);
         }
     }
 }

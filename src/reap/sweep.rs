@@ -33,8 +33,8 @@ use crate::fs::{Dir, FsError};
 use crate::ledger::line::pack;
 use crate::ledger::{Line, LineUnit, Mark};
 
-/// So many files, with what was seen of them (about 150 bytes each), may wait for the sweeper.
-pub(super) const WAITING_FILES_MAX: usize = 200_000;
+/// Names, with what was seen of them (~150 bytes each), that may wait for a lane's sweepers: ~30 MB.
+pub(super) const WAITING_NAMES_MAX: usize = 200_000;
 
 /// From so many files on a second thread helps: starting it costs as much as removing a few.
 const SPLIT_FILES_MIN: u64 = 256;
@@ -46,8 +46,8 @@ const DIRS_AT_ONCE: usize = 8;
 pub(super) const RETRY_MIN: Duration = Duration::from_secs(1);
 pub(super) const RETRY_MAX: Duration = Duration::from_mins(10);
 
-/// So many files of units that wait to be tried again are kept in memory; the next start finishes the others.
-const RETRIED_FILES_MAX: usize = 200_000;
+/// Names in units that wait to be tried again. Units beyond them are left to the next start.
+const RETRIED_NAMES_MAX: usize = 200_000;
 
 /// A root that parts lie in.
 #[derive(Debug)]
@@ -175,10 +175,10 @@ fn retry(shared: &Shared, mut sweep: Sweep, error: &str) {
     sweep.failures += 1;
     let path = String::from_utf8_lossy(&sweep.line.path_bytes()).into_owned();
     let left = numbers(&sweep);
-    let weight = usize::try_from(sweep.line.files.max(1)).unwrap_or(usize::MAX);
+    let weight = sweep.weight();
     shared.intents.postpone(id);
     let until = clock::now().boot + pause;
-    if shared.sweeps.defer(sweep, weight, until, RETRIED_FILES_MAX) {
+    if shared.sweeps.defer(sweep, weight, until, RETRIED_NAMES_MAX) {
         tracing::warn!(
             path,
             error,
@@ -367,11 +367,8 @@ impl Sweeping<'_> {
                     aside.get_or_insert((stand, path));
                 }
                 RestoreOutcome::Stuck => {
-                    let path = path.display();
-                    self.fail(
-                        doomed,
-                        format!("cannot give what is left of \"{path}\" a name of its own"),
-                    );
+                    let left = path.display();
+                    self.fail(doomed, format!("cannot rename what is left of \"{left}\""));
                 }
             }
         }
@@ -409,25 +406,28 @@ impl Sweeping<'_> {
 /// Removes one file if it is still what was seen, and closed. Its change time may be another one: the removal of another of
 /// its names moves it.
 fn remove_file(sweep: &Sweep, dir: &Dir, name: &[u8], facts: &Facts) -> Fate {
-    match dir.look(name) {
-        Ok(Some(now)) if now.is_same_content(facts) => {}
-        Ok(None) => return Fate::Gone,
-        Ok(Some(_)) => return Fate::Changed,
-        Err(error) => return Fate::Failed(error.to_string()),
-    }
     let asked = if sweep.after_crash {
         ask_after_crash(sweep.skip_open, dir, name, facts)
     } else {
         ask(sweep.skip_open, dir, name, facts, WhenBusy::Wait)
     };
-    let lease = match asked {
-        OpenState::Closed(lease) => lease,
-        OpenState::Held(hold @ Hold::OpenUnknown { .. }) => return Fate::Failed(hold.to_string()),
-        OpenState::Held(_) | OpenState::Replaced | OpenState::Busy => return Fate::Changed,
+    let look = || match dir.look(name) {
+        Ok(Some(now)) => Ok(now),
+        Ok(None) => Err(Fate::Gone),
+        Err(error) => Err(Fate::Failed(error.to_string())),
     };
-    if lease.as_ref().is_some_and(|lease| !lease.holds()) {
-        return Fate::Changed;
-    }
+    let lease = match asked {
+        // Looked at when it was opened for the lease.
+        OpenState::Closed(Some(lease)) => Some(lease),
+        OpenState::Closed(None) => match look() {
+            Ok(now) if now.is_same_content(facts) => None,
+            Ok(_) => return Fate::Changed,
+            Err(fate) => return fate,
+        },
+        OpenState::Replaced => return look().err().unwrap_or(Fate::Changed),
+        OpenState::Held(hold @ Hold::OpenUnknown { .. }) => return Fate::Failed(hold.to_string()),
+        OpenState::Held(_) | OpenState::Busy => return Fate::Changed,
+    };
     let removed = dir.remove_file(name);
     drop(lease);
     match removed {
