@@ -79,8 +79,8 @@ pub struct Sim {
     heard: BTreeMap<String, (JobRow, Timestamp)>,
     /// Jobs that were said to have ended long ago while they ran, and no person has let go.
     rewritten: BTreeSet<String>,
-    /// How many of them have gone.
-    rewritten_gone: u64,
+    /// Those of them that have gone.
+    rewritten_gone: BTreeSet<String>,
     /// When jobs last owned something in the root without a source, as far as the engine knew.
     owned_elsewhere_at: Option<Timestamp>,
     /// The breaker trips for very little.
@@ -122,7 +122,7 @@ impl Sim {
             forgotten: BTreeSet::new(),
             heard: BTreeMap::new(),
             rewritten: BTreeSet::new(),
-            rewritten_gone: 0,
+            rewritten_gone: BTreeSet::new(),
             owned_elsewhere_at: None,
             is_careful,
             last: None,
@@ -390,7 +390,7 @@ impl Sim {
         self.engine.release(None, 0, self.truth.now());
         self.suddenly_lost.clear();
         self.rewritten.clear();
-        self.rewritten_gone = 0;
+        self.rewritten_gone.clear();
         self.input(Input::Tick);
     }
 
@@ -401,7 +401,7 @@ impl Sim {
         }
         self.restarts += 1;
         // A breaker that has not tripped counts from the start of its process.
-        self.rewritten_gone = 0;
+        self.rewritten_gone.clear();
         // While no process runs, jobs come and end: they are due when the next one hears of them.
         for _ in 0..self.random.usize(..DEEDS_UNSEEN_MAX) {
             self.work();
