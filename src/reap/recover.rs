@@ -78,10 +78,7 @@ fn claim_root(shared: &Shared, id: RootId, place: &Place, root: &RootDir) -> Opt
         Ok(unmoved) => end_all(shared, &unmoved, unmoved.keys().copied(), None),
         Err(error) => return Some(unsettled(&error)),
     }
-    if warn_elsewhere(shared, place, None) > 0 {
-        return None;
-    }
-    if !shared.quarantines.claim(&place.path) {
+    if warn_elsewhere(shared, place, None) > 0 || !shared.quarantines.claim(&place.path) {
         return None;
     }
     match shared.quarantine(id, place, root) {
