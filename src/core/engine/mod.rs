@@ -22,6 +22,7 @@
 //! **Invariant:** a claim is only ever the order to look again; nothing here makes a look unnecessary.
 //! **Invariant:** one item has at most one claim under way.
 //! **Invariant:** whatever is due and not claimed is held for a reason that can be named, or waits in line.
+#![doc = include_str!("DESIGN.md")]
 
 mod answer;
 mod arriving;
