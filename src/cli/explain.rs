@@ -10,6 +10,7 @@ use clap::Args;
 use super::app::{Context, End};
 use super::client::Target;
 use super::human;
+use crate::api::json_path::JsonPath;
 use crate::api::wire::Explanation;
 
 #[derive(Debug, Args)]
@@ -22,14 +23,17 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
     let path = absolute(&arguments.path, context.environment.current_dir.as_deref())
         .context("the current directory is gone; give an absolute path")?;
     let mut client = context.connect().await?;
-    let target = Target::new("/v1/explain").with("path", path.as_os_str().as_bytes());
+    // The daemon knows of no quarantine: it is asked for the root around it.
+    let quarantines = path.ancestors().filter(|dir| dir.ends_with(".lapsed"));
+    let around = quarantines.last().and_then(Path::parent).unwrap_or(&path);
+    let target = Target::new("/v1/explain").with("path", around.as_os_str().as_bytes());
     let mut explanation: Explanation = client.get(&target).await?;
-    if explanation.found.is_none()
+    if (explanation.found.is_none() || around != path)
         && let Some((found, sentence)) = look(&path)
     {
         // No rule is for it: what the daemon says is about a file there.
         explanation = Explanation {
-            path: explanation.path,
+            path: JsonPath::new(&path),
             root: explanation.root,
             found: Some(found.to_owned()),
             text: vec![sentence],
