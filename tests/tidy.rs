@@ -60,7 +60,7 @@ const NOT_IN_CORE: [&str; 13] = [
 ];
 
 /// Parts whose words are those of the house: plain English, and names of the trade.
-const WORDED: [&str; 5] = ["cache", "clock", "fs", "ledger", "registry"];
+const WORDED: [&str; 6] = ["cache", "clock", "config", "fs", "ledger", "registry"];
 
 /// Widest comment: rustfmt does not wrap them.
 const COMMENT_COLUMNS_MAX: usize = 100;

@@ -1,6 +1,7 @@
-//! Addresses of databases: `postgresql://…` and `sqlite:///…`, as libpq, SQLAlchemy and asyncpg write them.
+//! Addresses of databases: `postgresql://…` and `sqlite:///…`, as libpq, SQLAlchemy and asyncpg
+//! write them.
 //!
-//! **Invariant:** no message has an address in it: there may be a password in it.
+//! **Invariant:** a message never contains an address, because it may include a password.
 
 use std::path::{Path, PathBuf};
 
@@ -10,29 +11,29 @@ use super::environment::Environment;
 use super::error::Refusal;
 use super::settings::{TlsMode, TlsRoots, TlsSettings};
 
-/// Where a server's socket is when nobody says so: as Debian and as PostgreSQL itself have it.
+/// Default directories of a server's socket: those of Debian and of PostgreSQL itself.
 const SOCKET_DIRS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
-/// What libpq knows and says nothing here.
+/// Parameters that libpq knows and that have no effect here.
 const IGNORED: [&str; 4] = ["gssencmode", "krbsrvname", "sslcompression", "sslsni"];
 
-/// Where a database is.
+/// Address of a database.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Address {
-    /// A server, and how connections to it are encrypted; paths as they are written.
+    /// A server and the encryption of its connections; paths as they are written.
     Postgres(Box<(Config, TlsSettings)>),
-    /// A file, as it is written.
+    /// Path of a file, as it is written.
     Sqlite(String),
 }
 
-/// Reads an address; what it does not say of a server is taken from libpq's variables.
+/// Parses an address. What it omits about a server is taken from libpq's variables.
 pub(super) fn parse(url: &str, environment: &Environment) -> Result<Address, Refusal> {
     const ALLOWED: &str =
         "such as postgresql://user:password@host:5432/database, or sqlite:///jobs.db";
     let Some((scheme, rest)) = url.trim().split_once("://") else {
         return Err(Refusal::new("is no address of a database").hint(ALLOWED));
     };
-    // SQLAlchemy names the driver, too.
+    // SQLAlchemy also names the driver.
     let kind = scheme.split('+').next().unwrap_or_default();
     match kind.to_ascii_lowercase().as_str() {
         "postgres" | "postgresql" => postgres(rest, environment),
@@ -112,7 +113,7 @@ fn postgres(rest: &str, environment: &Environment) -> Result<Address, Refusal> {
     Ok(Address::Postgres(Box::new((server, tls.settled()?))))
 }
 
-/// What an address says about encryption.
+/// TLS parameters of an address.
 #[derive(Default)]
 struct Asked {
     mode: Option<TlsMode>,
@@ -128,7 +129,7 @@ impl Asked {
             Some("system") => TlsRoots::System,
             Some(path) => TlsRoots::File(PathBuf::from(path)),
         };
-        // Whoever trusts the whole world's authorities has to look at the name.
+        // With public authorities, any host can obtain a certificate: the name must be checked.
         let usual = match &roots {
             TlsRoots::System => TlsMode::VerifyFull,
             TlsRoots::Unsaid | TlsRoots::File(_) => TlsMode::default(),
@@ -151,7 +152,7 @@ impl Asked {
 }
 
 impl TlsSettings {
-    /// With paths below `base` made absolute.
+    /// Returns the settings with paths below `base` made absolute.
     pub(super) fn below(self, base: &Path) -> Self {
         let below = |path: PathBuf| base.join(path);
         Self {
@@ -179,7 +180,7 @@ fn mode(word: &str) -> Result<TlsMode, Refusal> {
     }
 }
 
-/// libpq's newer words for what the older ones say.
+/// Maps libpq's newer session attributes to the older ones that `tokio_postgres` knows.
 fn session(word: &str) -> &str {
     match word {
         "primary" => "read-write",
@@ -189,7 +190,7 @@ fn session(word: &str) -> &str {
     }
 }
 
-/// Why an address cannot be read, without what it says.
+/// Reason why an address cannot be parsed, without its values.
 fn unsound(error: &tokio_postgres::Error) -> Refusal {
     let reason = std::error::Error::source(error).map(ToString::to_string);
     let named = reason.as_deref().and_then(|reason| {
@@ -204,7 +205,7 @@ fn unsound(error: &tokio_postgres::Error) -> Refusal {
         .hint("such as postgresql://user:password@host:5432/database; special characters of a password as %40")
 }
 
-/// Text in which `%41` stands for `A`.
+/// Percent-decodes `text`: `%41` stands for `A`.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -342,8 +343,8 @@ mod tests {
             "postgresql://u:hunter2%zz@h/d?connect_timeout=x",
         ] {
             if let Err(refusal) = parse(url, &Environment::new()) {
-                let told = format!("{refusal:?}");
-                assert!(!told.contains("hunter2"), "{told}");
+                let shown = format!("{refusal:?}");
+                assert!(!shown.contains("hunter2"), "{shown}");
             } else {
                 panic!("{url} was taken");
             }

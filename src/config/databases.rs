@@ -1,6 +1,7 @@
-//! Where the jobs of a source are: its kind, and how its database is reached.
+//! Kind of a source, and the connection to its database.
 //!
-//! **Invariant:** keys that say nothing for a kind of source are refused, so that nobody believes that they do.
+//! **Invariant:** a key that has no effect for a kind of source is refused, so that users never
+//! rely on it.
 
 use std::time::Duration;
 
@@ -20,18 +21,18 @@ use super::settings::{PostgresSettings, SourceKind, SqliteSettings, TlsSettings}
 use super::sources::{path, require};
 use super::value;
 
-/// The variable that programs keep the address of their database in.
+/// Environment variable in which programs keep the address of their database.
 const DATABASE_URL: &str = "DATABASE_URL";
 
-/// The server cuts the names of channels off after so many bytes.
+/// Longest name of a channel, in bytes: the server truncates longer ones.
 const CHANNEL_BYTES_MAX: usize = 63;
 
 const POLL_DEFAULT: Duration = Duration::from_secs(10);
 const STATEMENT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
-/// Both are at least this long.
+/// Lower limit of both.
 const LEAST: Duration = Duration::from_secs(1);
 
-/// The word for where the jobs of a source are.
+/// Kind of a source, as the file names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     Api,
@@ -48,7 +49,7 @@ impl Kind {
         }
     }
 
-    /// Whether `key` says something about sources of this kind.
+    /// Returns true if `key` has an effect for sources of this kind.
     fn knows(self, key: &str) -> bool {
         let is_in = |keys: &[Key]| keys.iter().any(|of| of.name == key);
         match self {
@@ -59,7 +60,8 @@ impl Kind {
     }
 }
 
-/// Where the jobs of `section`, which is called `name`, are. Without a value a problem was noted.
+/// Reads the kind of `section`, which is called `name`, and its connection. For each missing value,
+/// a problem has been reported.
 pub(super) fn read(
     reader: &mut Reader,
     section: &Section,
@@ -148,7 +150,7 @@ fn postgres(
 ) -> Option<SourceKind> {
     let found = match address {
         Some(Address::Postgres(found)) => Some(*found),
-        // A problem was noted.
+        // A problem was reported.
         Some(Address::Sqlite(_)) => None,
         None if section.has(SOURCE_URL.name) => None,
         None => of_environment(reader, section),
@@ -183,7 +185,7 @@ fn postgres(
     })))
 }
 
-/// The server that the environment names.
+/// Server that the environment names.
 fn of_environment(reader: &mut Reader, section: &Section) -> Option<(Config, TlsSettings)> {
     let hint = format!(
         "such as url = {}, or set {DATABASE_URL}",
@@ -219,7 +221,7 @@ fn of_environment(reader: &mut Reader, section: &Section) -> Option<(Config, Tls
     }
 }
 
-/// `lapsed_` and the source's name, as a word of SQL.
+/// Default channel: `lapsed_` and the source's name as an SQL identifier.
 fn usual_channel(name: &str) -> String {
     let word = |c: char| {
         if c.is_ascii_alphanumeric() {

@@ -1,6 +1,7 @@
-//! Which file is read.
+//! Choice of the configuration file.
 //!
-//! **Invariant:** a file that was named is read or the reason is told; only the usual places may be empty.
+//! **Invariant:** a named file is read, or its error is returned; only the usual places may lack
+//! one.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,18 +14,18 @@ use super::resolve::reason;
 use super::schema::CONFIG_VARIABLE;
 use super::settings::Overrides;
 
-/// Who a file belongs to.
+/// Origin of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Origin {
-    /// It was named, by `--config` or its variable.
+    /// Named by `--config` or its variable.
     Named,
-    /// It is the user's own, in the usual place.
+    /// The user's own, in the usual place.
     Own,
-    /// It is the host's, in the usual place.
+    /// The host's, in the usual place.
     System,
 }
 
-/// The file for who needs one: `None` with `--watch` alone.
+/// Returns the file for a caller that requires a configuration: `None` with `--watch` alone.
 pub(super) fn required(
     overrides: &Overrides,
     environment: &Environment,
@@ -52,8 +53,8 @@ pub(super) fn required(
     .into())
 }
 
-/// The file for who can do without: one in a usual place that cannot be read counts as none, since a host may keep its
-/// configuration from those who may ask its daemon.
+/// Returns the file for a caller that can do without one. A file in a usual place that cannot be
+/// read counts as absent: a host may hide its configuration from users who may query its daemon.
 pub(super) fn optional(
     overrides: &Overrides,
     environment: &Environment,
@@ -70,10 +71,10 @@ pub(super) fn optional(
     Ok(found)
 }
 
-/// Where a new file is found by those who look for one: where it is named, else the first usual place.
+/// Path at which a new file will be found: the named one, else the first usual place.
 ///
 /// # Errors
-/// When the name is no path.
+/// If the named path is invalid, or is relative while the current directory does not exist.
 pub fn place_for_new(
     overrides: &Overrides,
     environment: &Environment,
@@ -92,7 +93,7 @@ fn named(overrides: &Overrides, environment: &Environment) -> Result<Option<Path
         return text.path_below(path, here).map(Some);
     }
     match environment.set(CONFIG_VARIABLE) {
-        // A quick start is the same wherever it is typed.
+        // With `--watch`, the variable is ignored: the same command works alike everywhere.
         Some(path) if overrides.watch.is_empty() => {
             let text = Text::variable(CONFIG_VARIABLE, &path.to_string_lossy());
             text.path_below(Path::new(path), here).map(Some)
@@ -101,7 +102,7 @@ fn named(overrides: &Overrides, environment: &Environment) -> Result<Option<Path
     }
 }
 
-/// The usual places, in the order in which they are tried.
+/// Usual places, in the order in which they are tried.
 fn usual(environment: &Environment) -> Vec<(Origin, PathBuf)> {
     let own = (environment.uid != 0)
         .then(|| {

@@ -1,6 +1,6 @@
-//! The file as a tree that knows its lines.
+//! The file as a tree with line numbers.
 //!
-//! **Invariant:** every value and key can say on which line it stands.
+//! **Invariant:** the line of every key and value can always be determined.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,7 +11,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Place, Problem};
 
-/// Enough for the most rules and roots that there may be; a device or a log named by mistake ends here.
+/// Longest file, in bytes. 16 MiB hold the most rules and roots allowed, and bound the reading of a
+/// device or log named by mistake.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// A file that was read.
@@ -19,16 +20,16 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 pub(super) struct Source {
     path: PathBuf,
     text: String,
-    /// Where each line begins, in bytes.
+    /// Offset of the start of each line, in bytes.
     lines: Vec<usize>,
 }
 
-/// Why a file was not read.
+/// Reason why a file was not read.
 #[derive(Debug)]
 pub(super) enum Unread {
     /// The operating system refused.
     Io(std::io::Error),
-    /// It is not what a configuration can be.
+    /// The content is too long, or not UTF-8.
     Refused(ConfigError),
 }
 
@@ -63,7 +64,7 @@ impl Source {
         }
     }
 
-    /// A file at `path` with this `text`.
+    /// Source at `path` with this `text`.
     pub fn new(path: PathBuf, text: String) -> Self {
         let breaks = text.bytes().enumerate().filter(|&(_, b)| b == b'\n');
         let lines = std::iter::once(0)
@@ -72,17 +73,17 @@ impl Source {
         Self { path, text, lines }
     }
 
-    /// Where the file is.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is in it.
+    /// Text of the file.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The tree, or every mistake of syntax.
+    /// Parses the file into a tree, or returns every mistake of syntax.
     pub fn parse(&self) -> Result<Spanned<DeTable<'_>>, ConfigError> {
         let (tree, errors) = DeTable::parse_recoverable(&self.text);
         if errors.is_empty() {
@@ -96,7 +97,7 @@ impl Source {
         Err(ConfigError::new(errors.iter().map(problem).collect()))
     }
 
-    /// What of the tree can be understood.
+    /// Parses what is valid of the file, and ignores mistakes of syntax.
     pub fn parse_what_is_sound(&self) -> Spanned<DeTable<'_>> {
         DeTable::parse_recoverable(&self.text).0
     }
@@ -112,9 +113,9 @@ impl Source {
 /// A table of the file, or the lack of one.
 #[derive(Clone, Debug)]
 pub(super) struct Section<'d> {
-    /// What messages call it: `[watch]`, `[[rule]] "old results"`; empty for the top level.
+    /// Heading in messages: `[watch]`, `[[rule]] "old results"`; empty for the top level.
     pub heading: String,
-    /// Which table of the schema it is; empty for the top level.
+    /// Name of the table in the schema; empty for the top level.
     pub name: &'static str,
     body: Option<Body<'d>>,
 }
@@ -127,7 +128,7 @@ struct Body<'d> {
 }
 
 impl<'d> Section<'d> {
-    /// A table that the file does not have.
+    /// Section of a table that the file does not have.
     pub fn absent(name: &'static str) -> Self {
         Self {
             heading: String::new(),
@@ -154,12 +155,12 @@ impl<'d> Section<'d> {
         self.body.and_then(|body| body.table.get(key))
     }
 
-    /// Whether `key` is there, whatever it holds.
+    /// Returns true if `key` is present, whatever its value.
     pub fn has(&self, key: &str) -> bool {
         self.value(key).is_some()
     }
 
-    /// The keys, each with its place.
+    /// Keys, each with its place.
     pub fn keys(&self) -> impl Iterator<Item = (&'d str, Place)> {
         self.body.into_iter().flat_map(|body| {
             body.table
@@ -168,7 +169,7 @@ impl<'d> Section<'d> {
         })
     }
 
-    /// The table that `value` (of this one) is; `None` when it is something else.
+    /// Returns `value` (of this table) as a table; `None` if it is not one.
     pub fn table(
         &self,
         value: &'d Spanned<DeValue<'d>>,
@@ -187,31 +188,31 @@ impl<'d> Section<'d> {
         })
     }
 
-    /// The table `name` of the top level.
+    /// Table `name` of the top level.
     pub fn subsection(&self, name: &'static str) -> Option<Self> {
         self.table(self.value(name)?, name, format!("[{name}]"))
     }
 
-    /// Where the table begins.
+    /// Place of the start of the table.
     pub fn place(&self) -> Place {
         self.body
             .map_or(Place::Process, |body| body.source.place(body.offset))
     }
 
-    /// Where `value` (of this table) stands.
+    /// Place of `value` (of this table).
     pub fn place_of(&self, value: &Spanned<DeValue<'_>>) -> Place {
         self.body
             .map_or(Place::Process, |body| body.source.place(value.span().start))
     }
 
-    /// Where the table begins, for messages about something else.
+    /// Location of the table, for messages about something else.
     pub fn whereabouts(&self) -> String {
         self.place()
             .whereabouts()
             .unwrap_or_else(|| self.heading.clone())
     }
 
-    /// `text` with the heading before it, for messages.
+    /// Prefixes `text` with the heading, for messages.
     pub fn entitle(&self, text: &str) -> String {
         if self.heading.is_empty() {
             text.to_owned()

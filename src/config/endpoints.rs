@@ -1,6 +1,7 @@
-//! Where the daemon keeps its state and where it listens: what daemon and client must agree on.
+//! State directory and socket: the settings on which daemon and client must agree.
 //!
-//! **Invariant:** daemon and client find the same socket from the same command line, environment and file.
+//! **Invariant:** daemon and client find the same socket from the same command line, environment
+//! and file.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use super::discovery::{self, Origin};
 use super::document::{Section, Source};
 use super::environment::Environment;
 use super::error::{ConfigError, Problem, Refusal};
-use super::reader::{Noted, Reader, Text};
+use super::reader::{Reader, Reported, Text};
 use super::resolve::tidy;
 use super::schema::{BASE_DIR, Key, SOCKET, STATE_DIR};
 use super::settings::Overrides;
@@ -18,7 +19,8 @@ use super::settings::Overrides;
 const SOCKET_BYTES_MAX: usize = 107;
 const SOCKET_NAME: &str = "lapsed.sock";
 
-/// The directories that relative paths are below; `None` when that would be the current directory and it is gone.
+/// Base directories of relative paths; `None` if it would be the current directory, and that does
+/// not exist.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Bases {
     /// For the command line.
@@ -27,7 +29,7 @@ pub(super) struct Bases {
     pub file: Option<PathBuf>,
 }
 
-/// Where things are.
+/// Paths of the daemon's own files.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Places {
     /// The state directory.
@@ -36,13 +38,17 @@ pub(super) struct Places {
     pub socket: PathBuf,
 }
 
-/// The state directory and the socket, for clients. Mistakes elsewhere in the configuration do not matter here.
+/// Finds the state directory and the socket, for clients. Mistakes elsewhere in the configuration
+/// do not matter here.
 ///
-/// An ordinary user without a daemon of their own is led to the host's: where nothing names a socket or state directory
-/// and the user's socket does not exist but the system's does, that one is the answer. So it is for a user without a home.
+/// A user without a daemon of their own gets the host's paths. This requires that no setting names
+/// a socket or state directory, that the configuration is neither named nor the user's own, and
+/// that the host's socket exists while the user's does not. A user without a home also gets the
+/// host's paths.
 ///
 /// # Errors
-/// A named file that cannot be read; a state directory or socket that is misspelled, or whose path is too long.
+/// If a named file cannot be read, or if the base directory, the state directory or the socket is
+/// invalid.
 pub fn endpoints(
     overrides: &Overrides,
     environment: &Environment,
@@ -58,10 +64,10 @@ pub fn endpoints(
     };
     let mut reader = Reader::new(environment);
     let places = bases(&mut reader, overrides, &top, source)
-        .and_then(|bases| places(&mut reader, overrides, &top, &bases, Homeless::AsksTheHost));
+        .and_then(|bases| places(&mut reader, overrides, &top, &bases, NoHomePolicy::UseHost));
     let places = match places {
         Ok(places) => places,
-        Err(Noted) => return Err(reader.into_error()),
+        Err(Reported) => return Err(reader.into_error()),
     };
 
     let explicit = overrides.state_dir.is_some()
@@ -79,13 +85,13 @@ pub fn endpoints(
     Ok((places.state_dir, places.socket))
 }
 
-/// What relative paths are below.
+/// Finds the base directories of relative paths.
 pub(super) fn bases(
     reader: &mut Reader,
     overrides: &Overrides,
     top: &Section,
     source: Option<&Source>,
-) -> Result<Bases, Noted> {
+) -> Result<Bases, Reported> {
     let here = reader.environment.current_dir.clone();
     let given = match &overrides.base_dir {
         Some(path) => Some((argument("--base-dir", path), path.clone())),
@@ -103,7 +109,7 @@ pub(super) fn bases(
     }
     let beside = source.and_then(|source| source.path().parent());
     let file = if top.has(BASE_DIR.name) {
-        let text = reader.text(top, &BASE_DIR).ok_or(Noted)?;
+        let text = reader.text(top, &BASE_DIR).ok_or(Reported)?;
         let base = text.path_below(Path::new(&text.value), beside);
         Some(base.map_err(|problem| reader.fail(problem))?)
     } else {
@@ -112,23 +118,24 @@ pub(super) fn bases(
     Ok(Bases { typed: here, file })
 }
 
-/// What a process without a place of its own (no `HOME`, nothing named) does.
+/// Policy for a process without usual places: `HOME` is unset, and no setting names a state
+/// directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Homeless {
-    /// A daemon needs a state directory: it is refused.
-    IsRefused,
-    /// A client can only mean the host's daemon.
-    AsksTheHost,
+pub(super) enum NoHomePolicy {
+    /// For a daemon, which needs a state directory: report a problem.
+    Refuse,
+    /// For a client, which can only mean the host's daemon: use the host's paths.
+    UseHost,
 }
 
-/// State directory and socket.
+/// Finds the state directory and the socket.
 pub(super) fn places(
     reader: &mut Reader,
     overrides: &Overrides,
     top: &Section,
     bases: &Bases,
-    homeless: Homeless,
-) -> Result<Places, Noted> {
+    no_home: NoHomePolicy,
+) -> Result<Places, Reported> {
     let typed = (overrides.state_dir.as_deref(), "--state-dir");
     let dir = given(reader, typed, &STATE_DIR, top, bases);
     let typed = (overrides.socket.as_deref(), "--socket");
@@ -141,13 +148,13 @@ pub(super) fn places(
             let socket = usual_socket(environment, &dir);
             (dir, socket)
         });
-        let (dir, socket) = match (own, homeless) {
+        let (dir, socket) = match (own, no_home) {
             (Some(own), _) => own,
-            (None, Homeless::AsksTheHost) => (
+            (None, NoHomePolicy::UseHost) => (
                 environment.system_state_dir.clone(),
                 environment.system_socket.clone(),
             ),
-            (None, Homeless::IsRefused) => return Err(reader.fail(nowhere())),
+            (None, NoHomePolicy::Refuse) => return Err(reader.fail(nowhere())),
         };
         (dir, Some(socket))
     };
@@ -156,18 +163,18 @@ pub(super) fn places(
         (argument("socket", &socket), socket)
     });
     let checked = check_form(&text.value).and_then(|()| check_length(&socket));
-    reader.take(&text, checked).ok_or(Noted)?;
+    reader.take(&text, checked).ok_or(Reported)?;
     Ok(Places { state_dir, socket })
 }
 
-/// The path that the command line, a variable or the file gives.
+/// Path that the command line, a variable or the file gives.
 fn given(
     reader: &mut Reader,
     (typed, argument_name): (Option<&Path>, &str),
     key: &Key,
     top: &Section,
     bases: &Bases,
-) -> Result<Option<(Text, PathBuf)>, Noted> {
+) -> Result<Option<(Text, PathBuf)>, Reported> {
     let (text, path, base) = if let Some(path) = typed {
         (
             argument(argument_name, path),
@@ -222,7 +229,7 @@ fn nowhere() -> Problem {
     .hint("name one with --state-dir DIR or LAPSED_STATE_DIR")
 }
 
-/// Refuses what is meant as an address of a network: it would name a file in the working directory.
+/// Refuses a network address: it would name a file in the working directory.
 fn check_form(socket: &str) -> Result<(), Refusal> {
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     let names_port = socket

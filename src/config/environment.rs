@@ -1,7 +1,7 @@
-//! What the process was started with: its variables, its user, and where on this host things usually are.
+//! Environment of the process: its variables, its user, and the usual paths of this host.
 //!
-//! **Invariant:** the only reader of the process's environment. Everything else in here takes it as an argument, so that
-//! tests and reloads see exactly what they are given.
+//! **Invariant:** only [`Environment::of_process`] reads the process's environment. All other code
+//! of this part takes it as an argument, so that tests and reloads see exactly what they are given.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -9,37 +9,36 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// The first user id of people, and the last; those between are theirs, others belong to services
-/// (login.defs(5): `UID_MIN`; 65534 is `nobody`).
+/// User ids of people; others, except root's, belong to services (login.defs(5): `UID_MIN`).
 const PEOPLE: std::ops::Range<u32> = 1000..65_534;
 
-/// Environment variables, user id and the places that depend on the host.
+/// Environment variables, user id, and paths that depend on the host.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Environment {
-    /// The variables. An empty one counts as unset wherever a setting is looked up.
+    /// Variables. Where a setting is looked up, an empty one counts as unset.
     pub vars: BTreeMap<OsString, OsString>,
-    /// The effective user id: it decides the defaults.
+    /// Effective user id. It decides the defaults.
     pub uid: u32,
-    /// The current directory; `None` when it is gone.
+    /// Current directory; `None` if it does not exist any more.
     pub current_dir: Option<PathBuf>,
-    /// The home directories of all users that `/etc/passwd` knows.
+    /// Home directories of all users in `/etc/passwd`.
     pub homes: Vec<Home>,
-    /// The configuration of the host.
+    /// Path of the host's configuration.
     pub system_file: PathBuf,
-    /// Where root's daemon keeps its state unless it is told otherwise.
+    /// Default state directory of root's daemon.
     pub system_state_dir: PathBuf,
-    /// Where root's daemon listens unless it is told otherwise.
+    /// Default socket of root's daemon.
     pub system_socket: PathBuf,
 }
 
 /// The home directory of a user.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Home {
-    /// Its path.
+    /// Path of the directory.
     pub path: PathBuf,
-    /// Whose it is.
+    /// Name of the user.
     pub user: String,
-    /// Whether a person (or root) lives there; else a service's account is merely parked there.
+    /// True if the user is a person or root; false for the account of a service.
     pub lived_in: bool,
 }
 
@@ -47,7 +46,7 @@ impl Environment {
     /// The environment of this process.
     #[must_use]
     pub fn of_process() -> Self {
-        // Without a passwd file (some containers have none) the other protections stay.
+        // Without a passwd file (some containers have none), the other protections still apply.
         let passwd = fs::read("/etc/passwd").unwrap_or_default();
         Self {
             vars: std::env::vars_os().collect(),
@@ -84,7 +83,8 @@ impl Environment {
         self.get(name).filter(|value| !value.is_empty())
     }
 
-    /// The absolute path that variable `name` holds. The XDG base directory specification has relative ones ignored.
+    /// Returns the absolute path in variable `name`; relative ones are ignored, as the XDG base
+    /// directory specification demands.
     #[must_use]
     pub fn directory(&self, name: &str) -> Option<&Path> {
         self.set(name)
@@ -99,7 +99,7 @@ impl Default for Environment {
     }
 }
 
-/// The homes that a passwd(5) file names; lines that are none are skipped.
+/// Parses the homes in a passwd(5) file; malformed lines are skipped.
 fn homes_in(passwd: &[u8]) -> Vec<Home> {
     passwd.split(|&b| b == b'\n').filter_map(home_in).collect()
 }

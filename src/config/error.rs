@@ -1,54 +1,54 @@
-//! Mistakes, and how they are told.
+//! Mistakes in a configuration, and their messages.
 //!
-//! **Invariant:** a [`ConfigError`] holds at least one problem; they are shown in the order in which a person meets them:
+//! **Invariant:** a [`ConfigError`] always holds at least one problem. Problems are always sorted:
 //! command line and environment first, then the file from its top.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// So many problems are shown at once: more than a screen of them helps nobody.
+/// Most problems shown at once: more do not fit on a screen.
 const SHOWN_MAX: usize = 20;
 
-/// How the problem ends that a variable is missing.
+/// End of the message that a variable is missing.
 pub(super) const NOT_SET: &str = ", which is not set";
 
-/// Why a configuration is refused: every mistake that one pass finds.
+/// Error of a refused configuration: every mistake that one pass finds.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{}", Listing(.problems))]
 pub struct ConfigError {
     problems: Vec<Problem>,
 }
 
-/// So many names are listed as allowed: a host may have thousands of roots.
+/// Most names listed as allowed: a host may have thousands of roots.
 const NAMES_MAX: usize = 30;
 
 /// One mistake.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Problem {
-    /// Where it was made.
+    /// Place of the mistake.
     pub place: Place,
-    /// What is wrong, key and value included.
+    /// Description of the mistake, key and value included.
     pub message: String,
-    /// What is allowed, or how to mend it.
+    /// Allowed values, or the remedy.
     pub hint: Option<String>,
 }
 
-/// Where a mistake was made, in the order in which mistakes are shown.
+/// Place of a mistake, in the order in which mistakes are shown.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Place {
     /// On the command line or in the environment; the message names the argument or variable.
     Process,
     /// In a file.
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The line, from 1.
+        /// Line number, from 1.
         line: usize,
     },
 }
 
 impl Place {
-    /// `file:line`; `None` outside of files.
+    /// Location as `file:line`; `None` outside of files.
     pub(super) fn whereabouts(&self) -> Option<String> {
         match self {
             Self::Process => None,
@@ -57,17 +57,17 @@ impl Place {
     }
 }
 
-/// Why a value is refused, without where it stands.
+/// Reason why a value is refused, without its place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Refusal {
-    /// What is wrong with it.
+    /// Description of the mistake.
     pub reason: String,
-    /// What is allowed, or how to mend it.
+    /// Allowed values, or the remedy.
     pub hint: Option<String>,
 }
 
 impl ConfigError {
-    /// An error of `problems`, of which there must be at least one.
+    /// Error of `problems`, of which there must be at least one.
     pub(super) fn new(mut problems: Vec<Problem>) -> Self {
         assert!(!problems.is_empty(), "invariant: an error has a problem");
         problems.sort();
@@ -75,14 +75,15 @@ impl ConfigError {
         Self { problems }
     }
 
-    /// Whether nothing is wrong but that variables are not set which the file names: it may be sound for whoever has them.
+    /// Returns true if all problems are unset variables: the file may be valid in another
+    /// environment.
     #[must_use]
     pub fn is_of_unset_variables(&self) -> bool {
         let is_one = |problem: &Problem| problem.message.ends_with(NOT_SET);
         self.problems.iter().all(is_one)
     }
 
-    /// How many mistakes there are.
+    /// Number of mistakes.
     #[must_use]
     pub fn count(&self) -> usize {
         self.problems.len()
@@ -96,7 +97,7 @@ impl From<Problem> for ConfigError {
 }
 
 impl Problem {
-    /// A problem that belongs to no line of a file.
+    /// Problem that belongs to no line of a file.
     pub(super) fn of_process(message: impl Into<String>) -> Self {
         Self {
             place: Place::Process,
@@ -105,7 +106,7 @@ impl Problem {
         }
     }
 
-    /// The same with a hint.
+    /// Adds a hint.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -113,7 +114,7 @@ impl Problem {
 }
 
 impl Refusal {
-    /// A refusal for `reason`.
+    /// Refusal for `reason`.
     pub(super) fn new(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
@@ -121,19 +122,19 @@ impl Refusal {
         }
     }
 
-    /// The same with a hint.
+    /// Adds a hint.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 }
 
-/// `path` in quotes, control characters made visible, for people's eyes.
+/// Path in quotes, with control characters escaped, for messages.
 pub(super) fn quoted(path: &Path) -> String {
     format!("{:?}", path.to_string_lossy())
 }
 
-/// The names that are allowed, and the one that was probably meant by `found`.
+/// Lists the allowed names, and suggests the one that `found` is probably meant to be.
 pub(super) fn allowed<'a>(names: impl IntoIterator<Item = &'a str>, found: &str) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     let mut list = names[..names.len().min(NAMES_MAX)].join(", ");
@@ -146,12 +147,12 @@ pub(super) fn allowed<'a>(names: impl IntoIterator<Item = &'a str>, found: &str)
     }
 }
 
-/// The one of `names` that `found` is probably a misspelling of.
+/// Returns the one of `names` that `found` probably misspells.
 pub(super) fn nearest<'a>(
     names: impl IntoIterator<Item = &'a str>,
     found: &str,
 ) -> Option<&'a str> {
-    // A third of the letters may be wrong: "job" is no misspelling of "glob".
+    // A third of the letters may differ: "job" does not count as a misspelling of "glob".
     let tolerated = (found.chars().count() / 3).clamp(1, 3);
     names
         .into_iter()
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn unset_variables_are_told_from_other_mistakes() {
+    fn unset_variables_are_distinguished_from_other_mistakes() {
         let unset = || Problem::of_process(format!("x names environment variable X{NOT_SET}"));
         assert!(ConfigError::from(unset()).is_of_unset_variables());
         let both = ConfigError::new(vec![unset(), Problem::of_process("wrong")]);

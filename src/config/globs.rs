@@ -1,7 +1,7 @@
-//! Glob patterns of rules: those that could never match are refused.
+//! Glob patterns of rules and roots. Those that could never match are refused.
 //!
-//! **Invariant:** a pattern that is accepted can match some path; a rule that silently matches nothing would keep files for
-//! ever, and an `exclude` or `keep` that does would let files go.
+//! **Invariant:** an accepted pattern can always match some path. A rule that never matches would
+//! keep files forever; an `exclude` or `keep` that never matches would let files be removed.
 
 use crate::core::claim::Unit;
 use crate::core::policy::{Globs, classes_in};
@@ -12,19 +12,19 @@ use super::error::Refusal;
 use super::reader::Reader;
 use super::schema::Key;
 
-/// What a pattern is matched with.
+/// Text that a pattern is matched with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Matched {
     /// Paths from the root.
     Paths,
     /// Names of top-level directories.
     Names,
-    /// Names of whatever lies at a root's top.
+    /// Names of the entries at a root's top.
     Tops,
 }
 
 impl Matched {
-    /// What `glob` and `exclude` of a rule for `unit` are matched with.
+    /// Text that `glob` and `exclude` of a rule for `unit` are matched with.
     pub const fn for_unit(unit: Unit) -> Self {
         match unit {
             Unit::File | Unit::Job => Self::Paths,
@@ -33,7 +33,7 @@ impl Matched {
     }
 }
 
-/// The patterns of `key`; `None` when it is absent, or refused.
+/// Reads the patterns of `key`; `None` if it is absent or refused.
 pub(super) fn read(
     reader: &mut Reader,
     section: &Section,
@@ -41,7 +41,7 @@ pub(super) fn read(
     matched: Matched,
 ) -> Option<Globs> {
     let texts = reader.texts(section, key)?;
-    // Each is compiled on its own first: all mistakes are told, each with its line.
+    // Each is compiled separately first: all mistakes are reported, each with its line.
     let patterns: Vec<_> = texts
         .iter()
         .map(|text| reader.parse(text, |text| pattern(text, matched)))
@@ -137,7 +137,7 @@ fn check_name(pattern: &str, hint: &str) -> Result<(), Refusal> {
 mod tests {
     use super::*;
 
-    fn told(text: &str, matched: Matched) -> String {
+    fn refusal_of(text: &str, matched: Matched) -> String {
         pattern(text, matched).unwrap_err().reason
     }
 
@@ -168,9 +168,9 @@ mod tests {
             ("{job}/*", "has {job} in it, which only templates know"),
             ("a_{stem}", "has {stem} in it, which only templates know"),
         ] {
-            assert_eq!(told(bad, Matched::Paths), why, "{bad}");
+            assert_eq!(refusal_of(bad, Matched::Paths), why, "{bad}");
         }
-        assert!(told("a[", Matched::Paths).starts_with("is no glob: "));
+        assert!(refusal_of("a[", Matched::Paths).starts_with("is no glob: "));
     }
 
     #[test]
@@ -185,13 +185,13 @@ mod tests {
         }
         for bad in ["a/b", "**/a", "/a", "..", "a/b/**"] {
             assert_eq!(
-                told(bad, Matched::Names),
+                refusal_of(bad, Matched::Names),
                 "can never match the name of a directory",
                 "{bad}"
             );
         }
         assert_eq!(
-            told("/**", Matched::Names),
+            refusal_of("/**", Matched::Names),
             "is empty, where a pattern should be"
         );
     }

@@ -1,7 +1,8 @@
-//! Roots that nobody should watch by mistake.
+//! Guard against watching a directory by mistake.
 //!
-//! **Invariant:** without an explicit override no root is or holds the file system's root, a home, the system's directories,
-//! or our own state.
+//! **Invariant:** without an explicit override, a root is never the file system's root, a home, a
+//! system directory or our own state, and never contains a person's home, a system directory or our
+//! own state.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -12,7 +13,7 @@ use crate::core::policy::Globs;
 use super::environment::Environment;
 use super::error::quoted;
 
-/// Directories that are no root themselves; what lies in them may be one.
+/// Directories that must not be roots; their subdirectories may be.
 const SYSTEM: &[&str] = &[
     "/etc",
     "/home",
@@ -30,7 +31,7 @@ const SYSTEM: &[&str] = &[
     "/private/var",
 ];
 
-/// Trees without a place for a root: what lies in them belongs to the system, too.
+/// Trees without any directory for a root: their contents also belong to the system.
 const SYSTEM_TREES: &[&str] = &[
     "/bin",
     "/boot",
@@ -57,7 +58,7 @@ const SYSTEM_TREES: &[&str] = &[
     "/private/etc",
 ];
 
-/// Made for temporary files, whoever calls them home.
+/// Directories for temporary files: allowed as roots even if they are the home of a user.
 const TEMPORARY: &[&str] = &[
     "/tmp",
     "/var/tmp",
@@ -66,10 +67,10 @@ const TEMPORARY: &[&str] = &[
     "/dev/shm",
 ];
 
-/// What a root must keep away from.
+/// Paths that a root must not be or contain.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Guard {
-    /// Each home, and whose it is; those where people live must not lie in a root, either.
+    /// Homes and their users. If the flag is true, a person lives there: no root may contain it.
     homes: Vec<(PathBuf, String, bool)>,
     state_dir: PathBuf,
     socket_dir: Option<PathBuf>,
@@ -77,7 +78,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// A guard for the homes of `environment`, and our own places.
+    /// Guard for the homes of `environment`, and for our own paths.
     pub fn new(environment: &Environment, state_dir: &Path, socket: &Path) -> Self {
         let mut homes: Vec<_> = environment
             .homes
@@ -103,7 +104,8 @@ impl Guard {
         }
     }
 
-    /// Why `root` (resolved), of which only what `only` matches at its top is watched, should not be.
+    /// Returns the danger of watching `root`, which is resolved. If `only` is given, just matching
+    /// entries at its top are watched.
     pub fn danger(&self, root: &Path, only: Option<&Globs>) -> Option<String> {
         if root == Path::new("/") {
             return Some("is the root of the file system".into());
@@ -171,7 +173,7 @@ fn system(root: &Path) -> Option<String> {
         .map(|dir| format!("holds a directory of the system, {}", quoted(dir)))
 }
 
-/// Where `path` leads as far as it can be known.
+/// Resolves `path` as far as possible.
 fn real(path: &Path) -> PathBuf {
     super::resolve::resolve(path).map_or_else(
         |_| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf()),
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_should_watch_by_mistake() {
+    fn roots_that_need_an_override() {
         for (root, why) in [
             ("/", "is the root of the file system"),
             ("/nowhere/state/lapsed", "is the state directory"),

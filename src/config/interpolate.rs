@@ -1,18 +1,20 @@
-//! Environment variables within strings: `${NAME}`, `${NAME:-default}`, `${NAME:+text}`, `$$` for a dollar.
+//! Environment variables within strings: `${NAME}`, `${NAME:-default}`, `${NAME:+text}`, and `$$`
+//! for a dollar.
 //!
-//! As in the shell (POSIX, "Parameter Expansion") a default stands in for a variable that is unset *or empty*, and the text after
-//! `:+` for one that is neither; else that is nothing. Both may themselves name variables.
+//! As in the shell (POSIX, "Parameter Expansion"), a default replaces a variable that is unset *or
+//! empty*. The text after `:+` is used if the variable is set and not empty; otherwise the result
+//! is empty. Default and text may themselves name variables.
 //!
-//! **Invariant:** values are not looked at again: a dollar in a variable is a dollar.
-//! **Invariant:** whatever begins with a dollar and is none of these is refused, not passed on.
+//! **Invariant:** values are never expanded again: a dollar in a variable is a dollar.
+//! **Invariant:** a dollar that begins none of these forms is always refused, never passed on.
 
 use super::environment::Environment;
 use super::error::{NOT_SET, Refusal};
 
-/// How deep defaults and such may stand within one another: people do not nest deeper, and recursion must end.
+/// Deepest nesting of defaults and texts: bounds the recursion, and people do not nest deeper.
 const DEPTH_MAX: usize = 8;
 
-/// Replaces the variables in `text`. `referred` is told the name of each.
+/// Replaces the variables in `text`. Calls `referred` with the name of each.
 pub(super) fn interpolate(
     text: &str,
     environment: &Environment,
@@ -26,21 +28,21 @@ pub(super) fn interpolate(
     expansion.expand(0, Need::Value)
 }
 
-/// Whether what is read is used.
+/// Use of the text that is being read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Need {
-    /// It is: its variables must be set.
+    /// The text is used: its variables must be set.
     Value,
-    /// It is a word that nobody needs: it must be well-formed, no more.
+    /// The text is discarded: it must only be well-formed.
     Syntax,
 }
 
-/// What follows the name of a variable.
+/// Operator after the name of a variable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Operator {
-    /// `:-`: what stands in for a variable that is unset or empty.
+    /// `:-`: the text replaces a variable that is unset or empty.
     Default,
-    /// `:+`: what stands there when it is neither.
+    /// `:+`: the text replaces a variable that is set and not empty.
     Alternative,
 }
 
@@ -51,7 +53,7 @@ struct Expansion<'t, 'e> {
 }
 
 impl<'t> Expansion<'t, '_> {
-    /// Reads up to the end or, within a default, up to the brace that closes it.
+    /// Reads up to the end or, within a default or text, up to the brace that closes it.
     fn expand(&mut self, depth: usize, need: Need) -> Result<String, Refusal> {
         let stops: &[char] = if depth == 0 { &['$'] } else { &['$', '}'] };
         let mut out = String::new();
@@ -76,7 +78,7 @@ impl<'t> Expansion<'t, '_> {
         Ok(out)
     }
 
-    /// Reads what follows `${`, up to and with its closing brace.
+    /// Reads the rest of a reference after `${`, including its closing brace.
     fn variable(&mut self, depth: usize, need: Need) -> Result<String, Refusal> {
         let name = self.name()?;
         (self.referred)(name);
@@ -280,7 +282,7 @@ mod tests {
         );
     }
 
-    /// What a text is made of, in the naive model.
+    /// Part of a text, in the naive model.
     #[derive(Clone, Debug)]
     enum Part {
         Plain(String),

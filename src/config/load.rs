@@ -1,6 +1,6 @@
-//! Puts a configuration together.
+//! Assembly of a configuration.
 //!
-//! **Invariant:** everything that can be wrong was looked at before the first id is given out.
+//! **Invariant:** all checks must pass before the first id is assigned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,11 +14,11 @@ use crate::core::report::{Breaker, Mode};
 
 use super::discovery;
 use super::document::{Section, Source};
-use super::endpoints::{Bases, Homeless, Places, bases, places};
+use super::endpoints::{Bases, NoHomePolicy, Places, bases, places};
 use super::environment::Environment;
 use super::error::{ConfigError, Problem};
 use super::guard::Guard;
-use super::reader::{Noted, Reader};
+use super::reader::{Reader, Reported};
 use super::schema::{
     ALLOW_UNSAFE_ROOTS, AUTOMATIC, BACKEND, BATCH_UNITS, CLEAN_AT_START, DRY_RUN, ENTRIES, GROUP,
     LEDGER_KEEP, LOG_LEVEL, ORPHAN_BYTES, ORPHAN_ENTRIES, ORPHAN_SHARE, RECONCILE_EVERY,
@@ -31,25 +31,25 @@ use super::settings::{
 use super::sources::{self, Sources};
 use super::{roots, rules, value};
 
-/// Who can connect may ask: the daemon's user and its group.
+/// The daemon's user and group may connect; a client that can connect may query.
 const SOCKET_MODE_DEFAULT: u32 = 0o660;
-/// More often would be polling.
+/// A shorter interval would amount to polling.
 const RECONCILE_EVERY_MIN: Duration = Duration::from_secs(1);
-/// A smaller segment holds fewer lines than a removal of one directory may write.
+/// A smaller segment might hold fewer lines than the removal of one directory writes.
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 /// An empty database takes half of this.
 const SIZE_MAX_MIN: u64 = 1 << 20;
-/// No file system holds a greater file, and sums stay far from the ends of 64 bits.
+/// 1 PiB: more than any sensible size, and sums stay far below the limit of 64 bits.
 const BYTES_MAX: u64 = 1 << 50;
-/// More often would make more files than lines.
+/// A shorter age would create more files than lines.
 const SEGMENT_AGE_MIN: Duration = Duration::from_mins(1);
 
 /// Reads and validates the whole configuration.
 ///
-/// `ids` keeps the ids of roots and sources over reloads; it is unchanged when this fails.
+/// `ids` keeps the ids of roots and sources over reloads. If loading fails, it is unchanged.
 ///
 /// # Errors
-/// Every mistake that one pass finds, in the file, in the variables and on the command line.
+/// Returns every mistake that one pass finds in the file, in the variables and on the command line.
 pub fn load(
     overrides: &Overrides,
     environment: &Environment,
@@ -59,7 +59,7 @@ pub fn load(
     load_source(source, overrides, environment, ids)
 }
 
-/// Likewise of a file that is not written yet: `text`, as if it stood at `path`, which is absolute.
+/// Loads a file that is not written yet: `text`, as if it were at `path`, which is absolute.
 ///
 /// # Errors
 /// As [`load`].
@@ -94,7 +94,7 @@ fn load_source(
     let bases = bases(&mut reader, overrides, &top, source.as_ref());
     let service = service(&mut reader, overrides, &top);
     let found = bases.and_then(|bases| {
-        let places = places(&mut reader, overrides, &top, &bases, Homeless::IsRefused);
+        let places = places(&mut reader, overrides, &top, &bases, NoHomePolicy::Refuse);
         let drafts = drafts(
             &mut reader,
             overrides,
@@ -108,7 +108,7 @@ fn load_source(
     reader.refuse_misspelled_variables();
     let (bases, places, drafts) = match found {
         Ok(found) => found,
-        Err(Noted) => return Err(reader.into_error()),
+        Err(Reported) => return Err(reader.into_error()),
     };
     reader.finish()?;
 
@@ -122,7 +122,7 @@ fn load_source(
     let ways = drafts.roots.iter().filter_map(|root| root.ways(&bases));
     let ways = ways.collect();
     let base_dir = bases.file.unwrap_or_else(|| PathBuf::from("/"));
-    // A copy, which nobody sees when there are too many roots.
+    // A copy: if there are too many roots, it is discarded and `ids` stays unchanged.
     let mut source_ids = ids.sources.clone();
     let sources = drafts.sources.finish(&base_dir, ways, &mut source_ids);
     let sources = sources.ok_or_else(|| too_many("sources"))?;
@@ -166,7 +166,8 @@ fn load_source(
     })
 }
 
-/// The databases of sources that lie in roots, with what stands beside them while they are written: they are no temporary files.
+/// SQLite databases in roots, with the files that SQLite keeps beside them: no rule ever applies to
+/// these.
 fn databases(
     policy: &Policy,
     sources: &BTreeMap<SourceId, SourceSettings>,
@@ -248,7 +249,7 @@ fn drafts(
     }
 }
 
-/// Settings of the service that are no paths.
+/// Settings of the service other than paths.
 struct Service {
     socket_mode: u32,
     group: Option<String>,

@@ -4,17 +4,23 @@
 //! command line > LAPSED_… variables > file > defaults
 //! ```
 //!
-//! [`load()`] is for who watches and removes: it reads everything and reports every mistake of one pass, the first at the
-//! top. [`endpoints()`] is for clients: it reads only what is needed to find the socket, so that a wrong rule does not keep
-//! a person from asking the daemon that still runs with the right one.
+//! [`load()`] serves the daemon: it reads everything and reports every mistake of one pass, from
+//! the top. [`endpoints()`] serves clients: it reads only what is needed to find the socket. A
+//! mistake in a rule thus cannot keep a user from querying the daemon that still runs with an
+//! earlier configuration.
 //!
-//! Sources of jobs are read first, then roots, which may say whose jobs own them, then rules, which may ask how those jobs stand.
+//! Sources of jobs are read first, then roots, which may name the source whose jobs own them, then
+//! rules, which may filter by the status of those jobs.
 //!
-//! **Invariant:** what leaves here is valid. Names are unique, roots are absolute and resolved, globs compile, durations are
-//! within bounds, and a rule that could never match is refused; nobody downstream looks at text from the user again.
-//! **Invariant:** a mistake changes nothing. A load that fails hands out no root id and no half-read settings.
-//! **Invariant:** nothing is ignored silently: what is not understood is refused, with its file, line and key.
-//! **Invariant:** nothing is written, and of the file system only configured paths are looked at; databases are not.
+//! **Invariant:** settings that leave this part are always valid. Names are unique, roots are
+//! absolute and resolved, globs compile, durations are within bounds, and a rule that could never
+//! match is refused. Other parts never validate text from the user again.
+//! **Invariant:** a mistake changes nothing. A load that fails never assigns a root id, and never
+//! returns half-read settings.
+//! **Invariant:** nothing is ignored silently: input that is not understood is refused, with its
+//! file, line and key.
+//! **Invariant:** nothing is written. Of the file system, only configured paths are examined;
+//! databases are never opened.
 
 mod addresses;
 mod databases;

@@ -1,6 +1,8 @@
-//! `path_map`: prefixes of paths as an application writes them, and where they are here.
+//! `path_map`: prefixes of paths as an application writes them, and the local paths that they stand
+//! for.
 //!
-//! **Invariant:** the longest prefix comes first, so that the first that matches is the one that is meant.
+//! **Invariant:** longer prefixes always come first, so that the first match is the most specific
+//! one.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -12,10 +14,10 @@ use super::reader::Reader;
 use super::resolve::resolve;
 use super::schema::PATH_MAP;
 
-/// Pairs of a prefix and what it is here, the longest prefixes first.
+/// Pairs of a prefix and its local path, the longest prefixes first.
 pub(super) type PathMap = Vec<(PathBuf, PathBuf)>;
 
-/// The translations of `section`, those that can be read.
+/// Reads the translations of `section`; invalid ones are reported and left out.
 pub(super) fn read(reader: &mut Reader, section: &Section, bases: &Bases) -> PathMap {
     let mut map: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
     for (word, text) in reader.words(section, &PATH_MAP) {
@@ -44,14 +46,14 @@ pub(super) fn read(reader: &mut Reader, section: &Section, bases: &Bases) -> Pat
     longest_first(map)
 }
 
-/// `map` with the longest prefixes first.
+/// Sorts `map` so that the longest prefixes come first.
 pub(super) fn longest_first(map: impl IntoIterator<Item = (PathBuf, PathBuf)>) -> PathMap {
     let mut map: PathMap = map.into_iter().collect();
     map.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.components().count()));
     map
 }
 
-/// `word` without `.` and doubled slashes; `None`: it is no beginning of a path.
+/// Removes `.` and doubled slashes from `word`; `None` if it cannot begin a path.
 fn prefix(word: &str) -> Option<PathBuf> {
     let is_sound = |part: &Component| !matches!(part, Component::ParentDir | Component::Prefix(_));
     let parts = || Path::new(word).components();

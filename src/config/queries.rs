@@ -1,7 +1,8 @@
-//! What is asked of a database of jobs, and how its answers are read.
+//! Queries of a database of jobs, and the interpretation of their results.
 //!
-//! **Invariant:** what a word of the database means is said here or unknown; it is never guessed.
-//! **Invariant:** of the host only its time zones are looked at.
+//! **Invariant:** the meaning of a word in the database is configured or unknown; it is never
+//! guessed.
+//! **Invariant:** of the host, only the time zones are used.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ use super::schema::{ADD_COLUMNS, CHANGED, FORGET, Key, MARK, SELECT, STATUS, STA
 use super::settings::Queries;
 use super::sources::require;
 
-/// The columns that hold timestamps.
+/// Columns that hold timestamps.
 const MOMENTS: [&str; 5] = [
     "created_at",
     "completed_at",
@@ -25,10 +26,11 @@ const MOMENTS: [&str; 5] = [
     "expires_at",
     "cleaned_at",
 ];
-/// The column that names the files that a job claims.
+/// Column that names the files that a job claims.
 const FILES: &str = "files";
 
-/// The queries of `section`; `None`: there is none, and a problem was noted.
+/// Reads the queries of `section`; `None` if `select` is missing or invalid, which has been
+/// reported.
 pub(super) fn read(reader: &mut Reader, section: &Section) -> Option<Queries> {
     require(reader, section, &SELECT);
     let changed = reader.value(section, &CHANGED, statement);
@@ -59,7 +61,7 @@ pub(super) fn read(reader: &mut Reader, section: &Section) -> Option<Queries> {
     })
 }
 
-/// Whether there are statements to do with a job's record what `record` says.
+/// Returns true if `queries` has the statements that `record` needs.
 pub(super) fn can(queries: &Queries, record: Record) -> bool {
     match record {
         Record::Keep => true,
@@ -83,7 +85,7 @@ fn statements(reader: &mut Reader, section: &Section, key: &Key) -> Vec<String> 
     parsed.map(Option::unwrap_or_default).collect()
 }
 
-/// A statement that concerns one job: one that names none would change them all.
+/// Parses a statement for one job: a statement without `:job` would change every row.
 fn statement_of_job(text: &str) -> Result<String, Refusal> {
     let sql = statement(text)?;
     let names_job = sql.match_indices(":job").any(|(at, word)| {
@@ -98,7 +100,7 @@ fn statement_of_job(text: &str) -> Result<String, Refusal> {
     )
 }
 
-/// The types of columns that tables are to have, by table and column.
+/// Reads the types of columns to add to tables, by table and column.
 pub(super) fn added_columns(
     reader: &mut Reader,
     section: &Section,
@@ -120,7 +122,8 @@ pub(super) fn added_columns(
     columns
 }
 
-/// A type as `CREATE TABLE` has them: words, perhaps with numbers behind. It goes into a statement as it is.
+/// Parses a type as in `CREATE TABLE`: words, perhaps followed by numbers. It is inserted into a
+/// statement verbatim.
 fn type_of_column(text: &str) -> Result<String, Refusal> {
     let may = |c: char| c.is_ascii_alphanumeric() || "_ (),".contains(c);
     let kind = text.trim();
@@ -147,7 +150,7 @@ fn statuses(reader: &mut Reader, section: &Section) -> BTreeMap<String, Status> 
     meant.collect()
 }
 
-/// The zone of each column; one string stands for all.
+/// Reads the time zone of each column; a single string applies to all columns.
 fn timezones(reader: &mut Reader, section: &Section) -> BTreeMap<String, String> {
     let is_table = section
         .value(TIMEZONE.name)
@@ -175,7 +178,7 @@ fn timezones(reader: &mut Reader, section: &Section) -> BTreeMap<String, String>
     zones
 }
 
-/// `UTC`, `local`, or the name of a zone that this host knows.
+/// Parses `UTC`, `local`, or the name of a zone that this host knows.
 fn zone(text: &str) -> Result<String, Refusal> {
     let name = text.trim();
     if name == "local" || name == "UTC" {
@@ -188,7 +191,8 @@ fn zone(text: &str) -> Result<String, Refusal> {
     }
 }
 
-/// Whether `select` has a column that names files, or may have one: the word, or a `*` for all columns.
+/// Returns true if `select` has, or may have, a column that names files: it contains the word, or a
+/// `*` for all columns.
 pub(super) fn names_files(select: &str) -> bool {
     let bare = without_strings(select);
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
@@ -197,7 +201,7 @@ pub(super) fn names_files(select: &str) -> bool {
     is_named || has_all_columns(&bare)
 }
 
-/// Whether a `*` stands for columns: `SELECT *`, `t.*`, `, *`; not `count(*)` or a product.
+/// Returns true if a `*` stands for columns: `SELECT *`, `t.*`, `, *`; not `count(*)` or a product.
 fn has_all_columns(sql: &str) -> bool {
     sql.match_indices('*').any(|(at, _)| {
         let before = sql[..at].trim_end();
@@ -212,7 +216,8 @@ fn has_all_columns(sql: &str) -> bool {
     })
 }
 
-/// `sql` without what stands in single quotes, and without comments. A quote within is doubled, and so ends one string and begins another.
+/// Removes comments and single-quoted strings from `sql`. A quote within a string is doubled: it
+/// ends one string and begins another.
 fn without_strings(sql: &str) -> String {
     let mut bare = String::new();
     let mut rest = sql;

@@ -1,8 +1,9 @@
-//! Reads keys as text, collects what is wrong with them.
+//! Reader of keys: returns their values as text, and collects mistakes.
 //!
-//! Every value becomes text first and is then parsed, whether it comes from the file, a variable or the command line.
+//! Every value becomes text first and is then parsed, whether it comes from the file, a variable or
+//! the command line.
 //!
-//! **Invariant:** whoever gets `None` for a key that is there knows that a problem was noted.
+//! **Invariant:** if a key is present and its value is `None`, a problem has been reported.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,33 +19,34 @@ use super::resolve::tidy;
 use super::schema::{self, Accept, CONFIG_VARIABLE, Key};
 use super::value;
 
-/// Reads values and notes problems.
+/// Reader that collects problems.
 #[derive(Debug)]
 pub(super) struct Reader<'e> {
-    /// Where variables come from.
+    /// Environment in which variables are looked up.
     pub environment: &'e Environment,
     problems: Vec<Problem>,
-    /// Variables that the file names.
+    /// Names of the variables that the file refers to.
     referred: BTreeSet<String>,
 }
 
-/// Something is missing, and a problem was noted for it.
+/// Proof that a value is missing and that a problem has been reported for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Noted;
+pub(super) struct Reported;
 
-/// A value as text, and where it comes from.
+/// Value as text, with its origin.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Text {
-    /// The text, variables replaced.
+    /// Text with its variables replaced.
     pub value: String,
     /// File and line, or the process.
     pub place: Place,
-    /// How messages show it: `[[rule]] "old results": expire = "90"`, `LAPSED_GROUP = "x"`, `--socket "x"`.
+    /// Form in messages: `[[rule]] "old results": expire = "90"`, `LAPSED_GROUP = "x"`, `--socket
+    /// "x"`.
     pub shown: String,
 }
 
 impl Text {
-    /// The value of argument `name` of the command line.
+    /// Value of argument `name` of the command line.
     pub fn argument(name: &str, text: &str) -> Self {
         Self {
             value: text.to_owned(),
@@ -53,7 +55,7 @@ impl Text {
         }
     }
 
-    /// The value of a variable.
+    /// Value of a variable.
     pub fn variable(name: &str, text: &str) -> Self {
         Self {
             value: text.to_owned(),
@@ -62,7 +64,7 @@ impl Text {
         }
     }
 
-    /// The problem that this text is refused.
+    /// Turns a refusal of this text into a problem.
     pub fn refuse(&self, refusal: Refusal) -> Problem {
         Problem {
             place: self.place.clone(),
@@ -71,7 +73,8 @@ impl Text {
         }
     }
 
-    /// `path`, which is what this text says, absolute and tidy; a relative one is below `base`.
+    /// Returns `path`, the path in this text, as an absolute, tidy one; a relative path is below
+    /// `base`.
     pub fn path_below(&self, path: &Path, base: Option<&Path>) -> Result<PathBuf, Problem> {
         let sound = without_nul(&self.value).and_then(|()| value::path(&self.value));
         let absolute = sound.and_then(|_| match base {
@@ -85,7 +88,7 @@ impl Text {
         absolute.map_err(|refusal| self.refuse(refusal))
     }
 
-    /// Where it stands, for messages about something else.
+    /// Location of the text, for messages about something else.
     pub fn whereabouts(&self) -> String {
         self.place
             .whereabouts()
@@ -94,7 +97,7 @@ impl Text {
 }
 
 impl<'e> Reader<'e> {
-    /// A reader without problems yet.
+    /// Reader without problems.
     pub fn new(environment: &'e Environment) -> Self {
         Self {
             environment,
@@ -103,23 +106,23 @@ impl<'e> Reader<'e> {
         }
     }
 
-    /// Notes a problem.
+    /// Reports a problem.
     pub fn note(&mut self, problem: Problem) {
         self.problems.push(problem);
     }
 
-    /// How many problems were noted.
+    /// Number of problems reported.
     pub fn count(&self) -> usize {
         self.problems.len()
     }
 
-    /// Notes a problem, for whoever cannot go on.
-    pub fn fail(&mut self, problem: Problem) -> Noted {
+    /// Reports a problem, for a caller that cannot continue.
+    pub fn fail(&mut self, problem: Problem) -> Reported {
         self.note(problem);
-        Noted
+        Reported
     }
 
-    /// `Ok` if there was no problem.
+    /// Returns `Ok` if no problem was reported.
     pub fn finish(self) -> Result<(), ConfigError> {
         if self.problems.is_empty() {
             return Ok(());
@@ -127,12 +130,12 @@ impl<'e> Reader<'e> {
         Err(self.into_error())
     }
 
-    /// All problems; there must be one.
+    /// Returns all problems; there must be one.
     pub fn into_error(self) -> ConfigError {
         ConfigError::new(self.problems)
     }
 
-    /// What `parse` makes of `text`.
+    /// Parses `text`; reports a refusal.
     pub fn parse<T>(
         &mut self,
         text: &Text,
@@ -141,14 +144,14 @@ impl<'e> Reader<'e> {
         self.take(text, parse(&text.value))
     }
 
-    /// The value in `result`; a refusal is noted against `text`.
+    /// Returns the value in `result`; reports a refusal against `text`.
     pub fn take<T>(&mut self, text: &Text, result: Result<T, Refusal>) -> Option<T> {
         result
             .map_err(|refusal| self.note(text.refuse(refusal)))
             .ok()
     }
 
-    /// The value of `key` in `section`.
+    /// Reads and parses the value of `key` in `section`.
     pub fn value<T>(
         &mut self,
         section: &Section,
@@ -159,13 +162,13 @@ impl<'e> Reader<'e> {
         self.parse(&text, parse)
     }
 
-    /// The text of `key` in `section`.
+    /// Reads the text of `key` in `section`.
     pub fn text(&mut self, section: &Section, key: &Key) -> Option<Text> {
         let value = section.value(key.name)?;
         self.scalar(section, key.name, key, value)
     }
 
-    /// The texts of `key` in `section`, which may be one string or a list of them.
+    /// Reads the texts of `key` in `section`, which may be one string or a list of strings.
     pub fn texts(&mut self, section: &Section, key: &Key) -> Option<Vec<Text>> {
         let value = section.value(key.name)?;
         let Some(list) = value.get_ref().as_array() else {
@@ -176,7 +179,7 @@ impl<'e> Reader<'e> {
             self.note(empty(section, key, value, "[] is an empty list"));
             return None;
         }
-        // All are read, so that all mistakes are told.
+        // All are read, so that all mistakes are reported.
         let texts: Vec<_> = list
             .iter()
             .map(|value| self.scalar(section, key.name, key, value))
@@ -184,8 +187,8 @@ impl<'e> Reader<'e> {
         texts.into_iter().collect()
     }
 
-    /// The text of a setting of the service: of its variable, else of the file.
-    pub fn setting(&mut self, top: &Section, key: &Key) -> Result<Option<Text>, Noted> {
+    /// Reads the text of a setting of the service: from its variable, else from the file.
+    pub fn setting(&mut self, top: &Section, key: &Key) -> Result<Option<Text>, Reported> {
         if let Some(text) = self.variable(key)? {
             return Ok(Some(text));
         }
@@ -194,12 +197,12 @@ impl<'e> Reader<'e> {
             name => top.subsection(name),
         };
         match section.filter(|section| section.has(key.name)) {
-            Some(section) => self.text(&section, key).ok_or(Noted).map(Some),
+            Some(section) => self.text(&section, key).ok_or(Reported).map(Some),
             None => Ok(None),
         }
     }
 
-    /// The value of a setting of the service.
+    /// Reads and parses a setting of the service.
     pub fn set<T>(
         &mut self,
         top: &Section,
@@ -210,8 +213,8 @@ impl<'e> Reader<'e> {
         self.parse(&text, parse)
     }
 
-    /// The text of `key`'s variable.
-    pub fn variable(&mut self, key: &Key) -> Result<Option<Text>, Noted> {
+    /// Reads the text of `key`'s variable.
+    pub fn variable(&mut self, key: &Key) -> Result<Option<Text>, Reported> {
         let Some(name) = key.variable else {
             return Ok(None);
         };
@@ -224,7 +227,7 @@ impl<'e> Reader<'e> {
         }
     }
 
-    /// The tables `[[name]]` of the top level.
+    /// Returns the tables `[[name]]` of the top level.
     pub fn sections<'d>(&mut self, top: &Section<'d>, name: &'static str) -> Vec<Section<'d>> {
         let list = top.value(name).and_then(|value| value.get_ref().as_array());
         let numbered = list.into_iter().flat_map(|list| list.iter()).zip(1..);
@@ -239,7 +242,7 @@ impl<'e> Reader<'e> {
             .collect()
     }
 
-    /// Notes keys of `section` that the schema does not have.
+    /// Reports keys of `section` that the schema does not have.
     pub fn refuse_unknown(&mut self, section: &Section) {
         let names = schema::names_in(section.name);
         for (key, place) in section.keys().filter(|(key, _)| !names.contains(key)) {
@@ -251,7 +254,8 @@ impl<'e> Reader<'e> {
         }
     }
 
-    /// Notes what stands where a table should, and unknown keys of the top level and of the service's tables.
+    /// Reports other values where tables must be, and unknown keys of the top level and of the
+    /// service's tables.
     pub fn refuse_unknown_settings(&mut self, top: &Section) {
         self.refuse_unknown(top);
         for name in [
@@ -279,12 +283,12 @@ impl<'e> Reader<'e> {
         }
     }
 
-    /// Notes variables that look like a setting's but are none: a misspelled `LAPSED_DRY_RUN` would remove files.
-    /// Variables that the file names are the user's own.
+    /// Reports variables whose names nearly match that of a setting: with a misspelled
+    /// `LAPSED_DRY_RUN`, files would be removed. Variables that the file names are the user's own.
     pub fn refuse_misspelled_variables(&mut self) {
         const PREFIX: &str = "LAPSED_";
         let settings = schema::SERVICE.iter().filter_map(|key| key.variable);
-        // Without what all have in common, or every short name would be near every other.
+        // Without the common prefix: with it, every short name would be similar to every other.
         let known: Vec<&str> = settings
             .chain([CONFIG_VARIABLE])
             .filter_map(|name| name.strip_prefix(PREFIX))
@@ -306,7 +310,8 @@ impl<'e> Reader<'e> {
         }
     }
 
-    /// The text of `value`, which is that of `key`, or (`written`) one of its words.
+    /// Reads the text of `value`, which is that of `key` or an entry of its table; messages call it
+    /// `written`.
     pub(super) fn scalar(
         &mut self,
         section: &Section,
@@ -316,7 +321,7 @@ impl<'e> Reader<'e> {
     ) -> Option<Text> {
         let place = section.place_of(value);
         let found = show(value.get_ref());
-        // There may be a password in an address.
+        // An address may contain a password.
         let is_secret = *key == schema::SOURCE_URL;
         let shown = if is_secret {
             section.entitle(written)
@@ -374,7 +379,7 @@ impl<'e> Reader<'e> {
         };
         let text = self.take(&found, text)?;
         if text != written {
-            // What was written is in the file; what it came to is what is wrong with it.
+            // The file shows what was written; the message must show the value that is wrong.
             let key = shown.strip_suffix(&format!("{written:?}")).unwrap_or(shown);
             if !is_secret {
                 found.shown = format!("{key}{text:?} (from {written:?})");
@@ -386,7 +391,7 @@ impl<'e> Reader<'e> {
     }
 }
 
-/// Refuses NUL: no path, name or pattern can have one.
+/// Refuses NUL: it is invalid in paths, names and patterns.
 pub(super) fn without_nul(text: &str) -> Result<(), Refusal> {
     if text.contains('\0') {
         return Err(Refusal::new("has a NUL byte in it"));
@@ -394,7 +399,7 @@ pub(super) fn without_nul(text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The problem that `value` of `key` has nothing in it.
+/// Problem that `value` of `key` is empty.
 pub(super) fn empty(
     section: &Section,
     key: &Key,
@@ -428,7 +433,7 @@ fn not_a_table(top: &Section, value: &Spanned<DeValue<'_>>, name: &str) -> Probl
     }
 }
 
-/// A value as messages show it.
+/// Formats a value for messages.
 fn show(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("{text:?}"),

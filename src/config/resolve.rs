@@ -1,7 +1,7 @@
 //! Configured paths → absolute paths without symbolic links.
 //!
-//! **Invariant:** what exists of a path is resolved by the file system itself; what does not exist is appended as it is
-//! written and holds no `..`, whose meaning nobody could know yet.
+//! **Invariant:** the existing part of a path is always resolved by the file system. The rest is
+//! appended as written and never contains `..`, whose meaning cannot be known yet.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Refusal, quoted};
 
-/// As many symbolic links in a row as the kernel follows (`path_resolution(7)`).
+/// Most symbolic links in a row: as many as the kernel follows (`path_resolution(7)`).
 const LINKS_MAX: usize = 40;
 
-/// Where a path leads.
+/// Target of a path.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Resolved {
-    /// The absolute path without symbolic links.
+    /// Absolute path without symbolic links.
     pub path: PathBuf,
-    /// How many of its last components do not exist yet.
+    /// Number of its last components that do not exist yet.
     pub missing: usize,
 }
 
@@ -26,7 +26,7 @@ pub(super) fn resolve(path: &Path) -> Result<Resolved, Refusal> {
     resolve_within(path, LINKS_MAX)
 }
 
-/// `path` without `.` and doubled slashes, links left as they are.
+/// Removes `.` and doubled slashes from `path`; links are kept.
 pub(super) fn tidy(path: &Path) -> PathBuf {
     path.components().collect()
 }
@@ -53,7 +53,7 @@ fn resolve_within(path: &Path, links: usize) -> Result<Resolved, Refusal> {
                     "leads through more than {LINKS_MAX} symbolic links"
                 )));
             }
-            // A link whose target is not there yet: the target is what will be there one day.
+            // A link whose target does not exist yet: it will lead to that target.
             let mut whole = existing.parent().unwrap_or(Path::new("/")).join(target);
             whole.extend(missing.iter().rev());
             return resolve_within(&whole, links - 1);
@@ -78,7 +78,7 @@ fn unreachable(path: &Path, error: &io::Error) -> Refusal {
     ))
 }
 
-/// The operating system's reason, lower case and without its number.
+/// Reason of the operating system, in lower case and without its number.
 #[must_use]
 pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
@@ -101,7 +101,7 @@ mod tests {
         (dir, path)
     }
 
-    fn told(path: &Path) -> String {
+    fn refusal_of(path: &Path) -> String {
         resolve(path).unwrap_err().reason
     }
 
@@ -129,22 +129,22 @@ mod tests {
         assert_eq!((found.path, found.missing), (dir.join("later/x/y"), 3));
         symlink("loop", dir.join("loop")).unwrap();
         assert!(
-            told(&dir.join("loop/x")).contains("symbolic link"),
+            refusal_of(&dir.join("loop/x")).contains("symbolic link"),
             "{}",
-            told(&dir.join("loop/x"))
+            refusal_of(&dir.join("loop/x"))
         );
     }
 
     #[test]
-    fn what_nobody_can_know_is_refused() {
+    fn unknowable_paths_are_refused() {
         let (_keep, dir) = place();
         std::fs::write(dir.join("file"), "").unwrap();
         let wanted = format!(
             "has \"..\" behind {:?}, which does not exist",
             dir.join("no")
         );
-        assert_eq!(told(&dir.join("no/../a")), wanted);
-        let below = told(&dir.join("file/x"));
+        assert_eq!(refusal_of(&dir.join("no/../a")), wanted);
+        let below = refusal_of(&dir.join("file/x"));
         assert!(below.contains("ot a directory"), "{below}");
     }
 

@@ -1,7 +1,7 @@
 //! Roots: `[[root]]` tables and `--watch` arguments.
 //!
-//! **Invariant:** no two roots are the same directory, whatever links and dots lead there.
-//! **Invariant:** an id is given out only when everything else is sound.
+//! **Invariant:** two roots are never the same directory, whatever links and dots lead there.
+//! **Invariant:** an id is assigned only if everything else is valid.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -18,7 +18,7 @@ use super::endpoints::Bases;
 use super::error::{Place, Problem, Refusal, quoted};
 use super::globs::{self, Matched};
 use super::guard::Guard;
-use super::reader::{Noted, Reader, Text};
+use super::reader::{Reader, Reported, Text};
 use super::resolve::{Resolved, resolve};
 use super::schema::{
     ALLOW_UNSAFE, ONLY, OPTIONAL, ORPHANS, OWNER, PRUNE_EMPTY_DIRS, ROOT, ROOT_NAME, ROOT_PATH,
@@ -35,18 +35,18 @@ use super::value;
     reason = "one for each key of the file that is true or false"
 )]
 pub(super) struct Draft {
-    /// Its name.
+    /// Name of the root.
     pub name: String,
-    /// Who named it so; absent: its path did.
+    /// Text that gives the name; `None`: the name comes from the path.
     named_by: Option<Text>,
-    /// Its path as it was given.
+    /// Path as it was given.
     given: Option<Text>,
-    /// Where that leads; absent: it was refused.
+    /// Target of the path; `None`: it was refused.
     found: Option<Resolved>,
     owner: Option<Template>,
-    /// The place of the source whose jobs own it; `None`: nobody's.
-    pub source: Result<Option<usize>, Noted>,
-    /// Whether it says which names may become orphans.
+    /// Index of the source whose jobs own the root; `None`: no jobs do.
+    pub source: Result<Option<usize>, Reported>,
+    /// True if the root says which names may become orphans.
     pub has_orphans: bool,
     orphans: Option<Template>,
     prune_empty_dirs: bool,
@@ -55,20 +55,20 @@ pub(super) struct Draft {
     allow_unsafe: bool,
     place: Place,
     heading: String,
-    /// The time to live that `--watch` gives it, as it was written.
+    /// Time to live that `--watch` gives the root.
     pub ttl: Option<Ttl>,
 }
 
-/// The time to live of a `--watch` argument.
+/// Time to live of a `--watch` argument.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Ttl {
-    /// As it was written.
+    /// Text as it was written.
     pub text: String,
-    /// In milliseconds; `None`: for ever.
+    /// Time in milliseconds; `None`: forever.
     pub expire_ms: Option<i64>,
 }
 
-/// The roots of the file.
+/// Reads the roots of the file.
 pub(super) fn from_file(
     reader: &mut Reader,
     top: &Section,
@@ -117,7 +117,7 @@ fn from_section(
     let given = reader.text(&section, &ROOT_PATH);
     let found = given
         .as_ref()
-        .and_then(|text| noted(reader, lead(text, bases.file.as_deref())));
+        .and_then(|text| reported(reader, lead(text, bases.file.as_deref())));
     let owner = reader.texts(&section, &OWNER).unwrap_or_default();
     let owner = owner
         .iter()
@@ -160,15 +160,16 @@ fn from_section(
     }
 }
 
-/// Whose jobs own the root: of the source that it names, else, if its paths tell an owner, of the usual one.
+/// Finds the source whose jobs own the root: the one that it names, else, if it has an owner
+/// template, the default one.
 fn source(
     reader: &mut Reader,
     section: &Section,
     sources: &Sources,
-) -> Result<Option<usize>, Noted> {
+) -> Result<Option<usize>, Reported> {
     if section.has(ROOT_SOURCE.name) {
-        let text = reader.text(section, &ROOT_SOURCE).ok_or(Noted)?;
-        return sources.named(reader, &text).map(Some).ok_or(Noted);
+        let text = reader.text(section, &ROOT_SOURCE).ok_or(Reported)?;
+        return sources.named(reader, &text).map(Some).ok_or(Reported);
     }
     if !section.has(OWNER.name) {
         return Ok(None);
@@ -189,16 +190,16 @@ fn source(
     }
 }
 
-/// The root that `argument` of `--watch` names, with its time to live.
+/// Reads the root that `argument` of `--watch` names, with its time to live.
 pub(super) fn from_argument(reader: &mut Reader, argument: &str, bases: &Bases) -> Option<Draft> {
     let text = Text::argument("--watch", argument);
     let read = split(argument).map_err(|refusal| text.refuse(refusal));
-    let (path, ttl) = noted(reader, read)?;
+    let (path, ttl) = reported(reader, read)?;
     let typed = Text {
         value: path.to_owned(),
         ..text
     };
-    let found = noted(reader, lead(&typed, bases.typed.as_deref()));
+    let found = reported(reader, lead(&typed, bases.typed.as_deref()));
     Some(Draft {
         name: String::new(),
         named_by: None,
@@ -218,7 +219,7 @@ pub(super) fn from_argument(reader: &mut Reader, argument: &str, bases: &Bases) 
     })
 }
 
-/// Where the path that `text` holds leads.
+/// Resolves the path that `text` holds.
 fn lead(text: &Text, base: Option<&Path>) -> Result<Resolved, Problem> {
     let path = text.path_below(Path::new(&text.value), base)?;
     resolve(&path).map_err(|refusal| text.refuse(refusal))
@@ -245,7 +246,7 @@ fn split(argument: &str) -> Result<(&str, Ttl), Refusal> {
     Ok((path, ttl))
 }
 
-/// Gives names to roots that have none, after their paths; refuses names that are taken.
+/// Names unnamed roots after their paths; refuses names that are taken.
 pub(super) fn name_all(reader: &mut Reader, drafts: &mut [Draft]) {
     let mut taken: BTreeMap<String, String> = BTreeMap::new();
     for draft in drafts.iter_mut() {
@@ -253,7 +254,7 @@ pub(super) fn name_all(reader: &mut Reader, drafts: &mut [Draft]) {
             continue;
         };
         let name = match &draft.ttl {
-            // Two scratches on one command line are told apart by their whole paths.
+            // Two scratch directories on one command line are distinguished by their whole paths.
             Some(_) if taken.contains_key(&name) => draft.whole_path(),
             Some(_) | None => name,
         };
@@ -267,7 +268,7 @@ pub(super) fn name_all(reader: &mut Reader, drafts: &mut [Draft]) {
     }
 }
 
-/// Refuses paths that cannot be roots, or should not.
+/// Refuses paths that cannot, or should not, be roots.
 pub(super) fn check_paths(
     reader: &mut Reader,
     drafts: &[Draft],
@@ -295,7 +296,7 @@ pub(super) fn check_paths(
         if found.missing == 0 && !path.is_dir() {
             reader.note(text.refuse(Refusal::new("is not a directory")));
         }
-        // A root that this process knew already is waited for, with its parent.
+        // For a root that this process already knew, the daemon waits, as for its parent.
         if draft.ttl.is_some() && found.missing > 1 && ids.get(path).is_none() {
             reader.note(
                 text.refuse(
@@ -319,8 +320,8 @@ pub(super) fn check_paths(
     }
 }
 
-/// The roots with their ids, those in the order of `drafts`, too; `None` when there are no more ids. `sources` are the ids of the
-/// sources, in the order of their places.
+/// Builds the roots with their ids, and lists these in the order of `drafts`; `None` if too few ids
+/// are left. `sources` are the ids of the sources, by index.
 pub(super) fn finish(
     drafts: Vec<Draft>,
     sources: &[SourceId],
@@ -359,7 +360,7 @@ pub(super) fn finish(
     Some((roots, given))
 }
 
-/// The roots beneath `path`. Paths are ordered by component, so they follow it without a gap.
+/// Roots beneath `path`. Paths are ordered by component, so these follow `path` without a gap.
 fn nested(path: &Path, by_path: &BTreeMap<&Path, RootId>) -> Vec<(RelPath, RootId)> {
     use std::ops::Bound::{Excluded, Unbounded};
     by_path
@@ -372,12 +373,12 @@ fn nested(path: &Path, by_path: &BTreeMap<&Path, RootId>) -> Vec<(RelPath, RootI
 }
 
 impl Draft {
-    /// Its resolved path.
+    /// Resolved path.
     pub fn path(&self) -> Option<&Path> {
         self.found.as_ref().map(|found| &*found.path)
     }
 
-    /// Its path as it was given, absolute, and its resolved path.
+    /// Path as it was given, made absolute, and resolved path.
     pub fn ways(&self, bases: &Bases) -> Option<(PathBuf, PathBuf)> {
         let text = self.given.as_ref()?;
         let base = match self.ttl {
@@ -436,13 +437,13 @@ fn template(text: &str) -> Result<Template, Refusal> {
 fn refuse_template(error: &TemplateError) -> Refusal {
     let reason = format!("is no template: byte {}: {}", error.at, error.fault);
     let refusal = Refusal::new(reason);
-    // What is allowed stands in its second line.
+    // The second line lists the allowed values.
     match error.to_string().split_once('\n') {
         Some((_, allowed)) => refusal.hint(allowed),
         None => refusal,
     }
 }
 
-fn noted<T>(reader: &mut Reader, result: Result<T, Problem>) -> Option<T> {
+fn reported<T>(reader: &mut Reader, result: Result<T, Problem>) -> Option<T> {
     result.map_err(|problem| reader.note(problem)).ok()
 }

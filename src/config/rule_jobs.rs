@@ -1,8 +1,9 @@
-//! What a rule says of jobs: how they stand, of which kind and source they are, and what becomes of their records.
+//! Keys of a rule that concern jobs: status, kind and source of the jobs, and the fate of their
+//! records.
 //!
-//! **Invariant:** a filter that could never hold is refused, as one that could never be known is: what it should have let go would
-//! stay for ever, or fall under a later rule.
-//! **Invariant:** no rule lets go what a job that has not ended owns.
+//! **Invariant:** a filter that can never match, or whose truth can never be known, is refused: the
+//! files that it should remove would be kept forever, or fall under a later rule.
+//! **Invariant:** a rule never removes files of a job that has not ended.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,43 +20,44 @@ use super::schema::{FORGET, JOB, Key, MARK, RECORD, RULE_KIND, RULE_SOURCE, SINC
 use super::sources::Sources;
 use super::value;
 
-/// What `job` says of files that belong to nobody.
-const NOBODY: &str = "none";
-/// What of jobs may go: those that have ended. Beside [`NOBODY`].
+/// Value of `job` for files that belong to no job.
+const NO_JOB: &str = "none";
+/// Statuses of jobs whose files may be removed: those that have ended. The other value of `job` is
+/// [`NO_JOB`].
 const OVER: [Status; 3] = [Status::Completed, Status::Failed, Status::Cancelled];
-/// How long orphans live by a rule that does not say it: the row of a file that was just uploaded may not be written yet, and
-/// whoever lost a table has a day to find out.
+/// Time to live of orphans if the rule gives none. The row of a file that was just uploaded may not
+/// be written yet, and users who lost a table have a day to notice.
 pub(super) const ORPHANS_EXPIRE: Duration = Duration::from_hours(24);
 
-/// What a rule says of jobs.
+/// Part of a rule that concerns jobs.
 #[derive(Debug)]
 pub(super) struct Jobs {
-    /// How they stand.
+    /// Filter by status.
     pub filter: JobFilter,
-    /// Of which kinds; `None`: any.
+    /// Kinds of the jobs; `None`: any.
     pub kinds: Option<Vec<String>>,
-    /// The places of their sources; `None`: any.
+    /// Indices of their sources; `None`: any.
     pub sources: Option<Vec<usize>>,
-    /// What becomes of their records.
+    /// Fate of their records.
     pub record: Record,
 }
 
-/// What it depends on, where all of it is sound.
+/// Context of the rule; all of it is valid.
 #[derive(Debug)]
 pub(super) struct Scope<'a> {
-    /// The roots that the rule names, else all.
+    /// Roots that the rule names, else all.
     pub roots: Vec<&'a roots::Draft>,
-    /// Whether it names them.
+    /// True if the rule names its roots.
     pub are_named: bool,
     /// All sources.
     pub sources: &'a Sources,
-    /// What lapses as a whole.
+    /// Unit that lapses as a whole.
     pub unit: Unit,
-    /// The timestamp that decides.
+    /// Timestamp that decides.
     pub since: Since,
 }
 
-/// Reads the keys of `section` that are about jobs, each for itself.
+/// Reads the keys of `section` that concern jobs, each on its own.
 pub(super) fn read(reader: &mut Reader, section: &Section, sources: &Sources) -> Jobs {
     let filter = filter(reader, section).unwrap_or(JobFilter::Anyone);
     let kinds = reader.texts(section, &RULE_KIND).map(|texts| {
@@ -90,8 +92,8 @@ fn filter(reader: &mut Reader, section: &Section) -> Option<JobFilter> {
         .map(|text| Some((text, reader.parse(text, word)?)))
         .collect();
     let words: Vec<(&Text, Word)> = words.into_iter().collect::<Option<_>>()?;
-    let nobody = words.iter().find(|(_, word)| *word == Word::Nobody);
-    match nobody {
+    let no_job = words.iter().find(|(_, word)| *word == Word::NoJob);
+    match no_job {
         Some(_) if words.len() == 1 => Some(JobFilter::Nobody),
         Some((text, _)) => {
             let reason = "stands beside others: what belongs to nobody belongs to no job";
@@ -103,7 +105,7 @@ fn filter(reader: &mut Reader, section: &Section) -> Option<JobFilter> {
             let statuses: BTreeSet<Status> = words
                 .iter()
                 .filter_map(|(_, word)| match word {
-                    Word::Nobody => None,
+                    Word::NoJob => None,
                     Word::Standing(status) => Some(*status),
                 })
                 .collect();
@@ -115,15 +117,15 @@ fn filter(reader: &mut Reader, section: &Section) -> Option<JobFilter> {
 /// One word of `job`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Word {
-    Nobody,
+    NoJob,
     Standing(Status),
 }
 
 fn word(text: &str) -> Result<Word, Refusal> {
     let text = text.trim();
-    let words = OVER.map(Status::as_str).into_iter().chain([NOBODY]);
+    let words = OVER.map(Status::as_str).into_iter().chain([NO_JOB]);
     match Status::of_word(text) {
-        _ if text == NOBODY => Ok(Word::Nobody),
+        _ if text == NO_JOB => Ok(Word::NoJob),
         Some(status) if status.is_over() => Ok(Word::Standing(status)),
         Some(_) => Err(Refusal::new(
             "would never let anything go: jobs that have not ended lose nothing",
@@ -133,7 +135,7 @@ fn word(text: &str) -> Result<Word, Refusal> {
     }
 }
 
-/// Refuses what cannot be together. All that `section` says is sound, each for itself.
+/// Refuses impossible combinations of keys, each of which is valid on its own.
 pub(super) fn check(reader: &mut Reader, section: &Section, jobs: &Jobs, scope: &Scope) {
     let wrong = match jobs.filter {
         JobFilter::Nobody => check_orphans(jobs, scope),
@@ -147,7 +149,7 @@ pub(super) fn check(reader: &mut Reader, section: &Section, jobs: &Jobs, scope: 
         }
     };
     for (key, refusal) in wrong {
-        // Its first text stands for it.
+        // The problem is reported at the first text of the key.
         let texts = reader.texts(section, &key);
         if let Some(text) = texts.iter().flatten().next() {
             reader.note(text.refuse(refusal));
@@ -155,7 +157,7 @@ pub(super) fn check(reader: &mut Reader, section: &Section, jobs: &Jobs, scope: 
     }
 }
 
-/// A key of the rule, and what is wrong with it.
+/// Key of the rule, and the reason why it is refused.
 type Wrong = (Key, Refusal);
 
 fn check_orphans(jobs: &Jobs, scope: &Scope) -> Vec<Wrong> {
@@ -231,7 +233,8 @@ fn check_since(scope: &Scope) -> Option<Wrong> {
     }
 }
 
-/// Jobs are asked for their files in the roots that they own.
+/// Refuses a rule for whole jobs if it names no source and jobs own none of the roots that it
+/// names.
 fn check_unit(jobs: &Jobs, scope: &Scope) -> Option<Wrong> {
     let is_job = match scope.unit {
         Unit::File | Unit::Dir => false,
@@ -286,7 +289,8 @@ fn check_record(jobs: &Jobs, scope: &Scope) -> Option<Wrong> {
     Some((RECORD, Refusal::new(reason).hint(hint)))
 }
 
-/// The places of the sources that the rule can concern: those that it names, else those of the roots that it names, else all.
+/// Indices of the sources that the rule can concern: those that it names, else those of the roots
+/// that it names, else all.
 fn concerned(jobs: &Jobs, scope: &Scope) -> BTreeSet<usize> {
     if let Some(places) = &jobs.sources {
         return places.iter().copied().collect();
@@ -298,7 +302,7 @@ fn concerned(jobs: &Jobs, scope: &Scope) -> BTreeSet<usize> {
     scope.sources.places().collect()
 }
 
-/// Whether jobs own any of the roots, as far as is known.
+/// Returns true if jobs own any of the roots, as far as is known.
 fn has_source(scope: &Scope) -> bool {
     scope.roots.iter().any(|root| root.source != Ok(None))
 }

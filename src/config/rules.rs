@@ -1,6 +1,7 @@
 //! Rules: `[[rule]]` tables, and one for each `--watch` argument.
 //!
-//! **Invariant:** a rule says when it lets go: there is no default for `expire`, but for orphans.
+//! **Invariant:** a rule must say when files lapse: only rules for orphans have a default for
+//! `expire`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::core::policy::{JobFilter, Record, Rule, Schedule, Since, SkipOpen};
 use super::document::Section;
 use super::error::{Place, Problem, Refusal, allowed};
 use super::globs::{self, Matched};
-use super::reader::{Noted, Reader, Text};
+use super::reader::{Reader, Reported, Text};
 use super::roots::{self, Ttl};
 use super::rule_jobs::{self, Jobs, ORPHANS_EXPIRE, Scope};
 use super::schema::{
@@ -23,22 +24,23 @@ use super::settings::IDS_MAX;
 use super::sources::Sources;
 use super::value;
 
-/// What `ls --rule none` asks for: what falls under no rule.
+/// Value of `ls --rule` for files that fall under no rule.
 const NO_RULE: &str = "none";
 
 /// A rule before its roots and sources have ids.
 #[derive(Debug)]
 pub(super) struct Draft {
     rule: Rule,
-    /// The places of its roots in the list of roots; `None`: all.
+    /// Indices of its roots in the list of roots; `None`: all.
     roots: Option<Vec<usize>>,
-    /// The places of its sources in the list of sources; `None`: all.
+    /// Indices of its sources in the list of sources; `None`: all.
     sources: Option<Vec<usize>>,
-    /// Where it was named, for messages.
+    /// Location of its name, for messages.
     whereabouts: String,
 }
 
-/// All rules in the order in which they are tried: those of the command line first, since it goes before the file.
+/// Reads all rules in the order in which they are tried. Those of the command line come first,
+/// since it overrides the file.
 pub(super) fn read(
     reader: &mut Reader,
     top: &Section,
@@ -78,7 +80,8 @@ pub(super) fn read(
     drafts
 }
 
-/// The rules with the ids of their roots and sources, which stand in `roots` and `sources` in the order of their lists.
+/// Builds the rules with the ids of their roots and sources. `roots` and `sources` hold these ids
+/// by index.
 pub(super) fn finish(drafts: Vec<Draft>, roots: &[RootId], sources: &[SourceId]) -> Vec<Rule> {
     drafts
         .into_iter()
@@ -121,7 +124,7 @@ fn of_argument(place: usize, root: &roots::Draft, ttl: &Ttl) -> Draft {
     }
 }
 
-/// Reads the name of a rule, by which all messages about it call it.
+/// Reads the name of a rule. All messages about the rule use it.
 fn name<'d>(
     reader: &mut Reader,
     mut section: Section<'d>,
@@ -159,15 +162,16 @@ fn name<'d>(
     }
 }
 
-/// What rules may name.
+/// Roots and sources that rules may name.
 struct Known<'a> {
     roots: &'a [roots::Draft],
-    /// The place of each root in the list of roots, by name; one without a sound name has the empty one.
+    /// Index of each root in the list of roots, by name; a root whose name was refused has the
+    /// empty one.
     places: BTreeMap<&'a str, usize>,
     sources: &'a Sources,
 }
 
-/// A rule's table, and its name.
+/// Table of a rule, with its name.
 struct Named<'d> {
     section: Section<'d>,
     name: String,
@@ -272,7 +276,11 @@ fn since(reader: &mut Reader, section: &Section) -> Since {
         .unwrap_or(Since::Newest)
 }
 
-fn expire(reader: &mut Reader, section: &Section, jobs: &Jobs) -> Result<Option<Duration>, Noted> {
+fn expire(
+    reader: &mut Reader,
+    section: &Section,
+    jobs: &Jobs,
+) -> Result<Option<Duration>, Reported> {
     if !section.has(EXPIRE.name) {
         if jobs.filter == JobFilter::Nobody {
             return Ok(Some(ORPHANS_EXPIRE));
@@ -283,20 +291,22 @@ fn expire(reader: &mut Reader, section: &Section, jobs: &Jobs) -> Result<Option<
             hint: Some("such as expire = \"7d\", or expire = \"never\"".into()),
         });
     }
-    reader.value(section, &EXPIRE, value::expire).ok_or(Noted)
+    reader
+        .value(section, &EXPIRE, value::expire)
+        .ok_or(Reported)
 }
 
-/// The places of the roots that a rule names; `None`: all. A root whose name was refused may be any of those that are missing: one
-/// mistake is told once.
+/// Indices of the roots that a rule names; `None`: all. A missing name may be that of a root whose
+/// name was refused, so it is not reported again.
 fn chosen_roots(
     reader: &mut Reader,
     section: &Section,
     roots: &BTreeMap<&str, usize>,
-) -> Result<Option<Vec<usize>>, Noted> {
+) -> Result<Option<Vec<usize>>, Reported> {
     if !section.has(RULE_ROOT.name) {
         return Ok(None);
     }
-    let texts = reader.texts(section, &RULE_ROOT).ok_or(Noted)?;
+    let texts = reader.texts(section, &RULE_ROOT).ok_or(Reported)?;
     let mut chosen = BTreeSet::new();
     for text in &texts {
         if let Some(&place) = roots.get(&*text.value) {
@@ -310,6 +320,6 @@ fn chosen_roots(
     if are_all {
         Ok(Some(chosen.into_iter().collect()))
     } else {
-        Err(Noted)
+        Err(Reported)
     }
 }

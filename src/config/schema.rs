@@ -1,28 +1,28 @@
-//! Which keys there are: one table for the file, the variables and the messages.
+//! All keys: one table for the file, the variables and the messages.
 //!
-//! **Invariant:** a key that is not here is unknown, and refused.
+//! **Invariant:** a key that is not listed here is unknown, and always refused.
 
-/// A key of the file and, for settings of the service, the variable that overrides it.
+/// Key of the file and, for settings of the service, the variable that overrides it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Key {
-    /// The table that it stands in; empty for the top level.
+    /// Table of the key; empty for the top level.
     pub section: &'static str,
-    /// Its name.
+    /// Name of the key.
     pub name: &'static str,
-    /// The variable that overrides it.
+    /// Variable that overrides the key.
     pub variable: Option<&'static str>,
-    /// What TOML may have in its place.
+    /// Accepted TOML types.
     pub accept: Accept,
-    /// A value, as it is written in TOML.
+    /// Example of a value, in TOML.
     pub example: &'static str,
 }
 
-/// What TOML may have in a key's place. A string is always taken, since it may name variables.
+/// Accepted TOML types of a key. A string is always accepted, since it may name variables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Accept {
     /// A string.
     Text,
-    /// A string, or a list of them.
+    /// A string, or a list of strings.
     Texts,
     /// A number.
     Number,
@@ -30,12 +30,12 @@ pub(super) enum Accept {
     Flag,
     /// A table of strings.
     Words,
-    /// A string, or a table of them.
+    /// A string, or a table of strings.
     TextOrWords,
 }
 
 impl Accept {
-    /// For messages.
+    /// Description for messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Text => "a string",
@@ -81,7 +81,7 @@ const fn key(
 
 use Accept::{Flag, Number, Text, TextOrWords, Texts, Words};
 
-/// The variable that names the file.
+/// Variable that names the file.
 pub(super) const CONFIG_VARIABLE: &str = "LAPSED_CONFIG";
 
 pub(super) const BASE_DIR: Key = service("", "base_dir", "LAPSED_BASE_DIR", Text, "\"/srv/app\"");
@@ -189,7 +189,7 @@ pub(super) const SIZE_MAX: Key = service(
     "\"512MiB\"",
 );
 
-/// The settings of the service: scalars, each with its variable.
+/// Settings of the service: scalars, each with its variable.
 pub(super) const SERVICE: &[Key] = &[
     BASE_DIR,
     STATE_DIR,
@@ -224,7 +224,7 @@ pub(super) const PRUNE_EMPTY_DIRS: Key = key(ROOT, "prune_empty_dirs", Flag, "tr
 pub(super) const ONLY: Key = key(ROOT, "only", Texts, "[\"out_*\"]");
 pub(super) const OPTIONAL: Key = key(ROOT, "optional", Flag, "true");
 pub(super) const ALLOW_UNSAFE: Key = key(ROOT, "allow_unsafe", Flag, "true");
-/// The keys of a `[[root]]`.
+/// Keys of a `[[root]]`.
 pub(super) const ROOT_KEYS: &[Key] = &[
     ROOT_NAME,
     ROOT_PATH,
@@ -252,7 +252,7 @@ pub(super) const RECORD: Key = key(RULE, "record", Text, "\"mark\"");
 pub(super) const THEN: Key = key(RULE, "then", Text, "\"delete\"");
 pub(super) const SKIP_OPEN: Key = key(RULE, "skip_open", Flag, "true, or \"if-known\"");
 pub(super) const SCHEDULE: Key = key(RULE, "schedule", Text, "\"0 3 * * *\"");
-/// The keys of a `[[rule]]`.
+/// Keys of a `[[rule]]`.
 pub(super) const RULE_KEYS: &[Key] = &[
     RULE_NAME,
     RULE_ROOT,
@@ -322,7 +322,7 @@ pub(super) const FILES_ROOT: Key = key(SOURCE, "files_root", Text, "\"uploads\""
 pub(super) const PATH_MAP: Key = key(SOURCE, "path_map", Words, "{ \"/data\" = \"data\" }");
 pub(super) const DERIVED: Key = key(SOURCE, "derived", Texts, "\"{stem}_processed.mp3\"");
 pub(super) const ID_PATTERN: Key = key(SOURCE, "id_pattern", Text, "'job-\\d{8}-\\d{6}'");
-/// The keys of a `[[source]]`.
+/// Keys of a `[[source]]`.
 pub(super) const SOURCE_KEYS: &[Key] = &[
     SOURCE_NAME,
     SOURCE_KIND,
@@ -346,7 +346,7 @@ pub(super) const SOURCE_KEYS: &[Key] = &[
     DERIVED,
     ID_PATTERN,
 ];
-/// Those of them that are about a database.
+/// Keys of a `[[source]]` that concern a database.
 pub(super) const DATABASE_KEYS: &[Key] = &[
     SOURCE_PATH,
     SOURCE_URL,
@@ -365,18 +365,18 @@ pub(super) const DATABASE_KEYS: &[Key] = &[
     LISTED,
 ];
 
-/// Those of them that are about a file.
+/// Keys of a `[[source]]` that concern a database file.
 pub(super) const FILE_KEYS: &[Key] = &[SOURCE_PATH, ADD_COLUMNS];
-/// Those of them that are about a server.
+/// Keys of a `[[source]]` that concern a database server.
 pub(super) const SERVER_KEYS: &[Key] = &[CHANNEL, POLL, STATEMENT_TIMEOUT];
 
-/// The table of a root.
+/// Table of a root.
 pub(super) const ROOT: &str = "root";
-/// The table of a rule.
+/// Table of a rule.
 pub(super) const RULE: &str = "rule";
-/// The table of a source.
+/// Table of a source.
 pub(super) const SOURCE: &str = "source";
-/// The tables of service settings.
+/// Table of service settings.
 pub(super) const WATCH: &str = "watch";
 /// See [`WATCH`].
 pub(super) const BREAKER: &str = "breaker";
@@ -384,10 +384,10 @@ pub(super) const BREAKER: &str = "breaker";
 pub(super) const LEDGER: &str = "ledger";
 /// See [`WATCH`].
 pub(super) const STORE: &str = "store";
-/// The tables, as the top level has them.
+/// Tables of the top level.
 pub(super) const TABLES: &[&str] = &[WATCH, BREAKER, LEDGER, STORE, SOURCE, ROOT, RULE];
 
-/// The names that may stand in table `section`; the top level is the empty one.
+/// Names that are allowed in table `section`; the top level is the empty one.
 pub(super) fn names_in(section: &str) -> Vec<&'static str> {
     let keys = SERVICE.iter().chain(SOURCE_KEYS).chain(ROOT_KEYS);
     let keys = keys

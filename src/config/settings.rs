@@ -1,6 +1,6 @@
-//! What the rest of the daemon is told: settings as values, with defaults.
+//! Settings: the validated values that the rest of the daemon uses, with their defaults.
 //!
-//! **Invariant:** a default here is the default that the annotated file states; a test compares them.
+//! **Invariant:** a default here always equals the one in the annotated file; a test compares them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,73 +11,75 @@ use crate::core::jobs::{SourceId, Status};
 use crate::core::policy::Policy;
 use crate::core::report::{Breaker, Mode};
 
-/// The annotated default configuration, as `config/lapsed.toml` has it: valid as it stands.
+/// Annotated default configuration, the text of `config/lapsed.toml`. It is valid.
 pub const ANNOTATED_DEFAULT: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/lapsed.toml"));
 
-/// How many roots (and, apart from them, rules) there may be: their ids are 16 bits wide.
+/// Most roots and, separately, most rules: their ids are 16 bits wide.
 pub const IDS_MAX: usize = 65_535;
 
-/// A whole, validated configuration. Replaced as a whole on reload.
+/// Whole, validated configuration. A reload replaces all of it.
 #[derive(Debug)]
 pub struct Settings {
-    /// What relative paths of the file are below. Absolute.
+    /// Base directory of relative paths in the file. Absolute.
     pub base_dir: PathBuf,
-    /// Where the daemon keeps its own files. Absolute.
+    /// Directory of the daemon's own files. Absolute.
     pub state_dir: PathBuf,
-    /// The Unix socket. Absolute, at most 107 bytes long.
+    /// Path of the Unix socket. Absolute, at most 107 bytes long.
     pub socket: PathBuf,
-    /// The socket's permission bits, at most 0o777.
+    /// Permission bits of the socket, at most 0o777.
     pub socket_mode: u32,
-    /// The group whose members may act, besides root and the daemon's own user; it exists.
+    /// Group whose members may act, besides root and the daemon's own user. It exists.
     pub group: Option<String>,
-    /// Roots, rules, and what deciding needs to know of sources.
+    /// Roots, rules, and the properties of sources on which decisions depend.
     pub policy: Policy,
-    /// How each source is asked. One of kind [`SourceKind::Api`] is always there.
+    /// Settings of each source. One of kind [`SourceKind::Api`] always exists.
     pub sources: BTreeMap<SourceId, SourceSettings>,
-    /// Roots of `--watch`: they may be created where their parent exists. Resolved, as in `policy`.
+    /// Roots of `--watch`: they may be created if their parent exists. Resolved, as in `policy`.
     pub create: Vec<PathBuf>,
-    /// When a person is asked first.
+    /// Limits beyond which removals wait for a person.
     pub breaker: Breaker,
-    /// How changes are noticed.
+    /// Settings of the watcher.
     pub watch: Watch,
-    /// How the ledger is kept.
+    /// Settings of the ledger.
     pub ledger: LedgerSettings,
-    /// How the cache is kept.
+    /// Settings of the cache.
     pub cache: CacheSettings,
-    /// Whether anything is removed at all.
+    /// Mode of removals: live, or a dry run.
     pub mode: Mode,
-    /// Whether anything goes without being asked for: otherwise every rule of `policy` waits to be asked.
+    /// True if due files are removed without a request. Otherwise every rule of `policy` waits for
+    /// one.
     pub automatic: bool,
-    /// How much the daemon logs unless it is told otherwise; `None`: what it usually does.
+    /// Log level; `None`: the default. The command line and `LAPSED_LOG` override it.
     pub log_level: Option<LogLevel>,
-    /// The file that was read. Absolute; `None` with `--watch` alone.
+    /// File that was read. Absolute; `None` with `--watch` alone.
     pub file: Option<PathBuf>,
-    /// What was read in it, so that a later edit can be told from none.
+    /// Text of that file, to detect later edits.
     pub text: Option<String>,
 }
 
-/// How much a daemon logs: this, and what is worse.
+/// Log level: messages of this level and of more severe ones are logged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogLevel {
-    /// What failed.
+    /// Failures.
     Error,
-    /// What a person should look at.
+    /// Warnings: a person should look at them.
     Warn,
-    /// What happens.
+    /// Events.
     Info,
-    /// How it comes about.
+    /// Reasons of events.
     Debug,
     /// Every step.
     Trace,
 }
 
-/// How changes of the file system are noticed.
+/// Settings of the watcher, which notices changes in the file system.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Watch {
-    /// Who tells about changes.
+    /// Source of change events.
     pub backend: Backend,
-    /// How often directories without watches are compared with the index, with [`Backend::Poll`] all of them; at least 1 s.
+    /// Interval at which directories without watches are compared with the index; with
+    /// [`Backend::Poll`] all directories. At least 1 s.
     pub reconcile_every: Duration,
 }
 
@@ -90,34 +92,34 @@ impl Default for Watch {
     }
 }
 
-/// Who tells about changes of the file system.
+/// Source of events about changes in the file system.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Backend {
-    /// The best that this platform has.
+    /// Best one of this platform.
     Auto,
     /// inotify(7), one watch for each directory.
     Inotify,
     /// The `notify` crate, one watch for each directory.
     Notify,
-    /// Nobody: everything is compared every `reconcile_every`, and for each sync.
+    /// None: all directories are compared every `reconcile_every`, and for each sync.
     Poll,
 }
 
-/// How the ledger is kept.
+/// Settings of the ledger.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LedgerSettings {
-    /// A segment that has grown to this many bytes is closed and a new one begun; at least 64 KiB.
+    /// Size in bytes at which a segment is closed and a new one begun; at least 64 KiB.
     pub segment_bytes: u64,
-    /// A segment that has been written to for this long is closed and a new one begun; at least a minute.
+    /// Age at which a segment is closed and a new one begun; at least 1 min.
     pub segment_age: Duration,
-    /// How long its lines are kept, and how many bytes of them.
+    /// Limits on age and size of the lines that are kept.
     pub keep: Keep,
-    /// At most so many directories or jobs that go share one writing to the disk; at least 1.
+    /// Most directories or jobs whose removals share one write to the disk; at least 1.
     pub batch_units: u64,
 }
 
 impl Default for LedgerSettings {
-    /// A line is about 300 bytes: 16 MiB are some 50,000 removals.
+    /// A line takes ~300 bytes: 16 MiB hold ~50,000 removals.
     fn default() -> Self {
         Self {
             segment_bytes: 16 << 20,
@@ -128,37 +130,38 @@ impl Default for LedgerSettings {
     }
 }
 
-/// What of the ledger is kept; by default all of it.
+/// Retention of the ledger; by default all of it is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Keep {
-    /// Segments go whose lines are all older than this; `None`: never.
+    /// Age at which a segment is removed, measured by its newest line; `None`: never.
     pub age: Option<Duration>,
-    /// The oldest segments go while all together have more bytes; `None`: never.
+    /// Size in bytes of all segments together, above which the oldest are removed; `None`:
+    /// unlimited.
     pub bytes: Option<u64>,
 }
 
-/// How a source of jobs is asked.
+/// Settings of a source of jobs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SourceSettings {
-    /// Its name, as in the policy.
+    /// Name, as in the policy.
     pub name: String,
-    /// Where its jobs are.
+    /// Kind of the source, and the connection to its database.
     pub kind: SourceKind,
 }
 
-/// Where the jobs of a source are.
+/// Kind of a source, and the connection to its database.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SourceKind {
-    /// Programs tell of them, through `/v1/jobs`.
+    /// Programs report its jobs through `/v1/jobs`.
     Api,
-    /// In an `SQLite` database.
+    /// Its jobs are in an `SQLite` database.
     Sqlite(SqliteSettings),
-    /// In a PostgreSQL database.
+    /// Its jobs are in a PostgreSQL database.
     Postgres(Box<PostgresSettings>),
 }
 
 impl SourceKind {
-    /// The word in configuration and JSON.
+    /// Name of the kind in configuration and JSON.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -169,54 +172,54 @@ impl SourceKind {
     }
 }
 
-/// Jobs in a PostgreSQL database.
+/// Settings of a PostgreSQL database of jobs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PostgresSettings {
-    /// Hosts, user, password (which it does not show), database.
+    /// Hosts, user, password and database; the `Debug` output hides the password.
     pub server: tokio_postgres::Config,
-    /// How connections are encrypted. Paths are absolute.
+    /// Encryption of connections. Paths are absolute.
     pub tls: TlsSettings,
-    /// The channel that triggers notify. 1 to 63 bytes.
+    /// Channel on which triggers notify; 1 to 63 bytes.
     pub channel: String,
-    /// How often is asked for changes that nobody notifies of. At least a second.
+    /// Interval of queries for changes that no trigger notifies; at least 1 s.
     pub poll: Duration,
-    /// How long a statement may take. At least a second.
+    /// Time limit of a statement; at least 1 s.
     pub statement_timeout: Duration,
-    /// What is asked of it.
+    /// Queries of the database.
     pub queries: Queries,
 }
 
-/// How connections are encrypted, as libpq's `sslmode` and its companions say it.
+/// Encryption of connections, in the terms of libpq's `sslmode` and its companions.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TlsSettings {
-    /// Whether, and whose certificate is taken.
+    /// Use of encryption, and check of the server's certificate.
     pub mode: TlsMode,
-    /// Whom to trust.
+    /// Root certificates to trust.
     pub roots: TlsRoots,
-    /// Our own certificate and its key, in PEM.
+    /// Client certificate and its key, in PEM.
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
-/// libpq's `sslmode`.
+/// Values of libpq's `sslmode`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum TlsMode {
-    /// Never.
+    /// Never encrypt.
     Disable,
-    /// If the server can; whoever it is.
+    /// Encrypt if the server can; never check its certificate.
     #[default]
     Prefer,
-    /// Always; whoever it is, unless roots are given.
+    /// Always encrypt; check the server's certificate only if roots are given.
     Require,
-    /// Always, with a certificate that a root vouches for.
+    /// Always encrypt; a root must vouch for the server's certificate.
     VerifyCa,
-    /// Always, with a certificate for this host that a root vouches for.
+    /// Always encrypt; a root must vouch for the server's certificate, which must name this host.
     VerifyFull,
 }
 
-/// Whose certificates are trusted.
+/// Root certificates to trust.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum TlsRoots {
-    /// Nobody said so: those of the system where one is needed.
+    /// Not configured: those of the system, if any are needed.
     #[default]
     Unsaid,
     /// Those of the system.
@@ -225,46 +228,49 @@ pub enum TlsRoots {
     File(PathBuf),
 }
 
-/// Jobs in an `SQLite` database.
+/// Settings of an `SQLite` database of jobs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SqliteSettings {
-    /// Its file. Absolute. Never created.
+    /// Path of its file. Absolute; the file is never created.
     pub path: PathBuf,
-    /// What is asked of it.
+    /// Queries of the database.
     pub queries: Queries,
-    /// The types of columns that tables are given with the first record that is written, by table and column.
+    /// Types of columns, by table and column. Missing ones are added when a record is marked.
     pub add_columns: BTreeMap<(String, String), String>,
 }
 
-/// What is asked of a database, and how its answers are read.
+/// Queries of a database, and the interpretation of their results.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Queries {
-    /// All jobs. Columns with these names mean something: `id` (required), `status`, `kind`, `created_at`, `completed_at`,
-    /// `last_activity`, `expires_at`, `cleaned_at`, `files`, `error`; others are attributes.
+    /// Selects all jobs. Columns with these names have a meaning: `id` (required), `status`,
+    /// `kind`, `created_at`, `completed_at`, `last_activity`, `expires_at`, `cleaned_at`, `files`,
+    /// `error`. Others are attributes.
     pub select: String,
-    /// The jobs that changed at `:since` or later; with a column `changed_at`, whose greatest value is the next `:since`.
+    /// Selects the jobs that changed at `:since` or later. The greatest value of its column
+    /// `changed_at` is the next `:since`.
     pub changed: Option<String>,
-    /// Statements that note that a job was cleaned: one transaction. They may name `:job`, `:now`, `:summary`, and every column of
-    /// `select`, as it was last seen (`:status`, …).
+    /// Statements that mark a job as cleaned, in one transaction. They may name `:job`, `:now`,
+    /// `:summary`, and every column of `select` with its last known value (`:status`, …).
     pub mark: Vec<String>,
-    /// Statements that remove a job's record, likewise.
+    /// Statements that remove a job's record, in the same way.
     pub forget: Vec<String>,
-    /// The status of every job, where `select` has no such column.
+    /// Status of every job, if `select` has no such column.
     pub constant_status: Option<Status>,
-    /// What the words of its status column mean. The five words themselves mean what they say, unless they are here.
+    /// Meanings of the words in the status column. The names of the five statuses mean themselves,
+    /// unless they are listed here.
     pub statuses: BTreeMap<String, Status>,
-    /// The time zone of naive timestamps, by column: an IANA name, `UTC`, or `local`. Others: UTC.
+    /// Time zones of naive timestamps, by column: an IANA name, `UTC`, or `local`. Others are UTC.
     pub timezones: BTreeMap<String, String>,
 }
 
-/// Which id a source's name has, as [`RootIds`] has for roots.
+/// Ids of sources by name, as [`RootIds`] for roots.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SourceIds {
     ids: BTreeMap<String, SourceId>,
 }
 
 impl SourceIds {
-    /// The id of the source that is named `name`, a new one for a new name; `None`: there are no more.
+    /// Returns the id of the source `name`; a new name gets a new id. `None` if no id is left.
     pub(super) fn assign(&mut self, name: &str) -> Option<SourceId> {
         if let Some(&id) = self.ids.get(name) {
             return Some(id);
@@ -275,15 +281,16 @@ impl SourceIds {
     }
 }
 
-/// How the cache is kept.
+/// Settings of the cache.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CacheSettings {
-    /// Past this many bytes on disk it is replaced by a smaller copy, if there can be one; at least 1 MiB.
+    /// Size on disk in bytes above which the cache is replaced by a smaller copy, if possible; at
+    /// least 1 MiB.
     pub size_max: u64,
 }
 
 impl Default for CacheSettings {
-    /// A million files take some 50 MB.
+    /// A million files take ~50 MB.
     fn default() -> Self {
         Self {
             size_max: 512 << 20,
@@ -291,8 +298,9 @@ impl Default for CacheSettings {
     }
 }
 
-/// What the command line says. Relative paths here are below `--base-dir`, else `LAPSED_BASE_DIR`, else the current
-/// directory: never below the file's directory, since a person types them where the shell stands.
+/// Settings of the command line. Relative paths here are below `--base-dir`, else
+/// `LAPSED_BASE_DIR`, else the current directory. They are never below the file's directory, since
+/// a user types them relative to the shell's.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Overrides {
     /// `--config FILE`; relative to the current directory.
@@ -311,23 +319,25 @@ pub struct Overrides {
     pub allow_unsafe_roots: bool,
 }
 
-/// Which id a root's path has. One of these lives as long as the process and goes into every [`load`](super::load()), so
-/// that a path keeps its id over reloads; an id is never given to another path.
+/// Ids of roots by path. One instance is kept for the life of the process and passed to every
+/// [`load`](super::load()), so that a path keeps its id over reloads. An id is never given to
+/// another path.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RootIds {
     ids: BTreeMap<PathBuf, RootId>,
-    /// Likewise for sources.
+    /// Ids of sources, in the same way.
     pub(super) sources: SourceIds,
 }
 
 impl RootIds {
-    /// The id of `path` (resolved), if it was ever a root.
+    /// Returns the id of `path` (resolved) if it was ever a root.
     #[must_use]
     pub fn get(&self, path: &Path) -> Option<RootId> {
         self.ids.get(path).copied()
     }
 
-    /// The ids of all `paths`, new ones for new paths; `None`, and nothing changed, when there are not enough left.
+    /// Returns the ids of all `paths`; new paths get new ids. If too few are left, returns `None`
+    /// and changes nothing.
     pub(super) fn assign(&mut self, paths: &[PathBuf]) -> Option<Vec<RootId>> {
         let fresh = paths
             .iter()

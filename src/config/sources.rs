@@ -1,7 +1,8 @@
-//! Sources of jobs: `[[source]]` tables, and the one that programs can always tell of their jobs.
+//! Sources of jobs: `[[source]]` tables, and the source to which programs can always report jobs.
 //!
-//! **Invariant:** there is a source of kind `api`, whatever the file says.
-//! **Invariant:** a database is not looked at here: it may come later, and its lack holds what it would decide about.
+//! **Invariant:** a source of kind `api` always exists, whatever the file says.
+//! **Invariant:** databases are never opened here. A database may appear later; until then, files
+//! that depend on it are held.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,28 +24,28 @@ use super::schema::{DERIVED, FILES_ROOT, ID_PATTERN, Key, LISTED, REQUIRED, SOUR
 use super::settings::{IDS_MAX, SourceIds, SourceKind, SourceSettings};
 use super::value;
 
-/// The source that is always there, unless another of its kind is.
+/// Name of the source that is added if the file has none of kind `api`.
 const API: &str = "api";
-/// What `job = "none"` asks for: what belongs to nobody.
-const NOBODY: &str = "none";
+/// Value of `job` for files that belong to no job.
+const NO_JOB: &str = "none";
 
 /// All sources, before they have ids.
 #[derive(Debug)]
 pub(super) struct Sources {
-    /// Those of the file in its order, then perhaps the one that is always there.
+    /// Sources of the file in its order, then perhaps the added one.
     drafts: Vec<Draft>,
-    /// How many are of the file.
+    /// Number of sources in the file.
     of_file: usize,
-    /// Their places, by name.
+    /// Indices of the sources, by name.
     places: BTreeMap<String, usize>,
 }
 
-/// A source before it has an id.
+/// Source before it has an id.
 #[derive(Debug)]
 struct Draft {
-    /// Empty: it was refused.
+    /// Name; empty: it was refused.
     name: String,
-    /// `None`: it was refused.
+    /// Kind; `None`: it was refused.
     kind: Option<SourceKind>,
     id_pattern: Option<Regex>,
     files_root: Option<PathBuf>,
@@ -54,16 +55,16 @@ struct Draft {
     listed: bool,
 }
 
-/// Whose jobs own the files of a root that does not say it.
+/// Default source of a root that names none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Usual {
-    /// Those of the source at this place.
+    /// Source at this index.
     One(usize),
-    /// There are several, and none is more usual than the others.
+    /// None: the file has several sources.
     Unclear,
 }
 
-/// The sources of the file, and the one that is always there.
+/// Reads the sources of the file, and adds one of kind `api` if there is none.
 pub(super) fn read(reader: &mut Reader, top: &Section, bases: &Bases) -> Sources {
     let sections = reader.sections(top, SOURCE);
     let mut drafts = Vec::new();
@@ -148,14 +149,14 @@ fn from_section(
 }
 
 fn source_name(text: &str) -> Result<String, Refusal> {
-    if text == NOBODY {
+    if text == NO_JOB {
         return Err(Refusal::new("is the word for files that belong to nobody")
             .hint("give it another name"));
     }
     value::name(text)
 }
 
-/// Refuses a name that another source has, or that is not for sources of this kind.
+/// Refuses a name that another source has, or that is reserved for another kind.
 fn check_name(
     reader: &mut Reader,
     text: &Text,
@@ -180,7 +181,7 @@ fn check_name(
     }
 }
 
-/// Notes that `section` lacks `key`.
+/// Reports that `section` lacks `key`, if it does.
 pub(super) fn require(reader: &mut Reader, section: &Section, key: &Key) {
     if !section.has(key.name) {
         reader.note(Problem {
@@ -207,7 +208,7 @@ pub(super) fn path(
     }
 }
 
-/// A name that is derived from another's: text with one `{stem}` or `{name}`.
+/// Parses the name of a derived file: text with one `{stem}` or `{name}`.
 fn derived_name(text: &str) -> Result<Derived, Refusal> {
     const ALLOWED: &str =
         "allowed: text with one {stem} or {name}, such as \"{stem}_processed.mp3\"";
@@ -231,18 +232,19 @@ fn derived_name(text: &str) -> Result<Derived, Refusal> {
     }
 }
 
-/// A regular expression, anchored at both ends of an id whatever flags it sets: a trailing newline never matches.
+/// Parses a regular expression and anchors it at both ends of an id, whatever flags it sets: a
+/// trailing newline never matches.
 fn id_pattern(text: &str) -> Result<Regex, Refusal> {
     if text.is_empty() {
         return Err(Refusal::new(
             "is empty, where a regular expression should be",
         ));
     }
-    // On its own first: `a)(b` would be sound within a group.
+    // First on its own: `a)(b` would be valid within a group.
     Regex::new(text).map_err(|error| refuse_pattern(&error))?;
     Regex::new(&format!(r"\A(?:{text})\z")).map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => refuse_pattern(&error),
-        // The flag (?x) makes a comment of what follows a `#`.
+        // With the flag (?x), the text after a `#` is a comment.
         _ => Refusal::new("cannot be matched with whole ids: it ends in a comment")
             .hint("leave the comment out"),
     })
@@ -253,7 +255,7 @@ fn refuse_pattern(error: &regex::Error) -> Refusal {
         let reason = format!("takes more than the limit of {limit} bytes when it is compiled");
         return Refusal::new(reason).hint("write smaller numbers of repetitions");
     }
-    // The last line of a report that draws the mistake, too.
+    // The report also draws the mistake; its last line is the reason.
     let report = error.to_string();
     let reason = report.lines().last().unwrap_or_default();
     let reason = reason.strip_prefix("error: ").unwrap_or(reason);
@@ -262,8 +264,8 @@ fn refuse_pattern(error: &regex::Error) -> Refusal {
 }
 
 impl Sources {
-    /// The place of the source that `text` names; a name that is none is noted, unless it may be that of one whose name was
-    /// refused: one mistake is told once.
+    /// Returns the index of the source that `text` names. An unknown name is reported, unless it
+    /// may be that of a source whose name was refused: that mistake has been reported.
     pub fn named(&self, reader: &mut Reader, text: &Text) -> Option<usize> {
         let found = self.places.get(&text.value).copied();
         if found.is_none() && self.drafts.iter().all(|draft| !draft.name.is_empty()) {
@@ -273,7 +275,7 @@ impl Sources {
         found
     }
 
-    /// Whose jobs own the files of a root that does not say it.
+    /// Default source of a root that names none.
     pub fn usual(&self) -> Usual {
         match self.of_file {
             0 | 1 => Usual::One(0),
@@ -281,22 +283,23 @@ impl Sources {
         }
     }
 
-    /// The places of all.
+    /// Indices of all sources.
     pub fn places(&self) -> impl Iterator<Item = usize> {
         0..self.drafts.len()
     }
 
-    /// The names of those of the file.
+    /// Names of the sources in the file.
     pub fn names_of_file(&self) -> impl Iterator<Item = &str> {
         self.names().take(self.of_file)
     }
 
-    /// The name of the source at `place`.
+    /// Name of the source at index `place`.
     pub fn name(&self, place: usize) -> &str {
         &self.drafts[place].name
     }
 
-    /// Whether the source at `place` can do with a job's record what `record` says. It can, until something else is known.
+    /// Returns true if the source at index `place` can handle records as `record` says, or if its
+    /// kind is not known.
     pub fn can(&self, place: usize, record: Record) -> bool {
         match &self.drafts[place].kind {
             None | Some(SourceKind::Api) => true,
@@ -309,15 +312,16 @@ impl Sources {
         self.drafts.iter().map(|draft| &*draft.name)
     }
 
-    /// The sources with their ids, those in the order of the places, too; `None` when there are no more ids. They are all sound.
-    /// `roots` are the paths of roots as they were written, each with the path without links.
+    /// Builds the sources with their ids, and lists these by index; `None` if no id is left. All
+    /// sources must be valid. `roots` are the paths of roots as written, each with the path without
+    /// links.
     pub fn finish(
         self,
         given_base: &Path,
         roots: Vec<(PathBuf, PathBuf)>,
         ids: &mut SourceIds,
     ) -> Option<Finished> {
-        // Claimed paths are compared with those of roots, which are resolved.
+        // Claimed paths are compared with paths of roots, which are resolved.
         let base_dir =
             resolve(given_base).map_or_else(|_| given_base.to_path_buf(), |found| found.path);
         let links = links(roots, given_base, &base_dir);
@@ -356,7 +360,7 @@ impl Sources {
     }
 }
 
-/// The ways to write the path of a root that lead through a link, each with the path without links.
+/// Spellings of root paths that lead through a link, each with the path without links.
 fn links(roots: Vec<(PathBuf, PathBuf)>, given_base: &Path, base_dir: &Path) -> PathMap {
     let in_base = |(written, path): &(PathBuf, PathBuf)| {
         let rest = written.strip_prefix(given_base).ok()?;
@@ -370,10 +374,10 @@ fn links(roots: Vec<(PathBuf, PathBuf)>, given_base: &Path, base_dir: &Path) -> 
 /// Sources with their ids.
 #[derive(Debug, Default)]
 pub(super) struct Finished {
-    /// For deciding.
+    /// Properties for the policy.
     pub policy: BTreeMap<SourceId, Source>,
-    /// For asking them.
+    /// Settings for connections.
     pub settings: BTreeMap<SourceId, SourceSettings>,
-    /// The ids in the order of the places.
+    /// Ids by index.
     pub given: Vec<SourceId>,
 }

@@ -1,7 +1,9 @@
 //! Text from the user → typed values, each with its limits.
 //!
-//! **Invariant:** the same text is accepted or refused alike in the file, in a variable and on the command line.
-//! **Invariant:** pure, but for [`group`], which asks the system whether the group exists.
+//! **Invariant:** the same text is always accepted or refused alike, in the file, in a variable and
+//! on the command line.
+//! **Invariant:** functions here are pure, except [`group`], which asks the system whether the
+//! group exists.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -13,28 +15,30 @@ use crate::core::policy::Schedule;
 use crate::core::span;
 use crate::core::timetable::TimetableError;
 
-/// Nothing that one would call temporary lives longer; and the arithmetic of deadlines stays far from its ends.
+/// Longest duration. Nothing temporary lives longer, and the arithmetic of deadlines never
+/// overflows.
 const DURATION_MAX: Duration = Duration::from_hours(DURATION_MAX_YEARS * 8766);
-/// Of 365.25 days, as `humantime` has them.
+/// Years of 365.25 days, as in `humantime`.
 const DURATION_MAX_YEARS: u64 = 1000;
-/// No sensible duration is longer when written out.
+/// Longest text of a duration, in bytes: no sensible one is longer.
 const DURATION_BYTES_MAX: usize = 64;
-/// 15 digits of seconds are 31 million years. Together with the limit on the length it keeps all sums within 64 bits.
+/// Most digits in a row: 15 digits of seconds are 31 million years. With the limit on the length,
+/// all sums fit into 64 bits.
 const DURATION_DIGITS_MAX: usize = 15;
 const DURATION_EXAMPLES: &str = "examples: 90s, 15m, 12h, 7d, 1h30m";
 const FLAG_WORDS: &str = "allowed: true, yes, on, 1; false, no, off, 0";
 const SCHEDULES: &str = "allowed: manual; five fields (minute, hour, day, month, day of the week) such as \"0 3 * * *\"; @hourly, @daily, \
      @weekly, @monthly, @yearly; or such as \"every 6h\"";
-/// Names stand in tables, URLs and the ledger.
+/// Longest name, in bytes. Names appear in tables, URLs and the ledger.
 const NAME_BYTES_MAX: usize = 200;
-/// Less than the smallest segment would never be kept.
+/// The smallest segment has this size: less would keep none.
 const KEEP_BYTES_MIN: u64 = 64 << 10;
 const KEEP_BYTES_MAX: u64 = 1 << 50;
-/// As for segments.
+/// The smallest age of a segment.
 const KEEP_AGE_MIN: Duration = Duration::from_mins(1);
 const SIZE_EXAMPLES: &str = "examples: 16MiB, 1GiB, 500MB, or a number of bytes";
 
-/// A duration, at most 1000 years.
+/// Parses a duration of at most 1000 years.
 pub(super) fn duration(text: &str) -> Result<Duration, Refusal> {
     let refuse = |reason: String| Err(Refusal::new(reason).hint(DURATION_EXAMPLES));
     let trimmed = text.trim();
@@ -70,7 +74,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, Refusal> {
     }
 }
 
-/// A duration of at least `min`.
+/// Parses a duration of at least `min`.
 pub(super) fn duration_from(min: Duration) -> impl Fn(&str) -> Result<Duration, Refusal> {
     move |text| match duration(text)? {
         duration if duration < min => Err(Refusal::new(format!(
@@ -81,7 +85,7 @@ pub(super) fn duration_from(min: Duration) -> impl Fn(&str) -> Result<Duration, 
     }
 }
 
-/// A duration, or `None` for "never".
+/// Parses a duration, or "never" as `None`.
 pub(super) fn expire(text: &str) -> Result<Option<Duration>, Refusal> {
     if text.trim() == "never" {
         return Ok(None);
@@ -91,20 +95,20 @@ pub(super) fn expire(text: &str) -> Result<Option<Duration>, Refusal> {
         .map_err(|refusal| refusal.hint(format!("{DURATION_EXAMPLES}, never")))
 }
 
-/// Milliseconds of `duration`, rounded up: late is safe.
+/// Converts `duration` to milliseconds, rounded up: late is safe.
 pub(super) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos().div_ceil(1_000_000))
         .expect("invariant: durations are at most 1000 years long")
 }
 
-/// A whole number, not negative.
+/// Parses a non-negative whole number.
 pub(super) fn count(text: &str) -> Result<u64, Refusal> {
     text.trim()
         .parse()
         .map_err(|_| Refusal::new("is no whole number").hint("allowed: 0 and up, such as 1000"))
 }
 
-/// A whole number of at least `min`.
+/// Parses a whole number of at least `min`.
 pub(super) fn count_from(min: u64) -> impl Fn(&str) -> Result<u64, Refusal> {
     move |text| match count(text)? {
         count if count < min => Err(Refusal::new(format!("is less than {min}"))),
@@ -112,7 +116,7 @@ pub(super) fn count_from(min: u64) -> impl Fn(&str) -> Result<u64, Refusal> {
     }
 }
 
-/// A share of a whole.
+/// Parses a share from 0 to 1.
 pub(super) fn share(text: &str) -> Result<f64, Refusal> {
     match text.trim().parse::<f64>() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
@@ -122,13 +126,13 @@ pub(super) fn share(text: &str) -> Result<f64, Refusal> {
     }
 }
 
-/// Yes or no, in the words of `.env` files: case does not matter.
+/// Parses yes or no, in the words of `.env` files; case does not matter.
 pub(super) fn flag(text: &str) -> Result<bool, Refusal> {
     let found = flag_word(text);
     found.ok_or_else(|| Refusal::new("is neither yes nor no").hint(FLAG_WORDS))
 }
 
-/// Yes or no, where a word that is neither may mean something else.
+/// Parses yes or no; `None` for other words, which may have another meaning.
 pub(super) fn flag_word(text: &str) -> Option<bool> {
     match &*text.trim().to_ascii_lowercase() {
         "true" | "yes" | "on" | "1" => Some(true),
@@ -137,7 +141,7 @@ pub(super) fn flag_word(text: &str) -> Option<bool> {
     }
 }
 
-/// How much is logged, in the words of Rust and of Python; case does not matter.
+/// Parses a log level, in the words of Rust and of Python; case does not matter.
 pub(super) fn log_level(text: &str) -> Result<LogLevel, Refusal> {
     let words = choice(&[
         ("error", LogLevel::Error),
@@ -151,7 +155,7 @@ pub(super) fn log_level(text: &str) -> Result<LogLevel, Refusal> {
     words(&text.to_ascii_lowercase())
 }
 
-/// When a rule is carried out.
+/// Parses the schedule of a rule.
 pub(super) fn schedule(text: &str) -> Result<Schedule, Refusal> {
     if text.trim() == "manual" {
         return Ok(Schedule::Manual);
@@ -161,7 +165,7 @@ pub(super) fn schedule(text: &str) -> Result<Schedule, Refusal> {
         .map_err(|error: TimetableError| Refusal::new(error.to_string()).hint(SCHEDULES))
 }
 
-/// One of the words.
+/// Parses one of the given words.
 pub(super) fn choice<T: Copy>(words: &[(&str, T)]) -> impl Fn(&str) -> Result<T, Refusal> {
     move |text| {
         let text = text.trim();
@@ -172,7 +176,7 @@ pub(super) fn choice<T: Copy>(words: &[(&str, T)]) -> impl Fn(&str) -> Result<T,
     }
 }
 
-/// Permission bits, in octal.
+/// Parses permission bits, in octal.
 pub(super) fn permissions(text: &str) -> Result<u32, Refusal> {
     let digits = text.trim();
     let digits = digits.strip_prefix("0o").unwrap_or(digits);
@@ -184,7 +188,7 @@ pub(super) fn permissions(text: &str) -> Result<u32, Refusal> {
     }
 }
 
-/// A number of bytes within `limits`, with or without a unit.
+/// Parses a number of bytes within `limits`, with or without a unit.
 pub(super) fn size(limits: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, Refusal> {
     move |text| {
         let text = text.trim();
@@ -221,7 +225,7 @@ pub(super) fn size(limits: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, 
     }
 }
 
-/// A number of bytes within `limits`, or `None` for "none".
+/// Parses a number of bytes within `limits`, or "none" as `None`.
 pub(super) fn size_or_none(
     limits: RangeInclusive<u64>,
 ) -> impl Fn(&str) -> Result<Option<u64>, Refusal> {
@@ -235,7 +239,8 @@ pub(super) fn size_or_none(
     }
 }
 
-/// An age, a size, or both, separated by a comma: what of the ledger is kept; "none": all of it.
+/// Parses the retention of the ledger: an age, a size, or both, separated by a comma. "none" keeps
+/// all of it.
 pub(super) fn keep(text: &str) -> Result<Keep, Refusal> {
     const EXAMPLES: &str = "examples: 400d; 1GiB; 400d, 1GiB; none";
     let mut keep = Keep::default();
@@ -259,7 +264,7 @@ pub(super) fn keep(text: &str) -> Result<Keep, Refusal> {
     Ok(keep)
 }
 
-/// The name of a root, rule or source, or of a kind of jobs.
+/// Parses the name of a root, rule or source, or of a kind of jobs.
 pub(super) fn name(text: &str) -> Result<String, Refusal> {
     if text.trim().is_empty() {
         return Err(Refusal::new("is empty, where a name should be"));
@@ -276,7 +281,7 @@ pub(super) fn name(text: &str) -> Result<String, Refusal> {
     Ok(text.to_owned())
 }
 
-/// A path as it is written: absolute, or below whatever it belongs to.
+/// Parses a path as it is written: absolute, or relative to a base that the caller knows.
 pub(super) fn path(text: &str) -> Result<PathBuf, Refusal> {
     if text.is_empty() {
         return Err(Refusal::new("is empty, where a path should be"));
@@ -291,7 +296,7 @@ pub(super) fn path(text: &str) -> Result<PathBuf, Refusal> {
     Ok(PathBuf::from(text))
 }
 
-/// The name of a group that exists.
+/// Parses the name of a group, which must exist.
 pub(super) fn group(text: &str) -> Result<String, Refusal> {
     match nix::unistd::Group::from_name(text) {
         Ok(Some(_)) => Ok(text.to_owned()),

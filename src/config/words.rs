@@ -1,6 +1,6 @@
-//! Tables of strings: what words of the user's mean.
+//! Tables of strings: the user's words and their meanings.
 //!
-//! **Invariant:** the words are the user's, as they are written; only what they mean may name variables.
+//! **Invariant:** words are taken as they are written; only their meanings may name variables.
 
 use super::document::Section;
 use super::error::Refusal;
@@ -8,7 +8,8 @@ use super::reader::{Reader, Text, empty};
 use super::schema::{Accept, Key};
 
 impl Reader<'_> {
-    /// The texts of `key` in `section`, which is a table of strings, each with its word: those that can be read.
+    /// Reads `key` in `section`, a table of strings: each word with its text. Invalid ones are
+    /// reported and left out.
     pub(super) fn words<'d>(&mut self, section: &Section<'d>, key: &Key) -> Vec<(&'d str, Text)> {
         let Some(value) = section.value(key.name) else {
             return Vec::new();
@@ -37,7 +38,7 @@ impl Reader<'_> {
     }
 }
 
-/// A key as TOML has it.
+/// Formats a key as TOML does.
 fn bare_or_quoted(word: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !word.is_empty() && word.chars().all(is_bare) {

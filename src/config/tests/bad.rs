@@ -1,4 +1,4 @@
-//! What is refused, with the whole message.
+//! Refused configurations, with the whole message.
 
 use std::os::unix::ffi::OsStringExt;
 
@@ -221,7 +221,7 @@ fn names() {
 }
 
 #[test]
-fn one_mistake_is_told_once() {
+fn one_mistake_is_reported_once() {
     // The rule's root is the one that has no path: not unknown, too.
     refused!(Host::with("[[root]]\npath = \"${NONE}/a\"\n[[rule]]\nroot = \"a\"\nexpire = \"1d\""), @r#"
     HOST/etc/lapsed.toml:2: [[root]] 1: path = "${NONE}/a" names environment variable NONE, which is not set
@@ -307,7 +307,7 @@ fn interpolation() {
 }
 
 #[test]
-fn all_mistakes_are_told_from_the_top() {
+fn all_mistakes_are_reported_from_the_top() {
     let host = Host::with(
         "socket_mode = \"x\"\n[[root]]\npath = \"/etc\"\nwrong = 1\n[[rule]]\nexpire = \"7\"\n[[rule]]\nglob = \"/x\"\n",
     );

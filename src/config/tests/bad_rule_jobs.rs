@@ -1,4 +1,4 @@
-//! What rules must not say of jobs, with the whole message.
+//! Refused keys of rules that concern jobs, with the whole message.
 
 use super::*;
 

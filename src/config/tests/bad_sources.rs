@@ -277,7 +277,7 @@ fn sources_of_roots() {
 }
 
 #[test]
-fn one_mistake_is_told_once() {
+fn one_mistake_is_reported_once() {
     // The root's source is the one whose name is refused: not unknown, too.
     refused!(with(&format!("name = \"${{NONE}}\"\n{SQLITE}[[root]]\npath = \"a\"\nsource = \"s\"\n[[rule]]\nroot = \"a\"\nsource = \"s\"\nsince = \"created_at\"\nexpire = \"1d\"")), @r#"
     HOST/etc/lapsed.toml:2: [[source]] 1: name = "${NONE}" names environment variable NONE, which is not set

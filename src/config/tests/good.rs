@@ -1,4 +1,4 @@
-//! What is accepted, and what it means.
+//! Accepted configurations, and their meaning.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +16,8 @@ use super::*;
 #[test]
 fn the_annotated_default_loads_and_states_the_defaults() {
     let plain = Host::with(ANNOTATED_DEFAULT).good();
-    // Every line that is commented out is a setting, too: with all of them it must load, and say the same.
+    // Every line that is commented out is a setting, too: with all of them it must load, and
+    // say the same.
     let all: String = ANNOTATED_DEFAULT
         .lines()
         .map(|line| match line.strip_prefix('#') {
@@ -265,7 +266,7 @@ fn a_quick_start_needs_no_file_and_reads_none() {
 }
 
 #[test]
-fn two_scratches_are_told_apart() {
+fn two_scratches_are_distinguished() {
     let host = Host::new().watch(&["../a/scratch=1s", "scratch=2s"]);
     fs::create_dir(host.path("a")).unwrap();
     let found = host.good();

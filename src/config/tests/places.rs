@@ -98,7 +98,7 @@ fn the_file_is_where_it_is_named_or_usual() {
 }
 
 #[test]
-fn a_client_does_not_mind_mistakes_elsewhere() {
+fn a_client_ignores_mistakes_elsewhere() {
     let host = Host::with(
         "socket = \"/s\"\nnonsense = 1\ngroup = \"${NONE}\"\n[[rule]]\nexpire = \"x\"\n[[root]\nsyntax",
     )
@@ -115,7 +115,7 @@ fn a_client_does_not_mind_mistakes_elsewhere() {
 }
 
 #[test]
-fn a_client_minds_what_it_needs() {
+fn a_client_reports_mistakes_in_what_it_needs() {
     let host = Host::with("socket = \"${NONE}/s\"\n");
     let error = endpoints(&host.overrides, &host.environment).unwrap_err();
     insta::assert_snapshot!(host.masked(&error.to_string()), @r#"
@@ -129,7 +129,7 @@ fn a_client_minds_what_it_needs() {
 }
 
 #[test]
-fn a_client_without_a_home_asks_where_it_is_told_or_the_host() {
+fn a_client_without_a_home_asks_where_it_is_directed_or_the_host() {
     let host = Host::new().user(65_534);
     assert_eq!(endpoints_of(&host).1, host.path("run/lapsed.sock"));
     let host = host.set("LAPSED_SOCKET", "/s");

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn told<T: std::fmt::Debug>(result: Result<T, Refusal>) -> String {
+fn outcome<T: std::fmt::Debug>(result: Result<T, Refusal>) -> String {
     let refusal = result.unwrap_err();
     [Some(refusal.reason), refusal.hint]
         .into_iter()
@@ -69,7 +69,7 @@ fn durations_that_are_refused() {
         ("1.5x", "has an unknown unit: \"x\""),
     ] {
         let wanted = format!("{reason}; {DURATION_EXAMPLES}");
-        assert_eq!(told(duration(text)), wanted, "{text:?}");
+        assert_eq!(outcome(duration(text)), wanted, "{text:?}");
     }
 }
 
@@ -92,7 +92,7 @@ fn flags() {
     }
     for text in ["", "2", "enabled", "tru", "y"] {
         let wanted = format!("is neither yes nor no; {FLAG_WORDS}");
-        assert_eq!(told(flag(text)), wanted, "{text:?}");
+        assert_eq!(outcome(flag(text)), wanted, "{text:?}");
     }
 }
 
@@ -109,7 +109,7 @@ fn levels_of_the_log() {
     ] {
         assert_eq!(log_level(text), Ok(wanted), "{text}");
     }
-    assert!(told(log_level("WARNINGS")).ends_with("did you mean \"warning\"?"));
+    assert!(outcome(log_level("WARNINGS")).ends_with("did you mean \"warning\"?"));
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn schedules() {
         assert_eq!(found, Schedule::At(text.parse().unwrap()), "{text}");
     }
     assert_eq!(
-        told(schedule("daily")),
+        outcome(schedule("daily")),
         format!("is no schedule: it has not five fields but 1; {SCHEDULES}")
     );
 }
@@ -130,7 +130,7 @@ fn never_is_for_ever() {
     assert_eq!(expire("never"), Ok(None));
     assert_eq!(expire("1s"), Ok(Some(Duration::from_secs(1))));
     assert_eq!(
-        told(expire("ever")),
+        outcome(expire("ever")),
         "is no duration; examples: 90s, 15m, 12h, 7d, 1h30m, never"
     );
 }
@@ -161,7 +161,7 @@ fn sizes() {
         assert!(any(text).is_err(), "{text}");
     }
     assert_eq!(
-        told(size(10..=20)("21")),
+        outcome(size(10..=20)("21")),
         "is not within the limits of 10 to 20 bytes"
     );
 }
@@ -181,10 +181,10 @@ fn shares_and_counts() {
 #[test]
 fn names() {
     assert_eq!(name("results of jobs"), Ok("results of jobs".to_owned()));
-    assert_eq!(told(name(" ")), "is empty, where a name should be");
-    assert_eq!(told(name("a\nb")), "has a control character in it");
+    assert_eq!(outcome(name(" ")), "is empty, where a name should be");
+    assert_eq!(outcome(name("a\nb")), "has a control character in it");
     assert_eq!(
-        told(name(&"x".repeat(201))),
+        outcome(name(&"x".repeat(201))),
         "is 201 bytes long, a name may have at most 200"
     );
 }
@@ -192,7 +192,7 @@ fn names() {
 #[test]
 fn groups_must_exist() {
     assert_eq!(
-        told(group("no-such-group-here")),
+        outcome(group("no-such-group-here")),
         "is no group of this host; create it (groupadd), or name one that `getent group` lists"
     );
 }
