@@ -9,6 +9,9 @@ const STORE_THREADS: &str = "sled";
 /// The thread on which the engine runs.
 const ENGINE_THREAD: &str = "engine";
 
+/// The threads that answer requests.
+const API_THREADS: &str = "api";
+
 /// A process at one instant.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
@@ -26,6 +29,8 @@ pub struct Did {
     pub cpu: Duration,
     /// Of the engine's thread.
     pub engine_cpu: Duration,
+    /// Of the threads that answer requests.
+    pub api_cpu: Duration,
     pub wakes: u64,
     pub cache_wakes: u64,
     pub write_bytes: u64,
@@ -79,6 +84,8 @@ impl Seen {
             ns += ns_done;
             if name == ENGINE_THREAD {
                 did.engine_cpu = Duration::from_nanos(ns_done);
+            } else if name == API_THREADS {
+                did.api_cpu += Duration::from_nanos(ns_done);
             }
             let wakes = sleeps_later.saturating_sub(sleeps_before);
             if name.starts_with(STORE_THREADS) {
