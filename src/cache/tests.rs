@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::db::{Batch, Db};
-use super::error::Fault;
+use super::error::{CacheError, Fault};
 use super::handle::{Cache, Hooks};
 use super::open::{Opened, Options, open};
 use super::records::Rules;
@@ -69,7 +69,16 @@ fn opened(dir: &Path, policy: &Policy) -> Opened {
         state_dir: dir.to_path_buf(),
         size_max: 64 << 20,
     };
-    open(&options, policy, &Rules::of(policy, Mode::Live)).unwrap()
+    let rules = Rules::of(policy, Mode::Live);
+    let deadline = Deadline::new();
+    loop {
+        match open(&options, policy, &rules) {
+            // A process that another test is just starting holds a copy of each descriptor until it
+            // executes its program, and with it the lock of a cache that was closed already.
+            Err(CacheError::InUse { .. }) if !deadline.is_over() => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 fn facts(ino: u64, at_ms: i64) -> Facts {

@@ -220,12 +220,16 @@ impl Daemon {
         if backend() != Backend::Poll {
             assert_watches();
         }
-        let mut child = command
+        command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        // A copy of the program that was just written is busy while a process that another test is
+        // starting still has its descriptor.
+        let mut child = wait_for("the program can be executed", || match command.spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => None,
+            child => Some(child.unwrap()),
+        });
         let stderr = Arc::new(Mutex::new(String::new()));
         let (pipe, copy) = (child.stderr.take().unwrap(), Arc::clone(&stderr));
         std::thread::spawn(move || {
