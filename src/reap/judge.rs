@@ -30,6 +30,17 @@ impl BoundedClock {
         let passed = now.boot.saturating_sub(self.0.boot);
         now.wall.min(self.0.wall.after(passed))
     }
+
+    /// The one of the two that lets less time have passed.
+    pub(super) fn stricter(self, other: Self) -> Self {
+        let boot = self.0.boot.max(other.0.boot);
+        let bound = |clock: Self| clock.0.wall.after(boot.saturating_sub(clock.0.boot));
+        if bound(self) <= bound(other) {
+            self
+        } else {
+            other
+        }
+    }
 }
 
 /// The policy's answer about what a claim names.
@@ -199,5 +210,21 @@ mod tests {
         let wall = now.wall.after(Duration::from_hours(1));
         let since = BoundedClock(Now { wall, ..now });
         assert!(since.now() < wall);
+    }
+
+    #[test]
+    fn of_two_clocks_the_one_before_a_jump_forward_and_the_one_after_a_jump_back_count() {
+        let early = clock::now();
+        let passed = Duration::from_secs(5);
+        let (wall, boot) = (early.wall.after(passed), early.boot + passed);
+        let hour = Duration::from_hours(1);
+        for (wall, is_early) in [(wall.after(hour), true), (wall.before(hour), false)] {
+            let late = Now { wall, boot };
+            let clocks = [BoundedClock(early), BoundedClock(late)];
+            let expected = if is_early { early.boot } else { late.boot };
+            for [a, b] in [clocks, [clocks[1], clocks[0]]] {
+                assert_eq!(a.stricter(b).0.boot, expected);
+            }
+        }
     }
 }

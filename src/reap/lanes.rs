@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 use super::place::{Common, Large, Place, Shared, Work};
+use super::reaper::Options;
 use super::sweep::Sweep;
 use super::{pipeline, recover, sweep};
 use crate::core::claim::{Reaped, Unit};
@@ -22,6 +23,9 @@ const LANES_MAX: usize = 32;
 /// Threads of a lane that move and record units, and as many that remove what they moved: one of each waits for the disk at a time.
 const UNIT_THREADS: usize = 2;
 
+/// So many units at most go to one thread together.
+pub(super) const UNITS_MAX: usize = 64;
+
 /// Devices of the roots that work needs: one, but for jobs with files in several, and for jobs without files.
 type Devices = BTreeSet<u64>;
 
@@ -32,6 +36,8 @@ type Role = fn(&Shared);
 pub(super) struct Lanes {
     /// Threads of a lane that carry out claims of files.
     file_threads: usize,
+    /// See [`Options::batch_units`].
+    pub(super) batch_units: usize,
     state: Mutex<State>,
 }
 
@@ -45,17 +51,17 @@ struct State {
 
 impl Lanes {
     /// The receiver is hung up when all threads have ended after the close.
-    pub(super) fn new(file_threads: usize) -> (Self, mpsc::Receiver<()>) {
+    pub(super) fn new(options: &Options) -> (Self, mpsc::Receiver<()>) {
         let (ends, ended) = mpsc::channel();
         let state = Mutex::new(State {
             lanes: BTreeMap::new(),
             threads: Vec::new(),
             ends: Some(ends),
         });
-        let file_threads = file_threads.max(1);
         (
             Self {
-                file_threads,
+                file_threads: options.threads.max(1),
+                batch_units: options.batch_units.clamp(1, UNITS_MAX),
                 state,
             },
             ended,
@@ -156,7 +162,18 @@ impl Common {
         };
         match work.unit {
             Unit::File => lane.files.push(work),
-            Unit::Dir | Unit::Job => lane.large.push(Large::Units(work)),
+            // The engine gives out one claim for each that is answered, once it has given out all that
+            // it may: each would wait for a sync of its own.
+            Unit::Dir | Unit::Job => {
+                lane.large
+                    .push_or_merge(Large::Units(work), |waiting, new| match (waiting, new) {
+                        (Large::Units(waiting), Large::Units(new)) => {
+                            let rest = waiting.take_in(new, self.lanes.batch_units);
+                            rest.map(Large::Units)
+                        }
+                        (_, new) => Some(new),
+                    });
+            }
         }
     }
 

@@ -50,6 +50,26 @@ pub(super) struct Work {
     pub(super) since: BoundedClock,
 }
 
+impl Work {
+    /// Takes in the claims of `new`, which came after these, if they need the same and there are at
+    /// most `units_max` together; gives it back otherwise. Files have no such bound: a round has.
+    ///
+    /// All claims are judged by the clock of the two that lets less time have passed. Each of them was
+    /// due by its own clock, and its deadline is a constant: a lower bound can only have it judged
+    /// anew, by a later claim, and never makes anything due.
+    pub(super) fn take_in(&mut self, new: Self, units_max: usize) -> Option<Self> {
+        let is_alike = Arc::ptr_eq(&self.policy, &new.policy)
+            && (&self.roots, self.unit) == (&new.roots, new.unit);
+        let has_room = self.unit == Unit::File || self.claims.len() + new.claims.len() <= units_max;
+        if !is_alike || !has_room {
+            return Some(new);
+        }
+        self.claims.extend(new.claims);
+        self.since = self.since.stricter(new.since);
+        None
+    }
+}
+
 /// Work for the thread that moves whole directories.
 #[derive(Debug)]
 pub(super) enum Large {

@@ -9,6 +9,10 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::clock;
 
+/// Number of waiting pieces that may take another one in: as many as roots have removals at a time. To
+/// ask all of them would take time in proportion to the square of what waits.
+const MERGED_WITH_MAX: usize = 8;
+
 /// First come, first served. Each piece of work has a weight, by which callers limit what waits.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
@@ -53,6 +57,20 @@ impl<T> Queue<T> {
     /// Puts `work` at the end, at once.
     pub(super) fn push(&self, work: T) {
         self.put(work, 0, usize::MAX);
+    }
+
+    /// Has one of the last pieces that wait take `work` in; puts it at the end when none does. `merge`
+    /// gives back what it does not take in.
+    pub(super) fn push_or_merge(&self, work: T, merge: impl Fn(&mut T, T) -> Option<T>) {
+        let mut state = self.state.lock();
+        let last = state.waiting.iter_mut().rev().take(MERGED_WITH_MAX);
+        let rest = last
+            .map(|(waiting, _)| waiting)
+            .try_fold(work, |work, waiting| merge(waiting, work).ok_or(()));
+        drop(state);
+        if let Ok(work) = rest {
+            self.push(work);
+        }
     }
 
     /// Puts `work` at the end when what waits weighs less than `most`; blocks until then.
@@ -140,5 +158,34 @@ impl<T> Queue<T> {
         self.taken.notify_all();
         drop(state);
         drop(dropped);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_takes_in_what_comes() {
+        let queue = Queue::new();
+        let merge = |waiting: &mut Vec<u32>, new: Vec<u32>| {
+            if waiting[0] % 10 == new[0] % 10 && waiting.len() < 3 {
+                waiting.extend(new);
+                None
+            } else {
+                Some(new)
+            }
+        };
+        for work in [1, 2, 11, 21, 31, 12, 41] {
+            queue.push_or_merge(vec![work], merge);
+        }
+        let taken: Vec<Vec<u32>> = (0..3).map_while(|_| queue.take()).collect();
+        assert_eq!(taken, [vec![1, 11, 21], vec![2, 12], vec![31, 41]]);
+        // What a thread is at takes nothing in.
+        queue.push_or_merge(vec![51], merge);
+        assert_eq!(queue.take(), Some(vec![51]));
+        queue.close();
+        queue.push_or_merge(vec![61], merge);
+        assert_eq!(queue.take(), None);
     }
 }

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::intents::Intents;
 use super::judge::BoundedClock;
-use super::lanes::Lanes;
+use super::lanes::{Lanes, UNITS_MAX};
 pub use super::place::Place;
 use super::place::{Common, Looks, Placed, Work};
 use super::recover;
@@ -29,9 +29,6 @@ use crate::core::pins::Pins;
 use crate::core::policy::{Policy, Record};
 use crate::fs::{Dir, RootDir};
 use crate::ledger::{Ledger, Line};
-
-/// So many units at most go to one thread together.
-const UNITS_MAX: usize = 64;
 
 /// How the reaper works.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -167,7 +164,6 @@ pub enum ReapError {
 /// Carries out claims. Stopped when dropped.
 pub struct Reaper {
     common: Arc<Common>,
-    batch_units: usize,
     /// Hung up when the threads have ended.
     ended: Mutex<mpsc::Receiver<()>>,
 }
@@ -199,13 +195,12 @@ impl Reaper {
         if let Some(largest) = intents.ids().last() {
             ledger.raise_ids(largest + 1);
         }
-        let (lanes, ended) = Lanes::new(options.threads);
+        let (lanes, ended) = Lanes::new(options);
         let looks = Looks::new(hooks, Some(state));
         let common = Arc::new(Common::new(looks, ledger, intents, lanes));
         common.start().map_err(ReapError::Thread)?;
         Ok(Self {
             common,
-            batch_units: options.batch_units.clamp(1, UNITS_MAX),
             ended: Mutex::new(ended),
         })
     }
@@ -215,21 +210,18 @@ impl Reaper {
         let since = BoundedClock(clock::now());
         let mut works: Vec<Work> = Vec::new();
         for claim in batch.claims {
-            let roots = roots_of(&claim);
-            let place = works
-                .iter_mut()
-                .rfind(|work| (&work.roots, work.unit) == (&roots, claim.unit))
-                .filter(|work| work.unit == Unit::File || work.claims.len() < self.batch_units);
-            match place {
-                Some(work) => work.claims.push(claim),
-                None => works.push(Work {
-                    policy: batch.policy.clone(),
-                    roots,
-                    unit: claim.unit,
-                    claims: vec![claim],
-                    since,
-                }),
-            }
+            let work = Work {
+                policy: batch.policy.clone(),
+                roots: roots_of(&claim),
+                unit: claim.unit,
+                claims: vec![claim],
+                since,
+            };
+            let units_max = self.common.lanes.batch_units;
+            let rest = works.iter_mut().rev().try_fold(work, |work, waiting| {
+                waiting.take_in(work, units_max).ok_or(())
+            });
+            works.extend(rest);
         }
         for work in works {
             self.common.queue(work);

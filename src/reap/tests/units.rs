@@ -4,8 +4,13 @@ use std::fs::File;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
+use std::time::Duration;
+
 use super::*;
+use crate::core::time::Now;
 use crate::ledger::{LineUnit, Mark};
+use crate::reap::judge::BoundedClock;
+use crate::reap::place::Work;
 
 #[test]
 fn a_directory_goes_as_a_whole_with_one_line() {
@@ -374,4 +379,54 @@ fn units_that_cannot_be_recorded_together_all_go_back() {
         std::fs::read(bench.base.join("state/intents")).unwrap(),
         b""
     );
+}
+
+#[test]
+fn only_units_that_need_the_same_are_taken_in_by_work_that_waits() {
+    let mut bench = Bench::dirs();
+    bench.write("unit/file", "x");
+    let claim = bench.claim(Unit::Dir, "unit");
+    let policy = Arc::new(std::mem::take(&mut bench.policy));
+    let since = BoundedClock(clock::now());
+    let work = |claims| Work {
+        policy: Arc::clone(&policy),
+        roots: vec![ROOT],
+        unit: Unit::Dir,
+        claims: vec![claim.clone(); claims],
+        since,
+    };
+    let mut waiting = work(2);
+    assert!(waiting.take_in(work(1), 4).is_none());
+    assert_eq!(waiting.claims.len(), 3);
+    let others = [
+        work(2),
+        Work {
+            policy: Arc::default(),
+            ..work(1)
+        },
+        Work {
+            roots: vec![ROOT, world::UPLOADS],
+            ..work(1)
+        },
+        Work {
+            unit: Unit::Job,
+            ..work(1)
+        },
+    ];
+    for other in others {
+        let claims = other.claims.len();
+        let back = waiting.take_in(other, 4).unwrap();
+        assert_eq!((back.claims.len(), waiting.claims.len()), (claims, 3));
+    }
+    // The clock was set forward meanwhile.
+    let ahead = BoundedClock(Now {
+        wall: since.0.wall.after(Duration::from_hours(1)),
+        ..since.0
+    });
+    let new = Work {
+        since: ahead,
+        ..work(1)
+    };
+    assert!(waiting.take_in(new, 4).is_none());
+    assert_eq!(waiting.since.0.wall, since.0.wall);
 }
