@@ -81,7 +81,10 @@ impl Owner {
             .name("engine".to_owned())
             .spawn(move || {
                 let _deaf = EndIfPanicked;
-                while let Some(input) = inputs.blocking_recv() {
+                let mut next = None;
+                while let Some(first) = next.take().or_else(|| inputs.blocking_recv()) {
+                    let input;
+                    (input, next) = merged(first, || inputs.try_recv().ok());
                     let now = clock::now();
                     let mut told = Told::default();
                     for effect in engine.step(now, input) {
@@ -113,6 +116,22 @@ impl Owner {
             if thread.join().is_err() {
                 tracing::error!("a thread of the engine ended by a fault of ours");
             }
+        }
+    }
+}
+
+/// Adds to `first` what waits behind it and is of its kind, as far as that saves steps: answers of the
+/// reaper, which may come one by one. Returns the first input of another kind too: order is kept.
+///
+/// It ends, however fast they come: the engine gives out no new claims meanwhile.
+fn merged(first: Input, mut waiting: impl FnMut() -> Option<Input>) -> (Input, Option<Input>) {
+    let Input::Reaped(mut all) = first else {
+        return (first, None);
+    };
+    loop {
+        match waiting() {
+            Some(Input::Reaped(more)) => all.extend(more),
+            other => return (Input::Reaped(all), other),
         }
     }
 }
@@ -362,5 +381,59 @@ fn tell_of_claims(policy: &Policy, claims: &[Claim]) {
             decided_by = %claim.known,
             "due"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::claim::{Actor, Outcome, Reaped, Unit};
+    use crate::core::facts::RuleId;
+    use crate::core::time::Timestamp;
+
+    fn reaped(names: &[&str]) -> Input {
+        let answer = |name: &&str| Reaped {
+            claim: Claim {
+                root: RootId(0),
+                path: RelPath::parse(name.as_bytes()).unwrap(),
+                owners: Vec::new(),
+                pieces: Vec::new(),
+                unit: Unit::Dir,
+                key: FileKey::default(),
+                rule: RuleId(0),
+                known: Timestamp::MIN,
+                retention_ms: None,
+                due: Timestamp::MIN,
+                actor: Actor::Rule,
+            },
+            outcome: Outcome::Gone,
+        };
+        Input::Reaped(names.iter().map(answer).collect())
+    }
+
+    #[test]
+    fn answers_that_wait_make_one_step_and_pass_nothing_by() {
+        let mut inputs = vec![
+            reaped(&["a"]),
+            reaped(&["b", "c"]),
+            Input::Tick,
+            reaped(&["d"]),
+            Input::Synced(PATIENT),
+            Input::Tick,
+        ]
+        .into_iter();
+        let mut steps = Vec::new();
+        let mut next = None;
+        while let Some(first) = next.take().or_else(|| inputs.next()) {
+            let input;
+            (input, next) = merged(first, || inputs.next());
+            steps.push(match input {
+                Input::Reaped(all) => all.iter().map(|one| one.claim.path.to_string()).collect(),
+                Input::Tick => "tick".to_owned(),
+                Input::Synced(_) => "synced".to_owned(),
+                _ => unreachable!("not among the inputs"),
+            });
+        }
+        assert_eq!(steps, ["abc", "tick", "d", "synced", "tick"]);
     }
 }
