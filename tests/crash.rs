@@ -14,7 +14,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,6 +39,9 @@ fn rounds() -> usize {
     };
     given.map_or(usual, |text| text.parse().unwrap())
 }
+
+/// File systems may keep times as coarsely as the timer ticks: 10 ms at most.
+const TICK_MS: i64 = 10;
 
 /// After so many rounds everything is let come to rest, and held against what is there.
 const ROUNDS_BETWEEN_RESTS: usize = 12;
@@ -177,14 +180,22 @@ impl Churner<'_> {
         let keeps = prefix == "unit" && self.rng.bool();
         self.book.set(&unit, |made| made.keeps = keeps);
         let deep = unit.join("a/b");
-        fs::create_dir_all(&deep).unwrap();
-        let mut newest = 0;
-        for file in 0..files {
+        // Its own directory is no older than this, whatever else of it comes to be.
+        let mut newest = now_ms() - TICK_MS;
+        // A machine that is slow, or so large a unit, may have it due before it is whole: then it
+        // goes, as it has to, and what would follow is not there.
+        let is_whole = match fs::create_dir_all(&deep) {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) => panic!("{}: {error}", deep.display()),
+        };
+        for file in (0..files).take_while(|_| is_whole) {
             let dir = if file % 2 == 0 { &unit } else { &deep };
             let path = dir.join(file.to_string());
-            // So large a unit may be due before it is whole: then it goes, as it has to.
-            let Ok(mut file) = OpenOptions::new().write(true).create_new(true).open(&path) else {
-                break;
+            let mut file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == ErrorKind::NotFound => break,
+                Err(error) => panic!("{}: {error}", path.display()),
             };
             file.write_all(b"x").unwrap();
             newest = newest.max(newest_ms(&file.metadata().unwrap()));
