@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::item::Item;
 use super::state::Engine;
 use crate::core::claim::Unit;
-use crate::core::facts::{Facts, Latest, RootId, RuleId};
+use crate::core::facts::{Facts, Latest, RootId};
 use crate::core::index::{DirId, Record, UnitRule};
 use crate::core::jobs::Owner;
 use crate::core::observed::Discovery;
@@ -116,15 +116,15 @@ impl Engine {
         let before = self.index.unit(id);
         let owner = self.owner(root, top);
         let rule = self.policy.dir_rule(root, top, &owner);
+        let Some(dir) = self.index.dir(id) else {
+            return;
+        };
         // A rule for files takes the directory only when it is empty.
-        let takes = |rule: RuleId| self.policy.rule(rule).unit != Unit::File || !self.has_files(id);
+        let takes = |rule| self.policy.rule(rule).unit != Unit::File || dir.files_beneath == 0;
         let Some((rule_id, job)) = rule.filter(|(rule, _)| takes(*rule)) else {
             if before.is_some() {
                 self.writer.set_unit(id, None);
             }
-            return;
-        };
-        let Some(dir) = self.index.dir(id) else {
             return;
         };
         let rule = self.policy.rule(rule_id);
@@ -198,11 +198,5 @@ impl Engine {
             }
         }
         latest
-    }
-
-    fn has_files(&self, dir: DirId) -> bool {
-        let dirs = self.index.subtree(dir);
-        let files = |dir| self.index.dir(dir).map_or(0, |known| known.files);
-        dirs.into_iter().any(|dir| files(dir) > 0)
     }
 }

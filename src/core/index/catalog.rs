@@ -50,7 +50,9 @@ pub(super) struct RootState {
 pub(super) struct Membership {
     pub(super) dir: DirId,
     pub(super) root: RootId,
-    /// The top-level directory that it is or lies in, if that is a unit.
+    /// The top-level directory that it is or is in.
+    top: Option<DirId>,
+    /// That directory, if it is a unit.
     pub(super) unit: Option<DirId>,
 }
 
@@ -70,8 +72,8 @@ pub(super) struct Catalog {
     last_way: LastWay,
 }
 
-/// The path that was looked up last: the next one is often the same, or one directory deeper. Without it, reading a tree costs the
-/// square of its depth.
+/// The path that was looked up last: the next one is often the same, or beside it, or one directory
+/// deeper. Without it, reading a tree costs the square of its depth.
 #[derive(Default)]
 struct LastWay(Mutex<Option<Way>>);
 
@@ -87,13 +89,20 @@ struct Way {
 const KEPT_PATH_BYTES_MIN: usize = if cfg!(test) { 1 } else { 128 };
 
 impl Way {
-    /// Returns the rest of `path` beneath this directory; empty for the directory itself.
-    fn rest<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
-        let rest = path.strip_prefix(&*self.path)?;
-        if rest.is_empty() {
-            return Some(rest);
-        }
-        rest.strip_prefix(b"/")
+    /// Returns the deepest directory that is on this path and on `path`, and the rest of `path` beneath it.
+    fn fork<'a>(&self, path: &'a [u8], dirs: &Directories) -> Option<(DirId, &'a [u8])> {
+        let same = self.path.iter().zip(path).take_while(|(a, b)| a == b);
+        let same = same.count();
+        let is_end = |path: &[u8]| path.get(same).is_none_or(|&byte| byte == b'/');
+        let same = if is_end(&self.path) && is_end(path) {
+            same
+        } else {
+            path[..same].iter().rposition(|&byte| byte == b'/')?
+        };
+        let names = self.path[same..].iter().filter(|&&byte| byte == b'/');
+        let dir = dirs.up(self.dir).nth(names.count())?;
+        let rest = &path[same..];
+        Some((dir, rest.strip_prefix(b"/").unwrap_or(rest)))
     }
 }
 
@@ -104,13 +113,10 @@ impl Catalog {
         if dir.is_empty() {
             return Some(top);
         }
-        // Whoever looks something up at the same time goes the whole way.
-        let last = if dir.len() < KEPT_PATH_BYTES_MIN {
-            None
-        } else {
-            self.last_way.0.try_lock()
-        };
-        let Some(mut last) = last else {
+        // A single name is one lookup, and must not take the place of a longer path.
+        let is_kept = dir.len() >= KEPT_PATH_BYTES_MIN && dir.contains(&b'/');
+        // While another thread looks up a path, this one starts at the top.
+        let Some(mut last) = is_kept.then(|| self.last_way.0.try_lock()).flatten() else {
             return self.dirs.descend(top, dir);
         };
         let changes = self.dirs.changes();
@@ -118,12 +124,13 @@ impl Catalog {
             .as_ref()
             .filter(|way| way.root == root && way.changes == changes);
         let (from, rest) = known
-            .and_then(|way| Some((way.dir, way.rest(dir)?)))
+            .and_then(|way| way.fork(dir, &self.dirs))
             .unwrap_or((top, dir));
-        if rest.is_empty() {
-            return Some(from);
-        }
-        let found = self.dirs.descend(from, rest)?;
+        let found = match rest {
+            [] if known.is_some_and(|way| way.dir == from) => return Some(from),
+            [] => from,
+            rest => self.dirs.descend(from, rest)?,
+        };
         *last = Some(Way {
             root,
             path: dir.into(),
@@ -138,12 +145,23 @@ impl Catalog {
         let root = self.dirs.get(dir)?.root;
         let top = self.dirs.top(dir);
         let unit = top.filter(|top| self.units.contains_key(top));
-        Some(Membership { dir, root, unit })
+        Some(Membership {
+            dir,
+            root,
+            top,
+            unit,
+        })
     }
 
     /// Changes all sums as the entries of a directory changed.
     pub(super) fn account(&mut self, place: &Membership, changes: &[Change]) {
         let known = "invariant: a directory's root is known";
+        let count = |records: usize| u32::try_from(records).expect("invariant: entries of a page");
+        if let Some(top) = place.top {
+            let top = self.dirs.known_mut(top);
+            top.files_beneath += count(changes.iter().filter(|of| of.after.is_some()).count());
+            top.files_beneath -= count(changes.iter().filter(|of| of.before.is_some()).count());
+        }
         let root = self.roots.get_mut(&place.root).expect(known);
         let node = self.dirs.known_mut(place.dir);
         let mut unit = place.unit.and_then(|unit| self.units.get_mut(&unit));
@@ -162,6 +180,22 @@ impl Catalog {
                 unit.usage.remove(record.size);
             }
         }
+    }
+
+    /// Counts the entries of `dir` and beneath it for the top-level directory that it is in once it is
+    /// in `to_parent`.
+    pub(super) fn move_counts(&mut self, dir: DirId, to_parent: DirId) {
+        let from = self.dirs.top(dir);
+        let to = self.dirs.top_of_child(dir, to_parent);
+        if from == Some(to) {
+            return;
+        }
+        let files = self.dirs.subtree(dir).into_iter();
+        let files: u32 = files.map(|dir| self.dirs.known(dir).files).sum();
+        if let Some(from) = from {
+            self.dirs.known_mut(from).files_beneath -= files;
+        }
+        self.dirs.known_mut(to).files_beneath += files;
     }
 
     /// Puts `page` in the place of the page `id`, or in a new one behind the others of its directory.

@@ -121,13 +121,17 @@ impl DirFacts {
     }
 }
 
-/// A directory: 120 bytes, and its name.
+/// A directory: 128 bytes, and its name.
 pub(super) struct Node {
     pub(super) name: Box<[u8]>,
     pub(super) pages: DirPages,
     pub(super) facts: DirFacts,
     pub(super) files: u32,
+    /// Entries in it and beneath it, where it is a top-level directory.
+    pub(super) files_beneath: u32,
     parent: u32,
+    /// The top-level directory that it is or is in.
+    top: u32,
     first_child: u32,
     next: u32,
     previous: u32,
@@ -158,7 +162,9 @@ impl Node {
             pages: DirPages::None,
             facts,
             files: 0,
+            files_beneath: 0,
             parent: NONE,
+            top: NONE,
             first_child: NONE,
             next: NONE,
             previous: NONE,
@@ -230,16 +236,14 @@ impl Directories {
         std::iter::successors(Some(id), |&id| self.known(id).parent())
     }
 
-    /// The top-level directory of its root that `id` is or lies in; `None` for a root's own.
+    /// Returns the top-level directory of its root that `id` is or is in; `None` for a root's own.
     pub(super) fn top(&self, id: DirId) -> Option<DirId> {
-        let mut below = None;
-        for up in self.up(id) {
-            if self.known(up).parent == NONE {
-                break;
-            }
-            below = Some(up);
-        }
-        below
+        link(self.known(id).top)
+    }
+
+    /// Returns the top-level directory that a directory in `parent` is or is in.
+    pub(super) fn top_of_child(&self, child: DirId, parent: DirId) -> DirId {
+        self.top(parent).unwrap_or(child)
     }
 
     /// `id` and all directories beneath it, each before those beneath it.
@@ -326,6 +330,7 @@ impl Directories {
         if let Some(next) = link(next) {
             self.known_mut(next).previous = id.0;
         }
+        self.set_top(id, self.top_of_child(id, parent));
         let node = self.known_mut(id);
         (node.parent, node.next, node.previous) = (parent.0, next, NONE);
         let hash = name_hash(parent.0, &node.name);
@@ -336,6 +341,16 @@ impl Directories {
             let node = node.expect("invariant: a directory of the tree");
             name_hash(node.parent, &node.name)
         });
+    }
+
+    /// Records the top-level directory of `id` and of all beneath it.
+    fn set_top(&mut self, id: DirId, top: DirId) {
+        if self.known(id).top == top.0 {
+            return;
+        }
+        for below in self.subtree(id) {
+            self.known_mut(below).top = top.0;
+        }
     }
 
     /// Gives a detached directory another name.
@@ -379,4 +394,4 @@ fn link(id: u32) -> Option<DirId> {
     (id != NONE).then_some(DirId(id))
 }
 
-const _: () = assert!(size_of::<Option<Node>>() <= 120, "memory of a directory");
+const _: () = assert!(size_of::<Option<Node>>() <= 128, "memory of a directory");

@@ -42,6 +42,8 @@ pub struct Dir {
     pub facts: DirFacts,
     /// Entries right in it.
     pub files: u32,
+    /// Entries in it and beneath it, for a top-level directory.
+    pub files_beneath: u32,
 }
 
 /// Sums over a root.
@@ -105,6 +107,7 @@ impl Index {
             parent: node.parent(),
             facts: node.facts,
             files: node.files,
+            files_beneath: node.files_beneath,
         })
     }
 

@@ -197,6 +197,7 @@ impl Writer {
                 unit.usage += going;
             }
         }
+        catalog.move_counts(dir, to_parent);
         catalog.dirs.detach(dir);
         catalog.dirs.rename(dir, name);
         catalog.dirs.attach(dir, to_parent);

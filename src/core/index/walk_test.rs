@@ -292,6 +292,11 @@ impl Walk {
             let id = self.dir_id(dir);
             let known = self.index.dir(id).unwrap();
             assert_eq!(known.files as usize, self.model.in_dir(dir).count());
+            if Model::is_top(dir) {
+                let files = self.model.files.keys();
+                let beneath = files.filter(|file| file.0 == dir.0 && is_within(&file.1, &dir.1));
+                assert_eq!(known.files_beneath as usize, beneath.count());
+            }
             let path = self.index.dir_path(id).unwrap();
             assert_eq!((path.0, path.1.as_bytes()), (dir.0, &dir.1[..]));
             let subdirs = self.model.dirs.iter().filter(|(root, path)| {
