@@ -15,11 +15,10 @@ use super::query::Query;
 use super::router::json;
 use super::wire;
 use crate::clock;
-use crate::core::claim::Unit;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::index::{Forecast, Index};
 use crate::core::jobs::Jobs;
-use crate::core::policy::{Class, Policy, Schedule};
+use crate::core::policy::{Policy, Schedule};
 use crate::core::time::Timestamp;
 
 /// How far a plan goes when nobody says.
@@ -144,7 +143,7 @@ pub fn plan_of(
     index.each_deadline(None, until, |at, part| {
         sums.add(departure(part.rule), at, part);
     });
-    each_of_jobs((index, jobs, policy), until, |at, part| {
+    jobs.each_deadline((index, policy), until, |at, part| {
         sums.add(departure(part.rule), at, part);
     });
     plan_from(policy, &departure, (now, until), sums)
@@ -184,41 +183,6 @@ impl PlanSums {
         if let Some(sum) = hour.and_then(|hour| self.hours.get_mut(hour)) {
             sum.0 += files;
             sum.1 = sum.1.saturating_add(bytes);
-        }
-    }
-}
-
-/// Calls `each` for every entry that lapses with its job by `until`, with its deadline. The
-/// index has no sums of these: where a rule is for whole jobs, all entries are visited (~0.1 s for
-/// 100,000 that belong to jobs).
-pub(super) fn each_of_jobs(
-    (index, jobs, policy): (&Index, &Jobs, &Policy),
-    until: Timestamp,
-    mut each: impl FnMut(Timestamp, Forecast),
-) {
-    if policy.rules.iter().all(|rule| rule.unit != Unit::Job) {
-        return;
-    }
-    for (_, page) in index.snapshot() {
-        let Some((root, dir)) = index.dir_path(page.dir()) else {
-            continue;
-        };
-        for (name, record) in page.entries() {
-            let Class::Job(rule) = record.class else {
-                continue;
-            };
-            let path = dir.join(name);
-            let at = jobs.deadline(policy, root, path.as_bytes(), rule, record.basis);
-            if let Some(at) = at.filter(|&at| at <= until) {
-                let part = Forecast {
-                    root,
-                    rule,
-                    files: 1,
-                    bytes: record.size,
-                    units: 0,
-                };
-                each(at, part);
-            }
         }
     }
 }

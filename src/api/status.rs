@@ -12,7 +12,6 @@ use super::breaker::{trip, tripped};
 use super::calendar::Calendar;
 use super::daemon::{Daemon, json_path, root_name};
 use super::order::wait;
-use super::plan::each_of_jobs;
 use super::problem::Problem;
 use super::query::Query;
 use super::router::json;
@@ -175,13 +174,14 @@ fn backlog(
     let (mut due, mut asked, mut scheduled) = <(wire::Tally, wire::Tally, wire::Tally)>::default();
     let mut next = None::<Timestamp>;
     let mut sums = BTreeMap::<RuleId, wire::Tally>::new();
-    let mut add = |_, part: Forecast| {
+    let mut add = |part: Forecast| {
         let sum = sums.entry(part.rule).or_default();
         sum.add(part.files, part.bytes);
     };
-    daemon.parts.index.each_deadline(None, now, &mut add);
-    let known = (&*daemon.parts.index, &*daemon.parts.jobs, policy);
-    each_of_jobs(known, now, &mut add);
+    let index = &*daemon.parts.index;
+    index.forecast(None, now).into_iter().for_each(&mut add);
+    let jobs = &daemon.parts.jobs;
+    jobs.each_deadline((index, policy), now, |_, part| add(part));
     for (rule, sum) in sums {
         let rule = policy.rules.get(usize::from(rule.0));
         let tally = match rule.map(|rule| &rule.schedule) {

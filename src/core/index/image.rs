@@ -14,7 +14,7 @@
 use super::codec::{checked, fold_sign, put, unfold_sign};
 use super::directories::DirFacts;
 use super::hash::{fingerprint, name_hash};
-use super::page::{Page, TERM_BYTES, kind_of, span_of};
+use super::page::{Page, TERM_BYTES, kind_of, sums_of};
 use super::reader::Index;
 use super::record::{DirId, PageId, Unsaved};
 use crate::core::facts::FileKey;
@@ -186,13 +186,14 @@ pub(super) fn decode_page(bytes: &[u8], rules: usize) -> Option<Page> {
         wide,
         names_bytes,
         base,
-        span: span_of([].into_iter()),
+        span: (i64::MAX, i64::MIN),
+        bytes: 0,
         blob: bytes[at + 8..].into(),
     };
     if !is_sound(&page, rules) {
         return None;
     }
-    page.span = span_of(page.unpack().map(|(_, record)| record));
+    (page.span, page.bytes) = sums_of(page.unpack().map(|(_, record)| record));
     Some(page)
 }
 

@@ -49,6 +49,8 @@ pub use directories::DirFacts;
 pub use forecast::Forecast;
 pub use image::Stamp;
 pub use page::Page;
+#[cfg(test)]
+pub(in crate::core) use page::UNPACKED;
 pub use reader::{Dir, Index, Totals};
 pub use record::{DirId, PageId, Record, RemoveOutcome, Unsaved};
 pub use restore::{RestoreLosses, Restored, Restorer};

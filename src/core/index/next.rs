@@ -16,7 +16,10 @@ impl Index {
         wanted: &dyn Fn(Class) -> bool,
     ) -> Option<(Timestamp, DirId, Name)> {
         let mut pages = self.snapshot();
-        pages.retain(|(_, page)| page.span.0 <= page.span.1 && page.span.1 > after.unix_ms());
+        pages.retain(|(_, page)| {
+            let is_later = page.span.0 <= page.span.1 && page.span.1 > after.unix_ms();
+            is_later && page.classes().any(wanted)
+        });
         pages.sort_unstable_by_key(|(id, page)| (page.span.0, *id));
         let mut best: Option<(Timestamp, DirId, Name)> = None;
         for (_, page) in pages {

@@ -46,7 +46,15 @@ pub struct Page {
     pub(super) base: i64,
     /// Earliest and latest own deadline in milliseconds; the first behind the last when there is none.
     pub(super) span: (i64, i64),
+    /// Sum of the sizes of its entries, at most [`u64::MAX`].
+    pub(super) bytes: u64,
     pub(super) blob: Box<[u8]>,
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Number of pages that this thread has unpacked, for tests that bound work.
+    pub(in crate::core) static UNPACKED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 /// The parts of a blob.
@@ -75,6 +83,37 @@ impl Page {
     /// Names and records, in order of arrival.
     pub fn entries(&self) -> impl Iterator<Item = (&[u8], Record)> {
         self.unpack()
+    }
+
+    /// Returns the sum of the sizes of its entries, at most [`u64::MAX`].
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Classes of its entries, some of them more than once.
+    pub fn classes(&self) -> impl Iterator<Item = Class> {
+        let terms = self.blob.as_chunks::<TERM_BYTES>().0.iter();
+        terms
+            .take(self.terms.into())
+            .map(|term| unpack_term(term).0)
+    }
+
+    /// Returns the class of all of its entries; `None` when they differ in it or in their time to live.
+    #[must_use]
+    pub fn only_class(&self) -> Option<Class> {
+        self.classes().next().filter(|_| self.terms == 1)
+    }
+
+    /// Returns the rule by which all of its entries lapse by themselves until `until` (included).
+    pub(super) fn all_due(&self, until: Timestamp) -> Option<RuleId> {
+        let (first, last) = self.span;
+        match self.only_class()? {
+            Class::File(rule) if first <= last && last <= until.unix_ms() => Some(rule),
+            Class::Unruled | Class::Kept(_) | Class::File(_) | Class::Dir(_) | Class::Job(_) => {
+                None
+            }
+        }
     }
 
     /// The earliest own deadline; `None` when no entry lapses by itself.
@@ -153,6 +192,8 @@ impl Page {
     }
 
     pub(super) fn unpack(&self) -> Unpack<'_> {
+        #[cfg(test)]
+        UNPACKED.set(UNPACKED.get() + 1);
         Unpack {
             page: self,
             parts: self.parts(),
@@ -215,12 +256,17 @@ impl Page {
     }
 }
 
-/// Returns the earliest and the latest own deadline of `records`, as [`Page::span`].
-pub(super) fn span_of(records: impl Iterator<Item = Record>) -> (i64, i64) {
-    let deadlines = records.filter_map(|record| Some(record.deadline()?.unix_ms()));
-    deadlines.fold((i64::MAX, i64::MIN), |(first, last), at| {
-        (first.min(at), last.max(at))
-    })
+/// Returns the earliest and the latest own deadline of `records`, as [`Page::span`], and the sum of
+/// their sizes.
+pub(super) fn sums_of(records: impl Iterator<Item = Record>) -> ((i64, i64), u64) {
+    let (mut span, mut bytes) = ((i64::MAX, i64::MIN), 0u64);
+    for record in records {
+        bytes = bytes.saturating_add(record.size);
+        if let Some(at) = record.deadline().map(Timestamp::unix_ms) {
+            span = (span.0.min(at), span.1.max(at));
+        }
+    }
+    (span, bytes)
 }
 
 /// Packs a class and a time to live.

@@ -5,7 +5,7 @@
 
 use super::codec::{fold_sign, put, width};
 use super::hash::{fingerprint, name_hash};
-use super::page::{Page, TERM_BYTES, pack_term, span_of};
+use super::page::{Page, TERM_BYTES, pack_term, sums_of};
 use super::record::{DirId, Record};
 
 /// A change of one entry.
@@ -191,6 +191,7 @@ impl PageBuilder {
         blob.extend_from_slice(&self.names);
         blob.extend_from_slice(&self.rest);
 
+        let (span, bytes_of_files) = sums_of(self.records.iter().copied());
         Page {
             dir,
             count,
@@ -199,7 +200,8 @@ impl PageBuilder {
             wide,
             names_bytes: u32::try_from(self.names.len()).expect("invariant: 256 names of 64 KiB"),
             base,
-            span: span_of(self.records.iter().copied()),
+            span,
+            bytes: bytes_of_files,
             blob: blob.into_boxed_slice(),
         }
     }

@@ -106,15 +106,12 @@ impl Jobs {
         rule: RuleId,
         basis: Timestamp,
     ) -> Option<Timestamp> {
-        let of = policy.rule(rule);
-        let basis = if of.since.is_of_job() {
-            let owner = self.owner(policy, root, path);
-            let (_, job) = policy.decide(root, path, &owner);
-            of.since.of_job(&job?.moments)?
-        } else {
-            basis
-        };
-        Some(basis.plus_ms(of.expire_ms?))
+        if !policy.rule(rule).since.is_of_job() {
+            return policy.job_deadline(rule, None, basis);
+        }
+        let owner = self.owner(policy, root, path);
+        let (_, job) = policy.decide(root, path, &owner);
+        policy.job_deadline(rule, job, basis)
     }
 
     /// The jobs whose rows are to be read again before what is at `path` goes: those that own it, and every one that the root's template

@@ -330,6 +330,23 @@ impl Policy {
         })
     }
 
+    /// Returns when a file of `job` lapses with it under `rule`; `basis` is its own newest timestamp. `None`: never.
+    #[must_use]
+    pub fn job_deadline(
+        &self,
+        rule: RuleId,
+        job: Option<&Job>,
+        basis: Timestamp,
+    ) -> Option<Timestamp> {
+        let rule = self.rule(rule);
+        let basis = if rule.since.is_of_job() {
+            rule.since.of_job(&job?.moments)?
+        } else {
+            basis
+        };
+        Some(basis.plus_ms(rule.expire_ms?))
+    }
+
     /// Decides about all that `job` owns and `rule` takes, by the job's own timestamps, or by the `latest` of all of it.
     #[must_use]
     pub fn job(&self, rule: RuleId, job: &Job, latest: Latest) -> Verdict {

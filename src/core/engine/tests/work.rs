@@ -1,6 +1,7 @@
 //! Work that must not grow with the square of what there is: it is counted, not timed.
 
 use super::*;
+use crate::core::index::UNPACKED;
 
 /// Accesses to directories of the index while `units` directories lapse together, for each of them.
 fn accesses_per_unit(units: u64) -> u64 {
@@ -98,4 +99,57 @@ fn a_tree_is_read_in_time_linear_in_its_depth() {
             );
         }
     }
+}
+
+/// Sums of what lapses with jobs by `until`: parts, files, and bytes.
+fn sums_of_jobs(place: &Place, until: Now) -> (u64, u64, u64) {
+    let (index, policy) = (place.engine.index(), place.engine.policy());
+    let mut sums = (0, 0, 0);
+    place
+        .engine
+        .jobs()
+        .each_deadline((index, &policy), until.wall, |_, part| {
+            sums = (sums.0 + 1, sums.1 + part.files, sums.2 + part.bytes);
+        });
+    sums
+}
+
+#[test]
+fn what_is_due_of_a_job_is_summed_up_by_directory() {
+    let mut place = Place::new(vec![job_rule()]);
+    place.loaded(vec![completed(A, 0), running(B)]);
+    for job in [A, B] {
+        for number in 0..50 {
+            place.file(RESULTS, &format!("{job}/out/{number}"));
+        }
+    }
+    place.file(UPLOADS, &format!("{A}_photo"));
+    assert_eq!(sums_of_jobs(&place, at(HOUR - 1)), (0, 0, 0));
+    // One directory, and one entry whose name tells the job.
+    assert_eq!(sums_of_jobs(&place, at(HOUR)), (2, 51, 51));
+    // Where a job claims anything, each path is asked.
+    place.hear(vec![News::Rows(vec![JobRow {
+        files: vec![format!("/srv/results/{A}/out/7")],
+        ..running(B)
+    }])]);
+    assert_eq!(sums_of_jobs(&place, at(HOUR)), (50, 50, 50));
+}
+
+#[test]
+fn sums_of_what_is_due_unpack_no_page_that_is_due_as_a_whole() {
+    let mut place = Place::new(vec![rule("files")]);
+    for dir in 0..20 {
+        place.file(OTHER, &format!("d{dir}/file"));
+    }
+    let before = UNPACKED.get();
+    let due = place.engine.index().forecast(None, at(HOUR).wall);
+    assert_eq!(due.iter().map(|part| part.files).sum::<u64>(), 20);
+    assert_eq!(UNPACKED.get(), before);
+    assert!(
+        place
+            .engine
+            .index()
+            .forecast(None, at(HOUR - 1).wall)
+            .is_empty()
+    );
 }
