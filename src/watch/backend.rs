@@ -2,7 +2,8 @@
 //!
 //! **Invariant:** events come in the order in which the things happened; a barrier's marker comes after every event of
 //! what happened before it was asked for.
-//! **Invariant:** an event is a rumour: it names a place to look at, nothing more.
+//! **Invariant:** an event is a rumour: it names a place to look at, nothing more. Only both halves of a rename into a quarantine
+//! prove that a name is gone.
 
 use std::num::NonZeroU32;
 
@@ -72,6 +73,12 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// The operating system's refusal; `ENOSPC` when it allows no more watches.
     fn watch(&self, dir: &Dir, node: NodeId) -> Result<WatchId, Errno>;
+
+    /// Watches for what is renamed into an open directory: such events name [`NodeId::QUARANTINE`].
+    /// Returns `None` where the backend cannot, or the operating system refuses.
+    fn watch_arrivals(&self, _dir: &Dir) -> Option<WatchId> {
+        None
+    }
 
     /// Ends a watch for `node`. Nothing when it has ended already.
     fn unwatch(&self, watch: WatchId, node: NodeId);

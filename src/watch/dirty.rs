@@ -2,17 +2,26 @@
 //!
 //! **Invariant:** a name is here once, however many events name it.
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use super::epochs::{Epoch, Epochs};
 use super::tree::NodeId;
 use crate::core::observed::Name;
 
+/// What the events tell of a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Evidence {
+    /// Something happened to it: a look tells what.
+    Rumour,
+    /// It was moved into a quarantine, and no later event names it: nothing is there.
+    Quarantined,
+}
+
 /// Names of one directory that want a look; none: only the directory itself does.
 #[derive(Debug)]
 pub(super) struct Names {
     pub(super) epoch: Epoch,
-    pub(super) names: HashSet<Name>,
+    pub(super) names: HashMap<Name, Evidence>,
 }
 
 impl Names {
@@ -20,16 +29,15 @@ impl Names {
     pub(super) fn new(epoch: Epoch) -> Self {
         Self {
             epoch,
-            names: HashSet::new(),
+            names: HashMap::new(),
         }
     }
 
     /// Adds a name.
     pub(super) fn add(&mut self, name: Option<&[u8]>) {
-        if let Some(name) = name
-            && !self.names.contains(name)
-        {
-            self.names.insert(name.into());
+        if let Some(name) = name {
+            let evidence = self.names.entry_ref(name).or_insert(Evidence::Rumour);
+            *evidence = Evidence::Rumour;
         }
     }
 }
@@ -57,6 +65,14 @@ impl Dirty {
             Names::new(epoch)
         });
         names.add(name);
+    }
+
+    /// The last event of a marked name was its way into a quarantine.
+    pub(super) fn set_quarantined(&mut self, dir: NodeId, name: &[u8]) {
+        let names = self.dirs.get_mut(&dir).map(|names| &mut names.names);
+        if let Some(evidence) = names.and_then(|names| names.get_mut(name)) {
+            *evidence = Evidence::Quarantined;
+        }
     }
 
     /// Puts names back that were kept elsewhere, already accounted for.

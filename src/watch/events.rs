@@ -8,6 +8,7 @@ use super::tree::NodeId;
 use super::watcher::PATIENT;
 use crate::core::input::JOBS;
 use crate::core::observed::Observed;
+use crate::fs::QUARANTINE;
 
 impl Looker {
     /// Takes note of one event.
@@ -60,10 +61,21 @@ impl Looker {
     }
 
     fn on_name(&mut self, dir: NodeId, name: &[u8], change: Change, is_dir: bool) {
+        if dir == NodeId::QUARANTINE {
+            if let Change::MovedTo(cookie) = change
+                && let Some((dir, name)) = self.moves.departed_file(cookie)
+            {
+                self.dirty.set_quarantined(dir, name);
+            }
+            return;
+        }
         let Some(root) = self.tree.get(dir).map(|node| node.root) else {
             return;
         };
         if self.is_hidden(dir, name) {
+            if name == QUARANTINE && !matches!(change, Change::MovedFrom(_)) {
+                self.watch_quarantine(root);
+            }
             return;
         }
         let epoch = self.epochs.current();
@@ -87,7 +99,13 @@ impl Looker {
                 Some(departed) => self.on_moved(&departed, dir, name),
                 None => self.mark(dir, Some(name), epoch),
             },
-            (Change::MovedFrom(_) | Change::MovedTo(_), _) => self.mark(dir, Some(name), epoch),
+            (Change::MovedFrom(cookie), None) => {
+                if !is_dir {
+                    self.moves.depart_file(cookie, dir, name);
+                }
+                self.mark(dir, Some(name), epoch);
+            }
+            (Change::MovedTo(_), _) => self.mark(dir, Some(name), epoch),
         }
     }
 

@@ -143,16 +143,13 @@ impl Backend for Inotify {
             | WatchFlags::ONLYDIR
             | WatchFlags::DONT_FOLLOW
             | WatchFlags::EXCL_UNLINK;
-        // Without the dot the name is that of a symbolic link, not of a directory.
-        let path = format!("/proc/self/fd/{}/.", dir.fd().as_raw_fd());
-        let mut watches = self.shared.watches.lock();
-        let watch = inotify::add_watch(&self.shared.fd, path, mask)?;
-        let watch = watch_id(watch).ok_or(Errno::INVAL)?;
-        watches
-            .entry(watch)
-            .and_modify(|holders| holders.add(node))
-            .or_insert(Holders::One(node));
-        Ok(watch)
+        self.shared.watch(dir, node, mask)
+    }
+
+    fn watch_arrivals(&self, dir: &Dir) -> Option<WatchId> {
+        // A mask that the directory has already must not shrink.
+        let mask = WatchFlags::MOVED_TO | WatchFlags::MASK_ADD | WatchFlags::ONLYDIR;
+        self.shared.watch(dir, NodeId::QUARANTINE, mask).ok()
     }
 
     fn unwatch(&self, watch: WatchId, node: NodeId) {
@@ -206,6 +203,19 @@ impl Backend for Inotify {
 }
 
 impl Shared {
+    fn watch(&self, dir: &Dir, node: NodeId, mask: WatchFlags) -> Result<WatchId, Errno> {
+        // Without the dot the name is that of a symbolic link, not of a directory.
+        let path = format!("/proc/self/fd/{}/.", dir.fd().as_raw_fd());
+        let mut watches = self.watches.lock();
+        let watch = inotify::add_watch(&self.fd, path, mask)?;
+        let watch = watch_id(watch).ok_or(Errno::INVAL)?;
+        watches
+            .entry(watch)
+            .and_modify(|holders| holders.add(node))
+            .or_insert(Holders::One(node));
+        Ok(watch)
+    }
+
     fn read_until_stopped(&self) -> Result<(), Errno> {
         let mut buffer = vec![0; READ_BYTES];
         loop {

@@ -272,7 +272,7 @@ mod tests {
             Look::Later
         );
         let done = listings.done(a).unwrap();
-        assert!(done.later.unwrap().names.contains(&b"n"[..]));
+        assert!(done.later.unwrap().names.contains_key(&b"n"[..]));
         assert!(done.again.is_some());
         // The listing, its repetition, the deferred look.
         (0..3).for_each(|_| epochs.end(epoch));

@@ -6,7 +6,7 @@
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-use super::dirty::Names;
+use super::dirty::{Evidence, Names};
 use super::epochs::Epoch;
 use super::listings::{Ask, Reach};
 use super::looker::Looker;
@@ -85,8 +85,12 @@ impl Looker {
         let path = self.tree.path(id);
         let mut seen = Vec::with_capacity(names.names.len().min(REPORT_NAMES_MAX));
         let mut troubled = false;
-        for name in names.names {
-            match dir.look(&name) {
+        for (name, evidence) in names.names {
+            let found = match evidence {
+                Evidence::Rumour => dir.look(&name),
+                Evidence::Quarantined => Ok(None),
+            };
+            match found {
                 Ok(found) => {
                     let told = self.settle(id, &name, found, epoch);
                     seen.push((name, told));

@@ -1,4 +1,4 @@
-//! Halves of directory renames that wait for the other half.
+//! Halves of renames that wait for the other half.
 //!
 //! **Invariant:** a directory whose other half never comes is looked for where it was, not believed to be gone.
 
@@ -23,6 +23,8 @@ pub(super) struct Departed {
 #[derive(Default)]
 pub(super) struct Moves {
     waiting: HashMap<(RootId, u32), Departed>,
+    /// The file that was renamed away last: rename's number, directory, name.
+    file: Option<(u32, NodeId, Vec<u8>)>,
 }
 
 impl Moves {
@@ -43,6 +45,20 @@ impl Moves {
             ripe: false,
         };
         self.waiting.insert((root, cookie), departed)
+    }
+
+    /// Remembers a file's first half. The kernel tells of the second one next, with few exceptions.
+    pub(super) fn depart_file(&mut self, cookie: u32, dir: NodeId, name: &[u8]) {
+        let mut kept = self.file.take().map_or_else(Vec::new, |(.., kept)| kept);
+        kept.clear();
+        kept.extend_from_slice(name);
+        self.file = Some((cookie, dir, kept));
+    }
+
+    /// Directory and name that the last file was renamed away from, if this is its second half.
+    pub(super) fn departed_file(&self, cookie: u32) -> Option<(NodeId, &[u8])> {
+        let file = self.file.as_ref().filter(|(of, ..)| *of == cookie);
+        file.map(|(_, dir, name)| (*dir, &**name))
     }
 
     /// The first half of a rename whose second half has come.

@@ -208,7 +208,9 @@ impl Looker {
             rested: None,
             cut: None,
             contents: None,
+            quarantine: None,
         });
+        self.watch_quarantine(id);
         self.outbox.push(Observed::RootFound { root: id, key });
         match restored {
             Known::Restored => {
@@ -216,6 +218,23 @@ impl Looker {
                 self.crawl(id, Discovery::Event, PassKind::Stamps);
             }
             Known::Not => self.crawl(id, discovery, PassKind::Crawl),
+        }
+    }
+
+    /// Watches what is renamed into the quarantine of a root. Where that fails, what the reaper takes
+    /// is looked at like any other change.
+    pub(super) fn watch_quarantine(&mut self, id: RootId) {
+        let Some(place) = self.roots.place(id) else {
+            return;
+        };
+        let root = RootDir::open_as(&place.path, place.key).ok();
+        let name = RelPath::root().join(QUARANTINE);
+        let quarantine = root.and_then(|root| root.dir(&name).ok());
+        let watch = quarantine.and_then(|dir| self.backend.watch_arrivals(&dir));
+        let here = self.roots.here_mut(id);
+        let before = here.and_then(|here| std::mem::replace(&mut here.quarantine, watch));
+        if let Some(before) = before.filter(|before| watch != Some(*before)) {
+            self.backend.unwatch(before, NodeId::QUARANTINE);
         }
     }
 
@@ -232,6 +251,9 @@ impl Looker {
             }
             if let Some(contents) = here.contents {
                 self.epochs.end(contents.epoch);
+            }
+            if let Some(watch) = here.quarantine {
+                self.backend.unwatch(watch, NodeId::QUARANTINE);
             }
             self.uproot(here.top);
         }

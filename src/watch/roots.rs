@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::backend::WatchId;
 use super::contents::Contents;
 use super::crawl::RootPlace;
 use super::epochs::Epoch;
@@ -48,6 +49,8 @@ pub(super) struct Here {
     pub(super) cut: Option<(Discovery, PassKind)>,
     /// Directories that were left unread after a restart, until they are read.
     pub(super) contents: Option<Contents>,
+    /// The watch of its quarantine, while there is one.
+    pub(super) quarantine: Option<WatchId>,
 }
 
 /// A crawl or reconciliation.

@@ -24,6 +24,14 @@ pub struct NodeId {
     generation: u32,
 }
 
+impl NodeId {
+    /// Stands for the quarantines, which are no nodes of the tree.
+    pub const QUARANTINE: Self = Self {
+        slot: NONE,
+        generation: 0,
+    };
+}
+
 /// One directory.
 #[derive(Debug)]
 pub struct Node {

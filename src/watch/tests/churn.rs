@@ -32,13 +32,16 @@ impl Dice {
 /// One deed; most of them are refused, for want of what they need.
 fn deed(dice: &mut Dice, bench: &Bench) {
     let (a, b) = (dice.path(bench), dice.path(bench));
-    let _ = match dice.roll(12) {
+    let quarantined = bench.path(&format!("root/.lapsed/{}", dice.roll(5)));
+    let _ = match dice.roll(15) {
         0..3 => write(&a, dice.roll(100)),
         3..5 => fs::create_dir_all(&a).and_then(|()| write(&a.join("f"), 1)),
         5 => fs::remove_file(&a),
         6 => fs::remove_dir_all(&a),
         7..10 => fs::rename(&a, &b),
         10 => fs::hard_link(&a, &b),
+        11 | 12 => fs::rename(&a, &quarantined),
+        13 => fs::rename(&quarantined, &b),
         _ => std::os::unix::fs::symlink(&a, &b),
     };
 }
@@ -57,6 +60,7 @@ fn churn(seed: u64, deeds: usize, rounds: usize) {
     let mut dice = Dice(seed);
     let mut bench = Bench::watching(&["root", "other"]);
     fs::create_dir(bench.path("outside")).unwrap();
+    fs::create_dir(bench.path("root/.lapsed")).unwrap();
     for _ in 0..rounds {
         for _ in 0..deeds {
             deed(&mut dice, &bench);

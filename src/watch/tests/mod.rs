@@ -16,6 +16,7 @@ mod harness;
 mod limits;
 mod mounts;
 mod overflow;
+mod quarantined;
 mod reader;
 mod roots;
 mod tree_changes;
@@ -39,6 +40,8 @@ mod on_notify {
     mod notify;
     #[path = "../overflow.rs"]
     mod overflow;
+    #[path = "../quarantined.rs"]
+    mod quarantined;
     #[path = "../reader.rs"]
     mod reader;
     #[path = "../roots.rs"]
