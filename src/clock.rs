@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
@@ -95,7 +96,16 @@ fn duration(Timespec { tv_sec, tv_nsec }: Timespec) -> Duration {
 #[derive(Debug)]
 pub struct Alarm {
     timer: OwnedFd,
+    setting: Mutex<Setting>,
     stopped: AtomicBool,
+}
+
+/// Setting of the kernel's timer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Setting {
+    At(Option<Timestamp>),
+    /// It went off, so the kernel may have disarmed it.
+    Unknown,
 }
 
 impl Alarm {
@@ -107,15 +117,21 @@ impl Alarm {
         let timer = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::CLOEXEC)?;
         Ok(Self {
             timer,
+            setting: Mutex::new(Setting::At(None)),
             stopped: AtomicBool::new(false),
         })
     }
 
-    /// Sets it to go off at `at` (at once if that has passed), or not at all.
+    /// Sets it to go off at `at` (at once if that has passed), or not at all. An unchanged setting
+    /// costs no system call. After [`Alarm::wait`] has returned it must be set again.
     ///
     /// # Panics
     /// Never: every instant is a valid setting.
     pub fn set(&self, at: Option<Timestamp>) {
+        let setting = Setting::At(at);
+        if std::mem::replace(&mut *self.setting.lock(), setting) == setting {
+            return;
+        }
         self.arm(at);
         // If it is set and stopped at the same time, the stop must win, or the waiting thread would
         // wait for ever.
@@ -163,7 +179,10 @@ impl Alarm {
             match read {
                 // ECANCELED: the clock was set. The waiting thread reads the time and sets the
                 // alarm again.
-                Ok(_) | Err(Errno::CANCELED) => return true,
+                Ok(_) | Err(Errno::CANCELED) => {
+                    *self.setting.lock() = Setting::Unknown;
+                    return true;
+                }
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(errno) => {
                     tracing::error!("cannot wait for the timer: {errno}");
