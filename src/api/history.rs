@@ -289,7 +289,7 @@ pub(super) fn instant(text: &str, now: Timestamp) -> Result<Timestamp, Problem> 
 mod tests {
     use super::*;
     use crate::api::wire::History;
-    use crate::ledger::{By, LineUnit, Options};
+    use crate::ledger::Options;
 
     fn line(id: u64, path: &str, rule: &str) -> Line {
         let at = Timestamp::from_unix_ms(i64::try_from(id).unwrap() * 10_000_000);
@@ -298,23 +298,13 @@ mod tests {
             at,
             root: "srv".into(),
             path: path.into(),
-            path_b64: None,
-            unit: LineUnit::File,
-            owner: None,
             rule: rule.into(),
             since: "newest".into(),
             basis: at,
             deadline: at,
-            late_ms: 0,
             files: 1,
             bytes: 1,
-            result: Mark::Removed,
-            by: By::Rule,
-            job: None,
-            paths: Vec::new(),
-            further_lines: 0,
-            part: 0,
-            pin: None,
+            ..Line::default()
         }
     }
 

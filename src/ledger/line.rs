@@ -16,7 +16,7 @@ use crate::core::jobs::JobRow;
 use crate::core::time::Timestamp;
 
 /// Removal, or a later change to one; or a change of a pin.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Line {
     /// Unique number, never given twice. Nearly in the order of the file.
     pub id: u64,
@@ -137,10 +137,11 @@ pub struct LinePin {
 }
 
 /// Kind of thing that lapsed as a whole.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LineUnit {
     /// One file.
+    #[default]
     File,
     /// A top-level directory.
     Dir,
@@ -151,10 +152,11 @@ pub enum LineUnit {
 }
 
 /// Result of a removal, or change of a pin.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mark {
     /// It is removed. After a crash the next start completes the removal.
+    #[default]
     Removed,
     /// It is in the quarantine under a name that begins with `displaced-`, and is never deleted by
     /// the daemon. `files` is the number of regular files that are kept.
@@ -171,10 +173,11 @@ pub enum Mark {
 }
 
 /// Origin of a removal.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum By {
     /// A rule's deadline passed.
+    #[default]
     Rule,
     /// A request of a process with this user id.
     Uid(u32),
@@ -292,9 +295,6 @@ pub(super) fn sample(id: u64) -> Line {
         at: Timestamp::from_unix_ms(1_700_000_000_000 + i64::try_from(id).unwrap()),
         root: "results".into(),
         path: format!("/srv/results/a b/\u{1}\"\n{id}"),
-        path_b64: None,
-        unit: LineUnit::File,
-        owner: None,
         rule: "old".into(),
         since: "newest".into(),
         basis: Timestamp::from_unix_ms(1_699_999_000_000),
@@ -302,13 +302,7 @@ pub(super) fn sample(id: u64) -> Line {
         late_ms: 3,
         files: 1,
         bytes: 42,
-        result: Mark::Removed,
-        by: By::Rule,
-        job: None,
-        paths: Vec::new(),
-        further_lines: 0,
-        part: 0,
-        pin: None,
+        ..Line::default()
     }
 }
 

@@ -17,28 +17,17 @@ pub(super) fn of(daemon: &Daemon, pin: &Pin, mark: Mark, uid: u32, at: Timestamp
         id: daemon.parts.ledger.next_id(),
         at,
         root: String::new(),
-        path: String::new(),
-        path_b64: None,
         unit: LineUnit::Job,
-        owner: None,
-        rule: String::new(),
-        since: String::new(),
         basis: pin.set_at,
         deadline: pin.until,
-        late_ms: 0,
-        files: 0,
-        bytes: 0,
         result: mark,
         by: By::Uid(uid),
-        job: None,
-        paths: Vec::new(),
-        further_lines: 0,
-        part: 0,
         pin: Some(LinePin {
             id: pin.id,
             who: pin.who.clone(),
             why: pin.why.clone(),
         }),
+        ..Line::default()
     };
     let policy = daemon.policy();
     match &pin.target {
