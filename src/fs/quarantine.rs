@@ -128,13 +128,7 @@ fn find_holder(locks: &str, device: (u32, u32), ino: u64) -> Option<u32> {
 /// When the directory cannot be trusted.
 pub fn find(root: &RootDir) -> Result<Option<Dir>, QuarantineError> {
     let mend_other = "move away what stands there; it is made anew at the next removal";
-    let failed = |error: &FsError| {
-        untrusted(
-            root,
-            &reason(error.errno),
-            "see that the directory can be read by the service",
-        )
-    };
+    let failed = |error: &FsError| unreadable(root, error.errno);
     let facts = match root.top().look(QUARANTINE) {
         Ok(None) => return Ok(None),
         Ok(Some(facts)) => facts,
@@ -161,8 +155,16 @@ pub fn find(root: &RootDir) -> Result<Option<Dir>, QuarantineError> {
         }
         Err(error) => return Err(failed(&error)),
     };
-    let stat = rustix::fs::fstat(dir.fd())
-        .map_err(|errno| failed(&dir.failed(super::error::Action::Look, b"", errno)))?;
+    check_private(root, &dir)?;
+    Ok(Some(dir))
+}
+
+/// Checks that `quarantine` of `root` belongs to the user of this process and is closed to others.
+///
+/// # Errors
+/// When it cannot be trusted.
+pub fn check_private(root: &RootDir, quarantine: &Dir) -> Result<(), QuarantineError> {
+    let stat = rustix::fs::fstat(quarantine.fd()).map_err(|errno| unreadable(root, errno))?;
     let me = rustix::process::geteuid().as_raw();
     if stat.st_uid != me {
         let why = format!(
@@ -175,13 +177,15 @@ pub fn find(root: &RootDir) -> Result<Option<Dir>, QuarantineError> {
     let mode = stat.st_mode & 0o7777;
     if mode & 0o077 != 0 {
         let why = format!("others can enter it (its mode is {mode:04o})");
-        return Err(untrusted(
-            root,
-            &why,
-            "look into it, then set its mode to 0700",
-        ));
+        let mend = "look into it, then set its mode to 0700";
+        return Err(untrusted(root, &why, mend));
     }
-    Ok(Some(dir))
+    Ok(())
+}
+
+fn unreadable(root: &RootDir, errno: Errno) -> QuarantineError {
+    let mend = "see that the directory can be read by the service";
+    untrusted(root, &reason(errno), mend)
 }
 
 fn untrusted(root: &RootDir, why: &str, mend: &str) -> QuarantineError {

@@ -278,14 +278,13 @@ fn open(shared: &Shared, id: RootId, place: Option<Place>) -> Result<Opened, Out
     let place = place.ok_or(Outcome::Held(Hold::RootMissing))?;
     let root = RootDir::open_as(&place.path, place.key).map_err(|error| unreached(&error))?;
     let quarantine = shared.quarantine(id, &place, &root);
-    let quarantine = quarantine.map_err(Outcome::Held)?;
-    let facts = quarantine.facts().map_err(|error| unreached(&error))?;
+    let (quarantine, quarantine_id) = quarantine.map_err(Outcome::Held)?;
     Ok(Opened {
-        quarantine_id: QuarantineId::of(&facts),
         id,
         place,
         root,
         quarantine,
+        quarantine_id,
     })
 }
 

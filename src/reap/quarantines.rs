@@ -13,12 +13,13 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::intent::QuarantineId;
 use super::place::{Place, Shared};
 use super::recover;
-use crate::core::facts::{FileKey, RootId};
+use crate::core::facts::{FileKey, Kind, RootId};
 use crate::core::hold::Hold;
 use crate::fs::quarantine::{self, LockError};
-use crate::fs::{Dir, FsError, RootDir};
+use crate::fs::{Dir, FsError, QUARANTINE, RootDir};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -63,7 +64,8 @@ impl Quarantines {
 }
 
 impl Shared {
-    /// Returns the quarantine of the root at `place`, locked and in order; makes it where there is none.
+    /// Returns the quarantine of the root at `place`, locked and in order; makes it where there is
+    /// none.
     ///
     /// # Errors
     /// What holds every removal in the root.
@@ -72,7 +74,7 @@ impl Shared {
         id: RootId,
         place: &Place,
         root: &RootDir,
-    ) -> Result<Arc<Dir>, Hold> {
+    ) -> Result<(Arc<Dir>, QuarantineId), Hold> {
         let locked = self.lock_quarantine(id, place, root, WhenMissing::Make)?;
         locked.ok_or_else(|| Hold::NoQuarantine {
             error: "the quarantine vanished; it is tried again by itself".to_owned(),
@@ -85,7 +87,7 @@ impl Shared {
         id: RootId,
         place: &Place,
         root: &RootDir,
-    ) -> Result<Option<Arc<Dir>>, Hold> {
+    ) -> Result<Option<(Arc<Dir>, QuarantineId)>, Hold> {
         self.lock_quarantine(id, place, root, WhenMissing::Leave)
     }
 
@@ -95,7 +97,10 @@ impl Shared {
         place: &Place,
         root: &RootDir,
         when_missing: WhenMissing,
-    ) -> Result<Option<Arc<Dir>>, Hold> {
+    ) -> Result<Option<(Arc<Dir>, QuarantineId)>, Hold> {
+        if let Some(locked) = self.locked_quarantine(id, place, root)? {
+            return Ok(Some(locked));
+        }
         let turn = self.quarantines.turn(place.key);
         let _turn = turn.lock();
         let found = quarantine::find(root).map_err(|error| untrusted(&error))?;
@@ -107,19 +112,38 @@ impl Shared {
             }
             (None, WhenMissing::Leave) => return Ok(None),
         };
-        let key = dir.facts().map_err(|error| unreadable(&error))?.key;
-        if let Some(locked) = self.quarantines.get(key) {
-            self.keep_locked(id, place, &locked);
+        // Another thread may have locked it meanwhile.
+        if let Some(locked) = self.locked_quarantine(id, place, root)? {
             return Ok(Some(locked));
         }
         quarantine::lock(root, &dir).map_err(|error| unlocked(error, &dir))?;
+        let facts = dir.facts().map_err(|error| unreadable(&error))?;
         let dir = Arc::new(dir);
         if !is_new {
             recover::settle(self, id, place, root, &dir)?;
         }
-        self.quarantines.insert(key, &dir);
+        self.quarantines.insert(facts.key, &dir);
         self.keep_locked(id, place, &dir);
-        Ok(Some(dir))
+        Ok(Some((dir, QuarantineId::of(&facts))))
+    }
+
+    /// Returns the quarantine of the root at `place` if this process has it locked already. Every
+    /// round asks: this takes two system calls.
+    fn locked_quarantine(
+        &self,
+        id: RootId,
+        place: &Place,
+        root: &RootDir,
+    ) -> Result<Option<(Arc<Dir>, QuarantineId)>, Hold> {
+        let found = root.top().look(QUARANTINE).ok().flatten();
+        let found = found.filter(|facts| facts.kind == Kind::Dir);
+        let locked = found.and_then(|facts| Some((facts, self.quarantines.get(facts.key)?)));
+        let Some((facts, locked)) = locked else {
+            return Ok(None);
+        };
+        quarantine::check_private(root, &locked).map_err(|error| untrusted(&error))?;
+        self.keep_locked(id, place, &locked);
+        Ok(Some((locked, QuarantineId::of(&facts))))
     }
 
     /// Keeps the lock for as long as the root is at `place`; not when it is elsewhere by now.
