@@ -42,8 +42,7 @@ pub fn dirs_max() -> usize {
     at_most(limit() / 16, 64)
 }
 
-/// Returns the number of leases that one thread of the reaper has at once: as many as descriptors
-/// allow, since the files of a batch share one sync of the ledger.
+/// Returns the number of leases that all threads of the reaper together should have at most.
 #[must_use]
 pub fn leases_max() -> usize {
     leases_of(limit())
@@ -52,12 +51,10 @@ pub fn leases_max() -> usize {
 fn leases_of(limit: u64) -> usize {
     /// Descriptors that the rest of the process may need, if there are so many.
     const OTHERS: u64 = 512;
-    /// Threads that take leases: two for files, two for units.
-    const SHARERS: u64 = 4;
+    /// Leases of 20 full batches, ~0.5 KB of the kernel's memory each.
+    const MOST: u64 = 16_384;
     let others = OTHERS.min(limit / 4 * 3);
-    // A process that opens one of the files waits for the whole batch: larger ones are not worth
-    // it.
-    at_most((limit - others) / SHARERS, 768)
+    at_most(limit - others, MOST)
 }
 
 /// Returns `share`, but at least 4, or nothing could be done at all, and at most `most`.
@@ -72,7 +69,7 @@ mod tests {
     #[test]
     fn a_small_limit_leaves_something_for_everybody() {
         let leases = [64, 128, 1024, 4096, u64::MAX].map(leases_of);
-        assert_eq!(leases, [4, 8, 128, 768, 768]);
+        assert_eq!(leases, [16, 32, 512, 3584, 16_384]);
         let soft = getrlimit(Resource::Nofile);
         assert_eq!(Some(limit()), soft.maximum.or(Some(u64::MAX)));
         assert_eq!(getrlimit(Resource::Nofile).current, soft.maximum);

@@ -69,6 +69,12 @@ pub enum WhenBusy {
     Refuse,
 }
 
+/// Returns the number of leases that this process has, on all file systems.
+#[must_use]
+pub fn count() -> usize {
+    LEASED.lock().len()
+}
+
 impl OpenFile {
     /// Opens the regular file `name` in `dir`, which must be the inode `key`, and looks at it.
     ///

@@ -144,6 +144,12 @@ impl Tree {
         u32::try_from(self.dirs.len()).expect("invariant: fewer directories than memory could hold")
     }
 
+    /// Returns the number of names, those of directories included.
+    #[must_use]
+    pub fn names(&self) -> usize {
+        self.dirs.iter().map(|dir| 1 + dir.files.len()).sum()
+    }
+
     /// Returns false: a tree has its top.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -5,11 +5,15 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::candidate::{Candidate, Content, Target};
+use super::leases::LeaseSet;
 use super::names::quarantine_name;
 use super::parts::{Part, number};
+use super::pending::{PendingDeletion, Sweep, SweepRoot};
 use super::pipeline::{Pipeline, Round};
-use super::sweep::{Doomed, Stand, Sweep, WAITING_NAMES_MAX};
+use super::sweep::WAITING_NAMES_MAX;
 use crate::core::claim::{Outcome, Reaped, Removal, Unit};
 use crate::core::hold::Hold;
 use crate::fs::tree::Tree;
@@ -49,13 +53,16 @@ impl Pipeline<'_> {
             }
         }
         drop(removing);
+        let swept: Vec<Sweep> = swept
+            .into_iter()
+            .map(|(one, left)| self.sweep_of(one, &left, &mut round.handles.leases))
+            .collect();
         // With its descriptor a file ends: half of the work, for which no other thread has to wait.
-        // What waits for a sweeper must not hold a lease: whoever opens another name of the file
-        // would wait as well.
         round.handles.leases.clear();
         drop(leases);
-        for (one, left) in swept {
-            self.hand_over(one, &left);
+        for sweep in swept {
+            let weight = sweep.weight();
+            self.shared.sweeps.put(sweep, weight, WAITING_NAMES_MAX);
         }
     }
 
@@ -148,17 +155,18 @@ impl Pipeline<'_> {
         });
     }
 
-    /// Leaves the parts `left` to the sweepers, who answer for it.
-    fn hand_over(&self, one: Candidate, left: &[u32]) {
+    /// Returns what the sweepers have to do about the parts `left`. They answer for it.
+    fn sweep_of(&self, one: Candidate, left: &[u32], leases: &mut LeaseSet) -> Sweep {
         let skip_open = self.skip_open(&one.claim);
         let removal = removal(&one);
         let Candidate {
             claim, seen, line, ..
         } = one;
         let mut sweep = Sweep {
-            stands: Vec::new(),
+            roots: Vec::new(),
             trees: Vec::new(),
-            doomed: Vec::new(),
+            pending: Vec::new(),
+            leases: Mutex::default(),
             skip_open,
             line,
             answer: Some(Reaped {
@@ -174,33 +182,40 @@ impl Pipeline<'_> {
             let Ok(opened) = self.roots.get(target.root) else {
                 continue;
             };
-            let stand = roots.iter().position(|id| *id == target.root);
-            let stand = stand.unwrap_or_else(|| {
+            let root = roots.iter().position(|id| *id == target.root);
+            let root = root.unwrap_or_else(|| {
                 roots.push(target.root);
-                sweep.stands.push(Stand {
+                sweep.roots.push(SweepRoot {
                     quarantine: Arc::clone(&opened.quarantine),
                     path: opened.place.path.clone(),
-                    root: self.policy.roots[&target.root].name.clone(),
+                    name: self.policy.roots[&target.root].name.clone(),
                 });
                 roots.len() - 1
             });
             let parts = target.parts.iter().zip(&mut part_number);
             let parts = parts.filter(|(_, number)| left.binary_search(number).is_ok());
-            sweep.doomed.extend(parts.map(|(part, number)| Doomed {
-                number,
-                stand,
-                tree: sweep.trees.len(),
-                part: *part,
-                path: target.path_of(*part).into_owned(),
-            }));
+            sweep
+                .pending
+                .extend(parts.map(|(part, number)| PendingDeletion {
+                    number,
+                    root,
+                    tree: sweep.trees.len(),
+                    part: *part,
+                    path: target.path_of(*part).into_owned(),
+                }));
             let name = target.name_of(target.whole());
             sweep.trees.push(match target.content {
                 Content::File(facts, _) => Tree::of_file(b"", facts, name, facts),
                 Content::Dir(tree) => tree,
             });
         }
-        let weight = sweep.weight();
-        self.shared.sweeps.put(sweep, weight, WAITING_NAMES_MAX);
+        let files = sweep.pending.iter().flat_map(|part| {
+            let tree = &sweep.trees[part.tree];
+            part.part.files(tree).map(|(_, facts)| facts)
+        });
+        let kept = files.filter_map(|facts| Some((facts.key, leases.hand_over(facts)?)));
+        sweep.leases = Mutex::new(kept.collect());
+        sweep
     }
 }
 

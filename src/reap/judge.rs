@@ -16,7 +16,7 @@ use crate::fs::Dir;
 use crate::fs::error::reason;
 use crate::fs::lease::{Lease, LeaseError, OpenFile, WhenBusy};
 use crate::ledger::line::pack;
-use crate::ledger::{By, Line, LineUnit, Mark};
+use crate::ledger::{By, Line, LineUnit};
 
 /// Wall clock, capped by the monotonic time that elapsed since the claims were issued, so that a
 /// forward jump cannot make anything due.
@@ -180,16 +180,8 @@ pub(super) fn line(
         since: rule.since.as_str().to_owned(),
         basis: due.basis,
         deadline: due.deadline,
-        late_ms: 0,
-        files: 0,
-        bytes: 0,
-        result: Mark::Removed,
         by: By::from(&claim.actor),
-        job: None,
-        paths: Vec::new(),
-        further_lines: 0,
-        part: 0,
-        pin: None,
+        ..Line::default()
     }
 }
 

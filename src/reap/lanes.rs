@@ -12,7 +12,6 @@ use parking_lot::Mutex;
 
 use super::place::{Common, Large, Place, Shared, Work};
 use super::reaper::Options;
-use super::sweep::Sweep;
 use super::{pipeline, recover, sweep};
 use crate::core::claim::{Reaped, Unit};
 use crate::core::facts::RootId;
@@ -236,14 +235,5 @@ impl Shared {
 
     fn is_idle(&self) -> bool {
         self.files.is_idle() && self.large.is_idle() && self.sweeps.is_idle()
-    }
-}
-
-impl Sweep {
-    /// Number of names that are to be removed, of whatever kind: each takes memory while it waits in a lane.
-    pub(super) fn weight(&self) -> usize {
-        let dirs = self.trees.iter();
-        let dirs = dirs.flat_map(|tree| (0..tree.len()).map(|at| tree.dir(at)));
-        dirs.map(|dir| 1 + dir.files.len()).sum()
     }
 }

@@ -20,12 +20,19 @@ use crate::core::claim::Outcome;
 use crate::core::facts::{Facts, FileKey, Kind};
 use crate::core::hold::Hold;
 use crate::core::policy::SkipOpen;
-use crate::fs::Dir;
-use crate::fs::lease::{Lease, LeaseError, OpenFile, WhenBusy};
+use crate::fs::lease::{self, Lease, LeaseError, OpenFile, WhenBusy};
+use crate::fs::{Dir, descriptors};
+
+/// Number of leases of one round. A process that opens one of the files waits for the whole round.
+const ROUND_LEASES_MAX: usize = 768;
+
+/// Number of leases that a round always may have, however many others have: a file system that
+/// does not answer keeps those of its own rounds.
+const ROUND_LEASES_MIN: usize = 4;
 
 /// The leases of one round.
 pub(super) struct LeaseSet {
-    /// Number of leases that may still be taken.
+    /// Number of leases that it may have.
     room: usize,
     /// Whether to wait for another thread's lease when this one has none.
     may_wait: bool,
@@ -49,9 +56,9 @@ pub(super) enum FirstLook {
 }
 
 impl LeaseSet {
-    pub(super) fn new(room: usize, may_wait: bool) -> Self {
+    pub(super) fn new(may_wait: bool) -> Self {
         Self {
-            room,
+            room: ROUND_LEASES_MAX,
             may_wait,
             kept: HashMap::new(),
             needed: 0,
@@ -60,12 +67,23 @@ impl LeaseSet {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.room > self.kept.len()
+        let kept = self.kept.len();
+        kept < self.room && (kept < ROUND_LEASES_MIN || lease::count() < descriptors::leases_max())
     }
 
     /// Gives up all leases that no candidate has.
     pub(super) fn clear(&mut self) {
         self.kept.clear();
+    }
+
+    /// Hands the lease on a file over to the sweeper that removes it, if one is held. The sweeper may
+    /// come to it late: only the lease on a file whose single name is in the quarantine, so that no
+    /// process waits for it.
+    pub(super) fn hand_over(&mut self, facts: &Facts) -> Option<Arc<Lease>> {
+        if facts.nlink > 1 || lease::count() > descriptors::leases_max() / 2 {
+            return None;
+        }
+        self.kept.remove(&facts.key)
     }
 
     /// Notes that a candidate needs its leases until its files are removed.

@@ -38,9 +38,9 @@ pub(super) struct Handles {
 
 impl Handles {
     /// Nothing yet. With `may_wait` the first lease may be waited for.
-    pub(super) fn new(looks: &Looks, may_wait: bool) -> Self {
+    pub(super) fn new(may_wait: bool) -> Self {
         Self {
-            leases: LeaseSet::new(looks.leases_max, may_wait),
+            leases: LeaseSet::new(may_wait),
             dirs: SourceDirs::new(),
         }
     }

@@ -23,6 +23,7 @@ mod look;
 mod names;
 mod old_intents;
 mod parts;
+mod pending;
 mod pipeline;
 mod place;
 mod preview;

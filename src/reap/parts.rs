@@ -1,6 +1,7 @@
 //! The parts of a tree that are moved and removed.
 
 use crate::core::facts::{Facts, Kind};
+use crate::core::observed::Name;
 use crate::fs::tree::Tree;
 
 /// A largest piece of a unit of which nothing is kept.
@@ -32,16 +33,20 @@ impl Part {
         }
     }
 
+    /// Returns all entries in it that are not directories.
+    pub(super) fn files<'t>(&self, tree: &'t Tree) -> impl Iterator<Item = &'t (Name, Facts)> {
+        let (alone, below) = match *self {
+            Self::File { dir, file } => (Some(&tree.dir(dir).files[file]), Vec::new()),
+            Self::Dir(top) => (None, tree.below(top)),
+        };
+        let below = below.into_iter().flat_map(|at| &tree.dir(at).files);
+        alone.into_iter().chain(below)
+    }
+
     /// Number of regular files, and their bytes.
     pub(super) fn count(&self, tree: &Tree) -> (u64, u64) {
-        match *self {
-            Self::File { .. } => add((0, 0), self.facts(tree)),
-            Self::Dir(top) => tree
-                .below(top)
-                .into_iter()
-                .flat_map(|at| &tree.dir(at).files)
-                .fold((0, 0), |sum, (_, facts)| add(sum, facts)),
-        }
+        let files = self.files(tree);
+        files.fold((0, 0), |sum, (_, facts)| add(sum, facts))
     }
 }
 

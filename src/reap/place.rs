@@ -18,16 +18,16 @@ use super::intents::Intents;
 use super::judge::BoundedClock;
 use super::lanes::Lanes;
 use super::links::RemovedLinks;
+use super::pending::Sweep;
 use super::quarantines::Quarantines;
 use super::queue::Queue;
 use super::reaper::Hooks;
-use super::sweep::Sweep;
 use crate::core::claim::{Claim, Outcome, Unit};
 use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
 use crate::core::policy::Policy;
 use crate::fs::error::FsError;
-use crate::fs::{Dir, RootDir, descriptors};
+use crate::fs::{Dir, RootDir};
 use crate::ledger::{Ledger, LineUnit};
 
 /// Where a root is, as the watchers found it.
@@ -103,8 +103,6 @@ pub(super) struct Looks {
     /// The directory in which intents and ledger lie, where there is one: in whatever unit it is, it stays.
     pub(super) state: Option<FileKey>,
     pub(super) stopping: AtomicBool,
-    /// So many leases one thread has at once.
-    pub(super) leases_max: usize,
     pub(super) removed_links: RemovedLinks,
 }
 
@@ -114,7 +112,6 @@ impl Looks {
             hooks,
             state,
             stopping: AtomicBool::new(false),
-            leases_max: descriptors::leases_max(),
             removed_links: RemovedLinks::default(),
         }
     }

@@ -134,7 +134,7 @@ fn preview_one(
 ) -> Result<Outcome, Abort> {
     rows.agree(&claim.owners)?;
     // No lease is held between two claims: the next one may be waited for.
-    let mut handles = Handles::new(look.looks, true);
+    let mut handles = Handles::new(true);
     let seen = look.look(claim, rows, &mut handles)?;
     for (target, part) in seen.parts() {
         let home = handles.home_of(look.root(target.root)?, target, part);

@@ -7,14 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::back::{DISPLACED, RestoreOutcome, put_back, set_aside};
 use super::intent::{Intent, QuarantineId};
 use super::intents::Taken;
 use super::names::parse_quarantine_name;
 use super::parts::Part;
+use super::pending::{PendingDeletion, Sweep, SweepRoot};
 use super::pipeline::ROUND_FILES_MAX;
 use super::place::{Large, Place, Shared};
-use super::sweep::{Doomed, RETRY_MAX, RETRY_MIN, Stand, Sweep, WAITING_NAMES_MAX};
+use super::sweep::{RETRY_MAX, RETRY_MIN, WAITING_NAMES_MAX};
 use crate::clock;
 use crate::core::facts::{Facts, Kind, RootId};
 use crate::core::hold::Hold;
@@ -23,7 +26,7 @@ use crate::core::time::{FileTime, Timestamp};
 use crate::fs::tree::Tree;
 use crate::fs::{Dir, RootDir, quarantine};
 use crate::ledger::line::pack;
-use crate::ledger::{By, Line, LineUnit, Mark};
+use crate::ledger::{Line, LineUnit, Mark};
 
 /// Result of settling one thing.
 enum Settled {
@@ -292,21 +295,11 @@ impl Recovery<'_> {
                 Kind::Dir => LineUnit::Dir,
                 Kind::File | Kind::Mount | Kind::Other => LineUnit::File,
             },
-            owner: None,
-            rule: String::new(),
-            since: String::new(),
             basis: now,
             deadline: now,
-            late_ms: 0,
             files: u64::from(facts.kind == Kind::File),
-            bytes: 0,
             result: Mark::Displaced,
-            by: By::Rule,
-            job: None,
-            paths: Vec::new(),
-            further_lines: 0,
-            part: 0,
-            pin: None,
+            ..Line::default()
         });
     }
 
@@ -376,13 +369,14 @@ impl Recovery<'_> {
             self.dispatch();
         }
         let sweep = self.collected.get_or_insert_with(|| Sweep {
-            stands: vec![Stand {
+            roots: vec![SweepRoot {
                 quarantine: Arc::clone(self.quarantine),
                 path: self.place.path.clone(),
-                root: intent.line.root.to_owned(),
+                name: intent.line.root.to_owned(),
             }],
             trees: Vec::new(),
-            doomed: Vec::new(),
+            pending: Vec::new(),
+            leases: Mutex::default(),
             skip_open: skip_open(intent),
             line: Line {
                 files: 0,
@@ -393,9 +387,9 @@ impl Recovery<'_> {
             failures: 0,
         });
         sweep.line.files += files;
-        sweep.doomed.push(Doomed {
+        sweep.pending.push(PendingDeletion {
             number: intent.part,
-            stand: 0,
+            root: 0,
             tree: sweep.trees.len(),
             part,
             path: intent.path().unwrap_or_default(),

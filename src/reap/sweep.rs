@@ -1,13 +1,14 @@
-//! The end of what lies in the quarantine and is recorded: removal, deepest first, by two threads where it pays.
+//! Removal of recorded units from the quarantine: deepest first, by two threads if there are many
+//! files.
 //!
-//! **Invariant:** only what the second look saw is removed, and only while it is still the same and closed. What appeared
-//! or changed since stays, displaced.
-//! **Invariant:** an error of the file system displaces nothing: what it stopped is tried again, here with exponential backoff, and by
-//! the next start.
-//! **Invariant:** a unit is told as finished when all of it is gone or displaced.
+//! **Invariant:** only what the second look saw is removed, and only while it is the same and closed.
+//! What has appeared or changed since is displaced.
+//! **Invariant:** an error of the file system displaces nothing: what it stopped is tried again, here
+//! with exponential backoff, and by the next start.
+//! **Invariant:** a unit is reported as finished only when all of it is gone or displaced.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,111 +20,73 @@ use super::back::{RestoreOutcome, set_aside};
 use super::judge::{OpenState, ask, ask_after_crash};
 use super::names::{QuarantineName, quarantine_name};
 use super::parts::Part;
+use super::pending::{PendingDeletion, Sweep, SweepRoot};
 use super::place::Shared;
 use crate::clock;
 use crate::core::claim::Reaped;
 use crate::core::facts::Facts;
 use crate::core::hold::Hold;
-use crate::core::path::RelPath;
-use crate::core::policy::SkipOpen;
 use crate::fs::chain::Chain;
-use crate::fs::lease::WhenBusy;
+use crate::fs::lease::{Lease, WhenBusy};
 use crate::fs::tree::Tree;
 use crate::fs::{Dir, FsError};
 use crate::ledger::line::pack;
 use crate::ledger::{Line, LineUnit, Mark};
 
-/// Names, with what was seen of them (~150 bytes each), that may wait for a lane's sweepers: ~30 MB.
+/// Maximum number of names, with their attributes (~150 bytes each), that wait for a lane's
+/// sweepers: ~30 MB.
 pub(super) const WAITING_NAMES_MAX: usize = 200_000;
 
-/// From so many files on a second thread helps: starting it costs as much as removing a few.
+/// Number of files from which a second thread helps: to start it costs as much as to remove a few.
 const SPLIT_FILES_MIN: u64 = 256;
 
-/// A thread takes so many directories at once: enough that it seldom walks down, few enough that both end together.
+/// Number of directories that a thread takes at once: enough that it seldom walks down, few enough
+/// that both threads end together.
 const DIRS_AT_ONCE: usize = 8;
 
-/// The first pause before what an error stopped is tried again, and the longest: each try looks at all of the unit that is left.
+/// Exponential backoff of a unit that an error stopped, from this time up to [`RETRY_MAX`]: each try
+/// looks at all that is left of the unit.
 pub(super) const RETRY_MIN: Duration = Duration::from_secs(1);
+/// See [`RETRY_MIN`].
 pub(super) const RETRY_MAX: Duration = Duration::from_mins(10);
 
-/// Names in units that wait to be tried again. Units beyond them are left to the next start.
+/// Maximum number of names in units that wait to be tried again. Further units are left to the next
+/// start.
 const RETRIED_NAMES_MAX: usize = 200_000;
 
-/// A root that parts lie in.
-#[derive(Debug)]
-pub(super) struct Stand {
-    /// The quarantine that they were moved into, wherever it is by now.
-    pub(super) quarantine: Arc<Dir>,
-    /// The root's path.
-    pub(super) path: PathBuf,
-    /// Its name.
-    pub(super) root: String,
-}
-
-/// A part that is to be removed, and its number.
-#[derive(Debug)]
-pub(super) struct Doomed {
-    pub(super) number: u32,
-    /// In the quarantine of which of the sweep's roots it lies.
-    pub(super) stand: usize,
-    /// Of which of the sweep's trees it is.
-    pub(super) tree: usize,
-    pub(super) part: Part,
-    /// Where it was in the root.
-    pub(super) path: RelPath,
-}
-
-/// A unit that is to be removed from the quarantine.
-#[derive(Debug)]
-pub(super) struct Sweep {
-    pub(super) stands: Vec<Stand>,
-    pub(super) trees: Vec<Tree>,
-    pub(super) doomed: Vec<Doomed>,
-    pub(super) skip_open: SkipOpen,
-    /// The line that is in the ledger.
-    pub(super) line: Line,
-    /// The answer after the first try; recovery and later tries have none to give.
-    pub(super) answer: Option<Reaped>,
-    /// Whether an earlier process moved it: what that one had open the kernel may be closing still.
-    pub(super) after_crash: bool,
-    /// How often an error stopped it.
-    pub(super) failures: u32,
-}
-
-/// What became of one file.
+/// Result of the removal of one file.
 enum Fate {
     Gone,
-    /// It is another one by now, or open.
+    /// It is another file by now, or open.
     Changed,
     /// The file system refuses.
     Failed(String),
 }
 
-/// A step of the removal of files.
-enum Step {
-    /// The files of one directory of a part.
-    Dir { doomed: usize, at: u32 },
-    /// A part that is a file.
-    File { doomed: usize },
+/// A part whose files are to be removed, by its place in the sweep: the files of one of its
+/// directories, or itself.
+struct Step {
+    part: usize,
+    dir: Option<u32>,
 }
 
-/// A try to remove a unit.
+/// One try to remove a unit.
 struct Sweeping<'a> {
     shared: &'a Shared,
     sweep: &'a Sweep,
-    /// How many files stayed.
-    stayed: AtomicU64,
+    /// Number of files that were kept.
+    kept: AtomicU64,
     /// Parts that an error stopped, by their numbers, with the first error.
     failed: Mutex<BTreeMap<u32, String>>,
 }
 
-/// Removes a unit; returns the answer for its claim, unless the removal was interrupted or was answered before.
+/// Removes a unit. Returns the answer for its claim, unless it was stopped or has been answered.
 pub(super) fn sweep(shared: &Shared, mut sweep: Sweep) -> Option<Reaped> {
     let id = sweep.line.id;
     let sweeping = Sweeping {
         shared,
         sweep: &sweep,
-        stayed: AtomicU64::new(0),
+        kept: AtomicU64::new(0),
         failed: Mutex::default(),
     };
     let steps = sweeping.steps();
@@ -138,13 +101,14 @@ pub(super) fn sweep(shared: &Shared, mut sweep: Sweep) -> Option<Reaped> {
         remove();
     }
     if shared.is_stopping() {
-        shared.intents.leave_parts(id, &numbers(&sweep));
+        shared.intents.leave_parts(id, &sweep.numbers());
         return None;
     }
     sweeping.remove_dirs();
     sweeping.set_rest_aside();
     let failed = sweeping.failed.into_inner();
-    let (left, done): (Vec<u32>, Vec<u32>) = numbers(&sweep)
+    let (left, done): (Vec<u32>, Vec<u32>) = sweep
+        .numbers()
         .into_iter()
         .partition(|part| failed.contains_key(part));
     if left.is_empty() && !sweep.after_crash {
@@ -155,27 +119,23 @@ pub(super) fn sweep(shared: &Shared, mut sweep: Sweep) -> Option<Reaped> {
     }
     let answer = sweep.answer.take();
     if let Some(error) = failed.into_values().next() {
-        sweep.doomed.retain(|part| left.contains(&part.number));
+        sweep.pending.retain(|part| left.contains(&part.number));
         retry(shared, sweep, &error);
     } else {
-        let dirs = sweep.stands.into_iter().map(|stand| stand.quarantine);
+        let dirs = sweep.roots.into_iter().map(|root| root.quarantine);
         shared.tell_if_finished(id, sweep.line.unit, dirs.collect());
     }
     answer
 }
 
-fn numbers(sweep: &Sweep) -> Vec<u32> {
-    sweep.doomed.iter().map(|part| part.number).collect()
-}
-
-/// Has what an error stopped be tried again.
+/// Has a unit that an error stopped tried again.
 fn retry(shared: &Shared, mut sweep: Sweep, error: &str) {
     let id = sweep.line.id;
     let pause = (RETRY_MIN * 2_u32.pow(sweep.failures.min(16))).min(RETRY_MAX);
     sweep.failures += 1;
+    sweep.leases.get_mut().clear();
     let path = String::from_utf8_lossy(&sweep.line.path_bytes()).into_owned();
-    let left = numbers(&sweep);
-    let weight = sweep.weight();
+    let (left, weight) = (sweep.numbers(), sweep.weight());
     shared.intents.postpone(id);
     let until = clock::now().boot + pause;
     if shared.sweeps.defer(sweep, weight, until, RETRIED_NAMES_MAX) {
@@ -196,49 +156,42 @@ fn retry(shared: &Shared, mut sweep: Sweep, error: &str) {
 }
 
 impl Sweeping<'_> {
-    fn tree(&self, doomed: &Doomed) -> &Tree {
-        &self.sweep.trees[doomed.tree]
+    fn tree(&self, part: &PendingDeletion) -> &Tree {
+        &self.sweep.trees[part.tree]
     }
 
-    fn stand(&self, doomed: &Doomed) -> &Stand {
-        &self.sweep.stands[doomed.stand]
+    fn quarantine(&self, part: &PendingDeletion) -> &Dir {
+        &self.sweep.roots[part.root].quarantine
     }
 
-    fn quarantine(&self, doomed: &Doomed) -> &Dir {
-        &self.stand(doomed).quarantine
-    }
-
-    fn lain(&self, doomed: &Doomed) -> QuarantineName {
-        quarantine_name(self.sweep.line.id, doomed.number)
+    fn name(&self, part: &PendingDeletion) -> QuarantineName {
+        quarantine_name(self.sweep.line.id, part.number)
     }
 
     /// Notes that an error stops the part.
-    fn fail(&self, doomed: &Doomed, error: String) {
+    fn fail(&self, part: &PendingDeletion, error: String) {
         let mut failed = self.failed.lock();
-        failed.entry(doomed.number).or_insert(error);
+        failed.entry(part.number).or_insert(error);
     }
 
-    /// Everything that has files, deepest first.
+    /// Returns everything that has files, deepest first.
     fn steps(&self) -> Vec<Step> {
-        let mut steps = Vec::new();
-        for (doomed, part) in self.sweep.doomed.iter().enumerate() {
+        let steps = self.sweep.pending.iter().enumerate().map(|(at, part)| {
             let tree = self.tree(part);
-            match part.part {
-                Part::File { .. } => steps.push(Step::File { doomed }),
-                Part::Dir(top) => steps.extend(
-                    tree.below(top)
-                        .into_iter()
-                        .rev()
-                        .filter(|&at| !tree.dir(at).files.is_empty())
-                        .map(|at| Step::Dir { doomed, at }),
-                ),
-            }
-        }
-        steps
+            let dirs: Vec<Option<u32>> = match part.part {
+                Part::File { .. } => vec![None],
+                Part::Dir(top) => {
+                    let below = tree.below(top).into_iter().rev();
+                    let full = below.filter(|&dir| !tree.dir(dir).files.is_empty());
+                    full.map(Some).collect()
+                }
+            };
+            dirs.into_iter().map(move |dir| Step { part: at, dir })
+        });
+        steps.flatten().collect()
     }
 
     fn remove_files(&self, steps: &[Step], next: &AtomicUsize) {
-        let all = &self.sweep.doomed;
         let mut chain: Option<(usize, Chain<'_>)> = None;
         loop {
             let from = next.fetch_add(DIRS_AT_ONCE, Ordering::Relaxed);
@@ -246,21 +199,16 @@ impl Sweeping<'_> {
                 return;
             };
             for step in steps.iter().take(DIRS_AT_ONCE) {
-                let (Step::File { doomed } | Step::Dir { doomed, .. }) = *step;
-                let part = &all[doomed];
-                match *step {
-                    Step::File { .. } => {
-                        let facts = part.part.facts(self.tree(part));
-                        let lain = self.lain(part);
-                        self.remove_file(part, self.quarantine(part), &lain, facts);
-                    }
-                    Step::Dir { at, .. } => {
-                        if chain.as_ref().is_none_or(|(of, _)| *of != doomed) {
-                            chain = Some((doomed, self.chain_of(part)));
-                        }
-                        let (_, chain) = chain.as_mut().expect("invariant: just made");
-                        self.remove_files_of(part, chain, at);
-                    }
+                let part = &self.sweep.pending[step.part];
+                if let Some(dir) = step.dir {
+                    let (_, chain) = match &mut chain {
+                        Some(open) if open.0 == step.part => open,
+                        other => other.insert((step.part, self.chain_of(part))),
+                    };
+                    self.remove_files_of(part, chain, dir);
+                } else {
+                    let facts = part.part.facts(self.tree(part));
+                    self.remove_file(part, self.quarantine(part), &self.name(part), facts);
                 }
                 if self.shared.is_stopping() {
                     return;
@@ -269,118 +217,115 @@ impl Sweeping<'_> {
         }
     }
 
-    /// A way down the part `doomed`, which stands in the quarantine under its number.
-    fn chain_of<'d>(&'d self, doomed: &Doomed) -> Chain<'d> {
-        let top = match doomed.part {
+    /// Returns a chain of directories down the part, which is in the quarantine under its number.
+    fn chain_of(&self, part: &PendingDeletion) -> Chain<'_> {
+        let top = match part.part {
             Part::Dir(top) => top,
             Part::File { dir, .. } => dir,
         };
-        Chain::new(
-            &self.sweep.stands[doomed.stand].quarantine,
-            top,
-            &self.lain(doomed),
-        )
+        let quarantine = &self.sweep.roots[part.root].quarantine;
+        Chain::new(quarantine, top, &self.name(part))
     }
 
     /// Removes the files of one directory.
-    fn remove_files_of(&self, doomed: &Doomed, chain: &mut Chain<'_>, at: u32) {
-        let tree = self.tree(doomed);
+    fn remove_files_of(&self, part: &PendingDeletion, chain: &mut Chain<'_>, at: u32) {
+        let tree = self.tree(part);
         match chain.go(tree, at) {
             Ok(dir) => {
                 for (name, facts) in &tree.dir(at).files {
                     if self.shared.is_stopping() {
                         return;
                     }
-                    self.remove_file(doomed, dir, name, facts);
+                    self.remove_file(part, dir, name, facts);
                 }
             }
-            // After a crash, and when it is tried again, the way may be shorter than it was: what is gone is gone.
+            // After a crash, and at a later try, a directory may have been removed already.
             Err(error) if error.is_absence() => {}
-            Err(error) => self.fail(doomed, error.to_string()),
+            Err(error) => self.fail(part, error.to_string()),
         }
     }
 
-    fn remove_file(&self, doomed: &Doomed, dir: &Dir, name: &[u8], facts: &Facts) {
+    fn remove_file(&self, part: &PendingDeletion, dir: &Dir, name: &[u8], facts: &Facts) {
         match remove_file(self.sweep, dir, name, facts) {
             Fate::Gone => return,
             Fate::Changed => {}
-            Fate::Failed(error) => self.fail(doomed, error),
+            Fate::Failed(error) => self.fail(part, error),
         }
-        self.stayed.fetch_add(1, Ordering::Relaxed);
+        self.kept.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Removes the directories of the parts, as far as they are empty.
     fn remove_dirs(&self) {
-        for doomed in &self.sweep.doomed {
-            let Part::Dir(top) = doomed.part else {
+        for part in &self.sweep.pending {
+            let Part::Dir(top) = part.part else {
                 continue;
             };
-            let tree = self.tree(doomed);
-            let mut chain = self.chain_of(doomed);
+            let tree = self.tree(part);
+            let mut chain = self.chain_of(part);
             for at in tree.below(top).into_iter().skip(1).rev() {
                 let dir = tree.dir(at);
                 let removed = chain
                     .go(tree, dir.parent)
                     .and_then(|parent| parent.remove_dir(&dir.name));
-                self.check_removed(doomed, removed);
+                self.check_removed(part, removed);
             }
-            let removed = self.quarantine(doomed).remove_dir(&self.lain(doomed));
-            self.check_removed(doomed, removed);
+            let removed = self.quarantine(part).remove_dir(&self.name(part));
+            self.check_removed(part, removed);
         }
     }
 
-    /// A directory that is not empty holds what stays: that shows when its part is still there.
-    fn check_removed(&self, doomed: &Doomed, removed: Result<(), FsError>) {
+    /// Ignores that a directory is not empty: its part is still there then, and is set aside.
+    fn check_removed(&self, part: &PendingDeletion, removed: Result<(), FsError>) {
         match removed {
             Err(error) if !error.is_absence() && !is_not_empty(&error) => {
-                self.fail(doomed, error.to_string());
+                self.fail(part, error.to_string());
             }
             Ok(()) | Err(_) => {}
         }
     }
 
-    /// Gives what is left of the parts displaced names, and says so in the ledger; not of those that an error stopped.
+    /// Gives the remains of the parts displaced names, and records them; not of those that an error
+    /// stopped.
     fn set_rest_aside(&self) {
         let mut aside = None;
-        for doomed in &self.sweep.doomed {
-            if self.failed.lock().contains_key(&doomed.number) {
+        for part in &self.sweep.pending {
+            if self.failed.lock().contains_key(&part.number) {
                 continue;
             }
-            let (stand, quarantine) = (self.stand(doomed), self.quarantine(doomed));
-            let lain = self.lain(doomed);
-            match quarantine.look(&lain) {
+            let (root, quarantined) = (&self.sweep.roots[part.root], self.name(part));
+            match root.quarantine.look(&quarantined) {
                 Ok(None) => continue,
                 Ok(Some(_)) => {}
                 Err(error) => {
-                    self.fail(doomed, error.to_string());
+                    self.fail(part, error.to_string());
                     continue;
                 }
             }
-            let path = doomed.path.below(&stand.path);
-            let name = doomed
+            let path = part.path.below(&root.path);
+            let name = part
                 .path
-                .split()
-                .map_or_else(Vec::new, |(_, name)| name.to_vec());
+                .parent_and_name()
+                .map_or(&[][..], |(_, name)| name);
             let why = "something in it changed or was opened";
-            match set_aside(quarantine, &lain, &name, &path, why) {
+            match set_aside(&root.quarantine, &quarantined, name, &path, why) {
                 RestoreOutcome::Home | RestoreOutcome::Displaced => {
-                    aside.get_or_insert((stand, path));
+                    aside.get_or_insert((root, path));
                 }
                 RestoreOutcome::Stuck => {
                     let left = path.display();
-                    self.fail(doomed, format!("cannot rename what is left of \"{left}\""));
+                    self.fail(part, format!("cannot rename what is left of \"{left}\""));
                 }
             }
         }
-        if let Some((stand, path)) = aside {
-            self.record_displaced(stand, &path);
+        if let Some((root, path)) = aside {
+            self.record_displaced(root, &path);
         }
     }
 
-    fn record_displaced(&self, stand: &Stand, path: &Path) {
+    fn record_displaced(&self, root: &SweepRoot, path: &Path) {
         let unit = &self.sweep.line;
         let (path, path_b64) = match unit.unit {
-            // Its pieces lie in many places: the first that was displaced stands for all.
+            // Its pieces are in many places: the line names the first that was displaced.
             LineUnit::Job => pack(path.as_os_str().as_encoded_bytes()),
             LineUnit::File | LineUnit::Dir | LineUnit::EmptyDir => {
                 (unit.path.clone(), unit.path_b64.clone())
@@ -388,11 +333,11 @@ impl Sweeping<'_> {
         };
         let line = Line {
             id: self.shared.ledger.next_id(),
-            root: stand.root.clone(),
+            root: root.name.clone(),
             path,
             path_b64,
             paths: Vec::new(),
-            files: self.stayed.load(Ordering::Relaxed),
+            files: self.kept.load(Ordering::Relaxed),
             bytes: 0,
             result: Mark::Displaced,
             ..unit.clone()
@@ -403,37 +348,56 @@ impl Sweeping<'_> {
     }
 }
 
-/// Removes one file if it is still what was seen, and closed. Its change time may be another one: the removal of another of
-/// its names moves it.
+/// Removes one file if it is still what was seen, and closed. Its change time may be another one: the
+/// removal of another of its names moves it.
 fn remove_file(sweep: &Sweep, dir: &Dir, name: &[u8], facts: &Facts) -> Fate {
+    // Other processes must not open it until it is removed.
+    let _lease = match closed(sweep, dir, name, facts) {
+        Ok(lease) => lease,
+        Err(fate) => return fate,
+    };
+    match dir.remove_file(name) {
+        Ok(()) => Fate::Gone,
+        Err(error) if error.is_absence() => Fate::Gone,
+        Err(error) => Fate::Failed(error.to_string()),
+    }
+}
+
+/// Checks that a file is what was seen, and closed. Returns the lease on it.
+fn closed(
+    sweep: &Sweep,
+    dir: &Dir,
+    name: &[u8],
+    facts: &Facts,
+) -> Result<Option<Arc<Lease>>, Fate> {
+    let is_same = || match dir.look(name) {
+        Ok(Some(now)) if now.is_same_content(facts) => Ok(()),
+        Ok(Some(_)) => Err(Fate::Changed),
+        Ok(None) => Err(Fate::Gone),
+        Err(error) => Err(Fate::Failed(error.to_string())),
+    };
+    let kept = sweep.leases.lock().remove(&facts.key);
+    if let Some(lease) = kept {
+        // Another file may have been moved to the name.
+        is_same()?;
+        return if lease.holds() {
+            Ok(Some(lease))
+        } else {
+            Err(Fate::Changed)
+        };
+    }
     let asked = if sweep.after_crash {
         ask_after_crash(sweep.skip_open, dir, name, facts)
     } else {
         ask(sweep.skip_open, dir, name, facts, WhenBusy::Wait)
     };
-    let look = || match dir.look(name) {
-        Ok(Some(now)) => Ok(now),
-        Ok(None) => Err(Fate::Gone),
-        Err(error) => Err(Fate::Failed(error.to_string())),
-    };
-    let lease = match asked {
+    match asked {
         // Looked at when it was opened for the lease.
-        OpenState::Closed(Some(lease)) => Some(lease),
-        OpenState::Closed(None) => match look() {
-            Ok(now) if now.is_same_content(facts) => None,
-            Ok(_) => return Fate::Changed,
-            Err(fate) => return fate,
-        },
-        OpenState::Replaced => return look().err().unwrap_or(Fate::Changed),
-        OpenState::Held(hold @ Hold::OpenUnknown { .. }) => return Fate::Failed(hold.to_string()),
-        OpenState::Held(_) | OpenState::Busy => return Fate::Changed,
-    };
-    let removed = dir.remove_file(name);
-    drop(lease);
-    match removed {
-        Ok(()) => Fate::Gone,
-        Err(error) if error.is_absence() => Fate::Gone,
-        Err(error) => Fate::Failed(error.to_string()),
+        OpenState::Closed(Some(lease)) => Ok(Some(Arc::new(lease))),
+        OpenState::Closed(None) => is_same().map(|()| None),
+        OpenState::Replaced => Err(is_same().err().unwrap_or(Fate::Changed)),
+        OpenState::Held(hold @ Hold::OpenUnknown { .. }) => Err(Fate::Failed(hold.to_string())),
+        OpenState::Held(_) | OpenState::Busy => Err(Fate::Changed),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Neighbours that swap, take and open things under the reaper's hands.
 
 use std::collections::BTreeSet;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -154,6 +155,69 @@ fn a_directory_handle_in_a_unit_saves_what_is_put_there_late() {
         let kept = bench.path(".lapsed").join(name).join("d/late");
         assert_eq!(std::fs::read(kept).unwrap(), b"late");
         assert_eq!(bench.reaper.as_ref().unwrap().displaced(), 1);
+    }
+}
+
+#[test]
+fn a_file_that_is_moved_over_a_name_in_the_quarantine_is_never_lost() {
+    const FILES: usize = 600;
+    for round in 0..10 {
+        let mut bench = Bench::dirs();
+        for n in 0..FILES {
+            bench.write(&format!("unit/d/{n:03}"), "1");
+        }
+        let handle = RootDir::open(&bench.path("unit/d")).unwrap();
+        let late = bench.path("late");
+        std::fs::write(&late, b"late").unwrap();
+        bench.start();
+        let claim = bench.claim(Unit::Dir, "unit");
+        let ledger = bench.ledger.clone().unwrap();
+        let fd = handle.top().fd().as_raw_fd();
+        // From names that the sweeper comes to at once to those that it comes to last.
+        let name = format!("/proc/self/fd/{fd}/{:03}", round * FILES / 10);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                wait(|| ledger.last_at().is_some());
+                // The directory may be gone already: then the file stays where it is.
+                let _ = std::fs::rename(&late, name);
+            });
+            removed(&bench.reap(&[claim]).remove(0));
+        });
+        let lain = bench.lain();
+        let place = match &lain[..] {
+            [] => late,
+            [name] => bench.path(&format!(".lapsed/{name}/d/{:03}", round * FILES / 10)),
+            _ => panic!("{lain:?}"),
+        };
+        assert_eq!(std::fs::read(place).unwrap(), b"late", "{lain:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_opened_in_the_quarantine_is_kept() {
+    let mut bench = Bench::dirs();
+    bench.write("unit/d/a", "1");
+    bench.write("unit/d/b", "2");
+    let handle = RootDir::open(&bench.path("unit/d")).unwrap();
+    let fd = handle.top().fd().as_raw_fd();
+    let name = format!("/proc/self/fd/{fd}/b");
+    bench.start();
+    let claim = bench.claim(Unit::Dir, "unit");
+    let ledger = bench.ledger.clone().unwrap();
+    let opened = std::thread::scope(|scope| {
+        let opener = scope.spawn(|| {
+            wait(|| ledger.last_at().is_some());
+            std::fs::File::options()
+                .append(true)
+                .custom_flags(libc::O_NONBLOCK)
+                .open(name)
+        });
+        removed(&bench.reap(&[claim]).remove(0));
+        opener.join().unwrap()
+    });
+    // Refused, because the lease is held, or gone: never opened and removed nevertheless.
+    if opened.is_ok() {
+        assert_eq!(bench.lain().len(), 1);
     }
 }
 
