@@ -105,6 +105,17 @@ impl Target {
         self.facts_of(self.whole())
     }
 
+    /// Returns the inodes of the files in a directory part that have several names.
+    pub(super) fn links(&self, part: Part) -> Vec<u64> {
+        let (Content::Dir(tree), Part::Dir(_)) = (&self.content, part) else {
+            return Vec::new();
+        };
+        let files = part.files(tree).map(|(_, facts)| facts);
+        let shared = files.filter(|facts| facts.nlink > 1);
+        let inodes: BTreeSet<u64> = shared.map(|facts| facts.key.ino).collect();
+        inodes.into_iter().collect()
+    }
+
     /// Number of regular files in a part, and their bytes.
     pub(super) fn count(&self, part: Part) -> (u64, u64) {
         match &self.content {

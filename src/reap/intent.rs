@@ -11,7 +11,7 @@ use crate::core::facts::{Facts, FileKey, Kind};
 use crate::core::path::RelPath;
 use crate::core::time::{FileTime, Timestamp};
 use crate::ledger::line::pack;
-use crate::ledger::{By, Line, LineUnit, Mark};
+use crate::ledger::{By, Line, LineUnit};
 
 /// First bytes of every record, the last of which is the version of the format.
 pub(super) const MAGIC: [u8; 4] = [0xf1, b'L', b'I', 1];
@@ -172,16 +172,10 @@ impl<'a> Intent<'a> {
             since: of.since.to_owned(),
             basis: of.basis,
             deadline: of.deadline,
-            late_ms: 0,
             files,
             bytes,
-            result: Mark::Removed,
             by: of.by,
-            job: None,
-            paths: Vec::new(),
-            further_lines: 0,
-            part: 0,
-            pin: None,
+            ..Line::default()
         }
     }
 }
@@ -197,6 +191,9 @@ pub(super) enum Record<'a> {
     Intent(Intent<'a>),
     /// Parts that are neither in a quarantine nor on their way there any more; without a number: all parts of that removal.
     Ended(Vec<(u64, Option<u32>)>),
+    /// Inodes of the files with several names in the part of the intent before it: while it is
+    /// removed, each removal of a name moves the change time of the others.
+    Links(Vec<u64>),
 }
 
 impl<'a> Record<'a> {

@@ -70,6 +70,15 @@ impl Taken {
             _ => unreachable!("invariant: it was decoded when it was taken up"),
         }
     }
+
+    /// Returns the inodes of the files with several names in the part.
+    pub(super) fn links(&self) -> BTreeSet<u64> {
+        let (_, len) = Record::decode(&self.0).expect("invariant: it was decoded before");
+        match Record::decode(&self.0[len..]) {
+            Some((Record::Links(inodes), _)) => inodes.into_iter().collect(),
+            _ => BTreeSet::new(),
+        }
+    }
 }
 
 impl Intents {
@@ -91,16 +100,24 @@ impl Intents {
             left: BTreeMap::new(),
             has_unknown_owner: false,
         };
-        let mut at = 0;
+        let (mut at, mut last) = (0, None);
         while let Some((record, len)) = Record::decode(&bytes[at..]) {
             match record {
                 Record::Intent(intent) => {
                     let number = (intent.id, intent.part);
                     state.insert(number, (at as u64, len), false);
+                    last = Some((number, at));
                     let owner = intent.line.owner.map(str::to_owned);
                     state.left.insert(intent.id, owner);
                 }
                 Record::Ended(ended) => state.end(&ended),
+                // It is kept and read with its intent.
+                Record::Links(_) => {
+                    if let Some((number, from)) = last.filter(|(of, _)| state.live.contains_key(of))
+                    {
+                        state.insert(number, (from as u64, at + len - from), false);
+                    }
+                }
             }
             at += len;
         }
@@ -117,15 +134,19 @@ impl Intents {
         self.state.lock().live.keys().map(|(id, _)| *id).collect()
     }
 
-    /// Writes intents down before the things are moved.
+    /// Writes intents down before the things are moved, each with the inodes of the files in it that
+    /// have several names.
     pub(super) fn write<'i>(
         &self,
-        intents: impl IntoIterator<Item = Intent<'i>>,
+        intents: impl IntoIterator<Item = (Intent<'i>, Vec<u64>)>,
     ) -> io::Result<()> {
         let mut bytes = Vec::new();
         let mut ends = Vec::new();
-        for intent in intents {
+        for (intent, links) in intents {
             Record::Intent(intent).encode(&mut bytes);
+            if !links.is_empty() {
+                Record::Links(links).encode(&mut bytes);
+            }
             ends.push(((intent.id, intent.part), bytes.len()));
         }
         let mut state = self.state.lock();
@@ -337,7 +358,9 @@ impl State {
         self.file.read_exact_at(&mut bytes, live.at)?;
         match Record::decode(&bytes) {
             Some((Record::Intent(_), _)) => Ok(Taken(bytes)),
-            Some((Record::Ended(_), _)) | None => Err(io::ErrorKind::InvalidData.into()),
+            Some((Record::Ended(_) | Record::Links(_), _)) | None => {
+                Err(io::ErrorKind::InvalidData.into())
+            }
         }
     }
 

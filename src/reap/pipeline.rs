@@ -124,7 +124,7 @@ impl Pipeline<'_> {
                     return done;
                 }
                 let mut round = Round {
-                    handles: Handles::new(self.shared, may_wait),
+                    handles: Handles::new(may_wait),
                     done: Vec::new(),
                     displaced: Vec::new(),
                     ended: Vec::new(),
@@ -247,18 +247,20 @@ impl Pipeline<'_> {
             let parts = (0..).zip(one.seen.parts());
             parts.map(move |(number, (target, part))| {
                 let path = target.path_of(part);
-                (one, number, target, path, target.facts_of(part))
+                (one, number, (target, part), path)
             })
         });
         let parts: Vec<_> = parts.collect();
         let intents = parts
             .iter()
-            .filter_map(|(one, number, target, path, facts)| {
+            .filter_map(|(one, number, (target, part), path)| {
+                let facts = target.facts_of(*part);
                 let opened = self.roots.get(target.root).ok()?;
                 let root = &self.policy.roots[&target.root].name;
                 let asks = self.skip_open(&one.claim) != SkipOpen::Never;
                 let place = (&**path, *number);
-                Some(Intent::new((opened, root), place, facts, asks, &one.line))
+                let intent = Intent::new((opened, root), place, facts, asks, &one.line);
+                Some((intent, target.links(*part)))
             });
         self.shared.intents.write(intents)
     }

@@ -255,7 +255,8 @@ impl Recovery<'_> {
                 continue;
             };
             let settled = if self.recorded.contains(&intent.id) {
-                self.finish(&intent, &name, facts)
+                let links = taken.map(Taken::links).unwrap_or_default();
+                self.finish((&intent, &links), &name, facts)
             } else {
                 self.give_back(&intent)
             };
@@ -336,8 +337,14 @@ impl Recovery<'_> {
         }
     }
 
-    /// Has the sweeper finish a removal that is in the ledger. What is younger than it stays.
-    fn finish(&mut self, intent: &Intent<'_>, lain: &[u8], facts: Facts) -> Settled {
+    /// Has the sweeper finish a removal that is in the ledger. Files that are younger than it are
+    /// kept.
+    fn finish(
+        &mut self,
+        (intent, links): (&Intent<'_>, &BTreeSet<u64>),
+        lain: &[u8],
+        facts: Facts,
+    ) -> Settled {
         let (tree, part) = match (intent.line.unit, facts.kind) {
             (LineUnit::EmptyDir, _) => (Tree::of_dir(lain, facts), Part::Dir(0)),
             (LineUnit::File | LineUnit::Dir | LineUnit::Job, Kind::Dir) => {
@@ -352,7 +359,7 @@ impl Recovery<'_> {
                         return Settled::Left;
                     }
                 };
-                tree.retain_files(|facts| !is_younger(facts, intent.line.at));
+                tree.retain_files(|facts| !is_younger(facts, intent.line.at, links));
                 (tree, Part::Dir(0))
             }
             (LineUnit::File | LineUnit::Dir | LineUnit::Job, _) => {
@@ -407,14 +414,15 @@ impl Recovery<'_> {
     }
 }
 
-/// Whether `facts` tell of a change after the instant `at`, at which the thing was about to be moved: such a thing is not what was
-/// recorded.
-fn is_younger(facts: &Facts, at: Timestamp) -> bool {
+/// Returns true if `facts` show a change after the instant `at`, at which the thing was about to be
+/// moved: then it is not what was recorded. The change times of `links` do not count: the removal
+/// of their other names has moved them.
+fn is_younger(facts: &Facts, at: Timestamp, links: &BTreeSet<u64>) -> bool {
     // The instant was cut to milliseconds.
     let moved = FileTime::from(at.plus_ms(1));
     matches!(facts.kind, Kind::File | Kind::Other)
         && (facts.mtime > moved
-            || facts.ctime > moved
+            || (facts.ctime > moved && !links.contains(&facts.key.ino))
             || facts.btime.is_some_and(|born| born > moved))
 }
 

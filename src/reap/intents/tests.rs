@@ -11,7 +11,9 @@ fn write_all(intents: &Intents, numbers: impl IntoIterator<Item = (u64, u32)>) {
         .collect();
     let all = numbers.iter().zip(&texts);
     let all = all.map(|((id, part), (path, owner))| sample(*id, *part, path, owner));
-    intents.write(all).unwrap();
+    intents
+        .write(all.into_iter().map(|intent| (intent, Vec::new())))
+        .unwrap();
 }
 
 fn open(dir: &tempfile::TempDir) -> Intents {

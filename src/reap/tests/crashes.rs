@@ -3,20 +3,26 @@
 use super::*;
 use crate::core::jobs::Status;
 use crate::core::policy::Record as JobRecord;
-use crate::ledger::{By, LineUnit, Mark};
+use crate::ledger::{LineUnit, Mark};
 use crate::reap::intent::{Intent, PartLine, QuarantineId, Record};
 use crate::reap::names::quarantine_name;
 
-const RECORDED: bool = true;
+pub(super) const RECORDED: bool = true;
 
 /// Puts `path` where a crash would have left it: in the quarantine as `id`, with an intent, and perhaps a line.
 fn crash(bench: &Bench, path: &str, number: (u64, u32), recorded: bool) {
     crash_with(bench, path, number, recorded, intend);
 }
 
-type Intend = fn(&Bench, &str, &str, u32, &Line);
+pub(super) type Intend = fn(&Bench, &str, &str, u32, &Line);
 
-fn crash_with(bench: &Bench, path: &str, number: (u64, u32), recorded: bool, intend: Intend) {
+pub(super) fn crash_with(
+    bench: &Bench,
+    path: &str,
+    number: (u64, u32),
+    recorded: bool,
+    intend: Intend,
+) {
     let unit = if bench.path(path).is_dir() {
         LineUnit::Dir
     } else {
@@ -36,23 +42,14 @@ fn line(id: u64, path: &str, unit: LineUnit) -> Line {
         at: clock::now().wall.plus_ms(100),
         root: "results".into(),
         path: path.into(),
-        path_b64: None,
         unit,
-        owner: None,
         rule: "old".into(),
         since: "newest".into(),
         basis: Timestamp::MIN,
         deadline: Timestamp::MIN,
-        late_ms: 0,
         files: 1,
         bytes: 1,
-        result: Mark::Removed,
-        by: By::Rule,
-        job: None,
-        paths: Vec::new(),
-        further_lines: 0,
-        part: 0,
-        pin: None,
+        ..Line::default()
     }
 }
 
@@ -64,7 +61,7 @@ fn quarantine(root: &RootDir) -> crate::fs::Dir {
 }
 
 /// Writes the intent of a part, which stands in its place still.
-fn intend(bench: &Bench, dir: &str, path: &str, part: u32, line: &Line) {
+pub(super) fn intend(bench: &Bench, dir: &str, path: &str, part: u32, line: &Line) {
     let mut bytes = Vec::new();
     with_intent(bench, dir, path, part, line, |intent| {
         Record::Intent(*intent).encode(&mut bytes);
@@ -94,7 +91,7 @@ fn intend_in_json(bench: &Bench, dir: &str, path: &str, part: u32, line: &Line) 
     });
 }
 
-fn append_intents(bench: &Bench, more: &[u8]) {
+pub(super) fn append_intents(bench: &Bench, more: &[u8]) {
     let file = bench.base.join("state/intents");
     let mut bytes = std::fs::read(&file).unwrap_or_default();
     bytes.extend(more);
@@ -313,7 +310,7 @@ impl Bench {
         wait(|| self.intents().is_empty());
     }
 
-    fn intents(&self) -> Vec<u8> {
+    pub(super) fn intents(&self) -> Vec<u8> {
         std::fs::read(self.base.join("state/intents")).unwrap()
     }
 }

@@ -6,6 +6,7 @@
 
 mod crashes;
 mod denials;
+mod half_swept;
 mod hostile;
 mod jobs;
 mod locks;

@@ -1,0 +1,43 @@
+//! Units that a crash left when some of their files were removed.
+
+use super::crashes::{Intend, RECORDED, append_intents, crash_with, intend};
+use super::*;
+use crate::reap::intent::Record;
+
+#[test]
+fn the_other_names_of_a_file_are_removed_after_a_crash_in_the_sweep() {
+    let mut bench = Bench::files();
+    for unit in ["known", "unknown"] {
+        for file in ["a/shared", "b/own"] {
+            bench.write(&format!("{unit}/{file}"), "1");
+        }
+        let name = |file: &str| bench.path(&format!("{unit}/{file}"));
+        std::fs::hard_link(name("a/shared"), name("b/other")).unwrap();
+    }
+    let inode = bench.facts("known/a/shared").key.ino;
+    crash_with(&bench, "unknown", (11, 0), RECORDED, intend);
+    let with_links: Intend = |bench, dir, path, part, line| {
+        intend(bench, dir, path, part, line);
+        let links = vec![bench.facts(&format!("{path}/a/shared")).key.ino];
+        let mut bytes = Vec::new();
+        Record::Links(links).encode(&mut bytes);
+        append_intents(bench, &bytes);
+    };
+    crash_with(&bench, "known", (12, 0), RECORDED, with_links);
+    // What the sweeper has removed of them moves the change time of the other name.
+    let at = clock::now().wall.plus_ms(100);
+    wait(|| clock::now().wall > at.plus_ms(50));
+    for number in [11, 12] {
+        std::fs::remove_file(bench.path(&format!(".lapsed/{number}/a/shared"))).unwrap();
+    }
+    let other = bench.facts(".lapsed/12/b/other");
+    assert_eq!((other.key.ino, other.nlink), (inode, 1));
+    assert!(other.ctime.ceil() > at);
+    bench.start();
+    bench.settle();
+    // Without a record of its names it may be any file, and is kept.
+    wait(|| bench.lain().len() == 1);
+    let displaced = bench.path(&format!(".lapsed/{}", bench.lain()[0]));
+    assert!(displaced.join("b/other").exists() && !displaced.join("b/own").exists());
+    wait(|| bench.intents().is_empty());
+}
