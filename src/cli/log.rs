@@ -75,16 +75,16 @@ fn filter_of(text: &str) -> anyhow::Result<EnvFilter> {
 }
 
 /// Has a daemon log as much as its configuration says, where neither the command line nor [`LOG_VARIABLE`] says anything.
-pub fn follow(level: Option<LogLevel>) {
+pub fn follow(level: LogLevel) {
     let Some(handle) = ADJUSTABLE.get() else {
         return;
     };
     let more = match level {
-        Some(LogLevel::Error) => -2,
-        Some(LogLevel::Warn) => -1,
-        Some(LogLevel::Info) | None => 0,
-        Some(LogLevel::Debug) => 1,
-        Some(LogLevel::Trace) => 2,
+        LogLevel::Error => -2,
+        LogLevel::Warn => -1,
+        LogLevel::Info => 0,
+        LogLevel::Debug => 1,
+        LogLevel::Trace => 2,
     };
     let filter = EnvFilter::new(directives(Level::Info, more));
     if let Err(error) = handle.reload(filter) {

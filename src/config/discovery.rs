@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use super::document::{Source, Unread};
 use super::environment::Environment;
 use super::error::{ConfigError, Problem, quoted};
-use super::reader::Text;
 use super::resolve::reason;
 use super::schema::CONFIG_VARIABLE;
+use super::setting::{Setting, Text};
 use super::settings::Overrides;
 
 /// Origin of a file.
@@ -87,19 +87,21 @@ pub fn place_for_new(
 }
 
 fn named(overrides: &Overrides, environment: &Environment) -> Result<Option<PathBuf>, Problem> {
-    let here = environment.current_dir.as_deref();
-    if let Some(path) = &overrides.config {
-        let text = Text::argument("--config", &path.to_string_lossy());
-        return text.path_below(path, here).map(Some);
-    }
-    match environment.set(CONFIG_VARIABLE) {
-        // With `--watch`, the variable is ignored: the same command works alike everywhere.
-        Some(path) if overrides.watch.is_empty() => {
-            let text = Text::variable(CONFIG_VARIABLE, &path.to_string_lossy());
-            text.path_below(Path::new(path), here).map(Some)
+    let (text, path) = match (&overrides.config, environment.set(CONFIG_VARIABLE)) {
+        (Some(path), _) => {
+            let text = Text::argument("--config", &path.to_string_lossy());
+            (text, path.as_path())
         }
-        Some(_) | None => Ok(None),
-    }
+        // With `--watch`, the variable is ignored: the same command works alike everywhere.
+        (None, Some(path)) if overrides.watch.is_empty() => {
+            let text = Text::variable(CONFIG_VARIABLE, &path.to_string_lossy());
+            (text, Path::new(path))
+        }
+        (None, _) => return Ok(None),
+    };
+    PathBuf::parse(text.as_str()).map_err(|refusal| text.refuse(refusal))?;
+    text.path_below(path, environment.current_dir.as_deref())
+        .map(Some)
 }
 
 /// Usual places, in the order in which they are tried.

@@ -7,9 +7,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-use super::error::{ConfigError, Place, Problem};
+use super::error::{ConfigError, Problem};
 
 /// Longest file, in bytes. 16 MiB hold the most rules and roots allowed, and bound the reading of a
 /// device or log named by mistake.
@@ -52,14 +52,12 @@ impl Source {
             Err(error) => {
                 let sound = error.utf8_error().valid_up_to();
                 let text = String::from_utf8_lossy(&error.as_bytes()[..sound]).into_owned();
-                Err(Unread::Refused(
-                    Problem {
-                        place: Self::new(path.to_path_buf(), text).place(sound),
-                        message: "the file is not UTF-8".into(),
-                        hint: None,
-                    }
-                    .into(),
-                ))
+                let problem = Problem {
+                    line: Some(Self::new(path.to_path_buf(), text).line(sound)),
+                    message: "the file is not UTF-8".into(),
+                    hint: None,
+                };
+                Err(Unread::Refused(ConfigError::new(Some(path), vec![problem])))
             }
         }
     }
@@ -90,11 +88,12 @@ impl Source {
             return Ok(tree);
         }
         let problem = |error: &toml::de::Error| Problem {
-            place: self.place(error.span().map_or(0, |span| span.start)),
+            line: Some(self.line(error.span().map_or(0, |span| span.start))),
             message: error.message().trim().replace('\n', ", "),
             hint: None,
         };
-        Err(ConfigError::new(errors.iter().map(problem).collect()))
+        let problems = errors.iter().map(problem).collect();
+        Err(ConfigError::new(Some(&self.path), problems))
     }
 
     /// Parses what is valid of the file, and ignores mistakes of syntax.
@@ -102,122 +101,8 @@ impl Source {
         DeTable::parse_recoverable(&self.text).0
     }
 
-    fn place(&self, offset: usize) -> Place {
-        Place::File {
-            path: self.path.clone(),
-            line: self.lines.partition_point(|&start| start <= offset),
-        }
-    }
-}
-
-/// A table of the file, or the lack of one.
-#[derive(Clone, Debug)]
-pub(super) struct Section<'d> {
-    /// Heading in messages: `[watch]`, `[[rule]] "old results"`; empty for the top level.
-    pub heading: String,
-    /// Name of the table in the schema; empty for the top level.
-    pub name: &'static str,
-    body: Option<Body<'d>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Body<'d> {
-    source: &'d Source,
-    table: &'d DeTable<'d>,
-    offset: usize,
-}
-
-impl<'d> Section<'d> {
-    /// Section of a table that the file does not have.
-    pub fn absent(name: &'static str) -> Self {
-        Self {
-            heading: String::new(),
-            name,
-            body: None,
-        }
-    }
-
-    /// The top level of `source`.
-    pub fn top(source: &'d Source, tree: &'d Spanned<DeTable<'d>>) -> Self {
-        Self {
-            heading: String::new(),
-            name: "",
-            body: Some(Body {
-                source,
-                table: tree.get_ref(),
-                offset: 0,
-            }),
-        }
-    }
-
-    /// The value of `key`.
-    pub fn value(&self, key: &str) -> Option<&'d Spanned<DeValue<'d>>> {
-        self.body.and_then(|body| body.table.get(key))
-    }
-
-    /// Returns true if `key` is present, whatever its value.
-    pub fn has(&self, key: &str) -> bool {
-        self.value(key).is_some()
-    }
-
-    /// Keys, each with its place.
-    pub fn keys(&self) -> impl Iterator<Item = (&'d str, Place)> {
-        self.body.into_iter().flat_map(|body| {
-            body.table
-                .keys()
-                .map(move |key| (&**key.get_ref(), body.source.place(key.span().start)))
-        })
-    }
-
-    /// Returns `value` (of this table) as a table; `None` if it is not one.
-    pub fn table(
-        &self,
-        value: &'d Spanned<DeValue<'d>>,
-        name: &'static str,
-        heading: String,
-    ) -> Option<Self> {
-        let table = value.get_ref().as_table()?;
-        Some(Self {
-            heading,
-            name,
-            body: self.body.map(|body| Body {
-                table,
-                offset: value.span().start,
-                ..body
-            }),
-        })
-    }
-
-    /// Table `name` of the top level.
-    pub fn subsection(&self, name: &'static str) -> Option<Self> {
-        self.table(self.value(name)?, name, format!("[{name}]"))
-    }
-
-    /// Place of the start of the table.
-    pub fn place(&self) -> Place {
-        self.body
-            .map_or(Place::Process, |body| body.source.place(body.offset))
-    }
-
-    /// Place of `value` (of this table).
-    pub fn place_of(&self, value: &Spanned<DeValue<'_>>) -> Place {
-        self.body
-            .map_or(Place::Process, |body| body.source.place(value.span().start))
-    }
-
-    /// Location of the table, for messages about something else.
-    pub fn whereabouts(&self) -> String {
-        self.place()
-            .whereabouts()
-            .unwrap_or_else(|| self.heading.clone())
-    }
-
-    /// Prefixes `text` with the heading, for messages.
-    pub fn entitle(&self, text: &str) -> String {
-        if self.heading.is_empty() {
-            text.to_owned()
-        } else {
-            format!("{}: {text}", self.heading)
-        }
+    /// Line of the byte at `offset`, from 1.
+    pub fn line(&self, offset: usize) -> usize {
+        self.lines.partition_point(|&start| start <= offset)
     }
 }

@@ -6,13 +6,14 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::discovery::{self, Origin};
-use super::document::{Section, Source};
+use super::discovery::{self, Origin as FileOrigin};
+use super::document::Source;
 use super::environment::Environment;
 use super::error::{ConfigError, Problem, Refusal};
-use super::reader::{Reader, Reported, Text};
+use super::reader::{Reader, Reported};
 use super::resolve::tidy;
-use super::schema::{BASE_DIR, Key, SOCKET, STATE_DIR};
+use super::schema::Top;
+use super::setting::{Origin, Text, Value};
 use super::settings::Overrides;
 
 /// `sockaddr_un.sun_path` has 108 bytes, the last of which is NUL (unix(7)).
@@ -58,24 +59,17 @@ pub fn endpoints(
         .as_ref()
         .map(|(source, _)| source.parse_what_is_sound());
     let source = found.as_ref().map(|(source, _)| source);
-    let top = match (source, &tree) {
-        (Some(source), Some(tree)) => Section::top(source, tree),
-        _ => Section::absent(""),
-    };
-    let mut reader = Reader::new(environment);
-    let places = bases(&mut reader, overrides, &top, source)
-        .and_then(|bases| places(&mut reader, overrides, &top, &bases, NoHomePolicy::UseHost));
+    let mut reader = Reader::new(environment, source, overrides);
+    let top = reader.read(tree.as_ref(), Some(&["base_dir", "state_dir", "socket"]));
+    let places = bases(&mut reader, &top, source)
+        .and_then(|bases| places(&mut reader, &top, &bases, NoHomePolicy::UseHost));
     let places = match places {
         Ok(places) => places,
         Err(Reported) => return Err(reader.into_error()),
     };
 
-    let explicit = overrides.state_dir.is_some()
-        || overrides.socket.is_some()
-        || [STATE_DIR, SOCKET]
-            .iter()
-            .any(|key| is_set(environment, &top, key));
-    let private = matches!(found, Some((_, Origin::Named | Origin::Own)));
+    let explicit = top.state_dir.is_present() || top.socket.is_present();
+    let private = matches!(found, Some((_, FileOrigin::Named | FileOrigin::Own)));
     if !explicit && !private && !places.socket.exists() && environment.system_socket.exists() {
         return Ok((
             environment.system_state_dir.clone(),
@@ -88,34 +82,27 @@ pub fn endpoints(
 /// Finds the base directories of relative paths.
 pub(super) fn bases(
     reader: &mut Reader,
-    overrides: &Overrides,
-    top: &Section,
+    top: &Top,
     source: Option<&Source>,
 ) -> Result<Bases, Reported> {
     let here = reader.environment.current_dir.clone();
-    let given = match &overrides.base_dir {
-        Some(path) => Some((argument("--base-dir", path), path.clone())),
-        None => reader
-            .variable(&BASE_DIR)?
-            .map(|text| (text.clone(), PathBuf::from(text.value))),
-    };
-    if let Some((text, path)) = given {
-        let base = text.path_below(&path, here.as_deref());
-        let base = Some(base.map_err(|problem| reader.fail(problem))?);
+    let beside = source.and_then(|source| source.path().parent());
+    let is_of_file = top
+        .base_dir
+        .text()
+        .is_some_and(|text| text.line().is_some());
+    let base = if is_of_file { beside } else { here.as_deref() };
+    let given = reader.path_below(&top.base_dir, base)?;
+    if given.is_some() && !is_of_file {
         return Ok(Bases {
-            typed: base.clone(),
-            file: base,
+            typed: given.clone(),
+            file: given,
         });
     }
-    let beside = source.and_then(|source| source.path().parent());
-    let file = if top.has(BASE_DIR.name) {
-        let text = reader.text(top, &BASE_DIR).ok_or(Reported)?;
-        let base = text.path_below(Path::new(&text.value), beside);
-        Some(base.map_err(|problem| reader.fail(problem))?)
-    } else {
-        beside.map(tidy).or_else(|| here.clone())
-    };
-    Ok(Bases { typed: here, file })
+    Ok(Bases {
+        file: given.or_else(|| beside.map(tidy)).or_else(|| here.clone()),
+        typed: here,
+    })
 }
 
 /// Policy for a process without usual places: `HOME` is unset, and no setting names a state
@@ -131,17 +118,14 @@ pub(super) enum NoHomePolicy {
 /// Finds the state directory and the socket.
 pub(super) fn places(
     reader: &mut Reader,
-    overrides: &Overrides,
-    top: &Section,
+    top: &Top,
     bases: &Bases,
     no_home: NoHomePolicy,
 ) -> Result<Places, Reported> {
-    let typed = (overrides.state_dir.as_deref(), "--state-dir");
-    let dir = given(reader, typed, &STATE_DIR, top, bases);
-    let typed = (overrides.socket.as_deref(), "--socket");
-    let socket = given(reader, typed, &SOCKET, top, bases);
+    let dir = given(reader, &top.state_dir, bases);
+    let socket = given(reader, &top.socket, bases);
     let environment = reader.environment;
-    let (state_dir, usual) = if let Some((_, dir)) = dir? {
+    let (state_dir, usual) = if let Some(dir) = dir? {
         (dir, None)
     } else {
         let own = usual_state_dir(environment).map(|dir| {
@@ -158,48 +142,27 @@ pub(super) fn places(
         };
         (dir, Some(socket))
     };
-    let (text, socket) = socket?.unwrap_or_else(|| {
-        let socket = usual.unwrap_or_else(|| state_dir.join(SOCKET_NAME));
-        (argument("socket", &socket), socket)
+    let usual = || usual.unwrap_or_else(|| state_dir.join(SOCKET_NAME));
+    let socket = socket?.unwrap_or_else(usual);
+    let checked = check_length(&socket).map_err(|refusal| match top.socket.text() {
+        Some(text) => text.refuse(refusal),
+        None => Text::argument("socket", &socket.to_string_lossy()).refuse(refusal),
     });
-    let checked = check_form(&text.value).and_then(|()| check_length(&socket));
-    reader.take(&text, checked).ok_or(Reported)?;
+    reader.take(checked).ok_or(Reported)?;
     Ok(Places { state_dir, socket })
 }
 
 /// Path that the command line, a variable or the file gives.
-fn given(
+fn given<T: AsRef<Path>>(
     reader: &mut Reader,
-    (typed, argument_name): (Option<&Path>, &str),
-    key: &Key,
-    top: &Section,
+    value: &Value<T>,
     bases: &Bases,
-) -> Result<Option<(Text, PathBuf)>, Reported> {
-    let (text, path, base) = if let Some(path) = typed {
-        (
-            argument(argument_name, path),
-            path.to_path_buf(),
-            &bases.typed,
-        )
-    } else if let Some(text) = reader.setting(top, key)? {
-        let path = PathBuf::from(&text.value);
-        (text, path, &bases.file)
-    } else {
-        return Ok(None);
+) -> Result<Option<PathBuf>, Reported> {
+    let base = match value.text().map(|text| &text.origin) {
+        Some(Origin::Argument(_)) => &bases.typed,
+        Some(Origin::Default | Origin::Variable(_) | Origin::Line(_)) | None => &bases.file,
     };
-    match text.path_below(&path, base.as_deref()) {
-        Ok(path) => Ok(Some((text, path))),
-        Err(problem) => Err(reader.fail(problem)),
-    }
-}
-
-fn argument(name: &str, path: &Path) -> Text {
-    Text::argument(name, &path.to_string_lossy())
-}
-
-fn is_set(environment: &Environment, top: &Section, key: &Key) -> bool {
-    let variable = key.variable.and_then(|name| environment.set(name));
-    variable.is_some() || top.has(key.name)
+    reader.path_below(value, base.as_deref())
 }
 
 fn usual_state_dir(environment: &Environment) -> Option<PathBuf> {
@@ -227,21 +190,6 @@ fn nowhere() -> Problem {
         "no state directory: neither XDG_STATE_HOME nor HOME holds an absolute path",
     )
     .hint("name one with --state-dir DIR or LAPSED_STATE_DIR")
-}
-
-/// Refuses a network address: it would name a file in the working directory.
-fn check_form(socket: &str) -> Result<(), Refusal> {
-    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    let names_port = socket
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| is_port(port));
-    if socket.contains('/') || !names_port {
-        return Ok(());
-    }
-    let refusal = Refusal::new("is an address of a network, where lapsed listens on a Unix socket");
-    Err(refusal.hint(format!(
-        "name a path, such as /run/lapsed/lapsed.sock; or ./{socket} for a socket of that name"
-    )))
 }
 
 fn check_length(socket: &Path) -> Result<(), Refusal> {

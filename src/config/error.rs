@@ -14,47 +14,26 @@ pub(super) const NOT_SET: &str = ", which is not set";
 
 /// Error of a refused configuration: every mistake that one pass finds.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{}", Listing(.problems))]
+#[error("{}", Listing(.file.as_deref(), .problems))]
 pub struct ConfigError {
+    /// File of the problems that have a line.
+    file: Option<PathBuf>,
     problems: Vec<Problem>,
 }
 
 /// Most names listed as allowed: a host may have thousands of roots.
 const NAMES_MAX: usize = 30;
 
-/// One mistake.
+/// One mistake. They are shown in this order.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Problem {
-    /// Place of the mistake.
-    pub place: Place,
+    /// Line of the file, from 1; `None`: on the command line or in the environment, and the message
+    /// names the argument or variable.
+    pub line: Option<usize>,
     /// Description of the mistake, key and value included.
     pub message: String,
     /// Allowed values, or the remedy.
     pub hint: Option<String>,
-}
-
-/// Place of a mistake, in the order in which mistakes are shown.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Place {
-    /// On the command line or in the environment; the message names the argument or variable.
-    Process,
-    /// In a file.
-    File {
-        /// Path of the file.
-        path: PathBuf,
-        /// Line number, from 1.
-        line: usize,
-    },
-}
-
-impl Place {
-    /// Location as `file:line`; `None` outside of files.
-    pub(super) fn whereabouts(&self) -> Option<String> {
-        match self {
-            Self::Process => None,
-            Self::File { path, line } => Some(format!("{}:{line}", path.display())),
-        }
-    }
 }
 
 /// Reason why a value is refused, without its place.
@@ -67,12 +46,15 @@ pub(super) struct Refusal {
 }
 
 impl ConfigError {
-    /// Error of `problems`, of which there must be at least one.
-    pub(super) fn new(mut problems: Vec<Problem>) -> Self {
+    /// Error of `problems` in `file`, of which there must be at least one.
+    pub(super) fn new(file: Option<&Path>, mut problems: Vec<Problem>) -> Self {
         assert!(!problems.is_empty(), "invariant: an error has a problem");
         problems.sort();
         problems.dedup();
-        Self { problems }
+        Self {
+            file: file.map(Path::to_path_buf),
+            problems,
+        }
     }
 
     /// Returns true if all problems are unset variables: the file may be valid in another
@@ -92,7 +74,7 @@ impl ConfigError {
 
 impl From<Problem> for ConfigError {
     fn from(problem: Problem) -> Self {
-        Self::new(vec![problem])
+        Self::new(None, vec![problem])
     }
 }
 
@@ -100,7 +82,7 @@ impl Problem {
     /// Problem that belongs to no line of a file.
     pub(super) fn of_process(message: impl Into<String>) -> Self {
         Self {
-            place: Place::Process,
+            line: None,
             message: message.into(),
             hint: None,
         }
@@ -162,32 +144,31 @@ pub(super) fn nearest<'a>(
         .map(|(_, name)| name)
 }
 
-struct Listing<'a>(&'a [Problem]);
+/// Location as `file:line`.
+pub(super) fn location(file: &Path, line: usize) -> String {
+    format!("{}:{line}", file.display())
+}
+
+struct Listing<'a>(Option<&'a Path>, &'a [Problem]);
 
 impl fmt::Display for Listing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, problem) in self.0.iter().take(SHOWN_MAX).enumerate() {
+        let Self(file, problems) = self;
+        for (place, problem) in problems.iter().take(SHOWN_MAX).enumerate() {
             if place > 0 {
                 f.write_str("\n")?;
             }
-            problem.fmt(f)?;
+            if let Some((file, line)) = file.zip(problem.line) {
+                write!(f, "{}: ", location(file, line))?;
+            }
+            f.write_str(&problem.message)?;
+            if let Some(hint) = &problem.hint {
+                write!(f, "\n  {hint}")?;
+            }
         }
-        match self.0.len().saturating_sub(SHOWN_MAX) {
+        match problems.len().saturating_sub(SHOWN_MAX) {
             0 => Ok(()),
             more => write!(f, "\nand {more} more"),
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = self.place.whereabouts() {
-            write!(f, "{place}: ")?;
-        }
-        f.write_str(&self.message)?;
-        match &self.hint {
-            Some(hint) => write!(f, "\n  {hint}"),
-            None => Ok(()),
         }
     }
 }
@@ -222,7 +203,7 @@ mod tests {
         let problems = (0..25)
             .map(|n| Problem::of_process(format!("mistake {n:02}")))
             .collect();
-        let text = ConfigError::new(problems).to_string();
+        let text = ConfigError::new(None, problems).to_string();
         assert!(
             text.starts_with("mistake 00\nmistake 01\n")
                 && text.ends_with("mistake 19\nand 5 more"),
@@ -234,21 +215,21 @@ mod tests {
     fn unset_variables_are_distinguished_from_other_mistakes() {
         let unset = || Problem::of_process(format!("x names environment variable X{NOT_SET}"));
         assert!(ConfigError::from(unset()).is_of_unset_variables());
-        let both = ConfigError::new(vec![unset(), Problem::of_process("wrong")]);
+        let both = ConfigError::new(None, vec![unset(), Problem::of_process("wrong")]);
         assert!(!both.is_of_unset_variables());
     }
 
     #[test]
     fn the_process_comes_before_the_file_and_a_file_from_its_top() {
         let at = |line| Problem {
-            place: Place::File {
-                path: "f".into(),
-                line,
-            },
+            line: Some(line),
             message: "m".into(),
             hint: Some("h".into()),
         };
-        let error = ConfigError::new(vec![at(10), at(9), Problem::of_process("p"), at(9)]);
+        let error = ConfigError::new(
+            Some("f".as_ref()),
+            vec![at(10), at(9), Problem::of_process("p"), at(9)],
+        );
         assert_eq!(error.to_string(), "p\nf:9: m\n  h\nf:10: m\n  h");
         assert_eq!(error.count(), 3);
     }

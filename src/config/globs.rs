@@ -7,10 +7,9 @@ use crate::core::claim::Unit;
 use crate::core::policy::{Globs, classes_in};
 use crate::core::template::Class;
 
-use super::document::Section;
 use super::error::Refusal;
 use super::reader::Reader;
-use super::schema::Key;
+use super::setting::Values;
 
 /// Text that a pattern is matched with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,23 +32,27 @@ impl Matched {
     }
 }
 
-/// Reads the patterns of `key`; `None` if it is absent or refused.
+/// Compiles `patterns`; `None` if they are absent or refused.
 pub(super) fn read(
     reader: &mut Reader,
-    section: &Section,
-    key: &Key,
+    patterns: &Values<String>,
     matched: Matched,
 ) -> Option<Globs> {
-    let texts = reader.texts(section, key)?;
+    let texts = patterns.all()?;
     // Each is compiled separately first: all mistakes are reported, each with its line.
     let patterns: Vec<_> = texts
         .iter()
-        .map(|text| reader.parse(text, |text| pattern(text, matched)))
+        .map(|(text, written)| {
+            reader.take(pattern(written, matched).map_err(|refusal| text.refuse(refusal)))
+        })
         .collect();
     let patterns: Vec<String> = patterns.into_iter().collect::<Option<_>>()?;
-    let compiled = Globs::compile(&patterns)
-        .map_err(|error| Refusal::new(format!("and its fellows: {}", error.kind())));
-    reader.take(texts.last()?, compiled)
+    let (last, _) = texts.last()?;
+    reader.take(
+        Globs::compile(&patterns).map_err(|error| {
+            last.refuse(Refusal::new(format!("and its fellows: {}", error.kind())))
+        }),
+    )
 }
 
 fn pattern(text: &str, matched: Matched) -> Result<String, Refusal> {

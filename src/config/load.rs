@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
@@ -13,36 +12,20 @@ use crate::core::policy::{Policy, Schedule};
 use crate::core::report::{Breaker, Mode};
 
 use super::discovery;
-use super::document::{Section, Source};
+use super::document::Source;
 use super::endpoints::{Bases, NoHomePolicy, Places, bases, places};
 use super::environment::Environment;
 use super::error::{ConfigError, Problem};
 use super::guard::Guard;
 use super::reader::{Reader, Reported};
-use super::schema::{
-    ALLOW_UNSAFE_ROOTS, AUTOMATIC, BACKEND, BATCH_UNITS, CLEAN_AT_START, DRY_RUN, ENTRIES, GROUP,
-    LEDGER_KEEP, LOG_LEVEL, ORPHAN_BYTES, ORPHAN_ENTRIES, ORPHAN_SHARE, RECONCILE_EVERY,
-    SEGMENT_AGE, SEGMENT_BYTES, SHARE, SIZE_MAX, SOCKET_MODE,
-};
+use super::schema::{self, Top};
+use super::setting::Table;
 use super::settings::{
-    Backend, CacheSettings, IDS_MAX, LedgerSettings, LogLevel, Overrides, RootIds, Settings,
-    SourceKind, SourceSettings, Watch,
+    CacheSettings, IDS_MAX, LedgerSettings, Overrides, RootIds, Settings, SourceKind,
+    SourceSettings, Watch,
 };
 use super::sources::{self, Sources};
-use super::{roots, rules, value};
-
-/// The daemon's user and group may connect; a client that can connect may query.
-const SOCKET_MODE_DEFAULT: u32 = 0o660;
-/// A shorter interval would amount to polling.
-const RECONCILE_EVERY_MIN: Duration = Duration::from_secs(1);
-/// A smaller segment might hold fewer lines than the removal of one directory writes.
-const SEGMENT_BYTES_MIN: u64 = 64 << 10;
-/// An empty database takes half of this.
-const SIZE_MAX_MIN: u64 = 1 << 20;
-/// 1 PiB: more than any sensible size, and sums stay far below the limit of 64 bits.
-const BYTES_MAX: u64 = 1 << 50;
-/// A shorter age would create more files than lines.
-const SEGMENT_AGE_MIN: Duration = Duration::from_mins(1);
+use super::{roots, rules};
 
 /// Reads and validates the whole configuration.
 ///
@@ -85,16 +68,10 @@ fn load_source(
     ids: &mut RootIds,
 ) -> Result<Settings, ConfigError> {
     let tree = source.as_ref().map(Source::parse).transpose()?;
-    let top = match (&source, &tree) {
-        (Some(source), Some(tree)) => Section::top(source, tree),
-        (None, _) | (_, None) => Section::absent(""),
-    };
-    let mut reader = Reader::new(environment);
-    reader.refuse_unknown_settings(&top);
-    let bases = bases(&mut reader, overrides, &top, source.as_ref());
-    let service = service(&mut reader, overrides, &top);
-    let found = bases.and_then(|bases| {
-        let places = places(&mut reader, overrides, &top, &bases, NoHomePolicy::Refuse);
+    let mut reader = Reader::new(environment, source.as_ref(), overrides);
+    let top = reader.read(tree.as_ref(), None);
+    let found = bases(&mut reader, &top, source.as_ref()).and_then(|bases| {
+        let places = places(&mut reader, &top, &bases, NoHomePolicy::Refuse);
         let drafts = drafts(
             &mut reader,
             overrides,
@@ -133,11 +110,11 @@ fn load_source(
         base_dir,
         state_dir: places.state_dir,
         socket: places.socket,
-        socket_mode: service.socket_mode,
-        group: service.group,
+        socket_mode: top.socket_mode.valid().0,
+        group: top.group.get().map(|group| group.0.clone()),
         policy: {
             let mut rules = rules::finish(drafts.rules, &given, &sources.given);
-            if !service.automatic {
+            if !top.automatic.valid() {
                 for rule in &mut rules {
                     rule.schedule = Schedule::Manual;
                 }
@@ -147,23 +124,51 @@ fn load_source(
                 roots,
                 rules,
                 databases: BTreeSet::new(),
-                cleans_at_start: service.cleans_at_start,
+                cleans_at_start: *top.clean_at_start.valid(),
             };
             policy.databases = databases(&policy, &sources.settings);
             policy
         },
         create,
         sources: sources.settings,
-        breaker: service.breaker,
-        watch: service.watch,
-        ledger: service.ledger,
-        cache: service.cache,
-        mode: service.mode,
-        automatic: service.automatic,
-        log_level: service.log_level,
+        breaker: breaker(&top.breaker),
+        watch: Watch {
+            backend: *top.watch.backend.valid(),
+            reconcile_every: top.watch.reconcile_every.valid().0,
+        },
+        ledger: ledger(&top.ledger),
+        cache: CacheSettings {
+            size_max: top.store.size_max.valid().0,
+        },
+        mode: if *top.dry_run.valid() {
+            Mode::DryRun
+        } else {
+            Mode::Live
+        },
+        automatic: *top.automatic.valid(),
+        log_level: *top.log_level.valid(),
         text: source.as_ref().map(|source| source.text().to_owned()),
         file: source.map(|source| source.path().to_path_buf()),
     })
+}
+
+fn breaker(breaker: &schema::Breaker) -> Breaker {
+    Breaker {
+        entries: *breaker.entries.valid(),
+        share: breaker.share.valid().0,
+        orphan_entries: *breaker.orphan_entries.valid(),
+        orphan_bytes: breaker.orphan_bytes.valid().0,
+        orphan_share: breaker.orphan_share.valid().0,
+    }
+}
+
+fn ledger(ledger: &schema::Ledger) -> LedgerSettings {
+    LedgerSettings {
+        segment_bytes: ledger.segment_bytes.valid().0,
+        segment_age: ledger.segment_age.valid().0,
+        keep: *ledger.keep.valid(),
+        batch_units: ledger.batch_units.valid().0,
+    }
 }
 
 /// SQLite databases in roots, with the files that SQLite keeps beside them: no rule ever applies to
@@ -209,22 +214,22 @@ impl Drafts {
 fn drafts(
     reader: &mut Reader,
     overrides: &Overrides,
-    top: &Section,
+    top: &Table<Top>,
     bases: &Bases,
     places: Option<&Places>,
     ids: &RootIds,
 ) -> Drafts {
-    let sources = sources::read(reader, top, bases);
-    let mut roots = roots::from_file(reader, top, bases, &sources);
+    let sources = sources::read(reader, &top.source, bases);
+    let of_file = top.root.iter();
+    let mut roots: Vec<_> = of_file
+        .map(|root| roots::from_table(reader, root, bases, &sources))
+        .collect();
     for argument in &overrides.watch {
         roots.extend(roots::from_argument(reader, argument, bases));
     }
-    if !top.has("root") && overrides.watch.is_empty() {
-        reader.note(Problem {
-            place: top.place(),
-            message: "there is no root: nothing would be watched".into(),
-            hint: Some("write [[root]] with path = \"…\", or give --watch PATH=TTL".into()),
-        });
+    if !top.given.contains_key("root") && overrides.watch.is_empty() {
+        let problem = top.problem("there is no root: nothing would be watched");
+        reader.note(problem.hint("write [[root]] with path = \"…\", or give --watch PATH=TTL"));
     }
     if roots.len() > IDS_MAX {
         reader.note(Problem::of_process(format!(
@@ -233,112 +238,15 @@ fn drafts(
         )));
     }
     roots::name_all(reader, &mut roots);
-    let unsafe_roots = overrides.allow_unsafe_roots
-        || reader
-            .set(top, &ALLOW_UNSAFE_ROOTS, value::flag)
-            .unwrap_or(false);
+    let may_be_unsafe = top.allow_unsafe_roots.get().is_some_and(|&allowed| allowed);
     let guard = places
-        .filter(|_| !unsafe_roots)
+        .filter(|_| !may_be_unsafe)
         .map(|places| Guard::new(reader.environment, &places.state_dir, &places.socket));
     roots::check_paths(reader, &roots, guard.as_ref(), ids);
-    let rules = rules::read(reader, top, &roots, &sources);
+    let rules = rules::read(reader, &top.rule, &roots, &sources);
     Drafts {
         sources,
         roots,
         rules,
-    }
-}
-
-/// Settings of the service other than paths.
-struct Service {
-    socket_mode: u32,
-    group: Option<String>,
-    breaker: Breaker,
-    watch: Watch,
-    ledger: LedgerSettings,
-    cache: CacheSettings,
-    mode: Mode,
-    automatic: bool,
-    cleans_at_start: bool,
-    log_level: Option<LogLevel>,
-}
-
-fn service(reader: &mut Reader, overrides: &Overrides, top: &Section) -> Service {
-    let watch = Watch::default();
-    let dry_run = overrides.dry_run || reader.set(top, &DRY_RUN, value::flag).unwrap_or(false);
-    let backends = value::choice(&[
-        ("auto", Backend::Auto),
-        ("inotify", Backend::Inotify),
-        ("notify", Backend::Notify),
-        ("poll", Backend::Poll),
-    ]);
-    Service {
-        socket_mode: reader
-            .set(top, &SOCKET_MODE, value::permissions)
-            .unwrap_or(SOCKET_MODE_DEFAULT),
-        group: reader.set(top, &GROUP, value::group),
-        breaker: breaker(reader, top),
-        watch: Watch {
-            backend: reader.set(top, &BACKEND, backends).unwrap_or(watch.backend),
-            reconcile_every: reader
-                .set(
-                    top,
-                    &RECONCILE_EVERY,
-                    value::duration_from(RECONCILE_EVERY_MIN),
-                )
-                .unwrap_or(watch.reconcile_every),
-        },
-        ledger: ledger(reader, top),
-        cache: CacheSettings {
-            size_max: reader
-                .set(top, &SIZE_MAX, value::size(SIZE_MAX_MIN..=BYTES_MAX))
-                .unwrap_or(CacheSettings::default().size_max),
-        },
-        mode: if dry_run { Mode::DryRun } else { Mode::Live },
-        automatic: reader.set(top, &AUTOMATIC, value::flag).unwrap_or(true),
-        cleans_at_start: reader
-            .set(top, &CLEAN_AT_START, value::flag)
-            .unwrap_or(false),
-        log_level: reader.set(top, &LOG_LEVEL, value::log_level),
-    }
-}
-
-fn breaker(reader: &mut Reader, top: &Section) -> Breaker {
-    let usual = Breaker::default();
-    let mut count = |key, usual| reader.set(top, key, value::count).unwrap_or(usual);
-    let entries = count(&ENTRIES, usual.entries);
-    let orphan_entries = count(&ORPHAN_ENTRIES, usual.orphan_entries);
-    let mut share = |key, usual| reader.set(top, key, value::share).unwrap_or(usual);
-    Breaker {
-        entries,
-        share: share(&SHARE, usual.share),
-        orphan_entries,
-        orphan_share: share(&ORPHAN_SHARE, usual.orphan_share),
-        orphan_bytes: reader
-            .set(top, &ORPHAN_BYTES, value::size_or_none(0..=BYTES_MAX))
-            .unwrap_or(usual.orphan_bytes),
-    }
-}
-
-fn ledger(reader: &mut Reader, top: &Section) -> LedgerSettings {
-    let usual = LedgerSettings::default();
-    let segment_bytes = reader
-        .set(
-            top,
-            &SEGMENT_BYTES,
-            value::size(SEGMENT_BYTES_MIN..=BYTES_MAX),
-        )
-        .unwrap_or(usual.segment_bytes);
-    LedgerSettings {
-        segment_bytes,
-        segment_age: reader
-            .set(top, &SEGMENT_AGE, value::duration_from(SEGMENT_AGE_MIN))
-            .unwrap_or(usual.segment_age),
-        keep: reader
-            .set(top, &LEDGER_KEEP, value::keep)
-            .unwrap_or(usual.keep),
-        batch_units: reader
-            .set(top, &BATCH_UNITS, value::count_from(1))
-            .unwrap_or(usual.batch_units),
     }
 }

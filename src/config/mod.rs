@@ -41,10 +41,11 @@ mod roots;
 mod rule_jobs;
 mod rules;
 mod schema;
+mod setting;
 mod settings;
 mod sources;
+mod tree;
 mod value;
-mod words;
 
 pub use discovery::place_for_new;
 pub use endpoints::endpoints;

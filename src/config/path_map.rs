@@ -7,29 +7,27 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use super::document::Section;
 use super::endpoints::Bases;
 use super::error::{Refusal, quoted};
 use super::reader::Reader;
 use super::resolve::resolve;
-use super::schema::PATH_MAP;
+use super::schema::{Source, TOP};
 
 /// Pairs of a prefix and its local path, the longest prefixes first.
 pub(super) type PathMap = Vec<(PathBuf, PathBuf)>;
 
-/// Reads the translations of `section`; invalid ones are reported and left out.
-pub(super) fn read(reader: &mut Reader, section: &Section, bases: &Bases) -> PathMap {
+/// Reads the translations of `source`; invalid ones are reported and left out.
+pub(super) fn read(reader: &mut Reader, source: &Source, bases: &Bases) -> PathMap {
     let mut map: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
-    for (word, text) in reader.words(section, &PATH_MAP) {
+    for (word, text, path) in source.path_map.iter() {
         let Some(prefix) = prefix(word) else {
             let reason =
                 format!("is for {word:?}, which is not the beginning of a path without \"..\"");
-            reader.note(
-                text.refuse(Refusal::new(reason).hint(format!("such as {}", PATH_MAP.example))),
-            );
+            let example = &TOP.nested("source").key("path_map").example;
+            reader.note(text.refuse(Refusal::new(reason).hint(format!("such as {example}"))));
             continue;
         };
-        let target = text.path_below(Path::new(&text.value), bases.file.as_deref());
+        let target = text.path_below(path, bases.file.as_deref());
         let target = target.and_then(|path| resolve(&path).map_err(|refusal| text.refuse(refusal)));
         match target {
             Err(problem) => reader.note(problem),

@@ -8,15 +8,13 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
-use crate::core::jobs::Status;
 use crate::core::policy::Record;
 
-use super::document::Section;
 use super::error::{Problem, Refusal, allowed};
 use super::reader::Reader;
-use super::schema::{ADD_COLUMNS, CHANGED, FORGET, Key, MARK, SELECT, STATUS, STATUSES, TIMEZONE};
+use super::schema;
+use super::setting::{EVERY, Setting, Table, Values, with_heading};
 use super::settings::Queries;
-use super::sources::require;
 
 /// Columns that hold timestamps.
 const MOMENTS: [&str; 5] = [
@@ -29,35 +27,101 @@ const MOMENTS: [&str; 5] = [
 /// Column that names the files that a job claims.
 const FILES: &str = "files";
 
-/// Reads the queries of `section`; `None` if `select` is missing or invalid, which has been
+/// Statement of SQL.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Statement(pub String);
+
+/// Statement for one job: one without `:job` would change every row.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct StatementOfJob(pub String);
+
+/// Type of a column as in `CREATE TABLE`: words, perhaps followed by numbers. It is inserted into a
+/// statement verbatim.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct ColumnType(pub String);
+
+/// `UTC`, `local`, or the name of a time zone that this host knows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Zone(pub String);
+
+impl Setting for Statement {
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        if text.trim().is_empty() {
+            return Err(Refusal::new("is empty, where a statement of SQL should be"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Setting for StatementOfJob {
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        let Statement(sql) = Statement::parse(text)?;
+        let names_job = sql.match_indices(":job").any(|(at, word)| {
+            !sql[at + word.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+        });
+        if names_job {
+            return Ok(Self(sql));
+        }
+        Err(
+            Refusal::new("does not name the job: it would change every row")
+                .hint("such as … WHERE id = :job"),
+        )
+    }
+}
+
+impl Setting for ColumnType {
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        let may = |c: char| c.is_ascii_alphanumeric() || "_ (),".contains(c);
+        let kind = text.trim();
+        if kind.starts_with(|c: char| c.is_ascii_alphabetic()) && kind.chars().all(may) {
+            return Ok(Self(kind.to_owned()));
+        }
+        Err(Refusal::new("is no type of a column").hint("such as TEXT, TIMESTAMP, or VARCHAR(40)"))
+    }
+}
+
+impl Setting for Zone {
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        let name = text.trim();
+        if name == "local" || name == "UTC" || TimeZone::get(name).is_ok() {
+            return Ok(Self(name.to_owned()));
+        }
+        Err(Refusal::new("is no time zone that this host knows")
+            .hint("allowed: UTC, local, or an IANA name such as Europe/Berlin"))
+    }
+}
+
+/// Reads the queries of `source`; `None` if `select` is missing or invalid, which has been
 /// reported.
-pub(super) fn read(reader: &mut Reader, section: &Section) -> Option<Queries> {
-    require(reader, section, &SELECT);
-    let changed = reader.value(section, &CHANGED, statement);
-    let mark = statements(reader, section, &MARK);
-    let forget = statements(reader, section, &FORGET);
-    let constant_status = reader.value(section, &STATUS, status);
-    if section.has(STATUS.name)
-        && let Some(statuses) = section.value(STATUSES.name)
+pub(super) fn read(reader: &mut Reader, source: &Table<schema::Source>) -> Option<Queries> {
+    super::databases::require(reader, source, "select");
+    if source.status.is_present()
+        && let Some(statuses) = source.statuses.text()
     {
+        let message = "statuses says nothing beside status, which is that of every job";
         reader.note(Problem {
-            place: section.place_of(statuses),
-            message: section
-                .entitle("statuses says nothing beside status, which is that of every job"),
+            line: statuses.line(),
+            message: with_heading(&source.heading, message),
             hint: Some("leave out one of them".into()),
         });
     }
-    let statuses = statuses(reader, section);
-    let timezones = timezones(reader, section);
-    let select = reader.value(section, &SELECT, statement)?;
+    // A refused statement counts as one: the rules that need it are not refused, too.
+    let statements = |statements: &Values<StatementOfJob>| {
+        let sql = |statement: Option<&StatementOfJob>| statement.map(|found| found.0.clone());
+        let statements = statements.iter().map(sql);
+        statements.map(Option::unwrap_or_default).collect()
+    };
+    let statuses = source.statuses.iter();
     Some(Queries {
-        select,
-        changed,
-        mark,
-        forget,
-        constant_status,
-        statuses,
-        timezones,
+        changed: source.changed.get().map(|Statement(sql)| sql.clone()),
+        mark: statements(&source.mark),
+        forget: statements(&source.forget),
+        constant_status: source.status.get().copied(),
+        statuses: statuses
+            .map(|(word, _, &status)| (word.to_owned(), status))
+            .collect(),
+        timezones: timezones(reader, source),
+        select: source.select.get()?.0.clone(),
     })
 }
 
@@ -70,125 +134,42 @@ pub(super) fn can(queries: &Queries, record: Record) -> bool {
     }
 }
 
-fn statement(text: &str) -> Result<String, Refusal> {
-    if text.trim().is_empty() {
-        return Err(Refusal::new("is empty, where a statement of SQL should be"));
-    }
-    Ok(text.to_owned())
-}
-
-fn statements(reader: &mut Reader, section: &Section, key: &Key) -> Vec<String> {
-    let texts = reader.texts(section, key).unwrap_or_default();
-    let parsed = texts
-        .iter()
-        .map(|text| reader.parse(text, statement_of_job));
-    parsed.map(Option::unwrap_or_default).collect()
-}
-
-/// Parses a statement for one job: a statement without `:job` would change every row.
-fn statement_of_job(text: &str) -> Result<String, Refusal> {
-    let sql = statement(text)?;
-    let names_job = sql.match_indices(":job").any(|(at, word)| {
-        !sql[at + word.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
-    });
-    if names_job {
-        return Ok(sql);
-    }
-    Err(
-        Refusal::new("does not name the job: it would change every row")
-            .hint("such as … WHERE id = :job"),
-    )
-}
-
 /// Reads the types of columns to add to tables, by table and column.
 pub(super) fn added_columns(
     reader: &mut Reader,
-    section: &Section,
+    source: &schema::Source,
 ) -> BTreeMap<(String, String), String> {
     let mut columns = BTreeMap::new();
-    for (place, text) in reader.words(section, &ADD_COLUMNS) {
+    for (place, text, ColumnType(kind)) in source.add_columns.iter() {
         let names = place.split_once('.');
         let names = names.filter(|(table, column)| !table.is_empty() && !column.is_empty());
-        if names.is_none() {
+        if let Some((table, column)) = names {
+            columns.insert((table.to_owned(), column.to_owned()), kind.clone());
+        } else {
             let reason = format!("is for {place:?}, which is no column of a table");
             let hint = "such as { \"jobs.data_cleaned_at\" = \"TIMESTAMP\" }";
             reader.note(text.refuse(Refusal::new(reason).hint(hint)));
-        }
-        let kind = reader.parse(&text, type_of_column);
-        if let (Some((table, column)), Some(kind)) = (names, kind) {
-            columns.insert((table.to_owned(), column.to_owned()), kind);
         }
     }
     columns
 }
 
-/// Parses a type as in `CREATE TABLE`: words, perhaps followed by numbers. It is inserted into a
-/// statement verbatim.
-fn type_of_column(text: &str) -> Result<String, Refusal> {
-    let may = |c: char| c.is_ascii_alphanumeric() || "_ (),".contains(c);
-    let kind = text.trim();
-    if kind.starts_with(|c: char| c.is_ascii_alphabetic()) && kind.chars().all(may) {
-        return Ok(kind.to_owned());
-    }
-    Err(Refusal::new("is no type of a column").hint("such as TEXT, TIMESTAMP, or VARCHAR(40)"))
-}
-
-fn status(text: &str) -> Result<Status, Refusal> {
-    let word = text.trim();
-    Status::of_word(word).ok_or_else(|| {
-        let words = Status::ALL.into_iter().map(Status::as_str);
-        Refusal::new("is no status").hint(allowed(words, word))
-    })
-}
-
-fn statuses(reader: &mut Reader, section: &Section) -> BTreeMap<String, Status> {
-    let words = reader.words(section, &STATUSES);
-    let meant = words.into_iter().filter_map(|(word, text)| {
-        let status = reader.parse(&text, status)?;
-        Some((word.to_owned(), status))
-    });
-    meant.collect()
-}
-
-/// Reads the time zone of each column; a single string applies to all columns.
-fn timezones(reader: &mut Reader, section: &Section) -> BTreeMap<String, String> {
-    let is_table = section
-        .value(TIMEZONE.name)
-        .is_some_and(|value| value.get_ref().is_table());
-    if !is_table {
-        let zone = reader.value(section, &TIMEZONE, zone);
-        let each = zone.iter().flat_map(|zone| {
-            let columns = MOMENTS.into_iter();
-            columns.map(|column| (column.to_owned(), zone.clone()))
-        });
-        return each.collect();
-    }
-    let words = reader.words(section, &TIMEZONE);
+/// Reads the time zone of each column; a single one applies to all columns that have none.
+fn timezones(reader: &mut Reader, source: &schema::Source) -> BTreeMap<String, String> {
     let mut zones = BTreeMap::new();
-    for (column, text) in words {
-        if !MOMENTS.contains(&column) {
+    // The word for all columns sorts before their names, which override it.
+    for (column, text, Zone(zone)) in source.timezone.iter() {
+        if column == EVERY {
+            zones.extend(MOMENTS.map(|column| (column.to_owned(), zone.clone())));
+        } else if MOMENTS.contains(&column) {
+            zones.insert(column.to_owned(), zone.clone());
+        } else {
             let reason = format!("is for {column:?}, which is no column of timestamps");
             let refusal = Refusal::new(reason).hint(allowed(MOMENTS, column));
             reader.note(text.refuse(refusal));
         }
-        if let Some(zone) = reader.parse(&text, zone) {
-            zones.insert(column.to_owned(), zone);
-        }
     }
     zones
-}
-
-/// Parses `UTC`, `local`, or the name of a zone that this host knows.
-fn zone(text: &str) -> Result<String, Refusal> {
-    let name = text.trim();
-    if name == "local" || name == "UTC" {
-        return Ok(name.to_owned());
-    }
-    match TimeZone::get(name) {
-        Ok(_) => Ok(name.to_owned()),
-        Err(_) => Err(Refusal::new("is no time zone that this host knows")
-            .hint("allowed: UTC, local, or an IANA name such as Europe/Berlin")),
-    }
 }
 
 /// Returns true if `select` has, or may have, a column that names files: it contains the word, or a
@@ -271,10 +252,10 @@ mod tests {
     #[test]
     fn zones_are_those_of_the_host() {
         for good in ["UTC", "local", "Europe/Berlin", " UTC "] {
-            assert_eq!(zone(good), Ok(good.trim().to_owned()));
+            assert_eq!(Zone::parse(good), Ok(Zone(good.trim().to_owned())));
         }
         for bad in ["", "Local", "Europe/Atlantis", "+02:00", "../passwd"] {
-            assert!(zone(bad).is_err(), "{bad}");
+            assert!(Zone::parse(bad).is_err(), "{bad}");
         }
     }
 }

@@ -11,22 +11,19 @@ use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
 use crate::core::path::RelPath;
 use crate::core::policy::{Globs, Root};
-use crate::core::template::{Template, TemplateError};
+use crate::core::template::Template;
 
-use super::document::Section;
 use super::endpoints::Bases;
-use super::error::{Place, Problem, Refusal, quoted};
+use super::error::{Problem, Refusal, quoted};
 use super::globs::{self, Matched};
 use super::guard::Guard;
-use super::reader::{Reader, Reported, Text};
+use super::reader::{Reader, Reported};
 use super::resolve::{Resolved, resolve};
-use super::schema::{
-    ALLOW_UNSAFE, ONLY, OPTIONAL, ORPHANS, OWNER, PRUNE_EMPTY_DIRS, ROOT, ROOT_NAME, ROOT_PATH,
-    ROOT_SOURCE,
-};
-use super::settings::{IDS_MAX, RootIds};
+use super::schema;
+use super::setting::{Setting, Table, Text};
+use super::settings::RootIds;
 use super::sources::{Sources, Usual};
-use super::value;
+use super::value::{self, Expire};
 
 /// A root before it has an id.
 #[derive(Debug)]
@@ -53,7 +50,8 @@ pub(super) struct Draft {
     only: Option<Globs>,
     optional: bool,
     allow_unsafe: bool,
-    place: Place,
+    /// Line and heading of its table.
+    line: Option<usize>,
     heading: String,
     /// Time to live that `--watch` gives the root.
     pub ttl: Option<Ttl>,
@@ -68,94 +66,42 @@ pub(super) struct Ttl {
     pub expire_ms: Option<i64>,
 }
 
-/// Reads the roots of the file.
-pub(super) fn from_file(
+/// Checks a root of the file.
+pub(super) fn from_table(
     reader: &mut Reader,
-    top: &Section,
-    bases: &Bases,
-    sources: &Sources,
-) -> Vec<Draft> {
-    let sections = reader.sections(top, ROOT);
-    if let Some(section) = sections.get(IDS_MAX) {
-        reader.note(Problem {
-            place: section.place(),
-            message: format!("{} roots, where at most {IDS_MAX} may be", sections.len()),
-            hint: None,
-        });
-        return Vec::new();
-    }
-    sections
-        .into_iter()
-        .map(|section| from_section(reader, section, bases, sources))
-        .collect()
-}
-
-fn from_section(
-    reader: &mut Reader,
-    mut section: Section,
+    root: &Table<schema::Root>,
     bases: &Bases,
     sources: &Sources,
 ) -> Draft {
-    let named_by = reader.text(&section, &ROOT_NAME);
-    let name = named_by
-        .as_ref()
-        .and_then(|text| reader.parse(text, value::name));
-    if let Some(name) = &name {
-        section.heading = format!("[[root]] {name:?}");
+    let given = root.path.both();
+    let found = given.and_then(|(text, path)| lead(reader, text, path, bases.file.as_deref()));
+    let source = source(reader, root, sources);
+    if root.orphans.is_present() && source == Ok(None) {
+        let problem = root.problem("has orphans, but nobody's jobs own it");
+        reader.note(
+            problem.hint("say whose: source = \"…\", or how a path tells: owner = \"{job}/**\""),
+        );
     }
-    reader.refuse_unknown(&section);
-    if !section.has(ROOT_PATH.name) {
-        reader.note(Problem {
-            place: section.place(),
-            message: section.entitle("has no path"),
-            hint: Some(format!(
-                "such as {} = {}",
-                ROOT_PATH.name, ROOT_PATH.example
-            )),
-        });
-    }
-    let given = reader.text(&section, &ROOT_PATH);
-    let found = given
-        .as_ref()
-        .and_then(|text| reported(reader, lead(text, bases.file.as_deref())));
-    let owner = reader.texts(&section, &OWNER).unwrap_or_default();
-    let owner = owner
-        .iter()
-        .filter_map(|text| reader.parse(text, template))
-        .collect();
-    let owner = Template::any_of(owner);
-    let orphans = reader.value(&section, &ORPHANS, template);
-    let source = source(reader, &section, sources);
-    if section.has(ORPHANS.name) && source == Ok(None) {
-        reader.note(Problem {
-            place: section.place(),
-            message: section.entitle("has orphans, but nobody's jobs own it"),
-            hint: Some(
-                "say whose: source = \"…\", or how a path tells: owner = \"{job}/**\"".into(),
-            ),
-        });
-    }
+    let is_true = |value: Option<&bool>| value.copied().unwrap_or_default();
     Draft {
-        name: name.unwrap_or_default(),
-        named_by,
-        given,
+        name: root
+            .name
+            .get()
+            .map(|name| name.0.clone())
+            .unwrap_or_default(),
+        named_by: root.name.text().cloned(),
+        given: given.map(|(text, _)| text.clone()),
         found,
-        owner,
+        owner: Template::any_of(root.owner.iter().flatten().cloned().collect()),
         source,
-        has_orphans: section.has(ORPHANS.name),
-        orphans,
-        prune_empty_dirs: reader
-            .value(&section, &PRUNE_EMPTY_DIRS, value::flag)
-            .unwrap_or(false),
-        only: globs::read(reader, &section, &ONLY, Matched::Tops),
-        optional: reader
-            .value(&section, &OPTIONAL, value::flag)
-            .unwrap_or(false),
-        allow_unsafe: reader
-            .value(&section, &ALLOW_UNSAFE, value::flag)
-            .unwrap_or(false),
-        place: section.place(),
-        heading: section.heading,
+        has_orphans: root.orphans.is_present(),
+        orphans: root.orphans.get().cloned(),
+        prune_empty_dirs: is_true(root.prune_empty_dirs.get()),
+        only: globs::read(reader, &root.only, Matched::Tops),
+        optional: is_true(root.optional.get()),
+        allow_unsafe: is_true(root.allow_unsafe.get()),
+        line: root.line,
+        heading: root.heading.clone(),
         ttl: None,
     }
 }
@@ -164,28 +110,25 @@ fn from_section(
 /// template, the default one.
 fn source(
     reader: &mut Reader,
-    section: &Section,
+    root: &Table<schema::Root>,
     sources: &Sources,
 ) -> Result<Option<usize>, Reported> {
-    if section.has(ROOT_SOURCE.name) {
-        let text = reader.text(section, &ROOT_SOURCE).ok_or(Reported)?;
-        return sources.named(reader, &text).map(Some).ok_or(Reported);
+    if root.source.is_present() {
+        let (text, _) = root.source.both().ok_or(Reported)?;
+        return sources.named(reader, text).map(Some).ok_or(Reported);
     }
-    if !section.has(OWNER.name) {
+    if !root.owner.is_present() {
         return Ok(None);
     }
     match sources.usual() {
         Usual::One(place) => Ok(Some(place)),
         Usual::Unclear => {
             let names: Vec<_> = sources.names_of_file().collect();
-            Err(reader.fail(Problem {
-                place: section.place(),
-                message: section.entitle("has an owner, but does not say of which source of jobs"),
-                hint: Some(format!(
-                    "write source = \"…\"; there are: {}",
-                    names.join(", ")
-                )),
-            }))
+            let problem = root.problem("has an owner, but does not say of which source of jobs");
+            Err(reader.fail(problem.hint(format!(
+                "write source = \"…\"; there are: {}",
+                names.join(", ")
+            ))))
         }
     }
 }
@@ -193,19 +136,18 @@ fn source(
 /// Reads the root that `argument` of `--watch` names, with its time to live.
 pub(super) fn from_argument(reader: &mut Reader, argument: &str, bases: &Bases) -> Option<Draft> {
     let text = Text::argument("--watch", argument);
-    let read = split(argument).map_err(|refusal| text.refuse(refusal));
-    let (path, ttl) = reported(reader, read)?;
-    let typed = Text {
-        value: path.to_owned(),
-        ..text
-    };
-    let found = reported(reader, lead(&typed, bases.typed.as_deref()));
+    let parsed = split(argument).and_then(|(path, ttl)| Ok((PathBuf::parse(path)?, ttl)));
+    let (path, ttl) = reader.take(parsed.map_err(|refusal| text.refuse(refusal)))?;
+    let found = lead(reader, &text, &path, bases.typed.as_deref());
     Some(Draft {
         name: String::new(),
         named_by: None,
-        place: Place::Process,
-        heading: typed.shown.clone(),
-        given: Some(typed),
+        line: None,
+        heading: text.shown.clone(),
+        given: Some(Text {
+            value: Some(path.to_string_lossy().into_owned()),
+            ..text
+        }),
         found,
         owner: None,
         source: Ok(None),
@@ -219,10 +161,10 @@ pub(super) fn from_argument(reader: &mut Reader, argument: &str, bases: &Bases) 
     })
 }
 
-/// Resolves the path that `text` holds.
-fn lead(text: &Text, base: Option<&Path>) -> Result<Resolved, Problem> {
-    let path = text.path_below(Path::new(&text.value), base)?;
-    resolve(&path).map_err(|refusal| text.refuse(refusal))
+/// Resolves `path`, which `text` names.
+fn lead(reader: &mut Reader, text: &Text, path: &Path, base: Option<&Path>) -> Option<Resolved> {
+    let path = reader.take(text.path_below(path, base))?;
+    reader.take(resolve(&path).map_err(|refusal| text.refuse(refusal)))
 }
 
 fn split(argument: &str) -> Result<(&str, Ttl), Refusal> {
@@ -233,7 +175,7 @@ fn split(argument: &str) -> Result<(&str, Ttl), Refusal> {
     if path.is_empty() {
         return Err(Refusal::new("has no path before the \"=\"").hint(EXAMPLE));
     }
-    let expire = value::expire(text).map_err(|refusal| {
+    let Expire(expire) = Expire::parse(text).map_err(|refusal| {
         let hint = refusal
             .hint
             .map_or(EXAMPLE.into(), |hint| format!("{hint}; {EXAMPLE}"));
@@ -258,11 +200,10 @@ pub(super) fn name_all(reader: &mut Reader, drafts: &mut [Draft]) {
             Some(_) if taken.contains_key(&name) => draft.whole_path(),
             Some(_) | None => name,
         };
-        let whereabouts = draft.whereabouts();
         if let Some(other) = taken.get(&name) {
             reader.note(draft.name_taken(&name, other));
         } else {
-            taken.insert(name.clone(), whereabouts);
+            taken.insert(name.clone(), draft.location(reader));
         }
         draft.name = name;
     }
@@ -282,16 +223,13 @@ pub(super) fn check_paths(
         };
         let path = &*found.path;
         if let Some(other) = taken.insert(path, draft) {
-            reader.note(
-                text.refuse(
-                    Refusal::new(format!(
-                        "is the same directory as that of root {:?} at {}",
-                        other.name,
-                        other.whereabouts()
-                    ))
-                    .hint(format!("both lead to {}", quoted(path))),
-                ),
+            let reason = format!(
+                "is the same directory as that of root {:?} at {}",
+                other.name,
+                other.location(reader)
             );
+            let hint = format!("both lead to {}", quoted(path));
+            reader.note(text.refuse(Refusal::new(reason).hint(hint)));
         }
         if found.missing == 0 && !path.is_dir() {
             reader.note(text.refuse(Refusal::new("is not a directory")));
@@ -385,7 +323,7 @@ impl Draft {
             Some(_) => &bases.typed,
             None => &bases.file,
         };
-        let written = text.path_below(Path::new(&text.value), base.as_deref());
+        let written = text.path_below(Path::new(text.as_str()), base.as_deref());
         Some((written.ok()?, self.path()?.to_path_buf()))
     }
 
@@ -393,7 +331,7 @@ impl Draft {
         if self.named_by.is_some() {
             return (!self.name.is_empty()).then(|| self.name.clone());
         }
-        let name = Path::new(&self.given.as_ref()?.value)
+        let name = Path::new(self.given.as_ref()?.as_str())
             .file_name()
             .or_else(|| self.path()?.file_name());
         Some(name.map_or_else(|| "/".into(), |name| name.to_string_lossy().into_owned()))
@@ -405,11 +343,13 @@ impl Draft {
             .unwrap_or_default()
     }
 
-    fn whereabouts(&self) -> String {
-        let text = self.named_by.as_ref().or(self.given.as_ref());
-        text.map(Text::whereabouts)
-            .or_else(|| self.place.whereabouts())
-            .unwrap_or_else(|| self.heading.clone())
+    fn location(&self, reader: &Reader) -> String {
+        match self.named_by.as_ref().or(self.given.as_ref()) {
+            Some(text) => reader.location(text),
+            None => reader
+                .location_of_line(self.line)
+                .unwrap_or_else(|| self.heading.clone()),
+        }
     }
 
     fn name_taken(&self, name: &str, other: &str) -> Problem {
@@ -419,7 +359,7 @@ impl Draft {
                     .hint("give it another name"),
             ),
             None => Problem {
-                place: self.place.clone(),
+                line: self.line,
                 message: format!(
                     "{}: its name would be {name:?} after its path, which is taken by the root at {other}",
                     self.heading
@@ -428,22 +368,4 @@ impl Draft {
             },
         }
     }
-}
-
-fn template(text: &str) -> Result<Template, Refusal> {
-    Template::parse(text).map_err(|error| refuse_template(&error))
-}
-
-fn refuse_template(error: &TemplateError) -> Refusal {
-    let reason = format!("is no template: byte {}: {}", error.at, error.fault);
-    let refusal = Refusal::new(reason);
-    // The second line lists the allowed values.
-    match error.to_string().split_once('\n') {
-        Some((_, allowed)) => refusal.hint(allowed),
-        None => refusal,
-    }
-}
-
-fn reported<T>(reader: &mut Reader, result: Result<T, Problem>) -> Option<T> {
-    result.map_err(|problem| reader.note(problem)).ok()
 }

@@ -12,13 +12,12 @@ use crate::core::claim::Unit;
 use crate::core::jobs::Status;
 use crate::core::policy::{JobFilter, Record, Since};
 
-use super::document::Section;
 use super::error::{Refusal, allowed};
-use super::reader::{Reader, Text};
+use super::reader::Reader;
 use super::roots;
-use super::schema::{FORGET, JOB, Key, MARK, RECORD, RULE_KIND, RULE_SOURCE, SINCE, UNIT};
+use super::schema::{Rule, TOP};
+use super::setting::{Setting, Text};
 use super::sources::Sources;
-use super::value;
 
 /// Value of `job` for files that belong to no job.
 const NO_JOB: &str = "none";
@@ -57,42 +56,28 @@ pub(super) struct Scope<'a> {
     pub since: Since,
 }
 
-/// Reads the keys of `section` that concern jobs, each on its own.
-pub(super) fn read(reader: &mut Reader, section: &Section, sources: &Sources) -> Jobs {
-    let filter = filter(reader, section).unwrap_or(JobFilter::Anyone);
-    let kinds = reader.texts(section, &RULE_KIND).map(|texts| {
-        let kinds = texts.iter();
-        let kinds = kinds.filter_map(|text| reader.parse(text, value::name));
-        kinds.collect::<BTreeSet<_>>().into_iter().collect()
-    });
-    let chosen = reader.texts(section, &RULE_SOURCE).map(|texts| {
-        let places = texts.iter();
-        let places = places.filter_map(|text| sources.named(reader, text));
+/// Reads the keys of `rule` that concern jobs, each on its own.
+pub(super) fn read(reader: &mut Reader, rule: &Rule, sources: &Sources) -> Jobs {
+    let sorted = |set: BTreeSet<_>| set.into_iter().collect();
+    let chosen = rule.source.all().map(|names| {
+        let places = names.into_iter();
+        let places = places.filter_map(|(text, _)| sources.named(reader, text));
         places.collect::<BTreeSet<_>>().into_iter().collect()
     });
-    let records = value::choice(&[
-        ("keep", Record::Keep),
-        ("mark", Record::Mark),
-        ("forget", Record::Forget),
-    ]);
     Jobs {
-        filter,
-        kinds,
+        filter: filter(reader, rule).unwrap_or(JobFilter::Anyone),
+        kinds: rule.kind.all().map(|kinds| {
+            let kinds = kinds.into_iter().map(|(_, kind)| kind.0.clone());
+            sorted(kinds.collect())
+        }),
         sources: chosen,
-        record: reader
-            .value(section, &RECORD, records)
-            .unwrap_or(Record::Keep),
+        record: rule.record.get().copied().unwrap_or(Record::Keep),
     }
 }
 
-fn filter(reader: &mut Reader, section: &Section) -> Option<JobFilter> {
-    let texts = reader.texts(section, &JOB)?;
-    let words: Vec<_> = texts
-        .iter()
-        .map(|text| Some((text, reader.parse(text, word)?)))
-        .collect();
-    let words: Vec<(&Text, Word)> = words.into_iter().collect::<Option<_>>()?;
-    let no_job = words.iter().find(|(_, word)| *word == Word::NoJob);
+fn filter(reader: &mut Reader, rule: &Rule) -> Option<JobFilter> {
+    let words = rule.job.all()?;
+    let no_job = words.iter().find(|(_, word)| **word == JobWord::NoJob);
     match no_job {
         Some(_) if words.len() == 1 => Some(JobFilter::Nobody),
         Some((text, _)) => {
@@ -105,8 +90,8 @@ fn filter(reader: &mut Reader, section: &Section) -> Option<JobFilter> {
             let statuses: BTreeSet<Status> = words
                 .iter()
                 .filter_map(|(_, word)| match word {
-                    Word::NoJob => None,
-                    Word::Standing(status) => Some(*status),
+                    JobWord::NoJob => None,
+                    JobWord::Standing(status) => Some(*status),
                 })
                 .collect();
             Some(JobFilter::Standing(statuses.into_iter().collect()))
@@ -116,57 +101,63 @@ fn filter(reader: &mut Reader, section: &Section) -> Option<JobFilter> {
 
 /// One word of `job`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Word {
+pub(super) enum JobWord {
     NoJob,
     Standing(Status),
 }
 
-fn word(text: &str) -> Result<Word, Refusal> {
-    let text = text.trim();
-    let words = OVER.map(Status::as_str).into_iter().chain([NO_JOB]);
-    match Status::of_word(text) {
-        _ if text == NO_JOB => Ok(Word::NoJob),
-        Some(status) if status.is_over() => Ok(Word::Standing(status)),
-        Some(_) => Err(Refusal::new(
-            "would never let anything go: jobs that have not ended lose nothing",
-        )
-        .hint(format!("allowed: {}", words.collect::<Vec<_>>().join(", ")))),
-        None => Err(Refusal::new("is unknown").hint(allowed(words, text))),
+impl Setting for JobWord {
+    fn words() -> Vec<&'static str> {
+        OVER.map(Status::as_str)
+            .into_iter()
+            .chain([NO_JOB])
+            .collect()
+    }
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        let text = text.trim();
+        match Status::of_word(text) {
+            _ if text == NO_JOB => Ok(Self::NoJob),
+            Some(status) if status.is_over() => Ok(Self::Standing(status)),
+            Some(_) => Err(Refusal::new(
+                "would never let anything go: jobs that have not ended lose nothing",
+            )
+            .hint(format!("allowed: {}", Self::words().join(", ")))),
+            None => Err(Refusal::new("is unknown").hint(allowed(Self::words(), text))),
+        }
     }
 }
 
 /// Refuses impossible combinations of keys, each of which is valid on its own.
-pub(super) fn check(reader: &mut Reader, section: &Section, jobs: &Jobs, scope: &Scope) {
+pub(super) fn check(reader: &mut Reader, rule: &Rule, jobs: &Jobs, scope: &Scope) {
     let wrong = match jobs.filter {
-        JobFilter::Nobody => check_orphans(jobs, scope),
+        JobFilter::Nobody => check_orphans(rule, jobs, scope),
         JobFilter::Anyone | JobFilter::Standing(_) => {
             let wrong = [
-                check_since(scope),
-                check_unit(jobs, scope),
-                check_record(jobs, scope),
+                check_since(rule, scope),
+                check_unit(rule, jobs, scope),
+                check_record(rule, jobs, scope),
             ];
             wrong.into_iter().flatten().collect()
         }
     };
-    for (key, refusal) in wrong {
-        // The problem is reported at the first text of the key.
-        let texts = reader.texts(section, &key);
-        if let Some(text) = texts.iter().flatten().next() {
+    for (text, refusal) in wrong {
+        if let Some(text) = text {
             reader.note(text.refuse(refusal));
         }
     }
 }
 
-/// Key of the rule, and the reason why it is refused.
-type Wrong = (Key, Refusal);
+/// First text of the key at which a problem is reported, and the reason why it is refused.
+type Wrong<'a> = (Option<&'a Text>, Refusal);
 
-fn check_orphans(jobs: &Jobs, scope: &Scope) -> Vec<Wrong> {
+fn check_orphans<'a>(rule: &'a Rule, jobs: &Jobs, scope: &Scope) -> Vec<Wrong<'a>> {
     let mut wrong = Vec::new();
     let beside = "does not go with job = \"none\"";
     match scope.unit {
         Unit::File | Unit::Dir => {}
         Unit::Job => wrong.push((
-            UNIT,
+            rule.unit.text(),
             Refusal::new(format!(
                 "{beside}: what belongs to nobody is no part of a job"
             ))
@@ -175,23 +166,26 @@ fn check_orphans(jobs: &Jobs, scope: &Scope) -> Vec<Wrong> {
     }
     if jobs.kinds.is_some() {
         let reason = format!("{beside}: what belongs to nobody is of no kind");
-        wrong.push((RULE_KIND, Refusal::new(reason).hint("leave it out")));
+        wrong.push((rule.kind.text(), Refusal::new(reason).hint("leave it out")));
     }
     if jobs.sources.is_some() {
         let reason = format!("{beside}: whether files may be nobody's is said by their root");
         let hint = "leave it out, or name the roots of that source: root = …";
-        wrong.push((RULE_SOURCE, Refusal::new(reason).hint(hint)));
+        wrong.push((rule.source.text(), Refusal::new(reason).hint(hint)));
     }
     if scope.since.is_of_job() {
         let reason = format!("{beside}: it is a timestamp of jobs, and there is none");
         let hint = "allowed: newest, mtime, newest_mtime, ctime, btime";
-        wrong.push((SINCE, Refusal::new(reason).hint(hint)));
+        wrong.push((rule.since.text(), Refusal::new(reason).hint(hint)));
     }
     match jobs.record {
         Record::Keep => {}
         Record::Mark | Record::Forget => {
             let reason = format!("{beside}: what belongs to nobody has no record");
-            wrong.push((RECORD, Refusal::new(reason).hint("leave it out")));
+            wrong.push((
+                rule.record.text(),
+                Refusal::new(reason).hint("leave it out"),
+            ));
         }
     }
     let lacks = |root: &&&roots::Draft| !root.has_orphans;
@@ -202,21 +196,21 @@ fn check_orphans(jobs: &Jobs, scope: &Scope) -> Vec<Wrong> {
                 "can never match in root {:?}, which has no orphans: nothing of it may belong to nobody",
                 root.name
             );
-            wrong.push((JOB, Refusal::new(reason).hint(hint)));
+            wrong.push((rule.job.text(), Refusal::new(reason).hint(hint)));
         }
     } else if scope.roots.iter().all(|root| lacks(&root)) {
         let reason = "can never match: no root has orphans";
-        wrong.push((JOB, Refusal::new(reason).hint(hint)));
+        wrong.push((rule.job.text(), Refusal::new(reason).hint(hint)));
     }
     wrong
 }
 
-fn check_since(scope: &Scope) -> Option<Wrong> {
+fn check_since<'a>(rule: &'a Rule, scope: &Scope) -> Option<Wrong<'a>> {
     match (scope.unit, scope.since) {
         (Unit::Job, Since::Mtime | Since::Ctime | Since::Btime) => {
             let reason = "is a timestamp of one file, and a job may own many";
             let hint = "allowed with unit = \"job\": newest, newest_mtime, created_at, completed_at, last_activity, expires_at";
-            Some((SINCE, Refusal::new(reason).hint(hint)))
+            Some((rule.since.text(), Refusal::new(reason).hint(hint)))
         }
         (Unit::File | Unit::Dir, since) if since.is_of_job() && !has_source(scope) => {
             let which = if scope.are_named {
@@ -227,7 +221,7 @@ fn check_since(scope: &Scope) -> Option<Wrong> {
             let reason =
                 format!("is a timestamp of jobs, and {which} says whose jobs own its files");
             let hint = "say it in the [[root]]: owner = \"{job}/**\" or source = \"…\"; or let the job lapse as a whole: unit = \"job\"";
-            Some((SINCE, Refusal::new(reason).hint(hint)))
+            Some((rule.since.text(), Refusal::new(reason).hint(hint)))
         }
         (Unit::File | Unit::Dir | Unit::Job, _) => None,
     }
@@ -235,7 +229,7 @@ fn check_since(scope: &Scope) -> Option<Wrong> {
 
 /// Refuses a rule for whole jobs if it names no source and jobs own none of the roots that it
 /// names.
-fn check_unit(jobs: &Jobs, scope: &Scope) -> Option<Wrong> {
+fn check_unit<'a>(rule: &'a Rule, jobs: &Jobs, scope: &Scope) -> Option<Wrong<'a>> {
     let is_job = match scope.unit {
         Unit::File | Unit::Dir => false,
         Unit::Job => true,
@@ -246,10 +240,10 @@ fn check_unit(jobs: &Jobs, scope: &Scope) -> Option<Wrong> {
     }
     let reason = "can never match: none of the rule's roots says whose jobs own it";
     let hint = "say it in the [[root]]: owner = \"{job}/**\" or source = \"…\"; or in the rule: source = \"…\"";
-    Some((UNIT, Refusal::new(reason).hint(hint)))
+    Some((rule.unit.text(), Refusal::new(reason).hint(hint)))
 }
 
-fn check_record(jobs: &Jobs, scope: &Scope) -> Option<Wrong> {
+fn check_record<'a>(rule: &'a Rule, jobs: &Jobs, scope: &Scope) -> Option<Wrong<'a>> {
     let statements = match jobs.record {
         Record::Keep => return None,
         Record::Mark | Record::Forget => jobs.record.as_str(),
@@ -259,7 +253,7 @@ fn check_record(jobs: &Jobs, scope: &Scope) -> Option<Wrong> {
         Unit::File | Unit::Dir => {
             let reason = "needs unit = \"job\": only what a job owns as a whole can be gone";
             let hint = "write unit = \"job\", or leave record out";
-            return Some((RECORD, Refusal::new(reason).hint(hint)));
+            return Some((rule.record.text(), Refusal::new(reason).hint(hint)));
         }
     }
     let cannot = concerned(jobs, scope)
@@ -281,12 +275,9 @@ fn check_record(jobs: &Jobs, scope: &Scope) -> Option<Wrong> {
     );
     let hint = format!(
         "write such as {statements} = {} in the [[source]], or name other sources in the rule: source = \"…\"",
-        match jobs.record {
-            Record::Keep | Record::Mark => MARK.example,
-            Record::Forget => FORGET.example,
-        }
+        TOP.nested("source").key(statements).example
     );
-    Some((RECORD, Refusal::new(reason).hint(hint)))
+    Some((rule.record.text(), Refusal::new(reason).hint(hint)))
 }
 
 /// Indices of the sources that the rule can concern: those that it names, else those of the roots

@@ -11,15 +11,13 @@ use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
 use crate::core::policy::{JobFilter, Record, Rule, Schedule, Since, SkipOpen};
 
-use super::document::Section;
-use super::error::{Place, Problem, Refusal, allowed};
+use super::error::{Problem, Refusal, allowed};
 use super::globs::{self, Matched};
-use super::reader::{Reader, Reported, Text};
+use super::reader::{Reader, Reported};
 use super::roots::{self, Ttl};
-use super::rule_jobs::{self, Jobs, ORPHANS_EXPIRE, Scope};
-use super::schema::{
-    EXCLUDE, EXPIRE, GLOB, KEEP, RULE, RULE_NAME, RULE_ROOT, SCHEDULE, SINCE, SKIP_OPEN, THEN, UNIT,
-};
+use super::rule_jobs::{self, ORPHANS_EXPIRE, Scope};
+use super::schema;
+use super::setting::Table;
 use super::settings::IDS_MAX;
 use super::sources::Sources;
 use super::value;
@@ -36,14 +34,14 @@ pub(super) struct Draft {
     /// Indices of its sources in the list of sources; `None`: all.
     sources: Option<Vec<usize>>,
     /// Location of its name, for messages.
-    whereabouts: String,
+    location: String,
 }
 
-/// Reads all rules in the order in which they are tried. Those of the command line come first,
+/// Checks all rules, in the order in which they are tried. Those of the command line come first,
 /// since it overrides the file.
 pub(super) fn read(
     reader: &mut Reader,
-    top: &Section,
+    rules: &[Table<schema::Rule>],
     roots: &[roots::Draft],
     sources: &Sources,
 ) -> Vec<Draft> {
@@ -52,30 +50,25 @@ pub(super) fn read(
         .enumerate()
         .filter_map(|(place, root)| Some(of_argument(place, root, root.ttl.as_ref()?)));
     let mut drafts: Vec<Draft> = typed.collect();
-    let sections = reader.sections(top, RULE);
-    let count = drafts.len() + sections.len();
+    let count = drafts.len() + rules.len();
     if count > IDS_MAX {
-        reader.note(Problem {
-            place: sections.last().map_or(Place::Process, Section::place),
-            message: format!("{count} rules, where at most {IDS_MAX} may be"),
-            hint: None,
-        });
+        reader.note(Problem::of_process(format!(
+            "{count} rules, where at most {IDS_MAX} may be"
+        )));
         return Vec::new();
     }
     let mut taken: BTreeMap<String, String> = drafts
         .iter()
-        .map(|draft| (draft.rule.name.clone(), draft.whereabouts.clone()))
+        .map(|draft| (draft.rule.name.clone(), draft.location.clone()))
         .collect();
     let known = Known {
         roots,
         places: roots.iter().map(|root| &*root.name).zip(0..).collect(),
         sources,
     };
-    for (section, number) in sections.into_iter().zip(1..) {
-        let named = name(reader, section, number, &mut taken);
-        if let Some(draft) = of_section(reader, &named, &known) {
-            drafts.push(draft);
-        }
+    for (rule, number) in rules.iter().zip(1..) {
+        let name = name(reader, rule, number, &mut taken);
+        drafts.extend(of_table(reader, rule, name, &known));
     }
     drafts
 }
@@ -120,46 +113,45 @@ fn of_argument(place: usize, root: &roots::Draft, ttl: &Ttl) -> Draft {
         },
         roots: Some(vec![place]),
         sources: None,
-        whereabouts: "--watch".into(),
+        location: "--watch".into(),
     }
 }
 
-/// Reads the name of a rule. All messages about the rule use it.
-fn name<'d>(
+/// Returns the name of a rule; reports one that is taken or reserved.
+fn name(
     reader: &mut Reader,
-    mut section: Section<'d>,
+    rule: &Table<schema::Rule>,
     number: usize,
     taken: &mut BTreeMap<String, String>,
-) -> Named<'d> {
-    let text = reader.text(&section, &RULE_NAME);
-    let given = text.as_ref().and_then(|text| reader.parse(text, rule_name));
-    if let Some(name) = &given {
-        section.heading = format!("[[rule]] {name:?}");
-    }
-    let name = given.unwrap_or_else(|| format!("rule {number}"));
-    let whereabouts = text
-        .as_ref()
-        .map_or_else(|| section.whereabouts(), Text::whereabouts);
-    match (taken.get(&name), &text) {
-        (None, _) => {
-            taken.insert(name.clone(), whereabouts.clone());
+) -> Named {
+    let name = rule.name.get().map(|name| name.0.clone());
+    let name = name.unwrap_or_else(|| format!("rule {number}"));
+    let text = rule.name.text();
+    let location = match text {
+        Some(text) => reader.location(text),
+        None => reader.location_of_line(rule.line).unwrap_or_default(),
+    };
+    let other = taken.get(&name);
+    match (other, text) {
+        (_, Some(text)) if name == NO_RULE => {
+            let refusal = Refusal::new("is the word for files without a rule");
+            reader.note(text.refuse(refusal.hint("give it another name")));
         }
-        (Some(other), Some(text)) => reader.note(text.refuse(
-            Refusal::new(format!("is taken by the rule at {other}")).hint("give it another name"),
-        )),
-        (Some(other), None) => reader.note(Problem {
-            place: section.place(),
-            message: section.entitle(&format!(
-                "its name would be {name:?}, which is taken by the rule at {other}"
-            )),
-            hint: Some("give it a name of its own: name = \"…\"".into()),
-        }),
+        (None, _) => {
+            taken.insert(name.clone(), location.clone());
+        }
+        (Some(other), Some(text)) => {
+            let refusal = Refusal::new(format!("is taken by the rule at {other}"));
+            reader.note(text.refuse(refusal.hint("give it another name")));
+        }
+        (Some(other), None) => {
+            let message =
+                format!("its name would be {name:?}, which is taken by the rule at {other}");
+            let hint = "give it a name of its own: name = \"…\"";
+            reader.note(rule.problem(&message).hint(hint));
+        }
     }
-    Named {
-        section,
-        name,
-        whereabouts,
-    }
+    Named { name, location }
 }
 
 /// Roots and sources that rules may name.
@@ -171,66 +163,60 @@ struct Known<'a> {
     sources: &'a Sources,
 }
 
-/// Table of a rule, with its name.
-struct Named<'d> {
-    section: Section<'d>,
+/// Name of a rule, with its location.
+struct Named {
     name: String,
-    whereabouts: String,
+    location: String,
 }
 
-fn rule_name(text: &str) -> Result<String, Refusal> {
-    if text == NO_RULE {
-        return Err(
-            Refusal::new("is the word for files without a rule").hint("give it another name")
-        );
-    }
-    value::name(text)
-}
-
-fn of_section(reader: &mut Reader, named: &Named, known: &Known) -> Option<Draft> {
-    let section = &named.section;
+fn of_table(
+    reader: &mut Reader,
+    rule: &Table<schema::Rule>,
+    named: Named,
+    known: &Known,
+) -> Option<Draft> {
     let problems = reader.count();
-    reader.refuse_unknown(section);
-    let chosen = chosen_roots(reader, section, &known.places);
-    let unit = unit(reader, section);
-    let since = since(reader, section);
-    let matched = Matched::for_unit(unit);
-    let glob = globs::read(reader, section, &GLOB, matched);
-    let exclude = globs::read(reader, section, &EXCLUDE, matched);
-    let keep = globs::read(reader, section, &KEEP, Matched::Paths);
-    reader.value(section, &THEN, value::choice(&[("delete", ())]));
-    let skip_open = reader
-        .value(section, &SKIP_OPEN, skip_open)
-        .unwrap_or(SkipOpen::Always);
-    let schedule = reader
-        .value(section, &SCHEDULE, value::schedule)
-        .unwrap_or(Schedule::AtDeadline);
-    let jobs = rule_jobs::read(reader, section, known.sources);
-    let expire = expire(reader, section, &jobs).ok();
-    if let (Ok(chosen), true) = (&chosen, reader.count() == problems) {
-        let all = 0..known.roots.len();
-        let places = chosen.clone().unwrap_or_else(|| all.collect());
+    let chosen = chosen_roots(reader, rule, &known.places);
+    let unit = rule.unit.get().copied();
+    let matched = Matched::for_unit(unit.unwrap_or(Unit::File));
+    let glob = globs::read(reader, &rule.glob, matched);
+    let exclude = globs::read(reader, &rule.exclude, matched);
+    let keep = globs::read(reader, &rule.keep, Matched::Paths);
+    let jobs = rule_jobs::read(reader, rule, known.sources);
+    let expire = expire(reader, rule, &jobs.filter);
+    let since = rule.since.get().copied();
+    // The combinations are checked if each key is valid on its own.
+    if let (Ok(chosen), Some(unit), Some(since), true) =
+        (&chosen, unit, since, reader.count() == problems)
+    {
         let scope = Scope {
-            roots: places.into_iter().map(|at| &known.roots[at]).collect(),
+            roots: match chosen {
+                Some(places) => places.iter().map(|&place| &known.roots[place]).collect(),
+                None => known.roots.iter().collect(),
+            },
             are_named: chosen.is_some(),
             sources: known.sources,
             unit,
             since,
         };
-        rule_jobs::check(reader, section, &jobs, &scope);
+        rule_jobs::check(reader, rule, &jobs, &scope);
     }
+    rule.then.get()?;
     Some(Draft {
         rule: Rule {
-            name: named.name.clone(),
+            name: named.name,
             roots: None,
             glob,
             exclude,
             keep,
-            since,
-            expire_ms: expire?.map(value::milliseconds),
-            unit,
-            skip_open,
-            schedule,
+            since: since?,
+            expire_ms: expire.ok()?.map(value::milliseconds),
+            unit: unit?,
+            skip_open: rule.skip_open.get().copied()?,
+            schedule: match rule.schedule.get() {
+                Some(schedule) => schedule.clone(),
+                None => Schedule::AtDeadline,
+            },
             jobs: jobs.filter,
             kinds: jobs.kinds,
             sources: None,
@@ -238,85 +224,48 @@ fn of_section(reader: &mut Reader, named: &Named, known: &Known) -> Option<Draft
         },
         roots: chosen.ok()?,
         sources: jobs.sources,
-        whereabouts: named.whereabouts.clone(),
+        location: named.location,
     })
-}
-
-fn skip_open(text: &str) -> Result<SkipOpen, Refusal> {
-    match value::flag_word(text) {
-        Some(true) => Ok(SkipOpen::Always),
-        Some(false) => Ok(SkipOpen::Never),
-        None => value::choice(&[
-            ("true", SkipOpen::Always),
-            ("false", SkipOpen::Never),
-            ("if-known", SkipOpen::IfKnown),
-        ])(text),
-    }
-}
-
-fn unit(reader: &mut Reader, section: &Section) -> Unit {
-    let units = value::choice(&[("file", Unit::File), ("dir", Unit::Dir), ("job", Unit::Job)]);
-    reader.value(section, &UNIT, units).unwrap_or(Unit::File)
-}
-
-fn since(reader: &mut Reader, section: &Section) -> Since {
-    let words = value::choice(&[
-        ("newest", Since::Newest),
-        ("mtime", Since::Mtime),
-        ("newest_mtime", Since::NewestMtime),
-        ("ctime", Since::Ctime),
-        ("btime", Since::Btime),
-        ("created_at", Since::CreatedAt),
-        ("completed_at", Since::CompletedAt),
-        ("last_activity", Since::LastActivity),
-        ("expires_at", Since::ExpiresAt),
-    ]);
-    reader
-        .value(section, &SINCE, words)
-        .unwrap_or(Since::Newest)
 }
 
 fn expire(
     reader: &mut Reader,
-    section: &Section,
-    jobs: &Jobs,
+    rule: &Table<schema::Rule>,
+    filter: &JobFilter,
 ) -> Result<Option<Duration>, Reported> {
-    if !section.has(EXPIRE.name) {
-        if jobs.filter == JobFilter::Nobody {
-            return Ok(Some(ORPHANS_EXPIRE));
-        }
-        reader.note(Problem {
-            place: section.place(),
-            message: section.entitle("has no expire"),
-            hint: Some("such as expire = \"7d\", or expire = \"never\"".into()),
-        });
+    if rule.expire.is_present() {
+        return rule.expire.get().map(|expire| expire.0).ok_or(Reported);
     }
-    reader
-        .value(section, &EXPIRE, value::expire)
-        .ok_or(Reported)
+    if *filter == JobFilter::Nobody {
+        return Ok(Some(ORPHANS_EXPIRE));
+    }
+    let problem = rule.problem("has no expire");
+    Err(reader.fail(problem.hint("such as expire = \"7d\", or expire = \"never\"")))
 }
 
 /// Indices of the roots that a rule names; `None`: all. A missing name may be that of a root whose
 /// name was refused, so it is not reported again.
 fn chosen_roots(
     reader: &mut Reader,
-    section: &Section,
+    rule: &schema::Rule,
     roots: &BTreeMap<&str, usize>,
 ) -> Result<Option<Vec<usize>>, Reported> {
-    if !section.has(RULE_ROOT.name) {
+    if !rule.root.is_present() {
         return Ok(None);
     }
-    let texts = reader.texts(section, &RULE_ROOT).ok_or(Reported)?;
+    let names = rule.root.all().ok_or(Reported)?;
     let mut chosen = BTreeSet::new();
-    for text in &texts {
-        if let Some(&place) = roots.get(&*text.value) {
+    for (text, name) in &names {
+        if let Some(&place) = roots.get(name.as_str()) {
             chosen.insert(place);
         } else if !roots.contains_key("") {
-            let hint = allowed(roots.keys().copied(), &text.value);
+            let hint = allowed(roots.keys().copied(), name);
             reader.note(text.refuse(Refusal::new("is no root").hint(hint)));
         }
     }
-    let are_all = texts.iter().all(|text| roots.contains_key(&*text.value));
+    let are_all = names
+        .iter()
+        .all(|(_, name)| roots.contains_key(name.as_str()));
     if are_all {
         Ok(Some(chosen.into_iter().collect()))
     } else {

@@ -1,6 +1,4 @@
-//! Settings: the validated values that the rest of the daemon uses, with their defaults.
-//!
-//! **Invariant:** a default here always equals the one in the annotated file; a test compares them.
+//! Settings: the validated values that the rest of the daemon uses.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,6 +8,8 @@ use crate::core::facts::RootId;
 use crate::core::jobs::{SourceId, Status};
 use crate::core::policy::Policy;
 use crate::core::report::{Breaker, Mode};
+
+use super::setting::Text;
 
 /// Annotated default configuration, the text of `config/lapsed.toml`. It is valid.
 pub const ANNOTATED_DEFAULT: &str =
@@ -50,8 +50,8 @@ pub struct Settings {
     /// True if due files are removed without a request. Otherwise every rule of `policy` waits for
     /// one.
     pub automatic: bool,
-    /// Log level; `None`: the default. The command line and `LAPSED_LOG` override it.
-    pub log_level: Option<LogLevel>,
+    /// Log level. The command line and `LAPSED_LOG` override it.
+    pub log_level: LogLevel,
     /// File that was read. Absolute; `None` with `--watch` alone.
     pub file: Option<PathBuf>,
     /// Text of that file, to detect later edits.
@@ -83,15 +83,6 @@ pub struct Watch {
     pub reconcile_every: Duration,
 }
 
-impl Default for Watch {
-    fn default() -> Self {
-        Self {
-            backend: Backend::Auto,
-            reconcile_every: Duration::from_mins(1),
-        }
-    }
-}
-
 /// Source of events about changes in the file system.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Backend {
@@ -116,18 +107,6 @@ pub struct LedgerSettings {
     pub keep: Keep,
     /// Most directories or jobs whose removals share one write to the disk; at least 1.
     pub batch_units: u64,
-}
-
-impl Default for LedgerSettings {
-    /// A line takes ~300 bytes: 16 MiB hold ~50,000 removals.
-    fn default() -> Self {
-        Self {
-            segment_bytes: 16 << 20,
-            segment_age: Duration::from_hours(30 * 24),
-            keep: Keep::default(),
-            batch_units: 64,
-        }
-    }
 }
 
 /// Retention of the ledger; by default all of it is kept.
@@ -289,15 +268,6 @@ pub struct CacheSettings {
     pub size_max: u64,
 }
 
-impl Default for CacheSettings {
-    /// A million files take ~50 MB.
-    fn default() -> Self {
-        Self {
-            size_max: 512 << 20,
-        }
-    }
-}
-
 /// Settings of the command line. Relative paths here are below `--base-dir`, else
 /// `LAPSED_BASE_DIR`, else the current directory. They are never below the file's directory, since
 /// a user types them relative to the shell's.
@@ -317,6 +287,31 @@ pub struct Overrides {
     pub dry_run: bool,
     /// `--allow-unsafe-roots`.
     pub allow_unsafe_roots: bool,
+}
+
+impl Overrides {
+    /// Arguments that override a setting of the service, by its variable.
+    pub(super) fn arguments(&self) -> BTreeMap<&'static str, Text> {
+        let path = |variable, argument, path: &Option<PathBuf>| {
+            let text = path.as_ref()?.to_string_lossy().into_owned();
+            Some((variable, Text::argument(argument, &text)))
+        };
+        let flag = |variable, argument, is_given: bool| {
+            is_given.then(|| (variable, Text::argument(argument, "true")))
+        };
+        let arguments = [
+            path("LAPSED_BASE_DIR", "--base-dir", &self.base_dir),
+            path("LAPSED_STATE_DIR", "--state-dir", &self.state_dir),
+            path("LAPSED_SOCKET", "--socket", &self.socket),
+            flag("LAPSED_DRY_RUN", "--dry-run", self.dry_run),
+            flag(
+                "LAPSED_ALLOW_UNSAFE_ROOTS",
+                "--allow-unsafe-roots",
+                self.allow_unsafe_roots,
+            ),
+        ];
+        arguments.into_iter().flatten().collect()
+    }
 }
 
 /// Ids of roots by path. One instance is kept for the life of the process and passed to every

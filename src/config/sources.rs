@@ -12,17 +12,16 @@ use regex::Regex;
 use crate::core::jobs::SourceId;
 use crate::core::policy::{Derived, Record, Source};
 
-use super::databases::{self, Kind};
-use super::document::Section;
+use super::databases;
 use super::endpoints::Bases;
-use super::error::{Problem, Refusal, allowed};
+use super::error::{Refusal, allowed};
 use super::path_map::{self, PathMap};
 use super::queries;
-use super::reader::{Reader, Text};
+use super::reader::Reader;
 use super::resolve::resolve;
-use super::schema::{DERIVED, FILES_ROOT, ID_PATTERN, Key, LISTED, REQUIRED, SOURCE, SOURCE_NAME};
-use super::settings::{IDS_MAX, SourceIds, SourceKind, SourceSettings};
-use super::value;
+use super::schema::{self, Kind};
+use super::setting::{Table, Text};
+use super::settings::{SourceIds, SourceKind, SourceSettings};
 
 /// Name of the source that is added if the file has none of kind `api`.
 const API: &str = "api";
@@ -64,26 +63,17 @@ pub(super) enum Usual {
     Unclear,
 }
 
-/// Reads the sources of the file, and adds one of kind `api` if there is none.
-pub(super) fn read(reader: &mut Reader, top: &Section, bases: &Bases) -> Sources {
-    let sections = reader.sections(top, SOURCE);
-    let mut drafts = Vec::new();
-    if let Some(section) = sections.get(IDS_MAX - 1) {
-        reader.note(Problem {
-            place: section.place(),
-            message: format!(
-                "{} sources, where at most {} may be",
-                sections.len(),
-                IDS_MAX - 1
-            ),
-            hint: None,
-        });
-    } else {
-        let mut taken = BTreeMap::new();
-        for section in sections {
-            drafts.push(from_section(reader, section, bases, &mut taken));
-        }
-    }
+/// Checks the sources of the file, and adds one of kind `api` if there is none.
+pub(super) fn read(
+    reader: &mut Reader,
+    sources: &[Table<schema::Source>],
+    bases: &Bases,
+) -> Sources {
+    let mut taken = BTreeMap::new();
+    let mut drafts: Vec<Draft> = sources
+        .iter()
+        .map(|source| draft(reader, source, bases, &mut taken))
+        .collect();
     let of_file = drafts.len();
     let is_api = |draft: &Draft| draft.kind == Some(SourceKind::Api);
     if !drafts.iter().any(is_api) {
@@ -107,169 +97,68 @@ pub(super) fn read(reader: &mut Reader, top: &Section, bases: &Bases) -> Sources
     }
 }
 
-fn from_section(
+fn draft(
     reader: &mut Reader,
-    mut section: Section,
+    source: &Table<schema::Source>,
     bases: &Bases,
     taken: &mut BTreeMap<String, String>,
 ) -> Draft {
-    let named_by = reader.text(&section, &SOURCE_NAME);
-    let name = named_by
-        .as_ref()
-        .and_then(|text| reader.parse(text, source_name));
-    if let Some(name) = &name {
-        section.heading = format!("[[source]] {name:?}");
-    }
-    reader.refuse_unknown(&section);
-    require(reader, &section, &SOURCE_NAME);
-    let (word, kind) = databases::read(reader, &section, bases, name.as_deref());
-    if let (Some(text), Some(name)) = (&named_by, &name) {
-        check_name(reader, text, name, word, taken);
-    }
-    let files_root = path(reader, &section, &FILES_ROOT, bases)
-        .and_then(|(text, path)| reader.take(&text, resolve(&path)))
-        .map(|found| found.path);
-    let derived = reader.texts(&section, &DERIVED).unwrap_or_default();
-    let derived = derived
-        .iter()
-        .filter_map(|text| reader.parse(text, derived_name))
-        .collect();
+    let (kind, connection) = databases::read(reader, source, bases);
+    let name = source.name.both().and_then(|(text, name)| {
+        let refusal = check_name(&name.0, kind, taken);
+        taken
+            .entry(name.0.clone())
+            .or_insert_with(|| reader.location(text));
+        reader.take(refusal.map_err(|refusal| text.refuse(refusal)))?;
+        Some(name.0.clone())
+    });
+    let files_root = reader.path_below(&source.files_root, bases.file.as_deref());
+    let files_root = source.files_root.text().zip(files_root.ok().flatten());
+    let files_root = files_root.and_then(|(text, path)| {
+        reader.take(resolve(&path).map_err(|refusal| text.refuse(refusal)))
+    });
+    let is_true = |value: Option<&bool>| value.copied().unwrap_or_default();
     Draft {
         name: name.unwrap_or_default(),
-        kind,
-        id_pattern: reader.value(&section, &ID_PATTERN, id_pattern),
-        files_root,
-        path_map: path_map::read(reader, &section, bases),
-        derived,
-        required: reader
-            .value(&section, &REQUIRED, value::flag)
-            .unwrap_or(true),
-        listed: reader.value(&section, &LISTED, value::flag).unwrap_or(true),
+        kind: connection,
+        id_pattern: source.id_pattern.get().cloned(),
+        files_root: files_root.map(|found| found.path),
+        path_map: path_map::read(reader, source, bases),
+        derived: source.derived.iter().flatten().cloned().collect(),
+        required: is_true(source.required.get()),
+        listed: is_true(source.listed.get()),
     }
 }
 
-fn source_name(text: &str) -> Result<String, Refusal> {
-    if text == NO_JOB {
-        return Err(Refusal::new("is the word for files that belong to nobody")
-            .hint("give it another name"));
-    }
-    value::name(text)
-}
-
-/// Refuses a name that another source has, or that is reserved for another kind.
+/// Refuses a name that another source has, or that is reserved.
 fn check_name(
-    reader: &mut Reader,
-    text: &Text,
     name: &str,
     kind: Option<Kind>,
-    taken: &mut BTreeMap<String, String>,
-) {
+    taken: &BTreeMap<String, String>,
+) -> Result<(), Refusal> {
+    let give_another = "give it another name";
+    if name == NO_JOB {
+        let refusal = Refusal::new("is the word for files that belong to nobody");
+        return Err(refusal.hint(give_another));
+    }
     if let Some(other) = taken.get(name) {
-        reader.note(text.refuse(
-            Refusal::new(format!("is taken by the source at {other}")).hint("give it another name"),
-        ));
-    } else {
-        taken.insert(name.to_owned(), text.whereabouts());
+        let refusal = Refusal::new(format!("is taken by the source at {other}"));
+        return Err(refusal.hint(give_another));
     }
     if name == API && kind.is_some_and(|kind| kind != Kind::Api) {
-        reader.note(
-            text.refuse(
-                Refusal::new("is the name of the source that programs tell of their jobs")
-                    .hint("give it another name, or write kind = \"api\""),
-            ),
-        );
+        let refusal = Refusal::new("is the name of the source that programs tell of their jobs");
+        return Err(refusal.hint("give it another name, or write kind = \"api\""));
     }
-}
-
-/// Reports that `section` lacks `key`, if it does.
-pub(super) fn require(reader: &mut Reader, section: &Section, key: &Key) {
-    if !section.has(key.name) {
-        reader.note(Problem {
-            place: section.place(),
-            message: section.entitle(&format!("has no {}", key.name)),
-            hint: Some(format!("such as {} = {}", key.name, key.example)),
-        });
-    }
-}
-
-pub(super) fn path(
-    reader: &mut Reader,
-    section: &Section,
-    key: &Key,
-    bases: &Bases,
-) -> Option<(Text, PathBuf)> {
-    let text = reader.text(section, key)?;
-    match text.path_below(Path::new(&text.value), bases.file.as_deref()) {
-        Ok(path) => Some((text, path)),
-        Err(problem) => {
-            reader.note(problem);
-            None
-        }
-    }
-}
-
-/// Parses the name of a derived file: text with one `{stem}` or `{name}`.
-fn derived_name(text: &str) -> Result<Derived, Refusal> {
-    const ALLOWED: &str =
-        "allowed: text with one {stem} or {name}, such as \"{stem}_processed.mp3\"";
-    let refuse = |reason: &str| Err(Refusal::new(reason).hint(ALLOWED));
-    let places = text.matches("{stem}").count() + text.matches("{name}").count();
-    let rest = text.replace("{stem}", "").replace("{name}", "");
-    if text.contains('/') {
-        return refuse(
-            "has a \"/\" in it, where the name of a file beside the claimed one should be",
-        );
-    }
-    if rest.contains(['{', '}']) {
-        return refuse("has braces around something else than stem or name");
-    }
-    match places {
-        0 => refuse("has neither {stem} nor {name} in it, and would be the same for all files"),
-        1 => Ok(Derived {
-            pattern: text.to_owned(),
-        }),
-        _ => refuse("has more than one {stem} or {name} in it"),
-    }
-}
-
-/// Parses a regular expression and anchors it at both ends of an id, whatever flags it sets: a
-/// trailing newline never matches.
-fn id_pattern(text: &str) -> Result<Regex, Refusal> {
-    if text.is_empty() {
-        return Err(Refusal::new(
-            "is empty, where a regular expression should be",
-        ));
-    }
-    // First on its own: `a)(b` would be valid within a group.
-    Regex::new(text).map_err(|error| refuse_pattern(&error))?;
-    Regex::new(&format!(r"\A(?:{text})\z")).map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => refuse_pattern(&error),
-        // With the flag (?x), the text after a `#` is a comment.
-        _ => Refusal::new("cannot be matched with whole ids: it ends in a comment")
-            .hint("leave the comment out"),
-    })
-}
-
-fn refuse_pattern(error: &regex::Error) -> Refusal {
-    if let regex::Error::CompiledTooBig(limit) = error {
-        let reason = format!("takes more than the limit of {limit} bytes when it is compiled");
-        return Refusal::new(reason).hint("write smaller numbers of repetitions");
-    }
-    // The report also draws the mistake; its last line is the reason.
-    let report = error.to_string();
-    let reason = report.lines().last().unwrap_or_default();
-    let reason = reason.strip_prefix("error: ").unwrap_or(reason);
-    Refusal::new(format!("is no regular expression: {reason}"))
-        .hint("such as 'job-\\d{8}-\\d{6}'; it is matched with whole ids, so that neither \"^\" nor \"$\" is needed")
+    Ok(())
 }
 
 impl Sources {
     /// Returns the index of the source that `text` names. An unknown name is reported, unless it
     /// may be that of a source whose name was refused: that mistake has been reported.
     pub fn named(&self, reader: &mut Reader, text: &Text) -> Option<usize> {
-        let found = self.places.get(&text.value).copied();
+        let found = self.places.get(text.as_str()).copied();
         if found.is_none() && self.drafts.iter().all(|draft| !draft.name.is_empty()) {
-            let hint = allowed(self.names(), &text.value);
+            let hint = allowed(self.names(), text.as_str());
             reader.note(text.refuse(Refusal::new("is no source of jobs").hint(hint)));
         }
         found

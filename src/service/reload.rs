@@ -33,7 +33,7 @@ pub(super) struct Reload {
     pub(super) env: Environment,
     pub(super) ids: RootIds,
     /// Has the daemon log as much as it says.
-    pub(super) log: fn(Option<LogLevel>),
+    pub(super) log: fn(LogLevel),
     pub(super) daemon: Arc<Daemon>,
     pub(super) watcher: Arc<Watcher>,
     pub(super) sources: Arc<Sources>,

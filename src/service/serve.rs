@@ -55,7 +55,7 @@ pub fn serve(
     overrides: Overrides,
     env: Environment,
     ids: RootIds,
-    log: fn(Option<LogLevel>),
+    log: fn(LogLevel),
 ) -> anyhow::Result<()> {
     // Raised before anything is shared out.
     let descriptors = descriptors::limit();
@@ -94,7 +94,7 @@ struct Config {
     overrides: Overrides,
     env: Environment,
     ids: RootIds,
-    log: fn(Option<LogLevel>),
+    log: fn(LogLevel),
 }
 
 async fn run(

@@ -31,6 +31,10 @@ fn what_must_be_there() {
     refused!(with("name = \"s\"\nkind = \"mysql\"\nselect = 1\npath = 1"), @r#"
     HOST/etc/lapsed.toml:3: [[source]] "s": kind = "mysql" is unknown
       allowed: api, sqlite, postgres
+    HOST/etc/lapsed.toml:4: [[source]] "s": select = 1 is a number, where a string should be
+      such as select = "SELECT id, status FROM jobs"
+    HOST/etc/lapsed.toml:5: [[source]] "s": path = 1 is a number, where a string should be
+      such as path = "jobs.db"
     "#);
     refused!(with_sqlite("color = \"red\""), @r#"
     HOST/etc/lapsed.toml:6: [[source]] "s": unknown key "color"
@@ -111,6 +115,8 @@ fn what_says_nothing_for_an_api() {
       allowed: name, kind, files_root, path_map, derived, id_pattern
     HOST/etc/lapsed.toml:5: [[source]] "s": select says nothing with kind = "api": programs tell of these jobs
       allowed: name, kind, files_root, path_map, derived, id_pattern
+    HOST/etc/lapsed.toml:6: [[source]] "s": mark = "x" does not name the job: it would change every row
+      such as … WHERE id = :job
     HOST/etc/lapsed.toml:6: [[source]] "s": mark says nothing with kind = "api": programs tell of these jobs
       allowed: name, kind, files_root, path_map, derived, id_pattern
     HOST/etc/lapsed.toml:7: [[source]] "s": statuses says nothing with kind = "api": programs tell of these jobs

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::settings::LogLevel;
+use crate::core::policy::Schedule;
 
 fn outcome<T: std::fmt::Debug>(result: Result<T, Refusal>) -> String {
     let refusal = result.unwrap_err();
@@ -88,11 +90,11 @@ fn flags() {
         ("Off", false),
         ("0", false),
     ] {
-        assert_eq!(flag(text), Ok(wanted), "{text}");
+        assert_eq!(bool::parse(text), Ok(wanted), "{text}");
     }
     for text in ["", "2", "enabled", "tru", "y"] {
         let wanted = format!("is neither yes nor no; {FLAG_WORDS}");
-        assert_eq!(outcome(flag(text)), wanted, "{text:?}");
+        assert_eq!(outcome(bool::parse(text)), wanted, "{text:?}");
     }
 }
 
@@ -107,30 +109,33 @@ fn levels_of_the_log() {
         ("debug", LogLevel::Debug),
         ("trace", LogLevel::Trace),
     ] {
-        assert_eq!(log_level(text), Ok(wanted), "{text}");
+        assert_eq!(LogLevel::parse(text), Ok(wanted), "{text}");
     }
-    assert!(outcome(log_level("WARNINGS")).ends_with("did you mean \"warning\"?"));
+    assert!(outcome(LogLevel::parse("WARNINGS")).ends_with("did you mean \"warning\"?"));
 }
 
 #[test]
 fn schedules() {
-    assert_eq!(schedule("manual"), Ok(Schedule::Manual));
+    assert_eq!(Schedule::parse("manual"), Ok(Schedule::Manual));
     for text in ["0 3 * * *", "@daily", "every 6h"] {
-        let found = schedule(text).unwrap();
+        let found = Schedule::parse(text).unwrap();
         assert_eq!(found, Schedule::At(text.parse().unwrap()), "{text}");
     }
     assert_eq!(
-        outcome(schedule("daily")),
-        format!("is no schedule: it has not five fields but 1; {SCHEDULES}")
+        outcome(Schedule::parse("daily")),
+        "is no schedule: it has not five fields but 1; allowed: manual; five fields (minute, hour, day, month, day of the week) such as \"0 3 * * *\"; @hourly, @daily, @weekly, @monthly, @yearly; or such as \"every 6h\""
     );
 }
 
 #[test]
 fn never_is_for_ever() {
-    assert_eq!(expire("never"), Ok(None));
-    assert_eq!(expire("1s"), Ok(Some(Duration::from_secs(1))));
+    assert_eq!(Expire::parse("never"), Ok(Expire(None)));
     assert_eq!(
-        outcome(expire("ever")),
+        Expire::parse("1s"),
+        Ok(Expire(Some(Duration::from_secs(1))))
+    );
+    assert_eq!(
+        outcome(Expire::parse("ever")),
         "is no duration; examples: 90s, 15m, 12h, 7d, 1h30m, never"
     );
 }
@@ -138,16 +143,15 @@ fn never_is_for_ever() {
 #[test]
 fn permission_bits() {
     for (text, mode) in [("0660", 0o660), ("660", 0o660), ("0o600", 0o600), ("0", 0)] {
-        assert_eq!(permissions(text), Ok(mode));
+        assert_eq!(Permissions::parse(text), Ok(Permissions(mode)));
     }
     for text in ["", "0o", "rw-rw----", "0888", "1777", "+660", "-1"] {
-        assert!(permissions(text).is_err(), "{text}");
+        assert!(Permissions::parse(text).is_err(), "{text}");
     }
 }
 
 #[test]
 fn sizes() {
-    let any = size(0..=u64::MAX);
     for (text, bytes) in [
         ("0", 0),
         ("16MiB", 16 << 20),
@@ -155,32 +159,32 @@ fn sizes() {
         ("5kB", 5000),
         ("1_000", 1000),
     ] {
-        assert_eq!(any(text), Ok(bytes), "{text}");
+        assert_eq!(Size::<0>::parse(text), Ok(Size(bytes)), "{text}");
     }
     for text in ["", "MiB", "1.5GiB", "-1", "5 apples", "_", "99999999999TiB"] {
-        assert!(any(text).is_err(), "{text}");
+        assert!(Size::<0>::parse(text).is_err(), "{text}");
     }
     assert_eq!(
-        outcome(size(10..=20)("21")),
-        "is not within the limits of 10 to 20 bytes"
+        outcome(Size::<10>::parse("9")),
+        format!("is not within the limits of 10 to {BYTES_MAX} bytes")
     );
 }
 
 #[test]
 fn shares_and_counts() {
-    assert_eq!(share("0.5"), Ok(0.5));
+    assert_eq!(Share::parse("0.5"), Ok(Share(0.5)));
     for text in ["1.1", "-0.1", "NaN", "inf", "half", ""] {
-        assert!(share(text).is_err(), "{text}");
+        assert!(Share::parse(text).is_err(), "{text}");
     }
-    assert_eq!(count("1000"), Ok(1000));
+    assert_eq!(u64::parse("1000"), Ok(1000));
     for text in ["-1", "1.5", "", "99999999999999999999"] {
-        assert!(count(text).is_err(), "{text}");
+        assert!(u64::parse(text).is_err(), "{text}");
     }
 }
 
 #[test]
 fn names() {
-    assert_eq!(name("results of jobs"), Ok("results of jobs".to_owned()));
+    assert_eq!(name("results of jobs"), Ok(()));
     assert_eq!(outcome(name(" ")), "is empty, where a name should be");
     assert_eq!(outcome(name("a\nb")), "has a control character in it");
     assert_eq!(
@@ -192,7 +196,7 @@ fn names() {
 #[test]
 fn groups_must_exist() {
     assert_eq!(
-        outcome(group("no-such-group-here")),
+        outcome(Group::parse("no-such-group-here")),
         "is no group of this host; create it (groupadd), or name one that `getent group` lists"
     );
 }

@@ -1,0 +1,210 @@
+//! Keys of every section, as their declarations say, in the order of the fields.
+
+use std::sync::LazyLock;
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value as Json};
+
+use super::super::setting::{ORDER, Table};
+use super::Top;
+
+/// Keys of the top level.
+pub(in crate::config) static TOP: LazyLock<Section> = LazyLock::new(|| {
+    let settings =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let schema = settings
+        .into_generator()
+        .into_root_schema_for::<Table<Top>>();
+    Section::of(schema.as_value(), "", Some("LAPSED_"))
+});
+
+/// A section of the file.
+#[derive(Debug)]
+pub(in crate::config) struct Section {
+    /// Name of its table; empty for the top level.
+    pub name: String,
+    /// Keys, in the order of their declaration.
+    pub keys: Vec<Key>,
+}
+
+/// A key of the file.
+#[derive(Debug)]
+pub(in crate::config) struct Key {
+    pub name: String,
+    /// Accepted types, in the terms of JSON schema.
+    types: Vec<String>,
+    /// Value that counts if the key is absent.
+    pub default: Option<String>,
+    /// Example of a value, in TOML.
+    pub example: String,
+    /// Variable that overrides the key: settings of the service have one.
+    pub variable: Option<String>,
+    pub is_required: bool,
+    pub is_secret: bool,
+    /// Kinds of sources for which the key has an effect; empty: all.
+    pub kinds: Vec<String>,
+    /// Section that the key holds.
+    pub nested: Option<Nested>,
+}
+
+/// Section that a key holds.
+#[derive(Debug)]
+pub(in crate::config) enum Nested {
+    /// One table.
+    Table(Section),
+    /// At most so many tables.
+    Tables(Section, usize),
+}
+
+impl Section {
+    /// Names of the keys.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|key| &*key.name)
+    }
+
+    /// The key `name`, which must be declared.
+    pub fn key(&self, name: &str) -> &Key {
+        let found = self.keys.iter().find(|key| key.name == name);
+        found.expect("invariant: the key is declared")
+    }
+
+    /// Section `name` of this one, which must be declared.
+    pub fn nested(&self, name: &str) -> &Self {
+        match &self.key(name).nested {
+            Some(Nested::Table(section) | Nested::Tables(section, _)) => section,
+            None => unreachable!("invariant: the section is declared"),
+        }
+    }
+
+    /// All variables that override a key here or below.
+    pub fn variables(&self) -> Vec<&str> {
+        let variables = self.keys.iter().flat_map(|key| match &key.nested {
+            Some(Nested::Table(section) | Nested::Tables(section, _)) => section.variables(),
+            None => key.variable.iter().map(String::as_str).collect(),
+        });
+        variables.collect()
+    }
+
+    fn of(schema: &Json, name: &str, prefix: Option<&str>) -> Self {
+        let order = schema[ORDER].as_array().into_iter().flatten();
+        let names = order.filter_map(Json::as_str);
+        let keys = names.map(|name| Key::of(&schema["properties"][name], name, prefix));
+        Self {
+            name: name.to_owned(),
+            keys: keys.collect(),
+        }
+    }
+}
+
+impl Key {
+    /// Returns true if the key accepts a value of `type` in the terms of JSON schema.
+    pub fn accepts(&self, kind: &str) -> bool {
+        self.types.iter().any(|accepted| accepted == kind)
+    }
+
+    /// Description of the accepted types. A string is not mentioned beside a number or a boolean:
+    /// it is accepted only because it may name variables.
+    pub fn accepted(&self) -> String {
+        let types = self.types.iter().map(String::as_str);
+        let mut words: Vec<_> = types
+            .map(|kind| match kind {
+                "integer" | "number" => "a number",
+                "boolean" => "true or false",
+                "array" => "a list of strings",
+                "object" => "a table of strings",
+                _ => "a string",
+            })
+            .collect();
+        if self.accepts("integer") || self.accepts("number") || self.accepts("boolean") {
+            words.retain(|word| *word != "a string");
+        }
+        words.join(" or ")
+    }
+
+    /// Example of a whole line.
+    pub fn such_as(&self) -> String {
+        format!("such as {} = {}", self.name, self.example)
+    }
+
+    fn of(schema: &Json, name: &str, prefix: Option<&str>) -> Self {
+        let variable = prefix.map(|prefix| format!("{prefix}{}", name.to_uppercase()));
+        let properties = schema.get("properties").is_some();
+        let nested = if properties {
+            let prefix = variable.as_ref().map(|variable| format!("{variable}_"));
+            Some(Nested::Table(Section::of(schema, name, prefix.as_deref())))
+        } else if let Some(items) = schema
+            .get("items")
+            .filter(|items| items.get("properties").is_some())
+        {
+            let max = schema["maxItems"]
+                .as_u64()
+                .and_then(|max| usize::try_from(max).ok());
+            let section = Section::of(items, name, None);
+            Some(Nested::Tables(section, max.unwrap_or(usize::MAX)))
+        } else {
+            None
+        };
+        let default = schema.get("default");
+        let example = schema["examples"].get(0).or(default);
+        Self {
+            name: name.to_owned(),
+            types: strings(&schema["type"]),
+            default: default.map(text_of),
+            example: example.map(in_toml).unwrap_or_default(),
+            variable,
+            is_required: schema["x-required"] == true,
+            is_secret: schema["x-secret"] == true,
+            kinds: strings(&schema["x-kinds"]),
+            nested,
+        }
+    }
+}
+
+fn string(value: &Json) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// The strings of `value`, one or a list.
+fn strings(value: &Json) -> Vec<String> {
+    match value {
+        Json::Array(list) => list.iter().map(string).collect(),
+        Json::String(text) => vec![text.clone()],
+        _ => Vec::new(),
+    }
+}
+
+/// Text of a default, as a string in the file would say it.
+fn text_of(value: &Json) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Formats a value in TOML, on one line.
+fn in_toml(value: &Json) -> String {
+    let pairs = |map: &Map<String, Json>| -> Vec<String> {
+        let pair = |(word, value): (&String, &Json)| {
+            format!("{} = {}", bare_or_quoted(word), in_toml(value))
+        };
+        map.iter().map(pair).collect()
+    };
+    match value {
+        Json::String(text) if text.contains('\\') => format!("'{text}'"),
+        Json::Object(map) => format!("{{ {} }}", pairs(map).join(", ")),
+        Json::Array(list) => {
+            let list: Vec<_> = list.iter().map(in_toml).collect();
+            format!("[{}]", list.join(", "))
+        }
+        value => value.to_string(),
+    }
+}
+
+/// Formats a key as TOML does.
+pub(in crate::config) fn bare_or_quoted(word: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !word.is_empty() && word.chars().all(is_bare) {
+        word.to_owned()
+    } else {
+        format!("{word:?}")
+    }
+}

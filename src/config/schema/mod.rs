@@ -1,0 +1,45 @@
+//! Declaration of the configuration: one structure for each section of the file.
+//!
+//! A key is one field. Its documentation is the reference text; its attributes give the default
+//! and an example; its type names the parser. `config/lapsed.toml`, `config/lapsed.schema.json`,
+//! the names of variables, the lists of allowed keys and the examples in messages come from here.
+//!
+//! - `default`: text that counts if the key is absent
+//! - `example`: value for messages and for the annotated file, if the key has no default
+//! - `x-required`: the key must be present
+//! - `x-secret`: messages and `lapsed config show` never contain the value
+//! - `x-kinds`: kinds of sources for which the key has an effect
+//!
+//! **Invariant:** a key that is not declared here is unknown, and always refused.
+
+#![allow(
+    clippy::doc_markdown,
+    clippy::doc_link_with_quotes,
+    rustdoc::broken_intra_doc_links,
+    rustdoc::bare_urls,
+    rustdoc::invalid_html_tags,
+    reason = "the documentation of a key is also a comment in the annotated file"
+)]
+
+mod breaker;
+mod keys;
+mod ledger;
+mod root;
+mod rule;
+mod source;
+mod store;
+mod top;
+mod watch;
+
+pub(super) use breaker::Breaker;
+pub(super) use keys::{Key, Nested, Section, TOP, bare_or_quoted};
+pub(super) use ledger::Ledger;
+pub(super) use root::Root;
+pub(super) use rule::{Rule, Then};
+pub(super) use source::{Kind, Source};
+pub(super) use store::Store;
+pub(super) use top::Top;
+pub(super) use watch::Watch;
+
+/// Variable that names the file.
+pub(super) const CONFIG_VARIABLE: &str = "LAPSED_CONFIG";

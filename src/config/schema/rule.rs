@@ -1,0 +1,83 @@
+//! `[[rule]]`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::super::rule_jobs::JobWord;
+use super::super::setting::{Value, Values};
+use super::super::value::{Expire, Name};
+use crate::core::claim::Unit;
+use crate::core::policy::{Record, Schedule, Since, SkipOpen};
+
+/// A rule: which files lapse, and when. The first rule that matches a file decides.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Rule {
+    /// Name of the rule, unique; not "none". Default: "rule 1" and so on.
+    #[schemars(example = &"old results")]
+    pub name: Value<Name>,
+    /// Names of the roots to which the rule applies, one or a list. Default: all.
+    #[schemars(example = &["results", "uploads"])]
+    pub root: Values<String>,
+    /// Patterns of paths from the root, one or a list. "*" does not cross "/", "**/*.tmp" matches
+    /// at any depth, "{a,b}" is either, "{uuid}" is 36 characters such as
+    /// 0f8fad5b-d9cb-469f-a165-70867728950e, "{digits}" is one digit or more. With unit = "dir",
+    /// patterns of the names of top-level directories. Default: everything.
+    #[schemars(example = &"**/*.tmp")]
+    pub glob: Values<String>,
+    /// Patterns of paths to leave to later rules, with everything below them.
+    #[schemars(example = &["inbox"])]
+    pub exclude: Values<String>,
+    /// Patterns of paths to keep forever, with everything below them.
+    #[schemars(example = &["**/*.log"])]
+    pub keep: Values<String>,
+    /// Status of the owning jobs: "completed", "failed", "cancelled", or a list of these; or "none"
+    /// for orphans. Files of unfinished jobs are never removed. Default: any file.
+    #[schemars(example = &["completed", "failed"])]
+    pub job: Values<JobWord>,
+    /// Kinds of the owning jobs, one or a list. Default: any.
+    #[schemars(example = &"thumbnails")]
+    pub kind: Values<Name>,
+    /// Names of the sources of the owning jobs, one or a list. Default: any.
+    #[schemars(example = &"eemt")]
+    pub source: Values<String>,
+    /// Timestamp from which the lifetime counts: "newest" (the latest of mtime, ctime, birth and
+    /// arrival; for a directory or a job, of all its files), "newest_mtime" (the latest mtime of
+    /// all its files), "mtime", "ctime" or "btime" of the file or directory; or a timestamp of the
+    /// owning job: "created_at", "completed_at", "last_activity", "expires_at". With unit = "job":
+    /// "newest", "newest_mtime", or a timestamp of the job.
+    #[schemars(extend("default" = "newest"))]
+    pub since: Value<Since>,
+    /// Lifetime, or "never". Required, except with job = "none", where it is 24h by default. Use
+    /// "0s" with since = "expires_at".
+    #[schemars(example = &"7d")]
+    pub expire: Value<Expire>,
+    /// Unit that lapses as a whole: "file", "dir" (a top-level directory of the root), or "job"
+    /// (all files that a job owns).
+    #[schemars(extend("default" = "file"))]
+    pub unit: Value<Unit>,
+    /// Fate of the job's record at its source when all its files are gone: "keep", or, with unit =
+    /// "job", "mark" or "forget". The sources of the rule need such statements; those of kind "api"
+    /// have them.
+    #[schemars(extend("default" = "keep"), example = &"mark")]
+    pub record: Value<Record>,
+    /// Fate of the files: "delete".
+    #[schemars(extend("default" = "delete"))]
+    pub then: Value<Then>,
+    /// Hold open files: true, false, or "if-known" (hold a file only if it is known to be open).
+    #[schemars(extend("default" = true))]
+    pub skip_open: Value<SkipOpen>,
+    /// Times at which due files are removed, in local time (TZ). "manual": only by `lapsed clean`.
+    /// Five fields as in cron (minute, hour, day, month, day of the week), "@hourly", "@daily",
+    /// "@weekly", "@monthly", "@yearly", or an interval such as "every 6h" (at least 1m; from
+    /// midnight if it divides a day, else from the daemon's start). Times at which no daemon runs
+    /// are skipped, and held files wait for the next time. Default: at the deadline.
+    #[schemars(example = &"0 3 * * *")]
+    pub schedule: Value<Schedule>,
+}
+
+/// Fate of files that lapse.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::config) enum Then {
+    Delete,
+}

@@ -1,0 +1,84 @@
+//! The top level of the file.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::super::setting::{Table, Value};
+use super::super::settings::LogLevel;
+use super::super::value::{Group, Permissions, SocketPath};
+use super::{Breaker, Ledger, Root, Rule, Source, Store, Watch};
+
+/// Configuration of lapsed: every setting, with its default or an example.
+///
+/// Strings may contain environment variables: "${NAME}" is its value and must be set,
+/// "${NAME:-default}" gives a default for a variable that is unset or empty, "${NAME:+text}" is the
+/// text if the variable is set and not empty, "$$" is a dollar. A number or a boolean may be such a
+/// string, too: entries = "${MANY:-1000}". Booleans: true, yes, on, 1; false, no, off, 0.
+///
+/// Settings of the service (all except those of sources, roots and rules) can be overridden by the
+/// variable that is named below them, and some by the command line, which has the last word. An
+/// empty variable counts as unset.
+///
+/// Durations: 90s, 15m, 12h, 7d, 1h30m, 0.5h. Sizes: 16MiB, 1GiB, 500MB, or a number of bytes.
+/// Relative paths in the file and in variables are below base_dir, those of the command line are
+/// below the current directory. --base-dir and LAPSED_BASE_DIR apply to both.
+///
+/// An invalid file is refused at start and on reload; after a failed reload, the running
+/// configuration stays in force. Run `lapsed check --config FILE` before you use a file.
+///
+/// The file is the one that --config or LAPSED_CONFIG names, else ~/.config/lapsed/lapsed.toml
+/// (XDG_CONFIG_HOME; not for root), else /etc/lapsed/lapsed.toml. With --watch and without
+/// --config, no file is read.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Top {
+    /// Base directory of relative paths. Default: the directory of this file.
+    #[schemars(example = &".")]
+    pub base_dir: Value<PathBuf>,
+    /// Directory of the daemon's own files. Default: /var/lib/lapsed for root, else
+    /// $XDG_STATE_HOME/lapsed or ~/.local/state/lapsed.
+    #[schemars(example = &"/var/lib/lapsed")]
+    pub state_dir: Value<PathBuf>,
+    /// Unix socket of the daemon, at most 107 bytes long. Default: lapsed.sock in state_dir if that
+    /// is set, else /run/lapsed/lapsed.sock for root, else $XDG_RUNTIME_DIR/lapsed.sock.
+    #[schemars(example = &"/run/lapsed/lapsed.sock")]
+    pub socket: Value<SocketPath>,
+    /// Permission bits of the socket. A user who can connect may query.
+    #[schemars(extend("default" = "0660"))]
+    pub socket_mode: Value<Permissions>,
+    /// Group whose members may also change something: clean, pin, breaker release. Root and the
+    /// daemon's own user always may. Default: none.
+    #[schemars(example = &"staff")]
+    pub group: Value<Group>,
+    /// Watch, count and report, but remove nothing.
+    #[schemars(extend("default" = false), example = true)]
+    pub dry_run: Value<bool>,
+    /// Log level: "error" (or "critical"), "warn" (or "warning"), "info", "debug", "trace"; case
+    /// does not matter. -v, -q and LAPSED_LOG override it.
+    #[schemars(extend("default" = "info"))]
+    pub log_level: Value<LogLevel>,
+    /// Remove due files automatically. If false, every rule acts as if it had schedule = "manual".
+    #[schemars(extend("default" = true), example = false)]
+    pub automatic: Value<bool>,
+    /// Remove what is due once when the daemon starts, whatever the schedules of the rules. This
+    /// waits until all roots and sources have been read, and the breaker applies.
+    #[schemars(extend("default" = false), example = true)]
+    pub clean_at_start: Value<bool>,
+    /// Allow every root that is refused by default: /, home directories, system directories, the
+    /// state directory. Prefer allow_unsafe in one [[root]].
+    #[schemars(extend("default" = false), example = true)]
+    pub allow_unsafe_roots: Value<bool>,
+    pub watch: Table<Watch>,
+    pub breaker: Table<Breaker>,
+    pub ledger: Table<Ledger>,
+    pub store: Table<Store>,
+    // One less than roots and rules: the source "api" may be added.
+    #[schemars(length(max = 65534))]
+    pub source: Vec<Table<Source>>,
+    #[schemars(length(max = 65535))]
+    pub root: Vec<Table<Root>>,
+    #[schemars(length(max = 65535))]
+    pub rule: Vec<Table<Rule>>,
+}

@@ -1,0 +1,125 @@
+//! Values that are one of a few words.
+
+use super::super::error::{Refusal, allowed};
+use super::super::schema::{Kind, Then};
+use super::super::setting::{Choice, Setting};
+use super::super::settings::{Backend, LogLevel};
+use super::flag_word;
+use crate::core::claim::Unit;
+use crate::core::jobs::Status;
+use crate::core::policy::{Record, Schedule, Since, SkipOpen};
+use crate::core::timetable::TimetableError;
+
+const SCHEDULES: &str = "allowed: manual; five fields (minute, hour, day, month, day of the week) such as \"0 3 * * *\"; @hourly, @daily, \
+     @weekly, @monthly, @yearly; or such as \"every 6h\"";
+
+/// Parses one of the given words.
+pub(in crate::config) fn choice<T: Copy>(words: &[(&str, T)], text: &str) -> Result<T, Refusal> {
+    let text = text.trim();
+    let found = words.iter().find(|(word, _)| *word == text);
+    found.map(|&(_, value)| value).ok_or_else(|| {
+        Refusal::new("is unknown").hint(allowed(words.iter().map(|&(word, _)| word), text))
+    })
+}
+
+impl Setting for LogLevel {
+    /// The words of Rust and of Python; case does not matter.
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        let words = [
+            ("error", Self::Error),
+            ("critical", Self::Error),
+            ("warn", Self::Warn),
+            ("warning", Self::Warn),
+            ("info", Self::Info),
+            ("debug", Self::Debug),
+            ("trace", Self::Trace),
+        ];
+        choice(&words, &text.to_ascii_lowercase())
+    }
+}
+
+impl Choice for Backend {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("inotify", Self::Inotify),
+        ("notify", Self::Notify),
+        ("poll", Self::Poll),
+    ];
+}
+
+impl Choice for Kind {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("api", Self::Api),
+        ("sqlite", Self::Sqlite),
+        ("postgres", Self::Postgres),
+    ];
+}
+
+impl Choice for Then {
+    const WORDS: &'static [(&'static str, Self)] = &[("delete", Self::Delete)];
+}
+
+impl Choice for Unit {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("file", Self::File), ("dir", Self::Dir), ("job", Self::Job)];
+}
+
+impl Choice for Record {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("keep", Self::Keep),
+        ("mark", Self::Mark),
+        ("forget", Self::Forget),
+    ];
+}
+
+impl Choice for Since {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("newest", Self::Newest),
+        ("mtime", Self::Mtime),
+        ("newest_mtime", Self::NewestMtime),
+        ("ctime", Self::Ctime),
+        ("btime", Self::Btime),
+        ("created_at", Self::CreatedAt),
+        ("completed_at", Self::CompletedAt),
+        ("last_activity", Self::LastActivity),
+        ("expires_at", Self::ExpiresAt),
+    ];
+}
+
+impl Setting for Status {
+    fn words() -> Vec<&'static str> {
+        Self::ALL.map(Self::as_str).to_vec()
+    }
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        let word = text.trim();
+        Self::of_word(word)
+            .ok_or_else(|| Refusal::new("is no status").hint(allowed(Self::words(), word)))
+    }
+}
+
+impl Setting for Schedule {
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        if text.trim() == "manual" {
+            return Ok(Self::Manual);
+        }
+        text.parse()
+            .map(Self::At)
+            .map_err(|error: TimetableError| Refusal::new(error.to_string()).hint(SCHEDULES))
+    }
+}
+
+impl Setting for SkipOpen {
+    const TYPES: &'static [&'static str] = &["boolean", "string"];
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        match flag_word(text) {
+            Some(true) => Ok(Self::Always),
+            Some(false) => Ok(Self::Never),
+            None if text.trim() == "if-known" => Ok(Self::IfKnown),
+            None => {
+                Err(Refusal::new("is unknown").hint(allowed(["true", "false", "if-known"], text)))
+            }
+        }
+    }
+}
