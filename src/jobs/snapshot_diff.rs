@@ -142,6 +142,59 @@ impl SnapshotDiff {
     }
 }
 
+/// Rows that a query for changes has given, and those of them that are new or changed.
+#[derive(Default)]
+pub(super) struct ChangedRows {
+    rows: Vec<JobRow>,
+    unnamed: Unnamed,
+    new: u64,
+}
+
+impl ChangedRows {
+    /// Visits a row, and keeps it if it is new or changed.
+    pub(super) fn visit_row(
+        &mut self,
+        decoder: &Decoder,
+        view: &KnownJobs,
+        columns: &Columns,
+        row: &[SqlValue<'_>],
+    ) {
+        let mut job = decoder.decode(columns, row);
+        if job.id == JobRow::UNNAMED {
+            self.unnamed.add(job);
+            return;
+        }
+        match (view.known)(&job) {
+            RowDiff::Same(_) => return,
+            RowDiff::Changed(_) => {}
+            RowDiff::New => self.new += 1,
+        }
+        Decoder::complete(columns, row, &mut job);
+        self.rows.push(job);
+    }
+
+    /// Ends the reading: the job that stands for those without an id is known now.
+    pub(super) fn end(&mut self) {
+        self.rows
+            .extend(std::mem::take(&mut self.unnamed).into_changed());
+    }
+
+    /// Returns whether the rows it keeps must be reported now.
+    pub(super) fn is_full(&self) -> bool {
+        self.rows.len() >= PENDING_ROWS_MAX
+    }
+
+    /// Takes the rows that were not reported yet.
+    pub(super) fn take_rows(&mut self) -> Vec<JobRow> {
+        std::mem::take(&mut self.rows)
+    }
+
+    /// Number of jobs that were not known before.
+    pub(super) fn new_jobs(&self) -> u64 {
+        self.new
+    }
+}
+
 /// Rows in pieces of news.
 pub(super) fn batches(rows: Vec<JobRow>) -> impl Iterator<Item = Vec<JobRow>> {
     let mut rows = rows.into_iter().peekable();

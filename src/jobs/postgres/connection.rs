@@ -133,7 +133,7 @@ impl Connection {
         sql: &str,
         given: &[Option<&str>],
     ) -> Result<Vec<Row>, ServerError> {
-        let given: Vec<(TextParam, Type)> = given.iter().map(|text| TextParam::of(*text)).collect();
+        let given = typed(given);
         let refs: Vec<(&(dyn ToSql + Sync), Type)> = given
             .iter()
             .map(|(given, kind)| (given as &(dyn ToSql + Sync), kind.clone()))
@@ -143,9 +143,12 @@ impl Connection {
     }
 
     /// The rows that `sql` gives, one after the other.
-    pub(super) async fn stream(&self, sql: &str) -> Result<RowStream, ServerError> {
-        let none: [(TextParam, Type); 0] = [];
-        let answer = timeout(self.limit, self.client.query_typed_raw(sql, none)).await;
+    pub(super) async fn stream(
+        &self,
+        sql: &str,
+        given: &[Option<&str>],
+    ) -> Result<RowStream, ServerError> {
+        let answer = timeout(self.limit, self.client.query_typed_raw(sql, typed(given))).await;
         Ok(answer.map_err(|_| ServerError::silence())??)
     }
 
@@ -172,6 +175,10 @@ impl Connection {
         let answer = timeout(self.limit, self.client.prepare(sql)).await;
         Ok(answer.map_err(|_| ServerError::silence())??)
     }
+}
+
+fn typed(given: &[Option<&str>]) -> Vec<(TextParam, Type)> {
+    given.iter().map(|text| TextParam::of(*text)).collect()
 }
 
 fn closed() -> ServerError {

@@ -5,6 +5,7 @@
 //! **Invariant:** pages go by the ids' own type and order, as the server compares them.
 
 use futures_util::{StreamExt, pin_mut};
+use tokio_postgres::{Row, RowStream};
 
 use super::catalog;
 use super::connection::Connection;
@@ -14,11 +15,12 @@ use super::publisher::ChangePublisher;
 use super::row::{Form, text};
 use super::shape::{self, Asked, Shape};
 use crate::core::jobs::{JobRow, RowDiff, Status};
-use crate::jobs::decode::Decoder;
 use crate::jobs::known_jobs::KnownJobs;
 use crate::jobs::lookup::Lookup;
-use crate::jobs::snapshot_diff::{BATCH_GONE_MAX, ScanStrategy, SnapshotDiff, batches};
-use crate::jobs::unnamed::{self, Unnamed};
+use crate::jobs::snapshot_diff::{
+    BATCH_GONE_MAX, ChangedRows, ScanStrategy, SnapshotDiff, batches,
+};
+use crate::jobs::unnamed;
 
 /// Rows of one page: some ten milliseconds.
 pub(super) const PAGE: usize = 5000;
@@ -111,24 +113,16 @@ impl Reading<'_> {
 
     async fn pass(&mut self, diff: &mut SnapshotDiff) -> Result<(), Fault> {
         let sql = format!("SELECT {} FROM {}", self.shape.list(), self.shape.table());
-        let rows = match self.link.stream(&sql).await {
-            Ok(rows) => rows,
-            Err(said) => return Err(shape::wrong(self.link, &self.asked, &said).await),
-        };
+        let rows = self.stream(&sql, &[]).await?;
         pin_mut!(rows);
-        loop {
-            match self.link.within(rows.next()).await {
-                Ok(Some(row)) => {
-                    let cells = self.shape.cells(&row)?;
-                    diff.visit_row(self.asked.decoder, self.view, self.shape.columns(), &cells);
-                }
-                Ok(None) => return Ok(()),
-                Err(said) => return Err(shape::wrong(self.link, &self.asked, &said).await),
-            }
+        while let Some(row) = self.next(rows.next()).await? {
+            let cells = self.shape.cells(&row)?;
+            diff.visit_row(self.asked.decoder, self.view, self.shape.columns(), &cells);
             if diff.is_full() {
                 self.tell_rows(diff.take_rows()).await;
             }
         }
+        Ok(())
     }
 
     /// Reads what changed since `since`, and tells what is not known; says how many jobs are new. `since` moves on.
@@ -146,33 +140,26 @@ impl Reading<'_> {
             self.shape.table()
         );
         let given = vec![Some(since.as_str()); self.asked.parameters];
-        let rows = self.ask(&sql, &given).await?;
-        let mut news = Vec::new();
-        let mut unnamed = Unnamed::default();
-        let mut new = 0;
-        for row in &rows {
-            let cells = self.shape.cells(row)?;
-            let mut job = self.asked.decoder.decode(self.shape.columns(), &cells);
-            if job.id == JobRow::UNNAMED {
-                unnamed.add(job);
-                continue;
+        let rows = self.stream(&sql, &given).await?;
+        pin_mut!(rows);
+        let mut changed = ChangedRows::default();
+        let mut latest = None;
+        while let Some(row) = self.next(rows.next()).await? {
+            let cells = self.shape.cells(&row)?;
+            changed.visit_row(self.asked.decoder, self.view, self.shape.columns(), &cells);
+            if latest.is_none() {
+                latest = self.shape.text_behind(&row, 0).map(str::to_owned);
             }
-            match (self.view.known)(&job) {
-                RowDiff::Same(_) => continue,
-                RowDiff::Changed(_) => {}
-                RowDiff::New => new += 1,
+            if changed.is_full() {
+                self.tell_rows(changed.take_rows()).await;
             }
-            Decoder::complete(self.shape.columns(), &cells, &mut job);
-            news.push(job);
         }
-        let latest = rows.first().and_then(|row| self.shape.text_behind(row, 0));
-        let latest = latest.map(str::to_owned);
-        news.extend(unnamed.into_changed());
-        self.tell_rows(news).await;
+        changed.end();
+        self.tell_rows(changed.take_rows()).await;
         if let Some(latest) = latest {
             *since = latest;
         }
-        Ok(new)
+        Ok(changed.new_jobs())
     }
 
     /// From when on changes are to be asked for, before everything is read.
@@ -267,11 +254,24 @@ impl Reading<'_> {
         Ok(gone)
     }
 
-    async fn ask(
+    async fn stream(&self, sql: &str, given: &[Option<&str>]) -> Result<RowStream, Fault> {
+        match self.link.stream(sql, given).await {
+            Ok(rows) => Ok(rows),
+            Err(said) => Err(shape::wrong(self.link, &self.asked, &said).await),
+        }
+    }
+
+    async fn next(
         &self,
-        sql: &str,
-        given: &[Option<&str>],
-    ) -> Result<Vec<tokio_postgres::Row>, Fault> {
+        row: impl Future<Output = Option<Result<Row, tokio_postgres::Error>>>,
+    ) -> Result<Option<Row>, Fault> {
+        match self.link.within(row).await {
+            Ok(row) => Ok(row),
+            Err(said) => Err(shape::wrong(self.link, &self.asked, &said).await),
+        }
+    }
+
+    async fn ask(&self, sql: &str, given: &[Option<&str>]) -> Result<Vec<Row>, Fault> {
         match self.link.rows(sql, given).await {
             Ok(rows) => Ok(rows),
             Err(said) => Err(shape::wrong(self.link, &self.asked, &said).await),

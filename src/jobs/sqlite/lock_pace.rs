@@ -40,6 +40,8 @@ const REST_MIN: Duration = Duration::from_millis(100);
 pub(super) struct LockPace {
     locks_writers: bool,
     page: usize,
+    /// How long the last reading in one statement took.
+    pass: Duration,
     began: Duration,
     /// When no more rest is owed.
     rested_at: Duration,
@@ -52,6 +54,7 @@ impl Default for LockPace {
         Self {
             locks_writers: true,
             page: PAGE_FIRST,
+            pass: Duration::MAX,
             began: Duration::ZERO,
             rested_at: Duration::ZERO,
             rested: Duration::ZERO,
@@ -76,6 +79,20 @@ impl LockPace {
     /// Returns the rows of the next page.
     pub(super) fn page(&self) -> usize {
         if self.locks_writers { self.page } else { PAGE }
+    }
+
+    /// Returns whether a reading in one statement keeps no writer waiting for long, as far as is known.
+    pub(super) fn is_pass_brief(&self) -> bool {
+        !self.locks_writers || self.pass < LOCK_MAX
+    }
+
+    /// Takes note that a reading in one statement has ended. `locks`: it was one of the database itself.
+    pub(super) fn end_pass(&mut self, locks: bool) {
+        let now = clock::now().boot;
+        self.pass = now.saturating_sub(self.began);
+        if locks {
+            self.owe(self.pass, now);
+        }
     }
 
     /// Takes note that a read transaction begins.

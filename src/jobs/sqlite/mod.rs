@@ -19,6 +19,7 @@
 //! **Invariant:** no polling: a timer exists only while a change is awaited, a reading rests, or the database is down.
 
 mod check;
+mod copy;
 mod error;
 mod find;
 mod lock_pace;

@@ -10,27 +10,31 @@ use std::ops::ControlFlow;
 use rusqlite::{Connection, Row, Rows};
 
 use super::check;
+use super::copy;
 use super::error::Fault;
 use super::find;
 use super::lock_pace::LockPace;
+use super::missing_columns::AddedColumn;
 use super::row::{self, OwnedValue};
-use crate::core::jobs::{JobRow, News, RowDiff};
+use crate::core::jobs::{JobRow, News};
 use crate::jobs::change_signal::ChangeSignal;
 use crate::jobs::decode::{Columns, Decoder};
 use crate::jobs::known_jobs::KnownJobs;
 use crate::jobs::options::{Queries, bare};
 use crate::jobs::schema_check;
 use crate::jobs::snapshot_diff::{
-    BATCH_GONE_MAX, BATCH_ROWS_MAX, ScanStrategy, SnapshotDiff, batches,
+    BATCH_GONE_MAX, BATCH_ROWS_MAX, ChangedRows, ScanStrategy, SnapshotDiff, batches,
 };
 use crate::jobs::sql_value::SqlValue;
-use crate::jobs::unnamed::{self, Unnamed};
+use crate::jobs::unnamed;
 
 /// What a reading needs.
 pub(super) struct Reading<'a> {
     pub(super) connection: &'a Connection,
     pub(super) decoder: &'a Decoder,
     pub(super) queries: &'a Queries,
+    /// Columns that read as NULL while the database lacks them.
+    pub(super) added: &'a [AddedColumn],
     pub(super) view: &'a KnownJobs,
     pub(super) tell: &'a mut dyn FnMut(News),
     pub(super) signal: &'a ChangeSignal,
@@ -212,11 +216,19 @@ impl Reading<'_> {
         Ok(())
     }
 
+    /// Reads all rows with one statement: of a copy, where the statement would lock writers out for
+    /// long, and a copy can be had.
     fn pass(&mut self, diff: &mut SnapshotDiff) -> Result<(), Fault> {
+        let copy = if self.pace.is_pass_brief() {
+            None
+        } else {
+            copy::of(self.connection, self.added, self.pace, self.signal)?
+        };
         let sql = format!("SELECT * FROM {}", self.queries.jobs());
-        let mut statement = self
-            .connection
-            .prepare_cached(&sql)
+        let mut statement = copy
+            .as_ref()
+            .unwrap_or(self.connection)
+            .prepare(&sql)
             .map_err(|error| self.wrong("select", error))?;
         let mut rows = statement
             .query([])
@@ -229,7 +241,7 @@ impl Reading<'_> {
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        self.pace.end();
+        self.pace.end_pass(copy.is_none());
         Ok(())
     }
 
@@ -239,9 +251,7 @@ impl Reading<'_> {
     /// When the database fails. What was told until then is true.
     pub(super) fn changes(&mut self, sql: &str, since: &mut OwnedValue) -> Result<u64, Fault> {
         let mut latest = since.clone();
-        let mut told = Vec::new();
-        let mut unnamed = Unnamed::default();
-        let mut new = 0;
+        let mut changed = ChangedRows::default();
         {
             let wrong = |error| {
                 Fault::of_query("changed", error, || {
@@ -262,27 +272,18 @@ impl Reading<'_> {
                 if order(&at, &latest) == Ordering::Greater {
                     latest = at;
                 }
-                let cells = row::cells(row)?;
-                let mut job = this.decoder.decode(columns, &cells);
-                if job.id == JobRow::UNNAMED {
-                    unnamed.add(job);
-                    return Ok(ControlFlow::Continue(()));
+                changed.visit_row(this.decoder, this.view, columns, &row::cells(row)?);
+                if changed.is_full() {
+                    this.tell_in_batches(changed.take_rows());
                 }
-                match (this.view.known)(&job) {
-                    RowDiff::Same(_) => return Ok(ControlFlow::Continue(())),
-                    RowDiff::Changed(_) => {}
-                    RowDiff::New => new += 1,
-                }
-                Decoder::complete(columns, &cells, &mut job);
-                told.push(job);
                 Ok(ControlFlow::Continue(()))
             })?;
         }
         self.pace.end();
-        told.extend(unnamed.into_changed());
-        self.tell_in_batches(told);
+        changed.end();
+        self.tell_in_batches(changed.take_rows());
         *since = latest;
-        Ok(new)
+        Ok(changed.new_jobs())
     }
 
     /// Goes through rows; their columns are known only once there is one, since a change of the schema shows then. Returns them.

@@ -222,6 +222,7 @@ impl Reader {
             connection: &database.connection,
             decoder: &self.decoder,
             queries: &self.options.queries,
+            added: &self.options.add_columns,
             view: &self.view,
             tell: &mut tell,
             signal: &self.signal,

@@ -238,6 +238,7 @@ fn a_writer_in_the_midst_of_a_reading_delays_a_page_and_not_all_of_it() {
         connection: &connection,
         decoder: &decoder,
         queries: &options.queries,
+        added: &options.add_columns,
         view: &view(&Arc::default()),
         tell: &mut tell,
         signal: &ChangeSignal::default(),

@@ -2,11 +2,15 @@
 
 use super::harness::{Place, Watched, Writer};
 use crate::core::jobs::News;
+use crate::jobs::change_signal::ChangeSignal;
+use crate::jobs::decode::Decoder;
 use crate::jobs::snapshot_diff::ScanStrategy;
 use crate::jobs::sqlite::error::Fault;
-use crate::jobs::sqlite::lock_pace::PAGE;
-use crate::jobs::sqlite::open;
-use crate::jobs::sqlite::read::strategy;
+use crate::jobs::sqlite::lock_pace::{LockPace, PAGE};
+use crate::jobs::sqlite::missing_columns::AddedColumn;
+use crate::jobs::sqlite::read::{Reading, strategy};
+use crate::jobs::sqlite::row::OwnedValue;
+use crate::jobs::sqlite::{copy, open};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -72,21 +76,10 @@ fn a_writer_gets_through_while_many_are_read() {
     read_while_another_commits(jobs);
 }
 
-/// An application that waits for no lock updates a row again and again while its table is read. How many updates
-/// fail is counted, not how long they take.
-#[test]
-fn a_writer_without_a_busy_timeout_seldom_fails() {
-    const JOBS: usize = 3000;
-    let place = Place::empty();
-    let mut writer = Writer::open(&place.path);
-    writer.run("PRAGMA journal_mode = DELETE");
-    // What stands before the status has to be passed over in the file: most of the time goes into the transaction.
-    writer.run(&format!(
-        "CREATE TABLE jobs (id TEXT PRIMARY KEY, content, status, kind, created_at, completed_at, data_cleaned_at);
-         INSERT INTO jobs (id, content, status)
-         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {JOBS})
-         SELECT printf('%08d-0000-4000-8000-000000000000', i), zeroblob(12000), 'running' FROM n;"
-    ));
+/// An application that waits for no lock updates a row again and again while its table is read. Returns
+/// how many updates were made, and how many failed: their number does not depend on the machine's speed
+/// as times do.
+fn updates_while_read(place: &Place, select: Option<&str>, jobs: usize) -> (u32, u32) {
     let loaded = Arc::new(AtomicBool::new(false));
     let application = {
         let connection = rusqlite::Connection::open(&place.path).unwrap();
@@ -107,12 +100,103 @@ fn a_writer_without_a_busy_timeout_seldom_fails() {
         }
     };
     let application = std::thread::spawn(application);
-    let watched = Watched::loaded(place.options());
+    let mut options = place.options();
+    if let Some(select) = select {
+        select.clone_into(&mut options.queries.select);
+    }
+    let watched = Watched::loaded(options);
     loaded.store(true, Ordering::SeqCst);
-    let (done, failed) = application.join().unwrap();
-    assert_eq!(watched.look(|table| table.rows.len()), JOBS);
+    assert_eq!(watched.look(|table| table.rows.len()), jobs);
+    application.join().unwrap()
+}
+
+#[test]
+fn a_writer_without_a_busy_timeout_seldom_fails() {
+    const JOBS: usize = 3000;
+    let place = Place::empty();
+    let mut writer = Writer::open(&place.path);
+    writer.run("PRAGMA journal_mode = DELETE");
+    // What stands before the status has to be passed over in the file: most of the time goes into the transaction.
+    writer.run(&format!(
+        "CREATE TABLE jobs (id TEXT PRIMARY KEY, content, status, kind, created_at, completed_at, data_cleaned_at);
+         INSERT INTO jobs (id, content, status)
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {JOBS})
+         SELECT printf('%08d-0000-4000-8000-000000000000', i), zeroblob(12000), 'running' FROM n;"
+    ));
+    let (done, failed) = updates_while_read(&place, None, JOBS);
     // A hundredth or so; without the rests an eighth at least.
     assert!(failed <= done / 12, "{failed} failed, {done} did not");
+}
+
+/// The statement takes a second or so, and gives its rows in no order that pages could follow.
+#[test]
+fn a_long_statement_locks_no_writer_out() {
+    const SELECT: &str = "SELECT 'x' || id AS id, status, (
+        WITH RECURSIVE n(i) AS (SELECT jobs.rowid UNION ALL SELECT i + 1 FROM n WHERE i < jobs.rowid + 2000)
+        SELECT max(i) FROM n) AS kind FROM jobs";
+    let place = Place::empty();
+    let mut writer = Writer::open(&place.path);
+    writer.run("PRAGMA journal_mode = DELETE");
+    fill(&mut writer, 1000);
+    let (done, failed) = updates_while_read(&place, Some(SELECT), 1000);
+    // It is locked while the file is copied; else for as long as the statement takes, so nothing is done.
+    assert!(failed <= done / 12, "{failed} failed, {done} did not");
+}
+
+#[test]
+fn a_copy_has_the_columns_that_are_to_be_added_and_pages_of_any_size() {
+    let place = Place::empty();
+    let mut writer = Writer::open(&place.path);
+    writer.run("PRAGMA page_size = 8192; PRAGMA journal_mode = DELETE");
+    fill(&mut writer, 3000);
+    let mut options = place.options();
+    options.add_columns = vec![AddedColumn {
+        table: "jobs".to_owned(),
+        column: "cleaned_at".to_owned(),
+        kind: "TEXT".to_owned(),
+    }];
+    let (connection, _) = open::to_read(&options, Duration::ZERO).unwrap();
+    let signal = ChangeSignal::default();
+    let mut locks = LockPace::default();
+    let copy = copy::of(&connection, &options.add_columns, &mut locks, &signal);
+    let copy = copy.unwrap().expect("it is small");
+    let count = "SELECT count(*) FROM jobs WHERE cleaned_at IS NULL";
+    let rows: u64 = copy.query_row(count, [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 3000);
+}
+
+/// So many that each query for changes gives, and more than are kept in memory: the first ones are told
+/// while the query is still under way.
+#[test]
+fn of_many_changes_not_all_are_kept_until_the_last_is_read() {
+    const JOBS: u64 = 25_000;
+    const CHANGED: &str = "SELECT id, status, 1 AS changed_at FROM jobs WHERE 1 >= :since";
+    let place = Place::empty();
+    let mut writer = Writer::open(&place.path);
+    fill(&mut writer, JOBS);
+    let mut options = place.options();
+    options.queries.changed = Some(CHANGED.to_owned());
+    let (connection, _) = open::to_read(&options, Duration::ZERO).unwrap();
+    let decoder = Decoder::new("eemt", &options.queries).unwrap();
+    let (mut early, mut late) = (0, 0);
+    let mut tell = |news| match news {
+        News::Rows(rows) if connection.is_busy() => early += rows.len(),
+        News::Rows(rows) => late += rows.len(),
+        other => panic!("{other:?}"),
+    };
+    let mut reading = Reading {
+        connection: &connection,
+        decoder: &decoder,
+        queries: &options.queries,
+        added: &options.add_columns,
+        view: &super::harness::view(&Arc::default()),
+        tell: &mut tell,
+        signal: &ChangeSignal::default(),
+        pace: &mut LockPace::default(),
+    };
+    let new = reading.changes(CHANGED, &mut OwnedValue::Integer(0));
+    assert_eq!(new.unwrap(), JOBS);
+    assert_eq!((early, late), (20_000, 5000));
 }
 
 #[test]
