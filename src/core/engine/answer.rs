@@ -80,7 +80,7 @@ impl Engine {
             roots,
             own: Arc::clone(&self.holds),
             guard: self.guard.clone(),
-            unsaved: self.unsaved_hold(),
+            unsaved: self.saved.hold(),
             jobs: self.job_holds(),
             mode: self.mode,
             now,
@@ -103,6 +103,7 @@ impl Engine {
     #[must_use]
     pub fn status(&self, now: Now) -> Status {
         let next = self.next_lapse(now);
+        let (removed_files, removed_bytes) = self.removals.files();
         Status {
             mode: self.mode,
             roots: self
@@ -118,9 +119,9 @@ impl Engine {
             next_example: next.and_then(|(_, place)| place),
             in_flight: self.claims.len() as u64,
             held: self.held_counts(now),
-            lateness: self.lateness.figures(),
-            removed_files: self.removed_files,
-            removed_bytes: self.removed_bytes,
+            lateness: self.removals.lateness(),
+            removed_files,
+            removed_bytes,
             clock_jumps: self
                 .guard
                 .jumps()
@@ -176,7 +177,7 @@ impl Engine {
             };
         for (&root, state) in &self.roots {
             let until = state.trip.map_or(now.wall, |trip| trip.at);
-            if let Some(hold) = state.hold(until).or_else(|| self.unsaved_hold()) {
+            if let Some(hold) = state.hold(until).or_else(|| self.saved.hold()) {
                 let due = self.index.forecast(Some(root), until);
                 let files = due
                     .iter()

@@ -147,7 +147,7 @@ impl Engine {
             return;
         }
         self.arriving.told = std::mem::take(&mut self.arriving.told_meanwhile);
-        self.cleans.on_barrier_through();
+        self.orders.on_barrier_through();
         let covered: Vec<Job> = self
             .arriving
             .waiting

@@ -8,7 +8,7 @@ use super::state::Engine;
 use crate::core::claim::Unit;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
-use crate::core::input::{Effect, Event};
+use crate::core::input::Event;
 use crate::core::policy::JobFilter;
 use crate::core::report::{Breaker, BreakerTrip, CleanItem};
 use crate::core::time::{Now, Timestamp};
@@ -145,11 +145,11 @@ impl Engine {
         match state.orphans.count(&limits, of, what, now.wall) {
             Ok(()) => true,
             Err(why) => {
-                self.effects.push(Effect::Tell(Event::OrphansTripped {
+                self.effects.tell(Event::OrphansTripped {
                     source: None,
                     root: Some(root),
                     why,
-                }));
+                });
                 false
             }
         }
@@ -234,11 +234,10 @@ impl Engine {
         let calmed = root.is_none() && !self.guard.is_calm();
         if calmed {
             self.guard.release();
-            self.clock_changed = true;
+            self.saved.on_clock_changed();
         }
         for &root in &released {
-            self.effects
-                .push(Effect::Tell(Event::Released { root, uid }));
+            self.effects.tell(Event::Released { root, uid });
         }
         let rearm = if calmed {
             self.roots.keys().copied().collect()

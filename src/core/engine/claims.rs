@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use super::effects::Effects;
 use super::item::Item;
 use crate::core::claim::{Claim, Unit};
 use crate::core::facts::{RootId, RuleId};
@@ -85,7 +86,7 @@ impl Claims {
     }
 
     /// Hands the claims of this step over, in batches that share a sync of the ledger.
-    pub(super) fn dispatch(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn dispatch(&mut self, effects: &mut Effects) {
         let mut in_batches = |claims: Vec<Claim>, effect: fn(Vec<Claim>) -> Effect| {
             let mut claims = claims.into_iter().peekable();
             while claims.peek().is_some() {

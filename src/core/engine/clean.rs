@@ -9,7 +9,6 @@ use super::candidate::Candidate;
 use super::claims::{Subject, subject_of};
 use super::item::Item;
 use super::lapse::{Lapse, LapseState, Trigger};
-use super::orders::Order;
 use super::settle::request_of;
 use super::state::Engine;
 use crate::core::claim::{Claim, Outcome, Reaped, Unit};
@@ -27,8 +26,6 @@ pub(super) type Done = Box<dyn FnOnce(CleanReport) + Send>;
 /// The cleans under way.
 #[derive(Default)]
 pub(super) struct Cleans {
-    /// Those that wait.
-    pub(super) orders: Vec<Order>,
     next: u64,
     running: BTreeMap<u64, Clean>,
 }

@@ -185,11 +185,11 @@ impl Engine {
             Some(EntryState::Claimed { .. }) | None => tries > 0,
         };
         let is_root = self.roots.contains_key(&root);
-        let tell = Effect::Tell(Event::Held {
+        let event = Event::Held {
             root,
             path: path.clone(),
             hold: hold.clone(),
-        });
+        };
         let place = HoldTable::place_of(&self.index, item);
         let place = place.filter(|_| hold.is_shared() || self.holds.is_full());
         let is_first = if let Some(place) = place {
@@ -211,7 +211,7 @@ impl Engine {
             true
         };
         if is_first && !is_known && is_root {
-            self.effects.push(tell);
+            self.effects.tell(event);
         }
     }
 

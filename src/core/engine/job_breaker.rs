@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::sources::SourceState;
 use super::state::Engine;
 use crate::core::facts::{RootId, RuleId};
-use crate::core::input::{Effect, Event};
+use crate::core::input::Event;
 use crate::core::jobs::{Job, SourceId};
 use crate::core::policy::{Record, Rule};
 use crate::core::report::{Counted, Phase, SourcePhase, Trip};
@@ -158,8 +158,7 @@ impl Engine {
         let is_known = state.trip.is_some_and(|known| known.what == what);
         state.trip = Some(trip);
         if !is_known {
-            self.effects
-                .push(Effect::Tell(Event::Tripped { root, trip }));
+            self.effects.tell(Event::Tripped { root, trip });
         }
     }
 

@@ -155,8 +155,7 @@ impl Engine {
 
     /// Whether the record of a job is being written, or was, and its row has not changed since.
     pub(super) fn is_recorded(&self, key: &JobKey) -> bool {
-        let no = self.jobs.number(key);
-        no.is_some_and(|no| self.marked.contains(&(key.source, no))) || self.recording.contains(key)
+        self.records.is_ordered(key, self.jobs.number(key))
     }
 
     /// What holds all that a job owns.
@@ -193,7 +192,7 @@ impl Engine {
             }
         }
         let unread = self.hold_of_unread(job, lapse.rule);
-        if let Some(hold) = unread.or_else(|| self.unsaved_hold()) {
+        if let Some(hold) = unread.or_else(|| self.saved.hold()) {
             return Some(hold);
         }
         if let Some(hold) = self.guard.hold(lapse.basis, lapse.deadline, now) {

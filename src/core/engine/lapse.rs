@@ -155,7 +155,7 @@ impl Engine {
             Some((hold, Some(until.max(now.wall.plus_ms(1)))))
         };
         once_with(of_root)
-            .chain(once_with(|| Some((self.unsaved_hold()?, None))))
+            .chain(once_with(|| Some((self.saved.hold()?, None))))
             .chain(once_with(of_clock))
             .chain(once_with(move || {
                 Some((self.hold_by_job(root, item, lapse.rule, now)?, None))

@@ -21,9 +21,7 @@ use super::item::Item;
 use super::state::Engine;
 use crate::core::facts::{FileKey, Latest, RootId, RuleId};
 use crate::core::hold::Hold;
-use crate::core::index::{DirId, Index, Page, PageId, Record, Unsaved, Writer};
-use crate::core::input::{Effect, Event};
-use crate::core::path::RelPath;
+use crate::core::index::{DirId, Index, Page, PageId, Record, Writer};
 use crate::core::policy::{Class, Rule, Since};
 use crate::core::report::{Phase, RootMemory};
 use crate::core::time::{Now, Timestamp};
@@ -244,75 +242,5 @@ impl Engine {
         let in_root = |dir: DirId| index.dir(dir).is_some_and(|dir| dir.root == root);
         self.holds_mut().release_reconciling(&in_root);
         restoring.map_or(0, |restoring| restoring.due)
-    }
-
-    /// Holds everything while what changes cannot be saved.
-    pub(super) fn on_store_state(&mut self, why: Option<String>, now: Now) {
-        let was_held = std::mem::replace(&mut self.unsaved, why).is_some();
-        match (&self.unsaved, was_held) {
-            (Some(error), false) => {
-                let error = error.clone();
-                let roots: Vec<RootId> = self.roots.keys().copied().collect();
-                self.effects.extend(roots.into_iter().map(|root| {
-                    let (path, hold) = (
-                        RelPath::root(),
-                        Hold::Unsaved {
-                            error: error.clone(),
-                        },
-                    );
-                    Effect::Tell(Event::Held { root, path, hold })
-                }));
-            }
-            (None, true) => {
-                self.tell(Event::Saving);
-                self.arm_all(now);
-            }
-            (Some(_), true) | (None, false) => {}
-        }
-    }
-
-    /// Why nothing is removed at all.
-    pub(super) fn unsaved_hold(&self) -> Option<Hold> {
-        let error = self.unsaved.clone()?;
-        Some(Hold::Unsaved { error })
-    }
-
-    /// Tells what has to be saved after this step.
-    pub(super) fn save(&mut self) {
-        for (&root, state) in &self.roots {
-            let memory = state.memory();
-            let before = self.remembered.entry(root).or_insert(None);
-            if *before != memory {
-                *before = memory;
-                self.effects.push(Effect::Remember(root, memory));
-            }
-        }
-        if self.remembered.len() > self.roots.len() {
-            let roots = &self.roots;
-            for (root, memory) in self
-                .remembered
-                .extract_if(.., |root, _| !roots.contains_key(root))
-            {
-                if memory.is_some() {
-                    self.effects.push(Effect::Remember(root, None));
-                }
-            }
-        }
-        // After what says that the roots do not count as known under them yet.
-        if std::mem::take(&mut self.ruled) {
-            self.effects.push(Effect::Ruled);
-        }
-        // What is found before the breaker has looked would be known to the next process: it waits.
-        let is_undecided = self.roots.values().any(|root| root.restoring.is_some());
-        let unsaved = if is_undecided {
-            Unsaved::default()
-        } else {
-            self.writer.take_unsaved()
-        };
-        // A jump that is not known after a restart could take one back that comes then.
-        if std::mem::take(&mut self.clock_changed) || !unsaved.is_empty() {
-            let clock = self.guard.clone();
-            self.effects.push(Effect::Changed { unsaved, clock });
-        }
     }
 }

@@ -6,14 +6,16 @@
 //! - `lapse`: how an item stands, and what holds it
 //! - `holds`, `claims`, `timers`: the tables of what is held, what the reaper has, and when what is looked at
 //! - `due`: timers → claims
-//! - `settle`: the reaper's answers → index
+//! - `settle`: the reaper's answers → index; `removals`: figures of removals
+//! - `effects`: effects of the step under way
 //! - `clean`, `orders`: removals that somebody asked for, and those that wait until everything that was reported before is known
 //! - `roots`, `stall`: where roots stand
-//! - `memory`: what an earlier process knew, and what the next one is to know
+//! - `memory`: what an earlier process knew; `saved`: what the next one is to know
 //! - `sources`, `job_holds`: what sources of jobs tell, and what they hold
 //! - `owned`, `passing`: whose entries are whose
 //! - `gathered`, `job_units`: all that a job owns, as one
 //! - `arriving`: files that may still be on their way when their job ends
+//! - `job_records`: records of jobs that were ordered
 //! - `breaker`, `job_breaker`: what a person is asked about first
 //! - `pinned`: pins that are set, and end
 //! - `unread`: what could not be read, for reports
@@ -31,12 +33,14 @@ mod candidate;
 mod claims;
 mod clean;
 mod due;
+mod effects;
 mod entries;
 mod gathered;
 mod holds;
 mod item;
 mod job_breaker;
 mod job_holds;
+mod job_records;
 mod job_units;
 mod lapse;
 mod memory;
@@ -45,8 +49,10 @@ mod orders;
 mod owned;
 mod passing;
 mod pinned;
+mod removals;
 mod request;
 mod roots;
+mod saved;
 mod settle;
 mod sources;
 mod stall;

@@ -11,7 +11,6 @@ use super::state::Engine;
 use super::timers::Timer;
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::index::{DirId, Record, RemoveOutcome};
-use crate::core::input::{Effect, Event};
 use crate::core::observed::{Coverage, Discovery, Name, Observed};
 use crate::core::path::RelPath;
 use crate::core::report::Reconciliation;
@@ -52,7 +51,7 @@ impl Engine {
                     let is_unknown = self.restoring(root).is_some()
                         && self.index.dir_id(root, dir.as_bytes()).is_none();
                     if is_unknown {
-                        self.effects.push(Effect::Relist(root, dir.clone()));
+                        self.effects.relist(root, dir.clone());
                     }
                     self.observe_looks(root, &dir, &facts, names, now);
                     self.stamp(root, &dir, |before| before.map(|_| facts.ctime));
@@ -135,7 +134,7 @@ impl Engine {
             let names: Vec<&[u8]> = gone.iter().map(|(name, _)| &**name).collect();
             self.forget_entries(id, &names);
             for (name, _) in gone {
-                self.tell_observed_file(root, dir, &name, None);
+                self.effects.tell_observed(root, dir, &name, None);
                 self.count(root, |found| &mut found.gone);
             }
         }
@@ -175,7 +174,8 @@ impl Engine {
             }
             if previous != Some(record) {
                 self.lift_file(id, &name);
-                self.tell_observed_file(root, dir, &name, Some(facts.size));
+                self.effects
+                    .tell_observed(root, dir, &name, Some(facts.size));
                 if restoring && previous.is_none() && self.is_due(&record, now) {
                     due.push(name.clone());
                 }
@@ -244,7 +244,7 @@ impl Engine {
                 (Some(Kind::File | Kind::Dir | Kind::Mount | Kind::Other) | None, _) => {}
             }
             if self.remove_entries(id, &[&*name]) {
-                self.tell_observed_file(root, dir, &name, None);
+                self.effects.tell_observed(root, dir, &name, None);
             }
         }
         for (name, record) in &records {
@@ -257,7 +257,8 @@ impl Engine {
             } else {
                 self.lift_file(id, name);
             }
-            self.tell_observed_file(root, dir, name, Some(record.size));
+            self.effects
+                .tell_observed(root, dir, name, Some(record.size));
         }
         self.writer
             .upsert_many(id, records.iter().map(|(name, record)| (&**name, *record)));
@@ -374,7 +375,7 @@ impl Engine {
         let moved = self.index.dir_id(root, from.as_bytes());
         let (Some(id), Some((parent, name))) = (moved, to.split()) else {
             if self.is_watched(root) {
-                self.effects.push(Effect::Relist(root, to.clone()));
+                self.effects.relist(root, to.clone());
             }
             return;
         };
@@ -384,17 +385,7 @@ impl Engine {
         self.forget_dirs(&dropped.unwrap_or_default().dirs);
         // Rules go by path. Until the listing has been through, the reaper's own look at the path keeps what has another rule
         // now: late is safe.
-        self.effects.push(Effect::Relist(root, to.clone()));
-    }
-
-    fn tell_observed_file(&mut self, root: RootId, dir: &RelPath, name: &[u8], size: Option<u64>) {
-        if self.tells_observed {
-            self.tell(Event::Observed {
-                root,
-                path: dir.join(name),
-                size,
-            });
-        }
+        self.effects.relist(root, to.clone());
     }
 }
 

@@ -8,14 +8,18 @@
 
 use std::sync::Arc;
 
-use super::clean::{Cleans, Done};
+use super::clean::Done;
 use super::state::Engine;
 use crate::core::policy::Policy;
 use crate::core::report::{CleanReport, CleanRequest, Mode, Phase, SourcePhase};
 use crate::core::time::Now;
 
+/// Cleans that wait.
+#[derive(Default)]
+pub(super) struct Orders(Vec<Order>);
+
 /// A `clean` that waits.
-pub(super) struct Order {
+struct Order {
     /// The rules that it was given under; `None`: it is meant for any that clean at the start.
     policy: Option<Arc<Policy>>,
     request: CleanRequest,
@@ -41,9 +45,9 @@ impl Order {
     }
 }
 
-impl Cleans {
+impl Orders {
     fn replace_stage(&mut self, from: Stage, to: Stage, is_settled: bool) {
-        for order in &mut self.orders {
+        for order in &mut self.0 {
             if order.stage == from && order.is_ready(is_settled) {
                 order.stage = to;
             }
@@ -79,7 +83,7 @@ impl Engine {
             Mode::OnRequest => Stage::Known,
             Mode::Live | Mode::DryRun => Stage::Given,
         };
-        self.cleans.orders.push(Order {
+        self.orders.0.push(Order {
             policy,
             request,
             done,
@@ -90,23 +94,23 @@ impl Engine {
     /// Waits for no barrier any more: what is known of files decides, and jobs whose files may not be known are held. Says whether an order
     /// waited.
     pub fn hurry_orders(&mut self) -> bool {
-        self.cleans.replace_stage(Stage::Given, Stage::Known, true);
-        self.cleans.on_barrier_through();
-        !self.cleans.orders.is_empty()
+        self.orders.replace_stage(Stage::Given, Stage::Known, true);
+        self.orders.on_barrier_through();
+        !self.orders.0.is_empty()
     }
 
     /// Whether an order waits for a barrier to begin: one that begins earlier would not tell what it has to know.
     pub(super) fn has_order_to_cover(&self) -> bool {
         let is_settled = self.is_settled();
         let is_wanted = |order: &Order| order.stage == Stage::Given && order.is_ready(is_settled);
-        !self.is_taking_in() && self.cleans.orders.iter().any(is_wanted)
+        !self.is_taking_in() && self.orders.0.iter().any(is_wanted)
     }
 
     /// A barrier begins.
     pub(super) fn cover_orders(&mut self) {
         if !self.is_taking_in() {
             let is_settled = self.is_settled();
-            self.cleans
+            self.orders
                 .replace_stage(Stage::Given, Stage::Covered, is_settled);
         }
     }
@@ -115,13 +119,13 @@ impl Engine {
     pub(super) fn renew_arrivals(&mut self) {
         self.arriving.renew_all();
         if self.mode != Mode::OnRequest {
-            self.cleans.renew();
+            self.orders.renew();
         }
     }
 
     /// Carries out the orders that have waited for all that they wait for, and asks for what the others wait for.
     pub(super) fn check_orders(&mut self, now: Now) {
-        if self.cleans.orders.is_empty() {
+        if self.orders.0.is_empty() {
             return;
         }
         self.carry_out_known(now);
@@ -131,7 +135,7 @@ impl Engine {
     /// Carries out the orders that have waited for all that they wait for.
     pub(super) fn carry_out_known(&mut self, now: Now) {
         let policy = Arc::clone(&self.policy);
-        self.cleans.orders.retain(|order| match &order.policy {
+        self.orders.0.retain(|order| match &order.policy {
             Some(given) => Arc::ptr_eq(given, &policy),
             None => policy.cleans_at_start,
         });
@@ -141,7 +145,7 @@ impl Engine {
         let is_settled = self.is_settled();
         let is_known =
             |order: &mut Order| order.stage == Stage::Known && order.is_ready(is_settled);
-        let known: Vec<Order> = self.cleans.orders.extract_if(.., is_known).collect();
+        let known: Vec<Order> = self.orders.0.extract_if(.., is_known).collect();
         for order in known {
             self.clean(&order.request, order.done, now);
         }

@@ -12,7 +12,6 @@ use super::state::Engine;
 use crate::core::facts::RootId;
 use crate::core::index::hash::name_hash;
 use crate::core::index::{DirId, Index, PageId, Record};
-use crate::core::input::Effect;
 use crate::core::jobs::{JobKey, SourceId};
 use crate::core::observed::Name;
 use crate::core::path::RelPath;
@@ -314,10 +313,10 @@ impl Engine {
         }
         // A listing finds them all at once.
         if looks.len() > 1 {
-            self.effects.push(Effect::Relist(root, dir));
-        } else {
-            self.effects
-                .extend(looks.into_iter().map(|path| Effect::Relist(root, path)));
+            looks = vec![dir];
+        }
+        for path in looks {
+            self.effects.relist(root, path);
         }
         self.arm_page(id, now);
     }

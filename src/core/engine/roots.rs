@@ -192,10 +192,10 @@ impl Engine {
             self.drop_root(root);
         }
         self.effects.push(Effect::Placed(root, Some(key)));
-        self.effects.push(Effect::Tell(Event::Root {
+        self.effects.tell(Event::Root {
             root,
             what: "found".to_owned(),
-        }));
+        });
     }
 
     /// Whether nothing stands in the place of `root`, and that may be: nobody owns anything in it.
@@ -226,10 +226,10 @@ impl Engine {
             ""
         };
         if !is_known || is_void {
-            self.effects.push(Effect::Tell(Event::Root {
+            self.effects.tell(Event::Root {
                 root,
                 what: format!("missing: {why}{then}"),
-            }));
+            });
         }
         let phase = Phase::Missing { why };
         state.unreachable = None;
@@ -269,7 +269,7 @@ impl Engine {
         if let Some(state) = self.roots.get_mut(&root) {
             let what = format!("unreachable: {why}; it is tried again by itself");
             state.unreachable = Some(why);
-            self.effects.push(Effect::Tell(Event::Root { root, what }));
+            self.effects.tell(Event::Root { root, what });
         }
     }
 
@@ -314,7 +314,7 @@ impl Engine {
             }
             if was_unreachable {
                 let what = "reached again".to_owned();
-                self.effects.push(Effect::Tell(Event::Root { root, what }));
+                self.effects.tell(Event::Root { root, what });
                 self.arm_root(root, now);
             }
             self.retry_jobs_of_roots(now);
@@ -329,7 +329,7 @@ impl Engine {
             "read: {files} in {}",
             plural(totals.dirs, "directory", "directories")
         );
-        self.effects.push(Effect::Tell(Event::Root { root, what }));
+        self.effects.tell(Event::Root { root, what });
         self.check_backlog(root, now);
         self.arm_root(root, now);
     }
@@ -351,14 +351,14 @@ impl Engine {
             first.listed,
             first.listed + first.skipped,
         );
-        self.tell(Event::Root { root, what });
+        self.effects.tell(Event::Root { root, what });
     }
 
     /// Puts other rules in force. Every root is crawled again before anything of it lapses: what a rule asks for may not be
     /// known, and what the change makes due at once is for the breaker to see.
     pub(super) fn reload(&mut self, policy: Arc<Policy>, breaker: Breaker, now: Now) {
         self.forget_rules(self.index.pages(), now);
-        self.ruled = true;
+        self.saved.on_rules_changed();
         let known: Vec<RootId> = self.roots.keys().copied().collect();
         for root in known {
             for (dir, _) in self.index.units(root) {

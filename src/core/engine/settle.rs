@@ -129,15 +129,13 @@ impl Engine {
             if record != Record::Keep
                 && let Some(no) = self.jobs.number(key)
             {
-                self.marked.insert((key.source, no));
+                self.records.on_ordered(key.source, no);
             }
             // Also when other rules are in force by now: the outbox knows whether there is something to be written.
             self.effects.push(Effect::Recorded(removal.id));
         }
-        self.lateness.record(removal.at.ms_since(claim.due));
-        self.removed_files += removal.files;
-        self.removed_bytes = self.removed_bytes.saturating_add(removal.bytes);
-        self.effects.push(Effect::Tell(Event::Lapsed {
+        self.removals.count(removal, claim.due);
+        self.effects.tell(Event::Lapsed {
             root: claim.root,
             path: claim.path.clone(),
             unit: claim.unit,
@@ -149,7 +147,7 @@ impl Engine {
             bytes: removal.bytes,
             id: removal.id,
             job: job.cloned(),
-        }));
+        });
     }
 
     /// Whether the index has what a claim is about, and no other thing in its place. File systems give an inode that has become
@@ -287,7 +285,7 @@ impl Engine {
         if hold == Hold::Displaced && !is_job {
             self.forget(claim, here, gone);
             let (root, path) = (claim.root, claim.path.clone());
-            self.tell(Event::Held { root, path, hold });
+            self.effects.tell(Event::Held { root, path, hold });
             return;
         }
         // What the index learned while the reaper was at work may have ended the hold: then it is tried anew.
@@ -314,8 +312,9 @@ impl Engine {
             .into_iter()
             .chain(pieces)
             .filter(|(root, _)| *root != NO_ROOT);
-        let relists = all.map(|(root, path)| Effect::Relist(root, path.clone()));
-        self.effects.extend(relists);
+        for (root, path) in all {
+            self.effects.relist(root, path.clone());
+        }
     }
 
     /// Arms what has come to stand at the path of a claim, and waited for its answer.

@@ -186,18 +186,18 @@ impl Engine {
         }
         for (file, why) in change.refused {
             let job = row.id.clone();
-            self.tell(Event::ClaimRefused {
+            self.effects.tell(Event::ClaimRefused {
                 source,
                 job,
                 file,
                 why,
             });
         }
-        self.marked.remove(&(source, change.no));
+        self.records.on_row_changed(source, change.no);
         self.arriving.renew((source, change.no));
         self.outdate_claim(&key, change.no);
         if was_read {
-            self.recording.remove(&key);
+            self.records.on_inherited_changed(&key);
         }
         self.holds_mut().lift_job(source, change.no);
         if was_read {
@@ -219,8 +219,8 @@ impl Engine {
         };
         if let Some(no) = self.jobs.number(&key) {
             // Another job may get its number: what the reaper has of this one is not the other's.
-            self.marked.remove(&(source, no));
-            self.recording.remove(&key);
+            self.records.on_row_changed(source, no);
+            self.records.on_inherited_changed(&key);
             self.arriving.renew((source, no));
             self.holds_mut().forget_job(source, no);
         }
@@ -271,11 +271,11 @@ impl Engine {
             && state.trip.is_none()
         {
             state.trip = Some(why.clone());
-            self.effects.push(Effect::Tell(Event::OrphansTripped {
+            self.effects.tell(Event::OrphansTripped {
                 source: Some(source),
                 root: None,
                 why,
-            }));
+            });
         }
         let first = !std::mem::replace(&mut state.was_read, true);
         let was_down = matches!(state.phase, SourcePhase::Down { .. });
@@ -288,15 +288,13 @@ impl Engine {
         self.effects.push(Effect::Source(source, state.memory()));
         if first {
             let what = format!("read: {jobs} job{}", if jobs == 1 { "" } else { "s" });
-            self.effects
-                .push(Effect::Tell(Event::Source { source, what }));
+            self.effects.tell(Event::Source { source, what });
             self.reclassify_source(source);
             return;
         }
         if was_down {
             let what = "can be read again".to_owned();
-            self.effects
-                .push(Effect::Tell(Event::Source { source, what }));
+            self.effects.tell(Event::Source { source, what });
         }
         self.arm_source(source, now);
     }
@@ -325,8 +323,7 @@ impl Engine {
         let phase = SourcePhase::Down { why: why.clone() };
         if std::mem::replace(&mut state.phase, phase.clone()) != phase {
             let what = format!("cannot be read: {why}");
-            self.effects
-                .push(Effect::Tell(Event::Source { source, what }));
+            self.effects.tell(Event::Source { source, what });
         }
     }
 
@@ -397,7 +394,7 @@ impl Engine {
                 .entry(source)
                 .or_insert_with(|| SourceState::remembered(None));
         }
-        self.marked.clear();
+        self.records.on_reload();
         self.holds_mut().lift_jobs();
         self.owned.clear();
         for source in policy.sources.keys() {

@@ -7,7 +7,7 @@ use super::state::Engine;
 use super::timers::Timer;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
-use crate::core::input::{Effect, Event};
+use crate::core::input::Event;
 use crate::core::path::RelPath;
 use crate::core::time::{Now, Timestamp};
 
@@ -85,8 +85,7 @@ impl Engine {
         });
         if !known {
             let path = RelPath::root();
-            self.effects
-                .push(Effect::Tell(Event::Held { root, path, hold }));
+            self.effects.tell(Event::Held { root, path, hold });
         }
         self.timers.arm(Timer::Root(root), retry_at);
     }

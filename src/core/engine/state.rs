@@ -6,11 +6,16 @@ use std::sync::Arc;
 use super::arriving::BarrierWait;
 use super::claims::Claims;
 use super::clean::Cleans;
+use super::effects::Effects;
 use super::holds::HoldTable;
+use super::job_records::JobRecords;
 use super::memory::Memory;
+use super::orders::Orders;
 use super::owned::OwnershipIndex;
 use super::passing::ReclassifyScan;
+use super::removals::RemovalFigures;
 use super::roots::RootState;
+use super::saved::SavedState;
 use super::sources::SourceState;
 use super::timers::Timers;
 use super::unread::UnreadDirs;
@@ -19,10 +24,9 @@ use crate::core::facts::{FileKey, RootId};
 use crate::core::index::{DirId, Index, Writer};
 use crate::core::input::{Effect, Event, Input, JOBS};
 use crate::core::jobs::{JobKey, Jobs, SourceId};
-use crate::core::lateness::Histogram;
 use crate::core::pins::Pins;
 use crate::core::policy::Policy;
-use crate::core::report::{Breaker, Mode, RootMemory, SourceMemory};
+use crate::core::report::{Breaker, Mode, SourceMemory};
 use crate::core::time::{Now, Timestamp};
 
 /// What an engine starts from.
@@ -61,10 +65,7 @@ pub struct Engine {
     pub(super) passing: ReclassifyScan,
     /// Jobs whose files may still be on their way into the index.
     pub(super) arriving: BarrierWait,
-    /// Jobs whose records are being written: not again, until their rows change.
-    pub(super) marked: BTreeSet<(SourceId, u32)>,
-    /// Jobs whose records an earlier process left to be written: likewise.
-    pub(super) recording: BTreeSet<JobKey>,
+    pub(super) records: JobRecords,
     pub(super) breaker: Breaker,
     pub(super) mode: Mode,
     pub(super) guard: ClockGuard,
@@ -74,22 +75,11 @@ pub struct Engine {
     pub(super) holds: Arc<HoldTable>,
     pub(super) claims: Claims,
     pub(super) cleans: Cleans,
-    /// What this step wants done.
-    pub(super) effects: Vec<Effect>,
+    pub(super) orders: Orders,
+    pub(super) effects: Effects,
     pub(super) unread_dirs: UnreadDirs,
-    pub(super) lateness: Histogram,
-    pub(super) removed_files: u64,
-    pub(super) removed_bytes: u64,
-    /// Whether somebody listens to single observations.
-    pub(super) tells_observed: bool,
-    /// Why what changes cannot be saved: then nothing is removed.
-    pub(super) unsaved: Option<String>,
-    /// Whether the clock's history changed in this step.
-    pub(super) clock_changed: bool,
-    /// Whether other rules are in force since the last step's end.
-    pub(super) ruled: bool,
-    /// What was last told to be remembered of each root.
-    pub(super) remembered: BTreeMap<RootId, Option<RootMemory>>,
+    pub(super) removals: RemovalFigures,
+    pub(super) saved: SavedState,
     /// Top-level directories in which something was seen with an older time than before.
     pub(super) older: BTreeSet<DirId>,
 }
@@ -106,8 +96,7 @@ impl Engine {
         let sources = setup.policy.sources.keys();
         let sources = sources.map(|&id| (id, SourceState::remembered(known.remove(&id))));
         let sources = sources.collect();
-        let remembered = memory.roots.iter().map(|(&id, &root)| (id, Some(root)));
-        let remembered = remembered.collect();
+        let saved = SavedState::new(&memory.roots);
         let (index, writer, units) = (memory.index, memory.writer, memory.units);
         let mut engine = Self {
             writer,
@@ -119,8 +108,7 @@ impl Engine {
             owned: OwnershipIndex::default(),
             passing: ReclassifyScan::default(),
             arriving: BarrierWait::default(),
-            marked: BTreeSet::new(),
-            recording: setup.recording,
+            records: JobRecords::new(setup.recording),
             breaker: setup.breaker,
             mode: setup.mode,
             guard: setup.guard,
@@ -129,16 +117,11 @@ impl Engine {
             holds: Arc::default(),
             claims: Claims::default(),
             cleans: Cleans::default(),
-            effects: Vec::new(),
+            orders: Orders::default(),
+            effects: Effects::default(),
             unread_dirs: UnreadDirs::default(),
-            lateness: Histogram::default(),
-            removed_files: 0,
-            removed_bytes: 0,
-            tells_observed: false,
-            unsaved: None,
-            clock_changed: true,
-            ruled: false,
-            remembered,
+            removals: RemovalFigures::default(),
+            saved,
             older: BTreeSet::new(),
         };
         engine.reevaluate_restored(units, now);
@@ -181,7 +164,7 @@ impl Engine {
         self.arm_touched(now);
         self.claims.dispatch(&mut self.effects);
         self.save();
-        std::mem::take(&mut self.effects)
+        self.effects.take()
     }
 
     /// When [`Engine::step`] wants an [`Input::Tick`]; `None`: nothing waits.
@@ -219,7 +202,7 @@ impl Engine {
 
     /// Whether [`Event::Observed`] is told from now on.
     pub fn tell_observed(&mut self, wanted: bool) {
-        self.tells_observed = wanted;
+        self.effects.want_observations(wanted);
     }
 
     fn check_clock(&mut self, now: Now) {
@@ -227,23 +210,18 @@ impl Engine {
         let Some(event) = self.guard.observe(now) else {
             return;
         };
-        self.clock_changed = true;
+        self.saved.on_clock_changed();
         match event {
             // What is armed fires too early, is held, and is armed for later.
             ClockEvent::Jumped { by } => {
-                self.tell(Event::ClockJumped { by_ms: by_ms(by) });
+                self.effects.tell(Event::ClockJumped { by_ms: by_ms(by) });
             }
             ClockEvent::SetBack { by } => {
-                self.tell(Event::ClockJumped { by_ms: -by_ms(by) });
+                self.effects.tell(Event::ClockJumped { by_ms: -by_ms(by) });
                 self.arm_all(now);
             }
             ClockEvent::CaughtUp { .. } => self.arm_all(now),
         }
-    }
-
-    /// Tells those who listen.
-    pub(super) fn tell(&mut self, event: Event) {
-        self.effects.push(Effect::Tell(event));
     }
 
     /// The table of holds, to change.

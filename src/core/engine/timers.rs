@@ -271,7 +271,7 @@ impl Engine {
     fn is_plain(&self, root: RootId, dir: DirId) -> bool {
         !self.holds.contains_dir(dir)
             && self.guard.is_calm()
-            && self.unsaved.is_none()
+            && self.saved.hold().is_none()
             && !self.job_holds().concern(root)
             && self.roots.get(&root).is_some_and(RootState::is_free)
             && self
