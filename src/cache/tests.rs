@@ -21,7 +21,7 @@ use crate::core::facts::{Facts, FileKey, Kind, RootId, RuleId};
 use crate::core::index::{Record, Writer};
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Policy, Root, Rule, Schedule, Since, SkipOpen};
-use crate::core::report::{Counted, Mode, RootMemory, Trip};
+use crate::core::report::{BreakerMemory, Counted, HourCount, Mode, RootMemory, Trip};
 use crate::core::time::{FileTime, Timestamp};
 
 const ROOT: RootId = RootId(0);
@@ -153,13 +153,25 @@ fn save(cache: &Cache, writer: &mut Writer, memory: RootMemory) {
 const SETTLED: RootMemory = RootMemory {
     key: KEY,
     settled: true,
-    trip: Some(Trip {
-        what: Counted::Files,
-        at: Timestamp::from_unix_ms(5),
-        due: 6,
-        of: 7,
-    }),
-    orphans_tripped: false,
+    breaker: BreakerMemory {
+        trip: Some(Trip {
+            what: Counted::Files,
+            at: Timestamp::from_unix_ms(5),
+            due: 6,
+            of: 7,
+        }),
+        orphans_tripped: false,
+        orphans: HourCount {
+            since: Timestamp::from_unix_ms(8),
+            files: 9,
+            bytes: 10,
+        },
+        changed: HourCount {
+            since: Timestamp::from_unix_ms(11),
+            files: 12,
+            bytes: 0,
+        },
+    },
 };
 
 #[track_caller]

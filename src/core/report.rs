@@ -90,11 +90,36 @@ pub struct RootMemory {
     /// Whether its first crawl was through, and the breaker had looked at what that made due: what comes due after that is the
     /// passing of time.
     pub settled: bool,
-    /// The breaker, when it had tripped: only a person releases it.
+    /// Its breaker.
+    #[serde(flatten)]
+    pub breaker: BreakerMemory,
+}
+
+/// Saved state of the breaker of a root.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct BreakerMemory {
+    /// Set when it had tripped: only a person releases it.
     pub trip: Option<Trip>,
-    /// Its breaker had tripped for orphans.
+    /// It had tripped for orphans.
     #[serde(default)]
     pub orphans_tripped: bool,
+    /// Orphans that were claimed.
+    #[serde(default)]
+    pub orphans: HourCount,
+    /// Files that changed facts had made due with their jobs.
+    #[serde(default)]
+    pub changed: HourCount,
+}
+
+/// Count of the files of an hour.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct HourCount {
+    /// Begin of the hour.
+    pub since: Timestamp,
+    /// Number of files.
+    pub files: u64,
+    /// Their bytes, at most [`u64::MAX`].
+    pub bytes: u64,
 }
 
 /// Saved state of a source of jobs.

@@ -176,7 +176,7 @@ impl Engine {
                 counts.entry(hold.code()).or_insert_with(new).count += files;
             };
         for (&root, state) in &self.roots {
-            let until = state.trip.map_or(now.wall, |trip| trip.at);
+            let until = state.breaker().trip().map_or(now.wall, |trip| trip.at);
             if let Some(hold) = state.hold(until).or_else(|| self.saved.hold()) {
                 let due = self.index.forecast(Some(root), until);
                 let files = due

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::sources::SourceState;
 use super::state::Engine;
 use super::timers::Timer;
 use crate::core::input::Effect;
@@ -111,8 +112,8 @@ impl Engine {
     /// Whether more of the reading of `source` that was told of last is to come.
     pub(super) fn is_partial(&self, source: SourceId) -> bool {
         self.sources
-            .get(&source)
-            .is_some_and(|state| state.is_partial)
+            .get(source)
+            .is_some_and(SourceState::is_partial)
     }
 
     /// Asks for a barrier if somebody waits for one and none is under way.
@@ -122,9 +123,10 @@ impl Engine {
             self.arriving.waiting.range(jobs).next().is_some()
         };
         // Those of a source that is being read wait for the end of that.
-        let mut waited_for = self.sources.keys().filter(|&&source| waits(source));
-        let is_wanted =
-            waited_for.any(|&source| !self.is_partial(source)) || self.has_order_to_cover();
+        let mut sources = self.sources.keys().copied();
+        let is_waited_for = sources.any(|source| waits(source) && !self.is_partial(source));
+        drop(sources);
+        let is_wanted = is_waited_for || self.has_order_to_cover();
         if is_wanted && !self.arriving.is_asked {
             self.begin_barrier();
         }

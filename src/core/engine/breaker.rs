@@ -4,81 +4,15 @@
 
 use std::collections::BTreeSet;
 
+use super::sources::SourceState;
 use super::state::Engine;
 use crate::core::claim::Unit;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::input::Event;
 use crate::core::policy::JobFilter;
-use crate::core::report::{Breaker, BreakerTrip, CleanItem};
-use crate::core::time::{Now, Timestamp};
-
-/// The span that orphans are counted over.
-const HOUR_MS: i64 = 3_600_000;
-
-/// What went of a root because nobody owned it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Orphans {
-    /// Why no more go.
-    pub(super) trip: Option<String>,
-    /// Since when it is counted.
-    since: Timestamp,
-    entries: u64,
-    bytes: u64,
-}
-
-impl Orphans {
-    /// Those of a root whose breaker had tripped for them, or had not.
-    pub(super) fn remembered(tripped: bool) -> Self {
-        Self {
-            trip: tripped.then(|| "it had tripped before the daemon was started".to_owned()),
-            ..Self::default()
-        }
-    }
-
-    /// Counts what is about to go, or says why it may not.
-    fn count(
-        &mut self,
-        limits: &Breaker,
-        of: u64,
-        (files, bytes): (u64, u64),
-        now: Timestamp,
-    ) -> Result<(), String> {
-        let passed = now.ms_since(self.since);
-        if !(0..HOUR_MS).contains(&passed) {
-            (self.since, self.entries, self.bytes) = (now, 0, 0);
-        }
-        let entries = self.entries + files;
-        let sum = self.bytes.saturating_add(bytes);
-        // What went is not in the root any more.
-        let whole = of + self.entries;
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "counts of files are far below 2^52"
-        )]
-        let exceeds_share = entries as f64 > limits.orphan_share * whole as f64;
-        let why = if entries > limits.orphan_entries {
-            format!("more than {} orphans within an hour", limits.orphan_entries)
-        } else if limits.orphan_bytes.is_some_and(|most| sum > most) {
-            format!(
-                "more than {} bytes of orphans within an hour",
-                limits.orphan_bytes.unwrap_or(0)
-            )
-        } else if entries > limits.entries && exceeds_share {
-            format!("{entries} of {whole} files would go as orphans within an hour")
-        } else {
-            (self.entries, self.bytes) = (entries, sum);
-            return Ok(());
-        };
-        self.trip = Some(why.clone());
-        Err(why)
-    }
-
-    fn release(&mut self) -> bool {
-        (self.entries, self.bytes) = (0, 0);
-        self.trip.take().is_some()
-    }
-}
+use crate::core::report::{BreakerTrip, CleanItem};
+use crate::core::time::Now;
 
 impl Engine {
     /// The breakers that hold any of `held`.
@@ -96,16 +30,18 @@ impl Engine {
             let Some(state) = self.roots.get(&root) else {
                 continue;
             };
-            trips.extend(state.trip.map(|trip| BreakerTrip::Backlog(root, trip)));
-            let orphans = state.orphans.trip.clone();
+            let breaker = state.breaker();
+            trips.extend(breaker.trip().map(|trip| BreakerTrip::Backlog(root, trip)));
+            let orphans = breaker.orphan_trip().map(str::to_owned);
             trips.extend(orphans.map(|why| BreakerTrip::RootOrphans(root, why)));
             sources.extend(self.policy.roots.get(&root).and_then(|known| known.source));
         }
         for source in sources {
             let why = self
                 .sources
-                .get(&source)
-                .and_then(|state| state.trip.clone());
+                .get(source)
+                .and_then(SourceState::trip)
+                .map(str::to_owned);
             trips.extend(why.map(|why| BreakerTrip::SourceOrphans(source, why)));
         }
         trips
@@ -120,7 +56,7 @@ impl Engine {
     pub(super) fn has_orphan_trip(&self, root: RootId) -> bool {
         self.roots
             .get(&root)
-            .is_some_and(|state| state.orphans.trip.is_some())
+            .is_some_and(|state| state.breaker().orphan_trip().is_some())
     }
 
     /// Counts an orphan that is about to go. Says whether it may.
@@ -135,39 +71,22 @@ impl Engine {
             return true;
         }
         let of = self.index.totals(root).files;
-        let limits = self.breaker;
         let Some(state) = self.roots.get_mut(&root) else {
             return false;
         };
-        if state.orphans.trip.is_some() {
+        let breaker = state.breaker_mut();
+        if breaker.orphan_trip().is_some() {
             return false;
         }
-        match state.orphans.count(&limits, of, what, now.wall) {
-            Ok(()) => true,
-            Err(why) => {
-                self.effects.tell(Event::OrphansTripped {
-                    source: None,
-                    root: Some(root),
-                    why,
-                });
-                false
-            }
+        let may_go = breaker.count_orphans(&self.breaker, of, what, now.wall);
+        if let Some(why) = breaker.orphan_trip() {
+            self.effects.tell(Event::OrphansTripped {
+                source: None,
+                root: Some(root),
+                why: why.to_owned(),
+            });
         }
-    }
-
-    /// Trips the breaker when what was found since `root` was saved, and is due already, is too much. What was known before came due
-    /// because time passed.
-    pub(super) fn check_fresh(&mut self, root: RootId, due: u64, now: Now) {
-        self.check_due_jobs(root, due, now);
-    }
-
-    pub(super) fn is_too_much(&self, due: u64, of: u64) -> bool {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "counts of files are far below 2^52"
-        )]
-        let exceeds_share = due as f64 > self.breaker.share * of as f64;
-        due > self.breaker.entries && exceeds_share
+        may_go
     }
 
     /// Trips the breaker when a change of facts has made too much of `root` due at once.
@@ -182,7 +101,7 @@ impl Engine {
         let before = self
             .roots
             .get_mut(&root)
-            .and_then(|state| state.trip.take());
+            .and_then(|state| state.breaker_mut().take_trip());
         let is_due = self.check_due_jobs(root, due, now);
         let stays = is_due || self.has_unread_source(root);
         // Once tripped, only a person releases it: not a reload, and not the root's growing around its backlog.
@@ -190,7 +109,7 @@ impl Engine {
             && self
                 .roots
                 .get(&root)
-                .is_some_and(|state| state.trip.is_none())
+                .is_some_and(|state| state.breaker().trip().is_none())
         {
             let (due, of) = if due > 0 {
                 (due, self.index.totals(root).files)
@@ -216,13 +135,7 @@ impl Engine {
     pub fn release(&mut self, root: Option<RootId>, uid: u32, now: Now) -> Vec<RootId> {
         let mut released = Vec::new();
         for (&id, state) in &mut self.roots {
-            if root.is_none_or(|root| root == id) && state.release() {
-                released.push(id);
-            }
-        }
-        for (&id, state) in &mut self.roots {
-            let is_meant = root.is_none_or(|root| root == id);
-            if is_meant && state.orphans.release() && !released.contains(&id) {
+            if root.is_none_or(|root| root == id) && state.breaker_mut().release() {
                 released.push(id);
             }
         }

@@ -285,7 +285,7 @@ impl Engine {
 
     /// The jobs that `request` names, and that neither a source nor a path in a root knows. While a source is not read, any may be.
     fn unknown_jobs(&self, request: &CleanRequest) -> Vec<String> {
-        if request.jobs.is_empty() || self.sources.values().any(|source| source.down().is_some()) {
+        if request.jobs.is_empty() || self.sources.values().any(|of| of.down().is_some()) {
             return Vec::new();
         }
         let ids = request

@@ -60,7 +60,7 @@ impl Engine {
             Timer::Job(source, no) => self.claim_due_of_job(source, no, next, now),
             Timer::Shared(dir) => self.try_shared_holds(dir, now),
             Timer::Pins => self.end_pins(now),
-            Timer::Root(root) => match self.roots.get_mut(&root).map(|s| s.end_stall(now.wall)) {
+            Timer::Root(root) => match self.roots.get_mut(&root).map(|of| of.retry(now.wall)) {
                 Some(Retry::Removals) => self.arm_root(root, now),
                 Some(Retry::Quarantine(key)) => {
                     self.effects.push(Effect::Placed(root, Some(key)));

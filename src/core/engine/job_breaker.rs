@@ -6,35 +6,19 @@
 //! **Invariant:** nothing of a root goes with a job before its source was read and what that made due was counted.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
+use super::roots::RootState;
 use super::sources::SourceState;
 use super::state::Engine;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::input::Event;
 use crate::core::jobs::{Job, SourceId};
 use crate::core::policy::{Record, Rule};
-use crate::core::report::{Counted, Phase, SourcePhase, Trip};
+use crate::core::report::{Counted, Trip};
 use crate::core::time::{Now, Timestamp};
 
 /// A row may be written, and read, this much later than it says that its job ended: milliseconds.
 const SLACK_MS: i64 = 5 * 60 * 1000;
-/// The span that changed facts are counted over, in milliseconds.
-const HOUR_MS: i64 = 3_600_000;
-
-/// Jobs that changed facts have made due in a root within an hour.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Changed {
-    since: Timestamp,
-    files: u64,
-    /// Files of the root when counting began, or more by now.
-    of: u64,
-    /// Whether something was counted that the breaker has not looked at.
-    is_new: bool,
-    /// By source, since their shares are of its jobs.
-    jobs: BTreeMap<SourceId, u64>,
-}
-
 /// Jobs that are due, and what they own in one root.
 #[derive(Clone, Copy, Debug, Default)]
 struct Due {
@@ -46,25 +30,25 @@ impl Engine {
     /// Trips the breaker of `root` when too much of what jobs own in it, or too many jobs, are due by changed facts. `files` are due besides,
     /// for other reasons. Returns whether anything is due.
     pub(super) fn check_due_jobs(&mut self, root: RootId, files: u64, now: Now) -> bool {
-        let counts_all = self.roots.get(&root).is_none_or(|state| state.counts_all);
+        let counts_all = self.roots.get(&root).is_none_or(RootState::counts_all);
         let mut all = files;
         let mut is_due = files > 0;
         let mut worst = None;
-        for (source, state) in &*Arc::clone(&self.sources) {
-            if !state.was_read || !self.governs(*source, root) {
+        for (source, state) in self.sources.clone().iter() {
+            if !state.was_read() || !self.governs(*source, root) {
                 continue;
             }
-            let known_at = state.start_at.filter(|_| !counts_all);
+            let known_at = state.start_at().filter(|_| !counts_all);
             let due = self.due_jobs(*source, root, known_at, now);
             all += due.files;
             is_due |= due.jobs > 0;
             let of = self.jobs.count(*source);
-            if self.is_too_much(due.jobs, of) {
+            if self.breaker.is_exceeded(due.jobs, of) {
                 worst = Some((due.jobs, of, Counted::Jobs));
             }
         }
         let of = self.index.totals(root).files;
-        if self.is_too_much(all, of) {
+        if self.breaker.is_exceeded(all, of) {
             worst = Some((all, of, Counted::Files));
         }
         if let Some((due, of, what)) = worst {
@@ -76,17 +60,16 @@ impl Engine {
     /// Whether a source that governs `root` was not read yet: what it makes due is not known.
     pub(super) fn has_unread_source(&self, root: RootId) -> bool {
         let unread = |(source, state): (&SourceId, &SourceState)| {
-            !state.was_read && self.governs(*source, root)
+            !state.was_read() && self.governs(*source, root)
         };
         self.sources.iter().any(unread)
     }
 
     /// A source was read for the first time, or under other rules: the breakers of its roots look at what that made due.
     pub(super) fn check_first_reading(&mut self, source: SourceId, now: Now) {
-        let is_known = |phase: &Phase| matches!(phase, Phase::Ready | Phase::Reconciling { .. });
         let roots = self.roots.iter();
         let known: Vec<RootId> = roots
-            .filter(|(_, state)| is_known(&state.phase) && state.restoring.is_none())
+            .filter(|(_, state)| state.is_read() && state.recovery().is_none())
             .map(|(&root, _)| root)
             .collect();
         for root in known {
@@ -104,11 +87,11 @@ impl Engine {
             .sources
             .get(&source)
             .is_some_and(|of| of.is_told);
-        let Some(state) = self.sources.get(&source) else {
+        let Some(state) = self.sources.get(source) else {
             return;
         };
         // Whoever tells of jobs tells of them at once. Before the first reading is through, it is counted as a whole.
-        let known_at = match state.known_at {
+        let known_at = match state.known_at() {
             Some(_) if is_told => now.wall,
             Some(known_at) => known_at,
             None => return,
@@ -123,7 +106,8 @@ impl Engine {
             for (root, files) in self.owned_files(after, rule, Some(known_at), now.wall) {
                 let of = self.index.totals(root).files;
                 if let Some(state) = self.roots.get_mut(&root) {
-                    state.changed.count(source, files, of, now.wall);
+                    let breaker = state.breaker_mut();
+                    breaker.count_change(source, files, of, now.wall);
                 }
             }
         }
@@ -134,14 +118,14 @@ impl Engine {
         let jobs = self.jobs.count(source);
         let mut counted = Vec::new();
         for (&root, state) in &mut self.roots {
-            if let Some(counts) = state.changed.take_news(source) {
+            if let Some(counts) = state.breaker_mut().take_changes(source) {
                 counted.push((root, counts));
             }
         }
         for (root, counts) in counted {
-            if self.is_too_much(counts.files, counts.of) {
+            if self.breaker.is_exceeded(counts.files, counts.of) {
                 self.trip(root, (counts.files, counts.of, Counted::Files), now);
-            } else if self.is_too_much(counts.jobs, jobs) {
+            } else if self.breaker.is_exceeded(counts.jobs, jobs) {
                 self.trip(root, (counts.jobs, jobs, Counted::Jobs), now);
             }
         }
@@ -154,10 +138,7 @@ impl Engine {
         };
         let at = now.wall;
         let trip = Trip { at, due, of, what };
-        // What comes in parts is told once.
-        let is_known = state.trip.is_some_and(|known| known.what == what);
-        state.trip = Some(trip);
-        if !is_known {
+        if state.breaker_mut().set_trip(trip) {
             self.effects.tell(Event::Tripped { root, trip });
         }
     }
@@ -236,46 +217,10 @@ impl Engine {
 
     /// The source was known in full at this instant.
     pub(super) fn mark_known(&mut self, source: SourceId, now: Now) {
-        if let Some(state) = self.source_mut(source)
-            && state.phase == SourcePhase::Ready
-        {
-            state.known_at = Some(now.wall);
+        if let Some(state) = self.sources.get_mut(source) {
+            state.mark_known(now.wall);
         }
     }
-}
-
-impl Changed {
-    /// Counts one job and what it owns.
-    fn count(&mut self, source: SourceId, files: u64, of: u64, now: Timestamp) {
-        if !(0..HOUR_MS).contains(&now.ms_since(self.since)) {
-            *self = Self {
-                since: now,
-                ..Self::default()
-            };
-        }
-        self.files += files;
-        // What went meanwhile is not in the root any more.
-        self.of = self.of.max(of);
-        self.is_new = true;
-        *self.jobs.entry(source).or_default() += 1;
-    }
-
-    /// What was counted so far, if something came since the last call.
-    fn take_news(&mut self, source: SourceId) -> Option<Counts> {
-        std::mem::take(&mut self.is_new).then(|| Counts {
-            files: self.files,
-            of: self.of,
-            jobs: self.jobs.get(&source).copied().unwrap_or(0),
-        })
-    }
-}
-
-/// What was counted so far.
-#[derive(Clone, Copy, Debug)]
-struct Counts {
-    files: u64,
-    of: u64,
-    jobs: u64,
 }
 
 /// Whether what counts from `basis` is due at `now` under `rule`, and not by the time that has passed since `known_at`.

@@ -2,10 +2,9 @@
 //!
 //! **Invariant:** a source that cannot be read holds the files that its jobs may own, and no others.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::sources::SourceState;
+use super::sources::Sources;
 use crate::core::claim::Unit;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
@@ -22,7 +21,7 @@ pub(super) struct JobHolds {
     pub(super) policy: Arc<Policy>,
     pub(super) jobs: Arc<Jobs>,
     pub(super) pins: Arc<Pins>,
-    pub(super) sources: Arc<BTreeMap<SourceId, SourceState>>,
+    pub(super) sources: Sources,
     pub(super) index: Arc<Index>,
 }
 
@@ -67,11 +66,11 @@ impl JobHolds {
         let is_orphan = self.policy.rule(rule).jobs == JobFilter::Nobody;
         match owner {
             Owner::Unknown { source, .. } => {
-                let state = self.sources.get(&source)?;
-                if state.trip.is_some() {
+                let state = self.sources.get(source)?;
+                if state.trip().is_some() {
                     return Some(Hold::Breaker);
                 }
-                (is_orphan && state.is_stale).then(|| Hold::SourceDown {
+                (is_orphan && state.is_stale()).then(|| Hold::SourceDown {
                     source: self.name(source),
                     why: "it has changed and is being read".to_owned(),
                 })
@@ -114,13 +113,13 @@ impl JobHolds {
     /// Whether the breaker of the source of `root` has tripped: what nobody owns is held.
     pub(super) fn orphans_tripped(&self, root: RootId) -> bool {
         let source = self.policy.roots.get(&root).and_then(|root| root.source);
-        let state = source.and_then(|source| self.sources.get(&source));
-        state.is_some_and(|state| state.trip.is_some())
+        let state = source.and_then(|source| self.sources.get(source));
+        state.is_some_and(|state| state.trip().is_some())
     }
 
     /// What holds all that depends on `source`.
     pub(super) fn source_down(&self, source: SourceId) -> Option<Hold> {
-        let why = match self.sources.get(&source) {
+        let why = match self.sources.get(source) {
             Some(state) => state.down()?,
             None => "it was not read yet".to_owned(),
         };

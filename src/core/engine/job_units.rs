@@ -17,7 +17,6 @@ use crate::core::hold::Hold;
 use crate::core::jobs::{Job, JobKey, Owner, SourceId};
 use crate::core::path::{RelPath, is_component};
 use crate::core::policy::{Record, Schedule};
-use crate::core::report::Phase;
 use crate::core::time::{Now, Timestamp};
 
 /// The root that claims of jobs without files name: none has this number.
@@ -184,9 +183,8 @@ impl Engine {
             if !is_its || self.is_void(root) {
                 continue;
             }
-            // What came while nobody looked would be left behind by a job that is marked.
-            let is_looked_over = matches!(state.phase, Phase::Ready);
-            let unread = (!is_looked_over).then_some(Hold::Reconciling);
+            // What came before the watches would be left behind by a job that is marked.
+            let unread = (!state.is_ready()).then_some(Hold::Reconciling);
             if let Some(hold) = state.hold(lapse.deadline).or(unread) {
                 return Some(hold);
             }

@@ -15,15 +15,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::breaker::Orphans;
 use super::holds::HoldTable;
 use super::item::Item;
+use super::roots::RootState;
 use super::state::Engine;
 use crate::core::facts::{FileKey, Latest, RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, Index, Page, PageId, Record, Writer};
 use crate::core::policy::{Class, Rule, Since};
-use crate::core::report::{Phase, RootMemory};
+use crate::core::report::RootMemory;
 use crate::core::time::{Now, Timestamp};
 
 /// What an earlier process knew.
@@ -79,7 +79,7 @@ impl RootRecovery {
 impl RootMemory {
     /// Whether the directory that a root is now is the one that was saved. Devices may be counted anew when a machine is started
     /// again, so the inode alone decides: of another file system that happens to have the same one, the stamps differ.
-    fn is_of(&self, key: FileKey) -> bool {
+    pub(super) fn is_of(&self, key: FileKey) -> bool {
         self.key.ino == key.ino
     }
 }
@@ -88,7 +88,7 @@ impl Engine {
     /// Makes of what was saved what the rules make of it now. What was not settled under them may be of any rules.
     pub(super) fn reevaluate_restored(&mut self, units: Vec<(DirId, Timestamp)>, now: Now) {
         let settled = |root: RootId| {
-            let saved = self.roots.get(&root).and_then(|state| state.saved);
+            let saved = self.roots.get(&root).and_then(RootState::saved);
             saved.is_some_and(|saved| saved.settled)
         };
         let unsettled: Vec<PageId> = self
@@ -154,22 +154,10 @@ impl Engine {
         let Some(state) = self.roots.get_mut(&root) else {
             return false;
         };
-        let Some(memory) = state.saved.take() else {
+        let is_indexed = self.index.totals(root).dirs > 0;
+        let Some(memory) = state.recover(key, is_indexed) else {
             return false;
         };
-        if !memory.is_of(key) {
-            return false;
-        }
-        state.restoring = Some(RootRecovery::default());
-        state.trip = memory.trip;
-        state.orphans = Orphans::remembered(memory.orphans_tripped);
-        state.reconciliation.restored = self.index.totals(root).dirs > 0;
-        if memory.settled {
-            let why = "what was saved is compared with what is there".to_owned();
-            state.phase = Phase::Reconciling { why };
-        } else {
-            state.phase = Phase::Crawling;
-        }
         if memory.key.dev != key.dev {
             self.writer.set_dev(root, key.dev);
         }
@@ -191,11 +179,11 @@ impl Engine {
 
     /// Whether `root` is restored, and not looked over yet.
     pub(super) fn restoring(&self, root: RootId) -> Option<&RootRecovery> {
-        self.roots.get(&root)?.restoring.as_ref()
+        self.roots.get(&root)?.recovery()
     }
 
     fn restoring_mut(&mut self, root: RootId) -> Option<&mut RootRecovery> {
-        self.roots.get_mut(&root)?.restoring.as_mut()
+        self.roots.get_mut(&root)?.recovery_mut()
     }
 
     /// Holds, until its root is looked over, what was not known and is due.
@@ -234,10 +222,7 @@ impl Engine {
 
     /// The root is looked over: what waited for that is free, or waits for the breaker.
     pub(super) fn end_restoring(&mut self, root: RootId) -> u64 {
-        let restoring = self
-            .roots
-            .get_mut(&root)
-            .and_then(|state| state.restoring.take());
+        let restoring = self.roots.get_mut(&root).and_then(RootState::end_recovery);
         let index = Arc::clone(&self.index);
         let in_root = |dir: DirId| index.dir(dir).is_some_and(|dir| dir.root == root);
         self.holds_mut().release_reconciling(&in_root);

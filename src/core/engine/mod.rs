@@ -16,6 +16,7 @@
 //! - `gathered`, `job_units`: all that a job owns, as one
 //! - `arriving`: files that may still be on their way when their job ends
 //! - `job_records`: records of jobs that were ordered
+//! - `root_breaker`: the breaker of one root
 //! - `breaker`, `job_breaker`: what a person is asked about first
 //! - `pinned`: pins that are set, and end
 //! - `unread`: what could not be read, for reports
@@ -51,6 +52,7 @@ mod passing;
 mod pinned;
 mod removals;
 mod request;
+mod root_breaker;
 mod roots;
 mod saved;
 mod settle;

@@ -109,7 +109,7 @@ impl Engine {
     fn is_watched(&self, root: RootId) -> bool {
         self.roots
             .get(&root)
-            .is_some_and(|state| state.key.is_some())
+            .is_some_and(|state| state.key().is_some())
     }
 
     #[expect(
@@ -198,7 +198,7 @@ impl Engine {
     /// Counts one file for the account of what passes over `root` found.
     fn count(&mut self, root: RootId, what: impl Fn(&mut Reconciliation) -> &mut u64) {
         if let Some(state) = self.roots.get_mut(&root) {
-            *what(&mut state.reconciliation) += 1;
+            state.count_found(what);
         }
     }
 

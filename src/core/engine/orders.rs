@@ -9,9 +9,11 @@
 use std::sync::Arc;
 
 use super::clean::Done;
+use super::roots::RootState;
+use super::sources::SourceState;
 use super::state::Engine;
 use crate::core::policy::Policy;
-use crate::core::report::{CleanReport, CleanRequest, Mode, Phase, SourcePhase};
+use crate::core::report::{CleanReport, CleanRequest, Mode};
 use crate::core::time::Now;
 
 /// Cleans that wait.
@@ -153,20 +155,13 @@ impl Engine {
 
     /// Whether news that were told in part are still to come, or to be gone through.
     fn is_taking_in(&self) -> bool {
-        self.is_passing() || self.sources.values().any(|state| state.is_partial)
+        self.is_passing() || self.sources.values().any(SourceState::is_partial)
     }
 
     /// Whether nothing more is to be read.
     fn is_settled(&self) -> bool {
-        let are_read = self.roots.values().all(|root| match root.phase {
-            _ if root.unreachable.is_some() => true,
-            Phase::Ready | Phase::Missing { .. } | Phase::Unreachable { .. } => true,
-            Phase::Crawling | Phase::Reconciling { .. } => false,
-        });
-        let are_asked = self.sources.values().all(|source| match source.phase {
-            SourcePhase::Ready | SourcePhase::Down { .. } => true,
-            SourcePhase::Loading => false,
-        });
+        let are_read = self.roots.values().all(RootState::is_settled);
+        let are_asked = self.sources.values().all(SourceState::is_settled);
         are_read && are_asked && !self.is_passing()
     }
 }

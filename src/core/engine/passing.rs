@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::sources::SourceState;
 use super::state::Engine;
 use crate::core::facts::RootId;
 use crate::core::index::{DirId, PageId};
@@ -39,11 +40,7 @@ impl Engine {
         self.passing.pages.dedup();
         self.passing.jobs.retain(|(of, _)| *of != source);
         self.passing.jobs.push((source, 0));
-        if self
-            .sources
-            .get(&source)
-            .is_some_and(|state| state.was_read)
-        {
+        if self.sources.get(source).is_some_and(SourceState::was_read) {
             self.passing.ready.insert(source);
         }
     }

@@ -5,10 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::breaker::Orphans;
-use super::job_breaker::Changed;
 use super::memory::RootRecovery;
-use super::stall::Stall;
+use super::root_breaker::RootBreaker;
+use super::stall::{Retry, Stall};
 use super::state::Engine;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
@@ -22,27 +21,25 @@ use crate::core::time::{Now, Timestamp};
 /// One root.
 #[derive(Debug)]
 pub(super) struct RootState {
-    pub(super) phase: Phase,
-    pub(super) key: Option<FileKey>,
+    phase: Phase,
+    key: Option<FileKey>,
     /// A crawl that began before this knows nothing of what it has to find: it does not count.
     crawl_from: Duration,
-    pub(super) trip: Option<Trip>,
-    pub(super) orphans: Orphans,
-    /// What changed facts have made due of jobs.
-    pub(super) changed: Changed,
-    /// Whether all that is due counts as made due by changed facts: it was read for the first time, or under other rules.
-    pub(super) counts_all: bool,
-    pub(super) stall: Option<Stall>,
-    /// Why it cannot be opened. Its phase is what it was before.
-    pub(super) unreachable: Option<String>,
-    /// While it is missing: whether it is known that nothing stands in its place.
+    breaker: RootBreaker,
+    /// Set when all that is due counts as made due by changed facts: it was read for the first time, or
+    /// under other rules.
+    counts_all: bool,
+    stall: Stall,
+    /// The reason why it cannot be opened. Its phase is what it was before.
+    unreachable: Option<String>,
+    /// While it is missing: certainty that nothing stands in its place.
     absence: Absence,
     /// What was saved of it, until it is found.
-    pub(super) saved: Option<RootMemory>,
-    /// While it is looked over for the first time since it was saved.
-    pub(super) restoring: Option<RootRecovery>,
-    pub(super) reconciliation: Reconciliation,
-    /// Whether a pass is through since it was found.
+    saved: Option<RootMemory>,
+    /// Set while it is read for the first time since it was saved.
+    recovery: Option<RootRecovery>,
+    reconciliation: Reconciliation,
+    /// Set once a pass is through since it was found.
     is_reconciled: bool,
 }
 
@@ -70,15 +67,13 @@ impl Default for RootState {
             phase: Phase::Crawling,
             key: None,
             crawl_from: Duration::ZERO,
-            trip: None,
-            orphans: Orphans::default(),
-            changed: Changed::default(),
+            breaker: RootBreaker::default(),
             counts_all: true,
-            stall: None,
+            stall: Stall::default(),
             unreachable: None,
             absence: Absence::Doubtful,
             saved: None,
-            restoring: None,
+            recovery: None,
             reconciliation: Reconciliation::default(),
             is_reconciled: false,
         }
@@ -99,15 +94,10 @@ impl RootState {
         let Some(key) = self.key else {
             return self.saved;
         };
-        let settled = match self.phase {
-            Phase::Missing { .. } | Phase::Unreachable { .. } | Phase::Crawling => false,
-            Phase::Reconciling { .. } | Phase::Ready => true,
-        };
         Some(RootMemory {
             key,
-            settled,
-            trip: self.trip,
-            orphans_tripped: self.orphans.trip.is_some(),
+            settled: self.is_read(),
+            breaker: self.breaker.memory(),
         })
     }
 
@@ -146,15 +136,107 @@ impl RootState {
         };
         RootHolds {
             all,
-            trip: self.trip,
-            stall: self.stall().map(|stall| stall.hold.clone()),
+            trip: self.breaker.trip(),
+            stall: self.stall.hold().cloned(),
         }
     }
 
-    /// A person releases its breaker. Says whether it had tripped.
-    pub(super) fn release(&mut self) -> bool {
-        self.changed = Changed::default();
-        self.trip.take().is_some()
+    pub(super) fn key(&self) -> Option<FileKey> {
+        self.key
+    }
+
+    pub(super) fn saved(&self) -> Option<RootMemory> {
+        self.saved
+    }
+
+    pub(super) fn breaker(&self) -> &RootBreaker {
+        &self.breaker
+    }
+
+    pub(super) fn breaker_mut(&mut self) -> &mut RootBreaker {
+        &mut self.breaker
+    }
+
+    pub(super) fn stall_mut(&mut self) -> &mut Stall {
+        &mut self.stall
+    }
+
+    /// Has a stall tried again whose time has come, and returns what to try.
+    pub(super) fn retry(&mut self, now: Timestamp) -> Retry {
+        self.stall.retry(self.key, now)
+    }
+
+    pub(super) fn counts_all(&self) -> bool {
+        self.counts_all
+    }
+
+    /// Returns true if it was read, under these rules; it may be read again.
+    pub(super) fn is_read(&self) -> bool {
+        match self.phase {
+            Phase::Missing { .. } | Phase::Unreachable { .. } | Phase::Crawling => false,
+            Phase::Reconciling { .. } | Phase::Ready => true,
+        }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.phase == Phase::Ready
+    }
+
+    pub(super) fn is_reachable(&self) -> bool {
+        self.unreachable.is_none()
+    }
+
+    pub(super) fn is_missing(&self) -> bool {
+        self.is_reachable() && matches!(self.phase, Phase::Missing { .. })
+    }
+
+    /// Returns true if nothing more is to be read of it by itself.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.is_reachable()
+            || match self.phase {
+                Phase::Ready | Phase::Missing { .. } | Phase::Unreachable { .. } => true,
+                Phase::Crawling | Phase::Reconciling { .. } => false,
+            }
+    }
+
+    /// Returns the reason why it is not read.
+    pub(super) fn why_unread(&self) -> Option<&str> {
+        match (&self.unreachable, &self.phase) {
+            (Some(why), _) | (None, Phase::Missing { why }) => Some(why),
+            (None, _) => None,
+        }
+    }
+
+    /// Takes up what was saved of it, if `key` is the directory that was saved; returns that.
+    pub(super) fn recover(&mut self, key: FileKey, is_indexed: bool) -> Option<RootMemory> {
+        let memory = self.saved.take().filter(|memory| memory.is_of(key))?;
+        self.recovery = Some(RootRecovery::default());
+        self.breaker = RootBreaker::restored(&memory.breaker);
+        self.reconciliation.restored = is_indexed;
+        self.phase = if memory.settled {
+            let why = "what was saved is compared with what is there".to_owned();
+            Phase::Reconciling { why }
+        } else {
+            Phase::Crawling
+        };
+        Some(memory)
+    }
+
+    pub(super) fn recovery(&self) -> Option<&RootRecovery> {
+        self.recovery.as_ref()
+    }
+
+    pub(super) fn recovery_mut(&mut self) -> Option<&mut RootRecovery> {
+        self.recovery.as_mut()
+    }
+
+    pub(super) fn end_recovery(&mut self) -> Option<RootRecovery> {
+        self.recovery.take()
+    }
+
+    /// Counts one file for the account of what passes over it found.
+    pub(super) fn count_found(&mut self, what: impl Fn(&mut Reconciliation) -> &mut u64) {
+        *what(&mut self.reconciliation) += 1;
     }
 
     pub(super) fn status(&self, root: RootId) -> RootStatus {
@@ -166,8 +248,8 @@ impl RootState {
             ),
             is_void: false,
             key: self.key,
-            trip: self.trip,
-            orphan_trip: self.orphans.trip.clone(),
+            trip: self.breaker.trip(),
+            orphan_trip: self.breaker.orphan_trip().map(str::to_owned),
             reconciliation: self.is_reconciled.then_some(self.reconciliation),
         }
     }
@@ -184,7 +266,7 @@ impl Engine {
         };
         state.phase = Phase::Crawling;
         state.key = Some(key);
-        state.stall = None;
+        state.stall.end();
         state.unreachable = None;
         state.reconciliation = Reconciliation::default();
         state.is_reconciled = false;
@@ -248,8 +330,7 @@ impl Engine {
         let memory = RootMemory {
             key,
             settled: false,
-            trip: state.trip,
-            orphans_tripped: state.orphans.trip.is_some(),
+            breaker: state.breaker.memory(),
         };
         *state = RootState {
             phase,
@@ -291,7 +372,7 @@ impl Engine {
             return;
         };
         let first = state.phase == Phase::Crawling;
-        if first || state.restoring.is_some() {
+        if first || state.recovery.is_some() {
             state.counts_all = first;
         }
         // Of what it was before it got lost, or before it was a root again.
@@ -304,12 +385,13 @@ impl Engine {
             state.reconciliation.first = cost;
         }
         state.reconciliation.last = cost;
-        let restored = state.restoring.is_some();
+        let restored = state.recovery.is_some();
         let fresh = self.end_restoring(root);
         if !first {
             if restored {
                 self.tell_restored(root);
-                self.check_fresh(root, fresh, now);
+                // What was known before came due because time passed.
+                self.check_due_jobs(root, fresh, now);
                 self.arm_root(root, now);
             }
             if was_unreachable {

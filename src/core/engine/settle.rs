@@ -102,7 +102,7 @@ impl Engine {
     ) {
         for root in roots_of(claim) {
             if let Some(state) = self.roots.get_mut(&root) {
-                state.unstall();
+                state.stall_mut().end();
             }
         }
         // One of those went that were tried for others.

@@ -3,6 +3,7 @@
 //! **Invariant:** nobody's are only files of a root whose source was read through, is not stale, and has not suddenly lost its jobs.
 //! **Invariant:** a source that cannot be read holds the files that its jobs may own, and no others.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::job_holds::JobHolds;
@@ -11,33 +12,81 @@ use crate::core::facts::RootId;
 use crate::core::input::{Effect, Event};
 use crate::core::jobs::{JobKey, JobRow, Jobs, News, SourceId, SourceNews};
 use crate::core::pins::Pins;
+use crate::core::policy::Policy;
 use crate::core::report::{SourceMemory, SourcePhase, SourceStatus};
 use crate::core::time::{Now, Timestamp};
 
 /// A source loses so many of its jobs at once without anybody asking, if they are less than half of them.
 const LOST_MAX: u64 = 4;
 
+/// The sources, shared with those who ask.
+#[derive(Clone, Debug)]
+pub(super) struct Sources(Arc<BTreeMap<SourceId, SourceState>>);
+
 /// One source.
 #[derive(Clone, Debug)]
 pub(super) struct SourceState {
-    pub(super) phase: SourcePhase,
+    phase: SourcePhase,
     /// Something has changed at it that was not read yet.
-    pub(super) is_stale: bool,
-    /// Whether it was read through since the start: before, nothing is done about single rows.
-    pub(super) was_read: bool,
-    /// How many jobs it had when it was last read through; `None`: it was never read.
+    is_stale: bool,
+    /// Set once it was read through since the start: before, nothing is done about single rows.
+    was_read: bool,
+    /// Number of its jobs when it was last read through; `None`: it was never read.
     jobs: Option<u64>,
-    /// How many of them we made it forget since.
+    /// Number of them that we made it forget since.
     forgotten: u64,
-    /// How many before that, after it was read through for the last time but one: the last reading may have been under way.
+    /// Number before that, after it was read through for the last time but one: the last reading may
+    /// have been under way.
     forgotten_before: u64,
-    pub(super) trip: Option<String>,
-    /// When an earlier process last knew it in full, under these rules.
-    pub(super) start_at: Option<Timestamp>,
-    /// When it was last known in full, since the start.
-    pub(super) known_at: Option<Timestamp>,
-    /// More of the reading that was told of last is to come.
-    pub(super) is_partial: bool,
+    trip: Option<String>,
+    /// Instant at which an earlier process last knew it in full, under these rules.
+    start_at: Option<Timestamp>,
+    /// Instant at which it was last known in full, since the start.
+    known_at: Option<Timestamp>,
+    /// More of the reading that was reported last is to come.
+    is_partial: bool,
+}
+
+impl Sources {
+    /// The sources of `policy`, with what an earlier process knew of them.
+    pub(super) fn remembered(policy: &Policy, known: BTreeMap<SourceId, SourceMemory>) -> Self {
+        let mut sources = Self(Arc::default());
+        sources.replace(policy, known);
+        sources
+    }
+
+    /// Takes in the sources of other rules: those that are still there are read anew.
+    fn replace(&mut self, policy: &Policy, mut known: BTreeMap<SourceId, SourceMemory>) {
+        let sources = Arc::make_mut(&mut self.0);
+        sources.retain(|source, _| policy.sources.contains_key(source));
+        for state in sources.values_mut() {
+            state.start_at = None;
+        }
+        for &source in policy.sources.keys() {
+            let new = || SourceState::remembered(known.remove(&source));
+            sources.entry(source).or_insert_with(new);
+        }
+    }
+
+    pub(super) fn get(&self, source: SourceId) -> Option<&SourceState> {
+        self.0.get(&source)
+    }
+
+    pub(super) fn get_mut(&mut self, source: SourceId) -> Option<&mut SourceState> {
+        Arc::make_mut(&mut self.0).get_mut(&source)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&SourceId, &SourceState)> {
+        self.0.iter()
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &SourceId> {
+        self.0.keys()
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &SourceState> {
+        self.0.values()
+    }
 }
 
 impl SourceState {
@@ -64,7 +113,49 @@ impl SourceState {
         }
     }
 
-    /// Why nothing that depends on it may go.
+    pub(super) fn is_stale(&self) -> bool {
+        self.is_stale
+    }
+
+    pub(super) fn was_read(&self) -> bool {
+        self.was_read
+    }
+
+    pub(super) fn is_partial(&self) -> bool {
+        self.is_partial
+    }
+
+    /// Returns true if nothing more is to be read of it by itself.
+    pub(super) fn is_settled(&self) -> bool {
+        match self.phase {
+            SourcePhase::Ready | SourcePhase::Down { .. } => true,
+            SourcePhase::Loading => false,
+        }
+    }
+
+    /// Returns the reason why its orphans are held.
+    pub(super) fn trip(&self) -> Option<&str> {
+        self.trip.as_deref()
+    }
+
+    /// Returns the instant at which an earlier process last knew it in full, under these rules.
+    pub(super) fn start_at(&self) -> Option<Timestamp> {
+        self.start_at
+    }
+
+    /// Returns the instant at which it was last known in full, since the start.
+    pub(super) fn known_at(&self) -> Option<Timestamp> {
+        self.known_at
+    }
+
+    /// It is known in full at `now`, unless it cannot be read.
+    pub(super) fn mark_known(&mut self, now: Timestamp) {
+        if self.phase == SourcePhase::Ready {
+            self.known_at = Some(now);
+        }
+    }
+
+    /// Returns the reason why nothing that depends on it may be removed.
     pub(super) fn down(&self) -> Option<String> {
         match &self.phase {
             SourcePhase::Ready => None,
@@ -92,7 +183,7 @@ impl Engine {
             policy: Arc::clone(&self.policy),
             jobs: Arc::clone(&self.jobs),
             pins: Arc::clone(&self.pins),
-            sources: Arc::clone(&self.sources),
+            sources: self.sources.clone(),
             index: Arc::clone(&self.index),
         }
     }
@@ -108,18 +199,14 @@ impl Engine {
             .collect()
     }
 
-    pub(super) fn source_mut(&mut self, source: SourceId) -> Option<&mut SourceState> {
-        Arc::make_mut(&mut self.sources).get_mut(&source)
-    }
-
     /// Takes in what sources tell.
     pub fn on_source_update(&mut self, news: SourceNews, now: Now) {
         let source = news.source;
-        if !self.sources.contains_key(&source) {
+        if self.sources.get(source).is_none() {
             return;
         }
         let mut is_eased = false;
-        let was_partial = match self.source_mut(source) {
+        let was_partial = match self.sources.get_mut(source) {
             Some(state) => std::mem::replace(&mut state.is_partial, news.more),
             None => false,
         };
@@ -139,14 +226,14 @@ impl Engine {
                         .sources
                         .get(&source)
                         .is_some_and(|of| of.is_told);
-                    if let Some(state) = self.source_mut(source) {
+                    if let Some(state) = self.sources.get_mut(source) {
                         // Until it has said how many are left.
                         state.is_stale |= !is_told;
                     }
                 }
                 News::Loaded { jobs } => self.on_snapshot_complete(source, jobs, now),
                 News::Stale => {
-                    if let Some(state) = self.source_mut(source) {
+                    if let Some(state) = self.sources.get_mut(source) {
                         state.is_stale = true;
                     }
                 }
@@ -171,10 +258,7 @@ impl Engine {
     /// Takes in a row. Returns whether refused claims hold less than before.
     fn on_job_upsert(&mut self, source: SourceId, row: &JobRow, now: Now) -> bool {
         let policy = Arc::clone(&self.policy);
-        let was_read = self
-            .sources
-            .get(&source)
-            .is_some_and(|state| state.was_read);
+        let was_read = self.sources.get(source).is_some_and(SourceState::was_read);
         let key = JobKey {
             source,
             id: row.id.clone(),
@@ -227,11 +311,7 @@ impl Engine {
         let Some((claimed, is_eased)) = self.jobs.remove(&policy, source, id) else {
             return false;
         };
-        if self
-            .sources
-            .get(&source)
-            .is_some_and(|state| state.was_read)
-        {
+        if self.sources.get(source).is_some_and(SourceState::was_read) {
             self.reclassify_job(source, id, claimed, now);
         }
         is_eased
@@ -248,7 +328,7 @@ impl Engine {
             .sources
             .get(&source)
             .is_some_and(|of| of.is_told);
-        let Some(state) = Arc::make_mut(&mut self.sources).get_mut(&source) else {
+        let Some(state) = self.sources.get_mut(source) else {
             return;
         };
         let before = state
@@ -301,7 +381,7 @@ impl Engine {
 
     /// Tells those who ask for single jobs whether it can be believed that one is gone.
     fn publish_source_trust(&self, source: SourceId) {
-        let is_doubted = self.sources.get(&source).is_none_or(|state| {
+        let is_doubted = self.sources.get(source).is_none_or(|state| {
             state.is_stale || state.trip.is_some() || state.phase != SourcePhase::Ready
         });
         self.jobs.doubt(source, is_doubted);
@@ -309,13 +389,13 @@ impl Engine {
 
     /// A row of `source` was removed because a rule said so.
     pub(super) fn on_record_deleted(&mut self, source: SourceId) {
-        if let Some(state) = self.source_mut(source) {
+        if let Some(state) = self.sources.get_mut(source) {
             state.forgotten += 1;
         }
     }
 
     fn on_source_down(&mut self, source: SourceId, why: &str) {
-        let Some(state) = self.source_mut(source) else {
+        let Some(state) = self.sources.get_mut(source) else {
             return;
         };
         let why = why.to_owned();
@@ -329,14 +409,14 @@ impl Engine {
 
     /// Everything that belongs to the jobs of `source` was found; what waited for that is free.
     pub(super) fn source_ready(&mut self, source: SourceId, now: Now) {
-        if let Some(state) = self.source_mut(source)
+        if let Some(state) = self.sources.get_mut(source)
             && state.phase == SourcePhase::Loading
         {
             state.phase = SourcePhase::Ready;
         }
         self.check_first_reading(source, now);
         self.mark_known(source, now);
-        if let Some(state) = self.sources.get(&source) {
+        if let Some(state) = self.sources.get(source) {
             self.effects.push(Effect::Source(source, state.memory()));
         }
         self.publish_source_trust(source);
@@ -365,7 +445,7 @@ impl Engine {
         };
         let mut released = Vec::new();
         for source in wanted {
-            if let Some(state) = Arc::make_mut(&mut self.sources).get_mut(&source)
+            if let Some(state) = self.sources.get_mut(source)
                 && state.trip.take().is_some()
             {
                 self.effects.push(Effect::Source(source, state.memory()));
@@ -384,16 +464,7 @@ impl Engine {
     pub(super) fn reload_sources(&mut self) {
         let policy = Arc::clone(&self.policy);
         self.jobs.reload(&policy);
-        let sources = Arc::make_mut(&mut self.sources);
-        sources.retain(|source, _| policy.sources.contains_key(source));
-        for state in sources.values_mut() {
-            state.start_at = None;
-        }
-        for &source in policy.sources.keys() {
-            sources
-                .entry(source)
-                .or_insert_with(|| SourceState::remembered(None));
-        }
+        self.sources.replace(&policy, BTreeMap::new());
         self.records.on_reload();
         self.holds_mut().lift_jobs();
         self.owned.clear();

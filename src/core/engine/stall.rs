@@ -2,7 +2,6 @@
 //!
 //! **Invariant:** a stall ends only by a try: of removals, or of the quarantine, whichever it was.
 
-use super::roots::RootState;
 use super::state::Engine;
 use super::timers::Timer;
 use crate::core::facts::{FileKey, RootId};
@@ -11,10 +10,14 @@ use crate::core::input::Event;
 use crate::core::path::RelPath;
 use crate::core::time::{Now, Timestamp};
 
+/// Stall of one root, if there is one.
+#[derive(Debug, Default)]
+pub(super) struct Stall(Option<Stalled>);
+
 /// A hold that one removal ran into and all others would.
 #[derive(Debug)]
-pub(super) struct Stall {
-    pub(super) hold: Hold,
+struct Stalled {
+    hold: Hold,
     retry_at: Timestamp,
     tries: u32,
     /// It is being tried again: removals go on, and the next refusal counts as one more try.
@@ -32,19 +35,40 @@ pub(super) enum Retry {
     Quarantine(FileKey),
 }
 
-impl RootState {
-    pub(super) fn stall(&self) -> Option<&Stall> {
-        self.stall.as_ref().filter(|stall| !stall.trying)
+impl Stall {
+    /// Returns the hold, unless it is being tried again.
+    pub(super) fn hold(&self) -> Option<&Hold> {
+        let stalled = self.0.as_ref().filter(|stalled| !stalled.trying);
+        stalled.map(|stalled| &stalled.hold)
     }
 
-    /// Ends a stall whose time has come, and returns what is to be tried again.
-    pub(super) fn end_stall(&mut self, now: Timestamp) -> Retry {
-        match (&mut self.stall, self.key) {
-            (Some(stall), Some(key)) if !stall.trying && stall.retry_at <= now => {
-                if stall.hold.is_of_quarantine() {
+    /// Begins a stall, or holds on to one whose try has failed. Returns when it is tried again, and true
+    /// if that is to be reported; `None`: it is stalled already, and claims that were under way then say
+    /// nothing new.
+    fn begin(&mut self, hold: &Hold, now: Timestamp) -> Option<(Timestamp, bool)> {
+        let (tries, is_known) = match &self.0 {
+            Some(stalled) if !stalled.trying => return None,
+            Some(stalled) => (stalled.tries + 1, stalled.hold.code() == hold.code()),
+            None => (0, false),
+        };
+        let retry_at = now.plus_ms(hold.retry_after_ms(tries));
+        self.0 = Some(Stalled {
+            hold: hold.clone(),
+            retry_at,
+            tries,
+            trying: false,
+        });
+        Some((retry_at, !is_known))
+    }
+
+    /// Has a stall of the directory `key` tried again whose time has come, and returns what to try.
+    pub(super) fn retry(&mut self, key: Option<FileKey>, now: Timestamp) -> Retry {
+        match (&mut self.0, key) {
+            (Some(stalled), Some(key)) if !stalled.trying && stalled.retry_at <= now => {
+                if stalled.hold.is_of_quarantine() {
                     return Retry::Quarantine(key);
                 }
-                stall.trying = true;
+                stalled.trying = true;
                 Retry::Removals
             }
             _ => Retry::Nothing,
@@ -53,14 +77,14 @@ impl RootState {
 
     /// Lets removals try again what the quarantine stalled; returns whether it did stall them.
     fn retry_quarantine(&mut self) -> bool {
-        let stall = self.stall.as_mut();
-        let stall = stall.filter(|stall| stall.hold.is_of_quarantine() && !stall.trying);
-        stall.map(|stall| stall.trying = true).is_some()
+        let stalled = self.0.as_mut();
+        let stalled = stalled.filter(|of| of.hold.is_of_quarantine() && !of.trying);
+        stalled.map(|stalled| stalled.trying = true).is_some()
     }
 
-    /// A removal went through: whatever stalled the root is over.
-    pub(super) fn unstall(&mut self) {
-        self.stall = None;
+    /// A removal went through: the reason is over.
+    pub(super) fn end(&mut self) {
+        self.0 = None;
     }
 }
 
@@ -70,20 +94,10 @@ impl Engine {
         let Some(state) = self.roots.get_mut(&root) else {
             return;
         };
-        let (tries, known) = match &state.stall {
-            // Claims that were under way when the root stalled tell nothing new.
-            Some(stall) if !stall.trying => return,
-            Some(stall) => (stall.tries + 1, stall.hold.code() == hold.code()),
-            None => (0, false),
+        let Some((retry_at, is_new)) = state.stall_mut().begin(&hold, now.wall) else {
+            return;
         };
-        let retry_at = now.wall.plus_ms(hold.retry_after_ms(tries));
-        state.stall = Some(Stall {
-            hold: hold.clone(),
-            retry_at,
-            tries,
-            trying: false,
-        });
-        if !known {
+        if is_new {
             let path = RelPath::root();
             self.effects.tell(Event::Held { root, path, hold });
         }
@@ -93,7 +107,7 @@ impl Engine {
     /// The reaper has tried to put the quarantine of `root` in order.
     pub(super) fn on_recovered(&mut self, root: RootId, hold: Option<Hold>, now: Now) {
         let state = self.roots.get_mut(&root);
-        let was_stalled = state.is_some_and(RootState::retry_quarantine);
+        let was_stalled = state.is_some_and(|state| state.stall_mut().retry_quarantine());
         match hold {
             Some(hold) => self.stall(root, hold, now),
             None if was_stalled => {

@@ -16,7 +16,7 @@ use super::passing::ReclassifyScan;
 use super::removals::RemovalFigures;
 use super::roots::RootState;
 use super::saved::SavedState;
-use super::sources::SourceState;
+use super::sources::Sources;
 use super::timers::Timers;
 use super::unread::UnreadDirs;
 use crate::core::clock_guard::{ClockEvent, ClockGuard};
@@ -58,7 +58,7 @@ pub struct Engine {
     pub(super) policy: Arc<Policy>,
     pub(super) jobs: Arc<Jobs>,
     pub(super) pins: Arc<Pins>,
-    pub(super) sources: Arc<BTreeMap<SourceId, SourceState>>,
+    pub(super) sources: Sources,
     /// Which entries are whose, where directories do not tell.
     pub(super) owned: OwnershipIndex,
     /// What is still to be gone through after a source was read.
@@ -92,10 +92,7 @@ impl Engine {
         let roots = setup.policy.roots.keys();
         let roots = roots.map(|&id| (id, RootState::remembered(memory.roots.get(&id).copied())));
         let roots: BTreeMap<RootId, RootState> = roots.collect();
-        let mut known = setup.sources;
-        let sources = setup.policy.sources.keys();
-        let sources = sources.map(|&id| (id, SourceState::remembered(known.remove(&id))));
-        let sources = sources.collect();
+        let sources = Sources::remembered(&setup.policy, setup.sources);
         let saved = SavedState::new(&memory.roots);
         let (index, writer, units) = (memory.index, memory.writer, memory.units);
         let mut engine = Self {
@@ -104,7 +101,7 @@ impl Engine {
             policy: setup.policy,
             jobs: setup.jobs,
             pins: setup.pins,
-            sources: Arc::new(sources),
+            sources,
             owned: OwnershipIndex::default(),
             passing: ReclassifyScan::default(),
             arriving: BarrierWait::default(),
@@ -191,7 +188,7 @@ impl Engine {
     /// The roots that are there, and which directory each of them is.
     pub fn places(&self) -> impl Iterator<Item = (RootId, FileKey)> {
         let keys = self.roots.iter();
-        keys.filter_map(|(&root, state)| Some((root, state.key?)))
+        keys.filter_map(|(&root, state)| Some((root, state.key()?)))
     }
 
     /// Whether removals happen.

@@ -12,7 +12,7 @@ use crate::core::hold::Hold;
 use crate::core::jobs::{Job, SourceId};
 use crate::core::path::RelPath;
 use crate::core::policy::{JobFilter, Rule};
-use crate::core::report::{CleanRequest, Phase, Unread, UnreadPart};
+use crate::core::report::{CleanRequest, Unread, UnreadPart};
 
 /// Directories that are kept one by one. A tree with more of them has one cause.
 const DIRS_MAX: usize = 1000;
@@ -82,7 +82,7 @@ impl Engine {
         let mut unread = Vec::new();
         let holds = self.job_holds();
         for (&source, known) in &self.policy.sources {
-            let state = self.sources.get(&source);
+            let state = self.sources.get(source);
             if let Some(why) = state.and_then(super::sources::SourceState::down)
                 && self.is_asked_about(request, &holds, source)
             {
@@ -94,16 +94,15 @@ impl Engine {
             }
         }
         for (&root, state) in &self.roots {
-            if let (Some(why), _) | (None, Phase::Missing { why }) =
-                (&state.unreachable, &state.phase)
+            if let Some(why) = state.why_unread()
                 && request.wants_root(root)
             {
                 let known = self.policy.roots.get(&root);
                 let may_be_missing = known.is_some_and(|known| known.optional);
                 unread.push(Unread {
                     part: UnreadPart::Root(root),
-                    why: why.clone(),
-                    is_optional: may_be_missing && state.unreachable.is_none(),
+                    why: why.to_owned(),
+                    is_optional: may_be_missing && state.is_missing(),
                 });
             }
         }
@@ -136,11 +135,8 @@ impl Engine {
             .iter()
             .filter(|(root, _)| request.wants_root(**root))
         {
-            let is_void = self.policy.roots.get(&root).is_some_and(|known| {
-                known.optional
-                    && state.unreachable.is_none()
-                    && matches!(state.phase, Phase::Missing { .. })
-            });
+            let known = self.policy.roots.get(&root);
+            let is_void = known.is_some_and(|known| known.optional && state.is_missing());
             if is_void
                 || !self
                     .rules_of(request)
@@ -149,8 +145,7 @@ impl Engine {
                 continue;
             }
             is_any = true;
-            let is_read = matches!(state.phase, Phase::Ready | Phase::Reconciling { .. });
-            if is_read && state.unreachable.is_none() && !holds.governing(root).any(is_down) {
+            if state.is_reachable() && state.is_read() && !holds.governing(root).any(is_down) {
                 return true;
             }
         }
