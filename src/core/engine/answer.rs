@@ -7,7 +7,7 @@ use super::holds::{EntryState, HoldTable, Refused};
 use super::item::Item;
 use super::job_holds::JobHolds;
 use super::lapse::Lapse;
-use super::roots::RootHolds;
+use super::root_state::RootHolds;
 use super::state::Engine;
 use crate::core::claim::Unit;
 use crate::core::clock_guard::ClockGuard;

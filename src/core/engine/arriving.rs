@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sources::SourceState;
+use super::source_state::SourceState;
 use super::state::Engine;
 use super::timers::Timer;
 use crate::core::input::Effect;

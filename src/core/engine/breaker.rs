@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::sources::SourceState;
+use super::source_state::SourceState;
 use super::state::Engine;
 use crate::core::claim::Unit;
 use crate::core::facts::{RootId, RuleId};

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use super::roots::RootState;
-use super::sources::SourceState;
+use super::root_state::RootState;
+use super::source_state::SourceState;
 use super::state::Engine;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::input::Event;

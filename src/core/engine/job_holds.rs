@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::sources::Sources;
+use super::source_state::Sources;
 use crate::core::claim::Unit;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;

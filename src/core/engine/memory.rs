@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::holds::HoldTable;
 use super::item::Item;
-use super::roots::RootState;
+use super::root_state::RootState;
 use super::state::Engine;
 use crate::core::facts::{FileKey, Latest, RootId, RuleId};
 use crate::core::hold::Hold;

@@ -9,14 +9,13 @@
 //! - `settle`: the reaper's answers → index; `removals`: figures of removals
 //! - `effects`: effects of the step under way
 //! - `clean`, `orders`: removals that somebody asked for, and those that wait until everything that was reported before is known
-//! - `roots`, `stall`: where roots stand
+//! - `root_state`, `root_breaker`, `stall`: the state of a root; `roots`: what changes it
 //! - `memory`: what an earlier process knew; `saved`: what the next one is to know
-//! - `sources`, `job_holds`: what sources of jobs tell, and what they hold
+//! - `source_state`, `sources`, `job_holds`: sources of jobs, what they report, and what they hold
 //! - `owned`, `passing`: whose entries are whose
 //! - `gathered`, `job_units`: all that a job owns, as one
 //! - `arriving`: files that may still be on their way when their job ends
 //! - `job_records`: records of jobs that were ordered
-//! - `root_breaker`: the breaker of one root
 //! - `breaker`, `job_breaker`: what a person is asked about first
 //! - `pinned`: pins that are set, and end
 //! - `unread`: what could not be read, for reports
@@ -53,9 +52,11 @@ mod pinned;
 mod removals;
 mod request;
 mod root_breaker;
+mod root_state;
 mod roots;
 mod saved;
 mod settle;
+mod source_state;
 mod sources;
 mod stall;
 mod state;

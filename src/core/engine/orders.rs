@@ -9,8 +9,8 @@
 use std::sync::Arc;
 
 use super::clean::Done;
-use super::roots::RootState;
-use super::sources::SourceState;
+use super::root_state::RootState;
+use super::source_state::SourceState;
 use super::state::Engine;
 use crate::core::policy::Policy;
 use crate::core::report::{CleanReport, CleanRequest, Mode};

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::sources::SourceState;
+use super::source_state::SourceState;
 use super::state::Engine;
 use crate::core::facts::RootId;
 use crate::core::index::{DirId, PageId};

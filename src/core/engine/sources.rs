@@ -7,163 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::job_holds::JobHolds;
+use super::source_state::SourceState;
 use super::state::Engine;
 use crate::core::facts::RootId;
 use crate::core::input::{Effect, Event};
 use crate::core::jobs::{JobKey, JobRow, Jobs, News, SourceId, SourceNews};
 use crate::core::pins::Pins;
-use crate::core::policy::Policy;
-use crate::core::report::{SourceMemory, SourcePhase, SourceStatus};
-use crate::core::time::{Now, Timestamp};
-
-/// A source loses so many of its jobs at once without anybody asking, if they are less than half of them.
-const LOST_MAX: u64 = 4;
-
-/// The sources, shared with those who ask.
-#[derive(Clone, Debug)]
-pub(super) struct Sources(Arc<BTreeMap<SourceId, SourceState>>);
-
-/// One source.
-#[derive(Clone, Debug)]
-pub(super) struct SourceState {
-    phase: SourcePhase,
-    /// Something has changed at it that was not read yet.
-    is_stale: bool,
-    /// Set once it was read through since the start: before, nothing is done about single rows.
-    was_read: bool,
-    /// Number of its jobs when it was last read through; `None`: it was never read.
-    jobs: Option<u64>,
-    /// Number of them that we made it forget since.
-    forgotten: u64,
-    /// Number before that, after it was read through for the last time but one: the last reading may
-    /// have been under way.
-    forgotten_before: u64,
-    trip: Option<String>,
-    /// Instant at which an earlier process last knew it in full, under these rules.
-    start_at: Option<Timestamp>,
-    /// Instant at which it was last known in full, since the start.
-    known_at: Option<Timestamp>,
-    /// More of the reading that was reported last is to come.
-    is_partial: bool,
-}
-
-impl Sources {
-    /// The sources of `policy`, with what an earlier process knew of them.
-    pub(super) fn remembered(policy: &Policy, known: BTreeMap<SourceId, SourceMemory>) -> Self {
-        let mut sources = Self(Arc::default());
-        sources.replace(policy, known);
-        sources
-    }
-
-    /// Takes in the sources of other rules: those that are still there are read anew.
-    fn replace(&mut self, policy: &Policy, mut known: BTreeMap<SourceId, SourceMemory>) {
-        let sources = Arc::make_mut(&mut self.0);
-        sources.retain(|source, _| policy.sources.contains_key(source));
-        for state in sources.values_mut() {
-            state.start_at = None;
-        }
-        for &source in policy.sources.keys() {
-            let new = || SourceState::remembered(known.remove(&source));
-            sources.entry(source).or_insert_with(new);
-        }
-    }
-
-    pub(super) fn get(&self, source: SourceId) -> Option<&SourceState> {
-        self.0.get(&source)
-    }
-
-    pub(super) fn get_mut(&mut self, source: SourceId) -> Option<&mut SourceState> {
-        Arc::make_mut(&mut self.0).get_mut(&source)
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&SourceId, &SourceState)> {
-        self.0.iter()
-    }
-
-    pub(super) fn keys(&self) -> impl Iterator<Item = &SourceId> {
-        self.0.keys()
-    }
-
-    pub(super) fn values(&self) -> impl Iterator<Item = &SourceState> {
-        self.0.values()
-    }
-}
-
-impl SourceState {
-    pub(super) fn remembered(memory: Option<SourceMemory>) -> Self {
-        Self {
-            phase: SourcePhase::Loading,
-            is_stale: false,
-            was_read: false,
-            jobs: memory.as_ref().map(|memory| memory.jobs),
-            forgotten: 0,
-            forgotten_before: 0,
-            start_at: memory.as_ref().and_then(|memory| memory.read_at),
-            known_at: None,
-            is_partial: false,
-            trip: memory.and_then(|memory| memory.trip),
-        }
-    }
-
-    fn memory(&self) -> SourceMemory {
-        SourceMemory {
-            jobs: self.jobs.unwrap_or(0),
-            trip: self.trip.clone(),
-            read_at: self.known_at.or(self.start_at),
-        }
-    }
-
-    pub(super) fn is_stale(&self) -> bool {
-        self.is_stale
-    }
-
-    pub(super) fn was_read(&self) -> bool {
-        self.was_read
-    }
-
-    pub(super) fn is_partial(&self) -> bool {
-        self.is_partial
-    }
-
-    /// Returns true if nothing more is to be read of it by itself.
-    pub(super) fn is_settled(&self) -> bool {
-        match self.phase {
-            SourcePhase::Ready | SourcePhase::Down { .. } => true,
-            SourcePhase::Loading => false,
-        }
-    }
-
-    /// Returns the reason why its orphans are held.
-    pub(super) fn trip(&self) -> Option<&str> {
-        self.trip.as_deref()
-    }
-
-    /// Returns the instant at which an earlier process last knew it in full, under these rules.
-    pub(super) fn start_at(&self) -> Option<Timestamp> {
-        self.start_at
-    }
-
-    /// Returns the instant at which it was last known in full, since the start.
-    pub(super) fn known_at(&self) -> Option<Timestamp> {
-        self.known_at
-    }
-
-    /// It is known in full at `now`, unless it cannot be read.
-    pub(super) fn mark_known(&mut self, now: Timestamp) {
-        if self.phase == SourcePhase::Ready {
-            self.known_at = Some(now);
-        }
-    }
-
-    /// Returns the reason why nothing that depends on it may be removed.
-    pub(super) fn down(&self) -> Option<String> {
-        match &self.phase {
-            SourcePhase::Ready => None,
-            SourcePhase::Loading => Some("it was not read through yet".to_owned()),
-            SourcePhase::Down { why } => Some(why.clone()),
-        }
-    }
-}
+use crate::core::report::SourceStatus;
+use crate::core::time::Now;
 
 impl Engine {
     /// What is known of jobs, to read.
@@ -191,11 +42,7 @@ impl Engine {
     pub(super) fn source_status(&self) -> Vec<SourceStatus> {
         let states = self.sources.iter();
         states
-            .map(|(&source, state)| SourceStatus {
-                source,
-                phase: state.phase.clone(),
-                trip: state.trip.clone(),
-            })
+            .map(|(&source, state)| state.status(source))
             .collect()
     }
 
@@ -207,7 +54,7 @@ impl Engine {
         }
         let mut is_eased = false;
         let was_partial = match self.sources.get_mut(source) {
-            Some(state) => std::mem::replace(&mut state.is_partial, news.more),
+            Some(state) => state.on_reading(news.more),
             None => false,
         };
         for piece in news.news {
@@ -226,15 +73,15 @@ impl Engine {
                         .sources
                         .get(&source)
                         .is_some_and(|of| of.is_told);
-                    if let Some(state) = self.sources.get_mut(source) {
-                        // Until it has said how many are left.
-                        state.is_stale |= !is_told;
+                    // Until it has said how many are left.
+                    if let Some(state) = self.sources.get_mut(source).filter(|_| !is_told) {
+                        state.mark_stale();
                     }
                 }
                 News::Loaded { jobs } => self.on_snapshot_complete(source, jobs, now),
                 News::Stale => {
                     if let Some(state) = self.sources.get_mut(source) {
-                        state.is_stale = true;
+                        state.mark_stale();
                     }
                 }
                 News::Down { why } => self.on_source_down(source, &why),
@@ -331,48 +178,23 @@ impl Engine {
         let Some(state) = self.sources.get_mut(source) else {
             return;
         };
-        let before = state
-            .jobs
-            .map(|before| before.saturating_sub(state.forgotten + state.forgotten_before));
-        let why = match before {
-            _ if !demands || (is_told && state.was_read) => None,
-            None if jobs == 0 => Some("the source was empty when it was first read".to_owned()),
-            Some(before) => {
-                let lost = before.saturating_sub(jobs);
-                let much = (lost > LOST_MAX && lost > before / 2) || (jobs == 0 && before > 0);
-                much.then(|| format!("the source had {before} jobs, and suddenly has {jobs}"))
-            }
-            None => None,
-        };
-        state.jobs = Some(jobs);
-        state.forgotten_before = std::mem::take(&mut state.forgotten);
-        state.is_stale = false;
-        if let Some(why) = why
-            && state.trip.is_none()
-        {
-            state.trip = Some(why.clone());
+        let may_trip = demands && !(is_told && state.was_read());
+        let reading = state.on_read(jobs, may_trip);
+        if let Some(why) = reading.tripped {
             self.effects.tell(Event::OrphansTripped {
                 source: Some(source),
                 root: None,
                 why,
             });
         }
-        let first = !std::mem::replace(&mut state.was_read, true);
-        let was_down = matches!(state.phase, SourcePhase::Down { .. });
-        state.phase = if first {
-            // Until it is known whose all entries are.
-            SourcePhase::Loading
-        } else {
-            SourcePhase::Ready
-        };
         self.effects.push(Effect::Source(source, state.memory()));
-        if first {
+        if reading.is_first {
             let what = format!("read: {jobs} job{}", if jobs == 1 { "" } else { "s" });
             self.effects.tell(Event::Source { source, what });
             self.reclassify_source(source);
             return;
         }
-        if was_down {
+        if reading.was_down {
             let what = "can be read again".to_owned();
             self.effects.tell(Event::Source { source, what });
         }
@@ -381,16 +203,15 @@ impl Engine {
 
     /// Tells those who ask for single jobs whether it can be believed that one is gone.
     fn publish_source_trust(&self, source: SourceId) {
-        let is_doubted = self.sources.get(source).is_none_or(|state| {
-            state.is_stale || state.trip.is_some() || state.phase != SourcePhase::Ready
-        });
+        let state = self.sources.get(source);
+        let is_doubted = state.is_none_or(SourceState::is_doubted);
         self.jobs.doubt(source, is_doubted);
     }
 
     /// A row of `source` was removed because a rule said so.
     pub(super) fn on_record_deleted(&mut self, source: SourceId) {
         if let Some(state) = self.sources.get_mut(source) {
-            state.forgotten += 1;
+            state.on_forgotten();
         }
     }
 
@@ -398,10 +219,7 @@ impl Engine {
         let Some(state) = self.sources.get_mut(source) else {
             return;
         };
-        let why = why.to_owned();
-        state.is_partial = false;
-        let phase = SourcePhase::Down { why: why.clone() };
-        if std::mem::replace(&mut state.phase, phase.clone()) != phase {
+        if state.on_down(why) {
             let what = format!("cannot be read: {why}");
             self.effects.tell(Event::Source { source, what });
         }
@@ -409,10 +227,8 @@ impl Engine {
 
     /// Everything that belongs to the jobs of `source` was found; what waited for that is free.
     pub(super) fn source_ready(&mut self, source: SourceId, now: Now) {
-        if let Some(state) = self.sources.get_mut(source)
-            && state.phase == SourcePhase::Loading
-        {
-            state.phase = SourcePhase::Ready;
+        if let Some(state) = self.sources.get_mut(source) {
+            state.on_classified();
         }
         self.check_first_reading(source, now);
         self.mark_known(source, now);
@@ -446,7 +262,7 @@ impl Engine {
         let mut released = Vec::new();
         for source in wanted {
             if let Some(state) = self.sources.get_mut(source)
-                && state.trip.take().is_some()
+                && state.release()
             {
                 self.effects.push(Effect::Source(source, state.memory()));
                 released.push(source);

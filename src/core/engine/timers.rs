@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::due::FiredTimer;
 use super::item::Item;
 use super::lapse::{Lapse, Trigger};
-use super::roots::RootState;
+use super::root_state::RootState;
 use super::state::Engine;
 use crate::core::facts::RootId;
 use crate::core::index::{DirId, PageId};

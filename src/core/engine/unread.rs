@@ -83,7 +83,7 @@ impl Engine {
         let holds = self.job_holds();
         for (&source, known) in &self.policy.sources {
             let state = self.sources.get(source);
-            if let Some(why) = state.and_then(super::sources::SourceState::down)
+            if let Some(why) = state.and_then(super::source_state::SourceState::down)
                 && self.is_asked_about(request, &holds, source)
             {
                 unread.push(Unread {
