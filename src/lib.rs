@@ -1,17 +1,19 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
-pub mod api;
+pub mod app;
 pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod core;
 pub mod fs;
+pub mod http;
 pub mod jobs;
 pub mod ledger;
 pub mod reap;
 pub mod registry;
 pub mod service;
+pub mod types;
 pub mod watch;
 
 #[cfg(test)]

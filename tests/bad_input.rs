@@ -415,7 +415,7 @@ fn requests_that_are_not_understood() {
     415 Unsupported Media Type: the content-type of the request's body is "none"
       allowed: application/json
     "#);
-    told!(place, post("/v1/clean", "[]"), @"400 Bad Request: the request's body is no JSON object");
+    told!(place, post("/v1/clean", "[]"), @"400 Bad Request: the request's body is not a JSON object");
     told!(place, post("/v1/clean", "{\"roots\": [\"nope\"]}"), @r#"
     400 Bad Request: there is no root "nope"
       allowed: data

@@ -5,8 +5,8 @@ use clap::{Args, Subcommand};
 use super::app::{Context, End};
 use super::client::Target;
 use super::human;
-use crate::api::wire::{Breaker, OrphanTrip, Release, Released};
 use crate::clock;
+use crate::types::{Breaker, OrphanTrip, Release, Released};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

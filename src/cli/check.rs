@@ -14,7 +14,7 @@ use clap::Args;
 
 use super::app::{Context, End, Watching};
 use super::output::Output;
-use crate::api::survey::{Findings, survey_of};
+use crate::app::survey::{Findings, survey_of};
 use crate::clock;
 use crate::config::Settings;
 use crate::core::policy::Policy;

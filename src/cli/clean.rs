@@ -8,7 +8,7 @@ use super::app::{Context, End, Watching, asking};
 use super::client::{Client, ClientError, Target};
 use super::once;
 use super::report;
-use crate::api::wire::{CleanOrder, Report};
+use crate::types::{CleanOrder, Report};
 
 #[derive(Debug, Args)]
 #[expect(

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use crate::api::problem::Problem;
+use crate::types::{Problem, to_query};
 
 /// The largest answer that is taken as a whole; lists are read line by line.
 const ANSWER_MAX: usize = 256 << 20;
@@ -88,13 +88,15 @@ impl Target {
         self
     }
 
-    /// The same with a parameter.
+    /// Appends the parameters of `query` that are set.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.0.push(if self.0.contains('?') { '&' } else { '?' });
-        self.0.push_str(name);
-        self.0.push('=');
-        self.encode(value.as_ref(), b"-._~/:");
+    pub fn query(mut self, query: &impl Serialize) -> Self {
+        for (place, (name, value)) in to_query(query).into_iter().enumerate() {
+            self.0.push(if place == 0 { '?' } else { '&' });
+            self.0.push_str(&name);
+            self.0.push('=');
+            self.encode(&value, b"-._~/:");
+        }
         self
     }
 
@@ -105,15 +107,6 @@ impl Target {
             } else {
                 let _ = write!(self.0, "%{byte:02X}");
             }
-        }
-    }
-
-    /// The same with a parameter, where there is one.
-    #[must_use]
-    pub fn with_some(self, name: &str, value: Option<impl AsRef<[u8]>>) -> Self {
-        match value {
-            Some(value) => self.with(name, value),
-            None => self,
         }
     }
 
@@ -137,7 +130,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`], which tells a daemon that is not there from one that may not be asked.
     pub async fn connect(socket: &Path) -> Result<Self, ClientError> {
-        if !crate::api::socket::fits(socket) {
+        if !crate::http::socket::fits(socket) {
             return Err(ClientError::TooLong(socket.to_path_buf()));
         }
         let stream = UnixStream::connect(socket).await.map_err(|error| {
@@ -335,16 +328,22 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{self, HistoryQuery};
 
     #[test]
     fn parameters_are_encoded() {
-        let target = Target::new("/v1/explain")
-            .with("path", b"/a b+\xff&?")
-            .with_some("x", None::<&str>)
-            .with("y", "z");
-        assert_eq!(target.as_str(), "/v1/explain?path=/a%20b%2B%FF%26%3F&y=z");
-        let target = Target::new("/v1/jobs").below("a/b?").with("source", "x");
-        assert_eq!(target.as_str(), "/v1/jobs/a%2Fb%3F?source=x");
+        let query = HistoryQuery {
+            path: Some(types::Bytes(b"/a b+\xff&?".to_vec())),
+            root: Some("z".to_owned()),
+            ..HistoryQuery::default()
+        };
+        let target = Target::new("/v1/history").query(&query);
+        assert_eq!(
+            target.as_str(),
+            "/v1/history?path=/a%20b%2B%FF%26%3F&root=z"
+        );
+        let target = Target::new("/v1/jobs").below("a/b?");
+        assert_eq!(target.as_str(), "/v1/jobs/a%2Fb%3F");
         assert_eq!(
             Target::new("/v1/jobs").below("..").as_str(),
             "/v1/jobs/%2E%2E"
@@ -360,14 +359,18 @@ mod tests {
             let pieces = pieces.iter().map(|piece| Ok::<_, io::Error>(*piece));
             axum::body::Body::from_stream(futures_util::stream::iter(pieces))
         };
-        let refuse = || async { Problem::not_found("there is no such thing").hint("look again") };
+        let refuse = || async {
+            crate::http::error::Problem::from(
+                crate::app::AppError::not_found("there is no such thing").hint("look again"),
+            )
+        };
         let router = axum::Router::new()
             .route("/lines", axum::routing::get(answer))
             .route("/refused", axum::routing::get(refuse));
         let (stop, stopped) = tokio::sync::watch::channel(false);
         tokio::spawn(async move {
-            let limits = crate::api::server::Limits::default();
-            crate::api::server::serve(listener, router, limits, stopped).await;
+            let limits = crate::http::server::Limits::default();
+            crate::http::server::serve(listener, router, limits, stopped).await;
             drop(stop);
         });
         (dir, socket)

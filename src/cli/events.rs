@@ -1,12 +1,11 @@
 //! `lapsed events`: follows what happens.
 
-use crate::core::report::Counted;
 use clap::Args;
-use serde_json::Value;
 
 use super::app::{Context, End};
 use super::client::Target;
 use super::human;
+use crate::types::{Event, EventLine, EventsQuery, Moment};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -20,9 +19,11 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     let client = context.connect().await?;
-    let target = Target::new("/v1/events")
-        .with_some("observed", arguments.observed.then_some("true"))
-        .with_some("after", arguments.after.map(|id| id.to_string()));
+    let query = EventsQuery {
+        after: arguments.after,
+        observed: arguments.observed,
+    };
+    let target = Target::new("/v1/events").query(&query);
     let mut lines = client.lines(&target, "text/event-stream").await?;
     let mut last: Option<u64> = arguments.after;
     let mut was_dropped = false;
@@ -41,8 +42,8 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
             context.output.bytes(data)?;
             context.output.bytes(b"\n")?;
         } else {
-            let event: Value = serde_json::from_slice(data)?;
-            context.output.line(&human::safe(&sentence(&event)))?;
+            let line: EventLine = serde_json::from_slice(data)?;
+            context.output.line(&human::safe(&sentence(&line)))?;
         }
         // Whoever follows wants to see it now.
         context.output.flush()?;
@@ -58,110 +59,128 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
     Ok(End::WithErrors)
 }
 
-fn sentence(event: &Value) -> String {
-    let text = |key: &str| event[key].as_str().unwrap_or("?").to_owned();
-    let number = |key: &str| event[key].as_u64().unwrap_or_default();
-    let what = match event["event"].as_str().unwrap_or_default() {
-        "lapsed" => format!(
-            "{} ({}, {}), by rule \"{}\"",
-            text("path"),
-            human::files(number("files")),
-            human::size(number("bytes")),
-            text("rule")
+fn sentence(line: &EventLine) -> String {
+    const LOOK: &str = "look with `lapsed plan`, then `lapsed breaker release`";
+    let path = line.path.as_deref().unwrap_or("?");
+    let root = line.root.as_deref().unwrap_or("?");
+    let what = match &line.event {
+        Event::Lapsed {
+            files, bytes, rule, ..
+        } => format!(
+            "{path} ({}, {}), by rule \"{rule}\"",
+            human::files(*files),
+            human::size(*bytes)
         ),
-        "held" => format!("{}: {}", text("path"), text("why")),
-        "observed" => match event["size"].as_u64() {
-            Some(bytes) => format!("{} ({})", text("path"), human::size(bytes)),
-            None => format!("{} (gone)", text("path")),
+        Event::Held { why, .. } => format!("{path}: {why}"),
+        Event::Observed { size: Some(bytes) } => format!("{path} ({})", human::size(*bytes)),
+        Event::Observed { size: None } => format!("{path} (gone)"),
+        Event::Root { what } => format!("{root}: {what}"),
+        Event::OrphansTripped { source, why } => match source {
+            Some(source) => format!("source {source}: {why}; {LOOK}"),
+            None => format!("root {root}: {why}; {LOOK}"),
         },
-        "root" => format!("{}: {}", text("root"), text("what")),
-        "orphans-tripped" => {
-            let whose = match (event["source"].as_str(), event["root"].as_str()) {
-                (Some(source), _) => format!("source {source}"),
-                (None, root) => format!("root {}", root.unwrap_or("?")),
-            };
-            format!(
-                "{whose}: {}; look with `lapsed plan`, then `lapsed breaker release`",
-                text("why")
-            )
-        }
-        "source" => format!("{}: {}", text("source"), text("what")),
-        "claim-refused" => format!(
-            "{}, of job {} of source {}: {}",
-            text("file"),
-            text("job"),
-            text("source"),
-            text("why")
+        Event::Source { source, what } => format!("{source}: {what}"),
+        Event::ClaimRefused {
+            source,
+            job,
+            file,
+            why,
+        } => format!("{file}, of job {job} of source {source}: {why}"),
+        Event::Saving {} => "changes can be saved again; removals continue".to_owned(),
+        Event::Tripped { due, of, what, .. } => format!(
+            "root {root}: {} of {} became due at once; {LOOK}",
+            human::count(*due),
+            human::counted_as(*of, *what)
         ),
-        "saving" => "what changes can be saved again; removals go on".to_owned(),
-        "tripped" => format!(
-            "root {}: {} of {} became due at once; look with `lapsed plan`, then `lapsed breaker release`",
-            text("root"),
-            human::count(number("due")),
-            human::counted_as(number("of"), Counted::named(&text("what")))
-        ),
-        "released" => format!("root {}, by uid {}", text("root"), number("uid")),
-        "clock" => {
-            let by_ms = event["by_ms"].as_i64().unwrap_or_default();
-            let way = if by_ms < 0 { "back" } else { "forward" };
+        Event::Released { uid } => format!("root {root}, by uid {uid}"),
+        Event::Clock { by_ms } => {
+            let way = if *by_ms < 0 { "back" } else { "forward" };
             format!(
                 "the wall clock was set {way} by {}",
                 human::span(by_ms.unsigned_abs())
             )
         }
-        "missing" | "dropped" => text("why"),
-        _ => event.to_string(),
+        Event::Missing(gap) | Event::Dropped(gap) => gap.why.clone(),
     };
-    let at = event["at"].as_str().and_then(human::instant);
-    let at = at.map_or_else(|| " ".repeat(8), human::time_of_day);
-    format!("{at}  {:15}  {what}", text("event"))
+    let at = line.at.map(|Moment(at)| human::time_of_day(at));
+    let at = at.unwrap_or_else(|| " ".repeat(8));
+    format!("{at}  {:15}  {what}", line.event.name())
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use crate::core::report::Counted;
 
     #[test]
     fn events_read_as_sentences() {
-        let at = "2024-05-06T07:08:09.123Z";
-        let lapsed = json!({"at": at, "event": "lapsed", "path": "/srv/a", "files": 1, "bytes": 2048, "rule": "old"});
-        let here = human::time_of_day(human::instant(at).unwrap());
+        let at = Moment::parse_rfc3339("2024-05-06T07:08:09.123Z").unwrap();
+        let line = |event| EventLine {
+            id: Some(1),
+            at: Some(at),
+            root: Some("srv".to_owned()),
+            path: Some("/srv/a".to_owned()),
+            path_b64: None,
+            event,
+        };
+        let here = human::time_of_day(at.0);
+        let text = |text: &str| text.to_owned();
+        let lapsed = Event::Lapsed {
+            unit: text("file"),
+            rule: text("old"),
+            deadline: at,
+            removed_at: at,
+            late_ms: 0,
+            files: 1,
+            bytes: 2048,
+            ledger_id: 1,
+            job: None,
+            source: None,
+        };
         assert_eq!(
-            sentence(&lapsed),
+            sentence(&line(lapsed)),
             format!("{here}  lapsed           /srv/a (1 file, 2.0 KiB), by rule \"old\"")
         );
-        let clock = json!({"at": at, "event": "clock", "by_ms": -3_600_000});
-        assert_eq!(
-            sentence(&clock),
-            format!("{here}  clock            the wall clock was set back by 60 min")
-        );
-        let tripped = json!({
-            "at": at, "event": "orphans-tripped", "source": "db", "root": null, "path": null, "why": "it is empty",
-        });
-        assert_eq!(
-            sentence(&tripped),
-            format!(
-                "{here}  orphans-tripped  source db: it is empty; look with `lapsed plan`, then `lapsed breaker release`"
-            )
-        );
-        for (event, said) in [
+        for (event, expected) in [
             (
-                json!({"event": "source", "source": "db", "what": "is ready"}),
+                Event::Clock { by_ms: -3_600_000 },
+                "the wall clock was set back by 60 min",
+            ),
+            (
+                Event::OrphansTripped {
+                    source: Some(text("db")),
+                    why: text("it is empty"),
+                },
+                "source db: it is empty; look with `lapsed plan`, then `lapsed breaker release`",
+            ),
+            (
+                Event::Tripped {
+                    tripped_at: at,
+                    due: 2000,
+                    of: 2001,
+                    what: Counted::Jobs,
+                },
+                "root srv: 2,000 of 2,001 jobs became due at once; look with `lapsed plan`, then `lapsed breaker release`",
+            ),
+            (
+                Event::Source {
+                    source: text("db"),
+                    what: text("is ready"),
+                },
                 "db: is ready",
             ),
             (
-                json!({"event": "claim-refused", "source": "db", "job": "7", "file": "../x", "why": "no"}),
+                Event::ClaimRefused {
+                    source: text("db"),
+                    job: text("7"),
+                    file: text("../x"),
+                    why: text("no"),
+                },
                 "../x, of job 7 of source db: no",
             ),
-            (
-                json!({"event": "saving"}),
-                "what changes can be saved again; removals go on",
-            ),
         ] {
-            assert!(sentence(&event).ends_with(said), "{}", sentence(&event));
+            let told = sentence(&line(event));
+            assert!(told.ends_with(&format!("  {expected}")), "{told}");
         }
-        assert!(sentence(&json!({})).starts_with("          ?"));
     }
 }

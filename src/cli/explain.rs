@@ -10,8 +10,7 @@ use clap::Args;
 use super::app::{Context, End};
 use super::client::Target;
 use super::human;
-use crate::api::json_path::JsonPath;
-use crate::api::wire::Explanation;
+use crate::types::{Bytes, ExplainQuery, Explanation, JsonPath};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -26,7 +25,11 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
     // The daemon knows of no quarantine: it is asked for the root around it.
     let quarantines = path.ancestors().filter(|dir| dir.ends_with(".lapsed"));
     let around = quarantines.last().and_then(Path::parent).unwrap_or(&path);
-    let target = Target::new("/v1/explain").with("path", around.as_os_str().as_bytes());
+    let query = ExplainQuery {
+        path: Some(Bytes(around.as_os_str().as_bytes().to_vec())),
+        path_b64: None,
+    };
+    let target = Target::new("/v1/explain").query(&query);
     let mut explanation: Explanation = client.get(&target).await?;
     if (explanation.found.is_none() || around != path)
         && let Some((found, sentence)) = look(&path)

@@ -6,7 +6,7 @@ use hyper::Method;
 use super::app::{Context, End};
 use super::client::Target;
 use super::pin::{Time, show};
-use crate::api::wire::{Pin, PinChange};
+use crate::types::{Pin, PinChange};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

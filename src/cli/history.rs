@@ -1,6 +1,6 @@
 //! `lapsed history`: what was removed, newest first.
 
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -13,10 +13,10 @@ use super::explain::absolute;
 use super::human;
 use super::output::Output;
 use super::table::{Column, Fit, Table, Tone};
-use crate::api::wire::{History, Removal};
 use crate::clock;
 use crate::core::time::Timestamp;
 use crate::ledger::By;
+use crate::types::{Bytes, History, HistoryQuery, Removal, Since};
 
 /// Lines that one request asks for.
 const PAGE_LINES: u64 = 1000;
@@ -37,7 +37,7 @@ pub(super) struct Arguments {
     job: Option<String>,
     /// Only since then: an instant (RFC 3339), or a duration ago
     #[arg(long, value_name = "WHEN")]
-    since: Option<String>,
+    since: Option<Since>,
     /// Only this path, or what lay beneath it
     #[arg(long)]
     path: Option<PathBuf>,
@@ -45,29 +45,34 @@ pub(super) struct Arguments {
 
 impl Arguments {
     /// Returns the request.
-    fn target(&self, current_dir: Option<&Path>) -> anyhow::Result<Target> {
-        let target = Target::new("/v1/history")
-            .with_some("root", self.root.as_ref())
-            .with_some("rule", self.rule.as_ref())
-            .with_some("job", self.job.as_ref())
-            .with_some("since", self.since.as_ref());
+    fn query(&self, current_dir: Option<&Path>) -> anyhow::Result<HistoryQuery> {
+        let query = HistoryQuery {
+            root: self.root.clone(),
+            rule: self.rule.clone(),
+            job: self.job.clone(),
+            since: self.since,
+            ..HistoryQuery::default()
+        };
         let Some(path) = &self.path else {
-            return Ok(target);
+            return Ok(query);
         };
         let path = absolute(path, current_dir)
             .context("the current directory is gone; give an absolute path")?;
-        Ok(target.with("path", path.as_os_str().as_bytes()))
+        Ok(HistoryQuery {
+            path: Some(Bytes(path.into_os_string().into_vec())),
+            ..query
+        })
     }
 
     fn is_filtered(&self) -> bool {
-        let names = [&self.root, &self.rule, &self.job, &self.since];
-        self.path.is_some() || names.into_iter().any(Option::is_some)
+        let names = [&self.root, &self.rule, &self.job];
+        self.path.is_some() || self.since.is_some() || names.into_iter().any(Option::is_some)
     }
 }
 
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     let mut client = context.connect().await?;
-    let target = arguments.target(context.environment.current_dir.as_deref())?;
+    let query = arguments.query(context.environment.current_dir.as_deref())?;
     let mut left = match arguments.limit {
         0 => u64::MAX,
         limit => limit,
@@ -76,10 +81,11 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
     let (mut cursor, mut is_empty, mut end) = (None::<String>, true, End::Done);
     let now = clock::now().wall;
     loop {
-        let page = target
-            .clone()
-            .with("limit", left.min(PAGE_LINES).to_string())
-            .with_some("cursor", cursor.as_ref());
+        let page = Target::new("/v1/history").query(&HistoryQuery {
+            limit: Some(left.min(PAGE_LINES)),
+            cursor: cursor.take(),
+            ..query.clone()
+        });
         let body = client.get_bytes(&page).await?;
         let (count, next, unreadable) = if context.is_json() {
             let page: History<&RawValue> = serde_json::from_slice(&body)?;

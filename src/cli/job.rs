@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::app::{Context, End};
 use super::{job_get, job_ls, job_put, job_rm};
+use crate::types::SourceQuery;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -31,6 +32,15 @@ pub(super) struct Which {
     /// Its source, where several are to choose from
     #[arg(long, value_name = "NAME")]
     pub(super) source: Option<String>,
+}
+
+impl Which {
+    /// Returns the parameters of a request about the job.
+    pub(super) fn query(&self) -> SourceQuery {
+        SourceQuery {
+            source: self.source.clone(),
+        }
+    }
 }
 
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {

@@ -6,9 +6,9 @@ use super::app::{Context, End};
 use super::client::Target;
 use super::human;
 use super::job::Which;
-use crate::api::wire::{Claim, Job, PendingRecord};
 use crate::clock;
 use crate::core::time::Timestamp;
+use crate::types::{Claim, Job, PendingRecord};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -19,7 +19,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     let target = Target::new("/v1/jobs")
         .below(&arguments.which.id)
-        .with_some("source", arguments.which.source.as_ref());
+        .query(&arguments.which.query());
     let mut client = context.connect().await?;
     let job: Job = client.get(&target).await?;
     show(context, &job)?;

@@ -7,10 +7,10 @@ use super::client::Target;
 use super::human;
 use super::job_put::status;
 use super::table::{Column, Fit, Table, Tone};
-use crate::api::wire::JobLine;
 use crate::clock;
 use crate::core::jobs::Status;
 use crate::core::time::Timestamp;
+use crate::types::{JobLine, JobsQuery};
 
 /// Rows that one part of the table has.
 const ROWS_AT_ONCE: usize = 2000;
@@ -32,11 +32,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
-    let target = Target::new("/v1/jobs")
-        .with_some("status", arguments.status.map(Status::as_str))
-        .with_some("source", arguments.source.as_ref())
-        .with_some("kind", arguments.kind.as_ref())
-        .with_some("limit", arguments.limit.map(|limit| limit.to_string()));
+    let query = JobsQuery {
+        source: arguments.source.clone(),
+        status: arguments.status,
+        kind: arguments.kind.clone(),
+        limit: arguments.limit,
+        cursor: None,
+    };
+    let target = Target::new("/v1/jobs").query(&query);
     let client = context.connect().await?;
     let mut lines = client.lines(&target, "application/x-ndjson").await?;
     let now = clock::now().wall;

@@ -9,8 +9,8 @@ use super::app::{Context, End};
 use super::client::Target;
 use super::job::Which;
 use super::job_get;
-use crate::api::wire::{Job, JobOrder, Moment};
 use crate::core::jobs::Status;
+use crate::types::{Job, JobOrder, Moment};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -82,7 +82,7 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
     };
     let target = Target::new("/v1/jobs")
         .below(&arguments.which.id)
-        .with_some("source", arguments.which.source.as_ref());
+        .query(&arguments.which.query());
     let mut client = context.connect().await?;
     let job: Job = client.order(Method::PUT, &target, Some(&order)).await?;
     job_get::show(context, &job)?;

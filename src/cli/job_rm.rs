@@ -7,7 +7,7 @@ use super::app::{Context, End};
 use super::client::Target;
 use super::human;
 use super::job::Which;
-use crate::api::wire::Job;
+use crate::types::Job;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -18,7 +18,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     let target = Target::new("/v1/jobs")
         .below(&arguments.which.id)
-        .with_some("source", arguments.which.source.as_ref());
+        .query(&arguments.which.query());
     let mut client = context.connect().await?;
     let job: Job = client.order(Method::DELETE, &target, None::<&()>).await?;
     if context.is_json() {

@@ -6,11 +6,10 @@ use super::app::{Context, End};
 use super::client::Target;
 use super::human;
 use super::table::{Column, Fit, Table, Tone};
-use crate::api::query::parse_size;
-use crate::api::wire::Entry;
 use crate::clock;
 use crate::core::jobs::Status;
 use crate::core::time::Timestamp;
+use crate::types::{Bytes, Entry, FilesQuery, Size, SortBy, SortOrder, Span};
 
 /// Rows that one part of the table has: its columns are as wide as these rows need, and printing does not wait for more.
 const ROWS_AT_ONCE: usize = 2000;
@@ -46,14 +45,14 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "CODE")]
     hold: Option<String>,
     /// Only files that lapse within this time
-    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
-    expiring_within: Option<String>,
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    expiring_within: Option<Span>,
     /// Only files whose content last changed longer ago
-    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
-    older_than: Option<String>,
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    older_than: Option<Span>,
     /// Only files of this size or more
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    min_size: Option<String>,
+    #[arg(long, value_name = "SIZE")]
+    min_size: Option<Size>,
     /// In which order [default: as they come]
     #[arg(long, value_enum)]
     sort: Option<Sort>,
@@ -68,22 +67,9 @@ pub(super) struct Arguments {
     sync: bool,
 }
 
-/// Says what is wrong in the words of the command line; the daemon would in those of its API.
-fn duration(text: &str) -> Result<String, String> {
-    crate::core::span::parse(text)
-        .map(|_| text.to_owned())
-        .map_err(|_| "give a duration such as 90s, 15m, 12h, 7d or 1h30m".to_owned())
-}
-
 fn limit(text: &str) -> Result<u64, String> {
     let number = text.parse().ok().filter(|&number| number > 0);
     number.ok_or_else(|| "give a whole number from 1 on".to_owned())
-}
-
-fn size(text: &str) -> Result<String, String> {
-    parse_size(text)
-        .map(|_| text.to_owned())
-        .ok_or_else(|| "give a size such as 1000, 10kB, 10M or 1.5GiB".to_owned())
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -99,44 +85,48 @@ enum Sort {
 }
 
 impl Sort {
-    /// Its name in the API, and the order opposite to its usual one.
-    fn names(self) -> (&'static str, &'static str) {
+    /// Returns the order, and the direction opposite to its usual one.
+    fn in_query(self) -> (SortBy, SortOrder) {
         match self {
-            Self::Age => ("age", "asc"),
-            Self::Size => ("size", "asc"),
-            Self::Deadline => ("deadline", "desc"),
-            Self::Path => ("path", "desc"),
+            Self::Age => (SortBy::Age, SortOrder::Asc),
+            Self::Size => (SortBy::Size, SortOrder::Asc),
+            Self::Deadline => (SortBy::Deadline, SortOrder::Desc),
+            Self::Path => (SortBy::Path, SortOrder::Desc),
         }
     }
 }
 
 impl Arguments {
-    fn target(&self) -> Target {
-        let sort = self.sort.map(Sort::names);
-        let order = sort.filter(|_| self.reverse).map(|(_, reverse)| reverse);
-        Target::new("/v1/files")
-            .with_some("root", self.root.as_ref())
-            .with_some("job", self.job.as_ref())
-            .with_some("status", self.status.map(Status::as_str))
-            .with_some("orphan", self.orphan.then_some("true"))
-            .with_some("pinned", self.pinned.then_some("true"))
-            .with_some("rule", self.rule.as_ref())
-            .with_some("glob", self.glob.as_ref())
-            .with_some("hold", self.hold.as_ref())
-            .with_some("expiring_within", self.expiring_within.as_ref())
-            .with_some("older_than", self.older_than.as_ref())
-            .with_some("min_size", self.min_size.as_ref())
-            .with_some("sort", sort.map(|(name, _)| name))
-            .with_some("order", order)
-            .with_some("limit", self.limit.map(|limit| limit.to_string()))
-            .with_some("sync", self.sync.then_some("true"))
+    fn query(&self) -> FilesQuery {
+        let sort = self.sort.map(Sort::in_query);
+        FilesQuery {
+            root: self.root.clone(),
+            job: self.job.clone().map(|id| Bytes(id.into_bytes())),
+            status: self.status,
+            orphan: self.orphan,
+            pinned: self.pinned,
+            rule: self.rule.clone(),
+            glob: self.glob.clone(),
+            hold: self.hold.clone(),
+            expiring_within: self.expiring_within,
+            older_than: self.older_than,
+            min_size: self.min_size,
+            sort: sort.map(|(by, _)| by),
+            order: sort.filter(|_| self.reverse).map(|(_, reverse)| reverse),
+            limit: self.limit,
+            cursor: None,
+            sync: self.sync,
+        }
     }
 }
 
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     let client = context.connect().await?;
     let mut lines = client
-        .lines(&arguments.target(), "application/x-ndjson")
+        .lines(
+            &Target::new("/v1/files").query(&arguments.query()),
+            "application/x-ndjson",
+        )
         .await?;
     if context.is_json() {
         while let Some(line) = lines.next().await? {

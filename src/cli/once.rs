@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use super::app::{Context, Watching};
 use super::client::ClientError;
-use crate::api::calendar::Calendar;
-use crate::api::clean::{refuse_unknown, understand};
-use crate::api::plan::plan_of;
-use crate::api::report::{Run, report_of};
-use crate::api::wire::{CleanOrder, Plan, Report};
+use crate::app::calendar::Calendar;
+use crate::app::clean::{refuse_unknown, resolve};
+use crate::app::plan::plan_of;
+use crate::app::report::{Run, report_of};
 use crate::clock;
 use crate::config::Settings;
 use crate::core::policy::Policy;
 use crate::core::report::Mode;
 use crate::service::{Baseline, once, survey};
+use crate::types::{CleanOrder, Plan, Report};
 
 /// What to read where no daemon could be asked, because of `absence`.
 ///
@@ -62,7 +62,7 @@ pub(super) fn clean(mut settings: Settings, order: &CleanOrder) -> anyhow::Resul
     let started = clock::now().wall;
     let uid = rustix::process::geteuid().as_raw();
     // Refused before anything is read, let alone removed.
-    let request = understand(order, &settings.policy, uid)?;
+    let request = resolve(order, &settings.policy, uid)?;
     let is_dry = order.dry_run || settings.mode == Mode::DryRun;
     let (mut sources, mut is_interrupted) = (Vec::new(), false);
     let (report, policy) = if is_dry {

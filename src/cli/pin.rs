@@ -10,10 +10,10 @@ use super::app::{Context, End};
 use super::client::Target;
 use super::explain::absolute;
 use super::human;
-use crate::api::json_path::JsonPath;
-use crate::api::wire::{Moment, Pin, PinOrder};
 use crate::clock;
 use crate::core::time::Timestamp;
+use crate::types::JsonPath;
+use crate::types::{Moment, Pin, PinOrder};
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").args(["path", "job"]).required(true))]

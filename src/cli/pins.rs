@@ -5,8 +5,8 @@ use super::client::Target;
 use super::human;
 use super::pin::target;
 use super::table::{Column, Fit, Table, Tone};
-use crate::api::wire::Pins;
 use crate::clock;
+use crate::types::Pins;
 
 pub(super) async fn run(context: &mut Context) -> anyhow::Result<End> {
     let mut client = context.connect().await?;

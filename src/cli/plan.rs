@@ -7,9 +7,9 @@ use super::client::{Client, ClientError, Target};
 use super::human;
 use super::once;
 use super::table::{Column, Fit, Table, Tone};
-use crate::api::wire::{Plan, PlanHour, Tally};
 use crate::clock;
 use crate::core::time::Timestamp;
+use crate::types::{Plan, PlanHour, PlanQuery, Span, Tally};
 
 /// Columns of the longest bar.
 const BAR_COLUMNS: u64 = 24;
@@ -17,21 +17,23 @@ const BAR_COLUMNS: u64 = 24;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Until how far ahead
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_duration, allow_hyphen_values = true)]
-    within: std::time::Duration,
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "24h",
+        allow_hyphen_values = true
+    )]
+    within: Span,
     #[command(flatten)]
     watching: Watching,
 }
 
-fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
-    crate::core::span::parse(text)
-        .map_err(|_| "give a duration such as 90s, 15m, 12h, 7d or 1h30m".to_owned())
-}
-
 pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     let socket = context.socket(&arguments.watching)?;
-    let within = humantime::format_duration(arguments.within).to_string();
-    let target = Target::new("/v1/plan").with("within", within.replace(' ', ""));
+    let query = PlanQuery {
+        within: Some(arguments.within),
+    };
+    let target = Target::new("/v1/plan").query(&query);
     let asked: Result<Plan, ClientError> = asking(async {
         let mut client = match Client::connect(&socket).await {
             Ok(client) => client,
@@ -43,7 +45,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
     let plan = match asked {
         Err(error) if error.is_absence() => once::plan(
             once::settings(context, &arguments.watching, &error)?,
-            arguments.within,
+            arguments.within.0,
         )?,
         asked => asked?,
     };

@@ -8,7 +8,7 @@ use super::app::{Context, End};
 use super::breaker::orphans;
 use super::human;
 use super::table::{Column, Fit, Table, Tone};
-use crate::api::wire::{
+use crate::types::{
     ErrorKind, JobRecord, Report, ReportError, ReportItem, ReportJob, RuleTotals, RunStatus,
 };
 

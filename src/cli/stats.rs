@@ -1,5 +1,7 @@
 //! `lapsed stats`: files, bytes and lateness, by root and rule.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -7,10 +9,10 @@ use super::app::{Context, End};
 use super::client::Target;
 use super::human;
 use super::table::{Column, Fit, Table, Tone};
-use crate::api::wire::{Lateness, Plan, Status, Totals};
+use crate::types::{self, Lateness, Plan, PlanQuery, Since, Span, StatsQuery, Status, Totals};
 
 /// Ahead enough for every deadline that is one.
-const EVER: &str = "10000y";
+const EVER: Span = Span(Duration::from_hours(10_000 * 365 * 24));
 
 #[derive(Debug, Serialize)]
 struct Stats {
@@ -36,7 +38,7 @@ pub(super) struct Arguments {
     by: Option<By>,
     /// Only since then: an instant (RFC 3339), or a duration ago
     #[arg(long, value_name = "WHEN", requires = "by")]
-    since: Option<String>,
+    since: Option<Since>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -47,14 +49,16 @@ enum By {
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     let mut client = context.connect().await?;
     if let Some(By::Day) = arguments.by {
-        let target = Target::new("/v1/stats")
-            .with("by", "day")
-            .with_some("since", arguments.since.as_ref());
+        let query = StatsQuery {
+            by: Some(types::By::Day),
+            since: arguments.since,
+        };
+        let target = Target::new("/v1/stats").query(&query);
         return show_days(context, &client.get(&target).await?);
     }
     let status: Status = client.get(&Target::new("/v1/status")).await?;
     let plan: Plan = client
-        .get(&Target::new("/v1/plan").with("within", EVER))
+        .get(&Target::new("/v1/plan").query(&PlanQuery { within: Some(EVER) }))
         .await?;
     let figures = Stats {
         entries: status.entries,

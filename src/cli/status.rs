@@ -8,10 +8,10 @@ use super::client::Target;
 use super::human;
 use super::job_get;
 use super::table::{Column, Fit, Table, Tone};
-use crate::api::status::READY;
-use crate::api::wire::{Status, Tally};
+use crate::app::status::READY;
 use crate::clock;
 use crate::core::time::Timestamp;
+use crate::types::{Status, Tally};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

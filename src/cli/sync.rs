@@ -2,7 +2,7 @@
 
 use super::app::{Context, End};
 use super::client::Target;
-use crate::api::wire::Synced;
+use crate::types::Synced;
 
 pub(super) async fn run(context: &mut Context) -> anyhow::Result<End> {
     let mut client = context.connect().await?;

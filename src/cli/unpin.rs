@@ -9,7 +9,7 @@ use hyper::Method;
 use super::app::{Context, End};
 use super::client::Target;
 use super::pin::{json_path, show};
-use crate::api::wire::{Pin, Pins};
+use crate::types::{Pin, Pins};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -173,7 +173,7 @@ pub struct Trip {
 }
 
 /// The things that the breaker counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Counted {
     /// Files of a root.

@@ -17,7 +17,6 @@ use super::recalled;
 use super::records::Patience;
 use super::sources::Sources;
 use super::state_dir::StateDir;
-use crate::api::wire;
 use crate::cache::{self, Peek, Rules};
 use crate::clock;
 use crate::config::Settings;
@@ -27,6 +26,7 @@ use crate::core::jobs::Jobs;
 use crate::core::report::{CleanReport, CleanRequest, Mode};
 use crate::reap::{Batch, Place, Reaper};
 use crate::registry::Registry;
+use crate::types;
 
 /// How long one record may take to be written at the end: longer than a database lets a statement wait. What is not written waits for
 /// the next run.
@@ -121,7 +121,7 @@ impl Once {
 
     /// Writes the records of what was removed, as far as the sources take them. Returns the sources after that.
     #[must_use]
-    pub fn write_records(&self) -> Vec<wire::Source> {
+    pub fn write_records(&self) -> Vec<types::Source> {
         self.sources.finish_records(Patience::ForEach(RECORD_MAX));
         let mut sources = self.sources.tell_all();
         for source in sources

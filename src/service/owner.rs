@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::parts;
 use super::sources::Sources;
-use crate::api::{EngineLink, Events};
+use crate::app::{EngineLink, Events};
 use crate::cache::{Cache, Rules};
 use crate::clock::{self, Alarm};
 use crate::core::claim::Claim;

@@ -16,7 +16,7 @@ use super::parts;
 use super::schedule::Bell;
 use super::serve::create_roots;
 use super::sources::Sources;
-use crate::api::Daemon;
+use crate::app::Daemon;
 use crate::clock;
 use crate::config::{
     CacheSettings, Environment, LedgerSettings, LogLevel, Overrides, RootIds, Settings,

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::api::Daemon;
-use crate::api::link::Stopping;
+use crate::app::Daemon;
+use crate::app::link::Stopping;
 use crate::clock::{self, Alarm};
 use crate::core::facts::RuleId;
 use crate::core::hold::Hold;

@@ -26,10 +26,9 @@ use super::sources::Sources;
 use super::state_dir::StateDir;
 use super::totals::Counter;
 use super::watchdog;
-use crate::api::auth::Actors;
-use crate::api::daemon::{TellCache, TellWatches};
-use crate::api::json_path::JsonPath;
-use crate::api::{Daemon, EngineLink, Events, Listener, Parts, wire};
+use crate::app::access::Authorizer;
+use crate::app::daemon::{TellCache, TellWatches};
+use crate::app::{Daemon, EngineLink, Events, Parts};
 use crate::cache::{self, Cache, CacheStats, Loaded, Opened};
 use crate::clock;
 use crate::config::{Environment, LogLevel, Overrides, RootIds, Settings};
@@ -39,8 +38,11 @@ use crate::core::jobs::Jobs;
 use crate::core::pins::Pins;
 use crate::core::report::Mode;
 use crate::fs::descriptors;
+use crate::http::Listener;
 use crate::reap::{Hooks, Previewer, Reaper};
 use crate::registry::Registry;
+use crate::types;
+use crate::types::JsonPath;
 use crate::watch::{PATIENT, Report, Sink, Watcher};
 
 /// Threads of the runtime: it only waits for sockets and signals.
@@ -240,7 +242,7 @@ impl Running {
             events: Arc::clone(&events),
             watches: tell_watches(&watcher),
             cache: tell_cache(&cache),
-            actors: Actors::of_process(settings.group.as_deref())?,
+            authorizer: Authorizer::of_process(settings.group.as_deref())?,
             started: now.wall,
             file: settings.file.clone(),
         }));
@@ -347,7 +349,7 @@ fn tell_cache(cache: &Arc<Cache>) -> Box<TellCache> {
             loaded,
             set_aside,
         } = cache.stats();
-        wire::Cache {
+        types::Cache {
             state: if failing.is_some() { "failing" } else { "ok" }.to_owned(),
             why: failing,
             pending,
@@ -356,14 +358,14 @@ fn tell_cache(cache: &Arc<Cache>) -> Box<TellCache> {
             saved_at: saved_at.map(|at| at.to_string()),
             saves,
             compactions,
-            loaded: wire::Loaded {
+            loaded: types::Loaded {
                 entries: loaded.entries,
                 dirs: loaded.dirs,
                 took_ms: loaded.took_ms,
                 lost_pages: loaded.lost.pages,
                 lost_dirs: loaded.lost.dirs,
             },
-            set_aside: set_aside.map(|(path, why)| wire::SetAside {
+            set_aside: set_aside.map(|(path, why)| types::SetAside {
                 path: JsonPath::new(&path),
                 why,
             }),
@@ -375,7 +377,7 @@ fn tell_watches(watcher: &Arc<Watcher>) -> Box<TellWatches> {
     let watcher = Arc::clone(watcher);
     Box::new(move || {
         let stats = watcher.stats();
-        wire::Watches {
+        types::Watches {
             backend: stats.backend.to_owned(),
             count: stats.watches,
             missing: stats.missing,

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::freshness::freshen;
 use super::links;
 use super::sources::Sources;
-use crate::api::daemon::{AskSource, CatchUp, IsApi, TellSources};
+use crate::app::daemon::{AskSource, CatchUp, IsApi, TellSources};
 use crate::core::facts::RootId;
 use crate::core::input::Input;
 use crate::core::path::RelPath;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::sources::{Handle, Sources};
-use crate::api::wire;
 use crate::jobs::{ChangeDetection, SourceState};
 use crate::registry::Backlog;
+use crate::types;
 
 impl Sources {
     /// How each of them is.
-    pub(super) fn tell_all(&self) -> Vec<wire::Source> {
+    pub(super) fn tell_all(&self) -> Vec<types::Source> {
         let (backlogs, failure) = match self.registry().counts() {
             Ok(counts) => (counts, None),
             Err(error) => (BTreeMap::new(), Some(error.to_string())),
@@ -37,7 +37,7 @@ impl Sources {
                 Some(ChangeDetection::Notifications) => (Some("notifications"), None),
                 Some(ChangeDetection::Polling { why }) => (Some("polling"), Some(why)),
             };
-            wire::Source {
+            types::Source {
                 name: name.clone(),
                 kind: one.settings.kind.as_str().to_owned(),
                 state: state.to_owned(),
@@ -56,11 +56,14 @@ impl Sources {
     }
 
     /// Records that the source refused, as many as are listed.
-    fn refused(&self, name: &str, backlog: &Backlog) -> Vec<wire::PendingRecord> {
+    fn refused(&self, name: &str, backlog: &Backlog) -> Vec<types::PendingRecord> {
         if backlog.refused == 0 {
             return Vec::new();
         }
         let refused = self.registry().refused(name).unwrap_or_default();
-        refused.into_iter().map(wire::PendingRecord::from).collect()
+        refused
+            .into_iter()
+            .map(types::PendingRecord::from)
+            .collect()
     }
 }

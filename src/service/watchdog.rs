@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::api::EngineLink;
+use crate::app::EngineLink;
 
 /// Starts the pings, if the service manager asks for them. They end with the engine.
 pub(super) fn start(link: &EngineLink) {

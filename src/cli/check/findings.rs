@@ -3,8 +3,7 @@
 //! **Invariant:** a number and its noun agree.
 
 use super::{Kind, Line, Report};
-use crate::api::survey::{Example, Held, RootFindings, RuleFindings, SourceFindings};
-use crate::api::wire::Tally;
+use crate::app::survey::{Example, Held, RootFindings, RuleFindings, SourceFindings};
 use crate::cli::human;
 use crate::clock;
 use crate::core::claim::Unit;
@@ -13,6 +12,7 @@ use crate::core::policy::{Policy, Root, Rule, Schedule};
 use crate::core::report::{Breaker, SourcePhase};
 use crate::core::time::Timestamp;
 use crate::core::timetable::Timetable;
+use crate::types::Tally;
 
 fn finding(text: impl Into<String>) -> Line {
     (Kind::Finding, text.into())

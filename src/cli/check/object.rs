@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{Report, settings};
-use crate::api::json_path::JsonPath;
-use crate::api::survey::{Example, RootFindings, RuleFindings, SourceFindings};
+use crate::app::survey::{Example, RootFindings, RuleFindings, SourceFindings};
 use crate::cli::describe;
 use crate::core::policy::{Policy, Root, Rule};
 use crate::core::report::SourcePhase;
 use crate::core::template::Template;
+use crate::types::JsonPath;
 
 /// One object. What was found is only there where somebody looked.
 pub(super) fn of(report: &Report) -> Value {

@@ -1,6 +1,6 @@
 //! Likely mistakes: what is sound, and probably not meant.
 
-use crate::api::survey::{Findings, RootFindings, RuleFindings};
+use crate::app::survey::{Findings, RootFindings, RuleFindings};
 use crate::cli::human;
 use crate::core::policy::{Policy, Root, Rule};
 use crate::core::report::SourcePhase;

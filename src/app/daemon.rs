@@ -1,0 +1,231 @@
+//! What answers are made from: the parts of the running daemon that the routes see.
+//!
+//! **Invariant:** the policy here is the one that the engine has, or is just about to have: what is read with it copes with ids that
+//! it does not know.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::sync::Semaphore;
+
+use super::events::Events;
+use super::link::EngineLink;
+use super::plan::PLANS_MAX;
+use crate::app::access::{Authorizer, OperatorGroup, Peer, Role};
+use crate::app::error::AppError;
+use crate::core::facts::{RootId, RuleId};
+use crate::core::index::Index;
+use crate::core::jobs::{Fresh, JobKey, Jobs, SourceId};
+use crate::core::path::RelPath;
+use crate::core::pins::Pins;
+use crate::core::policy::Policy;
+use crate::core::time::Timestamp;
+use crate::ledger::Ledger;
+use crate::registry::Registry;
+use crate::types;
+use crate::types::JsonPath;
+
+/// Tells how changes are noticed.
+pub type TellWatches = dyn Fn() -> types::Watches + Send + Sync;
+
+/// Tells how what is known is saved.
+pub type TellCache = dyn Fn() -> types::Cache + Send + Sync;
+
+/// Asks the source of a job what it says of it at this moment. May wait for a disk or a network.
+pub type AskSource = dyn Fn(&JobKey) -> Fresh + Send + Sync;
+
+/// Waits until the sources of jobs that can be asked have told what is so when it is called, for a time at most.
+pub type CatchUp = dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
+
+/// Tells how the sources of jobs are. May wait for a disk.
+pub type TellSources = dyn Fn() -> Vec<types::Source> + Send + Sync;
+
+/// Tells whether the jobs of a source are told through the API.
+pub type IsApi = dyn Fn(SourceId) -> bool + Send + Sync;
+
+/// What a [`Daemon`] is made of.
+pub struct Parts {
+    /// What is known of files.
+    pub index: Arc<Index>,
+    /// What is known of jobs.
+    pub jobs: Arc<Jobs>,
+    /// What is pinned.
+    pub pins: Arc<Pins>,
+    /// The rules at the start.
+    pub policy: Arc<Policy>,
+    /// The way to the engine.
+    pub link: EngineLink,
+    /// What was removed.
+    pub ledger: Arc<Ledger>,
+    /// What people and programs told us.
+    pub registry: Arc<Registry>,
+    /// Asks the source of a job.
+    pub ask_source: Arc<AskSource>,
+    /// Tells how the sources of jobs are.
+    pub sources: Box<TellSources>,
+    /// Has the sources of jobs catch up.
+    pub catch_up: Box<CatchUp>,
+    /// Tells which sources are told of through the API.
+    pub is_api: Box<IsApi>,
+    /// What happens.
+    pub events: Arc<Events>,
+    /// Tells how changes are noticed.
+    pub watches: Box<TellWatches>,
+    /// Tells how what is known is saved.
+    pub cache: Box<TellCache>,
+    /// Roles of the users of this host.
+    pub authorizer: Authorizer,
+    /// When the daemon started.
+    pub started: Timestamp,
+    /// The configuration file.
+    pub file: Option<PathBuf>,
+}
+
+/// The running daemon, as the routes see it.
+pub struct Daemon {
+    pub(crate) parts: Parts,
+    /// Bounds the plans that are made at once.
+    pub(crate) plans: Arc<Semaphore>,
+    policy: RwLock<Arc<Policy>>,
+    configuration: RwLock<types::Configuration>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// The group of that name does not exist.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("there is no group \"{0}\"\n  create it, or name another one with group = \"…\"")]
+pub struct NoSuchGroup(pub String);
+
+impl Authorizer {
+    /// The user of this process, root, and the members of `group`.
+    ///
+    /// # Errors
+    /// When there is no such group.
+    pub fn of_process(group: Option<&str>) -> Result<Self, NoSuchGroup> {
+        let group = group.map(acting_group).transpose()?;
+        Ok(Self {
+            daemon_uid: rustix::process::geteuid().as_raw(),
+            group,
+        })
+    }
+}
+
+fn acting_group(name: &str) -> Result<OperatorGroup, NoSuchGroup> {
+    match nix::unistd::Group::from_name(name) {
+        Ok(Some(group)) => Ok(OperatorGroup {
+            name: name.to_owned(),
+            gid: group.gid.as_raw(),
+        }),
+        Ok(None) | Err(_) => Err(NoSuchGroup(name.to_owned())),
+    }
+}
+
+impl Daemon {
+    /// Returns true if a source has a job with the id `id`.
+    pub(crate) fn has_job(&self, id: &str) -> bool {
+        let has = |&source: &SourceId| {
+            let id = id.to_owned();
+            self.parts.jobs.job(&JobKey { source, id }).is_some()
+        };
+        self.policy().sources.keys().any(has)
+    }
+
+    /// A daemon of these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let policy = RwLock::new(Arc::clone(&parts.policy));
+        let file = parts.file.as_deref();
+        let configuration = RwLock::new(types::Configuration {
+            file: file.map(|file| file.display().to_string()),
+            since: parts.started.to_string(),
+            failed: None,
+        });
+        let turn = tokio::sync::Mutex::default();
+        Self {
+            parts,
+            plans: Arc::new(Semaphore::new(PLANS_MAX)),
+            policy,
+            configuration,
+            turn,
+        }
+    }
+
+    /// Checks that `peer` has `role`.
+    ///
+    /// # Errors
+    /// If it has not.
+    pub async fn authorize(&self, peer: &Peer, role: Role) -> Result<(), AppError> {
+        self.parts.authorizer.authorize(peer, role).await
+    }
+
+    /// The way to the engine.
+    #[must_use]
+    pub fn link(&self) -> &EngineLink {
+        &self.parts.link
+    }
+
+    /// Waits for one's turn to change jobs or pins, and has it until the answer is dropped: the engine hears of changes in the
+    /// order in which they are on disk.
+    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// The rules.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read())
+    }
+
+    /// Where the settings come from.
+    pub(crate) fn configuration(&self) -> types::Configuration {
+        self.configuration.read().clone()
+    }
+
+    /// Notes that what the configuration says at `at` is in force, or why it could not be read.
+    pub fn on_reload(&self, at: Timestamp, loaded: Result<(), String>) {
+        let mut known = self.configuration.write();
+        let at = at.to_string();
+        match loaded {
+            Ok(()) => {
+                known.since = at;
+                known.failed = None;
+            }
+            Err(error) => known.failed = Some(types::FailedReload { at, error }),
+        }
+    }
+
+    /// Other rules from now on.
+    pub fn set_policy(&self, policy: Arc<Policy>) {
+        *self.policy.write() = policy;
+    }
+}
+
+/// The name of `root`; `?` when the policy does not know it (any more).
+pub(crate) fn root_name(policy: &Policy, root: RootId) -> &str {
+    policy.roots.get(&root).map_or("?", |root| &root.name)
+}
+
+/// The name of `source`; `?` when the policy does not know it (any more).
+pub(crate) fn source_name(policy: &Policy, source: SourceId) -> &str {
+    policy
+        .sources
+        .get(&source)
+        .map_or("?", |source| &source.name)
+}
+
+/// The name of `rule`; `?` when the policy does not know it (any more).
+pub(crate) fn rule_name(policy: &Policy, rule: RuleId) -> &str {
+    let rule = policy.rules.get(usize::from(rule.0));
+    rule.map_or("?", |rule| &rule.name)
+}
+
+/// The absolute path of `path` in `root`, for JSON.
+pub(crate) fn json_path(policy: &Policy, root: RootId, path: &RelPath) -> JsonPath {
+    let root = policy.roots.get(&root);
+    root.map_or_else(JsonPath::default, |root| {
+        JsonPath::new(&path.below(&root.path))
+    })
+}

@@ -1,0 +1,44 @@
+//! Use cases: what can be asked of the daemon, and what it can be told to do.
+//!
+//! ```text
+//! http, cli → app → index, engine, ledger, registry
+//! ```
+//!
+//! - [`daemon`], [`link`], [`events`]: the running daemon as use cases see it
+//! - one file for each use case
+//!
+//! **Invariant:** questions read the index by pages and never hold up the engine; every change
+//! goes through the engine's one queue of inputs.
+
+pub mod access;
+pub mod calendar;
+pub mod clean;
+pub mod daemon;
+pub mod error;
+pub mod events;
+pub mod link;
+pub mod plan;
+pub mod report;
+pub mod status;
+pub mod survey;
+
+mod belonging;
+pub mod breaker;
+mod entry;
+pub mod explain;
+pub mod files;
+pub mod history;
+pub mod jobs;
+mod order;
+pub mod pins;
+mod preparation;
+mod rate;
+mod select;
+pub mod stats;
+pub mod sync;
+mod view;
+
+pub use daemon::{Daemon, Parts};
+pub use error::{AppError, ErrorKind};
+pub use events::Events;
+pub use link::EngineLink;

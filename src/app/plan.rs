@@ -1,0 +1,229 @@
+//! Plans: what will lapse, by rule and root, and hour by hour; and what is due and goes later, or when somebody asks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::calendar::Calendar;
+use super::daemon::{Daemon, root_name, rule_name};
+use super::order::wait;
+use crate::app::error::AppError;
+use crate::clock;
+use crate::core::facts::{RootId, RuleId};
+use crate::core::index::{Forecast, Index};
+use crate::core::jobs::Jobs;
+use crate::core::policy::{Policy, Schedule};
+use crate::core::time::Timestamp;
+use crate::types::{self, PlanQuery, Span};
+
+/// How far a plan goes when nobody says.
+const WITHIN: Duration = Duration::from_hours(24);
+
+/// Hours told one by one: a month of them. The groups go as far as they are asked to.
+const HOURS_MAX: u64 = 31 * 24;
+
+const HOUR: Duration = Duration::from_hours(1);
+const HOUR_MS: i64 = 3_600_000;
+
+/// Plans that are made at once: each may go through the whole index, and others have to be answered meanwhile.
+pub(crate) const PLANS_MAX: usize = 2;
+
+/// Makes the plan that `query` asks for.
+///
+/// # Errors
+/// If the daemon is stopping.
+pub async fn plan(daemon: Arc<Daemon>, query: PlanQuery) -> Result<types::Plan, AppError> {
+    let within = query.within.map_or(WITHIN, |Span(within)| within);
+    let turn = Arc::clone(&daemon.plans).acquire_owned().await;
+    let plan = wait(move || {
+        // Held until the plan is made, also when nobody waits for it any more.
+        let _turn = turn;
+        let parts = &daemon.parts;
+        let calendar = Calendar::new(parts.started);
+        let now = clock::now().wall;
+        plan_of(
+            &parts.index,
+            &parts.jobs,
+            &daemon.policy(),
+            &calendar,
+            now,
+            within,
+        )
+    });
+    plan.await
+}
+
+/// When what is due under a rule goes, within the time of a plan.
+enum Departure {
+    /// At its deadline.
+    AtDeadline,
+    /// When somebody asks.
+    WhenAsked,
+    /// At the instants of its schedule.
+    At {
+        /// The next one, also after the end of the plan.
+        next: Option<Timestamp>,
+        /// The last one within the plan.
+        last: Option<Timestamp>,
+        /// The last one of each hour that has any, with the hour's number; ascending.
+        hours: Vec<(usize, Timestamp)>,
+    },
+}
+
+impl Departure {
+    fn of(
+        schedule: &Schedule,
+        calendar: &Calendar,
+        (now, until): (Timestamp, Timestamp),
+        hours: usize,
+    ) -> Self {
+        match schedule {
+            Schedule::AtDeadline => Self::AtDeadline,
+            Schedule::Manual => Self::WhenAsked,
+            Schedule::At(times) => {
+                let start = |hour: usize| now.after(HOUR * u32::try_from(hour).unwrap_or(u32::MAX));
+                let last_of = |hour| calendar.last_until(times, start(hour), start(hour + 1));
+                Self::At {
+                    next: calendar.first_from(times, now.plus_ms(1)),
+                    last: calendar.last_until(times, now, until),
+                    hours: (0..hours)
+                        .filter_map(|hour| Some((hour, last_of(hour)?)))
+                        .collect(),
+                }
+            }
+        }
+    }
+}
+
+/// What a group comes to.
+#[derive(Default)]
+struct Sums {
+    /// Goes within the plan.
+    goes: types::Tally,
+    /// Of that, what should be gone.
+    overdue: types::Tally,
+    /// Is due by the end of the plan, and goes later or when asked.
+    waits: types::Tally,
+}
+
+type Groups = BTreeMap<(RootId, RuleId), Sums>;
+
+/// Lists what goes from `now` (with what is overdue) until `within` has passed, and what is due by then and waits.
+#[must_use]
+pub fn plan_of(
+    index: &Index,
+    jobs: &Jobs,
+    policy: &Policy,
+    calendar: &Calendar,
+    now: Timestamp,
+    within: Duration,
+) -> types::Plan {
+    let until = now.after(within);
+    // Whole ones: a part of an hour would tell more than was asked for.
+    let hours = (within.as_secs() / HOUR.as_secs()).min(HOURS_MAX);
+    let hours = usize::try_from(hours).unwrap_or(0);
+    let rules = policy.rules.iter();
+    let departures: Vec<Departure> = rules
+        .map(|rule| Departure::of(&rule.schedule, calendar, (now, until), hours))
+        .collect();
+    let departure = |rule: RuleId| {
+        let known = departures.get(usize::from(rule.0));
+        known.unwrap_or(&Departure::AtDeadline)
+    };
+    let mut sums = PlanSums {
+        now,
+        groups: Groups::new(),
+        hours: vec![(0, 0); hours],
+    };
+    index.each_deadline(None, until, |at, part| {
+        sums.add(departure(part.rule), at, part);
+    });
+    jobs.each_deadline((index, policy), until, |at, part| {
+        sums.add(departure(part.rule), at, part);
+    });
+    plan_from(policy, &departure, (now, until), sums)
+}
+
+/// A plan while it is summed up.
+struct PlanSums {
+    now: Timestamp,
+    groups: Groups,
+    /// Files and bytes by hour from `now`; what is overdue counts in the first.
+    hours: Vec<(u64, u64)>,
+}
+
+impl PlanSums {
+    /// Adds what is due at `at`, within the time of the plan.
+    fn add(&mut self, departure: &Departure, at: Timestamp, part: Forecast) {
+        let (files, bytes) = (part.files, part.bytes);
+        let sums = self.groups.entry((part.root, part.rule)).or_default();
+        let hour = match departure {
+            Departure::AtDeadline => {
+                sums.goes.add(files, bytes);
+                if at <= self.now {
+                    sums.overdue.add(files, bytes);
+                }
+                usize::try_from(at.ms_since(self.now).max(0) / HOUR_MS).ok()
+            }
+            Departure::At { last, hours, .. } if last.is_some_and(|last| at <= last) => {
+                sums.goes.add(files, bytes);
+                let first = hours.partition_point(|&(_, of_hour)| of_hour < at);
+                hours.get(first).map(|&(hour, _)| hour)
+            }
+            Departure::WhenAsked | Departure::At { .. } => {
+                sums.waits.add(files, bytes);
+                None
+            }
+        };
+        if let Some(sum) = hour.and_then(|hour| self.hours.get_mut(hour)) {
+            sum.0 += files;
+            sum.1 = sum.1.saturating_add(bytes);
+        }
+    }
+}
+
+fn plan_from<'a>(
+    policy: &Policy,
+    departure: &impl Fn(RuleId) -> &'a Departure,
+    (now, until): (Timestamp, Timestamp),
+    sums: PlanSums,
+) -> types::Plan {
+    let (mut goes, mut waits) = (types::Tally::default(), types::Tally::default());
+    let mut lines = Vec::new();
+    for ((root, rule), sums) in sums.groups {
+        goes.add(sums.goes.files, sums.goes.bytes);
+        waits.add(sums.waits.files, sums.waits.bytes);
+        lines.push(types::PlanGroup {
+            root: root_name(policy, root).to_owned(),
+            rule: rule_name(policy, rule).to_owned(),
+            files: sums.goes.files,
+            bytes: sums.goes.bytes,
+            overdue: sums.overdue,
+            waits: sums.waits,
+            schedule: policy
+                .rules
+                .get(usize::from(rule.0))
+                .and_then(|rule| rule.schedule.text().map(str::to_owned)),
+            next: match departure(rule) {
+                Departure::At { next, .. } => next.map(|at| at.to_string()),
+                Departure::AtDeadline | Departure::WhenAsked => None,
+            },
+        });
+    }
+    let hours = (0u32..).zip(sums.hours);
+    types::Plan {
+        from: now.to_string(),
+        until: until.to_string(),
+        files: goes.files,
+        bytes: goes.bytes,
+        waits,
+        groups: lines,
+        hours: hours
+            .map(|(hour, (files, bytes))| types::PlanHour {
+                from: now.after(HOUR * hour).to_string(),
+                files,
+                bytes,
+            })
+            .collect(),
+    }
+}

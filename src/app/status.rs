@@ -1,0 +1,313 @@
+//! Health and state of the daemon.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::breaker::{trip, tripped};
+use super::calendar::Calendar;
+use super::daemon::{Daemon, json_path, root_name};
+use super::order::wait;
+use crate::app::error::AppError;
+use crate::clock;
+use crate::core::facts::RuleId;
+use crate::core::hold::Hold;
+use crate::core::index::Forecast;
+use crate::core::jobs;
+use crate::core::observed::PassCost;
+use crate::core::policy::{Policy, Schedule};
+use crate::core::report::{
+    Mode, Phase, Reconciliation, RootStatus, SourcePhase, SourceStatus, Status,
+};
+use crate::core::time::Timestamp;
+use crate::types::{self, HealthQuery};
+
+/// The health of a daemon that knows all of its roots, and holds nothing back.
+pub const READY: &str = "ready";
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Tells the health of the daemon.
+///
+/// # Errors
+/// If `query` asks for a daemon that is ready, and it is not.
+pub async fn health(daemon: &Daemon, query: HealthQuery) -> Result<types::Health, AppError> {
+    let status = daemon.link().ask(|engine, now| engine.status(now)).await?;
+    let health = health_of(&status);
+    if query.ready && health != READY {
+        let error = AppError::unavailable(format!("the daemon is {health}"));
+        return Err(error.hint("`lapsed status` says what it waits for"));
+    }
+    Ok(types::Health {
+        status: health.to_owned(),
+        version: VERSION.to_owned(),
+    })
+}
+
+/// In one word.
+fn health_of(status: &Status) -> &'static str {
+    let phases = || status.roots.iter().map(|root| &root.phase);
+    let is_reading = |phase: &Phase| match phase {
+        Phase::Crawling | Phase::Reconciling { .. } => true,
+        Phase::Missing { .. } | Phase::Unreachable { .. } | Phase::Ready => false,
+    };
+    let is_missing =
+        |root: &RootStatus| matches!(root.phase, Phase::Missing { .. }) && !root.is_void;
+    // A dry run holds everything by intent.
+    let holds = status.held.iter().any(|held| held.hold != Hold::DryRun);
+    let trips = status
+        .roots
+        .iter()
+        .any(|root| root.trip.is_some() || root.orphan_trip.is_some())
+        || status.sources.iter().any(|source| source.trip.is_some());
+    let is_down = |source: &SourceStatus| matches!(source.phase, SourcePhase::Down { .. });
+    let downs = status.sources.iter().any(is_down);
+    if phases().any(is_reading) {
+        "reconciling"
+    } else if status.roots.iter().any(is_missing) || holds || trips || downs {
+        "holding"
+    } else {
+        READY
+    }
+}
+
+/// Tells the state of the daemon.
+///
+/// # Errors
+/// If the daemon is stopping.
+pub async fn status(daemon: Arc<Daemon>) -> Result<types::Status, AppError> {
+    let status = daemon.link().ask(|engine, now| engine.status(now)).await?;
+    // The sources' figures are on disk.
+    wait(move || status_of(&daemon, &status)).await
+}
+
+fn status_of(daemon: &Daemon, status: &Status) -> types::Status {
+    let policy = daemon.policy();
+    let parts = &daemon.parts;
+    let now = clock::now().wall;
+    let roots: Vec<types::RootLine> = status
+        .roots
+        .iter()
+        .map(|root| root_line(daemon, &policy, root))
+        .collect();
+    let uptime_ms = now.ms_since(parts.started).max(0).unsigned_abs();
+    let late = status.lateness;
+    let (due, waits) = backlog(daemon, &policy, status, now);
+    types::Status {
+        health: health_of(status).to_owned(),
+        due,
+        waits,
+        has_deadlines: parts.index.has_deadlines() || status.next.is_some(),
+        configuration: daemon.configuration(),
+        version: VERSION.to_owned(),
+        pid: std::process::id(),
+        mode: match status.mode {
+            Mode::Live => "live",
+            Mode::OnRequest => "on-request",
+            Mode::DryRun => "dry-run",
+        }
+        .to_owned(),
+        uptime_s: uptime_ms / 1000,
+        started: parts.started.to_string(),
+        entries: roots.iter().map(|root| root.entries).sum(),
+        bytes: roots
+            .iter()
+            .map(|root| root.bytes)
+            .fold(0, u64::saturating_add),
+        roots,
+        next: status.next.map(|at| types::NextDeadline {
+            deadline: at.to_string(),
+            path: status
+                .next_example
+                .as_ref()
+                .map(|(root, path)| json_path(&policy, *root, path)),
+        }),
+        lateness: types::Lateness {
+            count: late.count,
+            min_ms: late.min_ms,
+            p50_ms: late.p50_ms,
+            p99_ms: late.p99_ms,
+            max_ms: late.max_ms,
+        },
+        holds: status
+            .held
+            .iter()
+            .map(|held| held_line(&policy, held))
+            .collect(),
+        removed: types::Tally {
+            files: status.removed_files,
+            bytes: status.removed_bytes,
+        },
+        watches: (parts.watches)(),
+        cache: (parts.cache)(),
+        breaker: tripped(&policy, status),
+        jobs: jobs(daemon, &policy),
+        pins: parts
+            .pins
+            .list()
+            .iter()
+            .filter(|pin| pin.until > now)
+            .count() as u64,
+        sources: sources((parts.sources)(), &parts.jobs, &policy, &status.sources),
+        resident_bytes: resident_bytes(),
+    }
+}
+
+/// Counts what is due: what goes by itself, and what waits for its schedule or to be asked for.
+fn backlog(
+    daemon: &Daemon,
+    policy: &Policy,
+    status: &Status,
+    now: Timestamp,
+) -> (types::Due, types::Waits) {
+    let calendar = Calendar::new(daemon.parts.started);
+    let (mut due, mut asked, mut scheduled) =
+        <(types::Tally, types::Tally, types::Tally)>::default();
+    let mut next = None::<Timestamp>;
+    let mut sums = BTreeMap::<RuleId, types::Tally>::new();
+    let mut add = |part: Forecast| {
+        let sum = sums.entry(part.rule).or_default();
+        sum.add(part.files, part.bytes);
+    };
+    let index = &*daemon.parts.index;
+    index.forecast(None, now).into_iter().for_each(&mut add);
+    let jobs = &daemon.parts.jobs;
+    jobs.each_deadline((index, policy), now, |_, part| add(part));
+    for (rule, sum) in sums {
+        let rule = policy.rules.get(usize::from(rule.0));
+        let tally = match rule.map(|rule| &rule.schedule) {
+            None | Some(Schedule::AtDeadline) => &mut due,
+            Some(Schedule::Manual) => &mut asked,
+            Some(Schedule::At(times)) => {
+                let at = calendar.first_from(times, now.plus_ms(1));
+                next = next.into_iter().chain(at).min();
+                &mut scheduled
+            }
+        };
+        tally.add(sum.files, sum.bytes);
+    }
+    let per_second = daemon.parts.events.removals_per_second();
+    let held: u64 = status.held.iter().map(|held| held.count).sum();
+    let free = due.files.saturating_sub(held);
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let left = (free > 0 && per_second > 0.0)
+        .then(|| Duration::try_from_secs_f64(free as f64 / per_second).ok())
+        .flatten();
+    let due = types::Due {
+        files: due.files,
+        bytes: due.bytes,
+        per_second: (per_second * 10.0).round() / 10.0,
+        ends: left.map(|left| now.after(left).to_string()),
+    };
+    let waits = types::Waits {
+        asked,
+        scheduled,
+        next: next.map(|at| at.to_string()),
+    };
+    (due, waits)
+}
+
+/// The sources, with what their breakers hold, and with the claims that are refused.
+fn sources(
+    mut told: Vec<types::Source>,
+    jobs: &jobs::Jobs,
+    policy: &Policy,
+    known: &[SourceStatus],
+) -> Vec<types::Source> {
+    for status in known {
+        let name = policy.sources.get(&status.source).map(|of| &of.name);
+        let Some(one) = told.iter_mut().find(|one| Some(&one.name) == name) else {
+            continue;
+        };
+        let refused = jobs.refused_claims(policy, status.source);
+        one.refused_claims = refused.map(Into::into);
+        // One that cannot be read says first why that is so.
+        if let Some(trip) = &status.trip
+            && one.why.is_none()
+        {
+            one.why = Some(format!(
+                "{trip}: what nobody owns waits; look with `lapsed plan`, then `lapsed breaker release`"
+            ));
+        }
+    }
+    told
+}
+
+/// The jobs of all sources that are listed, counted by status; each status is there.
+fn jobs(daemon: &Daemon, policy: &Policy) -> BTreeMap<String, u64> {
+    let mut counts: BTreeMap<String, u64> = jobs::Status::ALL
+        .iter()
+        .map(|status| (status.to_string(), 0))
+        .collect();
+    let listed = policy.sources.iter().filter(|(_, of)| of.is_listed);
+    for (&source, _) in listed {
+        let of = daemon.parts.jobs.counts(source);
+        for (status, count) in jobs::Status::ALL.iter().zip(of) {
+            *counts.entry(status.to_string()).or_default() += count;
+        }
+    }
+    counts
+}
+
+/// Memory that the process has in RAM, as the kernel counts it; `None` where `/proc` does not tell.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+fn root_line(daemon: &Daemon, policy: &Policy, root: &RootStatus) -> types::RootLine {
+    let totals = daemon.parts.index.totals(root.root);
+    let (phase, why) = match &root.phase {
+        Phase::Missing { why } => ("missing", Some(why)),
+        Phase::Unreachable { why } => ("unreachable", Some(why)),
+        Phase::Crawling => ("crawling", None),
+        Phase::Reconciling { why } => ("reconciling", Some(why)),
+        Phase::Ready => ("ready", None),
+    };
+    types::RootLine {
+        name: root_name(policy, root.root).to_owned(),
+        path: json_path(policy, root.root, &crate::core::path::RelPath::root()),
+        phase: phase.to_owned(),
+        why: why.cloned(),
+        entries: totals.files,
+        bytes: totals.bytes,
+        dirs: totals.dirs,
+        breaker: root.trip.map(|why| trip(policy, root.root, why)),
+        reconciliation: root.reconciliation.map(reconciliation),
+    }
+}
+
+fn reconciliation(of: Reconciliation) -> types::Reconciliation {
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let pass = |cost: PassCost| types::Pass {
+        kind: cost.kind.as_str().to_owned(),
+        listed: cost.listed,
+        skipped: cost.skipped,
+        took_ms: ms(cost.took),
+        cpu_ms: ms(cost.cpu),
+    };
+    types::Reconciliation {
+        restored: of.restored,
+        first: pass(of.first),
+        last: pass(of.last),
+        found: of.found,
+        gone: of.gone,
+        changed: of.changed,
+    }
+}
+
+fn held_line(policy: &Policy, held: &crate::core::report::HeldCount) -> types::HeldLine {
+    types::HeldLine {
+        code: held.hold.code().to_owned(),
+        count: held.count,
+        why: held.hold.to_string(),
+        example: held
+            .example
+            .as_ref()
+            .map(|(root, path)| json_path(policy, *root, path).path),
+    }
+}

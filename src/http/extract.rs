@@ -1,0 +1,213 @@
+//! Extractors: the typed parts of a request.
+//!
+//! **Invariant:** a handler that acts takes [`Operator`] or [`Admin`]: these cannot be had without
+//! the role.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
+use axum::http::{Uri, header};
+use serde::de::DeserializeOwned;
+
+use super::error::Problem;
+use super::server::read_body;
+use crate::app::access::{Peer, Role};
+use crate::app::{AppError, Daemon};
+use crate::types::from_query;
+
+/// Media type of a body.
+const JSON: &str = "application/json";
+
+/// Query parameters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self(from_query(pairs(&parts.uri)?)?))
+    }
+}
+
+/// Splits the query of `uri` (`application/x-www-form-urlencoded`: `+` is a space).
+fn pairs(uri: &Uri) -> Result<Vec<(String, Vec<u8>)>, Problem> {
+    let mut pairs: Vec<(String, Vec<u8>)> = Vec::new();
+    let text = uri.query().unwrap_or_default();
+    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = String::from_utf8_lossy(&decode(name)?).into_owned();
+        if pairs.iter().any(|(known, _)| *known == name) {
+            return Err(Problem::bad_request(format!(
+                "query parameter \"{name}\" is given twice"
+            )));
+        }
+        pairs.push((name, decode(value)?));
+    }
+    Ok(pairs)
+}
+
+fn decode(text: &str) -> Result<Vec<u8>, Problem> {
+    let broken = || Problem::bad_request(format!("\"{text}\" in the query is not percent-encoded"));
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        match first {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let (digits, after) = rest.split_at_checked(2).ok_or_else(broken)?;
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                let value = digit(digits[0]).zip(digit(digits[1]));
+                let (high, low) = value.ok_or_else(broken)?;
+                bytes.push(u8::try_from(high * 16 + low).map_err(|_| broken())?);
+                rest = after;
+            }
+            plain => bytes.push(plain),
+        }
+    }
+    Ok(bytes)
+}
+
+/// Last segment of a path, percent-decoded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Segment(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(segment) =
+            path.map_err(|error| Problem::bad_request(format!("the id cannot be read: {error}")))?;
+        Ok(Self(segment))
+    }
+}
+
+/// Example of a body, for messages.
+pub(super) trait Example {
+    /// JSON, and what it means.
+    const EXAMPLE: &'static str;
+}
+
+/// Body, as JSON. A form that any web page could send is refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Body<T>(pub T);
+
+impl<T: DeserializeOwned + Example, S: Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let media = request.headers().get(header::CONTENT_TYPE).cloned();
+        let body = read_body(request).await?;
+        if body.is_empty() {
+            let hint = format!(
+                "send a JSON object with content-type: application/json, such as {}",
+                T::EXAMPLE
+            );
+            return Err(Problem::bad_request("the request has no body").hint(hint));
+        }
+        let media = media.as_ref().map_or(Ok("none"), |media| media.to_str());
+        let media = media.unwrap_or("?");
+        let kind = media.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case(JSON) {
+            return Err(Problem::wrong_media(media, JSON));
+        }
+        // Serde would take a list for a struct, field by field: `[]` for an order to remove all that
+        // is due.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problem::bad_request(
+                "the request's body is not a JSON object",
+            ));
+        }
+        let value = serde_json::from_slice(&body).map_err(|error| {
+            Problem::bad_request(format!("the request's body cannot be read: {error}"))
+        })?;
+        Ok(Self(value))
+    }
+}
+
+/// Role as a type.
+pub(super) trait HasRole {
+    /// The role.
+    const ROLE: Role;
+}
+
+/// [`Role::Viewer`].
+#[derive(Debug)]
+pub(super) enum IsViewer {}
+
+/// [`Role::Operator`].
+#[derive(Debug)]
+pub(super) enum IsOperator {}
+
+/// [`Role::Admin`].
+#[derive(Debug)]
+pub(super) enum IsAdmin {}
+
+impl HasRole for IsViewer {
+    const ROLE: Role = Role::Viewer;
+}
+
+impl HasRole for IsOperator {
+    const ROLE: Role = Role::Operator;
+}
+
+impl HasRole for IsAdmin {
+    const ROLE: Role = Role::Admin;
+}
+
+/// Requester that has the role `R`.
+#[derive(Debug)]
+pub(super) struct Requester<R> {
+    /// User id of the peer.
+    pub uid: u32,
+    role: PhantomData<R>,
+}
+
+/// Requester that may ask.
+pub(super) type Viewer = Requester<IsViewer>;
+
+/// Requester that may act.
+pub(super) type Operator = Requester<IsOperator>;
+
+/// Requester that may do everything.
+pub(super) type Admin = Requester<IsAdmin>;
+
+impl<R: HasRole> FromRequestParts<Arc<Daemon>> for Requester<R> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, daemon: &Arc<Daemon>) -> Result<Self, Problem> {
+        let peer = parts.extensions.get::<Peer>().cloned();
+        let peer =
+            peer.ok_or_else(|| AppError::internal("the peer of the connection is unknown"))?;
+        daemon.authorize(&peer, R::ROLE).await?;
+        Ok(Self {
+            uid: peer.uid,
+            role: PhantomData,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_decoded_to_bytes() {
+        let pairs = |query: &str| pairs(&format!("/x?{query}").parse().unwrap());
+        assert_eq!(
+            pairs("path=%2Fa+b%ff&sync&min="),
+            Ok(vec![
+                ("path".to_owned(), b"/a b\xff".to_vec()),
+                ("sync".to_owned(), Vec::new()),
+                ("min".to_owned(), Vec::new()),
+            ])
+        );
+        for broken in ["path=%", "path=%f", "path=%zz", "path=%+1", "path=1&path=2"] {
+            assert_eq!(pairs(broken).unwrap_err().0.status, 400, "{broken}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Routes of `/v1`: one file for each resource.
+
+pub(super) mod breaker;
+pub(super) mod clean;
+pub(super) mod events;
+pub(super) mod explain;
+pub(super) mod files;
+pub(super) mod history;
+pub(super) mod jobs;
+mod lines;
+pub(super) mod pins;
+pub(super) mod plan;
+pub(super) mod stats;
+pub(super) mod status;
+pub(super) mod sync;

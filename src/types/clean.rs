@@ -1,0 +1,208 @@
+//! `POST /v1/clean`: the order, and the report of a run, which a run without a daemon gives as well.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Breaker, HeldLine};
+use crate::types::JsonPath;
+
+/// What `POST /v1/clean` takes. Empty lists mean all.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CleanOrder {
+    /// Only list what would be removed.
+    pub dry_run: bool,
+    /// Names of roots.
+    pub roots: Vec<String>,
+    /// Names of rules.
+    pub rules: Vec<String>,
+    /// Ids of jobs.
+    pub jobs: Vec<String>,
+    /// Only orphans.
+    pub orphans_only: bool,
+    /// Another time to live than the rule's: rule to duration, such as `7d`.
+    pub retention: BTreeMap<String, String>,
+    /// Release the breaker of these roots first, as `POST /v1/breaker/release` does.
+    pub release: bool,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunStatus {
+    /// All that was due was removed, or is held by something ordinary.
+    Done,
+    /// Something could not be read, removed or recorded, or a breaker stopped it.
+    Errors,
+    /// Nothing could be judged: no root, or nothing that decides about the roots, could be read.
+    Failed,
+    /// It was interrupted.
+    Interrupted,
+}
+
+/// The report of a run: what it removed, or would remove.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Report {
+    /// Whether nothing was removed: the order or the configuration says so.
+    pub dry_run: bool,
+    /// How it ended.
+    pub status: RunStatus,
+    /// When it began, in UTC.
+    pub started: String,
+    /// When it ended, in UTC.
+    pub finished: String,
+    /// Files that were removed, or would be.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Totals of what was removed, or would be, by rule; rules without any are left out.
+    pub rules: Vec<RuleTotals>,
+    /// What was removed, or would be. Jobs without files are in `jobs` only.
+    pub removed: Vec<ReportItem>,
+    /// What is due and held by something ordinary, such as a process that has it open.
+    pub held: Vec<ReportItem>,
+    /// How much is held, by reason.
+    pub holds: Vec<HeldLine>,
+    /// Failures: what could not be read, removed or recorded.
+    pub errors: Vec<ReportError>,
+    /// What could not be read and may be lacking, by the configuration.
+    pub notes: Vec<ReportError>,
+    /// Jobs whose files are removed as a whole, and their records.
+    pub jobs: Vec<ReportJob>,
+    /// Breakers that hold something of what was asked for.
+    pub breaker: Breaker,
+}
+
+/// Totals of one rule in a [`Report`].
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct RuleTotals {
+    /// The rule's name.
+    pub rule: String,
+    /// Files.
+    pub files: u64,
+    /// Top-level directories that are removed as a whole.
+    pub directories: u64,
+    /// Jobs whose files are removed as a whole, jobs without files included.
+    pub jobs: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+}
+
+/// One thing that was removed or is held.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ReportItem {
+    /// Its absolute path.
+    #[serde(flatten)]
+    pub path: JsonPath,
+    /// Its root's name.
+    pub root: String,
+    /// `file`, `dir` or `job`.
+    pub unit: String,
+    /// The rule's name.
+    pub rule: String,
+    /// The deadline that had passed, in UTC.
+    pub deadline: String,
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The code of the hold that keeps it.
+    pub hold: Option<String>,
+    /// The same for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// What a [`ReportError`] is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    /// A source of jobs could not be read.
+    Source,
+    /// A root is missing, or could not be read.
+    Root,
+    /// A directory of a root could not be read.
+    Directory,
+    /// Something that is due could not be removed.
+    Removal,
+    /// A job's record could not be written to its source.
+    Record,
+}
+
+/// A failure, or a note, in a [`Report`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ReportError {
+    /// What it is about.
+    pub kind: ErrorKind,
+    /// The source's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The root's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// The absolute path.
+    #[serde(flatten)]
+    pub path: Option<JsonPath>,
+    /// The rule's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The code of the hold that keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<String>,
+    /// What failed, and what would mend it.
+    pub why: String,
+}
+
+/// What becomes of a job's record at its source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobRecord {
+    /// It stays as it is: the rule wants that.
+    Kept,
+    /// The source notes that the job was cleaned.
+    Marked,
+    /// The source removes it.
+    Forgotten,
+    /// It stays as it is, because the job is held.
+    Held,
+}
+
+/// A job in a [`Report`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ReportJob {
+    /// Its id.
+    pub id: String,
+    /// Its source's name.
+    pub source: String,
+    /// Its status.
+    pub status: String,
+    /// The rule's name.
+    pub rule: String,
+    /// Its files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What becomes of its record.
+    pub record: JobRecord,
+    /// The code of the hold that keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<String>,
+    /// The same for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_with_unknown_keys_are_refused() {
+        let order: CleanOrder = serde_json::from_str("{}").unwrap();
+        assert_eq!(order, CleanOrder::default());
+        let error = serde_json::from_str::<CleanOrder>(r#"{"dry":true}"#).unwrap_err();
+        assert!(error.to_string().contains("unknown field `dry`"), "{error}");
+    }
+}

@@ -1,0 +1,77 @@
+//! The JSON of explanations.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{JobLine, Pin};
+use crate::types::JsonPath;
+
+/// `GET /v1/explain`. What is known of an entry; where there is no such file, most of it is `null`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Explanation {
+    /// Its absolute path.
+    #[serde(flatten)]
+    pub path: JsonPath,
+    /// Its root's name.
+    pub root: String,
+    /// Bytes.
+    pub size: Option<u64>,
+    /// Last change of its content.
+    pub mtime: Option<String>,
+    /// The job that owns it; of several, the one that keeps it longest.
+    pub job: Option<JobLine>,
+    /// All the jobs that own it, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owners: Vec<JobLine>,
+    /// Whether it is nobody's where somebody should own it.
+    pub orphan: bool,
+    /// The rule that it falls under.
+    pub rule: Option<String>,
+    /// From when on its rule lets it go.
+    pub deadline: Option<String>,
+    /// When it goes: at the deadline, or at the first instant of the rule's schedule after it. `null`: when asked, or never.
+    pub lapses_at: Option<String>,
+    /// What makes it go: `deadline`, `schedule` or `asked`. `null`: it never goes.
+    pub reason: Option<String>,
+    /// What keeps it though it is due: a hold's code.
+    pub hold: Option<String>,
+    /// The pin that holds it, due or not.
+    pub pin: Option<Pin>,
+    /// What is at the path: `file`, `dir`, or `null`. The client, which can look for itself, tells
+    /// `symlink`, `other` (a socket, a pipe, a device) and `quarantine` from nothing.
+    pub found: Option<String>,
+    /// When and why it was removed, if nothing is at the path.
+    pub removed: Option<PastRemoval>,
+    /// What lapses: `file`, `dir` for a whole top-level directory, `job` for all that a job owns.
+    pub unit: Option<String>,
+    /// The path of the unit, when it is another one.
+    pub unit_path: Option<String>,
+    /// The timestamp that the rule counts from.
+    pub since: Option<String>,
+    /// Its value.
+    pub basis: Option<String>,
+    /// The rule's time to live, in milliseconds.
+    pub expire_ms: Option<i64>,
+    /// Everything that keeps it, or would if it were due now.
+    pub holds: Vec<HoldLine>,
+    /// All that in sentences.
+    pub text: Vec<String>,
+}
+
+/// A removal that the ledger has.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PastRemoval {
+    /// When it was removed.
+    pub at: String,
+    /// By which rule.
+    pub rule: String,
+}
+
+/// A hold.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct HoldLine {
+    /// Its kind.
+    pub code: String,
+    /// What it means and what would end it, for people.
+    pub why: String,
+}

@@ -1,0 +1,74 @@
+//! `GET /v1/files`.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::JsonPath;
+
+/// A file of the index.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Entry {
+    /// Its absolute path.
+    #[serde(flatten)]
+    pub path: JsonPath,
+    /// Its root's name.
+    pub root: String,
+    /// Bytes.
+    pub size: Option<u64>,
+    /// Last change of its content.
+    pub mtime: Option<String>,
+    /// The job that owns it; of several, the one that keeps it longest.
+    pub job: Option<String>,
+    /// That job's source.
+    pub source: Option<String>,
+    /// That job's status.
+    pub status: Option<String>,
+    /// The rule that it falls under.
+    pub rule: Option<String>,
+    /// From when on its rule lets it go.
+    pub deadline: Option<String>,
+    /// When it goes: at the deadline, or at the first instant of the rule's schedule after it. `null`: when asked, or never.
+    pub lapses_at: Option<String>,
+    /// What makes it go: `deadline`, `schedule` or `asked`. `null`: it never goes.
+    pub reason: Option<String>,
+    /// What keeps it though it is due: a hold's code.
+    pub hold: Option<String>,
+    /// The pin that holds it, due or not.
+    pub pin: Option<u64>,
+}
+
+/// `GET /v1/files`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Files {
+    /// The entries.
+    pub files: Vec<Entry>,
+    /// Where to go on; `null`: this is all.
+    pub cursor: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_has_exactly_its_fields() {
+        let entry = Entry {
+            path: JsonPath::new(Path::new("/srv/a")),
+            root: "srv".to_owned(),
+            size: Some(1),
+            mtime: None,
+            job: None,
+            source: None,
+            status: None,
+            rule: None,
+            deadline: None,
+            lapses_at: None,
+            reason: None,
+            hold: None,
+            pin: None,
+        };
+        insta::assert_snapshot!(serde_json::to_string(&entry).unwrap(), @r#"{"path":"/srv/a","root":"srv","size":1,"mtime":null,"job":null,"source":null,"status":null,"rule":null,"deadline":null,"lapses_at":null,"reason":null,"hold":null,"pin":null}"#);
+    }
+}

@@ -1,0 +1,350 @@
+//! The JSON of jobs, of their sources, and of orders about them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::moment::Moment;
+use crate::core::jobs;
+use crate::core::time::Timestamp;
+use crate::registry::{ForgottenJob, Removal, WaitingItem};
+use crate::types::JsonPath;
+
+/// What every answer about a job has.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct JobLine {
+    /// Its id there.
+    pub id: String,
+    /// The name of the source that tells of it; `null`: no source is asked.
+    pub source: Option<String>,
+    /// What kind of job it is.
+    pub kind: Option<String>,
+    /// `pending`, `running`, `completed`, `failed` or `cancelled`; `null`: no source knows it.
+    pub status: Option<String>,
+    /// When it was made.
+    pub created_at: Option<String>,
+    /// When it ended.
+    pub completed_at: Option<String>,
+    /// When somebody last did something with it.
+    pub last_activity: Option<String>,
+    /// When it says itself that it is over.
+    pub expires_at: Option<String>,
+    /// When it was cleaned.
+    pub cleaned_at: Option<String>,
+}
+
+impl JobLine {
+    /// A job of which nothing is known but what a path says.
+    #[must_use]
+    pub fn captured(id: String, source: Option<String>) -> Self {
+        Self {
+            id,
+            source,
+            ..Self::default()
+        }
+    }
+
+    /// What is known of a job of the source that is named `source`.
+    #[must_use]
+    pub fn known(job: &jobs::Job, source: &str) -> Self {
+        let known = Self {
+            kind: job.kind.as_deref().map(str::to_owned),
+            status: Some(job.status.to_string()),
+            ..Self::captured(job.key.id.clone(), Some(source.to_owned()))
+        };
+        known.at(&job.moments)
+    }
+
+    fn at(self, moments: &jobs::Moments) -> Self {
+        let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        Self {
+            created_at: text(moments.created_at),
+            completed_at: text(moments.completed_at),
+            last_activity: text(moments.last_activity),
+            expires_at: text(moments.expires_at),
+            cleaned_at: text(moments.cleaned_at),
+            ..self
+        }
+    }
+}
+
+/// `GET /v1/jobs`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Jobs {
+    /// The jobs, by source and id.
+    pub jobs: Vec<JobLine>,
+    /// Where to go on; `null`: this is all.
+    pub cursor: Option<String>,
+}
+
+/// `GET`, `PUT` and `DELETE /v1/jobs/{id}`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Job {
+    /// What every answer about a job has.
+    #[serde(flatten)]
+    pub line: JobLine,
+    /// The source's own word, when nobody has said what it means: the job counts as running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_status: Option<String>,
+    /// A value of it that cannot be read: then nothing of the job goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
+    /// Why it failed, in the application's words.
+    pub error: Option<String>,
+    /// The files that it claims, as its source names them.
+    pub files: Vec<String>,
+    /// Whatever else its source tells.
+    pub attributes: BTreeMap<String, serde_json::Value>,
+    /// Where those files lie.
+    pub claims: Vec<Claim>,
+    /// What is still to be written to its row, since its files went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<PendingRecord>,
+    /// Whether its row was deleted at its source, since its files went: these are the facts that were kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forgotten: bool,
+    /// When that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgotten_at: Option<String>,
+    /// What went of it before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removal: Option<JobRemoval>,
+}
+
+/// What was removed of a job that is forgotten.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct JobRemoval {
+    /// When.
+    pub at: String,
+    /// The rule's name.
+    pub rule: String,
+    /// How many files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The number of its line in the ledger.
+    pub ledger_id: u64,
+}
+
+impl From<ForgottenJob> for Job {
+    fn from(job: ForgottenJob) -> Self {
+        let Removal {
+            ledger_id,
+            at,
+            rule,
+            files,
+            bytes,
+        } = job.removal;
+        Self {
+            forgotten: true,
+            forgotten_at: Some(job.forgotten_at.to_string()),
+            removal: Some(JobRemoval {
+                at,
+                rule,
+                files,
+                bytes,
+                ledger_id,
+            }),
+            ..Self::told(job.row, &job.source, Vec::new())
+        }
+    }
+}
+
+impl Job {
+    /// The row of a job of the source that is named `source`.
+    #[must_use]
+    pub fn told(row: jobs::JobRow, source: &str, claims: Vec<Claim>) -> Self {
+        let line = JobLine {
+            kind: row.kind,
+            status: Some(row.status.to_string()),
+            ..JobLine::captured(row.id, Some(source.to_owned()))
+        };
+        Self {
+            line: line.at(&row.moments),
+            unknown_status: row.unknown_status,
+            unreadable: row.unreadable,
+            error: row.error,
+            files: row.files,
+            attributes: row.attributes,
+            claims,
+            ..Self::default()
+        }
+    }
+}
+
+/// A file that a job claims.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Claim {
+    /// As the source names it.
+    pub file: String,
+    /// Where that is.
+    #[serde(flatten)]
+    pub path: Option<JsonPath>,
+    /// `ok`; `elsewhere`: it lies beneath no root; `refused`: it claims nothing.
+    pub state: String,
+    /// Why it is not `ok`, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// What `PUT /v1/jobs/{id}` takes: all of the job; what is left out is not so any more.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct JobOrder {
+    /// How it stands. Required.
+    pub status: Option<String>,
+    /// What kind of job it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// When it was made; left out: as known, or now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Moment>,
+    /// When it ended; left out of one that has ended: as known, or now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<Moment>,
+    /// When somebody last did something with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_activity: Option<Moment>,
+    /// When it says itself that it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Moment>,
+    /// When it was cleaned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cleaned_at: Option<Moment>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The files that it claims.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// Whatever else there is to say.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, serde_json::Value>,
+}
+
+/// A source of jobs, in [`super::Status`].
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// `api`, `sqlite` or `postgres`.
+    pub kind: String,
+    /// `ok`, or what is wrong with it.
+    pub state: String,
+    /// Why, and what would mend it.
+    pub why: Option<String>,
+    /// How its changes are noticed, where there are several ways: `notifications` or `polling`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why not in the better way, and what would mend it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_why: Option<String>,
+    /// How many jobs it has.
+    pub jobs: u64,
+    /// Records that wait to be written back to it.
+    pub waiting_records: u64,
+    /// How many of them the source refused; others are not kept waiting by these.
+    #[serde(default)]
+    pub refused_records: u64,
+    /// Some of those: the ones that were refused most often.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<PendingRecord>,
+    /// Why the last of them that was tried could not be written.
+    pub last_error: Option<String>,
+    /// Claims of its jobs that are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_claims: Option<RefusedClaims>,
+}
+
+/// Claims that are refused: which files they mean is not known, and what they may mean is held.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RefusedClaims {
+    /// How many there are.
+    pub claims: u64,
+    /// Of how many jobs.
+    pub jobs: u64,
+    /// A job that makes one: one that has not ended, if there is such a job.
+    pub job: String,
+    /// Its claim, as the source has it.
+    pub file: String,
+    /// Why it is refused.
+    pub why: String,
+}
+
+impl From<jobs::RefusedClaims> for RefusedClaims {
+    fn from(found: jobs::RefusedClaims) -> Self {
+        let jobs::RefusedClaim { job, file, why } = found.example;
+        Self {
+            claims: found.claims,
+            jobs: found.jobs,
+            job: job.id,
+            file,
+            why,
+        }
+    }
+}
+
+impl fmt::Display for RefusedClaims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |count, one, many| if count == 1 { one } else { many };
+        if self.job == jobs::JobRow::UNNAMED {
+            return write!(
+                f,
+                "{}: what they may own stays\n  give these rows an id, or leave them out of select",
+                self.why
+            );
+        }
+        write!(
+            f,
+            "{} {} of {} {} refused, such as {:?} of job {:?}: {}; what they may mean stays, with all that these jobs own\n  translate \
+             their paths with path_map, set files_root, or leave such claims out of select",
+            self.claims,
+            plural(self.claims, "claim", "claims"),
+            self.jobs,
+            plural(self.jobs, "job is", "jobs are"),
+            self.file,
+            self.job,
+            self.why,
+        )
+    }
+}
+
+/// A job's record that is still to be written back to its source.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct PendingRecord {
+    /// The job's id.
+    pub job: String,
+    /// `mark` or `forget`.
+    pub action: String,
+    /// When the job's files went.
+    pub since: String,
+    /// How often the source refused it.
+    pub attempts: u64,
+    /// What it said the last time.
+    pub error: Option<String>,
+}
+
+impl From<WaitingItem> for PendingRecord {
+    fn from(item: WaitingItem) -> Self {
+        Self {
+            job: item.job,
+            action: item.action.as_str().to_owned(),
+            since: item.since.to_string(),
+            attempts: item.attempts,
+            error: item.error,
+        }
+    }
+}
+
+/// A breaker that has tripped for what nobody owns: of one root, or of all roots of a source.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct OrphanTrip {
+    /// The root's name.
+    pub root: Option<String>,
+    /// The source's name.
+    pub source: Option<String>,
+    /// Why.
+    pub why: String,
+}

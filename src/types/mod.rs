@@ -1,0 +1,58 @@
+//! Requests, answers, events and errors: one type for each, written by one side and read by the
+//! other.
+//!
+//! **Invariant:** times are RFC 3339 in UTC with milliseconds; what is absent is `null`.
+
+mod breaker;
+mod clean;
+mod error;
+mod event;
+mod explain;
+mod files;
+mod history;
+mod jobs;
+mod json_path;
+mod moment;
+mod parameters;
+mod pins;
+mod plan;
+mod query;
+mod saved;
+mod stats;
+mod status;
+mod sync;
+mod tally;
+mod value;
+
+pub use breaker::{Breaker, Release, Released, Trip};
+pub use clean::{
+    CleanOrder, ErrorKind, JobRecord, Report, ReportError, ReportItem, ReportJob, RuleTotals,
+    RunStatus,
+};
+pub use error::Problem;
+pub use event::{Event, EventLine, Gap};
+pub use explain::{Explanation, HoldLine, PastRemoval};
+pub use files::{Entry, Files};
+pub use history::{History, Removal, RemovalPin};
+pub use jobs::{
+    Claim, Job, JobLine, JobOrder, JobRemoval, Jobs, OrphanTrip, PendingRecord, RefusedClaims,
+    Source,
+};
+pub use json_path::JsonPath;
+pub use moment::Moment;
+pub use parameters::{QueryError, from_query, to_query};
+pub use pins::{Pin, PinChange, PinOrder, Pins};
+pub use plan::{Plan, PlanGroup, PlanHour};
+pub use query::{
+    By, EventsQuery, ExplainQuery, FilesQuery, HealthQuery, HistoryQuery, JobsQuery, NoQuery,
+    PlanQuery, SortBy, SortOrder, SourceQuery, StatsQuery,
+};
+pub use saved::{Cache, Loaded, Pass, Reconciliation, SetAside};
+pub use stats::{Total, Totals};
+pub use status::{
+    Configuration, Due, FailedReload, Health, HeldLine, Lateness, NextDeadline, RootLine, Status,
+    Waits, Watches,
+};
+pub use sync::Synced;
+pub use tally::Tally;
+pub use value::{Bytes, Since, Size, Span};

@@ -1,0 +1,13 @@
+//! `POST /v1/sync`.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// `POST /v1/sync`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Synced {
+    /// Always true: an answer means that the barrier is through.
+    pub synced: bool,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
+}

@@ -1,0 +1,255 @@
+//! Values that are texts on the wire: spans, sizes, instants, bytes.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
+
+use super::Moment;
+use crate::core::span;
+use crate::core::time::Timestamp;
+
+/// Value of a parameter that need not be UTF-8.
+#[derive(Clone, PartialEq, Eq, Debug, Default, ToSchema)]
+#[schema(value_type = String)]
+pub struct Bytes(pub Vec<u8>);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes(bytes.to_vec()))
+            }
+        }
+        from.deserialize_bytes(Reader)
+    }
+}
+
+/// Text form of a value, in parameters and bodies.
+trait Text: Sized {
+    /// Description for messages.
+    const EXPECTED: &'static str;
+
+    fn parse(text: &str) -> Option<Self>;
+}
+
+fn from_text<'de, T: Text, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    let text = String::deserialize(from)?;
+    T::parse(&text).ok_or_else(|| de::Error::custom(format_args!("give {}", T::EXPECTED)))
+}
+
+/// Duration, such as `90s`, `15m`, `12h`, `7d` or `1h30m`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, ToSchema)]
+#[schema(value_type = String)]
+pub struct Span(pub Duration);
+
+impl Text for Span {
+    const EXPECTED: &'static str = "a duration such as 90s, 15m, 12h, 7d or 1h30m";
+
+    fn parse(text: &str) -> Option<Self> {
+        span::parse(text).ok().map(Self)
+    }
+}
+
+/// Number of bytes, such as `1000`, `10kB`, `10M` or `1.5GiB`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, ToSchema)]
+#[schema(value_type = String)]
+pub struct Size(pub u64);
+
+impl Text for Size {
+    const EXPECTED: &'static str = "a size such as 1000, 10kB, 10M or 1.5GiB";
+
+    fn parse(text: &str) -> Option<Self> {
+        parse_size(text).map(Self)
+    }
+}
+
+/// Instant, or a duration before now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Since {
+    /// Instant.
+    At(Moment),
+    /// Duration before now.
+    Ago(Span),
+}
+
+impl Since {
+    /// Returns the instant, seen from `now`.
+    #[must_use]
+    pub fn instant(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(Moment(at)) => at,
+            Self::Ago(Span(ago)) => now.before(ago),
+        }
+    }
+}
+
+impl Text for Since {
+    const EXPECTED: &'static str =
+        "an instant such as 2024-05-06T07:08:09Z, or a duration such as 7d";
+
+    fn parse(text: &str) -> Option<Self> {
+        match Moment::parse_rfc3339(text) {
+            Some(at) => Some(Self::At(at)),
+            None => Span::parse(text).map(Self::Ago),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from_text(from)
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from_text(from)
+    }
+}
+
+impl<'de> Deserialize<'de> for Since {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from_text(from)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&humantime::format_duration(self.0))
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0)
+    }
+}
+
+impl Serialize for Since {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::At(at) => at.serialize(to),
+            Self::Ago(span) => span.serialize(to),
+        }
+    }
+}
+
+impl std::str::FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_argument(text)
+    }
+}
+
+impl std::str::FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_argument(text)
+    }
+}
+
+impl std::str::FromStr for Since {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_argument(text)
+    }
+}
+
+fn parse_argument<T: Text>(text: &str) -> Result<T, String> {
+    T::parse(text).ok_or_else(|| format!("give {}", T::EXPECTED))
+}
+
+/// A number of bytes with an optional unit: k, M, G, T count in thousands, Ki, Mi, Gi, Ti in 1024s; a closing B changes
+/// nothing, nor does case.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = unit.trim().to_ascii_lowercase();
+    let unit = unit.strip_suffix('b').unwrap_or(&unit);
+    let factor: u64 = match unit {
+        "" => 1,
+        "k" => 1_000,
+        "m" => 1_000_000,
+        "g" => 1_000_000_000,
+        "t" => 1_000_000_000_000,
+        "ki" => 1 << 10,
+        "mi" => 1 << 20,
+        "gi" => 1 << 30,
+        "ti" => 1 << 40,
+        _ => return None,
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = u32::try_from(fraction.len()).ok()?;
+    // A fraction of a byte is nothing that a person means.
+    if whole.is_empty() || digits > 9 || (number.contains('.') && (digits == 0 || factor == 1)) {
+        return None;
+    }
+    let whole: u64 = whole.parse().ok()?;
+    let fraction: u64 = if digits == 0 {
+        0
+    } else {
+        fraction.parse().ok()?
+    };
+    let part = u128::from(fraction) * u128::from(factor) / 10_u128.pow(digits);
+    whole
+        .checked_mul(factor)?
+        .checked_add(u64::try_from(part).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1000", 1000),
+            ("10kB", 10_000),
+            ("10K", 10_000),
+            ("10M", 10_000_000),
+            ("1.5GiB", 3 << 29),
+            ("2 TiB", 2 << 40),
+            ("0.5k", 500),
+        ] {
+            assert_eq!(parse_size(text), Some(bytes), "{text}");
+        }
+        for bad in [
+            "",
+            "B",
+            "k",
+            "-1",
+            "1.",
+            ".5k",
+            "1.5",
+            "1x",
+            "1e3",
+            "99999999999T",
+            "1.2.3k",
+        ] {
+            assert_eq!(parse_size(bad), None, "{bad}");
+        }
+    }
+}
