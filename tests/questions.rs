@@ -677,7 +677,7 @@ fn the_configured_group_may_act_and_others_may_not() {
     assert_eq!(
         errors(&refused),
         format!(
-            "error: you are uid {STRANGER}, who may ask but not act\n  \
+            "error: permission denied: uid {STRANGER} is not an operator\n  \
              become root or uid 0, or a member of group \"{}\"\n",
             group.name
         )
