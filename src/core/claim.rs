@@ -9,7 +9,8 @@ use super::path::RelPath;
 use super::time::Timestamp;
 
 /// What lapses as a whole.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Unit {
     /// One file.
     File,
@@ -22,12 +23,8 @@ pub enum Unit {
 impl Unit {
     /// The word in configuration, JSON and the ledger.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Dir => "dir",
-            Self::Job => "job",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -7,7 +7,8 @@ use super::jobs::JobRow;
 use super::time::Timestamp;
 
 /// A hold: what keeps a due entry or unit in its place, and what would end it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Hold {
     /// The root's crawl or reconciliation is not through.
     Reconciling,
@@ -232,68 +233,12 @@ impl Hold {
 
     /// One word for programs, as it stands in JSON and in the `hold` filter.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Reconciling => "reconciling",
-            Self::RootMissing => "root-missing",
-            Self::RootUnreachable { .. } => "root-unreachable",
-            Self::Breaker => "breaker",
-            Self::ClockJumped { .. } => "clock-jumped",
-            Self::ClockBehind { .. } => "clock-behind",
-            Self::Open { .. } => "open",
-            Self::OpenUnknown { .. } => "open-unknown",
-            Self::Denied { .. } => "denied",
-            Self::NoQuarantine { .. } => "no-quarantine",
-            Self::RootInUse { .. } => "root-in-use",
-            Self::Unrecorded { .. } => "unrecorded",
-            Self::Unsaved { .. } => "unsaved",
-            Self::MountInside { .. } => "mount-inside",
-            Self::RootInside { .. } => "root-inside",
-            Self::StateInside { .. } => "state-inside",
-            Self::NoTimestamp => "no-timestamp",
-            Self::Unreadable { .. } => "unreadable",
-            Self::Unconfirmed => "unconfirmed",
-            Self::Displaced => "displaced",
-            Self::DryRun => "dry-run",
-            Self::Running { .. } => "running",
-            Self::SourceDown { .. } => "source-down",
-            Self::Contested { .. } => "contested",
-            Self::UnreadableJob { .. } => "unreadable-job",
-            Self::ClaimRefused { .. } => "claim-refused",
-            Self::Pinned { .. } => "pinned",
-        }
+    pub fn code(&self) -> &'static str {
+        self.into()
     }
 
     /// Every code, for messages that list what is allowed.
-    pub const CODES: &'static [&'static str] = &[
-        "reconciling",
-        "root-missing",
-        "root-unreachable",
-        "breaker",
-        "clock-jumped",
-        "clock-behind",
-        "open",
-        "open-unknown",
-        "denied",
-        "no-quarantine",
-        "root-in-use",
-        "unrecorded",
-        "unsaved",
-        "mount-inside",
-        "root-inside",
-        "state-inside",
-        "no-timestamp",
-        "unreadable",
-        "unconfirmed",
-        "displaced",
-        "dry-run",
-        "running",
-        "source-down",
-        "contested",
-        "unreadable-job",
-        "claim-refused",
-        "pinned",
-    ];
+    pub const CODES: &'static [&'static str] = <Self as strum::VariantNames>::VARIANTS;
 }
 
 impl fmt::Display for Hold {

@@ -30,7 +30,8 @@ pub enum Coverage {
 }
 
 /// Purpose of a pass over a root.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum PassKind {
     /// The first crawl.
     #[default]
@@ -48,14 +49,8 @@ pub enum PassKind {
 impl PassKind {
     /// The word in JSON and in logs.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Crawl => "crawl",
-            Self::Stamps => "stamps",
-            Self::Contents => "contents",
-            Self::Missed => "missed",
-            Self::Again => "again",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

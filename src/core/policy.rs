@@ -198,9 +198,24 @@ impl Policy {
     }
 
     fn rules_of(&self, root: RootId) -> impl Iterator<Item = (RuleId, &Rule)> {
-        (0u16..)
-            .map(RuleId)
-            .zip(&self.rules)
+        self.each_rule()
             .filter(move |(_, rule)| rule.applies_to(root))
+    }
+
+    /// Every rule with its number, in the order in which they are tried.
+    pub fn each_rule(&self) -> impl Iterator<Item = (RuleId, &Rule)> {
+        (0u16..).map(RuleId).zip(&self.rules)
+    }
+
+    /// Returns true if `root` counts as empty when nothing stands at its path.
+    #[must_use]
+    pub fn is_optional(&self, root: RootId) -> bool {
+        self.roots.get(&root).is_some_and(|root| root.optional)
+    }
+
+    /// Returns true if `source` is told of its jobs by programs.
+    #[must_use]
+    pub fn is_told(&self, source: SourceId) -> bool {
+        self.sources.get(&source).is_some_and(|of| of.is_told)
     }
 }

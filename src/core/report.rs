@@ -173,7 +173,19 @@ pub struct Trip {
 }
 
 /// The things that the breaker counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    Default,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    utoipa::ToSchema,
+)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "lowercase")]
 pub enum Counted {
     /// Files of a root.
@@ -186,21 +198,17 @@ pub enum Counted {
 impl Counted {
     /// The word in JSON.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Files => "files",
-            Self::Jobs => "jobs",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// Returns the variant of that name; any other word stands for files.
     #[must_use]
     pub fn named(word: &str) -> Self {
-        if word == Self::Jobs.as_str() {
-            Self::Jobs
-        } else {
-            Self::Files
-        }
+        [Self::Jobs]
+            .into_iter()
+            .find(|of| of.as_str() == word)
+            .unwrap_or_default()
     }
 }
 

@@ -41,7 +41,8 @@ pub struct Template {
 }
 
 /// Kinds of placeholders.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Class {
     /// `{job}`: the id of a job.
     Job,
@@ -290,14 +291,8 @@ impl Class {
 
     /// The word between the braces.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Job => "job",
-            Self::Name => "name",
-            Self::Stem => "stem",
-            Self::Uuid => "uuid",
-            Self::Digits => "digits",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// A glob for what [`Class::Uuid`] stands for.

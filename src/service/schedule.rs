@@ -142,7 +142,7 @@ impl Waiting {
             When::AtDeadline | When::Manual => None,
             When::At(times) => Some((times.next(until, &zone, self.started)?, id)),
         };
-        let rules = (0u16..).map(RuleId).zip(&policy.rules);
+        let rules = policy.each_rule();
         rules
             .filter_map(|(id, rule)| next((id, &rule.schedule)))
             .collect()

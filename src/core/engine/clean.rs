@@ -323,11 +323,7 @@ impl Engine {
                 && (request.roots.is_empty()
                     || roots.is_none_or(|roots| roots.iter().any(|&root| request.wants_root(root))))
         };
-        if !(0u16..)
-            .map(RuleId)
-            .zip(&policy.rules)
-            .any(|(rule, _)| is_wanted(rule))
-        {
+        if !policy.each_rule().any(|(rule, _)| is_wanted(rule)) {
             return;
         }
         for &source in policy.sources.keys() {

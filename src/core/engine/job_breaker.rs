@@ -82,11 +82,7 @@ impl Engine {
     /// Counts a job whose row has changed, when that made it due: `before` is what was known of it.
     pub(super) fn count_changed(&mut self, before: Option<&Job>, after: &Job, now: Now) {
         let source = after.key.source;
-        let is_told = self
-            .policy
-            .sources
-            .get(&source)
-            .is_some_and(|of| of.is_told);
+        let is_told = self.policy.is_told(source);
         let Some(state) = self.sources.get(source) else {
             return;
         };

@@ -33,21 +33,11 @@ impl Engine {
 
     /// Whether nothing stands in the place of `root`, and that may be: nobody owns anything in it.
     pub(super) fn is_void(&self, root: RootId) -> bool {
-        let is_optional = self
-            .policy
-            .roots
-            .get(&root)
-            .is_some_and(|root| root.optional);
-        is_optional && self.roots.get(&root).is_some_and(RootState::is_absent)
+        self.policy.is_optional(root) && self.roots.get(&root).is_some_and(RootState::is_absent)
     }
 
     pub(super) fn root_lost(&mut self, root: RootId, why: String, absence: Absence, now: Now) {
-        let is_optional = self
-            .policy
-            .roots
-            .get(&root)
-            .is_some_and(|root| root.optional);
-        let is_void = is_optional && absence == Absence::Certain;
+        let is_void = self.policy.is_optional(root) && absence == Absence::Certain;
         let Some(state) = self.roots.get_mut(&root) else {
             return;
         };

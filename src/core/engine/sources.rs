@@ -68,11 +68,7 @@ impl Engine {
                     for id in ids {
                         is_eased |= self.on_job_deleted(source, &id, now);
                     }
-                    let is_told = self
-                        .policy
-                        .sources
-                        .get(&source)
-                        .is_some_and(|of| of.is_told);
+                    let is_told = self.policy.is_told(source);
                     // Until it has said how many are left.
                     if let Some(state) = self.sources.get_mut(source).filter(|_| !is_told) {
                         state.mark_stale();
@@ -170,11 +166,7 @@ impl Engine {
             .roots
             .values()
             .any(|root| root.source == Some(source) && root.orphans.is_some());
-        let is_told = self
-            .policy
-            .sources
-            .get(&source)
-            .is_some_and(|of| of.is_told);
+        let is_told = self.policy.is_told(source);
         let Some(state) = self.sources.get_mut(source) else {
             return;
         };

@@ -97,12 +97,10 @@ impl Engine {
             if let Some(why) = state.why_unread()
                 && request.wants_root(root)
             {
-                let known = self.policy.roots.get(&root);
-                let may_be_missing = known.is_some_and(|known| known.optional);
                 unread.push(Unread {
                     part: UnreadPart::Root(root),
                     why: why.to_owned(),
-                    is_optional: may_be_missing && state.is_missing(),
+                    is_optional: self.policy.is_optional(root) && state.is_missing(),
                 });
             }
         }
@@ -135,8 +133,7 @@ impl Engine {
             .iter()
             .filter(|(root, _)| request.wants_root(**root))
         {
-            let known = self.policy.roots.get(&root);
-            let is_void = known.is_some_and(|known| known.optional && state.is_missing());
+            let is_void = self.policy.is_optional(root) && state.is_missing();
             if is_void
                 || !self
                     .rules_of(request)
@@ -164,7 +161,7 @@ impl Engine {
         &'e self,
         request: &'e CleanRequest,
     ) -> impl Iterator<Item = (RuleId, &'e Rule)> {
-        let rules = (0u16..).map(RuleId).zip(&self.policy.rules);
+        let rules = self.policy.each_rule();
         rules.filter(|(id, rule)| rule.expire_ms.is_some() && request.wants_rule(*id))
     }
 }

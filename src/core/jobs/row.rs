@@ -32,8 +32,10 @@ pub struct JobKey {
     Debug,
     Serialize,
     Deserialize,
+    strum::IntoStaticStr,
     utoipa::ToSchema,
 )]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "lowercase")]
 #[schema(as = JobStatus)]
 pub enum Status {
@@ -61,14 +63,8 @@ impl Status {
 
     /// The word in configuration, JSON and the ledger.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Running => "running",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// The status behind its word, as [`Status::as_str`] has it.

@@ -241,12 +241,9 @@ impl Policy {
                     })
                 })
         };
-        (0u16..)
-            .map(RuleId)
-            .zip(&self.rules)
-            .filter(move |(_, rule)| {
-                rule.unit == Unit::Job && standing(rule) && rule.is_for(job) && asks(rule)
-            })
+        self.each_rule().filter(move |(_, rule)| {
+            rule.unit == Unit::Job && standing(rule) && rule.is_for(job) && asks(rule)
+        })
     }
 
     /// Decides about a file that lapses by itself. `known` is a floor under its newest timestamp (its arrival). Of several owners all

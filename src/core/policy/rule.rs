@@ -52,7 +52,8 @@ pub enum JobFilter {
 }
 
 /// Treatment of a job's record at its source.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Record {
     /// It stays as it is.
     Keep,
@@ -65,17 +66,14 @@ pub enum Record {
 impl Record {
     /// The word in configuration, JSON and the ledger.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Keep => "keep",
-            Self::Mark => "mark",
-            Self::Forget => "forget",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 /// The timestamp that a rule counts from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Since {
     /// The latest of mtime, ctime, btime and arrival; for a directory, of all in its tree.
     Newest,
@@ -241,17 +239,7 @@ impl Since {
 
     /// The word in configuration, JSON and the ledger.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Newest => "newest",
-            Self::Mtime => "mtime",
-            Self::NewestMtime => "newest_mtime",
-            Self::Ctime => "ctime",
-            Self::Btime => "btime",
-            Self::CreatedAt => "created_at",
-            Self::CompletedAt => "completed_at",
-            Self::LastActivity => "last_activity",
-            Self::ExpiresAt => "expires_at",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
