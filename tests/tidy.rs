@@ -64,7 +64,9 @@ const NOT_IN_CORE: [&str; 13] = [
 ];
 
 /// Parts whose words are those of the house: plain English, and names of the trade.
-const WORDED: [&str; 6] = ["cache", "clock", "config", "fs", "ledger", "registry"];
+const WORDED: [&str; 7] = [
+    "cache", "clock", "config", "core", "fs", "ledger", "registry",
+];
 
 /// Widest comment: rustfmt does not wrap them.
 const COMMENT_COLUMNS_MAX: usize = 100;

@@ -1,6 +1,7 @@
 //! The engine's order to the reaper, and the reaper's answer.
 //!
-//! **Invariant:** a claim names exactly one thing by inode. Whatever else stands at its path by then is left alone.
+//! **Invariant:** a claim names exactly one thing by inode. Whatever else stands at its path by
+//! then is left alone.
 
 use super::facts::{Facts, FileKey, Latest, RootId, RuleId};
 use super::hold::Hold;
@@ -8,7 +9,7 @@ use super::jobs::JobKey;
 use super::path::RelPath;
 use super::time::Timestamp;
 
-/// What lapses as a whole.
+/// A unit: what lapses as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Unit {
@@ -28,21 +29,21 @@ impl Unit {
     }
 }
 
-/// Who wanted a removal.
+/// Actor of a removal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Actor {
     /// A rule's deadline passed.
     Rule,
     /// A rule's schedule, or the daemon's start.
     Schedule {
-        /// Which request, so that its report can be put together.
+        /// The request, so that its report can be put together.
         request: u64,
     },
     /// A person or program asked, through `clean`.
     Asked {
         /// Its user id, by peer credentials.
         uid: u32,
-        /// Which request, so that its report can be put together.
+        /// The request, so that its report can be put together.
         request: u64,
     },
 }
@@ -50,53 +51,56 @@ pub enum Actor {
 /// "Exactly this inode, seen so, may go."
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Claim {
-    /// The root that it lies in.
+    /// The root that it is in.
     pub root: RootId,
-    /// Where in the root.
+    /// The path in the root.
     pub path: RelPath,
-    /// Whose it is, and, where the root's template can be read in several ways, whose it may be: the row of each of these jobs is
-    /// read again before anything goes. None: nobody owns it.
+    /// Its owners, and, where the root's template can be read in several ways, all that may own it:
+    /// the row of each of these jobs is read again before anything goes. None: no job owns it.
     pub owners: Vec<JobKey>,
-    /// For [`Unit::Job`]: all that goes, of which `root` and `path` name the first; empty for a job without files, of which only the
-    /// record goes.
+    /// For [`Unit::Job`]: all that goes, of which `root` and `path` name the first; empty for a job
+    /// without files, of which only the record goes.
     pub pieces: Vec<Piece>,
-    /// What it is, as a whole.
+    /// Its unit.
     pub unit: Unit,
     /// The inode that the index knows; a directory's own for [`Unit::Dir`].
     pub key: FileKey,
     /// The rule that lets it go.
     pub rule: RuleId,
-    /// The deciding timestamp that the engine judged by. A fresh look has to come to the very same (with this as a floor under
-    /// the newest, for what the file system no longer tells, such as an arrival): whatever is newer is for the engine to judge
-    /// again, which knows how far the clock can be believed.
+    /// The deciding timestamp that the engine judged by. A fresh look has to come to the very same
+    /// (with this as a floor under the newest, for what the file system no longer tells, such as an
+    /// arrival): whatever is newer is for the engine to judge again, which knows how far the clock
+    /// can be believed.
     pub known: Timestamp,
-    /// Another time to live than the rule's, for this claim only, in milliseconds: asked for by `clean`.
+    /// Another time to live than the rule's, for this claim only, in milliseconds: asked for by
+    /// `clean`.
     pub retention_ms: Option<i64>,
     /// From when lateness counts: the deadline, or the end of the hold that outlasted it.
     pub due: Timestamp,
-    /// Who wants it.
+    /// The actor.
     pub actor: Actor,
 }
 
 /// A part of what a job owns.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Piece {
-    /// The root that it lies in.
+    /// The root that it is in.
     pub root: RootId,
-    /// Where in the root.
+    /// The path in the root.
     pub path: RelPath,
     /// The inode that the index knows.
     pub key: FileKey,
-    /// Whether it is a directory, with all of the job's that it holds; otherwise one file.
+    /// True if it is a directory, with all of the job's that it holds; otherwise one file.
     pub is_dir: bool,
 }
 
-/// What became of a claim.
+/// Outcome of a claim.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
     /// It is gone.
     Removed(Removal),
-    /// Something else stands there, or the policy does not let it go (yet); this was seen. It was left (or put back) in its place.
+    /// Something else stands there, or the policy does not let it go (yet); this was seen. It was
+    /// left (or put back) in its place.
     Spared {
         /// The fresh look.
         facts: Facts,
@@ -117,11 +121,11 @@ pub enum Outcome {
 /// A removal that happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Removal {
-    /// When its name was gone from its place.
+    /// Instant at which its name was gone from its place.
     pub at: Timestamp,
     /// The deadline that had passed.
     pub deadline: Timestamp,
-    /// How many regular files went.
+    /// Number of regular files that were removed.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,

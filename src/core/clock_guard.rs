@@ -1,22 +1,28 @@
 //! Jumps of the wall clock, and the deadlines that they move.
 //!
-//! Deadlines are instants of the wall clock, and the wall clock can be set. The boot clock cannot: where the two advance
-//! differently, the wall clock jumped. After a jump forward everything stamped before it looks older than it is. Which
-//! clock was right, before or after, cannot be known, so neither is believed: a deadline counts *elapsed* time.
+//! Deadlines are instants of the wall clock, and the wall clock can be set. The boot clock cannot:
+//! where the two advance differently, the wall clock jumped. After a jump forward everything
+//! stamped before it looks older than it is. Which clock was right, before or after, cannot be
+//! known, so neither is believed: a deadline counts *elapsed* time.
 //!
-//! The guard keeps the history of the wall clock as stretches, each with a level: the sum of the jumps before it. A file
-//! stamped at level `a` and judged at level `b` looks `b - a` older than it is. A timestamp does not tell its stretch,
-//! because after a jump backward the clock shows the same times again. So an entry counts from **the last moment at
-//! which the wall clock showed no more than its timestamp**. That answers every sequence of jumps:
-//! - forward: what was stamped before waits as much longer; a timestamp that the jump skipped counts from the jump;
+//! The guard keeps the history of the wall clock as stretches, each with a level: the sum of the
+//! jumps before it. A file stamped at level `a` and judged at level `b` looks `b - a` older than it
+//! is. A timestamp does not tell its stretch, because after a jump backward the clock shows the
+//! same times again. So an entry counts from **the last moment at which the wall clock showed no
+//! more than its timestamp**. That answers every sequence of jumps:
+//! - forward: what was stamped before waits as much longer; a timestamp that the jump skipped
+//!   counts from the jump;
 //! - forward and back: nothing waits; the later jump took back the earlier;
 //! - backward: nothing waits longer than the clock itself makes it. Late is safe;
-//! - backward and forward again: what may have been stamped in between waits; what is older waits for nothing.
+//! - backward and forward again: what may have been stamped in between waits; what is older waits
+//!   for nothing.
 //!
-//! **Invariant:** an entry stamped and judged while the guard watched is never let go before its time to live has really
-//! passed, but for the tolerance: [`STEP_MS`] at either end and two parts in [`SLEW_PARTS`] of the time between: one that is believed to be
-//! slew, and one that the clock may have been slewed back, unseen, before it jumped forward by as much more.
-//! **Invariant:** a later timestamp never gets an earlier deadline than an earlier timestamp with the same time to live.
+//! **Invariant:** an entry stamped and judged while the guard watched is never let go before its
+//! time to live has really passed, but for the tolerance: [`STEP_MS`] at either end and two parts
+//! in [`SLEW_PARTS`] of the time between: one that is believed to be slew, and one that the clock
+//! may have been slewed back, unseen, before it jumped forward by as much more.
+//! **Invariant:** a later timestamp never gets an earlier deadline than an earlier timestamp with
+//! the same time to live.
 
 use std::mem;
 use std::time::Duration;
@@ -26,20 +32,23 @@ use serde::{Deserialize, Serialize};
 use super::hold::Hold;
 use super::time::{Now, Timestamp};
 
-/// A difference between the clocks that is no jump, in milliseconds. Two clocks are not read at one instant, and a leap
-/// second or a small correction at the start of a time service is no reason to hold anything.
+/// A difference between the clocks that is no jump, in milliseconds. Two clocks are not read at one
+/// instant, and a leap second or a small correction at the start of a time service is no reason to
+/// hold anything.
 pub const STEP_MS: i64 = 1_000;
 
-/// Besides, the wall clock may gain or lose one part in so many: time services slew it instead of setting it, by at most
-/// 500 ppm (`adjtimex(2)`), and a bad crystal adds 100 ppm. (Linux slews both clocks; others do not.)
+/// Besides, the wall clock may gain or lose one part in so many: time services slew it instead of
+/// setting it, by at most 500 ppm (`adjtimex(2)`), and a bad crystal adds 100 ppm. (Linux slews
+/// both clocks; others do not.)
 pub const SLEW_PARTS: i64 = 1_000;
 
-/// Most slew that is believed between two readings, in milliseconds. A daemon that slept for a month would else believe
-/// 43 minutes; a clock in good care needs a fraction of this.
+/// Most slew that is believed between two readings, in milliseconds. A daemon that slept for a
+/// month would else believe 43 minutes; a clock in good care needs a fraction of this.
 pub const SLEW_MAX_MS: i64 = 300_000;
 
-/// Jumps that are remembered one by one. A clock jumps once or twice in the life of a daemon; of one that jumps for ever the
-/// smallest jumps are merged, to the safe side: some entries wait longer than they had to.
+/// Jumps that are remembered one by one. A clock jumps once or twice in the life of a daemon; of
+/// one that jumps for ever the smallest jumps are merged, to the safe side: some entries wait
+/// longer than they had to.
 pub const JUMPS_MAX: usize = 32;
 
 /// Watches the wall clock. See the [module](self).
@@ -47,7 +56,8 @@ pub const JUMPS_MAX: usize = 32;
 pub struct ClockGuard {
     /// The last reading.
     last: Now,
-    /// Distance of the wall clock from the boot clock when it was last believed: slew moves it slowly, jumps at once.
+    /// Distance of the wall clock from the boot clock when it was last believed: slew moves it
+    /// slowly, jumps at once.
     offset_ms: i64,
     /// An instant that the clock stood at before we ran, and does not stand at yet.
     recorded: Option<Timestamp>,
@@ -62,7 +72,7 @@ pub struct ClockGuard {
 /// Continuity of the machine since an earlier process read the clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Run {
-    /// It has: its clock that nobody can set goes on.
+    /// It has: its clock that cannot be set goes on.
     Same,
     /// It was started again.
     Other,
@@ -98,13 +108,15 @@ pub enum ClockEvent {
         /// Distance.
         by: Duration,
     },
-    /// The wall clock was set back. Earlier jumps forward are taken back by as much, so that [`ClockGuard::effective`]
-    /// deadlines may be earlier now: what was armed for a later instant must be armed again.
+    /// The wall clock was set back. Earlier jumps forward are taken back by as much, so that
+    /// [`ClockGuard::effective`] deadlines may be earlier now: what was armed for a later instant
+    /// must be armed again.
     SetBack {
         /// Distance.
         by: Duration,
     },
-    /// The wall clock has reached the instant that was recorded before the start: the hold that this meant is over.
+    /// The wall clock has reached the instant that was recorded before the start: the hold that
+    /// this meant is over.
     CaughtUp {
         /// The instant.
         recorded: Timestamp,
@@ -112,8 +124,8 @@ pub enum ClockEvent {
 }
 
 impl ClockGuard {
-    /// Begins to watch. `recorded` is the latest instant that the clock is known to have shown before, such as the last
-    /// removal's: while the clock stands before it, everything is held.
+    /// Begins to watch. `recorded` is the latest instant that the clock is known to have shown
+    /// before, such as the last removal's: while the clock stands before it, everything is held.
     #[must_use]
     pub fn new(now: Now, recorded: Option<Timestamp>) -> Self {
         Self {
@@ -126,9 +138,10 @@ impl ClockGuard {
         }
     }
 
-    /// Goes on from what an earlier process saw of the clocks. Within the same run of the machine a jump between its last reading and
-    /// this one is one; how long a machine was off nobody can tell, so from one run to the next the wall clock is believed
-    /// unless it stands before what was recorded.
+    /// Goes on from what an earlier process saw of the clocks. Within the same run of the machine a
+    /// jump between its last reading and this one is one; how long a machine was off cannot be
+    /// known, so from one run to the next the wall clock is believed unless it stands before what
+    /// was recorded.
     #[must_use]
     pub fn resume(self, run: Run, now: Now, recorded: Option<Timestamp>) -> Self {
         let shown = recorded.max(self.recorded).max(Some(self.last.wall));
@@ -147,8 +160,9 @@ impl ClockGuard {
         self.last
     }
 
-    /// Takes a reading of the clocks. Wants to be called at every wake-up, before anything is judged, and at once when
-    /// the system tells that the clock was set: between two readings only the sum of all jumps can be seen.
+    /// Takes a reading of the clocks. Wants to be called at every wake-up, before anything is
+    /// judged, and at once when the system tells that the clock was set: between two readings only
+    /// the sum of all jumps can be seen.
     pub fn observe(&mut self, now: Now) -> Option<ClockEvent> {
         let (boot_ms, before_ms) = (ms(now.boot), ms(self.last.boot));
         // A difference of quotients: what one pair of readings rounds away, the next pair has.
@@ -175,7 +189,8 @@ impl ClockGuard {
         })
     }
 
-    /// Returns the time beyond its deadline that an entry waits whose deciding timestamp is `basis`, in milliseconds.
+    /// Returns the time beyond its deadline that an entry waits whose deciding timestamp is
+    /// `basis`, in milliseconds.
     #[must_use]
     pub fn shift_ms(&self, basis: Timestamp) -> i64 {
         self.past
@@ -190,8 +205,9 @@ impl ClockGuard {
             .fold(0, i64::max)
     }
 
-    /// The wall time at which an entry may go, as things stand, whose deciding timestamp is `basis` and whose rule says
-    /// `deadline`. Never before `deadline`; after another [`ClockEvent`] or a release it may be another one.
+    /// The wall time at which an entry may go, as things stand, whose deciding timestamp is `basis`
+    /// and whose rule says `deadline`. Never before `deadline`; after another [`ClockEvent`] or a
+    /// release it may be another one.
     #[must_use]
     pub fn effective(&self, basis: Timestamp, deadline: Timestamp) -> Timestamp {
         let shifted = deadline.plus_ms(self.shift_ms(basis));
@@ -199,8 +215,8 @@ impl ClockGuard {
             .map_or(shifted, |recorded| shifted.max(recorded))
     }
 
-    /// Returns the hold on an entry whose `deadline` has passed; `None` when it has not passed, and when the entry may go. `now` is
-    /// the reading that was last given to [`ClockGuard::observe`].
+    /// Returns the hold on an entry whose `deadline` has passed; `None` when it has not passed, and
+    /// when the entry may go. `now` is the reading that was last given to [`ClockGuard::observe`].
     #[must_use]
     pub fn hold(&self, basis: Timestamp, deadline: Timestamp, now: Now) -> Option<Hold> {
         if now.wall < deadline || self.effective(basis, deadline) <= now.wall {
@@ -214,14 +230,14 @@ impl ClockGuard {
         })
     }
 
-    /// Returns whether no jump and no earlier record moves any deadline.
+    /// Returns true if no jump and no earlier record moves any deadline.
     #[must_use]
     pub fn is_calm(&self) -> bool {
         self.past.is_empty() && self.recorded.is_none()
     }
 
-    /// Believes the clock as it stands: somebody has said that it is right. What was armed for a later instant must be
-    /// armed again.
+    /// Believes the clock as it stands: a user has said that it is right. What was armed for a
+    /// later instant must be armed again.
     pub fn release(&mut self) {
         self.recorded = None;
         self.past.clear();
@@ -230,7 +246,8 @@ impl ClockGuard {
         self.offset_ms = offset_ms(self.last);
     }
 
-    /// The jumps since the start or the last release, oldest first; of more than [`JUMPS_MAX`] not all.
+    /// The jumps since the start or the last release, oldest first; of more than [`JUMPS_MAX`] not
+    /// all.
     #[must_use]
     pub fn jumps(&self) -> impl ExactSizeIterator<Item = Jump> {
         self.past.iter().map(|stretch| stretch.ended_by)
@@ -242,9 +259,11 @@ impl ClockGuard {
         self.recorded
     }
 
-    /// Ends the current stretch: the clock jumped somewhere between the reading `before` and the last one.
+    /// Ends the current stretch: the clock jumped somewhere between the reading `before` and the
+    /// last one.
     fn jump(&mut self, before: Now, by_ms: i64) {
-        // Bounds that hold wherever in between it was, and a step wider, because so much may have gone unnoticed.
+        // Bounds that hold wherever in between it was, and a step wider, because so much may have
+        // gone unnoticed.
         let elapsed_ms = ms(self.last.boot).saturating_sub(ms(before.boot)).max(0);
         let margin_ms = elapsed_ms.saturating_add(STEP_MS);
         let at = self.last.wall;
@@ -261,7 +280,8 @@ impl ClockGuard {
         }
     }
 
-    /// Makes one stretch of those two neighbours that differ least, the oldest of such, so that it holds what either held.
+    /// Makes one stretch of those two neighbours that differ least, the oldest of such, so that it
+    /// holds what either held.
     fn merge(&mut self) {
         let distance = |first: usize| {
             let (a, b) = (&self.past[first], &self.past[first + 1]);

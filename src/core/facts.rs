@@ -1,4 +1,5 @@
-//! What a look at the file system told about one thing: the only kind of truth that the core accepts.
+//! Facts of a look at the file system about one thing: the only kind of truth that the core
+//! accepts.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +33,8 @@ pub enum Kind {
     Dir,
     /// A directory that something is mounted on: never entered, never moved.
     Mount,
-    /// A symbolic link, socket, FIFO or device: left alone, unless it lies in a unit that lapses as a whole.
+    /// A symbolic link, socket, FIFO or device: left alone, unless it is in a unit that lapses as
+    /// a whole.
     Other,
 }
 
@@ -41,7 +43,7 @@ pub enum Kind {
 pub struct Facts {
     /// Its kind.
     pub kind: Kind,
-    /// Which one it is.
+    /// Its identity.
     pub key: FileKey,
     /// Number of names that the inode has (`st_nlink`).
     pub nlink: u32,
@@ -72,8 +74,8 @@ impl Facts {
         }
     }
 
-    /// Returns whether `self`, seen after a rename, is the very thing that `before` was. The change time is left out: the
-    /// rename itself moved it.
+    /// Returns true if `self`, seen after a rename, is the very thing that `before` was. The change
+    /// time is left out: the rename itself moved it.
     #[must_use]
     pub fn is_same_content(&self, before: &Self) -> bool {
         (self.kind, self.key, self.size, self.mtime, self.btime)

@@ -1,4 +1,4 @@
-//! Why something that is due is not removed.
+//! Reasons why something that is due is not removed.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,14 +16,15 @@ pub enum Hold {
     RootMissing,
     /// The root cannot be opened, which does not mean that it is not there.
     RootUnreachable {
-        /// Why, and what would mend it.
+        /// The reason and the remedy.
         error: String,
     },
     /// Too much became due at once; a person has to say that it may go.
     Breaker,
-    /// The wall clock jumped forward by this much: ages are not believed until real time has caught up.
+    /// The wall clock jumped forward by this much: ages are not believed until real time has caught
+    /// up.
     ClockJumped {
-        /// How far it jumped.
+        /// Length of the jump.
         by: Duration,
     },
     /// The wall clock stands before an instant that was recorded earlier.
@@ -31,12 +32,13 @@ pub enum Hold {
         /// The instant that was recorded.
         recorded: Timestamp,
     },
-    /// Somebody has it open; inside a unit, the path of the file within the unit.
+    /// A process has it open; inside a unit, the path of the file within the unit.
     Open {
         /// The open file, where it is not the entry itself.
         path: Option<String>,
     },
-    /// Whether it is open cannot be known (not ours, and no `CAP_LEASE`; or a file system without leases).
+    /// True if it is open cannot be known (not ours, and no `CAP_LEASE`; or a file system without
+    /// leases).
     OpenUnknown {
         /// The operating system's reason.
         error: String,
@@ -45,17 +47,17 @@ pub enum Hold {
     Denied {
         /// The operating system's reason.
         error: String,
-        /// How we learn that it is over.
+        /// The way in which its end shows.
         ends: Ends,
     },
     /// The root's quarantine cannot be had or trusted.
     NoQuarantine {
-        /// Why, and what would mend it.
+        /// The reason and the remedy.
         error: String,
     },
     /// Another process has locked the root's quarantine: the root is that one's.
     RootInUse {
-        /// Which process, and what would mend it.
+        /// The process, and the remedy.
         error: String,
     },
     /// The removal cannot be recorded: intent or ledger cannot be written.
@@ -63,31 +65,31 @@ pub enum Hold {
         /// The operating system's reason.
         error: String,
     },
-    /// What is known of the roots cannot be saved: after a restart it would be missing.
+    /// The state of the roots cannot be saved: after a restart it would be missing.
     Unsaved {
-        /// Why, and what would mend it.
+        /// The reason and the remedy.
         error: String,
     },
     /// Something is mounted beneath it.
     MountInside {
-        /// Where.
+        /// The path.
         path: String,
     },
-    /// Another root lies within it.
+    /// Another root is within it.
     RootInside {
         /// The other root's name.
         root: String,
     },
-    /// Our own state directory lies within it.
+    /// Our own state directory is within it.
     StateInside {
-        /// Where, from the root.
+        /// Its path from the root.
         path: String,
     },
     /// The file system keeps no such timestamp as the rule asks for.
     NoTimestamp,
     /// A part of the unit cannot be looked at.
     Unreadable {
-        /// What, and the operating system's reason.
+        /// The part, and the operating system's reason.
         error: String,
     },
     /// The last look did not agree that it is due.
@@ -105,7 +107,7 @@ pub enum Hold {
     SourceDown {
         /// The source's name.
         source: String,
-        /// Why, and what would mend it.
+        /// The reason and the remedy.
         why: String,
     },
     /// Several jobs own it, and one of them does not let it go.
@@ -120,7 +122,8 @@ pub enum Hold {
         /// The column, and the value.
         value: String,
     },
-    /// A job names a file in a way that cannot be understood, and may mean this one; or it is the job itself that does so.
+    /// A job names a file in a way that cannot be understood, and may mean this one; or it is the
+    /// job itself that does so.
     ClaimRefused {
         /// The source's name.
         source: String,
@@ -128,23 +131,23 @@ pub enum Hold {
         job: String,
         /// The claim, as the source has it.
         file: String,
-        /// Why it is refused.
+        /// The reason for the refusal.
         why: String,
     },
-    /// Somebody pinned it, or something in it, or its job.
+    /// A user pinned it, or something in it, or its job.
     Pinned {
-        /// Which pin.
+        /// Number of the pin.
         pin: u64,
-        /// Who: a user's name, or number.
+        /// The user who set it: a name, or a number.
         who: String,
-        /// Why.
+        /// The reason.
         why: String,
-        /// Until when.
+        /// End of the pin.
         until: Timestamp,
     },
 }
 
-/// How the end of a denial shows.
+/// Way in which the end of a denial shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ends {
     /// The directory, or the thing itself, changes: an event tells.
@@ -154,20 +157,21 @@ pub enum Ends {
 }
 
 impl Hold {
-    /// Whether every other removal in the same root would run into it as well.
+    /// Returns true if every other removal in the same root would run into it as well.
     #[must_use]
     pub const fn is_of_root(&self) -> bool {
         self.is_of_quarantine()
             || matches!(self, Self::Unrecorded { .. } | Self::RootUnreachable { .. })
     }
 
-    /// Whether it ends when the root's quarantine can be had.
+    /// Returns true if it ends when the root's quarantine can be had.
     #[must_use]
     pub const fn is_of_quarantine(&self) -> bool {
         matches!(self, Self::NoQuarantine { .. } | Self::RootInUse { .. })
     }
 
-    /// Whether many files of a directory run into it together, for a reason that is the directory's or their owner's.
+    /// Returns true if many files of a directory run into it together, for a reason that is the
+    /// directory's or their owner's.
     #[must_use]
     pub const fn is_shared(&self) -> bool {
         matches!(
@@ -176,7 +180,7 @@ impl Hold {
         )
     }
 
-    /// Whether two holds have the same cause, and end in the same way.
+    /// Returns true if two holds have the same cause, and end in the same way.
     #[must_use]
     pub fn has_cause_of(&self, other: &Self) -> bool {
         match (self, other) {
@@ -185,8 +189,9 @@ impl Hold {
         }
     }
 
-    /// Milliseconds until what was tried `tries` times before is tried again. Exponential backoff (1 s, 2 s, …), capped: an item is tried at
-    /// most as late as it had already been blocked. The cap is per cause, because some causes end without an event.
+    /// Milliseconds until what was tried `tries` times before is tried again. Exponential backoff
+    /// (1 s, 2 s, …), capped: an item is tried at most as late as it had already been blocked. The
+    /// cap is per cause, because some causes end without an event.
     #[must_use]
     pub(in crate::core) fn retry_after_ms(&self, tries: u32) -> i64 {
         const FIRST_MS: i64 = 1000;
@@ -204,10 +209,11 @@ impl Hold {
             Self::Denied {
                 ends: Ends::Told, ..
             } => return HOUR_MS,
-            // The owner of the file, or the file system, has to change: an event tells of the first.
-            // Where the look and the index disagree, another look soon tells who is right, but not over and over.
+            // The owner of the file, or the file system, has to change: an event tells of the
+            // first. Where the look and the index disagree, another look soon tells who is right,
+            // but not over and over.
             Self::OpenUnknown { .. } | Self::Unconfirmed => HOUR_MS,
-            // Whoever holds it so lets it go.
+            // The condition that holds it ends it.
             Self::DryRun | Self::Reconciling | Self::Unsaved { .. } => return i64::MAX,
             Self::Denied {
                 ends: Ends::Untold, ..

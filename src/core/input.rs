@@ -1,6 +1,7 @@
 //! Inputs and effects of the engine.
 //!
-//! **Invariant:** everything that changes the engine passes through one line of [`Input`]s, one at a time.
+//! **Invariant:** everything that changes the engine passes through one line of [`Input`]s, one at
+//! a time.
 
 use std::sync::Arc;
 
@@ -26,21 +27,22 @@ pub type Ask = Box<dyn FnOnce(&mut Engine, Now) + Send>;
 
 /// A message to the engine.
 pub enum Input {
-    /// The alarm rang, or somebody thinks that it should have.
+    /// The alarm rang, or may have rung.
     Tick,
     /// The watchers saw something.
     Observed(Vec<Observed>),
     /// The reaper is through with some claims.
     Reaped(Vec<Reaped>),
-    /// What would become of some claims, had they been given to the reaper.
+    /// Outcomes that some claims would have had, had the reaper been given them.
     Previewed(Vec<Reaped>),
     /// The reaper has the quarantine of a root in order, or (for this reason) cannot have it.
     Recovered(RootId, Option<Hold>),
-    /// Every observation that was made before the barrier has been handed in: the token is given back as an effect.
+    /// Every observation that was made before the barrier has been handed in: the token is given
+    /// back as an effect.
     Synced(u64),
     /// Other rules or roots from now on.
     Reload(Arc<Policy>, Breaker),
-    /// What changes cannot be saved, for this reason; `None`: it can (again).
+    /// Changes cannot be saved, for this reason; `None`: they can (again).
     Unsaved(Option<String>),
     /// A source tells of its jobs.
     Jobs(SourceNews),
@@ -59,11 +61,12 @@ pub enum Input {
 /// Orders of the engine.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
-    /// Save what is known of a root beside its index, before what changes after it; `None`: it is not known any more.
+    /// Save what is known of a root beside its index, before what changes after it; `None`: it is
+    /// not known any more.
     Remember(RootId, Option<RootMemory>),
     /// Save what changed in the index: these are to be read from it, then or later.
     Changed {
-        /// Which pages and directories.
+        /// Pages and directories.
         unsaved: Unsaved,
         /// The clock's history up to now.
         clock: ClockGuard,
@@ -80,7 +83,8 @@ pub enum Effect {
     Placed(RootId, Option<FileKey>),
     /// Save what is known of a source.
     Source(SourceId, SourceMemory),
-    /// The removal under this number of the ledger was told: what is to become of its job's record can be carried out.
+    /// The removal under this number of the ledger was told: what is to become of its job's record
+    /// can be carried out.
     Recorded(u64),
     /// Ask the watchers to hand in everything that happened until now, and [`JOBS`] behind it.
     Barrier,
@@ -107,7 +111,8 @@ pub enum Event {
         deadline: Timestamp,
         /// Instant of the removal.
         at: Timestamp,
-        /// Lateness in milliseconds: from the deadline, or from the end of the hold that outlasted it.
+        /// Lateness in milliseconds: from the deadline, or from the end of the hold that outlasted
+        /// it.
         late_ms: i64,
         /// Regular files.
         files: u64,
@@ -115,23 +120,23 @@ pub enum Event {
         bytes: u64,
         /// The ledger line.
         id: u64,
-        /// Whose all of it was, for [`Unit::Job`].
+        /// Owner of all of it, for [`Unit::Job`].
         job: Option<JobKey>,
     },
     /// Something is due and stays (told once per entry and hold).
     Held {
         /// The root.
         root: RootId,
-        /// What.
+        /// The thing.
         path: RelPath,
         /// The reason.
         hold: Hold,
     },
-    /// A file was seen to appear, change or go (told only while somebody asks for it).
+    /// A file was seen to appear, change or go (reported only while a client asks for it).
     Observed {
         /// The root.
         root: RootId,
-        /// Which file.
+        /// The file.
         path: RelPath,
         /// Its size; `None`: it is gone.
         size: Option<u64>,
@@ -164,7 +169,7 @@ pub enum Event {
         /// The event, for people.
         what: String,
     },
-    /// The breaker tripped for what nobody owns.
+    /// The breaker tripped for orphans.
     OrphansTripped {
         /// For the roots of which source,
         source: Option<SourceId>,
@@ -184,7 +189,7 @@ pub enum Event {
         /// The reason why it is refused.
         why: String,
     },
-    /// What changes can be saved again.
+    /// Changes can be saved again.
     Saving,
     /// The wall clock jumped.
     ClockJumped {

@@ -1,7 +1,7 @@
 //! Lateness of removals: a histogram of fixed size.
 //!
-//! Buckets are exact up to 63 ms and 1/64 of a power of two wide above (the layout of `HdrHistogram`, Gil Tene): percentiles
-//! are within 2 % of the truth.
+//! Buckets are exact up to 63 ms and 1/64 of a power of two wide above (the layout of
+//! `HdrHistogram`, Gil Tene): percentiles are within 2 % of the truth.
 //!
 //! **Invariant:** memory does not grow with what is recorded.
 

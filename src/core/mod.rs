@@ -1,7 +1,8 @@
 //! Decides: what lapses, when, and why not yet.
 //!
-//! **Invariant:** no I/O, no clock, no async, no randomness. Time arrives as an argument, facts arrive as
-//! values, and every decision leaves as a value, so that one seed can drive years of it in seconds.
+//! **Invariant:** no I/O, no clock, no async, no randomness. Time arrives as an argument, facts
+//! arrive as values, and every decision leaves as a value, so that one seed can drive years of it
+//! in seconds.
 
 #![doc = include_str!("DESIGN.md")]
 

@@ -1,7 +1,8 @@
 //! Reports of the watchers: looks at the file system, never raw events.
 //!
-//! **Invariant:** everything here was *seen* by a look after the event that caused it. An observation may be doubled,
-//! late or out of order with others of its directory's neighbours, and the engine must stay right.
+//! **Invariant:** everything here was *seen* by a look after the event that caused it. An
+//! observation may be doubled, late or out of order with others of its directory's neighbours, and
+//! the engine must stay right.
 
 use std::time::Duration;
 
@@ -14,9 +15,11 @@ pub type Name = Box<[u8]>;
 /// Origin of an observation: decides whether a file that the index did not know has just arrived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Discovery {
-    /// The first crawl of a root: what is found was there before us, and its own timestamps tell its age.
+    /// The first crawl of a root: what is found was there before us, and its own timestamps tell
+    /// its age.
     Crawl,
-    /// An event, or a reconciliation of a root that was known before: what is new has arrived while we watched.
+    /// An event, or a reconciliation of a root that was known before: what is new has arrived while
+    /// we watched.
     Event,
 }
 
@@ -38,7 +41,8 @@ pub enum PassKind {
     Crawl,
     /// After a restart: directories whose stamps are as they were saved are not read.
     Stamps,
-    /// After that: the contents of those directories, in which files may have been written without a trace in the directory.
+    /// After that: the contents of those directories, in which files may have been written without
+    /// a trace in the directory.
     Contents,
     /// Changes that raise no event.
     Missed,
@@ -72,11 +76,12 @@ pub struct PassCost {
 /// A message from a watcher to the engine. The paths are relative to the root.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Observed {
-    /// The whole content of one directory. What the index has in it and the listing has not is gone.
+    /// The whole content of one directory. What the index has in it and the listing has not is
+    /// gone.
     Listing {
-        /// The root that it lies in.
+        /// The root that it is in.
         root: RootId,
-        /// Which directory.
+        /// The directory.
         dir: RelPath,
         /// A look at the directory itself, taken *before* it was read.
         facts: Facts,
@@ -91,9 +96,9 @@ pub enum Observed {
     },
     /// Looks at some names of one directory, in any order.
     Looks {
-        /// The root that it lies in.
+        /// The root that it is in.
         root: RootId,
-        /// Which directory.
+        /// The directory.
         dir: RelPath,
         /// A look at the directory itself.
         facts: Facts,
@@ -102,9 +107,9 @@ pub enum Observed {
     },
     /// A directory cannot be read: what the index has in it stays, with what it knew.
     Unreadable {
-        /// The root that it lies in.
+        /// The root that it is in.
         root: RootId,
-        /// Which directory.
+        /// The directory.
         dir: RelPath,
         /// The operating system's reason.
         error: String,
@@ -113,7 +118,7 @@ pub enum Observed {
     Gone {
         /// The root that it lay in.
         root: RootId,
-        /// Which directory. Never the root itself.
+        /// The directory. Never the root itself.
         dir: RelPath,
     },
     /// A directory was renamed within its root. What stood at `to` before is gone.
@@ -127,39 +132,41 @@ pub enum Observed {
     },
     /// A root's directory is there (again), as this inode; a crawl follows.
     RootFound {
-        /// Which root.
+        /// The root.
         root: RootId,
-        /// Which directory it is now. When it is not the one from before, all that was known of it is forgotten.
+        /// Identity of its directory. When it is not the one from before, all that was known of it
+        /// is forgotten.
         key: FileKey,
     },
-    /// A root cannot be opened, which does not mean that it is not there: what is known of it stays, and a reconciliation follows
-    /// when it can be opened again.
+    /// A root cannot be opened, which does not mean that it is not there: what is known of it
+    /// stays, and a reconciliation follows when it can be opened again.
     RootUnreachable {
-        /// Which root.
+        /// The root.
         root: RootId,
         /// The reason and the remedy, for people.
         why: String,
     },
     /// A root's directory is not there.
     RootLost {
-        /// Which root.
+        /// The root.
         root: RootId,
         /// The reason, for people.
         why: String,
         /// Certainty that nothing stands at its path.
         absence: Absence,
     },
-    /// What was known of a root may be incomplete (queue overflow, missing watches): removals go on, being verified
-    /// by their own looks; a reconciliation follows.
+    /// The knowledge of a root may be incomplete (queue overflow, missing watches): removals go on,
+    /// being verified by their own looks; a reconciliation follows.
     Doubted {
-        /// Which root.
+        /// The root.
         root: RootId,
         /// The reason, for people.
         why: String,
     },
-    /// The crawl or reconciliation of a root is through: all that it found was reported before this.
+    /// The crawl or reconciliation of a root is through: all that it found was reported before
+    /// this.
     Reconciled {
-        /// Which root.
+        /// The root.
         root: RootId,
         /// Its begin, since the machine started: a clock that cannot be set.
         began: Duration,
@@ -171,8 +178,9 @@ pub enum Observed {
 /// Certainty about the absence of a root.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Absence {
-    /// The nearest directory above it that is there can be read, and has nothing of the next name on the way to it.
+    /// The nearest directory above it that is there can be read, and has nothing of the next name
+    /// on the way to it.
     Certain,
-    /// Something else stands there or on the way, or nobody can look.
+    /// Something else stands there or on the way, or it cannot be looked at.
     Doubtful,
 }

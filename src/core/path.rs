@@ -1,7 +1,8 @@
 //! Paths beneath a root, as bytes.
 //!
-//! **Invariant:** a [`RelPath`] has no empty, `.` or `..` component and no leading or trailing slash, so joining it
-//! to a root's path can never name anything outside of the root by its spelling. The empty path is the root itself.
+//! **Invariant:** a [`RelPath`] has no empty, `.` or `..` component and no leading or trailing
+//! slash, so joining it to a root's path can never name anything outside of the root by its
+//! spelling. The empty path is the root itself.
 
 use std::borrow::Borrow;
 use std::ffi::OsStr;
@@ -9,8 +10,9 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Name of the quarantine directory in every root. What has it, at any depth, is a quarantine: ours,
-/// or that of another process whose root is within ours. It is never listed, watched or removed.
+/// Name of the quarantine directory in every root. What has it, at any depth, is a quarantine:
+/// ours, or that of another process whose root is within ours. It is never listed, watched or
+/// removed.
 pub const QUARANTINE: &[u8] = b".lapsed";
 
 /// A path relative to a root: components joined by `/`, any bytes but `/` and NUL within them.
@@ -24,7 +26,8 @@ impl RelPath {
         Self::default()
     }
 
-    /// Takes `path` as a path beneath a root; `None` when it is absolute, or has an empty, `.`, `..` or NUL component.
+    /// Takes `path` as a path beneath a root; `None` when it is absolute, or has an empty, `.`,
+    /// `..` or NUL component.
     #[must_use]
     pub fn parse(path: &[u8]) -> Option<Self> {
         let sound = path.is_empty() || path.split(|&b| b == b'/').all(is_component);
@@ -59,7 +62,7 @@ impl RelPath {
         &self.0
     }
 
-    /// Returns whether this is the root itself.
+    /// Returns true if this is the root itself.
     #[must_use]
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
@@ -95,13 +98,13 @@ impl RelPath {
         self.0.split(|&b| b == b'/').filter(|name| !name.is_empty())
     }
 
-    /// The first component: the name of the top-level directory (or file) that this path lies in.
+    /// The first component: the name of the top-level directory (or file) that this path is in.
     #[must_use]
     pub fn top(&self) -> Option<&[u8]> {
         self.components().next()
     }
 
-    /// Returns whether this path is `ancestor` or lies beneath it.
+    /// Returns true if this path is `ancestor` or is beneath it.
     #[must_use]
     pub fn is_within(&self, ancestor: &Self) -> bool {
         ancestor.is_root()
@@ -111,7 +114,7 @@ impl RelPath {
                 .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
     }
 
-    /// Returns whether this path is a quarantine, or is in one.
+    /// Returns true if this path is a quarantine, or is in one.
     #[must_use]
     pub fn is_in_quarantine(&self) -> bool {
         is_in_quarantine(&self.0)
@@ -127,13 +130,13 @@ impl RelPath {
     }
 }
 
-/// Returns whether `path`, relative to a root, is a quarantine, or is in one.
+/// Returns true if `path`, relative to a root, is a quarantine, or is in one.
 #[must_use]
 pub fn is_in_quarantine(path: &[u8]) -> bool {
     path.split(|&b| b == b'/').any(|name| name == QUARANTINE)
 }
 
-/// Returns whether `name` can be one component of a path.
+/// Returns true if `name` can be one component of a path.
 #[must_use]
 pub fn is_component(name: &[u8]) -> bool {
     !name.is_empty() && name != b"." && name != b".." && !name.contains(&b'/') && !name.contains(&0)

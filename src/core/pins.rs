@@ -1,7 +1,7 @@
-//! Pins: somebody said that a path, or all that a job owns, is to stay for a while.
+//! Pins: a user keeps a path, or all that a job owns, for a while.
 //!
-//! **Invariant:** a pin that was acknowledged holds until it ends or somebody takes it away: over restarts, and also what comes to its
-//! path later.
+//! **Invariant:** a pin that was acknowledged holds until it ends or a user takes it away: over
+//! restarts, and also what comes to its path later.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -82,7 +82,7 @@ impl Pins {
         self.pins.read().values().cloned().collect()
     }
 
-    /// Returns whether there are none.
+    /// Returns true if there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pins.read().is_empty()
@@ -98,8 +98,8 @@ impl Pins {
             .min()
     }
 
-    /// The pin that holds what is at `path` in `root` and is `owner`'s at `now`, and longest; for a directory also one that holds
-    /// anything in it.
+    /// The pin that holds what is at `path` in `root` and is `owner`'s at `now`, and longest; for a
+    /// directory also one that holds anything in it.
     #[must_use]
     pub fn find(
         &self,

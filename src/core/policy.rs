@@ -1,6 +1,7 @@
-//! Which rule decides about a file or a top-level directory, and when it lets it go.
+//! Policy: the rule that decides about a file or a top-level directory, and the deadline under it.
 //!
-//! **Invariant:** pure. The same facts give the same verdict, in the engine's index and in the reaper's last look.
+//! **Invariant:** pure. The same facts give the same verdict, in the engine's index and in the
+//! reaper's last look.
 //! **Invariant:** no rule, no knowledge, no timestamp: no removal.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,9 +31,10 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// The sources of jobs.
     pub sources: BTreeMap<SourceId, Source>,
-    /// Databases of sources that lie in roots: no rule is for them.
+    /// Databases of sources that are in roots: no rule is for them.
     pub databases: BTreeSet<(RootId, RelPath)>,
-    /// A daemon removes once at its start everything that is due, whatever the schedules of its rules.
+    /// A daemon removes once at its start everything that is due, whatever the schedules of its
+    /// rules.
     pub cleans_at_start: bool,
 }
 
@@ -47,20 +49,20 @@ pub struct Root {
     pub owner: Option<Template>,
     /// Source of the jobs that own its files; `None`: none.
     pub source: Option<SourceId>,
-    /// Names that may become orphans when nobody owns them; `None`: none.
+    /// Names that may become orphans when no job owns them; `None`: none.
     pub orphans: Option<Template>,
     /// It counts as empty when nothing stands at its path; if not set, it is held as missing.
     pub optional: bool,
     /// Directories that a removal emptied are removed, too.
     pub prune_empty_dirs: bool,
-    /// Other roots that lie beneath this one: theirs are not ours.
+    /// Other roots that are beneath this one: theirs are not ours.
     pub nested: Vec<(RelPath, RootId)>,
     /// Patterns for the names at its top that are of it; `None`: all.
     pub only: Option<Globs>,
 }
 
 impl Root {
-    /// Returns whether `path` belongs to this root: `only` does not leave it out, and it is in no
+    /// Returns true if `path` belongs to this root: `only` does not leave it out, and it is in no
     /// quarantine.
     #[must_use]
     pub fn has(&self, path: &[u8]) -> bool {
@@ -71,7 +73,8 @@ impl Root {
 }
 
 impl Policy {
-    /// Everything that decides what lapses when, as text: two policies with the same text make the same of the same facts.
+    /// Everything that decides what lapses when, as text: two policies with the same text make the
+    /// same of the same facts.
     #[must_use]
     pub fn text(&self) -> String {
         use std::fmt::Write as _;
@@ -144,9 +147,10 @@ impl Policy {
         text
     }
 
-    /// Whether what is due under the rule behind `id` may go, now or later, without anybody's asking: then the breaker minds it.
+    /// Returns true if what is due under the rule behind `id` may go, now or later, without
+    /// anybody's asking: then the breaker minds it.
     #[must_use]
-    pub fn goes_unasked(&self, id: RuleId) -> bool {
+    pub fn lapses_by_itself(&self, id: RuleId) -> bool {
         match self.rule(id).schedule {
             Schedule::AtDeadline | Schedule::At(_) => true,
             Schedule::Manual => self.cleans_at_start,
@@ -178,13 +182,14 @@ impl Policy {
         u16::try_from(place).ok().map(RuleId)
     }
 
-    /// The job that the template of `root` captures from `path`, which lies in it.
+    /// The job that the template of `root` captures from `path`, which is in it.
     #[must_use]
     pub fn owner<'p>(&self, root: RootId, path: &'p [u8]) -> Option<&'p [u8]> {
         self.roots.get(&root)?.owner.as_ref()?.captures(path)?.job()
     }
 
-    /// Finds the innermost root that `path` (absolute, normalized) lies in and is of, and the path beneath it.
+    /// Finds the innermost root that `path` (absolute, normalized) is in and belongs to, and the
+    /// path beneath it.
     #[must_use]
     pub fn locate(&self, path: &Path) -> Option<(RootId, RelPath)> {
         use std::os::unix::ffi::OsStrExt;
@@ -215,7 +220,7 @@ impl Policy {
 
     /// Returns true if `source` is told of its jobs by programs.
     #[must_use]
-    pub fn is_told(&self, source: SourceId) -> bool {
+    pub fn has_pushed_jobs(&self, source: SourceId) -> bool {
         self.sources.get(&source).is_some_and(|of| of.is_told)
     }
 }

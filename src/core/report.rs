@@ -30,12 +30,14 @@ pub enum Phase {
         /// The reason, for people.
         why: String,
     },
-    /// Its directory cannot be opened, which does not mean that it is not there: what is known of it stays.
+    /// Its directory cannot be opened, which does not mean that it is not there: what is known of
+    /// it stays.
     Unreachable {
         /// The reason and the remedy, for people.
         why: String,
     },
-    /// Its first crawl, or the crawl after a change of rules, is under way: nothing of it lapses yet.
+    /// Its first crawl, or the crawl after a change of rules, is under way: nothing of it lapses
+    /// yet.
     Crawling,
     /// Known, but being looked over again: removals go on, each verified by its own look.
     Reconciling {
@@ -49,13 +51,13 @@ pub enum Phase {
 /// A root as the engine knows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RootStatus {
-    /// Which root.
+    /// The root.
     pub root: RootId,
     /// State.
     pub phase: Phase,
     /// It is optional, and nothing stands at its path: it counts as empty.
     pub is_void: bool,
-    /// Which directory it is now.
+    /// Identity of its directory now.
     pub key: Option<FileKey>,
     /// The breaker, when it has tripped.
     pub trip: Option<Trip>,
@@ -85,10 +87,10 @@ pub struct Reconciliation {
 /// Saved state of a root, beside its index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RootMemory {
-    /// Which directory it was.
+    /// Identity of its directory.
     pub key: FileKey,
-    /// Whether its first crawl was through, and the breaker had looked at what that made due: what comes due after that is the
-    /// passing of time.
+    /// True if its first crawl was through, and the breaker had looked at what that made due: what
+    /// comes due after that is the passing of time.
     pub settled: bool,
     /// Its breaker.
     #[serde(flatten)]
@@ -150,7 +152,7 @@ pub enum SourcePhase {
 /// A source as the engine knows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SourceStatus {
-    /// Which source.
+    /// The source.
     pub source: SourceId,
     /// State.
     pub phase: SourcePhase,
@@ -212,8 +214,8 @@ impl Counted {
     }
 }
 
-/// Limits of the breaker, which trips when more than `entries` *and* more than `share` of a root become due at once; and when too much of a
-/// root would go within an hour because nobody owns it.
+/// Limits of the breaker, which trips when more than `entries` *and* more than `share` of a root
+/// become due at once; and when too much of a root would go within an hour because no job owns it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Breaker {
     /// Entries that may become due at once.
@@ -224,7 +226,8 @@ pub struct Breaker {
     pub orphan_entries: u64,
     /// Bytes of orphans that may go from a root within an hour; `None`: any number.
     pub orphan_bytes: Option<u64>,
-    /// Part of a root that may go as orphans within an hour, from 0 to 1. Counts only above `entries`.
+    /// Part of a root that may go as orphans within an hour, from 0 to 1. Counts only above
+    /// `entries`.
     pub orphan_share: f64,
 }
 
@@ -240,8 +243,8 @@ impl Default for Breaker {
     }
 }
 
-/// Lateness of removals since the start: from the deadline (or the end of the last hold) to the instant at which the
-/// name was gone from its place. Milliseconds; percentiles are exact to 2 %.
+/// Lateness of removals since the start: from the deadline (or the end of the last hold) to the
+/// instant at which the name was gone from its place. Milliseconds; percentiles are exact to 2 %.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Lateness {
     /// Number of removals.
@@ -299,7 +302,7 @@ pub struct Status {
 pub struct Explanation {
     /// Rule that it falls under.
     pub class: Class,
-    /// The unit that lapses: the file, or the top-level directory that it lies in (or is).
+    /// The unit that lapses: the file, or the top-level directory that it is in (or is).
     pub unit: Option<Unit>,
     /// The path of the unit, where it is not the path that was asked for.
     pub unit_path: Option<RelPath>,
@@ -356,7 +359,7 @@ impl CleanRequest {
 pub enum Asker {
     /// A person or program with this user id.
     User(u32),
-    /// Nobody does: it is time. Then the breaker counts orphans, as at their deadlines.
+    /// A schedule. Then the breaker counts orphans, as at their deadlines.
     Schedule,
 }
 
@@ -386,7 +389,7 @@ pub struct CleanItem {
 /// A job of a clean's report, as it was judged.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CleanJob {
-    /// Which job.
+    /// The job.
     pub key: JobKey,
     /// Its status.
     pub status: jobs::Status,
@@ -395,9 +398,9 @@ pub struct CleanJob {
 /// A part of what a run is about that could not be read: nothing that depends on it was judged.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Unread {
-    /// Which part.
+    /// The part.
     pub part: UnreadPart,
-    /// Why, and what would mend it.
+    /// The reason and the remedy.
     pub why: String,
     /// The configuration says that it may be missing: worth a note, and no error.
     pub is_optional: bool,

@@ -1,6 +1,7 @@
 //! Spans of time as people write them: `90s`, `1h30m`, `0.5h`.
 //!
-//! **Invariant:** a fraction is never worth less than it says: it is rounded up to the nanosecond. Late is safe.
+//! **Invariant:** a fraction is never worth less than it says: it is rounded up to the nanosecond.
+//! Late is safe.
 
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ struct Fraction {
     unit: String,
 }
 
-/// `text` without its fractions, and these. A point that begins no digits, or stands right behind letters, stays: it is refused.
+/// `text` without its fractions, and these. A point that begins no digits, or stands right behind
+/// letters, stays: it is refused.
 fn apart(text: &str) -> (String, Vec<Fraction>) {
     let (mut whole, mut fractions) = (String::new(), Vec::new());
     let mut rest = text;

@@ -1,25 +1,29 @@
-//! Owner templates, `{job}/**` or `{job}_{name}`: how a path tells the job that it belongs to, and the way back.
+//! Owner templates, `{job}/**` or `{job}_{name}`: how a path tells the job that it belongs to, and
+//! the way back.
 //!
-//! A template is matched against a whole path beneath a root. Its segments are separated by `/`; a segment consists of
-//! plain text, `*` (any bytes within the component, or none) and placeholders:
+//! A template is matched against a whole path beneath a root. Its segments are separated by `/`; a
+//! segment consists of plain text, `*` (any bytes within the component, or none) and placeholders:
 //!
 //! | placeholder | stands for |
 //! | --- | --- |
 //! | `{job}`, `{name}` | one byte or more within the component |
-//! | `{stem}` | the same, before the component's last dot (a leading dot is none); a dot right after it is that last one |
+//! | `{stem}` | the same, before the component's last dot; a leading dot is none |
 //! | `{uuid}` | 36 characters, 8-4-4-4-12 hexadecimal digits of either case |
 //! | `{digits}` | one ASCII digit or more |
 //!
-//! `**` fills a segment: as the last one it stands for one component or more, elsewhere for any number of them, or none.
+//! A dot right after `{stem}` is the last one of the component.
 //!
-//! Where more than one reading is possible, each `*`, `**` and placeholder takes as little as lets the rest match, the
-//! leftmost first: `{job}_{name}` reads `a_b_c` as job `a`. A placeholder that is used twice stands for the same
-//! bytes both times.
+//! `**` fills a segment: as the last one it stands for one component or more, elsewhere for any
+//! number of them, or none.
 //!
-//! **Invariant:** a captured job is a key, never a path: it has no `/`, and only [`crate::core::path::is_component`]
-//! jobs have a directory.
-//! **Invariant:** a hostile name costs polynomial time: what was tried once and failed is not tried again, and templates
-//! whose repeated placeholders would multiply the readings are refused.
+//! Where more than one reading is possible, each `*`, `**` and placeholder takes as little as lets
+//! the rest match, the leftmost first: `{job}_{name}` reads `a_b_c` as job `a`. A placeholder that
+//! is used twice stands for the same bytes both times.
+//!
+//! **Invariant:** a captured job is a key, never a path: it has no `/`, and only
+//! [`crate::core::path::is_component`] jobs have a directory.
+//! **Invariant:** a hostile name costs polynomial time: what was tried once and failed is not tried
+//! again, and templates whose repeated placeholders would multiply the readings are refused.
 
 mod parse;
 mod search;
@@ -61,7 +65,8 @@ pub enum Class {
 enum Op {
     /// Exactly these bytes.
     Text(Box<[u8]>),
-    /// A placeholder's first use. When it is used again, `until` is the last step that does so, else this step.
+    /// A placeholder's first use. When it is used again, `until` is the last step that does so,
+    /// else this step.
     Capture { class: Class, until: usize },
     /// The bytes that the class captured before.
     Again(Class),
@@ -74,7 +79,7 @@ enum Op {
 }
 
 impl Op {
-    /// Returns whether it is the first use of `{job}`.
+    /// Returns true if it is the first use of `{job}`.
     fn is_job(&self) -> bool {
         matches!(
             self,
@@ -106,7 +111,8 @@ impl Template {
         })
     }
 
-    /// A template that says of a path what the first of these says that says anything; `None`: there are none.
+    /// A template that says of a path what the first of these says that says anything; `None`:
+    /// there are none.
     #[must_use]
     pub fn any_of(templates: Vec<Self>) -> Option<Self> {
         let all = templates.into_iter().rev();
@@ -122,8 +128,9 @@ impl Template {
         std::iter::successors(Some(self), |template| template.next.as_deref())
     }
 
-    /// Matches the whole of `path`, the bytes of a [`super::path::RelPath`]. `None` when the template says nothing about
-    /// it, and when it is no such path: empty, or with an empty component.
+    /// Matches the whole of `path`, the bytes of a [`super::path::RelPath`]. `None` when the
+    /// template says nothing about it, and when it is no such path: empty, or with an empty
+    /// component.
     #[must_use]
     pub fn captures<'p>(&self, path: &'p [u8]) -> Option<Captures<'p>> {
         self.alternatives()
@@ -141,7 +148,8 @@ impl Template {
         search(&self.ops, path, None).map(|found| Captures { found })
     }
 
-    /// As [`Template::captures`], for the directory `path`: what it says about it, or about anything that could lie in it.
+    /// As [`Template::captures`], for the directory `path`: what it says about it, or about
+    /// anything that could be in it.
     #[must_use]
     pub fn captures_within<'p>(&self, path: &'p [u8]) -> Option<Captures<'p>> {
         let found = self.captures(path);
@@ -169,8 +177,8 @@ impl Template {
         Some(whole)
     }
 
-    /// The jobs that `path`, a file's or a directory's, can be read to belong to: what [`Template::captures`] says, then longer ones;
-    /// then those of the alternatives.
+    /// The jobs that `path`, a file's or a directory's, can be read to belong to: what
+    /// [`Template::captures`] says, then longer ones; then those of the alternatives.
     pub fn jobs<'p>(&'p self, path: &'p [u8]) -> impl Iterator<Item = &'p [u8]> {
         self.jobs_up_to(path, usize::MAX)
     }
@@ -189,7 +197,7 @@ impl Template {
         self.alternatives().filter_map(readings).flatten()
     }
 
-    /// How many shorter jobs a path of `job` can be read to belong to as well, at most.
+    /// Number of shorter jobs that a path of `job` can be read to belong to as well, at most.
     pub(in crate::core) fn shorter_readings(&self, job: &[u8]) -> usize {
         let shorter = |template: &Self| {
             let ends = 1..job.len();
@@ -204,13 +212,15 @@ impl Template {
         self.alternatives().map(shorter).max().unwrap_or(0)
     }
 
-    /// The jobs that `path` can be read to belong to, `first` (what the template captures) before longer ones.
+    /// The jobs that `path` can be read to belong to, `first` (what the template captures) before
+    /// longer ones.
     fn job_readings<'p>(
         &'p self,
         path: &'p [u8],
         first: &'p [u8],
     ) -> impl Iterator<Item = &'p [u8]> {
-        // It was captured of a copy otherwise: then there is one reading, that of a whole component.
+        // It was captured of a copy otherwise: then there is one reading, that of a whole
+        // component.
         let start = first.as_ptr().addr().wrapping_sub(path.as_ptr().addr());
         let rest = path.get(start..).unwrap_or_default();
         let end = rest.iter().position(|&b| b == b'/').unwrap_or(rest.len());
@@ -230,14 +240,14 @@ impl Template {
         }
     }
 
-    /// Returns whether everything of a job lies in one directory, [`Template::job_dir`].
+    /// Returns true if everything of a job is in one directory, [`Template::job_dir`].
     #[must_use]
     pub fn has_job_dir(&self) -> bool {
         self.next.is_none() && self.job_dir(b"job").is_some()
     }
 
-    /// Returns the directory that everything of `job` lies in, if there is one: when the job's id is the whole name of a directory, and only
-    /// plain text stands before it.
+    /// Returns the directory that everything of `job` is in, if there is one: when the job's id
+    /// is the whole name of a directory, and only plain text stands before it.
     #[must_use]
     pub fn job_dir(&self, job: &[u8]) -> Option<Vec<u8>> {
         if !is_component(job) {
@@ -278,7 +288,8 @@ impl<'p> Captures<'p> {
         self.get(Class::Job)
     }
 
-    /// Returns the bytes that the placeholder of `class` stands for; `None` when the template has none.
+    /// Returns the bytes that the placeholder of `class` stands for; `None` when the template has
+    /// none.
     #[must_use]
     pub fn get(&self, class: Class) -> Option<&'p [u8]> {
         self.found[class as usize]

@@ -1,7 +1,7 @@
 //! Instants and file times: the two precisions in which `lapsed` knows time.
 //!
-//! **Invariant:** a file time is rounded *up* to a [`Timestamp`], so that a deadline computed from it is never
-//! early. Late is safe; early loses data.
+//! **Invariant:** a file time is rounded *up* to a [`Timestamp`], so that a deadline computed from
+//! it is never early. Late is safe; early loses data.
 
 use std::fmt;
 use std::time::Duration;
@@ -51,7 +51,8 @@ impl Timestamp {
         Self(self.0.saturating_sub(duration_ms(by)))
     }
 
-    /// Milliseconds from `earlier` to this instant; negative when this instant is the earlier one. Saturates.
+    /// Milliseconds from `earlier` to this instant; negative when this instant is the earlier one.
+    /// Saturates.
     #[must_use]
     pub const fn ms_since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
@@ -64,7 +65,8 @@ fn duration_ms(by: Duration) -> i64 {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC with milliseconds; instants outside of the years 1 to 9999 are shown as the nearest of them.
+    /// RFC 3339 in UTC with milliseconds; instants outside of the years 1 to 9999 are shown as the
+    /// nearest of them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const FIRST: i64 = -62_135_596_800_000; // 0001-01-01T00:00:00Z
         const LAST: i64 = 253_402_207_200_000 - 1; // jiff's latest instant, in milliseconds
@@ -76,8 +78,8 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A timestamp as a file system keeps it: seconds since the Unix epoch and nanoseconds within the second.
-/// Compared exactly when the question is "is this still the same file?".
+/// A timestamp as a file system keeps it: seconds since the Unix epoch and nanoseconds within the
+/// second. Compared exactly when the question is "is this still the same file?".
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
 )]
@@ -89,8 +91,9 @@ pub struct FileTime {
 }
 
 impl FileTime {
-    /// The last instant that a file system may have kept as this, where it keeps `ctime` of the same file. The kernel sets that, so one
-    /// without nanoseconds tells that whole seconds are kept, of which FAT keeps even ones only: what is left of the span was cut off.
+    /// The last instant that a file system may have kept as this, where it keeps `ctime` of the
+    /// same file. The kernel sets that, so one without nanoseconds tells that whole seconds are
+    /// kept, of which FAT keeps even ones only: what is left of the span was cut off.
     #[must_use]
     pub const fn at_latest(self, ctime: Self) -> Self {
         if ctime.nanos != 0 || self.nanos != 0 {
@@ -128,7 +131,8 @@ impl From<Timestamp> for FileTime {
 pub struct Now {
     /// The wall clock: what file times and deadlines are measured in.
     pub wall: Timestamp,
-    /// Time since the machine started, suspension included: it cannot be set, so it tells when `wall` jumps.
+    /// Time since the machine started, suspension included: it cannot be set, so it tells when
+    /// `wall` jumps.
     pub boot: Duration,
 }
 
@@ -154,7 +158,7 @@ mod tests {
             let latest = time(whole, 0).at_latest(time(7, 0));
             assert_eq!(latest.ceil(), Timestamp::from_unix_ms(end));
         }
-        // Somebody set it to a whole second where nanoseconds are kept.
+        // It was set to a whole second where nanoseconds are kept.
         assert_eq!(time(8, 0).at_latest(time(9, 1)), time(8, 0));
         assert_eq!(time(8, 5).at_latest(time(9, 0)), time(8, 5));
     }

@@ -1,7 +1,9 @@
-//! The instants at which a rule with a `schedule` lets go what is due: cron expressions, or every so often.
+//! The instants at which a rule with a `schedule` lets go what is due: cron expressions, or every
+//! so often.
 //!
-//! Both are meant in the host's local time. Where clocks are put forward, an instant that they leave out comes right after; where they
-//! are put back, one that they show twice comes once, unless it comes so often that it would be missing for that time.
+//! Both are meant in the host's local time. Where clocks are put forward, an instant that they
+//! leave out comes right after; where they are put back, one that they show twice comes once,
+//! unless it comes so often that it would be missing for that time.
 //!
 //! **Invariant:** pure: the zone and the instant to count from are given.
 
@@ -23,7 +25,8 @@ const EVERY_MIN: Duration = Duration::from_mins(1);
 /// As long as any time to live may be.
 const EVERY_MAX: Duration = Duration::from_hours(1000 * 8766);
 const DAY_MS: i64 = 24 * 3600 * 1000;
-/// No zone's clocks were ever set by more at once: an island that moved across the date line left out a day.
+/// No zone's clocks were ever set by more at once: an island that moved across the date line left
+/// out a day.
 const SHIFT_MAX_MS: i64 = 26 * 3600 * 1000;
 
 /// Instants at which a rule is carried out. Equal when written alike.
@@ -36,7 +39,8 @@ pub struct Timetable {
 #[derive(Clone)]
 enum Kind {
     Cron(Box<Cron>),
-    /// At multiples of so many milliseconds since local midnight, which divide a day; or else since an instant that is given.
+    /// At multiples of so many milliseconds since local midnight, which divide a day; or else since
+    /// an instant that is given.
     Every(i64),
 }
 
@@ -76,7 +80,8 @@ impl FromStr for Timetable {
             None => Kind::Cron(Box::new(cron(&text)?)),
         };
         let timetable = Self { text, kind };
-        // A leap day may be eight years away, and all the days of a week come within forty years of it.
+        // A leap day may be eight years away, and all the days of a week come within forty years of
+        // it.
         let epoch = Timestamp::from_unix_ms(0);
         match timetable.next(epoch, &TimeZone::UTC, epoch) {
             Some(_) => Ok(timetable),
@@ -92,8 +97,8 @@ impl Timetable {
         &self.text
     }
 
-    /// The first instant after `after`, in `zone`; `None`: it does not come within the years that a calendar has. What does not go
-    /// by the calendar is counted from `start`.
+    /// The first instant after `after`, in `zone`; `None`: it does not come within the years that a
+    /// calendar has. What does not go by the calendar is counted from `start`.
     #[must_use]
     pub fn next(&self, after: Timestamp, zone: &TimeZone, start: Timestamp) -> Option<Timestamp> {
         match &self.kind {
@@ -175,7 +180,8 @@ fn next_of_cron(cron: &Cron, after: Timestamp, zone: &TimeZone) -> Option<Timest
     Some(Timestamp::from_unix_ms(next.timestamp().as_millisecond()))
 }
 
-/// Goes through what clocks show, from a day before to a day after, and takes the first instant of it.
+/// Goes through what clocks show, from a day before to a day after, and takes the first instant of
+/// it.
 fn next_of_day(step: i64, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
     let at = jiff::Timestamp::from_millisecond(after.unix_ms()).ok()?;
     let shown = after.unix_ms() + i64::from(zone.to_offset(at).seconds()) * 1000;
@@ -187,7 +193,8 @@ fn next_of_day(step: i64, after: Timestamp, zone: &TimeZone) -> Option<Timestamp
         .min()
 }
 
-/// Returns the instants at which clocks show `shown`, in milliseconds since the epoch as if there were no zones.
+/// Returns the instants at which clocks show `shown`, in milliseconds since the epoch as if there
+/// were no zones.
 fn instants(shown: i64, step: i64, zone: &TimeZone) -> Vec<Timestamp> {
     let Some(civil) = civil_of(shown) else {
         return Vec::new();

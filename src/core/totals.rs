@@ -1,4 +1,5 @@
-//! Files, bytes and units that were removed, by day, root and rule, and the place in the ledger up to which they were counted.
+//! Files, bytes and units that were removed, by day, root and rule, and the place in the ledger up
+//! to which they were counted.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,7 +52,7 @@ pub struct Sum {
     pub files: i64,
     /// Their bytes.
     pub bytes: i64,
-    /// Files that were displaced: they lie in the quarantine.
+    /// Files that were displaced: they are in the quarantine.
     pub displaced: i64,
 }
 

@@ -1,13 +1,16 @@
 //! A hierarchical timer wheel over the wall clock: what is due at which instant.
 //!
-//! Varghese and Lauck, "Hashed and hierarchical timing wheels", SOSP 1987 (scheme 7), with a bitmap of occupied slots
-//! a level, so that empty time costs nothing, and with the earliest instant of each slot, so that `next` is exact.
+//! Varghese and Lauck, "Hashed and hierarchical timing wheels", SOSP 1987 (scheme 7), with a bitmap
+//! of occupied slots a level, so that empty time costs nothing, and with the earliest instant of
+//! each slot, so that `next` is exact.
 //!
-//! An item's level is the highest base-64 digit in which its instant differs from the wheel's own. Eleven levels are
-//! all digits of 64 bits: every instant has its place, and there is neither a horizon nor an overflow list.
+//! An item's level is the highest base-64 digit in which its instant differs from the wheel's own.
+//! Eleven levels are all digits of 64 bits: every instant has its place, and there is neither a
+//! horizon nor an overflow list.
 //!
-//! **Invariant:** whatever happened before, `advance(now)` hands out exactly the items with `at <= now`, and `next` is
-//! exactly the earliest `at`: the wheel is a priority queue, also when the clock is set back.
+//! **Invariant:** whatever happened before, `advance(now)` hands out exactly the items with `at <=
+//! now`, and `next` is exactly the earliest `at`: the wheel is a priority queue, also when the
+//! clock is set back.
 //! **Invariant:** an item moves down at most once a level while time goes forward.
 
 use std::mem;
@@ -23,12 +26,13 @@ const LEVELS: usize = u64::BITS.div_ceil(LEVEL_BITS) as usize;
 
 /// Items, each with the instant at which it is due, in a resolution of one millisecond.
 ///
-/// An item takes `size_of::<(Timestamp, T)>()` bytes (16 for a `T` of up to 8 bytes), at most doubled by the growth of
-/// its slot; the empty wheel takes 22 KiB. A slot that fires gives its memory back. There is no cancel: what fires and
-/// is no longer wanted is for the caller to drop.
+/// An item takes `size_of::<(Timestamp, T)>()` bytes (16 for a `T` of up to 8 bytes), at most
+/// doubled by the growth of its slot; the empty wheel takes 22 KiB. A slot that fires gives its
+/// memory back. There is no cancel: what fires and is no longer wanted is for the caller to drop.
 ///
-/// Inserting takes constant time, `next` looks at one bitmap a level. `advance` takes time for what fires, and for what
-/// stands in the slots that it enters: those are sorted anew, into smaller ones.
+/// Inserting takes constant time, `next` looks at one bitmap a level. `advance` takes time for what
+/// fires, and for what stands in the slots that it enters: those are sorted anew, into smaller
+/// ones.
 #[derive(Debug)]
 pub struct Wheel<T> {
     /// The instant that the levels are laid out around, as a key.
@@ -63,37 +67,41 @@ impl<T: Copy> Wheel<T> {
         }
     }
 
-    /// Adds `item`, due at `at`. Any instant will do: one that has passed is due at the next [`Wheel::advance`].
+    /// Adds `item`, due at `at`. Any instant will do: one that has passed is due at the next
+    /// [`Wheel::advance`].
     pub fn insert(&mut self, at: Timestamp, item: T) {
         self.place(at, item);
         self.len += 1;
     }
 
-    /// The earliest instant at which an item is due, which may have passed; `None` when there is no item.
+    /// The earliest instant at which an item is due, which may have passed; `None` when there is no
+    /// item.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {
         if !self.due.items.is_empty() {
             return Some(instant(self.due.earliest));
         }
-        // What shares more digits with the cursor is earlier: the first occupied level holds the earliest item.
+        // What shares more digits with the cursor is earlier: the first occupied level holds the
+        // earliest item.
         let level = self.occupied.iter().position(|&slots| slots != 0)?;
         let slot = self.occupied[level].trailing_zeros() as usize;
         Some(instant(self.slots[level * SLOTS + slot].earliest))
     }
 
-    /// Moves the wheel to `now` and appends every item with `at <= now` to `fired`, in order of `at`; items of the same
-    /// instant in the order in which they were inserted.
+    /// Moves the wheel to `now` and appends every item with `at <= now` to `fired`, in order of
+    /// `at`; items of the same instant in the order in which they were inserted.
     ///
-    /// `now` may lie before the wheel's time: the clock was set back. What was inserted as due and is not due by that
-    /// clock waits again.
+    /// `now` may lie before the wheel's time: the clock was set back. What was inserted as due and
+    /// is not due by that clock waits again.
     pub fn advance(&mut self, now: Timestamp, fired: &mut Vec<(Timestamp, T)>) {
         let target = key(now);
         let first = fired.len();
         let turned = level_of(self.cursor, target);
         self.cursor = target;
         if let Some(turned) = turned {
-            // Only levels up to the highest digit that changed are touched. Below it, all slots stood for the cursor's
-            // old digit. In it, slots up to the new digit have come; there are none when the clock was set back.
+            // Only levels up to the highest digit that changed are touched. Below it, all slots
+            // stood for the cursor's old digit. In it, slots up to the new digit have come; there
+            // are none when the clock was set back.
             for level in 0..turned {
                 self.empty(level, u64::MAX, fired);
             }
@@ -114,13 +122,14 @@ impl<T: Copy> Wheel<T> {
         self.len
     }
 
-    /// Returns whether no item is waiting.
+    /// Returns true if no item is waiting.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Takes all items out of those slots of `level` that `mask` names: each fires or finds its new place.
+    /// Takes all items out of those slots of `level` that `mask` names: each fires or finds its new
+    /// place.
     fn empty(&mut self, level: usize, mask: u64, fired: &mut Vec<(Timestamp, T)>) {
         let mut taken = self.occupied[level] & mask;
         self.occupied[level] &= !mask;

@@ -51,7 +51,7 @@ impl World {
         self.observe()
     }
 
-    /// Whether what was stamped at `basis` goes now, by a rule of `ttl` ms.
+    /// Returns true if what was stamped at `basis` goes now, by a rule of `ttl` ms.
     fn goes(&self, basis: Timestamp, ttl: i64) -> bool {
         let deadline = basis.plus_ms(ttl);
         let hold = self.guard.hold(basis, deadline, self.now());
@@ -148,8 +148,8 @@ fn what_was_stamped_while_the_clock_was_behind_waits_when_it_returns() {
     // The clock showed nothing as old as this again.
     assert_eq!(world.guard.shift_ms(old), 0);
     assert!(world.goes(old, DAY));
-    // A file that was created before, and written to while the clock was behind, shows the time of its creation as its
-    // newest: it counts from the return.
+    // A file that was created before, and written to while the clock was behind, shows the time of
+    // its creation as its newest: it counts from the return.
     let created = world.wall().plus_ms(-2 * HOUR);
     assert!(!world.goes(created, 2 * HOUR));
     world.pass(HOUR + STEP_MS);
@@ -200,7 +200,8 @@ fn a_slew_is_no_jump_however_often_the_clocks_are_read() {
         let mut world = World::new(None);
         for count in 1..=20_000 {
             world.elapsed = interval * count;
-            // 500 ppm; over ten days that is more than is believed of a sleep so long, were it all at once.
+            // 500 ppm; over ten days that is more than is believed of a sleep so long, were it all
+            // at once.
             world.offset = START
                 + if interval < DAY {
                     world.elapsed / 2_000
@@ -270,7 +271,8 @@ fn more_jumps_than_are_remembered_err_to_the_safe_side() {
 enum Op {
     /// Time passes, slewed by so many ppm; then, perhaps, a reading.
     Pass { ms: i64, ppm: i64, read: bool },
-    /// The clock is set, after `before` and `after` ms without a reading on either side. Files come in between.
+    /// The clock is set, after `before` and `after` ms without a reading on either side. Files come
+    /// in between.
     Set { by: i64, before: i64, after: i64 },
     /// A file comes.
     Create,
@@ -292,7 +294,8 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A file: what its timestamp says, the true time of its last change, and the last reading of the clocks before that.
+/// A file: what its timestamp says, the true time of its last change, and the last reading of the
+/// clocks before that.
 #[derive(Clone, Copy, Debug)]
 struct File {
     basis: Timestamp,
@@ -353,8 +356,9 @@ proptest! {
             read = world.elapsed;
             for file in &files {
                 for &ttl in &ttls {
-                    // The clock's error, and one ms for the rounding of each reading's slew.
-                    // What is believed to be slew may follow upon as much slew the other way that nobody read.
+                    // The clock's error, and one ms for the rounding of each reading's slew. What
+                    // is believed to be slew may follow upon as much slew the other way that nobody
+                    // read.
                     let slewed = 2 * ((world.elapsed - file.read) / SLEW_PARTS);
                     let tolerance = 2 * STEP_MS + slewed + 50;
                     if world.goes(file.basis, ttl) {
@@ -382,7 +386,8 @@ proptest! {
                 let lived = world.elapsed - file.changed;
                 let goes = world.goes(file.basis, ttl);
                 prop_assert!(!goes || lived >= ttl, "{file:?} goes early");
-                // What came in the second after a jump is told from what came before it with a step of caution.
+                // What came in the second after a jump is told from what came before it with a step
+                // of caution.
                 prop_assert!(goes || lived < ttl + STEP_MS, "{file:?} goes late");
             }
         }

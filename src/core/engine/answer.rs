@@ -19,7 +19,7 @@ use crate::core::policy::{Class, JobFilter, Schedule, Since};
 use crate::core::report::{Explanation, HeldCount, Mode, RootStatus, Status};
 use crate::core::time::{Now, Timestamp};
 
-/// What holds entries at one instant, to be asked for many of them without asking the engine for each.
+/// Holds at one instant, to be asked for many entries without asking the engine for each.
 #[derive(Clone, Debug)]
 pub struct Holds {
     roots: BTreeMap<RootId, RootHolds>,
@@ -32,8 +32,9 @@ pub struct Holds {
 }
 
 impl Holds {
-    /// What holds the entry or unit at `path`, if it is due at `deadline` and held. A hold of its own, such as being open,
-    /// is told by the path of the file, or of the top-level directory for a unit.
+    /// Hold of the entry or unit at `path`, if it is due at `deadline` and held. A hold of its own,
+    /// such as being open, is told by the path of the file, or of the top-level directory for a
+    /// unit.
     #[must_use]
     pub fn of(
         &self,
@@ -53,7 +54,7 @@ impl Holds {
             .or_else(|| (self.mode == Mode::DryRun).then_some(Hold::DryRun))
     }
 
-    /// What holds the file or directory at `path` and no whole root.
+    /// Hold of the file or directory at `path` alone, not of a whole root.
     fn own_hold(&self, root: RootId, path: &RelPath) -> Option<Hold> {
         let index = &self.jobs.index;
         let item = if let Some(dir) = index.dir_id(root, path.as_bytes()) {
@@ -68,7 +69,7 @@ impl Holds {
 }
 
 impl Engine {
-    /// What holds entries now.
+    /// The holds at `now`.
     #[must_use]
     pub fn holds(&self, now: Now) -> Holds {
         let roots = self
@@ -87,7 +88,8 @@ impl Engine {
         }
     }
 
-    /// Root and path of one that shares a hold in `dir`; of the directory, when it is not known which.
+    /// Root and path of one that shares a hold in `dir`; of the directory, when it is not known
+    /// which.
     fn path_of_refused(&self, dir: DirId, of: Option<Refused>) -> Option<(RootId, RelPath)> {
         match of {
             Some(Refused::File(hash)) => {
@@ -163,7 +165,8 @@ impl Engine {
         self.policy.rule(rule).schedule == Schedule::AtDeadline
     }
 
-    /// What is due and held, by kind. Holds of whole roots are counted by the forecast of what was due under them.
+    /// Counts of what is due and held, by kind. Holds of whole roots are counted by the forecast of
+    /// what was due under them.
     fn held_counts(&self, now: Now) -> Vec<HeldCount> {
         let mut counts: BTreeMap<&'static str, HeldCount> = BTreeMap::new();
         let mut count =
@@ -199,7 +202,8 @@ impl Engine {
         counts.into_values().filter(is_said).collect()
     }
 
-    /// Counts what is due in `root` and held by a source: all of it by one that is down, orphans by a breaker or by a refused claim.
+    /// Counts what is due in `root` and held by a source: all of it by one that is down, orphans by
+    /// a breaker or by a refused claim.
     fn count_source_holds(
         &self,
         root: RootId,
@@ -235,7 +239,7 @@ impl Engine {
         }
     }
 
-    /// Why `path` lapses when it does, or does not. A path of a file, or of a directory.
+    /// Explains the deadline of `path`, of a file or a directory, or why it has none.
     #[must_use]
     pub fn explain(&self, root: RootId, path: &RelPath, now: Now) -> Explanation {
         let record = self
@@ -294,7 +298,7 @@ impl Engine {
         }
     }
 
-    /// Why a file that goes with its job lapses when it does.
+    /// Explains the deadline of a file that lapses with its job.
     fn explain_of_job(&self, root: RootId, path: &RelPath, id: RuleId, now: Now) -> Explanation {
         let rule = self.policy.rule(id);
         let owner = self.owner(root, path.as_bytes());

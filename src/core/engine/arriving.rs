@@ -1,10 +1,12 @@
 //! Files that may still be on their way into the index when their job is judged.
 //!
-//! Sources and watchers report independently: that a job has ended may be known before its last file is, and that a file belongs to a job
-//! before the file has been looked at for that. All that a job owns is removed as one and its record follows, so it is gathered only when
-//! everything that was reported, or ordered to be looked at, before that moment is in the index.
+//! Sources and watchers report independently: that a job has ended may be known before its last
+//! file is, and that a file belongs to a job before the file has been looked at for that. All that
+//! a job owns is removed as one and its record follows, so it is gathered only when everything that
+//! was reported, or ordered to be looked at, before that moment is in the index.
 //!
-//! **Invariant:** between the last news of a job and the gathering of what it owns a barrier began and came through.
+//! **Invariant:** between the last news of a job and the gathering of what it owns a barrier began
+//! and came through.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +17,9 @@ use crate::core::input::Effect;
 use crate::core::jobs::SourceId;
 use crate::core::time::Now;
 
-/// Jobs that are told apart by whether they had news; beyond this, all of them count as told. One has 16 bytes.
-const TOLD_MAX: usize = 10_000;
+/// Jobs with news that are kept one by one; beyond this, all jobs count as having news. One
+/// has 16 bytes.
+const UPDATED_MAX: usize = 10_000;
 
 /// One job.
 type Job = (SourceId, u32);
@@ -28,33 +31,33 @@ pub(super) struct BarrierWait {
     waiting: BTreeMap<Job, bool>,
     /// Jobs that may be gathered, until there is news of them.
     through: BTreeSet<Job>,
-    /// Whether a barrier is under way.
+    /// True if a barrier is under way.
     is_asked: bool,
     /// News since the last barrier that came through began.
-    told: Told,
+    updated: UpdatedJobs,
     /// News since the barrier that is under way began.
-    told_meanwhile: Told,
+    updated_meanwhile: UpdatedJobs,
 }
 
 /// Jobs of which there was news.
 #[derive(Debug)]
-enum Told {
+enum UpdatedJobs {
     All,
     Some(BTreeSet<Job>),
 }
 
-impl Default for Told {
+impl Default for UpdatedJobs {
     /// Before the first barrier nothing is known.
     fn default() -> Self {
         Self::All
     }
 }
 
-impl Told {
+impl UpdatedJobs {
     fn insert(&mut self, job: Job) {
         if let Self::Some(jobs) = self {
             jobs.insert(job);
-            if jobs.len() > TOLD_MAX {
+            if jobs.len() > UPDATED_MAX {
                 *self = Self::All;
             }
         }
@@ -68,11 +71,11 @@ impl BarrierWait {
         if let Some(covered) = self.waiting.get_mut(&job) {
             *covered = false;
         }
-        self.told.insert(job);
-        self.told_meanwhile.insert(job);
+        self.updated.insert(job);
+        self.updated_meanwhile.insert(job);
     }
 
-    /// What the job owns is held: files may come before it is gathered again.
+    /// Takes note that what the job owns is held: files may come before it is gathered again.
     pub(super) fn hold(&mut self, job: Job) {
         self.through.remove(&job);
     }
@@ -83,21 +86,22 @@ impl BarrierWait {
         self.waiting
             .values_mut()
             .for_each(|covered| *covered = false);
-        self.told = Told::All;
-        self.told_meanwhile = Told::All;
+        self.updated = UpdatedJobs::All;
+        self.updated_meanwhile = UpdatedJobs::All;
     }
 
-    /// Whether there was no news of the job since the last barrier that came through began.
+    /// Returns true if there was no news of the job since the last barrier that came through began.
     pub(super) fn is_known(&self, job: Job) -> bool {
-        match &self.told {
-            Told::All => false,
-            Told::Some(jobs) => !jobs.contains(&job),
+        match &self.updated {
+            UpdatedJobs::All => false,
+            UpdatedJobs::Some(jobs) => !jobs.contains(&job),
         }
     }
 }
 
 impl Engine {
-    /// Whether what the job owns can be gathered. If not, it is looked at again when it can.
+    /// Returns true if what the job owns can be gathered. If not, it is looked at again when it
+    /// can.
     pub(super) fn has_arrived(&mut self, source: SourceId, no: u32) -> bool {
         let is_partial = self.is_partial(source);
         let arriving = &mut self.arriving;
@@ -109,14 +113,14 @@ impl Engine {
         false
     }
 
-    /// Whether more of the reading of `source` that was told of last is to come.
+    /// Returns true if more of the reading of `source` that was reported last is to come.
     pub(super) fn is_partial(&self, source: SourceId) -> bool {
         self.sources
             .get(source)
             .is_some_and(SourceState::is_partial)
     }
 
-    /// Asks for a barrier if somebody waits for one and none is under way.
+    /// Asks for a barrier if a job or an order waits for one and none is under way.
     pub(super) fn ask_for_arrivals(&mut self) {
         let waits = |source: SourceId| {
             let jobs = (source, 0)..=(source, u32::MAX);
@@ -132,10 +136,11 @@ impl Engine {
         }
     }
 
-    /// Asks for a barrier: everything that was reported until now, or ordered to be looked at, is in the index when it is through.
+    /// Asks for a barrier: everything that was reported until now, or ordered to be looked at, is
+    /// in the index when it is through.
     pub fn begin_barrier(&mut self) {
         self.arriving.is_asked = true;
-        self.arriving.told_meanwhile = Told::Some(BTreeSet::new());
+        self.arriving.updated_meanwhile = UpdatedJobs::Some(BTreeSet::new());
         for covered in self.arriving.waiting.values_mut() {
             *covered = true;
         }
@@ -148,7 +153,7 @@ impl Engine {
         if !std::mem::take(&mut self.arriving.is_asked) {
             return;
         }
-        self.arriving.told = std::mem::take(&mut self.arriving.told_meanwhile);
+        self.arriving.updated = std::mem::take(&mut self.arriving.updated_meanwhile);
         self.orders.on_barrier_through();
         let covered: Vec<Job> = self
             .arriving

@@ -1,6 +1,7 @@
 //! The breaker: what a person is asked about first.
 //!
-//! **Invariant:** once tripped, only a person releases it: no reload, no restart, no passing of time.
+//! **Invariant:** once tripped, only a person releases it: no reload, no restart, no passing of
+//! time.
 
 use std::collections::BTreeSet;
 
@@ -47,12 +48,12 @@ impl Engine {
         trips
     }
 
-    /// Whether the breaker holds what is nobody's in `root`, and goes under `rule`.
+    /// Returns true if the breaker holds the orphans of `root` that lapse under `rule`.
     pub(super) fn orphans_held(&self, root: RootId, rule: RuleId) -> bool {
         self.policy.rule(rule).jobs == JobFilter::Nobody && self.has_orphan_trip(root)
     }
 
-    /// Whether the breaker of `root` itself has tripped for orphans.
+    /// Returns true if the breaker of `root` itself has tripped for orphans.
     pub(super) fn has_orphan_trip(&self, root: RootId) -> bool {
         self.roots
             .get(&root)
@@ -95,7 +96,7 @@ impl Engine {
             .index
             .forecast(Some(root), now.wall)
             .into_iter()
-            .filter(|part| self.policy.goes_unasked(part.rule))
+            .filter(|part| self.policy.lapses_by_itself(part.rule))
             .map(|part| part.files)
             .sum();
         let before = self
@@ -104,7 +105,8 @@ impl Engine {
             .and_then(|state| state.breaker_mut().take_trip());
         let is_due = self.check_due_jobs(root, due, now);
         let stays = is_due || self.has_unread_source(root);
-        // Once tripped, only a person releases it: not a reload, and not the root's growing around its backlog.
+        // Once tripped, only a person releases it: not a reload, and not the root's growing around
+        // its backlog.
         if let Some(before) = before.filter(|_| stays)
             && self
                 .roots
@@ -130,8 +132,8 @@ impl Engine {
         }
     }
 
-    /// Releases the breaker of `root` (or of all roots) and what the clock's jumps hold, because a person said so. Tells for
-    /// which roots it had tripped.
+    /// Releases the breaker of `root` (or of all roots) and what the clock's jumps hold, because a
+    /// person said so. Tells for which roots it had tripped.
     pub fn release(&mut self, root: Option<RootId>, uid: u32, now: Now) -> Vec<RootId> {
         let mut released = Vec::new();
         for (&id, state) in &mut self.roots {

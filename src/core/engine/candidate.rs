@@ -16,7 +16,7 @@ use crate::core::time::Timestamp;
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) item: Item,
-    /// Where it is: of all that a job owns, the first part.
+    /// Its root: of all that a job owns, that of the first part.
     pub(super) root: RootId,
     pub(super) path: RelPath,
     pub(super) key: FileKey,
@@ -25,7 +25,7 @@ pub(super) struct Candidate {
     pub(super) bytes: u64,
     /// Of a job, all that goes.
     pub(super) pieces: Vec<Piece>,
-    /// Whose all of it is, for [`Item::Job`].
+    /// Owner of all of it, for [`Item::Job`].
     pub(super) job: Option<Job>,
 }
 
@@ -123,8 +123,8 @@ impl Engine {
         }
     }
 
-    /// Gives out a claim. What has come to stand at its path while another claim is under way there is looked at again when that is
-    /// answered.
+    /// Gives out a claim. What has come to stand at its path while another claim is under way there
+    /// is looked at again when that is answered.
     pub(super) fn give_out(&mut self, item: Item, claim: Claim) {
         if let Item::Job(source, no, _) = item {
             self.arriving.renew((source, no));

@@ -1,6 +1,7 @@
 //! Claims: what the reaper has, and what is about to be handed to it.
 //!
-//! **Invariant:** one path has at most one claim under way, and so has all that a job owns under one rule.
+//! **Invariant:** one path has at most one claim under way, and so has all that a job owns under
+//! one rule.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -13,16 +14,18 @@ use crate::core::input::Effect;
 use crate::core::jobs::JobKey;
 use crate::core::path::RelPath;
 
-/// Claims that the reaper may have at once: enough to keep two threads busy through a sync of the ledger, few enough that what it finds
-/// changed is not long out of date.
+/// Claims that the reaper may have at once: enough to keep two threads busy through a sync of the
+/// ledger, few enough that what it finds changed is not long out of date.
 const OUTSTANDING_MAX: usize = 4096;
-/// One sync of the ledger and one open descriptor per leased file: a batch spreads the first and bounds the second.
+/// One sync of the ledger and one open descriptor per leased file: a batch spreads the first and
+/// bounds the second.
 const BATCH_MAX: usize = 768;
 
-/// What a claim is about, as its answer names it. Several jobs may own the same first path, or none, and so may several rules of one.
+/// Subject of a claim, as its answer names it. Several jobs may own the same first path, or none,
+/// and so may several rules of one.
 pub(super) type Subject = (RootId, RelPath, Option<(JobKey, RuleId)>);
 
-/// What `claim` is about.
+/// Subject of `claim`.
 pub(super) fn subject_of(claim: &Claim) -> Subject {
     let job = claim.owners.first().filter(|_| claim.unit == Unit::Job);
     let job = job.map(|job| (job.clone(), claim.rule));
@@ -43,17 +46,17 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// How many the reaper has.
+    /// Number of claims that the reaper has.
     pub(super) fn len(&self) -> usize {
         self.outstanding.len()
     }
 
-    /// Whether the reaper can follow.
+    /// Returns true if the reaper can follow.
     pub(super) fn has_room(&self) -> bool {
         self.outstanding.len() < OUTSTANDING_MAX
     }
 
-    /// Whether the reaper can follow beside the dry runs under way.
+    /// Returns true if the reaper can follow beside the dry runs under way.
     pub(super) fn has_room_for_clean(&self) -> bool {
         self.outstanding.len() + self.previewing < OUTSTANDING_MAX
     }

@@ -1,6 +1,7 @@
-//! Removals that somebody asked for: the same claims, the same reaper, and a report.
+//! Removals on request: the same claims, the same reaper, and a report.
 //!
-//! **Invariant:** asking changes when and how long, never what the rules let go, nor what a hold protects.
+//! **Invariant:** asking changes when and how long, never what the rules let go, nor what a hold
+//! protects.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub(super) struct Cleans {
 pub(super) struct Clean {
     /// Claims that wait for the reaper to have a hand free, with where the index has them.
     queue: VecDeque<(Item, Claim)>,
-    /// What has been claimed or is queued, to be found again when it is answered.
+    /// Items that are claimed or queued, to be found again when their claims are answered.
     open: BTreeMap<Subject, CleanItem>,
     pub(super) report: CleanReport,
     asker: Asker,
@@ -183,7 +184,7 @@ impl Engine {
 
     fn feed(&mut self, clean: &mut Clean, item: Item, claim: Claim, now: Now) {
         let subject = subject_of(&claim);
-        // Claimed meanwhile, by its rule or for somebody else: that is answered there.
+        // Claimed meanwhile, by its rule or for another request: that is answered there.
         if self.claims.contains(&subject) {
             clean.open.remove(&subject);
             return;
@@ -283,7 +284,8 @@ impl Engine {
             || captured.is_some_and(|id| request.wants_job_id(id))
     }
 
-    /// The jobs that `request` names, and that neither a source nor a path in a root knows. While a source is not read, any may be.
+    /// The jobs that `request` names, and that neither a source nor a path in a root knows. While a
+    /// source is not read, any may be.
     fn unknown_jobs(&self, request: &CleanRequest) -> Vec<String> {
         if request.jobs.is_empty() || self.sources.values().any(|of| of.down().is_some()) {
             return Vec::new();
@@ -341,7 +343,8 @@ impl Engine {
         }
     }
 
-    /// Returns false if the job of a claim that waited in line owns something else by now. True for everything but jobs.
+    /// Returns false if the job of a claim that waited in line owns something else by now. True for
+    /// everything but jobs.
     pub(super) fn is_all_of_job(&self, claim: &Claim, now: Now) -> bool {
         let key = claim.owners.first().filter(|_| claim.unit == Unit::Job);
         let Some(job) = key.map(|key| self.jobs.job(key)) else {

@@ -1,6 +1,7 @@
 //! Timers → claims: what is due and free is claimed, everything else is armed for when it may be.
 //!
-//! **Invariant:** timers that fire while the reaper has all the claims that it may have are queued in the order of firing.
+//! **Invariant:** timers that fire while the reaper has all the claims that it may have are queued
+//! in the order of firing.
 
 use super::candidate::Candidate;
 use super::holds::{EntryState, HoldTable, Refused};
@@ -26,7 +27,7 @@ pub(super) struct FiredTimer {
     pub(super) timer: Timer,
     /// Everything due until here was processed before this timer fired.
     pub(super) floor: Timestamp,
-    /// When it fired.
+    /// Instant at which it fired.
     pub(super) fired: Timestamp,
 }
 
@@ -114,7 +115,8 @@ impl Engine {
         if self.mode == Mode::OnRequest {
             return;
         }
-        // What runs (again) is not asked over and over whether it still does: its row tells when it ends.
+        // What runs (again) is not asked over and over whether it still does: its row tells when it
+        // ends.
         let Some(job) = self.jobs.numbered(source, no).filter(Job::can_lose) else {
             return;
         };

@@ -1,6 +1,7 @@
-//! From what a look saw to an entry, and to the unit that it lies in.
+//! From what a look saw to an entry, and to the unit that it is in.
 //!
-//! **Invariant:** an arrival is never forgotten while its entry is known: a floor under its newest timestamp.
+//! **Invariant:** an arrival is never forgotten while its entry is known: a floor under its newest
+//! timestamp.
 
 use std::time::Duration;
 
@@ -15,12 +16,13 @@ use crate::core::path::RelPath;
 use crate::core::policy::{Class, Since, Verdict};
 use crate::core::time::{FileTime, Now, Timestamp};
 
-/// A new entry whose change time is older than this has been moved in with the directory around it: it arrives now. One that
-/// is younger arrived when its change time says, which is exact and costs nothing.
+/// A new entry whose change time is older than this has been moved in with the directory around it:
+/// it arrives now. One that is younger arrived when its change time says, which is exact and costs
+/// nothing.
 const ARRIVAL_AFTER: Duration = Duration::from_secs(2);
 
 impl Engine {
-    /// Whose the file or directory at `path` is.
+    /// Owner of the file or directory at `path`.
     pub(super) fn owner(&self, root: RootId, path: &[u8]) -> Owner {
         self.jobs.owner(&self.policy, root, path)
     }
@@ -29,7 +31,7 @@ impl Engine {
         self.index.find_in(dir, name).map(|(_, record)| record)
     }
 
-    /// What the newest timestamp of a file cannot be below, besides what the file system says.
+    /// Floor under the newest timestamp of a file, besides what the file system says.
     pub(super) fn floor(
         &self,
         previous: Option<Record>,
@@ -88,7 +90,8 @@ impl Engine {
         }
     }
 
-    /// Carries what was seen in `dir` to the top-level directory that lapses as a whole, if there is one.
+    /// Carries what was seen in `dir` to the top-level directory that lapses as a whole, if there
+    /// is one.
     pub(super) fn observe_unit(&mut self, root: RootId, dir: &RelPath, latest: Latest, now: Now) {
         let Some(top) = dir.top() else { return };
         if let Some(id) = self.index.dir_id(root, top) {
@@ -159,7 +162,8 @@ impl Engine {
         }
     }
 
-    /// What was seen in `dir` has an older time than before: somebody set it, or put an old file in the place of a young one.
+    /// Takes note that something in `dir` has an older time than before: it was set, or an old file
+    /// took the place of a young one.
     pub(super) fn note_older(&mut self, root: RootId, dir: &RelPath) {
         let Some(id) = dir.top().and_then(|top| self.index.dir_id(root, top)) else {
             return;
@@ -170,7 +174,8 @@ impl Engine {
         }
     }
 
-    /// Reads the latest change of contents off the trees in which something has an older time than before.
+    /// Reads the latest change of contents off the trees in which something has an older time than
+    /// before.
     pub(super) fn refresh_content_mtimes(&mut self, now: Now) {
         for id in std::mem::take(&mut self.older) {
             let (Some((root, top)), Some(unit)) = (self.index.dir_path(id), self.index.unit(id))

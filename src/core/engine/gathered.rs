@@ -1,6 +1,7 @@
-//! What a job owns, gathered from the index when it is due.
+//! All that a job owns, gathered from the index when it is due.
 //!
-//! **Invariant:** only what the index has under this very rule and job is gathered; the reaper looks at all of it again.
+//! **Invariant:** only what the index has under this very rule and job is gathered; the reaper
+//! looks at all of it again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +14,13 @@ use crate::core::path::RelPath;
 use crate::core::policy::{Class, Verdict};
 use crate::core::time::Timestamp;
 
-/// Paths of one root that were gathered, to find one that lies within another without comparing all of them.
+/// Paths of one root that were gathered, to find one that is within another without comparing all
+/// of them.
 #[derive(Default)]
 struct Taken(BTreeSet<Box<[u8]>>);
 
 impl Taken {
-    /// Returns whether `path` was not taken yet, neither itself nor with a directory around it.
+    /// Returns true if `path` was not taken yet, neither itself nor with a directory around it.
     fn insert(&mut self, path: &RelPath) -> bool {
         let bytes = path.as_bytes();
         let slashes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/');
@@ -35,10 +37,10 @@ pub(super) struct JobFileSet {
     /// The latest timestamps of all of it.
     pub(super) latest: Latest,
     pub(super) files: u64,
-    /// How many of them are in which root.
+    /// Number of them in each root.
     pub(super) files_in: BTreeMap<RootId, u64>,
     pub(super) bytes: u64,
-    /// When the first of what another job does not let go yet may go.
+    /// First instant at which another job lets go what it keeps now.
     pub(super) later: Option<Timestamp>,
 }
 
@@ -150,7 +152,7 @@ impl Engine {
                 }
             }
         }
-        // An empty directory goes with its job when the rule would take what lies in it.
+        // An empty directory goes with its job when the rule would take what is in it.
         let is_empty_one = all == 0 && {
             let inside = path.join(b"\x01");
             let owner = Owner::Jobs(vec![job.clone()]);
@@ -172,7 +174,8 @@ impl Engine {
         }
     }
 
-    /// Whether the entry at `path` goes with the job under the rule, as far as all of its owners are concerned.
+    /// Returns true if the entry at `path` goes with the job under the rule, as far as all of its
+    /// owners are concerned.
     fn goes_with(
         &self,
         (job, rule): (&Job, RuleId),

@@ -1,10 +1,13 @@
 //! Items that are claimed, or held for a reason of their own.
 //!
-//! A hold that most files of a directory run into for the same reason (a permission, an owner, a dry run) is kept once for the directory,
-//! with 16 bytes a file. When its time comes a few of the files are tried; when one of them is removed, so are the others.
+//! A hold that most files of a directory run into for the same reason (a permission, an owner, a
+//! dry run) is kept once for the directory, with 16 bytes a file. When its time comes a few of the
+//! files are tried; when one of them is removed, so are the others.
 //!
-//! **Invariant:** memory is bounded: at [`HOLDS_MAX`] holds, or [`NAMES_MAX`] files under shared holds, directories are held as a whole.
-//! **Invariant:** a hold that concerns a whole root (its crawl, the breaker, the clock) is never spread over its entries.
+//! **Invariant:** memory is bounded: at [`HOLDS_MAX`] holds, or [`NAMES_MAX`] files under shared
+//! holds, directories are held as a whole.
+//! **Invariant:** a hold that concerns a whole root (its crawl, the breaker, the clock) is never
+//! spread over its entries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,33 +22,35 @@ use crate::core::time::Timestamp;
 const HOLDS_MAX: usize = if cfg!(test) { 300 } else { 100_000 };
 /// Files and directories under shared holds, in all: some 25 MB.
 const NAMES_MAX: usize = if cfg!(test) { 600 } else { 1_000_000 };
-/// Files of a directory that are tried when a shared hold ends: the whole of a small directory, and no storm in a large one.
+/// Files of a directory that are tried when a shared hold ends: the whole of a small directory, and
+/// no storm in a large one.
 const PROBES_MAX: usize = 64;
 
-/// A shared hold is forgotten when nothing has run into it for so long, in milliseconds: longer than the reaper takes for an answer.
+/// A shared hold is forgotten when nothing has run into it for so long, in milliseconds: longer
+/// than the reaper takes for an answer.
 const FORGET_AFTER_MS: i64 = 60_000;
 
-/// What keeps one item.
+/// State of one item that was claimed or held.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum EntryState {
     /// The reaper has it.
     Claimed {
-        /// How often it was tried before.
+        /// Number of tries before.
         tries: u32,
     },
     /// It was tried, and stays.
     Held {
-        /// Why.
+        /// The reason.
         hold: Hold,
-        /// When it is tried again.
+        /// Instant of the next try.
         retry_at: Timestamp,
-        /// How often it was tried.
+        /// Number of tries.
         tries: u32,
     },
 }
 
 impl EntryState {
-    /// How often it was tried and stayed.
+    /// Number of tries that failed.
     pub(super) const fn tries(&self) -> u32 {
         match self {
             Self::Claimed { tries } | Self::Held { tries, .. } => *tries,
@@ -53,7 +58,8 @@ impl EntryState {
     }
 }
 
-/// A file or directory under a shared hold, within the directory that is to blame: its own, or the root's for a top-level directory.
+/// A file or directory under a shared hold, within the directory that is to blame: its own, or the
+/// root's for a top-level directory.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Refused {
     /// The hash of a file's name.
@@ -84,14 +90,14 @@ impl SharedHold {
     }
 }
 
-/// What becomes of a directory's files when the time of a shared hold has come.
+/// Files of a directory to be tried when the time of a shared hold has come.
 #[derive(Debug, Default)]
 pub(super) struct Probes {
     /// These are tried.
     pub(super) items: Vec<Refused>,
     /// All are.
     pub(super) is_all: bool,
-    /// When to look again.
+    /// Instant of the next try.
     pub(super) next: Option<Timestamp>,
 }
 
@@ -121,12 +127,12 @@ impl HoldTable {
         }
     }
 
-    /// Whether the reaper has it, or something else at its path.
+    /// Returns true if the reaper has it, or something else at its path.
     pub(super) fn is_claimed(&self, item: &Item) -> bool {
         matches!(self.get(item), Some(EntryState::Claimed { .. }))
     }
 
-    /// Whether any file of `dir` is claimed or held.
+    /// Returns true if any file of `dir` is claimed or held.
     pub(super) fn contains_dir(&self, dir: DirId) -> bool {
         self.shared.contains_key(&dir) || self.files.range(files_of(dir)).next().is_some()
     }
@@ -149,7 +155,7 @@ impl HoldTable {
         retry_at
     }
 
-    /// Whether a hold of `item` alone would be one too many.
+    /// Returns true if a hold of `item` alone would be one too many.
     pub(super) fn is_full(&self) -> bool {
         self.files.len() >= HOLDS_MAX
     }
@@ -167,7 +173,8 @@ impl HoldTable {
         self.lift_shared(of, |_| true);
     }
 
-    /// Has a held item tried again at once: something happened to it. What is tried for the same deadline again is not told again.
+    /// Has a held item tried again at once: something happened to it. What is tried for the same
+    /// deadline again is not told again.
     pub(super) fn retry(&mut self, item: &Item, of: Option<(DirId, Refused)>) {
         if let Some(EntryState::Held { retry_at, .. }) = self.table_of(item).get_mut(item) {
             *retry_at = Timestamp::MIN;
@@ -180,7 +187,8 @@ impl HoldTable {
         for shared in self.shared.get_mut(&dir).into_iter().flatten() {
             if is_meant(&shared.hold) {
                 self.names -= usize::from(shared.names.remove(&of));
-                // What is held as a whole is tried as a whole; what something happened to is tried now.
+                // What is held as a whole is tried as a whole; what something happened to is tried
+                // now.
                 if shared.is_whole && shared.probes.len() < HOLDS_MAX {
                     shared.probes.insert(of);
                 }
@@ -198,13 +206,13 @@ impl HoldTable {
         Some(&shared.hold)
     }
 
-    /// Whether any hold is shared: then it is worth finding out where an item stands.
+    /// Returns true if any hold is shared: then it is worth finding out where an item stands.
     pub(super) fn has_shared(&self) -> bool {
         !self.shared.is_empty()
     }
 
-    /// Holds a file or directory together with the others that run into the same in `dir`. Returns when the first of them is tried again,
-    /// and whether it is the first to be held so.
+    /// Holds a file or directory together with the others that run into the same in `dir`. Returns
+    /// when the first of them is tried again, and whether it is the first to be held so.
     pub(super) fn share(
         &mut self,
         (dir, of): (DirId, Refused),
@@ -246,8 +254,8 @@ impl HoldTable {
         (shared.retry_at, found.is_none())
     }
 
-    /// The directory has changed: those that are held in it for want of permission are tried, but not at every change of a busy directory.
-    /// Returns when.
+    /// The directory has changed: those that are held in it for want of permission are tried, but
+    /// not at every change of a busy directory. Returns when.
     pub(super) fn probe(&mut self, dir: DirId) -> Option<Timestamp> {
         /// In a busy directory every change is one, and hardly any of them of a permission.
         const PROBE_EVERY_MS: i64 = 1000;
@@ -310,8 +318,8 @@ impl HoldTable {
         probes
     }
 
-    /// One of `dir` was removed. When it was one of those that are tried for others, the others are free; returns whether they are. That
-    /// they were told of is kept until the time of the hold.
+    /// One of `dir` was removed. When it was one of those that are tried for others, the others are
+    /// free; returns whether they are. That they were told of is kept until the time of the hold.
     pub(super) fn release_probed(&mut self, (dir, of): (DirId, Refused)) -> bool {
         let mut is_released = false;
         for shared in self.shared.get_mut(&dir).into_iter().flatten() {
@@ -326,7 +334,8 @@ impl HoldTable {
         is_released
     }
 
-    /// Lets go what is held until its root is looked over, in the directories that `is_meant` names.
+    /// Lets go what is held until its root is looked over, in the directories that `is_meant`
+    /// names.
     pub(super) fn release_reconciling(&mut self, is_meant: &dyn Fn(DirId) -> bool) {
         self.drop_shared(|dir, shared| shared.hold == Hold::Reconciling && is_meant(dir));
     }
@@ -389,7 +398,8 @@ impl HoldTable {
         retried
     }
 
-    /// Has the files and directories tried again at once that wait for the source with this name. Returns them.
+    /// Has the files and directories tried again at once that wait for the source with this name.
+    /// Returns them.
     pub(super) fn retry_source(&mut self, name: &str) -> Vec<Item> {
         let mut retried = Vec::new();
         for (item, state) in &mut self.files {
@@ -404,7 +414,7 @@ impl HoldTable {
         retried
     }
 
-    /// Whether the reaper has everything that a job owns, under any rule.
+    /// Returns true if the reaper has everything that a job owns, under any rule.
     pub(super) fn has_claim(&self, source: SourceId, no: u32) -> bool {
         let mut states = self.jobs.range(rules_of(source, no));
         states.any(|(_, state)| matches!(state, EntryState::Claimed { .. }))

@@ -8,7 +8,8 @@ use crate::core::jobs::SourceId;
 use crate::core::observed::Name;
 use crate::core::path::RelPath;
 
-/// One thing that lapses as a whole, where the engine has it: the key of the tables of holds and claims.
+/// One thing that lapses as a whole, where the engine has it: the key of the tables of holds and
+/// claims.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Item {
     /// An entry of a directory.
@@ -36,7 +37,8 @@ impl Item {
 }
 
 impl Engine {
-    /// Root and path of a file or directory; `None` for jobs, and when the index has none of it any more.
+    /// Root and path of a file or directory; `None` for jobs, and when the index has none of it any
+    /// more.
     pub(super) fn path_of(&self, item: &Item) -> Option<(RootId, RelPath)> {
         match item {
             Item::File(dir, name) => {

@@ -1,9 +1,12 @@
-//! The breaker and jobs: what a change of facts makes due of all that jobs own, and of their records.
+//! The breaker and jobs: what a change of facts makes due of all that jobs own, and of their
+//! records.
 //!
-//! A deadline that lies after the last time at which the source was known in full is time that passed. An earlier one, of a row that was not
-//! due then, is a fact that changed: a new rule, a row that was rewritten, a table that is read for the first time.
+//! A deadline that lies after the last time at which the source was known in full is time that
+//! passed. An earlier one, of a row that was not due then, is a fact that changed: a new rule, a
+//! row that was rewritten, a table that is read for the first time.
 //!
-//! **Invariant:** nothing of a root goes with a job before its source was read and what that made due was counted.
+//! **Invariant:** nothing of a root goes with a job before its source was read and what that made
+//! due was counted.
 
 use std::collections::BTreeMap;
 
@@ -27,8 +30,9 @@ struct Due {
 }
 
 impl Engine {
-    /// Trips the breaker of `root` when too much of what jobs own in it, or too many jobs, are due by changed facts. `files` are due besides,
-    /// for other reasons. Returns whether anything is due.
+    /// Trips the breaker of `root` when too much of what jobs own in it, or too many jobs, are due
+    /// by changed facts. `files` are due besides, for other reasons. Returns true if anything is
+    /// due.
     pub(super) fn check_due_jobs(&mut self, root: RootId, files: u64, now: Now) -> bool {
         let counts_all = self.roots.get(&root).is_none_or(RootState::counts_all);
         let mut all = files;
@@ -57,7 +61,8 @@ impl Engine {
         is_due
     }
 
-    /// Whether a source that governs `root` was not read yet: what it makes due is not known.
+    /// Returns true if a source that governs `root` was not read yet: what it makes due is not
+    /// known.
     pub(super) fn has_unread_source(&self, root: RootId) -> bool {
         let unread = |(source, state): (&SourceId, &SourceState)| {
             !state.was_read() && self.governs(*source, root)
@@ -65,7 +70,8 @@ impl Engine {
         self.sources.iter().any(unread)
     }
 
-    /// A source was read for the first time, or under other rules: the breakers of its roots look at what that made due.
+    /// A source was read for the first time, or under other rules: the breakers of its roots look
+    /// at what that made due.
     pub(super) fn check_first_reading(&mut self, source: SourceId, now: Now) {
         let roots = self.roots.iter();
         let known: Vec<RootId> = roots
@@ -82,11 +88,12 @@ impl Engine {
     /// Counts a job whose row has changed, when that made it due: `before` is what was known of it.
     pub(super) fn count_changed(&mut self, before: Option<&Job>, after: &Job, now: Now) {
         let source = after.key.source;
-        let is_told = self.policy.is_told(source);
+        let is_told = self.policy.has_pushed_jobs(source);
         let Some(state) = self.sources.get(source) else {
             return;
         };
-        // Whoever tells of jobs tells of them at once. Before the first reading is through, it is counted as a whole.
+        // Programs report jobs at once. Before the first reading is through, it is
+        // counted as a whole.
         let known_at = match state.known_at() {
             Some(_) if is_told => now.wall,
             Some(known_at) => known_at,
@@ -164,7 +171,8 @@ impl Engine {
         due
     }
 
-    /// The rules under which `job` is due at `now` without being asked for, but not by the time that has passed since `known_at`.
+    /// The rules under which `job` is due at `now` without being asked for, but not by the time
+    /// that has passed since `known_at`.
     fn due_rules(&self, job: &Job, known_at: Option<Timestamp>, now: Timestamp) -> Vec<RuleId> {
         let is_due = |rule: &Rule| match rule.since.of_job(&job.moments) {
             Some(basis) => is_due(rule, basis, known_at, now),
@@ -173,12 +181,13 @@ impl Engine {
         };
         let rules = self.policy.job_rules(job);
         rules
-            .filter(|(id, rule)| self.policy.goes_unasked(*id) && is_due(rule))
+            .filter(|(id, rule)| self.policy.lapses_by_itself(*id) && is_due(rule))
             .map(|(id, _)| id)
             .collect()
     }
 
-    /// The roots that something would happen in, or for, if all that `job` owns went under `rule`, each with the files in it.
+    /// The roots that something would happen in, or for, if all that `job` owns went under `rule`,
+    /// each with the files in it.
     fn owned_files(
         &self,
         job: &Job,
@@ -219,7 +228,8 @@ impl Engine {
     }
 }
 
-/// Whether what counts from `basis` is due at `now` under `rule`, and not by the time that has passed since `known_at`.
+/// Returns true if what counts from `basis` is due at `now` under `rule`, and not by the time that
+/// has passed since `known_at`.
 fn is_due(rule: &Rule, basis: Timestamp, known_at: Option<Timestamp>, now: Timestamp) -> bool {
     let Some(expire_ms) = rule.expire_ms else {
         return false;

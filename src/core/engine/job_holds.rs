@@ -1,6 +1,7 @@
-//! What jobs, their sources and pins hold.
+//! Holds by jobs, their sources, and pins.
 //!
-//! **Invariant:** a source that cannot be read holds the files that its jobs may own, and no others.
+//! **Invariant:** a source that cannot be read holds the files that its jobs may own, and no
+//! others.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::core::pins::Pins;
 use crate::core::policy::{JobFilter, Policy};
 use crate::core::time::Timestamp;
 
-/// What jobs and pins hold at one instant, to be asked for many things.
+/// Holds by jobs and pins at one instant, to be asked for many things.
 #[derive(Clone, Debug)]
 pub(super) struct JobHolds {
     pub(super) policy: Arc<Policy>,
@@ -26,7 +27,7 @@ pub(super) struct JobHolds {
 }
 
 impl JobHolds {
-    /// Whether anything can hold what is in `root` on account of jobs or pins.
+    /// Returns true if anything can hold what is in `root` on account of jobs or pins.
     pub(super) fn concern(&self, root: RootId) -> bool {
         !self.pins.is_empty() || self.governing(root).next().is_some()
     }
@@ -37,7 +38,7 @@ impl JobHolds {
         sources.filter(move |&source| self.jobs.governs(&self.policy, source, root))
     }
 
-    /// What holds the file or directory at `path`, which is due under `rule`.
+    /// Hold of the file or directory at `path`, which is due under `rule`.
     pub(super) fn hold(
         &self,
         root: RootId,
@@ -79,7 +80,8 @@ impl JobHolds {
         }
     }
 
-    /// What holds the file or directory at `path`, because a refused claim may mean it or something in it that is nobody's.
+    /// Hold of the file or directory at `path`, because a refused claim may mean it or something in
+    /// it that no job owns.
     fn refused(&self, root: RootId, path: &RelPath, rule: RuleId, owner: &Owner) -> Option<Hold> {
         if !self.jobs.has_refused() {
             return None;
@@ -110,14 +112,14 @@ impl JobHolds {
         })
     }
 
-    /// Whether the breaker of the source of `root` has tripped: what nobody owns is held.
+    /// Returns true if the breaker of the source of `root` has tripped: orphans are held.
     pub(super) fn orphans_tripped(&self, root: RootId) -> bool {
         let source = self.policy.roots.get(&root).and_then(|root| root.source);
         let state = source.and_then(|source| self.sources.get(source));
         state.is_some_and(|state| state.trip().is_some())
     }
 
-    /// What holds all that depends on `source`.
+    /// Hold of all that depends on `source`.
     pub(super) fn source_down(&self, source: SourceId) -> Option<Hold> {
         let why = match self.sources.get(source) {
             Some(state) => state.down()?,

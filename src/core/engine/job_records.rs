@@ -23,8 +23,8 @@ impl JobRecords {
         }
     }
 
-    /// Returns true if the record of a job was ordered, and its row has not changed since. `no` is its
-    /// number, if it has one.
+    /// Returns true if the record of a job was ordered, and its row has not changed since. `no` is
+    /// its number, if it has one.
     pub(super) fn is_ordered(&self, key: &JobKey, no: Option<u32>) -> bool {
         no.is_some_and(|no| self.ordered.contains(&(key.source, no)))
             || self.inherited.contains(key)

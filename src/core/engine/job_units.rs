@@ -1,9 +1,10 @@
 //! All that a job owns, as one unit with one timer: when it goes, and what it is made of.
 //!
-//! What a job owns is gathered when it is due, not before: until then it is one item of the wheel.
+//! All that a job owns is gathered when it is due, not before: until then it is one item of the
+//! wheel.
 //!
-//! **Invariant:** a job loses something only while it has ended, its source was read, and every root that it may own something in is
-//! known.
+//! **Invariant:** a job loses something only while it has ended, its source was read, and every
+//! root that it may own something in is known.
 
 use super::candidate::Candidate;
 use super::gathered::JobFileSet;
@@ -74,14 +75,16 @@ impl Engine {
         }
     }
 
-    /// Outdates the claim that a job has, if any: whose something is has changed since the claim was made.
+    /// Outdates the claim that a job has, if any: whose something is has changed since the claim
+    /// was made.
     pub(super) fn outdate_claim(&self, key: &JobKey, no: u32) {
         if self.holds.has_claim(key.source, no) {
             self.jobs.outdate_claim(key.clone());
         }
     }
 
-    /// Whether all that `job` owns may be due under `rule`, as far as its own timestamps tell.
+    /// Returns true if all that `job` owns may be due under `rule`, as far as its own timestamps
+    /// tell.
     pub(super) fn may_be_due(&self, job: &Job, rule: RuleId, now: Now) -> bool {
         let rule = self.policy.rule(rule);
         let Some(expire_ms) = rule.expire_ms else {
@@ -93,8 +96,8 @@ impl Engine {
         }
     }
 
-    /// How all that `job` (the number `no` of its source) owns stands under `rule`, and what would go. `retention_ms`: another time to live
-    /// than the rule's.
+    /// State under `rule` of all that `job` (the number `no` of its source) owns, and the candidate
+    /// for removal. `retention_ms`: another time to live than the rule's.
     pub(super) fn job_state(
         &self,
         job: &Job,
@@ -152,12 +155,13 @@ impl Engine {
         (state, Some(job_candidate(item, job, lapse, gathered)))
     }
 
-    /// Whether the record of a job is being written, or was, and its row has not changed since.
+    /// Returns true if the record of a job is being written, or was, and its row has not changed
+    /// since.
     pub(super) fn is_recorded(&self, key: &JobKey) -> bool {
         self.records.is_ordered(key, self.jobs.number(key))
     }
 
-    /// What holds all that a job owns.
+    /// Hold of all that a job owns.
     fn hold_of_job(
         &self,
         job: &Job,
@@ -172,7 +176,8 @@ impl Engine {
         {
             return Some(hold);
         }
-        // Files first, then the row: which file such a claim means is not known, so it cannot have gone.
+        // Files first, then the row: which file such a claim means is not known, so it cannot have
+        // gone.
         if let Some(refused) = self.jobs.refused_claim(&self.policy, &job.key) {
             return Some(refused.hold(&self.policy));
         }
@@ -232,7 +237,7 @@ fn job_candidate(item: Item, job: &Job, lapse: Lapse, gathered: JobFileSet) -> C
     }
 }
 
-/// What a job without files is called where a path is told: an id may be anything, "..", too.
+/// Name of a job without files, where a path is reported: an id may be anything, even "..".
 fn name_of(key: &JobKey) -> Vec<u8> {
     let name = key.id.replace(['/', '\0'], "_").into_bytes();
     if is_component(&name) {

@@ -1,6 +1,7 @@
-//! How an item stands: it waits, is due, is claimed, or is held, and why.
+//! States of items: waiting, due, claimed, or held, with the reason.
 //!
-//! **Invariant:** everything that keeps a due item in its place is named here, or in `job_units` for all that a job owns.
+//! **Invariant:** everything that keeps a due item in its place is named here, or in `job_units`
+//! for all that a job owns.
 
 use std::iter::once_with;
 
@@ -14,7 +15,7 @@ use crate::core::policy::{Class, Schedule};
 use crate::core::report::Mode;
 use crate::core::time::{Now, Timestamp};
 
-/// How an item stands at an instant.
+/// State of an item at an instant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum LapseState {
     /// It never lapses by itself.
@@ -32,7 +33,7 @@ pub(super) enum LapseState {
     Due,
 }
 
-/// Why and when an item lapses.
+/// Rule and deadline by which an item lapses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lapse {
     pub(super) rule: RuleId,
@@ -40,7 +41,7 @@ pub(super) struct Lapse {
     pub(super) deadline: Timestamp,
 }
 
-/// Who wants to know how an item stands.
+/// Occasion on which the state of an item is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Trigger {
     /// Its timer.
@@ -50,7 +51,7 @@ pub(super) enum Trigger {
 }
 
 impl LapseState {
-    /// When a timer should look at it again.
+    /// Instant at which a timer should look at it again.
     pub(super) fn retry_at(&self) -> Option<Timestamp> {
         match self {
             Self::Never | Self::Claimed | Self::Held { until: None, .. } => None,
@@ -69,7 +70,7 @@ impl LapseState {
 }
 
 impl Lapse {
-    /// What decides about an entry with a deadline of its own.
+    /// Lapse of an entry with a deadline of its own.
     pub(super) fn of(class: Class, basis: Timestamp, deadline: Option<Timestamp>) -> Option<Self> {
         match class {
             Class::File(rule) => Some(Self {
@@ -83,7 +84,8 @@ impl Lapse {
 }
 
 impl HoldTable {
-    /// The directory in which others share the holds of `item`: its own, or the root's for a top-level directory.
+    /// The directory in which others share the holds of `item`: its own, or the root's for a
+    /// top-level directory.
     pub(super) fn place_of(index: &Index, item: &Item) -> Option<(DirId, Refused)> {
         match item {
             Item::File(dir, name) => Some((*dir, Refused::File(Index::hash_of(*dir, name)))),
@@ -92,7 +94,8 @@ impl HoldTable {
         }
     }
 
-    /// What holds `item` and no whole root, with when it is tried again if that is for itself.
+    /// Hold of `item` alone, not of a whole root, with the instant of its next try if it has one of
+    /// its own.
     pub(super) fn hold_of(&self, index: &Index, item: &Item) -> Option<(&Hold, Option<Timestamp>)> {
         if let Some(EntryState::Held { hold, retry_at, .. }) = self.get(item) {
             return Some((hold, Some(*retry_at)));
@@ -103,7 +106,7 @@ impl HoldTable {
 }
 
 impl Engine {
-    /// How a file or directory stands. The order tells which of several holds is named.
+    /// State of a file or directory. The order tells which of several holds is named.
     pub(super) fn lapse_state(
         &self,
         root: RootId,
@@ -137,7 +140,8 @@ impl Engine {
         }
     }
 
-    /// What holds a due file or directory for other reasons than its own, each with when it ends by itself.
+    /// Holds of a due file or directory for other reasons than its own, each with the instant at
+    /// which it ends by itself.
     fn holds_around<'e>(
         &'e self,
         root: RootId,
@@ -175,7 +179,7 @@ impl Engine {
         holds
     }
 
-    /// What holds a due file or directory on account of the jobs that own it, or may own it, and of pins.
+    /// Hold of a due file or directory by the jobs that own it, or may own it, and by pins.
     fn hold_by_job(&self, root: RootId, item: &Item, rule: RuleId, now: Now) -> Option<Hold> {
         let holds = self.job_holds();
         if !holds.concern(root) {

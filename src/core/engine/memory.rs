@@ -1,13 +1,15 @@
-//! What an earlier process knew: taken up at the start, and told again whenever it changes.
+//! State that an earlier process saved, taken up at the start.
 //!
-//! What was saved is of an earlier moment, and a crash may have kept a part of it from being saved. A directory is whole when a stamp
-//! vouched for it: what is found in it and was not known has come since, and its own change time tells when. In any
-//! other directory a file may lie that came with it, or with one around it, long after it was written: such a file counts from the
-//! change time of those directories, which a rename renews.
+//! Saved state is of an earlier moment, and a crash may have kept a part of it from being saved. A
+//! directory is whole when a stamp vouched for it: what is found in it and was not known has come
+//! since, and its own change time tells when. In any other directory a file may be that came with
+//! it, or with one around it, long after it was written: such a file counts from the change time of
+//! those directories, which a rename renews.
 //!
-//! Until a root has been looked over, what its reconciliation finds new and due is held:
-//! that much of a root comes due at once because facts changed, not because time passed, is for the breaker to see. What was
-//! known before and came due meanwhile lapses at once, after the look that every removal takes.
+//! Until a root has been looked over, what its reconciliation finds new and due is held: that much
+//! of a root comes due at once because facts changed, not because time passed, is for the breaker
+//! to see. What was known before and came due meanwhile lapses at once, after the look that every
+//! removal takes.
 //!
 //! **Invariant:** a root counts as known only when it is the very directory that was saved.
 //! **Invariant:** a breaker that tripped stays tripped over a restart.
@@ -26,7 +28,7 @@ use crate::core::policy::{Class, Rule, Since};
 use crate::core::report::RootMemory;
 use crate::core::time::{Now, Timestamp};
 
-/// What an earlier process knew.
+/// State that an earlier process saved.
 pub struct Memory {
     /// Its index.
     pub index: Arc<Index>,
@@ -54,15 +56,17 @@ impl Default for Memory {
 /// A root that is looked over for the first time since it was saved.
 #[derive(Debug, Default)]
 pub(super) struct RootRecovery {
-    /// Directories that were not known, or not known to be whole, each with the instant from which what is in it can be there.
+    /// Directories that were not known, or not known to be whole, each with the instant from which
+    /// what is in it can be there.
     fresh: BTreeMap<DirId, Timestamp>,
-    /// How many entries and units were not known and are due: held until it is through.
+    /// Number of entries and units that were not known and are due: held until it is through.
     pub(super) due: u64,
 }
 
 impl RootRecovery {
-    /// The directory `id` was not known to be whole. What is in it and was not known can have come with it, or with one of those
-    /// that it lies in and that were not known to be whole either: a rename changes the change time of what is renamed.
+    /// The directory `id` was not known to be whole. What is in it and was not known can have come
+    /// with it, or with one of those that it is in and that were not known to be whole either: a
+    /// rename changes the change time of what is renamed.
     fn note_dir(&mut self, id: DirId, parent: Option<DirId>, since: Timestamp) {
         let above = parent.and_then(|parent| self.fresh.get(&parent));
         let since = above.map_or(since, |above| since.max(*above));
@@ -77,15 +81,17 @@ impl RootRecovery {
 }
 
 impl RootMemory {
-    /// Whether the directory that a root is now is the one that was saved. Devices may be counted anew when a machine is started
-    /// again, so the inode alone decides: of another file system that happens to have the same one, the stamps differ.
+    /// Returns true if the directory that a root is now is the one that was saved. Devices may be
+    /// counted anew when a machine is started again, so the inode alone decides: of another file
+    /// system that happens to have the same one, the stamps differ.
     pub(super) fn is_of(&self, key: FileKey) -> bool {
         self.key.ino == key.ino
     }
 }
 
 impl Engine {
-    /// Makes of what was saved what the rules make of it now. What was not settled under them may be of any rules.
+    /// Makes of what was saved what the rules make of it now. What was not settled under them may
+    /// be of any rules.
     pub(super) fn reevaluate_restored(&mut self, units: Vec<(DirId, Timestamp)>, now: Now) {
         let settled = |root: RootId| {
             let saved = self.roots.get(&root).and_then(RootState::saved);
@@ -118,13 +124,14 @@ impl Engine {
         self.arm_all(now);
     }
 
-    /// Whether a rule for directories of `root` asks for the latest change of their contents, which is not saved.
+    /// Returns true if a rule for directories of `root` asks for the latest change of their
+    /// contents, which is not saved.
     fn asks_for_contents(&self, root: RootId) -> bool {
         let asks = |rule: &Rule| rule.since == Since::NewestMtime && rule.applies_to(root);
         self.policy.rules.iter().any(asks)
     }
 
-    /// Whether all rules that a page names are there.
+    /// Returns true if all rules that a page names are there.
     fn has_rules_of(&self, page: &Page) -> bool {
         page.entries().all(|(_, record)| match record.class {
             Class::Unruled => true,
@@ -135,8 +142,8 @@ impl Engine {
         })
     }
 
-    /// Makes all entries of `pages` unruled. The timestamp that counted stays as a floor, which keeps arrivals: whichever of a
-    /// file's timestamps it is, none of them is after the newest.
+    /// Makes all entries of `pages` unruled. The timestamp that counted stays as a floor, which
+    /// keeps arrivals: whichever of a file's timestamps it is, none of them is after the newest.
     pub(super) fn forget_rules(&mut self, pages: Vec<PageId>, now: Now) {
         for page in pages {
             self.writer.reclass(page, &mut |_, mut record| {
@@ -149,7 +156,8 @@ impl Engine {
         }
     }
 
-    /// The root's directory is there for the first time since the start. Says whether it is the one that was saved.
+    /// The root's directory is there for the first time since the start. Says whether it is the one
+    /// that was saved.
     pub(super) fn recognize(&mut self, root: RootId, key: FileKey, now: Now) -> bool {
         let Some(state) = self.roots.get_mut(&root) else {
             return false;
@@ -165,8 +173,8 @@ impl Engine {
         true
     }
 
-    /// Takes note of a directory that is seen while its root is restored, when it was not known to be whole. A root's own cannot
-    /// have been moved to where it is.
+    /// Takes note of a directory that is seen while its root is restored, when it was not known to
+    /// be whole. A root's own cannot have been moved to where it is.
     pub(super) fn note_fresh_dir(&mut self, root: RootId, id: DirId, since: Timestamp) {
         if self.restoring(root).is_none() || self.index.stamp(id).is_some() {
             return;
@@ -177,7 +185,7 @@ impl Engine {
         }
     }
 
-    /// Whether `root` is restored, and not looked over yet.
+    /// Returns true if `root` is restored, and not looked over yet.
     pub(super) fn restoring(&self, root: RootId) -> Option<&RootRecovery> {
         self.roots.get(&root)?.recovery()
     }
@@ -202,7 +210,8 @@ impl Engine {
             .restoring(root)
             .is_some_and(|restoring| restoring.fresh.contains_key(&dir));
         let due = self.index.unit(dir).is_some_and(|unit| {
-            unit.deadline.is_some_and(|at| at <= now.wall) && self.policy.goes_unasked(unit.rule)
+            unit.deadline.is_some_and(|at| at <= now.wall)
+                && self.policy.lapses_by_itself(unit.rule)
         });
         let item = Item::Dir(dir);
         let is_held =
@@ -212,12 +221,12 @@ impl Engine {
         }
     }
 
-    /// Whether an entry that was not known is due already.
+    /// Returns true if an entry that was not known is due already.
     pub(super) fn is_due(&self, record: &Record, now: Now) -> bool {
         let Class::File(rule) = record.class else {
             return false;
         };
-        record.deadline().is_some_and(|at| at <= now.wall) && self.policy.goes_unasked(rule)
+        record.deadline().is_some_and(|at| at <= now.wall) && self.policy.lapses_by_itself(rule)
     }
 
     /// The root is looked over: what waited for that is free, or waits for the breaker.

@@ -1,14 +1,17 @@
-//! The engine: `step(now, input) → effects`. Everything that is decided is decided here, one input at a time.
+//! The engine: `step(now, input) → effects`. Everything that is decided is decided here, one input
+//! at a time.
 //!
 //! - [`step`](Engine::step): the line of inputs; the clock's guard
 //! - `observe`, `entries`: looks → index; from what a look saw to an entry
 //! - `item`, `candidate`: what lapses as a whole, and what would go with it
 //! - `lapse`: how an item stands, and what holds it
-//! - `holds`, `claims`, `timers`: the tables of what is held, what the reaper has, and when what is looked at
+//! - `holds`, `claims`, `timers`: the tables of what is held, what the reaper has, and when what is
+//!   looked at
 //! - `due`: timers → claims
 //! - `settle`: the reaper's answers → index; `removals`: figures of removals
 //! - `effects`: effects of the step under way
-//! - `clean`, `orders`: removals that somebody asked for, and those that wait until everything that was reported before is known
+//! - `clean`, `orders`: removals on request, and those that wait until everything that
+//!   was reported before is known
 //! - `root_state`, `root_breaker`, `stall`: the state of a root; `roots`: what changes it
 //! - `memory`: what an earlier process knew; `saved`: what the next one is to know
 //! - `source_state`, `sources`, `job_holds`: sources of jobs, what they report, and what they hold
@@ -21,9 +24,11 @@
 //! - `unread`: what could not be read, for reports
 //! - `answer`: status, explanations, holds for those who ask
 //!
-//! **Invariant:** a claim is only ever the order to look again; nothing here makes a look unnecessary.
+//! **Invariant:** a claim is only ever the order to look again; nothing here makes a look
+//! unnecessary.
 //! **Invariant:** one item has at most one claim under way.
-//! **Invariant:** whatever is due and not claimed is held for a reason that can be named, or waits in line.
+//! **Invariant:** whatever is due and not claimed is held for a reason that can be named, or waits
+//! in line.
 #![doc = include_str!("DESIGN.md")]
 
 mod answer;

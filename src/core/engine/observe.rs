@@ -1,7 +1,7 @@
 //! Looks → index: what was seen becomes entries with deadlines.
 //!
-//! **Invariant:** right whatever is doubled, late or out of order: an observation only says what a look saw, and a deadline
-//! only when to look again.
+//! **Invariant:** right whatever is doubled, late or out of order: an observation only says what a
+//! look saw, and a deadline only when to look again.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,8 @@ impl Engine {
                 names,
             } => {
                 if self.is_watched(root) {
-                    // The watchers know it from what was saved, and the index does not: what is in it is not known.
+                    // The watchers know it from what was saved, and the index does not: what is in
+                    // it is not known.
                     let is_unknown = self.restoring(root).is_some()
                         && self.index.dir_id(root, dir.as_bytes()).is_none();
                     if is_unknown {
@@ -57,7 +58,8 @@ impl Engine {
                     self.stamp(root, &dir, |before| before.map(|_| facts.ctime));
                 }
             }
-            // What the index knows stays: a look before each removal decides anyway. But nothing vouches for it any more.
+            // What the index knows stays: a look before each removal decides anyway. But nothing
+            // vouches for it any more.
             Observed::Unreadable { root, dir, error } => {
                 self.stamp(root, &dir, |_| None);
                 self.unread_dirs.insert(root, &dir, error);
@@ -92,7 +94,8 @@ impl Engine {
         }
     }
 
-    /// Renews what vouches for a directory: it was looked into, and what happens in it from then on is heard of.
+    /// Renews what vouches for a directory: it was looked into, and what happens in it from then on
+    /// is heard of.
     fn stamp(
         &mut self,
         root: RootId,
@@ -105,7 +108,7 @@ impl Engine {
         }
     }
 
-    /// Whether `root` is configured and there: late news of others are dropped.
+    /// Returns true if `root` is configured and there: late news of others are dropped.
     fn is_watched(&self, root: RootId) -> bool {
         self.roots
             .get(&root)
@@ -292,7 +295,8 @@ impl Engine {
         id
     }
 
-    /// Brings a directory that was seen in another into the index. A top-level one lapses as a whole, also when it is empty.
+    /// Brings a directory that was seen in another into the index. A top-level one lapses as a
+    /// whole, also when it is empty.
     fn observe_subdir(
         &mut self,
         root: RootId,
@@ -308,7 +312,7 @@ impl Engine {
         self.on_job_dir(root, &dir.join(name), now);
     }
 
-    /// Takes entries of `dir` out of the index. Returns whether any was there.
+    /// Takes entries of `dir` out of the index. Returns true if any was there.
     pub(super) fn remove_entries(&mut self, dir: DirId, names: &[&[u8]]) -> bool {
         let all = names.iter().copied();
         let outcomes = self.writer.remove_many(dir, all.clone(), |_, _| true);
@@ -383,8 +387,8 @@ impl Engine {
         self.writer.set_unit(id, None);
         let dropped = self.writer.move_dir(id, parent, name);
         self.forget_dirs(&dropped.unwrap_or_default().dirs);
-        // Rules go by path. Until the listing has been through, the reaper's own look at the path keeps what has another rule
-        // now: late is safe.
+        // Rules go by path. Until the listing has been through, the reaper's own look at the path
+        // keeps what has another rule now: late is safe.
         self.effects.relist(root, to.clone());
     }
 }

@@ -1,10 +1,12 @@
-//! Removals that were ordered and wait: by people and programs, by schedules, and by the daemon's start.
+//! Removals that were ordered and wait: by people and programs, by schedules, and by the daemon's
+//! start.
 //!
-//! An order is carried out when everything that was reported before it has been taken in: news of sources and whose everything is because
-//! of them, and what has happened in the roots.
+//! An order is carried out when everything that was reported before it has been taken in: news of
+//! sources and whose everything is because of them, and what has happened in the roots.
 //!
 //! **Invariant:** an order is carried out under the rules that it was given under, or not at all.
-//! **Invariant:** what schedules and the start order is for the breaker as what goes at its deadline is.
+//! **Invariant:** what schedules and the start order is for the breaker as what goes at its
+//! deadline is.
 
 use std::sync::Arc;
 
@@ -29,7 +31,7 @@ struct Order {
     stage: Stage,
 }
 
-/// How far the files are known that it is about.
+/// Progress of the knowledge of its files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
     /// A barrier has to begin.
@@ -41,7 +43,8 @@ enum Stage {
 }
 
 impl Order {
-    /// Whether it may be carried out, as far as roots and sources are concerned: only the start's waits for all of them.
+    /// Returns true if it may be carried out, as far as roots and sources are concerned: only the
+    /// start's waits for all of them.
     const fn is_ready(&self, is_settled: bool) -> bool {
         is_settled || self.policy.is_some()
     }
@@ -73,8 +76,9 @@ impl Engine {
         self.add_order(Some(policy), request, done);
     }
 
-    /// Orders to remove once what is due under any rule, as soon as all roots that are there, and all sources that can be read, have been
-    /// read; then to tell `done`, which is dropped when the rules in force do not want that (any more).
+    /// Orders to remove once what is due under any rule, as soon as all roots that are there, and
+    /// all sources that can be read, have been read; then to tell `done`, which is dropped when the
+    /// rules in force do not want that (any more).
     pub fn clean_when_settled(&mut self, done: impl FnOnce(CleanReport) + Send + 'static) {
         self.add_order(None, CleanRequest::due_under(Vec::new()), Box::new(done));
     }
@@ -93,15 +97,16 @@ impl Engine {
         });
     }
 
-    /// Waits for no barrier any more: what is known of files decides, and jobs whose files may not be known are held. Says whether an order
-    /// waited.
+    /// Waits for no barrier any more: what is known of files decides, and jobs whose files may not
+    /// be known are held. Says whether an order waited.
     pub fn hurry_orders(&mut self) -> bool {
         self.orders.replace_stage(Stage::Given, Stage::Known, true);
         self.orders.on_barrier_through();
         !self.orders.0.is_empty()
     }
 
-    /// Whether an order waits for a barrier to begin: one that begins earlier would not tell what it has to know.
+    /// Returns true if an order waits for a barrier to begin: one that begins earlier would not
+    /// tell what it has to know.
     pub(super) fn has_order_to_cover(&self) -> bool {
         let is_settled = self.is_settled();
         let is_wanted = |order: &Order| order.stage == Stage::Given && order.is_ready(is_settled);
@@ -125,7 +130,8 @@ impl Engine {
         }
     }
 
-    /// Carries out the orders that have waited for all that they wait for, and asks for what the others wait for.
+    /// Carries out the orders that have waited for all that they wait for, and asks for what the
+    /// others wait for.
     pub(super) fn check_orders(&mut self, now: Now) {
         if self.orders.0.is_empty() {
             return;
@@ -153,12 +159,12 @@ impl Engine {
         }
     }
 
-    /// Whether news that were told in part are still to come, or to be gone through.
+    /// Returns true if news that were told in part are still to come, or to be gone through.
     fn is_taking_in(&self) -> bool {
         self.is_passing() || self.sources.values().any(SourceState::is_partial)
     }
 
-    /// Whether nothing more is to be read.
+    /// Returns true if nothing more is to be read.
     fn is_settled(&self) -> bool {
         let are_read = self.roots.values().all(RootState::is_settled);
         let are_asked = self.sources.values().all(SourceState::is_settled);

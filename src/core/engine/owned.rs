@@ -1,7 +1,8 @@
-//! Whose entries are whose: found again whenever a job changes.
+//! Owners of entries, to be found again whenever a job changes.
 //!
-//! Where a root's template tells a job by its directory, that directory is where its entries are. Elsewhere (`{job}_{name}`) this
-//! keeps, for each entry, 24 bytes under the hash of its job. Claims are paths.
+//! Where a root's template tells a job by its directory, that directory is where its entries are.
+//! Elsewhere (`{job}_{name}`) this keeps, for each entry, 24 bytes under the hash of its job.
+//! Claims are paths.
 //!
 //! **Invariant:** what is found here is a hint: whose an entry is is asked again of its path.
 
@@ -19,7 +20,8 @@ use crate::core::policy::{Class, Since};
 use crate::core::template::Template;
 use crate::core::time::{Now, Timestamp};
 
-/// Readings of one name that are kept: shorter ids first. Ids with more separators in them are found by a walk.
+/// Readings of one name that are kept: shorter ids first. Ids with more separators in them are
+/// found by a walk.
 const READINGS_MAX: usize = 8;
 
 /// Entries of jobs whose directory does not tell them.
@@ -50,7 +52,8 @@ fn hash(root: RootId, id: &[u8]) -> u32 {
     u32::try_from(hash >> 32).expect("invariant: half of it")
 }
 
-/// Under what the entry `name` of `dir`, at `path`, is found: under each job that its name can be read to belong to, known or not.
+/// Under what the entry `name` of `dir`, at `path`, is found: under each job that its name can be
+/// read to belong to, known or not.
 fn owned_slots(
     (root, template): (RootId, &Template),
     path: &[u8],
@@ -61,7 +64,7 @@ fn owned_slots(
     readings.map(|id| (hash(root, id), dir, name)).collect()
 }
 
-/// What another owner, or another state of the owner, makes of an entry.
+/// Result of judging an entry again, for another owner or another state of the owner.
 enum Reclassified {
     Same,
     As(Record),
@@ -159,7 +162,7 @@ impl Engine {
         }
     }
 
-    /// Where the template of `root` has all that belongs to a job, if that is one directory.
+    /// Directory in which the template of `root` has all that belongs to a job, if it is one.
     pub(super) fn job_dir(&self, root: RootId, key: &JobKey) -> Option<RelPath> {
         let known = self.policy.roots.get(&root)?;
         if known.source != Some(key.source) {
@@ -168,7 +171,8 @@ impl Engine {
         RelPath::parse(&known.owner.as_ref()?.job_dir(key.id.as_bytes())?)
     }
 
-    /// The entries in `root` that may be the job's by the root's template, but for those in its own directory.
+    /// The entries in `root` that may be the job's by the root's template, but for those in its own
+    /// directory.
     pub(super) fn flat_entries(&self, root: RootId, key: &JobKey) -> Entries {
         let mut entries = Entries::new();
         let known = self.policy.roots.get(&root).and_then(|known| known.source);
@@ -383,7 +387,8 @@ impl Engine {
         }
     }
 
-    /// Outdates the claims of jobs that own the entry at `path`: one may be its only owner from now on, and would leave it behind.
+    /// Outdates the claims of jobs that own the entry at `path`: one may be its only owner from now
+    /// on, and would leave it behind.
     fn outdate_claims_at(&self, root: RootId, path: &[u8]) {
         if self.claims.len() == 0 {
             return;
@@ -395,7 +400,8 @@ impl Engine {
         }
     }
 
-    /// What jobs own is to be looked at: until then they are not gathered.
+    /// Takes note that something that jobs own is to be looked at: until then they are not
+    /// gathered.
     fn renew_owners(&mut self, root: RootId, path: &RelPath) {
         for job in self.owner(root, path.as_bytes()).jobs() {
             if let Some(no) = self.jobs.number(&job.key) {
@@ -404,7 +410,8 @@ impl Engine {
         }
     }
 
-    /// An entry that goes with its job has come, or is the job's now: the job is looked at when it may go.
+    /// An entry that goes with its job has come, or is the job's now: the job is looked at when it
+    /// may go.
     pub(super) fn on_job_entry(&mut self, root: RootId, path: &[u8], record: &Record, now: Now) {
         let Class::Job(_) = record.class else { return };
         for job in self.owner(root, path).jobs() {

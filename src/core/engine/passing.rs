@@ -1,6 +1,8 @@
-//! Finding out whose everything is, after a source was read or other rules are in force: in steps of some milliseconds.
+//! Finding out whose everything is, after a source was read or other rules are in force: in steps
+//! of some milliseconds.
 //!
-//! **Invariant:** until it is through nothing counts as known: jobs and orders wait for a barrier that begins later.
+//! **Invariant:** until it is through nothing counts as known: jobs and orders wait for a barrier
+//! that begins later.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use crate::core::time::Now;
 const PAGES_MAX: usize = 64;
 const JOBS_MAX: u32 = 10_000;
 
-/// What is still to be gone through after a source was read.
+/// Pages and jobs that are still to be judged after a source was read.
 #[derive(Debug, Default)]
 pub(super) struct ReclassifyScan {
     pages: Vec<PageId>,
@@ -25,7 +27,8 @@ pub(super) struct ReclassifyScan {
 }
 
 impl Engine {
-    /// Goes through all entries that jobs of `source` may own, and through its jobs, in the steps that follow.
+    /// Goes through all entries that jobs of `source` may own, and through its jobs, in the steps
+    /// that follow.
     pub(super) fn reclassify_source(&mut self, source: SourceId) {
         self.renew_arrivals();
         let mut pages = self.index.pages();
@@ -45,7 +48,7 @@ impl Engine {
         }
     }
 
-    /// Whether something is still to be gone through, by ticks.
+    /// Returns true if something is still to be gone through, by ticks.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         !self.passing.pages.is_empty() || !self.passing.jobs.is_empty()

@@ -1,4 +1,4 @@
-//! What a request for removals is about.
+//! Scope of a request for removals.
 
 use crate::core::claim::Actor;
 use crate::core::facts::{RootId, RuleId};
@@ -6,7 +6,7 @@ use crate::core::report::{Asker, CleanRequest};
 use crate::core::time::Timestamp;
 
 impl Asker {
-    /// Who wants the removals of `request`.
+    /// Actor of the removals of `request`.
     pub(super) const fn actor(self, request: u64) -> Actor {
         match self {
             Self::User(uid) => Actor::Asked { uid, request },

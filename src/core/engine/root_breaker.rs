@@ -1,6 +1,7 @@
 //! The breaker of one root: what it counts, and whether it has tripped.
 //!
-//! **Invariant:** once tripped, only a person releases it: no reload, no restart, no passing of time.
+//! **Invariant:** once tripped, only a person releases it: no reload, no restart, no passing of
+//! time.
 //! **Invariant:** a count of the last hour outlives the process: a restart gives no new allowance.
 
 use std::collections::BTreeMap;
@@ -71,8 +72,8 @@ impl RootBreaker {
         self.orphan_trip.as_deref()
     }
 
-    /// Trips it, or has it hold what is due by now, too. Returns true if that is to be reported: what
-    /// comes in parts is reported once.
+    /// Trips it, or has it hold what is due by now, too. Returns true if that is to be reported:
+    /// what comes in parts is reported once.
     pub(super) fn set_trip(&mut self, trip: Trip) -> bool {
         let before = self.trip.replace(trip);
         before.is_none_or(|before| before.what != trip.what)
@@ -90,8 +91,8 @@ impl RootBreaker {
         had_tripped
     }
 
-    /// Counts orphans that are about to be claimed in a root of `of` files; trips it when they are too
-    /// many. Returns true if they may be claimed.
+    /// Counts orphans that are about to be claimed in a root of `of` files; trips it when they are
+    /// too many. Returns true if they may be claimed.
     pub(super) fn count_orphans(
         &mut self,
         limits: &Breaker,

@@ -19,15 +19,15 @@ pub(super) struct RootState {
     /// A crawl that began before this knows nothing of what it has to find: it does not count.
     crawl_from: Duration,
     breaker: RootBreaker,
-    /// Set when all that is due counts as made due by changed facts: it was read for the first time, or
-    /// under other rules.
+    /// Set when all that is due counts as made due by changed facts: it was read for the first
+    /// time, or under other rules.
     counts_all: bool,
     stall: Stall,
     /// The reason why it cannot be opened. Its phase is what it was before.
     unreachable: Option<String>,
     /// While it is missing: certainty that nothing stands in its place.
     absence: Absence,
-    /// What was saved of it, until it is found.
+    /// Saved state, until it is found.
     saved: Option<RootMemory>,
     /// Set while it is read for the first time since it was saved.
     recovery: Option<RootRecovery>,
@@ -46,7 +46,7 @@ pub(super) struct Pass {
     pub(super) was_unreachable: bool,
 }
 
-/// What holds everything in a root.
+/// Holds of everything in a root.
 #[derive(Clone, Debug)]
 pub(super) struct RootHolds {
     all: Option<Hold>,
@@ -55,7 +55,7 @@ pub(super) struct RootHolds {
 }
 
 impl RootHolds {
-    /// What holds that which has this deadline.
+    /// Hold of items with this deadline.
     pub(super) fn hold(&self, deadline: Timestamp) -> Option<Hold> {
         let is_tripped = self.trip.is_some_and(|trip| deadline <= trip.at);
         let breaker = is_tripped.then_some(Hold::Breaker);
@@ -92,7 +92,7 @@ impl RootState {
         }
     }
 
-    /// What is to be saved of it.
+    /// State to be saved.
     pub(super) fn memory(&self) -> Option<RootMemory> {
         let Some(key) = self.key else {
             return self.saved;
@@ -119,8 +119,9 @@ impl RootState {
         is_replaced
     }
 
-    /// Its directory is not there. Where it was, and that only a person releases what waits in it, is
-    /// kept; so is what was saved of one that was not found since the start, since it may come yet.
+    /// Its directory is not there. Where it was, and that only a person releases what waits in it,
+    /// is kept; so is what was saved of one that was not found since the start, since it may come
+    /// yet.
     pub(super) fn on_lost(&mut self, why: String, absence: Absence) {
         let phase = Phase::Missing { why };
         if self.key.is_some() {
@@ -135,12 +136,13 @@ impl RootState {
         (self.phase, self.absence) = (phase, absence);
     }
 
-    /// It cannot be opened: what is known of it stays, and all of it waits until it has been read again.
+    /// It cannot be opened: what is known of it stays, and all of it waits until it has been read
+    /// again.
     pub(super) fn on_unreachable(&mut self, why: String) {
         self.unreachable = Some(why);
     }
 
-    /// What is known of it may not be all: it is read again.
+    /// Takes note that not all of it may be known: it is read again.
     pub(super) fn on_doubted(&mut self, why: String) {
         if self.is_ready() {
             self.phase = Phase::Reconciling { why };
@@ -156,8 +158,8 @@ impl RootState {
         }
     }
 
-    /// A pass over it that began at `began` is through. `None`: it began too early, or was over another
-    /// directory.
+    /// A pass over it that began at `began` is through. `None`: it began too early, or was over
+    /// another directory.
     pub(super) fn on_reconciled(&mut self, began: Duration, cost: PassCost) -> Option<Pass> {
         if began < self.crawl_from {
             return None;
@@ -181,14 +183,15 @@ impl RootState {
         })
     }
 
-    /// What was saved of it was of other rules: it is read again before anything lapses.
+    /// Marks what was saved of it as made under other rules: it is read again before anything
+    /// lapses.
     pub(super) fn unsettle(&mut self) {
         if let Some(saved) = &mut self.saved {
             saved.settled = false;
         }
     }
 
-    /// Whether no hold concerns the root as a whole.
+    /// Returns true if no hold concerns the root as a whole.
     pub(super) fn is_free(&self) -> bool {
         let holds = self.holds();
         holds.all.is_none() && holds.trip.is_none() && holds.stall.is_none()
@@ -199,12 +202,12 @@ impl RootState {
         self.absence == Absence::Certain && matches!(self.phase, Phase::Missing { .. })
     }
 
-    /// What holds everything in the root that has this deadline.
+    /// Hold of everything in the root that has this deadline.
     pub(super) fn hold(&self, deadline: Timestamp) -> Option<Hold> {
         self.holds().hold(deadline)
     }
 
-    /// What holds everything in the root.
+    /// Holds of everything in the root.
     pub(super) fn holds(&self) -> RootHolds {
         let all = match (&self.unreachable, &self.phase) {
             (Some(error), _) => Some(Hold::RootUnreachable {

@@ -1,6 +1,7 @@
 //! Roots that are found, lost, read and configured anew.
 //!
-//! **Invariant:** nothing of a root lapses before its crawl is through and the breaker has looked at what that made due.
+//! **Invariant:** nothing of a root lapses before its crawl is through and the breaker has looked
+//! at what that made due.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,8 @@ impl Engine {
         });
     }
 
-    /// Whether nothing stands in the place of `root`, and that may be: nobody owns anything in it.
+    /// Returns true if nothing stands in the place of `root`, and that may be: no job owns anything
+    /// in it.
     pub(super) fn is_void(&self, root: RootId) -> bool {
         self.policy.is_optional(root) && self.roots.get(&root).is_some_and(RootState::is_absent)
     }
@@ -65,7 +67,8 @@ impl Engine {
         }
     }
 
-    /// A root cannot be opened: what is known of it stays, and all of it waits until it has been looked over again.
+    /// A root cannot be opened: what is known of it stays, and all of it waits until it has been
+    /// looked over again.
     pub(super) fn on_root_unreachable(&mut self, root: RootId, why: String) {
         self.writer.drop_stamps(root);
         if let Some(state) = self.roots.get_mut(&root) {
@@ -138,8 +141,9 @@ impl Engine {
         self.effects.tell(Event::Root { root, what });
     }
 
-    /// Puts other rules in force. Every root is crawled again before anything of it lapses: what a rule asks for may not be
-    /// known, and what the change makes due at once is for the breaker to see.
+    /// Puts other rules in force. Every root is crawled again before anything of it lapses: what a
+    /// rule asks for may not be known, and what the change makes due at once is for the breaker to
+    /// see.
     pub(super) fn reload(&mut self, policy: Arc<Policy>, breaker: Breaker, now: Now) {
         self.forget_rules(self.index.pages(), now);
         self.saved.on_rules_changed();
@@ -168,7 +172,7 @@ impl Engine {
         self.reload_sources();
     }
 
-    /// Drops all that is known of what lies in `root`.
+    /// Drops all that is known about what is in `root`.
     fn drop_root(&mut self, root: RootId) {
         if let Some(dir) = self.index.dir_id(root, b"") {
             self.forget_owned_in(dir);
@@ -177,7 +181,8 @@ impl Engine {
         self.forget_dirs(&dropped.dirs);
     }
 
-    /// Forgets holds and timers of directories that the index has dropped, before others get their numbers.
+    /// Forgets holds and timers of directories that the index has dropped, before others get their
+    /// numbers.
     pub(super) fn forget_dirs(&mut self, dropped: &[DirId]) {
         for &dir in dropped {
             self.holds_mut().forget_dir(dir);

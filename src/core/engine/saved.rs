@@ -1,6 +1,7 @@
-//! What is to be saved after each step, and the hold while nothing can be saved.
+//! State to be saved after each step, and the hold while nothing can be saved.
 //!
-//! **Invariant:** what is found before the breaker has looked is not saved: the next process would know it.
+//! **Invariant:** what is found before the breaker has looked is not saved: the next process would
+//! know it.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use crate::core::path::RelPath;
 use crate::core::report::RootMemory;
 use crate::core::time::Now;
 
-/// What the last effects said is to be saved.
+/// State that the last effects said is to be saved.
 #[derive(Debug)]
 pub(super) struct SavedState {
     /// The reason why nothing can be saved: then nothing is removed.

@@ -39,15 +39,16 @@ impl Engine {
         let item = self.claims.settle(&claim);
         let state = item.as_ref().and_then(|item| self.holds_mut().clear(item));
         let tries = state.map_or(0, |state| state.tries());
-        // It may have gone meanwhile, or been renamed: what the reaper saw at the old path says nothing about the entry at its new one.
+        // It may have gone meanwhile, or been renamed: what the reaper saw at the old path says
+        // nothing about the entry at its new one.
         let here = item.as_ref().filter(|item| self.is_at(item, &claim));
         match outcome {
             Outcome::Removed(removal) => {
                 self.on_removed(&claim, &removal, item.as_ref(), gone, now);
             }
             Outcome::Gone => {
-                // The reaper looked once. What was away for that moment only, with its directory perhaps, the watchers have not
-                // missed and will not tell of again: a listing does.
+                // The reaper looked once. What was away for that moment only, with its directory
+                // perhaps, the watchers have not missed and will not tell of again: a listing does.
                 if claim.unit == Unit::Job || here.is_some_and(|item| self.knows(&claim, item)) {
                     self.relist(&claim);
                 }
@@ -79,7 +80,7 @@ impl Engine {
         }
     }
 
-    /// Whether `item`, of which `claim` was, is still what is at the path of the claim.
+    /// Returns true if `item`, of which `claim` was, is still what is at the path of the claim.
     fn is_at(&self, item: &Item, claim: &Claim) -> bool {
         match item {
             Item::Job(_, no, _) => {
@@ -131,7 +132,8 @@ impl Engine {
             {
                 self.records.on_ordered(key.source, no);
             }
-            // Also when other rules are in force by now: the outbox knows whether there is something to be written.
+            // Also when other rules are in force by now: the outbox knows whether there is
+            // something to be written.
             self.effects.push(Effect::Recorded(removal.id));
         }
         self.removals.count(removal, claim.due);
@@ -150,8 +152,9 @@ impl Engine {
         });
     }
 
-    /// Whether the index has what a claim is about, and no other thing in its place. File systems give an inode that has become
-    /// free to the next file at once: what is newer than what was claimed is another thing under the same number.
+    /// Returns true if the index has what a claim is about, and no other thing in its place. File
+    /// systems give an inode that has become free to the next file at once: what is newer than what
+    /// was claimed is another thing under the same number.
     fn knows(&self, claim: &Claim, item: &Item) -> bool {
         match item {
             Item::Job(..) => false,
@@ -201,8 +204,8 @@ impl Engine {
         here: Option<&Item>,
         now: Now,
     ) {
-        // What the index learned while the reaper was at work may be what made it spare the thing: then its deadline is
-        // another one by now, and there is nothing to hold.
+        // What the index learned while the reaper was at work may be what made it spare the thing:
+        // then its deadline is another one by now, and there is nothing to hold.
         match here {
             Some(item @ Item::Dir(dir)) => {
                 let unit = self.index.unit(*dir);
@@ -238,7 +241,8 @@ impl Engine {
             .hold(item.clone(), Hold::Unconfirmed, tries, now.wall);
     }
 
-    /// Takes in what the reaper saw in a unit and the index did not: a link, a socket, or what an event was lost about.
+    /// Takes in what the reaper saw in a unit and the index did not: a link, a socket, or what an
+    /// event was lost about.
     fn on_younger(&mut self, claim: &Claim, latest: Latest, here: Option<&Item>, now: Now) {
         if let Some(Item::Dir(dir)) = here {
             self.set_unit(claim.root, claim.path.as_bytes(), *dir, latest, now);
@@ -288,7 +292,8 @@ impl Engine {
             self.effects.tell(Event::Held { root, path, hold });
             return;
         }
-        // What the index learned while the reaper was at work may have ended the hold: then it is tried anew.
+        // What the index learned while the reaper was at work may have ended the hold: then it is
+        // tried anew.
         let Some(item) = here.filter(|item| is_job || self.knows(claim, item)) else {
             return;
         };
@@ -345,7 +350,7 @@ fn roots_of(claim: &Claim) -> impl Iterator<Item = RootId> {
         .chain(claim.pieces.iter().map(|piece| piece.root))
 }
 
-/// Whether somebody asked for the removal.
+/// Returns the request that the removal belongs to, if there is one.
 pub(super) fn request_of(claim: &Claim) -> Option<u64> {
     match claim.actor {
         Actor::Rule => None,

@@ -8,7 +8,8 @@ use crate::core::policy::Policy;
 use crate::core::report::{SourceMemory, SourcePhase, SourceStatus};
 use crate::core::time::Timestamp;
 
-/// A source loses so many of its jobs at once without anybody asking, if they are less than half of them.
+/// A source loses so many of its jobs at once without anybody asking, if they are less than half of
+/// them.
 const LOST_MAX: u64 = 4;
 
 /// The sources, shared with those who ask.
@@ -27,8 +28,8 @@ pub(super) struct SourceState {
     jobs: Option<u64>,
     /// Number of them that we made it forget since.
     forgotten: u64,
-    /// Number before that, after it was read through for the last time but one: the last reading may
-    /// have been under way.
+    /// Number before that, after it was read through for the last time but one: the last reading
+    /// may have been under way.
     forgotten_before: u64,
     trip: Option<String>,
     /// Instant at which an earlier process last knew it in full, under these rules.
@@ -107,7 +108,8 @@ impl SourceState {
         }
     }
 
-    /// Takes in a part of a reading; `more` is to come. Returns true if more of the last one was to come.
+    /// Takes in a part of a reading; `more` is to come. Returns true if more of the last one was to
+    /// come.
     pub(super) fn on_reading(&mut self, more: bool) -> bool {
         std::mem::replace(&mut self.is_partial, more)
     }

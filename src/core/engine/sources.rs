@@ -1,7 +1,9 @@
 //! Sources of jobs: what they tell, where they stand, and what they hold.
 //!
-//! **Invariant:** nobody's are only files of a root whose source was read through, is not stale, and has not suddenly lost its jobs.
-//! **Invariant:** a source that cannot be read holds the files that its jobs may own, and no others.
+//! **Invariant:** orphans are only files of a root whose source was read through, is not stale,
+//! and has not suddenly lost its jobs.
+//! **Invariant:** a source that cannot be read holds the files that its jobs may own, and no
+//! others.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,13 +19,13 @@ use crate::core::report::SourceStatus;
 use crate::core::time::Now;
 
 impl Engine {
-    /// What is known of jobs, to read.
+    /// The known jobs, to read.
     #[must_use]
     pub fn jobs(&self) -> &Arc<Jobs> {
         &self.jobs
     }
 
-    /// What is pinned, to read.
+    /// The pins, to read.
     #[must_use]
     pub fn pins(&self) -> &Arc<Pins> {
         &self.pins
@@ -68,7 +70,7 @@ impl Engine {
                     for id in ids {
                         is_eased |= self.on_job_deleted(source, &id, now);
                     }
-                    let is_told = self.policy.is_told(source);
+                    let is_told = self.policy.has_pushed_jobs(source);
                     // Until it has said how many are left.
                     if let Some(state) = self.sources.get_mut(source).filter(|_| !is_told) {
                         state.mark_stale();
@@ -98,7 +100,7 @@ impl Engine {
         }
     }
 
-    /// Takes in a row. Returns whether refused claims hold less than before.
+    /// Takes in a row. Returns true if refused claims hold less than before.
     fn on_job_upsert(&mut self, source: SourceId, row: &JobRow, now: Now) -> bool {
         let policy = Arc::clone(&self.policy);
         let was_read = self.sources.get(source).is_some_and(SourceState::was_read);
@@ -137,7 +139,7 @@ impl Engine {
         change.is_eased
     }
 
-    /// Forgets a job. Returns whether refused claims hold less than before.
+    /// Forgets a job. Returns true if refused claims hold less than before.
     fn on_job_deleted(&mut self, source: SourceId, id: &str, now: Now) -> bool {
         let policy = Arc::clone(&self.policy);
         let key = JobKey {
@@ -166,7 +168,7 @@ impl Engine {
             .roots
             .values()
             .any(|root| root.source == Some(source) && root.orphans.is_some());
-        let is_told = self.policy.is_told(source);
+        let is_told = self.policy.has_pushed_jobs(source);
         let Some(state) = self.sources.get_mut(source) else {
             return;
         };
@@ -242,7 +244,8 @@ impl Engine {
         self.arm_held_jobs(|of| of == source, now);
     }
 
-    /// Releases the breakers of sources: those of the root, or of all. Tells the roots that this concerns.
+    /// Releases the breakers of sources: those of the root, or of all. Tells the roots that this
+    /// concerns.
     pub(super) fn release_sources(&mut self, root: Option<RootId>) -> Vec<RootId> {
         let wanted: Vec<SourceId> = match root {
             None => self.sources.keys().copied().collect(),

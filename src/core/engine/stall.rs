@@ -1,4 +1,4 @@
-//! What stalls a whole root: a hold that one removal ran into, and every other one would.
+//! Stalls of whole roots: a hold that one removal ran into, and every other one would.
 //!
 //! **Invariant:** a stall ends only by a try: of removals, or of the quarantine, whichever it was.
 
@@ -24,14 +24,15 @@ struct Stalled {
     trying: bool,
 }
 
-/// What the end of a stall calls for.
+/// Action at the end of a stall.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Retry {
     /// Its time has not come.
     Nothing,
     /// Removals show whether the reason is over.
     Removals,
-    /// The reaper is to put the quarantine of this directory in order; the stall lasts until it has.
+    /// The reaper is to put the quarantine of this directory in order; the stall lasts until it
+    /// has.
     Quarantine(FileKey),
 }
 
@@ -42,9 +43,9 @@ impl Stall {
         stalled.map(|stalled| &stalled.hold)
     }
 
-    /// Begins a stall, or holds on to one whose try has failed. Returns when it is tried again, and true
-    /// if that is to be reported; `None`: it is stalled already, and claims that were under way then say
-    /// nothing new.
+    /// Begins a stall, or holds on to one whose try has failed. Returns when it is tried again, and
+    /// true if that is to be reported; `None`: it is stalled already, and claims that were under
+    /// way then say nothing new.
     fn begin(&mut self, hold: &Hold, now: Timestamp) -> Option<(Timestamp, bool)> {
         let (tries, is_known) = match &self.0 {
             Some(stalled) if !stalled.trying => return None,

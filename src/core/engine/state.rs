@@ -1,4 +1,4 @@
-//! What the engine knows, and the line that all inputs pass through.
+//! State of the engine, and the line that all inputs pass through.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,23 +29,23 @@ use crate::core::policy::Policy;
 use crate::core::report::{Breaker, Mode, SourceMemory};
 use crate::core::time::{Now, Timestamp};
 
-/// What an engine starts from.
+/// State that an engine starts from.
 pub struct Setup {
     /// The rules.
     pub policy: Arc<Policy>,
-    /// When the breaker trips.
+    /// Limits of the breaker.
     pub breaker: Breaker,
-    /// Whether removals happen.
+    /// True if removals happen.
     pub mode: Mode,
-    /// What is known of the clock.
+    /// History of the clock.
     pub guard: ClockGuard,
-    /// What an earlier process knew; `None`: nothing.
+    /// State that an earlier process saved; `None`: nothing.
     pub memory: Option<Memory>,
     /// Jobs: empty, and filled by what sources tell.
     pub jobs: Arc<Jobs>,
     /// Pins that were set before.
     pub pins: Arc<Pins>,
-    /// What an earlier process knew of sources.
+    /// State of sources that an earlier process saved.
     pub sources: BTreeMap<SourceId, SourceMemory>,
     /// Jobs whose records are still to be written.
     pub recording: BTreeSet<JobKey>,
@@ -59,9 +59,9 @@ pub struct Engine {
     pub(super) jobs: Arc<Jobs>,
     pub(super) pins: Arc<Pins>,
     pub(super) sources: Sources,
-    /// Which entries are whose, where directories do not tell.
+    /// Owners of entries, where directories do not tell.
     pub(super) owned: OwnershipIndex,
-    /// What is still to be gone through after a source was read.
+    /// Pages and jobs that are still to be judged after a source was read.
     pub(super) passing: ReclassifyScan,
     /// Jobs whose files may still be on their way into the index.
     pub(super) arriving: BarrierWait,
@@ -164,7 +164,7 @@ impl Engine {
         self.effects.take()
     }
 
-    /// When [`Engine::step`] wants an [`Input::Tick`]; `None`: nothing waits.
+    /// Instant at which [`Engine::step`] wants an [`Input::Tick`]; `None`: nothing waits.
     #[must_use]
     pub fn wake_at(&self) -> Option<Timestamp> {
         if self.is_passing() {
@@ -191,13 +191,13 @@ impl Engine {
         keys.filter_map(|(&root, state)| Some((root, state.key()?)))
     }
 
-    /// Whether removals happen.
+    /// Returns true if removals happen.
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// Whether [`Event::Observed`] is told from now on.
+    /// Returns true if [`Event::Observed`] is told from now on.
     pub fn tell_observed(&mut self, wanted: bool) {
         self.effects.want_observations(wanted);
     }

@@ -1,5 +1,5 @@
-//! What the engine makes of jobs, source by source and row by row. Each invariant of the design that speaks of jobs has a test that
-//! is named after it.
+//! The engine on jobs, source by source and row by row. Each invariant of the design that speaks of
+//! jobs has a test that is named after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -161,7 +161,7 @@ struct Place {
     relisted: BTreeSet<(RootId, RelPath)>,
     claims: Vec<Claim>,
     next_ino: u64,
-    /// Whether no barrier comes through.
+    /// True if no barrier comes through.
     is_deaf: bool,
 }
 
@@ -330,13 +330,14 @@ impl Place {
         self.settle_down();
     }
 
-    /// What is gone through in the steps after a news.
+    /// Runs the steps that follow a report.
     fn settle_down(&mut self) {
         let ms = self.now.wall.ms_since(at(0).wall);
         self.pass_until(ms);
     }
 
-    /// The paths of all claims that were given out since the last asking, pieces of jobs one by one.
+    /// The paths of all claims that were given out since the last asking, pieces of jobs one by
+    /// one.
     fn claimed(&mut self) -> Vec<String> {
         let claims = std::mem::take(&mut self.claims);
         let mut paths: Vec<String> = claims.iter().flat_map(paths_of).collect();

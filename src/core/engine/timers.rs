@@ -1,7 +1,7 @@
 //! Timers: the instant at which each page, directory and job is looked at.
 //!
-//! **Invariant:** what waits for an instant has a timer at that instant or before. What fires and is not due (any more) is armed again;
-//! nothing is ever cancelled.
+//! **Invariant:** what waits for an instant has a timer at that instant or before. What fires and
+//! is not due (any more) is armed again; nothing is ever cancelled.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -17,7 +17,7 @@ use crate::core::policy::Schedule;
 use crate::core::time::{Now, Timestamp};
 use crate::core::wheel::Wheel;
 
-/// What the wheel holds.
+/// A timer of the wheel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Timer {
     /// The earliest entry of a page.
@@ -45,8 +45,8 @@ pub(super) struct Timers {
     jobs: BTreeMap<SourceId, Vec<Timestamp>>,
     /// Timers that fired and were not processed.
     fired: VecDeque<FiredTimer>,
-    /// Everything that was due and free until this instant was processed: what is found due at an earlier deadline became known or free
-    /// only now, and its lateness counts from now.
+    /// Everything that was due and free until this instant was processed: what is found due at an
+    /// earlier deadline became known or free only now, and its lateness counts from now.
     fired_until: Timestamp,
     /// Pages that are armed anew at the end of the step.
     touched: BTreeSet<PageId>,
@@ -126,7 +126,7 @@ impl Timers {
         self.fired.push_front(timer);
     }
 
-    /// When the next timer fires.
+    /// Instant at which the next timer fires.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.wheel.next()
     }
@@ -267,7 +267,7 @@ impl Engine {
         }
     }
 
-    /// Whether nothing but their deadlines decides when entries of `dir` are looked at.
+    /// Returns true if nothing but their deadlines decides when entries of `dir` are looked at.
     fn is_plain(&self, root: RootId, dir: DirId) -> bool {
         !self.holds.contains_dir(dir)
             && self.guard.is_calm()

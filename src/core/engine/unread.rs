@@ -1,6 +1,8 @@
-//! What could not be read: every run reports it, since nothing that depends on it was judged.
+//! Parts that could not be read: every run reports them, since nothing that depends on them was
+//! judged.
 //!
-//! **Invariant:** a run that reports nothing here has read all roots and sources that it was asked about.
+//! **Invariant:** a run that reports nothing here has read all roots and sources that it was asked
+//! about.
 
 use std::collections::BTreeMap;
 
@@ -28,12 +30,13 @@ impl UnreadDirs {
         }
     }
 
-    /// Forgets a directory that was read. Returns whether it could not be read before.
+    /// Forgets a directory that was read. Returns true if it could not be read before.
     pub(super) fn remove(&mut self, root: RootId, dir: &RelPath) -> bool {
         !self.0.is_empty() && self.0.remove(&(root, dir.clone())).is_some()
     }
 
-    /// Forgets a directory that is not there any more, with all beneath it. Returns whether one of them could not be read.
+    /// Forgets a directory that is not there any more, with all beneath it. Returns true if one of
+    /// them could not be read.
     pub(super) fn remove_all(&mut self, root: RootId, dir: &RelPath) -> bool {
         let before = self.0.len();
         self.0
@@ -43,7 +46,8 @@ impl UnreadDirs {
 }
 
 impl Engine {
-    /// Returns the hold of a job that may own files in a directory that cannot be read: they would be left behind.
+    /// Returns the hold of a job that may own files in a directory that cannot be read: they would
+    /// be left behind.
     pub(super) fn hold_of_unread(&self, job: &Job, rule: RuleId) -> Option<Hold> {
         if self.unread_dirs.0.is_empty() {
             return None;
@@ -116,7 +120,8 @@ impl Engine {
         unread
     }
 
-    /// Whether any rule that `request` is about could be judged; also when there is none to judge.
+    /// Returns true if any rule that `request` is about could be judged; also when there is none to
+    /// judge.
     pub(super) fn is_judged(&self, request: &CleanRequest) -> bool {
         let holds = self.job_holds();
         let is_down = |source: SourceId| {
@@ -149,7 +154,7 @@ impl Engine {
         !is_any
     }
 
-    /// Whether what `request` is about depends on what `source` says.
+    /// Returns true if what `request` is about depends on what `source` says.
     fn is_asked_about(&self, request: &CleanRequest, holds: &JobHolds, source: SourceId) -> bool {
         let mut roots = self.roots.keys().filter(|root| request.wants_root(**root));
         let governs = roots.any(|&root| holds.governing(root).any(|of| of == source));
@@ -166,7 +171,7 @@ impl Engine {
     }
 }
 
-/// Whether `rule` depends on what `source` says of its jobs.
+/// Returns true if `rule` depends on what `source` says of its jobs.
 fn asks(rule: &Rule, source: SourceId) -> bool {
     let is_of_jobs = rule.unit == Unit::Job
         || rule.since.is_of_job()

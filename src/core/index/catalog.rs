@@ -16,7 +16,7 @@ use super::unit::Unit;
 use super::usage::Usage;
 use crate::core::facts::RootId;
 
-/// How large things grow. Smaller in tests, so that they merge and split more.
+/// Limits of sizes. Smaller in tests, so that pages merge and split more.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// Entries of a page, at most 256: more cost more to rewrite than they save.
@@ -31,7 +31,7 @@ impl Limits {
         searched_pages: 4,
     };
 
-    /// Returns whether a page of `entries` is to be merged with a neighbour: under 40 % full.
+    /// Returns true if a page of `entries` is to be merged with a neighbour: under 40 % full.
     pub(super) fn is_sparse(&self, entries: usize) -> bool {
         entries * 5 < self.page_entries * 2
     }
@@ -85,11 +85,13 @@ struct Way {
     changes: u64,
 }
 
-/// Shorter paths are looked up name by name: that costs less than keeping them. Tests have short ones.
+/// Shorter paths are looked up name by name: that costs less than keeping them. Tests have short
+/// ones.
 const KEPT_PATH_BYTES_MIN: usize = if cfg!(test) { 1 } else { 128 };
 
 impl Way {
-    /// Returns the deepest directory that is on this path and on `path`, and the rest of `path` beneath it.
+    /// Returns the deepest directory that is on this path and on `path`, and the rest of `path`
+    /// beneath it.
     fn fork<'a>(&self, path: &'a [u8], dirs: &Directories) -> Option<(DirId, &'a [u8])> {
         let same = self.path.iter().zip(path).take_while(|(a, b)| a == b);
         let same = same.count();
@@ -182,8 +184,8 @@ impl Catalog {
         }
     }
 
-    /// Counts the entries of `dir` and beneath it for the top-level directory that it is in once it is
-    /// in `to_parent`.
+    /// Counts the entries of `dir` and beneath it for the top-level directory that it is in once it
+    /// is in `to_parent`.
     pub(super) fn move_counts(&mut self, dir: DirId, to_parent: DirId) {
         let from = self.dirs.top(dir);
         let to = self.dirs.top_of_child(dir, to_parent);
@@ -198,7 +200,8 @@ impl Catalog {
         self.dirs.known_mut(to).files_beneath += files;
     }
 
-    /// Puts `page` in the place of the page `id`, or in a new one behind the others of its directory.
+    /// Puts `page` in the place of the page `id`, or in a new one behind the others of its
+    /// directory.
     pub(super) fn put_page(&mut self, pages: &Pages, id: Option<PageId>, page: Page) -> PageId {
         let id = id.unwrap_or_else(|| {
             let id = self.free_pages.pop().unwrap_or_else(|| {
@@ -238,7 +241,8 @@ impl Catalog {
         pages.remove(id);
         self.free_pages.push(id);
         self.unsaved.pages.insert(id);
-        // Half as many pages as would bring a name index about: it is not made and dropped back and forth.
+        // Half as many pages as would bring a name index about: it is not made and dropped back and
+        // forth.
         let indexed = limits.searched_pages / 2 + 1;
         self.dirs.known_mut(dir).pages.remove(id, indexed);
     }

@@ -29,7 +29,8 @@ pub(in crate::core) fn take(bytes: &[u8], at: &mut usize) -> u64 {
     }
 }
 
-/// Reads what [`put`] wrote at `at` of bytes that may hold anything, and moves `at` behind it; `None` when there is no number.
+/// Reads what [`put`] wrote at `at` of bytes that may hold anything, and moves `at` behind it;
+/// `None` when there is no number.
 pub(super) fn checked(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let mut value = 0;
     for shift in (0..u64::BITS).step_by(7) {

@@ -1,6 +1,7 @@
 //! The pages of one directory.
 //!
-//! **Invariant:** a page is here once, and those that came earlier stand before those that came later.
+//! **Invariant:** a page is here once, and those that came earlier stand before those that came
+//! later.
 
 use super::names::NameIndex;
 use super::record::PageId;
@@ -16,7 +17,7 @@ pub(super) enum DirPages {
 pub(super) struct ManyPages {
     /// In order of arrival.
     order: Vec<PageId>,
-    /// Which page a name stands in, once there are too many to search.
+    /// Page of each name, once there are too many pages to search.
     names: Option<NameIndex>,
 }
 
@@ -73,7 +74,8 @@ impl DirPages {
         }
     }
 
-    /// Takes a page out; a name index must not know it any more, and goes when fewer than `indexed` pages are left.
+    /// Takes a page out; a name index must not know it any more, and goes when fewer than `indexed`
+    /// pages are left.
     pub(super) fn remove(&mut self, id: PageId, indexed: usize) {
         if let Self::Many(many) = self {
             // From behind, where whole directories are dropped from.

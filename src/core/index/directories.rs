@@ -1,7 +1,7 @@
 //! The tree of directories.
 //!
-//! Records with a number each, in chunks that never move; children are linked through their siblings, and found by a
-//! table over (parent, name) that keeps neither twice.
+//! Records with a number each, in chunks that never move; children are linked through their
+//! siblings, and found by a table over (parent, name) that keeps neither twice.
 //!
 //! **Invariant:** parent links form trees whose tops are the roots' own directories.
 //! **Invariant:** everything is iterative: a tree may be as deep as its owner likes.
@@ -23,7 +23,7 @@ const NONE: u32 = u32::MAX;
 /// Facts of the last look at a directory, and its stamp. All zero before the first look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct DirFacts {
-    /// Which one it is.
+    /// Its identity.
     pub key: FileKey,
     mtime: PackedTime,
     ctime: PackedTime,
@@ -87,7 +87,7 @@ impl DirFacts {
         self.btime.get()
     }
 
-    /// What it adds to the latest of a tree.
+    /// Share of it in the latest of a tree.
     #[must_use]
     pub fn latest(&self) -> Latest {
         let latest = self.mtime().max(self.ctime());
@@ -97,13 +97,13 @@ impl DirFacts {
         }
     }
 
-    /// The change time that the directory had when something looked into it that learns of every later change; `None`: nothing
-    /// vouches for what is known of it.
+    /// The change time that the directory had when something looked into it that learns of every
+    /// later change; `None`: nothing vouches for what is known of it.
     pub(super) fn stamp(&self) -> Option<FileTime> {
         self.stamp.get()
     }
 
-    /// Takes in another look; the stamp stays. Returns whether anything is new.
+    /// Takes in another look; the stamp stays. Returns true if anything is new.
     pub(super) fn set(&mut self, facts: &Facts) -> bool {
         let before = *self;
         *self = Self::new(facts.key, (facts.mtime, facts.ctime, facts.btime));
@@ -111,7 +111,7 @@ impl DirFacts {
         *self != before
     }
 
-    /// Sets the stamp. Returns whether it is another one than before.
+    /// Sets the stamp. Returns true if it is another one than before.
     pub(super) fn set_stamp(&mut self, stamp: Option<FileTime>) -> bool {
         let before = std::mem::replace(
             &mut self.stamp,
@@ -149,7 +149,7 @@ pub(super) struct Directories {
     /// Names that were looked up.
     #[cfg(test)]
     pub(super) lookups: std::sync::atomic::AtomicU64,
-    /// How often a directory was looked at by its number.
+    /// Number of accesses to directories by their numbers.
     #[cfg(test)]
     pub(super) accesses: std::sync::atomic::AtomicU64,
 }
@@ -268,8 +268,8 @@ impl Directories {
         id
     }
 
-    /// Puts a directory that was saved in place; its parent has to be there. Says whether it could: no other one may have its
-    /// number, or its name in its parent.
+    /// Puts a directory that was saved in place; its parent has to be there. Says whether it could:
+    /// no other one may have its number, or its name in its parent.
     pub(super) fn restore(&mut self, id: DirId, root: RootId, image: &DirImage) -> bool {
         let parent = image.parent;
         let taken = parent.is_some_and(|parent| self.child(parent, &image.name).is_some());
@@ -303,8 +303,8 @@ impl Directories {
         self.free.reverse();
     }
 
-    /// Takes a directory out of its parent, so that no path leads to it; what is beneath it stays beneath it, and it still
-    /// knows where it was.
+    /// Takes a directory out of its parent, so that no path leads to it; what is beneath it stays
+    /// beneath it, and it still knows where it was.
     pub(super) fn detach(&mut self, id: DirId) {
         self.changes += 1;
         let Some(parent) = self.known(id).parent() else {

@@ -1,7 +1,8 @@
 //! Forecasts: everything that lapses until an instant.
 //!
-//! Pages that have no deadline until then are skipped by their spans. Sums over an instant take those
-//! whose entries all lapse until then from their heads; the other pages are unpacked, ~20 ns an entry.
+//! Pages that have no deadline until then are skipped by their spans. Sums over an instant take
+//! those whose entries all lapse until then from their heads; the other pages are unpacked, ~20 ns
+//! an entry.
 //!
 //! **Invariant:** exact, as of one instant during the call.
 
@@ -15,7 +16,7 @@ use crate::core::time::Timestamp;
 /// Sums of everything that lapses by one rule in one root.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Forecast {
-    /// Which root.
+    /// The root.
     pub root: RootId,
     /// By which rule.
     pub rule: RuleId,
@@ -28,8 +29,9 @@ pub struct Forecast {
 }
 
 impl Index {
-    /// Calls `each` with every deadline until `until` (included) and what lapses at it, in `root` or in all roots, in no
-    /// useful order: entries by their own deadlines, and units with all that lapses with them.
+    /// Calls `each` with every deadline until `until` (included) and what lapses at it, in `root`
+    /// or in all roots, in no useful order: entries by their own deadlines, and units with all that
+    /// lapses with them.
     pub fn each_deadline(
         &self,
         root: Option<RootId>,
@@ -39,8 +41,8 @@ impl Index {
         self.each_part(root, until, false, each);
     }
 
-    /// As [`Index::each_deadline`]; where `is_summed`, pages that lapse as a whole until then are one
-    /// part at `until`.
+    /// As [`Index::each_deadline`]; where `is_summed`, pages that lapse as a whole until then are
+    /// one part at `until`.
     fn each_part(
         &self,
         root: Option<RootId>,
@@ -122,7 +124,7 @@ impl Index {
         sums.into_values().collect()
     }
 
-    /// Returns whether anything has a deadline.
+    /// Returns true if anything has a deadline.
     #[must_use]
     pub fn has_deadlines(&self) -> bool {
         let catalog = self.catalog.read();

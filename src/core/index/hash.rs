@@ -1,7 +1,7 @@
 //! The index's hashes.
 //!
-//! **Invariant:** fixed: no key, no random state, so that runs repeat. Names that collide cost time, never truth: whatever
-//! a table finds is compared with the name itself.
+//! **Invariant:** fixed: no key, no random state, so that runs repeat. Names that collide cost
+//! time, never truth: whatever a table finds is compared with the name itself.
 
 use std::hash::{BuildHasherDefault, Hasher};
 

@@ -1,15 +1,19 @@
-//! Pages, directories and stamps as bytes, for whoever keeps them while the process does not run.
+//! Pages, directories and stamps as bytes, to be kept while the process does not run.
 //!
 //! Numbers are LEB128 unless said otherwise.
 //!
 //! | what | bytes |
 //! | --- | --- |
-//! | page | directory, entries, terms, width, wide, bytes of names; earliest basis (8 bytes, little endian); the page's blob |
-//! | directory | parent + 1 (0: a root's own); device, inode; three times, each (seconds, folded; nanoseconds); 0, or 1 and the newest timestamp of the unit (folded); the name |
+//! | page | directory, entries, terms, width, wide, bytes of names; earliest basis; blob |
+//! | directory | parent + 1 (0: a root's own); device, inode; three times; unit; name |
 //! | stamp | inode, seconds (folded), nanoseconds, entries |
 //!
-//! **Invariant:** whatever the bytes are, decoding ends, allocates no more than they hold, and gives either nothing or a value that
-//! keeps every invariant of its type: bytes from a disk are as hostile as bytes from anywhere.
+//! The earliest basis takes 8 bytes, little endian. A time is seconds (folded) and nanoseconds. A
+//! unit is 0 (none), or 1 and the newest timestamp of its tree (folded).
+//!
+//! **Invariant:** whatever the bytes are, decoding ends, allocates no more than they hold, and
+//! gives either nothing or a value that keeps every invariant of its type: bytes from a disk are as
+//! hostile as bytes from anywhere.
 
 use super::codec::{checked, fold_sign, put, unfold_sign};
 use super::directories::DirFacts;
@@ -37,8 +41,8 @@ pub(super) struct DirImage {
     pub(super) newest: Option<Timestamp>,
 }
 
-/// Vouches for the entries of a directory: while inode and change time match, the saved entries are complete and the
-/// directory need not be listed.
+/// Vouches for the entries of a directory: while inode and change time match, the saved entries are
+/// complete and the directory need not be listed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct StampImage {
     pub(super) ino: u64,
@@ -50,7 +54,8 @@ pub(super) struct StampImage {
 /// A stamp that is to be saved.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Stamp {
-    /// Nothing vouches for the directory, or there is none: a stamp that was saved before stays right, or says nothing.
+    /// Nothing vouches for the directory, or there is none: a stamp that was saved before stays
+    /// right, or says nothing.
     None,
     /// It may be saved once an instant after this one is known to be in the index.
     Ripens(Timestamp),
@@ -58,8 +63,8 @@ pub enum Stamp {
     Ripe(Vec<u8>),
 }
 
-/// A stamp has to be this much older than what is known to be in the index: file systems and kernels round change times to a
-/// tick, some to two seconds.
+/// A stamp has to be this much older than what is known to be in the index: file systems and
+/// kernels round change times to a tick, some to two seconds.
 const STAMP_AGE_MS: i64 = 2000;
 
 impl Index {
@@ -84,7 +89,8 @@ impl Index {
         Some(encode_dir(&image))
     }
 
-    /// Calls `each` with the directory `top` and all beneath it, each before those beneath it: number, parent, name, inode, stamp.
+    /// Calls `each` with the directory `top` and all beneath it, each before those beneath it:
+    /// number, parent, name, inode, stamp.
     pub fn each_dir(
         &self,
         top: DirId,
@@ -117,8 +123,8 @@ impl Index {
         }
     }
 
-    /// The change time that `dir` had when something looked into it that is heard of every later change; `None`: nothing vouches
-    /// for what is known of it.
+    /// The change time that `dir` had when something looked into it that is heard of every later
+    /// change; `None`: nothing vouches for what is known of it.
     #[must_use]
     pub fn stamp(&self, dir: DirId) -> Option<FileTime> {
         self.catalog.read().dirs.get(dir)?.facts.stamp()
@@ -197,7 +203,7 @@ pub(super) fn decode_page(bytes: &[u8], rules: usize) -> Option<Page> {
     Some(page)
 }
 
-/// Returns whether every part of the page's blob is sound.
+/// Returns true if every part of the page's blob is sound.
 fn is_sound(page: &Page, rules: usize) -> bool {
     let count = page.len();
     let lengths_bytes = if page.wide { 2 * count } else { count };
@@ -368,7 +374,7 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_page_is_told_or_is_a_sound_one(
+        fn a_damaged_page_is_refused_or_is_a_sound_one(
             page in any_page(),
             damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
             cut in any::<prop::sample::Index>(),

@@ -1,16 +1,18 @@
 //! The name index of a directory with many pages: which page a name stands in, five bytes a slot.
 //!
-//! A slot holds a page's number and nothing else; the name is verified in the page. Since a slot does not tell which of
-//! its page's names it stands for, one is taken out only when it is the only one that could be meant, and
-//! else all of the page's are renewed. For the same reason the table cannot grow by itself: the writer builds a larger one.
+//! A slot holds a page's number and nothing else; the name is verified in the page. Since a slot
+//! does not tell which of its page's names it stands for, one is taken out only when it is the only
+//! one that could be meant, and else all of the page's are renewed. For the same reason the table
+//! cannot grow by itself: the writer builds a larger one.
 //!
-//! **Invariant:** for each name of the directory, exactly one slot with its hash and its page, and no other slots.
+//! **Invariant:** for each name of the directory, exactly one slot with its hash and its page, and
+//! no other slots.
 
 use hashbrown::HashTable;
 
 use super::record::PageId;
 
-/// Which page a name of one directory stands in, by the name's hash.
+/// Pages of the names of one directory, by the names' hashes.
 pub(super) struct NameIndex {
     table: HashTable<PageId>,
 }
@@ -40,7 +42,8 @@ impl NameIndex {
         self.table.find(hash, |&page| is_there(page)).is_some()
     }
 
-    /// Takes the names with the hashes `gone` out, which stood in `page`; `left` are the hashes of those that stay in it.
+    /// Takes the names with the hashes `gone` out, which stood in `page`; `left` are the hashes of
+    /// those that stay in it.
     pub(super) fn remove(
         &mut self,
         page: PageId,
@@ -65,7 +68,8 @@ impl NameIndex {
 
     /// Moves all names of page `from` (their hashes) to page `to`.
     pub(super) fn repoint(&mut self, from: PageId, to: PageId, hashes: impl Iterator<Item = u64>) {
-        // A slot may be met by way of another name's hash: it moves all the same, and each is met by its own at last.
+        // A slot may be met by way of another name's hash: it moves all the same, and each is met
+        // by its own at last.
         for hash in hashes {
             for slot in self.table.iter_hash_mut(hash) {
                 if *slot == from {

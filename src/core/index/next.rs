@@ -7,8 +7,8 @@ use crate::core::policy::Class;
 use crate::core::time::Timestamp;
 
 impl Index {
-    /// The entry with the earliest deadline after `after` of those whose class is `wanted`, and its directory. Looks only
-    /// into pages that can have an earlier one than was found.
+    /// The entry with the earliest deadline after `after` of those whose class is `wanted`, and its
+    /// directory. Looks only into pages that can have an earlier one than was found.
     #[must_use]
     pub fn next_deadline(
         &self,

@@ -13,7 +13,8 @@
 //! | rest | | size, inode − the previous entry's, mtime − basis: as LEB128, differences wrap |
 //!
 //! **Invariant:** immutable, and never empty. A change makes a new page.
-//! **Invariant:** every value of every field comes back as it was: differences wrap instead of saturating.
+//! **Invariant:** every value of every field comes back as it was: differences wrap instead of
+//! saturating.
 
 use super::codec::{take, unfold_sign};
 use super::hash::{fingerprint, matching, name_hash};
@@ -29,7 +30,8 @@ const HAS_EXPIRE: u8 = 8;
 /// The bits that tell the kind.
 const KIND: u8 = 7;
 
-/// Up to 256 entries of one directory, in order of arrival. Immutable: a change swaps in a new page.
+/// Up to 256 entries of one directory, in order of arrival. Immutable: a change swaps in a new
+/// page.
 #[derive(Debug)]
 pub struct Page {
     pub(super) dir: DirId,
@@ -44,7 +46,8 @@ pub struct Page {
     pub(super) names_bytes: u32,
     /// The earliest basis, in milliseconds.
     pub(super) base: i64,
-    /// Earliest and latest own deadline in milliseconds; the first behind the last when there is none.
+    /// Earliest and latest own deadline in milliseconds; the first behind the last when there is
+    /// none.
     pub(super) span: (i64, i64),
     /// Sum of the sizes of its entries, at most [`u64::MAX`].
     pub(super) bytes: u64,
@@ -67,7 +70,7 @@ struct Parts<'a> {
 }
 
 impl Page {
-    /// The directory that the entries lie in.
+    /// The directory that the entries are in.
     #[must_use]
     pub fn dir(&self) -> DirId {
         self.dir
@@ -99,7 +102,8 @@ impl Page {
             .map(|term| unpack_term(term).0)
     }
 
-    /// Returns the class of all of its entries; `None` when they differ in it or in their time to live.
+    /// Returns the class of all of its entries; `None` when they differ in it or in their time to
+    /// live.
     #[must_use]
     pub fn only_class(&self) -> Option<Class> {
         self.classes().next().filter(|_| self.terms == 1)
@@ -240,8 +244,8 @@ impl Page {
         let mut offset = 0;
         if self.width > 0 {
             let start = usize::from(self.terms) * TERM_BYTES + at * usize::from(self.width);
-            // Always eight bytes, the unwanted ones masked: a page with a width has two entries at least, and so five
-            // bytes for each of them behind this column.
+            // Always eight bytes, the unwanted ones masked: a page with a width has two entries at
+            // least, and so five bytes for each of them behind this column.
             let word = self.blob[start..].first_chunk::<8>();
             let word = u64::from_le_bytes(*word.expect("invariant: ten bytes follow"));
             offset = word & (u64::MAX >> (64 - 8 * u32::from(self.width)));

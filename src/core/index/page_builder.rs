@@ -1,7 +1,7 @@
 //! A page while it is being changed: unpacked, with the changes.
 //!
-//! **Invariant:** `changes` holds exactly the steps from the entries that were loaded to those that are here, so that
-//! sums follow without unpacking anything twice.
+//! **Invariant:** `changes` holds exactly the steps from the entries that were loaded to those that
+//! are here, so that sums follow without unpacking anything twice.
 
 use super::codec::{fold_sign, put, width};
 use super::hash::{fingerprint, name_hash};
@@ -104,7 +104,8 @@ impl PageBuilder {
         }
     }
 
-    /// Removes the entries for which `keep` does not hold, which is asked with place, name and record, in order.
+    /// Removes the entries for which `keep` does not hold, which is asked with place, name and
+    /// record, in order.
     pub(super) fn retain(
         &mut self,
         dir: DirId,

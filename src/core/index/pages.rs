@@ -1,6 +1,7 @@
 //! All pages by number.
 //!
-//! **Invariant:** no guard of the map leaves this module: a page is handed out as a clone of its `Arc`.
+//! **Invariant:** no guard of the map leaves this module: a page is handed out as a clone of its
+//! `Arc`.
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use super::hash::PageHash;
 use super::page::Page;
 use super::record::PageId;
 
-/// Shards of the page map: enough that a few readers and the writer seldom meet, and always the same, so that runs repeat.
+/// Shards of the page map: enough that a few readers and the writer seldom meet, and always the
+/// same, so that runs repeat.
 const SHARDS: usize = 16;
 
 /// All pages by number.
@@ -43,7 +45,8 @@ impl Pages {
         self.map.remove(&id);
     }
 
-    /// Returns all pages, in order of their numbers. They are of one instant while the catalog is locked.
+    /// Returns all pages, in order of their numbers. They are of one instant while the catalog is
+    /// locked.
     pub(super) fn all(&self) -> Vec<(PageId, Arc<Page>)> {
         let pages = self.map.iter();
         let mut all: Vec<_> = pages

@@ -1,6 +1,7 @@
 //! The read side.
 //!
-//! **Invariant:** a reader holds a lock only inside one call, and never while it unpacks more than one page; no guard leaves.
+//! **Invariant:** a reader holds a lock only inside one call, and never while it unpacks more than
+//! one page; no guard leaves.
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ impl fmt::Debug for Index {
 pub struct Dir {
     /// Its root.
     pub root: RootId,
-    /// The directory that it lies in; `None` for a root's own.
+    /// The directory that it is in; `None` for a root's own.
     pub parent: Option<DirId>,
     /// Facts of the last look.
     pub facts: DirFacts,
@@ -179,8 +180,8 @@ impl Index {
         catalog.dirs.subtree(dir)
     }
 
-    /// The numbers of all pages, ascending. A page may have gone, changed or merged with another when it is asked for:
-    /// who needs every entry exactly once takes a [`Index::snapshot`].
+    /// The numbers of all pages, ascending. A page may have gone, changed or merged with another
+    /// when it is asked for: who needs every entry exactly once takes a [`Index::snapshot`].
     #[must_use]
     pub fn pages(&self) -> Vec<PageId> {
         self.snapshot().into_iter().map(|(id, _)| id).collect()
@@ -192,8 +193,8 @@ impl Index {
         self.pages.get(page)
     }
 
-    /// All pages as they are at one instant, in order of their numbers: every entry exactly once. Cheap to take (a count
-    /// of readers each); pages that change while it is held are kept twice.
+    /// All pages as they are at one instant, in order of their numbers: every entry exactly once.
+    /// Cheap to take (a count of readers each); pages that change while it is held are kept twice.
     #[must_use]
     pub fn snapshot(&self) -> Vec<(PageId, Arc<Page>)> {
         let _catalog = self.catalog.read();
@@ -267,7 +268,7 @@ impl Index {
         self.catalog.read().units.get(&dir).map(Unit::state)
     }
 
-    /// How often any directory was looked at, for tests that bound work.
+    /// Number of accesses to directories, for tests that bound work.
     #[cfg(test)]
     pub(in crate::core) fn accesses(&self) -> u64 {
         let catalog = self.catalog.read();

@@ -6,11 +6,13 @@ use crate::core::facts::{Latest, RuleId};
 use crate::core::policy::Class;
 use crate::core::time::Timestamp;
 
-/// A directory of the index. Stays with the directory over renames; given anew after it was dropped.
+/// A directory of the index. Stays with the directory over renames; given anew after it was
+/// dropped.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct DirId(pub u32);
 
-/// A page of the index. Given anew after the page was freed, perhaps to another directory: see [`super::Page::dir`].
+/// A page of the index. Given anew after the page was freed, perhaps to another directory: see
+/// [`super::Page::dir`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct PageId(pub u32);
 
@@ -25,21 +27,23 @@ pub struct Record {
     pub mtime: Timestamp,
     /// The timestamp that its rule counts from; the newest one where no rule counts.
     pub basis: Timestamp,
-    /// Which rule it falls under, and as what.
+    /// Rule that it falls under, and the unit that it lapses with.
     pub class: Class,
-    /// Its own time to live in milliseconds; `None`: no own deadline (kept, unruled, or it goes with its directory).
+    /// Its own time to live in milliseconds; `None`: no own deadline (kept, unruled, or it goes
+    /// with its directory).
     pub expire_ms: Option<i64>,
 }
 
 impl Record {
-    /// Returns the deadline of an entry that lapses by itself: `basis` plus the time to live, saturating. Only a [`Class::File`] does: without a rule
-    /// there is no deadline, whatever `expire_ms` says.
+    /// Returns the deadline of an entry that lapses by itself: `basis` plus the time to live,
+    /// saturating. Only a [`Class::File`] does: without a rule there is no deadline, whatever
+    /// `expire_ms` says.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         self.own().map(|(_, at)| at)
     }
 
-    /// What it adds to the latest of a tree.
+    /// Share of it in the latest of a tree.
     #[must_use]
     pub fn latest(&self) -> Latest {
         Latest {
@@ -53,7 +57,7 @@ impl Record {
         own(self.class, self.expire_ms).map(|(rule, ms)| (rule, self.basis.plus_ms(ms)))
     }
 
-    /// Returns whether it lapses with its top-level directory.
+    /// Returns true if it lapses with its top-level directory.
     pub(super) fn goes_with_dir(&self) -> bool {
         match self.class {
             Class::Dir(_) => true,
@@ -70,8 +74,8 @@ pub(super) fn own(class: Class, expire_ms: Option<i64>) -> Option<(RuleId, i64)>
     }
 }
 
-/// Pages and directories that are not any more as they were when they were last handed out to be saved; some of them may be
-/// gone.
+/// Pages and directories that are not any more as they were when they were last handed out to be
+/// saved; some of them may be gone.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Unsaved {
     /// Pages.
@@ -81,7 +85,7 @@ pub struct Unsaved {
 }
 
 impl Unsaved {
-    /// Returns whether nothing changed.
+    /// Returns true if nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pages.is_empty() && self.dirs.is_empty()
@@ -93,8 +97,8 @@ impl Unsaved {
 pub enum RemoveOutcome {
     /// Removed; the record that the index had.
     Removed(Record),
-    /// Not meant; the page and the record that the index has. A page that was merged meanwhile is among
-    /// [`super::Writer::take_touched`] under its new number.
+    /// Not meant; the page and the record that the index has. A page that was merged meanwhile is
+    /// among [`super::Writer::take_touched`] under its new number.
     Kept(PageId, Record),
     /// No such entry, or no such directory.
     Absent,

@@ -1,8 +1,9 @@
 //! Puts an index together again from the bytes that were saved of it.
 //!
-//! What was saved may be of two moments: some pages are newer than others, some are missing. So nothing is believed for being
-//! there. A directory that hangs on nothing is left out, pages that contradict one another are left out, and a stamp counts
-//! only for exactly the entries that it was made for. What is left out is found again by a listing.
+//! What was saved may be of two moments: some pages are newer than others, some are missing. So
+//! nothing is believed for being there. A directory that hangs on nothing is left out, pages that
+//! contradict one another are left out, and a stamp counts only for exactly the entries that it was
+//! made for. What is left out is found again by a listing.
 //!
 //! **Invariant:** the index that comes out keeps every invariant of [`Index`], whatever went in.
 //! **Invariant:** numbers stay: what is saved under a number and not changed needs no saving.
@@ -23,8 +24,8 @@ use super::writer::Writer;
 use crate::core::facts::RootId;
 use crate::core::time::Timestamp;
 
-/// Numbers may be this much sparser than what they name: beyond that the tables that they index would be a waste of memory, and
-/// what has them is left out.
+/// Numbers may be this much sparser than what they name: beyond that the tables that they index
+/// would be a waste of memory, and what has them is left out.
 const SPARSE_MAX: usize = 4;
 /// So many numbers are always allowed.
 const NUMBERS_MIN: usize = 1 << 22;
@@ -50,7 +51,7 @@ pub struct RestoreLosses {
 }
 
 impl RestoreLosses {
-    /// Returns whether everything could be used.
+    /// Returns true if everything could be used.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
@@ -80,7 +81,8 @@ impl Restorer {
         })
     }
 
-    /// Takes in the page `id`, whose rules' numbers are to be below `rules`. Says whether it can be used.
+    /// Takes in the page `id`, whose rules' numbers are to be below `rules`. Says whether it can be
+    /// used.
     pub fn page(&mut self, id: PageId, bytes: &[u8], rules: usize) -> bool {
         let page = decode_page(bytes, rules);
         self.lost.pages += u64::from(page.is_none());
@@ -100,7 +102,8 @@ impl Restorer {
         })
     }
 
-    /// Puts everything together that belongs to one of `roots`, each with its own directory's number.
+    /// Puts everything together that belongs to one of `roots`, each with its own directory's
+    /// number.
     #[must_use]
     pub fn finish(self, roots: &BTreeMap<RootId, DirId>) -> Restored {
         self.finish_with(roots, Limits::DEFAULT)
@@ -117,7 +120,7 @@ impl Restorer {
         self.put_pages(&mut catalog, &index);
         self.put_stamps(&mut catalog);
         catalog.end_restoring(&index.pages);
-        // Pages are armed by whoever restores, all at once.
+        // The caller arms all pages at once.
         catalog.touched.clear();
         drop(catalog);
         Restored {
@@ -218,8 +221,8 @@ impl Restorer {
     }
 }
 
-/// Returns whether no name stands twice in the pages of one directory, which merged or were written anew while one of them was
-/// saved and the other was not.
+/// Returns true if no name stands twice in the pages of one directory, which merged or were written
+/// anew while one of them was saved and the other was not.
 fn names_are_unique(pages: &[(PageId, Page)]) -> bool {
     if let [(_, page)] = pages
         && page.len() == 1

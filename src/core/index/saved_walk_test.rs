@@ -1,4 +1,5 @@
-//! What is saved of an index, page by page, against the naive model: whole, of two moments, and damaged.
+//! Saved state of an index, page by page, against the naive model: whole, of two moments, and
+//! damaged.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use super::{DirId, PageId, Restored, Restorer};
 use crate::core::facts::RootId;
 use crate::core::time::Timestamp;
 
-/// What a store would hold, and what the model was when it was written.
+/// Contents of a store, and the model as it was when they were written.
 #[derive(Default)]
 struct Saved {
     pages: BTreeMap<PageId, Vec<u8>>,

@@ -1,6 +1,7 @@
 //! The write side: directories and units.
 //!
-//! **Invariant:** what hangs on a directory moves with it: pages keep their numbers, and no entry is rewritten.
+//! **Invariant:** what hangs on a directory moves with it: pages keep their numbers, and no entry
+//! is rewritten.
 
 use super::catalog::{Membership, RootState};
 use super::directories::DirFacts;
@@ -27,8 +28,8 @@ pub struct Dropped {
 }
 
 impl Writer {
-    /// The directory at the path `dir` of `root`; it and those that it lies in are made where they are missing, the
-    /// root's own included.
+    /// The directory at the path `dir` of `root`; it and those that it is in are made where they
+    /// are missing, the root's own included.
     pub fn ensure_dir(&mut self, root: RootId, dir: &RelPath) -> DirId {
         if let Some(known) = self.index.dir_id(root, dir.as_bytes()) {
             return known;
@@ -71,8 +72,9 @@ impl Writer {
         }
     }
 
-    /// Says that something looked into `dir` when its change time was `stamp`, which is told of all that happens in it from then
-    /// on; or that nothing vouches for what is known of it. Nothing happens when there is no such directory.
+    /// Says that something looked into `dir` when its change time was `stamp`, which is told of all
+    /// that happens in it from then on; or that nothing vouches for what is known of it. Nothing
+    /// happens when there is no such directory.
     pub fn set_stamp(&mut self, dir: DirId, stamp: Option<FileTime>) {
         let mut catalog = self.index.catalog.write();
         if let Some(node) = catalog.dirs.get_mut(dir)
@@ -104,8 +106,8 @@ impl Writer {
         }
     }
 
-    /// Drops `dir` with all beneath it; for a root's own, the root. No path leads to any of it from the first moment; its
-    /// pages go one by one. Nothing happens when there is no such directory.
+    /// Drops `dir` with all beneath it; for a root's own, the root. No path leads to any of it from
+    /// the first moment; its pages go one by one. Nothing happens when there is no such directory.
     pub fn drop_dir(&mut self, dir: DirId) -> Dropped {
         let mut dropped = Dropped::default();
         let mut catalog = self.index.catalog.write();
@@ -121,7 +123,7 @@ impl Writer {
         for &below in subtree.iter().rev() {
             let place = self.place(below);
             let mut catalog = self.index.catalog.write();
-            // Nobody keeps it up while the pages go.
+            // It is not kept up to date while the pages are dropped.
             catalog.dirs.known_mut(below).pages.drop_names();
             drop(catalog);
             for page in self.index.pages_of(below).into_iter().rev() {
@@ -155,12 +157,14 @@ impl Writer {
         dir.map_or_else(Dropped::default, |dir| self.drop_dir(dir))
     }
 
-    /// Moves `dir` with all beneath it to the name `name` in `to_parent`; what stands there is dropped first. No entry is
-    /// touched, whatever it holds. A top-level directory that becomes a deeper one is no unit any more, and what goes with
-    /// a top-level directory counts for the new one; classes stay as they are, for [`Writer::reclass`].
+    /// Moves `dir` with all beneath it to the name `name` in `to_parent`; what stands there is
+    /// dropped first. No entry is touched, whatever it holds. A top-level directory that becomes a
+    /// deeper one is no unit any more, and what goes with a top-level directory counts for the new
+    /// one; classes stay as they are, for [`Writer::reclass`].
     ///
-    /// Returns what was dropped. Refused (`None`, and nothing happens) for a root's own directory, from root to root, beneath itself, onto
-    /// a directory that it lies in, and when there is no such directory.
+    /// Returns what was dropped. Refused (`None`, and nothing happens) for a root's own directory,
+    /// from root to root, beneath itself, onto a directory that it is in, and when there is no
+    /// such directory.
     pub fn move_dir(&mut self, dir: DirId, to_parent: DirId, name: &[u8]) -> Option<Dropped> {
         let catalog = self.index.catalog.read();
         let node = catalog.dirs.get(dir)?;
@@ -205,8 +209,8 @@ impl Writer {
         Some(dropped.unwrap_or_default())
     }
 
-    /// Says how `dir`, a top-level directory, lapses as a whole, or that it does not. For other directories nothing
-    /// happens. Looks through the tree's pages the first time only.
+    /// Says how `dir`, a top-level directory, lapses as a whole, or that it does not. For other
+    /// directories nothing happens. Looks through the tree's pages the first time only.
     pub fn set_unit(&mut self, dir: DirId, unit: Option<UnitRule>) {
         let catalog = self.index.catalog.read();
         let is_top = catalog.dirs.get(dir).is_some() && catalog.dirs.top(dir) == Some(dir);

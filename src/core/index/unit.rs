@@ -1,6 +1,7 @@
 //! Top-level directories that lapse as a whole.
 //!
-//! **Invariant:** a unit's usage is exactly the entries beneath it that go with it ([`Class::Dir`]).
+//! **Invariant:** a unit's usage is exactly the entries beneath it that go with it
+//! ([`Class::Dir`]).
 //!
 //! [`Class::Dir`]: crate::core::policy::Class::Dir
 

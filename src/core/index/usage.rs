@@ -1,7 +1,7 @@
 //! A count of files and the sum of their bytes.
 //!
-//! **Invariant:** exact for up to 2³² files of any size: sizes are hostile input, and what was added can be taken away again
-//! without a trace.
+//! **Invariant:** exact for up to 2³² files of any size: sizes are hostile input, and what was
+//! added can be taken away again without a trace.
 
 use std::ops::{AddAssign, SubAssign};
 

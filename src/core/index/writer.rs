@@ -2,8 +2,8 @@
 //!
 //! A page is packed before the lock is taken; then page, names and sums change together.
 //!
-//! **Invariant:** one writer by construction: it is not `Clone`, and nothing else changes an index. What it read stays
-//! true until it writes.
+//! **Invariant:** one writer by construction: it is not `Clone`, and nothing else changes an index.
+//! What it read stays true until it writes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use super::reader::{Index, Located};
 use super::record::{DirId, PageId, Record, RemoveOutcome, Unsaved};
 use crate::core::observed::Name;
 
-/// Entries that are located before their pages are rewritten: bounds the memory of a listing of a huge directory.
+/// Entries that are located before their pages are rewritten: bounds the memory of a listing of a
+/// huge directory.
 const BATCH_MAX: usize = 1 << 16;
 
 /// The only way to change an [`Index`].
@@ -66,8 +67,8 @@ impl Writer {
         self.upsert_many(dir, [(name, record)]);
     }
 
-    /// Puts entries into `dir`, or replaces their records; of a repeated name, the last counts. Rewrites each page once
-    /// (per 65,536 entries), and only those that change.
+    /// Puts entries into `dir`, or replaces their records; of a repeated name, the last counts.
+    /// Rewrites each page once (per 65,536 entries), and only those that change.
     ///
     /// # Panics
     /// Panics when there is no such directory, or a name is longer than 65,535 bytes.
@@ -85,7 +86,8 @@ impl Writer {
                 return;
             }
             self.place_new(dir, &mut edits);
-            // A stable sort: new names stay in order, and the later of two replacements stays the later one.
+            // A stable sort: new names stay in order, and the later of two replacements stays the
+            // later one.
             edits.sort_by_key(|edit| edit.target);
             for of_page in edits.chunk_by(|a, b| a.target == b.target) {
                 self.put_edits(&place, of_page);
@@ -93,7 +95,8 @@ impl Writer {
         }
     }
 
-    /// Removes the entry `name` from `dir` and returns its record; `None` when there is no such entry.
+    /// Removes the entry `name` from `dir` and returns its record; `None` when there is no such
+    /// entry.
     pub fn remove(&mut self, dir: DirId, name: &[u8]) -> Option<Record> {
         match self.remove_many(dir, [name], |_, _| true).first() {
             Some(&RemoveOutcome::Removed(record)) => Some(record),
@@ -101,9 +104,10 @@ impl Writer {
         }
     }
 
-    /// Removes those of the entries `names` of `dir` for which `is_meant` holds, which is asked with a name's place among
-    /// `names` and the record that the index has. Returns the outcome for each name, in their order; a repeated name is
-    /// absent the second time. Rewrites each page at most once, except for merging sparse ones.
+    /// Removes those of the entries `names` of `dir` for which `is_meant` holds, which is asked
+    /// with a name's place among `names` and the record that the index has. Returns the outcome for
+    /// each name, in their order; a repeated name is absent the second time. Rewrites each page at
+    /// most once, except for merging sparse ones.
     pub fn remove_many<'a>(
         &mut self,
         dir: DirId,
@@ -159,8 +163,8 @@ impl Writer {
         removed
     }
 
-    /// Replaces each record of `page` by the result of `change`: after its directory moved, or rules changed. Nothing
-    /// happens when there is no such page.
+    /// Replaces each record of `page` by the result of `change`: after its directory moved, or
+    /// rules changed. Nothing happens when there is no such page.
     pub fn reclass(&mut self, page: PageId, change: &mut dyn FnMut(&[u8], Record) -> Record) {
         let Some(old) = self.index.page(page) else {
             return;
@@ -171,8 +175,8 @@ impl Writer {
         self.put(&place, Some(page));
     }
 
-    /// Returns the pages that were written since this was last called; some of them may be free again. Their timers have
-    /// to be set anew.
+    /// Returns the pages that were written since this was last called; some of them may be free
+    /// again. Their timers have to be set anew.
     pub fn take_touched(&mut self) -> BTreeSet<PageId> {
         std::mem::take(&mut self.index.catalog.write().touched)
     }
@@ -249,8 +253,8 @@ impl Writer {
         self.put(place, id);
     }
 
-    /// Keeps in `pages` of `dir` the entries for which `keep` holds, which is asked with page, place, name and record, in
-    /// this order; then merges sparse pages.
+    /// Keeps in `pages` of `dir` the entries for which `keep` holds, which is asked with page,
+    /// place, name and record, in this order; then merges sparse pages.
     fn retain_in(
         &mut self,
         dir: DirId,
@@ -269,15 +273,17 @@ impl Writer {
         }
     }
 
-    /// Packs what the builder holds, and puts it, its names and its changes in the place of the page `id`, or behind the
-    /// other pages of the directory; a page without entries is freed. Nothing happens when nothing changed.
+    /// Packs what the builder holds, and puts it, its names and its changes in the place of the
+    /// page `id`, or behind the other pages of the directory; a page without entries is freed.
+    /// Nothing happens when nothing changed.
     fn put(&mut self, place: &Membership, id: Option<PageId>) {
         if self.builder.changes.is_empty() {
             return;
         }
         let (dir, index) = (place.dir, &self.index);
         let loaded = self.builder.len() - self.builder.added;
-        // Names that must be told apart from removed ones of the page are put in anew: they need room, too.
+        // Names that must be told apart from removed ones of the page are put in anew: they need
+        // room, too.
         let renewed = if self.builder.removed.is_empty() {
             0
         } else {
@@ -309,7 +315,8 @@ impl Writer {
         catalog.account(place, &self.builder.changes);
     }
 
-    /// Merges the page `id` of `dir`, if it is under 40 % full, with a neighbour, where both fit into one.
+    /// Merges the page `id` of `dir`, if it is under 40 % full, with a neighbour, where both fit
+    /// into one.
     fn merge_sparse(&mut self, dir: DirId, mut id: PageId) {
         let limits = self.index.limits;
         // Each turn frees a page, or is the last.
@@ -335,7 +342,8 @@ impl Writer {
         }
     }
 
-    /// Merges the pages `first` and `second` of `dir`, neighbours in this order, and returns the number that is kept.
+    /// Merges the pages `first` and `second` of `dir`, neighbours in this order, and returns the
+    /// number that is kept.
     fn merge(&mut self, dir: DirId, first: PageId, second: PageId) -> PageId {
         let pages = &self.index.pages;
         let (front, back) = (pages.known(first), pages.known(second));
@@ -358,8 +366,8 @@ impl Writer {
         kept
     }
 
-    /// Returns a name index for `dir` with room for `new` names and all that are there; `None` when there is room already, or
-    /// there are too few pages (with one more, when `grows`) to need one.
+    /// Returns a name index for `dir` with room for `new` names and all that are there; `None` when
+    /// there is room already, or there are too few pages (with one more, when `grows`) to need one.
     fn larger_names(&self, dir: DirId, new: usize, grows: bool) -> Option<NameIndex> {
         let catalog = self.index.catalog.read();
         let node = catalog.dirs.known(dir);

@@ -1,10 +1,12 @@
-//! Which paths a job names as its own.
+//! Paths that a job names as its own.
 //!
-//! A claim is data from outside. It is a bare name in the source's `files_root`, a path relative to `base_dir`, or an absolute one;
-//! whatever it is, it counts only beneath a root, and leads nowhere: it is compared with paths that were found there. Its prefix may
-//! stand for another (`path_map`: as an application's container sees it).
+//! A claim is data from outside. It is a bare name in the source's `files_root`, a path relative to
+//! `base_dir`, or an absolute one; whatever it is, it counts only beneath a root, and leads
+//! nowhere: it is compared with paths that were found there. Its prefix may stand for another
+//! (`path_map`: as an application's container sees it).
 //!
-//! **Invariant:** a claim with `..`, with a NUL, or outside every root, is refused; so is one of a root itself.
+//! **Invariant:** a claim with `..`, with a NUL, or outside every root, is refused; so is one of a
+//! root itself.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -34,7 +36,8 @@ pub(super) fn resolve(
     Ok((root, rel))
 }
 
-/// The names that the refused claim `file` may mean: its last component, and those derived from it; `None`: it may mean any.
+/// The names that the refused claim `file` may mean: its last component, and those derived from it;
+/// `None`: it may mean any.
 ///
 /// A backslash separates components here, too: the claim may have been made on another system.
 pub(super) fn names(source: &Source, file: &str) -> Option<Vec<Vec<u8>>> {

@@ -9,8 +9,9 @@ use crate::core::policy::{Class, Policy};
 use crate::core::time::Timestamp;
 
 impl Jobs {
-    /// Calls `each` for what lapses with its job by `until`, with its deadline. A page in the directory
-    /// of one job is one part; where names tell the jobs, every entry is visited (~0.1 s for 100,000).
+    /// Calls `each` for what lapses with its job by `until`, with its deadline. A page in the
+    /// directory of one job is one part; where names tell the jobs, every entry is visited (~0.1 s
+    /// for 100,000).
     pub fn each_deadline(
         &self,
         (index, policy): (&Index, &Policy),

@@ -3,11 +3,13 @@
 //! - `row`: one job as its source reports it; `packed`: the same in few bytes
 //! - `news`: updates of a source
 //! - `source_jobs`, `table`: the jobs of one source, and of all
-//! - `claims`: paths that a job names as its own; `refused`: claims that are refused, and the files that they may mean
+//! - `claims`: paths that a job names as its own; `refused`: claims that are refused, and the files
+//!   that they may mean
 //! - `owner`: the jobs that own a path
 //! - `forecast`: what lapses with jobs until an instant
 //!
-//! **Invariant:** a job's id is a key, never a path: it is compared with what a template captures, and leads nowhere.
+//! **Invariant:** a job's id is a key, never a path: it is compared with what a template captures,
+//! and leads nowhere.
 //! **Invariant:** nothing here is guessed: what a source has not reported is not known.
 
 mod claims;

@@ -1,4 +1,4 @@
-//! What a source tells.
+//! Reports of a source.
 //!
 //! **Invariant:** news of one source arrive in the order in which they became true.
 
@@ -13,14 +13,14 @@ pub enum News {
     Gone(Vec<String>),
     /// Everything that the source has up to now was told.
     Loaded {
-        /// How many jobs it has.
+        /// Number of its jobs.
         jobs: u64,
     },
     /// Something has changed at the source, and was not read yet.
     Stale,
     /// It cannot be read.
     Down {
-        /// Why, and what would mend it.
+        /// The reason and the remedy.
         why: String,
     },
 }
@@ -28,9 +28,9 @@ pub enum News {
 /// News of one source.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SourceNews {
-    /// Which one.
+    /// The source.
     pub source: SourceId,
-    /// What, in order.
+    /// The reports, in order.
     pub news: Vec<News>,
     /// More of the same reading follows: until then its jobs are not judged.
     pub more: bool,

@@ -7,27 +7,28 @@ use super::row::{JobKey, JobRow, Moments, SourceId, Status};
 /// A job, as far as it decides about files.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Job {
-    /// Which job.
+    /// The job.
     pub key: JobKey,
-    /// What kind of job it is.
+    /// Kind of the job.
     pub kind: Option<Arc<str>>,
-    /// How it stands.
+    /// Status.
     pub status: Status,
     /// The instants of its life.
     pub moments: Moments,
-    /// Whether a value of it cannot be read: then nothing of it goes.
+    /// True if a value of it cannot be read: then nothing of it goes.
     pub unreadable: bool,
 }
 
 impl Job {
-    /// Returns whether it can lose anything at all. A job that was cleaned still owns what was kept, and loses nothing more.
+    /// Returns true if it can lose anything at all. A job that was cleaned still owns what was
+    /// kept, and loses nothing more.
     #[must_use]
     pub fn can_lose(&self) -> bool {
         self.status.is_over() && !self.unreadable && self.moments.cleaned_at.is_none()
     }
 }
 
-/// What a source says about one job at this very moment.
+/// Answer of a source about one job at this very moment.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Fresh {
     /// This.
@@ -38,17 +39,18 @@ pub enum Fresh {
     Unknown(String),
 }
 
-/// Whose a path is.
+/// Owner of a path.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Owner {
-    /// Nobody is named: the root asks no source, and no job claims it.
+    /// No owner: the root asks no source, and no job claims it.
     #[default]
     Nobody,
-    /// The source of the root knows no job that owns it. With the job that the root's template captures, if it does.
+    /// The source of the root knows no job that owns it. With the job that the root's template
+    /// captures, if it does.
     Unknown {
         /// The source that would know.
         source: SourceId,
-        /// What the template captured.
+        /// The id that the template captured.
         captured: Option<String>,
     },
     /// These jobs; never empty. Several: it is contested.
@@ -65,7 +67,8 @@ impl Owner {
         }
     }
 
-    /// The jobs that have a say in when it goes: one that was cleaned has let go what it could, and keeps only what is nobody else's.
+    /// The jobs that have a say in when it goes: one that was cleaned has let go what it could, and
+    /// keeps only what no other job owns.
     pub fn with_say(&self) -> impl Iterator<Item = &Job> {
         let is_done =
             |job: &Job| job.moments.cleaned_at.is_some() && job.status.is_over() && !job.unreadable;
@@ -75,8 +78,9 @@ impl Owner {
             .filter(move |job| all_done || !is_done(job))
     }
 
-    /// The jobs whose rows are to be read again before anything of theirs goes; of an orphan, the one that it would be of, or else
-    /// [`JobRow::UNNAMED`]: a row that has not been read yet may claim it.
+    /// The jobs whose rows are to be read again before anything of theirs goes; of an orphan, the
+    /// one that it would be of, or else [`JobRow::UNNAMED`]: a row that has not been read yet may
+    /// claim it.
     #[must_use]
     pub fn keys(&self) -> Vec<JobKey> {
         match self {

@@ -1,6 +1,7 @@
 //! A row in few bytes: what decides about files, and nothing else.
 //!
-//! **Invariant:** two rows have the same bytes exactly when each decides as the other ([`JobRow::decides_as`]).
+//! **Invariant:** two rows have the same bytes exactly when each decides as the other
+//! ([`JobRow::decides_as`]).
 //! **Invariant:** the bytes are ours: made here, read here, never from outside.
 
 use super::row::{JobRow, Moments, Status};
@@ -12,7 +13,7 @@ const ODD: u8 = 1 << 5;
 const FILES: u8 = 1 << 6;
 const UNREAD_FILES: u8 = 1 << 7;
 
-/// What stands in a packed row.
+/// Contents of a packed row.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Unpacked {
     pub(super) id: String,
@@ -76,7 +77,7 @@ pub(super) fn id(packed: &[u8]) -> String {
     take_id(packed, &mut at)
 }
 
-/// Returns whether a packed row is of the job `id`.
+/// Returns true if a packed row is of the job `id`.
 pub(super) fn is_of(packed: &[u8], id: &str) -> bool {
     match (packed[0] & UUID != 0, uuid_of(id)) {
         (true, Some(bytes)) => packed[1..17] == bytes,
@@ -173,7 +174,7 @@ fn take_id(packed: &[u8], at: &mut usize) -> String {
     text
 }
 
-/// Which ones there are, the first as it is, the others as seen from it.
+/// Appends a mask of those that are there, the first as it is, and the others as differences.
 fn put_moments(out: &mut Vec<u8>, moments: &Moments) {
     let all = list(moments);
     let mut mask = 0;

@@ -1,7 +1,9 @@
-//! Claims that are refused: which file each means is not known, so it owns everything that it might own.
+//! Claims that are refused: which file each means is not known, so it owns everything that it might
+//! own.
 //!
-//! **Invariant:** while a job that has not ended has a refused claim, nothing of its source is an orphan. Whether it has ended or not,
-//! nothing that bears a name that the claim may mean is without an owner.
+//! **Invariant:** while a job that has not ended has a refused claim, nothing of its source is an
+//! orphan. Whether it has ended or not, nothing that bears a name that the claim may mean is
+//! without an owner.
 
 use std::collections::BTreeSet;
 
@@ -15,11 +17,12 @@ use crate::core::index::hash::name_hash;
 use crate::core::path::RelPath;
 use crate::core::policy::{JobFilter, Policy, Source};
 
-/// Names kept for one source, some 30 MB. A job whose names do not fit counts as one that may mean any.
+/// Names kept for one source, some 30 MB. A job whose names do not fit counts as one that may mean
+/// any.
 const NAMES_MAX: usize = 1_000_000;
 
 /// While a source has more refused claims than this, new ones are counted and not told one by one.
-const TOLD_MAX: u64 = 100;
+const REPORTED_MAX: u64 = 100;
 
 /// Characters of a claim that a message shows: those that are longer are no paths.
 const SHOWN_MAX: usize = 300;
@@ -31,14 +34,14 @@ pub struct RefusedClaim {
     pub job: JobKey,
     /// The claim, as the source has it, cut off where it is too long to be shown.
     pub file: String,
-    /// Why it is refused, for people.
+    /// The reason for the refusal, for people.
     pub why: String,
 }
 
 /// The refused claims of one source.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RefusedClaims {
-    /// How many there are.
+    /// Number of them.
     pub claims: u64,
     /// Of how many jobs.
     pub jobs: u64,
@@ -46,14 +49,14 @@ pub struct RefusedClaims {
     pub example: RefusedClaim,
 }
 
-/// What is refused in one row.
+/// Refused claims of one row.
 #[derive(Default)]
 pub(super) struct RowRefusals {
     /// Each claim, with the reason.
     pub(super) claims: Vec<(String, String)>,
     /// The hashes of the names that they may mean.
     names: BTreeSet<u64>,
-    /// Whether one of them may mean any file.
+    /// True if one of them may mean any file.
     is_nameless: bool,
 }
 
@@ -65,7 +68,8 @@ pub(super) struct RefusalTable {
     nameless: BTreeSet<u32>,
     names: BTreeSet<(u64, u32)>,
     claims: u64,
-    /// The hashes of the last names of what jobs claim that have not ended: a link on the way may lead to another file.
+    /// The hashes of the last names of what jobs claim that have not ended: a link on the way may
+    /// lead to another file.
     live_names: BTreeSet<(u64, u32)>,
 }
 
@@ -81,7 +85,8 @@ pub struct ResolvedClaim {
 }
 
 impl RowRefusals {
-    /// Returns what is refused of the `files` of the job `id`. `are_unread`: the source has a value there that could not be read.
+    /// Returns what is refused of the `files` of the job `id`. `are_unread`: the source has a value
+    /// there that could not be read.
     pub(super) fn of(
         policy: &Policy,
         source: &Source,
@@ -113,14 +118,14 @@ impl RowRefusals {
 }
 
 impl RefusalTable {
-    /// Returns whether there is none.
+    /// Returns true if there is none.
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// Returns whether each of them is told.
+    /// Returns true if each of them is told.
     pub(super) fn are_few(&self) -> bool {
-        self.claims <= TOLD_MAX
+        self.claims <= REPORTED_MAX
     }
 
     /// Adds what the job `no` claims, unless it is over.
@@ -188,7 +193,7 @@ impl RefusalTable {
 
     /// Bytes of memory, about.
     pub(super) fn memory(&self) -> usize {
-        /// What a tree keeps for a key of up to 16 bytes, about.
+        /// Bytes that a tree keeps for a key of up to 16 bytes, about.
         const KEY: usize = 24;
         let keys = [&self.all, &self.live, &self.nameless].map(BTreeSet::len);
         let keys: usize = keys.iter().sum();
@@ -230,7 +235,8 @@ impl RefusedClaim {
 }
 
 impl Jobs {
-    /// Returns what holds the thing at `path` in `root`, which no known job owns, because a refused claim may mean it. `rule` lets it lapse.
+    /// Returns what holds the thing at `path` in `root`, which no known job owns, because a refused
+    /// claim may mean it. `rule` lets it lapse.
     #[must_use]
     pub fn refused_hold(
         &self,
@@ -255,8 +261,8 @@ impl Jobs {
             })
     }
 
-    /// The claims of jobs that have not ended which lead elsewhere than to `path` in `root`, and to a thing that is called like it or a
-    /// directory around it: at most `most`.
+    /// The claims of jobs that have not ended which lead elsewhere than to `path` in `root`, and to
+    /// a thing that is called like it or a directory around it: at most `most`.
     #[must_use]
     pub fn namesakes(
         &self,
@@ -299,7 +305,7 @@ impl Jobs {
         found
     }
 
-    /// Returns whether any job of any source has a refused claim.
+    /// Returns true if any job of any source has a refused claim.
     #[must_use]
     pub fn has_refused(&self) -> bool {
         self.tables()

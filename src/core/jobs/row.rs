@@ -11,7 +11,7 @@ use crate::core::time::Timestamp;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct SourceId(pub u16);
 
-/// Which job: ids are scoped by source.
+/// Key of a job: ids are scoped by source.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct JobKey {
     /// The source that tells of it.
@@ -20,7 +20,7 @@ pub struct JobKey {
     pub id: String,
 }
 
-/// How a job stands.
+/// Status of a job.
 #[derive(
     Clone,
     Copy,
@@ -41,13 +41,13 @@ pub struct JobKey {
 pub enum Status {
     /// It waits to be run: its files are inputs.
     Pending,
-    /// It runs, or nobody knows that it does not.
+    /// It runs, as far as is known.
     Running,
     /// It ended well.
     Completed,
     /// It ended badly.
     Failed,
-    /// Somebody ended it.
+    /// A user ended it.
     Cancelled,
 }
 
@@ -73,7 +73,7 @@ impl Status {
         Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 
-    /// Returns whether the job has ended: only then can it lose anything.
+    /// Returns true if the job has ended: only then can it lose anything.
     #[must_use]
     pub const fn is_over(self) -> bool {
         match self {
@@ -92,19 +92,19 @@ impl fmt::Display for Status {
 /// The instants of a job's life; `None`: not yet, or its source does not tell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Moments {
-    /// When it was made.
+    /// Instant of its creation.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment")]
     pub created_at: Option<Timestamp>,
-    /// When it ended.
+    /// Instant of its end.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment")]
     pub completed_at: Option<Timestamp>,
-    /// When somebody last did something with it.
+    /// Instant at which it was last used.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment")]
     pub last_activity: Option<Timestamp>,
-    /// When it says itself that it is over.
+    /// Instant after which the application does not need it.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment")]
     pub expires_at: Option<Timestamp>,
-    /// When it was cleaned: it is done, and still owns what was kept.
+    /// Instant at which it was cleaned: it is done, and still owns what was kept.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment")]
     pub cleaned_at: Option<Timestamp>,
 }
@@ -114,24 +114,24 @@ pub struct Moments {
 pub struct JobRow {
     /// Its id: a key, never a path. [`JobRow::UNNAMED`] for the rows that have none.
     pub id: String,
-    /// What kind of job it is, in the application's words.
+    /// Kind of the job, in the application's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// How it stands.
+    /// Status.
     pub status: Status,
-    /// The source's own word, when nobody has said what it means: the job counts as running.
+    /// The source's own word, when the configuration does not map it: the job counts as running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_status: Option<String>,
     /// The instants of its life.
     #[serde(flatten)]
     pub moments: Moments,
-    /// Why it failed, in the application's words. Not kept in memory.
+    /// The reason why it failed, in the application's words. Not kept in memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The files that it claims, as the source names them: data from outside.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
-    /// Whether the source has something there that cannot be read: it may name any file.
+    /// True if the source has something there that cannot be read: it may name any file.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_unread_files: bool,
     /// Whatever else the source tells of it. Not kept in memory.
@@ -143,8 +143,9 @@ pub struct JobRow {
 }
 
 impl JobRow {
-    /// The id of the one job that stands for all rows of a source whose id cannot be used. No other job has it, and no template captures it.
-    /// A source that is asked for it says whether anything else is still to be read: [`super::Fresh::Gone`] means that nothing is.
+    /// The id of the one job that stands for all rows of a source whose id cannot be used. No other
+    /// job has it, and no template captures it. A source that is asked for it says whether anything
+    /// else is still to be read: [`super::Fresh::Gone`] means that nothing is.
     pub const UNNAMED: &'static str = "";
 
     /// A job of which nothing is known but its id and how it stands.
@@ -164,8 +165,9 @@ impl JobRow {
         }
     }
 
-    /// Returns whether everything that decides about the job's files is as it is in `other`: a row of which this cannot be said has come
-    /// back to life. The error and the attributes decide nothing.
+    /// Returns true if everything that decides about the job's files is as it is in `other`: a row
+    /// of which this cannot be said has come back to life. The error and the attributes decide
+    /// nothing.
     #[must_use]
     pub fn decides_as(&self, other: &Self) -> bool {
         let of = |row: &Self| {

@@ -15,18 +15,19 @@ use crate::core::index::hash::name_hash;
 use crate::core::path::RelPath;
 use crate::core::policy::{Policy, Source};
 
-/// What a row changed.
+/// Effect of a row on what is known.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::core) struct Change {
     /// The job's number.
     pub(in crate::core) no: u32,
-    /// Whether it decides otherwise than before, or is new.
+    /// True if it decides otherwise than before, or is new.
     pub(in crate::core) changed: bool,
-    /// What it claimed before, and does not any more.
+    /// Paths that it claimed before, and does not any more.
     pub(in crate::core) unclaimed: Vec<(RootId, RelPath)>,
-    /// Claims that are refused, each with the reason, unless the source has too many: told when they are new.
+    /// Claims that are refused, each with the reason, unless the source has too many: told when
+    /// they are new.
     pub(in crate::core) refused: Vec<(String, String)>,
-    /// Whether refused claims hold less than before.
+    /// True if refused claims hold less than before.
     pub(in crate::core) is_eased: bool,
 }
 
@@ -36,10 +37,11 @@ pub(super) struct SourceJobs {
     rows: Vec<Option<Box<[u8]>>>,
     free: Vec<u32>,
     by_id: HashTable<u32>,
-    /// The hash of where each claim leads, with the job's number: a tree, since any number of jobs may claim the same path.
+    /// The hash of where each claim leads, with the job's number: a tree, since any number of jobs
+    /// may claim the same path.
     claims: BTreeSet<(u32, u32)>,
     refusals: RefusalTable,
-    /// How many claims lead into each root.
+    /// Number of claims that lead into each root.
     roots: BTreeMap<RootId, u64>,
     kinds: Vec<Arc<str>>,
     counts: [u64; Status::ALL.len()],
@@ -78,9 +80,9 @@ impl SourceJobs {
     }
 
     pub(super) fn memory(&self) -> usize {
-        /// What the allocator adds to a row, about.
+        /// Bytes that the allocator adds to a row, about.
         const HEAD: usize = 8;
-        /// What a tree keeps for a claim, about.
+        /// Bytes that a tree keeps for a claim, about.
         const CLAIM: usize = 12;
         let rows = self.rows.capacity() * size_of::<Option<Box<[u8]>>>();
         let heads = (self.rows.len() - self.free.len()) * HEAD;
@@ -123,7 +125,7 @@ impl SourceJobs {
         }
     }
 
-    /// Calls `each` with every job that claims `path` in `root`, or a directory that it lies in.
+    /// Calls `each` with every job that claims `path` in `root`, or a directory that it is in.
     pub(super) fn claimants(
         &self,
         policy: &Policy,
@@ -216,7 +218,8 @@ impl SourceJobs {
         }
     }
 
-    /// Forgets a job; gives back where its claims led, and whether refused claims hold less than before.
+    /// Forgets a job; gives back where its claims led, and whether refused claims hold less than
+    /// before.
     pub(super) fn remove(
         &mut self,
         policy: &Policy,
@@ -289,7 +292,8 @@ impl SourceJobs {
         })
     }
 
-    /// The number of a kind. A source with more kinds than there are numbers has jobs without a kind: no rule for kinds is for them.
+    /// The number of a kind. A source with more kinds than there are numbers has jobs without a
+    /// kind: no rule for kinds is for them.
     fn kind(&mut self, kind: &str) -> Option<u16> {
         let known = self.kinds.iter().position(|known| **known == *kind);
         let number = u16::try_from(known.unwrap_or(self.kinds.len())).ok()?;
@@ -299,7 +303,8 @@ impl SourceJobs {
         Some(number)
     }
 
-    /// Takes the row of a job out of all sums and tables but that of ids; gives back where its claims led.
+    /// Takes the row of a job out of all sums and tables but that of ids; gives back where its
+    /// claims led.
     fn take(&mut self, policy: &Policy, of: Option<&Source>, no: u32) -> Vec<(RootId, RelPath)> {
         let claimed = of.map_or(Vec::new(), |of| self.claimed(policy, of, no));
         self.refusals.take_live(no, &claimed);
@@ -347,7 +352,8 @@ fn paths(policy: &Policy, of: &Source, files: &[String]) -> Vec<(RootId, RelPath
     all
 }
 
-/// Returns whether refused claims of which one extent is known hold something less than those of `before`.
+/// Returns true if refused claims of which one extent is known hold something less than those of
+/// `before`.
 fn is_less((holds_all, names): (bool, usize), before: (bool, usize)) -> bool {
     (before.0 && !holds_all) || names < before.1
 }

@@ -1,8 +1,10 @@
 //! The jobs of all sources: read by all, changed by the engine alone.
 //!
-//! A job is a slot with its packed row: some 60 bytes with a UUID for an id, the slots of the tables that find it included.
+//! A job is a slot with its packed row: some 60 bytes with a UUID for an id, the slots of the
+//! tables that find it included.
 //!
-//! **Invariant:** no lock is held over a call into others' code, nor while more than a few rows are unpacked.
+//! **Invariant:** no lock is held over a call into others' code, nor while more than a few rows are
+//! unpacked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -21,7 +23,8 @@ use crate::core::time::Timestamp;
 /// Difference between a row and what is known of its job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RowDiff {
-    /// None. With the job's number in its source, by which a reader can tick it off: small, and given again when the job is gone.
+    /// None. With the job's number in its source, by which a reader can tick it off: small, and
+    /// given again when the job is gone.
     Same(u32),
     /// The job is known, and the row decides otherwise.
     Changed(u32),
@@ -52,8 +55,8 @@ impl Jobs {
         jobs
     }
 
-    /// Whose the file or directory at `path` in `root` is: of those that claim it, and of the one that the root's template
-    /// captures.
+    /// Owner of the file or directory at `path` in `root`: the jobs that claim it, and the one that
+    /// the root's template captures.
     #[must_use]
     pub fn owner(&self, policy: &Policy, root: RootId, path: &[u8]) -> Owner {
         let Some(known) = policy.roots.get(&root) else {
@@ -96,7 +99,8 @@ impl Jobs {
         }
     }
 
-    /// Returns when what is at `path` in `root` lapses with its job under `rule`; `basis` is its own newest timestamp. `None`: never.
+    /// Returns when what is at `path` in `root` lapses with its job under `rule`; `basis` is its
+    /// own newest timestamp. `None`: never.
     #[must_use]
     pub fn deadline(
         &self,
@@ -114,8 +118,9 @@ impl Jobs {
         policy.job_deadline(rule, job, basis)
     }
 
-    /// The jobs whose rows are to be read again before what is at `path` goes: those that own it, and every one that the root's template
-    /// can read in it. A job that is not known yet may be among them.
+    /// The jobs whose rows are to be read again before what is at `path` goes: those that own it,
+    /// and every one that the root's template can read in it. A job that is not known yet may be
+    /// among them.
     #[must_use]
     pub fn readings(&self, policy: &Policy, root: RootId, path: &[u8]) -> Vec<JobKey> {
         let mut keys = self.owner(policy, root, path).keys();
@@ -155,8 +160,8 @@ impl Jobs {
         self.sources.read().get(&key.source)?.find(&key.id)
     }
 
-    /// Returns whether what is known of a job is what its source says now, and was known when everything it owns was claimed. That a job is gone
-    /// counts only while its source is believed.
+    /// Returns true if what is known of a job is what its source says now, and was known when
+    /// everything it owns was claimed. That a job is gone counts only while its source is believed.
     #[must_use]
     pub fn agrees(&self, key: &JobKey, fresh: &Fresh) -> bool {
         if self.outdated.read().contains(key) {
@@ -175,7 +180,7 @@ impl Jobs {
         }
     }
 
-    /// Returns whether `row` says what is known, for a source that reads all of its rows again.
+    /// Returns true if `row` says what is known, for a source that reads all of its rows again.
     #[must_use]
     pub fn known(&self, source: SourceId, row: &JobRow) -> RowDiff {
         let sources = self.sources.read();
@@ -192,8 +197,8 @@ impl Jobs {
         }
     }
 
-    /// The ids of up to `most` jobs of `source` whose numbers are from `from` on and not ticked off, and the number to go on from;
-    /// `None`: there are no more.
+    /// The ids of up to `most` jobs of `source` whose numbers are from `from` on and not ticked
+    /// off, and the number to go on from; `None`: there are no more.
     pub fn unticked(
         &self,
         source: SourceId,
@@ -241,7 +246,8 @@ impl Jobs {
         sources.get(&source).map_or(0, SourceJobs::memory)
     }
 
-    /// Up to `most` jobs of `source` after the id `after`, in the order of their ids, for those who list them.
+    /// Up to `most` jobs of `source` after the id `after`, in the order of their ids, for those who
+    /// list them.
     #[must_use]
     pub fn list(&self, source: SourceId, after: Option<&str>, most: usize) -> Vec<Job> {
         let order = {
@@ -297,7 +303,8 @@ impl Jobs {
         table.claimed(policy, of, no)
     }
 
-    /// Returns whether jobs of `source` may own anything in `root`: by the root's template, by a claim, or by one that is refused.
+    /// Returns true if jobs of `source` may own anything in `root`: by the root's template, by a
+    /// claim, or by one that is refused.
     #[must_use]
     pub fn governs(&self, policy: &Policy, source: SourceId, root: RootId) -> bool {
         let (Some(of), Some(known)) = (policy.sources.get(&source), policy.roots.get(&root)) else {
@@ -321,7 +328,7 @@ impl Jobs {
         })
     }
 
-    /// Returns whether a job of `source` claims anything in `root`.
+    /// Returns true if a job of `source` claims anything in `root`.
     #[must_use]
     pub fn claims_in(&self, source: SourceId, root: RootId) -> bool {
         let tables = self.tables();
@@ -335,7 +342,8 @@ impl Jobs {
         self.sources.read()
     }
 
-    /// From now on it can, or cannot, be believed of `source` that a job is gone. For the engine alone.
+    /// From now on it can, or cannot, be believed of `source` that a job is gone. For the engine
+    /// alone.
     pub(in crate::core) fn doubt(&self, source: SourceId, is_doubted: bool) {
         let mut doubted = self.doubted.write();
         if is_doubted {
@@ -345,12 +353,14 @@ impl Jobs {
         }
     }
 
-    /// Marks the claim of everything that a job owns as made from outdated knowledge. For the engine alone.
+    /// Marks the claim of everything that a job owns as made from outdated knowledge. For the
+    /// engine alone.
     pub(in crate::core) fn outdate_claim(&self, key: JobKey) {
         self.outdated.write().insert(key);
     }
 
-    /// Forgets the mark of [`Self::outdate_claim`]: the job has no claim any more. For the engine alone.
+    /// Forgets the mark of [`Self::outdate_claim`]: the job has no claim any more. For the engine
+    /// alone.
     pub(in crate::core) fn end_claim(&self, key: &JobKey) {
         self.outdated.write().remove(key);
     }
@@ -371,7 +381,7 @@ impl Jobs {
         }
     }
 
-    /// Returns whether the engine has taken in all news of `source` that were sent.
+    /// Returns true if the engine has taken in all news of `source` that were sent.
     #[must_use]
     pub fn has_taken_in_all(&self, source: SourceId) -> bool {
         self.under_way
@@ -387,7 +397,8 @@ impl Jobs {
         sources.entry(source).or_default().put(policy, of, row)
     }
 
-    /// Forgets a job; gives back where its claims led, and whether refused claims hold less than before. For the engine alone.
+    /// Forgets a job; gives back where its claims led, and whether refused claims hold less than
+    /// before. For the engine alone.
     pub(in crate::core) fn remove(
         &self,
         policy: &Policy,
@@ -399,7 +410,8 @@ impl Jobs {
         sources.get_mut(&source)?.remove(policy, of, id)
     }
 
-    /// Finds all claims anew, after roots changed; forgets sources that are no more. For the engine alone.
+    /// Finds all claims anew, after roots changed; forgets sources that are no more. For the engine
+    /// alone.
     pub(in crate::core) fn reload(&self, policy: &Policy) {
         let mut sources = self.sources.write();
         sources.retain(|source, _| policy.sources.contains_key(source));
@@ -420,8 +432,9 @@ impl Jobs {
     }
 }
 
-/// The jobs that the root's template captures from `path`, a file's or a directory's. Where it can be read in several ways (a job `a_b`
-/// and `{job}_{name}`), all of them: that of the template first, then those with longer ids.
+/// The jobs that the root's template captures from `path`, a file's or a directory's. Where it can
+/// be read in several ways (a job `a_b` and `{job}_{name}`), all of them: that of the template
+/// first, then those with longer ids.
 fn captured<'p>(root: &'p Root, path: &'p [u8]) -> impl Iterator<Item = String> + 'p {
     let readings = root.owner.as_ref().map(|template| template.jobs(path));
     let text = |id: &[u8]| std::str::from_utf8(id).ok().map(str::to_owned);

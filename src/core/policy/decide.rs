@@ -11,7 +11,7 @@ use crate::core::jobs::{Job, Owner};
 use crate::core::path::RelPath;
 use crate::core::time::Timestamp;
 
-/// Which rule a path falls under, and as what. First match wins.
+/// Rule that a path falls under, and the unit that it lapses with. First match wins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Class {
     /// No rule matches: kept for ever.
@@ -20,7 +20,7 @@ pub enum Class {
     Kept(RuleId),
     /// It lapses by itself.
     File(RuleId),
-    /// It lapses with the top-level directory that it lies in.
+    /// It lapses with the top-level directory that it is in.
     Dir(RuleId),
     /// It lapses with all that its job owns.
     Job(RuleId),
@@ -50,8 +50,8 @@ pub enum Verdict {
 }
 
 impl Policy {
-    /// Finds the first rule that matches the file at `path` in `root`, which is `owner`'s. Of several owners the one that keeps it
-    /// longest decides.
+    /// Finds the first rule that matches the file at `path` in `root`, which is `owner`'s. Of
+    /// several owners the one that keeps it longest decides.
     #[must_use]
     pub fn classify(&self, root: RootId, path: &[u8], owner: &Owner) -> Class {
         self.decide(root, path, owner).0
@@ -76,7 +76,8 @@ impl Policy {
         }
     }
 
-    /// Rank of the time for which a job keeps what has this class: for ever; as long as its files say; until an instant.
+    /// Rank of the time for which a job keeps what has this class: for ever; as long as its files
+    /// say; until an instant.
     fn patience(&self, class: Class, job: Option<&Job>) -> (u8, i64) {
         let (Class::File(id) | Class::Dir(id) | Class::Job(id)) = class else {
             return (3, 0);
@@ -134,8 +135,8 @@ impl Policy {
         Class::Unruled
     }
 
-    /// Whether `rule` is for what `owner` owns, or, of several, `job`. `name` is the path of a file, or the name of a top-level
-    /// directory.
+    /// Returns true if `rule` is for what `owner` owns, or, of several, `job`. `name` is the path
+    /// of a file, or the name of a top-level directory.
     fn is_meant(
         &self,
         rule: &Rule,
@@ -158,7 +159,7 @@ impl Policy {
         }
     }
 
-    /// Returns whether the root's `orphans` matches a thing at this path.
+    /// Returns true if the root's `orphans` matches a thing at this path.
     #[must_use]
     pub fn may_be_orphan(&self, root: RootId, name: &[u8], unit: Unit) -> bool {
         let Some(orphans) = self.roots.get(&root).and_then(|root| root.orphans.as_ref()) else {
@@ -174,8 +175,8 @@ impl Policy {
         matches!(owner, Owner::Unknown { .. }) && self.may_be_orphan(root, name, Unit::Dir)
     }
 
-    /// Finds the first rule by which the top-level directory `name` of `root`, which is `owner`'s, lapses as a whole, and the job that
-    /// decides.
+    /// Finds the first rule by which the top-level directory `name` of `root`, which is `owner`'s,
+    /// lapses as a whole, and the job that decides.
     #[must_use]
     pub fn dir_rule<'o>(
         &self,
@@ -194,7 +195,8 @@ impl Policy {
                         .as_ref()
                         .is_some_and(|keep| keep.matches_within(name))
                 };
-                // Of what is nobody's an empty directory goes, too: what lies in one has a deadline of its own, and keeps it.
+                // Of orphans an empty directory is removed, too: what is in one has a deadline
+                // of its own, and keeps it.
                 let takes = match rule.unit {
                     Unit::Dir => self.is_meant(rule, root, name, owner, job),
                     Unit::File => {
@@ -217,14 +219,15 @@ impl Policy {
         }
     }
 
-    /// Returns whether any rule lets top-level directories of `root` lapse as a whole.
+    /// Returns true if any rule lets top-level directories of `root` lapse as a whole.
     #[must_use]
     pub fn has_dir_rules(&self, root: RootId) -> bool {
         let takes_dirs = |rule: &Rule| rule.unit == Unit::Dir || rule.jobs == JobFilter::Nobody;
         self.rules_of(root).any(|(_, rule)| takes_dirs(rule))
     }
 
-    /// The rules by which all that `job` owns lapses as a whole: those that may come to take some of it, in their order.
+    /// The rules by which all that `job` owns lapses as a whole: those that may come to take some
+    /// of it, in their order.
     pub fn job_rules<'p>(&'p self, job: &'p Job) -> impl Iterator<Item = (RuleId, &'p Rule)> {
         let standing = |rule: &Rule| match &rule.jobs {
             JobFilter::Anyone => true,
@@ -246,8 +249,8 @@ impl Policy {
         })
     }
 
-    /// Decides about a file that lapses by itself. `known` is a floor under its newest timestamp (its arrival). Of several owners all
-    /// must let it go.
+    /// Decides about a file that lapses by itself. `known` is a floor under its newest timestamp
+    /// (its arrival). Of several owners all must let it go.
     #[must_use]
     pub fn file(
         &self,
@@ -281,8 +284,8 @@ impl Policy {
         }
     }
 
-    /// What all owners say about a file that goes by itself, or with one of them: `newest` is its newest timestamp, and stands for any
-    /// other that the file has. Late is safe.
+    /// Verdict of all owners on a file that lapses by itself, or with one of them: `newest` is its
+    /// newest timestamp, and stands for any other that the file has. Late is safe.
     #[must_use]
     pub fn consent(&self, root: RootId, path: &[u8], newest: Timestamp, owner: &Owner) -> Verdict {
         self.agreed(root, path, owner, &|since, job| {
@@ -307,7 +310,8 @@ impl Policy {
         })
     }
 
-    /// Decides about the top-level directory `name`. `latest` is of its tree, arrivals and directories included; `facts` is a look at the directory itself.
+    /// Decides about the top-level directory `name`. `latest` is of its tree, arrivals and
+    /// directories included; `facts` is a look at the directory itself.
     #[must_use]
     pub fn dir(
         &self,
@@ -327,7 +331,8 @@ impl Policy {
         })
     }
 
-    /// Returns when a file of `job` lapses with it under `rule`; `basis` is its own newest timestamp. `None`: never.
+    /// Returns when a file of `job` lapses with it under `rule`; `basis` is its own newest
+    /// timestamp. `None`: never.
     #[must_use]
     pub fn job_deadline(
         &self,
@@ -344,7 +349,8 @@ impl Policy {
         Some(basis.plus_ms(rule.expire_ms?))
     }
 
-    /// Decides about all that `job` owns and `rule` takes, by the job's own timestamps, or by the `latest` of all of it.
+    /// Decides about all that `job` owns and `rule` takes, by the job's own timestamps, or by the
+    /// `latest` of all of it.
     #[must_use]
     pub fn job(&self, rule: RuleId, job: &Job, latest: Latest) -> Verdict {
         let is_done = job.moments.cleaned_at.is_some();
@@ -375,7 +381,8 @@ impl Policy {
         }
     }
 
-    /// What all owners agree on: the latest deadline, when each has one and can lose something.
+    /// Verdict that all owners agree on: the latest deadline, when each has one and can lose
+    /// something.
     fn of_all(&self, owner: &Owner, alone: impl Fn(Option<&Job>) -> Verdict) -> Verdict {
         if owner.jobs().is_empty() {
             return alone(None);

@@ -1,7 +1,7 @@
 //! Glob patterns in gitignore's habit, with two classes of templates: `{uuid}` and `{digits}`.
 //!
-//! **Invariant:** a class means what it means in a [`template`](crate::core::template): `{uuid}` is 36 characters, `{digits}` one
-//! digit or more.
+//! **Invariant:** a class means what it means in a [`template`](crate::core::template): `{uuid}` is
+//! 36 characters, `{digits}` one digit or more.
 
 use std::fmt;
 
@@ -10,11 +10,12 @@ use regex::bytes::RegexSet;
 
 use crate::core::template::Class;
 
-/// Stands for `{digits}` while a glob is compiled, since globs cannot say "one or more". No path has a NUL: none could be meant.
+/// Stands for `{digits}` while a glob is compiled, since globs cannot say "one or more". No path
+/// has a NUL: none could be meant.
 const DIGITS: char = '\0';
 
-/// A set of glob patterns in gitignore's habit: `*` and `?` do not cross `/`, `**` does. `{uuid}` stands for 8-4-4-4-12
-/// hexadecimal digits of either case, `{digits}` for one digit or more.
+/// A set of glob patterns in gitignore's habit: `*` and `?` do not cross `/`, `**` does. `{uuid}`
+/// stands for 8-4-4-4-12 hexadecimal digits of either case, `{digits}` for one digit or more.
 #[derive(Clone)]
 pub struct Globs {
     patterns: Vec<String>,
@@ -69,14 +70,14 @@ impl Globs {
         })
     }
 
-    /// Returns whether a pattern matches `path` as a whole.
+    /// Returns true if a pattern matches `path` as a whole.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
         self.set.is_match_candidate(&Candidate::from_bytes(path))
             || (!self.counted.is_empty() && self.counted.is_match(path))
     }
 
-    /// Returns whether a pattern matches `path` or a directory that it lies in.
+    /// Returns true if a pattern matches `path` or a directory that it is in.
     #[must_use]
     pub fn matches_within(&self, path: &[u8]) -> bool {
         let ends = path
@@ -110,7 +111,8 @@ fn without_classes(pattern: &str) -> String {
     plain.collect()
 }
 
-/// The parts of `pattern`: a placeholder each, a bracket expression, an escaped character, or another character.
+/// The parts of `pattern`: a placeholder each, a bracket expression, an escaped character, or
+/// another character.
 fn parts(pattern: &str) -> impl Iterator<Item = (&str, Option<Class>)> {
     let mut rest = pattern;
     std::iter::from_fn(move || {
@@ -130,7 +132,8 @@ fn parts(pattern: &str) -> impl Iterator<Item = (&str, Option<Class>)> {
     })
 }
 
-/// Length of the bracket expression at the start of `text`; 1 when it is not closed, which globset refuses.
+/// Length of the bracket expression at the start of `text`; 1 when it is not closed, which globset
+/// refuses.
 fn bracket_len(text: &str) -> usize {
     let inside = text[1..].trim_start_matches(['!', '^']);
     let start = text.len() - inside.len();

@@ -7,14 +7,15 @@ use crate::core::jobs::{Job, Moments, SourceId, Status};
 use crate::core::time::{FileTime, Timestamp};
 use crate::core::timetable::Timetable;
 
-/// Which entries, how long, since when.
+/// A rule: its entries, their time to live, and the timestamp that it counts from.
 #[derive(Debug)]
 pub struct Rule {
     /// Its name: unique, never empty.
     pub name: String,
     /// The roots that it applies to; `None`: all.
     pub roots: Option<Vec<RootId>>,
-    /// Patterns of the paths that it matches; `None`: everything. Paths from the root for files, names for top-level directories.
+    /// Patterns of the paths that it matches; `None`: everything. Paths from the root for files,
+    /// names for top-level directories.
     pub glob: Option<Globs>,
     /// Patterns of paths that it leaves to later rules, with everything below.
     pub exclude: Option<Globs>,
@@ -32,20 +33,21 @@ pub struct Rule {
     pub schedule: Schedule,
     /// Owners of the files that it is for.
     pub jobs: JobFilter,
-    /// Only files of jobs of these kinds; `None`: of any, or of nobody.
+    /// Only files of jobs of these kinds; `None`: of any, or of none.
     pub kinds: Option<Vec<String>>,
     /// Only jobs of these sources; `None`: of any.
     pub sources: Option<Vec<SourceId>>,
-    /// Treatment of the job's record at its source, once everything that the rule takes of the job is removed. Only with [`Unit::Job`].
+    /// Treatment of the job's record at its source, once everything that the rule takes of the job
+    /// is removed. Only with [`Unit::Job`].
     pub record: Record,
 }
 
 /// Owners of the files that a rule is for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum JobFilter {
-    /// Whoever owns them, if anybody.
+    /// Any owner, or none.
     Anyone,
-    /// Orphans: nobody owns them, and the root's `orphans` template says that this may be.
+    /// Orphans: no job owns them, and the root's `orphans` template says that this may be.
     Nobody,
     /// Jobs that stand like this. Never pending or running ones.
     Standing(Vec<Status>),
@@ -130,7 +132,7 @@ impl Schedule {
 }
 
 impl Rule {
-    /// Returns whether the rule applies to `root`.
+    /// Returns true if the rule applies to `root`.
     #[must_use]
     pub fn applies_to(&self, root: RootId) -> bool {
         self.roots
@@ -138,7 +140,7 @@ impl Rule {
             .is_none_or(|roots| roots.contains(&root))
     }
 
-    /// Returns whether it applies to jobs of this kind and source, whatever their status.
+    /// Returns true if it applies to jobs of this kind and source, whatever their status.
     pub(super) fn is_for(&self, job: &Job) -> bool {
         let is_one = |kinds: &Vec<String>| {
             job.kind
@@ -162,8 +164,9 @@ impl Rule {
 }
 
 impl Since {
-    /// The timestamp that decides; `None` where the file system does not keep it, or the job's source does not tell it. `known`
-    /// is a floor under the newest; `moments` are those of the job that owns the file.
+    /// The timestamp that decides; `None` where the file system does not keep it, or the job's
+    /// source does not tell it. `known` is a floor under the newest; `moments` are those of the job
+    /// that owns the file.
     #[must_use]
     pub fn of(
         self,
@@ -182,7 +185,8 @@ impl Since {
         }
     }
 
-    /// Likewise for a directory that lapses as a whole: `facts` is a look at itself, `latest` of its tree.
+    /// Likewise for a directory that lapses as a whole: `facts` is a look at itself, `latest` of
+    /// its tree.
     #[must_use]
     pub fn of_tree(
         self,
@@ -203,8 +207,8 @@ impl Since {
         }
     }
 
-    /// Likewise for all that a job owns, of which `latest` is; where one file's timestamp is asked for, the latest of any stands for
-    /// it. Late is safe.
+    /// Likewise for all that a job owns, of which `latest` is; where one file's timestamp is asked
+    /// for, the latest of any stands for it. Late is safe.
     #[must_use]
     pub fn of_all(self, latest: Latest, moments: &Moments) -> Option<Timestamp> {
         match self {
@@ -228,7 +232,7 @@ impl Since {
         }
     }
 
-    /// Returns whether it is a timestamp of the owning job.
+    /// Returns true if it is a timestamp of the owning job.
     #[must_use]
     pub const fn is_of_job(self) -> bool {
         match self {

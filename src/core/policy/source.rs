@@ -11,13 +11,15 @@ use std::path::PathBuf;
 pub struct Source {
     /// Its name: unique, never empty.
     pub name: String,
-    /// Which texts are ids; `None`: all but the empty one. Anchored at both ends: `\A(?:…)\z`.
+    /// Pattern of ids; `None`: all but the empty one. Anchored at both ends: `\A(?:…)\z`.
     pub id_pattern: Option<regex::Regex>,
-    /// Directory of bare names that jobs claim. Absolute; `None`: below `base_dir`, as relative paths.
+    /// Directory of bare names that jobs claim. Absolute; `None`: below `base_dir`, as relative
+    /// paths.
     pub files_root: Option<PathBuf>,
     /// Directory that relative paths of claims start from. Absolute.
     pub base_dir: PathBuf,
-    /// Prefixes of paths as jobs claim them, and the absolute paths that they stand for, the longest prefixes first.
+    /// Prefixes of paths as jobs claim them, and the absolute paths that they stand for, the
+    /// longest prefixes first.
     pub path_map: Vec<(PathBuf, PathBuf)>,
     /// Absolute paths of roots that lead through a link, and those without, the longest first.
     pub links: Vec<(PathBuf, PathBuf)>,
@@ -25,16 +27,17 @@ pub struct Source {
     pub derived: Vec<Derived>,
     /// Its jobs claim files.
     pub claims: bool,
-    /// A run that cannot read it has failed. If not set, files that depend on it are held all the same.
+    /// A run that cannot read it has failed. If not set, files that depend on it are held all the
+    /// same.
     pub required: bool,
-    /// Whether its jobs are counted and listed: those of a second source for the same rows are not.
+    /// True if its jobs are counted and listed: those of a second source for the same rows are not.
     pub is_listed: bool,
-    /// Whether programs tell of its jobs: what they take away is meant to go.
+    /// True if programs tell of its jobs: what they take away is meant to go.
     pub is_told: bool,
 }
 
-/// A name that is derived from a claimed file's, such as `{stem}_processed.mp3`: `{name}` is the whole name, `{stem}` the name without
-/// its last extension. It stands in the same directory.
+/// A name that is derived from a claimed file's, such as `{stem}_processed.mp3`: `{name}` is the
+/// whole name, `{stem}` the name without its last extension. It stands in the same directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Derived {
     /// As it was written; holds `{name}` or `{stem}` once, and no `/`.
@@ -60,7 +63,7 @@ impl Derived {
 }
 
 impl Source {
-    /// Returns whether `id` can be a job's.
+    /// Returns true if `id` can be a job's.
     #[must_use]
     pub fn is_id(&self, id: &str) -> bool {
         let pattern = self.id_pattern.as_ref();

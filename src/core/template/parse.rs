@@ -1,7 +1,8 @@
 //! Text to template, or the place and nature of the first mistake.
 //!
-//! **Invariant:** what is accepted has one meaning: text that looks like a wildcard of another language is refused, and
-//! between two wildcards of open length there is always something that tells where the first one ends.
+//! **Invariant:** what is accepted has one meaning: text that looks like a wildcard of another
+//! language is refused, and between two wildcards of open length there is always something that
+//! tells where the first one ends.
 
 use thiserror::Error;
 
@@ -101,8 +102,8 @@ struct Parser {
     /// Text that no step has yet.
     text: Vec<u8>,
     wildcards: usize,
-    /// For each class that has been used, the step of its first use, and in how many ways that can be read, as a power of
-    /// the path's length.
+    /// For each class that has been used, the step of its first use, and in how many ways that can
+    /// be read, as a power of the path's length.
     uses: [Option<(usize, u32)>; Class::ALL.len()],
     /// The powers of the classes that are repeated, added up.
     choices: u32,
@@ -184,8 +185,9 @@ impl Parser {
             self.uses[class as usize] = Some((first, u32::from(deep) + ends));
             return Ok(());
         };
-        // A search remembers failures for one reading of the repeated placeholders at a time. With one power of the
-        // path's length there are a few thousand readings at worst; with two, millions.
+        // A search remembers failures for one reading of the repeated placeholders at a time. With
+        // one power of the path's length there are a few thousand readings at worst; with two,
+        // millions.
         self.choices += power;
         if self.choices > 1 {
             return Err((at, Fault::Vague(class)));
@@ -216,7 +218,7 @@ impl Parser {
 }
 
 impl Part {
-    /// Returns whether its length is open.
+    /// Returns true if its length is open.
     fn is_open(&self) -> bool {
         match self {
             Self::Text(_) | Self::Placeholder(Class::Uuid) => false,

@@ -2,8 +2,9 @@
 //!
 //! A backtracking search over (step, place) that remembers from where nothing matches.
 //!
-//! **Invariant:** each (step, place) is searched at most once for each value of a repeated placeholder, of which there are
-//! no more than the path has bytes (the parser sees to it): the worst case is polynomial.
+//! **Invariant:** each (step, place) is searched at most once for each value of a repeated
+//! placeholder, of which there are no more than the path has bytes (the parser sees to it): the
+//! worst case is polynomial.
 
 use std::ops::RangeInclusive;
 
@@ -12,15 +13,15 @@ use super::{Class, Op};
 /// Characters of a UUID in canonical form.
 pub(super) const UUID_LEN: usize = 36;
 
-/// Returns whether a UUID has a dash at `place`.
+/// Returns true if a UUID has a dash at `place`.
 pub(super) const fn is_uuid_dash(place: usize) -> bool {
     matches!(place, 8 | 13 | 18 | 23)
 }
 
 type Found<'p> = [Option<&'p [u8]>; Class::ALL.len()];
 
-/// Returns what each class captures; `None` when the template does not match all of `path`, which has no empty component.
-/// With a `job`, only readings in which that is the job.
+/// Returns what each class captures; `None` when the template does not match all of `path`, which
+/// has no empty component. With a `job`, only readings in which that is the job.
 pub(super) fn search<'p>(ops: &[Op], path: &'p [u8], job: Option<&'p [u8]>) -> Option<Found<'p>> {
     let mut found = Found::default();
     found[Class::Job as usize] = job;
@@ -39,16 +40,19 @@ struct Search<'t, 'p> {
     path: &'p [u8],
     /// The job that is asked for.
     job: Option<&'p [u8]>,
-    /// Entries of a reading that failed are overwritten by the next: each step on the way to the end sets its own.
+    /// Entries of a reading that failed are overwritten by the next: each step on the way to the
+    /// end sets its own.
     found: Found<'p>,
-    /// Bitmap of the (step, place) from which nothing matches, one row of words a step; empty before the first failure.
+    /// Bitmap of the (step, place) from which nothing matches, one row of words a step; empty
+    /// before the first failure.
     failed: Vec<u64>,
 }
 
 impl Search<'_, '_> {
-    /// Returns whether the steps from `op` on match all of the path from `at` on.
+    /// Returns true if the steps from `op` on match all of the path from `at` on.
     fn matches(&mut self, mut op: usize, mut at: usize) -> bool {
-        // What leaves no choice is walked straight; what does recurses, at most once a wildcard of the template.
+        // What leaves no choice is walked straight; what does recurses, at most once a wildcard of
+        // the template.
         loop {
             let Some(step) = self.ops.get(op) else {
                 return at == self.path.len();
@@ -102,8 +106,8 @@ impl Search<'_, '_> {
                 return true;
             }
         }
-        // From the places up to the farthest end, all ends have been tried from here. A repeated placeholder stands for
-        // something else from there.
+        // From the places up to the farthest end, all ends have been tried from here. A repeated
+        // placeholder stands for something else from there.
         let through = match capture {
             Some((class, until)) if until != op || class == Class::Uuid => at,
             Some(_) | None => farthest.max(at),
@@ -124,7 +128,8 @@ impl Search<'_, '_> {
             .then_some(end)
     }
 
-    /// Returns the farthest end that the class allows a capture from `at`; not beyond `at` when it allows none.
+    /// Returns the farthest end that the class allows a capture from `at`; not beyond `at` when it
+    /// allows none.
     fn farthest(&self, class: Class, at: usize) -> usize {
         match class {
             Class::Job | Class::Name => self.component_end(at),
@@ -144,7 +149,7 @@ impl Search<'_, '_> {
         }
     }
 
-    /// Returns whether a capture of `class`, which can reach to `farthest`, may end at `end`.
+    /// Returns true if a capture of `class`, which can reach to `farthest`, may end at `end`.
     fn may_end(&self, class: Class, end: usize, farthest: usize) -> bool {
         match class {
             Class::Stem => end == farthest || (end < farthest && self.path[end] != b'.'),
@@ -152,7 +157,7 @@ impl Search<'_, '_> {
         }
     }
 
-    /// Returns the end of the component that `at` lies in.
+    /// Returns the end of the component that `at` is in.
     fn component_end(&self, at: usize) -> usize {
         let rest = &self.path[at..];
         at + rest.iter().position(|&b| b == b'/').unwrap_or(rest.len())

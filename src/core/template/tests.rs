@@ -10,7 +10,8 @@ fn template(source: &str) -> Template {
     Template::parse(source).unwrap()
 }
 
-/// What `source` captures from `path`, as `class=bytes` in the order of the classes; `None` when it does not match.
+/// Captures of `source` from `path`, as `class=bytes` in the order of the classes; `None` when it
+/// does not match.
 fn read(source: &str, path: &str) -> Option<String> {
     let template = template(source);
     let captures = template.captures(path.as_bytes())?;

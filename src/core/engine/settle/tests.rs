@@ -1,4 +1,4 @@
-//! What the engine makes of the reaper's answers.
+//! The engine on the reaper's answers.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,7 +43,8 @@ fn path(text: &str) -> RelPath {
     RelPath::parse(text.as_bytes()).unwrap()
 }
 
-/// An engine that knows `file` and the unit `unit`, both last changed at 0, and both of which the reaper has.
+/// An engine that knows `file` and the unit `unit`, both last changed at 0, and both of which the
+/// reaper has.
 fn engine() -> (Engine, Vec<Claim>) {
     let rule = |glob: &str, unit| Rule {
         name: glob.to_owned(),

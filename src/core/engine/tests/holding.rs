@@ -1,4 +1,4 @@
-//! What jobs, claims and pins hold, and what they let go.
+//! Holds by jobs, claims and pins, and their ends.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What changed facts make due of jobs waits for a person; what the passing of time does, does not.
+//! Jobs that changed facts make due wait for a person; those that time makes due do not.
 
 use super::*;
 use crate::core::report::{Counted, Trip};

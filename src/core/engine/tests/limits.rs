@@ -1,4 +1,4 @@
-//! What is kept of many held, refused and vanished files, and how often they are tried.
+//! State that is kept of many held, refused and vanished files, and how often they are tried.
 
 use super::*;
 

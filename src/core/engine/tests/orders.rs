@@ -1,4 +1,4 @@
-//! When jobs and ordered removals are judged: after everything that was reported before.
+//! Jobs and ordered removals are judged after everything that was reported before.
 
 use std::sync::Mutex;
 

@@ -1,4 +1,4 @@
-//! What may be nobody's, and when it may not.
+//! Orphans: files that no job owns.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What becomes of a job's record.
+//! Records of jobs.
 
 use super::*;
 

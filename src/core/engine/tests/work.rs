@@ -53,8 +53,8 @@ fn rules_of_every_kind() -> Vec<Rule> {
     ]
 }
 
-/// Directories of the index that are gone through while a tree of this depth is read, with `files` in
-/// each directory, from the top down and then once more.
+/// Directories of the index that are gone through while a tree of this depth is read, with `files`
+/// in each directory, from the top down and then once more.
 fn accesses_of_depth(root: RootId, rules: Vec<Rule>, depth: u64, files: u64) -> u64 {
     let mut place = Place::new(rules);
     let dir = |level: u64| facts(Kind::Dir, 10_000 + level, at(0));
