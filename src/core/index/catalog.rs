@@ -93,8 +93,7 @@ impl Way {
     /// Returns the deepest directory that is on this path and on `path`, and the rest of `path`
     /// beneath it.
     fn fork<'a>(&self, path: &'a [u8], dirs: &Directories) -> Option<(DirId, &'a [u8])> {
-        let same = self.path.iter().zip(path).take_while(|(a, b)| a == b);
-        let same = same.count();
+        let same = common_prefix(&self.path, path);
         let is_end = |path: &[u8]| path.get(same).is_none_or(|&byte| byte == b'/');
         let same = if is_end(&self.path) && is_end(path) {
             same
@@ -106,6 +105,16 @@ impl Way {
         let rest = &path[same..];
         Some((dir, rest.strip_prefix(b"/").unwrap_or(rest)))
     }
+}
+
+/// Returns the number of bytes that two paths begin with alike. Compares whole chunks first: paths may
+/// be as long as their owners like, and most of them differ at their ends.
+fn common_prefix(one: &[u8], other: &[u8]) -> usize {
+    const CHUNK: usize = 256;
+    let chunks = one.chunks_exact(CHUNK).zip(other.chunks_exact(CHUNK));
+    let whole = CHUNK * chunks.take_while(|(a, b)| a == b).count();
+    let rest = one[whole..].iter().zip(&other[whole..]);
+    whole + rest.take_while(|(a, b)| a == b).count()
 }
 
 impl Catalog {
@@ -245,5 +254,22 @@ impl Catalog {
         // forth.
         let indexed = limits.searched_pages / 2 + 1;
         self.dirs.known_mut(dir).pages.remove(id, indexed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::common_prefix;
+
+    #[test]
+    fn the_common_prefix_of_long_paths_is_exact() {
+        let path = [b'd'; 700];
+        for at in [0, 1, 255, 256, 257, 511, 512, 699] {
+            let mut other = path;
+            other[at] = b'e';
+            assert_eq!(common_prefix(&path, &other), at);
+            assert_eq!(common_prefix(&path, &path[..at]), at);
+            assert_eq!(common_prefix(&path[..at], &path), at);
+        }
     }
 }
