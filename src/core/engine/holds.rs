@@ -12,7 +12,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::item::Item;
-use crate::core::facts::RuleId;
 use crate::core::hold::Hold;
 use crate::core::index::DirId;
 use crate::core::jobs::SourceId;
@@ -134,7 +133,7 @@ impl HoldTable {
 
     /// Returns true if any file of `dir` is claimed or held.
     pub(super) fn contains_dir(&self, dir: DirId) -> bool {
-        self.shared.contains_key(&dir) || self.files.range(files_of(dir)).next().is_some()
+        self.shared.contains_key(&dir) || self.files.range(Item::files_of(dir)).next().is_some()
     }
 
     pub(super) fn claim(&mut self, item: Item) {
@@ -352,7 +351,7 @@ impl HoldTable {
     /// Forgets all that is known of a directory that was dropped.
     pub(super) fn forget_dir(&mut self, dir: DirId) {
         self.files.remove(&Item::Dir(dir));
-        let files = self.files.extract_if(files_of(dir), |_, _| true);
+        let files = self.files.extract_if(Item::files_of(dir), |_, _| true);
         files.for_each(drop);
         for shared in self.shared.remove(&dir).into_iter().flatten() {
             self.names -= shared.names.len();
@@ -362,13 +361,15 @@ impl HoldTable {
     /// Forgets the holds of a job, but not what the reaper has of it: its row has changed.
     pub(super) fn lift_job(&mut self, source: SourceId, no: u32) {
         let is_held = |_: &Item, state: &mut EntryState| matches!(state, EntryState::Held { .. });
-        let held = self.jobs.extract_if(rules_of(source, no), is_held);
+        let held = self.jobs.extract_if(Item::rules_of(source, no), is_held);
         held.for_each(drop);
     }
 
     /// Forgets all that is held or claimed of a job that is no more.
     pub(super) fn forget_job(&mut self, source: SourceId, no: u32) {
-        let all = self.jobs.extract_if(rules_of(source, no), |_, _| true);
+        let all = self
+            .jobs
+            .extract_if(Item::rules_of(source, no), |_, _| true);
         all.for_each(drop);
     }
 
@@ -416,7 +417,7 @@ impl HoldTable {
 
     /// Returns true if the reaper has everything that a job owns, under any rule.
     pub(super) fn has_claim(&self, source: SourceId, no: u32) -> bool {
-        let mut states = self.jobs.range(rules_of(source, no));
+        let mut states = self.jobs.range(Item::rules_of(source, no));
         states.any(|(_, state)| matches!(state, EntryState::Claimed { .. }))
     }
 
@@ -441,16 +442,4 @@ impl HoldTable {
             })
         })
     }
-}
-
-fn files_of(dir: DirId) -> std::ops::Range<Item> {
-    let end = dir
-        .0
-        .checked_add(1)
-        .expect("invariant: the last number is no directory");
-    Item::file(dir, b"")..Item::file(DirId(end), b"")
-}
-
-fn rules_of(source: SourceId, no: u32) -> std::ops::RangeInclusive<Item> {
-    Item::Job(source, no, RuleId(0))..=Item::Job(source, no, RuleId(u16::MAX))
 }

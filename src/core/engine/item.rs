@@ -1,5 +1,7 @@
 //! Items: what lapses as a whole.
 
+use std::ops::{Range, RangeInclusive};
+
 use super::state::Engine;
 use crate::core::claim::Unit;
 use crate::core::facts::{RootId, RuleId};
@@ -24,6 +26,18 @@ impl Item {
     /// The entry `name` of `dir`.
     pub(super) fn file(dir: DirId, name: &[u8]) -> Self {
         Self::File(dir, name.into())
+    }
+
+    /// The range of all entries of `dir`.
+    pub(super) fn files_of(dir: DirId) -> Range<Self> {
+        let end = dir.0.checked_add(1);
+        let end = DirId(end.expect("invariant: the last number is no directory"));
+        Self::file(dir, b"")..Self::file(end, b"")
+    }
+
+    /// The range of all that a job owns, under any rule.
+    pub(super) fn rules_of(source: SourceId, no: u32) -> RangeInclusive<Self> {
+        Self::Job(source, no, RuleId(0))..=Self::Job(source, no, RuleId(u16::MAX))
     }
 
     /// The word for what goes with it.

@@ -315,7 +315,7 @@ impl Place {
         self.step(Input::Observed(seen));
     }
 
-    fn hear(&mut self, news: Vec<News>) {
+    fn report(&mut self, news: Vec<News>) {
         self.step(Input::Jobs(SourceNews {
             source: DB,
             news,
@@ -326,7 +326,7 @@ impl Place {
     /// The source was read, and has these jobs.
     fn loaded(&mut self, rows: Vec<JobRow>) {
         let jobs = rows.len() as u64;
-        self.hear(vec![News::Rows(rows), News::Loaded { jobs }]);
+        self.report(vec![News::Rows(rows), News::Loaded { jobs }]);
         self.settle_down();
     }
 

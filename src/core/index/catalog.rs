@@ -107,8 +107,8 @@ impl Way {
     }
 }
 
-/// Returns the number of bytes that two paths begin with alike. Compares whole chunks first: paths may
-/// be as long as their owners like, and most of them differ at their ends.
+/// Returns the number of bytes that two paths begin with alike. Compares whole chunks first: paths
+/// may be as long as their owners like, and most of them differ at their ends.
 fn common_prefix(one: &[u8], other: &[u8]) -> usize {
     const CHUNK: usize = 256;
     let chunks = one.chunks_exact(CHUNK).zip(other.chunks_exact(CHUNK));

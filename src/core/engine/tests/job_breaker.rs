@@ -99,7 +99,7 @@ fn rows_that_are_rewritten_to_have_ended_long_ago_ask_first() {
     place.loaded(all(running));
     place.pass_until(50 * HOUR);
     let jobs = u64::from(JOBS);
-    place.hear(vec![News::Loaded { jobs }]);
+    place.report(vec![News::Loaded { jobs }]);
     place.pass_until(100 * HOUR);
     // A reading of the source comes in parts: nothing goes before it is through.
     for (number, row) in all(|id| completed(id, 0)).into_iter().enumerate() {
@@ -137,7 +137,7 @@ fn jobs_that_end_one_after_the_other_go_at_once() {
     for number in 0..JOBS {
         let ms = 1000 * (1 + i64::from(number));
         place.pass_until(ms);
-        place.hear(vec![News::Rows(vec![completed(&id(number), ms - 500)])]);
+        place.report(vec![News::Rows(vec![completed(&id(number), ms - 500)])]);
         assert_eq!(place.reap(), [format!("results/{}", id(number))]);
     }
     assert_eq!(trips(&place), []);
@@ -148,15 +148,15 @@ fn what_came_due_while_the_source_could_not_be_read_goes_when_it_can() {
     let mut place = place(job_rule());
     place.loaded(all(running));
     place.pass_until(HOUR);
-    place.hear(vec![News::Loaded {
+    place.report(vec![News::Loaded {
         jobs: u64::from(JOBS),
     }]);
-    place.hear(vec![News::Down {
+    place.report(vec![News::Down {
         why: "away".to_owned(),
     }]);
     place.pass_until(10 * HOUR);
     let jobs = u64::from(JOBS);
-    place.hear(vec![
+    place.report(vec![
         News::Rows(all(|id| completed(id, 2 * HOUR))),
         News::Loaded { jobs },
     ]);
@@ -172,9 +172,9 @@ fn a_row_that_was_due_before_and_changes_is_no_new_fact() {
     place.is_deaf = true;
     place.pass_until(5 * HOUR);
     let jobs = u64::from(JOBS);
-    place.hear(vec![News::Loaded { jobs }]);
+    place.report(vec![News::Loaded { jobs }]);
     place.pass_until(10 * HOUR);
-    place.hear(vec![News::Rows(all(|id| completed(id, 1)))]);
+    place.report(vec![News::Rows(all(|id| completed(id, 1)))]);
     assert_eq!(trips(&place), []);
     for _ in 0..2 {
         place.step(Input::Synced(crate::core::input::JOBS));

@@ -50,7 +50,7 @@ fn held(place: &Place) -> u64 {
 }
 
 #[test]
-fn files_of_others_are_told_once_and_tried_a_few_at_a_time() {
+fn files_of_others_are_reported_once_and_tried_a_few_at_a_time() {
     let mut place = place_of(500);
     assert_eq!(refuse(&mut place, &others()), 500);
     let told = |place: &Place| {

@@ -39,7 +39,7 @@ fn a_row_that_owns_no_files_goes_by_the_same_wheel() {
     // Both are gone, as was wanted: that is no sudden loss.
     place.step(Input::Forgotten(DB));
     place.step(Input::Forgotten(DB));
-    place.hear(vec![
+    place.report(vec![
         News::Gone(vec![A.to_owned(), B.to_owned()]),
         News::Loaded { jobs: 0 },
     ]);
@@ -47,11 +47,11 @@ fn a_row_that_owns_no_files_goes_by_the_same_wheel() {
 }
 
 #[test]
-fn somebody_who_comes_back_is_not_forgotten() {
+fn a_job_that_comes_back_is_not_forgotten() {
     let mut place = Place::new(vec![session_rule(Record::Forget)]);
     place.loaded(vec![session(A, 0)]);
     place.pass_until(HOUR - 1);
-    place.hear(vec![News::Rows(vec![session(A, HOUR - 1)])]);
+    place.report(vec![News::Rows(vec![session(A, HOUR - 1)])]);
     place.pass_until(2 * HOUR - 2);
     assert_eq!(place.claimed(), [""; 0]);
     place.pass_until(2 * HOUR - 1);
@@ -78,7 +78,7 @@ fn a_job_is_marked_once_and_again_only_when_its_row_has_changed() {
     assert_eq!(place.reap(), [format!("results/{A}")]);
     place.pass_until(10 * HOUR);
     assert_eq!(place.claimed(), [""; 0]);
-    place.hear(vec![News::Rows(vec![completed(A, 9 * HOUR)])]);
+    place.report(vec![News::Rows(vec![completed(A, 9 * HOUR)])]);
     place.pass_until(10 * HOUR);
     assert_eq!(place.claimed(), [format!("job {A}")]);
 }
@@ -114,7 +114,7 @@ fn a_job_that_owns_something_more_is_claimed_anew_before_its_row_goes() {
         assert_eq!(paths_of(&claim), [format!("uploads/{own}")]);
         let key = claim.owners[0].clone();
         let fresh = Fresh::Row(Box::new(shared(session(A, 0))));
-        place.hear(vec![change, News::Loaded { jobs: 1 }]);
+        place.report(vec![change, News::Loaded { jobs: 1 }]);
         assert!(!place.engine.jobs().agrees(&key, &fresh));
         let (source, why) = ("db".to_owned(), "it has changed".to_owned());
         let outcome = Outcome::Held(Hold::SourceDown { source, why });
