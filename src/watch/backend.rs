@@ -1,9 +1,9 @@
-//! What a source of file events must be able to do, so that the looker works with any of them.
+//! Interface of a source of file events, so that the event loop works with any of them.
 //!
-//! **Invariant:** events come in the order in which the things happened; a barrier's marker comes after every event of
-//! what happened before it was asked for.
-//! **Invariant:** an event is a rumour: it names a place to look at, nothing more. Only both halves of a rename into a quarantine
-//! prove that a name is gone.
+//! **Invariant:** events come in the order in which the things happened; a barrier's marker comes
+//! after every event of what happened before it was asked for.
+//! **Invariant:** an event is a rumour: it names a place to look at, nothing more. Only both halves
+//! of a rename into a quarantine prove that a name is gone.
 
 use std::num::NonZeroU32;
 
@@ -16,16 +16,17 @@ use crate::fs::Dir;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct WatchId(pub NonZeroU32);
 
-/// What a barrier's marker stands for.
+/// Purpose of a barrier's marker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Marker {
-    /// Somebody asked to be told when all that happened before is reported.
+    /// Asked for by a caller, who is answered when all that happened before is reported.
     Sync(u64),
-    /// The looker's own: every event of what happened before it was asked for has been handed over.
+    /// The event loop's own: every event of what happened before it was asked for has been handed
+    /// over.
     Drained,
 }
 
-/// What happened to a name in a directory.
+/// Change of a name in a directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Change {
     /// Made, written, removed, or its attributes changed.
@@ -45,9 +46,9 @@ pub enum RawEvent<'a> {
         dir: NodeId,
         /// The name in it.
         name: &'a [u8],
-        /// What happened to it.
+        /// Its change.
         change: Change,
-        /// Whether it is (or was) a directory.
+        /// True if it is (or was) a directory.
         is_dir: bool,
     },
     /// The attributes of a directory changed.
@@ -67,8 +68,9 @@ pub trait Backend: Send + Sync {
     /// Its name, as the configuration spells it.
     fn name(&self) -> &'static str;
 
-    /// Starts to watch an open directory: from now on its events name `node`. Several nodes may stand for one directory
-    /// (the same tree reached through two mounts). Called by several threads at once.
+    /// Starts to watch an open directory: from now on its events name `node`. Several nodes may
+    /// stand for one directory (the same tree reached through two mounts). Called by several
+    /// threads at once.
     ///
     /// # Errors
     /// The operating system's refusal; `ENOSPC` when it allows no more watches.
@@ -89,23 +91,23 @@ pub trait Backend: Send + Sync {
     /// Asks for a marker in the line of events.
     fn mark(&self, marker: Marker);
 
-    /// How many directories are watched.
+    /// Number of directories that are watched.
     fn watches(&self) -> u64;
 
-    /// How many watches the operating system allows this user, where it has such a limit.
+    /// Number of watches that the operating system allows this user, where it has such a limit.
     fn watches_max(&self) -> Option<u64>;
 
     /// Bytes of events that wait to be drained.
     fn waiting_bytes(&self) -> u64;
 
-    /// Whether it still works: a dead one has told so by an overflow.
+    /// Returns whether it still works: a dead one has reported an overflow.
     fn is_alive(&self) -> bool;
 
     /// Ends its threads. They may still be ending when this returns.
     fn stop(&self);
 }
 
-/// Whether a drain left something behind.
+/// Outcome of a drain: whether events are left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum More {
     /// There are more events.

@@ -1,8 +1,9 @@
 //! The pool that lists directories: watch first, then look at the directory, then read it.
 //!
-//! **Invariant:** what is made in a directory after its watch was added raises an event, what was made before is in the
-//! listing: nothing falls between.
-//! **Invariant:** a directory is left unread only when it is watched, and its change time is the one that was saved.
+//! **Invariant:** what is made in a directory after its watch was added raises an event, what was
+//! made before is in the listing: nothing falls between.
+//! **Invariant:** a directory is left unread only when it is watched, and its change time is the
+//! one that was saved.
 //! **Invariant:** a listing is of the very directory that it was asked for, by device and inode.
 //! **Invariant:** a worker that has nothing to do holds no descriptor open.
 
@@ -18,10 +19,10 @@ use rustix::io::Errno;
 use super::backend::{Backend, WatchId};
 use super::error::WatchError;
 use super::inbox::Inbox;
-use super::presence::Hidden;
-use super::threads::{Crew, message};
+use super::root_state::Exclusions;
 use super::tree::NodeId;
 use super::ways::Way;
+use super::workers::{Workers, message};
 use crate::clock;
 use crate::core::facts::{Facts, FileKey, Kind};
 use crate::core::observed::Name;
@@ -29,11 +30,11 @@ use crate::core::path::RelPath;
 use crate::core::time::FileTime;
 use crate::fs::{Dir, FsError, RootDir};
 
-/// Crawling is bound by system calls on warm caches and by seeks on cold ones: more threads were no faster on two cores,
-/// and would be felt by whoever else uses the disk.
+/// Crawling is bound by system calls on warm caches and by seeks on cold ones: more threads were no
+/// faster on two cores, and would disturb other users of the disk.
 pub(super) const WORKERS: usize = 2;
 
-/// Where a root is, shared by all jobs of it.
+/// Place of a root, shared by all jobs of it.
 #[derive(Debug)]
 pub(super) struct RootPlace {
     pub(super) path: PathBuf,
@@ -45,24 +46,24 @@ pub(super) struct Job {
     pub(super) node: NodeId,
     pub(super) place: Arc<RootPlace>,
     pub(super) path: RelPath,
-    /// The open directory that it lies in, and its name there.
+    /// The open directory that contains it, and its name there.
     pub(super) way: Option<(Arc<Way>, Name)>,
     /// The era of the ways when it was asked for.
     pub(super) era: u64,
-    /// Which directory it must be.
+    /// Key of the directory that it must be.
     pub(super) key: FileKey,
-    /// Whether to add a watch first.
+    /// True if a watch is to be added first.
     pub(super) watch: bool,
     /// With this change time it holds the names that are known, and is not read.
     pub(super) stamp: Option<FileTime>,
-    /// What in it does not exist for us.
-    pub(super) hidden: Hidden,
+    /// Names in it that are left out.
+    pub(super) hidden: Exclusions,
 }
 
-/// What came of a job.
+/// Result of a job.
 pub(super) struct Done {
     pub(super) node: NodeId,
-    /// What came of adding the watch; `None` when it was not tried.
+    /// Result of adding the watch; `None` if it was not tried.
     pub(super) watch: Option<Result<WatchId, Errno>>,
     pub(super) outcome: Result<Seen, Failure>,
     /// The directory itself, when others are to be listed beneath it.
@@ -71,7 +72,7 @@ pub(super) struct Done {
     pub(super) cpu: Duration,
 }
 
-/// What was seen of a directory.
+/// View of a directory.
 pub(super) enum Seen {
     /// All that it holds.
     Content(Content),
@@ -88,7 +89,7 @@ pub(super) struct Content {
 }
 
 impl Done {
-    /// How many names it holds, and one for itself.
+    /// Number of names it holds, and one for itself.
     pub(super) fn weight(&self) -> usize {
         let names = match &self.outcome {
             Ok(Seen::Content(content)) => content.files.len() + content.dirs.len(),
@@ -98,7 +99,7 @@ impl Done {
     }
 }
 
-/// Why there is no content.
+/// Reason why there is no content.
 pub(super) enum Failure {
     /// The root itself is not there as it was, or cannot be opened.
     Root,
@@ -132,7 +133,7 @@ impl Pool {
     /// # Errors
     /// When the operating system gives out no more threads.
     pub(super) fn start(
-        crew: &Crew,
+        crew: &Workers,
         backend: &Arc<dyn Backend>,
         inbox: &Arc<Inbox>,
         skip: &Arc<[FileKey]>,
@@ -154,8 +155,8 @@ impl Pool {
                 held: Arc::clone(&held),
                 root: None,
             };
-            let mourner = Arc::clone(inbox);
-            crew.start(name, || worker.run(), move || mourner.fail())?;
+            let failed = Arc::clone(inbox);
+            crew.start(name, || worker.run(), move || failed.fail())?;
         }
         Ok(Self { ready })
     }
@@ -251,8 +252,8 @@ impl Worker {
         }
     }
 
-    /// Opens the directory, from the one that it lies in where that is open and it is there; and the number of steps since the
-    /// whole way was gone.
+    /// Opens the directory, from its parent where that is open and it is there; and
+    /// the number of steps since the whole way was gone.
     fn open(&mut self, job: &Job) -> Result<(Dir, u8), Failure> {
         if let Some((way, name)) = &job.way
             && let Ok(dir) = way.dir.open_beneath(name)
@@ -289,8 +290,8 @@ impl Worker {
             *watch = Some(self.backend.watch(dir, job.node));
         }
         let facts = dir.facts().map_err(failure)?;
-        let is_heard = matches!(watch, Some(Ok(_)));
-        if is_heard && job.stamp == Some(facts.ctime) {
+        let is_watched = matches!(watch, Some(Ok(_)));
+        if is_watched && job.stamp == Some(facts.ctime) {
             return Ok(Seen::Unchanged(facts));
         }
         let (mut files, mut dirs) = (Vec::new(), Vec::new());

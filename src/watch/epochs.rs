@@ -1,8 +1,8 @@
 //! Barriers: when is everything reported that was under way at a given moment?
 //!
-//! Each piece of work belongs to an epoch and hands it on to the work that it causes. A barrier ends the current epoch and is
-//! through when no work of this epoch or an earlier one is left. Work that comes later does not delay it: under
-//! constant load the watcher is never idle.
+//! Each piece of work belongs to an epoch and hands it on to the work that it causes. A barrier
+//! ends the current epoch and is through when no work of this epoch or an earlier one is left. Work
+//! that comes later does not delay it: under constant load the watcher is never idle.
 //!
 //! **Invariant:** every `begin` is met by exactly one `end` of the same epoch.
 
@@ -63,7 +63,7 @@ impl Epochs {
         Some(token)
     }
 
-    /// Whether no work is under way.
+    /// Returns true if no work is under way.
     pub fn is_idle(&self) -> bool {
         self.open.is_empty()
     }

@@ -1,10 +1,10 @@
-//! Why watching cannot start.
+//! Reasons why watching cannot start.
 
 use rustix::io::Errno;
 
 use crate::fs::error::reason;
 
-/// Why watching cannot start.
+/// Reasons why watching cannot start.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WatchError {
     /// The operating system gives out no more inotify instances (`EMFILE`, `ENFILE`).
@@ -22,7 +22,7 @@ pub enum WatchError {
     /// A system call that watching needs failed.
     #[error("cannot start watching: {call}: {}", reason(*.errno))]
     System {
-        /// Which system call.
+        /// The system call.
         call: &'static str,
         /// The operating system's answer.
         errno: Errno,
@@ -30,7 +30,7 @@ pub enum WatchError {
     /// `/proc` is not there: directories are watched and mounts are noticed through it.
     #[error("cannot start watching: cannot read \"{path}\": {}\nmount /proc", reason(*.errno))]
     Proc {
-        /// Which file of it.
+        /// The file of it.
         path: &'static str,
         /// The operating system's answer.
         errno: Errno,

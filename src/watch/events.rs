@@ -1,16 +1,16 @@
 //! From events to names that want a look, and directories that moved.
 
 use super::backend::{Change, Marker, RawEvent, WatchId};
-use super::listings::{Ask, Reach};
-use super::looker::Looker;
-use super::moves::Departed;
+use super::event_loop::EventLoop;
+use super::rename_tracker::PendingMove;
+use super::scan_queue::{ScanDepth, ScanRequest};
 use super::tree::NodeId;
 use super::watcher::PATIENT;
 use crate::core::input::JOBS;
 use crate::core::observed::Observed;
 use crate::fs::QUARANTINE;
 
-impl Looker {
+impl EventLoop {
     /// Takes note of one event.
     pub(super) fn on_event(&mut self, event: RawEvent<'_>) {
         self.counters.count_event();
@@ -29,7 +29,7 @@ impl Looker {
             RawEvent::Anywhere => self.list_all(),
             RawEvent::Marker(Marker::Drained) => self.rechecks.drained = true,
             RawEvent::Marker(Marker::Sync(token)) => {
-                self.obey_waiting();
+                self.handle_waiting_orders();
                 self.survey_changes();
                 match token {
                     PATIENT => {}
@@ -51,11 +51,11 @@ impl Looker {
     /// Looks whether the roots are there, and lists all that is in them.
     fn list_all(&mut self) {
         self.survey_all();
-        let reach = Reach::Deep;
+        let reach = ScanDepth::Deep;
         for root in self.roots.ids() {
             if let Some(top) = self.roots.here(root).map(|here| here.top) {
-                let ask = Ask::one(self.epochs.current());
-                self.ask(top, Ask { reach, ..ask });
+                let ask = ScanRequest::one(self.epochs.current());
+                self.ask(top, ScanRequest { reach, ..ask });
             }
         }
     }
@@ -109,13 +109,15 @@ impl Looker {
         }
     }
 
-    /// Both halves of a rename are known: the watches beneath stay valid, they hang on the directories themselves.
-    fn on_moved(&mut self, departed: &Departed, dir: NodeId, name: &[u8]) {
+    /// Both halves of a rename are known: the watches beneath stay valid, they hang on the
+    /// directories themselves.
+    fn on_moved(&mut self, departed: &PendingMove, dir: NodeId, name: &[u8]) {
         let node = departed.node;
         let sound = self.tree.child(departed.dir, &departed.name) == Some(node)
             && self.tree.child(dir, name).is_none()
             && !self.tree.is_within(dir, node);
-        // What stands at the new place is an empty directory that was replaced, or two were exchanged: the looks tell.
+        // What stands at the new place is an empty directory that was replaced, or two were
+        // exchanged: the looks show it.
         if sound && let Some(root) = self.tree.get(node).map(|node| node.root) {
             let from = self.tree.path(node);
             self.tree.relink(node, dir, name);
@@ -128,14 +130,14 @@ impl Looker {
     }
 
     /// Looks at the place that a directory was renamed away from.
-    fn look_for(&mut self, departed: &Departed) {
+    fn look_for(&mut self, departed: &PendingMove) {
         self.mark(departed.dir, Some(&departed.name), departed.epoch);
         self.epochs.end(departed.epoch);
     }
 
     /// No other halves will come for renames that began before the last marker was asked for.
     pub(super) fn settle_moves(&mut self) {
-        for departed in self.moves.take_ripe() {
+        for departed in self.moves.take_expired() {
             self.look_for(&departed);
         }
         self.look();
@@ -163,13 +165,13 @@ impl Looker {
         } else {
             // A root's own directory: when another one stands there, this node ends.
             self.survey_all();
-            self.ask(id, Ask::one(self.epochs.current()));
+            self.ask(id, ScanRequest::one(self.epochs.current()));
         }
     }
 
     fn retry_refused(&mut self, id: NodeId) {
         if self.tree.get(id).is_some_and(|node| node.refused) {
-            self.ask(id, Ask::one(self.epochs.current()));
+            self.ask(id, ScanRequest::one(self.epochs.current()));
         }
     }
 }

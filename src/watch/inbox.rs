@@ -1,7 +1,9 @@
-//! What the looker waits for: orders, finished listings, and word that events or the surroundings want a look.
+//! Inbox of the event loop: orders, finished listings, and signals of events or changed
+//! surroundings.
 //!
-//! **Invariant:** putting something in never waits for the looker, but for finished listings: those wait while too many
-//! are here, so that a busy engine slows the crawl instead of filling the memory.
+//! **Invariant:** putting something in never waits for the event loop, but for finished listings:
+//! those wait while too many are here, so that a busy engine slows the crawl instead of filling the
+//! memory.
 
 use std::time::Duration;
 
@@ -12,22 +14,23 @@ use super::options::WatchRoot;
 use crate::core::facts::RootId;
 use crate::core::path::RelPath;
 
-/// Names in finished listings that may wait: about 10 MB. One listing is always taken, however long.
+/// Names in finished listings that may wait: about 10 MB. One listing is always taken, however
+/// long.
 const WAITING_NAMES_MAX: usize = 64 * 1024;
 
-/// An order to the looker.
+/// An order to the event loop.
 pub(super) enum Order {
     SetRoots(Vec<WatchRoot>),
     Recrawl(RootId),
     Relist(RootId, RelPath),
     DropSubtree(RootId, RelPath),
     /// A helper thread died: nothing is certain any more.
-    Mourn,
+    ReportFailure,
 }
 
-/// What the looker found in its inbox.
+/// Content of the inbox.
 #[derive(Default)]
-pub(super) struct Mail {
+pub(super) struct Messages {
     pub(super) orders: Vec<Order>,
     pub(super) done: Vec<Done>,
     /// The backend may have events.
@@ -50,7 +53,7 @@ pub(super) struct Inbox {
 
 #[derive(Default)]
 struct State {
-    mail: Mail,
+    mail: Messages,
     waiting_names: usize,
 }
 
@@ -79,16 +82,16 @@ impl Inbox {
 
     /// Says that a helper thread died.
     pub(super) fn fail(&self) {
-        self.put_order(Order::Mourn);
+        self.put_order(Order::ReportFailure);
     }
 
-    /// Ends the looker and whoever waits here.
+    /// Ends the event loop and those that wait here.
     pub(super) fn stop(&self) {
         self.put(|mail| mail.stopped = true);
         self.room.notify_all();
     }
 
-    /// Hands over a finished listing, when there is room; `false` when nobody takes any more.
+    /// Hands over a finished listing, when there is room; `false` if the event loop has ended.
     pub(super) fn put_done(&self, done: Done) -> bool {
         let mut state = self.state.lock();
         while state.waiting_names > WAITING_NAMES_MAX && !state.mail.stopped {
@@ -104,7 +107,7 @@ impl Inbox {
     }
 
     /// Takes all that is here. Waits for something, for `wait` at most (for ever when `None`).
-    pub(super) fn take(&self, wait: Option<Duration>) -> Mail {
+    pub(super) fn take(&self, wait: Option<Duration>) -> Messages {
         let mut state = self.state.lock();
         if state.mail.is_empty() {
             match wait {
@@ -131,13 +134,13 @@ impl Inbox {
         std::mem::take(&mut self.state.lock().mail.orders)
     }
 
-    fn put(&self, change: impl FnOnce(&mut Mail)) {
+    fn put(&self, change: impl FnOnce(&mut Messages)) {
         change(&mut self.state.lock().mail);
         self.filled.notify_one();
     }
 }
 
-impl Mail {
+impl Messages {
     fn is_empty(&self) -> bool {
         self.orders.is_empty()
             && self.done.is_empty()

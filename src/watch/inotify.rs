@@ -1,17 +1,20 @@
 //! The `inotify(7)` backend.
 //!
-//! A thread of its own drains the kernel's queue (16,384 events by default, then it loses some) into a longer one. Between
-//! two reads it rests for a moment, so that a busy writer neither wakes us for every event nor is slowed by that.
+//! A thread of its own drains the kernel's queue (16,384 events by default, then it loses some)
+//! into a longer one. Between two reads it rests for a moment, so that a busy writer neither wakes
+//! us for every event nor is slowed by that.
 //!
-//! A barrier needs no dummy watch: the reader asks how many bytes the kernel holds (`FIONREAD`), reads as many, and puts the
-//! marker behind them. It takes no watch from a user whose limit is reached, and costs one system call.
+//! A barrier needs no dummy watch: the reader asks how many bytes the kernel holds (`FIONREAD`),
+//! reads as many, and puts the marker behind them. It takes no watch from a user whose limit is
+//! reached, and costs one system call.
 //!
-//! What the mask leaves out: `MODIFY` comes with every `write(2)`. So a file that is written for long is seen when it is closed, and one that is
-//! cut by `truncate(2)` or whose mtime alone is set (`touch -m`) at the next event or listing. The look before a removal sees
-//! all of that.
+//! What the mask leaves out: `MODIFY` comes with every `write(2)`. So a file that is written for
+//! long is seen when it is closed, and one that is cut by `truncate(2)` or whose mtime alone is set
+//! (`touch -m`) at the next event or listing. The look before a removal sees all of that.
 //!
 //! **Invariant:** the mask never holds `OPEN` or `ACCESS`: our own looks would raise them.
-//! **Invariant:** adding a watch and entering its node is one step for whoever ends watches or reads events.
+//! **Invariant:** adding a watch and entering its node is one step for those that end watches or
+//! reads events.
 
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -26,35 +29,37 @@ use rustix::io::Errno;
 
 use super::backend::{Backend, Marker, More, RawEvent, WatchId};
 use super::error::{WatchError, of_inotify_init};
-use super::holders::{Holders, Left};
 use super::kernel_event::KernelEvent;
 use super::limits;
+use super::node_set::{NodeSet, RemoveOutcome};
 use super::queue::{self, Queue};
-use super::threads::Crew;
 use super::tree::NodeId;
+use super::workers::Workers;
 use crate::fs::Dir;
 
 /// One `read(2)` takes at most this much: about 2,000 events with their names.
 const READ_BYTES: usize = 64 * 1024;
 
-/// The rest between two reads: the price in latency of one wake-up instead of one per event. In the shortest time in which
-/// a kernel queue of the default length has been seen to fill (60 ms), it is read many times.
+/// The rest between two reads: the price in latency of one wake-up instead of one per event. In the
+/// shortest time in which a kernel queue of the default length has been seen to fill (60 ms), it is
+/// read many times.
 const REST: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 1_000_000,
 };
 
-/// The rest while events keep coming: who writes thousands of files a second notices no difference between one millisecond
-/// and three, and a third of the wake-ups, of this thread and of those behind it, is enough. A barrier ends every rest.
+/// The rest while events keep coming: who writes thousands of files a second notices no difference
+/// between one millisecond and three, and a third of the wake-ups, of this thread and of those
+/// behind it, is enough. A barrier ends every rest.
 const REST_LOADED: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 3_000_000,
 };
 
-/// What a rest gathers is a stream when it is as much as this: about six events.
+/// Bytes that a rest must gather to count as a stream: about six events.
 const LOADED_BYTES: usize = 256;
 
-/// When a read brings this much, the next one follows at once.
+/// Bytes of a read after which the next one follows at once.
 const BUSY_BYTES: usize = 16 * 1024;
 
 /// Watches of directories, on an inotify instance of its own.
@@ -65,7 +70,7 @@ pub struct Inotify {
 struct Shared {
     fd: OwnedFd,
     kick: OwnedFd,
-    watches: Mutex<HashMap<WatchId, Holders>>,
+    watches: Mutex<HashMap<WatchId, NodeSet>>,
     queue: Mutex<Queue>,
     markers: Mutex<Vec<Marker>>,
     stopped: AtomicBool,
@@ -77,14 +82,14 @@ struct Shared {
 }
 
 impl Inotify {
-    /// An instance, and its reader. `wake` is called when there is something to drain; past `bytes_max` bytes of waiting
-    /// events all of them are dropped and an overflow stands for them.
+    /// An instance, and its reader. `wake` is called when there is something to drain; past
+    /// `bytes_max` bytes of waiting events all of them are dropped and an overflow stands for them.
     ///
     /// # Errors
     /// When the operating system gives out no instance.
     pub(super) fn start(
         bytes_max: usize,
-        crew: &Crew,
+        crew: &Workers,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Result<Self, WatchError> {
         let fd =
@@ -107,7 +112,7 @@ impl Inotify {
             #[cfg(test)]
             gate: Mutex::new(()),
         });
-        let (reader, mourner) = (Arc::clone(&shared), Arc::clone(&shared));
+        let (reader, failed) = (Arc::clone(&shared), Arc::clone(&shared));
         crew.start(
             "lapsed-inotify",
             move || {
@@ -116,7 +121,7 @@ impl Inotify {
                     reader.die();
                 }
             },
-            move || mourner.die(),
+            move || failed.die(),
         )?;
         Ok(Self { shared })
     }
@@ -157,7 +162,7 @@ impl Backend for Inotify {
         let Some(holders) = watches.get_mut(&watch) else {
             return;
         };
-        if holders.remove(node) == Left::None {
+        if holders.remove(node) == RemoveOutcome::None {
             watches.remove(&watch);
             if let Ok(watch) = i32::try_from(watch.0.get()) {
                 // A directory that was removed has taken its watch along.
@@ -212,7 +217,7 @@ impl Shared {
         watches
             .entry(watch)
             .and_modify(|holders| holders.add(node))
-            .or_insert(Holders::One(node));
+            .or_insert(NodeSet::One(node));
         Ok(watch)
     }
 
@@ -233,7 +238,8 @@ impl Shared {
             }
             #[cfg(test)]
             let _open = self.gate.lock();
-            // Taken before the kernel is asked: whatever happened before these markers were set is in its queue by now.
+            // Taken before the kernel is asked: whatever happened before these markers were set is
+            // in its queue by now.
             let markers = std::mem::take(&mut *self.markers.lock());
             let held = if markers.is_empty() {
                 0
@@ -291,11 +297,12 @@ impl Shared {
                 }
                 continue;
             }
-            // Almost always one node; it is copied so that the lock is free while the event is handled.
+            // Almost always one node; it is copied so that the lock is free while the event is
+            // handled.
             let (one, many) = match self.watches.lock().get(&watch) {
                 None => continue,
-                Some(Holders::One(node)) => (Some(*node), Vec::new()),
-                Some(Holders::Many(nodes)) => (None, nodes.clone()),
+                Some(NodeSet::One(node)) => (Some(*node), Vec::new()),
+                Some(NodeSet::Many(nodes)) => (None, nodes.clone()),
             };
             for node in one.into_iter().chain(many) {
                 if let Some(raw) = event.raw(node) {

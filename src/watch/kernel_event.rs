@@ -55,7 +55,7 @@ impl<'a> KernelEvent<'a> {
         bytes.extend(name);
     }
 
-    /// What it says, for `node`; `None` when it is nothing that we asked for.
+    /// Returns the event for `node`; `None` if it is none that we asked for.
     pub(super) fn raw(&self, node: NodeId) -> Option<RawEvent<'a>> {
         if self.name.is_empty() {
             let itself = self.mask.contains(ReadFlags::ATTRIB);

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 
 use super::crawl::{Content, Done, Failure, Job, Seen};
-use super::listings::{Ask, Reach};
-use super::looker::Looker;
+use super::event_loop::EventLoop;
+use super::scan_queue::{ScanDepth, ScanRequest};
 use super::tree::NodeId;
 use crate::core::facts::Facts;
 use crate::core::observed::{Coverage, Discovery, Name, Observed};
 
-/// A directory that was not where it should be so often in a row counts as one that cannot be read: somebody moves it faster
-/// than it can be listed, or its file system contradicts itself.
+/// A directory that was not where it should be so often in a row counts as one that cannot be read:
+/// it is moved faster than it can be listed, or its file system contradicts itself.
 const MISSES_MAX: u8 = 8;
 
-impl Looker {
+impl EventLoop {
     /// Hands directories to the workers for as long as they take any.
     pub(super) fn dispatch(&mut self) {
         while let Some((id, ask)) = self.listings.next() {
@@ -33,7 +33,8 @@ impl Looker {
                     way,
                     era: self.ways.era(),
                     key: node.key,
-                    // A pass makes sure of the watches too: word of their end may be among what was lost.
+                    // A pass makes sure of the watches too: word of their end may be among what was
+                    // lost.
                     watch: node.watch.is_none() || ask.pass.is_some(),
                     stamp: stamp.filter(|_| ask.pass.is_some()),
                     hidden: self.hidden_in(id),
@@ -94,7 +95,8 @@ impl Looker {
             }
             Err(Failure::Absent) => self.miss(id, ask),
             Err(Failure::Refused(error)) => {
-                // Whoever may not read it now is told by its attributes' change; anything else by the timer only.
+                // A denial ends with a change of its attributes, which is an event; anything else
+                // by the timer only.
                 if !error.is_denial() {
                     self.retry_later(id);
                 }
@@ -112,8 +114,9 @@ impl Looker {
         self.end(root, ask);
     }
 
-    /// The directory holds the names that are known: those beneath it are looked for in their turn, and what is in its files later.
-    fn take_unchanged(&mut self, id: NodeId, facts: Facts, ask: Ask) {
+    /// The directory holds the names that are known: those beneath it are looked for in their turn,
+    /// and what is in its files later.
+    fn take_unchanged(&mut self, id: NodeId, facts: Facts, ask: ScanRequest) {
         let Some(node) = self.tree.get_mut(id) else {
             return;
         };
@@ -125,7 +128,7 @@ impl Looker {
         for child in beneath {
             self.ask(child, ask);
         }
-        self.leave_unread(root, id);
+        self.defer_contents(root, id);
         self.outbox.push(Observed::Looks {
             root,
             dir: self.tree.path(id),
@@ -134,7 +137,7 @@ impl Looker {
         });
     }
 
-    fn take_content(&mut self, id: NodeId, content: Content, ask: Ask) {
+    fn take_content(&mut self, id: NodeId, content: Content, ask: ScanRequest) {
         let Some(node) = self.tree.get_mut(id) else {
             return;
         };
@@ -147,7 +150,7 @@ impl Looker {
             None => Coverage::Unwatched,
         };
         // No watch after all: it ended while the directory was read.
-        let deaf = node.watch.is_none() && !self.unwatched.has(id);
+        let lacks_watch = node.watch.is_none() && !self.unwatched.has(id);
         let gone = self.gone_from(id, &content.dirs);
         for child in gone {
             self.drop_gone(child);
@@ -169,9 +172,9 @@ impl Looker {
             discovery,
             coverage,
         });
-        if deaf {
-            let reach = Reach::One;
-            self.ask(id, Ask { reach, ..ask });
+        if lacks_watch {
+            let reach = ScanDepth::One;
+            self.ask(id, ScanRequest { reach, ..ask });
         }
     }
 
@@ -188,7 +191,7 @@ impl Looker {
             .collect()
     }
 
-    fn miss(&mut self, id: NodeId, ask: Ask) {
+    fn miss(&mut self, id: NodeId, ask: ScanRequest) {
         let Some(node) = self.tree.get_mut(id) else {
             return;
         };
@@ -204,7 +207,7 @@ impl Looker {
         }
     }
 
-    /// A directory cannot be read: told once, and tried again when it changes.
+    /// Reports once that a directory cannot be read; it is tried again when it changes.
     fn refuse(&mut self, id: NodeId, error: String) {
         let dir = self.tree.path(id);
         let Some(node) = self.tree.get_mut(id) else {

@@ -1,16 +1,16 @@
 //! From names to facts: one open directory per batch and directory, one `statx(2)` per name.
 //!
-//! **Invariant:** nothing seen in a directory is believed before the directory is known to be the one that it is for, by
-//! device and inode.
+//! **Invariant:** nothing seen in a directory is believed before the directory is known to be the
+//! one that it is for, by device and inode.
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-use super::dirty::{Evidence, Names};
+use super::dirty_set::{DirtyNames, Evidence};
 use super::epochs::Epoch;
-use super::listings::{Ask, Reach};
-use super::looker::Looker;
-use super::outbox::REPORT_NAMES_MAX;
+use super::event_loop::EventLoop;
+use super::observation_buffer::REPORT_NAMES_MAX;
+use super::scan_queue::{ScanDepth, ScanRequest};
 use super::tree::NodeId;
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::observed::{Name, Observed};
@@ -19,7 +19,7 @@ use crate::fs::{Dir, FsError, RootDir};
 /// The roots that were opened for one batch of looks.
 type OpenRoots = HashMap<RootId, RootDir>;
 
-impl Looker {
+impl EventLoop {
     /// Looks at all names that want it, and at those that turn out to want it because of that.
     pub(super) fn look(&mut self) {
         let mut open = OpenRoots::new();
@@ -36,7 +36,7 @@ impl Looker {
         }
     }
 
-    fn look_in(&mut self, id: NodeId, names: Names, open: &mut OpenRoots) {
+    fn look_in(&mut self, id: NodeId, names: DirtyNames, open: &mut OpenRoots) {
         let Some(node) = self.tree.get(id) else {
             return;
         };
@@ -47,7 +47,7 @@ impl Looker {
         let Some(place) = self.roots.place(root) else {
             return;
         };
-        let ask = Ask::one(names.epoch);
+        let ask = ScanRequest::one(names.epoch);
         let top = match open.entry(root) {
             Entry::Occupied(top) => top.into_mut(),
             Entry::Vacant(vacant) => {
@@ -72,12 +72,12 @@ impl Looker {
             }
             Ok(None) => self.recheck(id, ask),
             Err(error) if error.is_absence() => self.recheck(id, ask),
-            // The listing will tell why.
+            // The listing will report why.
             Err(_) => self.ask(id, ask),
         }
     }
 
-    fn look_at(&mut self, id: NodeId, dir: &Dir, facts: Facts, names: Names) {
+    fn look_at(&mut self, id: NodeId, dir: &Dir, facts: Facts, names: DirtyNames) {
         let Some(root) = self.tree.get(id).map(|node| node.root) else {
             return;
         };
@@ -92,8 +92,8 @@ impl Looker {
             };
             match found {
                 Ok(found) => {
-                    let told = self.settle(id, &name, found, epoch);
-                    seen.push((name, told));
+                    let report = self.settle(id, &name, found, epoch);
+                    seen.push((name, report));
                 }
                 Err(_) => troubled = true,
             }
@@ -113,12 +113,13 @@ impl Looker {
             names: seen,
         });
         if troubled {
-            // The directory may be entered no more: the listing will tell why.
-            self.ask(id, Ask::one(epoch));
+            // The directory may be entered no more: the listing will report why.
+            self.ask(id, ScanRequest::one(epoch));
         }
     }
 
-    /// Makes the tree agree with what a look has found at `name` in `dir`. What to tell of it.
+    /// Makes the tree agree with what a look has found at `name` in `dir`. Returns what to report
+    /// of it.
     fn settle(
         &mut self,
         dir: NodeId,
@@ -126,7 +127,7 @@ impl Looker {
         found: Option<Facts>,
         epoch: Epoch,
     ) -> Option<Facts> {
-        let ask = Ask::one(epoch);
+        let ask = ScanRequest::one(epoch);
         match found {
             Some(facts) if facts.kind == Kind::Dir && !self.skip.contains(&facts.key) => {
                 self.settle_dir(dir, name, facts.key, ask);
@@ -147,14 +148,21 @@ impl Looker {
     }
 
     /// A directory stands at `name` in `parent`: lists it, when it is new or wants it.
-    pub(super) fn settle_dir(&mut self, parent: NodeId, name: &[u8], key: FileKey, ask: Ask) {
+    pub(super) fn settle_dir(
+        &mut self,
+        parent: NodeId,
+        name: &[u8],
+        key: FileKey,
+        ask: ScanRequest,
+    ) {
         if let Some(child) = self.tree.child(parent, name) {
             let Some(node) = self.tree.get(child) else {
                 return;
             };
             if node.key == key {
-                let deaf = node.watch.is_none() && !node.refused && !self.unwatched.has(child);
-                if deaf || ask.reach == Reach::Deep {
+                let lacks_watch =
+                    node.watch.is_none() && !node.refused && !self.unwatched.has(child);
+                if lacks_watch || ask.reach == ScanDepth::Deep {
                     self.ask(child, ask);
                 }
                 return;
@@ -172,8 +180,9 @@ impl Looker {
         }
     }
 
-    /// A directory was not where it should be. The events that tell why may still be on their way.
-    pub(super) fn recheck(&mut self, id: NodeId, ask: Ask) {
+    /// A directory was not where it should be. The events that explain it may still be on their
+    /// way.
+    pub(super) fn recheck(&mut self, id: NodeId, ask: ScanRequest) {
         if let Some(root) = self.tree.get(id).map(|node| node.root) {
             self.epochs.begin(ask.epoch);
             if ask.pass.is_some() {

@@ -1,20 +1,23 @@
 //! The backend over the `notify` crate.
 //!
-//! Each directory has a non-recursive watch of its own, added before it is listed, so nothing depends on how the crate
-//! follows trees: a directory that is made and filled in one go is found by our listing. What else it does not tell is closed
-//! here:
+//! Each directory has a non-recursive watch of its own, added before it is listed, so nothing
+//! depends on how the crate follows trees: a directory that is made and filled in one go is found
+//! by our listing. Its other gaps are closed here:
 //!
-//! - A watch that ends is announced to it by `IN_IGNORED`, which it swallows. A removed directory is told by its `DELETE_SELF`. What
-//!   was told while events were lost is made good by the reconciliation, which asks for every watch again, and an unmounted root by
-//!   the looker, which lists a root again when something was mounted or unmounted at it.
-//! - It knows no barrier: see `beacon`. It does not say which renamed names are directories: the tree knows.
-//! - Its mask holds `OPEN`, so our own looks and listings raise events: two each, of the directory and in its parent. They are
-//!   dropped here, before anything is taken note of, and so cause no look. They cannot make overflows cause each
-//!   other for ever either: in a reconciliation each listing waits until the crate's thread has added the watch, which it does
-//!   between two turns that read the kernel's queue to its end. So there are never more of these events in the queue than a few
-//!   for each crawling thread, while the queue holds thousands.
+//! - A watch that ends is announced by `IN_IGNORED`, which it swallows. A removed directory
+//!   is reported by its `DELETE_SELF`. What was reported while events were lost is made good by the
+//!   reconciliation, which asks for every watch again, and an unmounted root by the event loop,
+//!   which lists a root again when something was mounted or unmounted at it.
+//! - It knows no barrier: see `cookie_files`. It does not say which renamed names are directories:
+//!   the tree knows.
+//! - Its mask holds `OPEN`, so our own looks and listings raise events: two each, of the directory
+//!   and in its parent. They are dropped here, before anything is taken note of, and so cause no
+//!   look. They cannot make overflows cause each other for ever either: in a reconciliation each
+//!   listing waits until the crate's thread has added the watch, which it does between two turns
+//!   that read the kernel's queue to its end. So there are never more of these events in the queue
+//!   than a few for each crawling thread, while the queue holds thousands.
 //!
-//! **Invariant:** a watch asked for again is added anew: whoever asks doubts it.
+//! **Invariant:** a watch asked for again is added anew: the caller doubts it.
 //! **Invariant:** the crate's thread takes no lock that anyone holds while he waits for it.
 
 use std::num::NonZeroU32;
@@ -29,30 +32,30 @@ use parking_lot::Mutex;
 use rustix::fs::inotify::ReadFlags;
 use rustix::io::Errno;
 
-use super::alias;
 use super::backend::{Backend, Marker, More, RawEvent, WatchId};
-use super::beacon::Beacons;
+use super::cookie_files::CookieFiles;
 use super::error::{WatchError, of_inotify_init};
-use super::holders::Left;
+use super::fd_paths;
 use super::kernel_event::KernelEvent;
 use super::limits;
+use super::mapped_event::{MappedEvent, errno, map_event};
+use super::node_set::RemoveOutcome;
 use super::queue::{self, Queue, Wake};
-use super::said::{Said, errno, said};
 use super::tree::NodeId;
 use super::watched::{Asked, Watched};
 use crate::fs::Dir;
 
 /// Watches of directories, by way of the `notify` crate.
 pub struct Notify {
-    /// `None` once it is stopped. Held for as long as a watch is added or ended, so that a second one for the same directory
-    /// waits until the first is in force.
+    /// `None` once it is stopped. Held for as long as a watch is added or ended, so that a second
+    /// one for the same directory waits until the first is in force.
     watcher: Mutex<Option<RecommendedWatcher>>,
     shared: Arc<Shared>,
 }
 
 struct Shared {
     watched: Mutex<Watched>,
-    beacons: Mutex<Beacons>,
+    beacons: Mutex<CookieFiles>,
     queue: Mutex<Queue>,
     stopped: AtomicBool,
     alive: AtomicBool,
@@ -63,16 +66,18 @@ struct Shared {
 }
 
 impl Notify {
-    /// A watcher of that crate, with a thread of its own. `wake` is called when there is something to drain; past `bytes_max`
-    /// bytes of waiting events all of them are dropped and an overflow stands for them.
+    /// A watcher of that crate, with a thread of its own. `wake` is called when there is something
+    /// to drain; past `bytes_max` bytes of waiting events all of them are dropped and an overflow
+    /// stands for them.
     ///
     /// # Errors
-    /// When the operating system gives out no inotify instance, or no watches for two files of ours.
+    /// When the operating system gives out no inotify instance, or no watches for two files of
+    /// ours.
     pub(super) fn start(
         bytes_max: usize,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Result<Self, WatchError> {
-        let beacons = Beacons::new().map_err(|errno| WatchError::System {
+        let beacons = CookieFiles::new().map_err(|errno| WatchError::System {
             call: "memfd_create",
             errno,
         })?;
@@ -86,13 +91,13 @@ impl Notify {
             #[cfg(test)]
             gate: Mutex::new(()),
         });
-        let ear = Ear {
+        let handler = Handler {
             shared: Arc::clone(&shared),
             event: Vec::new(),
         };
         let config = Config::default().with_follow_symlinks(false);
-        let watcher =
-            RecommendedWatcher::new(ear, config).map_err(|error| of_inotify_init(errno(&error)))?;
+        let watcher = RecommendedWatcher::new(handler, config)
+            .map_err(|error| of_inotify_init(errno(&error)))?;
         let backend = Self {
             watcher: Mutex::new(Some(watcher)),
             shared,
@@ -144,12 +149,13 @@ impl Backend for Notify {
             // First, since to the kernel both are the same watch.
             self.shared.end(&mut watcher, &old.path);
             match old.others {
-                Left::None => {}
-                // What happens until the new watch is there, the others that stand for it are not told.
-                Left::Some => self.shared.push_end(old.id),
+                RemoveOutcome::None => {}
+                // What happens until the new watch is there, the others that stand for it do not
+                // learn.
+                RemoveOutcome::Some => self.shared.push_end(old.id),
             }
         }
-        match self.shared.add(&mut watcher, &alias::of(id, fd)) {
+        match self.shared.add(&mut watcher, &fd_paths::of(id, fd)) {
             Ok(()) => Ok(id),
             Err(errno) => {
                 self.shared.watched.lock().remove(id);
@@ -179,7 +185,7 @@ impl Backend for Notify {
         let mut beacons = self.shared.beacons.lock();
         let asked = beacons.ask(marker);
         if asked.is_err() || !self.is_alive() {
-            // Nobody will tell of the touch: what a listing finds is what happened before.
+            // No event of the touch will come: what a listing finds is what happened before.
             self.shared.lose(&mut beacons);
         }
     }
@@ -208,14 +214,14 @@ impl Backend for Notify {
     }
 }
 
-/// What the crate calls, in its thread.
-struct Ear {
+/// Event handler, which the crate calls in its thread.
+struct Handler {
     shared: Arc<Shared>,
     /// The event at hand, as it waits in the queue.
     event: Vec<u8>,
 }
 
-impl EventHandler for Ear {
+impl EventHandler for Handler {
     fn handle_event(&mut self, event: Result<Event, Error>) {
         #[cfg(test)]
         drop(self.shared.gate.lock());
@@ -223,7 +229,7 @@ impl EventHandler for Ear {
             Ok(event) if event.need_rescan() => {
                 self.shared.lose(&mut self.shared.beacons.lock());
             }
-            Ok(event) => self.hear(&event),
+            Ok(event) => self.on_event(&event),
             Err(error) => {
                 // It reads on, but what it could not read is lost.
                 self.shared.die(&error.to_string());
@@ -232,7 +238,7 @@ impl EventHandler for Ear {
     }
 }
 
-impl Drop for Ear {
+impl Drop for Handler {
     /// The crate's thread ends, or never began.
     fn drop(&mut self) {
         if !self.shared.stopped.load(Ordering::Relaxed) {
@@ -241,25 +247,27 @@ impl Drop for Ear {
     }
 }
 
-impl Ear {
-    fn hear(&mut self, event: &Event) {
-        let Some((mask, cookie)) = said(event) else {
+impl Handler {
+    fn on_event(&mut self, event: &Event) {
+        let Some((mask, cookie)) = map_event(event) else {
             return;
         };
         let Some(path) = event.paths.first() else {
             return;
         };
-        let Some((watch, name)) = alias::read(path) else {
+        let Some((watch, name)) = fd_paths::read(path) else {
             self.shared.arrive(path);
             return;
         };
         let mask = match (mask, name) {
-            (Said::Removed, []) => ReadFlags::IGNORED,
-            // The parents of both places tell of the move.
-            (Said::MovedFrom | Said::MovedTo, []) => return,
-            (Said::MovedFrom, _) => ReadFlags::MOVED_FROM | ReadFlags::ISDIR,
-            (Said::MovedTo, _) => ReadFlags::MOVED_TO | ReadFlags::ISDIR,
-            (Said::Removed | Said::Touched, _) => ReadFlags::ATTRIB | ReadFlags::ISDIR,
+            (MappedEvent::Removed, []) => ReadFlags::IGNORED,
+            // The parents of both places have events of the move.
+            (MappedEvent::MovedFrom | MappedEvent::MovedTo, []) => return,
+            (MappedEvent::MovedFrom, _) => ReadFlags::MOVED_FROM | ReadFlags::ISDIR,
+            (MappedEvent::MovedTo, _) => ReadFlags::MOVED_TO | ReadFlags::ISDIR,
+            (MappedEvent::Removed | MappedEvent::Touched, _) => {
+                ReadFlags::ATTRIB | ReadFlags::ISDIR
+            }
         };
         self.event.clear();
         let number = watch.0.get().cast_signed();
@@ -283,7 +291,7 @@ impl Shared {
         let _ = self.tell(watcher, |watcher| watcher.unwatch(path));
     }
 
-    /// Tells the crate's thread something. `None` for an error: there is no such thread any more.
+    /// Sends the crate's thread an order. `None` for an error: there is no such thread any more.
     fn tell(
         &self,
         watcher: &mut Option<RecommendedWatcher>,
@@ -315,8 +323,8 @@ impl Shared {
         }
     }
 
-    /// Events were lost, or nobody will tell of a touch: the markers come behind the overflow.
-    fn lose(&self, beacons: &mut Beacons) {
+    /// Events were lost, or no event of a touch will come: the markers come behind the overflow.
+    fn lose(&self, beacons: &mut CookieFiles) {
         let mut queue = self.queue.lock();
         let wake = queue.overflow();
         queue.mark(beacons.give_up());
@@ -324,7 +332,7 @@ impl Shared {
         self.wake(wake);
     }
 
-    /// The watch `id` is in force no more, and this is all that its holders are told.
+    /// The watch `id` is in force no more, and its nodes learn no more than that.
     fn push_end(&self, id: WatchId) {
         let mut event = Vec::new();
         let number = id.0.get().cast_signed();
@@ -382,16 +390,16 @@ mod tests {
         backend.shared.die("the test says so");
         backend.mark(Marker::Sync(9));
         backend.mark(Marker::Drained);
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         let more = backend.drain(&mut |event| match event {
-            RawEvent::Marker(marker) => told.push(Some(marker)),
-            RawEvent::Overflow => told.push(None),
+            RawEvent::Marker(marker) => events.push(Some(marker)),
+            RawEvent::Overflow => events.push(None),
             RawEvent::Anywhere
             | RawEvent::Name { .. }
             | RawEvent::Itself(_)
             | RawEvent::Unwatched(..) => panic!("nothing is watched"),
         });
         assert_eq!((more, backend.is_alive()), (More::No, false));
-        assert_eq!(told, [None, Some(Marker::Sync(9)), Some(Marker::Drained)]);
+        assert_eq!(events, [None, Some(Marker::Sync(9)), Some(Marker::Drained)]);
     }
 }

@@ -1,4 +1,4 @@
-//! What a watcher is asked for, and what it reports.
+//! Options and reports of a watcher.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,22 +10,25 @@ use crate::core::path::RelPath;
 use crate::core::policy::Globs;
 use crate::core::time::FileTime;
 
-/// What to watch, and how.
+/// Options of a watcher.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The roots.
     pub roots: Vec<WatchRoot>,
-    /// Who tells about changes.
+    /// Source of events.
     pub backend: BackendKind,
-    /// How often directories that have no watch are listed again: with [`BackendKind::Poll`] all of them.
+    /// Interval at which directories without a watch are listed: with [`BackendKind::Poll`] all of
+    /// them.
     pub reconcile_every: Duration,
     /// Directories that are never entered, wherever they are met: the state directory, for one.
     pub skip: Vec<FileKey>,
-    /// Bytes of events that may wait to be looked at; past it all of them are dropped, which counts as an overflow.
+    /// Bytes of events that may wait to be looked at; past it all of them are dropped, which counts
+    /// as an overflow.
     pub queue_bytes_max: usize,
-    /// The shortest time from the end of a reconciliation after an overflow to the next one's beginning.
+    /// The shortest time from the end of a reconciliation after an overflow to the next one's
+    /// beginning.
     pub reconcile_rest: Duration,
-    /// What was saved of roots, which saves the reading of directories that have not changed since.
+    /// Saved roots, which saves the reading of directories that have not changed since.
     pub restored: Vec<RestoredRoot>,
 }
 
@@ -45,14 +48,14 @@ impl Default for Options {
     }
 }
 
-/// Who tells about changes.
+/// Source of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackendKind {
     /// `inotify(7)`, read by us.
     Inotify,
     /// The `notify` crate.
     Notify,
-    /// Nobody: everything is listed again, every `reconcile_every` and for each barrier.
+    /// No events: everything is listed again, every `reconcile_every` and for each barrier.
     Poll,
 }
 
@@ -65,23 +68,24 @@ pub struct WatchRoot {
     pub path: PathBuf,
     /// Other roots beneath it: never entered, and reported as if they were not there.
     pub nested: Vec<RelPath>,
-    /// Patterns for the names at its top that are of it; the others are never entered, and reported as if they were not there.
+    /// Patterns for the names at its top that are of it; the others are never entered, and reported
+    /// as if they were not there.
     pub only: Option<Arc<Globs>>,
 }
 
-/// What was saved of the directories of a root.
+/// Saved directories of a root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoredRoot {
     /// The root.
     pub id: RootId,
-    /// Its own directory first, and every directory behind the one that it lies in.
+    /// Its own directory first, and every directory after its parent.
     pub dirs: Vec<RestoredDir>,
 }
 
 /// A directory as it was saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoredDir {
-    /// The place of the directory that it lies in, in the list; for the first one, 0.
+    /// Index of its parent in the list; 0 for the first one.
     pub parent: usize,
     /// Its name in there.
     pub name: Name,
@@ -94,12 +98,12 @@ pub struct RestoredDir {
 /// A message of the watcher.
 #[derive(Debug)]
 pub enum Report {
-    /// What was observed, in order.
+    /// Observations, in order.
     Observed(Vec<Observed>),
     /// The barrier of this token is through: all that happened before it has been reported.
     Synced(u64),
 }
 
-/// Where reports go. Called by one thread at a time; may wait, and then the watcher waits with it, while events are still
-/// taken from the operating system.
+/// Receiver of reports. Called by one thread at a time; may wait, and then the watcher waits with
+/// it, while events are still taken from the operating system.
 pub type Sink = Arc<dyn Fn(Report) + Send + Sync>;

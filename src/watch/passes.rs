@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use super::crawl::{Failure, Seen};
-use super::listings::{Ask, PassId, Reach};
-use super::looker::Looker;
+use super::event_loop::EventLoop;
 use super::roots::{Due, Pass, Urgency};
+use super::scan_queue::{PassId, ScanDepth, ScanRequest};
 use crate::clock;
 use crate::core::facts::RootId;
 use crate::core::observed::{Discovery, Observed, PassCost, PassKind};
 use crate::core::path::RelPath;
 
-impl Looker {
-    /// Events were lost: everything is listed again, but not too often. Contents may have changed in directories that look
-    /// untouched (a lost `CLOSE_WRITE` leaves no trace in them), so no directory is left out.
+impl EventLoop {
+    /// Events were lost: everything is listed again, but not too often. Contents may have changed
+    /// in directories that look untouched (a lost `CLOSE_WRITE` leaves no trace in them), so no
+    /// directory is left out.
     pub(super) fn overflow(&mut self, why: &str) {
         tracing::warn!(why, "file events were lost; everything is listed again");
         self.abandon_moves();
@@ -33,15 +34,20 @@ impl Looker {
         self.begin_due_passes(clock::now().boot);
     }
 
-    /// Lists a directory and all beneath it again; what is known of its way, when it is not known itself.
+    /// Lists a directory and all beneath it again; what is known of its way, when it is not known
+    /// itself.
     pub(super) fn relist(&mut self, root: RootId, dir: &RelPath) {
         let Some(here) = self.roots.here(root) else {
             return;
         };
         let (node, exact) = self.tree.nearest(here.top, dir);
-        let ask = Ask::one(self.epochs.current());
-        let reach = if exact { Reach::Deep } else { Reach::One };
-        self.ask(node, Ask { reach, ..ask });
+        let ask = ScanRequest::one(self.epochs.current());
+        let reach = if exact {
+            ScanDepth::Deep
+        } else {
+            ScanDepth::One
+        };
+        self.ask(node, ScanRequest { reach, ..ask });
     }
 
     /// Forgets a directory that the reaper is about to move away, and ends the watches in it.
@@ -51,7 +57,7 @@ impl Looker {
         };
         let (node, exact) = self.tree.nearest(here.top, dir);
         if exact && node != here.top {
-            self.uproot(node);
+            self.detach_subtree(node);
         }
     }
 
@@ -68,8 +74,8 @@ impl Looker {
     pub(super) fn crawl(&mut self, root: RootId, discovery: Discovery, kind: PassKind) {
         let pass = self.begin_pass(root, discovery, kind);
         if let (Some(_), Some(here)) = (pass, self.roots.here(root)) {
-            let (epoch, reach) = (self.epochs.current(), Reach::Deep);
-            self.ask(here.top, Ask { epoch, reach, pass });
+            let (epoch, reach) = (self.epochs.current(), ScanDepth::Deep);
+            self.ask(here.top, ScanRequest { epoch, reach, pass });
         }
     }
 
@@ -104,7 +110,7 @@ impl Looker {
     pub(super) fn count_in_pass(
         &mut self,
         root: RootId,
-        ask: Ask,
+        ask: ScanRequest,
         outcome: &Result<Seen, Failure>,
         cpu: Duration,
     ) {
@@ -179,8 +185,8 @@ impl Looker {
             };
             let top = here.top;
             let pass = self.begin_pass(root, Discovery::Event, PassKind::Again);
-            let (epoch, reach) = (due.epoch, Reach::Deep);
-            self.ask(top, Ask { epoch, reach, pass });
+            let (epoch, reach) = (due.epoch, ScanDepth::Deep);
+            self.ask(top, ScanRequest { epoch, reach, pass });
             self.epochs.end(due.epoch);
         }
     }

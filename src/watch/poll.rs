@@ -1,11 +1,14 @@
-//! The backend for file systems that raise no events (NFS, CIFS, most of FUSE): everything is listed from time to time.
+//! The backend for file systems that raise no events (NFS, CIFS, most of FUSE): everything is
+//! listed from time to time.
 //!
-//! The `PollWatcher` of the `notify` crate is no help in that. It keeps the path of every file in a map of its own, holds a lock over a
-//! whole scan that every new watch has to wait for, sees modification times in whole seconds and only when they grow, and so
-//! leaves a listing of our own to do all the same, which sees what it sees: each file's identity, size and all
-//! timestamps, beneath descriptors. So there is only that listing: at an interval, and for each barrier.
+//! The `PollWatcher` of the `notify` crate is no help in that. It keeps the path of every file in a
+//! map of its own, holds a lock over a whole scan that every new watch has to wait for, sees
+//! modification times in whole seconds and only when they grow, and so leaves a listing of our own
+//! to do all the same, which sees what it sees: each file's identity, size and all timestamps,
+//! beneath descriptors. So there is only that listing: at an interval, and for each barrier.
 //!
-//! **Invariant:** before a barrier's marker everything is asked to be listed, after the barrier was asked for.
+//! **Invariant:** before a barrier's marker everything is asked to be listed, after the barrier was
+//! asked for.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -16,9 +19,9 @@ use rustix::io::Errno;
 
 use super::backend::{Backend, Marker, More, RawEvent, WatchId};
 use super::error::WatchError;
-use super::threads::Crew;
 use super::tree::NodeId;
 use super::watcher::PATIENT;
+use super::workers::Workers;
 use crate::core::input::JOBS;
 use crate::fs::Dir;
 
@@ -35,8 +38,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Whether everything is to be listed. Stands before all the markers: a listing that has not begun sees what happens
-    /// meanwhile.
+    /// True if everything is to be listed. Stands before all the markers: a listing that has not
+    /// begun sees what happens meanwhile.
     list: bool,
     markers: Vec<Marker>,
     /// Markers of barriers that are in no hurry: the next listing at the interval is soon enough.
@@ -52,7 +55,7 @@ impl Poll {
     /// When the operating system gives out no more threads.
     pub(super) fn start(
         every: Duration,
-        crew: &Crew,
+        crew: &Workers,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Result<Self, WatchError> {
         let shared = Arc::new(Shared {
@@ -60,11 +63,11 @@ impl Poll {
             changed: Condvar::new(),
             wake,
         });
-        let (clockwork, mourner) = (Arc::clone(&shared), Arc::clone(&shared));
+        let (clockwork, failed) = (Arc::clone(&shared), Arc::clone(&shared));
         crew.start(
             "lapsed-poll",
             move || clockwork.tick_until_stopped(every),
-            move || mourner.state.lock().dead = true,
+            move || failed.state.lock().dead = true,
         )?;
         Ok(Self { shared })
     }
@@ -117,7 +120,7 @@ impl Backend for Poll {
     fn mark(&self, marker: Marker) {
         let mut state = self.shared.state.lock();
         state.list |= match marker {
-            // Whoever waits for the files of a job waits as the files' own deadlines do.
+            // A barrier of jobs waits as the files' own deadlines do.
             Marker::Sync(PATIENT | JOBS) => {
                 state.patient.push(marker);
                 return;
@@ -161,22 +164,22 @@ mod tests {
     use crate::common::machine::{Deadline, patience};
 
     fn drained(poll: &Poll) -> Vec<Option<Marker>> {
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         let more = poll.drain(&mut |event| match event {
-            RawEvent::Anywhere => told.push(None),
-            RawEvent::Marker(marker) => told.push(Some(marker)),
+            RawEvent::Anywhere => events.push(None),
+            RawEvent::Marker(marker) => events.push(Some(marker)),
             RawEvent::Overflow
             | RawEvent::Name { .. }
             | RawEvent::Itself(_)
             | RawEvent::Unwatched(..) => panic!("it knows of none"),
         });
         assert_eq!(more, More::No);
-        told
+        events
     }
 
     #[test]
     fn a_barrier_asks_for_one_listing_before_its_marker() {
-        let crew = Crew::default();
+        let crew = Workers::default();
         let every = Duration::from_hours(1);
         let poll = Poll::start(every, &crew, Box::new(|| {})).unwrap();
         poll.mark(Marker::Drained);
@@ -193,9 +196,9 @@ mod tests {
     #[test]
     fn it_wakes_at_its_interval_until_it_is_stopped() {
         let (woken, wakes) = mpsc::channel();
-        let crew = Crew::default();
+        let crew = Workers::default();
         let wake = Box::new(move || {
-            // Nobody listens at the end.
+            // The receiver may be gone at the end.
             let _ = woken.send(());
         });
         let poll = Poll::start(Duration::from_millis(2), &crew, wake).unwrap();

@@ -1,10 +1,13 @@
-//! The line of events between a backend's reader and the looker: bounded by bytes, with markers at their places.
+//! The line of events between a backend's reader and the event loop: bounded by bytes, with markers
+//! at their places.
 //!
-//! Events wait as `inotify(7)` writes them, so that thousands of them are one allocation and their bytes are counted.
+//! Events wait as `inotify(7)` writes them, so that thousands of them are one allocation and their
+//! bytes are counted.
 //!
-//! **Invariant:** what leaves has the order of what came in; past the bound all events leave the line and an overflow stands
-//! for them.
-//! **Invariant:** a marker is never lost: after an overflow it is reached when the overflow is mended.
+//! **Invariant:** what leaves has the order of what came in; past the bound all events leave the
+//! line and an overflow stands for them.
+//! **Invariant:** a marker is never lost: after an overflow it is reached when the overflow is
+//! mended.
 
 use std::collections::VecDeque;
 
@@ -12,7 +15,8 @@ use parking_lot::Mutex;
 
 use super::backend::{Marker, More, RawEvent};
 
-/// Events that follow one another are kept together up to this much: about 2,000 of them with their names.
+/// Events that follow one another are kept together up to this much: about 2,000 of them with their
+/// names.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// One drain hands over about this much, so that looks and barriers have their turn.
@@ -26,7 +30,7 @@ pub(super) struct Queue {
     losses: u64,
 }
 
-/// What waits in the line.
+/// Item of the line.
 #[derive(PartialEq, Eq, Debug)]
 enum Item {
     /// One event or more.
@@ -35,7 +39,7 @@ enum Item {
     Overflow,
 }
 
-/// Whether the looker has to be woken.
+/// Outcome of an addition: whether the event loop must be woken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Wake {
     /// The line was empty.
@@ -103,7 +107,7 @@ impl Queue {
         self.bytes
     }
 
-    /// How often events were lost.
+    /// Number of times that events were lost.
     pub(super) fn losses(&self) -> u64 {
         self.losses
     }
@@ -117,7 +121,8 @@ impl Queue {
     }
 }
 
-/// Hands what waits in `queue` over to `each`, events by way of `decode`. The line is free meanwhile, for its reader.
+/// Hands what waits in `queue` over to `each`, events by way of `decode`. The line is free
+/// meanwhile, for its reader.
 pub(super) fn drain(
     queue: &Mutex<Queue>,
     decode: impl Fn(&[u8], &mut dyn FnMut(RawEvent<'_>)),

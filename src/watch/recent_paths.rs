@@ -1,20 +1,24 @@
 //! Cache of the paths that were asked for last.
 //!
-//! A crawl asks for the path of each directory right after the path of its parent. Without the cache every path is put together
-//! from the root down, and reading a tree costs the square of its depth.
+//! A crawl asks for the path of each directory right after the path of its parent. Without the
+//! cache every path is put together from the root down, and reading a tree costs the square of its
+//! depth.
 //!
-//! **Invariant:** a cached path is always the path of its node: nodes end for ever, and the tree clears the cache when one moves.
+//! **Invariant:** a cached path is always the path of its node: nodes end for ever, and the tree
+//! clears the cache when one moves.
 
 use std::collections::VecDeque;
 
 use super::tree::NodeId;
 use crate::core::path::RelPath;
 
-/// Number of cached paths: twice as many as the levels between which a crawl goes back and forth in trees of any shape that was
-/// tried. The memory is at most 16 times the length of the longest path.
+/// Number of cached paths: twice as many as the levels between which a crawl goes back and forth in
+/// trees of any shape that was tried. The memory is at most 16 times the length of the longest
+/// path.
 const PATHS_MAX: usize = 16;
 
-/// Length from which paths are cached. Putting a shorter one together costs less than keeping it. Tests have short ones.
+/// Length from which paths are cached. Putting a shorter one together costs less than keeping it.
+/// Tests have short ones.
 const PATH_BYTES_MIN: usize = if cfg!(test) { 1 } else { 128 };
 
 /// See the module.

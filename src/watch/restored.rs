@@ -1,6 +1,7 @@
-//! What was saved of the directories, until they are looked at for the first time.
+//! Saved stamps of directories, until they are looked at for the first time.
 //!
-//! **Invariant:** a stamp is used once. It says that names have not changed; it says nothing about what is in the files.
+//! **Invariant:** a stamp is used once. It says that names have not changed; it says nothing about
+//! what is in the files.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ pub(super) struct Restored {
     stamps: HashMap<NodeId, FileTime>,
 }
 
-/// Whether a root that was found was saved.
+/// State of a root that was found: saved or not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Known {
     /// It was: its directories are in the tree.
@@ -36,8 +37,9 @@ impl Restored {
         }
     }
 
-    /// Puts what was saved of `root` beneath `top`, when the root is the directory that it was. Devices may be counted anew when
-    /// a machine is started again: all directories of a root are on the root's.
+    /// Puts what was saved of `root` beneath `top`, when the root is the directory that it was.
+    /// Devices may be counted anew when a machine is started again: all directories of a root are
+    /// on the root's.
     pub(super) fn take_root(
         &mut self,
         root: RootId,
@@ -63,7 +65,7 @@ impl Restored {
             self.stamps.extend(dir.stamp.map(|stamp| (node, stamp)));
         }
         if leaves_out {
-            // What was saved may have been of other patterns: a listing of the top tells.
+            // What was saved may have been of other patterns: a listing of the top shows it.
             self.stamps.remove(&top);
         }
         Known::Restored

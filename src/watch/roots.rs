@@ -1,6 +1,7 @@
 //! The roots: which directory each of them is, and the passes over them.
 //!
-//! **Invariant:** at most one pass is under way over a root; what asks for another one meanwhile gets it afterwards.
+//! **Invariant:** at most one pass is under way over a root; what asks for another one meanwhile
+//! gets it afterwards.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,47 +9,47 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backend::WatchId;
-use super::contents::Contents;
 use super::crawl::RootPlace;
+use super::deferred_scan::DeferredScan;
 use super::epochs::Epoch;
-use super::listings::PassId;
 use super::options::WatchRoot;
+use super::scan_queue::PassId;
 use super::tree::NodeId;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::observed::{Absence, Discovery, PassCost, PassKind};
 use crate::core::path::RelPath;
 
-/// How many directories a root is remembered to have been. One that comes back after so many others counts as new: what is
-/// in it is as old as its timestamps say.
+/// Number of directories that a root is remembered to have been. One that comes back after so many
+/// others counts as new: what is in it is as old as its timestamps say.
 const KNOWN_MAX: usize = 64;
 
 /// One root.
 pub(super) struct Root {
     pub(super) spec: WatchRoot,
-    /// Where it is, while it is there.
-    pub(super) here: Option<Here>,
+    /// Its state while it is there.
+    pub(super) here: Option<MountedRoot>,
     /// The directories that it has been, the last one last.
     pub(super) known: Vec<FileKey>,
-    /// Why it is not there, as it was told.
+    /// Reason why it is not there, as it was reported.
     pub(super) lost: Option<(String, Absence)>,
-    /// Why it cannot be opened, as it was told.
+    /// Reason why it cannot be opened, as it was reported.
     pub(super) unreachable: Option<String>,
 }
 
 /// A root that is there.
-pub(super) struct Here {
+pub(super) struct MountedRoot {
     pub(super) place: Arc<RootPlace>,
     pub(super) top: NodeId,
     /// The pass over it that is under way.
     pub(super) pass: Option<Pass>,
     /// The pass that is to come.
     pub(super) due: Option<Due>,
-    /// When the last pass ended, on the clock that counts from the machine's start.
+    /// Time at which the last pass ended, on the clock that counts from the machine's start.
     pub(super) rested: Option<Duration>,
     /// The pass that was cut off because the root cannot be opened.
     pub(super) cut: Option<(Discovery, PassKind)>,
     /// Directories that were left unread after a restart, until they are read.
-    pub(super) contents: Option<Contents>,
+    pub(super) contents: Option<DeferredScan>,
     /// The watch of its quarantine, while there is one.
     pub(super) quarantine: Option<WatchId>,
 }
@@ -58,7 +59,7 @@ pub(super) struct Pass {
     pub(super) id: PassId,
     pub(super) began: Duration,
     pub(super) discovery: Discovery,
-    /// What it cost so far.
+    /// Its cost so far.
     pub(super) cost: PassCost,
     /// Wishes that belong to it.
     pub(super) open: usize,
@@ -70,7 +71,7 @@ pub(super) struct Due {
     pub(super) epoch: Epoch,
 }
 
-/// When a pass that is to come may begin. None begins before the one under way has ended.
+/// Urgency of a pass that is to come. None begins before the one under way has ended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Urgency {
     /// After a rest since the last one.
@@ -79,7 +80,7 @@ pub(super) enum Urgency {
     Now,
 }
 
-/// How the roots stand as a whole: by the worst of them.
+/// State of all roots: that of the worst of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Standing {
     /// All are there.
@@ -111,16 +112,16 @@ impl Roots {
     }
 
     /// A root that is there.
-    pub(super) fn here(&self, id: RootId) -> Option<&Here> {
+    pub(super) fn here(&self, id: RootId) -> Option<&MountedRoot> {
         self.all.get(&id)?.here.as_ref()
     }
 
     /// A root that is there.
-    pub(super) fn here_mut(&mut self, id: RootId) -> Option<&mut Here> {
+    pub(super) fn here_mut(&mut self, id: RootId) -> Option<&mut MountedRoot> {
         self.all.get_mut(&id)?.here.as_mut()
     }
 
-    /// Where a root is, while it is there.
+    /// Returns the place of a root, while it is there.
     pub(super) fn place(&self, id: RootId) -> Option<&Arc<RootPlace>> {
         self.here(id).map(|here| &here.place)
     }
@@ -132,7 +133,7 @@ impl Roots {
             .map_or_else(PathBuf::new, |root| dir.below(&root.spec.path))
     }
 
-    /// How the pass that is under way discovers things.
+    /// Returns how the pass that is under way discovers things.
     pub(super) fn discovery(&self, id: RootId) -> Discovery {
         self.here(id)
             .and_then(|here| here.pass.as_ref())
@@ -146,7 +147,7 @@ impl Roots {
         }
     }
 
-    /// How the roots stand as a whole.
+    /// Returns the state of all roots.
     pub(super) fn standing(&self) -> Standing {
         let mut all = self.all.values();
         if self.all.values().any(|root| root.unreachable.is_some()) {
@@ -158,22 +159,23 @@ impl Roots {
         }
     }
 
-    /// Whether a root cannot be opened.
+    /// Returns true if a root cannot be opened.
     pub(super) fn is_unreachable(&self, id: RootId) -> bool {
         self.all
             .get(&id)
             .is_some_and(|root| root.unreachable.is_some())
     }
 
-    /// When the next pass is due that could begin.
+    /// Returns when the next pass is due that could begin.
     pub(super) fn next_due(&self, rest: Duration) -> Option<Duration> {
         let all = self.all.values().filter_map(|root| root.here.as_ref());
         all.filter_map(|here| here.due_at(rest)).min()
     }
 }
 
-impl Here {
-    /// When the pass that is to come may begin; `None` when none is, or while one is under way.
+impl MountedRoot {
+    /// Returns when the pass that is to come may begin; `None` if none is, or while one is under
+    /// way.
     pub(super) fn due_at(&self, rest: Duration) -> Option<Duration> {
         if self.pass.is_some() {
             return None;

@@ -1,4 +1,4 @@
-//! Numbers about a watcher, kept so that asking for them disturbs nobody.
+//! Numbers about a watcher, kept so that asking for them costs little.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -7,18 +7,19 @@ use parking_lot::Mutex;
 use super::backend::Backend;
 use crate::core::facts::RootId;
 
-/// How watching goes.
+/// Figures of a watcher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchStats {
-    /// Where the events come from.
+    /// Source of events.
     pub backend: &'static str,
     /// Directories that are watched.
     pub watches: u64,
     /// Directories that should be watched and are not: they are listed from time to time.
     pub missing: u64,
-    /// How many watches the operating system allows this user (`fs.inotify.max_user_watches`), where it has such a limit.
+    /// Number of watches that the operating system allows this user
+    /// (`fs.inotify.max_user_watches`), where it has such a limit.
     pub limit: Option<u64>,
-    /// How often events were lost.
+    /// Number of times that events were lost.
     pub overflows: u64,
     /// Events so far.
     pub events: u64,
@@ -28,7 +29,7 @@ pub struct WatchStats {
     pub pending_listings: u64,
     /// Directories that have names waiting for a look.
     pub pending_looks: u64,
-    /// Whether all its threads live. When not, files are noticed no more.
+    /// True if all its threads live. Otherwise changes are not noticed any more.
     pub alive: bool,
 }
 
@@ -40,7 +41,7 @@ pub(super) struct Counters {
     listings: AtomicU64,
     looks: AtomicU64,
     alive: AtomicBool,
-    /// For whoever has to tell that the looker died.
+    /// For the report that the event loop died.
     roots: Mutex<Vec<RootId>>,
 }
 

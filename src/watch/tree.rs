@@ -1,7 +1,8 @@
 //! The directories that are watched, as a tree.
 //!
 //! **Invariant:** a [`NodeId`] names one node for ever; after the node's end it names nothing.
-//! **Invariant:** renaming a directory touches its own node only, and removing one costs its subtree only.
+//! **Invariant:** renaming a directory touches its own node only, and removing one costs its
+//! subtree only.
 
 use std::cell::RefCell;
 use std::hash::BuildHasher;
@@ -35,19 +36,19 @@ impl NodeId {
 /// One directory.
 #[derive(Debug)]
 pub struct Node {
-    /// The root that it lies in.
+    /// Its root.
     pub root: RootId,
     /// Its name in its parent; empty for a root's own directory.
     name: Name,
-    /// Which directory it was when it was last seen.
+    /// Key of the directory that it was when it was last seen.
     pub key: FileKey,
     /// Its watch, while it has one.
     pub watch: Option<WatchId>,
-    /// Whether it has been listed since it became a node.
+    /// True if it has been listed since it became a node.
     pub listed: bool,
-    /// Whether the last attempt to read it was refused.
+    /// True if the last attempt to read it was refused.
     pub refused: bool,
-    /// How often in a row it was not to be found where it should be.
+    /// Number of times in a row that it was not found in its place.
     pub misses: u8,
     parent: u32,
     first: u32,
@@ -197,7 +198,7 @@ impl Tree {
         self.link(id.slot);
     }
 
-    /// Whether `id` is `ancestor` or lies beneath it.
+    /// Returns whether `id` is `ancestor` or is beneath it.
     pub fn is_within(&self, id: NodeId, ancestor: NodeId) -> bool {
         let mut at = Some(id);
         while let Some(node) = at {

@@ -1,17 +1,20 @@
-//! Roots that cannot be opened, for any reason but that they are not there; and the search for those that are away.
+//! Roots that cannot be opened, for any reason but that they are not there; and the search for
+//! those that are away.
 //!
-//! Descriptors that have run out, a disk that does not answer, a directory above that may not be searched: none of it says anything about
-//! the root. What is known of it stays, everything in it is held, and it is tried again.
+//! Descriptors that have run out, a disk that does not answer, a directory above that may not be
+//! searched: none of it says anything about the root. What is known of it stays, everything in it
+//! is held, and it is tried again.
 //!
 //! **Invariant:** a root is taken for missing only by an answer that proves it.
-//! **Invariant:** a pass that was cut off is never reported as through: it is done again, in the same way.
+//! **Invariant:** a pass that was cut off is never reported as through: it is done again, in the
+//! same way.
 //! **Invariant:** a timer exists only while a root is away.
 
 use std::time::Duration;
 
-use super::listings::Ask;
-use super::looker::Looker;
+use super::event_loop::EventLoop;
 use super::roots::Standing;
+use super::scan_queue::ScanRequest;
 use super::tree::NodeId;
 use crate::clock;
 use crate::core::facts::RootId;
@@ -21,11 +24,12 @@ use crate::fs::FsError;
 /// The first try after a root was found to be away.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// The longest time between two tries, and the time between two for a root that is known to be missing: events tell of its return,
-/// and the try is for what they miss.
+/// The longest time between two tries, and the time between two for a root that is known to be
+/// missing: its return is an event, and the try is for what events miss.
 const LONGEST: Duration = Duration::from_mins(1);
 
-/// When roots that are away are looked for again: those that cannot be opened with exponential backoff from [`FIRST`] to [`LONGEST`].
+/// Schedule of looking for roots that are away: for those that cannot be opened with exponential
+/// backoff from [`FIRST`] to [`LONGEST`].
 #[derive(Debug)]
 pub(super) struct Search {
     /// On the clock that counts from the machine's start.
@@ -70,7 +74,7 @@ impl Search {
     }
 }
 
-impl Looker {
+impl EventLoop {
     /// Looks for the roots that are away, when it is time.
     pub(super) fn search_roots(&mut self, now: Duration) {
         if self.search.due.is_some_and(|due| due <= now) {
@@ -135,8 +139,9 @@ impl Looker {
         self.crawl(id, discovery, kind);
     }
 
-    /// Gives up the wish to list a directory of a root that cannot be opened; returns whether it is of one.
-    pub(super) fn gives_up(&mut self, id: NodeId, ask: Ask) -> bool {
+    /// Gives up the wish to list a directory of a root that cannot be opened; returns whether it is
+    /// of one.
+    pub(super) fn gives_up(&mut self, id: NodeId, ask: ScanRequest) -> bool {
         let root = self.tree.get(id).map(|node| node.root);
         let Some(root) = root.filter(|root| self.roots.is_unreachable(*root)) else {
             return false;

@@ -1,6 +1,7 @@
-//! Which directories are watched, for a backend whose watches do not tell whether they are the same.
+//! Table of watched directories, for a backend that does not show whether two watches are the same.
 //!
-//! **Invariant:** of one directory at most one watch is in force, whatever number of nodes stand for it.
+//! **Invariant:** of one directory at most one watch is in force, whatever number of nodes stand
+//! for it.
 
 use std::num::NonZeroU32;
 use std::os::fd::RawFd;
@@ -9,9 +10,9 @@ use std::path::PathBuf;
 use hashbrown::HashMap;
 use rustix::io::Errno;
 
-use super::alias;
 use super::backend::WatchId;
-use super::holders::{Holders, Left};
+use super::fd_paths;
+use super::node_set::{NodeSet, RemoveOutcome};
 use super::tree::NodeId;
 use crate::core::facts::FileKey;
 
@@ -26,14 +27,14 @@ pub(super) struct Watched {
 
 struct Watch {
     key: FileKey,
-    holders: Holders,
+    holders: NodeSet,
     /// The descriptor's number in the path that it was added under.
     fd: RawFd,
-    /// How often events had been lost before it was added: its end may be among what was lost since.
+    /// Number of losses of events before it was added: its end may be among what was lost since.
     losses: u64,
 }
 
-/// What has to be done for a node to hear of a directory.
+/// Action that is needed for a node to receive the events of a directory.
 pub(super) enum Asked {
     /// Nothing: it is watched, for another node so far.
     Joined(WatchId),
@@ -49,14 +50,15 @@ pub(super) enum Asked {
 /// A watch that another one takes the place of.
 pub(super) struct Old {
     pub(super) id: WatchId,
-    /// What it was added under.
+    /// Path that it was added under.
     pub(super) path: PathBuf,
-    /// Who else has to be told of its end.
-    pub(super) others: Left,
+    /// Other nodes that must learn of its end.
+    pub(super) others: RemoveOutcome,
 }
 
 impl Watched {
-    /// `node` is to stand for the directory `key`, which `fd` is open on. A watch that is doubtful gives way to a new one.
+    /// `node` is to stand for the directory `key`, which `fd` is open on. A watch that is doubtful
+    /// gives way to a new one.
     ///
     /// # Errors
     /// When no number is left.
@@ -79,17 +81,17 @@ impl Watched {
             return Ok(Asked::Joined(there));
         }
         let old = there.and_then(|id| {
-            let path = alias::of(id, self.by_id.get(&id)?.fd);
+            let path = fd_paths::of(id, self.by_id.get(&id)?.fd);
             let others = match self.leave(id, node) {
-                Some(_) => Left::None,
-                None => Left::Some,
+                Some(_) => RemoveOutcome::None,
+                None => RemoveOutcome::Some,
             };
             Some(Old { id, path, others })
         });
         self.last = id.0.get();
         let watch = Watch {
             key,
-            holders: Holders::One(node),
+            holders: NodeSet::One(node),
             fd,
             losses,
         };
@@ -98,19 +100,20 @@ impl Watched {
         Ok(Asked::Added { id, old })
     }
 
-    /// `node` wants to hear no more of `id`. When it was the last one, the path of the watch to be ended.
+    /// `node` needs `id` no more. When it was the last one, the path of the watch to be
+    /// ended.
     pub(super) fn leave(&mut self, id: WatchId, node: NodeId) -> Option<PathBuf> {
         let watch = self.by_id.get_mut(&id)?;
-        if watch.holders.remove(node) == Left::Some {
+        if watch.holders.remove(node) == RemoveOutcome::Some {
             return None;
         }
-        let path = alias::of(id, watch.fd);
+        let path = fd_paths::of(id, watch.fd);
         self.remove(id);
         Some(path)
     }
 
     /// Forgets a watch that has ended, and hands over who held it.
-    pub(super) fn remove(&mut self, id: WatchId) -> Option<Holders> {
+    pub(super) fn remove(&mut self, id: WatchId) -> Option<NodeSet> {
         let watch = self.by_id.remove(&id)?;
         if self.by_key.get(&watch.key) == Some(&id) {
             self.by_key.remove(&watch.key);
@@ -118,7 +121,7 @@ impl Watched {
         Some(watch.holders)
     }
 
-    /// Who hears of `id`.
+    /// Returns the nodes that receive the events of `id`.
     pub(super) fn nodes(&self, id: WatchId) -> Vec<NodeId> {
         self.by_id
             .get(&id)
@@ -160,12 +163,12 @@ mod tests {
         assert!(matches!(joined, Asked::Joined(same) if same == id));
         assert_eq!((watched.nodes(id), watched.len()), (vec![a, b], 1));
         assert_eq!(watched.leave(id, a), None);
-        assert_eq!(watched.leave(id, b), Some(alias::of(id, 5)));
+        assert_eq!(watched.leave(id, b), Some(fd_paths::of(id, 5)));
         assert_eq!((watched.len(), watched.leave(id, b)), (0, None));
     }
 
     #[test]
-    fn who_asks_again_or_after_a_loss_gets_a_new_watch_and_the_others_are_told() {
+    fn who_asks_again_or_after_a_loss_gets_a_new_watch_and_the_others_are_reported() {
         let mut watched = Watched::default();
         let [a, b, c] = nodes();
         let key = FileKey { dev: 1, ino: 2 };
@@ -173,19 +176,19 @@ mod tests {
         let (second, old) = added(watched.ask(key, a, 5, 0).unwrap());
         let old = old.unwrap();
         assert_eq!(
-            (old.id, old.others == Left::None, old.path),
-            (first, true, alias::of(first, 5))
+            (old.id, old.others == RemoveOutcome::None, old.path),
+            (first, true, fd_paths::of(first, 5))
         );
         let (third, old) = added(watched.ask(key, b, 7, 1).unwrap());
-        assert!(old.is_some_and(|old| old.id == second && old.others == Left::Some));
-        // The old one is remembered until its holders have been told.
+        assert!(old.is_some_and(|old| old.id == second && old.others == RemoveOutcome::Some));
+        // The old one is remembered until its nodes know.
         assert_eq!((watched.len(), watched.nodes(second)), (1, vec![a]));
         assert!(watched.remove(second).is_some());
         assert_eq!(
             (watched.nodes(second), watched.nodes(third)),
             (vec![], vec![b])
         );
-        // A late end of the first one disturbs nobody.
+        // A late end of the first one changes nothing.
         assert!(watched.remove(first).is_none());
         let joined = watched.ask(key, c, 8, 1).unwrap();
         assert!(matches!(joined, Asked::Joined(same) if same == third));

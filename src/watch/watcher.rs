@@ -4,36 +4,39 @@ use std::sync::Arc;
 
 use super::backend::{Backend, Marker};
 use super::error::WatchError;
+use super::event_loop::{EventLoop, Parts};
 use super::inbox::{Inbox, Order};
 use super::inotify::Inotify;
-use super::looker::{Looker, Parts};
 use super::notify::Notify;
+use super::null_backend::NullBackend;
 use super::options::{BackendKind, Options, Report, Sink, WatchRoot};
+use super::parent_watcher::ParentWatcher;
 use super::poll::Poll;
 use super::stats::{Counters, WatchStats};
-use super::still::Still;
-use super::surroundings::Surroundings;
-use super::threads::Crew;
+use super::workers::Workers;
 use crate::core::facts::RootId;
 use crate::core::observed::Observed;
 use crate::core::path::RelPath;
 
-/// The token of the barrier of somebody who is in no hurry: what was left unread after a restart goes on being read at its pace.
+/// Token of a barrier that is in no hurry: what was left unread after a restart
+/// goes on being read at its pace.
 pub const PATIENT: u64 = 0;
 
-/// Watches roots until it is dropped. All its methods return at once, whatever the sink does meanwhile.
+/// Watches roots until it is dropped. All its methods return at once, whatever the sink does
+/// meanwhile.
 pub struct Watcher {
     backend: Arc<dyn Backend>,
     inbox: Arc<Inbox>,
     counters: Arc<Counters>,
-    crew: Crew,
+    crew: Workers,
 }
 
 impl Watcher {
     /// Starts to watch. What is there already is reported to `sink` as a crawl.
     ///
     /// # Errors
-    /// When the operating system refuses what watching needs. Roots that are missing are no error: they are waited for.
+    /// When the operating system refuses what watching needs. Roots that are missing are no error:
+    /// they are waited for.
     pub fn start(options: Options, sink: Sink) -> Result<Self, WatchError> {
         let every = options.reconcile_every;
         match options.backend {
@@ -53,11 +56,11 @@ impl Watcher {
     pub(super) fn start_with<B: Backend + 'static>(
         options: Options,
         sink: Sink,
-        backend: impl FnOnce(usize, &Crew, Box<dyn Fn() + Send + Sync>) -> Result<Arc<B>, WatchError>,
+        backend: impl FnOnce(usize, &Workers, Box<dyn Fn() + Send + Sync>) -> Result<Arc<B>, WatchError>,
     ) -> Result<Self, WatchError> {
         let inbox = Arc::new(Inbox::default());
         let waker = Arc::clone(&inbox);
-        let crew = Crew::default();
+        let crew = Workers::default();
         let wake = Box::new(move || waker.put_events());
         let watcher = Self {
             backend: backend(options.queue_bytes_max, &crew, wake)?,
@@ -70,13 +73,13 @@ impl Watcher {
             backend: Arc::clone(&watcher.backend),
             inbox: Arc::clone(&watcher.inbox),
             counters: Arc::clone(&watcher.counters),
-            surroundings: Some(Surroundings::start(&watcher.crew, &watcher.inbox)?),
+            surroundings: Some(ParentWatcher::start(&watcher.crew, &watcher.inbox)?),
         };
-        let looker = Looker::new(parts, options, &sink, &watcher.crew)?;
+        let event_loop = EventLoop::new(parts, options, &sink, &watcher.crew)?;
         let (counters, inbox) = (Arc::clone(&watcher.counters), Arc::clone(&watcher.inbox));
         watcher.crew.start(
             "lapsed-looker",
-            || looker.run(),
+            || event_loop.run(),
             move || {
                 counters.die();
                 inbox.stop();
@@ -95,7 +98,8 @@ impl Watcher {
         self.inbox.put_order(Order::SetRoots(roots));
     }
 
-    /// Lists everything in a root again; ends with [`Observed::Reconciled`]. Nothing while the root is not there.
+    /// Lists everything in a root again; ends with [`Observed::Reconciled`]. Nothing while the root
+    /// is not there.
     pub fn recrawl(&self, root: RootId) {
         self.inbox.put_order(Order::Recrawl(root));
     }
@@ -105,14 +109,16 @@ impl Watcher {
         self.inbox.put_order(Order::Relist(root, dir));
     }
 
-    /// Forgets a directory that is about to be moved away, and ends the watches in it and beneath. Nothing is reported. When it
-    /// stays after all, it has to be listed again ([`Watcher::relist`]).
+    /// Forgets a directory that is about to be moved away, and ends the watches in it and beneath.
+    /// Nothing is reported. When it stays after all, it has to be listed again
+    /// ([`Watcher::relist`]).
     pub fn drop_subtree(&self, root: RootId, dir: RelPath) {
         self.inbox.put_order(Order::DropSubtree(root, dir));
     }
 
-    /// Asks for [`Report::Synced`] with `token`, after all that happened before this call is reported: looks, listings and those
-    /// that follow from them; after an overflow the reconciliation, and after a restart the comparison with what was saved.
+    /// Asks for [`Report::Synced`] with `token`, after all that happened before this call is
+    /// reported: looks, listings and those that follow from them; after an overflow the
+    /// reconciliation, and after a restart the comparison with what was saved.
     pub fn sync(&self, token: u64) {
         self.backend.mark(Marker::Sync(token));
     }
@@ -123,14 +129,14 @@ impl Watcher {
         self.inbox.opened.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// How it goes.
+    /// Returns the figures of the watcher.
     #[must_use]
     pub fn stats(&self) -> WatchStats {
         self.counters.stats(&*self.backend)
     }
 
-    /// Ends it. Waits for its threads, a tenth of a second at most: one that waits for the sink or for a slow disk ends
-    /// later by itself.
+    /// Ends it. Waits for its threads, a tenth of a second at most: one that waits for the sink or
+    /// for a slow disk ends later by itself.
     pub fn stop(&self) {
         self.inbox.stop();
         self.backend.stop();
@@ -144,22 +150,22 @@ impl Drop for Watcher {
     }
 }
 
-/// Crawls the roots once, without watching anything; returns when all of it is reported. Roots that are missing are
-/// reported as lost.
+/// Crawls the roots once, without watching anything; returns when all of it is reported. Roots that
+/// are missing are reported as lost.
 ///
 /// # Errors
 /// When the operating system gives out no threads.
 pub fn crawl_once(options: &Options, sink: &Sink) -> Result<(), WatchError> {
     let inbox = Arc::new(Inbox::default());
     let waker = Arc::clone(&inbox);
-    let crew = Crew::default();
+    let crew = Workers::default();
     let parts = Parts {
-        backend: Arc::new(Still::new(Box::new(move || waker.put_events()))),
+        backend: Arc::new(NullBackend::new(Box::new(move || waker.put_events()))),
         inbox: Arc::clone(&inbox),
         counters: Arc::default(),
         surroundings: None,
     };
-    Looker::new(parts, options.clone(), sink, &crew)?.run_once();
+    EventLoop::new(parts, options.clone(), sink, &crew)?.run_once();
     inbox.stop();
     crew.join();
     Ok(())

@@ -1,9 +1,10 @@
-//! Directories that were listed just now, held open for those beneath them: without them each costs the whole way from its root,
-//! and a tree the square of its depth.
+//! Directories that were listed just now, held open for those beneath them: without them each costs
+//! the whole way from its root, and a tree the square of its depth.
 //!
 //! **Invariant:** none is held while nothing is to be listed.
-//! **Invariant:** none is given out after word that a directory moved or ended, nor more than [`USES_MAX`] times, nor for more
-//! than [`STEPS_MAX`] directories beneath one another: then the whole way is gone again, from the root that is there.
+//! **Invariant:** none is given out after word that a directory moved or ended, nor more than
+//! [`USES_MAX`] times, nor for more than [`STEPS_MAX`] directories beneath one another: then the
+//! whole way is gone again, from the root that is there.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,13 +12,14 @@ use std::sync::Arc;
 use super::tree::NodeId;
 use crate::fs::{Dir, descriptors};
 
-/// The newest wish is met first, so what is listed next lies beneath what was listed last.
+/// The newest wish is met first, so what is listed next is beneath what was listed last.
 const OPEN_MAX: usize = 32;
 
-/// A directory may be moved out of its root while it is held, and no event may tell: so few are listed beneath it then.
+/// A directory may be moved out of its root while it is held, and there may be no event of it: so
+/// few are listed beneath it then.
 const USES_MAX: u8 = 64;
 
-/// See [`USES_MAX`]: whoever goes the whole way that rarely pays a 64th of it for each directory.
+/// See [`USES_MAX`]: going the whole way that rarely costs a 64th of it for each directory.
 const STEPS_MAX: u8 = 64;
 
 /// An open directory, as it was found.
@@ -76,7 +78,7 @@ impl Ways {
         });
     }
 
-    /// The open directory of `parent`, for one that lies right in it.
+    /// The open directory of `parent`, for one of its children.
     pub(super) fn to(&mut self, parent: NodeId) -> Option<Arc<Way>> {
         let open = self.open.iter_mut().rfind(|open| open.node == parent)?;
         open.uses = open.uses.saturating_add(1);

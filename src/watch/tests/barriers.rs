@@ -69,7 +69,7 @@ fn barriers_of_several_threads_all_pass() {
     });
 }
 
-/// How often the threads of the watcher have gone to sleep so far.
+/// Number of times that the threads of the watcher have gone to sleep so far.
 fn sleeps() -> Vec<(String, String)> {
     let mut all = Vec::new();
     for task in fs::read_dir("/proc/self/task").unwrap() {

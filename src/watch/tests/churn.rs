@@ -46,8 +46,8 @@ fn deed(dice: &mut Dice, bench: &Bench) {
     };
 }
 
-/// Writes a file. One with several names gives this one up first: the kernel tells of a change only under the name
-/// that it was made through.
+/// Writes a file. One with several names gives this one up first: the kernel tells of a change only
+/// under the name that it was made through.
 fn write(path: &Path, bytes: usize) -> std::io::Result<()> {
     if fs::metadata(path).is_ok_and(|meta| meta.nlink() > 1) {
         fs::remove_file(path)?;

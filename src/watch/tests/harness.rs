@@ -1,4 +1,5 @@
-//! A model that observations are applied to, a walk to compare it with, and a watcher that feeds it.
+//! A model that observations are applied to, a walk to compare it with, and a watcher that feeds
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -21,10 +22,10 @@ use crate::watch::{Options, Report, Sink, WatchRoot, Watcher};
 /// Time between two looks at whether waiting on is vain.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What identifies a file's state: device, inode, size, mtime in seconds and nanoseconds.
+/// Identity of a file and its state: device, inode, size, mtime in seconds and nanoseconds.
 pub type State = (FileKey, u64, i64, u32);
 
-/// What is known of one root.
+/// Model of one root.
 #[derive(Debug, Default, Clone)]
 pub struct RootModel {
     pub key: Option<FileKey>,
@@ -42,7 +43,7 @@ pub struct RootModel {
     pub listed: usize,
 }
 
-/// What is known of all roots.
+/// Model of all roots.
 #[derive(Debug, Default)]
 pub struct Model {
     pub roots: BTreeMap<RootId, RootModel>,
@@ -197,7 +198,8 @@ impl RootModel {
     }
 }
 
-/// Bounds of what is beneath `top`: in the order of bytes, all that begins with "top/" is before "top0".
+/// Bounds of what is beneath `top`: in the order of bytes, all that begins with "top/" is before
+/// "top0".
 fn beneath(top: &RelPath) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
     if top.is_root() {
         return (Bound::Unbounded, Bound::Unbounded);
@@ -233,7 +235,8 @@ fn dirs_in(dirs: &BTreeSet<RelPath>, top: &RelPath) -> Vec<RelPath> {
     inside.cloned().collect()
 }
 
-/// What is beneath `root`, found without the code under test. Other file systems are not entered.
+/// Everything beneath `root`, found without the code under test. Other file systems are not
+/// entered.
 pub fn walk(root: &Path) -> (BTreeMap<RelPath, State>, BTreeSet<RelPath>) {
     let (mut files, mut dirs) = (BTreeMap::new(), BTreeSet::new());
     let dev = std::fs::symlink_metadata(root).unwrap().dev();
@@ -327,7 +330,8 @@ impl Bench {
         }
     }
 
-    /// Watches the directories of these names beneath the scratch directory, made before when they are missing.
+    /// Watches the directories of these names beneath the scratch directory, made before when they
+    /// are missing.
     pub fn watching(names: &[&str]) -> Self {
         let mut bench = Self::new();
         for name in names {
@@ -383,13 +387,13 @@ impl Bench {
             .wait("a barrier", |model| model.synced.contains(&token));
     }
 
-    /// What is known of a root, after a barrier.
+    /// Model of a root, after a barrier.
     pub fn synced(&mut self, id: u16) -> RootModel {
         self.sync();
         self.model(id)
     }
 
-    /// What is known of a root.
+    /// Model of a root.
     pub fn model(&self, id: u16) -> RootModel {
         let model = self.shared.model.lock();
         model.roots.get(&RootId(id)).cloned().unwrap_or_default()

@@ -1,4 +1,5 @@
-//! The watcher on real trees: what it reports, applied to a plain map, must be what an independent walk finds.
+//! The watcher on real trees: what it reports, applied to a plain map, must be what an independent
+//! walk finds.
 #![expect(
     clippy::disallowed_methods,
     reason = "the tests play the neighbours that change the trees"
@@ -6,7 +7,7 @@
 
 use crate::watch::BackendKind;
 
-/// What the modules beside this line are tried on.
+/// Backend that the modules beside this line are tried on.
 const BACKEND: BackendKind = BackendKind::Inotify;
 const BACKEND_NAME: &str = "inotify";
 
@@ -21,7 +22,8 @@ mod reader;
 mod roots;
 mod tree_changes;
 
-/// The same, on the `notify` crate. Left out is `limits`: it is about inotify's own limits and about a backend of its own.
+/// The same, on the `notify` crate. Left out is `limits`: it is about inotify's own limits and
+/// about a backend of its own.
 #[allow(clippy::duplicate_mod, reason = "what is tried twice is written once")]
 mod on_notify {
     use crate::watch::BackendKind;

@@ -10,7 +10,7 @@ use crate::watch::inotify::Inotify;
 use crate::watch::notify::Notify;
 use crate::watch::{BackendKind, Options, Watcher};
 
-/// Who reads the kernel's queue.
+/// Reader of the kernel's queue.
 pub enum Reader {
     Inotify(Arc<Inotify>),
     Notify(Arc<Notify>),

@@ -17,7 +17,7 @@ fn fill(bench: &Bench, dir: &str) {
     fs::write(bench.path(dir).join("sub/f"), b"x").unwrap();
 }
 
-/// How the last listing of the root's own directory was discovered.
+/// Discovery of the last listing of the root's own directory.
 fn discovery(bench: &Bench) -> Discovery {
     let model = bench.shared.model.lock();
     let listed = model.log.iter().rev().find_map(|observed| match observed {
@@ -50,15 +50,15 @@ fn a_missing_root_is_waited_for_with_all_its_parents() {
     assert_eq!(discovery(&bench), Discovery::Crawl);
 }
 
-/// What was told last of the place of the root.
+/// The last report of the place of the root.
 fn absence(bench: &Bench) -> Absence {
     let model = bench.shared.model.lock();
-    let told = model.log.iter().rev().find_map(|observed| match observed {
+    let report = model.log.iter().rev().find_map(|observed| match observed {
         Observed::RootLost { absence, .. } => Some(*absence),
         Observed::RootUnreachable { .. } => Some(Absence::Doubtful),
         _ => None,
     });
-    told.unwrap()
+    report.unwrap()
 }
 
 #[track_caller]
@@ -75,7 +75,8 @@ fn a_root_is_surely_absent_where_the_way_to_it_surely_ends() {
     for (at, missing) in ["a/b/root", "a/b", "a"].into_iter().enumerate() {
         fs::rename(bench.path(missing), bench.path("aside")).unwrap();
         assert_seen(&mut bench, Absence::Certain, missing);
-        // Other things in the place of what is missing: a file, a link that leads nowhere, one that leads to it.
+        // Other things in the place of what is missing: a file, a link that leads nowhere, one that
+        // leads to it.
         fs::write(bench.path(missing), b"x").unwrap();
         assert_seen(&mut bench, Absence::Doubtful, missing);
         fs::remove_file(bench.path(missing)).unwrap();
@@ -100,7 +101,7 @@ fn a_root_is_surely_absent_where_the_way_to_it_surely_ends() {
 }
 
 #[test]
-fn a_root_behind_a_directory_that_nobody_may_enter_is_not_surely_absent() {
+fn a_root_behind_a_directory_that_may_not_be_entered_is_not_surely_absent() {
     let test = || {
         obey_modes();
         let mut bench = Bench::new();
@@ -251,7 +252,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
-fn a_directory_that_may_not_be_read_is_told_once_and_read_when_it_may() {
+fn a_directory_that_may_not_be_read_is_reported_once_and_read_when_it_may() {
     let test = || {
         obey_modes();
         let mut bench = Bench::watching(&["in/root"]);

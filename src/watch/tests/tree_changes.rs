@@ -279,7 +279,7 @@ fn orders_are_carried_out_before_a_later_barrier() {
 }
 
 #[test]
-fn a_change_of_a_directory_is_told_with_fresh_facts_of_it() {
+fn a_change_of_a_directory_is_reported_with_fresh_facts_of_it() {
     let mut bench = Bench::watching(&["root"]);
     fs::create_dir(bench.path("root/a")).unwrap();
     bench.sync();
@@ -290,13 +290,13 @@ fn a_change_of_a_directory_is_told_with_fresh_facts_of_it() {
         .set_times(times)
         .unwrap();
     bench.sync();
-    let told = |bench: &Bench| {
+    let is_reported = |bench: &Bench| {
         bench.shared.model.lock().log.iter().any(|observed| {
             matches!(observed, Observed::Looks { dir, facts, names, .. }
                 if *dir == rel("a") && facts.mtime.secs == 0 && names.is_empty())
         })
     };
-    assert!(told(&bench));
+    assert!(is_reported(&bench));
 }
 
 #[test]

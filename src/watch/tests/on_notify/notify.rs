@@ -1,4 +1,4 @@
-//! What only this backend has: a crate of others between the kernel and us.
+//! Traits of this backend alone: a crate of others between the kernel and us.
 
 use std::fs;
 

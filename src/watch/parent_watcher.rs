@@ -1,10 +1,13 @@
-//! The places where the roots lie: word of roots that vanish, return, are replaced or mounted over.
+//! Watcher of the directories above the roots: roots may vanish, return, be replaced or mounted
+//! over.
 //!
-//! The directories on the way to each root are watched on an inotify instance of their own, so that these watches and those of the
-//! trees never disturb one another (a second watch of one directory replaces the first one's mask).
+//! The directories on the way to each root are watched on an inotify instance of their own, so that
+//! these watches and those of the trees never disturb one another (a second watch of one directory
+//! replaces the first one's mask).
 //!
-//! **Invariant:** a place is watched before it is looked at, and looked at again under its path, so that no change falls between.
-//! **Invariant:** no polling: without a change nobody wakes.
+//! **Invariant:** a place is watched before it is looked at, and looked at again under its path, so
+//! that no change falls between.
+//! **Invariant:** no polling: without a change no thread wakes.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -23,7 +26,7 @@ use rustix::io::Errno;
 use super::error::{WatchError, of_inotify_init};
 use super::inbox::Inbox;
 use super::kernel_event::KernelEvent;
-use super::threads::Crew;
+use super::workers::Workers;
 use crate::core::facts::FileKey;
 use crate::core::observed::Name;
 use crate::fs::mounts::{MOUNTINFO, Mount, Mounts, mounts};
@@ -41,7 +44,7 @@ const ATTEMPTS: usize = 16;
 /// One `read(2)` takes at most this much.
 const READ_BYTES: usize = 16 * 1024;
 
-/// What has changed around the roots.
+/// Change around the roots.
 pub(super) enum Changed {
     Nothing,
     /// A directory on the way to a root, or a root itself.
@@ -51,15 +54,15 @@ pub(super) enum Changed {
 }
 
 /// See the module.
-pub(super) struct Surroundings {
+pub(super) struct ParentWatcher {
     places: OwnedFd,
     mounts: Mounts,
     mounted: BTreeSet<Mount>,
     watched: HashMap<i32, Watched>,
     buffer: Vec<u8>,
-    bell: Arc<Bell>,
-    /// Whether a place has no watch: it may have changed, whatever the others say.
-    is_deaf: bool,
+    signal: Arc<StopSignal>,
+    /// True if a place has no watch: it may have changed, whatever the others say.
+    lacks_watch: bool,
 }
 
 /// The names in a watched directory that matter. An event of the directory itself always does.
@@ -69,18 +72,18 @@ struct Watched {
     names: HashSet<Name>,
 }
 
-/// Wakes the looker.
-struct Bell {
+/// Wakes the event loop.
+struct StopSignal {
     stop: OwnedFd,
     stopped: AtomicBool,
 }
 
-impl Surroundings {
+impl ParentWatcher {
     /// Begins to listen, on a thread that wakes `inbox`.
     ///
     /// # Errors
     /// When the operating system gives out no inotify instance, or `/proc` is not there.
-    pub(super) fn start(crew: &Crew, inbox: &Arc<Inbox>) -> Result<Self, WatchError> {
+    pub(super) fn start(crew: &Workers, inbox: &Arc<Inbox>) -> Result<Self, WatchError> {
         let places =
             inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(of_inotify_init)?;
         let proc = |errno| WatchError::Proc {
@@ -88,8 +91,8 @@ impl Surroundings {
             errno,
         };
         let own = Mounts::open().map_err(proc)?;
-        // Polling takes the word of a change away: the bell listens on a descriptor of its own.
-        let heard = Mounts::open().map_err(proc)?;
+        // Polling takes the word of a change away: the thread listens on a descriptor of its own.
+        let mount_events = Mounts::open().map_err(proc)?;
         let mounted = mounts().map_err(|error| proc(error.errno))?;
         let system = |call| move |errno| WatchError::System { call, errno };
         let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(system("eventfd"))?;
@@ -98,17 +101,17 @@ impl Surroundings {
         let add = |fd: &dyn Fn() -> Result<(), Errno>| fd().map_err(system("epoll_ctl"));
         let none = epoll::EventData::new_u64(0);
         add(&|| epoll::add(&line, &places, none, edge | epoll::EventFlags::IN))?;
-        add(&|| epoll::add(&line, &heard, none, edge | epoll::EventFlags::PRI))?;
+        add(&|| epoll::add(&line, &mount_events, none, edge | epoll::EventFlags::PRI))?;
         add(&|| epoll::add(&line, &stop, none, epoll::EventFlags::IN))?;
-        let bell = Arc::new(Bell {
+        let signal = Arc::new(StopSignal {
             stop,
             stopped: AtomicBool::new(false),
         });
-        let (ringer, inbox, mourner) = (Arc::clone(&bell), Arc::clone(inbox), Arc::clone(inbox));
+        let (listener, inbox, failed) = (Arc::clone(&signal), Arc::clone(inbox), Arc::clone(inbox));
         crew.start(
             "lapsed-places",
-            move || ringer.ring(&line, heard, &inbox),
-            move || mourner.fail(),
+            move || listener.listen(&line, mount_events, &inbox),
+            move || failed.fail(),
         )?;
         Ok(Self {
             places,
@@ -116,12 +119,13 @@ impl Surroundings {
             mounted: mounted.into_iter().collect(),
             watched: HashMap::new(),
             buffer: vec![0; READ_BYTES],
-            bell,
-            is_deaf: false,
+            signal,
+            lacks_watch: false,
         })
     }
 
-    /// What has changed since the last call. Asks the kernel: whatever happened before the call is known.
+    /// Returns what has changed since the last call. Asks the kernel: whatever happened before the
+    /// call is known.
     pub(super) fn take_changes(&mut self) -> Changed {
         let places = self.read_places();
         if self.mounts.changed()
@@ -133,27 +137,28 @@ impl Surroundings {
             self.mounted = now;
             return Changed::Mounts(points);
         }
-        if places || self.is_deaf {
+        if places || self.lacks_watch {
             Changed::Places
         } else {
             Changed::Nothing
         }
     }
 
-    /// Begins a round over all roots. Places that no root of the round lies in are watched no more at its end.
+    /// Begins a round over all roots. Places that contain no root of the round are watched no more
+    /// at its end.
     pub(super) fn begin(&mut self) -> Round<'_> {
         let before = std::mem::take(&mut self.watched);
-        let was_deaf = std::mem::take(&mut self.is_deaf);
+        let lacked_watch = std::mem::take(&mut self.lacks_watch);
         Round {
             surroundings: self,
             before,
-            was_deaf,
+            lacked_watch,
             is_whole: true,
             ids: HashMap::new(),
         }
     }
 
-    /// Whether anything happened at the watched places that matters.
+    /// Returns whether anything happened at the watched places that matters.
     fn read_places(&mut self) -> bool {
         let mut matters = false;
         loop {
@@ -174,15 +179,15 @@ impl Surroundings {
     }
 }
 
-impl Drop for Surroundings {
+impl Drop for ParentWatcher {
     fn drop(&mut self) {
-        self.bell.stopped.store(true, Ordering::Relaxed);
-        let _ = rustix::io::write(&self.bell.stop, &1u64.to_ne_bytes());
+        self.signal.stopped.store(true, Ordering::Relaxed);
+        let _ = rustix::io::write(&self.signal.stop, &1u64.to_ne_bytes());
     }
 }
 
-impl Bell {
-    fn ring(&self, line: &OwnedFd, _heard: Mounts, inbox: &Inbox) {
+impl StopSignal {
+    fn listen(&self, line: &OwnedFd, _mount_events: Mounts, inbox: &Inbox) {
         let mut events = Vec::with_capacity(4);
         while !self.stopped.load(Ordering::Relaxed) {
             events.clear();
@@ -204,25 +209,26 @@ impl Bell {
 
 /// One round over all roots.
 pub(super) struct Round<'a> {
-    surroundings: &'a mut Surroundings,
+    surroundings: &'a mut ParentWatcher,
     /// Watches from before that no root has needed yet.
     before: HashMap<i32, Watched>,
-    /// Whether it was told before that places have no watch.
-    was_deaf: bool,
-    /// Whether the way to each root was seen to its end.
+    /// True if it was reported before that places have no watch.
+    lacked_watch: bool,
+    /// True if the way to each root was seen to its end.
     is_whole: bool,
     ids: HashMap<FileKey, i32>,
 }
 
 impl Round<'_> {
-    /// Watches the way to `path` from the top down, as far as it goes, and tells which directory stands there.
+    /// Watches the way to `path` from the top down, as far as it goes, and returns which directory
+    /// stands there.
     ///
     /// # Errors
     /// When none does, or it cannot be opened.
     pub(super) fn approach(&mut self, path: &Path) -> Result<FileKey, FsError> {
         let found = (0..ATTEMPTS)
             .find_map(|_| self.attempt(path))
-            // Whoever changes the way so often changes it again, and that is heard of.
+            // A way that changes so often changes again, which raises another event.
             .unwrap_or_else(|| RootDir::open(path).map(|root| root.key()));
         if let Err(error) = &found {
             self.is_whole &= error.proves_absence() || error.is_denial();
@@ -248,7 +254,8 @@ impl Round<'_> {
                 if is_root {
                     self.watch(parent, itself | removal, Some(name));
                 } else {
-                    // The next one may be readable and not searchable: then it cannot be watched itself, and its mode is heard of here.
+                    // The next one may be readable and not searchable: then it cannot be watched
+                    // itself, and changes of its mode raise events here.
                     self.watch(parent, itself, Some(name));
                 }
                 if !stands(parent, &at) {
@@ -275,7 +282,8 @@ impl Round<'_> {
         RootDir::open(path).err().map(Err)
     }
 
-    /// Ends the watches that no root needs any more. What they tell of is still wanted when a way could not be seen to its end.
+    /// Ends the watches that no root needs any more. Their events are still wanted when a way
+    /// could not be seen to its end.
     pub(super) fn finish(self) {
         let watched = &mut self.surroundings.watched;
         for (watch, names) in self.before {
@@ -297,8 +305,8 @@ impl Round<'_> {
         let id = match inotify::add_watch(&self.surroundings.places, path, mask) {
             Ok(id) => id,
             Err(errno) => {
-                self.surroundings.is_deaf = true;
-                if !self.was_deaf {
+                self.surroundings.lacks_watch = true;
+                if !self.lacked_watch {
                     tracing::warn!(
                         path = %dir.path().display(),
                         error = crate::fs::error::reason(errno),

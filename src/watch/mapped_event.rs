@@ -1,4 +1,4 @@
-//! What the events and errors of the `notify` crate say, as far as it matters here.
+//! Meaning of the events and errors of the `notify` crate.
 //!
 //! **Invariant:** what our own looks raise says nothing.
 
@@ -6,43 +6,44 @@ use ::notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RemoveKind,
 use ::notify::{Error, ErrorKind, Event};
 use rustix::io::Errno;
 
-/// What an event says that matters here. That something may be a directory is said of all: only for directories that are
+/// Meaning of an event. Anything may be a directory: only for directories that are
 /// known does it make a difference.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Said {
+pub(super) enum MappedEvent {
     Touched,
     Removed,
     MovedFrom,
     MovedTo,
 }
 
-/// What an event says, and the number that it shares with its other half; `None` when it is nothing that wants a look.
-pub(super) fn said(event: &Event) -> Option<(Said, u32)> {
-    let said = match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Said::Touched,
-        // The first are raised by our own looks. The second come with every write(2), and the end of the writing is told as
-        // well. Before the third, both halves have come.
+/// Returns the meaning of an event, and the number that it shares with its other half; `None` if
+/// nothing has to be looked at.
+pub(super) fn map_event(event: &Event) -> Option<(MappedEvent, u32)> {
+    let meaning = match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => MappedEvent::Touched,
+        // The first are raised by our own looks. The second come with every write(2), and the end
+        // of the writing is an event as well. Before the third, both halves have come.
         EventKind::Access(_)
         | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Name(RenameMode::Both)) => {
             return None;
         }
-        EventKind::Modify(ModifyKind::Name(RenameMode::From)) => Said::MovedFrom,
-        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Said::MovedTo,
+        EventKind::Modify(ModifyKind::Name(RenameMode::From)) => MappedEvent::MovedFrom,
+        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => MappedEvent::MovedTo,
         EventKind::Remove(
             RemoveKind::Any | RemoveKind::File | RemoveKind::Folder | RemoveKind::Other,
-        ) => Said::Removed,
+        ) => MappedEvent::Removed,
         EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other => {
-            Said::Touched
+            MappedEvent::Touched
         }
     };
     let cookie = event
         .tracker()
         .and_then(|cookie| u32::try_from(cookie).ok());
-    match (said, cookie) {
-        (_, Some(cookie)) => Some((said, cookie)),
+    match (meaning, cookie) {
+        (_, Some(cookie)) => Some((meaning, cookie)),
         // Without a number there is no other half to look for.
-        (Said::MovedFrom | Said::MovedTo, None) => Some((Said::Touched, 0)),
-        (Said::Touched | Said::Removed, None) => Some((said, 0)),
+        (MappedEvent::MovedFrom | MappedEvent::MovedTo, None) => Some((MappedEvent::Touched, 0)),
+        (MappedEvent::Touched | MappedEvent::Removed, None) => Some((meaning, 0)),
     }
 }
 
@@ -62,16 +63,22 @@ mod tests {
 
     #[test]
     fn looks_say_nothing_and_halves_of_renames_keep_their_number() {
-        let of = |kind| said(&Event::new(kind));
+        let of = |kind| map_event(&Event::new(kind));
         let open = EventKind::Access(AccessKind::Open(AccessMode::Any));
         let closed = |mode| EventKind::Access(AccessKind::Close(mode));
         assert_eq!(of(open), None);
         assert_eq!(of(closed(AccessMode::Read)), None);
-        assert_eq!(of(closed(AccessMode::Write)), Some((Said::Touched, 0)));
+        assert_eq!(
+            of(closed(AccessMode::Write)),
+            Some((MappedEvent::Touched, 0))
+        );
         let renamed = |mode| EventKind::Modify(ModifyKind::Name(mode));
         let half = Event::new(renamed(RenameMode::To)).set_tracker(7);
-        assert_eq!(said(&half), Some((Said::MovedTo, 7)));
-        assert_eq!(of(renamed(RenameMode::From)), Some((Said::Touched, 0)));
+        assert_eq!(map_event(&half), Some((MappedEvent::MovedTo, 7)));
+        assert_eq!(
+            of(renamed(RenameMode::From)),
+            Some((MappedEvent::Touched, 0))
+        );
         assert_eq!(of(renamed(RenameMode::Both)), None);
     }
 

@@ -4,21 +4,21 @@
 
 use super::tree::NodeId;
 
-/// The nodes that stand for a directory: more than one while it is reached through two mounts, or while the tree has not
-/// learned yet that it was moved.
-pub(super) enum Holders {
+/// The nodes that stand for a directory: more than one while it is reached through two mounts, or
+/// while the tree has not learned yet that it was moved.
+pub(super) enum NodeSet {
     One(NodeId),
     Many(Vec<NodeId>),
 }
 
-/// What remove has left behind.
+/// Outcome of a removal: whether nodes are left.
 #[derive(PartialEq, Eq)]
-pub(super) enum Left {
+pub(super) enum RemoveOutcome {
     Some,
     None,
 }
 
-impl Holders {
+impl NodeSet {
     pub(super) fn add(&mut self, node: NodeId) {
         match self {
             Self::One(one) if *one == node => {}
@@ -28,19 +28,19 @@ impl Holders {
         }
     }
 
-    pub(super) fn remove(&mut self, node: NodeId) -> Left {
+    pub(super) fn remove(&mut self, node: NodeId) -> RemoveOutcome {
         match self {
-            Self::One(one) if *one == node => Left::None,
-            Self::One(_) => Left::Some,
+            Self::One(one) if *one == node => RemoveOutcome::None,
+            Self::One(_) => RemoveOutcome::Some,
             Self::Many(nodes) => {
                 nodes.retain(|other| *other != node);
                 match nodes[..] {
-                    [] => Left::None,
+                    [] => RemoveOutcome::None,
                     [one] => {
                         *self = Self::One(one);
-                        Left::Some
+                        RemoveOutcome::Some
                     }
-                    _ => Left::Some,
+                    _ => RemoveOutcome::Some,
                 }
             }
         }

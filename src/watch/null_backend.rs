@@ -10,12 +10,12 @@ use super::tree::NodeId;
 use crate::fs::Dir;
 
 /// Watches nothing.
-pub(super) struct Still {
+pub(super) struct NullBackend {
     markers: Mutex<Vec<Marker>>,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
-impl Still {
+impl NullBackend {
     /// `wake` is called when there is something to drain.
     pub(super) fn new(wake: Box<dyn Fn() + Send + Sync>) -> Self {
         Self {
@@ -25,7 +25,7 @@ impl Still {
     }
 }
 
-impl Backend for Still {
+impl Backend for NullBackend {
     fn name(&self) -> &'static str {
         "none"
     }

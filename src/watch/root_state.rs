@@ -1,4 +1,4 @@
-//! Whether the roots are there, and what is not of them: nested roots, the quarantine, other mounts.
+//! Presence of the roots, and what is not of them: nested roots, the quarantine, other mounts.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::crawl::RootPlace;
-use super::listings::Ask;
-use super::looker::Looker;
+use super::event_loop::EventLoop;
 use super::options::WatchRoot;
+use super::parent_watcher::{Changed, ParentWatcher};
 use super::restored::Known;
-use super::roots::{Here, Root};
-use super::surroundings::{Changed, Surroundings};
+use super::roots::{MountedRoot, Root};
+use super::scan_queue::ScanRequest;
 use super::tree::NodeId;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::observed::{Absence, Discovery, Name, Observed, PassKind};
@@ -20,16 +20,17 @@ use crate::core::path::RelPath;
 use crate::core::policy::Globs;
 use crate::fs::{FsError, QUARANTINE, RootDir};
 
-/// Names in a directory that do not exist for us: quarantines, nested roots, and what a root leaves out at its top.
+/// Names in a directory that do not exist for us: quarantines, nested roots, and what a root leaves
+/// out at its top.
 #[derive(Debug, Default)]
-pub(super) struct Hidden {
+pub(super) struct Exclusions {
     names: Vec<Name>,
     /// All but what these match.
     but: Option<Arc<Globs>>,
 }
 
-impl Hidden {
-    /// Whether what is called `name` does not exist for us.
+impl Exclusions {
+    /// Returns whether `name` is left out.
     pub(super) fn has(&self, name: &[u8]) -> bool {
         name == QUARANTINE
             || self.names.iter().any(|hidden| **hidden == *name)
@@ -37,10 +38,10 @@ impl Hidden {
     }
 }
 
-impl Looker {
+impl EventLoop {
     /// Looks whether the roots are where they were, when anything around them has changed.
     pub(super) fn survey_changes(&mut self) {
-        let changed = self.surroundings.as_mut().map(Surroundings::take_changes);
+        let changed = self.surroundings.as_mut().map(ParentWatcher::take_changes);
         match changed {
             None | Some(Changed::Nothing) => {}
             Some(Changed::Places) => self.survey_all(),
@@ -85,7 +86,7 @@ impl Looker {
         }
     }
 
-    /// Takes over which roots there are, and which of them lie in others.
+    /// Takes over which roots there are, and which of them are nested.
     pub(super) fn set_roots(&mut self, roots: Vec<WatchRoot>) {
         // What was saved was of other rules: a root that is found later is read.
         self.restored.forget_roots();
@@ -108,7 +109,7 @@ impl Looker {
                     let is_other = root.spec.only != old.only;
                     self.on_nested(id, &old.nested);
                     if is_other && let Some(top) = self.roots.here(id).map(|here| here.top) {
-                        self.ask(top, Ask::one(self.epochs.current()));
+                        self.ask(top, ScanRequest::one(self.epochs.current()));
                     }
                 }
             }
@@ -117,7 +118,7 @@ impl Looker {
         self.survey_all();
     }
 
-    /// Whether `name` in `dir` does not exist for us.
+    /// Returns whether `name` in `dir` is left out.
     pub(super) fn is_hidden(&self, dir: NodeId, name: &[u8]) -> bool {
         let Some(node) = self.tree.get(dir) else {
             return false;
@@ -130,9 +131,9 @@ impl Looker {
         name == QUARANTINE || (may_hide && self.hidden_in(dir).has(name))
     }
 
-    /// What in `dir` does not exist for us.
-    pub(super) fn hidden_in(&self, dir: NodeId) -> Hidden {
-        let mut hidden = Hidden::default();
+    /// Returns the names in `dir` that are left out.
+    pub(super) fn hidden_in(&self, dir: NodeId) -> Exclusions {
+        let mut hidden = Exclusions::default();
         let node = self.tree.get(dir);
         let Some(root) = node.and_then(|node| self.roots.all.get(&node.root)) else {
             return hidden;
@@ -197,7 +198,7 @@ impl Looker {
         let restored = self
             .restored
             .take_root(id, key, top, leaves_out, &mut self.tree);
-        root.here = Some(Here {
+        root.here = Some(MountedRoot {
             place: Arc::new(RootPlace {
                 path: root.spec.path.clone(),
                 key,
@@ -221,8 +222,8 @@ impl Looker {
         }
     }
 
-    /// Watches what is renamed into the quarantine of a root. Where that fails, what the reaper takes
-    /// is looked at like any other change.
+    /// Watches what is renamed into the quarantine of a root. Where that fails, what the reaper
+    /// takes is looked at like any other change.
     pub(super) fn watch_quarantine(&mut self, id: RootId) {
         let Some(place) = self.roots.place(id) else {
             return;
@@ -255,7 +256,7 @@ impl Looker {
             if let Some(watch) = here.quarantine {
                 self.backend.unwatch(watch, NodeId::QUARANTINE);
             }
-            self.uproot(here.top);
+            self.detach_subtree(here.top);
         }
     }
 
@@ -274,12 +275,12 @@ impl Looker {
         let parents: Vec<RelPath> = split.map(|(parent, _)| parent).collect();
         for parent in parents {
             if let (node, true) = self.tree.nearest(top, &parent) {
-                self.ask(node, Ask::one(self.epochs.current()));
+                self.ask(node, ScanRequest::one(self.epochs.current()));
             }
         }
     }
 
-    /// The roots that are there and lie at one of `points` or beneath it.
+    /// The roots that are there, at one of `points` or beneath it.
     fn mounted_at(&self, points: &BTreeSet<PathBuf>) -> Vec<(RootId, NodeId)> {
         let roots = self.roots.all.iter().filter_map(|(id, root)| {
             let at = |point: &PathBuf| root.spec.path.starts_with(point);
@@ -289,7 +290,8 @@ impl Looker {
         roots.collect()
     }
 
-    /// A file system that was away for a moment has taken all its watches along, and not every backend hears of that.
+    /// A file system that was away for a moment has taken all its watches along, and not every
+    /// backend hears of that.
     fn doubt_remounted(&mut self, before: &[(RootId, NodeId)]) {
         for &(id, top) in before {
             if self.roots.here(id).is_some_and(|here| here.top == top) {
@@ -314,18 +316,20 @@ impl Looker {
             if let Some(parent) = parent
                 && let (node, true) = self.tree.nearest(top, &parent)
             {
-                self.ask(node, Ask::one(self.epochs.current()));
+                self.ask(node, ScanRequest::one(self.epochs.current()));
             }
         }
     }
 }
 
-/// Whether it is known that nothing stands at `path`, which could not be opened: the nearest directory above it that is there can be read,
-/// and has nothing of the next name on the way.
+/// Returns whether it is known that nothing stands at `path`, which could not be opened: the
+/// nearest directory above it that is there can be read, and has nothing of the next name on the
+/// way.
 fn absence_of(path: &Path, error: &FsError) -> Absence {
     let mut missing = path;
     let mut errno = error.errno;
-    // Anything but a name that is not there may hide what lies behind it: a link, a file, a directory that nobody may enter.
+    // Anything but a name that is not there may hide what is behind it: a link, a file, a
+    // directory that may not be entered.
     while errno == Errno::NOENT {
         let (Some(above), Some(name)) = (missing.parent(), missing.file_name()) else {
             return Absence::Doubtful;

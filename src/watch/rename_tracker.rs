@@ -1,6 +1,7 @@
 //! Halves of renames that wait for the other half.
 //!
-//! **Invariant:** a directory whose other half never comes is looked for where it was, not believed to be gone.
+//! **Invariant:** a directory whose other half never comes is looked for where it was, not believed
+//! to be gone.
 
 use hashbrown::HashMap;
 
@@ -10,24 +11,24 @@ use crate::core::facts::RootId;
 use crate::core::observed::Name;
 
 /// A directory that was renamed away.
-pub(super) struct Departed {
+pub(super) struct PendingMove {
     pub(super) node: NodeId,
     pub(super) dir: NodeId,
     pub(super) name: Name,
     /// Counts as a piece of work until it is settled.
     pub(super) epoch: Epoch,
-    ripe: bool,
+    is_expired: bool,
 }
 
 /// See the module. Halves are paired within one root only: across roots a directory goes and comes.
 #[derive(Default)]
-pub(super) struct Moves {
-    waiting: HashMap<(RootId, u32), Departed>,
+pub(super) struct RenameTracker {
+    waiting: HashMap<(RootId, u32), PendingMove>,
     /// The file that was renamed away last: rename's number, directory, name.
     file: Option<(u32, NodeId, Vec<u8>)>,
 }
 
-impl Moves {
+impl RenameTracker {
     /// Keeps a first half.
     pub(super) fn depart(
         &mut self,
@@ -36,18 +37,19 @@ impl Moves {
         node: NodeId,
         place: (NodeId, &[u8]),
         epoch: Epoch,
-    ) -> Option<Departed> {
-        let departed = Departed {
+    ) -> Option<PendingMove> {
+        let departed = PendingMove {
             node,
             dir: place.0,
             name: place.1.into(),
             epoch,
-            ripe: false,
+            is_expired: false,
         };
         self.waiting.insert((root, cookie), departed)
     }
 
-    /// Remembers a file's first half. The kernel tells of the second one next, with few exceptions.
+    /// Remembers a file's first half. The second one is the kernel's next event, with few
+    /// exceptions.
     pub(super) fn depart_file(&mut self, cookie: u32, dir: NodeId, name: &[u8]) {
         let mut kept = self.file.take().map_or_else(Vec::new, |(.., kept)| kept);
         kept.clear();
@@ -62,32 +64,32 @@ impl Moves {
     }
 
     /// The first half of a rename whose second half has come.
-    pub(super) fn arrive(&mut self, root: RootId, cookie: u32) -> Option<Departed> {
+    pub(super) fn arrive(&mut self, root: RootId, cookie: u32) -> Option<PendingMove> {
         self.waiting.remove(&(root, cookie))
     }
 
-    /// Whether there are halves for which no marker was asked.
+    /// Returns whether there are halves for which no marker was asked.
     pub(super) fn has_fresh(&self) -> bool {
-        self.waiting.values().any(|departed| !departed.ripe)
+        self.waiting.values().any(|departed| !departed.is_expired)
     }
 
     /// A marker is asked for: when it comes, no other half will come for what waits now.
-    pub(super) fn ripen(&mut self) {
+    pub(super) fn expire(&mut self) {
         for departed in self.waiting.values_mut() {
-            departed.ripe = true;
+            departed.is_expired = true;
         }
     }
 
     /// Takes what no other half will come for.
-    pub(super) fn take_ripe(&mut self) -> Vec<Departed> {
+    pub(super) fn take_expired(&mut self) -> Vec<PendingMove> {
         self.waiting
-            .extract_if(|_, departed| departed.ripe)
+            .extract_if(|_, departed| departed.is_expired)
             .map(|(_, departed)| departed)
             .collect()
     }
 
     /// Takes all: events were lost.
-    pub(super) fn take_all(&mut self) -> Vec<Departed> {
+    pub(super) fn take_all(&mut self) -> Vec<PendingMove> {
         self.waiting.drain().map(|(_, departed)| departed).collect()
     }
 }

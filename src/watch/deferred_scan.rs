@@ -1,17 +1,19 @@
-//! What is in the files of directories that were left unread after a restart.
+//! Contents of directories that were left unread after a restart.
 //!
-//! A file that is written in place leaves no trace in its directory. Nothing of it is lost (every removal takes a look first), but
-//! its size and its deadline are shown as they were. So these directories are read as well, a few at a time with rests in
-//! between, and all at once when somebody waits at a barrier.
+//! A file that is written in place leaves no trace in its directory. Nothing of it is lost (every
+//! removal takes a look first), but its size and its deadline are shown as they were. So these
+//! directories are read as well, a few at a time with rests in between, and all at once when
+//! a barrier waits for them.
 //!
-//! **Invariant:** a barrier that was asked for after the start is through only when everything has been read once.
+//! **Invariant:** a barrier that was asked for after the start is through only when everything has
+//! been read once.
 //! **Invariant:** a timer exists only while something is left to read.
 
 use std::time::Duration;
 
 use super::epochs::Epoch;
-use super::listings::{Ask, Reach};
-use super::looker::Looker;
+use super::event_loop::EventLoop;
+use super::scan_queue::{ScanDepth, ScanRequest};
 use super::tree::NodeId;
 use crate::clock;
 use crate::core::facts::RootId;
@@ -24,15 +26,15 @@ const BATCH_MAX: usize = 32;
 const REST_TIMES: u32 = 3;
 
 /// Directories of a root that are left to read.
-pub(super) struct Contents {
+pub(super) struct DeferredScan {
     /// Counts as a piece of work until all is read.
     pub(super) epoch: Epoch,
     queue: Vec<NodeId>,
-    /// What the batches cost so far.
+    /// Cost of the batches so far.
     cost: PassCost,
-    /// When the first batch began.
+    /// Time at which the first batch began.
     began: Option<Duration>,
-    /// When the next batch is due; `None`: not before something else has happened.
+    /// Time of the next batch; `None`: not before something else has happened.
     due: Option<Duration>,
     pace: Pace,
 }
@@ -41,17 +43,17 @@ pub(super) struct Contents {
 enum Pace {
     /// With rests.
     Calm,
-    /// Somebody waits for it.
+    /// A caller waits for it.
     Hurried,
 }
 
-impl Looker {
+impl EventLoop {
     /// Directories of `root` may be left unread: a barrier waits for them from now on.
     pub(super) fn expect_contents(&mut self, root: RootId) {
         let epoch = self.epochs.current();
         if let Some(here) = self.roots.here_mut(root) {
             self.epochs.begin(epoch);
-            here.contents = Some(Contents {
+            here.contents = Some(DeferredScan {
                 epoch,
                 queue: Vec::new(),
                 cost: PassCost::default(),
@@ -63,7 +65,7 @@ impl Looker {
     }
 
     /// A directory is left unread for now.
-    pub(super) fn leave_unread(&mut self, root: RootId, node: NodeId) {
+    pub(super) fn defer_contents(&mut self, root: RootId, node: NodeId) {
         if let Some(contents) = self.contents_mut(root) {
             contents.queue.push(node);
         }
@@ -85,7 +87,7 @@ impl Looker {
         }
     }
 
-    /// Somebody waits: what is left is read without rests.
+    /// Reads what is left without rests: a caller waits.
     pub(super) fn hurry_contents(&mut self) {
         for root in self.roots.ids() {
             if let Some(contents) = self.contents_mut(root) {
@@ -128,8 +130,8 @@ impl Looker {
         }
         let pass = self.begin_pass(root, Discovery::Event, PassKind::Contents);
         for node in batch {
-            let reach = Reach::One;
-            self.ask(node, Ask { epoch, reach, pass });
+            let reach = ScanDepth::One;
+            self.ask(node, ScanRequest { epoch, reach, pass });
         }
     }
 
@@ -157,7 +159,7 @@ impl Looker {
         });
     }
 
-    /// When the next few directories are to be read.
+    /// Returns when the next few directories are to be read.
     pub(super) fn contents_due(&self) -> Option<Duration> {
         let ids = self.roots.ids().into_iter();
         let here = ids.filter_map(|id| self.roots.here(id));
@@ -182,7 +184,7 @@ impl Looker {
         self.epochs.end(contents.epoch);
     }
 
-    fn contents_mut(&mut self, root: RootId) -> Option<&mut Contents> {
+    fn contents_mut(&mut self, root: RootId) -> Option<&mut DeferredScan> {
         self.roots.here_mut(root)?.contents.as_mut()
     }
 }

@@ -1,38 +1,39 @@
-//! Which directories are to be listed, and in which order.
+//! Queue of directories to be listed.
 //!
-//! **Invariant:** a directory is listed once at a time; what is asked for meanwhile is done afterwards, and looks at its names wait, so
-//! that an older listing never overwrites a newer look.
-//! **Invariant:** the newest wish is met first, which bounds the memory by the depth of the tree; every other turn belongs
-//! to the oldest epoch, so that no barrier starves.
+//! **Invariant:** a directory is listed once at a time; what is asked for meanwhile is done
+//! afterwards, and looks at its names wait, so that an older listing never overwrites a newer look.
+//! **Invariant:** the newest wish is met first, which bounds the memory by the depth of the tree;
+//! every other turn belongs to the oldest epoch, so that no barrier starves.
 
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
 use super::backend::WatchId;
-use super::dirty::Names;
+use super::dirty_set::DirtyNames;
 use super::epochs::{Epoch, Epochs};
 use super::tree::NodeId;
 
-/// Jobs with the workers at one time: enough to keep them busy while the looker reports, few enough that paths are fresh.
+/// Jobs with the workers at one time: enough to keep them busy while the event loop reports, few
+/// enough that paths are fresh.
 const GIVEN_MAX: usize = 64;
 
 /// A wish to list a directory. Counts as a piece of work of its epoch until it ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Ask {
+pub(super) struct ScanRequest {
     pub(super) epoch: Epoch,
-    /// Whether the directories beneath that are known already are listed as well. Unknown ones always are.
-    pub(super) reach: Reach,
+    /// Extent: whether known directories beneath are listed as well. Unknown ones always are.
+    pub(super) reach: ScanDepth,
     /// The pass over its root that it belongs to.
     pub(super) pass: Option<PassId>,
 }
 
-impl Ask {
+impl ScanRequest {
     /// A listing of one directory, outside of any pass.
     pub(super) fn one(epoch: Epoch) -> Self {
         Self {
             epoch,
-            reach: Reach::One,
+            reach: ScanDepth::One,
             pass: None,
         }
     }
@@ -42,18 +43,18 @@ impl Ask {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct PassId(pub(super) u64);
 
-/// How far a listing goes.
+/// Extent of a listing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Reach {
+pub(super) enum ScanDepth {
     /// The directory, and what is new beneath it.
     One,
     /// The directory and all beneath it.
     Deep,
 }
 
-/// What [`Listings::ask`] did, for the pass's account.
+/// Outcome of [`ScanQueue::ask`], for the pass's account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Joined {
+pub(super) enum MergeOutcome {
     /// The wish counts anew in its pass.
     Pass,
     /// It counts there already, or belongs to none.
@@ -62,7 +63,7 @@ pub(super) enum Joined {
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Listings {
+pub(super) struct ScanQueue {
     pending: HashMap<NodeId, Pending>,
     /// Nodes that wait for a worker. May hold some that do not wait any more.
     stacks: BTreeMap<Epoch, Vec<NodeId>>,
@@ -72,28 +73,33 @@ pub(super) struct Listings {
 
 /// A wish that waits or is with a worker.
 pub(super) struct Pending {
-    pub(super) ask: Ask,
+    pub(super) ask: ScanRequest,
     /// Asked for while it was with the worker.
-    pub(super) again: Option<Ask>,
+    pub(super) again: Option<ScanRequest>,
     /// Names to look at when it is done.
-    pub(super) later: Option<Names>,
+    pub(super) later: Option<DirtyNames>,
     /// Watches that ended while it was with the worker.
     pub(super) lost: Vec<WatchId>,
     given: bool,
 }
 
-/// What becomes of a look at a name in a directory.
+/// Time of a look at a name in a directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Look {
-    /// Nobody lists the directory: look.
+    /// The directory is not being listed: look.
     Now,
     /// It waits until the listing is done.
     Later,
 }
 
-impl Listings {
+impl ScanQueue {
     /// Asks for a listing. A new wish begins a piece of work.
-    pub(super) fn ask(&mut self, epochs: &mut Epochs, node: NodeId, ask: Ask) -> Joined {
+    pub(super) fn ask(
+        &mut self,
+        epochs: &mut Epochs,
+        node: NodeId,
+        ask: ScanRequest,
+    ) -> MergeOutcome {
         let Some(pending) = self.pending.get_mut(&node) else {
             epochs.begin(ask.epoch);
             self.pending.insert(node, Pending::new(ask));
@@ -115,13 +121,13 @@ impl Listings {
     }
 
     /// Puts a wish that is accounted for already at the end of the line.
-    pub(super) fn resume(&mut self, node: NodeId, ask: Ask) {
+    pub(super) fn resume(&mut self, node: NodeId, ask: ScanRequest) {
         self.stacks.entry(ask.epoch).or_default().push(node);
         self.pending.insert(node, Pending::new(ask));
     }
 
     /// The next directory for a worker, while they take any.
-    pub(super) fn next(&mut self) -> Option<(NodeId, Ask)> {
+    pub(super) fn next(&mut self) -> Option<(NodeId, ScanRequest)> {
         while self.given < GIVEN_MAX {
             let mut stack = if self.oldest_next {
                 self.stacks.first_entry()?
@@ -145,7 +151,7 @@ impl Listings {
         None
     }
 
-    /// A worker is through with `node`; `None` when nobody wants to know any more.
+    /// A worker is through with `node`; `None` if it is not wanted any more.
     pub(super) fn done(&mut self, node: NodeId) -> Option<Pending> {
         self.given -= 1;
         self.pending.remove(&node)
@@ -156,7 +162,8 @@ impl Listings {
         self.pending.remove(&node)
     }
 
-    /// Whether a look at `name` in `dir` has to wait; then it is kept here. `listed`: the directory was listed before.
+    /// Keeps a look at `name` in `dir` that must wait, and returns whether it must. `listed`: the
+    /// directory was listed before.
     pub(super) fn defer(
         &mut self,
         epochs: &mut Epochs,
@@ -171,7 +178,7 @@ impl Listings {
         if pending.given {
             let later = pending.later.get_or_insert_with(|| {
                 epochs.begin(epoch);
-                Names::new(epoch)
+                DirtyNames::new(epoch)
             });
             later.add(name);
             return Look::Later;
@@ -196,7 +203,7 @@ impl Listings {
 }
 
 impl Pending {
-    fn new(ask: Ask) -> Self {
+    fn new(ask: ScanRequest) -> Self {
         Self {
             ask,
             again: None,
@@ -207,12 +214,13 @@ impl Pending {
     }
 }
 
-fn joined(pass: Option<PassId>) -> Joined {
-    pass.map_or(Joined::Nothing, |_| Joined::Pass)
+fn joined(pass: Option<PassId>) -> MergeOutcome {
+    pass.map_or(MergeOutcome::Nothing, |_| MergeOutcome::Pass)
 }
 
-/// One wish for two. It belongs to the older epoch, which barriers of the younger one wait for as well.
-fn merge(epochs: &mut Epochs, kept: &mut Ask, other: Ask) -> Joined {
+/// One wish for two. It belongs to the older epoch, which barriers of the younger one wait for as
+/// well.
+fn merge(epochs: &mut Epochs, kept: &mut ScanRequest, other: ScanRequest) -> MergeOutcome {
     if other.epoch < kept.epoch {
         epochs.begin(other.epoch);
         epochs.end(kept.epoch);
@@ -220,7 +228,7 @@ fn merge(epochs: &mut Epochs, kept: &mut Ask, other: Ask) -> Joined {
     }
     kept.reach = kept.reach.max(other.reach);
     if kept.pass.is_some() {
-        return Joined::Nothing;
+        return MergeOutcome::Nothing;
     }
     kept.pass = other.pass;
     joined(kept.pass)
@@ -239,13 +247,13 @@ mod tests {
 
     #[test]
     fn the_newest_comes_first_and_the_oldest_epoch_every_other_time() {
-        let (mut epochs, mut listings) = (Epochs::default(), Listings::default());
+        let (mut epochs, mut listings) = (Epochs::default(), ScanQueue::default());
         let [a, b, c, d] = nodes();
-        let old = Ask::one(epochs.current());
+        let old = ScanRequest::one(epochs.current());
         listings.ask(&mut epochs, a, old);
         listings.ask(&mut epochs, b, old);
         epochs.barrier(1);
-        let new = Ask::one(epochs.current());
+        let new = ScanRequest::one(epochs.current());
         listings.ask(&mut epochs, c, new);
         listings.ask(&mut epochs, d, new);
         let order: Vec<_> = std::iter::from_fn(|| listings.next())
@@ -256,16 +264,16 @@ mod tests {
 
     #[test]
     fn a_listing_under_way_is_repeated_not_doubled_and_looks_wait_for_it() {
-        let (mut epochs, mut listings) = (Epochs::default(), Listings::default());
+        let (mut epochs, mut listings) = (Epochs::default(), ScanQueue::default());
         let [a] = nodes();
         let epoch = epochs.current();
-        listings.ask(&mut epochs, a, Ask::one(epoch));
+        listings.ask(&mut epochs, a, ScanRequest::one(epoch));
         let known = listings.defer(&mut epochs, a, Some(b"n"), epoch, true);
         let unknown = listings.defer(&mut epochs, a, Some(b"n"), epoch, false);
         assert_eq!((known, unknown), (Look::Now, Look::Later));
         assert!(listings.next().is_some());
-        listings.ask(&mut epochs, a, Ask::one(epoch));
-        listings.ask(&mut epochs, a, Ask::one(epoch));
+        listings.ask(&mut epochs, a, ScanRequest::one(epoch));
+        listings.ask(&mut epochs, a, ScanRequest::one(epoch));
         assert!(listings.next().is_none());
         assert_eq!(
             listings.defer(&mut epochs, a, Some(b"n"), epoch, true),

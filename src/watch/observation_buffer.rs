@@ -1,24 +1,25 @@
 //! Collects observations into messages of a bounded size.
 //!
-//! **Invariant:** observations leave in the order in which they were made, and a barrier's answer leaves after them.
+//! **Invariant:** observations leave in the order in which they were made, and a barrier's answer
+//! leaves after them.
 
 use std::sync::Arc;
 
 use super::options::{Report, Sink};
 use crate::core::observed::Observed;
 
-/// A message goes out when it names this many things, so that the engine answers questions in between. A single listing
-/// may be longer.
+/// A message goes out when it names this many things, so that the engine answers questions in
+/// between. A single listing may be longer.
 pub(super) const REPORT_NAMES_MAX: usize = 1024;
 
 /// See the module.
-pub(super) struct Outbox {
+pub(super) struct ObservationBuffer {
     sink: Sink,
     waiting: Vec<Observed>,
     names: usize,
 }
 
-impl Outbox {
+impl ObservationBuffer {
     /// Sends to `sink`.
     pub(super) fn new(sink: &Sink) -> Self {
         Self {

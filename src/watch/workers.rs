@@ -1,6 +1,8 @@
-//! The threads of a watcher: a panic is told, never swallowed, and nobody waits for ever for their end.
+//! The threads of a watcher: a panic is reported, never swallowed, and no caller waits for ever for
+//! their end.
 //!
-//! **Invariant:** a thread that panics has told so in the log and to its mourner, so that the daemon is not deaf in silence.
+//! **Invariant:** a thread that panics is reported in the log and to its `failed` callback, so that
+//! the daemon is not deaf in silence.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,12 +13,13 @@ use parking_lot::{Condvar, Mutex};
 
 use super::error::WatchError;
 
-/// How long [`Crew::join`] waits. A thread that is busy in the file system or in the sink for longer is left to end by itself.
+/// Limit of [`Workers::join`]. A thread that is busy in the file system or in the sink for longer
+/// ends later by itself.
 const JOIN_MAX: Duration = Duration::from_millis(100);
 
 /// The threads of one watcher.
 #[derive(Default)]
-pub(super) struct Crew {
+pub(super) struct Workers {
     threads: Mutex<Vec<JoinHandle<()>>>,
     running: Arc<Running>,
 }
@@ -27,8 +30,8 @@ struct Running {
     ended: Condvar,
 }
 
-impl Crew {
-    /// Starts a thread. `mourn` is called when `work` panics.
+impl Workers {
+    /// Starts a thread. `report_failure` is called when `work` panics.
     ///
     /// # Errors
     /// When the operating system gives out no more threads.
@@ -36,7 +39,7 @@ impl Crew {
         &self,
         name: &'static str,
         work: impl FnOnce() + Send + 'static,
-        mourn: impl FnOnce() + Send + 'static,
+        report_failure: impl FnOnce() + Send + 'static,
     ) -> Result<(), WatchError> {
         let running = Arc::clone(&self.running);
         *running.count.lock() += 1;
@@ -50,7 +53,7 @@ impl Crew {
                         "a thread of the watcher panicked; this is a bug"
                     );
                     // It may panic as well, for the same reason.
-                    let _ = catch_unwind(AssertUnwindSafe(mourn));
+                    let _ = catch_unwind(AssertUnwindSafe(report_failure));
                 }
                 *running.count.lock() -= 1;
                 running.ended.notify_all();
@@ -68,7 +71,7 @@ impl Crew {
         }
     }
 
-    /// Waits for the threads, which have been told to end, for a tenth of a second at most.
+    /// Waits for the threads, which have been asked to end, for a tenth of a second at most.
     pub(super) fn join(&self) {
         let mut count = self.running.count.lock();
         self.running
@@ -85,7 +88,7 @@ impl Crew {
     }
 }
 
-/// What a panic said.
+/// Returns the message of a panic.
 pub(super) fn message(panic: &(dyn std::any::Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()

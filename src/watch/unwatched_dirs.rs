@@ -1,4 +1,4 @@
-//! Directories that no event tells of: listed again from time to time, and for each barrier that somebody waits at.
+//! Directories without events: listed again from time to time, and for each barrier.
 //!
 //! **Invariant:** a timer exists only while there are such directories.
 
@@ -8,9 +8,9 @@ use hashbrown::{HashMap, HashSet};
 use rustix::io::Errno;
 
 use super::epochs::Epoch;
+use super::event_loop::{EventLoop, by_root};
 use super::limits;
-use super::listings::{Ask, Reach};
-use super::looker::{Looker, by_root};
+use super::scan_queue::{ScanDepth, ScanRequest};
 use super::tree::NodeId;
 use crate::clock;
 use crate::core::facts::RootId;
@@ -19,28 +19,30 @@ use crate::fs::error::reason;
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Unwatched {
+pub(super) struct UnwatchedDirs {
     /// Without a watch.
-    deaf: HashMap<NodeId, Errno>,
-    /// Could not be read, for a reason whose end no event tells.
+    lacks_watch: HashMap<NodeId, Errno>,
+    /// Could not be read, for a reason whose end is no event.
     failed: HashSet<NodeId>,
-    /// When they are listed again, on the clock that counts from the machine's start.
+    /// Time at which they are listed again, on the clock that counts from the machine's start.
     pub(super) due: Option<Duration>,
-    /// Roots that were told about.
+    /// Roots that were warned about.
     doubted: HashSet<RootId>,
-    said: Said,
+    warned: WarnState,
     /// Work of this epoch waits for the next listing of all of them.
     owed: Option<Epoch>,
-    /// When the last listing for barriers of jobs began, and the processor time that their listings took since.
+    /// Start of the last listing for barriers of jobs, and the processor time that their listings
+    /// took since.
     began: Duration,
     cost: Duration,
 }
 
-/// Barriers of jobs have the directories listed that no event tells of: at most this share of a thread goes into that.
+/// Barriers of jobs have the directories without events listed: at most this share of a
+/// thread goes into that.
 const LISTING_SHARE: u32 = 20;
 
 #[derive(Default, PartialEq, Eq)]
-enum Said {
+enum WarnState {
     /// Nothing to say.
     #[default]
     Nothing,
@@ -50,41 +52,45 @@ enum Said {
     Done,
 }
 
-impl Unwatched {
-    /// Whether `node` is known to have no watch.
+impl UnwatchedDirs {
+    /// Returns whether `node` is known to have no watch.
     pub(super) fn has(&self, node: NodeId) -> bool {
-        self.deaf.contains_key(&node)
+        self.lacks_watch.contains_key(&node)
     }
 
-    /// All directories that no event tells of.
+    /// All directories without events.
     fn all(&self) -> HashSet<NodeId> {
-        self.deaf.keys().chain(&self.failed).copied().collect()
+        self.lacks_watch
+            .keys()
+            .chain(&self.failed)
+            .copied()
+            .collect()
     }
 
-    /// How many have no watch.
+    /// Number of directories without a watch.
     pub(super) fn len(&self) -> usize {
-        self.deaf.len()
+        self.lacks_watch.len()
     }
 
     /// `node` has a watch, or is no more.
     pub(super) fn remove(&mut self, node: NodeId) {
         self.failed.remove(&node);
-        if self.deaf.remove(&node).is_some() && self.deaf.is_empty() {
-            self.said = Said::Nothing;
+        if self.lacks_watch.remove(&node).is_some() && self.lacks_watch.is_empty() {
+            self.warned = WarnState::Nothing;
             self.doubted.clear();
         }
-        if self.deaf.is_empty() && self.failed.is_empty() {
+        if self.lacks_watch.is_empty() && self.failed.is_empty() {
             self.due = None;
         }
     }
 }
 
-impl Looker {
+impl EventLoop {
     /// The backend would not watch a directory.
     pub(super) fn on_unwatchable(&mut self, id: NodeId, root: RootId, errno: Errno) {
-        self.unwatched.deaf.insert(id, errno);
-        if self.unwatched.said == Said::Nothing {
-            self.unwatched.said = Said::Due;
+        self.unwatched.lacks_watch.insert(id, errno);
+        if self.unwatched.warned == WarnState::Nothing {
+            self.unwatched.warned = WarnState::Due;
         }
         if self.unwatched.doubted.insert(root) {
             let why = format!("not all directories can be watched: {}", why(errno));
@@ -93,14 +99,15 @@ impl Looker {
         self.arm_unwatched();
     }
 
-    /// A directory could not be read, for a reason whose end no event tells.
+    /// A directory could not be read, for a reason whose end is no event.
     pub(super) fn retry_later(&mut self, id: NodeId) {
         self.unwatched.failed.insert(id);
         self.arm_unwatched();
     }
 
-    /// Has a barrier of jobs, which is about to be noted, wait for a listing of what has no watch that begins later. Jobs may end one
-    /// after the other, so these listings keep their distance; a job whose last files are unknown meanwhile is late, never cut in two.
+    /// Has a barrier of jobs, which is about to be noted, wait for a listing of what has no watch
+    /// that begins later. Jobs may end one after the other, so these listings keep their distance;
+    /// a job whose last files are unknown meanwhile is late, never cut in two.
     pub(super) fn owe_unwatched(&mut self) {
         let unwatched = &mut self.unwatched;
         if unwatched.due.is_none() || unwatched.owed.is_some() {
@@ -129,8 +136,8 @@ impl Looker {
         {
             self.epochs.end(epoch);
         }
-        if self.listings.len() == 0 && self.unwatched.said == Said::Due {
-            self.unwatched.said = Said::Done;
+        if self.listings.len() == 0 && self.unwatched.warned == WarnState::Due {
+            self.unwatched.warned = WarnState::Done;
             self.warn_of_unwatched();
         }
         if self.unwatched.due.is_none_or(|due| due > now) {
@@ -144,7 +151,7 @@ impl Looker {
         if let Some(epoch) = self.unwatched.owed.take() {
             // In no pass, since the one under way may have listed some of it too early.
             for &node in &all {
-                self.ask(node, Ask::one(epoch));
+                self.ask(node, ScanRequest::one(epoch));
             }
             self.epochs.end(epoch);
         }
@@ -155,19 +162,19 @@ impl Looker {
             };
             for node in nodes {
                 let epoch = self.epochs.current();
-                let reach = Reach::One;
+                let reach = ScanDepth::One;
                 let pass = Some(pass);
-                self.ask(node, Ask { epoch, reach, pass });
+                self.ask(node, ScanRequest { epoch, reach, pass });
             }
         }
         self.unwatched.failed.clear();
     }
 
-    /// Asks for a listing of what has no watch, before a barrier: it may hold what nobody was told of. In no pass, since
-    /// the one under way may have listed some of it too early.
+    /// Asks for a listing of what has no watch, before a barrier: it may hold what was not
+    /// reported. In no pass, since the one under way may have listed some of it too early.
     pub(super) fn ask_unwatched(&mut self) {
         for node in self.unwatched.all() {
-            self.ask(node, Ask::one(self.epochs.current()));
+            self.ask(node, ScanRequest::one(self.epochs.current()));
         }
     }
 
@@ -182,7 +189,7 @@ impl Looker {
         let missing = self.unwatched.len() as u64;
         let watched = self.backend.watches();
         let limit = limits::user_watches();
-        let Some(&errno) = self.unwatched.deaf.values().next() else {
+        let Some(&errno) = self.unwatched.lacks_watch.values().next() else {
             return;
         };
         let text = warning(watched, missing, limit, errno, self.reconcile_every);
@@ -190,7 +197,7 @@ impl Looker {
     }
 }
 
-/// What to tell people about directories without a watch.
+/// Returns the warning about directories without a watch.
 fn warning(
     watched: u64,
     missing: u64,
@@ -215,7 +222,7 @@ fn warning(
     text
 }
 
-/// Why a directory is not watched, for people.
+/// Returns the reason why a directory is not watched, for people.
 fn why(errno: Errno) -> String {
     if errno == Errno::NOSPC {
         "the limit fs.inotify.max_user_watches is reached".into()

@@ -1,15 +1,18 @@
-//! Barriers for a backend that reads the kernel's queue by other hands: a file of our own is touched, and its event marks the
-//! place.
+//! Barriers for a backend that reads the kernel's queue by other hands: a file of our own is
+//! touched, and its event marks the place.
 //!
-//! The kernel puts the events of one inotify instance into one queue in the order of what happened, and whoever reads it hands
-//! them on in that order. So when the event of a touch arrives, everything from before the touch has arrived. The files lie in
-//! memory (`memfd_create(2)`): no disk can be full, no name can be in the way, and nothing has to be cleaned up.
+//! The kernel puts the events of one inotify instance into one queue in the order of what happened,
+//! and its reader hands them on in that order. So when the event of a touch arrives,
+//! everything from before the touch has arrived. The files are in memory (`memfd_create(2)`): no
+//! disk can be full, no name can be in the way, and nothing has to be cleaned up.
 //!
-//! The kernel merges equal neighbours in its queue, so an event cannot say which of two touches it is of. Therefore one
-//! touch at a time is under way, markers that come meanwhile wait for the next one, and two files take turns: a late event
-//! of a touch that was given up names the file that nobody waits for.
+//! The kernel merges equal neighbours in its queue, so an event cannot say which of two touches it
+//! is of. Therefore one touch at a time is under way, markers that come meanwhile wait for the next
+//! one, and two files take turns: a late event of a touch that was given up names the file that
+//! no marker waits for.
 //!
-//! **Invariant:** a marker is handed over after the event of a touch that was made after it was asked for, or behind an overflow.
+//! **Invariant:** a marker is handed over after the event of a touch that was made after it was
+//! asked for, or behind an overflow.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -17,21 +20,21 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{MemfdFlags, Mode, fchmod, memfd_create};
 use rustix::io::Errno;
 
-use super::alias;
 use super::backend::Marker;
+use super::fd_paths;
 
 /// See the module.
-pub(super) struct Beacons {
+pub(super) struct CookieFiles {
     files: [(OwnedFd, PathBuf); 2],
-    /// Which of the files the touch under way is of, or was of.
+    /// Number of the file that was touched last.
     turn: usize,
-    /// What the touch under way is for.
+    /// Markers that the touch under way stands for.
     flying: Vec<Marker>,
-    /// What the next one is for.
+    /// Markers that the next one stands for.
     waiting: Vec<Marker>,
 }
 
-impl Beacons {
+impl CookieFiles {
     /// Makes the files.
     ///
     /// # Errors
@@ -39,7 +42,7 @@ impl Beacons {
     pub(super) fn new() -> Result<Self, Errno> {
         let file = || {
             let file = memfd_create("lapsed-barrier", MemfdFlags::CLOEXEC)?;
-            let path = alias::of_own(file.as_raw_fd());
+            let path = fd_paths::of_own(file.as_raw_fd());
             Ok((file, path))
         };
         Ok(Self {
@@ -50,7 +53,7 @@ impl Beacons {
         })
     }
 
-    /// What has to be watched before the first marker is asked for.
+    /// Paths that must be watched before the first marker is asked for.
     pub(super) fn paths(&self) -> [&Path; 2] {
         self.files.each_ref().map(|(_, path)| path.as_path())
     }
@@ -58,7 +61,8 @@ impl Beacons {
     /// Asks for a marker.
     ///
     /// # Errors
-    /// When the file cannot be touched: then nobody will tell, and [`Beacons::give_up`] has what is to be done.
+    /// When the file cannot be touched: then no event comes, and [`CookieFiles::give_up`] has
+    /// what is to be done.
     pub(super) fn ask(&mut self, marker: Marker) -> Result<(), Errno> {
         self.waiting.push(marker);
         if self.flying.is_empty() {
@@ -67,10 +71,11 @@ impl Beacons {
         Ok(())
     }
 
-    /// Takes the event of `path`: the markers that have their place here. `None` when it is no file of these.
+    /// Takes the event of `path`: the markers that have their place here. `None` when it is no file
+    /// of these.
     ///
     /// # Errors
-    /// As for [`Beacons::ask`].
+    /// As for [`CookieFiles::ask`].
     pub(super) fn arrive(&mut self, path: &Path) -> Option<Result<Vec<Marker>, Errno>> {
         let number = self.files.iter().position(|(_, own)| own == path)?;
         if number != self.turn || self.flying.is_empty() {
@@ -111,7 +116,7 @@ mod tests {
 
     #[test]
     fn one_touch_at_a_time_and_late_events_name_the_other_file() {
-        let mut beacons = Beacons::new().unwrap();
+        let mut beacons = CookieFiles::new().unwrap();
         let paths = beacons.paths().map(Path::to_path_buf);
         let [even, odd] = &paths;
         assert_ne!(even, odd);
@@ -131,7 +136,7 @@ mod tests {
 
     #[test]
     fn after_a_loss_no_marker_is_left() {
-        let mut beacons = Beacons::new().unwrap();
+        let mut beacons = CookieFiles::new().unwrap();
         beacons.ask(Marker::Sync(1)).unwrap();
         beacons.ask(Marker::Sync(2)).unwrap();
         assert_eq!(beacons.give_up(), [Marker::Sync(1), Marker::Sync(2)]);

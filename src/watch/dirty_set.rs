@@ -8,10 +8,10 @@ use super::epochs::{Epoch, Epochs};
 use super::tree::NodeId;
 use crate::core::observed::Name;
 
-/// What the events tell of a name.
+/// Evidence of the events about a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Evidence {
-    /// Something happened to it: a look tells what.
+    /// Something happened to it: a look shows what.
     Rumour,
     /// It was moved into a quarantine, and no later event names it: nothing is there.
     Quarantined,
@@ -19,12 +19,12 @@ pub(super) enum Evidence {
 
 /// Names of one directory that want a look; none: only the directory itself does.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(super) struct DirtyNames {
     pub(super) epoch: Epoch,
     pub(super) names: HashMap<Name, Evidence>,
 }
 
-impl Names {
+impl DirtyNames {
     /// No names yet. The caller accounts for `epoch`.
     pub(super) fn new(epoch: Epoch) -> Self {
         Self {
@@ -44,12 +44,12 @@ impl Names {
 
 /// Directories with names that want a look, in order of arrival.
 #[derive(Default)]
-pub(super) struct Dirty {
-    dirs: HashMap<NodeId, Names>,
+pub(super) struct DirtySet {
+    dirs: HashMap<NodeId, DirtyNames>,
     order: Vec<NodeId>,
 }
 
-impl Dirty {
+impl DirtySet {
     /// Marks a name in `dir` (`None`: the directory itself).
     pub(super) fn mark(
         &mut self,
@@ -62,7 +62,7 @@ impl Dirty {
         let names = self.dirs.entry(dir).or_insert_with(|| {
             epochs.begin(epoch);
             order.push(dir);
-            Names::new(epoch)
+            DirtyNames::new(epoch)
         });
         names.add(name);
     }
@@ -76,7 +76,7 @@ impl Dirty {
     }
 
     /// Puts names back that were kept elsewhere, already accounted for.
-    pub(super) fn put(&mut self, epochs: &mut Epochs, dir: NodeId, names: Names) {
+    pub(super) fn put(&mut self, epochs: &mut Epochs, dir: NodeId, names: DirtyNames) {
         if let Some(present) = self.dirs.get_mut(&dir) {
             // The older one of the two goes on; a barrier must not pass either.
             let (kept, ended) = if present.epoch <= names.epoch {
@@ -94,7 +94,7 @@ impl Dirty {
     }
 
     /// Takes what has been there longest.
-    pub(super) fn take_all(&mut self) -> Vec<(NodeId, Names)> {
+    pub(super) fn take_all(&mut self) -> Vec<(NodeId, DirtyNames)> {
         let order = std::mem::take(&mut self.order);
         let all = order
             .into_iter()

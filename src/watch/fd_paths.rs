@@ -1,10 +1,12 @@
 //! The paths under which directories are given to the `notify` crate.
 //!
-//! That crate knows a watch by the path that it was added under, and tells events beneath that path for as long as the watch
-//! lives, wherever the directory has been moved to. A directory's own path would be a poor name for it: it goes stale with
-//! every rename above it and may be another directory's a moment later. A descriptor is exact, but its number is used again. So
-//! the path leads through a descriptor, and it has a detour in it that no other path has: steps into directories of
-//! `/proc/self` and out again, which spell the watch's number. It is resolved once, while the descriptor is open.
+//! That crate knows a watch by the path that it was added under, and tells events beneath that path
+//! for as long as the watch lives, wherever the directory has been moved to. A directory's own path
+//! would be a poor name for it: it goes stale with every rename above it and may be another
+//! directory's a moment later. A descriptor is exact, but its number is used again. So the path
+//! leads through a descriptor, and it has a detour in it that no other path has: steps into
+//! directories of `/proc/self` and out again, which spell the watch's number. It is resolved once,
+//! while the descriptor is open.
 //!
 //! **Invariant:** no alias is equal to another one, component by component, nor leads through it.
 //! **Invariant:** from an event's path its watch is read off, without a table.
@@ -37,8 +39,8 @@ pub(super) fn of(watch: WatchId, fd: RawFd) -> PathBuf {
     path.into()
 }
 
-/// The watch that an event's path tells of, and the name in its directory; an empty one for the directory itself. `None` when it
-/// is no path of ours.
+/// The watch that an event's path tells of, and the name in its directory; an empty one for the
+/// directory itself. `None` when it is no path of ours.
 pub(super) fn read(path: &Path) -> Option<(WatchId, &[u8])> {
     let mut rest = path.as_os_str().as_bytes().strip_prefix(HOME)?;
     let mut number = 0u32;

@@ -1,7 +1,10 @@
-//! The coordinator: one thread that owns the tree, turns events into looks and listings into observations, and reports them.
+//! The coordinator: one thread that owns the tree, turns events into looks and listings into
+//! observations, and reports them.
 //!
-//! **Invariant:** whatever is reported of one directory is reported in the order in which it was seen.
-//! **Invariant:** it sleeps until something happens; a timer exists only while something waits for one.
+//! **Invariant:** whatever is reported of one directory is reported in the order in which it was
+//! seen.
+//! **Invariant:** it sleeps until something happens; a timer exists only while something waits for
+//! one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,76 +13,77 @@ use hashbrown::HashMap;
 
 use super::backend::{Backend, Marker, More};
 use super::crawl::Pool;
-use super::dirty::Dirty;
+use super::dirty_set::DirtySet;
 use super::epochs::{Epoch, Epochs};
 use super::error::WatchError;
-use super::inbox::{Inbox, Mail, Order};
-use super::listings::{Ask, Joined, Listings};
-use super::moves::Moves;
+use super::inbox::{Inbox, Messages, Order};
+use super::observation_buffer::ObservationBuffer;
 use super::options::{Options, Sink};
-use super::outbox::Outbox;
+use super::parent_watcher::ParentWatcher;
+use super::rename_tracker::RenameTracker;
 use super::restored::Restored;
 use super::roots::Roots;
+use super::scan_queue::{MergeOutcome, ScanQueue, ScanRequest};
 use super::stats::Counters;
-use super::surroundings::Surroundings;
-use super::threads::Crew;
 use super::tree::{NodeId, Tree};
 use super::unreachable::Search;
-use super::unwatched::Unwatched;
+use super::unwatched_dirs::UnwatchedDirs;
 use super::ways::Ways;
+use super::workers::Workers;
 use crate::clock;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::observed::Observed;
 
-/// See the module. Its parts are spread over `events`, `looks`, `lists`, `passes` and `presence`.
-pub(super) struct Looker {
+/// See the module. Its parts are spread over `events`, `looks`, `lists`, `passes` and `root_state`.
+pub(super) struct EventLoop {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) pool: Pool,
     pub(super) inbox: Arc<Inbox>,
-    pub(super) outbox: Outbox,
+    pub(super) outbox: ObservationBuffer,
     pub(super) counters: Arc<Counters>,
     pub(super) tree: Tree,
     pub(super) epochs: Epochs,
-    pub(super) dirty: Dirty,
-    pub(super) listings: Listings,
+    pub(super) dirty: DirtySet,
+    pub(super) listings: ScanQueue,
     pub(super) ways: Ways,
     pub(super) roots: Roots,
-    /// Where the roots lie; `None` when they are looked at once only.
-    pub(super) surroundings: Option<Surroundings>,
-    pub(super) moves: Moves,
+    /// Places of the roots; `None` if they are looked at once only.
+    pub(super) surroundings: Option<ParentWatcher>,
+    pub(super) moves: RenameTracker,
     pub(super) rechecks: Rechecks,
-    pub(super) unwatched: Unwatched,
+    pub(super) unwatched: UnwatchedDirs,
     pub(super) search: Search,
     pub(super) restored: Restored,
     pub(super) skip: Arc<[FileKey]>,
     pub(super) reconcile_every: Duration,
     pub(super) reconcile_rest: Duration,
-    /// Whether the backend has more than it handed over.
+    /// Outcome of the last drain: whether the backend has more.
     more: More,
 }
 
-/// Directories that were not where they should be: looked for again when every event of what happened before is known.
+/// Directories that were not where they should be: looked for again when every event of what
+/// happened before is known.
 #[derive(Default)]
 pub(super) struct Rechecks {
     /// Waits for a marker to be asked for.
-    pub(super) fresh: Vec<(NodeId, RootId, Ask)>,
+    pub(super) fresh: Vec<(NodeId, RootId, ScanRequest)>,
     /// Waits for the marker that was asked for.
-    pub(super) asked: Vec<(NodeId, RootId, Ask)>,
-    /// Whether a marker is under way.
+    pub(super) asked: Vec<(NodeId, RootId, ScanRequest)>,
+    /// True if a marker is under way.
     pub(super) marked: bool,
-    /// Whether it has come.
+    /// True if it has come.
     pub(super) drained: bool,
 }
 
-/// What makes a looker.
+/// Parts of an event loop.
 pub(super) struct Parts {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) inbox: Arc<Inbox>,
     pub(super) counters: Arc<Counters>,
-    pub(super) surroundings: Option<Surroundings>,
+    pub(super) surroundings: Option<ParentWatcher>,
 }
 
-impl Looker {
+impl EventLoop {
     /// Starts the workers. Nothing is looked at before the first turn.
     ///
     /// # Errors
@@ -88,26 +92,26 @@ impl Looker {
         parts: Parts,
         options: Options,
         sink: &Sink,
-        crew: &Crew,
+        crew: &Workers,
     ) -> Result<Self, WatchError> {
         let skip: Arc<[FileKey]> = options.skip.into();
         let pool = Pool::start(crew, &parts.backend, &parts.inbox, &skip)?;
-        let mut looker = Self {
+        let mut event_loop = Self {
             backend: parts.backend,
             pool,
             inbox: parts.inbox,
-            outbox: Outbox::new(sink),
+            outbox: ObservationBuffer::new(sink),
             counters: parts.counters,
             tree: Tree::default(),
             epochs: Epochs::default(),
-            dirty: Dirty::default(),
-            listings: Listings::default(),
+            dirty: DirtySet::default(),
+            listings: ScanQueue::default(),
             ways: Ways::default(),
             roots: Roots::default(),
             surroundings: parts.surroundings,
-            moves: Moves::default(),
+            moves: RenameTracker::default(),
             rechecks: Rechecks::default(),
-            unwatched: Unwatched::default(),
+            unwatched: UnwatchedDirs::default(),
             search: Search::default(),
             restored: Restored::new(options.restored),
             skip,
@@ -115,12 +119,12 @@ impl Looker {
             reconcile_rest: options.reconcile_rest,
             more: More::No,
         };
-        looker.roots.set(options.roots);
-        looker.counters.set_roots(looker.roots.ids());
-        Ok(looker)
+        event_loop.roots.set(options.roots);
+        event_loop.counters.set_roots(event_loop.roots.ids());
+        Ok(event_loop)
     }
 
-    /// Works until it is told to stop.
+    /// Works until it is stopped.
     pub(super) fn run(mut self) {
         self.survey_all();
         while self.turn() == Turn::Done {}
@@ -133,12 +137,12 @@ impl Looker {
         self.outbox.flush();
     }
 
-    /// One round: what came in, then what follows from it, then what is to be told.
+    /// One round: what came in, then what follows from it, then the reports.
     fn turn(&mut self) -> Turn {
         // What the last turn or the start left to do is begun before anything is waited for.
         self.dispatch();
         self.outbox.flush();
-        let Mail {
+        let Messages {
             orders,
             done,
             events: _,
@@ -152,7 +156,7 @@ impl Looker {
             self.survey_changes();
         }
         for order in orders {
-            self.obey(order);
+            self.handle_order(order);
         }
         for done in done {
             self.finish_listing(done);
@@ -174,7 +178,7 @@ impl Looker {
         Turn::Done
     }
 
-    /// How long to wait for mail: for ever, when no timer is set.
+    /// Returns how long to wait for mail: for ever, if no timer is set.
     fn patience(&self) -> Option<Duration> {
         if self.more == More::Yes {
             return Some(Duration::ZERO);
@@ -189,17 +193,18 @@ impl Looker {
         .flatten()
         .min()?;
         let wait = due.saturating_sub(clock::now().boot);
-        // A condition variable may wake a little early: then the timer is not due yet, and the next wait is a short one.
+        // A condition variable may wake a little early: then the timer is not due yet, and the next
+        // wait is a short one.
         Some(wait.max(Duration::from_millis(1)))
     }
 
-    fn obey(&mut self, order: Order) {
+    fn handle_order(&mut self, order: Order) {
         match order {
             Order::SetRoots(roots) => self.set_roots(roots),
             Order::Recrawl(root) => self.recrawl(root),
             Order::Relist(root, dir) => self.relist(root, &dir),
             Order::DropSubtree(root, dir) => self.drop_subtree(root, &dir),
-            Order::Mourn => {
+            Order::ReportFailure => {
                 self.counters.die();
                 self.overflow("a part of the watcher failed; this is a bug");
             }
@@ -207,24 +212,24 @@ impl Looker {
     }
 
     /// Carries out orders that came before a barrier.
-    pub(super) fn obey_waiting(&mut self) {
+    pub(super) fn handle_waiting_orders(&mut self) {
         for order in self.inbox.take_orders() {
-            self.obey(order);
+            self.handle_order(order);
         }
     }
 
     /// Asks for a listing of `node`, and counts it in its pass.
-    pub(super) fn ask(&mut self, node: NodeId, ask: Ask) {
+    pub(super) fn ask(&mut self, node: NodeId, ask: ScanRequest) {
         let Some(root) = self.tree.get(node).map(|node| node.root) else {
             return;
         };
-        if self.listings.ask(&mut self.epochs, node, ask) == Joined::Pass {
+        if self.listings.ask(&mut self.epochs, node, ask) == MergeOutcome::Pass {
             self.roots.join_pass(root);
         }
     }
 
     /// A wish is met or given up.
-    pub(super) fn end(&mut self, root: RootId, ask: Ask) {
+    pub(super) fn end(&mut self, root: RootId, ask: ScanRequest) {
         if let Some(pass) = ask.pass {
             self.leave_pass(root, pass);
         }
@@ -240,13 +245,13 @@ impl Looker {
         let look = self
             .listings
             .defer(&mut self.epochs, dir, name, epoch, listed);
-        if look == super::listings::Look::Now {
+        if look == super::scan_queue::Look::Now {
             self.dirty.mark(&mut self.epochs, dir, name, epoch);
         }
     }
 
     /// Takes a directory and all beneath it out of the tree, without a word to the engine.
-    pub(super) fn uproot(&mut self, node: NodeId) {
+    pub(super) fn detach_subtree(&mut self, node: NodeId) {
         self.ways.clear();
         let mut ended = Vec::new();
         self.tree.remove(node, |id, node| {
@@ -275,7 +280,7 @@ impl Looker {
         if let Some(root) = self.tree.get(node).map(|node| node.root) {
             let dir = self.tree.path(node);
             self.outbox.push(Observed::Gone { root, dir });
-            self.uproot(node);
+            self.detach_subtree(node);
         }
     }
 
@@ -290,7 +295,7 @@ impl Looker {
         if waiting && !self.rechecks.marked {
             self.rechecks.marked = true;
             self.rechecks.asked = std::mem::take(&mut self.rechecks.fresh);
-            self.moves.ripen();
+            self.moves.expire();
             self.backend.mark(Marker::Drained);
         }
     }
@@ -326,7 +331,7 @@ enum Turn {
     Stopped,
 }
 
-/// Nodes by root, for whoever goes over the roots one by one.
+/// Groups nodes by root.
 pub(super) fn by_root(
     tree: &Tree,
     nodes: impl Iterator<Item = NodeId>,
