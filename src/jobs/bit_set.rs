@@ -1,4 +1,4 @@
-//! Which of the known jobs a reading has met: a bit for each.
+//! Set of the known jobs that a reading has met: a bit for each.
 
 /// A set of small numbers.
 #[derive(Default)]

@@ -1,4 +1,5 @@
-//! Wake-up of the thread of a source, by an event in the database's directory, a request, or the end.
+//! Wake-up of the thread of a source, by an event in the database's directory, a request, or the
+//! end.
 //!
 //! **Invariant:** a thread that waits without a limit never wakes before the signal is raised.
 

@@ -1,6 +1,7 @@
 //! From a row of the database to a row of ours.
 //!
-//! **Invariant:** a value that decides and cannot be read holds its job; a status that nobody explained counts as running.
+//! **Invariant:** a value that decides and cannot be read holds its job; a status without a
+//! meaning counts as running.
 //! **Invariant:** a peculiarity is said once, not for each row.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,8 @@ use super::zone::Zones;
 use crate::core::jobs::{JobRow, Moments, Status};
 use crate::core::time::Timestamp;
 
-/// How many peculiarities are said in the life of a source: a column of free text may hold millions of unknown words.
+/// Most warnings about values in the life of a source: a column of free text may hold millions of
+/// unknown words.
 const SAID_MAX: usize = 100;
 
 /// The columns of timestamps, in the order of [`Columns::moments`].
@@ -37,7 +39,7 @@ pub(super) struct Decoder {
     said: Mutex<BTreeSet<String>>,
 }
 
-/// Where in a query's answer what stands.
+/// Positions of the columns in a query's answer.
 pub(super) struct Columns {
     id: Option<usize>,
     status: Option<usize>,
@@ -50,12 +52,13 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Returns where the id stands, without which a row says nothing; every query was found to have it.
+    /// Returns where the id stands, without which a row says nothing; every query was found to have
+    /// it.
     pub(super) fn id_at(&self) -> usize {
         self.id.unwrap_or_default()
     }
 
-    /// The column that tells when the row changed.
+    /// The column that shows when the row changed.
     pub(super) fn changed_at(&self) -> Option<usize> {
         self.changed_at
     }
@@ -128,7 +131,8 @@ impl Decoder {
         columns
     }
 
-    /// Returns the job of `row`, as far as it decides; [`JobRow::UNNAMED`] when it has no id that could be one.
+    /// Returns the job of `row`, as far as it decides; [`JobRow::UNNAMED`] when it has no id that
+    /// could be one.
     pub(super) fn decode(&self, columns: &Columns, row: &[SqlValue<'_>]) -> JobRow {
         let Some(id) = columns.id_in(row) else {
             return self.unnamed(columns, row);

@@ -1,4 +1,4 @@
-//! Why a database cannot be asked, or does not do as it was told.
+//! Errors of databases.
 
 /// Queries that do not fit their database.
 #[derive(Debug, thiserror::Error)]
@@ -9,11 +9,11 @@ pub enum QueryError {
     /// A query is no such query, or names what is not there.
     #[error("{query}: {what}\n  {mend}")]
     Query {
-        /// Which one: `select`, `changed`, `mark`, `forget`, `forget 2`.
+        /// Its key: `select`, `changed`, `mark`, `forget`, `forget 2`.
         query: String,
-        /// What is wrong with it.
+        /// The mistake in it.
         what: String,
-        /// What there is, or what would mend it.
+        /// The names that there are, or what would mend it.
         mend: String,
     },
     /// No such time zone.
@@ -23,12 +23,12 @@ pub enum QueryError {
     Zone {
         /// The column.
         column: String,
-        /// What was found.
+        /// The name that was found.
         zone: String,
     },
 }
 
-/// Why a job's record was not written. Nothing of it was, and it may be tried again.
+/// Reason why a job's record was not written. Nothing of it was, and it may be tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The database cannot be asked, or takes no record now.
@@ -42,13 +42,13 @@ pub enum WriteError {
         "{statement} fails in {place} for job \"{job}\": {why}\n  nothing of it was written; see that the statement fits the database"
     )]
     Statement {
-        /// Which one: `mark`, `forget`, `forget 2`.
+        /// Its key: `mark`, `forget`, `forget 2`.
         statement: String,
         /// The database, as messages name it.
         place: String,
         /// The job.
         job: String,
-        /// What the database said.
+        /// Message of the database.
         why: String,
     },
 }

@@ -1,13 +1,14 @@
 //! Row of one id in a database.
 //!
-//! **Invariant:** a row whose id the database takes for the same is never "none": a file that is named after another spelling of it has an
-//! owner.
+//! **Invariant:** a row whose id the database takes for the same is never "none": a file that is
+//! named after another spelling of it has an owner.
 
 /// Result of a lookup by id.
 pub(super) enum Lookup<F> {
     /// The row of the job.
     Found(F),
-    /// A row whose id is the same by its type, such as that of a UUID in capitals, and is spelled like this.
+    /// A row whose id is the same by its type, such as that of a UUID in capitals, and is spelled
+    /// like this.
     OtherSpelling(String),
     /// A row that the database takes for the job's, and whose id is neither text nor an integer.
     Unnamed,
@@ -16,7 +17,8 @@ pub(super) enum Lookup<F> {
 }
 
 impl<F> Lookup<F> {
-    /// Takes note of another row that the database gives, whose id is `spelled` like this; the first one counts.
+    /// Takes note of another row that the database gives, whose id is `spelled` like this; the
+    /// first one counts.
     pub(super) fn or(&mut self, spelled: Option<String>) {
         if matches!(self, Self::Missing) {
             *self = spelled.map_or(Self::Unnamed, Self::OtherSpelling);
@@ -41,7 +43,8 @@ pub(super) fn spelled(other: &str) -> String {
 pub(super) const UNNAMED: &str =
     "it has a row whose id would be that job's, if it were text or an integer";
 
-/// Returns the other spellings that a database may have of the UUID `id`: without dashes, in capitals. No other ids have other spellings.
+/// Returns the other spellings that a database may have of the UUID `id`: without dashes, in
+/// capitals. No other ids have other spellings.
 pub(super) fn spellings(id: &str) -> Vec<String> {
     let is_uuid = id.len() == 36
         && id.bytes().enumerate().all(|(at, byte)| match at {

@@ -2,13 +2,16 @@
 //!
 //! - `sqlite`, `postgres`: how each kind is watched, read, asked for one job, and written back to
 //! - `options`: the queries. `schema_check`: whether they fit a database; `error`: why not
-//! - `sql_value`: a value of a row. `timestamp`, `zone`: timestamps as applications write them → instants. `decode`: rows → jobs
-//! - `lookup`: the row of one id; `unnamed`: rows without a usable id. `snapshot_diff`: what a reading of everything changes in
-//!   `known_jobs`, by means of a `bit_set`
-//! - `pacing`: when the next reading begins. `write_back`: records of cleaned jobs. `change_signal` wakes a thread; `stats`: for `status`
+//! - `sql_value`: a value of a row. `timestamp`, `zone`: timestamps as applications write them →
+//!   instants. `decode`: rows → jobs
+//! - `lookup`: the row of one id; `unnamed`: rows without a usable id. `snapshot_diff`: what a
+//!   reading of everything changes in `known_jobs`, by means of a `bit_set`
+//! - `pacing`: when the next reading begins. `write_back`: records of cleaned jobs. `change_signal`
+//!   wakes a thread; `stats`: for `status`
 //!
-//! **Invariant:** nothing is written to a database but a `mark` or `forget` of a row that is as it was judged.
-//! **Invariant:** what cannot be read is told as such, and never as jobs that are gone.
+//! **Invariant:** nothing is written to a database but a `mark` or `forget` of a row that is as it
+//! was judged.
+//! **Invariant:** what cannot be read is reported as such, and never as jobs that are gone.
 //!
 #![doc = include_str!("DESIGN.md")]
 

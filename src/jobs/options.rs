@@ -1,26 +1,28 @@
-//! What is asked of a database.
+//! Queries of a database.
 
 use std::collections::BTreeMap;
 
 use crate::core::jobs::Status;
 
-/// What is asked, and how the answers are read.
+/// Queries, and how the answers are read.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Queries {
-    /// All jobs. Columns with these names mean something: `id` (required), `status`, `kind`, `created_at`, `completed_at`,
-    /// `last_activity`, `expires_at`, `cleaned_at`, `files`, `error`; others are attributes.
+    /// All jobs. Columns with these names mean something: `id` (required), `status`, `kind`,
+    /// `created_at`, `completed_at`, `last_activity`, `expires_at`, `cleaned_at`, `files`, `error`;
+    /// others are attributes.
     pub select: String,
-    /// The jobs that changed at `:since` or later, with the columns of `select` and `changed_at`, whose greatest value is the
-    /// next `:since`.
+    /// The jobs that changed at `:since` or later, with the columns of `select` and `changed_at`,
+    /// whose greatest value is the next `:since`.
     pub changed: Option<String>,
-    /// Statements that note that a job was cleaned: one transaction. They may name `:job`, `:now`, `:summary`, and every column of
-    /// `select`, as it is just then.
+    /// Statements that note that a job was cleaned: one transaction. They may name `:job`, `:now`,
+    /// `:summary`, and every column of `select`, as it is just then.
     pub mark: Vec<String>,
     /// Statements that remove a job's record, likewise.
     pub forget: Vec<String>,
     /// The status of every job, where `select` has no such column.
     pub constant_status: Option<Status>,
-    /// What the words of its status column mean. The five words themselves mean what they say, unless they are here.
+    /// Meaning of the words of its status column. The five words themselves mean what they say,
+    /// unless they are here.
     pub statuses: BTreeMap<String, Status>,
     /// The time zone of naive timestamps, by column: an IANA name, `UTC`, or `local`. Others: UTC.
     pub timezones: BTreeMap<String, String>,

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-/// After an event the database is asked again this much after the last time: what is committed to a write-ahead log becomes
-/// visible through shared memory, after the last write to a file.
+/// After an event the database is asked again this much after the last time: what is committed to a
+/// write-ahead log becomes visible through shared memory, after the last write to a file.
 const LOOKS: [Duration; 6] = [
     Duration::from_millis(2),
     Duration::from_millis(8),
@@ -22,7 +22,8 @@ const RETRY_MAX: Duration = Duration::from_mins(1);
 
 /// After a reading that took so long, rest for 19 times as long: 5 % of a thread.
 const REST: u32 = 19;
-/// Where changes can be read by themselves, reading everything is only for what is gone: 1 %.
+/// Likewise if changes can be read by themselves, so that reading everything is only for what is
+/// gone: 1 %.
 const REST_BESIDE_CHANGES: u32 = 99;
 
 /// Checks for a change after an event, at growing intervals.
@@ -93,7 +94,7 @@ impl RetryBackoff {
 pub(super) struct ReadThrottle {
     /// Everything.
     pub(super) all: Duration,
-    /// What changed.
+    /// For what changed.
     pub(super) changes: Duration,
 }
 
@@ -109,7 +110,7 @@ impl ReadThrottle {
         self.changes = now + took.min(Duration::from_secs(1));
     }
 
-    /// What changed was read, in `took`.
+    /// Takes note that what changed was read, in `took`.
     pub(super) fn after_changes(&mut self, now: Duration, took: Duration) {
         self.changes = now + took * REST;
     }

@@ -1,17 +1,18 @@
-//! What queries need, whatever database they are asked of.
+//! Checks of queries, for all kinds of databases.
 
 use std::collections::BTreeSet;
 
 use super::error::QueryError;
 use super::options::Queries;
 
-/// How many tables, and columns of a table, a message lists.
+/// Most tables, and columns of a table, that a message lists.
 const LISTED_MAX: usize = 20;
 
-/// What `mark` and `forget` may name besides the columns of `select`.
+/// Parameters that `mark` and `forget` may name besides the columns of `select`.
 pub(super) const PARAMETERS: [&str; 3] = ["job", "now", "summary"];
 
-/// Columns that decide: `changed` must not leave out one that `select` has, or its rows would say another thing.
+/// Columns that decide: `changed` must not leave out one that `select` has, or its rows would say
+/// another thing.
 pub(super) const DECIDING: [&str; 9] = [
     "id",
     "status",

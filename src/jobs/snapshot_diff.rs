@@ -1,6 +1,7 @@
 //! Difference between a reading of all jobs and the known jobs.
 //!
-//! **Invariant:** a row that this very reading has reported is never reported as gone by it, whether or not the table has it yet.
+//! **Invariant:** a row that this very reading has reported is never reported as gone by it,
+//! whether or not the table has it yet.
 
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
@@ -15,7 +16,8 @@ use crate::core::jobs::{JobRow, RowDiff};
 
 /// Rows of one piece of news.
 pub(super) const BATCH_ROWS_MAX: usize = 1000;
-/// Rows that a single pass keeps for its end, so that nobody waits for the engine within a transaction: some 10 MB.
+/// Rows that a single pass keeps for its end, so that no writer waits for the engine within a
+/// transaction: some 10 MB.
 const PENDING_ROWS_MAX: usize = 20_000;
 /// Ids of one piece of news on what is gone.
 pub(super) const BATCH_GONE_MAX: usize = 500;
@@ -33,7 +35,8 @@ pub(super) enum ScanStrategy {
 pub(super) struct SnapshotDiff {
     strategy: ScanStrategy,
     seen: BitSet,
-    /// What was told as new, by hashes: two alike would keep a job that is gone until the next reading, no more.
+    /// Hashes of ids reported as new. A collision only delays the report of a job that is gone
+    /// until the next reading.
     told: HashSet<u64>,
     rows: Vec<JobRow>,
     unnamed: Unnamed,
@@ -126,17 +129,17 @@ impl SnapshotDiff {
         self.seen.has(number)
     }
 
-    /// Returns whether the job may have been told as new.
-    pub(super) fn has_told(&self, id: &str) -> bool {
+    /// Returns whether the job may have been reported as new.
+    pub(super) fn has_reported(&self, id: &str) -> bool {
         self.told.contains(&hash(id))
     }
 
-    /// Returns whether what it keeps has to be told now.
+    /// Returns whether what it keeps has to be reported now.
     pub(super) fn is_full(&self) -> bool {
         self.rows.len() >= PENDING_ROWS_MAX
     }
 
-    /// The news that were not told yet.
+    /// The news that were not reported yet.
     pub(super) fn take_rows(&mut self) -> Vec<JobRow> {
         std::mem::take(&mut self.rows)
     }

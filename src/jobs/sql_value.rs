@@ -26,11 +26,11 @@ pub(super) enum SqlValue<'a> {
     Json(&'a [u8]),
     /// An instant, in microseconds since 1970 in UTC.
     Instant(i64),
-    /// What a clock shows, as the microseconds since 1970 that it would be in UTC.
+    /// Time that a clock shows, as the microseconds since 1970 that it would be in UTC.
     Shown(i64),
     /// An instant that never comes, or was always over.
     Infinite {
-        /// Which of the two.
+        /// True for the past one.
         is_past: bool,
     },
 }
@@ -114,7 +114,8 @@ impl SqlValue<'_> {
     }
 }
 
-/// The names in a column of JSON: a list of them, or one. Of an array some may be nothing, which names none.
+/// The names in a column of JSON: a list of them, or one. Of an array some may be nothing, which
+/// names none.
 fn files_of_json(json: &[u8]) -> Option<Vec<String>> {
     match serde_json::from_slice(json).ok()? {
         Json::Null => Some(Vec::new()),

@@ -1,10 +1,10 @@
-//! How a source is doing.
+//! State and figures of a source.
 
 use std::time::Duration;
 
 use crate::core::time::Timestamp;
 
-/// Whether a source can be read.
+/// State of a source.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum SourceState {
     /// It is being read for the first time.
@@ -14,44 +14,45 @@ pub enum SourceState {
     Ready,
     /// It cannot be read.
     Down {
-        /// Why, and what would mend it.
+        /// The reason, and what would mend it.
         why: String,
     },
 }
 
-/// How a source of the network tells that something has changed.
+/// Way in which changes of a source are noticed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ChangeDetection {
     /// It says so.
     Notifications,
     /// It is asked from time to time.
     Polling {
-        /// Why, and what would mend it.
+        /// The reason, and what would mend it.
         why: String,
     },
 }
 
-/// How a source is doing.
+/// State and figures of a source.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SourceStats {
-    /// Whether it can be read.
+    /// Its state.
     pub state: SourceState,
-    /// How changes are noticed; `None`: as it is the only way, or not known yet.
-    pub heard: Option<ChangeDetection>,
-    /// How many jobs it had when all of them were read last.
+    /// Way in which changes are noticed; `None`: there is only one, or it is not known yet.
+    pub detection: Option<ChangeDetection>,
+    /// Number of jobs when all of them were read last.
     pub jobs: u64,
-    /// How often all of it was read.
+    /// Number of readings of everything.
     pub reads: u64,
-    /// How often only what changed was read.
+    /// Number of readings of changes.
     pub reads_of_changes: u64,
-    /// When it was read last, the whole or what changed.
+    /// Time of the last reading, of everything or of changes.
     pub last_read_at: Option<Timestamp>,
-    /// How long the last reading of all of it took.
+    /// Duration of the last reading of everything.
     pub last_read_took: Option<Duration>,
-    /// When the last reading began that found everything that had changed by then, and was told: on the clock that nobody can set.
+    /// Start of the last reading that found everything that had changed by then, and was reported:
+    /// on the clock that cannot be set.
     pub read_from: Option<Duration>,
-    /// Whether the end of a reading is still to be told.
+    /// True if the end of a reading is still to be reported.
     pub is_telling: bool,
-    /// How often its thread woke.
+    /// Number of times that its thread woke.
     pub turns: u64,
 }

@@ -1,6 +1,7 @@
 //! Timestamps, in every form in which applications put them into a database.
 //!
-//! **Invariant:** what can be read in two ways is read as the later instant, or not at all: late is safe, early loses data.
+//! **Invariant:** what can be read in two ways is read as the later instant, or not at all: late is
+//! safe, early loses data.
 
 use super::sql_value::{SqlValue, ms_of_us};
 use super::zone;
@@ -17,14 +18,15 @@ const SECONDS_MAX: f64 = 1e11;
 /// Numbers past this are microseconds.
 const MILLISECONDS_MAX: f64 = 1e14;
 
-/// The days that SQLite's `julianday()` gives for the years 1 to 9999. Taken for seconds they would be of early 1970.
+/// The days that SQLite's `julianday()` gives for the years 1 to 9999. Taken for seconds they would
+/// be of early 1970.
 const JULIAN_DAYS: std::ops::RangeInclusive<f64> = 1_721_425.5..=5_373_484.5;
 
 /// A value that is no timestamp.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Unreadable;
 
-/// The instant that `value` tells, naive ones in `zone`; `None`: it tells of none.
+/// The instant of `value`, naive ones in `zone`; `None`: it has none.
 pub(super) fn parse(value: SqlValue<'_>, zone: &TimeZone) -> Result<Option<Timestamp>, Unreadable> {
     match value {
         SqlValue::Null => Ok(None),
@@ -45,7 +47,7 @@ pub(super) fn parse(value: SqlValue<'_>, zone: &TimeZone) -> Result<Option<Times
     }
 }
 
-/// Returns what clocks in `zone` show, told as if they were in UTC.
+/// Returns what clocks in `zone` show, as if they were in UTC.
 fn of_shown(us: i64, zone: &TimeZone) -> Result<Timestamp, Unreadable> {
     let shown = jiff::Timestamp::from_millisecond(ms_of_us(us)).map_err(|_| Unreadable)?;
     let shown = shown.to_zoned(TimeZone::UTC).datetime();
@@ -67,8 +69,8 @@ fn of_text(text: &str, zone: &TimeZone) -> Result<Timestamp, Unreadable> {
     }
 }
 
-/// Returns whether digits are rather a date without separators than a number: `20240131`, `20240131235959`. As seconds the first would be
-/// of 1970.
+/// Returns whether digits are rather a date without separators than a number: `20240131`,
+/// `20240131235959`. As seconds the first would be of 1970.
 fn is_compact_date(text: &str) -> bool {
     let is_month = || matches!(text[4..6].parse(), Ok(1..=12));
     text.bytes().all(|byte| byte.is_ascii_digit())
@@ -117,7 +119,8 @@ fn in_range(ms: i64) -> Result<Timestamp, Unreadable> {
     }
 }
 
-/// ISO 8601 as databases and languages write it: a date, then `T` or a space and a time, then perhaps `Z` or an offset.
+/// ISO 8601 as databases and languages write it: a date, then `T` or a space and a time, then
+/// perhaps `Z` or an offset.
 fn of_iso(text: &str, zone: &TimeZone) -> Option<i64> {
     let (year, rest) = digits(text, 4)?;
     let (month, rest) = digits(rest.strip_prefix('-')?, 2)?;

@@ -1,7 +1,8 @@
-//! Rows without an id that can be used: each is a job that nobody can name.
+//! Rows without an id that can be used: each is a job without a name.
 //!
-//! They are told as one job without a name that never ends. It owns every file that one of the rows names. An id that is there and cannot be
-//! read may be the name of any directory, so such a row may own any file; a row whose id is NULL or empty owns nothing by it.
+//! They are reported as one job without a name that never ends. It owns every file that one of the
+//! rows names. An id that is there and cannot be read may be the name of any directory, so such a
+//! row may own any file; a row whose id is NULL or empty owns nothing by it.
 //!
 //! **Invariant:** whatever a row without an id may own is held, until the row is gone or has an id.
 
@@ -9,10 +10,12 @@ use std::collections::BTreeSet;
 
 use crate::core::jobs::{JobRow, Status};
 
-/// Rows that are looked into; where there are more, they may own any file. Also limits the one query that no key divides into pages.
+/// Rows that are looked into; where there are more, they may own any file. Also limits the one
+/// query that no key divides into pages.
 pub(super) const ROWS_MAX: usize = 1000;
 
-/// Files that are kept, as many as a job of the API may claim. Where there are more, they may be any.
+/// Files that are kept, as many as a job of the API may claim. Where there are more, they may be
+/// any.
 const FILES_MAX: usize = 10_000;
 
 /// The rows that a reading has found so far.
@@ -20,7 +23,7 @@ const FILES_MAX: usize = 10_000;
 pub(super) struct Unnamed {
     rows: usize,
     files: BTreeSet<String>,
-    /// Why any file may be one of theirs.
+    /// Reason why any file may be one of theirs.
     unreadable: Option<String>,
 }
 
@@ -60,7 +63,8 @@ impl Unnamed {
         })
     }
 
-    /// Returns the same for rows that have changed since the last reading of everything. Until the next one there may be others, too.
+    /// Returns the same for rows that have changed since the last reading of everything. Until the
+    /// next one there may be others, too.
     pub(super) fn into_changed(mut self) -> Option<JobRow> {
         if self.rows > 0 {
             self.add_any("rows without an id have changed, and are being read".to_owned());

@@ -9,11 +9,11 @@ use crate::core::time::Timestamp;
 pub struct WriteBack {
     /// The job as it was judged.
     pub job: JobRow,
-    /// What becomes of its record.
+    /// Action on its record.
     pub action: Record,
-    /// When it was cleaned.
+    /// Time at which it was cleaned.
     pub now: Timestamp,
-    /// What went, for people.
+    /// Summary of what was removed, for people.
     pub summary: String,
 }
 
@@ -26,7 +26,7 @@ pub enum WriteOutcome {
     Gone,
     /// The row is not as it was judged, and was not touched.
     Changed {
-        /// What differs.
+        /// The difference.
         how: String,
     },
 }

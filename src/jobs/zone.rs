@@ -45,8 +45,8 @@ fn find(name: &str) -> Option<TimeZone> {
     }
 }
 
-/// The instant at which clocks in `zone` show `shown`, in milliseconds; the later one of two, and the later reading of one that
-/// they leave out: late is safe, early loses data.
+/// The instant at which clocks in `zone` show `shown`, in milliseconds; the later one of two, and
+/// the later reading of one that they leave out: late is safe, early loses data.
 pub(super) fn instant(zone: &TimeZone, shown: DateTime) -> Option<i64> {
     let at = zone.to_ambiguous_timestamp(shown).later().ok()?;
     Some(at.as_millisecond())

@@ -27,7 +27,7 @@ impl Sources {
                     let stats = database.stats();
                     match stats.state {
                         SourceState::Loading => ("loading", None, None),
-                        SourceState::Ready => ("ready", None, stats.heard),
+                        SourceState::Ready => ("ready", None, stats.detection),
                         SourceState::Down { why } => ("down", Some(why), None),
                     }
                 }

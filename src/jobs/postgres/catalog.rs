@@ -1,4 +1,4 @@
-//! What the database's own catalogue says: tables, triggers, how a query would be carried out.
+//! Catalogue of the database: tables, triggers, plans of queries.
 
 use std::collections::BTreeSet;
 
@@ -24,11 +24,11 @@ pub(super) struct Relation {
     pub(super) name: String,
 }
 
-/// How everything would be read.
+/// Plan of a reading of everything.
 pub(super) struct Plan {
     /// Page by page, or all in one.
     pub(super) strategy: ScanStrategy,
-    /// What is read.
+    /// Relations that are read.
     pub(super) relations: BTreeSet<Relation>,
 }
 
@@ -76,7 +76,8 @@ pub(super) async fn plan(link: &Connection, shape: &Shape) -> Result<Plan, Serve
     })
 }
 
-/// Returns whether two ids that differ are never equal: a collation may say that they are, and a page would end between them.
+/// Returns whether two ids that differ are never equal: a collation may say that they are, and a
+/// page would end between them.
 async fn is_ordered_one_way(link: &Connection, shape: &Shape) -> Result<bool, ServerError> {
     if !shape.has_text_ids() {
         return Ok(true);
@@ -89,7 +90,8 @@ async fn is_ordered_one_way(link: &Connection, shape: &Shape) -> Result<bool, Se
     match link.rows(&sql, &[]).await {
         // Without a collation bytes are compared.
         Ok(rows) => Ok(rows.first().and_then(|row| text(row, 0)) != Some("false")),
-        // Types without collations are none of these; servers before version 12 have only the others.
+        // Types without collations are none of these; servers before version 12 have only the
+        // others.
         Err(said) if matches!(said.code(), "42804" | "42703" | "42883" | "42704") => Ok(true),
         Err(said) => Err(said),
     }
@@ -109,7 +111,8 @@ pub(super) async fn lacks_triggers(
             "the select reads no table that could have a trigger".to_owned(),
         ));
     }
-    // A trigger counts if the channel is one of its arguments, or if its function names it in quotes or behind NOTIFY.
+    // A trigger counts if the channel is one of its arguments, or if its function names it in
+    // quotes or behind NOTIFY.
     let sql = r#"
         SELECT coalesce(bit_or(t.tgtype::int4) FILTER (WHERE t.tgenabled IN ('O', 'A') AND (
             position(('\x00'::bytea || convert_to($3::text, 'UTF8') || '\x00'::bytea) IN ('\x00'::bytea || t.tgargs)) > 0

@@ -1,4 +1,4 @@
-//! Whether the queries fit the database, for `lapsed check`.
+//! Checks that the queries fit the database, for `lapsed check`.
 //!
 //! **Invariant:** checking writes nothing.
 
@@ -20,7 +20,8 @@ use crate::jobs::schema_check::{self, DECIDING, PARAMETERS, statement_name};
 /// Returns whether the queries of `options` fit its database.
 ///
 /// # Errors
-/// When a query does not fit, with the query and the column; [`QueryError::Database`] when the server cannot be asked now.
+/// When a query does not fit, with the query and the column; [`QueryError::Database`] when the
+/// server cannot be asked now.
 pub fn check_postgres(options: &PostgresOptions) -> Result<(), QueryError> {
     let decoder = Decoder::new(&options.name, &options.queries)?;
     let shared = SourceContext::new(options.clone(), decoder);

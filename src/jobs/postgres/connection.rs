@@ -1,9 +1,10 @@
-//! A connection: what is asked over it, and what it hears.
+//! A connection: statements over it, and notifications.
 //!
 //! **Invariant:** no statement that we read with leaves a transaction open: each is one of its own.
 //! **Invariant:** nothing is waited for without a limit: a peer that died silently is noticed.
-//! **Invariant:** no statement is prepared by name and no setting made after the start (but one that poolers keep apart), so that a pooler that lends one connection
-//! to many has nothing of ours left on it.
+//! **Invariant:** no statement is prepared by name and no setting made after the start (but one
+//! that poolers keep apart), so that a pooler that lends one connection to many has nothing of ours
+//! left on it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use super::listener::NotificationListener;
 use super::options::PostgresOptions;
 use super::tls;
 
-/// How long a connection may take to come about.
+/// Time limit of connecting.
 const CONNECT: Duration = Duration::from_secs(5);
 /// After so long without a word the peer is asked whether it is there, …
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -33,12 +34,12 @@ const GRACE: Duration = Duration::from_secs(2);
 /// A transaction that writes, and whose client has gone silent.
 const IDLE_MS: u32 = 10_000;
 
-/// What a connection is for.
+/// Purpose of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ConnectionRole {
-    /// It reads jobs, and is told of changes.
+    /// It reads jobs, and is notified of changes.
     Reads,
-    /// It asks for single rows, for somebody who waits.
+    /// It asks for single rows, for a caller that waits.
     Asks,
     /// It writes back.
     Writes,
@@ -116,7 +117,8 @@ impl Connection {
             listener,
         };
         if has_no_encoding {
-            // Its texts are any bytes: one that is no UTF-8 would fail a whole reading. Poolers keep this setting apart.
+            // Its texts are any bytes: one that is no UTF-8 would fail a whole reading. Poolers
+            // keep this setting apart.
             link.run("SET client_encoding = 'SQL_ASCII'").await?;
         }
         Ok(link)
@@ -167,7 +169,8 @@ impl Connection {
         Ok(answer.map_err(|_| ServerError::silence())??)
     }
 
-    /// The types of what a statement gives, without running it. It is prepared by name for a moment: for checks only.
+    /// The types of what a statement gives, without running it. It is prepared by name for a
+    /// moment: for checks only.
     pub(super) async fn prepare(
         &self,
         sql: &str,
@@ -206,7 +209,7 @@ fn configured(options: &PostgresOptions, role: ConnectionRole, limit: Duration) 
         ConnectionRole::Asks | ConnectionRole::Writes => limit.mul_f32(0.8),
     };
     let ms = statement.as_millis();
-    // Whoever looks for a server that can be written asks just this setting.
+    // This setting shows whether a server can be written.
     let any = options.server.get_target_session_attrs() == TargetSessionAttrs::Any;
     let read_only = match role {
         ConnectionRole::Reads | ConnectionRole::Asks if any => {

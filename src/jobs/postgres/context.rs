@@ -1,4 +1,4 @@
-//! What the threads of a source share.
+//! Context that the threads of a source share.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::jobs::stats::SourceStats;
 use super::names::{self, Numbered};
 use super::shape::Asked;
 
-/// What the threads of a source share.
+/// Context that the threads of a source share.
 pub(super) struct SourceContext {
     pub(super) options: PostgresOptions,
     pub(super) decoder: Decoder,
@@ -23,11 +23,11 @@ pub(super) struct SourceContext {
     /// `select`, and `changed` with its parameters numbered.
     select: String,
     changed: Option<Numbered>,
-    /// What the connection that reads hears, while there is one and everything was read.
+    /// Listener of the connection that reads, while there is one and everything was read.
     pub(super) listener: Mutex<Option<Arc<NotificationListener>>>,
-    /// How the database stood when everything was read last; `None`: it cannot be told.
+    /// Snapshot of the database when everything was read last; `None`: it is not known.
     pub(super) snapshot: Mutex<Option<String>>,
-    /// Whether changes are heard of.
+    /// True if notifications of changes arrive.
     pub(super) listens: Mutex<bool>,
     /// Everything is to be read again.
     pub(super) asked: Notify,

@@ -1,4 +1,4 @@
-//! Why a PostgreSQL database cannot be read.
+//! Errors of PostgreSQL databases.
 //!
 //! **Invariant:** every message says what would mend it, and none has a password in it.
 
@@ -8,16 +8,16 @@ use std::fmt;
 use crate::jobs::error::QueryError;
 use crate::jobs::schema_check;
 
-/// What a server or the way to it said.
+/// Error of a server, or of the way to it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct ServerError {
-    /// Where it comes from.
+    /// Its origin.
     pub(super) from: From,
     /// For people.
     pub(super) message: String,
 }
 
-/// Where an error comes from.
+/// Origin of an error.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum From {
     /// The server, with the SQLSTATE of appendix A of its manual.
@@ -28,12 +28,12 @@ pub(super) enum From {
     Settings,
     /// The network, or the end of the connection.
     Wire,
-    /// Nobody: there is no answer.
+    /// None: there is no answer.
     Silence,
 }
 
 impl ServerError {
-    /// Nobody answered in time.
+    /// No answer in time.
     pub(super) fn silence() -> Self {
         Self {
             from: From::Silence,
@@ -107,10 +107,10 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Why nothing could be read.
+/// Reason why nothing could be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    /// Nobody is there.
+    /// No server is there.
     #[error("{0}\n  see that the server runs there and can be reached; it is tried again")]
     Unreachable(String),
     /// It does not let us in.
@@ -125,9 +125,9 @@ pub(super) enum Fault {
     /// Something may not be read.
     #[error("{what}\n  {mend}")]
     Permission {
-        /// What the server said.
+        /// Message of the server.
         what: String,
-        /// What would allow it.
+        /// Command that would allow it.
         mend: String,
     },
     /// A query does not fit.

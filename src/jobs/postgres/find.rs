@@ -17,12 +17,12 @@ pub(super) struct FoundRow {
     pub(super) texts: Vec<(String, Option<String>)>,
 }
 
-/// What of a row is asked for.
+/// Part of a row that is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Extent {
     /// The job.
     Job,
-    /// Its columns as text, too, and nobody is to change it until the transaction ends.
+    /// Its columns as text, too, locked until the transaction ends.
     Locked,
     /// Its columns as text, too.
     Texts,
@@ -67,7 +67,8 @@ pub(super) async fn one(
     let mut other = Lookup::Missing;
     for row in &rows {
         let cells = shape.cells(row)?;
-        // A column that compares without regard to case, or to zeros before a number, gives others, too.
+        // A column that compares without regard to case, or to zeros before a number, gives others,
+        // too.
         let spelled = shape.columns().id_in(&cells);
         if spelled.as_deref() != Some(id) {
             other.or(spelled);
@@ -102,8 +103,8 @@ pub(super) async fn one(
     Ok(found.map_or(other, Lookup::Found))
 }
 
-/// Returns whether `id` is no value of the ids' type at all, such as no number: then no row can have it. That the query failed does not
-/// tell, since it may stumble over the rows themselves.
+/// Returns whether `id` is no value of the ids' type at all, such as no number: then no row can
+/// have it. That the query failed proves nothing, since it may stumble over the rows themselves.
 async fn is_no_value(link: &Connection, shape: &Shape, id: &str) -> bool {
     let (table, column) = (shape.table(), shape.id());
     let kind = format!(

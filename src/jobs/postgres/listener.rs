@@ -1,7 +1,9 @@
-//! Notifications of one connection: the ids of changed jobs, and tokens that prove that notifications arrive.
+//! Notifications of one connection: the ids of changed jobs, and tokens that prove that
+//! notifications arrive.
 //!
-//! **Invariant:** what was heard and not read yet is remembered; when it is too much, as "everything".
-//! **Invariant:** a token that we sent is answered in the order of what was heard before it.
+//! **Invariant:** notifications that were not read yet are remembered; when it is too much, as
+//! "everything".
+//! **Invariant:** a token that we sent is answered in the order of the notifications before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +12,8 @@ use tokio::sync::{Notify, oneshot};
 
 use super::error::ServerError;
 
-/// Ids that are remembered one by one: some megabytes, and as long to read as a table of as many rows.
+/// Ids that are remembered one by one: some megabytes, and as long to read as a table of as many
+/// rows.
 const IDS_MAX: usize = 10_000;
 
 /// Notifications that were received and not read yet.
@@ -24,13 +27,13 @@ pub(super) struct NotificationListener {
 #[derive(Default)]
 struct State {
     pending: Pending,
-    /// Whether everything that was heard before was read and told.
+    /// True if everything that was notified before was read and reported.
     is_caught_up: bool,
     tokens: BTreeMap<String, oneshot::Sender<BarrierResult>>,
     closed: Option<ServerError>,
 }
 
-/// What is to be read.
+/// Readings that are owed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Pending {
     /// The jobs with these ids.
@@ -46,10 +49,10 @@ impl Pending {
     }
 }
 
-/// What a token found when it came back.
+/// Result of a token that came back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum BarrierResult {
-    /// Everything that was heard before it was read.
+    /// All notifications before it were read.
     CaughtUp,
     /// Something is still to be read.
     Behind,
@@ -65,7 +68,7 @@ impl NotificationListener {
             } else {
                 BarrierResult::Behind
             };
-            // Whoever waited may have gone.
+            // The receiver may be gone.
             let _ = waits.send(heard);
             return;
         }
@@ -88,7 +91,7 @@ impl NotificationListener {
         self.rang.notify_one();
     }
 
-    /// Returns why it hears nothing any more.
+    /// Returns why no notifications arrive any more.
     pub(super) fn closed(&self) -> Option<ServerError> {
         self.state.lock().closed.clone()
     }
@@ -110,7 +113,7 @@ impl NotificationListener {
         std::mem::take(&mut state.pending)
     }
 
-    /// Returns what was taken was read and told.
+    /// Takes note that what was taken was read and reported.
     pub(super) fn catch_up(&self) {
         self.state.lock().is_caught_up = true;
     }

@@ -1,7 +1,9 @@
 //! Asks for one job at this very moment.
 //!
-//! **Invariant:** it says "gone" only of a row that the database answers it does not have; what it cannot ask is unknown.
-//! **Invariant:** it says "current" only if every transaction that had committed when it was asked was read.
+//! **Invariant:** it says "gone" only of a row that the database answers it does not have; what it
+//! cannot ask is unknown.
+//! **Invariant:** it says "current" only if every transaction that had committed when it was asked
+//! was read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,10 +24,10 @@ use crate::core::jobs::Fresh;
 use crate::jobs::lookup::{self, Lookup};
 use crate::jobs::stats::SourceState;
 
-/// How long whoever asks waits.
+/// Longest wait for an answer.
 pub(super) const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// How long a notification to ourselves may take.
+/// Time limit of a notification to ourselves.
 const ECHO: Duration = Duration::from_secs(3);
 
 /// A connection of its own, shared by those who ask.
@@ -100,7 +102,7 @@ impl LookupConnection {
         };
         match found {
             Ok(BarrierResult::CaughtUp) => true,
-            // What was heard is read as soon as the pace allows it.
+            // Notifications are read as soon as the pace allows it.
             Ok(BarrierResult::Behind) if listens => false,
             Ok(BarrierResult::Behind) | Err(_) => {
                 self.shared.asked.notify_one();
@@ -109,8 +111,9 @@ impl LookupConnection {
         }
     }
 
-    /// Sends a notification to ourselves, over another connection than the one that hears it: what is committed before it is heard
-    /// before it, since the server keeps one order. A pooler that lends each transaction another connection swallows it.
+    /// Sends a notification to ourselves, over another connection than the one that receives it:
+    /// what is committed before it is notified before it, since the server keeps one order. A
+    /// pooler that lends each transaction another connection swallows it.
     ///
     /// # Errors
     /// When it cannot be sent, or does not come.
@@ -194,8 +197,8 @@ impl LookupConnection {
     }
 }
 
-/// Returns what a transaction that begins now can see: the same text means that no transaction has ended in between, in any database of
-/// the server. `None`: a standby cannot tell.
+/// Returns what a transaction that begins now can see: the same text means that no transaction has
+/// ended in between, in any database of the server. `None`: a standby does not know.
 pub(super) async fn snapshot(link: &Connection) -> Result<Option<String>, ServerError> {
     let sql =
         "SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE txid_current_snapshot()::text END";

@@ -1,20 +1,25 @@
 //! PostgreSQL databases of the users' applications.
 //!
 //! ```text
-//! a trigger's NOTIFY ─▶ listener (ids) ─▶ reader ─▶ read (those rows, or pages of all) ─▶ update ─▶ the engine
+//! a trigger's NOTIFY ─▶ listener (ids) ─▶ reader ─▶ read (rows or pages) ─▶ update ─▶ the engine
 //! without a trigger ──▶ the poll's timer ─┘
 //! a removal ──▶ lookup (own connection) ─▶ one row, as it is now
-//! a lapse ────▶ writer (own connection, for as long as it is used) ─▶ mark or forget, if the row is still as judged
+//! a lapse ────▶ writer (own connection) ─▶ mark or forget, if the row is still as judged
 //! ```
 //!
-//! - `options`: the server and its queries; `tls`: encryption; `connection`: one connection; `error`: its failures
-//! - `shape`, `row`: the columns of a query, and their values. `names`: named parameters. `catalog`: tables, triggers, plans
-//! - `reader`: the task and its schedule; `listener`: notifications; `read`: everything, what changed, or some; `publisher`: to the engine
+//! - `options`: the server and its queries; `tls`: encryption; `connection`: one connection;
+//!   `error`: its failures
+//! - `shape`, `row`: the columns of a query, and their values. `names`: named parameters.
+//!   `catalog`: tables, triggers, plans
+//! - `reader`: the task and its schedule; `listener`: notifications; `read`: everything, what
+//!   changed, or some; `publisher`: to the engine
 //! - `lookup_connection`, `find`, `write`: one job
-//! - `source`: the interface to the rest of the daemon; `context`: what its tasks share. `check`: whether the queries fit
+//! - `source`: the interface to the rest of the daemon; `context`: what its tasks share. `check`:
+//!   whether the queries fit
 //! - `trigger`: the table that a trigger is needed for
 //!
-//! **Invariant:** nothing is written to a database but a `mark` or `forget` of a row that is as it was judged.
+//! **Invariant:** nothing is written to a database but a `mark` or `forget` of a row that is as it
+//! was judged.
 //! **Invariant:** no transaction is held open.
 
 mod catalog;

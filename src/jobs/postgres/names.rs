@@ -1,9 +1,10 @@
 //! Named parameters: `:job` in a statement of the user → `$1` for the server.
 //!
-//! Strings, quoted names, dollar-quoted bodies and comments are left alone, as the lexical rules of chapter 4.1 of the manual
-//! delimit them; so are casts (`::text`) and slices (`[1:2]`).
+//! Strings, quoted names, dollar-quoted bodies and comments are left alone, as the lexical rules of
+//! chapter 4.1 of the manual delimit them; so are casts (`::text`) and slices (`[1:2]`).
 //!
-//! **Invariant:** each occurrence gets a number of its own, so that the server may find another type for it at each place.
+//! **Invariant:** each occurrence gets a number of its own, so that the server may find another
+//! type for it at each place.
 
 use std::fmt::Write;
 
@@ -52,7 +53,7 @@ fn is_part(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// How a quote stands within quotes.
+/// Way in which a quote is written within quotes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Escapes {
     Doubled,

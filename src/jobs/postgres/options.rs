@@ -1,4 +1,4 @@
-//! Which PostgreSQL database is asked, and what.
+//! Options of a PostgreSQL source.
 //!
 //! **Invariant:** the password is shown nowhere.
 
@@ -24,24 +24,24 @@ pub struct PostgresOptions {
     pub name: String,
     /// Hosts, user, password (which it does not show), database.
     pub server: Config,
-    /// How connections are encrypted.
+    /// Encryption of connections.
     pub tls: Tls,
     /// The channel that triggers notify. At most 63 bytes.
     pub channel: String,
-    /// How often is asked for changes that nobody notifies of. At least a second.
+    /// Interval at which changes without a notification are asked for. At least a second.
     pub poll: Duration,
-    /// How long a statement may take.
+    /// Time limit of a statement.
     pub statement_timeout: Duration,
-    /// What is asked of it.
+    /// Its queries.
     pub queries: Queries,
 }
 
-/// How connections are encrypted, as libpq's `sslmode` and its companions say it.
+/// Encryption of connections, as libpq's `sslmode` and its companions say it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Tls {
-    /// Whether, and whose certificate is taken.
+    /// Tells whether to encrypt, and which certificates to accept.
     pub mode: TlsMode,
-    /// Whom to trust.
+    /// Certificates to trust.
     pub roots: TlsRoots,
     /// Our own certificate and its key, in PEM.
     pub identity: Option<(PathBuf, PathBuf)>,
@@ -52,10 +52,10 @@ pub struct Tls {
 pub enum TlsMode {
     /// Never.
     Disable,
-    /// If the server can; whoever it is.
+    /// If the server can, with any certificate.
     #[default]
     Prefer,
-    /// Always; whoever it is, unless roots are given.
+    /// Always, with any certificate unless roots are given.
     Require,
     /// Always, with a certificate that a root vouches for.
     VerifyCa,
@@ -63,10 +63,10 @@ pub enum TlsMode {
     VerifyFull,
 }
 
-/// Whose certificates are trusted.
+/// Certificates that are trusted.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum TlsRoots {
-    /// Nobody said so: those of the system where one is needed.
+    /// Not configured: those of the system where one is needed.
     #[default]
     Unsaid,
     /// Those of the system.
@@ -82,7 +82,7 @@ impl PostgresOptions {
         place(&self.server)
     }
 
-    /// Who asks.
+    /// Returns the user.
     pub(super) fn user(&self) -> &str {
         self.server.get_user().unwrap_or("the service's user")
     }

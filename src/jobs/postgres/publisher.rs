@@ -1,4 +1,5 @@
-//! Publisher of updates to the engine, which may block for long without keeping the other tasks of the source waiting.
+//! Publisher of updates to the engine, which may block for long without keeping the other tasks of
+//! the source waiting.
 //!
 //! **Invariant:** updates must arrive in the order in which they were published.
 
@@ -10,7 +11,7 @@ pub(super) struct ChangePublisher {
     tell: ChangeSink,
     source: SourceId,
     last: Option<LastPublished>,
-    has_told: bool,
+    has_reported: bool,
 }
 
 /// Update that was published last.
@@ -26,11 +27,11 @@ impl ChangePublisher {
             tell,
             source,
             last: None,
-            has_told: false,
+            has_reported: false,
         }
     }
 
-    /// Tells of rows.
+    /// Reports of rows.
     pub(super) async fn rows(&mut self, rows: Vec<JobRow>) {
         self.last = rows
             .last()
@@ -38,24 +39,24 @@ impl ChangePublisher {
         self.tell(vec![News::Rows(rows)], true).await;
     }
 
-    /// Tells what is gone.
+    /// Reports what is gone.
     pub(super) async fn gone(&mut self, ids: Vec<String>) {
         self.last = ids.last().cloned().map(LastPublished::Gone);
         self.tell(vec![News::Gone(ids)], true).await;
     }
 
-    /// Tells anything else.
+    /// Reports anything else.
     pub(super) async fn send(&mut self, news: News) {
         self.tell(vec![news], false).await;
     }
 
-    /// What was read of late was told.
+    /// Ends the news of a reading.
     pub(super) async fn end_reading(&mut self) {
         self.tell(Vec::new(), false).await;
     }
 
     async fn tell(&mut self, news: Vec<News>, more: bool) {
-        self.has_told = true;
+        self.has_reported = true;
         let (tell, source) = (std::sync::Arc::clone(&self.tell), self.source);
         let told = tokio::task::spawn_blocking(move || {
             tell(SourceNews { source, news, more });
@@ -67,12 +68,12 @@ impl ChangePublisher {
         }
     }
 
-    /// Returns whether anything was ever told.
-    pub(super) fn has_told(&self) -> bool {
-        self.has_told
+    /// Returns whether anything was ever reported.
+    pub(super) fn has_reported(&self) -> bool {
+        self.has_reported
     }
 
-    /// Returns whether the table has taken in what was told last.
+    /// Returns whether the table has taken in what was reported last.
     pub(super) fn is_acknowledged(&mut self, view: &KnownJobs) -> bool {
         let is_acknowledged = match &self.last {
             None => true,
@@ -88,7 +89,7 @@ impl ChangePublisher {
         is_acknowledged
     }
 
-    /// Does not wait for what was told last any more.
+    /// Does not wait for what was reported last any more.
     pub(super) fn abandon(&mut self) {
         self.last = None;
     }

@@ -1,7 +1,8 @@
-//! Reads all jobs, those that changed, or those that were named, and tells what is not known.
+//! Reads all jobs, those that changed, or those that were named, and reports what is not known.
 //!
-//! **Invariant:** where pages can be had, each is a statement and so a transaction of its own: what other sessions wait for, such
-//! as the removal of dead rows, is held up no longer than by one of them.
+//! **Invariant:** where pages can be had, each is a statement and so a transaction of its own: what
+//! other sessions wait for, such as the removal of dead rows, is held up no longer than by one of
+//! them.
 //! **Invariant:** pages go by the ids' own type and order, as the server compares them.
 
 use futures_util::{StreamExt, pin_mut};
@@ -27,7 +28,7 @@ pub(super) const PAGE: usize = 5000;
 /// Rows that are asked for one by one at a time.
 const TOGETHER: usize = 64;
 
-/// What a reading needs.
+/// Context of a reading.
 pub(super) struct Reading<'a> {
     pub(super) link: &'a Connection,
     pub(super) shape: &'a Shape,
@@ -36,21 +37,21 @@ pub(super) struct Reading<'a> {
     pub(super) tell: &'a mut ChangePublisher,
 }
 
-/// What came of a reading of some jobs.
+/// Outcome of a reading of some jobs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct ReadSummary {
     /// So many were not known before.
     pub(super) new: u64,
-    /// Whether one that was known was not found.
+    /// True if one that was known was not found.
     pub(super) misses: bool,
 }
 
 impl Reading<'_> {
-    /// Reads everything, and tells what is not known, and what is gone unless nothing can have been known; says how many jobs
-    /// there are.
+    /// Reads everything, and reports what is not known, and what is gone unless nothing can have
+    /// been known; says how many jobs there are.
     ///
     /// # Errors
-    /// When the database fails. What was told until then is true.
+    /// When the database fails. What was reported until then is true.
     pub(super) async fn all(&mut self, knows_nothing: bool) -> Result<u64, Fault> {
         let plan = match catalog::plan(self.link, self.shape).await {
             Ok(plan) => plan,
@@ -125,10 +126,11 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Reads what changed since `since`, and tells what is not known; says how many jobs are new. `since` moves on.
+    /// Reads what changed since `since`, and reports what is not known; says how many jobs are new.
+    /// `since` moves on.
     ///
     /// # Errors
-    /// When the database fails. What was told until then is true.
+    /// When the database fails. What was reported until then is true.
     pub(super) async fn changes(&mut self, since: &mut String) -> Result<u64, Fault> {
         let Some((column, form)) = self.shape.changed_at() else {
             return Ok(0);
@@ -179,10 +181,10 @@ impl Reading<'_> {
         Ok(latest.unwrap_or(first).to_owned())
     }
 
-    /// Reads the jobs with these ids, and tells what is not known.
+    /// Reads the jobs with these ids, and reports what is not known.
     ///
     /// # Errors
-    /// When the database fails. What was told until then is true.
+    /// When the database fails. What was reported until then is true.
     pub(super) async fn some(&mut self, ids: Vec<String>) -> Result<ReadSummary, Fault> {
         let mut found = ReadSummary::default();
         let mut news = Vec::new();
@@ -193,7 +195,7 @@ impl Reading<'_> {
             let rows = futures_util::future::join_all(rows).await;
             for (id, row) in ids.iter().zip(rows) {
                 match row? {
-                    // Whose row it is only a reading of everything tells.
+                    // Only a reading of everything shows whose row it is.
                     Lookup::Unnamed => found.misses = true,
                     Lookup::OtherSpelling(_) | Lookup::Missing => {
                         let row = JobRow::new(id.clone(), Status::Running);
@@ -217,13 +219,14 @@ impl Reading<'_> {
         Ok(found)
     }
 
-    /// Tells what the table has and the reading has not met. Pages are of different moments, so there each is looked for once more.
+    /// Reports what the table has and the reading has not met. Pages are of different moments, so
+    /// there each is looked for once more.
     async fn tell_gone(&mut self, diff: &SnapshotDiff) -> Result<(), Fault> {
         let mut from = 0;
         loop {
             let (mut ids, next) =
                 (self.view.unticked)(from, BATCH_GONE_MAX, &|number| diff.has(number));
-            ids.retain(|id| !diff.has_told(id));
+            ids.retain(|id| !diff.has_reported(id));
             match diff.strategy() {
                 ScanStrategy::SinglePass => {}
                 ScanStrategy::Paged => ids = self.still_gone(ids).await?,
@@ -294,8 +297,9 @@ fn first_since(form: Form) -> &'static str {
     }
 }
 
-/// From when on changes are asked for the next time, when the latest was at `latest`. A transaction may commit after one that
-/// began later, with an earlier instant: a minute is asked for again. What took longer is found when everything is read.
+/// From when on changes are asked for the next time, when the latest was at `latest`. A transaction
+/// may commit after one that began later, with an earlier instant: a minute is asked for again.
+/// What took longer is found when everything is read.
 fn next_since(latest: &str, form: Form) -> String {
     match form {
         Form::Instant | Form::Shown => format!("({latest} - interval '1 minute')::text"),

@@ -1,7 +1,9 @@
 //! The task of a source: what it does next.
 //!
-//! **Invariant:** it listens before it reads: what happens in between is seen twice rather than never.
-//! **Invariant:** a database that cannot be read keeps its jobs: it is told as down, and asked again.
+//! **Invariant:** it listens before it reads: what happens in between is seen twice rather than
+//! never.
+//! **Invariant:** a database that cannot be read keeps its jobs: it is reported as down, and asked
+//! again.
 //! **Invariant:** while notifications arrive there is no timer but the minute's proof that they do.
 
 mod catch_up;
@@ -25,17 +27,18 @@ use crate::jobs::known_jobs::KnownJobs;
 use crate::jobs::pacing::{ReadThrottle, RetryBackoff};
 use crate::jobs::stats::SourceState;
 
-/// A reading that comes later than this, or takes longer, is announced: until then what is known is not believed.
+/// A reading that comes later than this, or takes longer, is announced: until then what is known is
+/// not believed.
 const ANNOUNCED: Duration = Duration::from_millis(20);
 
-/// How often it is proven that notifications arrive.
+/// Interval at which it is proven that notifications arrive.
 const PROOF: Duration = Duration::from_mins(1);
 
-/// What no notification tells, such as rows that were loaded with triggers switched off, is found by a reading this often, if
-/// anything at all has changed at the server.
+/// Interval of readings for what no notification reports, such as rows that were loaded with
+/// triggers switched off, if anything at all has changed at the server.
 const RECHECK: Duration = Duration::from_hours(1);
 
-/// What the task of a source is made of.
+/// Task of a source.
 pub(super) struct Reader {
     pub(super) shared: Arc<SourceContext>,
     pub(super) lookups: Arc<LookupConnection>,
@@ -45,14 +48,14 @@ pub(super) struct Reader {
     pub(super) state: State,
 }
 
-/// What it knows, over all connections.
+/// State of the task, over all connections.
 #[derive(Default)]
 pub(super) struct State {
     retries: RetryBackoff,
     rests: ReadThrottle,
     down: Option<String>,
     is_stale: bool,
-    /// Why changes are not heard of, as it was said last.
+    /// Reason why notifications do not arrive, as it was logged last.
     said: Option<String>,
 }
 
@@ -62,20 +65,20 @@ struct Session {
     select: Shape,
     changed: Option<Shape>,
     owes: PendingReads,
-    /// Whether everything was read over it.
+    /// True if everything was read over it.
     is_read: bool,
     /// From where changes are asked; `None`: nothing was read yet.
     since: Option<String>,
-    /// What the database looked like at the last poll.
+    /// Snapshot of the database at the last poll.
     polled: Option<String>,
-    /// When all was read last.
+    /// Time at which everything was read last.
     read_at: Duration,
     next_proof: Duration,
-    /// `None`: changes are heard of.
+    /// `None`: notifications arrive.
     next_poll: Option<Duration>,
 }
 
-/// What is to be read.
+/// Readings that are owed.
 #[derive(Default)]
 struct PendingReads {
     all: bool,
@@ -187,7 +190,7 @@ impl Reader {
         }
     }
 
-    /// Looks whether something has changed, which nobody tells of.
+    /// Polls: looks whether something has changed without a notification.
     async fn poll(&mut self, session: &mut Session) -> Result<(), Fault> {
         let now = super::lookup_connection::snapshot(&session.link)
             .await
@@ -205,7 +208,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Finds what notifications did not tell, once in a while.
+    /// Finds what had no notification, once in a while.
     async fn recheck(&mut self, session: &mut Session, now: Duration) -> Result<(), Fault> {
         if session.next_poll.is_some() || now.saturating_sub(session.read_at) < RECHECK {
             return Ok(());

@@ -1,7 +1,7 @@
 //! The values of a row, as PostgreSQL sends them.
 //!
-//! **Invariant:** nothing depends on the settings of a session: instants and numbers come in binary, everything else as the text
-//! that the server itself would read as the same value.
+//! **Invariant:** nothing depends on the settings of a session: instants and numbers come in
+//! binary, everything else as the text that the server itself would read as the same value.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Kind, Type};
@@ -12,7 +12,7 @@ use crate::jobs::sql_value::SqlValue;
 const EPOCH_US: i64 = 946_684_800_000_000;
 const DAY_US: i64 = 86_400_000_000;
 
-/// How a column is asked for, and how its values are read.
+/// Form in which a column is asked for and its values are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Form {
     Bool,
@@ -113,7 +113,8 @@ fn number(text: &[u8]) -> Option<SqlValue<'_>> {
     })
 }
 
-/// The values of `row` from its begin, which were asked for as `forms`; one that is no such value is text that nobody can read.
+/// The values of `row` from its begin, which were asked for as `forms`; one that is no such value
+/// is text that cannot be read.
 pub(super) fn cells<'a>(row: &'a Row, forms: &[Form]) -> Vec<SqlValue<'a>> {
     let values = forms.iter().enumerate().map(|(at, form)| {
         let value = bytes(row, at);
@@ -156,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_that_never_come_are_told_apart() {
+    fn values_that_never_come_are_distinguished() {
         let at = |us: i64| us.to_be_bytes();
         let zero = at(0);
         assert_eq!(

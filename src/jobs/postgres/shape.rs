@@ -1,6 +1,7 @@
-//! What a query gives: its columns, and how they are asked for.
+//! Shape of a query's result: its columns, and how they are asked for.
 //!
-//! **Invariant:** columns are asked for by name: one that is dropped is an error, never another one in its place.
+//! **Invariant:** columns are asked for by name: one that is dropped is an error, never another one
+//! in its place.
 
 use std::collections::BTreeSet;
 
@@ -26,13 +27,13 @@ pub(super) struct Shape {
     columns: Columns,
 }
 
-/// What is asked, and for whom messages are.
+/// Query, and the source that messages name.
 pub(super) struct Asked<'a> {
     /// `select` or `changed`.
     pub(super) query: &'a str,
     /// Its text, for PostgreSQL.
     pub(super) sql: &'a str,
-    /// How many parameters it has.
+    /// Number of its parameters.
     pub(super) parameters: usize,
     pub(super) queries: &'a Queries,
     pub(super) decoder: &'a Decoder,
@@ -116,7 +117,7 @@ impl Shape {
         self.forms[self.columns.id_at()] == Form::Text
     }
 
-    /// The column that tells when a row changed, with its type.
+    /// The column that shows when a row changed, with its type.
     pub(super) fn changed_at(&self) -> Option<(String, Form)> {
         let at = self.columns.changed_at()?;
         Some((column(&self.names[at]), self.forms[at]))

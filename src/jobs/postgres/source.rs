@@ -1,7 +1,7 @@
 //! A PostgreSQL database as a source of jobs, as the rest of the daemon sees it.
 //!
-//! **Invariant:** a server that is away is no error here: it is told.
-//! **Invariant:** whoever asks waits for a bounded time.
+//! **Invariant:** a server that is away is no error here: it is reported.
+//! **Invariant:** a question waits for a bounded time.
 
 use std::fmt;
 use std::io;
@@ -30,13 +30,13 @@ use crate::jobs::known_jobs::{ChangeSink, KnownJobs};
 use crate::jobs::stats::{SourceState, SourceStats};
 use crate::jobs::write_back::{WriteBack, WriteOutcome};
 
-/// How long [`Postgres::stop`] waits for the thread; one that is busy telling for longer ends by itself.
+/// Limit of [`Postgres::stop`]; a thread that is busy reporting for longer ends by itself.
 const JOIN_MAX: Duration = Duration::from_secs(1);
-/// How much longer than the question itself an answer is waited for: the thread may be about something else.
+/// Time that an answer may take beyond the question's own limit: the thread may be busy.
 const SLACK: Duration = Duration::from_millis(500);
-/// How long a record may take to be written; its transaction gives up before.
+/// Time limit of writing a record; its transaction gives up before.
 const WRITE_MAX: Duration = Duration::from_secs(30);
-/// How long it may take to find out whether everything was read.
+/// Time limit of finding out whether everything was read.
 const CURRENT_MAX: Duration = Duration::from_secs(2);
 
 /// A PostgreSQL database as a source of jobs. Dropping it stops it.
@@ -58,7 +58,8 @@ impl fmt::Debug for Postgres {
 }
 
 impl Postgres {
-    /// Starts to read jobs, on a thread of its own, comparing them with `jobs` and telling what is new to `tell`, which may wait.
+    /// Starts to read jobs, on a thread of its own, comparing them with `jobs` and reporting what
+    /// is new to `tell`, which may wait.
     ///
     /// # Errors
     /// When the system gives out no thread, or a time zone is unknown.
@@ -106,8 +107,8 @@ impl Postgres {
         })
     }
 
-    /// Returns what the database says of the job `id` at this moment. Waits some two seconds at most. Not to be called by the source's own
-    /// thread.
+    /// Returns what the database says of the job `id` at this moment. Waits some two seconds at
+    /// most. Not to be called by the source's own thread.
     #[must_use]
     pub fn fresh(&self, id: &str) -> Fresh {
         let (lookups, wanted) = (Arc::clone(&self.lookups), id.to_owned());
@@ -118,7 +119,8 @@ impl Postgres {
         answer.unwrap_or_else(|fault| Fresh::Unknown(self.shared.about(&fault)))
     }
 
-    /// Returns whether everything that has committed until now was read. When it is not so, a reading is on its way.
+    /// Returns whether everything that has committed until now was read. When it is not so, a
+    /// reading is on its way.
     #[must_use]
     pub fn is_current(&self) -> bool {
         let lookups = Arc::clone(&self.lookups);
@@ -136,7 +138,8 @@ impl Postgres {
     /// Writes back what became of a job, in one transaction, if its row is still as it was judged.
     ///
     /// # Errors
-    /// When the database cannot be written now. It may be tried again: what was written after all is found done.
+    /// When the database cannot be written now. It may be tried again: what was written after all
+    /// is found done.
     pub fn write(&self, order: &WriteBack) -> Result<WriteOutcome, WriteError> {
         let (writer, order) = (Arc::clone(&self.writer), order.clone());
         self.ask(WRITE_MAX, async move { writer.write(&order).await })
@@ -160,7 +163,7 @@ impl Postgres {
         &self.shared.options
     }
 
-    /// Ends the reading. Nothing is told afterwards, unless it was in the midst of telling.
+    /// Ends the reading. Nothing is reported afterwards, unless it was in the midst of reporting.
     pub fn stop(&self) {
         self.stop.notify_one();
         let Some((thread, ended)) = self.thread.lock().take() else {
@@ -181,7 +184,7 @@ impl Postgres {
     ) -> Result<T, Fault> {
         let (answers, answer) = mpsc::sync_channel(1);
         self.handle.spawn(async move {
-            // Whoever asked may have gone.
+            // The caller may be gone.
             let _ = answers.send(question.await);
         });
         answer
@@ -196,7 +199,7 @@ impl Drop for Postgres {
     }
 }
 
-/// Runs `reader` until it is stopped; a panic is told, never swallowed.
+/// Runs `reader` until it is stopped; a panic is reported, never swallowed.
 fn live(runtime: Runtime, reader: Reader, stop: &Notify, tell: &ChangeSink) {
     let shared = Arc::clone(&reader.shared);
     runtime.block_on(async {
@@ -224,6 +227,6 @@ fn live(runtime: Runtime, reader: Reader, stop: &Notify, tell: &ChangeSink) {
             stop.notified().await;
         }
     });
-    // What is being told may take as long as it likes.
+    // What is being reported may take as long as it likes.
     runtime.shutdown_background();
 }

@@ -1,6 +1,7 @@
 //! Encrypted connections, as libpq's `sslmode` means them.
 //!
-//! **Invariant:** a certificate that is not verified is taken only where the mode says so; its signature always has to be right.
+//! **Invariant:** a certificate that is not verified is taken only where the mode says so; its
+//! signature always has to be right.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -78,7 +79,7 @@ fn verifier(
     })
 }
 
-/// What of a certificate is verified.
+/// Checks of a certificate.
 enum Checks {
     Chain,
     ChainAndHost,

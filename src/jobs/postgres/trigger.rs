@@ -1,4 +1,4 @@
-//! Which table a trigger is needed for.
+//! Tables that need a trigger.
 
 use tokio::runtime::Builder;
 

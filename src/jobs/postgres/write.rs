@@ -1,10 +1,12 @@
 //! Writes back that a job was cleaned, or removes its record.
 //!
-//! The transaction is serializable: a row that another transaction changed since it was read cannot be written, whatever level
-//! that one has. Where the server can lock the rows that `select` reads (`FOR UPDATE`), it does: that also keeps still what is
-//! read from other tables than those that are written. It cannot where rows are made of several, and may not without the right.
+//! The transaction is serializable: a row that another transaction changed since it was read cannot
+//! be written, whatever level that one has. Where the server can lock the rows that `select` reads
+//! (`FOR UPDATE`), it does: that also keeps still what is read from other tables than those that
+//! are written. It cannot where rows are made of several, and may not without the right.
 //!
-//! **Invariant:** nothing is written for a row that is not as it was judged, read within the transaction that writes.
+//! **Invariant:** nothing is written for a row that is not as it was judged, read within the
+//! transaction that writes.
 //! **Invariant:** all statements or none.
 
 use std::sync::Arc;
@@ -29,11 +31,11 @@ use crate::jobs::schema_check;
 use crate::jobs::write_back::{WriteBack, WriteOutcome, difference};
 use crate::jobs::zone;
 
-/// How long a statement waits for others. Who orders it tries again later.
+/// Longest wait of a statement for others. The caller tries again later.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
-/// How long everything may take.
+/// Time limit of everything together.
 const PATIENCE_ALL: Duration = Duration::from_secs(20);
-/// A connection that nobody used for this long is given back.
+/// A connection that was not used for this long is given back.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// Writes records, one after the other.
@@ -49,7 +51,7 @@ struct LookupSession {
     used_at: Duration,
 }
 
-/// Why a record was not written.
+/// Reason why a record was not written.
 enum Failure {
     /// The database takes no record now.
     Database(Fault),
@@ -60,7 +62,7 @@ enum Failure {
 }
 
 impl Failure {
-    /// Tells a fault that one row may have from one of the server.
+    /// Distinguishes a fault of one row from one of the server.
     fn of_row(fault: Fault) -> Self {
         match fault {
             Fault::Unreachable(_) | Fault::Refused(_) | Fault::Missing(_) | Fault::Tls(_) => {
@@ -86,8 +88,8 @@ impl Writer {
     /// Carries out `order`.
     ///
     /// # Errors
-    /// When the database cannot be written now. Nothing was, or, when the connection was lost at the very end, perhaps all: trying
-    /// again finds it done.
+    /// When the database cannot be written now. Nothing was, or, when the connection was lost at
+    /// the very end, perhaps all: trying again finds it done.
     pub(super) async fn write(&self, order: &WriteBack) -> Result<WriteOutcome, WriteError> {
         let (list, statements) = match order.action {
             Record::Keep => return Ok(WriteOutcome::Done),
@@ -160,7 +162,7 @@ impl Writer {
         Ok(WriteOutcome::Done)
     }
 
-    /// The row as it is in the transaction, which nobody changes meanwhile.
+    /// The row as it is in the transaction, which no other session changes meanwhile.
     async fn find(&self, talk: &LookupSession, id: &str) -> Result<Option<FoundRow>, Failure> {
         let (link, asked) = (&talk.link, self.shared.select());
         if !self.cannot_lock.load(Ordering::Relaxed) {
@@ -212,7 +214,7 @@ impl Writer {
         }
     }
 
-    /// Gives the connection back when nobody used it for a while.
+    /// Gives the connection back when it was not used for a while.
     pub(super) fn hang_up_if_idle(&self) {
         if let Ok(mut place) = self.talk.try_lock()
             && let Some(talk) = &*place
@@ -291,8 +293,8 @@ fn value<'a>(
     }
 }
 
-/// Returns what clocks in `zone` show at `at`, with their distance from UTC: a column with a zone takes the instant, one without it what
-/// the clock shows.
+/// Returns what clocks in `zone` show at `at`, with their distance from UTC: a column with a zone
+/// takes the instant, one without it what the clock shows.
 fn shown_with_offset(zone: &jiff::tz::TimeZone, at: Timestamp) -> String {
     match jiff::Timestamp::from_millisecond(at.unix_ms()) {
         Ok(instant) => instant

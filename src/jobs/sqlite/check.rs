@@ -1,4 +1,4 @@
-//! Whether the queries fit the database, for `lapsed check` and for messages.
+//! Checks that the queries fit the database, for `lapsed check` and for messages.
 //!
 //! **Invariant:** checking writes nothing and creates nothing.
 
@@ -16,7 +16,7 @@ use crate::jobs::error::QueryError;
 use crate::jobs::options::{Queries, bare};
 use crate::jobs::schema_check::{self, DECIDING, PARAMETERS, listed, statement_name};
 
-/// How long a check waits for a writer.
+/// Longest wait of a check for a writer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Returns whether the queries of `options` fit its database. Opens it for reading only.
@@ -59,7 +59,8 @@ pub(super) fn queries(
     Ok(known)
 }
 
-/// Returns whether what writes fits the database behind `connection`, as it will be once it has all columns.
+/// Returns whether what writes fits the database behind `connection`, as it will be once it has all
+/// columns.
 fn statements(
     connection: &Connection,
     options: &SqliteOptions,

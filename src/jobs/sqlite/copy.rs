@@ -1,10 +1,11 @@
 //! Copies of databases in memory, made in steps.
 //!
-//! A statement that gives its rows in no order that pages could follow locks writers out for its whole
-//! length. Of a copy it may take as long as it likes: the database itself is locked for one step at a time.
+//! A statement that gives its rows in no order that pages could follow locks writers out for its
+//! whole length. Of a copy it may take as long as it likes: the database itself is locked for one
+//! step at a time.
 //!
-//! **Invariant:** a copy has the state of one moment: a commit by another process between two steps has
-//! the copying begin again.
+//! **Invariant:** a copy has the state of one moment: a commit by another process between two steps
+//! has the copying begin again.
 
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};

@@ -1,4 +1,4 @@
-//! Why an SQLite database cannot be read.
+//! Errors of SQLite databases.
 
 use std::io;
 use std::path::Path;
@@ -7,10 +7,10 @@ use rusqlite::ffi::ErrorCode;
 
 use crate::jobs::error::QueryError;
 
-/// Why nothing could be read.
+/// Reason why nothing could be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    /// Somebody else has it locked.
+    /// Another process has it locked.
     #[error("it is locked by another process\n  it is read as soon as that process lets go")]
     Busy,
     /// It is not there.
@@ -19,7 +19,7 @@ pub(super) enum Fault {
     /// The operating system refuses.
     #[error("{0}\n  see that the service's user may read it and its directory")]
     Refused(io::Error),
-    /// The operating system refuses to tell about changes.
+    /// The operating system refuses to watch for changes.
     #[error(
         "its directory cannot be watched: {0}\n  see fs.inotify.max_user_instances and fs.inotify.max_user_watches"
     )]

@@ -1,10 +1,11 @@
 //! The pace at which rows are read where that keeps the application's writers waiting.
 //!
-//! With a rollback journal nobody can commit while a read transaction is open, and a writer without a busy timeout fails at once. So there
-//! pages last [`LOCK_MAX`], and writers get 99 times as long as a transaction lasted. With a write-ahead log readers are in nobody's way.
+//! With a rollback journal no writer can commit while a read transaction is open, and a writer
+//! without a busy timeout fails at once. So there pages last [`LOCK_MAX`], and writers get 99 times
+//! as long as a transaction lasted. With a write-ahead log readers keep no writer waiting.
 //!
-//! **Invariant:** a rest is bounded by [`REST_MAX`] and a page has at least [`PAGE_MIN`] rows unless no more are left: a reading ends,
-//! however slow the machine is.
+//! **Invariant:** a rest is bounded by [`REST_MAX`] and a page has at least [`PAGE_MIN`] rows
+//! unless no more are left: a reading ends, however slow the machine is.
 
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use super::error::Fault;
 use crate::clock;
 use crate::jobs::change_signal::ChangeSignal;
 
-/// Most rows of a page: some ten milliseconds, of which writers to a write-ahead log notice nothing.
+/// Most rows of a page: some ten milliseconds, of which writers to a write-ahead log notice
+/// nothing.
 pub(super) const PAGE: usize = 5000;
 
 /// Fewest rows of a page that locks writers out, however long they take.
@@ -26,10 +28,12 @@ const PAGE_FIRST: usize = 256;
 /// Longest page that locks writers out, where it has more than [`PAGE_MIN`] rows.
 const LOCK_MAX: Duration = Duration::from_millis(2);
 
-/// The rest owed for a transaction, in times that it lasted: writers are locked out for 1 % of the time.
+/// The rest owed for a transaction, in times that it lasted: writers are locked out for 1 % of the
+/// time.
 const REST_TIMES: u32 = 99;
 
-/// Most rest owed at once: that for [`LOCK_MAX`]. A transaction that took longer was preempted, or cannot be divided.
+/// Most rest owed at once: that for [`LOCK_MAX`]. A transaction that took longer was preempted, or
+/// cannot be divided.
 const REST_MAX: Duration = Duration::from_millis(200);
 
 /// Rest is taken when so much is owed. Less stays owed: a small table is read at once.
@@ -40,10 +44,10 @@ const REST_MIN: Duration = Duration::from_millis(100);
 pub(super) struct LockPace {
     locks_writers: bool,
     page: usize,
-    /// How long the last reading in one statement took.
+    /// Duration of the last reading in one statement.
     pass: Duration,
     began: Duration,
-    /// When no more rest is owed.
+    /// Time from which no more rest is owed.
     rested_at: Duration,
     /// Rests since they were asked for last.
     rested: Duration,
@@ -81,12 +85,14 @@ impl LockPace {
         if self.locks_writers { self.page } else { PAGE }
     }
 
-    /// Returns whether a reading in one statement keeps no writer waiting for long, as far as is known.
+    /// Returns whether a reading in one statement keeps no writer waiting for long, as far as is
+    /// known.
     pub(super) fn is_pass_brief(&self) -> bool {
         !self.locks_writers || self.pass < LOCK_MAX
     }
 
-    /// Takes note that a reading in one statement has ended. `locks`: it was one of the database itself.
+    /// Takes note that a reading in one statement has ended. `locks`: it was one of the database
+    /// itself.
     pub(super) fn end_pass(&mut self, locks: bool) {
         let now = clock::now().boot;
         self.pass = now.saturating_sub(self.began);

@@ -1,6 +1,7 @@
 //! Asks for one job at this very moment, from any thread.
 //!
-//! **Invariant:** it says "gone" only of a row that the file under the path does not have now; what it cannot ask is unknown.
+//! **Invariant:** it says "gone" only of a row that the file under the path does not have now; what
+//! it cannot ask is unknown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::jobs::change_signal::ChangeSignal;
 use crate::jobs::decode::Decoder;
 use crate::jobs::lookup::{self, Lookup};
 
-/// How long whoever asks waits: for a writer, and for those who ask before him.
+/// Longest wait for an answer: for a writer, and for earlier questions.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A connection of its own, shared by those who ask.
@@ -31,11 +32,11 @@ pub(super) struct LookupConnection {
 struct LookupSession {
     connection: Connection,
     identity: Identity,
-    /// What `data_version` was here when all was read last.
+    /// `data_version` of this connection when everything was read last.
     read_at: Option<i64>,
 }
 
-/// How the database stood before a reading.
+/// State of the database before a reading.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct ReadPoint {
     identity: Identity,

@@ -1,9 +1,10 @@
 //! Columns that the configuration wants in a table, and that are not there (yet).
 //!
-//! Until a record is written such a column reads as NULL: a temporary view of the connection's own stands before its table. The
-//! transaction that writes the first record adds the columns, so a database of which nothing was removed is as it was.
+//! Until a record is written such a column reads as NULL: a temporary view of the connection's own
+//! stands before its table. The transaction that writes the first record adds the columns, so a
+//! database of which nothing was removed is as it was.
 //!
-//! **Invariant:** whoever only reads changes nothing in the database.
+//! **Invariant:** a connection that only reads changes nothing in the database.
 //! **Invariant:** a column is added together with a record, or not at all.
 
 use std::collections::BTreeSet;
@@ -73,7 +74,8 @@ pub(super) fn add(connection: &Connection, columns: &[AddedColumn]) -> Result<()
     Ok(())
 }
 
-/// A database without rows that looks like that of `connection`, and has the columns: to check statements by.
+/// A database without rows that looks like that of `connection`, and has the columns: to check
+/// statements by.
 pub(super) fn model(
     connection: &Connection,
     columns: &[AddedColumn],
@@ -85,7 +87,8 @@ pub(super) fn model(
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        // What this build of SQLite cannot make (a virtual table of another module) no statement of ours is about.
+        // What this build of SQLite cannot make (a virtual table of another module) no statement of
+        // ours is about.
         let _ = model.execute_batch(&row.get::<_, String>(0)?);
     }
     for column in columns {

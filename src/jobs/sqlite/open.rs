@@ -14,7 +14,7 @@ use super::error::Fault;
 use super::missing_columns;
 use super::options::SqliteOptions;
 
-/// How many of a source's few queries stay prepared.
+/// Most queries of a source that stay prepared.
 const STATEMENTS_MAX: usize = 16;
 
 /// A file, whatever its name: another one in its place is another database.
@@ -41,7 +41,7 @@ impl Identity {
     }
 }
 
-/// What the files of a database look like from outside: while it stays the same, opening fails as it did.
+/// Metadata of the files of a database: while it stays the same, opening fails as it did.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct FileStamp(Vec<Option<[i64; 7]>>);
 
@@ -66,7 +66,8 @@ impl FileStamp {
     }
 }
 
-/// A connection that only reads, and waits up to `patience` for others. Columns that are to be added read as NULL.
+/// A connection that only reads, and waits up to `patience` for others. Columns that are to be
+/// added read as NULL.
 ///
 /// # Errors
 /// When the file is not there, or is no database.
@@ -106,7 +107,8 @@ fn open(path: &Path, access: OpenFlags, patience: Duration) -> Result<Connection
     let connection = Connection::open_with_flags(path, flags).map_err(Fault::from)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.busy_timeout(patience).map_err(Fault::from)?;
-    // Checkpoints are the application's business: ours could make it wait, or take the log away under its copy.
+    // Checkpoints are the application's business: ours could make it wait, or take the log away
+    // under its copy.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(Fault::from)?;

@@ -1,4 +1,4 @@
-//! Which SQLite database is asked, and what.
+//! Options of an SQLite source.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ pub struct SqliteOptions {
     pub name: String,
     /// The database's file. Absolute. Never created.
     pub path: PathBuf,
-    /// What is asked of it.
+    /// Its queries.
     pub queries: Queries,
     /// Columns that tables are given with the first record that is written.
     pub add_columns: Vec<AddedColumn>,

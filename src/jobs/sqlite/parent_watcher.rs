@@ -1,4 +1,5 @@
-//! Watches the directory of a database: whatever a writer does shows at its file, its log or its journal.
+//! Watches the directory of a database: whatever a writer does shows at its file, its log or its
+//! journal.
 //!
 //! **Invariant:** an event is a rumour: it says when to ask the database, not what has changed.
 //! **Invariant:** our own reading raises no event that counts, or it would wake itself for ever.
@@ -21,7 +22,8 @@ const REST: Timespec = Timespec {
     tv_nsec: 1_000_000,
 };
 
-/// A watch of a database's directory; if the path is a symbolic link, of the directory that it leads to as well.
+/// A watch of a database's directory; if the path is a symbolic link, of the directory that it
+/// leads to as well.
 pub(super) struct ParentWatcher {
     /// Ends the thread when it is written to.
     stop: Arc<OwnedFd>,
@@ -29,12 +31,14 @@ pub(super) struct ParentWatcher {
 }
 
 impl ParentWatcher {
-    /// Raises `signal` from now on whenever something happens to the database at `path`, or to the way there.
+    /// Raises `signal` from now on whenever something happens to the database at `path`, or to the
+    /// way there.
     ///
     /// # Errors
     /// When its directory is not there, or the system gives out no watch.
     pub(super) fn watch(path: &Path, signal: &Arc<ChangeSignal>) -> Result<Self, Fault> {
-        // A write-ahead log is written to without being closed, which only `MODIFY` tells. Our own reading raises none of these.
+        // A write-ahead log is written to without being closed, which only `MODIFY` shows. Our own
+        // reading raises none of these.
         let mask = WatchFlags::CREATE
             | WatchFlags::MODIFY
             | WatchFlags::CLOSE_WRITE
@@ -77,7 +81,8 @@ impl ParentWatcher {
         Ok(Self { stop, is_watched })
     }
 
-    /// Whether the database at `path` is still watched where it is, or its directory's return is waited for.
+    /// Returns whether the database at `path` is still watched where it is, or its directory's
+    /// return is waited for.
     pub(super) fn is_right(&self, path: &Path) -> bool {
         let is_here = || path.parent().is_some_and(Path::is_dir);
         self.is_watched.load(Ordering::Relaxed) || !is_here()
@@ -86,12 +91,13 @@ impl ParentWatcher {
 
 impl Drop for ParentWatcher {
     fn drop(&mut self) {
-        // Fails only when the counter is full: then the thread is told already.
+        // Fails only when the counter is full: then the thread is woken already.
         let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
     }
 }
 
-/// Why events may not tell of every change of the database at `path`: other machines write to its file system.
+/// Returns why some changes of the database at `path` may have no event: other machines write to
+/// its file system.
 pub(super) fn why_silent(path: &Path) -> Option<String> {
     /// NFS, the three of SMB, FUSE, 9P, Ceph and AFS (`statfs(2)`).
     const KINDS: [(u32, &str); 8] = [

@@ -1,8 +1,9 @@
-//! Reads all jobs, or those that changed, and tells what is not known.
+//! Reads all jobs, or those that changed, and reports what is not known.
 //!
-//! **Invariant:** a row that was told in this very reading is never told as gone by it, whether or not the table has it yet.
-//! **Invariant:** where pages can be had, no read transaction is longer than one of them, and rows are judged after it: with a rollback
-//! journal nobody can commit meanwhile.
+//! **Invariant:** a row that was reported in this very reading is never reported as gone by it,
+//! whether or not the table has it yet.
+//! **Invariant:** where pages can be had, no read transaction is longer than one of them, and rows
+//! are judged after it: with a rollback journal no writer can commit meanwhile.
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
@@ -28,7 +29,7 @@ use crate::jobs::snapshot_diff::{
 use crate::jobs::sql_value::SqlValue;
 use crate::jobs::unnamed;
 
-/// What a reading needs.
+/// Context of a reading.
 pub(super) struct Reading<'a> {
     pub(super) connection: &'a Connection,
     pub(super) decoder: &'a Decoder,
@@ -41,7 +42,8 @@ pub(super) struct Reading<'a> {
     pub(super) pace: &'a mut LockPace,
 }
 
-/// Times that a part of a reading is tried while a writer locks it out: with the rests between them, half a minute at most.
+/// Times that a part of a reading is tried while a writer locks it out: with the rests between
+/// them, half a minute at most.
 const TRIES_MAX: u32 = 64;
 
 /// Rows in the order of their ids.
@@ -97,11 +99,11 @@ fn page_after(queries: &Queries) -> String {
 }
 
 impl Reading<'_> {
-    /// Reads everything, and tells what is not known, and what is gone unless nothing can have been known; says how many jobs
-    /// there are.
+    /// Reads everything, and reports what is not known, and what is gone unless nothing can have
+    /// been known; says how many jobs there are.
     ///
     /// # Errors
-    /// When the database fails. What was told until then is true.
+    /// When the database fails. What was reported until then is true.
     pub(super) fn all(
         &mut self,
         strategy: ScanStrategy,
@@ -180,7 +182,8 @@ impl Reading<'_> {
         Ok(page)
     }
 
-    /// Reads a part of a reading that has got somewhere: a writer that locks it out delays it, and does not have it begin again.
+    /// Reads a part of a reading that has got somewhere: a writer that locks it out delays it, and
+    /// does not have it begin again.
     fn patiently<T>(
         &mut self,
         mut read: impl FnMut(&mut Self) -> Result<T, Fault>,
@@ -245,10 +248,11 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Reads what changed at `since` or later, and tells what is not known; says how many jobs are new. `since` moves on.
+    /// Reads what changed at `since` or later, and reports what is not known; says how many jobs
+    /// are new. `since` moves on.
     ///
     /// # Errors
-    /// When the database fails. What was told until then is true.
+    /// When the database fails. What was reported until then is true.
     pub(super) fn changes(&mut self, sql: &str, since: &mut OwnedValue) -> Result<u64, Fault> {
         let mut latest = since.clone();
         let mut changed = ChangedRows::default();
@@ -286,7 +290,8 @@ impl Reading<'_> {
         Ok(changed.new_jobs())
     }
 
-    /// Goes through rows; their columns are known only once there is one, since a change of the schema shows then. Returns them.
+    /// Goes through rows; their columns are known only once there is one, since a change of the
+    /// schema shows then. Returns them.
     fn walk(
         &mut self,
         query: &str,
@@ -317,13 +322,14 @@ impl Reading<'_> {
         Ok(columns)
     }
 
-    /// Tells what the table has and the reading has not met. Pages are of different moments, so there each is looked for once more.
+    /// Reports what the table has and the reading has not met. Pages are of different moments, so
+    /// there each is looked for once more.
     fn tell_gone(&mut self, diff: &SnapshotDiff) -> Result<(), Fault> {
         let mut from = 0;
         loop {
             let (mut ids, next) =
                 (self.view.unticked)(from, BATCH_GONE_MAX, &|number| diff.has(number));
-            ids.retain(|id| !diff.has_told(id));
+            ids.retain(|id| !diff.has_reported(id));
             match diff.strategy() {
                 ScanStrategy::SinglePass => {}
                 ScanStrategy::Paged => {
@@ -378,8 +384,8 @@ impl Reading<'_> {
     }
 }
 
-/// The greatest `changed_at` that there is: what changes are asked from. Of an empty table 0, which comes before every text as
-/// before every instant.
+/// The greatest `changed_at` that there is: what changes are asked from. Of an empty table 0, which
+/// comes before every text as before every instant.
 ///
 /// # Errors
 /// When the query does not fit.

@@ -1,8 +1,8 @@
 //! The thread of a source: what it does next.
 //!
-//! **Invariant:** the directory is watched before the database is opened, and the database's version taken before it is read: what
-//! happens in between is seen twice rather than never.
-//! **Invariant:** a database that cannot be read keeps its jobs: it is told as down.
+//! **Invariant:** the directory is watched before the database is opened, and the database's
+//! version taken before it is read: what happens in between is seen twice rather than never.
+//! **Invariant:** a database that cannot be read keeps its jobs: it is reported as down.
 
 mod catch_up;
 
@@ -27,24 +27,26 @@ use crate::jobs::known_jobs::{ChangeSink, KnownJobs};
 use crate::jobs::pacing::{ChangeChecks, ReadThrottle, RetryBackoff};
 use crate::jobs::stats::{ChangeDetection, SourceState, SourceStats};
 
-/// How long a reading waits for a writer, before it comes back later.
+/// Longest wait of a reading for a writer, before it comes back later.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// A reading that comes later than this, or takes longer, is announced: until then what is known is not believed.
+/// A reading that comes later than this, or takes longer, is announced: until then what is known is
+/// not believed.
 const ANNOUNCED: Duration = Duration::from_millis(20);
 
 /// Events so soon after a failed attempt on a locked database are of our own making.
 const ECHO: Duration = Duration::from_millis(20);
 
-/// A writer may raise ten thousand events a second: so long after one the next is heeded.
+/// Pause after an event: a writer may raise ten thousand events a second.
 const SPACING: Duration = Duration::from_millis(1);
-/// Likewise while a reading is to come anyway: then an event can only tell that the file is gone.
+/// Likewise while a reading is to come anyway: then an event can only mean that the file is gone.
 const SPACING_OWED: Duration = Duration::from_millis(10);
 
-/// How often a database is asked whether it has changed where no event tells: a question reads a hundred bytes.
+/// Interval at which a database without events is asked whether it has changed: a question reads a
+/// hundred bytes.
 const POLL_EVERY: Duration = Duration::from_secs(5);
 
-/// What the thread of a source is made of.
+/// Thread of a source.
 pub(super) struct Reader {
     pub(super) options: Arc<SqliteOptions>,
     pub(super) decoder: Arc<Decoder>,
@@ -58,7 +60,7 @@ pub(super) struct Reader {
     pub(super) state: State,
 }
 
-/// What it knows.
+/// State of the thread.
 #[derive(Default)]
 pub(super) struct State {
     around: Option<ParentWatcher>,
@@ -67,10 +69,10 @@ pub(super) struct State {
     retries: RetryBackoff,
     rests: ReadThrottle,
     pace: LockPace,
-    /// Why the database is asked from time to time, as nothing tells of its changes, and when the next time is.
+    /// Reason why the database is polled. The next field has the next time.
     polled: Option<String>,
     poll_at: Duration,
-    /// What `data_version` was at the last reading.
+    /// `data_version` at the last reading.
     version: Option<i64>,
     owes: PendingReads,
     /// From where changes are asked; `None`: nothing was read yet.
@@ -79,7 +81,7 @@ pub(super) struct State {
     /// Another process has it locked, for a short time so far.
     is_locked: bool,
     is_stale: bool,
-    has_told: bool,
+    has_reported: bool,
     last_told: Option<LastPublished>,
 }
 
@@ -88,7 +90,7 @@ struct Database {
     identity: Identity,
 }
 
-/// What is to be read.
+/// Readings that are owed.
 #[derive(Default)]
 struct PendingReads {
     all: bool,
@@ -103,13 +105,13 @@ struct Outage {
 }
 
 impl State {
-    /// Returns whether it waits for somebody else before it can read.
+    /// Returns whether it waits for a writer or a missing file before it can read.
     fn is_held_up(&self) -> bool {
         self.is_locked || self.down.is_some()
     }
 }
 
-/// What was told last.
+/// Last published row or id.
 enum LastPublished {
     Row(Box<JobRow>),
     Gone(String),
@@ -131,7 +133,7 @@ impl Reader {
         }
     }
 
-    /// Returns how long events are not heeded after one.
+    /// Returns how long events are ignored after one.
     fn spacing(&self) -> Duration {
         if !self.will_see_changes() {
             return SPACING;
@@ -260,7 +262,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Asks from time to time from now on, for this reason; `None`: events tell of every change.
+    /// Asks from time to time from now on, for this reason; `None`: every change raises an event.
     fn poll(&mut self, why: Option<String>, now: Duration) {
         if self.state.polled == why {
             return;
@@ -269,7 +271,7 @@ impl Reader {
             let source = &self.options.name;
             tracing::warn!(source, every = ?POLL_EVERY, "changes are asked for: {why}");
         }
-        self.stats.lock().heard = why.clone().map(|why| ChangeDetection::Polling { why });
+        self.stats.lock().detection = why.clone().map(|why| ChangeDetection::Polling { why });
         self.state.polled = why;
         self.state.poll_at = now + POLL_EVERY;
     }

@@ -26,7 +26,8 @@ pub(super) fn cell(value: ValueRef<'_>) -> SqlValue<'_> {
     }
 }
 
-/// A value that outlives its query, exactly as it is in the database. `rusqlite`'s own panics at text that is not UTF-8.
+/// A value that outlives its query, exactly as it is in the database. `rusqlite`'s own panics at
+/// text that is not UTF-8.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum OwnedValue {
     /// Nothing.

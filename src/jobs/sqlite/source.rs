@@ -1,6 +1,6 @@
 //! An SQLite database as a source of jobs, as the rest of the daemon sees it.
 //!
-//! **Invariant:** a database that is missing or broken is no error here: it is told.
+//! **Invariant:** a database that is missing or broken is no error here: it is reported.
 
 use std::fmt;
 use std::io;
@@ -25,7 +25,8 @@ use crate::jobs::known_jobs::{ChangeSink, KnownJobs};
 use crate::jobs::stats::{SourceState, SourceStats};
 use crate::jobs::write_back::{WriteBack, WriteOutcome};
 
-/// How long [`Sqlite::stop`] waits for the thread; one that is busy for longer, in the database or with telling, ends by itself.
+/// Limit of [`Sqlite::stop`]; a thread that is busy for longer, in the database or with reporting,
+/// ends by itself.
 const JOIN_MAX: Duration = Duration::from_secs(1);
 
 /// An SQLite database as a source of jobs. Dropping it stops it.
@@ -48,7 +49,8 @@ impl fmt::Debug for Sqlite {
 }
 
 impl Sqlite {
-    /// Starts to read jobs, on a thread of its own, comparing them with `jobs` and telling what is new to `tell`, which may wait.
+    /// Starts to read jobs, on a thread of its own, comparing them with `jobs` and reporting what
+    /// is new to `tell`, which may wait.
     ///
     /// # Errors
     /// When the system gives out no thread, or a time zone is unknown.
@@ -100,13 +102,15 @@ impl Sqlite {
         Ok(source)
     }
 
-    /// Returns what the database says of the job `id` at this moment. Waits about a second for a writer, at most.
+    /// Returns what the database says of the job `id` at this moment. Waits about a second for a
+    /// writer, at most.
     #[must_use]
     pub fn fresh(&self, id: &str) -> Fresh {
         self.lookups.fresh(id)
     }
 
-    /// Returns whether everything was read, and nothing has changed since. Cheap; when it is not so, a reading is on its way.
+    /// Returns whether everything was read, and nothing has changed since. Cheap; when it is not
+    /// so, a reading is on its way.
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.lookups.is_current()
@@ -138,7 +142,8 @@ impl Sqlite {
         &self.options
     }
 
-    /// Ends the reading. Nothing is told afterwards, unless the thread was in the midst of telling for a second.
+    /// Ends the reading. Nothing is reported afterwards, unless the thread was in the midst of
+    /// reporting for a second.
     pub fn stop(&self) {
         self.signal.stop();
         if let Some(interrupt) = self.interrupt.lock().as_ref() {
@@ -161,7 +166,7 @@ impl Drop for Sqlite {
     }
 }
 
-/// Runs `reader`; a panic is told, never swallowed.
+/// Runs `reader`; a panic is reported, never swallowed.
 fn guard(reader: Reader) {
     let (signal, tell, stats) = (
         Arc::clone(&reader.signal),

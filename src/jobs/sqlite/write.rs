@@ -1,6 +1,7 @@
 //! Writes back that a job was cleaned, or removes its record.
 //!
-//! **Invariant:** nothing is written for a row that is not as it was judged, read within the transaction that writes.
+//! **Invariant:** nothing is written for a row that is not as it was judged, read within the
+//! transaction that writes.
 //! **Invariant:** all statements or none.
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
@@ -20,7 +21,7 @@ use crate::jobs::schema_check;
 use crate::jobs::write_back::{WriteBack, WriteOutcome, difference};
 use crate::jobs::zone;
 
-/// How long a writer waits for others. Who orders it tries again later.
+/// Longest wait of a writer for others. The caller tries again later.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Carries out `order`.
@@ -49,7 +50,7 @@ pub(super) fn write(
     };
     let sqlite_fails = |error| fails(Fault::from(error));
     let mut connection = open::to_write(&options.path, PATIENCE).map_err(fails)?;
-    // Writing at once, so that nobody changes the row between looking and writing.
+    // Writing at once, so that no writer changes the row between looking and writing.
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(sqlite_fails)?;

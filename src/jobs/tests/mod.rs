@@ -1,3 +1,3 @@
-//! What the tests of all kinds of databases share.
+//! Helpers that the tests of all kinds of databases share.
 
-pub(in crate::jobs) mod told;
+pub(in crate::jobs) mod reports;

@@ -1,6 +1,7 @@
-//! Catching up with a database: reads what is owed, and tells it.
+//! Catching up with a database: reads what is owed, and reports it.
 //!
-//! **Invariant:** a reading compares with what the engine has taken in, so it begins when the news before it are in.
+//! **Invariant:** a reading compares with what the engine has taken in, so it begins when the news
+//! before it are in.
 
 use std::time::Duration;
 
@@ -14,8 +15,9 @@ use crate::jobs::postgres::lookup_connection::snapshot;
 use crate::jobs::postgres::read::Reading;
 use crate::jobs::stats::SourceState;
 
-/// The engine takes in news in its own time. A reading compares with what it has taken in, so it waits for the last of the news
-/// before, at growing distances; no longer than this, since a row may be one that the engine does not want.
+/// The engine takes in news in its own time. A reading compares with what it has taken in, so it
+/// waits for the last of the news before, at growing distances; no longer than this, since a row
+/// may be one that the engine does not want.
 const SETTLE: [u64; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
 impl Reader {
@@ -65,7 +67,7 @@ impl Reader {
         let stands = snapshot(&session.link)
             .await
             .map_err(|said| self.fault(&said))?;
-        let knows_nothing = !self.telling.has_told() && (self.view.count)() == 0;
+        let knows_nothing = !self.telling.has_reported() && (self.view.count)() == 0;
         let since = match session.changed {
             Some(_) => Some(self.changes(session)?.latest_change().await?),
             None => None,
@@ -87,7 +89,7 @@ impl Reader {
             stats.last_read_took = Some(took);
             stats.is_telling = true;
         }
-        // Before it is told, or who is told and asks at once would hear that it was not read.
+        // Before the report, or a receiver that asks at once would learn that it was not read.
         *self.shared.snapshot.lock() = stands;
         self.loaded(jobs).await;
         self.shared.stats.lock().read_from = Some(began);
@@ -132,7 +134,7 @@ impl Reader {
         } else {
             self.telling.end_reading().await;
         }
-        // What nobody tells of is found by reading everything only.
+        // What has no notification is found only by reading everything.
         if is_all && *self.shared.listens.lock() {
             self.shared.stats.lock().read_from = Some(began);
         }
@@ -162,7 +164,7 @@ impl Reader {
         })
     }
 
-    /// Everything was told.
+    /// Everything was reported.
     async fn loaded(&mut self, jobs: u64) {
         self.state.down = None;
         self.state.retries.succeed();
@@ -177,7 +179,7 @@ impl Reader {
         self.shared.stats.lock().is_telling = false;
     }
 
-    /// Waits until the engine has taken in what was told last.
+    /// Waits until the engine has taken in what was reported last.
     async fn settle(&mut self) {
         for ms in SETTLE {
             if self.telling.is_acknowledged(&self.view) {

@@ -1,6 +1,7 @@
-//! Whether changes are heard of, and why not.
+//! Listening for notifications, and the reasons why none arrive.
 //!
-//! **Invariant:** that notifications arrive is believed only after one has, sent over another connection.
+//! **Invariant:** that notifications arrive is believed only after one has, sent over another
+//! connection.
 
 use super::{PROOF, Reader, Session};
 use crate::clock;
@@ -9,7 +10,7 @@ use crate::jobs::postgres::error::{Fault, quoted};
 use crate::jobs::stats::ChangeDetection;
 
 impl Reader {
-    /// Finds out whether changes are heard of; if not, they are asked for from time to time.
+    /// Finds out whether notifications arrive; if not, changes are polled.
     pub(super) async fn prove(&mut self, session: &mut Session) -> Result<(), Fault> {
         let why = self.deafness(session).await?;
         let now = clock::now().boot;
@@ -29,7 +30,7 @@ impl Reader {
             None => ChangeDetection::Notifications,
             Some(why) => ChangeDetection::Polling { why: why.clone() },
         };
-        self.shared.stats.lock().heard = Some(heard);
+        self.shared.stats.lock().detection = Some(heard);
         if self.state.said != why {
             let name = &self.shared.options.name;
             if let Some(why) = &why {
@@ -42,7 +43,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Returns why changes are not heard of; `None`: they are.
+    /// Returns why notifications do not arrive; `None`: they do.
     async fn deafness(&mut self, session: &Session) -> Result<Option<String>, Fault> {
         let (link, options) = (&session.link, &self.shared.options);
         let channel = &options.channel;

@@ -1,4 +1,5 @@
-//! A database of a cluster that all these tests share, and a table of jobs that takes in what is told.
+//! A database of a cluster that all these tests share, and a table of jobs that takes in what is
+//! told.
 
 #[path = "../../../../tests/common/postgres.rs"]
 mod cluster;
@@ -14,7 +15,7 @@ use crate::jobs::options::Queries;
 use crate::jobs::postgres::options::{PostgresOptions, Tls};
 use crate::jobs::postgres::source::Postgres;
 use crate::jobs::stats::ChangeDetection;
-use crate::jobs::tests::told::{self, SOURCE, Table, view};
+use crate::jobs::tests::reports::{self, SOURCE, Table, view};
 
 pub(super) const SCHEMA: &str = "CREATE TABLE jobs (id text PRIMARY KEY, status text, kind text, created_at timestamptz, completed_at timestamptz, \
      files text, data_cleaned_at timestamptz, summary text, updated_at timestamptz DEFAULT now());
@@ -88,13 +89,13 @@ pub(super) fn options(url: &str) -> PostgresOptions {
 /// A source, and what it told.
 pub(super) struct Watched {
     pub(super) source: Postgres,
-    table: told::Shared,
+    table: reports::Shared,
 }
 
 impl Watched {
     pub(super) fn start(options: PostgresOptions) -> Self {
-        let table = told::Shared::default();
-        let source = Postgres::start_with(options, view(&table), told::tell(&table)).unwrap();
+        let table = reports::Shared::default();
+        let source = Postgres::start_with(options, view(&table), reports::tell(&table)).unwrap();
         Self { source, table }
     }
 
@@ -107,7 +108,7 @@ impl Watched {
 
     #[track_caller]
     pub(super) fn until(&self, what: &str, holds: impl Fn(&Table) -> bool) {
-        told::until(&self.table, what, holds);
+        reports::until(&self.table, what, holds);
     }
 
     /// Waits until it is down, and says why.
@@ -131,9 +132,9 @@ impl Watched {
         look(&self.table.0.lock())
     }
 
-    /// Why changes are not heard of; `None`: they are.
+    /// Reason why notifications do not arrive; `None`: they do.
     pub(super) fn deaf(&self) -> Option<String> {
-        match self.source.stats().heard.expect("it was found out") {
+        match self.source.stats().detection.expect("it was found out") {
             ChangeDetection::Notifications => None,
             ChangeDetection::Polling { why } => Some(why),
         }

@@ -1,4 +1,4 @@
-//! How changes are noticed: by notifications, or by asking.
+//! Ways in which changes are noticed: notifications and polling.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::harness::{Place, Watched, shared};
 use crate::core::jobs::{News, Status};
-use crate::jobs::tests::told::eventually;
+use crate::jobs::tests::reports::eventually;
 
 #[test]
-fn a_change_is_heard_and_only_its_row_read() {
+fn a_change_is_noticed_and_only_its_row_read() {
     let place = Place::telling();
     let mut options = place.options();
     // Nobody is to find it by asking.
@@ -42,7 +42,7 @@ fn a_change_is_heard_and_only_its_row_read() {
 }
 
 #[test]
-fn many_changes_at_once_are_heard() {
+fn many_changes_at_once_are_noticed() {
     let place = Place::telling();
     let watched = Watched::loaded(place.options());
     place.session.run(
@@ -146,7 +146,8 @@ fn changes_are_asked_for_with_a_query_of_their_own() {
     watched.until("gone", |table| table.row("late").is_none());
 }
 
-/// Passes everything on but notifications, as a pooler does that lends a connection for one transaction only.
+/// Passes everything on but notifications, as a pooler does that lends a connection for one
+/// transaction only.
 fn deaf_proxy(port: u16) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let own = listener.local_addr().unwrap().port();

@@ -185,7 +185,7 @@ fn a_column_of_another_type_is_read_as_that() {
 }
 
 #[test]
-fn a_lock_that_lasts_is_told() {
+fn a_lock_that_lasts_is_reported() {
     let place = Place::telling();
     let mut options = place.options();
     options.statement_timeout = std::time::Duration::from_secs(1);
@@ -214,7 +214,7 @@ fn a_lock_that_lasts_is_told() {
 }
 
 #[test]
-fn whoever_is_not_let_in_says_so_without_the_password() {
+fn a_refused_login_is_reported_without_the_password() {
     let place = Place::filled();
     let port = shared().port;
     let right = format!(

@@ -1,4 +1,4 @@
-//! What rows say, and how all of them are read.
+//! Meaning of rows, and readings of all of them.
 
 use super::harness::{Place, Watched, shared};
 use crate::core::jobs::{Fresh, JobRow, News, Status};

@@ -36,7 +36,7 @@ fn encrypted() -> (Cluster, PathBuf, PathBuf) {
     session.run(SCHEMA);
     session.run("ALTER SYSTEM SET ssl = on");
     session.run("SELECT pg_reload_conf()");
-    crate::jobs::tests::told::eventually("encrypted", || {
+    crate::jobs::tests::reports::eventually("encrypted", || {
         cluster.session("postgres").value("SHOW ssl").as_deref() == Some("on")
     });
     (cluster, ours, theirs)
@@ -73,7 +73,7 @@ fn certificates_are_verified_as_the_mode_says() {
             "{mode:?}"
         );
         drop(watched);
-        crate::jobs::tests::told::eventually("disconnected", || {
+        crate::jobs::tests::reports::eventually("disconnected", || {
             session
                 .value(
                     "SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'lapsed'",

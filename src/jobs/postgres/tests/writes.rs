@@ -1,4 +1,4 @@
-//! What is written back, and when it is not.
+//! Records that are written back, and those that are not.
 
 use super::harness::{Place, Watched, options, shared};
 use crate::core::jobs::Fresh;
@@ -134,7 +134,7 @@ fn a_row_that_is_just_being_changed_is_waited_for() {
         let writing = scope.spawn(|| watched.source.write(&order));
         let waits = "SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'lapsed' AND wait_event_type = 'Lock' \
                      AND datname = current_database()";
-        crate::jobs::tests::told::eventually("waiting", || {
+        crate::jobs::tests::reports::eventually("waiting", || {
             place.session.value(waits).as_deref() == Some("1") || writing.is_finished()
         });
         other.run("COMMIT");
@@ -222,7 +222,7 @@ fn what_may_not_be_written_says_what_would_allow_it() {
 }
 
 #[test]
-fn a_parameter_that_nobody_has_is_refused() {
+fn an_unknown_parameter_is_refused() {
     let (place, watched) = filled();
     drop(watched);
     let mut options = with_statements(&place);

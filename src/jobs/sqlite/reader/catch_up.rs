@@ -1,6 +1,7 @@
-//! Catching up with a database: reads what is owed, and tells it.
+//! Catching up with a database: reads what is owed, and reports it.
 //!
-//! **Invariant:** a reading compares with what the engine has taken in, so it begins when the news before it are in.
+//! **Invariant:** a reading compares with what the engine has taken in, so it begins when the news
+//! before it are in.
 
 use std::time::Duration;
 
@@ -14,8 +15,9 @@ use crate::jobs::sqlite::open;
 use crate::jobs::sqlite::read::{self, Reading};
 use crate::jobs::stats::SourceState;
 
-/// The engine takes in news in its own time. A reading compares with what it has taken in, so it waits for the last of the news
-/// before, at growing distances; no longer than this, since a row may be one that the engine does not want.
+/// The engine takes in news in its own time. A reading compares with what it has taken in, so it
+/// waits for the last of the news before, at growing distances; no longer than this, since a row
+/// may be one that the engine does not want.
 const SETTLE: [u64; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
 impl Reader {
@@ -45,7 +47,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The database was locked and is as it was read: everything was told.
+    /// The database was locked and is as it was read: everything was reported.
     fn settle_down(&mut self) -> Result<(), Fault> {
         if self.state.is_held_up() || self.state.is_stale {
             self.look()?;
@@ -61,7 +63,7 @@ impl Reader {
         self.settle();
         let sample = self.lookups.sample();
         let began = clock::now().boot;
-        let knows_nothing = !self.state.has_told && (self.view.count)() == 0;
+        let knows_nothing = !self.state.has_reported && (self.view.count)() == 0;
         let before = self.version()?;
         let since = match &self.options.queries.changed {
             Some(sql) => {
@@ -93,7 +95,7 @@ impl Reader {
             stats.last_read_took = Some(took);
             stats.is_telling = true;
         }
-        // Before it is told, or who is told and asks at once would hear that it was not read.
+        // Before the report, or a receiver that asks at once would learn that it was not read.
         if let Some(sample) = sample {
             self.lookups.confirm(sample);
         }
@@ -143,7 +145,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Everything was told.
+    /// Everything was reported.
     fn loaded(&mut self, jobs: u64) {
         self.state.down = None;
         self.state.retries.succeed();
@@ -159,7 +161,7 @@ impl Reader {
         self.stats.lock().is_telling = false;
     }
 
-    /// What was read of late was told.
+    /// Ends the news of a reading.
     fn end_reading(&self) {
         (self.tell)(SourceNews {
             source: self.options.id,
@@ -168,7 +170,7 @@ impl Reader {
         });
     }
 
-    /// Waits until the engine has taken in what was told last.
+    /// Waits until the engine has taken in what was reported last.
     fn settle(&mut self) {
         let Some(last) = self.state.last_told.take() else {
             return;
@@ -203,9 +205,9 @@ impl Reader {
     ) -> Result<T, Fault> {
         let database = self.state.database.as_ref().ok_or(Fault::Missing)?;
         let (tell, source) = (&self.tell, self.options.id);
-        let (last_told, has_told) = (&mut self.state.last_told, &mut self.state.has_told);
+        let (last_told, has_reported) = (&mut self.state.last_told, &mut self.state.has_reported);
         let mut tell = |news: News| {
-            *has_told = true;
+            *has_reported = true;
             if let Some(last) = last_of(&news) {
                 *last_told = Some(last);
             }

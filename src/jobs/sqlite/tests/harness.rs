@@ -14,8 +14,8 @@ use crate::jobs::known_jobs::{ChangeSink, KnownJobs};
 use crate::jobs::options::Queries;
 use crate::jobs::sqlite::Sqlite;
 use crate::jobs::sqlite::SqliteOptions;
-use crate::jobs::tests::told;
-pub(super) use crate::jobs::tests::told::{Table, eventually, view};
+use crate::jobs::tests::reports;
+pub(super) use crate::jobs::tests::reports::{Table, eventually, view};
 
 const DATABASE: &str = "LAPSED_TEST_JOBS_DATABASE";
 
@@ -79,7 +79,7 @@ impl Drop for Writer {
     }
 }
 
-/// What that process does. In the run of the tests themselves there is nothing to do.
+/// Work of that process. In the run of the tests themselves there is nothing to do.
 #[test]
 fn another_process() {
     let Some(path) = std::env::var_os(DATABASE) else {
@@ -150,7 +150,7 @@ pub(super) struct Watched {
 impl Watched {
     pub(super) fn start(options: SqliteOptions) -> Self {
         let table: Arc<(Mutex<Table>, Condvar)> = Arc::default();
-        let source = start(options, view(&table), told::tell(&table));
+        let source = start(options, view(&table), reports::tell(&table));
         Self { source, table }
     }
 
@@ -181,7 +181,7 @@ impl Watched {
 
     #[track_caller]
     pub(super) fn until(&self, what: &str, holds: impl Fn(&Table) -> bool) {
-        told::until(&self.table, what, holds);
+        reports::until(&self.table, what, holds);
     }
 
     pub(super) fn look<T>(&self, look: impl FnOnce(&Table) -> T) -> T {

@@ -4,7 +4,8 @@ use std::fs;
 
 use super::harness::{Place, Watched, eventually};
 
-/// How often the thread called `name` was run, of this process. Linux keeps 15 bytes of a name.
+/// Number of times that the thread called `name` of this process was run. Linux keeps 15 bytes of a
+/// name.
 fn switches(name: &str) -> u64 {
     let threads = fs::read_dir("/proc/self/task").unwrap();
     for thread in threads.map(|thread| thread.unwrap().path()) {
@@ -33,7 +34,8 @@ fn an_idle_source_sleeps() {
         });
         // Asking reads, and reading must not wake.
         eventually("current", || watched.source.is_current());
-        // The looks after an event are over when it has not woken for longer than the longest wait between two of them.
+        // The looks after an event are over when it has not woken for longer than the longest wait
+        // between two of them.
         let mut last = (watched.source.stats().turns, crate::clock::now().boot);
         let quiet = std::time::Duration::from_millis(2500);
         eventually("quiet", || {

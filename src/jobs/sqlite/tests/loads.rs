@@ -1,4 +1,4 @@
-//! What is there is told, and what changes.
+//! Reports of what is there, and of what changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::jobs::stats::SourceState;
 const JOURNALS: [&str; 6] = ["WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF"];
 
 #[test]
-fn what_is_there_is_told_first() {
+fn what_is_there_is_reported_first() {
     let (place, _writer) = Place::filled("WAL");
     let watched = Watched::loaded(place.options());
     watched.look(|table| {
@@ -182,7 +182,8 @@ fn news_that_are_taken_in_late_are_waited_for() {
     let watched = Watched::start_late(place.options(), Duration::from_millis(5));
     watched.until("loaded", |table| table.loads() > 0);
     for round in 0..20 {
-        // Each round takes back what the one before did, while the news of that are still on their way.
+        // Each round takes back what the one before did, while the news of that are still on their
+        // way.
         writer.run(
             "DELETE FROM jobs WHERE id = 'a'; INSERT INTO jobs (id, status) VALUES ('c', 'failed')",
         );
@@ -198,7 +199,8 @@ fn news_that_are_taken_in_late_are_waited_for() {
     });
 }
 
-/// The writer that locks the reader of the test below out, and how often the reader has met the lock.
+/// The writer that locks the reader of the test below out, and how often the reader has met the
+/// lock.
 static LOCK: Mutex<(Option<Writer>, u32)> = Mutex::new((None, 0));
 
 #[test]

@@ -85,7 +85,7 @@ fn they_read_as_null_and_come_with_the_first_mark() {
 }
 
 #[test]
-fn whoever_adds_them_first_they_are_read() {
+fn columns_are_read_when_another_adds_them_first() {
     let (_place, mut writer, options) = without("WAL");
     let watched = Watched::loaded(options);
     writer.run("ALTER TABLE jobs ADD COLUMN data_cleaned_at TEXT");

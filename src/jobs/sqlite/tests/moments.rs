@@ -67,7 +67,8 @@ fn texts_are_read_in_their_zone() {
             "2026-03-01T18:00:45.000Z",
         ),
         ("2026-03-01 12:30:45 +01", "UTC", "2026-03-01T11:30:45.000Z"),
-        // Summer time in Berlin: clocks went from 2:00 to 3:00 on 2026-03-29 and go from 3:00 to 2:00 on 2026-10-25.
+        // Summer time in Berlin: clocks went from 2:00 to 3:00 on 2026-03-29 and go from 3:00 to
+        // 2:00 on 2026-10-25.
         (
             "2026-07-01 12:00:00",
             "Europe/Berlin",

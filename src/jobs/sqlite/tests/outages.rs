@@ -98,7 +98,7 @@ fn a_replaced_database_is_read_anew() {
     clippy::disallowed_methods,
     reason = "the test is the user who replaces a database"
 )]
-fn what_is_no_database_is_told_so() {
+fn what_is_no_database_is_reported() {
     let place = Place::empty();
     std::fs::write(
         &place.path,

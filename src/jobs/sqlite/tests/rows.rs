@@ -1,4 +1,4 @@
-//! What the columns of a row mean.
+//! Meaning of the columns of a row.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::jobs::sqlite::lookup_connection::LookupConnection;
 const SELECT: &str =
     "SELECT id, status, kind, created_at, expires_at, files, error, extra, amount, raw FROM jobs";
 
-/// Where a test's log goes.
+/// Writer of a test's log.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -27,8 +27,9 @@ fn fill(writer: &mut Writer, jobs: u64) {
     ));
 }
 
-/// Reads `jobs` jobs while another process commits, whenever some were told. A writer with a rollback journal gets through
-/// only when nobody reads: the telling waits for it, so a read transaction across it would wait for ever.
+/// Reads `jobs` jobs while another process commits, whenever some were told. A writer with a
+/// rollback journal gets through only when nobody reads: the telling waits for it, so a read
+/// transaction across it would wait for ever.
 fn read_while_another_commits(jobs: u64) {
     let place = Place::empty();
     let mut writer = Writer::open(&place.path);
@@ -76,9 +77,9 @@ fn a_writer_gets_through_while_many_are_read() {
     read_while_another_commits(jobs);
 }
 
-/// An application that waits for no lock updates a row again and again while its table is read. Returns
-/// how many updates were made, and how many failed: their number does not depend on the machine's speed
-/// as times do.
+/// An application that waits for no lock updates a row again and again while its table is read.
+/// Returns how many updates were made, and how many failed: their number does not depend on the
+/// machine's speed as times do.
 fn updates_while_read(place: &Place, select: Option<&str>, jobs: usize) -> (u32, u32) {
     let loaded = Arc::new(AtomicBool::new(false));
     let application = {
@@ -116,7 +117,8 @@ fn a_writer_without_a_busy_timeout_seldom_fails() {
     let place = Place::empty();
     let mut writer = Writer::open(&place.path);
     writer.run("PRAGMA journal_mode = DELETE");
-    // What stands before the status has to be passed over in the file: most of the time goes into the transaction.
+    // What stands before the status has to be passed over in the file: most of the time goes into
+    // the transaction.
     writer.run(&format!(
         "CREATE TABLE jobs (id TEXT PRIMARY KEY, content, status, kind, created_at, completed_at, data_cleaned_at);
          INSERT INTO jobs (id, content, status)
@@ -139,7 +141,8 @@ fn a_long_statement_locks_no_writer_out() {
     writer.run("PRAGMA journal_mode = DELETE");
     fill(&mut writer, 1000);
     let (done, failed) = updates_while_read(&place, Some(SELECT), 1000);
-    // It is locked while the file is copied; else for as long as the statement takes, so nothing is done.
+    // It is locked while the file is copied; else for as long as the statement takes, so nothing is
+    // done.
     assert!(failed <= done / 12, "{failed} failed, {done} did not");
 }
 
@@ -165,8 +168,8 @@ fn a_copy_has_the_columns_that_are_to_be_added_and_pages_of_any_size() {
     assert_eq!(rows, 3000);
 }
 
-/// So many that each query for changes gives, and more than are kept in memory: the first ones are told
-/// while the query is still under way.
+/// So many that each query for changes gives, and more than are kept in memory: the first ones are
+/// told while the query is still under way.
 #[test]
 fn of_many_changes_not_all_are_kept_until_the_last_is_read() {
     const JOBS: u64 = 25_000;
@@ -200,7 +203,7 @@ fn of_many_changes_not_all_are_kept_until_the_last_is_read() {
 }
 
 #[test]
-fn what_is_gone_of_many_is_told_in_slices() {
+fn what_is_gone_of_many_is_reported_in_slices() {
     let place = Place::empty();
     let mut writer = Writer::open(&place.path);
     // With a rollback journal each look for one that is gone would call for a rest.

@@ -73,7 +73,7 @@ fn a_row_whose_id_cannot_be_read_may_own_any_file() {
 }
 
 #[test]
-fn a_row_that_changes_is_told_before_everything_is_read() {
+fn a_row_that_changes_is_reported_before_everything_is_read() {
     let (_place, mut writer, mut options) = filled("PRIMARY KEY");
     options.queries.changed = Some(
         "SELECT id, status, files, updated_at AS changed_at FROM jobs WHERE updated_at >= :since"

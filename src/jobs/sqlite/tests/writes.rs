@@ -1,4 +1,4 @@
-//! What is written back, and when it is not.
+//! Records that are written back, and those that are not.
 
 use super::harness::{Place, Watched, Writer};
 use crate::core::jobs::{Fresh, JobRow, Status};

@@ -64,13 +64,13 @@ impl Table {
         self.rows.get(id).map(|(_, row)| row)
     }
 
-    /// How often everything was told.
+    /// Number of times that everything was reported.
     pub(in crate::jobs) fn loads(&self) -> usize {
         let is_load = |news: &&News| matches!(news, News::Loaded { .. });
         self.told.iter().filter(is_load).count()
     }
 
-    /// Why it is down, if that was told last.
+    /// Reason why it is down, if that was reported last.
     pub(in crate::jobs) fn down(&self) -> Option<&str> {
         self.told.iter().rev().find_map(|news| match news {
             News::Down { why } => Some(Some(why.as_str())),
