@@ -445,3 +445,55 @@ fn a_wrong_configuration_is_refused_as_ever() {
     assert_eq!(output.status.code(), Some(2));
     assert!(errors(&output).contains("lapsed.toml:4"), "{output:?}");
 }
+
+#[test]
+fn the_settings_in_force_are_shown_with_their_origins() {
+    let place = Place::new();
+    let config = place.config(
+        "[breaker]\nentries = \"${MANY:-7}\"\n[[source]]\nname = \"app\"\nselect = \"SELECT id FROM jobs\"\n\
+         url = \"postgresql://me:hunter2@db.example.org/app\"\n[[root]]\npath = \"data\"\n[[rule]]\n\
+         job = [\"completed\", \"failed\"]\nexpire = \"1d\"\n",
+    );
+    let config = config.to_str().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = place.lapsed();
+        command.args(arguments).args(["--config", config]);
+        let output = command.env("LAPSED_DRY_RUN", "yes").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let shown = run(&["config", "show", "--allow-unsafe-roots"]);
+    let lines: Vec<&str> = shown.lines().collect();
+    for line in [
+        "socket_mode = \"0660\"  # default".to_owned(),
+        "dry_run = \"yes\"  # LAPSED_DRY_RUN".to_owned(),
+        "allow_unsafe_roots = true  # --allow-unsafe-roots".to_owned(),
+        format!("entries = 7  # {config}:2"),
+        "share = 0.5  # default".to_owned(),
+        format!("# url is hidden  # {config}:6"),
+        format!("job = [\"completed\", \"failed\"]  # {config}:10"),
+        "since = \"newest\"  # default".to_owned(),
+    ] {
+        assert!(lines.contains(&&*line), "{line}\n{shown}");
+    }
+    assert!(!shown.contains("hunter2"), "{shown}");
+    // Without the origins it is a configuration, but for secrets.
+    let shown = shown.replace("# url is hidden", "url = \"postgresql://h/d\"");
+    let other = place.path("shown.toml");
+    std::fs::write(&other, shown).unwrap();
+    said(
+        &place,
+        &["check", "--quick", "--config", other.to_str().unwrap()],
+    );
+
+    let all: Value = serde_json::from_str(&run(&["config", "show", "--json"])).unwrap();
+    assert_eq!(
+        all["dry_run"],
+        json!({"value": "\"yes\"", "origin": "LAPSED_DRY_RUN"})
+    );
+    assert_eq!(all["source"][0]["url"]["value"], Value::Null);
+    assert_eq!(all["rule"][0]["unit"]["origin"], "default");
+    assert_eq!(run(&["config", "path"]).trim_end(), config);
+    let schema = include_str!("../config/lapsed.schema.json");
+    assert_eq!(run(&["config", "schema"]), schema);
+}

@@ -52,6 +52,9 @@ fn the_reference() {
         tell(&[&command, "--help"]);
     }
     tell(&["breaker", "release", "--help"]);
+    for order in ["schema", "show", "path"] {
+        tell(&["config", order, "--help"]);
+    }
     for order in ["put", "get", "ls", "rm"] {
         tell(&["job", order, "--help"]);
     }
@@ -63,7 +66,7 @@ fn the_readme_names_every_command() {
     let place = Place::new();
     let readme = include_str!("../README.md");
     let commands = commands(&place);
-    assert_eq!(commands.len(), 19, "{commands:?}");
+    assert_eq!(commands.len(), 20, "{commands:?}");
     for command in commands {
         assert!(
             readme.contains(&format!("| `lapsed {command}")),

@@ -9,8 +9,8 @@ use super::client::Client;
 use super::log::{self, Level};
 use super::output::{Format, Output, ReaderGone};
 use super::{
-    breaker, check, clean, events, explain, extend, history, init, job, ls, pin, pins, plan, serve,
-    stats, status, sync, trigger, unpin,
+    breaker, check, clean, config, events, explain, extend, history, init, job, ls, pin, pins,
+    plan, serve, stats, status, sync, trigger, unpin,
 };
 use crate::config::{Environment, Overrides, RootIds, Settings};
 
@@ -123,6 +123,8 @@ enum Command {
     Init(init::Arguments),
     /// Validate the configuration, and say in plain words what it will do
     Check(check::Arguments),
+    /// Print the schema of the configuration, its values, or its path
+    Config(config::Arguments),
     /// How the daemon is, and what it watches
     Status(status::Arguments),
     /// List files, with when they lapse
@@ -278,6 +280,7 @@ fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<ExitCode>
         Command::Serve(arguments) => return serve::run(context, &arguments),
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Check(arguments) => check::run(context, &arguments),
+        Command::Config(arguments) => config::run(context, &arguments),
         Command::Status(arguments) => asking(status::run(context, &arguments)),
         Command::Ls(arguments) => asking(ls::run(context, &arguments)),
         Command::Explain(arguments) => asking(explain::run(context, &arguments)),

@@ -18,6 +18,7 @@ pub mod table;
 mod breaker;
 mod check;
 mod clean;
+mod config;
 mod describe;
 mod events;
 mod explain;

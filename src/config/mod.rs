@@ -21,6 +21,8 @@
 //! file, line and key.
 //! **Invariant:** nothing is written. Of the file system, only configured paths are examined;
 //! databases are never opened.
+//!
+#![doc = include_str!("DESIGN.md")]
 
 mod addresses;
 mod databases;
@@ -36,6 +38,7 @@ mod load;
 mod path_map;
 mod queries;
 mod reader;
+mod reference;
 mod resolve;
 mod roots;
 mod rule_jobs;
@@ -43,6 +46,7 @@ mod rules;
 mod schema;
 mod setting;
 mod settings;
+mod show;
 mod sources;
 mod tree;
 mod value;
@@ -52,12 +56,14 @@ pub use endpoints::endpoints;
 pub use environment::{Environment, Home};
 pub use error::ConfigError;
 pub use load::{load, load_text};
+pub use reference::{annotated_file, schema_file};
 pub use resolve::reason;
 pub use settings::{
     ANNOTATED_DEFAULT, Backend, CacheSettings, Keep, LedgerSettings, LogLevel, Overrides,
     PostgresSettings, Queries, RootIds, Settings, SourceIds, SourceKind, SourceSettings,
     SqliteSettings, TlsMode, TlsRoots, TlsSettings, Watch,
 };
+pub use show::{ShownSection, ShownSetting, effective, path_of_file};
 
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,7 @@ fn the_help_of_the_program() {
       serve    Watch, and let lapse what is due: the daemon, in the foreground
       init     Write an annotated configuration, from a preset or a few questions
       check    Validate the configuration, and say in plain words what it will do
+      config   Print the schema of the configuration, its values, or its path
       status   How the daemon is, and what it watches
       ls       List files, with when they lapse
       explain  Why a file lapses when it does, or does not

@@ -9,20 +9,26 @@ use super::super::setting::{ORDER, Table};
 use super::Top;
 
 /// Keys of the top level.
-pub(in crate::config) static TOP: LazyLock<Section> = LazyLock::new(|| {
+pub(in crate::config) static TOP: LazyLock<Section> =
+    LazyLock::new(|| Section::of(&json_schema(), "", Some("LAPSED_")));
+
+/// JSON schema of the file, with our own properties.
+pub(in crate::config) fn json_schema() -> Json {
     let settings =
         SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let schema = settings
+    settings
         .into_generator()
-        .into_root_schema_for::<Table<Top>>();
-    Section::of(schema.as_value(), "", Some("LAPSED_"))
-});
+        .into_root_schema_for::<Table<Top>>()
+        .to_value()
+}
 
 /// A section of the file.
 #[derive(Debug)]
 pub(in crate::config) struct Section {
     /// Name of its table; empty for the top level.
     pub name: String,
+    /// Reference text.
+    pub text: String,
     /// Keys, in the order of their declaration.
     pub keys: Vec<Key>,
 }
@@ -31,12 +37,16 @@ pub(in crate::config) struct Section {
 #[derive(Debug)]
 pub(in crate::config) struct Key {
     pub name: String,
+    /// Reference text.
+    pub text: String,
     /// Accepted types, in the terms of JSON schema.
     types: Vec<String>,
     /// Value that counts if the key is absent.
     pub default: Option<String>,
-    /// Example of a value, in TOML.
+    /// Example of a value, in TOML: the default, if no other is declared.
     pub example: String,
+    /// Default in TOML: an example, if there is none.
+    pub usual: String,
     /// Variable that overrides the key: settings of the service have one.
     pub variable: Option<String>,
     pub is_required: bool,
@@ -91,6 +101,7 @@ impl Section {
         let keys = names.map(|name| Key::of(&schema["properties"][name], name, prefix));
         Self {
             name: name.to_owned(),
+            text: string(&schema["description"]),
             keys: keys.collect(),
         }
     }
@@ -145,12 +156,14 @@ impl Key {
             None
         };
         let default = schema.get("default");
-        let example = schema["examples"].get(0).or(default);
+        let example = schema["examples"].get(0);
         Self {
             name: name.to_owned(),
+            text: string(&schema["description"]),
             types: strings(&schema["type"]),
             default: default.map(text_of),
-            example: example.map(in_toml).unwrap_or_default(),
+            example: example.or(default).map(in_toml).unwrap_or_default(),
+            usual: default.or(example).map(in_toml).unwrap_or_default(),
             variable,
             is_required: schema["x-required"] == true,
             is_secret: schema["x-secret"] == true,

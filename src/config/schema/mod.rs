@@ -32,7 +32,7 @@ mod top;
 mod watch;
 
 pub(super) use breaker::Breaker;
-pub(super) use keys::{Key, Nested, Section, TOP, bare_or_quoted};
+pub(super) use keys::{Key, Nested, Section, TOP, bare_or_quoted, json_schema};
 pub(super) use ledger::Ledger;
 pub(super) use root::Root;
 pub(super) use rule::{Rule, Then};

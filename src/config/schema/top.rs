@@ -27,6 +27,7 @@ use super::{Breaker, Ledger, Root, Rule, Source, Store, Watch};
 ///
 /// An invalid file is refused at start and on reload; after a failed reload, the running
 /// configuration stays in force. Run `lapsed check --config FILE` before you use a file.
+/// Presets are complete examples; `lapsed init --list` names them.
 ///
 /// The file is the one that --config or LAPSED_CONFIG names, else ~/.config/lapsed/lapsed.toml
 /// (XDG_CONFIG_HOME; not for root), else /etc/lapsed/lapsed.toml. With --watch and without
@@ -48,8 +49,8 @@ pub(in crate::config) struct Top {
     /// Permission bits of the socket. A user who can connect may query.
     #[schemars(extend("default" = "0660"))]
     pub socket_mode: Value<Permissions>,
-    /// Group whose members may also change something: clean, pin, breaker release. Root and the
-    /// daemon's own user always may. Default: none.
+    /// Group of the operators, who may clean, pin and write API jobs. Only root and the daemon's
+    /// own user may release breakers. Default: none.
     #[schemars(example = &"staff")]
     pub group: Value<Group>,
     /// Watch, count and report, but remove nothing.

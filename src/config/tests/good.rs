@@ -9,43 +9,94 @@ use crate::core::policy::{Record, Schedule, Since, SkipOpen};
 use crate::core::report::{Breaker, Mode};
 use crate::core::template::Template;
 
+use super::super::schema::{Key, Nested, Section, TOP};
 use super::*;
 
 #[test]
 fn the_annotated_default_loads_and_states_the_defaults() {
-    let plain = Host::with(ANNOTATED_DEFAULT).good();
-    // Every line that is commented out is a setting, too: with all of them it must load, and
-    // say the same.
-    let all: String = ANNOTATED_DEFAULT
-        .lines()
-        .map(|line| match line.strip_prefix('#') {
-            Some(rest) if rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => {
-                format!("{rest}\n")
-            }
-            Some(_) | None => format!("{line}\n"),
-        })
-        .collect();
-    let all = all.replace("group = \"staff\"", "");
-    let host = Host::with(&all);
-    let spelled = host.good();
-    for found in [&plain, &spelled] {
-        assert_eq!(found.socket_mode, 0o660);
-        assert_eq!(found.breaker, Breaker::default());
-        assert_eq!(found.mode, Mode::Live);
-        assert!(found.automatic && !found.policy.cleans_at_start);
-    }
-    assert_eq!(plain.log_level, LogLevel::Info);
-    assert_eq!(spelled.state_dir, Path::new("/var/lib/lapsed"));
-    assert_eq!(spelled.socket, Path::new("/run/lapsed/lapsed.sock"));
-    let rule = &spelled.policy.rules[0];
+    let found = Host::with(ANNOTATED_DEFAULT).good();
+    assert_eq!(found.socket_mode, 0o660);
+    assert_eq!(found.breaker, Breaker::default());
+    assert_eq!(found.mode, Mode::Live);
+    assert_eq!(found.log_level, LogLevel::Info);
+    assert!(found.automatic && !found.policy.cleans_at_start);
+    let rule = &found.policy.rules[0];
     assert_eq!((rule.since, rule.unit), (Since::Newest, Unit::File));
     assert_eq!(
         (rule.skip_open, rule.record),
         (SkipOpen::Always, Record::Keep)
     );
-    assert_eq!((plain.sources.len(), spelled.sources.len()), (1, 4));
-    let orphans = spelled.policy.rules.last().unwrap();
-    assert_eq!(orphans.expire_ms, Some(86_400_000));
+    assert_eq!(found.sources.len(), 1);
+}
+
+/// A valid configuration in which `key` of `section` has `value`.
+fn with_key(section: &str, key: &Key, value: &str) -> String {
+    let is_of = |kind: &str| key.kinds.iter().any(|of| of == kind);
+    let of_server = is_of("postgres") && (!is_of("sqlite") || key.name == "url");
+    let source = if of_server {
+        vec![("url", "\"postgresql://h/d\"")]
+    } else {
+        vec![("kind", "\"sqlite\""), ("path", "\"jobs.db\"")]
+    };
+    let statements = [
+        ("name", "\"eemt\""),
+        ("select", "\"SELECT id FROM jobs\""),
+        ("mark", "\"UPDATE jobs SET x = 1 WHERE id = :job\""),
+    ];
+    let mut tables = vec![
+        ("source", [source, statements.to_vec()].concat()),
+        (
+            "root",
+            vec![
+                ("path", "\"x\""),
+                ("name", "\"results\""),
+                ("owner", "\"{job}/**\""),
+            ],
+        ),
+        ("root", vec![("path", "\"y\""), ("name", "\"uploads\"")]),
+        ("rule", vec![("expire", "\"1d\"")]),
+    ];
+    if key.name == "record" {
+        tables[3].1.push(("unit", "\"job\""));
+    }
+    let mut text = match section {
+        "" => format!("{} = {value}\n", key.name),
+        "source" | "root" | "rule" => {
+            let mut found = tables.iter_mut();
+            let (_, keys) = found.find(|(name, _)| *name == section).unwrap();
+            keys.retain(|(name, _)| *name != key.name);
+            keys.push((&key.name, value));
+            String::new()
+        }
+        section => format!("[{section}]\n{} = {value}\n", key.name),
+    };
+    for (name, keys) in tables {
+        let lines = keys.iter().map(|(key, value)| format!("{key} = {value}\n"));
+        text.extend([format!("[[{name}]]\n"), lines.collect()]);
+    }
+    text
+}
+
+#[test]
+fn every_default_and_every_example_is_valid() {
+    fn check(section: &Section) {
+        for key in &section.keys {
+            match &key.nested {
+                Some(Nested::Table(nested) | Nested::Tables(nested, _)) => check(nested),
+                // Not every host has the group.
+                None if key.name == "group" => {}
+                None => {
+                    for value in [&key.example, &key.usual] {
+                        let text = with_key(&section.name, key, value);
+                        if let Err(error) = Host::with(&text).load() {
+                            panic!("{text}{error}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    check(&TOP);
 }
 
 #[test]
