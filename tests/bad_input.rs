@@ -119,17 +119,17 @@ fn assert_unharmed(daemon: &mut Daemon) {
 fn unknown_keys_and_values_in_the_configuration() {
     let place = Place::new();
     told!(place, refused_config(&place, "[[root]]\npath = \"data\"\n[[rule]]\nname = \"old\"\nexpires = \"7d\"\n"), @r#"
-    error: PLACE/lapsed.toml:3: [[rule]] "old": has no expire
+    error: PLACE/lapsed.toml:3: [[rule]] "old": expire is missing
       such as expire = "7d", or expire = "never"
     PLACE/lapsed.toml:5: [[rule]] "old": unknown key "expires"
       allowed: name, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, skip_open, schedule; did you mean "expire"?
     "#);
     told!(place, refused_config(&place, "[[root]]\npath = \"data\"\n[[rule]]\nexpire = \"7d\"\nunit = \"direcotry\"\n"), @r#"
-    error: PLACE/lapsed.toml:5: [[rule]] 1: unit = "direcotry" is unknown
+    error: PLACE/lapsed.toml:5: [[rule]] 1: unit = "direcotry" is an unknown value
       allowed: file, dir, job
     "#);
     told!(place, refused_config(&place, "[[root]]\npath = \"data\"\n[[rule]]\nexpire = \"7d\"\nsince = 5\n"), @r#"
-    error: PLACE/lapsed.toml:5: [[rule]] 1: since = 5 is a number, where a string should be
+    error: PLACE/lapsed.toml:5: [[rule]] 1: since = 5 is a number, but must be a string
       such as since = "newest"
     "#);
     told!(place, refused_config(&place, "[[root]\npath = \"data\"\n"), @"error: PLACE/lapsed.toml:1: unclosed array table, expected `]`");
@@ -158,23 +158,23 @@ fn roots_that_nobody_should_watch_by_mistake() {
     place.make_dir("state/within");
     told!(place, refused_config(&place, "[[root]]\npath = \"/\"\n[[rule]]\nexpire = \"1d\"\n"), @r#"
     error: PLACE/lapsed.toml:2: [[root]] 1: path = "/" is the root of the file system
-      files in it would be removed; if that is meant: allow_unsafe = true in this [[root]]
+      files in it would be removed; to watch it anyway: allow_unsafe = true in this [[root]]
     "#);
     told!(place, refused_config(&place, "[[root]]\npath = \"home\"\n[[rule]]\nexpire = \"1d\"\n"), @r#"
     error: PLACE/lapsed.toml:2: [[root]] 1: path = "home" is the home directory of the current user
-      files in it would be removed; if that is meant: allow_unsafe = true in this [[root]]
+      files in it would be removed; to watch it anyway: allow_unsafe = true in this [[root]]
     "#);
     told!(place, refused_config(&place, "[[root]]\npath = \"state\"\n[[rule]]\nexpire = \"1d\"\n"), @r#"
     error: PLACE/lapsed.toml:2: [[root]] 1: path = "state" is the state directory
-      files in it would be removed; if that is meant: allow_unsafe = true in this [[root]]
+      files in it would be removed; to watch it anyway: allow_unsafe = true in this [[root]]
     "#);
     told!(place, refused_config(&place, "[[root]]\npath = \"state/within\"\n[[rule]]\nexpire = \"1d\"\n"), @r#"
-    error: PLACE/lapsed.toml:2: [[root]] 1: path = "state/within" lies in the state directory, "PLACE/state"
-      files in it would be removed; if that is meant: allow_unsafe = true in this [[root]]
+    error: PLACE/lapsed.toml:2: [[root]] 1: path = "state/within" is in the state directory, "PLACE/state"
+      files in it would be removed; to watch it anyway: allow_unsafe = true in this [[root]]
     "#);
     told!(place, refused_config(&place, "state_dir = \"data/state\"\n[[root]]\npath = \"data\"\n[[rule]]\nexpire = \"1d\"\n"), @r#"
-    error: PLACE/lapsed.toml:3: [[root]] 1: path = "data" holds the state directory, "PLACE/data/state"
-      files in it would be removed; if that is meant: allow_unsafe = true in this [[root]]
+    error: PLACE/lapsed.toml:3: [[root]] 1: path = "data" contains the state directory, "PLACE/data/state"
+      files in it would be removed; to watch it anyway: allow_unsafe = true in this [[root]]
     "#);
     for command in ["serve", "check", "plan", "clean"] {
         let output = place.run(&[command, "--watch", "/=10s"]);
@@ -186,7 +186,7 @@ fn roots_that_nobody_should_watch_by_mistake() {
     let output = place.run(&["serve", "--watch", "/=10s"]);
     told!(place, refusal(&output), @r#"
     error: --watch "/=10s" is the root of the file system
-      files in it would be removed; if that is meant: --allow-unsafe-roots
+      files in it would be removed; to watch it anyway: --allow-unsafe-roots
     "#);
 }
 
@@ -257,7 +257,7 @@ fn durations_and_globs_that_make_no_sense() {
     error: PLACE/lapsed.toml:5: [[rule]] "r": expire = "90" is a number without a unit
       examples: 90s, 15m, 12h, 7d, 1h30m, never
     "#);
-    told!(place, rule("expire = \"7d\"\nglob = [\"a/*\", \"b[\"]"), @r#"error: PLACE/lapsed.toml:6: [[rule]] "r": glob = "b[" is no glob: unclosed character class; missing ']'"#);
+    told!(place, rule("expire = \"7d\"\nglob = [\"a/*\", \"b[\"]"), @r#"error: PLACE/lapsed.toml:6: [[rule]] "r": glob = "b[" is an invalid pattern: unclosed character class; missing ']'"#);
     told!(place, refusal(&place.run(&["serve", "--watch", "data=-5s"])), @r#"
     error: --watch "data=-5s" has the TTL "-5s", which is negative
       examples: 90s, 15m, 12h, 7d, 1h30m, never; such as --watch ./scratch=10s
@@ -550,7 +550,7 @@ fn socket_paths_that_are_too_long() {
     .map(|arguments| refusal(&place.run(&[&["--socket", &long], arguments].concat())));
     assert!(said.iter().all(|one| *one == said[0]), "{said:?}");
     told!(place, said[0].replace(&long, "LONG"), @r#"
-    error: --socket "LONG" leads to a path of 125 bytes, where a Unix socket may have at most 107
+    error: --socket "LONG" results in a path of 125 bytes, but a Unix socket may have at most 107
       name a shorter one, such as --socket /run/lapsed/lapsed.sock (LAPSED_SOCKET, socket)
     "#);
     let config = place.config("socket = \"SOCKET\"\n[[root]]\npath = \"data\"\n");
@@ -563,7 +563,7 @@ fn socket_paths_that_are_too_long() {
         .output()
         .unwrap();
     told!(place, refusal(&output).replace(&long, "LONG"), @r#"
-    error: PLACE/lapsed.toml:1: socket = "LONG" leads to a path of 125 bytes, where a Unix socket may have at most 107
+    error: PLACE/lapsed.toml:1: socket = "LONG" results in a path of 125 bytes, but a Unix socket may have at most 107
       name a shorter one, such as --socket /run/lapsed/lapsed.sock (LAPSED_SOCKET, socket)
     "#);
 }
@@ -604,7 +604,7 @@ fn commands_without_a_daemon_say_how_to_start_one() {
     error: no daemon listens on socket "PLACE/lapsed.sock"
       start it with: lapsed serve --watch ./scratch=10s (or lapsed serve --config FILE)
     and to do without a daemon:
-    PLACE/lapsed.toml:4: [[rule]] 1: expire = "soon" is no duration
+    PLACE/lapsed.toml:4: [[rule]] 1: expire = "soon" is an invalid duration
       examples: 90s, 15m, 12h, 7d, 1h30m, never
     "#);
     told!(place, without("none.toml"), @r#"error: cannot read configuration "PLACE/none.toml": no such file or directory"#);

@@ -515,7 +515,7 @@ fn watch_creates_nothing_but_the_last_directory() {
     assert_eq!(refused.status.code(), Some(2));
     assert_eq!(
         errors(&refused),
-        "error: --watch \"no/such/dir=1h\" lies in a directory that does not exist\n  \
+        "error: --watch \"no/such/dir=1h\" is in a directory that does not exist\n  \
          create its parent first: only the last directory is created\n"
     );
     assert!(!place.path("no").exists());

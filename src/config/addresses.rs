@@ -31,14 +31,14 @@ pub(super) fn parse(url: &str, environment: &Environment) -> Result<Address, Ref
     const ALLOWED: &str =
         "such as postgresql://user:password@host:5432/database, or sqlite:///jobs.db";
     let Some((scheme, rest)) = url.trim().split_once("://") else {
-        return Err(Refusal::new("is no address of a database").hint(ALLOWED));
+        return Err(Refusal::new("is an invalid database address").hint(ALLOWED));
     };
     // SQLAlchemy also names the driver.
     let kind = scheme.split('+').next().unwrap_or_default();
     match kind.to_ascii_lowercase().as_str() {
         "postgres" | "postgresql" => postgres(rest, environment),
         "sqlite" => sqlite(rest),
-        _ => Err(Refusal::new("is the address of another kind of database").hint(ALLOWED)),
+        _ => Err(Refusal::new("is the address of an unsupported kind of database").hint(ALLOWED)),
     }
 }
 
@@ -201,7 +201,7 @@ fn unsound(error: &tokio_postgres::Error) -> Refusal {
             before.replace("invalid value for", "unreadable")
         ))
     });
-    Refusal::new(named.unwrap_or_else(|| "is no address of a PostgreSQL database".to_owned()))
+    Refusal::new(named.unwrap_or_else(|| "is an invalid PostgreSQL address".to_owned()))
         .hint("such as postgresql://user:password@host:5432/database; special characters of a password as %40")
 }
 

@@ -49,7 +49,7 @@ pub(super) fn read(
         && stated != Kind::Api
     {
         let reason = format!("is the address of a {} database", implied.as_str());
-        let hint = format!("leave kind out, or write kind = \"{}\"", implied.as_str());
+        let hint = format!("omit kind, or write kind = \"{}\"", implied.as_str());
         reader.note(text.refuse(Refusal::new(reason).hint(hint)));
         return (Some(stated), None);
     }
@@ -69,7 +69,7 @@ pub(super) fn read(
 pub(super) fn require(reader: &mut Reader, source: &Table<Source>, name: &str) {
     if !source.given.contains_key(name) {
         let hint = TOP.nested("source").key(name).such_as();
-        reader.note(source.problem(&format!("has no {name}")).hint(hint));
+        reader.note(source.problem(&format!("{name} is missing")).hint(hint));
     }
 }
 
@@ -147,7 +147,7 @@ fn of_environment(reader: &mut Reader, source: &Table<Source>) -> Option<(Config
     let problem = match reader.environment.set(DATABASE_URL) {
         None => {
             let example = &TOP.nested("source").key("url").example;
-            let message = format!("has no url, and {DATABASE_URL} is not set");
+            let message = format!("url is missing, and {DATABASE_URL} is not set");
             let hint = format!("such as url = {example}, or set {DATABASE_URL}");
             problem(message, Some(hint))
         }
@@ -182,7 +182,7 @@ fn usual_channel(name: &str) -> String {
 fn refuse_others(reader: &mut Reader, source: &Table<Source>, kind: Kind) {
     let word = kind.as_str();
     let why = match kind {
-        Kind::Api => "programs tell of these jobs",
+        Kind::Api => "programs report these jobs",
         Kind::Sqlite => "its file is watched",
         Kind::Postgres => "a server has no file",
     };
@@ -195,7 +195,7 @@ fn refuse_others(reader: &mut Reader, source: &Table<Source>, kind: Kind) {
         let Some(&line) = source.given.get(&key.name) else {
             continue;
         };
-        let message = format!("{} says nothing with kind = \"{word}\": {why}", key.name);
+        let message = format!("{} has no effect with kind = \"{word}\": {why}", key.name);
         let names = keys.iter().map(|key| &*key.name);
         reader.note(Problem {
             line: Some(line),

@@ -198,7 +198,7 @@ fn check_length(socket: &Path) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::new(format!(
-        "leads to a path of {bytes} bytes, where a Unix socket may have at most {SOCKET_BYTES_MAX}"
+        "results in a path of {bytes} bytes, but a Unix socket may have at most {SOCKET_BYTES_MAX}"
     ))
     .hint("name a shorter one, such as --socket /run/lapsed/lapsed.sock (LAPSED_SOCKET, socket)"))
 }

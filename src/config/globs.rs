@@ -48,11 +48,12 @@ pub(super) fn read(
         .collect();
     let patterns: Vec<String> = patterns.into_iter().collect::<Option<_>>()?;
     let (last, _) = texts.last()?;
-    reader.take(
-        Globs::compile(&patterns).map_err(|error| {
-            last.refuse(Refusal::new(format!("and its fellows: {}", error.kind())))
-        }),
-    )
+    reader.take(Globs::compile(&patterns).map_err(|error| {
+        last.refuse(Refusal::new(format!(
+            "cannot be combined with the other patterns: {}",
+            error.kind()
+        )))
+    }))
 }
 
 fn pattern(text: &str, matched: Matched) -> Result<String, Refusal> {
@@ -64,16 +65,18 @@ fn pattern(text: &str, matched: Matched) -> Result<String, Refusal> {
             .unwrap_or(text),
     };
     if pattern.is_empty() {
-        return Err(Refusal::new("is empty, where a pattern should be"));
+        return Err(Refusal::new("is empty, but must be a pattern"));
     }
     for class in classes_in(pattern) {
         match class {
             Class::Uuid | Class::Digits => {}
             Class::Job | Class::Name | Class::Stem => {
                 return Err(Refusal::new(format!(
-                    "has {class} in it, which only templates know"
+                    "contains {class}, which is valid only in templates"
                 ))
-                .hint("write \"*\" for any part of a name; patterns have {uuid} and {digits}, too"));
+                .hint(
+                    "write \"*\" for any part of a name; patterns have {uuid} and {digits}, too",
+                ));
             }
         }
     }
@@ -89,7 +92,7 @@ fn pattern(text: &str, matched: Matched) -> Result<String, Refusal> {
         )?,
     }
     Globs::compile(&[pattern])
-        .map_err(|error| Refusal::new(format!("is no glob: {}", error.kind())))?;
+        .map_err(|error| Refusal::new(format!("is an invalid pattern: {}", error.kind())))?;
     Ok(pattern.to_owned())
 }
 
@@ -113,13 +116,13 @@ fn check_path(pattern: &str) -> Result<(), Refusal> {
         match component {
             "" => {
                 return never(
-                    "it has \"//\" in it",
+                    "it contains \"//\"",
                     format!("{from_root}, which have single slashes"),
                 );
             }
             "." | ".." => {
                 return never(
-                    &format!("it has \"{component}\" in it"),
+                    &format!("it contains \"{component}\""),
                     format!("{from_root}, which have neither \".\" nor \"..\""),
                 );
             }
@@ -161,19 +164,25 @@ mod tests {
             assert_eq!(pattern(good, Matched::Paths), Ok(good.to_owned()));
         }
         for (bad, why) in [
-            ("", "is empty, where a pattern should be"),
+            ("", "is empty, but must be a pattern"),
             ("/a", "can never match: it begins with \"/\""),
             ("a/", "can never match: it ends with \"/\""),
-            ("../a", "can never match: it has \"..\" in it"),
-            ("a/..", "can never match: it has \"..\" in it"),
-            ("./a", "can never match: it has \".\" in it"),
-            ("a//b", "can never match: it has \"//\" in it"),
-            ("{job}/*", "has {job} in it, which only templates know"),
-            ("a_{stem}", "has {stem} in it, which only templates know"),
+            ("../a", "can never match: it contains \"..\""),
+            ("a/..", "can never match: it contains \"..\""),
+            ("./a", "can never match: it contains \".\""),
+            ("a//b", "can never match: it contains \"//\""),
+            (
+                "{job}/*",
+                "contains {job}, which is valid only in templates",
+            ),
+            (
+                "a_{stem}",
+                "contains {stem}, which is valid only in templates",
+            ),
         ] {
             assert_eq!(refusal_of(bad, Matched::Paths), why, "{bad}");
         }
-        assert!(refusal_of("a[", Matched::Paths).starts_with("is no glob: "));
+        assert!(refusal_of("a[", Matched::Paths).starts_with("is an invalid pattern: "));
     }
 
     #[test]
@@ -195,7 +204,7 @@ mod tests {
         }
         assert_eq!(
             refusal_of("/**", Matched::Names),
-            "is empty, where a pattern should be"
+            "is empty, but must be a pattern"
         );
     }
 }

@@ -132,17 +132,22 @@ impl Guard {
             return Some("is the state directory".into());
         }
         if state_dir.starts_with(root) && !is_left_out(state_dir) {
-            return Some(format!("holds the state directory, {}", quoted(state_dir)));
-        }
-        if root.starts_with(state_dir) {
             return Some(format!(
-                "lies in the state directory, {}",
+                "contains the state directory, {}",
                 quoted(state_dir)
             ));
         }
+        if root.starts_with(state_dir) {
+            return Some(format!("is in the state directory, {}", quoted(state_dir)));
+        }
         let socket_dir = self.socket_dir.as_ref()?;
         let holds = socket_dir.starts_with(root) && !is_left_out(&self.socket);
-        holds.then(|| format!("holds the socket's directory, {}", quoted(socket_dir)))
+        holds.then(|| {
+            format!(
+                "contains the directory of the socket, {}",
+                quoted(socket_dir)
+            )
+        })
     }
 
     fn home(&self, root: &Path) -> Option<String> {
@@ -156,21 +161,23 @@ impl Guard {
         self.homes
             .iter()
             .find(|(home, _, lived_in)| *lived_in && within(home))
-            .map(|(home, user, _)| format!("holds the home directory of {user}, {}", quoted(home)))
+            .map(|(home, user, _)| {
+                format!("contains the home directory of {user}, {}", quoted(home))
+            })
     }
 }
 
 fn system(root: &Path) -> Option<String> {
     let mut all = SYSTEM.iter().chain(SYSTEM_TREES).map(Path::new);
     if all.clone().any(|dir| dir == root) {
-        return Some("is a directory of the system".into());
+        return Some("is a system directory".into());
     }
     let within = |dir: &&&str| root.starts_with(dir);
     if let Some(tree) = SYSTEM_TREES.iter().find(within) {
-        return Some(format!("lies in a directory of the system, {tree:?}"));
+        return Some(format!("is in a system directory, {tree:?}"));
     }
     all.find(|dir| dir.starts_with(root))
-        .map(|dir| format!("holds a directory of the system, {}", quoted(dir)))
+        .map(|dir| format!("contains a system directory, {}", quoted(dir)))
 }
 
 /// Resolves `path` as far as possible.
@@ -213,36 +220,33 @@ mod tests {
             ("/nowhere/state/lapsed", "is the state directory"),
             (
                 "/nowhere/state",
-                "holds the state directory, \"/nowhere/state/lapsed\"",
+                "contains the state directory, \"/nowhere/state/lapsed\"",
             ),
             (
                 "/nowhere/state/lapsed/x",
-                "lies in the state directory, \"/nowhere/state/lapsed\"",
+                "is in the state directory, \"/nowhere/state/lapsed\"",
             ),
             (
                 "/nowhere/run",
-                "holds the socket's directory, \"/nowhere/run/lapsed\"",
+                "contains the directory of the socket, \"/nowhere/run/lapsed\"",
             ),
             (
                 "/nowhere/run/lapsed",
-                "holds the socket's directory, \"/nowhere/run/lapsed\"",
+                "contains the directory of the socket, \"/nowhere/run/lapsed\"",
             ),
             ("/nowhere/alice", "is the home directory of alice"),
             ("/nowhere/me", "is the home directory of the current user"),
             ("/nowhere/cache/man", "is the home directory of man"),
             ("/home/anybody", "is a home directory"),
-            ("/home", "is a directory of the system"),
-            ("/root", "is a directory of the system"),
-            ("/etc", "is a directory of the system"),
-            ("/usr/local", "is a directory of the system"),
-            ("/var", "is a directory of the system"),
-            ("/var/lib", "is a directory of the system"),
-            (
-                "/usr/lib/x",
-                "lies in a directory of the system, \"/usr/lib\"",
-            ),
-            ("/etc/cron.d", "lies in a directory of the system, \"/etc\""),
-            ("/proc/1", "lies in a directory of the system, \"/proc\""),
+            ("/home", "is a system directory"),
+            ("/root", "is a system directory"),
+            ("/etc", "is a system directory"),
+            ("/usr/local", "is a system directory"),
+            ("/var", "is a system directory"),
+            ("/var/lib", "is a system directory"),
+            ("/usr/lib/x", "is in a system directory, \"/usr/lib\""),
+            ("/etc/cron.d", "is in a system directory, \"/etc\""),
+            ("/proc/1", "is in a system directory, \"/proc\""),
         ] {
             assert_eq!(
                 guard().danger(Path::new(root), None).as_deref(),
@@ -261,7 +265,7 @@ mod tests {
         let guard = Guard::new(&environment, Path::new("/s"), Path::new("/s/x"));
         assert_eq!(
             guard.danger(Path::new("/data"), None).as_deref(),
-            Some("holds the home directory of the current user, \"/data/people/me\"")
+            Some("contains the home directory of the current user, \"/data/people/me\"")
         );
     }
 

@@ -228,12 +228,12 @@ fn drafts(
         roots.extend(roots::from_argument(reader, argument, bases));
     }
     if !top.given.contains_key("root") && overrides.watch.is_empty() {
-        let problem = top.problem("there is no root: nothing would be watched");
+        let problem = top.problem("no root: nothing would be watched");
         reader.note(problem.hint("write [[root]] with path = \"…\", or give --watch PATH=TTL"));
     }
     if roots.len() > IDS_MAX {
         reader.note(Problem::of_process(format!(
-            "{} roots, where at most {IDS_MAX} may be",
+            "{} roots, but the limit is {IDS_MAX}",
             roots.len()
         )));
     }

@@ -47,7 +47,7 @@ pub(super) struct Zone(pub String);
 impl Setting for Statement {
     fn parse(text: &str) -> Result<Self, Refusal> {
         if text.trim().is_empty() {
-            return Err(Refusal::new("is empty, where a statement of SQL should be"));
+            return Err(Refusal::new("is empty, but must be a statement of SQL"));
         }
         Ok(Self(text.to_owned()))
     }
@@ -76,7 +76,8 @@ impl Setting for ColumnType {
         if kind.starts_with(|c: char| c.is_ascii_alphabetic()) && kind.chars().all(may) {
             return Ok(Self(kind.to_owned()));
         }
-        Err(Refusal::new("is no type of a column").hint("such as TEXT, TIMESTAMP, or VARCHAR(40)"))
+        Err(Refusal::new("is an invalid column type")
+            .hint("such as TEXT, TIMESTAMP, or VARCHAR(40)"))
     }
 }
 
@@ -86,7 +87,7 @@ impl Setting for Zone {
         if name == "local" || name == "UTC" || TimeZone::get(name).is_ok() {
             return Ok(Self(name.to_owned()));
         }
-        Err(Refusal::new("is no time zone that this host knows")
+        Err(Refusal::new("is an unknown time zone")
             .hint("allowed: UTC, local, or an IANA name such as Europe/Berlin"))
     }
 }
@@ -98,7 +99,7 @@ pub(super) fn read(reader: &mut Reader, source: &Table<schema::Source>) -> Optio
     if source.status.is_present()
         && let Some(statuses) = source.statuses.text()
     {
-        let message = "statuses says nothing beside status, which is that of every job";
+        let message = "statuses has no effect beside status, which applies to every job";
         reader.note(Problem {
             line: statuses.line(),
             message: with_heading(&source.heading, message),
@@ -146,7 +147,7 @@ pub(super) fn added_columns(
         if let Some((table, column)) = names {
             columns.insert((table.to_owned(), column.to_owned()), kind.clone());
         } else {
-            let reason = format!("is for {place:?}, which is no column of a table");
+            let reason = format!("is for {place:?}, which is not a column of a table");
             let hint = "such as { \"jobs.data_cleaned_at\" = \"TIMESTAMP\" }";
             reader.note(text.refuse(Refusal::new(reason).hint(hint)));
         }
@@ -164,7 +165,7 @@ fn timezones(reader: &mut Reader, source: &schema::Source) -> BTreeMap<String, S
         } else if MOMENTS.contains(&column) {
             zones.insert(column.to_owned(), zone.clone());
         } else {
-            let reason = format!("is for {column:?}, which is no column of timestamps");
+            let reason = format!("is for {column:?}, which is not a timestamp column");
             let refusal = Refusal::new(reason).hint(allowed(MOMENTS, column));
             reader.note(text.refuse(refusal));
         }

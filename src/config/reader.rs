@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
             }
             if let Some(near) = nearest(known.iter().copied(), found) {
                 self.problems.push(
-                    Problem::of_process(format!("{name} is set, but is no setting"))
+                    Problem::of_process(format!("unknown variable {name}"))
                         .hint(format!("did you mean {PREFIX}{near}?")),
                 );
             }

@@ -72,7 +72,7 @@ fn resolve_within(path: &Path, links: usize) -> Result<Resolved, Refusal> {
 
 fn unreachable(path: &Path, error: &io::Error) -> Refusal {
     Refusal::new(format!(
-        "cannot be looked at: {}: {}",
+        "cannot be examined: {}: {}",
         quoted(path),
         reason(error)
     ))

@@ -77,10 +77,8 @@ pub(super) fn from_table(
     let found = given.and_then(|(text, path)| lead(reader, text, path, bases.file.as_deref()));
     let source = source(reader, root, sources);
     if root.orphans.is_present() && source == Ok(None) {
-        let problem = root.problem("has orphans, but nobody's jobs own it");
-        reader.note(
-            problem.hint("say whose: source = \"…\", or how a path tells: owner = \"{job}/**\""),
-        );
+        let problem = root.problem("has orphans, but no source");
+        reader.note(problem.hint("add source = \"…\", or owner = \"{job}/**\""));
     }
     let is_true = |value: Option<&bool>| value.copied().unwrap_or_default();
     Draft {
@@ -124,11 +122,9 @@ fn source(
         Usual::One(place) => Ok(Some(place)),
         Usual::Unclear => {
             let names: Vec<_> = sources.names_of_file().collect();
-            let problem = root.problem("has an owner, but does not say of which source of jobs");
-            Err(reader.fail(problem.hint(format!(
-                "write source = \"…\"; there are: {}",
-                names.join(", ")
-            ))))
+            let problem = root.problem("has an owner, but no source");
+            Err(reader
+                .fail(problem.hint(format!("add source = \"…\"; sources: {}", names.join(", ")))))
         }
     }
 }
@@ -170,7 +166,7 @@ fn lead(reader: &mut Reader, text: &Text, path: &Path, base: Option<&Path>) -> O
 fn split(argument: &str) -> Result<(&str, Ttl), Refusal> {
     const EXAMPLE: &str = "such as --watch ./scratch=10s";
     let Some((path, text)) = argument.rsplit_once('=') else {
-        return Err(Refusal::new("is no PATH=TTL").hint(EXAMPLE));
+        return Err(Refusal::new("is not of the form PATH=TTL").hint(EXAMPLE));
     };
     if path.is_empty() {
         return Err(Refusal::new("has no path before the \"=\"").hint(EXAMPLE));
@@ -238,7 +234,7 @@ pub(super) fn check_paths(
         if draft.ttl.is_some() && found.missing > 1 && ids.get(path).is_none() {
             reader.note(
                 text.refuse(
-                    Refusal::new("lies in a directory that does not exist")
+                    Refusal::new("is in a directory that does not exist")
                         .hint("create its parent first: only the last directory is created"),
                 ),
             );
@@ -248,9 +244,9 @@ pub(super) fn check_paths(
         }
         if let Some(why) = guard.and_then(|guard| guard.danger(path, draft.only.as_ref())) {
             let hint = match draft.ttl {
-                Some(_) => "files in it would be removed; if that is meant: --allow-unsafe-roots",
+                Some(_) => "files in it would be removed; to watch it anyway: --allow-unsafe-roots",
                 None => {
-                    "files in it would be removed; if that is meant: allow_unsafe = true in this [[root]]"
+                    "files in it would be removed; to watch it anyway: allow_unsafe = true in this [[root]]"
                 }
             };
             reader.note(text.refuse(Refusal::new(why).hint(hint)));

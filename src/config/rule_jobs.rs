@@ -81,7 +81,7 @@ fn filter(reader: &mut Reader, rule: &Rule) -> Option<JobFilter> {
     match no_job {
         Some(_) if words.len() == 1 => Some(JobFilter::Nobody),
         Some((text, _)) => {
-            let reason = "stands beside others: what belongs to nobody belongs to no job";
+            let reason = "cannot be combined with a status: an orphan has no job";
             let hint = "write two rules, one with job = \"none\"";
             reader.note(text.refuse(Refusal::new(reason).hint(hint)));
             None
@@ -120,10 +120,10 @@ impl Setting for JobWord {
             _ if text == NO_JOB => Ok(Self::NoJob),
             Some(status) if status.is_over() => Ok(Self::Standing(status)),
             Some(_) => Err(Refusal::new(
-                "would never let anything go: jobs that have not ended lose nothing",
+                "can never match: files of unfinished jobs are never removed",
             )
             .hint(format!("allowed: {}", Self::words().join(", ")))),
-            None => Err(Refusal::new("is unknown").hint(allowed(Self::words(), text))),
+            None => Err(Refusal::new("is an unknown value").hint(allowed(Self::words(), text))),
         }
     }
 }
@@ -153,35 +153,32 @@ type Wrong<'a> = (Option<&'a Text>, Refusal);
 
 fn check_orphans<'a>(rule: &'a Rule, jobs: &Jobs, scope: &Scope) -> Vec<Wrong<'a>> {
     let mut wrong = Vec::new();
-    let beside = "does not go with job = \"none\"";
+    let beside = "cannot be combined with job = \"none\"";
     match scope.unit {
         Unit::File | Unit::Dir => {}
         Unit::Job => wrong.push((
             rule.unit.text(),
-            Refusal::new(format!(
-                "{beside}: what belongs to nobody is no part of a job"
-            ))
-            .hint("allowed: file, dir"),
+            Refusal::new(format!("{beside}: an orphan has no job")).hint("allowed: file, dir"),
         )),
     }
     if jobs.kinds.is_some() {
-        let reason = format!("{beside}: what belongs to nobody is of no kind");
+        let reason = format!("{beside}: an orphan has no kind");
         wrong.push((rule.kind.text(), Refusal::new(reason).hint("leave it out")));
     }
     if jobs.sources.is_some() {
-        let reason = format!("{beside}: whether files may be nobody's is said by their root");
+        let reason = format!("{beside}: the root determines which files may be orphans");
         let hint = "leave it out, or name the roots of that source: root = …";
         wrong.push((rule.source.text(), Refusal::new(reason).hint(hint)));
     }
     if scope.since.is_of_job() {
-        let reason = format!("{beside}: it is a timestamp of jobs, and there is none");
+        let reason = format!("{beside}: it is a timestamp of a job");
         let hint = "allowed: newest, mtime, newest_mtime, ctime, btime";
         wrong.push((rule.since.text(), Refusal::new(reason).hint(hint)));
     }
     match jobs.record {
         Record::Keep => {}
         Record::Mark | Record::Forget => {
-            let reason = format!("{beside}: what belongs to nobody has no record");
+            let reason = format!("{beside}: an orphan has no record");
             wrong.push((
                 rule.record.text(),
                 Refusal::new(reason).hint("leave it out"),
@@ -189,17 +186,17 @@ fn check_orphans<'a>(rule: &'a Rule, jobs: &Jobs, scope: &Scope) -> Vec<Wrong<'a
         }
     }
     let lacks = |root: &&&roots::Draft| !root.has_orphans;
-    let hint = "say which names may: orphans = \"{uuid}/**\" in the [[root]]";
+    let hint = "add orphans = \"{uuid}/**\" to the [[root]]";
     if scope.are_named {
         for root in scope.roots.iter().filter(lacks) {
             let reason = format!(
-                "can never match in root {:?}, which has no orphans: nothing of it may belong to nobody",
+                "can never match in root {:?}, which has no orphans template",
                 root.name
             );
             wrong.push((rule.job.text(), Refusal::new(reason).hint(hint)));
         }
     } else if scope.roots.iter().all(|root| lacks(&root)) {
-        let reason = "can never match: no root has orphans";
+        let reason = "can never match: no root has an orphans template";
         wrong.push((rule.job.text(), Refusal::new(reason).hint(hint)));
     }
     wrong
@@ -214,13 +211,12 @@ fn check_since<'a>(rule: &'a Rule, scope: &Scope) -> Option<Wrong<'a>> {
         }
         (Unit::File | Unit::Dir, since) if since.is_of_job() && !has_source(scope) => {
             let which = if scope.are_named {
-                "none of its roots"
+                "none of the rule's roots"
             } else {
                 "no root"
             };
-            let reason =
-                format!("is a timestamp of jobs, and {which} says whose jobs own its files");
-            let hint = "say it in the [[root]]: owner = \"{job}/**\" or source = \"…\"; or let the job lapse as a whole: unit = \"job\"";
+            let reason = format!("is a timestamp of a job, and {which} has a source");
+            let hint = "add owner = \"{job}/**\" or source = \"…\" to the [[root]], or write unit = \"job\"";
             Some((rule.since.text(), Refusal::new(reason).hint(hint)))
         }
         (Unit::File | Unit::Dir | Unit::Job, _) => None,
@@ -238,8 +234,9 @@ fn check_unit<'a>(rule: &'a Rule, jobs: &Jobs, scope: &Scope) -> Option<Wrong<'a
     if !is_job || asks {
         return None;
     }
-    let reason = "can never match: none of the rule's roots says whose jobs own it";
-    let hint = "say it in the [[root]]: owner = \"{job}/**\" or source = \"…\"; or in the rule: source = \"…\"";
+    let reason = "can never match: none of the rule's roots has a source";
+    let hint =
+        "add owner = \"{job}/**\" or source = \"…\" to the [[root]], or source = \"…\" to the rule";
     Some((rule.unit.text(), Refusal::new(reason).hint(hint)))
 }
 
@@ -251,7 +248,8 @@ fn check_record<'a>(rule: &'a Rule, jobs: &Jobs, scope: &Scope) -> Option<Wrong<
     match scope.unit {
         Unit::Job => {}
         Unit::File | Unit::Dir => {
-            let reason = "needs unit = \"job\": only what a job owns as a whole can be gone";
+            let reason =
+                "needs unit = \"job\": a record changes when all files of its job are gone";
             let hint = "write unit = \"job\", or leave record out";
             return Some((rule.record.text(), Refusal::new(reason).hint(hint)));
         }

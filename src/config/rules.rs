@@ -53,7 +53,7 @@ pub(super) fn read(
     let count = drafts.len() + rules.len();
     if count > IDS_MAX {
         reader.note(Problem::of_process(format!(
-            "{count} rules, where at most {IDS_MAX} may be"
+            "{count} rules, but the limit is {IDS_MAX}"
         )));
         return Vec::new();
     }
@@ -134,7 +134,7 @@ fn name(
     let other = taken.get(&name);
     match (other, text) {
         (_, Some(text)) if name == NO_RULE => {
-            let refusal = Refusal::new("is the word for files without a rule");
+            let refusal = Refusal::new("is reserved for files without a rule");
             reader.note(text.refuse(refusal.hint("give it another name")));
         }
         (None, _) => {
@@ -239,7 +239,7 @@ fn expire(
     if *filter == JobFilter::Nobody {
         return Ok(Some(ORPHANS_EXPIRE));
     }
-    let problem = rule.problem("has no expire");
+    let problem = rule.problem("expire is missing");
     Err(reader.fail(problem.hint("such as expire = \"7d\", or expire = \"never\"")))
 }
 
@@ -260,7 +260,7 @@ fn chosen_roots(
             chosen.insert(place);
         } else if !roots.contains_key("") {
             let hint = allowed(roots.keys().copied(), name);
-            reader.note(text.refuse(Refusal::new("is no root").hint(hint)));
+            reader.note(text.refuse(Refusal::new("is an unknown root").hint(hint)));
         }
     }
     let are_all = names

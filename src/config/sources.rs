@@ -138,7 +138,7 @@ fn check_name(
 ) -> Result<(), Refusal> {
     let give_another = "give it another name";
     if name == NO_JOB {
-        let refusal = Refusal::new("is the word for files that belong to nobody");
+        let refusal = Refusal::new("is reserved for orphans");
         return Err(refusal.hint(give_another));
     }
     if let Some(other) = taken.get(name) {
@@ -146,7 +146,7 @@ fn check_name(
         return Err(refusal.hint(give_another));
     }
     if name == API && kind.is_some_and(|kind| kind != Kind::Api) {
-        let refusal = Refusal::new("is the name of the source that programs tell of their jobs");
+        let refusal = Refusal::new("is reserved for the source to which programs report jobs");
         return Err(refusal.hint("give it another name, or write kind = \"api\""));
     }
     Ok(())
@@ -159,7 +159,7 @@ impl Sources {
         let found = self.places.get(text.as_str()).copied();
         if found.is_none() && self.drafts.iter().all(|draft| !draft.name.is_empty()) {
             let hint = allowed(self.names(), text.as_str());
-            reader.note(text.refuse(Refusal::new("is no source of jobs").hint(hint)));
+            reader.note(text.refuse(Refusal::new("is an unknown source").hint(hint)));
         }
         found
     }

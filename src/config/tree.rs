@@ -90,7 +90,7 @@ impl Reader<'_> {
         if let Some(found) = found.filter(|_| table.is_none()) {
             self.note(Problem {
                 line: Some(self.line(found.span().start)),
-                message: format!("{} = {} is no table", key.name, show(found.get_ref())),
+                message: format!("{} = {} is not a table", key.name, show(found.get_ref())),
                 hint: Some(format!(
                     "write [{}], and its keys on the lines below it",
                     key.name
@@ -120,7 +120,7 @@ impl Reader<'_> {
         if let Some(excess) = list.get(max) {
             self.note(Problem {
                 line: Some(self.line(excess.span().start)),
-                message: format!("{} {name}s, where at most {max} may be", list.len()),
+                message: format!("{} {name}s, but the limit is {max}", list.len()),
                 hint: None,
             });
             return Json::Array(Vec::new());
@@ -151,7 +151,7 @@ impl Reader<'_> {
         };
         Problem {
             line: Some(self.line(found.span().start)),
-            message: format!("{name} = {} is no list of tables", show(found.get_ref())),
+            message: format!("{name} = {} is not a list of tables", show(found.get_ref())),
             hint: Some(format!("write [[{name}]]{how}")),
         }
     }
@@ -173,7 +173,7 @@ impl Reader<'_> {
             if key.is_required {
                 self.note(Problem {
                     line: body.table.map(|_| self.line(body.offset)),
-                    message: with_heading(&body.heading, &format!("has no {}", key.name)),
+                    message: with_heading(&body.heading, &format!("{} is missing", key.name)),
                     hint: Some(key.such_as()),
                 });
             }
@@ -205,7 +205,7 @@ impl Reader<'_> {
         let accepted = key.accepted();
         let empty = |reader: &mut Self, what: &str| {
             let text = reader.text(body, &format!("{} = {what}", key.name), found.span().start);
-            let hint = format!("leave {} out, or write {}", key.name, key.such_as());
+            let hint = format!("omit {}, or write {}", key.name, key.such_as());
             let reason = if what == "[]" {
                 "is an empty list"
             } else {
@@ -293,7 +293,7 @@ impl Reader<'_> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        let reason = format!("is {kind}, where {accepted} should be");
+        let reason = format!("is {kind}, but must be {accepted}");
         self.note(text.refuse(Refusal::new(reason).hint(key.such_as())));
         tree(&text)
     }

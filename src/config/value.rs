@@ -102,7 +102,7 @@ impl Setting for bool {
     const TYPES: &'static [&'static str] = &["boolean", "string"];
 
     fn parse(text: &str) -> Result<Self, Refusal> {
-        flag_word(text).ok_or_else(|| Refusal::new("is neither yes nor no").hint(FLAG_WORDS))
+        flag_word(text).ok_or_else(|| Refusal::new("is an invalid boolean").hint(FLAG_WORDS))
     }
 }
 
@@ -111,8 +111,9 @@ impl Setting for u64 {
 
     fn parse(text: &str) -> Result<Self, Refusal> {
         let found = text.trim().parse();
-        found
-            .map_err(|_| Refusal::new("is no whole number").hint("allowed: 0 and up, such as 1000"))
+        found.map_err(|_| {
+            Refusal::new("is not a whole number").hint("allowed: 0 and up, such as 1000")
+        })
     }
 }
 
@@ -134,7 +135,7 @@ impl Setting for Share {
         match text.trim().parse() {
             Ok(share) if (0.0..=1.0).contains(&share) => Ok(Self(share)),
             Ok(_) | Err(_) => {
-                Err(Refusal::new("is no share of a whole").hint("allowed: 0 to 1, such as 0.5"))
+                Err(Refusal::new("is an invalid share").hint("allowed: 0 to 1, such as 0.5"))
             }
         }
     }
@@ -148,7 +149,7 @@ impl Setting for Permissions {
         let octal = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
         match u32::from_str_radix(digits, 8) {
             Ok(mode) if octal && mode <= 0o777 => Ok(Self(mode)),
-            Ok(_) | Err(_) => Err(Refusal::new("is no set of permission bits")
+            Ok(_) | Err(_) => Err(Refusal::new("is an invalid mode")
                 .hint("allowed: octal from 0000 to 0777, such as 0660")),
         }
     }
@@ -256,7 +257,7 @@ impl Setting for PathBuf {
     fn parse(text: &str) -> Result<Self, Refusal> {
         without_nul(text)?;
         if text.is_empty() {
-            return Err(Refusal::new("is empty, where a path should be"));
+            return Err(Refusal::new("is empty, but must be a path"));
         }
         if text == "~" || text.starts_with("~/") {
             return Err(
@@ -278,8 +279,7 @@ impl Setting for SocketPath {
         if text.contains('/') || !names_port {
             return PathBuf::parse(text).map(Self);
         }
-        let refusal =
-            Refusal::new("is an address of a network, where lapsed listens on a Unix socket");
+        let refusal = Refusal::new("is a network address: lapsed listens on a Unix socket");
         Err(refusal.hint(format!(
             "name a path, such as /run/lapsed/lapsed.sock; or ./{text} for a socket of that name"
         )))
@@ -290,7 +290,7 @@ impl Setting for Group {
     fn parse(text: &str) -> Result<Self, Refusal> {
         match nix::unistd::Group::from_name(text) {
             Ok(Some(_)) => Ok(Self(text.to_owned())),
-            Ok(None) => Err(Refusal::new("is no group of this host")
+            Ok(None) => Err(Refusal::new("is an unknown group")
                 .hint("create it (groupadd), or name one that `getent group` lists")),
             Err(error) => Err(Refusal::new(format!(
                 "cannot be looked up: {}",
@@ -307,7 +307,7 @@ fn duration(text: &str) -> Result<Duration, Refusal> {
     let number = trimmed.strip_prefix(['-', '+', '−']).unwrap_or(trimmed);
     let too_long = format!("is longer than the limit of {DURATION_MAX_YEARS} years");
     if trimmed.is_empty() {
-        return refuse("is empty, where a duration should be".into());
+        return refuse("is empty, but must be a duration".into());
     }
     if trimmed.starts_with(['-', '−']) {
         return refuse("is negative".into());
@@ -332,7 +332,7 @@ fn duration(text: &str) -> Result<Duration, Refusal> {
             humantime::DurationError::Empty
             | humantime::DurationError::InvalidCharacter(_)
             | humantime::DurationError::NumberExpected(_),
-        ) => refuse("is no duration".into()),
+        ) => refuse("is an invalid duration".into()),
     }
 }
 
@@ -374,7 +374,7 @@ fn size(text: &str) -> Result<Option<u64>, Refusal> {
     let number = digits.replace('_', "");
     let sound = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
     let (true, Some(factor)) = (sound, factor) else {
-        return Err(Refusal::new("is no size").hint(SIZE_EXAMPLES));
+        return Err(Refusal::new("is an invalid size").hint(SIZE_EXAMPLES));
     };
     let number = number.parse::<u64>().ok();
     Ok(number.and_then(|number| number.checked_mul(factor)))
@@ -383,10 +383,10 @@ fn size(text: &str) -> Result<Option<u64>, Refusal> {
 /// Refuses texts that are no name.
 pub(super) fn name(text: &str) -> Result<(), Refusal> {
     if text.trim().is_empty() {
-        return Err(Refusal::new("is empty, where a name should be"));
+        return Err(Refusal::new("is empty, but must be a name"));
     }
     if text.chars().any(char::is_control) {
-        return Err(Refusal::new("has a control character in it"));
+        return Err(Refusal::new("contains a control character"));
     }
     if text.len() > NAME_BYTES_MAX {
         return Err(Refusal::new(format!(
@@ -400,7 +400,7 @@ pub(super) fn name(text: &str) -> Result<(), Refusal> {
 /// Refuses NUL: it is invalid in paths, names and patterns.
 pub(super) fn without_nul(text: &str) -> Result<(), Refusal> {
     if text.contains('\0') {
-        return Err(Refusal::new("has a NUL byte in it"));
+        return Err(Refusal::new("contains a NUL byte"));
     }
     Ok(())
 }

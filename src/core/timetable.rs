@@ -57,13 +57,13 @@ pub enum TimetableError {
     #[error("comes less often than once in 1000 years")]
     TooSeldom,
     /// Something else than five fields.
-    #[error("is no schedule: it has not five fields but {0}")]
+    #[error("is an invalid schedule: it must have five fields, not {0}")]
     Fields(usize),
     /// A name with an at sign that there is not.
-    #[error("is no schedule that has a name")]
+    #[error("is an unknown schedule name")]
     Name,
     /// A field that is not understood.
-    #[error("is no schedule: {0}")]
+    #[error("is an invalid schedule: {0}")]
     Cron(String),
     /// A day that there never is.
     #[error("never comes")]

@@ -33,17 +33,17 @@ fn unknown_keys() {
       allowed: name, path, owner, source, orphans, prune_empty_dirs, only, optional, allow_unsafe
     "#);
     refused!(with("watch = 5\nroots = \"x\""), @r#"
-    HOST/etc/lapsed.toml:1: watch = 5 is no table
+    HOST/etc/lapsed.toml:1: watch = 5 is not a table
       write [watch], and its keys on the lines below it
     HOST/etc/lapsed.toml:2: unknown key "roots"
       allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, log_level, automatic, clean_at_start, allow_unsafe_roots, watch, breaker, ledger, store, source, root, rule; did you mean "root"?
     "#);
     refused!(Host::with("[root]\npath = \"x\""), @r#"
-    HOST/etc/lapsed.toml:1: root = {…} is no list of tables
+    HOST/etc/lapsed.toml:1: root = {…} is not a list of tables
       write [[root]] with two brackets: there may be several
     "#);
     refused!(Host::with("root = [\"x\"]"), @r#"
-    HOST/etc/lapsed.toml:1: root = "x" is no list of tables
+    HOST/etc/lapsed.toml:1: root = "x" is not a list of tables
       write [[root]], and its keys on the lines below it
     "#);
 }
@@ -51,29 +51,29 @@ fn unknown_keys() {
 #[test]
 fn unknown_values() {
     refused!(Host::with_rule("expire = \"7d\"\nsince = \"newst\"\nunit = \"tree\"\nthen = \"trash\"\nskip_open = \"maybe\"\nschedule = \"daily\""), @r#"
-    HOST/etc/lapsed.toml:6: [[rule]] "r": since = "newst" is unknown
+    HOST/etc/lapsed.toml:6: [[rule]] "r": since = "newst" is an unknown value
       allowed: newest, mtime, newest_mtime, ctime, btime, created_at, completed_at, last_activity, expires_at; did you mean "newest"?
-    HOST/etc/lapsed.toml:7: [[rule]] "r": unit = "tree" is unknown
+    HOST/etc/lapsed.toml:7: [[rule]] "r": unit = "tree" is an unknown value
       allowed: file, dir, job
-    HOST/etc/lapsed.toml:8: [[rule]] "r": then = "trash" is unknown
+    HOST/etc/lapsed.toml:8: [[rule]] "r": then = "trash" is an unknown value
       allowed: delete
-    HOST/etc/lapsed.toml:9: [[rule]] "r": skip_open = "maybe" is unknown
+    HOST/etc/lapsed.toml:9: [[rule]] "r": skip_open = "maybe" is an unknown value
       allowed: true, false, if-known
-    HOST/etc/lapsed.toml:10: [[rule]] "r": schedule = "daily" is no schedule: it has not five fields but 1
+    HOST/etc/lapsed.toml:10: [[rule]] "r": schedule = "daily" is an invalid schedule: it must have five fields, not 1
       allowed: manual; five fields (minute, hour, day, month, day of the week) such as "0 3 * * *"; @hourly, @daily, @weekly, @monthly, @yearly; or such as "every 6h"
     "#);
     refused!(with("watch.backend = \"kqueue\"\nsocket_mode = \"rw\"\ngroup = \"no-such-group-here\""), @r#"
-    HOST/etc/lapsed.toml:1: [watch]: backend = "kqueue" is unknown
+    HOST/etc/lapsed.toml:1: [watch]: backend = "kqueue" is an unknown value
       allowed: auto, inotify, notify, poll
-    HOST/etc/lapsed.toml:2: socket_mode = "rw" is no set of permission bits
+    HOST/etc/lapsed.toml:2: socket_mode = "rw" is an invalid mode
       allowed: octal from 0000 to 0777, such as 0660
-    HOST/etc/lapsed.toml:3: group = "no-such-group-here" is no group of this host
+    HOST/etc/lapsed.toml:3: group = "no-such-group-here" is an unknown group
       create it (groupadd), or name one that `getent group` lists
     "#);
     refused!(with("breaker = { entries = -1, share = 1.5 }\nledger = { segment_bytes = \"1KiB\", segment_age = \"1s\" }\nwatch.reconcile_every = \"0s\""), @r#"
-    HOST/etc/lapsed.toml:1: [breaker]: entries = -1 is no whole number
+    HOST/etc/lapsed.toml:1: [breaker]: entries = -1 is not a whole number
       allowed: 0 and up, such as 1000
-    HOST/etc/lapsed.toml:1: [breaker]: share = 1.5 is no share of a whole
+    HOST/etc/lapsed.toml:1: [breaker]: share = 1.5 is an invalid share
       allowed: 0 to 1, such as 0.5
     HOST/etc/lapsed.toml:2: [ledger]: segment_age = "1s" is shorter than the limit of 1m
     HOST/etc/lapsed.toml:2: [ledger]: segment_bytes = "1KiB" is not within the limits of 65536 to 1125899906842624 bytes
@@ -84,24 +84,24 @@ fn unknown_values() {
 #[test]
 fn values_of_another_type() {
     refused!(with("socket_mode = 660\ndry_run = 1\nstate_dir = [\"x\"]\nbreaker.entries = true\ngroup = 2026-01-01"), @r#"
-    HOST/etc/lapsed.toml:1: socket_mode = 660 is a number, where a string should be
+    HOST/etc/lapsed.toml:1: socket_mode = 660 is a number, but must be a string
       such as socket_mode = "0660"
-    HOST/etc/lapsed.toml:2: dry_run = 1 is a number, where true or false should be
+    HOST/etc/lapsed.toml:2: dry_run = 1 is a number, but must be true or false
       such as dry_run = true
-    HOST/etc/lapsed.toml:3: state_dir = […] is a list, where a string should be
+    HOST/etc/lapsed.toml:3: state_dir = […] is a list, but must be a string
       such as state_dir = "/var/lib/lapsed"
-    HOST/etc/lapsed.toml:4: [breaker]: entries = true is a boolean, where a number should be
+    HOST/etc/lapsed.toml:4: [breaker]: entries = true is a boolean, but must be a number
       such as entries = 1000
-    HOST/etc/lapsed.toml:5: group = 2026-01-01 is a date, where a string should be
+    HOST/etc/lapsed.toml:5: group = 2026-01-01 is a date, but must be a string
       such as group = "staff"
     "#);
     refused!(Host::with_rule("expire = 7\nglob = [1, \"a\"]\nroot = []"), @r#"
-    HOST/etc/lapsed.toml:5: [[rule]] "r": expire = 7 is a number, where a string should be
+    HOST/etc/lapsed.toml:5: [[rule]] "r": expire = 7 is a number, but must be a string
       such as expire = "7d"
-    HOST/etc/lapsed.toml:6: [[rule]] "r": glob = 1 is a number, where a string or a list of strings should be
+    HOST/etc/lapsed.toml:6: [[rule]] "r": glob = 1 is a number, but must be a string or a list of strings
       such as glob = "**/*.tmp"
     HOST/etc/lapsed.toml:7: [[rule]] "r": root = [] is an empty list
-      leave root out, or write such as root = ["results", "uploads"]
+      omit root, or write such as root = ["results", "uploads"]
     "#);
 }
 
@@ -146,7 +146,7 @@ fn durations() {
       examples: 90s, 15m, 12h, 7d, 1h30m, never
     "#);
     refused!(Host::with_rule("expire = \"\""), @r#"
-    HOST/etc/lapsed.toml:5: [[rule]] "r": expire = "" is empty, where a duration should be
+    HOST/etc/lapsed.toml:5: [[rule]] "r": expire = "" is empty, but must be a duration
       examples: 90s, 15m, 12h, 7d, 1h30m, never
     "#);
     refused!(Host::with_rule("expire = \"99999999999999999d\""), @r#"
@@ -158,7 +158,7 @@ fn durations() {
       examples: 90s, 15m, 12h, 7d, 1h30m, never
     "#);
     refused!(Host::with_rule("glob = \"*\""), @r#"
-    HOST/etc/lapsed.toml:3: [[rule]] "r": has no expire
+    HOST/etc/lapsed.toml:3: [[rule]] "r": expire is missing
       such as expire = "7d", or expire = "never"
     "#);
 }
@@ -166,16 +166,16 @@ fn durations() {
 #[test]
 fn patterns() {
     refused!(Host::with_rule("expire = \"7d\"\nglob = [\n  \"a/*\",\n  \"b[\",\n  \"/c\",\n]"), @r#"
-    HOST/etc/lapsed.toml:8: [[rule]] "r": glob = "b[" is no glob: unclosed character class; missing ']'
+    HOST/etc/lapsed.toml:8: [[rule]] "r": glob = "b[" is an invalid pattern: unclosed character class; missing ']'
     HOST/etc/lapsed.toml:9: [[rule]] "r": glob = "/c" can never match: it begins with "/"
       patterns are matched with paths from the root; write "c"
     "#);
     refused!(Host::with_rule("expire = \"7d\"\nglob = \"logs/\"\nexclude = \"../x\"\nkeep = \"\""), @r#"
     HOST/etc/lapsed.toml:6: [[rule]] "r": glob = "logs/" can never match: it ends with "/"
       write "logs/**" for what lies in a directory
-    HOST/etc/lapsed.toml:7: [[rule]] "r": exclude = "../x" can never match: it has ".." in it
+    HOST/etc/lapsed.toml:7: [[rule]] "r": exclude = "../x" can never match: it contains ".."
       patterns are matched with paths from the root, which have neither "." nor ".."
-    HOST/etc/lapsed.toml:8: [[rule]] "r": keep = "" is empty, where a pattern should be
+    HOST/etc/lapsed.toml:8: [[rule]] "r": keep = "" is empty, but must be a pattern
     "#);
     refused!(Host::with_rule("expire = \"7d\"\nunit = \"dir\"\nglob = \"a/b\"\nexclude = \"c/d\""), @r#"
     HOST/etc/lapsed.toml:7: [[rule]] "r": glob = "a/b" can never match the name of a directory
@@ -189,7 +189,7 @@ fn patterns() {
     "#);
     refused!(Host::with_rule("expire = \"7d\"\nglob = []"), @r#"
     HOST/etc/lapsed.toml:6: [[rule]] "r": glob = [] is an empty list
-      leave glob out, or write such as glob = "**/*.tmp"
+      omit glob, or write such as glob = "**/*.tmp"
     "#);
 }
 
@@ -206,16 +206,16 @@ fn names() {
     refused!(with("[[rule]]\nname = \"a\"\nexpire = \"1d\"\n[[rule]]\nname = \"a\"\nexpire = \"1d\"\n[[rule]]\nname = \"none\"\nexpire = \"1d\""), @r#"
     HOST/etc/lapsed.toml:5: [[rule]] 2: name = "a" is taken by the rule at HOST/etc/lapsed.toml:2
       give it another name
-    HOST/etc/lapsed.toml:8: [[rule]] 3: name = "none" is the word for files without a rule
+    HOST/etc/lapsed.toml:8: [[rule]] 3: name = "none" is reserved for files without a rule
       give it another name
     "#);
     refused!(with("[[rule]]\nname = \"rule 2\"\nexpire = \"1d\"\n[[rule]]\nexpire = \"1d\"\n"), @r#"
     HOST/etc/lapsed.toml:4: [[rule]] 2: its name would be "rule 2", which is taken by the rule at HOST/etc/lapsed.toml:2
       give it a name of its own: name = "…"
     "#);
-    refused!(Host::with("[[root]]\nname = \" \"\npath = \"x\"\n"), @r#"HOST/etc/lapsed.toml:2: [[root]] 1: name = " " is empty, where a name should be"#);
+    refused!(Host::with("[[root]]\nname = \" \"\npath = \"x\"\n"), @r#"HOST/etc/lapsed.toml:2: [[root]] 1: name = " " is empty, but must be a name"#);
     refused!(Host::with_rule("expire = \"1d\"\nroot = [\"scratch\", \"scrtch\"]"), @r#"
-    HOST/etc/lapsed.toml:6: [[rule]] "r": root = "scrtch" is no root
+    HOST/etc/lapsed.toml:6: [[rule]] "r": root = "scrtch" is an unknown root
       allowed: scratch; did you mean "scratch"?
     "#);
 }
@@ -236,7 +236,7 @@ fn one_mistake_is_reported_once() {
 #[test]
 fn watch_arguments() {
     refused!(Host::new().watch(&["scratch"]), @r#"
-    --watch "scratch" is no PATH=TTL
+    --watch "scratch" is not of the form PATH=TTL
       such as --watch ./scratch=10s
     "#);
     refused!(Host::new().watch(&["scratch=10"]), @r#"
@@ -244,7 +244,7 @@ fn watch_arguments() {
       examples: 90s, 15m, 12h, 7d, 1h30m, never; such as --watch ./scratch=10s
     "#);
     refused!(Host::new().watch(&["scratch="]), @r#"
-    --watch "scratch=" has the TTL "", which is empty, where a duration should be
+    --watch "scratch=" has the TTL "", which is empty, but must be a duration
       examples: 90s, 15m, 12h, 7d, 1h30m, never; such as --watch ./scratch=10s
     "#);
     refused!(Host::new().watch(&["=10s"]), @r#"
@@ -252,10 +252,10 @@ fn watch_arguments() {
       such as --watch ./scratch=10s
     "#);
     refused!(Host::new().watch(&["a/b/c=10s"]), @r#"
-    --watch "a/b/c=10s" lies in a directory that does not exist
+    --watch "a/b/c=10s" is in a directory that does not exist
       create its parent first: only the last directory is created
     "#);
-    refused!(Host::new().watch(&["a\0b=10s"]), @r#"--watch "a\0b=10s" has a NUL byte in it"#);
+    refused!(Host::new().watch(&["a\0b=10s"]), @r#"--watch "a\0b=10s" contains a NUL byte"#);
 }
 
 #[test]
@@ -265,15 +265,15 @@ fn variables() {
         .set("LAPSED_BREAKER_ENTRIES", "many")
         .set("LAPSED_SOCKET_MODE", "0999");
     refused!(host, @r#"
-    LAPSED_BREAKER_ENTRIES = "many" is no whole number
+    LAPSED_BREAKER_ENTRIES = "many" is not a whole number
       allowed: 0 and up, such as 1000
-    LAPSED_DRY_RUN = "perhaps" is neither yes nor no
+    LAPSED_DRY_RUN = "perhaps" is an invalid boolean
       allowed: true, yes, on, 1; false, no, off, 0
-    LAPSED_SOCKET_MODE = "0999" is no set of permission bits
+    LAPSED_SOCKET_MODE = "0999" is an invalid mode
       allowed: octal from 0000 to 0777, such as 0660
     "#);
     refused!(with("").set("LAPSED_DRYRUN", "true").set("LAPSED_LOG", "debug"), @r#"
-    LAPSED_DRYRUN is set, but is no setting
+    unknown variable LAPSED_DRYRUN
       did you mean LAPSED_DRY_RUN?
     "#);
     // What the file names is the user's own, however near to a setting.
@@ -296,12 +296,12 @@ fn interpolation() {
       write ${NAME} for a variable, ${NAME:-default} for one with a default, ${NAME:+text} for text where it is set, $$ for a dollar
     "#);
     refused!(Host::with_rule("expire = \"${DAYS:-x}d\""), @r#"
-    HOST/etc/lapsed.toml:5: [[rule]] "r": expire = "xd" (from "${DAYS:-x}d") is no duration
+    HOST/etc/lapsed.toml:5: [[rule]] "r": expire = "xd" (from "${DAYS:-x}d") is an invalid duration
       examples: 90s, 15m, 12h, 7d, 1h30m, never
     "#);
-    refused!(with("state_dir = \"a\\u0000b\""), @r#"HOST/etc/lapsed.toml:1: state_dir = "a\0b" has a NUL byte in it"#);
+    refused!(with("state_dir = \"a\\u0000b\""), @r#"HOST/etc/lapsed.toml:1: state_dir = "a\0b" contains a NUL byte"#);
     refused!(with("socket_mode = \"${MODE}\"").set("MODE", "\u{7}"), @r#"
-    HOST/etc/lapsed.toml:1: socket_mode = "\u{7}" (from "${MODE}") is no set of permission bits
+    HOST/etc/lapsed.toml:1: socket_mode = "\u{7}" (from "${MODE}") is an invalid mode
       allowed: octal from 0000 to 0777, such as 0660
     "#);
 }
@@ -312,17 +312,17 @@ fn all_mistakes_are_reported_from_the_top() {
         "socket_mode = \"x\"\n[[root]]\npath = \"/etc\"\nwrong = 1\n[[rule]]\nexpire = \"7\"\n[[rule]]\nglob = \"/x\"\n",
     );
     refused!(host.set("LAPSED_GROUP", "no-such-group-here"), @r#"
-    LAPSED_GROUP = "no-such-group-here" is no group of this host
+    LAPSED_GROUP = "no-such-group-here" is an unknown group
       create it (groupadd), or name one that `getent group` lists
-    HOST/etc/lapsed.toml:1: socket_mode = "x" is no set of permission bits
+    HOST/etc/lapsed.toml:1: socket_mode = "x" is an invalid mode
       allowed: octal from 0000 to 0777, such as 0660
-    HOST/etc/lapsed.toml:3: [[root]] 1: path = "/etc" is a directory of the system
-      files in it would be removed; if that is meant: allow_unsafe = true in this [[root]]
+    HOST/etc/lapsed.toml:3: [[root]] 1: path = "/etc" is a system directory
+      files in it would be removed; to watch it anyway: allow_unsafe = true in this [[root]]
     HOST/etc/lapsed.toml:4: [[root]] 1: unknown key "wrong"
       allowed: name, path, owner, source, orphans, prune_empty_dirs, only, optional, allow_unsafe
     HOST/etc/lapsed.toml:6: [[rule]] 1: expire = "7" is a number without a unit
       examples: 90s, 15m, 12h, 7d, 1h30m, never
-    HOST/etc/lapsed.toml:7: [[rule]] 2: has no expire
+    HOST/etc/lapsed.toml:7: [[rule]] 2: expire is missing
       such as expire = "7d", or expire = "never"
     HOST/etc/lapsed.toml:8: [[rule]] 2: glob = "/x" can never match: it begins with "/"
       patterns are matched with paths from the root; write "x"
@@ -333,11 +333,11 @@ fn all_mistakes_are_reported_from_the_top() {
 fn limits() {
     let many = |table: &str| table.repeat(65_536);
     let host = Host::with(&format!("{ROOT}{}", many("[[rule]]\n")));
-    refused!(host, @"HOST/etc/lapsed.toml:65538: 65536 rules, where at most 65535 may be");
+    refused!(host, @"HOST/etc/lapsed.toml:65538: 65536 rules, but the limit is 65535");
     let host = Host::with(&many("[[root]]\n"));
-    refused!(host, @"HOST/etc/lapsed.toml:65536: 65536 roots, where at most 65535 may be");
+    refused!(host, @"HOST/etc/lapsed.toml:65536: 65536 roots, but the limit is 65535");
     let host = Host::with(&format!("{ROOT}{}", many("[[source]]\n")));
-    refused!(host, @"HOST/etc/lapsed.toml:65537: 65536 sources, where at most 65534 may be");
+    refused!(host, @"HOST/etc/lapsed.toml:65537: 65536 sources, but the limit is 65534");
     let host = Host::with(&"#".repeat((16 << 20) + 1));
     refused!(host, @"HOST/etc/lapsed.toml: the file is longer than the limit of 16777216 bytes");
 }

@@ -17,23 +17,23 @@ fn with_sqlite(text: &str) -> Host {
 #[test]
 fn what_must_be_there() {
     refused!(with(""), @r#"
-    HOST/etc/lapsed.toml:1: [[source]] 1: has no kind
+    HOST/etc/lapsed.toml:1: [[source]] 1: kind is missing
       such as kind = "sqlite"
-    HOST/etc/lapsed.toml:1: [[source]] 1: has no name
+    HOST/etc/lapsed.toml:1: [[source]] 1: name is missing
       such as name = "eemt"
     "#);
     refused!(with("name = \"s\"\nkind = \"sqlite\""), @r#"
-    HOST/etc/lapsed.toml:1: [[source]] "s": has no path
+    HOST/etc/lapsed.toml:1: [[source]] "s": path is missing
       such as path = "jobs.db"
-    HOST/etc/lapsed.toml:1: [[source]] "s": has no select
+    HOST/etc/lapsed.toml:1: [[source]] "s": select is missing
       such as select = "SELECT id, status FROM jobs"
     "#);
     refused!(with("name = \"s\"\nkind = \"mysql\"\nselect = 1\npath = 1"), @r#"
-    HOST/etc/lapsed.toml:3: [[source]] "s": kind = "mysql" is unknown
+    HOST/etc/lapsed.toml:3: [[source]] "s": kind = "mysql" is an unknown value
       allowed: api, sqlite, postgres
-    HOST/etc/lapsed.toml:4: [[source]] "s": select = 1 is a number, where a string should be
+    HOST/etc/lapsed.toml:4: [[source]] "s": select = 1 is a number, but must be a string
       such as select = "SELECT id, status FROM jobs"
-    HOST/etc/lapsed.toml:5: [[source]] "s": path = 1 is a number, where a string should be
+    HOST/etc/lapsed.toml:5: [[source]] "s": path = 1 is a number, but must be a string
       such as path = "jobs.db"
     "#);
     refused!(with_sqlite("color = \"red\""), @r#"
@@ -41,11 +41,11 @@ fn what_must_be_there() {
       allowed: name, kind, path, url, select, changed, status, statuses, timezone, add_columns, mark, forget, channel, poll, statement_timeout, required, listed, files_root, path_map, derived, id_pattern
     "#);
     refused!(Host::with(&format!("source = 5\n{ROOT}")), @r#"
-    HOST/etc/lapsed.toml:1: source = 5 is no list of tables
+    HOST/etc/lapsed.toml:1: source = 5 is not a list of tables
       write [[source]], and its keys on the lines below it
     "#);
     refused!(Host::with(&format!("[source]\nname = \"a\"\n{ROOT}")), @r#"
-    HOST/etc/lapsed.toml:1: source = {…} is no list of tables
+    HOST/etc/lapsed.toml:1: source = {…} is not a list of tables
       write [[source]] with two brackets: there may be several
     "#);
 }
@@ -53,14 +53,14 @@ fn what_must_be_there() {
 #[test]
 fn names() {
     refused!(with(&format!("name = \"none\"\n{SQLITE}")), @r#"
-    HOST/etc/lapsed.toml:2: [[source]] 1: name = "none" is the word for files that belong to nobody
+    HOST/etc/lapsed.toml:2: [[source]] 1: name = "none" is reserved for orphans
       give it another name
     "#);
     refused!(with(&format!("name = \"api\"\n{SQLITE}")), @r#"
-    HOST/etc/lapsed.toml:2: [[source]] 1: name = "api" is the name of the source that programs tell of their jobs
+    HOST/etc/lapsed.toml:2: [[source]] 1: name = "api" is reserved for the source to which programs report jobs
       give it another name, or write kind = "api"
     "#);
-    refused!(with(&format!("name = \"a\\nb\"\n{SQLITE}")), @r#"HOST/etc/lapsed.toml:2: [[source]] 1: name = "a\nb" has a control character in it"#);
+    refused!(with(&format!("name = \"a\\nb\"\n{SQLITE}")), @r#"HOST/etc/lapsed.toml:2: [[source]] 1: name = "a\nb" contains a control character"#);
     refused!(with_sqlite(&format!("[[source]]\nname = \"s\"\n{SQLITE}")), @r#"
     HOST/etc/lapsed.toml:7: [[source]] 2: name = "s" is taken by the source at HOST/etc/lapsed.toml:2
       give it another name
@@ -71,11 +71,11 @@ fn names() {
 fn addresses() {
     let select = "select = \"SELECT id, status FROM jobs\"";
     refused!(with(&format!("name = \"s\"\nkind = \"postgres\"\n{select}")), @r#"
-    HOST/etc/lapsed.toml:1: [[source]] "s": has no url, and DATABASE_URL is not set
+    HOST/etc/lapsed.toml:1: [[source]] "s": url is missing, and DATABASE_URL is not set
       such as url = "postgresql://lapsed@db.example.org/app", or set DATABASE_URL
     "#);
     refused!(with(&format!("name = \"s\"\nkind = \"postgres\"\n{select}")).set("DATABASE_URL", "mysql://u:hunter2@h/d"), @r#"
-    HOST/etc/lapsed.toml:1: [[source]] "s": DATABASE_URL is the address of another kind of database
+    HOST/etc/lapsed.toml:1: [[source]] "s": DATABASE_URL is the address of an unsupported kind of database
       such as postgresql://user:password@host:5432/database, or sqlite:///jobs.db
     "#);
     refused!(with(&format!("name = \"s\"\nurl = \"postgresql://u:hunter2@h:x/d\"\n{select}")), @r#"
@@ -83,27 +83,27 @@ fn addresses() {
       such as postgresql://user:password@host:5432/database; special characters of a password as %40
     "#);
     refused!(with(&format!("name = \"s\"\nurl = \"${{SECRET}}\"\n{select}")).set("SECRET", "hunter2"), @r#"
-    HOST/etc/lapsed.toml:3: [[source]] "s": url is no address of a database
+    HOST/etc/lapsed.toml:3: [[source]] "s": url is an invalid database address
       such as postgresql://user:password@host:5432/database, or sqlite:///jobs.db
     "#);
     refused!(with(&format!("name = \"s\"\nkind = \"sqlite\"\nurl = \"postgresql://h/d\"\n{select}")), @r#"
     HOST/etc/lapsed.toml:4: [[source]] "s": url is the address of a postgres database
-      leave kind out, or write kind = "postgres"
+      omit kind, or write kind = "postgres"
     "#);
     refused!(with(&format!("name = \"s\"\nurl = \"sqlite:///x.db\"\npath = \"x.db\"\n{select}")), @r#"
     HOST/etc/lapsed.toml:3: [[source]] "s": url says the same as path
       leave out one of them
     "#);
     refused!(with(&format!("name = \"s\"\nurl = \"postgresql://h/d\"\npath = \"x\"\npoll = \"10ms\"\nchannel = \"\"\nstatement_timeout = 5\n{select}")), @r#"
-    HOST/etc/lapsed.toml:4: [[source]] "s": path says nothing with kind = "postgres": a server has no file
+    HOST/etc/lapsed.toml:4: [[source]] "s": path has no effect with kind = "postgres": a server has no file
       allowed: name, kind, url, select, changed, status, statuses, timezone, mark, forget, channel, poll, statement_timeout, required, listed, files_root, path_map, derived, id_pattern
     HOST/etc/lapsed.toml:5: [[source]] "s": poll = "10ms" is shorter than the limit of 1s
-    HOST/etc/lapsed.toml:6: [[source]] "s": channel = "" is empty, where a name should be
-    HOST/etc/lapsed.toml:7: [[source]] "s": statement_timeout = 5 is a number, where a string should be
+    HOST/etc/lapsed.toml:6: [[source]] "s": channel = "" is empty, but must be a name
+    HOST/etc/lapsed.toml:7: [[source]] "s": statement_timeout = 5 is a number, but must be a string
       such as statement_timeout = "30s"
     "#);
     refused!(with_sqlite("channel = \"x\""), @r#"
-    HOST/etc/lapsed.toml:6: [[source]] "s": channel says nothing with kind = "sqlite": its file is watched
+    HOST/etc/lapsed.toml:6: [[source]] "s": channel has no effect with kind = "sqlite": its file is watched
       allowed: name, kind, path, url, select, changed, status, statuses, timezone, add_columns, mark, forget, required, listed, files_root, path_map, derived, id_pattern; did you mean "changed"?
     "#);
 }
@@ -111,17 +111,17 @@ fn addresses() {
 #[test]
 fn what_says_nothing_for_an_api() {
     refused!(with("name = \"s\"\nkind = \"api\"\npath = \"x\"\nselect = \"x\"\nmark = \"x\"\nstatuses = { a = \"failed\" }\ntimezone = \"UTC\""), @r#"
-    HOST/etc/lapsed.toml:4: [[source]] "s": path says nothing with kind = "api": programs tell of these jobs
+    HOST/etc/lapsed.toml:4: [[source]] "s": path has no effect with kind = "api": programs report these jobs
       allowed: name, kind, files_root, path_map, derived, id_pattern
-    HOST/etc/lapsed.toml:5: [[source]] "s": select says nothing with kind = "api": programs tell of these jobs
+    HOST/etc/lapsed.toml:5: [[source]] "s": select has no effect with kind = "api": programs report these jobs
       allowed: name, kind, files_root, path_map, derived, id_pattern
     HOST/etc/lapsed.toml:6: [[source]] "s": mark = "x" does not name the job: it would change every row
       such as … WHERE id = :job
-    HOST/etc/lapsed.toml:6: [[source]] "s": mark says nothing with kind = "api": programs tell of these jobs
+    HOST/etc/lapsed.toml:6: [[source]] "s": mark has no effect with kind = "api": programs report these jobs
       allowed: name, kind, files_root, path_map, derived, id_pattern
-    HOST/etc/lapsed.toml:7: [[source]] "s": statuses says nothing with kind = "api": programs tell of these jobs
+    HOST/etc/lapsed.toml:7: [[source]] "s": statuses has no effect with kind = "api": programs report these jobs
       allowed: name, kind, files_root, path_map, derived, id_pattern
-    HOST/etc/lapsed.toml:8: [[source]] "s": timezone says nothing with kind = "api": programs tell of these jobs
+    HOST/etc/lapsed.toml:8: [[source]] "s": timezone has no effect with kind = "api": programs report these jobs
       allowed: name, kind, files_root, path_map, derived, id_pattern
     "#);
 }
@@ -129,13 +129,13 @@ fn what_says_nothing_for_an_api() {
 #[test]
 fn statements() {
     refused!(with("name = \"s\"\nkind = \"sqlite\"\npath = \"\"\nselect = \" \"\nchanged = 5\nmark = []\nforget = [\"x\", \"\"]"), @r#"
-    HOST/etc/lapsed.toml:4: [[source]] "s": path = "" is empty, where a path should be
-    HOST/etc/lapsed.toml:5: [[source]] "s": select = " " is empty, where a statement of SQL should be
-    HOST/etc/lapsed.toml:6: [[source]] "s": changed = 5 is a number, where a string should be
+    HOST/etc/lapsed.toml:4: [[source]] "s": path = "" is empty, but must be a path
+    HOST/etc/lapsed.toml:5: [[source]] "s": select = " " is empty, but must be a statement of SQL
+    HOST/etc/lapsed.toml:6: [[source]] "s": changed = 5 is a number, but must be a string
       such as changed = "SELECT id, status, changed_at FROM jobs WHERE changed_at >= :since"
     HOST/etc/lapsed.toml:7: [[source]] "s": mark = [] is an empty list
-      leave mark out, or write such as mark = "UPDATE jobs SET cleaned_at = :now WHERE id = :job"
-    HOST/etc/lapsed.toml:8: [[source]] "s": forget = "" is empty, where a statement of SQL should be
+      omit mark, or write such as mark = "UPDATE jobs SET cleaned_at = :now WHERE id = :job"
+    HOST/etc/lapsed.toml:8: [[source]] "s": forget = "" is empty, but must be a statement of SQL
     HOST/etc/lapsed.toml:8: [[source]] "s": forget = "x" does not name the job: it would change every row
       such as … WHERE id = :job
     "#);
@@ -150,35 +150,35 @@ fn statements() {
 #[test]
 fn statuses() {
     refused!(with_sqlite("status = \"done\""), @r#"
-    HOST/etc/lapsed.toml:6: [[source]] "s": status = "done" is no status
+    HOST/etc/lapsed.toml:6: [[source]] "s": status = "done" is an unknown status
       allowed: pending, running, completed, failed, cancelled
     "#);
     refused!(with_sqlite("statuses = { done = \"complete\", \"in work\" = \"busy\", x = 5 }"), @r#"
-    HOST/etc/lapsed.toml:6: [[source]] "s": statuses."in work" = "busy" is no status
+    HOST/etc/lapsed.toml:6: [[source]] "s": statuses."in work" = "busy" is an unknown status
       allowed: pending, running, completed, failed, cancelled
-    HOST/etc/lapsed.toml:6: [[source]] "s": statuses.done = "complete" is no status
+    HOST/etc/lapsed.toml:6: [[source]] "s": statuses.done = "complete" is an unknown status
       allowed: pending, running, completed, failed, cancelled; did you mean "completed"?
-    HOST/etc/lapsed.toml:6: [[source]] "s": statuses.x = 5 is a number, where a string should be
+    HOST/etc/lapsed.toml:6: [[source]] "s": statuses.x = 5 is a number, but must be a string
       such as statuses = { done = "completed" }
     "#);
     refused!(with_sqlite("statuses = \"completed\""), @r#"
-    HOST/etc/lapsed.toml:6: [[source]] "s": statuses = "completed" is a string, where a table of strings should be
+    HOST/etc/lapsed.toml:6: [[source]] "s": statuses = "completed" is a string, but must be a table of strings
       such as statuses = { done = "completed" }
     "#);
     refused!(with_sqlite("statuses = 5"), @r#"
-    HOST/etc/lapsed.toml:6: [[source]] "s": statuses = 5 is a number, where a table of strings should be
+    HOST/etc/lapsed.toml:6: [[source]] "s": statuses = 5 is a number, but must be a table of strings
       such as statuses = { done = "completed" }
     "#);
     refused!(with_sqlite("statuses = {}"), @r#"
     HOST/etc/lapsed.toml:6: [[source]] "s": statuses = {} is an empty table
-      leave statuses out, or write such as statuses = { done = "completed" }
+      omit statuses, or write such as statuses = { done = "completed" }
     "#);
     refused!(with_sqlite("status = \"failed\"\nstatuses = { a = \"failed\" }"), @r#"
-    HOST/etc/lapsed.toml:7: [[source]] "s": statuses says nothing beside status, which is that of every job
+    HOST/etc/lapsed.toml:7: [[source]] "s": statuses has no effect beside status, which applies to every job
       leave out one of them
     "#);
     refused!(with_sqlite("statuses.a = \"${WORD}\"").set("WORD", "odd"), @r#"
-    HOST/etc/lapsed.toml:6: [[source]] "s": statuses.a = "odd" (from "${WORD}") is no status
+    HOST/etc/lapsed.toml:6: [[source]] "s": statuses.a = "odd" (from "${WORD}") is an unknown status
       allowed: pending, running, completed, failed, cancelled
     "#);
 }
@@ -186,17 +186,17 @@ fn statuses() {
 #[test]
 fn timezones() {
     refused!(with_sqlite("timezone = \"Europe/Atlantis\""), @r#"
-    HOST/etc/lapsed.toml:6: [[source]] "s": timezone = "Europe/Atlantis" is no time zone that this host knows
+    HOST/etc/lapsed.toml:6: [[source]] "s": timezone = "Europe/Atlantis" is an unknown time zone
       allowed: UTC, local, or an IANA name such as Europe/Berlin
     "#);
     refused!(with_sqlite("timezone = { created = \"UTC\", completed_at = \"+01:00\" }"), @r#"
-    HOST/etc/lapsed.toml:6: [[source]] "s": timezone.completed_at = "+01:00" is no time zone that this host knows
+    HOST/etc/lapsed.toml:6: [[source]] "s": timezone.completed_at = "+01:00" is an unknown time zone
       allowed: UTC, local, or an IANA name such as Europe/Berlin
-    HOST/etc/lapsed.toml:6: [[source]] "s": timezone.created = "UTC" is for "created", which is no column of timestamps
+    HOST/etc/lapsed.toml:6: [[source]] "s": timezone.created = "UTC" is for "created", which is not a timestamp column
       allowed: created_at, completed_at, last_activity, expires_at, cleaned_at
     "#);
     refused!(with_sqlite("timezone = [\"UTC\"]"), @r#"
-    HOST/etc/lapsed.toml:6: [[source]] "s": timezone = […] is a list, where a string or a table of strings should be
+    HOST/etc/lapsed.toml:6: [[source]] "s": timezone = […] is a list, but must be a string or a table of strings
       such as timezone = { completed_at = "local" }
     "#);
 }
@@ -210,7 +210,7 @@ fn claims() {
       allowed: text with one {stem} or {name}, such as "{stem}_processed.mp3"
     HOST/etc/lapsed.toml:7: [[source]] "s": derived = "x" has neither {stem} nor {name} in it, and would be the same for all files
       allowed: text with one {stem} or {name}, such as "{stem}_processed.mp3"
-    HOST/etc/lapsed.toml:7: [[source]] "s": derived = "{stem}/x" has a "/" in it, where the name of a file beside the claimed one should be
+    HOST/etc/lapsed.toml:7: [[source]] "s": derived = "{stem}/x" contains "/": it must be the name of a file beside the claimed one
       allowed: text with one {stem} or {name}, such as "{stem}_processed.mp3"
     HOST/etc/lapsed.toml:7: [[source]] "s": derived = "{stem}_{job}" has braces around something else than stem or name
       allowed: text with one {stem} or {name}, such as "{stem}_processed.mp3"
@@ -222,14 +222,14 @@ fn claims() {
 #[test]
 fn patterns_of_ids() {
     refused!(with_sqlite("id_pattern = \"a[\""), @r#"
-    HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "a[" is no regular expression: unclosed character class
+    HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "a[" is an invalid regular expression: unclosed character class
       such as 'job-\d{8}-\d{6}'; it is matched with whole ids, so that neither "^" nor "$" is needed
     "#);
     refused!(with_sqlite("id_pattern = \"a)(b\""), @r#"
-    HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "a)(b" is no regular expression: unopened group
+    HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "a)(b" is an invalid regular expression: unopened group
       such as 'job-\d{8}-\d{6}'; it is matched with whole ids, so that neither "^" nor "$" is needed
     "#);
-    refused!(with_sqlite("id_pattern = \"\""), @r#"HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "" is empty, where a regular expression should be"#);
+    refused!(with_sqlite("id_pattern = \"\""), @r#"HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "" is empty, but must be a regular expression"#);
     refused!(with_sqlite("id_pattern = \"(a{1000}){1000}\""), @r#"
     HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "(a{1000}){1000}" takes more than the limit of 10485760 bytes when it is compiled
       write smaller numbers of repetitions
@@ -252,7 +252,7 @@ fn translations_of_prefixes() {
       such as { "/data" = "data" }
     HOST/etc/lapsed.toml:6: [[source]] "s": path_map."/a/../b" = "data" is for "/a/../b", which is not the beginning of a path without ".."
       such as { "/data" = "data" }
-    HOST/etc/lapsed.toml:6: [[source]] "s": path_map."/c" = "" is empty, where a path should be
+    HOST/etc/lapsed.toml:6: [[source]] "s": path_map."/c" = "" is empty, but must be a path
     HOST/etc/lapsed.toml:6: [[source]] "s": path_map."/d/." = "data" is for "/d", which has a translation already
       leave out one of them
     "#);
@@ -261,23 +261,23 @@ fn translations_of_prefixes() {
 #[test]
 fn sources_of_roots() {
     refused!(with_sqlite("[[root]]\npath = \"a\"\nsource = \"sx\"\nowner = \"{job}/**\""), @r#"
-    HOST/etc/lapsed.toml:8: [[root]] 1: source = "sx" is no source of jobs
+    HOST/etc/lapsed.toml:8: [[root]] 1: source = "sx" is an unknown source
       allowed: s, api; did you mean "s"?
     "#);
     refused!(with_sqlite("[[source]]\nname = \"t\"\nkind = \"api\"\n[[root]]\npath = \"a\"\nowner = \"{job}/**\""), @r#"
-    HOST/etc/lapsed.toml:9: [[root]] 1: has an owner, but does not say of which source of jobs
-      write source = "…"; there are: s, t
+    HOST/etc/lapsed.toml:9: [[root]] 1: has an owner, but no source
+      add source = "…"; sources: s, t
     "#);
     refused!(with_sqlite("[[root]]\npath = \"a\"\norphans = \"{uuid}/**\""), @r#"
-    HOST/etc/lapsed.toml:6: [[root]] 1: has orphans, but nobody's jobs own it
-      say whose: source = "…", or how a path tells: owner = "{job}/**"
+    HOST/etc/lapsed.toml:6: [[root]] 1: has orphans, but no source
+      add source = "…", or owner = "{job}/**"
     "#);
     refused!(with_sqlite("[[root]]\npath = \"a\"\nsource = \"s\"\norphans = \"{uid}/**\""), @r#"
-    HOST/etc/lapsed.toml:9: [[root]] 1: orphans = "{uid}/**" is no template: byte 0: unknown class {uid}
+    HOST/etc/lapsed.toml:9: [[root]] 1: orphans = "{uid}/**" is an invalid template: byte 0: unknown class {uid}
       allowed are text, "*" within a segment, "**" as a segment, and {job}, {name}, {stem}, {uuid}, {digits}
     "#);
     refused!(with_sqlite("[[root]]\npath = \"a\"\nsource = [\"s\"]\norphans = \"*\""), @r#"
-    HOST/etc/lapsed.toml:8: [[root]] 1: source = […] is a list, where a string should be
+    HOST/etc/lapsed.toml:8: [[root]] 1: source = […] is a list, but must be a string
       such as source = "eemt"
     "#);
 }
@@ -291,7 +291,7 @@ fn one_mistake_is_reported_once() {
     "#);
     // Whether it has statements cannot be known.
     refused!(with("name = \"s\"\nkind = \"sqlite\"\nselect = \"x\"\n[[rule]]\nunit = \"job\"\nrecord = \"mark\"\nexpire = \"1d\""), @r#"
-    HOST/etc/lapsed.toml:1: [[source]] "s": has no path
+    HOST/etc/lapsed.toml:1: [[source]] "s": path is missing
       such as path = "jobs.db"
     "#);
 }
@@ -300,16 +300,16 @@ fn one_mistake_is_reported_once() {
 fn ceilings_for_orphans() {
     let text = "[breaker]\norphan_entries = -1\norphan_bytes = \"some\"\norphan_share = 2";
     refused!(Host::with(&format!("{text}\n{ROOT}")), @r#"
-    HOST/etc/lapsed.toml:2: [breaker]: orphan_entries = -1 is no whole number
+    HOST/etc/lapsed.toml:2: [breaker]: orphan_entries = -1 is not a whole number
       allowed: 0 and up, such as 1000
-    HOST/etc/lapsed.toml:3: [breaker]: orphan_bytes = "some" is no size
+    HOST/etc/lapsed.toml:3: [breaker]: orphan_bytes = "some" is an invalid size
       examples: 16MiB, 1GiB, 500MB, or a number of bytes; or none
-    HOST/etc/lapsed.toml:4: [breaker]: orphan_share = 2 is no share of a whole
+    HOST/etc/lapsed.toml:4: [breaker]: orphan_share = 2 is an invalid share
       allowed: 0 to 1, such as 0.5
     "#);
     let host = Host::with(ROOT).set("LAPSED_BREAKER_ORPHAN_BYTES", "2EiB");
     refused!(host, @r#"
-    LAPSED_BREAKER_ORPHAN_BYTES = "2EiB" is no size
+    LAPSED_BREAKER_ORPHAN_BYTES = "2EiB" is an invalid size
       examples: 16MiB, 1GiB, 500MB, or a number of bytes; or none
     "#);
     let host = Host::with(ROOT).set("LAPSED_BREAKER_ORPHAN_BYTES", "none");

@@ -166,9 +166,7 @@ fn an_address_of_a_network_is_no_socket() {
         host.overrides.socket = Some(address.into());
         let refused = host.refusal();
         assert!(
-            refused.starts_with(&format!(
-                "--socket \"{address}\" is an address of a network"
-            )),
+            refused.starts_with(&format!("--socket \"{address}\" is a network address")),
             "{refused}"
         );
         // A file of that name.
@@ -184,13 +182,13 @@ fn a_socket_of_107_bytes_fits() {
     host.good();
     host.overrides.socket = Some(format!("/{}", "x".repeat(107)).into());
     insta::assert_snapshot!(host.refusal(), @r#"
-    --socket "/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" leads to a path of 108 bytes, where a Unix socket may have at most 107
+    --socket "/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" results in a path of 108 bytes, but a Unix socket may have at most 107
       name a shorter one, such as --socket /run/lapsed/lapsed.sock (LAPSED_SOCKET, socket)
     "#);
     host.overrides.socket = None;
     host.overrides.state_dir = Some(format!("/{}", "y".repeat(100)).into());
     insta::assert_snapshot!(host.refusal(), @r#"
-    socket "/yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy/lapsed.sock" leads to a path of 113 bytes, where a Unix socket may have at most 107
+    socket "/yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy/lapsed.sock" results in a path of 113 bytes, but a Unix socket may have at most 107
       name a shorter one, such as --socket /run/lapsed/lapsed.sock (LAPSED_SOCKET, socket)
     "#);
 }

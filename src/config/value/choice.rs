@@ -18,7 +18,7 @@ pub(in crate::config) fn choice<T: Copy>(words: &[(&str, T)], text: &str) -> Res
     let text = text.trim();
     let found = words.iter().find(|(word, _)| *word == text);
     found.map(|&(_, value)| value).ok_or_else(|| {
-        Refusal::new("is unknown").hint(allowed(words.iter().map(|&(word, _)| word), text))
+        Refusal::new("is an unknown value").hint(allowed(words.iter().map(|&(word, _)| word), text))
     })
 }
 
@@ -94,7 +94,7 @@ impl Setting for Status {
     fn parse(text: &str) -> Result<Self, Refusal> {
         let word = text.trim();
         Self::of_word(word)
-            .ok_or_else(|| Refusal::new("is no status").hint(allowed(Self::words(), word)))
+            .ok_or_else(|| Refusal::new("is an unknown status").hint(allowed(Self::words(), word)))
     }
 }
 
@@ -117,9 +117,8 @@ impl Setting for SkipOpen {
             Some(true) => Ok(Self::Always),
             Some(false) => Ok(Self::Never),
             None if text.trim() == "if-known" => Ok(Self::IfKnown),
-            None => {
-                Err(Refusal::new("is unknown").hint(allowed(["true", "false", "if-known"], text)))
-            }
+            None => Err(Refusal::new("is an unknown value")
+                .hint(allowed(["true", "false", "if-known"], text))),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::core::template::Template;
 impl Setting for Template {
     fn parse(text: &str) -> Result<Self, Refusal> {
         Self::parse(text).map_err(|error| {
-            let reason = format!("is no template: byte {}: {}", error.at, error.fault);
+            let reason = format!("is an invalid template: byte {}: {}", error.at, error.fault);
             let refusal = Refusal::new(reason);
             // The second line lists the allowed values.
             match error.to_string().split_once('\n') {
@@ -30,9 +30,7 @@ impl Setting for Derived {
         let places = text.matches("{stem}").count() + text.matches("{name}").count();
         let rest = text.replace("{stem}", "").replace("{name}", "");
         if text.contains('/') {
-            return refuse(
-                "has a \"/\" in it, where the name of a file beside the claimed one should be",
-            );
+            return refuse("contains \"/\": it must be the name of a file beside the claimed one");
         }
         if rest.contains(['{', '}']) {
             return refuse("has braces around something else than stem or name");
@@ -52,9 +50,7 @@ impl Setting for Regex {
     /// newline never matches.
     fn parse(text: &str) -> Result<Self, Refusal> {
         if text.is_empty() {
-            return Err(Refusal::new(
-                "is empty, where a regular expression should be",
-            ));
+            return Err(Refusal::new("is empty, but must be a regular expression"));
         }
         // First on its own: `a)(b` would be valid within a group.
         Self::new(text).map_err(|error| refuse_pattern(&error))?;
@@ -76,6 +72,6 @@ fn refuse_pattern(error: &regex::Error) -> Refusal {
     let report = error.to_string();
     let reason = report.lines().last().unwrap_or_default();
     let reason = reason.strip_prefix("error: ").unwrap_or(reason);
-    Refusal::new(format!("is no regular expression: {reason}"))
+    Refusal::new(format!("is an invalid regular expression: {reason}"))
         .hint("such as 'job-\\d{8}-\\d{6}'; it is matched with whole ids, so that neither \"^\" nor \"$\" is needed")
 }

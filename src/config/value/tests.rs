@@ -47,8 +47,8 @@ fn durations() {
 fn durations_that_are_refused() {
     const LONG: &str = "is longer than the limit of 1000 years";
     for (text, reason) in [
-        ("", "is empty, where a duration should be"),
-        (" ", "is empty, where a duration should be"),
+        ("", "is empty, but must be a duration"),
+        (" ", "is empty, but must be a duration"),
         ("-5s", "is negative"),
         ("−5s", "is negative"),
         ("0", "is a number without a unit"),
@@ -57,17 +57,17 @@ fn durations_that_are_refused() {
         ("1h30", "has a number without a unit: 30"),
         ("5x", "has an unknown unit: \"x\""),
         ("5S", "has an unknown unit: \"S\""),
-        ("h", "is no duration"),
-        ("soon", "is no duration"),
-        ("1,5h", "is no duration"),
+        ("h", "is an invalid duration"),
+        ("soon", "is an invalid duration"),
+        ("1,5h", "is an invalid duration"),
         ("1001y", LONG),
         ("999y 2y", LONG),
         ("99999999999999999999999999s", LONG),
         ("18446744073709551615s1000ms", LONG),
         ("1000.1y", LONG),
-        (".h", "is no duration"),
-        ("1.h", "is no duration"),
-        ("1.2.3h", "is no duration"),
+        (".h", "is an invalid duration"),
+        ("1.h", "is an invalid duration"),
+        ("1.2.3h", "is an invalid duration"),
         ("1.5x", "has an unknown unit: \"x\""),
     ] {
         let wanted = format!("{reason}; {DURATION_EXAMPLES}");
@@ -93,7 +93,7 @@ fn flags() {
         assert_eq!(bool::parse(text), Ok(wanted), "{text}");
     }
     for text in ["", "2", "enabled", "tru", "y"] {
-        let wanted = format!("is neither yes nor no; {FLAG_WORDS}");
+        let wanted = format!("is an invalid boolean; {FLAG_WORDS}");
         assert_eq!(outcome(bool::parse(text)), wanted, "{text:?}");
     }
 }
@@ -123,7 +123,7 @@ fn schedules() {
     }
     assert_eq!(
         outcome(Schedule::parse("daily")),
-        "is no schedule: it has not five fields but 1; allowed: manual; five fields (minute, hour, day, month, day of the week) such as \"0 3 * * *\"; @hourly, @daily, @weekly, @monthly, @yearly; or such as \"every 6h\""
+        "is an invalid schedule: it must have five fields, not 1; allowed: manual; five fields (minute, hour, day, month, day of the week) such as \"0 3 * * *\"; @hourly, @daily, @weekly, @monthly, @yearly; or such as \"every 6h\""
     );
 }
 
@@ -136,7 +136,7 @@ fn never_is_for_ever() {
     );
     assert_eq!(
         outcome(Expire::parse("ever")),
-        "is no duration; examples: 90s, 15m, 12h, 7d, 1h30m, never"
+        "is an invalid duration; examples: 90s, 15m, 12h, 7d, 1h30m, never"
     );
 }
 
@@ -185,8 +185,8 @@ fn shares_and_counts() {
 #[test]
 fn names() {
     assert_eq!(name("results of jobs"), Ok(()));
-    assert_eq!(outcome(name(" ")), "is empty, where a name should be");
-    assert_eq!(outcome(name("a\nb")), "has a control character in it");
+    assert_eq!(outcome(name(" ")), "is empty, but must be a name");
+    assert_eq!(outcome(name("a\nb")), "contains a control character");
     assert_eq!(
         outcome(name(&"x".repeat(201))),
         "is 201 bytes long, a name may have at most 200"
@@ -197,7 +197,7 @@ fn names() {
 fn groups_must_exist() {
     assert_eq!(
         outcome(Group::parse("no-such-group-here")),
-        "is no group of this host; create it (groupadd), or name one that `getent group` lists"
+        "is an unknown group; create it (groupadd), or name one that `getent group` lists"
     );
 }
 

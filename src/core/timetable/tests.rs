@@ -210,14 +210,23 @@ fn every_so_often() {
 #[test]
 fn what_is_no_timetable() {
     for (text, why) in [
-        ("", "is no schedule: it has not five fields but 0"),
-        ("0 3 * *", "is no schedule: it has not five fields but 4"),
+        (
+            "",
+            "is an invalid schedule: it must have five fields, not 0",
+        ),
+        (
+            "0 3 * *",
+            "is an invalid schedule: it must have five fields, not 4",
+        ),
         (
             "0 0 3 * * *",
-            "is no schedule: it has not five fields but 6",
+            "is an invalid schedule: it must have five fields, not 6",
         ),
-        ("@reboot", "is no schedule that has a name"),
-        ("every", "is no schedule: it has not five fields but 1"),
+        ("@reboot", "is an unknown schedule name"),
+        (
+            "every",
+            "is an invalid schedule: it must have five fields, not 1",
+        ),
         ("every day", "has no duration after \"every\""),
         ("every 59s", "comes more often than once a minute"),
         ("every 1001y", "comes less often than once in 1000 years"),
@@ -228,7 +237,10 @@ fn what_is_no_timetable() {
     }
     for text in ["60 * * * *", "a b c d e", "* * * foo *", "*/0 * * * *"] {
         let error = text.parse::<Timetable>().unwrap_err().to_string();
-        assert!(error.starts_with("is no schedule: "), "{text}: {error}");
+        assert!(
+            error.starts_with("is an invalid schedule: "),
+            "{text}: {error}"
+        );
     }
 }
 
