@@ -53,6 +53,12 @@ impl Candidate {
         }
     }
 
+    /// Returns its device: of a job, that of its first piece, or 0 without files.
+    pub(super) fn device(&self) -> u64 {
+        let first = self.pieces.first().map(|piece| piece.key);
+        first.unwrap_or(self.key).dev
+    }
+
     /// The line of a report about it.
     pub(super) fn report(&self, hold: Option<Hold>) -> CleanItem {
         CleanItem {

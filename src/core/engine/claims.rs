@@ -14,9 +14,10 @@ use crate::core::input::Effect;
 use crate::core::jobs::JobKey;
 use crate::core::path::RelPath;
 
-/// Claims that the reaper may have at once: enough to keep two threads busy through a sync of the
-/// ledger, few enough that what it finds changed is not long out of date.
-const OUTSTANDING_MAX: usize = 4096;
+/// Maximum number of claims that the reaper has, ~4 MB. One device has at most half of them: enough
+/// to keep its threads busy through a sync of the ledger, few enough that what it finds changed is
+/// not long out of date.
+const OUTSTANDING_MAX: usize = 8192;
 /// One sync of the ledger and one open descriptor per leased file: a batch spreads the first and
 /// bounds the second.
 const BATCH_MAX: usize = 768;
@@ -32,11 +33,20 @@ pub(super) fn subject_of(claim: &Claim) -> Subject {
     (claim.root, claim.path.clone(), job)
 }
 
+/// Returns the device of what is claimed: of a job, that of its first piece, or 0 without files.
+fn device_of(claim: &Claim) -> u64 {
+    let first = claim.pieces.first().map(|piece| piece.key);
+    first.unwrap_or(claim.key).dev
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    /// Those that the reaper has not answered, with where the engine has what they are about.
-    outstanding: BTreeMap<Subject, Item>,
+    /// Those that the reaper has not answered, with where the engine has what they are about, and
+    /// their device.
+    outstanding: BTreeMap<Subject, (Item, u64)>,
+    /// Number of them, by device.
+    by_device: BTreeMap<u64, usize>,
     /// Those of this step, by root: handed over together, so that they share a sync of the ledger.
     ready: BTreeMap<RootId, Vec<Claim>>,
     /// Claims of dry runs, of this step.
@@ -51,14 +61,18 @@ impl Claims {
         self.outstanding.len()
     }
 
-    /// Returns true if the reaper can follow.
-    pub(super) fn has_room(&self) -> bool {
-        self.outstanding.len() < OUTSTANDING_MAX
+    /// Returns true if the reaper may have another claim on this device: a device has at most as
+    /// many as are left for all others. So one that does not answer leaves half, and each further
+    /// one leaves half of the rest.
+    pub(super) fn has_room(&self, device: u64) -> bool {
+        let of_device = self.by_device.get(&device).copied().unwrap_or(0);
+        of_device < OUTSTANDING_MAX.saturating_sub(self.outstanding.len())
     }
 
-    /// Returns true if the reaper can follow beside the dry runs under way.
-    pub(super) fn has_room_for_clean(&self) -> bool {
-        self.outstanding.len() + self.previewing < OUTSTANDING_MAX
+    /// Returns true if the reaper may have this claim of a clean, beside the dry runs under way.
+    pub(super) fn has_room_for_clean(&self, claim: &Claim) -> bool {
+        self.has_room(device_of(claim))
+            && self.outstanding.len() + self.previewing < OUTSTANDING_MAX / 2
     }
 
     pub(super) fn contains(&self, subject: &Subject) -> bool {
@@ -68,7 +82,9 @@ impl Claims {
     /// Gives out a claim, unless one on the same path is under way.
     pub(super) fn give_out(&mut self, item: Item, claim: Claim) {
         if let Entry::Vacant(free) = self.outstanding.entry(subject_of(&claim)) {
-            free.insert(item);
+            let device = device_of(&claim);
+            free.insert((item, device));
+            *self.by_device.entry(device).or_default() += 1;
             self.ready.entry(claim.root).or_default().push(claim);
         }
     }
@@ -80,7 +96,14 @@ impl Claims {
 
     /// The reaper has answered. Returns what the claim was about.
     pub(super) fn settle(&mut self, claim: &Claim) -> Option<Item> {
-        self.outstanding.remove(&subject_of(claim))
+        let (item, device) = self.outstanding.remove(&subject_of(claim))?;
+        if let Entry::Occupied(mut count) = self.by_device.entry(device) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+        Some(item)
     }
 
     /// So many claims of dry runs were answered.

@@ -169,8 +169,9 @@ impl Engine {
     pub(super) fn feed_cleans(&mut self, now: Now) {
         let mut running = std::mem::take(&mut self.cleans.running);
         for clean in running.values_mut() {
-            while self.claims.has_room_for_clean()
-                && let Some((item, claim)) = clean.queue.pop_front()
+            while let Some((item, claim)) = clean
+                .queue
+                .pop_front_if(|(_, claim)| self.claims.has_room_for_clean(claim))
             {
                 self.feed(clean, item, claim, now);
             }

@@ -1,7 +1,7 @@
 //! Timers → claims: what is due and free is claimed, everything else is armed for when it may be.
 //!
-//! **Invariant:** timers that fire while the reaper has all the claims that it may have are queued
-//! in the order of firing.
+//! **Invariant:** timers that fire while the reaper has all the claims on their device that it may
+//! have are queued in the order of firing.
 
 use super::candidate::Candidate;
 use super::holds::{EntryState, HoldTable, Refused};
@@ -47,9 +47,7 @@ impl Engine {
     pub(super) fn fire(&mut self, now: Now) {
         self.timers.advance(now.wall);
         self.feed_cleans(now);
-        while self.claims.has_room()
-            && let Some(next) = self.timers.pop()
-        {
+        while let Some(next) = self.timers.pop(|device| self.claims.has_room(device)) {
             self.process_timer(next, now);
         }
     }
@@ -88,8 +86,8 @@ impl Engine {
             if self.lapse_state(root, &item, lapse, Trigger::Timer, now) != LapseState::Due {
                 continue;
             }
-            if !self.claims.has_room() {
-                self.timers.put_back(next);
+            if !self.claims.has_room(dev) {
+                self.timers.park(dev, next);
                 return;
             }
             let found = Candidate::of_file((root, &at), (dir, dev), (name, record), lapse);
@@ -103,7 +101,10 @@ impl Engine {
             return;
         };
         let state = self.lapse_state(found.root, &found.item, found.lapse, Trigger::Timer, now);
-        if state == LapseState::Due {
+        let dev = found.device();
+        if state == LapseState::Due && !self.claims.has_room(dev) {
+            self.timers.park(dev, next);
+        } else if state == LapseState::Due {
             self.claim_due(found, next, now);
         } else if let Some(at) = state.retry_at() {
             self.timers.arm(Timer::Unit(dir), at);
@@ -140,7 +141,14 @@ impl Engine {
                     let tries = self.holds.get(&item).map_or(0, EntryState::tries);
                     self.hold_item(&found.item, (found.root, &found.path), hold, tries, now);
                 }
-                (LapseState::Due, Some(found)) => self.claim_due(found, next, now),
+                (LapseState::Due, Some(found)) => {
+                    let dev = found.device();
+                    if !self.claims.has_room(dev) {
+                        self.timers.park(dev, next);
+                        return;
+                    }
+                    self.claim_due(found, next, now);
+                }
                 (state, _) => {
                     if !matches!(state, LapseState::Claimed | LapseState::Held { .. }) {
                         self.holds_mut().clear(&item);

@@ -45,6 +45,8 @@ pub(super) struct Timers {
     jobs: BTreeMap<SourceId, Vec<Timestamp>>,
     /// Timers that fired and were not processed.
     fired: VecDeque<FiredTimer>,
+    /// Those whose device has all the claims that it may have.
+    parked: BTreeMap<u64, VecDeque<FiredTimer>>,
     /// Everything that was due and free until this instant was processed: what is found due at an
     /// earlier deadline became known or free only now, and its lateness counts from now.
     fired_until: Timestamp,
@@ -61,6 +63,7 @@ impl Timers {
             shared: BTreeMap::new(),
             jobs: BTreeMap::new(),
             fired: VecDeque::new(),
+            parked: BTreeMap::new(),
             fired_until: now,
             touched: BTreeSet::new(),
         }
@@ -116,14 +119,23 @@ impl Timers {
         self.fired_until = self.fired_until.max(now);
     }
 
-    /// The next timer to be processed.
-    pub(super) fn pop(&mut self) -> Option<FiredTimer> {
-        self.fired.pop_front()
+    /// Returns the next timer to be processed: of those that were parked only one whose device
+    /// `has_room`.
+    pub(super) fn pop(&mut self, has_room: impl Fn(u64) -> bool) -> Option<FiredTimer> {
+        let mut parked = self.parked.iter_mut();
+        let Some((&device, timers)) = parked.find(|(device, _)| has_room(**device)) else {
+            return self.fired.pop_front();
+        };
+        let next = timers.pop_front();
+        if timers.is_empty() {
+            self.parked.remove(&device);
+        }
+        next
     }
 
-    /// Has a timer that could not be processed be the next one again.
-    pub(super) fn put_back(&mut self, timer: FiredTimer) {
-        self.fired.push_front(timer);
+    /// Keeps a timer until its device has room for another claim.
+    pub(super) fn park(&mut self, device: u64, timer: FiredTimer) {
+        self.parked.entry(device).or_default().push_back(timer);
     }
 
     /// Instant at which the next timer fires.

@@ -140,3 +140,58 @@ fn a_job_with_many_separators_in_its_id_loses_its_files() {
     place.pass_until(HOUR);
     assert_eq!(place.claimed(), [format!("uploads/{id}_scan.tif")]);
 }
+
+#[test]
+fn a_device_that_does_not_answer_leaves_room_for_the_claims_of_another() {
+    let mut place = Place::new(vec![rule("everything")]);
+    // Roots on several devices need several sources here: directories do as well.
+    let on = |dev: u64, mut facts: Facts| {
+        facts.key.dev = dev;
+        facts
+    };
+    let count = [0, 10_000, 10_000, 2];
+    let dirs = (1..=3).map(|dev| on(dev, facts(Kind::Dir, 10 + dev, at(0))));
+    let listing = |dir: &str, facts, files, dirs| Observed::Listing {
+        root: OTHER,
+        dir: path(dir),
+        facts,
+        files,
+        dirs,
+        discovery: Discovery::Crawl,
+        coverage: Coverage::Watched,
+    };
+    let name = |dev: u64| format!("d{dev}").as_bytes().into();
+    let named = dirs.clone().map(|facts| (name(facts.key.dev), facts));
+    let top = facts(Kind::Dir, u64::from(OTHER.0) + 1, at(0));
+    let top = listing("", top, Vec::new(), named.collect());
+    place.step(Input::Observed(vec![top]));
+    for dir in dirs {
+        let dev = dir.key.dev;
+        let file = |n: u64| on(dev, facts(Kind::File, 100 + n, at(0)));
+        let files = 0..count[usize::try_from(dev).unwrap()];
+        let files = files.map(|n| (format!("f{n}").as_bytes().into(), file(n)));
+        let listing = listing(&format!("d{dev}"), dir, files.collect(), Vec::new());
+        place.step(Input::Observed(vec![listing]));
+    }
+    place.pass_until(HOUR);
+    let of = |place: &Place, dev| {
+        let claims = place.claims.iter();
+        claims.filter(|claim| claim.key.dev == dev).count()
+    };
+    assert_eq!([1, 2, 3].map(|dev| of(&place, dev)), [4096, 2048, 2]);
+    // Answers of one device make room on it, and on the others.
+    let (answered, others) = std::mem::take(&mut place.claims)
+        .into_iter()
+        .partition(|claim| claim.key.dev == 1);
+    place.claims = answered;
+    place.reap();
+    assert_eq!([1, 2].map(|dev| of(&place, dev)), [3071, 512]);
+    place.claims.extend::<Vec<_>>(others);
+    // All of them are removed in the end.
+    let mut removed = 4096;
+    while !place.claims.is_empty() {
+        removed += place.claims.len();
+        place.reap();
+    }
+    assert_eq!(removed, 20_002);
+}
