@@ -52,6 +52,8 @@ pub enum WalkError {
     Mount(std::path::PathBuf),
     /// A quarantine lies in it, at this absolute path: another process removes what lapses there.
     Quarantine(std::path::PathBuf),
+    /// It has more names than the caller allows.
+    TooLarge,
     /// The caller stopped the walk.
     Stopped,
 }
@@ -68,7 +70,7 @@ impl From<FsError> for WalkError {
 
 impl Tree {
     /// Looks at the directory `name` in `base`, which was seen as `facts`, and at everything below
-    /// it. Calls `stop` between directories.
+    /// it, if these are at most about `names_max` names. Calls `stop` between directories.
     ///
     /// # Errors
     /// See [`WalkError`].
@@ -76,8 +78,10 @@ impl Tree {
         base: &Dir,
         name: &[u8],
         facts: Facts,
+        names_max: usize,
         stop: &dyn Fn() -> bool,
     ) -> Result<Self, WalkError> {
+        let mut names = 0;
         let mut tree = Self::of_dir(name, facts);
         let mut chain = Chain::new(base, 0, name);
         let mut pending = vec![0];
@@ -87,7 +91,8 @@ impl Tree {
             }
             let here = chain.go(&tree, at)?;
             let may_change = here.may_change();
-            let (files, dirs) = read(here)?;
+            let (files, dirs) = read(here, names_max - names)?;
+            names += files.len() + dirs.len();
             let first = tree.len();
             let depth = tree.dir(at).depth + 1;
             tree.dirs
@@ -261,7 +266,11 @@ impl Tree {
             return Err(WalkError::Changed);
         }
         let as_read = |dir: &Dir, known: &TreeDir| {
-            let (files, dirs) = read(dir)?;
+            let known_names = known.files.len() + known.children.len();
+            let (files, dirs) = match read(dir, known_names) {
+                Err(WalkError::TooLarge) => return Ok(false),
+                read => read?,
+            };
             let children = known.children.clone().map(|child| self.dir(child));
             let is_same = |((name, now), (known, before)): (&(Name, Facts), &(Name, Facts))| {
                 name == known && (now == before || is_moved(now.key) && now.is_same_content(before))
@@ -311,11 +320,16 @@ impl Tree {
 
 type Listed = Vec<(Name, Facts)>;
 
-/// Reads one directory. Returns the entries that are not directories, and the directories, by name.
-fn read(dir: &Dir) -> Result<(Listed, Listed), WalkError> {
+/// Reads one directory of at most `names_max` names. Returns the entries that are not directories,
+/// and the directories, by name.
+fn read(dir: &Dir, names_max: usize) -> Result<(Listed, Listed), WalkError> {
     let (mut files, mut dirs) = (Vec::new(), Vec::new());
     let (mut mount, mut quarantine) = (None, None);
+    let mut is_too_large = false;
     dir.list(|name, facts| match facts.kind {
+        Kind::File | Kind::Other | Kind::Dir if files.len() + dirs.len() == names_max => {
+            is_too_large = true;
+        }
         Kind::Dir if name == QUARANTINE => {
             quarantine = Some(super::root::named(dir.path(), name));
         }
@@ -328,6 +342,9 @@ fn read(dir: &Dir) -> Result<(Listed, Listed), WalkError> {
     }
     if let Some(path) = quarantine {
         return Err(WalkError::Quarantine(path));
+    }
+    if is_too_large {
+        return Err(WalkError::TooLarge);
     }
     files.sort_unstable_by(|a: &(Name, Facts), b| a.0.cmp(&b.0));
     dirs.sort_unstable_by(|a: &(Name, Facts), b| a.0.cmp(&b.0));
@@ -345,7 +362,23 @@ mod tests {
 
     fn walk(root: &RootDir) -> Tree {
         let facts = root.top().look(b"unit").unwrap().unwrap();
-        Tree::walk(root.top(), b"unit", facts, &never).unwrap()
+        Tree::walk(root.top(), b"unit", facts, usize::MAX, &never).unwrap()
+    }
+
+    #[test]
+    fn a_tree_with_too_many_names_is_not_read_into_memory() {
+        let scratch = tempfile::tempdir().unwrap();
+        let base = scratch.path().canonicalize().unwrap();
+        std::fs::create_dir_all(base.join("unit/a")).unwrap();
+        std::fs::write(base.join("unit/a/1"), b"").unwrap();
+        std::fs::write(base.join("unit/a/2"), b"").unwrap();
+        let root = RootDir::open(&base).unwrap();
+        let facts = root.top().look(b"unit").unwrap().unwrap();
+        let walk = |names_max| Tree::walk(root.top(), b"unit", facts, names_max, &never);
+        assert_eq!(walk(3).unwrap().names(), 4);
+        for names_max in 0..3 {
+            assert!(matches!(walk(names_max), Err(WalkError::TooLarge)));
+        }
     }
 
     fn again(tree: &Tree, root: &RootDir) -> Result<ControlFlow<()>, WalkError> {

@@ -1,6 +1,7 @@
 //! The reasons for which a claim is not carried out.
 
 use super::place::unreached;
+use super::unit::UNIT_NAMES_MAX;
 use crate::core::claim::Outcome;
 use crate::core::hold::{Ends, Hold};
 use crate::fs::FsError;
@@ -73,6 +74,13 @@ impl From<WalkError> for Abort {
                 Hold::RootInside { root }.into()
             }
             WalkError::Fs(error) => unreadable(&error).into(),
+            WalkError::TooLarge => {
+                let error = format!(
+                    "it has more than {UNIT_NAMES_MAX} names, too many to be removed together\nremove some by hand, \
+                     or have a rule with unit = \"file\" remove its files one by one"
+                );
+                Hold::Unreadable { error }.into()
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::back::DISPLACED;
 use super::intent::QuarantineId;
 use super::place::{Place, Shared};
 use super::recover;
@@ -184,4 +185,19 @@ pub(super) fn unlocked(error: LockError, quarantine: &Dir) -> Hold {
             }
         }
     }
+}
+
+/// Returns the number of displaced things in the quarantine of the root at `place`.
+pub(super) fn displaced(place: &Place) -> u64 {
+    let names = || {
+        let root = RootDir::open_as(&place.path, place.key).ok()?;
+        let quarantine = quarantine::find(&root).ok()??;
+        let mut count = 0;
+        let prefix = DISPLACED.as_bytes();
+        quarantine
+            .list(|name, _| count += u64::from(name.starts_with(prefix)))
+            .ok()?;
+        Some(count)
+    };
+    names().unwrap_or_default()
 }

@@ -18,7 +18,7 @@ use super::judge::BoundedClock;
 use super::lanes::{Lanes, UNITS_MAX};
 pub use super::place::Place;
 use super::place::{Common, Looks, Placed, Work};
-use super::recover;
+use super::quarantines;
 use crate::clock;
 use crate::core::claim::{Claim, Reaped, Unit};
 use crate::core::facts::{RootId, RuleId};
@@ -280,7 +280,7 @@ impl Reaper {
             .values()
             .map(|placed| placed.place.clone())
             .collect();
-        places.iter().map(recover::displaced).sum()
+        places.iter().map(quarantines::displaced).sum()
     }
 
     /// Has the threads finish what is under way, and drops the rest. Returns at once. A directory that is being removed is left

@@ -18,13 +18,14 @@ use super::pending::{PendingDeletion, Sweep, SweepRoot};
 use super::pipeline::ROUND_FILES_MAX;
 use super::place::{Large, Place, Shared};
 use super::sweep::{RETRY_MAX, RETRY_MIN, WAITING_NAMES_MAX};
+use super::unit::UNIT_NAMES_MAX;
 use crate::clock;
 use crate::core::facts::{Facts, Kind, RootId};
 use crate::core::hold::Hold;
 use crate::core::policy::SkipOpen;
 use crate::core::time::{FileTime, Timestamp};
 use crate::fs::tree::Tree;
-use crate::fs::{Dir, RootDir, quarantine};
+use crate::fs::{Dir, RootDir};
 use crate::ledger::line::pack;
 use crate::ledger::{Line, LineUnit, Mark};
 
@@ -349,7 +350,8 @@ impl Recovery<'_> {
             (LineUnit::EmptyDir, _) => (Tree::of_dir(lain, facts), Part::Dir(0)),
             (LineUnit::File | LineUnit::Dir | LineUnit::Job, Kind::Dir) => {
                 let stop = || self.shared.is_stopping();
-                let mut tree = match Tree::walk(self.quarantine, lain, facts, &stop) {
+                let mut tree = match Tree::walk(self.quarantine, lain, facts, UNIT_NAMES_MAX, &stop)
+                {
                     Ok(tree) => tree,
                     Err(error) => {
                         tracing::error!(
@@ -432,19 +434,4 @@ fn skip_open(intent: &Intent<'_>) -> SkipOpen {
     } else {
         SkipOpen::Never
     }
-}
-
-/// How many displaced things lie in the quarantine of the root at `place`.
-pub(super) fn displaced(place: &Place) -> u64 {
-    let names = || {
-        let root = RootDir::open_as(&place.path, place.key).ok()?;
-        let quarantine = quarantine::find(&root).ok()??;
-        let mut count = 0;
-        let prefix = DISPLACED.as_bytes();
-        quarantine
-            .list(|name, _| count += u64::from(name.starts_with(prefix)))
-            .ok()?;
-        Some(count)
-    };
-    names().unwrap_or_default()
 }

@@ -27,6 +27,10 @@ use crate::core::policy::{Record, SkipOpen, Verdict};
 use crate::fs::tree::Tree;
 use crate::fs::{FsError, RootDir};
 
+/// Maximum number of names in a directory that is removed as a whole: ~150 bytes each are in memory
+/// until it is deleted, 600 MB in all.
+pub(super) const UNIT_NAMES_MAX: usize = 4_000_000;
+
 /// Directories that are known not to be ours.
 type Clear = BTreeSet<(RootId, RelPath)>;
 
@@ -245,7 +249,7 @@ impl Look<'_> {
         self.is_not_ours((piece.root, root), above, clear)?;
         let content = if piece.is_dir {
             let stop = || self.looks.is_stopping();
-            let tree = Tree::walk(&home.dir, name, facts, &stop);
+            let tree = Tree::walk(&home.dir, name, facts, UNIT_NAMES_MAX, &stop);
             let changed = Outcome::Spared { facts };
             Content::Dir(tree.map_err(|error| Abort::from(error).or(changed))?)
         } else {
