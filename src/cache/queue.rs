@@ -56,6 +56,8 @@ pub(super) struct Commands {
     /// True if the requested barrier has been passed.
     pub(super) is_barrier_passed: bool,
     pub(super) stopped: bool,
+    /// True if the writer sleeps until it has gathered changes: further ones need not wake it.
+    is_gathering: bool,
 }
 
 /// Queue of changes and commands for the writer.
@@ -67,8 +69,11 @@ pub(super) struct CommandQueue {
 
 impl CommandQueue {
     pub(super) fn put(&self, change: impl FnOnce(&mut Commands)) {
-        change(&mut self.commands.lock());
-        self.filled.notify_one();
+        let mut commands = self.commands.lock();
+        change(&mut commands);
+        if !commands.is_gathering || commands.stopped || commands.is_barrier_passed {
+            self.filled.notify_one();
+        }
     }
 
     /// Calls `look` with the contents.
@@ -76,9 +81,16 @@ impl CommandQueue {
         look(&self.commands.lock())
     }
 
-    /// Waits until `ends` returns true, for `wait` at most (`None`: for ever).
-    pub(super) fn wait(&self, wait: Option<Duration>, ends: impl Fn(&Commands) -> bool) {
+    /// Waits until `ends` returns true, for `wait` at most (`None`: for ever). While it is gathering,
+    /// further changes do not end the wait.
+    pub(super) fn wait(
+        &self,
+        wait: Option<Duration>,
+        is_gathering: bool,
+        ends: impl Fn(&Commands) -> bool,
+    ) {
         let mut commands = self.commands.lock();
+        commands.is_gathering = is_gathering;
         match wait {
             None => self
                 .filled

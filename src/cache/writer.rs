@@ -31,6 +31,10 @@ use crate::core::time::Timestamp;
 /// Time for which changes are gathered: a crash costs the listing of what changed meanwhile.
 const GATHER: Duration = Duration::from_millis(100);
 
+/// Time for which changes are gathered if the last save was as recent as that: a save wakes all
+/// threads of sled.
+const GATHER_OFTEN: Duration = Duration::from_secs(1);
+
 /// Under load, multiple of the last save's time for which changes are gathered: saving takes at
 /// most 1/30 of a thread.
 const GATHER_TIMES: u32 = 29;
@@ -89,6 +93,8 @@ pub(super) struct Writer {
     pub(super) failed: Option<Failed>,
     /// Time that the last save took.
     pub(super) took: Duration,
+    /// End of the last save.
+    pub(super) saved_at: Duration,
     /// Size after the last compaction.
     pub(super) floor_bytes: u64,
     /// True if the database has nothing to do with the index.
@@ -129,7 +135,9 @@ impl Writer {
                 return;
             }
             if pending && self.save_due.is_none() {
-                let gather = (self.took * GATHER_TIMES).clamp(GATHER, GATHER_MAX);
+                let is_first = now.boot.saturating_sub(self.saved_at) > GATHER_OFTEN;
+                let min = if is_first { GATHER } else { GATHER_OFTEN };
+                let gather = (self.took * GATHER_TIMES).clamp(min, GATHER_MAX);
                 self.save_due = Some(now.boot.saturating_add(gather));
             }
             let known = if is_passed { self.requested_at } else { None };
@@ -153,7 +161,7 @@ impl Writer {
         let wait = due.map(|due| due.saturating_sub(clock::now().boot));
         let gathers = self.save_due.is_some() || self.failed.is_some();
         let is_failed = self.failed.is_some();
-        self.queue.wait(wait, |commands| {
+        self.queue.wait(wait, gathers, |commands| {
             commands.stopped
                 || (commands.is_barrier_passed && !is_failed)
                 || (!gathers && !commands.pending.is_empty())
@@ -180,7 +188,8 @@ impl Writer {
             .and_then(|()| self.save(&commands.pending, Until::Stopped))
             .and_then(|()| self.save_stamps(known))
             .and_then(|()| self.check_size());
-        self.took = clock::now().boot.saturating_sub(begun);
+        self.saved_at = clock::now().boot;
+        self.took = self.saved_at.saturating_sub(begun);
         match saved {
             Ok(()) => self.succeed(),
             // The rest is left to the last save.
