@@ -4,12 +4,13 @@
 //! as an argument.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
@@ -114,7 +115,10 @@ impl Alarm {
     /// # Errors
     /// When the process has no descriptor left.
     pub fn new() -> io::Result<Self> {
-        let timer = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::CLOEXEC)?;
+        let timer = timerfd_create(
+            TimerfdClockId::Realtime,
+            TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
+        )?;
         Ok(Self {
             timer,
             setting: Mutex::new(Setting::At(None)),
@@ -170,20 +174,15 @@ impl Alarm {
 
     /// Waits until it goes off, or the clock is set. Returns false if it was stopped.
     pub fn wait(&self) -> bool {
-        let mut count = [0u8; 8];
         loop {
-            let read = rustix::io::read(&self.timer, &mut count);
+            let mut timer = [PollFd::new(&self.timer, PollFlags::IN)];
+            let polled = poll(&mut timer, None);
             if self.stopped.load(Ordering::SeqCst) {
                 return false;
             }
-            match read {
-                // ECANCELED: the clock was set. The waiting thread reads the time and sets the
-                // alarm again.
-                Ok(_) | Err(Errno::CANCELED) => {
-                    *self.setting.lock() = Setting::Unknown;
-                    return true;
-                }
-                Err(Errno::INTR | Errno::AGAIN) => {}
+            match polled {
+                Ok(_) if self.acknowledge() => return true,
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => {
                     tracing::error!("cannot wait for the timer: {errno}");
                     return false;
@@ -192,10 +191,30 @@ impl Alarm {
         }
     }
 
+    /// Takes in that it went off, or that the clock was set, if either has happened. The caller must
+    /// read the time and set it again then.
+    pub fn acknowledge(&self) -> bool {
+        let mut count = [0u8; 8];
+        match rustix::io::read(&self.timer, &mut count) {
+            // ECANCELED: the clock was set.
+            Ok(_) | Err(Errno::CANCELED) => {
+                *self.setting.lock() = Setting::Unknown;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
     /// Ends [`Alarm::wait`], now and in the future.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.arm(Some(Timestamp::MIN));
+    }
+}
+
+impl AsRawFd for Alarm {
+    fn as_raw_fd(&self) -> RawFd {
+        self.timer.as_raw_fd()
     }
 }
 

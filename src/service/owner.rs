@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 use super::parts;
@@ -48,13 +50,12 @@ pub(super) struct Outlets {
 /// The running engine.
 pub(super) struct Owner {
     inbox: mpsc::Sender<Input>,
-    alarm: Arc<Alarm>,
     stopping: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    thread: JoinHandle<()>,
 }
 
 impl Owner {
-    /// Starts the owner thread and the one that waits for the alarm.
+    /// Starts the owner thread.
     ///
     /// # Errors
     /// When the process can have no more threads or descriptors.
@@ -64,25 +65,30 @@ impl Owner {
         mut inputs: mpsc::Receiver<Input>,
         outlets: Outlets,
     ) -> std::io::Result<Self> {
-        let alarm = Arc::new(Alarm::new()?);
+        // Its own runtime, with nothing else on it: the thread waits for inputs and for the alarm.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()?;
+        #[expect(
+            deprecated,
+            reason = "the alarm owns its descriptor while it is registered"
+        )]
+        let alarm = {
+            let _here = runtime.enter();
+            AsyncFd::with_interest(Alarm::new()?, Interest::READABLE)?
+        };
         let stopping = Arc::new(AtomicBool::new(false));
-        let (bell, sender) = (Arc::clone(&alarm), inbox.clone());
-        let ringer = std::thread::Builder::new()
-            .name("alarm".to_owned())
-            .spawn(move || {
-                while bell.wait() {
-                    if sender.blocking_send(Input::Tick).is_err() {
-                        return;
-                    }
-                }
-            })?;
-        let (bell, stop) = (Arc::clone(&alarm), Arc::clone(&stopping));
-        let owner = std::thread::Builder::new()
+        let stop = Arc::clone(&stopping);
+        let thread = std::thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || {
                 let _deaf = EndIfPanicked;
                 let mut next = None;
-                while let Some(first) = next.take().or_else(|| inputs.blocking_recv()) {
+                while let Some(first) = next
+                    .take()
+                    .or_else(|| inputs.try_recv().ok())
+                    .or_else(|| runtime.block_on(next_input(&mut inputs, &alarm)))
+                {
                     let input;
                     (input, next) = merged(first, || inputs.try_recv().ok());
                     let now = clock::now();
@@ -92,7 +98,7 @@ impl Owner {
                     }
                     told.rest();
                     engine.tell_observed(outlets.events.wants_observed());
-                    bell.set(engine.wake_at());
+                    alarm.get_ref().set(engine.wake_at());
                     if stop.load(Ordering::Acquire) {
                         return;
                     }
@@ -100,22 +106,40 @@ impl Owner {
             })?;
         Ok(Self {
             inbox,
-            alarm,
             stopping,
-            threads: vec![ringer, owner],
+            thread,
         })
     }
 
-    /// Ends both threads. Whoever sends inputs must be through: what is still in line is not taken up.
+    /// Ends the thread. Whoever sends inputs must be through: what is still in line is not taken up.
     pub(super) fn stop(self) {
         self.stopping.store(true, Ordering::Release);
-        self.alarm.stop();
         // When the queue is full, the owner is awake anyway.
         let _ = self.inbox.try_send(Input::Tick);
-        for thread in self.threads {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the engine ended by a fault of ours");
-            }
+        if self.thread.join().is_err() {
+            tracing::error!("a thread of the engine ended by a fault of ours");
+        }
+    }
+}
+
+/// Waits for the next input, or for the alarm. Each step looks at the timers, so while inputs come
+/// the alarm has nothing to add.
+async fn next_input(inputs: &mut mpsc::Receiver<Input>, alarm: &AsyncFd<Alarm>) -> Option<Input> {
+    loop {
+        tokio::select! {
+            input = inputs.recv() => return input,
+            ready = alarm.readable() => match ready {
+                Ok(mut ready) => {
+                    ready.clear_ready();
+                    if alarm.get_ref().acknowledge() {
+                        return Some(Input::Tick);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "cannot wait for the timer");
+                    return inputs.recv().await;
+                }
+            },
         }
     }
 }
