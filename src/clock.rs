@@ -191,8 +191,8 @@ impl Alarm {
         }
     }
 
-    /// Takes in that it went off, or that the clock was set, if either has happened. The caller must
-    /// read the time and set it again then.
+    /// Takes in that it went off, or that the clock was set, if either has happened. The caller
+    /// must read the time and set it again then.
     pub fn acknowledge(&self) -> bool {
         let mut count = [0u8; 8];
         match rustix::io::read(&self.timer, &mut count) {

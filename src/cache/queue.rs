@@ -81,8 +81,8 @@ impl CommandQueue {
         look(&self.commands.lock())
     }
 
-    /// Waits until `ends` returns true, for `wait` at most (`None`: for ever). While it is gathering,
-    /// further changes do not end the wait.
+    /// Waits until `ends` returns true, for `wait` at most (`None`: for ever). While it is
+    /// gathering, further changes do not end the wait.
     pub(super) fn wait(
         &self,
         wait: Option<Duration>,
