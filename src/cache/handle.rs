@@ -100,6 +100,7 @@ impl Unstarted {
             stamps_due: None,
             failed: None,
             took: Duration::ZERO,
+            gather: Duration::ZERO,
             saved_at: Duration::ZERO,
             floor_bytes: 0,
             from_nothing: self.from_nothing,

@@ -31,9 +31,9 @@ use crate::core::time::Timestamp;
 /// Time for which changes are gathered: a crash costs the listing of what changed meanwhile.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// Time for which changes are gathered if the last save was as recent as that: a save wakes all
-/// threads of sled.
-const GATHER_OFTEN: Duration = Duration::from_secs(1);
+/// Exponential growth of that time, up to this, while saves follow each other as closely: a save
+/// wakes all threads of sled.
+const GATHER_OFTEN_MAX: Duration = Duration::from_secs(1);
 
 /// Under load, multiple of the last save's time for which changes are gathered: saving takes at
 /// most 1/30 of a thread.
@@ -93,6 +93,8 @@ pub(super) struct Writer {
     pub(super) failed: Option<Failed>,
     /// Time that the last save took.
     pub(super) took: Duration,
+    /// Time for which changes are gathered at least.
+    pub(super) gather: Duration,
     /// End of the last save.
     pub(super) saved_at: Duration,
     /// Size after the last compaction.
@@ -135,9 +137,13 @@ impl Writer {
                 return;
             }
             if pending && self.save_due.is_none() {
-                let is_first = now.boot.saturating_sub(self.saved_at) > GATHER_OFTEN;
-                let min = if is_first { GATHER } else { GATHER_OFTEN };
-                let gather = (self.took * GATHER_TIMES).clamp(min, GATHER_MAX);
+                let is_often = now.boot.saturating_sub(self.saved_at) < GATHER_OFTEN_MAX;
+                self.gather = if is_often {
+                    (self.gather * 2).clamp(GATHER, GATHER_OFTEN_MAX)
+                } else {
+                    GATHER
+                };
+                let gather = (self.took * GATHER_TIMES).clamp(self.gather, GATHER_MAX);
                 self.save_due = Some(now.boot.saturating_add(gather));
             }
             let known = if is_passed { self.requested_at } else { None };
