@@ -101,12 +101,12 @@ pub enum Outcome {
     Removed(Removal),
     /// Something else stands there, or the policy does not let it go (yet); this was seen. It was
     /// left (or put back) in its place.
-    Spared {
+    Changed {
         /// The fresh look.
         facts: Facts,
     },
     /// The unit holds something that is younger than the engine knew. It was left in its place.
-    Younger {
+    NewerContent {
         /// The latest timestamps in its tree.
         latest: Latest,
     },

@@ -48,7 +48,7 @@ pub enum Hold {
         /// The operating system's reason.
         error: String,
         /// The way in which its end shows.
-        ends: Ends,
+        ends: Recovery,
     },
     /// The root's quarantine cannot be had or trusted.
     NoQuarantine {
@@ -149,11 +149,11 @@ pub enum Hold {
 
 /// Way in which the end of a denial shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ends {
+pub enum Recovery {
     /// The directory, or the thing itself, changes: an event tells.
-    Told,
+    Event,
     /// Nothing tells: a mount option, or an attribute such as being immutable.
-    Untold,
+    RetryOnly,
 }
 
 impl Hold {
@@ -207,7 +207,8 @@ impl Hold {
             | Self::Unrecorded { .. } => MINUTE_MS,
             // Events tell when this ends; the retry is for what slips through.
             Self::Denied {
-                ends: Ends::Told, ..
+                ends: Recovery::Event,
+                ..
             } => return HOUR_MS,
             // The owner of the file, or the file system, has to change: an event tells of the
             // first. Where the look and the index disagree, another look soon tells who is right,
@@ -216,7 +217,8 @@ impl Hold {
             // The condition that holds it ends it.
             Self::DryRun | Self::Reconciling | Self::Unsaved { .. } => return i64::MAX,
             Self::Denied {
-                ends: Ends::Untold, ..
+                ends: Recovery::RetryOnly,
+                ..
             }
             | Self::MountInside { .. }
             | Self::RootInside { .. }
@@ -267,10 +269,10 @@ impl fmt::Display for Hold {
                 f,
                 "whether it is open cannot be known ({error}); run as the files' owner or with CAP_LEASE, or set skip_open = \"if-known\""
             ),
-            Self::Denied { error, ends: Ends::Told } => {
+            Self::Denied { error, ends: Recovery::Event } => {
                 write!(f, "it may not be moved: {error}; it is tried again when the directory changes")
             }
-            Self::Denied { error, ends: Ends::Untold } => write!(f, "it may not be moved: {error}; it is tried again from time to time"),
+            Self::Denied { error, ends: Recovery::RetryOnly } => write!(f, "it may not be moved: {error}; it is tried again from time to time"),
             Self::RootUnreachable { error } | Self::NoQuarantine { error } | Self::RootInUse { error } | Self::Unreadable { error } => f.write_str(error),
             Self::Unrecorded { error } => write!(f, "the removal cannot be recorded: {error}"),
             Self::Unsaved { error } => write!(f, "what is known cannot be saved: {error}"),

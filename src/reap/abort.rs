@@ -3,11 +3,11 @@
 use super::place::unreached;
 use super::unit::UNIT_NAMES_MAX;
 use crate::core::claim::Outcome;
-use crate::core::hold::{Ends, Hold};
+use crate::core::hold::{Hold, Recovery};
 use crate::fs::FsError;
 use crate::fs::tree::WalkError;
 
-/// Why a claim ends before the removal.
+/// Reason for which a claim is not carried out.
 pub(super) enum Abort {
     /// With this answer.
     Answer(Outcome),
@@ -115,6 +115,6 @@ pub(super) fn not_looked_at(error: &FsError) -> Outcome {
     };
     Outcome::Held(Hold::Denied {
         error: format!("{error}{mend}"),
-        ends: Ends::Told,
+        ends: Recovery::Event,
     })
 }

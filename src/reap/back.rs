@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::names::quarantine_name;
 use crate::core::claim::Outcome;
-use crate::core::hold::{Ends, Hold};
+use crate::core::hold::{Hold, Recovery};
 use crate::fs::Dir;
 use crate::fs::error::{Action, FsError, reason};
 
@@ -94,7 +94,7 @@ pub(super) fn refused(error: &FsError, dir: &Dir, name: &[u8]) -> Outcome {
                  a project quota or a layered file system stands between them; make what lies there a root of its own",
                 path.display()
             ),
-            ends: Ends::Untold,
+            ends: Recovery::RetryOnly,
         }),
         Errno::EXIST | Errno::NOSPC | Errno::DQUOT => Outcome::Held(Hold::NoQuarantine {
             error: format!(
@@ -106,7 +106,7 @@ pub(super) fn refused(error: &FsError, dir: &Dir, name: &[u8]) -> Outcome {
         Errno::ACCESS | Errno::PERM | Errno::ROFS => Outcome::Held(denied(error, dir, name)),
         _ => Outcome::Held(Hold::Denied {
             error: error.to_string(),
-            ends: Ends::Untold,
+            ends: Recovery::RetryOnly,
         }),
     }
 }
@@ -118,21 +118,21 @@ fn denied(error: &FsError, dir: &Dir, name: &[u8]) -> Hold {
     if error.errno == Errno::ROFS {
         return Hold::Denied {
             error: format!("\"{place}\" is on a read-only file system\nmount it for writing"),
-            ends: Ends::Untold,
+            ends: Recovery::RetryOnly,
         };
     }
     let mode = rustix::fs::fstat(dir.fd()).map(|stat| (stat.st_mode & 0o7777, stat.st_uid));
     let may_change = dir.may_change();
     let (ends, mend) = match mode {
         Ok((mode, owner)) if may_change && mode & 0o1000 != 0 => (
-            Ends::Told,
+            Recovery::Event,
             format!(
                 "the directory is sticky (mode {mode:04o}, owner {owner}): run the service as the owner of its files, or with \
                  CAP_FOWNER"
             ),
         ),
         Ok(_) if may_change => (
-            Ends::Untold,
+            Recovery::RetryOnly,
             format!(
                 "look for an immutable or append-only attribute on \"{}\" or its directory (lsattr), and for write permission \
                  on it when it is a directory",
@@ -140,14 +140,14 @@ fn denied(error: &FsError, dir: &Dir, name: &[u8]) -> Hold {
             ),
         ),
         Ok((mode, owner)) => (
-            Ends::Told,
+            Recovery::Event,
             format!(
                 "give user id {me} write and search permission on that directory (mode {mode:04o}, owner {owner}), or run the \
                  service as its owner"
             ),
         ),
         Err(_) => (
-            Ends::Told,
+            Recovery::Event,
             format!("give user id {me} write and search permission on that directory"),
         ),
     };

@@ -1,4 +1,4 @@
-//! What a claim names, as it was seen in its place, and the parts of it that are to be removed.
+//! Things that a claim names, as they were seen in their places, and the parts to be removed.
 //!
 //! **Invariant:** parts are numbered over all targets of a claim, in their order.
 
@@ -28,7 +28,7 @@ pub(super) struct Target {
     pub(super) home: FileKey,
     pub(super) home_dir: Option<Rc<SourceDir>>,
     pub(super) content: Content,
-    /// What of it is to be removed.
+    /// The parts to be removed.
     pub(super) parts: Vec<Part>,
 }
 
@@ -83,7 +83,7 @@ impl Target {
         }
     }
 
-    /// Which directory a part is in.
+    /// Returns the key of the directory that a part is in.
     pub(super) fn home_of(&self, part: Part) -> FileKey {
         match (&self.content, part) {
             (Content::File(..), _) | (Content::Dir(_), Part::Dir(0)) => self.home,
@@ -111,8 +111,8 @@ impl Target {
             return Vec::new();
         };
         let files = part.files(tree).map(|(_, facts)| facts);
-        let shared = files.filter(|facts| facts.nlink > 1);
-        let inodes: BTreeSet<u64> = shared.map(|facts| facts.key.ino).collect();
+        let linked = files.filter(|facts| facts.nlink > 1);
+        let inodes: BTreeSet<u64> = linked.map(|facts| facts.key.ino).collect();
         inodes.into_iter().collect()
     }
 
@@ -139,27 +139,27 @@ impl Target {
 
     /// The answer when it is not what it was.
     pub(super) fn changed(&self) -> Outcome {
-        Outcome::Spared {
+        Outcome::Changed {
             facts: *self.facts(),
         }
     }
 }
 
-/// What the first look at a claim found, when it may be removed.
-pub(super) struct Seen {
+/// Result of the first look at a claim that may be carried out.
+pub(super) struct Snapshot {
     /// Those of the claim's things that are there; none: only a job's record is removed.
     pub(super) targets: Vec<Target>,
     pub(super) due: Due,
-    /// Who owns the unit.
+    /// Owner of the unit.
     pub(super) owner: Owner,
     /// The jobs whose rows say that it lapses, with everything in it.
     pub(super) keys: BTreeSet<JobKey>,
-    /// Whether there are only files, each asked about its openers to the very end: they need no
-    /// sweeper.
+    /// True if there are only files, on each of which a lease is held until it is removed: they
+    /// need no sweeper.
     pub(super) is_lean: bool,
 }
 
-impl Seen {
+impl Snapshot {
     /// All parts, with the targets that they are of: their places are their numbers.
     pub(super) fn parts(&self) -> impl DoubleEndedIterator<Item = (&Target, Part)> {
         let of = |target| move |part: &Part| (target, *part);
@@ -181,7 +181,7 @@ impl Seen {
         number(self.targets.iter().map(|target| target.parts.len()).sum())
     }
 
-    /// Whether something of it is kept.
+    /// Returns true if something of it is kept.
     pub(super) fn is_partial(&self) -> bool {
         let mut targets = self.targets.iter();
         targets.any(|target| target.parts != [target.whole()])
@@ -197,8 +197,8 @@ impl Seen {
 /// A claim that passed the first look, on its way out.
 pub(super) struct Candidate {
     pub(super) claim: Claim,
-    pub(super) seen: Seen,
-    /// What the ledger is to say.
+    pub(super) seen: Snapshot,
+    /// Its line in the ledger.
     pub(super) line: Line,
     /// For a directory that was emptied: the answer of the round that it belongs to.
     pub(super) emptied_by: Option<usize>,

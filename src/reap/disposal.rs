@@ -1,4 +1,4 @@
-//! What becomes of what is in the quarantine and recorded.
+//! Disposal of recorded removals.
 //!
 //! Files whose leases are all in hand are disposed of at once, by the thread that has them.
 //! Everything else is left to the sweepers, so that a large directory delays nothing else.
@@ -19,7 +19,7 @@ use crate::core::hold::Hold;
 use crate::fs::tree::Tree;
 use crate::ledger::{Line, Mark};
 
-/// What becomes of it.
+/// Fate of what is recorded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Disposal {
     /// It is deleted.
@@ -34,7 +34,9 @@ impl Pipeline<'_> {
     pub(super) fn dispose(&self, recorded: Vec<Candidate>, round: &mut Round) {
         let mut swept: Vec<(Candidate, Left)> = Vec::new();
         let mut leases = Vec::new();
-        let turn = self.only_root().map(|opened| self.shared.turn(opened.id));
+        let turn = self
+            .only_root()
+            .map(|opened| self.lane.lock_quarantine(opened.id));
         let removing = turn.as_ref().map(|turn| turn.lock());
         for mut one in recorded {
             let left = match Disposal::Delete {
@@ -62,7 +64,7 @@ impl Pipeline<'_> {
         drop(leases);
         for sweep in swept {
             let weight = sweep.weight();
-            self.shared.sweeps.put(sweep, weight, WAITING_NAMES_MAX);
+            self.lane.sweeps.put(sweep, weight, WAITING_NAMES_MAX);
         }
     }
 
@@ -119,7 +121,7 @@ impl Pipeline<'_> {
         let is_home = self.put_back(one, one.seen.count(), round);
         let hold = if is_home {
             round.displaced.push(Line {
-                id: self.shared.ledger.next_id(),
+                id: self.lane.ledger.next_id(),
                 result: Mark::PutBack,
                 ..one.line.clone()
             });

@@ -1,12 +1,15 @@
-//! Intent: a thing that is about to be moved into a quarantine, as a record in a file: enough to recognize it there.
+//! Intent: a thing that is about to be moved into a quarantine, as a record in a file: enough to
+//! recognize it there.
 //!
-//! A record is a head, which is `MAGIC`, the body's length and its CRC-32 (little-endian), and the body in the format of postcard.
+//! A record is a head, which is `MAGIC`, the body's length and its CRC-32 (little-endian), and the
+//! body in the format of postcard.
 //!
-//! **Invariant:** a record that was cut off or overwritten never decodes: its checksum does not match.
+//! **Invariant:** a record that was cut off or overwritten never decodes: its checksum does not
+//! match.
 
 use serde::{Deserialize, Serialize};
 
-use super::place::{Opened, Place};
+use super::place::{OpenRoot, RootLocation};
 use crate::core::facts::{Facts, FileKey, Kind};
 use crate::core::path::RelPath;
 use crate::core::time::{FileTime, Timestamp};
@@ -19,8 +22,9 @@ pub(super) const MAGIC: [u8; 4] = [0xf1, b'L', b'I', 1];
 /// Bytes of a record before its body: magic, length, checksum.
 const HEAD_BYTES: usize = 12;
 
-/// Identity of a quarantine directory. With its birth time an inode number is unique beyond its file system, where that keeps birth
-/// times; the number of a device changes when the machine starts again.
+/// Identity of a quarantine directory. With its birth time an inode number is unique beyond its
+/// file system, where that keeps birth times; the number of a device changes when the machine
+/// starts again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct QuarantineId {
     ino: u64,
@@ -42,7 +46,7 @@ impl QuarantineId {
 pub(super) struct Intent<'a> {
     /// Number of the removal.
     pub(super) id: u64,
-    /// Which part of the unit, from 0.
+    /// Number of the part of the unit, from 0.
     pub(super) part: u32,
     /// The root's directory.
     pub(super) root: &'a [u8],
@@ -57,13 +61,13 @@ pub(super) struct Intent<'a> {
     pub(super) size: u64,
     pub(super) mtime: FileTime,
     pub(super) btime: Option<FileTime>,
-    /// Whether open files are held.
+    /// True if open files are held.
     pub(super) skip_open: bool,
     #[serde(borrow)]
     pub(super) line: PartLine<'a>,
 }
 
-/// What the ledger line of a part says, as far as that is known before the part is moved.
+/// Fields of the ledger line of a part that are known before the part is moved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct PartLine<'a> {
     pub(super) at: Timestamp,
@@ -101,9 +105,10 @@ impl<'a> PartLine<'a> {
 }
 
 impl<'a> Intent<'a> {
-    /// Of the part of `line`'s unit that stands at `path` in the root `opened`, which is named `root`.
+    /// Creates the intent of the part at `path`, of the unit of `line`, in the root `opened`, which
+    /// is named `root`.
     pub(super) fn new(
-        (opened, root): (&'a Opened, &'a str),
+        (opened, root): (&'a OpenRoot, &'a str),
         (path, part): (&'a RelPath, u32),
         facts: &Facts,
         skip_open: bool,
@@ -126,12 +131,12 @@ impl<'a> Intent<'a> {
         }
     }
 
-    pub(super) fn is_of(&self, place: &Place) -> bool {
+    pub(super) fn is_of(&self, place: &RootLocation) -> bool {
         let root = place.path.as_os_str().as_encoded_bytes();
         self.root_ino == place.key.ino && self.root == root
     }
 
-    /// Whether its thing was moved into the quarantine `id`, as far as it says.
+    /// Returns true if its thing may have been moved into the quarantine `id`.
     pub(super) fn is_in(&self, id: Option<QuarantineId>) -> bool {
         self.quarantine.is_none() || self.quarantine == id
     }
@@ -140,8 +145,8 @@ impl<'a> Intent<'a> {
         RelPath::parse(self.path)
     }
 
-    /// Whether the thing that was seen as `facts` is the one that was meant. A device may have another number after the
-    /// machine was started again.
+    /// Returns true if the thing that was seen as `facts` is the one that was meant. A device may
+    /// have another number after the machine was started again.
     pub(super) fn means(&self, facts: &Facts) -> bool {
         let file = !self.dir;
         self.dir == (facts.kind == Kind::Dir)
@@ -180,7 +185,7 @@ impl<'a> Intent<'a> {
     }
 }
 
-/// What the file of intents tells.
+/// Record in the file of intents.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[expect(
     clippy::large_enum_variant,
@@ -189,7 +194,8 @@ impl<'a> Intent<'a> {
 pub(super) enum Record<'a> {
     #[serde(borrow)]
     Intent(Intent<'a>),
-    /// Parts that are neither in a quarantine nor on their way there any more; without a number: all parts of that removal.
+    /// Parts that are neither in a quarantine nor on their way there; without a number: all parts
+    /// of that removal.
     Ended(Vec<(u64, Option<u32>)>),
     /// Inodes of the files with several names in the part of the intent before it: while it is
     /// removed, each removal of a name moves the change time of the others.
@@ -211,7 +217,7 @@ impl<'a> Record<'a> {
         head[8..].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
     }
 
-    /// The record with which `bytes` begin, and its length; `None` when they begin with none that is whole.
+    /// Returns the first record of `bytes`, and its length; `None` if that is not whole.
     pub(super) fn decode(bytes: &'a [u8]) -> Option<(Self, usize)> {
         let (head, rest) = bytes.split_at_checked(HEAD_BYTES)?;
         let head = head.strip_prefix(&MAGIC)?;

@@ -1,9 +1,10 @@
 //! Intents: what is about to be taken out of its place, in a file, so that a crash is undone.
 //!
-//! **Invariant:** a thing is moved only after its intent was written. Not synchronized: it must outlive the process, not the
-//! machine; what a power failure leaves without an intent is displaced, never deleted.
-//! **Invariant:** an intent is settled only by a look into the quarantine that its thing was moved to. While that one is elsewhere
-//! (renamed, or on a disk that is away), it is kept.
+//! **Invariant:** a thing is moved only after its intent was written. Not synchronized: it must
+//! outlive the process, not the machine; what a power failure leaves without an intent is
+//! displaced, never deleted.
+//! **Invariant:** an intent is settled only by a look into the quarantine that its thing was moved
+//! to. While that one is elsewhere (renamed, or on a disk that is away), it is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -16,16 +17,17 @@ use rustix::io::Errno;
 
 use super::intent::{Intent, MAGIC, QuarantineId, Record};
 use super::old_intents;
-use super::place::Place;
+use super::place::RootLocation;
 use crate::fs::error::reason;
 
 /// The file in the state directory.
 const FILE: &str = "intents";
 
-/// When the file is larger than this and twice what is live in it together, it is written anew: each byte is copied less than once.
+/// Size at which the file is rewritten, in addition to twice the live bytes: each byte is copied
+/// less than once.
 const REWRITE_BYTES: u64 = 1 << 20;
 
-/// Parts in one record of what has ended: some 30 KB.
+/// Maximum number of parts in one record of ended parts: ~30 KB.
 const ENDED_PARTS: usize = 4096;
 
 /// All intents that are not done with.
@@ -43,19 +45,20 @@ struct State {
     live: BTreeMap<(u64, u32), Live>,
     /// Bytes of the records of `live`.
     live_len: u64,
-    /// Removals that no thread finishes at once, such as those of the last process, with whose the things are.
+    /// Removals that no thread finishes at once, such as those of the last process, and the owners
+    /// of the things.
     left: BTreeMap<u64, Option<String>>,
-    /// Whether somebody's name in `left` is missing, because its record could not be read.
+    /// True if an owner in `left` is missing because its record could not be read.
     has_unknown_owner: bool,
 }
 
-/// An intent that is not done with: some 30 bytes in memory. Its record is read when something has to be undone: seldom.
+/// Live intent: ~30 bytes in memory. Its record is read only when something has to be undone.
 #[derive(Clone, Copy, Debug)]
 struct Live {
-    /// Where its record begins in the file, and its length.
+    /// Position of its record in the file, and its length.
     at: u64,
     len: u32,
-    /// Whether a thread is at work on it: then it is not for recovery.
+    /// True if a thread is at work on it: then it is not for recovery.
     in_flight: bool,
 }
 
@@ -134,8 +137,8 @@ impl Intents {
         self.state.lock().live.keys().map(|(id, _)| *id).collect()
     }
 
-    /// Writes intents down before the things are moved, each with the inodes of the files in it that
-    /// have several names.
+    /// Writes intents down before the things are moved, each with the inodes of the files in it
+    /// that have several names.
     pub(super) fn write<'i>(
         &self,
         intents: impl IntoIterator<Item = (Intent<'i>, Vec<u64>)>,
@@ -167,7 +170,7 @@ impl Intents {
         Ok(())
     }
 
-    /// What it means when intents cannot be written or read, and what would mend it.
+    /// Returns the message for intents that cannot be written or read, with what would mend it.
     pub(super) fn failed(&self, error: &io::Error) -> String {
         let why = error.raw_os_error().map_or_else(
             || error.to_string(),
@@ -191,8 +194,8 @@ impl Intents {
         self.end(&ended);
     }
 
-    /// Notes, also in the file, what is not live any more: without that the next process could tell it only by a look into its
-    /// quarantine, which may be away then.
+    /// Notes, also in the file, what is not live any more: otherwise the next process could find it
+    /// out only by a look into the quarantine, which may be away then.
     fn end(&self, ended: &[(u64, Option<u32>)]) {
         let state = &mut *self.state.lock();
         state.end(ended);
@@ -247,25 +250,27 @@ impl Intents {
         self.state.lock().leave(id);
     }
 
-    /// Whether something that `owner` owned is still in a quarantine, and no thread is about to finish it.
+    /// Returns true if something that `owner` owned is still in a quarantine, and no thread is
+    /// about to finish it.
     pub(super) fn has_left(&self, owner: &str) -> bool {
         let state = self.state.lock();
         let mut owners = state.left.values().flatten();
         state.has_unknown_owner || owners.any(|known| known == owner)
     }
 
-    /// Whether nothing that goes under `id` is in a quarantine any more.
+    /// Returns true if no part of the removal `id` is in a quarantine any more.
     pub(super) fn is_done(&self, id: u64) -> bool {
         self.state.lock().live.range(all_of(id)).next().is_none()
     }
 
-    /// Whether this part of what goes under `id` has an intent that is not done with.
+    /// Returns true if this part of the removal `id` has a live intent.
     pub(super) fn is_live(&self, id: u64, part: u32) -> bool {
         self.state.lock().live.contains_key(&(id, part))
     }
 
-    /// Counts what was moved out of the root at `place` into another quarantine than `id`, and is not known to be gone.
-    pub(super) fn count_elsewhere(&self, place: &Place, id: Option<QuarantineId>) -> usize {
+    /// Counts the live parts that were moved out of the root at `place` into another quarantine
+    /// than `id`.
+    pub(super) fn count_elsewhere(&self, place: &RootLocation, id: Option<QuarantineId>) -> usize {
         let state = self.state.lock();
         let of_left = state
             .left
@@ -280,14 +285,15 @@ impl Intents {
             .count()
     }
 
-    /// Takes up, as in flight, every part that lies in the quarantine `id` of the root at `place` and that no thread is at work on.
-    /// Other parts of the same unit may lie in other roots: they are for the recovery of those.
+    /// Takes up, as in flight, every part that lies in the quarantine `id` of the root at `place`
+    /// and that no thread is at work on. Other parts of the same unit may lie in other roots: they
+    /// are for the recovery of those.
     ///
     /// # Errors
-    /// When the file cannot be read: then nothing is taken up.
+    /// If the file cannot be read: then nothing is taken up.
     pub(super) fn take_up(
         &self,
-        place: &Place,
+        place: &RootLocation,
         id: Option<QuarantineId>,
     ) -> io::Result<BTreeMap<(u64, u32), Taken>> {
         let state = &mut *self.state.lock();

@@ -79,10 +79,10 @@ pub(super) fn judge(claim: &Claim, verdict: Verdict, now: Timestamp) -> Recheck 
     }
 }
 
-/// Whether a file is open.
+/// Answer to the question if a file is open.
 #[derive(Debug)]
 pub(super) enum OpenState {
-    /// It is not, or the rule does not ask. While the lease is kept nobody opens it unnoticed.
+    /// It is not, or the rule does not ask. While the lease is held no process opens it unnoticed.
     Closed(Option<Lease>),
     /// It is, or that cannot be known.
     Held(Hold),
@@ -113,7 +113,7 @@ pub(super) fn ask(
     open_state(skip_open, lease)
 }
 
-/// What an attempt to take a lease tells.
+/// Returns what an attempt to take a lease shows.
 pub(super) fn open_state(skip_open: SkipOpen, lease: Result<Lease, LeaseError>) -> OpenState {
     let unknown = |errno| {
         OpenState::Held(Hold::OpenUnknown {
@@ -138,7 +138,7 @@ pub(super) fn ask_after_crash(
     name: &[u8],
     facts: &Facts,
 ) -> OpenState {
-    /// How often it is asked again, and after how long each: a second in all.
+    /// Number of tries, and the pause between them: a second in all.
     const TRIES: u32 = 50;
     const PAUSE: Duration = Duration::from_millis(20);
     for _ in 0..TRIES {

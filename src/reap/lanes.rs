@@ -1,7 +1,9 @@
-//! Lanes: threads and queues by device, so that a file system that hangs stops only what lies on it.
+//! Lanes: threads and queues by device, so that a file system that hangs stops only what lies on
+//! it.
 //!
 //! **Invariant:** no thread of a lane ever waits for a file system that another lane is for.
-//! **Invariant:** work for which there is no lane of its own is carried out by the common lane: late at worst.
+//! **Invariant:** work for which there is no lane of its own is carried out by the common lane:
+//! late at worst.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -10,26 +12,29 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
-use super::place::{Common, Large, Place, Shared, Work};
+use super::place::{ClaimBatch, Lane, ReaperContext, RootLocation, SlowWork};
 use super::reaper::Options;
 use super::{pipeline, recover, sweep};
 use crate::core::claim::{Reaped, Unit};
 use crate::core::facts::RootId;
 
-/// The most lanes at once. Each has six threads, ~100 KB together. What lies on further devices shares the common lane.
+/// Maximum number of lanes. Each has six threads, ~100 KB together. Further devices share the
+/// common lane.
 const LANES_MAX: usize = 32;
 
-/// Threads of a lane that move and record units, and as many that remove what they moved: one of each waits for the disk at a time.
+/// Number of threads of a lane that move and record units, and of those that delete what they
+/// moved: one of each waits for the disk at a time.
 const UNIT_THREADS: usize = 2;
 
-/// So many units at most go to one thread together.
+/// Maximum number of units that are given to a thread together.
 pub(super) const UNITS_MAX: usize = 64;
 
-/// Devices of the roots that work needs: one, but for jobs with files in several, and for jobs without files.
+/// Devices of the roots that work needs: one, but for jobs with files in several, and for jobs
+/// without files.
 type Devices = BTreeSet<u64>;
 
-/// What a thread of a lane does until the close.
-type Role = fn(&Shared);
+/// Work of a thread of a lane, until the close.
+type Role = fn(&Lane);
 
 /// All lanes and their threads.
 pub(super) struct Lanes {
@@ -42,7 +47,7 @@ pub(super) struct Lanes {
 
 struct State {
     /// The common lane has no devices.
-    lanes: BTreeMap<Devices, Arc<Shared>>,
+    lanes: BTreeMap<Devices, Arc<Lane>>,
     threads: Vec<JoinHandle<()>>,
     /// Each thread has a clone, which ends with it; `None`: closed.
     ends: Option<mpsc::Sender<()>>,
@@ -89,13 +94,13 @@ impl Lanes {
 }
 
 impl State {
-    fn start(&mut self, common: &Arc<Common>, threads: [usize; 3]) -> io::Result<Arc<Shared>> {
-        let lane = Arc::new(Shared::new(Arc::clone(common)));
+    fn start(&mut self, common: &Arc<ReaperContext>, threads: [usize; 3]) -> io::Result<Arc<Lane>> {
+        let lane = Arc::new(Lane::new(Arc::clone(common)));
         let [files, units, sweeps] = threads;
         let roles: [(&str, usize, Role); 3] = [
-            ("reap-files", files, Shared::reap_files),
-            ("reap-units", units, Shared::reap_units),
-            ("reap-sweep", sweeps, Shared::sweep_all),
+            ("reap-files", files, Lane::reap_files),
+            ("reap-units", units, Lane::reap_units),
+            ("reap-sweep", sweeps, Lane::sweep_all),
         ];
         for (name, count, run) in roles {
             for _ in 0..count {
@@ -120,8 +125,8 @@ impl State {
     }
 
     /// Takes a lane out whose devices are all away, and which has nothing to do.
-    fn take_idle(&mut self, present: &Devices) -> Option<Arc<Shared>> {
-        let is_idle = |(devices, lane): &(&Devices, &Arc<Shared>)| {
+    fn take_idle(&mut self, present: &Devices) -> Option<Arc<Lane>> {
+        let is_idle = |(devices, lane): &(&Devices, &Arc<Lane>)| {
             !devices.is_empty() && devices.is_disjoint(present) && lane.is_idle()
         };
         let devices = self.lanes.iter().find(is_idle)?.0.clone();
@@ -129,11 +134,11 @@ impl State {
     }
 }
 
-impl Common {
+impl ReaperContext {
     /// Starts the common lane.
     ///
     /// # Errors
-    /// When a thread cannot be started.
+    /// If a thread cannot be started.
     pub(super) fn start(self: &Arc<Self>) -> io::Result<()> {
         let mut state = self.lanes.state.lock();
         let lane = state.start(self, [1; 3])?;
@@ -142,15 +147,15 @@ impl Common {
     }
 
     /// Has the quarantine of the root at `place` put in order.
-    pub(super) fn recover(self: &Arc<Self>, root: RootId, place: Place) {
+    pub(super) fn recover(self: &Arc<Self>, root: RootId, place: RootLocation) {
         let lane = self.lane(&Devices::from([place.key.dev]));
         if let Some(lane) = lane {
-            lane.large.push(Large::Recover { root, place });
+            lane.large.push(SlowWork::Recover { root, place });
         }
     }
 
     /// Queues `work` in the lane of its devices; drops it after the close.
-    pub(super) fn queue(self: &Arc<Self>, work: Work) {
+    pub(super) fn queue(self: &Arc<Self>, work: ClaimBatch) {
         let devices = {
             let places = self.places.lock();
             let known = work.roots.iter().filter_map(|id| places.get(id));
@@ -161,14 +166,14 @@ impl Common {
         };
         match work.unit {
             Unit::File => lane.files.push(work),
-            // The engine gives out one claim for each that is answered, once it has given out all that
-            // it may: each would wait for a sync of its own.
+            // The engine gives out one claim for each that is answered, once it has given out all
+            // that it may: each would wait for a sync of its own.
             Unit::Dir | Unit::Job => {
                 lane.large
-                    .push_or_merge(Large::Units(work), |waiting, new| match (waiting, new) {
-                        (Large::Units(waiting), Large::Units(new)) => {
+                    .push_or_merge(SlowWork::Units(work), |waiting, new| match (waiting, new) {
+                        (SlowWork::Units(waiting), SlowWork::Units(new)) => {
                             let rest = waiting.take_in(new, self.lanes.batch_units);
-                            rest.map(Large::Units)
+                            rest.map(SlowWork::Units)
                         }
                         (_, new) => Some(new),
                     });
@@ -177,7 +182,7 @@ impl Common {
     }
 
     /// The lane of these devices, which is made where there is none; `None` after the close.
-    fn lane(self: &Arc<Self>, devices: &Devices) -> Option<Arc<Shared>> {
+    fn lane(self: &Arc<Self>, devices: &Devices) -> Option<Arc<Lane>> {
         let present = {
             let places = self.places.lock();
             places.values().map(|root| root.place.key.dev).collect()
@@ -202,7 +207,7 @@ impl Common {
 }
 
 /// The work of a lane's threads.
-impl Shared {
+impl Lane {
     fn answer(&self, reaped: Vec<Reaped>) {
         if !reaped.is_empty() {
             (self.hooks.reaped)(reaped);
@@ -216,9 +221,9 @@ impl Shared {
 
     fn reap_units(&self) {
         self.large.work_off(|work| match work {
-            Large::Units(work) => self.answer(pipeline::reap(self, work)),
-            Large::Recover { root, place } => recover::recover(self, root, &place),
-            Large::Retry { root, place, pause } => recover::retry(self, root, &place, pause),
+            SlowWork::Units(work) => self.answer(pipeline::reap(self, work)),
+            SlowWork::Recover { root, place } => recover::recover(self, root, &place),
+            SlowWork::Retry { root, place, pause } => recover::retry(self, root, &place, pause),
         });
     }
 

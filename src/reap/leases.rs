@@ -34,7 +34,7 @@ const ROUND_LEASES_MIN: usize = 4;
 pub(super) struct LeaseSet {
     /// Number of leases that it may have.
     room: usize,
-    /// Whether to wait for another thread's lease when this one has none.
+    /// True if another thread's lease may be waited for while this one has none.
     may_wait: bool,
     kept: HashMap<FileKey, Arc<Lease>>,
     /// Number of candidates that need their leases to the end. Those of the others may be given up.
@@ -76,9 +76,9 @@ impl LeaseSet {
         self.kept.clear();
     }
 
-    /// Hands the lease on a file over to the sweeper that removes it, if one is held. The sweeper may
-    /// come to it late: only the lease on a file whose single name is in the quarantine, so that no
-    /// process waits for it.
+    /// Hands the lease on a file over to the sweeper that removes it, if one is held. The sweeper
+    /// may come to it late: only the lease on a file whose single name is in the quarantine, so
+    /// that no process waits for it.
     pub(super) fn hand_over(&mut self, facts: &Facts) -> Option<Arc<Lease>> {
         if facts.nlink > 1 || lease::count() > descriptors::leases_max() / 2 {
             return None;
@@ -136,7 +136,7 @@ impl LeaseSet {
         match open_state(skip_open, lease) {
             OpenState::Closed(lease) => Ok(lease.map(|lease| self.keep(facts.key, lease))),
             OpenState::Held(hold) => Err(hold.into()),
-            OpenState::Replaced => Err(Outcome::Spared { facts: *facts }.into()),
+            OpenState::Replaced => Err(Outcome::Changed { facts: *facts }.into()),
             OpenState::Busy => Err(Abort::Busy),
         }
     }
@@ -160,7 +160,7 @@ impl LeaseSet {
         }
     }
 
-    /// Whether the file is closed, and was since it was asked about first.
+    /// Asks if the file is closed, and has been since the first question.
     fn probe(
         &mut self,
         skip_open: SkipOpen,
@@ -257,7 +257,7 @@ impl LeaseSet {
                 }
                 match now {
                     Ok(Some(now)) if !now.is_same_content(before) => {
-                        return Err(Outcome::Spared { facts: now }.into());
+                        return Err(Outcome::Changed { facts: now }.into());
                     }
                     Ok(Some(_)) if lease.is_some() => return Ok(()),
                     Ok(Some(_)) => self.probe(skip_open, quarantine, name, before),
@@ -265,8 +265,8 @@ impl LeaseSet {
                 }
             }
         };
-        // Another thread has the file under another name, and may be waited for by nobody who holds
-        // leases.
+        // Another thread has the file under another name, and a thread that holds leases must not
+        // wait for it.
         match found.break_value() {
             None => Ok(()),
             Some(Abort::Busy) => Err(Hold::Open { path: None }.into()),

@@ -34,7 +34,7 @@ struct Removal {
     before: Facts,
     /// The file after its name was removed.
     after: Facts,
-    /// When, on the boot clock.
+    /// Instant of the removal, on the boot clock.
     at: Duration,
 }
 

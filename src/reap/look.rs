@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::abort::{Abort, not_looked_at};
-use super::candidate::{Content, Seen, Target};
+use super::candidate::{Content, Snapshot, Target};
 use super::judge::{BoundedClock, Recheck, judge};
 use super::leases::{FirstLook, LeaseSet};
 use super::parts::Part;
-use super::place::Looks;
+use super::place::LookContext;
 use super::rows::{JobLookupCache, is_of};
 use super::source_dirs::{SourceDir, SourceDirs};
 use crate::core::claim::{Claim, Outcome, Unit};
@@ -21,16 +21,16 @@ use crate::core::jobs::{Job, Owner};
 use crate::core::policy::{Policy, SkipOpen};
 use crate::fs::{FsError, RootDir};
 
-/// What a look needs.
+/// Context of a look.
 pub(super) struct Look<'a> {
-    pub(super) looks: &'a Looks,
+    pub(super) looks: &'a LookContext,
     pub(super) policy: &'a Policy,
     /// A root, opened; or the answer for every claim of a root that cannot be.
     pub(super) root_of: &'a dyn Fn(RootId) -> Result<&'a RootDir, Outcome>,
     pub(super) clock: BoundedClock,
 }
 
-/// What the looks of one round hold open.
+/// Descriptors that the looks of one round hold open.
 pub(super) struct Handles {
     pub(super) leases: LeaseSet,
     pub(super) dirs: SourceDirs,
@@ -76,14 +76,14 @@ impl<'a> Look<'a> {
         claim: &Claim,
         rows: &mut JobLookupCache<'_>,
         handles: &mut Handles,
-    ) -> Result<Seen, Abort> {
+    ) -> Result<Snapshot, Abort> {
         match claim.unit {
             Unit::File => self.look_at_file(claim, handles),
             Unit::Dir | Unit::Job => self.look_at_unit(claim, rows, handles),
         }
     }
 
-    fn look_at_file(&self, claim: &Claim, handles: &mut Handles) -> Result<Seen, Abort> {
+    fn look_at_file(&self, claim: &Claim, handles: &mut Handles) -> Result<Snapshot, Abort> {
         let Handles { leases, dirs } = handles;
         let (parent, name) = claim.path.parent_and_name().ok_or(Outcome::Gone)?;
         let root = self.root(claim.root)?;
@@ -105,7 +105,7 @@ impl<'a> Look<'a> {
             }
         };
         let owner = self.owner_of_file(claim, &facts)?;
-        let changed = Outcome::Spared { facts };
+        let changed = Outcome::Changed { facts };
         let mut facts = facts;
         let mut judged = self.judge_file(claim, &facts, &owner);
         if judged == Recheck::NotDue
@@ -122,7 +122,7 @@ impl<'a> Look<'a> {
         };
         let lease = leases.take(skip_open, file, &facts)?;
         leases.need();
-        Ok(Seen {
+        Ok(Snapshot {
             targets: vec![Target {
                 root: claim.root,
                 path: claim.path.clone(),
@@ -143,7 +143,7 @@ impl<'a> Look<'a> {
     pub(super) fn confirm(
         &self,
         claim: &Claim,
-        seen: &mut Seen,
+        seen: &mut Snapshot,
         rows: &mut JobLookupCache<'_>,
     ) -> Result<(), Abort> {
         // Before anything is judged: what is known from here on is at least as new as what the
@@ -164,11 +164,11 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Whether what was due is due still. All but the owner and the time are constants of a claim:
-    /// nothing else is judged again.
+    /// Returns true if what was due is still due. Only the owner and the time are judged again: all
+    /// else is a constant of the claim.
     pub(super) fn is_still_due(
         &self,
-        seen: &Seen,
+        seen: &Snapshot,
         owner: &Owner,
         judge_again: impl FnOnce() -> Recheck,
     ) -> bool {
@@ -179,14 +179,14 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Who owns a file, unless that is not who the claim was made about, or it is pinned or may be
-    /// meant by a claim that is refused.
+    /// Returns the owner of a file, unless it is not the one that the claim was made about, or the
+    /// file is pinned or may be meant by a refused claim.
     fn owner_of_file(&self, claim: &Claim, facts: &Facts) -> Result<Owner, Outcome> {
         let hooks = &self.looks.hooks;
         let path = claim.path.as_bytes();
         let owner = (hooks.owner)(self.policy, claim.root, path);
         if !is_of(&owner, claim) {
-            return Err(Outcome::Spared { facts: *facts });
+            return Err(Outcome::Changed { facts: *facts });
         }
         let now = self.clock.now();
         let pins = &hooks.pins;

@@ -1,10 +1,12 @@
 //! Carries out claims: quarantine, second look, ledger, removal.
 //!
-//! **Invariant:** nothing is removed but out of the quarantine, after a second look at the thing itself there, and after
-//! its ledger line is durable.
-//! **Invariant:** what changed, is open, or cannot be known goes back to its place; when that is taken it stays in the
-//! quarantine under a name that begins with `displaced-`, and is never deleted.
-//! **Invariant:** a crash at any instant leaves nothing that the next start does not finish, put back or report.
+//! **Invariant:** nothing is removed but out of the quarantine, after a second look at the thing
+//! itself there, and after its ledger line is durable.
+//! **Invariant:** what changed, is open, or cannot be known goes back to its place; when that is
+//! taken it stays in the quarantine under a name that begins with `displaced-`, and is never
+//! deleted.
+//! **Invariant:** a crash at any instant leaves nothing that the next start does not finish, put
+//! back or report.
 #![doc = include_str!("DESIGN.md")]
 
 pub mod reaper;
@@ -40,7 +42,7 @@ mod sweep;
 mod unit;
 
 pub use preview::{Preview, Previewer};
-pub use reaper::{Batch, Hooks, Options, Place, ReapError, Reaper, Recording};
+pub use reaper::{Batch, Hooks, Options, ReapError, Reaper, Recording, RootLocation};
 
 #[cfg(test)]
 mod tests;

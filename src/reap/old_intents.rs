@@ -1,4 +1,5 @@
-//! Lines of JSON, as versions before 0.2 wrote intents: read once, at the first start of this version.
+//! Lines of JSON, as versions before 0.2 wrote intents: read once, at the first start of this
+//! version.
 
 use serde::Deserialize;
 
@@ -34,7 +35,8 @@ struct OldIntent {
     line: Line,
 }
 
-/// Calls `each` with what `line` tells; does nothing for one that cannot be read, such as a torn one.
+/// Calls `each` with what `line` tells; does nothing for one that cannot be read, such as a torn
+/// one.
 pub(super) fn read(line: &[u8], each: impl FnOnce(Record<'_>)) {
     match serde_json::from_slice(line) {
         Ok(Old::Intent(old)) => {

@@ -58,8 +58,8 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
-    /// Returns the number of names that are to be removed, of whatever kind: each takes memory while
-    /// it waits in a lane.
+    /// Returns the number of names that are to be removed, of whatever kind: each takes memory
+    /// while it waits in a lane.
     pub(super) fn weight(&self) -> usize {
         self.trees.iter().map(Tree::names).sum()
     }

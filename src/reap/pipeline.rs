@@ -15,11 +15,11 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::abort::Abort;
-use super::candidate::{Candidate, Seen, Target};
+use super::candidate::{Candidate, Snapshot, Target};
 use super::intent::Intent;
 use super::judge::line;
 use super::look::{Handles, Look};
-use super::place::{Opened, Roots, Shared, Work};
+use super::place::{ClaimBatch, Lane, OpenRoot, Roots};
 use super::rows::{JobLookupCache, owner_name};
 use crate::core::claim::{Claim, Outcome, Reaped};
 use crate::core::facts::FileKey;
@@ -32,10 +32,10 @@ use crate::ledger::{Line, LineUnit};
 /// Number of files after which a round is full: they wait for one sync of the ledger together.
 pub(super) const ROUND_FILES_MAX: u64 = 1024;
 
-/// What the claims of one batch need at every step.
+/// Context of the claims of one batch, at every step.
 pub(super) struct Pipeline<'a> {
     look: Look<'a>,
-    pub(super) shared: &'a Shared,
+    pub(super) lane: &'a Lane,
     pub(super) roots: &'a Roots,
 }
 
@@ -79,20 +79,20 @@ impl Round {
 
 /// Carries out claims that need the same roots. Those that are left to the sweepers are answered by
 /// them.
-pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
-    let Some((work, places)) = shared.places_of(work) else {
+pub(super) fn reap(lane: &Lane, work: ClaimBatch) -> Vec<Reaped> {
+    let Some((work, places)) = lane.places_of(work) else {
         return Vec::new();
     };
-    let roots = Roots::open(shared, places);
+    let roots = Roots::open(lane, places);
     let root_of = |id| roots.get(id).map(|opened| &opened.root);
     let pipeline = Pipeline {
         look: Look {
-            looks: shared,
+            looks: lane,
             policy: &work.policy,
             root_of: &root_of,
             clock: work.since,
         },
-        shared,
+        lane,
         roots: &roots,
     };
     pipeline.run(work.claims)
@@ -101,10 +101,10 @@ pub(super) fn reap(shared: &Shared, work: Work) -> Vec<Reaped> {
 impl Pipeline<'_> {
     fn run(&self, claims: Vec<Claim>) -> Vec<Reaped> {
         let (mut done, mut pending) = (Vec::new(), VecDeque::new());
-        let mut rows = JobLookupCache::new(self.shared, self.policy);
+        let mut rows = JobLookupCache::new(self.lane, self.policy);
         // Before any lease is taken: a source may let us wait.
         for claim in claims {
-            if self.shared.is_stopping() {
+            if self.lane.is_stopping() {
                 return done;
             }
             let hold = self.unfinished(&claim);
@@ -120,7 +120,7 @@ impl Pipeline<'_> {
         for may_wait in std::iter::once(false).chain(std::iter::repeat(true)) {
             let mut busy = VecDeque::new();
             while !pending.is_empty() {
-                if self.shared.is_stopping() {
+                if self.lane.is_stopping() {
                     return done;
                 }
                 let mut round = Round {
@@ -188,10 +188,10 @@ impl Pipeline<'_> {
         let quarantined = self.quarantine(candidates, round);
         self.record(quarantined, round);
         self.prune(round);
-        self.shared.intents.done(round.ended.drain(..));
-        self.shared.intents.leave(round.left.drain(..));
+        self.lane.intents.done(round.ended.drain(..));
+        self.lane.intents.leave(round.left.drain(..));
         for (id, dirs) in round.finished.drain(..) {
-            self.shared.tell_if_finished(id, LineUnit::Job, dirs);
+            self.lane.tell_if_finished(id, LineUnit::Job, dirs);
         }
     }
 
@@ -199,7 +199,7 @@ impl Pipeline<'_> {
     /// earlier, is in a quarantine still.
     fn unfinished(&self, claim: &Claim) -> Option<Hold> {
         let job = claim.owners.first().filter(|_| self.has_record(claim))?;
-        self.shared.intents.has_left(&job.id).then(|| Hold::Unreadable {
+        self.lane.intents.has_left(&job.id).then(|| Hold::Unreadable {
             error: "what it owned was recorded as removed, and some of it is still in a quarantine: it could not be removed yet, or that \
                     directory (.lapsed) is away\nthe log says why; it is tried again by itself"
                 .to_owned(),
@@ -207,11 +207,11 @@ impl Pipeline<'_> {
     }
 
     /// The root that everything is in, if there is but one.
-    pub(super) fn only_root(&self) -> Option<&Opened> {
+    pub(super) fn only_root(&self) -> Option<&OpenRoot> {
         self.roots.only()
     }
 
-    fn line(&self, claim: &Claim, seen: &Seen) -> Line {
+    fn line(&self, claim: &Claim, seen: &Snapshot) -> Line {
         let removed = || {
             let targets = seen.targets.iter();
             targets.filter(|target| !target.parts.is_empty())
@@ -220,7 +220,7 @@ impl Pipeline<'_> {
         let owner = owner_name(self.policy, claim, &seen.owner, decides);
         let first = removed().next();
         let place = first.map(|target| (target.root, &target.path));
-        let id = self.shared.ledger.next_id();
+        let id = self.lane.ledger.next_id();
         let unit = claim.unit.into();
         let line = line(self.policy, claim, owner, id, seen.due, place, unit);
         let (files, bytes) = seen.sums();
@@ -262,6 +262,6 @@ impl Pipeline<'_> {
                 let intent = Intent::new((opened, root), place, facts, asks, &one.line);
                 Some((intent, target.links(*part)))
             });
-        self.shared.intents.write(intents)
+        self.lane.intents.write(intents)
     }
 }

@@ -1,6 +1,7 @@
-//! Where roots are, and what everything in `reap` shares.
+//! Places of roots, and the state that the threads of the reaper share.
 //!
-//! **Invariant:** claims of a root wait while its quarantine is recovered; nothing of a root that is not there is touched.
+//! **Invariant:** claims of a root wait while its quarantine is recovered; nothing of a root that
+//! is not there is touched.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -30,18 +31,18 @@ use crate::fs::error::FsError;
 use crate::fs::{Dir, RootDir};
 use crate::ledger::{Ledger, LineUnit};
 
-/// Where a root is, as the watchers found it.
+/// Place of a root, as the watchers found it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct RootLocation {
     /// Its absolute path.
     pub path: PathBuf,
-    /// Which directory it is.
+    /// Key of the directory.
     pub key: FileKey,
 }
 
 /// Claims of one kind of unit that need the same roots.
 #[derive(Clone, Debug)]
-pub(super) struct Work {
+pub(super) struct ClaimBatch {
     pub(super) policy: Arc<Policy>,
     /// One, but for what jobs own: there any number, also none.
     pub(super) roots: Vec<RootId>,
@@ -50,13 +51,13 @@ pub(super) struct Work {
     pub(super) since: BoundedClock,
 }
 
-impl Work {
+impl ClaimBatch {
     /// Takes in the claims of `new`, which came after these, if they need the same and there are at
     /// most `units_max` together; gives it back otherwise. Files have no such bound: a round has.
     ///
-    /// All claims are judged by the clock of the two that lets less time have passed. Each of them was
-    /// due by its own clock, and its deadline is a constant: a lower bound can only have it judged
-    /// anew, by a later claim, and never makes anything due.
+    /// All claims are judged by the clock of the two that lets less time have passed. Each of them
+    /// was due by its own clock, and its deadline is a constant: a lower bound can only have it
+    /// judged anew, by a later claim, and never makes anything due.
     pub(super) fn take_in(&mut self, new: Self, units_max: usize) -> Option<Self> {
         let is_alike = Arc::ptr_eq(&self.policy, &new.policy)
             && (&self.roots, self.unit) == (&new.roots, new.unit);
@@ -72,16 +73,16 @@ impl Work {
 
 /// Work for the thread that moves whole directories.
 #[derive(Debug)]
-pub(super) enum Large {
-    Units(Work),
+pub(super) enum SlowWork {
+    Units(ClaimBatch),
     Recover {
         root: RootId,
-        place: Place,
+        place: RootLocation,
     },
-    /// What an error left in a quarantine is tried again.
+    /// Tries again what an error left in a quarantine.
     Retry {
         root: RootId,
-        place: Place,
+        place: RootLocation,
         /// Before the next try, should this one fail.
         pause: Duration,
     },
@@ -89,24 +90,24 @@ pub(super) enum Large {
 
 /// A root that is there.
 #[derive(Debug)]
-pub(super) struct Placed {
-    pub(super) place: Place,
+pub(super) struct RootReadiness {
+    pub(super) place: RootLocation,
     /// Its quarantine, which is locked for as long as the root is there.
     pub(super) quarantine: Option<Arc<Dir>>,
     /// Claims that wait until the quarantine is in order; `None`: it is.
-    pub(super) parked: Option<Vec<Work>>,
+    pub(super) parked: Option<Vec<ClaimBatch>>,
 }
 
-/// What a look at what is claimed needs. Nothing can be moved or recorded with it.
-pub(super) struct Looks {
+/// State that the looks at claims share. Nothing can be moved or recorded with it.
+pub(super) struct LookContext {
     pub(super) hooks: Hooks,
-    /// The directory in which intents and ledger lie, where there is one: in whatever unit it is, it stays.
+    /// The directory of intents and ledger, if there is one. A unit around it is held.
     pub(super) state: Option<FileKey>,
     pub(super) stopping: AtomicBool,
     pub(super) removed_links: RemovedLinks,
 }
 
-impl Looks {
+impl LookContext {
     pub(super) fn new(hooks: Hooks, state: Option<FileKey>) -> Self {
         Self {
             hooks,
@@ -121,28 +122,33 @@ impl Looks {
     }
 }
 
-/// What all lanes share: that includes what a look needs.
-pub(super) struct Common {
-    looks: Looks,
+/// State that all lanes share.
+pub(super) struct ReaperContext {
+    looks: LookContext,
     pub(super) ledger: Arc<Ledger>,
     pub(super) intents: Intents,
-    pub(super) places: Mutex<BTreeMap<RootId, Placed>>,
+    pub(super) places: Mutex<BTreeMap<RootId, RootReadiness>>,
     pub(super) quarantines: Quarantines,
     pub(super) lanes: Lanes,
-    /// See [`Common::turn`].
+    /// See [`ReaperContext::lock_quarantine`].
     turns: Mutex<BTreeMap<RootId, Arc<Mutex<()>>>>,
 }
 
-impl Deref for Common {
-    type Target = Looks;
+impl Deref for ReaperContext {
+    type Target = LookContext;
 
-    fn deref(&self) -> &Looks {
+    fn deref(&self) -> &LookContext {
         &self.looks
     }
 }
 
-impl Common {
-    pub(super) fn new(looks: Looks, ledger: Arc<Ledger>, intents: Intents, lanes: Lanes) -> Self {
+impl ReaperContext {
+    pub(super) fn new(
+        looks: LookContext,
+        ledger: Arc<Ledger>,
+        intents: Intents,
+        lanes: Lanes,
+    ) -> Self {
         Self {
             looks,
             ledger,
@@ -154,32 +160,32 @@ impl Common {
         }
     }
 
-    /// Whose turn it is to move into and remove from the quarantine of `root`. The kernel lets one thread at a time do either;
-    /// two that take turns by the batch do not put one another to sleep at every file. By root, because the file system of
-    /// one may hang.
-    pub(super) fn turn(&self, root: RootId) -> Arc<Mutex<()>> {
+    /// Returns the lock for moves into the quarantine of `root`, and removals from it. The kernel
+    /// serializes these calls anyway: holding the lock for a whole round avoids a switch of threads
+    /// at each file. One lock for each root, because the file system of one may hang.
+    pub(super) fn lock_quarantine(&self, root: RootId) -> Arc<Mutex<()>> {
         Arc::clone(self.turns.lock().entry(root).or_default())
     }
 }
 
 /// A lane: the queues of what lies on the same devices.
-pub(super) struct Shared {
-    pub(super) common: Arc<Common>,
-    pub(super) files: Queue<Work>,
-    pub(super) large: Queue<Large>,
+pub(super) struct Lane {
+    pub(super) common: Arc<ReaperContext>,
+    pub(super) files: Queue<ClaimBatch>,
+    pub(super) large: Queue<SlowWork>,
     pub(super) sweeps: Queue<Sweep>,
 }
 
-impl Deref for Shared {
-    type Target = Common;
+impl Deref for Lane {
+    type Target = ReaperContext;
 
-    fn deref(&self) -> &Common {
+    fn deref(&self) -> &ReaperContext {
         &self.common
     }
 }
 
-impl Shared {
-    pub(super) fn new(common: Arc<Common>) -> Self {
+impl Lane {
+    pub(super) fn new(common: Arc<ReaperContext>) -> Self {
         Self {
             common,
             files: Queue::new(),
@@ -189,20 +195,20 @@ impl Shared {
     }
 }
 
-/// Where roots are; `None`: not there.
-pub(super) type Places = BTreeMap<RootId, Option<Place>>;
+/// Places of roots; `None` for those that are missing.
+pub(super) type RootLocations = BTreeMap<RootId, Option<RootLocation>>;
 
 /// A root, opened with its quarantine for one batch.
-pub(super) struct Opened {
+pub(super) struct OpenRoot {
     pub(super) id: RootId,
-    pub(super) place: Place,
+    pub(super) place: RootLocation,
     pub(super) root: RootDir,
     /// Locked.
     pub(super) quarantine: Arc<Dir>,
     pub(super) quarantine_id: QuarantineId,
 }
 
-impl Shared {
+impl Lane {
     /// Tells that all that goes under `id` is gone from the quarantines `dirs`, if it is.
     pub(super) fn tell_if_finished(&self, id: u64, unit: LineUnit, dirs: Vec<Arc<Dir>>) {
         if unit == LineUnit::Job && self.intents.is_done(id) {
@@ -210,8 +216,9 @@ impl Shared {
         }
     }
 
-    /// Parks `work` while one of its roots is being recovered; gives it back with the places of its roots otherwise.
-    pub(super) fn places_of(&self, work: Work) -> Option<(Work, Places)> {
+    /// Parks `work` while one of its roots is being recovered; gives it back with the places of its
+    /// roots otherwise.
+    pub(super) fn places_of(&self, work: ClaimBatch) -> Option<(ClaimBatch, RootLocations)> {
         let mut all = self.places.lock();
         let is_recovering = |id: &&RootId| all.get(id).is_some_and(|root| root.parked.is_some());
         if let Some(id) = work.roots.iter().find(is_recovering).copied()
@@ -226,7 +233,7 @@ impl Shared {
     }
 
     /// Lets the parked claims of `root` go on; nothing when it was placed elsewhere meanwhile.
-    pub(super) fn recovered(&self, root: RootId, done: &Place) {
+    pub(super) fn recovered(&self, root: RootId, done: &RootLocation) {
         let mut places = self.places.lock();
         let known = places.get_mut(&root).filter(|root| root.place == *done);
         let parked = known.and_then(|root| root.parked.take());
@@ -238,15 +245,15 @@ impl Shared {
 }
 
 /// The roots of one batch, or what it means for every claim that one of them cannot be opened.
-pub(super) struct Roots(BTreeMap<RootId, Result<Opened, Outcome>>);
+pub(super) struct Roots(BTreeMap<RootId, Result<OpenRoot, Outcome>>);
 
 impl Roots {
-    pub(super) fn open(shared: &Shared, places: Places) -> Self {
-        let open = |(id, place)| (id, open(shared, id, place));
+    pub(super) fn open(lane: &Lane, places: RootLocations) -> Self {
+        let open = |(id, place)| (id, open(lane, id, place));
         Self(places.into_iter().map(open).collect())
     }
 
-    pub(super) fn get(&self, id: RootId) -> Result<&Opened, Outcome> {
+    pub(super) fn get(&self, id: RootId) -> Result<&OpenRoot, Outcome> {
         match self.0.get(&id) {
             Some(Ok(opened)) => Ok(opened),
             Some(Err(outcome)) => Err(outcome.clone()),
@@ -257,12 +264,12 @@ impl Roots {
 
 impl Roots {
     /// The roots that could be opened.
-    pub(super) fn opened(&self) -> impl Iterator<Item = &Opened> {
+    pub(super) fn opened(&self) -> impl Iterator<Item = &OpenRoot> {
         self.0.values().filter_map(|root| root.as_ref().ok())
     }
 
     /// The root that everything is in, if there is but one, and it could be opened.
-    pub(super) fn only(&self) -> Option<&Opened> {
+    pub(super) fn only(&self) -> Option<&OpenRoot> {
         match (self.0.len(), self.0.values().next()) {
             (1, Some(Ok(opened))) => Some(opened),
             _ => None,
@@ -271,12 +278,12 @@ impl Roots {
 }
 
 /// Opens the root at `place` and its quarantine, or tells what that means for every claim.
-fn open(shared: &Shared, id: RootId, place: Option<Place>) -> Result<Opened, Outcome> {
+fn open(lane: &Lane, id: RootId, place: Option<RootLocation>) -> Result<OpenRoot, Outcome> {
     let place = place.ok_or(Outcome::Held(Hold::RootMissing))?;
     let root = RootDir::open_as(&place.path, place.key).map_err(|error| unreached(&error))?;
-    let quarantine = shared.quarantine(id, &place, &root);
+    let quarantine = lane.quarantine(id, &place, &root);
     let (quarantine, quarantine_id) = quarantine.map_err(Outcome::Held)?;
-    Ok(Opened {
+    Ok(OpenRoot {
         id,
         place,
         root,
@@ -285,7 +292,8 @@ fn open(shared: &Shared, id: RootId, place: Option<Place>) -> Result<Opened, Out
     })
 }
 
-/// What it means for every claim of a root that it cannot be opened, or that descriptors or memory have run out.
+/// Returns the answer for every claim of a root that cannot be opened, or when descriptors or
+/// memory have run out.
 pub(super) fn unreached(error: &FsError) -> Outcome {
     Outcome::Held(if error.is_absence() {
         Hold::RootMissing

@@ -1,4 +1,4 @@
-//! What a run would remove: the looks that come before a removal, and nothing after them.
+//! Dry run: the looks that come before a removal, and nothing after them.
 //!
 //! **Invariant:** a preview moves, records and locks nothing, and makes no quarantine.
 //! **Invariant:** what the looks before a removal refuse, a preview refuses for the same reason.
@@ -13,7 +13,7 @@ use super::abort::Abort;
 use super::back::refused;
 use super::judge::BoundedClock;
 use super::look::{Handles, Look};
-use super::place::{Looks, Place, unreached};
+use super::place::{LookContext, RootLocation, unreached};
 use super::quarantines::unlocked;
 use super::reaper::{Hooks, ReapError};
 use super::rows::JobLookupCache;
@@ -29,8 +29,8 @@ use crate::fs::{RootDir, quarantine};
 pub struct Preview {
     /// The policy that is asked again.
     pub policy: Arc<Policy>,
-    /// Where the roots are; those that are left out are missing.
-    pub places: BTreeMap<RootId, Place>,
+    /// Places of the roots; those that are left out are missing.
+    pub places: BTreeMap<RootId, RootLocation>,
     /// The claims. Those of one directory are best together.
     pub claims: Vec<Claim>,
 }
@@ -38,7 +38,7 @@ pub struct Preview {
 /// The thread that looks. When this is dropped it ends after the look that it is at; nobody waits
 /// for it.
 pub struct Previewer {
-    looks: Arc<Looks>,
+    looks: Arc<LookContext>,
     orders: Sender<Preview>,
 }
 
@@ -61,7 +61,7 @@ impl Previewer {
     ) -> Result<Self, ReapError> {
         let state = state_dir.canonicalize().ok();
         let state = state.and_then(|path| RootDir::open(&path).ok());
-        let looks = Arc::new(Looks::new(hooks, state.map(|dir| dir.key())));
+        let looks = Arc::new(LookContext::new(hooks, state.map(|dir| dir.key())));
         let (orders, asked): (_, Receiver<Preview>) = channel();
         let ours = Arc::clone(&looks);
         std::thread::Builder::new()
@@ -91,7 +91,7 @@ impl Drop for Previewer {
 /// The roots of a preview, or the answer for every claim of one that cannot be used.
 type Roots = BTreeMap<RootId, Result<RootDir, Outcome>>;
 
-fn look_at(looks: &Looks, preview: Preview) -> Vec<Reaped> {
+fn look_at(looks: &LookContext, preview: Preview) -> Vec<Reaped> {
     let Preview {
         policy,
         places,
@@ -156,7 +156,7 @@ fn preview_one(
 }
 
 /// Opens the root at `place`, if its quarantine could be had.
-fn open(place: &Place) -> Result<RootDir, Outcome> {
+fn open(place: &RootLocation) -> Result<RootDir, Outcome> {
     let root = RootDir::open_as(&place.path, place.key).map_err(|error| unreached(&error))?;
     match quarantine::check(&root) {
         Ok(()) => Ok(root),

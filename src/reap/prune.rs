@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::candidate::{Candidate, Content, Seen, Target};
+use super::candidate::{Candidate, Content, Snapshot, Target};
 use super::judge::{Due, line};
 use super::parts::Part;
 use super::pipeline::{Pipeline, Round};
@@ -37,7 +37,7 @@ impl Pipeline<'_> {
                 level.insert(parent, at);
             }
         }
-        let mut rows = JobLookupCache::new(self.shared, self.policy);
+        let mut rows = JobLookupCache::new(self.lane, self.policy);
         let mut emptied = Vec::new();
         // A directory is asked about again when one that it holds has left.
         while !level.is_empty() {
@@ -56,9 +56,9 @@ impl Pipeline<'_> {
         self.record(emptied, round);
     }
 
-    /// Whether neither a pin nor a job that has not ended needs the directory at `path`.
+    /// Returns true if neither a pin nor a job that has not ended needs the directory of the claim.
     pub(super) fn may_prune(&self, claim: &Claim, rows: &mut JobLookupCache<'_>) -> bool {
-        let (hooks, root, path) = (&self.shared.hooks, claim.root, &claim.path);
+        let (hooks, root, path) = (&self.lane.hooks, claim.root, &claim.path);
         let owner = (hooks.owner)(self.policy, root, path.as_bytes());
         let now = clock::now().wall;
         let pin = hooks.pins.find(self.policy, root, path, &owner, now);
@@ -113,7 +113,7 @@ impl Pipeline<'_> {
             deadline: removal.deadline,
             basis: removal.deadline.plus_ms(-expire_ms),
         };
-        let id = self.shared.ledger.next_id();
+        let id = self.lane.ledger.next_id();
         let (place, unit) = (Some((claim.root, path)), LineUnit::EmptyDir);
         let line = line(self.policy, &claim, None, id, due, place, unit);
         let target = Target {
@@ -126,7 +126,7 @@ impl Pipeline<'_> {
         };
         Ok(Some(Candidate {
             claim,
-            seen: Seen {
+            seen: Snapshot {
                 targets: vec![target],
                 due,
                 owner: Owner::Nobody,

@@ -1,8 +1,8 @@
 //! The quarantines that this process has locked.
 //!
-//! A quarantine is locked, and put in order, before anything is moved into it; the lock lasts until its root is away or the process
-//! ends. So a second process on the same root removes nothing, and takes nothing for a crash's leftovers that the first one is
-//! at work on.
+//! A quarantine is locked, and put in order, before anything is moved into it; the lock lasts until
+//! its root is away or the process ends. So a second process on the same root removes nothing, and
+//! takes nothing for a crash's leftovers that the first one is at work on.
 //!
 //! **Invariant:** nothing is moved into, out of, or removed from a quarantine that is not locked.
 //! **Invariant:** a root under two names of this process has one lock.
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::back::DISPLACED;
 use super::intent::QuarantineId;
-use super::place::{Place, Shared};
+use super::place::{Lane, RootLocation};
 use super::recover;
 use crate::core::facts::{FileKey, Kind, RootId};
 use crate::core::hold::Hold;
@@ -25,15 +25,16 @@ use crate::fs::{Dir, FsError, QUARANTINE, RootDir};
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Quarantines {
-    /// By their own key: those that somebody still uses are locked, even when their root is away.
+    /// By their own key. One that is in use is locked, even while its root is away.
     locked: Mutex<BTreeMap<FileKey, Weak<Dir>>>,
-    /// Whose turn it is to lock the quarantine of a root. By root, because the file system of one may hang.
+    /// Serializes the threads that lock the quarantine of a root. By root, because the file system
+    /// of one may hang.
     turns: Mutex<BTreeMap<FileKey, Arc<Mutex<()>>>>,
     /// Roots, by path, that this process has claimed: as many as were ever configured.
     claimed: Mutex<BTreeSet<PathBuf>>,
 }
 
-/// What to do where there is no quarantine yet.
+/// Behavior where there is no quarantine yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum WhenMissing {
     Make,
@@ -64,16 +65,16 @@ impl Quarantines {
     }
 }
 
-impl Shared {
+impl Lane {
     /// Returns the quarantine of the root at `place`, locked and in order; makes it where there is
     /// none.
     ///
     /// # Errors
-    /// What holds every removal in the root.
+    /// The hold of every removal in the root.
     pub(super) fn quarantine(
         &self,
         id: RootId,
-        place: &Place,
+        place: &RootLocation,
         root: &RootDir,
     ) -> Result<(Arc<Dir>, QuarantineId), Hold> {
         let locked = self.lock_quarantine(id, place, root, WhenMissing::Make)?;
@@ -82,11 +83,11 @@ impl Shared {
         })
     }
 
-    /// As [`Shared::quarantine`]; `None` where there is none.
+    /// As [`Lane::quarantine`]; `None` where there is none.
     pub(super) fn find_quarantine(
         &self,
         id: RootId,
-        place: &Place,
+        place: &RootLocation,
         root: &RootDir,
     ) -> Result<Option<(Arc<Dir>, QuarantineId)>, Hold> {
         self.lock_quarantine(id, place, root, WhenMissing::Leave)
@@ -95,7 +96,7 @@ impl Shared {
     fn lock_quarantine(
         &self,
         id: RootId,
-        place: &Place,
+        place: &RootLocation,
         root: &RootDir,
         when_missing: WhenMissing,
     ) -> Result<Option<(Arc<Dir>, QuarantineId)>, Hold> {
@@ -133,7 +134,7 @@ impl Shared {
     fn locked_quarantine(
         &self,
         id: RootId,
-        place: &Place,
+        place: &RootLocation,
         root: &RootDir,
     ) -> Result<Option<(Arc<Dir>, QuarantineId)>, Hold> {
         let found = root.top().look(QUARANTINE).ok().flatten();
@@ -148,7 +149,7 @@ impl Shared {
     }
 
     /// Keeps the lock for as long as the root is at `place`; not when it is elsewhere by now.
-    fn keep_locked(&self, id: RootId, place: &Place, quarantine: &Arc<Dir>) {
+    fn keep_locked(&self, id: RootId, place: &RootLocation, quarantine: &Arc<Dir>) {
         let mut places = self.places.lock();
         if let Some(placed) = places.get_mut(&id).filter(|root| root.place == *place) {
             placed.quarantine = Some(Arc::clone(quarantine));
@@ -188,7 +189,7 @@ pub(super) fn unlocked(error: LockError, quarantine: &Dir) -> Hold {
 }
 
 /// Returns the number of displaced things in the quarantine of the root at `place`.
-pub(super) fn displaced(place: &Place) -> u64 {
+pub(super) fn displaced(place: &RootLocation) -> u64 {
     let names = || {
         let root = RootDir::open_as(&place.path, place.key).ok()?;
         let quarantine = quarantine::find(&root).ok()??;

@@ -31,7 +31,7 @@ impl<'a> Pipeline<'a> {
             return candidates;
         }
         if let Err(error) = self.write_intents(&candidates) {
-            let error = self.shared.intents.failed(&error);
+            let error = self.lane.intents.failed(&error);
             for one in candidates {
                 let error = error.clone();
                 round.answer(one, Hold::Unrecorded { error }.into());
@@ -44,7 +44,7 @@ impl<'a> Pipeline<'a> {
         let moved = self.check(moved, round, |one, round| {
             self.look_again(one, &mut in_place, round)
         });
-        let mut rows = JobLookupCache::new(self.shared, self.policy);
+        let mut rows = JobLookupCache::new(self.lane, self.policy);
         // A source may let us wait: first all rows, then all that is known from memory.
         let agreed = self.check(moved, round, |one, _| {
             let keys = one.claim.owners.iter().chain(&one.seen.keys);
@@ -74,7 +74,9 @@ impl<'a> Pipeline<'a> {
     }
 
     fn move_out(&self, candidates: Vec<Candidate>, round: &mut Round) -> Vec<Candidate> {
-        let turn = self.only_root().map(|opened| self.shared.turn(opened.id));
+        let turn = self
+            .only_root()
+            .map(|opened| self.lane.lock_quarantine(opened.id));
         let _moving = turn.as_ref().map(|turn| turn.lock());
         let mut moved = Vec::with_capacity(candidates.len());
         for mut one in candidates {
@@ -102,8 +104,8 @@ impl<'a> Pipeline<'a> {
             Part::Dir(_) => None,
             Part::File { .. } => Some(target.facts_of(part)),
         });
-        let shared = files.filter(|facts| facts.nlink > 1).map(|facts| facts.key);
-        round.handles.leases.moved(shared);
+        let linked = files.filter(|facts| facts.nlink > 1).map(|facts| facts.key);
+        round.handles.leases.moved(linked);
         Ok(())
     }
 
@@ -126,12 +128,12 @@ impl<'a> Pipeline<'a> {
         let name = target.name_of(part);
         let is_dir = matches!(part, Part::Dir(_));
         if is_dir {
-            (self.shared.hooks.before_move)(target.root, &target.path_of(part));
+            (self.lane.hooks.before_move)(target.root, &target.path_of(part));
         }
         let moved = home.dir.move_to(name, &opened.quarantine, quarantined);
         moved.map_err(|error| {
             if is_dir {
-                (self.shared.hooks.put_back)(target.root, &target.path_of(part));
+                (self.lane.hooks.put_back)(target.root, &target.path_of(part));
             }
             match refused(&error, &home.dir, name) {
                 // Of a job one thing is gone, and the others may not be.
@@ -150,14 +152,14 @@ impl<'a> Pipeline<'a> {
     ) -> Result<(), Abort> {
         if !self.are_in_place(one, in_place)? {
             return Err(match one.claim.unit {
-                // Whoever carried its directory away took it along.
+                // It was carried away with its directory.
                 Unit::File => Outcome::Gone,
                 Unit::Dir | Unit::Job => one.seen.changed(),
             }
             .into());
         }
         let skip_open = self.skip_open(&one.claim);
-        let stop = || self.shared.is_stopping();
+        let stop = || self.lane.is_stopping();
         for (place, (target, part)) in one.seen.parts().enumerate() {
             let name = quarantine_name(one.line.id, number(place));
             let quarantine = &self.roots.get(target.root)?.quarantine;
@@ -171,7 +173,7 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
-    /// Whether the directories that the parts came out of are still where they were.
+    /// Returns true if the directories that the parts came out of are still in their places.
     fn are_in_place(
         &self,
         one: &Candidate,
@@ -238,7 +240,7 @@ impl<'a> Pipeline<'a> {
                     let (files, bytes) = target.count(part);
                     let (path, path_b64) = pack(full.as_os_str().as_encoded_bytes());
                     round.displaced.push(Line {
-                        id: self.shared.ledger.next_id(),
+                        id: self.lane.ledger.next_id(),
                         root: self.policy.roots[&target.root].name.clone(),
                         path,
                         path_b64,
@@ -252,7 +254,7 @@ impl<'a> Pipeline<'a> {
                 RestoreOutcome::Stuck => is_stuck = true,
             }
             if matches!(part, Part::Dir(_)) {
-                (self.shared.hooks.put_back)(target.root, &path);
+                (self.lane.hooks.put_back)(target.root, &path);
             }
         }
         let settled = if is_stuck {

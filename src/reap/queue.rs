@@ -9,15 +9,16 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::clock;
 
-/// Number of waiting pieces that may take another one in: as many as roots have removals at a time. To
-/// ask all of them would take time in proportion to the square of what waits.
+/// Number of waiting pieces that may take another one in: as many as roots have removals at a time.
+/// To ask all of them would take time in proportion to the square of what waits.
 const MERGED_WITH_MAX: usize = 8;
 
 /// First come, first served. Each piece of work has a weight, by which callers limit what waits.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
-    /// Wakes one thread that waits for work: to wake all of them for each piece costs more than a removal.
+    /// Wakes one thread that waits for work: to wake all of them for each piece costs more than a
+    /// removal.
     added: Condvar,
     /// Wakes those who wait for room.
     taken: Condvar,
@@ -59,8 +60,8 @@ impl<T> Queue<T> {
         self.put(work, 0, usize::MAX);
     }
 
-    /// Has one of the last pieces that wait take `work` in; puts it at the end when none does. `merge`
-    /// gives back what it does not take in.
+    /// Has one of the last pieces that wait take `work` in; puts it at the end when none does.
+    /// `merge` gives back what it does not take in.
     pub(super) fn push_or_merge(&self, work: T, merge: impl Fn(&mut T, T) -> Option<T>) {
         let mut state = self.state.lock();
         let last = state.waiting.iter_mut().rev().take(MERGED_WITH_MAX);
@@ -86,8 +87,8 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Gives out `work` once `until` has come. Returns `false`, and drops it, when what is deferred would weigh more than `most`
-    /// with it.
+    /// Gives out `work` once `until` has come. Returns `false`, and drops it, when what is deferred
+    /// would weigh more than `most` with it.
     pub(super) fn defer(&self, work: T, weight: usize, until: Duration, most: usize) -> bool {
         let mut state = self.state.lock();
         let all = state.deferred_weight.saturating_add(weight);
@@ -140,7 +141,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Whether nothing waits, and no thread is at anything.
+    /// Returns true if nothing waits, and no thread is at work.
     pub(super) fn is_idle(&self) -> bool {
         let state = self.state.lock();
         state.waiting.is_empty() && state.deferred.is_empty() && state.busy == 0

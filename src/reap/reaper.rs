@@ -1,7 +1,8 @@
 //! The reaper, as others see it.
 //!
-//! On each device files are carried out by a few threads; whole directories by two, which only move and record them; two sweepers
-//! remove what they left in the quarantine, so that a huge directory delays no other removal.
+//! On each device files are carried out by a few threads; whole directories by two, which only move
+//! and record them; two sweepers remove what they left in the quarantine, so that a huge directory
+//! delays no other removal.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -16,8 +17,8 @@ use parking_lot::Mutex;
 use super::intents::Intents;
 use super::judge::BoundedClock;
 use super::lanes::{Lanes, UNITS_MAX};
-pub use super::place::Place;
-use super::place::{Common, Looks, Placed, Work};
+pub use super::place::RootLocation;
+use super::place::{ClaimBatch, LookContext, ReaperContext, RootReadiness};
 use super::quarantines;
 use crate::clock;
 use crate::core::claim::{Claim, Reaped, Unit};
@@ -30,19 +31,20 @@ use crate::core::policy::{Policy, Record};
 use crate::fs::{Dir, RootDir};
 use crate::ledger::{Ledger, Line};
 
-/// How the reaper works.
+/// Options of the reaper.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// Where the intents are kept: on a local disk, this process' alone.
+    /// Directory of the intents: on a local disk, for this process alone.
     pub state_dir: PathBuf,
-    /// How many threads carry out claims of files on one device.
+    /// Number of threads for claims of files, on each device.
     pub threads: usize,
-    /// At most so many units share one sync of the ledger; never more than a thread takes.
+    /// Maximum number of units that share one sync of the ledger; never more than a thread takes.
     pub batch_units: usize,
 }
 
 impl Options {
-    /// The defaults: removals of single files are bound by the journal of the file system, of which two threads get the most.
+    /// The defaults: removals of single files are bound by the journal of the file system, of which
+    /// two threads get the most.
     #[must_use]
     pub fn new(state_dir: PathBuf) -> Self {
         Self {
@@ -53,36 +55,39 @@ impl Options {
     }
 }
 
-/// Called with a directory of a root.
+/// Callback with a directory of a root.
 pub type OnDir = Arc<dyn Fn(RootId, &RelPath) + Send + Sync>;
 
 /// Called with a root whose quarantine was put in order, or with what keeps it from that.
 pub type OnRecovered = Arc<dyn Fn(RootId, Option<Hold>) + Send + Sync>;
 
-/// The removal of all that a job owned, which is about to be recorded, and what is to become of the job's record then.
+/// The removal of all that a job owned, which is about to be recorded, and what is to become of the
+/// job's record then.
 #[derive(Clone, Copy, Debug)]
 pub struct Recording<'a> {
     /// The line that is about to be appended to the ledger; has the job's row.
     pub line: &'a Line,
-    /// Which job.
+    /// The job.
     pub job: &'a JobKey,
     /// Never [`Record::Keep`].
     pub record: Record,
 }
 
-/// Whose a path in a root is, as far as it is known.
+/// Returns the known owner of a path in a root.
 pub type OwnerOf = Arc<dyn Fn(&Policy, RootId, &[u8]) -> Owner + Send + Sync>;
 
-/// What holds a thing that no known job owns and a rule lets lapse, because a refused claim may mean it.
+/// Returns the hold of a thing that no known job owns and a rule lets lapse, if a refused claim may
+/// mean it.
 pub type RefusedHold = Arc<dyn Fn(&Policy, RootId, &[u8], RuleId) -> Option<Hold> + Send + Sync>;
 
-/// What holds all that a job owns, because not all of it is among the pieces of the claim, or one of its claims leads through a link.
+/// Returns the hold of all that a job owns, if a part of it is not among the pieces of the claim,
+/// or one of its claims leads through a link.
 pub type LinkedHold = Arc<dyn Fn(&Policy, &Claim) -> Option<Hold> + Send + Sync>;
 
-/// Notes durably what is to be written back, or says why it cannot.
+/// Notes durably what is to be written back; else returns the reason.
 pub type BeforeRecord = Arc<dyn Fn(&[Recording<'_>]) -> Result<(), String> + Send + Sync>;
 
-/// Whether what a source says about a job is what is known.
+/// Returns true if the known row of a job agrees with the source's.
 pub type Agrees = Arc<dyn Fn(&JobKey, &Fresh) -> bool + Send + Sync>;
 
 /// Takes in what a source says about a job.
@@ -91,40 +96,44 @@ pub type Disagrees = Arc<dyn Fn(&JobKey, Fresh) + Send + Sync>;
 /// Strikes out what was noted for the lines with these numbers.
 pub type NotRecorded = Arc<dyn Fn(&[u64]) + Send + Sync>;
 
-/// Called when all that a job owned is gone, with the number of its line and the quarantines that it went through: what was removed
-/// from them is final once their file systems are synchronized.
+/// Called when all that a job owned is gone, with the number of its line and the quarantines that
+/// it went through: what was removed from them is final once their file systems are synchronized.
 pub type OnFinished = Arc<dyn Fn(u64, Vec<Arc<Dir>>) + Send + Sync>;
 
-/// What the reaper tells others, and asks them.
+/// Calls from the reaper to other parts.
 #[derive(Clone)]
 pub struct Hooks {
-    /// What became of claims. May block.
+    /// Reports the results of claims. May block.
     pub reaped: Arc<dyn Fn(Vec<Reaped>) + Send + Sync>,
     /// The quarantine of a root is in order, or cannot be had. May block.
     pub recovered: OnRecovered,
-    /// A directory is about to be moved: its watches are to be dropped, or every removal in it would come back as an event.
+    /// A directory is about to be moved: its watches are to be dropped, or every removal in it
+    /// would come back as an event.
     pub before_move: OnDir,
-    /// The directory at this path, which may be back there, is to be looked at again, with all below.
+    /// The directory at this path, which may be back there, is to be looked at again, with all
+    /// below.
     pub put_back: OnDir,
-    /// Whose a path is. From memory: it is asked for every file.
+    /// Returns the owner of a path. From memory: it is called for every file.
     pub owner: OwnerOf,
-    /// Whether a claim of a job that is refused, or that leads through a link, may mean it.
+    /// Returns a hold if a refused claim of a job, or one that leads through a link, may mean it.
     pub refused: RefusedHold,
-    /// Whether the row of this job has to stay, as something that it claims would not go with it. Looks at the file system.
+    /// Returns a hold if the row of the job must be kept, because something that it claims would
+    /// not be removed with it. Looks at the file system.
     pub linked: LinkedHold,
-    /// What somebody said is to stay.
+    /// All pins.
     pub pins: Arc<Pins>,
-    /// What the source of a job says about it at this very moment. May block, for as long as the source may take.
+    /// Reads the row of a job from its source. May block, for as long as the source may take.
     pub fresh: Arc<dyn Fn(&JobKey) -> Fresh + Send + Sync>,
-    /// Whether that is what is known, by which [`Hooks::owner`] answers.
+    /// Returns true if that is the known row, by which [`Hooks::owner`] answers.
     pub agrees: Agrees,
-    /// A source says otherwise than is known.
+    /// Reports that a source disagrees with the known row.
     pub disagrees: Disagrees,
     /// These are about to be recorded. What it refuses is put back.
     pub before_record: BeforeRecord,
     /// All that a job owned is gone. May block.
     pub finished: OnFinished,
-    /// The lines with these numbers, of which [`Hooks::before_record`] was told, did not get into the ledger.
+    /// The lines with these numbers, of which [`Hooks::before_record`] was told, did not get into
+    /// the ledger.
     pub not_recorded: NotRecorded,
 }
 
@@ -163,7 +172,7 @@ pub enum ReapError {
 
 /// Carries out claims. Stopped when dropped.
 pub struct Reaper {
-    common: Arc<Common>,
+    common: Arc<ReaperContext>,
     /// Hung up when the threads have ended.
     ended: Mutex<mpsc::Receiver<()>>,
 }
@@ -196,8 +205,8 @@ impl Reaper {
             ledger.raise_ids(largest + 1);
         }
         let (lanes, ended) = Lanes::new(options);
-        let looks = Looks::new(hooks, Some(state));
-        let common = Arc::new(Common::new(looks, ledger, intents, lanes));
+        let looks = LookContext::new(hooks, Some(state));
+        let common = Arc::new(ReaperContext::new(looks, ledger, intents, lanes));
         common.start().map_err(ReapError::Thread)?;
         Ok(Self {
             common,
@@ -205,12 +214,13 @@ impl Reaper {
         })
     }
 
-    /// Takes claims. Returns at once; every claim is answered once through [`Hooks::reaped`], unless the reaper is stopped.
+    /// Takes claims. Returns at once; every claim is answered once through [`Hooks::reaped`],
+    /// unless the reaper is stopped.
     pub fn submit(&self, batch: Batch) {
         let since = BoundedClock(clock::now());
-        let mut works: Vec<Work> = Vec::new();
+        let mut works: Vec<ClaimBatch> = Vec::new();
         for claim in batch.claims {
-            let work = Work {
+            let work = ClaimBatch {
                 policy: batch.policy.clone(),
                 roots: roots_of(&claim),
                 unit: claim.unit,
@@ -228,9 +238,10 @@ impl Reaper {
         }
     }
 
-    /// Tells where `root` is; `None`: it is not there, and its claims are held. A root that appears has its quarantine put in
-    /// order before later claims of it are carried out. Returns at once.
-    pub fn set_place(&self, root: RootId, place: Option<Place>) {
+    /// Sets the place of `root`; `None`: it is missing, and its claims are held. The quarantine of
+    /// a root that appears is put in order before its later claims are carried out. Returns at
+    /// once.
+    pub fn set_place(&self, root: RootId, place: Option<RootLocation>) {
         let mut places = self.common.places.lock();
         let (known, parked) = places.remove(&root).map_or((None, None), |root| {
             (Some((root.place, root.quarantine)), root.parked)
@@ -238,7 +249,7 @@ impl Reaper {
         let parked = parked.unwrap_or_default();
         if let Some(place) = place {
             let same = known.filter(|(known, _)| *known == place);
-            let here = Placed {
+            let here = RootReadiness {
                 place: place.clone(),
                 quarantine: same.and_then(|(_, quarantine)| quarantine),
                 parked: Some(parked),
@@ -254,8 +265,8 @@ impl Reaper {
         }
     }
 
-    /// Tells [`Hooks::finished`] of those of the removals `ids`, which an earlier process recorded, that are gone already; of the others
-    /// once they are.
+    /// Tells [`Hooks::finished`] of those of the removals `ids`, which an earlier process recorded,
+    /// that are gone already; of the others once they are.
     pub fn finish(&self, ids: Vec<u64>) {
         for id in ids {
             if self.common.intents.is_done(id) {
@@ -264,16 +275,17 @@ impl Reaper {
         }
     }
 
-    /// The numbers of the removals that are not through: the ledger decides what becomes of their things.
+    /// Returns the numbers of the unfinished removals: the ledger decides about their things.
     #[must_use]
     pub fn unfinished(&self) -> BTreeSet<u64> {
         self.common.intents.ids()
     }
 
-    /// How many displaced things lie in the quarantines of the roots that are there. Looks at the disk.
+    /// Returns the number of displaced things in the quarantines of the roots that are there. Looks
+    /// at the disk.
     #[must_use]
     pub fn displaced(&self) -> u64 {
-        let places: Vec<Place> = self
+        let places: Vec<RootLocation> = self
             .common
             .places
             .lock()
@@ -283,21 +295,23 @@ impl Reaper {
         places.iter().map(quarantines::displaced).sum()
     }
 
-    /// Has the threads finish what is under way, and drops the rest. Returns at once. A directory that is being removed is left
-    /// between two files: it is recorded, and the next start finishes it.
+    /// Has the threads finish their current work, and drops the rest. Returns at once. A directory
+    /// that is being deleted is left between two files: it is recorded, and the next start finishes
+    /// it.
     pub fn close(&self) {
         self.common.stopping.store(true, Ordering::Relaxed);
         self.common.lanes.close();
     }
 
-    /// Waits, after [`Reaper::close`], until the threads have ended, at most for `limit`. Whether they have: a file system or a source
-    /// may hang. What they were at is then as after a crash.
+    /// Waits, after [`Reaper::close`], until the threads have ended, at most for `limit`. Whether
+    /// they have: a file system or a source may hang. What they were at is then as after a crash.
     #[must_use]
     pub fn ends_within(&self, limit: Duration) -> bool {
         self.ended.lock().recv_timeout(limit) != Err(RecvTimeoutError::Timeout)
     }
 
-    /// [`Reaper::close`], and waits until the threads have ended. [`Hooks::reaped`] must not block for ever meanwhile.
+    /// [`Reaper::close`], and waits until the threads have ended. [`Hooks::reaped`] must not block
+    /// for ever meanwhile.
     pub fn stop(&self) {
         self.close();
         self.common.lanes.join();

@@ -37,11 +37,11 @@ impl Pipeline<'_> {
         };
         let displaced = std::mem::take(&mut round.displaced);
         let lines = recorded.iter().map(|one| &one.line).chain(&displaced);
-        match self.shared.ledger.append(lines) {
+        match self.lane.ledger.append(lines) {
             Ok(()) => self.dispose(recorded, round),
             Err(error) => {
                 if !noted.is_empty() {
-                    (self.shared.hooks.not_recorded)(&noted);
+                    (self.lane.hooks.not_recorded)(&noted);
                 }
                 if !displaced.is_empty() {
                     tracing::error!(%error, "what was displaced could not be recorded");
@@ -55,7 +55,7 @@ impl Pipeline<'_> {
     /// Records what was displaced since.
     fn record_displaced(&self, round: &mut Round) {
         let displaced = std::mem::take(&mut round.displaced);
-        if let Err(error) = self.shared.ledger.append(&displaced) {
+        if let Err(error) = self.lane.ledger.append(&displaced) {
             tracing::error!(%error, "what was displaced or put back could not be recorded");
         }
     }
@@ -75,7 +75,7 @@ impl Pipeline<'_> {
                 })
             })
             .collect();
-        (self.shared.hooks.before_record)(&recordings)?;
+        (self.lane.hooks.before_record)(&recordings)?;
         Ok(recordings.iter().map(|one| one.line.id).collect())
     }
 

@@ -1,6 +1,7 @@
-//! What a crash left in a quarantine: finished, put back, or set aside.
+//! Recovery: what a crash left in a quarantine is finished, put back, or set aside.
 //!
-//! **Invariant:** only what has a readable intent *and* a ledger line is removed. Every step can be cut off and done again.
+//! **Invariant:** only what has a readable intent *and* a ledger line is removed. Every step can be
+//! cut off and done again.
 //! **Invariant:** an error of the file system settles nothing: it is tried again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use super::names::parse_quarantine_name;
 use super::parts::Part;
 use super::pending::{PendingDeletion, Sweep, SweepRoot};
 use super::pipeline::ROUND_FILES_MAX;
-use super::place::{Large, Place, Shared};
+use super::place::{Lane, RootLocation, SlowWork};
 use super::sweep::{RETRY_MAX, RETRY_MIN, WAITING_NAMES_MAX};
 use super::unit::UNIT_NAMES_MAX;
 use crate::clock;
@@ -43,9 +44,9 @@ enum Settled {
 type TakenUp = BTreeMap<(u64, u32), Taken>;
 
 struct Recovery<'a> {
-    shared: &'a Shared,
+    lane: &'a Lane,
     root_id: RootId,
-    place: &'a Place,
+    place: &'a RootLocation,
     root: &'a RootDir,
     quarantine: &'a Arc<Dir>,
     intents: &'a TakenUp,
@@ -56,44 +57,45 @@ struct Recovery<'a> {
 }
 
 /// Puts the quarantine of the root at `place` in order, then lets its claims go on.
-pub(super) fn recover(shared: &Shared, root_id: RootId, place: &Place) {
+pub(super) fn recover(lane: &Lane, root_id: RootId, place: &RootLocation) {
     let hold = match RootDir::open_as(&place.path, place.key) {
-        Ok(root) => match shared.find_quarantine(root_id, place, &root) {
+        Ok(root) => match lane.find_quarantine(root_id, place, &root) {
             Ok(Some(_)) => None,
-            Ok(None) => claim_root(shared, root_id, place, &root),
+            Ok(None) => claim_root(lane, root_id, place, &root),
             Err(hold) => Some(hold),
         },
         // The watchers tell when it is back.
         Err(_) => None,
     };
-    shared.recovered(root_id, place);
-    (shared.hooks.recovered)(root_id, hold);
+    lane.recovered(root_id, place);
+    (lane.hooks.recovered)(root_id, hold);
 }
 
-/// Makes and locks the quarantine of a root that has none, so that the first process on a root owns it, not the first that has
-/// something to remove. Returns the hold of a root that another process owns. A quarantine that cannot be made is told by the
-/// first removal that needs it.
+/// Makes and locks the quarantine of a root that has none, so that the first process on a root owns
+/// it, not the first that has something to remove. Returns the hold of a root that another process
+/// owns. A quarantine that cannot be made is told by the first removal that needs it.
 ///
-/// Once for each root: an application that deletes a root and makes it again would meet a quarantine that comes while it deletes,
-/// and fail. There the first removal makes it.
-fn claim_root(shared: &Shared, id: RootId, place: &Place, root: &RootDir) -> Option<Hold> {
+/// Once for each root: an application that deletes a root and makes it again would meet a
+/// quarantine that comes while it deletes, and fail. There the first removal makes it.
+fn claim_root(lane: &Lane, id: RootId, place: &RootLocation, root: &RootDir) -> Option<Hold> {
     // Of intents that do not name their quarantine: the things were never moved, or are gone.
-    match shared.intents.take_up(place, None) {
-        Ok(unmoved) => end_all(shared, &unmoved, unmoved.keys().copied(), None),
+    match lane.intents.take_up(place, None) {
+        Ok(unmoved) => end_all(lane, &unmoved, unmoved.keys().copied(), None),
         Err(error) => return Some(unsettled(&error)),
     }
-    if warn_elsewhere(shared, place, None) > 0 || !shared.quarantines.claim(&place.path) {
+    if warn_elsewhere(lane, place, None) > 0 || !lane.quarantines.claim(&place.path) {
         return None;
     }
-    match shared.quarantine(id, place, root) {
+    match lane.quarantine(id, place, root) {
         Err(hold @ Hold::RootInUse { .. }) => Some(hold),
         Ok(_) | Err(_) => None,
     }
 }
 
-/// Warns of removals that cannot be finished, because the quarantine that they lie in is not at its place. Returns their number.
-fn warn_elsewhere(shared: &Shared, place: &Place, id: Option<QuarantineId>) -> usize {
-    let count = shared.intents.count_elsewhere(place, id);
+/// Warns of removals that cannot be finished, because the quarantine that they lie in is not at its
+/// place. Returns their number.
+fn warn_elsewhere(lane: &Lane, place: &RootLocation, id: Option<QuarantineId>) -> usize {
+    let count = lane.intents.count_elsewhere(place, id);
     if count > 0 {
         tracing::warn!(
             root = %place.path.display(),
@@ -105,45 +107,46 @@ fn warn_elsewhere(shared: &Shared, place: &Place, id: Option<QuarantineId>) -> u
     count
 }
 
-/// Tries once more to settle what an error left in the quarantine of the root at `place`, if it is there still.
-pub(super) fn retry(shared: &Shared, root_id: RootId, place: &Place, pause: Duration) {
-    let placed = shared.places.lock();
+/// Tries once more to settle what an error left in the quarantine of the root at `place`, if it is
+/// there still.
+pub(super) fn retry(lane: &Lane, root_id: RootId, place: &RootLocation, pause: Duration) {
+    let placed = lane.places.lock();
     let here = placed.get(&root_id).filter(|root| root.place == *place);
     let quarantine = here.and_then(|root| root.quarantine.clone());
     drop(placed);
     if let Some(quarantine) = quarantine
         && let Ok(root) = RootDir::open_as(&place.path, place.key)
-        && let Err(hold) = settle_after(shared, root_id, place, (&root, &quarantine), pause)
+        && let Err(hold) = settle_after(lane, root_id, place, (&root, &quarantine), pause)
     {
         tracing::warn!(root = %place.path.display(), "{hold}");
-        retry_later(shared, root_id, place, pause);
+        retry_later(lane, root_id, place, pause);
     }
 }
 
-fn retry_later(shared: &Shared, root: RootId, place: &Place, pause: Duration) {
+fn retry_later(lane: &Lane, root: RootId, place: &RootLocation, pause: Duration) {
     let place = place.clone();
-    let again = Large::Retry {
+    let again = SlowWork::Retry {
         root,
         place,
         pause: (pause * 2).min(RETRY_MAX),
     };
     let until = clock::now().boot + pause;
-    shared.large.defer(again, 1, until, usize::MAX);
+    lane.large.defer(again, 1, until, usize::MAX);
 }
 
-/// Finishes, puts back or sets aside what lies in the quarantine of the root at `place`, which this process has just locked. What an
-/// error leaves there is tried again later.
+/// Finishes, puts back or sets aside what lies in the quarantine of the root at `place`, which this
+/// process has just locked. What an error leaves there is tried again later.
 ///
 /// # Errors
-/// Where the quarantine, the intents or the ledger cannot be read: nothing is touched then.
+/// If the quarantine, the intents or the ledger cannot be read: nothing is touched then.
 pub(super) fn settle(
-    shared: &Shared,
+    lane: &Lane,
     root_id: RootId,
-    place: &Place,
+    place: &RootLocation,
     root: &RootDir,
     quarantine: &Arc<Dir>,
 ) -> Result<(), Hold> {
-    settle_after(shared, root_id, place, (root, quarantine), RETRY_MIN)
+    settle_after(lane, root_id, place, (root, quarantine), RETRY_MIN)
 }
 
 fn unsettled(error: &dyn std::fmt::Display) -> Hold {
@@ -153,19 +156,19 @@ fn unsettled(error: &dyn std::fmt::Display) -> Hold {
 }
 
 fn settle_after(
-    shared: &Shared,
+    lane: &Lane,
     root_id: RootId,
-    place: &Place,
+    place: &RootLocation,
     (root, quarantine): (&RootDir, &Arc<Dir>),
     pause: Duration,
 ) -> Result<(), Hold> {
     let facts = quarantine.facts().map_err(|error| unsettled(&error))?;
     let id = QuarantineId::of(&facts);
-    let intents = shared.intents.take_up(place, Some(id));
+    let intents = lane.intents.take_up(place, Some(id));
     let intents = intents.map_err(|error| unsettled(&error))?;
-    warn_elsewhere(shared, place, Some(id));
+    warn_elsewhere(lane, place, Some(id));
     let recovery = Recovery {
-        shared,
+        lane,
         root_id,
         place,
         root,
@@ -176,7 +179,7 @@ fn settle_after(
     };
     let leave = |numbers: &mut dyn Iterator<Item = &(u64, u32)>| {
         for (id, part) in numbers {
-            shared.intents.leave_parts(*id, &[*part]);
+            lane.intents.leave_parts(*id, &[*part]);
         }
     };
     match recovery.settle() {
@@ -184,7 +187,7 @@ fn settle_after(
             let done = intents
                 .keys()
                 .filter(|number| !remaining.contains_key(number));
-            end_all(shared, &intents, done.copied(), Some(quarantine));
+            end_all(lane, &intents, done.copied(), Some(quarantine));
             // The sweeper still needs those that it was given.
             let left = || {
                 remaining
@@ -193,7 +196,7 @@ fn settle_after(
             };
             leave(&mut left().map(|(number, _)| number));
             if left().next().is_some() {
-                retry_later(shared, root_id, place, pause);
+                retry_later(lane, root_id, place, pause);
             }
             Ok(())
         }
@@ -206,7 +209,7 @@ fn settle_after(
 
 /// Forgets these intents, and tells of the removals that are through with them.
 fn end_all(
-    shared: &Shared,
+    lane: &Lane,
     intents: &TakenUp,
     ended: impl Iterator<Item = (u64, u32)>,
     quarantine: Option<&Arc<Dir>>,
@@ -216,9 +219,9 @@ fn end_all(
         parts.entry(id).or_default().push(part);
     }
     for (id, parts) in parts {
-        shared.intents.done_parts(id, &parts);
+        lane.intents.done_parts(id, &parts);
         let unit = intents[&(id, parts[0])].intent().line.unit;
-        shared.tell_if_finished(id, unit, quarantine.cloned().into_iter().collect());
+        lane.tell_if_finished(id, unit, quarantine.cloned().into_iter().collect());
     }
 }
 
@@ -235,10 +238,11 @@ impl Recovery<'_> {
             })
             .map_err(|error| words(&error))?;
         let ids = self.intents.keys().map(|(id, _)| *id).collect();
-        let recorded = self.shared.ledger.contains(&ids);
+        let recorded = self.lane.ledger.contains(&ids);
         self.recorded = recorded.map_err(|error| words(&error))?;
         let mut remaining = BTreeMap::new();
-        // Directories that were emptied went after, and go back before, what lay in them: the later number first.
+        // Directories that were emptied went after, and go back before, what lay in them: the later
+        // number first.
         things.sort_by_key(|(name, _)| std::cmp::Reverse(parse_quarantine_name(name)));
         for (name, facts) in things {
             let number = parse_quarantine_name(&name);
@@ -248,8 +252,7 @@ impl Recovery<'_> {
                 .filter(|intent| intent.means(&facts));
             let Some(intent) = meant else {
                 // What this very process is at work on is left to the thread that is.
-                let in_flight =
-                    |(id, part)| taken.is_none() && self.shared.intents.is_live(id, part);
+                let in_flight = |(id, part)| taken.is_none() && self.lane.intents.is_live(id, part);
                 if !number.is_some_and(in_flight) {
                     self.displace_unknown(&name, &facts);
                 }
@@ -288,7 +291,7 @@ impl Recovery<'_> {
         let now = clock::now().wall;
         let (path, path_b64) = pack(path.as_os_str().as_encoded_bytes());
         self.append(Line {
-            id: self.shared.ledger.next_id(),
+            id: self.lane.ledger.next_id(),
             at: now,
             root: root.unwrap_or_else(|| self.place.path.display().to_string()),
             path,
@@ -321,19 +324,19 @@ impl Recovery<'_> {
                 tracing::info!(path = %full.display(), "put back: its removal was cut off before it was recorded");
             }
             RestoreOutcome::Displaced => self.append(Line {
-                id: self.shared.ledger.next_id(),
+                id: self.lane.ledger.next_id(),
                 result: Mark::Displaced,
                 ..intent.line()
             }),
             RestoreOutcome::Stuck => return Settled::Left,
         }
         let changed = if intent.dir { &path } else { &parent };
-        (self.shared.hooks.put_back)(self.root_id, changed);
+        (self.lane.hooks.put_back)(self.root_id, changed);
         Settled::Done
     }
 
     fn append(&self, line: Line) {
-        if let Err(error) = self.shared.ledger.append(&[line]) {
+        if let Err(error) = self.lane.ledger.append(&[line]) {
             tracing::error!(%error, "what was displaced could not be recorded");
         }
     }
@@ -343,30 +346,30 @@ impl Recovery<'_> {
     fn finish(
         &mut self,
         (intent, links): (&Intent<'_>, &BTreeSet<u64>),
-        lain: &[u8],
+        quarantined: &[u8],
         facts: Facts,
     ) -> Settled {
         let (tree, part) = match (intent.line.unit, facts.kind) {
-            (LineUnit::EmptyDir, _) => (Tree::of_dir(lain, facts), Part::Dir(0)),
+            (LineUnit::EmptyDir, _) => (Tree::of_dir(quarantined, facts), Part::Dir(0)),
             (LineUnit::File | LineUnit::Dir | LineUnit::Job, Kind::Dir) => {
-                let stop = || self.shared.is_stopping();
-                let mut tree = match Tree::walk(self.quarantine, lain, facts, UNIT_NAMES_MAX, &stop)
-                {
-                    Ok(tree) => tree,
-                    Err(error) => {
-                        tracing::error!(
-                            ?error,
-                            "a recorded removal cannot be finished yet; it is tried again"
-                        );
-                        return Settled::Left;
-                    }
-                };
+                let stop = || self.lane.is_stopping();
+                let mut tree =
+                    match Tree::walk(self.quarantine, quarantined, facts, UNIT_NAMES_MAX, &stop) {
+                        Ok(tree) => tree,
+                        Err(error) => {
+                            tracing::error!(
+                                ?error,
+                                "a recorded removal cannot be finished yet; it is tried again"
+                            );
+                            return Settled::Left;
+                        }
+                    };
                 tree.retain_files(|facts| !is_younger(facts, intent.line.at, links));
                 (tree, Part::Dir(0))
             }
             (LineUnit::File | LineUnit::Dir | LineUnit::Job, _) => {
                 let part = Part::File { dir: 0, file: 0 };
-                (Tree::of_file(b"", facts, lain, facts), part)
+                (Tree::of_file(b"", facts, quarantined, facts), part)
             }
         };
         let files: u64 = (0..tree.len())
@@ -411,7 +414,7 @@ impl Recovery<'_> {
     fn dispatch(&mut self) {
         if let Some(sweep) = self.collected.take() {
             let weight = sweep.weight();
-            self.shared.sweeps.put(sweep, weight, WAITING_NAMES_MAX);
+            self.lane.sweeps.put(sweep, weight, WAITING_NAMES_MAX);
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::place::Looks;
+use super::place::LookContext;
 use crate::core::claim::Claim;
 use crate::core::hold::Hold;
 use crate::core::jobs::{Fresh, Job, JobKey, Owner};
@@ -14,14 +14,14 @@ use crate::ledger::line::LineJob;
 
 /// The answers of the sources, for one look at the claims of a round.
 pub(super) struct JobLookupCache<'a> {
-    looks: &'a Looks,
+    looks: &'a LookContext,
     policy: &'a Policy,
     /// Each with whether it differed from what was known when it came.
     asked: BTreeMap<JobKey, (Fresh, bool)>,
 }
 
 impl<'a> JobLookupCache<'a> {
-    pub(super) fn new(looks: &'a Looks, policy: &'a Policy) -> Self {
+    pub(super) fn new(looks: &'a LookContext, policy: &'a Policy) -> Self {
         Self {
             looks,
             policy,

@@ -1,7 +1,7 @@
 //! The parts of a unit that are removed, and those that are kept.
 //!
-//! **Invariant:** a part that is removed never holds what a rule keeps, what an earlier rule governs,
-//! or what belongs to a job that does not let it lapse.
+//! **Invariant:** a part that is removed never holds what a rule keeps, what an earlier rule
+//! governs, or what belongs to a job that does not let it lapse.
 
 use std::collections::BTreeSet;
 
@@ -56,7 +56,7 @@ impl<'a> UnitPartitioner<'a> {
     /// Returns the parts of a target that are removed: the largest of which nothing is kept.
     ///
     /// # Errors
-    /// What in the target holds the whole unit.
+    /// The hold of the whole unit.
     pub(super) fn parts(&mut self, target: &Target) -> Result<Vec<Part>, Hold> {
         let Content::Dir(tree) = &target.content else {
             let goes = self.goes(target, target.path.as_bytes(), target.facts())?;
@@ -167,7 +167,7 @@ impl<'a> UnitPartitioner<'a> {
         if !is_meant || owner == self.owner {
             return Ok(is_meant);
         }
-        // Somebody else's: they have a say as well.
+        // Another owner has a say as well.
         let (name, top) = (self.claim.path.as_bytes(), target.facts());
         match self.policy.dir(root, name, top, self.latest, owner) {
             Verdict::Lapse {

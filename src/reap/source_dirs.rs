@@ -34,7 +34,7 @@ impl SourceDirs {
         self.open.get(&id)?.get(path)
     }
 
-    /// Whether the directory at `path` is open, or can be kept open.
+    /// Returns true if the directory at `path` is open, or can be kept open.
     pub(super) fn has_room_for(&self, id: RootId, path: &[u8]) -> bool {
         self.room > 0 || self.get(id, path).is_some()
     }
@@ -65,10 +65,10 @@ impl SourceDirs {
     }
 }
 
-/// Which directories of a root are still where they were, asked once each.
+/// Check that directories of a root are still in their places, once for each.
 pub(super) struct InPlace<'a> {
     root: &'a RootDir,
-    /// Whether the root itself is.
+    /// True if the root itself is in its place.
     root_is: bool,
     found: BTreeMap<RelPath, Option<FileKey>>,
 }
@@ -82,8 +82,8 @@ impl<'a> InPlace<'a> {
         }
     }
 
-    /// Whether the directory `key` is at `path` beneath the root. What cannot be known counts as
-    /// gone.
+    /// Returns true if the directory `key` is at `path` beneath the root; false if that cannot be
+    /// known.
     pub(super) fn is(&mut self, path: &[u8], key: FileKey) -> bool {
         if !self.root_is {
             return false;
@@ -97,8 +97,8 @@ impl<'a> InPlace<'a> {
         found == Some(key)
     }
 
-    /// Which directory is at `path` now. One look is enough where no directory on the way could be
-    /// swapped for a link.
+    /// Returns the key of the directory that is at `path` now. One look is enough where no
+    /// directory on the way could be swapped for a link.
     fn look(&self, path: &RelPath) -> Option<FileKey> {
         let facts = match path.components().count() {
             0 => return Some(self.root.key()),

@@ -1,10 +1,10 @@
 //! Removal of recorded units from the quarantine: deepest first, by two threads if there are many
 //! files.
 //!
-//! **Invariant:** only what the second look saw is removed, and only while it is the same and closed.
-//! What has appeared or changed since is displaced.
-//! **Invariant:** an error of the file system displaces nothing: what it stopped is tried again, here
-//! with exponential backoff, and by the next start.
+//! **Invariant:** only what the second look saw is removed, and only while it is the same and
+//! closed. What has appeared or changed since is displaced.
+//! **Invariant:** an error of the file system displaces nothing: what it stopped is tried again,
+//! here with exponential backoff, and by the next start.
 //! **Invariant:** a unit is reported as finished only when all of it is gone or displaced.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use super::judge::{OpenState, ask, ask_after_crash};
 use super::names::{QuarantineName, quarantine_name};
 use super::parts::Part;
 use super::pending::{PendingDeletion, Sweep, SweepRoot};
-use super::place::Shared;
+use super::place::Lane;
 use crate::clock;
 use crate::core::claim::Reaped;
 use crate::core::facts::Facts;
@@ -44,8 +44,8 @@ const SPLIT_FILES_MIN: u64 = 256;
 /// that both threads end together.
 const DIRS_AT_ONCE: usize = 8;
 
-/// Exponential backoff of a unit that an error stopped, from this time up to [`RETRY_MAX`]: each try
-/// looks at all that is left of the unit.
+/// Exponential backoff of a unit that an error stopped, from this time up to [`RETRY_MAX`]: each
+/// try looks at all that is left of the unit.
 pub(super) const RETRY_MIN: Duration = Duration::from_secs(1);
 /// See [`RETRY_MIN`].
 pub(super) const RETRY_MAX: Duration = Duration::from_mins(10);
@@ -72,7 +72,7 @@ struct Step {
 
 /// One try to remove a unit.
 struct Sweeping<'a> {
-    shared: &'a Shared,
+    lane: &'a Lane,
     sweep: &'a Sweep,
     /// Number of files that were kept.
     kept: AtomicU64,
@@ -81,10 +81,10 @@ struct Sweeping<'a> {
 }
 
 /// Removes a unit. Returns the answer for its claim, unless it was stopped or has been answered.
-pub(super) fn sweep(shared: &Shared, mut sweep: Sweep) -> Option<Reaped> {
+pub(super) fn sweep(lane: &Lane, mut sweep: Sweep) -> Option<Reaped> {
     let id = sweep.line.id;
     let sweeping = Sweeping {
-        shared,
+        lane,
         sweep: &sweep,
         kept: AtomicU64::new(0),
         failed: Mutex::default(),
@@ -100,8 +100,8 @@ pub(super) fn sweep(shared: &Shared, mut sweep: Sweep) -> Option<Reaped> {
     } else {
         remove();
     }
-    if shared.is_stopping() {
-        shared.intents.leave_parts(id, &sweep.numbers());
+    if lane.is_stopping() {
+        lane.intents.leave_parts(id, &sweep.numbers());
         return None;
     }
     sweeping.remove_dirs();
@@ -112,33 +112,33 @@ pub(super) fn sweep(shared: &Shared, mut sweep: Sweep) -> Option<Reaped> {
         .into_iter()
         .partition(|part| failed.contains_key(part));
     if left.is_empty() && !sweep.after_crash {
-        shared.intents.done([id]);
+        lane.intents.done([id]);
     } else {
         // Recovery hands a unit over part by part.
-        shared.intents.done_parts(id, &done);
+        lane.intents.done_parts(id, &done);
     }
     let answer = sweep.answer.take();
     if let Some(error) = failed.into_values().next() {
         sweep.pending.retain(|part| left.contains(&part.number));
-        retry(shared, sweep, &error);
+        retry(lane, sweep, &error);
     } else {
         let dirs = sweep.roots.into_iter().map(|root| root.quarantine);
-        shared.tell_if_finished(id, sweep.line.unit, dirs.collect());
+        lane.tell_if_finished(id, sweep.line.unit, dirs.collect());
     }
     answer
 }
 
 /// Has a unit that an error stopped tried again.
-fn retry(shared: &Shared, mut sweep: Sweep, error: &str) {
+fn retry(lane: &Lane, mut sweep: Sweep, error: &str) {
     let id = sweep.line.id;
     let pause = (RETRY_MIN * 2_u32.pow(sweep.failures.min(16))).min(RETRY_MAX);
     sweep.failures += 1;
     sweep.leases.get_mut().clear();
     let path = String::from_utf8_lossy(&sweep.line.path_bytes()).into_owned();
     let (left, weight) = (sweep.numbers(), sweep.weight());
-    shared.intents.postpone(id);
+    lane.intents.postpone(id);
     let until = clock::now().boot + pause;
-    if shared.sweeps.defer(sweep, weight, until, RETRIED_NAMES_MAX) {
+    if lane.sweeps.defer(sweep, weight, until, RETRIED_NAMES_MAX) {
         tracing::warn!(
             path,
             error,
@@ -146,7 +146,7 @@ fn retry(shared: &Shared, mut sweep: Sweep, error: &str) {
             humantime::format_duration(pause)
         );
     } else {
-        shared.intents.leave_parts(id, &left);
+        lane.intents.leave_parts(id, &left);
         tracing::warn!(
             path,
             error,
@@ -210,7 +210,7 @@ impl Sweeping<'_> {
                     let facts = part.part.facts(self.tree(part));
                     self.remove_file(part, self.quarantine(part), &self.name(part), facts);
                 }
-                if self.shared.is_stopping() {
+                if self.lane.is_stopping() {
                     return;
                 }
             }
@@ -233,7 +233,7 @@ impl Sweeping<'_> {
         match chain.go(tree, at) {
             Ok(dir) => {
                 for (name, facts) in &tree.dir(at).files {
-                    if self.shared.is_stopping() {
+                    if self.lane.is_stopping() {
                         return;
                     }
                     self.remove_file(part, dir, name, facts);
@@ -332,7 +332,7 @@ impl Sweeping<'_> {
             }
         };
         let line = Line {
-            id: self.shared.ledger.next_id(),
+            id: self.lane.ledger.next_id(),
             root: root.name.clone(),
             path,
             path_b64,
@@ -342,14 +342,14 @@ impl Sweeping<'_> {
             result: Mark::Displaced,
             ..unit.clone()
         };
-        if let Err(error) = self.shared.ledger.append(&[line]) {
+        if let Err(error) = self.lane.ledger.append(&[line]) {
             tracing::error!(%error, "what was displaced could not be recorded");
         }
     }
 }
 
-/// Removes one file if it is still what was seen, and closed. Its change time may be another one: the
-/// removal of another of its names moves it.
+/// Removes one file if it is still what was seen, and closed. Its change time may be another one:
+/// the removal of another of its names moves it.
 fn remove_file(sweep: &Sweep, dir: &Dir, name: &[u8], facts: &Facts) -> Fate {
     // Other processes must not open it until it is removed.
     let _lease = match closed(sweep, dir, name, facts) {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::abort::{Abort, unreadable};
 use super::back::closed;
-use super::candidate::{Content, Seen, Target};
+use super::candidate::{Content, Snapshot, Target};
 use super::judge::{Due, Recheck, judge};
 use super::look::{Handles, Look};
 use super::parts::Part;
@@ -19,7 +19,7 @@ use super::sort::UnitPartitioner;
 use super::source_dirs::SourceDirs;
 use crate::core::claim::{Claim, Outcome, Piece, Unit};
 use crate::core::facts::{Kind, Latest, RootId};
-use crate::core::hold::{Ends, Hold};
+use crate::core::hold::{Hold, Recovery};
 use crate::core::jobs::{JobKey, Moments, Owner};
 use crate::core::path::RelPath;
 use crate::core::pins::PinTarget;
@@ -41,7 +41,7 @@ impl Look<'_> {
         claim: &Claim,
         rows: &mut JobLookupCache<'_>,
         handles: &mut Handles,
-    ) -> Result<Seen, Abort> {
+    ) -> Result<Snapshot, Abort> {
         if let Some(hold) = self.pinned(claim).or_else(|| self.linked(claim)) {
             return Err(hold.into());
         }
@@ -53,7 +53,7 @@ impl Look<'_> {
         if targets.is_empty() && !self.has_record(claim) {
             return Err(Outcome::Gone.into());
         }
-        let mut seen = Seen {
+        let mut seen = Snapshot {
             owner: self
                 .owner_of_unit(claim, rows)
                 .map_err(|abort| abort.or(changed(&targets)))?,
@@ -73,12 +73,12 @@ impl Look<'_> {
         Ok(seen)
     }
 
-    /// Whether everything in the unit is closed. Asked in its place as well: a unit in use must not
+    /// Checks that everything in the unit is closed. In its place as well: a unit in use must not
     /// vanish for an instant.
     fn ask_about(
         &self,
         claim: &Claim,
-        seen: &mut Seen,
+        seen: &mut Snapshot,
         handles: &mut Handles,
     ) -> Result<(), Abort> {
         let (skip_open, stop) = (self.skip_open(claim), || self.looks.is_stopping());
@@ -117,7 +117,7 @@ impl Look<'_> {
     pub(super) fn confirm_unit(
         &self,
         claim: &Claim,
-        seen: &mut Seen,
+        seen: &mut Snapshot,
         rows: &mut JobLookupCache<'_>,
     ) -> Result<(), Abort> {
         if let Some(hold) = self.pinned(claim) {
@@ -134,7 +134,7 @@ impl Look<'_> {
         if seen.keys.is_empty() && self.policy.sources.is_empty() {
             return Ok(());
         }
-        let parts = |seen: &Seen| -> Vec<Vec<Part>> {
+        let parts = |seen: &Snapshot| -> Vec<Vec<Part>> {
             seen.targets
                 .iter()
                 .map(|target| target.parts.clone())
@@ -155,19 +155,19 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Whether something is to be done about the job's record at its source.
+    /// Returns true if the job's record at its source is to be marked or deleted.
     pub(super) fn has_record(&self, claim: &Claim) -> bool {
         claim.unit == Unit::Job && self.policy.rule(claim.rule).record != Record::Keep
     }
 
-    /// What keeps a record at its source, because a file of its job may not be where its claim
+    /// Returns the hold of a record at its source, if a file of its job may not be where its claim
     /// seems to lead.
     fn linked(&self, claim: &Claim) -> Option<Hold> {
         let has_record = self.has_record(claim);
         has_record.then(|| (self.looks.hooks.linked)(self.policy, claim))?
     }
 
-    /// The pin that holds the unit, or anything in it by its path.
+    /// Returns the pin that holds the unit, or anything in it by its path.
     pub(super) fn pinned(&self, claim: &Claim) -> Option<Hold> {
         let hooks = &self.looks.hooks;
         if hooks.pins.is_empty() {
@@ -193,7 +193,7 @@ impl Look<'_> {
         Some(pin.hold())
     }
 
-    /// Who owns the unit now; [`Abort::Changed`] when that is not who the claim was made about.
+    /// Returns the owner of the unit; [`Abort::Changed`] if it is not the one of the claim.
     fn owner_of_unit(&self, claim: &Claim, rows: &JobLookupCache<'_>) -> Result<Owner, Abort> {
         match claim.unit {
             Unit::File | Unit::Dir => {
@@ -243,14 +243,14 @@ impl Look<'_> {
         }
         let kind = if piece.is_dir { Kind::Dir } else { Kind::File };
         if (facts.kind, facts.key) != (kind, piece.key) {
-            return Err(Outcome::Spared { facts }.into());
+            return Err(Outcome::Changed { facts }.into());
         }
         self.is_alone(&piece)?;
         self.is_not_ours((piece.root, root), above, clear)?;
         let content = if piece.is_dir {
             let stop = || self.looks.is_stopping();
             let tree = Tree::walk(&home.dir, name, facts, UNIT_NAMES_MAX, &stop);
-            let changed = Outcome::Spared { facts };
+            let changed = Outcome::Changed { facts };
             Content::Dir(tree.map_err(|error| Abort::from(error).or(changed))?)
         } else {
             Content::File(facts, None)
@@ -273,7 +273,7 @@ impl Look<'_> {
         Ok(Some(target))
     }
 
-    /// Whether the piece holds no other root, and lies in none.
+    /// Checks that the piece holds no other root, and is in none.
     fn is_alone(&self, piece: &Piece) -> Result<(), Abort> {
         let nested = &self.policy.roots[&piece.root].nested;
         let touches = |path: &RelPath| path.is_within(&piece.path) || piece.path.is_within(path);
@@ -287,7 +287,7 @@ impl Look<'_> {
         }
     }
 
-    /// Whether the directory `above` does not lie in our own.
+    /// Checks that the directory `above` is not in the state directory.
     fn is_not_ours(
         &self,
         (id, root): (RootId, &RootDir),
@@ -316,7 +316,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    fn due(&self, claim: &Claim, seen: &Seen) -> Result<Due, Abort> {
+    fn due(&self, claim: &Claim, seen: &Snapshot) -> Result<Due, Abort> {
         match self.judge_unit(claim, &seen.targets, &seen.owner) {
             Recheck::Due(due) => Ok(due),
             Recheck::Hold(hold) => Err(hold.into()),
@@ -325,7 +325,7 @@ impl Look<'_> {
                 let since = self.policy.rule(claim.rule).since;
                 Err(
                     if since.of_all(latest, &Moments::default()) > Some(claim.known) {
-                        Outcome::Younger { latest }.into()
+                        Outcome::NewerContent { latest }.into()
                     } else {
                         seen.changed().into()
                     },
@@ -349,7 +349,7 @@ impl Look<'_> {
     }
 
     /// Finds the parts of all targets that are to be removed; returns all whose rows say so.
-    fn sort(&self, claim: &Claim, seen: &mut Seen) -> Result<BTreeSet<JobKey>, Hold> {
+    fn sort(&self, claim: &Claim, seen: &mut Snapshot) -> Result<BTreeSet<JobKey>, Hold> {
         let (latest, now) = (latest(claim, &seen.targets), self.clock.now());
         let hooks = &self.looks.hooks;
         let mut partitioner =
@@ -367,7 +367,7 @@ fn changed(targets: &[Target]) -> Outcome {
     first.map_or(Outcome::Held(Hold::Unconfirmed), Target::changed)
 }
 
-/// What a claim is about, each thing once: what lies in a directory of the claim goes with that.
+/// Returns the things of a claim, each once: those in a directory of the claim are part of it.
 fn pieces(claim: &Claim) -> Vec<Piece> {
     match claim.unit {
         Unit::File => Vec::new(),
@@ -401,7 +401,7 @@ fn latest(claim: &Claim, targets: &[Target]) -> Latest {
     targets.iter().map(Target::latest).fold(known, Latest::max)
 }
 
-/// What it means that the directory of a piece cannot be opened; nothing when it is gone, and the
+/// Returns the answer when the directory of a piece cannot be opened; `None` if it is gone, and the
 /// piece with it.
 fn not_reached(error: &FsError) -> Option<Outcome> {
     match error.errno {
@@ -439,6 +439,6 @@ fn locked(root: &RootDir, target: &Target) -> Option<Outcome> {
             "{}\ngive user id {me} write and search permission on that directory, or run the service as its owner",
             closed(&path)
         ),
-        ends: Ends::Told,
+        ends: Recovery::Event,
     }))
 }

@@ -19,6 +19,7 @@
 mod config_file;
 mod database;
 mod ending;
+mod event_log;
 mod freshness;
 mod greeting;
 mod interrupts;

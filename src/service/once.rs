@@ -24,7 +24,7 @@ use crate::core::engine::{Engine, Setup};
 use crate::core::input::Effect;
 use crate::core::jobs::Jobs;
 use crate::core::report::{CleanReport, CleanRequest, Mode};
-use crate::reap::{Batch, Place, Reaper};
+use crate::reap::{Batch, Reaper, RootLocation};
 use crate::registry::Registry;
 use crate::types;
 
@@ -162,7 +162,10 @@ fn heed(reaper: &Reaper, sources: &Sources, engine: &Engine, effect: &Effect) {
         Effect::Placed(root, key) => {
             let policy = engine.policy();
             let path = policy.roots.get(root).map(|root| root.path.clone());
-            reaper.set_place(*root, path.zip(*key).map(|(path, key)| Place { path, key }));
+            reaper.set_place(
+                *root,
+                path.zip(*key).map(|(path, key)| RootLocation { path, key }),
+            );
         }
         // Nothing is saved here: the next daemon compares.
         Effect::Recorded(id) => sources.told_of(*id),

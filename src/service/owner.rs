@@ -12,22 +12,18 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
+use super::event_log::{Told, log, tell_of_claims};
 use super::parts;
 use super::sources::Sources;
 use crate::app::{EngineLink, Events};
 use crate::cache::{Cache, Rules};
 use crate::clock::{self, Alarm};
-use crate::core::claim::Claim;
 use crate::core::engine::Engine;
 use crate::core::facts::{FileKey, RootId};
-use crate::core::hold::Hold;
-use crate::core::input::{Effect, Event, Input, JOBS};
-use crate::core::jobs::SourceId;
-use crate::core::path::RelPath;
-use crate::core::policy::Policy;
+use crate::core::input::{Effect, Input, JOBS};
 use crate::core::report::Mode;
 use crate::core::time::Now;
-use crate::reap::{Batch, Place, Previewer, Reaper};
+use crate::reap::{Batch, Previewer, Reaper, RootLocation};
 use crate::watch::{PATIENT, Watcher};
 
 /// Inputs that wait for the engine. Observations come in batches of about a thousand names, so this bounds both the memory of
@@ -214,205 +210,18 @@ impl Outlets {
     }
 }
 
-/// So many removals of one step are logged one by one; the others are counted. The ledger has them all.
-const LOGGED_MAX: u64 = 10;
-
-/// The removals of one step, as far as the log is concerned.
-#[derive(Default)]
-struct Told {
-    lapsed: u64,
-    /// Of those that were not logged one by one.
-    files: u64,
-    bytes: u64,
-}
-
-impl Told {
-    /// Whether `event` is to be logged by itself; counted otherwise.
-    fn has_room(&mut self, event: &Event) -> bool {
-        let Event::Lapsed { files, bytes, .. } = event else {
-            return true;
-        };
-        self.lapsed += 1;
-        let room = self.lapsed <= LOGGED_MAX;
-        if !room {
-            self.files += files;
-            self.bytes = self.bytes.saturating_add(*bytes);
-        }
-        room
-    }
-
-    /// Logs what was only counted.
-    fn rest(&self) {
-        let more = self.lapsed.saturating_sub(LOGGED_MAX);
-        if more > 0 {
-            let (files, bytes) = (self.files, self.bytes);
-            tracing::info!(
-                files,
-                bytes,
-                "lapsed: {more} more at once; `lapsed history` has every one"
-            );
-        }
-    }
-}
-
-fn place_of(engine: &Engine, root: RootId, key: Option<FileKey>) -> Option<Place> {
+fn place_of(engine: &Engine, root: RootId, key: Option<FileKey>) -> Option<RootLocation> {
     let policy = engine.policy();
     let path: PathBuf = policy.roots.get(&root)?.path.clone();
-    key.map(|key| Place { path, key })
-}
-
-/// The path of `path` in `root`, for people; empty when the root is not known any more.
-fn shown(policy: &Policy, root: RootId, path: &RelPath) -> String {
-    let known = policy.roots.get(&root);
-    let path = known.map(|known| path.below(&known.path));
-    path.unwrap_or_default().display().to_string()
-}
-
-fn source_name(policy: &Policy, source: SourceId) -> &str {
-    let known = policy.sources.get(&source);
-    known.map_or("?", |source| &source.name)
-}
-
-/// Tells a person, or the journal, what was removed.
-fn log_lapsed(event: &Event, policy: &Policy) {
-    let Event::Lapsed {
-        root,
-        path,
-        rule,
-        late_ms,
-        files,
-        bytes,
-        job,
-        ..
-    } = event
-    else {
-        return;
-    };
-    let path = shown(policy, *root, path);
-    // The rules may have changed since it was claimed.
-    let rule = policy.rules.get(usize::from(rule.0));
-    let rule = rule.map_or("?", |rule| &rule.name);
-    match job {
-        Some(job) if *files == 0 => tracing::info!(
-            job = job.id,
-            source = source_name(policy, job.source),
-            rule,
-            late_ms,
-            "lapsed, without files: job {:?} by rule {rule:?}",
-            job.id
-        ),
-        Some(job) => tracing::info!(
-            path,
-            job = job.id,
-            rule,
-            files,
-            bytes,
-            late_ms,
-            "lapsed: {path:?} of job {:?} by rule {rule:?}",
-            job.id
-        ),
-        None => tracing::info!(
-            path,
-            rule,
-            files,
-            bytes,
-            late_ms,
-            "lapsed: {path:?} by rule {rule:?}"
-        ),
-    }
-}
-
-/// Tells a person, or the journal, what happened.
-fn log(event: &Event, engine: &Engine, now: Now) {
-    let policy = engine.policy();
-    let name_of = |root: &RootId| {
-        policy
-            .roots
-            .get(root)
-            .map_or("?", |root| root.name.as_str())
-            .to_owned()
-    };
-    let source_of = |source: &SourceId| source_name(&policy, *source).to_owned();
-    match event {
-        Event::Lapsed { .. } => log_lapsed(event, &policy),
-        Event::Held { root, path, hold } => {
-            let path = shown(&policy, *root, path);
-            if *hold == Hold::DryRun {
-                tracing::info!(path, "would lapse: {path:?}");
-            } else {
-                tracing::warn!(path, hold = hold.code(), "held: {path:?}: {hold}");
-            }
-        }
-        Event::Root { root, what } => {
-            let name = name_of(root);
-            tracing::info!(root = name, "root {name:?}: {what}");
-            if let Some((at, Some(place))) = engine.next_lapse(now) {
-                let in_ms = u64::try_from(at.ms_since(now.wall)).unwrap_or(0);
-                let left = humantime::format_duration(std::time::Duration::from_millis(in_ms));
-                let path = shown(&policy, place.0, &place.1);
-                tracing::info!(path, at = %at, "next to lapse, in {left}: {path:?}");
-            }
-        }
-        Event::Tripped { root, trip } => tracing::warn!(
-            root = %name_of(root), due = trip.due, of = trip.of, what = trip.what.as_str(),
-            "the breaker tripped for root {:?}: too much became due at once; look with `lapsed plan`, then `lapsed breaker release`",
-            name_of(root)
-        ),
-        Event::Released { root, uid } => {
-            let name = name_of(root);
-            tracing::info!(
-                root = name,
-                uid,
-                "the breaker of root {name:?} was released"
-            );
-        }
-        Event::Source { source, what } => {
-            let name = source_of(source);
-            tracing::info!(source = name, "source {name:?}: {what}");
-        }
-        Event::OrphansTripped { source, root, why } => tracing::warn!(
-            source = source.as_ref().map(source_of),
-            root = root.as_ref().map(name_of),
-            "the breaker tripped for orphans: {why}; look with `lapsed plan`, then `lapsed breaker release`"
-        ),
-        Event::ClaimRefused {
-            source,
-            job,
-            file,
-            why,
-        } => tracing::warn!(
-            source = source_of(source),
-            job,
-            file,
-            "job {job:?}: a claim is refused: {why}"
-        ),
-        Event::Saving => tracing::info!("what changes can be saved again; removals go on"),
-        Event::ClockJumped { by_ms } => tracing::warn!(by_ms, "the wall clock was set"),
-        Event::Observed { .. } => {}
-    }
-}
-
-/// Says what is due and by what, before it is looked at once more: what then happens to it is told in any case.
-fn tell_of_claims(policy: &Policy, claims: &[Claim]) {
-    for claim in claims {
-        let rule = policy.rule(claim.rule);
-        let root = policy.roots.get(&claim.root);
-        tracing::debug!(
-            path = root.map(|root| claim.path.below(&root.path).display().to_string()),
-            job = claim.owners.first().map(|owner| owner.id.as_str()).filter(|id| !id.is_empty()),
-            rule = rule.name,
-            since = rule.since.as_str(),
-            decided_by = %claim.known,
-            "due"
-        );
-    }
+    key.map(|key| RootLocation { path, key })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::claim::{Actor, Outcome, Reaped, Unit};
+    use crate::core::claim::{Actor, Claim, Outcome, Reaped, Unit};
     use crate::core::facts::RuleId;
+    use crate::core::path::RelPath;
     use crate::core::time::Timestamp;
 
     fn reaped(names: &[&str]) -> Input {

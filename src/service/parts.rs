@@ -12,7 +12,7 @@ use crate::core::pins::{Pin, Pins};
 use crate::core::policy::Policy;
 use crate::core::time::{Now, Timestamp};
 use crate::ledger::{self, Ledger};
-use crate::reap::{self, Place, Preview};
+use crate::reap::{self, Preview, RootLocation};
 use crate::watch::{self, BackendKind, WatchRoot};
 
 pub(super) fn ledger(settings: &Settings) -> Result<Arc<Ledger>, ledger::LedgerError> {
@@ -60,7 +60,7 @@ pub(super) fn preview(engine: &Engine, claims: Vec<Claim>) -> Preview {
     let policy = engine.policy();
     let place = |(id, key)| {
         let path = policy.roots.get(&id)?.path.clone();
-        Some((id, Place { path, key }))
+        Some((id, RootLocation { path, key }))
     };
     let places = engine.places().filter_map(place).collect();
     Preview {

@@ -92,7 +92,7 @@ pub struct Sim {
     removals: u64,
     removed: u64,
     orphans: u64,
-    spared: u64,
+    changed: u64,
     held: u64,
     disagreed: u64,
     written: u64,
@@ -131,7 +131,7 @@ impl Sim {
             removals: 0,
             removed: 0,
             orphans: 0,
-            spared: 0,
+            changed: 0,
             held: 0,
             disagreed: 0,
             written: 0,
@@ -148,7 +148,7 @@ impl Sim {
             removals,
             removed,
             orphans,
-            spared,
+            changed,
             held,
             disagreed,
             written,
@@ -156,7 +156,7 @@ impl Sim {
             ..
         } = self;
         format!(
-            "{deeds} deeds, {restarts} restarts, {removed} files in {removals} removals ({orphans} orphans), {spared} spared, {held} \
+            "{deeds} deeds, {restarts} restarts, {removed} files in {removals} removals ({orphans} orphans), {changed} changed, {held} \
              held, {disagreed} disagreements, {written} records, {trips} trips"
         )
     }
@@ -499,8 +499,11 @@ impl Sim {
         match outcome {
             Outcome::Removed(_) => {}
             Outcome::Held(_) => self.held += 1,
-            Outcome::Spared { .. } | Outcome::Younger { .. } | Outcome::Kept | Outcome::Gone => {
-                self.spared += 1;
+            Outcome::Changed { .. }
+            | Outcome::NewerContent { .. }
+            | Outcome::Kept
+            | Outcome::Gone => {
+                self.changed += 1;
             }
         }
     }

@@ -38,7 +38,7 @@ pub struct Machine {
     unread: bool,
     restarts: u64,
     removed: u64,
-    spared: u64,
+    changed: u64,
     held: u64,
 }
 
@@ -80,7 +80,7 @@ impl Machine {
             unread: false,
             restarts: 0,
             removed: 0,
-            spared: 0,
+            changed: 0,
             held: 0,
         };
         let key = machine.world.facts(&RelPath::root()).unwrap().key;
@@ -93,13 +93,13 @@ impl Machine {
         let Self {
             events,
             removed,
-            spared,
+            changed,
             held,
             restarts,
             ..
         } = self;
         format!(
-            "{events} events, {restarts} restarts, {removed} removed, {spared} spared, {held} held, {} left",
+            "{events} events, {restarts} restarts, {removed} removed, {changed} changed, {held} held, {} left",
             self.world.nodes.len()
         )
     }
@@ -369,8 +369,8 @@ impl Machine {
             Unit::Dir => Kind::Dir,
         };
         if facts.kind != expected {
-            self.spared += 1;
-            return Outcome::Spared { facts };
+            self.changed += 1;
+            return Outcome::Changed { facts };
         }
         let inside = self.world.beneath(&claim.path);
         let verdict = match claim.unit {
@@ -409,8 +409,8 @@ impl Machine {
                 at
             }
             Verdict::Lapse { .. } | Verdict::Keep | Verdict::Hold { .. } => {
-                self.spared += 1;
-                return Outcome::Spared { facts };
+                self.changed += 1;
+                return Outcome::Changed { facts };
             }
         };
         if inside.iter().any(|path| self.world.nodes[path].open) {
@@ -428,8 +428,8 @@ impl Machine {
             .filter(|path| !staying.iter().any(|stays| stays.is_within(path)))
             .collect();
         if going.is_empty() {
-            self.spared += 1;
-            return Outcome::Spared { facts };
+            self.changed += 1;
+            return Outcome::Changed { facts };
         }
         let files = going
             .iter()

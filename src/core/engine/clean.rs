@@ -63,14 +63,17 @@ impl Cleans {
                 item.hold = Some(hold.clone());
                 clean.report.held.push(item);
             }
-            Outcome::Kept | Outcome::Spared { .. } | Outcome::Younger { .. }
+            Outcome::Kept | Outcome::Changed { .. } | Outcome::NewerContent { .. }
                 if claim.unit == Unit::Job =>
             {
                 item.hold = Some(Hold::Unconfirmed);
                 clean.report.held.push(item);
             }
             // It was not what it seemed: neither removed nor held.
-            Outcome::Gone | Outcome::Kept | Outcome::Spared { .. } | Outcome::Younger { .. } => {}
+            Outcome::Gone
+            | Outcome::Kept
+            | Outcome::Changed { .. }
+            | Outcome::NewerContent { .. } => {}
         }
         self.end_if_through(id);
     }

@@ -55,14 +55,14 @@ impl Engine {
                 self.forget(&claim, here, gone);
             }
             Outcome::Held(hold) => self.on_held(&claim, hold, tries, here, gone, now),
-            Outcome::Spared { .. } | Outcome::Younger { .. } | Outcome::Kept
+            Outcome::Changed { .. } | Outcome::NewerContent { .. } | Outcome::Kept
                 if claim.unit == Unit::Job =>
             {
                 self.relist(&claim);
                 self.on_held(&claim, Hold::Unconfirmed, tries, here, gone, now);
             }
-            Outcome::Spared { facts } => self.on_spared(&claim, &facts, tries, here, now),
-            Outcome::Younger { latest } => self.on_younger(&claim, latest, here, now),
+            Outcome::Changed { facts } => self.on_changed_file(&claim, &facts, tries, here, now),
+            Outcome::NewerContent { latest } => self.on_newer_content(&claim, latest, here, now),
             Outcome::Kept => self.on_kept(&claim, here),
         }
         if let Some(item) = &item {
@@ -196,7 +196,7 @@ impl Engine {
         }
     }
 
-    fn on_spared(
+    fn on_changed_file(
         &mut self,
         claim: &Claim,
         facts: &Facts,
@@ -243,7 +243,7 @@ impl Engine {
 
     /// Takes in what the reaper saw in a unit and the index did not: a link, a socket, or what an
     /// event was lost about.
-    fn on_younger(&mut self, claim: &Claim, latest: Latest, here: Option<&Item>, now: Now) {
+    fn on_newer_content(&mut self, claim: &Claim, latest: Latest, here: Option<&Item>, now: Now) {
         if let Some(Item::Dir(dir)) = here {
             self.set_unit(claim.root, claim.path.as_bytes(), *dir, latest, now);
             self.relist(claim);

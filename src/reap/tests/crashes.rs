@@ -9,7 +9,8 @@ use crate::reap::names::quarantine_name;
 
 pub(super) const RECORDED: bool = true;
 
-/// Puts `path` where a crash would have left it: in the quarantine as `id`, with an intent, and perhaps a line.
+/// Puts `path` where a crash would have left it: in the quarantine as `id`, with an intent, and
+/// perhaps a line.
 fn crash(bench: &Bench, path: &str, number: (u64, u32), recorded: bool) {
     crash_with(bench, path, number, recorded, intend);
 }
@@ -176,7 +177,7 @@ fn comes_back_or_goes(intend: Intend) {
     crash(&bench, "part-back/y", (15, 1), !RECORDED);
     bench.start();
     bench.settle();
-    wait(|| bench.lain().is_empty());
+    wait(|| bench.quarantined().is_empty());
     for name in ["sub/back", "unit-back/a/b", "part-back/x", "part-back/y"] {
         assert_eq!(bench.read(name), name);
     }
@@ -215,7 +216,7 @@ fn what_cannot_go_back_or_is_not_known_is_displaced_and_kept() {
             "displaced-13-13",
             "displaced-14-14",
         ];
-        assert_eq!(bench.lain(), expected);
+        assert_eq!(bench.quarantined(), expected);
         assert_eq!(bench.reaper.as_ref().unwrap().displaced(), 4);
     }
     assert_eq!(bench.read("taken"), "somebody else's");
@@ -235,7 +236,7 @@ fn a_unit_cut_off_in_its_removal_is_finished_but_for_what_came_later() {
     bench.start();
     bench.settle();
     wait(|| bench.reaper.as_ref().unwrap().displaced() == 1);
-    assert_eq!(bench.lain(), ["displaced-21-unit"]);
+    assert_eq!(bench.quarantined(), ["displaced-21-unit"]);
     assert_eq!(bench.read(".lapsed/displaced-21-unit/c/late"), "late");
     assert!(!bench.path(".lapsed/displaced-21-unit/c/d").exists());
 }
@@ -252,13 +253,13 @@ fn intents_of_a_root_that_is_not_there_wait_for_it() {
     bench.settle(); // an empty mount point
     bench.reaper.as_ref().unwrap().set_place(ROOT, None);
     bench.reaper = None;
-    assert_eq!(bench.lain(), [".lapsed"; 0]);
+    assert_eq!(bench.quarantined(), [".lapsed"; 0]);
     std::fs::remove_dir_all(bench.path("")).unwrap();
     rustix::fs::rename(&away, bench.path("")).unwrap();
     bench.start();
     bench.settle();
     wait(|| bench.path("file").exists());
-    assert_eq!(bench.lain(), Vec::<String>::new());
+    assert_eq!(bench.quarantined(), Vec::<String>::new());
 }
 
 /// The parts of a job in two roots: where, and a file of it.
@@ -269,7 +270,8 @@ const PARTS: [(&str, &str, &str); 4] = [
     ("uploads", "deep/er/dir", "x"),
 ];
 
-/// A job of which the intents were written and the first `moved` parts were moved, when the machine stopped.
+/// A job of which the intents were written and the first `moved` parts were moved, when the machine
+/// stopped.
 fn crash_in_a_job(moved: usize, recorded: bool) -> Bench {
     let bench = Bench::jobs(vec![world::job_rule()]);
     let file = |dir: &str, path: &str, below: &str| {
@@ -306,7 +308,7 @@ impl Bench {
     }
 
     fn wait_for_recovery(&self) {
-        wait(|| self.lain().is_empty());
+        wait(|| self.quarantined().is_empty());
         wait(|| self.intents().is_empty());
     }
 
@@ -328,9 +330,9 @@ fn a_job_that_was_cut_off_at_any_step_is_there_or_gone_as_a_whole() {
         let mut bench = crash_in_a_job(PARTS.len(), RECORDED);
         for (number, (dir, ..)) in (0..).zip(&PARTS[..swept]) {
             let name = String::from_utf8(quarantine_name(31, number).to_vec()).unwrap();
-            let lain = bench.base.join(dir).join(".lapsed").join(name);
-            let _ = std::fs::remove_dir_all(&lain);
-            let _ = std::fs::remove_file(&lain);
+            let quarantined = bench.base.join(dir).join(".lapsed").join(name);
+            let _ = std::fs::remove_dir_all(&quarantined);
+            let _ = std::fs::remove_file(&quarantined);
         }
         bench.start();
         bench.wait_for_recovery();
@@ -358,7 +360,7 @@ fn the_parts_of_a_job_that_lie_in_one_quarantine_are_finished_together() {
     // Somebody wrote into one of them: it is another file than the one that was recorded.
     std::fs::write(bench.path(".lapsed/41.2999"), "changed").unwrap();
     bench.start();
-    wait(|| bench.lain() == ["displaced-41.2999-41.2999"]);
+    wait(|| bench.quarantined() == ["displaced-41.2999-41.2999"]);
     wait(|| bench.lines().len() == 2);
 }
 
@@ -369,7 +371,7 @@ fn a_part_of_a_job_in_a_root_that_is_away_waits_for_that_root() {
         let (here, away) = (bench.base.join("uploads"), bench.base.join("away"));
         rustix::fs::rename(&here, &away).unwrap();
         bench.start();
-        wait(|| bench.lain().is_empty());
+        wait(|| bench.quarantined().is_empty());
         bench.policy = Policy::default();
         bench.settle();
         wait(|| {
@@ -425,7 +427,7 @@ fn the_intents_of_a_job_lead_each_part_home_or_tell_where_it_was() {
     bench.write("../uploads/in.tif", "somebody else's");
     bench.start();
     let aside = format!("displaced-{id}.2-in.tif");
-    wait(|| bench.lain() == [aside.clone()]);
+    wait(|| bench.quarantined() == [aside.clone()]);
     wait(|| bench.lines().len() == 1);
     assert_eq!(bench.read("../uploads/in.tif"), "somebody else's");
     assert_eq!(bench.parts_there(), [true; 4]);

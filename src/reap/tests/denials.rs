@@ -182,5 +182,5 @@ fn without_room_in_the_ledger_everything_comes_back() {
         removed(&bench.reap_one(Unit::File, name));
     }
     assert_eq!(bench.lines().len(), 101 + fillers);
-    assert_eq!(bench.lain(), Vec::<String>::new());
+    assert_eq!(bench.quarantined(), Vec::<String>::new());
 }

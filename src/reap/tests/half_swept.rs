@@ -36,8 +36,8 @@ fn the_other_names_of_a_file_are_removed_after_a_crash_in_the_sweep() {
     bench.start();
     bench.settle();
     // Without a record of its names it may be any file, and is kept.
-    wait(|| bench.lain().len() == 1);
-    let displaced = bench.path(&format!(".lapsed/{}", bench.lain()[0]));
+    wait(|| bench.quarantined().len() == 1);
+    let displaced = bench.path(&format!(".lapsed/{}", bench.quarantined()[0]));
     assert!(displaced.join("b/other").exists() && !displaced.join("b/own").exists());
     wait(|| bench.intents().is_empty());
 }

@@ -24,7 +24,7 @@ fn bench() -> Bench {
 #[track_caller]
 fn assert_nothing_went(bench: &Bench, outcome: &Outcome) {
     assert!(
-        matches!(outcome, Outcome::Spared { .. } | Outcome::Held(_)),
+        matches!(outcome, Outcome::Changed { .. } | Outcome::Held(_)),
         "{outcome:?}"
     );
     assert_eq!(bench.read("../elsewhere/j1/a"), "precious");
@@ -40,7 +40,7 @@ fn a_piece_that_became_a_symlink_is_not_followed() {
     std::fs::rename(bench.path("out/j1"), bench.path("out/was")).unwrap();
     std::os::unix::fs::symlink(bench.base.join("elsewhere/j1"), bench.path("out/j1")).unwrap();
     let outcome = bench.reap(std::slice::from_ref(&claim)).remove(0);
-    assert!(matches!(outcome, Outcome::Spared { .. }));
+    assert!(matches!(outcome, Outcome::Changed { .. }));
     assert_nothing_went(&bench, &outcome);
     // Or the directory above it: it is not gone, and its record is not forgotten.
     std::fs::rename(bench.path("out"), bench.path("out-was")).unwrap();
@@ -97,7 +97,7 @@ fn names_that_share_a_file_go_together_and_others_keep_it() {
     assert_eq!(removed(&bench.reap_job("j1", &pieces)).files, 4);
     assert_eq!(std::fs::read(others).unwrap(), b"in");
     assert!(!bench.path("out/j1").exists() && !bench.path("../uploads/b.tif").exists());
-    assert_eq!(bench.lain(), Vec::<String>::new());
+    assert_eq!(bench.quarantined(), Vec::<String>::new());
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn pieces_that_no_engine_names_hold() {
         let claim = with(piece);
         let outcome = bench.reap(&[claim]).remove(0);
         assert!(
-            matches!(outcome, Outcome::Spared { .. } | Outcome::Held(_)),
+            matches!(outcome, Outcome::Changed { .. } | Outcome::Held(_)),
             "{outcome:?}"
         );
         assert_eq!(
@@ -162,7 +162,7 @@ fn pieces_that_no_engine_names_hold() {
             "ain"
         );
     }
-    assert_eq!(bench.lain(), ["displaced-1-x"]);
+    assert_eq!(bench.quarantined(), ["displaced-1-x"]);
     assert_eq!(bench.lines(), []);
 }
 
@@ -208,5 +208,5 @@ fn a_piece_that_is_named_twice_or_lies_in_another_goes_once() {
         (2, false)
     );
     assert_eq!(bench.lines()[0].paths.len(), 2);
-    assert_eq!(bench.lain(), Vec::<String>::new());
+    assert_eq!(bench.quarantined(), Vec::<String>::new());
 }

@@ -74,7 +74,7 @@ fn it_goes_from_both_roots_with_one_line_that_has_its_row() {
     assert_eq!(job.row.error.as_deref(), Some("none to speak of"));
     assert_eq!(*bench.world.read.lock(), ["j1", "j1"], "once at each look");
     assert_eq!(*bench.world.noted.lock(), []);
-    assert_eq!(bench.lain(), Vec::<String>::new());
+    assert_eq!(bench.quarantined(), Vec::<String>::new());
     bench.assert_no_intents();
 }
 
@@ -238,7 +238,7 @@ fn an_open_file_in_one_piece_leaves_or_brings_back_all() {
     bench.policy.rules[0].skip_open = SkipOpen::Never;
     bench.reaper = None;
     let outcome = bench.reap_job("j1", &PIECES);
-    assert!(matches!(outcome, Outcome::Spared { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Changed { .. }), "{outcome:?}");
     assert_eq!(bench.read("../uploads/in.tif"), "more, and other");
     assert_eq!(bench.read("out/j1/a/file"), "12");
     bench.assert_untouched();
@@ -346,7 +346,7 @@ fn by_the_newest_of_all_pieces_it_is_not_due_early() {
     wait(|| clock::now().wall > newest.plus_ms(20));
     bench.write("../uploads/in.tif", "6789");
     let outcome = bench.reap(&[claim]).remove(0);
-    let Outcome::Younger { latest } = outcome else {
+    let Outcome::NewerContent { latest } = outcome else {
         panic!("{outcome:?}");
     };
     let mut claim = bench.job_claim("j1", &PIECES);
@@ -360,7 +360,7 @@ fn other_timestamps_of_the_job_than_the_engine_knew_spare_it() {
     let mut claim = bench.job_claim("j1", &PIECES);
     claim.known = ENDED.plus_ms(-1);
     let outcome = bench.reap(&[claim]).remove(0);
-    assert!(matches!(outcome, Outcome::Spared { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Changed { .. }), "{outcome:?}");
     // Nor is another's job enough.
     let mut claim = bench.job_claim("j1", &PIECES);
     claim.owners = vec![key("nobody")];

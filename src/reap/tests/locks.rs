@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// Starts a second reaper on the bench's root, as another process with a state directory of its own would. Returns it with what it
-/// tells of the quarantine.
+/// Starts a second reaper on the bench's root, as another process with a state directory of its own
+/// would. Returns it with what it tells of the quarantine.
 fn second_reaper(bench: &Bench) -> (Reaper, Receiver<Option<Hold>>) {
     let state = bench.base.join("second-state");
     std::fs::create_dir(&state).unwrap();
@@ -30,7 +30,7 @@ fn what_another_process_has_in_the_quarantine_is_left_alone_until_that_one_has_e
     let me = format!("process {}", std::process::id());
     assert_eq!(hold.code(), "root-in-use");
     assert!(hold.to_string().contains(&me), "{hold}");
-    assert_eq!(bench.lain(), ["77"]);
+    assert_eq!(bench.quarantined(), ["77"]);
 
     // A quarantine that is renamed stays locked; another one in its place is free.
     bench.rename(".lapsed", "elsewhere");
@@ -39,12 +39,12 @@ fn what_another_process_has_in_the_quarantine_is_left_alone_until_that_one_has_e
     bench.rename("elsewhere", ".lapsed");
     second.set_place(ROOT, Some(bench.place()));
     assert!(hears.recv_timeout(patience()).unwrap().is_some());
-    assert_eq!(bench.lain(), ["77"]);
+    assert_eq!(bench.quarantined(), ["77"]);
 
     bench.reaper = None;
     second.set_place(ROOT, Some(bench.place()));
     assert_eq!(hears.recv_timeout(patience()).unwrap(), None);
-    assert_eq!(bench.lain(), ["displaced-77-77"]);
+    assert_eq!(bench.quarantined(), ["displaced-77-77"]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use std::sync::mpsc::{Receiver, channel};
 use parking_lot::Mutex;
 
 use self::world::{Asked, World};
-use super::{Batch, Hooks, Options, Place, Reaper};
+use super::{Batch, Hooks, Options, Reaper, RootLocation};
 use crate::clock;
 use crate::common::machine::{Deadline, patience};
 use crate::core::claim::{Actor, Claim, Outcome, Piece, Reaped, Removal, Unit};
@@ -126,7 +126,7 @@ impl Bench {
     }
 
     /// What lies in the quarantines.
-    fn lain(&self) -> Vec<String> {
+    fn quarantined(&self) -> Vec<String> {
         let dirs = [".lapsed", "../uploads/.lapsed"].into_iter();
         let listed = dirs.filter_map(|dir| std::fs::read_dir(self.path(dir)).ok());
         let mut names: Vec<String> = listed
@@ -203,14 +203,14 @@ impl Bench {
         latest
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> RootLocation {
         self.place_of("root")
     }
 
-    fn place_of(&self, dir: &str) -> Place {
+    fn place_of(&self, dir: &str) -> RootLocation {
         let path = self.base.join(dir);
         let key = RootDir::open(&path).unwrap().key();
-        Place { path, key }
+        RootLocation { path, key }
     }
 
     /// Starts a reaper on the root as it is, as after a crash.
@@ -300,7 +300,8 @@ impl Bench {
 
     /// Waits until recovery is through.
     fn settle(&mut self) {
-        // A claim of something that is not there is answered after recovery, and after what went before it.
+        // A claim of something that is not there is answered after recovery, and after what went
+        // before it.
         let claim = Claim {
             root: ROOT,
             path: RelPath::parse(b"surely/not-there").unwrap(),

@@ -79,7 +79,7 @@ fn an_orphan_whose_job_turns_out_to_exist_stays() {
     // It is known by now; the claim is from before.
     bench.world.has(row("lost", Status::Completed));
     let outcome = bench.reap(&[orphan]).remove(0);
-    assert!(matches!(outcome, Outcome::Spared { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Changed { .. }), "{outcome:?}");
     assert_eq!(bench.read("lost/a"), "lost/a");
 }
 
@@ -118,7 +118,7 @@ fn a_file_that_has_other_owners_than_the_engine_knew_stays() {
     bench.world.has(row("second", Status::Completed));
     bench.world.gives(ROOT, "j1/a", "second");
     let outcome = bench.reap(&[claim]).remove(0);
-    assert!(matches!(outcome, Outcome::Spared { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Changed { .. }), "{outcome:?}");
     let both = of_job(&bench, "j1/a");
     assert_eq!(both.owners.len(), 2);
     // Between the looks: one of them comes back to life.

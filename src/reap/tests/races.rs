@@ -48,7 +48,8 @@ fn a_file_that_is_swapped_in_is_never_lost() {
             n
         });
         for _ in 0..400 {
-            // What stands there is moved aside; an old file takes the place, and its claim races with the swapper.
+            // What stands there is moved aside; an old file takes the place, and its claim races
+            // with the swapper.
             let aside = bench.path(&format!("aside-{}", clock::now().boot.as_nanos()));
             let _ = rustix::fs::rename(bench.path("file"), aside);
             let staged = bench.path("staged");
@@ -121,7 +122,7 @@ fn an_opener_through_another_name_is_not_cheated() {
         stop.store(true, Ordering::Relaxed);
         assert_eq!(gone + kept, 300);
     });
-    assert_eq!(bench.lain(), Vec::<String>::new());
+    assert_eq!(bench.quarantined(), Vec::<String>::new());
 }
 
 #[test]
@@ -141,16 +142,17 @@ fn a_directory_handle_in_a_unit_saves_what_is_put_there_late() {
         scope.spawn(|| {
             // As soon as it is recorded, so that only the sweeper can notice.
             wait(|| ledger.last_at().is_some());
-            // The directory may be gone already: then the move fails, and the file stays where it is.
+            // The directory may be gone already: then the move fails, and the file stays where it
+            // is.
             let _ = outside.top().move_to(b"late", handle.top(), b"late");
         });
         removed(&bench.reap(&[claim]).remove(0));
     });
     if link.exists() {
-        assert_eq!(bench.lain(), Vec::<String>::new());
+        assert_eq!(bench.quarantined(), Vec::<String>::new());
     } else {
-        let [name] = &bench.lain()[..] else {
-            panic!("{:?}", bench.lain());
+        let [name] = &bench.quarantined()[..] else {
+            panic!("{:?}", bench.quarantined());
         };
         let kept = bench.path(".lapsed").join(name).join("d/late");
         assert_eq!(std::fs::read(kept).unwrap(), b"late");
@@ -183,13 +185,13 @@ fn a_file_that_is_moved_over_a_name_in_the_quarantine_is_never_lost() {
             });
             removed(&bench.reap(&[claim]).remove(0));
         });
-        let lain = bench.lain();
-        let place = match &lain[..] {
+        let quarantined = bench.quarantined();
+        let place = match &quarantined[..] {
             [] => late,
             [name] => bench.path(&format!(".lapsed/{name}/d/{:03}", round * FILES / 10)),
-            _ => panic!("{lain:?}"),
+            _ => panic!("{quarantined:?}"),
         };
-        assert_eq!(std::fs::read(place).unwrap(), b"late", "{lain:?}");
+        assert_eq!(std::fs::read(place).unwrap(), b"late", "{quarantined:?}");
     }
 }
 
@@ -217,7 +219,7 @@ fn a_file_that_is_opened_in_the_quarantine_is_kept() {
     });
     // Refused, because the lease is held, or gone: never opened and removed nevertheless.
     if opened.is_ok() {
-        assert_eq!(bench.lain().len(), 1);
+        assert_eq!(bench.quarantined().len(), 1);
     }
 }
 
@@ -254,7 +256,7 @@ fn what_is_in_a_directory_that_is_carried_out_of_the_root_stays_in_it() {
     assert_eq!(outcomes[..2], [Outcome::Gone, Outcome::Gone]);
     removed(&outcomes[2]);
     assert_eq!(names(&bench.base.join("elsewhere")), ["a", "b"]);
-    assert_eq!(bench.lain(), Vec::<String>::new());
+    assert_eq!(bench.quarantined(), Vec::<String>::new());
     assert_eq!(bench.lines().len(), 1);
 }
 
@@ -300,10 +302,10 @@ fn a_part_of_a_unit_that_is_carried_out_of_the_root_stays_where_it_is() {
         }
     });
     let outcome = bench.reap_one(Unit::Dir, "unit");
-    assert!(matches!(outcome, Outcome::Spared { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Changed { .. }), "{outcome:?}");
     let kept = ["d", "d/x", "e", "e/x", "f", "run.log"];
     assert_eq!(names(&bench.base.join("elsewhere")), kept);
     assert_eq!(bench.read("unit/g"), "1");
-    assert_eq!(bench.lain(), Vec::<String>::new());
+    assert_eq!(bench.quarantined(), Vec::<String>::new());
     assert_eq!(bench.lines().len(), 0);
 }

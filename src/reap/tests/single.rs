@@ -40,7 +40,7 @@ fn due_files_go_and_the_ledger_tells_why() {
     }
     assert_eq!(lines.len(), 4);
     assert!(lines.iter().any(|line| line.by == By::Uid(1000)));
-    assert_eq!(bench.lain(), Vec::<String>::new());
+    assert_eq!(bench.quarantined(), Vec::<String>::new());
     assert_eq!(
         std::fs::read(bench.base.join("state/intents")).unwrap(),
         b""
@@ -55,7 +55,7 @@ fn what_is_not_due_or_not_the_same_stays() {
     }
     bench.policy.rules[0].expire_ms = Some(3_600_000);
     let young = bench.reap_one(Unit::File, "young");
-    assert!(matches!(young, Outcome::Spared { facts } if facts == bench.facts("young")));
+    assert!(matches!(young, Outcome::Changed { facts } if facts == bench.facts("young")));
     bench.policy.rules[0].expire_ms = Some(0);
 
     let swapped = bench.claim(Unit::File, "swapped");
@@ -78,10 +78,10 @@ fn what_is_not_due_or_not_the_same_stays() {
         ..bench.claim(Unit::File, "other-rule")
     };
     let outcomes = bench.reap(&[swapped, gone, other]);
-    assert!(matches!(outcomes[0], Outcome::Spared { .. }));
+    assert!(matches!(outcomes[0], Outcome::Changed { .. }));
     assert_eq!(outcomes[1], Outcome::Gone);
     assert!(
-        matches!(outcomes[2], Outcome::Spared { .. }),
+        matches!(outcomes[2], Outcome::Changed { .. }),
         "an arrival that is not old enough"
     );
     assert_eq!(bench.read("swapped"), "2");
@@ -177,7 +177,7 @@ fn a_file_that_changes_when_one_of_its_names_is_gone_keeps_the_others() {
             bench.facts("b").ctime > left.ctime
         });
         for outcome in bench.reap(&[second, third]) {
-            assert!(matches!(outcome, Outcome::Spared { .. }), "{outcome:?}");
+            assert!(matches!(outcome, Outcome::Changed { .. }), "{outcome:?}");
         }
         assert!(bench.path("b").exists() && bench.path("c").exists());
     }
@@ -193,7 +193,7 @@ fn a_name_that_is_not_due_outlives_the_others() {
     let outcomes = bench.reap(&[first, kept, second]);
     removed(&outcomes[0]);
     assert!(
-        matches!(outcomes[1], Outcome::Spared { .. }),
+        matches!(outcomes[1], Outcome::Changed { .. }),
         "{outcomes:?}"
     );
     removed(&outcomes[2]);
@@ -243,7 +243,7 @@ fn directories_that_a_removal_emptied_go_too_when_asked() {
     bench.write("file", "1");
     removed(&bench.reap_one(Unit::File, "file"));
     assert!(bench.path("").exists(), "a root never goes");
-    assert_eq!(bench.lain(), Vec::<String>::new());
+    assert_eq!(bench.quarantined(), Vec::<String>::new());
 }
 
 #[test]
@@ -276,12 +276,12 @@ fn a_removal_that_an_error_stops_is_tried_again() {
     }));
     removed(&bench.reap_one(Unit::File, "file"));
     assert_eq!(
-        bench.lain().len(),
+        bench.quarantined().len(),
         1,
         "recorded, and in the quarantine still"
     );
     stuck.lock().drain(..).for_each(Immutable::lift);
-    wait(|| bench.lain().is_empty());
+    wait(|| bench.quarantined().is_empty());
     assert_eq!(bench.lines().len(), 1, "nothing was displaced");
 }
 

@@ -10,7 +10,7 @@ use super::*;
 use crate::core::time::Now;
 use crate::ledger::{LineUnit, Mark};
 use crate::reap::judge::BoundedClock;
-use crate::reap::place::Work;
+use crate::reap::place::ClaimBatch;
 
 #[test]
 fn a_directory_goes_as_a_whole_with_one_line() {
@@ -30,7 +30,7 @@ fn a_directory_goes_as_a_whole_with_one_line() {
     let lines = bench.lines();
     assert_eq!(lines.len(), 1);
     assert_eq!((lines[0].unit, lines[0].files), (LineUnit::Dir, 3));
-    assert_eq!(bench.lain(), Vec::<String>::new());
+    assert_eq!(bench.quarantined(), Vec::<String>::new());
     assert_eq!(
         *bench.told.lock(),
         [("before", RelPath::parse(b"unit").unwrap())]
@@ -46,7 +46,7 @@ fn the_newest_thing_anywhere_in_it_decides() {
     let mut bench = Bench::new(vec![rule(Unit::Dir, Since::Newest, 3_600_000)]);
     bench.write("unit/deep/file", "1");
     let outcome = bench.reap_one(Unit::Dir, "unit");
-    assert!(matches!(outcome, Outcome::Spared { .. }));
+    assert!(matches!(outcome, Outcome::Changed { .. }));
     bench.policy.rules[0].since = Since::Mtime;
     std::process::Command::new("touch")
         .args(["-d", "2 days ago"])
@@ -77,7 +77,7 @@ fn by_the_latest_change_of_contents_a_deep_write_counts_and_a_rename_does_not() 
     };
     assert_eq!(
         bench.reap(&[stale]),
-        [Outcome::Younger { latest: known }],
+        [Outcome::NewerContent { latest: known }],
         "what was written deep in it counts, though its own time is old"
     );
     age(&bench, &["unit/deep/file", "unit/deep", "unit"]);
@@ -125,7 +125,7 @@ fn what_is_kept_or_governed_by_an_earlier_rule_stays_where_it_is() {
     ] {
         assert!(!bench.path(name).exists(), "{name}");
     }
-    assert_eq!(bench.lain(), Vec::<String>::new());
+    assert_eq!(bench.quarantined(), Vec::<String>::new());
     assert_eq!(bench.lines().len(), 1);
     assert_eq!(bench.reap_one(Unit::Dir, "unit"), Outcome::Kept);
 }
@@ -144,7 +144,7 @@ fn what_the_engine_could_not_know_of_a_unit_is_told_to_it() {
     std::os::unix::fs::symlink("/etc", bench.path("unit/a/link")).unwrap();
     let latest = bench.latest("unit");
     assert!(latest.any > known.known);
-    assert_eq!(bench.reap(&[known]), [Outcome::Younger { latest }]);
+    assert_eq!(bench.reap(&[known]), [Outcome::NewerContent { latest }]);
     removed(&bench.reap_one(Unit::Dir, "unit"));
 }
 
@@ -172,11 +172,11 @@ fn a_change_before_the_move_brings_all_back() {
     bench.write("unit/a/file", "1");
     bench.write("unit/single", "1");
     let outcome = bench.reap_one(Unit::Dir, "unit");
-    assert!(matches!(outcome, Outcome::Spared { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Changed { .. }), "{outcome:?}");
     assert_eq!(bench.read("unit/a/late"), "late");
     assert_eq!(bench.read("unit/a/file") + &bench.read("unit/single"), "11");
     assert_eq!(bench.told.lock().last().unwrap().0, "back");
-    assert_eq!((bench.lain(), bench.lines()), (vec![], vec![]));
+    assert_eq!((bench.quarantined(), bench.lines()), (vec![], vec![]));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_name_that_was_taken_meanwhile_leaves_it_displaced() {
             let _ = bench.reap_one(Unit::Dir, "unit");
         }
     });
-    let displaced = bench.lain();
+    let displaced = bench.quarantined();
     if let [name] = &displaced[..] {
         assert!(
             name.starts_with("displaced-") && name.ends_with("-unit"),
@@ -247,7 +247,7 @@ fn deep_and_large_units_go() {
         (0, 20_000)
     );
     assert!(!bench.path("deep").exists() && !bench.path("large").exists());
-    assert_eq!(bench.lain(), Vec::<String>::new());
+    assert_eq!(bench.quarantined(), Vec::<String>::new());
     assert_eq!(bench.lines().len(), 2);
 }
 
@@ -308,7 +308,7 @@ fn stopping_in_a_huge_unit_leaves_nothing_half_done() {
     bench.start();
     bench.policy = Policy::default();
     bench.settle();
-    wait(|| bench.lain().is_empty());
+    wait(|| bench.quarantined().is_empty());
     // Recorded: finished by recovery. Stopped before that: back in its place.
     assert_eq!(bench.path("unit").exists(), recorded == 0);
     if recorded == 0 {
@@ -339,7 +339,8 @@ fn units_that_share_hard_links_do_not_wait_for_one_another() {
         .iter()
         .map(|unit| bench.claim(Unit::Dir, unit))
         .collect();
-    // Removing a name moves the change time of the others: such a unit is judged again, as the engine would.
+    // Removing a name moves the change time of the others: such a unit is judged again, as the
+    // engine would.
     let mut waiting = claims;
     while !waiting.is_empty() {
         let outcomes = bench.reap(&waiting);
@@ -349,7 +350,7 @@ fn units_that_share_hard_links_do_not_wait_for_one_another() {
         waiting.retain(|_| !done.next().unwrap());
         assert!(waiting.len() < all, "{outcomes:?}");
     }
-    assert_eq!(bench.lain(), Vec::<String>::new());
+    assert_eq!(bench.quarantined(), Vec::<String>::new());
     let files: u64 = bench.lines().iter().map(|line| line.files).sum();
     assert_eq!((bench.lines().len(), files), (units.len(), 7 * 200));
 }
@@ -377,7 +378,7 @@ fn units_that_cannot_be_recorded_together_all_go_back() {
         );
         assert_eq!(bench.read(&format!("unit-{n}/file")), "1");
     }
-    assert_eq!(bench.lain(), Vec::<String>::new());
+    assert_eq!(bench.quarantined(), Vec::<String>::new());
     assert_eq!(
         std::fs::read(bench.base.join("state/intents")).unwrap(),
         b""
@@ -391,7 +392,7 @@ fn only_units_that_need_the_same_are_taken_in_by_work_that_waits() {
     let claim = bench.claim(Unit::Dir, "unit");
     let policy = Arc::new(std::mem::take(&mut bench.policy));
     let since = BoundedClock(clock::now());
-    let work = |claims| Work {
+    let work = |claims| ClaimBatch {
         policy: Arc::clone(&policy),
         roots: vec![ROOT],
         unit: Unit::Dir,
@@ -403,15 +404,15 @@ fn only_units_that_need_the_same_are_taken_in_by_work_that_waits() {
     assert_eq!(waiting.claims.len(), 3);
     let others = [
         work(2),
-        Work {
+        ClaimBatch {
             policy: Arc::default(),
             ..work(1)
         },
-        Work {
+        ClaimBatch {
             roots: vec![ROOT, world::UPLOADS],
             ..work(1)
         },
-        Work {
+        ClaimBatch {
             unit: Unit::Job,
             ..work(1)
         },
@@ -426,7 +427,7 @@ fn only_units_that_need_the_same_are_taken_in_by_work_that_waits() {
         wall: since.0.wall.after(Duration::from_hours(1)),
         ..since.0
     });
-    let new = Work {
+    let new = ClaimBatch {
         since: ahead,
         ..work(1)
     };

@@ -256,7 +256,7 @@ impl Bench {
     /// Whether nothing is in the quarantines, the intents and the ledger.
     #[track_caller]
     pub(super) fn assert_untouched(&self) {
-        assert_eq!(self.lain(), Vec::<String>::new());
+        assert_eq!(self.quarantined(), Vec::<String>::new());
         assert_eq!(self.lines(), []);
         self.assert_no_intents();
     }

@@ -84,10 +84,10 @@ impl Sim {
         let Some(facts) = self.truth.world(root).facts(path) else {
             return Err(Outcome::Gone);
         };
-        let spared = Outcome::Spared { facts };
+        let changed = Outcome::Changed { facts };
         let is_dir = claim.unit == Unit::Dir;
         if (facts.kind == Kind::Dir) != is_dir || facts.key != claim.key {
-            return Err(spared);
+            return Err(changed);
         }
         for key in &claim.owners {
             self.ask(key)?;
@@ -109,7 +109,7 @@ impl Sim {
             Verdict::Lapse { rule, basis, .. }
                 if is_dir && rule == claim.rule && basis > claim.known =>
             {
-                return Err(Outcome::Younger {
+                return Err(Outcome::NewerContent {
                     latest: Latest::at(basis),
                 });
             }
@@ -119,7 +119,7 @@ impl Sim {
                 at
             }
             Verdict::Hold { rule, why } if rule == claim.rule => return Err(Outcome::Held(why)),
-            Verdict::Lapse { .. } | Verdict::Keep | Verdict::Hold { .. } => return Err(spared),
+            Verdict::Lapse { .. } | Verdict::Keep | Verdict::Hold { .. } => return Err(changed),
         };
         let mut going = vec![(root, path.clone())];
         let mut partial = false;
@@ -157,13 +157,13 @@ impl Sim {
     fn judge_job(&mut self, claim: &Claim) -> Result<Plan, Outcome> {
         let key = &claim.owners[0];
         let top = self.truth.world(OTHER).facts(&RelPath::root()).unwrap();
-        let spared = Outcome::Spared { facts: top };
+        let changed = Outcome::Changed { facts: top };
         let Some(row) = self.ask(key)? else {
-            return Err(spared);
+            return Err(changed);
         };
         let policy = self.engine.policy();
         let Some(job) = self.engine.jobs().job(key) else {
-            return Err(spared);
+            return Err(changed);
         };
         if let Some(hold) = policy.held_by(&job) {
             return Err(Outcome::Held(hold));
@@ -187,7 +187,7 @@ impl Sim {
                 continue;
             };
             if facts.key != piece.key || (facts.kind == Kind::Dir) != piece.is_dir {
-                return Err(spared);
+                return Err(changed);
             }
             any = true;
             let (mut files, mut some_stay) = (Vec::new(), false);
@@ -226,7 +226,7 @@ impl Sim {
             return Err(Outcome::Kept);
         }
         match policy.job(claim.rule, &job, latest.max(Latest::at(claim.known))) {
-            Verdict::Lapse { basis, .. } if basis > claim.known => Err(Outcome::Younger {
+            Verdict::Lapse { basis, .. } if basis > claim.known => Err(Outcome::NewerContent {
                 latest: Latest::at(basis),
             }),
             Verdict::Lapse { at, basis, .. } if at <= now && basis == claim.known => Ok(Plan {
@@ -236,7 +236,7 @@ impl Sim {
                 row: Some(row),
             }),
             Verdict::Hold { why, .. } => Err(Outcome::Held(why)),
-            Verdict::Lapse { .. } | Verdict::Keep => Err(spared),
+            Verdict::Lapse { .. } | Verdict::Keep => Err(changed),
         }
     }
 

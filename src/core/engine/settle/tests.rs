@@ -128,7 +128,7 @@ fn spare(engine: &mut Engine, claims: &[Claim], facts: impl Fn(&Claim) -> Facts,
         .iter()
         .map(|claim| Reaped {
             claim: claim.clone(),
-            outcome: Outcome::Spared {
+            outcome: Outcome::Changed {
                 facts: facts(claim),
             },
         })
@@ -202,7 +202,7 @@ fn what_the_reaper_saw_in_a_unit_moves_its_deadline() {
     let effects = answer(
         &mut engine,
         &claims,
-        &Outcome::Younger {
+        &Outcome::NewerContent {
             latest: Latest::at(newest),
         },
         at(TTL_MS + 3),
