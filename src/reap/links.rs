@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_anybody_else_changes_is_a_change() {
+    fn a_change_by_another_process_counts() {
         for after in [facts(3, 1, 9), facts(2, 8, 9)] {
             let links = RemovedLinks::default();
             links.note(&facts(3, 1, 1), &after, 1);

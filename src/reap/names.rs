@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_in_the_quarantine_are_told_from_others() {
+    fn names_in_the_quarantine_are_distinguished_from_others() {
         for (id, part) in [(1, 0), (77, 3), (u64::MAX, u32::MAX)] {
             assert_eq!(
                 parse_quarantine_name(&quarantine_name(id, part)),

@@ -231,7 +231,7 @@ fn a_unit_cut_off_in_its_removal_is_finished_but_for_what_came_later() {
     bench.write("unit/a/b", "1");
     bench.write("unit/c/d", "1");
     crash(&bench, "unit", (21, 0), RECORDED);
-    wait(|| clock::now().wall > bench.lain_line_at().plus_ms(50));
+    wait(|| clock::now().wall > bench.line_time_of().plus_ms(50));
     std::fs::write(bench.path(".lapsed/21/c/late"), "late").unwrap();
     bench.start();
     bench.settle();
@@ -439,7 +439,7 @@ fn the_intents_of_a_job_lead_each_part_home_or_tell_where_it_was() {
 }
 
 impl Bench {
-    fn lain_line_at(&self) -> Timestamp {
+    fn line_time_of(&self) -> Timestamp {
         let ledger = Ledger::open(&self.base.join("ledger"), ledger::Options::default()).unwrap();
         ledger.last_at().unwrap()
     }

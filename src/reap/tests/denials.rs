@@ -1,4 +1,4 @@
-//! What the operating system refuses: permissions, mounts, full disks.
+//! Refusals of the operating system: permissions, mounts, full disks.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;

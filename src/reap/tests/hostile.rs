@@ -1,4 +1,4 @@
-//! What jobs are said to own, and what neighbours make of it meanwhile.
+//! Pieces of jobs that neighbours change meanwhile.
 
 use super::world::{UPLOADS, job_rule, row};
 use super::*;
@@ -101,7 +101,7 @@ fn names_that_share_a_file_go_together_and_others_keep_it() {
 }
 
 #[test]
-fn a_hard_link_that_somebody_opens_through_another_name_brings_all_back() {
+fn a_hard_link_that_is_opened_through_another_name_brings_all_back() {
     let mut bench = bench();
     let other = bench.base.join("elsewhere/link");
     std::fs::hard_link(bench.path("../uploads/in.tif"), &other).unwrap();

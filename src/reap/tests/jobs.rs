@@ -79,7 +79,7 @@ fn it_goes_from_both_roots_with_one_line_that_has_its_row() {
 }
 
 #[test]
-fn what_is_kept_or_also_somebody_elses_stays() {
+fn what_is_kept_or_has_another_owner_too_stays() {
     let mut bench = bench(Rule {
         keep: Some(globs(&["**/*.log"])),
         ..job_rule()
@@ -291,7 +291,7 @@ fn a_job_without_files_loses_its_record_alone() {
 }
 
 #[test]
-fn what_cannot_be_noted_or_recorded_comes_back() {
+fn what_cannot_be_recorded_comes_back() {
     let mut bench = bench(Rule {
         record: Record::Mark,
         ..job_rule()

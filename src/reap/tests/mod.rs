@@ -125,7 +125,7 @@ impl Bench {
         self.base.join("root").join(path)
     }
 
-    /// What lies in the quarantines.
+    /// Names in the quarantines.
     fn quarantined(&self) -> Vec<String> {
         let dirs = [".lapsed", "../uploads/.lapsed"].into_iter();
         let listed = dirs.filter_map(|dir| std::fs::read_dir(self.path(dir)).ok());

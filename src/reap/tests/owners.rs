@@ -1,4 +1,4 @@
-//! Whose files are, asked again at the last moment: single files, and directories.
+//! Owners of files and directories, asked again at the last moment.
 
 use super::world::{SOURCE, held_by_source, job_rule, key, row};
 use super::*;

@@ -131,7 +131,7 @@ fn what_is_kept_or_governed_by_an_earlier_rule_stays_where_it_is() {
 }
 
 #[test]
-fn what_the_engine_could_not_know_of_a_unit_is_told_to_it() {
+fn what_the_engine_could_not_know_of_a_unit_is_reported() {
     let mut bench = Bench::dirs();
     bench.write("unit/a/file", "1");
     let known = bench.claim(Unit::Dir, "unit");

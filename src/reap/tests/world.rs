@@ -10,7 +10,7 @@ use crate::core::policy::{JobFilter, Source};
 pub(super) const UPLOADS: RootId = RootId(4);
 pub(super) const SOURCE: SourceId = SourceId(5);
 
-/// When jobs ended, unless a test says otherwise: long ago.
+/// Default end of jobs: long ago.
 pub(super) const ENDED: Timestamp = Timestamp::from_unix_ms(1_600_000_000_000);
 
 /// Called when somebody asks whose a path is.
@@ -20,16 +20,16 @@ type Jobs = BTreeMap<String, JobRow>;
 
 #[derive(Default)]
 pub(super) struct World {
-    /// What the source says.
+    /// Rows of the source.
     pub(super) source: Mutex<Jobs>,
-    /// What is known.
+    /// Known rows.
     known: Mutex<Jobs>,
-    /// Why the source cannot be asked.
+    /// Reason for which the source cannot be asked.
     pub(super) down: Mutex<Option<String>>,
     owned: Mutex<Vec<(RootId, RelPath, String)>>,
-    /// What came to be heard of.
+    /// Rows that disagreed.
     pub(super) disagreed: Mutex<Vec<(String, Fresh)>>,
-    /// Whose rows were read.
+    /// Jobs whose rows were read.
     pub(super) read: Mutex<Vec<String>>,
     pub(super) pins: Arc<Pins>,
     /// The ids of what was to be recorded, with the job and what becomes of its record.
@@ -37,7 +37,7 @@ pub(super) struct World {
     pub(super) struck: Mutex<Vec<u64>>,
     /// The ids of what is gone, with how many quarantines it went through.
     pub(super) finished: Mutex<Vec<(u64, usize)>>,
-    /// Why nothing can be noted.
+    /// Reason for which nothing can be noted.
     pub(super) refuses: Mutex<Option<String>>,
     /// A file to read when something is noted, and what was in it.
     pub(super) copies: Mutex<Option<PathBuf>>,
@@ -71,7 +71,7 @@ impl World {
         self.source.lock().insert(row.id.clone(), row);
     }
 
-    /// What is at `path`, with all below it, is `job`'s, whether there is such a job or not.
+    /// Gives `path`, with all below it, to `job`, which need not exist.
     pub(super) fn gives(&self, root: RootId, path: &str, job: &str) {
         let path = RelPath::parse(path.as_bytes()).unwrap();
         self.owned.lock().push((root, path, job.to_owned()));
@@ -253,7 +253,7 @@ impl Bench {
         self.reap(&[claim]).remove(0)
     }
 
-    /// Whether nothing is in the quarantines, the intents and the ledger.
+    /// Checks that nothing is in the quarantines, the intents and the ledger.
     #[track_caller]
     pub(super) fn assert_untouched(&self) {
         assert_eq!(self.quarantined(), Vec::<String>::new());
@@ -268,7 +268,7 @@ impl Bench {
     }
 }
 
-/// What holds because of what the source says.
+/// Returns the hold that the source causes.
 #[track_caller]
 pub(super) fn held_by_source(outcome: &Outcome) -> &str {
     match held(outcome) {
