@@ -195,13 +195,13 @@ fn databases(
 }
 
 /// Sources, roots and rules before they have ids.
-struct Drafts {
+struct Drafts<'a> {
     sources: Sources,
-    roots: Vec<roots::Draft>,
+    roots: Vec<roots::Draft<'a>>,
     rules: Vec<rules::Draft>,
 }
 
-impl Drafts {
+impl Drafts<'_> {
     fn created(&self) -> Vec<PathBuf> {
         let typed = self.roots.iter().filter(|root| root.ttl.is_some());
         typed
@@ -211,14 +211,14 @@ impl Drafts {
     }
 }
 
-fn drafts(
+fn drafts<'a>(
     reader: &mut Reader,
     overrides: &Overrides,
-    top: &Table<Top>,
+    top: &'a Table<Top>,
     bases: &Bases,
     places: Option<&Places>,
     ids: &RootIds,
-) -> Drafts {
+) -> Drafts<'a> {
     let sources = sources::read(reader, &top.source, bases);
     let of_file = top.root.iter();
     let mut roots: Vec<_> = of_file

@@ -35,6 +35,7 @@ pub fn annotated_file() -> String {
 pub fn schema_file() -> String {
     let mut schema = json_schema();
     strip(&mut schema);
+    schema["title"] = "lapsed.toml".into();
     format!("{schema:#}\n")
 }
 

@@ -20,39 +20,25 @@ use super::guard::Guard;
 use super::reader::{Reader, Reported};
 use super::resolve::{Resolved, resolve};
 use super::schema;
-use super::setting::{Setting, Table, Text};
+use super::setting::{Setting, Table, Text, Value};
 use super::settings::RootIds;
 use super::sources::{Sources, Usual};
 use super::value::{self, Expire};
 
 /// A root before it has an id.
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "one for each key of the file that is true or false"
-)]
-pub(super) struct Draft {
+pub(super) struct Draft<'a> {
     /// Name of the root.
     pub name: String,
-    /// Text that gives the name; `None`: the name comes from the path.
-    named_by: Option<Text>,
+    /// Its table; `None`: an argument of `--watch` names it.
+    table: Option<&'a Table<schema::Root>>,
     /// Path as it was given.
     given: Option<Text>,
     /// Target of the path; `None`: it was refused.
     found: Option<Resolved>,
-    owner: Option<Template>,
     /// Index of the source whose jobs own the root; `None`: no jobs do.
     pub source: Result<Option<usize>, Reported>,
-    /// True if the root says which names may become orphans.
-    pub has_orphans: bool,
-    orphans: Option<Template>,
-    prune_empty_dirs: bool,
     only: Option<Globs>,
-    optional: bool,
-    allow_unsafe: bool,
-    /// Line and heading of its table.
-    line: Option<usize>,
-    heading: String,
     /// Time to live that `--watch` gives the root.
     pub ttl: Option<Ttl>,
 }
@@ -67,12 +53,12 @@ pub(super) struct Ttl {
 }
 
 /// Checks a root of the file.
-pub(super) fn from_table(
+pub(super) fn from_table<'a>(
     reader: &mut Reader,
-    root: &Table<schema::Root>,
+    root: &'a Table<schema::Root>,
     bases: &Bases,
     sources: &Sources,
-) -> Draft {
+) -> Draft<'a> {
     let given = root.path.both();
     let found = given.and_then(|(text, path)| lead(reader, text, path, bases.file.as_deref()));
     let source = source(reader, root, sources);
@@ -80,26 +66,17 @@ pub(super) fn from_table(
         let problem = root.problem("has orphans, but no source");
         reader.note(problem.hint("add source = \"…\", or owner = \"{job}/**\""));
     }
-    let is_true = |value: Option<&bool>| value.copied().unwrap_or_default();
     Draft {
         name: root
             .name
             .get()
             .map(|name| name.0.clone())
             .unwrap_or_default(),
-        named_by: root.name.text().cloned(),
+        table: Some(root),
         given: given.map(|(text, _)| text.clone()),
         found,
-        owner: Template::any_of(root.owner.iter().flatten().cloned().collect()),
         source,
-        has_orphans: root.orphans.is_present(),
-        orphans: root.orphans.get().cloned(),
-        prune_empty_dirs: is_true(root.prune_empty_dirs.get()),
         only: globs::read(reader, &root.only, Matched::Tops),
-        optional: is_true(root.optional.get()),
-        allow_unsafe: is_true(root.allow_unsafe.get()),
-        line: root.line,
-        heading: root.heading.clone(),
         ttl: None,
     }
 }
@@ -130,29 +107,25 @@ fn source(
 }
 
 /// Reads the root that `argument` of `--watch` names, with its time to live.
-pub(super) fn from_argument(reader: &mut Reader, argument: &str, bases: &Bases) -> Option<Draft> {
+pub(super) fn from_argument<'a>(
+    reader: &mut Reader,
+    argument: &str,
+    bases: &Bases,
+) -> Option<Draft<'a>> {
     let text = Text::argument("--watch", argument);
     let parsed = split(argument).and_then(|(path, ttl)| Ok((PathBuf::parse(path)?, ttl)));
     let (path, ttl) = reader.take(parsed.map_err(|refusal| text.refuse(refusal)))?;
     let found = lead(reader, &text, &path, bases.typed.as_deref());
     Some(Draft {
         name: String::new(),
-        named_by: None,
-        line: None,
-        heading: text.shown.clone(),
+        table: None,
         given: Some(Text {
             value: Some(path.to_string_lossy().into_owned()),
             ..text
         }),
         found,
-        owner: None,
         source: Ok(None),
-        has_orphans: false,
-        orphans: None,
-        prune_empty_dirs: false,
         only: None,
-        optional: false,
-        allow_unsafe: false,
         ttl: Some(ttl),
     })
 }
@@ -239,7 +212,7 @@ pub(super) fn check_paths(
                 ),
             );
         }
-        if draft.allow_unsafe {
+        if draft.is(|root| &root.allow_unsafe) {
             continue;
         }
         if let Some(why) = guard.and_then(|guard| guard.danger(path, draft.only.as_ref())) {
@@ -277,14 +250,18 @@ pub(super) fn finish(
         .zip(&given)
         .zip(&paths)
         .map(|((draft, &id), path)| {
+            let table = draft.table;
+            let owner = table
+                .into_iter()
+                .flat_map(|root| root.owner.iter().flatten());
             let root = Root {
+                owner: Template::any_of(owner.cloned().collect()),
+                orphans: table.and_then(|root| root.orphans.get().cloned()),
+                prune_empty_dirs: draft.is(|root| &root.prune_empty_dirs),
+                optional: draft.is(|root| &root.optional),
                 name: draft.name,
                 path: path.clone(),
-                owner: draft.owner,
                 source: draft.source.ok().flatten().map(|place| sources[place]),
-                orphans: draft.orphans,
-                prune_empty_dirs: draft.prune_empty_dirs,
-                optional: draft.optional,
                 nested: nested(path, &by_path),
                 only: draft.only,
             };
@@ -306,10 +283,26 @@ fn nested(path: &Path, by_path: &BTreeMap<&Path, RootId>) -> Vec<(RelPath, RootI
         .collect()
 }
 
-impl Draft {
+impl Draft<'_> {
     /// Resolved path.
     pub fn path(&self) -> Option<&Path> {
         self.found.as_ref().map(|found| &*found.path)
+    }
+
+    /// Returns true if the root says which names may become orphans.
+    pub fn has_orphans(&self) -> bool {
+        self.table.is_some_and(|root| root.orphans.is_present())
+    }
+
+    /// Returns true if its table says so under a key.
+    fn is(&self, key: impl Fn(&schema::Root) -> &Value<bool>) -> bool {
+        self.table
+            .and_then(|root| key(root).get())
+            .is_some_and(|&value| value)
+    }
+
+    fn named_by(&self) -> Option<&Text> {
+        self.table?.name.text()
     }
 
     /// Path as it was given, made absolute, and resolved path.
@@ -324,7 +317,7 @@ impl Draft {
     }
 
     fn candidate(&self) -> Option<String> {
-        if self.named_by.is_some() {
+        if self.named_by().is_some() {
             return (!self.name.is_empty()).then(|| self.name.clone());
         }
         let name = Path::new(self.given.as_ref()?.as_str())
@@ -340,28 +333,26 @@ impl Draft {
     }
 
     fn location(&self, reader: &Reader) -> String {
-        match self.named_by.as_ref().or(self.given.as_ref()) {
+        match self.named_by().or(self.given.as_ref()) {
             Some(text) => reader.location(text),
             None => reader
-                .location_of_line(self.line)
-                .unwrap_or_else(|| self.heading.clone()),
+                .location_of_line(self.table.and_then(|root| root.line))
+                .unwrap_or_default(),
         }
     }
 
     fn name_taken(&self, name: &str, other: &str) -> Problem {
-        match &self.named_by {
-            Some(text) => text.refuse(
-                Refusal::new(format!("is taken by the root at {other}"))
-                    .hint("give it another name"),
-            ),
-            None => Problem {
-                line: self.line,
-                message: format!(
-                    "{}: its name would be {name:?} after its path, which is taken by the root at {other}",
-                    self.heading
-                ),
-                hint: Some("give it a name of its own: name = \"…\"".into()),
-            },
+        let taken = format!("is taken by the root at {other}");
+        match (self.named_by(), self.table) {
+            (Some(text), _) => text.refuse(Refusal::new(taken).hint("give it another name")),
+            (None, table) => {
+                let message = format!("its name would be {name:?} after its path, which {taken}");
+                let problem = match table {
+                    Some(root) => root.problem(&message),
+                    None => Problem::of_process(message),
+                };
+                problem.hint("give it a name of its own: name = \"…\"")
+            }
         }
     }
 }

@@ -45,7 +45,7 @@ pub(super) struct Jobs {
 #[derive(Debug)]
 pub(super) struct Scope<'a> {
     /// Roots that the rule names, else all.
-    pub roots: Vec<&'a roots::Draft>,
+    pub roots: Vec<&'a roots::Draft<'a>>,
     /// True if the rule names its roots.
     pub are_named: bool,
     /// All sources.
@@ -185,7 +185,7 @@ fn check_orphans<'a>(rule: &'a Rule, jobs: &Jobs, scope: &Scope) -> Vec<Wrong<'a
             ));
         }
     }
-    let lacks = |root: &&&roots::Draft| !root.has_orphans;
+    let lacks = |root: &&&roots::Draft| !root.has_orphans();
     let hint = "add orphans = \"{uuid}/**\" to the [[root]]";
     if scope.are_named {
         for root in scope.roots.iter().filter(lacks) {

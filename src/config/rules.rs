@@ -156,7 +156,7 @@ fn name(
 
 /// Roots and sources that rules may name.
 struct Known<'a> {
-    roots: &'a [roots::Draft],
+    roots: &'a [roots::Draft<'a>],
     /// Index of each root in the list of roots, by name; a root whose name was refused has the
     /// empty one.
     places: BTreeMap<&'a str, usize>,

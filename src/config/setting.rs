@@ -308,69 +308,37 @@ pub(super) fn deserialize<T: DeserializeOwned>(tree: serde_json::Value) -> (T, V
     (found, REFUSED.take())
 }
 
-impl<T: Setting> JsonSchema for Value<T> {
-    fn inline_schema() -> bool {
-        true
-    }
+/// Implements `JsonSchema` for a generic type by the schema that a function returns.
+macro_rules! inline_schema {
+    ($type:ident, $($bound:ident)|+, $schema:expr) => {
+        impl<T: $($bound +)+> JsonSchema for $type<T> {
+            fn inline_schema() -> bool {
+                true
+            }
 
-    fn schema_name() -> Cow<'static, str> {
-        "Value".into()
-    }
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let mut schema = json_schema!({ "type": T::TYPES });
-        let words = T::words();
-        if !words.is_empty() {
-            let variables = serde_json::json!({ "pattern": r"\$\{" });
-            schema.insert(
-                "anyOf".into(),
-                serde_json::json!([{ "enum": words }, variables]),
-            );
+            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                $schema(generator)
+            }
         }
-        schema
-    }
+    };
 }
 
-impl<T: Setting> JsonSchema for Values<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Values".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let items = Value::<T>::json_schema(generator);
-        json_schema!({ "type": ["string", "array"], "items": items, "minItems": 1 })
-    }
-}
-
-impl<T: Setting> JsonSchema for Words<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Words".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let meanings = Value::<T>::json_schema(generator);
-        json_schema!({ "type": "object", "additionalProperties": meanings, "minProperties": 1 })
-    }
-}
-
-impl<T: JsonSchema + DeserializeOwned> JsonSchema for Table<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+inline_schema!(Value, Setting, |_: &mut SchemaGenerator| value_schema::<T>(
+));
+inline_schema!(Values, Setting, |_: &mut SchemaGenerator| json_schema!({
+    "type": ["string", "array"], "items": value_schema::<T>(), "minItems": 1,
+}));
+inline_schema!(Words, Setting, |_: &mut SchemaGenerator| json_schema!({
+    "type": "object", "additionalProperties": value_schema::<T>(), "minProperties": 1,
+}));
+inline_schema!(
+    Table,
+    JsonSchema | DeserializeOwned,
+    |generator: &mut SchemaGenerator| {
         let mut schema = T::json_schema(generator);
         let mut fields: &'static [&'static str] = &[];
         // The error is that nothing was deserialized.
@@ -378,6 +346,19 @@ impl<T: JsonSchema + DeserializeOwned> JsonSchema for Table<T> {
         schema.insert(ORDER.into(), fields.into());
         schema
     }
+);
+
+fn value_schema<T: Setting>() -> Schema {
+    let mut schema = json_schema!({ "type": T::TYPES });
+    let words = T::words();
+    if !words.is_empty() {
+        let variables = serde_json::json!({ "pattern": r"\$\{" });
+        schema.insert(
+            "anyOf".into(),
+            serde_json::json!([{ "enum": words }, variables]),
+        );
+    }
+    schema
 }
 
 /// Deserializer that only takes the names of the fields: a JSON schema has them out of order.
