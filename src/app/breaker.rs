@@ -4,6 +4,7 @@ use super::daemon::{Daemon, root_name};
 use crate::app::error::AppError;
 use crate::core::facts::RootId;
 use crate::core::policy::Policy;
+use crate::core::principal::Principal;
 use crate::core::report::{Status, Trip};
 use crate::types;
 
@@ -22,7 +23,7 @@ pub async fn show(daemon: &Daemon) -> Result<types::Breaker, AppError> {
 /// If there is no such root.
 pub async fn release(
     daemon: &Daemon,
-    uid: u32,
+    by: Principal,
     order: types::Release,
 ) -> Result<types::Released, AppError> {
     let policy = daemon.policy();
@@ -32,7 +33,7 @@ pub async fn release(
         .transpose()?;
     let released = daemon
         .link()
-        .ask(move |engine, now| engine.release(root, uid, now))
+        .ask(move |engine, now| engine.release(root, &by, now))
         .await?;
     let names = released
         .iter()

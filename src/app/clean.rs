@@ -15,20 +15,25 @@ use crate::app::error::AppError;
 use crate::clock;
 use crate::core::facts::RuleId;
 use crate::core::policy::Policy;
-use crate::core::report::{Asker, CleanReport, CleanRequest};
+use crate::core::principal::Principal;
+use crate::core::report::{CleanReport, CleanRequest};
 use crate::types::{CleanOrder, Report};
 
 /// What was written just before the order is known before it is carried out, unless that takes longer than this: then what is known goes.
 /// Where no events tell of files, knowing takes a reading of all roots; one that takes longer goes on, for the next order.
 const FILES_MAX: Duration = Duration::from_secs(15);
 
-/// Carries out `order` of the user `uid`, and reports.
+/// Carries out `order` of `principal`, and reports.
 ///
 /// # Errors
 /// If it names something unknown, or other rules came into force meanwhile.
-pub async fn clean(daemon: Arc<Daemon>, uid: u32, order: &CleanOrder) -> Result<Report, AppError> {
+pub async fn clean(
+    daemon: Arc<Daemon>,
+    principal: Principal,
+    order: &CleanOrder,
+) -> Result<Report, AppError> {
     let policy = daemon.policy();
-    let asked = resolve(order, &policy, uid)?;
+    let asked = resolve(order, &policy, principal)?;
     let started = clock::now().wall;
     // Once: what trips again is for a person again.
     let released = AtomicBool::new(false);
@@ -77,11 +82,15 @@ pub fn refuse_unknown(report: &CleanReport) -> Result<(), AppError> {
     Err(AppError::invalid(why).hint("`lapsed job ls` lists the jobs"))
 }
 
-/// What `order` means under `policy`, asked by the user `uid`.
+/// What `order` means under `policy`, asked by `principal`.
 ///
 /// # Errors
 /// A 400 for a root, rule or duration that there is not.
-pub fn resolve(order: &CleanOrder, policy: &Policy, uid: u32) -> Result<CleanRequest, AppError> {
+pub fn resolve(
+    order: &CleanOrder,
+    policy: &Policy,
+    principal: Principal,
+) -> Result<CleanRequest, AppError> {
     let roots = order.roots.iter().map(|name| root_named(policy, name));
     let rules = order.rules.iter().map(|name| rule_named(policy, name));
     let retention = order.retention.iter().map(|(name, ttl)| {
@@ -107,7 +116,7 @@ pub fn resolve(order: &CleanOrder, policy: &Policy, uid: u32) -> Result<CleanReq
         orphans_only: order.orphans_only,
         release: order.release,
         retention_ms: retention.collect::<Result<_, AppError>>()?,
-        asker: Asker::User(uid),
+        principal,
     })
 }
 

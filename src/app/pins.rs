@@ -18,6 +18,7 @@ use crate::clock;
 use crate::core::jobs::Fresh;
 use crate::core::pins::{Pin, PinTarget};
 use crate::core::policy::Policy;
+use crate::core::principal::Principal;
 use crate::core::time::Timestamp;
 use crate::ledger::Mark;
 use crate::types::{self, Moment};
@@ -47,13 +48,13 @@ pub fn list(daemon: &Daemon) -> types::Pins {
     }
 }
 
-/// Sets a pin for the user `uid`.
+/// Sets a pin for `by`.
 ///
 /// # Errors
 /// If the order is invalid, or the pin cannot be recorded.
 pub async fn set(
     daemon: Arc<Daemon>,
-    uid: u32,
+    by: Principal,
     order: types::PinOrder,
 ) -> Result<types::Pin, AppError> {
     let policy = daemon.policy();
@@ -64,12 +65,12 @@ pub async fn set(
     let pin = through(async move {
         let _turn = daemon.turn().await;
         make_room(&daemon, now).await?;
-        let who = name_of(uid).await?;
+        let who = name_of(by.clone()).await?;
         let keeper = Arc::clone(&daemon);
         let pin = wait(move || {
             let registry = &keeper.parts.registry;
             let pin = registry.add_pin(target, &who, &why, now, until)?;
-            let line = line::of(&keeper, &pin, Mark::Pinned, uid, now);
+            let line = line::of(&keeper, &pin, Mark::Pinned, &by, now);
             keeper.parts.ledger.append([&line]).inspect_err(|_| {
                 taken_back(registry.remove_pin(pin.id));
             })?;
@@ -96,7 +97,7 @@ async fn held_from_now(daemon: &Daemon, pin: Pin) -> Result<Pin, AppError> {
 /// If there is no such pin, or the change cannot be recorded.
 pub async fn extend(
     daemon: Arc<Daemon>,
-    uid: u32,
+    by: Principal,
     id: u64,
     order: types::PinChange,
 ) -> Result<types::Pin, AppError> {
@@ -109,7 +110,7 @@ pub async fn extend(
             let registry = &keeper.parts.registry;
             let before = find(&keeper, id)?;
             let pin = registry.extend_pin(id, until)?.ok_or_else(|| unknown(id))?;
-            let line = line::of(&keeper, &pin, Mark::Extended, uid, now);
+            let line = line::of(&keeper, &pin, Mark::Extended, &by, now);
             keeper.parts.ledger.append([&line]).inspect_err(|_| {
                 taken_back(registry.put_pin(&before));
             })?;
@@ -126,7 +127,7 @@ pub async fn extend(
 ///
 /// # Errors
 /// If there is no such pin, or the change cannot be recorded.
-pub async fn remove(daemon: Arc<Daemon>, uid: u32, id: u64) -> Result<types::Pin, AppError> {
+pub async fn remove(daemon: Arc<Daemon>, by: Principal, id: u64) -> Result<types::Pin, AppError> {
     let now = clock::now().wall;
     let pin = through(async move {
         let _turn = daemon.turn().await;
@@ -134,7 +135,7 @@ pub async fn remove(daemon: Arc<Daemon>, uid: u32, id: u64) -> Result<types::Pin
         let pin = wait(move || {
             let registry = &keeper.parts.registry;
             let pin = registry.remove_pin(id)?.ok_or_else(|| unknown(id))?;
-            let line = line::of(&keeper, &pin, Mark::Unpinned, uid, now);
+            let line = line::of(&keeper, &pin, Mark::Unpinned, &by, now);
             keeper.parts.ledger.append([&line]).inspect_err(|_| {
                 taken_back(registry.put_pin(&pin));
             })?;
@@ -269,8 +270,11 @@ async fn make_room(daemon: &Arc<Daemon>, now: Timestamp) -> Result<(), AppError>
     Ok(())
 }
 
-/// Whoever asks, by name where there is one. The user database may lie on the network.
-async fn name_of(uid: u32) -> Result<String, AppError> {
+/// Name of a principal: of a user, as the user database has it, which may be on the network.
+async fn name_of(by: Principal) -> Result<String, AppError> {
+    let Principal::Uid(uid) = by else {
+        return Ok(by.to_string());
+    };
     wait(move || {
         let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
         user.map_or_else(|| uid.to_string(), |user| user.name)

@@ -92,7 +92,7 @@ fn sentence(line: &EventLine) -> String {
             human::count(*due),
             human::counted_as(*of, *what)
         ),
-        Event::Released { uid } => format!("root {root}, by uid {uid}"),
+        Event::Released { by } => format!("root {root}, by {by}"),
         Event::Clock { by_ms } => {
             let way = if *by_ms < 0 { "back" } else { "forward" };
             format!(

@@ -15,7 +15,6 @@ use super::output::Output;
 use super::table::{Column, Fit, Table, Tone};
 use crate::clock;
 use crate::core::time::Timestamp;
-use crate::ledger::By;
 use crate::types::{Bytes, History, HistoryQuery, Removal, Since};
 
 /// Lines that one request asks for.
@@ -164,7 +163,7 @@ fn row(table: &mut Table, removal: &Removal, now: Timestamp) {
         (files, Tone::Plain),
         (size, Tone::Plain),
         (rule, Tone::Plain),
-        (by(removal.by), Tone::Plain),
+        (removal.by.to_string(), Tone::Plain),
         (what, tone),
     ]);
 }
@@ -190,12 +189,5 @@ fn what(removal: &Removal, now: Timestamp) -> (String, Tone) {
             );
             (told, Tone::Dim)
         }
-    }
-}
-
-fn by(by: By) -> String {
-    match by {
-        By::Uid(uid) => format!("uid {uid}"),
-        By::Rule => "rule".to_owned(),
     }
 }

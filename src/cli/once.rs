@@ -14,6 +14,7 @@ use crate::app::report::{Run, report_of};
 use crate::clock;
 use crate::config::Settings;
 use crate::core::policy::Policy;
+use crate::core::principal::Principal;
 use crate::core::report::Mode;
 use crate::service::{Baseline, once, survey};
 use crate::types::{CleanOrder, Plan, Report};
@@ -60,9 +61,9 @@ pub(super) fn plan(mut settings: Settings, within: Duration) -> anyhow::Result<P
 /// Removes what is due and asked for, after one crawl; in a dry run only lists it.
 pub(super) fn clean(mut settings: Settings, order: &CleanOrder) -> anyhow::Result<Report> {
     let started = clock::now().wall;
-    let uid = rustix::process::geteuid().as_raw();
+    let principal = Principal::Uid(rustix::process::geteuid().as_raw());
     // Refused before anything is read, let alone removed.
-    let request = resolve(order, &settings.policy, uid)?;
+    let request = resolve(order, &settings.policy, principal)?;
     let is_dry = order.dry_run || settings.mode == Mode::DryRun;
     let (mut sources, mut is_interrupted) = (Vec::new(), false);
     let (report, policy) = if is_dry {

@@ -8,6 +8,7 @@ use super::hold::Hold;
 use super::jobs::JobKey;
 use super::path::RelPath;
 use super::time::Timestamp;
+use crate::core::principal::Principal;
 
 /// A unit: what lapses as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, strum::IntoStaticStr)]
@@ -29,23 +30,13 @@ impl Unit {
     }
 }
 
-/// Actor of a removal.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Actor {
-    /// A rule's deadline passed.
-    Rule,
-    /// A rule's schedule, or the daemon's start.
-    Schedule {
-        /// The request, so that its report can be put together.
-        request: u64,
-    },
-    /// A person or program asked, through `clean`.
-    Asked {
-        /// Its user id, by peer credentials.
-        uid: u32,
-        /// The request, so that its report can be put together.
-        request: u64,
-    },
+/// Requester of a removal.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Actor {
+    /// Who it is.
+    pub principal: Principal,
+    /// Number of the clean, so that its report can be put together; `None` for a deadline.
+    pub request: Option<u64>,
 }
 
 /// "Exactly this inode, seen so, may go."

@@ -18,6 +18,7 @@ use super::path::RelPath;
 use super::policy::Policy;
 use super::report::{Breaker, CleanReport, CleanRequest, RootMemory, SourceMemory, Trip};
 use super::time::{Now, Timestamp};
+use crate::core::principal::Principal;
 
 /// The token of the barrier that the engine itself asks for, before it gathers what jobs own.
 pub const JOBS: u64 = u64::MAX;
@@ -159,8 +160,8 @@ pub enum Event {
     Released {
         /// For which root.
         root: RootId,
-        /// By whom: a user id.
-        uid: u32,
+        /// By whom.
+        by: Principal,
     },
     /// A source of jobs was read for the first time, cannot be read, or can be read again.
     Source {

@@ -19,6 +19,7 @@ pub mod observed;
 pub mod path;
 pub mod pins;
 pub mod policy;
+pub mod principal;
 pub mod report;
 pub mod span;
 pub mod template;

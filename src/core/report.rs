@@ -10,6 +10,7 @@ use super::observed::PassCost;
 use super::path::RelPath;
 use super::policy::{Class, Since};
 use super::time::Timestamp;
+use crate::core::principal::Principal;
 
 /// Mode of removal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -334,7 +335,7 @@ pub struct CleanRequest {
     /// Release the breakers of these roots first.
     pub release: bool,
     /// The asker.
-    pub asker: Asker,
+    pub principal: Principal,
 }
 
 impl CleanRequest {
@@ -349,18 +350,9 @@ impl CleanRequest {
             orphans_only: false,
             release: false,
             retention_ms: Vec::new(),
-            asker: Asker::Schedule,
+            principal: Principal::Schedule,
         }
     }
-}
-
-/// The asker of a removal.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Asker {
-    /// A person or program with this user id.
-    User(u32),
-    /// A schedule. Then the breaker counts orphans, as at their deadlines.
-    Schedule,
 }
 
 /// One line of a clean's report.

@@ -15,6 +15,7 @@ use super::error::Problem;
 use super::server::read_body;
 use crate::app::access::{Peer, Role};
 use crate::app::{AppError, Daemon};
+use crate::core::principal::Principal;
 use crate::types::from_query;
 
 /// Media type of a body.
@@ -162,8 +163,8 @@ impl HasRole for IsAdmin {
 /// Requester that has the role `R`.
 #[derive(Debug)]
 pub(super) struct Requester<R> {
-    /// User id of the peer.
-    pub uid: u32,
+    /// Who it is.
+    pub principal: Principal,
     role: PhantomData<R>,
 }
 
@@ -185,7 +186,7 @@ impl<R: HasRole> FromRequestParts<Arc<Daemon>> for Requester<R> {
             peer.ok_or_else(|| AppError::internal("the peer of the connection is unknown"))?;
         daemon.authorize(&peer, R::ROLE).await?;
         Ok(Self {
-            uid: peer.uid,
+            principal: Principal::Uid(peer.uid),
             role: PhantomData,
         })
     }

@@ -11,8 +11,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use crate::core::claim::{Actor, Unit};
+use crate::core::claim::Unit;
 use crate::core::jobs::JobRow;
+use crate::core::principal::Principal;
 use crate::core::time::Timestamp;
 
 /// Removal, or a later change to one; or a change of a pin.
@@ -53,7 +54,7 @@ pub struct Line {
     /// Result of the removal.
     pub result: Mark,
     /// Origin of the removal.
-    pub by: By,
+    pub by: Principal,
     /// The job that owned it, as its source described it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<LineJob>,
@@ -172,17 +173,6 @@ pub enum Mark {
     Unpinned,
 }
 
-/// Origin of a removal.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum By {
-    /// A rule's deadline passed.
-    #[default]
-    Rule,
-    /// A request of a process with this user id.
-    Uid(u32),
-}
-
 impl Line {
     /// Returns the bytes of the absolute path.
     #[must_use]
@@ -211,6 +201,7 @@ impl Line {
             owner: self.owner.clone(),
             rule: self.rule.clone(),
             since: self.since.clone(),
+            by: self.by.clone(),
             job,
             paths: Vec::new(),
             pin: self.pin.clone(),
@@ -221,15 +212,6 @@ impl Line {
 
 fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
     *number == N::default()
-}
-
-impl From<&Actor> for By {
-    fn from(actor: &Actor) -> Self {
-        match *actor {
-            Actor::Rule | Actor::Schedule { .. } => Self::Rule,
-            Actor::Asked { uid, .. } => Self::Uid(uid),
-        }
-    }
 }
 
 impl From<Unit> for LineUnit {
@@ -313,7 +295,7 @@ mod tests {
     #[test]
     fn a_line_reads_from_the_left_and_comes_back_as_it_was() {
         let mut line = sample(7);
-        line.by = By::Uid(1000);
+        line.by = Principal::Uid(1000);
         line.unit = LineUnit::EmptyDir;
         line.path = "/srv/results/x".into();
         let text = serde_json::to_string(&line).unwrap();

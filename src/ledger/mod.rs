@@ -26,6 +26,6 @@ pub use backwards::RawLine;
 pub use encode::EncodedLine;
 pub use error::LedgerError;
 pub use journal::{Ledger, Options};
-pub use line::{By, Line, LineFields, LineUnit, Mark};
+pub use line::{Line, LineFields, LineUnit, Mark};
 pub use newest::{NewestFirst, Stretch, last_removal};
 pub use retention::{Needs, Surplus};

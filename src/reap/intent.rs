@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::place::{OpenRoot, RootLocation};
 use crate::core::facts::{Facts, FileKey, Kind};
 use crate::core::path::RelPath;
+use crate::core::principal::Principal;
 use crate::core::time::{FileTime, Timestamp};
 use crate::ledger::line::pack;
-use crate::ledger::{By, Line, LineUnit};
+use crate::ledger::{Line, LineUnit};
 
 /// First bytes of every record, the last of which is the version of the format.
 pub(super) const MAGIC: [u8; 4] = [0xf1, b'L', b'I', 1];
@@ -42,7 +43,7 @@ impl QuarantineId {
 }
 
 /// One thing that goes into a quarantine.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Intent<'a> {
     /// Number of the removal.
     pub(super) id: u64,
@@ -68,7 +69,7 @@ pub(super) struct Intent<'a> {
 }
 
 /// Fields of the ledger line of a part that are known before the part is moved.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct PartLine<'a> {
     pub(super) at: Timestamp,
     /// Name of the part's root.
@@ -82,7 +83,7 @@ pub(super) struct PartLine<'a> {
     /// Of the whole unit.
     pub(super) files: u64,
     pub(super) bytes: u64,
-    pub(super) by: By,
+    pub(super) by: Principal,
 }
 
 impl<'a> PartLine<'a> {
@@ -99,7 +100,7 @@ impl<'a> PartLine<'a> {
             deadline: line.deadline,
             files: line.files,
             bytes: line.bytes,
-            by: line.by,
+            by: line.by.clone(),
         }
     }
 }
@@ -179,7 +180,7 @@ impl<'a> Intent<'a> {
             deadline: of.deadline,
             files,
             bytes,
-            by: of.by,
+            by: of.by.clone(),
             ..Line::default()
         }
     }
@@ -267,7 +268,7 @@ pub(super) mod tests {
                 deadline: at,
                 files: 1,
                 bytes: 1,
-                by: By::Uid(7),
+                by: Principal::Uid(7),
             },
         }
     }

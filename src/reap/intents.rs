@@ -146,11 +146,12 @@ impl Intents {
         let mut bytes = Vec::new();
         let mut ends = Vec::new();
         for (intent, links) in intents {
+            let key = (intent.id, intent.part);
             Record::Intent(intent).encode(&mut bytes);
             if !links.is_empty() {
                 Record::Links(links).encode(&mut bytes);
             }
-            ends.push(((intent.id, intent.part), bytes.len()));
+            ends.push((key, bytes.len()));
         }
         let mut state = self.state.lock();
         let len = state.len;

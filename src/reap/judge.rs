@@ -16,7 +16,7 @@ use crate::fs::Dir;
 use crate::fs::error::reason;
 use crate::fs::lease::{Lease, LeaseError, OpenFile, WhenBusy};
 use crate::ledger::line::pack;
-use crate::ledger::{By, Line, LineUnit};
+use crate::ledger::{Line, LineUnit};
 
 /// Wall clock, capped by the monotonic time that elapsed since the claims were issued, so that a
 /// forward jump cannot make anything due.
@@ -180,7 +180,7 @@ pub(super) fn line(
         since: rule.since.as_str().to_owned(),
         basis: due.basis,
         deadline: due.deadline,
-        by: By::from(&claim.actor),
+        by: claim.actor.principal.clone(),
         ..Line::default()
     }
 }

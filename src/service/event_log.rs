@@ -150,11 +150,11 @@ pub(super) fn log(event: &Event, engine: &Engine, now: Now) {
             "the breaker tripped for root {:?}: too much became due at once; look with `lapsed plan`, then `lapsed breaker release`",
             name_of(root)
         ),
-        Event::Released { root, uid } => {
+        Event::Released { root, by } => {
             let name = name_of(root);
             tracing::info!(
                 root = name,
-                uid,
+                %by,
                 "the breaker of root {name:?} was released"
             );
         }

@@ -211,7 +211,7 @@ mod tests {
             known: Timestamp::MIN,
             retention_ms: None,
             due: Timestamp::MIN,
-            actor: Actor::Rule,
+            actor: Actor::default(),
         }
     }
 

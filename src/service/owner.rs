@@ -237,7 +237,7 @@ mod tests {
                 known: Timestamp::MIN,
                 retention_ms: None,
                 due: Timestamp::MIN,
-                actor: Actor::Rule,
+                actor: Actor::default(),
             },
             outcome: Outcome::Gone,
         };

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{JsonPath, Moment};
+use crate::core::principal::Principal;
 use crate::core::report::Counted;
 
 /// Event, as the data of one server-sent event.
@@ -84,8 +85,8 @@ pub enum Event {
     },
     /// The breaker was released.
     Released {
-        /// User id of the peer that did it.
-        uid: u32,
+        /// Who did it.
+        by: Principal,
     },
     /// A source of jobs was read, failed, or recovered.
     Source {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::ledger::By;
+use crate::core::principal::Principal;
 
 /// `GET /v1/history`, as the client reads it. Each line is the ledger's, byte by byte: a client
 /// decodes it as a [`Removal`], or takes its text.
@@ -53,8 +53,7 @@ pub struct Removal {
     #[serde(default)]
     pub pin: Option<RemovalPin>,
     /// Who wanted it.
-    #[schema(value_type = Object)]
-    pub by: By,
+    pub by: Principal,
 }
 
 /// A pin in a line of the ledger.

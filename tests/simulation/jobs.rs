@@ -387,7 +387,11 @@ impl Sim {
     }
 
     fn release(&mut self) {
-        self.engine.release(None, 0, self.truth.now());
+        self.engine.release(
+            None,
+            &lapsed::core::principal::Principal::Uid(0),
+            self.truth.now(),
+        );
         self.suddenly_lost.clear();
         self.rewritten.clear();
         self.rewritten_gone.clear();

@@ -7,12 +7,13 @@ use crate::core::jobs::{JobKey, JobRow, Status};
 use crate::core::path::RelPath;
 use crate::core::pins::{Pin, PinTarget};
 use crate::core::policy::Record;
+use crate::core::principal::Principal;
 use crate::core::time::Timestamp;
 use crate::ledger::line::{LineJob, LinePin, pack};
-use crate::ledger::{By, Line, LineUnit, Mark};
+use crate::ledger::{Line, LineUnit, Mark};
 
-/// The line that the user `uid` did `mark` with `pin` at `at`.
-pub(crate) fn of(daemon: &Daemon, pin: &Pin, mark: Mark, uid: u32, at: Timestamp) -> Line {
+/// The line that `by` did `mark` with `pin` at `at`.
+pub(crate) fn of(daemon: &Daemon, pin: &Pin, mark: Mark, by: &Principal, at: Timestamp) -> Line {
     let line = Line {
         id: daemon.parts.ledger.next_id(),
         at,
@@ -21,7 +22,7 @@ pub(crate) fn of(daemon: &Daemon, pin: &Pin, mark: Mark, uid: u32, at: Timestamp
         basis: pin.set_at,
         deadline: pin.until,
         result: mark,
-        by: By::Uid(uid),
+        by: by.clone(),
         pin: Some(LinePin {
             id: pin.id,
             who: pin.who.clone(),

@@ -12,6 +12,7 @@ use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::input::Event;
 use crate::core::policy::JobFilter;
+use crate::core::principal::Principal;
 use crate::core::report::{BreakerTrip, CleanItem};
 use crate::core::time::Now;
 
@@ -123,18 +124,18 @@ impl Engine {
     }
 
     /// Releases the breakers of `roots`, or of all roots when there are none.
-    pub(super) fn release_roots(&mut self, roots: &[RootId], uid: u32, now: Now) {
+    pub(super) fn release_roots(&mut self, roots: &[RootId], by: &Principal, now: Now) {
         if roots.is_empty() {
-            self.release(None, uid, now);
+            self.release(None, by, now);
         }
         for &root in roots {
-            self.release(Some(root), uid, now);
+            self.release(Some(root), by, now);
         }
     }
 
     /// Releases the breaker of `root` (or of all roots) and what the clock's jumps hold, because a
-    /// person said so. Tells for which roots it had tripped.
-    pub fn release(&mut self, root: Option<RootId>, uid: u32, now: Now) -> Vec<RootId> {
+    /// person said so. Returns the roots for which it had tripped.
+    pub fn release(&mut self, root: Option<RootId>, by: &Principal, now: Now) -> Vec<RootId> {
         let mut released = Vec::new();
         for (&id, state) in &mut self.roots {
             if root.is_none_or(|root| root == id) && state.breaker_mut().release() {
@@ -152,7 +153,10 @@ impl Engine {
             self.saved.on_clock_changed();
         }
         for &root in &released {
-            self.effects.tell(Event::Released { root, uid });
+            self.effects.tell(Event::Released {
+                root,
+                by: by.clone(),
+            });
         }
         let rearm = if calmed {
             self.roots.keys().copied().collect()

@@ -12,13 +12,14 @@ use super::item::Item;
 use super::lapse::{Lapse, LapseState, Trigger};
 use super::settle::request_of;
 use super::state::Engine;
-use crate::core::claim::{Claim, Outcome, Reaped, Unit};
+use crate::core::claim::{Actor, Claim, Outcome, Reaped, Unit};
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::PageId;
 use crate::core::jobs::{Job, JobKey};
 use crate::core::policy::{Class, JobFilter};
-use crate::core::report::{Asker, CleanItem, CleanReport, CleanRequest, Mode};
+use crate::core::principal::Principal;
+use crate::core::report::{CleanItem, CleanReport, CleanRequest, Mode};
 use crate::core::time::Now;
 
 /// Called with the report when a `clean` is through.
@@ -37,7 +38,7 @@ pub(super) struct Clean {
     /// Items that are claimed or queued, to be found again when their claims are answered.
     open: BTreeMap<Subject, CleanItem>,
     pub(super) report: CleanReport,
-    asker: Asker,
+    principal: Principal,
     done: Done,
 }
 
@@ -116,15 +117,15 @@ impl Engine {
             queue: VecDeque::new(),
             open: BTreeMap::new(),
             report: CleanReport::default(),
-            asker: request.asker,
+            principal: request.principal.clone(),
             done,
         };
         clean.report.unknown_jobs = self.unknown_jobs(request);
         if !clean.report.unknown_jobs.is_empty() {
             return (clean.done)(clean.report);
         }
-        if let (true, Asker::User(uid)) = (request.release && !is_dry, request.asker) {
-            self.release_roots(&request.roots, uid, now);
+        if request.release && !is_dry && request.principal.is_client() {
+            self.release_roots(&request.roots, &request.principal, now);
         }
         let mut found = Vec::new();
         self.select_files(request, now, &mut found);
@@ -137,7 +138,10 @@ impl Engine {
                 LapseState::Due => {
                     let (item, report) = (found.item.clone(), found.report(None));
                     let retention_ms = request.retention_of(found.lapse.rule);
-                    let actor = request.asker.actor(id);
+                    let actor = Actor {
+                        principal: request.principal.clone(),
+                        request: Some(id),
+                    };
                     let claim = self.claim_of(found, now.wall, retention_ms, actor);
                     clean.open.insert(subject_of(&claim), report);
                     clean.queue.push_back((item, claim));
@@ -199,10 +203,10 @@ impl Engine {
         }
         let what = clean.open.get(&subject);
         let what = what.map_or((1, 0), |item| (item.files.max(1), item.bytes));
-        let hold = match clean.asker {
+        let hold = match clean.principal.is_client() {
             _ if !self.is_all_of_job(&claim, now) => Some(Hold::Reconciling),
-            Asker::User(_) => None,
-            Asker::Schedule => {
+            true => None,
+            false => {
                 (!self.may_go_as_orphan(claim.root, claim.rule, what, now)).then_some(Hold::Breaker)
             }
         };

@@ -170,7 +170,7 @@ impl Engine {
         match self.mode {
             Mode::Live | Mode::OnRequest => {
                 let (item, due) = (found.item.clone(), next.due(found.lapse.deadline));
-                let claim = self.claim_of(found, due, None, Actor::Rule);
+                let claim = self.claim_of(found, due, None, Actor::default());
                 self.give_out(item, claim);
             }
             Mode::DryRun => {

@@ -1,19 +1,8 @@
 //! Scope of a request for removals.
 
-use crate::core::claim::Actor;
 use crate::core::facts::{RootId, RuleId};
-use crate::core::report::{Asker, CleanRequest};
+use crate::core::report::CleanRequest;
 use crate::core::time::Timestamp;
-
-impl Asker {
-    /// Actor of the removals of `request`.
-    pub(super) const fn actor(self, request: u64) -> Actor {
-        match self {
-            Self::User(uid) => Actor::Asked { uid, request },
-            Self::Schedule => Actor::Schedule { request },
-        }
-    }
-}
 
 impl CleanRequest {
     pub(super) fn wants_root(&self, root: RootId) -> bool {

@@ -6,7 +6,7 @@ use super::holds::HoldTable;
 use super::item::Item;
 use super::job_units::NO_ROOT;
 use super::state::Engine;
-use crate::core::claim::{Actor, Claim, Outcome, Piece, Reaped, Removal, Unit};
+use crate::core::claim::{Claim, Outcome, Piece, Reaped, Removal, Unit};
 use crate::core::facts::{Facts, Kind, Latest, RootId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, UnitRule};
@@ -352,10 +352,7 @@ fn roots_of(claim: &Claim) -> impl Iterator<Item = RootId> {
 
 /// Returns the request that the removal belongs to, if there is one.
 pub(super) fn request_of(claim: &Claim) -> Option<u64> {
-    match claim.actor {
-        Actor::Rule => None,
-        Actor::Schedule { request } | Actor::Asked { request, .. } => Some(request),
-    }
+    claim.actor.request
 }
 
 #[cfg(test)]

@@ -35,5 +35,7 @@ pub(in crate::http) async fn release(
     Query(NoQuery {}): Query<NoQuery>,
     Body(order): Body<Release>,
 ) -> Result<Json<Released>, Problem> {
-    Ok(Json(breaker::release(&daemon, admin.uid, order).await?))
+    Ok(Json(
+        breaker::release(&daemon, admin.principal, order).await?,
+    ))
 }

@@ -31,10 +31,10 @@ pub(in crate::http) async fn clean(
     let operator = Operator::from_request_parts(&mut parts, &daemon).await;
     let request = Request::from_parts(parts, body);
     let Body(order) = Body::<CleanOrder>::from_request(request, &()).await?;
-    let uid = if order.dry_run {
-        viewer.uid
+    let principal = if order.dry_run {
+        viewer.principal
     } else {
-        operator?.uid
+        operator?.principal
     };
-    Ok(Json(clean::clean(daemon, uid, &order).await?))
+    Ok(Json(clean::clean(daemon, principal, &order).await?))
 }

@@ -186,7 +186,7 @@ fn line(told: &NumberedEvent) -> EventLine {
             of: trip.of,
             what: trip.what,
         },
-        Input::Released { uid, .. } => Event::Released { uid: *uid },
+        Input::Released { by, .. } => Event::Released { by: by.clone() },
         Input::Source { source, what } => Event::Source {
             source: source_name(source),
             what: what.clone(),

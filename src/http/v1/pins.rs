@@ -40,7 +40,7 @@ pub(in crate::http) async fn set(
     Query(NoQuery {}): Query<NoQuery>,
     Body(order): Body<PinOrder>,
 ) -> Result<(StatusCode, Json<Pin>), Problem> {
-    let pin = pins::set(daemon, operator.uid, order).await?;
+    let pin = pins::set(daemon, operator.principal, order).await?;
     Ok((StatusCode::CREATED, Json(pin)))
 }
 
@@ -56,7 +56,9 @@ pub(in crate::http) async fn extend(
     Body(order): Body<PinChange>,
 ) -> Result<Json<Pin>, Problem> {
     let id = number(&id)?;
-    Ok(Json(pins::extend(daemon, operator.uid, id, order).await?))
+    Ok(Json(
+        pins::extend(daemon, operator.principal, id, order).await?,
+    ))
 }
 
 /// Remove a pin.
@@ -70,7 +72,7 @@ pub(in crate::http) async fn remove(
     Query(NoQuery {}): Query<NoQuery>,
 ) -> Result<Json<Pin>, Problem> {
     let id = number(&id)?;
-    Ok(Json(pins::remove(daemon, operator.uid, id).await?))
+    Ok(Json(pins::remove(daemon, operator.principal, id).await?))
 }
 
 fn number(id: &str) -> Result<u64, Problem> {

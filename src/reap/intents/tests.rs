@@ -139,7 +139,7 @@ fn lines_of_json_are_read_once_and_kept_as_records() {
     let line = first.line();
     assert_eq!(
         (&*line.path, line.by),
-        ("/r/u", crate::ledger::By::Uid(1000))
+        ("/r/u", crate::core::principal::Principal::Uid(1000))
     );
     assert_eq!((line.at.unix_ms(), line.bytes), (1_700_000_000_007, 42));
 }

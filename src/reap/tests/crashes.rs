@@ -65,7 +65,7 @@ fn quarantine(root: &RootDir) -> crate::fs::Dir {
 pub(super) fn intend(bench: &Bench, dir: &str, path: &str, part: u32, line: &Line) {
     let mut bytes = Vec::new();
     with_intent(bench, dir, path, part, line, |intent| {
-        Record::Intent(*intent).encode(&mut bytes);
+        Record::Intent(intent.clone()).encode(&mut bytes);
     });
     append_intents(bench, &bytes);
 }
@@ -351,7 +351,7 @@ fn the_parts_of_a_job_that_lie_in_one_quarantine_are_finished_together() {
         let name = format!("j_{part}");
         bench.write(&name, &name);
         with_intent(&bench, "root", &name, part, &line, |intent| {
-            Record::Intent(*intent).encode(&mut bytes);
+            Record::Intent(intent.clone()).encode(&mut bytes);
         });
         take_out(&bench, "root", &name, (41, part));
     }

@@ -177,7 +177,7 @@ impl Bench {
             pieces: Vec::new(),
             retention_ms: None,
             due: clock::now().wall,
-            actor: Actor::Rule,
+            actor: Actor::default(),
         }
     }
 
@@ -313,7 +313,7 @@ impl Bench {
             pieces: Vec::new(),
             retention_ms: None,
             due: Timestamp::MIN,
-            actor: Actor::Rule,
+            actor: Actor::default(),
         };
         assert_eq!(self.reap(&[claim]), [Outcome::Gone]);
     }

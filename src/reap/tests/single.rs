@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 
 use super::*;
 use crate::common::immutable::Immutable;
-use crate::ledger::{By, LineUnit, Mark};
+use crate::ledger::{LineUnit, Mark};
 
 #[test]
 fn due_files_go_and_the_ledger_tells_why() {
@@ -15,9 +15,9 @@ fn due_files_go_and_the_ledger_tells_why() {
         bench.world.gives(ROOT, name, &format!("job of {name}"));
     }
     let mut claims: Vec<Claim> = names.iter().map(|n| bench.claim(Unit::File, n)).collect();
-    claims[3].actor = Actor::Asked {
-        uid: 1000,
-        request: 0,
+    claims[3].actor = Actor {
+        principal: crate::core::principal::Principal::Uid(1000),
+        request: Some(0),
     };
     let outcomes = bench.reap(&claims);
     let lines = bench.lines();
@@ -39,7 +39,11 @@ fn due_files_go_and_the_ledger_tells_why() {
         assert_eq!(line.result, Mark::Removed);
     }
     assert_eq!(lines.len(), 4);
-    assert!(lines.iter().any(|line| line.by == By::Uid(1000)));
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.by == crate::core::principal::Principal::Uid(1000))
+    );
     assert_eq!(bench.quarantined(), Vec::<String>::new());
     assert_eq!(
         std::fs::read(bench.base.join("state/intents")).unwrap(),

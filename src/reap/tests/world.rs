@@ -244,7 +244,7 @@ impl Bench {
             known: ENDED,
             retention_ms: None,
             due: clock::now().wall,
-            actor: Actor::Rule,
+            actor: Actor::default(),
         }
     }
 

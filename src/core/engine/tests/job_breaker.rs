@@ -50,7 +50,9 @@ fn held_until_released(place: &mut Place) {
     let tripped = told.filter(|event| matches!(event, Event::Tripped { .. }));
     assert_eq!(tripped.count(), 1);
     let now = place.now;
-    place.engine.release(None, 0, now);
+    place
+        .engine
+        .release(None, &crate::core::principal::Principal::Uid(0), now);
     place.settle_down();
     assert_eq!(place.claimed().len(), usize::from(JOBS));
 }

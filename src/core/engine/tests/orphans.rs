@@ -82,7 +82,10 @@ fn an_empty_source_trips_the_breaker_and_only_a_person_releases_it() {
     place.pass_until(20 * HOUR);
     assert_eq!(place.claimed(), [""; 0]);
     assert!(place.remembered.last().unwrap().trip.is_some());
-    let released = place.engine.release(None, 0, place.now);
+    let released =
+        place
+            .engine
+            .release(None, &crate::core::principal::Principal::Uid(0), place.now);
     assert_eq!(released, [RESULTS, UPLOADS]);
     place.step(Input::Tick);
     assert_eq!(place.claimed(), both());
@@ -145,7 +148,12 @@ fn more_orphans_within_an_hour_than_the_ceiling_trip_the_breaker() {
     assert_eq!(place.reap().len(), 2);
     place.pass_until(10 * HOUR);
     assert_eq!(place.claimed(), [""; 0], "it never releases itself");
-    assert_eq!(place.engine.release(None, 0, place.now), [UPLOADS]);
+    assert_eq!(
+        place
+            .engine
+            .release(None, &crate::core::principal::Principal::Uid(0), place.now),
+        [UPLOADS]
+    );
     place.step(Input::Tick);
     assert_eq!(place.claimed().len(), 2);
 }
