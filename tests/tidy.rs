@@ -64,8 +64,8 @@ const NOT_IN_CORE: [&str; 13] = [
 ];
 
 /// Parts whose words are those of the house: plain English, and names of the trade.
-const WORDED: [&str; 8] = [
-    "cache", "clock", "config", "core", "fs", "ledger", "reap", "registry",
+const WORDED: [&str; 10] = [
+    "cache", "clock", "config", "core", "fs", "jobs", "ledger", "reap", "registry", "watch",
 ];
 
 /// Widest comment: rustfmt does not wrap them.
