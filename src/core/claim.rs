@@ -33,7 +33,7 @@ impl Unit {
 /// Requester of a removal.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Actor {
-    /// Who it is.
+    /// Identity of the requester.
     pub principal: Principal,
     /// Number of the clean, so that its report can be put together; `None` for a deadline.
     pub request: Option<u64>,

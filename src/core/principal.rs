@@ -1,4 +1,4 @@
-//! Who ordered a change.
+//! Requesters of changes.
 
 use std::fmt;
 

@@ -163,7 +163,7 @@ impl HasRole for IsAdmin {
 /// Requester that has the role `R`.
 #[derive(Debug)]
 pub(super) struct Requester<R> {
-    /// Who it is.
+    /// Identity of the requester.
     pub principal: Principal,
     role: PhantomData<R>,
 }
