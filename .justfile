@@ -1,3 +1,8 @@
+# Format, lints, documentation, and the shape of the code.
+check:
+    .ci/run lint
+    cargo test --locked --test tidy
+
 # Tests, as the README runs them.
 test *ARGS:
     cargo test {{ARGS}}
@@ -12,6 +17,7 @@ long:
 bench *ARGS:
     cargo bench {{ARGS}}
 
-# Format, lints and documentation.
-lint:
-    .ci/run lint
+# The annotated configuration, its schema, and the document of the API: made from their declarations.
+generate:
+    LAPSED_UPDATE_REFERENCE=1 cargo test --locked --lib generated_files
+    INSTA_UPDATE=always cargo test --locked --lib the_document_is_as_agreed
