@@ -9,6 +9,7 @@
 //!
 //! **Invariant:** questions read the index by pages and never hold up the engine; every change
 //! goes through the engine's one queue of inputs.
+#![doc = include_str!("DESIGN.md")]
 
 pub mod access;
 pub mod calendar;

@@ -15,6 +15,7 @@
 //! - `state_dir`: one daemon at a time; `watchdog`: pings for the service manager
 //!
 //! **Invariant:** the engine is stepped by one thread; everybody else sends it messages through one bounded queue.
+#![doc = include_str!("DESIGN.md")]
 
 mod config_file;
 mod database;
