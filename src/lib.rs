@@ -6,13 +6,13 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod core;
+pub mod daemon;
 pub mod fs;
 pub mod http;
-pub mod jobs;
 pub mod ledger;
 pub mod reap;
 pub mod registry;
-pub mod service;
+pub mod sources;
 pub mod types;
 pub mod watch;
 

@@ -21,21 +21,21 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     (
         "cli",
         &[
-            "service", "app", "http", "types", "config", "ledger", "clock", "core",
+            "daemon", "app", "http", "types", "config", "ledger", "clock", "core",
         ],
     ),
     (
-        "service",
+        "daemon",
         &[
-            "app", "http", "types", "config", "watch", "jobs", "reap", "registry", "cache", "fs",
-            "ledger", "clock", "core",
+            "app", "http", "types", "config", "watch", "sources", "reap", "registry", "cache",
+            "fs", "ledger", "clock", "core",
         ],
     ),
     ("http", &["app", "types", "config", "clock", "core"]),
     ("app", &["types", "registry", "ledger", "clock", "core"]),
     ("types", &["registry", "ledger", "core"]),
     ("watch", &["fs", "clock", "core"]),
-    ("jobs", &["fs", "clock", "core"]),
+    ("sources", &["fs", "clock", "core"]),
     ("reap", &["fs", "ledger", "clock", "core"]),
     ("registry", &["clock", "core"]),
     ("cache", &["clock", "core"]),
@@ -65,7 +65,7 @@ const NOT_IN_CORE: [&str; 13] = [
 
 /// Parts whose words are those of the house: plain English, and names of the trade.
 const WORDED: [&str; 10] = [
-    "cache", "clock", "config", "core", "fs", "jobs", "ledger", "reap", "registry", "watch",
+    "cache", "clock", "config", "core", "fs", "sources", "ledger", "reap", "registry", "watch",
 ];
 
 /// Widest comment: rustfmt does not wrap them.

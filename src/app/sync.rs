@@ -9,7 +9,7 @@ use crate::types::Synced;
 /// Waits until everything that happened in the roots before this call is known.
 ///
 /// # Errors
-/// As [`sync_roots`].
+/// If a root cannot be opened.
 pub async fn sync(daemon: &Daemon) -> Result<Synced, AppError> {
     let before = clock::now().boot;
     sync_roots(daemon).await?;

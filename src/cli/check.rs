@@ -19,7 +19,7 @@ use crate::clock;
 use crate::config::Settings;
 use crate::core::policy::Policy;
 use crate::core::time::Timestamp;
-use crate::service::{Baseline, Fit, fit, survey};
+use crate::daemon::{Baseline, Fit, fit, survey};
 
 mod findings;
 mod object;

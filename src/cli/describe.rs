@@ -10,7 +10,7 @@ use crate::core::claim::Unit;
 use crate::core::policy::{
     Globs, JobFilter, Policy, Record, Root, Rule, Schedule, Since, SkipOpen, Source,
 };
-use crate::service::place;
+use crate::daemon::place;
 
 /// A root in one sentence.
 pub(super) fn root(policy: &Policy, root: &Root, may_be_created: bool) -> String {

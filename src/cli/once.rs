@@ -16,7 +16,7 @@ use crate::config::Settings;
 use crate::core::policy::Policy;
 use crate::core::principal::Principal;
 use crate::core::report::Mode;
-use crate::service::{Baseline, once, survey};
+use crate::daemon::{Baseline, once, survey};
 use crate::types::{CleanOrder, Plan, Report};
 
 /// What to read where no daemon could be asked, because of `absence`.

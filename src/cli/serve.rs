@@ -23,6 +23,6 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Ex
     let settings = crate::config::load(&overrides, &context.environment, &mut ids)?;
     log::follow(settings.log_level);
     let environment = context.environment.clone();
-    crate::service::serve(settings, overrides, environment, ids, log::follow)?;
+    crate::daemon::serve(settings, overrides, environment, ids, log::follow)?;
     Ok(ExitCode::SUCCESS)
 }

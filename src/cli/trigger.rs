@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::app::{Context, End, Watching};
 use crate::config::{PostgresSettings, SourceKind};
-use crate::service::{Table, table};
+use crate::daemon::{Table, table};
 
 /// The statements, with psql's variables where names belong.
 const TEMPLATE: &str = include_str!(concat!(

@@ -10,7 +10,7 @@ use serde::{Deserializer, Serialize};
 /// Returns the parameters of `query` that are set, by name.
 ///
 /// # Panics
-/// If `query` is not a struct of texts, numbers, flags and [`Bytes`].
+/// If `query` is not a struct of texts, numbers, flags and bytes.
 #[must_use]
 pub fn to_query(query: &impl Serialize) -> Vec<(String, Vec<u8>)> {
     use serde_json::Value;

@@ -1,0 +1,236 @@
+//! A database of jobs, of whichever kind: one shape for all that the daemon asks of it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::sources::STILL_READ;
+use crate::clock;
+use crate::config::{self, PostgresSettings, SourceKind, SourceSettings, SqliteSettings};
+use crate::core::jobs::{Fresh, JobRow, Jobs, SourceId, SourceNews};
+use crate::sources;
+use crate::sources::{
+    AddedColumn, Postgres, PostgresOptions, Queries, QueryError, SourceState, SourceStats, Sqlite,
+    SqliteOptions, Table, Tls, TlsMode, TlsRoots, WriteBack, WriteError, WriteOutcome,
+    check_postgres, check_sqlite, table_of,
+};
+
+/// A database of jobs that is being read.
+pub(super) enum Database {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+impl Database {
+    /// What it says of the job `id` at this moment; that there is none only if nothing else is still to be read.
+    pub(super) fn fresh(&self, id: &str) -> Fresh {
+        let fresh = match self {
+            // It stands for no row; the source itself is asked.
+            _ if id == JobRow::UNNAMED => Fresh::Gone,
+            Self::Sqlite(sqlite) => sqlite.fresh(id),
+            Self::Postgres(postgres) => postgres.fresh(id),
+        };
+        match fresh {
+            // Another job may claim it since.
+            Fresh::Gone if !self.is_current() => Fresh::Unknown(STILL_READ.to_owned()),
+            fresh => fresh,
+        }
+    }
+
+    /// Whether everything was read, and nothing has changed since. When it is not so, a reading is on its way. May wait for two seconds.
+    fn is_current(&self) -> bool {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.is_current(),
+            Self::Postgres(postgres) => postgres.is_current(),
+        }
+    }
+
+    /// Whether it has told everything that was so when it was first asked this, or is down, so that nobody can know. If not, a reading is
+    /// on its way, and `ordered`, which begins as `None`, says since when. May wait for two seconds.
+    pub(super) fn has_caught_up(&self, ordered: &mut Option<Duration>) -> bool {
+        match self.stats().state {
+            SourceState::Down { .. } => return true,
+            SourceState::Loading => return false,
+            SourceState::Ready => {}
+        }
+        let is_current = self.is_current();
+        // One that is written all the time is never current, but it has been read since.
+        let ordered = *ordered.get_or_insert_with(|| clock::now().boot);
+        let stats = self.stats();
+        let was_read = stats.read_from.is_some_and(|from| from >= ordered);
+        (is_current || was_read) && !stats.is_telling
+    }
+
+    /// What was read of the job `id` is not what is known.
+    pub(super) fn doubt(&self, id: &str) {
+        match self {
+            // When something has changed, this has it read.
+            Self::Sqlite(sqlite) => drop(sqlite.is_current()),
+            Self::Postgres(postgres) => postgres.look_at(id),
+        }
+    }
+
+    /// Writes back what became of a job.
+    pub(super) fn write(&self, order: &WriteBack) -> Result<WriteOutcome, WriteError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.write(order),
+            Self::Postgres(postgres) => postgres.write(order),
+        }
+    }
+
+    /// How it is doing.
+    pub(super) fn stats(&self) -> SourceStats {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.stats(),
+            Self::Postgres(postgres) => postgres.stats(),
+        }
+    }
+
+    /// Ends the reading.
+    pub(super) fn stop(&self) {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.stop(),
+            Self::Postgres(postgres) => postgres.stop(),
+        }
+    }
+
+    /// Reads `settings` from now on.
+    pub(super) fn start_sqlite(
+        id: SourceId,
+        name: &str,
+        settings: &SqliteSettings,
+        jobs: Arc<Jobs>,
+        tell: Arc<dyn Fn(SourceNews) + Send + Sync>,
+    ) -> io::Result<Self> {
+        Sqlite::start(sqlite_options(id, name, settings), jobs, tell).map(Self::Sqlite)
+    }
+
+    /// Likewise.
+    pub(super) fn start_postgres(
+        id: SourceId,
+        name: &str,
+        settings: &PostgresSettings,
+        jobs: Arc<Jobs>,
+        tell: Arc<dyn Fn(SourceNews) + Send + Sync>,
+    ) -> io::Result<Self> {
+        Postgres::start(postgres_options(id, name, settings), jobs, tell).map(Self::Postgres)
+    }
+}
+
+/// What a source's queries and its database have to say to one another.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fit {
+    /// They fit, or there is no database yet.
+    Fits,
+    /// It cannot be asked now; why.
+    Unasked(String),
+    /// A query does not fit; which and why.
+    Misfit(String),
+}
+
+/// Holds the queries of `asked` against its database.
+#[must_use]
+pub fn fit(id: SourceId, asked: &SourceSettings) -> Fit {
+    let name = &asked.name;
+    let told = |error: &dyn std::fmt::Display| format!("source \"{name}\": {error}");
+    match &asked.kind {
+        SourceKind::Api => Fit::Fits,
+        SourceKind::Sqlite(sqlite) if !sqlite.path.exists() => Fit::Fits,
+        SourceKind::Sqlite(sqlite) => match check_sqlite(&sqlite_options(id, name, sqlite)) {
+            Ok(()) => Fit::Fits,
+            // It may be readable when the daemon asks it: until then it counts as down.
+            Err(QueryError::Database(why)) => Fit::Unasked(told(&why)),
+            Err(error @ (QueryError::Query { .. } | QueryError::Zone { .. })) => {
+                Fit::Misfit(told(&error))
+            }
+        },
+        SourceKind::Postgres(postgres) => {
+            match check_postgres(&postgres_options(id, name, postgres)) {
+                Ok(()) => Fit::Fits,
+                Err(QueryError::Database(why)) => Fit::Unasked(told(&why)),
+                Err(error @ (QueryError::Query { .. } | QueryError::Zone { .. })) => {
+                    Fit::Misfit(told(&error))
+                }
+            }
+        }
+    }
+}
+
+/// Where the server of a source is, for people: without its password.
+#[must_use]
+pub fn place(settings: &PostgresSettings) -> String {
+    sources::place(&settings.server)
+}
+
+/// The table and the column that the ids of a source of kind postgres come from.
+///
+/// # Errors
+/// When the server cannot be asked, or there is no such table; with what would mend it.
+pub fn table(name: &str, settings: &PostgresSettings) -> Result<Table, QueryError> {
+    table_of(&postgres_options(SourceId(0), name, settings))
+}
+
+fn sqlite_options(id: SourceId, name: &str, settings: &SqliteSettings) -> SqliteOptions {
+    let columns = settings.add_columns.iter();
+    let add_columns = columns.map(|((table, column), kind)| AddedColumn {
+        table: table.clone(),
+        column: column.clone(),
+        kind: kind.clone(),
+    });
+    SqliteOptions {
+        id,
+        name: name.to_owned(),
+        path: settings.path.clone(),
+        queries: queries(&settings.queries),
+        add_columns: add_columns.collect(),
+    }
+}
+
+fn postgres_options(id: SourceId, name: &str, settings: &PostgresSettings) -> PostgresOptions {
+    let tls = &settings.tls;
+    PostgresOptions {
+        id,
+        name: name.to_owned(),
+        server: settings.server.clone(),
+        tls: Tls {
+            mode: match tls.mode {
+                config::TlsMode::Disable => TlsMode::Disable,
+                config::TlsMode::Prefer => TlsMode::Prefer,
+                config::TlsMode::Require => TlsMode::Require,
+                config::TlsMode::VerifyCa => TlsMode::VerifyCa,
+                config::TlsMode::VerifyFull => TlsMode::VerifyFull,
+            },
+            roots: match &tls.roots {
+                config::TlsRoots::Unsaid => TlsRoots::Unsaid,
+                config::TlsRoots::System => TlsRoots::System,
+                config::TlsRoots::File(path) => TlsRoots::File(path.clone()),
+            },
+            identity: tls.identity.clone(),
+        },
+        channel: settings.channel.clone(),
+        poll: settings.poll,
+        statement_timeout: settings.statement_timeout,
+        queries: queries(&settings.queries),
+    }
+}
+
+fn queries(asked: &config::Queries) -> Queries {
+    let config::Queries {
+        select,
+        changed,
+        mark,
+        forget,
+        constant_status,
+        statuses,
+        timezones,
+    } = asked.clone();
+    Queries {
+        select,
+        changed,
+        mark,
+        forget,
+        constant_status,
+        statuses,
+        timezones,
+    }
+}

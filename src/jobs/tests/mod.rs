@@ -1,3 +1,0 @@
-//! Helpers that the tests of all kinds of databases share.
-
-pub(in crate::jobs) mod reports;
