@@ -451,7 +451,7 @@ fn a_broken_edit_keeps_what_runs_and_is_told_with_its_line() {
     );
     assert_eq!(daemon.files(""), before);
     place.config("");
-    daemon.wait_until_said("there is no root");
+    daemon.wait_until_said("no root: nothing would be watched");
     std::fs::remove_file(&config).unwrap();
     daemon.signal(Signal::HUP);
     daemon.wait_until_said("cannot read configuration");
