@@ -138,7 +138,7 @@ fn a_release_lets_all_of_it_go_and_the_ledger_has_all_of_it() {
     let event = follows.wait("the release", |heard| heard.event == "released");
     let me = rustix::process::geteuid().as_raw();
     assert_eq!(
-        (&event.data["root"], &event.data["uid"]),
+        (&event.data["root"], &event.data["by"]["uid"]),
         (&json!("data"), &json!(me))
     );
     wait_for("all old files go", || (count(&root) == YOUNG).then_some(()));

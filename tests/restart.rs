@@ -114,14 +114,14 @@ fn what_comes_due_while_nobody_watches_lapses_at_the_start_and_asks_nobody() {
     const FILES: usize = 1500;
     let place = Place::new();
     let root = place.make_dir("root");
-    let config = "[[root]]\npath = \"root\"\n[[rule]]\nglob = \"*.keep\"\nexpire = \"1h\"\n[[rule]]\nexpire = \"6s\"\n";
+    let config = "[[root]]\npath = \"root\"\n[[rule]]\nglob = \"*.keep\"\nexpire = \"1h\"\n[[rule]]\nexpire = \"15s\"\n";
     let mut daemon = configured(&place, config);
     for file in 0..FILES {
         write(&root.join(file.to_string()), 1);
     }
     write(&root.join("a.keep"), 1);
     daemon.sync();
-    let last_due = now_ms() + 6000;
+    let last_due = now_ms() + 15_000;
     wait_for("all is saved", || {
         let cache = cache(&daemon);
         let loaded = cache["saved_at"].is_string() && cache["pending"] == 0;
