@@ -64,8 +64,9 @@ const NOT_IN_CORE: [&str; 13] = [
 ];
 
 /// Parts whose words are those of the house: plain English, and names of the trade.
-const WORDED: [&str; 10] = [
-    "cache", "clock", "config", "core", "fs", "sources", "ledger", "reap", "registry", "watch",
+const WORDED: [&str; 11] = [
+    "cache", "clock", "config", "core", "fs", "ledger", "reap", "registry", "sources", "types",
+    "watch",
 ];
 
 /// Widest comment: rustfmt does not wrap them.

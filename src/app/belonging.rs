@@ -1,4 +1,4 @@
-//! Whose something is, and who wants it to stay: for programs and in sentences.
+//! Owners of a path, and the pin that holds it: for programs and in sentences.
 
 use super::daemon::{Daemon, source_name};
 use super::explain::seen;
@@ -11,19 +11,19 @@ use crate::core::policy::{Class, Policy};
 use crate::core::time::Timestamp;
 use crate::types;
 
-/// Whose a path is, and the pin that holds it.
+/// Owners of a path, and the pin that holds it.
 pub(crate) struct Belonging<'a> {
     policy: &'a Policy,
     owner: Owner,
-    /// What the root's template captures.
+    /// Job that the root's template captures.
     captured: Option<String>,
-    /// Whether it is nobody's where somebody should own it.
+    /// True for an orphan.
     pub(crate) is_orphan: bool,
     /// The pin that holds it, due or not.
     pub(crate) pin: Option<Pin>,
 }
 
-/// Whether what is at `path` in `root` and falls under `class` is nobody's where somebody should own it.
+/// Returns true if what is at `path` in `root` and falls under `class` is an orphan.
 pub(crate) fn is_orphan(
     policy: &Policy,
     root: RootId,

@@ -1,7 +1,7 @@
-//! When what is due under a rule goes: the instants of schedules, for plans, lists, explanations and the status.
+//! Instants of schedules, for plans, lists, explanations and the status.
 //!
-//! **Invariant:** what is asked here agrees with the thread that carries schedules out: the same zone, and the same instant from
-//! which spans are counted.
+//! **Invariant:** what is asked here agrees with the thread that carries schedules out: the same
+//! zone, and the same instant from which spans are counted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use crate::core::policy::{Policy, Schedule};
 use crate::core::time::Timestamp;
 use crate::core::timetable::Timetable;
 
-/// The search for the last instant of a schedule begins so close to the end, and goes back twice as far each time.
+/// The search for the last instant of a schedule begins so close to the end, and goes back twice as
+/// far each time.
 const BACK_FIRST: Duration = Duration::from_mins(1);
 
 /// Instants that one such search goes through at most: those of a week of minutes.
@@ -74,7 +75,7 @@ impl Calendar {
     }
 }
 
-/// What makes something go.
+/// Trigger of a removal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Reason {
     /// Its deadline.
@@ -95,7 +96,8 @@ impl Reason {
     }
 }
 
-/// When many entries go. Remembers the last instant of each schedule: neighbours mostly share it.
+/// Instants at which many entries are removed. Remembers the last instant of each schedule, which
+/// neighbours mostly share.
 pub(crate) struct Departures<'a> {
     calendar: &'a Calendar,
     policy: &'a Policy,
@@ -114,7 +116,8 @@ impl<'a> Departures<'a> {
         }
     }
 
-    /// When something that `rule` lets go is gone, and what makes it go. `None`: nothing is known of when.
+    /// Returns instant and trigger of the removal of something under `rule`; `None`: the instant is
+    /// unknown.
     pub(crate) fn of(&mut self, rule: RuleId, deadline: Timestamp) -> (Option<Timestamp>, Reason) {
         let schedule = self.policy.rules.get(usize::from(rule.0));
         match schedule.map_or(&Schedule::AtDeadline, |rule| &rule.schedule) {

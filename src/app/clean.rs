@@ -1,7 +1,9 @@
 //! Removals on request.
 //!
-//! **Invariant:** an order that names something unknown, or that other rules overtake, removes nothing.
-//! **Invariant:** what is true when it is ordered is known when it is carried out, as far as [`Daemon::clean_prepared`] comes in its time.
+//! **Invariant:** an order that names something unknown, or that other rules overtake, removes
+//! nothing.
+//! **Invariant:** what is true when it is ordered is known when it is carried out, as far as
+//! [`Daemon::clean_prepared`] comes in its time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,8 +21,8 @@ use crate::core::principal::Principal;
 use crate::core::report::{CleanReport, CleanRequest};
 use crate::types::{CleanOrder, Report};
 
-/// What was written just before the order is known before it is carried out, unless that takes longer than this: then what is known goes.
-/// Where no events tell of files, knowing takes a reading of all roots; one that takes longer goes on, for the next order.
+/// Maximum time to learn of writes before the order; after it, the present knowledge decides. With
+/// the polling backend that is a reading of all roots; a longer one continues, for the next order.
 const FILES_MAX: Duration = Duration::from_secs(15);
 
 /// Carries out `order` of `principal`, and reports.
@@ -82,7 +84,7 @@ pub fn refuse_unknown(report: &CleanReport) -> Result<(), AppError> {
     Err(AppError::invalid(why).hint("`lapsed job ls` lists the jobs"))
 }
 
-/// What `order` means under `policy`, asked by `principal`.
+/// Resolves the names in `order` of `principal` under `policy`.
 ///
 /// # Errors
 /// A 400 for a root, rule or duration that there is not.

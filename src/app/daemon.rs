@@ -1,7 +1,7 @@
-//! What answers are made from: the parts of the running daemon that the routes see.
+//! The running daemon as use cases see it.
 //!
-//! **Invariant:** the policy here is the one that the engine has, or is just about to have: what is read with it copes with ids that
-//! it does not know.
+//! **Invariant:** the policy here is the one that the engine has, or is just about to have: what is
+//! read with it copes with ids that it does not know.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -37,7 +37,8 @@ pub type TellCache = dyn Fn() -> types::Cache + Send + Sync;
 /// Asks the source of a job what it says of it at this moment. May wait for a disk or a network.
 pub type AskSource = dyn Fn(&JobKey) -> Fresh + Send + Sync;
 
-/// Waits until the sources of jobs that can be asked have told what is so when it is called, for a time at most.
+/// Waits until the sources of jobs that can be asked have told what is so when it is called, for a
+/// time at most.
 pub type CatchUp = dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
 
 /// Tells how the sources of jobs are. May wait for a disk.
@@ -46,21 +47,21 @@ pub type TellSources = dyn Fn() -> Vec<types::Source> + Send + Sync;
 /// Tells whether the jobs of a source are told through the API.
 pub type IsApi = dyn Fn(SourceId) -> bool + Send + Sync;
 
-/// What a [`Daemon`] is made of.
+/// Parts of a [`Daemon`].
 pub struct Parts {
-    /// What is known of files.
+    /// Files.
     pub index: Arc<Index>,
-    /// What is known of jobs.
+    /// Jobs.
     pub jobs: Arc<Jobs>,
-    /// What is pinned.
+    /// Pins.
     pub pins: Arc<Pins>,
     /// The rules at the start.
     pub policy: Arc<Policy>,
     /// The way to the engine.
     pub link: EngineLink,
-    /// What was removed.
+    /// Ledger of removals.
     pub ledger: Arc<Ledger>,
-    /// What people and programs told us.
+    /// Registry of API jobs, pins and records.
     pub registry: Arc<Registry>,
     /// Asks the source of a job.
     pub ask_source: Arc<AskSource>,
@@ -70,7 +71,7 @@ pub struct Parts {
     pub catch_up: Box<CatchUp>,
     /// Tells which sources are told of through the API.
     pub is_api: Box<IsApi>,
-    /// What happens.
+    /// Events.
     pub events: Arc<Events>,
     /// Tells how changes are noticed.
     pub watches: Box<TellWatches>,
@@ -78,7 +79,7 @@ pub struct Parts {
     pub cache: Box<TellCache>,
     /// Roles of the users of this host.
     pub authorizer: Authorizer,
-    /// When the daemon started.
+    /// Instant of the start.
     pub started: Timestamp,
     /// The configuration file.
     pub file: Option<PathBuf>,
@@ -103,7 +104,7 @@ impl Authorizer {
     /// The user of this process, root, and the members of `group`.
     ///
     /// # Errors
-    /// When there is no such group.
+    /// If there is no such group.
     pub fn of_process(group: Option<&str>) -> Result<Self, NoSuchGroup> {
         let group = group.map(acting_group).transpose()?;
         Ok(Self {
@@ -167,8 +168,8 @@ impl Daemon {
         &self.parts.link
     }
 
-    /// Waits for one's turn to change jobs or pins, and has it until the answer is dropped: the engine hears of changes in the
-    /// order in which they are on disk.
+    /// Waits for one's turn to change jobs or pins, and has it until the answer is dropped: the
+    /// engine hears of changes in the order in which they are on disk.
     pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.turn.lock().await
     }
@@ -179,7 +180,7 @@ impl Daemon {
         Arc::clone(&self.policy.read())
     }
 
-    /// Where the settings come from.
+    /// Origin of the settings.
     pub(crate) fn configuration(&self) -> types::Configuration {
         self.configuration.read().clone()
     }

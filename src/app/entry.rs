@@ -1,6 +1,7 @@
 //! Entries as JSON, fast: a list of a million of them shall not take longer than sending it.
 //!
-//! **Invariant:** what is written here is what [`crate::types::Entry`] reads, byte for byte what serde would write.
+//! **Invariant:** what is written here is what [`crate::types::Entry`] reads, byte for byte what
+//! serde would write.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -10,7 +11,7 @@ use crate::types::JsonPath;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// What an entry's line says besides its path.
+/// Values of an entry besides its path.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Values<'a> {
     /// The root's name, as a JSON string.
@@ -25,9 +26,9 @@ pub(crate) struct Values<'a> {
     /// The rule's name, as a JSON string.
     pub rule: Option<&'a [u8]>,
     pub deadline: Option<Timestamp>,
-    /// When it goes.
+    /// Instant of the removal.
     pub lapses_at: Option<Timestamp>,
-    /// What makes it go: needs no escape.
+    /// Trigger of the removal; needs no escape.
     pub reason: Option<&'static str>,
     /// A hold's code: needs no escape.
     pub hold: Option<&'static str>,
@@ -185,7 +186,8 @@ fn push_word(to: &mut Vec<u8>, word: Option<&'static str>) {
     }
 }
 
-/// `YYYY-MM-DDT` of a day since 1970, within the years 1 to 9998 (in the last one RFC 3339 and jiff end at different hours).
+/// `YYYY-MM-DDT` of a day since 1970, within the years 1 to 9998 (in the last one RFC 3339 and jiff
+/// end at different hours).
 ///
 /// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
 fn date_of(day: i64) -> Option<[u8; 11]> {

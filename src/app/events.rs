@@ -1,10 +1,12 @@
-//! What happened lately, for those who follow.
+//! Recent events, for subscribers.
 //!
-//! The hub is a ring that followers read at their own pace, by number. Telling costs the daemon one push, however many follow
-//! and however slow they are.
+//! The hub is a ring that followers read at their own pace, by number. Telling costs the daemon one
+//! push, however many follow and however slow they are.
 //!
-//! **Invariant:** numbers only grow, also over restarts (as far as the clock does): they begin at the start's wall time.
-//! **Invariant:** a follower gets every event in order, or is told that some are missing. Nothing is left out silently.
+//! **Invariant:** numbers only grow, also over restarts (as far as the clock does): they begin at
+//! the start's wall time.
+//! **Invariant:** a follower gets every event in order, or is told that some are missing. Nothing
+//! is left out silently.
 //! **Invariant:** memory is bounded by the rings, whoever follows.
 
 use std::collections::VecDeque;
@@ -24,16 +26,19 @@ use crate::core::time::Timestamp;
 /// Events kept for followers that come back: some minutes of a busy host, in about 500 KiB.
 pub const TOLD_MAX: usize = 2048;
 
-/// Observed files kept for followers that are a little behind: a fifth of a second at 20,000 events a second.
+/// Observed files kept for followers that are a little behind: a fifth of a second at 20,000 events
+/// a second.
 pub const OBSERVED_MAX: usize = 4096;
 
-/// Followers at once: each holds a connection for as long as it likes, and the others shall have some, too.
+/// Followers at once: each holds a connection for as long as it likes, and the others shall have
+/// some, too.
 pub const FOLLOWERS_MAX: usize = 64;
 
 /// Events handed out at once.
 const BATCH_MAX: usize = 256;
 
-/// Numbers for each millisecond of the daemon's start: more events than that in one are not told for years.
+/// Numbers for each millisecond of the daemon's start: more events than that in one are not told
+/// for years.
 const NUMBERS_PER_MS: u64 = 1000;
 
 /// One event with its number.
@@ -41,9 +46,9 @@ const NUMBERS_PER_MS: u64 = 1000;
 pub struct NumberedEvent {
     /// Its number.
     pub id: u64,
-    /// When it was told.
+    /// Instant of its publication.
     pub at: Timestamp,
-    /// What happened.
+    /// The event.
     pub event: Event,
     /// The roots and rules then in force: what its ids mean.
     pub policy: Arc<Policy>,
@@ -71,7 +76,8 @@ struct Rings {
 #[derive(Debug)]
 struct Ring {
     events: VecDeque<Arc<NumberedEvent>>,
-    /// The number of the last event that was here and is not any more (or of the last one before our start).
+    /// The number of the last event that was here and is not any more (or of the last one before
+    /// our start).
     gone: u64,
 }
 
@@ -140,13 +146,14 @@ impl Events {
         self.rings.lock().removals.per_second(clock::now().boot)
     }
 
-    /// Whether somebody follows [`Event::Observed`].
+    /// Returns true if a client follows [`Event::Observed`].
     #[must_use]
     pub fn wants_observed(&self) -> bool {
         self.observers.load(Ordering::Relaxed) > 0
     }
 
-    /// Follows from now on, or from what came `after` that number. `observed`: with [`Event::Observed`].
+    /// Follows from now on, or from what came `after` that number. `observed`: with
+    /// [`Event::Observed`].
     ///
     /// # Errors
     /// 503 when too many follow.
@@ -169,7 +176,8 @@ impl Events {
             self.observers.fetch_add(1, Ordering::Relaxed);
         }
         let last = self.rings.lock().last;
-        // A number from the future is of a daemon whose clock ran ahead: what it missed cannot be known.
+        // A number from the future is of a daemon whose clock ran ahead: what it missed cannot be
+        // known.
         let after = after.map_or(last, |after| after.min(last));
         Ok(Follower {
             latest: self.latest.subscribe(),
@@ -205,12 +213,13 @@ pub struct Follower {
     observed: bool,
 }
 
-/// What a follower gets.
+/// Delivery to a follower.
 #[derive(Debug)]
 pub enum Delivery {
     /// These, in order; never empty.
     Events(Vec<Arc<NumberedEvent>>),
-    /// Some of the events after this number are no longer there. The follower goes on with the oldest that is.
+    /// Some of the events after this number are no longer there. The follower goes on with the
+    /// oldest that is.
     Missing {
         /// The last number that the follower has.
         after: u64,
@@ -303,7 +312,7 @@ mod tests {
         hub.publish(START, &event, &Arc::new(Policy::default()));
     }
 
-    /// What is there now, as the numbers after the hub's first; `None` when there is nothing.
+    /// Available events, as the numbers after the hub's first; `None` if there are none.
     fn heard(follower: &mut Follower) -> Option<Vec<u64>> {
         match follower.next().now_or_never()? {
             Delivery::Events(events) => Some(events.iter().map(|told| told.id - 5000).collect()),

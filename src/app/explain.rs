@@ -75,7 +75,8 @@ fn path_of(query: &ExplainQuery) -> Result<PathBuf, AppError> {
     plain_path(path, query.path_b64.as_deref(), "query parameter")
 }
 
-/// The absolute path that is given by its bytes or in base64, without superfluous slashes; `whose` value it is, for messages.
+/// The absolute path that is given by its bytes or in base64, without superfluous slashes; `whose`
+/// value it is, for messages.
 pub(crate) fn plain_path(
     path: Option<&[u8]>,
     coded: Option<&str>,
@@ -160,7 +161,7 @@ impl<'a> About<'a> {
         }
     }
 
-    /// When it goes, and what makes it go.
+    /// Instant and trigger of the removal.
     fn departure(&self, now: Timestamp) -> Option<(Option<Timestamp>, Reason)> {
         let mut departures = Departures::new(&self.calendar, self.policy, now);
         Some(departures.of(self.rule()?, self.why.deadline?))

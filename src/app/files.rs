@@ -1,6 +1,7 @@
 //! Lists of files, as one JSON object or line by line.
 //!
-//! **Invariant:** a list of any length takes a bounded amount of memory, and gives way to others after every few pages of the index.
+//! **Invariant:** a list of any length takes a bounded amount of memory, and gives way to others
+//! after every few pages of the index.
 
 use std::sync::Arc;
 
@@ -19,16 +20,20 @@ use crate::types::FilesQuery;
 /// Entries in an answer when nobody says.
 const LIMIT: u64 = 1000;
 
-/// Entries in one JSON object at most: some 2 MB. Who wants more takes lines, or follows the cursor.
+/// Entries in one JSON object at most: some 2 MB. Who wants more takes lines, or follows the
+/// cursor.
 const LIMIT_MAX: u64 = 10_000;
 
-/// Entries that are sorted at once when lines are wanted in order: some 15 MB. A longer list takes several passes.
+/// Entries that are sorted at once when lines are wanted in order: some 15 MB. A longer list takes
+/// several passes.
 const SORTED_AT_ONCE: usize = 65_536;
 
-/// Others come to their turn after so many pages (at most 256 entries each): about half a millisecond.
+/// Others come to their turn after so many pages (at most 256 entries each): about half a
+/// millisecond.
 const PAGES_AT_ONCE: usize = 16;
 
-/// Lines are sent in pieces of about so many bytes: less would cost system calls, more would only wait.
+/// Lines are sent in pieces of about so many bytes: less would cost system calls, more would only
+/// wait.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Form of a list.

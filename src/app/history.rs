@@ -1,7 +1,7 @@
 //! The ledger, newest first.
 //!
-//! **Invariant:** each line is answered with byte by byte as the ledger holds it. It is parsed once, and
-//! never formatted again.
+//! **Invariant:** each line is answered with byte by byte as the ledger holds it. It is parsed
+//! once, and never formatted again.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -59,7 +59,7 @@ struct Answer {
     cursor: Option<Cursor>,
     /// Descriptions of the lines that cannot be read.
     unreadable: Vec<String>,
-    /// Whether nothing that was read is of the job that the filter names.
+    /// True if no line that was read is of the job that the filter names.
     is_without_job: bool,
 }
 
@@ -116,8 +116,8 @@ impl Filter {
         })
     }
 
-    /// Refuses a root or rule that is neither configured nor in the totals of what was removed: most
-    /// likely its name is misspelled.
+    /// Refuses a root or rule that is neither configured nor in the totals of what was removed:
+    /// most likely its name is misspelled.
     fn check_names(&self, daemon: &Daemon) -> Result<(), AppError> {
         let policy = daemon.policy();
         let root = self.root.as_ref();
@@ -138,8 +138,8 @@ impl Filter {
         Ok(())
     }
 
-    /// Reads the ledger until the answer is full. With `seeks_job` it goes on beyond `since`, to find
-    /// out if the ledger has the job at all.
+    /// Reads the ledger until the answer is full. With `seeks_job` it goes on beyond `since`, to
+    /// find out if the ledger has the job at all.
     fn find(&self, ledger: &Ledger, seeks_job: bool) -> Result<Answer, AppError> {
         let mut answer = Answer {
             is_without_job: true,

@@ -140,10 +140,11 @@ async fn publish(daemon: &Daemon, source: SourceId, news: News) -> Result<(), Ap
     Ok(heard.await?)
 }
 
-/// Which job `id` is, and what its source says of it now.
+/// Finds the job `id`, and its row at its source now.
 ///
 /// # Errors
-/// 400 for a source that there is not; 409 when several sources know the id and none is named; 404 when no source does.
+/// 400 for a source that there is not; 409 when several sources know the id and none is named; 404
+/// when no source does.
 pub(crate) async fn find(
     daemon: &Arc<Daemon>,
     policy: &Arc<Policy>,
@@ -324,5 +325,5 @@ fn described(daemon: &Daemon, policy: &Policy, source: SourceId, row: JobRow) ->
             }
         });
     let claims = claims.collect();
-    types::Job::told(row, source_name(policy, source), claims)
+    types::Job::from_row(row, source_name(policy, source), claims)
 }

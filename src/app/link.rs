@@ -1,6 +1,7 @@
 //! The way to the engine: one queue, and answers that come back by themselves.
 //!
-//! **Invariant:** nothing here blocks a thread of the runtime. Who waits for the engine waits as a task.
+//! **Invariant:** nothing here blocks a thread of the runtime. Who waits for the engine waits as a
+//! task.
 //! **Invariant:** an engine that ends answers everybody: with [`Stopping`].
 
 use std::collections::HashMap;
@@ -28,7 +29,8 @@ impl From<Stopping> for AppError {
     }
 }
 
-/// Asks for a barrier with a token, which comes back through the engine once everything before it is known.
+/// Asks for a barrier with a token, which comes back through the engine once everything before it
+/// is known.
 pub type AskBarrier = dyn Fn(u64) + Send + Sync;
 
 /// The way to the engine. Cheap to clone.
@@ -57,7 +59,8 @@ impl Drop for Ticket<'_> {
 }
 
 impl EngineLink {
-    /// A way to the engine that reads `inputs`; `ask_barrier` has the watchers hand in the token it is given.
+    /// A way to the engine that reads `inputs`; `ask_barrier` has the watchers hand in the token it
+    /// is given.
     #[must_use]
     pub fn new(
         inputs: mpsc::Sender<Input>,
@@ -99,8 +102,9 @@ impl EngineLink {
         answer.await.map_err(|_| Stopping)
     }
 
-    /// Removes what is due and asked for under `policy`; back when all that is through. The removal goes on when nobody waits any more.
-    /// `None`: other rules are in force, and nothing was removed.
+    /// Removes what is due and asked for under `policy`; back when all that is through. The removal
+    /// goes on when nobody waits any more. `None`: other rules are in force, and nothing was
+    /// removed.
     ///
     /// # Errors
     /// [`Stopping`] when the engine has ended.

@@ -1,6 +1,7 @@
-//! How an order is carried through that changes what the registry keeps: on disk first, then in the engine.
+//! Orders that change the registry: on disk first, then in the engine.
 //!
-//! **Invariant:** an order that has begun comes to its end, also when whoever gave it does not wait for the answer.
+//! **Invariant:** an order that has begun comes to its end, also when whoever gave it does not wait
+//! for the answer.
 
 use crate::app::error::AppError;
 

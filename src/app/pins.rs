@@ -34,7 +34,8 @@ const LASTING_MAX: Duration = Duration::from_hours(100 * 365 * 24);
 /// Pins there may be: each file that is due is held against all of them.
 const PINS_MAX: usize = 10_000;
 
-/// Pins that ended are forgotten after so long: a clock that was set wrong meanwhile has been put right by then.
+/// Pins that ended are forgotten after so long: a clock that was set wrong meanwhile has been put
+/// right by then.
 const ENDED_KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// Lists the pins that hold.
@@ -150,7 +151,7 @@ pub async fn remove(daemon: Arc<Daemon>, by: Principal, id: u64) -> Result<types
     Ok(types::Pin::from(&pin))
 }
 
-/// What the order pins.
+/// Target of the order.
 async fn target(
     daemon: &Arc<Daemon>,
     policy: &Arc<Policy>,
@@ -210,7 +211,7 @@ fn reason(why: Option<&str>) -> Result<String, AppError> {
     Ok(why.to_owned())
 }
 
-/// When a pin ends that is set or moved at `now`.
+/// End of a pin that is set or moved at `now`.
 fn end(
     lasting: Option<&str>,
     until: Option<Moment>,
@@ -293,7 +294,7 @@ fn unknown(id: u64) -> AppError {
     AppError::not_found(format!("there is no pin {id}")).hint("`lapsed pins` lists those that hold")
 }
 
-/// What could not be recorded is taken back; when that fails, too, the next start finds the change.
+/// Logs that a change which could not be recorded cannot be undone either; the next start finds it.
 fn taken_back<T>(back: Result<T, crate::registry::RegistryError>) {
     if let Err(error) = back {
         tracing::error!("a pin that could not be recorded cannot be taken back: {error}");

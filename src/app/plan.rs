@@ -1,4 +1,5 @@
-//! Plans: what will lapse, by rule and root, and hour by hour; and what is due and goes later, or when somebody asks.
+//! Plans: what will lapse, by rule and root, and hour by hour; and what is due and goes later, or
+//! when somebody asks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::core::policy::{Policy, Schedule};
 use crate::core::time::Timestamp;
 use crate::types::{self, PlanQuery, Span};
 
-/// How far a plan goes when nobody says.
+/// Default time that a plan looks ahead.
 const WITHIN: Duration = Duration::from_hours(24);
 
 /// Hours told one by one: a month of them. The groups go as far as they are asked to.
@@ -25,7 +26,8 @@ const HOURS_MAX: u64 = 31 * 24;
 const HOUR: Duration = Duration::from_hours(1);
 const HOUR_MS: i64 = 3_600_000;
 
-/// Plans that are made at once: each may go through the whole index, and others have to be answered meanwhile.
+/// Plans that are made at once: each may go through the whole index, and others have to be answered
+/// meanwhile.
 pub(crate) const PLANS_MAX: usize = 2;
 
 /// Makes the plan that `query` asks for.
@@ -53,11 +55,11 @@ pub async fn plan(daemon: Arc<Daemon>, query: PlanQuery) -> Result<types::Plan, 
     plan.await
 }
 
-/// When what is due under a rule goes, within the time of a plan.
+/// Instants at which due files of a rule are removed, within a plan.
 enum Departure {
     /// At its deadline.
     AtDeadline,
-    /// When somebody asks.
+    /// On request.
     WhenAsked,
     /// At the instants of its schedule.
     At {
@@ -95,7 +97,7 @@ impl Departure {
     }
 }
 
-/// What a group comes to.
+/// Sums of a group.
 #[derive(Default)]
 struct Sums {
     /// Goes within the plan.
@@ -108,7 +110,8 @@ struct Sums {
 
 type Groups = BTreeMap<(RootId, RuleId), Sums>;
 
-/// Lists what goes from `now` (with what is overdue) until `within` has passed, and what is due by then and waits.
+/// Lists what goes from `now` (with what is overdue) until `within` has passed, and what is due by
+/// then and waits.
 #[must_use]
 pub fn plan_of(
     index: &Index,

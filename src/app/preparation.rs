@@ -1,11 +1,11 @@
-//! What a removal that is ordered waits for: that what is true at this moment is known.
+//! Preparation of a clean: everything that happened before the order becomes known.
 //!
 //! ```text
 //! sources up to date → what was just written → the engine's own barrier: whose everything is, and what had to be looked at for that
 //! ```
 //!
-//! **Invariant:** it ends. What is not known by then is treated as before: what is known decides, each removal looks again, and missing
-//! knowledge holds.
+//! **Invariant:** it ends. What is not known by then is treated as before: what is known decides,
+//! each removal looks again, and missing knowledge holds.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -18,13 +18,15 @@ use super::link::Stopping;
 use crate::core::hold::Hold;
 use crate::core::report::{CleanReport, SourcePhase};
 
-/// So long the databases of jobs have to say what is new. A table of two hundred thousand rows is read within that, with the rest before
-/// it; a person who waits for an answer does not wait much longer.
+/// So long the databases of jobs have to say what is new. A table of two hundred thousand rows is
+/// read within that, with the rest before it; a person who waits for an answer does not wait much
+/// longer.
 const SOURCES_MAX: Duration = Duration::from_secs(15);
 
-/// A source that tells of no changes is not known to be as it was read when anything was written to its database meanwhile, be it what we
-/// write there of the jobs that have just gone: then what nobody owns stays, until it is read again. So it is asked for again after these
-/// pauses, which our own writing is through within; and no more, since somebody else may write all the time.
+/// A source that tells of no changes is not known to be as it was read when anything was written to
+/// its database meanwhile, be it what we write there of the jobs that have just gone: then what
+/// nobody owns stays, until it is read again. So it is asked for again after these pauses, which
+/// our own writing is through within; and no more, since somebody else may write all the time.
 const PAUSES: [Duration; 6] = [
     Duration::ZERO,
     Duration::from_millis(50),
@@ -35,8 +37,8 @@ const PAUSES: [Duration; 6] = [
 ];
 
 impl Daemon {
-    /// Waits until everything that happened before this call is known: in the databases of jobs, and then, for `files_max` at most, in the
-    /// roots. Says whether it is.
+    /// Waits until everything that happened before this call is known: in the databases of jobs,
+    /// and then, for `files_max` at most, in the roots. Says whether it is.
     ///
     /// # Errors
     /// [`Stopping`] when the engine has ended.
@@ -52,8 +54,9 @@ impl Daemon {
         }
     }
 
-    /// Prepares, has `clean` remove what is due, and does so again while something stays only because its source was being read when it was
-    /// looked at. `clean` gives nothing when the rules that it is for are not in force any more.
+    /// Prepares, has `clean` remove what is due, and does so again while something stays only
+    /// because its source was being read when it was looked at. `clean` gives nothing when the
+    /// rules that it is for are not in force any more.
     ///
     /// # Errors
     /// [`Stopping`] when the engine has ended.
@@ -84,7 +87,8 @@ impl Daemon {
         Ok(all)
     }
 
-    /// Waits for `clean`, which waits in the engine until all that it has to know is known: for `limit` at most.
+    /// Waits for `clean`, which waits in the engine until all that it has to know is known: for
+    /// `limit` at most.
     async fn hurried<T>(
         &self,
         mut limit: Duration,
@@ -104,7 +108,7 @@ impl Daemon {
         }
     }
 
-    /// Whether something of `report` is held by a source that can be read.
+    /// Returns true if something of `report` is held by a source that can be read.
     async fn was_being_read(&self, report: &CleanReport) -> Result<bool, Stopping> {
         let mut holds = report.held.iter().filter_map(|item| item.hold.as_ref());
         if !holds.any(|hold| matches!(hold, Hold::SourceDown { .. })) {

@@ -1,4 +1,4 @@
-//! How fast files are removed: counts of the last minute.
+//! Rate of removals over the last minute.
 //!
 //! **Invariant:** at most a number for each second of that minute is kept.
 
@@ -8,7 +8,8 @@ use std::time::Duration;
 /// The rate is that of so many seconds.
 const SPAN_S: u64 = 60;
 
-/// Without a removal for longer than this many seconds, the next one begins another burst, with a rate of its own.
+/// Without a removal for longer than this many seconds, the next one begins another burst, with a
+/// rate of its own.
 const PAUSE_S: u64 = 10;
 
 /// Removed files by second, on the boot clock.
@@ -28,7 +29,8 @@ impl Rate {
         }
     }
 
-    /// Files a second, over the last minute or since the burst began; zero when nothing is being removed.
+    /// Files a second, over the last minute or since the burst began; zero when nothing is being
+    /// removed.
     pub(crate) fn per_second(&mut self, now: Duration) -> f64 {
         let now = now.as_secs();
         self.forget(now);

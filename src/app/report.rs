@@ -19,11 +19,11 @@ use crate::types::{
 /// A run, and what it left to be told beside its report.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
-    /// When it began.
+    /// Start.
     pub started: Timestamp,
-    /// When it ended.
+    /// End.
     pub finished: Timestamp,
-    /// Whether it was interrupted.
+    /// True if it was interrupted.
     pub is_interrupted: bool,
     /// The sources after it; of a dry run none.
     pub sources: &'a [Source],
@@ -80,7 +80,7 @@ pub fn report_of(report: &CleanReport, policy: &Policy, run: Run<'_>) -> Report 
     }
 }
 
-/// Whether the item is at a path. A job without files is not.
+/// Returns true if the item is at a path. A job without files is not.
 fn has_place(item: &CleanItem, policy: &Policy) -> bool {
     policy.roots.contains_key(&item.root)
 }
@@ -246,8 +246,8 @@ fn breaker_of(trips: &[BreakerTrip], policy: &Policy) -> Breaker {
     breaker
 }
 
-/// Whether a removal failed for want of a right, a place, a record or a readable value. Other holds end by themselves or by
-/// somebody's word, and are no errors.
+/// Returns true if a removal failed for want of a right, a place, a record or a readable value.
+/// Other holds end by themselves or by somebody's word, and are no errors.
 fn is_failure(hold: &Hold) -> bool {
     match hold {
         Hold::Denied { .. }

@@ -1,7 +1,7 @@
-//! Which entries a list has, in which order, and where it goes on.
+//! Order of lists, and cursors.
 //!
-//! **Invariant:** an order is total: the value first, then the path. A cursor names a place in it, so that it stays good whatever comes
-//! or goes meanwhile, its own entry included.
+//! **Invariant:** an order is total: the value first, then the path. A cursor names a place in it,
+//! so that it stays good whatever comes or goes meanwhile, its own entry included.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -70,7 +70,7 @@ impl Order {
         }
     }
 
-    /// Where the entry `name` in `dir` stands relative to `place`, without putting its path together.
+    /// Compares the entry `name` in `dir` with `place`, without joining its path.
     fn compare(self, rank: u64, (dir, name): (&[u8], &[u8]), place: &Place) -> Ordering {
         let paths = || {
             let (head, tail) = place.path.split_at(dir.len().min(place.path.len()));
@@ -129,7 +129,8 @@ fn in_order(value: i64) -> u64 {
     value.cast_unsigned() ^ (1 << 63)
 }
 
-/// The first entries of an order behind a place, found in one pass. Takes memory for so many entries, not for all.
+/// The first entries of an order behind a place, found in one pass. Takes memory for so many
+/// entries, not for all.
 #[derive(Debug)]
 pub(crate) struct First {
     order: Order,
@@ -160,7 +161,8 @@ impl First {
         }
     }
 
-    /// Shows the entry `name` in `dir` (an absolute path with a closing slash). `json` is asked for when it is needed.
+    /// Shows the entry `name` in `dir` (an absolute path with a closing slash). `json` is asked for
+    /// when it is needed.
     pub(crate) fn offer(
         &mut self,
         dir: &[u8],

@@ -39,7 +39,8 @@ pub async fn stats(daemon: &Daemon, query: StatsQuery) -> Result<types::Totals, 
     Ok(types::Totals { totals })
 }
 
-/// Returns the registry's totals together with the lines that were appended since they were counted.
+/// Returns the registry's totals together with the lines that were appended since they were
+/// counted.
 pub(crate) fn up_to_now(registry: &Registry, ledger: &Ledger) -> Result<Totals, RegistryError> {
     let (mut totals, counted) = registry.totals()?;
     for stretch in ledger.stretches(counted) {

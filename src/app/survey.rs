@@ -1,4 +1,5 @@
-//! What a configuration makes of the trees as they are now: by rule and by root, with examples. For `lapsed check`.
+//! Effects of a configuration on the trees as they are now, by rule and root, with examples: for
+//! `lapsed check`.
 //!
 //! **Invariant:** what would lapse now is counted by the very function that makes plans.
 
@@ -21,7 +22,7 @@ use crate::types::{self, Tally};
 /// More examples do not tell more.
 const EXAMPLES_MAX: usize = 3;
 
-/// What was found.
+/// Findings.
 #[derive(Debug, Default)]
 pub struct Findings {
     /// By rule, in their order.
@@ -32,22 +33,22 @@ pub struct Findings {
     pub sources: BTreeMap<SourceId, SourceFindings>,
 }
 
-/// What was found of a rule.
+/// Findings about a rule.
 #[derive(Debug, Default)]
 pub struct RuleFindings {
     /// Files that it is for, those that its `keep` names included.
     pub matched: u64,
-    /// What is due, as a plan counts it.
+    /// Due files, as a plan counts them.
     pub now: Tally,
-    /// How much of that is held.
+    /// Number of them that are held.
     pub held: u64,
-    /// How many jobs what is due belongs to, where they go as a whole.
+    /// Jobs that own due files, for rules that remove jobs as a whole.
     pub jobs: BTreeSet<JobKey>,
-    /// What is due, the earliest deadlines first.
+    /// Examples of due files, earliest deadline first.
     pub examples: BTreeSet<Example>,
-    /// What is due next.
+    /// Next deadline.
     pub next: Option<Example>,
-    /// Whether all that it depends on could be read, so that a rule without files is one.
+    /// True if everything that the rule depends on could be read.
     pub is_known: bool,
 }
 
@@ -62,22 +63,22 @@ pub struct Example {
     pub path: RelPath,
 }
 
-/// What was found of a root.
+/// Findings about a root.
 #[derive(Debug, Default)]
 pub struct RootFindings {
-    /// Why it is not there.
+    /// Reason why it is missing.
     pub missing: Option<String>,
     /// All that it holds.
     pub all: Tally,
-    /// What no rule matches, and nothing else keeps either.
+    /// Files that no rule matches and nothing else keeps.
     pub unmatched: Tally,
-    /// What a rule keeps for ever.
+    /// Files that a rule keeps forever.
     pub kept: Tally,
-    /// What is left of jobs that were cleaned.
+    /// Files left of jobs that were cleaned.
     pub left: Tally,
-    /// What stays for now, by the code of what holds it.
+    /// Held files, by the code of the hold.
     pub held: BTreeMap<&'static str, Held>,
-    /// What is due and nobody's.
+    /// Due orphans.
     pub orphans: Tally,
     /// That a start would ask a person first.
     pub trip: Option<Trip>,
@@ -87,31 +88,31 @@ pub struct RootFindings {
     pub unknown: BTreeSet<Box<[u8]>>,
 }
 
-/// What stays for one reason.
+/// Files under one hold.
 #[derive(Debug)]
 pub struct Held {
     /// The reason, as the first has it.
     pub hold: Hold,
-    /// How many files.
+    /// Number of files.
     pub files: u64,
 }
 
-/// What was found of a source.
+/// Findings about a source.
 #[derive(Debug)]
 pub struct SourceFindings {
-    /// Whether it was read.
+    /// State of the reading.
     pub phase: SourcePhase,
-    /// Why nothing is believed to be nobody's.
+    /// Reason why orphans are held.
     pub trip: Option<String>,
     /// Its jobs.
     pub jobs: u64,
-    /// How many of them have not ended.
+    /// Number of jobs that have not ended.
     pub running: u64,
     /// Their claims that are refused.
     pub refused: Option<types::RefusedClaims>,
 }
 
-/// What the engine has found by `now`.
+/// Returns the engine's findings at `now`.
 #[must_use]
 pub fn survey_of(engine: &Engine, now: Now) -> Findings {
     let policy = engine.policy();
@@ -219,17 +220,17 @@ struct Walk<'a> {
     findings: Findings,
 }
 
-/// Where the entries of a page are.
+/// Place of the entries of a page.
 struct Around {
     root: RootId,
     dir: RelPath,
     /// The top-level directory that they may go with.
     unit: Option<(RelPath, UnitState)>,
-    /// What holds everything whose owner would have to be known.
+    /// Hold of everything whose owner would have to be known.
     down: Option<Hold>,
 }
 
-/// What lapses, and when.
+/// Thing that lapses, with its instant.
 struct Lapse<'w> {
     rule: RuleId,
     at: Timestamp,
@@ -325,7 +326,8 @@ impl Walk<'_> {
         self.take_lapse(around.root, &lapse, running, &owner);
     }
 
-    /// What no rule is for: or so it seems, while its job runs or nobody knows whose it is.
+    /// Counts a file that no rule matches, or that seems so while its job runs or its owner is
+    /// unknown.
     fn take_unruled(&mut self, root: RootId, record: &Record, hold: Option<Hold>, owner: &Owner) {
         if let Some(hold) = hold {
             return self.hold(root, hold);
@@ -378,7 +380,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Which jobs the paths of a root name.
+    /// Jobs that the paths of a root name.
     fn note_owner(&mut self, root: RootId, path: &RelPath, owner: &Owner) {
         let Some(id) = self.policy.owner(root, path.as_bytes()) else {
             return;

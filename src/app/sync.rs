@@ -23,7 +23,7 @@ pub async fn sync(daemon: &Daemon) -> Result<Synced, AppError> {
 /// Waits until everything that happened in the roots before this call is known.
 ///
 /// # Errors
-/// When a root cannot be opened: what happens in it is not known before it can.
+/// If a root cannot be opened: changes in it are unknown until it can.
 pub(crate) async fn sync_roots(daemon: &Daemon) -> Result<(), AppError> {
     let link = daemon.link();
     link.sync().await?;

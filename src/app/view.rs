@@ -1,6 +1,8 @@
-//! The index as a list shows it: entries with their rule, job, deadline and hold, as far as a filter lets them through.
+//! The index as a list shows it: entries with their rule, job, deadline and hold, as far as a
+//! filter lets them through.
 //!
-//! **Invariant:** pages are unpacked one at a time, and nothing is held locked while an entry is looked at.
+//! **Invariant:** pages are unpacked one at a time, and nothing is held locked while an entry is
+//! looked at.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use crate::types::{Bytes, FilesQuery, Size, Span};
 /// The word for "no rule matches".
 const NO_RULE: &str = "none";
 
-/// Which entries are wanted.
+/// Filter of entries.
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
     root: Option<RootId>,
@@ -96,7 +98,7 @@ impl Filter {
         })
     }
 
-    /// What can be told without the path.
+    /// Returns true if the entry passes as far as its path is not needed.
     fn takes(&self, record: &Record, rule: Option<RuleId>, deadline: Option<Timestamp>) -> bool {
         record.size >= self.min_size
             && self.changed_until.is_none_or(|until| record.mtime <= until)
@@ -132,7 +134,7 @@ pub(crate) struct View {
     sources: BTreeMap<SourceId, Vec<u8>>,
 }
 
-/// What the entries of one page have in common.
+/// Properties that all entries of a page share.
 struct PageView {
     root: RootId,
     /// The directory's path with a closing slash; empty for the root's own.
@@ -328,7 +330,8 @@ impl View {
             .of(about.root, &path, Some(deadline), record.basis, rule)
     }
 
-    /// The job that an entry is shown with: the one that decides, or that the root's template captures.
+    /// The job that an entry is shown with: the one that decides, or that the root's template
+    /// captures.
     fn belongs<'v>(&'v self, about: &PageView, path: &'v [u8], owner: &'v Owner) -> Belongs<'v> {
         let source = |id: &SourceId| self.sources.get(id).map(Vec::as_slice);
         match owner {
@@ -371,14 +374,14 @@ impl View {
         Some(pin.id)
     }
 
-    /// What can be told only with the path.
+    /// Returns true if the entry passes by its path.
     fn takes_late(&self, path: &[u8], hold: Option<&str>) -> bool {
         let filter = &self.filter;
         filter.hold.is_none_or(|wanted| hold == Some(wanted))
             && filter.glob.as_ref().is_none_or(|glob| glob.matches(path))
     }
 
-    /// What can be told only with the owner: of several any may be meant.
+    /// Returns true if the entry passes by its owners: any of several.
     fn takes_owner(&self, belongs: &Belongs<'_>, owner: &Owner) -> bool {
         let filter = &self.filter;
         let has_job = |wanted: &Vec<u8>| is_of_job(wanted, belongs, owner);

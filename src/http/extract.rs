@@ -116,8 +116,8 @@ impl<T: DeserializeOwned + Example, S: Sync> FromRequest<S> for Body<T> {
         if !kind.eq_ignore_ascii_case(JSON) {
             return Err(Problem::wrong_media(media, JSON));
         }
-        // Serde would take a list for a struct, field by field: `[]` for an order to remove all that
-        // is due.
+        // Serde would take a list for a struct, field by field: `[]` for an order to remove all
+        // that is due.
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(Problem::bad_request(
                 "the request's body is not a JSON object",

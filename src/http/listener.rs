@@ -20,7 +20,7 @@ pub struct Listener {
     owned: OwnedSocket,
 }
 
-/// Why the socket cannot be had.
+/// Failure to open the socket.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The socket itself.
@@ -35,8 +35,8 @@ pub enum ListenError {
 }
 
 impl Listener {
-    /// Takes the socket that `settings` name. To be called on a runtime, before other threads write files (see
-    /// [`socket::bind`]).
+    /// Takes the socket that `settings` name. To be called on a runtime, before other threads write
+    /// files (see [`socket::bind`]).
     ///
     /// # Errors
     /// [`ListenError`], with what would mend it.
@@ -54,7 +54,8 @@ impl Listener {
         })
     }
 
-    /// Answers at most `connections` clients at once until `stop` turns true, then removes the socket.
+    /// Answers at most `connections` clients at once until `stop` turns true, then removes the
+    /// socket.
     pub async fn serve(self, daemon: Arc<Daemon>, connections: usize, stop: watch::Receiver<bool>) {
         let limits = Limits {
             connections,
@@ -65,7 +66,7 @@ impl Listener {
     }
 }
 
-/// Whether nobody typed this path: then its directory is ours to make.
+/// Returns true if the path is a default, whose directory the daemon may create.
 fn is_usual(socket: &Path, state_dir: &Path) -> bool {
     socket == Environment::new().system_socket || socket.parent() == Some(state_dir)
 }

@@ -1,7 +1,7 @@
 //! The process at the other end of a connection, as the kernel knows it.
 //!
-//! **Invariant:** all of it is of the moment at which the process connected: what it becomes later, and whoever gets its process id
-//! after it, gains nothing.
+//! **Invariant:** all of it is of the moment at which the process connected: what it becomes later,
+//! and whoever gets its process id after it, gains nothing.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -53,12 +53,13 @@ fn groups(socket: RawFd) -> Vec<u32> {
 mod sys {
     use super::{Errno, RawFd};
 
-    /// Fills `groups`, and says how many there are: where that is more than fit, nothing was filled in.
+    /// Fills `groups`, and says how many there are: where that is more than fit, nothing was filled
+    /// in.
     pub(crate) fn peer_groups(socket: RawFd, groups: &mut [u32]) -> Result<usize, Errno> {
         let room = libc::socklen_t::try_from(size_of_val(groups)).map_err(|_| Errno::INVAL)?;
         let mut bytes = room;
-        // SAFETY: `groups` is valid for `room` bytes, of which the kernel writes at most as many, in whole 32-bit ids; any bits are
-        // a valid `u32`. `bytes` is a valid `socklen_t`.
+        // SAFETY: `groups` is valid for `room` bytes, of which the kernel writes at most as many,
+        // in whole 32-bit ids; any bits are a valid `u32`. `bytes` is a valid `socklen_t`.
         let done = unsafe {
             libc::getsockopt(
                 socket,

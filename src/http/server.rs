@@ -1,8 +1,10 @@
 //! HTTP/1 connections over a Unix listener: limits, peer credentials, shutdown.
 //!
-//! **Invariant:** a client that stalls, floods or breaks off costs one connection for a bounded time, and harms nobody else.
+//! **Invariant:** a client that stalls, floods or breaks off costs one connection for a bounded
+//! time, and harms nobody else.
 //! **Invariant:** a handler that panics costs its request, never the daemon.
-//! **Invariant:** after the stop signal this ends within [`Limits::drain`], whatever the clients do.
+//! **Invariant:** after the stop signal this ends within [`Limits::drain`], whatever the clients
+//! do.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -34,27 +36,32 @@ use crate::app::access::Peer;
 /// The largest body: a `clean` that names thousands of jobs fits many times.
 pub const BODY_MAX: usize = 1 << 20;
 
-/// The largest body that is read and thrown away, so that a client which sends first and reads then learns what was wrong.
+/// The largest body that is read and thrown away, so that a client which sends first and reads then
+/// learns what was wrong.
 const DISCARD_MAX: u64 = 16 << 20;
 
 /// The longest request line and headers together; hyper answers 431 to more.
 const HEAD_MAX: usize = 64 << 10;
 
-/// After an `accept` that failed (no descriptors left) nothing is accepted for so long: trying at once would spin.
+/// After an `accept` that failed (no descriptors left) nothing is accepted for so long: trying at
+/// once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a client may take. The defaults are for the daemon; tests take less time.
+/// Limits of a client. The defaults are for the daemon; tests take less time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Connections at once, a share of the descriptors. Beyond it, clients are told so and disconnected.
+    /// Connections at once, a share of the descriptors. Beyond it, clients are told so and
+    /// disconnected.
     pub connections: usize,
-    /// From the start of a connection, or of the wait for its next request, to the end of the headers.
+    /// From the start of a connection, or of the wait for its next request, to the end of the
+    /// headers.
     pub head: Duration,
     /// From the headers to the end of the body.
     pub body: Duration,
-    /// From the headers of a question to those of its answer. Orders (all but GET and HEAD) take as long as their work does.
+    /// From the headers of a question to those of its answer. Orders (all but GET and HEAD) take as
+    /// long as their work does.
     pub answer: Duration,
-    /// How long a client may leave an answer unread.
+    /// Maximum time for which a client may leave an answer unread.
     pub stall: Duration,
     /// From the stop signal until connections are cut.
     pub drain: Duration,
@@ -191,7 +198,8 @@ impl Connection {
             return Ok(Problem::too_large(BODY_MAX).into_response());
         }
         let is_order = !request.method().is_safe();
-        // Before anything is answered: a client that sends head and body apart would find the connection closed.
+        // Before anything is answered: a client that sends head and body apart would find the
+        // connection closed.
         let (head, body) = request.into_parts();
         let body = match collect(Body::new(body), self.limits.body).await {
             Ok(body) => body,
@@ -226,7 +234,8 @@ fn declared_length<B>(request: &hyper::Request<B>) -> Option<u64> {
     length.to_str().ok()?.parse().ok()
 }
 
-/// Reads a body that nobody wants, within bounds. Who waits for our consent (`Expect`) never gets it and sends nothing.
+/// Reads a body that nobody wants, within bounds. Who waits for our consent (`Expect`) never gets
+/// it and sends nothing.
 async fn discard(request: hyper::Request<Incoming>, within: Duration) {
     let waits = request.headers().contains_key(header::EXPECT);
     if waits || declared_length(&request).is_none_or(|length| length > DISCARD_MAX) {

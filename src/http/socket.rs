@@ -1,7 +1,8 @@
 //! The daemon's socket in the file system: who owns it, who may connect.
 //!
-//! A lock beside the socket (`<socket>.lock`, flock(2)) decides who owns it, since a socket itself tells nobody whether its
-//! daemon still lives. The kernel drops the lock with the process, so that nothing stale can stay.
+//! A lock beside the socket (`<socket>.lock`, flock(2)) decides who owns it, since a socket itself
+//! tells nobody whether its daemon still lives. The kernel drops the lock with the process, so that
+//! nothing stale can stay.
 //!
 //! **Invariant:** of two daemons at most one listens, and the other one is told which process does.
 //! **Invariant:** nothing but a socket that nobody answers is ever replaced.
@@ -26,10 +27,10 @@ pub const SOCKET_PATH_MAX: usize = 107;
 /// Clients that may wait to be accepted.
 const BACKLOG: i32 = 128;
 
-/// How often a lock file may vanish under us (its daemon ends as we start) before we give up.
+/// Number of attempts, if a lock file disappears because its daemon ends as this one starts.
 const LOCK_TRIES_MAX: usize = 16;
 
-/// Why there is no socket.
+/// Failure to make the socket.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// The path does not fit.
@@ -75,7 +76,7 @@ pub enum SocketError {
     /// The operating system refused.
     #[error("cannot {action} \"{}\": {}", path.display(), std::io::Error::from(*errno))]
     Refused {
-        /// What was tried.
+        /// Attempted operation.
         action: &'static str,
         /// On what.
         path: PathBuf,
@@ -84,14 +85,14 @@ pub enum SocketError {
     },
 }
 
-/// Who may connect, and whether the directory may be created.
+/// Rights on the socket, and permission to create its directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SocketRights {
     /// Permission bits of the socket, at most 0o777.
     pub mode: u32,
     /// The group that it shall belong to.
     pub gid: Option<u32>,
-    /// Whether a missing parent directory is created (0755): for default locations, never for a path that a person typed.
+    /// True if a missing parent directory is created (0755): only for default locations.
     pub create_parent: bool,
 }
 
@@ -99,7 +100,8 @@ pub struct SocketRights {
 #[derive(Debug)]
 pub struct OwnedSocket {
     path: PathBuf,
-    /// Device and inode of the socket that we made: another one at the same path is not ours to remove.
+    /// Device and inode of the socket that we made: another one at the same path is not ours to
+    /// remove.
     made: (u64, u64),
     lock: Lock,
 }
@@ -113,7 +115,8 @@ struct Lock {
 
 /// Listens on `path`, after making sure that nobody else does.
 ///
-/// The umask of the process is narrowed for an instant: to be called before anything else writes files.
+/// The umask of the process is narrowed for an instant: to be called before anything else writes
+/// files.
 ///
 /// # Errors
 /// [`SocketError`], with what would mend it.
@@ -186,8 +189,8 @@ impl Lock {
                 }
                 Err(errno) => return Err(refused("lock", &path)(errno)),
             }
-            // The file may have been removed by its last owner between our open and our lock: then somebody else can
-            // lock a new one at the same path.
+            // The file may have been removed by its last owner between our open and our lock: then
+            // somebody else can lock a new one at the same path.
             if is_at(&file, &path) {
                 write_pid(&mut file).map_err(|error| {
                     refused("write lock", &path)(Errno::from_io_error(&error).unwrap_or(Errno::IO))
@@ -217,7 +220,8 @@ fn write_pid(file: &mut File) -> std::io::Result<()> {
     writeln!(file, "{}", std::process::id())
 }
 
-/// Removes a socket that nobody answers; refuses everything else that stands at `path`. The lock must be held.
+/// Removes a socket that nobody answers; refuses everything else that stands at `path`. The lock
+/// must be held.
 fn clear(path: &Path) -> Result<(), SocketError> {
     let stat = match rustix::fs::lstat(path) {
         Ok(stat) => stat,
@@ -279,7 +283,8 @@ fn make(path: &Path) -> Result<(OwnedFd, Made), SocketError> {
     Ok((socket, Made { held, key }))
 }
 
-/// Gives the new socket its group and mode, through a descriptor: whatever else may be put at the path is left alone.
+/// Gives the new socket its group and mode, through a descriptor: whatever else may be put at the
+/// path is left alone.
 fn restrict(held: &OwnedFd, path: &Path, rights: SocketRights) -> Result<(), SocketError> {
     if let Some(gid) = rights.gid {
         let group = Some(Gid::from_raw(gid));
@@ -316,7 +321,7 @@ impl Drop for OwnedSocket {
     }
 }
 
-/// Whether `path` can be a socket's.
+/// Returns true if `path` fits into the address of a socket.
 #[must_use]
 pub fn fits(path: &Path) -> bool {
     path.as_os_str().as_bytes().len() <= SOCKET_PATH_MAX

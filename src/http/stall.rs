@@ -1,6 +1,7 @@
 //! A stream whose peer may not leave it unread for ever.
 //!
-//! **Invariant:** a write that waits longer than the limit fails, so that whoever writes ends. No timer exists while nothing waits.
+//! **Invariant:** a write that waits longer than the limit fails, so that whoever writes ends. No
+//! timer exists while nothing waits.
 
 use std::io;
 use std::pin::Pin;

@@ -11,13 +11,13 @@ use crate::core::report::Counted;
 pub struct Trip {
     /// The root's name.
     pub root: String,
-    /// When; what was due before is held.
+    /// Instant; everything due before it is held.
     pub at: String,
-    /// How many were due at once.
+    /// Number of things that were due at once.
     pub due: u64,
-    /// Of how many.
+    /// Number of things in all.
     pub of: u64,
-    /// What was counted: `files` of the root, or `jobs` of a source.
+    /// Counted things: `files` of the root, or `jobs` of a source.
     #[serde(default)]
     pub what: Counted,
 }
@@ -27,7 +27,7 @@ pub struct Trip {
 pub struct Breaker {
     /// Roots whose breaker has tripped.
     pub tripped: Vec<Trip>,
-    /// What nobody owns, and is held.
+    /// Breakers that hold orphans.
     #[serde(default)]
     pub orphans: Vec<OrphanTrip>,
 }
@@ -39,7 +39,7 @@ pub struct Released {
     pub released: Vec<String>,
 }
 
-/// What `POST /v1/breaker/release` takes.
+/// Body of `POST /v1/breaker/release`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Release {

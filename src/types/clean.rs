@@ -1,4 +1,5 @@
-//! `POST /v1/clean`: the order, and the report of a run, which a run without a daemon gives as well.
+//! `POST /v1/clean`: the order, and the report of a run, which a run without a daemon gives as
+//! well.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use utoipa::ToSchema;
 use super::{Breaker, HeldLine};
 use crate::types::JsonPath;
 
-/// What `POST /v1/clean` takes. Empty lists mean all.
+/// Body of `POST /v1/clean`. An empty list means all.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CleanOrder {
@@ -28,7 +29,7 @@ pub struct CleanOrder {
     pub release: bool,
 }
 
-/// How a run ended.
+/// Outcome of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunStatus {
@@ -45,13 +46,13 @@ pub enum RunStatus {
 /// The report of a run: what it removed, or would remove.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Report {
-    /// Whether nothing was removed: the order or the configuration says so.
+    /// True if nothing was removed, by the order or by the configuration.
     pub dry_run: bool,
-    /// How it ended.
+    /// Outcome.
     pub status: RunStatus,
-    /// When it began, in UTC.
+    /// Start, in UTC.
     pub started: String,
-    /// When it ended, in UTC.
+    /// End, in UTC.
     pub finished: String,
     /// Files that were removed, or would be.
     pub files: u64,
@@ -59,15 +60,15 @@ pub struct Report {
     pub bytes: u64,
     /// Totals of what was removed, or would be, by rule; rules without any are left out.
     pub rules: Vec<RuleTotals>,
-    /// What was removed, or would be. Jobs without files are in `jobs` only.
+    /// Removed things, or those that would be. Jobs without files are in `jobs` only.
     pub removed: Vec<ReportItem>,
-    /// What is due and held by something ordinary, such as a process that has it open.
+    /// Things that are due and held for an ordinary reason, such as a process that has them open.
     pub held: Vec<ReportItem>,
-    /// How much is held, by reason.
+    /// Numbers of held things, by reason.
     pub holds: Vec<HeldLine>,
     /// Failures: what could not be read, removed or recorded.
     pub errors: Vec<ReportError>,
-    /// What could not be read and may be lacking, by the configuration.
+    /// Optional things that could not be read.
     pub notes: Vec<ReportError>,
     /// Jobs whose files are removed as a whole, and their records.
     pub jobs: Vec<ReportJob>,
@@ -115,7 +116,7 @@ pub struct ReportItem {
     pub why: Option<String>,
 }
 
-/// What a [`ReportError`] is about.
+/// Subject of a [`ReportError`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorKind {
@@ -134,7 +135,7 @@ pub enum ErrorKind {
 /// A failure, or a note, in a [`Report`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReportError {
-    /// What it is about.
+    /// Subject.
     pub kind: ErrorKind,
     /// The source's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,11 +152,11 @@ pub struct ReportError {
     /// The code of the hold that keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<String>,
-    /// What failed, and what would mend it.
+    /// Failure, and what would fix it.
     pub why: String,
 }
 
-/// What becomes of a job's record at its source.
+/// Outcome for a job's record at its source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobRecord {
@@ -184,7 +185,7 @@ pub struct ReportJob {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// What becomes of its record.
+    /// Outcome for its record.
     pub record: JobRecord,
     /// The code of the hold that keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -85,7 +85,7 @@ pub enum Event {
     },
     /// The breaker was released.
     Released {
-        /// Who did it.
+        /// Requester.
         by: Principal,
     },
     /// A source of jobs was read, failed, or recovered.

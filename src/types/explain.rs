@@ -23,26 +23,27 @@ pub struct Explanation {
     /// All the jobs that own it, where there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<JobLine>,
-    /// Whether it is nobody's where somebody should own it.
+    /// True for an orphan: no job owns it, in a root with owners.
     pub orphan: bool,
     /// The rule that it falls under.
     pub rule: Option<String>,
     /// From when on its rule lets it go.
     pub deadline: Option<String>,
-    /// When it goes: at the deadline, or at the first instant of the rule's schedule after it. `null`: when asked, or never.
+    /// Instant of the removal: the deadline, or the first instant of the rule's schedule after it.
+    /// `null`: on request, or never.
     pub lapses_at: Option<String>,
-    /// What makes it go: `deadline`, `schedule` or `asked`. `null`: it never goes.
+    /// Trigger of the removal: `deadline`, `schedule` or `asked`. `null`: it is never removed.
     pub reason: Option<String>,
-    /// What keeps it though it is due: a hold's code.
+    /// Code of the hold that keeps it although it is due.
     pub hold: Option<String>,
     /// The pin that holds it, due or not.
     pub pin: Option<Pin>,
-    /// What is at the path: `file`, `dir`, or `null`. The client, which can look for itself, tells
-    /// `symlink`, `other` (a socket, a pipe, a device) and `quarantine` from nothing.
+    /// Kind of the thing at the path: `file`, `dir`, or `null`. The client, which can look for
+    /// itself, tells `symlink`, `other` (a socket, a pipe, a device) and `quarantine` from nothing.
     pub found: Option<String>,
-    /// When and why it was removed, if nothing is at the path.
+    /// Removal of the path, if nothing is there now.
     pub removed: Option<PastRemoval>,
-    /// What lapses: `file`, `dir` for a whole top-level directory, `job` for all that a job owns.
+    /// Unit: `file`, `dir` for a whole top-level directory, `job` for everything that a job owns.
     pub unit: Option<String>,
     /// The path of the unit, when it is another one.
     pub unit_path: Option<String>,
@@ -61,9 +62,9 @@ pub struct Explanation {
 /// A removal that the ledger has.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PastRemoval {
-    /// When it was removed.
+    /// Instant of the removal.
     pub at: String,
-    /// By which rule.
+    /// Name of the rule.
     pub rule: String,
 }
 
@@ -72,6 +73,6 @@ pub struct PastRemoval {
 pub struct HoldLine {
     /// Its kind.
     pub code: String,
-    /// What it means and what would end it, for people.
+    /// Meaning, and what ends the hold.
     pub why: String,
 }

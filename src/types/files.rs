@@ -25,13 +25,14 @@ pub struct Entry {
     pub status: Option<String>,
     /// The rule that it falls under.
     pub rule: Option<String>,
-    /// From when on its rule lets it go.
+    /// Deadline.
     pub deadline: Option<String>,
-    /// When it goes: at the deadline, or at the first instant of the rule's schedule after it. `null`: when asked, or never.
+    /// Instant of the removal: the deadline, or the first instant of the rule's schedule after it.
+    /// `null`: on request, or never.
     pub lapses_at: Option<String>,
-    /// What makes it go: `deadline`, `schedule` or `asked`. `null`: it never goes.
+    /// Trigger of the removal: `deadline`, `schedule` or `asked`. `null`: it is never removed.
     pub reason: Option<String>,
-    /// What keeps it though it is due: a hold's code.
+    /// Code of the hold that keeps it although it is due.
     pub hold: Option<String>,
     /// The pin that holds it, due or not.
     pub pin: Option<u64>,
@@ -42,7 +43,7 @@ pub struct Entry {
 pub struct Files {
     /// The entries.
     pub files: Vec<Entry>,
-    /// Where to go on; `null`: this is all.
+    /// Position of the next page; `null`: this is the last.
     pub cursor: Option<String>,
 }
 

@@ -21,7 +21,7 @@ pub struct History<L = Removal> {
 /// Line of the ledger, as far as people want to see it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Removal {
-    /// When the name was gone from its place.
+    /// Instant of the rename into the quarantine.
     pub at: String,
     /// The absolute path as text.
     pub path: String,
@@ -52,7 +52,7 @@ pub struct Removal {
     /// The pin that this is about.
     #[serde(default)]
     pub pin: Option<RemovalPin>,
-    /// Who wanted it.
+    /// Requester.
     pub by: Principal,
 }
 
@@ -61,8 +61,8 @@ pub struct Removal {
 pub struct RemovalPin {
     /// Its number.
     pub id: u64,
-    /// Who set it.
+    /// Name of the user who set it.
     pub who: String,
-    /// Why.
+    /// Reason.
     pub why: String,
 }

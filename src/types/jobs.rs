@@ -12,26 +12,26 @@ use crate::core::time::Timestamp;
 use crate::registry::{ForgottenJob, Removal, WaitingItem};
 use crate::types::JsonPath;
 
-/// What every answer about a job has.
+/// Fields of every answer about a job.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct JobLine {
     /// Its id there.
     pub id: String,
     /// The name of the source that tells of it; `null`: no source is asked.
     pub source: Option<String>,
-    /// What kind of job it is.
+    /// Kind.
     pub kind: Option<String>,
     /// `pending`, `running`, `completed`, `failed` or `cancelled`; `null`: no source knows it.
     pub status: Option<String>,
-    /// When it was made.
+    /// Instant of its creation.
     pub created_at: Option<String>,
-    /// When it ended.
+    /// Instant of its end.
     pub completed_at: Option<String>,
-    /// When somebody last did something with it.
+    /// Instant of the last activity.
     pub last_activity: Option<String>,
-    /// When it says itself that it is over.
+    /// Instant at which it expires, by its own row.
     pub expires_at: Option<String>,
-    /// When it was cleaned.
+    /// Instant at which it was cleaned.
     pub cleaned_at: Option<String>,
 }
 
@@ -46,7 +46,7 @@ impl JobLine {
         }
     }
 
-    /// What is known of a job of the source that is named `source`.
+    /// Line of a job of the source named `source`.
     #[must_use]
     pub fn known(job: &jobs::Job, source: &str) -> Self {
         let known = Self {
@@ -75,14 +75,14 @@ impl JobLine {
 pub struct Jobs {
     /// The jobs, by source and id.
     pub jobs: Vec<JobLine>,
-    /// Where to go on; `null`: this is all.
+    /// Position of the next page; `null`: this is the last.
     pub cursor: Option<String>,
 }
 
 /// `GET`, `PUT` and `DELETE /v1/jobs/{id}`.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Job {
-    /// What every answer about a job has.
+    /// Fields of every answer about a job.
     #[serde(flatten)]
     pub line: JobLine,
     /// The source's own word, when nobody has said what it means: the job counts as running.
@@ -91,36 +91,37 @@ pub struct Job {
     /// A value of it that cannot be read: then nothing of the job goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
-    /// Why it failed, in the application's words.
+    /// Error, in the application's words.
     pub error: Option<String>,
     /// The files that it claims, as its source names them.
     pub files: Vec<String>,
     /// Whatever else its source tells.
     pub attributes: BTreeMap<String, serde_json::Value>,
-    /// Where those files lie.
+    /// Places of those files.
     pub claims: Vec<Claim>,
-    /// What is still to be written to its row, since its files went.
+    /// Write to its row that is still to come, now that its files are removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<PendingRecord>,
-    /// Whether its row was deleted at its source, since its files went: these are the facts that were kept.
+    /// True if its row was deleted at its source after its files were removed: these are the facts
+    /// that were kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forgotten: bool,
-    /// When that was.
+    /// Instant of the deletion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forgotten_at: Option<String>,
-    /// What went of it before.
+    /// Removal of its files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removal: Option<JobRemoval>,
 }
 
-/// What was removed of a job that is forgotten.
+/// Removal of the files of a forgotten job.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct JobRemoval {
-    /// When.
+    /// Instant.
     pub at: String,
     /// The rule's name.
     pub rule: String,
-    /// How many files.
+    /// Number of files.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -147,7 +148,7 @@ impl From<ForgottenJob> for Job {
                 bytes,
                 ledger_id,
             }),
-            ..Self::told(job.row, &job.source, Vec::new())
+            ..Self::from_row(job.row, &job.source, Vec::new())
         }
     }
 }
@@ -155,7 +156,7 @@ impl From<ForgottenJob> for Job {
 impl Job {
     /// The row of a job of the source that is named `source`.
     #[must_use]
-    pub fn told(row: jobs::JobRow, source: &str, claims: Vec<Claim>) -> Self {
+    pub fn from_row(row: jobs::JobRow, source: &str, claims: Vec<Claim>) -> Self {
         let line = JobLine {
             kind: row.kind,
             status: Some(row.status.to_string()),
@@ -179,41 +180,41 @@ impl Job {
 pub struct Claim {
     /// As the source names it.
     pub file: String,
-    /// Where that is.
+    /// Place.
     #[serde(flatten)]
     pub path: Option<JsonPath>,
     /// `ok`; `elsewhere`: it lies beneath no root; `refused`: it claims nothing.
     pub state: String,
-    /// Why it is not `ok`, for people.
+    /// Reason why it is not `ok`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
 
-/// What `PUT /v1/jobs/{id}` takes: all of the job; what is left out is not so any more.
+/// Body of `PUT /v1/jobs/{id}`: the whole job; omitted fields are cleared.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JobOrder {
-    /// How it stands. Required.
+    /// Status. Required.
     pub status: Option<String>,
-    /// What kind of job it is.
+    /// Kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// When it was made; left out: as known, or now.
+    /// Instant of its creation; omitted: as known, or now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Moment>,
-    /// When it ended; left out of one that has ended: as known, or now.
+    /// Instant of its end; omitted for a job that has ended: as known, or now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Moment>,
-    /// When somebody last did something with it.
+    /// Instant of the last activity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_activity: Option<Moment>,
-    /// When it says itself that it is over.
+    /// Instant at which it expires, by its own row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Moment>,
-    /// When it was cleaned.
+    /// Instant at which it was cleaned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cleaned_at: Option<Moment>,
-    /// Why it failed.
+    /// Error, in the application's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The files that it claims.
@@ -233,25 +234,25 @@ pub struct Source {
     pub kind: String,
     /// `ok`, or what is wrong with it.
     pub state: String,
-    /// Why, and what would mend it.
+    /// Reason, and what would fix it.
     pub why: Option<String>,
-    /// How its changes are noticed, where there are several ways: `notifications` or `polling`.
+    /// Way in which changes are noticed, if there are several: `notifications` or `polling`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// Why not in the better way, and what would mend it.
+    /// Reason why not in the better way, and what would fix it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_why: Option<String>,
-    /// How many jobs it has.
+    /// Number of jobs.
     pub jobs: u64,
     /// Records that wait to be written back to it.
     pub waiting_records: u64,
-    /// How many of them the source refused; others are not kept waiting by these.
+    /// Number of them that the source refused; these do not delay the others.
     #[serde(default)]
     pub refused_records: u64,
     /// Some of those: the ones that were refused most often.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<PendingRecord>,
-    /// Why the last of them that was tried could not be written.
+    /// Error of the last attempt to write one.
     pub last_error: Option<String>,
     /// Claims of its jobs that are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,15 +262,15 @@ pub struct Source {
 /// Claims that are refused: which files they mean is not known, and what they may mean is held.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RefusedClaims {
-    /// How many there are.
+    /// Number of claims.
     pub claims: u64,
-    /// Of how many jobs.
+    /// Number of jobs that make them.
     pub jobs: u64,
     /// A job that makes one: one that has not ended, if there is such a job.
     pub job: String,
     /// Its claim, as the source has it.
     pub file: String,
-    /// Why it is refused.
+    /// Reason of the refusal.
     pub why: String,
 }
 
@@ -318,11 +319,11 @@ pub struct PendingRecord {
     pub job: String,
     /// `mark` or `forget`.
     pub action: String,
-    /// When the job's files went.
+    /// Instant at which the job's files were removed.
     pub since: String,
-    /// How often the source refused it.
+    /// Number of refusals by the source.
     pub attempts: u64,
-    /// What it said the last time.
+    /// Last error of the source.
     pub error: Option<String>,
 }
 
@@ -345,6 +346,6 @@ pub struct OrphanTrip {
     pub root: Option<String>,
     /// The source's name.
     pub source: Option<String>,
-    /// Why.
+    /// Reason.
     pub why: String,
 }

@@ -1,6 +1,7 @@
 //! Paths in JSON.
 //!
-//! **Invariant:** no path is lost on the way. One that is not UTF-8 stands lossy in `path`, with its bytes in `path_b64` beside it.
+//! **Invariant:** no path is lost on the way. One that is not UTF-8 stands lossy in `path`, with
+//! its bytes in `path_b64` beside it.
 
 use std::borrow::Cow;
 use std::ffi::OsString;

@@ -10,13 +10,15 @@ use utoipa::ToSchema;
 
 use crate::core::time::Timestamp;
 
-/// From here on a number is one of milliseconds: as seconds it would lie past the year 5000, as milliseconds in 1973.
+/// From here on a number is one of milliseconds: as seconds it would lie past the year 5000, as
+/// milliseconds in 1973.
 const MILLISECONDS_FROM: f64 = 1e11;
 
-/// The last instant that can be named, in milliseconds: the end of the year 9999, less a day for every zone.
+/// The last instant that can be named, in milliseconds: the end of the year 9999, less a day for
+/// every zone.
 const LAST_MS: f64 = 253_402_207_200_000.0;
 
-/// What is expected, for messages.
+/// Accepted forms, for messages.
 const EXPECTED: &str =
     "an instant such as 2024-05-06T07:08:09Z, or the seconds since 1970 as a number";
 
@@ -29,7 +31,7 @@ impl Moment {
     /// Reads an instant as people write it.
     ///
     /// # Errors
-    /// What would have been read.
+    /// Description of the accepted forms.
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Some(at) = Self::parse_rfc3339(text) {
             return Ok(at);

@@ -19,13 +19,13 @@ pub struct Pin {
     pub job: Option<String>,
     /// That job's source.
     pub source: Option<String>,
-    /// Who set it.
+    /// Name of the user who set it.
     pub who: String,
-    /// Why.
+    /// Reason.
     pub why: String,
-    /// When it was set.
+    /// Instant at which it was set.
     pub set_at: String,
-    /// When it ends.
+    /// Instant at which it ends.
     pub until: String,
 }
 
@@ -55,7 +55,7 @@ pub struct Pins {
     pub pins: Vec<Pin>,
 }
 
-/// What `POST /v1/pins` takes: either a path or a job, and either `for` or `until`.
+/// Body of `POST /v1/pins`: either a path or a job, and either `for` or `until`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PinOrder {
@@ -71,22 +71,22 @@ pub struct PinOrder {
     /// The job's source, where several know the id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// How long, from now on: a duration such as `7d`.
+    /// Duration from now, such as `7d`.
     #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
     pub lasting: Option<String>,
     /// Until when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Moment>,
-    /// Why. Required.
+    /// Reason. Required.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
 
-/// What `PATCH /v1/pins/{id}` takes: either of them.
+/// Body of `PATCH /v1/pins/{id}`: one of the two.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PinChange {
-    /// How long, from now on: a duration such as `7d`.
+    /// Duration from now, such as `7d`.
     #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
     pub lasting: Option<String>,
     /// Until when.

@@ -20,11 +20,12 @@ pub struct Plan {
     pub waits: Tally,
     /// By root and rule.
     pub groups: Vec<PlanGroup>,
-    /// The whole hours from `from` on, one by one and to the minute; what is overdue counts in the first.
+    /// The whole hours from `from` on, one by one and to the minute; what is overdue counts in the
+    /// first.
     pub hours: Vec<PlanHour>,
 }
 
-/// What lapses by one rule in one root.
+/// Files that lapse by one rule in one root.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PlanGroup {
     /// The root's name.
@@ -46,14 +47,14 @@ pub struct PlanGroup {
 }
 
 impl PlanGroup {
-    /// Whether it goes only when somebody asks.
+    /// Returns true if files are removed only on request.
     #[must_use]
     pub fn is_manual(&self) -> bool {
         self.schedule.is_some() && self.next.is_none()
     }
 }
 
-/// What lapses within one hour.
+/// Files that lapse within one hour.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PlanHour {
     /// The hour's begin.

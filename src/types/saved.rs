@@ -1,16 +1,16 @@
-//! What `GET /v1/status` tells of what is saved, and of how that was compared with what is there.
+//! The cache in the answer of `GET /v1/status`, and its comparison with the trees.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::types::JsonPath;
 
-/// How what is known is saved.
+/// State of the cache.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Cache {
     /// `ok`, or `failing`: then nothing is removed.
     pub state: String,
-    /// Why it fails, and what would mend it.
+    /// Reason why it fails, and what would fix it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// Pages and directories that wait to be written.
@@ -19,19 +19,19 @@ pub struct Cache {
     pub unstamped: u64,
     /// Bytes on disk when something was last written.
     pub size_bytes: u64,
-    /// When everything that had changed by then was on disk.
+    /// Instant at which all changes up to then were on disk.
     pub saved_at: Option<String>,
-    /// How often something was written since the start.
+    /// Number of writes since the start.
     pub saves: u64,
-    /// How often it was replaced by a smaller copy since the start.
+    /// Number of replacements by a smaller copy since the start.
     pub compactions: u64,
-    /// What was there at the start.
+    /// Content at the start.
     pub loaded: Loaded,
-    /// Where a damaged one was moved to since the start.
+    /// Place of a damaged cache that was set aside since the start.
     pub set_aside: Option<SetAside>,
 }
 
-/// What was saved before the start.
+/// Content of the cache at the start.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Loaded {
     /// Files.
@@ -49,18 +49,19 @@ pub struct Loaded {
 /// A damaged cache.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct SetAside {
-    /// Where it is.
+    /// Place.
     #[serde(flatten)]
     pub path: JsonPath,
-    /// What was wrong with it.
+    /// Damage.
     pub why: String,
 }
 
 /// A pass over a root.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Pass {
-    /// `crawl`: everything for the first time; `stamps`: after a restart, what changed; `contents`: after that, what is in the files
-    /// of the directories that did not change; `missed`: what no event tells of; `again`: everything.
+    /// `crawl`: everything for the first time; `stamps`: after a restart, what changed; `contents`:
+    /// after that, what is in the files of the directories that did not change; `missed`: what no
+    /// event tells of; `again`: everything.
     pub kind: String,
     /// Directories that it read.
     pub listed: u64,
@@ -72,10 +73,10 @@ pub struct Pass {
     pub cpu_ms: u64,
 }
 
-/// What the passes over a root found and cost since it was found.
+/// Findings and cost of the passes over a root since it was found.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Reconciliation {
-    /// Whether it began from what had been saved.
+    /// True if it began from the cache.
     pub restored: bool,
     /// The first pass that was through: it made the root ready.
     pub first: Pass,

@@ -1,4 +1,4 @@
-//! What `GET /v1/stats` answers.
+//! Answer of `GET /v1/stats`.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,7 +12,7 @@ pub struct Totals {
     pub totals: Vec<Total>,
 }
 
-/// What a rule has removed in a root.
+/// Removals of a rule in a root.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Total {
     /// The day in UTC; `null`: all of them.

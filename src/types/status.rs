@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{Breaker, Cache, JsonPath, Reconciliation, Source, Tally, Trip};
 
-/// What is due, and how fast it goes.
+/// Due files, and the rate of removals.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Due {
     /// Files.
@@ -16,11 +16,11 @@ pub struct Due {
     pub bytes: u64,
     /// Files that are removed a second, over the last minute or since the removals began.
     pub per_second: f64,
-    /// When all that is not held will be gone at this rate.
+    /// Instant at which everything that is not held will be removed, at this rate.
     pub ends: Option<String>,
 }
 
-/// What is due and does not go by itself.
+/// Files that are due and wait for a schedule or a request.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Waits {
     /// Under rules that have to be asked for.
@@ -31,7 +31,7 @@ pub struct Waits {
     pub next: Option<String>,
 }
 
-/// Where the settings come from.
+/// Origin of the settings.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Configuration {
     /// The file; `null`: the command line alone.
@@ -45,16 +45,17 @@ pub struct Configuration {
 /// A reload that failed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FailedReload {
-    /// When.
+    /// Instant.
     pub at: String,
-    /// Why, for people.
+    /// Reason.
     pub error: String,
 }
 
 /// `GET /v1/health`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// `ready`; `reconciling`: some root is not known (again) yet; `holding`: something is due and held.
+    /// `ready`; `reconciling`: some root is not known (again) yet; `holding`: something is due and
+    /// held.
     pub status: String,
     /// The daemon's version.
     pub version: String,
@@ -73,7 +74,7 @@ pub struct Status {
     pub mode: String,
     /// Seconds since the start.
     pub uptime_s: u64,
-    /// When it started.
+    /// Instant of the start.
     pub started: String,
     /// Every root.
     pub roots: Vec<RootLine>,
@@ -81,35 +82,36 @@ pub struct Status {
     pub entries: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// What is due and goes without being asked for, held or not.
+    /// Files that are due and removed without a request, held or not.
     pub due: Due,
-    /// What is due and waits for its schedule, or to be asked for.
+    /// Files that are due and wait for a schedule or a request.
     pub waits: Waits,
-    /// Whether anything has a deadline, past or to come.
+    /// True if any file has a deadline.
     pub has_deadlines: bool,
     /// The next deadline, and what waits for it.
     pub next: Option<NextDeadline>,
-    /// How late removals were.
+    /// Lateness of removals.
     pub lateness: Lateness,
-    /// What is due and held.
+    /// Things that are due and held.
     pub holds: Vec<HeldLine>,
-    /// What went since the start.
+    /// Removals since the start.
     pub removed: Tally,
-    /// How changes are noticed.
+    /// Watching of changes.
     pub watches: Watches,
-    /// How what is known is saved.
+    /// State of the cache.
     pub cache: Cache,
-    /// What waits for a person.
+    /// Breakers that tripped.
     pub breaker: Breaker,
     /// Jobs of all sources, by status.
     pub jobs: BTreeMap<String, u64>,
     /// Pins that hold.
     pub pins: u64,
-    /// Where jobs come from.
+    /// Sources of jobs.
     pub sources: Vec<Source>,
-    /// Resident memory of the daemon in bytes, as the kernel counts it; `null` where it does not tell.
+    /// Resident memory of the daemon in bytes, as the kernel counts it; `null` where it does not
+    /// tell.
     pub resident_bytes: Option<u64>,
-    /// Where the settings come from.
+    /// Origin of the settings.
     pub configuration: Configuration,
 }
 
@@ -123,7 +125,7 @@ pub struct RootLine {
     pub path: JsonPath,
     /// `missing`, `crawling`, `reconciling` or `ready`.
     pub phase: String,
-    /// Why, for people.
+    /// Reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// Files.
@@ -134,14 +136,14 @@ pub struct RootLine {
     pub dirs: u64,
     /// Its breaker, when it has tripped.
     pub breaker: Option<Trip>,
-    /// What the passes over it found and cost; absent before the first is through.
+    /// Findings and cost of the passes over it; absent before the first is done.
     pub reconciliation: Option<Reconciliation>,
 }
 
 /// The next deadline.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct NextDeadline {
-    /// When.
+    /// Instant.
     pub deadline: String,
     /// One of the files or units with that deadline.
     #[serde(flatten)]
@@ -168,25 +170,25 @@ pub struct Lateness {
 pub struct HeldLine {
     /// The kind.
     pub code: String,
-    /// How many.
+    /// Number of entries.
     pub count: u64,
-    /// What it means and what would end it, for people.
+    /// Meaning, and what ends the hold.
     pub why: String,
     /// The path of one of them.
     pub example: Option<String>,
 }
 
-/// How changes are noticed.
+/// Watching of changes.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Watches {
     /// The backend's name.
     pub backend: String,
     /// Directories watched.
     pub count: u64,
-    /// Directories that should be and are not: looked over on a timer.
+    /// Directories without a watch: they are listed on a timer.
     pub missing: u64,
     /// The system's limit for this user.
     pub limit: Option<u64>,
-    /// How often the kernel's queue ran over.
+    /// Number of overflows of the kernel's queue.
     pub overflows: u64,
 }

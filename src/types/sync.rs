@@ -8,6 +8,6 @@ use utoipa::ToSchema;
 pub struct Synced {
     /// Always true: an answer means that the barrier is through.
     pub synced: bool,
-    /// How long it took, in microseconds.
+    /// Duration in microseconds.
     pub took_us: u64,
 }

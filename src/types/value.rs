@@ -178,8 +178,8 @@ fn parse_argument<T: Text>(text: &str) -> Result<T, String> {
     T::parse(text).ok_or_else(|| format!("give {}", T::EXPECTED))
 }
 
-/// A number of bytes with an optional unit: k, M, G, T count in thousands, Ki, Mi, Gi, Ti in 1024s; a closing B changes
-/// nothing, nor does case.
+/// A number of bytes with an optional unit: k, M, G, T count in thousands, Ki, Mi, Gi, Ti in 1024s;
+/// a closing B changes nothing, nor does case.
 #[must_use]
 pub fn parse_size(text: &str) -> Option<u64> {
     let end = text

@@ -1,6 +1,7 @@
 //! Lists of jobs of all sources, as one JSON object or line by line.
 //!
-//! **Invariant:** a list of any length takes a bounded amount of memory, and gives way to others after every few thousand jobs.
+//! **Invariant:** a list of any length takes a bounded amount of memory, and gives way to others
+//! after every few thousand jobs.
 
 use std::sync::Arc;
 
@@ -53,7 +54,7 @@ pub async fn list(
 /// A way through the jobs of all sources, by the sources' names and the jobs' ids.
 struct Walk {
     jobs: Arc<Jobs>,
-    /// What is still to be gone through; the next one is the last.
+    /// Sources still to visit; the next one is the last.
     sources: Vec<(SourceId, String)>,
     after: Option<String>,
     status: Option<Status>,

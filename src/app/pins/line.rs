@@ -66,7 +66,7 @@ pub(crate) fn of(daemon: &Daemon, pin: &Pin, mark: Mark, by: &Principal, at: Tim
     }
 }
 
-/// What is known of the job.
+/// Row of the job, as far as it is known.
 fn row(daemon: &Daemon, source: &str, id: &str) -> JobRow {
     let policy = daemon.policy();
     let known = policy

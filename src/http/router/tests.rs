@@ -1,4 +1,5 @@
-//! The routes over a real engine and index; the watchers' observations are told by hand, and nothing is removed.
+//! The routes over a real engine and index; the watchers' observations are told by hand, and
+//! nothing is removed.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -166,7 +167,8 @@ fn listing(
     }
 }
 
-/// Two hours ago: a.tmp (due), keep.dat (no rule), a name that is not UTF-8; half an hour ago: job-7 with two files.
+/// Two hours ago: a.tmp (due), keep.dat (no rule), a name that is not UTF-8; half an hour ago:
+/// job-7 with two files.
 fn crawl(now: Timestamp) -> Vec<Observed> {
     let old = now.plus_ms(-2 * HOUR_MS);
     let young = now.plus_ms(-HOUR_MS / 2);

@@ -238,7 +238,8 @@ impl Observing {
         this
     }
 
-    /// Has the engine do what the followers of that moment want: orders may pass one another, their last one is right.
+    /// Has the engine do what the followers of that moment want: orders may pass one another, their
+    /// last one is right.
     fn update(&self) {
         let (link, daemon) = (self.link.clone(), Arc::clone(&self.daemon));
         tokio::spawn(async move {

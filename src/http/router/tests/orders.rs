@@ -218,7 +218,8 @@ async fn the_barrier_and_the_ledger_answer() {
     );
 }
 
-/// Something that a plan waits for must not keep others waiting: all of a plan is made off the threads that answer.
+/// Something that a plan waits for must not keep others waiting: all of a plan is made off the
+/// threads that answer.
 #[test]
 fn plans_take_no_thread_that_answers_others() {
     let runtime = tokio::runtime::Builder::new_current_thread()

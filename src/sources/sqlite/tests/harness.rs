@@ -38,7 +38,10 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn open(path: &Path) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "sources::sqlite::tests::harness::another_process"])
+            .args([
+                "--exact",
+                "sources::sqlite::tests::harness::another_process",
+            ])
             .env(DATABASE, path)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
