@@ -21,7 +21,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     (
         "cli",
         &[
-            "daemon", "app", "http", "types", "config", "ledger", "clock", "core",
+            "daemon", "app", "http", "types", "config", "ledger", "clock", "core", "sources",
         ],
     ),
     (
@@ -42,7 +42,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("fs", &["core"]),
     ("ledger", &["core"]),
     ("clock", &["core"]),
-    ("config", &["core"]),
+    ("config", &["sources", "core"]),
     ("core", &[]),
 ];
 

@@ -5,12 +5,13 @@
 use std::fmt::Write as _;
 
 use super::human;
-use crate::config::{Queries, SourceKind, SourceSettings};
+use crate::config::{SourceKind, SourceSettings};
 use crate::core::claim::Unit;
 use crate::core::policy::{
     Globs, JobFilter, Policy, Record, Root, Rule, Schedule, Since, SkipOpen, Source,
 };
 use crate::daemon::place;
+use crate::sources::Queries;
 
 /// A root in one sentence.
 pub(super) fn root(policy: &Policy, root: &Root, may_be_created: bool) -> String {

@@ -9,7 +9,7 @@ use tokio_postgres::Config;
 
 use super::environment::Environment;
 use super::error::Refusal;
-use super::settings::{TlsMode, TlsRoots, TlsSettings};
+use crate::sources::{Tls, TlsMode, TlsRoots};
 
 /// Default directories of a server's socket: those of Debian and of PostgreSQL itself.
 const SOCKET_DIRS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
@@ -21,7 +21,7 @@ const IGNORED: [&str; 4] = ["gssencmode", "krbsrvname", "sslcompression", "sslsn
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Address {
     /// A server and the encryption of its connections; paths as they are written.
-    Postgres(Box<(Config, TlsSettings)>),
+    Postgres(Box<(Config, Tls)>),
     /// Path of a file, as it is written.
     Sqlite(String),
 }
@@ -123,7 +123,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn settled(self) -> Result<TlsSettings, Refusal> {
+    fn settled(self) -> Result<Tls, Refusal> {
         let roots = match self.root.as_deref() {
             None | Some("") => TlsRoots::Unsaid,
             Some("system") => TlsRoots::System,
@@ -143,7 +143,7 @@ impl Asked {
                 ));
             }
         };
-        Ok(TlsSettings {
+        Ok(Tls {
             mode: self.mode.unwrap_or(usual),
             roots,
             identity,
@@ -151,7 +151,7 @@ impl Asked {
     }
 }
 
-impl TlsSettings {
+impl Tls {
     /// Returns the settings with paths below `base` made absolute.
     pub(super) fn below(self, base: &Path) -> Self {
         let below = |path: PathBuf| base.join(path);
@@ -224,7 +224,7 @@ mod tests {
         dirs.collect()
     }
 
-    fn server(url: &str, variables: &[(&str, &str)]) -> (Config, TlsSettings) {
+    fn server(url: &str, variables: &[(&str, &str)]) -> (Config, Tls) {
         let mut environment = Environment::new();
         for (name, value) in variables {
             environment.vars.insert((*name).into(), (*value).into());
@@ -249,7 +249,7 @@ mod tests {
             assert_eq!(server.get_user(), Some("u"));
             assert_eq!(server.get_password(), Some(&b"p@/%"[..]));
             assert_eq!(server.get_dbname(), Some("d"));
-            assert_eq!(tls, TlsSettings::default());
+            assert_eq!(tls, Tls::default());
             assert!(!format!("{server:?}").contains("p@"));
         }
     }

@@ -12,8 +12,9 @@ use super::queries;
 use super::reader::Reader;
 use super::schema::{Kind, Source, TOP};
 use super::setting::{Choice, Table, with_heading};
-use super::settings::{PostgresSettings, SourceKind, SqliteSettings, TlsSettings};
+use super::settings::{PostgresSettings, SourceKind, SqliteSettings};
 use super::value::CHANNEL_BYTES_MAX;
+use crate::sources::Tls;
 
 /// Environment variable in which programs keep the address of their database.
 const DATABASE_URL: &str = "DATABASE_URL";
@@ -139,7 +140,7 @@ fn postgres(
 }
 
 /// Server that the environment names.
-fn of_environment(reader: &mut Reader, source: &Table<Source>) -> Option<(Config, TlsSettings)> {
+fn of_environment(reader: &mut Reader, source: &Table<Source>) -> Option<(Config, Tls)> {
     let problem = |message: String, hint: Option<String>| Problem {
         hint,
         ..source.problem(&message)

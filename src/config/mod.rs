@@ -60,8 +60,8 @@ pub use reference::{annotated_file, schema_file};
 pub use resolve::reason;
 pub use settings::{
     ANNOTATED_DEFAULT, Backend, CacheSettings, Keep, LedgerSettings, LogLevel, Overrides,
-    PostgresSettings, Queries, RootIds, Settings, SourceIds, SourceKind, SourceSettings,
-    SqliteSettings, TlsMode, TlsRoots, TlsSettings, Watch,
+    PostgresSettings, RootIds, Settings, SourceIds, SourceKind, SourceSettings, SqliteSettings,
+    Watch,
 };
 pub use show::{ShownSection, ShownSetting, effective, path_of_file};
 

@@ -14,7 +14,7 @@ use super::error::{Problem, Refusal, allowed};
 use super::reader::Reader;
 use super::schema;
 use super::setting::{EVERY, Setting, Table, Values, with_heading};
-use super::settings::Queries;
+use crate::sources::Queries;
 
 /// Columns that hold timestamps.
 const MOMENTS: [&str; 5] = [

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::core::facts::RootId;
-use crate::core::jobs::{SourceId, Status};
+use crate::core::jobs::SourceId;
 use crate::core::policy::Policy;
 use crate::core::report::{Breaker, Mode};
+use crate::sources::{Queries, Tls};
 
 use super::setting::Text;
 
@@ -157,7 +158,7 @@ pub struct PostgresSettings {
     /// Hosts, user, password and database; the `Debug` output hides the password.
     pub server: tokio_postgres::Config,
     /// Encryption of connections. Paths are absolute.
-    pub tls: TlsSettings,
+    pub tls: Tls,
     /// Channel on which triggers notify; 1 to 63 bytes.
     pub channel: String,
     /// Interval of queries for changes that no trigger notifies; at least 1 s.
@@ -166,45 +167,6 @@ pub struct PostgresSettings {
     pub statement_timeout: Duration,
     /// Queries of the database.
     pub queries: Queries,
-}
-
-/// Encryption of connections, in the terms of libpq's `sslmode` and its companions.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct TlsSettings {
-    /// Use of encryption, and check of the server's certificate.
-    pub mode: TlsMode,
-    /// Root certificates to trust.
-    pub roots: TlsRoots,
-    /// Client certificate and its key, in PEM.
-    pub identity: Option<(PathBuf, PathBuf)>,
-}
-
-/// Values of libpq's `sslmode`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum TlsMode {
-    /// Never encrypt.
-    Disable,
-    /// Encrypt if the server can; never check its certificate.
-    #[default]
-    Prefer,
-    /// Always encrypt; check the server's certificate only if roots are given.
-    Require,
-    /// Always encrypt; a root must vouch for the server's certificate.
-    VerifyCa,
-    /// Always encrypt; a root must vouch for the server's certificate, which must name this host.
-    VerifyFull,
-}
-
-/// Root certificates to trust.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum TlsRoots {
-    /// Not configured: those of the system, if any are needed.
-    #[default]
-    Unsaid,
-    /// Those of the system.
-    System,
-    /// Those in this file, in PEM.
-    File(PathBuf),
 }
 
 /// Settings of an `SQLite` database of jobs.
@@ -216,30 +178,6 @@ pub struct SqliteSettings {
     pub queries: Queries,
     /// Types of columns, by table and column. Missing ones are added when a record is marked.
     pub add_columns: BTreeMap<(String, String), String>,
-}
-
-/// Queries of a database, and the interpretation of their results.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Queries {
-    /// Selects all jobs. Columns with these names have a meaning: `id` (required), `status`,
-    /// `kind`, `created_at`, `completed_at`, `last_activity`, `expires_at`, `cleaned_at`, `files`,
-    /// `error`. Others are attributes.
-    pub select: String,
-    /// Selects the jobs that changed at `:since` or later. The greatest value of its column
-    /// `changed_at` is the next `:since`.
-    pub changed: Option<String>,
-    /// Statements that mark a job as cleaned, in one transaction. They may name `:job`, `:now`,
-    /// `:summary`, and every column of `select` with its last known value (`:status`, …).
-    pub mark: Vec<String>,
-    /// Statements that remove a job's record, in the same way.
-    pub forget: Vec<String>,
-    /// Status of every job, if `select` has no such column.
-    pub constant_status: Option<Status>,
-    /// Meanings of the words in the status column. The names of the five statuses mean themselves,
-    /// unless they are listed here.
-    pub statuses: BTreeMap<String, Status>,
-    /// Time zones of naive timestamps, by column: an IANA name, `UTC`, or `local`. Others are UTC.
-    pub timezones: BTreeMap<String, String>,
 }
 
 /// Ids of sources by name, as [`RootIds`] for roots.

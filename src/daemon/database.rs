@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use super::sources::STILL_READ;
 use crate::clock;
-use crate::config::{self, PostgresSettings, SourceKind, SourceSettings, SqliteSettings};
+use crate::config::{PostgresSettings, SourceKind, SourceSettings, SqliteSettings};
 use crate::core::jobs::{Fresh, JobRow, Jobs, SourceId, SourceNews};
 use crate::sources;
 use crate::sources::{
-    AddedColumn, Postgres, PostgresOptions, Queries, QueryError, SourceState, SourceStats, Sqlite,
-    SqliteOptions, Table, Tls, TlsMode, TlsRoots, WriteBack, WriteError, WriteOutcome,
-    check_postgres, check_sqlite, table_of,
+    AddedColumn, Postgres, PostgresOptions, QueryError, SourceState, SourceStats, Sqlite,
+    SqliteOptions, Table, WriteBack, WriteError, WriteOutcome, check_postgres, check_sqlite,
+    table_of,
 };
 
 /// A database of jobs that is being read.
@@ -181,56 +181,20 @@ fn sqlite_options(id: SourceId, name: &str, settings: &SqliteSettings) -> Sqlite
         id,
         name: name.to_owned(),
         path: settings.path.clone(),
-        queries: queries(&settings.queries),
+        queries: settings.queries.clone(),
         add_columns: add_columns.collect(),
     }
 }
 
 fn postgres_options(id: SourceId, name: &str, settings: &PostgresSettings) -> PostgresOptions {
-    let tls = &settings.tls;
     PostgresOptions {
         id,
         name: name.to_owned(),
         server: settings.server.clone(),
-        tls: Tls {
-            mode: match tls.mode {
-                config::TlsMode::Disable => TlsMode::Disable,
-                config::TlsMode::Prefer => TlsMode::Prefer,
-                config::TlsMode::Require => TlsMode::Require,
-                config::TlsMode::VerifyCa => TlsMode::VerifyCa,
-                config::TlsMode::VerifyFull => TlsMode::VerifyFull,
-            },
-            roots: match &tls.roots {
-                config::TlsRoots::Unsaid => TlsRoots::Unsaid,
-                config::TlsRoots::System => TlsRoots::System,
-                config::TlsRoots::File(path) => TlsRoots::File(path.clone()),
-            },
-            identity: tls.identity.clone(),
-        },
+        tls: settings.tls.clone(),
         channel: settings.channel.clone(),
         poll: settings.poll,
         statement_timeout: settings.statement_timeout,
-        queries: queries(&settings.queries),
-    }
-}
-
-fn queries(asked: &config::Queries) -> Queries {
-    let config::Queries {
-        select,
-        changed,
-        mark,
-        forget,
-        constant_status,
-        statuses,
-        timezones,
-    } = asked.clone();
-    Queries {
-        select,
-        changed,
-        mark,
-        forget,
-        constant_status,
-        statuses,
-        timezones,
+        queries: settings.queries.clone(),
     }
 }

@@ -8,6 +8,7 @@ use crate::core::jobs::{SourceId, Status};
 use crate::core::policy::{Derived, JobFilter, Record, Since, Source};
 
 use super::*;
+use crate::sources::{Queries, TlsMode, TlsRoots};
 
 const SQLITE: &str = "kind = \"sqlite\"\npath = \"jobs.db\"\nselect = \"SELECT id FROM jobs\"\n";
 
