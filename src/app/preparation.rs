@@ -109,7 +109,10 @@ impl Daemon {
     }
 
     /// Returns true if something of `report` is held by a source that can be read.
-    async fn was_being_read(&self, report: &CleanReport) -> Result<bool, Stopping> {
+    ///
+    /// # Errors
+    /// [`Stopping`] when the engine has ended.
+    pub async fn was_being_read(&self, report: &CleanReport) -> Result<bool, Stopping> {
         let mut holds = report.held.iter().filter_map(|item| item.hold.as_ref());
         if !holds.any(|hold| matches!(hold, Hold::SourceDown { .. })) {
             return Ok(false);

@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use crate::app::Daemon;
 use crate::app::link::Stopping;
@@ -168,11 +169,38 @@ impl Waiting {
         if !self.daemon.policy().cleans_at_start {
             return Ok(());
         }
-        let done = |report: CleanReport| tell("clean at start", &report);
+        let (sender, report) = oneshot::channel();
+        // A daemon that stops drops the receiver.
+        let done = |report: CleanReport| drop(sender.send(report));
         let link = self.daemon.link();
         self.runtime
-            .block_on(link.ask(move |engine, _| engine.clean_when_settled(done)))
+            .block_on(link.ask(move |engine, _| engine.clean_when_settled(done)))?;
+        // Beside the schedules: everything has to be read first, which may take any time.
+        let daemon = Arc::clone(&self.daemon);
+        self.runtime.spawn(async move {
+            if let Ok(report) = report.await {
+                tell("clean at start", &report);
+                // An engine that has ended cleans nothing more.
+                let _ = clean_what_was_being_read(&daemon, &report).await;
+            }
+        });
+        Ok(())
     }
+}
+
+/// Cleans again if something of the start's `report` is held only because its source was being
+/// read: nothing else would, because the clean of the start is the only one.
+async fn clean_what_was_being_read(daemon: &Daemon, report: &CleanReport) -> Result<(), Stopping> {
+    let policy = daemon.policy();
+    if !policy.cleans_at_start || !daemon.was_being_read(report).await? {
+        return Ok(());
+    }
+    let link = daemon.link();
+    let clean = || link.clean(Arc::clone(&policy), CleanRequest::due_under(Vec::new()));
+    if let Some(report) = daemon.clean_prepared(FILES_MAX, clean).await? {
+        tell("clean at start, again", &report);
+    }
+    Ok(())
 }
 
 /// Logs what went, and what did not.

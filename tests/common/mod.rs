@@ -317,8 +317,9 @@ impl Daemon {
             head.push_str(&[name, ": ", value, "\r\n"].concat());
         }
         head.push_str(&["content-length: ", &body.len().to_string(), "\r\n\r\n"].concat());
-        stream.write_all(head.as_bytes()).unwrap();
-        // A refusal may come before all of a large body was taken.
+        // A refusal may come before the request, with too many connections, or before all of a
+        // large body was taken.
+        let _ = stream.write_all(head.as_bytes());
         let _ = stream.write_all(body);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
