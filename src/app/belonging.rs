@@ -232,29 +232,29 @@ mod tests {
         }
     }
 
-    fn told(owner: Owner) -> String {
+    fn described(owner: Owner) -> String {
         let policy = Policy::default();
         belonging(&policy, owner).sentences(NOW).join(" ")
     }
 
     #[test]
     fn people_read_whose_it_is_and_what_that_means() {
-        let nobody = told(Owner::Nobody);
+        let nobody = described(Owner::Nobody);
         assert_eq!(
             nobody,
             "it belongs to job \"one\", by the root's owner template."
         );
-        let one = told(Owner::Jobs(vec![job("a", Status::Completed)]));
+        let one = described(Owner::Jobs(vec![job("a", Status::Completed)]));
         assert!(
             one.starts_with("it belongs to job \"a\" of source ") && one.contains("(completed)")
         );
         assert!(one.ends_with("(1m ago)."), "{one}");
         let mut cleaned = job("a", Status::Completed);
         cleaned.moments.cleaned_at = Some(NOW);
-        let cleaned = told(Owner::Jobs(vec![cleaned]));
+        let cleaned = described(Owner::Jobs(vec![cleaned]));
         assert!(cleaned.contains("what is left of it stays"), "{cleaned}");
         let several = vec![job("a", Status::Running), job("b", Status::Failed)];
-        let several = told(Owner::Jobs(several));
+        let several = described(Owner::Jobs(several));
         assert!(
             several.contains("several jobs own it: job \"a\"")
                 && several.contains("job \"a\" keeps it longest")
@@ -265,7 +265,7 @@ mod tests {
             source: SourceId(0),
             captured: Some("one".to_owned()),
         };
-        assert!(told(unknown).contains("which knows no such job"));
+        assert!(described(unknown).contains("which knows no such job"));
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Output {
     /// # Errors
     /// [`ReaderGone`], or the operating system's refusal.
     pub fn bytes(&mut self, text: &[u8]) -> anyhow::Result<()> {
-        told(self.to.write_all(text))
+        check_written(self.to.write_all(text))
     }
 
     /// Prints `value` as one line of JSON.
@@ -103,7 +103,7 @@ impl Output {
     /// # Errors
     /// [`ReaderGone`], or the operating system's refusal.
     pub fn flush(&mut self) -> anyhow::Result<()> {
-        told(self.to.flush())
+        check_written(self.to.flush())
     }
 }
 
@@ -112,7 +112,7 @@ pub(super) fn wants_color(no_color: Option<&std::ffi::OsStr>) -> bool {
     no_color.is_none_or(std::ffi::OsStr::is_empty)
 }
 
-fn told(written: io::Result<()>) -> anyhow::Result<()> {
+fn check_written(written: io::Result<()>) -> anyhow::Result<()> {
     match written {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
@@ -135,9 +135,9 @@ mod tests {
 
     #[test]
     fn a_reader_that_has_gone_is_no_failure() {
-        let error = told(Err(io::ErrorKind::BrokenPipe.into())).unwrap_err();
+        let error = check_written(Err(io::ErrorKind::BrokenPipe.into())).unwrap_err();
         assert!(error.is::<ReaderGone>());
-        let error = told(Err(io::ErrorKind::StorageFull.into())).unwrap_err();
+        let error = check_written(Err(io::ErrorKind::StorageFull.into())).unwrap_err();
         assert!(!error.is::<ReaderGone>());
     }
 }

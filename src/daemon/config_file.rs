@@ -1,11 +1,13 @@
 //! Notices edits of the configuration file.
 //!
-//! The debouncer wakes 40 times a second while it lives, and the mask of the crate below it holds `OPEN` and `MODIFY`: beside
-//! a busy root, state directory or log it would never rest. So it is made when a first event of the file itself comes, gathers
-//! the burst that an editor makes, and is dropped when all is quiet. In between a watch of our own, which hears of names only
-//! and of files that were written and closed, sleeps.
+//! The debouncer wakes 40 times a second while it lives, and the mask of the crate below it holds
+//! `OPEN` and `MODIFY`: beside a busy root, state directory or log it would never rest. So it is
+//! made when a first event of the file itself comes, gathers the burst that an editor makes, and is
+//! dropped when all is quiet. In between a watch of our own, which hears of names only and of files
+//! that were written and closed, sleeps.
 //!
-//! **Invariant:** told only when the content has changed; a file that is gone or cannot be read keeps what runs.
+//! **Invariant:** told only when the content has changed; a file that is gone or cannot be read
+//! keeps what runs.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -21,7 +23,8 @@ use rustix::fs::inotify::WatchFlags;
 use crate::clock;
 use crate::fs::file_watch::{FileWatch, Names, Woken};
 
-/// An editor's burst (write to a temporary file, rename, change the mode) is over when nothing has come for this long.
+/// An editor's burst (write to a temporary file, rename, change the mode) is over when nothing has
+/// come for this long.
 const QUIET: Duration = Duration::from_millis(200);
 
 /// A file that changes without end is read after so long all the same.
@@ -34,10 +37,11 @@ pub(super) struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Calls `changed` after each edit of `file`, of which `loaded` is in force; also after one that came before this call.
+    /// Calls `changed` after each edit of `file`, of which `loaded` is in force; also after one
+    /// that came before this call.
     ///
     /// # Errors
-    /// When its directory cannot be watched.
+    /// If its directory cannot be watched.
     pub(super) fn watch(
         file: &Path,
         loaded: Option<String>,
@@ -76,7 +80,8 @@ struct Watched {
 
 impl Watched {
     fn new(file: &Path) -> std::io::Result<Self> {
-        // Neither `OPEN` nor `MODIFY`: our own reading and whoever writes a log beside it would wake us.
+        // Neither `OPEN` nor `MODIFY`: our own reading and whoever writes a log beside it would
+        // wake us.
         let mask = WatchFlags::CREATE
             | WatchFlags::CLOSE_WRITE
             | WatchFlags::ATTRIB
@@ -89,7 +94,8 @@ impl Watched {
     }
 
     fn follow(&mut self, mut content: Option<Vec<u8>>, stop: &OwnedFd, changed: &dyn Fn()) {
-        // First without an event: the file may have been edited between being loaded and being watched.
+        // First without an event: the file may have been edited between being loaded and being
+        // watched.
         loop {
             let read = std::fs::read(&self.file).ok();
             if read.is_some() && read != content {

@@ -22,7 +22,8 @@ pub(super) enum Database {
 }
 
 impl Database {
-    /// What it says of the job `id` at this moment; that there is none only if nothing else is still to be read.
+    /// Returns its row of the job `id` now; that there is none only if nothing else is still to be
+    /// read.
     pub(super) fn fresh(&self, id: &str) -> Fresh {
         let fresh = match self {
             // It stands for no row; the source itself is asked.
@@ -37,7 +38,8 @@ impl Database {
         }
     }
 
-    /// Whether everything was read, and nothing has changed since. When it is not so, a reading is on its way. May wait for two seconds.
+    /// Returns true if everything was read and nothing has changed since; otherwise it is being
+    /// read. Waits at most two seconds.
     fn is_current(&self) -> bool {
         match self {
             Self::Sqlite(sqlite) => sqlite.is_current(),
@@ -45,8 +47,9 @@ impl Database {
         }
     }
 
-    /// Whether it has told everything that was so when it was first asked this, or is down, so that nobody can know. If not, a reading is
-    /// on its way, and `ordered`, which begins as `None`, says since when. May wait for two seconds.
+    /// Whether it has told everything that was so when it was first asked this, or is down, so that
+    /// nobody can know. If not, a reading is on its way, and `ordered`, which begins as `None`,
+    /// says since when. May wait for two seconds.
     pub(super) fn has_caught_up(&self, ordered: &mut Option<Duration>) -> bool {
         match self.stats().state {
             SourceState::Down { .. } => return true,
@@ -61,7 +64,7 @@ impl Database {
         (is_current || was_read) && !stats.is_telling
     }
 
-    /// What was read of the job `id` is not what is known.
+    /// Reports that the row of the job `id` differs from the known one.
     pub(super) fn doubt(&self, id: &str) {
         match self {
             // When something has changed, this has it read.
@@ -78,7 +81,7 @@ impl Database {
         }
     }
 
-    /// How it is doing.
+    /// Returns its state.
     pub(super) fn stats(&self) -> SourceStats {
         match self {
             Self::Sqlite(sqlite) => sqlite.stats(),
@@ -117,7 +120,7 @@ impl Database {
     }
 }
 
-/// What a source's queries and its database have to say to one another.
+/// Checks the queries of a source against its database.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fit {
     /// They fit, or there is no database yet.
@@ -156,7 +159,7 @@ pub fn fit(id: SourceId, asked: &SourceSettings) -> Fit {
     }
 }
 
-/// Where the server of a source is, for people: without its password.
+/// Returns the address of a source's server, without its password.
 #[must_use]
 pub fn place(settings: &PostgresSettings) -> String {
     sources::place(&settings.server)
@@ -165,7 +168,7 @@ pub fn place(settings: &PostgresSettings) -> String {
 /// The table and the column that the ids of a source of kind postgres come from.
 ///
 /// # Errors
-/// When the server cannot be asked, or there is no such table; with what would mend it.
+/// If the server cannot be asked, or there is no such table; with what would fix it.
 pub fn table(name: &str, settings: &PostgresSettings) -> Result<Table, QueryError> {
     table_of(&postgres_options(SourceId(0), name, settings))
 }

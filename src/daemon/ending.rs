@@ -1,7 +1,9 @@
-//! The end of the daemon: each part is told to end and has its share of a second for it. A part that hangs is named and left behind.
+//! The end of the daemon: each part is told to end and has its share of a second for it. A part
+//! that hangs is named and left behind.
 //!
-//! **Invariant:** the daemon ends within a second of being asked to, whichever of its parts hangs in a file system, a database or
-//! a computation of its own. Leaving a part behind is as safe as a crash: the next start finishes or undoes its work.
+//! **Invariant:** the daemon ends within a second of being asked to, whichever of its parts hangs
+//! in a file system, a database or a computation of its own. Leaving a part behind is as safe as a
+//! crash: the next start finishes or undoes its work.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -11,8 +13,9 @@ use crate::clock;
 /// Time for everything, from the signal to the exit of the process.
 pub(super) const END_MAX: Duration = Duration::from_millis(900);
 
-/// When the daemon ends, the time from its beginning until which each part may take: all of them usually end within 100 ms. The
-/// cache comes last and has the rest: what it writes spares the next start a listing.
+/// When the daemon ends, the time from its beginning until which each part may take: all of them
+/// usually end within 100 ms. The cache comes last and has the rest: what it writes spares the next
+/// start a listing.
 pub(super) mod share {
     use std::time::Duration;
 
@@ -49,7 +52,8 @@ impl Ending {
         (self.begun + share).saturating_sub(clock::now().boot)
     }
 
-    /// Runs `stop`, which ends `part`, and returns when it has returned or `share` has passed since the beginning of the end.
+    /// Runs `stop`, which ends `part`, and returns when it has returned or `share` has passed since
+    /// the beginning of the end.
     pub(super) fn end(
         &mut self,
         part: &'static str,

@@ -12,20 +12,21 @@ use crate::core::path::RelPath;
 use crate::core::policy::Policy;
 use crate::core::time::Now;
 
-/// So many removals of one step are logged one by one; the others are counted. The ledger has them all.
+/// So many removals of one step are logged one by one; the others are counted. The ledger has them
+/// all.
 const LOGGED_MAX: u64 = 10;
 
 /// The removals of one step, as far as the log is concerned.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct RemovalLogLimiter {
     lapsed: u64,
     /// Of those that were not logged one by one.
     files: u64,
     bytes: u64,
 }
 
-impl Told {
-    /// Whether `event` is to be logged by itself; counted otherwise.
+impl RemovalLogLimiter {
+    /// Returns true if `event` is logged by itself; it is counted otherwise.
     pub(super) fn has_room(&mut self, event: &Event) -> bool {
         let Event::Lapsed { files, bytes, .. } = event else {
             return true;
@@ -184,7 +185,8 @@ pub(super) fn log(event: &Event, engine: &Engine, now: Now) {
     }
 }
 
-/// Says what is due and by what, before it is looked at once more: what then happens to it is told in any case.
+/// Says what is due and by what, before it is looked at once more: what then happens to it is told
+/// in any case.
 pub(super) fn tell_of_claims(policy: &Policy, claims: &[Claim]) {
     for claim in claims {
         let rule = policy.rule(claim.rule);

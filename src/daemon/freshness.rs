@@ -1,6 +1,7 @@
 //! Sources that are brought up to date, for somebody who is about to act by what they say.
 //!
-//! **Invariant:** who waits here waits as a task: what may wait for a disk or a network does so on a thread for that.
+//! **Invariant:** who waits here waits as a task: what may wait for a disk or a network does so on
+//! a thread for that.
 //! **Invariant:** it ends, whatever the sources do.
 
 use std::sync::Arc;
@@ -12,13 +13,15 @@ use tokio::time::{sleep, timeout};
 
 use super::sources::{Running, Sources};
 
-/// A source is asked again after so long, twice as long the next time: a small table is read within milliseconds.
+/// A source is asked again after so long, twice as long the next time: a small table is read within
+/// milliseconds.
 const WAIT_FIRST: Duration = Duration::from_millis(2);
 /// … up to this: each time is a question to its database.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 
-/// Waits until the engine has been handed all that the databases said when this was called, for `limit` at most. Those that are down are not
-/// waited for. One that does not get there is told in the log.
+/// Waits until the engine has been handed all that the databases said when this was called, for
+/// `limit` at most. Those that are down are not waited for. One that does not get there is told in
+/// the log.
 pub(super) async fn freshen(sources: Arc<Sources>, limit: Duration) {
     let all = sources
         .databases()

@@ -1,7 +1,7 @@
 //! SIGINT and SIGTERM while a run without a daemon removes something.
 //!
-//! **Invariant:** the first signal ends a run between two removals, with its report; a second one ends
-//! the process, and the next run finishes or puts back what was under way.
+//! **Invariant:** the first signal ends a run between two removals, with its report; a second one
+//! ends the process, and the next run finishes or puts back what was under way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,10 +14,10 @@ use crate::core::input::Input;
 /// 128 and the number of SIGINT, as shells count.
 const STATUS: i32 = 130;
 
-/// What the thread that waits for signals shares with the run.
+/// State that the thread which waits for signals shares with the run.
 #[derive(Debug, Default)]
 struct Shared {
-    /// Whether the run removes something by now.
+    /// True once the run removes something.
     is_removing: AtomicBool,
     is_interrupted: AtomicBool,
 }
@@ -26,11 +26,11 @@ struct Shared {
 pub(super) struct Interrupts(Arc<Shared>);
 
 impl Interrupts {
-    /// Starts to wait, on a thread of its own. An interrupted run gives up, by way of `inbox`, what it
-    /// has not begun to remove.
+    /// Starts to wait, on a thread of its own. An interrupted run gives up, by way of `inbox`, what
+    /// it has not begun to remove.
     ///
     /// # Errors
-    /// When the process can have no more threads or descriptors.
+    /// If the process can have no more threads or descriptors.
     pub(super) fn listen(inbox: mpsc::Sender<Input>) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -68,7 +68,7 @@ impl Interrupts {
         self.0.is_removing.store(true, Ordering::Release);
     }
 
-    /// Whether a signal came since.
+    /// Returns true if a signal came since.
     pub(super) fn is_interrupted(&self) -> bool {
         self.0.is_interrupted.load(Ordering::Acquire)
     }

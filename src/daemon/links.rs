@@ -1,5 +1,5 @@
-//! What stands where claims lead: a symbolic link on the way means that they may mean another file, and a file that the index does not
-//! know that not all of the job has gone.
+//! What stands where claims lead: a symbolic link on the way means that they may mean another file,
+//! and a file that the index does not know that not all of the job has gone.
 //!
 //! **Invariant:** no link is followed: that there is one on the way is enough to hold.
 
@@ -15,10 +15,11 @@ use crate::core::path::RelPath;
 use crate::core::policy::{Class, Policy};
 use crate::fs::RootDir;
 
-/// So many claims with the name of one file are looked at: more are no names of single files, and none of them is believed.
+/// So many claims with the name of one file are looked at: more are no names of single files, and
+/// none of them is believed.
 const NAMESAKES_MAX: usize = 1000;
 
-/// What holds the thing at `path` in `root`, which nobody owns, because a claim may lead to it through a link.
+/// Returns the hold of the orphan at `path` in `root`, if a claim may lead to it through a link.
 pub(super) fn hold_of(jobs: &Jobs, policy: &Policy, root: RootId, path: &[u8]) -> Option<Hold> {
     let namesakes = jobs.namesakes(policy, root, path, NAMESAKES_MAX);
     let are_too_many = namesakes.len() == NAMESAKES_MAX;
@@ -32,8 +33,8 @@ pub(super) fn hold_of(jobs: &Jobs, policy: &Policy, root: RootId, path: &[u8]) -
     })
 }
 
-/// What holds all that a job owns, whose record is to be written: a claim of it that leads through a link, or to a file that the index
-/// does not know. Files first, then the row.
+/// What holds all that a job owns, whose record is to be written: a claim of it that leads through
+/// a link, or to a file that the index does not know. Files first, then the row.
 pub(super) fn hold_of_record(jobs: &Jobs, policy: &Policy, claim: &Claim) -> Option<Hold> {
     let key = claim.owners.first()?;
     let pieces: BTreeSet<(RootId, &RelPath)> = claim
@@ -69,8 +70,8 @@ pub(super) fn hold_of_record(jobs: &Jobs, policy: &Policy, claim: &Claim) -> Opt
     })
 }
 
-/// Whether a file that only the job of `claim` has a say in goes with it: what is kept, or falls under another rule, stays with the row's
-/// knowledge.
+/// Whether a file that only the job of `claim` has a say in goes with it: what is kept, or falls
+/// under another rule, stays with the row's knowledge.
 fn is_to_go(jobs: &Jobs, policy: &Policy, claim: &Claim, root: RootId, path: &RelPath) -> bool {
     let owner = jobs.owner(policy, root, path.as_bytes());
     let (class, job) = policy.decide(root, path.as_bytes(), &owner);
@@ -78,7 +79,7 @@ fn is_to_go(jobs: &Jobs, policy: &Policy, claim: &Claim, root: RootId, path: &Re
     class == Class::Job(claim.rule) && is_its && owner.with_say().count() == 1
 }
 
-/// How a claim leads to its path.
+/// Way from a claim to its path.
 enum Way {
     /// Through directories, to a file, a directory, or nothing.
     Straight(Option<Kind>),

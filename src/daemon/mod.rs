@@ -2,19 +2,24 @@
 //!
 //! - `serve`: from settings to a running daemon, and down again
 //! - `owner`: the one thread that steps the engine, and carries out what it wants done
-//! - `reload`: other rules while running; `signals`: what asks for either; `ending`: the end of all parts, whichever of them hangs
-//! - `once`: `clean` without a daemon; `interrupts`: signals meanwhile; `survey`: a look that changes nothing; `reading`: what both begin with
+//! - `reload`: other rules while running; `signals`: what asks for either; `ending`: the end of all
+//!   parts, whichever of them hangs
+//! - `once`: `clean` without a daemon; `interrupts`: signals meanwhile; `survey`: a look that
+//!   changes nothing; `reading`: what both begin with
 //! - `parts`: how ledger, reaper and watchers are set up
-//! - `recalled`: what the registry gives back at the start
-//! - `sources`: where jobs come from, and how each source is; `source_hooks`: what the reaper and the API ask of them; `records`: what is written back
+//! - `saved_state`: what the registry gives back at the start
+//! - `sources`: where jobs come from, and how each source is; `source_hooks`: what the reaper and
+//!   the API ask of them; `records`: what is written back
 //! - `freshness`: sources that are brought up to date before somebody acts by them
 //! - `restored`: what the cache gave back, for the watchers
-//! - `schedule`: rules that go at their times, and the one `clean` at the start; `database`: a source that is asked, of whichever kind
-//! - `config_file`: edits of the configuration; `greeting`: what is said first
+//! - `schedule`: rules that go at their times, and the one `clean` at the start; `database`: a
+//!   source that is asked, of whichever kind
+//! - `config_file`: edits of the configuration; `startup_log`: what is said first
 //! - `totals`: the ledger's lines, counted for ever
 //! - `state_dir`: one daemon at a time; `watchdog`: pings for the service manager
 //!
-//! **Invariant:** the engine is stepped by one thread; everybody else sends it messages through one bounded queue.
+//! **Invariant:** the engine is stepped by one thread; everybody else sends it messages through one
+//! bounded queue.
 #![doc = include_str!("DESIGN.md")]
 
 mod config_file;
@@ -22,24 +27,24 @@ mod database;
 mod ending;
 mod event_log;
 mod freshness;
-mod greeting;
 mod interrupts;
 mod links;
 mod once;
 mod owner;
 mod parts;
 mod reading;
-mod recalled;
 mod records;
 mod reload;
 mod removals;
 mod restored;
+mod saved_state;
 mod schedule;
 mod serve;
 mod signals;
 mod source_hooks;
 mod source_status;
 mod sources;
+mod startup_log;
 mod state_dir;
 mod survey;
 mod totals;

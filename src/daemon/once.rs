@@ -1,6 +1,8 @@
-//! `clean` without a daemon: one crawl, then the same engine, policy and reaper. A dry run is a survey.
+//! `clean` without a daemon: one crawl, then the same engine, policy and reaper. A dry run is a
+//! survey.
 //!
-//! **Invariant:** holds the state directory's lock, so it never runs beside a daemon that holds the same state.
+//! **Invariant:** holds the state directory's lock, so it never runs beside a daemon that holds the
+//! same state.
 //! **Invariant:** nothing lapses by itself here: only what was asked for.
 
 use std::sync::Arc;
@@ -13,8 +15,8 @@ use super::interrupts::Interrupts;
 use super::owner::INBOX_MAX;
 use super::parts;
 use super::reading::Reading;
-use super::recalled;
 use super::records::Patience;
+use super::saved_state;
 use super::sources::Sources;
 use super::state_dir::StateDir;
 use crate::cache::{self, Peek, Rules};
@@ -28,8 +30,8 @@ use crate::reap::{Batch, Reaper, RootLocation};
 use crate::registry::Registry;
 use crate::types;
 
-/// How long one record may take to be written at the end: longer than a database lets a statement wait. What is not written waits for
-/// the next run.
+/// Maximum time to write one record at the end: longer than a database lets a statement wait. What
+/// is not written waits for the next run.
 const RECORD_MAX: Duration = Duration::from_secs(5);
 
 /// A tree that was read once, to be asked about and cleaned.
@@ -44,10 +46,10 @@ pub struct Once {
 /// Reads the roots of `settings` once.
 ///
 /// # Errors
-/// When a daemon holds the state directory, or a part cannot be started.
+/// If a daemon holds the state directory, or a part cannot be started.
 ///
 /// # Panics
-/// When the crawl does, which is a fault of ours.
+/// If the crawl panics, which is a bug.
 pub fn once(settings: Settings) -> anyhow::Result<Once> {
     let state = StateDir::claim(&settings.state_dir)
         .context("a daemon that runs has to be asked through its socket: is --socket right?")?;
@@ -67,7 +69,8 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
     // There are no watches to drop, and nobody to look again.
     let hooks = sources.hooks(Arc::clone(&pins), inbox.clone(), |_, _| {}, |_, _| {});
     let recorded = ledger.last_at();
-    // A daemon that ran before knew more than a first look can tell: when files arrived, and what waits for a person.
+    // A daemon that ran before knew more than a first look can tell: when files arrived, and what
+    // waits for a person.
     let rules = Rules::of(&settings.policy, settings.mode);
     let (memory, clock) = cache::peek(&settings.state_dir, &settings.policy, &rules, Peek::InPlace);
     let reaper = Arc::new(Reaper::start(
@@ -88,8 +91,8 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
         memory: Some(memory),
         jobs,
         pins,
-        sources: recalled::memories(&registry, &settings.sources)?,
-        recording: recalled::unwritten(&registry, &settings.sources)?,
+        sources: saved_state::memories(&registry, &settings.sources)?,
+        recording: saved_state::unwritten(&registry, &settings.sources)?,
     };
     let mut once = Once {
         reading: Reading::new(Engine::new(setup, now), inputs),
@@ -107,7 +110,7 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
     reading.read(
         (&options, inbox),
         (sources, &settings.sources),
-        &mut |engine, effect| heed(reaper, sources, engine, effect),
+        &mut |engine, effect| handle_effect(reaper, sources, engine, effect),
     )?;
     Ok(once)
 }
@@ -119,7 +122,8 @@ impl Once {
         &self.reading.engine
     }
 
-    /// Writes the records of what was removed, as far as the sources take them. Returns the sources after that.
+    /// Writes the records of what was removed, as far as the sources take them. Returns the sources
+    /// after that.
     #[must_use]
     pub fn write_records(&self) -> Vec<types::Source> {
         self.sources.finish_records(Patience::ForEach(RECORD_MAX));
@@ -134,7 +138,7 @@ impl Once {
         sources
     }
 
-    /// Whether the user interrupted it while it removed something.
+    /// Returns true if the user interrupted it while it removed something.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
         self.interrupts.is_interrupted()
@@ -145,13 +149,13 @@ impl Once {
         self.interrupts.removing();
         let (reaper, sources) = (&self.reaper, &self.sources);
         self.reading.clean(request, &mut |engine, effect| {
-            heed(reaper, sources, engine, effect);
+            handle_effect(reaper, sources, engine, effect);
         })
     }
 }
 
 /// Carries out what concerns the reaper.
-fn heed(reaper: &Reaper, sources: &Sources, engine: &Engine, effect: &Effect) {
+fn handle_effect(reaper: &Reaper, sources: &Sources, engine: &Engine, effect: &Effect) {
     match effect {
         Effect::Claim(claims) => {
             reaper.submit(Batch {
@@ -168,7 +172,7 @@ fn heed(reaper: &Reaper, sources: &Sources, engine: &Engine, effect: &Effect) {
             );
         }
         // Nothing is saved here: the next daemon compares.
-        Effect::Recorded(id) => sources.told_of(*id),
+        Effect::Recorded(id) => sources.on_recorded(*id),
         // Nothing lapses by itself here.
         Effect::Barrier
         | Effect::Preview(_)

@@ -1,7 +1,8 @@
 //! The owner thread: takes inputs one by one, steps the engine, carries out its effects.
 //!
-//! **Invariant:** nothing here waits for anybody but the queue. The reaper takes any number of claims (the engine bounds
-//! them), the watchers any number of orders, the cache any number of changes, the listeners what they can.
+//! **Invariant:** nothing here waits for anybody but the queue. The reaper takes any number of
+//! claims (the engine bounds them), the watchers any number of orders, the cache any number of
+//! changes, the listeners what they can.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
-use super::event_log::{Told, log, tell_of_claims};
+use super::event_log::{RemovalLogLimiter, log, tell_of_claims};
 use super::parts;
 use super::sources::Sources;
 use crate::app::{EngineLink, Events};
@@ -26,14 +27,15 @@ use crate::core::time::Now;
 use crate::reap::{Batch, Previewer, Reaper, RootLocation};
 use crate::watch::{PATIENT, Watcher};
 
-/// Inputs that wait for the engine. Observations come in batches of about a thousand names, so this bounds both the memory of
-/// what waits and how long a question or a deadline stands in line behind them.
+/// Inputs that wait for the engine. Observations come in batches of about a thousand names, so this
+/// bounds both the memory of what waits and how long a question or a deadline stands in line behind
+/// them.
 pub(super) const INBOX_MAX: usize = 32;
 
-/// Who carries out what the engine wants done.
+/// Parts that carry out the engine's effects.
 pub(super) struct Outlets {
     pub(super) reaper: Arc<Reaper>,
-    /// What looks at the claims of dry runs.
+    /// Examiner of the claims of dry runs.
     pub(super) previewer: Previewer,
     pub(super) watcher: Arc<Watcher>,
     pub(super) cache: Arc<Cache>,
@@ -54,7 +56,7 @@ impl Owner {
     /// Starts the owner thread.
     ///
     /// # Errors
-    /// When the process can have no more threads or descriptors.
+    /// If the process can have no more threads or descriptors.
     pub(super) fn start(
         mut engine: Engine,
         inbox: mpsc::Sender<Input>,
@@ -88,11 +90,11 @@ impl Owner {
                     let input;
                     (input, next) = merged(first, || inputs.try_recv().ok());
                     let now = clock::now();
-                    let mut told = Told::default();
+                    let mut limiter = RemovalLogLimiter::default();
                     for effect in engine.step(now, input) {
-                        outlets.carry_out(effect, &engine, now, &mut told);
+                        outlets.carry_out(effect, &engine, now, &mut limiter);
                     }
-                    told.rest();
+                    limiter.rest();
                     engine.tell_observed(outlets.events.wants_observed());
                     alarm.get_ref().set(engine.wake_at());
                     if stop.load(Ordering::Acquire) {
@@ -107,7 +109,8 @@ impl Owner {
         })
     }
 
-    /// Ends the thread. Whoever sends inputs must be through: what is still in line is not taken up.
+    /// Ends the thread. Whoever sends inputs must be through: what is still in line is not taken
+    /// up.
     pub(super) fn stop(self) {
         self.stopping.store(true, Ordering::Release);
         // When the queue is full, the owner is awake anyway.
@@ -140,8 +143,9 @@ async fn next_input(inputs: &mut mpsc::Receiver<Input>, alarm: &AsyncFd<Alarm>) 
     }
 }
 
-/// Adds to `first` what waits behind it and is of its kind, as far as that saves steps: answers of the
-/// reaper, which may come one by one. Returns the first input of another kind too: order is kept.
+/// Adds to `first` what waits behind it and is of its kind, as far as that saves steps: answers of
+/// the reaper, which may come one by one. Returns the first input of another kind too: order is
+/// kept.
 ///
 /// It ends, however fast they come: the engine gives out no new claims meanwhile.
 fn merged(first: Input, mut waiting: impl FnMut() -> Option<Input>) -> (Input, Option<Input>) {
@@ -156,8 +160,8 @@ fn merged(first: Input, mut waiting: impl FnMut() -> Option<Input>) -> (Input, O
     }
 }
 
-/// A daemon without its engine would look alive and remove nothing: it ends instead, and whoever started it starts it again. What
-/// was under way is finished or put back then, as after a crash.
+/// A daemon without its engine would look alive and remove nothing: it ends instead, and whoever
+/// started it starts it again. What was under way is finished or put back then, as after a crash.
 struct EndIfPanicked;
 
 impl Drop for EndIfPanicked {
@@ -170,7 +174,13 @@ impl Drop for EndIfPanicked {
 }
 
 impl Outlets {
-    fn carry_out(&self, effect: Effect, engine: &Engine, now: Now, told: &mut Told) {
+    fn carry_out(
+        &self,
+        effect: Effect,
+        engine: &Engine,
+        now: Now,
+        limiter: &mut RemovalLogLimiter,
+    ) {
         match effect {
             Effect::Claim(claims) => {
                 let policy = engine.policy();
@@ -192,7 +202,7 @@ impl Outlets {
                     self.sources.remember(known.name.clone(), memory);
                 }
             }
-            Effect::Recorded(id) => self.sources.told_of(id),
+            Effect::Recorded(id) => self.sources.on_recorded(id),
             Effect::Changed { unsaved, clock } => self.cache.save_changes(unsaved, clock),
             Effect::Ruled => self
                 .cache
@@ -201,7 +211,7 @@ impl Outlets {
             Effect::Synced(PATIENT) => self.cache.on_barrier(),
             Effect::Synced(token) => self.link.synced(token),
             Effect::Tell(event) => {
-                if told.has_room(&event) {
+                if limiter.has_room(&event) {
                     log(&event, engine, now);
                 }
                 self.events.publish(now.wall, &event, &engine.policy());

@@ -1,4 +1,4 @@
-//! How the parts are set up from the settings: the same for the daemon and for a run without one.
+//! Set-up of the parts from the settings, for the daemon and for a run without one.
 
 use std::sync::Arc;
 
@@ -94,7 +94,8 @@ pub(super) fn watch_options(settings: &Settings) -> watch::Options {
     watch::Options {
         roots: watch_roots(&settings.policy),
         backend: match settings.watch.backend {
-            // The same events as by way of the notify crate, for less work: `src/ARCHITECTURE.md` has the figures.
+            // The same events as by way of the notify crate, for less work: `src/ARCHITECTURE.md`
+            // has the figures.
             Backend::Auto | Backend::Inotify => BackendKind::Inotify,
             Backend::Notify => BackendKind::Notify,
             Backend::Poll => BackendKind::Poll,

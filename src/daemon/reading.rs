@@ -1,6 +1,7 @@
 //! One reading of all roots and sources, by an engine of its own.
 //!
-//! **Invariant:** what it finds is in the engine when [`Reading::read`] comes back; nothing is watched.
+//! **Invariant:** what it finds is in the engine when [`Reading::read`] comes back; nothing is
+//! watched.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,15 +18,15 @@ use crate::core::jobs::SourceId;
 use crate::core::report::{CleanReport, CleanRequest, SourcePhase};
 use crate::watch::{self, Report, Sink, WatchError, crawl_once};
 
-/// How long a source may take to be read: what depends on one that takes longer is held.
+/// Maximum time to read a source; what depends on a slower one is held.
 const SOURCES_WAIT: Duration = Duration::from_mins(1);
 
 /// The tokens that say that the sources are asked, and that the crawl is through.
 const ASKED: u64 = 0;
 const CRAWLED: u64 = 1;
 
-/// What is done about the engine's effects.
-pub(super) type Heed<'a> = &'a mut dyn FnMut(&Engine, &Effect);
+/// Handler of the engine's effects.
+pub(super) type EffectHandler<'a> = &'a mut dyn FnMut(&Engine, &Effect);
 
 /// An engine, and what it is told.
 pub(super) struct Reading {
@@ -39,16 +40,17 @@ impl Reading {
         Self { engine, inputs }
     }
 
-    /// Reads the sources, then the roots as `crawl` says, which tells its findings through the queue that it comes with. In this order: all
-    /// files are there that a job had when it was read, and are judged by whose they are. A job that changes later is held.
+    /// Reads the sources, then the roots as `crawl` says, which tells its findings through the
+    /// queue that it comes with. In this order: all files are there that a job had when it was
+    /// read, and are judged by whose they are. A job that changes later is held.
     ///
     /// # Errors
-    /// When a thread cannot be started.
+    /// If a thread cannot be started.
     pub(super) fn read(
         &mut self,
         (crawl, inbox): (&watch::Options, mpsc::Sender<Input>),
         (sources, asked): (&Sources, &BTreeMap<SourceId, SourceSettings>),
-        heed: Heed<'_>,
+        handle: EffectHandler<'_>,
     ) -> Result<(), WatchError> {
         let sink: Sink = {
             let inbox = inbox.clone();
@@ -59,21 +61,21 @@ impl Reading {
                 };
             })
         };
-        self.step_until(heed, (&inbox, ASKED), || sources.set(asked));
-        self.wait_for_sources(heed);
+        self.step_until(handle, (&inbox, ASKED), || sources.set(asked));
+        self.wait_for_sources(handle);
         self.step(
             Input::Ask(Box::new(|engine, _| engine.begin_barrier())),
-            heed,
+            handle,
         );
-        let done = self.step_until(heed, (&inbox, CRAWLED), || crawl_once(crawl, &sink));
-        self.step(Input::Synced(JOBS), heed);
+        let done = self.step_until(handle, (&inbox, CRAWLED), || crawl_once(crawl, &sink));
+        self.step(Input::Synced(JOBS), handle);
         done
     }
 
     /// Steps the engine while `tell` runs beside it, until all of that has been taken in.
     fn step_until<T: Send>(
         &mut self,
-        heed: Heed<'_>,
+        handle: EffectHandler<'_>,
         (inbox, end): (&mpsc::Sender<Input>, u64),
         tell: impl FnOnce() -> T + Send,
     ) -> T {
@@ -84,7 +86,7 @@ impl Reading {
                 told
             });
             while let Some(input) = self.next() {
-                let effects = self.step(input, heed);
+                let effects = self.step(input, handle);
                 if effects.contains(&Effect::Synced(end)) {
                     break;
                 }
@@ -95,7 +97,7 @@ impl Reading {
     }
 
     /// Waits until each source was read, or cannot be.
-    fn wait_for_sources(&mut self, heed: Heed<'_>) {
+    fn wait_for_sources(&mut self, handle: EffectHandler<'_>) {
         let until = clock::now().boot + SOURCES_WAIT;
         let (bell, rung) = std::sync::mpsc::channel::<()>();
         let is_loading = |engine: &Engine| {
@@ -105,7 +107,7 @@ impl Reading {
         };
         while is_loading(&self.engine) && clock::now().boot < until {
             match self.inputs.try_recv() {
-                Ok(input) => drop(self.step(input, heed)),
+                Ok(input) => drop(self.step(input, handle)),
                 // Nobody rings: it is only a rest, so that the sources have the processor.
                 Err(_) => drop(rung.recv_timeout(Duration::from_millis(5))),
             }
@@ -118,29 +120,36 @@ impl Reading {
         self.inputs.blocking_recv()
     }
 
-    /// Steps the engine until it has nothing left to go through, and has its effects heeded.
-    pub(super) fn step(&mut self, input: Input, heed: Heed<'_>) -> Vec<Effect> {
+    /// Steps the engine until it has nothing left to go through, and has its effects handled.
+    pub(super) fn step(&mut self, input: Input, handle: EffectHandler<'_>) -> Vec<Effect> {
         let mut effects = self.engine.step(clock::now(), input);
         while self.engine.is_passing() {
             effects.extend(self.engine.step(clock::now(), Input::Tick));
         }
         for effect in &effects {
-            heed(&self.engine, effect);
+            handle(&self.engine, effect);
         }
         effects
     }
 
     /// Has the engine carry out `request`, and waits for its report.
-    pub(super) fn clean(&mut self, request: CleanRequest, heed: Heed<'_>) -> CleanReport {
+    pub(super) fn clean(
+        &mut self,
+        request: CleanRequest,
+        handle: EffectHandler<'_>,
+    ) -> CleanReport {
         let (sender, done) = std::sync::mpsc::channel();
         let done_with = Box::new(move |report| drop(sender.send(report)));
-        self.step(Input::Clean(self.engine.policy(), request, done_with), heed);
+        self.step(
+            Input::Clean(self.engine.policy(), request, done_with),
+            handle,
+        );
         loop {
             if let Ok(report) = done.try_recv() {
                 return report;
             }
             match self.next() {
-                Some(input) => drop(self.step(input, heed)),
+                Some(input) => drop(self.step(input, handle)),
                 None => return CleanReport::default(),
             }
         }

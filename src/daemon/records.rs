@@ -1,10 +1,10 @@
 //! The thread that writes records back to their sources, out of the outbox.
 //!
 //! **Invariant:** a dry run writes to no source.
-//! **Invariant:** nothing is written before the removal of the job's files is on the disk: a power failure must not bring back files whose
-//! row says that they are gone.
-//! **Invariant:** it sleeps while nothing waits; a source that takes nothing is tried again with exponential backoff, and so is each
-//! record that it refuses.
+//! **Invariant:** nothing is written before the removal of the job's files is on the disk: a power
+//! failure must not bring back files whose row says that they are gone.
+//! **Invariant:** it sleeps while nothing waits; a source that takes nothing is tried again with
+//! exponential backoff, and so is each record that it refuses.
 //! **Invariant:** a record that its source refuses delays no other one.
 
 use std::collections::BTreeMap;
@@ -28,18 +28,19 @@ use crate::sources::{WriteError, WriteOutcome};
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 
-/// Records that a source may refuse before it gets a pause: a statement that is wrong for all records would else be tried for each of
-/// them, as fast as the database can refuse it.
+/// Records that a source may refuse before it gets a pause: a statement that is wrong for all
+/// records would else be tried for each of them, as fast as the database can refuse it.
 const REFUSALS_MAX: u32 = 16;
 
-/// How long the thread may take to end once nothing keeps it any more. It is left behind after that, as a crash would leave it.
+/// Maximum time for the thread to end. It is left behind after that, as a crash would leave it.
 const JOIN_MAX: Duration = Duration::from_millis(50);
 
-/// What the thread is told.
+/// Orders to the thread.
 pub(super) enum Order {
     /// The engine has taken in the removal under this number.
-    Told(u64),
-    /// All that goes under this number is gone from these quarantines, once their file systems are synchronized.
+    Recorded(u64),
+    /// All that goes under this number is gone from these quarantines, once their file systems are
+    /// synchronized.
     Finished(u64, Vec<Arc<Dir>>),
     /// Keep what is known of the source of this name.
     Remember(String, SourceMemory),
@@ -49,7 +50,7 @@ pub(super) enum Order {
     Stop,
 }
 
-/// How much longer records may take once the thread is told to end.
+/// Additional time for records once the thread has to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Patience {
     /// So long in all.
@@ -66,18 +67,18 @@ pub(super) struct Records {
     ended: Receiver<()>,
 }
 
-/// What the thread and the caller of [`Records::stop`] tell each other.
+/// State that the thread and the caller of [`Records::stop`] share.
 #[derive(Default)]
 struct Progress {
     /// Records that were tried.
     tried: AtomicU64,
-    /// Whether the thread is to end after the record that it is at.
+    /// True if the thread has to end after its current record.
     hurry: AtomicBool,
 }
 
 impl Records {
-    /// Starts the thread. In a dry run it keeps what is known of sources, and writes nothing to them. The removals `cut_off` were told
-    /// before.
+    /// Starts the thread. In a dry run it keeps what is known of sources, and writes nothing to
+    /// them. The removals `cut_off` were told before.
     pub(super) fn start(
         sources: Arc<Sources>,
         mode: Mode,
@@ -115,8 +116,8 @@ impl Records {
         let _ = self.orders.send(order);
     }
 
-    /// Writes what is confirmed, as far as `patience` reaches, then has `interrupt` cut off what is under way, and ends. The outbox
-    /// keeps the rest.
+    /// Writes what is confirmed, as far as `patience` reaches, then has `interrupt` cut off what is
+    /// under way, and ends. The outbox keeps the rest.
     pub(super) fn stop(self, patience: Patience, interrupt: impl FnOnce()) {
         self.order(Order::Stop);
         if !self.ends_within(patience) {
@@ -149,7 +150,7 @@ impl Records {
     }
 }
 
-/// What became of the records of one source.
+/// Outcome for the records of one source.
 enum Round {
     /// All that were due were tried.
     Through,
@@ -165,7 +166,7 @@ struct Writer<'a> {
     removals: Removals,
     /// Until when a source is left alone, and for how long it was.
     pauses: BTreeMap<SourceId, (Duration, Duration)>,
-    /// When a refused record of a source is due again.
+    /// Instant at which a refused record of a source is due again.
     retries: BTreeMap<SourceId, Duration>,
 }
 
@@ -178,7 +179,7 @@ impl Writer<'_> {
             let mut ends = false;
             for order in std::iter::once(order).chain(inbox.try_iter()) {
                 match order {
-                    Order::Told(id) => self.removals.on_told(id),
+                    Order::Recorded(id) => self.removals.on_recorded(id),
                     Order::Finished(id, dirs) => self.removals.on_finished(id, dirs),
                     Order::Remember(name, memory) => self.remember(&name, memory),
                     Order::Wake => {}
@@ -224,7 +225,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Confirms the removals that are complete, when they are on the disk. Returns whether there were any.
+    /// Confirms the removals that are complete, when they are on the disk. Returns whether there
+    /// were any.
     fn confirm(&mut self) -> bool {
         let now = clock::now().boot;
         match self.removals.synchronize(now) {
@@ -348,7 +350,8 @@ impl Writer<'_> {
             Ok(()) => scope,
             Err(error) => {
                 tracing::error!("{error}");
-                // Nothing tells it from those that were not tried: only a pause keeps it from being tried at once.
+                // Nothing tells it from those that were not tried: only a pause keeps it from being
+                // tried at once.
                 FailureScope::Source
             }
         }

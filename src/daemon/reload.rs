@@ -27,7 +27,7 @@ use crate::core::jobs::SourceId;
 use crate::core::report::Mode;
 use crate::watch::Watcher;
 
-/// What a reload starts from: the same command line and environment, and the file as it is now.
+/// Inputs of a reload: the same command line and environment, and the file as it is now.
 pub(super) struct Reload {
     pub(super) overrides: Overrides,
     pub(super) env: Environment,
@@ -41,7 +41,7 @@ pub(super) struct Reload {
     pub(super) fixed: Fixed,
 }
 
-/// What stays as it was at the start, however the file changes.
+/// Settings that take effect only at a start.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Fixed {
     state_dir: PathBuf,
@@ -126,8 +126,9 @@ impl Reload {
         let before = self.daemon.policy();
         self.daemon.set_policy(Arc::clone(&policy));
         self.daemon.on_reload(clock::now().wall, Ok(()));
-        // The engine forgets what the old rules said before the watchers bring what the new ones need: a crawl that began
-        // before that does not count, so it has to have taken the new rules in, not only to have them in its queue.
+        // The engine forgets what the old rules said before the watchers bring what the new ones
+        // need: a crawl that began before that does not count, so it has to have taken the new
+        // rules in, not only to have them in its queue.
         let link = self.daemon.link();
         let change = Input::Reload(Arc::clone(&policy), settings.breaker);
         if link.send(change).await.is_err() || link.ask(|_, _| ()).await.is_err() {
@@ -145,7 +146,8 @@ impl Reload {
         }
     }
 
-    /// Loads the settings, and creates the roots that they ask to create. Either may hang in a file system or a user database.
+    /// Loads the settings, and creates the roots that they ask to create. Either may hang in a file
+    /// system or a user database.
     async fn load(&mut self) -> anyhow::Result<Settings> {
         let (overrides, env) = (self.overrides.clone(), self.env.clone());
         let mut ids = self.ids.clone();

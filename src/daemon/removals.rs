@@ -1,7 +1,7 @@
 //! Removals of all that jobs owned, on their way to the disk.
 //!
-//! **Invariant:** a removal is handed out as complete when the engine has taken it in, the reaper has finished it, and the file systems that
-//! it took place on are synchronized since.
+//! **Invariant:** a removal is handed out as complete when the engine has taken it in, the reaper
+//! has finished it, and the file systems that it took place on are synchronized since.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Removals {
     }
 
     /// The engine has taken in the removal `id`.
-    pub(super) fn on_told(&mut self, id: u64) {
+    pub(super) fn on_recorded(&mut self, id: u64) {
         self.told.insert(id);
     }
 
@@ -43,15 +43,16 @@ impl Removals {
         self.finished.insert(id, dirs);
     }
 
-    /// When to try again what failed, on the boot clock.
+    /// Instant of the next attempt, on the boot clock.
     pub(super) fn retry_at(&self) -> Option<Duration> {
         self.retry_at
     }
 
-    /// Synchronizes the file systems of the complete removals, each once, and hands these out. Nothing happens while a failure rests.
+    /// Synchronizes the file systems of the complete removals, each once, and hands these out.
+    /// Nothing happens while a failure rests.
     ///
     /// # Errors
-    /// When a file system cannot be synchronized: then all wait.
+    /// If a file system cannot be synchronized: then all wait.
     pub(super) fn synchronize(&mut self, now: Duration) -> Result<Vec<u64>, FsError> {
         if self.retry_at.is_some_and(|at| now < at) {
             return Ok(Vec::new());
@@ -106,12 +107,12 @@ mod tests {
         let (_scratch, dir) = dir();
         let mut removals = Removals::default();
         let now = Duration::from_secs(1);
-        removals.on_told(1);
+        removals.on_recorded(1);
         removals.on_finished(2, vec![Arc::clone(&dir)]);
         assert_eq!(removals.synchronize(now).unwrap(), [0; 0]);
         removals.on_finished(1, vec![Arc::clone(&dir), Arc::clone(&dir)]);
         assert_eq!(removals.synchronize(now).unwrap(), [1]);
-        removals.on_told(2);
+        removals.on_recorded(2);
         assert_eq!(removals.synchronize(now).unwrap(), [2]);
         assert_eq!(removals.synchronize(now).unwrap(), [0; 0]);
         assert_eq!(Arc::strong_count(&dir), 1, "no file system is kept busy");

@@ -1,4 +1,4 @@
-//! What the cache gave back, as the watchers want it.
+//! Content of the cache, in the form of the watchers.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use crate::core::facts::RootId;
 use crate::core::index::{DirId, Index};
 use crate::watch::{RestoredDir, RestoredRoot};
 
-/// The directories of every root of which all is known that the rules in force ask for. Of the others everything has to be read
-/// anyway.
+/// The directories of every root of which all is known that the rules in force ask for. Of the
+/// others everything has to be read anyway.
 pub(super) fn roots(memory: &Memory) -> Vec<RestoredRoot> {
     let settled = memory.roots.iter().filter(|(_, root)| root.settled);
     settled

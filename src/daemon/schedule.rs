@@ -1,8 +1,8 @@
-//! Rules with a schedule: at their instants the engine is told to let go what is due under them. And once, at the start, whatever is
-//! due, where the configuration says so.
+//! Rules with a schedule: at their instants the engine is told to let go what is due under them.
+//! And once, at the start, whatever is due, where the configuration says so.
 //!
-//! **Invariant:** nothing goes at an instant that passed while no daemon ran. One that passed while the machine was asleep comes when
-//! it wakes, once.
+//! **Invariant:** nothing goes at an instant that passed while no daemon ran. One that passed while
+//! the machine was asleep comes when it wakes, once.
 //! **Invariant:** nothing wakes between the instants.
 
 use std::io;
@@ -23,7 +23,7 @@ use crate::core::policy::{Policy, Schedule as When};
 use crate::core::report::{CleanItem, CleanReport, CleanRequest};
 use crate::core::time::Timestamp;
 
-/// What was written just before an instant is known before it is judged, unless that takes longer than this: then what is known goes.
+/// Maximum time to learn of writes before an instant; after it, the present knowledge decides.
 const FILES_MAX: Duration = Duration::from_mins(10);
 
 /// A clock that is set back by less is being corrected: what came does not come again.
@@ -60,7 +60,7 @@ impl Schedule {
     /// Starts to wait, on a thread beside the current runtime. The daemon started at `started`.
     ///
     /// # Errors
-    /// When the process can have no more threads or descriptors.
+    /// If the process can have no more threads or descriptors.
     pub(super) fn start(daemon: &Arc<Daemon>, started: Timestamp) -> io::Result<Self> {
         let bell = Arc::new(Bell {
             alarm: Alarm::new()?,
@@ -81,7 +81,7 @@ impl Schedule {
         Ok(Self { bell, thread })
     }
 
-    /// What to ring when other rules are in force.
+    /// Returns the handle that wakes the thread when other rules are in force.
     pub(super) fn bell(&self) -> Arc<Bell> {
         Arc::clone(&self.bell)
     }
@@ -99,7 +99,7 @@ struct Waiting {
     daemon: Arc<Daemon>,
     bell: Arc<Bell>,
     runtime: Handle,
-    /// What does not go by the calendar counts from here.
+    /// Start of intervals, which do not follow the calendar.
     started: Timestamp,
 }
 

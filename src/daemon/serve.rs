@@ -1,7 +1,8 @@
 //! From settings to a running daemon, and down again.
 //!
 //! **Invariant:** whoever is told "ready" can ask.
-//! **Invariant:** signals are heard by a runtime of their own, on which nothing else waits or blocks.
+//! **Invariant:** signals are heard by a runtime of their own, on which nothing else waits or
+//! blocks.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,16 +14,16 @@ use tokio::sync::{mpsc, watch as flag};
 
 use super::config_file::ConfigFile;
 use super::ending::{END_MAX, Ending, share};
-use super::greeting::greet;
 use super::owner::{INBOX_MAX, Outlets, Owner};
 use super::parts;
-use super::recalled;
 use super::records::Patience;
 use super::reload::{Fixed, Reload};
 use super::restored;
+use super::saved_state;
 use super::schedule::Schedule;
 use super::signals::Signals;
 use super::sources::Sources;
+use super::startup_log::log_startup;
 use super::state_dir::StateDir;
 use super::totals::Counter;
 use super::watchdog;
@@ -48,10 +49,12 @@ use crate::watch::{PATIENT, Report, Sink, Watcher};
 /// Threads of the runtime: it only waits for sockets and signals.
 const RUNTIME_THREADS: usize = 2;
 
-/// Runs the daemon until it is asked to end. `log` has it log as much as the configuration says, whenever that is read again.
+/// Runs the daemon until it is asked to end. `log` has it log as much as the configuration says,
+/// whenever that is read again.
 ///
 /// # Errors
-/// When the configuration, the state directory or the socket cannot be used, or a part cannot be started.
+/// If the configuration, the state directory or the socket cannot be used, or a part cannot be
+/// started.
 pub fn serve(
     settings: Settings,
     overrides: Overrides,
@@ -80,18 +83,20 @@ pub fn serve(
         log,
     };
     let result = main.block_on(async {
-        // Before there is a socket: who sees it may ask this daemon to end, and that has to be heard.
+        // Before there is a socket: who sees it may ask this daemon to end, and that has to be
+        // heard.
         let signals = Signals::listen()?;
         run(settings, config, signals, api.handle()).await
     });
-    // Threads that block end with the process, and so does the lock: nothing of ours is written without it.
+    // Threads that block end with the process, and so does the lock: nothing of ours is written
+    // without it.
     api.shutdown_background();
     main.shutdown_background();
     std::mem::forget(state);
     result
 }
 
-/// Where the configuration comes from when it is read again, and who else has to know of it.
+/// Origin of the configuration for reloads, and the parts that must know of them.
 struct Config {
     overrides: Overrides,
     env: Environment,
@@ -171,7 +176,7 @@ struct Running {
 impl Running {
     fn start(settings: Settings) -> anyhow::Result<Self> {
         create_roots(&settings)?;
-        greet(&settings);
+        log_startup(&settings);
         let registry = Arc::new(Registry::open(&settings.state_dir)?);
         let ledger = parts::ledger(&settings)?;
         let Opened {
@@ -214,8 +219,8 @@ impl Running {
             memory: Some(memory),
             jobs: Arc::clone(&jobs),
             pins: Arc::clone(&pins),
-            sources: recalled::memories(&registry, &settings.sources)?,
-            recording: recalled::unwritten(&registry, &settings.sources)?,
+            sources: saved_state::memories(&registry, &settings.sources)?,
+            recording: saved_state::unwritten(&registry, &settings.sources)?,
         };
         let counter = Counter::start(&registry, &ledger, &reaper)
             .context("cannot start to count what is removed")?;
@@ -236,7 +241,7 @@ impl Running {
             ledger,
             registry,
             ask_source: sources.asked(),
-            sources: sources.told(),
+            sources: sources.report(),
             catch_up: sources.caught_up(),
             is_api: sources.known_as_api(),
             events: Arc::clone(&events),
@@ -272,7 +277,8 @@ impl Running {
         })
     }
 
-    /// Ends all parts: first those that send, last the one that takes in, and what it has to be saved.
+    /// Ends all parts: first those that send, last the one that takes in, and what it has to be
+    /// saved.
     fn stop(self, config_file: Option<ConfigFile>, ending: &mut Ending) {
         let Self {
             owner,

@@ -4,7 +4,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
-/// What an administrator can say to the process.
+/// Signals of an administrator to the process.
 pub(super) struct Signals {
     pub(super) end: EndSignals,
     pub(super) hangup: Signal,
@@ -30,7 +30,7 @@ impl Signals {
     /// Hears them from now on. To be called on a runtime.
     ///
     /// # Errors
-    /// When the operating system refuses.
+    /// If the operating system refuses.
     pub(super) fn listen() -> std::io::Result<Self> {
         Ok(Self {
             end: EndSignals {
@@ -41,7 +41,7 @@ impl Signals {
         })
     }
 
-    /// What a part of the start comes to; `None` when the daemon is asked to end before.
+    /// Result of a part of the start; `None` if the daemon is asked to end before.
     pub(super) async fn unless_ended<T>(
         &mut self,
         part: &mut JoinHandle<anyhow::Result<T>>,

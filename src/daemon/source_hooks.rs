@@ -1,4 +1,4 @@
-//! What the reaper and the API ask of the sources.
+//! Questions of the reaper and of use cases to the sources.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::core::pins::Pins;
 use crate::reap::Hooks;
 
 impl Sources {
-    /// What the reaper asks about jobs and pins, and tells the engine.
+    /// Hooks of the reaper: its questions about jobs and pins, and its reports to the engine.
     pub(super) fn hooks(
         self: &Arc<Self>,
         pins: Arc<Pins>,
@@ -56,7 +56,7 @@ impl Sources {
         Arc::new(move |key| sources.fresh(key))
     }
 
-    pub(super) fn told(self: &Arc<Self>) -> Box<TellSources> {
+    pub(super) fn report(self: &Arc<Self>) -> Box<TellSources> {
         let sources = Arc::clone(self);
         Box::new(move || sources.tell_all())
     }

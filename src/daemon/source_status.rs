@@ -8,7 +8,7 @@ use crate::sources::{ChangeDetection, SourceState};
 use crate::types;
 
 impl Sources {
-    /// How each of them is.
+    /// State of each source.
     pub(super) fn tell_all(&self) -> Vec<types::Source> {
         let (backlogs, failure) = match self.registry().counts() {
             Ok(counts) => (counts, None),

@@ -1,4 +1,5 @@
-//! The sources of jobs while the daemon runs: who is asked, who is told, and the thread that writes records back.
+//! The sources of jobs while the daemon runs: who is asked, who is told, and the thread that writes
+//! records back.
 //!
 //! ```text
 //! news      source → engine (Input::Jobs)
@@ -7,9 +8,10 @@
 //!           the source → done
 //! ```
 //!
-//! **Invariant:** a record is written only after its removal is in the ledger and all files of the job are gone from the disk; it stays in
-//! the outbox until its source has taken it.
-//! **Invariant:** a source that is down delays its own records, and nobody else's; a record that is refused delays no other.
+//! **Invariant:** a record is written only after its removal is in the ledger and all files of the
+//! job are gone from the disk; it stays in the outbox until its source has taken it.
+//! **Invariant:** a source that is down delays its own records, and nobody else's; a record that is
+//! refused delays no other.
 //! **Invariant:** once the end has begun, a source that hangs keeps nobody waiting.
 
 use std::collections::BTreeMap;
@@ -21,8 +23,8 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::database::Database;
-use super::recalled;
 use super::records::{Order, Patience, Records};
+use super::saved_state;
 use crate::clock;
 use crate::config::{SourceKind, SourceSettings};
 use crate::core::input::Input;
@@ -35,10 +37,11 @@ use crate::reap::Recording;
 use crate::registry::{OutboxItem, Registry};
 use crate::sources::{WriteBack, WriteError, WriteOutcome};
 
-/// How long the threads of sources may take to end. One that is busy for longer ends with the process.
+/// Maximum time for the threads of sources to end. One that is busy for longer ends with the
+/// process.
 const STOP_MAX: Duration = Duration::from_millis(50);
 
-/// Why it is not known that a job is gone.
+/// Reason why the absence of a job is not certain.
 pub(super) const STILL_READ: &str = "it has changed and is being read";
 
 /// A source that is asked.
@@ -61,7 +64,7 @@ pub(super) struct Sources {
     registry: Arc<Registry>,
     inbox: mpsc::Sender<Input>,
     records: Mutex<Option<Records>>,
-    /// Whether the end has begun: no source is asked any more.
+    /// True once the end has begun: no source is asked any more.
     is_ending: AtomicBool,
 }
 
@@ -69,7 +72,7 @@ impl Sources {
     /// Sources that nobody is asked of yet. In a dry run no record is written back.
     ///
     /// # Errors
-    /// When the registry cannot be read, or a thread cannot be started.
+    /// If the registry cannot be read, or a thread cannot be started.
     pub(super) fn new(
         jobs: Arc<Jobs>,
         registry: Arc<Registry>,
@@ -77,7 +80,7 @@ impl Sources {
         inbox: mpsc::Sender<Input>,
         mode: Mode,
     ) -> anyhow::Result<(Arc<Self>, Vec<u64>)> {
-        let cut_off = recalled::settle_prepared(&registry, ledger)?;
+        let cut_off = saved_state::settle_prepared(&registry, ledger)?;
         let sources = Self::to_read(jobs, registry, inbox);
         let records = Records::start(Arc::clone(&sources), mode, &cut_off)?;
         *sources.records.lock() = Some(records);
@@ -100,7 +103,8 @@ impl Sources {
         })
     }
 
-    /// Asks the sources of `settings` from now on: those that are as they were go on. Waits for the engine, which has to run.
+    /// Asks the sources of `settings` from now on: those that are as they were go on. Waits for the
+    /// engine, which has to run.
     pub(super) fn set(&self, settings: &BTreeMap<SourceId, SourceSettings>) {
         let mut ended = Vec::new();
         let mut fresh = Vec::new();
@@ -185,7 +189,7 @@ impl Sources {
         self.running.lock().get(&source).cloned()
     }
 
-    /// What the source of a job says of it at this moment.
+    /// Returns the row of a job at its source now.
     pub(super) fn fresh(&self, key: &JobKey) -> Fresh {
         if self.is_ending.load(Ordering::Relaxed) {
             return Fresh::Unknown("the daemon is ending".to_owned());
@@ -209,7 +213,7 @@ impl Sources {
         }
     }
 
-    /// What was read of a job is not what is known: its source is read again.
+    /// Has a source read again whose row of a job differs from the known one.
     pub(super) fn disagrees(&self, key: &JobKey) {
         let Some(one) = self.get(key.source) else {
             return;
@@ -224,7 +228,7 @@ impl Sources {
         }
     }
 
-    /// Whether the jobs of `source` are told through the API.
+    /// Returns true if `source` is an API source.
     pub(super) fn is_api(&self, source: SourceId) -> bool {
         let one = self.get(source);
         one.is_some_and(|one| matches!(one.handle, Handle::Api))
@@ -247,8 +251,8 @@ impl Sources {
     }
 
     /// The engine has taken in the removal `id`.
-    pub(super) fn told_of(&self, id: u64) {
-        self.order(Order::Told(id));
+    pub(super) fn on_recorded(&self, id: u64) {
+        self.order(Order::Recorded(id));
     }
 
     /// All that goes under `id` is gone, once the file systems of `dirs` are synchronized.
@@ -287,7 +291,7 @@ impl Sources {
     /// Writes one record to its source.
     ///
     /// # Errors
-    /// Why it has to be tried again.
+    /// Error, if it has to be tried again.
     pub(super) fn write(
         &self,
         source: SourceId,
@@ -410,7 +414,7 @@ impl Running {
     }
 }
 
-/// What is to become of the record of a job whose removal is about to be recorded.
+/// Write to the record of a job whose removal is about to be recorded.
 fn item(recording: &Recording<'_>) -> Option<OutboxItem> {
     let line = recording.line;
     let job = line.job.as_ref()?;

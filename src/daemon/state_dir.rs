@@ -1,6 +1,7 @@
 //! The state directory: one daemon at a time.
 //!
-//! **Invariant:** whoever holds the lock is the only one that removes anything for this state, daemon or not.
+//! **Invariant:** whoever holds the lock is the only one that removes anything for this state,
+//! daemon or not.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Seek, Write};
@@ -12,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::fs::error::reason;
 
-/// Why the state directory cannot be had.
+/// Failure to lock the state directory.
 #[derive(Debug, thiserror::Error)]
 pub enum StateDirError {
     /// Another process has it.
@@ -21,15 +22,15 @@ pub enum StateDirError {
         path.display()
     )]
     InUse {
-        /// Which directory.
+        /// The directory.
         path: PathBuf,
-        /// Who has it, as far as is known.
+        /// Process that has it, as far as is known.
         holder: String,
     },
     /// It cannot be made, opened or locked.
     #[error("cannot {action} \"{}\": {}\n  choose another state directory with --state-dir, or mend this one", path.display(), reason(*errno))]
     Unusable {
-        /// What was tried.
+        /// Attempted operation.
         action: &'static str,
         /// On what.
         path: PathBuf,
@@ -48,7 +49,7 @@ impl StateDir {
     /// Makes the directory where it is missing (mode 0700) and takes its lock.
     ///
     /// # Errors
-    /// When another process has it, or the file system refuses.
+    /// If another process has it, or the file system refuses.
     pub fn claim(path: &Path) -> Result<Self, StateDirError> {
         let failed = |action, path: &Path, error: &std::io::Error| StateDirError::Unusable {
             action,
@@ -93,7 +94,8 @@ impl StateDir {
                 });
             }
         }
-        // The number is for people's eyes: the lock is what counts, so a full disk is no reason to stop.
+        // The number is for people's eyes: the lock is what counts, so a full disk is no reason to
+        // stop.
         let noted = lock
             .set_len(0)
             .and_then(|()| lock.rewind())

@@ -1,4 +1,5 @@
-//! A survey of the roots and sources of a configuration: for `check`, for `plan`, and for a dry run.
+//! A survey of the roots and sources of a configuration: for `check`, for `plan`, and for a dry
+//! run.
 //!
 //! `check` sees what a first start would see. A plan and a dry run see what a run without a daemon
 //! would see, with what earlier runs have saved; of the cache they read a private copy.
@@ -14,7 +15,7 @@ use tokio::sync::mpsc;
 use super::owner::INBOX_MAX;
 use super::parts;
 use super::reading::Reading;
-use super::recalled;
+use super::saved_state;
 use super::sources::Sources;
 use crate::cache::{self, Peek, Rules};
 use crate::clock;
@@ -29,7 +30,7 @@ use crate::reap::Previewer;
 use crate::registry::{Registry, RegistryError};
 use crate::watch;
 
-/// What a survey takes over from earlier runs.
+/// State of earlier runs that a survey uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Baseline {
     /// Nothing: it shows what a start with nothing saved would do.
@@ -38,19 +39,19 @@ pub enum Baseline {
     Saved,
 }
 
-/// What was found. Dropping it ends the asking of sources.
+/// Findings. Dropping them ends the connections to sources.
 pub struct Survey {
     reading: Reading,
     sources: Arc<Sources>,
     previewer: Previewer,
-    /// Why pins and jobs that were told to a daemon are not known.
+    /// Reason why pins and API jobs are unknown.
     pub unread: Option<RegistryError>,
 }
 
 /// Looks at the roots of `policy`, which are those of `settings`, and at their sources.
 ///
 /// # Errors
-/// When a thread cannot be started; with [`Baseline::Saved`] also when the registry or the ledger
+/// If a thread cannot be started; with [`Baseline::Saved`] also when the registry or the ledger
 /// cannot be read, since a run would not start then.
 pub fn survey(
     settings: &Settings,
@@ -88,8 +89,8 @@ pub fn survey(
         let recorded = ledger::last_removal(&settings.state_dir.join("ledger"))?;
         setup.guard = parts::guard(clock, now, recorded);
         setup.memory = Some(memory);
-        setup.sources = recalled::memories(&registry, &settings.sources)?;
-        setup.recording = recalled::unwritten(&registry, &settings.sources)?;
+        setup.sources = saved_state::memories(&registry, &settings.sources)?;
+        setup.recording = saved_state::unwritten(&registry, &settings.sources)?;
     }
     let sources = Sources::to_read(jobs, Arc::new(registry), inbox.clone());
     let hooks = sources.hooks(Arc::clone(&setup.pins), inbox.clone(), |_, _| {}, |_, _| {});

@@ -1,7 +1,8 @@
-//! The thread that counts the ledger's lines into the registry's totals, and drops segments that need not be kept.
+//! The thread that counts the ledger's lines into the registry's totals, and drops segments that
+//! need not be kept.
 //!
-//! **Invariant:** the totals are those of the lines before a place in the ledger that is kept with them: a crash has lines counted
-//! later, and none twice.
+//! **Invariant:** the totals are those of the lines before a place in the ledger that is kept with
+//! them: a crash has lines counted later, and none twice.
 //! **Invariant:** it sleeps while nothing is appended.
 
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use crate::ledger::{Ledger, Needs};
 use crate::reap::Reaper;
 use crate::registry::{Registry, RegistryError};
 
-/// From the first line that is not counted to the counting: one write to the registry for everything that goes meanwhile.
+/// From the first line that is not counted to the counting: one write to the registry for
+/// everything that goes meanwhile.
 const DELAY: Duration = Duration::from_secs(30);
 
 enum Order {
@@ -73,7 +75,7 @@ impl Counter {
     }
 }
 
-/// What is counted, and where to.
+/// Source and destination of the counts.
 struct Books {
     registry: Arc<Registry>,
     ledger: Arc<Ledger>,
@@ -98,8 +100,8 @@ impl Books {
     }
 }
 
-/// Counts what was appended since it was counted last, and drops segments of the ledger that need not be kept. What fails is tried
-/// again the next time.
+/// Counts what was appended since it was counted last, and drops segments of the ledger that need
+/// not be kept. What fails is tried again the next time.
 pub(super) fn count_and_drop(
     registry: &Registry,
     ledger: &Ledger,

@@ -1,7 +1,7 @@
 //! Pings of the service manager's watchdog (`WatchdogSec=`; see `sd_watchdog_enabled(3)`).
 //!
-//! **Invariant:** a ping is sent only after the engine has answered. A daemon whose engine hangs must not
-//! look alive.
+//! **Invariant:** a ping is sent only after the engine has answered. A daemon whose engine hangs
+//! must not look alive.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the registry gives back at the start: what was known of sources, and what is still to be written to them.
+//! State in the registry at the start: of sources, and records still to be written to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +9,11 @@ use crate::core::report::SourceMemory;
 use crate::ledger::Ledger;
 use crate::registry::{Registry, RegistryError};
 
-/// Strikes out what was prepared and did not happen, and returns the numbers of what did: its files are gone, or will be once the reaper
-/// has put the quarantines in order.
+/// Strikes out what was prepared and did not happen, and returns the numbers of what did: its files
+/// are gone, or will be once the reaper has put the quarantines in order.
 ///
-/// What was prepared before the machine's last start is struck out even when the ledger has it: the ledger was on the disk, and the removal
-/// of the files perhaps not. Its job is judged anew.
+/// What was prepared before the machine's last start is struck out even when the ledger has it: the
+/// ledger was on the disk, and the removal of the files perhaps not. Its job is judged anew.
 pub(super) fn settle_prepared(registry: &Registry, ledger: &Ledger) -> anyhow::Result<Vec<u64>> {
     let prepared: BTreeSet<u64> = registry.prepared()?.into_iter().collect();
     let run = clock::machine_run();
@@ -35,7 +35,7 @@ pub(super) fn settle_prepared(registry: &Registry, ledger: &Ledger) -> anyhow::R
     Ok(went.into_iter().collect())
 }
 
-/// What was known of sources when the last daemon ended.
+/// State of the sources when the last daemon ended.
 pub(super) fn memories(
     registry: &Registry,
     settings: &BTreeMap<SourceId, SourceSettings>,

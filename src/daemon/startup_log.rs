@@ -1,10 +1,10 @@
-//! What the daemon says first: where it is, what it watches, and, to whoever wants to know more, by which rules.
+//! First log lines of the daemon: its places, its roots and, at debug level, its rules.
 
 use crate::config::Settings;
 use crate::core::report::Mode;
 
 /// Tells of what was started.
-pub(super) fn greet(settings: &Settings) {
+pub(super) fn log_startup(settings: &Settings) {
     let mode = match settings.mode {
         Mode::Live | Mode::OnRequest => "",
         Mode::DryRun => " (dry run: nothing is removed)",
