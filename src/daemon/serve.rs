@@ -1,8 +1,7 @@
 //! From settings to a running daemon, and down again.
 //!
 //! **Invariant:** whoever is told "ready" can ask.
-//! **Invariant:** signals are heard by a runtime of their own, on which nothing else waits or
-//! blocks.
+//! **Invariant:** signals have a runtime of their own, on which nothing else waits or blocks.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -49,12 +48,10 @@ use crate::watch::{PATIENT, Report, Sink, Watcher};
 /// Threads of the runtime: it only waits for sockets and signals.
 const RUNTIME_THREADS: usize = 2;
 
-/// Runs the daemon until it is asked to end. `log` has it log as much as the configuration says,
-/// whenever that is read again.
+/// Runs the daemon until it is asked to end. `log` applies the configured level at each reload.
 ///
 /// # Errors
-/// If the configuration, the state directory or the socket cannot be used, or a part cannot be
-/// started.
+/// If configuration, state directory or socket cannot be used, or a part cannot be started.
 pub fn serve(
     settings: Settings,
     overrides: Overrides,
@@ -83,13 +80,11 @@ pub fn serve(
         log,
     };
     let result = main.block_on(async {
-        // Before there is a socket: who sees it may ask this daemon to end, and that has to be
-        // heard.
+        // Before the socket exists: a process that sees it may signal this daemon to end.
         let signals = Signals::listen()?;
         run(settings, config, signals, api.handle()).await
     });
-    // Threads that block end with the process, and so does the lock: nothing of ours is written
-    // without it.
+    // Threads that block end with the process, and the lock with it: nothing writes without it.
     api.shutdown_background();
     main.shutdown_background();
     std::mem::forget(state);
@@ -277,8 +272,7 @@ impl Running {
         })
     }
 
-    /// Ends all parts: first those that send, last the one that takes in, and what it has to be
-    /// saved.
+    /// Ends all parts: first those that send, last the engine and the cache.
     fn stop(self, config_file: Option<ConfigFile>, ending: &mut Ending) {
         let Self {
             owner,
@@ -435,8 +429,7 @@ fn watch_config(file: &Path, text: Option<String>, edited: mpsc::Sender<()>) -> 
         .ok()
 }
 
-/// Makes the directories that the command line names and that are not there, where their parent is.
-/// A dry run makes none.
+/// Creates missing directories of the command line whose parent exists; a dry run creates none.
 pub(super) fn create_roots(settings: &Settings) -> anyhow::Result<()> {
     if settings.mode == Mode::DryRun {
         return Ok(());
