@@ -12,6 +12,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::BACKEND;
+use super::open_files::await_closed;
 use crate::common::machine::{Deadline, assert_watches, has_namespaces, this_test};
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::observed::{Discovery, Observed};
@@ -402,6 +403,7 @@ impl Bench {
     /// After a barrier, the model of the root `id` is what a walk of `name` finds.
     #[track_caller]
     pub fn assert_agrees(&mut self, id: u16, name: &str) -> RootModel {
+        await_closed(&self.path(name));
         let model = self.synced(id);
         let (files, dirs) = walk(&self.path(name));
         if model.files != files || model.dirs != dirs {

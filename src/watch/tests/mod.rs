@@ -16,6 +16,7 @@ mod churn;
 mod harness;
 mod limits;
 mod mounts;
+mod open_files;
 mod overflow;
 mod quarantined;
 mod reader;
@@ -40,6 +41,8 @@ mod on_notify {
     #[path = "../mounts.rs"]
     mod mounts;
     mod notify;
+    #[path = "../open_files.rs"]
+    mod open_files;
     #[path = "../overflow.rs"]
     mod overflow;
     #[path = "../quarantined.rs"]
