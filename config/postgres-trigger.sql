@@ -1,6 +1,6 @@
--- Tells lapsed of every change of a table of jobs, so that it need not ask. `lapsed trigger SOURCE` prints this filled in:
+-- Tells lapsed of every change of a table of jobs, so that it need not ask. `lapsed source sql SOURCE` prints this filled in:
 --
---     lapsed trigger SOURCE | psql "$DATABASE_URL"
+--     lapsed source sql SOURCE | psql "$DATABASE_URL"
 --
 -- By hand, the names are variables of psql:
 --

@@ -579,7 +579,7 @@ fn commands_without_a_daemon_say_how_to_start_one() {
         &["history"],
         &["events"],
         &["sync"],
-        &["breaker"],
+        &["breaker", "show"],
         &["breaker", "release"],
         &["ls", "--json"],
     ];

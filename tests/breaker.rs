@@ -95,9 +95,9 @@ fn a_first_start_that_makes_much_due_asks_first() {
     assert!(told.contains("lapsed breaker release"), "{told}");
 
     // The same for people: what is held, and the word that lets it go.
-    let breaker = lines(&place.run(&["breaker"])).join("\n");
+    let breaker = lines(&place.run(&["breaker", "show"])).join("\n");
     assert!(
-        breaker.starts_with("root data: 2,000 of 2,500 files were due at once")
+        breaker.starts_with("root data: 2,000 of 2,500 files became due at once")
             && breaker.contains("lapsed breaker release --root data"),
         "{breaker}"
     );
@@ -168,7 +168,7 @@ fn a_release_lets_all_of_it_go_and_the_ledger_has_all_of_it() {
     let again = place.run(&["breaker", "release"]);
     assert_eq!(lines(&again), ["nothing was held"]);
     assert_eq!(
-        lines(&place.run(&["breaker"])),
+        lines(&place.run(&["breaker", "show"])),
         ["the breaker holds nothing"]
     );
 }
@@ -179,7 +179,7 @@ fn a_person_without_rights_releases_nothing() {
         return;
     }
     let (place, root, daemon) = tripped("socket_mode = \"0666\"");
-    let shown = run_as(&place, NOBODY, &["breaker"]);
+    let shown = run_as(&place, NOBODY, &["breaker", "show"]);
     assert!(shown.status.success(), "who can connect may ask: {shown:?}");
     for arguments in [&["breaker", "release"][..], &["clean"]] {
         let refused = run_as(&place, NOBODY, arguments);

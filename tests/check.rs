@@ -230,6 +230,7 @@ fn a_daemon_that_runs_is_not_disturbed_and_what_it_was_told_counts() {
         &place,
         &[
             "pin",
+            "add",
             "results/fixed/b",
             "--for",
             "1d",

@@ -21,9 +21,22 @@ use std::thread::JoinHandle;
 use common::{Place, errors, lines, wait_for};
 use rustix::process::Signal;
 
-/// Every command that the help names.
-fn commands(place: &Place) -> Vec<String> {
-    let help = lines(&place.run(&["help"]));
+/// The help of a command.
+fn help(place: &Place, command: &[String]) -> Vec<String> {
+    let output = place
+        .lapsed()
+        .args(command)
+        .arg("--help")
+        .env("COLUMNS", "100")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(errors(&output), "");
+    lines(&output)
+}
+
+/// The commands that a help names.
+fn commands(help: &[String]) -> Vec<String> {
     let commands = help
         .iter()
         .skip_while(|line| *line != "Commands:")
@@ -34,30 +47,20 @@ fn commands(place: &Place) -> Vec<String> {
     commands.map(str::to_owned).collect()
 }
 
+/// Writes the help of `command`, and of the commands in its group.
+fn write_reference(place: &Place, command: &[String], all: &mut String) {
+    let help = help(place, command);
+    let name = [&["lapsed".to_owned()], command].concat().join(" ");
+    write!(all, "$ {name} --help\n\n{}\n\n", help.join("\n")).unwrap();
+    for next in commands(&help) {
+        write_reference(place, &[command, &[next]].concat(), all);
+    }
+}
+
 #[test]
 fn the_reference() {
-    let place = Place::new();
     let mut all = String::new();
-    let mut tell = |arguments: &[&str]| {
-        let mut command = place.lapsed();
-        let output = command.args(arguments).env("COLUMNS", "100").output();
-        let output = output.unwrap();
-        assert!(output.status.success(), "{output:?}");
-        assert_eq!(errors(&output), "");
-        let text = lines(&output).join("\n");
-        write!(all, "$ lapsed {}\n\n{text}\n\n", arguments.join(" ")).unwrap();
-    };
-    tell(&["help"]);
-    for command in commands(&place) {
-        tell(&[&command, "--help"]);
-    }
-    tell(&["breaker", "release", "--help"]);
-    for order in ["schema", "show", "path"] {
-        tell(&["config", order, "--help"]);
-    }
-    for order in ["put", "get", "ls", "rm"] {
-        tell(&["job", order, "--help"]);
-    }
+    write_reference(&Place::new(), &[], &mut all);
     insta::assert_snapshot!("reference", all);
 }
 
@@ -65,8 +68,8 @@ fn the_reference() {
 fn the_readme_names_every_command() {
     let place = Place::new();
     let readme = include_str!("../README.md");
-    let commands = commands(&place);
-    assert_eq!(commands.len(), 20, "{commands:?}");
+    let commands = commands(&help(&place, &[]));
+    assert_eq!(commands.len(), 17, "{commands:?}");
     for command in commands {
         assert!(
             readme.contains(&format!("| `lapsed {command}")),
@@ -83,15 +86,18 @@ fn usage_that_is_not_understood_ends_with_2_on_standard_error() {
         (&["ls", "--rooot", "x"], "'--root'"),
         (&["explain"], "<PATH>"),
         (&["ls", "--reverse"], "--sort"),
-        (&["pin"], "<PATH|--job <ID>>"),
-        (&["pin", "--for", "1d", "--why", "x"], "<PATH|--job <ID>>"),
-        (&["pin", "x", "--for", "1d"], "--why <TEXT>"),
+        (&["pin", "add"], "<PATH|--job <ID>>"),
         (
-            &["pin", "x", "--for", "0s", "--why", "x"],
+            &["pin", "add", "--for", "1d", "--why", "x"],
+            "<PATH|--job <ID>>",
+        ),
+        (&["pin", "add", "x", "--for", "1d"], "--why <TEXT>"),
+        (
+            &["pin", "add", "x", "--for", "0s", "--why", "x"],
             "give a duration such as 90s",
         ),
-        (&["extend", "1"], "--for <DURATION>"),
-        (&["unpin"], "<ID|PATH>"),
+        (&["pin", "extend", "1"], "--for <DURATION>"),
+        (&["pin", "rm"], "<ID|PATH|--job <ID>>"),
         (&["job", "put", "x"], "--status <WORD>"),
         (
             &["job", "put", "x", "--status", "done"],

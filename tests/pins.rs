@@ -37,7 +37,7 @@ fn pins(daemon: &Daemon) -> Vec<Value> {
 #[track_caller]
 fn pin(place: &Place, what: &[&str]) -> Value {
     let tail = ["--for", "7d", "--why", "for the audit", "--json"];
-    let told = said(place, &[&["pin"], what, &tail].concat());
+    let told = said(place, &[&["pin", "add"], what, &tail].concat());
     serde_json::from_str(&told[0]).unwrap()
 }
 
@@ -47,12 +47,12 @@ fn a_path_is_pinned_from_where_one_stands_and_let_go_again() {
     let output = place
         .lapsed()
         .current_dir(place.path("data"))
-        .args(["pin", "sub", "--for", "2h", "--why", "for the audit"])
+        .args(["pin", "add", "sub", "--for", "2h", "--why", "for the audit"])
         .output()
         .unwrap();
     let told = lines(&output);
     let sub = place.path("data/sub");
-    let expected = format!("pin 1: pinned {} until ", sub.display());
+    let expected = format!("pin 1: keeps {} until ", sub.display());
     assert!(
         told[0].starts_with(&expected) && told[0].contains("(in "),
         "{output:?}"
@@ -64,7 +64,7 @@ fn a_path_is_pinned_from_where_one_stands_and_let_go_again() {
     let me = name.map_or(me.as_raw().to_string(), |user| user.name);
     assert_eq!(held[0]["who"], json!(me));
 
-    let table = said(&place, &["pins"]);
+    let table = said(&place, &["pin", "ls"]);
     assert!(
         table[0].starts_with("PIN") && table[1].contains("for the audit"),
         "{table:?}"
@@ -86,12 +86,12 @@ fn a_path_is_pinned_from_where_one_stands_and_let_go_again() {
     );
 
     let before = held[0]["until"].clone();
-    let told = said(&place, &["extend", "1", "--for", "7d"]);
-    assert!(told[0].starts_with("pin 1: holds "), "{told:?}");
+    let told = said(&place, &["pin", "extend", "1", "--for", "7d"]);
+    assert!(told[0].starts_with("pin 1: keeps "), "{told:?}");
     assert!(pins(&daemon)[0]["until"].as_str() > before.as_str());
-    let told = said(&place, &["unpin", "data/sub"]);
-    assert!(told[0].starts_with("pin 1: let go, it held "), "{told:?}");
-    assert_eq!(said(&place, &["pins"]), ["nothing is pinned"]);
+    let told = said(&place, &["pin", "rm", "data/sub"]);
+    assert!(told[0].starts_with("pin 1: removed, kept "), "{told:?}");
+    assert_eq!(said(&place, &["pin", "ls"]), ["nothing is pinned"]);
 
     let history = said(&place, &["history"]).join("\n");
     for part in [
@@ -118,7 +118,7 @@ fn a_job_is_pinned_and_let_go_by_number() {
     let (place, _daemon) = begin();
     let told = refused(
         &place,
-        &["pin", "--job", "one", "--for", "7d", "--why", "x"],
+        &["pin", "add", "--job", "one", "--for", "7d", "--why", "x"],
     );
     assert!(told.contains("no source has a job \"one\""), "{told}");
     said(&place, &["job", "put", "one", "--status", "completed"]);
@@ -129,14 +129,22 @@ fn a_job_is_pinned_and_let_go_by_number() {
     );
     let history = said(&place, &["history"]).join("\n");
     assert!(history.contains("job one (pinned: pin 1 of "), "{history}");
-    let told = said(&place, &["unpin", "1"]);
+    let told = said(&place, &["pin", "rm", "1"]);
     assert_eq!(told.len(), 1);
     assert!(told[0].contains("job one of source api"), "{told:?}");
-    let told = refused(&place, &["unpin", "1"]);
+    let told = refused(&place, &["pin", "rm", "1"]);
     assert!(
-        told.contains("there is no pin 1\n") && told.contains("`lapsed pins`"),
+        told.contains("there is no pin 1\n") && told.contains("`lapsed pin ls`"),
         "{told}"
     );
+    pin(&place, &["--job", "one"]);
+    let told = said(&place, &["pin", "rm", "--job", "one"]);
+    assert!(
+        told[0].starts_with("pin 2: removed, kept job one of source api"),
+        "{told:?}"
+    );
+    let told = refused(&place, &["pin", "rm", "--job", "one"]);
+    assert!(told.contains("no pin keeps job \"one\""), "{told}");
 }
 
 #[test]
@@ -146,11 +154,14 @@ fn what_is_acknowledged_survives_a_kill() {
     daemon.kill();
     daemon = place.serve_ready(&["--watch", "data=1h"]);
     assert_eq!(pins(&daemon), [first.clone(), second.clone()]);
-    said(&place, &["extend", "1", "--until", "2100-01-01T00:00:00Z"]);
+    said(
+        &place,
+        &["pin", "extend", "1", "--until", "2100-01-01T00:00:00Z"],
+    );
     daemon.kill();
     daemon = place.serve_ready(&["--watch", "data=1h"]);
     assert_eq!(pins(&daemon)[0]["until"], "2100-01-01T00:00:00.000Z");
-    said(&place, &["unpin", "2"]);
+    said(&place, &["pin", "rm", "2"]);
     daemon.kill();
     daemon = place.serve_ready(&["--watch", "data=1h"]);
     assert_eq!(pins(&daemon).len(), 1);
@@ -162,18 +173,25 @@ fn wrong_orders_are_told_what_would_be_right() {
     let (place, daemon) = begin();
     let root = place.path("data");
     let tail = ["--for", "7d", "--why", "x"];
-    let told = refused(&place, &[&["pin", "/etc/passwd"][..], &tail].concat());
+    let told = refused(
+        &place,
+        &[&["pin", "add", "/etc/passwd"][..], &tail].concat(),
+    );
     let expected = format!(
         "\"/etc/passwd\" lies beneath no root\n  allowed: {}",
         root.display()
     );
     assert!(told.contains(&expected), "{told}");
-    let told = refused(&place, &["pin", "data/a", "--for", "7d", "--why", " "]);
+    let told = refused(
+        &place,
+        &["pin", "add", "data/a", "--for", "7d", "--why", " "],
+    );
     assert!(told.contains("the pin's \"why\" is missing"), "{told}");
     let told = refused(
         &place,
         &[
             "pin",
+            "add",
             "data/a",
             "--until",
             "2001-01-01T00:00:00Z",
@@ -182,14 +200,14 @@ fn wrong_orders_are_told_what_would_be_right() {
         ],
     );
     assert!(told.contains("has passed"), "{told}");
-    let told = refused(&place, &[&["pin"][..], &tail].concat());
+    let told = refused(&place, &[&["pin", "add"][..], &tail].concat());
     assert!(told.contains("<PATH|--job <ID>>"), "{told}");
-    let told = refused(&place, &["unpin", "data/a"]);
+    let told = refused(&place, &["pin", "rm", "data/a"]);
     assert!(
-        told.contains("no pin holds exactly") && told.contains("data/a"),
+        told.contains("no pin keeps exactly") && told.contains("data/a"),
         "{told}"
     );
-    let told = refused(&place, &["extend", "7", "--for", "1d"]);
+    let told = refused(&place, &["pin", "extend", "7", "--for", "1d"]);
     assert!(told.contains("there is no pin 7"), "{told}");
     assert!(pins(&daemon).is_empty());
     assert_eq!(said(&place, &["history"]), ["nothing was removed"]);
@@ -211,11 +229,11 @@ fn a_path_that_is_not_utf_8_is_pinned_as_it_is() {
     let run = |arguments: &[&str], path: &std::ffi::OsStr| {
         place.lapsed().args(arguments).arg(path).output().unwrap()
     };
-    let set = run(&["pin", "--for", "1h", "--why", "x", "--json"], name);
+    let set = run(&["pin", "add", "--for", "1h", "--why", "x", "--json"], name);
     assert!(set.status.success(), "{set:?}");
     assert!(pins(&daemon)[0]["path_b64"].is_string());
     assert_eq!(daemon.files("?pinned=true").len(), 1);
-    assert!(run(&["unpin"], name).status.success());
+    assert!(run(&["pin", "rm"], name).status.success());
     assert!(pins(&daemon).is_empty());
 }
 
@@ -231,14 +249,14 @@ fn only_those_who_may_act_pin() {
     let nobody = Some((65_534, 65_534));
     let root = root.to_str().unwrap();
     for arguments in [
-        &["pin", root, "--for", "1d", "--why", "x"][..],
-        &["extend", "1", "--for", "1d"],
-        &["unpin", "1"],
+        &["pin", "add", root, "--for", "1d", "--why", "x"][..],
+        &["pin", "extend", "1", "--for", "1d"],
+        &["pin", "rm", "1"],
     ] {
         let output = run_as(&place, nobody, arguments);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert!(errors(&output).contains("is not an operator"), "{output:?}");
     }
-    assert!(run_as(&place, nobody, &["pins"]).status.success());
+    assert!(run_as(&place, nobody, &["pin", "ls"]).status.success());
     assert!(pins(&daemon).is_empty());
 }

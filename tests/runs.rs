@@ -552,7 +552,7 @@ fn a_dry_run_lists_exactly_what_the_run_after_it_removes() {
             std::fs::write(place.path("units/.lapsed"), b"").unwrap();
         }
         let before = snapshot(place.dir.path());
-        let (dry_code, dry) = run(&place, &[&arguments[..], &["-n"]].concat());
+        let (dry_code, dry) = run(&place, &[&arguments[..], &["--dry-run"]].concat());
         assert_untouched(place.dir.path(), &before, &format!("seed {seed}"));
         let files = |root: &str| walk(&place.path(root)).len();
         let all = || ["files", "units", "jobs"].map(files).iter().sum::<usize>();

@@ -84,7 +84,7 @@ fn the_ledger_and_the_registry_of_an_earlier_build_are_read() {
     let temporary = totals.find(|total| total["rule"] == "temporary").unwrap();
     assert_eq!(temporary["files"], 2);
 
-    let pins = rows(&place, &["pins", "--json"]);
+    let pins = rows(&place, &["pin", "ls", "--json"]);
     assert_eq!(pins.len(), 1);
     assert_eq!(pins[0]["why"], "a fixture");
     let jobs = rows(&place, &["job", "ls", "--json"]);

@@ -291,7 +291,8 @@ fn find(daemon: &Daemon, id: u64) -> Result<Pin, AppError> {
 }
 
 fn unknown(id: u64) -> AppError {
-    AppError::not_found(format!("there is no pin {id}")).hint("`lapsed pins` lists those that hold")
+    AppError::not_found(format!("there is no pin {id}"))
+        .hint("`lapsed pin ls` lists those that hold")
 }
 
 /// Logs that a change which could not be recorded cannot be undone either; the next start finds it.

@@ -296,7 +296,7 @@ impl fmt::Display for Hold {
                  the path with path_map, set files_root, or leave such claims out of select"
             ),
             Self::Pinned { pin, who, why, until } => {
-                write!(f, "pin {pin} of {who} until {until}: {why}; `lapsed unpin {pin}` ends it")
+                write!(f, "pin {pin} of {who} until {until}: {why}; `lapsed pin rm {pin}` ends it")
             }
         }
     }

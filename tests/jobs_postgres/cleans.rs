@@ -128,7 +128,7 @@ fn a_run_without_a_daemon_takes_jobs_whole_or_not_at_all() {
         world.db.run(&format!(
             "UPDATE jobs SET files = '{{in{round}.tif}}' WHERE id = 'job{round}'"
         ));
-        for arguments in [&["clean", "-n"][..], &["clean"]] {
+        for arguments in [&["clean", "--dry-run"][..], &["clean"]] {
             let arguments = [arguments, &["--json", "--config", &config]].concat();
             let report = world.said(&arguments);
             let report: serde_json::Value = serde_json::from_str(&report).unwrap();

@@ -1,4 +1,4 @@
-//! `lapsed trigger` and `lapsed check` on sources of kind postgres.
+//! `lapsed source sql` and `lapsed check` on sources of kind postgres.
 
 use crate::common::errors;
 use crate::world::{COMPLETED, World, shared};
@@ -16,7 +16,7 @@ fn the_trigger_is_printed_for_the_table_that_the_ids_come_from() {
         "SELECT \\\"Job id\\\" AS id, state AS status FROM \\\"My app\\\".\\\"Jobs\\\"",
     );
     std::fs::write(&config, &other).unwrap();
-    let sql = world.said(&["trigger", "--config", &world.config()]);
+    let sql = world.said(&["source", "sql", "--config", &world.config()]);
     assert!(
         sql.contains("ON \"My app\".\"Jobs\"")
             && sql.contains("lapsed_notify('lapsed_eemt', 'Job id')"),
@@ -38,11 +38,14 @@ fn the_trigger_is_printed_for_the_table_that_the_ids_come_from() {
         ),
     )
     .unwrap();
-    let output = world.place.run(&["trigger", "--config", &world.config()]);
+    let output = world
+        .place
+        .run(&["source", "sql", "--config", &world.config()]);
     assert!(!output.status.success());
     assert!(errors(&output).contains("its ids come from a view\n  name the table whose rows are jobs: --table schema.table --id column"), "{}", errors(&output));
     let said = world.said(&[
-        "trigger",
+        "source",
+        "sql",
         "eemt",
         "--table",
         "\"My app\".\"Jobs\"",
@@ -61,11 +64,11 @@ fn the_trigger_is_printed_without_a_server_for_a_table_that_is_named() {
     world.configure(COMPLETED);
     let config = world.config();
     let sql = world.said(&[
-        "trigger", "--table", "jobs", "--id", "id", "--config", &config,
+        "source", "sql", "--table", "jobs", "--id", "id", "--config", &config,
     ]);
     assert!(sql.contains("ON \"public\".\"jobs\""), "{sql}");
     world.db.run(&sql);
-    let output = world.place.run(&["trigger", "--config", &config]);
+    let output = world.place.run(&["source", "sql", "--config", &config]);
     let told = errors(&output);
     assert!(
         !output.status.success()

@@ -132,10 +132,10 @@ files_root = "uploads"
         self.place.path("lapsed.toml").to_str().unwrap().to_owned()
     }
 
-    /// Installs the trigger that `lapsed trigger` prints.
+    /// Installs the trigger that `lapsed source sql` prints.
     pub fn install_trigger(&self) {
         self.db
-            .run(&self.said(&["trigger", "eemt", "--config", &self.config()]));
+            .run(&self.said(&["source", "sql", "eemt", "--config", &self.config()]));
     }
 
     /// A job that ended two hours ago.

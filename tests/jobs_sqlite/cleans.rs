@@ -92,7 +92,7 @@ fn a_row_that_has_just_come_is_known() {
             daemon.sync();
             world.insert(&done, "completed", Some(7200));
             world.insert(&failed, "failed", Some(0));
-            let dry = report_of(&world.run(&["clean", "-n", "--json"]), 0);
+            let dry = report_of(&world.run(&["clean", "--dry-run", "--json"]), 0);
             assert_eq!(dry["files"], 2, "{dry}");
             assert!(world.exists(&result) && world.exists(&upload), "{dry}");
             clean(&world, &daemon, &[&result, &upload]);
@@ -228,7 +228,7 @@ fn a_start_is_waited_for() {
         command.arg(world.place.path("lapsed.toml"));
         let mut daemon = Daemon::start(command, world.place.socket());
         daemon.wait_until_up();
-        let report = report_of(&world.run(&["clean", "-n", "--json"]), 0);
+        let report = report_of(&world.run(&["clean", "--dry-run", "--json"]), 0);
         assert_eq!(report["files"], 200, "{report}");
         let gone: Vec<&str> = files.iter().map(String::as_str).collect();
         clean(&world, &daemon, &gone);

@@ -32,7 +32,7 @@ fn json(text: &str) -> Value {
 #[test]
 fn without_a_daemon_exactly_the_same_is_planned_and_goes() {
     let (world, config) = prepared();
-    let dry = json(&world.said(&["clean", "-n", "--json", "--config", &config]));
+    let dry = json(&world.said(&["clean", "--dry-run", "--json", "--config", &config]));
     assert_eq!(dry["files"], 3, "{dry}");
     assert!(world.exists("results/old/file"));
     assert_eq!(world.marks("old"), 0);
@@ -287,10 +287,17 @@ fn questions_write_nothing_anywhere() {
         let questions: [&[&str]; 7] = [
             &["plan", "--config", &config],
             &["clean", "--dry-run", "--config", &config],
-            &["clean", "-n", "--retention", "done=0s", "--config", &config],
+            &[
+                "clean",
+                "--dry-run",
+                "--retention",
+                "done=0s",
+                "--config",
+                &config,
+            ],
             &["check", "--config", &config],
             &["plan", "--watch", &watch],
-            &["clean", "-n", "--watch", &watch],
+            &["clean", "--dry-run", "--watch", &watch],
             &["plan", "--watch", &watch, "--state-dir", elsewhere],
         ];
         for question in questions {

@@ -91,7 +91,7 @@ fn a_run_without_a_daemon_takes_jobs_whole_or_not_at_all() {
             let text = world.said(&[arguments, &["--json", "--config", config]].concat());
             serde_json::from_str(&text).unwrap()
         };
-        let dry = said(&["clean", "-n"]);
+        let dry = said(&["clean", "--dry-run"]);
         assert_eq!(dry["files"], 2, "round {round}: {dry}");
         let report = said(&["clean"]);
         assert_eq!(report["files"], 2, "round {round}: {report}");

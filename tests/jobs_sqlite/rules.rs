@@ -100,9 +100,12 @@ fn what_is_pinned_stays_by_path_and_by_job() {
     ]
     .map(|path| world.write(path));
     daemon.sync();
-    world.said(&["pin", "--job", "one", "--for", "7d", "--why", "a look"]);
+    world.said(&[
+        "pin", "add", "--job", "one", "--for", "7d", "--why", "a look",
+    ]);
     world.said(&[
         "pin",
+        "add",
         files[2].to_str().unwrap(),
         "--for",
         "7d",
@@ -119,11 +122,11 @@ fn what_is_pinned_stays_by_path_and_by_job() {
     assert!(explained(&world.place, &files[0]).contains("a look"));
     assert!(explained(&world.place, &files[2]).contains("evidence"));
     assert_eq!((world.marks("one"), world.marks("two")), (0, 0));
-    world.said(&["unpin", "1"]);
+    world.said(&["pin", "rm", "1"]);
     world.wait_until_gone(&daemon, "results/one");
     world.wait_until_gone(&daemon, "uploads/one_up");
     assert!(files[2].exists() && files[3].exists());
-    world.said(&["unpin", "2"]);
+    world.said(&["pin", "rm", "2"]);
     world.wait_until_gone(&daemon, "results/two");
     world.wait_until_marked(&daemon, "two");
 }
@@ -134,11 +137,11 @@ fn a_pinned_job_without_files_keeps_its_row_unmarked() {
     world.insert("bare", "running", None);
     let daemon = world.serve(COMPLETED);
     world.wait_for_job(&daemon, "bare", |_| true);
-    world.said(&["pin", "--job", "bare", "--for", "7d", "--why", "x"]);
+    world.said(&["pin", "add", "--job", "bare", "--for", "7d", "--why", "x"]);
     world.complete("bare", 7200);
     world.canary(&daemon, "canary");
     assert_eq!(world.marks("bare"), 0);
-    world.said(&["unpin", "1"]);
+    world.said(&["pin", "rm", "1"]);
     world.wait_until_marked(&daemon, "bare");
 }
 

@@ -91,7 +91,7 @@ pub(in crate::config) struct Source {
         example = &"DELETE FROM jobs WHERE id = :job"
     )]
     pub forget: Values<StatementOfJob>,
-    /// Channel on which a trigger notifies changes; `lapsed trigger` prints such a trigger.
+    /// Channel on which a trigger notifies changes; `lapsed source sql` prints such a trigger.
     /// Default: lapsed_ and the name of the source, with _ for every other character than a letter
     /// or digit.
     #[schemars(extend("x-kinds" = ["postgres"]), example = &"lapsed_eemt")]

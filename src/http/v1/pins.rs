@@ -78,6 +78,6 @@ pub(in crate::http) async fn remove(
 fn number(id: &str) -> Result<u64, Problem> {
     id.parse().map_err(|_| {
         Problem::bad_request(format!("\"{id}\" is not the number of a pin"))
-            .hint("`lapsed pins` lists those that hold")
+            .hint("`lapsed pin ls` lists those that hold")
     })
 }

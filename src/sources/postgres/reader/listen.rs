@@ -68,7 +68,7 @@ impl Reader {
         if let Some(lacks) = lacks {
             let name = quoted_for_shell(&options.name);
             return Ok(Some(format!(
-                "{lacks}\n  install one with: lapsed trigger {name} | psql \"$DATABASE_URL\""
+                "{lacks}\n  install one with: lapsed source sql {name} | psql \"$DATABASE_URL\""
             )));
         }
         match self.lookups.echo().await {

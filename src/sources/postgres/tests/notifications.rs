@@ -84,7 +84,7 @@ fn without_a_trigger_it_asks() {
     let why = watched.deaf().unwrap();
     assert!(
         why.starts_with("no trigger of public.jobs notifies channel \"lapsed_eemt\"")
-            && why.contains("lapsed trigger eemt | psql"),
+            && why.contains("lapsed source sql eemt | psql"),
         "{why}"
     );
     place.session.run(

@@ -1,0 +1,104 @@
+//! Commands: one file each, with a folder for the commands of a noun.
+
+use clap::Subcommand;
+
+use super::context::{Context, End, block_on};
+use super::log::Level;
+
+mod breaker;
+mod check;
+mod clean;
+mod config;
+mod describe;
+mod events;
+mod explain;
+mod history;
+mod init;
+mod job;
+mod ls;
+mod once;
+mod pin;
+mod plan;
+mod report;
+mod serve;
+mod source;
+mod stats;
+mod status;
+mod sync;
+
+/// A command, with its arguments.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the daemon in the foreground
+    Serve(serve::Arguments),
+    /// Write an annotated configuration file
+    Init(init::Arguments),
+    /// Validate the configuration and preview its effects
+    Check(check::Arguments),
+    /// Print the configuration's schema, values, or path
+    Config(config::Arguments),
+    /// Show the state of the daemon, its roots and sources
+    Status(status::Arguments),
+    /// List files and when they lapse
+    Ls(ls::Arguments),
+    /// Explain when and why a path lapses
+    Explain(explain::Arguments),
+    /// Report jobs and query them
+    Job(job::Arguments),
+    /// Keep paths or the files of jobs for a while
+    Pin(pin::Arguments),
+    /// Show what lapses and when
+    Plan(plan::Arguments),
+    /// Remove what is due now
+    Clean(clean::Arguments),
+    /// Show files, bytes and lateness by root and rule
+    Stats(stats::Arguments),
+    /// List removals, newest first
+    History(history::Arguments),
+    /// Follow events as they happen
+    Events(events::Arguments),
+    /// Wait until all past changes are known
+    Sync,
+    /// Show or release what the breaker holds
+    Breaker(breaker::Arguments),
+    /// List sources or print a database trigger
+    Source(source::Arguments),
+}
+
+impl Command {
+    /// Level of the log unless the user asks for another one.
+    pub(super) const fn log_level(&self) -> Level {
+        match self {
+            Self::Serve(_) => Level::Info,
+            Self::Check(_) => Level::Error,
+            _ => Level::Warn,
+        }
+    }
+
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If it cannot run, or its reader is gone.
+    pub(super) fn run(self, context: &mut Context) -> anyhow::Result<End> {
+        match self {
+            // The daemon brings its own threads.
+            Self::Serve(arguments) => serve::run(context, &arguments),
+            Self::Init(arguments) => init::run(context, &arguments),
+            Self::Check(arguments) => check::run(context, &arguments),
+            Self::Config(arguments) => config::run(context, &arguments),
+            Self::Status(arguments) => block_on(status::run(context, &arguments)),
+            Self::Ls(arguments) => block_on(ls::run(context, &arguments)),
+            Self::Explain(arguments) => block_on(explain::run(context, &arguments)),
+            Self::Job(arguments) => block_on(job::run(context, &arguments)),
+            Self::Pin(arguments) => block_on(pin::run(context, &arguments)),
+            Self::Plan(arguments) => plan::run(context, &arguments),
+            Self::Clean(arguments) => clean::run(context, &arguments),
+            Self::Stats(arguments) => block_on(stats::run(context, &arguments)),
+            Self::History(arguments) => block_on(history::run(context, &arguments)),
+            Self::Events(arguments) => block_on(events::run(context, &arguments)),
+            Self::Sync => block_on(sync::run(context)),
+            Self::Breaker(arguments) => block_on(breaker::run(context, &arguments)),
+            Self::Source(arguments) => source::run(context, &arguments),
+        }
+    }
+}

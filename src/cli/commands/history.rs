@@ -1,0 +1,193 @@
+//! `lapsed history`: what was removed, newest first.
+
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::value::RawValue;
+
+use super::explain::absolute;
+use crate::cli::client::Target;
+use crate::cli::context::{Context, End};
+use crate::cli::human;
+use crate::cli::output::Output;
+use crate::cli::table::{Column, Fit, Table, Tone};
+use crate::clock;
+use crate::core::time::Timestamp;
+use crate::types::{Bytes, History, HistoryQuery, Removal, Since};
+
+/// Lines that one request asks for.
+const PAGE_LINES: u64 = 1000;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Arguments {
+    /// So many lines at most; 0: all
+    #[arg(long, short = 'n', default_value_t = 50)]
+    limit: u64,
+    /// Only in this root
+    #[arg(long, value_name = "NAME")]
+    root: Option<String>,
+    /// Only by this rule
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+    /// Only of this job
+    #[arg(long, value_name = "ID")]
+    job: Option<String>,
+    /// Only since then: an instant (RFC 3339), or a duration ago
+    #[arg(long, value_name = "WHEN")]
+    since: Option<Since>,
+    /// Only this path, or what lay beneath it
+    #[arg(long)]
+    path: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// Returns the request.
+    fn query(&self, current_dir: Option<&Path>) -> anyhow::Result<HistoryQuery> {
+        let query = HistoryQuery {
+            root: self.root.clone(),
+            rule: self.rule.clone(),
+            job: self.job.clone(),
+            since: self.since,
+            ..HistoryQuery::default()
+        };
+        let Some(path) = &self.path else {
+            return Ok(query);
+        };
+        let path = absolute(path, current_dir)
+            .context("the current directory is gone; give an absolute path")?;
+        Ok(HistoryQuery {
+            path: Some(Bytes(path.into_os_string().into_vec())),
+            ..query
+        })
+    }
+
+    fn is_filtered(&self) -> bool {
+        let names = [&self.root, &self.rule, &self.job];
+        self.path.is_some() || self.since.is_some() || names.into_iter().any(Option::is_some)
+    }
+}
+
+pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
+    let mut client = context.connect().await?;
+    let query = arguments.query(context.environment.current_dir.as_deref())?;
+    let mut left = match arguments.limit {
+        0 => u64::MAX,
+        limit => limit,
+    };
+    let mut table = table();
+    let (mut cursor, mut is_empty, mut end) = (None::<String>, true, End::Done);
+    let now = clock::now().wall;
+    loop {
+        let page = Target::new("/v1/history").query(&HistoryQuery {
+            limit: Some(left.min(PAGE_LINES)),
+            cursor: cursor.take(),
+            ..query.clone()
+        });
+        let body = client.get_bytes(&page).await?;
+        let (count, next, unreadable) = if context.is_json() {
+            let page: History<&RawValue> = serde_json::from_slice(&body)?;
+            print_lines(&page.removals, &mut context.output)?;
+            (page.removals.len(), page.cursor, page.unreadable)
+        } else {
+            let mut page: History = serde_json::from_slice(&body)?;
+            // The row of a unit stands for all of its paths, unless one of them is asked for.
+            let is_shown = |removal: &Removal| removal.part == 0 || arguments.path.is_some();
+            page.removals.retain(is_shown);
+            for removal in &page.removals {
+                row(&mut table, removal, now);
+            }
+            (page.removals.len(), page.cursor, page.unreadable)
+        };
+        for why in &unreadable {
+            eprintln!("warning: {}", human::one_line(why));
+            end = End::WithErrors;
+        }
+        is_empty &= count == 0;
+        left = left.saturating_sub(count as u64);
+        if !table.is_empty() {
+            let part = table.render(context.output.screen);
+            context.output.bytes(part.as_bytes())?;
+            table.go_on();
+        }
+        cursor = next;
+        if cursor.is_none() || left == 0 {
+            break;
+        }
+    }
+    if is_empty && !context.is_json() {
+        let why = if arguments.is_filtered() {
+            "no removals match"
+        } else {
+            "nothing was removed"
+        };
+        context.output.line(why)?;
+    }
+    Ok(end)
+}
+
+/// Prints lines of JSON as they came.
+fn print_lines(lines: &[&RawValue], output: &mut Output) -> anyhow::Result<()> {
+    lines.iter().try_for_each(|line| output.line(line.get()))
+}
+
+fn table() -> Table {
+    Table::new(&[
+        Column::text("WHEN", Fit::Stay),
+        Column::number("LATE", Fit::Yield(0)),
+        Column::number("FILES", Fit::Yield(1)),
+        Column::number("SIZE", Fit::Stay),
+        Column::text("RULE", Fit::Yield(3)),
+        Column::text("BY", Fit::Yield(2)),
+        Column::text("PATH", Fit::Path),
+    ])
+}
+
+fn row(table: &mut Table, removal: &Removal, now: Timestamp) {
+    let (what, tone) = what(removal, now);
+    let figures = match removal.pin {
+        // A pin removes nothing.
+        Some(_) => ["-", "-", "-", "-"].map(str::to_owned),
+        None => [
+            human::span(removal.late_ms.max(0).unsigned_abs()),
+            human::count(removal.files),
+            human::size(removal.bytes),
+            removal.rule.clone(),
+        ],
+    };
+    let [late, files, size, rule] = figures;
+    table.row([
+        (human::relative_or(Some(&removal.at), now, ""), Tone::Plain),
+        (late, Tone::Dim),
+        (files, Tone::Plain),
+        (size, Tone::Plain),
+        (rule, Tone::Plain),
+        (removal.by.to_string(), Tone::Plain),
+        (what, tone),
+    ]);
+}
+
+/// Names what was removed, and tells the result where it is another than that.
+fn what(removal: &Removal, now: Timestamp) -> (String, Tone) {
+    let path = removal.path.as_str();
+    let job = removal.owner.as_deref().filter(|_| removal.unit == "job");
+    let thing = match (job, path) {
+        (Some(job), "") => format!("job {job}"),
+        (Some(job), path) => format!("job {job}: {path}"),
+        (None, path) => path.to_owned(),
+    };
+    match (removal.result.as_str(), &removal.pin) {
+        ("removed", _) => (thing, Tone::Plain),
+        (result, None) => (format!("{thing} ({result})"), Tone::Warn),
+        ("unpinned", Some(pin)) => (format!("{thing} (unpinned: pin {})", pin.id), Tone::Dim),
+        (result, Some(pin)) => {
+            let ends = human::relative_or(Some(&removal.deadline), now, "");
+            let told = format!(
+                "{thing} ({result}: pin {} of {} ends {ends}; {})",
+                pin.id, pin.who, pin.why
+            );
+            (told, Tone::Dim)
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! `lapsed ls`: files, with when they lapse.
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::client::Target;
+use crate::cli::context::{Context, End};
+use crate::cli::human;
+use crate::cli::table::{Column, Fit, Table, Tone};
+use crate::clock;
+use crate::core::jobs::Status;
+use crate::core::time::Timestamp;
+use crate::types::{Bytes, Entry, FilesQuery, Size, SortBy, SortOrder, Span};
+
+/// Rows that one part of the table has: its columns are as wide as these rows need, and printing does not wait for more.
+const ROWS_AT_ONCE: usize = 2000;
+
+#[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
+pub(in crate::cli) struct Arguments {
+    /// Only files of this root
+    #[arg(long, value_name = "NAME")]
+    root: Option<String>,
+    /// Only files that this job owns
+    #[arg(long)]
+    job: Option<String>,
+    /// Only files of jobs that stand like this
+    #[arg(long, value_name = "WORD", value_parser = super::job::status)]
+    status: Option<Status>,
+    /// Only files that nobody owns where somebody should
+    #[arg(long)]
+    orphan: bool,
+    /// Only files that a pin holds
+    #[arg(long)]
+    pinned: bool,
+    /// Only files under this rule; `none`: those that no rule matches
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+    /// Only files whose path beneath the root matches
+    #[arg(long)]
+    glob: Option<String>,
+    /// Only files that are held so, such as `open`
+    #[arg(long, value_name = "CODE")]
+    hold: Option<String>,
+    /// Only files that lapse within this time
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    expiring_within: Option<Span>,
+    /// Only files whose content last changed longer ago
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    older_than: Option<Span>,
+    /// Only files of this size or more
+    #[arg(long, value_name = "SIZE")]
+    min_size: Option<Size>,
+    /// In which order [default: as they come]
+    #[arg(long, value_enum)]
+    sort: Option<Sort>,
+    /// The other way round
+    #[arg(long, requires = "sort")]
+    reverse: bool,
+    /// So many at most
+    #[arg(long, short = 'n', value_parser = limit)]
+    limit: Option<u64>,
+    /// First wait until everything that happened so far is known
+    #[arg(long)]
+    sync: bool,
+}
+
+fn limit(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.ok_or_else(|| "give a whole number from 1 on".to_owned())
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Sort {
+    /// Oldest first
+    Age,
+    /// Largest first
+    Size,
+    /// Soonest first
+    Deadline,
+    /// By path
+    Path,
+}
+
+impl Sort {
+    /// Returns the order, and the direction opposite to its usual one.
+    fn in_query(self) -> (SortBy, SortOrder) {
+        match self {
+            Self::Age => (SortBy::Age, SortOrder::Asc),
+            Self::Size => (SortBy::Size, SortOrder::Asc),
+            Self::Deadline => (SortBy::Deadline, SortOrder::Desc),
+            Self::Path => (SortBy::Path, SortOrder::Desc),
+        }
+    }
+}
+
+impl Arguments {
+    fn query(&self) -> FilesQuery {
+        let sort = self.sort.map(Sort::in_query);
+        FilesQuery {
+            root: self.root.clone(),
+            job: self.job.clone().map(|id| Bytes(id.into_bytes())),
+            status: self.status,
+            orphan: self.orphan,
+            pinned: self.pinned,
+            rule: self.rule.clone(),
+            glob: self.glob.clone(),
+            hold: self.hold.clone(),
+            expiring_within: self.expiring_within,
+            older_than: self.older_than,
+            min_size: self.min_size,
+            sort: sort.map(|(by, _)| by),
+            order: sort.filter(|_| self.reverse).map(|(_, reverse)| reverse),
+            limit: self.limit,
+            cursor: None,
+            sync: self.sync,
+        }
+    }
+}
+
+pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
+    let client = context.connect().await?;
+    let mut lines = client
+        .lines(
+            &Target::new("/v1/files").query(&arguments.query()),
+            "application/x-ndjson",
+        )
+        .await?;
+    if context.is_json() {
+        while let Some(line) = lines.next().await? {
+            context.output.bytes(line)?;
+            context.output.bytes(b"\n")?;
+        }
+        return Ok(End::Done);
+    }
+    let now = clock::now().wall;
+    let mut table = table();
+    let mut is_first = true;
+    while let Some(line) = lines.next().await? {
+        row(&mut table, &serde_json::from_slice(line)?, now);
+        if table.len() == ROWS_AT_ONCE {
+            let part = table.render(context.output.screen);
+            context.output.bytes(part.as_bytes())?;
+            table.go_on();
+            is_first = false;
+        }
+    }
+    if is_first && table.is_empty() {
+        context.output.line("no such files")?;
+    } else if !table.is_empty() {
+        let part = table.render(context.output.screen);
+        context.output.bytes(part.as_bytes())?;
+    }
+    Ok(End::Done)
+}
+
+fn table() -> Table {
+    Table::new(&[
+        Column::number("SIZE", Fit::Stay),
+        Column::text("CHANGED", Fit::Yield(2)),
+        Column::text("LAPSES", Fit::Stay),
+        Column::text("RULE", Fit::Yield(1)),
+        Column::text("JOB", Fit::Yield(0)),
+        Column::text("PATH", Fit::Path),
+    ])
+}
+
+fn row(table: &mut Table, entry: &Entry, now: Timestamp) {
+    let (lapses, tone) = lapses(entry, now);
+    table.row([
+        (
+            entry.size.map_or_else(String::new, human::size),
+            Tone::Plain,
+        ),
+        (
+            human::relative_or(entry.mtime.as_deref(), now, ""),
+            Tone::Dim,
+        ),
+        (lapses, tone),
+        (
+            entry.rule.clone().unwrap_or_else(|| "-".to_owned()),
+            Tone::Plain,
+        ),
+        (job(entry), Tone::Plain),
+        (entry.path.path.clone(), Tone::Plain),
+    ]);
+}
+
+fn job(entry: &Entry) -> String {
+    match (&entry.job, &entry.status) {
+        (Some(job), Some(status)) => format!("{job} ({status})"),
+        (Some(job), None) => job.clone(),
+        (None, _) => "-".to_owned(),
+    }
+}
+
+fn lapses(entry: &Entry, now: Timestamp) -> (String, Tone) {
+    match (&entry.hold, entry.pin, entry.deadline.as_deref()) {
+        (Some(hold), ..) => (format!("held: {hold}"), Tone::Warn),
+        (None, _, None) => ("never".to_owned(), Tone::Dim),
+        // Not before the pin ends, whatever the rule says.
+        (None, Some(pin), Some(deadline)) => {
+            let when = departure(entry, deadline, now);
+            (format!("{when}, pin {pin}"), Tone::Plain)
+        }
+        (None, None, Some(deadline)) => (departure(entry, deadline, now), Tone::Plain),
+    }
+}
+
+/// `in 3 h`; `03:00` by a schedule; `when asked`.
+fn departure(entry: &Entry, deadline: &str, now: Timestamp) -> String {
+    let at = entry.lapses_at.as_deref();
+    match (entry.reason.as_deref(), at.and_then(human::instant)) {
+        (Some("asked"), _) => "when asked".to_owned(),
+        (Some("schedule"), Some(at)) => human::clock_time(at, now),
+        (_, _) => human::relative_or(at.or(Some(deadline)), now, ""),
+    }
+}

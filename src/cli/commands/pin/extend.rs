@@ -1,0 +1,28 @@
+//! `lapsed pin extend ID --for 7d`: changes when a pin ends.
+
+use clap::Args;
+use hyper::Method;
+
+use super::{Time, show};
+use crate::cli::client::Target;
+use crate::cli::context::{Context, End};
+use crate::types::{Pin, PinChange};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Number of the pin
+    #[arg(value_name = "ID")]
+    pin: u64,
+    #[command(flatten)]
+    time: Time,
+}
+
+pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
+    let (lasting, until) = arguments.time.parts();
+    let target = Target::new("/v1/pins").below(&arguments.pin.to_string());
+    let mut client = context.connect().await?;
+    let change = PinChange { lasting, until };
+    let pin: Pin = client.order(Method::PATCH, &target, Some(&change)).await?;
+    show(context, &pin, "keeps")?;
+    Ok(End::Done)
+}

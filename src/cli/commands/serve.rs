@@ -1,0 +1,26 @@
+//! `lapsed serve`: the daemon, in the foreground.
+
+use clap::Args;
+
+use crate::cli::context::{Context, End, Watching};
+use crate::cli::log;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Arguments {
+    #[command(flatten)]
+    watching: Watching,
+    /// Watch, count and tell, but remove nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<End> {
+    let mut overrides = context.overrides(&arguments.watching);
+    overrides.dry_run = arguments.dry_run;
+    let mut ids = crate::config::RootIds::default();
+    let settings = crate::config::load(&overrides, &context.environment, &mut ids)?;
+    log::follow(settings.log_level);
+    let environment = context.environment.clone();
+    crate::daemon::serve(settings, overrides, environment, ids, log::follow)?;
+    Ok(End::Done)
+}

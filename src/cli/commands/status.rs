@@ -1,0 +1,333 @@
+//! `lapsed status`: how the daemon is, and what it watches.
+
+use clap::Args;
+
+use super::breaker;
+use super::job;
+use crate::app::status::READY;
+use crate::cli::client::Target;
+use crate::cli::context::{Context, End};
+use crate::cli::human;
+use crate::cli::table::{Column, Fit, Table, Tone};
+use crate::clock;
+use crate::core::time::Timestamp;
+use crate::types::{Status, Tally};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Arguments {
+    /// Exit with 1 unless the daemon is ready and holds nothing
+    #[arg(long)]
+    check: bool,
+}
+
+pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
+    let mut client = context.connect().await?;
+    let target = Target::new("/v1/status");
+    let told: serde_json::Value = client.get(&target).await?;
+    let end = match told["health"].as_str() {
+        Some(health) if arguments.check && health != READY => End::WithErrors,
+        Some(_) | None => End::Done,
+    };
+    if context.is_json() {
+        context.output.json(&told)?;
+        return Ok(end);
+    }
+    let status: Status = serde_json::from_value(told)?;
+    let now = clock::now().wall;
+    for line in summary(&status, now) {
+        context.output.line(&line)?;
+    }
+    if !status.roots.is_empty() {
+        let table = roots(&status).render(context.output.screen);
+        context.output.line("")?;
+        context.output.bytes(table.as_bytes())?;
+    }
+    let warnings = warnings(&status, now);
+    for line in comparisons(&status).iter().chain(&warnings) {
+        context.output.line(line)?;
+    }
+    Ok(end)
+}
+
+fn summary(status: &Status, now: Timestamp) -> Vec<String> {
+    let mut lines = vec![format!(
+        "lapsed {}, {}, pid {}, {}, up {}",
+        status.version,
+        status.health,
+        status.pid,
+        match status.mode.as_str() {
+            "dry-run" => "dry run: nothing is removed",
+            mode => mode,
+        },
+        human::span(status.uptime_s.max(1).saturating_mul(1000)),
+    )];
+    lines.push(format!(
+        "index    {} ({}) in {}",
+        human::files(status.entries),
+        human::size(status.bytes),
+        human::counted(status.roots.len() as u64, "root", "roots"),
+    ));
+    lines.push(format!("config   {}", configuration(status, now)));
+    lines.extend(backlog(status, now));
+    lines.push(match &status.next {
+        None if !status.has_deadlines => "next     nothing has a deadline".to_owned(),
+        None if status.due.files > 0 => "next     nothing after what is due".to_owned(),
+        None => "next     nothing by itself".to_owned(),
+        Some(next) => {
+            let when = human::relative_or(Some(&next.deadline), now, "");
+            let path = next
+                .path
+                .as_ref()
+                .map_or("a job", |path| path.path.as_str());
+            format!("next     {when}  {}", human::safe(path))
+        }
+    });
+    let late = &status.lateness;
+    let lateness = if late.count == 0 {
+        String::new()
+    } else {
+        format!(
+            "; late by {} ms in the middle, {} ms at p99, {} ms at most",
+            late.p50_ms, late.p99_ms, late.max_ms
+        )
+    };
+    lines.push(format!(
+        "removed  {} ({}) since the start{lateness}",
+        human::files(status.removed.files),
+        human::size(status.removed.bytes),
+    ));
+    let jobs: Vec<String> = status
+        .jobs
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(status, count)| format!("{} {status}", human::count(*count)))
+        .collect();
+    if !jobs.is_empty() {
+        lines.push(format!("jobs     {}", jobs.join(", ")));
+    }
+    for source in &status.sources {
+        if source.kind == "api" && source.jobs == 0 && source.state == "ready" {
+            continue;
+        }
+        let records = match source.waiting_records {
+            0 => String::new(),
+            waiting => format!(
+                ", {} to be written",
+                human::counted(waiting, "record", "records")
+            ),
+        };
+        let by = match &source.by {
+            Some(by) => format!(", changes by {by}"),
+            None => String::new(),
+        };
+        lines.push(format!(
+            "source   {} ({}): {}, {}{by}{records}",
+            human::safe(&source.name),
+            source.kind,
+            source.state,
+            human::counted(source.jobs, "job", "jobs"),
+        ));
+    }
+    if status.pins > 0 {
+        lines.push(format!(
+            "pins     {}",
+            human::counted(status.pins, "pin holds", "pins hold")
+        ));
+    }
+    let watches = &status.watches;
+    let limit = watches.limit.map_or_else(String::new, |limit| {
+        format!(" of {} allowed", human::count(limit))
+    });
+    lines.push(format!(
+        "watches  {}{limit} ({})",
+        human::counted(watches.count, "directory", "directories"),
+        watches.backend
+    ));
+    let saved = human::relative_or(status.cache.saved_at.as_deref(), now, "not yet");
+    lines.push(format!(
+        "cache    {}, saved {saved}",
+        human::size(status.cache.size_bytes)
+    ));
+    lines
+}
+
+/// `/etc/lapsed/lapsed.toml, read 3 h ago`.
+fn configuration(status: &Status, now: Timestamp) -> String {
+    let known = &status.configuration;
+    let file = known.file.as_deref();
+    let file = file.map_or_else(|| "the command line".to_owned(), human::safe);
+    let since = human::relative_or(Some(&known.since), now, "");
+    format!("{file}, read {since}")
+}
+
+/// What is due and goes, with its rate and its end, and what is due and waits.
+fn backlog(status: &Status, now: Timestamp) -> Vec<String> {
+    let told = |tally: Tally| {
+        let size = human::size(tally.bytes);
+        format!("{} ({size})", human::files(tally.files))
+    };
+    let mut lines = Vec::new();
+    let due = &status.due;
+    if due.files > 0 {
+        let all = told(Tally {
+            files: due.files,
+            bytes: due.bytes,
+        });
+        let rate = if due.per_second > 0.0 {
+            format!("; {:.0} a second", due.per_second.max(1.0))
+        } else {
+            String::new()
+        };
+        let ends = due.ends.as_deref().and_then(human::instant);
+        let left = ends.map_or_else(String::new, |ends| {
+            let left = ends.ms_since(now).max(1000).unsigned_abs();
+            format!(", about {} left", human::span(left))
+        });
+        lines.push(format!("due      {all}{rate}{left}"));
+    }
+    let waits = &status.waits;
+    if waits.scheduled.files > 0 {
+        let next = waits.next.as_deref().and_then(human::instant);
+        let next = next.map_or_else(String::new, |next| {
+            format!(" for {}", human::clock_time(next, now))
+        });
+        lines.push(format!("waiting  {}{next}", told(waits.scheduled)));
+    }
+    if waits.asked.files > 0 {
+        let asked = told(waits.asked);
+        lines.push(format!("waiting  {asked} to be asked for: lapsed clean"));
+    }
+    lines
+}
+
+/// What the comparison with what had been saved found and cost, root by root.
+fn comparisons(status: &Status) -> Vec<String> {
+    let compared = status.roots.iter().filter_map(|root| {
+        let found = root.reconciliation.as_ref().filter(|found| found.restored)?;
+        let first = &found.first;
+        Some(format!(
+            "{}: compared with what was saved in {} ms: {} of {} read; {} found, {} gone, {} changed",
+            human::safe(&root.name),
+            human::count(first.took_ms),
+            human::count(first.listed),
+            human::counted(first.listed + first.skipped, "directory", "directories"),
+            human::files(found.found),
+            human::count(found.gone),
+            human::count(found.changed),
+        ))
+    });
+    compared.collect()
+}
+
+fn roots(status: &Status) -> Table {
+    let mut table = Table::new(&[
+        Column::text("ROOT", Fit::Stay),
+        Column::text("STATE", Fit::Stay),
+        Column::number("FILES", Fit::Stay),
+        Column::number("SIZE", Fit::Yield(1)),
+        Column::number("DIRS", Fit::Yield(0)),
+        Column::text("PATH", Fit::Path),
+    ]);
+    for root in &status.roots {
+        let (state, tone) = match (&root.breaker, root.phase.as_str()) {
+            (Some(_), _) => ("breaker tripped", Tone::Warn),
+            (None, "ready") => ("ready", Tone::Plain),
+            (None, phase) => (phase, Tone::Warn),
+        };
+        table.row([
+            (root.name.as_str(), Tone::Plain),
+            (state, tone),
+            (&human::count(root.entries), Tone::Plain),
+            (&human::size(root.bytes), Tone::Plain),
+            (&human::count(root.dirs), Tone::Plain),
+            (&root.path.path, Tone::Plain),
+        ]);
+    }
+    table
+}
+
+/// What somebody may want to look at.
+fn warnings(status: &Status, now: Timestamp) -> Vec<String> {
+    let mut lines = Vec::new();
+    for root in &status.roots {
+        if let Some(why) = &root.why {
+            lines.push(format!(
+                "root {}: {}",
+                human::safe(&root.name),
+                human::safe(why)
+            ));
+        }
+    }
+    lines.extend(breaker::lines(&status.breaker, now));
+    for held in &status.holds {
+        let example = held.example.as_ref().map_or_else(String::new, |path| {
+            format!(" (such as {})", human::safe(path))
+        });
+        lines.push(format!(
+            "held: {} × {}: {}{example}",
+            human::count(held.count),
+            held.code,
+            human::one_line(&held.why)
+        ));
+    }
+    for source in &status.sources {
+        let name = human::safe(&source.name);
+        if let Some(why) = &source.why {
+            let why = human::one_line(why);
+            lines.push(format!("source {name}: {}: {why}", source.state));
+        }
+        if let Some(why) = &source.by_why {
+            let why = human::one_line(why);
+            lines.push(format!("source {name}: changes are asked for: {why}"));
+        }
+        if let Some(refused) = &source.refused_claims {
+            lines.push(format!("source {name}: {refused}"));
+        }
+        if let Some(error) = &source.last_error {
+            lines.push(format!(
+                "source {name}: {} to be written back: {}",
+                human::counted(source.waiting_records, "record waits", "records wait"),
+                human::one_line(error)
+            ));
+        }
+        for record in &source.refused {
+            let (job, told) = (human::safe(&record.job), job::pending(record, now));
+            lines.push(format!("source {name}: job {job}: {told}"));
+        }
+        let unlisted = source.refused_records - source.refused.len() as u64;
+        if unlisted > 0 {
+            let more = human::counted(unlisted, "record was refused", "records were refused");
+            lines.push(format!("source {name}: {more} besides"));
+        }
+    }
+    if let Some(failed) = &status.configuration.failed {
+        lines.push(format!(
+            "config: the last reload failed {}: {}",
+            human::relative_or(Some(&failed.at), now, ""),
+            human::one_line(&failed.error)
+        ));
+    }
+    if status.watches.missing > 0 {
+        lines.push(format!(
+            "watches: {} more are needed than the system allows; those directories are looked over on a timer\n  raise fs.inotify.max_user_watches",
+            human::count(status.watches.missing)
+        ));
+    }
+    if let Some(why) = &status.cache.why {
+        lines.push(format!(
+            "cache: nothing is removed: {}",
+            human::one_line(why)
+        ));
+    }
+    if let Some(aside) = &status.cache.set_aside {
+        lines.push(format!(
+            "cache: a damaged one was moved to {} ({})",
+            human::safe(&aside.path.path),
+            human::safe(&aside.why)
+        ));
+    }
+    if !lines.is_empty() {
+        lines.insert(0, String::new());
+    }
+    lines
+}
