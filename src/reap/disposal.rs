@@ -11,7 +11,7 @@ use super::candidate::{Candidate, Content, Target};
 use super::leases::LeaseSet;
 use super::names::quarantine_name;
 use super::parts::{Part, number};
-use super::pending::{PendingDeletion, Sweep, SweepRoot};
+use super::pending::{Sweep, SweepRoot};
 use super::pipeline::{Pipeline, Round};
 use super::sweep::WAITING_NAMES_MAX;
 use crate::core::claim::{Outcome, Reaped, Removal, Unit};
@@ -164,20 +164,8 @@ impl Pipeline<'_> {
         let Candidate {
             claim, seen, line, ..
         } = one;
-        let mut sweep = Sweep {
-            roots: Vec::new(),
-            trees: Vec::new(),
-            pending: Vec::new(),
-            leases: Mutex::default(),
-            skip_open,
-            line,
-            answer: Some(Reaped {
-                claim,
-                outcome: Outcome::Removed(removal),
-            }),
-            after_crash: false,
-            failures: 0,
-        };
+        let outcome = Outcome::Removed(removal);
+        let mut sweep = Sweep::new(line, skip_open, Some(Reaped { claim, outcome }));
         let mut part_number = 0..;
         let mut roots = Vec::new();
         for target in seen.targets {
@@ -196,20 +184,15 @@ impl Pipeline<'_> {
             });
             let parts = target.parts.iter().zip(&mut part_number);
             let parts = parts.filter(|(_, number)| left.binary_search(number).is_ok());
-            sweep
-                .pending
-                .extend(parts.map(|(part, number)| PendingDeletion {
-                    number,
-                    root,
-                    tree: sweep.trees.len(),
-                    part: *part,
-                    path: target.path_of(*part).into_owned(),
-                }));
+            let parts =
+                parts.map(|(part, number)| (number, *part, target.path_of(*part).into_owned()));
+            let parts: Vec<_> = parts.collect();
             let name = target.name_of(target.whole());
-            sweep.trees.push(match target.content {
+            let tree = match target.content {
                 Content::File(facts, _) => Tree::of_file(b"", facts, name, facts),
                 Content::Dir(tree) => tree,
-            });
+            };
+            sweep.add(root, tree, parts);
         }
         let files = sweep.pending.iter().flat_map(|part| {
             let tree = &sweep.trees[part.tree];

@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::intents::Parts;
 use super::place::{OpenRoot, RootLocation};
 use crate::core::facts::{Facts, FileKey, Kind};
 use crate::core::path::RelPath;
@@ -18,7 +19,7 @@ use crate::ledger::line::pack;
 use crate::ledger::{Line, LineUnit};
 
 /// First bytes of every record, the last of which is the version of the format.
-pub(super) const MAGIC: [u8; 4] = [0xf1, b'L', b'I', 1];
+const MAGIC: [u8; 4] = [0xf1, b'L', b'I', 1];
 
 /// Bytes of a record before its body: magic, length, checksum.
 const HEAD_BYTES: usize = 12;
@@ -53,7 +54,7 @@ pub(super) struct Intent<'a> {
     pub(super) root: &'a [u8],
     /// Inode of the root: the empty mount point of a disk that is away has the same path.
     pub(super) root_ino: u64,
-    /// The quarantine that the thing goes into; early versions, which wrote JSON, did not say.
+    /// The quarantine that the thing goes into.
     pub(super) quarantine: Option<QuarantineId>,
     /// Path in the root.
     pub(super) path: &'a [u8],
@@ -197,7 +198,7 @@ pub(super) enum Record<'a> {
     Intent(Intent<'a>),
     /// Parts that are neither in a quarantine nor on their way there; without a number: all parts
     /// of that removal.
-    Ended(Vec<(u64, Option<u32>)>),
+    Ended(Vec<Parts>),
     /// Inodes of the files with several names in the part of the intent before it: while it is
     /// removed, each removal of a name moves the change time of the others.
     Links(Vec<u64>),
@@ -233,98 +234,4 @@ impl<'a> Record<'a> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    /// Of a part of the directory `u`, whose removal has the number `id`.
-    pub(in crate::reap) fn sample<'a>(
-        id: u64,
-        part: u32,
-        path: &'a str,
-        owner: &'a str,
-    ) -> Intent<'a> {
-        let at = Timestamp::from_unix_ms(3);
-        Intent {
-            id,
-            part,
-            root: b"/r",
-            root_ino: 7,
-            quarantine: None,
-            path: path.as_bytes(),
-            dir: true,
-            key: FileKey::default(),
-            size: 0,
-            mtime: FileTime::default(),
-            btime: None,
-            skip_open: true,
-            line: PartLine {
-                at,
-                root: "r",
-                unit: LineUnit::Dir,
-                owner: Some(owner),
-                rule: "x",
-                since: "newest",
-                basis: at,
-                deadline: at,
-                files: 1,
-                bytes: 1,
-                by: Principal::Uid(7),
-            },
-        }
-    }
-
-    #[test]
-    fn a_record_comes_back_as_it_was_and_no_shorter_or_altered_one_does() {
-        let records = [
-            Record::Intent(sample(u64::MAX, u32::MAX, "u/\u{1}", "job")),
-            Record::Intent(Intent {
-                path: b"u/\xff\n",
-                quarantine: Some(QuarantineId {
-                    ino: u64::MAX,
-                    btime: Some(FileTime { secs: -1, nanos: 9 }),
-                }),
-                ..sample(0, 0, "", "")
-            }),
-            Record::Ended(vec![(1, None), (u64::MAX, Some(u32::MAX))]),
-        ];
-        for record in &records {
-            let mut bytes = Vec::new();
-            record.encode(&mut bytes);
-            let whole = bytes.len();
-            bytes.extend_from_slice(b"what follows");
-            assert_eq!(
-                Record::decode(&bytes).as_ref(),
-                Some(&(Record::decode(&bytes).unwrap().0, whole))
-            );
-            assert_eq!(&Record::decode(&bytes).unwrap().0, record);
-            for len in 0..whole {
-                assert_eq!(
-                    Record::decode(&bytes[..len]),
-                    None,
-                    "{len} of {whole} bytes"
-                );
-            }
-            for at in 0..whole {
-                bytes[at] ^= 0x40;
-                assert_eq!(Record::decode(&bytes), None, "byte {at} is another");
-                bytes[at] ^= 0x40;
-            }
-        }
-    }
-
-    #[test]
-    fn a_part_has_a_line_of_its_own() {
-        let intent = Intent {
-            dir: false,
-            size: 5,
-            ..sample(4, 2, "u/a", "job")
-        };
-        let line = intent.line();
-        assert_eq!((&*line.path, line.files, line.bytes), ("/r/u/a", 1, 5));
-        let top = Intent {
-            root: b"/",
-            ..intent
-        };
-        assert_eq!(top.line().path, "/u/a");
-    }
-}
+pub(super) mod tests;

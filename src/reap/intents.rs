@@ -15,8 +15,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
-use super::intent::{Intent, MAGIC, QuarantineId, Record};
-use super::old_intents;
+use super::intent::{Intent, QuarantineId, Record};
 use super::place::RootLocation;
 use crate::fs::error::reason;
 
@@ -29,6 +28,9 @@ const REWRITE_BYTES: u64 = 1 << 20;
 
 /// Maximum number of parts in one record of ended parts: ~30 KB.
 const ENDED_PARTS: usize = 4096;
+
+/// A part of the removal with this number; without a part: all of it.
+pub(super) type Parts = (u64, Option<u32>);
 
 /// All intents that are not done with.
 #[derive(Debug)]
@@ -91,10 +93,6 @@ impl Intents {
         let mut file = options().truncate(false).open(&path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        if bytes.first().is_some_and(|first| *first != MAGIC[0]) {
-            bytes = converted(&bytes);
-            file = replace(&path, |new| new.write_all(&bytes))?;
-        }
         let mut state = State {
             file,
             len: bytes.len() as u64,
@@ -183,23 +181,13 @@ impl Intents {
         )
     }
 
-    /// Forgets what is neither in the quarantine nor on its way there any more.
-    pub(super) fn done(&self, ids: impl IntoIterator<Item = u64>) {
-        let ended: Vec<_> = ids.into_iter().map(|id| (id, None)).collect();
-        self.end(&ended);
-    }
-
-    /// Forgets some parts of what goes under `id`: others of it may still be in the quarantine.
-    pub(super) fn done_parts(&self, id: u64, parts: &[u32]) {
-        let ended: Vec<_> = parts.iter().map(|part| (id, Some(*part))).collect();
-        self.end(&ended);
-    }
-
-    /// Notes, also in the file, what is not live any more: otherwise the next process could find it
-    /// out only by a look into the quarantine, which may be away then.
-    fn end(&self, ended: &[(u64, Option<u32>)]) {
+    /// Forgets parts that are neither in the quarantine nor on their way there any more. Notes it in
+    /// the file as well: otherwise the next process could find it out only by a look into the
+    /// quarantine, which may be away then.
+    pub(super) fn end(&self, ended: impl IntoIterator<Item = Parts>) {
+        let ended: Vec<Parts> = ended.into_iter().collect();
         let state = &mut *self.state.lock();
-        state.end(ended);
+        state.end(&ended);
         if !state.live.is_empty() {
             let mut bytes = Vec::new();
             for some in ended.chunks(ENDED_PARTS) {
@@ -224,26 +212,15 @@ impl Intents {
         }
     }
 
-    /// Leaves these to recovery: their things are still in the quarantine.
-    pub(super) fn leave(&self, ids: impl IntoIterator<Item = u64>) {
+    /// Leaves parts to recovery: they are still in the quarantine.
+    pub(super) fn leave(&self, left: impl IntoIterator<Item = Parts>) {
         let mut state = self.state.lock();
-        for id in ids {
-            for (_, live) in state.live.range_mut(all_of(id)) {
+        for which in left {
+            for (_, live) in state.live.range_mut(range_of(which)) {
                 live.in_flight = false;
             }
-            state.leave(id);
+            state.leave(which.0);
         }
-    }
-
-    /// Leaves some parts of what goes under `id` to recovery.
-    pub(super) fn leave_parts(&self, id: u64, parts: &[u32]) {
-        let mut state = self.state.lock();
-        for part in parts {
-            if let Some(live) = state.live.get_mut(&(id, *part)) {
-                live.in_flight = false;
-            }
-        }
-        state.leave(id);
     }
 
     /// Notes that a thread comes back later to what goes under `id`.
@@ -261,7 +238,12 @@ impl Intents {
 
     /// Returns true if no part of the removal `id` is in a quarantine any more.
     pub(super) fn is_done(&self, id: u64) -> bool {
-        self.state.lock().live.range(all_of(id)).next().is_none()
+        self.state
+            .lock()
+            .live
+            .range(range_of((id, None)))
+            .next()
+            .is_none()
     }
 
     /// Returns true if this part of the removal `id` has a live intent.
@@ -276,7 +258,7 @@ impl Intents {
         let of_left = state
             .left
             .keys()
-            .flat_map(|id| state.live.range(all_of(*id)));
+            .flat_map(|id| state.live.range(range_of((*id, None))));
         let taken = of_left.filter_map(|(_, live)| state.read(*live).ok());
         taken
             .filter(|taken| {
@@ -300,7 +282,7 @@ impl Intents {
         let state = &mut *self.state.lock();
         let mut taken = BTreeMap::new();
         for &id_left in state.left.keys() {
-            for (&number, live) in state.live.range(all_of(id_left)) {
+            for (&number, live) in state.live.range(range_of((id_left, None))) {
                 if live.in_flight {
                     continue;
                 }
@@ -330,14 +312,12 @@ impl State {
         }
     }
 
-    /// Forgets parts; `None`: all parts of that number.
-    fn end(&mut self, ended: &[(u64, Option<u32>)]) {
+    fn end(&mut self, ended: &[Parts]) {
         for &(id, part) in ended {
-            let which = part.map_or(all_of(id), |part| (id, part)..=(id, part));
-            for (_, live) in self.live.extract_if(which, |_, _| true) {
+            for (_, live) in self.live.extract_if(range_of((id, part)), |_, _| true) {
                 self.live_len -= u64::from(live.len);
             }
-            if !self.left.is_empty() && self.live.range(all_of(id)).next().is_none() {
+            if !self.left.is_empty() && self.live.range(range_of((id, None))).next().is_none() {
                 self.left.remove(&id);
             }
         }
@@ -348,7 +328,7 @@ impl State {
 
     /// Notes whose it is that no thread finishes at once.
     fn leave(&mut self, id: u64) {
-        let Some((_, first)) = self.live.range(all_of(id)).next() else {
+        let Some((_, first)) = self.live.range(range_of((id, None))).next() else {
             return;
         };
         let owner = if let Ok(taken) = self.read(*first) {
@@ -388,17 +368,8 @@ impl State {
     }
 }
 
-fn all_of(id: u64) -> std::ops::RangeInclusive<(u64, u32)> {
-    (id, 0)..=(id, u32::MAX)
-}
-
-/// The records of an earlier version's lines.
-fn converted(lines: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for line in lines.split(|byte| *byte == b'\n') {
-        old_intents::read(line, |record| record.encode(&mut bytes));
-    }
-    bytes
+fn range_of((id, part): Parts) -> std::ops::RangeInclusive<(u64, u32)> {
+    (id, part.unwrap_or(0))..=(id, part.unwrap_or(u32::MAX))
 }
 
 fn options() -> OpenOptions {

@@ -23,7 +23,6 @@ mod leases;
 mod links;
 mod look;
 mod names;
-mod old_intents;
 mod parts;
 mod pending;
 mod pipeline;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
+use super::intents::Parts;
 use super::parts::Part;
 use crate::core::claim::Reaped;
 use crate::core::facts::FileKey;
@@ -58,14 +59,51 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
+    /// A unit of which nothing is to be deleted yet. Without an answer an earlier process moved it.
+    pub(super) fn new(line: Line, skip_open: SkipOpen, answer: Option<Reaped>) -> Self {
+        Self {
+            roots: Vec::new(),
+            trees: Vec::new(),
+            pending: Vec::new(),
+            leases: Mutex::default(),
+            skip_open,
+            line,
+            after_crash: answer.is_none(),
+            answer,
+            failures: 0,
+        }
+    }
+
+    /// Adds parts of `tree`, each with its number and path, which were in its root number `root`.
+    pub(super) fn add(
+        &mut self,
+        root: usize,
+        tree: Tree,
+        parts: impl IntoIterator<Item = (u32, Part, RelPath)>,
+    ) {
+        let at = self.trees.len();
+        let parts = parts
+            .into_iter()
+            .map(|(number, part, path)| PendingDeletion {
+                number,
+                root,
+                tree: at,
+                part,
+                path,
+            });
+        self.pending.extend(parts);
+        self.trees.push(tree);
+    }
+
     /// Returns the number of names that are to be removed, of whatever kind: each takes memory
     /// while it waits in a lane.
     pub(super) fn weight(&self) -> usize {
         self.trees.iter().map(Tree::names).sum()
     }
 
-    /// Returns the numbers of its parts.
-    pub(super) fn numbers(&self) -> Vec<u32> {
-        self.pending.iter().map(|part| part.number).collect()
+    /// Returns its parts.
+    pub(super) fn parts(&self) -> impl Iterator<Item = Parts> {
+        let id = self.line.id;
+        self.pending.iter().map(move |part| (id, Some(part.number)))
     }
 }

@@ -188,8 +188,9 @@ impl Pipeline<'_> {
         let quarantined = self.quarantine(candidates, round);
         self.record(quarantined, round);
         self.prune(round);
-        self.lane.intents.done(round.ended.drain(..));
-        self.lane.intents.leave(round.left.drain(..));
+        let all_of = |id| (id, None);
+        self.lane.intents.end(round.ended.drain(..).map(all_of));
+        self.lane.intents.leave(round.left.drain(..).map(all_of));
         for (id, dirs) in round.finished.drain(..) {
             self.lane.tell_if_finished(id, LineUnit::Job, dirs);
         }

@@ -29,7 +29,7 @@ use crate::core::hold::Hold;
 use crate::core::policy::Policy;
 use crate::fs::error::FsError;
 use crate::fs::{Dir, RootDir};
-use crate::ledger::{Ledger, LineUnit};
+use crate::ledger::{Ledger, Line, LineUnit};
 
 /// Place of a root, as the watchers found it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -213,6 +213,13 @@ impl Lane {
     pub(super) fn tell_if_finished(&self, id: u64, unit: LineUnit, dirs: Vec<Arc<Dir>>) {
         if unit == LineUnit::Job && self.intents.is_done(id) {
             (self.hooks.finished)(id, dirs);
+        }
+    }
+
+    /// Records what was displaced or put back.
+    pub(super) fn record_displaced(&self, lines: &[Line]) {
+        if let Err(error) = self.ledger.append(lines) {
+            tracing::error!(%error, "what was displaced or put back could not be recorded");
         }
     }
 

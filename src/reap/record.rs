@@ -49,15 +49,9 @@ impl Pipeline<'_> {
                 self.refuse(recorded, &error.to_string(), round);
             }
         }
-        self.record_displaced(round);
-    }
-
-    /// Records what was displaced since.
-    fn record_displaced(&self, round: &mut Round) {
+        // What was displaced since.
         let displaced = std::mem::take(&mut round.displaced);
-        if let Err(error) = self.lane.ledger.append(&displaced) {
-            tracing::error!(%error, "what was displaced or put back could not be recorded");
-        }
+        self.lane.record_displaced(&displaced);
     }
 
     /// Notes what is to become of the jobs' records; returns the numbers of the lines.

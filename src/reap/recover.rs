@@ -8,14 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::back::{DISPLACED, RestoreOutcome, put_back, set_aside};
 use super::intent::{Intent, QuarantineId};
 use super::intents::Taken;
 use super::names::parse_quarantine_name;
 use super::parts::Part;
-use super::pending::{PendingDeletion, Sweep, SweepRoot};
+use super::pending::{Sweep, SweepRoot};
 use super::pipeline::ROUND_FILES_MAX;
 use super::place::{Lane, RootLocation, SlowWork};
 use super::sweep::{RETRY_MAX, RETRY_MIN, WAITING_NAMES_MAX};
@@ -178,9 +176,8 @@ fn settle_after(
         collected: None,
     };
     let leave = |numbers: &mut dyn Iterator<Item = &(u64, u32)>| {
-        for (id, part) in numbers {
-            lane.intents.leave_parts(*id, &[*part]);
-        }
+        let parts = numbers.map(|&(id, part)| (id, Some(part)));
+        lane.intents.leave(parts);
     };
     match recovery.settle() {
         Ok(remaining) => {
@@ -219,7 +216,7 @@ fn end_all(
         parts.entry(id).or_default().push(part);
     }
     for (id, parts) in parts {
-        lane.intents.done_parts(id, &parts);
+        lane.intents.end(parts.iter().map(|part| (id, Some(*part))));
         let unit = intents[&(id, parts[0])].intent().line.unit;
         lane.tell_if_finished(id, unit, quarantine.cloned().into_iter().collect());
     }
@@ -290,7 +287,7 @@ impl Recovery<'_> {
         let root = known.map(|taken| taken.intent().line.root.to_owned());
         let now = clock::now().wall;
         let (path, path_b64) = pack(path.as_os_str().as_encoded_bytes());
-        self.append(Line {
+        self.lane.record_displaced(&[Line {
             id: self.lane.ledger.next_id(),
             at: now,
             root: root.unwrap_or_else(|| self.place.path.display().to_string()),
@@ -305,7 +302,7 @@ impl Recovery<'_> {
             files: u64::from(facts.kind == Kind::File),
             result: Mark::Displaced,
             ..Line::default()
-        });
+        }]);
     }
 
     fn give_back(&self, intent: &Intent<'_>) -> Settled {
@@ -323,22 +320,16 @@ impl Recovery<'_> {
             RestoreOutcome::Home => {
                 tracing::info!(path = %full.display(), "put back: its removal was cut off before it was recorded");
             }
-            RestoreOutcome::Displaced => self.append(Line {
+            RestoreOutcome::Displaced => self.lane.record_displaced(&[Line {
                 id: self.lane.ledger.next_id(),
                 result: Mark::Displaced,
                 ..intent.line()
-            }),
+            }]),
             RestoreOutcome::Stuck => return Settled::Left,
         }
         let changed = if intent.dir { &path } else { &parent };
         (self.lane.hooks.put_back)(self.root_id, changed);
         Settled::Done
-    }
-
-    fn append(&self, line: Line) {
-        if let Err(error) = self.lane.ledger.append(&[line]) {
-            tracing::error!(%error, "what was displaced could not be recorded");
-        }
     }
 
     /// Has the sweeper finish a removal that is in the ledger. Files that are younger than it are
@@ -372,41 +363,29 @@ impl Recovery<'_> {
                 (Tree::of_file(b"", facts, quarantined, facts), part)
             }
         };
-        let files: u64 = (0..tree.len())
-            .map(|at| tree.dir(at).files.len() as u64)
-            .sum();
+        let of_dirs = (0..tree.len()).map(|at| tree.dir(at).files.len() as u64);
+        let files: u64 = of_dirs.sum();
         let of_another =
             |sweep: &Sweep| sweep.line.id != intent.id || sweep.line.files >= ROUND_FILES_MAX;
         if self.collected.as_ref().is_some_and(of_another) {
             self.dispatch();
         }
-        let sweep = self.collected.get_or_insert_with(|| Sweep {
-            roots: vec![SweepRoot {
+        let sweep = self.collected.get_or_insert_with(|| {
+            let line = Line {
+                files: 0,
+                ..intent.line()
+            };
+            let mut sweep = Sweep::new(line, skip_open(intent), None);
+            sweep.roots.push(SweepRoot {
                 quarantine: Arc::clone(self.quarantine),
                 path: self.place.path.clone(),
                 name: intent.line.root.to_owned(),
-            }],
-            trees: Vec::new(),
-            pending: Vec::new(),
-            leases: Mutex::default(),
-            skip_open: skip_open(intent),
-            line: Line {
-                files: 0,
-                ..intent.line()
-            },
-            answer: None,
-            after_crash: true,
-            failures: 0,
+            });
+            sweep
         });
         sweep.line.files += files;
-        sweep.pending.push(PendingDeletion {
-            number: intent.part,
-            root: 0,
-            tree: sweep.trees.len(),
-            part,
-            path: intent.path().unwrap_or_default(),
-        });
-        sweep.trees.push(tree);
+        let path = intent.path().unwrap_or_default();
+        sweep.add(0, tree, [(intent.part, part, path)]);
         Settled::Sweeping
     }
 

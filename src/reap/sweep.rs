@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use super::back::{RestoreOutcome, set_aside};
+use super::intents::Parts;
 use super::judge::{OpenState, ask, ask_after_crash};
 use super::names::{QuarantineName, quarantine_name};
 use super::parts::Part;
@@ -101,26 +102,25 @@ pub(super) fn sweep(lane: &Lane, mut sweep: Sweep) -> Option<Reaped> {
         remove();
     }
     if lane.is_stopping() {
-        lane.intents.leave_parts(id, &sweep.numbers());
+        lane.intents.leave(sweep.parts());
         return None;
     }
     sweeping.remove_dirs();
     sweeping.set_rest_aside();
     let failed = sweeping.failed.into_inner();
-    let (left, done): (Vec<u32>, Vec<u32>) = sweep
-        .numbers()
-        .into_iter()
-        .partition(|part| failed.contains_key(part));
-    if left.is_empty() && !sweep.after_crash {
-        lane.intents.done([id]);
+    if failed.is_empty() && !sweep.after_crash {
+        lane.intents.end([(id, None)]);
     } else {
         // Recovery hands a unit over part by part.
-        lane.intents.done_parts(id, &done);
+        let done = |(_, part): &Parts| part.is_none_or(|part| !failed.contains_key(&part));
+        lane.intents.end(sweep.parts().filter(done));
     }
     let answer = sweep.answer.take();
-    if let Some(error) = failed.into_values().next() {
-        sweep.pending.retain(|part| left.contains(&part.number));
-        retry(lane, sweep, &error);
+    if let Some(error) = failed.values().next() {
+        sweep
+            .pending
+            .retain(|part| failed.contains_key(&part.number));
+        retry(lane, sweep, error);
     } else {
         let dirs = sweep.roots.into_iter().map(|root| root.quarantine);
         lane.tell_if_finished(id, sweep.line.unit, dirs.collect());
@@ -135,7 +135,8 @@ fn retry(lane: &Lane, mut sweep: Sweep, error: &str) {
     sweep.failures += 1;
     sweep.leases.get_mut().clear();
     let path = String::from_utf8_lossy(&sweep.line.path_bytes()).into_owned();
-    let (left, weight) = (sweep.numbers(), sweep.weight());
+    let left: Vec<Parts> = sweep.parts().collect();
+    let weight = sweep.weight();
     lane.intents.postpone(id);
     let until = clock::now().boot + pause;
     if lane.sweeps.defer(sweep, weight, until, RETRIED_NAMES_MAX) {
@@ -146,7 +147,7 @@ fn retry(lane: &Lane, mut sweep: Sweep, error: &str) {
             humantime::format_duration(pause)
         );
     } else {
-        lane.intents.leave_parts(id, &left);
+        lane.intents.leave(left);
         tracing::warn!(
             path,
             error,
@@ -331,7 +332,7 @@ impl Sweeping<'_> {
                 (unit.path.clone(), unit.path_b64.clone())
             }
         };
-        let line = Line {
+        self.lane.record_displaced(&[Line {
             id: self.lane.ledger.next_id(),
             root: root.name.clone(),
             path,
@@ -341,10 +342,7 @@ impl Sweeping<'_> {
             bytes: 0,
             result: Mark::Displaced,
             ..unit.clone()
-        };
-        if let Err(error) = self.lane.ledger.append(&[line]) {
-            tracing::error!(%error, "what was displaced could not be recorded");
-        }
+        }]);
     }
 }
 

@@ -28,18 +28,18 @@ fn parts_that_are_done_with_leave_the_others_to_recovery() {
     drop(before);
     let intents = open(&dir);
     assert!(intents.is_live(5, 1) && intents.is_live(6, 0));
-    intents.done_parts(5, &[0, 2]);
+    intents.end([(5, Some(0)), (5, Some(2))]);
     assert!(
         intents.is_live(5, 1) && !intents.is_live(5, 2),
         "one part is left"
     );
-    intents.done([6]);
+    intents.end([(6, None)]);
     drop(intents);
     let again = open(&dir);
     assert!(again.is_live(5, 1), "and is so on disk");
     assert!(!again.is_live(5, 0) && !again.is_live(6, 0), "only it");
     assert!(again.has_left("job5") && !again.has_left("job6"));
-    again.done_parts(5, &[0, 1, 2]);
+    again.end((0..3).map(|part| (5, Some(part))));
     assert!(!again.is_live(5, 1) && again.is_done(5) && !again.has_left("job5"));
     assert_eq!(std::fs::read(dir.path().join(FILE)).unwrap(), b"");
 }
@@ -50,7 +50,7 @@ fn the_file_stays_small_while_a_disk_is_away_whose_removals_wait() {
     let dir = tempfile::tempdir().unwrap();
     let intents = open(&dir);
     write_all(&intents, (0..WAITING).map(|id| (id, 0)));
-    intents.leave(0..WAITING);
+    intents.leave((0..WAITING).map(|id| (id, None)));
     let len = || std::fs::metadata(dir.path().join(FILE)).unwrap().len();
     let live = len();
     let mut id = WAITING;
@@ -59,7 +59,7 @@ fn the_file_stays_small_while_a_disk_is_away_whose_removals_wait() {
         let batch: Vec<u64> = (id..id + 200).collect();
         write_all(&intents, batch.iter().map(|&id| (id, 0)));
         most = most.max(len());
-        intents.done(batch);
+        intents.end(batch.into_iter().map(|id| (id, None)));
         id += 200;
     }
     let limit = REWRITE_BYTES + 4 * live;
@@ -96,50 +96,7 @@ fn the_file_stays_readable_when_a_write_was_cut_off() {
     bytes.extend(torn);
     std::fs::write(&file, bytes).unwrap();
     write_all(&intents, [(3, 0)]);
-    intents.done([1]);
+    intents.end([(1, None)]);
     drop(intents);
     assert_eq!(open(&dir).ids(), BTreeSet::from([2, 3]));
-}
-
-#[test]
-fn lines_of_json_are_read_once_and_kept_as_records() {
-    let dir = tempfile::tempdir().unwrap();
-    let line = |id: u64, part: u32| {
-        format!(
-            "{{\"part\":{part},\"root\":\"/r\",\"root_ino\":7,\"path\":\"u\",\"dir\":true,\
-             \"key\":{{\"dev\":1,\"ino\":2}},\"size\":3,\"mtime\":{{\"secs\":4,\"nanos\":5}},\"btime\":null,\
-             \"skip_open\":true,\"line\":{{\"id\":{id},\"at\":\"2023-11-14T22:13:20.007Z\",\"root\":\"results\",\
-             \"path\":\"/r/u\",\"unit\":\"dir\",\"owner\":\"job{id}\",\"rule\":\"old\",\"since\":\"newest\",\
-             \"basis\":\"2023-11-14T21:56:40.000Z\",\"deadline\":\"2023-11-14T22:13:19.000Z\",\"late_ms\":3,\
-             \"files\":1,\"bytes\":42,\"result\":\"removed\",\"by\":{{\"uid\":1000}}}}}}\n"
-        )
-    };
-    let ended = "{\"ended\":[[6,null],[5,1]]}\n";
-    let torn = line(9, 0);
-    let text = [
-        &line(5, 0),
-        &line(5, 1),
-        &line(6, 0),
-        ended,
-        "no such line\n",
-        &line(7, 0),
-        &torn[..torn.len() - 9],
-    ];
-    std::fs::write(dir.path().join(FILE), text.concat()).unwrap();
-    for _ in 0..2 {
-        let intents = open(&dir);
-        assert_eq!(intents.ids(), BTreeSet::from([5, 7]));
-        assert!(intents.is_live(5, 0) && !intents.is_live(5, 1));
-        assert!(intents.has_left("job5") && intents.has_left("job7"));
-    }
-    let bytes = std::fs::read(dir.path().join(FILE)).unwrap();
-    let Some((Record::Intent(first), _)) = Record::decode(&bytes) else {
-        panic!("no record");
-    };
-    let line = first.line();
-    assert_eq!(
-        (&*line.path, line.by),
-        ("/r/u", crate::core::principal::Principal::Uid(1000))
-    );
-    assert_eq!((line.at.unix_ms(), line.bytes), (1_700_000_000_007, 42));
 }

@@ -63,56 +63,17 @@ fn quarantine(root: &RootDir) -> crate::fs::Dir {
 
 /// Writes the intent of a part, which stands in its place still.
 pub(super) fn intend(bench: &Bench, dir: &str, path: &str, part: u32, line: &Line) {
-    let mut bytes = Vec::new();
-    with_intent(bench, dir, path, part, line, |intent| {
-        Record::Intent(intent.clone()).encode(&mut bytes);
-    });
-    append_intents(bench, &bytes);
+    append_intents(bench, &record_of(bench, dir, path, part, line));
 }
 
-/// As [`intend`], in the format of the version before.
-fn intend_in_json(bench: &Bench, dir: &str, path: &str, part: u32, line: &Line) {
-    with_intent(bench, dir, path, part, line, |intent| {
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        let json = serde_json::json!({
-            "part": part,
-            "root": text(intent.root),
-            "root_ino": intent.root_ino,
-            "quarantine": intent.quarantine,
-            "path": text(intent.path),
-            "dir": intent.dir,
-            "key": intent.key,
-            "size": intent.size,
-            "mtime": intent.mtime,
-            "btime": intent.btime,
-            "skip_open": intent.skip_open,
-            "line": line,
-        });
-        append_intents(bench, format!("{json}\n").as_bytes());
-    });
-}
-
-pub(super) fn append_intents(bench: &Bench, more: &[u8]) {
-    let file = bench.base.join("state/intents");
-    let mut bytes = std::fs::read(&file).unwrap_or_default();
-    bytes.extend(more);
-    std::fs::write(&file, bytes).unwrap();
-}
-
-fn with_intent(
-    bench: &Bench,
-    dir: &str,
-    path: &str,
-    part: u32,
-    line: &Line,
-    use_it: impl FnOnce(&Intent<'_>),
-) {
+/// The record of that intent.
+fn record_of(bench: &Bench, dir: &str, path: &str, part: u32, line: &Line) -> Vec<u8> {
     let rel = RelPath::parse(path.as_bytes()).unwrap();
     let root = RootDir::open(&bench.place_of(dir).path).unwrap();
     let (parent, name) = rel.split().unwrap();
     let facts = root.dir(&parent).unwrap().look(name).unwrap().unwrap();
     let name = if dir == "root" { "results" } else { dir };
-    use_it(&Intent {
+    let intent = Intent {
         id: line.id,
         part,
         root: root.path().as_os_str().as_encoded_bytes(),
@@ -126,7 +87,17 @@ fn with_intent(
         btime: facts.btime,
         skip_open: true,
         line: PartLine::of(line, name),
-    });
+    };
+    let mut bytes = Vec::new();
+    Record::Intent(intent).encode(&mut bytes);
+    bytes
+}
+
+pub(super) fn append_intents(bench: &Bench, more: &[u8]) {
+    let file = bench.base.join("state/intents");
+    let mut bytes = std::fs::read(&file).unwrap_or_default();
+    bytes.extend(more);
+    std::fs::write(&file, bytes).unwrap();
 }
 
 fn take_out(bench: &Bench, dir: &str, path: &str, (id, part): (u64, u32)) {
@@ -146,18 +117,6 @@ fn record(bench: &Bench, line: &Line) {
 
 #[test]
 fn before_the_line_it_comes_back_and_after_it_it_goes() {
-    comes_back_or_goes(intend);
-}
-
-#[test]
-fn intents_of_the_version_before_are_understood() {
-    comes_back_or_goes(intend_in_json);
-}
-
-fn comes_back_or_goes(intend: Intend) {
-    let crash = |bench: &Bench, path: &str, number, recorded| {
-        crash_with(bench, path, number, recorded, intend);
-    };
     let mut bench = Bench::files();
     for name in [
         "sub/back",
@@ -350,9 +309,7 @@ fn the_parts_of_a_job_that_lie_in_one_quarantine_are_finished_together() {
     for part in 0..FILES {
         let name = format!("j_{part}");
         bench.write(&name, &name);
-        with_intent(&bench, "root", &name, part, &line, |intent| {
-            Record::Intent(intent.clone()).encode(&mut bytes);
-        });
+        bytes.extend(record_of(&bench, "root", &name, part, &line));
         take_out(&bench, "root", &name, (41, part));
     }
     append_intents(&bench, &bytes);
