@@ -15,7 +15,7 @@ use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::DirId;
 use crate::core::path::RelPath;
-use crate::core::policy::{Class, JobFilter, Schedule, Since};
+use crate::core::policy::{Class, JobFilter, Schedule};
 use crate::core::report::{Explanation, HeldCount, Mode, RootStatus, Status};
 use crate::core::time::{Now, Timestamp};
 
@@ -161,7 +161,7 @@ impl Engine {
         }
     }
 
-    fn by_itself(&self, rule: crate::core::facts::RuleId) -> bool {
+    fn by_itself(&self, rule: RuleId) -> bool {
         self.policy.rule(rule).schedule == Schedule::AtDeadline
     }
 
@@ -242,99 +242,52 @@ impl Engine {
     /// Explains the deadline of `path`, of a file or a directory, or why it has none.
     #[must_use]
     pub fn explain(&self, root: RootId, path: &RelPath, now: Now) -> Explanation {
-        let record = self
-            .index
-            .find(root, path.as_bytes())
-            .map(|(_, record)| record);
-        let class = record.map_or_else(
-            || {
-                self.policy
-                    .classify(root, path.as_bytes(), &self.owner(root, path.as_bytes()))
-            },
-            |record| record.class,
-        );
-        let is_dir = record.is_none() && self.index.dir_id(root, path.as_bytes()).is_some();
+        let owner = self.owner(root, path.as_bytes());
+        let found = self.index.find(root, path.as_bytes());
+        let class = match found {
+            Some((_, record)) => record.class,
+            None => self.policy.classify(root, path.as_bytes(), &owner),
+        };
+        let is_dir = found.is_none() && self.index.dir_id(root, path.as_bytes()).is_some();
+        let name = path.parent_and_name().map_or(&[][..], |(_, name)| name);
+        let item = found.map(|(dir, _)| Item::file(dir, name));
+        let basis = found.map(|(_, record)| record.basis);
         match class {
-            _ if is_dir => self.explain_dir(root, path, now),
             Class::Dir(_) => self.explain_dir(root, path, now),
-            Class::Job(id) => self.explain_of_job(root, path, id, now),
-            Class::Unruled | Class::Kept(_) => Explanation {
-                class,
-                ..never(class)
-            },
+            _ if is_dir => self.explain_dir(root, path, now),
+            Class::Unruled | Class::Kept(_) => never(class),
             Class::File(id) => {
-                let since = Some(self.policy.rule(id).since);
-                let Some((dir, record)) = self.index.find(root, path.as_bytes()) else {
-                    return Explanation {
-                        unit: Some(Unit::File),
-                        since,
-                        ..never(class)
-                    };
-                };
-                let mut holds = Vec::new();
-                let expires = self.policy.rule(id).expire_ms.is_some();
-                match record.deadline() {
-                    None if expires => holds.push(Hold::NoTimestamp),
-                    None => {}
-                    Some(deadline) => {
-                        let lapse = Lapse {
-                            rule: id,
-                            basis: record.basis,
-                            deadline,
-                        };
-                        let name = path.split().map_or(&b""[..], |(_, name)| name);
-                        holds = self.all_holds(root, &Item::file(dir, name), lapse, now);
-                    }
-                }
+                let deadline = found.and_then(|(_, record)| record.deadline());
+                let explanation = self.explain_item((root, item), id, basis, deadline, now);
                 Explanation {
+                    class,
                     unit: Some(Unit::File),
-                    since,
-                    basis: Some(record.basis),
-                    deadline: record.deadline(),
-                    holds,
-                    ..never(class)
+                    ..explanation
                 }
             }
-        }
-    }
-
-    /// Explains the deadline of a file that lapses with its job.
-    fn explain_of_job(&self, root: RootId, path: &RelPath, id: RuleId, now: Now) -> Explanation {
-        let rule = self.policy.rule(id);
-        let owner = self.owner(root, path.as_bytes());
-        let (_, job) = self.policy.decide(root, path.as_bytes(), &owner);
-        let found = self.index.find(root, path.as_bytes());
-        let basis = match job.and_then(|job| rule.since.of_job(&job.moments)) {
-            None if !rule.since.is_of_job() => found.map(|(_, record)| record.basis),
-            basis => basis,
-        };
-        let deadline = basis.zip(rule.expire_ms).map(|(at, ms)| at.plus_ms(ms));
-        let mut holds = Vec::new();
-        if let (Some((dir, _)), Some(basis), Some(deadline)) = (found, basis, deadline) {
-            let lapse = Lapse {
-                rule: id,
-                basis,
-                deadline,
-            };
-            let name = path.split().map_or(&b""[..], |(_, name)| name);
-            holds = self.all_holds(root, &Item::file(dir, name), lapse, now);
-        } else if rule.expire_ms.is_some() && basis.is_none() {
-            holds.push(Hold::NoTimestamp);
-        }
-        let no = job.and_then(|job| Some((job.key.source, self.jobs.number(&job.key)?)));
-        if let Some((source, no)) = no
-            && let Some(EntryState::Held { hold, .. }) = self.holds.get(&Item::Job(source, no, id))
-            && !holds.contains(hold)
-        {
-            holds.push(hold.clone());
-        }
-        Explanation {
-            unit: Some(Unit::Job),
-            since: Some(rule.since),
-            basis,
-            deadline,
-            holds,
-            ..never(Class::Job(id))
+            Class::Job(id) => {
+                let rule = self.policy.rule(id);
+                let (_, job) = self.policy.decide(root, path.as_bytes(), &owner);
+                let basis = match job.and_then(|job| rule.since.of_job(&job.moments)) {
+                    None if !rule.since.is_of_job() => basis,
+                    basis => basis,
+                };
+                let deadline = basis.zip(rule.expire_ms).map(|(at, ms)| at.plus_ms(ms));
+                let mut explanation = self.explain_item((root, item), id, basis, deadline, now);
+                let no = job.and_then(|job| Some((job.key.source, self.jobs.number(&job.key)?)));
+                if let Some((source, no)) = no
+                    && let Some(EntryState::Held { hold, .. }) =
+                        self.holds.get(&Item::Job(source, no, id))
+                    && !explanation.holds.contains(hold)
+                {
+                    explanation.holds.push(hold.clone());
+                }
+                Explanation {
+                    class,
+                    unit: Some(Unit::Job),
+                    ..explanation
+                }
+            }
         }
     }
 
@@ -342,35 +295,56 @@ impl Engine {
         let top = path.top().unwrap_or_default();
         let owner = self.owner(root, top);
         let rule = self.policy.dir_rule(root, top, &owner).map(|(id, _)| id);
-        let Some((id, rule_id)) = self.index.dir_id(root, top).zip(rule) else {
+        let Some((id, rule)) = self.index.dir_id(root, top).zip(rule) else {
             return never(Class::Unruled);
         };
-        let class = Class::Dir(rule_id);
+        let class = Class::Dir(rule);
         let Some(unit) = self.index.unit(id) else {
             return never(class);
         };
-        let rule = self.policy.rule(unit.rule);
-        let holds = match unit.deadline {
-            None if rule.expire_ms.is_some() => vec![Hold::NoTimestamp],
-            None => Vec::new(),
-            Some(deadline) => {
-                let lapse = Lapse {
-                    rule: unit.rule,
-                    basis: unit.basis,
-                    deadline,
-                };
-                self.all_holds(root, &Item::Dir(id), lapse, now)
-            }
-        };
         let top = RelPath::root().join(top);
+        let (item, basis) = ((root, Some(Item::Dir(id))), Some(unit.basis));
         Explanation {
             class,
             unit: Some(Unit::Dir),
             unit_path: Some(top).filter(|top| top != path),
+            ..self.explain_item(item, unit.rule, basis, unit.deadline, now)
+        }
+    }
+
+    /// Explains the deadline of an item under a rule; without an item, of what the index does not
+    /// have.
+    fn explain_item(
+        &self,
+        (root, item): (RootId, Option<Item>),
+        id: RuleId,
+        basis: Option<Timestamp>,
+        deadline: Option<Timestamp>,
+        now: Now,
+    ) -> Explanation {
+        let rule = self.policy.rule(id);
+        let holds = match (item, basis.zip(deadline)) {
+            (Some(item), Some((basis, deadline))) => {
+                let lapse = Lapse {
+                    rule: id,
+                    basis,
+                    deadline,
+                };
+                self.all_holds(root, &item, lapse, now)
+            }
+            (item, None)
+                if rule.expire_ms.is_some() && (item.is_some() || rule.since.is_of_job()) =>
+            {
+                vec![Hold::NoTimestamp]
+            }
+            (_, _) => Vec::new(),
+        };
+        Explanation {
             since: Some(rule.since),
-            basis: Some(unit.basis),
-            deadline: unit.deadline,
+            basis,
+            deadline,
             holds,
+            ..never(Class::Unruled)
         }
     }
 }
@@ -381,7 +355,7 @@ fn never(class: Class) -> Explanation {
         class,
         unit: None,
         unit_path: None,
-        since: None::<Since>,
+        since: None,
         basis: None,
         deadline: None,
         holds: Vec::new(),
