@@ -287,7 +287,7 @@ impl Directories {
         if self.chunks[chunk].len() <= at {
             self.chunks[chunk].resize_with(at + 1, || None);
         }
-        self.chunks[chunk][at] = Some(Node::new(root, &image.name, image.facts));
+        self.chunks[chunk][at] = Some(Node::new(root, &image.name, image.facts()));
         if let Some(parent) = parent {
             self.attach(id, parent);
         }

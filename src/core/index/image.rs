@@ -15,7 +15,9 @@
 //! gives either nothing or a value that keeps every invariant of its type: bytes from a disk are as
 //! hostile as bytes from anywhere.
 
-use super::codec::{checked, fold_sign, put, unfold_sign};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
 use super::directories::DirFacts;
 use super::hash::{fingerprint, name_hash};
 use super::page::{Page, TERM_BYTES, kind_of, sums_of};
@@ -25,25 +27,29 @@ use crate::core::facts::FileKey;
 use crate::core::path::is_component;
 use crate::core::time::{FileTime, Timestamp};
 
-/// Instead of the nanoseconds of a time that is not known.
-const NO_TIME: u64 = u32::MAX as u64;
-
 /// A directory as it was saved.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct DirImage {
     /// `None` for a root's own.
     pub(super) parent: Option<DirId>,
     /// Empty for a root's own.
     pub(super) name: Box<[u8]>,
-    /// Without the stamp, which is saved apart.
-    pub(super) facts: DirFacts,
+    key: FileKey,
+    /// Changes of its content, of itself, and its birth. Its stamp is saved apart.
+    times: (FileTime, FileTime, Option<FileTime>),
     /// The newest timestamp in its tree, where it is a unit.
     pub(super) newest: Option<Timestamp>,
 }
 
+impl DirImage {
+    pub(super) fn facts(&self) -> DirFacts {
+        DirFacts::new(self.key, self.times)
+    }
+}
+
 /// Vouches for the entries of a directory: while inode and change time match, the saved entries are
 /// complete and the directory need not be listed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct StampImage {
     pub(super) ino: u64,
     pub(super) ctime: FileTime,
@@ -79,14 +85,16 @@ impl Index {
     pub fn dir_image(&self, id: DirId) -> Option<Vec<u8>> {
         let catalog = self.catalog.read();
         let node = catalog.dirs.get(id)?;
+        let facts = &node.facts;
         let image = DirImage {
             parent: node.parent(),
             name: node.name.clone(),
-            facts: node.facts,
+            key: facts.key,
+            times: (facts.mtime(), facts.ctime(), facts.btime()),
             newest: catalog.units.get(&id).map(|unit| unit.rule.latest.any),
         };
         drop(catalog);
-        Some(encode_dir(&image))
+        Some(encode(&image))
     }
 
     /// Calls `each` with the directory `top` and all beneath it, each before those beneath it:
@@ -144,7 +152,7 @@ impl Index {
         if ripe > known {
             return Stamp::Ripens(ripe);
         }
-        Stamp::Ripe(encode_stamp(&StampImage {
+        Stamp::Ripe(encode(&StampImage {
             ino: node.facts.key.ino,
             ctime,
             files: node.files,
@@ -153,37 +161,20 @@ impl Index {
 }
 
 fn encode_page(page: &Page) -> Vec<u8> {
-    let mut out = Vec::with_capacity(page.blob.len() + 32);
-    put(&mut out, u64::from(page.dir.0));
-    put(&mut out, u64::from(page.count));
-    put(&mut out, u64::from(page.terms));
-    put(&mut out, u64::from(page.width));
-    put(&mut out, u64::from(page.wide));
-    put(&mut out, u64::from(page.names_bytes));
-    out.extend_from_slice(&page.base.to_le_bytes());
+    let (counts, columns) = ((page.count, page.terms), (page.width, page.wide));
+    let head = (page.dir, counts, columns, page.names_bytes, page.base);
+    let mut out = encode(&head);
     out.extend_from_slice(&page.blob);
     out
 }
 
 /// The page that `bytes` are; its rules' numbers are below `rules`.
 pub(super) fn decode_page(bytes: &[u8], rules: usize) -> Option<Page> {
-    let mut at = 0;
-    let mut number = || checked(bytes, &mut at);
-    let dir = DirId(u32::try_from(number()?).ok()?);
-    let count = u16::try_from(number()?)
-        .ok()
-        .filter(|n| (1..=256).contains(n))?;
-    let terms = u16::try_from(number()?)
-        .ok()
-        .filter(|n| (1..=count).contains(n))?;
-    let width = u8::try_from(number()?).ok().filter(|n| *n <= 8)?;
-    let wide = match number()? {
-        0 => false,
-        1 => true,
-        _ => return None,
-    };
-    let names_bytes = u32::try_from(number()?).ok()?;
-    let base = i64::from_le_bytes(*bytes.get(at..)?.first_chunk()?);
+    let (head, blob) = postcard::take_from_bytes(bytes).ok()?;
+    let (dir, (count, terms), (width, wide), names_bytes, base) = head;
+    if !(1..=256).contains(&count) || !(1..=count).contains(&terms) || width > 8 {
+        return None;
+    }
     let mut page = Page {
         dir,
         count,
@@ -194,7 +185,7 @@ pub(super) fn decode_page(bytes: &[u8], rules: usize) -> Option<Page> {
         base,
         span: (i64::MAX, i64::MIN),
         bytes: 0,
-        blob: bytes[at + 8..].into(),
+        blob: blob.into(),
     };
     if !is_sound(&page, rules) {
         return None;
@@ -244,98 +235,41 @@ fn is_sound(page: &Page, rules: usize) -> bool {
     let names_sound = page.names().zip(fingerprints).all(|(name, &found)| {
         is_component(name) && fingerprint(name_hash(page.dir.0, name)) == found
     });
-    let rest = &page.blob[columns..];
-    let mut at = 0;
-    let numbers_sound = (0..3 * count).all(|_| checked(rest, &mut at).is_some());
-    names_sound && numbers_sound && at == rest.len()
-}
-
-fn encode_dir(image: &DirImage) -> Vec<u8> {
-    let mut out = Vec::with_capacity(image.name.len() + 48);
-    put(
-        &mut out,
-        image.parent.map_or(0, |parent| u64::from(parent.0) + 1),
-    );
-    let facts = &image.facts;
-    put(&mut out, facts.key.dev);
-    put(&mut out, facts.key.ino);
-    for time in [Some(facts.mtime()), Some(facts.ctime()), facts.btime()] {
-        put_time(&mut out, time);
-    }
-    match image.newest {
-        None => put(&mut out, 0),
-        Some(newest) => {
-            put(&mut out, 1);
-            put(&mut out, fold_sign(newest.unix_ms()));
-        }
-    }
-    out.extend_from_slice(&image.name);
-    out
+    let mut rest = &page.blob[columns..];
+    let numbers_sound = (0..3 * count).all(|_| {
+        let number = postcard::take_from_bytes::<u64>(rest);
+        number.map(|(_, after)| rest = after).is_ok()
+    });
+    names_sound && numbers_sound && rest.is_empty()
 }
 
 pub(super) fn decode_dir(bytes: &[u8]) -> Option<DirImage> {
-    let mut at = 0;
-    let parent = match checked(bytes, &mut at)? {
-        0 => None,
-        above => Some(DirId(u32::try_from(above - 1).ok()?)),
+    let image: DirImage = decode(bytes)?;
+    let is_named = match image.parent {
+        None => image.name.is_empty(),
+        Some(_) => is_component(&image.name),
     };
-    let dev = checked(bytes, &mut at)?;
-    let ino = checked(bytes, &mut at)?;
-    let mtime = take_time(bytes, &mut at)??;
-    let ctime = take_time(bytes, &mut at)??;
-    let btime = take_time(bytes, &mut at)?;
-    let newest = match checked(bytes, &mut at)? {
-        0 => None,
-        1 => Some(Timestamp::from_unix_ms(unfold_sign(checked(
-            bytes, &mut at,
-        )?))),
-        _ => return None,
-    };
-    let name = bytes.get(at..)?;
-    let named = match parent {
-        None => name.is_empty(),
-        Some(_) => is_component(name),
-    };
-    named.then(|| DirImage {
-        parent,
-        name: name.into(),
-        facts: DirFacts::new(FileKey { dev, ino }, (mtime, ctime, btime)),
-        newest,
-    })
-}
-
-fn encode_stamp(stamp: &StampImage) -> Vec<u8> {
-    let mut out = Vec::with_capacity(24);
-    put(&mut out, stamp.ino);
-    put_time(&mut out, Some(stamp.ctime));
-    put(&mut out, u64::from(stamp.files));
-    out
+    let (mtime, ctime, btime) = image.times;
+    let mut times = [mtime, ctime].into_iter().chain(btime);
+    (is_named && times.all(is_time)).then_some(image)
 }
 
 pub(super) fn decode_stamp(bytes: &[u8]) -> Option<StampImage> {
-    let mut at = 0;
-    let ino = checked(bytes, &mut at)?;
-    let ctime = take_time(bytes, &mut at)??;
-    let files = u32::try_from(checked(bytes, &mut at)?).ok()?;
-    (at == bytes.len()).then_some(StampImage { ino, ctime, files })
+    decode(bytes).filter(|stamp: &StampImage| is_time(stamp.ctime))
 }
 
-fn put_time(out: &mut Vec<u8>, time: Option<FileTime>) {
-    put(out, fold_sign(time.map_or(0, |time| time.secs)));
-    put(out, time.map_or(NO_TIME, |time| u64::from(time.nanos)));
+const fn is_time(time: FileTime) -> bool {
+    time.nanos < 1_000_000_000
 }
 
-/// A time, or `Some(None)` where none is known.
-#[expect(clippy::option_option, reason = "no bytes, no time, a time")]
-fn take_time(bytes: &[u8], at: &mut usize) -> Option<Option<FileTime>> {
-    let secs = unfold_sign(checked(bytes, at)?);
-    match checked(bytes, at)? {
-        NO_TIME => Some(None),
-        nanos => Some(Some(FileTime {
-            secs,
-            nanos: u32::try_from(nanos).ok().filter(|n| *n < 1_000_000_000)?,
-        })),
-    }
+fn encode(value: &impl Serialize) -> Vec<u8> {
+    postcard::to_stdvec(value).expect("invariant: its parts know their length")
+}
+
+/// The value that all of `bytes` are.
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let (value, rest) = postcard::take_from_bytes(bytes).ok()?;
+    rest.is_empty().then_some(value)
 }
 
 #[cfg(test)]
@@ -411,15 +345,16 @@ mod tests {
             let image = DirImage {
                 parent: parent.map(DirId),
                 name: parent.map_or_else(Box::default, |_| name.into()),
-                facts: DirFacts::new(FileKey { dev, ino }, times),
+                key: FileKey { dev, ino },
+                times,
                 newest: newest.map(Timestamp::from_unix_ms),
             };
-            let bytes = encode_dir(&image);
+            let bytes = encode(&image);
             prop_assert_eq!(decode_dir(&bytes), Some(image));
             // Never a panic, whatever is missing.
             let _ = decode_dir(&bytes[..cut.index(bytes.len())]);
             let stamp = StampImage { ino, ctime: times.1, files };
-            let bytes = encode_stamp(&stamp);
+            let bytes = encode(&stamp);
             prop_assert_eq!(decode_stamp(&bytes), Some(stamp));
             prop_assert_eq!(decode_stamp(&bytes[..cut.index(bytes.len())]), None);
         }

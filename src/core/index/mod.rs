@@ -24,7 +24,7 @@
 //! A root may hold up to 2³² − 1 files, and so may the index.
 
 mod catalog;
-pub(in crate::core) mod codec;
+mod codec;
 mod dir_pages;
 mod directories;
 mod forecast;

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::facts::{Latest, RuleId};
 use crate::core::policy::Class;
 use crate::core::time::Timestamp;
 
 /// A directory of the index. Stays with the directory over renames; given anew after it was
 /// dropped.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct DirId(pub u32);
 
 /// A page of the index. Given anew after the page was freed, perhaps to another directory: see

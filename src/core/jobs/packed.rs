@@ -4,241 +4,179 @@
 //! ([`JobRow::decides_as`]).
 //! **Invariant:** the bytes are ours: made here, read here, never from outside.
 
+use serde::{Deserialize, Serialize};
+
 use super::row::{JobRow, Moments, Status};
 use crate::core::time::Timestamp;
 
-const UUID: u8 = 1 << 3;
-const KIND: u8 = 1 << 4;
-const ODD: u8 = 1 << 5;
-const FILES: u8 = 1 << 6;
-const UNREAD_FILES: u8 = 1 << 7;
-
-/// Contents of a packed row.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) struct Unpacked {
-    pub(super) id: String,
+/// A row as it is packed: status and id first, which are read without the rest.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PackedRow<'a> {
     pub(super) status: Status,
+    #[serde(borrow)]
+    id: Id<'a>,
     /// The kind's number.
     pub(super) kind: Option<u16>,
-    pub(super) moments: Moments,
-    pub(super) unreadable: bool,
-    pub(super) files: Vec<String>,
-    pub(super) has_unread_files: bool,
+    /// Those of [`Moments`] in order, in milliseconds, each as the difference to the one before.
+    moments: [Option<i64>; 5],
+    /// What most rows do not have.
+    #[serde(borrow)]
+    rare: Option<Rare<'a>>,
+}
+
+/// Id of a job.
+#[derive(PartialEq, Serialize, Deserialize)]
+enum Id<'a> {
+    /// A UUID that is written in the usual way: lower case, with dashes.
+    Uuid([u8; 16]),
+    Text(&'a str),
+}
+
+/// Parts of a row that most rows do not have.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+struct Rare<'a> {
+    unknown_status: Option<&'a str>,
+    unreadable: Option<&'a str>,
+    #[serde(borrow)]
+    files: Vec<&'a str>,
+    has_unread_files: bool,
+}
+
+impl<'a> Id<'a> {
+    fn of(id: &'a str) -> Self {
+        uuid_of(id).map_or(Self::Text(id), Self::Uuid)
+    }
+
+    fn text(&self) -> String {
+        let bytes = match self {
+            Self::Text(id) => return (*id).to_owned(),
+            Self::Uuid(bytes) => u128::from_be_bytes(*bytes),
+        };
+        let digits = format!("{bytes:032x}");
+        let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &digits[part]);
+        parts.join("-")
+    }
+}
+
+impl PackedRow<'_> {
+    pub(super) fn id(&self) -> String {
+        self.id.text()
+    }
+
+    pub(super) fn moments(&self) -> Moments {
+        let mut before = 0i64;
+        let [
+            created_at,
+            completed_at,
+            last_activity,
+            expires_at,
+            cleaned_at,
+        ] = self.moments.map(|step| {
+            before = before.wrapping_add(step?);
+            Some(Timestamp::from_unix_ms(before))
+        });
+        Moments {
+            created_at,
+            completed_at,
+            last_activity,
+            expires_at,
+            cleaned_at,
+        }
+    }
+
+    /// Returns true if a value of it cannot be read.
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.rare
+            .as_ref()
+            .is_some_and(|rare| rare.unreadable.is_some())
+    }
+
+    pub(super) fn files(&self) -> &[&str] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.files)
+    }
+
+    pub(super) fn has_unread_files(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.has_unread_files)
+    }
 }
 
 /// Packs `row`, whose kind has the number `kind`.
 pub(super) fn pack(row: &JobRow, kind: Option<u16>) -> Box<[u8]> {
-    let mut out = Vec::with_capacity(48);
-    let status = Status::ALL
-        .iter()
-        .position(|&status| status == row.status)
-        .expect("invariant: every status is listed");
-    let uuid = uuid_of(&row.id);
-    let is_odd = row.unknown_status.is_some() || row.unreadable.is_some();
-    let mut head = u8::try_from(status).expect("invariant: there are five");
-    for (bit, is_set) in [
-        (UUID, uuid.is_some()),
-        (KIND, kind.is_some()),
-        (ODD, is_odd),
-        (FILES, !row.files.is_empty()),
-        (UNREAD_FILES, row.has_unread_files),
-    ] {
-        if is_set {
-            head |= bit;
-        }
-    }
-    out.push(head);
-    match uuid {
-        Some(bytes) => out.extend(bytes),
-        None => put_text(&mut out, &row.id),
-    }
-    if let Some(kind) = kind {
-        out.extend(kind.to_le_bytes());
-    }
-    put_moments(&mut out, &row.moments);
-    if is_odd {
-        for text in [&row.unknown_status, &row.unreadable] {
-            out.push(u8::from(text.is_some()));
-            put_text(&mut out, text.as_deref().unwrap_or_default());
-        }
-    }
-    if !row.files.is_empty() {
-        put(&mut out, row.files.len() as u64);
-        for file in &row.files {
-            put_text(&mut out, file);
-        }
-    }
-    out.into()
-}
-
-/// The id in a packed row, without the rest.
-pub(super) fn id(packed: &[u8]) -> String {
-    let mut at = 1;
-    take_id(packed, &mut at)
-}
-
-/// Returns true if a packed row is of the job `id`.
-pub(super) fn is_of(packed: &[u8], id: &str) -> bool {
-    match (packed[0] & UUID != 0, uuid_of(id)) {
-        (true, Some(bytes)) => packed[1..17] == bytes,
-        (false, None) => {
-            let mut at = 1;
-            let len = usize::try_from(take(packed, &mut at)).unwrap_or(usize::MAX);
-            len == id.len() && packed[at..].starts_with(id.as_bytes())
-        }
-        (true, None) | (false, Some(_)) => false,
-    }
-}
-
-/// The status in a packed row, without the rest.
-pub(super) fn status(packed: &[u8]) -> Status {
-    Status::ALL[usize::from(packed[0] & 7)]
-}
-
-/// Everything in a packed row.
-pub(super) fn unpack(packed: &[u8]) -> Unpacked {
-    let head = packed[0];
-    let mut at = 1;
-    let id = take_id(packed, &mut at);
-    let kind = (head & KIND != 0).then(|| {
-        let kind = u16::from_le_bytes([packed[at], packed[at + 1]]);
-        at += 2;
-        kind
-    });
-    let moments = take_moments(packed, &mut at);
-    let mut unreadable = false;
-    if head & ODD != 0 {
-        for is_value in [false, true] {
-            let is_set = packed[at] == 1;
-            at += 1;
-            take_text(packed, &mut at);
-            unreadable |= is_value && is_set;
-        }
-    }
-    let mut files = Vec::new();
-    if head & FILES != 0 {
-        let count = take(packed, &mut at);
-        files.extend((0..count).map(|_| take_text(packed, &mut at)));
-    }
-    Unpacked {
-        id,
-        status: status(packed),
-        kind,
-        moments,
-        unreadable,
-        files,
-        has_unread_files: head & UNREAD_FILES != 0,
-    }
-}
-
-/// The sixteen bytes of a UUID that is written in the usual way: lower case, with dashes.
-fn uuid_of(id: &str) -> Option<[u8; 16]> {
-    let text = id.as_bytes();
-    if text.len() != 36 {
-        return None;
-    }
-    let mut bytes = [0; 16];
-    let mut digits = 0;
-    for (place, &byte) in text.iter().enumerate() {
-        if matches!(place, 8 | 13 | 18 | 23) {
-            if byte != b'-' {
-                return None;
-            }
-            continue;
-        }
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
-        };
-        bytes[digits / 2] = bytes[digits / 2] << 4 | digit;
-        digits += 1;
-    }
-    Some(bytes)
-}
-
-fn take_id(packed: &[u8], at: &mut usize) -> String {
-    if packed[0] & UUID == 0 {
-        return take_text(packed, at);
-    }
-    let mut text = String::with_capacity(36);
-    for (place, byte) in packed[*at..*at + 16].iter().enumerate() {
-        if matches!(place, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
-        }
-    }
-    *at += 16;
-    text
-}
-
-/// Appends a mask of those that are there, the first as it is, and the others as differences.
-fn put_moments(out: &mut Vec<u8>, moments: &Moments) {
-    let all = list(moments);
-    let mut mask = 0;
-    for (bit, moment) in all.iter().enumerate() {
-        mask |= u8::from(moment.is_some()) << bit;
-    }
-    out.push(mask);
-    let mut before = 0;
-    for moment in all.into_iter().flatten() {
-        let ms = moment.unix_ms();
-        put(out, fold_sign(ms.wrapping_sub(before)));
-        before = ms;
-    }
-}
-
-fn take_moments(packed: &[u8], at: &mut usize) -> Moments {
-    let mask = packed[*at];
-    *at += 1;
-    let mut before = 0i64;
-    let mut next = |bit: u8| {
-        (mask & 1 << bit != 0).then(|| {
-            before = before.wrapping_add(unfold_sign(take(packed, at)));
-            Timestamp::from_unix_ms(before)
-        })
-    };
-    Moments {
-        created_at: next(0),
-        completed_at: next(1),
-        last_activity: next(2),
-        expires_at: next(3),
-        cleaned_at: next(4),
-    }
-}
-
-fn list(moments: &Moments) -> [Option<Timestamp>; 5] {
     let Moments {
         created_at,
         completed_at,
         last_activity,
         expires_at,
         cleaned_at,
-    } = *moments;
-    [
+    } = row.moments;
+    let mut before = 0;
+    let moments = [
         created_at,
         completed_at,
         last_activity,
         expires_at,
         cleaned_at,
-    ]
+    ];
+    let rare = Rare {
+        unknown_status: row.unknown_status.as_deref(),
+        unreadable: row.unreadable.as_deref(),
+        files: row.files.iter().map(String::as_str).collect(),
+        has_unread_files: row.has_unread_files,
+    };
+    let packed = PackedRow {
+        status: row.status,
+        id: Id::of(&row.id),
+        kind,
+        moments: moments.map(|moment| {
+            let ms = moment?.unix_ms();
+            Some(ms.wrapping_sub(std::mem::replace(&mut before, ms)))
+        }),
+        rare: (rare != Rare::default()).then_some(rare),
+    };
+    let bytes = postcard::to_stdvec(&packed).expect("invariant: its parts know their length");
+    bytes.into()
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    put(out, text.len() as u64);
-    out.extend(text.as_bytes());
+/// Everything in a packed row.
+pub(super) fn unpack(packed: &[u8]) -> PackedRow<'_> {
+    read(packed)
 }
 
-fn take_text(packed: &[u8], at: &mut usize) -> String {
-    let len = usize::try_from(take(packed, at)).expect("invariant: a length that was in memory");
-    let text = &packed[*at..*at + len];
-    *at += len;
-    String::from_utf8_lossy(text).into_owned()
+/// The id in a packed row, without the rest.
+pub(super) fn id(packed: &[u8]) -> String {
+    let (_, id): (Status, Id<'_>) = read(packed);
+    id.text()
 }
 
-use crate::core::index::codec::{fold_sign, put, take, unfold_sign};
+/// Returns true if a packed row is of the job `id`.
+pub(super) fn is_of(packed: &[u8], id: &str) -> bool {
+    let (_, known): (Status, Id<'_>) = read(packed);
+    known == Id::of(id)
+}
+
+/// The status in a packed row, without the rest.
+pub(super) fn status(packed: &[u8]) -> Status {
+    read(packed)
+}
+
+fn read<'a, T: Deserialize<'a>>(packed: &'a [u8]) -> T {
+    let (value, _) = postcard::take_from_bytes(packed).expect("invariant: it was packed here");
+    value
+}
+
+/// The bytes of a UUID that is written in the usual way.
+fn uuid_of(id: &str) -> Option<[u8; 16]> {
+    let is_dash = |place| matches!(place, 8 | 13 | 18 | 23);
+    let is_sound = |(place, byte)| match byte {
+        b'-' => is_dash(place),
+        b'0'..=b'9' | b'a'..=b'f' => !is_dash(place),
+        _ => false,
+    };
+    let is_uuid = id.len() == 36 && id.bytes().enumerate().all(is_sound);
+    let digits = is_uuid.then(|| id.replace('-', ""))?;
+    let number = u128::from_str_radix(&digits, 16).ok()?;
+    Some(number.to_be_bytes())
+}
 
 #[cfg(test)]
 mod tests {
@@ -283,15 +221,15 @@ mod tests {
         fn what_was_packed_comes_back(row in row(), kind: Option<u16>) {
             let packed = pack(&row, kind);
             let back = unpack(&packed);
-            prop_assert_eq!(&back.id, &row.id);
+            prop_assert_eq!(back.id(), row.id.clone());
             prop_assert_eq!(&id(&packed), &row.id);
             prop_assert!(is_of(&packed, &row.id));
             prop_assert_eq!((back.status, status(&packed)), (row.status, row.status));
             prop_assert_eq!(back.kind, kind);
-            prop_assert_eq!(back.moments, row.moments);
-            prop_assert_eq!(back.files, row.files);
-            prop_assert_eq!(back.has_unread_files, row.has_unread_files);
-            prop_assert_eq!(back.unreadable, row.unreadable.is_some());
+            prop_assert_eq!(back.moments(), row.moments);
+            prop_assert_eq!(back.files(), row.files);
+            prop_assert_eq!(back.has_unread_files(), row.has_unread_files);
+            prop_assert_eq!(back.is_unreadable(), row.unreadable.is_some());
         }
 
         #[test]

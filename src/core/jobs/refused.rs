@@ -91,7 +91,7 @@ impl RowRefusals {
         policy: &Policy,
         source: &Source,
         id: &str,
-        files: &[String],
+        files: &[impl AsRef<str>],
         are_unread: bool,
     ) -> Self {
         let mut refused = Self::default();
@@ -103,7 +103,7 @@ impl RowRefusals {
             refused.claims.push((String::new(), why.to_owned()));
             refused.is_nameless = true;
         }
-        for file in files {
+        for file in files.iter().map(AsRef::as_ref) {
             let Err(why) = claims::resolve(policy, source, file) else {
                 continue;
             };
@@ -111,7 +111,7 @@ impl RowRefusals {
                 Some(names) => refused.names.extend(names.iter().map(|name| hash(name))),
                 None => refused.is_nameless = true,
             }
-            refused.claims.push((file.clone(), why));
+            refused.claims.push((file.to_owned(), why));
         }
         refused
     }

@@ -117,11 +117,14 @@ impl SourceJobs {
         );
         let kind = row.kind.and_then(|kind| self.kinds.get(usize::from(kind)));
         Job {
-            key: JobKey { source, id: row.id },
+            key: JobKey {
+                source,
+                id: row.id(),
+            },
             kind: kind.cloned(),
             status: row.status,
-            moments: row.moments,
-            unreadable: row.unreadable,
+            moments: row.moments(),
+            unreadable: row.is_unreadable(),
         }
     }
 
@@ -156,11 +159,8 @@ impl SourceJobs {
 
     /// Returns where the claims of the job with the number `no` lead.
     pub(super) fn claimed(&self, policy: &Policy, of: &Source, no: u32) -> Vec<(RootId, RelPath)> {
-        let files = self
-            .row(no)
-            .map(|row| unpack(row).files)
-            .unwrap_or_default();
-        paths(policy, of, &files)
+        let row = self.row(no).map(unpack);
+        row.map_or(Vec::new(), |row| paths(policy, of, row.files()))
     }
 
     pub(super) fn put(&mut self, policy: &Policy, of: Option<&Source>, row: &JobRow) -> Change {
@@ -277,7 +277,7 @@ impl SourceJobs {
     pub(super) fn refused(&self, policy: &Policy, of: &Source, no: u32) -> RowRefusals {
         let row = self.row(no).map(unpack);
         row.map_or_else(RowRefusals::default, |row| {
-            RowRefusals::of(policy, of, &row.id, &row.files, row.has_unread_files)
+            RowRefusals::of(policy, of, &row.id(), row.files(), row.has_unread_files())
         })
     }
 
@@ -338,10 +338,10 @@ impl SourceJobs {
 }
 
 /// Returns where `files` lead, each place once, in order.
-fn paths(policy: &Policy, of: &Source, files: &[String]) -> Vec<(RootId, RelPath)> {
+fn paths(policy: &Policy, of: &Source, files: &[impl AsRef<str>]) -> Vec<(RootId, RelPath)> {
     let mut all: Vec<(RootId, RelPath)> = Vec::new();
     for file in files {
-        let Ok((root, path)) = claims::resolve(policy, of, file) else {
+        let Ok((root, path)) = claims::resolve(policy, of, file.as_ref()) else {
             continue;
         };
         let covered = claims::covered(of, &path);
