@@ -54,7 +54,8 @@ pub struct Claim {
     pub pieces: Vec<Piece>,
     /// Its unit.
     pub unit: Unit,
-    /// The inode that the index knows; a directory's own for [`Unit::Dir`].
+    /// The inode that the index knows; a directory's own for [`Unit::Dir`], the first piece's for
+    /// [`Unit::Job`].
     pub key: FileKey,
     /// The rule that lets it go.
     pub rule: RuleId,
@@ -70,6 +71,21 @@ pub struct Claim {
     pub due: Timestamp,
     /// The actor.
     pub actor: Actor,
+}
+
+impl Claim {
+    /// The job that owns all of it, for [`Unit::Job`].
+    #[must_use]
+    pub fn job(&self) -> Option<&JobKey> {
+        self.owners.first().filter(|_| self.unit == Unit::Job)
+    }
+
+    /// Places of what goes: none for a job without files.
+    pub fn places(&self) -> impl Iterator<Item = (RootId, &RelPath)> {
+        let own = (self.unit != Unit::Job).then_some((self.root, &self.path));
+        let pieces = self.pieces.iter().map(|piece| (piece.root, &piece.path));
+        own.into_iter().chain(pieces)
+    }
 }
 
 /// A part of what a job owns.

@@ -181,8 +181,8 @@ impl Intents {
         )
     }
 
-    /// Forgets parts that are neither in the quarantine nor on their way there any more. Notes it in
-    /// the file as well: otherwise the next process could find it out only by a look into the
+    /// Forgets parts that are neither in the quarantine nor on their way there any more. Notes it
+    /// in the file as well: otherwise the next process could find it out only by a look into the
     /// quarantine, which may be away then.
     pub(super) fn end(&self, ended: impl IntoIterator<Item = Parts>) {
         let ended: Vec<Parts> = ended.into_iter().collect();

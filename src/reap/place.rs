@@ -3,7 +3,7 @@
 //! **Invariant:** claims of a root wait while its quarantine is recovered; nothing of a root that
 //! is not there is touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
@@ -45,7 +45,7 @@ pub struct RootLocation {
 pub(super) struct ClaimBatch {
     pub(super) policy: Arc<Policy>,
     /// One, but for what jobs own: there any number, also none.
-    pub(super) roots: Vec<RootId>,
+    pub(super) roots: BTreeSet<RootId>,
     pub(super) unit: Unit,
     pub(super) claims: Vec<Claim>,
     pub(super) since: BoundedClock,

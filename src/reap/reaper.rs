@@ -21,7 +21,7 @@ pub use super::place::RootLocation;
 use super::place::{ClaimBatch, LookContext, ReaperContext, RootReadiness};
 use super::quarantines;
 use crate::clock;
-use crate::core::claim::{Claim, Reaped, Unit};
+use crate::core::claim::{Claim, Reaped};
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::jobs::{Fresh, JobKey, Owner};
@@ -222,7 +222,7 @@ impl Reaper {
         for claim in batch.claims {
             let work = ClaimBatch {
                 policy: batch.policy.clone(),
-                roots: roots_of(&claim),
+                roots: claim.places().map(|(root, _)| root).collect(),
                 unit: claim.unit,
                 claims: vec![claim],
                 since,
@@ -321,16 +321,5 @@ impl Reaper {
 impl Drop for Reaper {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-/// The roots that `claim` needs, in order.
-fn roots_of(claim: &Claim) -> Vec<RootId> {
-    match claim.unit {
-        Unit::File | Unit::Dir => vec![claim.root],
-        Unit::Job => {
-            let roots: BTreeSet<RootId> = claim.pieces.iter().map(|piece| piece.root).collect();
-            roots.into_iter().collect()
-        }
     }
 }

@@ -19,6 +19,7 @@ pub(super) struct Candidate {
     /// Its root: of all that a job owns, that of the first part.
     pub(super) root: RootId,
     pub(super) path: RelPath,
+    /// Of all that a job owns, that of the first part.
     pub(super) key: FileKey,
     pub(super) lapse: Lapse,
     pub(super) files: u64,
@@ -51,12 +52,6 @@ impl Candidate {
             pieces: Vec::new(),
             job: None,
         }
-    }
-
-    /// Returns its device: of a job, that of its first piece, or 0 without files.
-    pub(super) fn device(&self) -> u64 {
-        let first = self.pieces.first().map(|piece| piece.key);
-        first.unwrap_or(self.key).dev
     }
 
     /// The line of a report about it.

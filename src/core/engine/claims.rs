@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 
 use super::effects::Effects;
 use super::item::Item;
-use crate::core::claim::{Claim, Unit};
+use crate::core::claim::Claim;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::input::Effect;
 use crate::core::jobs::JobKey;
@@ -28,15 +28,8 @@ pub(super) type Subject = (RootId, RelPath, Option<(JobKey, RuleId)>);
 
 /// Subject of `claim`.
 pub(super) fn subject_of(claim: &Claim) -> Subject {
-    let job = claim.owners.first().filter(|_| claim.unit == Unit::Job);
-    let job = job.map(|job| (job.clone(), claim.rule));
+    let job = claim.job().map(|job| (job.clone(), claim.rule));
     (claim.root, claim.path.clone(), job)
-}
-
-/// Returns the device of what is claimed: of a job, that of its first piece, or 0 without files.
-fn device_of(claim: &Claim) -> u64 {
-    let first = claim.pieces.first().map(|piece| piece.key);
-    first.unwrap_or(claim.key).dev
 }
 
 /// See the module.
@@ -71,7 +64,7 @@ impl Claims {
 
     /// Returns true if the reaper may have this claim of a clean, beside the dry runs under way.
     pub(super) fn has_room_for_clean(&self, claim: &Claim) -> bool {
-        self.has_room(device_of(claim))
+        self.has_room(claim.key.dev)
             && self.outstanding.len() + self.previewing < OUTSTANDING_MAX / 2
     }
 
@@ -82,7 +75,7 @@ impl Claims {
     /// Gives out a claim, unless one on the same path is under way.
     pub(super) fn give_out(&mut self, item: Item, claim: Claim) {
         if let Entry::Vacant(free) = self.outstanding.entry(subject_of(&claim)) {
-            let device = device_of(&claim);
+            let device = claim.key.dev;
             free.insert((item, device));
             *self.by_device.entry(device).or_default() += 1;
             self.ready.entry(claim.root).or_default().push(claim);

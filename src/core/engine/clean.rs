@@ -10,7 +10,6 @@ use super::candidate::Candidate;
 use super::claims::{Subject, subject_of};
 use super::item::Item;
 use super::lapse::{Lapse, LapseState, Trigger};
-use super::settle::request_of;
 use super::state::Engine;
 use crate::core::claim::{Actor, Claim, Outcome, Reaped, Unit};
 use crate::core::facts::{RootId, RuleId};
@@ -48,7 +47,9 @@ type Candidates = Vec<(LapseState, Candidate)>;
 impl Cleans {
     /// Takes in what became of a claim.
     pub(super) fn settle(&mut self, claim: &Claim, outcome: &Outcome) {
-        let Some(id) = request_of(claim) else { return };
+        let Some(id) = claim.actor.request else {
+            return;
+        };
         let Some(clean) = self.running.get_mut(&id) else {
             return;
         };
@@ -354,8 +355,7 @@ impl Engine {
     /// Returns false if the job of a claim that waited in line owns something else by now. True for
     /// everything but jobs.
     pub(super) fn is_all_of_job(&self, claim: &Claim, now: Now) -> bool {
-        let key = claim.owners.first().filter(|_| claim.unit == Unit::Job);
-        let Some(job) = key.map(|key| self.jobs.job(key)) else {
+        let Some(job) = claim.job().map(|key| self.jobs.job(key)) else {
             return true;
         };
         job.is_some_and(|job| self.gather(&job, claim.rule, now.wall).pieces == claim.pieces)

@@ -6,6 +6,7 @@
 use super::candidate::Candidate;
 use super::holds::{EntryState, HoldTable, Refused};
 use super::item::Item;
+use super::job_breaker::may_be_due;
 use super::lapse::{Lapse, LapseState, Trigger};
 use super::stall::Retry;
 use super::state::Engine;
@@ -101,7 +102,7 @@ impl Engine {
             return;
         };
         let state = self.lapse_state(found.root, &found.item, found.lapse, Trigger::Timer, now);
-        let dev = found.device();
+        let dev = found.key.dev;
         if state == LapseState::Due && !self.claims.has_room(dev) {
             self.timers.park(dev, next);
         } else if state == LapseState::Due {
@@ -128,9 +129,8 @@ impl Engine {
             .map(|(id, _)| id)
             .collect();
         // What is not due yet need not be known yet.
-        if rules.iter().any(|&rule| self.may_be_due(&job, rule, now))
-            && !self.has_arrived(source, no)
-        {
+        let may_be_due = |rule: &RuleId| may_be_due(self.policy.rule(*rule), &job, None, now.wall);
+        if rules.iter().any(may_be_due) && !self.has_arrived(source, no) {
             return;
         }
         for rule in rules {
@@ -142,7 +142,7 @@ impl Engine {
                     self.hold_item(&found.item, (found.root, &found.path), hold, tries, now);
                 }
                 (LapseState::Due, Some(found)) => {
-                    let dev = found.device();
+                    let dev = found.key.dev;
                     if !self.claims.has_room(dev) {
                         self.timers.park(dev, next);
                         return;

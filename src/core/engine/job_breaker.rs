@@ -16,7 +16,7 @@ use super::state::Engine;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::input::Event;
 use crate::core::jobs::{Job, SourceId};
-use crate::core::policy::{Record, Rule};
+use crate::core::policy::Rule;
 use crate::core::report::{Counted, Trip};
 use crate::core::time::{Now, Timestamp};
 
@@ -174,16 +174,10 @@ impl Engine {
     /// The rules under which `job` is due at `now` without being asked for, but not by the time
     /// that has passed since `known_at`.
     fn due_rules(&self, job: &Job, known_at: Option<Timestamp>, now: Timestamp) -> Vec<RuleId> {
-        let is_due = |rule: &Rule| match rule.since.of_job(&job.moments) {
-            Some(basis) => is_due(rule, basis, known_at, now),
-            // Its files decide.
-            None => !rule.since.is_of_job(),
-        };
-        let rules = self.policy.job_rules(job);
-        rules
-            .filter(|(id, rule)| self.policy.lapses_by_itself(*id) && is_due(rule))
-            .map(|(id, _)| id)
-            .collect()
+        let rules = self.policy.job_rules(job).filter(|(id, rule)| {
+            self.policy.lapses_by_itself(*id) && may_be_due(rule, job, known_at, now)
+        });
+        rules.map(|(id, _)| id).collect()
     }
 
     /// The roots that something would happen in, or for, if all that `job` owns went under `rule`,
@@ -195,18 +189,13 @@ impl Engine {
         known_at: Option<Timestamp>,
         now: Timestamp,
     ) -> BTreeMap<RootId, u64> {
-        let gathered = self.gather(job, rule, now);
-        let is_recorded = self.is_recorded(&job.key);
-        let of = self.policy.rule(rule);
-        let by_job = of.since.of_job(&job.moments);
-        let basis = by_job.or_else(|| of.since.of_all(gathered.latest, &job.moments));
-        let is_nothing = gathered.pieces.is_empty() && (of.record == Record::Keep || is_recorded);
-        if is_nothing || !basis.is_some_and(|basis| is_due(of, basis, known_at, now)) {
+        let (owned, lapse) = self.owned_lapse(job, rule, None, now);
+        if !lapse.is_some_and(|lapse| is_due(lapse.deadline, known_at, now)) {
             return BTreeMap::new();
         }
-        if !gathered.pieces.is_empty() {
-            let roots = gathered.pieces.iter().map(|piece| piece.root);
-            let files = |root| gathered.files_in.get(&root).copied().unwrap_or(0);
+        if !owned.pieces.is_empty() {
+            let roots = owned.pieces.iter().map(|piece| piece.root);
+            let files = |root| owned.files_in.get(&root).copied().unwrap_or(0);
             return roots.map(|root| (root, files(root))).collect();
         }
         // Its record alone concerns all of them.
@@ -228,13 +217,24 @@ impl Engine {
     }
 }
 
-/// Returns true if what counts from `basis` is due at `now` under `rule`, and not by the time that
-/// has passed since `known_at`.
-fn is_due(rule: &Rule, basis: Timestamp, known_at: Option<Timestamp>, now: Timestamp) -> bool {
-    let Some(expire_ms) = rule.expire_ms else {
-        return false;
-    };
-    let deadline = basis.plus_ms(expire_ms);
+/// Returns true if all that `job` owns may be due at `now` under `rule`, as far as its own
+/// timestamps tell, and not by the time that has passed since `known_at`.
+pub(super) fn may_be_due(
+    rule: &Rule,
+    job: &Job,
+    known_at: Option<Timestamp>,
+    now: Timestamp,
+) -> bool {
+    match (rule.expire_ms, rule.since.of_job(&job.moments)) {
+        (None, _) => false,
+        (Some(expire_ms), Some(basis)) => is_due(basis.plus_ms(expire_ms), known_at, now),
+        // Its files decide.
+        (Some(_), None) => !rule.since.is_of_job(),
+    }
+}
+
+/// Returns true if `deadline` has passed at `now`, and not since `known_at`.
+fn is_due(deadline: Timestamp, known_at: Option<Timestamp>, now: Timestamp) -> bool {
     let is_time = known_at.is_some_and(|known_at| deadline > known_at.plus_ms(-SLACK_MS));
     deadline <= now && !is_time
 }

@@ -83,17 +83,26 @@ impl Engine {
         }
     }
 
-    /// Returns true if all that `job` owns may be due under `rule`, as far as its own timestamps
-    /// tell.
-    pub(super) fn may_be_due(&self, job: &Job, rule: RuleId, now: Now) -> bool {
-        let rule = self.policy.rule(rule);
-        let Some(expire_ms) = rule.expire_ms else {
-            return false;
-        };
-        match rule.since.of_job(&job.moments) {
-            Some(basis) => basis.plus_ms(expire_ms) <= now.wall,
-            None => !rule.since.is_of_job(),
-        }
+    /// All that `job` owns and `rule` takes, and how it lapses; `None`: neither files nor a record
+    /// of it are left to go, or its timestamp is missing. `retention_ms`: another time to live than
+    /// the rule's.
+    pub(super) fn owned_lapse(
+        &self,
+        job: &Job,
+        rule: RuleId,
+        retention_ms: Option<i64>,
+        now: Timestamp,
+    ) -> (JobFileSet, Option<Lapse>) {
+        let of = self.policy.rule(rule);
+        let owned = self.gather(job, rule, now);
+        let is_recorded = of.record == Record::Keep || self.is_recorded(&job.key);
+        let is_nothing = owned.pieces.is_empty() && is_recorded;
+        let basis = of.since.of_all(owned.latest, &job.moments);
+        let lapse = basis.filter(|_| !is_nothing).and_then(|basis| {
+            let expire_ms = retention_ms.or(of.expire_ms)?;
+            Some(Lapse::new(rule, basis, expire_ms))
+        });
+        (owned, lapse)
     }
 
     /// State under `rule` of all that `job` (the number `no` of its source) owns, and the candidate
@@ -120,39 +129,28 @@ impl Engine {
         let Some(expire_ms) = of.expire_ms.map(|ms| retention_ms.unwrap_or(ms)) else {
             return (LapseState::Never, None);
         };
-        let waits = |basis: Timestamp| {
-            let deadline = basis.plus_ms(expire_ms);
-            LapseState::Waits(self.guard.effective(basis, deadline))
-        };
-        let is_due = |basis: Timestamp| basis.plus_ms(expire_ms) <= now.wall;
+        let waits = |of: Lapse| LapseState::Waits(self.guard.effective(of.basis, of.deadline));
         let by_job = of.since.of_job(&job.moments);
-        match by_job {
+        match by_job.map(|basis| Lapse::new(rule, basis, expire_ms)) {
             _ if job.moments.cleaned_at.is_some() => return (LapseState::Never, None),
             // Without the timestamp that the rule needs it loses nothing, ever.
             None if of.since.is_of_job() => return (LapseState::Never, None),
-            Some(basis) if !is_due(basis) => return (waits(basis), None),
+            Some(lapse) if lapse.deadline > now.wall => return (waits(lapse), None),
             Some(_) | None => {}
         }
-        let gathered = self.gather(job, rule, now.wall);
-        if gathered.pieces.is_empty() && (of.record == Record::Keep || self.is_recorded(&job.key)) {
-            let later = gathered.later.map_or(LapseState::Never, LapseState::Waits);
-            return (later, None);
+        let (owned, lapse) = self.owned_lapse(job, rule, retention_ms, now.wall);
+        match lapse {
+            None => (
+                owned.later.map_or(LapseState::Never, LapseState::Waits),
+                None,
+            ),
+            Some(lapse) if lapse.deadline > now.wall => (waits(lapse), None),
+            Some(lapse) => {
+                let hold = self.hold_of_job(job, lapse, &owned, now);
+                let state = hold.map_or(LapseState::Due, |hold| LapseState::held(hold, None));
+                (state, Some(job_candidate(item, job, lapse, owned)))
+            }
         }
-        let by_files = of.since.of_all(gathered.latest, &job.moments);
-        let Some(basis) = by_job.or(by_files) else {
-            return (LapseState::Never, None);
-        };
-        if !is_due(basis) {
-            return (waits(basis), None);
-        }
-        let lapse = Lapse {
-            rule,
-            basis,
-            deadline: basis.plus_ms(expire_ms),
-        };
-        let hold = self.hold_of_job(job, lapse, &gathered, now);
-        let state = hold.map_or(LapseState::Due, |hold| LapseState::held(hold, None));
-        (state, Some(job_candidate(item, job, lapse, gathered)))
     }
 
     /// Returns true if the record of a job is being written, or was, and its row has not changed

@@ -70,6 +70,14 @@ impl LapseState {
 }
 
 impl Lapse {
+    pub(super) fn new(rule: RuleId, basis: Timestamp, expire_ms: i64) -> Self {
+        Self {
+            rule,
+            basis,
+            deadline: basis.plus_ms(expire_ms),
+        }
+    }
+
     /// Lapse of an entry with a deadline of its own.
     pub(super) fn of(class: Class, basis: Timestamp, deadline: Option<Timestamp>) -> Option<Self> {
         match class {

@@ -7,10 +7,11 @@ use super::item::Item;
 use super::job_units::NO_ROOT;
 use super::state::Engine;
 use crate::core::claim::{Claim, Outcome, Piece, Reaped, Removal, Unit};
-use crate::core::facts::{Facts, Kind, Latest, RootId};
+use crate::core::facts::{Facts, Kind, Latest};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, UnitRule};
 use crate::core::input::{Effect, Event};
+use crate::core::jobs::JobKey;
 use crate::core::observed::{Discovery, Name};
 use crate::core::path::RelPath;
 use crate::core::policy::Record;
@@ -71,8 +72,7 @@ impl Engine {
         if here.is_none() {
             self.rearm_path(&claim, now);
         }
-        let job = claim.owners.first().filter(|_| claim.unit == Unit::Job);
-        if let Some(key) = job {
+        if let Some(key) = claim.job() {
             let no = self.jobs.number(key);
             if !no.is_some_and(|no| self.holds.has_claim(key.source, no)) {
                 self.jobs.end_claim(key);
@@ -83,10 +83,7 @@ impl Engine {
     /// Returns true if `item`, of which `claim` was, is still what is at the path of the claim.
     fn is_at(&self, item: &Item, claim: &Claim) -> bool {
         match item {
-            Item::Job(_, no, _) => {
-                let key = claim.owners.first();
-                key.and_then(|key| self.jobs.number(key)) == Some(*no)
-            }
+            Item::Job(_, no, _) => claim.job().and_then(|key| self.jobs.number(key)) == Some(*no),
             Item::File(..) | Item::Dir(_) => self
                 .path_of(item)
                 .is_some_and(|(_, path)| path == claim.path),
@@ -101,7 +98,7 @@ impl Engine {
         gone: &mut Gone,
         now: Now,
     ) {
-        for root in roots_of(claim) {
+        for (root, _) in claim.places() {
             if let Some(state) = self.roots.get_mut(&root) {
                 state.stall_mut().end();
             }
@@ -123,8 +120,7 @@ impl Engine {
                 self.drop_dir(dir);
             }
         }
-        let job = claim.owners.first().filter(|_| claim.unit == Unit::Job);
-        if let Some(key) = job {
+        if let Some(key) = claim.job() {
             let record = self.policy.rules.get(usize::from(claim.rule.0));
             let record = record.map_or(Record::Keep, |rule| rule.record);
             if record != Record::Keep
@@ -148,7 +144,7 @@ impl Engine {
             files: removal.files,
             bytes: removal.bytes,
             id: removal.id,
-            job: job.cloned(),
+            job: claim.job().cloned(),
         });
     }
 
@@ -279,7 +275,8 @@ impl Engine {
     ) {
         let is_job = claim.unit == Unit::Job;
         // Of several roots, only recovery tells which one it is.
-        if hold.is_of_root() && claim.root != NO_ROOT && roots_of(claim).all(|r| r == claim.root) {
+        let is_in_one = claim.root != NO_ROOT && claim.places().all(|(of, _)| of == claim.root);
+        if hold.is_of_root() && is_in_one {
             self.stall(claim.root, hold.clone(), now);
             if !is_job {
                 return;
@@ -311,13 +308,7 @@ impl Engine {
 
     /// Has everything that a claim was about looked at.
     fn relist(&mut self, claim: &Claim) {
-        let own = claim.pieces.is_empty().then_some((claim.root, &claim.path));
-        let pieces = claim.pieces.iter().map(|piece| (piece.root, &piece.path));
-        let all = own
-            .into_iter()
-            .chain(pieces)
-            .filter(|(root, _)| *root != NO_ROOT);
-        for (root, path) in all {
+        for (root, path) in claim.places() {
             self.effects.relist(root, path.clone());
         }
     }
@@ -329,11 +320,11 @@ impl Engine {
         let split = claim.path.split();
         let file = split.and_then(|(dir, name)| Some(Item::file(dir_id(&dir)?, name)));
         // A job that was forgotten and is told of again has another number.
-        let job = claim.owners.first().filter(|_| claim.unit == Unit::Job);
-        let job = job.and_then(|key| {
+        let item = |key: &JobKey| {
             let no = self.jobs.number(key)?;
             Some(Item::Job(key.source, no, claim.rule))
-        });
+        };
+        let job = claim.job().and_then(item);
         for item in [dir, file, job].into_iter().flatten() {
             if self.holds.is_claimed(&item) {
                 self.holds_mut().clear(&item);
@@ -341,18 +332,6 @@ impl Engine {
             self.rearm(&item, now);
         }
     }
-}
-
-/// The roots that a claim takes something from.
-fn roots_of(claim: &Claim) -> impl Iterator<Item = RootId> {
-    let own = claim.pieces.is_empty().then_some(claim.root);
-    own.into_iter()
-        .chain(claim.pieces.iter().map(|piece| piece.root))
-}
-
-/// Returns the request that the removal belongs to, if there is one.
-pub(super) fn request_of(claim: &Claim) -> Option<u64> {
-    claim.actor.request
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(super) struct PackedRow<'a> {
     pub(super) kind: Option<u16>,
     /// Those of [`Moments`] in order, in milliseconds, each as the difference to the one before.
     moments: [Option<i64>; 5],
-    /// What most rows do not have.
+    /// Parts that most rows do not have.
     #[serde(borrow)]
     rare: Option<Rare<'a>>,
 }

@@ -394,7 +394,7 @@ fn only_units_that_need_the_same_are_taken_in_by_work_that_waits() {
     let since = BoundedClock(clock::now());
     let work = |claims| ClaimBatch {
         policy: Arc::clone(&policy),
-        roots: vec![ROOT],
+        roots: [ROOT].into(),
         unit: Unit::Dir,
         claims: vec![claim.clone(); claims],
         since,
@@ -409,7 +409,7 @@ fn only_units_that_need_the_same_are_taken_in_by_work_that_waits() {
             ..work(1)
         },
         ClaimBatch {
-            roots: vec![ROOT, world::UPLOADS],
+            roots: [ROOT, world::UPLOADS].into(),
             ..work(1)
         },
         ClaimBatch {
