@@ -286,11 +286,6 @@ fn durations_and_globs_that_make_no_sense() {
 
     For more information, try '--help'.
     "#);
-    told!(place, refusal(&place.run(&["ls", "--limit", "0"])), @r#"
-    error: invalid value '0' for '--limit <LIMIT>': give a whole number from 1 on
-
-    For more information, try '--help'.
-    "#);
 }
 
 #[test]
@@ -571,17 +566,12 @@ fn socket_paths_that_are_too_long() {
 #[test]
 fn commands_without_a_daemon_say_how_to_start_one() {
     let place = Place::new();
-    let commands: [&[&str]; 10] = [
-        &["status"],
-        &["ls"],
-        &["explain", "x"],
-        &["stats"],
-        &["history"],
+    let commands: [&[&str]; 5] = [
         &["events"],
         &["sync"],
-        &["breaker", "show"],
         &["breaker", "release"],
-        &["ls", "--json"],
+        &["pin", "rm", "1"],
+        &["job", "put", "x", "--status", "running"],
     ];
     let said: Vec<String> = commands
         .iter()
@@ -595,9 +585,9 @@ fn commands_without_a_daemon_say_how_to_start_one() {
     // These do without a daemon, but not without a configuration.
     place.config("[[root]]\npath = \"data\"\n[[rule]]\nexpire = \"soon\"\n");
     let without = |config: &str| {
-        let said =
-            ["plan", "clean"].map(|command| refusal(&place.run(&[command, "--config", config])));
-        assert_eq!(said[0], said[1]);
+        let said = ["plan", "clean", "ls", "status", "history"]
+            .map(|command| refusal(&place.run(&[command, "--config", config])));
+        assert!(said.iter().all(|one| *one == said[0]), "{said:?}");
         said[0].clone()
     };
     told!(place, without("lapsed.toml"), @r#"

@@ -112,7 +112,7 @@ fn a_job_is_told_shown_listed_and_forgotten() {
     assert_eq!(listed(&place, &[]), ["two"]);
     assert_eq!(
         said(&place, &["job", "ls", "--status", "failed"]),
-        ["no such jobs"]
+        ["no jobs match"]
     );
     for order in ["get", "rm"] {
         let told = refused(&place, &["job", order, "run/1"]);

@@ -11,8 +11,7 @@ use crate::app::error::{AppError, ErrorKind};
 use crate::clock;
 use crate::core::jobs::{Fresh, JobKey, JobRow, News, SourceId, SourceNews};
 use crate::core::policy::Policy;
-use crate::types;
-use crate::types::JsonPath;
+use crate::types::{self, ClaimState, JsonPath};
 
 mod body;
 pub mod list;
@@ -311,7 +310,7 @@ fn described(daemon: &Daemon, policy: &Policy, source: SourceId, row: JobRow) ->
             Err(why) => types::Claim {
                 file,
                 path: None,
-                state: "refused".to_owned(),
+                state: ClaimState::Refused,
                 why: Some(why),
             },
             Ok(path) => {
@@ -319,7 +318,11 @@ fn described(daemon: &Daemon, policy: &Policy, source: SourceId, row: JobRow) ->
                 types::Claim {
                     file,
                     path: Some(JsonPath::new(&path)),
-                    state: if is_ours { "ok" } else { "elsewhere" }.to_owned(),
+                    state: if is_ours {
+                        ClaimState::Ok
+                    } else {
+                        ClaimState::Elsewhere
+                    },
                     why: (!is_ours).then(|| "it lies beneath no root".to_owned()),
                 }
             }

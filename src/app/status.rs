@@ -20,10 +20,7 @@ use crate::core::report::{
     Mode, Phase, Reconciliation, RootStatus, SourcePhase, SourceStatus, Status,
 };
 use crate::core::time::Timestamp;
-use crate::types::{self, HealthQuery};
-
-/// The health of a daemon that knows all of its roots, and holds nothing back.
-pub const READY: &str = "ready";
+use crate::types::{self, HealthQuery, HealthState, RootPhase};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -34,18 +31,18 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub async fn health(daemon: &Daemon, query: HealthQuery) -> Result<types::Health, AppError> {
     let status = daemon.link().ask(|engine, now| engine.status(now)).await?;
     let health = health_of(&status);
-    if query.ready && health != READY {
+    if query.ready && health != HealthState::Ready {
         let error = AppError::unavailable(format!("the daemon is {health}"));
         return Err(error.hint("`lapsed status` says what it waits for"));
     }
     Ok(types::Health {
-        status: health.to_owned(),
+        status: health,
         version: VERSION.to_owned(),
     })
 }
 
-/// In one word.
-fn health_of(status: &Status) -> &'static str {
+/// Summarizes `status`. Only a survey without a daemon has the mode on request.
+fn health_of(status: &Status) -> HealthState {
     let phases = || status.roots.iter().map(|root| &root.phase);
     let is_reading = |phase: &Phase| match phase {
         Phase::Crawling | Phase::Reconciling { .. } => true,
@@ -62,12 +59,14 @@ fn health_of(status: &Status) -> &'static str {
         || status.sources.iter().any(|source| source.trip.is_some());
     let is_down = |source: &SourceStatus| matches!(source.phase, SourcePhase::Down { .. });
     let downs = status.sources.iter().any(is_down);
-    if phases().any(is_reading) {
-        "reconciling"
+    if status.mode == Mode::OnRequest {
+        HealthState::Offline
+    } else if phases().any(is_reading) {
+        HealthState::Reconciling
     } else if status.roots.iter().any(is_missing) || holds || trips || downs {
-        "holding"
+        HealthState::Holding
     } else {
-        READY
+        HealthState::Ready
     }
 }
 
@@ -94,7 +93,7 @@ fn status_of(daemon: &Daemon, status: &Status) -> types::Status {
     let late = status.lateness;
     let (due, waits) = backlog(daemon, &policy, status, now);
     types::Status {
-        health: health_of(status).to_owned(),
+        health: health_of(status),
         due,
         waits,
         has_deadlines: parts.index.has_deadlines() || status.next.is_some(),
@@ -102,11 +101,10 @@ fn status_of(daemon: &Daemon, status: &Status) -> types::Status {
         version: VERSION.to_owned(),
         pid: std::process::id(),
         mode: match status.mode {
-            Mode::Live => "live",
-            Mode::OnRequest => "on-request",
-            Mode::DryRun => "dry-run",
-        }
-        .to_owned(),
+            Mode::Live => types::Mode::Live,
+            Mode::OnRequest => types::Mode::OnRequest,
+            Mode::DryRun => types::Mode::DryRun,
+        },
         uptime_s: uptime_ms / 1000,
         started: parts.started.to_string(),
         entries: roots.iter().map(|root| root.entries).sum(),
@@ -262,16 +260,16 @@ fn resident_bytes() -> Option<u64> {
 fn root_line(daemon: &Daemon, policy: &Policy, root: &RootStatus) -> types::RootLine {
     let totals = daemon.parts.index.totals(root.root);
     let (phase, why) = match &root.phase {
-        Phase::Missing { why } => ("missing", Some(why)),
-        Phase::Unreachable { why } => ("unreachable", Some(why)),
-        Phase::Crawling => ("crawling", None),
-        Phase::Reconciling { why } => ("reconciling", Some(why)),
-        Phase::Ready => ("ready", None),
+        Phase::Missing { why } => (RootPhase::Missing, Some(why)),
+        Phase::Unreachable { why } => (RootPhase::Unreachable, Some(why)),
+        Phase::Crawling => (RootPhase::Crawling, None),
+        Phase::Reconciling { why } => (RootPhase::Reconciling, Some(why)),
+        Phase::Ready => (RootPhase::Ready, None),
     };
     types::RootLine {
         name: root_name(policy, root.root).to_owned(),
         path: json_path(policy, root.root, &crate::core::path::RelPath::root()),
-        phase: phase.to_owned(),
+        phase,
         why: why.cloned(),
         entries: totals.files,
         bytes: totals.bytes,

@@ -147,6 +147,14 @@ impl Client {
                 },
             }
         })?;
+        Self::over(stream, socket).await
+    }
+
+    /// Talks to the server at the other end of `stream`; `socket` is for messages.
+    ///
+    /// # Errors
+    /// [`ClientError::Broken`].
+    pub async fn over(stream: UnixStream, socket: &Path) -> Result<Self, ClientError> {
         let broken = |error: hyper::Error| ClientError::Broken {
             socket: socket.to_path_buf(),
             reason: error.to_string(),

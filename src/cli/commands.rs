@@ -16,7 +16,6 @@ mod history;
 mod init;
 mod job;
 mod ls;
-mod once;
 mod pin;
 mod plan;
 mod report;
@@ -91,7 +90,7 @@ impl Command {
             Self::Explain(arguments) => block_on(explain::run(context, &arguments)),
             Self::Job(arguments) => block_on(job::run(context, &arguments)),
             Self::Pin(arguments) => block_on(pin::run(context, &arguments)),
-            Self::Plan(arguments) => plan::run(context, &arguments),
+            Self::Plan(arguments) => block_on(plan::run(context, &arguments)),
             Self::Clean(arguments) => clean::run(context, &arguments),
             Self::Stats(arguments) => block_on(stats::run(context, &arguments)),
             Self::History(arguments) => block_on(history::run(context, &arguments)),

@@ -1,12 +1,16 @@
 //! Options and surroundings that commands share.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{ArgAction, Args};
+use tokio::net::UnixStream;
 
-use super::client::Client;
+use super::client::{Client, ClientError};
 use super::output::{Format, Output};
 use crate::config::{Environment, Overrides, RootIds, Settings};
+use crate::daemon::{Baseline, offline};
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -48,7 +52,7 @@ pub struct Common {
 
 /// What to watch, for commands that can do without a daemon.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Watching {
+pub struct WatchOptions {
     /// Watch PATH, and let its files lapse TTL after they were last touched (repeatable)
     #[arg(long, value_name = "PATH=TTL")]
     watch: Vec<String>,
@@ -60,7 +64,7 @@ pub struct Watching {
     allow_unsafe_roots: bool,
 }
 
-impl Watching {
+impl WatchOptions {
     /// Refuses these options beside a daemon, which goes by its own configuration.
     ///
     /// # Errors
@@ -78,6 +82,74 @@ impl Watching {
                  leave {option} out, or name another socket with --socket to do without the daemon"
             ),
         }
+    }
+}
+
+/// Entries of a list that a terminal gets unless the user asks for another number: a screen or two.
+const TERMINAL_ENTRIES: u64 = 50;
+
+/// Length of a list.
+#[derive(Debug, Clone, Args)]
+pub struct Limit {
+    /// List at most N, 0 for all [default: 50 on a terminal]
+    #[arg(id = "limit", long = "limit", short = 'n', value_name = "N")]
+    number: Option<u64>,
+}
+
+impl Limit {
+    /// Maximum number of entries; without one, all are listed. Programs and files get all.
+    #[must_use]
+    pub fn max(&self, output: &Output) -> Option<u64> {
+        match self.number {
+            Some(number) => Some(number).filter(|number| *number > 0),
+            None => output.is_for_terminal().then_some(TERMINAL_ENTRIES),
+        }
+    }
+
+    /// Tells the user that the list ended at the default limit, and how to see more.
+    ///
+    /// # Errors
+    /// Those of `output`.
+    pub fn print_cut(&self, output: &mut Output) -> anyhow::Result<()> {
+        match self.number {
+            Some(_) => Ok(()),
+            None => output.line(&format!(
+                "the first {TERMINAL_ENTRIES}; -n N lists more, -n 0 all"
+            )),
+        }
+    }
+}
+
+/// Consent to something that cannot be undone.
+#[derive(Debug, Clone, Args)]
+pub struct Consent {
+    /// Do not ask for confirmation
+    #[arg(long, short = 'y')]
+    yes: bool,
+}
+
+impl Consent {
+    /// Returns true if `--yes` is given, or nobody is at a terminal to be asked: scripts go on.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        self.yes || !(io::stdin().is_terminal() && io::stderr().is_terminal())
+    }
+
+    /// Asks for consent. Everything but `y` and `yes` refuses.
+    ///
+    /// # Errors
+    /// If the terminal cannot be read or written.
+    pub fn ask(question: &str) -> anyhow::Result<bool> {
+        eprint!("{question} [y/N] ");
+        let mut answer = String::new();
+        io::stdin()
+            .read_line(&mut answer)
+            .context("cannot read the answer; give --yes")?;
+        let is_given = ["y", "yes"].contains(&answer.trim().to_lowercase().as_str());
+        if !is_given {
+            eprintln!("nothing was done");
+        }
+        Ok(is_given)
     }
 }
 
@@ -106,7 +178,7 @@ pub struct Context {
 impl Context {
     /// What the command line says to the configuration.
     #[must_use]
-    pub fn overrides(&self, watching: &Watching) -> Overrides {
+    pub fn overrides(&self, watching: &WatchOptions) -> Overrides {
         Overrides {
             config: self.common.config.clone(),
             watch: watching.watch.clone(),
@@ -122,7 +194,7 @@ impl Context {
     ///
     /// # Errors
     /// The configuration's mistakes that keep this from being known.
-    pub fn socket(&self, watching: &Watching) -> anyhow::Result<PathBuf> {
+    pub fn socket(&self, watching: &WatchOptions) -> anyhow::Result<PathBuf> {
         let overrides = self.overrides(watching);
         let (_, socket) = crate::config::endpoints(&overrides, &self.environment)?;
         Ok(socket)
@@ -132,7 +204,7 @@ impl Context {
     ///
     /// # Errors
     /// Its mistakes.
-    pub fn settings(&self, watching: &Watching) -> anyhow::Result<Settings> {
+    pub fn settings(&self, watching: &WatchOptions) -> anyhow::Result<Settings> {
         let overrides = self.overrides(watching);
         let mut ids = RootIds::default();
         Ok(crate::config::load(
@@ -147,7 +219,65 @@ impl Context {
     /// # Errors
     /// The configuration's, or the client's.
     pub async fn connect(&self) -> anyhow::Result<Client> {
-        Ok(Client::connect(&self.socket(&Watching::default())?).await?)
+        Ok(Client::connect(&self.socket(&WatchOptions::default())?).await?)
+    }
+
+    /// Connects to the daemon to have it act. The inner error says that none runs.
+    ///
+    /// # Errors
+    /// The configuration's, or the client's.
+    pub async fn connect_to_act(
+        &self,
+        watching: &WatchOptions,
+    ) -> anyhow::Result<Result<Client, ClientError>> {
+        match Client::connect(&self.socket(watching)?).await {
+            Err(error) if error.is_absence() => Ok(Err(error)),
+            connected => {
+                let client = connected?;
+                watching.refuse_beside_daemon()?;
+                Ok(Ok(client))
+            }
+        }
+    }
+
+    /// Connects to the daemon to ask questions. Where none runs, what `baseline` says is read once,
+    /// and the same questions are answered from that.
+    ///
+    /// # Errors
+    /// The configuration's, the client's, or those of the reading.
+    pub async fn connect_to_read(
+        &self,
+        watching: &WatchOptions,
+        baseline: Baseline,
+    ) -> anyhow::Result<Client> {
+        let absence = match self.connect_to_act(watching).await? {
+            Ok(client) => return Ok(client),
+            Err(absence) => absence,
+        };
+        let settings = self.settings_without_daemon(watching, &absence)?;
+        if self.common.quiet == 0 {
+            let absence = absence.to_string();
+            let absence = absence.lines().next().unwrap_or_default();
+            eprintln!("note: {absence}: the answer is read from its state and the roots");
+        }
+        let daemon = tokio::task::spawn_blocking(move || offline(settings, baseline)).await??;
+        let (ours, theirs) = UnixStream::pair().context("cannot make a socket")?;
+        tokio::spawn(crate::http::answer(theirs, daemon));
+        Ok(Client::over(ours, &self.socket(watching)?).await?)
+    }
+
+    /// The whole configuration, where no daemon could be asked because of `absence`.
+    ///
+    /// # Errors
+    /// Its mistakes, behind the reason why it is needed at all.
+    pub fn settings_without_daemon(
+        &self,
+        watching: &WatchOptions,
+        absence: &ClientError,
+    ) -> anyhow::Result<Settings> {
+        self.settings(watching).map_err(|mistakes| {
+            anyhow::anyhow!("{absence}\nand to do without a daemon:\n{mistakes:#}")
+        })
     }
 
     /// Whether to print for programs.

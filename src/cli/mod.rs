@@ -4,7 +4,7 @@
 //! - `commands`: one file for each command
 //! - [`context`]: options and surroundings that commands share
 //! - [`client`]: HTTP over the daemon's socket
-//! - [`output`], [`table`], [`human`]: output for people
+//! - [`output`], [`list`], [`table`], [`human`]: output for people
 //!
 //! **Invariant:** exit status 0: done; 1: done with errors; 2: could not run. Mapped in one place.
 //! **Invariant:** what goes to a terminal has no control characters but our own.
@@ -13,6 +13,7 @@ pub mod app;
 pub mod client;
 pub mod context;
 pub mod human;
+pub mod list;
 pub mod log;
 pub mod output;
 pub mod table;

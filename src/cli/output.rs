@@ -61,6 +61,12 @@ impl Output {
         }
     }
 
+    /// Returns true if a person reads it on a terminal.
+    #[must_use]
+    pub fn is_for_terminal(&self) -> bool {
+        self.format == Format::Text && self.screen.width.is_some()
+    }
+
     /// Prints `text` and ends the line.
     ///
     /// # Errors

@@ -4,8 +4,9 @@
 //! - `owner`: the one thread that steps the engine, and carries out what it wants done
 //! - `reload`: other rules while running; `signals`: what asks for either; `ending`: the end of all
 //!   parts, whichever of them hangs
-//! - `once`: `clean` without a daemon; `interrupts`: signals meanwhile; `survey`: a look that
-//!   changes nothing; `reading`: what both begin with
+//! - `once`: `clean` without a daemon; `interrupts`: signals meanwhile
+//! - `offline`: questions without a daemon; `survey`: a look that changes nothing
+//! - `reading`: what `once` and `survey` begin with
 //! - `parts`: how ledger, reaper and watchers are set up
 //! - `saved_state`: what the registry gives back at the start
 //! - `sources`: where jobs come from, and how each source is; `source_hooks`: what the reaper and
@@ -29,6 +30,7 @@ mod event_log;
 mod freshness;
 mod interrupts;
 mod links;
+mod offline;
 mod once;
 mod owner;
 mod parts;
@@ -52,6 +54,7 @@ mod watchdog;
 
 pub use crate::sources::Table;
 pub use database::{Fit, fit, place, table};
+pub use offline::offline;
 pub use once::{Once, once};
 pub use serve::serve;
 pub use survey::{Baseline, Survey, survey};

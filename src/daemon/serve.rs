@@ -41,8 +41,7 @@ use crate::fs::descriptors;
 use crate::http::Listener;
 use crate::reap::{Hooks, Previewer, Reaper};
 use crate::registry::Registry;
-use crate::types;
-use crate::types::JsonPath;
+use crate::types::{self, CacheState, JsonPath};
 use crate::watch::{PATIENT, Report, Sink, Watcher};
 
 /// Threads of the runtime: it only waits for sockets and signals.
@@ -350,7 +349,9 @@ fn tell_cache(cache: &Arc<Cache>) -> Box<TellCache> {
             set_aside,
         } = cache.stats();
         types::Cache {
-            state: if failing.is_some() { "failing" } else { "ok" }.to_owned(),
+            state: failing
+                .as_ref()
+                .map_or_else(CacheState::default, |_| CacheState::Failing),
             why: failing,
             pending,
             unstamped,

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::sources::{Handle, Sources};
+use crate::config::SourceKind;
 use crate::registry::Backlog;
 use crate::sources::{ChangeDetection, SourceState};
-use crate::types;
+use crate::types::{self, ChangesBy};
 
 impl Sources {
     /// State of each source.
@@ -20,29 +21,29 @@ impl Sources {
             let backlog = backlogs.get(name).cloned().unwrap_or_default();
             let (state, why, heard) = match &one.handle {
                 Handle::Api => match &failure {
-                    Some(why) => ("down", Some(why.clone()), None),
-                    None => ("ready", None, None),
+                    Some(why) => (types::SourceState::Down, Some(why.clone()), None),
+                    None => (types::SourceState::Ready, None, None),
                 },
                 Handle::Database(database) => {
                     let stats = database.stats();
                     match stats.state {
-                        SourceState::Loading => ("loading", None, None),
-                        SourceState::Ready => ("ready", None, stats.detection),
-                        SourceState::Down { why } => ("down", Some(why), None),
+                        SourceState::Loading => (types::SourceState::Loading, None, None),
+                        SourceState::Ready => (types::SourceState::Ready, None, stats.detection),
+                        SourceState::Down { why } => (types::SourceState::Down, Some(why), None),
                     }
                 }
             };
             let (by, by_why) = match heard {
                 None => (None, None),
-                Some(ChangeDetection::Notifications) => (Some("notifications"), None),
-                Some(ChangeDetection::Polling { why }) => (Some("polling"), Some(why)),
+                Some(ChangeDetection::Notifications) => (Some(ChangesBy::Notifications), None),
+                Some(ChangeDetection::Polling { why }) => (Some(ChangesBy::Polling), Some(why)),
             };
             types::Source {
                 name: name.clone(),
-                kind: one.settings.kind.as_str().to_owned(),
-                state: state.to_owned(),
+                kind: kind(&one.settings.kind),
+                state,
                 why,
-                by: by.map(str::to_owned),
+                by,
                 by_why,
                 jobs: self.jobs.count(id),
                 waiting_records: backlog.waiting,
@@ -65,5 +66,13 @@ impl Sources {
             .into_iter()
             .map(types::PendingRecord::from)
             .collect()
+    }
+}
+
+fn kind(kind: &SourceKind) -> types::SourceKind {
+    match kind {
+        SourceKind::Api => types::SourceKind::Api,
+        SourceKind::Sqlite(_) => types::SourceKind::Sqlite,
+        SourceKind::Postgres(_) => types::SourceKind::Postgres,
     }
 }

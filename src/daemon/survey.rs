@@ -1,8 +1,8 @@
-//! A survey of the roots and sources of a configuration: for `check`, for `plan`, and for a dry
-//! run.
+//! A survey of the roots and sources of a configuration: for `check`, and for questions and dry runs
+//! without a daemon.
 //!
-//! `check` sees what a first start would see. A plan and a dry run see what a run without a daemon
-//! would see, with what earlier runs have saved; of the cache they read a private copy.
+//! `check` sees what a first start would see. Everything else sees what a run without a daemon
+//! would see, with what earlier runs have saved; of the cache it reads a private copy.
 //!
 //! **Invariant:** a survey writes and makes nothing, takes no lock that a daemon wants, and removes
 //! nothing. (SQLite gives a database in WAL mode its `-wal` and `-shm`, as for any reader.)
@@ -21,11 +21,12 @@ use crate::cache::{self, Peek, Rules};
 use crate::clock;
 use crate::config::Settings;
 use crate::core::engine::{Engine, Setup};
-use crate::core::input::{Effect, Input};
+use crate::core::input::Input;
 use crate::core::jobs::Jobs;
+use crate::core::pins::Pins;
 use crate::core::policy::Policy;
-use crate::core::report::{CleanReport, CleanRequest, Mode};
-use crate::ledger;
+use crate::core::report::Mode;
+use crate::ledger::Ledger;
 use crate::reap::Previewer;
 use crate::registry::{Registry, RegistryError};
 use crate::watch;
@@ -37,13 +38,19 @@ pub enum Baseline {
     FirstStart,
     /// All that was saved: it shows what a run at this moment would do.
     Saved,
+    /// Ledger and registry alone: no root and no source is read.
+    Records,
 }
 
 /// Findings. Dropping them ends the connections to sources.
 pub struct Survey {
-    reading: Reading,
-    sources: Arc<Sources>,
-    previewer: Previewer,
+    pub(super) reading: Reading,
+    pub(super) inbox: mpsc::Sender<Input>,
+    pub(super) sources: Arc<Sources>,
+    pub(super) previewer: Previewer,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) pins: Arc<Pins>,
     /// Reason why pins and API jobs are unknown.
     pub unread: Option<RegistryError>,
 }
@@ -51,8 +58,9 @@ pub struct Survey {
 /// Looks at the roots of `policy`, which are those of `settings`, and at their sources.
 ///
 /// # Errors
-/// If a thread cannot be started; with [`Baseline::Saved`] also when the registry or the ledger
-/// cannot be read, since a run would not start then.
+/// If a thread cannot be started or the ledger cannot be read; unless it is for
+/// [`Baseline::FirstStart`], also when the registry cannot be read, since a run would not start
+/// then.
 pub fn survey(
     settings: &Settings,
     policy: &Arc<Policy>,
@@ -65,8 +73,10 @@ pub fn survey(
     let (registry, pins, unread) = match (opened, baseline) {
         (Ok((registry, pins)), _) => (registry, pins, None),
         (Err(error), Baseline::FirstStart) => (Registry::empty()?, Vec::new(), Some(error)),
-        (Err(error), Baseline::Saved) => return Err(error.into()),
+        (Err(error), Baseline::Saved | Baseline::Records) => return Err(error.into()),
     };
+    let ledger = Arc::new(Ledger::open_to_read(&settings.state_dir.join("ledger"))?);
+    let (registry, pins) = (Arc::new(registry), parts::pins(pins));
     let now = clock::now();
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
     let jobs = Arc::<Jobs>::default();
@@ -78,7 +88,7 @@ pub fn survey(
         guard: parts::guard(None, now, None),
         memory: None,
         jobs: Arc::clone(&jobs),
-        pins: parts::pins(pins),
+        pins: Arc::clone(&pins),
         sources: BTreeMap::new(),
         recording: BTreeSet::new(),
     };
@@ -86,14 +96,13 @@ pub fn survey(
         // The question is what a run that removes would do.
         let rules = Rules::of(policy, Mode::Live);
         let (memory, clock) = cache::peek(&settings.state_dir, policy, &rules, Peek::Copy);
-        let recorded = ledger::last_removal(&settings.state_dir.join("ledger"))?;
-        setup.guard = parts::guard(clock, now, recorded);
+        setup.guard = parts::guard(clock, now, ledger.last_at());
         setup.memory = Some(memory);
         setup.sources = saved_state::memories(&registry, &settings.sources)?;
         setup.recording = saved_state::unwritten(&registry, &settings.sources)?;
     }
-    let sources = Sources::to_read(jobs, Arc::new(registry), inbox.clone());
-    let hooks = sources.hooks(Arc::clone(&setup.pins), inbox.clone(), |_, _| {}, |_, _| {});
+    let sources = Sources::to_read(jobs, Arc::clone(&registry), inbox.clone());
+    let hooks = sources.hooks(Arc::clone(&pins), inbox.clone(), |_, _| {}, |_, _| {});
     let answers = inbox.clone();
     let previewer = Previewer::start(hooks, &settings.state_dir, move |reaped| {
         let _ = answers.blocking_send(Input::Previewed(reaped));
@@ -104,10 +113,17 @@ pub fn survey(
     };
     let mut survey = Survey {
         reading: Reading::new(Engine::new(setup, now), inputs),
+        inbox: inbox.clone(),
         sources,
         previewer,
+        ledger,
+        registry,
+        pins,
         unread,
     };
+    if baseline == Baseline::Records {
+        return Ok(survey);
+    }
     let Survey {
         reading, sources, ..
     } = &mut survey;
@@ -124,20 +140,6 @@ impl Survey {
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.reading.engine
-    }
-
-    /// Reports what a run would remove now. Removes nothing, whatever `request` says.
-    pub fn clean(&mut self, request: CleanRequest) -> CleanReport {
-        let request = CleanRequest {
-            dry_run: true,
-            ..request
-        };
-        let previewer = &self.previewer;
-        self.reading.clean(request, &mut |engine, effect| {
-            if let Effect::Preview(claims) = effect {
-                previewer.submit(parts::preview(engine, claims.clone()));
-            }
-        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
 use super::router::router;
@@ -64,6 +64,11 @@ impl Listener {
         server::serve(self.listener, router(daemon), limits, stop).await;
         drop(self.owned);
     }
+}
+
+/// Answers the client at the other end of `stream` until it disconnects.
+pub async fn answer(stream: UnixStream, daemon: Arc<Daemon>) {
+    server::answer(stream, router(daemon), Limits::default()).await;
 }
 
 /// Returns true if the path is a default, whose directory the daemon may create.

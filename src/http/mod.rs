@@ -18,4 +18,4 @@ mod peer;
 mod stall;
 mod v1;
 
-pub use listener::Listener;
+pub use listener::{Listener, answer};

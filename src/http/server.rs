@@ -136,6 +136,18 @@ pub async fn serve(
     }
 }
 
+/// Answers one client from `router` until it disconnects.
+pub async fn answer(stream: UnixStream, router: Router, limits: Limits) {
+    let (_running, stop) = watch::channel(false);
+    let stopping = Stopping::new(stop);
+    let connection = Connection {
+        router,
+        limits,
+        stopping,
+    };
+    connection.run(stream).await;
+}
+
 /// Says that there are too many connections, as far as that can be said without waiting.
 fn turn_away(stream: &UnixStream) {
     let body = Problem::from(AppError::unavailable("too many connections")).to_json();

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -21,7 +22,7 @@ use super::ids::Ids;
 use super::line::Line;
 use super::newest::{NewestFirst, Stretch};
 use super::segment::{
-    SUFFIX, Segment, cut, cut_torn, first_at, largest_id, list, open_for_writing,
+    SUFFIX, Segment, cut, cut_torn, first_at, largest_id, list, open_for_writing, whole_lines,
 };
 use crate::core::time::Timestamp;
 use crate::core::totals::Cursor;
@@ -151,6 +152,34 @@ impl Ledger {
             floor = floor.max(largest_id(&segments)?.map_or(0, |id| id + 1));
         }
         state.segments = segments.into_iter().map(Arc::new).collect();
+        Ok(Self::with(dir, options, state, floor))
+    }
+
+    /// Opens the ledger in the directory `dir` for reading. Creates and changes nothing; a missing
+    /// ledger is empty, and a torn line at its end is not read.
+    ///
+    /// # Errors
+    /// When the directory or the last segment cannot be read.
+    pub fn open_to_read(dir: &Path) -> Result<Self, LedgerError> {
+        let mut segments = match list(dir) {
+            Err(LedgerError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Vec::new()
+            }
+            listed => listed?,
+        };
+        if let Some(last) = segments.last_mut() {
+            last.len = whole_lines(&last.path, last.len)?.0;
+        }
+        let state = State {
+            segments: segments.into_iter().map(Arc::new).collect(),
+            active: None,
+            last_at: None,
+            uncut: Vec::new(),
+        };
+        Ok(Self::with(dir, Options::default(), state, 0))
+    }
+
+    fn with(dir: &Path, options: Options, state: State, floor: u64) -> Self {
         let ledger = Self {
             dir: dir.to_path_buf(),
             options,
@@ -162,7 +191,7 @@ impl Ledger {
         let mut lines = ledger.newest_first(None).filter_map(Result::ok);
         let last_at = lines.find(|line| line.pin.is_none());
         ledger.state.lock().last_at = last_at.map(|line| line.at);
-        Ok(ledger)
+        ledger
     }
 
     /// Returns a number for a line: larger than every earlier one, across restarts and crashes.

@@ -27,5 +27,5 @@ pub use encode::EncodedLine;
 pub use error::LedgerError;
 pub use journal::{Ledger, Options};
 pub use line::{Line, LineFields, LineUnit, Mark};
-pub use newest::{NewestFirst, Stretch, last_removal};
+pub use newest::{NewestFirst, Stretch};
 pub use retention::{Needs, Surplus};

@@ -4,8 +4,7 @@
 //! returned.
 
 use std::cmp::Ordering;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -13,8 +12,7 @@ use serde::Deserialize;
 use super::backwards::{Backwards, LINE_BYTES_MAX, RawLine};
 use super::error::LedgerError;
 use super::line::{Line, LineFields};
-use super::segment::{Segment, list};
-use crate::core::time::Timestamp;
+use super::segment::Segment;
 use crate::core::totals::{Cursor, Totals};
 
 /// Iterator over lines, newest first. An unreadable line is an error, and the lines before it
@@ -87,25 +85,6 @@ impl Stretch {
         }
         totals
     }
-}
-
-/// Returns when the last removal in the ledger at `dir` happened; `None`: it has none. Writes
-/// nothing.
-///
-/// # Errors
-/// When the directory cannot be read.
-pub fn last_removal(dir: &Path) -> Result<Option<Timestamp>, LedgerError> {
-    let segments = match list(dir) {
-        Ok(segments) => segments,
-        Err(LedgerError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
-    };
-    let mut lines = NewestFirst::new(segments.into_iter().map(Arc::new).collect(), None);
-    // As `Ledger::open`: pins are set whatever the clock says, and a torn line at the end is none.
-    let last = lines.find(|line| line.as_ref().is_ok_and(|line| line.pin.is_none()));
-    Ok(last.and_then(Result::ok).map(|line| line.at))
 }
 
 impl Iterator for NewestFirst {

@@ -87,35 +87,35 @@ pub(super) fn list(dir: &Path) -> Result<Vec<Segment>, LedgerError> {
     Ok(segments)
 }
 
-/// Cuts off the end of the segment at `path` that is not a whole line: a crash can leave a torn
-/// line, blocks of zeros, or further lines of a removal without the one that decides. Returns the
-/// valid length and the number of the last line.
-pub(super) fn cut_torn(path: &Path, len: u64) -> Result<(u64, Option<u64>), LedgerError> {
+/// Returns the length of the segment at `path` without a torn end, and the number of its last
+/// line. A crash can leave a torn line, blocks of zeros, or further lines of a removal without the
+/// one that decides.
+pub(super) fn whole_lines(path: &Path, len: u64) -> Result<(u64, Option<u64>), LedgerError> {
     let file = File::open(path).map_err(LedgerError::io("open", path))?;
     let mut last = [0];
     if len > 0 {
         file.read_exact_at(&mut last, len - 1)
             .map_err(LedgerError::io("read", path))?;
     }
-    let (mut end, mut start, mut newest) = (len, len, None);
-    let mut is_ended = last == *b"\n";
-    if let Some(mut reader) = Backwards::open(path, len)? {
-        loop {
-            let Some(line) = reader.next_line()? else {
-                end = 0;
-                break;
-            };
-            // A line ends where the one that was returned before it begins; the last one must end
-            // with a newline.
-            let after = std::mem::replace(&mut start, line.offset);
-            if let (true, Some(id)) = (is_ended, line.id()) {
-                end = after;
-                newest = Some(id);
-                break;
-            }
-            is_ended = true;
+    let (mut start, mut is_ended) = (len, last == *b"\n");
+    let Some(mut reader) = Backwards::open(path, len)? else {
+        return Ok((len, None));
+    };
+    while let Some(line) = reader.next_line()? {
+        // A line ends where the one that was returned before it begins; the last one must end
+        // with a newline.
+        let after = std::mem::replace(&mut start, line.offset);
+        if let (true, Some(id)) = (is_ended, line.id()) {
+            return Ok((after, Some(id)));
         }
+        is_ended = true;
     }
+    Ok((0, None))
+}
+
+/// Cuts off the torn end of the segment at `path`. Returns as [`whole_lines`].
+pub(super) fn cut_torn(path: &Path, len: u64) -> Result<(u64, Option<u64>), LedgerError> {
+    let (end, newest) = whole_lines(path, len)?;
     if end < len {
         tracing::warn!(
             segment = %path.display(),

@@ -10,7 +10,7 @@ use super::moment::Moment;
 use crate::core::jobs;
 use crate::core::time::Timestamp;
 use crate::registry::{ForgottenJob, Removal, WaitingItem};
-use crate::types::JsonPath;
+use crate::types::{ChangesBy, ClaimState, JsonPath, SourceKind, SourceState};
 
 /// Fields of every answer about a job.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -183,8 +183,8 @@ pub struct Claim {
     /// Place.
     #[serde(flatten)]
     pub path: Option<JsonPath>,
-    /// `ok`; `elsewhere`: it lies beneath no root; `refused`: it claims nothing.
-    pub state: String,
+    /// State.
+    pub state: ClaimState,
     /// Reason why it is not `ok`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -230,15 +230,15 @@ pub struct JobOrder {
 pub struct Source {
     /// Its name.
     pub name: String,
-    /// `api`, `sqlite` or `postgres`.
-    pub kind: String,
-    /// `ok`, or what is wrong with it.
-    pub state: String,
+    /// Kind.
+    pub kind: SourceKind,
+    /// State of the reading.
+    pub state: SourceState,
     /// Reason, and what would fix it.
     pub why: Option<String>,
-    /// Way in which changes are noticed, if there are several: `notifications` or `polling`.
+    /// Way in which changes are noticed, if there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<String>,
+    pub by: Option<ChangesBy>,
     /// Reason why not in the better way, and what would fix it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_why: Option<String>,

@@ -18,6 +18,7 @@ mod pins;
 mod plan;
 mod query;
 mod saved;
+mod state;
 mod stats;
 mod status;
 mod sync;
@@ -48,6 +49,9 @@ pub use query::{
     PlanQuery, SortBy, SortOrder, SourceQuery, StatsQuery,
 };
 pub use saved::{Cache, Loaded, Pass, Reconciliation, SetAside};
+pub use state::{
+    CacheState, ChangesBy, ClaimState, HealthState, Mode, RootPhase, SourceKind, SourceState,
+};
 pub use stats::{Total, Totals};
 pub use status::{
     Configuration, Due, FailedReload, Health, HeldLine, Lateness, NextDeadline, RootLine, Status,

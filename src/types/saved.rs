@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::types::JsonPath;
+use crate::types::{CacheState, JsonPath};
 
 /// State of the cache.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Cache {
-    /// `ok`, or `failing`: then nothing is removed.
-    pub state: String,
+    /// State.
+    pub state: CacheState,
     /// Reason why it fails, and what would fix it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,

@@ -5,7 +5,9 @@ use utoipa::ToSchema;
 
 use std::collections::BTreeMap;
 
-use super::{Breaker, Cache, JsonPath, Reconciliation, Source, Tally, Trip};
+use super::{
+    Breaker, Cache, HealthState, JsonPath, Mode, Reconciliation, RootPhase, Source, Tally, Trip,
+};
 
 /// Due files, and the rate of removals.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
@@ -54,9 +56,8 @@ pub struct FailedReload {
 /// `GET /v1/health`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// `ready`; `reconciling`: some root is not known (again) yet; `holding`: something is due and
-    /// held.
-    pub status: String,
+    /// Health.
+    pub status: HealthState,
     /// The daemon's version.
     pub version: String,
 }
@@ -65,13 +66,13 @@ pub struct Health {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// As [`Health::status`].
-    pub health: String,
+    pub health: HealthState,
     /// The daemon's version.
     pub version: String,
     /// Its process.
     pub pid: u32,
-    /// `live` or `dry-run`.
-    pub mode: String,
+    /// Mode of removals.
+    pub mode: Mode,
     /// Seconds since the start.
     pub uptime_s: u64,
     /// Instant of the start.
@@ -123,8 +124,8 @@ pub struct RootLine {
     /// Its path.
     #[serde(flatten)]
     pub path: JsonPath,
-    /// `missing`, `crawling`, `reconciling` or `ready`.
-    pub phase: String,
+    /// Knowledge of it.
+    pub phase: RootPhase,
     /// Reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -179,7 +180,7 @@ pub struct HeldLine {
 }
 
 /// Watching of changes.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Watches {
     /// The backend's name.
     pub backend: String,

@@ -2,11 +2,12 @@
 
 use clap::{Args, Subcommand};
 
-use crate::cli::client::{Client, Target};
-use crate::cli::context::{Context, End};
+use crate::cli::client::Target;
+use crate::cli::context::{Consent, Context, End, WatchOptions};
 use crate::cli::human;
 use crate::clock;
 use crate::core::time::Timestamp;
+use crate::daemon::Baseline;
 use crate::types::{Breaker, OrphanTrip, Release, Released};
 
 #[derive(Debug, Args)]
@@ -24,18 +25,21 @@ enum Command {
         /// Release only this root
         #[arg(long, value_name = "NAME")]
         root: Option<String>,
+        #[command(flatten)]
+        consent: Consent,
     },
 }
 
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
-    let mut client = context.connect().await?;
     match &arguments.command {
-        Command::Show => show(context, &mut client).await,
-        Command::Release { root } => release(context, &mut client, root.clone()).await,
+        Command::Show => show(context).await,
+        Command::Release { root, consent } => release(context, root.clone(), consent).await,
     }
 }
 
-async fn show(context: &mut Context, client: &mut Client) -> anyhow::Result<End> {
+async fn show(context: &mut Context) -> anyhow::Result<End> {
+    let watching = WatchOptions::default();
+    let mut client = context.connect_to_read(&watching, Baseline::Saved).await?;
     let breaker: Breaker = client.get(&Target::new("/v1/breaker")).await?;
     if context.is_json() {
         context.output.json(&breaker)?;
@@ -80,9 +84,19 @@ pub(super) fn orphans(trip: &OrphanTrip) -> String {
 
 async fn release(
     context: &mut Context,
-    client: &mut Client,
     root: Option<String>,
+    consent: &Consent,
 ) -> anyhow::Result<End> {
+    let mut client = context.connect().await?;
+    if !consent.is_given() {
+        let breaker: Breaker = client.get(&Target::new("/v1/breaker")).await?;
+        for line in lines(&breaker, clock::now().wall) {
+            eprintln!("{line}");
+        }
+        if !Consent::ask("release it, so that all that is due is removed?")? {
+            return Ok(End::WithErrors);
+        }
+    }
     let target = Target::new("/v1/breaker/release");
     let released: Released = client.post(&target, &Release { root }).await?;
     if context.is_json() {

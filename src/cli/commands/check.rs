@@ -13,7 +13,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::app::survey::{Findings, survey_of};
-use crate::cli::context::{Context, End, Watching};
+use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::output::Output;
 use crate::clock;
 use crate::config::Settings;
@@ -32,7 +32,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, visible_alias = "no-examples")]
     quick: bool,
     #[command(flatten)]
-    watching: Watching,
+    watching: WatchOptions,
 }
 
 /// All that there is to tell.

@@ -1,13 +1,18 @@
 //! `lapsed clean`: removes now what is due. Without a daemon it crawls once by itself, with the same policy and reaper.
 
-use std::path::Path;
-
 use clap::Args;
 
-use super::once;
 use super::report;
+use crate::app::clean::{refuse_unknown, resolve};
+use crate::app::report::{Run, report_of};
 use crate::cli::client::{Client, ClientError, Target};
-use crate::cli::context::{Context, End, Watching, block_on};
+use crate::cli::context::{Consent, Context, End, WatchOptions, block_on};
+use crate::cli::human;
+use crate::clock;
+use crate::config::Settings;
+use crate::core::principal::Principal;
+use crate::core::report::Mode;
+use crate::daemon::{Baseline, once};
 use crate::types::{CleanOrder, Report};
 
 #[derive(Debug, Args)]
@@ -41,7 +46,9 @@ pub(in crate::cli) struct Arguments {
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    watching: Watching,
+    consent: Consent,
+    #[command(flatten)]
+    watching: WatchOptions,
 }
 
 fn parse_retention(text: &str) -> Result<(String, String), String> {
@@ -63,14 +70,23 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
         retention: arguments.retention.iter().cloned().collect(),
         release: arguments.release,
     };
-    let socket = context.socket(&arguments.watching)?;
-    let report = match block_on(ask_daemon(&socket, &order, &arguments.watching))? {
-        Asked::Report(report) => *report,
-        Asked::Absent(absence) => {
-            let settings = once::settings(context, &arguments.watching, &absence)?;
-            once::clean(settings, &order)?
+    let watching = &arguments.watching;
+    if !order.dry_run && !arguments.consent.is_given() {
+        let dry = CleanOrder {
+            dry_run: true,
+            release: false,
+            ..order.clone()
+        };
+        let Some(report) = carry_out(context, watching, &dry)? else {
+            return Ok(End::Interrupted);
+        };
+        let has_work = order.release || report.files > 0 || !report.jobs.is_empty();
+        if has_work && !Consent::ask(&question(&order, &report))? {
+            return Ok(End::WithErrors);
         }
-        Asked::Interrupted => return Ok(End::Interrupted),
+    }
+    let Some(report) = carry_out(context, watching, &order)? else {
+        return Ok(End::Interrupted);
     };
     if context.is_json() {
         context.output.json(&report)?;
@@ -80,8 +96,51 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
     Ok(report::end_of(&report))
 }
 
+/// Asks for consent to `order`, of which a dry run says `report`.
+fn question(order: &CleanOrder, report: &Report) -> String {
+    if order.release {
+        return "release the breaker and remove all that is due?".to_owned();
+    }
+    let files = human::files(report.files);
+    format!("remove {files} ({})?", human::size(report.bytes))
+}
+
+/// Has the daemon carry out `order`, or does so itself where none runs. `None`: the user
+/// interrupted it.
+fn carry_out(
+    context: &Context,
+    watching: &WatchOptions,
+    order: &CleanOrder,
+) -> anyhow::Result<Option<Report>> {
+    let asked = block_on(async {
+        if order.dry_run {
+            let client = context.connect_to_read(watching, Baseline::Saved).await?;
+            return ask(client, order).await;
+        }
+        match context.connect_to_act(watching).await? {
+            Ok(client) => ask(client, order).await,
+            Err(absence) => Ok(Answer::Absent(absence)),
+        }
+    });
+    match asked? {
+        Answer::Report(report) => Ok(Some(*report)),
+        Answer::Interrupted => Ok(None),
+        Answer::Absent(absence) => {
+            let settings = context.settings_without_daemon(watching, &absence)?;
+            if settings.mode == Mode::DryRun {
+                let dry = CleanOrder {
+                    dry_run: true,
+                    ..order.clone()
+                };
+                return carry_out(context, watching, &dry);
+            }
+            clean_once(settings, order).map(Some)
+        }
+    }
+}
+
 /// Answer of the daemon.
-enum Asked {
+enum Answer {
     Report(Box<Report>),
     /// There is none.
     Absent(ClientError),
@@ -89,22 +148,10 @@ enum Asked {
     Interrupted,
 }
 
-async fn ask_daemon(
-    socket: &Path,
-    order: &CleanOrder,
-    watching: &Watching,
-) -> anyhow::Result<Asked> {
-    let mut client = match Client::connect(socket).await {
-        Err(error) if error.is_absence() => return Ok(Asked::Absent(error)),
-        connected => connected?,
-    };
-    watching.refuse_beside_daemon()?;
+async fn ask(mut client: Client, order: &CleanOrder) -> anyhow::Result<Answer> {
     let target = Target::new("/v1/clean");
     tokio::select! {
-        report = client.post(&target, order) => match report {
-            Err(error) if error.is_absence() => Ok(Asked::Absent(error)),
-            report => Ok(Asked::Report(Box::new(report?))),
-        },
+        report = client.post(&target, order) => Ok(Answer::Report(Box::new(report?))),
         _ = tokio::signal::ctrl_c() => {
             if order.dry_run {
                 eprintln!("interrupted: nothing was removed");
@@ -113,7 +160,26 @@ async fn ask_daemon(
                     "interrupted: the daemon goes on with this run; `lapsed history` lists what it removes"
                 );
             }
-            Ok(Asked::Interrupted)
+            Ok(Answer::Interrupted)
         }
     }
+}
+
+/// Removes what is due and asked for, after one crawl.
+fn clean_once(settings: Settings, order: &CleanOrder) -> anyhow::Result<Report> {
+    let started = clock::now().wall;
+    let principal = Principal::Uid(rustix::process::geteuid().as_raw());
+    // Refused before anything is read, let alone removed.
+    let request = resolve(order, &settings.policy, principal)?;
+    let mut once = once(settings)?;
+    let report = once.clean(request);
+    refuse_unknown(&report)?;
+    let sources = once.write_records();
+    let run = Run {
+        started,
+        finished: clock::now().wall,
+        is_interrupted: once.is_interrupted(),
+        sources: &sources,
+    };
+    Ok(report_of(&report, &once.engine().policy(), run))
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Map, json};
 
-use crate::cli::context::{Context, End, Watching};
+use crate::cli::context::{Context, End, WatchOptions};
 use crate::config::{ShownSection, effective, path_of_file, schema_file};
 
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ enum Order {
     /// Print the JSON schema of the file, for editors
     Schema,
     /// Print every setting with its value and its origin
-    Show(Watching),
+    Show(WatchOptions),
     /// Print the path of the file
     Path,
 }
@@ -32,7 +32,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
 }
 
 fn path(context: &mut Context) -> anyhow::Result<()> {
-    let overrides = context.overrides(&Watching::default());
+    let overrides = context.overrides(&WatchOptions::default());
     let path = path_of_file(&overrides, &context.environment)?.unwrap_or_default();
     if context.is_json() {
         return context
@@ -42,7 +42,7 @@ fn path(context: &mut Context) -> anyhow::Result<()> {
     context.output.line(&path.display().to_string())
 }
 
-fn show(context: &mut Context, watching: &Watching) -> anyhow::Result<()> {
+fn show(context: &mut Context, watching: &WatchOptions) -> anyhow::Result<()> {
     let overrides = context.overrides(watching);
     let sections = effective(&overrides, &context.environment)?;
     if context.is_json() {

@@ -8,20 +8,25 @@ use anyhow::Context as _;
 use clap::Args;
 
 use crate::cli::client::Target;
-use crate::cli::context::{Context, End};
+use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::human;
+use crate::daemon::Baseline;
 use crate::types::{Bytes, ExplainQuery, Explanation, JsonPath};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
     /// A file, or a top-level directory of a root
     path: PathBuf,
+    #[command(flatten)]
+    watching: WatchOptions,
 }
 
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     let path = absolute(&arguments.path, context.environment.current_dir.as_deref())
         .context("the current directory is gone; give an absolute path")?;
-    let mut client = context.connect().await?;
+    let mut client = context
+        .connect_to_read(&arguments.watching, Baseline::Saved)
+        .await?;
     // The daemon knows of no quarantine: it is asked for the root around it.
     let quarantines = path.ancestors().filter(|dir| dir.ends_with(".lapsed"));
     let around = quarantines.last().and_then(Path::parent).unwrap_or(&path);

@@ -9,12 +9,13 @@ use serde_json::value::RawValue;
 
 use super::explain::absolute;
 use crate::cli::client::Target;
-use crate::cli::context::{Context, End};
+use crate::cli::context::{Context, End, Limit, WatchOptions};
 use crate::cli::human;
-use crate::cli::output::Output;
+use crate::cli::list::List;
 use crate::cli::table::{Column, Fit, Table, Tone};
 use crate::clock;
 use crate::core::time::Timestamp;
+use crate::daemon::Baseline;
 use crate::types::{Bytes, History, HistoryQuery, Removal, Since};
 
 /// Lines that one request asks for.
@@ -22,9 +23,8 @@ const PAGE_LINES: u64 = 1000;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// So many lines at most; 0: all
-    #[arg(long, short = 'n', default_value_t = 50)]
-    limit: u64,
+    #[command(flatten)]
+    limit: Limit,
     /// Only in this root
     #[arg(long, value_name = "NAME")]
     root: Option<String>,
@@ -40,6 +40,8 @@ pub(in crate::cli) struct Arguments {
     /// Only this path, or what lay beneath it
     #[arg(long)]
     path: Option<PathBuf>,
+    #[command(flatten)]
+    watching: WatchOptions,
 }
 
 impl Arguments {
@@ -70,66 +72,56 @@ impl Arguments {
 }
 
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
-    let mut client = context.connect().await?;
-    let query = arguments.query(context.environment.current_dir.as_deref())?;
-    let mut left = match arguments.limit {
-        0 => u64::MAX,
-        limit => limit,
+    // Only a source can say that there is a job of which nothing was removed.
+    let baseline = match arguments.job {
+        Some(_) => Baseline::Saved,
+        None => Baseline::Records,
     };
-    let mut table = table();
-    let (mut cursor, mut is_empty, mut end) = (None::<String>, true, End::Done);
+    let watching = &arguments.watching;
+    let mut client = context.connect_to_read(watching, baseline).await?;
+    let query = arguments.query(context.environment.current_dir.as_deref())?;
+    let max = arguments.limit.max(&context.output);
+    let mut list = List::new(table(), max);
+    let page_lines = max.map_or(PAGE_LINES, |max| max.saturating_add(1).min(PAGE_LINES));
+    let (mut cursor, mut end) = (None::<String>, End::Done);
     let now = clock::now().wall;
-    loop {
+    // The row of a unit stands for all of its paths, unless one of them is asked for.
+    let are_parts_shown = context.is_json() || arguments.path.is_some();
+    'pages: loop {
         let page = Target::new("/v1/history").query(&HistoryQuery {
-            limit: Some(left.min(PAGE_LINES)),
+            limit: Some(page_lines),
             cursor: cursor.take(),
             ..query.clone()
         });
         let body = client.get_bytes(&page).await?;
-        let (count, next, unreadable) = if context.is_json() {
-            let page: History<&RawValue> = serde_json::from_slice(&body)?;
-            print_lines(&page.removals, &mut context.output)?;
-            (page.removals.len(), page.cursor, page.unreadable)
-        } else {
-            let mut page: History = serde_json::from_slice(&body)?;
-            // The row of a unit stands for all of its paths, unless one of them is asked for.
-            let is_shown = |removal: &Removal| removal.part == 0 || arguments.path.is_some();
-            page.removals.retain(is_shown);
-            for removal in &page.removals {
-                row(&mut table, removal, now);
-            }
-            (page.removals.len(), page.cursor, page.unreadable)
-        };
-        for why in &unreadable {
+        let page: History<&RawValue> = serde_json::from_slice(&body)?;
+        for why in &page.unreadable {
             eprintln!("warning: {}", human::one_line(why));
             end = End::WithErrors;
         }
-        is_empty &= count == 0;
-        left = left.saturating_sub(count as u64);
-        if !table.is_empty() {
-            let part = table.render(context.output.screen);
-            context.output.bytes(part.as_bytes())?;
-            table.go_on();
+        for line in page.removals {
+            let line = line.get().as_bytes();
+            if !are_parts_shown && serde_json::from_slice::<Removal>(line)?.part > 0 {
+                continue;
+            }
+            if !list.push(&mut context.output, line, |table, line| {
+                row(table, line, now);
+            })? {
+                break 'pages;
+            }
         }
-        cursor = next;
-        if cursor.is_none() || left == 0 {
+        cursor = page.cursor;
+        if cursor.is_none() {
             break;
         }
     }
-    if is_empty && !context.is_json() {
-        let why = if arguments.is_filtered() {
-            "no removals match"
-        } else {
-            "nothing was removed"
-        };
-        context.output.line(why)?;
-    }
+    let none = if arguments.is_filtered() {
+        "no removals match"
+    } else {
+        "nothing was removed"
+    };
+    list.finish(&mut context.output, &arguments.limit, none)?;
     Ok(end)
-}
-
-/// Prints lines of JSON as they came.
-fn print_lines(lines: &[&RawValue], output: &mut Output) -> anyhow::Result<()> {
-    lines.iter().try_for_each(|line| output.line(line.get()))
 }
 
 fn table() -> Table {

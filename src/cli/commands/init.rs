@@ -166,7 +166,7 @@ fn wanted(arguments: &Arguments) -> anyhow::Result<Option<Wanted>> {
 
 /// Where the daemon would look for the file.
 fn usual_place(context: &Context) -> anyhow::Result<PathBuf> {
-    let overrides = context.overrides(&crate::cli::context::Watching::default());
+    let overrides = context.overrides(&crate::cli::context::WatchOptions::default());
     Ok(place_for_new(&overrides, &context.environment)?)
 }
 

@@ -3,16 +3,15 @@
 use clap::{Args, ValueEnum};
 
 use crate::cli::client::Target;
-use crate::cli::context::{Context, End};
+use crate::cli::context::{Context, End, Limit, WatchOptions};
 use crate::cli::human;
+use crate::cli::list::List;
 use crate::cli::table::{Column, Fit, Table, Tone};
 use crate::clock;
 use crate::core::jobs::Status;
 use crate::core::time::Timestamp;
+use crate::daemon::Baseline;
 use crate::types::{Bytes, Entry, FilesQuery, Size, SortBy, SortOrder, Span};
-
-/// Rows that one part of the table has: its columns are as wide as these rows need, and printing does not wait for more.
-const ROWS_AT_ONCE: usize = 2000;
 
 #[derive(Debug, Args)]
 #[expect(
@@ -59,17 +58,13 @@ pub(in crate::cli) struct Arguments {
     /// The other way round
     #[arg(long, requires = "sort")]
     reverse: bool,
-    /// So many at most
-    #[arg(long, short = 'n', value_parser = limit)]
-    limit: Option<u64>,
+    #[command(flatten)]
+    limit: Limit,
     /// First wait until everything that happened so far is known
     #[arg(long)]
     sync: bool,
-}
-
-fn limit(text: &str) -> Result<u64, String> {
-    let number = text.parse().ok().filter(|&number| number > 0);
-    number.ok_or_else(|| "give a whole number from 1 on".to_owned())
+    #[command(flatten)]
+    watching: WatchOptions,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -97,7 +92,7 @@ impl Sort {
 }
 
 impl Arguments {
-    fn query(&self) -> FilesQuery {
+    fn query(&self, limit: Option<u64>) -> FilesQuery {
         let sort = self.sort.map(Sort::in_query);
         FilesQuery {
             root: self.root.clone(),
@@ -113,7 +108,7 @@ impl Arguments {
             min_size: self.min_size,
             sort: sort.map(|(by, _)| by),
             order: sort.filter(|_| self.reverse).map(|(_, reverse)| reverse),
-            limit: self.limit,
+            limit,
             cursor: None,
             sync: self.sync,
         }
@@ -121,38 +116,24 @@ impl Arguments {
 }
 
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
-    let client = context.connect().await?;
-    let mut lines = client
-        .lines(
-            &Target::new("/v1/files").query(&arguments.query()),
-            "application/x-ndjson",
-        )
+    let max = arguments.limit.max(&context.output);
+    let query = arguments.query(max.map(|max| max.saturating_add(1)));
+    let target = Target::new("/v1/files").query(&query);
+    let client = context
+        .connect_to_read(&arguments.watching, Baseline::Saved)
         .await?;
-    if context.is_json() {
-        while let Some(line) = lines.next().await? {
-            context.output.bytes(line)?;
-            context.output.bytes(b"\n")?;
-        }
-        return Ok(End::Done);
-    }
+    let mut lines = client.lines(&target, "application/x-ndjson").await?;
     let now = clock::now().wall;
-    let mut table = table();
-    let mut is_first = true;
+    let mut list = List::new(table(), max);
     while let Some(line) = lines.next().await? {
-        row(&mut table, &serde_json::from_slice(line)?, now);
-        if table.len() == ROWS_AT_ONCE {
-            let part = table.render(context.output.screen);
-            context.output.bytes(part.as_bytes())?;
-            table.go_on();
-            is_first = false;
+        let more = list.push(&mut context.output, line, |table, entry| {
+            row(table, entry, now);
+        })?;
+        if !more {
+            break;
         }
     }
-    if is_first && table.is_empty() {
-        context.output.line("no such files")?;
-    } else if !table.is_empty() {
-        let part = table.render(context.output.screen);
-        context.output.bytes(part.as_bytes())?;
-    }
+    list.finish(&mut context.output, &arguments.limit, "no files match")?;
     Ok(End::Done)
 }
 

@@ -1,14 +1,14 @@
-//! `lapsed plan`: what will lapse, and when. Without a daemon it crawls once by itself.
+//! `lapsed plan`: what lapses, and when.
 
 use clap::Args;
 
-use super::once;
-use crate::cli::client::{Client, ClientError, Target};
-use crate::cli::context::{Context, End, Watching, block_on};
+use crate::cli::client::Target;
+use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::human;
 use crate::cli::table::{Column, Fit, Table, Tone};
 use crate::clock;
 use crate::core::time::Timestamp;
+use crate::daemon::Baseline;
 use crate::types::{Plan, PlanHour, PlanQuery, Span, Tally};
 
 /// Columns of the longest bar.
@@ -25,30 +25,16 @@ pub(in crate::cli) struct Arguments {
     )]
     within: Span,
     #[command(flatten)]
-    watching: Watching,
+    watching: WatchOptions,
 }
 
-pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
-    let socket = context.socket(&arguments.watching)?;
+pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
+    let watching = &arguments.watching;
+    let mut client = context.connect_to_read(watching, Baseline::Saved).await?;
     let query = PlanQuery {
         within: Some(arguments.within),
     };
-    let target = Target::new("/v1/plan").query(&query);
-    let asked: Result<Plan, ClientError> = block_on(async {
-        let mut client = match Client::connect(&socket).await {
-            Ok(client) => client,
-            Err(error) => return Ok(Err(error)),
-        };
-        arguments.watching.refuse_beside_daemon()?;
-        Ok(client.get(&target).await)
-    })?;
-    let plan = match asked {
-        Err(error) if error.is_absence() => once::plan(
-            once::settings(context, &arguments.watching, &error)?,
-            arguments.within.0,
-        )?,
-        asked => asked?,
-    };
+    let plan: Plan = client.get(&Target::new("/v1/plan").query(&query)).await?;
     if context.is_json() {
         context.output.json(&plan)?;
         return Ok(End::Done);

@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use crate::cli::context::{Context, End, Watching};
+use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::log;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
-    watching: Watching,
+    watching: WatchOptions,
     /// Watch, count and tell, but remove nothing
     #[arg(long)]
     dry_run: bool,

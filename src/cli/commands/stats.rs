@@ -6,9 +6,10 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::cli::client::Target;
-use crate::cli::context::{Context, End};
+use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::human;
 use crate::cli::table::{Column, Fit, Table, Tone};
+use crate::daemon::Baseline;
 use crate::types::{self, Lateness, Plan, PlanQuery, Since, Span, StatsQuery, Status, Totals};
 
 /// Ahead enough for every deadline that is one.
@@ -39,6 +40,8 @@ pub(in crate::cli) struct Arguments {
     /// Only since then: an instant (RFC 3339), or a duration ago
     #[arg(long, value_name = "WHEN", requires = "by")]
     since: Option<Since>,
+    #[command(flatten)]
+    watching: WatchOptions,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -47,7 +50,13 @@ enum By {
 }
 
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
-    let mut client = context.connect().await?;
+    // Totals of removals need no look at the trees.
+    let baseline = match arguments.by {
+        Some(By::Day) => Baseline::Records,
+        None => Baseline::Saved,
+    };
+    let watching = &arguments.watching;
+    let mut client = context.connect_to_read(watching, baseline).await?;
     if let Some(By::Day) = arguments.by {
         let query = StatsQuery {
             by: Some(types::By::Day),

@@ -4,35 +4,38 @@ use clap::Args;
 
 use super::breaker;
 use super::job;
-use crate::app::status::READY;
 use crate::cli::client::Target;
-use crate::cli::context::{Context, End};
+use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::human;
 use crate::cli::table::{Column, Fit, Table, Tone};
 use crate::clock;
 use crate::core::time::Timestamp;
-use crate::types::{Status, Tally};
+use crate::daemon::Baseline;
+use crate::types::{HealthState, Mode, RootPhase, SourceKind, SourceState, Status, Tally};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
     /// Exit with 1 unless the daemon is ready and holds nothing
     #[arg(long)]
     check: bool,
+    #[command(flatten)]
+    watching: WatchOptions,
 }
 
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
-    let mut client = context.connect().await?;
-    let target = Target::new("/v1/status");
-    let told: serde_json::Value = client.get(&target).await?;
-    let end = match told["health"].as_str() {
-        Some(health) if arguments.check && health != READY => End::WithErrors,
-        Some(_) | None => End::Done,
+    let mut client = context
+        .connect_to_read(&arguments.watching, Baseline::Saved)
+        .await?;
+    let status: Status = client.get(&Target::new("/v1/status")).await?;
+    let end = if arguments.check && status.health != HealthState::Ready {
+        End::WithErrors
+    } else {
+        End::Done
     };
     if context.is_json() {
-        context.output.json(&told)?;
+        context.output.json(&status)?;
         return Ok(end);
     }
-    let status: Status = serde_json::from_value(told)?;
     let now = clock::now().wall;
     for line in summary(&status, now) {
         context.output.line(&line)?;
@@ -49,18 +52,24 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
     Ok(end)
 }
 
-fn summary(status: &Status, now: Timestamp) -> Vec<String> {
-    let mut lines = vec![format!(
-        "lapsed {}, {}, pid {}, {}, up {}",
-        status.version,
+/// `lapsed 0.1.0, ready, pid 42, live, up 3 d`.
+fn headline(status: &Status) -> String {
+    let version = &status.version;
+    let mode = match status.mode {
+        Mode::Live => "live",
+        Mode::DryRun => "dry run: nothing is removed",
+        Mode::OnRequest => return format!("lapsed {version}, no daemon runs: nothing is removed"),
+    };
+    format!(
+        "lapsed {version}, {}, pid {}, {mode}, up {}",
         status.health,
         status.pid,
-        match status.mode.as_str() {
-            "dry-run" => "dry run: nothing is removed",
-            mode => mode,
-        },
         human::span(status.uptime_s.max(1).saturating_mul(1000)),
-    )];
+    )
+}
+
+fn summary(status: &Status, now: Timestamp) -> Vec<String> {
+    let mut lines = vec![headline(status)];
     lines.push(format!(
         "index    {} ({}) in {}",
         human::files(status.entries),
@@ -82,20 +91,9 @@ fn summary(status: &Status, now: Timestamp) -> Vec<String> {
             format!("next     {when}  {}", human::safe(path))
         }
     });
-    let late = &status.lateness;
-    let lateness = if late.count == 0 {
-        String::new()
-    } else {
-        format!(
-            "; late by {} ms in the middle, {} ms at p99, {} ms at most",
-            late.p50_ms, late.p99_ms, late.max_ms
-        )
-    };
-    lines.push(format!(
-        "removed  {} ({}) since the start{lateness}",
-        human::files(status.removed.files),
-        human::size(status.removed.bytes),
-    ));
+    if status.health != HealthState::Offline {
+        lines.push(removals(status));
+    }
     let jobs: Vec<String> = status
         .jobs
         .iter()
@@ -106,7 +104,8 @@ fn summary(status: &Status, now: Timestamp) -> Vec<String> {
         lines.push(format!("jobs     {}", jobs.join(", ")));
     }
     for source in &status.sources {
-        if source.kind == "api" && source.jobs == 0 && source.state == "ready" {
+        if source.kind == SourceKind::Api && source.jobs == 0 && source.state == SourceState::Ready
+        {
             continue;
         }
         let records = match source.waiting_records {
@@ -134,21 +133,47 @@ fn summary(status: &Status, now: Timestamp) -> Vec<String> {
             human::counted(status.pins, "pin holds", "pins hold")
         ));
     }
+    if status.health != HealthState::Offline {
+        lines.extend(machinery(status, now));
+    }
+    lines
+}
+
+/// `removed  2 files (3 B) since the start`, with the lateness.
+fn removals(status: &Status) -> String {
+    let late = &status.lateness;
+    let lateness = if late.count == 0 {
+        String::new()
+    } else {
+        format!(
+            "; late by {} ms in the middle, {} ms at p99, {} ms at most",
+            late.p50_ms, late.p99_ms, late.max_ms
+        )
+    };
+    format!(
+        "removed  {} ({}) since the start{lateness}",
+        human::files(status.removed.files),
+        human::size(status.removed.bytes),
+    )
+}
+
+/// Watches and cache of the daemon.
+fn machinery(status: &Status, now: Timestamp) -> [String; 2] {
     let watches = &status.watches;
     let limit = watches.limit.map_or_else(String::new, |limit| {
         format!(" of {} allowed", human::count(limit))
     });
-    lines.push(format!(
+    let watches = format!(
         "watches  {}{limit} ({})",
         human::counted(watches.count, "directory", "directories"),
         watches.backend
-    ));
+    );
     let saved = human::relative_or(status.cache.saved_at.as_deref(), now, "not yet");
-    lines.push(format!(
+    let cache = format!(
         "cache    {}, saved {saved}",
         human::size(status.cache.size_bytes)
-    ));
-    lines
+    );
+    [watches, cache]
 }
 
 /// `/etc/lapsed/lapsed.toml, read 3 h ago`.
@@ -202,7 +227,9 @@ fn backlog(status: &Status, now: Timestamp) -> Vec<String> {
 
 /// What the comparison with what had been saved found and cost, root by root.
 fn comparisons(status: &Status) -> Vec<String> {
-    let compared = status.roots.iter().filter_map(|root| {
+    let roots = status.roots.iter();
+    let roots = roots.filter(|_| status.health != HealthState::Offline);
+    let compared = roots.filter_map(|root| {
         let found = root.reconciliation.as_ref().filter(|found| found.restored)?;
         let first = &found.first;
         Some(format!(
@@ -229,10 +256,10 @@ fn roots(status: &Status) -> Table {
         Column::text("PATH", Fit::Path),
     ]);
     for root in &status.roots {
-        let (state, tone) = match (&root.breaker, root.phase.as_str()) {
+        let (state, tone) = match (&root.breaker, root.phase) {
             (Some(_), _) => ("breaker tripped", Tone::Warn),
-            (None, "ready") => ("ready", Tone::Plain),
-            (None, phase) => (phase, Tone::Warn),
+            (None, RootPhase::Ready) => ("ready", Tone::Plain),
+            (None, phase) => (phase.as_str(), Tone::Warn),
         };
         table.row([
             (root.name.as_str(), Tone::Plain),

@@ -4,10 +4,11 @@ use clap::Args;
 
 use super::Which;
 use crate::cli::client::Target;
-use crate::cli::context::{Context, End};
+use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::human;
 use crate::clock;
 use crate::core::time::Timestamp;
+use crate::daemon::Baseline;
 use crate::types::{Claim, Job, PendingRecord};
 
 #[derive(Debug, Args)]
@@ -20,7 +21,9 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
     let target = Target::new("/v1/jobs")
         .below(&arguments.which.id)
         .query(&arguments.which.query());
-    let mut client = context.connect().await?;
+    let mut client = context
+        .connect_to_read(&WatchOptions::default(), Baseline::Saved)
+        .await?;
     let job: Job = client.get(&target).await?;
     show(context, &job)?;
     Ok(End::Done)

@@ -4,16 +4,15 @@ use clap::Args;
 
 use super::status;
 use crate::cli::client::Target;
-use crate::cli::context::{Context, End};
+use crate::cli::context::{Context, End, Limit, WatchOptions};
 use crate::cli::human;
+use crate::cli::list::List;
 use crate::cli::table::{Column, Fit, Table, Tone};
 use crate::clock;
 use crate::core::jobs::Status;
 use crate::core::time::Timestamp;
+use crate::daemon::Baseline;
 use crate::types::{JobLine, JobsQuery};
-
-/// Rows that one part of the table has.
-const ROWS_AT_ONCE: usize = 2000;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -26,45 +25,33 @@ pub(super) struct Arguments {
     /// Only jobs of this kind
     #[arg(long, value_name = "WORD")]
     kind: Option<String>,
-    /// So many at most
-    #[arg(long, short = 'n', value_parser = clap::value_parser!(u64).range(1..))]
-    limit: Option<u64>,
+    #[command(flatten)]
+    limit: Limit,
 }
 
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
+    let max = arguments.limit.max(&context.output);
     let query = JobsQuery {
         source: arguments.source.clone(),
         status: arguments.status,
         kind: arguments.kind.clone(),
-        limit: arguments.limit,
+        limit: max.map(|max| max.saturating_add(1)),
         cursor: None,
     };
     let target = Target::new("/v1/jobs").query(&query);
-    let client = context.connect().await?;
+    let client = context
+        .connect_to_read(&WatchOptions::default(), Baseline::Saved)
+        .await?;
     let mut lines = client.lines(&target, "application/x-ndjson").await?;
     let now = clock::now().wall;
-    let mut table = table();
-    let mut is_empty = true;
+    let mut list = List::new(table(), max);
     while let Some(line) = lines.next().await? {
-        is_empty = false;
-        if context.is_json() {
-            context.output.bytes(line)?;
-            context.output.bytes(b"\n")?;
-            continue;
-        }
-        row(&mut table, &serde_json::from_slice(line)?, now);
-        if table.len() == ROWS_AT_ONCE {
-            let part = table.render(context.output.screen);
-            context.output.bytes(part.as_bytes())?;
-            table.go_on();
+        let more = list.push(&mut context.output, line, |table, job| row(table, job, now))?;
+        if !more {
+            break;
         }
     }
-    if is_empty && !context.is_json() {
-        context.output.line("no such jobs")?;
-    } else if !table.is_empty() {
-        let part = table.render(context.output.screen);
-        context.output.bytes(part.as_bytes())?;
-    }
+    list.finish(&mut context.output, &arguments.limit, "no jobs match")?;
     Ok(End::Done)
 }
 

@@ -2,14 +2,17 @@
 
 use super::target;
 use crate::cli::client::Target;
-use crate::cli::context::{Context, End};
+use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::human;
 use crate::cli::table::{Column, Fit, Table, Tone};
 use crate::clock;
+use crate::daemon::Baseline;
 use crate::types::Pins;
 
 pub(super) async fn run(context: &mut Context) -> anyhow::Result<End> {
-    let mut client = context.connect().await?;
+    let mut client = context
+        .connect_to_read(&WatchOptions::default(), Baseline::Records)
+        .await?;
     let pins: Pins = client.get(&Target::new("/v1/pins")).await?;
     if context.is_json() {
         for pin in &pins.pins {

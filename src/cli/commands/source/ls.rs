@@ -1,13 +1,16 @@
 //! `lapsed source ls`: lists the sources of jobs.
 
 use crate::cli::client::Target;
-use crate::cli::context::{Context, End};
+use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::human;
 use crate::cli::table::{Column, Fit, Table, Tone};
-use crate::types::Status;
+use crate::daemon::Baseline;
+use crate::types::{ChangesBy, SourceState, Status};
 
 pub(super) async fn run(context: &mut Context) -> anyhow::Result<End> {
-    let mut client = context.connect().await?;
+    let mut client = context
+        .connect_to_read(&WatchOptions::default(), Baseline::Saved)
+        .await?;
     let status: Status = client.get(&Target::new("/v1/status")).await?;
     if context.is_json() {
         for source in &status.sources {
@@ -25,19 +28,20 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<End> {
         Column::text("WHY", Fit::Path),
     ]);
     for source in &status.sources {
-        let tone = if source.state == "ready" {
+        let tone = if source.state == SourceState::Ready {
             Tone::Plain
         } else {
             Tone::Warn
         };
         let text = |text: &Option<String>| human::one_line(text.as_deref().unwrap_or("-"));
+        let by = source.by.map_or("-", ChangesBy::as_str).to_owned();
         table.row([
             (source.name.clone(), Tone::Plain),
-            (source.kind.clone(), Tone::Plain),
-            (source.state.clone(), tone),
+            (source.kind.to_string(), Tone::Plain),
+            (source.state.to_string(), tone),
             (human::count(source.jobs), Tone::Plain),
             (human::count(source.waiting_records), Tone::Plain),
-            (text(&source.by), Tone::Plain),
+            (by, Tone::Plain),
             (text(&source.why), Tone::Dim),
         ]);
     }

@@ -3,7 +3,7 @@
 use anyhow::{anyhow, bail};
 use clap::Args;
 
-use crate::cli::context::{Context, End, Watching};
+use crate::cli::context::{Context, End, WatchOptions};
 use crate::config::{PostgresSettings, SourceKind};
 use crate::daemon::{Table, table};
 
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
-    let settings = context.settings(&Watching::default())?;
+    let settings = context.settings(&WatchOptions::default())?;
     let all = settings.sources.values();
     let postgres: Vec<(&str, &PostgresSettings)> = all
         .filter_map(|asked| match &asked.kind {
