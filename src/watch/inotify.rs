@@ -8,6 +8,10 @@
 //! reads as many, and puts the marker behind them. It takes no watch from a user whose limit is
 //! reached, and costs one system call.
 //!
+//! Files that were moved into a quarantine, and nothing else, wake the reader alone: the reaper
+//! tells the engine of its removals itself. They are handed over with the next other event, or
+//! shortly after.
+//!
 //! What the mask leaves out: `MODIFY` comes with every `write(2)`. So a file that is written for
 //! long is seen when it is closed, and one that is cut by `truncate(2)` or whose mtime alone is set
 //! (`touch -m`) at the next event or listing. The look before a removal sees all of that.
@@ -20,6 +24,7 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -27,7 +32,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
-use super::backend::{Backend, Marker, More, RawEvent, WatchId};
+use super::backend::{Backend, Change, Marker, More, RawEvent, WatchId};
 use super::error::{WatchError, of_inotify_init};
 use super::kernel_event::KernelEvent;
 use super::limits;
@@ -35,6 +40,7 @@ use super::node_set::{NodeSet, RemoveOutcome};
 use super::queue::{self, Queue};
 use super::tree::NodeId;
 use super::workers::Workers;
+use crate::clock;
 use crate::fs::Dir;
 
 /// One `read(2)` takes at most this much: about 2,000 events with their names.
@@ -58,6 +64,10 @@ const REST_LOADED: Timespec = Timespec {
 
 /// Bytes that a rest must gather to count as a stream: about six events.
 const LOADED_BYTES: usize = 256;
+
+/// Time after which the event loop is told of files that were moved into a quarantine, when nothing
+/// else happens: one wake-up for all of them.
+const REMOVALS_DELAY: Duration = Duration::from_millis(100);
 
 /// Bytes of a read after which the next one follows at once.
 const BUSY_BYTES: usize = 16 * 1024;
@@ -223,16 +233,22 @@ impl Shared {
 
     fn read_until_stopped(&self) -> Result<(), Errno> {
         let mut buffer = vec![0; READ_BYTES];
+        // On the boot clock: when the event loop is told of the removals that wait.
+        let mut removals_due: Option<Duration> = None;
         loop {
+            let wait = removals_due.map(|due| due.saturating_sub(clock::now().boot));
+            let timeout = wait.and_then(|wait| Timespec::try_from(wait).ok());
             let mut fds = [
                 PollFd::new(&self.fd, PollFlags::IN),
                 PollFd::new(&self.kick, PollFlags::IN),
             ];
-            match poll(&mut fds, None) {
+            match poll(&mut fds, timeout.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),
             }
-            let _ = rustix::io::read(&self.kick, &mut [0; 8]);
+            if !fds[1].revents().is_empty() {
+                let _ = rustix::io::read(&self.kick, &mut [0; 8]);
+            }
             if self.stopped.load(Ordering::Relaxed) {
                 return Ok(());
             }
@@ -247,7 +263,14 @@ impl Shared {
                 usize::try_from(rustix::io::ioctl_fionread(&self.fd)?).unwrap_or(usize::MAX)
             };
             let read = self.read(&mut buffer, held)?;
-            let at_once = read >= BUSY_BYTES || !markers.is_empty();
+            if markers.is_empty() && self.are_removals(buffer.get(..read).unwrap_or_default()) {
+                let now = clock::now().boot;
+                if now < *removals_due.get_or_insert(now + REMOVALS_DELAY) {
+                    continue;
+                }
+            }
+            removals_due = None;
+            let at_once = read == 0 || read >= BUSY_BYTES || !markers.is_empty();
             if !markers.is_empty() {
                 self.queue.lock().mark(markers);
             }
@@ -277,6 +300,34 @@ impl Shared {
                 return Ok(read);
             }
         }
+    }
+
+    /// Returns true if `bytes` are a few events, and all of them of files that were moved into a
+    /// quarantine: both halves of each rename.
+    fn are_removals(&self, mut bytes: &[u8]) -> bool {
+        if bytes.is_empty() || bytes.len() >= LOADED_BYTES {
+            return false;
+        }
+        let watches = self.watches.lock();
+        let mut departed = None;
+        while let Some((event, rest)) = KernelEvent::split(bytes) {
+            bytes = rest;
+            let holders = watch_id(event.watch).and_then(|watch| watches.get(&watch));
+            let is_arrival = matches!(holders, Some(NodeSet::One(NodeId::QUARANTINE)));
+            departed = match event.raw(NodeId::QUARANTINE) {
+                Some(RawEvent::Name {
+                    change,
+                    is_dir: false,
+                    ..
+                }) => match (departed, change) {
+                    (None, Change::MovedFrom(cookie)) if !is_arrival => Some(cookie),
+                    (Some(from), Change::MovedTo(to)) if is_arrival && from == to => None,
+                    _ => return false,
+                },
+                _ => return false,
+            };
+        }
+        departed.is_none()
     }
 
     /// Calls `each` with the events in `bytes`.
