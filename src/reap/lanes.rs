@@ -183,6 +183,9 @@ impl ReaperContext {
 
     /// The lane of these devices, which is made where there is none; `None` after the close.
     fn lane(self: &Arc<Self>, devices: &Devices) -> Option<Arc<Lane>> {
+        if let Some(known) = self.lanes.state.lock().lanes.get(devices) {
+            return Some(Arc::clone(known));
+        }
         let present = {
             let places = self.places.lock();
             places.values().map(|root| root.place.key.dev).collect()

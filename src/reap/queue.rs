@@ -3,6 +3,7 @@
 //! **Invariant:** after it was closed nothing more is given out.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -17,9 +18,6 @@ const MERGED_WITH_MAX: usize = 8;
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
-    /// Wakes one thread that waits for work: to wake all of them for each piece costs more than a
-    /// removal.
-    added: Condvar,
     /// Wakes those who wait for room.
     taken: Condvar,
 }
@@ -35,6 +33,9 @@ struct State<T> {
     next: u64,
     /// Pieces of work that threads are at.
     busy: usize,
+    /// Threads that wait for work, each with its own signal. The last one is woken first: single
+    /// pieces are all done by one thread, whose memory is still in the processor's cache.
+    idle: Vec<Arc<Condvar>>,
     closed: bool,
 }
 
@@ -48,9 +49,9 @@ impl<T> Queue<T> {
                 deferred_weight: 0,
                 next: 0,
                 busy: 0,
+                idle: Vec::new(),
                 closed: false,
             }),
-            added: Condvar::new(),
             taken: Condvar::new(),
         }
     }
@@ -83,7 +84,7 @@ impl<T> Queue<T> {
         if !state.closed {
             state.weight += weight;
             state.waiting.push_back((work, weight));
-            self.added.notify_one();
+            state.wake_one();
         }
     }
 
@@ -97,7 +98,7 @@ impl<T> Queue<T> {
             state.next += 1;
             state.deferred_weight = all;
             state.deferred.insert(place, (work, weight));
-            self.added.notify_one();
+            state.wake_one();
         }
         all <= most
     }
@@ -134,10 +135,13 @@ impl<T> Queue<T> {
                 self.taken.notify_all();
                 return Some(work);
             }
+            let signal = Arc::new(Condvar::new());
+            state.idle.push(Arc::clone(&signal));
             match next {
-                Some(at) => drop(self.added.wait_for(state, at.saturating_sub(now))),
-                None => self.added.wait(state),
+                Some(at) => drop(signal.wait_for(state, at.saturating_sub(now))),
+                None => signal.wait(state),
             }
+            state.idle.retain(|idle| !Arc::ptr_eq(idle, &signal));
         }
     }
 
@@ -155,16 +159,50 @@ impl<T> Queue<T> {
             std::mem::take(&mut state.waiting),
             std::mem::take(&mut state.deferred),
         );
-        self.added.notify_all();
+        while state.wake_one() {}
         self.taken.notify_all();
         drop(state);
         drop(dropped);
     }
 }
 
+impl<T> State<T> {
+    /// Returns true if a thread was idle.
+    fn wake_one(&mut self) -> bool {
+        self.idle.pop().is_some_and(|idle| idle.notify_one())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn single_pieces_of_work_are_all_done_by_one_thread() {
+        let queue = Queue::new();
+        let (done, doers) = std::sync::mpsc::channel();
+        let wait_for_idle = |threads| {
+            while queue.state.lock().idle.len() < threads {
+                std::thread::yield_now();
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                let (queue, done) = (&queue, done.clone());
+                scope.spawn(move || {
+                    queue.work_off(|()| done.send(std::thread::current().id()).unwrap());
+                });
+            }
+            let mut ids = std::collections::HashSet::new();
+            for _ in 0..10 {
+                wait_for_idle(3);
+                queue.push(());
+                ids.insert(doers.recv().unwrap());
+            }
+            queue.close();
+            assert_eq!(ids.len(), 1);
+        });
+    }
 
     #[test]
     fn what_waits_takes_in_what_comes() {
