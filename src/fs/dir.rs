@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, Mode, RawDir, RenameFlags, ResolveFlags, StatxAttribut
 use rustix::io::Errno;
 
 use super::error::{Action, FsError};
-use super::root::{named, open_retrying};
+use super::root::{READ, named, open_retrying};
 use crate::core::facts::{Facts, FileKey, Kind};
 use crate::core::time::FileTime;
 
@@ -57,7 +57,7 @@ impl Dir {
         } else {
             named(&self.path, path)
         };
-        match open_retrying(&self.fd, path, resolve) {
+        match open_retrying(&self.fd, path, READ, resolve) {
             Ok(fd) => Ok(Self { fd, path: place }),
             Err(errno) => Err(FsError {
                 action: Action::Open,

@@ -20,6 +20,9 @@ use crate::core::path::RelPath;
 /// opened in pieces.
 const PATH_BYTES_MAX: usize = 4000;
 
+/// Access to a directory whose contents are read.
+pub(super) const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
+
 /// Open root.
 #[derive(Debug)]
 pub struct RootDir {
@@ -38,8 +41,7 @@ impl RootDir {
             path: path.to_path_buf(),
             errno,
         };
-        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let fd = open_retrying(CWD, path.as_os_str().as_bytes(), resolve).map_err(failed)?;
+        let fd = open_root(path, READ).map_err(failed)?;
         let dir = Dir::new(fd, path.to_path_buf());
         let key = dir.facts()?.key;
         Ok(Self { dir, key })
@@ -83,7 +85,10 @@ impl RootDir {
     /// Returns true if this directory is still at the root's path.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
-        Self::open_as(self.path(), self.key).is_ok()
+        // A descriptor that only identifies the directory costs half as much as one to read it.
+        let found = open_root(self.path(), OFlags::PATH);
+        let found = found.map(|fd| Dir::new(fd, PathBuf::new()));
+        found.is_ok_and(|dir| dir.facts().is_ok_and(|facts| facts.key == self.key))
     }
 
     /// Opens the directory at `path`, of any depth, beneath this root; the root itself for the
@@ -111,6 +116,11 @@ impl RootDir {
     }
 }
 
+fn open_root(path: &Path, access: OFlags) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    open_retrying(CWD, path.as_os_str().as_bytes(), access, resolve)
+}
+
 /// Splits off as many leading components as one system call takes.
 fn split_piece(path: &[u8]) -> (&[u8], &[u8]) {
     if path.len() <= PATH_BYTES_MAX {
@@ -123,18 +133,18 @@ fn split_piece(path: &[u8]) -> (&[u8], &[u8]) {
     (&path[..slash], &path[slash + 1..])
 }
 
-/// Calls `openat2(2)` for a directory, for reading. Tries again when the kernel answers `EAGAIN`,
+/// Calls `openat2(2)` for a directory, with `access` to it. Tries again when the kernel answers `EAGAIN`,
 /// because a rename raced with the resolution.
 pub(super) fn open_retrying(
     at: impl std::os::fd::AsFd + Copy,
     path: &[u8],
+    access: OFlags,
     resolve: ResolveFlags,
 ) -> Result<OwnedFd, Errno> {
     /// Maximum number of tries. Each is a full resolution, so if all of them raced with a rename,
     /// another process provokes it.
     const TRIES_MAX: usize = 64;
-    let flags =
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut last = Errno::AGAIN;
     for _ in 0..TRIES_MAX {
         match rustix::fs::openat2(at, OsStr::from_bytes(path), flags, Mode::empty(), resolve) {
