@@ -14,6 +14,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::fs::FileTimes;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -40,6 +41,12 @@ const SYSTEM_CALLS_PER_FILE_OF_A_UNIT: f64 = 12.8;
 const LOOKS_PER_SINGLE_FILE: f64 = 3.2;
 const INSTRUCTIONS_PER_LOOKUP: f64 = 60_600.0;
 const INSTRUCTIONS_PER_EVENT: f64 = 113_900.0;
+
+/// Times that the engine, and the threads of the watcher, wake for a file that is removed on its
+/// own: for its deadline, and for the event of its move into the quarantine. Some of these events
+/// are handed on, together.
+const WAKES_OF_ENGINE: f64 = 1.5;
+const WAKES_OF_WATCHER: f64 = 1.6;
 
 /// Growth that is not noise.
 const GROWTH_MAX: f64 = 1.1;
@@ -84,6 +91,74 @@ fn a_single_file_is_removed_with_no_more_system_calls_than_are_on_record() {
 #[test]
 fn a_file_of_a_unit_is_removed_with_no_more_system_calls_than_are_on_record() {
     check_system_calls("unit = \"dir\"\n", SYSTEM_CALLS_PER_FILE_OF_A_UNIT);
+}
+
+#[test]
+fn a_file_that_lapses_on_its_own_wakes_no_more_threads_than_are_on_record() {
+    /// Time between two deadlines.
+    const GAP_MS: u64 = 25;
+    const COUNT: u64 = 100;
+    /// The first deadline, from the writing of all files.
+    const FIRST_MS: u64 = 3_000;
+    let place = Place::new();
+    let root = place.make_dir("data");
+    let file = |number: u64| root.join(format!("d{number}/f"));
+    for number in 0..COUNT {
+        common::trees::write(&file(number), 7);
+    }
+    let daemon = common::trees::configured(
+        &place,
+        "[breaker]\nentries = 1000000\n[[root]]\npath = \"data\"\n[[rule]]\nname = \"all\"\nsince = \"mtime\"\nexpire = \"1d\"\n",
+    );
+    let now = std::time::SystemTime::now();
+    for number in 0..COUNT {
+        let left = Duration::from_millis(FIRST_MS + number * GAP_MS);
+        let written = now - Duration::from_hours(24) + left;
+        // Of a time that is set alone no event tells.
+        let times = FileTimes::new().set_accessed(written).set_modified(written);
+        let file = std::fs::File::open(file(number)).unwrap();
+        file.set_times(times).unwrap();
+    }
+    daemon.sync();
+    let before = sleeps(&daemon);
+    let files = common::walk(&root).len() as f64;
+    wait_for("all files are removed", || {
+        common::walk(&root).is_empty().then_some(())
+    });
+    wait_until_settled(&root);
+    let after = sleeps(&daemon);
+    let wakes = |names: &[&str]| {
+        let of =
+            |counts: &BTreeMap<String, u64>| names.iter().map(|name| counts[*name]).sum::<u64>();
+        (of(&after) - of(&before)) as f64 / files
+    };
+    check("wakes of the engine", wakes(&["engine"]), WAKES_OF_ENGINE);
+    let watcher = wakes(&["lapsed-inotify", "lapsed-looker"]);
+    check("wakes of the watcher", watcher, WAKES_OF_WATCHER);
+}
+
+/// Times that each thread of a daemon has gone to sleep of its own accord so far, by its name.
+fn sleeps(daemon: &Daemon) -> BTreeMap<String, u64> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.child.id())).unwrap();
+    let mut sleeps = BTreeMap::new();
+    for task in tasks {
+        let task = task.unwrap().path();
+        // A thread may end between being listed and being read.
+        let Ok(status) = std::fs::read_to_string(task.join("status")) else {
+            continue;
+        };
+        let value = |key| {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(key))
+                .map(str::trim)
+        };
+        let count: u64 = value("voluntary_ctxt_switches:").unwrap().parse().unwrap();
+        *sleeps
+            .entry(value("Name:").unwrap().to_owned())
+            .or_default() += count;
+    }
+    sleeps
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The daemon as a whole: the owner thread, the wiring of its parts, start, reload and shutdown.
 //!
 //! - `serve`: from settings to a running daemon, and down again
-//! - `owner`: the one thread that steps the engine, and carries out what it wants done
+//! - `owner`: the one thread that steps the engine, and carries out what it wants done; `answers`:
+//!   what the reaper tells it
 //! - `reload`: other rules while running; `signals`: what asks for either; `ending`: the end of all
 //!   parts, whichever of them hangs
 //! - `once`: `clean` without a daemon; `interrupts`: signals meanwhile
@@ -23,6 +24,7 @@
 //! bounded queue.
 #![doc = include_str!("DESIGN.md")]
 
+mod answers;
 mod config_file;
 mod database;
 mod ending;

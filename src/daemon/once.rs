@@ -73,11 +73,7 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
     // waits for a person.
     let rules = Rules::of(&settings.policy, settings.mode);
     let (memory, clock) = cache::peek(&settings.state_dir, &settings.policy, &rules, Peek::InPlace);
-    let reaper = Arc::new(Reaper::start(
-        &parts::reap_options(&settings),
-        Arc::clone(&ledger),
-        hooks,
-    )?);
+    let reaper = parts::reaper(&settings, &ledger, hooks)?;
     reaper.finish(cut_off);
     // There is no daemon that counts what earlier runs have removed.
     super::totals::count_and_drop(&registry, &ledger, &reaper, || false);

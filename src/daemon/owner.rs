@@ -4,15 +4,18 @@
 //! claims (the engine bounds them), the watchers any number of orders, the cache any number of
 //! changes, the listeners what they can.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread::JoinHandle;
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::io::Errno;
 use tokio::sync::mpsc;
 
+use super::answers::Answers;
 use super::event_log::{RemovalLogLimiter, log, tell_of_claims};
 use super::parts;
 use super::sources::Sources;
@@ -25,7 +28,7 @@ use crate::core::input::{Effect, Input, JOBS};
 use crate::core::report::Mode;
 use crate::core::time::Now;
 use crate::reap::{Batch, Previewer, Reaper, RootLocation};
-use crate::watch::{PATIENT, Watcher};
+use crate::watch::{PATIENT, Report, Sink, Watcher};
 
 /// Inputs that wait for the engine. Observations come in batches of about a thousand names, so this
 /// bounds both the memory of what waits and how long a question or a deadline stands in line behind
@@ -34,6 +37,7 @@ pub(super) const INBOX_MAX: usize = 32;
 
 /// Parts that carry out the engine's effects.
 pub(super) struct Outlets {
+    pub(super) answers: Arc<Answers>,
     pub(super) reaper: Arc<Reaper>,
     /// Examiner of the claims of dry runs.
     pub(super) previewer: Previewer,
@@ -63,18 +67,10 @@ impl Owner {
         mut inputs: mpsc::Receiver<Input>,
         outlets: Outlets,
     ) -> std::io::Result<Self> {
-        // Its own runtime, with nothing else on it: the thread waits for inputs and for the alarm.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()?;
-        #[expect(
-            deprecated,
-            reason = "the alarm owns its descriptor while it is registered"
-        )]
-        let alarm = {
-            let _here = runtime.enter();
-            AsyncFd::with_interest(Alarm::new()?, Interest::READABLE)?
-        };
+        let bell = Arc::new(Bell(eventfd(
+            0,
+            EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK,
+        )?));
         let stopping = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopping);
         let thread = std::thread::Builder::new()
@@ -85,18 +81,20 @@ impl Owner {
                 while let Some(first) = next
                     .take()
                     .or_else(|| inputs.try_recv().ok())
-                    .or_else(|| runtime.block_on(next_input(&mut inputs, &alarm)))
+                    .or_else(|| next_input(&mut inputs, &bell, outlets.answers.alarm()))
                 {
                     let input;
                     (input, next) = merged(first, || inputs.try_recv().ok());
-                    let now = clock::now();
-                    let mut limiter = RemovalLogLimiter::default();
-                    for effect in engine.step(now, input) {
-                        outlets.carry_out(effect, &engine, now, &mut limiter);
+                    for input in outlets.answers.before(input) {
+                        let now = clock::now();
+                        let mut limiter = RemovalLogLimiter::default();
+                        for effect in engine.step(now, input) {
+                            outlets.carry_out(effect, &engine, now, &mut limiter);
+                        }
+                        limiter.rest();
                     }
-                    limiter.rest();
                     engine.tell_observed(outlets.events.wants_observed());
-                    alarm.get_ref().set(engine.wake_at());
+                    outlets.answers.wake_at(engine.wake_at());
                     if stop.load(Ordering::Acquire) {
                         return;
                     }
@@ -121,26 +119,62 @@ impl Owner {
     }
 }
 
+/// Wakes the owner thread from its sleep.
+struct Bell(OwnedFd);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        // Fails only when the counter is full: then it rings already.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+}
+
 /// Waits for the next input, or for the alarm. Each step looks at the timers, so while inputs come
-/// the alarm has nothing to add.
-async fn next_input(inputs: &mut mpsc::Receiver<Input>, alarm: &AsyncFd<Alarm>) -> Option<Input> {
+/// the alarm has nothing to add. `None`: there will be no more inputs.
+///
+/// Waits in `poll(2)`: a runtime around these two descriptors costs more than a small step.
+fn next_input(
+    inputs: &mut mpsc::Receiver<Input>,
+    bell: &Arc<Bell>,
+    alarm: &Alarm,
+) -> Option<Input> {
+    let waker = Waker::from(Arc::clone(bell));
+    let mut context = Context::from_waker(&waker);
     loop {
-        tokio::select! {
-            input = inputs.recv() => return input,
-            ready = alarm.readable() => match ready {
-                Ok(mut ready) => {
-                    ready.clear_ready();
-                    if alarm.get_ref().acknowledge() {
-                        return Some(Input::Tick);
-                    }
-                }
-                Err(error) => {
-                    tracing::error!(%error, "cannot wait for the timer");
-                    return inputs.recv().await;
-                }
-            },
+        if let Poll::Ready(input) = inputs.poll_recv(&mut context) {
+            return input;
+        }
+        let mut fds = [
+            PollFd::new(&bell.0, PollFlags::IN),
+            PollFd::new(alarm, PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot wait for the timer");
+                return inputs.blocking_recv();
+            }
+        }
+        if !fds[0].revents().is_empty() {
+            let _ = rustix::io::read(&bell.0, &mut [0; 8]);
+        }
+        if !fds[1].revents().is_empty() && alarm.acknowledge() {
+            return Some(Input::Tick);
         }
     }
+}
+
+/// Returns the sink of a watcher whose reports are for the engine.
+pub(super) fn sink_into(inbox: &mpsc::Sender<Input>) -> Sink {
+    let inbox = inbox.clone();
+    Arc::new(move |report| {
+        let input = match report {
+            Report::Observed(seen) => Input::Observed(seen),
+            Report::Synced(token) => Input::Synced(token),
+        };
+        // Nobody takes it in any more: the daemon ends.
+        let _ = inbox.blocking_send(input);
+    })
 }
 
 /// Adds to `first` what waits behind it and is of its kind, as far as that saves steps: answers of

@@ -12,7 +12,7 @@ use crate::core::pins::{Pin, Pins};
 use crate::core::policy::Policy;
 use crate::core::time::{Now, Timestamp};
 use crate::ledger::{self, Ledger};
-use crate::reap::{self, Preview, RootLocation};
+use crate::reap::{self, Hooks, Preview, ReapError, Reaper, RootLocation};
 use crate::watch::{self, BackendKind, WatchRoot};
 
 pub(super) fn ledger(settings: &Settings) -> Result<Arc<Ledger>, ledger::LedgerError> {
@@ -70,11 +70,16 @@ pub(super) fn preview(engine: &Engine, claims: Vec<Claim>) -> Preview {
     }
 }
 
-pub(super) fn reap_options(settings: &Settings) -> reap::Options {
-    reap::Options {
+pub(super) fn reaper(
+    settings: &Settings,
+    ledger: &Arc<Ledger>,
+    hooks: Hooks,
+) -> Result<Arc<Reaper>, ReapError> {
+    let options = reap::Options {
         batch_units: usize::try_from(settings.ledger.batch_units).unwrap_or(usize::MAX),
         ..reap::Options::new(settings.state_dir.clone())
-    }
+    };
+    Reaper::start(&options, Arc::clone(ledger), hooks).map(Arc::new)
 }
 
 pub(super) fn watch_roots(policy: &Policy) -> Vec<WatchRoot> {

@@ -11,9 +11,10 @@ use sd_notify::NotifyState;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch as flag};
 
+use super::answers::Answers;
 use super::config_file::ConfigFile;
 use super::ending::{END_MAX, Ending, share};
-use super::owner::{INBOX_MAX, Outlets, Owner};
+use super::owner::{INBOX_MAX, Outlets, Owner, sink_into};
 use super::parts;
 use super::records::Patience;
 use super::reload::{Fixed, Reload};
@@ -42,7 +43,7 @@ use crate::http::Listener;
 use crate::reap::{Hooks, Previewer, Reaper};
 use crate::registry::Registry;
 use crate::types::{self, CacheState, JsonPath};
-use crate::watch::{PATIENT, Report, Sink, Watcher};
+use crate::watch::{PATIENT, Watcher};
 
 /// Threads of the runtime: it only waits for sockets and signals.
 const RUNTIME_THREADS: usize = 2;
@@ -193,15 +194,14 @@ impl Running {
             inbox.clone(),
             settings.mode,
         )?;
-        let hooks = hooks(&inbox, &watcher, &sources, &pins);
+        let (hooks, answers) = hooks(&inbox, &watcher, &sources, &pins)?;
         let previewer = {
             let inbox = inbox.clone();
             Previewer::start(hooks.clone(), &settings.state_dir, move |reaped| {
                 let _ = inbox.blocking_send(Input::Previewed(reaped));
             })?
         };
-        let options = parts::reap_options(&settings);
-        let reaper = Arc::new(Reaper::start(&options, Arc::clone(&ledger), hooks)?);
+        let reaper = parts::reaper(&settings, &ledger, hooks)?;
         reaper.finish(cut_off);
         let now = clock::now();
         let policy = Arc::new(settings.policy);
@@ -246,6 +246,7 @@ impl Running {
             file: settings.file.clone(),
         }));
         let outlets = Outlets {
+            answers,
             reaper: Arc::clone(&reaper),
             previewer,
             watcher: Arc::clone(&watcher),
@@ -388,31 +389,25 @@ fn tell_watches(watcher: &Arc<Watcher>) -> Box<TellWatches> {
     })
 }
 
-fn sink_into(inbox: &mpsc::Sender<Input>) -> Sink {
-    let inbox = inbox.clone();
-    Arc::new(move |report| {
-        let input = match report {
-            Report::Observed(seen) => Input::Observed(seen),
-            Report::Synced(token) => Input::Synced(token),
-        };
-        // Nobody takes it in any more: the daemon ends.
-        let _ = inbox.blocking_send(input);
-    })
-}
-
 fn hooks(
     inbox: &mpsc::Sender<Input>,
     watcher: &Arc<Watcher>,
     sources: &Arc<Sources>,
     pins: &Arc<Pins>,
-) -> Hooks {
+) -> anyhow::Result<(Hooks, Arc<Answers>)> {
     let (leaving, returning) = (Arc::clone(watcher), Arc::clone(watcher));
-    sources.hooks(
-        Arc::clone(pins),
-        inbox.clone(),
-        move |root, dir| leaving.drop_subtree(root, dir.clone()),
-        move |root, dir| returning.relist(root, dir.clone()),
-    )
+    let answers = Arc::new(Answers::new(inbox.clone()).context("cannot set a timer")?);
+    let passed_on = Arc::clone(&answers);
+    let hooks = Hooks {
+        reaped: Arc::new(move |reaped| passed_on.put(reaped)),
+        ..sources.hooks(
+            Arc::clone(pins),
+            inbox.clone(),
+            move |root, dir| leaving.drop_subtree(root, dir.clone()),
+            move |root, dir| returning.relist(root, dir.clone()),
+        )
+    };
+    Ok((hooks, answers))
 }
 
 fn watch_config(file: &Path, text: Option<String>, edited: mpsc::Sender<()>) -> Option<ConfigFile> {

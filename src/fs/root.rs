@@ -133,8 +133,8 @@ fn split_piece(path: &[u8]) -> (&[u8], &[u8]) {
     (&path[..slash], &path[slash + 1..])
 }
 
-/// Calls `openat2(2)` for a directory, with `access` to it. Tries again when the kernel answers `EAGAIN`,
-/// because a rename raced with the resolution.
+/// Calls `openat2(2)` for a directory, with `access` to it. Tries again when the kernel answers
+/// `EAGAIN`, because a rename raced with the resolution.
 pub(super) fn open_retrying(
     at: impl std::os::fd::AsFd + Copy,
     path: &[u8],
