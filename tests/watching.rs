@@ -326,19 +326,17 @@ fn after_an_overflow_under_load_the_index_is_what_a_walk_finds() {
     }
 }
 
-/// 81 directories, with inotify the quarantine as well, and not enough watches.
+/// 81 directories, and not enough watches.
 #[track_caller]
 fn assert_missing_are_told(place: &Place, daemon: &Daemon) {
-    let all = match backend() {
-        Backend::Inotify => 82,
-        Backend::Notify | Backend::Poll => 81,
-    };
     let told = watches(daemon);
     let (count, missing) = (
         told["count"].as_u64().unwrap(),
         told["missing"].as_u64().unwrap(),
     );
-    assert!(missing > 30 && count + missing == all, "{told}");
+    let all = count + missing;
+    // With inotify the quarantine may get one of them, if it is made early enough.
+    assert!(missing > 30 && (81..=82).contains(&all), "{told}");
     assert!(told["limit"].as_u64().is_some(), "{told}");
     daemon.wait_until_said("cannot be watched");
     let said = daemon.said();
