@@ -332,6 +332,20 @@ fn no_module_is_too_long_to_read() {
     assert_none(&format!("more than {LINES_MAX} lines"), &long);
 }
 
+/// A file that no module names is not compiled, and its tests do not run.
+#[test]
+fn every_integration_test_is_a_module() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let named = std::fs::read_to_string(dir.join("main.rs")).unwrap();
+    let forgotten: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !["main.rs", "snapshots"].contains(&name.as_str()))
+        .filter(|name| !named.contains(&format!("\nmod {};", name.trim_end_matches(".rs"))))
+        .collect();
+    assert_none("in no module", &forgotten);
+}
+
 #[test]
 fn nothing_unwraps_outside_of_tests() {
     let mut wrong = Vec::new();

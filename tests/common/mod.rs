@@ -2,7 +2,6 @@
 //!
 //! Tests wait on conditions, never for a time; the limit is generous, because machines are shared.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -85,17 +84,11 @@ pub const BACKEND: &str = "LAPSED_TEST_BACKEND";
 
 /// See [`Backend`].
 pub fn backend() -> Backend {
-    // The program `backends` is for those that "auto" does not choose.
-    let usual = match env!("CARGO_CRATE_NAME") {
-        "backends" => Backend::Notify,
-        _ => Backend::Inotify,
-    };
     match std::env::var(BACKEND).as_deref() {
-        Ok("inotify") => Backend::Inotify,
+        Ok("inotify") | Err(_) => Backend::Inotify,
         Ok("notify") => Backend::Notify,
         Ok("poll") => Backend::Poll,
         Ok(other) => panic!("{BACKEND} must be inotify, notify or poll, not {other:?}"),
-        Err(_) => usual,
     }
 }
 

@@ -14,8 +14,8 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -46,6 +46,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// The one of all tests of this program that break nothing.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(Self::new)
+    }
+
     /// A new one that runs. Its superuser is `postgres`; everybody is trusted but `guarded`, who needs the password `s3cret%/é`.
     pub fn new() -> Self {
         let dir = tempfile::Builder::new()

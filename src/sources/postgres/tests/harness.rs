@@ -4,7 +4,6 @@
 #[path = "../../../../tests/common/postgres.rs"]
 mod cluster;
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 pub(super) use cluster::{Cluster, Session};
@@ -30,12 +29,6 @@ pub(super) const TRIGGER: &str = "CREATE FUNCTION tell() RETURNS trigger LANGUAG
      CREATE TRIGGER tell AFTER INSERT OR UPDATE OR DELETE ON jobs FOR EACH ROW EXECUTE FUNCTION tell();
      CREATE TRIGGER tell_all AFTER TRUNCATE ON jobs EXECUTE FUNCTION tell();";
 
-/// The cluster of all tests here that break nothing.
-pub(super) fn shared() -> &'static Cluster {
-    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(Cluster::new)
-}
-
 /// A database, and a session in it.
 pub(super) struct Place {
     pub(super) name: String,
@@ -45,8 +38,8 @@ pub(super) struct Place {
 impl Place {
     /// Without anything.
     pub(super) fn empty() -> Self {
-        let name = shared().database();
-        let session = shared().session(&name);
+        let name = Cluster::shared().database();
+        let session = Cluster::shared().session(&name);
         Self { name, session }
     }
 
@@ -65,7 +58,7 @@ impl Place {
     }
 
     pub(super) fn options(&self) -> PostgresOptions {
-        options(&shared().url(&self.name))
+        options(&Cluster::shared().url(&self.name))
     }
 }
 

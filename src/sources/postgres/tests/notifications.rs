@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use super::harness::{Place, Watched, shared};
+use super::harness::{Cluster, Place, Watched};
 use crate::core::jobs::{News, Status};
 use crate::sources::tests::reports::eventually;
 
@@ -133,7 +133,7 @@ fn changes_are_asked_for_with_a_query_of_their_own() {
     ));
     let watched = Watched::loaded(options);
     // A transaction that began before another one, and commits after it was read.
-    let late = shared().session(&place.name);
+    let late = Cluster::shared().session(&place.name);
     late.run("BEGIN; INSERT INTO jobs (id, status) VALUES ('late', 'running')");
     place
         .session
@@ -191,7 +191,7 @@ fn message(server: &mut TcpStream) -> Option<Vec<u8>> {
 #[test]
 fn notifications_that_are_swallowed_are_missed_and_asked_for() {
     let place = Place::telling();
-    let port = deaf_proxy(shared().port);
+    let port = deaf_proxy(Cluster::shared().port);
     let url = format!("postgresql://postgres@127.0.0.1:{port}/{}", place.name);
     let watched = Watched::loaded(super::harness::options(&url));
     let why = watched.deaf().unwrap();

@@ -5,7 +5,7 @@ use crate::core::policy::Record;
 use crate::core::time::Timestamp;
 use crate::sources::write_back::{WriteBack, WriteOutcome};
 
-use super::harness::{Cluster, Place, SCHEMA, TRIGGER, Watched, options, shared};
+use super::harness::{Cluster, Place, SCHEMA, TRIGGER, Watched, options};
 
 #[test]
 fn a_server_that_is_down_is_read_when_it_is_back() {
@@ -119,7 +119,7 @@ fn permission_is_lost_and_given_back() {
     place.session.run(&format!(
         "CREATE ROLE {role} LOGIN; GRANT SELECT ON jobs TO {role}"
     ));
-    let url = shared()
+    let url = Cluster::shared()
         .url(&place.name)
         .replace("postgres@", &format!("{role}@"));
     let watched = Watched::loaded(options(&url));
@@ -190,7 +190,7 @@ fn a_lock_that_lasts_is_reported() {
     let mut options = place.options();
     options.statement_timeout = std::time::Duration::from_secs(1);
     let watched = Watched::loaded(options);
-    let other = shared().session(&place.name);
+    let other = Cluster::shared().session(&place.name);
     other.run("BEGIN; LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE; NOTIFY lapsed_eemt, 'a'");
     let Fresh::Unknown(why) = watched.source.fresh("a") else {
         panic!("it was read");
@@ -216,7 +216,7 @@ fn a_lock_that_lasts_is_reported() {
 #[test]
 fn a_refused_login_is_reported_without_the_password() {
     let place = Place::filled();
-    let port = shared().port;
+    let port = Cluster::shared().port;
     let right = format!(
         "postgresql://guarded:s3cret%25%2F%C3%A9@127.0.0.1:{port}/{}",
         place.name
@@ -236,7 +236,7 @@ fn a_refused_login_is_reported_without_the_password() {
     let none = format!("postgresql://guarded@127.0.0.1:{port}/{}", place.name);
     let why = Watched::start(options(&none)).down();
     assert!(why.contains("password missing"), "{why}");
-    let why = Watched::start(options(&shared().url("nowhere"))).down();
+    let why = Watched::start(options(&Cluster::shared().url("nowhere"))).down();
     assert!(
         why.contains("database \"nowhere\" does not exist\n  see the name"),
         "{why}"
@@ -248,8 +248,8 @@ fn a_socket_of_the_host_will_do() {
     let place = Place::filled();
     let mut server = tokio_postgres::Config::new();
     server
-        .host_path(shared().socket_dir())
-        .port(shared().port)
+        .host_path(Cluster::shared().socket_dir())
+        .port(Cluster::shared().port)
         .user("postgres")
         .dbname(&place.name);
     let mut options = place.options();

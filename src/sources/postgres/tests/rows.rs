@@ -1,6 +1,6 @@
 //! Meaning of rows, and readings of all of them.
 
-use super::harness::{Place, Watched, shared};
+use super::harness::{Cluster, Place, Watched};
 use crate::core::jobs::{Fresh, JobRow, News, Status};
 use crate::sources::decode::Decoder;
 use crate::sources::postgres::connection::{Connection, ConnectionRole};
@@ -165,7 +165,7 @@ fn an_id_of_another_form_is_no_row_and_another_spelling_is_not_none() {
 #[test]
 fn a_database_without_an_encoding_is_read() {
     let name = format!("ascii_{}", std::process::id());
-    let cluster = shared();
+    let cluster = Cluster::shared();
     cluster.session("postgres").run(&format!(
         "CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
     ));
@@ -191,7 +191,7 @@ fn a_database_without_an_encoding_is_read() {
 #[test]
 fn a_latin_database_is_read() {
     let name = format!("latin_{}", std::process::id());
-    let cluster = shared();
+    let cluster = Cluster::shared();
     cluster.session("postgres").run(&format!(
         "CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
     ));

@@ -99,7 +99,7 @@ fn certificates_are_verified_as_the_mode_says() {
 
 #[test]
 fn a_server_without_encryption_is_preferred_not_required() {
-    let cluster = super::harness::shared();
+    let cluster = super::harness::Cluster::shared();
     let place = super::harness::Place::filled();
     let url = cluster.url(&place.name);
     let mut plain = options(&url);

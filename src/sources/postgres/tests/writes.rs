@@ -1,6 +1,6 @@
 //! Records that are written back, and those that are not.
 
-use super::harness::{Place, Watched, options, shared};
+use super::harness::{Cluster, Place, Watched, options};
 use crate::core::jobs::Fresh;
 use crate::core::policy::Record;
 use crate::core::time::Timestamp;
@@ -123,7 +123,7 @@ fn a_row_that_changed_is_not_touched() {
 fn a_row_that_is_just_being_changed_is_waited_for() {
     let (place, watched) = filled();
     let order = order(&watched, Record::Forget);
-    let other = shared().session(&place.name);
+    let other = Cluster::shared().session(&place.name);
     other.run("BEGIN; UPDATE jobs SET status = 'running', completed_at = NULL WHERE id = 'a'");
     let error = watched.source.write(&order).unwrap_err().to_string();
     assert!(
@@ -201,7 +201,7 @@ fn what_may_not_be_written_says_what_would_allow_it() {
     place.session.run(&format!(
         "CREATE ROLE {role} LOGIN; GRANT SELECT ON jobs TO {role}"
     ));
-    let url = shared()
+    let url = Cluster::shared()
         .url(&place.name)
         .replace("postgres@", &format!("{role}@"));
     let mut limited = options(&url);
@@ -283,7 +283,7 @@ fn queries_are_held_against_the_database() {
         assert!(error.starts_with(start), "{error}");
     }
     let mut away = sound;
-    away.server = shared().url("nowhere").parse().unwrap();
+    away.server = Cluster::shared().url("nowhere").parse().unwrap();
     assert!(matches!(
         check_postgres(&away).unwrap_err(),
         QueryError::Database(_)

@@ -1,0 +1,47 @@
+//! The real binary on a real file system, one module a topic.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::doc_markdown,
+    clippy::cast_precision_loss,
+    clippy::format_push_string,
+    clippy::print_stdout,
+    clippy::similar_names,
+    clippy::unnecessary_debug_formatting,
+    reason = "a test is the users' file system and clock, and fails where it must"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/postgres.rs"]
+mod postgres;
+
+mod any_backend;
+mod arrivals;
+mod backends;
+mod bad_input;
+mod breaker;
+mod cache;
+mod check;
+mod cli;
+mod costs;
+mod daemon;
+mod ending;
+mod idle;
+mod init;
+mod jobs_api;
+mod jobs_postgres;
+mod jobs_sqlite;
+mod ledger;
+mod offline;
+mod one_owner;
+mod pins;
+mod presets;
+mod questions;
+mod runs;
+mod schedules;
+mod shortage;
+mod unfinished;
+mod unit_file;
+mod upgrade;

@@ -1,0 +1,18 @@
+//! The presets, each against the tree and the database of the system that it is for, on the real binary. The test is the application:
+//! it writes the files, and the rows with a connection of its own.
+
+mod audio;
+mod audio_field;
+mod audio_settings;
+mod database;
+mod documents;
+mod eemt;
+mod eemt_outages;
+mod eemt_settings;
+mod math2visual;
+mod omr;
+mod site;
+mod storage;
+mod storage_field;
+mod storage_settings;
+mod tree;
