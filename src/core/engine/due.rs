@@ -225,6 +225,13 @@ impl Engine {
         }
     }
 
+    /// One of those is gone that are tried for others: the others are tried.
+    pub(super) fn release_probed(&mut self, place: (DirId, Refused), now: Now) {
+        if self.holds_mut().release_probed(place) {
+            self.arm_dir(place.0, now);
+        }
+    }
+
     /// The time of the holds has come that files of `dir` share: some of them are tried.
     fn try_shared_holds(&mut self, dir: DirId, now: Now) {
         let probes = self.holds_mut().take_probes(dir, now.wall);

@@ -69,7 +69,7 @@ impl Engine {
                     self.retry_jobs_of_roots(now);
                 }
                 if let Some(id) = self.index.dir_id(root, dir.as_bytes()) {
-                    self.drop_dir(id);
+                    self.drop_dir(id, now);
                 }
             }
             Observed::Moved { root, from, to } => {
@@ -129,7 +129,7 @@ impl Engine {
         discovery: Discovery,
         now: Now,
     ) {
-        let id = self.observe_dir(root, dir, facts);
+        let id = self.observe_dir(root, dir, facts, now);
         let known = self.index.dir(id).is_some_and(|dir| dir.files > 0);
         if known {
             let names: BTreeSet<&[u8]> = files.iter().map(|(name, _)| &**name).collect();
@@ -144,7 +144,7 @@ impl Engine {
         let names: BTreeSet<&[u8]> = dirs.iter().map(|(name, _)| &**name).collect();
         for (name, sub) in self.index.subdirs(id) {
             if !names.contains(&*name) {
-                self.drop_dir(sub);
+                self.drop_dir(sub, now);
             }
         }
         let mut latest = facts.latest();
@@ -213,7 +213,7 @@ impl Engine {
         names: Vec<(Name, Option<Facts>)>,
         now: Now,
     ) {
-        let id = self.observe_dir(root, dir, facts);
+        let id = self.observe_dir(root, dir, facts, now);
         let mut latest = facts.latest();
         let mut records: Vec<(Name, Record)> = Vec::with_capacity(names.len());
         let mut path = prefix_of(dir);
@@ -225,7 +225,7 @@ impl Engine {
             if kind != Some(Kind::Dir)
                 && let Some(sub) = self.index.dir_id(root, &path)
             {
-                self.drop_dir(sub);
+                self.drop_dir(sub, now);
             }
             match (kind, seen) {
                 (Some(Kind::File), Some(facts)) => {
@@ -269,13 +269,13 @@ impl Engine {
     }
 
     /// Brings a directory's own facts into the index.
-    fn observe_dir(&mut self, root: RootId, dir: &RelPath, facts: &Facts) -> DirId {
+    fn observe_dir(&mut self, root: RootId, dir: &RelPath, facts: &Facts, now: Now) -> DirId {
         if let Some(known) = self.index.dir_id(root, dir.as_bytes()) {
             let before = self.index.dir(known).map(|dir| dir.facts);
             let other = before
                 .is_some_and(|before| before.key != FileKey::default() && before.key != facts.key);
             if other && !dir.is_root() {
-                self.drop_dir(known);
+                self.drop_dir(known, now);
             } else if before.is_some_and(|before| before.ctime() != facts.ctime) {
                 // Some are tried; when one of them goes, so do the others.
                 if self.holds.has_shared()
@@ -305,7 +305,7 @@ impl Engine {
         facts: &Facts,
         now: Now,
     ) {
-        let id = self.observe_dir(root, &dir.join(name), facts);
+        let id = self.observe_dir(root, &dir.join(name), facts, now);
         if dir.is_root() {
             self.set_unit(root, name, id, facts.latest(), now);
         }
@@ -358,10 +358,12 @@ impl Engine {
         self.rearm(item, now);
     }
 
-    pub(super) fn drop_dir(&mut self, dir: DirId) {
+    pub(super) fn drop_dir(&mut self, dir: DirId, now: Now) {
         self.forget_owned_in(dir);
         let above = self.index.dir(dir).and_then(|dir| dir.parent);
         if let Some(above) = above.filter(|_| self.holds.has_shared()) {
+            // Mostly the event of a removal comes before the reaper's answer.
+            self.release_probed((above, Refused::Dir(dir)), now);
             let place = Some((above, Refused::Dir(dir)));
             self.holds_mut().lift(&Item::Dir(dir), place);
         }

@@ -53,7 +53,7 @@ impl Engine {
                 if claim.unit == Unit::Job || here.is_some_and(|item| self.knows(&claim, item)) {
                     self.relist(&claim);
                 }
-                self.forget(&claim, here, gone);
+                self.forget(&claim, here, gone, now);
             }
             Outcome::Held(hold) => self.on_held(&claim, hold, tries, here, gone, now),
             Outcome::Changed { .. } | Outcome::NewerContent { .. } | Outcome::Kept
@@ -105,19 +105,17 @@ impl Engine {
         }
         // One of those went that were tried for others.
         let place = item.and_then(|item| HoldTable::place_of(&self.index, item));
-        if let Some(place) = place.filter(|_| self.holds.has_shared())
-            && self.holds_mut().release_probed(place)
-        {
-            self.arm_dir(place.0, now);
+        if let Some(place) = place.filter(|_| self.holds.has_shared()) {
+            self.release_probed(place, now);
         }
         if removal.partial {
             self.relist(claim);
         } else {
-            self.forget(claim, item, gone);
+            self.forget(claim, item, gone, now);
         }
         for pruned in &removal.pruned {
             if let Some(dir) = self.index.dir_id(claim.root, pruned.as_bytes()) {
-                self.drop_dir(dir);
+                self.drop_dir(dir, now);
             }
         }
         if let Some(key) = claim.job() {
@@ -166,23 +164,23 @@ impl Engine {
     }
 
     /// Takes what a claim was about out of the index, unless another thing has come into its place.
-    fn forget(&mut self, claim: &Claim, item: Option<&Item>, gone: &mut Gone) {
+    fn forget(&mut self, claim: &Claim, item: Option<&Item>, gone: &mut Gone, now: Now) {
         for piece in &claim.pieces {
-            self.forget_piece(piece, gone);
+            self.forget_piece(piece, gone, now);
         }
         match item.filter(|item| self.knows(claim, item)) {
-            Some(Item::Dir(dir)) => self.drop_dir(*dir),
+            Some(Item::Dir(dir)) => self.drop_dir(*dir, now),
             Some(Item::File(dir, name)) => gone.entry(*dir).or_default().push(name.clone()),
             Some(Item::Job(..)) | None => {}
         }
     }
 
-    fn forget_piece(&mut self, piece: &Piece, gone: &mut Gone) {
+    fn forget_piece(&mut self, piece: &Piece, gone: &mut Gone, now: Now) {
         if piece.is_dir {
             let dir = self.index.dir_id(piece.root, piece.path.as_bytes());
             let key = |dir: &DirId| self.index.dir(*dir).map(|known| known.facts.key);
             if let Some(dir) = dir.filter(|dir| key(dir) == Some(piece.key)) {
-                self.drop_dir(dir);
+                self.drop_dir(dir, now);
             }
         } else if let Some((dir, record)) = self.index.find(piece.root, piece.path.as_bytes())
             && record.ino == piece.key.ino
@@ -284,7 +282,7 @@ impl Engine {
         }
         // A name that was taken meanwhile belongs to something else, which its own events tell of.
         if hold == Hold::Displaced && !is_job {
-            self.forget(claim, here, gone);
+            self.forget(claim, here, gone, now);
             let (root, path) = (claim.root, claim.path.clone());
             self.effects.tell(Event::Held { root, path, hold });
             return;

@@ -1,6 +1,7 @@
 //! State that is kept of many held, refused and vanished files, and how often they are tried.
 
 use super::*;
+use crate::core::hold::Recovery;
 
 /// Answers all claims with `hold`; returns how many there were.
 fn refuse(place: &mut Place, hold: &Hold) -> usize {
@@ -194,4 +195,28 @@ fn a_device_that_does_not_answer_leaves_room_for_the_claims_of_another() {
         place.reap();
     }
     assert_eq!(removed, 20_002);
+}
+
+#[test]
+fn when_the_event_of_a_removal_comes_before_its_answer_the_others_are_tried() {
+    let rule = Rule {
+        unit: Unit::Dir,
+        ..rule("directories")
+    };
+    let mut place = Place::new(vec![rule]);
+    for number in 0..200 {
+        place.file(OTHER, &format!("d{number:03}/file"));
+    }
+    place.pass_until(HOUR);
+    let denied = Hold::Denied {
+        error: "permission denied".to_owned(),
+        ends: Recovery::Event,
+    };
+    assert_eq!(refuse(&mut place, &denied), 200);
+    place.pass_until(2 * HOUR);
+    assert_eq!((place.claims.len(), held(&place)), (64, 200));
+    let dir = place.claims[0].path.clone();
+    place.step(Input::Observed(vec![Observed::Gone { root: OTHER, dir }]));
+    place.pass_until(2 * HOUR + 1);
+    assert_eq!((place.claims.len(), held(&place)), (200, 0));
 }
