@@ -141,23 +141,21 @@ impl Jobs {
     /// Returns what is known of a job.
     #[must_use]
     pub fn job(&self, key: &JobKey) -> Option<Job> {
-        let sources = self.sources.read();
-        let table = sources.get(&key.source)?;
-        Some(table.job(key.source, table.find(&key.id)?))
+        let job = |table: &SourceJobs| Some(table.job(key.source, table.find(&key.id)?));
+        self.of_source(key.source, job)?
     }
 
     /// The job that has the number `no` in its source.
     #[must_use]
     pub fn numbered(&self, source: SourceId, no: u32) -> Option<Job> {
-        let sources = self.sources.read();
-        let table = sources.get(&source)?;
-        table.has(no).then(|| table.job(source, no))
+        let job = |table: &SourceJobs| table.has(no).then(|| table.job(source, no));
+        self.of_source(source, job)?
     }
 
     /// The number that a job has in its source.
     #[must_use]
     pub fn number(&self, key: &JobKey) -> Option<u32> {
-        self.sources.read().get(&key.source)?.find(&key.id)
+        self.of_source(key.source, |table| table.find(&key.id))?
     }
 
     /// Returns true if what is known of a job is what its source says now, and was known when
@@ -167,34 +165,32 @@ impl Jobs {
         if self.outdated.read().contains(key) {
             return false;
         }
-        let sources = self.sources.read();
-        let known = sources
-            .get(&key.source)
-            .and_then(|table| Some((table, table.find(&key.id)?)));
-        match (known, fresh) {
+        match fresh {
+            Fresh::Row(row) if row.id == key.id => {
+                matches!(self.known(key.source, row), RowDiff::Same(_))
+            }
             // What stands for such rows is no row itself.
-            (Some(_), Fresh::Gone) if key.id == JobRow::UNNAMED => !self.is_doubted(key.source),
-            (None, Fresh::Gone) => !self.is_doubted(key.source),
-            (Some((table, no)), Fresh::Row(row)) => table.is_same(no, row),
-            (_, Fresh::Row(_) | Fresh::Gone | Fresh::Unknown(_)) => false,
+            Fresh::Gone if key.id == JobRow::UNNAMED || self.number(key).is_none() => {
+                !self.doubted.read().contains(&key.source)
+            }
+            Fresh::Row(_) | Fresh::Gone | Fresh::Unknown(_) => false,
         }
     }
 
     /// Returns true if `row` says what is known, for a source that reads all of its rows again.
     #[must_use]
     pub fn known(&self, source: SourceId, row: &JobRow) -> RowDiff {
-        let sources = self.sources.read();
-        let Some((table, no)) = sources
-            .get(&source)
-            .and_then(|table| Some((table, table.find(&row.id)?)))
-        else {
-            return RowDiff::New;
+        let known = |table: &SourceJobs| {
+            let no = table.find(&row.id)?;
+            Some(if table.is_same(no, row) {
+                RowDiff::Same(no)
+            } else {
+                RowDiff::Changed(no)
+            })
         };
-        if table.is_same(no, row) {
-            RowDiff::Same(no)
-        } else {
-            RowDiff::Changed(no)
-        }
+        self.of_source(source, known)
+            .flatten()
+            .unwrap_or(RowDiff::New)
     }
 
     /// The ids of up to `most` jobs of `source` whose numbers are from `from` on and not ticked
@@ -208,66 +204,61 @@ impl Jobs {
     ) -> (Vec<String>, Option<u32>) {
         /// So many slots are looked at under one lock.
         const SLOTS_MAX: u32 = 16_384;
-        let sources = self.sources.read();
-        let Some(table) = sources.get(&source) else {
-            return (Vec::new(), None);
+        let unticked = |table: &SourceJobs| {
+            let end = table.slots().min(from.saturating_add(SLOTS_MAX));
+            let mut ids = Vec::new();
+            for no in from..end {
+                if ids.len() == most {
+                    return (ids, Some(no));
+                }
+                if table.has(no) && !is_ticked(no) {
+                    ids.push(table.id(no));
+                }
+            }
+            (ids, (end < table.slots()).then_some(end))
         };
-        let end = table.slots().min(from.saturating_add(SLOTS_MAX));
-        let mut ids = Vec::new();
-        for no in from..end {
-            if ids.len() == most {
-                return (ids, Some(no));
-            }
-            if table.has(no) && !is_ticked(no) {
-                ids.push(table.id(no));
-            }
-        }
-        (ids, (end < table.slots()).then_some(end))
+        self.of_source(source, unticked).unwrap_or_default()
     }
 
     /// Returns how many jobs `source` has.
     #[must_use]
     pub fn count(&self, source: SourceId) -> u64 {
-        let sources = self.sources.read();
-        sources.get(&source).map_or(0, SourceJobs::len)
+        self.of_source(source, SourceJobs::len).unwrap_or_default()
     }
 
     /// Returns how many jobs of `source` stand how, in the order of [`Status::ALL`].
     #[must_use]
     pub fn counts(&self, source: SourceId) -> [u64; Status::ALL.len()] {
-        let sources = self.sources.read();
-        sources.get(&source).map_or([0; 5], SourceJobs::counts)
+        self.of_source(source, SourceJobs::counts)
+            .unwrap_or_default()
     }
 
     /// Bytes of memory that the jobs of `source` take, about.
     #[must_use]
     pub fn memory(&self, source: SourceId) -> usize {
-        let sources = self.sources.read();
-        sources.get(&source).map_or(0, SourceJobs::memory)
+        self.of_source(source, SourceJobs::memory)
+            .unwrap_or_default()
     }
 
     /// Up to `most` jobs of `source` after the id `after`, in the order of their ids, for those who
     /// list them.
     #[must_use]
     pub fn list(&self, source: SourceId, after: Option<&str>, most: usize) -> Vec<Job> {
-        let order = {
-            let mut sources = self.sources.write();
-            let Some(table) = sources.get_mut(&source) else {
-                return Vec::new();
+        let order = self
+            .sources
+            .write()
+            .get_mut(&source)
+            .map(SourceJobs::in_order);
+        let order = order.unwrap_or_default();
+        let list = |table: &SourceJobs| {
+            let is_before = |after: &str| {
+                order.partition_point(|&no| !table.has(no) || *table.id(no) <= *after)
             };
-            table.in_order()
+            let known = order[after.map_or(0, is_before)..].iter().copied();
+            let known = known.filter(|&no| table.has(no)).take(most);
+            known.map(|no| table.job(source, no)).collect()
         };
-        let sources = self.sources.read();
-        let Some(table) = sources.get(&source) else {
-            return Vec::new();
-        };
-        let from = match after {
-            None => 0,
-            Some(after) => order.partition_point(|&no| !table.has(no) || *table.id(no) <= *after),
-        };
-        let known = order[from.min(order.len())..].iter().copied();
-        let known = known.filter(|&no| table.has(no)).take(most);
-        known.map(|no| table.job(source, no)).collect()
+        self.of_source(source, list).unwrap_or_default()
     }
 
     /// Returns where the files that a job of `source` claims are, or why a claim is refused.
@@ -296,11 +287,11 @@ impl Jobs {
     /// The paths that the job with the number `no` claims, with those that are derived from them.
     #[must_use]
     pub fn claimed(&self, policy: &Policy, source: SourceId, no: u32) -> Vec<(RootId, RelPath)> {
-        let sources = self.sources.read();
-        let (Some(table), Some(of)) = (sources.get(&source), policy.sources.get(&source)) else {
-            return Vec::new();
-        };
-        table.claimed(policy, of, no)
+        let of = policy.sources.get(&source);
+        let claimed = |table: &SourceJobs| Some(table.claimed(policy, of?, no));
+        self.of_source(source, claimed)
+            .flatten()
+            .unwrap_or_default()
     }
 
     /// Returns true if jobs of `source` may own anything in `root`: by the root's template, by a
@@ -322,19 +313,22 @@ impl Jobs {
                 .roots
                 .values()
                 .any(|root| root.source == Some(source));
-        let tables = self.tables();
-        tables.get(&source).is_some_and(|table| {
+        let claims = |table: &SourceJobs| {
             table.claims_in(root) || (is_rootless && !table.refusals().is_empty())
-        })
+        };
+        self.of_source(source, claims).unwrap_or_default()
     }
 
     /// Returns true if a job of `source` claims anything in `root`.
     #[must_use]
     pub fn claims_in(&self, source: SourceId, root: RootId) -> bool {
-        let tables = self.tables();
-        tables
-            .get(&source)
-            .is_some_and(|table| table.claims_in(root))
+        self.of_source(source, |table| table.claims_in(root))
+            .unwrap_or_default()
+    }
+
+    /// Asks the table of `source`, if there is one.
+    fn of_source<T>(&self, source: SourceId, ask: impl FnOnce(&SourceJobs) -> T) -> Option<T> {
+        self.sources.read().get(&source).map(ask)
     }
 
     /// The tables of all sources. Not to be held over a call that takes them again.
@@ -363,10 +357,6 @@ impl Jobs {
     /// alone.
     pub(in crate::core) fn end_claim(&self, key: &JobKey) {
         self.outdated.write().remove(key);
-    }
-
-    fn is_doubted(&self, source: SourceId) -> bool {
-        self.doubted.read().contains(&source)
     }
 
     /// Notes that news of `source` are about to be sent to the engine.
@@ -425,10 +415,8 @@ impl Jobs {
     /// The numbers of all jobs of `source`, free ones among them: below this.
     #[must_use]
     pub fn slots(&self, source: SourceId) -> u32 {
-        self.sources
-            .read()
-            .get(&source)
-            .map_or(0, SourceJobs::slots)
+        self.of_source(source, SourceJobs::slots)
+            .unwrap_or_default()
     }
 }
 
