@@ -1,16 +1,17 @@
 //! Candidates: what would be removed with an item, and why.
 
 use super::item::Item;
-use super::lapse::Lapse;
+use super::lapse::{Lapse, LapseState, Trigger};
 use super::state::Engine;
+use super::timers::Timer;
 use crate::core::claim::{Actor, Claim, Piece};
 use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
-use crate::core::index::{DirId, Record};
-use crate::core::jobs::Job;
+use crate::core::index::{DirId, PageId};
+use crate::core::jobs::{Job, SourceId};
 use crate::core::path::RelPath;
 use crate::core::report::{CleanItem, CleanJob};
-use crate::core::time::Timestamp;
+use crate::core::time::{Now, Timestamp};
 
 /// An item that may be due, as the index and the sources have it.
 #[derive(Clone, Debug)]
@@ -30,30 +31,10 @@ pub(super) struct Candidate {
     pub(super) job: Option<Job>,
 }
 
-impl Candidate {
-    /// The entry `name` of `dir`, which is at `at` in `root`.
-    pub(super) fn of_file(
-        (root, at): (RootId, &RelPath),
-        (dir, dev): (DirId, u64),
-        (name, record): (&[u8], Record),
-        lapse: Lapse,
-    ) -> Self {
-        Self {
-            item: Item::file(dir, name),
-            root,
-            path: at.join(name),
-            key: FileKey {
-                dev,
-                ino: record.ino,
-            },
-            lapse,
-            files: 1,
-            bytes: record.size,
-            pieces: Vec::new(),
-            job: None,
-        }
-    }
+/// An item, its state, and what would go with it.
+pub(super) type Standing = (Item, LapseState, Option<Candidate>);
 
+impl Candidate {
     /// The line of a report about it.
     pub(super) fn report(&self, hold: Option<Hold>) -> CleanItem {
         CleanItem {
@@ -74,25 +55,111 @@ impl Candidate {
 }
 
 impl Engine {
-    /// The top-level directory `dir`, if it lapses as a whole.
-    pub(super) fn dir_candidate(&self, dir: DirId) -> Option<Candidate> {
+    /// What lapses of the page, the top-level directory or the job of `timer`, as far as `trigger`
+    /// asks for it. Of files and directories only what is due; of jobs also what is not, without a
+    /// candidate.
+    pub(super) fn candidates(&self, timer: Timer, trigger: Trigger<'_>, now: Now) -> Vec<Standing> {
+        match timer {
+            Timer::Page(page) => self.file_candidates(page, trigger, now).unwrap_or_default(),
+            Timer::Unit(dir) => {
+                let found = self.dir_candidate(dir, trigger, now);
+                found.into_iter().collect()
+            }
+            Timer::Job(source, no) => self.job_candidates((source, no), trigger, now),
+            Timer::Shared(_) | Timer::Root(_) | Timer::Pins => Vec::new(),
+        }
+    }
+
+    fn file_candidates(
+        &self,
+        page: PageId,
+        trigger: Trigger<'_>,
+        now: Now,
+    ) -> Option<Vec<Standing>> {
+        let page = self.index.page(page)?;
+        let dir = page.dir();
+        let (root, at) = self.index.dir_path(dir)?;
+        if !trigger.wants_root(root) {
+            return None;
+        }
+        let dev = self.dev_of(dir);
+        // Nothing of most pages is due; with another time to live anything may be.
+        let until = if trigger.has_retention() {
+            Timestamp::MAX
+        } else {
+            now.wall
+        };
+        let found = page.due(until).filter_map(|(name, record)| {
+            let lapse = Lapse::of(record.class, record.basis, record.deadline())?;
+            let (item, path, ino) = (Item::file(dir, name), at.join(name), record.ino);
+            let place = (root, path, FileKey { dev, ino });
+            self.candidate(item, place, lapse, (1, record.size), trigger, now)
+        });
+        Some(found.collect())
+    }
+
+    fn dir_candidate(&self, dir: DirId, trigger: Trigger<'_>, now: Now) -> Option<Standing> {
         let unit = self.index.unit(dir)?;
         let (root, path) = self.index.dir_path(dir)?;
-        Some(Candidate {
-            item: Item::Dir(dir),
+        let place = (root, path, self.index.dir(dir)?.facts.key);
+        let lapse = Lapse {
+            rule: unit.rule,
+            basis: unit.basis,
+            deadline: unit.deadline?,
+        };
+        let sums = (unit.files, unit.bytes);
+        trigger.wants_root(root).then_some(())?;
+        self.candidate(Item::Dir(dir), place, lapse, sums, trigger, now)
+    }
+
+    /// A file or directory and its state; `None` when it is not due or not asked for.
+    fn candidate(
+        &self,
+        item: Item,
+        (root, path, key): (RootId, RelPath, FileKey),
+        lapse: Lapse,
+        (files, bytes): (u64, u64),
+        trigger: Trigger<'_>,
+        now: Now,
+    ) -> Option<Standing> {
+        let lapse = trigger.lapse(lapse);
+        if lapse.deadline > now.wall || !trigger.wants_rule(&self.policy, lapse.rule) {
+            return None;
+        }
+        let state = self.lapse_state(root, &item, lapse, trigger, now);
+        let found = Candidate {
+            item: item.clone(),
             root,
             path,
-            key: self.index.dir(dir)?.facts.key,
-            lapse: Lapse {
-                rule: unit.rule,
-                basis: unit.basis,
-                deadline: unit.deadline?,
-            },
-            files: unit.files,
-            bytes: unit.bytes,
+            key,
+            lapse,
+            files,
+            bytes,
             pieces: Vec::new(),
             job: None,
-        })
+        };
+        Some((item, state, Some(found)))
+    }
+
+    fn job_candidates(
+        &self,
+        (source, no): (SourceId, u32),
+        trigger: Trigger<'_>,
+        now: Now,
+    ) -> Vec<Standing> {
+        // What runs (again) is not asked over and over whether it still does: its row tells when it
+        // ends.
+        let job = self.jobs.numbered(source, no).filter(Job::can_lose);
+        let Some(job) = job.filter(|job| trigger.wants_job(job)) else {
+            return Vec::new();
+        };
+        let rules = self.policy.job_rules(&job).map(|(rule, _)| rule);
+        let rules = rules.filter(|&rule| trigger.wants_rule(&self.policy, rule));
+        let found = rules.map(|rule| {
+            let (state, found) = self.job_state(&job, (no, rule), trigger, now);
+            (Item::Job(source, no, rule), state, found)
+        });
+        found.collect()
     }
 
     /// The order to remove a candidate.

@@ -4,19 +4,17 @@
 //! protects.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use super::candidate::Candidate;
 use super::claims::{Subject, subject_of};
 use super::item::Item;
-use super::lapse::{Lapse, LapseState, Trigger};
+use super::lapse::{LapseState, Trigger};
 use super::state::Engine;
+use super::timers::Timer;
 use crate::core::claim::{Actor, Claim, Outcome, Reaped, Unit};
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
-use crate::core::index::PageId;
-use crate::core::jobs::{Job, JobKey};
-use crate::core::policy::{Class, JobFilter};
+use crate::core::jobs::JobKey;
 use crate::core::principal::Principal;
 use crate::core::report::{CleanItem, CleanReport, CleanRequest, Mode};
 use crate::core::time::Now;
@@ -40,9 +38,6 @@ pub(super) struct Clean {
     principal: Principal,
     done: Done,
 }
-
-/// Candidates that a request is about, with how they stand.
-type Candidates = Vec<(LapseState, Candidate)>;
 
 impl Cleans {
     /// Takes in what became of a claim.
@@ -128,11 +123,7 @@ impl Engine {
         if request.release && !is_dry && request.principal.is_client() {
             self.release_roots(&request.roots, &request.principal, now);
         }
-        let mut found = Vec::new();
-        self.select_files(request, now, &mut found);
-        self.select_units(request, now, &mut found);
-        self.select_jobs(request, now, &mut found);
-        for (state, found) in found {
+        for (state, found) in self.select(request, now) {
             match state {
                 LapseState::Never | LapseState::Waits(_) | LapseState::Claimed => {}
                 LapseState::Held { hold, .. } => clean.report.held.push(found.report(Some(hold))),
@@ -219,66 +210,45 @@ impl Engine {
         }
     }
 
-    fn select_files(&self, request: &CleanRequest, now: Now, into: &mut Candidates) {
-        for page in self.index.pages() {
-            self.select_page(request, page, now, into);
-        }
-    }
-
-    fn select_page(&self, request: &CleanRequest, page: PageId, now: Now, into: &mut Candidates) {
-        let Some(page) = self.index.page(page) else {
-            return;
-        };
-        // Nothing of most pages is due; with another time to live anything may be.
-        let may_be_due = !request.retention_ms.is_empty()
-            || page.min_deadline().is_some_and(|at| at <= now.wall);
-        let Some((root, at)) = self.index.dir_path(page.dir()).filter(|_| may_be_due) else {
-            return;
-        };
-        let dev = self.dev_of(page.dir());
-        for (name, record) in page.entries().filter(|_| request.wants_root(root)) {
-            let Class::File(rule) = record.class else {
-                continue;
-            };
-            if record.expire_ms.is_none() || !request.wants_rule(rule) {
-                continue;
-            }
-            let lapse = Lapse {
-                rule,
-                basis: record.basis,
-                deadline: request.deadline(rule, record.basis, record.deadline()),
-            };
-            if lapse.deadline <= now.wall {
-                let found =
-                    Candidate::of_file((root, &at), (page.dir(), dev), (name, record), lapse);
-                self.consider(request, found, now, into);
-            }
-        }
-    }
-
-    fn select_units(&self, request: &CleanRequest, now: Now, into: &mut Candidates) {
-        for &root in self.roots.keys().filter(|&&root| request.wants_root(root)) {
-            for (dir, unit) in self.index.units(root) {
-                if !request.wants_rule(unit.rule) {
-                    continue;
+    /// What `request` is about and may be due, with how it stands.
+    fn select(&self, request: &CleanRequest, now: Now) -> Vec<(LapseState, Candidate)> {
+        let trigger = Trigger::Clean(request);
+        let pages = self.index.pages().into_iter().map(Timer::Page);
+        let units = self.roots.keys().flat_map(|&root| self.index.units(root));
+        let units = units.map(|(dir, _)| Timer::Unit(dir));
+        let mut rules = self.policy.each_rule();
+        let are_jobs_wanted =
+            rules.any(|(id, rule)| rule.unit == Unit::Job && trigger.wants_rule(&self.policy, id));
+        let sources = self.policy.sources.keys().filter(|_| are_jobs_wanted);
+        let jobs = sources.flat_map(|&source| {
+            let numbers = 0..self.jobs.slots(source);
+            numbers.map(move |no| Timer::Job(source, no))
+        });
+        let timers = pages.chain(units).chain(jobs);
+        let found = timers.flat_map(|timer| self.candidates(timer, trigger, now));
+        let wanted = found.filter_map(|(item, state, found)| {
+            let found = found.filter(|found| self.is_wanted(request, found))?;
+            let state = match (state, item) {
+                (LapseState::Due, Item::Job(source, no, _))
+                    if !self.arriving.is_known((source, no)) =>
+                {
+                    LapseState::held(Hold::Reconciling, None)
                 }
-                if let Some(mut found) = self.dir_candidate(dir) {
-                    let deadline = request.deadline(unit.rule, unit.basis, unit.deadline);
-                    found.lapse.deadline = deadline;
-                    self.consider(request, found, now, into);
-                }
-            }
-        }
+                (state, _) => state,
+            };
+            Some((state, found))
+        });
+        wanted.collect()
     }
 
-    /// Adds a candidate that the request is about, with how it stands.
-    fn consider(&self, request: &CleanRequest, found: Candidate, now: Now, into: &mut Candidates) {
-        let is_orphan = self.policy.rule(found.lapse.rule).jobs == JobFilter::Nobody;
-        if self.wants_job(request, &found) && (!request.orphans_only || is_orphan) {
-            let (item, lapse) = (&found.item, found.lapse);
-            let state = self.lapse_state(found.root, item, lapse, Trigger::Clean, now);
-            into.push((state, found));
+    /// Returns true if the request is about the job of the candidate, or about a root of what it
+    /// owns.
+    fn is_wanted(&self, request: &CleanRequest, found: &Candidate) -> bool {
+        if found.job.is_none() {
+            return self.wants_job(request, found);
         }
+        let mut roots = found.pieces.iter().map(|piece| piece.root);
+        found.pieces.is_empty() || roots.any(|root| request.wants_root(root))
     }
 
     fn wants_job(&self, request: &CleanRequest, found: &Candidate) -> bool {
@@ -323,35 +293,6 @@ impl Engine {
         })
     }
 
-    fn select_jobs(&self, request: &CleanRequest, now: Now, into: &mut Candidates) {
-        let policy = Arc::clone(&self.policy);
-        let is_wanted = |rule: RuleId| {
-            let of = policy.rule(rule);
-            let roots = of.roots.as_deref();
-            of.unit == Unit::Job
-                && request.wants_rule(rule)
-                && !request.orphans_only
-                && (request.roots.is_empty()
-                    || roots.is_none_or(|roots| roots.iter().any(|&root| request.wants_root(root))))
-        };
-        if !policy.each_rule().any(|(rule, _)| is_wanted(rule)) {
-            return;
-        }
-        for &source in policy.sources.keys() {
-            for no in 0..self.jobs.slots(source) {
-                let Some(job) = self.jobs.numbered(source, no).filter(Job::can_lose) else {
-                    continue;
-                };
-                if !request.wants_job_id(job.key.id.as_bytes()) {
-                    continue;
-                }
-                for (rule, _) in policy.job_rules(&job).filter(|(rule, _)| is_wanted(*rule)) {
-                    self.consider_job(request, &job, (no, rule), now, into);
-                }
-            }
-        }
-    }
-
     /// Returns false if the job of a claim that waited in line owns something else by now. True for
     /// everything but jobs.
     pub(super) fn is_all_of_job(&self, claim: &Claim, now: Now) -> bool {
@@ -360,27 +301,25 @@ impl Engine {
         };
         job.is_some_and(|job| self.gather(&job, claim.rule, now.wall).pieces == claim.pieces)
     }
+}
 
-    fn consider_job(
-        &self,
-        request: &CleanRequest,
-        job: &Job,
-        (no, rule): (u32, RuleId),
-        now: Now,
-        into: &mut Candidates,
-    ) {
-        let retention_ms = request.retention_of(rule);
-        let (state, found) = self.job_state(job, (no, rule), retention_ms, Trigger::Clean, now);
-        let Some(found) = found else { return };
-        let mut roots = found.pieces.iter().map(|piece| piece.root);
-        if !found.pieces.is_empty() && !roots.any(|root| request.wants_root(root)) {
-            return;
-        }
-        let is_known = self.arriving.is_known((job.key.source, no));
-        let state = match state {
-            LapseState::Due if !is_known => LapseState::held(Hold::Reconciling, None),
-            state => state,
-        };
-        into.push((state, found));
+impl CleanRequest {
+    pub(super) fn wants_root(&self, root: RootId) -> bool {
+        self.roots.is_empty() || self.roots.contains(&root)
+    }
+
+    pub(super) fn wants_job_id(&self, id: &[u8]) -> bool {
+        self.jobs.is_empty() || self.jobs.iter().any(|wanted| **wanted == *id)
+    }
+
+    pub(super) fn wants_rule(&self, rule: RuleId) -> bool {
+        self.rules.is_empty() || self.rules.contains(&rule)
+    }
+
+    pub(super) fn retention_of(&self, rule: RuleId) -> Option<i64> {
+        self.retention_ms
+            .iter()
+            .find(|(of, _)| *of == rule)
+            .map(|&(_, ms)| ms)
     }
 }

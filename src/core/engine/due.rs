@@ -7,18 +7,17 @@ use super::candidate::Candidate;
 use super::holds::{EntryState, HoldTable, Refused};
 use super::item::Item;
 use super::job_breaker::may_be_due;
-use super::lapse::{Lapse, LapseState, Trigger};
+use super::lapse::{LapseState, Trigger};
 use super::stall::Retry;
 use super::state::Engine;
 use super::timers::Timer;
 use crate::core::claim::Actor;
-use crate::core::facts::{RootId, RuleId};
+use crate::core::facts::RootId;
 use crate::core::hold::Hold;
-use crate::core::index::{DirId, PageId};
+use crate::core::index::DirId;
 use crate::core::input::{Effect, Event};
 use crate::core::jobs::{Job, SourceId};
 use crate::core::path::RelPath;
-use crate::core::policy::Schedule;
 use crate::core::report::Mode;
 use crate::core::time::{Now, Timestamp};
 
@@ -55,9 +54,7 @@ impl Engine {
 
     fn process_timer(&mut self, next: FiredTimer, now: Now) {
         match next.timer {
-            Timer::Page(page) => self.claim_due_in_page(page, next, now),
-            Timer::Unit(dir) => self.claim_due_unit(dir, next, now),
-            Timer::Job(source, no) => self.claim_due_of_job(source, no, next, now),
+            Timer::Page(_) | Timer::Unit(_) | Timer::Job(..) => self.claim_due(next, now),
             Timer::Shared(dir) => self.try_shared_holds(dir, now),
             Timer::Pins => self.end_pins(now),
             Timer::Root(root) => match self.roots.get_mut(&root).map(|of| of.retry(now.wall)) {
@@ -70,86 +67,28 @@ impl Engine {
         }
     }
 
-    fn claim_due_in_page(&mut self, id: PageId, next: FiredTimer, now: Now) {
-        let Some(page) = self.index.page(id) else {
-            return;
-        };
-        let dir = page.dir();
-        let Some((root, at)) = self.index.dir_path(dir) else {
-            return;
-        };
-        let dev = self.dev_of(dir);
-        for (name, record) in page.due(now.wall) {
-            let Some(lapse) = Lapse::of(record.class, record.basis, record.deadline()) else {
-                continue;
-            };
-            let item = Item::file(dir, name);
-            if self.lapse_state(root, &item, lapse, Trigger::Timer, now) != LapseState::Due {
-                continue;
-            }
-            if !self.claims.has_room(dev) {
-                self.timers.park(dev, next);
-                return;
-            }
-            let found = Candidate::of_file((root, &at), (dir, dev), (name, record), lapse);
-            self.claim_due(found, next, now);
-        }
-        self.arm_page(id, now);
-    }
-
-    fn claim_due_unit(&mut self, dir: DirId, next: FiredTimer, now: Now) {
-        let Some(found) = self.dir_candidate(dir) else {
-            return;
-        };
-        let state = self.lapse_state(found.root, &found.item, found.lapse, Trigger::Timer, now);
-        let dev = found.key.dev;
-        if state == LapseState::Due && !self.claims.has_room(dev) {
-            self.timers.park(dev, next);
-        } else if state == LapseState::Due {
-            self.claim_due(found, next, now);
-        } else if let Some(at) = state.retry_at() {
-            self.timers.arm(Timer::Unit(dir), at);
-        }
-    }
-
-    /// Claims what a job owns and its rules let go, where its time has come.
-    fn claim_due_of_job(&mut self, source: SourceId, no: u32, next: FiredTimer, now: Now) {
-        if self.mode == Mode::OnRequest {
+    /// Claims what a page, a top-level directory or a job has that is due and free.
+    fn claim_due(&mut self, next: FiredTimer, now: Now) {
+        if let Timer::Job(source, no) = next.timer
+            && !self.may_gather(source, no, now)
+        {
             return;
         }
-        // What runs (again) is not asked over and over whether it still does: its row tells when it
-        // ends.
-        let Some(job) = self.jobs.numbered(source, no).filter(Job::can_lose) else {
-            return;
-        };
-        let rules: Vec<RuleId> = self
-            .policy
-            .job_rules(&job)
-            .filter(|(_, rule)| rule.schedule == Schedule::AtDeadline)
-            .map(|(id, _)| id)
-            .collect();
-        // What is not due yet need not be known yet.
-        let may_be_due = |rule: &RuleId| may_be_due(self.policy.rule(*rule), &job, None, now.wall);
-        if rules.iter().any(may_be_due) && !self.has_arrived(source, no) {
-            return;
-        }
-        for rule in rules {
-            let item = Item::Job(source, no, rule);
-            let (state, found) = self.job_state(&job, (no, rule), None, Trigger::Timer, now);
-            match (state, found) {
-                (LapseState::Held { hold, until: None }, Some(found)) => {
-                    let tries = self.holds.get(&item).map_or(0, EntryState::tries);
-                    self.hold_item(&found.item, (found.root, &found.path), hold, tries, now);
-                }
-                (LapseState::Due, Some(found)) => {
+        for (item, state, found) in self.candidates(next.timer, Trigger::Timer, now) {
+            match (state, found, &item) {
+                (LapseState::Due, Some(found), _) => {
                     let dev = found.key.dev;
                     if !self.claims.has_room(dev) {
                         self.timers.park(dev, next);
                         return;
                     }
-                    self.claim_due(found, next, now);
+                    self.claim(found, next, now);
                 }
-                (state, _) => {
+                (LapseState::Held { hold, until: None }, Some(found), Item::Job(..)) => {
+                    let tries = self.holds.get(&item).map_or(0, EntryState::tries);
+                    self.hold_item(&item, (found.root, &found.path), hold, tries, now);
+                }
+                (state, _, &Item::Job(source, no, _)) => {
                     if !matches!(state, LapseState::Claimed | LapseState::Held { .. }) {
                         self.holds_mut().clear(&item);
                     }
@@ -157,12 +96,32 @@ impl Engine {
                         self.timers.arm(Timer::Job(source, no), at);
                     }
                 }
+                (_, _, Item::File(..) | Item::Dir(_)) => {}
             }
+        }
+        match next.timer {
+            Timer::Page(page) => self.arm_page(page, now),
+            Timer::Unit(dir) => self.arm_unit(dir, now),
+            Timer::Shared(_) | Timer::Root(_) | Timer::Job(..) | Timer::Pins => {}
         }
     }
 
+    /// Returns true if what a job owns may be gathered now. What is not due yet need not be known
+    /// yet.
+    fn may_gather(&mut self, source: SourceId, no: u32, now: Now) -> bool {
+        let job = self.jobs.numbered(source, no).filter(Job::can_lose);
+        let may_be_due = job.is_some_and(|job| {
+            let mut rules = self.policy.job_rules(&job);
+            rules.any(|(id, rule)| {
+                Trigger::Timer.wants_rule(&self.policy, id)
+                    && may_be_due(rule, &job, None, now.wall)
+            })
+        });
+        self.mode != Mode::OnRequest && (!may_be_due || self.has_arrived(source, no))
+    }
+
     /// Claims a candidate that is due and free; a dry run only tells of it.
-    fn claim_due(&mut self, found: Candidate, next: FiredTimer, now: Now) {
+    fn claim(&mut self, found: Candidate, next: FiredTimer, now: Now) {
         let what = (found.files.max(1), found.bytes);
         if !self.may_go_as_orphan(found.root, found.lapse.rule, what, now) {
             return;

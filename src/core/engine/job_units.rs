@@ -106,13 +106,12 @@ impl Engine {
     }
 
     /// State under `rule` of all that `job` (the number `no` of its source) owns, and the candidate
-    /// for removal. `retention_ms`: another time to live than the rule's.
+    /// for removal.
     pub(super) fn job_state(
         &self,
         job: &Job,
         (no, rule): (u32, RuleId),
-        retention_ms: Option<i64>,
-        trigger: Trigger,
+        trigger: Trigger<'_>,
         now: Now,
     ) -> (LapseState, Option<Candidate>) {
         let item = Item::Job(job.key.source, no, rule);
@@ -123,9 +122,9 @@ impl Engine {
             {
                 return (LapseState::held(hold.clone(), Some(*retry_at)), None);
             }
-            (Some(EntryState::Held { .. }) | None, Trigger::Timer | Trigger::Clean) => {}
+            (Some(EntryState::Held { .. }) | None, Trigger::Timer | Trigger::Clean(_)) => {}
         }
-        let of = self.policy.rule(rule);
+        let (of, retention_ms) = (self.policy.rule(rule), trigger.retention_of(rule));
         let Some(expire_ms) = of.expire_ms.map(|ms| retention_ms.unwrap_or(ms)) else {
             return (LapseState::Never, None);
         };

@@ -11,8 +11,9 @@ use super::state::Engine;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, Index};
-use crate::core::policy::{Class, Schedule};
-use crate::core::report::Mode;
+use crate::core::jobs::Job;
+use crate::core::policy::{Class, JobFilter, Policy, Schedule};
+use crate::core::report::{CleanRequest, Mode};
 use crate::core::time::{Now, Timestamp};
 
 /// State of an item at an instant.
@@ -42,12 +43,57 @@ pub(super) struct Lapse {
 }
 
 /// Occasion on which the state of an item is asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Trigger {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Trigger<'r> {
     /// Its timer.
     Timer,
     /// A clean: the time of a rule with a schedule has come, and what was held by itself is tried.
-    Clean,
+    Clean(&'r CleanRequest),
+}
+
+impl<'r> Trigger<'r> {
+    fn request(self) -> Option<&'r CleanRequest> {
+        match self {
+            Self::Timer => None,
+            Self::Clean(request) => Some(request),
+        }
+    }
+
+    pub(super) fn wants_root(self, root: RootId) -> bool {
+        self.request().is_none_or(|of| of.wants_root(root))
+    }
+
+    pub(super) fn wants_job(self, job: &Job) -> bool {
+        let id = job.key.id.as_bytes();
+        self.request().is_none_or(|of| of.wants_job_id(id))
+    }
+
+    pub(super) fn wants_rule(self, policy: &Policy, id: RuleId) -> bool {
+        let rule = policy.rule(id);
+        let Some(request) = self.request() else {
+            return rule.schedule == Schedule::AtDeadline;
+        };
+        let mut roots = request.roots.iter();
+        request.wants_rule(id)
+            && (!request.orphans_only || rule.jobs == JobFilter::Nobody)
+            && (request.roots.is_empty() || roots.any(|root| rule.applies_to(*root)))
+    }
+
+    /// Returns true if some rule has another time to live than its own.
+    pub(super) fn has_retention(self) -> bool {
+        self.request().is_some_and(|of| !of.retention_ms.is_empty())
+    }
+
+    /// Returns the time to live that `rule` has instead of its own.
+    pub(super) fn retention_of(self, rule: RuleId) -> Option<i64> {
+        self.request()?.retention_of(rule)
+    }
+
+    /// Returns `lapse` with that time to live.
+    pub(super) fn lapse(self, lapse: Lapse) -> Lapse {
+        let retention_ms = self.retention_of(lapse.rule);
+        retention_ms.map_or(lapse, |ms| Lapse::new(lapse.rule, lapse.basis, ms))
+    }
 }
 
 impl LapseState {
@@ -120,11 +166,12 @@ impl Engine {
         root: RootId,
         item: &Item,
         lapse: Lapse,
-        trigger: Trigger,
+        trigger: Trigger<'_>,
         now: Now,
     ) -> LapseState {
-        let by_itself = self.policy.rule(lapse.rule).schedule == Schedule::AtDeadline;
-        if trigger == Trigger::Timer && (self.mode == Mode::OnRequest || !by_itself) {
+        let is_timer = matches!(trigger, Trigger::Timer);
+        let is_on_request = is_timer && self.mode == Mode::OnRequest;
+        if is_on_request || !trigger.wants_rule(&self.policy, lapse.rule) {
             return LapseState::Never;
         }
         if lapse.deadline > now.wall {
@@ -141,10 +188,10 @@ impl Engine {
                 LapseState::held(hold.clone(), until)
             }
             // What is not decided yet is not for the asking either.
-            (Some((Hold::Reconciling, _)), Trigger::Clean) => {
+            (Some((Hold::Reconciling, _)), Trigger::Clean(_)) => {
                 LapseState::held(Hold::Reconciling, None)
             }
-            (_, Trigger::Timer | Trigger::Clean) => LapseState::Due,
+            (_, Trigger::Timer | Trigger::Clean(_)) => LapseState::Due,
         }
     }
 

@@ -55,7 +55,6 @@ mod owned;
 mod passing;
 mod pinned;
 mod removals;
-mod request;
 mod root_breaker;
 mod root_state;
 mod roots;
