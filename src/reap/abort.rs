@@ -29,9 +29,7 @@ impl Abort {
             other => other,
         }
     }
-}
 
-impl Abort {
     /// The answer for the claim, if there is one.
     pub(super) fn outcome(self) -> Option<Outcome> {
         match self {

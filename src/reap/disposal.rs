@@ -35,7 +35,8 @@ impl Pipeline<'_> {
         let mut swept: Vec<(Candidate, Left)> = Vec::new();
         let mut leases = Vec::new();
         let turn = self
-            .only_root()
+            .roots
+            .only()
             .map(|opened| self.lane.lock_quarantine(opened.id));
         let removing = turn.as_ref().map(|turn| turn.lock());
         for mut one in recorded {

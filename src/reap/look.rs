@@ -44,9 +44,7 @@ impl Handles {
             dirs: SourceDirs::new(),
         }
     }
-}
 
-impl Handles {
     /// Opens the directory that a part of a target is in.
     pub(super) fn home_of(
         &mut self,

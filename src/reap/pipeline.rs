@@ -19,7 +19,7 @@ use super::candidate::{Candidate, Snapshot, Target};
 use super::intent::Intent;
 use super::judge::line;
 use super::look::{Handles, Look};
-use super::place::{ClaimBatch, Lane, OpenRoot, Roots};
+use super::place::{ClaimBatch, Lane, Roots};
 use super::rows::{JobLookupCache, owner_name};
 use crate::core::claim::{Claim, Outcome, Reaped};
 use crate::core::facts::FileKey;
@@ -205,11 +205,6 @@ impl Pipeline<'_> {
                     directory (.lapsed) is away\nthe log says why; it is tried again by itself"
                 .to_owned(),
         })
-    }
-
-    /// The root that everything is in, if there is but one.
-    pub(super) fn only_root(&self) -> Option<&OpenRoot> {
-        self.roots.only()
     }
 
     fn line(&self, claim: &Claim, seen: &Snapshot) -> Line {

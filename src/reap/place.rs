@@ -267,9 +267,7 @@ impl Roots {
             None => Err(Outcome::Held(Hold::RootMissing)),
         }
     }
-}
 
-impl Roots {
     /// The roots that could be opened.
     pub(super) fn opened(&self) -> impl Iterator<Item = &OpenRoot> {
         self.0.values().filter_map(|root| root.as_ref().ok())

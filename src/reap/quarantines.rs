@@ -17,6 +17,7 @@ use super::back::DISPLACED;
 use super::intent::QuarantineId;
 use super::place::{Lane, RootLocation};
 use super::recover;
+use super::sweep::RETRY_MIN;
 use crate::core::facts::{FileKey, Kind, RootId};
 use crate::core::hold::Hold;
 use crate::fs::quarantine::{self, LockError};
@@ -36,7 +37,7 @@ pub(super) struct Quarantines {
 
 /// Behavior where there is no quarantine yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum WhenMissing {
+pub(super) enum WhenMissing {
     Make,
     Leave,
 }
@@ -77,23 +78,14 @@ impl Lane {
         place: &RootLocation,
         root: &RootDir,
     ) -> Result<(Arc<Dir>, QuarantineId), Hold> {
-        let locked = self.lock_quarantine(id, place, root, WhenMissing::Make)?;
+        let locked = self.find_quarantine(id, place, root, WhenMissing::Make)?;
         locked.ok_or_else(|| Hold::NoQuarantine {
             error: "the quarantine vanished; it is tried again by itself".to_owned(),
         })
     }
 
-    /// As [`Lane::quarantine`]; `None` where there is none.
+    /// As [`Lane::quarantine`]; `None` where there is none and it is left so.
     pub(super) fn find_quarantine(
-        &self,
-        id: RootId,
-        place: &RootLocation,
-        root: &RootDir,
-    ) -> Result<Option<(Arc<Dir>, QuarantineId)>, Hold> {
-        self.lock_quarantine(id, place, root, WhenMissing::Leave)
-    }
-
-    fn lock_quarantine(
         &self,
         id: RootId,
         place: &RootLocation,
@@ -122,7 +114,7 @@ impl Lane {
         let facts = dir.facts().map_err(|error| unreadable(&error))?;
         let dir = Arc::new(dir);
         if !is_new {
-            recover::settle(self, id, place, root, &dir)?;
+            recover::settle(self, id, place, (root, &dir), RETRY_MIN)?;
         }
         self.quarantines.insert(facts.key, &dir);
         self.keep_locked(id, place, &dir);

@@ -75,7 +75,8 @@ impl<'a> Pipeline<'a> {
 
     fn move_out(&self, candidates: Vec<Candidate>, round: &mut Round) -> Vec<Candidate> {
         let turn = self
-            .only_root()
+            .roots
+            .only()
             .map(|opened| self.lane.lock_quarantine(opened.id));
         let _moving = turn.as_ref().map(|turn| turn.lock());
         let mut moved = Vec::with_capacity(candidates.len());

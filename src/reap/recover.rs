@@ -16,7 +16,8 @@ use super::parts::Part;
 use super::pending::{Sweep, SweepRoot};
 use super::pipeline::ROUND_FILES_MAX;
 use super::place::{Lane, RootLocation, SlowWork};
-use super::sweep::{RETRY_MAX, RETRY_MIN, WAITING_NAMES_MAX};
+use super::quarantines::WhenMissing;
+use super::sweep::{RETRY_MAX, WAITING_NAMES_MAX};
 use super::unit::UNIT_NAMES_MAX;
 use crate::clock;
 use crate::core::facts::{Facts, Kind, RootId};
@@ -57,7 +58,7 @@ struct Recovery<'a> {
 /// Puts the quarantine of the root at `place` in order, then lets its claims go on.
 pub(super) fn recover(lane: &Lane, root_id: RootId, place: &RootLocation) {
     let hold = match RootDir::open_as(&place.path, place.key) {
-        Ok(root) => match lane.find_quarantine(root_id, place, &root) {
+        Ok(root) => match lane.find_quarantine(root_id, place, &root, WhenMissing::Leave) {
             Ok(Some(_)) => None,
             Ok(None) => claim_root(lane, root_id, place, &root),
             Err(hold) => Some(hold),
@@ -114,7 +115,7 @@ pub(super) fn retry(lane: &Lane, root_id: RootId, place: &RootLocation, pause: D
     drop(placed);
     if let Some(quarantine) = quarantine
         && let Ok(root) = RootDir::open_as(&place.path, place.key)
-        && let Err(hold) = settle_after(lane, root_id, place, (&root, &quarantine), pause)
+        && let Err(hold) = settle(lane, root_id, place, (&root, &quarantine), pause)
     {
         tracing::warn!(root = %place.path.display(), "{hold}");
         retry_later(lane, root_id, place, pause);
@@ -133,27 +134,11 @@ fn retry_later(lane: &Lane, root: RootId, place: &RootLocation, pause: Duration)
 }
 
 /// Finishes, puts back or sets aside what lies in the quarantine of the root at `place`, which this
-/// process has just locked. What an error leaves there is tried again later.
+/// process has locked. What an error leaves there is tried again after `pause`.
 ///
 /// # Errors
 /// If the quarantine, the intents or the ledger cannot be read: nothing is touched then.
 pub(super) fn settle(
-    lane: &Lane,
-    root_id: RootId,
-    place: &RootLocation,
-    root: &RootDir,
-    quarantine: &Arc<Dir>,
-) -> Result<(), Hold> {
-    settle_after(lane, root_id, place, (root, quarantine), RETRY_MIN)
-}
-
-fn unsettled(error: &dyn std::fmt::Display) -> Hold {
-    Hold::NoQuarantine {
-        error: format!("cannot put the quarantine in order: {error}; it is tried again by itself"),
-    }
-}
-
-fn settle_after(
     lane: &Lane,
     root_id: RootId,
     place: &RootLocation,
@@ -201,6 +186,12 @@ fn settle_after(
             leave(&mut intents.keys());
             Err(unsettled(&error))
         }
+    }
+}
+
+fn unsettled(error: &dyn std::fmt::Display) -> Hold {
+    Hold::NoQuarantine {
+        error: format!("cannot put the quarantine in order: {error}; it is tried again by itself"),
     }
 }
 

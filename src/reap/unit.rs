@@ -54,14 +54,14 @@ impl Look<'_> {
             return Err(Outcome::Gone.into());
         }
         let mut seen = Snapshot {
-            owner: self
-                .owner_of_unit(claim, rows)
-                .map_err(|abort| abort.or(changed(&targets)))?,
+            owner: Owner::Nobody,
             targets,
             due: Due::default(),
             keys: BTreeSet::new(),
             is_lean: false,
         };
+        let owner = self.owner_of_unit(claim, rows);
+        seen.owner = owner.map_err(|abort| abort.or(seen.changed()))?;
         seen.due = self.due(claim, &seen)?;
         seen.keys = self.sort(claim, &mut seen)?;
         let has_parts = seen.targets.iter().any(|target| !target.parts.is_empty());
@@ -359,12 +359,6 @@ impl Look<'_> {
         }
         Ok(partitioner.keys)
     }
-}
-
-/// The answer for a unit that is not what it was, or not due.
-fn changed(targets: &[Target]) -> Outcome {
-    let first = targets.first();
-    first.map_or(Outcome::Held(Hold::Unconfirmed), Target::changed)
 }
 
 /// Returns the things of a claim, each once: those in a directory of the claim are part of it.

@@ -33,35 +33,11 @@ pub(super) struct BarrierWait {
     through: BTreeSet<Job>,
     /// True if a barrier is under way.
     is_asked: bool,
-    /// News since the last barrier that came through began.
-    updated: UpdatedJobs,
-    /// News since the barrier that is under way began.
-    updated_meanwhile: UpdatedJobs,
-}
-
-/// Jobs of which there was news.
-#[derive(Debug)]
-enum UpdatedJobs {
-    All,
-    Some(BTreeSet<Job>),
-}
-
-impl Default for UpdatedJobs {
-    /// Before the first barrier nothing is known.
-    fn default() -> Self {
-        Self::All
-    }
-}
-
-impl UpdatedJobs {
-    fn insert(&mut self, job: Job) {
-        if let Self::Some(jobs) = self {
-            jobs.insert(job);
-            if jobs.len() > UPDATED_MAX {
-                *self = Self::All;
-            }
-        }
-    }
+    /// Jobs with news since the last barrier that came through began; `None`: all. Before the
+    /// first barrier nothing is known.
+    updated: Option<BTreeSet<Job>>,
+    /// Likewise since the barrier that is under way began.
+    updated_meanwhile: Option<BTreeSet<Job>>,
 }
 
 impl BarrierWait {
@@ -71,8 +47,10 @@ impl BarrierWait {
         if let Some(covered) = self.waiting.get_mut(&job) {
             *covered = false;
         }
-        self.updated.insert(job);
-        self.updated_meanwhile.insert(job);
+        for updated in [&mut self.updated, &mut self.updated_meanwhile] {
+            updated.as_mut().map(|jobs| jobs.insert(job));
+            updated.take_if(|jobs| jobs.len() > UPDATED_MAX);
+        }
     }
 
     /// Takes note that what the job owns is held: files may come before it is gathered again.
@@ -86,16 +64,13 @@ impl BarrierWait {
         self.waiting
             .values_mut()
             .for_each(|covered| *covered = false);
-        self.updated = UpdatedJobs::All;
-        self.updated_meanwhile = UpdatedJobs::All;
+        (self.updated, self.updated_meanwhile) = (None, None);
     }
 
     /// Returns true if there was no news of the job since the last barrier that came through began.
     pub(super) fn is_known(&self, job: Job) -> bool {
-        match &self.updated {
-            UpdatedJobs::All => false,
-            UpdatedJobs::Some(jobs) => !jobs.contains(&job),
-        }
+        let updated = self.updated.as_ref();
+        updated.is_some_and(|jobs| !jobs.contains(&job))
     }
 }
 
@@ -140,7 +115,7 @@ impl Engine {
     /// in the index when it is through.
     pub fn begin_barrier(&mut self) {
         self.arriving.is_asked = true;
-        self.arriving.updated_meanwhile = UpdatedJobs::Some(BTreeSet::new());
+        self.arriving.updated_meanwhile = Some(BTreeSet::new());
         for covered in self.arriving.waiting.values_mut() {
             *covered = true;
         }
@@ -153,7 +128,7 @@ impl Engine {
         if !std::mem::take(&mut self.arriving.is_asked) {
             return;
         }
-        self.arriving.updated = std::mem::take(&mut self.arriving.updated_meanwhile);
+        self.arriving.updated = self.arriving.updated_meanwhile.take();
         self.orders.on_barrier_through();
         let covered: Vec<Job> = self
             .arriving

@@ -277,15 +277,14 @@ impl Engine {
     }
 
     fn is_job(&self, id: &str) -> bool {
-        let sources: Vec<_> = self.policy.sources.keys().copied().collect();
-        let roots: Vec<RootId> = self.policy.roots.keys().copied().collect();
-        sources.into_iter().any(|source| {
+        let mut sources = self.policy.sources.keys().copied();
+        sources.any(|source| {
             let key = JobKey {
                 source,
                 id: id.to_owned(),
             };
             self.jobs.number(&key).is_some()
-                || roots.iter().any(|&root| {
+                || self.policy.roots.keys().any(|&root| {
                     let dir = self.job_dir(root, &key);
                     dir.is_some_and(|dir| self.index.dir_id(root, dir.as_bytes()).is_some())
                         || !self.flat_entries(root, &key).is_empty()

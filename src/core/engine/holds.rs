@@ -10,6 +10,7 @@
 //! spread over its entries.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeBounds;
 
 use super::item::Item;
 use crate::core::hold::Hold;
@@ -358,26 +359,16 @@ impl HoldTable {
         }
     }
 
-    /// Forgets the holds of a job, but not what the reaper has of it: its row has changed.
-    pub(super) fn lift_job(&mut self, source: SourceId, no: u32) {
+    /// Forgets the holds of these jobs, but not what the reaper has of them.
+    pub(super) fn lift_jobs(&mut self, jobs: impl RangeBounds<Item>) {
         let is_held = |_: &Item, state: &mut EntryState| matches!(state, EntryState::Held { .. });
-        let held = self.jobs.extract_if(Item::rules_of(source, no), is_held);
-        held.for_each(drop);
+        self.jobs.extract_if(jobs, is_held).for_each(drop);
     }
 
     /// Forgets all that is held or claimed of a job that is no more.
     pub(super) fn forget_job(&mut self, source: SourceId, no: u32) {
-        let all = self
-            .jobs
-            .extract_if(Item::rules_of(source, no), |_, _| true);
-        all.for_each(drop);
-    }
-
-    /// Forgets the holds of all jobs, but not what the reaper has of them.
-    pub(super) fn lift_jobs(&mut self) {
-        let is_held = |_: &Item, state: &mut EntryState| matches!(state, EntryState::Held { .. });
-        let held = self.jobs.extract_if(.., is_held);
-        held.for_each(drop);
+        let rules = Item::rules_of(source, no);
+        self.jobs.extract_if(rules, |_, _| true).for_each(drop);
     }
 
     /// Has the jobs tried again at once that are held as `is_meant` says. Returns them.

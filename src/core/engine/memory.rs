@@ -133,13 +133,9 @@ impl Engine {
 
     /// Returns true if all rules that a page names are there.
     fn has_rules_of(&self, page: &Page) -> bool {
-        page.entries().all(|(_, record)| match record.class {
-            Class::Unruled => true,
-            Class::Kept(RuleId(rule))
-            | Class::File(RuleId(rule))
-            | Class::Dir(RuleId(rule))
-            | Class::Job(RuleId(rule)) => usize::from(rule) < self.policy.rules.len(),
-        })
+        let is_known = |rule: RuleId| usize::from(rule.0) < self.policy.rules.len();
+        let mut classes = page.classes();
+        classes.all(|class| class.rule().is_none_or(is_known))
     }
 
     /// Makes all entries of `pages` unruled. The timestamp that counted stays as a floor, which

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::item::Item;
 use super::job_holds::JobHolds;
 use super::source_state::SourceState;
 use super::state::Engine;
@@ -128,7 +129,8 @@ impl Engine {
         if was_read {
             self.records.on_inherited_changed(&key);
         }
-        self.holds_mut().lift_job(source, change.no);
+        self.holds_mut()
+            .lift_jobs(Item::rules_of(source, change.no));
         if was_read {
             self.reclassify_job(source, &row.id, change.unclaimed, now);
             if let Some(after) = self.jobs.job(&key) {
@@ -277,7 +279,7 @@ impl Engine {
         self.jobs.reload(&policy);
         self.sources.replace(&policy, BTreeMap::new());
         self.records.on_reload();
-        self.holds_mut().lift_jobs();
+        self.holds_mut().lift_jobs(..);
         self.owned.clear();
         for source in policy.sources.keys() {
             self.reclassify_source(*source);

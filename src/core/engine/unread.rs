@@ -84,37 +84,34 @@ impl Engine {
     /// Everything that `request` is about and that could not be read.
     pub(super) fn unread(&self, request: &CleanRequest) -> Vec<Unread> {
         let mut unread = Vec::new();
+        let mut push = |part: UnreadPart, why: &str, is_optional: bool| {
+            let why = why.to_owned();
+            unread.push(Unread {
+                part,
+                why,
+                is_optional,
+            });
+        };
         let holds = self.job_holds();
         for (&source, known) in &self.policy.sources {
             let state = self.sources.get(source);
             if let Some(why) = state.and_then(super::source_state::SourceState::down)
                 && self.is_asked_about(request, &holds, source)
             {
-                unread.push(Unread {
-                    part: UnreadPart::Source(source),
-                    why,
-                    is_optional: !known.required,
-                });
+                push(UnreadPart::Source(source), &why, !known.required);
             }
         }
         for (&root, state) in &self.roots {
             if let Some(why) = state.why_unread()
                 && request.wants_root(root)
             {
-                unread.push(Unread {
-                    part: UnreadPart::Root(root),
-                    why: why.to_owned(),
-                    is_optional: self.policy.is_optional(root) && state.is_missing(),
-                });
+                let is_optional = self.policy.is_optional(root) && state.is_missing();
+                push(UnreadPart::Root(root), why, is_optional);
             }
         }
         for (root, dir, error) in self.unread_dirs() {
             if request.wants_root(root) {
-                unread.push(Unread {
-                    part: UnreadPart::Dir(root, dir.clone()),
-                    why: error.to_owned(),
-                    is_optional: false,
-                });
+                push(UnreadPart::Dir(root, dir.clone()), error, false);
             }
         }
         unread

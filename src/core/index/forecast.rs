@@ -28,6 +28,19 @@ pub struct Forecast {
     pub units: u64,
 }
 
+impl Forecast {
+    /// Of files, without units.
+    pub(in crate::core) fn of_files(root: RootId, rule: RuleId, files: u64, bytes: u64) -> Self {
+        Self {
+            root,
+            rule,
+            files,
+            bytes,
+            units: 0,
+        }
+    }
+}
+
 impl Index {
     /// Calls `each` with every deadline until `until` (included) and what lapses at it, in `root`
     /// or in all roots, in no useful order: entries by their own deadlines, and units with all that
@@ -65,14 +78,9 @@ impl Index {
             if let Some(at) = unit.deadline().filter(|&at| at <= until)
                 && let Some(root) = root_of(dir)
             {
-                let part = Forecast {
-                    root,
-                    rule: unit.rule.rule,
-                    files: unit.usage.files(),
-                    bytes: unit.usage.bytes(),
-                    units: 1,
-                };
-                units.push((at, part));
+                let (files, bytes) = (unit.usage.files(), unit.usage.bytes());
+                let part = Forecast::of_files(root, unit.rule.rule, files, bytes);
+                units.push((at, Forecast { units: 1, ..part }));
             }
         }
         drop(catalog);
@@ -81,26 +89,13 @@ impl Index {
         }
         for (root, page) in pages {
             if let Some(rule) = page.all_due(until).filter(|_| is_summed) {
-                let part = Forecast {
-                    root,
-                    rule,
-                    files: page.len() as u64,
-                    bytes: page.bytes(),
-                    units: 0,
-                };
-                each(until, part);
+                let files = page.len() as u64;
+                each(until, Forecast::of_files(root, rule, files, page.bytes()));
                 continue;
             }
             for (_, record) in page.due(until) {
                 if let Some((rule, at)) = record.own() {
-                    let part = Forecast {
-                        root,
-                        rule,
-                        files: 1,
-                        bytes: record.size,
-                        units: 0,
-                    };
-                    each(at, part);
+                    each(at, Forecast::of_files(root, rule, 1, record.size));
                 }
             }
         }
@@ -111,12 +106,8 @@ impl Index {
     pub fn forecast(&self, root: Option<RootId>, until: Timestamp) -> Vec<Forecast> {
         let mut sums: BTreeMap<(RootId, RuleId), Forecast> = BTreeMap::new();
         self.each_part(root, until, true, |_, part| {
-            let sum = sums.entry((part.root, part.rule)).or_insert(Forecast {
-                files: 0,
-                bytes: 0,
-                units: 0,
-                ..part
-            });
+            let sum = sums.entry((part.root, part.rule));
+            let sum = sum.or_insert(Forecast::of_files(part.root, part.rule, 0, 0));
             sum.files += part.files;
             sum.bytes = sum.bytes.saturating_add(part.bytes);
             sum.units += part.units;

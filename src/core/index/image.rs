@@ -20,10 +20,10 @@ use serde::{Deserialize, Serialize};
 
 use super::directories::DirFacts;
 use super::hash::{fingerprint, name_hash};
-use super::page::{Page, TERM_BYTES, kind_of, sums_of};
+use super::page::{Page, TERM_BYTES, sums_of, unpack_term};
 use super::reader::Index;
 use super::record::{DirId, PageId, Unsaved};
-use crate::core::facts::FileKey;
+use crate::core::facts::{FileKey, RuleId};
 use crate::core::path::is_component;
 use crate::core::time::{FileTime, Timestamp};
 
@@ -209,12 +209,12 @@ fn is_sound(page: &Page, rules: usize) -> bool {
     if page.blob.len() < columns || (page.width > 0 && count < 2) {
         return false;
     }
-    let known_rule = |term: &[u8]| {
-        let rule = usize::from(u16::from_le_bytes([term[1], term[2]]));
-        kind_of(term[0]).is_some_and(|kind| kind == 0 || rule < rules)
+    let known_rule = |term: &[u8; TERM_BYTES]| {
+        let is_known = |rule: RuleId| usize::from(rule.0) < rules;
+        unpack_term(term).is_some_and(|(class, _)| class.rule().is_none_or(is_known))
     };
-    let (terms, _) = page.blob.split_at(usize::from(page.terms) * TERM_BYTES);
-    if !terms.chunks(TERM_BYTES).all(known_rule) {
+    let (terms, _) = page.blob.as_chunks();
+    if !terms[..page.terms.into()].iter().all(known_rule) {
         return false;
     }
     let which = page.which();

@@ -27,8 +27,6 @@ use crate::core::time::Timestamp;
 pub(super) const TERM_BYTES: usize = 11;
 /// In a term's tag: a time to live is there.
 const HAS_EXPIRE: u8 = 8;
-/// The bits that tell the kind.
-const KIND: u8 = 7;
 
 /// Up to 256 entries of one directory, in order of arrival. Immutable: a change swaps in a new
 /// page.
@@ -96,10 +94,7 @@ impl Page {
 
     /// Classes of its entries, some of them more than once.
     pub fn classes(&self) -> impl Iterator<Item = Class> {
-        let terms = self.blob.as_chunks::<TERM_BYTES>().0.iter();
-        terms
-            .take(self.terms.into())
-            .map(|term| unpack_term(term).0)
+        (0..self.terms.into()).map(|number| self.term(number).0)
     }
 
     /// Returns the class of all of its entries; `None` when they differ in it or in their time to
@@ -253,10 +248,10 @@ impl Page {
         Timestamp::from_unix_ms(self.base.wrapping_add(offset.cast_signed()))
     }
 
-    fn term(&self, which: &[u8], at: usize) -> (Class, Option<i64>) {
-        let number = which.get(at).map_or(0, |&number| usize::from(number));
+    fn term(&self, number: usize) -> (Class, Option<i64>) {
         let term = self.blob[number * TERM_BYTES..].first_chunk();
-        unpack_term(term.expect("invariant: a term within the page"))
+        let term = term.and_then(unpack_term);
+        term.expect("invariant: a term within the page")
     }
 }
 
@@ -275,13 +270,14 @@ pub(super) fn sums_of(records: impl Iterator<Item = Record>) -> ((i64, i64), u64
 
 /// Packs a class and a time to live.
 pub(super) fn pack_term(class: Class, expire_ms: Option<i64>) -> [u8; TERM_BYTES] {
-    let (kind, RuleId(rule)) = match class {
-        Class::Unruled => (0, RuleId(0)),
-        Class::Kept(rule) => (1, rule),
-        Class::File(rule) => (2, rule),
-        Class::Dir(rule) => (3, rule),
-        Class::Job(rule) => (4, rule),
+    let kind = match class {
+        Class::Unruled => 0,
+        Class::Kept(_) => 1,
+        Class::File(_) => 2,
+        Class::Dir(_) => 3,
+        Class::Job(_) => 4,
     };
+    let RuleId(rule) = class.rule().unwrap_or(RuleId(0));
     let mut term = [0; TERM_BYTES];
     term[0] = kind | if expire_ms.is_some() { HAS_EXPIRE } else { 0 };
     term[1..3].copy_from_slice(&rule.to_le_bytes());
@@ -289,24 +285,20 @@ pub(super) fn pack_term(class: Class, expire_ms: Option<i64>) -> [u8; TERM_BYTES
     term
 }
 
-/// The kind of class that a term's tag tells, from 0 (unruled) to 4; `None`: it is no tag.
-pub(super) fn kind_of(tag: u8) -> Option<u8> {
-    let kind = tag & KIND;
-    (tag & !(KIND | HAS_EXPIRE) == 0 && kind <= 4).then_some(kind)
-}
-
-fn unpack_term(term: &[u8; TERM_BYTES]) -> (Class, Option<i64>) {
+/// The class and time to live of a term; `None`: it is no term.
+pub(super) fn unpack_term(term: &[u8; TERM_BYTES]) -> Option<(Class, Option<i64>)> {
     let &[tag, r0, r1, ms @ ..] = term;
     let rule = RuleId(u16::from_le_bytes([r0, r1]));
-    let class = match tag & KIND {
+    let class = match tag & !HAS_EXPIRE {
         0 => Class::Unruled,
         1 => Class::Kept(rule),
         2 => Class::File(rule),
         3 => Class::Dir(rule),
-        _ => Class::Job(rule),
+        4 => Class::Job(rule),
+        _ => return None,
     };
     let expire_ms = (tag & HAS_EXPIRE != 0).then(|| i64::from_le_bytes(ms));
-    (class, expire_ms)
+    Some((class, expire_ms))
 }
 
 /// Unpacks a page from its beginning.
@@ -333,7 +325,8 @@ impl<'a> Iterator for Unpack<'a> {
         self.ino = self.ino.wrapping_add_signed(unfold_sign(step));
         let basis = self.page.basis(self.at);
         let later = unfold_sign(take(self.parts.rest, &mut self.rest_at));
-        let (class, expire_ms) = self.page.term(self.parts.which, self.at);
+        let number = self.parts.which.get(self.at).copied();
+        let (class, expire_ms) = self.page.term(number.map_or(0, usize::from));
         self.at += 1;
         self.name_at = name_end;
         let record = Record {

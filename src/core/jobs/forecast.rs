@@ -33,13 +33,7 @@ impl Jobs {
             let first = of_jobs.next().map(|(name, _)| dir.join(name));
             let owner =
                 first.and_then(|path| self.owner_of_all_beside(policy, root, path.as_bytes()));
-            let part = |rule, files, bytes| Forecast {
-                root,
-                rule,
-                files,
-                bytes,
-                units: 0,
-            };
+            let part = |rule, files, bytes| Forecast::of_files(root, rule, files, bytes);
             if let (Some(job), Some(Class::Job(rule))) = (&owner, page.only_class())
                 && policy.rule(rule).since.is_of_job()
             {

@@ -26,6 +26,17 @@ pub enum Class {
     Job(RuleId),
 }
 
+impl Class {
+    /// Its rule, if it has one.
+    #[must_use]
+    pub const fn rule(self) -> Option<RuleId> {
+        match self {
+            Self::Unruled => None,
+            Self::Kept(rule) | Self::File(rule) | Self::Dir(rule) | Self::Job(rule) => Some(rule),
+        }
+    }
+}
+
 /// Verdict of the policy on one thing. The caller, who has the clock, compares `at` with it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
@@ -47,6 +58,16 @@ pub enum Verdict {
         /// Missing knowledge.
         why: Hold,
     },
+}
+
+impl Verdict {
+    /// The deadline of what lapses.
+    fn deadline(&self) -> Option<Timestamp> {
+        match self {
+            Self::Lapse { at, .. } => Some(*at),
+            Self::Keep | Self::Hold { .. } => None,
+        }
+    }
 }
 
 impl Policy {
@@ -389,34 +410,18 @@ impl Policy {
         }
         let mut latest: Option<Verdict> = None;
         for job in owner.with_say() {
-            let verdict = match alone(Some(job)) {
-                Verdict::Lapse { rule, .. } => match self.held_by(job) {
-                    Some(why) => Verdict::Hold { rule, why },
-                    None => alone(Some(job)),
-                },
-                other => other,
+            let verdict = match (alone(Some(job)), self.held_by(job)) {
+                (Verdict::Lapse { rule, .. }, Some(why)) => Verdict::Hold { rule, why },
+                (verdict, _) => verdict,
             };
-            latest = Some(match (latest, verdict) {
-                (None, verdict) => verdict,
-                (
-                    Some(Verdict::Lapse { at, basis, rule }),
-                    Verdict::Lapse {
-                        at: later,
-                        basis: b,
-                        rule: r,
-                    },
-                ) => {
-                    if later > at {
-                        Verdict::Lapse {
-                            at: later,
-                            basis: b,
-                            rule: r,
-                        }
-                    } else {
-                        Verdict::Lapse { at, basis, rule }
-                    }
-                }
-                (Some(Verdict::Lapse { .. }), other) | (Some(other), _) => other,
+            latest = Some(match latest {
+                None => verdict,
+                // What one of them keeps stays.
+                Some(before) => match (before.deadline(), verdict.deadline()) {
+                    (Some(at), Some(later)) if later <= at => before,
+                    (Some(_), _) => verdict,
+                    (None, _) => before,
+                },
             });
         }
         latest.unwrap_or(Verdict::Keep)
