@@ -32,7 +32,6 @@ mod prune;
 mod quarantines;
 mod quarantining;
 mod queue;
-mod record;
 mod recover;
 mod rows;
 mod sort;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::Engine;
+use super::candidate::Item;
 use super::holds::{EntryState, HoldTable, Refused};
-use super::item::Item;
 use super::job_holds::JobHolds;
 use super::lapse::Lapse;
 use super::root_state::RootHolds;
-use super::state::Engine;
 use crate::core::claim::Unit;
 use crate::core::clock_guard::ClockGuard;
 use crate::core::facts::{RootId, RuleId};

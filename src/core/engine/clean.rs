@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::Engine;
 use super::candidate::Candidate;
-use super::claims::{Subject, subject_of};
-use super::item::Item;
+use super::candidate::Item;
+use super::due::{Subject, subject_of};
 use super::lapse::{LapseState, Trigger};
-use super::state::Engine;
 use super::timers::Timer;
 use crate::core::claim::{Actor, Claim, Outcome, Reaped, Unit};
 use crate::core::facts::{RootId, RuleId};

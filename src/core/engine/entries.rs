@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::item::Item;
-use super::state::Engine;
+use super::Engine;
+use super::candidate::Item;
 use crate::core::claim::Unit;
 use crate::core::facts::{Facts, Latest, RootId};
 use crate::core::index::{DirId, Record, UnitRule};

@@ -10,9 +10,9 @@
 
 use std::collections::BTreeMap;
 
+use super::Engine;
 use super::root_state::RootState;
 use super::source_state::SourceState;
-use super::state::Engine;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::input::Event;
 use crate::core::jobs::{Job, SourceId};

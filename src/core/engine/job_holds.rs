@@ -1,20 +1,22 @@
-//! Holds by jobs, their sources, and pins.
+//! Holds by jobs, their sources, and pins; pins that are set, and end.
 //!
 //! **Invariant:** a source that cannot be read holds the files that its jobs may own, and no
 //! others.
 
 use std::sync::Arc;
 
+use super::Engine;
 use super::source_state::Sources;
+use super::timers::Timer;
 use crate::core::claim::Unit;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::Index;
 use crate::core::jobs::{Jobs, Owner, SourceId};
 use crate::core::path::RelPath;
-use crate::core::pins::Pins;
+use crate::core::pins::{Pin, Pins};
 use crate::core::policy::{JobFilter, Policy};
-use crate::core::time::Timestamp;
+use crate::core::time::{Now, Timestamp};
 
 /// Holds by jobs and pins at one instant, to be asked for many things.
 #[derive(Clone, Debug)]
@@ -134,5 +136,34 @@ impl JobHolds {
     pub(super) fn name(&self, source: SourceId) -> String {
         let known = self.policy.sources.get(&source);
         known.map_or_else(String::new, |source| source.name.clone())
+    }
+}
+
+impl Engine {
+    /// Holds what `pin` says from now on; a pin with this number is changed.
+    pub fn pin(&mut self, pin: Pin, now: Now) {
+        self.pins.set(pin);
+        self.arm_pins(now);
+    }
+
+    /// Lets go what the pin holds.
+    pub fn unpin(&mut self, id: u64, now: Now) -> Option<Pin> {
+        let pin = self.pins.remove(id);
+        self.end_pins(now);
+        pin
+    }
+
+    /// Arms the end of the next pin.
+    pub(super) fn arm_pins(&mut self, now: Now) {
+        if let Some(at) = self.pins.next_end(now.wall) {
+            self.timers.arm(Timer::Pins, at);
+        }
+    }
+
+    /// A pin has ended: what it held is looked at again.
+    pub(super) fn end_pins(&mut self, now: Now) {
+        self.arm_pins(now);
+        self.arm_all(now);
+        self.arm_held_jobs(|_| true, now);
     }
 }

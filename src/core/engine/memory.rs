@@ -17,10 +17,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::Engine;
+use super::candidate::Item;
 use super::holds::HoldTable;
-use super::item::Item;
 use super::root_state::RootState;
-use super::state::Engine;
 use crate::core::facts::{FileKey, Latest, RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, Index, Page, PageId, Record, Writer};

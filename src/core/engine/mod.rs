@@ -3,24 +3,21 @@
 //!
 //! - [`step`](Engine::step): the line of inputs; the clock's guard
 //! - `observe`, `entries`: looks → index; from what a look saw to an entry
-//! - `item`, `candidate`: what lapses as a whole, and what would go with it
+//! - `candidate`: what lapses as a whole, and what would go with it
 //! - `lapse`: how an item stands, and what holds it
-//! - `holds`, `claims`, `timers`: the tables of what is held, what the reaper has, and when what is
-//!   looked at
-//! - `due`: timers → claims
-//! - `settle`: the reaper's answers → index; `removals`: figures of removals
-//! - `effects`: effects of the step under way
+//! - `holds`, `timers`: the tables of what is held, and when what is looked at
+//! - `due`: timers → claims; what the reaper has
+//! - `settle`: the reaper's answers → index, and figures of removals
+//! - `effects`: effects of the step under way, and what the next process is to know
 //! - `clean`, `orders`: removals on request, and those that wait until everything that
 //!   was reported before is known
-//! - `root_state`, `root_breaker`, `stall`: the state of a root; `roots`: what changes it
-//! - `memory`: what an earlier process knew; `saved`: what the next one is to know
-//! - `source_state`, `sources`, `job_holds`: sources of jobs, what they report, and what they hold
-//! - `owned`, `passing`: whose entries are whose
+//! - `root_state`: the state of a root; `roots`: what changes it
+//! - `memory`: what an earlier process knew
+//! - `source_state`, `sources`: sources of jobs, and what they report
+//! - `job_holds`: what jobs, their sources and pins hold
+//! - `owned`: whose entries are whose
 //! - `gathered`, `job_units`: all that a job owns, as one
-//! - `arriving`: files that may still be on their way when their job ends
-//! - `job_records`: records of jobs that were ordered
 //! - `breaker`, `job_breaker`: what a person is asked about first
-//! - `pinned`: pins that are set, and end
 //! - `unread`: what could not be read, for reports
 //! - `answer`: status, explanations, holds for those who ask
 //!
@@ -32,44 +29,258 @@
 #![doc = include_str!("DESIGN.md")]
 
 mod answer;
-mod arriving;
 mod breaker;
 mod candidate;
-mod claims;
 mod clean;
 mod due;
 mod effects;
 mod entries;
 mod gathered;
 mod holds;
-mod item;
 mod job_breaker;
 mod job_holds;
-mod job_records;
 mod job_units;
 mod lapse;
 mod memory;
 mod observe;
 mod orders;
 mod owned;
-mod passing;
-mod pinned;
-mod removals;
-mod root_breaker;
 mod root_state;
 mod roots;
-mod saved;
 mod settle;
 mod source_state;
 mod sources;
-mod stall;
-mod state;
 mod timers;
 mod unread;
 
-#[cfg(test)]
-mod tests;
-
 pub use answer::Holds;
 pub use memory::Memory;
-pub use state::{Engine, Setup};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use clean::Cleans;
+use due::Claims;
+use effects::{Effects, SavedState};
+use gathered::BarrierWait;
+use holds::HoldTable;
+use job_units::JobRecords;
+use orders::Orders;
+use owned::OwnershipIndex;
+use root_state::RootState;
+use settle::RemovalFigures;
+use source_state::Sources;
+use sources::ReclassifyScan;
+use timers::Timers;
+use unread::UnreadDirs;
+
+use crate::core::clock_guard::{ClockEvent, ClockGuard};
+use crate::core::facts::{FileKey, RootId};
+use crate::core::index::{DirId, Index, Writer};
+use crate::core::input::{Effect, Event, Input, JOBS};
+use crate::core::jobs::{JobKey, Jobs, SourceId};
+use crate::core::pins::Pins;
+use crate::core::policy::Policy;
+use crate::core::report::{Breaker, Mode, SourceMemory};
+use crate::core::time::{Now, Timestamp};
+
+/// State that an engine starts from.
+pub struct Setup {
+    /// The rules.
+    pub policy: Arc<Policy>,
+    /// Limits of the breaker.
+    pub breaker: Breaker,
+    /// True if removals happen.
+    pub mode: Mode,
+    /// History of the clock.
+    pub guard: ClockGuard,
+    /// State that an earlier process saved; `None`: nothing.
+    pub memory: Option<Memory>,
+    /// Jobs: empty, and filled by what sources tell.
+    pub jobs: Arc<Jobs>,
+    /// Pins that were set before.
+    pub pins: Arc<Pins>,
+    /// State of sources that an earlier process saved.
+    pub sources: BTreeMap<SourceId, SourceMemory>,
+    /// Jobs whose records are still to be written.
+    pub recording: BTreeSet<JobKey>,
+}
+
+/// Decides what lapses. See the module's head.
+pub struct Engine {
+    writer: Writer,
+    index: Arc<Index>,
+    policy: Arc<Policy>,
+    jobs: Arc<Jobs>,
+    pins: Arc<Pins>,
+    sources: Sources,
+    /// Owners of entries, where directories do not tell.
+    owned: OwnershipIndex,
+    /// Pages and jobs that are still to be judged after a source was read.
+    passing: ReclassifyScan,
+    /// Jobs whose files may still be on their way into the index.
+    arriving: BarrierWait,
+    records: JobRecords,
+    breaker: Breaker,
+    mode: Mode,
+    guard: ClockGuard,
+    timers: Timers,
+    roots: BTreeMap<RootId, RootState>,
+    /// Shared with those who ask what is held.
+    holds: Arc<HoldTable>,
+    claims: Claims,
+    cleans: Cleans,
+    orders: Orders,
+    effects: Effects,
+    unread_dirs: UnreadDirs,
+    removals: RemovalFigures,
+    saved: SavedState,
+    /// Top-level directories in which something was seen with an older time than before.
+    older: BTreeSet<DirId>,
+}
+
+impl Engine {
+    /// An engine that knows of its roots what was saved of them, or nothing yet.
+    #[must_use]
+    pub fn new(setup: Setup, now: Now) -> Self {
+        let memory = setup.memory.unwrap_or_default();
+        let roots = setup.policy.roots.keys();
+        let roots = roots.map(|&id| (id, RootState::remembered(memory.roots.get(&id).copied())));
+        let roots: BTreeMap<RootId, RootState> = roots.collect();
+        let sources = Sources::remembered(&setup.policy, setup.sources);
+        let saved = SavedState::new(&memory.roots);
+        let (index, writer, units) = (memory.index, memory.writer, memory.units);
+        let mut engine = Self {
+            writer,
+            index,
+            policy: setup.policy,
+            jobs: setup.jobs,
+            pins: setup.pins,
+            sources,
+            owned: OwnershipIndex::default(),
+            passing: ReclassifyScan::default(),
+            arriving: BarrierWait::default(),
+            records: JobRecords::new(setup.recording),
+            breaker: setup.breaker,
+            mode: setup.mode,
+            guard: setup.guard,
+            timers: Timers::new(now.wall),
+            roots,
+            holds: Arc::default(),
+            claims: Claims::default(),
+            cleans: Cleans::default(),
+            orders: Orders::default(),
+            effects: Effects::default(),
+            unread_dirs: UnreadDirs::default(),
+            removals: RemovalFigures::default(),
+            saved,
+            older: BTreeSet::new(),
+        };
+        engine.reevaluate_restored(units, now);
+        engine.arm_pins(now);
+        engine
+    }
+
+    /// Takes one input, and says what is to be done about it.
+    pub fn step(&mut self, now: Now, input: Input) -> Vec<Effect> {
+        self.check_clock(now);
+        match input {
+            Input::Tick => {}
+            Input::Observed(seen) => {
+                for seen in seen {
+                    self.observe(seen, now);
+                }
+            }
+            Input::Reaped(reaped) => self.settle_all(reaped, now),
+            Input::Recovered(root, hold) => self.on_recovered(root, hold, now),
+            Input::Previewed(reaped) => self.on_previewed(&reaped),
+            Input::Synced(JOBS) => self.on_barrier_through(now),
+            Input::Synced(token) => self.effects.push(Effect::Synced(token)),
+            Input::Reload(policy, breaker) => self.reload(policy, breaker, now),
+            Input::Unsaved(why) => self.on_store_state(why, now),
+            Input::Jobs(news) => {
+                let source = news.source;
+                self.on_source_update(news, now);
+                self.jobs.on_news_taken_in(source);
+            }
+            Input::Forgotten(source) => self.on_record_deleted(source),
+            Input::Clean(policy, request, done) => self.order_clean(policy, request, done),
+            Input::Ask(ask) => ask(self, now),
+        }
+        self.continue_reclassify(now);
+        self.refresh_content_mtimes(now);
+        self.check_orders(now);
+        self.arm_touched(now);
+        self.fire(now);
+        // What was tried in vain is armed for the next time.
+        self.arm_touched(now);
+        self.claims.dispatch(&mut self.effects);
+        self.save();
+        self.effects.take()
+    }
+
+    /// Instant at which [`Engine::step`] wants an [`Input::Tick`]; `None`: nothing waits.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        if self.is_passing() {
+            return Some(Timestamp::MIN);
+        }
+        self.timers.next()
+    }
+
+    /// The index, to read.
+    #[must_use]
+    pub fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy)
+    }
+
+    /// The roots that are there, and which directory each of them is.
+    pub fn places(&self) -> impl Iterator<Item = (RootId, FileKey)> {
+        let keys = self.roots.iter();
+        keys.filter_map(|(&root, state)| Some((root, state.key()?)))
+    }
+
+    /// Returns true if removals happen.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Returns true if [`Event::Observed`] is told from now on.
+    pub fn tell_observed(&mut self, wanted: bool) {
+        self.effects.want_observations(wanted);
+    }
+
+    fn check_clock(&mut self, now: Now) {
+        let by_ms = |by: std::time::Duration| i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        let Some(event) = self.guard.observe(now) else {
+            return;
+        };
+        self.saved.on_clock_changed();
+        match event {
+            // What is armed fires too early, is held, and is armed for later.
+            ClockEvent::Jumped { by } => {
+                self.effects.tell(Event::ClockJumped { by_ms: by_ms(by) });
+            }
+            ClockEvent::SetBack { by } => {
+                self.effects.tell(Event::ClockJumped { by_ms: -by_ms(by) });
+                self.arm_all(now);
+            }
+            ClockEvent::CaughtUp { .. } => self.arm_all(now),
+        }
+    }
+
+    /// The table of holds, to change.
+    fn holds_mut(&mut self) -> &mut HoldTable {
+        Arc::make_mut(&mut self.holds)
+    }
+}
+
+#[cfg(test)]
+mod tests;

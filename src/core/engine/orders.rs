@@ -10,10 +10,10 @@
 
 use std::sync::Arc;
 
+use super::Engine;
 use super::clean::Done;
 use super::root_state::RootState;
 use super::source_state::SourceState;
-use super::state::Engine;
 use crate::core::policy::Policy;
 use crate::core::report::{CleanReport, CleanRequest, Mode};
 use crate::core::time::Now;

@@ -8,8 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::item::Item;
-use super::state::Engine;
+use super::Engine;
+use super::candidate::Item;
 use crate::core::facts::RootId;
 use crate::core::index::hash::name_hash;
 use crate::core::index::{DirId, Index, PageId, Record};

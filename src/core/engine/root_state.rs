@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::breaker::RootBreaker;
 use super::memory::RootRecovery;
-use super::root_breaker::RootBreaker;
-use super::stall::{Retry, Stall};
+use super::roots::{Retry, Stall};
 use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
 use crate::core::observed::{Absence, PassCost};

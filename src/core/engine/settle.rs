@@ -1,21 +1,23 @@
-//! The reaper's answers → index, lateness, events, holds, and the job's record.
+//! The reaper's answers → index, lateness, figures, events, holds, and the job's record.
 
 use std::collections::BTreeMap;
 
+use super::Engine;
+use super::candidate::Item;
 use super::holds::HoldTable;
-use super::item::Item;
 use super::job_units::NO_ROOT;
-use super::state::Engine;
 use crate::core::claim::{Claim, Outcome, Piece, Reaped, Removal, Unit};
 use crate::core::facts::{Facts, Kind, Latest};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, UnitRule};
 use crate::core::input::{Effect, Event};
 use crate::core::jobs::JobKey;
+use crate::core::lateness::Histogram;
 use crate::core::observed::{Discovery, Name};
 use crate::core::path::RelPath;
 use crate::core::policy::Record;
-use crate::core::time::Now;
+use crate::core::report::Lateness;
+use crate::core::time::{Now, Timestamp};
 
 /// Entries that were removed in one batch, by directory: each page is rewritten once.
 type Gone = BTreeMap<DirId, Vec<Name>>;
@@ -329,6 +331,32 @@ impl Engine {
             }
             self.rearm(&item, now);
         }
+    }
+}
+
+/// Sums of the removals since the start.
+#[derive(Default)]
+pub(super) struct RemovalFigures {
+    lateness: Histogram,
+    files: u64,
+    bytes: u64,
+}
+
+impl RemovalFigures {
+    /// Counts a removal that was due at `due`.
+    pub(super) fn count(&mut self, removal: &Removal, due: Timestamp) {
+        self.lateness.record(removal.at.ms_since(due));
+        self.files += removal.files;
+        self.bytes = self.bytes.saturating_add(removal.bytes);
+    }
+
+    pub(super) fn lateness(&self) -> Lateness {
+        self.lateness.figures()
+    }
+
+    /// Returns the number of files, and their bytes.
+    pub(super) fn files(&self) -> (u64, u64) {
+        (self.files, self.bytes)
     }
 }
 

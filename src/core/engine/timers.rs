@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::Engine;
+use super::candidate::Item;
 use super::due::FiredTimer;
-use super::item::Item;
 use super::lapse::{Lapse, Trigger};
 use super::root_state::RootState;
-use super::state::Engine;
 use crate::core::facts::RootId;
 use crate::core::index::{DirId, PageId};
 use crate::core::jobs::SourceId;

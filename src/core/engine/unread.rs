@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use super::Engine;
 use super::job_holds::JobHolds;
-use super::state::Engine;
 use crate::core::claim::Unit;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
