@@ -82,64 +82,30 @@ impl Policy {
         for root in self.roots.values() {
             let nested: Vec<_> = root.nested.iter().map(|(path, _)| path).collect();
             let source = root.source.and_then(|id| self.sources.get(&id));
-            let _ = writeln!(
-                text,
-                "root {} {nested:?} {:?} {:?} {:?} {:?}",
-                root.path.display(),
-                root.owner.as_ref().map(Template::as_str),
-                source.map(|source| &source.name),
-                root.orphans.as_ref().map(Template::as_str),
-                root.only,
-            );
+            let template = |of: &Option<Template>| of.as_ref().map(|of| of.as_str().to_owned());
+            let (owner, orphans) = (template(&root.owner), template(&root.orphans));
+            let source = source.map(|source| &source.name);
+            let all = (&root.path, nested, owner, source, orphans, &root.only);
+            let _ = writeln!(text, "root {all:?}");
         }
-        for source in self.sources.values() {
-            let Source {
-                name,
-                id_pattern,
-                files_root,
-                base_dir,
-                path_map,
-                links,
-                derived,
-                ..
-            } = source;
-            let pattern = id_pattern.as_ref().map(regex::Regex::as_str);
-            let _ = writeln!(
-                text,
-                "source {name:?} {pattern:?} {files_root:?} {} {path_map:?} {links:?} {derived:?}",
-                base_dir.display()
-            );
+        for of in self.sources.values() {
+            let paths = (&of.files_root, &of.base_dir, &of.path_map, &of.links);
+            let all = (&of.name, &of.id_pattern, paths, &of.derived);
+            let _ = writeln!(text, "source {all:?}");
         }
-        let globs = |globs: &Option<Globs>| -> Option<Vec<String>> {
-            let patterns = globs.as_ref()?.patterns();
-            Some(patterns.map(str::to_owned).collect())
-        };
         for rule in &self.rules {
             let roots = rule.roots.as_ref().map(|roots| {
                 let paths = roots.iter().filter_map(|id| self.roots.get(id));
                 paths.map(|root| root.path.clone()).collect::<Vec<_>>()
             });
-            let (glob, exclude, keep) =
-                (globs(&rule.glob), globs(&rule.exclude), globs(&rule.keep));
-            let Rule {
-                since,
-                expire_ms,
-                unit,
-                schedule,
-                jobs,
-                kinds,
-                record,
-                sources,
-                ..
-            } = rule;
-            let sources = sources.as_ref().map(|ids| {
+            let sources = rule.sources.as_ref().map(|ids| {
                 let known = ids.iter().filter_map(|id| self.sources.get(id));
                 known.map(|source| &source.name).collect::<Vec<_>>()
             });
-            let _ = writeln!(
-                text,
-                "rule {roots:?} {glob:?} {exclude:?} {keep:?} {since:?} {expire_ms:?} {unit:?} {schedule:?} {jobs:?} {kinds:?} {sources:?} {record:?}"
-            );
+            let paths = (roots, &rule.glob, &rule.exclude, &rule.keep);
+            let times = (rule.since, rule.expire_ms, rule.unit, &rule.schedule);
+            let owners = (&rule.jobs, &rule.kinds, sources, rule.record);
+            let _ = writeln!(text, "rule {paths:?} {times:?} {owners:?}");
         }
         if self.cleans_at_start {
             text.push_str("cleans at start\n");

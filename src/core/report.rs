@@ -208,10 +208,11 @@ impl Counted {
     /// Returns the variant of that name; any other word stands for files.
     #[must_use]
     pub fn named(word: &str) -> Self {
-        [Self::Jobs]
-            .into_iter()
-            .find(|of| of.as_str() == word)
-            .unwrap_or_default()
+        if word == Self::Jobs.as_str() {
+            Self::Jobs
+        } else {
+            Self::Files
+        }
     }
 }
 
@@ -318,7 +319,7 @@ pub struct Explanation {
 }
 
 /// Scope of a `clean`. Empty lists mean all.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CleanRequest {
     /// Only tell.
     pub dry_run: bool,
@@ -341,16 +342,11 @@ pub struct CleanRequest {
 impl CleanRequest {
     /// All that is due under `rules`, since it is time; under any, when there are none.
     #[must_use]
-    pub const fn due_under(rules: Vec<RuleId>) -> Self {
+    pub fn due_under(rules: Vec<RuleId>) -> Self {
         Self {
-            dry_run: false,
-            roots: Vec::new(),
             rules,
-            jobs: Vec::new(),
-            orphans_only: false,
-            release: false,
-            retention_ms: Vec::new(),
             principal: Principal::Schedule,
+            ..Self::default()
         }
     }
 }

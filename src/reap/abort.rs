@@ -88,14 +88,18 @@ pub(super) fn unreadable(error: &FsError) -> Outcome {
     if error.is_shortage() {
         return unreached(error);
     }
-    let mend = if error.is_denial() {
-        "\ngive the service's user read and search permission on it"
+    let mend = "give the service's user read and search permission on it";
+    let error = with_mend(error, mend);
+    Outcome::Held(Hold::Unreadable { error })
+}
+
+/// The words of an error; of a denial with what would mend it.
+fn with_mend(error: &FsError, mend: &str) -> String {
+    if error.is_denial() {
+        format!("{error}\n{mend}")
     } else {
-        ""
-    };
-    Outcome::Held(Hold::Unreadable {
-        error: format!("{error}{mend}"),
-    })
+        error.to_string()
+    }
 }
 
 /// The answer when a single file cannot be looked at.
@@ -106,13 +110,9 @@ pub(super) fn not_looked_at(error: &FsError) -> Outcome {
     if error.is_shortage() {
         return unreached(error);
     }
-    let mend = if error.is_denial() {
-        "\ngive the service's user search permission on it and on the directories above it"
-    } else {
-        ""
-    };
+    let mend = "give the service's user search permission on it and on the directories above it";
     Outcome::Held(Hold::Denied {
-        error: format!("{error}{mend}"),
+        error: with_mend(error, mend),
         ends: Recovery::Event,
     })
 }

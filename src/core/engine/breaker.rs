@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use super::source_state::SourceState;
 use crate::core::claim::Unit;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
@@ -212,11 +211,7 @@ impl Engine {
             sources.extend(self.policy.roots.get(&root).and_then(|known| known.source));
         }
         for source in sources {
-            let why = self
-                .sources
-                .get(source)
-                .and_then(SourceState::trip)
-                .map(str::to_owned);
+            let why = self.sources.trip(source).map(str::to_owned);
             trips.extend(why.map(|why| BreakerTrip::SourceOrphans(source, why)));
         }
         trips

@@ -69,11 +69,11 @@ impl JobHolds {
         let is_orphan = self.policy.rule(rule).jobs == JobFilter::Nobody;
         match owner {
             Owner::Unknown { source, .. } => {
-                let state = self.sources.get(source)?;
-                if state.trip().is_some() {
+                let is_stale = self.sources.get(source)?.is_stale();
+                if self.sources.trip(source).is_some() {
                     return Some(Hold::Breaker);
                 }
-                (is_orphan && state.is_stale()).then(|| Hold::SourceDown {
+                (is_orphan && is_stale).then(|| Hold::SourceDown {
                     source: self.name(source),
                     why: "it has changed and is being read".to_owned(),
                 })
@@ -117,8 +117,7 @@ impl JobHolds {
     /// Returns true if the breaker of the source of `root` has tripped: orphans are held.
     pub(super) fn orphans_tripped(&self, root: RootId) -> bool {
         let source = self.policy.roots.get(&root).and_then(|root| root.source);
-        let state = source.and_then(|source| self.sources.get(source));
-        state.is_some_and(|state| state.trip().is_some())
+        source.is_some_and(|source| self.sources.trip(source).is_some())
     }
 
     /// Hold of all that depends on `source`.

@@ -71,19 +71,20 @@ impl Orders {
 }
 
 impl Engine {
-    /// Takes an order. `done` is dropped when other rules are in force before it is carried out.
-    pub(super) fn order_clean(&mut self, policy: Arc<Policy>, request: CleanRequest, done: Done) {
-        self.add_order(Some(policy), request, done);
-    }
-
     /// Orders to remove once what is due under any rule, as soon as all roots that are there, and
     /// all sources that can be read, have been read; then to tell `done`, which is dropped when the
     /// rules in force do not want that (any more).
     pub fn clean_when_settled(&mut self, done: impl FnOnce(CleanReport) + Send + 'static) {
-        self.add_order(None, CleanRequest::due_under(Vec::new()), Box::new(done));
+        self.order_clean(None, CleanRequest::due_under(Vec::new()), Box::new(done));
     }
 
-    fn add_order(&mut self, policy: Option<Arc<Policy>>, request: CleanRequest, done: Done) {
+    /// Takes an order. `done` is dropped when other rules are in force before it is carried out.
+    pub(super) fn order_clean(
+        &mut self,
+        policy: Option<Arc<Policy>>,
+        request: CleanRequest,
+        done: Done,
+    ) {
         // Without a daemon everything was read for this order.
         let stage = match self.mode {
             Mode::OnRequest => Stage::Known,

@@ -75,6 +75,11 @@ impl Sources {
         self.0.get(&source)
     }
 
+    /// Returns the reason why the orphans of a source are held.
+    pub(super) fn trip(&self, source: SourceId) -> Option<&str> {
+        self.get(source)?.trip.as_deref()
+    }
+
     pub(super) fn get_mut(&mut self, source: SourceId) -> Option<&mut SourceState> {
         Arc::make_mut(&mut self.0).get_mut(&source)
     }
@@ -219,11 +224,6 @@ impl SourceState {
             SourcePhase::Ready | SourcePhase::Down { .. } => true,
             SourcePhase::Loading => false,
         }
-    }
-
-    /// Returns the reason why its orphans are held.
-    pub(super) fn trip(&self) -> Option<&str> {
-        self.trip.as_deref()
     }
 
     /// Returns the instant at which an earlier process last knew it in full, under these rules.

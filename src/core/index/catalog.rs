@@ -166,30 +166,30 @@ impl Catalog {
 
     /// Changes all sums as the entries of a directory changed.
     pub(super) fn account(&mut self, place: &Membership, changes: &[Change]) {
-        let known = "invariant: a directory's root is known";
-        let count = |records: usize| u32::try_from(records).expect("invariant: entries of a page");
-        if let Some(top) = place.top {
-            let top = self.dirs.known_mut(top);
-            top.files_beneath += count(changes.iter().filter(|of| of.after.is_some()).count());
-            top.files_beneath -= count(changes.iter().filter(|of| of.before.is_some()).count());
-        }
-        let root = self.roots.get_mut(&place.root).expect(known);
-        let node = self.dirs.known_mut(place.dir);
+        let root = self.roots.get_mut(&place.root);
+        let root = root.expect("invariant: a directory's root is known");
         let mut unit = place.unit.and_then(|unit| self.units.get_mut(&unit));
+        let (mut added, mut removed) = (0, 0);
         // First what is added: sums do not pass below zero.
         for record in changes.iter().filter_map(|change| change.after.as_ref()) {
-            node.files += 1;
+            added += 1;
             root.total.add(record.size);
             if let Some(unit) = unit.as_mut().filter(|_| record.goes_with_dir()) {
                 unit.usage.add(record.size);
             }
         }
         for record in changes.iter().filter_map(|change| change.before.as_ref()) {
-            node.files -= 1;
+            removed += 1;
             root.total.remove(record.size);
             if let Some(unit) = unit.as_mut().filter(|_| record.goes_with_dir()) {
                 unit.usage.remove(record.size);
             }
+        }
+        let node = self.dirs.known_mut(place.dir);
+        node.files = node.files + added - removed;
+        if let Some(top) = place.top {
+            let top = self.dirs.known_mut(top);
+            top.files_beneath = top.files_beneath + added - removed;
         }
     }
 
