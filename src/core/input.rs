@@ -5,8 +5,7 @@
 
 use std::sync::Arc;
 
-use super::claim::Unit;
-use super::claim::{Claim, Reaped};
+use super::claim::{Claim, Reaped, Unit};
 use super::clock_guard::ClockGuard;
 use super::engine::Engine;
 use super::facts::{FileKey, RootId, RuleId};

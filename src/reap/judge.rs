@@ -115,16 +115,14 @@ pub(super) fn ask(
 
 /// Returns what an attempt to take a lease shows.
 pub(super) fn open_state(skip_open: SkipOpen, lease: Result<Lease, LeaseError>) -> OpenState {
-    let unknown = |errno| {
-        OpenState::Held(Hold::OpenUnknown {
-            error: reason(errno),
-        })
-    };
     match lease {
         Ok(lease) => OpenState::Closed(Some(lease)),
         Err(LeaseError::Open) => OpenState::Held(Hold::Open { path: None }),
         Err(LeaseError::Unknown(_)) if skip_open == SkipOpen::IfKnown => OpenState::Closed(None),
-        Err(LeaseError::Unknown(errno) | LeaseError::Failed(errno)) => unknown(errno),
+        Err(LeaseError::Unknown(errno) | LeaseError::Failed(errno)) => {
+            let error = reason(errno);
+            OpenState::Held(Hold::OpenUnknown { error })
+        }
         Err(LeaseError::Replaced) => OpenState::Replaced,
         Err(LeaseError::Busy) => OpenState::Busy,
     }

@@ -141,10 +141,7 @@ impl Engine {
             self.drop_root(root);
         }
         self.effects.push(Effect::Placed(root, Some(key)));
-        self.effects.tell(Event::Root {
-            root,
-            what: "found".to_owned(),
-        });
+        self.tell_root(root, "found");
     }
 
     /// Returns true if nothing stands in the place of `root`, and that may be: no job owns anything
@@ -165,10 +162,8 @@ impl Engine {
             ""
         };
         if state.missing() != Some(&why) || is_void {
-            self.effects.tell(Event::Root {
-                root,
-                what: format!("missing: {why}{then}"),
-            });
+            let what = format!("missing: {why}{then}");
+            self.effects.tell(Event::Root { root, what });
         }
         let was_found = state.key().is_some();
         state.on_lost(why, absence);
@@ -189,8 +184,13 @@ impl Engine {
         if let Some(state) = self.roots.get_mut(&root) {
             let what = format!("unreachable: {why}; it is tried again by itself");
             state.on_unreachable(why);
-            self.effects.tell(Event::Root { root, what });
+            self.tell_root(root, &what);
         }
+    }
+
+    fn tell_root(&mut self, root: RootId, what: &str) {
+        let what = what.to_owned();
+        self.effects.tell(Event::Root { root, what });
     }
 
     pub(super) fn doubted(&mut self, root: RootId, why: String) {
@@ -214,8 +214,7 @@ impl Engine {
                 self.arm_root(root, now);
             }
             if pass.was_unreachable {
-                let what = "reached again".to_owned();
-                self.effects.tell(Event::Root { root, what });
+                self.tell_root(root, "reached again");
                 self.arm_root(root, now);
             }
             self.retry_jobs_of_roots(now);
@@ -226,11 +225,8 @@ impl Engine {
             format!("{count} {}", if count == 1 { one } else { many })
         };
         let files = plural(totals.files, "file", "files");
-        let what = format!(
-            "read: {files} in {}",
-            plural(totals.dirs, "directory", "directories")
-        );
-        self.effects.tell(Event::Root { root, what });
+        let dirs = plural(totals.dirs, "directory", "directories");
+        self.tell_root(root, &format!("read: {files} in {dirs}"));
         self.check_backlog(root, now);
         self.arm_root(root, now);
     }

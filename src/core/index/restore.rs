@@ -75,10 +75,7 @@ impl Restorer {
     pub fn dir(&mut self, id: DirId, bytes: &[u8]) -> bool {
         let image = decode_dir(bytes);
         self.lost.dirs += u64::from(image.is_none());
-        image.is_some_and(|image| {
-            self.dirs.insert(id, image);
-            true
-        })
+        image.map(|image| self.dirs.insert(id, image)).is_some()
     }
 
     /// Takes in the page `id`, whose rules' numbers are to be below `rules`. Says whether it can be
@@ -86,20 +83,14 @@ impl Restorer {
     pub fn page(&mut self, id: PageId, bytes: &[u8], rules: usize) -> bool {
         let page = decode_page(bytes, rules);
         self.lost.pages += u64::from(page.is_none());
-        page.is_some_and(|page| {
-            self.pages.push((id, page));
-            true
-        })
+        page.map(|page| self.pages.push((id, page))).is_some()
     }
 
     /// Takes in the stamp of the directory `id`. Says whether it can be used.
     pub fn stamp(&mut self, id: DirId, bytes: &[u8]) -> bool {
         let stamp = decode_stamp(bytes);
         self.lost.stamps += u64::from(stamp.is_none());
-        stamp.is_some_and(|stamp| {
-            self.stamps.insert(id, stamp);
-            true
-        })
+        stamp.map(|stamp| self.stamps.insert(id, stamp)).is_some()
     }
 
     /// Puts everything together that belongs to one of `roots`, each with its own directory's

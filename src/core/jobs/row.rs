@@ -170,17 +170,10 @@ impl JobRow {
     /// nothing.
     #[must_use]
     pub fn decides_as(&self, other: &Self) -> bool {
-        let of = |row: &Self| {
-            (
-                row.id.clone(),
-                row.kind.clone(),
-                row.status,
-                row.unknown_status.clone(),
-                row.moments,
-                row.files.clone(),
-                row.has_unread_files,
-                row.unreadable.clone(),
-            )
+        let of = |row: &Self| Self {
+            error: None,
+            attributes: BTreeMap::new(),
+            ..row.clone()
         };
         of(self) == of(other)
     }
