@@ -18,7 +18,7 @@ use crate::common::machine::Deadline;
 use crate::core::claim::Unit;
 use crate::core::clock_guard::ClockGuard;
 use crate::core::facts::{Facts, FileKey, Kind, RootId, RuleId};
-use crate::core::index::{Record, Writer};
+use crate::core::index::{Record, RestoreLosses, Writer};
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Policy, Root, Rule, Schedule, Since, SkipOpen};
 use crate::core::report::{BreakerMemory, Counted, HourCount, Mode, RootMemory, Trip};
@@ -207,7 +207,7 @@ fn what_was_saved_is_known_again() {
         clock,
     } = opened(dir.path(), &policy("/srv/root", 1000));
     assert_eq!(memory.roots, BTreeMap::from([(ROOT, SETTLED)]));
-    assert!(cache.stats().loaded.lost.is_nothing());
+    assert_eq!(cache.stats().loaded.lost, RestoreLosses::default());
     assert_eq!(cache.stats().loaded.entries, 300);
     assert!(clock.is_some());
     let (_, found) = memory.index.find(ROOT, b"dir/file-17").unwrap();

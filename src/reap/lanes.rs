@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 use super::place::{ClaimBatch, Lane, ReaperContext, RootLocation, SlowWork};
+use super::queue::Queue;
 use super::reaper::Options;
 use super::{pipeline, recover, sweep};
 use crate::core::claim::{Reaped, Unit};
@@ -95,7 +96,12 @@ impl Lanes {
 
 impl State {
     fn start(&mut self, common: &Arc<ReaperContext>, threads: [usize; 3]) -> io::Result<Arc<Lane>> {
-        let lane = Arc::new(Lane::new(Arc::clone(common)));
+        let lane = Arc::new(Lane {
+            common: Arc::clone(common),
+            files: Queue::new(),
+            large: Queue::new(),
+            sweeps: Queue::new(),
+        });
         let [files, units, sweeps] = threads;
         let roles: [(&str, usize, Role); 3] = [
             ("reap-files", files, Lane::reap_files),

@@ -124,14 +124,14 @@ impl LookContext {
 
 /// State that all lanes share.
 pub(super) struct ReaperContext {
-    looks: LookContext,
+    pub(super) looks: LookContext,
     pub(super) ledger: Arc<Ledger>,
     pub(super) intents: Intents,
     pub(super) places: Mutex<BTreeMap<RootId, RootReadiness>>,
     pub(super) quarantines: Quarantines,
     pub(super) lanes: Lanes,
     /// See [`ReaperContext::lock_quarantine`].
-    turns: Mutex<BTreeMap<RootId, Arc<Mutex<()>>>>,
+    pub(super) turns: Mutex<BTreeMap<RootId, Arc<Mutex<()>>>>,
 }
 
 impl Deref for ReaperContext {
@@ -143,23 +143,6 @@ impl Deref for ReaperContext {
 }
 
 impl ReaperContext {
-    pub(super) fn new(
-        looks: LookContext,
-        ledger: Arc<Ledger>,
-        intents: Intents,
-        lanes: Lanes,
-    ) -> Self {
-        Self {
-            looks,
-            ledger,
-            intents,
-            places: Mutex::default(),
-            quarantines: Quarantines::default(),
-            lanes,
-            turns: Mutex::default(),
-        }
-    }
-
     /// Returns the lock for moves into the quarantine of `root`, and removals from it. The kernel
     /// serializes these calls anyway: holding the lock for a whole round avoids a switch of threads
     /// at each file. One lock for each root, because the file system of one may hang.
@@ -181,17 +164,6 @@ impl Deref for Lane {
 
     fn deref(&self) -> &ReaperContext {
         &self.common
-    }
-}
-
-impl Lane {
-    pub(super) fn new(common: Arc<ReaperContext>) -> Self {
-        Self {
-            common,
-            files: Queue::new(),
-            large: Queue::new(),
-            sweeps: Queue::new(),
-        }
     }
 }
 

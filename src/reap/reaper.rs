@@ -19,7 +19,7 @@ use super::judge::BoundedClock;
 use super::lanes::{Lanes, UNITS_MAX};
 pub use super::place::RootLocation;
 use super::place::{ClaimBatch, LookContext, ReaperContext, RootReadiness};
-use super::quarantines;
+use super::quarantines::{self, Quarantines};
 use crate::clock;
 use crate::core::claim::{Claim, Reaped};
 use crate::core::facts::{RootId, RuleId};
@@ -205,8 +205,15 @@ impl Reaper {
             ledger.raise_ids(largest + 1);
         }
         let (lanes, ended) = Lanes::new(options);
-        let looks = LookContext::new(hooks, Some(state));
-        let common = Arc::new(ReaperContext::new(looks, ledger, intents, lanes));
+        let common = Arc::new(ReaperContext {
+            looks: LookContext::new(hooks, Some(state)),
+            ledger,
+            intents,
+            places: Mutex::default(),
+            quarantines: Quarantines::default(),
+            lanes,
+            turns: Mutex::default(),
+        });
         common.start().map_err(ReapError::Thread)?;
         Ok(Self {
             common,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::{Record, UnitRule, UnitState};
+use super::{DirId, Record, RemoveOutcome, UnitRule, UnitState, Writer};
 use crate::core::facts::{Latest, RootId, RuleId};
 use crate::core::policy::Class;
 use crate::core::time::Timestamp;
@@ -203,5 +203,15 @@ impl Model {
             (path.clone(), state)
         };
         self.units.iter().map(state).collect()
+    }
+}
+
+impl Writer {
+    /// Removes the entry `name` from `dir` and returns its record.
+    pub(super) fn remove(&mut self, dir: DirId, name: &[u8]) -> Option<Record> {
+        match self.remove_many(dir, [name], |_, _| true)[..] {
+            [RemoveOutcome::Removed(record)] => Some(record),
+            _ => None,
+        }
     }
 }

@@ -50,14 +50,6 @@ pub struct RestoreLosses {
     pub stamps: u64,
 }
 
-impl RestoreLosses {
-    /// Returns true if everything could be used.
-    #[must_use]
-    pub fn is_nothing(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// An index as it was saved.
 pub struct Restored {
     /// To read.

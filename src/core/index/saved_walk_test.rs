@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::model_test::{Model, Path, Step, any_step, any_time, join};
 use super::walk_test::{LIMITS, Walk};
-use super::{DirId, PageId, Restored, Restorer};
+use super::{DirId, PageId, RestoreLosses, Restored, Restorer};
 use crate::core::facts::RootId;
 use crate::core::time::Timestamp;
 
@@ -61,7 +61,7 @@ impl Saved {
             units,
             lost,
         } = self.restorer().finish_with(&self.tops, LIMITS);
-        assert!(lost.is_nothing(), "{lost:?}");
+        assert_eq!(lost, RestoreLosses::default());
         assert!(writer.take_unsaved().is_empty(), "all of it is saved");
         for ((root, path), rule) in &self.model.units {
             let dir = index.dir_id(*root, path).expect("a unit is a directory");

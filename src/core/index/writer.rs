@@ -95,15 +95,6 @@ impl Writer {
         }
     }
 
-    /// Removes the entry `name` from `dir` and returns its record; `None` when there is no such
-    /// entry.
-    pub fn remove(&mut self, dir: DirId, name: &[u8]) -> Option<Record> {
-        match self.remove_many(dir, [name], |_, _| true).first() {
-            Some(&RemoveOutcome::Removed(record)) => Some(record),
-            Some(RemoveOutcome::Kept(..) | RemoveOutcome::Absent) | None => None,
-        }
-    }
-
     /// Removes those of the entries `names` of `dir` for which `is_meant` holds, which is asked
     /// with a name's place among `names` and the record that the index has. Returns the outcome for
     /// each name, in their order; a repeated name is absent the second time. Rewrites each page at
