@@ -112,8 +112,8 @@ impl Candidate {
 }
 
 impl Engine {
-    /// What lapses of the page, the top-level directory or the job of `timer`, as far as `trigger`
-    /// asks for it. Of files and directories only what is due; of jobs also what is not, without a
+    /// Items of the page, the top-level directory or the job of `timer`, as far as `trigger` asks
+    /// for them. Of files and directories only what is due; of jobs also what is not, without a
     /// candidate.
     pub(super) fn candidates(&self, timer: Timer, trigger: Trigger<'_>, now: Now) -> Vec<Standing> {
         match timer {

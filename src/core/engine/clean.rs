@@ -210,7 +210,7 @@ impl Engine {
         }
     }
 
-    /// What `request` is about and may be due, with how it stands.
+    /// Candidates that `request` is about, with their states.
     fn select(&self, request: &CleanRequest, now: Now) -> Vec<(LapseState, Candidate)> {
         let trigger = Trigger::Clean(request);
         let pages = self.index.pages().into_iter().map(Timer::Page);

@@ -1,5 +1,5 @@
-//! Sources of jobs: what they tell, and whose everything is after one was read or other rules are in
-//! force, which is found out in steps of some milliseconds.
+//! Sources of jobs: what they tell, and whose everything is after one was read or other rules are
+//! in force, which is found out in steps of some milliseconds.
 //!
 //! **Invariant:** orphans are only files of a root whose source was read through, is not stale,
 //! and has not suddenly lost its jobs.

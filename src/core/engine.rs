@@ -26,7 +26,7 @@
 //! **Invariant:** one item has at most one claim under way.
 //! **Invariant:** whatever is due and not claimed is held for a reason that can be named, or waits
 //! in line.
-#![doc = include_str!("DESIGN.md")]
+#![doc = include_str!("engine/DESIGN.md")]
 
 mod answer;
 mod breaker;
