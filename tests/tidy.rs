@@ -46,6 +46,19 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("core", &[]),
 ];
 
+/// Parts that may use a crate; others ask them for what it does.
+const CRATES: [(&str, &[&str]); 9] = [
+    ("axum", &["http", "cli"]),
+    ("clap", &["cli"]),
+    ("comfy_table", &["cli"]),
+    ("globset", &["core"]),
+    ("rusqlite", &["registry", "sources"]),
+    ("rustls", &["sources"]),
+    ("sd_notify", &["daemon"]),
+    ("sled", &["cache"]),
+    ("tokio_postgres", &["config", "sources"]),
+];
+
 /// What would make `core` depend on something else than its arguments.
 const NOT_IN_CORE: [&str; 13] = [
     "std::fs",
@@ -330,6 +343,22 @@ fn no_module_is_too_long_to_read() {
         .map(|(lines, name)| format!("{name} has {lines} lines"))
         .collect();
     assert_none(&format!("more than {LINES_MAX} lines"), &long);
+}
+
+#[test]
+fn crates_are_used_where_they_belong() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (number, line) in source.code(false) {
+            for (name, parts) in CRATES {
+                let is_used = line.contains(&format!("{name}::")) && names(line, name);
+                if is_used && !parts.contains(&source.part()) {
+                    wrong.push(format!("{}:{number} uses {name}", source.name));
+                }
+            }
+        }
+    }
+    assert_none("crates in the wrong part", &wrong);
 }
 
 /// A file that no module names is not compiled, and its tests do not run.
