@@ -71,13 +71,8 @@ impl RelPath {
     /// Parent and last component; `None` for the root itself.
     #[must_use]
     pub fn split(&self) -> Option<(Self, &[u8])> {
-        if self.is_root() {
-            return None;
-        }
-        match self.0.iter().rposition(|&b| b == b'/') {
-            Some(slash) => Some((Self(self.0[..slash].into()), &self.0[slash + 1..])),
-            None => Some((Self::root(), &self.0)),
-        }
+        let (parent, name) = self.parent_and_name()?;
+        Some((Self(parent.into()), name))
     }
 
     /// Returns the bytes of the parent and the last component; `None` for the root itself.

@@ -88,14 +88,14 @@ pub(super) fn refused(error: &FsError, dir: &Dir, name: &[u8]) -> Outcome {
             path: path.display().to_string(),
         }),
         // Only what lies there: the rest of the root is no matter of this.
-        Errno::XDEV => Outcome::Held(Hold::Denied {
-            error: format!(
+        Errno::XDEV => held(
+            format!(
                 "cannot move \"{}\" into the root's quarantine: the file system treats it as another one\n\
                  a project quota or a layered file system stands between them; make what lies there a root of its own",
                 path.display()
             ),
-            ends: Recovery::RetryOnly,
-        }),
+            Recovery::RetryOnly,
+        ),
         Errno::EXIST | Errno::NOSPC | Errno::DQUOT => Outcome::Held(Hold::NoQuarantine {
             error: format!(
                 "cannot move \"{}\" into the root's quarantine: {}",
@@ -103,23 +103,22 @@ pub(super) fn refused(error: &FsError, dir: &Dir, name: &[u8]) -> Outcome {
                 reason(error.errno)
             ),
         }),
-        Errno::ACCESS | Errno::PERM | Errno::ROFS => Outcome::Held(denied(error, dir, name)),
-        _ => Outcome::Held(Hold::Denied {
-            error: error.to_string(),
-            ends: Recovery::RetryOnly,
-        }),
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => denied(error, dir, name),
+        _ => held(error.to_string(), Recovery::RetryOnly),
     }
 }
 
+fn held(error: String, ends: Recovery) -> Outcome {
+    Outcome::Held(Hold::Denied { error, ends })
+}
+
 /// The hold that names the missing permission, the directory, and what would mend it.
-fn denied(error: &FsError, dir: &Dir, name: &[u8]) -> Hold {
+fn denied(error: &FsError, dir: &Dir, name: &[u8]) -> Outcome {
     let me = rustix::process::geteuid().as_raw();
     let (place, what) = (dir.path().display(), reason(error.errno));
     if error.errno == Errno::ROFS {
-        return Hold::Denied {
-            error: format!("\"{place}\" is on a read-only file system\nmount it for writing"),
-            ends: Recovery::RetryOnly,
-        };
+        let error = format!("\"{place}\" is on a read-only file system\nmount it for writing");
+        return held(error, Recovery::RetryOnly);
     }
     let mode = rustix::fs::fstat(dir.fd()).map(|stat| (stat.st_mode & 0o7777, stat.st_uid));
     let may_change = dir.may_change();
@@ -151,10 +150,8 @@ fn denied(error: &FsError, dir: &Dir, name: &[u8]) -> Hold {
             format!("give user id {me} write and search permission on that directory"),
         ),
     };
-    Hold::Denied {
-        error: format!("user id {me} may not change \"{place}\" ({what})\n{mend}"),
-        ends,
-    }
+    let error = format!("user id {me} may not change \"{place}\" ({what})\n{mend}");
+    held(error, ends)
 }
 
 /// The error when a directory in a unit does not let its content be removed.

@@ -141,24 +141,14 @@ impl Engine {
             .flat_map(|&root| self.index.units(root))
             .filter(|(_, unit)| self.by_itself(unit.rule))
             .filter_map(|(dir, unit)| Some((unit.deadline.filter(|&at| at > now.wall)?, dir)))
-            .min();
-        let file = self.index.next_deadline(now.wall, &|class| match class {
-            Class::File(rule) => self.by_itself(rule),
-            Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::Job(_) => false,
-        });
-        let found = match (unit, file) {
-            (Some((at, dir)), file) if file.as_ref().is_none_or(|(first, ..)| at < *first) => {
-                Some((at, self.index.dir_path(dir)))
-            }
-            (_, Some((at, dir, name))) => Some((at, self.path_of(&Item::File(dir, name)))),
-            (_, None) => None,
-        };
-        match (self.timers.next_job(now.wall), found) {
-            (Some(at), found) if found.as_ref().is_none_or(|(first, _)| at < *first) => {
-                Some((at, None))
-            }
-            (_, found) => found,
-        }
+            .min()
+            .map(|(at, dir)| (at, self.index.dir_path(dir)));
+        let is_wanted = |class| matches!(class, Class::File(rule) if self.by_itself(rule));
+        let file = self.index.next_deadline(now.wall, &is_wanted);
+        let file = file.map(|(at, dir, name)| (at, self.path_of(&Item::File(dir, name))));
+        let job = self.timers.next_job(now.wall).map(|at| (at, None));
+        let all = [file, unit, job].into_iter().flatten();
+        all.min_by_key(|(at, _)| *at)
     }
 
     fn by_itself(&self, rule: RuleId) -> bool {
@@ -179,7 +169,7 @@ impl Engine {
                 counts.entry(hold.code()).or_insert_with(new).count += files;
             };
         for (&root, state) in &self.roots {
-            let until = state.breaker().trip().map_or(now.wall, |trip| trip.at);
+            let until = state.breaker.trip().map_or(now.wall, |trip| trip.at);
             if let Some(hold) = state.hold(until).or_else(|| self.saved.hold()) {
                 let due = self.index.forecast(Some(root), until);
                 let files = due

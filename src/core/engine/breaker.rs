@@ -204,7 +204,7 @@ impl Engine {
             let Some(state) = self.roots.get(&root) else {
                 continue;
             };
-            let breaker = state.breaker();
+            let breaker = &state.breaker;
             trips.extend(breaker.trip().map(|trip| BreakerTrip::Backlog(root, trip)));
             let orphans = breaker.orphan_trip().map(str::to_owned);
             trips.extend(orphans.map(|why| BreakerTrip::RootOrphans(root, why)));
@@ -226,7 +226,7 @@ impl Engine {
     pub(super) fn has_orphan_trip(&self, root: RootId) -> bool {
         self.roots
             .get(&root)
-            .is_some_and(|state| state.breaker().orphan_trip().is_some())
+            .is_some_and(|state| state.breaker.orphan_trip().is_some())
     }
 
     /// Counts an orphan that is about to go. Says whether it may.
@@ -244,7 +244,7 @@ impl Engine {
         let Some(state) = self.roots.get_mut(&root) else {
             return false;
         };
-        let breaker = state.breaker_mut();
+        let breaker = &mut state.breaker;
         if breaker.orphan_trip().is_some() {
             return false;
         }
@@ -271,7 +271,7 @@ impl Engine {
         let before = self
             .roots
             .get_mut(&root)
-            .and_then(|state| state.breaker_mut().take_trip());
+            .and_then(|state| state.breaker.take_trip());
         let is_due = self.check_due_jobs(root, due, now);
         let stays = is_due || self.has_unread_source(root);
         // Once tripped, only a person releases it: not a reload, and not the root's growing around
@@ -280,7 +280,7 @@ impl Engine {
             && self
                 .roots
                 .get(&root)
-                .is_some_and(|state| state.breaker().trip().is_none())
+                .is_some_and(|state| state.breaker.trip().is_none())
         {
             let (due, of) = if due > 0 {
                 (due, self.index.totals(root).files)
@@ -306,7 +306,7 @@ impl Engine {
     pub fn release(&mut self, root: Option<RootId>, by: &Principal, now: Now) -> Vec<RootId> {
         let mut released = Vec::new();
         for (&id, state) in &mut self.roots {
-            if root.is_none_or(|root| root == id) && state.breaker_mut().release() {
+            if root.is_none_or(|root| root == id) && state.breaker.release() {
                 released.push(id);
             }
         }

@@ -146,7 +146,7 @@ impl Engine {
             self.effects.push(Effect::Ruled);
         }
         // What is found before the breaker has looked would be known to the next process: it waits.
-        let is_undecided = self.roots.values().any(|root| root.recovery().is_some());
+        let is_undecided = self.roots.values().any(|root| root.recovery.is_some());
         let unsaved = if is_undecided {
             Unsaved::default()
         } else {

@@ -75,7 +75,7 @@ impl Engine {
     pub(super) fn check_first_reading(&mut self, source: SourceId, now: Now) {
         let roots = self.roots.iter();
         let known: Vec<RootId> = roots
-            .filter(|(_, state)| state.is_read() && state.recovery().is_none())
+            .filter(|(_, state)| state.is_read() && state.recovery.is_none())
             .map(|(&root, _)| root)
             .collect();
         for root in known {
@@ -109,7 +109,7 @@ impl Engine {
             for (root, files) in self.owned_files(after, rule, Some(known_at), now.wall) {
                 let of = self.index.totals(root).files;
                 if let Some(state) = self.roots.get_mut(&root) {
-                    let breaker = state.breaker_mut();
+                    let breaker = &mut state.breaker;
                     breaker.count_change(source, files, of, now.wall);
                 }
             }
@@ -121,7 +121,7 @@ impl Engine {
         let jobs = self.jobs.count(source);
         let mut counted = Vec::new();
         for (&root, state) in &mut self.roots {
-            if let Some(counts) = state.breaker_mut().take_changes(source) {
+            if let Some(counts) = state.breaker.take_changes(source) {
                 counted.push((root, counts));
             }
         }
@@ -141,7 +141,7 @@ impl Engine {
         };
         let at = now.wall;
         let trip = Trip { at, due, of, what };
-        if state.breaker_mut().set_trip(trip) {
+        if state.breaker.set_trip(trip) {
             self.effects.tell(Event::Tripped { root, trip });
         }
     }

@@ -183,11 +183,11 @@ impl Engine {
 
     /// Returns true if `root` is restored, and not looked over yet.
     pub(super) fn restoring(&self, root: RootId) -> Option<&RootRecovery> {
-        self.roots.get(&root)?.recovery()
+        self.roots.get(&root)?.recovery.as_ref()
     }
 
     fn restoring_mut(&mut self, root: RootId) -> Option<&mut RootRecovery> {
-        self.roots.get_mut(&root)?.recovery_mut()
+        self.roots.get_mut(&root)?.recovery.as_mut()
     }
 
     /// Holds, until its root is looked over, what was not known and is due.
@@ -227,7 +227,8 @@ impl Engine {
 
     /// The root is looked over: what waited for that is free, or waits for the breaker.
     pub(super) fn end_restoring(&mut self, root: RootId) -> u64 {
-        let restoring = self.roots.get_mut(&root).and_then(RootState::end_recovery);
+        let state = self.roots.get_mut(&root);
+        let restoring = state.and_then(|state| state.recovery.take());
         let index = Arc::clone(&self.index);
         let in_root = |dir: DirId| index.dir(dir).is_some_and(|dir| dir.root == root);
         self.holds_mut().release_reconciling(&in_root);

@@ -146,6 +146,14 @@ impl Engine {
         self.on_job_entry(root, path, record, now);
     }
 
+    /// The jobs that own what is at `path`, with their numbers.
+    fn owners(&self, root: RootId, path: &[u8]) -> Vec<(JobKey, u32)> {
+        let owner = self.owner(root, path);
+        let jobs = owner.jobs().iter();
+        jobs.filter_map(|job| Some((job.key.clone(), self.jobs.number(&job.key)?)))
+            .collect()
+    }
+
     /// A directory was looked at: an empty one goes with its job, too.
     pub(super) fn on_job_dir(&mut self, root: RootId, path: &RelPath, now: Now) {
         let is_asked = |known: &crate::core::policy::Root| {
@@ -154,10 +162,9 @@ impl Engine {
         if !self.policy.roots.get(&root).is_some_and(is_asked) {
             return;
         }
-        for job in self.owner(root, path.as_bytes()).jobs() {
-            let is_its = self.job_dir(root, &job.key).as_ref() == Some(path);
-            if let Some(no) = self.jobs.number(&job.key).filter(|_| is_its) {
-                self.arm_job(job.key.source, no, now);
+        for (key, no) in self.owners(root, path.as_bytes()) {
+            if self.job_dir(root, &key).as_ref() == Some(path) {
+                self.arm_job(key.source, no, now);
             }
         }
     }
@@ -393,20 +400,16 @@ impl Engine {
         if self.claims.len() == 0 {
             return;
         }
-        for job in self.owner(root, path).jobs() {
-            if let Some(no) = self.jobs.number(&job.key) {
-                self.outdate_claim(&job.key, no);
-            }
+        for (key, no) in self.owners(root, path) {
+            self.outdate_claim(&key, no);
         }
     }
 
     /// Takes note that something that jobs own is to be looked at: until then they are not
     /// gathered.
     fn renew_owners(&mut self, root: RootId, path: &RelPath) {
-        for job in self.owner(root, path.as_bytes()).jobs() {
-            if let Some(no) = self.jobs.number(&job.key) {
-                self.arriving.renew((job.key.source, no));
-            }
+        for (key, no) in self.owners(root, path.as_bytes()) {
+            self.arriving.renew((key.source, no));
         }
     }
 
@@ -414,10 +417,8 @@ impl Engine {
     /// may go.
     pub(super) fn on_job_entry(&mut self, root: RootId, path: &[u8], record: &Record, now: Now) {
         let Class::Job(_) = record.class else { return };
-        for job in self.owner(root, path).jobs() {
-            if let Some(no) = self.jobs.number(&job.key) {
-                self.arm_job(job.key.source, no, now);
-            }
+        for (key, no) in self.owners(root, path) {
+            self.arm_job(key.source, no, now);
         }
     }
 }

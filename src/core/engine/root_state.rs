@@ -18,11 +18,11 @@ pub(super) struct RootState {
     key: Option<FileKey>,
     /// A crawl that began before this knows nothing of what it has to find: it does not count.
     crawl_from: Duration,
-    breaker: RootBreaker,
+    pub(super) breaker: RootBreaker,
     /// Set when all that is due counts as made due by changed facts: it was read for the first
     /// time, or under other rules.
     counts_all: bool,
-    stall: Stall,
+    pub(super) stall: Stall,
     /// The reason why it cannot be opened. Its phase is what it was before.
     unreachable: Option<String>,
     /// While it is missing: certainty that nothing stands in its place.
@@ -30,7 +30,7 @@ pub(super) struct RootState {
     /// Saved state, until it is found.
     saved: Option<RootMemory>,
     /// Set while it is read for the first time since it was saved.
-    recovery: Option<RootRecovery>,
+    pub(super) recovery: Option<RootRecovery>,
     reconciliation: Reconciliation,
     /// Set once a pass is through since it was found.
     is_reconciled: bool,
@@ -232,18 +232,6 @@ impl RootState {
         self.saved
     }
 
-    pub(super) fn breaker(&self) -> &RootBreaker {
-        &self.breaker
-    }
-
-    pub(super) fn breaker_mut(&mut self) -> &mut RootBreaker {
-        &mut self.breaker
-    }
-
-    pub(super) fn stall_mut(&mut self) -> &mut Stall {
-        &mut self.stall
-    }
-
     /// Has a stall tried again whose time has come, and returns what to try.
     pub(super) fn retry(&mut self, now: Timestamp) -> Retry {
         self.stall.retry(self.key, now)
@@ -314,18 +302,6 @@ impl RootState {
             Phase::Crawling
         };
         Some(memory)
-    }
-
-    pub(super) fn recovery(&self) -> Option<&RootRecovery> {
-        self.recovery.as_ref()
-    }
-
-    pub(super) fn recovery_mut(&mut self) -> Option<&mut RootRecovery> {
-        self.recovery.as_mut()
-    }
-
-    pub(super) fn end_recovery(&mut self) -> Option<RootRecovery> {
-        self.recovery.take()
     }
 
     /// Counts one file for the account of what passes over it found.

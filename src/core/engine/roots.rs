@@ -106,7 +106,7 @@ impl Engine {
         let Some(state) = self.roots.get_mut(&root) else {
             return;
         };
-        let Some((retry_at, is_new)) = state.stall_mut().begin(&hold, now.wall) else {
+        let Some((retry_at, is_new)) = state.stall.begin(&hold, now.wall) else {
             return;
         };
         if is_new {
@@ -119,7 +119,7 @@ impl Engine {
     /// The reaper has tried to put the quarantine of `root` in order.
     pub(super) fn on_recovered(&mut self, root: RootId, hold: Option<Hold>, now: Now) {
         let state = self.roots.get_mut(&root);
-        let was_stalled = state.is_some_and(|state| state.stall_mut().retry_quarantine());
+        let was_stalled = state.is_some_and(|state| state.stall.retry_quarantine());
         match hold {
             Some(hold) => self.stall(root, hold, now),
             None if was_stalled => {

@@ -102,7 +102,7 @@ impl Engine {
     ) {
         for (root, _) in claim.places() {
             if let Some(state) = self.roots.get_mut(&root) {
-                state.stall_mut().end();
+                state.stall.end();
             }
         }
         // One of those went that were tried for others.
@@ -248,11 +248,9 @@ impl Engine {
 
     /// Forgets the deadline of a unit in which nothing goes, until something in it changes.
     fn on_kept(&mut self, claim: &Claim, here: Option<&Item>) {
-        let Some(Item::Dir(dir)) = here else { return };
-        if let Some(unit) = self
-            .index
-            .unit(*dir)
-            .filter(|unit| unit.basis == claim.known)
+        if let Some(Item::Dir(dir)) = here
+            && let Some(unit) = self.index.unit(*dir)
+            && unit.basis == claim.known
         {
             let for_ever = UnitRule {
                 rule: unit.rule,
