@@ -255,8 +255,8 @@ fn is_failure(hold: &Hold) -> bool {
         | Hold::RootInUse { .. }
         | Hold::RootUnreachable { .. }
         | Hold::ClaimRefused { .. }
-        | Hold::Unrecorded { .. }
-        | Hold::Unsaved { .. }
+        | Hold::LedgerUnavailable { .. }
+        | Hold::CacheUnavailable { .. }
         | Hold::Unreadable { .. }
         | Hold::UnreadableJob { .. }
         | Hold::OpenUnknown { .. }
@@ -271,7 +271,7 @@ fn is_failure(hold: &Hold) -> bool {
         | Hold::RootInside { .. }
         | Hold::StateInside { .. }
         | Hold::NoTimestamp
-        | Hold::Unconfirmed
+        | Hold::RecheckMismatch
         | Hold::DryRun
         | Hold::Running { .. }
         | Hold::SourceDown { .. }

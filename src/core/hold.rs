@@ -61,12 +61,12 @@ pub enum Hold {
         error: String,
     },
     /// The removal cannot be recorded: intent or ledger cannot be written.
-    Unrecorded {
+    LedgerUnavailable {
         /// The operating system's reason.
         error: String,
     },
     /// The state of the roots cannot be saved: after a restart it would be missing.
-    Unsaved {
+    CacheUnavailable {
         /// The reason and the remedy.
         error: String,
     },
@@ -93,7 +93,7 @@ pub enum Hold {
         error: String,
     },
     /// The last look did not agree that it is due.
-    Unconfirmed,
+    RecheckMismatch,
     /// Its name was taken while it was in the quarantine; it stays there until a person decides.
     Displaced,
     /// The daemon runs with `--dry-run`.
@@ -161,7 +161,10 @@ impl Hold {
     #[must_use]
     pub const fn is_of_root(&self) -> bool {
         self.is_of_quarantine()
-            || matches!(self, Self::Unrecorded { .. } | Self::RootUnreachable { .. })
+            || matches!(
+                self,
+                Self::LedgerUnavailable { .. } | Self::RootUnreachable { .. }
+            )
     }
 
     /// Returns true if it ends when the root's quarantine can be had.
@@ -204,7 +207,7 @@ impl Hold {
             | Self::NoQuarantine { .. }
             | Self::RootInUse { .. }
             | Self::RootUnreachable { .. }
-            | Self::Unrecorded { .. } => MINUTE_MS,
+            | Self::LedgerUnavailable { .. } => MINUTE_MS,
             // Events tell when this ends; the retry is for what slips through.
             Self::Denied {
                 ends: Recovery::Event,
@@ -213,9 +216,9 @@ impl Hold {
             // The owner of the file, or the file system, has to change: an event tells of the
             // first. Where the look and the index disagree, another look soon tells who is right,
             // but not over and over.
-            Self::OpenUnknown { .. } | Self::Unconfirmed => HOUR_MS,
+            Self::OpenUnknown { .. } | Self::RecheckMismatch => HOUR_MS,
             // The condition that holds it ends it.
-            Self::DryRun | Self::Reconciling | Self::Unsaved { .. } => return i64::MAX,
+            Self::DryRun | Self::Reconciling | Self::CacheUnavailable { .. } => return i64::MAX,
             Self::Denied {
                 ends: Recovery::RetryOnly,
                 ..
@@ -274,13 +277,13 @@ impl fmt::Display for Hold {
             }
             Self::Denied { error, ends: Recovery::RetryOnly } => write!(f, "it may not be moved: {error}; it is tried again from time to time"),
             Self::RootUnreachable { error } | Self::NoQuarantine { error } | Self::RootInUse { error } | Self::Unreadable { error } => f.write_str(error),
-            Self::Unrecorded { error } => write!(f, "the removal cannot be recorded: {error}"),
-            Self::Unsaved { error } => write!(f, "what is known cannot be saved: {error}"),
+            Self::LedgerUnavailable { error } => write!(f, "the removal cannot be recorded: {error}"),
+            Self::CacheUnavailable { error } => write!(f, "what is known cannot be saved: {error}"),
             Self::MountInside { path } => write!(f, "something is mounted on \"{path}\" in it"),
             Self::RootInside { root } => write!(f, "root \"{root}\" lies within it"),
             Self::StateInside { path } => write!(f, "the state directory, \"{path}\", lies within it; set state_dir to another place"),
             Self::NoTimestamp => f.write_str("the timestamp that the rule asks for is not there: the file system does not keep it, or its job's source does not tell it"),
-            Self::Unconfirmed => f.write_str("the last look did not agree that it is due; it is looked at again"),
+            Self::RecheckMismatch => f.write_str("the last look did not agree that it is due; it is looked at again"),
             Self::Displaced => f.write_str("its name was taken while it was out; it stays in the quarantine"),
             Self::DryRun => f.write_str("the daemon runs with --dry-run"),
             Self::Running { job } => write!(f, "job \"{job}\" has not ended"),

@@ -34,7 +34,7 @@ impl Abort {
     pub(super) fn outcome(self) -> Option<Outcome> {
         match self {
             Self::Answer(outcome) => Some(outcome),
-            Self::Changed | Self::Busy | Self::Full => Some(Outcome::Held(Hold::Unconfirmed)),
+            Self::Changed | Self::Busy | Self::Full => Some(Outcome::Held(Hold::RecheckMismatch)),
             Self::Stopped => None,
         }
     }

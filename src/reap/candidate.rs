@@ -190,7 +190,7 @@ impl Snapshot {
     /// The answer when it is not what it was, or not due.
     pub(super) fn changed(&self) -> Outcome {
         let first = self.targets.first();
-        first.map_or(Outcome::Held(Hold::Unconfirmed), Target::changed)
+        first.map_or(Outcome::Held(Hold::RecheckMismatch), Target::changed)
     }
 }
 

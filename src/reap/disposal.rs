@@ -93,7 +93,7 @@ impl Pipeline<'_> {
     fn refuse(&self, candidates: Vec<Candidate>, error: &str, round: &mut Round) {
         for one in candidates.into_iter().rev() {
             let (all, error) = (one.seen.count(), error.to_owned());
-            let abort = Abort::from(Hold::Unrecorded { error });
+            let abort = Abort::from(Hold::LedgerUnavailable { error });
             self.restore(one, all, abort, round);
         }
     }

@@ -149,7 +149,7 @@ impl<'a> Look<'a> {
         rows.agree(claim.owners.iter().chain(&seen.keys))?;
         match claim.unit {
             Unit::File => {
-                let target = seen.targets.first().ok_or(Hold::Unconfirmed)?;
+                let target = seen.targets.first().ok_or(Hold::RecheckMismatch)?;
                 let owner = self.owner_of_file(claim, target.facts())?;
                 let again = || self.judge_file(claim, target.facts(), &owner);
                 if !self.is_still_due(seen, &owner, again) {

@@ -34,7 +34,7 @@ impl<'a> Pipeline<'a> {
             let error = self.lane.intents.failed(&error);
             for one in candidates {
                 let error = error.clone();
-                round.answer(one, Hold::Unrecorded { error }.into());
+                round.answer(one, Hold::LedgerUnavailable { error }.into());
             }
             return Vec::new();
         }

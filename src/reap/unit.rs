@@ -206,7 +206,7 @@ impl Look<'_> {
                 }
             }
             Unit::Job => {
-                let key = claim.owners.first().ok_or(Hold::Unconfirmed)?;
+                let key = claim.owners.first().ok_or(Hold::RecheckMismatch)?;
                 let job = rows.job(key).ok_or_else(|| rows.changed(key))?;
                 Ok(Owner::Jobs(vec![job]))
             }
@@ -223,10 +223,10 @@ impl Look<'_> {
     ) -> Result<Option<Target>, Abort> {
         let root = self.root(piece.root)?;
         let Some((above, name)) = piece.path.parent_and_name() else {
-            return Err(Hold::Unconfirmed.into());
+            return Err(Hold::RecheckMismatch.into());
         };
         if piece.path.is_in_quarantine() {
-            return Err(Hold::Unconfirmed.into());
+            return Err(Hold::RecheckMismatch.into());
         }
         let home = match dirs.open((piece.root, root), above) {
             Ok(home) => home,

@@ -379,7 +379,8 @@ fn without_room_for_the_store_nothing_goes_until_there_is_some() {
         "what is due is held",
         || {
             let held = holds(&daemon);
-            (held.contains_key("unsaved") || held.contains_key("unrecorded")).then_some(())
+            (held.contains_key("cache-unavailable") || held.contains_key("ledger-unavailable"))
+                .then_some(())
         },
         || daemon.get("/v1/status").1.to_string(),
     );

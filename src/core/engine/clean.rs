@@ -63,7 +63,7 @@ impl Cleans {
             Outcome::Kept | Outcome::Changed { .. } | Outcome::NewerContent { .. }
                 if claim.unit == Unit::Job =>
             {
-                item.hold = Some(Hold::Unconfirmed);
+                item.hold = Some(Hold::RecheckMismatch);
                 clean.report.held.push(item);
             }
             // It was not what it seemed: neither removed nor held.

@@ -90,7 +90,7 @@ impl SavedState {
     /// Returns the hold of everything, while nothing can be saved.
     pub(super) fn hold(&self) -> Option<Hold> {
         let error = self.error.clone()?;
-        Some(Hold::Unsaved { error })
+        Some(Hold::CacheUnavailable { error })
     }
 
     pub(super) fn on_clock_changed(&mut self) {
@@ -115,7 +115,7 @@ impl Engine {
             (Some(error), false) => {
                 for &root in self.roots.keys() {
                     let (path, error) = (RelPath::root(), error.clone());
-                    let hold = Hold::Unsaved { error };
+                    let hold = Hold::CacheUnavailable { error };
                     self.effects.tell(Event::Held { root, path, hold });
                 }
             }

@@ -65,7 +65,7 @@ impl Engine {
                     Hold::Reconciling
                         | Hold::RootMissing
                         | Hold::Breaker
-                        | Hold::Unsaved { .. }
+                        | Hold::CacheUnavailable { .. }
                         | Hold::Unreadable { .. }
                 )
         };

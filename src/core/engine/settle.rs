@@ -62,7 +62,7 @@ impl Engine {
                 if claim.unit == Unit::Job =>
             {
                 self.relist(&claim);
-                self.on_held(&claim, Hold::Unconfirmed, tries, here, gone, now);
+                self.on_held(&claim, Hold::RecheckMismatch, tries, here, gone, now);
             }
             Outcome::Changed { facts } => self.on_changed_file(&claim, &facts, tries, here, now),
             Outcome::NewerContent { latest } => self.on_newer_content(&claim, latest, here, now),
@@ -207,7 +207,7 @@ impl Engine {
                 let unit = self.index.unit(*dir);
                 if unit.is_some_and(|unit| unit.basis == claim.known) {
                     // It is held until a listing has brought news.
-                    self.hold_unconfirmed(item, tries, now);
+                    self.hold_mismatch(item, tries, now);
                 }
                 self.relist(claim);
             }
@@ -223,7 +223,7 @@ impl Engine {
                 let floor = self.floor(Some(before), facts, Discovery::Event, now);
                 let record = self.record(claim.root, claim.path.as_bytes(), facts, floor);
                 if before == record && record.basis == claim.known {
-                    self.hold_unconfirmed(item, tries, now);
+                    self.hold_mismatch(item, tries, now);
                 }
                 self.writer.upsert(*dir, name, record);
                 self.update_owner(claim.root, *dir, claim.path.as_bytes(), name, &record, now);
@@ -232,9 +232,9 @@ impl Engine {
         }
     }
 
-    fn hold_unconfirmed(&mut self, item: &Item, tries: u32, now: Now) {
+    fn hold_mismatch(&mut self, item: &Item, tries: u32, now: Now) {
         self.holds_mut()
-            .hold(item.clone(), Hold::Unconfirmed, tries, now.wall);
+            .hold(item.clone(), Hold::RecheckMismatch, tries, now.wall);
     }
 
     /// Takes in what the reaper saw in a unit and the index did not: a link, a socket, or what an

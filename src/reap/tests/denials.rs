@@ -146,7 +146,7 @@ fn without_room_in_the_ledger_everything_comes_back() {
         .collect();
     for outcome in bench.reap(&claims) {
         assert!(
-            matches!(held(&outcome), Hold::Unrecorded { .. }),
+            matches!(held(&outcome), Hold::LedgerUnavailable { .. }),
             "{outcome:?}"
         );
     }
@@ -162,7 +162,7 @@ fn without_room_in_the_ledger_everything_comes_back() {
         }
     };
     assert!(
-        matches!(held(&outcome), Hold::Unrecorded { .. }),
+        matches!(held(&outcome), Hold::LedgerUnavailable { .. }),
         "{outcome:?}"
     );
     bench.policy.rules.push(rule(Unit::Dir, Since::Newest, 0));
@@ -170,7 +170,7 @@ fn without_room_in_the_ledger_everything_comes_back() {
     bench.write("unit/file", "1");
     let outcome = bench.reap_one(Unit::Dir, "unit");
     assert!(
-        matches!(held(&outcome), Hold::Unrecorded { .. }),
+        matches!(held(&outcome), Hold::LedgerUnavailable { .. }),
         "{outcome:?}"
     );
     assert_eq!(bench.read("unit/file"), "1");

@@ -285,7 +285,7 @@ fn a_job_without_files_loses_its_record_alone() {
     }
     *bench.world.refuses.lock() = Some("no room".into());
     let outcome = bench.reap_job("j1", &[]);
-    assert!(matches!(held(&outcome), Hold::Unrecorded { error } if error == "no room"));
+    assert!(matches!(held(&outcome), Hold::LedgerUnavailable { error } if error == "no room"));
     assert_eq!(bench.lines().len(), 2);
     assert!(bench.world.struck.lock().is_empty());
 }
@@ -298,7 +298,7 @@ fn what_cannot_be_recorded_comes_back() {
     });
     *bench.world.refuses.lock() = Some("no room".into());
     let outcome = bench.reap_job("j1", &PIECES);
-    assert!(matches!(held(&outcome), Hold::Unrecorded { error } if error == "no room"));
+    assert!(matches!(held(&outcome), Hold::LedgerUnavailable { error } if error == "no room"));
     assert_all_there(&bench);
     bench.assert_untouched();
     *bench.world.refuses.lock() = None;
@@ -309,7 +309,7 @@ fn what_cannot_be_recorded_comes_back() {
     }
     let outcome = bench.reap_job("j1", &PIECES);
     assert!(
-        matches!(held(&outcome), Hold::Unrecorded { .. }),
+        matches!(held(&outcome), Hold::LedgerUnavailable { .. }),
         "{outcome:?}"
     );
     assert_all_there(&bench);

@@ -373,7 +373,7 @@ fn units_that_cannot_be_recorded_together_all_go_back() {
     let outcomes = bench.reap(&claims);
     for (n, outcome) in outcomes.iter().enumerate() {
         assert!(
-            matches!(held(outcome), Hold::Unrecorded { .. }),
+            matches!(held(outcome), Hold::LedgerUnavailable { .. }),
             "{outcome:?}"
         );
         assert_eq!(bench.read(&format!("unit-{n}/file")), "1");

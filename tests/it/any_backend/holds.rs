@@ -486,7 +486,7 @@ fn without_room_for_the_record_nothing_goes() {
     let why = wait_or_tell(
         "all that is left is held",
         || {
-            let (held, why) = holds(&daemon).remove("unrecorded")?;
+            let (held, why) = holds(&daemon).remove("ledger-unavailable")?;
             (held == left().len() as u64).then_some(why)
         },
         || stays(&daemon),
@@ -505,7 +505,7 @@ fn without_room_for_the_record_nothing_goes() {
     assert_eq!(quarantine(&root), [""; 0]);
     // Each record that fits ends the hold until the next one.
     let recorded = files.len() - left.len();
-    let said = said(&daemon, "hold=\"unrecorded\"");
+    let said = said(&daemon, "hold=\"ledger-unavailable\"");
     assert!((1..=1 + recorded).contains(&said), "{said}, {recorded}");
 
     fs::remove_file(filler).unwrap();

@@ -163,7 +163,7 @@ impl Sim {
         }
         // Now and then for one removal only.
         let is_refused = self.is_lively && self.random.u32(..50) == 0;
-        (self.trouble.is_ledger_full || is_refused).then_some(Hold::Unrecorded { error })
+        (self.trouble.is_ledger_full || is_refused).then_some(Hold::LedgerUnavailable { error })
     }
 
     /// The reaper has tried to put quarantines in order.

@@ -184,13 +184,13 @@ fn of_hold(found: &Held) -> Option<Line> {
         | Hold::NoQuarantine { .. }
         | Hold::RootInUse { .. }
         | Hold::RootUnreachable { .. }
-        | Hold::Unrecorded { .. }
-        | Hold::Unsaved { .. }
+        | Hold::LedgerUnavailable { .. }
+        | Hold::CacheUnavailable { .. }
         | Hold::MountInside { .. }
         | Hold::RootInside { .. }
         | Hold::StateInside { .. }
         | Hold::Unreadable { .. }
-        | Hold::Unconfirmed
+        | Hold::RecheckMismatch
         | Hold::Displaced
         | Hold::DryRun
         | Hold::Contested { .. }

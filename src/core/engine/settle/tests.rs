@@ -174,7 +174,7 @@ fn what_the_reaper_spares_for_no_reason_that_is_known_is_looked_at_again_soon() 
         spare(&mut engine, &claims, seen, now);
         let held = engine.status(now).held;
         assert_eq!(held.len(), 1, "{held:?}");
-        assert_eq!((&held[0].hold, held[0].count), (&Hold::Unconfirmed, 2));
+        assert_eq!((&held[0].hold, held[0].count), (&Hold::RecheckMismatch, 2));
         let again = engine.wake_at().unwrap();
         assert!(
             again > now.wall && again <= now.wall.plus_ms(4000),
