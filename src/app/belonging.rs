@@ -202,7 +202,7 @@ fn of_pin(pin: &Pin, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::jobs::{JobKey, Moments, SourceId, Status};
+    use crate::core::jobs::{JobKey, JobTimestamps, SourceId, Status};
 
     const NOW: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
 
@@ -214,9 +214,9 @@ mod tests {
             },
             kind: None,
             status,
-            moments: Moments {
+            moments: JobTimestamps {
                 completed_at: Some(NOW.plus_ms(-60_000)),
-                ..Moments::default()
+                ..JobTimestamps::default()
             },
             unreadable: false,
         }

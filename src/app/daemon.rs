@@ -18,7 +18,7 @@ use crate::app::access::{Authorizer, OperatorGroup, Peer, Role};
 use crate::app::error::AppError;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::index::Index;
-use crate::core::jobs::{Fresh, JobKey, Jobs, SourceId};
+use crate::core::jobs::{JobKey, JobLookup, Jobs, SourceId};
 use crate::core::path::RelPath;
 use crate::core::pins::Pins;
 use crate::core::policy::Policy;
@@ -35,7 +35,7 @@ pub type TellWatches = dyn Fn() -> types::Watches + Send + Sync;
 pub type TellCache = dyn Fn() -> types::Cache + Send + Sync;
 
 /// Asks the source of a job what it says of it at this moment. May wait for a disk or a network.
-pub type AskSource = dyn Fn(&JobKey) -> Fresh + Send + Sync;
+pub type AskSource = dyn Fn(&JobKey) -> JobLookup + Send + Sync;
 
 /// Waits until the sources of jobs that can be asked have told what is so when it is called, for a
 /// time at most.

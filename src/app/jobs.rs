@@ -9,7 +9,7 @@ use super::daemon::{Daemon, source_name};
 use super::order::{through, wait};
 use crate::app::error::{AppError, ErrorKind};
 use crate::clock;
-use crate::core::jobs::{Fresh, JobKey, JobRow, News, SourceId, SourceNews};
+use crate::core::jobs::{JobChange, JobKey, JobLookup, JobRow, SourceId, SourceUpdate};
 use crate::core::policy::Policy;
 use crate::types::{self, ClaimState, JsonPath};
 
@@ -31,7 +31,7 @@ pub async fn show(
     check_length(&id)?;
     let policy = daemon.policy();
     let found = match find(&daemon, &policy, &id, source).await {
-        Ok((_, Fresh::Gone)) => Err(unknown(&policy, &id, source)),
+        Ok((_, JobLookup::Gone)) => Err(unknown(&policy, &id, source)),
         found => found,
     };
     let (key, fresh) = match found {
@@ -45,7 +45,7 @@ pub async fn show(
         found => found?,
     };
     match fresh {
-        Fresh::Row(row) => {
+        JobLookup::Row(row) => {
             let name = source_name(&policy, key.source).to_owned();
             let registry = Arc::clone(&daemon.parts.registry);
             let record = wait(move || registry.waiting(&name, &id)).await??;
@@ -54,8 +54,8 @@ pub async fn show(
                 ..described(&daemon, &policy, key.source, *row)
             })
         }
-        Fresh::Gone => Err(unknown(&policy, &id, source)),
-        Fresh::Unknown(why) => Err(AppError::unavailable(format!(
+        JobLookup::Gone => Err(unknown(&policy, &id, source)),
+        JobLookup::Unknown(why) => Err(AppError::unavailable(format!(
             "source \"{}\" cannot tell of job \"{id}\" now: {why}",
             source_name(&policy, key.source)
         ))),
@@ -91,7 +91,7 @@ pub async fn put(
         })
         .await??;
         let row = row.ok_or_else(|| AppError::internal("the job was not kept"))?;
-        publish(&keeper, source, News::Rows(vec![row.clone()])).await?;
+        publish(&keeper, source, JobChange::Rows(vec![row.clone()])).await?;
         Ok((row, is_new))
     })
     .await?;
@@ -119,7 +119,7 @@ pub async fn remove(
         let gone = id.clone();
         let change = wait(move || registry.change_job(&name, &gone, |_| None)).await??;
         let row = change.before.ok_or(missing)?;
-        publish(&keeper, source, News::Gone(vec![id])).await?;
+        publish(&keeper, source, JobChange::Gone(vec![id])).await?;
         Ok(row)
     })
     .await?;
@@ -127,8 +127,8 @@ pub async fn remove(
 }
 
 /// Hands news of `source` to the engine.
-async fn publish(daemon: &Daemon, source: SourceId, news: News) -> Result<(), AppError> {
-    let news = SourceNews {
+async fn publish(daemon: &Daemon, source: SourceId, news: JobChange) -> Result<(), AppError> {
+    let news = SourceUpdate {
         source,
         news: vec![news],
         more: false,
@@ -149,7 +149,7 @@ pub(crate) async fn find(
     policy: &Arc<Policy>,
     id: &str,
     source: Option<&str>,
-) -> Result<(JobKey, Fresh), AppError> {
+) -> Result<(JobKey, JobLookup), AppError> {
     let key = |source: SourceId| JobKey {
         source,
         id: id.to_owned(),
@@ -169,24 +169,24 @@ pub(crate) async fn find(
     let ask = Arc::clone(&daemon.parts.ask_source);
     let keys: Vec<JobKey> = asked.into_iter().map(key).collect();
     let is_one = keys.len() == 1;
-    let answers = wait(move || -> Vec<(JobKey, Fresh)> {
+    let answers = wait(move || -> Vec<(JobKey, JobLookup)> {
         keys.into_iter()
             .map(|key| {
                 let fresh = ask(&key);
                 (key, fresh)
             })
-            .filter(|(_, fresh)| is_one || *fresh != Fresh::Gone)
+            .filter(|(_, fresh)| is_one || *fresh != JobLookup::Gone)
             .collect()
     })
     .await?;
     let mut rows = answers
         .iter()
-        .filter(|(_, fresh)| matches!(fresh, Fresh::Row(_)));
+        .filter(|(_, fresh)| matches!(fresh, JobLookup::Row(_)));
     match (rows.next(), rows.next()) {
         (Some(_), Some(_)) => {
             let rows = answers
                 .iter()
-                .filter(|(_, fresh)| matches!(fresh, Fresh::Row(_)));
+                .filter(|(_, fresh)| matches!(fresh, JobLookup::Row(_)));
             let names = rows.map(|(key, _)| source_name(policy, key.source));
             Err(
                 AppError::conflict(format!("several sources have a job \"{id}\""))

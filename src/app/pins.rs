@@ -15,7 +15,7 @@ use super::jobs;
 use super::order::{through, wait};
 use crate::app::error::{AppError, ErrorKind};
 use crate::clock;
-use crate::core::jobs::Fresh;
+use crate::core::jobs::JobLookup;
 use crate::core::pins::{Pin, PinTarget};
 use crate::core::policy::Policy;
 use crate::core::principal::Principal;
@@ -166,11 +166,11 @@ async fn target(
             let (key, fresh) = jobs::find(daemon, policy, id, source).await?;
             match fresh {
                 // Whoever pins a job while its source is down wants it to stay all the more.
-                Fresh::Row(_) | Fresh::Unknown(_) => Ok(PinTarget::Job {
+                JobLookup::Row(_) | JobLookup::Unknown(_) => Ok(PinTarget::Job {
                     source: super::daemon::source_name(policy, key.source).to_owned(),
                     id: key.id,
                 }),
-                Fresh::Gone => Err(jobs::unknown(policy, id, source)),
+                JobLookup::Gone => Err(jobs::unknown(policy, id, source)),
             }
         }
         (true, Some(_)) => Err(AppError::invalid(

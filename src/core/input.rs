@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::facts::{FileKey, RootId, RuleId};
 use super::hold::Hold;
 use super::index::Unsaved;
-use super::jobs::{JobKey, SourceId, SourceNews};
+use super::jobs::{JobKey, SourceId, SourceUpdate};
 use super::observed::Observed;
 use super::path::RelPath;
 use super::policy::Policy;
@@ -45,7 +45,7 @@ pub enum Input {
     /// Changes cannot be saved, for this reason; `None`: they can (again).
     Unsaved(Option<String>),
     /// A source tells of its jobs.
-    Jobs(SourceNews),
+    Jobs(SourceUpdate),
     /// A row of this source was removed from it, because a rule said so: that is no loss.
     Forgotten(SourceId),
     /// Remove what is due and asked for, under these rules or not at all, then tell.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::sources::STILL_READ;
 use crate::clock;
 use crate::config::{PostgresSettings, SourceKind, SourceSettings, SqliteSettings};
-use crate::core::jobs::{Fresh, JobRow, Jobs, SourceId, SourceNews};
+use crate::core::jobs::{JobLookup, JobRow, Jobs, SourceId, SourceUpdate};
 use crate::sources;
 use crate::sources::{
     AddedColumn, Postgres, PostgresOptions, QueryError, SourceState, SourceStats, Sqlite,
@@ -24,16 +24,16 @@ pub(super) enum Database {
 impl Database {
     /// Returns its row of the job `id` now; that there is none only if nothing else is still to be
     /// read.
-    pub(super) fn fresh(&self, id: &str) -> Fresh {
+    pub(super) fn fresh(&self, id: &str) -> JobLookup {
         let fresh = match self {
             // It stands for no row; the source itself is asked.
-            _ if id == JobRow::UNNAMED => Fresh::Gone,
+            _ if id == JobRow::UNNAMED => JobLookup::Gone,
             Self::Sqlite(sqlite) => sqlite.fresh(id),
             Self::Postgres(postgres) => postgres.fresh(id),
         };
         match fresh {
             // Another job may claim it since.
-            Fresh::Gone if !self.is_current() => Fresh::Unknown(STILL_READ.to_owned()),
+            JobLookup::Gone if !self.is_current() => JobLookup::Unknown(STILL_READ.to_owned()),
             fresh => fresh,
         }
     }
@@ -103,7 +103,7 @@ impl Database {
         name: &str,
         settings: &SqliteSettings,
         jobs: Arc<Jobs>,
-        tell: Arc<dyn Fn(SourceNews) + Send + Sync>,
+        tell: Arc<dyn Fn(SourceUpdate) + Send + Sync>,
     ) -> io::Result<Self> {
         Sqlite::start(sqlite_options(id, name, settings), jobs, tell).map(Self::Sqlite)
     }
@@ -114,7 +114,7 @@ impl Database {
         name: &str,
         settings: &PostgresSettings,
         jobs: Arc<Jobs>,
-        tell: Arc<dyn Fn(SourceNews) + Send + Sync>,
+        tell: Arc<dyn Fn(SourceUpdate) + Send + Sync>,
     ) -> io::Result<Self> {
         Postgres::start(postgres_options(id, name, settings), jobs, tell).map(Self::Postgres)
     }

@@ -28,7 +28,7 @@ use super::saved_state;
 use crate::clock;
 use crate::config::{SourceKind, SourceSettings};
 use crate::core::input::Input;
-use crate::core::jobs::{Fresh, JobKey, JobRow, Jobs, News, SourceId, SourceNews};
+use crate::core::jobs::{JobChange, JobKey, JobLookup, JobRow, Jobs, SourceId, SourceUpdate};
 use crate::core::policy::Record;
 use crate::core::report::{Mode, SourceMemory};
 use crate::fs::Dir;
@@ -129,11 +129,11 @@ impl Sources {
         for (id, settings) in fresh {
             if ended.iter().any(|one| one.settings.name == settings.name) {
                 let why = "its configuration has changed, and it is being read".to_owned();
-                self.tell(id, vec![News::Down { why }]);
+                self.tell(id, vec![JobChange::Down { why }]);
             }
             match self.start_one(id, settings) {
                 Ok(one) => drop(self.running.lock().insert(id, Arc::new(one))),
-                Err(why) => self.tell(id, vec![News::Down { why }]),
+                Err(why) => self.tell(id, vec![JobChange::Down { why }]),
             }
         }
         self.wake();
@@ -147,8 +147,8 @@ impl Sources {
                     .jobs(&settings.name)
                     .map_err(|error| error.to_string())?;
                 let jobs = rows.len() as u64;
-                let mut news: Vec<News> = chunks(rows).map(News::Rows).collect();
-                news.push(News::Loaded { jobs });
+                let mut news: Vec<JobChange> = chunks(rows).map(JobChange::Rows).collect();
+                news.push(JobChange::Loaded { jobs });
                 self.tell(id, news);
                 Handle::Api
             }
@@ -167,18 +167,18 @@ impl Sources {
     }
 
     /// Passes a database's news on to the engine.
-    fn teller(&self) -> Arc<dyn Fn(SourceNews) + Send + Sync> {
+    fn teller(&self) -> Arc<dyn Fn(SourceUpdate) + Send + Sync> {
         let (inbox, jobs) = (self.inbox.clone(), Arc::clone(&self.jobs));
-        Arc::new(move |news: SourceNews| {
+        Arc::new(move |news: SourceUpdate| {
             jobs.on_news_sent(news.source);
             // Nobody takes it in any more: the daemon ends.
             drop(inbox.blocking_send(Input::Jobs(news)));
         })
     }
 
-    fn tell(&self, source: SourceId, news: Vec<News>) {
+    fn tell(&self, source: SourceId, news: Vec<JobChange>) {
         self.jobs.on_news_sent(source);
-        let _ = self.inbox.blocking_send(Input::Jobs(SourceNews {
+        let _ = self.inbox.blocking_send(Input::Jobs(SourceUpdate {
             source,
             news,
             more: false,
@@ -190,23 +190,23 @@ impl Sources {
     }
 
     /// Returns the row of a job at its source now.
-    pub(super) fn fresh(&self, key: &JobKey) -> Fresh {
+    pub(super) fn fresh(&self, key: &JobKey) -> JobLookup {
         if self.is_ending.load(Ordering::Relaxed) {
-            return Fresh::Unknown("the daemon is ending".to_owned());
+            return JobLookup::Unknown("the daemon is ending".to_owned());
         }
         let Some(one) = self.get(key.source) else {
-            return Fresh::Unknown("the source is not there any more".to_owned());
+            return JobLookup::Unknown("the source is not there any more".to_owned());
         };
         match &one.handle {
             Handle::Api => match self.registry.job(&one.settings.name, &key.id) {
-                Ok(Some(row)) => Fresh::Row(Box::new(row)),
-                Ok(None) => Fresh::Gone,
-                Err(error) => Fresh::Unknown(error.to_string()),
+                Ok(Some(row)) => JobLookup::Row(Box::new(row)),
+                Ok(None) => JobLookup::Gone,
+                Err(error) => JobLookup::Unknown(error.to_string()),
             },
             Handle::Database(database) => match database.fresh(&key.id) {
                 // Another job may claim it, by a row that was read and has not been taken in.
-                Fresh::Gone if !self.jobs.has_taken_in_all(key.source) => {
-                    Fresh::Unknown(STILL_READ.to_owned())
+                JobLookup::Gone if !self.jobs.has_taken_in_all(key.source) => {
+                    JobLookup::Unknown(STILL_READ.to_owned())
                 }
                 fresh => fresh,
             },
@@ -220,8 +220,8 @@ impl Sources {
         };
         match &one.handle {
             Handle::Api => match self.registry.job(&one.settings.name, &key.id) {
-                Ok(Some(row)) => self.tell(key.source, vec![News::Rows(vec![row])]),
-                Ok(None) => self.tell(key.source, vec![News::Gone(vec![key.id.clone()])]),
+                Ok(Some(row)) => self.tell(key.source, vec![JobChange::Rows(vec![row])]),
+                Ok(None) => self.tell(key.source, vec![JobChange::Gone(vec![key.id.clone()])]),
                 Err(error) => tracing::error!("{error}"),
             },
             Handle::Database(database) => database.doubt(&key.id),
@@ -350,8 +350,8 @@ impl Sources {
             },
         };
         match changed.after {
-            None => self.tell(source, vec![News::Gone(vec![item.job.id.clone()])]),
-            Some(row) => self.tell(source, vec![News::Rows(vec![row])]),
+            None => self.tell(source, vec![JobChange::Gone(vec![item.job.id.clone()])]),
+            Some(row) => self.tell(source, vec![JobChange::Rows(vec![row])]),
         }
         Ok(written)
     }

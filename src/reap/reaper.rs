@@ -24,7 +24,7 @@ use crate::clock;
 use crate::core::claim::{Claim, Reaped};
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
-use crate::core::jobs::{Fresh, JobKey, Owner};
+use crate::core::jobs::{JobKey, JobLookup, Owner};
 use crate::core::path::RelPath;
 use crate::core::pins::Pins;
 use crate::core::policy::{Policy, Record};
@@ -88,10 +88,10 @@ pub type LinkedHold = Arc<dyn Fn(&Policy, &Claim) -> Option<Hold> + Send + Sync>
 pub type BeforeRecord = Arc<dyn Fn(&[Recording<'_>]) -> Result<(), String> + Send + Sync>;
 
 /// Returns true if the known row of a job agrees with the source's.
-pub type Agrees = Arc<dyn Fn(&JobKey, &Fresh) -> bool + Send + Sync>;
+pub type Agrees = Arc<dyn Fn(&JobKey, &JobLookup) -> bool + Send + Sync>;
 
 /// Takes in what a source says about a job.
-pub type Disagrees = Arc<dyn Fn(&JobKey, Fresh) + Send + Sync>;
+pub type Disagrees = Arc<dyn Fn(&JobKey, JobLookup) + Send + Sync>;
 
 /// Strikes out what was noted for the lines with these numbers.
 pub type NotRecorded = Arc<dyn Fn(&[u64]) + Send + Sync>;
@@ -123,7 +123,7 @@ pub struct Hooks {
     /// All pins.
     pub pins: Arc<Pins>,
     /// Reads the row of a job from its source. May block, for as long as the source may take.
-    pub fresh: Arc<dyn Fn(&JobKey) -> Fresh + Send + Sync>,
+    pub fresh: Arc<dyn Fn(&JobKey) -> JobLookup + Send + Sync>,
     /// Returns true if that is the known row, by which [`Hooks::owner`] answers.
     pub agrees: Agrees,
     /// Reports that a source disagrees with the known row.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::place::LookContext;
 use crate::core::claim::Claim;
 use crate::core::hold::Hold;
-use crate::core::jobs::{Fresh, Job, JobKey, Owner};
+use crate::core::jobs::{Job, JobKey, JobLookup, Owner};
 use crate::core::policy::{Policy, Record};
 use crate::ledger::line::LineJob;
 
@@ -17,7 +17,7 @@ pub(super) struct JobLookupCache<'a> {
     looks: &'a LookContext,
     policy: &'a Policy,
     /// Each with whether it differed from what was known when it came.
-    asked: BTreeMap<JobKey, (Fresh, bool)>,
+    asked: BTreeMap<JobKey, (JobLookup, bool)>,
 }
 
 impl<'a> JobLookupCache<'a> {
@@ -44,7 +44,7 @@ impl<'a> JobLookupCache<'a> {
         let hooks = &self.looks.hooks;
         if !self.asked.contains_key(key) {
             let fresh = (hooks.fresh)(key);
-            let is_news = !matches!(fresh, Fresh::Unknown(_)) && !(hooks.agrees)(key, &fresh);
+            let is_news = !matches!(fresh, JobLookup::Unknown(_)) && !(hooks.agrees)(key, &fresh);
             if is_news {
                 // Now or never: what is known may soon be newer than this answer.
                 (hooks.disagrees)(key, fresh.clone());
@@ -53,37 +53,37 @@ impl<'a> JobLookupCache<'a> {
         }
         let (fresh, is_news) = &self.asked[key];
         match fresh {
-            Fresh::Unknown(why) => Err(self.unknown(key, why.clone())),
+            JobLookup::Unknown(why) => Err(self.unknown(key, why.clone())),
             // What is known may have changed since it was asked.
-            Fresh::Row(_) | Fresh::Gone if !is_news && (hooks.agrees)(key, fresh) => Ok(()),
-            Fresh::Row(_) | Fresh::Gone => Err(self.changed(key)),
+            JobLookup::Row(_) | JobLookup::Gone if !is_news && (hooks.agrees)(key, fresh) => Ok(()),
+            JobLookup::Row(_) | JobLookup::Gone => Err(self.changed(key)),
         }
     }
 
     /// The job as its source told of it; `None` when it was not asked about or has none.
     pub(super) fn job(&self, key: &JobKey) -> Option<Job> {
         match &self.asked.get(key)?.0 {
-            Fresh::Row(row) => Some(Job {
+            JobLookup::Row(row) => Some(Job {
                 key: key.clone(),
                 kind: row.kind.as_deref().map(Arc::from),
                 status: row.status,
                 moments: row.moments,
                 unreadable: row.unreadable.is_some(),
             }),
-            Fresh::Gone | Fresh::Unknown(_) => None,
+            JobLookup::Gone | JobLookup::Unknown(_) => None,
         }
     }
 
     /// The job as the ledger line describes it.
     pub(super) fn line_job(&self, key: &JobKey, record: Record) -> Option<LineJob> {
         match &self.asked.get(key)?.0 {
-            Fresh::Row(row) => Some(LineJob {
+            JobLookup::Row(row) => Some(LineJob {
                 source: self.name_of(key),
                 record: record.as_str().to_owned(),
                 row: (**row).clone(),
                 files_left_out: 0,
             }),
-            Fresh::Gone | Fresh::Unknown(_) => None,
+            JobLookup::Gone | JobLookup::Unknown(_) => None,
         }
     }
 

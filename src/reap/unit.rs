@@ -20,7 +20,7 @@ use super::source_dirs::SourceDirs;
 use crate::core::claim::{Claim, Outcome, Piece, Unit};
 use crate::core::facts::{Kind, Latest, RootId};
 use crate::core::hold::{Hold, Recovery};
-use crate::core::jobs::{JobKey, Moments, Owner};
+use crate::core::jobs::{JobKey, JobTimestamps, Owner};
 use crate::core::path::RelPath;
 use crate::core::pins::PinTarget;
 use crate::core::policy::{Record, SkipOpen, Verdict};
@@ -324,7 +324,7 @@ impl Look<'_> {
                 let latest = latest(claim, &seen.targets);
                 let since = self.policy.rule(claim.rule).since;
                 Err(
-                    if since.of_all(latest, &Moments::default()) > Some(claim.known) {
+                    if since.of_all(latest, &JobTimestamps::default()) > Some(claim.known) {
                         Outcome::NewerContent { latest }.into()
                     } else {
                         seen.changed().into()

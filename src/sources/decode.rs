@@ -14,7 +14,7 @@ use super::options::Queries;
 use super::sql_value::SqlValue;
 use super::timestamp;
 use super::zone::Zones;
-use crate::core::jobs::{JobRow, Moments, Status};
+use crate::core::jobs::{JobRow, JobTimestamps, Status};
 use crate::core::time::Timestamp;
 
 /// Most warnings about values in the life of a source: a column of free text may hold millions of
@@ -263,7 +263,7 @@ fn cell<'a>(row: &[SqlValue<'a>], at: Option<usize>) -> SqlValue<'a> {
     at.map_or(SqlValue::Null, |at| row[at])
 }
 
-fn moments_of(moments: [Option<Timestamp>; 5]) -> Moments {
+fn moments_of(moments: [Option<Timestamp>; 5]) -> JobTimestamps {
     let [
         created_at,
         completed_at,
@@ -271,7 +271,7 @@ fn moments_of(moments: [Option<Timestamp>; 5]) -> Moments {
         expires_at,
         cleaned_at,
     ] = moments;
-    Moments {
+    JobTimestamps {
         created_at,
         completed_at,
         last_activity,

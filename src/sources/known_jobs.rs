@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::core::jobs::{JobRow, Jobs, RowDiff, SourceId, SourceNews};
+use crate::core::jobs::{JobRow, Jobs, RowDiff, SourceId, SourceUpdate};
 
 /// Receiver of updates; may block.
-pub(super) type ChangeSink = Arc<dyn Fn(SourceNews) + Send + Sync>;
+pub(super) type ChangeSink = Arc<dyn Fn(SourceUpdate) + Send + Sync>;
 
 /// Up to so many ids, not ticked off, from a number on; and the number to go on from.
 type Unticked =

@@ -57,7 +57,7 @@ impl JobLine {
         known.at(&job.moments)
     }
 
-    fn at(self, moments: &jobs::Moments) -> Self {
+    fn at(self, moments: &jobs::JobTimestamps) -> Self {
         let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
         Self {
             created_at: text(moments.created_at),

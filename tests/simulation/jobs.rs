@@ -20,7 +20,7 @@ use lapsed::core::engine::{Engine, Setup};
 use lapsed::core::facts::{Kind, RootId};
 use lapsed::core::input::{Effect, Input, JOBS};
 use lapsed::core::jobs::JobRow;
-use lapsed::core::jobs::{News, SourceId, SourceNews};
+use lapsed::core::jobs::{JobChange, SourceId, SourceUpdate};
 use lapsed::core::path::RelPath;
 use lapsed::core::pins::Pins;
 use lapsed::core::policy::Record;
@@ -300,7 +300,7 @@ impl Sim {
         }
         if news
             .iter()
-            .any(|piece| matches!(piece, News::Loaded { .. }))
+            .any(|piece| matches!(piece, JobChange::Loaded { .. }))
         {
             self.mind_loss(&before);
         }
@@ -311,17 +311,17 @@ impl Sim {
         }
     }
 
-    fn hear(&mut self, news: Vec<News>, more: bool) {
+    fn hear(&mut self, news: Vec<JobChange>, more: bool) {
         let now = self.truth.now().wall;
         for piece in &news {
             match piece {
-                News::Stale => self.heard_stale = true,
-                News::Gone(ids) => {
+                JobChange::Stale => self.heard_stale = true,
+                JobChange::Gone(ids) => {
                     self.heard_stale = true;
                     self.heard.retain(|id, _| !ids.contains(id));
                 }
-                News::Loaded { .. } => self.heard_stale = false,
-                News::Rows(rows) => {
+                JobChange::Loaded { .. } => self.heard_stale = false,
+                JobChange::Rows(rows) => {
                     for row in rows {
                         // What decides nothing is no news.
                         let is_known = |(known, _): &(JobRow, Timestamp)| known.decides_as(row);
@@ -330,10 +330,10 @@ impl Sim {
                         }
                     }
                 }
-                News::Down { .. } => {}
+                JobChange::Down { .. } => {}
             }
         }
-        self.input(Input::Jobs(SourceNews {
+        self.input(Input::Jobs(SourceUpdate {
             source: DB,
             news,
             more,

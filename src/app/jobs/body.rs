@@ -1,7 +1,7 @@
 //! From the body of `PUT /v1/jobs/{id}` to the job's row.
 
 use crate::app::error::AppError;
-use crate::core::jobs::{JobRow, Moments, Status};
+use crate::core::jobs::{JobRow, JobTimestamps, Status};
 use crate::core::time::Timestamp;
 use crate::types::{JobOrder, Moment};
 
@@ -45,7 +45,7 @@ pub(crate) fn read(id: String, order: JobOrder) -> Result<JobRow, AppError> {
     let at = |moment: Option<Moment>| moment.map(|Moment(at)| at);
     Ok(JobRow {
         kind: order.kind,
-        moments: Moments {
+        moments: JobTimestamps {
             created_at: at(order.created_at),
             completed_at: at(order.completed_at),
             last_activity: at(order.last_activity),

@@ -18,7 +18,7 @@ use super::source_state::SourceState;
 use crate::core::facts::RootId;
 use crate::core::index::{DirId, PageId};
 use crate::core::input::{Effect, Event};
-use crate::core::jobs::{JobKey, JobRow, Jobs, News, SourceId, SourceNews};
+use crate::core::jobs::{JobChange, JobKey, JobRow, Jobs, SourceId, SourceUpdate};
 use crate::core::pins::Pins;
 use crate::core::report::SourceStatus;
 use crate::core::time::Now;
@@ -54,7 +54,7 @@ impl Engine {
     }
 
     /// Takes in what sources tell.
-    pub fn on_source_update(&mut self, news: SourceNews, now: Now) {
+    pub fn on_source_update(&mut self, news: SourceUpdate, now: Now) {
         let source = news.source;
         if self.sources.get(source).is_none() {
             return;
@@ -66,12 +66,12 @@ impl Engine {
         };
         for piece in news.news {
             match piece {
-                News::Rows(rows) => {
+                JobChange::Rows(rows) => {
                     for row in rows {
                         is_eased |= self.on_job_upsert(source, &row, now);
                     }
                 }
-                News::Gone(ids) => {
+                JobChange::Gone(ids) => {
                     for id in ids {
                         is_eased |= self.on_job_deleted(source, &id, now);
                     }
@@ -81,13 +81,13 @@ impl Engine {
                         state.mark_stale();
                     }
                 }
-                News::Loaded { jobs } => self.on_snapshot_complete(source, jobs, now),
-                News::Stale => {
+                JobChange::Loaded { jobs } => self.on_snapshot_complete(source, jobs, now),
+                JobChange::Stale => {
                     if let Some(state) = self.sources.get_mut(source) {
                         state.mark_stale();
                     }
                 }
-                News::Down { why } => self.on_source_down(source, &why),
+                JobChange::Down { why } => self.on_source_down(source, &why),
             }
             self.publish_source_trust(source);
         }

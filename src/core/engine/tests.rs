@@ -12,7 +12,9 @@ use crate::core::clock_guard::ClockGuard;
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::hold::Hold;
 use crate::core::input::{Effect, Event, Input, JOBS};
-use crate::core::jobs::{Fresh, JobRow, Moments, News, SourceId, SourceNews, Status};
+use crate::core::jobs::{
+    JobChange, JobLookup, JobRow, JobTimestamps, SourceId, SourceUpdate, Status,
+};
 use crate::core::observed::{Absence, Coverage, Discovery, Observed, PassCost};
 use crate::core::path::RelPath;
 use crate::core::pins::{Pin, PinTarget};
@@ -315,8 +317,8 @@ impl Place {
         self.step(Input::Observed(seen));
     }
 
-    fn report(&mut self, news: Vec<News>) {
-        self.step(Input::Jobs(SourceNews {
+    fn report(&mut self, news: Vec<JobChange>) {
+        self.step(Input::Jobs(SourceUpdate {
             source: DB,
             news,
             more: false,
@@ -326,7 +328,7 @@ impl Place {
     /// The source was read, and has these jobs.
     fn loaded(&mut self, rows: Vec<JobRow>) {
         let jobs = rows.len() as u64;
-        self.report(vec![News::Rows(rows), News::Loaded { jobs }]);
+        self.report(vec![JobChange::Rows(rows), JobChange::Loaded { jobs }]);
         self.settle_down();
     }
 
@@ -398,10 +400,10 @@ fn paths_of(claim: &Claim) -> Vec<String> {
 /// A job that ended at `ms`.
 fn completed(id: &str, ms: i64) -> JobRow {
     JobRow {
-        moments: Moments {
+        moments: JobTimestamps {
             created_at: Some(at(0).wall),
             completed_at: Some(at(ms).wall),
-            ..Moments::default()
+            ..JobTimestamps::default()
         },
         ..JobRow::new(id, Status::Completed)
     }

@@ -14,19 +14,19 @@
 
 mod claims;
 mod forecast;
-mod news;
 mod owner;
 mod packed;
 mod refused;
 mod row;
 mod source_jobs;
 mod table;
+mod update;
 
 #[cfg(test)]
 mod tests;
 
-pub use news::{News, SourceNews};
-pub use owner::{Fresh, Job, Owner};
+pub use owner::{Job, JobLookup, Owner};
 pub use refused::{RefusedClaim, RefusedClaims, ResolvedClaim};
-pub use row::{JobKey, JobRow, Moments, SourceId, Status};
+pub use row::{JobKey, JobRow, JobTimestamps, SourceId, Status};
 pub use table::{Jobs, RowDiff};
+pub use update::{JobChange, SourceUpdate};

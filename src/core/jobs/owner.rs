@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::row::{JobKey, JobRow, Moments, SourceId, Status};
+use super::row::{JobKey, JobRow, JobTimestamps, SourceId, Status};
 
 /// A job, as far as it decides about files.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,7 +14,7 @@ pub struct Job {
     /// Status.
     pub status: Status,
     /// The instants of its life.
-    pub moments: Moments,
+    pub moments: JobTimestamps,
     /// True if a value of it cannot be read: then nothing of it goes.
     pub unreadable: bool,
 }
@@ -30,7 +30,7 @@ impl Job {
 
 /// Answer of a source about one job at this very moment.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Fresh {
+pub enum JobLookup {
     /// This.
     Row(Box<JobRow>),
     /// It has no such job.

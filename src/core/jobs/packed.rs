@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::row::{JobRow, Moments, Status};
+use super::row::{JobRow, JobTimestamps, Status};
 use crate::core::time::Timestamp;
 
 /// A row as it is packed: status and id first, which are read without the rest.
@@ -17,7 +17,7 @@ pub(super) struct PackedRow<'a> {
     id: Id<'a>,
     /// The kind's number.
     pub(super) kind: Option<u16>,
-    /// Those of [`Moments`] in order, in milliseconds, each as the difference to the one before.
+    /// Those of [`JobTimestamps`] in order, in milliseconds, each as the difference to the one before.
     moments: [Option<i64>; 5],
     /// Parts that most rows do not have.
     #[serde(borrow)]
@@ -63,7 +63,7 @@ impl PackedRow<'_> {
         self.id.text()
     }
 
-    pub(super) fn moments(&self) -> Moments {
+    pub(super) fn moments(&self) -> JobTimestamps {
         let mut before = 0i64;
         let [
             created_at,
@@ -75,7 +75,7 @@ impl PackedRow<'_> {
             before = before.wrapping_add(step?);
             Some(Timestamp::from_unix_ms(before))
         });
-        Moments {
+        JobTimestamps {
             created_at,
             completed_at,
             last_activity,
@@ -102,7 +102,7 @@ impl PackedRow<'_> {
 
 /// Packs `row`, whose kind has the number `kind`.
 pub(super) fn pack(row: &JobRow, kind: Option<u16>) -> Box<[u8]> {
-    let Moments {
+    let JobTimestamps {
         created_at,
         completed_at,
         last_activity,
@@ -201,7 +201,7 @@ mod tests {
             proptest::option::of(".{0,5}"),
         );
         (id, 0..5usize, moments, texts, odd).prop_map(|(id, status, moments, files, odd)| JobRow {
-            moments: Moments {
+            moments: JobTimestamps {
                 created_at: moments.0,
                 completed_at: moments.1,
                 last_activity: moments.2,

@@ -91,7 +91,7 @@ impl fmt::Display for Status {
 
 /// The instants of a job's life; `None`: not yet, or its source does not tell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Moments {
+pub struct JobTimestamps {
     /// Instant of its creation.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment")]
     pub created_at: Option<Timestamp>,
@@ -124,7 +124,7 @@ pub struct JobRow {
     pub unknown_status: Option<String>,
     /// The instants of its life.
     #[serde(flatten)]
-    pub moments: Moments,
+    pub moments: JobTimestamps,
     /// The reason why it failed, in the application's words. Not kept in memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -145,7 +145,7 @@ pub struct JobRow {
 impl JobRow {
     /// The id of the one job that stands for all rows of a source whose id cannot be used. No other
     /// job has it, and no template captures it. A source that is asked for it says whether anything
-    /// else is still to be read: [`super::Fresh::Gone`] means that nothing is.
+    /// else is still to be read: [`super::JobLookup::Gone`] means that nothing is.
     pub const UNNAMED: &'static str = "";
 
     /// A job of which nothing is known but its id and how it stands.
@@ -156,7 +156,7 @@ impl JobRow {
             kind: None,
             status,
             unknown_status: None,
-            moments: Moments::default(),
+            moments: JobTimestamps::default(),
             error: None,
             files: Vec::new(),
             has_unread_files: false,

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use parking_lot::{RwLock, RwLockReadGuard};
 
 use super::claims;
-use super::owner::{Fresh, Job, Owner};
+use super::owner::{Job, JobLookup, Owner};
 use super::row::{JobKey, JobRow, SourceId, Status};
 use super::source_jobs::{Change, SourceJobs};
 use crate::core::facts::{RootId, RuleId};
@@ -40,7 +40,7 @@ pub struct Jobs {
     doubted: RwLock<BTreeSet<SourceId>>,
     /// Jobs whose ownership has changed since everything they own was claimed.
     outdated: RwLock<BTreeSet<JobKey>>,
-    /// News of each source that were sent to the engine, and that it has not taken in yet.
+    /// JobChange of each source that were sent to the engine, and that it has not taken in yet.
     under_way: RwLock<BTreeMap<SourceId, u64>>,
 }
 
@@ -161,19 +161,19 @@ impl Jobs {
     /// Returns true if what is known of a job is what its source says now, and was known when
     /// everything it owns was claimed. That a job is gone counts only while its source is believed.
     #[must_use]
-    pub fn agrees(&self, key: &JobKey, fresh: &Fresh) -> bool {
+    pub fn agrees(&self, key: &JobKey, fresh: &JobLookup) -> bool {
         if self.outdated.read().contains(key) {
             return false;
         }
         match fresh {
-            Fresh::Row(row) if row.id == key.id => {
+            JobLookup::Row(row) if row.id == key.id => {
                 matches!(self.known(key.source, row), RowDiff::Same(_))
             }
             // What stands for such rows is no row itself.
-            Fresh::Gone if key.id == JobRow::UNNAMED || self.number(key).is_none() => {
+            JobLookup::Gone if key.id == JobRow::UNNAMED || self.number(key).is_none() => {
                 !self.doubted.read().contains(&key.source)
             }
-            Fresh::Row(_) | Fresh::Gone | Fresh::Unknown(_) => false,
+            JobLookup::Row(_) | JobLookup::Gone | JobLookup::Unknown(_) => false,
         }
     }
 

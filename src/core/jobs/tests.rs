@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::table::{Jobs, RowDiff};
-use super::{JobKey, JobRow, Moments, Owner, SourceId, Status};
+use super::{JobKey, JobRow, JobTimestamps, Owner, SourceId, Status};
 use crate::core::facts::RootId;
 use crate::core::policy::{Policy, Root, Source};
 use crate::core::template::Template;
@@ -131,10 +131,10 @@ fn jobs_cost_tens_of_bytes_each() {
             Status::Completed,
         );
         row.kind = Some("sfm".to_owned());
-        row.moments = Moments {
+        row.moments = JobTimestamps {
             created_at: Some(Timestamp::from_unix_ms(1_700_000_000_000)),
             completed_at: Some(Timestamp::from_unix_ms(1_700_000_360_000)),
-            ..Moments::default()
+            ..JobTimestamps::default()
         };
         jobs.put(&policy, DB, &row);
     }

@@ -3,7 +3,7 @@
 use super::globs::Globs;
 use crate::core::claim::Unit;
 use crate::core::facts::{Facts, Latest, RootId};
-use crate::core::jobs::{Job, Moments, SourceId, Status};
+use crate::core::jobs::{Job, JobTimestamps, SourceId, Status};
 use crate::core::time::{FileTime, Timestamp};
 use crate::core::timetable::Timetable;
 
@@ -172,7 +172,7 @@ impl Since {
         self,
         facts: &Facts,
         known: Timestamp,
-        moments: Option<&Moments>,
+        moments: Option<&JobTimestamps>,
     ) -> Option<Timestamp> {
         match self {
             Self::Newest => Some(facts.newest().max(known)),
@@ -192,7 +192,7 @@ impl Since {
         self,
         facts: &Facts,
         latest: Latest,
-        moments: Option<&Moments>,
+        moments: Option<&JobTimestamps>,
     ) -> Option<Timestamp> {
         match self {
             Self::NewestMtime => Some(facts.mtime.ceil().max(latest.mtime)),
@@ -210,7 +210,7 @@ impl Since {
     /// Likewise for all that a job owns, of which `latest` is; where one file's timestamp is asked
     /// for, the latest of any stands for it. Late is safe.
     #[must_use]
-    pub fn of_all(self, latest: Latest, moments: &Moments) -> Option<Timestamp> {
+    pub fn of_all(self, latest: Latest, moments: &JobTimestamps) -> Option<Timestamp> {
         match self {
             Self::NewestMtime => Some(latest.mtime),
             Self::Newest | Self::Mtime | Self::Ctime | Self::Btime => Some(latest.any),
@@ -222,7 +222,7 @@ impl Since {
 
     /// The timestamp of a job that decides; `None` where it has none, or the files have it.
     #[must_use]
-    pub fn of_job(self, moments: &Moments) -> Option<Timestamp> {
+    pub fn of_job(self, moments: &JobTimestamps) -> Option<Timestamp> {
         match self {
             Self::Newest | Self::Mtime | Self::NewestMtime | Self::Ctime | Self::Btime => None,
             Self::CreatedAt => moments.created_at,

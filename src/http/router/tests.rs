@@ -24,7 +24,7 @@ use crate::core::clock_guard::ClockGuard;
 use crate::core::engine::{Engine, Setup};
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::input::{Effect, Input};
-use crate::core::jobs::{Fresh, JobRow, SourceId, Status};
+use crate::core::jobs::{JobLookup, JobRow, SourceId, Status};
 use crate::core::observed::{Coverage, Discovery, Name, Observed, PassCost};
 use crate::core::path::RelPath;
 use crate::core::policy::{Globs, Policy, Root, Rule, Schedule, Since, SkipOpen, Source};
@@ -132,7 +132,7 @@ fn ask_source(registry: &Arc<Registry>) -> Arc<AskSource> {
                 .contains(&&*key.id)
                 .then(|| JobRow::new(&*key.id, Status::Running)),
         };
-        row.map_or(Fresh::Gone, |row| Fresh::Row(Box::new(row)))
+        row.map_or(JobLookup::Gone, |row| JobLookup::Row(Box::new(row)))
     })
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 
 use super::world::{ENDED, UPLOADS, held_by_source, job_rule, key, row};
 use super::*;
-use crate::core::jobs::{Fresh, Status};
+use crate::core::jobs::{JobLookup, Status};
 use crate::core::pins::{Pin, PinTarget};
 use crate::core::policy::Record;
 use crate::ledger::LineUnit;
@@ -156,7 +156,7 @@ fn a_row_that_changes_while_it_is_moved_brings_all_back() {
     assert_all_there(&bench);
     bench.assert_untouched();
     let heard = bench.world.disagreed.lock().clone();
-    let running = Fresh::Row(Box::new(row("j1", Status::Running)));
+    let running = JobLookup::Row(Box::new(row("j1", Status::Running)));
     assert_eq!(heard, [("j1".to_owned(), running)]);
     assert_eq!(bench.told.lock().last().unwrap().0, "back");
     // When it is known, there is nothing to ask twice about.

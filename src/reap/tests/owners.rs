@@ -2,7 +2,7 @@
 
 use super::world::{SOURCE, held_by_source, job_rule, key, row};
 use super::*;
-use crate::core::jobs::{Fresh, JobRow, Status};
+use crate::core::jobs::{JobLookup, JobRow, Status};
 use crate::core::pins::{Pin, PinTarget};
 use crate::core::policy::JobFilter;
 use crate::core::template::Template;
@@ -74,7 +74,7 @@ fn an_orphan_whose_job_turns_out_to_exist_stays() {
         "the row of job \"lost\" has changed and is being read"
     );
     let heard = bench.world.disagreed.lock().clone();
-    let running = Fresh::Row(Box::new(row("lost", Status::Running)));
+    let running = JobLookup::Row(Box::new(row("lost", Status::Running)));
     assert_eq!(heard, [("lost".to_owned(), running)]);
     // It is known by now; the claim is from before.
     bench.world.has(row("lost", Status::Completed));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::core::jobs::{Fresh, Job, JobKey, JobRow, Moments, Owner, SourceId, Status};
+use crate::core::jobs::{Job, JobKey, JobLookup, JobRow, JobTimestamps, Owner, SourceId, Status};
 use crate::core::pins::Pins;
 use crate::core::policy::{JobFilter, Source};
 
@@ -28,7 +28,7 @@ pub(super) struct World {
     pub(super) down: Mutex<Option<String>>,
     owned: Mutex<Vec<(RootId, RelPath, String)>>,
     /// Rows that disagreed.
-    pub(super) disagreed: Mutex<Vec<(String, Fresh)>>,
+    pub(super) disagreed: Mutex<Vec<(String, JobLookup)>>,
     /// Jobs whose rows were read.
     pub(super) read: Mutex<Vec<String>>,
     pub(super) pins: Arc<Pins>,
@@ -51,9 +51,9 @@ pub(super) fn key(id: &str) -> JobKey {
 
 pub(super) fn row(id: &str, status: Status) -> JobRow {
     JobRow {
-        moments: Moments {
+        moments: JobTimestamps {
             completed_at: status.is_over().then_some(ENDED),
-            ..Moments::default()
+            ..JobTimestamps::default()
         },
         ..JobRow::new(id, status)
     }
@@ -107,20 +107,20 @@ impl World {
         }
     }
 
-    fn fresh(&self, key: &JobKey) -> Fresh {
+    fn fresh(&self, key: &JobKey) -> JobLookup {
         self.read.lock().push(key.id.clone());
         if let Some(why) = &*self.down.lock() {
-            return Fresh::Unknown(why.clone());
+            return JobLookup::Unknown(why.clone());
         }
         let row = self.source.lock().get(&key.id).cloned();
-        row.map_or(Fresh::Gone, |row| Fresh::Row(Box::new(row)))
+        row.map_or(JobLookup::Gone, |row| JobLookup::Row(Box::new(row)))
     }
 
-    fn agrees(&self, key: &JobKey, fresh: &Fresh) -> bool {
+    fn agrees(&self, key: &JobKey, fresh: &JobLookup) -> bool {
         match (self.known.lock().get(&key.id), fresh) {
-            (None, Fresh::Gone) => true,
-            (Some(known), Fresh::Row(row)) => known.decides_as(row),
-            (_, Fresh::Row(_) | Fresh::Gone | Fresh::Unknown(_)) => false,
+            (None, JobLookup::Gone) => true,
+            (Some(known), JobLookup::Row(row)) => known.decides_as(row),
+            (_, JobLookup::Row(_) | JobLookup::Gone | JobLookup::Unknown(_)) => false,
         }
     }
 

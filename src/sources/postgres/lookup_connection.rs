@@ -20,7 +20,7 @@ use super::listener::BarrierResult;
 use super::row::text;
 use super::shape::Shape;
 use crate::clock;
-use crate::core::jobs::Fresh;
+use crate::core::jobs::JobLookup;
 use crate::sources::lookup::{self, Lookup};
 use crate::sources::stats::SourceState;
 
@@ -53,20 +53,20 @@ impl LookupConnection {
     }
 
     /// Returns what the database says of the job `id` now.
-    pub(super) async fn fresh(&self, id: &str) -> Fresh {
+    pub(super) async fn fresh(&self, id: &str) -> JobLookup {
         if let SourceState::Down { why } = &self.shared.stats.lock().state {
-            return Fresh::Unknown(why.clone());
+            return JobLookup::Unknown(why.clone());
         }
         match timeout(PATIENCE, self.find(id)).await {
-            Ok(Ok(Lookup::Found(found))) => Fresh::Row(Box::new(found.job)),
-            Ok(Ok(Lookup::OtherSpelling(other))) => Fresh::Unknown(lookup::spelled(&other)),
-            Ok(Ok(Lookup::Unnamed)) => Fresh::Unknown(lookup::UNNAMED.to_owned()),
-            Ok(Ok(Lookup::Missing)) => Fresh::Gone,
-            Ok(Err(fault)) => Fresh::Unknown(self.shared.about(&fault)),
+            Ok(Ok(Lookup::Found(found))) => JobLookup::Row(Box::new(found.job)),
+            Ok(Ok(Lookup::OtherSpelling(other))) => JobLookup::Unknown(lookup::spelled(&other)),
+            Ok(Ok(Lookup::Unnamed)) => JobLookup::Unknown(lookup::UNNAMED.to_owned()),
+            Ok(Ok(Lookup::Missing)) => JobLookup::Gone,
+            Ok(Err(fault)) => JobLookup::Unknown(self.shared.about(&fault)),
             Err(_) => {
                 self.hang_up().await;
                 let fault = Fault::of(&ServerError::silence(), self.shared.options.user());
-                Fresh::Unknown(self.shared.about(&fault))
+                JobLookup::Unknown(self.shared.about(&fault))
             }
         }
     }

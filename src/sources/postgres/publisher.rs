@@ -3,7 +3,7 @@
 //!
 //! **Invariant:** updates must arrive in the order in which they were published.
 
-use crate::core::jobs::{JobRow, News, RowDiff, SourceId, SourceNews, Status};
+use crate::core::jobs::{JobChange, JobRow, RowDiff, SourceId, SourceUpdate, Status};
 use crate::sources::known_jobs::{ChangeSink, KnownJobs};
 
 /// Sink of updates, with the one that was published last.
@@ -36,17 +36,17 @@ impl ChangePublisher {
         self.last = rows
             .last()
             .map(|row| LastPublished::Row(Box::new(row.clone())));
-        self.tell(vec![News::Rows(rows)], true).await;
+        self.tell(vec![JobChange::Rows(rows)], true).await;
     }
 
     /// Reports what is gone.
     pub(super) async fn gone(&mut self, ids: Vec<String>) {
         self.last = ids.last().cloned().map(LastPublished::Gone);
-        self.tell(vec![News::Gone(ids)], true).await;
+        self.tell(vec![JobChange::Gone(ids)], true).await;
     }
 
     /// Reports anything else.
-    pub(super) async fn send(&mut self, news: News) {
+    pub(super) async fn send(&mut self, news: JobChange) {
         self.tell(vec![news], false).await;
     }
 
@@ -55,11 +55,11 @@ impl ChangePublisher {
         self.tell(Vec::new(), false).await;
     }
 
-    async fn tell(&mut self, news: Vec<News>, more: bool) {
+    async fn tell(&mut self, news: Vec<JobChange>, more: bool) {
         self.has_reported = true;
         let (tell, source) = (std::sync::Arc::clone(&self.tell), self.source);
         let told = tokio::task::spawn_blocking(move || {
-            tell(SourceNews { source, news, more });
+            tell(SourceUpdate { source, news, more });
         });
         if let Err(error) = told.await
             && let Ok(panic) = error.try_into_panic()

@@ -22,7 +22,7 @@ use super::publisher::ChangePublisher;
 use super::shape::Shape;
 use super::write::Writer;
 use crate::clock;
-use crate::core::jobs::News;
+use crate::core::jobs::JobChange;
 use crate::sources::known_jobs::KnownJobs;
 use crate::sources::pacing::{ReadThrottle, RetryBackoff};
 use crate::sources::stats::SourceState;
@@ -226,7 +226,7 @@ impl Reader {
     async fn announce(&mut self, lasts: Duration) {
         if lasts > ANNOUNCED && !self.state.is_stale && self.state.down.is_none() {
             self.state.is_stale = true;
-            self.telling.send(News::Stale).await;
+            self.telling.send(JobChange::Stale).await;
         }
     }
 
@@ -244,7 +244,7 @@ impl Reader {
         tracing::warn!(source = self.shared.options.name, "{why}");
         self.state.down = Some(why.clone());
         self.shared.stats.lock().state = SourceState::Down { why: why.clone() };
-        self.telling.send(News::Down { why }).await;
+        self.telling.send(JobChange::Down { why }).await;
     }
 
     fn fault(&self, said: &ServerError) -> Fault {

@@ -23,7 +23,7 @@ use super::options::PostgresOptions;
 use super::publisher::ChangePublisher;
 use super::reader::{Reader, State};
 use super::write::Writer;
-use crate::core::jobs::{Fresh, Jobs, News, SourceNews};
+use crate::core::jobs::{JobChange, JobLookup, Jobs, SourceUpdate};
 use crate::sources::decode::Decoder;
 use crate::sources::error::WriteError;
 use crate::sources::known_jobs::{ChangeSink, KnownJobs};
@@ -110,13 +110,13 @@ impl Postgres {
     /// Returns what the database says of the job `id` at this moment. Waits some two seconds at
     /// most. Not to be called by the source's own thread.
     #[must_use]
-    pub fn fresh(&self, id: &str) -> Fresh {
+    pub fn fresh(&self, id: &str) -> JobLookup {
         let (lookups, wanted) = (Arc::clone(&self.lookups), id.to_owned());
         let answer = self.ask(
             PATIENCE + SLACK,
             async move { lookups.fresh(&wanted).await },
         );
-        answer.unwrap_or_else(|fault| Fresh::Unknown(self.shared.about(&fault)))
+        answer.unwrap_or_else(|fault| JobLookup::Unknown(self.shared.about(&fault)))
     }
 
     /// Returns whether everything that has committed until now was read. When it is not so, a
@@ -217,9 +217,9 @@ fn live(runtime: Runtime, reader: Reader, stop: &Notify, tell: &ChangeSink) {
             let (tell, source) = (Arc::clone(tell), shared.options.id);
             // It may panic as well, for the same reason.
             let told = tokio::task::spawn_blocking(move || {
-                tell(SourceNews {
+                tell(SourceUpdate {
                     source,
-                    news: vec![News::Down { why }],
+                    news: vec![JobChange::Down { why }],
                 more: false,
                 });
             });

@@ -13,7 +13,7 @@ use super::error::Fault;
 use super::find;
 use super::open::{self, Identity};
 use super::options::SqliteOptions;
-use crate::core::jobs::Fresh;
+use crate::core::jobs::JobLookup;
 use crate::sources::change_signal::ChangeSignal;
 use crate::sources::decode::Decoder;
 use crate::sources::lookup::{self, Lookup};
@@ -59,7 +59,7 @@ impl LookupConnection {
     }
 
     /// Returns what the database says of the job `id` now.
-    pub(super) fn fresh(&self, id: &str) -> Fresh {
+    pub(super) fn fresh(&self, id: &str) -> JobLookup {
         let (decoder, queries) = (&self.decoder, &self.options.queries);
         let look = |line: &mut LookupSession| {
             let one = find::one(&line.connection, decoder, queries, id)?;
@@ -76,11 +76,11 @@ impl LookupConnection {
             Ok(Lookup::Missing)
         };
         match self.ask(look) {
-            Ok(Lookup::Found(found)) => Fresh::Row(Box::new(found.job)),
-            Ok(Lookup::OtherSpelling(other)) => Fresh::Unknown(lookup::spelled(&other)),
-            Ok(Lookup::Unnamed) => Fresh::Unknown(lookup::UNNAMED.to_owned()),
-            Ok(Lookup::Missing) => Fresh::Gone,
-            Err(fault) => Fresh::Unknown(fault.about(&self.options.path)),
+            Ok(Lookup::Found(found)) => JobLookup::Row(Box::new(found.job)),
+            Ok(Lookup::OtherSpelling(other)) => JobLookup::Unknown(lookup::spelled(&other)),
+            Ok(Lookup::Unnamed) => JobLookup::Unknown(lookup::UNNAMED.to_owned()),
+            Ok(Lookup::Missing) => JobLookup::Gone,
+            Err(fault) => JobLookup::Unknown(fault.about(&self.options.path)),
         }
     }
 

@@ -17,7 +17,7 @@ use super::find;
 use super::lock_pace::LockPace;
 use super::missing_columns::AddedColumn;
 use super::row::{self, OwnedValue};
-use crate::core::jobs::{JobRow, News};
+use crate::core::jobs::{JobChange, JobRow};
 use crate::sources::change_signal::ChangeSignal;
 use crate::sources::decode::{Columns, Decoder};
 use crate::sources::known_jobs::KnownJobs;
@@ -37,7 +37,7 @@ pub(super) struct Reading<'a> {
     /// Columns that read as NULL while the database lacks them.
     pub(super) added: &'a [AddedColumn],
     pub(super) view: &'a KnownJobs,
-    pub(super) tell: &'a mut dyn FnMut(News),
+    pub(super) tell: &'a mut dyn FnMut(JobChange),
     pub(super) signal: &'a ChangeSignal,
     pub(super) pace: &'a mut LockPace,
 }
@@ -353,7 +353,7 @@ impl Reading<'_> {
                 }
             }
             if !ids.is_empty() {
-                (self.tell)(News::Gone(ids));
+                (self.tell)(JobChange::Gone(ids));
             }
             if self.signal.is_stopped() {
                 return Err(Fault::Stopped);
@@ -371,7 +371,7 @@ impl Reading<'_> {
 
     fn tell_in_batches(&mut self, rows: Vec<JobRow>) {
         for batch in batches(rows) {
-            (self.tell)(News::Rows(batch));
+            (self.tell)(JobChange::Rows(batch));
         }
     }
 

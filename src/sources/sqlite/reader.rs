@@ -20,7 +20,7 @@ use super::options::SqliteOptions;
 use super::parent_watcher::{self, ParentWatcher};
 use super::row::OwnedValue;
 use crate::clock;
-use crate::core::jobs::{JobRow, News, SourceNews};
+use crate::core::jobs::{JobChange, JobRow, SourceUpdate};
 use crate::sources::change_signal::{ChangeSignal, WakeReason};
 use crate::sources::decode::Decoder;
 use crate::sources::known_jobs::{ChangeSink, KnownJobs};
@@ -300,7 +300,7 @@ impl Reader {
     fn announce(&mut self, lasts: Duration) {
         if lasts > ANNOUNCED && !self.state.is_stale && self.state.down.is_none() {
             self.state.is_stale = true;
-            self.tell(News::Stale);
+            self.tell(JobChange::Stale);
         }
     }
 
@@ -346,12 +346,12 @@ impl Reader {
         if is_new {
             tracing::warn!(source = self.options.name, "{why}");
             self.stats.lock().state = SourceState::Down { why: why.clone() };
-            self.tell(News::Down { why });
+            self.tell(JobChange::Down { why });
         }
     }
 
-    fn tell(&self, news: News) {
-        (self.tell)(SourceNews {
+    fn tell(&self, news: JobChange) {
+        (self.tell)(SourceUpdate {
             source: self.options.id,
             news: vec![news],
             more: false,

@@ -17,7 +17,7 @@ use super::lookup_connection::LookupConnection;
 use super::options::SqliteOptions;
 use super::reader::{Reader, State};
 use super::write;
-use crate::core::jobs::{Fresh, Jobs, News, SourceNews};
+use crate::core::jobs::{JobChange, JobLookup, Jobs, SourceUpdate};
 use crate::sources::change_signal::ChangeSignal;
 use crate::sources::decode::Decoder;
 use crate::sources::error::WriteError;
@@ -105,7 +105,7 @@ impl Sqlite {
     /// Returns what the database says of the job `id` at this moment. Waits about a second for a
     /// writer, at most.
     #[must_use]
-    pub fn fresh(&self, id: &str) -> Fresh {
+    pub fn fresh(&self, id: &str) -> JobLookup {
         self.lookups.fresh(id)
     }
 
@@ -183,9 +183,9 @@ fn guard(reader: Reader) {
         stats.lock().state = SourceState::Down { why: why.clone() };
         // It may panic as well, for the same reason.
         let _ = catch_unwind(AssertUnwindSafe(|| {
-            tell(SourceNews {
+            tell(SourceUpdate {
                 source: options.id,
-                news: vec![News::Down { why }],
+                news: vec![JobChange::Down { why }],
                 more: false,
             });
         }));

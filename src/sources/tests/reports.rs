@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::common::machine::Deadline;
-use crate::core::jobs::{JobRow, News, RowDiff, SourceId, SourceNews};
+use crate::core::jobs::{JobChange, JobRow, RowDiff, SourceId, SourceUpdate};
 use crate::sources::known_jobs::{ChangeSink, KnownJobs};
 
 /// Limit of a wait on an idle machine: a million rows take so long without optimization.
@@ -27,13 +27,13 @@ pub(in crate::sources) const SOURCE: SourceId = SourceId(3);
 pub(in crate::sources) struct Table {
     pub(in crate::sources) rows: BTreeMap<String, (u32, JobRow)>,
     free: Vec<u32>,
-    pub(in crate::sources) told: Vec<News>,
+    pub(in crate::sources) told: Vec<JobChange>,
 }
 
 impl Table {
-    pub(in crate::sources) fn take_in(&mut self, news: News) {
+    pub(in crate::sources) fn take_in(&mut self, news: JobChange) {
         match &news {
-            News::Rows(rows) => {
+            JobChange::Rows(rows) => {
                 assert!(!rows.is_empty() && rows.len() <= 1000);
                 for row in rows {
                     let next = u32::try_from(self.rows.len()).unwrap();
@@ -45,13 +45,13 @@ impl Table {
                     self.rows.insert(row.id.clone(), (number, row.clone()));
                 }
             }
-            News::Gone(ids) => {
+            JobChange::Gone(ids) => {
                 for id in ids {
                     let (number, _) = self.rows.remove(id).expect("only what is known goes");
                     self.free.push(number);
                 }
             }
-            News::Loaded { .. } | News::Stale | News::Down { .. } => {}
+            JobChange::Loaded { .. } | JobChange::Stale | JobChange::Down { .. } => {}
         }
         self.told.push(news);
     }
@@ -66,16 +66,16 @@ impl Table {
 
     /// Number of times that everything was reported.
     pub(in crate::sources) fn loads(&self) -> usize {
-        let is_load = |news: &&News| matches!(news, News::Loaded { .. });
+        let is_load = |news: &&JobChange| matches!(news, JobChange::Loaded { .. });
         self.told.iter().filter(is_load).count()
     }
 
     /// Reason why it is down, if that was reported last.
     pub(in crate::sources) fn down(&self) -> Option<&str> {
         self.told.iter().rev().find_map(|news| match news {
-            News::Down { why } => Some(Some(why.as_str())),
-            News::Loaded { .. } => Some(None),
-            News::Rows(_) | News::Gone(_) | News::Stale => None,
+            JobChange::Down { why } => Some(Some(why.as_str())),
+            JobChange::Loaded { .. } => Some(None),
+            JobChange::Rows(_) | JobChange::Gone(_) | JobChange::Stale => None,
         })?
     }
 }
@@ -86,7 +86,7 @@ pub(in crate::sources) type Shared = Arc<(Mutex<Table>, Condvar)>;
 /// Takes news into `table`.
 pub(in crate::sources) fn tell(table: &Shared) -> ChangeSink {
     let table = Arc::clone(table);
-    Arc::new(move |news: SourceNews| {
+    Arc::new(move |news: SourceUpdate| {
         assert_eq!(news.source, SOURCE);
         for news in news.news {
             table.0.lock().take_in(news);

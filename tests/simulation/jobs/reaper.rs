@@ -7,7 +7,7 @@ use lapsed::core::claim::{Claim, Outcome, Reaped, Removal, Unit};
 use lapsed::core::facts::{Kind, Latest, RootId, RuleId};
 use lapsed::core::hold::Hold;
 use lapsed::core::input::Input;
-use lapsed::core::jobs::{Fresh, JobKey, JobRow, Owner};
+use lapsed::core::jobs::{JobKey, JobLookup, JobRow, Owner};
 use lapsed::core::path::RelPath;
 use lapsed::core::policy::{Class, JobFilter, Record, Verdict};
 use lapsed::core::time::Timestamp;
@@ -269,13 +269,13 @@ impl Sim {
         let fresh = self.source.fresh(&self.truth, &key.id);
         let agrees = self.engine.jobs().agrees(key, &fresh);
         match fresh {
-            Fresh::Unknown(why) => {
+            JobLookup::Unknown(why) => {
                 let source = "db".to_owned();
                 return Err(Outcome::Held(Hold::SourceDown { source, why }));
             }
-            Fresh::Row(row) if agrees => return Ok(Some(*row)),
-            Fresh::Gone if agrees => return Ok(None),
-            Fresh::Row(_) | Fresh::Gone => {}
+            JobLookup::Row(row) if agrees => return Ok(Some(*row)),
+            JobLookup::Gone if agrees => return Ok(None),
+            JobLookup::Row(_) | JobLookup::Gone => {}
         }
         // The source is asked to read: its news come in their order.
         self.disagreed += 1;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use lapsed::core::jobs::{Fresh, JobRow, News};
+use lapsed::core::jobs::{JobChange, JobLookup, JobRow};
 
 use super::truth::Truth;
 
@@ -12,7 +12,7 @@ pub struct Source {
     told: BTreeMap<String, JobRow>,
     /// Others have told of these, perhaps before what is on its way: they are told of once more.
     doubted: BTreeSet<String>,
-    queue: VecDeque<News>,
+    queue: VecDeque<JobChange>,
     pub is_down: bool,
     /// It has changed, says so, and was not read yet.
     pub is_stale: bool,
@@ -49,14 +49,14 @@ impl Source {
             .collect();
         while !rows.is_empty() {
             let rest = rows.split_off(random.usize(1..=rows.len()));
-            self.push(News::Rows(rows), random);
+            self.push(JobChange::Rows(rows), random);
             rows = rest;
         }
         if !gone.is_empty() {
-            self.push(News::Gone(gone.into_iter().collect()), random);
+            self.push(JobChange::Gone(gone.into_iter().collect()), random);
         }
         let jobs = truth.rows.len() as u64;
-        self.queue.push_back(News::Loaded { jobs });
+        self.queue.push_back(JobChange::Loaded { jobs });
         self.counted.push_back(truth.rows.keys().cloned().collect());
         self.told.clone_from(&truth.rows);
         self.doubted.clear();
@@ -67,7 +67,7 @@ impl Source {
     pub fn tell_stale(&mut self) {
         if !self.is_down {
             self.is_stale = true;
-            self.queue.push_back(News::Stale);
+            self.queue.push_back(JobChange::Stale);
         }
     }
 
@@ -92,34 +92,34 @@ impl Source {
 
     /// Some of what is on its way arrives, with one count of the rows at most.
     /// Tells whether more of the same reading follows.
-    pub fn deliver(&mut self, random: &mut fastrand::Rng) -> (Vec<News>, bool) {
-        let is_count = |piece: &News| matches!(piece, News::Loaded { .. });
+    pub fn deliver(&mut self, random: &mut fastrand::Rng) -> (Vec<JobChange>, bool) {
+        let is_count = |piece: &JobChange| matches!(piece, JobChange::Loaded { .. });
         let first = self.queue.iter().position(is_count);
         let most = random.usize(..=self.queue.len());
         let most = first.map_or(most, |first| most.min(first + 1));
-        let news: Vec<News> = self.queue.drain(..most).collect();
+        let news: Vec<JobChange> = self.queue.drain(..most).collect();
         for piece in &news {
-            if let News::Loaded { .. } = piece {
+            if let JobChange::Loaded { .. } = piece {
                 self.confirmed = self.counted.pop_front().unwrap();
             }
         }
-        let is_part = |piece: &News| matches!(piece, News::Rows(_) | News::Gone(_));
+        let is_part = |piece: &JobChange| matches!(piece, JobChange::Rows(_) | JobChange::Gone(_));
         let more = news.last().is_some_and(is_part) && self.queue.iter().any(is_count);
         (news, more)
     }
 
     /// What it says about one job now.
-    pub fn fresh(&self, truth: &Truth, id: &str) -> Fresh {
+    pub fn fresh(&self, truth: &Truth, id: &str) -> JobLookup {
         if self.is_down {
-            return Fresh::Unknown("down".to_owned());
+            return JobLookup::Unknown("down".to_owned());
         }
         match truth.rows.get(id) {
-            Some(row) => Fresh::Row(Box::new(row.clone())),
-            None => Fresh::Gone,
+            Some(row) => JobLookup::Row(Box::new(row.clone())),
+            None => JobLookup::Gone,
         }
     }
 
-    fn push(&mut self, news: News, random: &mut fastrand::Rng) {
+    fn push(&mut self, news: JobChange, random: &mut fastrand::Rng) {
         if random.u32(..8) == 0 {
             self.queue.push_back(news.clone());
         }
@@ -127,8 +127,8 @@ impl Source {
     }
 }
 
-fn down() -> News {
-    News::Down {
+fn down() -> JobChange {
+    JobChange::Down {
         why: "down".to_owned(),
     }
 }

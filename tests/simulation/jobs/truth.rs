@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lapsed::core::claim::Unit;
 use lapsed::core::facts::{Kind, RootId};
-use lapsed::core::jobs::{JobRow, Moments, Status};
+use lapsed::core::jobs::{JobRow, JobTimestamps, Status};
 use lapsed::core::path::RelPath;
 use lapsed::core::pins::{Pin, PinTarget};
 use lapsed::core::time::{Now, Timestamp};
@@ -170,7 +170,7 @@ impl Truth {
             14 | 15 => row.files = some_claims(claims, random),
             16 => row.moments.cleaned_at = Some(now),
             17 => {
-                row.moments = Moments::default();
+                row.moments = JobTimestamps::default();
                 row.status = Status::Running;
             }
             18..20 => row.moments.last_activity = Some(now),

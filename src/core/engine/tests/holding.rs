@@ -14,7 +14,7 @@ fn running_and_pending_jobs_lose_nothing() {
         assert_eq!(place.claimed(), ["other/x"], "{status}");
         assert_eq!(place.hold(UPLOADS, &format!("{A}_in.tif")), ["running"]);
         // It ends, and has been over for long.
-        place.report(vec![News::Rows(vec![completed(A, 5)])]);
+        place.report(vec![JobChange::Rows(vec![completed(A, 5)])]);
         let all = [format!("results/{A}"), format!("uploads/{A}_in.tif")];
         assert_eq!(place.claimed(), all, "{status}");
     }
@@ -62,7 +62,7 @@ fn scratch_goes_in_the_very_step_that_hears_of_the_completion() {
     place.loaded(vec![running(A)]);
     place.file(RESULTS, &format!("{A}/scratch"));
     place.pass_until(500);
-    place.report(vec![News::Rows(vec![completed(A, 500)])]);
+    place.report(vec![JobChange::Rows(vec![completed(A, 500)])]);
     assert_eq!(place.claimed(), [format!("results/{A}")]);
 }
 
@@ -118,7 +118,7 @@ fn files_of_a_job_follow_its_status_from_rule_to_rule() {
     place.loaded(vec![completed(A, 0)]);
     place.pass_until(2 * HOUR);
     assert_eq!(place.claimed(), [""; 0]);
-    place.report(vec![News::Rows(vec![JobRow {
+    place.report(vec![JobChange::Rows(vec![JobRow {
         status: Status::Failed,
         ..completed(A, 0)
     }])]);
@@ -155,7 +155,7 @@ fn a_row_with_a_value_that_cannot_be_read_loses_nothing() {
     }]);
     place.pass_until(1000 * HOUR);
     assert_eq!(place.claimed(), [""; 0]);
-    place.report(vec![News::Rows(vec![completed(A, 0)])]);
+    place.report(vec![JobChange::Rows(vec![completed(A, 0)])]);
     assert_eq!(place.claimed(), [format!("results/{A}")]);
 }
 
@@ -205,7 +205,7 @@ fn a_job_that_came_back_to_life_keeps_everything() {
     place.file(RESULTS, &format!("{A}/x"));
     place.loaded(vec![completed(A, 0)]);
     place.pass_until(HOUR - 1);
-    place.report(vec![News::Rows(vec![running(A)])]);
+    place.report(vec![JobChange::Rows(vec![running(A)])]);
     place.pass_until(100 * HOUR);
     assert_eq!(place.claimed(), [""; 0]);
 }
@@ -238,14 +238,14 @@ fn a_job_that_runs_again_is_not_asked_over_and_over() {
     place.file(RESULTS, &format!("{A}/x"));
     place.loaded(vec![completed(A, 0)]);
     // The timer that the end of the job had set is still there.
-    place.report(vec![News::Rows(vec![JobRow {
+    place.report(vec![JobChange::Rows(vec![JobRow {
         status: Status::Running,
         ..completed(A, 0)
     }])]);
     place.pass_until(10 * HOUR);
     assert_eq!(place.claimed(), [""; 0]);
     assert_eq!(place.engine.wake_at(), None);
-    place.report(vec![News::Rows(vec![completed(A, 0)])]);
+    place.report(vec![JobChange::Rows(vec![completed(A, 0)])]);
     assert_eq!(place.claimed(), [format!("results/{A}")]);
 }
 
@@ -258,8 +258,8 @@ fn a_job_that_gets_the_number_of_one_that_is_being_reaped_goes_in_its_turn() {
     place.pass_until(HOUR);
     // Its row goes while the reaper has it.
     place.report(vec![
-        News::Gone(vec![A.to_owned()]),
-        News::Rows(vec![completed(B, 0)]),
+        JobChange::Gone(vec![A.to_owned()]),
+        JobChange::Rows(vec![completed(B, 0)]),
     ]);
     place.reap();
     place.pass_until(2 * HOUR);
@@ -281,7 +281,7 @@ fn a_file_that_is_still_on_its_way_when_its_job_ends_goes_with_it() {
     place.loaded(vec![running(A)]);
     place.file(RESULTS, &format!("{A}/x"));
     place.is_deaf = true;
-    place.report(vec![News::Rows(vec![completed(A, 0)])]);
+    place.report(vec![JobChange::Rows(vec![completed(A, 0)])]);
     assert_eq!(place.claimed(), [""; 0]);
     // The watchers hand it in, and then the barrier.
     place.file(UPLOADS, &format!("{A}_in.tif"));
@@ -338,14 +338,14 @@ fn an_optional_root_that_is_surely_absent_holds_no_job() {
 
 #[test]
 fn what_waits_for_a_source_is_tried_when_its_owner_lets_go_or_the_source_is_read() {
-    let changes: [Vec<News>; 2] = [
+    let changes: [Vec<JobChange>; 2] = [
         // Nobody owns it any more.
         vec![
-            News::Gone(vec![A.to_owned()]),
-            News::Rows(vec![running(B)]),
-            News::Loaded { jobs: 1 },
+            JobChange::Gone(vec![A.to_owned()]),
+            JobChange::Rows(vec![running(B)]),
+            JobChange::Loaded { jobs: 1 },
         ],
-        vec![News::Loaded { jobs: 1 }],
+        vec![JobChange::Loaded { jobs: 1 }],
     ];
     for change in changes {
         let mut place = Place::new(vec![rule("everything")]);

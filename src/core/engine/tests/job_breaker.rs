@@ -101,13 +101,13 @@ fn rows_that_are_rewritten_to_have_ended_long_ago_ask_first() {
     place.loaded(all(running));
     place.pass_until(50 * HOUR);
     let jobs = u64::from(JOBS);
-    place.report(vec![News::Loaded { jobs }]);
+    place.report(vec![JobChange::Loaded { jobs }]);
     place.pass_until(100 * HOUR);
     // A reading of the source comes in parts: nothing goes before it is through.
     for (number, row) in all(|id| completed(id, 0)).into_iter().enumerate() {
-        place.step(Input::Jobs(SourceNews {
+        place.step(Input::Jobs(SourceUpdate {
             source: DB,
-            news: vec![News::Rows(vec![row])],
+            news: vec![JobChange::Rows(vec![row])],
             more: number + 1 < usize::from(JOBS),
         }));
         place.settle_down();
@@ -139,7 +139,10 @@ fn jobs_that_end_one_after_the_other_go_at_once() {
     for number in 0..JOBS {
         let ms = 1000 * (1 + i64::from(number));
         place.pass_until(ms);
-        place.report(vec![News::Rows(vec![completed(&id(number), ms - 500)])]);
+        place.report(vec![JobChange::Rows(vec![completed(
+            &id(number),
+            ms - 500,
+        )])]);
         assert_eq!(place.reap(), [format!("results/{}", id(number))]);
     }
     assert_eq!(trips(&place), []);
@@ -150,17 +153,17 @@ fn what_came_due_while_the_source_could_not_be_read_goes_when_it_can() {
     let mut place = place(job_rule());
     place.loaded(all(running));
     place.pass_until(HOUR);
-    place.report(vec![News::Loaded {
+    place.report(vec![JobChange::Loaded {
         jobs: u64::from(JOBS),
     }]);
-    place.report(vec![News::Down {
+    place.report(vec![JobChange::Down {
         why: "away".to_owned(),
     }]);
     place.pass_until(10 * HOUR);
     let jobs = u64::from(JOBS);
     place.report(vec![
-        News::Rows(all(|id| completed(id, 2 * HOUR))),
-        News::Loaded { jobs },
+        JobChange::Rows(all(|id| completed(id, 2 * HOUR))),
+        JobChange::Loaded { jobs },
     ]);
     place.settle_down();
     assert_eq!(place.claimed().len(), usize::from(JOBS));
@@ -174,9 +177,9 @@ fn a_row_that_was_due_before_and_changes_is_no_new_fact() {
     place.is_deaf = true;
     place.pass_until(5 * HOUR);
     let jobs = u64::from(JOBS);
-    place.report(vec![News::Loaded { jobs }]);
+    place.report(vec![JobChange::Loaded { jobs }]);
     place.pass_until(10 * HOUR);
-    place.report(vec![News::Rows(all(|id| completed(id, 1)))]);
+    place.report(vec![JobChange::Rows(all(|id| completed(id, 1)))]);
     assert_eq!(trips(&place), []);
     for _ in 0..2 {
         place.step(Input::Synced(crate::core::input::JOBS));

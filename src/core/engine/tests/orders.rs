@@ -51,11 +51,11 @@ fn a_job_is_not_judged_by_a_barrier_that_began_before_its_files_were_known_as_it
     place.pass_until(2 * HOUR);
     place.is_deaf = true;
     // A part of the table is known, and makes the job due.
-    place.report(vec![News::Rows(vec![owner_of_an_upload()])]);
+    place.report(vec![JobChange::Rows(vec![owner_of_an_upload()])]);
     place.file(RESULTS, &format!("{A}/out/x"));
     place.step(Input::Synced(JOBS));
     place.relisted.clear();
-    place.report(vec![News::Loaded { jobs: 1 }]);
+    place.report(vec![JobChange::Loaded { jobs: 1 }]);
     place.settle_down();
     assert_eq!(place.relisted.len(), 1);
     assert_eq!(place.claimed(), [""; 0]);
@@ -82,7 +82,7 @@ fn an_order_waits_for_what_was_reported_before_it() {
     place.loaded(vec![running(C)]);
     place.is_deaf = true;
     let policy = place.engine.policy();
-    place.report(vec![News::Rows(vec![owner_of_an_upload()])]);
+    place.report(vec![JobChange::Rows(vec![owner_of_an_upload()])]);
     let report = order(&mut place, &policy);
     assert_eq!(*report.lock().unwrap(), None);
     place.step(Input::Synced(JOBS));
@@ -92,7 +92,7 @@ fn an_order_waits_for_what_was_reported_before_it() {
 
     // A job that there was news of since the barrier began is held.
     let report = order(&mut place, &policy);
-    place.report(vec![News::Rows(vec![JobRow {
+    place.report(vec![JobChange::Rows(vec![JobRow {
         files: Vec::new(),
         ..completed(A, 1)
     }])]);

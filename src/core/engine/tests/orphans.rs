@@ -39,7 +39,7 @@ fn a_job_that_appears_in_time_saves_its_files() {
     orphans(&mut place);
     place.loaded(vec![running(B)]);
     place.pass_until(HOUR - 1);
-    place.report(vec![News::Rows(vec![running(A)])]);
+    place.report(vec![JobChange::Rows(vec![running(A)])]);
     place.pass_until(100 * HOUR);
     assert_eq!(place.claimed(), [""; 0]);
 }
@@ -53,17 +53,17 @@ fn an_unreachable_loading_or_stale_source_makes_no_orphans() {
     assert_eq!(place.claimed(), [""; 0]);
     assert_eq!(place.hold(UPLOADS, &format!("{A}_x")), ["source-down"]);
     let why = "no route".to_owned();
-    place.report(vec![News::Down { why }]);
+    place.report(vec![JobChange::Down { why }]);
     place.pass_until(20 * HOUR);
     assert_eq!(place.claimed(), [""; 0]);
-    place.report(vec![News::Stale]);
+    place.report(vec![JobChange::Stale]);
     place.loaded(vec![running(B)]);
     assert_eq!(place.reap(), both());
     place.file(RESULTS, &format!("{A}/y"));
-    place.report(vec![News::Stale]);
+    place.report(vec![JobChange::Stale]);
     place.pass_until(40 * HOUR);
     assert_eq!(place.claimed(), [""; 0]);
-    place.report(vec![News::Loaded { jobs: 1 }]);
+    place.report(vec![JobChange::Loaded { jobs: 1 }]);
     assert_eq!(place.claimed(), [format!("results/{A}/y")]);
 }
 
@@ -78,7 +78,10 @@ fn an_empty_source_trips_the_breaker_and_only_a_person_releases_it() {
     let tripped = |event: &Event| matches!(event, Event::OrphansTripped { .. });
     assert_eq!(place.told.iter().filter(|event| tripped(event)).count(), 1);
     // It fills: the breaker stays.
-    place.report(vec![News::Rows(vec![running(B)]), News::Loaded { jobs: 1 }]);
+    place.report(vec![
+        JobChange::Rows(vec![running(B)]),
+        JobChange::Loaded { jobs: 1 },
+    ]);
     place.pass_until(20 * HOUR);
     assert_eq!(place.claimed(), [""; 0]);
     assert!(place.remembered.last().unwrap().trip.is_some());
@@ -99,14 +102,14 @@ fn a_source_that_suddenly_has_much_less_trips_the_breaker_also_over_a_restart() 
     let mut place = Place::new(orphan_rules());
     place.file(UPLOADS, &format!("{}_x", ids[3]));
     place.loaded(ids.iter().map(|id| running(id)).collect());
-    place.report(vec![News::Gone(ids[1..].to_vec())]);
+    place.report(vec![JobChange::Gone(ids[1..].to_vec())]);
     place.pass_until(5 * HOUR);
     assert_eq!(
         place.claimed(),
         [""; 0],
         "nobody has said yet how many are left"
     );
-    place.report(vec![News::Loaded { jobs: 1 }]);
+    place.report(vec![JobChange::Loaded { jobs: 1 }]);
     place.pass_until(50 * HOUR);
     assert_eq!(place.claimed(), [""; 0]);
     // The next process begins with what was remembered.
@@ -129,8 +132,8 @@ fn a_source_that_suddenly_has_much_less_trips_the_breaker_also_over_a_restart() 
     place.file(UPLOADS, &format!("{}_x", ids[3]));
     place.loaded(ids.iter().map(|id| running(id)).collect());
     place.report(vec![
-        News::Gone(vec![ids[3].clone()]),
-        News::Loaded { jobs: 9 },
+        JobChange::Gone(vec![ids[3].clone()]),
+        JobChange::Loaded { jobs: 9 },
     ]);
     place.pass_until(50 * HOUR);
     assert_eq!(place.claimed(), [format!("uploads/{}_x", ids[3])]);
@@ -165,7 +168,7 @@ fn a_source_that_is_down_holds_what_its_jobs_may_own_and_nothing_else() {
     place.file(UPLOADS, "x");
     place.file(OTHER, "x");
     let why = "locked".to_owned();
-    place.report(vec![News::Down { why }]);
+    place.report(vec![JobChange::Down { why }]);
     place.pass_until(HOUR);
     assert_eq!(place.claimed(), ["other/x"]);
     place.loaded(vec![running(B)]);

@@ -14,9 +14,9 @@ fn session_rule(record: Record) -> Rule {
 
 fn session(id: &str, ms: i64) -> JobRow {
     JobRow {
-        moments: Moments {
+        moments: JobTimestamps {
             last_activity: Some(at(ms).wall),
-            ..Moments::default()
+            ..JobTimestamps::default()
         },
         ..JobRow::new(id, Status::Completed)
     }
@@ -40,8 +40,8 @@ fn a_row_that_owns_no_files_goes_by_the_same_wheel() {
     place.step(Input::Forgotten(DB));
     place.step(Input::Forgotten(DB));
     place.report(vec![
-        News::Gone(vec![A.to_owned(), B.to_owned()]),
-        News::Loaded { jobs: 0 },
+        JobChange::Gone(vec![A.to_owned(), B.to_owned()]),
+        JobChange::Loaded { jobs: 0 },
     ]);
     assert_eq!(place.engine.status(place.now).sources[0].trip, None);
 }
@@ -51,7 +51,7 @@ fn a_job_that_comes_back_is_not_forgotten() {
     let mut place = Place::new(vec![session_rule(Record::Forget)]);
     place.loaded(vec![session(A, 0)]);
     place.pass_until(HOUR - 1);
-    place.report(vec![News::Rows(vec![session(A, HOUR - 1)])]);
+    place.report(vec![JobChange::Rows(vec![session(A, HOUR - 1)])]);
     place.pass_until(2 * HOUR - 2);
     assert_eq!(place.claimed(), [""; 0]);
     place.pass_until(2 * HOUR - 1);
@@ -78,7 +78,7 @@ fn a_job_is_marked_once_and_again_only_when_its_row_has_changed() {
     assert_eq!(place.reap(), [format!("results/{A}")]);
     place.pass_until(10 * HOUR);
     assert_eq!(place.claimed(), [""; 0]);
-    place.report(vec![News::Rows(vec![completed(A, 9 * HOUR)])]);
+    place.report(vec![JobChange::Rows(vec![completed(A, 9 * HOUR)])]);
     place.pass_until(10 * HOUR);
     assert_eq!(place.claimed(), [format!("job {A}")]);
 }
@@ -89,18 +89,18 @@ fn a_job_that_owns_something_more_is_claimed_anew_before_its_row_goes() {
         files: vec!["shared.tif".to_owned()],
         ..row
     };
-    let changes: [(JobRow, Vec<JobRow>, News); 2] = [
+    let changes: [(JobRow, Vec<JobRow>, JobChange); 2] = [
         // Another job lets go of a file.
         (
             shared(session(A, 0)),
             vec![shared(running(B))],
-            News::Gone(vec![B.to_owned()]),
+            JobChange::Gone(vec![B.to_owned()]),
         ),
         // The job itself claims one more.
         (
             session(A, 0),
             Vec::new(),
-            News::Rows(vec![shared(session(A, 0))]),
+            JobChange::Rows(vec![shared(session(A, 0))]),
         ),
     ];
     for (row, others, change) in changes {
@@ -113,8 +113,8 @@ fn a_job_that_owns_something_more_is_claimed_anew_before_its_row_goes() {
         let claim = place.claims.remove(0);
         assert_eq!(paths_of(&claim), [format!("uploads/{own}")]);
         let key = claim.owners[0].clone();
-        let fresh = Fresh::Row(Box::new(shared(session(A, 0))));
-        place.report(vec![change, News::Loaded { jobs: 1 }]);
+        let fresh = JobLookup::Row(Box::new(shared(session(A, 0))));
+        place.report(vec![change, JobChange::Loaded { jobs: 1 }]);
         assert!(!place.engine.jobs().agrees(&key, &fresh));
         let (source, why) = ("db".to_owned(), "it has changed".to_owned());
         let outcome = Outcome::Held(Hold::SourceDown { source, why });

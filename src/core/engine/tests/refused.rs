@@ -45,10 +45,13 @@ fn a_refused_claim_of_a_running_job_holds_every_orphan_of_its_source() {
         let refused = held.iter().find(|held| held.hold.code() == "claim-refused");
         assert_eq!(refused.map(|held| held.count), Some(2), "{file}");
         // The job ends: only what bears the claim's name may still be meant.
-        place.report(vec![News::Rows(vec![claiming(completed(B, 0), &[&file])])]);
+        place.report(vec![JobChange::Rows(vec![claiming(
+            completed(B, 0),
+            &[&file],
+        )])]);
         assert_eq!(place.reap(), [format!("results/{C}/x")], "{file}");
         // The claim is mended: it means another file.
-        place.report(vec![News::Rows(vec![completed(B, 0)])]);
+        place.report(vec![JobChange::Rows(vec![completed(B, 0)])]);
         assert_eq!(place.claimed(), [format!("uploads/{A}_x")], "{file}");
     }
 }
@@ -105,8 +108,8 @@ fn a_claim_that_names_nothing_may_mean_anything_also_when_its_job_has_ended() {
         place.pass_until(100 * HOUR);
         assert_eq!(place.claimed(), [""; 0]);
         place.report(vec![
-            News::Gone(vec![B.to_owned()]),
-            News::Loaded { jobs: 1 },
+            JobChange::Gone(vec![B.to_owned()]),
+            JobChange::Loaded { jobs: 1 },
         ]);
         assert_eq!(place.claimed(), [format!("uploads/{A}_x")]);
     }
@@ -151,7 +154,7 @@ fn a_job_with_a_refused_claim_keeps_its_record_and_its_files() {
         for word in [A, "\"/data/dem.tif\"", "\"db\"", "path_map", "files_root"] {
             assert!(why.contains(word), "{why}");
         }
-        place.report(vec![News::Rows(vec![completed(A, 0)])]);
+        place.report(vec![JobChange::Rows(vec![completed(A, 0)])]);
         assert_eq!(place.claimed(), [format!("results/{A}")]);
     }
 }
@@ -171,7 +174,7 @@ fn what_is_refused_is_counted_with_an_example_that_lives() {
         (B, "/data/c")
     );
     for id in [A, B] {
-        place.report(vec![News::Gone(vec![id.to_owned()])]);
+        place.report(vec![JobChange::Gone(vec![id.to_owned()])]);
     }
     assert_eq!(place.engine.jobs().refused_claims(&policy, DB), None);
 }
@@ -195,12 +198,12 @@ fn what_rows_without_an_id_name_is_owned_by_a_job_that_never_ends() {
         has_unread_files: true,
         ..unnamed(&[])
     };
-    place.report(vec![News::Rows(vec![any])]);
+    place.report(vec![JobChange::Rows(vec![any])]);
     place.pass_until(200 * HOUR);
     assert_eq!(place.claimed(), [""; 0]);
     assert_eq!(place.hold(UPLOADS, &format!("{A}_x")), ["claim-refused"]);
-    place.report(vec![News::Gone(vec![JobRow::UNNAMED.to_owned()])]);
-    place.report(vec![News::Loaded { jobs: 1 }]);
+    place.report(vec![JobChange::Gone(vec![JobRow::UNNAMED.to_owned()])]);
+    place.report(vec![JobChange::Loaded { jobs: 1 }]);
     place.pass_until(300 * HOUR);
     assert_eq!(place.reap(), [format!("uploads/{A}_x")]);
 }

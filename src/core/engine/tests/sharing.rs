@@ -20,7 +20,7 @@ fn what_two_jobs_claim_stays_until_both_let_it_go() {
     ]);
     place.pass_until(10 * HOUR);
     assert_eq!(place.claimed(), [""; 0]);
-    place.report(vec![News::Rows(vec![row(B, 20 * HOUR)])]);
+    place.report(vec![JobChange::Rows(vec![row(B, 20 * HOUR)])]);
     place.pass_until(21 * HOUR - 1);
     assert_eq!(place.claimed(), [""; 0]);
     place.pass_until(21 * HOUR);
@@ -143,7 +143,7 @@ fn a_file_of_a_job_that_is_known_only_later_follows_its_longer_id() {
     }]);
     place.file(UPLOADS, "job_1_in.tif");
     place.loaded(vec![running("other")]);
-    place.report(vec![News::Rows(vec![completed("job_1", 0)])]);
+    place.report(vec![JobChange::Rows(vec![completed("job_1", 0)])]);
     place.pass_until(HOUR);
     assert_eq!(place.claimed(), ["uploads/job_1_in.tif"]);
 }
@@ -183,7 +183,7 @@ fn what_a_job_that_was_cleaned_shares_goes_when_the_others_let_it_go() {
     assert_eq!(place.reap(), [format!("results/{A}")]);
     let mut cleaned = row(A, 0);
     cleaned.moments.cleaned_at = Some(at(HOUR).wall);
-    place.report(vec![News::Rows(vec![cleaned])]);
+    place.report(vec![JobChange::Rows(vec![cleaned])]);
     place.pass_until(6 * HOUR - 1);
     assert_eq!(place.claimed(), [""; 0]);
     place.pass_until(6 * HOUR);

@@ -128,7 +128,7 @@ fn what_is_due_of_a_job_is_summed_up_by_directory() {
     // One directory, and one entry whose name tells the job.
     assert_eq!(sums_of_jobs(&place, at(HOUR)), (2, 51, 51));
     // Where a job claims anything, each path is asked.
-    place.report(vec![News::Rows(vec![JobRow {
+    place.report(vec![JobChange::Rows(vec![JobRow {
         files: vec![format!("/srv/results/{A}/out/7")],
         ..running(B)
     }])]);

@@ -2,17 +2,17 @@
 
 use super::*;
 use crate::common::machine::{Deadline, patience};
-use crate::core::jobs::{JobKey, News, SourceNews};
+use crate::core::jobs::{JobChange, JobKey, SourceUpdate};
 
 const HELD: &str = "/v1/jobs/one";
 
 /// The other source tells of one of its jobs.
 async fn hear_of_seven(world: &World) {
     let rows = vec![JobRow::new("seven", Status::Running)];
-    let news = SourceNews {
+    let news = SourceUpdate {
         source: DB,
         more: false,
-        news: vec![News::Rows(rows)],
+        news: vec![JobChange::Rows(rows)],
     };
     let hears = world
         .daemon

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::{PendingReads, Reader, Session};
 use crate::clock;
-use crate::core::jobs::News;
+use crate::core::jobs::JobChange;
 use crate::sources::postgres::error::Fault;
 use crate::sources::postgres::lookup_connection::snapshot;
 use crate::sources::postgres::read::Reading;
@@ -175,7 +175,7 @@ impl Reader {
             stats.state = SourceState::Ready;
             stats.is_telling = true;
         }
-        self.telling.send(News::Loaded { jobs }).await;
+        self.telling.send(JobChange::Loaded { jobs }).await;
         self.shared.stats.lock().is_telling = false;
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(super) use cluster::{Cluster, Session};
 use tokio_postgres::Config;
 
-use crate::core::jobs::News;
+use crate::core::jobs::JobChange;
 use crate::sources::options::Queries;
 use crate::sources::postgres::options::{PostgresOptions, Tls};
 use crate::sources::postgres::source::Postgres;
@@ -115,9 +115,11 @@ impl Watched {
     #[track_caller]
     pub(super) fn up(&self) {
         self.until("up", |table| {
-            let is_end = |news: &&News| matches!(news, News::Loaded { .. } | News::Down { .. });
+            let is_end = |news: &&JobChange| {
+                matches!(news, JobChange::Loaded { .. } | JobChange::Down { .. })
+            };
             let last = table.told.iter().rev().find(is_end);
-            matches!(last, Some(News::Loaded { .. }))
+            matches!(last, Some(JobChange::Loaded { .. }))
         });
     }
 

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::harness::{Cluster, Place, Watched};
-use crate::core::jobs::{News, Status};
+use crate::core::jobs::{JobChange, Status};
 use crate::sources::tests::reports::eventually;
 
 #[test]
@@ -37,7 +37,7 @@ fn a_change_is_noticed_and_only_its_row_read() {
     place.session.run("TRUNCATE jobs");
     watched.until("empty", |table| table.rows.is_empty());
     watched.until("counted", |table| {
-        matches!(table.told.last(), Some(News::Loaded { jobs: 0 }))
+        matches!(table.told.last(), Some(JobChange::Loaded { jobs: 0 }))
     });
 }
 

@@ -1,6 +1,6 @@
 //! A server that goes and comes back, and one that does not let us in.
 
-use crate::core::jobs::{Fresh, Status};
+use crate::core::jobs::{JobLookup, Status};
 use crate::core::policy::Record;
 use crate::core::time::Timestamp;
 use crate::sources::write_back::{WriteBack, WriteOutcome};
@@ -25,14 +25,14 @@ fn a_server_that_is_down_is_read_when_it_is_back() {
         why.starts_with(&place) && why.contains("\n  see that the server runs"),
         "{why}"
     );
-    assert!(matches!(watched.source.fresh("a"), Fresh::Unknown(_)));
+    assert!(matches!(watched.source.fresh("a"), JobLookup::Unknown(_)));
     assert!(!watched.source.is_current());
     cluster.start();
     watched.up();
     for round in 0..3 {
         cluster.stop();
         watched.down();
-        assert!(matches!(watched.source.fresh("a"), Fresh::Unknown(_)));
+        assert!(matches!(watched.source.fresh("a"), JobLookup::Unknown(_)));
         watched.look(|table| assert!(table.row("a").is_some()));
         cluster.start();
         let id = format!("while{round}");
@@ -134,7 +134,7 @@ fn permission_is_lost_and_given_back() {
         )),
         "{why}"
     );
-    assert!(matches!(watched.source.fresh("a"), Fresh::Unknown(_)));
+    assert!(matches!(watched.source.fresh("a"), JobLookup::Unknown(_)));
     watched.look(|table| assert_eq!(table.row("a").unwrap().status, Status::Completed));
     place
         .session
@@ -160,7 +160,7 @@ fn a_column_is_dropped_and_comes_back() {
             why.contains("column") && why.contains("table jobs has id, state, kind, "),
             "{why}"
         );
-        assert!(matches!(watched.source.fresh("a"), Fresh::Unknown(_)));
+        assert!(matches!(watched.source.fresh("a"), JobLookup::Unknown(_)));
         watched.look(|table| assert_eq!(table.row("a").unwrap().kind, None));
         place.session.run("ALTER TABLE jobs DROP COLUMN state, ADD COLUMN status text; UPDATE jobs SET status = 'failed'");
         watched.up();
@@ -192,7 +192,7 @@ fn a_lock_that_lasts_is_reported() {
     let watched = Watched::loaded(options);
     let other = Cluster::shared().session(&place.name);
     other.run("BEGIN; LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE; NOTIFY lapsed_eemt, 'a'");
-    let Fresh::Unknown(why) = watched.source.fresh("a") else {
+    let JobLookup::Unknown(why) = watched.source.fresh("a") else {
         panic!("it was read");
     };
     assert!(

@@ -1,7 +1,7 @@
 //! Meaning of rows, and readings of all of them.
 
 use super::harness::{Cluster, Place, Watched};
-use crate::core::jobs::{Fresh, JobRow, News, Status};
+use crate::core::jobs::{JobChange, JobLookup, JobRow, Status};
 use crate::sources::decode::Decoder;
 use crate::sources::postgres::connection::{Connection, ConnectionRole};
 use crate::sources::postgres::read::PAGE;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 fn row(watched: &Watched, id: &str) -> JobRow {
     match watched.source.fresh(id) {
-        Fresh::Row(row) => *row,
+        JobLookup::Row(row) => *row,
         other => panic!("{id}: {other:?}"),
     }
 }
@@ -121,7 +121,7 @@ fn hostile_ids_are_only_values() {
         assert_eq!(known, [id]);
     }
     for id in ["", "nobody", "nul\0byte", "IT'S"] {
-        assert_eq!(watched.source.fresh(id), Fresh::Gone, "{id}");
+        assert_eq!(watched.source.fresh(id), JobLookup::Gone, "{id}");
     }
 }
 
@@ -136,17 +136,17 @@ fn an_id_of_another_form_is_no_row_and_another_spelling_is_not_none() {
     let watched = Watched::loaded(options);
     assert_eq!(row(&watched, "7").status, Status::Completed);
     for id in ["x", "7.0", "99999999999999999999", "../7", ""] {
-        assert_eq!(watched.source.fresh(id), Fresh::Gone, "{id}");
+        assert_eq!(watched.source.fresh(id), JobLookup::Gone, "{id}");
     }
     // The same number to the server: a file that is called so is not nobody's.
     for id in ["07", " 7"] {
         let fresh = watched.source.fresh(id);
         assert!(
-            matches!(&fresh, Fresh::Unknown(why) if why.starts_with("it has that job as \"7\"")),
+            matches!(&fresh, JobLookup::Unknown(why) if why.starts_with("it has that job as \"7\"")),
             "{id}: {fresh:?}"
         );
     }
-    assert_eq!(watched.source.fresh("08"), Fresh::Gone);
+    assert_eq!(watched.source.fresh("08"), JobLookup::Gone);
     // A query that stumbles over a row tells of no id at all.
     place.session.run(
         "CREATE FUNCTION strict(bigint) RETURNS text LANGUAGE sql AS $$ SELECT CASE WHEN $1 = 70 THEN ('x' || $1)::int::text ELSE 'completed' END $$",
@@ -159,7 +159,7 @@ fn an_id_of_another_form_is_no_row_and_another_spelling_is_not_none() {
         "{}",
         broken.down()
     );
-    assert!(matches!(broken.source.fresh("70"), Fresh::Unknown(_)));
+    assert!(matches!(broken.source.fresh("70"), JobLookup::Unknown(_)));
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_latin_database_is_read() {
     let watched = Watched::loaded(super::harness::options(&cluster.url(&name)));
     assert_eq!(row(&watched, "größe").id, "größe");
     // What the database cannot even spell is not in it.
-    assert_eq!(watched.source.fresh("\u{1f600}"), Fresh::Gone);
+    assert_eq!(watched.source.fresh("\u{1f600}"), JobLookup::Gone);
 }
 
 #[test]
@@ -212,14 +212,16 @@ fn a_hundred_thousand_are_read_in_pages() {
     );
     let watched = Watched::loaded(place.options());
     assert_eq!(watched.look(|table| table.rows.len()), 100_002);
-    let many = |news: &&News| matches!(news, News::Rows(rows) if rows.len() == 1000);
+    let many = |news: &&JobChange| matches!(news, JobChange::Rows(rows) if rows.len() == 1000);
     assert_eq!(
         watched.look(|table| table.told.iter().filter(many).count()),
         100
     );
     // A reading that is owed and has to rest is waited for asleep.
     place.session.run("NOTIFY lapsed_eemt");
-    watched.until("stale", |table| table.told.last() == Some(&News::Stale));
+    watched.until("stale", |table| {
+        table.told.last() == Some(&JobChange::Stale)
+    });
     let turns = watched.source.stats().turns;
     for _ in 0..100 {
         place

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::{LastPublished, PendingReads, Reader};
 use crate::clock;
-use crate::core::jobs::{JobRow, News, RowDiff, SourceNews, Status};
+use crate::core::jobs::{JobChange, JobRow, RowDiff, SourceUpdate, Status};
 use crate::sources::sqlite::error::Fault;
 use crate::sources::sqlite::open;
 use crate::sources::sqlite::read::{self, Reading};
@@ -157,13 +157,13 @@ impl Reader {
             stats.state = SourceState::Ready;
             stats.is_telling = true;
         }
-        self.tell(News::Loaded { jobs });
+        self.tell(JobChange::Loaded { jobs });
         self.stats.lock().is_telling = false;
     }
 
     /// Ends the news of a reading.
     fn end_reading(&self) {
-        (self.tell)(SourceNews {
+        (self.tell)(SourceUpdate {
             source: self.options.id,
             news: Vec::new(),
             more: false,
@@ -206,12 +206,12 @@ impl Reader {
         let database = self.state.database.as_ref().ok_or(Fault::Missing)?;
         let (tell, source) = (&self.tell, self.options.id);
         let (last_told, has_reported) = (&mut self.state.last_told, &mut self.state.has_reported);
-        let mut tell = |news: News| {
+        let mut tell = |news: JobChange| {
             *has_reported = true;
             if let Some(last) = last_of(&news) {
                 *last_told = Some(last);
             }
-            tell(SourceNews {
+            tell(SourceUpdate {
                 source,
                 news: vec![news],
                 more: true,
@@ -233,12 +233,12 @@ impl Reader {
     }
 }
 
-fn last_of(news: &News) -> Option<LastPublished> {
+fn last_of(news: &JobChange) -> Option<LastPublished> {
     match news {
-        News::Rows(rows) => rows
+        JobChange::Rows(rows) => rows
             .last()
             .map(|row| LastPublished::Row(Box::new(row.clone()))),
-        News::Gone(ids) => ids.last().cloned().map(LastPublished::Gone),
-        News::Loaded { .. } | News::Stale | News::Down { .. } => None,
+        JobChange::Gone(ids) => ids.last().cloned().map(LastPublished::Gone),
+        JobChange::Loaded { .. } | JobChange::Stale | JobChange::Down { .. } => None,
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::common::machine::assert_watches;
-use crate::core::jobs::{SourceId, SourceNews};
+use crate::core::jobs::{SourceId, SourceUpdate};
 use crate::sources::known_jobs::{ChangeSink, KnownJobs};
 use crate::sources::options::Queries;
 use crate::sources::sqlite::Sqlite;
@@ -161,7 +161,7 @@ impl Watched {
     pub(super) fn start_late(options: SqliteOptions, lag: Duration) -> Self {
         let table: Arc<(Mutex<Table>, Condvar)> = Arc::default();
         let view = view(&table);
-        let (tell, told) = std::sync::mpsc::channel::<SourceNews>();
+        let (tell, told) = std::sync::mpsc::channel::<SourceUpdate>();
         let taking = Arc::clone(&table);
         std::thread::spawn(move || {
             for news in told.into_iter().flat_map(|news| news.news) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::harness::{Place, Watched, Writer, eventually, view};
-use crate::core::jobs::{Fresh, JobRow, News, Status};
+use crate::core::jobs::{JobChange, JobLookup, JobRow, Status};
 use crate::sources::change_signal::ChangeSignal;
 use crate::sources::decode::Decoder;
 use crate::sources::snapshot_diff::ScanStrategy;
@@ -24,7 +24,7 @@ fn what_is_there_is_reported_first() {
     watched.look(|table| {
         assert_eq!(table.ids(), ["a", "b"]);
         assert_eq!(table.row("a").unwrap().status, Status::Completed);
-        assert_eq!(table.told.last(), Some(&News::Loaded { jobs: 2 }));
+        assert_eq!(table.told.last(), Some(&JobChange::Loaded { jobs: 2 }));
     });
     let stats = watched.source.stats();
     assert_eq!(
@@ -71,11 +71,11 @@ fn a_table_without_an_index_is_read_in_one_pass() {
     );
     watched.until("read", |table| table.ids() == [JobRow::UNNAMED, "x", "y"]);
     // Two rows of one id that say two things are no answer.
-    let Fresh::Unknown(why) = watched.source.fresh("x") else {
+    let JobLookup::Unknown(why) = watched.source.fresh("x") else {
         panic!("an answer");
     };
     assert!(why.contains("several rows have the id \"x\""), "{why}");
-    assert_eq!(watched.source.fresh("1"), Fresh::Gone);
+    assert_eq!(watched.source.fresh("1"), JobLookup::Gone);
 }
 
 #[test]
@@ -93,8 +93,11 @@ fn computed_ids_are_found() {
         let watched = Watched::loaded(options);
         assert!(watched.look(|table| table.row(id).is_some()), "{select}");
         let fresh = watched.source.fresh(id);
-        assert!(matches!(fresh, Fresh::Row(row) if row.id == id), "{select}");
-        assert_eq!(watched.source.fresh("3"), Fresh::Gone);
+        assert!(
+            matches!(fresh, JobLookup::Row(row) if row.id == id),
+            "{select}"
+        );
+        assert_eq!(watched.source.fresh("3"), JobLookup::Gone);
     }
 }
 
@@ -107,12 +110,12 @@ fn a_fresh_row_is_as_it_is_now() {
             "UPDATE jobs SET status = '{status}' WHERE id = 'a'"
         ));
         let fresh = watched.source.fresh("a");
-        assert!(matches!(fresh, Fresh::Row(row) if row.status.as_str() == status));
+        assert!(matches!(fresh, JobLookup::Row(row) if row.status.as_str() == status));
     }
     writer.run("BEGIN; DELETE FROM jobs WHERE id = 'a'");
-    assert!(matches!(watched.source.fresh("a"), Fresh::Row(_)));
+    assert!(matches!(watched.source.fresh("a"), JobLookup::Row(_)));
     writer.run("COMMIT");
-    assert_eq!(watched.source.fresh("a"), Fresh::Gone);
+    assert_eq!(watched.source.fresh("a"), JobLookup::Gone);
 }
 
 #[test]
@@ -160,7 +163,7 @@ fn stopping_ends_the_telling() {
     watched.source.stop();
     let told = watched.look(|table| table.told.len());
     writer.run("DELETE FROM jobs");
-    assert_eq!(watched.source.fresh("a"), Fresh::Gone);
+    assert_eq!(watched.source.fresh("a"), JobLookup::Gone);
     assert_eq!(watched.look(|table| table.told.len()), told);
 }
 
@@ -232,7 +235,7 @@ fn a_writer_in_the_midst_of_a_reading_delays_a_page_and_not_all_of_it() {
             writer.run("BEGIN EXCLUSIVE");
             LOCK.lock().0 = Some(writer);
         }
-        if let News::Rows(rows) = news {
+        if let JobChange::Rows(rows) = news {
             told += rows.len();
         }
     };

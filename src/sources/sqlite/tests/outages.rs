@@ -1,7 +1,7 @@
 //! Databases that are missing, locked, replaced, broken, or another one than was thought.
 
 use super::harness::{Place, SCHEMA, Watched, Writer, eventually};
-use crate::core::jobs::{Fresh, News};
+use crate::core::jobs::{JobChange, JobLookup};
 use crate::sources::stats::SourceState;
 
 fn is_down(watched: &Watched, with: &str) {
@@ -18,7 +18,7 @@ fn a_missing_database_is_awaited_and_never_created() {
     let why = watched.look(|table| table.down().unwrap().to_owned());
     assert!(why.contains(place.path.to_str().unwrap()), "{why}");
     assert_eq!(watched.source.stats().state, SourceState::Down { why });
-    assert!(matches!(watched.source.fresh("a"), Fresh::Unknown(_)));
+    assert!(matches!(watched.source.fresh("a"), JobLookup::Unknown(_)));
     assert!(!watched.source.is_current());
     let files = std::fs::read_dir(place.dir.path()).unwrap().count();
     assert_eq!(files, 0, "something was created");
@@ -59,7 +59,7 @@ fn a_deleted_database_keeps_its_jobs_until_it_is_back() {
     std::fs::remove_file(&place.path).unwrap();
     is_down(&watched, "it does not exist");
     watched.look(|table| assert_eq!(table.ids(), ["a", "b"]));
-    assert!(matches!(watched.source.fresh("a"), Fresh::Unknown(_)));
+    assert!(matches!(watched.source.fresh("a"), JobLookup::Unknown(_)));
     let mut writer = Writer::open(&place.path);
     writer.run(SCHEMA);
     writer.run("DELETE FROM jobs WHERE id = 'a'");
@@ -87,7 +87,7 @@ fn a_replaced_database_is_read_anew() {
         drop(writer);
         std::fs::rename(&other, &place.path).unwrap();
         let id = format!("c{round}");
-        assert!(matches!(watched.source.fresh(&id), Fresh::Row(_)));
+        assert!(matches!(watched.source.fresh(&id), JobLookup::Row(_)));
         watched.until("the other", |table| table.ids() == [id.as_str()]);
         eventually("current", || watched.source.is_current());
     }
@@ -119,13 +119,13 @@ fn a_lock_is_waited_for() {
     writer.run("BEGIN EXCLUSIVE; DELETE FROM jobs WHERE id = 'a'");
     let watched = Watched::start(place.options());
     is_down(&watched, "locked by another process");
-    assert!(matches!(watched.source.fresh("a"), Fresh::Unknown(why) if why.contains("locked")));
+    assert!(matches!(watched.source.fresh("a"), JobLookup::Unknown(why) if why.contains("locked")));
     assert!(!watched.source.is_current());
     writer.run("COMMIT");
     watched.until("loaded", |table| table.ids() == ["b"]);
     // A lock that comes and goes in between is not worth a word.
     let downs = |watched: &Watched| {
-        let is_down = |news: &&News| matches!(news, News::Down { .. });
+        let is_down = |news: &&JobChange| matches!(news, JobChange::Down { .. });
         watched.look(|table| table.told.iter().filter(is_down).count())
     };
     let before = downs(&watched);

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use super::harness::{Place, Writer};
-use crate::core::jobs::{Fresh, JobRow, Status};
+use crate::core::jobs::{JobLookup, JobRow, Status};
 use crate::sources::change_signal::ChangeSignal;
 use crate::sources::decode::Decoder;
 use crate::sources::sqlite::SqliteOptions;
@@ -48,7 +48,7 @@ fn ask(options: &SqliteOptions) -> impl Fn(&str) -> JobRow + use<> {
         Arc::new(ChangeSignal::default()),
     );
     move |id| match lookups.fresh(id) {
-        Fresh::Row(row) => *row,
+        JobLookup::Row(row) => *row,
         other => panic!("{id}: {other:?}"),
     }
 }
@@ -160,22 +160,22 @@ fn another_spelling_of_an_id_is_not_none() {
         decoder,
         Arc::new(ChangeSignal::default()),
     );
-    assert!(matches!(lookups.fresh("abc"), Fresh::Row(_)));
+    assert!(matches!(lookups.fresh("abc"), JobLookup::Row(_)));
     let fresh = lookups.fresh("ABC");
     assert!(
-        matches!(&fresh, Fresh::Unknown(why) if why.starts_with("it has that job as \"abc\"")),
+        matches!(&fresh, JobLookup::Unknown(why) if why.starts_with("it has that job as \"abc\"")),
         "{fresh:?}"
     );
-    assert_eq!(lookups.fresh("abd"), Fresh::Gone);
+    assert_eq!(lookups.fresh("abd"), JobLookup::Gone);
     // As some libraries keep UUIDs in SQLite.
     writer.run("INSERT INTO jobs VALUES ('4f2b0c9e00004000800000000000beef', 'running')");
     let fresh = lookups.fresh("4f2b0c9e-0000-4000-8000-00000000beef");
     assert!(
-        matches!(&fresh, Fresh::Unknown(why) if why.contains("4f2b0c9e00004000800000000000beef")),
+        matches!(&fresh, JobLookup::Unknown(why) if why.contains("4f2b0c9e00004000800000000000beef")),
         "{fresh:?}"
     );
     let none = lookups.fresh("5f2b0c9e-0000-4000-8000-00000000beef");
-    assert_eq!(none, Fresh::Gone);
+    assert_eq!(none, JobLookup::Gone);
 }
 
 #[test]
@@ -221,6 +221,6 @@ fn a_row_with_an_id_of_another_type_is_not_none() {
         decoder,
         Arc::new(ChangeSignal::default()),
     );
-    assert!(matches!(lookups.fresh("7"), Fresh::Unknown(_)));
-    assert_eq!(lookups.fresh("8"), Fresh::Gone);
+    assert!(matches!(lookups.fresh("7"), JobLookup::Unknown(_)));
+    assert_eq!(lookups.fresh("8"), JobLookup::Gone);
 }

@@ -1,7 +1,7 @@
 //! Large tables: read in pages, so that others can write.
 
 use super::harness::{Place, Watched, Writer};
-use crate::core::jobs::News;
+use crate::core::jobs::JobChange;
 use crate::sources::change_signal::ChangeSignal;
 use crate::sources::decode::Decoder;
 use crate::sources::snapshot_diff::ScanStrategy;
@@ -45,18 +45,21 @@ fn read_while_another_commits(jobs: u64) {
             Arc::clone(&loads),
             Arc::clone(&rows),
         );
-        move |news: crate::core::jobs::SourceNews| {
+        move |news: crate::core::jobs::SourceUpdate| {
             for news in news.news {
                 match news {
-                    News::Rows(told) if loads.load(Ordering::SeqCst) == 0 => {
+                    JobChange::Rows(told) if loads.load(Ordering::SeqCst) == 0 => {
                         rows.fetch_add(told.len() as u64, Ordering::SeqCst);
                         writer.lock().run(UPDATE);
                         commits.fetch_add(1, Ordering::SeqCst);
                     }
-                    News::Loaded { .. } => {
+                    JobChange::Loaded { .. } => {
                         loads.fetch_add(1, Ordering::SeqCst);
                     }
-                    News::Rows(_) | News::Gone(_) | News::Stale | News::Down { .. } => {}
+                    JobChange::Rows(_)
+                    | JobChange::Gone(_)
+                    | JobChange::Stale
+                    | JobChange::Down { .. } => {}
                 }
             }
         }
@@ -183,8 +186,8 @@ fn of_many_changes_not_all_are_kept_until_the_last_is_read() {
     let decoder = Decoder::new("eemt", &options.queries).unwrap();
     let (mut early, mut late) = (0, 0);
     let mut tell = |news| match news {
-        News::Rows(rows) if connection.is_busy() => early += rows.len(),
-        News::Rows(rows) => late += rows.len(),
+        JobChange::Rows(rows) if connection.is_busy() => early += rows.len(),
+        JobChange::Rows(rows) => late += rows.len(),
         other => panic!("{other:?}"),
     };
     let mut reading = Reading {
@@ -217,7 +220,7 @@ fn what_is_gone_of_many_is_reported_in_slices() {
             && table
                 .told
                 .iter()
-                .any(|news| matches!(news, News::Rows(rows) if rows.len() == 10))
+                .any(|news| matches!(news, JobChange::Rows(rows) if rows.len() == 10))
     });
 }
 

@@ -1,7 +1,7 @@
 //! Records that are written back, and those that are not.
 
 use super::harness::{Place, Watched, Writer};
-use crate::core::jobs::{Fresh, JobRow, Status};
+use crate::core::jobs::{JobLookup, JobRow, Status};
 use crate::core::policy::Record;
 use crate::core::time::Timestamp;
 use crate::sources::write_back::{WriteBack, WriteOutcome};
@@ -67,7 +67,7 @@ fn a_record_is_forgotten_with_what_hangs_on_it() {
     assert_eq!(watched.source.write(&order).unwrap(), WriteOutcome::Done);
     assert_eq!(count(&place, "SELECT count(*) FROM jobs"), 1);
     assert_eq!(count(&place, "SELECT count(*) FROM metrics"), 1);
-    assert_eq!(watched.source.fresh("a"), Fresh::Gone);
+    assert_eq!(watched.source.fresh("a"), JobLookup::Gone);
     assert_eq!(watched.source.write(&order).unwrap(), WriteOutcome::Gone);
     let keep = WriteBack {
         action: Record::Keep,

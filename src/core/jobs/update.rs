@@ -6,7 +6,7 @@ use super::row::{JobRow, SourceId};
 
 /// One piece of news.
 #[derive(Clone, PartialEq, Debug)]
-pub enum News {
+pub enum JobChange {
     /// Jobs that are new, or not as they were.
     Rows(Vec<JobRow>),
     /// Jobs that are no more.
@@ -25,13 +25,13 @@ pub enum News {
     },
 }
 
-/// News of one source.
+/// JobChange of one source.
 #[derive(Clone, PartialEq, Debug)]
-pub struct SourceNews {
+pub struct SourceUpdate {
     /// The source.
     pub source: SourceId,
     /// The reports, in order.
-    pub news: Vec<News>,
+    pub news: Vec<JobChange>,
     /// More of the same reading follows: until then its jobs are not judged.
     pub more: bool,
 }
