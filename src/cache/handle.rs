@@ -18,7 +18,7 @@ use super::writer::Writer;
 use crate::core::clock_guard::ClockGuard;
 use crate::core::facts::RootId;
 use crate::core::index::{Index, Unsaved};
-use crate::core::report::RootMemory;
+use crate::core::report::SavedRoot;
 
 /// Callbacks of the cache.
 pub struct Hooks {
@@ -40,7 +40,7 @@ pub struct Unstarted {
     /// Roots that are marked as settled on disk.
     pub(super) settled: BTreeSet<RootId>,
     /// Known roots, by path.
-    pub(super) known: BTreeMap<Vec<u8>, RootMemory>,
+    pub(super) known: BTreeMap<Vec<u8>, SavedRoot>,
     pub(super) from_nothing: bool,
 }
 
@@ -129,7 +129,7 @@ impl Cache {
     }
 
     /// Saves the state of the root at `path`; `None` removes it. Returns at once.
-    pub fn save_root(&self, root: RootId, path: Option<&Path>, memory: Option<RootMemory>) {
+    pub fn save_root(&self, root: RootId, path: Option<&Path>, memory: Option<SavedRoot>) {
         let path = path.map(|path| path.as_os_str().as_bytes().to_vec());
         self.queue.put(|commands| {
             if let Some(path) = path {

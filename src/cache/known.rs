@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::files::rename;
-use crate::core::report::RootMemory;
+use crate::core::report::SavedRoot;
 
 /// Known root.
 #[derive(Serialize, Deserialize)]
@@ -25,11 +25,11 @@ struct Line {
     /// Its path in base64: paths are bytes.
     path_b64: String,
     #[serde(flatten)]
-    memory: RootMemory,
+    memory: SavedRoot,
 }
 
 /// Reads the file. Returns nothing if it is missing or unreadable.
-pub(super) fn read(file: &Path) -> BTreeMap<Vec<u8>, RootMemory> {
+pub(super) fn read(file: &Path) -> BTreeMap<Vec<u8>, SavedRoot> {
     let lines = fs::read(file)
         .ok()
         .and_then(|text| serde_json::from_slice::<Vec<Line>>(&text).ok());
@@ -40,7 +40,7 @@ pub(super) fn read(file: &Path) -> BTreeMap<Vec<u8>, RootMemory> {
 }
 
 /// Replaces the file.
-pub(super) fn write(file: &Path, roots: &BTreeMap<Vec<u8>, RootMemory>) -> io::Result<()> {
+pub(super) fn write(file: &Path, roots: &BTreeMap<Vec<u8>, SavedRoot>) -> io::Result<()> {
     let lines: Vec<Line> = roots
         .iter()
         .map(|(path, &memory)| Line {

@@ -16,11 +16,11 @@ use super::stats::{CacheStats, Loaded, NUMBERED, number_of};
 use super::value::{FORMAT, Tree};
 use crate::clock;
 use crate::core::clock_guard::{ClockGuard, Run};
-use crate::core::engine::Memory;
+use crate::core::engine::SavedState;
 use crate::core::facts::RootId;
 use crate::core::index::{DirId, PageId, Restored, Restorer};
 use crate::core::policy::Policy;
-use crate::core::report::RootMemory;
+use crate::core::report::SavedRoot;
 
 /// Bound for the numbers of rules. The engine judges entries of other rules than those in force
 /// anew.
@@ -40,7 +40,7 @@ pub struct Opened {
     /// The cache, which the caller starts once the parts that it calls back exist.
     pub cache: Unstarted,
     /// State of the roots that an earlier process saved.
-    pub memory: Memory,
+    pub memory: SavedState,
     /// Its clock guard, and whether the machine has been running since.
     pub clock: Option<(ClockGuard, Run)>,
 }
@@ -48,7 +48,7 @@ pub struct Opened {
 /// Contents of a cache.
 #[derive(Default)]
 struct Read {
-    memory: Memory,
+    memory: SavedState,
     clock: Option<(ClockGuard, Run)>,
     loaded: Loaded,
     /// Values that are damaged or unusable, to be written anew or removed.
@@ -130,7 +130,7 @@ pub fn peek(
     policy: &Policy,
     rules: &Rules,
     how: Peek,
-) -> (Memory, Option<(ClockGuard, Run)>) {
+) -> (SavedState, Option<(ClockGuard, Run)>) {
     let files = CacheFiles::new(state_dir);
     let known = known::read(&files.known());
     let mut found = Read::default();
@@ -173,7 +173,7 @@ fn refused(action: &'static str, path: &Path, error: std::io::Error) -> CacheErr
 fn open_or_set_aside(
     files: &CacheFiles,
     wanted: Wanted<'_>,
-    known: &BTreeMap<Vec<u8>, RootMemory>,
+    known: &BTreeMap<Vec<u8>, SavedRoot>,
     damaged: Option<String>,
     stats: &mut CacheStats,
 ) -> Result<(Option<Db>, Read), CacheError> {
@@ -224,7 +224,7 @@ fn open_or_set_aside(
 fn open_and_read(
     files: &CacheFiles,
     wanted: Wanted<'_>,
-    known: &BTreeMap<Vec<u8>, RootMemory>,
+    known: &BTreeMap<Vec<u8>, SavedRoot>,
 ) -> Result<(Db, Read), Fault> {
     let was_there = files.is_taken();
     if !was_there && !known.is_empty() {
@@ -242,14 +242,18 @@ fn open_and_read(
 
 /// Returns the known roots that the cache has lost. Everything in them is found anew, and a person
 /// has to release what is due already.
-fn remember_forgotten(memory: &mut Memory, policy: &Policy, known: &BTreeMap<Vec<u8>, RootMemory>) {
+fn remember_forgotten(
+    memory: &mut SavedState,
+    policy: &Policy,
+    known: &BTreeMap<Vec<u8>, SavedRoot>,
+) {
     for (&id, root) in &policy.roots {
         if let Some(&was) = known.get(root.path.as_os_str().as_bytes()) {
             let settled = false;
             memory
                 .roots
                 .entry(id)
-                .or_insert(RootMemory { settled, ..was });
+                .or_insert(SavedRoot { settled, ..was });
         }
     }
 }

@@ -12,14 +12,14 @@ use super::records::Rules;
 use crate::core::clock_guard::ClockGuard;
 use crate::core::facts::RootId;
 use crate::core::index::Unsaved;
-use crate::core::report::RootMemory;
+use crate::core::report::SavedRoot;
 
 /// Changes that are written together.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     pub(super) unsaved: Unsaved,
     /// States of roots; `None` for roots that are not known any more.
-    pub(super) roots: BTreeMap<RootId, Option<RootMemory>>,
+    pub(super) roots: BTreeMap<RootId, Option<SavedRoot>>,
     pub(super) rules: Option<Rules>,
     pub(super) clock: Option<ClockGuard>,
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::clock_guard::ClockGuard;
 use crate::core::index::DirId;
 use crate::core::policy::Policy;
-use crate::core::report::{Mode, RootMemory};
+use crate::core::report::{Mode, SavedRoot};
 
 /// Keys in the tree of records of the cache as a whole.
 pub(super) const RULES_KEY: &[u8] = b"rules";
@@ -18,7 +18,7 @@ pub(super) struct RootRecord {
     /// Number of its top directory; `None` if nothing is known of its contents.
     pub(super) top: Option<u32>,
     #[serde(flatten)]
-    pub(super) memory: RootMemory,
+    pub(super) memory: SavedRoot,
 }
 
 impl RootRecord {

@@ -21,7 +21,7 @@ use crate::core::facts::{Facts, FileKey, Kind, RootId, RuleId};
 use crate::core::index::{Record, RestoreLosses, Writer};
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Policy, Root, Rule, Schedule, Since, SkipOpen};
-use crate::core::report::{BreakerMemory, Counted, HourCount, Mode, RootMemory, Trip};
+use crate::core::report::{Counted, HourCount, Mode, SavedBreaker, SavedRoot, Trip};
 use crate::core::time::{FileTime, Timestamp};
 
 const ROOT: RootId = RootId(0);
@@ -145,15 +145,15 @@ fn start(opened: Opened) -> (Arc<Cache>, Writer, Reports) {
     (cache, memory.writer, reports)
 }
 
-fn save(cache: &Cache, writer: &mut Writer, memory: RootMemory) {
+fn save(cache: &Cache, writer: &mut Writer, memory: SavedRoot) {
     cache.save_root(ROOT, Some(Path::new("/srv/root")), Some(memory));
     cache.save_changes(writer.take_unsaved(), ClockGuard::new(clock::now(), None));
 }
 
-const SETTLED: RootMemory = RootMemory {
+const SETTLED: SavedRoot = SavedRoot {
     key: KEY,
     settled: true,
-    breaker: BreakerMemory {
+    breaker: SavedBreaker {
         trip: Some(Trip {
             what: Counted::Files,
             at: Timestamp::from_unix_ms(5),

@@ -25,7 +25,7 @@ use super::stats::Shared;
 use crate::clock;
 use crate::core::facts::RootId;
 use crate::core::index::{DirId, Index};
-use crate::core::report::RootMemory;
+use crate::core::report::SavedRoot;
 use crate::core::time::Timestamp;
 
 /// Time for which changes are gathered: a crash costs the listing of what changed meanwhile.
@@ -83,7 +83,7 @@ pub(super) struct Writer {
     /// Roots that are marked as settled on disk.
     pub(super) settled: BTreeSet<RootId>,
     /// Known roots, by path, as in the list beside the database.
-    pub(super) known: BTreeMap<Vec<u8>, RootMemory>,
+    pub(super) known: BTreeMap<Vec<u8>, SavedRoot>,
     /// Directories that have changed since their stamps were written.
     pub(super) unstamped: BTreeSet<DirId>,
     /// Instant at which the barrier was requested, by the wall clock.

@@ -12,7 +12,7 @@
 //! - `clean`, `orders`: removals on request, and those that wait until everything that
 //!   was reported before is known
 //! - `root_state`: the state of a root; `roots`: what changes it
-//! - `memory`: what an earlier process knew
+//! - `saved_state`: what an earlier process knew
 //! - `source_state`, `sources`: sources of jobs, and what they report
 //! - `job_holds`: what jobs, their sources and pins hold
 //! - `owned`: whose entries are whose
@@ -41,12 +41,12 @@ mod job_breaker;
 mod job_holds;
 mod job_units;
 mod lapse;
-mod memory;
 mod observe;
 mod orders;
 mod owned;
 mod root_state;
 mod roots;
+mod saved_state;
 mod settle;
 mod source_state;
 mod sources;
@@ -54,14 +54,14 @@ mod timers;
 mod unread;
 
 pub use answer::Holds;
-pub use memory::Memory;
+pub use saved_state::SavedState;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use clean::Cleans;
 use due::Claims;
-use effects::{Effects, SavedState};
+use effects::{Effects, SaveTracker};
 use gathered::BarrierWait;
 use holds::HoldTable;
 use job_units::JobRecords;
@@ -81,7 +81,7 @@ use crate::core::input::{Effect, Event, Input, JOBS};
 use crate::core::jobs::{JobKey, Jobs, SourceId};
 use crate::core::pins::Pins;
 use crate::core::policy::Policy;
-use crate::core::report::{Breaker, Mode, SourceMemory};
+use crate::core::report::{Breaker, Mode, SavedSource};
 use crate::core::time::{Now, Timestamp};
 
 /// State that an engine starts from.
@@ -95,13 +95,13 @@ pub struct Setup {
     /// History of the clock.
     pub guard: ClockGuard,
     /// State that an earlier process saved; `None`: nothing.
-    pub memory: Option<Memory>,
+    pub memory: Option<SavedState>,
     /// Jobs: empty, and filled by what sources tell.
     pub jobs: Arc<Jobs>,
     /// Pins that were set before.
     pub pins: Arc<Pins>,
     /// State of sources that an earlier process saved.
-    pub sources: BTreeMap<SourceId, SourceMemory>,
+    pub sources: BTreeMap<SourceId, SavedSource>,
     /// Jobs whose records are still to be written.
     pub recording: BTreeSet<JobKey>,
 }
@@ -134,7 +134,7 @@ pub struct Engine {
     effects: Effects,
     unread_dirs: UnreadDirs,
     removals: RemovalFigures,
-    saved: SavedState,
+    saved: SaveTracker,
     /// Top-level directories in which something was seen with an older time than before.
     older: BTreeSet<DirId>,
 }
@@ -148,7 +148,7 @@ impl Engine {
         let roots = roots.map(|&id| (id, RootState::remembered(memory.roots.get(&id).copied())));
         let roots: BTreeMap<RootId, RootState> = roots.collect();
         let sources = Sources::remembered(&setup.policy, setup.sources);
-        let saved = SavedState::new(&memory.roots);
+        let saved = SaveTracker::new(&memory.roots);
         let (index, writer, units) = (memory.index, memory.writer, memory.units);
         let mut engine = Self {
             writer,

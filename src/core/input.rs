@@ -15,7 +15,7 @@ use super::jobs::{JobKey, SourceId, SourceUpdate};
 use super::observed::Observed;
 use super::path::RelPath;
 use super::policy::Policy;
-use super::report::{Breaker, CleanReport, CleanRequest, RootMemory, SourceMemory, Trip};
+use super::report::{Breaker, CleanReport, CleanRequest, SavedRoot, SavedSource, Trip};
 use super::time::{Now, Timestamp};
 use crate::core::principal::Principal;
 
@@ -63,7 +63,7 @@ pub enum Input {
 pub enum Effect {
     /// Save what is known of a root beside its index, before what changes after it; `None`: it is
     /// not known any more.
-    Remember(RootId, Option<RootMemory>),
+    Remember(RootId, Option<SavedRoot>),
     /// Save what changed in the index: these are to be read from it, then or later.
     Changed {
         /// Pages and directories.
@@ -82,7 +82,7 @@ pub enum Effect {
     /// A root is there, as this directory, or (`None`) is not.
     Placed(RootId, Option<FileKey>),
     /// Save what is known of a source.
-    Source(SourceId, SourceMemory),
+    Source(SourceId, SavedSource),
     /// The removal under this number of the ledger was told: what is to become of its job's record
     /// can be carried out.
     Recorded(u64),

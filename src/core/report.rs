@@ -87,7 +87,7 @@ pub struct Reconciliation {
 
 /// Saved state of a root, beside its index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct RootMemory {
+pub struct SavedRoot {
     /// Identity of its directory.
     pub key: FileKey,
     /// True if its first crawl was through, and the breaker had looked at what that made due: what
@@ -95,12 +95,12 @@ pub struct RootMemory {
     pub settled: bool,
     /// Its breaker.
     #[serde(flatten)]
-    pub breaker: BreakerMemory,
+    pub breaker: SavedBreaker,
 }
 
 /// Saved state of the breaker of a root.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct BreakerMemory {
+pub struct SavedBreaker {
     /// Set when it had tripped: only a person releases it.
     pub trip: Option<Trip>,
     /// It had tripped for orphans.
@@ -127,7 +127,7 @@ pub struct HourCount {
 
 /// Saved state of a source of jobs.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct SourceMemory {
+pub struct SavedSource {
     /// Number of jobs when it was last read.
     pub jobs: u64,
     /// The reason why its breaker had tripped: only a person releases it.

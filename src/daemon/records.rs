@@ -19,7 +19,7 @@ use super::sources::Sources;
 use crate::clock;
 use crate::core::jobs::SourceId;
 use crate::core::policy::Record;
-use crate::core::report::{Mode, SourceMemory};
+use crate::core::report::{Mode, SavedSource};
 use crate::fs::Dir;
 use crate::registry::{FailureScope, OutboxItem, RegistryError, SourceSeen};
 use crate::sources::{WriteError, WriteOutcome};
@@ -43,7 +43,7 @@ pub(super) enum Order {
     /// synchronized.
     Finished(u64, Vec<Arc<Dir>>),
     /// Keep what is known of the source of this name.
-    Remember(String, SourceMemory),
+    Remember(String, SavedSource),
     /// Look whether something can be written.
     Wake,
     /// End.
@@ -245,8 +245,8 @@ impl Writer<'_> {
         }
     }
 
-    fn remember(&self, name: &str, memory: SourceMemory) {
-        let SourceMemory {
+    fn remember(&self, name: &str, memory: SavedSource) {
+        let SavedSource {
             jobs,
             trip,
             read_at,

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::core::engine::Memory;
+use crate::core::engine::SavedState;
 use crate::core::facts::RootId;
 use crate::core::index::{DirId, Index};
 use crate::watch::{RestoredDir, RestoredRoot};
 
 /// The directories of every root of which all is known that the rules in force ask for. Of the
 /// others everything has to be read anyway.
-pub(super) fn roots(memory: &Memory) -> Vec<RestoredRoot> {
+pub(super) fn roots(memory: &SavedState) -> Vec<RestoredRoot> {
     let settled = memory.roots.iter().filter(|(_, root)| root.settled);
     settled
         .filter_map(|(&id, _)| root(&memory.index, id))

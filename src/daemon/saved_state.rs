@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::clock;
 use crate::config::SourceSettings;
 use crate::core::jobs::{JobKey, SourceId};
-use crate::core::report::SourceMemory;
+use crate::core::report::SavedSource;
 use crate::ledger::Ledger;
 use crate::registry::{Registry, RegistryError};
 
@@ -39,11 +39,11 @@ pub(super) fn settle_prepared(registry: &Registry, ledger: &Ledger) -> anyhow::R
 pub(super) fn memories(
     registry: &Registry,
     settings: &BTreeMap<SourceId, SourceSettings>,
-) -> Result<BTreeMap<SourceId, SourceMemory>, RegistryError> {
+) -> Result<BTreeMap<SourceId, SavedSource>, RegistryError> {
     let mut memories = BTreeMap::new();
     for (&id, one) in settings {
         if let Some(seen) = registry.source_seen(&one.name)? {
-            let memory = SourceMemory {
+            let memory = SavedSource {
                 jobs: seen.jobs,
                 trip: seen.trip,
                 read_at: seen.read_at,

@@ -30,7 +30,7 @@ use crate::config::{SourceKind, SourceSettings};
 use crate::core::input::Input;
 use crate::core::jobs::{JobChange, JobKey, JobLookup, JobRow, Jobs, SourceId, SourceUpdate};
 use crate::core::policy::Record;
-use crate::core::report::{Mode, SourceMemory};
+use crate::core::report::{Mode, SavedSource};
 use crate::fs::Dir;
 use crate::ledger::Ledger;
 use crate::reap::Recording;
@@ -261,7 +261,7 @@ impl Sources {
     }
 
     /// Keeps what is known of a source.
-    pub(super) fn remember(&self, name: String, memory: SourceMemory) {
+    pub(super) fn remember(&self, name: String, memory: SavedSource) {
         self.order(Order::Remember(name, memory));
     }
 

@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 
 use lapsed::core::clock_guard::{ClockGuard, Run};
-use lapsed::core::engine::{Engine, Memory};
+use lapsed::core::engine::{Engine, SavedState};
 use lapsed::core::facts::RootId;
 use lapsed::core::index::{DirId, PageId, Restored, Restorer, Stamp, Unsaved};
-use lapsed::core::report::RootMemory;
+use lapsed::core::report::SavedRoot;
 use lapsed::core::time::{Now, Timestamp};
 
 use crate::rules::ROOT;
@@ -21,11 +21,11 @@ pub struct Disk {
     pages: BTreeMap<PageId, Vec<u8>>,
     dirs: BTreeMap<DirId, Vec<u8>>,
     stamps: BTreeMap<DirId, Vec<u8>>,
-    root: Option<(DirId, RootMemory)>,
+    root: Option<(DirId, SavedRoot)>,
     clock: Option<ClockGuard>,
     pending: Unsaved,
     /// Told to be remembered, and not written yet.
-    pending_roots: Vec<Option<RootMemory>>,
+    pending_roots: Vec<Option<SavedRoot>>,
     pending_clock: Option<ClockGuard>,
     unstamped: std::collections::BTreeSet<DirId>,
 }
@@ -37,7 +37,7 @@ impl Disk {
         self.pending_clock = Some(clock);
     }
 
-    pub fn remember(&mut self, memory: Option<RootMemory>) {
+    pub fn remember(&mut self, memory: Option<SavedRoot>) {
         self.pending_roots.push(memory);
     }
 
@@ -52,7 +52,7 @@ impl Disk {
         let top = index.dir_id(ROOT, b"");
         let root = self.pending_roots.pop();
         self.pending_roots.clear();
-        let record = |memory: Option<RootMemory>| top.zip(memory);
+        let record = |memory: Option<SavedRoot>| top.zip(memory);
         if let Some(memory) = root
             && memory.is_none_or(|memory| !memory.settled)
         {
@@ -105,7 +105,7 @@ impl Disk {
     }
 
     /// What the next process finds.
-    pub fn load(&mut self, now: Now) -> (Memory, ClockGuard) {
+    pub fn load(&mut self, now: Now) -> (SavedState, ClockGuard) {
         self.pending = Unsaved::default();
         self.pending_roots.clear();
         self.pending_clock = None;
@@ -129,7 +129,7 @@ impl Disk {
             ..
         } = restorer.finish(&roots);
         let known = index.dir_id(ROOT, b"").and(self.root);
-        let memory = Memory {
+        let memory = SavedState {
             index,
             writer,
             units,

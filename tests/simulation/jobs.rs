@@ -24,7 +24,7 @@ use lapsed::core::jobs::{JobChange, SourceId, SourceUpdate};
 use lapsed::core::path::RelPath;
 use lapsed::core::pins::Pins;
 use lapsed::core::policy::Record;
-use lapsed::core::report::{Breaker, CleanRequest, Mode, SourceMemory};
+use lapsed::core::report::{Breaker, CleanRequest, Mode, SavedSource};
 use lapsed::core::time::Timestamp;
 
 use crate::machine::path_and_parents;
@@ -61,7 +61,7 @@ pub struct Sim {
     source: Source,
     trouble: Trouble,
     engine: Engine,
-    memory: BTreeMap<SourceId, SourceMemory>,
+    memory: BTreeMap<SourceId, SavedSource>,
     claims: Vec<Claim>,
     writings: Vec<Writing>,
     /// Things happen between two looks, too.
@@ -515,7 +515,7 @@ impl Sim {
 
 fn engine(
     truth: &Truth,
-    sources: BTreeMap<SourceId, SourceMemory>,
+    sources: BTreeMap<SourceId, SavedSource>,
     pins: Arc<Pins>,
     is_careful: bool,
 ) -> Engine {

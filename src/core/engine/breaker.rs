@@ -15,7 +15,7 @@ use crate::core::input::Event;
 use crate::core::jobs::SourceId;
 use crate::core::policy::JobFilter;
 use crate::core::principal::Principal;
-use crate::core::report::{Breaker, BreakerMemory, BreakerTrip, CleanItem, HourCount, Trip};
+use crate::core::report::{Breaker, BreakerTrip, CleanItem, HourCount, SavedBreaker, Trip};
 use crate::core::time::{Now, Timestamp};
 
 /// Span that orphans and changed facts are counted over, in milliseconds.
@@ -50,7 +50,7 @@ pub(super) struct ChangeCounts {
 
 impl RootBreaker {
     /// Breaker of a root that an earlier process knew.
-    pub(super) fn restored(memory: &BreakerMemory) -> Self {
+    pub(super) fn restored(memory: &SavedBreaker) -> Self {
         let orphan_trip = "it had tripped before the daemon was started".to_owned();
         Self {
             trip: memory.trip,
@@ -62,8 +62,8 @@ impl RootBreaker {
     }
 
     /// Returns what is to be saved of it.
-    pub(super) fn memory(&self) -> BreakerMemory {
-        BreakerMemory {
+    pub(super) fn memory(&self) -> SavedBreaker {
+        SavedBreaker {
             trip: self.trip,
             orphans_tripped: self.orphan_trip.is_some(),
             orphans: self.orphans,

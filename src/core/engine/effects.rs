@@ -13,7 +13,7 @@ use crate::core::index::Unsaved;
 use crate::core::input::{Effect, Event};
 use crate::core::observed::Name;
 use crate::core::path::RelPath;
-use crate::core::report::RootMemory;
+use crate::core::report::SavedRoot;
 use crate::core::time::Now;
 
 /// Effects of the step under way.
@@ -66,19 +66,19 @@ impl Effects {
 
 /// State that the last effects said is to be saved.
 #[derive(Debug)]
-pub(super) struct SavedState {
+pub(super) struct SaveTracker {
     /// The reason why nothing can be saved: then nothing is removed.
     error: Option<String>,
     /// The clock's history changed in this step.
     is_clock_changed: bool,
     /// Other rules are in force since the last step's end.
     are_rules_changed: bool,
-    roots: BTreeMap<RootId, Option<RootMemory>>,
+    roots: BTreeMap<RootId, Option<SavedRoot>>,
 }
 
-impl SavedState {
+impl SaveTracker {
     /// State of a process that starts from these roots.
-    pub(super) fn new(roots: &BTreeMap<RootId, RootMemory>) -> Self {
+    pub(super) fn new(roots: &BTreeMap<RootId, SavedRoot>) -> Self {
         Self {
             error: None,
             is_clock_changed: true,
@@ -102,7 +102,7 @@ impl SavedState {
     }
 
     /// Takes in what is to be saved of a root; returns true if it is something else than before.
-    fn renew(&mut self, root: RootId, memory: Option<RootMemory>) -> bool {
+    fn renew(&mut self, root: RootId, memory: Option<SavedRoot>) -> bool {
         self.roots.insert(root, memory).unwrap_or(None) != memory
     }
 }

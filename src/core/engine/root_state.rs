@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::breaker::RootBreaker;
-use super::memory::RootRecovery;
 use super::roots::{Retry, Stall};
+use super::saved_state::RootRecovery;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
 use crate::core::observed::{Absence, PassCost};
-use crate::core::report::{Phase, Reconciliation, RootMemory, RootStatus, Trip};
+use crate::core::report::{Phase, Reconciliation, RootStatus, SavedRoot, Trip};
 use crate::core::time::Timestamp;
 
 /// One root.
@@ -28,7 +28,7 @@ pub(super) struct RootState {
     /// While it is missing: certainty that nothing stands in its place.
     absence: Absence,
     /// Saved state, until it is found.
-    saved: Option<RootMemory>,
+    saved: Option<SavedRoot>,
     /// Set while it is read for the first time since it was saved.
     pub(super) recovery: Option<RootRecovery>,
     reconciliation: Reconciliation,
@@ -85,7 +85,7 @@ impl Default for RootState {
 
 impl RootState {
     /// A root that was not looked for yet, of which this was saved.
-    pub(super) fn remembered(saved: Option<RootMemory>) -> Self {
+    pub(super) fn remembered(saved: Option<SavedRoot>) -> Self {
         Self {
             saved,
             ..Self::default()
@@ -93,11 +93,11 @@ impl RootState {
     }
 
     /// State to be saved.
-    pub(super) fn memory(&self) -> Option<RootMemory> {
+    pub(super) fn memory(&self) -> Option<SavedRoot> {
         let Some(key) = self.key else {
             return self.saved;
         };
-        Some(RootMemory {
+        Some(SavedRoot {
             key,
             settled: self.is_read(),
             breaker: self.breaker.memory(),
@@ -228,7 +228,7 @@ impl RootState {
         self.key
     }
 
-    pub(super) fn saved(&self) -> Option<RootMemory> {
+    pub(super) fn saved(&self) -> Option<SavedRoot> {
         self.saved
     }
 
@@ -290,7 +290,7 @@ impl RootState {
     }
 
     /// Takes up what was saved of it, if `key` is the directory that was saved; returns that.
-    pub(super) fn recover(&mut self, key: FileKey, is_indexed: bool) -> Option<RootMemory> {
+    pub(super) fn recover(&mut self, key: FileKey, is_indexed: bool) -> Option<SavedRoot> {
         let memory = self.saved.take().filter(|memory| memory.is_of(key))?;
         self.recovery = Some(RootRecovery::default());
         self.breaker = RootBreaker::restored(&memory.breaker);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::core::jobs::SourceId;
 use crate::core::policy::Policy;
-use crate::core::report::{SourceMemory, SourcePhase, SourceStatus};
+use crate::core::report::{SavedSource, SourcePhase, SourceStatus};
 use crate::core::time::Timestamp;
 
 /// A source loses so many of its jobs at once without anybody asking, if they are less than half of
@@ -52,14 +52,14 @@ pub(super) struct Reading {
 
 impl Sources {
     /// The sources of `policy`, with what an earlier process knew of them.
-    pub(super) fn remembered(policy: &Policy, known: BTreeMap<SourceId, SourceMemory>) -> Self {
+    pub(super) fn remembered(policy: &Policy, known: BTreeMap<SourceId, SavedSource>) -> Self {
         let mut sources = Self(Arc::default());
         sources.replace(policy, known);
         sources
     }
 
     /// Takes in the sources of other rules: those that are still there are read anew.
-    pub(super) fn replace(&mut self, policy: &Policy, mut known: BTreeMap<SourceId, SourceMemory>) {
+    pub(super) fn replace(&mut self, policy: &Policy, mut known: BTreeMap<SourceId, SavedSource>) {
         let sources = Arc::make_mut(&mut self.0);
         sources.retain(|source, _| policy.sources.contains_key(source));
         for state in sources.values_mut() {
@@ -98,7 +98,7 @@ impl Sources {
 }
 
 impl SourceState {
-    pub(super) fn remembered(memory: Option<SourceMemory>) -> Self {
+    pub(super) fn remembered(memory: Option<SavedSource>) -> Self {
         Self {
             phase: SourcePhase::Loading,
             is_stale: false,
@@ -198,8 +198,8 @@ impl SourceState {
         }
     }
 
-    pub(super) fn memory(&self) -> SourceMemory {
-        SourceMemory {
+    pub(super) fn memory(&self) -> SavedSource {
+        SavedSource {
             jobs: self.jobs.unwrap_or(0),
             trip: self.trip.clone(),
             read_at: self.known_at.or(self.start_at),

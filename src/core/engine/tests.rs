@@ -21,7 +21,7 @@ use crate::core::pins::{Pin, PinTarget};
 use crate::core::policy::{
     Derived, JobFilter, Policy, Record, Root, Rule, Schedule, Since, SkipOpen, Source,
 };
-use crate::core::report::{Breaker, Mode, SourceMemory, SourcePhase};
+use crate::core::report::{Breaker, Mode, SavedSource, SourcePhase};
 use crate::core::template::Template;
 use crate::core::time::{FileTime, Now, Timestamp};
 
@@ -158,7 +158,7 @@ struct Place {
     engine: Engine,
     now: Now,
     told: Vec<Event>,
-    remembered: Vec<SourceMemory>,
+    remembered: Vec<SavedSource>,
     recorded: Vec<u64>,
     relisted: BTreeSet<(RootId, RelPath)>,
     claims: Vec<Claim>,
@@ -172,7 +172,7 @@ impl Place {
         Self::with_memory(rules, BTreeMap::new())
     }
 
-    fn with_memory(rules: Vec<Rule>, sources: BTreeMap<SourceId, SourceMemory>) -> Self {
+    fn with_memory(rules: Vec<Rule>, sources: BTreeMap<SourceId, SavedSource>) -> Self {
         let setup = Setup {
             policy: Arc::new(policy(rules)),
             breaker: Breaker::default(),

@@ -115,7 +115,7 @@ fn a_source_that_suddenly_has_much_less_trips_the_breaker_also_over_a_restart() 
     // The next process begins with what was remembered.
     for memory in [
         place.remembered.last().unwrap().clone(),
-        SourceMemory {
+        SavedSource {
             jobs: 10,
             trip: None,
             read_at: None,

@@ -25,11 +25,11 @@ use crate::core::facts::{FileKey, Latest, RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, Index, Page, PageId, Record, Writer};
 use crate::core::policy::{Class, Rule, Since};
-use crate::core::report::RootMemory;
+use crate::core::report::SavedRoot;
 use crate::core::time::{Now, Timestamp};
 
 /// State that an earlier process saved.
-pub struct Memory {
+pub struct SavedState {
     /// Its index.
     pub index: Arc<Index>,
     /// To write that.
@@ -37,10 +37,10 @@ pub struct Memory {
     /// The newest timestamps in the trees of top-level directories that lapse as a whole.
     pub units: Vec<(DirId, Timestamp)>,
     /// The roots that it knew, by the numbers that they have now.
-    pub roots: BTreeMap<RootId, RootMemory>,
+    pub roots: BTreeMap<RootId, SavedRoot>,
 }
 
-impl Default for Memory {
+impl Default for SavedState {
     /// Nothing.
     fn default() -> Self {
         let (index, writer) = Index::new();
@@ -80,7 +80,7 @@ impl RootRecovery {
     }
 }
 
-impl RootMemory {
+impl SavedRoot {
     /// Returns true if the directory that a root is now is the one that was saved. Devices may be
     /// counted anew when a machine is started again, so the inode alone decides: of another file
     /// system that happens to have the same one, the stamps differ.
