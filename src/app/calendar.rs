@@ -11,8 +11,8 @@ use jiff::tz::TimeZone;
 use crate::clock;
 use crate::core::facts::RuleId;
 use crate::core::policy::{Policy, Schedule};
+use crate::core::recurrence::Recurrence;
 use crate::core::time::Timestamp;
-use crate::core::timetable::Timetable;
 
 /// The search for the last instant of a schedule begins so close to the end, and goes back twice as
 /// far each time.
@@ -41,14 +41,14 @@ impl Calendar {
 
     /// The first instant of `times` at `from` or after it.
     #[must_use]
-    pub fn first_from(&self, times: &Timetable, from: Timestamp) -> Option<Timestamp> {
+    pub fn first_from(&self, times: &Recurrence, from: Timestamp) -> Option<Timestamp> {
         times.next(from.plus_ms(-1), &self.zone, self.started)
     }
 
     /// The last instant of `times` after `after` and until `until`.
     pub(crate) fn last_until(
         &self,
-        times: &Timetable,
+        times: &Recurrence,
         after: Timestamp,
         until: Timestamp,
     ) -> Option<Timestamp> {
@@ -192,7 +192,7 @@ mod tests {
                 Some("2026-03-02T12:00:00Z"),
             ),
         ] {
-            let times: Timetable = times.parse().unwrap();
+            let times: Recurrence = times.parse().unwrap();
             let found = calendar.last_until(&times, from, at(until));
             assert_eq!(found, last.map(at), "{times:?} until {until}");
         }

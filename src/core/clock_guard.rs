@@ -5,9 +5,9 @@
 //! stamped before it looks older than it is. Which clock was right, before or after, cannot be
 //! known, so neither is believed: a deadline counts *elapsed* time.
 //!
-//! The guard keeps the history of the wall clock as stretches, each with a level: the sum of the
+//! The guard keeps the history of the wall clock as intervals, each with a level: the sum of the
 //! jumps before it. A file stamped at level `a` and judged at level `b` looks `b - a` older than it
-//! is. A timestamp does not tell its stretch, because after a jump backward the clock shows the
+//! is. A timestamp does not tell its interval, because after a jump backward the clock shows the
 //! same times again. So an entry counts from **the last moment at which the wall clock showed no
 //! more than its timestamp**. That answers every sequence of jumps:
 //! - forward: what was stamped before waits as much longer; a timestamp that the jump skipped
@@ -61,11 +61,11 @@ pub struct ClockGuard {
     offset_ms: i64,
     /// An instant that the clock stood at before we ran, and does not stand at yet.
     recorded: Option<Timestamp>,
-    /// The earlier stretches, oldest first.
-    past: Vec<Stretch>,
-    /// No wall time of the current stretch was before this.
+    /// The earlier intervals, oldest first.
+    past: Vec<JumpFreeInterval>,
+    /// No wall time of the current interval was before this.
     from: Timestamp,
-    /// The current stretch's level: the sum of all jumps.
+    /// The current interval's level: the sum of all jumps.
     level_ms: i64,
 }
 
@@ -80,7 +80,7 @@ pub enum Run {
 
 /// A time between two jumps, which is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Stretch {
+struct JumpFreeInterval {
     /// No wall time shown in it was before this.
     from: Timestamp,
     /// No wall time shown in it was after this.
@@ -195,11 +195,11 @@ impl ClockGuard {
     pub fn shift_ms(&self, basis: Timestamp) -> i64 {
         self.past
             .iter()
-            .filter(|stretch| stretch.from <= basis)
-            .map(|stretch| {
-                let skipped_ms = basis.ms_since(stretch.to).max(0);
+            .filter(|interval| interval.from <= basis)
+            .map(|interval| {
+                let skipped_ms = basis.ms_since(interval.to).max(0);
                 self.level_ms
-                    .saturating_sub(stretch.level_ms)
+                    .saturating_sub(interval.level_ms)
                     .saturating_sub(skipped_ms)
             })
             .fold(0, i64::max)
@@ -250,7 +250,7 @@ impl ClockGuard {
     /// all.
     #[must_use]
     pub fn jumps(&self) -> impl ExactSizeIterator<Item = Jump> {
-        self.past.iter().map(|stretch| stretch.ended_by)
+        self.past.iter().map(|interval| interval.ended_by)
     }
 
     /// The instant that was recorded before the start, while the clock has not reached it.
@@ -259,7 +259,7 @@ impl ClockGuard {
         self.recorded
     }
 
-    /// Ends the current stretch: the clock jumped somewhere between the reading `before` and the
+    /// Ends the current interval: the clock jumped somewhere between the reading `before` and the
     /// last one.
     fn jump(&mut self, before: Now, by_ms: i64) {
         // Bounds that hold wherever in between it was, and a step wider, because so much may have
@@ -267,7 +267,7 @@ impl ClockGuard {
         let elapsed_ms = ms(self.last.boot).saturating_sub(ms(before.boot)).max(0);
         let margin_ms = elapsed_ms.saturating_add(STEP_MS);
         let at = self.last.wall;
-        self.past.push(Stretch {
+        self.past.push(JumpFreeInterval {
             from: self.from,
             to: before.wall.plus_ms(margin_ms),
             level_ms: self.level_ms,
@@ -280,7 +280,7 @@ impl ClockGuard {
         }
     }
 
-    /// Makes one stretch of those two neighbours that differ least, the oldest of such, so that it
+    /// Makes one interval of those two neighbours that differ least, the oldest of such, so that it
     /// holds what either held.
     fn merge(&mut self) {
         let distance = |first: usize| {
@@ -293,7 +293,7 @@ impl ClockGuard {
         };
         let second = self.past.remove(first + 1);
         let merged = &mut self.past[first];
-        *merged = Stretch {
+        *merged = JumpFreeInterval {
             from: merged.from.min(second.from),
             to: merged.to.max(second.to),
             level_ms: merged.level_ms.min(second.level_ms),

@@ -28,7 +28,7 @@ use crate::core::input::{Effect, Input, JOBS};
 use crate::core::report::Mode;
 use crate::core::time::Now;
 use crate::reap::{Batch, Previewer, Reaper, RootLocation};
-use crate::watch::{PATIENT, Report, Sink, Watcher};
+use crate::watch::{LOW_PRIORITY_BARRIER, Report, Sink, Watcher};
 
 /// Inputs that wait for the engine. Observations come in batches of about a thousand names, so this
 /// bounds both the memory of what waits and how long a question or a deadline stands in line behind
@@ -242,7 +242,7 @@ impl Outlets {
                 .cache
                 .save_rules(Rules::of(&engine.policy(), self.mode)),
             Effect::Barrier => self.watcher.sync(JOBS),
-            Effect::Synced(PATIENT) => self.cache.on_barrier(),
+            Effect::Synced(LOW_PRIORITY_BARRIER) => self.cache.on_barrier(),
             Effect::Synced(token) => self.link.synced(token),
             Effect::Tell(event) => {
                 if limiter.has_room(&event) {
@@ -295,7 +295,7 @@ mod tests {
             reaped(&["b", "c"]),
             Input::Tick,
             reaped(&["d"]),
-            Input::Synced(PATIENT),
+            Input::Synced(LOW_PRIORITY_BARRIER),
             Input::Tick,
         ]
         .into_iter();

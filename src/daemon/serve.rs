@@ -43,7 +43,7 @@ use crate::http::Listener;
 use crate::reap::{Hooks, Previewer, Reaper};
 use crate::registry::Registry;
 use crate::types::{self, CacheState, JsonPath};
-use crate::watch::{PATIENT, Watcher};
+use crate::watch::{LOW_PRIORITY_BARRIER, Watcher};
 
 /// Threads of the runtime: it only waits for sockets and signals.
 const RUNTIME_THREADS: usize = 2;
@@ -330,7 +330,7 @@ fn tell_loaded(stats: &CacheStats) {
 fn cache_hooks(inbox: &mpsc::Sender<Input>, watcher: &Arc<Watcher>) -> cache::Hooks {
     let (inbox, watcher) = (inbox.clone(), Arc::clone(watcher));
     cache::Hooks {
-        request_barrier: Box::new(move || watcher.sync(PATIENT)),
+        request_barrier: Box::new(move || watcher.sync(LOW_PRIORITY_BARRIER)),
         on_save_state: Arc::new(move |why| drop(inbox.blocking_send(Input::Unsaved(why)))),
     }
 }

@@ -5,7 +5,7 @@ use super::event_loop::EventLoop;
 use super::rename_tracker::PendingMove;
 use super::scan_queue::{ScanDepth, ScanRequest};
 use super::tree::NodeId;
-use super::watcher::PATIENT;
+use super::watcher::LOW_PRIORITY_BARRIER;
 use crate::core::input::JOBS;
 use crate::core::observed::Observed;
 use crate::fs::QUARANTINE;
@@ -32,7 +32,7 @@ impl EventLoop {
                 self.handle_waiting_orders();
                 self.survey_changes();
                 match token {
-                    PATIENT => {}
+                    LOW_PRIORITY_BARRIER => {}
                     JOBS => self.owe_unwatched(),
                     _ => {
                         self.hurry_contents();

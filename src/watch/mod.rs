@@ -46,4 +46,4 @@ mod workers;
 pub use error::WatchError;
 pub use options::{BackendKind, Options, Report, RestoredDir, RestoredRoot, Sink, WatchRoot};
 pub use stats::WatchStats;
-pub use watcher::{PATIENT, Watcher, crawl_once};
+pub use watcher::{LOW_PRIORITY_BARRIER, Watcher, crawl_once};

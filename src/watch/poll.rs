@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use super::backend::{Backend, Marker, More, RawEvent, WatchId};
 use super::error::WatchError;
 use super::tree::NodeId;
-use super::watcher::PATIENT;
+use super::watcher::LOW_PRIORITY_BARRIER;
 use super::workers::Workers;
 use crate::core::input::JOBS;
 use crate::fs::Dir;
@@ -121,7 +121,7 @@ impl Backend for Poll {
         let mut state = self.shared.state.lock();
         state.list |= match marker {
             // A barrier of jobs waits as the files' own deadlines do.
-            Marker::Sync(PATIENT | JOBS) => {
+            Marker::Sync(LOW_PRIORITY_BARRIER | JOBS) => {
                 state.patient.push(marker);
                 return;
             }

@@ -20,7 +20,7 @@ use crate::core::path::RelPath;
 
 /// Token of a barrier that is in no hurry: what was left unread after a restart
 /// goes on being read at its pace.
-pub const PATIENT: u64 = 0;
+pub const LOW_PRIORITY_BARRIER: u64 = 0;
 
 /// Watches roots until it is dropped. All its methods return at once, whatever the sink does
 /// meanwhile.

@@ -8,7 +8,7 @@ use super::flag_word;
 use crate::core::claim::Unit;
 use crate::core::jobs::Status;
 use crate::core::policy::{Record, Schedule, Since, SkipOpen};
-use crate::core::timetable::TimetableError;
+use crate::core::recurrence::RecurrenceError;
 
 const SCHEDULES: &str = "allowed: manual; five fields (minute, hour, day, month, day of the week) such as \"0 3 * * *\"; @hourly, @daily, \
      @weekly, @monthly, @yearly; or such as \"every 6h\"";
@@ -105,7 +105,7 @@ impl Setting for Schedule {
         }
         text.parse()
             .map(Self::At)
-            .map_err(|error: TimetableError| Refusal::new(error.to_string()).hint(SCHEDULES))
+            .map_err(|error: RecurrenceError| Refusal::new(error.to_string()).hint(SCHEDULES))
     }
 }
 

@@ -17,7 +17,8 @@ pub(super) struct PackedRow<'a> {
     id: Id<'a>,
     /// The kind's number.
     pub(super) kind: Option<u16>,
-    /// Those of [`JobTimestamps`] in order, in milliseconds, each as the difference to the one before.
+    /// Those of [`JobTimestamps`] in order: milliseconds, each as the difference to the one
+    /// before.
     moments: [Option<i64>; 5],
     /// Parts that most rows do not have.
     #[serde(borrow)]

@@ -40,7 +40,7 @@ pub struct Jobs {
     doubted: RwLock<BTreeSet<SourceId>>,
     /// Jobs whose ownership has changed since everything they own was claimed.
     outdated: RwLock<BTreeSet<JobKey>>,
-    /// JobChange of each source that were sent to the engine, and that it has not taken in yet.
+    /// News of each source that were sent to the engine, and that it has not taken in yet.
     under_way: RwLock<BTreeMap<SourceId, u64>>,
 }
 

@@ -4,7 +4,7 @@
 
 use super::row::{JobRow, SourceId};
 
-/// One piece of news.
+/// Change of the jobs of a source, or of what is known of it.
 #[derive(Clone, PartialEq, Debug)]
 pub enum JobChange {
     /// Jobs that are new, or not as they were.
@@ -25,7 +25,7 @@ pub enum JobChange {
     },
 }
 
-/// JobChange of one source.
+/// Changes of one source.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SourceUpdate {
     /// The source.

@@ -4,8 +4,8 @@ use super::globs::Globs;
 use crate::core::claim::Unit;
 use crate::core::facts::{Facts, Latest, RootId};
 use crate::core::jobs::{Job, JobTimestamps, SourceId, Status};
+use crate::core::recurrence::Recurrence;
 use crate::core::time::{FileTime, Timestamp};
-use crate::core::timetable::Timetable;
 
 /// A rule: its entries, their time to live, and the timestamp that it counts from.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ pub enum Schedule {
     /// Only when asked, through `clean`.
     Manual,
     /// At the first of these instants that comes after its deadline, or when asked.
-    At(Timetable),
+    At(Recurrence),
 }
 
 impl Schedule {

@@ -9,9 +9,9 @@ use crate::clock;
 use crate::core::claim::Unit;
 use crate::core::hold::Hold;
 use crate::core::policy::{Policy, Root, Rule, Schedule};
+use crate::core::recurrence::Recurrence;
 use crate::core::report::{Breaker, SourcePhase};
 use crate::core::time::Timestamp;
-use crate::core::timetable::Timetable;
 use crate::types::Tally;
 
 fn finding(text: impl Into<String>) -> Line {
@@ -270,7 +270,7 @@ fn due(rule: &Rule, found: &RuleFindings, now: Timestamp) -> String {
 }
 
 /// When what is due at `due` goes by its rule's schedule, if the daemon is started now.
-fn goes_at(times: &Timetable, due: Timestamp, now: Timestamp) -> Option<String> {
+fn goes_at(times: &Recurrence, due: Timestamp, now: Timestamp) -> Option<String> {
     let at = times.next(due.plus_ms(-1), &clock::zone(), now)?;
     Some(human::by_the_clock(at, now))
 }

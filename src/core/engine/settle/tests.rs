@@ -140,7 +140,7 @@ fn spare(engine: &mut Engine, claims: &[Claim], facts: impl Fn(&Claim) -> Facts,
 fn what_was_changed_while_the_reaper_had_it_waits_for_its_new_deadline() {
     let (mut engine, claims) = engine();
     assert_eq!(claims.len(), 2);
-    // JobChange of the change comes before the reaper's answer.
+    // News of the change comes before the reaper's answer.
     let changed = at(TTL_MS + 1);
     let unit = vec![((*b"x").into(), Some(facts(Kind::File, 4, changed)))];
     let file = vec![((*b"file").into(), Some(facts(Kind::File, 2, changed)))];

@@ -31,7 +31,7 @@ const SHIFT_MAX_MS: i64 = 26 * 3600 * 1000;
 
 /// Instants at which a rule is carried out. Equal when written alike.
 #[derive(Clone)]
-pub struct Timetable {
+pub struct Recurrence {
     text: String,
     kind: Kind,
 }
@@ -44,9 +44,9 @@ enum Kind {
     Every(i64),
 }
 
-/// The mistake in a text that is no timetable.
+/// The mistake in a text that is no recurrence.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub enum TimetableError {
+pub enum RecurrenceError {
     /// The span after "every".
     #[error("has no duration after \"every\"")]
     Every,
@@ -70,27 +70,27 @@ pub enum TimetableError {
     Never,
 }
 
-impl FromStr for Timetable {
-    type Err = TimetableError;
+impl FromStr for Recurrence {
+    type Err = RecurrenceError;
 
-    fn from_str(text: &str) -> Result<Self, TimetableError> {
+    fn from_str(text: &str) -> Result<Self, RecurrenceError> {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let kind = match text.strip_prefix("every ") {
             Some(span) => Kind::Every(every(span)?),
             None => Kind::Cron(Box::new(cron(&text)?)),
         };
-        let timetable = Self { text, kind };
+        let recurrence = Self { text, kind };
         // A leap day may be eight years away, and all the days of a week come within forty years of
         // it.
         let epoch = Timestamp::from_unix_ms(0);
-        match timetable.next(epoch, &TimeZone::UTC, epoch) {
-            Some(_) => Ok(timetable),
-            None => Err(TimetableError::Never),
+        match recurrence.next(epoch, &TimeZone::UTC, epoch) {
+            Some(_) => Ok(recurrence),
+            None => Err(RecurrenceError::Never),
         }
     }
 }
 
-impl Timetable {
+impl Recurrence {
     /// The text that was parsed, with single spaces.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -112,39 +112,39 @@ impl Timetable {
     }
 }
 
-impl PartialEq for Timetable {
+impl PartialEq for Recurrence {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
     }
 }
 
-impl Eq for Timetable {}
+impl Eq for Recurrence {}
 
-impl fmt::Debug for Timetable {
+impl fmt::Debug for Recurrence {
     /// As it is written: it tells one configuration from another.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.text)
     }
 }
 
-impl fmt::Display for Timetable {
+impl fmt::Display for Recurrence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-fn every(text: &str) -> Result<i64, TimetableError> {
-    let span = span::parse(text).map_err(|_| TimetableError::Every)?;
+fn every(text: &str) -> Result<i64, RecurrenceError> {
+    let span = span::parse(text).map_err(|_| RecurrenceError::Every)?;
     if span < EVERY_MIN {
-        return Err(TimetableError::TooOften);
+        return Err(RecurrenceError::TooOften);
     }
     if span > EVERY_MAX {
-        return Err(TimetableError::TooSeldom);
+        return Err(RecurrenceError::TooSeldom);
     }
-    i64::try_from(span.as_millis()).map_err(|_| TimetableError::TooSeldom)
+    i64::try_from(span.as_millis()).map_err(|_| RecurrenceError::TooSeldom)
 }
 
-fn cron(text: &str) -> Result<Cron, TimetableError> {
+fn cron(text: &str) -> Result<Cron, RecurrenceError> {
     let named = text.starts_with('@');
     let text = match &*text.to_ascii_lowercase() {
         "@midnight" => "@daily",
@@ -152,7 +152,7 @@ fn cron(text: &str) -> Result<Cron, TimetableError> {
     };
     let fields = text.split(' ').filter(|field| !field.is_empty()).count();
     if !named && fields != 5 {
-        return Err(TimetableError::Fields(fields));
+        return Err(RecurrenceError::Fields(fields));
     }
     let parser = CronParser::builder()
         .seconds(Seconds::Disallowed)
@@ -160,13 +160,13 @@ fn cron(text: &str) -> Result<Cron, TimetableError> {
         .build();
     parser.parse(text).map_err(|error| {
         if named {
-            return TimetableError::Name;
+            return RecurrenceError::Name;
         }
         let said = error.to_string();
         let said = said.split_once(": ").map_or(&*said, |(_, what)| what);
         let mut letters = said.trim_end_matches('.').chars();
         let first = letters.next().map(|c| c.to_ascii_lowercase());
-        TimetableError::Cron(first.into_iter().chain(letters).collect())
+        RecurrenceError::Cron(first.into_iter().chain(letters).collect())
     })
 }
 

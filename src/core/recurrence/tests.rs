@@ -20,12 +20,12 @@ fn next(text: &str, after: &str, wanted: &[&str]) {
 
 #[track_caller]
 fn next_in(name: &str, text: &str, after: &str, wanted: &[&str]) {
-    let timetable: Timetable = text.parse().unwrap();
+    let recurrence: Recurrence = text.parse().unwrap();
     let zone = zone(name);
     let mut now = at(after);
     let start = at("2024-01-01T00:00:07Z");
     for wanted in wanted {
-        now = timetable.next(now, &zone, start).unwrap();
+        now = recurrence.next(now, &zone, start).unwrap();
         assert_eq!(now, at(wanted), "{text}: {now}");
     }
 }
@@ -208,7 +208,7 @@ fn every_so_often() {
 }
 
 #[test]
-fn what_is_no_timetable() {
+fn what_is_no_recurrence() {
     for (text, why) in [
         (
             "",
@@ -232,11 +232,11 @@ fn what_is_no_timetable() {
         ("every 1001y", "comes less often than once in 1000 years"),
         ("0 0 30 2 *", "never comes"),
     ] {
-        let error = text.parse::<Timetable>().unwrap_err();
+        let error = text.parse::<Recurrence>().unwrap_err();
         assert_eq!(error.to_string(), why, "{text}");
     }
     for text in ["60 * * * *", "a b c d e", "* * * foo *", "*/0 * * * *"] {
-        let error = text.parse::<Timetable>().unwrap_err().to_string();
+        let error = text.parse::<Recurrence>().unwrap_err().to_string();
         assert!(
             error.starts_with("is an invalid schedule: "),
             "{text}: {error}"
@@ -246,7 +246,7 @@ fn what_is_no_timetable() {
 
 #[test]
 fn two_are_one_when_they_are_written_alike() {
-    let parse = |text: &str| text.parse::<Timetable>().unwrap();
+    let parse = |text: &str| text.parse::<Recurrence>().unwrap();
     assert_eq!(parse("0  3 * * * "), parse("0 3 * * *"));
     assert_ne!(parse("0 3 * * *"), parse("0 4 * * *"));
     assert_eq!(format!("{:?}", parse("every  6h")), "\"every 6h\"");
@@ -259,18 +259,18 @@ proptest! {
         seconds in 1_500_000_000i64..1_900_000_000,
         name in prop::sample::select(vec!["UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Santiago"]),
     ) {
-        let timetable: Timetable = format!("every {minutes}m").parse().unwrap();
+        let recurrence: Recurrence = format!("every {minutes}m").parse().unwrap();
         let zone = zone(name);
         let after = Timestamp::from_unix_ms(seconds * 1000);
-        let next = timetable.next(after, &zone, after).unwrap();
+        let next = recurrence.next(after, &zone, after).unwrap();
         // A day with an hour more, or one that was left out and made up for.
         prop_assert!(next > after && next.ms_since(after) <= minutes * 60_000 + 2 * 3_600_000);
     }
 
     #[test]
     fn no_text_makes_it_fall_over(text in "([0-9*,/@ -]|every |MON|L|#){0,12}") {
-        if let Ok(timetable) = text.parse::<Timetable>() {
-            let _ = timetable.next(Timestamp::from_unix_ms(0), &TimeZone::UTC, Timestamp::MAX);
+        if let Ok(recurrence) = text.parse::<Recurrence>() {
+            let _ = recurrence.next(Timestamp::from_unix_ms(0), &TimeZone::UTC, Timestamp::MAX);
         }
     }
 }
