@@ -248,7 +248,7 @@ mod tests {
         assert!(
             one.starts_with("it belongs to job \"a\" of source ") && one.contains("(completed)")
         );
-        assert!(one.ends_with("(1m ago)."), "{one}");
+        assert!(one.ends_with("(60 s ago)."), "{one}");
         let mut cleaned = job("a", Status::Completed);
         cleaned.moments.cleaned_at = Some(NOW);
         let cleaned = described(Owner::Jobs(vec![cleaned]));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_told_of_several_owners_only_where_there_are() {
+    fn several_owners_are_listed_only_where_there_are() {
         let policy = Policy::default();
         let one = belonging(&policy, Owner::Jobs(vec![job("a", Status::Failed)]));
         assert_eq!(one.job().unwrap().status.as_deref(), Some("failed"));

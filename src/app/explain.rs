@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -21,6 +20,7 @@ use crate::core::index::Record;
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Policy, Schedule, Since};
 use crate::core::report::Explanation;
+use crate::core::span;
 use crate::core::time::Timestamp;
 use crate::types::{self, Bytes, ExplainQuery};
 
@@ -289,8 +289,8 @@ impl<'a> About<'a> {
                 match self.expire_ms() {
                     None => format!("rule \"{name}\" decides: it is kept for ever."),
                     Some(ms) => {
-                        let ttl = Duration::from_millis(ms.max(0).unsigned_abs());
-                        format!("rule \"{name}\" lets it lapse after {}.", humantime::format_duration(ttl))
+                        let ttl = span::long(ms.max(0).unsigned_abs());
+                        format!("rule \"{name}\" lets it lapse after {ttl}.")
                     }
                 }
             }
@@ -336,11 +336,10 @@ fn describe(since: Since) -> &'static str {
     }
 }
 
-/// An instant as seen from `now`, in whole seconds.
+/// Renders an instant as seen from `now`.
 pub(crate) fn seen(at: Timestamp, now: Timestamp) -> String {
     let ms = at.ms_since(now);
-    let span = Duration::from_secs(ms.unsigned_abs() / 1000);
-    let span = humantime::format_duration(span);
+    let span = span::short(ms.unsigned_abs());
     if ms >= 0 {
         format!("in {span}")
     } else {

@@ -1,4 +1,4 @@
-//! Where the log goes: lines for people on standard error, or structured records in the journal.
+//! Destination of the log: lines on standard error, or structured records in the journal.
 
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
@@ -10,18 +10,20 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::log_json::{self, Events};
 use super::log_line::{LineFields, WallClock};
 use super::output::wants_color;
-use crate::config::LogLevel;
+use crate::config::{LogFormat, LogLevel};
 
-/// The variable that overrides how much is logged, in the syntax of `tracing-subscriber`'s `EnvFilter`.
+/// The variable that overrides how much is logged, in the syntax of `tracing-subscriber`'s
+/// `EnvFilter`.
 pub const LOG_VARIABLE: &str = "LAPSED_LOG";
 
-/// What decides how much is logged, where the configuration may: nobody else has said how much.
+/// Filter that the configuration may set, because the user has not.
 static ADJUSTABLE: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
-/// Starts logging: at `level` (how many `-v` minus how many `-q`) above what the command logs by itself. Called once; a second
-/// call changes nothing.
+/// Starts logging: at `level` (how many `-v` minus how many `-q`) above what the command logs by
+/// itself. Called once; a second call changes nothing.
 ///
 /// # Errors
 /// When [`LOG_VARIABLE`] cannot be understood.
@@ -44,14 +46,16 @@ pub fn start(usual: Level, more: i8) -> anyhow::Result<()> {
         let _ = registry.with(journal).try_init();
         return Ok(());
     }
-    let no_color = std::env::var_os("NO_COLOR");
     let lines = tracing_subscriber::fmt::layer()
         .fmt_fields(LineFields)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && wants_color(no_color.as_deref()))
+        .with_ansi(std::io::stderr().is_terminal() && wants_color())
         .with_target(false);
     let _ = match usual {
-        Level::Info => registry.with(lines.with_timer(WallClock)).try_init(),
+        Level::Info => {
+            let lines = lines.with_timer(WallClock);
+            registry.with(lines.map_event_format(Events)).try_init()
+        }
         Level::Warn | Level::Error => registry.with(lines.without_time()).try_init(),
     };
     Ok(())
@@ -59,7 +63,8 @@ pub fn start(usual: Level, more: i8) -> anyhow::Result<()> {
 
 /// The filter that [`LOG_VARIABLE`] asks for.
 fn filter_of(text: &str) -> anyhow::Result<EnvFilter> {
-    /// A word alone that is no level would be taken for a library's name, and nothing would be logged.
+    /// A word alone that is no level would be taken for a library's name, and nothing would be
+    /// logged.
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let hint = "give a level (off, error, warn, info, debug, trace), or such as info,lapsed=debug";
     let is_known = |word: &str| {
@@ -74,8 +79,10 @@ fn filter_of(text: &str) -> anyhow::Result<EnvFilter> {
         .map_err(|error| anyhow::anyhow!("{LOG_VARIABLE} cannot be \"{text}\": {error}\n  {hint}"))
 }
 
-/// Has a daemon log as much as its configuration says, where neither the command line nor [`LOG_VARIABLE`] says anything.
-pub fn follow(level: LogLevel) {
+/// Has a daemon log in the form and as much as its configuration says; the latter where neither the
+/// command line nor [`LOG_VARIABLE`] says anything.
+pub fn follow(level: LogLevel, format: LogFormat) {
+    log_json::set_format(format);
     let Some(handle) = ADJUSTABLE.get() else {
         return;
     };
@@ -92,7 +99,7 @@ pub fn follow(level: LogLevel) {
     }
 }
 
-/// What a command logs when it is not told otherwise.
+/// Level of the log unless the user asks for another one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Level {
     /// A daemon tells what it does.
@@ -121,7 +128,8 @@ fn directives(usual: Level, more: i8) -> &'static str {
     }
 }
 
-/// Whether standard error is the journal: `JOURNAL_STREAM` holds its device and inode (systemd.exec(5)).
+/// Returns true if standard error is the journal, whose device and inode `JOURNAL_STREAM` has
+/// (systemd.exec(5)).
 fn is_journal(stream: Option<&str>) -> bool {
     let Some((dev, ino)) = stream.and_then(|stream| stream.split_once(':')) else {
         return false;

@@ -19,4 +19,5 @@ pub mod output;
 pub mod table;
 
 mod commands;
+mod log_json;
 mod log_line;

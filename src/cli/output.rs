@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** a reader that has gone away (`lapsed ls | head`) ends the command silently.
 
+use std::ffi::OsStr;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use serde::Serialize;
@@ -13,16 +14,16 @@ use super::human;
 #[error("nobody reads the output any more")]
 pub struct ReaderGone;
 
-/// What is known of the terminal.
+/// Properties of the terminal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Screen {
     /// Its columns; `None`: it is no terminal, and nothing is shortened.
     pub width: Option<usize>,
-    /// Whether colors are wanted.
+    /// True if colors are wanted.
     pub color: bool,
 }
 
-/// What a command prints for.
+/// Format of the output.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
     /// People.
@@ -35,9 +36,9 @@ pub enum Format {
 #[derive(Debug)]
 pub struct Output {
     to: BufWriter<Stdout>,
-    /// What is known of the terminal.
+    /// Properties of the terminal.
     pub screen: Screen,
-    /// Whom we print for.
+    /// Format.
     pub format: Format,
 }
 
@@ -52,7 +53,7 @@ impl Output {
             .flatten();
         let screen = Screen {
             width,
-            color: is_terminal && wants_color(std::env::var_os("NO_COLOR").as_deref()),
+            color: is_terminal && wants_color(),
         };
         Self {
             to: BufWriter::with_capacity(1 << 16, stdout),
@@ -76,8 +77,8 @@ impl Output {
         self.bytes(b"\n")
     }
 
-    /// Prints `text` for people: on a terminal broken into lines that fit, elsewhere as one line. `first` stands before the first line,
-    /// `rest` before the others.
+    /// Prints `text` for people: on a terminal broken into lines that fit, elsewhere as one line.
+    /// `first` stands before the first line, `rest` before the others.
     ///
     /// # Errors
     /// [`ReaderGone`], or the operating system's refusal.
@@ -113,9 +114,14 @@ impl Output {
     }
 }
 
-/// `NO_COLOR`, when set and not empty, turns colors off (no-color.org).
-pub(super) fn wants_color(no_color: Option<&std::ffi::OsStr>) -> bool {
-    no_color.is_none_or(std::ffi::OsStr::is_empty)
+/// Returns true unless `NO_COLOR` is set and not empty (no-color.org), or the terminal is dumb.
+pub(super) fn wants_color() -> bool {
+    let variable = |name: &str| std::env::var_os(name).unwrap_or_default();
+    is_colorful(&variable("NO_COLOR"), &variable("TERM"))
+}
+
+fn is_colorful(no_color: &OsStr, term: &OsStr) -> bool {
+    no_color.is_empty() && term != "dumb"
 }
 
 fn check_written(written: io::Result<()>) -> anyhow::Result<()> {
@@ -128,15 +134,13 @@ fn check_written(written: io::Result<()>) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
-
     use super::*;
 
     #[test]
-    fn no_color_is_honoured() {
-        assert!(wants_color(None));
-        assert!(wants_color(Some(OsStr::new(""))));
-        assert!(!wants_color(Some(OsStr::new("1"))));
+    fn no_color_and_dumb_terminals_are_honoured() {
+        let wants = |no_color: &str, term: &str| is_colorful(no_color.as_ref(), term.as_ref());
+        assert!(wants("", "xterm") && wants("", ""));
+        assert!(!wants("1", "xterm") && !wants("", "dumb"));
     }
 
     #[test]

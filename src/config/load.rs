@@ -147,6 +147,7 @@ fn load_source(
         },
         automatic: *top.automatic.valid(),
         log_level: *top.log_level.valid(),
+        log_format: *top.log_format.valid(),
         text: source.as_ref().map(|source| source.text().to_owned()),
         file: source.map(|source| source.path().to_path_buf()),
     })

@@ -59,9 +59,9 @@ pub use load::{load, load_text};
 pub use reference::{annotated_file, schema_file};
 pub use resolve::reason;
 pub use settings::{
-    ANNOTATED_DEFAULT, Backend, CacheSettings, Keep, LedgerSettings, LogLevel, Overrides,
-    PostgresSettings, RootIds, Settings, SourceIds, SourceKind, SourceSettings, SqliteSettings,
-    Watch,
+    ANNOTATED_DEFAULT, Backend, CacheSettings, Keep, LedgerSettings, LogFormat, LogLevel,
+    Overrides, PostgresSettings, RootIds, Settings, SourceIds, SourceKind, SourceSettings,
+    SqliteSettings, Watch,
 };
 pub use show::{ShownSection, ShownSetting, effective, path_of_file};
 

@@ -53,6 +53,8 @@ pub struct Settings {
     pub automatic: bool,
     /// Log level. The command line and `LAPSED_LOG` override it.
     pub log_level: LogLevel,
+    /// Form of the log outside of the journal.
+    pub log_format: LogFormat,
     /// File that was read. Absolute; `None` with `--watch` alone.
     pub file: Option<PathBuf>,
     /// Text of that file, to detect later edits.
@@ -72,6 +74,15 @@ pub enum LogLevel {
     Debug,
     /// Every step.
     Trace,
+}
+
+/// Form of the log outside of the journal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
 }
 
 /// Settings of the watcher, which notices changes in the file system.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::error::Refusal;
 use super::setting::Setting;
 use super::settings::Keep;
+use crate::core::size::{self, SizeError};
 use crate::core::span;
 
 mod choice;
@@ -352,32 +353,13 @@ fn flag_word(text: &str) -> Option<bool> {
     }
 }
 
-/// Parses a number of bytes, with or without a unit; `None` if it is too large.
+/// Parses a number of bytes; `None` if it is too large.
 fn size(text: &str) -> Result<Option<u64>, Refusal> {
-    let text = text.trim();
-    let end = text
-        .find(|c: char| !(c.is_ascii_digit() || c == '_'))
-        .unwrap_or(text.len());
-    let (digits, unit) = text.split_at(end);
-    let factor = match unit.trim() {
-        "" | "B" => Some(1),
-        "kB" | "KB" => Some(1000),
-        "MB" => Some(1_000_000),
-        "GB" => Some(1_000_000_000),
-        "TB" => Some(1_000_000_000_000),
-        "KiB" => Some(1 << 10),
-        "MiB" => Some(1 << 20),
-        "GiB" => Some(1 << 30),
-        "TiB" => Some(1 << 40),
-        _ => None,
-    };
-    let number = digits.replace('_', "");
-    let sound = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-    let (true, Some(factor)) = (sound, factor) else {
-        return Err(Refusal::new("is an invalid size").hint(SIZE_EXAMPLES));
-    };
-    let number = number.parse::<u64>().ok();
-    Ok(number.and_then(|number| number.checked_mul(factor)))
+    match size::parse(text) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(SizeError::TooLarge) => Ok(None),
+        Err(SizeError::Invalid) => Err(Refusal::new("is an invalid size").hint(SIZE_EXAMPLES)),
+    }
 }
 
 /// Refuses texts that are no name.

@@ -1,4 +1,4 @@
-//! Spans of time as people write them: `90s`, `1h30m`, `0.5h`.
+//! Spans of time as people write and read them: `90s`, `1h30m`, `0.5h`; `3 h`, `7 days`.
 //!
 //! **Invariant:** a fraction is never worth less than it says: it is rounded up to the nanosecond.
 //! Late is safe.
@@ -83,11 +83,97 @@ fn part_of(one: Duration, digits: &str) -> Result<Duration, DurationError> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
+const SECOND_MS: u64 = 1000;
+const MINUTE_MS: u64 = 60 * SECOND_MS;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+const DAY_MS: u64 = 24 * HOUR_MS;
+const YEAR_MS: u64 = 365 * DAY_MS;
+
+/// Renders a span of `ms` in the unit that leaves one to three digits, rounded to the nearest:
+/// `40 ms`, `90 s`, `35 min`, `3 h`, `12 d`, `3 y`.
+#[must_use]
+pub fn short(ms: u64) -> String {
+    let (unit, name) = match ms {
+        0..SECOND_MS => (1, "ms"),
+        SECOND_MS..120_000 => (SECOND_MS, "s"),
+        120_000..7_200_000 => (MINUTE_MS, "min"),
+        7_200_000..172_800_000 => (HOUR_MS, "h"),
+        172_800_000..63_072_000_000 => (DAY_MS, "d"),
+        _ => (YEAR_MS, "y"),
+    };
+    // Two hours are never 120 minutes, nor two days 48 hours.
+    let rounded = (ms.saturating_add(unit / 2) / unit).saturating_mul(unit);
+    if rounded > ms && matches!(rounded, 120_000 | 7_200_000 | 172_800_000 | 63_072_000_000) {
+        return short(rounded);
+    }
+    format!("{} {name}", rounded / unit)
+}
+
+/// Renders a span of `ms` in full: `7 days`, `1 hour 30 minutes`, `0 seconds`.
+#[must_use]
+pub fn long(ms: u64) -> String {
+    let units = [
+        (DAY_MS, "day"),
+        (HOUR_MS, "hour"),
+        (MINUTE_MS, "minute"),
+        (SECOND_MS, "second"),
+        (1, "millisecond"),
+    ];
+    let mut left = ms;
+    let mut parts = Vec::new();
+    for (unit, name) in units {
+        let number = left / unit;
+        left %= unit;
+        if number > 0 {
+            let plural = if number == 1 { "" } else { "s" };
+            parts.push(format!("{number} {name}{plural}"));
+        }
+    }
+    if parts.is_empty() {
+        return "0 seconds".to_owned();
+    }
+    parts.join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn spans_are_rounded_to_the_nearest() {
+        let days = |days: u64| days * DAY_MS;
+        for (ms, text) in [
+            (999, "999 ms"),
+            (1499, "1 s"),
+            (1500, "2 s"),
+            (119_400, "119 s"),
+            (119_600, "2 min"),
+            (2 * HOUR_MS - 1, "2 h"),
+            (2 * HOUR_MS - MINUTE_MS, "119 min"),
+            (days(2) - 1, "2 d"),
+            (days(7) - 2000, "7 d"),
+            (days(29) + 23 * HOUR_MS, "30 d"),
+            (days(730) - 1, "2 y"),
+        ] {
+            assert_eq!(short(ms), text, "{ms}");
+        }
+    }
+
+    #[test]
+    fn spans_are_said_in_full() {
+        let texts = [0, 1, 90_000, HOUR_MS, 7 * DAY_MS, DAY_MS + 12 * HOUR_MS].map(long);
+        let expected = [
+            "0 seconds",
+            "1 millisecond",
+            "1 minute 30 seconds",
+            "1 hour",
+            "7 days",
+            "1 day 12 hours",
+        ];
+        assert_eq!(texts, expected);
+    }
 
     #[test]
     fn fractions_are_exact() {

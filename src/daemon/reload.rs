@@ -13,13 +13,13 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use super::parts;
-use super::schedule::Bell;
+use super::schedule::ScheduleSignal;
 use super::serve::create_roots;
 use super::sources::Sources;
 use crate::app::Daemon;
 use crate::clock;
 use crate::config::{
-    CacheSettings, Environment, LedgerSettings, LogLevel, Overrides, RootIds, Settings,
+    CacheSettings, Environment, LedgerSettings, LogFormat, LogLevel, Overrides, RootIds, Settings,
     SourceSettings, Watch, load,
 };
 use crate::core::input::Input;
@@ -33,11 +33,11 @@ pub(super) struct Reload {
     pub(super) env: Environment,
     pub(super) ids: RootIds,
     /// Has the daemon log as much as it says.
-    pub(super) log: fn(LogLevel),
+    pub(super) log: fn(LogLevel, LogFormat),
     pub(super) daemon: Arc<Daemon>,
     pub(super) watcher: Arc<Watcher>,
     pub(super) sources: Arc<Sources>,
-    pub(super) schedule: Arc<Bell>,
+    pub(super) schedule: Arc<ScheduleSignal>,
     pub(super) fixed: Fixed,
 }
 
@@ -112,7 +112,7 @@ impl Reload {
                 return;
             }
         };
-        (self.log)(settings.log_level);
+        (self.log)(settings.log_level, settings.log_format);
         tracing::info!("reloading: {why}");
         let later = self.fixed.differences(&Fixed::of(&settings));
         if !later.is_empty() {

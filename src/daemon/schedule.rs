@@ -31,17 +31,17 @@ const CORRECTION_MAX_MS: i64 = 60_000;
 
 /// The thread that waits for the instants.
 pub(super) struct Schedule {
-    bell: Arc<Bell>,
+    signal: Arc<ScheduleSignal>,
     thread: JoinHandle<()>,
 }
 
 /// Has the thread look again at what it waits for.
-pub(super) struct Bell {
+pub(super) struct ScheduleSignal {
     alarm: Alarm,
     rung: AtomicBool,
 }
 
-impl Bell {
+impl ScheduleSignal {
     /// Other rules are in force.
     pub(super) fn ring(&self) {
         self.rung.store(true, Ordering::SeqCst);
@@ -62,13 +62,13 @@ impl Schedule {
     /// # Errors
     /// If the process can have no more threads or descriptors.
     pub(super) fn start(daemon: &Arc<Daemon>, started: Timestamp) -> io::Result<Self> {
-        let bell = Arc::new(Bell {
+        let signal = Arc::new(ScheduleSignal {
             alarm: Alarm::new()?,
             rung: AtomicBool::new(false),
         });
         let waiting = Waiting {
             daemon: Arc::clone(daemon),
-            bell: Arc::clone(&bell),
+            signal: Arc::clone(&signal),
             runtime: Handle::current(),
             started,
         };
@@ -78,17 +78,17 @@ impl Schedule {
                 // The daemon ends.
                 let Err(Stopping) = waiting.run();
             })?;
-        Ok(Self { bell, thread })
+        Ok(Self { signal, thread })
     }
 
     /// Returns the handle that wakes the thread when other rules are in force.
-    pub(super) fn bell(&self) -> Arc<Bell> {
-        Arc::clone(&self.bell)
+    pub(super) fn signal(&self) -> Arc<ScheduleSignal> {
+        Arc::clone(&self.signal)
     }
 
     /// Ends the thread. The engine must have ended: it may wait for that.
     pub(super) fn stop(self) {
-        self.bell.alarm.stop();
+        self.signal.alarm.stop();
         if self.thread.join().is_err() {
             tracing::error!("the schedules ended by a fault of ours");
         }
@@ -97,7 +97,7 @@ impl Schedule {
 
 struct Waiting {
     daemon: Arc<Daemon>,
-    bell: Arc<Bell>,
+    signal: Arc<ScheduleSignal>,
     runtime: Handle,
     /// Start of intervals, which do not follow the calendar.
     started: Timestamp,
@@ -121,7 +121,7 @@ impl Waiting {
             if due.is_empty() {
                 until = until.max(now);
                 if !self
-                    .bell
+                    .signal
                     .wait_until(later.into_iter().map(|(at, _)| at).min())
                 {
                     return Err(Stopping);

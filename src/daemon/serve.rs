@@ -32,7 +32,7 @@ use crate::app::daemon::{TellCache, TellWatches};
 use crate::app::{Daemon, EngineLink, Events, Parts};
 use crate::cache::{self, Cache, CacheStats, Loaded, Opened};
 use crate::clock;
-use crate::config::{Environment, LogLevel, Overrides, RootIds, Settings};
+use crate::config::{Environment, LogFormat, LogLevel, Overrides, RootIds, Settings};
 use crate::core::engine::{Engine, Setup};
 use crate::core::input::Input;
 use crate::core::jobs::Jobs;
@@ -57,7 +57,7 @@ pub fn serve(
     overrides: Overrides,
     env: Environment,
     ids: RootIds,
-    log: fn(LogLevel),
+    log: fn(LogLevel, LogFormat),
 ) -> anyhow::Result<()> {
     // Raised before anything is shared out.
     let descriptors = descriptors::limit();
@@ -96,7 +96,7 @@ struct Config {
     overrides: Overrides,
     env: Environment,
     ids: RootIds,
-    log: fn(LogLevel),
+    log: fn(LogLevel, LogFormat),
 }
 
 async fn run(
@@ -132,7 +132,7 @@ async fn run(
         daemon: Arc::clone(&running.daemon),
         watcher: Arc::clone(&running.watcher),
         sources: Arc::clone(&running.sources),
-        schedule: running.schedule.bell(),
+        schedule: running.schedule.signal(),
         fixed,
     };
     let (edited, edits) = mpsc::channel(1);

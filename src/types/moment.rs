@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use jiff::tz::TimeZone;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
@@ -48,6 +49,25 @@ impl Moment {
         let ms = nanos.div_euclid(1_000_000) + i128::from(nanos.rem_euclid(1_000_000) > 0);
         let ms = i64::try_from(ms).ok()?;
         Some(Self(Timestamp::from_unix_ms(ms)))
+    }
+
+    /// Parses a date, or a date and a time of day, in the zone of this host: `2024-05-06` is its
+    /// midnight, `2024-05-06 07:08` an instant.
+    #[must_use]
+    pub fn parse_local(text: &str) -> Option<Self> {
+        let shown: jiff::civil::DateTime = text.parse().ok()?;
+        let at = shown.to_zoned(TimeZone::system()).ok()?.timestamp();
+        Some(Self(Timestamp::from_unix_ms(at.as_millisecond())))
+    }
+
+    /// Parses an argument of the command line: what [`Self::parse`] and [`Self::parse_local`] do.
+    ///
+    /// # Errors
+    /// Description of the accepted forms.
+    pub fn parse_argument(text: &str) -> Result<Self, String> {
+        let local = || Self::parse_local(text).filter(|_| text.contains('-'));
+        Self::parse(text)
+            .or_else(|wrong| local().ok_or(format!("{wrong}, or a date such as 2024-05-06")))
     }
 
     fn of_number(number: f64) -> Option<Self> {
@@ -156,5 +176,29 @@ mod tests {
         ] {
             assert_eq!(read(json), None, "{json}");
         }
+    }
+
+    #[test]
+    fn arguments_may_be_dates_and_times_of_day_here() {
+        let here = |text: &str| {
+            let shown: jiff::civil::DateTime = text.parse().unwrap();
+            let at = shown.to_zoned(TimeZone::system()).unwrap().timestamp();
+            Ok(Moment(Timestamp::from_unix_ms(at.as_millisecond())))
+        };
+        assert_eq!(
+            Moment::parse_argument("2024-05-06"),
+            here("2024-05-06T00:00")
+        );
+        assert_eq!(
+            Moment::parse_argument("2024-05-06 07:08"),
+            here("2024-05-06T07:08")
+        );
+        let seconds = Moment(Timestamp::from_unix_ms(20_240_506_000));
+        assert_eq!(Moment::parse_argument("20240506"), Ok(seconds));
+        assert!(
+            Moment::parse_argument("soon")
+                .unwrap_err()
+                .ends_with("a date such as 2024-05-06")
+        );
     }
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::Moment;
-use crate::core::span;
 use crate::core::time::Timestamp;
+use crate::core::{size, span};
 
 /// Value of a parameter that need not be UTF-8.
 #[derive(Clone, PartialEq, Eq, Debug, Default, ToSchema)]
@@ -75,7 +75,7 @@ impl Text for Size {
     const EXPECTED: &'static str = "a size such as 1000, 10kB, 10M or 1.5GiB";
 
     fn parse(text: &str) -> Option<Self> {
-        parse_size(text).map(Self)
+        size::parse(text).ok().map(Self)
     }
 }
 
@@ -101,12 +101,12 @@ impl Since {
 
 impl Text for Since {
     const EXPECTED: &'static str =
-        "an instant such as 2024-05-06T07:08:09Z, or a duration such as 7d";
+        "an instant such as 2024-05-06T07:08:09Z, or a duration such as 7d before now";
 
     fn parse(text: &str) -> Option<Self> {
-        match Moment::parse_rfc3339(text) {
-            Some(at) => Some(Self::At(at)),
-            None => Span::parse(text).map(Self::Ago),
+        match Moment::parse(text) {
+            Ok(at) => Some(Self::At(at)),
+            Err(_) => Span::parse(text).map(Self::Ago),
         }
     }
 }
@@ -170,86 +170,13 @@ impl std::str::FromStr for Since {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        parse_argument(text)
+        match Moment::parse_argument(text) {
+            Ok(at) => Ok(Self::At(at)),
+            Err(_) => parse_argument(text),
+        }
     }
 }
 
 fn parse_argument<T: Text>(text: &str) -> Result<T, String> {
     T::parse(text).ok_or_else(|| format!("give {}", T::EXPECTED))
-}
-
-/// A number of bytes with an optional unit: k, M, G, T count in thousands, Ki, Mi, Gi, Ti in 1024s;
-/// a closing B changes nothing, nor does case.
-#[must_use]
-pub fn parse_size(text: &str) -> Option<u64> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let unit = unit.trim().to_ascii_lowercase();
-    let unit = unit.strip_suffix('b').unwrap_or(&unit);
-    let factor: u64 = match unit {
-        "" => 1,
-        "k" => 1_000,
-        "m" => 1_000_000,
-        "g" => 1_000_000_000,
-        "t" => 1_000_000_000_000,
-        "ki" => 1 << 10,
-        "mi" => 1 << 20,
-        "gi" => 1 << 30,
-        "ti" => 1 << 40,
-        _ => return None,
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let digits = u32::try_from(fraction.len()).ok()?;
-    // A fraction of a byte is nothing that a person means.
-    if whole.is_empty() || digits > 9 || (number.contains('.') && (digits == 0 || factor == 1)) {
-        return None;
-    }
-    let whole: u64 = whole.parse().ok()?;
-    let fraction: u64 = if digits == 0 {
-        0
-    } else {
-        fraction.parse().ok()?
-    };
-    let part = u128::from(fraction) * u128::from(factor) / 10_u128.pow(digits);
-    whole
-        .checked_mul(factor)?
-        .checked_add(u64::try_from(part).ok()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("1000", 1000),
-            ("10kB", 10_000),
-            ("10K", 10_000),
-            ("10M", 10_000_000),
-            ("1.5GiB", 3 << 29),
-            ("2 TiB", 2 << 40),
-            ("0.5k", 500),
-        ] {
-            assert_eq!(parse_size(text), Some(bytes), "{text}");
-        }
-        for bad in [
-            "",
-            "B",
-            "k",
-            "-1",
-            "1.",
-            ".5k",
-            "1.5",
-            "1x",
-            "1e3",
-            "99999999999T",
-            "1.2.3k",
-        ] {
-            assert_eq!(parse_size(bad), None, "{bad}");
-        }
-    }
 }

@@ -104,7 +104,7 @@ fn usage_that_is_not_understood_ends_with_2_on_standard_error() {
                 "--completed-at",
                 "soon",
             ],
-            "\"soon\" is no instant",
+            "give an instant such as 2024-05-06T07:08:09Z",
         ),
         (&["serve", "--watch"], "--watch <PATH=TTL>"),
         (&[], "Usage: lapsed"),

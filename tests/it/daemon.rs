@@ -600,3 +600,34 @@ fn a_dry_run_says_so_wherever_it_is_asked() {
     assert_eq!(report["files"], 1, "{report}");
     assert!(root.join("old").exists());
 }
+
+#[test]
+fn the_log_is_json_where_the_configuration_says_so() {
+    let place = Place::new();
+    let root = place.make_dir("data");
+    let config = place.config(
+        "log_format = \"json\"\n[[root]]\npath = \"data\"\n[[rule]]\nname = \"now\"\nexpire = \"0s\"\n",
+    );
+    let daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
+    std::fs::write(root.join("a"), b"x").unwrap();
+    daemon.wait_until_said("lapsed: ");
+    let said = daemon.said();
+    let lines = said.lines().map(|line| {
+        let line: Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(
+            line["time"].is_string() && line["level"].is_string(),
+            "{line}"
+        );
+        line
+    });
+    let lapsed = lines
+        .into_iter()
+        .find(|line| line["rule"] == "now")
+        .unwrap();
+    assert_eq!(lapsed["level"], "info");
+    assert_eq!(lapsed["path"].as_str(), root.join("a").to_str());
+    assert_eq!(lapsed["files"], 1);
+    let message = lapsed["message"].as_str().unwrap();
+    assert!(message.contains("/data/a\" by rule \"now\""), "{message}");
+}

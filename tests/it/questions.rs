@@ -332,7 +332,7 @@ fn explanations_name_rule_timestamp_owner_and_holds() {
     for part in [
         "is a file of 200 bytes in root \"results\"",
         "it would belong to job \"job-1\"",
-        "rule \"data\" lets it lapse after 2days",
+        "rule \"data\" lets it lapse after 2 days",
         "the last change of its content (mtime)",
         "it lapses at ",
     ] {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use nix::unistd::{Uid, User};
 use serde_json::value::RawValue;
 
 use super::explain::absolute;
@@ -14,6 +15,7 @@ use crate::cli::human;
 use crate::cli::list::List;
 use crate::cli::table::{Column, Fit, Table, Tone};
 use crate::clock;
+use crate::core::principal::Principal;
 use crate::core::time::Timestamp;
 use crate::daemon::Baseline;
 use crate::types::{Bytes, History, HistoryQuery, Removal, Since};
@@ -25,19 +27,19 @@ const PAGE_LINES: u64 = 1000;
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
     limit: Limit,
-    /// Only in this root
+    /// List only removals in this root
     #[arg(long, value_name = "NAME")]
     root: Option<String>,
-    /// Only by this rule
+    /// List only removals by this rule
     #[arg(long, value_name = "NAME")]
     rule: Option<String>,
-    /// Only of this job
+    /// List only removals of this job
     #[arg(long, value_name = "ID")]
     job: Option<String>,
-    /// Only since then: an instant (RFC 3339), or a duration ago
+    /// List only since an instant, a date, or a duration ago
     #[arg(long, value_name = "WHEN")]
     since: Option<Since>,
-    /// Only this path, or what lay beneath it
+    /// List only this path and what was beneath it
     #[arg(long)]
     path: Option<PathBuf>,
     #[command(flatten)]
@@ -155,9 +157,18 @@ fn row(table: &mut Table, removal: &Removal, now: Timestamp) {
         (files, Tone::Plain),
         (size, Tone::Plain),
         (rule, Tone::Plain),
-        (removal.by.to_string(), Tone::Plain),
+        (principal(&removal.by), Tone::Plain),
         (what, tone),
     ]);
+}
+
+/// Names who had it removed: users by their names, as the pins have them.
+fn principal(by: &Principal) -> String {
+    let user = match by {
+        Principal::Uid(uid) => User::from_uid(Uid::from_raw(*uid)).ok().flatten(),
+        _ => None,
+    };
+    user.map_or_else(|| by.to_string(), |user| user.name)
 }
 
 /// Names what was removed, and tells the result where it is another than that.

@@ -42,8 +42,8 @@ struct Time {
     /// Keep for this long, from now on
     #[arg(long = "for", value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     lasting: Option<String>,
-    /// Keep until this instant
-    #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
+    /// Keep until this instant or date
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse_argument, allow_hyphen_values = true)]
     until: Option<Moment>,
 }
 

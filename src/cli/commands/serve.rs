@@ -9,7 +9,7 @@ use crate::cli::log;
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
     watching: WatchOptions,
-    /// Watch, count and tell, but remove nothing
+    /// Watch, count and report, but remove nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -19,7 +19,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<En
     overrides.dry_run = arguments.dry_run;
     let mut ids = crate::config::RootIds::default();
     let settings = crate::config::load(&overrides, &context.environment, &mut ids)?;
-    log::follow(settings.log_level);
+    log::follow(settings.log_level, settings.log_format);
     let environment = context.environment.clone();
     crate::daemon::serve(settings, overrides, environment, ids, log::follow)?;
     Ok(End::Done)

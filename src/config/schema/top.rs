@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::setting::{Table, Value};
-use super::super::settings::LogLevel;
+use super::super::settings::{LogFormat, LogLevel};
 use super::super::value::{Group, Permissions, SocketPath};
 use super::{Breaker, Ledger, Root, Rule, Source, Store, Watch};
 
@@ -60,6 +60,10 @@ pub(in crate::config) struct Top {
     /// does not matter. -v, -q and LAPSED_LOG override it.
     #[schemars(extend("default" = "info"))]
     pub log_level: Value<LogLevel>,
+    /// Form of the log: "text", or "json" for one object per line. The journal gets fields in any
+    /// case.
+    #[schemars(extend("default" = "text"), example = &"json")]
+    pub log_format: Value<LogFormat>,
     /// Remove due files automatically. If false, every rule acts as if it had schedule = "manual".
     #[schemars(extend("default" = true), example = false)]
     pub automatic: Value<bool>,

@@ -3,7 +3,7 @@
 use super::super::error::{Refusal, allowed};
 use super::super::schema::{Kind, Then};
 use super::super::setting::{Choice, Setting};
-use super::super::settings::{Backend, LogLevel};
+use super::super::settings::{Backend, LogFormat, LogLevel};
 use super::flag_word;
 use crate::core::claim::Unit;
 use crate::core::jobs::Status;
@@ -45,6 +45,10 @@ impl Choice for Backend {
         ("notify", Self::Notify),
         ("poll", Self::Poll),
     ];
+}
+
+impl Choice for LogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
 }
 
 impl Choice for Kind {

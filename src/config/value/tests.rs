@@ -158,10 +158,12 @@ fn sizes() {
         ("16 MiB", 16 << 20),
         ("5kB", 5000),
         ("1_000", 1000),
+        ("1.5GiB", 3 << 29),
+        ("10m", 10_000_000),
     ] {
         assert_eq!(Size::<0>::parse(text), Ok(Size(bytes)), "{text}");
     }
-    for text in ["", "MiB", "1.5GiB", "-1", "5 apples", "_", "99999999999TiB"] {
+    for text in ["", "MiB", "1.5", "-1", "5 apples", "_", "99999999999TiB"] {
         assert!(Size::<0>::parse(text).is_err(), "{text}");
     }
     assert_eq!(

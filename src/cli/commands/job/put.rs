@@ -8,41 +8,42 @@ use hyper::Method;
 use super::{Which, get, status};
 use crate::cli::client::Target;
 use crate::cli::context::{Context, End};
+use crate::clock;
 use crate::core::jobs::Status;
-use crate::types::{Job, JobOrder, Moment};
+use crate::types::{Job, JobOrder, Moment, Since};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     which: Which,
-    /// How it stands: pending, running, completed, failed or cancelled
+    /// Status: pending, running, completed, failed, cancelled
     #[arg(long, value_name = "WORD", value_parser = status)]
     status: Status,
-    /// What kind of job it is
+    /// Kind of job
     #[arg(long, value_name = "WORD")]
     kind: Option<String>,
-    /// When it was made [default: as known, or now]
-    #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
-    created_at: Option<Moment>,
-    /// When it ended [default, of one that has: as known, or now]
-    #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
-    completed_at: Option<Moment>,
-    /// When somebody last did something with it
-    #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
-    last_activity: Option<Moment>,
-    /// When it says itself that it is over
-    #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
+    /// Instant of its creation [default: as known, or now]
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    created_at: Option<Since>,
+    /// Instant of its end [default: as known, or now]
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    completed_at: Option<Since>,
+    /// Instant of the last activity
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    last_activity: Option<Since>,
+    /// Instant at which it expires by itself
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse_argument, allow_hyphen_values = true)]
     expires_at: Option<Moment>,
-    /// When it was cleaned: what is left of it stays
-    #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
-    cleaned_at: Option<Moment>,
-    /// Why it failed
+    /// Instant of its cleaning; what is left of it is kept
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    cleaned_at: Option<Since>,
+    /// Error message of a failed job
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
-    /// A file or directory that it claims (repeatable)
+    /// File or directory that it claims (repeatable)
     #[arg(long, value_name = "FILE")]
     file: Vec<String>,
-    /// Something else to say of it (repeatable)
+    /// Other attribute (repeatable)
     #[arg(long, value_name = "KEY=VALUE", value_parser = attribute)]
     attribute: Vec<(String, String)>,
 }
@@ -60,14 +61,16 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
         .iter()
         .map(|(key, value)| (key.clone(), value.as_str().into()))
         .collect();
+    let now = clock::now().wall;
+    let at = |since: Since| Moment(since.instant(now));
     let order = JobOrder {
         status: Some(arguments.status.to_string()),
         kind: arguments.kind.clone(),
-        created_at: arguments.created_at,
-        completed_at: arguments.completed_at,
-        last_activity: arguments.last_activity,
+        created_at: arguments.created_at.map(at),
+        completed_at: arguments.completed_at.map(at),
+        last_activity: arguments.last_activity.map(at),
         expires_at: arguments.expires_at,
-        cleaned_at: arguments.cleaned_at,
+        cleaned_at: arguments.cleaned_at.map(at),
         error: arguments.error.clone(),
         files: arguments.file.clone(),
         attributes,

@@ -1,4 +1,4 @@
-//! Why something lapses when it does.
+//! Explanations over HTTP.
 
 use super::*;
 
@@ -28,9 +28,12 @@ async fn explanations_in_fields_and_sentences() {
         text[0],
         "\"/srv/data/a.tmp\" is a file of 100 bytes in root \"data\"."
     );
-    assert_eq!(text[1], "rule \"old temporaries\" lets it lapse after 1h.");
+    assert_eq!(
+        text[1],
+        "rule \"old temporaries\" lets it lapse after 1 hour."
+    );
     assert!(
-        text[3].starts_with("it was due at") && text[3].contains("1h"),
+        text[3].starts_with("it was due at") && text[3].contains("60 min"),
         "{text:?}"
     );
 
