@@ -77,9 +77,9 @@ const NOT_IN_CORE: [&str; 13] = [
 ];
 
 /// Parts whose words are those of the house: plain English, and names of the trade.
-const WORDED: [&str; 11] = [
-    "cache", "clock", "config", "core", "fs", "ledger", "reap", "registry", "sources", "types",
-    "watch",
+const WORDED: [&str; 15] = [
+    "app", "cache", "cli", "clock", "config", "core", "daemon", "fs", "http", "ledger", "reap",
+    "registry", "sources", "types", "watch",
 ];
 
 /// Widest comment: rustfmt does not wrap them.

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn others_are_told_who_they_are_and_what_would_mend_it() {
+    async fn a_refusal_says_who_asked_and_what_would_help() {
         let error = authorizer(Some(77))
             .authorize(&peer(STRANGER, 5), Role::Operator)
             .await

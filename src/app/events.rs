@@ -24,7 +24,7 @@ use crate::core::policy::Policy;
 use crate::core::time::Timestamp;
 
 /// Events kept for followers that come back: some minutes of a busy host, in about 500 KiB.
-pub const TOLD_MAX: usize = 2048;
+pub const DELIVERIES_MAX: usize = 2048;
 
 /// Observed files kept for followers that are a little behind: a fifth of a second at 20,000 events
 /// a second.
@@ -85,7 +85,7 @@ impl Events {
     /// A hub of a daemon that started at `started`.
     #[must_use]
     pub fn new(started: Timestamp) -> Self {
-        Self::with_capacity(started, TOLD_MAX, OBSERVED_MAX)
+        Self::with_capacity(started, DELIVERIES_MAX, OBSERVED_MAX)
     }
 
     /// A hub that keeps other numbers of events.
@@ -313,7 +313,7 @@ mod tests {
     }
 
     /// Available events, as the numbers after the hub's first; `None` if there are none.
-    fn heard(follower: &mut Follower) -> Option<Vec<u64>> {
+    fn received(follower: &mut Follower) -> Option<Vec<u64>> {
         match follower.next().now_or_never()? {
             Delivery::Events(events) => Some(events.iter().map(|told| told.id - 5000).collect()),
             Delivery::Missing { after, until } => panic!("missing {after}..={until}"),
@@ -321,15 +321,15 @@ mod tests {
     }
 
     #[test]
-    fn a_follower_hears_what_is_told_from_now_on() {
+    fn a_follower_gets_what_happens_from_now_on() {
         let hub = hub();
         tell(&hub, 1);
         let mut follower = hub.follow(None, false).unwrap();
-        assert_eq!(heard(&mut follower), None);
+        assert_eq!(received(&mut follower), None);
         tell(&hub, 2);
         tell(&hub, 3);
-        assert_eq!(heard(&mut follower), Some(vec![2, 3]));
-        assert_eq!(heard(&mut follower), None);
+        assert_eq!(received(&mut follower), Some(vec![2, 3]));
+        assert_eq!(received(&mut follower), None);
     }
 
     #[tokio::test]
@@ -349,14 +349,14 @@ mod tests {
             tell(&hub, n);
         }
         let mut follower = hub.follow(Some(5002), false).unwrap();
-        assert_eq!(heard(&mut follower), Some(vec![3, 4]));
+        assert_eq!(received(&mut follower), Some(vec![3, 4]));
         let mut ahead = hub.follow(Some(u64::MAX), false).unwrap();
         tell(&hub, 5);
-        assert_eq!(heard(&mut ahead), Some(vec![5]));
+        assert_eq!(received(&mut ahead), Some(vec![5]));
     }
 
     #[test]
-    fn who_is_too_far_behind_is_told_so() {
+    fn a_follower_that_is_too_far_behind_learns_so() {
         let hub = hub();
         let mut follower = hub.follow(None, false).unwrap();
         for n in 1..=6 {
@@ -367,7 +367,7 @@ mod tests {
             panic!("{missing:?}");
         };
         assert_eq!((after, until), (5000, 5002));
-        assert_eq!(heard(&mut follower), Some(vec![3, 4, 5, 6]));
+        assert_eq!(received(&mut follower), Some(vec![3, 4, 5, 6]));
         // A number of an earlier daemon: nobody knows what came between.
         let mut earlier = hub.follow(Some(17), false).unwrap();
         assert!(matches!(
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn observed_files_are_kept_only_while_somebody_listens_for_them_and_push_nothing_else_out() {
+    fn observed_files_are_kept_only_for_their_followers_and_push_nothing_else_out() {
         let hub = hub();
         observe(&hub, 1);
         assert!(!hub.wants_observed());
@@ -389,7 +389,7 @@ mod tests {
             observe(&hub, size);
         }
         tell(&hub, 2);
-        assert_eq!(heard(&mut observer), Some(vec![1, 2, 3, 4, 5]));
+        assert_eq!(received(&mut observer), Some(vec![1, 2, 3, 4, 5]));
         for size in 0..9 {
             observe(&hub, size);
         }
@@ -397,7 +397,7 @@ mod tests {
             observer.next().now_or_never(),
             Some(Delivery::Missing { .. })
         ));
-        assert_eq!(heard(&mut plain), Some(vec![1, 5]));
+        assert_eq!(received(&mut plain), Some(vec![1, 5]));
         drop(observer);
         assert!(!hub.wants_observed());
     }

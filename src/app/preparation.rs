@@ -1,7 +1,8 @@
 //! Preparation of a clean: everything that happened before the order becomes known.
 //!
 //! ```text
-//! sources up to date → what was just written → the engine's own barrier: whose everything is, and what had to be looked at for that
+//! sources up to date → what was just written → the engine's own barrier: owners of everything, and
+//! what had to be looked at for that
 //! ```
 //!
 //! **Invariant:** it ends. What is not known by then is treated as before: what is known decides,

@@ -21,10 +21,11 @@ use crate::types::{Problem, to_query};
 /// The largest answer that is taken as a whole; lists are read line by line.
 const ANSWER_MAX: usize = 256 << 20;
 
-/// The longest line of a list: an entry is a few hundred bytes, its path at most 4,096 escaped six-fold.
+/// The longest line of a list: an entry is a few hundred bytes, its path at most 4,096 escaped
+/// six-fold.
 const LINE_MAX: usize = 1 << 20;
 
-/// Why there is no answer.
+/// Failure to get an answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// There is no socket.
@@ -44,7 +45,7 @@ pub enum ClientError {
     Broken {
         /// The socket.
         socket: PathBuf,
-        /// What is known of it.
+        /// Reason, as far as it is known.
         reason: String,
     },
     /// The daemon refuses.
@@ -53,7 +54,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether nobody is there to ask, so that a command may do it by itself.
+    /// Returns true if no daemon runs, so that a command may do without.
     #[must_use]
     pub fn is_absence(&self) -> bool {
         match self {
@@ -400,7 +401,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_is_told_in_the_daemon_s_words() {
+    async fn a_refusal_has_the_daemon_s_words() {
         let (_dir, socket) = serve(&[]);
         let mut client = Client::connect(&socket).await.unwrap();
         let error = client
@@ -412,7 +413,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_daemon_that_is_not_there_is_told_from_one_that_is_dead() {
+    async fn a_missing_daemon_differs_from_a_dead_one() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("s");
         let error = Client::connect(&socket).await.unwrap_err();

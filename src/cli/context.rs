@@ -15,7 +15,7 @@ use crate::daemon::{Baseline, offline};
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// The configuration [default: the user's or the host's lapsed.toml]
+    /// Configuration file [default: lapsed.toml of user or host]
     #[arg(
         long,
         global = true,
@@ -23,7 +23,7 @@ pub struct Common {
         value_name = "FILE"
     )]
     pub(super) config: Option<PathBuf>,
-    /// The daemon's socket
+    /// Socket of the daemon
     #[arg(
         long,
         global = true,
@@ -31,7 +31,7 @@ pub struct Common {
         value_name = "PATH"
     )]
     pub(super) socket: Option<PathBuf>,
-    /// Where the daemon keeps its state
+    /// State directory of the daemon
     #[arg(
         long,
         global = true,
@@ -50,16 +50,16 @@ pub struct Common {
     pub(super) quiet: u8,
 }
 
-/// What to watch, for commands that can do without a daemon.
+/// Roots on the command line, for commands that can do without a daemon.
 #[derive(Debug, Clone, Default, Args)]
 pub struct WatchOptions {
-    /// Watch PATH, and let its files lapse TTL after they were last touched (repeatable)
+    /// Watch PATH, with files lapsing after TTL (repeatable)
     #[arg(long, value_name = "PATH=TTL")]
     watch: Vec<String>,
-    /// What relative paths are below
+    /// Resolve relative paths below DIR
     #[arg(long, value_name = "DIR")]
     base_dir: Option<PathBuf>,
-    /// Take /, home directories and the like as roots, too
+    /// Allow /, home directories and the like as roots
     #[arg(long, alias = "allow-unsafe-root")]
     allow_unsafe_roots: bool,
 }
@@ -153,7 +153,7 @@ impl Consent {
     }
 }
 
-/// How a command ended that could run.
+/// Outcome of a command that could run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
     /// All is done.
@@ -166,17 +166,17 @@ pub enum End {
     Interrupted,
 }
 
-/// What every command gets.
+/// Surroundings of a command.
 pub struct Context {
-    /// Where it prints.
+    /// Standard output.
     pub output: Output,
-    /// What the process was started with.
+    /// Environment of the process.
     pub environment: Environment,
     pub(super) common: Common,
 }
 
 impl Context {
-    /// What the command line says to the configuration.
+    /// Returns the settings of the command line.
     #[must_use]
     pub fn overrides(&self, watching: &WatchOptions) -> Overrides {
         Overrides {
@@ -190,7 +190,7 @@ impl Context {
         }
     }
 
-    /// Where the daemon listens.
+    /// Returns the path of the daemon's socket.
     ///
     /// # Errors
     /// The configuration's mistakes that keep this from being known.
@@ -280,7 +280,7 @@ impl Context {
         })
     }
 
-    /// Whether to print for programs.
+    /// Returns true if programs read the output.
     #[must_use]
     pub fn is_json(&self) -> bool {
         match self.output.format {

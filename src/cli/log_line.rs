@@ -1,7 +1,8 @@
-//! Lines of the log for people: a time, a level, a message, and the fields that the message does not name already.
+//! Lines of the log for people: a time, a level, a message, and the fields that the message does
+//! not name already.
 //!
-//! **Invariant:** nothing that a file or a row is called begins a line or speaks to a terminal: control characters are spelled out,
-//! and further lines of a message are indented.
+//! **Invariant:** nothing that a file or a row is called begins a line or speaks to a terminal:
+//! control characters are spelled out, and further lines of a message are indented.
 
 use std::fmt::{self, Debug};
 
@@ -122,7 +123,7 @@ mod tests {
         }
     }
 
-    /// What `log` is written as, without time and level.
+    /// Output of `log`, without time and level.
     fn written(log: impl FnOnce()) -> String {
         let to = Written::default();
         let writer = to.clone();
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_message_names_is_not_told_again() {
+    fn what_a_message_names_is_not_repeated() {
         let line = written(
             || tracing::info!(path = %"/srv/a", rule = "old", files = 2, "lapsed \"/srv/a\""),
         );

@@ -1,7 +1,8 @@
 //! Tables for people: as wide as the terminal, as plain as a file.
 //!
-//! **Invariant:** a row is one line. On a terminal that is too narrow columns go first, in the order that the table says; then the path
-//! is shortened in its middle. Away from a terminal nothing is left out.
+//! **Invariant:** a row is one line. On a terminal that is too narrow columns go first, in the
+//! order that the table says; then the path is shortened in its middle. Away from a terminal
+//! nothing is left out.
 
 use std::borrow::Cow;
 
@@ -16,7 +17,7 @@ const PATH_COLUMNS_MIN: usize = 24;
 /// Blanks between columns.
 const GAP: usize = 2;
 
-/// How a column behaves.
+/// Behavior of a column in too little room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fit {
     /// It is always there.
@@ -32,13 +33,13 @@ pub enum Fit {
 pub struct Column {
     /// Its head.
     pub title: &'static str,
-    /// How it behaves.
+    /// Behavior.
     pub fit: Fit,
-    /// Whether its values are numbers, which stand to the right.
+    /// True if its values are numbers, which are aligned to the right.
     pub number: bool,
 }
 
-/// How a value is shown where there is color.
+/// Color of a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tone {
     /// As all.
@@ -107,13 +108,13 @@ impl Table {
         self.rows.push(values);
     }
 
-    /// How many rows there are.
+    /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there is no row.
+    /// Returns true if there is no row.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -167,7 +168,7 @@ impl Table {
         text
     }
 
-    /// Which columns are shown, and the room for the path; `None`: as much as it takes.
+    /// Columns that are shown, and the room for the path; `None` if that is not limited.
     fn fit(&self, screen: Screen) -> (Vec<usize>, Option<usize>) {
         let mut shown: Vec<usize> = (0..self.columns.len()).collect();
         let Some(width) = screen.width else {

@@ -47,9 +47,9 @@ impl Database {
         }
     }
 
-    /// Whether it has told everything that was so when it was first asked this, or is down, so that
-    /// nobody can know. If not, a reading is on its way, and `ordered`, which begins as `None`,
-    /// says since when. May wait for two seconds.
+    /// Returns true if it has told everything that was so when it was first asked, or is down, so
+    /// that nobody can know. If not, a reading is on its way, and `ordered`, which begins as
+    /// `None`, says since when. May wait for two seconds.
     pub(super) fn has_caught_up(&self, ordered: &mut Option<Duration>) -> bool {
         match self.stats().state {
             SourceState::Down { .. } => return true,

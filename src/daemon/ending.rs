@@ -13,7 +13,7 @@ use crate::clock;
 /// Time for everything, from the signal to the exit of the process.
 pub(super) const END_MAX: Duration = Duration::from_millis(900);
 
-/// When the daemon ends, the time from its beginning until which each part may take: all of them
+/// Times from the beginning of the end until which each part may take: all of them
 /// usually end within 100 ms. The cache comes last and has the rest: what it writes spares the next
 /// start a listing.
 pub(super) mod share {

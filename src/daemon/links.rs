@@ -1,4 +1,4 @@
-//! What stands where claims lead: a symbolic link on the way means that they may mean another file,
+//! Ways of claims to files: a symbolic link on the way means that they may mean another file,
 //! and a file that the index does not know that not all of the job has gone.
 //!
 //! **Invariant:** no link is followed: that there is one on the way is enough to hold.
@@ -33,8 +33,8 @@ pub(super) fn hold_of(jobs: &Jobs, policy: &Policy, root: RootId, path: &[u8]) -
     })
 }
 
-/// What holds all that a job owns, whose record is to be written: a claim of it that leads through
-/// a link, or to a file that the index does not know. Files first, then the row.
+/// Returns the hold of all that a job owns, whose record is to be written: a claim that leads
+/// through a link, or to a file that the index does not know. Files first, then the row.
 pub(super) fn hold_of_record(jobs: &Jobs, policy: &Policy, claim: &Claim) -> Option<Hold> {
     let key = claim.owners.first()?;
     let pieces: BTreeSet<(RootId, &RelPath)> = claim
@@ -70,8 +70,8 @@ pub(super) fn hold_of_record(jobs: &Jobs, policy: &Policy, claim: &Claim) -> Opt
     })
 }
 
-/// Whether a file that only the job of `claim` has a say in goes with it: what is kept, or falls
-/// under another rule, stays with the row's knowledge.
+/// Returns true if a file that only the job of `claim` has a say in goes with it: what is kept, or
+/// falls under another rule, stays with the row's knowledge.
 fn is_to_go(jobs: &Jobs, policy: &Policy, claim: &Claim, root: RootId, path: &RelPath) -> bool {
     let owner = jobs.owner(policy, root, path.as_bytes());
     let (class, job) = policy.decide(root, path.as_bytes(), &owner);

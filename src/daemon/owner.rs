@@ -67,7 +67,7 @@ impl Owner {
         mut inputs: mpsc::Receiver<Input>,
         outlets: Outlets,
     ) -> std::io::Result<Self> {
-        let bell = Arc::new(Bell(eventfd(
+        let wakeup = Arc::new(EngineWaker(eventfd(
             0,
             EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK,
         )?));
@@ -81,7 +81,7 @@ impl Owner {
                 while let Some(first) = next
                     .take()
                     .or_else(|| inputs.try_recv().ok())
-                    .or_else(|| next_input(&mut inputs, &bell, outlets.answers.alarm()))
+                    .or_else(|| next_input(&mut inputs, &wakeup, outlets.answers.alarm()))
                 {
                     let input;
                     (input, next) = merged(first, || inputs.try_recv().ok());
@@ -120,9 +120,9 @@ impl Owner {
 }
 
 /// Wakes the owner thread from its sleep.
-struct Bell(OwnedFd);
+struct EngineWaker(OwnedFd);
 
-impl Wake for Bell {
+impl Wake for EngineWaker {
     fn wake(self: Arc<Self>) {
         // Fails only when the counter is full: then it rings already.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
@@ -135,17 +135,17 @@ impl Wake for Bell {
 /// Waits in `poll(2)`: a runtime around these two descriptors costs more than a small step.
 fn next_input(
     inputs: &mut mpsc::Receiver<Input>,
-    bell: &Arc<Bell>,
+    wakeup: &Arc<EngineWaker>,
     alarm: &Alarm,
 ) -> Option<Input> {
-    let waker = Waker::from(Arc::clone(bell));
+    let waker = Waker::from(Arc::clone(wakeup));
     let mut context = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(input) = inputs.poll_recv(&mut context) {
             return input;
         }
         let mut fds = [
-            PollFd::new(&bell.0, PollFlags::IN),
+            PollFd::new(&wakeup.0, PollFlags::IN),
             PollFd::new(alarm, PollFlags::IN),
         ];
         match poll(&mut fds, None) {
@@ -156,7 +156,7 @@ fn next_input(
             }
         }
         if !fds[0].revents().is_empty() {
-            let _ = rustix::io::read(&bell.0, &mut [0; 8]);
+            let _ = rustix::io::read(&wakeup.0, &mut [0; 8]);
         }
         if !fds[1].revents().is_empty() && alarm.acknowledge() {
             return Some(Input::Tick);

@@ -99,7 +99,7 @@ impl Reading {
     /// Waits until each source was read, or cannot be.
     fn wait_for_sources(&mut self, handle: EffectHandler<'_>) {
         let until = clock::now().boot + SOURCES_WAIT;
-        let (bell, rung) = std::sync::mpsc::channel::<()>();
+        let (rest, woken) = std::sync::mpsc::channel::<()>();
         let is_loading = |engine: &Engine| {
             let sources = engine.status(clock::now()).sources;
             let mut phases = sources.iter().map(|source| &source.phase);
@@ -109,10 +109,10 @@ impl Reading {
             match self.inputs.try_recv() {
                 Ok(input) => drop(self.step(input, handle)),
                 // Nobody rings: it is only a rest, so that the sources have the processor.
-                Err(_) => drop(rung.recv_timeout(Duration::from_millis(5))),
+                Err(_) => drop(woken.recv_timeout(Duration::from_millis(5))),
             }
         }
-        drop(bell);
+        drop(rest);
     }
 
     /// The next input, which is waited for; `None`: there will be none.

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_is_complete_when_it_was_told_and_finished_in_any_order() {
+    fn a_removal_is_complete_when_recorded_and_finished_in_any_order() {
         let (_scratch, dir) = dir();
         let mut removals = Removals::default();
         let now = Duration::from_secs(1);

@@ -4,8 +4,8 @@
 //! ```text
 //! news      source → engine (Input::Jobs)
 //! question  reaper → source: one row, as it is now
-//! record    reaper: prepared in the registry → ledger → files removed → engine (Effect::Recorded) → file systems synchronized → confirmed → written to
-//!           the source → done
+//! record    reaper: prepared in the registry → ledger → files removed → engine (Effect::Recorded)
+//!           → file systems synchronized → confirmed → written to the source → done
 //! ```
 //!
 //! **Invariant:** a record is written only after its removal is in the ledger and all files of the

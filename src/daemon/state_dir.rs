@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_holder_is_told_who_the_first_is() {
+    fn a_second_holder_learns_who_the_first_is() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("deep/state");
         let held = StateDir::claim(&path).unwrap();

@@ -1,5 +1,5 @@
-//! A survey of the roots and sources of a configuration: for `check`, and for questions and dry runs
-//! without a daemon.
+//! A survey of the roots and sources of a configuration: for `check`, and for questions and dry
+//! runs without a daemon.
 //!
 //! `check` sees what a first start would see. Everything else sees what a run without a daemon
 //! would see, with what earlier runs have saved; of the cache it reads a private copy.

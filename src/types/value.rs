@@ -101,7 +101,7 @@ impl Since {
 
 impl Text for Since {
     const EXPECTED: &'static str =
-        "an instant such as 2024-05-06T07:08:09Z, or a duration such as 7d before now";
+        "an instant such as 2024-05-06T07:08:09Z, or a duration such as 7d";
 
     fn parse(text: &str) -> Option<Self> {
         match Moment::parse(text) {

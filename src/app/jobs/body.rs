@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn instants_that_nobody_said_are_as_known_or_now() {
+    fn omitted_instants_are_as_known_or_now() {
         let later = NOW.plus_ms(10);
         let running = put(order("running"), None, NOW);
         assert_eq!(running.moments.created_at, Some(NOW));

@@ -1,12 +1,13 @@
-//! `lapsed check`: validates the configuration, and says in plain words what it will do, with examples from the trees.
+//! `lapsed check`: validates the configuration, and says in plain words what it will do, with
+//! examples from the trees.
 //!
 //! - `settings`: what the configuration says
 //! - `findings`: what it makes of the trees as they are
 //! - `object`: both for programs
 //! - `warnings`: likely mistakes
 //!
-//! **Invariant:** nothing is written, made or locked, beyond what SQLite itself puts beside a database in WAL mode that is read: it can be
-//! asked at any time, a running daemon or none.
+//! **Invariant:** nothing is written, made or locked, beyond what SQLite itself puts beside a
+//! database in WAL mode that is read: it can be asked at any time, a running daemon or none.
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ mod warnings;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// Only read the configuration: no look at the trees, no examples
+    /// Read only the configuration, not the trees
     #[arg(long, visible_alias = "no-examples")]
     quick: bool,
     #[command(flatten)]
@@ -39,19 +40,19 @@ pub(in crate::cli) struct Arguments {
 struct Report {
     settings: Settings,
     policy: Arc<Policy>,
-    /// What was found in the trees, and when; `None`: nobody looked.
+    /// Findings in the trees, and their instant; `None` if the trees were not read.
     found: Option<(Findings, Timestamp)>,
-    /// Why pins and jobs that were told are not known.
+    /// Reason why pins and API jobs are unknown.
     unread: Option<String>,
     warnings: Vec<String>,
 }
 
-/// What a line is, and so how far it stands in.
+/// Kind of a line, which decides its indent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     /// A sentence of its own.
     Sentence,
-    /// What was found, about the sentence before.
+    /// A finding about the sentence before.
     Finding,
     /// A path, about the finding before.
     Path,

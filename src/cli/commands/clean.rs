@@ -1,4 +1,5 @@
-//! `lapsed clean`: removes now what is due. Without a daemon it crawls once by itself, with the same policy and reaper.
+//! `lapsed clean`: removes now what is due. Without a daemon it crawls once by itself, with the
+//! same policy and reaper.
 
 use clap::Args;
 
@@ -21,28 +22,28 @@ use crate::types::{CleanOrder, Report};
     reason = "each is an option of its own"
 )]
 pub(in crate::cli) struct Arguments {
-    /// Only tell what would go
+    /// Report what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
-    /// Only in this root (repeatable)
+    /// Remove only in this root (repeatable)
     #[arg(long, value_name = "NAME")]
     root: Vec<String>,
-    /// Only by this rule (repeatable)
+    /// Remove only by this rule (repeatable)
     #[arg(long, value_name = "NAME")]
     rule: Vec<String>,
-    /// Only what this job owns (repeatable)
+    /// Remove only files that this job owns (repeatable)
     #[arg(long)]
     job: Vec<String>,
-    /// Only what nobody owns
+    /// Remove only orphans
     #[arg(long)]
     orphans_only: bool,
-    /// Another time to live than the rule's, this once (repeatable)
+    /// Use another time to live for a rule once (repeatable)
     #[arg(long, value_name = "RULE=TTL", value_parser = parse_retention)]
     retention: Vec<(String, String)>,
-    /// Release the breaker of these roots first, and go on
+    /// Release the breaker of these roots first
     #[arg(long, conflicts_with = "dry_run")]
     release: bool,
-    /// List everything, however long
+    /// Print the report in full
     #[arg(long)]
     all: bool,
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! Roots, rules and sources of jobs in plain words.
 //!
-//! **Invariant:** what a sentence says is what the policy does: it is made of the parsed values, not of the user's text.
+//! **Invariant:** what a sentence says is what the policy does: it is made of the parsed values,
+//! not of the user's text.
 
 use std::fmt::Write as _;
 
@@ -206,7 +207,7 @@ pub(super) fn rule(policy: &Policy, rule: &Rule) -> String {
     text
 }
 
-/// Whose files a rule is for: " of completed or failed jobs"; empty: anybody's.
+/// Owners of the files that a rule is for: " of completed or failed jobs"; empty for all.
 fn of_whom(policy: &Policy, rule: &Rule) -> String {
     match &rule.jobs {
         JobFilter::Nobody => " that belong to nobody".to_owned(),

@@ -9,10 +9,10 @@ use crate::types::{Event, EventLine, EventsQuery, Moment};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// Tell every change of a file, too
+    /// Print every change of a file, too
     #[arg(long)]
     observed: bool,
-    /// Begin after the event with this number
+    /// Start after the event with this number
     #[arg(long, value_name = "ID")]
     after: Option<u64>,
 }

@@ -15,7 +15,7 @@ use crate::types::{Bytes, ExplainQuery, Explanation, JsonPath};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// A file, or a top-level directory of a root
+    /// File, or top-level directory of a root
     path: PathBuf,
     #[command(flatten)]
     watching: WatchOptions,
@@ -81,8 +81,8 @@ fn look(path: &Path) -> Option<(&'static str, String)> {
     Some((found, sentence))
 }
 
-/// `path` from `/`, as the daemon knows it: symbolic links on the way are followed (roots are known by their real paths), the last
-/// component is not.
+/// `path` from `/`, as the daemon knows it: symbolic links on the way are followed (roots are known
+/// by their real paths), the last component is not.
 pub(super) fn absolute(path: &Path, current_dir: Option<&Path>) -> Option<PathBuf> {
     let path = if path.is_absolute() {
         path.to_path_buf()

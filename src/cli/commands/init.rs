@@ -1,4 +1,5 @@
-//! `lapsed init`: writes an annotated configuration, from a preset, from directories that are named, or from a few questions.
+//! `lapsed init`: writes an annotated configuration, from a preset, from directories that are
+//! named, or from a few questions.
 //!
 //! - `presets`: those that are embedded, and the directory that is put into one
 //! - `draft`: a configuration for directories that are named
@@ -6,8 +7,8 @@
 //! - `questions`: what a terminal is asked
 //! - `file`: writing, without ever losing what was there
 //!
-//! **Invariant:** what is written was loaded and found sound; only what hangs on the environment or on directories to come is left to
-//! hints.
+//! **Invariant:** what is written was loaded and found sound; only what hangs on the environment or
+//! on directories to come is left to hints.
 
 use std::path::{Path, PathBuf};
 
@@ -37,33 +38,33 @@ use presets::Preset;
     reason = "each is a flag of the command line"
 )]
 pub(in crate::cli) struct Arguments {
-    /// The configuration for a system of this kind
+    /// Write the configuration for a system of this kind
     #[arg(long, value_name = "NAME", group = "what", value_parser = PossibleValuesParser::new(presets::names()))]
     preset: Option<String>,
-    /// A configuration that watches PATH, and lets its files lapse TTL after they were last touched (repeatable)
+    /// Watch PATH, with files lapsing after TTL (repeatable)
     #[arg(long, value_name = "PATH=TTL", group = "what")]
     watch: Vec<String>,
-    /// Print every setting, with its default and an explanation
+    /// Write every setting with its default and explanation
     #[arg(long, group = "what")]
     all: bool,
     /// List the presets
     #[arg(long, group = "what", conflicts_with_all = ["output", "force", "base_dir"])]
     list: bool,
-    /// What relative paths of the preset are below
+    /// Resolve relative paths of the preset below DIR
     #[arg(long, value_name = "DIR", conflicts_with_all = ["watch", "all"])]
     base_dir: Option<PathBuf>,
-    /// Where to write; `-`: standard output [default: where the daemon looks for it]
+    /// Write to FILE, or - for standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Replace the file if there is one, and keep it as FILE~
     #[arg(long)]
     force: bool,
-    /// Take /, home directories and the like as roots, too
+    /// Allow /, home directories and the like as roots
     #[arg(long, requires = "watch")]
     allow_unsafe_roots: bool,
 }
 
-/// What is to be written.
+/// Content to write.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Wanted {
     /// A preset, for what lies below a directory (`None`: as the preset says).
@@ -74,7 +75,7 @@ enum Wanted {
     All,
 }
 
-/// Where to.
+/// Destination.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Place {
     Stdout,
@@ -85,7 +86,7 @@ enum Place {
 /// A configuration that can be written.
 struct Sound {
     text: String,
-    /// What is not as it has to be yet.
+    /// Things that still have to be made.
     hints: Vec<String>,
 }
 
@@ -164,7 +165,7 @@ fn wanted(arguments: &Arguments) -> anyhow::Result<Option<Wanted>> {
     Ok(Some(Wanted::Preset(preset, arguments.base_dir.clone())))
 }
 
-/// Where the daemon would look for the file.
+/// Path at which the daemon looks for the file.
 fn usual_place(context: &Context) -> anyhow::Result<PathBuf> {
     let overrides = context.overrides(&crate::cli::context::WatchOptions::default());
     Ok(place_for_new(&overrides, &context.environment)?)
@@ -246,8 +247,9 @@ fn compose(
     Ok(Sound { text, hints })
 }
 
-/// Loads `text` as the file at `path` will be. What is wrong with it is an error; what is wrong with the environment it is loaded in
-/// is a hint, and then there are no settings; so are directories that are not there yet.
+/// Loads `text` as the file at `path` will be. What is wrong with it is an error; what is wrong
+/// with the environment it is loaded in is a hint, and then there are no settings; so are
+/// directories that are not there yet.
 fn judge(
     path: &Path,
     text: &str,

@@ -34,9 +34,9 @@ enum Command {
 /// Job that a command is about.
 #[derive(Debug, Args)]
 pub(super) struct Which {
-    /// The job's id
+    /// Id of the job
     pub(super) id: String,
-    /// Its source, where several are to choose from
+    /// Source of the job, if several know its id
     #[arg(long, value_name = "NAME")]
     pub(super) source: Option<String>,
 }

@@ -19,48 +19,48 @@ use crate::types::{Bytes, Entry, FilesQuery, Size, SortBy, SortOrder, Span};
     reason = "each is a flag of the command line"
 )]
 pub(in crate::cli) struct Arguments {
-    /// Only files of this root
+    /// List only files of this root
     #[arg(long, value_name = "NAME")]
     root: Option<String>,
-    /// Only files that this job owns
+    /// List only files that this job owns
     #[arg(long)]
     job: Option<String>,
-    /// Only files of jobs that stand like this
+    /// List only files of jobs with this status
     #[arg(long, value_name = "WORD", value_parser = super::job::status)]
     status: Option<Status>,
-    /// Only files that nobody owns where somebody should
+    /// List only orphans
     #[arg(long)]
     orphan: bool,
-    /// Only files that a pin holds
+    /// List only pinned files
     #[arg(long)]
     pinned: bool,
-    /// Only files under this rule; `none`: those that no rule matches
+    /// List only files under this rule, or none
     #[arg(long, value_name = "NAME")]
     rule: Option<String>,
-    /// Only files whose path beneath the root matches
+    /// List only files whose path beneath the root matches
     #[arg(long)]
     glob: Option<String>,
-    /// Only files that are held so, such as `open`
+    /// List only files under this hold, such as open
     #[arg(long, value_name = "CODE")]
     hold: Option<String>,
-    /// Only files that lapse within this time
+    /// List only files that lapse within this time
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     expiring_within: Option<Span>,
-    /// Only files whose content last changed longer ago
+    /// List only files whose content changed longer ago
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     older_than: Option<Span>,
-    /// Only files of this size or more
+    /// List only files of this size or more
     #[arg(long, value_name = "SIZE")]
     min_size: Option<Size>,
-    /// In which order [default: as they come]
+    /// Sort the files
     #[arg(long, value_enum)]
     sort: Option<Sort>,
-    /// The other way round
+    /// Reverse the order
     #[arg(long, requires = "sort")]
     reverse: bool,
     #[command(flatten)]
     limit: Limit,
-    /// First wait until everything that happened so far is known
+    /// Wait until all past changes are known
     #[arg(long)]
     sync: bool,
     #[command(flatten)]

@@ -16,7 +16,7 @@ const BAR_COLUMNS: u64 = 24;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// Until how far ahead
+    /// Look this far ahead
     #[arg(
         long,
         value_name = "DURATION",
@@ -63,7 +63,7 @@ fn show(context: &mut Context, plan: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What goes, and what waits to be asked: `3 files (12 B) lapse within 24 h`, `2 files (1 B) wait to be asked: lapsed clean`.
+/// Sums: `3 files (12 B) lapse within 24 h`, `2 files (1 B) wait to be asked: lapsed clean`.
 fn summary(plan: &Plan) -> Vec<String> {
     let until = within(plan);
     let mut asked = Tally::default();

@@ -127,7 +127,7 @@ fn rule(of: &RuleTotals) -> String {
     )
 }
 
-/// What an error is about.
+/// Subject of an error.
 fn subject(one: &ReportError) -> String {
     let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "?".to_owned());
     match (one.kind, &one.path) {

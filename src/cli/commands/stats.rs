@@ -34,10 +34,10 @@ struct Group {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// What was removed, for each day (UTC) since the first
+    /// Show removals for each day (UTC) since the first
     #[arg(long, value_enum)]
     by: Option<By>,
-    /// Only since then: an instant (RFC 3339), or a duration ago
+    /// Count only since an instant, a date, or a duration ago
     #[arg(long, value_name = "WHEN", requires = "by")]
     since: Option<Since>,
     #[command(flatten)]

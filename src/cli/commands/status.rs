@@ -185,7 +185,7 @@ fn configuration(status: &Status, now: Timestamp) -> String {
     format!("{file}, read {since}")
 }
 
-/// What is due and goes, with its rate and its end, and what is due and waits.
+/// Due files that are being removed, with rate and end, and those that wait.
 fn backlog(status: &Status, now: Timestamp) -> Vec<String> {
     let told = |tally: Tally| {
         let size = human::size(tally.bytes);
@@ -225,7 +225,7 @@ fn backlog(status: &Status, now: Timestamp) -> Vec<String> {
     lines
 }
 
-/// What the comparison with what had been saved found and cost, root by root.
+/// Results and cost of comparing each root with what had been saved.
 fn comparisons(status: &Status) -> Vec<String> {
     let roots = status.roots.iter();
     let roots = roots.filter(|_| status.health != HealthState::Offline);
@@ -273,7 +273,7 @@ fn roots(status: &Status) -> Table {
     table
 }
 
-/// What somebody may want to look at.
+/// Conditions that a person may want to look at.
 fn warnings(status: &Status, now: Timestamp) -> Vec<String> {
     let mut lines = Vec::new();
     for root in &status.roots {

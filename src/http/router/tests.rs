@@ -316,7 +316,7 @@ impl World {
         answer(self.send(peer, request, body).await).await
     }
 
-    /// What I order with `method`.
+    /// Answer to my order with `method`.
     async fn order(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let request = Request::builder().method(method).uri(path);
         let request = request.header("content-type", "application/json");

@@ -127,7 +127,7 @@ impl Running {
         stream
     }
 
-    /// What comes back until the server closes.
+    /// Answer until the server closes.
     fn send(&self, request: &[u8]) -> String {
         let mut stream = self.connect();
         // Who is turned away may be so before the request is written; the answer tells.
@@ -222,7 +222,7 @@ fn a_body_within_the_limit_arrives() {
 }
 
 #[test]
-fn a_body_is_read_before_the_answer_also_where_nobody_asks_for_it() {
+fn a_body_is_read_before_the_answer_also_where_no_route_wants_it() {
     let server = start(short());
     let head =
         b"POST /ignores HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 5\r\n\r\n";
@@ -236,7 +236,7 @@ fn a_body_is_read_before_the_answer_also_where_nobody_asks_for_it() {
 }
 
 #[test]
-fn stalling_clients_are_cut_and_harm_nobody() {
+fn stalling_clients_are_cut_and_harm_no_other() {
     let server = start(short());
     let silent = server.connect();
     let mut half_head = server.connect();

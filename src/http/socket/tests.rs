@@ -1,4 +1,4 @@
-//! Who owns the socket, and who may connect.
+//! Owner and mode of the socket.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -101,7 +101,7 @@ fn long_paths_and_missing_directories_are_said() {
 }
 
 #[test]
-fn somebody_else_s_socket_stays_when_ours_goes() {
+fn another_s_socket_stays_when_ours_is_removed() {
     let (_dir, path) = place();
     let (_listener, owned) = bind(&path, RIGHTS).unwrap();
     rustix::fs::unlink(&path).unwrap();

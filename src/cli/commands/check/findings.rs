@@ -1,4 +1,4 @@
-//! What the configuration makes of the trees as they are, in plain words.
+//! Effects of the configuration on the trees as they are, in plain words.
 //!
 //! **Invariant:** a number and its noun agree.
 
@@ -137,7 +137,7 @@ pub(super) fn of_root(report: &Report, root: &Root, found: &RootFindings) -> Vec
     lines
 }
 
-/// Whether what is due and nobody's is more than may go within an hour.
+/// Tells that more orphans are due than may be removed within an hour.
 fn exceeds_ceilings(breaker: &Breaker, found: &RootFindings) -> bool {
     let Tally { files, bytes } = found.orphans;
     #[expect(
@@ -150,7 +150,7 @@ fn exceeds_ceilings(breaker: &Breaker, found: &RootFindings) -> bool {
         || (files > breaker.entries && exceeds_share)
 }
 
-/// What stays for now, and why; nothing for the breaker, which is told apart.
+/// Holds and their reasons, without the breaker's, which has a line of its own.
 fn of_hold(found: &Held) -> Option<Line> {
     let files = human::files(found.files);
     let is_one = found.files == 1;
@@ -269,7 +269,7 @@ fn due(rule: &Rule, found: &RuleFindings, now: Timestamp) -> String {
     format!("{}{jobs} {what}{such}", tally(found.now))
 }
 
-/// When what is due at `due` goes by its rule's schedule, if the daemon is started now.
+/// Instant at which the rule's schedule removes what is due at `due`, if the daemon starts now.
 fn goes_at(times: &Recurrence, due: Timestamp, now: Timestamp) -> Option<String> {
     let at = times.next(due.plus_ms(-1), &clock::zone(), now)?;
     Some(human::by_the_clock(at, now))

@@ -1,4 +1,4 @@
-//! What `check` tells programs.
+//! Answer of `check` to programs.
 
 use std::collections::BTreeMap;
 

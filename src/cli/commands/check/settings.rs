@@ -1,4 +1,4 @@
-//! What the configuration says, whatever lies in the trees.
+//! Settings in plain words, whatever the trees hold.
 
 use super::Report;
 use crate::cli::commands::describe;
@@ -44,7 +44,7 @@ pub(super) fn asked<'s>(
     all.filter(move |&(id, asked)| is_asked(id) || !is_implied(asked))
 }
 
-/// What holds for all of it.
+/// Settings of the daemon as a whole.
 pub(super) fn rest(settings: &Settings, policy: &Policy) -> Vec<String> {
     let mut lines = Vec::new();
     if asked(settings, policy).next().is_some() {
@@ -88,7 +88,7 @@ pub(super) fn rest(settings: &Settings, policy: &Policy) -> Vec<String> {
     lines
 }
 
-/// What of the ledger is dropped.
+/// Retention of the ledger.
 fn kept(keep: Keep) -> Option<String> {
     let age = keep
         .age

@@ -5,7 +5,7 @@ use crate::cli::human;
 use crate::core::policy::{Policy, Root, Rule};
 use crate::core::report::SourcePhase;
 
-/// What is said of `policy`, and of what was found with it.
+/// Warnings about `policy` and the findings.
 pub(super) fn of(policy: &Policy, found: Option<&Findings>) -> Vec<String> {
     let mut warnings = Vec::new();
     for (&id, root) in &policy.roots {

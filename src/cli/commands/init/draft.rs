@@ -1,12 +1,13 @@
 //! A configuration for directories that are named, each with a time to live.
 //!
-//! **Invariant:** what is said of a setting is what the annotated default says of it: it is taken from there.
+//! **Invariant:** what is said of a setting is what the annotated default says of it: it is taken
+//! from there.
 
 use super::text::quote_literal;
 use crate::config::{ANNOTATED_DEFAULT, Environment, Overrides, RootIds, load};
 use crate::core::policy::{Root, Rule};
 
-/// Where settings of the service, of roots and of rules begin in the annotated default.
+/// Headings of the settings of the service, of roots and of rules in the annotated default.
 const SERVICE: &str = "";
 const ROOT: &str = "[[root]]";
 const RULE: &str = "[[rule]]";
@@ -92,7 +93,7 @@ fn rule_table(rule: &Rule, root: Option<&Root>, ttl: &str) -> String {
     )
 }
 
-/// What the annotated default says of each of `keys` in a section, each with a blank line before it.
+/// Texts of the annotated default about `keys` of a section, each after a blank line.
 fn excerpts(section: &str, keys: &[&str]) -> String {
     let mut text = String::new();
     for found in keys.iter().filter_map(|key| excerpt(section, key)) {

@@ -1,6 +1,7 @@
 //! Writing the file.
 //!
-//! **Invariant:** a file that is there is replaced only when that was asked for, as a whole, and what was in it is kept beside it.
+//! **Invariant:** a file that is there is replaced only when that was asked for, as a whole, and
+//! what was in it is kept beside it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::reason;
 
-/// Why it was not written.
+/// Failure to write it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {
     /// There is one.
@@ -115,7 +116,7 @@ fn remove_if_there(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Where what was at `path` is kept.
+/// Path of the backup of `path`.
 fn backup(path: &Path) -> PathBuf {
     with_ending(path, "~")
 }

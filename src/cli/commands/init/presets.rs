@@ -1,7 +1,7 @@
 //! The presets: configurations for systems of some kind, as `config/presets/` has them.
 //!
-//! **Invariant:** whatever is put into a preset's text, its comments and its variables stay, and it says what was meant: no character of a
-//! path is taken for anything else.
+//! **Invariant:** whatever is put into a preset's text, its comments and its variables stay, and it
+//! says what was meant: no character of a path is taken for anything else.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::text;
 /// A configuration for systems of one kind.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct Preset {
-    /// What it is called.
+    /// Name.
     pub(super) name: &'static str,
     /// The file.
     pub(super) text: &'static str,
@@ -39,7 +39,7 @@ pub(super) static ALL: [Preset; 5] = [
     preset!("math2visual"),
 ];
 
-/// Why a directory cannot be put into a preset.
+/// Failure to put a directory into a preset.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PresetError {
     /// TOML is UTF-8.
@@ -49,7 +49,7 @@ pub(super) enum PresetError {
     NotUtf8(String),
 }
 
-/// What they are called.
+/// Names of all presets.
 pub(super) fn names() -> [&'static str; ALL.len()] {
     std::array::from_fn(|place| ALL[place].name)
 }
@@ -60,7 +60,7 @@ pub(super) fn named(name: &str) -> Option<&'static Preset> {
 }
 
 impl Preset {
-    /// What it is for: its first line says so, `# NAME: description`.
+    /// Purpose, from its first line: `# NAME: description`.
     pub(super) fn description(&self) -> &'static str {
         let line = self.text.lines().next().unwrap_or_default();
         let line = line.trim_start_matches('#').trim();
@@ -75,8 +75,8 @@ impl Preset {
 /// The line that says what relative paths are below.
 const BASE_DIR: &str = "base_dir = ";
 
-/// `preset` with `dir`, which is absolute, as its base directory: where the preset names an environment variable, that one still goes
-/// before it.
+/// `preset` with `dir`, which is absolute, as its base directory: where the preset names an
+/// environment variable, that one still goes before it.
 pub(super) fn with_base_dir(preset: &str, dir: &Path) -> Result<String, PresetError> {
     let Some(dir) = dir.to_str() else {
         return Err(PresetError::NotUtf8(format!("{:?}", dir.to_string_lossy())));
@@ -104,7 +104,7 @@ fn edit(value: &str, dir: &str) -> String {
     format!("{BASE_DIR}{}{rest}", text::quote(&value))
 }
 
-/// Where the TOML string that `value` begins with ends.
+/// End of the TOML string that `value` begins with.
 fn end_of_string(value: &str) -> Option<usize> {
     let quote = value.chars().next().filter(|&c| c == '"' || c == '\'')?;
     let mut escaped = false;

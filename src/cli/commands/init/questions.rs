@@ -1,6 +1,7 @@
-//! What a terminal is asked: the kind of system, the directories, the time, the file.
+//! Questions on a terminal: the kind of system, the directories, the time, the file.
 //!
-//! **Invariant:** an answer that cannot be is said and asked again; an end of the answers writes nothing.
+//! **Invariant:** an answer that cannot be is said and asked again; an end of the answers writes
+//! nothing.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -9,10 +10,10 @@ use super::{Wanted, below_here, draft, file, judge, presets};
 use crate::cli::human;
 use crate::config::{Environment, reason};
 
-/// How long files live when somebody only presses return.
+/// Time to live if the user only presses return.
 const TTL: &str = "7d";
 
-/// Why there are no answers.
+/// Failure to get answers.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unanswered {
     /// End of file.
@@ -23,7 +24,7 @@ pub(super) enum Unanswered {
     Refused(#[from] io::Error),
 }
 
-/// Whether somebody is there to answer.
+/// Returns true if a user at a terminal can answer.
 pub(super) fn can_be_asked() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
@@ -232,7 +233,7 @@ fn home(answer: &str, environment: &Environment) -> PathBuf {
     }
 }
 
-/// Whether `dir` can be watched beside those of `watch`, with this time to live.
+/// Checks that `dir` can be watched beside those of `watch`, with this time to live.
 fn sound(watch: &[String], dir: &str, ttl: &str, environment: &Environment) -> Result<(), String> {
     let mut watch = watch.to_vec();
     watch.push(format!("{dir}={ttl}"));

@@ -93,7 +93,7 @@ fn lines(job: &Job) -> Vec<String> {
     lines
 }
 
-/// What is still to be written to the job's row, and why it was not yet.
+/// Describes a record that waits to be written to the job's row, and why it does.
 pub(in crate::cli::commands) fn pending(record: &PendingRecord, now: Timestamp) -> String {
     let since = human::relative_or(Some(&record.since), now, "");
     let action = &record.action;
@@ -107,7 +107,7 @@ pub(in crate::cli::commands) fn pending(record: &PendingRecord, now: Timestamp) 
     format!("{action} {refused}; its files went {since}{why}")
 }
 
-/// What went of a job whose row was deleted since.
+/// Describes the removal of a job whose row was deleted later.
 fn forgotten(job: &Job, now: Timestamp) -> Option<String> {
     let at = job.forgotten_at.as_deref().filter(|_| job.forgotten)?;
     let when = human::relative_or(Some(at), now, "");

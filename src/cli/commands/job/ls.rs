@@ -16,13 +16,13 @@ use crate::types::{JobLine, JobsQuery};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Only jobs that stand like this
+    /// List only jobs with this status
     #[arg(long, value_name = "WORD", value_parser = status)]
     status: Option<Status>,
-    /// Only jobs of this source
+    /// List only jobs of this source
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
-    /// Only jobs of this kind
+    /// List only jobs of this kind
     #[arg(long, value_name = "WORD")]
     kind: Option<String>,
     #[command(flatten)]

@@ -16,17 +16,17 @@ const TEMPLATE: &str = include_str!(concat!(
 /// PostgreSQL cuts names off after so many bytes.
 const NAME_BYTES_MAX: usize = 63;
 
-/// What the second trigger's name ends in.
+/// Suffix of the second trigger's name.
 const TRUNCATE: &str = " truncate";
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The source of kind postgres; may be left out where there is one
+    /// Source of kind postgres, if there are several
     source: Option<String>,
-    /// The table whose rows are jobs; asked of the database, unless it is given
+    /// Table of the jobs [default: as the database says]
     #[arg(long, value_name = "SCHEMA.TABLE", requires = "id")]
     table: Option<String>,
-    /// Its column of ids
+    /// Column of the ids
     #[arg(long, value_name = "COLUMN", requires = "table")]
     id: Option<String>,
 }

@@ -7,7 +7,7 @@ use crate::core::jobs::{JobChange, JobKey, SourceUpdate};
 const HELD: &str = "/v1/jobs/one";
 
 /// The other source tells of one of its jobs.
-async fn hear_of_seven(world: &World) {
+async fn report_seven(world: &World) {
     let rows = vec![JobRow::new("seven", Status::Running)];
     let news = SourceUpdate {
         source: DB,
@@ -22,7 +22,7 @@ async fn hear_of_seven(world: &World) {
 }
 
 #[tokio::test]
-async fn a_job_is_told_asked_for_and_removed() {
+async fn a_job_is_put_shown_and_removed() {
     let world = World::new().await;
     let body = r#"{"status":"running","kind":"sol","files":["a b.tif"],"attributes":{"n":[1,null]},
         "last_activity":1700000000.5,"expires_at":"2030-01-01T00:00:00+01:00"}"#;
@@ -138,7 +138,7 @@ async fn bodies_that_say_no_job_are_refused() {
 }
 
 #[tokio::test]
-async fn only_sources_of_kind_api_are_told_here_and_only_by_those_who_may() {
+async fn only_sources_of_kind_api_are_written_and_only_by_operators() {
     let world = World::new().await;
     let body = r#"{"status":"failed"}"#;
     for method in ["PUT", "DELETE"] {
@@ -173,7 +173,7 @@ async fn a_job_is_looked_for_in_every_source() {
         .await;
     let (status, job) = world.get("/v1/jobs/seven?source=db").await;
     assert_eq!((status, &job["status"]), (200, &json!("running")));
-    hear_of_seven(&world).await;
+    report_seven(&world).await;
     let (status, problem) = world.get("/v1/jobs/seven").await;
     assert_eq!(
         (status, &problem["allowed"]),
@@ -198,7 +198,7 @@ async fn lists_are_filtered_and_go_on_where_they_ended() {
         let path = format!("/v1/jobs/job-{number:02}");
         assert_eq!(world.order("PUT", &path, &body).await.0, 201);
     }
-    hear_of_seven(&world).await;
+    report_seven(&world).await;
     let (status, all) = world.get("/v1/jobs").await;
     assert_eq!((status, &all["cursor"]), (200, &Value::Null));
     let all = all["jobs"].as_array().unwrap().clone();
@@ -248,7 +248,7 @@ async fn lists_are_filtered_and_go_on_where_they_ended() {
 }
 
 #[tokio::test]
-async fn whoever_does_not_wait_is_heard_all_the_same() {
+async fn an_order_goes_on_when_its_client_leaves() {
     use futures_util::FutureExt;
     let world = World::new().await;
     // Somebody else has their turn, and whoever ordered this goes away meanwhile.

@@ -80,7 +80,7 @@ async fn only_those_who_may_act_do() {
 }
 
 #[tokio::test]
-async fn a_clean_takes_what_it_is_told_and_nothing_unknown() {
+async fn a_clean_takes_known_names_and_nothing_unknown() {
     let world = World::with(Mode::OnRequest).await;
     let order = r#"{"dry_run":true,"retention":{"old temporaries":"10m"},"jobs":["job-7"]}"#;
     let (status, report) = world.post(ME, "/v1/clean", order).await;
@@ -110,7 +110,7 @@ async fn a_clean_takes_what_it_is_told_and_nothing_unknown() {
 }
 
 #[tokio::test]
-async fn bad_requests_are_told_what_would_be_good() {
+async fn bad_requests_learn_what_would_be_good() {
     let world = World::new().await;
     for (path, status, allowed) in [
         ("/v2", 404, "/v1/files"),

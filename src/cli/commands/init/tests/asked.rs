@@ -34,7 +34,7 @@ impl Room {
         self.dir.join("etc/lapsed.toml")
     }
 
-    /// What comes of `answers`, and what was said.
+    /// Result of `answers`, and the output.
     fn asked(&self, answers: &str) -> (Result<(Wanted, Option<PathBuf>), Unanswered>, String) {
         let mut said = Vec::new();
         let mut asker = Asker {

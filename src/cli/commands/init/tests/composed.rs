@@ -1,4 +1,4 @@
-//! What is composed says what was meant.
+//! Composed files say what was meant.
 
 use std::os::unix::ffi::OsStrExt;
 
