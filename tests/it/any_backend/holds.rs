@@ -499,7 +499,10 @@ fn without_room_for_the_record_nothing_goes() {
         explained.contains("the removal cannot be recorded"),
         "{explained}"
     );
-    assert_eq!(daemon.get("/v1/health").1["status"], "holding");
+    // Not while all of them are tried again.
+    wait_for("the hold is said", || {
+        (daemon.get("/v1/health").1["status"] == "holding").then_some(())
+    });
     let mut contents = left.iter().map(|path| fs::read_to_string(path).unwrap());
     assert!(contents.all(|content| content == "content"));
     assert_eq!(quarantine(&root), [""; 0]);

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::world::{COMPLETED, ROOTS, SOURCE, World};
 use crate::common::evidence::{assert_untouched, snapshot};
 use crate::common::sources::{uuid, wait_for_source};
+use crate::common::wait_for;
 
 fn prepared() -> (World, String) {
     let world = World::new();
@@ -80,8 +81,11 @@ fn a_daemon_tells_the_same_plan() {
     ] {
         world.wait_until_gone(&daemon, path);
     }
-    let with_daemon = json(&world.said(&["plan", "--json", "--within", "12h"]));
-    assert_eq!(with_daemon["files"], 3, "{with_daemon}");
+    // They are gone from their places before they are recorded.
+    wait_for("the plan has what is left", || {
+        let with_daemon = json(&world.said(&["plan", "--json", "--within", "12h"]));
+        (with_daemon["files"] == 3).then_some(())
+    });
     assert!(world.exists("results/run/file"));
 }
 
