@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
+use super::client::ClientError;
 use super::commands::Command;
 use super::context::{Common, Context, End};
 use super::log;
@@ -51,23 +52,23 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode 
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_COULD_NOT_RUN));
         }
     };
-    let more = i8::try_from(cli.common.verbose).unwrap_or(i8::MAX);
-    let less = i8::try_from(cli.common.quiet).unwrap_or(i8::MAX);
-    let usual = cli.command.log_level();
-    if let Err(error) = log::start(usual, more.saturating_sub(less)) {
-        return exit_status(Err(error));
-    }
     let format = if cli.common.json {
         Format::Json
     } else {
         Format::Text
     };
+    let more = i8::try_from(cli.common.verbose).unwrap_or(i8::MAX);
+    let less = i8::try_from(cli.common.quiet).unwrap_or(i8::MAX);
+    let usual = cli.command.log_level();
+    if let Err(error) = log::start(usual, more.saturating_sub(less)) {
+        return exit_status(Err(error), format);
+    }
     let mut context = Context {
         output: Output::stdout(format),
         environment: Environment::of_process(),
         common: cli.common,
     };
-    exit_status(dispatch(&mut context, cli.command))
+    exit_status(dispatch(&mut context, cli.command), format)
 }
 
 fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<ExitCode> {
@@ -81,16 +82,31 @@ fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<ExitCode>
     })
 }
 
-fn exit_status(result: anyhow::Result<ExitCode>) -> ExitCode {
+fn exit_status(result: anyhow::Result<ExitCode>, format: Format) -> ExitCode {
     match result {
         Ok(code) => code,
         // Whoever wanted the output has enough of it.
         Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            match format {
+                Format::Text => eprintln!("error: {error:#}"),
+                Format::Json => eprintln!("{}", serde_json::json!({ "error": object_of(&error) })),
+            }
             ExitCode::from(EXIT_COULD_NOT_RUN)
         }
     }
+}
+
+/// The error for programs: the daemon's problem details, or the message and what would fix it.
+fn object_of(error: &anyhow::Error) -> serde_json::Value {
+    if let Some(ClientError::Refused(problem)) = error.downcast_ref() {
+        return serde_json::json!(problem);
+    }
+    let text = format!("{error:#}");
+    let (detail, hint) = text
+        .split_once('\n')
+        .map_or((&*text, None), |(detail, hint)| (detail, Some(hint.trim())));
+    serde_json::json!({ "code": "could-not-run", "detail": detail, "hint": hint })
 }
 
 #[cfg(test)]

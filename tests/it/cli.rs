@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use crate::common::terminal::Terminal;
 use crate::common::{Place, errors, lines, wait_for};
 use rustix::process::Signal;
+use serde_json::Value;
 
 /// The help of a command.
 fn help(place: &Place, command: &[String]) -> Vec<String> {
@@ -458,4 +459,29 @@ fn a_terminal_is_asked_before_the_breaker_is_released() {
         assert_eq!(status.code(), Some(code), "{shown}");
         assert_eq!(shown.contains("nothing was held"), code == 0, "{shown}");
     }
+}
+
+#[test]
+fn errors_are_objects_for_programs() {
+    let place = Place::new();
+    let error = |arguments: &[&str]| -> Value {
+        let output = place.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(output.stdout.is_empty(), "{output:?}");
+        serde_json::from_str::<Value>(&errors(&output)).unwrap()["error"].take()
+    };
+    let absent = error(&["sync", "--json"]);
+    assert_eq!(absent["code"], "could-not-run", "{absent}");
+    assert!(
+        absent["hint"].as_str().unwrap().contains("lapsed serve"),
+        "{absent}"
+    );
+    place.make_dir("data");
+    let _daemon = place.serve_ready(&["--watch", "data=1h"]);
+    let unknown = error(&["pin", "rm", "77", "--json"]);
+    assert_eq!(unknown["code"], "not-found", "{unknown}");
+    assert!(
+        unknown["detail"].as_str().unwrap().contains("77"),
+        "{unknown}"
+    );
 }

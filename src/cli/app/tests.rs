@@ -59,7 +59,7 @@ fn bad_usage_ends_with_2_and_help_with_0() {
 
 #[test]
 fn endings_become_exit_statuses() {
-    let status = |result| format!("{:?}", exit_status(result));
+    let status = |result| format!("{:?}", exit_status(result, Format::Text));
     assert_eq!(
         status(Err(ReaderGone.into())),
         format!("{:?}", ExitCode::SUCCESS)
