@@ -3,8 +3,6 @@
 //! **Invariant:** a key that has no effect for a kind of source is refused, so that users never
 //! rely on it.
 
-use tokio_postgres::Config;
-
 use super::addresses::{self, Address};
 use super::endpoints::Bases;
 use super::error::{Problem, Refusal, allowed};
@@ -14,7 +12,7 @@ use super::schema::{Kind, Source, TOP};
 use super::setting::{Choice, Table, with_heading};
 use super::settings::{PostgresSettings, SourceKind, SqliteSettings};
 use super::value::CHANNEL_BYTES_MAX;
-use crate::sources::Tls;
+use crate::sources::{Server, Tls};
 
 /// Environment variable in which programs keep the address of their database.
 const DATABASE_URL: &str = "DATABASE_URL";
@@ -140,7 +138,7 @@ fn postgres(
 }
 
 /// Server that the environment names.
-fn of_environment(reader: &mut Reader, source: &Table<Source>) -> Option<(Config, Tls)> {
+fn of_environment(reader: &mut Reader, source: &Table<Source>) -> Option<(Server, Tls)> {
     let problem = |message: String, hint: Option<String>| Problem {
         hint,
         ..source.problem(&message)

@@ -8,7 +8,7 @@ use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
 use crate::core::policy::Policy;
 use crate::core::report::{Breaker, Mode};
-use crate::sources::{Queries, Tls};
+use crate::sources::{Queries, Server, Tls};
 
 use super::setting::Text;
 
@@ -167,7 +167,7 @@ impl SourceKind {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PostgresSettings {
     /// Hosts, user, password and database; the `Debug` output hides the password.
-    pub server: tokio_postgres::Config,
+    pub server: Server,
     /// Encryption of connections. Paths are absolute.
     pub tls: Tls,
     /// Channel on which triggers notify; 1 to 63 bytes.

@@ -1,6 +1,7 @@
 //! Sources of jobs that are asked: databases of the users' applications.
 //!
-//! - `sqlite`, `postgres`: how each kind is watched, read, asked for one job, and written back to
+//! - `sqlite`, `postgres`: how each kind is watched, read, asked for one job, and written back to;
+//!   `without_postgres`: the same interface in a build without it
 //! - `options`: the queries. `schema_check`: whether they fit a database; `error`: why not
 //! - `sql_value`: a value of a row. `timestamp`, `zone`: timestamps as applications write them →
 //!   instants. `decode`: rows → jobs
@@ -23,7 +24,9 @@ mod known_jobs;
 mod lookup;
 mod options;
 mod pacing;
+#[cfg(feature = "postgres")]
 mod postgres;
+mod postgres_options;
 mod schema_check;
 mod snapshot_diff;
 mod sql_value;
@@ -33,14 +36,18 @@ mod stats;
 mod tests;
 mod timestamp;
 mod unnamed;
+#[cfg(not(feature = "postgres"))]
+mod without_postgres;
 mod write_back;
 mod zone;
 
 pub use error::{QueryError, WriteError};
 pub use options::Queries;
-pub use postgres::{
-    Postgres, PostgresOptions, Table, Tls, TlsMode, TlsRoots, check_postgres, place, table_of,
-};
+#[cfg(feature = "postgres")]
+pub use postgres::{Postgres, Table, check_postgres, place, table_of};
+pub use postgres_options::{PostgresOptions, Server, Tls, TlsMode, TlsRoots};
 pub use sqlite::{AddedColumn, Sqlite, SqliteOptions, check_sqlite};
 pub use stats::{ChangeDetection, SourceState, SourceStats};
+#[cfg(not(feature = "postgres"))]
+pub use without_postgres::{Postgres, Table, check_postgres, place, table_of};
 pub use write_back::{WriteBack, WriteOutcome};

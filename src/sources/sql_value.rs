@@ -9,6 +9,10 @@ const US_PER_MS: i64 = 1000;
 
 /// A value of a row.
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(dead_code, reason = "values of PostgreSQL")
+)]
 pub(super) enum SqlValue<'a> {
     /// Nothing.
     Null,

@@ -10,11 +10,11 @@ use super::connection::{Connection, ConnectionRole};
 use super::context::SourceContext;
 use super::error::Fault;
 use super::names::{self, Numbered};
-use super::options::PostgresOptions;
 use super::shape::{self, Asked, Shape};
 use crate::sources::decode::Decoder;
 use crate::sources::error::QueryError;
 use crate::sources::options::bare;
+use crate::sources::postgres_options::PostgresOptions;
 use crate::sources::schema_check::{self, DECIDING, PARAMETERS, statement_name};
 
 /// Returns whether the queries of `options` fit its database.

@@ -18,8 +18,8 @@ use tokio_postgres::{AsyncMessage, Client, Config, Row, RowStream};
 
 use super::error::ServerError;
 use super::listener::NotificationListener;
-use super::options::PostgresOptions;
 use super::tls;
+use crate::sources::postgres_options::PostgresOptions;
 
 /// Time limit of connecting.
 const CONNECT: Duration = Duration::from_secs(5);

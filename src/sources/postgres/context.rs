@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 
 use super::error::Fault;
 use super::listener::NotificationListener;
-use super::options::PostgresOptions;
 use crate::sources::decode::Decoder;
 use crate::sources::options::{Queries, bare};
+use crate::sources::postgres_options::PostgresOptions;
 use crate::sources::stats::SourceStats;
 
 use super::names::{self, Numbered};

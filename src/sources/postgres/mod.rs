@@ -7,7 +7,7 @@
 //! a lapse ────▶ writer (own connection) ─▶ mark or forget, if the row is still as judged
 //! ```
 //!
-//! - `options`: the server and its queries; `tls`: encryption; `connection`: one connection;
+//! - `place`: the server, for people; `tls`: encryption; `connection`: one connection;
 //!   `error`: its failures
 //! - `shape`, `row`: the columns of a query, and their values. `names`: named parameters.
 //!   `catalog`: tables, triggers, plans
@@ -31,7 +31,7 @@ mod find;
 mod listener;
 mod lookup_connection;
 mod names;
-mod options;
+mod place;
 mod publisher;
 mod read;
 mod reader;
@@ -45,6 +45,6 @@ mod trigger;
 mod write;
 
 pub use check::check_postgres;
-pub use options::{PostgresOptions, Tls, TlsMode, TlsRoots, place};
+pub use place::place;
 pub use source::Postgres;
 pub use trigger::{Table, table_of};

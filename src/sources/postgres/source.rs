@@ -19,7 +19,6 @@ use tokio::sync::Notify;
 use super::context::SourceContext;
 use super::error::{Fault, ServerError};
 use super::lookup_connection::{LookupConnection, PATIENCE};
-use super::options::PostgresOptions;
 use super::publisher::ChangePublisher;
 use super::reader::{Reader, State};
 use super::write::Writer;
@@ -27,6 +26,7 @@ use crate::core::jobs::{JobChange, JobLookup, Jobs, SourceUpdate};
 use crate::sources::decode::Decoder;
 use crate::sources::error::WriteError;
 use crate::sources::known_jobs::{ChangeSink, KnownJobs};
+use crate::sources::postgres_options::PostgresOptions;
 use crate::sources::stats::{SourceState, SourceStats};
 use crate::sources::write_back::{WriteBack, WriteOutcome};
 

@@ -18,7 +18,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::{From, ServerError};
-use super::options::{Tls, TlsMode, TlsRoots};
+use crate::sources::postgres_options::{Tls, TlsMode, TlsRoots};
 
 /// Returns what makes connections encrypted, and whether they have to be.
 pub(super) fn connector(tls: &Tls) -> Result<(MakeRustlsConnect, SslMode), ServerError> {

@@ -4,10 +4,10 @@ use tokio::runtime::Builder;
 
 use super::connection::{Connection, ConnectionRole};
 use super::error::Fault;
-use super::options::PostgresOptions;
 use super::row::text;
 use crate::sources::error::QueryError;
 use crate::sources::options::bare;
+use crate::sources::postgres_options::PostgresOptions;
 use crate::sources::schema_check;
 
 /// A table, and the column that has the jobs' ids.

@@ -11,8 +11,8 @@ use tokio_postgres::Config;
 
 use crate::core::jobs::JobChange;
 use crate::sources::options::Queries;
-use crate::sources::postgres::options::{PostgresOptions, Tls};
 use crate::sources::postgres::source::Postgres;
+use crate::sources::postgres_options::{PostgresOptions, Tls};
 use crate::sources::stats::ChangeDetection;
 use crate::sources::tests::reports::{self, SOURCE, Table, view};
 

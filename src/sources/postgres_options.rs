@@ -2,18 +2,19 @@
 //!
 //! **Invariant:** the password is shown nowhere.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio_postgres::Config;
-use tokio_postgres::config::Host;
+#[cfg(feature = "postgres")]
+pub use tokio_postgres::Config as Server;
 
+use super::options::Queries;
 use crate::core::jobs::SourceId;
-use crate::sources::options::Queries;
 
-/// The port of a server that says none.
-const PORT: u16 = 5432;
+/// Server of a build without PostgreSQL: there is none, since addresses are refused.
+#[cfg(not(feature = "postgres"))]
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Server(pub(super) Box<std::convert::Infallible>);
 
 /// A PostgreSQL database as a source of jobs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,7 +24,7 @@ pub struct PostgresOptions {
     /// Its name, for people.
     pub name: String,
     /// Hosts, user, password (which it does not show), database.
-    pub server: Config,
+    pub server: Server,
     /// Encryption of connections.
     pub tls: Tls,
     /// The channel that triggers notify. At most 63 bytes.
@@ -73,40 +74,4 @@ pub enum TlsRoots {
     System,
     /// Those in this file, in PEM.
     File(PathBuf),
-}
-
-impl PostgresOptions {
-    /// The database as messages name it: `postgres at HOST:PORT/DB as USER`.
-    #[must_use]
-    pub fn place(&self) -> String {
-        place(&self.server)
-    }
-
-    /// Returns the user.
-    pub(super) fn user(&self) -> &str {
-        self.server.get_user().unwrap_or("the service's user")
-    }
-}
-
-/// Returns where `server` is, without its password.
-#[must_use]
-pub fn place(server: &Config) -> String {
-    let ports = server.get_ports();
-    let hosts = server.get_hosts().iter().enumerate().map(|(at, host)| {
-        let port = ports.get(at).or(ports.first()).copied().unwrap_or(PORT);
-        match host {
-            Host::Tcp(host) if host.contains(':') => format!("[{host}]:{port}"),
-            Host::Tcp(host) => format!("{host}:{port}"),
-            Host::Unix(dir) => format!("{}:{port}", dir.display()),
-        }
-    });
-    let hosts: Vec<String> = hosts.collect();
-    let mut text = format!("postgres at {}", hosts.join(","));
-    if let Some(name) = server.get_dbname().or(server.get_user()) {
-        let _ = write!(text, "/{name}");
-    }
-    if let Some(user) = server.get_user() {
-        let _ = write!(text, " as {user}");
-    }
-    text
 }
