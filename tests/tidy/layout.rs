@@ -1,0 +1,103 @@
+//! The layout of files: heads, lengths, what a `mod.rs` holds, and which calls are left out.
+
+use std::path::Path;
+
+use crate::sources::{assert_none, names, sources};
+
+/// Longer modules do two things.
+const LINES_MAX: usize = 450;
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    let headless: Vec<String> = sources()
+        .into_iter()
+        .filter(|source| !source.text.starts_with("//! ") && !source.text.starts_with("#![doc"))
+        .map(|source| source.name)
+        .collect();
+    assert_none("no `//!` head", &headless);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // Put together, so that this file may be searched as well.
+    let words =
+        ["TO DO", "FIX ME", "XX X", "unimplemented !", "todo !"].map(|word| word.replace(' ', ""));
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (number, line) in (1..).zip(source.text.lines()) {
+            for word in &words {
+                if line.contains(word.as_str()) {
+                    wrong.push(format!("{}:{number} has {word}", source.name));
+                }
+            }
+        }
+    }
+    assert_none("unfinished", &wrong);
+}
+
+#[test]
+fn no_module_is_too_long_to_read() {
+    let long: Vec<String> = sources()
+        .iter()
+        .map(|source| (source.text.lines().count(), &source.name))
+        .filter(|(lines, _)| *lines > LINES_MAX)
+        .map(|(lines, name)| format!("{name} has {lines} lines"))
+        .collect();
+    assert_none(&format!("more than {LINES_MAX} lines"), &long);
+}
+
+/// A file that no module names is not compiled, and its tests do not run.
+#[test]
+fn every_integration_test_is_a_module() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let named = std::fs::read_to_string(dir.join("main.rs")).unwrap();
+    let forgotten: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !["main.rs", "snapshots"].contains(&name.as_str()))
+        .filter(|name| !named.contains(&format!("\nmod {};", name.trim_end_matches(".rs"))))
+        .collect();
+    assert_none("in no module", &forgotten);
+}
+
+#[test]
+fn nothing_unwraps_outside_of_tests() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (number, line) in source.code(false) {
+            if line.contains(".unwrap()") || line.contains(".unwrap_err()") {
+                wrong.push(format!("{}:{number}", source.name));
+            }
+        }
+    }
+    assert_none("say with `expect` why it cannot fail", &wrong);
+}
+
+#[test]
+fn every_expectation_names_an_invariant() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (number, line) in source.code(false) {
+            if line.contains(".expect(\"") && !line.contains(".expect(\"invariant: ") {
+                wrong.push(format!("{}:{number}", source.name));
+            }
+        }
+    }
+    assert_none("`expect(\"invariant: …\")` says why it cannot fail", &wrong);
+}
+
+#[test]
+fn mod_rs_documents_and_declares() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        if !source.name.ends_with("mod.rs") || source.is_test() {
+            continue;
+        }
+        for (number, line) in source.code(true) {
+            if names(line, "fn") || names(line, "impl") || names(line, "struct") {
+                wrong.push(format!("{}:{number}", source.name));
+            }
+        }
+    }
+    assert_none("logic in a mod.rs", &wrong);
+}
