@@ -1,13 +1,13 @@
 //! Owners of a path, and the pin that holds it: for programs and in sentences.
 
 use super::daemon::{Daemon, source_name};
-use super::explain::seen;
 use crate::core::claim::Unit;
 use crate::core::facts::RootId;
 use crate::core::jobs::{Job, JobRow, Owner};
 use crate::core::path::RelPath;
 use crate::core::pins::{Pin, PinTarget};
 use crate::core::policy::{Class, Policy};
+use crate::core::span;
 use crate::core::time::Timestamp;
 use crate::types;
 
@@ -166,14 +166,17 @@ impl<'a> Belonging<'a> {
             } else if let Some(at) = job.moments.cleaned_at {
                 text.push(format!(
                     "job \"{id}\" was cleaned at {at} ({}): what is left of it stays.",
-                    seen(at, now)
+                    span::relative(at.ms_since(now))
                 ));
             } else if !job.status.is_over() {
                 text.push(format!(
                     "job \"{id}\" has not ended: nothing of it goes until then."
                 ));
             } else if let Some(at) = job.moments.completed_at {
-                text.push(format!("job \"{id}\" ended at {at} ({}).", seen(at, now)));
+                text.push(format!(
+                    "job \"{id}\" ended at {at} ({}).",
+                    span::relative(at.ms_since(now))
+                ));
             }
         }
         text
@@ -195,7 +198,7 @@ fn of_pin(pin: &Pin, now: Timestamp) -> String {
     } = pin;
     format!(
         "pin {id} holds it until {until} ({}): {who} pinned {what} at {set_at}, because \"{why}\".",
-        seen(*until, now)
+        span::relative(until.ms_since(now))
     )
 }
 

@@ -13,7 +13,6 @@ use tokio::sync::Semaphore;
 
 use super::events::Events;
 use super::link::EngineLink;
-use super::plan::PLANS_MAX;
 use crate::app::access::{Authorizer, OperatorGroup, Peer, Role};
 use crate::app::error::AppError;
 use crate::core::facts::{RootId, RuleId};
@@ -27,6 +26,10 @@ use crate::ledger::Ledger;
 use crate::registry::Registry;
 use crate::types;
 use crate::types::JsonPath;
+
+/// Plans that are made at once: each may go through the whole index, and others have to be answered
+/// meanwhile.
+pub(crate) const PLANS_MAX: usize = 2;
 
 /// Tells how changes are noticed.
 pub type TellWatches = dyn Fn() -> types::Watches + Send + Sync;

@@ -49,7 +49,7 @@ pub async fn explain(
         let path = path.below(&policy.roots[&root].path);
         let ledger = Arc::clone(&daemon.parts.ledger);
         if let Some(line) = wait(move || last_removal(&ledger, &path)).await? {
-            let ago = seen(line.at, now);
+            let ago = span::relative(line.at.ms_since(now));
             let sentence = format!("it was removed {ago}, by rule \"{}\".", line.rule);
             explanation.text.push(sentence);
             explanation.removed = Some(types::PastRemoval {
@@ -249,7 +249,7 @@ impl<'a> About<'a> {
             text.push(format!(
                 "what counts is {}: {basis} ({}).",
                 describe(since),
-                seen(basis, now)
+                span::relative(basis.ms_since(now))
             ));
         }
         if let Some(deadline) = self.why.deadline {
@@ -258,7 +258,10 @@ impl<'a> About<'a> {
             } else {
                 "it lapses at"
             };
-            text.push(format!("{verb} {deadline} ({}).", seen(deadline, now)));
+            text.push(format!(
+                "{verb} {deadline} ({}).",
+                span::relative(deadline.ms_since(now))
+            ));
         }
         text.extend(self.schedule_sentence(now));
         let is_due = self.why.deadline.is_some_and(|deadline| deadline <= now);
@@ -309,7 +312,7 @@ impl<'a> About<'a> {
                 Some(match next {
                     Some(at) => format!(
                         "scheduled: it goes only at \"{times}\", next at {at} ({}), or when somebody asks.",
-                        seen(at, now)
+                        span::relative(at.ms_since(now))
                     ),
                     None => {
                         format!("scheduled: it goes only at \"{times}\", or when somebody asks.")
@@ -333,17 +336,6 @@ fn describe(since: Since) -> &'static str {
         Since::CompletedAt => "when its job ended (completed_at)",
         Since::LastActivity => "the last activity of its job (last_activity)",
         Since::ExpiresAt => "when its job says it is over (expires_at)",
-    }
-}
-
-/// Renders an instant as seen from `now`.
-pub(crate) fn seen(at: Timestamp, now: Timestamp) -> String {
-    let ms = at.ms_since(now);
-    let span = span::short(ms.unsigned_abs());
-    if ms >= 0 {
-        format!("in {span}")
-    } else {
-        format!("{span} ago")
     }
 }
 

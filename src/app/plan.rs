@@ -26,10 +26,6 @@ const HOURS_MAX: u64 = 31 * 24;
 const HOUR: Duration = Duration::from_hours(1);
 const HOUR_MS: i64 = 3_600_000;
 
-/// Plans that are made at once: each may go through the whole index, and others have to be answered
-/// meanwhile.
-pub(crate) const PLANS_MAX: usize = 2;
-
 /// Makes the plan that `query` asks for.
 ///
 /// # Errors

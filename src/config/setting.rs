@@ -15,9 +15,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{DeserializeOwned, Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::error::{Problem, Refusal};
+use super::error::{Problem, Refusal, allowed};
 use super::resolve::tidy;
-use super::value;
 
 /// Property of a schema: the names of its fields, in their order.
 pub(super) const ORDER: &str = "x-order";
@@ -52,8 +51,17 @@ impl<T: Choice> Setting for T {
     }
 
     fn parse(text: &str) -> Result<Self, Refusal> {
-        value::choice(Self::WORDS, text)
+        choice(Self::WORDS, text)
     }
+}
+
+/// Parses one of the given words.
+pub(super) fn choice<T: Copy>(words: &[(&str, T)], text: &str) -> Result<T, Refusal> {
+    let text = text.trim();
+    let found = words.iter().find(|(word, _)| *word == text);
+    found.map(|&(_, value)| value).ok_or_else(|| {
+        Refusal::new("is an unknown value").hint(allowed(words.iter().map(|&(word, _)| word), text))
+    })
 }
 
 /// Origin of a value.

@@ -17,8 +17,6 @@ use crate::core::span;
 mod choice;
 mod pattern;
 
-pub(super) use choice::choice;
-
 /// Longest duration. Nothing temporary lives longer, and the arithmetic of deadlines never
 /// overflows.
 const DURATION_MAX: Duration = Duration::from_hours(DURATION_MAX_YEARS * 8766);

@@ -135,6 +135,17 @@ pub fn long(ms: u64) -> String {
     parts.join(" ")
 }
 
+/// Renders an instant that is `ms` from now: `in 3 h`, `90 s ago`.
+#[must_use]
+pub fn relative(ms: i64) -> String {
+    let span = short(ms.unsigned_abs());
+    if ms >= 0 {
+        format!("in {span}")
+    } else {
+        format!("{span} ago")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

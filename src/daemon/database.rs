@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::sources::STILL_READ;
 use crate::clock;
 use crate::config::{PostgresSettings, SourceKind, SourceSettings, SqliteSettings};
 use crate::core::jobs::{JobLookup, JobRow, Jobs, SourceId, SourceUpdate};
@@ -14,6 +13,9 @@ use crate::sources::{
     SqliteOptions, Table, WriteBack, WriteError, WriteOutcome, check_postgres, check_sqlite,
     table_of,
 };
+
+/// Reason why the absence of a job is not certain.
+pub(super) const STILL_READ: &str = "it has changed and is being read";
 
 /// A database of jobs that is being read.
 pub(super) enum Database {

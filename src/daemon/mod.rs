@@ -11,7 +11,7 @@
 //! - `parts`: how ledger, reaper and watchers are set up
 //! - `saved_state`: what the registry gives back at the start
 //! - `sources`: where jobs come from, and how each source is; `source_hooks`: what the reaper and
-//!   the API ask of them; `records`: what is written back
+//!   the API ask of them; `record_writer`: the thread that writes back, and `records`: its orders
 //! - `freshness`: sources that are brought up to date before somebody acts by them
 //! - `restored`: what the cache gave back, for the watchers
 //! - `schedule`: rules that go at their times, and the one `clean` at the start; `database`: a
@@ -37,6 +37,7 @@ mod once;
 mod owner;
 mod parts;
 mod reading;
+mod record_writer;
 mod records;
 mod reload;
 mod removals;

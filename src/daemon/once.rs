@@ -15,6 +15,7 @@ use super::interrupts::Interrupts;
 use super::owner::INBOX_MAX;
 use super::parts;
 use super::reading::Reading;
+use super::record_writer::start_sources;
 use super::records::Patience;
 use super::saved_state;
 use super::sources::Sources;
@@ -53,13 +54,13 @@ pub struct Once {
 pub fn once(settings: Settings) -> anyhow::Result<Once> {
     let state = StateDir::claim(&settings.state_dir)
         .context("a daemon that runs has to be asked through its socket: is --socket right?")?;
-    super::serve::create_roots(&settings)?;
+    parts::create_roots(&settings)?;
     let registry = Arc::new(Registry::open(&settings.state_dir)?);
     let ledger = parts::ledger(&settings)?;
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
     let interrupts = Interrupts::listen(inbox.clone()).context("cannot wait for signals")?;
     let (jobs, pins) = (Arc::<Jobs>::default(), parts::pins(registry.pins()?));
-    let (sources, cut_off) = Sources::new(
+    let (sources, cut_off) = start_sources(
         Arc::clone(&jobs),
         Arc::clone(&registry),
         &ledger,

@@ -10,10 +10,30 @@ use crate::core::engine::Engine;
 use crate::core::facts::FileKey;
 use crate::core::pins::{Pin, Pins};
 use crate::core::policy::Policy;
+use crate::core::report::Mode;
 use crate::core::time::{Now, Timestamp};
 use crate::ledger::{self, Ledger};
 use crate::reap::{self, Hooks, Preview, ReapError, Reaper, RootLocation};
 use crate::watch::{self, BackendKind, WatchRoot};
+
+/// Creates missing directories of the command line whose parent exists; a dry run creates none.
+pub(super) fn create_roots(settings: &Settings) -> anyhow::Result<()> {
+    if settings.mode == Mode::DryRun {
+        return Ok(());
+    }
+    for path in &settings.create {
+        match std::fs::create_dir(path) {
+            Ok(()) => tracing::info!("created \"{}\"", path.display()),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                let hint = "make its parent directory first, or watch another path";
+                return Err(anyhow::anyhow!(error)
+                    .context(format!("cannot create \"{}\"\n{hint}", path.display())));
+            }
+        }
+    }
+    Ok(())
+}
 
 pub(super) fn ledger(settings: &Settings) -> Result<Arc<Ledger>, ledger::LedgerError> {
     let options = ledger::Options {

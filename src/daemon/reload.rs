@@ -14,7 +14,6 @@ use tokio::sync::mpsc;
 
 use super::parts;
 use super::schedule::ScheduleSignal;
-use super::serve::create_roots;
 use super::sources::Sources;
 use crate::app::Daemon;
 use crate::clock;
@@ -153,7 +152,7 @@ impl Reload {
         let mut ids = self.ids.clone();
         let loading = tokio::task::spawn_blocking(move || {
             let settings = load(&overrides, &env, &mut ids)?;
-            if let Err(error) = create_roots(&settings) {
+            if let Err(error) = parts::create_roots(&settings) {
                 tracing::warn!("{error:#}");
             }
             Ok((settings, ids))

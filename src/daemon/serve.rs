@@ -16,6 +16,7 @@ use super::config_file::ConfigFile;
 use super::ending::{END_MAX, Ending, share};
 use super::owner::{INBOX_MAX, Outlets, Owner, sink_into};
 use super::parts;
+use super::record_writer::start_sources;
 use super::records::Patience;
 use super::reload::{Fixed, Reload};
 use super::restored;
@@ -37,7 +38,6 @@ use crate::core::engine::{Engine, Setup};
 use crate::core::input::Input;
 use crate::core::jobs::Jobs;
 use crate::core::pins::Pins;
-use crate::core::report::Mode;
 use crate::fs::descriptors;
 use crate::http::Listener;
 use crate::reap::{Hooks, Previewer, Reaper};
@@ -170,7 +170,7 @@ struct Running {
 
 impl Running {
     fn start(settings: Settings) -> anyhow::Result<Self> {
-        create_roots(&settings)?;
+        parts::create_roots(&settings)?;
         log_startup(&settings);
         let registry = Arc::new(Registry::open(&settings.state_dir)?);
         let ledger = parts::ledger(&settings)?;
@@ -187,7 +187,7 @@ impl Running {
             Arc::new(Watcher::start(options, sink_into(&inbox))?)
         };
         let (jobs, pins) = (Arc::<Jobs>::default(), parts::pins(registry.pins()?));
-        let (sources, cut_off) = Sources::new(
+        let (sources, cut_off) = start_sources(
             Arc::clone(&jobs),
             Arc::clone(&registry),
             &ledger,
@@ -423,23 +423,4 @@ fn watch_config(file: &Path, text: Option<String>, edited: mpsc::Sender<()>) -> 
             );
         })
         .ok()
-}
-
-/// Creates missing directories of the command line whose parent exists; a dry run creates none.
-pub(super) fn create_roots(settings: &Settings) -> anyhow::Result<()> {
-    if settings.mode == Mode::DryRun {
-        return Ok(());
-    }
-    for path in &settings.create {
-        match std::fs::create_dir(path) {
-            Ok(()) => tracing::info!("created \"{}\"", path.display()),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => {
-                let hint = "make its parent directory first, or watch another path";
-                return Err(anyhow::anyhow!(error)
-                    .context(format!("cannot create \"{}\"\n{hint}", path.display())));
-            }
-        }
-    }
-    Ok(())
 }

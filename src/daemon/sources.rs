@@ -22,17 +22,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::database::Database;
+use super::database::{Database, STILL_READ};
 use super::records::{Order, Patience, Records};
-use super::saved_state;
 use crate::clock;
 use crate::config::{SourceKind, SourceSettings};
 use crate::core::input::Input;
 use crate::core::jobs::{JobChange, JobKey, JobLookup, JobRow, Jobs, SourceId, SourceUpdate};
 use crate::core::policy::Record;
-use crate::core::report::{Mode, SavedSource};
+use crate::core::report::SavedSource;
 use crate::fs::Dir;
-use crate::ledger::Ledger;
 use crate::reap::Recording;
 use crate::registry::{OutboxItem, Registry};
 use crate::sources::{WriteBack, WriteError, WriteOutcome};
@@ -40,9 +38,6 @@ use crate::sources::{WriteBack, WriteError, WriteOutcome};
 /// Maximum time for the threads of sources to end. One that is busy for longer ends with the
 /// process.
 const STOP_MAX: Duration = Duration::from_millis(50);
-
-/// Reason why the absence of a job is not certain.
-pub(super) const STILL_READ: &str = "it has changed and is being read";
 
 /// A source that is asked.
 pub(super) enum Handle {
@@ -69,25 +64,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Sources that nobody is asked of yet. In a dry run no record is written back.
-    ///
-    /// # Errors
-    /// If the registry cannot be read, or a thread cannot be started.
-    pub(super) fn new(
-        jobs: Arc<Jobs>,
-        registry: Arc<Registry>,
-        ledger: &Ledger,
-        inbox: mpsc::Sender<Input>,
-        mode: Mode,
-    ) -> anyhow::Result<(Arc<Self>, Vec<u64>)> {
-        let cut_off = saved_state::settle_prepared(&registry, ledger)?;
-        let sources = Self::to_read(jobs, registry, inbox);
-        let records = Records::start(Arc::clone(&sources), mode, &cut_off)?;
-        *sources.records.lock() = Some(records);
-        Ok((sources, cut_off))
-    }
-
-    /// Likewise, for somebody who only reads: no record is written back.
+    /// Sources, none of which is asked yet, and to which no record is written back.
     pub(super) fn to_read(
         jobs: Arc<Jobs>,
         registry: Arc<Registry>,
@@ -101,6 +78,11 @@ impl Sources {
             records: Mutex::default(),
             is_ending: AtomicBool::new(false),
         })
+    }
+
+    /// Has records written back by `records`.
+    pub(super) fn set_records(&self, records: Records) {
+        *self.records.lock() = Some(records);
     }
 
     /// Asks the sources of `settings` from now on: those that are as they were go on. Waits for the

@@ -2,7 +2,7 @@
 
 use super::super::error::{Refusal, allowed};
 use super::super::schema::{Kind, Then};
-use super::super::setting::{Choice, Setting};
+use super::super::setting::{Choice, Setting, choice};
 use super::super::settings::{Backend, LogFormat, LogLevel};
 use super::flag_word;
 use crate::core::claim::Unit;
@@ -12,15 +12,6 @@ use crate::core::recurrence::RecurrenceError;
 
 const SCHEDULES: &str = "allowed: manual; five fields (minute, hour, day, month, day of the week) such as \"0 3 * * *\"; @hourly, @daily, \
      @weekly, @monthly, @yearly; or such as \"every 6h\"";
-
-/// Parses one of the given words.
-pub(in crate::config) fn choice<T: Copy>(words: &[(&str, T)], text: &str) -> Result<T, Refusal> {
-    let text = text.trim();
-    let found = words.iter().find(|(word, _)| *word == text);
-    found.map(|&(_, value)| value).ok_or_else(|| {
-        Refusal::new("is an unknown value").hint(allowed(words.iter().map(|&(word, _)| word), text))
-    })
-}
 
 impl Setting for LogLevel {
     /// The words of Rust and of Python; case does not matter.

@@ -1,7 +1,7 @@
 //! Status, orders, rights, events and the barrier.
 
 use super::*;
-use crate::app::plan::PLANS_MAX;
+use crate::app::daemon::PLANS_MAX;
 use crate::common::machine::{Deadline, patience};
 
 #[tokio::test]
