@@ -9,12 +9,16 @@ use std::num::NonZeroU32;
 
 use rustix::io::Errno;
 
-use super::tree::NodeId;
+use super::node_id::NodeId;
 use crate::fs::Dir;
 
 /// Names a watch to the backend that gave it out. Never given out twice by one backend.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct WatchId(pub NonZeroU32);
+
+/// Token of a barrier that is in no hurry: what was left unread after a restart
+/// goes on being read at its pace.
+pub const LOW_PRIORITY_BARRIER: u64 = 0;
 
 /// Purpose of a barrier's marker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -11,10 +11,10 @@
 
 use std::time::Duration;
 
-use super::epochs::Epoch;
 use super::event_loop::EventLoop;
+use super::node_id::NodeId;
+use super::roots::{DeferredScan, Pace};
 use super::scan_queue::{ScanDepth, ScanRequest};
-use super::tree::NodeId;
 use crate::clock;
 use crate::core::facts::RootId;
 use crate::core::observed::{Discovery, Observed, PassCost, PassKind};
@@ -24,28 +24,6 @@ const BATCH_MAX: usize = 32;
 
 /// The rest after a batch, in times that it took: a quarter of one thread's time goes into reading.
 const REST_TIMES: u32 = 3;
-
-/// Directories of a root that are left to read.
-pub(super) struct DeferredScan {
-    /// Counts as a piece of work until all is read.
-    pub(super) epoch: Epoch,
-    queue: Vec<NodeId>,
-    /// Cost of the batches so far.
-    cost: PassCost,
-    /// Time at which the first batch began.
-    began: Option<Duration>,
-    /// Time of the next batch; `None`: not before something else has happened.
-    due: Option<Duration>,
-    pace: Pace,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pace {
-    /// With rests.
-    Calm,
-    /// A caller waits for it.
-    Hurried,
-}
 
 impl EventLoop {
     /// Directories of `root` may be left unread: a barrier waits for them from now on.

@@ -5,7 +5,7 @@
 use hashbrown::HashMap;
 
 use super::epochs::{Epoch, Epochs};
-use super::tree::NodeId;
+use super::node_id::NodeId;
 use crate::core::observed::Name;
 
 /// Evidence of the events about a name.

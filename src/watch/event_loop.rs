@@ -9,14 +9,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::HashMap;
-
 use super::backend::{Backend, Marker, More};
 use super::crawl::Pool;
 use super::dirty_set::DirtySet;
 use super::epochs::{Epoch, Epochs};
 use super::error::WatchError;
 use super::inbox::{Inbox, Messages, Order};
+use super::node_id::NodeId;
 use super::observation_buffer::ObservationBuffer;
 use super::options::{Options, Sink};
 use super::parent_watcher::ParentWatcher;
@@ -24,9 +23,9 @@ use super::rename_tracker::RenameTracker;
 use super::restored::Restored;
 use super::roots::Roots;
 use super::scan_queue::{MergeOutcome, ScanQueue, ScanRequest};
+use super::search::Search;
 use super::stats::Counters;
-use super::tree::{NodeId, Tree};
-use super::unreachable::Search;
+use super::tree::Tree;
 use super::unwatched_dirs::UnwatchedDirs;
 use super::ways::Ways;
 use super::workers::Workers;
@@ -329,18 +328,4 @@ impl EventLoop {
 enum Turn {
     Done,
     Stopped,
-}
-
-/// Groups nodes by root.
-pub(super) fn by_root(
-    tree: &Tree,
-    nodes: impl Iterator<Item = NodeId>,
-) -> HashMap<RootId, Vec<NodeId>> {
-    let mut by_root: HashMap<RootId, Vec<NodeId>> = HashMap::new();
-    for id in nodes {
-        if let Some(node) = tree.get(id) {
-            by_root.entry(node.root).or_default().push(id);
-        }
-    }
-    by_root
 }

@@ -1,11 +1,10 @@
 //! From events to names that want a look, and directories that moved.
 
-use super::backend::{Change, Marker, RawEvent, WatchId};
+use super::backend::{Change, LOW_PRIORITY_BARRIER, Marker, RawEvent, WatchId};
 use super::event_loop::EventLoop;
+use super::node_id::NodeId;
 use super::rename_tracker::PendingMove;
 use super::scan_queue::{ScanDepth, ScanRequest};
-use super::tree::NodeId;
-use super::watcher::LOW_PRIORITY_BARRIER;
 use crate::core::input::JOBS;
 use crate::core::observed::Observed;
 use crate::fs::QUARANTINE;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::crawl::Done;
+use super::listing::Done;
 use super::options::WatchRoot;
 use crate::core::facts::RootId;
 use crate::core::path::RelPath;

@@ -3,7 +3,7 @@
 use rustix::fs::inotify::ReadFlags;
 
 use super::backend::{Change, RawEvent};
-use super::tree::NodeId;
+use super::node_id::NodeId;
 
 /// Length of an event without its name: `wd, mask, cookie, len`.
 const HEAD_BYTES: usize = 16;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use hashbrown::HashSet;
 
-use super::crawl::{Content, Done, Failure, Job, Seen};
 use super::event_loop::EventLoop;
+use super::listing::{Content, Done, Failure, Job, Seen};
+use super::node_id::NodeId;
 use super::scan_queue::{ScanDepth, ScanRequest};
-use super::tree::NodeId;
 use crate::core::facts::Facts;
 use crate::core::observed::{Coverage, Discovery, Name, Observed};
 

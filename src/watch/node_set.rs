@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** each node is here once; who takes the last one out ends the watch.
 
-use super::tree::NodeId;
+use super::node_id::NodeId;
 
 /// The nodes that stand for a directory: more than one while it is reached through two mounts, or
 /// while the tree has not learned yet that it was moved.

@@ -39,9 +39,9 @@ use super::fd_paths;
 use super::kernel_event::KernelEvent;
 use super::limits;
 use super::mapped_event::{MappedEvent, errno, map_event};
+use super::node_id::NodeId;
 use super::node_set::RemoveOutcome;
 use super::queue::{self, Queue, Wake};
-use super::tree::NodeId;
 use super::watched::{Asked, Watched};
 use crate::fs::Dir;
 

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use super::backend::{Backend, Marker, More, RawEvent, WatchId};
-use super::tree::NodeId;
+use super::node_id::NodeId;
 use crate::fs::Dir;
 
 /// Watches nothing.

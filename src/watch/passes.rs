@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::crawl::{Failure, Seen};
 use super::event_loop::EventLoop;
+use super::listing::{Failure, Seen};
 use super::roots::{Due, Pass, Urgency};
 use super::scan_queue::{PassId, ScanDepth, ScanRequest};
 use crate::clock;

@@ -17,10 +17,9 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use rustix::io::Errno;
 
-use super::backend::{Backend, Marker, More, RawEvent, WatchId};
+use super::backend::{Backend, LOW_PRIORITY_BARRIER, Marker, More, RawEvent, WatchId};
 use super::error::WatchError;
-use super::tree::NodeId;
-use super::watcher::LOW_PRIORITY_BARRIER;
+use super::node_id::NodeId;
 use super::workers::Workers;
 use crate::core::input::JOBS;
 use crate::fs::Dir;

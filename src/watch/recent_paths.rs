@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 
-use super::tree::NodeId;
+use super::node_id::NodeId;
 use crate::core::path::RelPath;
 
 /// Number of cached paths: twice as many as the levels between which a crawl goes back and forth in

@@ -6,7 +6,7 @@
 use hashbrown::HashMap;
 
 use super::epochs::Epoch;
-use super::tree::NodeId;
+use super::node_id::NodeId;
 use crate::core::facts::RootId;
 use crate::core::observed::Name;
 

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
+use super::node_id::NodeId;
 use super::options::{RestoredDir, RestoredRoot};
-use super::tree::{NodeId, Tree};
+use super::tree::Tree;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::time::FileTime;
 

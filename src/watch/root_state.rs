@@ -6,37 +6,18 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::crawl::RootPlace;
 use super::event_loop::EventLoop;
+use super::listing::{Exclusions, RootPlace};
+use super::node_id::NodeId;
 use super::options::WatchRoot;
 use super::parent_watcher::{Changed, ParentWatcher};
 use super::restored::Known;
 use super::roots::{MountedRoot, Root};
 use super::scan_queue::ScanRequest;
-use super::tree::NodeId;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::observed::{Absence, Discovery, Name, Observed, PassKind};
 use crate::core::path::RelPath;
-use crate::core::policy::Globs;
 use crate::fs::{FsError, QUARANTINE, RootDir};
-
-/// Names in a directory that do not exist for us: quarantines, nested roots, and what a root leaves
-/// out at its top.
-#[derive(Debug, Default)]
-pub(super) struct Exclusions {
-    names: Vec<Name>,
-    /// All but what these match.
-    but: Option<Arc<Globs>>,
-}
-
-impl Exclusions {
-    /// Returns whether `name` is left out.
-    pub(super) fn has(&self, name: &[u8]) -> bool {
-        name == QUARANTINE
-            || self.names.iter().any(|hidden| **hidden == *name)
-            || self.but.as_ref().is_some_and(|but| !but.matches(name))
-    }
-}
 
 impl EventLoop {
     /// Looks whether the roots are where they were, when anything around them has changed.

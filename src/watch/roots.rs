@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backend::WatchId;
-use super::crawl::RootPlace;
-use super::deferred_scan::DeferredScan;
 use super::epochs::Epoch;
+use super::listing::RootPlace;
+use super::node_id::NodeId;
 use super::options::WatchRoot;
 use super::scan_queue::PassId;
-use super::tree::NodeId;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::observed::{Absence, Discovery, PassCost, PassKind};
 use crate::core::path::RelPath;
@@ -96,6 +95,28 @@ pub(super) enum Standing {
 pub(super) struct Roots {
     pub(super) all: BTreeMap<RootId, Root>,
     pub(super) passes: PassId,
+}
+
+/// Directories of a root that are left to read.
+pub(super) struct DeferredScan {
+    /// Counts as a piece of work until all is read.
+    pub(super) epoch: Epoch,
+    pub(super) queue: Vec<NodeId>,
+    /// Cost of the batches so far.
+    pub(super) cost: PassCost,
+    /// Time at which the first batch began.
+    pub(super) began: Option<Duration>,
+    /// Time of the next batch; `None`: not before something else has happened.
+    pub(super) due: Option<Duration>,
+    pub(super) pace: Pace,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// With rests.
+    Calm,
+    /// A caller waits for it.
+    Hurried,
 }
 
 impl Roots {

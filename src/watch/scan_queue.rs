@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use super::backend::WatchId;
 use super::dirty_set::DirtyNames;
 use super::epochs::{Epoch, Epochs};
-use super::tree::NodeId;
+use super::node_id::NodeId;
 
 /// Jobs with the workers at one time: enough to keep them busy while the event loop reports, few
 /// enough that paths are fresh.

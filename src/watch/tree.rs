@@ -7,9 +7,10 @@
 use std::cell::RefCell;
 use std::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::backend::WatchId;
+use super::node_id::NodeId;
 use super::recent_paths::RecentPaths;
 use crate::core::facts::{FileKey, RootId};
 use crate::core::observed::Name;
@@ -17,21 +18,6 @@ use crate::core::path::RelPath;
 
 /// No node.
 const NONE: u32 = u32::MAX;
-
-/// Names a directory of the tree.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct NodeId {
-    slot: u32,
-    generation: u32,
-}
-
-impl NodeId {
-    /// Stands for the quarantines, which are no nodes of the tree.
-    pub const QUARANTINE: Self = Self {
-        slot: NONE,
-        generation: 0,
-    };
-}
 
 /// One directory.
 #[derive(Debug)]
@@ -175,6 +161,17 @@ impl Tree {
             }
         }
         (at, true)
+    }
+
+    /// Returns those of `nodes` that live, by root.
+    pub fn by_root(&self, nodes: impl IntoIterator<Item = NodeId>) -> HashMap<RootId, Vec<NodeId>> {
+        let mut by_root: HashMap<RootId, Vec<NodeId>> = HashMap::new();
+        for id in nodes {
+            if let Some(node) = self.get(id) {
+                by_root.entry(node.root).or_default().push(id);
+            }
+        }
+        by_root
     }
 
     /// Puts `id` at another place of the same root, where no node may be.

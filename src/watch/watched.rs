@@ -12,8 +12,8 @@ use rustix::io::Errno;
 
 use super::backend::WatchId;
 use super::fd_paths;
+use super::node_id::NodeId;
 use super::node_set::{NodeSet, RemoveOutcome};
-use super::tree::NodeId;
 use crate::core::facts::FileKey;
 
 /// See the module.

@@ -18,10 +18,6 @@ use crate::core::facts::RootId;
 use crate::core::observed::Observed;
 use crate::core::path::RelPath;
 
-/// Token of a barrier that is in no hurry: what was left unread after a restart
-/// goes on being read at its pace.
-pub const LOW_PRIORITY_BARRIER: u64 = 0;
-
 /// Watches roots until it is dropped. All its methods return at once, whatever the sink does
 /// meanwhile.
 pub struct Watcher {

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::tree::NodeId;
+use super::node_id::NodeId;
 use crate::fs::{Dir, descriptors};
 
 /// The newest wish is met first, so what is listed next is beneath what was listed last.

@@ -14,7 +14,7 @@ use crate::core::input::JOBS;
 use crate::fs::Dir;
 use crate::watch::Watcher;
 use crate::watch::backend::{Backend, Marker, More, RawEvent, WatchId};
-use crate::watch::tree::NodeId;
+use crate::watch::node_id::NodeId;
 
 #[test]
 fn directories_beyond_the_limit_are_listed_on_a_timer_until_there_are_watches() {
