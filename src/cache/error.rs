@@ -1,7 +1,7 @@
 //! Errors of the cache.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
@@ -111,4 +111,12 @@ impl From<sled::Error> for Fault {
             | sled::Error::ReportableBug(_) => Self::Damaged(error.to_string()),
         }
     }
+}
+
+/// Returns the message for a cache at `path` that cannot be written.
+pub(super) fn failure(path: &Path, why: &str) -> String {
+    format!(
+        "cannot write the cache \"{}\": {why}\nmake room for it, or see that the service may write there; it is tried again by itself",
+        path.display()
+    )
 }

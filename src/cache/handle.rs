@@ -14,20 +14,11 @@ use super::files::CacheFiles;
 use super::queue::{CommandQueue, Pending};
 use super::records::Rules;
 use super::stats::{CacheStats, Shared};
-use super::writer::Writer;
+use super::writer::{Hooks, Writer};
 use crate::core::clock_guard::ClockGuard;
 use crate::core::facts::RootId;
 use crate::core::index::{Index, Unsaved};
 use crate::core::report::SavedRoot;
-
-/// Callbacks of the cache.
-pub struct Hooks {
-    /// Requests a barrier. [`Cache::on_barrier`] is called once everything that happened before is
-    /// in the index.
-    pub request_barrier: Box<dyn Fn() + Send>,
-    /// Called with the reason when saving fails, and with `None` when it works again. May block.
-    pub on_save_state: Arc<dyn Fn(Option<String>) + Send + Sync>,
-}
 
 /// Cache that is open, and not running yet.
 pub struct Unstarted {

@@ -48,7 +48,7 @@ pub(super) fn write(file: &Path, roots: &BTreeMap<Vec<u8>, SavedRoot>) -> io::Re
             memory,
         })
         .collect();
-    let text = super::save::json(&lines);
+    let text = super::records::json(&lines);
     let fresh = file.with_extension("new");
     let mut written = OpenOptions::new()
         .write(true)

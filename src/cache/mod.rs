@@ -40,8 +40,9 @@ mod writer;
 mod tests;
 
 pub use error::CacheError;
-pub use handle::{Cache, Hooks, Unstarted};
+pub use handle::{Cache, Unstarted};
 pub use open::{Opened, Options, Peek, open, peek};
 pub use records::Rules;
 pub use stats::{CacheStats, Loaded};
 pub use value::{FORMAT, Tree, frame};
+pub use writer::Hooks;

@@ -5,13 +5,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::db::{Batch, Db};
-use super::error::{CacheError, Fault};
+use super::error::{CacheError, Fault, failure};
 use super::files::CacheFiles;
 use super::handle::Unstarted;
 use super::known;
 use super::queue::Pending;
-use super::records::{CLOCK_KEY, ClockRecord, RULES_KEY, RootRecord, Rules};
-use super::save::json;
+use super::records::{CLOCK_KEY, ClockRecord, RULES_KEY, RootRecord, Rules, json};
 use super::stats::{CacheStats, Loaded, NUMBERED, number_of};
 use super::value::{FORMAT, Tree};
 use crate::clock;
@@ -256,14 +255,6 @@ fn remember_forgotten(
                 .or_insert(SavedRoot { settled, ..was });
         }
     }
-}
-
-/// Returns the message for a cache at `path` that cannot be written.
-pub(super) fn failure(path: &Path, why: &str) -> String {
-    format!(
-        "cannot write the cache \"{}\": {why}\nmake room for it, or see that the service may write there; it is tried again by itself",
-        path.display()
-    )
 }
 
 /// Access of a reader to the cache.

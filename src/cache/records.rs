@@ -62,3 +62,8 @@ pub(super) struct ClockRecord {
     pub(super) run: Option<String>,
     pub(super) guard: ClockGuard,
 }
+
+/// Returns the text of a record.
+pub(super) fn json(record: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(record).expect("invariant: a record has only text and numbers")
+}

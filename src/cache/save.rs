@@ -7,7 +7,7 @@ use super::db::{Batch, Db};
 use super::error::Fault;
 use super::known;
 use super::queue::Pending;
-use super::records::{CLOCK_KEY, ClockRecord, RULES_KEY, RootRecord};
+use super::records::{CLOCK_KEY, ClockRecord, RULES_KEY, RootRecord, json};
 use super::value::Tree;
 use super::writer::{Until, Writer};
 use crate::clock;
@@ -195,8 +195,4 @@ fn chunks<T: Copy>(ids: &BTreeSet<T>) -> impl Iterator<Item = Vec<T>> {
         ids.peek()?;
         Some(ids.by_ref().take(BATCH_KEYS_MAX).collect())
     })
-}
-
-pub(super) fn json(record: &impl serde::Serialize) -> Vec<u8> {
-    serde_json::to_vec(record).expect("invariant: a record has only text and numbers")
 }

@@ -16,10 +16,8 @@ use std::time::Duration;
 
 use super::compact::compact;
 use super::db::Db;
-use super::error::Fault;
+use super::error::{Fault, failure};
 use super::files::CacheFiles;
-use super::handle::Hooks;
-use super::open::failure;
 use super::queue::{CommandQueue, Commands, Pending};
 use super::stats::Shared;
 use crate::clock;
@@ -52,6 +50,15 @@ const FINAL_MAX: Duration = Duration::from_millis(400);
 
 /// Factor by which a copy must be expected to be smaller.
 const SHRINK_TIMES: u64 = 4;
+
+/// Callbacks of the cache.
+pub struct Hooks {
+    /// Requests a barrier. [`super::Cache::on_barrier`] is called once everything that happened before is
+    /// in the index.
+    pub request_barrier: Box<dyn Fn() + Send>,
+    /// Called with the reason when saving fails, and with `None` when it works again. May block.
+    pub on_save_state: Arc<dyn Fn(Option<String>) + Send + Sync>,
+}
 
 /// Limit of a save.
 #[derive(Clone, Copy, Debug)]

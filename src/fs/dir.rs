@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, Mode, RawDir, RenameFlags, ResolveFlags, StatxAttribut
 use rustix::io::Errno;
 
 use super::error::{Action, FsError};
-use super::root::{READ, named, open_retrying};
+use super::open::{READ, named, open_retrying};
 use crate::core::facts::{Facts, FileKey, Kind};
 use crate::core::time::FileTime;
 

@@ -17,9 +17,11 @@ pub mod error;
 pub mod file_watch;
 pub mod lease;
 pub mod mounts;
+mod open;
 pub mod quarantine;
 pub mod root;
 pub mod tree;
+pub mod walk;
 
 pub use dir::Dir;
 pub use error::FsError;

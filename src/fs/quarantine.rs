@@ -12,10 +12,11 @@ use std::path::PathBuf;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
+use super::QUARANTINE;
 use super::dir::Dir;
 use super::error::{FsError, reason};
+use super::open::named;
 use super::root::RootDir;
-use super::{QUARANTINE, root};
 use crate::core::facts::Kind;
 
 /// Reason for which the quarantine of a root cannot be made or trusted, and the advice that mends
@@ -190,7 +191,7 @@ fn unreadable(root: &RootDir, errno: Errno) -> QuarantineError {
 
 fn untrusted(root: &RootDir, why: &str, mend: &str) -> QuarantineError {
     QuarantineError {
-        path: root::named(root.path(), QUARANTINE),
+        path: named(root.path(), QUARANTINE),
         why: why.to_owned(),
         mend: mend.to_owned(),
     }

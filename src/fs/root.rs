@@ -3,25 +3,22 @@
 //! **Invariant:** a [`RootDir`] must be the directory that the caller named by device and inode. A
 //! root that was replaced, mounted over, or turned into a symbolic link never opens as the old one.
 
-use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::dir::Dir;
 use super::error::{Action, FsError};
+use super::open::{READ, open_retrying};
 use crate::core::facts::FileKey;
 use crate::core::path::RelPath;
 
 /// Longest path of one system call, in bytes: `PATH_MAX` is 4,096 with its NUL. Longer paths are
 /// opened in pieces.
 const PATH_BYTES_MAX: usize = 4000;
-
-/// Access to a directory whose contents are read.
-pub(super) const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
 
 /// Open root.
 #[derive(Debug)]
@@ -131,33 +128,6 @@ fn split_piece(path: &[u8]) -> (&[u8], &[u8]) {
         .rposition(|&b| b == b'/')
         .expect("invariant: a component is shorter than 256 bytes");
     (&path[..slash], &path[slash + 1..])
-}
-
-/// Calls `openat2(2)` for a directory, with `access` to it. Tries again when the kernel answers
-/// `EAGAIN`, because a rename raced with the resolution.
-pub(super) fn open_retrying(
-    at: impl std::os::fd::AsFd + Copy,
-    path: &[u8],
-    access: OFlags,
-    resolve: ResolveFlags,
-) -> Result<OwnedFd, Errno> {
-    /// Maximum number of tries. Each is a full resolution, so if all of them raced with a rename,
-    /// another process provokes it.
-    const TRIES_MAX: usize = 64;
-    let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut last = Errno::AGAIN;
-    for _ in 0..TRIES_MAX {
-        match rustix::fs::openat2(at, OsStr::from_bytes(path), flags, Mode::empty(), resolve) {
-            Err(errno @ (Errno::AGAIN | Errno::INTR)) => last = errno,
-            done => return done,
-        }
-    }
-    Err(last)
-}
-
-/// Returns the path of `name` in `dir`, for messages.
-pub(super) fn named(dir: &Path, name: &[u8]) -> PathBuf {
-    dir.join(OsStr::from_bytes(name))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::unit::UNIT_NAMES_MAX;
 use crate::core::claim::Outcome;
 use crate::core::hold::{Hold, Recovery};
 use crate::fs::FsError;
-use crate::fs::tree::WalkError;
+use crate::fs::walk::WalkError;
 
 /// Reason for which a claim is not carried out.
 pub(super) enum Abort {

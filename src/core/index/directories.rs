@@ -10,7 +10,6 @@ use hashbrown::HashTable;
 
 use super::dir_pages::DirPages;
 use super::hash::name_hash;
-use super::image::DirImage;
 use super::record::DirId;
 use crate::core::facts::{Facts, FileKey, Latest, RootId};
 use crate::core::time::FileTime;
@@ -270,9 +269,14 @@ impl Directories {
 
     /// Puts a directory that was saved in place; its parent has to be there. Says whether it could:
     /// no other one may have its number, or its name in its parent.
-    pub(super) fn restore(&mut self, id: DirId, root: RootId, image: &DirImage) -> bool {
-        let parent = image.parent;
-        let taken = parent.is_some_and(|parent| self.child(parent, &image.name).is_some());
+    pub(super) fn restore(
+        &mut self,
+        id: DirId,
+        root: RootId,
+        (parent, name): (Option<DirId>, &[u8]),
+        facts: DirFacts,
+    ) -> bool {
+        let taken = parent.is_some_and(|parent| self.child(parent, name).is_some());
         if taken || self.get(id).is_some() {
             return false;
         }
@@ -287,7 +291,7 @@ impl Directories {
         if self.chunks[chunk].len() <= at {
             self.chunks[chunk].resize_with(at + 1, || None);
         }
-        self.chunks[chunk][at] = Some(Node::new(root, &image.name, image.facts()));
+        self.chunks[chunk][at] = Some(Node::new(root, name, facts));
         if let Some(parent) = parent {
             self.attach(id, parent);
         }

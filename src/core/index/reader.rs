@@ -15,7 +15,6 @@ use super::page::Page;
 use super::pages::Pages;
 use super::record::{DirId, PageId, Record};
 use super::unit::{Unit, UnitState};
-use super::writer::Writer;
 use crate::core::facts::RootId;
 use crate::core::path::RelPath;
 
@@ -66,19 +65,12 @@ pub(super) struct Located {
 }
 
 impl Index {
-    /// An empty index, and its writer.
-    #[must_use]
-    pub fn new() -> (Arc<Self>, Writer) {
-        Self::with_limits(Limits::DEFAULT)
-    }
-
-    pub(super) fn with_limits(limits: Limits) -> (Arc<Self>, Writer) {
-        let index = Arc::new(Self {
+    pub(super) fn empty(limits: Limits) -> Self {
+        Self {
             catalog: RwLock::default(),
             pages: Pages::new(),
             limits,
-        });
-        (Arc::clone(&index), Writer::of(index))
+        }
     }
 
     /// The directory at the path `dir` of `root`; the empty path is the root's own.

@@ -139,7 +139,8 @@ impl Restorer {
                 let Some(image) = self.dirs.remove(&id) else {
                     continue;
                 };
-                if !catalog.dirs.restore(id, root, &image) {
+                let place = (image.parent, &*image.name);
+                if !catalog.dirs.restore(id, root, place, image.facts()) {
                     self.dirs.insert(id, image);
                     continue;
                 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::catalog::Membership;
+use super::catalog::{Limits, Membership};
 use super::hash::name_hash;
 use super::names::NameIndex;
 use super::page_builder::PageBuilder;
@@ -43,6 +43,19 @@ enum Target {
     Page(PageId),
     /// The nth of the pages that are added behind the others.
     Added(usize),
+}
+
+impl Index {
+    /// An empty index, and its writer.
+    #[must_use]
+    pub fn new() -> (Arc<Self>, Writer) {
+        Self::with_limits(Limits::DEFAULT)
+    }
+
+    pub(super) fn with_limits(limits: Limits) -> (Arc<Self>, Writer) {
+        let index = Arc::new(Self::empty(limits));
+        (Arc::clone(&index), Writer::of(index))
+    }
 }
 
 impl Writer {

@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 use super::claims;
 use super::owner::Job;
 use super::packed::{self, pack, unpack};
-use super::refused::{RefusalTable, RowRefusals};
+use super::refusals::{RefusalTable, RowRefusals};
 use super::row::{JobKey, JobRow, SourceId, Status};
 use crate::core::facts::RootId;
 use crate::core::index::hash::name_hash;
