@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::rate::Rate;
 use crate::app::error::AppError;
 use crate::clock;
-use crate::core::input::Event;
+use crate::core::effect::Event;
 use crate::core::policy::Policy;
 use crate::core::time::Timestamp;
 

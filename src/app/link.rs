@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::app::error::AppError;
 use crate::core::engine::Engine;
-use crate::core::input::Input;
+use crate::core::engine::Input;
 use crate::core::policy::Policy;
 use crate::core::report::{CleanReport, CleanRequest};
 use crate::core::time::Now;

@@ -9,10 +9,11 @@ use parking_lot::Mutex;
 
 use super::db::{Batch, Db};
 use super::error::{CacheError, Fault};
-use super::handle::{Cache, Hooks};
+use super::handle::Cache;
 use super::open::{Opened, Options, open};
 use super::records::Rules;
 use super::value::Tree;
+use super::writer::Hooks;
 use crate::clock;
 use crate::common::machine::Deadline;
 use crate::core::claim::Unit;

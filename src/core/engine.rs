@@ -74,14 +74,17 @@ use sources::ReclassifyScan;
 use timers::Timers;
 use unread::UnreadDirs;
 
+use crate::core::claim::Reaped;
 use crate::core::clock_guard::{ClockEvent, ClockGuard};
+use crate::core::effect::{Effect, Event, JOBS};
 use crate::core::facts::{FileKey, RootId};
+use crate::core::hold::Hold;
 use crate::core::index::{DirId, Index, Writer};
-use crate::core::input::{Effect, Event, Input, JOBS};
-use crate::core::jobs::{JobKey, Jobs, SourceId};
+use crate::core::jobs::{JobKey, Jobs, SourceId, SourceUpdate};
+use crate::core::observed::Observed;
 use crate::core::pins::Pins;
 use crate::core::policy::Policy;
-use crate::core::report::{Breaker, Mode, SavedSource};
+use crate::core::report::{Breaker, CleanReport, CleanRequest, Mode, SavedSource};
 use crate::core::time::{Now, Timestamp};
 
 /// State that an engine starts from.
@@ -137,6 +140,43 @@ pub struct Engine {
     saved: SaveTracker,
     /// Top-level directories in which something was seen with an older time than before.
     older: BTreeSet<DirId>,
+}
+
+/// A question or an order that is answered at once, by a look at the engine between two steps.
+pub type Ask = Box<dyn FnOnce(&mut Engine, Now) + Send>;
+
+/// A message to the engine. Everything that changes it passes through one line of these, one at a
+/// time.
+pub enum Input {
+    /// The alarm rang, or may have rung.
+    Tick,
+    /// The watchers saw something.
+    Observed(Vec<Observed>),
+    /// The reaper is through with some claims.
+    Reaped(Vec<Reaped>),
+    /// Outcomes that some claims would have had, had the reaper been given them.
+    Previewed(Vec<Reaped>),
+    /// The reaper has the quarantine of a root in order, or (for this reason) cannot have it.
+    Recovered(RootId, Option<Hold>),
+    /// Every observation that was made before the barrier has been handed in: the token is given
+    /// back as an effect.
+    Synced(u64),
+    /// Other rules or roots from now on.
+    Reload(Arc<Policy>, Breaker),
+    /// Changes cannot be saved, for this reason; `None`: they can (again).
+    Unsaved(Option<String>),
+    /// A source tells of its jobs.
+    Jobs(SourceUpdate),
+    /// A row of this source was removed from it, because a rule said so: that is no loss.
+    Forgotten(SourceId),
+    /// Remove what is due and asked for, under these rules or not at all, then tell.
+    Clean(
+        Arc<Policy>,
+        CleanRequest,
+        Box<dyn FnOnce(CleanReport) + Send>,
+    ),
+    /// A question.
+    Ask(Ask),
 }
 
 impl Engine {

@@ -8,11 +8,11 @@
 
 pub mod claim;
 pub mod clock_guard;
+pub mod effect;
 pub mod engine;
 pub mod facts;
 pub mod hold;
 pub mod index;
-pub mod input;
 pub mod jobs;
 pub mod lateness;
 pub mod observed;

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::{self, Alarm};
 use crate::core::claim::{Outcome, Reaped, Unit};
-use crate::core::input::Input;
+use crate::core::engine::Input;
 use crate::core::time::Timestamp;
 
 /// Maximum delay of an answer. Until then `status` and the index may still have the file.

@@ -3,10 +3,10 @@
 //! **Invariant:** a step logs a bounded number of removals: the ledger has all of them.
 
 use crate::core::claim::Claim;
+use crate::core::effect::Event;
 use crate::core::engine::Engine;
 use crate::core::facts::RootId;
 use crate::core::hold::Hold;
-use crate::core::input::Event;
 use crate::core::jobs::SourceId;
 use crate::core::path::RelPath;
 use crate::core::policy::Policy;

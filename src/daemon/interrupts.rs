@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 
 use super::signals::Signals;
-use crate::core::input::Input;
+use crate::core::engine::Input;
 
 /// 128 and the number of SIGINT, as shells count.
 const STATUS: i32 = 130;

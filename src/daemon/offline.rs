@@ -13,7 +13,8 @@ use crate::app::access::Authorizer;
 use crate::app::{Daemon, EngineLink, Events, Parts};
 use crate::clock;
 use crate::config::Settings;
-use crate::core::input::{Effect, Input};
+use crate::core::effect::Effect;
+use crate::core::engine::Input;
 use crate::types::{Cache, Watches};
 
 /// Reads what `settings` and `baseline` say, and returns a daemon that answers questions.

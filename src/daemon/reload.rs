@@ -21,7 +21,7 @@ use crate::config::{
     CacheSettings, Environment, LedgerSettings, LogFormat, LogLevel, Overrides, RootIds, Settings,
     SourceSettings, Watch, load,
 };
-use crate::core::input::Input;
+use crate::core::engine::Input;
 use crate::core::jobs::SourceId;
 use crate::core::report::Mode;
 use crate::watch::Watcher;

@@ -26,7 +26,7 @@ use super::database::{Database, STILL_READ};
 use super::records::{Order, Patience, Records};
 use crate::clock;
 use crate::config::{SourceKind, SourceSettings};
-use crate::core::input::Input;
+use crate::core::engine::Input;
 use crate::core::jobs::{JobChange, JobKey, JobLookup, JobRow, Jobs, SourceId, SourceUpdate};
 use crate::core::policy::Record;
 use crate::core::report::SavedSource;

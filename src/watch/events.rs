@@ -5,7 +5,7 @@ use super::event_loop::EventLoop;
 use super::node_id::NodeId;
 use super::rename_tracker::PendingMove;
 use super::scan_queue::{ScanDepth, ScanRequest};
-use crate::core::input::JOBS;
+use crate::core::effect::JOBS;
 use crate::core::observed::Observed;
 use crate::fs::QUARANTINE;
 

@@ -21,7 +21,7 @@ use super::backend::{Backend, LOW_PRIORITY_BARRIER, Marker, More, RawEvent, Watc
 use super::error::WatchError;
 use super::node_id::NodeId;
 use super::workers::Workers;
-use crate::core::input::JOBS;
+use crate::core::effect::JOBS;
 use crate::fs::Dir;
 
 /// Watches nothing, and says at intervals that anything may have happened.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lapsed::core::claim::{Claim, Unit};
+use lapsed::core::engine::Input;
 use lapsed::core::facts::Kind;
-use lapsed::core::input::Input;
 use lapsed::core::path::RelPath;
 
 use crate::machine::Machine;

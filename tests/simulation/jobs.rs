@@ -16,9 +16,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use lapsed::core::claim::{Claim, Outcome};
 use lapsed::core::clock_guard::ClockGuard;
+use lapsed::core::effect::{Effect, JOBS};
+use lapsed::core::engine::Input;
 use lapsed::core::engine::{Engine, Setup};
 use lapsed::core::facts::{Kind, RootId};
-use lapsed::core::input::{Effect, Input, JOBS};
 use lapsed::core::jobs::JobRow;
 use lapsed::core::jobs::{JobChange, SourceId, SourceUpdate};
 use lapsed::core::path::RelPath;

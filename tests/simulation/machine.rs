@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use lapsed::core::claim::{Claim, Outcome, Reaped, Removal, Unit};
 use lapsed::core::clock_guard::ClockGuard;
+use lapsed::core::effect::{Effect, Event};
+use lapsed::core::engine::Input;
 use lapsed::core::engine::{Engine, Setup};
 use lapsed::core::facts::{Kind, Latest};
 use lapsed::core::hold::Hold;
-use lapsed::core::input::{Effect, Event, Input};
 use lapsed::core::jobs::Owner;
 use lapsed::core::observed::{Discovery, Observed, PassCost};
 use lapsed::core::path::RelPath;

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use crate::core::claim::Unit;
+use crate::core::effect::Event;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
-use crate::core::input::Event;
 use crate::core::jobs::SourceId;
 use crate::core::policy::JobFilter;
 use crate::core::principal::Principal;

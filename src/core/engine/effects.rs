@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use super::Engine;
+use crate::core::effect::{Effect, Event};
 use crate::core::facts::RootId;
 use crate::core::hold::Hold;
 use crate::core::index::Unsaved;
-use crate::core::input::{Effect, Event};
 use crate::core::observed::Name;
 use crate::core::path::RelPath;
 use crate::core::report::SavedRoot;

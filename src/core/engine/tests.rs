@@ -9,9 +9,10 @@ use std::time::Duration;
 use super::{Engine, Setup};
 use crate::core::claim::{Claim, Outcome, Reaped, Removal, Unit};
 use crate::core::clock_guard::ClockGuard;
+use crate::core::effect::{Effect, Event, JOBS};
+use crate::core::engine::Input;
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::hold::Hold;
-use crate::core::input::{Effect, Event, Input, JOBS};
 use crate::core::jobs::{
     JobChange, JobLookup, JobRow, JobTimestamps, SourceId, SourceUpdate, Status,
 };

@@ -17,7 +17,7 @@ use futures_util::{StreamExt, stream};
 use crate::app::daemon::{Daemon, json_path, root_name, rule_name, source_name};
 use crate::app::events::{Delivery, Follower, NumberedEvent};
 use crate::app::link::EngineLink;
-use crate::core::input::Event as Input;
+use crate::core::effect::Event as Input;
 use crate::core::jobs::SourceId;
 use crate::core::path::RelPath;
 use crate::http::error::{Problem, QuestionErrors};

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use super::harness::{Bench, unshared};
-use crate::core::input::JOBS;
+use crate::core::effect::JOBS;
 use crate::fs::Dir;
 use crate::watch::Watcher;
 use crate::watch::backend::{Backend, Marker, More, RawEvent, WatchId};

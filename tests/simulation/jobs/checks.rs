@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use lapsed::core::claim::{Claim, Unit};
+use lapsed::core::effect::Event;
+use lapsed::core::engine::Input;
 use lapsed::core::facts::RootId;
 use lapsed::core::hold::Hold;
-use lapsed::core::input::{Event, Input};
 use lapsed::core::jobs::{JobRow, Status};
 use lapsed::core::path::RelPath;
 use lapsed::core::policy::{JobFilter, Record};

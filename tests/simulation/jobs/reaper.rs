@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::checks::CHANGED;
 use lapsed::core::claim::{Claim, Outcome, Reaped, Removal, Unit};
+use lapsed::core::engine::Input;
 use lapsed::core::facts::{Kind, Latest, RootId, RuleId};
 use lapsed::core::hold::Hold;
-use lapsed::core::input::Input;
 use lapsed::core::jobs::{JobKey, JobLookup, JobRow, Owner};
 use lapsed::core::path::RelPath;
 use lapsed::core::policy::{Class, JobFilter, Record, Verdict};

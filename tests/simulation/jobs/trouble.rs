@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use lapsed::core::claim::{Claim, Unit};
+use lapsed::core::engine::Input;
 use lapsed::core::facts::RootId;
 use lapsed::core::hold::Hold;
-use lapsed::core::input::Input;
 use lapsed::core::observed::{Discovery, Observed, PassCost};
 use lapsed::core::path::RelPath;
 

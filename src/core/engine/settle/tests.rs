@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::core::clock_guard::ClockGuard;
+use crate::core::engine::Input;
 use crate::core::engine::Setup;
 use crate::core::facts::{FileKey, Latest, RootId};
-use crate::core::input::Input;
 use crate::core::observed::{Coverage, Observed, PassCost};
 use crate::core::policy::{Globs, Policy, Root, Rule, Schedule, Since, SkipOpen};
 use crate::core::report::{Breaker, Mode};

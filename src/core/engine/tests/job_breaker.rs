@@ -182,7 +182,7 @@ fn a_row_that_was_due_before_and_changes_is_no_new_fact() {
     place.report(vec![JobChange::Rows(all(|id| completed(id, 1)))]);
     assert_eq!(trips(&place), []);
     for _ in 0..2 {
-        place.step(Input::Synced(crate::core::input::JOBS));
+        place.step(Input::Synced(crate::core::effect::JOBS));
     }
     assert_eq!(place.claimed().len(), usize::from(JOBS));
 }

@@ -258,7 +258,7 @@ async fn health_says_by_its_status_whether_the_daemon_is_ready_where_that_is_ask
     assert_eq!((status, &health["status"]), (200, &json!("ready")));
     let trip = |engine: &mut crate::core::engine::Engine, now| {
         let why = Some("the disk is full".to_owned());
-        drop(engine.step(now, crate::core::input::Input::Unsaved(why)));
+        drop(engine.step(now, crate::core::engine::Input::Unsaved(why)));
     };
     world.daemon.link().ask(trip).await.unwrap();
     let (status, health) = world.get("/v1/health").await;

@@ -1,62 +1,18 @@
-//! Inputs and effects of the engine.
-//!
-//! **Invariant:** everything that changes the engine passes through one line of [`Input`]s, one at
-//! a time.
+//! Effects of the engine: its orders to the other parts, and what is worth telling.
 
-use std::sync::Arc;
-
-use super::claim::{Claim, Reaped, Unit};
+use super::claim::{Claim, Unit};
 use super::clock_guard::ClockGuard;
-use super::engine::Engine;
 use super::facts::{FileKey, RootId, RuleId};
 use super::hold::Hold;
 use super::index::Unsaved;
-use super::jobs::{JobKey, SourceId, SourceUpdate};
-use super::observed::Observed;
+use super::jobs::{JobKey, SourceId};
 use super::path::RelPath;
-use super::policy::Policy;
-use super::report::{Breaker, CleanReport, CleanRequest, SavedRoot, SavedSource, Trip};
-use super::time::{Now, Timestamp};
-use crate::core::principal::Principal;
+use super::principal::Principal;
+use super::report::{SavedRoot, SavedSource, Trip};
+use super::time::Timestamp;
 
 /// The token of the barrier that the engine itself asks for, before it gathers what jobs own.
 pub const JOBS: u64 = u64::MAX;
-
-/// A question or an order that is answered at once, by a look at the engine between two steps.
-pub type Ask = Box<dyn FnOnce(&mut Engine, Now) + Send>;
-
-/// A message to the engine.
-pub enum Input {
-    /// The alarm rang, or may have rung.
-    Tick,
-    /// The watchers saw something.
-    Observed(Vec<Observed>),
-    /// The reaper is through with some claims.
-    Reaped(Vec<Reaped>),
-    /// Outcomes that some claims would have had, had the reaper been given them.
-    Previewed(Vec<Reaped>),
-    /// The reaper has the quarantine of a root in order, or (for this reason) cannot have it.
-    Recovered(RootId, Option<Hold>),
-    /// Every observation that was made before the barrier has been handed in: the token is given
-    /// back as an effect.
-    Synced(u64),
-    /// Other rules or roots from now on.
-    Reload(Arc<Policy>, Breaker),
-    /// Changes cannot be saved, for this reason; `None`: they can (again).
-    Unsaved(Option<String>),
-    /// A source tells of its jobs.
-    Jobs(SourceUpdate),
-    /// A row of this source was removed from it, because a rule said so: that is no loss.
-    Forgotten(SourceId),
-    /// Remove what is due and asked for, under these rules or not at all, then tell.
-    Clean(
-        Arc<Policy>,
-        CleanRequest,
-        Box<dyn FnOnce(CleanReport) + Send>,
-    ),
-    /// A question.
-    Ask(Ask),
-}
 
 /// Orders of the engine.
 #[derive(Clone, PartialEq, Debug)]
