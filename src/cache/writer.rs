@@ -53,8 +53,8 @@ const SHRINK_TIMES: u64 = 4;
 
 /// Callbacks of the cache.
 pub struct Hooks {
-    /// Requests a barrier. [`super::Cache::on_barrier`] is called once everything that happened before is
-    /// in the index.
+    /// Requests a barrier. [`super::Cache::on_barrier`] is called once everything that happened
+    /// before is in the index.
     pub request_barrier: Box<dyn Fn() + Send>,
     /// Called with the reason when saving fails, and with `None` when it works again. May block.
     pub on_save_state: Arc<dyn Fn(Option<String>) + Send + Sync>,

@@ -19,7 +19,7 @@ use super::removals::Removals;
 use super::saved_state;
 use super::sources::Sources;
 use crate::clock;
-use crate::core::input::Input;
+use crate::core::engine::Input;
 use crate::core::jobs::{Jobs, SourceId};
 use crate::core::policy::Record;
 use crate::core::report::{Mode, SavedSource};

@@ -3,8 +3,8 @@
 //! - `row`: one job as its source reports it; `packed`: the same in few bytes
 //! - `news`: updates of a source
 //! - `source_jobs`, `table`: the jobs of one source, and of all
-//! - `claims`: paths that a job names as its own; `refusals`: claims that are refused, and the files
-//!   that they may mean; `refused`: what they hold
+//! - `claims`: paths that a job names as its own; `refusals`: claims that are refused, and the
+//!   files that they may mean; `refused`: what they hold
 //! - `owner`: the jobs that own a path
 //! - `forecast`: what lapses with jobs until an instant
 //!

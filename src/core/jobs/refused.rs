@@ -1,4 +1,4 @@
-//! What refused claims hold, and which claim it is.
+//! Holds of refused claims, and the claim behind each.
 
 use super::claims;
 use super::row::{JobKey, SourceId};
