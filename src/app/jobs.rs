@@ -15,6 +15,7 @@ use crate::types::{self, ClaimState, JsonPath};
 
 mod body;
 pub mod list;
+mod registered;
 
 /// The longest id, in bytes.
 const ID_MAX: usize = 512;

@@ -9,7 +9,6 @@ use utoipa::ToSchema;
 use super::moment::Moment;
 use crate::core::jobs;
 use crate::core::time::Timestamp;
-use crate::registry::{ForgottenJob, Removal, WaitingItem};
 use crate::types::{ChangesBy, ClaimState, JsonPath, SourceKind, SourceState};
 
 /// Fields of every answer about a job.
@@ -127,30 +126,6 @@ pub struct JobRemoval {
     pub bytes: u64,
     /// The number of its line in the ledger.
     pub ledger_id: u64,
-}
-
-impl From<ForgottenJob> for Job {
-    fn from(job: ForgottenJob) -> Self {
-        let Removal {
-            ledger_id,
-            at,
-            rule,
-            files,
-            bytes,
-        } = job.removal;
-        Self {
-            forgotten: true,
-            forgotten_at: Some(job.forgotten_at.to_string()),
-            removal: Some(JobRemoval {
-                at,
-                rule,
-                files,
-                bytes,
-                ledger_id,
-            }),
-            ..Self::from_row(job.row, &job.source, Vec::new())
-        }
-    }
 }
 
 impl Job {
@@ -325,18 +300,6 @@ pub struct PendingRecord {
     pub attempts: u64,
     /// Last error of the source.
     pub error: Option<String>,
-}
-
-impl From<WaitingItem> for PendingRecord {
-    fn from(item: WaitingItem) -> Self {
-        Self {
-            job: item.job,
-            action: item.action.as_str().to_owned(),
-            since: item.since.to_string(),
-            attempts: item.attempts,
-            error: item.error,
-        }
-    }
 }
 
 /// A breaker that has tripped for what nobody owns: of one root, or of all roots of a source.

@@ -23,7 +23,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ),
     ("http", &["app", "types", "config", "clock", "core"]),
     ("app", &["types", "registry", "ledger", "clock", "core"]),
-    ("types", &["registry", "ledger", "core"]),
+    ("types", &["core"]),
     ("watch", &["fs", "clock", "core"]),
     ("sources", &["fs", "clock", "core"]),
     ("reap", &["fs", "ledger", "clock", "core"]),
