@@ -56,7 +56,7 @@ pub use endpoints::endpoints;
 pub use environment::{Environment, Home};
 pub use error::ConfigError;
 pub use load::{load, load_text};
-pub use reference::{annotated_file, schema_file};
+pub use reference::{annotated_file, manual_page, schema_file};
 pub use resolve::reason;
 pub use settings::{
     ANNOTATED_DEFAULT, Backend, CacheSettings, Keep, LedgerSettings, LogFormat, LogLevel,

@@ -1,9 +1,13 @@
-//! Documents that are generated from the declaration of the configuration: the annotated file and
-//! the JSON schema. Both are kept in `config/`; a test holds them current.
+//! Documents that are generated from the declaration of the configuration: the annotated file, the
+//! JSON schema and the manual page. They are kept in `config/`; a test holds them current.
 
 use std::fmt::Write as _;
 
 use serde_json::Value as Json;
+
+mod man_page;
+
+pub use man_page::manual_page;
 
 use super::schema::{Key, Nested, Section, TOP, json_schema};
 
@@ -115,6 +119,7 @@ mod tests {
         for (name, text) in [
             ("lapsed.toml", annotated_file()),
             ("lapsed.schema.json", schema_file()),
+            ("lapsed.toml.5", manual_page()),
         ] {
             let path = dir.join(name);
             if std::env::var_os(UPDATE).is_some() {

@@ -1,10 +1,10 @@
-//! `lapsed config schema|show|path`: the configuration file, and the settings in force.
+//! `lapsed config schema|man|show|path`: the configuration file, and the settings in force.
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, json};
 
 use crate::cli::context::{Context, End, WatchOptions};
-use crate::config::{ShownSection, effective, path_of_file, schema_file};
+use crate::config::{ShownSection, effective, manual_page, path_of_file, schema_file};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
@@ -16,6 +16,8 @@ pub(in crate::cli) struct Arguments {
 enum Order {
     /// Print the JSON schema of the file, for editors
     Schema,
+    /// Print the manual page of the file, for man -l
+    Man,
     /// Print every setting with its value and its origin
     Show(WatchOptions),
     /// Print the path of the file
@@ -25,6 +27,7 @@ enum Order {
 pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     match &arguments.order {
         Order::Schema => context.output.line(schema_file().trim_end())?,
+        Order::Man => context.output.line(manual_page().trim_end())?,
         Order::Path => path(context)?,
         Order::Show(watching) => show(context, watching)?,
     }

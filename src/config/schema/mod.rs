@@ -2,7 +2,8 @@
 //!
 //! A key is one field. Its documentation is the reference text; its attributes give the default
 //! and an example; its type names the parser. `config/lapsed.toml`, `config/lapsed.schema.json`,
-//! the names of variables, the lists of allowed keys and the examples in messages come from here.
+//! `config/lapsed.toml.5`, the names of variables, the lists of allowed keys and the examples in
+//! messages come from here.
 //!
 //! - `default`: text that counts if the key is absent
 //! - `example`: value for messages and for the annotated file, if the key has no default
