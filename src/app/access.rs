@@ -4,9 +4,13 @@
 //! process's groups or by the group database. Admins are root and the daemon's own user. Nothing
 //! that a client says about itself counts.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::app::error::{AppError, ErrorKind};
+use crate::core::principal::Principal;
 
 /// Permission to use a route; each role includes those before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -20,6 +24,16 @@ pub enum Role {
 }
 
 impl Role {
+    /// Name in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+
     const fn with_article(self) -> &'static str {
         match self {
             Self::Viewer => "a viewer",
@@ -41,9 +55,80 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Identity, as the ledger names it.
+    const fn principal(&self) -> Principal {
+        Principal::Uid(self.uid)
+    }
+
     /// Returns true if the process had this group.
     fn has_group(&self, gid: u32) -> bool {
         self.gid == gid || self.groups.contains(&gid)
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.principal().fmt(f)
+    }
+}
+
+/// Role as a type.
+pub trait HasRole {
+    /// The role.
+    const ROLE: Role;
+}
+
+/// [`Role::Viewer`].
+#[derive(Debug)]
+pub enum IsViewer {}
+
+/// [`Role::Operator`].
+#[derive(Debug)]
+pub enum IsOperator {}
+
+/// [`Role::Admin`].
+#[derive(Debug)]
+pub enum IsAdmin {}
+
+impl HasRole for IsViewer {
+    const ROLE: Role = Role::Viewer;
+}
+
+impl HasRole for IsOperator {
+    const ROLE: Role = Role::Operator;
+}
+
+impl HasRole for IsAdmin {
+    const ROLE: Role = Role::Admin;
+}
+
+/// Client that has the role `R`. Only [`Authorizer::authorize`] makes one, so that a use case that
+/// takes it cannot be called without the role.
+#[derive(Debug)]
+pub struct Requester<R> {
+    peer: Peer,
+    role: PhantomData<R>,
+}
+
+/// Requester that may ask.
+pub type Viewer = Requester<IsViewer>;
+
+/// Requester that may act.
+pub type Operator = Requester<IsOperator>;
+
+/// Requester that may do everything.
+pub type Admin = Requester<IsAdmin>;
+
+impl<R> Requester<R> {
+    /// Identity, as the ledger names it.
+    #[must_use]
+    pub fn principal(&self) -> Principal {
+        self.peer.principal()
+    }
+
+    /// Connection that the request came from.
+    pub(crate) fn into_peer(self) -> Peer {
+        self.peer
     }
 }
 
@@ -66,12 +151,20 @@ pub struct Authorizer {
 }
 
 impl Authorizer {
-    /// Checks that `peer` has `role`. Asks the group database if the answer depends on it, off the
-    /// runtime's threads: it may be on the network.
+    /// Checks that `peer` has the role `R`. Asks the group database if the answer depends on it,
+    /// off the runtime's threads: it may be on the network.
     ///
     /// # Errors
     /// If it has not; the message says who `peer` is, and what would help.
-    pub async fn authorize(&self, peer: &Peer, role: Role) -> Result<(), AppError> {
+    pub async fn authorize<R: HasRole>(&self, peer: Peer) -> Result<Requester<R>, AppError> {
+        self.check(&peer, R::ROLE).await?;
+        Ok(Requester {
+            peer,
+            role: PhantomData,
+        })
+    }
+
+    async fn check(&self, peer: &Peer, role: Role) -> Result<(), AppError> {
         if role <= self.role_without_database(peer) {
             return Ok(());
         }
@@ -163,16 +256,16 @@ mod tests {
     #[tokio::test]
     async fn root_the_daemon_s_user_and_the_group_may_act() {
         assert_eq!(
-            authorizer(None).authorize(&peer(0, 5), Role::Admin).await,
+            authorizer(None).check(&peer(0, 5), Role::Admin).await,
             Ok(())
         );
         assert_eq!(
-            authorizer(None).authorize(&peer(990, 5), Role::Admin).await,
+            authorizer(None).check(&peer(990, 5), Role::Admin).await,
             Ok(())
         );
         assert_eq!(
             authorizer(Some(77))
-                .authorize(&peer(STRANGER, 77), Role::Operator)
+                .check(&peer(STRANGER, 77), Role::Operator)
                 .await,
             Ok(())
         );
@@ -182,7 +275,7 @@ mod tests {
         };
         assert_eq!(
             authorizer(Some(77))
-                .authorize(&supplementary, Role::Operator)
+                .check(&supplementary, Role::Operator)
                 .await,
             Ok(())
         );
@@ -191,7 +284,7 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_says_who_asked_and_what_would_help() {
         let error = authorizer(Some(77))
-            .authorize(&peer(STRANGER, 5), Role::Operator)
+            .check(&peer(STRANGER, 5), Role::Operator)
             .await
             .unwrap_err();
         assert_eq!(error.kind, ErrorKind::Forbidden);
@@ -204,7 +297,7 @@ mod tests {
             Some("become root or uid 990, or a member of group \"cleaners\"")
         );
         let error = authorizer(None)
-            .authorize(&peer(STRANGER, 990), Role::Operator)
+            .check(&peer(STRANGER, 990), Role::Operator)
             .await
             .unwrap_err();
         assert!(error.hint.is_some_and(|hint| hint.contains("group = ")));

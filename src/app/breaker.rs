@@ -1,10 +1,10 @@
 //! Breakers that tripped, and their release.
 
 use super::daemon::{Daemon, root_name};
+use crate::app::access::Admin;
 use crate::app::error::AppError;
 use crate::core::facts::RootId;
 use crate::core::policy::Policy;
-use crate::core::principal::Principal;
 use crate::core::report::{Status, Trip};
 use crate::types;
 
@@ -23,9 +23,10 @@ pub async fn show(daemon: &Daemon) -> Result<types::Breaker, AppError> {
 /// If there is no such root.
 pub async fn release(
     daemon: &Daemon,
-    by: Principal,
+    admin: &Admin,
     order: types::Release,
 ) -> Result<types::Released, AppError> {
+    let by = admin.principal();
     let policy = daemon.policy();
     let root = order
         .root

@@ -13,6 +13,7 @@ use super::breaker::root_named;
 use super::daemon::Daemon;
 use super::order::wait;
 use super::report::{Run, report_of};
+use crate::app::access::{Operator, Viewer};
 use crate::app::error::AppError;
 use crate::clock;
 use crate::core::facts::RuleId;
@@ -25,15 +26,21 @@ use crate::types::{CleanOrder, Report};
 /// the polling backend that is a reading of all roots; a longer one continues, for the next order.
 const FILES_MAX: Duration = Duration::from_secs(15);
 
-/// Carries out `order` of `principal`, and reports.
+/// Carries out `order` of `viewer`, who has to be an operator unless it is a dry run, and reports.
 ///
 /// # Errors
-/// If it names something unknown, or other rules came into force meanwhile.
+/// If the role is missing, it names something unknown, or other rules came into force meanwhile.
 pub async fn clean(
     daemon: Arc<Daemon>,
-    principal: Principal,
+    viewer: Viewer,
     order: &CleanOrder,
 ) -> Result<Report, AppError> {
+    let principal = if order.dry_run {
+        viewer.principal()
+    } else {
+        let operator: Operator = daemon.authorize(viewer.into_peer()).await?;
+        operator.principal()
+    };
     let policy = daemon.policy();
     let asked = resolve(order, &policy, principal)?;
     let started = clock::now().wall;

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::events::Events;
 use super::link::EngineLink;
-use crate::app::access::{Authorizer, OperatorGroup, Peer, Role};
+use crate::app::access::{Authorizer, HasRole, OperatorGroup, Peer, Requester};
 use crate::app::error::AppError;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::index::Index;
@@ -157,12 +157,12 @@ impl Daemon {
         }
     }
 
-    /// Checks that `peer` has `role`.
+    /// Checks that `peer` has the role `R`.
     ///
     /// # Errors
     /// If it has not.
-    pub async fn authorize(&self, peer: &Peer, role: Role) -> Result<(), AppError> {
-        self.parts.authorizer.authorize(peer, role).await
+    pub async fn authorize<R: HasRole>(&self, peer: Peer) -> Result<Requester<R>, AppError> {
+        self.parts.authorizer.authorize(peer).await
     }
 
     /// The way to the engine.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::daemon::{Daemon, source_name};
 use super::order::{through, wait};
+use crate::app::access::Operator;
 use crate::app::error::{AppError, ErrorKind};
 use crate::clock;
 use crate::core::jobs::{JobChange, JobKey, JobLookup, JobRow, SourceId, SourceUpdate};
@@ -69,6 +70,7 @@ pub async fn show(
 /// If the job is invalid, or the source is not an API source.
 pub async fn put(
     daemon: Arc<Daemon>,
+    _: &Operator,
     id: String,
     source: Option<&str>,
     order: types::JobOrder,
@@ -105,6 +107,7 @@ pub async fn put(
 /// If the source does not have it.
 pub async fn remove(
     daemon: Arc<Daemon>,
+    _: &Operator,
     id: String,
     source: Option<&str>,
 ) -> Result<types::Job, AppError> {

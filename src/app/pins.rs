@@ -13,6 +13,7 @@ use super::daemon::Daemon;
 use super::explain::plain_path;
 use super::jobs;
 use super::order::{through, wait};
+use crate::app::access::Operator;
 use crate::app::error::{AppError, ErrorKind};
 use crate::clock;
 use crate::core::jobs::JobLookup;
@@ -49,15 +50,16 @@ pub fn list(daemon: &Daemon) -> types::Pins {
     }
 }
 
-/// Sets a pin for `by`.
+/// Sets a pin.
 ///
 /// # Errors
 /// If the order is invalid, or the pin cannot be recorded.
 pub async fn set(
     daemon: Arc<Daemon>,
-    by: Principal,
+    operator: &Operator,
     order: types::PinOrder,
 ) -> Result<types::Pin, AppError> {
+    let by = operator.principal();
     let policy = daemon.policy();
     let why = reason(order.why.as_deref())?;
     let now = clock::now().wall;
@@ -98,10 +100,11 @@ async fn held_from_now(daemon: &Daemon, pin: Pin) -> Result<Pin, AppError> {
 /// If there is no such pin, or the change cannot be recorded.
 pub async fn extend(
     daemon: Arc<Daemon>,
-    by: Principal,
+    operator: &Operator,
     id: u64,
     order: types::PinChange,
 ) -> Result<types::Pin, AppError> {
+    let by = operator.principal();
     let now = clock::now().wall;
     let until = end(order.lasting.as_deref(), order.until, now)?;
     let pin = through(async move {
@@ -128,7 +131,12 @@ pub async fn extend(
 ///
 /// # Errors
 /// If there is no such pin, or the change cannot be recorded.
-pub async fn remove(daemon: Arc<Daemon>, by: Principal, id: u64) -> Result<types::Pin, AppError> {
+pub async fn remove(
+    daemon: Arc<Daemon>,
+    operator: &Operator,
+    id: u64,
+) -> Result<types::Pin, AppError> {
+    let by = operator.principal();
     let now = clock::now().wall;
     let pin = through(async move {
         let _turn = daemon.turn().await;

@@ -131,7 +131,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`], which tells a daemon that is not there from one that may not be asked.
     pub async fn connect(socket: &Path) -> Result<Self, ClientError> {
-        if !crate::http::socket::fits(socket) {
+        if !crate::http::listener::socket::fits(socket) {
             return Err(ClientError::TooLong(socket.to_path_buf()));
         }
         let stream = UnixStream::connect(socket).await.map_err(|error| {

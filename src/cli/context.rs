@@ -262,7 +262,7 @@ impl Context {
         }
         let daemon = tokio::task::spawn_blocking(move || offline(settings, baseline)).await??;
         let (ours, theirs) = UnixStream::pair().context("cannot make a socket")?;
-        tokio::spawn(crate::http::answer(theirs, daemon));
+        tokio::spawn(crate::http::listener::unix::answer(theirs, daemon));
         Ok(Client::over(ours, &self.socket(watching)?).await?)
     }
 

@@ -39,7 +39,9 @@ use crate::core::engine::{Engine, Setup};
 use crate::core::jobs::Jobs;
 use crate::core::pins::Pins;
 use crate::fs::descriptors;
-use crate::http::Listener;
+use crate::http::listener::unix::UnixSocket;
+use crate::http::router::router;
+use crate::http::server::{self, Limits};
 use crate::reap::{Hooks, Previewer, Reaper};
 use crate::registry::Registry;
 use crate::types::{self, CacheState, JsonPath};
@@ -108,7 +110,7 @@ async fn run(
     let (file, text) = (settings.file.clone(), settings.text.clone());
     let fixed = Fixed::of(&settings);
     // Both may hang in a file system. What a start that is cut off has begun is as after a crash.
-    let mut binding = api.spawn_blocking(move || Ok((Listener::bind(&settings)?, settings)));
+    let mut binding = api.spawn_blocking(move || Ok((UnixSocket::bind(&settings)?, settings)));
     let Some((listener, settings)) = signals.unless_ended(&mut binding).await? else {
         // The socket that it may have made is removed with it.
         let _ = tokio::time::timeout(END_MAX, binding).await;
@@ -119,11 +121,12 @@ async fn run(
         return Ok(());
     };
     let (stop, stopped) = flag::channel(false);
-    let answering = api.spawn(listener.serve(
-        Arc::clone(&running.daemon),
-        descriptors::connections_max(),
-        stopped,
-    ));
+    let limits = Limits {
+        connections: descriptors::connections_max(),
+        ..Limits::default()
+    };
+    let router = router(Arc::clone(&running.daemon));
+    let answering = api.spawn(server::serve(listener, router, limits, stopped));
     let reload = Reload {
         overrides: config.overrides,
         env: config.env,

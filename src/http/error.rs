@@ -148,7 +148,7 @@ pub(super) struct OrderErrors;
 
 impl IntoResponses for QuestionErrors {
     fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
-        responses(&[400, 404, 500, 503, 504])
+        responses(&[400, 404, 408, 413, 500, 503, 504])
     }
 }
 

@@ -1,21 +1,20 @@
 //! Extractors: the typed parts of a request.
 //!
-//! **Invariant:** a handler that acts takes [`Operator`] or [`Admin`]: these cannot be had without
-//! the role.
+//! **Invariant:** a handler has a [`Requester`] with a role only if the client has the role. Use
+//! cases that act ask for one.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
+use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{Uri, header};
 use serde::de::DeserializeOwned;
 
 use super::error::Problem;
-use super::server::read_body;
-use crate::app::access::{Peer, Role};
+use super::route::BODY_MAX;
+use crate::app::access::{HasRole, Peer, Requester};
 use crate::app::{AppError, Daemon};
-use crate::core::principal::Principal;
 use crate::types::from_query;
 
 /// Media type of a body.
@@ -102,7 +101,9 @@ impl<T: DeserializeOwned + Example, S: Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let media = request.headers().get(header::CONTENT_TYPE).cloned();
-        let body = read_body(request).await?;
+        // The route has read it already, within its own limit.
+        let body = to_bytes(request.into_body(), BODY_MAX).await;
+        let body = body.map_err(|_| Problem::too_large(BODY_MAX))?;
         if body.is_empty() {
             let hint = format!(
                 "send a JSON object with content-type: application/json, such as {}",
@@ -130,53 +131,6 @@ impl<T: DeserializeOwned + Example, S: Sync> FromRequest<S> for Body<T> {
     }
 }
 
-/// Role as a type.
-pub(super) trait HasRole {
-    /// The role.
-    const ROLE: Role;
-}
-
-/// [`Role::Viewer`].
-#[derive(Debug)]
-pub(super) enum IsViewer {}
-
-/// [`Role::Operator`].
-#[derive(Debug)]
-pub(super) enum IsOperator {}
-
-/// [`Role::Admin`].
-#[derive(Debug)]
-pub(super) enum IsAdmin {}
-
-impl HasRole for IsViewer {
-    const ROLE: Role = Role::Viewer;
-}
-
-impl HasRole for IsOperator {
-    const ROLE: Role = Role::Operator;
-}
-
-impl HasRole for IsAdmin {
-    const ROLE: Role = Role::Admin;
-}
-
-/// Requester that has the role `R`.
-#[derive(Debug)]
-pub(super) struct Requester<R> {
-    /// Identity of the requester.
-    pub principal: Principal,
-    role: PhantomData<R>,
-}
-
-/// Requester that may ask.
-pub(super) type Viewer = Requester<IsViewer>;
-
-/// Requester that may act.
-pub(super) type Operator = Requester<IsOperator>;
-
-/// Requester that may do everything.
-pub(super) type Admin = Requester<IsAdmin>;
-
 impl<R: HasRole> FromRequestParts<Arc<Daemon>> for Requester<R> {
     type Rejection = Problem;
 
@@ -184,11 +138,7 @@ impl<R: HasRole> FromRequestParts<Arc<Daemon>> for Requester<R> {
         let peer = parts.extensions.get::<Peer>().cloned();
         let peer =
             peer.ok_or_else(|| AppError::internal("the peer of the connection is unknown"))?;
-        daemon.authorize(&peer, R::ROLE).await?;
-        Ok(Self {
-            principal: Principal::Uid(peer.uid),
-            role: PhantomData,
-        })
+        Ok(daemon.authorize(peer).await?)
     }
 }
 

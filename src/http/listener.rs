@@ -1,77 +1,35 @@
-//! The daemon's socket from its making to its end.
+//! Ways in: what the server accepts connections from.
 
-use std::path::Path;
-use std::sync::Arc;
+pub mod peer;
+pub mod socket;
+pub mod unix;
 
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
+use std::io;
 
-use super::router::router;
-use super::server::{self, Limits};
-use super::socket::{self, OwnedSocket, SocketError, SocketRights};
-use crate::app::access::Authorizer;
-use crate::app::daemon::{Daemon, NoSuchGroup};
-use crate::config::{Environment, Settings};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A socket that is ours, and not answered yet.
-#[derive(Debug)]
-pub struct Listener {
-    listener: UnixListener,
-    owned: OwnedSocket,
-}
+use crate::app::access::Peer;
 
-/// Failure to open the socket.
-#[derive(Debug, thiserror::Error)]
-pub enum ListenError {
-    /// The socket itself.
-    #[error(transparent)]
-    Socket(#[from] SocketError),
-    /// The group that it shall belong to.
-    #[error(transparent)]
-    Group(#[from] NoSuchGroup),
-    /// The runtime does not take it.
-    #[error("cannot wait for clients: {0}")]
-    Runtime(#[from] std::io::Error),
-}
+/// Accepts connections of one kind, and tells who is at their other end.
+pub trait Listener: Send + 'static {
+    /// Connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-impl Listener {
-    /// Takes the socket that `settings` name. To be called on a runtime, before other threads write
-    /// files (see [`socket::bind`]).
+    /// Holder of the address, such as the file of a socket: it outlives the last connection.
+    type Address: Send;
+
+    /// Accepts the next connection. Cancellation loses none.
     ///
     /// # Errors
-    /// [`ListenError`], with what would mend it.
-    pub fn bind(settings: &Settings) -> Result<Self, ListenError> {
-        let authorizer = Authorizer::of_process(settings.group.as_deref())?;
-        let rights = SocketRights {
-            mode: settings.socket_mode,
-            gid: authorizer.group.map(|group| group.gid),
-            create_parent: is_usual(&settings.socket, &settings.state_dir),
-        };
-        let (listener, owned) = socket::bind(&settings.socket, rights)?;
-        Ok(Self {
-            listener: UnixListener::from_std(listener)?,
-            owned,
-        })
-    }
+    /// If none can be accepted at present.
+    fn accept(&mut self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Answers at most `connections` clients at once until `stop` turns true, then removes the
-    /// socket.
-    pub async fn serve(self, daemon: Arc<Daemon>, connections: usize, stop: watch::Receiver<bool>) {
-        let limits = Limits {
-            connections,
-            ..Limits::default()
-        };
-        server::serve(self.listener, router(daemon), limits, stop).await;
-        drop(self.owned);
-    }
-}
+    /// Returns the peer of `stream`. Never waits for the peer.
+    ///
+    /// # Errors
+    /// If the peer is not known.
+    fn peer(stream: &Self::Stream) -> io::Result<Peer>;
 
-/// Answers the client at the other end of `stream` until it disconnects.
-pub async fn answer(stream: UnixStream, daemon: Arc<Daemon>) {
-    server::answer(stream, router(daemon), Limits::default()).await;
-}
-
-/// Returns true if the path is a default, whose directory the daemon may create.
-fn is_usual(socket: &Path, state_dir: &Path) -> bool {
-    socket == Environment::new().system_socket || socket.parent() == Some(state_dir)
+    /// Accepts no more connections.
+    fn close(self) -> Self::Address;
 }

@@ -1,21 +1,19 @@
-//! HTTP/1 on a Unix socket: from a path in the file system to a request, and back.
+//! HTTP/1: from a connection to a use case, and back.
 //!
 //! ```text
-//! socket → server (limits, peer) → router → v1 (extractors, roles) → app → types
+//! listener (peer) → server (limits of connections) → router → route (limits of requests)
+//!   → v1 (extractors, roles) → app → types
 //! ```
 //!
 //! **Invariant:** whatever a client does or fails to do costs the daemon a bounded amount of
 //! memory and time.
+#![doc = include_str!("DESIGN.md")]
 
 pub mod error;
 pub mod listener;
 pub mod router;
 pub mod server;
-pub mod socket;
 
 mod extract;
-mod peer;
-mod stall;
+mod route;
 mod v1;
-
-pub use listener::{Listener, answer};

@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use axum::extract::{OriginalUri, Request};
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::{Json, Router};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::error::Problem;
-use super::v1::{
-    breaker, clean, events, explain, files, history, jobs, pins, plan, stats, status, sync,
-};
+use super::route::QUESTION;
+use super::v1;
 use crate::app::{AppError, Daemon};
 use crate::types;
 
@@ -31,22 +29,18 @@ struct Document;
 /// Returns the routes with their documents.
 fn routes() -> OpenApiRouter<Arc<Daemon>> {
     OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(status::health))
-        .routes(routes!(status::status))
-        .routes(routes!(files::list))
-        .routes(routes!(explain::explain))
-        .routes(routes!(plan::plan))
-        .routes(routes!(clean::clean))
-        .routes(routes!(history::history))
-        .routes(routes!(stats::stats))
-        .routes(routes!(events::events))
-        .routes(routes!(sync::sync))
-        .routes(routes!(breaker::show))
-        .routes(routes!(breaker::release))
-        .routes(routes!(jobs::list))
-        .routes(routes!(jobs::show, jobs::put, jobs::remove))
-        .routes(routes!(pins::list, pins::set))
-        .routes(routes!(pins::extend, pins::remove))
+        .merge(v1::status::routes())
+        .merge(v1::files::routes())
+        .merge(v1::explain::routes())
+        .merge(v1::plan::routes())
+        .merge(v1::clean::routes())
+        .merge(v1::history::routes())
+        .merge(v1::stats::routes())
+        .merge(v1::events::routes())
+        .merge(v1::sync::routes())
+        .merge(v1::breaker::routes())
+        .merge(v1::jobs::routes())
+        .merge(v1::pins::routes())
 }
 
 /// Returns the `OpenAPI` document.
@@ -67,10 +61,10 @@ pub fn router(daemon: Arc<Daemon>) -> Router {
     router
         .route(
             "/openapi.json",
-            get(move || async move { Json(document.as_ref().clone()) }),
+            QUESTION.guard(get(move || async move { Json(document.as_ref().clone()) })),
         )
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(unknown_method)
+        .fallback(QUESTION.guard(any(unknown_path)))
+        .method_not_allowed_fallback(QUESTION.guard(any(unknown_method)))
         .with_state(daemon)
 }
 

@@ -1,44 +1,35 @@
-//! HTTP/1 connections over a Unix listener: limits, peer credentials, shutdown.
+//! HTTP/1 connections: limits, peers, shutdown.
 //!
 //! **Invariant:** a client that stalls, floods or breaks off costs one connection for a bounded
-//! time, and harms nobody else.
+//! time, and never harms another client.
 //! **Invariant:** a handler that panics costs its request, never the daemon.
 //! **Invariant:** after the stop signal this ends within [`Limits::drain`], whatever the clients
 //! do.
 
+use std::any::Any;
 use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::Request;
-use axum::http::header;
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_io_timeout::TimeoutWriter;
 use tower::ServiceExt;
+use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::{PROBLEM_JSON, Problem};
-use super::peer::peer_of;
-use super::stall::StallGuard;
+use super::listener::Listener;
 use crate::app::AppError;
 use crate::app::access::Peer;
-
-/// The largest body: a `clean` that names thousands of jobs fits many times.
-pub const BODY_MAX: usize = 1 << 20;
-
-/// The largest body that is read and thrown away, so that a client which sends first and reads then
-/// learns what was wrong.
-const DISCARD_MAX: u64 = 16 << 20;
 
 /// The longest request line and headers together; hyper answers 431 to more.
 const HEAD_MAX: usize = 64 << 10;
@@ -47,7 +38,8 @@ const HEAD_MAX: usize = 64 << 10;
 /// once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Limits of a client. The defaults are for the daemon; tests take less time.
+/// Limits of connections; those of requests belong to routes. The defaults are for the daemon,
+/// tests take less time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Connections at once, a share of the descriptors. Beyond it, clients are told so and
@@ -56,11 +48,6 @@ pub struct Limits {
     /// From the start of a connection, or of the wait for its next request, to the end of the
     /// headers.
     pub head: Duration,
-    /// From the headers to the end of the body.
-    pub body: Duration,
-    /// From the headers of a question to those of its answer. Orders (all but GET and HEAD) take as
-    /// long as their work does.
-    pub answer: Duration,
     /// Maximum time for which a client may leave an answer unread.
     pub stall: Duration,
     /// From the stop signal until connections are cut.
@@ -72,8 +59,6 @@ impl Default for Limits {
         Self {
             connections: 256,
             head: Duration::from_secs(10),
-            body: Duration::from_secs(10),
-            answer: Duration::from_secs(30),
             stall: Duration::from_secs(30),
             drain: Duration::from_millis(400),
         }
@@ -102,14 +87,16 @@ impl Stopping {
     }
 }
 
-/// Answers the clients of `listener` from `router` until `stop` turns true (or its sender is gone).
-pub async fn serve(
-    listener: UnixListener,
+/// Answers the clients of `listener` from `router` until `stop` turns true (or its sender is gone),
+/// then gives up the listener's address.
+pub async fn serve<L: Listener>(
+    mut listener: L,
     router: Router,
     limits: Limits,
     stop: watch::Receiver<bool>,
 ) {
-    let mut stopping = Stopping::new(stop);
+    let server = Connection::new(router, limits, Stopping::new(stop));
+    let mut stopping = server.stopping.clone();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -117,11 +104,8 @@ pub async fn serve(
             () = stopping.wait() => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if connections.len() >= limits.connections => turn_away(&stream),
-                Ok((stream, _)) => {
-                    let connection = Connection { router: router.clone(), limits, stopping: stopping.clone() };
-                    connections.spawn(connection.run(stream));
-                }
+                Ok(stream) if connections.len() >= limits.connections => turn_away(stream),
+                Ok(stream) => drop(connections.spawn(server.clone().run::<L>(stream))),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -129,35 +113,32 @@ pub async fn serve(
             },
         }
     }
-    drop(listener);
+    let address = listener.close();
     let all_done = async { while connections.join_next().await.is_some() {} };
     if timeout(limits.drain, all_done).await.is_err() {
         connections.shutdown().await;
     }
+    drop(address);
 }
 
-/// Answers one client from `router` until it disconnects.
-pub async fn answer(stream: UnixStream, router: Router, limits: Limits) {
+/// Answers one client, as one of listener `L`, from `router` until it disconnects.
+pub async fn answer<L: Listener>(stream: L::Stream, router: Router, limits: Limits) {
     let (_running, stop) = watch::channel(false);
-    let stopping = Stopping::new(stop);
-    let connection = Connection {
-        router,
-        limits,
-        stopping,
-    };
-    connection.run(stream).await;
+    let connection = Connection::new(router, limits, Stopping::new(stop));
+    connection.run::<L>(stream).await;
 }
 
 /// Says that there are too many connections, as far as that can be said without waiting.
-fn turn_away(stream: &UnixStream) {
+fn turn_away(mut stream: impl AsyncWriteExt + Unpin) {
     let body = Problem::from(AppError::unavailable("too many connections")).to_json();
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         PROBLEM_JSON,
         body.len()
     );
-    // A new connection's buffer is empty, so that this fits; who does not read it has gone.
-    let _ = stream.try_write(answer.as_bytes());
+    // A new connection's buffer is empty, so that this fits. A client that does not read it has
+    // gone.
+    let _ = stream.write(answer.as_bytes()).now_or_never();
 }
 
 #[derive(Clone)]
@@ -168,22 +149,31 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(mut self, stream: UnixStream) {
-        let peer = match peer_of(&stream) {
+    fn new(router: Router, limits: Limits, stopping: Stopping) -> Self {
+        Self {
+            router: router.layer(CatchPanicLayer::custom(on_panic)),
+            limits,
+            stopping,
+        }
+    }
+
+    async fn run<L: Listener>(mut self, stream: L::Stream) {
+        let peer = match L::peer(&stream) {
             Ok(peer) => peer,
             Err(error) => {
                 tracing::warn!(%error, "cannot tell who connects");
                 return;
             }
         };
-        let (this, uid) = (self.clone(), peer.uid);
-        let service = service_fn(move |request| this.clone().answer(peer.clone(), request));
-        let io = TokioIo::new(StallGuard::new(stream, self.limits.stall));
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(self.limits.stall));
+        let (this, from) = (self.clone(), peer.clone());
+        let service = service_fn(move |request| this.clone().answer(from.clone(), request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.head)
             .max_buf_size(HEAD_MAX)
-            .serve_connection(io, service);
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -193,7 +183,7 @@ impl Connection {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(%error, uid, "a connection broke");
+            tracing::debug!(%error, %peer, "a connection broke");
         }
     }
 
@@ -205,86 +195,29 @@ impl Connection {
         if self.stopping.is_over() {
             return Ok(Problem::from(AppError::stopping()).into_response());
         }
-        if declared_length(&request).is_some_and(|length| length > BODY_MAX as u64) {
-            discard(request, self.limits.body).await;
-            return Ok(Problem::too_large(BODY_MAX).into_response());
-        }
-        let is_order = !request.method().is_safe();
-        // Before anything is answered: a client that sends head and body apart would find the
-        // connection closed.
-        let (head, body) = request.into_parts();
-        let body = match collect(Body::new(body), self.limits.body).await {
-            Ok(body) => body,
-            Err(problem) => return Ok(problem.into_response()),
-        };
-        let mut request = Request::from_parts(head, Body::from(body));
+        let mut request = request.map(Body::new);
         let extensions = request.extensions_mut();
         extensions.insert(peer);
         extensions.insert(self.stopping);
-        let answered = AssertUnwindSafe(self.router.oneshot(request)).catch_unwind();
-        let answered = if is_order {
-            answered.await
-        } else {
-            match timeout(self.limits.answer, answered).await {
-                Ok(answered) => answered,
-                Err(_) => return Ok(Problem::slow_answer().into_response()),
-            }
-        };
-        answered.unwrap_or_else(|panic| {
-            let what = panic_text(panic.as_ref());
-            tracing::error!(what, "a request handler panicked");
-            Ok(Problem::from(AppError::internal(
-                "the daemon could not answer; its log says why",
-            ))
-            .into_response())
-        })
+        self.router.oneshot(request).await
     }
 }
 
-fn declared_length<B>(request: &hyper::Request<B>) -> Option<u64> {
-    let length = request.headers().get(header::CONTENT_LENGTH)?;
-    length.to_str().ok()?.parse().ok()
-}
-
-/// Reads a body that nobody wants, within bounds. Who waits for our consent (`Expect`) never gets
-/// it and sends nothing.
-async fn discard(request: hyper::Request<Incoming>, within: Duration) {
-    let waits = request.headers().contains_key(header::EXPECT);
-    if waits || declared_length(&request).is_none_or(|length| length > DISCARD_MAX) {
-        return;
-    }
-    let mut body = request.into_body();
-    let read = async { while let Some(Ok(_)) = body.frame().await {} };
-    let _ = timeout(within, read).await;
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature of a handler of panics"
+)]
+fn on_panic(panic: Box<dyn Any + Send>) -> Response {
+    let what = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without words")
-}
-
-/// The body of a request, which was read before it came to its route.
-///
-/// # Errors
-/// 413, 408, or 400 when the client broke off.
-pub async fn read_body(request: Request) -> Result<Bytes, Problem> {
-    collect(request.into_body(), Limits::default().body).await
-}
-
-/// Reads a body, within [`BODY_MAX`] bytes and a time.
-async fn collect(body: Body, within: Duration) -> Result<Bytes, Problem> {
-    let body = Limited::new(body, BODY_MAX).collect();
-    match timeout(within, body).await {
-        Err(_) => Err(Problem::slow_request()),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(BODY_MAX)),
-        Ok(Err(error)) => Err(Problem::bad_request(format!(
-            "the request's body cannot be read: {error}"
-        ))),
-    }
+        .unwrap_or("a panic without words");
+    tracing::error!(what, "a request handler panicked");
+    Problem::from(AppError::internal(
+        "the daemon could not answer; its log says why",
+    ))
+    .into_response()
 }
 
 #[cfg(test)]

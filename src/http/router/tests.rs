@@ -14,7 +14,7 @@ use tower::ServiceExt;
 
 use super::super::server::Stopping;
 use super::*;
-use crate::app::access::{Authorizer, Peer};
+use crate::app::access::{Authorizer, OperatorGroup, Peer};
 use crate::app::daemon::{AskSource, Parts};
 use crate::app::events::Events;
 use crate::app::link::EngineLink;
@@ -49,6 +49,8 @@ const API: SourceId = SourceId(0);
 const DB: SourceId = SourceId(1);
 const HOUR_MS: i64 = 3_600_000;
 const ME: Peer = peer(990);
+/// Member of the operators' group.
+const MEMBER: Peer = peer(991);
 const STRANGER: Peer = peer(3_999_999_001);
 
 const fn peer(id: u32) -> Peer {
@@ -263,7 +265,10 @@ impl World {
             cache: Box::new(types::Cache::default),
             authorizer: Authorizer {
                 daemon_uid: ME.uid,
-                group: None,
+                group: Some(OperatorGroup {
+                    name: "cleaners".to_owned(),
+                    gid: MEMBER.gid,
+                }),
             },
             file: None,
             started: now.wall,

@@ -4,10 +4,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream as Plain;
 use std::path::PathBuf;
 
+use axum::body::Bytes;
+use axum::extract::Request;
 use axum::routing::{get, post};
 
 use super::*;
 use crate::common::machine::{Deadline, patience};
+use crate::http::route::{BODY_MAX, ORDER, QUESTION, Rules};
 
 /// Short enough to wait for, long enough to be told apart from at once.
 const SHORT: Duration = Duration::from_millis(150);
@@ -56,39 +59,42 @@ fn stopping_of(request: &Request) -> Stopping {
     request.extensions().get::<Stopping>().unwrap().clone()
 }
 
-fn router() -> Router {
+/// Routes of which no order takes longer than `time` to be read, and no question to be answered.
+fn router(time: Duration) -> Router {
+    let question = Rules {
+        body_time: time,
+        answer_time: Some(time),
+        ..QUESTION
+    };
+    let order = Rules {
+        body_time: time,
+        ..ORDER
+    };
+    let who = async |request: Request| format!("{:?}", request.extensions().get::<Peer>().unwrap());
+    let panics = async |request: Request| {
+        let handler = request.extensions().get::<String>();
+        handler.expect("a broken handler").clone()
+    };
+    let echo = async |body: Bytes| body;
+    let endless = async |request: Request| endless(stopping_of(&request));
+    let quiet = async |request: Request| quiet(stopping_of(&request));
     Router::new()
-        .route("/ping", get(async || "pong"))
-        .route(
-            "/who",
-            get(async |request: Request| {
-                format!("{:?}", request.extensions().get::<Peer>().unwrap())
-            }),
-        )
-        .route(
-            "/panic",
-            get(async |request: Request| {
-                let handler = request.extensions().get::<String>();
-                handler.expect("a broken handler").clone()
-            }),
-        )
-        .route("/ignores", post(async || "ignored"))
-        .route("/never", get(std::future::pending::<()>))
-        .route(
-            "/echo",
-            post(async |request: Request| read_body(request).await),
-        )
-        .route(
-            "/endless",
-            get(async |request: Request| endless(stopping_of(&request))),
-        )
-        .route(
-            "/quiet",
-            get(async |request: Request| quiet(stopping_of(&request))),
-        )
+        .route("/ping", question.guard(get(async || "pong")))
+        .route("/who", question.guard(get(who)))
+        .route("/panic", question.guard(get(panics)))
+        .route("/never", question.guard(get(std::future::pending::<()>)))
+        .route("/endless", question.guard(get(endless)))
+        .route("/quiet", question.guard(get(quiet)))
+        .route("/ignores", order.guard(post(async || "ignored")))
+        .route("/echo", order.guard(post(echo)))
 }
 
+/// Starts a server with the limits of the daemon.
 fn start(limits: Limits) -> Running {
+    start_with(limits, LONG)
+}
+
+fn start_with(limits: Limits, time: Duration) -> Running {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
@@ -102,8 +108,8 @@ fn start(limits: Limits) -> Running {
             .unwrap();
         runtime.block_on(async {
             serve(
-                UnixListener::from_std(listener).unwrap(),
-                router(),
+                tokio::net::UnixListener::from_std(listener).unwrap(),
+                router(time),
                 limits,
                 stopped,
             )
@@ -171,8 +177,6 @@ fn read_all(mut stream: Plain) -> String {
 fn short() -> Limits {
     Limits {
         head: SHORT,
-        body: SHORT,
-        answer: SHORT,
         stall: SHORT,
         ..Limits::default()
     }
@@ -223,7 +227,7 @@ fn a_body_within_the_limit_arrives() {
 
 #[test]
 fn a_body_is_read_before_the_answer_also_where_no_route_wants_it() {
-    let server = start(short());
+    let server = start_with(short(), SHORT);
     let head =
         b"POST /ignores HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 5\r\n\r\n";
     let answer = server.send(&[&head[..], b"he"].concat());
@@ -237,7 +241,7 @@ fn a_body_is_read_before_the_answer_also_where_no_route_wants_it() {
 
 #[test]
 fn stalling_clients_are_cut_and_harm_no_other() {
-    let server = start(short());
+    let server = start_with(short(), SHORT);
     let silent = server.connect();
     let mut half_head = server.connect();
     half_head.write_all(b"GET /ping HT").unwrap();
@@ -314,7 +318,7 @@ fn a_panic_costs_its_request_only() {
 
 #[test]
 fn questions_have_an_end() {
-    let server = start(short());
+    let server = start_with(short(), SHORT);
     let answer = server.get("/never");
     assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
 }
@@ -324,8 +328,6 @@ fn the_end_comes_in_time_whatever_clients_do() {
     // Nothing but the limit of the end itself ends these connections.
     let server = start(Limits {
         head: LONG,
-        body: LONG,
-        answer: LONG,
         stall: LONG,
         ..Limits::default()
     });

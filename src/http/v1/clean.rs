@@ -3,14 +3,24 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::FromRequestParts;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::app::Daemon;
+use crate::app::access::{Role, Viewer};
 use crate::app::clean;
 use crate::http::error::{OrderErrors, Problem};
-use crate::http::extract::{Body, Example, Operator, Query, Viewer};
+use crate::http::extract::{Body, Example, Query};
+use crate::http::route::ORDER;
 use crate::types::{CleanOrder, NoQuery, Report};
+
+/// Returns the routes.
+pub(in crate::http) fn routes() -> OpenApiRouter<Arc<Daemon>> {
+    OpenApiRouter::new()
+        // A dry run takes the role of a viewer; the use case checks that of a run.
+        .routes(ORDER.role(Role::Viewer).declare(routes!(clean)))
+}
 
 impl Example for CleanOrder {
     const EXAMPLE: &'static str = "{\"dry_run\": false}, which removes all that is due";
@@ -21,20 +31,11 @@ impl Example for CleanOrder {
 /// A dry run takes the role of a viewer; a run takes that of an operator.
 #[utoipa::path(post, path = "/v1/clean", operation_id = "clean", tag = "files", request_body = CleanOrder,
     responses((status = 200, body = Report), OrderErrors))]
-pub(in crate::http) async fn clean(
+async fn clean(
     State(daemon): State<Arc<Daemon>>,
     viewer: Viewer,
     Query(NoQuery {}): Query<NoQuery>,
-    request: Request,
+    Body(order): Body<CleanOrder>,
 ) -> Result<Json<Report>, Problem> {
-    let (mut parts, body) = request.into_parts();
-    let operator = Operator::from_request_parts(&mut parts, &daemon).await;
-    let request = Request::from_parts(parts, body);
-    let Body(order) = Body::<CleanOrder>::from_request(request, &()).await?;
-    let principal = if order.dry_run {
-        viewer.principal
-    } else {
-        operator?.principal
-    };
-    Ok(Json(clean::clean(daemon, principal, &order).await?))
+    Ok(Json(clean::clean(daemon, viewer, &order).await?))
 }

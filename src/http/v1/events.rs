@@ -13,7 +13,10 @@ use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::app::access::Viewer;
 use crate::app::daemon::{Daemon, json_path, root_name, rule_name, source_name};
 use crate::app::events::{Delivery, Follower, NumberedEvent};
 use crate::app::link::EngineLink;
@@ -21,9 +24,15 @@ use crate::core::effect::Event as Input;
 use crate::core::jobs::SourceId;
 use crate::core::path::RelPath;
 use crate::http::error::{Problem, QuestionErrors};
-use crate::http::extract::{Query, Viewer};
+use crate::http::extract::Query;
+use crate::http::route::QUESTION;
 use crate::http::server::Stopping;
 use crate::types::{Event, EventLine, EventsQuery, Gap, Moment};
+
+/// Returns the routes.
+pub(in crate::http) fn routes() -> OpenApiRouter<Arc<Daemon>> {
+    OpenApiRouter::new().routes(QUESTION.declare(routes!(events)))
+}
 
 /// Time without an event after which a comment is sent, so that both ends notice when the other is
 /// gone.
@@ -34,7 +43,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The data of each event is an [`EventLine`]. A client that returns sends `last-event-id`.
 #[utoipa::path(get, path = "/v1/events", operation_id = "events", tag = "history", params(EventsQuery),
     responses((status = 200, body = EventLine, content_type = "text/event-stream"), QuestionErrors))]
-pub(in crate::http) async fn events(
+async fn events(
     State(daemon): State<Arc<Daemon>>,
     _: Viewer,
     Query(query): Query<EventsQuery>,

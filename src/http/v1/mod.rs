@@ -1,4 +1,4 @@
-//! Routes of `/v1`: one file for each resource.
+//! Routes of `/v1`: one file for each resource, which declares them with their limits.
 
 pub(super) mod breaker;
 pub(super) mod clean;

@@ -5,12 +5,24 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::app::Daemon;
+use crate::app::access::{Operator, Viewer};
 use crate::app::pins;
 use crate::http::error::{OrderErrors, Problem, QuestionErrors};
-use crate::http::extract::{Body, Example, Operator, Query, Segment, Viewer};
+use crate::http::extract::{Body, Example, Query, Segment};
+use crate::http::route::{ORDER, QUESTION};
 use crate::types::{NoQuery, Pin, PinChange, PinOrder, Pins};
+
+/// Returns the routes.
+pub(in crate::http) fn routes() -> OpenApiRouter<Arc<Daemon>> {
+    OpenApiRouter::new()
+        .routes(QUESTION.declare(routes!(list)))
+        .routes(ORDER.declare(routes!(set)))
+        .routes(ORDER.declare(routes!(extend, remove)))
+}
 
 impl Example for PinOrder {
     const EXAMPLE: &'static str = r#"{"path": "/srv/data/keep", "for": "7d", "why": "wanted"}"#;
@@ -23,7 +35,7 @@ impl Example for PinChange {
 /// List the pins that hold.
 #[utoipa::path(get, path = "/v1/pins", operation_id = "list_pins", tag = "pins",
     responses((status = 200, body = Pins), QuestionErrors))]
-pub(in crate::http) async fn list(
+async fn list(
     State(daemon): State<Arc<Daemon>>,
     _: Viewer,
     Query(NoQuery {}): Query<NoQuery>,
@@ -34,13 +46,13 @@ pub(in crate::http) async fn list(
 /// Keep a path, or everything that a job owns, until an instant.
 #[utoipa::path(post, path = "/v1/pins", operation_id = "add_pin", tag = "pins", request_body = PinOrder,
     responses((status = 201, body = Pin), OrderErrors))]
-pub(in crate::http) async fn set(
+async fn set(
     State(daemon): State<Arc<Daemon>>,
     operator: Operator,
     Query(NoQuery {}): Query<NoQuery>,
     Body(order): Body<PinOrder>,
 ) -> Result<(StatusCode, Json<Pin>), Problem> {
-    let pin = pins::set(daemon, operator.principal, order).await?;
+    let pin = pins::set(daemon, &operator, order).await?;
     Ok((StatusCode::CREATED, Json(pin)))
 }
 
@@ -48,7 +60,7 @@ pub(in crate::http) async fn set(
 #[utoipa::path(patch, path = "/v1/pins/{id}", operation_id = "extend_pin", tag = "pins", request_body = PinChange,
     params(("id" = u64, Path, description = "Number of the pin")),
     responses((status = 200, body = Pin), OrderErrors))]
-pub(in crate::http) async fn extend(
+async fn extend(
     State(daemon): State<Arc<Daemon>>,
     operator: Operator,
     Segment(id): Segment,
@@ -56,23 +68,21 @@ pub(in crate::http) async fn extend(
     Body(order): Body<PinChange>,
 ) -> Result<Json<Pin>, Problem> {
     let id = number(&id)?;
-    Ok(Json(
-        pins::extend(daemon, operator.principal, id, order).await?,
-    ))
+    Ok(Json(pins::extend(daemon, &operator, id, order).await?))
 }
 
 /// Remove a pin.
 #[utoipa::path(delete, path = "/v1/pins/{id}", operation_id = "delete_pin", tag = "pins",
     params(("id" = u64, Path, description = "Number of the pin")),
     responses((status = 200, body = Pin), OrderErrors))]
-pub(in crate::http) async fn remove(
+async fn remove(
     State(daemon): State<Arc<Daemon>>,
     operator: Operator,
     Segment(id): Segment,
     Query(NoQuery {}): Query<NoQuery>,
 ) -> Result<Json<Pin>, Problem> {
     let id = number(&id)?;
-    Ok(Json(pins::remove(daemon, operator.principal, id).await?))
+    Ok(Json(pins::remove(daemon, &operator, id).await?))
 }
 
 fn number(id: &str) -> Result<u64, Problem> {

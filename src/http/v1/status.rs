@@ -4,17 +4,28 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::app::Daemon;
+use crate::app::access::Viewer;
 use crate::app::status;
 use crate::http::error::{Problem, QuestionErrors};
-use crate::http::extract::{Query, Viewer};
+use crate::http::extract::Query;
+use crate::http::route::QUESTION;
 use crate::types::{Health, HealthQuery, NoQuery, Status};
+
+/// Returns the routes.
+pub(in crate::http) fn routes() -> OpenApiRouter<Arc<Daemon>> {
+    OpenApiRouter::new()
+        .routes(QUESTION.declare(routes!(health)))
+        .routes(QUESTION.declare(routes!(status)))
+}
 
 /// Show the health of the daemon.
 #[utoipa::path(get, path = "/v1/health", operation_id = "health", tag = "daemon", params(HealthQuery),
     responses((status = 200, body = Health), QuestionErrors))]
-pub(in crate::http) async fn health(
+async fn health(
     State(daemon): State<Arc<Daemon>>,
     _: Viewer,
     Query(query): Query<HealthQuery>,
@@ -25,7 +36,7 @@ pub(in crate::http) async fn health(
 /// Show the state of the daemon: roots, holds, sources, next deadline.
 #[utoipa::path(get, path = "/v1/status", operation_id = "status", tag = "daemon",
     responses((status = 200, body = Status), QuestionErrors))]
-pub(in crate::http) async fn status(
+async fn status(
     State(daemon): State<Arc<Daemon>>,
     _: Viewer,
     Query(NoQuery {}): Query<NoQuery>,

@@ -1,6 +1,25 @@
-//! The document of the API.
+//! The document of the API, and what it says of the routes.
 
+use super::*;
+use crate::http::route::ROLE;
 use crate::http::router::openapi;
+
+/// Operations that are not read by `GET` and yet change nothing by themselves: a dry run, and a
+/// wait.
+const SAFE_ORDERS: [&str; 2] = ["clean", "sync"];
+
+/// Returns path, method and description of every operation.
+fn operations() -> Vec<(String, String, Value)> {
+    let document = serde_json::to_value(openapi()).unwrap();
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            operations.push((path.clone(), method.to_uppercase(), operation.clone()));
+        }
+    }
+    assert!(operations.len() > 15, "{operations:?}");
+    operations
+}
 
 /// The snapshot is the contract with clients: look at every change of it.
 #[test]
@@ -10,15 +29,47 @@ fn the_document_is_as_agreed() {
 
 #[test]
 fn every_operation_is_documented() {
-    let document = serde_json::to_value(openapi()).unwrap();
     let mut ids = std::collections::BTreeSet::new();
-    for (path, item) in document["paths"].as_object().unwrap() {
-        for (method, operation) in item.as_object().unwrap() {
-            let id = operation["operationId"].as_str().unwrap();
-            assert!(ids.insert(id.to_owned()), "{method} {path}: {id} is taken");
-            assert!(operation["summary"].is_string(), "{method} {path}");
-            assert!(operation["responses"]["500"].is_object(), "{method} {path}");
+    for (path, method, operation) in operations() {
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(ids.insert(id.to_owned()), "{method} {path}: {id} is taken");
+        assert!(operation["summary"].is_string(), "{method} {path}");
+        assert!(operation["responses"]["500"].is_object(), "{method} {path}");
+    }
+}
+
+#[test]
+fn an_operation_that_acts_takes_more_than_a_viewer() {
+    for (path, method, operation) in operations() {
+        let role = operation[ROLE].as_str();
+        let role = role.unwrap_or_else(|| panic!("{method} {path} is not under rules"));
+        let id = operation["operationId"].as_str().unwrap();
+        let is_safe = method == "GET" || SAFE_ORDERS.contains(&id);
+        assert_eq!(role == "viewer", is_safe, "{method} {path}: {role}");
+    }
+}
+
+/// The role is asked for before anything else, so that empty requests tell.
+#[tokio::test]
+async fn every_operation_refuses_who_lacks_its_role_and_no_other() {
+    let world = World::new().await;
+    let roles = ["viewer", "operator", "admin"];
+    let clients = [STRANGER, MEMBER, ME];
+    for (path, method, operation) in operations() {
+        let target = path.replace("{id}", "1");
+        let least = roles.iter().position(|role| operation[ROLE] == *role);
+        for (rank, client) in clients.iter().enumerate() {
+            let request = Request::builder().method(&*method).uri(&target);
+            let status = world.send(client.clone(), request, "").await.status();
+            let is_refused = status == StatusCode::FORBIDDEN;
+            assert_eq!(
+                is_refused,
+                Some(rank) < least,
+                "{method} {path} as {client}"
+            );
         }
     }
-    assert!(ids.len() > 15, "{ids:?}");
+    let run = r#"{"dry_run": false}"#;
+    let (status, problem) = world.post(STRANGER, "/v1/clean", run).await;
+    assert_eq!(status, 403, "{problem}");
 }

@@ -18,7 +18,7 @@ const GROUPS_USUAL: usize = 64;
 ///
 /// # Errors
 /// If the kernel does not tell its user and group.
-pub(super) fn peer_of(stream: &UnixStream) -> io::Result<Peer> {
+pub fn peer_of(stream: &UnixStream) -> io::Result<Peer> {
     let credentials = stream.peer_cred()?;
     Ok(Peer {
         uid: credentials.uid(),
