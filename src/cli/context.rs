@@ -254,7 +254,10 @@ impl Context {
             Ok(client) => return Ok(client),
             Err(absence) => absence,
         };
-        let settings = self.settings_without_daemon(watching, &absence)?;
+        let settings = match (self.settings_without_daemon(watching, &absence), baseline) {
+            (Err(mistakes), Baseline::Records) => self.settings_for_records().ok_or(mistakes)?,
+            (settings, _) => settings?,
+        };
         if self.common.quiet == 0 {
             let absence = absence.to_string();
             let absence = absence.lines().next().unwrap_or_default();
@@ -264,6 +267,15 @@ impl Context {
         let (ours, theirs) = UnixStream::pair().context("cannot make a socket")?;
         tokio::spawn(crate::http::listener::unix::answer(theirs, daemon));
         Ok(Client::over(ours, &self.socket(watching)?).await?)
+    }
+
+    /// Settings without a root, if there is a state directory: it has all records.
+    fn settings_for_records(&self) -> Option<Settings> {
+        let overrides = self.overrides(&WatchOptions::default());
+        let (state_dir, socket) = crate::config::endpoints(&overrides, &self.environment).ok()?;
+        let is_there = state_dir.is_dir();
+        let load = || crate::config::load_for_records(state_dir, socket, &self.environment).ok();
+        is_there.then(load).flatten()
     }
 
     /// The whole configuration, where no daemon could be asked because of `absence`.

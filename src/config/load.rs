@@ -42,6 +42,24 @@ pub fn load(
     load_source(source, overrides, environment, ids)
 }
 
+/// Settings of a daemon's own files, without a file and without a root: for questions about the
+/// records in `state_dir`.
+///
+/// # Errors
+/// Returns the mistakes in the variables.
+pub fn load_for_records(
+    state_dir: PathBuf,
+    socket: PathBuf,
+    environment: &Environment,
+) -> Result<Settings, ConfigError> {
+    let overrides = Overrides {
+        state_dir: Some(state_dir),
+        socket: Some(socket),
+        ..Overrides::default()
+    };
+    load_source(None, &overrides, environment, &mut RootIds::default())
+}
+
 /// Loads a file that is not written yet: `text`, as if it were at `path`, which is absolute.
 ///
 /// # Errors
@@ -228,7 +246,8 @@ fn drafts<'a>(
     for argument in &overrides.watch {
         roots.extend(roots::from_argument(reader, argument, bases));
     }
-    if !top.given.contains_key("root") && overrides.watch.is_empty() {
+    let is_rootless = !top.given.contains_key("root") && overrides.watch.is_empty();
+    if is_rootless && reader.source.is_some() {
         let problem = top.problem("no root: nothing would be watched");
         reader.note(problem.hint("write [[root]] with path = \"…\", or give --watch PATH=TTL"));
     }

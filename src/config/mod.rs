@@ -55,7 +55,7 @@ pub use discovery::place_for_new;
 pub use endpoints::endpoints;
 pub use environment::{Environment, Home};
 pub use error::ConfigError;
-pub use load::{load, load_text};
+pub use load::{load, load_for_records, load_text};
 pub use reference::{annotated_file, manual_page, schema_file};
 pub use resolve::reason;
 pub use settings::{

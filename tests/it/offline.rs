@@ -195,3 +195,47 @@ fn questions_of_a_place_without_state_make_none() {
     );
     assert_untouched(place.dir.path(), &before, "the questions");
 }
+
+#[test]
+fn records_are_told_without_a_configuration() {
+    let place = Place::new();
+    let root = place.make_dir("data");
+    write(&root.join("gone"), 1);
+    let mut daemon = place.serve_ready(&["--watch", "data=0s"]);
+    wait_for("the removal", || {
+        (!said(&place, &["history", "--json"]).is_empty()).then_some(())
+    });
+    write(&root.join("kept"), 1);
+    said(
+        &place,
+        &["pin", "add", "data/kept", "--for", "7d", "--why", "x"],
+    );
+    let questions = [
+        &["history", "--json"][..],
+        &["history", "--json", "--rule", "data after 0s"],
+        &["pin", "ls", "--json"],
+        &["stats", "--by", "day", "--json"],
+    ];
+    let answers = || questions.map(|question| said(&place, question));
+    let with = answers();
+    assert!(with.iter().all(|lines| !lines.is_empty()), "{with:?}");
+    daemon.stop();
+    assert_eq!(answers(), with);
+    // A mistake in the file says nothing about the records.
+    let config = place.config("[[root]]\npath = 5\n");
+    let output = place.run(&["history", "--json", "--config", config.to_str().unwrap()]);
+    assert_eq!(lines(&output), with[0], "{output:?}");
+    // What needs a root needs a configuration, and so does a place without records.
+    let refused = place.run(&["ls"]);
+    assert!(
+        errors(&refused).contains("no configuration"),
+        "{}",
+        errors(&refused)
+    );
+    let nowhere = place.run(&["history", "--state-dir", "none"]);
+    assert!(
+        errors(&nowhere).contains("no configuration"),
+        "{}",
+        errors(&nowhere)
+    );
+}
