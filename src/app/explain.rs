@@ -251,6 +251,7 @@ impl<'a> About<'a> {
                 describe(since),
                 span::relative(basis.ms_since(now))
             ));
+            text.extend(self.older_content(since, basis, now));
         }
         if let Some(deadline) = self.why.deadline {
             let verb = if deadline <= now {
@@ -275,6 +276,22 @@ impl<'a> About<'a> {
             text.push(format!("{verb}: {hold}."));
         }
         text
+    }
+
+    /// Tells of a file that its content is older than what counts.
+    fn older_content(&self, since: Since, basis: Timestamp, now: Timestamp) -> Option<String> {
+        const APART_MS: i64 = 1000;
+        let Found::File(Record { mtime, .. }) = &self.found else {
+            return None;
+        };
+        let is_older = since == Since::Newest && basis.ms_since(*mtime) >= APART_MS;
+        is_older.then(|| {
+            format!(
+                "its content last changed at {mtime} ({}); a later change of its name or attributes \
+                 counts as well, unless the rule says since = \"mtime\".",
+                span::relative(mtime.ms_since(now))
+            )
+        })
     }
 
     fn rule_sentence(&self) -> String {

@@ -1,7 +1,9 @@
 //! From arguments to a command, from its end to an exit status.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind as ClapErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use super::client::ClientError;
@@ -40,15 +42,20 @@ pub struct Cli {
 }
 
 /// Runs the command that `arguments` (the program's name first) ask for, and says how it ended.
-pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
     let cli = match Cli::command()
-        .try_get_matches_from(arguments)
+        .try_get_matches_from(&arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches))
     {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no mistakes; clap knows, and prints where each belongs.
-            let _ = error.print();
+            if error.use_stderr() && asks_for_json(&arguments) {
+                eprintln!("{}", serde_json::json!({ "error": usage_error(&error) }));
+            } else {
+                let _ = error.print();
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_COULD_NOT_RUN));
         }
     };
@@ -69,6 +76,24 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode 
         common: cli.common,
     };
     exit_status(dispatch(&mut context, cli.command), format)
+}
+
+/// Returns true if `--json` stands among `arguments`, which could not be parsed.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    let mut options = arguments.iter().take_while(|argument| *argument != "--");
+    options.any(|argument| argument == "--json")
+}
+
+/// The error for programs: the mistake, and behind it what clap suggests.
+fn usage_error(error: &clap::Error) -> serde_json::Value {
+    let text = match error.kind() {
+        // The whole help.
+        ClapErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "a command is missing\nrun lapsed --help".to_owned()
+        }
+        _ => error.render().to_string(),
+    };
+    object("usage", text.strip_prefix("error: ").unwrap_or(&text))
 }
 
 fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<ExitCode> {
@@ -102,11 +127,15 @@ fn object_of(error: &anyhow::Error) -> serde_json::Value {
     if let Some(ClientError::Refused(problem)) = error.downcast_ref() {
         return serde_json::json!(problem);
     }
-    let text = format!("{error:#}");
+    object("could-not-run", &format!("{error:#}"))
+}
+
+/// The error for programs: the first line of `text`, and the rest as what would fix it.
+fn object(code: &str, text: &str) -> serde_json::Value {
     let (detail, hint) = text
         .split_once('\n')
-        .map_or((&*text, None), |(detail, hint)| (detail, Some(hint.trim())));
-    serde_json::json!({ "code": "could-not-run", "detail": detail, "hint": hint })
+        .map_or((text, None), |(detail, hint)| (detail, Some(hint.trim())));
+    serde_json::json!({ "code": code, "detail": detail, "hint": hint })
 }
 
 #[cfg(test)]

@@ -99,6 +99,21 @@ pub fn by_the_clock(at: Timestamp, now: Timestamp) -> String {
     format!("{} ({seen})", here.strftime("%Y-%m-%d %H:%M"))
 }
 
+/// `text` with its instants (RFC 3339, UTC) by the clock on the wall here: `2026-11-22 03:12`.
+#[must_use]
+pub fn in_local_time(text: &str) -> String {
+    let local = |word: &str| {
+        let stem = word.trim_end_matches(['.', ',', ':', ';', ')']);
+        let instant: jiff::Timestamp = stem.parse().ok()?;
+        let here = instant.to_zoned(jiff::tz::TimeZone::system());
+        Some(here.strftime("%Y-%m-%d %H:%M").to_string() + &word[stem.len()..])
+    };
+    let words = text
+        .split(' ')
+        .map(|word| local(word).unwrap_or_else(|| word.to_owned()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// An instant to come by the clock on the wall here: `03:00` within a day from `now`, `2026-11-22
 /// 03:00` after that.
 #[must_use]
@@ -278,6 +293,15 @@ mod tests {
             by_the_clock(Timestamp::MAX, now),
             relative(Timestamp::MAX, now)
         );
+    }
+
+    #[test]
+    fn instants_in_a_sentence_stand_by_the_clock() {
+        let text = "it lapses at 2023-11-14T22:13:20.000Z: in  2 h, 12:00 Z.";
+        let told = in_local_time(text);
+        assert!(told.starts_with("it lapses at 2023-11-1"), "{told}");
+        assert!(told.ends_with(": in  2 h, 12:00 Z."), "{told}");
+        assert!(!told.contains('T') && !told.contains(".000"), "{told}");
     }
 
     #[test]

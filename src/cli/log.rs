@@ -49,7 +49,7 @@ pub fn start(usual: Level, more: i8) -> anyhow::Result<()> {
     let lines = tracing_subscriber::fmt::layer()
         .fmt_fields(LineFields)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && wants_color())
+        .with_ansi(wants_color(std::io::stderr().is_terminal()))
         .with_target(false);
     let _ = match usual {
         Level::Info => {

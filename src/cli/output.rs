@@ -53,7 +53,7 @@ impl Output {
             .flatten();
         let screen = Screen {
             width,
-            color: is_terminal && wants_color(),
+            color: wants_color(is_terminal),
         };
         Self {
             to: BufWriter::with_capacity(1 << 16, stdout),
@@ -114,14 +114,18 @@ impl Output {
     }
 }
 
-/// Returns true unless `NO_COLOR` is set and not empty (no-color.org), or the terminal is dumb.
-pub(super) fn wants_color() -> bool {
+/// Returns true if output is to be colored. In this order: not if `NO_COLOR` is set and not empty
+/// (no-color.org); always if `CLICOLOR_FORCE` is set and not 0 (bixense.com/clicolors); else on a
+/// terminal that is not dumb.
+pub(super) fn wants_color(is_terminal: bool) -> bool {
     let variable = |name: &str| std::env::var_os(name).unwrap_or_default();
-    is_colorful(&variable("NO_COLOR"), &variable("TERM"))
+    let [no_color, force, term] = ["NO_COLOR", "CLICOLOR_FORCE", "TERM"].map(variable);
+    is_colorful(&no_color, &force, is_terminal && term != "dumb")
 }
 
-fn is_colorful(no_color: &OsStr, term: &OsStr) -> bool {
-    no_color.is_empty() && term != "dumb"
+fn is_colorful(no_color: &OsStr, force: &OsStr, is_able: bool) -> bool {
+    let is_forced = !force.is_empty() && force != "0";
+    no_color.is_empty() && (is_forced || is_able)
 }
 
 fn check_written(written: io::Result<()>) -> anyhow::Result<()> {
@@ -137,10 +141,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_color_and_dumb_terminals_are_honoured() {
-        let wants = |no_color: &str, term: &str| is_colorful(no_color.as_ref(), term.as_ref());
-        assert!(wants("", "xterm") && wants("", ""));
-        assert!(!wants("1", "xterm") && !wants("", "dumb"));
+    fn no_color_counts_before_clicolor_force_and_that_before_the_terminal() {
+        let wants = |no_color: &str, force: &str, is_able| {
+            is_colorful(no_color.as_ref(), force.as_ref(), is_able)
+        };
+        assert!(wants("", "", true) && wants("", "0", true) && wants("", "1", false));
+        assert!(!wants("", "", false) && !wants("", "0", false));
+        assert!(!wants("1", "1", true) && !wants("1", "", true));
     }
 
     #[test]

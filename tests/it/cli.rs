@@ -8,7 +8,6 @@ use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use crate::common::terminal::Terminal;
 use crate::common::{Place, errors, lines, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -255,25 +254,6 @@ fn a_wrong_filter_of_the_log_is_refused() {
 }
 
 #[test]
-fn names_cannot_speak_to_the_terminal() {
-    use std::os::unix::ffi::OsStringExt;
-    let place = Place::new();
-    let root = place.make_dir("data");
-    for name in [&b"red\x1b[31m\nline"[..], b"not-\xff-utf8", b"\xc2\x9b0m"] {
-        let name = std::ffi::OsString::from_vec(name.to_vec());
-        std::fs::write(root.join(name), b"x").unwrap();
-    }
-    let _daemon = place.serve_ready(&["--watch", "data=1h"]);
-    let output = place.run(&["ls"]);
-    let text = String::from_utf8(output.stdout.clone()).expect("what people read is UTF-8");
-    assert_eq!(text.lines().count(), 4, "{text}");
-    assert!(
-        text.chars().all(|c| c == '\n' || !c.is_control()),
-        "{text:?}"
-    );
-}
-
-#[test]
 fn check_says_what_jobs_mean() {
     let place = Place::new();
     place.make_dir("results");
@@ -356,112 +336,6 @@ unit = "dir"
 }
 
 #[test]
-fn a_terminal_gets_a_screen_of_a_list_and_a_program_all() {
-    let place = Place::new();
-    let root = place.make_dir("data");
-    for number in 0..60 {
-        std::fs::write(root.join(format!("{number:02}")), b"").unwrap();
-    }
-    let _daemon = place.serve_ready(&["--watch", "data=1h"]);
-    let show = |arguments: &[&str]| {
-        let mut command = place.lapsed();
-        command.args(arguments);
-        let (status, shown) = Terminal::start(command, 100).end();
-        assert!(status.success(), "{shown}");
-        let files = shown.lines().filter(|line| line.contains("/data/")).count();
-        (
-            files,
-            shown.contains("the first 50; -n N lists more, -n 0 all"),
-        )
-    };
-    assert_eq!(show(&["ls"]), (50, true));
-    assert_eq!(show(&["ls", "--sort", "path"]), (50, true));
-    assert_eq!(show(&["ls", "-n", "20"]), (20, false));
-    assert_eq!(show(&["ls", "-n", "0"]), (60, false));
-    assert_eq!(lines(&place.run(&["ls", "--json"])).len(), 60);
-    assert_eq!(lines(&place.run(&["ls"])).len(), 61);
-
-    assert!(
-        place
-            .run(&["clean", "--retention", "data after 1h=0s"])
-            .status
-            .success()
-    );
-    wait_for("the ledger", || {
-        (lines(&place.run(&["history", "--json"])).len() == 60).then_some(())
-    });
-    assert_eq!(show(&["history"]), (50, true));
-    assert_eq!(show(&["history", "-n", "0"]), (60, false));
-    assert_eq!(
-        lines(&place.run(&["history", "--json", "-n", "7"])).len(),
-        7
-    );
-}
-
-#[test]
-fn a_terminal_is_asked_before_files_are_removed_and_a_script_is_not() {
-    let place = Place::new();
-    let root = place.make_dir("data");
-    let config = place.config(
-        "[[root]]\nname = \"data\"\npath = \"data\"\n[[rule]]\nexpire = \"0s\"\nschedule = \"manual\"\n",
-    );
-    let config = config.to_str().unwrap();
-    for with_daemon in [true, false] {
-        let daemon = with_daemon.then(|| place.serve_ready(&["--config", config]));
-        for arguments in [&["clean"][..], &["clean", "--json"]] {
-            std::fs::write(root.join("due"), b"x").unwrap();
-            let mut command = place.lapsed();
-            command.args(arguments).args(["--config", config]);
-            let mut terminal = Terminal::start(command, 100);
-            terminal.answer("remove 1 file (1 B)? [y/N] ", "\n");
-            let (status, shown) = terminal.end();
-            assert_eq!(status.code(), Some(1), "{shown}");
-            assert!(shown.contains("nothing was done"), "{shown}");
-            assert!(root.join("due").exists(), "{shown}");
-
-            let mut command = place.lapsed();
-            command.args(arguments).args(["--config", config]);
-            let mut terminal = Terminal::start(command, 100);
-            terminal.answer("remove 1 file (1 B)? [y/N] ", "y\n");
-            let (status, shown) = terminal.end();
-            assert!(status.success(), "{shown}");
-            assert!(!root.join("due").exists(), "{shown}");
-        }
-        std::fs::write(root.join("due"), b"x").unwrap();
-        let mut command = place.lapsed();
-        command.args(["clean", "--yes", "--config", config]);
-        let (status, shown) = Terminal::start(command, 100).end();
-        assert!(status.success() && !shown.contains("[y/N]"), "{shown}");
-        std::fs::write(root.join("due"), b"x").unwrap();
-        assert!(place.run(&["clean", "--config", config]).status.success());
-        assert!(!root.join("due").exists());
-        drop(daemon);
-    }
-}
-
-#[test]
-fn a_terminal_is_asked_before_the_breaker_is_released() {
-    let place = Place::new();
-    place.make_dir("data");
-    let _daemon = place.serve_ready(&["--watch", "data=1h"]);
-    let release = || {
-        let mut command = place.lapsed();
-        command.args(["breaker", "release"]);
-        Terminal::start(command, 100)
-    };
-    for (answer, code) in [("n\n", 1), ("yes\n", 0)] {
-        let mut terminal = release();
-        terminal.answer(
-            "release it, so that all that is due is removed? [y/N] ",
-            answer,
-        );
-        let (status, shown) = terminal.end();
-        assert_eq!(status.code(), Some(code), "{shown}");
-        assert_eq!(shown.contains("nothing was held"), code == 0, "{shown}");
-    }
-}
-
-#[test]
 fn errors_are_objects_for_programs() {
     let place = Place::new();
     let error = |arguments: &[&str]| -> Value {
@@ -470,6 +344,23 @@ fn errors_are_objects_for_programs() {
         assert!(output.stdout.is_empty(), "{output:?}");
         serde_json::from_str::<Value>(&errors(&output)).unwrap()["error"].take()
     };
+    for (usage, told, hint) in [
+        (&["--json", "nope"][..], "'nope'", "Usage: lapsed"),
+        (&["ls", "--json", "--root"], "--root <NAME>", "--help"),
+        (&["history", "-n", "x", "--json"], "'x'", "--help"),
+        (&["--json", "pin"], "a command is missing", "--help"),
+    ] {
+        let usage = error(usage);
+        assert_eq!(usage["code"], "usage", "{usage}");
+        let (detail, after) = (usage["detail"].as_str(), usage["hint"].as_str());
+        assert!(
+            detail.unwrap().contains(told) && after.unwrap().contains(hint),
+            "{usage}"
+        );
+    }
+    // Behind `--` it is no option.
+    let output = place.run(&["explain", "--", "--json", "more"]);
+    assert!(errors(&output).starts_with("error: "), "{output:?}");
     let absent = error(&["sync", "--json"]);
     assert_eq!(absent["code"], "could-not-run", "{absent}");
     assert!(

@@ -42,6 +42,7 @@ mod questions;
 mod runs;
 mod schedules;
 mod shortage;
+mod terminal;
 mod unfinished;
 mod unit_file;
 mod upgrade;

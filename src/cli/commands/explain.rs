@@ -53,7 +53,8 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
         return Ok(End::Done);
     }
     for sentence in &explanation.text {
-        context.output.line(&human::safe(sentence))?;
+        let sentence = human::in_local_time(&human::safe(sentence));
+        context.output.line(&sentence)?;
     }
     Ok(End::Done)
 }

@@ -52,7 +52,7 @@ pub(in crate::cli) struct Arguments {
     /// List only files of this size or more
     #[arg(long, value_name = "SIZE")]
     min_size: Option<Size>,
-    /// Sort the files
+    /// Sort the files [default: deadline if limited, else none]
     #[arg(long, value_enum)]
     sort: Option<Sort>,
     /// Reverse the order
@@ -93,7 +93,10 @@ impl Sort {
 
 impl Arguments {
     fn query(&self, limit: Option<u64>) -> FilesQuery {
-        let sort = self.sort.map(Sort::in_query);
+        // A part of a list is the part that lapses first. All of a list comes as it is read, since
+        // sorting it takes several passes.
+        let usual = limit.map(|_| Sort::Deadline);
+        let sort = self.sort.or(usual).map(Sort::in_query);
         FilesQuery {
             root: self.root.clone(),
             job: self.job.clone().map(|id| Bytes(id.into_bytes())),

@@ -85,11 +85,13 @@ fn show(context: &mut Context, pin: &Pin, change: &str) -> anyhow::Result<()> {
         return context.output.json(pin);
     }
     context.output.line(&format!(
-        "pin {}: {change} {} until {} ({})",
+        "pin {}: {change} {} until {}",
         pin.id,
         target(pin),
-        pin.until,
-        human::relative_or(Some(&pin.until), clock::now().wall, "")
+        human::instant(&pin.until).map_or_else(
+            || pin.until.clone(),
+            |until| human::by_the_clock(until, clock::now().wall)
+        )
     ))
 }
 
