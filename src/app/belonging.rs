@@ -275,7 +275,7 @@ mod tests {
     fn several_owners_are_listed_only_where_there_are() {
         let policy = Policy::default();
         let one = belonging(&policy, Owner::Jobs(vec![job("a", Status::Failed)]));
-        assert_eq!(one.job().unwrap().status.as_deref(), Some("failed"));
+        assert_eq!(one.job().unwrap().status, Some(Status::Failed));
         assert!(one.owners().is_empty());
         let jobs = vec![job("a", Status::Running), job("b", Status::Failed)];
         assert_eq!(belonging(&policy, Owner::Jobs(jobs)).owners().len(), 2);

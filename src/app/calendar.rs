@@ -13,6 +13,7 @@ use crate::core::facts::RuleId;
 use crate::core::policy::{Policy, Schedule};
 use crate::core::recurrence::Recurrence;
 use crate::core::time::Timestamp;
+use crate::types::Trigger;
 
 /// The search for the last instant of a schedule begins so close to the end, and goes back twice as
 /// far each time.
@@ -75,27 +76,6 @@ impl Calendar {
     }
 }
 
-/// Trigger of a removal.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Reason {
-    /// Its deadline.
-    Deadline,
-    /// An instant of its rule's schedule.
-    Schedule,
-    /// Somebody who asks.
-    Asked,
-}
-
-impl Reason {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Deadline => "deadline",
-            Self::Schedule => "schedule",
-            Self::Asked => "asked",
-        }
-    }
-}
-
 /// Instants at which many entries are removed. Remembers the last instant of each schedule, which
 /// neighbours mostly share.
 pub(crate) struct Departures<'a> {
@@ -118,22 +98,22 @@ impl<'a> Departures<'a> {
 
     /// Returns instant and trigger of the removal of something under `rule`; `None`: the instant is
     /// unknown.
-    pub(crate) fn of(&mut self, rule: RuleId, deadline: Timestamp) -> (Option<Timestamp>, Reason) {
+    pub(crate) fn of(&mut self, rule: RuleId, deadline: Timestamp) -> (Option<Timestamp>, Trigger) {
         let schedule = self.policy.rules.get(usize::from(rule.0));
         match schedule.map_or(&Schedule::AtDeadline, |rule| &rule.schedule) {
-            Schedule::AtDeadline => (Some(deadline), Reason::Deadline),
-            Schedule::Manual => (None, Reason::Asked),
+            Schedule::AtDeadline => (Some(deadline), Trigger::Deadline),
+            Schedule::Manual => (None, Trigger::Asked),
             Schedule::At(times) => {
                 let from = deadline.max(self.now);
                 let known = self.known.get(&rule);
                 if let Some(&(_, at)) = known.filter(|&&(after, at)| after < from && from <= at) {
-                    return (Some(at), Reason::Schedule);
+                    return (Some(at), Trigger::Schedule);
                 }
                 let at = self.calendar.first_from(times, from);
                 if let Some(at) = at {
                     self.known.insert(rule, (from.plus_ms(-1), at));
                 }
-                (at, Reason::Schedule)
+                (at, Trigger::Schedule)
             }
         }
     }
@@ -223,12 +203,12 @@ mod tests {
         ] {
             assert_eq!(
                 departure(0, due),
-                (Some(at(goes)), Reason::Schedule),
+                (Some(at(goes)), Trigger::Schedule),
                 "{due}"
             );
         }
         let due = "2026-02-01T00:00:00Z";
-        assert_eq!(departure(1, due), (None, Reason::Asked));
-        assert_eq!(departure(2, due), (Some(at(due)), Reason::Deadline));
+        assert_eq!(departure(1, due), (None, Trigger::Asked));
+        assert_eq!(departure(2, due), (Some(at(due)), Trigger::Deadline));
     }
 }

@@ -6,8 +6,9 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::core::jobs::Status;
 use crate::core::time::Timestamp;
-use crate::types::JsonPath;
+use crate::types::{JsonPath, Trigger};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -21,15 +22,13 @@ pub(crate) struct Values<'a> {
     pub job: Option<&'a [u8]>,
     /// The source's name, as a JSON string.
     pub source: Option<&'a [u8]>,
-    /// The job's status: needs no escape.
-    pub status: Option<&'static str>,
+    pub status: Option<Status>,
     /// The rule's name, as a JSON string.
     pub rule: Option<&'a [u8]>,
     pub deadline: Option<Timestamp>,
     /// Instant of the removal.
     pub lapses_at: Option<Timestamp>,
-    /// Trigger of the removal; needs no escape.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Trigger>,
     /// A hold's code: needs no escape.
     pub hold: Option<&'static str>,
     pub pin: Option<u64>,
@@ -97,7 +96,7 @@ impl EntryWriter {
         to.extend_from_slice(b",\"source\":");
         to.extend_from_slice(values.source.unwrap_or(b"null"));
         to.extend_from_slice(b",\"status\":");
-        push_word(to, values.status);
+        push_word(to, values.status.map(Status::as_str));
         to.extend_from_slice(b",\"rule\":");
         to.extend_from_slice(values.rule.unwrap_or(b"null"));
         to.extend_from_slice(b",\"deadline\":");
@@ -105,7 +104,7 @@ impl EntryWriter {
         to.extend_from_slice(b",\"lapses_at\":");
         self.push_time_or_null(to, values.lapses_at);
         to.extend_from_slice(b",\"reason\":");
-        push_word(to, values.reason);
+        push_word(to, values.reason.map(Trigger::as_str));
         to.extend_from_slice(b",\"hold\":");
         push_word(to, values.hold);
         to.extend_from_slice(b",\"pin\":");
@@ -307,11 +306,11 @@ mod tests {
                 mtime: Timestamp::from_unix_ms(times.0),
                 job: job.as_deref().map(str::as_bytes),
                 source: source_json.as_deref(),
-                status: is_held.then_some("running"),
+                status: is_held.then_some(Status::Running),
                 rule: rule_json.as_deref(),
                 deadline: times.1.map(Timestamp::from_unix_ms),
                 lapses_at: times.2.map(Timestamp::from_unix_ms),
-                reason: is_held.then_some("schedule"),
+                reason: is_held.then_some(Trigger::Schedule),
                 hold: is_held.then_some("open"),
                 pin,
             };
@@ -326,11 +325,11 @@ mod tests {
                 mtime: Some(values.mtime.to_string()),
                 job: job.clone(),
                 source: source.clone(),
-                status: values.status.map(str::to_owned),
+                status: values.status,
                 rule: rule.clone(),
                 deadline: values.deadline.map(|at| at.to_string()),
                 lapses_at: values.lapses_at.map(|at| at.to_string()),
-                reason: values.reason.map(str::to_owned),
+                reason: values.reason,
                 hold: values.hold.map(str::to_owned),
                 pin,
             };

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 use super::belonging::Belonging;
-use super::calendar::{Calendar, Departures, Reason};
+use super::calendar::{Calendar, Departures};
 use super::daemon::{Daemon, json_path, root_name, rule_name};
 use super::history::last_removal;
 use super::order::wait;
@@ -22,7 +22,7 @@ use crate::core::policy::{Class, Policy, Schedule, Since};
 use crate::core::report::Explanation;
 use crate::core::span;
 use crate::core::time::Timestamp;
-use crate::types::{self, Bytes, ExplainQuery};
+use crate::types::{self, Bytes, ExplainQuery, FoundKind, Trigger};
 
 /// Explains the path that `query` names.
 ///
@@ -162,7 +162,7 @@ impl<'a> About<'a> {
     }
 
     /// Instant and trigger of the removal.
-    fn departure(&self, now: Timestamp) -> Option<(Option<Timestamp>, Reason)> {
+    fn departure(&self, now: Timestamp) -> Option<(Option<Timestamp>, Trigger)> {
         let mut departures = Departures::new(&self.calendar, self.policy, now);
         Some(departures.of(self.rule()?, self.why.deadline?))
     }
@@ -174,8 +174,8 @@ impl<'a> About<'a> {
 
     fn to_json(&self, now: Timestamp) -> types::Explanation {
         let (found, record) = match &self.found {
-            Found::File(record) => (Some("file"), Some(record)),
-            Found::Dir => (Some("dir"), None),
+            Found::File(record) => (Some(FoundKind::File), Some(record)),
+            Found::Dir => (Some(FoundKind::Dir), None),
             Found::Nothing => (None, None),
         };
         let why = self.why;
@@ -195,17 +195,17 @@ impl<'a> About<'a> {
                 .map(|rule| rule_name(self.policy, rule).to_owned()),
             deadline: why.deadline.map(|deadline| deadline.to_string()),
             lapses_at: departure.and_then(|(at, _)| at).map(|at| at.to_string()),
-            reason: departure.map(|(_, reason)| reason.as_str().to_owned()),
+            reason: departure.map(|(_, reason)| reason),
             hold: hold.map(|hold| hold.code().to_owned()),
             pin: self.belonging.pin.as_ref().map(types::Pin::from),
-            found: found.map(str::to_owned),
+            found,
             removed: None,
-            unit: why.unit.map(|unit| unit.as_str().to_owned()),
+            unit: why.unit,
             unit_path: why
                 .unit_path
                 .as_ref()
                 .map(|unit| json_path(self.policy, self.root, unit).path),
-            since: why.since.map(|since| since.as_str().to_owned()),
+            since: why.since,
             basis: why.basis.map(|basis| basis.to_string()),
             expire_ms: self.expire_ms(),
             holds: why

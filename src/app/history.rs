@@ -270,8 +270,8 @@ fn absolute(path: &[u8]) -> Result<Vec<u8>, AppError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Options;
-    use crate::types::History;
+    use crate::ledger::{LineUnit, Options};
+    use crate::types::{History, RemovalResult, RemovalUnit};
 
     fn line(id: u64, path: &str, rule: &str) -> Line {
         let at = Timestamp::from_unix_ms(i64::try_from(id).unwrap() * 10_000_000);
@@ -376,6 +376,44 @@ mod tests {
         ] {
             let error = filter(query, Timestamp::MAX).unwrap_err();
             assert_eq!(error.kind, crate::app::ErrorKind::Invalid, "{query}");
+        }
+    }
+
+    #[test]
+    fn clients_read_every_word_of_the_ledger() {
+        let result = |mark| match mark {
+            Mark::Removed => RemovalResult::Removed,
+            Mark::Displaced => RemovalResult::Displaced,
+            Mark::PutBack => RemovalResult::PutBack,
+            Mark::Pinned => RemovalResult::Pinned,
+            Mark::Extended => RemovalResult::Extended,
+            Mark::Unpinned => RemovalResult::Unpinned,
+        };
+        for mark in [
+            Mark::Removed,
+            Mark::Displaced,
+            Mark::PutBack,
+            Mark::Pinned,
+            Mark::Extended,
+            Mark::Unpinned,
+        ] {
+            let word = serde_json::to_value(mark).unwrap();
+            assert_eq!(word, result(mark).as_str());
+        }
+        let unit = |unit| match unit {
+            LineUnit::File => RemovalUnit::File,
+            LineUnit::Dir => RemovalUnit::Dir,
+            LineUnit::Job => RemovalUnit::Job,
+            LineUnit::EmptyDir => RemovalUnit::EmptyDir,
+        };
+        for line in [
+            LineUnit::File,
+            LineUnit::Dir,
+            LineUnit::Job,
+            LineUnit::EmptyDir,
+        ] {
+            let word = serde_json::to_value(line).unwrap();
+            assert_eq!(word, unit(line).as_str());
         }
     }
 }

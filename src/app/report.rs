@@ -128,7 +128,7 @@ fn jobs(report: &CleanReport, policy: &Policy) -> Vec<ReportJob> {
         Some(ReportJob {
             id: job.key.id.clone(),
             source: source_name(policy, job.key.source).to_owned(),
-            status: job.status.as_str().to_owned(),
+            status: job.status,
             rule: rule.name.clone(),
             files: item.files,
             bytes: item.bytes,
@@ -149,7 +149,7 @@ fn item_of(item: &CleanItem, policy: &Policy) -> ReportItem {
     ReportItem {
         path: json_path(policy, item.root, &item.path),
         root: root_name(policy, item.root).to_owned(),
-        unit: item.unit.as_str().to_owned(),
+        unit: item.unit,
         rule: rule_name(policy, item.rule).to_owned(),
         deadline: item.deadline.to_string(),
         files: item.files,

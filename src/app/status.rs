@@ -282,7 +282,7 @@ fn root_line(daemon: &Daemon, policy: &Policy, root: &RootStatus) -> types::Root
 fn reconciliation(of: Reconciliation) -> types::Reconciliation {
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let pass = |cost: PassCost| types::Pass {
-        kind: cost.kind.as_str().to_owned(),
+        kind: cost.kind,
         listed: cost.listed,
         skipped: cost.skipped,
         took_ms: ms(cost.took),

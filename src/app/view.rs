@@ -265,13 +265,13 @@ impl View {
                 mtime: record.mtime,
                 job: belongs.job,
                 source: belongs.source,
-                status: belongs.status.map(Status::as_str),
+                status: belongs.status,
                 rule: rule
                     .and_then(|rule| self.rules.get(usize::from(rule.0)))
                     .map(Vec::as_slice),
                 deadline,
                 lapses_at: departure.and_then(|(at, _)| at),
-                reason: departure.map(|(_, reason)| reason.as_str()),
+                reason: departure.map(|(_, reason)| reason),
                 hold,
                 pin,
             };

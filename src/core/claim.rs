@@ -3,6 +3,8 @@
 //! **Invariant:** a claim names exactly one thing by inode. Whatever else stands at its path by
 //! then is left alone.
 
+use serde::{Deserialize, Serialize};
+
 use super::facts::{Facts, FileKey, Latest, RootId, RuleId};
 use super::hold::Hold;
 use super::jobs::JobKey;
@@ -11,8 +13,22 @@ use super::time::Timestamp;
 use crate::core::principal::Principal;
 
 /// A unit: what lapses as a whole.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, strum::IntoStaticStr)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    utoipa::ToSchema,
+)]
 #[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// One file.
     File,

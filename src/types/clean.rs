@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Breaker, HeldLine};
+use crate::core::claim::Unit;
+use crate::core::jobs::Status;
 use crate::types::JsonPath;
 
 /// Body of `POST /v1/clean`. An empty list means all.
@@ -99,8 +101,8 @@ pub struct ReportItem {
     pub path: JsonPath,
     /// Its root's name.
     pub root: String,
-    /// `file`, `dir` or `job`.
-    pub unit: String,
+    /// Its unit.
+    pub unit: Unit,
     /// The rule's name.
     pub rule: String,
     /// The deadline that had passed, in UTC.
@@ -178,7 +180,7 @@ pub struct ReportJob {
     /// Its source's name.
     pub source: String,
     /// Its status.
-    pub status: String,
+    pub status: Status,
     /// The rule's name.
     pub rule: String,
     /// Its files.

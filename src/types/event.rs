@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{JsonPath, Moment};
+use crate::core::claim::Unit;
 use crate::core::principal::Principal;
 use crate::core::report::Counted;
 
@@ -35,7 +36,7 @@ pub enum Event {
     /// A file, directory or job lapsed and was removed.
     Lapsed {
         /// `file`, `dir` or `job`.
-        unit: String,
+        unit: Unit,
         /// Name of the rule.
         rule: String,
         /// Deadline.

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{JobLine, Pin};
+use super::{FoundKind, JobLine, Pin, Trigger};
+use crate::core::claim::Unit;
+use crate::core::policy::Since;
 use crate::types::JsonPath;
 
 /// `GET /v1/explain`. What is known of an entry; where there is no such file, most of it is `null`.
@@ -32,23 +34,23 @@ pub struct Explanation {
     /// Instant of the removal: the deadline, or the first instant of the rule's schedule after it.
     /// `null`: on request, or never.
     pub lapses_at: Option<String>,
-    /// Trigger of the removal: `deadline`, `schedule` or `asked`. `null`: it is never removed.
-    pub reason: Option<String>,
+    /// Trigger of the removal. `null`: it is never removed.
+    pub reason: Option<Trigger>,
     /// Code of the hold that keeps it although it is due.
     pub hold: Option<String>,
     /// The pin that holds it, due or not.
     pub pin: Option<Pin>,
-    /// Kind of the thing at the path: `file`, `dir`, or `null`. The client, which can look for
-    /// itself, tells `symlink`, `other` (a socket, a pipe, a device) and `quarantine` from nothing.
-    pub found: Option<String>,
+    /// Kind of the thing at the path; `null`: nothing is known there. The client, which can look
+    /// for itself, tells more kinds from nothing.
+    pub found: Option<FoundKind>,
     /// Removal of the path, if nothing is there now.
     pub removed: Option<PastRemoval>,
-    /// Unit: `file`, `dir` for a whole top-level directory, `job` for everything that a job owns.
-    pub unit: Option<String>,
+    /// Unit that it lapses with.
+    pub unit: Option<Unit>,
     /// The path of the unit, when it is another one.
     pub unit_path: Option<String>,
     /// The timestamp that the rule counts from.
-    pub since: Option<String>,
+    pub since: Option<Since>,
     /// Its value.
     pub basis: Option<String>,
     /// The rule's time to live, in milliseconds.

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::JsonPath;
+use super::{JsonPath, Trigger};
+use crate::core::jobs::Status;
 
 /// A file of the index.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -22,7 +23,7 @@ pub struct Entry {
     /// That job's source.
     pub source: Option<String>,
     /// That job's status.
-    pub status: Option<String>,
+    pub status: Option<Status>,
     /// The rule that it falls under.
     pub rule: Option<String>,
     /// Deadline.
@@ -30,8 +31,8 @@ pub struct Entry {
     /// Instant of the removal: the deadline, or the first instant of the rule's schedule after it.
     /// `null`: on request, or never.
     pub lapses_at: Option<String>,
-    /// Trigger of the removal: `deadline`, `schedule` or `asked`. `null`: it is never removed.
-    pub reason: Option<String>,
+    /// Trigger of the removal. `null`: it is never removed.
+    pub reason: Option<Trigger>,
     /// Code of the hold that keeps it although it is due.
     pub hold: Option<String>,
     /// The pin that holds it, due or not.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::core::principal::Principal;
+use crate::types::{RemovalResult, RemovalUnit};
 
 /// `GET /v1/history`, as the client reads it. Each line is the ledger's, byte by byte: a client
 /// decodes it as a [`Removal`], or takes its text.
@@ -35,11 +36,11 @@ pub struct Removal {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// `removed`, or what else became of it.
-    pub result: String,
-    /// `file`, `dir`, `job`, or `empty-dir`.
+    /// Result.
+    pub result: RemovalResult,
+    /// Kind of the thing that lapsed as a whole.
     #[serde(default)]
-    pub unit: String,
+    pub unit: RemovalUnit,
     /// The job that owned it.
     #[serde(default)]
     pub owner: Option<String>,

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::moment::Moment;
 use crate::core::jobs;
+use crate::core::policy::Record;
 use crate::core::time::Timestamp;
 use crate::types::{ChangesBy, ClaimState, JsonPath, SourceKind, SourceState};
 
@@ -20,8 +21,8 @@ pub struct JobLine {
     pub source: Option<String>,
     /// Kind.
     pub kind: Option<String>,
-    /// `pending`, `running`, `completed`, `failed` or `cancelled`; `null`: no source knows it.
-    pub status: Option<String>,
+    /// Status; `null`: no source knows it.
+    pub status: Option<jobs::Status>,
     /// Instant of its creation.
     pub created_at: Option<String>,
     /// Instant of its end.
@@ -50,7 +51,7 @@ impl JobLine {
     pub fn known(job: &jobs::Job, source: &str) -> Self {
         let known = Self {
             kind: job.kind.as_deref().map(str::to_owned),
-            status: Some(job.status.to_string()),
+            status: Some(job.status),
             ..Self::captured(job.key.id.clone(), Some(source.to_owned()))
         };
         known.at(&job.moments)
@@ -134,7 +135,7 @@ impl Job {
     pub fn from_row(row: jobs::JobRow, source: &str, claims: Vec<Claim>) -> Self {
         let line = JobLine {
             kind: row.kind,
-            status: Some(row.status.to_string()),
+            status: Some(row.status),
             ..JobLine::captured(row.id, Some(source.to_owned()))
         };
         Self {
@@ -292,8 +293,8 @@ impl fmt::Display for RefusedClaims {
 pub struct PendingRecord {
     /// The job's id.
     pub job: String,
-    /// `mark` or `forget`.
-    pub action: String,
+    /// Change that waits.
+    pub action: Record,
     /// Instant at which the job's files were removed.
     pub since: String,
     /// Number of refusals by the source.

@@ -50,7 +50,8 @@ pub use query::{
 };
 pub use saved::{Cache, Loaded, Pass, Reconciliation, SetAside};
 pub use state::{
-    CacheState, ChangesBy, ClaimState, HealthState, Mode, RootPhase, SourceKind, SourceState,
+    CacheState, ChangesBy, ClaimState, FoundKind, HealthState, Mode, RemovalResult, RemovalUnit,
+    RootPhase, SourceKind, SourceState, Trigger,
 };
 pub use stats::{Total, Totals};
 pub use status::{

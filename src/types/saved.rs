@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::core::observed::PassKind;
 use crate::types::{CacheState, JsonPath};
 
 /// State of the cache.
@@ -59,10 +60,8 @@ pub struct SetAside {
 /// A pass over a root.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Pass {
-    /// `crawl`: everything for the first time; `stamps`: after a restart, what changed; `contents`:
-    /// after that, what is in the files of the directories that did not change; `missed`: what no
-    /// event tells of; `again`: everything.
-    pub kind: String,
+    /// Purpose.
+    pub kind: PassKind,
     /// Directories that it read.
     pub listed: u64,
     /// Directories that it did not read, because nothing in them had changed.

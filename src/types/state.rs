@@ -5,24 +5,35 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Declares enums whose variants have a word each.
+/// Declares enums of which each variant has its name, in kebab case, for a word.
 macro_rules! states {
     ($($(#[$meta:meta])* $name:ident {
-        $($(#[$doc:meta])* $variant:ident = $word:literal,)+
+        $($(#[$doc:meta])* $variant:ident,)+
     })+) => {$(
         $(#[$meta])*
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+        #[derive(
+            Clone,
+            Copy,
+            PartialEq,
+            Eq,
+            Debug,
+            Default,
+            Serialize,
+            Deserialize,
+            strum::IntoStaticStr,
+            ToSchema,
+        )]
+        #[serde(rename_all = "kebab-case")]
+        #[strum(serialize_all = "kebab-case")]
         pub enum $name {
-            $($(#[$doc])* #[serde(rename = $word)] $variant,)+
+            $($(#[$doc])* $variant,)+
         }
 
         impl $name {
             /// Returns the word in JSON.
             #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word,)+
-                }
+            pub fn as_str(self) -> &'static str {
+                self.into()
             }
         }
 
@@ -39,89 +50,145 @@ states! {
     HealthState {
         /// All roots are known, and nothing is held.
         #[default]
-        Ready = "ready",
+        Ready,
         /// Some root is not known (again) yet.
-        Reconciling = "reconciling",
+        Reconciling,
         /// Something is due and held, or cannot be read.
-        Holding = "holding",
+        Holding,
         /// No daemon runs: nothing is removed.
-        Offline = "offline",
+        Offline,
     }
 
     /// Mode of removals.
     Mode {
         /// At deadlines, by schedules, and on request.
         #[default]
-        Live = "live",
+        Live,
         /// On request alone.
-        OnRequest = "on-request",
+        OnRequest,
         /// Never.
-        DryRun = "dry-run",
+        DryRun,
     }
 
     /// Knowledge of a root.
     RootPhase {
         /// It is not there.
-        Missing = "missing",
+        Missing,
         /// It cannot be opened.
-        Unreachable = "unreachable",
+        Unreachable,
         /// It is read for the first time.
         #[default]
-        Crawling = "crawling",
+        Crawling,
         /// It is compared with what is known.
-        Reconciling = "reconciling",
+        Reconciling,
         /// All of it is known.
-        Ready = "ready",
+        Ready,
     }
 
     /// Kind of a source.
     SourceKind {
         /// Programs report its jobs.
         #[default]
-        Api = "api",
+        Api,
         /// An SQLite database.
-        Sqlite = "sqlite",
+        Sqlite,
         /// A PostgreSQL database.
-        Postgres = "postgres",
+        Postgres,
     }
 
     /// State of a source.
     SourceState {
         /// It is read for the first time.
-        Loading = "loading",
+        Loading,
         /// All of its jobs are known.
         #[default]
-        Ready = "ready",
+        Ready,
         /// It cannot be read.
-        Down = "down",
+        Down,
     }
 
     /// Way in which changes of a source are noticed.
     ChangesBy {
         /// The server notifies them.
         #[default]
-        Notifications = "notifications",
+        Notifications,
         /// The source is asked at intervals.
-        Polling = "polling",
+        Polling,
     }
 
     /// State of the cache.
     CacheState {
         /// Changes are saved.
         #[default]
-        Ok = "ok",
+        Ok,
         /// Changes cannot be saved: nothing is removed.
-        Failing = "failing",
+        Failing,
     }
 
     /// State of a claim.
     ClaimState {
         /// It is a path beneath a root.
         #[default]
-        Ok = "ok",
+        Ok,
         /// It is a path beneath no root.
-        Elsewhere = "elsewhere",
+        Elsewhere,
         /// It claims nothing.
-        Refused = "refused",
+        Refused,
+    }
+
+    /// Trigger of a removal.
+    Trigger {
+        /// Its deadline.
+        #[default]
+        Deadline,
+        /// An instant of its rule's schedule.
+        Schedule,
+        /// A request.
+        Asked,
+    }
+
+    /// Kind of the thing at a path.
+    FoundKind {
+        /// A regular file.
+        #[default]
+        File,
+        /// A directory.
+        Dir,
+        /// A symbolic link; only the client tells it.
+        Symlink,
+        /// A socket, a pipe or a device; only the client tells it.
+        Other,
+        /// A part of the quarantine; only the client tells it.
+        Quarantine,
+    }
+
+    /// Kind of the thing that lapsed as a whole.
+    RemovalUnit {
+        /// One file.
+        #[default]
+        File,
+        /// A top-level directory.
+        Dir,
+        /// All that a job owned in the rule's roots.
+        Job,
+        /// A directory that a removal emptied.
+        EmptyDir,
+    }
+
+    /// Result of a removal, or change of a pin.
+    RemovalResult {
+        /// It is removed.
+        #[default]
+        Removed,
+        /// It is kept in the quarantine.
+        Displaced,
+        /// It was put back, although an earlier line says that it was removed.
+        PutBack,
+        /// A pin was set.
+        Pinned,
+        /// A pin ends at another time.
+        Extended,
+        /// A pin was taken away.
+        Unpinned,
     }
 }

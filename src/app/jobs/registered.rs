@@ -31,7 +31,7 @@ impl From<WaitingItem> for PendingRecord {
     fn from(item: WaitingItem) -> Self {
         Self {
             job: item.job,
-            action: item.action.as_str().to_owned(),
+            action: item.action,
             since: item.since.to_string(),
             attempts: item.attempts,
             error: item.error,

@@ -110,6 +110,7 @@ fn sentence(line: &EventLine) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::claim::Unit;
     use crate::core::report::Counted;
 
     #[test]
@@ -126,7 +127,7 @@ mod tests {
         let here = human::time_of_day(at.0);
         let text = |text: &str| text.to_owned();
         let lapsed = Event::Lapsed {
-            unit: text("file"),
+            unit: Unit::File,
             rule: text("old"),
             deadline: at,
             removed_at: at,

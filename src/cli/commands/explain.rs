@@ -11,7 +11,7 @@ use crate::cli::client::Target;
 use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::human;
 use crate::daemon::Baseline;
-use crate::types::{Bytes, ExplainQuery, Explanation, JsonPath};
+use crate::types::{Bytes, ExplainQuery, Explanation, FoundKind, JsonPath};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
@@ -43,7 +43,7 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
         explanation = Explanation {
             path: JsonPath::new(&path),
             root: explanation.root,
-            found: Some(found.to_owned()),
+            found: Some(found),
             text: vec![sentence],
             ..Explanation::default()
         };
@@ -61,20 +61,20 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
 
 /// Looks at a path that the daemon has nothing at. Returns what is there, and a sentence about it;
 /// `None` if it is nothing, or something that rules are for.
-fn look(path: &Path) -> Option<(&'static str, String)> {
+fn look(path: &Path) -> Option<(FoundKind, String)> {
     let shown = path.display();
     if path.components().any(|part| part.as_os_str() == ".lapsed") {
         let sentence =
             format!("\"{shown}\" belongs to lapsed: its quarantine, which no rule is for.");
-        return Some(("quarantine", sentence));
+        return Some((FoundKind::Quarantine, sentence));
     }
     let kind = path.symlink_metadata().ok()?.file_type();
     let (found, kind) = if kind.is_symlink() {
-        ("symlink", "a symbolic link")
+        (FoundKind::Symlink, "a symbolic link")
     } else if kind.is_file() || kind.is_dir() {
         return None;
     } else {
-        ("other", "neither a file nor a directory")
+        (FoundKind::Other, "neither a file nor a directory")
     };
     let sentence = format!(
         "\"{shown}\" is {kind}: no rule is for it; it goes only with a directory that lapses as a whole."

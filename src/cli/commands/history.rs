@@ -18,7 +18,7 @@ use crate::clock;
 use crate::core::principal::Principal;
 use crate::core::time::Timestamp;
 use crate::daemon::Baseline;
-use crate::types::{Bytes, History, HistoryQuery, Removal, Since};
+use crate::types::{Bytes, History, HistoryQuery, Removal, RemovalResult, RemovalUnit, Since};
 
 /// Lines that one request asks for.
 const PAGE_LINES: u64 = 1000;
@@ -174,16 +174,21 @@ fn principal(by: &Principal) -> String {
 /// Names what was removed, and tells the result where it is another than that.
 fn what(removal: &Removal, now: Timestamp) -> (String, Tone) {
     let path = removal.path.as_str();
-    let job = removal.owner.as_deref().filter(|_| removal.unit == "job");
+    let job = removal
+        .owner
+        .as_deref()
+        .filter(|_| removal.unit == RemovalUnit::Job);
     let thing = match (job, path) {
         (Some(job), "") => format!("job {job}"),
         (Some(job), path) => format!("job {job}: {path}"),
         (None, path) => path.to_owned(),
     };
-    match (removal.result.as_str(), &removal.pin) {
-        ("removed", _) => (thing, Tone::Plain),
+    match (removal.result, &removal.pin) {
+        (RemovalResult::Removed, _) => (thing, Tone::Plain),
         (result, None) => (format!("{thing} ({result})"), Tone::Warn),
-        ("unpinned", Some(pin)) => (format!("{thing} (unpinned: pin {})", pin.id), Tone::Dim),
+        (RemovalResult::Unpinned, Some(pin)) => {
+            (format!("{thing} (unpinned: pin {})", pin.id), Tone::Dim)
+        }
         (result, Some(pin)) => {
             let ends = human::relative_or(Some(&removal.deadline), now, "");
             let told = format!(

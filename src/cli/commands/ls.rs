@@ -11,7 +11,7 @@ use crate::clock;
 use crate::core::jobs::Status;
 use crate::core::time::Timestamp;
 use crate::daemon::Baseline;
-use crate::types::{Bytes, Entry, FilesQuery, Size, SortBy, SortOrder, Span};
+use crate::types::{Bytes, Entry, FilesQuery, Size, SortBy, SortOrder, Span, Trigger};
 
 #[derive(Debug, Args)]
 #[expect(
@@ -196,9 +196,9 @@ fn lapses(entry: &Entry, now: Timestamp) -> (String, Tone) {
 /// `in 3 h`; `03:00` by a schedule; `when asked`.
 fn departure(entry: &Entry, deadline: &str, now: Timestamp) -> String {
     let at = entry.lapses_at.as_deref();
-    match (entry.reason.as_deref(), at.and_then(human::instant)) {
-        (Some("asked"), _) => "when asked".to_owned(),
-        (Some("schedule"), Some(at)) => human::clock_time(at, now),
+    match (entry.reason, at.and_then(human::instant)) {
+        (Some(Trigger::Asked), _) => "when asked".to_owned(),
+        (Some(Trigger::Schedule), Some(at)) => human::clock_time(at, now),
         (_, _) => human::relative_or(at.or(Some(deadline)), now, ""),
     }
 }

@@ -1,5 +1,7 @@
 //! Rules: which entries, how long, since when.
 
+use serde::{Deserialize, Serialize};
+
 use super::globs::Globs;
 use crate::core::claim::Unit;
 use crate::core::facts::{Facts, Latest, RootId};
@@ -54,10 +56,24 @@ pub enum JobFilter {
 }
 
 /// Treatment of a job's record at its source.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, strum::IntoStaticStr)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    Default,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    utoipa::ToSchema,
+)]
 #[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+#[schema(as = RecordAction)]
 pub enum Record {
     /// It stays as it is.
+    #[default]
     Keep,
     /// The source's `mark` statements note that it was cleaned.
     Mark,
@@ -74,8 +90,20 @@ impl Record {
 }
 
 /// The timestamp that a rule counts from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, strum::IntoStaticStr)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    utoipa::ToSchema,
+)]
 #[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+#[schema(as = TimestampKind)]
 pub enum Since {
     /// The latest of mtime, ctime, btime and arrival; for a directory, of all in its tree.
     Newest,

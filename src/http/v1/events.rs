@@ -172,7 +172,7 @@ fn line(told: &NumberedEvent) -> EventLine {
             job,
             ..
         } => Event::Lapsed {
-            unit: unit.as_str().to_owned(),
+            unit: *unit,
             rule: rule_name(policy, *rule).to_owned(),
             deadline: Moment(*deadline),
             removed_at: Moment(*at),

@@ -7,6 +7,7 @@ use crate::cli::client::Target;
 use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::human;
 use crate::clock;
+use crate::core::jobs::Status;
 use crate::core::time::Timestamp;
 use crate::daemon::Baseline;
 use crate::types::{Claim, Job, PendingRecord};
@@ -47,7 +48,7 @@ fn lines(job: &Job) -> Vec<String> {
         "job {} of source {}: {}",
         human::safe(&line.id),
         human::safe(line.source.as_deref().unwrap_or("-")),
-        line.status.as_deref().unwrap_or("unknown"),
+        line.status.map_or("unknown", Status::as_str),
     )];
     let mut tell = |name: &str, value: Option<String>| {
         lines.extend(value.map(|value| format!("{name:<14} {value}")));
@@ -96,7 +97,7 @@ fn lines(job: &Job) -> Vec<String> {
 /// Describes a record that waits to be written to the job's row, and why it does.
 pub(in crate::cli::commands) fn pending(record: &PendingRecord, now: Timestamp) -> String {
     let since = human::relative_or(Some(&record.since), now, "");
-    let action = &record.action;
+    let action = record.action.as_str();
     let refused = match record.attempts {
         0 => "is still to be written".to_owned(),
         1 => "was refused once".to_owned(),

@@ -67,7 +67,7 @@ fn table() -> Table {
 }
 
 fn row(table: &mut Table, job: &JobLine, now: Timestamp) {
-    let status = job.status.as_deref().unwrap_or("?");
+    let status = job.status.map_or("?", Status::as_str);
     let status = match job.cleaned_at {
         Some(_) => format!("{status}, cleaned"),
         None => status.to_owned(),

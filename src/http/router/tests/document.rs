@@ -38,6 +38,25 @@ fn every_operation_is_documented() {
     }
 }
 
+/// Words of JSON have no capitals: a name of Rust in their place is a mistake of the document.
+#[test]
+fn enums_list_their_words_in_json() {
+    fn check(value: &Value) -> usize {
+        let words = value["enum"].as_array().into_iter().flatten();
+        for word in words.clone().filter_map(Value::as_str) {
+            assert_eq!(word, word.to_lowercase());
+        }
+        let below = match value {
+            Value::Object(members) => members.values().map(check).sum(),
+            Value::Array(items) => items.iter().map(check).sum(),
+            _ => 0,
+        };
+        below + words.count()
+    }
+    let document = serde_json::to_value(openapi()).unwrap();
+    assert!(check(&document) > 50);
+}
+
 #[test]
 fn an_operation_that_acts_takes_more_than_a_viewer() {
     for (path, method, operation) in operations() {
