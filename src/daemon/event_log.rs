@@ -143,7 +143,7 @@ pub(super) fn log(event: &Event, engine: &Engine, now: Now) {
                 let in_ms = u64::try_from(at.ms_since(now.wall)).unwrap_or(0);
                 let left = humantime::format_duration(std::time::Duration::from_millis(in_ms));
                 let path = shown(&policy, place.0, &place.1);
-                tracing::info!(path, at = %at, "next to lapse, in {left}: {path:?}");
+                tracing::info!(path, at = %at, left = %left, "next to lapse: {path:?}");
             }
         }
         Event::Tripped { root, trip } => tracing::warn!(

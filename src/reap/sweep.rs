@@ -143,8 +143,8 @@ fn retry(lane: &Lane, mut sweep: Sweep, error: &str) {
         tracing::warn!(
             path,
             error,
-            "a recorded removal cannot be finished yet; it is tried again in {}",
-            humantime::format_duration(pause)
+            retry_in = %humantime::format_duration(pause),
+            "a recorded removal cannot be finished yet; it is tried again"
         );
     } else {
         lane.intents.leave(left);

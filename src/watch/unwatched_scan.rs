@@ -125,23 +125,17 @@ impl EventLoop {
         let Some(&errno) = self.unwatched.lacks_watch.values().next() else {
             return;
         };
-        let text = warning(watched, missing, limit, errno, self.reconcile_every);
-        tracing::warn!(watched, missing, limit, "{text}");
+        let every = humantime::format_duration(self.reconcile_every);
+        let text = warning(watched, missing, limit, errno);
+        tracing::warn!(watched, missing, limit, %every, "{text}");
     }
 }
 
 /// Returns the warning about directories without a watch.
-fn warning(
-    watched: u64,
-    missing: u64,
-    limit: Option<u64>,
-    errno: Errno,
-    every: Duration,
-) -> String {
+fn warning(watched: u64, missing: u64, limit: Option<u64>, errno: Errno) -> String {
     let needed = watched + missing;
-    let every = humantime::format_duration(every);
     let mut text = format!(
-        "{missing} of {needed} directories cannot be watched: {}; they are listed every {every} instead",
+        "{missing} of {needed} directories cannot be watched: {}; they are listed at intervals instead",
         why(errno)
     );
     if errno == Errno::NOSPC {
@@ -170,15 +164,14 @@ mod tests {
 
     #[test]
     fn the_warning_has_the_numbers_and_what_mends_it() {
-        let every = Duration::from_mins(5);
         assert_eq!(
-            warning(8000, 4000, Some(8192), Errno::NOSPC, every),
+            warning(8000, 4000, Some(8192), Errno::NOSPC),
             "4000 of 12000 directories cannot be watched: the limit fs.inotify.max_user_watches is reached; they are \
-             listed every 5m instead\nrun `sysctl fs.inotify.max_user_watches=32768` (now 8192)"
+             listed at intervals instead\nrun `sysctl fs.inotify.max_user_watches=32768` (now 8192)"
         );
         assert_eq!(
-            warning(1, 1, None, Errno::NOMEM, every),
-            "1 of 2 directories cannot be watched: cannot allocate memory; they are listed every 5m instead"
+            warning(1, 1, None, Errno::NOMEM),
+            "1 of 2 directories cannot be watched: cannot allocate memory; they are listed at intervals instead"
         );
     }
 }

@@ -29,7 +29,7 @@ fn stick(place: &Place, daemon: &Daemon, name: &str) -> Immutable {
     wait_for("all but one file is removed", || {
         is_all_but_stuck(&place.path("root")).then_some(())
     });
-    daemon.wait_until_said("it is tried again in");
+    daemon.wait_until_said("cannot be finished yet; it is tried again");
     stuck
 }
 
@@ -89,7 +89,7 @@ fn what_an_error_stops_is_tried_again_also_over_a_kill_and_never_displaced() {
     daemon.kill();
 
     let mut daemon = configured(&place, CONFIG);
-    daemon.wait_until_said("it is tried again in");
+    daemon.wait_until_said("cannot be finished yet; it is tried again");
     assert!(is_all_but_stuck(&place.path("root")));
     stuck.lift();
     wait_until_empty(&place.path("root/.lapsed"));
@@ -131,7 +131,7 @@ fn a_quarantine_that_was_renamed_before_a_kill_is_emptied_once_it_is_back() {
     fs::rename(&own, place.path("fresh")).unwrap();
     fs::rename(&away, &own).unwrap();
     let mut daemon = configured(&place, CONFIG);
-    daemon.wait_until_said("it is tried again in");
+    daemon.wait_until_said("cannot be finished yet; it is tried again");
     stuck.lift();
     wait_until_empty(&own);
     assert!(daemon.stop().success());

@@ -19,14 +19,14 @@ fn a_row_is_marked_only_when_all_files_of_its_job_are_gone() {
     daemon.sync();
     world.insert("old", "completed", Some(7200));
     world.wait_until_gone(&daemon, "results/old");
-    daemon.wait_until_said("it is tried again in");
+    daemon.wait_until_said("cannot be finished yet; it is tried again");
     world.canary(&daemon, "first");
     world.wait_until_marked(&daemon, "first");
     assert_eq!(world.marks("old"), 0, "a file of it is in the quarantine");
 
     daemon.kill();
     daemon = world.serve_again();
-    daemon.wait_until_said("it is tried again in");
+    daemon.wait_until_said("cannot be finished yet; it is tried again");
     world.canary(&daemon, "second");
     world.wait_until_marked(&daemon, "second");
     assert_eq!(world.marks("old"), 0, "it still is");
