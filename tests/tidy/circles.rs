@@ -34,10 +34,6 @@ const FILES_LEFT: &[&str] = &[
     "reap/sort",
     "reap/sweep",
     "reap/unit",
-    "sources/postgres/catalog",
-    "sources/postgres/find",
-    "sources/postgres/read",
-    "sources/postgres/shape",
 ];
 
 /// The files that each file imports, by the names of their modules: `core/index/page`.

@@ -1,6 +1,6 @@
 //! The jobs of all sources: read by all, changed by the engine alone.
 //!
-//! A job is a slot with its packed row: some 60 bytes with a UUID for an id, the slots of the
+//! A job is a slot with its packed row: some 70 bytes with a UUID for an id, the slots of the
 //! tables that find it included.
 //!
 //! **Invariant:** no lock is held over a call into others' code, nor while more than a few rows are

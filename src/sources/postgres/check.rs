@@ -56,7 +56,7 @@ async fn queries(shared: &SourceContext) -> Result<(), Fault> {
     }
     let shape = Shape::learn(&link, &select).await?;
     // Whether the tables may be read shows only when they are.
-    if let Err(said) = super::catalog::plan(&link, &shape).await {
+    if let Err(said) = super::plan::plan(&link, &shape).await {
         return Err(shape::wrong(&link, &select, &said).await);
     }
     let some = format!("SELECT {} FROM {} LIMIT 1", shape.list(), shape.table());

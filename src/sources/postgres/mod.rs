@@ -10,7 +10,7 @@
 //! - `place`: the server, for people; `tls`: encryption; `connection`: one connection;
 //!   `error`: its failures
 //! - `shape`, `row`: the columns of a query, and their values. `names`: named parameters.
-//!   `catalog`: tables, triggers, plans
+//!   `catalog`: tables and triggers; `plan`: plans of queries
 //! - `reader`: the task and its schedule; `listener`: notifications; `read`: everything, what
 //!   changed, or some; `publisher`: to the engine
 //! - `lookup_connection`, `find`, `write`: one job
@@ -32,6 +32,7 @@ mod listener;
 mod lookup_connection;
 mod names;
 mod place;
+mod plan;
 mod publisher;
 mod read;
 mod reader;

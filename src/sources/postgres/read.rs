@@ -8,10 +8,10 @@
 use futures_util::{StreamExt, pin_mut};
 use tokio_postgres::{Row, RowStream};
 
-use super::catalog;
 use super::connection::Connection;
 use super::error::Fault;
 use super::find::{self, Extent};
+use super::plan::{self, PAGE};
 use super::publisher::ChangePublisher;
 use super::row::{Form, text};
 use super::shape::{self, Asked, Shape};
@@ -23,8 +23,6 @@ use crate::sources::snapshot_diff::{
 };
 use crate::sources::unnamed;
 
-/// Rows of one page: some ten milliseconds.
-pub(super) const PAGE: usize = 5000;
 /// Rows that are asked for one by one at a time.
 const TOGETHER: usize = 64;
 
@@ -53,7 +51,7 @@ impl Reading<'_> {
     /// # Errors
     /// When the database fails. What was reported until then is true.
     pub(super) async fn all(&mut self, knows_nothing: bool) -> Result<u64, Fault> {
-        let plan = match catalog::plan(self.link, self.shape).await {
+        let plan = match plan::plan(self.link, self.shape).await {
             Ok(plan) => plan,
             Err(said) => return Err(shape::wrong(self.link, &self.asked, &said).await),
         };

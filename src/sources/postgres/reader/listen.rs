@@ -7,6 +7,7 @@ use super::{PROOF, Reader, Session};
 use crate::clock;
 use crate::sources::postgres::catalog;
 use crate::sources::postgres::error::{Fault, quoted};
+use crate::sources::postgres::plan;
 use crate::sources::stats::ChangeDetection;
 
 impl Reader {
@@ -55,7 +56,7 @@ impl Reader {
             Err(said) if said.ends_the_connection() => return Err(self.fault(&said)),
             Err(said) => return Ok(Some(format!("the server does not let us listen: {said}"))),
         }
-        let plan = match catalog::plan(link, &session.select).await {
+        let plan = match plan::plan(link, &session.select).await {
             Ok(plan) => plan,
             Err(said) => {
                 let asked = self.shared.select();

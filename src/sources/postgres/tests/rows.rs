@@ -4,8 +4,8 @@ use super::harness::{Cluster, Place, Watched};
 use crate::core::jobs::{JobChange, JobLookup, JobRow, Status};
 use crate::sources::decode::Decoder;
 use crate::sources::postgres::connection::{Connection, ConnectionRole};
-use crate::sources::postgres::read::PAGE;
-use crate::sources::postgres::{catalog, context::SourceContext, shape::Shape};
+use crate::sources::postgres::plan::{self, PAGE};
+use crate::sources::postgres::{context::SourceContext, shape::Shape};
 use crate::sources::snapshot_diff::ScanStrategy;
 use serde_json::json;
 
@@ -285,7 +285,7 @@ fn pages_need_an_index_and_one_order() {
                 .await
                 .unwrap();
             let shape = Shape::learn(&link, &shared.select()).await.unwrap();
-            catalog::plan(&link, &shape).await.unwrap()
+            plan::plan(&link, &shape).await.unwrap()
         });
         assert_eq!(plan.strategy, strategy, "{select}");
         assert!(!plan.relations.is_empty());
