@@ -10,9 +10,9 @@ use super::queries;
 use super::reader::Reader;
 use super::schema::{Kind, Source, TOP};
 use super::setting::{Choice, Table, with_heading};
-use super::settings::{PostgresSettings, SourceKind, SqliteSettings};
+use super::settings::SourceKind;
 use super::value::CHANNEL_BYTES_MAX;
-use crate::sources::{Server, Tls};
+use crate::sources::{DatabaseOptions, PostgresOptions, Server, SqliteOptions, Tls};
 
 /// Environment variable in which programs keep the address of their database.
 const DATABASE_URL: &str = "DATABASE_URL";
@@ -58,8 +58,8 @@ pub(super) fn read(
     refuse_others(reader, source, kind);
     let found = match kind {
         Kind::Api => Some(SourceKind::Api),
-        Kind::Sqlite => sqlite(reader, source, bases, address),
-        Kind::Postgres => postgres(reader, source, bases, address),
+        Kind::Sqlite => sqlite(reader, source, bases, address).map(SourceKind::Database),
+        Kind::Postgres => postgres(reader, source, bases, address).map(SourceKind::Database),
     };
     (Some(kind), found)
 }
@@ -77,7 +77,7 @@ fn sqlite(
     source: &Table<Source>,
     bases: &Bases,
     address: Option<Address>,
-) -> Option<SourceKind> {
+) -> Option<DatabaseOptions> {
     if let Some(text) = source.url.text().filter(|_| source.path.is_present()) {
         reader
             .note(text.refuse(Refusal::new("says the same as path").hint("leave out one of them")));
@@ -97,7 +97,7 @@ fn sqlite(
     let queries = queries::read(reader, source);
     let add_columns = queries::added_columns(reader, source);
     path.zip(queries).map(|(path, queries)| {
-        SourceKind::Sqlite(SqliteSettings {
+        DatabaseOptions::Sqlite(SqliteOptions {
             path,
             queries,
             add_columns,
@@ -110,7 +110,7 @@ fn postgres(
     source: &Table<Source>,
     bases: &Bases,
     address: Option<Address>,
-) -> Option<SourceKind> {
+) -> Option<DatabaseOptions> {
     let found = match address {
         Some(Address::Postgres(found)) => Some(*found),
         None if !source.url.is_present() => of_environment(reader, source),
@@ -124,7 +124,7 @@ fn postgres(
         usual_channel(&source.name.get()?.0)
     };
     let (server, tls) = found?;
-    Some(SourceKind::Postgres(Box::new(PostgresSettings {
+    Some(DatabaseOptions::Postgres(Box::new(PostgresOptions {
         server,
         tls: match bases.file.as_deref() {
             Some(base) => tls.below(base),

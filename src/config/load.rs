@@ -10,6 +10,7 @@ use crate::core::jobs::SourceId;
 use crate::core::path::RelPath;
 use crate::core::policy::{Policy, Schedule};
 use crate::core::report::{Breaker, Mode};
+use crate::sources::DatabaseOptions;
 
 use super::discovery;
 use super::document::Source;
@@ -198,7 +199,7 @@ fn databases(
 ) -> BTreeSet<(RootId, RelPath)> {
     let mut found = BTreeSet::new();
     for source in sources.values() {
-        let SourceKind::Sqlite(sqlite) = &source.kind else {
+        let SourceKind::Database(DatabaseOptions::Sqlite(sqlite)) = &source.kind else {
             continue;
         };
         let real = sqlite.path.canonicalize().ok();

@@ -60,8 +60,7 @@ pub use reference::{annotated_file, manual_page, schema_file};
 pub use resolve::reason;
 pub use settings::{
     ANNOTATED_DEFAULT, Backend, CacheSettings, Keep, LedgerSettings, LogFormat, LogLevel,
-    Overrides, PostgresSettings, RootIds, Settings, SourceIds, SourceKind, SourceSettings,
-    SqliteSettings, Watch,
+    Overrides, RootIds, Settings, SourceIds, SourceKind, SourceSettings, Watch,
 };
 pub use show::{ShownSection, ShownSetting, effective, path_of_file};
 

@@ -8,7 +8,7 @@ use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
 use crate::core::policy::Policy;
 use crate::core::report::{Breaker, Mode};
-use crate::sources::{Queries, Server, Tls};
+use crate::sources::DatabaseOptions;
 
 use super::setting::Text;
 
@@ -145,10 +145,8 @@ pub struct SourceSettings {
 pub enum SourceKind {
     /// Programs report its jobs through `/v1/jobs`.
     Api,
-    /// Its jobs are in an `SQLite` database.
-    Sqlite(SqliteSettings),
-    /// Its jobs are in a PostgreSQL database.
-    Postgres(Box<PostgresSettings>),
+    /// Its jobs are in a database.
+    Database(DatabaseOptions),
 }
 
 impl SourceKind {
@@ -157,38 +155,10 @@ impl SourceKind {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Api => "api",
-            Self::Sqlite(_) => "sqlite",
-            Self::Postgres(_) => "postgres",
+            Self::Database(DatabaseOptions::Sqlite(_)) => "sqlite",
+            Self::Database(DatabaseOptions::Postgres(_)) => "postgres",
         }
     }
-}
-
-/// Settings of a PostgreSQL database of jobs.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PostgresSettings {
-    /// Hosts, user, password and database; the `Debug` output hides the password.
-    pub server: Server,
-    /// Encryption of connections. Paths are absolute.
-    pub tls: Tls,
-    /// Channel on which triggers notify; 1 to 63 bytes.
-    pub channel: String,
-    /// Interval of queries for changes that no trigger notifies; at least 1 s.
-    pub poll: Duration,
-    /// Time limit of a statement; at least 1 s.
-    pub statement_timeout: Duration,
-    /// Queries of the database.
-    pub queries: Queries,
-}
-
-/// Settings of an `SQLite` database of jobs.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SqliteSettings {
-    /// Path of its file. Absolute; the file is never created.
-    pub path: PathBuf,
-    /// Queries of the database.
-    pub queries: Queries,
-    /// Types of columns, by table and column. Missing ones are added when a record is marked.
-    pub add_columns: BTreeMap<(String, String), String>,
 }
 
 /// Ids of sources by name, as [`RootIds`] for roots.

@@ -192,8 +192,7 @@ impl Sources {
     pub fn can(&self, place: usize, record: Record) -> bool {
         match &self.drafts[place].kind {
             None | Some(SourceKind::Api) => true,
-            Some(SourceKind::Sqlite(sqlite)) => queries::can(&sqlite.queries, record),
-            Some(SourceKind::Postgres(postgres)) => queries::can(&postgres.queries, record),
+            Some(SourceKind::Database(database)) => queries::can(database.queries(), record),
         }
     }
 
@@ -232,9 +231,8 @@ impl Sources {
                 is_told: matches!(kind, SourceKind::Api),
                 claims: match &kind {
                     SourceKind::Api => true,
-                    SourceKind::Sqlite(sqlite) => queries::names_files(&sqlite.queries.select),
-                    SourceKind::Postgres(postgres) => {
-                        queries::names_files(&postgres.queries.select)
+                    SourceKind::Database(database) => {
+                        queries::names_files(&database.queries().select)
                     }
                 },
             };

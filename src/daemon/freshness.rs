@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use super::database::has_caught_up;
 use super::sources::{Running, Sources};
 
 /// A source is asked again after so long, twice as long the next time: a small table is read within
@@ -45,7 +46,7 @@ async fn catch_up(one: Arc<Running>) {
         let answer = spawn_blocking(move || {
             let has_caught_up = asked
                 .database()
-                .is_none_or(|database| database.has_caught_up(&mut ordered));
+                .is_none_or(|database| has_caught_up(database, &mut ordered));
             (has_caught_up, ordered)
         });
         match answer.await {

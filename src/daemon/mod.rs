@@ -55,8 +55,7 @@ mod survey;
 mod totals;
 mod watchdog;
 
-pub use crate::sources::Table;
-pub use database::{Fit, fit, place, table};
+pub use database::{Fit, fit};
 pub use offline::offline;
 pub use once::{Once, once};
 pub use serve::serve;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::sources::{Handle, Sources};
 use crate::config::SourceKind;
 use crate::registry::Backlog;
-use crate::sources::{ChangeDetection, SourceState};
+use crate::sources::{ChangeDetection, DatabaseOptions, SourceState};
 use crate::types::{self, ChangesBy};
 
 impl Sources {
@@ -72,7 +72,7 @@ impl Sources {
 fn kind(kind: &SourceKind) -> types::SourceKind {
     match kind {
         SourceKind::Api => types::SourceKind::Api,
-        SourceKind::Sqlite(_) => types::SourceKind::Sqlite,
-        SourceKind::Postgres(_) => types::SourceKind::Postgres,
+        SourceKind::Database(DatabaseOptions::Sqlite(_)) => types::SourceKind::Sqlite,
+        SourceKind::Database(DatabaseOptions::Postgres(_)) => types::SourceKind::Postgres,
     }
 }

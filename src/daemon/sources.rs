@@ -22,7 +22,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::database::{Database, STILL_READ};
+use super::database::{self, STILL_READ};
 use super::records::{Order, Patience, Records};
 use crate::clock;
 use crate::config::{SourceKind, SourceSettings};
@@ -33,7 +33,7 @@ use crate::core::report::SavedSource;
 use crate::fs::Dir;
 use crate::reap::Recording;
 use crate::registry::{OutboxItem, Registry};
-use crate::sources::{WriteBack, WriteError, WriteOutcome};
+use crate::sources::{Source, WriteBack, WriteError, WriteOutcome};
 
 /// Maximum time for the threads of sources to end. One that is busy for longer ends with the
 /// process.
@@ -43,7 +43,7 @@ const STOP_MAX: Duration = Duration::from_millis(50);
 pub(super) enum Handle {
     /// Programs tell of its jobs: the registry has them.
     Api,
-    Database(Database),
+    Database(Source),
 }
 
 /// One source.
@@ -134,14 +134,9 @@ impl Sources {
                 self.tell(id, news);
                 Handle::Api
             }
-            SourceKind::Sqlite(sqlite) => {
+            SourceKind::Database(database) => {
                 let (name, jobs) = (&settings.name, Arc::clone(&self.jobs));
-                let started = Database::start_sqlite(id, name, sqlite, jobs, self.teller());
-                Handle::Database(started.map_err(|error| error.to_string())?)
-            }
-            SourceKind::Postgres(postgres) => {
-                let (name, jobs) = (&settings.name, Arc::clone(&self.jobs));
-                let started = Database::start_postgres(id, name, postgres, jobs, self.teller());
+                let started = Source::start(id, name, database, jobs, self.teller());
                 Handle::Database(started.map_err(|error| error.to_string())?)
             }
         };
@@ -185,7 +180,7 @@ impl Sources {
                 Ok(None) => JobLookup::Gone,
                 Err(error) => JobLookup::Unknown(error.to_string()),
             },
-            Handle::Database(database) => match database.fresh(&key.id) {
+            Handle::Database(database) => match database::fresh(database, &key.id) {
                 // Another job may claim it, by a row that was read and has not been taken in.
                 JobLookup::Gone if !self.jobs.has_taken_in_all(key.source) => {
                     JobLookup::Unknown(STILL_READ.to_owned())
@@ -206,7 +201,7 @@ impl Sources {
                 Ok(None) => self.tell(key.source, vec![JobChange::Gone(vec![key.id.clone()])]),
                 Err(error) => tracing::error!("{error}"),
             },
-            Handle::Database(database) => database.doubt(&key.id),
+            Handle::Database(database) => database.look_at(&key.id),
         }
     }
 
@@ -382,7 +377,7 @@ impl Sources {
 
 impl Running {
     /// The database that is asked; `None`: its jobs are told.
-    pub(super) fn database(&self) -> Option<&Database> {
+    pub(super) fn database(&self) -> Option<&Source> {
         match &self.handle {
             Handle::Api => None,
             Handle::Database(database) => Some(database),

@@ -52,3 +52,69 @@ pub enum WriteError {
         why: String,
     },
 }
+
+/// Reason why a database could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    /// Another process has it locked.
+    #[error("it is locked by another process\n  it is read as soon as that process lets go")]
+    Busy,
+    /// The source is to end.
+    #[error("the source was stopped")]
+    Stopped,
+    /// A query does not fit.
+    #[error("{0}")]
+    Query(QueryError),
+    /// The user lacks a right.
+    #[error("{what}\n  {mend}")]
+    Denied {
+        /// Message of the server.
+        what: String,
+        /// Command that would give the right.
+        mend: String,
+    },
+    /// The database cannot be asked anything.
+    #[error("{what}\n  {mend}")]
+    Away {
+        /// The reason.
+        what: String,
+        /// Remedy.
+        mend: &'static str,
+    },
+    /// A statement fails; others may not.
+    #[error("{what}\n  {mend}")]
+    Failed {
+        /// Message of the server.
+        what: String,
+        /// Remedy.
+        mend: &'static str,
+    },
+}
+
+impl Fault {
+    /// A query that does not fit, with what would mend it.
+    pub(super) fn query(query: &str, what: String, mend: &str) -> Self {
+        Self::Query(QueryError::Query {
+            query: query.to_owned(),
+            what,
+            mend: mend.to_owned(),
+        })
+    }
+
+    /// Adds to what would mend a query.
+    pub(super) fn with_mend(self, more: impl FnOnce() -> String) -> Self {
+        match self {
+            Self::Query(QueryError::Query { query, what, mend }) => {
+                let mut parts = vec![mend, more()];
+                parts.retain(|part| !part.is_empty());
+                Self::query(&query, what, &parts.join("; "))
+            }
+            other => other,
+        }
+    }
+
+    /// The message for people, about the database at `place`.
+    pub(super) fn about(&self, place: &str) -> String {
+        format!("cannot read jobs from {place}: {self}")
+    }
+}

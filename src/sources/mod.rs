@@ -1,14 +1,16 @@
 //! Sources of jobs that are asked: databases of the users' applications.
 //!
-//! - `sqlite`, `postgres`: how each kind is watched, read, asked for one job, and written back to;
-//!   `without_postgres`: the same interface in a build without it
-//! - `options`: the queries. `schema_check`: whether they fit a database; `error`: why not
+//! - `source`: a database as a source of jobs. `reader`: its thread; `reading`: rows → `publisher`;
+//!   `writer`: records. All are one course for every kind of database
+//! - `driver`: what a kind has to do: `sqlite`, `postgres`; `without_postgres`: the same interface
+//!   in a build without it
+//! - `options`: the databases and their queries. `schema_check`: whether they fit; `error`: why not
 //! - `sql_value`: a value of a row. `timestamp`, `zone`: timestamps as applications write them →
 //!   instants. `decode`: rows → jobs
 //! - `lookup`: the row of one id; `unnamed`: rows without a usable id. `snapshot_diff`: what a
 //!   reading of everything changes in `known_jobs`, by means of a `bit_set`
-//! - `pacing`: when the next reading begins. `write_back`: records of cleaned jobs. `change_signal`
-//!   wakes a thread; `stats`: for `status`
+//! - `pending`: readings that are owed; `pacing`: when the next one begins. `write_back`: records
+//!   of cleaned jobs. `context`, `change_signal`: what threads share; `stats`: for `status`
 //!
 //! **Invariant:** nothing is written to a database but a `mark` or `forget` of a row that is as it
 //! was judged.
@@ -18,17 +20,26 @@
 
 mod bit_set;
 mod change_signal;
+mod context;
 mod decode;
+mod driver;
 mod error;
 mod known_jobs;
 mod lookup;
 mod options;
 mod pacing;
+mod pending;
 #[cfg(feature = "postgres")]
 mod postgres;
-mod postgres_options;
+#[cfg(not(feature = "postgres"))]
+#[path = "without_postgres.rs"]
+mod postgres;
+mod publisher;
+mod reader;
+mod reading;
 mod schema_check;
 mod snapshot_diff;
+mod source;
 mod sql_value;
 mod sqlite;
 mod stats;
@@ -36,18 +47,15 @@ mod stats;
 mod tests;
 mod timestamp;
 mod unnamed;
-#[cfg(not(feature = "postgres"))]
-mod without_postgres;
 mod write_back;
+mod writer;
 mod zone;
 
 pub use error::{QueryError, WriteError};
-pub use options::Queries;
-#[cfg(feature = "postgres")]
-pub use postgres::{Postgres, Table, check_postgres, place, table_of};
-pub use postgres_options::{PostgresOptions, Server, Tls, TlsMode, TlsRoots};
-pub use sqlite::{AddedColumn, Sqlite, SqliteOptions, check_sqlite};
+pub use options::{
+    DatabaseOptions, PostgresOptions, Queries, Server, SqliteOptions, Tls, TlsMode, TlsRoots,
+};
+pub use postgres::{Table, table_of};
+pub use source::{Source, check};
 pub use stats::{ChangeDetection, SourceState, SourceStats};
-#[cfg(not(feature = "postgres"))]
-pub use without_postgres::{Postgres, Table, check_postgres, place, table_of};
 pub use write_back::{WriteBack, WriteOutcome};

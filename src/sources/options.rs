@@ -1,6 +1,13 @@
-//! Queries of a database.
+//! Options of databases.
+//!
+//! **Invariant:** a password is shown nowhere.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[cfg(feature = "postgres")]
+pub use tokio_postgres::Config as Server;
 
 use crate::core::jobs::Status;
 
@@ -38,4 +45,96 @@ impl Queries {
 /// A statement without the semicolon at its end.
 pub(super) fn bare(sql: &str) -> &str {
     sql.trim_end_matches(|c: char| c.is_whitespace() || c == ';')
+}
+
+/// A database of jobs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DatabaseOptions {
+    /// An SQLite database.
+    Sqlite(SqliteOptions),
+    /// A PostgreSQL database.
+    Postgres(Box<PostgresOptions>),
+}
+
+impl DatabaseOptions {
+    /// The queries of the database.
+    #[must_use]
+    pub fn queries(&self) -> &Queries {
+        match self {
+            Self::Sqlite(sqlite) => &sqlite.queries,
+            Self::Postgres(postgres) => &postgres.queries,
+        }
+    }
+}
+
+/// An SQLite database of jobs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SqliteOptions {
+    /// Path of its file. Absolute; the file is never created.
+    pub path: PathBuf,
+    /// Queries of the database.
+    pub queries: Queries,
+    /// Types of columns, by table and column. Missing ones are added when a record is marked.
+    pub add_columns: BTreeMap<(String, String), String>,
+}
+
+/// Server of a build without PostgreSQL: there is none, since addresses are refused.
+#[cfg(not(feature = "postgres"))]
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Server(pub(super) Box<std::convert::Infallible>);
+
+/// A PostgreSQL database of jobs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PostgresOptions {
+    /// Hosts, user, password and database; the `Debug` output hides the password.
+    pub server: Server,
+    /// Encryption of connections. Paths are absolute.
+    pub tls: Tls,
+    /// Channel on which triggers notify; 1 to 63 bytes.
+    pub channel: String,
+    /// Interval of queries for changes that no trigger notifies; at least 1 s.
+    pub poll: Duration,
+    /// Time limit of a statement; at least 1 s.
+    pub statement_timeout: Duration,
+    /// Queries of the database.
+    pub queries: Queries,
+}
+
+/// Encryption of connections, as libpq's `sslmode` and its companions say it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Tls {
+    /// Tells whether to encrypt, and which certificates to accept.
+    pub mode: TlsMode,
+    /// Certificates to trust.
+    pub roots: TlsRoots,
+    /// Our own certificate and its key, in PEM.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// libpq's `sslmode`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TlsMode {
+    /// Never.
+    Disable,
+    /// If the server can, with any certificate.
+    #[default]
+    Prefer,
+    /// Always, with any certificate unless roots are given.
+    Require,
+    /// Always, with a certificate that a root vouches for.
+    VerifyCa,
+    /// Always, with a certificate for this host that a root vouches for.
+    VerifyFull,
+}
+
+/// Certificates that are trusted.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum TlsRoots {
+    /// Not configured: those of the system where one is needed.
+    #[default]
+    Unsaid,
+    /// Those of the system.
+    System,
+    /// Those in this file, in PEM.
+    File(PathBuf),
 }

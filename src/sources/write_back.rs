@@ -1,5 +1,6 @@
 //! Records of cleaned jobs, to be written back to their source.
 
+use super::error::Fault;
 use crate::core::jobs::JobRow;
 use crate::core::policy::Record;
 use crate::core::time::Timestamp;
@@ -31,42 +32,54 @@ pub enum WriteOutcome {
     },
 }
 
-/// Describes what of a job is not as it was judged.
-pub(super) fn difference(judged: &JobRow, now: &JobRow) -> String {
-    let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
-    let time = |at: Option<Timestamp>| at.map_or_else(|| "none".to_owned(), |at| at.to_string());
-    let status = |job: &JobRow| match &job.unknown_status {
-        Some(word) => format!("\"{word}\""),
-        None => job.status.to_string(),
+/// Reason why a record was not written.
+#[derive(Debug)]
+pub(super) enum WriteFailure {
+    /// The database takes no record now.
+    Database(String),
+    /// It does not take this one: its row is locked, say.
+    Record(String),
+    /// A statement fails.
+    Statement(String),
+}
+
+impl WriteFailure {
+    /// A fault of the whole database.
+    pub(super) fn of_database(fault: &Fault) -> Self {
+        Self::Database(fault.to_string())
+    }
+}
+
+impl From<Fault> for WriteFailure {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Busy | Fault::Stopped | Fault::Away { .. } => Self::Database(fault.to_string()),
+            // It stumbles over this row.
+            Fault::Query(_) | Fault::Denied { .. } | Fault::Failed { .. } => {
+                Self::Record(fault.to_string())
+            }
+        }
+    }
+}
+
+/// Returns the value of the parameter `wanted` of a statement of `order`, by the columns of the
+/// row; `None`: there is no such parameter.
+pub(super) fn parameter<V: Clone>(
+    wanted: &str,
+    order: &WriteBack,
+    now: &str,
+    row: &[(String, V)],
+    text: impl FnOnce(&str) -> V,
+) -> Option<V> {
+    let column = match wanted {
+        "now" => return Some(text(now)),
+        "summary" => return Some(text(&order.summary)),
+        // As it stands in the row: a number is compared as a number.
+        "job" => "id",
+        other => other,
     };
-    let (was, is) = (&judged.moments, &now.moments);
-    let pairs = [
-        ("status", status(judged), status(now)),
-        ("kind", text(&judged.kind), text(&now.kind)),
-        ("created_at", time(was.created_at), time(is.created_at)),
-        (
-            "completed_at",
-            time(was.completed_at),
-            time(is.completed_at),
-        ),
-        (
-            "last_activity",
-            time(was.last_activity),
-            time(is.last_activity),
-        ),
-        ("expires_at", time(was.expires_at), time(is.expires_at)),
-        ("cleaned_at", time(was.cleaned_at), time(is.cleaned_at)),
-        ("files", judged.files.join(", "), now.files.join(", ")),
-        (
-            "unreadable",
-            text(&judged.unreadable),
-            text(&now.unreadable),
-        ),
-    ];
-    let told: Vec<String> = pairs
-        .into_iter()
-        .filter(|(_, was, is)| was != is)
-        .map(|(name, was, is)| format!("{name}: {was} → {is}"))
-        .collect();
-    told.join(", ")
+    let found = row
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(column));
+    found.map(|(_, value)| value.clone())
 }

@@ -64,8 +64,8 @@ type Line = (Kind, String);
 pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     let mut settings = context.settings(&arguments.watching)?;
     let (mut misfits, mut unasked) = (Vec::new(), Vec::new());
-    for (&id, asked) in &settings.sources {
-        match fit(id, asked) {
+    for asked in settings.sources.values() {
+        match fit(asked) {
             Fit::Fits => {}
             Fit::Unasked(why) => unasked.push(why),
             Fit::Misfit(why) => misfits.push(why),

@@ -11,8 +11,7 @@ use crate::core::claim::Unit;
 use crate::core::policy::{
     Globs, JobFilter, Policy, Record, Root, Rule, Schedule, Since, SkipOpen, Source,
 };
-use crate::daemon::place;
-use crate::sources::Queries;
+use crate::sources::{DatabaseOptions, Queries};
 
 /// A root in one sentence.
 pub(super) fn root(policy: &Policy, root: &Root, may_be_created: bool) -> String {
@@ -50,23 +49,23 @@ pub(super) fn source(source: &Source, asked: &SourceSettings) -> String {
     let mut text = format!("source \"{}\": ", source.name);
     match &asked.kind {
         SourceKind::Api => text.push_str("programs tell of their jobs"),
-        SourceKind::Sqlite(sqlite) => {
-            let _ = write!(
-                text,
-                "jobs in the SQLite database {}",
-                sqlite.path.display()
-            );
-            describe_queries(&mut text, &sqlite.queries);
-        }
-        SourceKind::Postgres(postgres) => {
-            let _ = write!(
-                text,
-                "jobs of {}; changes are notified on channel \"{}\", or asked for every {}",
-                place(postgres),
-                postgres.channel,
-                humantime::format_duration(postgres.poll)
-            );
-            describe_queries(&mut text, &postgres.queries);
+        SourceKind::Database(database) => {
+            match database {
+                DatabaseOptions::Sqlite(sqlite) => {
+                    let path = sqlite.path.display();
+                    let _ = write!(text, "jobs in the SQLite database {path}");
+                }
+                DatabaseOptions::Postgres(postgres) => {
+                    let _ = write!(
+                        text,
+                        "jobs of {}; changes are notified on channel \"{}\", or asked for every {}",
+                        postgres.place(),
+                        postgres.channel,
+                        humantime::format_duration(postgres.poll)
+                    );
+                }
+            }
+            describe_queries(&mut text, database.queries());
         }
     }
     if let Some(pattern) = &source.id_pattern {

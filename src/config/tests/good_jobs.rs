@@ -8,14 +8,14 @@ use crate::core::jobs::{SourceId, Status};
 use crate::core::policy::{Derived, JobFilter, Record, Since, Source};
 
 use super::*;
-use crate::sources::{Queries, TlsMode, TlsRoots};
+use crate::sources::{DatabaseOptions, Queries, SqliteOptions, TlsMode, TlsRoots};
 
 const SQLITE: &str = "kind = \"sqlite\"\npath = \"jobs.db\"\nselect = \"SELECT id FROM jobs\"\n";
 
-fn sqlite(found: &Settings, id: u16) -> &SqliteSettings {
+fn sqlite(found: &Settings, id: u16) -> &SqliteOptions {
     match &found.sources[&SourceId(id)].kind {
-        SourceKind::Api | SourceKind::Postgres(_) => panic!("another kind"),
-        SourceKind::Sqlite(sqlite) => sqlite,
+        SourceKind::Database(DatabaseOptions::Sqlite(sqlite)) => sqlite,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -66,7 +66,7 @@ add_columns = { "jobs.cleaned" = "VARCHAR(40)" }
     std::os::unix::fs::symlink(host.path("etc"), host.path("data/link")).unwrap();
     let found = host.good();
     assert_eq!(names(&found), [(0, "eemt"), (1, "api")]);
-    let wanted = SqliteSettings {
+    let wanted = SqliteOptions {
         path: host.path("data/jobs.db"),
         add_columns: BTreeMap::from([(("jobs".into(), "cleaned".into()), "VARCHAR(40)".into())]),
         queries: Queries {
@@ -332,8 +332,8 @@ fn servers_by_their_address() {
     .set("DATABASE_URL", "postgres://me@other:1234/base");
     let found = host.good();
     let postgres = |id: u16| match &found.sources[&SourceId(id)].kind {
-        SourceKind::Postgres(postgres) => postgres,
-        SourceKind::Api | SourceKind::Sqlite(_) => panic!("another kind"),
+        SourceKind::Database(DatabaseOptions::Postgres(postgres)) => postgres,
+        other => panic!("{other:?}"),
     };
     let first = postgres(0);
     assert_eq!(first.server.get_password(), Some(&b"hunter2"[..]));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::connection::Connection;
 use super::error::ServerError;
 use super::row::text;
-use crate::sources::schema_check::listed;
+use crate::sources::schema_check;
 
 /// Bits of `pg_trigger.tgtype`: a trigger for inserted, deleted and updated rows.
 const INSERT: i32 = 4;
@@ -23,7 +23,7 @@ pub(super) struct Relation {
 ///
 /// # Errors
 /// Those of the server.
-pub(super) async fn lacks_triggers(
+pub(super) fn lacks_triggers(
     link: &Connection,
     relations: &BTreeSet<Relation>,
     channel: &str,
@@ -47,7 +47,7 @@ pub(super) async fn lacks_triggers(
         WHERE n.nspname = $1::text AND c.relname = $2::text AND c.relkind IN ('r', 'p')"#;
     for relation in relations {
         let given = [&relation.schema, &relation.name].map(|name| Some(name.as_str()));
-        let rows = link.rows(sql, &[given[0], given[1], Some(channel)]).await?;
+        let rows = link.rows(sql, &[given[0], given[1], Some(channel)])?;
         let bits = rows
             .first()
             .and_then(|row| text(row, 0)?.parse::<i32>().ok());
@@ -63,37 +63,21 @@ pub(super) async fn lacks_triggers(
 }
 
 /// Returns what the database has of what a query names: `table jobs has id, status, …`.
-pub(super) async fn what_there_is(link: &Connection, sql: &str) -> String {
+pub(super) fn what_there_is(link: &Connection, sql: &str) -> String {
     let all = "SELECT c.relname::text, string_agg(a.attname::text, ', ' ORDER BY a.attnum) \
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
                WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') \
                GROUP BY c.oid, c.relname ORDER BY c.relname LIMIT 1000";
-    let Ok(rows) = link.rows(all, &[]).await else {
+    let Ok(rows) = link.rows(all, &[]) else {
         return "the database does not say what it has".to_owned();
     };
-    let tables: Vec<(&str, &str)> = rows
+    let tables: Vec<(String, Vec<String>)> = rows
         .iter()
-        .filter_map(|row| Some((text(row, 0)?, text(row, 1)?)))
-        .collect();
-    let words: BTreeSet<String> = sql
-        .split(|c: char| !c.is_alphanumeric() && c != '_')
-        .map(str::to_lowercase)
-        .collect();
-    let named: Vec<String> = tables
-        .iter()
-        .filter(|(table, _)| words.contains(&table.to_lowercase()))
-        .map(|(table, columns)| {
-            let columns: Vec<String> = columns.split(", ").map(str::to_owned).collect();
-            format!("table {table} has {}", listed(&columns))
+        .filter_map(|row| {
+            let columns = text(row, 1)?.split(", ").map(str::to_owned);
+            Some((text(row, 0)?.to_owned(), columns.collect()))
         })
         .collect();
-    if tables.is_empty() {
-        "the database has no tables yet".to_owned()
-    } else if named.is_empty() {
-        let all: Vec<String> = tables.iter().map(|(name, _)| (*name).to_owned()).collect();
-        format!("the database has the tables {}", listed(&all))
-    } else {
-        named.join("; ")
-    }
+    schema_check::what_there_is(&tables, sql)
 }

@@ -10,16 +10,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
+use futures_util::TryStreamExt;
+use futures_util::future::join_all;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Config, Row, RowStream};
+use tokio_postgres::{AsyncMessage, Client, Config, Row, Statement};
 
-use super::error::ServerError;
+use super::error::{From, ServerError};
 use super::listener::NotificationListener;
-use super::tls;
-use crate::sources::postgres_options::PostgresOptions;
+use super::{runtime, tls};
+use crate::clock;
+use crate::sources::options::PostgresOptions;
 
 /// Time limit of connecting.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -31,6 +36,10 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 const KEEPALIVE_COUNT: u32 = 3;
 /// The server ends a statement that takes too long. It is given this much longer to say so.
 const GRACE: Duration = Duration::from_secs(2);
+/// Longest wait for the answer about a single row.
+pub(super) const LOOKUP_MAX: Duration = Duration::from_millis(1500);
+/// Longest wait of a statement that writes for others. The caller tries again later.
+const WRITE_MAX: Duration = Duration::from_secs(3);
 /// A transaction that writes, and whose client has gone silent.
 const IDLE_MS: u32 = 10_000;
 
@@ -45,139 +54,203 @@ pub(super) enum ConnectionRole {
     Writes,
 }
 
-/// A connection. Dropping it ends it.
+/// A connection; its copies share it. Dropping the last one ends it.
+#[derive(Clone)]
 pub(super) struct Connection {
-    client: Client,
-    task: JoinHandle<()>,
+    line: Arc<Line>,
+    /// Time limit of a statement.
     limit: Duration,
-    pub(super) listener: Arc<NotificationListener>,
+    /// Instant at which the whole question has to be answered.
+    until: Option<Duration>,
 }
 
-impl Drop for Connection {
+struct Line {
+    client: Client,
+    task: JoinHandle<()>,
+    runtime: Handle,
+    stop: watch::Receiver<bool>,
+}
+
+impl Drop for Line {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 impl Connection {
-    /// Connects.
+    /// Connects, until the instant `until` at most. Notifications go to `listener`.
     ///
     /// # Errors
     /// When no server of `options` takes us.
-    pub(super) async fn connect(
+    pub(super) fn connect(
         options: &PostgresOptions,
         role: ConnectionRole,
+        stop: &watch::Receiver<bool>,
+        listener: Arc<NotificationListener>,
+        until: Option<Duration>,
     ) -> Result<Self, ServerError> {
         let limit = limit_of(options, role);
-        match Self::connect_with(&configured(options, role, limit), options, limit).await {
+        let runtime = runtime::handle().map_err(|error| ServerError {
+            from: From::Wire,
+            message: format!("no thread for connections: {error}"),
+        })?;
+        let attempt = |config: &Config| {
+            let (connector, mode) = tls::connector(&options.tls)?;
+            let mut config = config.clone();
+            config.ssl_mode(mode);
+            let hosts = u32::try_from(config.get_hosts().len().max(1)).unwrap_or(u32::MAX);
+            let patience = config.get_connect_timeout().copied().unwrap_or(CONNECT);
+            let patience = at_most(patience.saturating_mul(hosts) + GRACE, until);
+            wait(&runtime, stop, patience, config.connect(connector))
+        };
+        let config = configured(options, role, limit);
+        let connected = match attempt(&config) {
             // A pooler may know nothing of settings at the start.
             Err(said) if said.message.contains("startup parameter") => {
-                let mut plain = configured(options, role, limit);
+                let mut plain = config;
                 plain.options(options.server.get_options().unwrap_or_default());
-                Self::connect_with(&plain, options, limit).await
+                attempt(&plain)
             }
             connected => connected,
-        }
-    }
-
-    async fn connect_with(
-        config: &Config,
-        options: &PostgresOptions,
-        limit: Duration,
-    ) -> Result<Self, ServerError> {
-        let (connector, mode) = tls::connector(&options.tls)?;
-        let mut config = config.clone();
-        config.ssl_mode(mode);
-        let hosts = u32::try_from(config.get_hosts().len().max(1)).unwrap_or(u32::MAX);
-        let patience = config.get_connect_timeout().copied().unwrap_or(CONNECT);
-        let patience = patience.saturating_mul(hosts) + GRACE;
-        let connected = timeout(patience, config.connect(connector)).await;
-        let (client, mut connection) = connected.map_err(|_| ServerError::silence())??;
+        };
+        let (client, mut connection) = connected?;
         let has_no_encoding = connection.parameter("server_encoding") == Some("SQL_ASCII");
-        let listener = Arc::new(NotificationListener::default());
-        let hears = Arc::clone(&listener);
-        let task = tokio::spawn(async move {
+        let task = runtime.spawn(async move {
             loop {
                 let message =
                     std::future::poll_fn(|context| connection.poll_message(context)).await;
                 match message {
                     Some(Ok(AsyncMessage::Notification(said))) => {
-                        hears.on_notification(said.payload());
+                        listener.on_notification(said.payload());
                     }
                     Some(Ok(_)) => {}
-                    Some(Err(error)) => return hears.close(ServerError::from(&error)),
-                    None => return hears.close(closed()),
+                    Some(Err(error)) => return listener.close(ServerError::from(&error)),
+                    None => return listener.close(closed()),
                 }
             }
         });
         let link = Self {
-            client,
-            task,
+            line: Arc::new(Line {
+                client,
+                task,
+                runtime,
+                stop: stop.clone(),
+            }),
             limit,
-            listener,
+            until,
         };
         if has_no_encoding {
             // Its texts are any bytes: one that is no UTF-8 would fail a whole reading. Poolers
             // keep this setting apart.
-            link.run("SET client_encoding = 'SQL_ASCII'").await?;
+            link.run("SET client_encoding = 'SQL_ASCII'")?;
         }
         Ok(link)
     }
 
+    /// The same connection for a question that has to be answered until this instant.
+    pub(super) fn until(&self, until: Duration) -> Self {
+        Self {
+            until: Some(until),
+            ..self.clone()
+        }
+    }
+
     /// Returns whether it is of no more use.
     pub(super) fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.line.client.is_closed()
     }
 
     /// All rows that `sql` gives.
-    pub(super) async fn rows(
+    pub(super) fn rows(&self, sql: &str, given: &[Option<&str>]) -> Result<Vec<Row>, ServerError> {
+        self.wait(query(&self.line.client, sql, given))
+    }
+
+    /// All rows that `sql` gives for each of `given`, asked for at once.
+    pub(super) fn rows_of_each(
         &self,
         sql: &str,
-        given: &[Option<&str>],
-    ) -> Result<Vec<Row>, ServerError> {
-        let given = typed(given);
-        let refs: Vec<(&(dyn ToSql + Sync), Type)> = given
+        given: &[String],
+    ) -> Result<Vec<Result<Vec<Row>, ServerError>>, ServerError> {
+        let client = &self.line.client;
+        let asked = given
             .iter()
-            .map(|(given, kind)| (given as &(dyn ToSql + Sync), kind.clone()))
-            .collect();
-        let answer = timeout(self.limit, self.client.query_typed(sql, &refs)).await;
-        Ok(answer.map_err(|_| ServerError::silence())??)
+            .map(|text| async { Ok(query(client, sql, &[Some(text)]).await?) });
+        self.wait(async { Ok(join_all(asked).await) })
     }
 
-    /// The rows that `sql` gives, one after the other.
-    pub(super) async fn stream(
+    /// Hands the rows that `sql` gives to `each`, one after the other.
+    pub(super) fn stream<E>(
         &self,
         sql: &str,
         given: &[Option<&str>],
-    ) -> Result<RowStream, ServerError> {
-        let answer = timeout(self.limit, self.client.query_typed_raw(sql, typed(given))).await;
-        Ok(answer.map_err(|_| ServerError::silence())??)
-    }
-
-    /// Waits for something that the server gives, no longer than for a statement.
-    pub(super) async fn within<T>(
-        &self,
-        what: impl Future<Output = Option<Result<T, tokio_postgres::Error>>>,
-    ) -> Result<Option<T>, ServerError> {
-        let answer = timeout(self.limit, what).await;
-        Ok(answer.map_err(|_| ServerError::silence())?.transpose()?)
+        fails: impl Fn(&ServerError) -> E,
+        mut each: impl FnMut(&Row) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let rows = self.wait(self.line.client.query_typed_raw(sql, typed(given)));
+        let mut rows = Box::pin(rows.map_err(|said| fails(&said))?);
+        while let Some(row) = self.wait(rows.try_next()).map_err(|said| fails(&said))? {
+            each(&row)?;
+        }
+        Ok(())
     }
 
     /// Runs a statement without parameters.
-    pub(super) async fn run(&self, sql: &str) -> Result<(), ServerError> {
-        let answer = timeout(self.limit, self.client.batch_execute(sql)).await;
-        Ok(answer.map_err(|_| ServerError::silence())??)
+    pub(super) fn run(&self, sql: &str) -> Result<(), ServerError> {
+        self.wait(self.line.client.batch_execute(sql))
     }
 
     /// The types of what a statement gives, without running it. It is prepared by name for a
     /// moment: for checks only.
-    pub(super) async fn prepare(
-        &self,
-        sql: &str,
-    ) -> Result<tokio_postgres::Statement, ServerError> {
-        let answer = timeout(self.limit, self.client.prepare(sql)).await;
-        Ok(answer.map_err(|_| ServerError::silence())??)
+    pub(super) fn prepare(&self, sql: &str) -> Result<Statement, ServerError> {
+        self.wait(self.line.client.prepare(sql))
     }
+
+    fn wait<T>(
+        &self,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, ServerError> {
+        let limit = at_most(self.limit, self.until);
+        wait(&self.line.runtime, &self.line.stop, limit, answer)
+    }
+}
+
+/// Waits for an answer of a server, for `limit` at most, or until the source is to end.
+fn wait<T>(
+    runtime: &Handle,
+    stop: &watch::Receiver<bool>,
+    limit: Duration,
+    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, ServerError> {
+    let mut stop = stop.clone();
+    runtime.block_on(async {
+        tokio::select! {
+            biased;
+            answer = timeout(limit, answer) => match answer {
+                Ok(answer) => Ok(answer?),
+                Err(_) => Err(ServerError::silence()),
+            },
+            // The source is gone as well when it cannot say so any more.
+            _ = stop.wait_for(|is_stopped| *is_stopped) => Err(ServerError::stopped()),
+        }
+    })
+}
+
+async fn query(
+    client: &Client,
+    sql: &str,
+    given: &[Option<&str>],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let given = typed(given);
+    let refs: Vec<(&(dyn ToSql + Sync), Type)> = given
+        .iter()
+        .map(|(given, kind)| (given as &(dyn ToSql + Sync), kind.clone()))
+        .collect();
+    client.query_typed(sql, &refs).await
+}
+
+fn at_most(limit: Duration, until: Option<Duration>) -> Duration {
+    let left = until.map(|until| until.saturating_sub(clock::now().boot));
+    left.map_or(limit, |left| left.min(limit))
 }
 
 fn typed(given: &[Option<&str>]) -> Vec<(TextParam, Type)> {
@@ -186,7 +259,7 @@ fn typed(given: &[Option<&str>]) -> Vec<(TextParam, Type)> {
 
 fn closed() -> ServerError {
     ServerError {
-        from: super::error::From::Wire,
+        from: From::Wire,
         message: "the server has closed the connection".to_owned(),
     }
 }
@@ -195,8 +268,8 @@ fn closed() -> ServerError {
 fn limit_of(options: &PostgresOptions, role: ConnectionRole) -> Duration {
     match role {
         ConnectionRole::Reads => options.statement_timeout + GRACE,
-        ConnectionRole::Asks => super::lookup_connection::PATIENCE,
-        ConnectionRole::Writes => super::write::PATIENCE,
+        ConnectionRole::Asks => LOOKUP_MAX,
+        ConnectionRole::Writes => WRITE_MAX,
     }
 }
 

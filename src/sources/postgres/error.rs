@@ -5,8 +5,7 @@
 use std::error::Error as _;
 use std::fmt;
 
-use crate::sources::error::QueryError;
-use crate::sources::schema_check;
+use crate::sources::error::Fault;
 
 /// Error of a server, or of the way to it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +29,8 @@ pub(super) enum From {
     Wire,
     /// None: there is no answer.
     Silence,
+    /// Ourselves: the source is to end.
+    Stopped,
 }
 
 impl ServerError {
@@ -41,11 +42,19 @@ impl ServerError {
         }
     }
 
+    /// The source is to end.
+    pub(super) fn stopped() -> Self {
+        Self {
+            from: From::Stopped,
+            message: "the source was stopped".to_owned(),
+        }
+    }
+
     /// The server's SQLSTATE, if it was the server.
     pub(super) fn code(&self) -> &str {
         match &self.from {
             From::Server(code) => code,
-            From::Tls | From::Settings | From::Wire | From::Silence => "",
+            From::Tls | From::Settings | From::Wire | From::Silence | From::Stopped => "",
         }
     }
 
@@ -58,7 +67,7 @@ impl ServerError {
     pub(super) fn ends_the_connection(&self) -> bool {
         match &self.from {
             From::Server(code) => code.starts_with("57P") || code.starts_with("08"),
-            From::Tls | From::Settings | From::Wire | From::Silence => true,
+            From::Tls | From::Settings | From::Wire | From::Silence | From::Stopped => true,
         }
     }
 }
@@ -107,79 +116,53 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Reason why nothing could be read.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
-    /// No server is there.
-    #[error("{0}\n  see that the server runs there and can be reached; it is tried again")]
-    Unreachable(String),
-    /// It does not let us in.
-    #[error("{0}\n  see the user, the password and the server's pg_hba.conf")]
-    Refused(String),
-    /// It has no such database.
-    #[error("{0}\n  see the name at the end of the url")]
-    Missing(String),
-    /// No encrypted connection can be had.
-    #[error("{0}\n  see sslmode and sslrootcert in the url, and the server's ssl")]
-    Tls(String),
-    /// Something may not be read.
-    #[error("{what}\n  {mend}")]
-    Permission {
-        /// Message of the server.
-        what: String,
-        /// Command that would allow it.
-        mend: String,
-    },
-    /// A query does not fit.
-    #[error("{0}")]
-    Query(QueryError),
-    /// It took too long.
-    #[error("{0}\n  see what locks the tables, or give the source a longer statement_timeout")]
-    Slow(String),
-    /// Something else.
-    #[error("{0}\n  it is tried again")]
-    Failed(String),
+/// Returns what it means that the server, or the way to it, said this to `user`.
+pub(super) fn fault(said: &ServerError, user: &str) -> Fault {
+    /// Remedy where no server can be reached.
+    const UNREACHABLE: &str =
+        "see that the server runs there and can be reached; it is tried again";
+    const REFUSED: &str = "see the user, the password and the server's pg_hba.conf";
+    let what = said.message.clone();
+    let away = |mend| Fault::Away {
+        what: said.message.clone(),
+        mend,
+    };
+    let code = match &said.from {
+        From::Server(code) => code.as_str(),
+        From::Tls => return away("see sslmode and sslrootcert in the url, and the server's ssl"),
+        From::Settings => return away(REFUSED),
+        From::Wire | From::Silence => return away(UNREACHABLE),
+        From::Stopped => return Fault::Stopped,
+    };
+    match code {
+        "28P01" | "28000" => away(REFUSED),
+        "3D000" => away("see the name at the end of the url"),
+        "42501" => Fault::Denied {
+            mend: grant(&what, "SELECT", user),
+            what,
+        },
+        "57014" | "55P03" => Fault::Failed {
+            what,
+            mend: "see what locks the tables, or give the source a longer statement_timeout",
+        },
+        // Full, starting, or shutting down.
+        "53300" | "57P01" | "57P02" | "57P03" => away(UNREACHABLE),
+        code if code.starts_with("08") => away(UNREACHABLE),
+        _ => Fault::Failed {
+            what,
+            mend: "it is tried again",
+        },
+    }
 }
 
-impl Fault {
-    /// Returns what it means that the server, or the way to it, said this to `user`.
-    pub(super) fn of(said: &ServerError, user: &str) -> Self {
-        let message = said.message.clone();
-        let code = match &said.from {
-            From::Server(code) => code.as_str(),
-            From::Tls => return Self::Tls(message),
-            From::Settings => return Self::Refused(message),
-            From::Wire | From::Silence => return Self::Unreachable(message),
-        };
-        match code {
-            "28P01" | "28000" => Self::Refused(message),
-            "3D000" => Self::Missing(message),
-            "42501" => Self::Permission {
-                mend: grant(&message, "SELECT", user),
-                what: message,
-            },
-            "57014" | "55P03" => Self::Slow(message),
-            // Full, starting, or shutting down.
-            "53300" | "57P01" | "57P02" | "57P03" => Self::Unreachable(message),
-            code if code.starts_with("08") => Self::Unreachable(message),
-            _ => Self::Failed(message),
+/// Likewise, of a query: mostly the query's fault.
+pub(super) fn query_fault(query: &str, said: &ServerError, user: &str, mend: &str) -> Fault {
+    let class = said.code().get(..2).unwrap_or_default();
+    match fault(said, user) {
+        Fault::Failed { what, .. } if matches!(class, "42" | "22" | "21" | "0A" | "2F" | "P0") => {
+            Fault::query(query, what, mend)
         }
-    }
-
-    /// Likewise, of a query: mostly the query's fault.
-    pub(super) fn of_query(query: &str, said: &ServerError, user: &str, mend: &str) -> Self {
-        let class = said.code().get(..2).unwrap_or_default();
-        match Self::of(said, user) {
-            Self::Failed(what) if matches!(class, "42" | "22" | "21" | "0A" | "2F" | "P0") => {
-                Self::Query(schema_check::wrong(query, what, mend))
-            }
-            other => other,
-        }
-    }
-
-    /// The message for people, about the database at `place`.
-    pub(super) fn about(&self, place: &str) -> String {
-        format!("cannot read jobs from {place}: {self}")
+        other => other,
     }
 }
 

@@ -5,48 +5,30 @@
 //! "everything".
 //! **Invariant:** a token that we sent is answered in the order of the notifications before it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
 
 use super::error::ServerError;
-
-/// Ids that are remembered one by one: some megabytes, and as long to read as a table of as many
-/// rows.
-const IDS_MAX: usize = 10_000;
+use crate::sources::change_signal::ChangeSignal;
+use crate::sources::pending::PendingReads;
 
 /// Notifications that were received and not read yet.
-#[derive(Default)]
 pub(super) struct NotificationListener {
     state: Mutex<State>,
-    /// Signals a notification.
-    pub(super) rang: Notify,
+    /// Raised by a notification.
+    signal: Arc<ChangeSignal>,
 }
 
 #[derive(Default)]
 struct State {
-    pending: Pending,
+    pending: PendingReads,
     /// True if everything that was notified before was read and reported.
     is_caught_up: bool,
-    tokens: BTreeMap<String, oneshot::Sender<BarrierResult>>,
+    tokens: BTreeMap<String, SyncSender<BarrierResult>>,
     closed: Option<ServerError>,
-}
-
-/// Readings that are owed.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Pending {
-    /// The jobs with these ids.
-    pub(super) ids: BTreeSet<String>,
-    /// Everything.
-    pub(super) all: bool,
-}
-
-impl Pending {
-    /// Returns whether it is nothing.
-    pub(super) fn is_empty(&self) -> bool {
-        self.ids.is_empty() && !self.all
-    }
 }
 
 /// Result of a token that came back.
@@ -59,6 +41,14 @@ pub(super) enum BarrierResult {
 }
 
 impl NotificationListener {
+    /// Nothing was received yet.
+    pub(super) fn new(signal: Arc<ChangeSignal>) -> Self {
+        Self {
+            state: Mutex::default(),
+            signal,
+        }
+    }
+
     /// A notification has come.
     pub(super) fn on_notification(&self, payload: &str) {
         let mut state = self.state.lock();
@@ -69,17 +59,12 @@ impl NotificationListener {
                 BarrierResult::Behind
             };
             // The receiver may be gone.
-            let _ = waits.send(heard);
+            let _ = waits.try_send(heard);
             return;
         }
-        if payload.is_empty() || state.pending.ids.len() >= IDS_MAX {
-            state.pending.all = true;
-            state.pending.ids.clear();
-        } else if !state.pending.all {
-            state.pending.ids.insert(payload.to_owned());
-        }
+        state.pending.add_id(payload);
         drop(state);
-        self.rang.notify_one();
+        self.signal.raise();
     }
 
     /// The connection has ended.
@@ -88,7 +73,7 @@ impl NotificationListener {
         state.closed = Some(why);
         state.tokens.clear();
         drop(state);
-        self.rang.notify_one();
+        self.signal.raise();
     }
 
     /// Returns why no notifications arrive any more.
@@ -96,36 +81,22 @@ impl NotificationListener {
         self.state.lock().closed.clone()
     }
 
-    /// Returns whether something is to be read.
-    pub(super) fn has_pending(&self) -> bool {
-        !self.state.lock().pending.is_empty()
-    }
-
-    /// Returns whether everything is to be read.
-    pub(super) fn wants_all(&self) -> bool {
-        self.state.lock().pending.all
-    }
-
-    /// Takes what is to be read. Until [`NotificationListener::catch_up`] it counts as not read.
-    pub(super) fn take(&self) -> Pending {
+    /// Takes what is to be read. Until [`NotificationListener::set_caught_up`] it counts as not
+    /// read.
+    pub(super) fn take(&self) -> PendingReads {
         let mut state = self.state.lock();
-        state.is_caught_up = false;
+        state.is_caught_up &= state.pending.is_empty();
         std::mem::take(&mut state.pending)
     }
 
-    /// Takes note that what was taken was read and reported.
-    pub(super) fn catch_up(&self) {
-        self.state.lock().is_caught_up = true;
-    }
-
-    /// Something else is to be read.
-    pub(super) fn fall_behind(&self) {
-        self.state.lock().is_caught_up = false;
+    /// Notes whether everything that was taken was read and reported.
+    pub(super) fn set_caught_up(&self, is_caught_up: bool) {
+        self.state.lock().is_caught_up = is_caught_up;
     }
 
     /// Waits for `token`, which is about to be sent.
-    pub(super) fn expect(&self, token: String) -> oneshot::Receiver<BarrierResult> {
-        let (sends, waits) = oneshot::channel();
+    pub(super) fn expect(&self, token: String) -> Receiver<BarrierResult> {
+        let (sends, waits) = sync_channel(1);
         self.state.lock().tokens.insert(token, sends);
         waits
     }

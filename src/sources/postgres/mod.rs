@@ -1,22 +1,20 @@
 //! PostgreSQL databases of the users' applications.
 //!
 //! ```text
-//! a trigger's NOTIFY ─▶ listener (ids) ─▶ reader ─▶ read (rows or pages) ─▶ update ─▶ the engine
-//! without a trigger ──▶ the poll's timer ─┘
-//! a removal ──▶ lookup (own connection) ─▶ one row, as it is now
-//! a lapse ────▶ writer (own connection) ─▶ mark or forget, if the row is still as judged
+//! a trigger's NOTIFY ─▶ listener (ids) ─▶ signal ─▶ reader ─▶ rows or pages ─▶ the course
+//! without a trigger ──▶ polls of the snapshot ─┘
+//! a removal ──▶ database (own connection) ─▶ one row, as it is now
+//! a lapse ────▶ driver (own connection) ─▶ mark or forget
 //! ```
 //!
-//! - `place`: the server, for people; `tls`: encryption; `connection`: one connection;
-//!   `error`: its failures
+//! - `place`: the server, for people; `tls`: encryption; `runtime`, `connection`: connections,
+//!   which are waited for; `error`: their failures
 //! - `shape`, `row`: the columns of a query, and their values. `names`: named parameters.
 //!   `catalog`: tables and triggers; `plan`: plans of queries
-//! - `reader`: the task and its schedule; `listener`: notifications; `read`: everything, what
-//!   changed, or some; `publisher`: to the engine
-//! - `lookup_connection`, `find`, `write`: one job
-//! - `source`: the interface to the rest of the daemon; `context`: what its tasks share. `check`:
-//!   whether the queries fit
-//! - `trigger`: the table that a trigger is needed for
+//! - `database`: what those who ask and the thread share; `driver`: one job, asked for and written;
+//!   `find`: its row
+//! - `reader`: the thread's connection; `listener`: notifications over it
+//! - `check`: whether the queries fit. `trigger`: the table that a trigger is needed for
 //!
 //! **Invariant:** nothing is written to a database but a `mark` or `forget` of a row that is as it
 //! was judged.
@@ -25,27 +23,23 @@
 mod catalog;
 mod check;
 mod connection;
-mod context;
+mod database;
+mod driver;
 mod error;
 mod find;
 mod listener;
-mod lookup_connection;
 mod names;
 mod place;
 mod plan;
-mod publisher;
-mod read;
 mod reader;
 mod row;
+mod runtime;
 mod shape;
-mod source;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod trigger;
-mod write;
 
-pub use check::check_postgres;
-pub use place::place;
-pub use source::Postgres;
+pub(super) use check::check;
+pub(super) use database::PostgresDatabase;
 pub use trigger::{Table, table_of};

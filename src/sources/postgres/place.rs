@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
-use crate::sources::postgres_options::PostgresOptions;
+use crate::sources::options::PostgresOptions;
 
 /// The port of a server that says none.
 const PORT: u16 = 5432;
@@ -26,8 +26,7 @@ impl PostgresOptions {
 }
 
 /// Returns where `server` is, without its password.
-#[must_use]
-pub fn place(server: &Config) -> String {
+fn place(server: &Config) -> String {
     let ports = server.get_ports();
     let hosts = server.get_hosts().iter().enumerate().map(|(at, host)| {
         let port = ports.get(at).or(ports.first()).copied().unwrap_or(PORT);

@@ -26,12 +26,12 @@ pub(super) struct Plan {
 ///
 /// # Errors
 /// Those of the server.
-pub(super) async fn plan(link: &Connection, shape: &Shape) -> Result<Plan, ServerError> {
+pub(super) fn plan(link: &Connection, shape: &Shape) -> Result<Plan, ServerError> {
     let (list, table, id) = (shape.list(), shape.table(), shape.id());
     let sql = format!(
         "EXPLAIN (VERBOSE, FORMAT JSON) SELECT {list} FROM {table} WHERE {id} IS NOT NULL ORDER BY {id} LIMIT {PAGE}"
     );
-    let rows = link.rows(&sql, &[]).await?;
+    let rows = link.rows(&sql, &[])?;
     let told = rows.first().and_then(|row| text(row, 0)).unwrap_or("null");
     let told: Json = serde_json::from_str(told).unwrap_or(Json::Null);
     let mut relations = BTreeSet::new();
@@ -55,7 +55,7 @@ pub(super) async fn plan(link: &Connection, shape: &Shape) -> Result<Plan, Serve
         }
         open.extend(node["Plans"].as_array().into_iter().flatten());
     }
-    let pages = is_search && is_all_searches && is_ordered_one_way(link, shape).await?;
+    let pages = is_search && is_all_searches && is_ordered_one_way(link, shape)?;
     Ok(Plan {
         strategy: if pages {
             ScanStrategy::Paged
@@ -68,7 +68,7 @@ pub(super) async fn plan(link: &Connection, shape: &Shape) -> Result<Plan, Serve
 
 /// Returns whether two ids that differ are never equal: a collation may say that they are, and a
 /// page would end between them.
-async fn is_ordered_one_way(link: &Connection, shape: &Shape) -> Result<bool, ServerError> {
+fn is_ordered_one_way(link: &Connection, shape: &Shape) -> Result<bool, ServerError> {
     if !shape.has_text_ids() {
         return Ok(true);
     }
@@ -77,7 +77,7 @@ async fn is_ordered_one_way(link: &Connection, shape: &Shape) -> Result<bool, Se
         "SELECT collisdeterministic::text FROM pg_collation WHERE oid = \
          (SELECT pg_collation_for({id}) FROM (VALUES (1)) AS one (one) LEFT JOIN (SELECT * FROM {table} LIMIT 0) AS jobs ON true)::regcollation"
     );
-    match link.rows(&sql, &[]).await {
+    match link.rows(&sql, &[]) {
         // Without a collation bytes are compared.
         Ok(rows) => Ok(rows.first().and_then(|row| text(row, 0)) != Some("false")),
         // Types without collations are none of these; servers before version 12 have only the

@@ -1,253 +1,367 @@
-//! The task of a source: what it does next.
+//! Connection of a PostgreSQL source's thread: is notified of changes, or asks for them, and reads
+//! rows.
 //!
-//! **Invariant:** it listens before it reads: what happens in between is seen twice rather than
-//! never.
-//! **Invariant:** a database that cannot be read keeps its jobs: it is reported as down, and asked
-//! again.
+//! **Invariant:** where pages can be had, each is a statement and so a transaction of its own: what
+//! other sessions wait for, such as the removal of dead rows, is held up no longer than by one of
+//! them.
+//! **Invariant:** pages go by the ids' own type and order, as the server compares them.
 //! **Invariant:** while notifications arrive there is no timer but the minute's proof that they do.
 
-mod catch_up;
 mod listen;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use super::connection::{Connection, ConnectionRole};
-use super::context::SourceContext;
-use super::error::{Fault, ServerError};
-use super::lookup_connection::LookupConnection;
-use super::publisher::ChangePublisher;
-use super::shape::Shape;
-use super::write::Writer;
+use super::database::{PostgresDatabase, snapshot};
+use super::error::ServerError;
+use super::find;
+use super::listener::NotificationListener;
+use super::plan::{self, PAGE};
+use super::row::{Form, text};
+use super::shape::{self, Asked, Shape};
 use crate::clock;
-use crate::core::jobs::JobChange;
-use crate::sources::known_jobs::KnownJobs;
-use crate::sources::pacing::{ReadThrottle, RetryBackoff};
-use crate::sources::stats::SourceState;
-
-/// A reading that comes later than this, or takes longer, is announced: until then what is known is
-/// not believed.
-const ANNOUNCED: Duration = Duration::from_millis(20);
-
-/// Interval at which it is proven that notifications arrive.
-const PROOF: Duration = Duration::from_mins(1);
+use crate::core::jobs::JobRow;
+use crate::sources::driver::{PageEnd, ReadDriver, Visit};
+use crate::sources::error::Fault;
+use crate::sources::lookup::Lookup;
+use crate::sources::pending::PendingReads;
+use crate::sources::snapshot_diff::ScanStrategy;
+use crate::sources::stats::ChangeDetection;
+use crate::sources::unnamed;
 
 /// Interval of readings for what no notification reports, such as rows that were loaded with
 /// triggers switched off, if anything at all has changed at the server.
 const RECHECK: Duration = Duration::from_hours(1);
+/// A connection that writes and was not used for this long is given back.
+const IDLE: Duration = Duration::from_secs(30);
 
-/// Task of a source.
-pub(super) struct Reader {
-    pub(super) shared: Arc<SourceContext>,
-    pub(super) lookups: Arc<LookupConnection>,
-    pub(super) writer: Arc<Writer>,
-    pub(super) view: KnownJobs,
-    pub(super) telling: ChangePublisher,
-    pub(super) state: State,
-}
-
-/// State of the task, over all connections.
-#[derive(Default)]
-pub(super) struct State {
-    retries: RetryBackoff,
-    rests: ReadThrottle,
-    down: Option<String>,
-    is_stale: bool,
-    /// Reason why notifications do not arrive, as it was logged last.
-    said: Option<String>,
+/// Connection of a source's thread.
+pub(super) struct PostgresReader {
+    shared: Arc<PostgresDatabase>,
+    session: Option<Session>,
+    detection: Option<ChangeDetection>,
+    /// The reading of everything that is under way.
+    scan: Scan,
 }
 
 /// A connection, and what was found over it.
 struct Session {
     link: Connection,
+    listener: Arc<NotificationListener>,
     select: Shape,
     changed: Option<Shape>,
-    owes: PendingReads,
-    /// True if everything was read over it.
-    is_read: bool,
     /// From where changes are asked; `None`: nothing was read yet.
     since: Option<String>,
-    /// Snapshot of the database at the last poll.
+    /// Snapshot of the database at the last poll or reading of everything.
     polled: Option<String>,
     /// Time at which everything was read last.
     read_at: Duration,
     next_proof: Duration,
-    /// `None`: notifications arrive.
-    next_poll: Option<Duration>,
 }
 
-/// Readings that are owed.
+/// State of the database when the reading of everything began, and progress of that reading.
 #[derive(Default)]
-struct PendingReads {
-    all: bool,
-    /// Everything, but only for what is gone.
-    gone: bool,
-    changes: bool,
+struct Scan {
+    snapshot: Option<String>,
+    since: Option<String>,
+    /// The id that the last page ended with.
+    last: Option<String>,
 }
 
-impl Reader {
-    /// Runs for ever.
-    pub(super) async fn run(mut self) {
-        loop {
-            self.shared.stats.lock().turns += 1;
-            let fault = self.session().await;
-            self.fail(&fault).await;
-            let now = clock::now().boot;
-            let wait = self.state.retries.next().unwrap_or(now);
-            sleep(wait.saturating_sub(now)).await;
+impl PostgresReader {
+    /// Not connected yet.
+    pub(super) fn new(shared: Arc<PostgresDatabase>) -> Self {
+        Self {
+            shared,
+            session: None,
+            detection: None,
+            scan: Scan::default(),
         }
     }
 
-    /// Connects, reads everything, and follows what happens, until something fails.
-    async fn session(&mut self) -> Fault {
-        match self.begin().await {
-            Ok(mut session) => loop {
-                if let Err(fault) = self.turn(&mut session).await {
-                    return fault;
-                }
-                self.wait(&session).await;
-                self.shared.stats.lock().turns += 1;
-            },
-            Err(fault) => fault,
-        }
-    }
-
-    async fn begin(&mut self) -> Result<Session, Fault> {
-        let options = &self.shared.options;
-        let link = Connection::connect(options, ConnectionRole::Reads)
-            .await
-            .map_err(|said| self.fault(&said))?;
-        let select = Shape::learn(&link, &self.shared.select()).await?;
-        let changed = match self.shared.changed() {
-            Some(asked) => Some(Shape::learn(&link, &asked).await?),
-            None => None,
-        };
-        *self.shared.listener.lock() = Some(Arc::clone(&link.listener));
-        let now = clock::now().boot;
-        self.state.rests.all = now;
-        self.state.rests.changes = now;
-        let mut session = Session {
+    fn connect(&self, now: Duration) -> Result<Session, Fault> {
+        let signal = Arc::clone(&self.shared.context.signal);
+        let listener = Arc::new(NotificationListener::new(signal));
+        let role = ConnectionRole::Reads;
+        let link = self.shared.connect(role, Arc::clone(&listener), None)?;
+        let select = Shape::learn(&link, &self.shared.select())?;
+        let changed = self.shared.changed();
+        let changed = changed
+            .map(|asked| Shape::learn(&link, &asked))
+            .transpose()?;
+        *self.shared.listener.lock() = Some(Arc::clone(&listener));
+        Ok(Session {
             link,
+            listener,
             select,
             changed,
-            owes: PendingReads {
-                all: true,
-                ..PendingReads::default()
-            },
-            is_read: false,
             since: None,
             polled: None,
             read_at: now,
             next_proof: now,
-            next_poll: None,
-        };
-        self.prove(&mut session).await?;
-        Ok(session)
-    }
-
-    async fn turn(&mut self, session: &mut Session) -> Result<(), Fault> {
-        if let Some(said) = session.link.listener.closed() {
-            return Err(self.fault(&said));
-        }
-        let now = clock::now().boot;
-        if session.next_proof <= now {
-            self.prove(session).await?;
-            self.recheck(session, now).await?;
-            self.writer.hang_up_if_idle();
-        }
-        if session.next_poll.is_some_and(|next| next <= now) {
-            self.poll(session).await?;
-        }
-        self.read(session).await
-    }
-
-    /// Waits until there is something to do.
-    async fn wait(&self, session: &Session) {
-        let listener = &session.link.listener;
-        if listener.closed().is_some() {
-            return;
-        }
-        let now = clock::now().boot;
-        let rests = &self.state.rests;
-        let owes = &session.owes;
-        let all = (owes.all || owes.gone || listener.wants_all()).then_some(rests.all);
-        let is_some_owed = owes.changes || (listener.has_pending() && !listener.wants_all());
-        let some = is_some_owed.then_some(rests.changes);
-        // While a reading is to come anyway, nothing else needs to wake it.
-        let is_owed = all.is_some() && some.is_some();
-        let times = [Some(session.next_proof), session.next_poll, all, some];
-        let next = times.into_iter().flatten().min().unwrap_or(now);
-        let rest = next.saturating_sub(now);
-        tokio::select! {
-            () = listener.rang.notified(), if !is_owed => {}
-            () = self.shared.asked.notified(), if all.is_none() => {
-                // Noted by the ear, so that it is not lost and not taken for read.
-                listener.on_notification("");
-            }
-            () = sleep(rest) => {}
-        }
-    }
-
-    /// Polls: looks whether something has changed without a notification.
-    async fn poll(&mut self, session: &mut Session) -> Result<(), Fault> {
-        let now = super::lookup_connection::snapshot(&session.link)
-            .await
-            .map_err(|said| self.fault(&said))?;
-        if now.is_none() || now != session.polled {
-            session.polled = now;
-            if session.changed.is_some() && session.since.is_some() {
-                session.owes.changes = true;
-                session.owes.gone = true;
-            } else {
-                session.owes.all = true;
-            }
-        }
-        session.next_poll = Some(clock::now().boot + self.shared.options.poll);
-        Ok(())
+        })
     }
 
     /// Finds what had no notification, once in a while.
-    async fn recheck(&mut self, session: &mut Session, now: Duration) -> Result<(), Fault> {
-        if session.next_poll.is_some() || now.saturating_sub(session.read_at) < RECHECK {
-            return Ok(());
-        }
-        let stands = super::lookup_connection::snapshot(&session.link)
-            .await
-            .map_err(|said| self.fault(&said))?;
-        if stands.is_none() || stands != *self.shared.snapshot.lock() {
-            session.owes.gone = true;
+    fn recheck(&self, now: Duration, owed: &mut PendingReads) -> Result<(), Fault> {
+        let session = self.session()?;
+        let listens = self.shared.listens.load(Ordering::Relaxed);
+        if listens && now.saturating_sub(session.read_at) >= RECHECK {
+            let stands = self.snapshot()?;
+            owed.gone |= stands.is_none() || stands != *self.shared.snapshot.lock();
         }
         Ok(())
     }
 
-    /// Says that what is known is not the newest, if that lasts.
-    async fn announce(&mut self, lasts: Duration) {
-        if lasts > ANNOUNCED && !self.state.is_stale && self.state.down.is_none() {
-            self.state.is_stale = true;
-            self.telling.send(JobChange::Stale).await;
+    fn hang_up_idle_writer(&self, now: Duration) {
+        if let Some(mut place) = self.shared.writer.try_lock() {
+            place.take_if(|session| now.saturating_sub(session.used_at) >= IDLE);
         }
     }
 
-    async fn fail(&mut self, fault: &Fault) {
+    fn snapshot(&self) -> Result<Option<String>, Fault> {
+        snapshot(&self.session()?.link).map_err(|said| self.shared.fault(&said))
+    }
+
+    fn session(&self) -> Result<&Session, Fault> {
+        let session = self.session.as_ref();
+        session.ok_or_else(|| self.shared.fault(&ServerError::silence()))
+    }
+
+    /// From when on changes are to be asked for, before everything is read.
+    fn latest_change(&self) -> Result<Option<String>, Fault> {
+        let Some((session, shape, asked)) = self.to_ask_changes()? else {
+            return Ok(None);
+        };
+        let Some((column, form)) = shape.changed_at() else {
+            return Ok(Some(String::new()));
+        };
+        let first = first_since(form);
+        let next = next_since(&format!("max({column})"), form);
+        let sql = format!("SELECT {next} FROM {}", shape.table());
+        let given = vec![Some(first); asked.parameters];
+        let rows = rows(&session.link, &asked, &sql, &given)?;
+        let latest = rows.first().and_then(|row| text(row, 0));
+        Ok(Some(latest.unwrap_or(first).to_owned()))
+    }
+
+    fn to_ask_changes(&self) -> Result<Option<(&Session, &Shape, Asked<'_>)>, Fault> {
+        let session = self.session()?;
+        let both = session.changed.as_ref().zip(self.shared.changed());
+        Ok(both.map(|(shape, asked)| (session, shape, asked)))
+    }
+}
+
+impl ReadDriver for PostgresReader {
+    fn open(&mut self, now: Duration, owed: &mut PendingReads) -> Result<bool, Fault> {
+        if let Some(session) = &self.session
+            && let Some(said) = session.listener.closed()
+        {
+            return Err(self.shared.fault(&said));
+        }
+        let is_new = self.session.is_none();
+        if is_new {
+            self.session = Some(self.connect(now)?);
+        }
+        if self.session()?.next_proof <= now {
+            self.prove()?;
+            self.recheck(now, owed)?;
+            self.hang_up_idle_writer(now);
+        }
+        Ok(is_new)
+    }
+
+    fn close(&mut self, _is_locked: bool) {
+        self.session = None;
         *self.shared.listener.lock() = None;
-        *self.shared.listens.lock() = false;
+        self.shared.listens.store(false, Ordering::Relaxed);
         *self.shared.snapshot.lock() = None;
-        self.lookups.hang_up().await;
-        self.state.retries.fail(clock::now().boot);
-        self.state.is_stale = false;
-        let why = self.shared.about(fault);
-        if self.state.down.as_ref() == Some(&why) {
-            return;
-        }
-        tracing::warn!(source = self.shared.options.name, "{why}");
-        self.state.down = Some(why.clone());
-        self.shared.stats.lock().state = SourceState::Down { why: why.clone() };
-        self.telling.send(JobChange::Down { why }).await;
+        self.shared.hang_up();
     }
 
-    fn fault(&self, said: &ServerError) -> Fault {
-        Fault::of(said, self.shared.options.user())
+    fn detection(&self) -> Option<ChangeDetection> {
+        self.detection.clone()
+    }
+
+    fn poll_interval(&self) -> Duration {
+        self.shared.options.poll
+    }
+
+    fn next_check(&self) -> Option<Duration> {
+        self.session.as_ref().map(|session| session.next_proof)
+    }
+
+    fn are_events_rumours(&self) -> bool {
+        false
+    }
+
+    fn has_changed(&mut self) -> Result<bool, Fault> {
+        let now = self.snapshot()?;
+        let Some(session) = &mut self.session else {
+            return Ok(true);
+        };
+        let has_changed = now.is_none() || now != session.polled;
+        session.polled = now;
+        Ok(has_changed)
+    }
+
+    fn take_notified(&mut self, owed: &mut PendingReads) {
+        if let Some(session) = &self.session {
+            owed.add(session.listener.take());
+        }
+    }
+
+    fn set_caught_up(&mut self, is_caught_up: bool) {
+        if let Some(session) = &self.session {
+            session.listener.set_caught_up(is_caught_up);
+        }
+    }
+
+    fn can_read_changes(&self) -> bool {
+        let session = self.session.as_ref();
+        session.is_some_and(|session| session.since.is_some())
+    }
+
+    fn are_changes_complete(&self) -> bool {
+        // A transaction may commit long after the instant that it writes.
+        false
+    }
+
+    fn begin_all(&mut self) -> Result<ScanStrategy, Fault> {
+        // What was notified before is read as well.
+        self.session()?.listener.take();
+        self.scan = Scan {
+            snapshot: self.snapshot()?,
+            since: self.latest_change()?,
+            last: None,
+        };
+        let session = self.session()?;
+        let plan = plan::plan(&session.link, &session.select);
+        let plan =
+            plan.map_err(|said| shape::wrong(&session.link, &self.shared.select(), &said))?;
+        Ok(plan.strategy)
+    }
+
+    fn end_all(&mut self) -> Result<bool, Fault> {
+        let scan = std::mem::take(&mut self.scan);
+        if let Some(session) = &mut self.session {
+            session.since = scan.since;
+            session.polled.clone_from(&scan.snapshot);
+            session.read_at = clock::now().boot;
+        }
+        *self.shared.snapshot.lock() = scan.snapshot;
+        Ok(false)
+    }
+
+    fn page(&mut self, visit: &mut Visit<'_>) -> Result<PageEnd, Fault> {
+        let (session, asked) = (self.session()?, self.shared.select());
+        let shape = &session.select;
+        let (list, table, id) = (shape.list(), shape.table(), shape.id());
+        let page = |condition: &str, given: &[Option<&str>]| {
+            let sql = format!(
+                "SELECT {list}, {id}::text FROM {table} WHERE {id} {condition} ORDER BY {id} LIMIT {PAGE}"
+            );
+            rows(&session.link, &asked, &sql, given)
+        };
+        let rows = if let Some(before) = &self.scan.last {
+            page("> $1", &[Some(before)])?
+        } else {
+            // Pages are of what has an id.
+            let most = unnamed::ROWS_MAX + 1;
+            let sql = format!("SELECT {list} FROM {table} WHERE {id} IS NULL LIMIT {most}");
+            for row in &rows(&session.link, &asked, &sql, &[])? {
+                visit(shape.columns(), &shape.cells(row)?);
+            }
+            page("IS NOT NULL", &[])?
+        };
+        for row in &rows {
+            visit(shape.columns(), &shape.cells(row)?);
+        }
+        let Some(end) = rows.last().filter(|_| rows.len() == PAGE) else {
+            return Ok(PageEnd::Last);
+        };
+        self.scan.last = shape.text_behind(end, 0).map(str::to_owned);
+        Ok(match self.scan.last {
+            Some(_) => PageEnd::More,
+            // A database without an encoding has texts that no query can name.
+            None => PageEnd::Unpageable,
+        })
+    }
+
+    fn pass(&mut self, visit: &mut Visit<'_>) -> Result<(), Fault> {
+        let (session, asked) = (self.session()?, self.shared.select());
+        let shape = &session.select;
+        let sql = format!("SELECT {} FROM {}", shape.list(), shape.table());
+        let wrong = |said: &ServerError| shape::wrong(&session.link, &asked, said);
+        session.link.stream(&sql, &[], wrong, |row| {
+            visit(shape.columns(), &shape.cells(row)?);
+            Ok(())
+        })
+    }
+
+    fn changes(&mut self, visit: &mut Visit<'_>) -> Result<(), Fault> {
+        let mut latest = None;
+        if let Some((session, shape, asked)) = self.to_ask_changes()?
+            && let Some((column, form)) = shape.changed_at()
+        {
+            let next = next_since(&format!("max({column}) OVER ()"), form);
+            let sql = format!("SELECT {}, {next} FROM {}", shape.list(), shape.table());
+            let given = vec![session.since.as_deref(); asked.parameters];
+            let wrong = |said: &ServerError| shape::wrong(&session.link, &asked, said);
+            session.link.stream(&sql, &given, wrong, |row| {
+                visit(shape.columns(), &shape.cells(row)?);
+                if latest.is_none() {
+                    latest = shape.text_behind(row, 0).map(str::to_owned);
+                }
+                Ok(())
+            })?;
+        }
+        if let (Some(latest), Some(session)) = (latest, &mut self.session) {
+            session.since = Some(latest);
+        }
+        Ok(())
+    }
+
+    fn find_all(&mut self, ids: &[String]) -> Result<Vec<Lookup<JobRow>>, Fault> {
+        let session = self.session()?;
+        find::each(&session.link, &session.select, &self.shared.select(), ids)
+    }
+}
+
+fn rows(
+    link: &Connection,
+    asked: &Asked<'_>,
+    sql: &str,
+    given: &[Option<&str>],
+) -> Result<Vec<tokio_postgres::Row>, Fault> {
+    let rows = link.rows(sql, given);
+    rows.map_err(|said| shape::wrong(link, asked, &said))
+}
+
+/// The value of a column's type that all changes come after.
+fn first_since(form: Form) -> &'static str {
+    match form {
+        Form::Instant | Form::Shown | Form::Date => "-infinity",
+        Form::Integer | Form::Real | Form::Number => "0",
+        Form::Bool | Form::Text | Form::Bytes | Form::Json => "",
+    }
+}
+
+/// From when on changes are asked for the next time, when the latest was at `latest`. A transaction
+/// may commit after one that began later, with an earlier instant: a minute is asked for again.
+/// What took longer is found when everything is read.
+fn next_since(latest: &str, form: Form) -> String {
+    match form {
+        Form::Instant | Form::Shown => format!("({latest} - interval '1 minute')::text"),
+        Form::Date => format!("({latest} - 1)::text"),
+        Form::Integer
+        | Form::Real
+        | Form::Number
+        | Form::Bool
+        | Form::Text
+        | Form::Bytes
+        | Form::Json => format!("({latest})::text"),
     }
 }

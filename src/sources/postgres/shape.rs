@@ -10,10 +10,11 @@ use tokio_postgres::types::Type;
 
 use super::catalog;
 use super::connection::Connection;
-use super::error::{Fault, ServerError};
+use super::error::{ServerError, query_fault};
 use super::row::{self, Form};
-use crate::sources::decode::{Columns, Decoder};
-use crate::sources::options::Queries;
+use crate::sources::context::SourceContext;
+use crate::sources::decode::Columns;
+use crate::sources::error::Fault;
 use crate::sources::schema_check;
 use crate::sources::sql_value::SqlValue;
 
@@ -35,8 +36,7 @@ pub(super) struct Asked<'a> {
     pub(super) sql: &'a str,
     /// Number of its parameters.
     pub(super) parameters: usize,
-    pub(super) queries: &'a Queries,
-    pub(super) decoder: &'a Decoder,
+    pub(super) context: &'a SourceContext,
     pub(super) user: &'a str,
 }
 
@@ -45,29 +45,28 @@ impl Shape {
     ///
     /// # Errors
     /// When it is no query, lacks a column, or cannot be asked.
-    pub(super) async fn learn(link: &Connection, asked: &Asked<'_>) -> Result<Self, Fault> {
+    pub(super) fn learn(link: &Connection, asked: &Asked<'_>) -> Result<Self, Fault> {
         let table = format!("(\n{}\n) AS jobs", asked.sql);
         // One row without values: the query itself is not run.
         let sql = format!(
             "SELECT jobs.* FROM (VALUES (1)) AS one (one) LEFT JOIN (SELECT * FROM {table} LIMIT 0) AS jobs ON true"
         );
         let given = vec![None; asked.parameters];
-        let rows = match link.rows(&sql, &given).await {
+        let rows = match link.rows(&sql, &given) {
             Ok(rows) => rows,
-            Err(said) => return Err(wrong(link, asked, &said).await),
+            Err(said) => return Err(wrong(link, asked, &said)),
         };
         let columns = rows.first().map(Row::columns).unwrap_or_default();
         let names: Vec<String> = columns.iter().map(|of| of.name().to_owned()).collect();
         let has: BTreeSet<String> = names.iter().map(|name| name.to_lowercase()).collect();
-        if let Err(error) = schema_check::columns(asked.query, &has, asked.queries) {
-            return Err(Fault::Query(with_what_there_is(link, asked, error).await));
-        }
+        schema_check::columns(asked.query, &has, &asked.context.queries)
+            .map_err(|fault| with_what_there_is(link, asked, fault))?;
         let kinds: Vec<Type> = columns.iter().map(|of| of.type_().clone()).collect();
         let refs: Vec<&str> = names.iter().map(String::as_str).collect();
         Ok(Self {
             table,
             forms: kinds.iter().map(Form::of).collect(),
-            columns: asked.decoder.columns(&refs),
+            columns: asked.context.decoder.columns(&refs),
             names,
             kinds,
         })
@@ -131,9 +130,10 @@ impl Shape {
         let mut columns = row.columns().iter().zip(&self.forms).zip(&self.names);
         match columns.find(|((column, form), _)| *column.type_() != form.comes_as()) {
             None => Ok(row::cells(row, &self.forms)),
-            Some((_, name)) => Err(Fault::Failed(format!(
-                "column \"{name}\" has another type by now"
-            ))),
+            Some((_, name)) => Err(Fault::Failed {
+                what: format!("column \"{name}\" has another type by now"),
+                mend: "it is tried again",
+            }),
         }
     }
 
@@ -144,31 +144,12 @@ impl Shape {
 }
 
 /// Returns what an error of a query means, with what would mend it.
-pub(super) async fn wrong(link: &Connection, asked: &Asked<'_>, said: &ServerError) -> Fault {
-    match Fault::of_query(asked.query, said, asked.user, "") {
-        Fault::Query(error) => Fault::Query(with_what_there_is(link, asked, error).await),
-        other => other,
-    }
+pub(super) fn wrong(link: &Connection, asked: &Asked<'_>, said: &ServerError) -> Fault {
+    with_what_there_is(link, asked, query_fault(asked.query, said, asked.user, ""))
 }
 
-async fn with_what_there_is(
-    link: &Connection,
-    asked: &Asked<'_>,
-    error: crate::sources::error::QueryError,
-) -> crate::sources::error::QueryError {
-    use crate::sources::error::QueryError;
-    match error {
-        QueryError::Query { query, what, mend } => {
-            let there_is = catalog::what_there_is(link, asked.sql).await;
-            let mend = [mend, there_is]
-                .into_iter()
-                .filter(|part| !part.is_empty())
-                .collect::<Vec<_>>()
-                .join("; ");
-            QueryError::Query { query, what, mend }
-        }
-        QueryError::Database(_) | QueryError::Zone { .. } => error,
-    }
+fn with_what_there_is(link: &Connection, asked: &Asked<'_>, fault: Fault) -> Fault {
+    fault.with_mend(|| catalog::what_there_is(link, asked.sql))
 }
 
 fn column(name: &str) -> String {

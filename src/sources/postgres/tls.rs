@@ -18,7 +18,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::{From, ServerError};
-use crate::sources::postgres_options::{Tls, TlsMode, TlsRoots};
+use crate::sources::options::{Tls, TlsMode, TlsRoots};
 
 /// Returns what makes connections encrypted, and whether they have to be.
 pub(super) fn connector(tls: &Tls) -> Result<(MakeRustlsConnect, SslMode), ServerError> {
@@ -51,13 +51,15 @@ fn verifier(
     tls: &Tls,
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, ServerError> {
-    let checks = match (tls.mode, &tls.roots) {
-        (TlsMode::Disable | TlsMode::Prefer, _) | (TlsMode::Require, TlsRoots::Unsaid) => {
-            return Ok(Arc::new(NoVerification(provider)));
-        }
-        (TlsMode::Require | TlsMode::VerifyCa, _) => Checks::Chain,
-        (TlsMode::VerifyFull, _) => Checks::ChainAndHost,
+    let lax = |chain, provider| Arc::new(LaxVerifier { chain, provider });
+    let trusts_all = match tls.mode {
+        TlsMode::Disable | TlsMode::Prefer => true,
+        TlsMode::Require => tls.roots == TlsRoots::Unsaid,
+        TlsMode::VerifyCa | TlsMode::VerifyFull => false,
     };
+    if trusts_all {
+        return Ok(lax(None, provider));
+    }
     let mut roots = RootCertStore::empty();
     match &tls.roots {
         TlsRoots::Unsaid | TlsRoots::System => {
@@ -70,19 +72,13 @@ fn verifier(
     if roots.is_empty() {
         return Err(wrong("there is no root certificate to trust".to_owned()));
     }
-    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
         .build()
         .map_err(|error| wrong(error.to_string()))?;
-    Ok(match checks {
-        Checks::ChainAndHost => inner,
-        Checks::Chain => Arc::new(NoHostnameCheck(inner)),
+    Ok(match tls.mode {
+        TlsMode::VerifyFull => chain,
+        _ => lax(Some(chain), provider),
     })
-}
-
-/// Checks of a certificate.
-enum Checks {
-    Chain,
-    ChainAndHost,
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ServerError> {
@@ -97,52 +93,15 @@ fn wrong(message: String) -> ServerError {
     }
 }
 
-/// Takes every certificate: against those who only listen.
+/// Takes a certificate whichever host it is for, and, without a `chain`, every one: that is against
+/// those who only listen.
 #[derive(Debug)]
-struct NoVerification(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for NoVerification {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+struct LaxVerifier {
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
 }
 
-/// Takes a certificate that a root vouches for, whichever host it is for.
-#[derive(Debug)]
-struct NoHostnameCheck(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for NoHostnameCheck {
+impl ServerCertVerifier for LaxVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -151,10 +110,10 @@ impl ServerCertVerifier for NoHostnameCheck {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified =
-            self.0
-                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match verified {
+        let Some(chain) = &self.chain else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             // The host is compared after everything else was found right.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -169,7 +128,8 @@ impl ServerCertVerifier for NoHostnameCheck {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -178,10 +138,13 @@ impl ServerCertVerifier for NoHostnameCheck {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

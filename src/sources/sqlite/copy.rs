@@ -10,10 +10,10 @@
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::error::Fault;
 use super::lock_pace::LockPace;
-use super::missing_columns::{self, AddedColumn};
+use super::missing_columns::{self, AddedColumns};
 use crate::sources::change_signal::ChangeSignal;
+use crate::sources::error::Fault;
 
 /// Largest database that is copied: it is in memory for the time of a reading, and takes seconds.
 const COPY_BYTES_MAX: i64 = 64 * 1024 * 1024;
@@ -28,22 +28,21 @@ const INTERRUPTIONS_MAX: u32 = 4;
 /// When the database fails, or the reading is to end.
 pub(super) fn of(
     connection: &Connection,
-    added: &[AddedColumn],
+    added: &AddedColumns,
     pace: &mut LockPace,
     signal: &ChangeSignal,
 ) -> Result<Option<Connection>, Fault> {
     let figure = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let page_size = figure("page_size").map_err(Fault::from)?;
-    let pages = figure("page_count").map_err(Fault::from)?;
+    let page_size = figure("page_size")?;
+    let pages = figure("page_count")?;
     if pages.saturating_mul(page_size) > COPY_BYTES_MAX {
         return Ok(None);
     }
-    let mut copy = Connection::open_in_memory().map_err(Fault::from)?;
+    let mut copy = Connection::open_in_memory()?;
     // A database in memory cannot take over another size of its pages.
-    copy.pragma_update(None, "page_size", page_size)
-        .map_err(Fault::from)?;
+    copy.pragma_update(None, "page_size", page_size)?;
     {
-        let backup = Backup::new(connection, &mut copy).map_err(Fault::from)?;
+        let backup = Backup::new(connection, &mut copy)?;
         let (mut left, mut interruptions) = (i32::MAX, 0);
         loop {
             if signal.is_stopped() {
@@ -54,7 +53,7 @@ pub(super) fn of(
             pace.begin();
             let step = backup.step(i32::try_from(size).unwrap_or(i32::MAX));
             let remaining = backup.progress().remaining;
-            match step.map_err(Fault::from)? {
+            match step? {
                 StepResult::Done => {
                     pace.end();
                     break;

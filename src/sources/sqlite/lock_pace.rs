@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::error::Fault;
 use crate::clock;
 use crate::sources::change_signal::ChangeSignal;
+use crate::sources::error::Fault;
 
 /// Most rows of a page: some ten milliseconds, of which writers to a write-ahead log notice
 /// nothing.
@@ -72,10 +72,8 @@ impl LockPace {
     /// # Errors
     /// When the database cannot be read.
     pub(super) fn ask(&mut self, connection: &Connection) -> Result<(), Fault> {
-        let mode: String = connection
-            .prepare_cached("PRAGMA journal_mode")
-            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-            .map_err(Fault::from)?;
+        let mut statement = connection.prepare_cached("PRAGMA journal_mode")?;
+        let mode: String = statement.query_row([], |row| row.get(0))?;
         self.locks_writers = mode != "wal";
         Ok(())
     }

@@ -7,42 +7,34 @@
 //! **Invariant:** a connection that only reads changes nothing in the database.
 //! **Invariant:** a column is added together with a record, or not at all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Connection;
 
-use super::error::Fault;
+use crate::sources::error::Fault;
 
-/// A column that a table is to have.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AddedColumn {
-    /// The table.
-    pub table: String,
-    /// The column.
-    pub column: String,
-    /// Its type, as in `CREATE TABLE`.
-    pub kind: String,
-}
+/// Types of the columns that tables are to have, by table and column.
+pub(super) type AddedColumns = BTreeMap<(String, String), String>;
 
 /// Lets the tables of `connection` look as if they had the columns; says which tables only look so.
 pub(super) fn shadow_with_views<'a>(
     connection: &Connection,
-    columns: &'a [AddedColumn],
+    columns: &'a AddedColumns,
 ) -> Result<BTreeSet<&'a str>, Fault> {
     let mut views = BTreeSet::new();
-    let tables: BTreeSet<&str> = columns.iter().map(|column| &*column.table).collect();
+    let tables: BTreeSet<&str> = columns.keys().map(|(table, _)| &**table).collect();
     for table in tables {
         let mut imagined = String::new();
-        for column in columns.iter().filter(|column| column.table == table) {
-            if lacks(connection, column)? {
+        for (_, column) in columns.keys().filter(|(of, _)| of == table) {
+            if lacks(connection, table, column)? {
                 imagined.push_str(", NULL AS ");
-                imagined.push_str(&quoted(&column.column));
+                imagined.push_str(&quoted(column));
             }
         }
         if !imagined.is_empty() {
             let name = quoted(table);
             let view = format!("CREATE TEMP VIEW {name} AS SELECT *{imagined} FROM main.{name}");
-            connection.execute_batch(&view).map_err(Fault::from)?;
+            connection.execute_batch(&view)?;
             views.insert(table);
         }
     }
@@ -55,19 +47,16 @@ pub(super) fn drop_shadow_views(
     views: &BTreeSet<&str>,
 ) -> Result<(), Fault> {
     for table in views {
-        let drop = format!("DROP VIEW temp.{}", quoted(table));
-        connection.execute_batch(&drop).map_err(Fault::from)?;
+        connection.execute_batch(&format!("DROP VIEW temp.{}", quoted(table)))?;
     }
     Ok(())
 }
 
 /// Adds the columns, within the transaction of `connection`.
-pub(super) fn add(connection: &Connection, columns: &[AddedColumn]) -> Result<(), Fault> {
-    for column in columns {
-        if lacks(connection, column)? {
-            let add = added(column);
-            connection.execute_batch(&add).map_err(Fault::from)?;
-            let AddedColumn { table, column, .. } = column;
+pub(super) fn add(connection: &Connection, columns: &AddedColumns) -> Result<(), Fault> {
+    for ((table, column), kind) in columns {
+        if lacks(connection, table, column)? {
+            connection.execute_batch(&addition(table, column, kind))?;
             tracing::info!(table, column, "added, since the configuration asks for it");
         }
     }
@@ -78,8 +67,8 @@ pub(super) fn add(connection: &Connection, columns: &[AddedColumn]) -> Result<()
 /// statements by.
 pub(super) fn model(
     connection: &Connection,
-    columns: &[AddedColumn],
-) -> Result<Connection, rusqlite::Error> {
+    columns: &AddedColumns,
+) -> rusqlite::Result<Connection> {
     let model = Connection::open_in_memory()?;
     let mut statement = connection.prepare(
         "SELECT sql FROM main.sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
@@ -91,46 +80,26 @@ pub(super) fn model(
         // ours is about.
         let _ = model.execute_batch(&row.get::<_, String>(0)?);
     }
-    for column in columns {
-        if has_table(&model, &column.table)? && !has_column(&model, column)? {
-            model.execute_batch(&added(column))?;
+    for ((table, column), kind) in columns {
+        if lacks(&model, table, column)? {
+            model.execute_batch(&addition(table, column, kind))?;
         }
     }
     Ok(model)
 }
 
-fn added(column: &AddedColumn) -> String {
-    let AddedColumn {
-        table,
-        column,
-        kind,
-    } = column;
-    format!(
-        "ALTER TABLE main.{} ADD COLUMN {} {kind}",
-        quoted(table),
-        quoted(column)
-    )
+fn addition(table: &str, column: &str, kind: &str) -> String {
+    let (table, column) = (quoted(table), quoted(column));
+    format!("ALTER TABLE main.{table} ADD COLUMN {column} {kind}")
 }
 
 /// Returns whether the table is there, and the column is not.
-fn lacks(connection: &Connection, column: &AddedColumn) -> Result<bool, Fault> {
-    let asked = has_table(connection, &column.table)
-        .and_then(|has| Ok(has && !has_column(connection, column)?));
-    asked.map_err(Fault::from)
-}
-
-fn has_table(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
-    connection
-        .prepare(
-            "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE",
-        )?
-        .exists([table])
-}
-
-fn has_column(connection: &Connection, column: &AddedColumn) -> rusqlite::Result<bool> {
-    connection
-        .prepare("SELECT 1 FROM pragma_table_xinfo(?1, 'main') WHERE name = ?2 COLLATE NOCASE")?
-        .exists([&column.table, &column.column])
+fn lacks(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
+    let has_table =
+        "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
+    let has_column = "SELECT 1 FROM pragma_table_xinfo(?1, 'main') WHERE name = ?2 COLLATE NOCASE";
+    Ok(connection.prepare(has_table)?.exists([table])?
+        && !connection.prepare(has_column)?.exists([table, column])?)
 }
 
 /// An identifier in double quotes.

@@ -2,7 +2,6 @@
 //!
 //! **Invariant:** no connection is opened with the right to create a database.
 
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,9 +9,10 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::error::Fault;
+use super::error::file_fault;
 use super::missing_columns;
-use super::options::SqliteOptions;
+use crate::sources::error::Fault;
+use crate::sources::options::SqliteOptions;
 
 /// Most queries of a source that stay prepared.
 const STATEMENTS_MAX: usize = 16;
@@ -30,10 +30,7 @@ impl Identity {
     /// # Errors
     /// When there is nothing, or it cannot be reached.
     pub(super) fn of(path: &Path) -> Result<Self, Fault> {
-        let meta = std::fs::metadata(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Fault::Missing,
-            _ => Fault::Refused(error),
-        })?;
+        let meta = std::fs::metadata(path).map_err(|error| file_fault(&error))?;
         Ok(Self {
             dev: meta.dev(),
             ino: meta.ino(),
@@ -79,9 +76,7 @@ pub(super) fn to_read(
     let identity = Identity::of(path)?;
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, patience)?;
     missing_columns::shadow_with_views(&connection, &options.add_columns)?;
-    connection
-        .pragma_update(None, "query_only", true)
-        .map_err(Fault::from)?;
+    connection.pragma_update(None, "query_only", true)?;
     // Opening reads nothing: whether it is a database shows now.
     data_version(&connection)?;
     // Another file may have taken the place just before it was opened.
@@ -102,23 +97,19 @@ pub(super) fn to_write(path: &Path, patience: Duration) -> Result<Connection, Fa
 
 fn open(path: &Path, access: OpenFlags, patience: Duration) -> Result<Connection, Fault> {
     // An absolute path is never taken for a URI, which this build of SQLite would else know.
-    let path = std::path::absolute(path).map_err(Fault::Refused)?;
+    let path = std::path::absolute(path).map_err(|error| file_fault(&error))?;
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(Fault::from)?;
+    let connection = Connection::open_with_flags(path, flags)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    connection.busy_timeout(patience).map_err(Fault::from)?;
+    connection.busy_timeout(patience)?;
     // Checkpoints are the application's business: ours could make it wait, or take the log away
     // under its copy.
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
-        .map_err(Fault::from)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(connection)
 }
 
 /// A number that stays the same for this connection until another one has written to the database.
 pub(super) fn data_version(connection: &Connection) -> Result<i64, Fault> {
-    connection
-        .prepare_cached("PRAGMA data_version")
-        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-        .map_err(Fault::from)
+    let mut statement = connection.prepare_cached("PRAGMA data_version")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
 }

@@ -4,6 +4,7 @@
 //! **Invariant:** an event is a rumour: it says when to ask the database, not what has changed.
 //! **Invariant:** our own reading raises no event that counts, or it would wake itself for ever.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::WatchFlags;
 
-use super::error::Fault;
 use crate::fs::file_watch::{FileWatch, Names, Woken};
 use crate::sources::change_signal::ChangeSignal;
 
@@ -36,7 +36,7 @@ impl ParentWatcher {
     ///
     /// # Errors
     /// When its directory is not there, or the system gives out no watch.
-    pub(super) fn watch(path: &Path, signal: &Arc<ChangeSignal>) -> Result<Self, Fault> {
+    pub(super) fn watch(path: &Path, signal: &Arc<ChangeSignal>) -> io::Result<Self> {
         // A write-ahead log is written to without being closed, which only `MODIFY` shows. Our own
         // reading raises none of these.
         let mask = WatchFlags::CREATE
@@ -46,13 +46,8 @@ impl ParentWatcher {
             | WatchFlags::DELETE
             | WatchFlags::MOVED_FROM
             | WatchFlags::MOVED_TO;
-        let unwatched = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound => Fault::Missing,
-            _ => Fault::Unwatched(error.to_string()),
-        };
-        let mut watch = FileWatch::new(path, Names::Beginning, mask).map_err(unwatched)?;
-        let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(|errno| unwatched(errno.into()))?;
+        let mut watch = FileWatch::new(path, Names::Beginning, mask)?;
+        let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let stop = Arc::new(stop);
         let is_watched = Arc::new(AtomicBool::new(true));
         let (stopped, told, signal) = (
@@ -76,8 +71,7 @@ impl ParentWatcher {
                     let mut stopped = [PollFd::new(&*stopped, PollFlags::IN)];
                     let _ = poll(&mut stopped, Some(&REST));
                 }
-            })
-            .map_err(unwatched)?;
+            })?;
         Ok(Self { stop, is_watched })
     }
 

@@ -1,88 +1,58 @@
-//! The thread of a source: what it does next.
+//! Connection of an SQLite source's thread: watches the database and reads it.
 //!
 //! **Invariant:** the directory is watched before the database is opened, and the database's
-//! version taken before it is read: what happens in between is seen twice rather than never.
-//! **Invariant:** a database that cannot be read keeps its jobs: it is reported as down.
+//! version taken before it is read.
+//! **Invariant:** where pages can be had, no read transaction is longer than one of them, and rows
+//! are judged after it: with a rollback journal no writer can commit meanwhile.
 
-mod catch_up;
+mod rows;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use rusqlite::{Connection, InterruptHandle};
+use rusqlite::Connection;
 
-use super::error::Fault;
+use super::database::{ReadPoint, SqliteDatabase};
+use super::error::file_fault;
 use super::lock_pace::LockPace;
-use super::lookup_connection::LookupConnection;
 use super::open::{self, FileStamp, Identity};
-use super::options::SqliteOptions;
 use super::parent_watcher::{self, ParentWatcher};
+use super::queries;
 use super::row::OwnedValue;
 use crate::clock;
-use crate::core::jobs::{JobChange, JobRow, SourceUpdate};
-use crate::sources::change_signal::{ChangeSignal, WakeReason};
-use crate::sources::decode::Decoder;
-use crate::sources::known_jobs::{ChangeSink, KnownJobs};
-use crate::sources::pacing::{ChangeChecks, ReadThrottle, RetryBackoff};
-use crate::sources::stats::{ChangeDetection, SourceState, SourceStats};
+use crate::core::jobs::JobRow;
+use crate::sources::driver::{PageEnd, ReadDriver, Visit};
+use crate::sources::error::Fault;
+use crate::sources::lookup::Lookup;
+use crate::sources::pending::PendingReads;
+use crate::sources::snapshot_diff::ScanStrategy;
+use crate::sources::stats::ChangeDetection;
 
 /// Longest wait of a reading for a writer, before it comes back later.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// A reading that comes later than this, or takes longer, is announced: until then what is known is
-/// not believed.
-const ANNOUNCED: Duration = Duration::from_millis(20);
-
 /// Events so soon after a failed attempt on a locked database are of our own making.
 const ECHO: Duration = Duration::from_millis(20);
-
-/// Pause after an event: a writer may raise ten thousand events a second.
-const SPACING: Duration = Duration::from_millis(1);
-/// Likewise while a reading is to come anyway: then an event can only mean that the file is gone.
-const SPACING_OWED: Duration = Duration::from_millis(10);
 
 /// Interval at which a database without events is asked whether it has changed: a question reads a
 /// hundred bytes.
 const POLL_EVERY: Duration = Duration::from_secs(5);
 
-/// Thread of a source.
-pub(super) struct Reader {
-    pub(super) options: Arc<SqliteOptions>,
-    pub(super) decoder: Arc<Decoder>,
-    pub(super) view: KnownJobs,
-    pub(super) tell: ChangeSink,
-    pub(super) signal: Arc<ChangeSignal>,
-    pub(super) lookups: Arc<LookupConnection>,
-    pub(super) stats: Arc<Mutex<SourceStats>>,
-    /// Ends a query that takes long.
-    pub(super) interrupt: Arc<Mutex<Option<InterruptHandle>>>,
-    pub(super) state: State,
-}
-
-/// State of the thread.
-#[derive(Default)]
-pub(super) struct State {
+/// Connection of a source's thread.
+pub(super) struct SqliteReader {
+    shared: Arc<SqliteDatabase>,
     around: Option<ParentWatcher>,
     database: Option<Database>,
-    looks: ChangeChecks,
-    retries: RetryBackoff,
-    rests: ReadThrottle,
+    /// Reason why the database has to be polled.
+    silence: Option<String>,
     pace: LockPace,
-    /// Reason why the database is polled. The next field has the next time.
-    polled: Option<String>,
-    poll_at: Duration,
     /// `data_version` at the last reading.
     version: Option<i64>,
-    owes: PendingReads,
     /// From where changes are asked; `None`: nothing was read yet.
     since: Option<OwnedValue>,
-    down: Option<Outage>,
-    /// Another process has it locked, for a short time so far.
-    is_locked: bool,
-    is_stale: bool,
-    has_reported: bool,
-    last_told: Option<LastPublished>,
+    /// The reading of everything that is under way.
+    scan: Scan,
+    failed: Option<Failure>,
 }
 
 struct Database {
@@ -90,271 +60,217 @@ struct Database {
     identity: Identity,
 }
 
-/// Readings that are owed.
+/// State of the database when the reading of everything began, and progress of that reading.
 #[derive(Default)]
-struct PendingReads {
-    all: bool,
-    changes: bool,
+struct Scan {
+    sample: Option<ReadPoint>,
+    version: Option<i64>,
+    since: Option<OwnedValue>,
+    /// The id that the last page ended with.
+    last: Option<OwnedValue>,
 }
 
-struct Outage {
-    why: String,
+/// The last attempt to read.
+struct Failure {
     /// The files as they were then; `None`: locked, which does not show.
-    look: Option<FileStamp>,
-    since: Duration,
+    stamp: Option<FileStamp>,
+    at: Duration,
 }
 
-impl State {
-    /// Returns whether it waits for a writer or a missing file before it can read.
-    fn is_held_up(&self) -> bool {
-        self.is_locked || self.down.is_some()
-    }
-}
-
-/// Last published row or id.
-enum LastPublished {
-    Row(Box<JobRow>),
-    Gone(String),
-}
-
-impl Reader {
-    /// Runs until it is stopped.
-    pub(super) fn run(mut self) {
-        let mut woken = WakeReason::Requested;
-        while woken != WakeReason::Stopped {
-            self.stats.lock().turns += 1;
-            self.turn(woken);
-            if woken == WakeReason::Raised {
-                self.signal.pause(self.spacing());
-            }
-            let now = clock::now().boot;
-            let limit = self.next(now).map(|next| next.saturating_sub(now));
-            woken = self.signal.wait(limit);
+impl SqliteReader {
+    /// Not connected yet.
+    pub(super) fn new(shared: Arc<SqliteDatabase>) -> Self {
+        Self {
+            shared,
+            around: None,
+            database: None,
+            silence: None,
+            pace: LockPace::default(),
+            version: None,
+            since: None,
+            scan: Scan::default(),
+            failed: None,
         }
     }
 
-    /// Returns how long events are ignored after one.
-    fn spacing(&self) -> Duration {
-        if !self.will_see_changes() {
-            return SPACING;
-        }
-        let now = clock::now().boot;
-        let next = self.next(now).unwrap_or(now);
-        next.saturating_sub(now).clamp(SPACING, SPACING_OWED)
-    }
-
-    /// Returns when there is something to do without anyone ringing.
-    fn next(&self, now: Duration) -> Option<Duration> {
-        let polls = self.state.polled.as_ref().map(|_| self.state.poll_at);
-        polls.into_iter().chain(self.next_owed(now)).min()
-    }
-
-    fn next_owed(&self, now: Duration) -> Option<Duration> {
-        let state = &self.state;
-        if state.is_held_up() {
-            return [state.retries.next(), state.looks.next()]
-                .into_iter()
-                .flatten()
-                .min();
-        }
-        let reading = [
-            (state.owes.changes, state.rests.changes),
-            (state.owes.all, state.rests.all),
-        ];
-        let reading = reading
-            .into_iter()
-            .filter(|(owes, _)| *owes)
-            .map(|(_, at)| at.max(now));
-        // While a reading is to come anyway, there is no need to look whether one should.
-        let looks = state.looks.next().filter(|_| !self.will_see_changes());
-        reading.chain(looks).min()
-    }
-
-    /// Returns whether a reading is owed that will see every change.
-    fn will_see_changes(&self) -> bool {
-        let owes = &self.state.owes;
-        owes.changes || (owes.all && self.options.queries.changed.is_none())
-    }
-
-    fn turn(&mut self, woken: WakeReason) {
-        let now = clock::now().boot;
-        let is_rung = woken == WakeReason::Raised && self.is_worth_a_look(now);
-        if is_rung {
-            self.state.looks.restart(now);
-        }
-        if woken == WakeReason::Requested {
-            self.state.owes.all = true;
-        }
-        let is_polled = self.state.polled.is_some() && self.state.poll_at <= now;
-        if is_polled {
-            self.state.poll_at = now + POLL_EVERY;
-        }
-        if let Err(fault) = self.proceed(is_rung || is_polled, now) {
-            self.fail(&fault);
-        }
-    }
-
-    /// Returns whether something has happened that is not of our own making.
-    fn is_worth_a_look(&self, now: Duration) -> bool {
-        match &self.state.down {
-            None => true,
-            Some(down) => match &down.look {
-                Some(look) => *look != FileStamp::at(&self.options.path),
-                None => now > down.since + ECHO,
-            },
-        }
-    }
-
-    fn proceed(&mut self, is_rung: bool, now: Duration) -> Result<(), Fault> {
-        let looks = self.state.looks.take_due(now) || is_rung;
-        let retries = self.state.down.is_some() && self.state.retries.is_due(now);
-        if self.state.is_held_up() && !looks && !retries {
-            return Ok(());
-        }
-        self.open(now)?;
-        if looks && !self.will_see_changes() {
-            self.look()?;
-        }
-        self.read(now)
-    }
-
-    /// Sees to it that the right directories are watched and the right file is open.
-    fn open(&mut self, now: Duration) -> Result<(), Fault> {
-        let options = Arc::clone(&self.options);
-        let path = &options.path;
-        let around = &mut self.state.around;
-        if !around.as_ref().is_some_and(|around| around.is_right(path)) {
-            *around = None;
-            match ParentWatcher::watch(path, &self.signal) {
-                Ok(watch) => {
-                    *around = Some(watch);
-                    self.state.database = None;
-                    self.poll(parent_watcher::why_silent(path), now);
-                }
-                Err(Fault::Unwatched(why)) => {
-                    let mend = "see fs.inotify.max_user_instances and fs.inotify.max_user_watches, and that its directory may be read";
-                    let why = format!("its directory cannot be watched: {why}\n  {mend}");
-                    self.poll(Some(why), now);
-                }
-                Err(fault) => return Err(fault),
-            }
-        }
-        let identity = Identity::of(path)?;
-        let is_right = |database: &Database| database.identity == identity;
-        if self.state.database.as_ref().is_some_and(is_right) {
-            return Ok(());
-        }
-        self.state.database = None;
-        let (connection, identity) = open::to_read(&self.options, PATIENCE)?;
-        *self.interrupt.lock() = Some(connection.get_interrupt_handle());
-        self.state.database = Some(Database {
+    /// Of the database that is open, with changes known until `since`.
+    #[cfg(test)]
+    pub(super) fn over(
+        shared: Arc<SqliteDatabase>,
+        (connection, identity): (Connection, Identity),
+        since: Option<OwnedValue>,
+    ) -> Self {
+        let database = Some(Database {
             connection,
             identity,
         });
-        // Another database: nothing of what was read before counts.
-        self.state.owes = PendingReads {
-            all: true,
-            changes: false,
-        };
-        self.state.since = None;
-        self.state.version = None;
-        self.state.rests.all = now;
-        Ok(())
+        Self {
+            database,
+            since,
+            ..Self::new(shared)
+        }
     }
 
-    /// Asks from time to time from now on, for this reason; `None`: every change raises an event.
-    fn poll(&mut self, why: Option<String>, now: Duration) {
-        if self.state.polled == why {
-            return;
-        }
-        if let Some(why) = &why {
-            let source = &self.options.name;
-            tracing::warn!(source, every = ?POLL_EVERY, "changes are asked for: {why}");
-        }
-        self.stats.lock().detection = why.clone().map(|why| ChangeDetection::Polling { why });
-        self.state.polled = why;
-        self.state.poll_at = now + POLL_EVERY;
-    }
-
-    /// Looks whether there is something to read.
-    fn look(&mut self) -> Result<(), Fault> {
-        let Some(database) = &self.state.database else {
+    /// Sees to it that the right directories are watched.
+    fn watch(&mut self) -> Result<(), Fault> {
+        let path = &self.shared.options.path;
+        if self
+            .around
+            .as_ref()
+            .is_some_and(|around| around.is_right(path))
+        {
             return Ok(());
-        };
-        let version = open::data_version(&database.connection)?;
-        if self.state.version != Some(version) {
-            self.state.version = Some(version);
-            self.owe();
+        }
+        self.around = None;
+        match ParentWatcher::watch(path, &self.shared.context.signal) {
+            Ok(watch) => {
+                self.silence = parent_watcher::why_silent(path);
+                self.around = Some(watch);
+                self.database = None;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(file_fault(&error));
+            }
+            Err(error) => {
+                self.silence = Some(format!(
+                    "its directory cannot be watched: {error}\n  see fs.inotify.max_user_instances and fs.inotify.max_user_watches, and that its directory may be read"
+                ));
+            }
         }
         Ok(())
     }
 
-    /// The database has changed.
-    fn owe(&mut self) {
-        self.state.owes.all = true;
-        self.state.owes.changes =
-            self.options.queries.changed.is_some() && self.state.since.is_some();
+    fn connection(&self) -> Result<&Connection, Fault> {
+        connection_of(self.database.as_ref())
     }
 
-    /// Says that what is known is not the newest, if that lasts.
-    fn announce(&mut self, lasts: Duration) {
-        if lasts > ANNOUNCED && !self.state.is_stale && self.state.down.is_none() {
-            self.state.is_stale = true;
-            self.tell(JobChange::Stale);
+    fn version(&self) -> Result<i64, Fault> {
+        open::data_version(self.connection()?)
+    }
+}
+
+fn connection_of(database: Option<&Database>) -> Result<&Connection, Fault> {
+    match database {
+        Some(database) => Ok(&database.connection),
+        None => Err(file_fault(&std::io::ErrorKind::NotFound.into())),
+    }
+}
+
+impl ReadDriver for SqliteReader {
+    fn open(&mut self, _now: Duration, _owed: &mut PendingReads) -> Result<bool, Fault> {
+        self.watch()?;
+        let identity = Identity::of(&self.shared.options.path)?;
+        let is_right = |database: &Database| database.identity == identity;
+        if self.database.as_ref().is_some_and(is_right) {
+            return Ok(false);
         }
+        self.database = None;
+        let (connection, identity) = open::to_read(&self.shared.options, PATIENCE)?;
+        *self.shared.interrupt.lock() = Some(connection.get_interrupt_handle());
+        self.database = Some(Database {
+            connection,
+            identity,
+        });
+        self.since = None;
+        self.version = None;
+        Ok(true)
     }
 
-    fn fail(&mut self, fault: &Fault) {
-        let now = clock::now().boot;
-        let is_locked = match fault {
-            Fault::Stopped => return,
-            Fault::Busy => true,
-            Fault::Missing
-            | Fault::Refused(_)
-            | Fault::Unwatched(_)
-            | Fault::NoDatabase(_)
-            | Fault::Query(_)
-            | Fault::Failed(_) => false,
-        };
-        if is_locked && self.state.down.is_none() {
-            self.announce(ANNOUNCED * 2);
-            if !self.state.is_locked {
-                self.state.is_locked = true;
-                self.state.looks.restart(now);
-            }
-            if self.state.looks.next().is_some() {
-                return;
-            }
-        }
+    fn close(&mut self, is_locked: bool) {
+        let path = &self.shared.options.path;
+        self.failed = Some(Failure {
+            stamp: (!is_locked).then(|| FileStamp::at(path)),
+            at: clock::now().boot,
+        });
         if !is_locked {
-            self.state.owes.all = true;
-            self.state.database = None;
-            self.lookups.forget();
-        }
-        // An attempt for an event's sake does not put off the next one.
-        if self.state.retries.is_due(now) {
-            self.state.retries.fail(now);
-        }
-        let why = fault.about(&self.options.path);
-        let is_new = self.state.down.as_ref().is_none_or(|down| down.why != why);
-        self.state.down = Some(Outage {
-            why: why.clone(),
-            look: (!is_locked).then(|| FileStamp::at(&self.options.path)),
-            since: now,
-        });
-        self.state.is_stale = false;
-        if is_new {
-            tracing::warn!(source = self.options.name, "{why}");
-            self.stats.lock().state = SourceState::Down { why: why.clone() };
-            self.tell(JobChange::Down { why });
+            self.database = None;
+            self.shared.forget();
         }
     }
 
-    fn tell(&self, news: JobChange) {
-        (self.tell)(SourceUpdate {
-            source: self.options.id,
-            news: vec![news],
-            more: false,
-        });
+    fn is_worth_a_try(&self, now: Duration) -> bool {
+        self.failed
+            .as_ref()
+            .is_none_or(|failed| match &failed.stamp {
+                Some(stamp) => *stamp != FileStamp::at(&self.shared.options.path),
+                None => now > failed.at + ECHO,
+            })
+    }
+
+    fn detection(&self) -> Option<ChangeDetection> {
+        let why = self.silence.clone()?;
+        Some(ChangeDetection::Polling { why })
+    }
+
+    fn poll_interval(&self) -> Duration {
+        POLL_EVERY
+    }
+
+    fn are_events_rumours(&self) -> bool {
+        true
+    }
+
+    fn has_changed(&mut self) -> Result<bool, Fault> {
+        let version = self.version()?;
+        Ok(self.version.replace(version) != Some(version))
+    }
+
+    fn can_read_changes(&self) -> bool {
+        self.since.is_some()
+    }
+
+    fn are_changes_complete(&self) -> bool {
+        true
+    }
+
+    fn begin_all(&mut self) -> Result<ScanStrategy, Fault> {
+        self.scan = Scan {
+            sample: self.shared.sample(),
+            version: Some(self.version()?),
+            ..Scan::default()
+        };
+        if let Some(sql) = &self.shared.context.queries.changed {
+            self.pace.begin();
+            let latest = queries::latest_change(self.connection()?, sql)?;
+            self.pace.end();
+            self.scan.since = Some(latest);
+        }
+        let strategy = queries::strategy(self.connection()?, &self.shared.context.queries)?;
+        self.begin_reading()?;
+        Ok(strategy)
+    }
+
+    fn end_all(&mut self) -> Result<bool, Fault> {
+        let version = self.version()?;
+        self.version = Some(version);
+        self.since = self.scan.since.take();
+        if let Some(sample) = self.scan.sample {
+            self.shared.confirm(sample);
+        }
+        Ok(self.scan.version != Some(version))
+    }
+
+    fn page(&mut self, visit: &mut Visit<'_>) -> Result<PageEnd, Fault> {
+        self.read_page(visit)
+    }
+
+    fn pass(&mut self, visit: &mut Visit<'_>) -> Result<(), Fault> {
+        self.read_pass(visit)
+    }
+
+    fn changes(&mut self, visit: &mut Visit<'_>) -> Result<(), Fault> {
+        let version = self.version()?;
+        self.begin_reading()?;
+        self.read_changes(visit)?;
+        self.version = Some(version);
+        Ok(())
+    }
+
+    fn find_all(&mut self, ids: &[String]) -> Result<Vec<Lookup<JobRow>>, Fault> {
+        ids.iter().map(|id| self.find(id)).collect()
+    }
+
+    fn take_rested(&mut self) -> Duration {
+        self.pace.take_rested()
     }
 }

@@ -4,8 +4,8 @@ use anyhow::{anyhow, bail};
 use clap::Args;
 
 use crate::cli::context::{Context, End, WatchOptions};
-use crate::config::{PostgresSettings, SourceKind};
-use crate::daemon::{Table, table};
+use crate::config::SourceKind;
+use crate::sources::{DatabaseOptions, PostgresOptions, Table, table_of};
 
 /// The statements, with psql's variables where names belong.
 const TEMPLATE: &str = include_str!(concat!(
@@ -34,10 +34,12 @@ pub(super) struct Arguments {
 pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     let settings = context.settings(&WatchOptions::default())?;
     let all = settings.sources.values();
-    let postgres: Vec<(&str, &PostgresSettings)> = all
+    let postgres: Vec<(&str, &PostgresOptions)> = all
         .filter_map(|asked| match &asked.kind {
-            SourceKind::Postgres(postgres) => Some((asked.name.as_str(), &**postgres)),
-            SourceKind::Api | SourceKind::Sqlite(_) => None,
+            SourceKind::Database(DatabaseOptions::Postgres(postgres)) => {
+                Some((asked.name.as_str(), &**postgres))
+            }
+            SourceKind::Api | SourceKind::Database(DatabaseOptions::Sqlite(_)) => None,
         })
         .collect();
     let names = || {
@@ -67,7 +69,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
                 id: unquoted(id),
             }
         }
-        (None, _) | (_, None) => table(name, found).map_err(|error| {
+        (None, _) | (_, None) => table_of(name, found).map_err(|error| {
             anyhow!("source \"{name}\": {error}\n  or name the table whose rows are jobs: --table schema.table --id column")
         })?,
     };

@@ -10,9 +10,8 @@ pub(super) use cluster::{Cluster, Session};
 use tokio_postgres::Config;
 
 use crate::core::jobs::JobChange;
-use crate::sources::options::Queries;
-use crate::sources::postgres::source::Postgres;
-use crate::sources::postgres_options::{PostgresOptions, Tls};
+use crate::sources::options::{DatabaseOptions, PostgresOptions, Queries, Tls};
+use crate::sources::source::Source;
 use crate::sources::stats::ChangeDetection;
 use crate::sources::tests::reports::{self, SOURCE, Table, view};
 
@@ -65,8 +64,6 @@ impl Place {
 /// A source at `url`.
 pub(super) fn options(url: &str) -> PostgresOptions {
     PostgresOptions {
-        id: SOURCE,
-        name: "eemt".to_owned(),
         server: url.parse::<Config>().unwrap(),
         tls: Tls::default(),
         channel: "lapsed_eemt".to_owned(),
@@ -81,14 +78,16 @@ pub(super) fn options(url: &str) -> PostgresOptions {
 
 /// A source, and what it told.
 pub(super) struct Watched {
-    pub(super) source: Postgres,
+    pub(super) source: Source,
     table: reports::Shared,
 }
 
 impl Watched {
     pub(super) fn start(options: PostgresOptions) -> Self {
         let table = reports::Shared::default();
-        let source = Postgres::start_with(options, view(&table), reports::tell(&table)).unwrap();
+        let options = DatabaseOptions::Postgres(Box::new(options));
+        let (view, tell) = (view(&table), reports::tell(&table));
+        let source = Source::start_with(SOURCE, "eemt", &options, view, tell).unwrap();
         Self { source, table }
     }
 

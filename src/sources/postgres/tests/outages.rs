@@ -69,12 +69,9 @@ fn another_server_takes_over() {
     );
     let mut both = options(&url);
     both.queries.mark = vec!["UPDATE jobs SET data_cleaned_at = :now WHERE id = :job".to_owned()];
-    let watched = Watched::loaded(both);
+    let watched = Watched::loaded(both.clone());
     let mut only_standby = options(&standby.url("postgres"));
-    only_standby
-        .queries
-        .mark
-        .clone_from(&watched.source.options().queries.mark);
+    only_standby.queries.mark.clone_from(&both.queries.mark);
     let beside = Watched::loaded(only_standby);
     let why = beside.deaf().unwrap();
     assert!(

@@ -2,12 +2,14 @@
 
 use super::harness::{Cluster, Place, Watched};
 use crate::core::jobs::{JobChange, JobLookup, JobRow, Status};
-use crate::sources::decode::Decoder;
-use crate::sources::postgres::connection::{Connection, ConnectionRole};
+use crate::sources::context::SourceContext;
+use crate::sources::postgres::PostgresDatabase;
+use crate::sources::postgres::connection::ConnectionRole;
 use crate::sources::postgres::plan::{self, PAGE};
-use crate::sources::postgres::{context::SourceContext, shape::Shape};
 use crate::sources::snapshot_diff::ScanStrategy;
+use crate::sources::tests::reports::SOURCE;
 use serde_json::json;
+use std::sync::Arc;
 
 fn row(watched: &Watched, id: &str) -> JobRow {
     match watched.source.fresh(id) {
@@ -274,19 +276,11 @@ fn pages_need_an_index_and_one_order() {
     ] {
         let mut options = place.options();
         select.clone_into(&mut options.queries.select);
-        let decoder = Decoder::new("eemt", &options.queries).unwrap();
-        let shared = SourceContext::new(options.clone(), decoder);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let plan = runtime.block_on(async {
-            let link = Connection::connect(&options, ConnectionRole::Reads)
-                .await
-                .unwrap();
-            let shape = Shape::learn(&link, &shared.select()).await.unwrap();
-            plan::plan(&link, &shape).await.unwrap()
-        });
+        let context = SourceContext::new(SOURCE, "eemt", &options.queries).unwrap();
+        let database = PostgresDatabase::new(&options, Arc::new(context));
+        let connected = database.connect_with_shape(ConnectionRole::Reads, None);
+        let (link, shape) = connected.unwrap();
+        let plan = plan::plan(&link, &shape).unwrap();
         assert_eq!(plan.strategy, strategy, "{select}");
         assert!(!plan.relations.is_empty());
     }

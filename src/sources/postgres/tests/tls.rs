@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::harness::{Cluster, SCHEMA, Watched, options};
-use crate::sources::postgres_options::{PostgresOptions, Tls, TlsMode, TlsRoots};
+use crate::sources::options::{PostgresOptions, Tls, TlsMode, TlsRoots};
 
 /// A server with a certificate for `localhost`, and the root that vouches for it.
 fn encrypted() -> (Cluster, PathBuf, PathBuf) {

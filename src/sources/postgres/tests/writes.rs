@@ -238,14 +238,15 @@ fn an_unknown_parameter_is_refused() {
 
 #[test]
 fn queries_are_held_against_the_database() {
-    use crate::sources::{QueryError, check_postgres};
+    use crate::sources::QueryError;
+    use crate::sources::postgres::check;
     let place = Place::filled();
     let sound = with_statements(&place);
-    check_postgres(&sound).unwrap();
+    check("eemt", &sound).unwrap();
     let told = |change: &dyn Fn(&mut crate::sources::Queries)| {
         let mut options = sound.clone();
         change(&mut options.queries);
-        match check_postgres(&options).unwrap_err() {
+        match check("eemt", &options).unwrap_err() {
             error @ QueryError::Query { .. } => error.to_string(),
             other => panic!("{other:?}"),
         }
@@ -277,6 +278,13 @@ fn queries_are_held_against_the_database() {
         ),
         (
             told(&|of| of.changed = Some("SELECT id, status FROM jobs".to_owned())),
+            "changed: no column \"kind\"",
+        ),
+        (
+            told(&|of| {
+                let all = "SELECT *, data_cleaned_at AS cleaned_at, updated_at AS changed_at";
+                of.changed = Some(format!("{all} FROM jobs"));
+            }),
             "changed: it does not name :since",
         ),
     ] {
@@ -285,7 +293,7 @@ fn queries_are_held_against_the_database() {
     let mut away = sound;
     away.server = Cluster::shared().url("nowhere").parse().unwrap();
     assert!(matches!(
-        check_postgres(&away).unwrap_err(),
+        check("eemt", &away).unwrap_err(),
         QueryError::Database(_)
     ));
 }

@@ -1,14 +1,13 @@
 //! Queries that do not fit are refused with what would.
 
-use super::harness::{Place, SELECT};
-use crate::sources::check_sqlite;
+use super::harness::{Place, SELECT, check};
 use crate::sources::options::Queries;
 
 fn refusal(change: impl FnOnce(&mut Queries)) -> String {
     let (place, _writer) = Place::filled("WAL");
     let mut options = place.options();
     change(&mut options.queries);
-    check_sqlite(&options).unwrap_err().to_string()
+    check(&options).unwrap_err()
 }
 
 #[test]
@@ -24,7 +23,7 @@ fn what_fits_is_accepted() {
         "{}, updated_at AS changed_at FROM jobs WHERE updated_at >= :since",
         SELECT.strip_suffix(" FROM jobs").unwrap()
     ));
-    check_sqlite(&options).unwrap();
+    check(&options).unwrap();
 }
 
 #[test]
@@ -127,7 +126,7 @@ fn statements_and_changes_are_checked_too() {
 #[test]
 fn a_database_that_is_not_there_is_not_made() {
     let place = Place::empty();
-    let error = check_sqlite(&place.options()).unwrap_err().to_string();
+    let error = check(&place.options()).unwrap_err();
     assert!(error.contains("it does not exist"), "{error}");
     assert!(!place.path.exists());
 }

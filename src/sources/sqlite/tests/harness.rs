@@ -1,5 +1,6 @@
 //! A database, a process that writes to it, and a table of jobs that takes in what is told.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -9,12 +10,13 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::common::machine::assert_watches;
-use crate::core::jobs::{SourceId, SourceUpdate};
+use crate::core::jobs::SourceUpdate;
+use crate::sources::context::SourceContext;
 use crate::sources::known_jobs::{ChangeSink, KnownJobs};
-use crate::sources::options::Queries;
-use crate::sources::sqlite::Sqlite;
-use crate::sources::sqlite::SqliteOptions;
-use crate::sources::tests::reports;
+use crate::sources::options::{DatabaseOptions, Queries, SqliteOptions};
+use crate::sources::source::Source;
+use crate::sources::sqlite::SqliteDatabase;
+use crate::sources::tests::reports::{self, SOURCE};
 pub(super) use crate::sources::tests::reports::{Table, eventually, view};
 
 const DATABASE: &str = "LAPSED_TEST_JOBS_DATABASE";
@@ -126,9 +128,7 @@ impl Place {
 
     pub(super) fn options(&self) -> SqliteOptions {
         SqliteOptions {
-            add_columns: Vec::new(),
-            id: SourceId(3),
-            name: "eemt".to_owned(),
+            add_columns: BTreeMap::new(),
             path: self.path.clone(),
             queries: Queries {
                 select: SELECT.to_owned(),
@@ -139,21 +139,42 @@ impl Place {
 }
 
 /// Starts a source. Without a watch it is polled, which takes longer than these tests wait.
-pub(super) fn start(options: SqliteOptions, view: KnownJobs, tell: ChangeSink) -> Sqlite {
+pub(super) fn start(options: SqliteOptions, view: KnownJobs, tell: ChangeSink) -> Source {
+    start_as("eemt", options, view, tell)
+}
+
+fn start_as(name: &str, options: SqliteOptions, view: KnownJobs, tell: ChangeSink) -> Source {
     assert_watches();
-    Sqlite::start_with(options, view, tell).unwrap()
+    let options = DatabaseOptions::Sqlite(options);
+    Source::start_with(SOURCE, name, &options, view, tell).unwrap()
+}
+
+/// The database of `options`, with a context that nothing else shares.
+pub(super) fn database(options: &SqliteOptions) -> Arc<SqliteDatabase> {
+    let context = SourceContext::new(SOURCE, "eemt", &options.queries).unwrap();
+    Arc::new(SqliteDatabase::new(options, Arc::new(context)))
+}
+
+/// Checks `options`; says which mistake they have.
+pub(super) fn check(options: &SqliteOptions) -> Result<(), String> {
+    crate::sources::sqlite::check("eemt", options).map_err(|error| error.to_string())
 }
 
 /// A source, and what it told.
 pub(super) struct Watched {
-    pub(super) source: Sqlite,
+    pub(super) source: Source,
     pub(super) table: Arc<(Mutex<Table>, Condvar)>,
 }
 
 impl Watched {
     pub(super) fn start(options: SqliteOptions) -> Self {
+        Self::start_as("eemt", options)
+    }
+
+    /// Started, and called `name`.
+    pub(super) fn start_as(name: &str, options: SqliteOptions) -> Self {
         let table: Arc<(Mutex<Table>, Condvar)> = Arc::default();
-        let source = start(options, view(&table), reports::tell(&table));
+        let source = start_as(name, options, view(&table), reports::tell(&table));
         Self { source, table }
     }
 

@@ -24,10 +24,9 @@ fn switches(name: &str) -> u64 {
 fn an_idle_source_sleeps() {
     for journal in ["WAL", "DELETE"] {
         let (place, mut writer) = Place::filled(journal);
-        let mut options = place.options();
-        options.name = format!("i-{journal}");
         let name = format!("jobs-i-{journal}");
-        let watched = Watched::loaded(options);
+        let watched = Watched::start_as(&name["jobs-".len()..], place.options());
+        watched.until("loaded", |table| table.loads() > 0);
         writer.run("UPDATE jobs SET kind = 'x'");
         watched.until("read", |table| {
             table.row("a").unwrap().kind.as_deref() == Some("x")

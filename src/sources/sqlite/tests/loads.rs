@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::harness::{Place, Watched, Writer, eventually, view};
-use crate::core::jobs::{JobChange, JobLookup, JobRow, Status};
-use crate::sources::change_signal::ChangeSignal;
-use crate::sources::decode::Decoder;
+use super::harness::{Place, Watched, Writer, database, eventually, view};
+use crate::core::jobs::{JobChange, JobLookup, JobRow, SourceUpdate, Status};
+use crate::sources::publisher::ChangePublisher;
+use crate::sources::reading::Reading;
 use crate::sources::snapshot_diff::ScanStrategy;
-use crate::sources::sqlite::lock_pace::LockPace;
 use crate::sources::sqlite::open;
-use crate::sources::sqlite::read::Reading;
+use crate::sources::sqlite::reader::SqliteReader;
 use crate::sources::stats::SourceState;
+use crate::sources::tests::reports::SOURCE;
 
 const JOURNALS: [&str; 6] = ["WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF"];
 
@@ -225,31 +225,31 @@ fn a_writer_in_the_midst_of_a_reading_delays_a_page_and_not_all_of_it() {
          INSERT INTO jobs (id, status) SELECT 'job' || n, 'running' FROM n",
     );
     let options = place.options();
-    let (connection, _) = open::to_read(&options, Duration::ZERO).unwrap();
+    let (connection, identity) = open::to_read(&options, Duration::ZERO).unwrap();
     connection.busy_handler(Some(on_busy)).unwrap();
-    let decoder = Decoder::new("eemt", &options.queries).unwrap();
-    let mut writer = Some(writer);
-    let mut told = 0;
-    let mut tell = |news| {
-        if let Some(mut writer) = writer.take() {
+    let writer = Mutex::new(Some(writer));
+    let told = Arc::new(Mutex::new(0));
+    let counts = Arc::clone(&told);
+    let tell = move |news: SourceUpdate| {
+        if let Some(mut writer) = writer.lock().take() {
             writer.run("BEGIN EXCLUSIVE");
             LOCK.lock().0 = Some(writer);
         }
-        if let JobChange::Rows(rows) = news {
-            told += rows.len();
+        for news in news.news {
+            if let JobChange::Rows(rows) = news {
+                *counts.lock() += rows.len();
+            }
         }
     };
+    let shared = database(&options);
+    let context = Arc::clone(&shared.context);
     let mut reading = Reading {
-        connection: &connection,
-        decoder: &decoder,
-        queries: &options.queries,
-        added: &options.add_columns,
+        driver: &mut SqliteReader::over(shared, (connection, identity), None),
+        context: &context,
         view: &view(&Arc::default()),
-        tell: &mut tell,
-        signal: &ChangeSignal::default(),
-        pace: &mut LockPace::default(),
+        publisher: &mut ChangePublisher::new(Arc::new(tell), SOURCE),
     };
     assert_eq!(reading.all(ScanStrategy::Paged, true).unwrap(), 602);
-    assert_eq!(told, 602);
+    assert_eq!(*told.lock(), 602);
     assert!(LOCK.lock().1 >= 3);
 }

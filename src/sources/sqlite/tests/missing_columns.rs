@@ -1,10 +1,10 @@
 //! Columns that a table lacks and is to have.
 
-use super::harness::{Place, Watched, Writer};
+use super::harness::{Place, Watched, Writer, check};
 use crate::core::jobs::JobRow;
 use crate::core::policy::Record;
 use crate::core::time::Timestamp;
-use crate::sources::sqlite::{AddedColumn, SqliteOptions, check_sqlite};
+use crate::sources::options::SqliteOptions;
 use crate::sources::write_back::{WriteBack, WriteOutcome};
 
 /// As applications make their tables before anybody cleans up after them.
@@ -18,10 +18,9 @@ fn without(journal: &str) -> (Place, Writer, SqliteOptions) {
     ];
     options.queries.forget = vec!["DELETE FROM jobs WHERE id = :job".to_owned()];
     options.add_columns = ["data_cleaned_at", "summary"]
-        .map(|column| AddedColumn {
-            table: "jobs".to_owned(),
-            column: column.to_owned(),
-            kind: "TIMESTAMP".to_owned(),
+        .map(|column| {
+            let key = ("jobs".to_owned(), column.to_owned());
+            (key, "TIMESTAMP".to_owned())
         })
         .into();
     (place, writer, options)
@@ -50,7 +49,7 @@ fn they_read_as_null_and_come_with_the_first_mark() {
     for journal in ["WAL", "DELETE"] {
         let (place, mut writer, options) = without(journal);
         let before = columns(&place);
-        check_sqlite(&options).unwrap();
+        check(&options).unwrap();
         let watched = Watched::loaded(options.clone());
         assert_eq!(watched.look(|table| table.rows.len()), 2);
         let a = watched.look(|table| table.row("a").unwrap().clone());
@@ -78,7 +77,7 @@ fn they_read_as_null_and_come_with_the_first_mark() {
             table.row("a").unwrap().moments.cleaned_at.is_some()
         });
         // Whoever opens it anew finds them there.
-        check_sqlite(&options).unwrap();
+        check(&options).unwrap();
         let again = Watched::loaded(options);
         assert!(again.look(|table| table.row("a").unwrap().moments.cleaned_at.is_some()));
     }
@@ -100,7 +99,7 @@ fn without_being_asked_for_them_nothing_is_added() {
     let (place, _writer, mut options) = without("WAL");
     let before = columns(&place);
     options.add_columns.clear();
-    let error = check_sqlite(&options).unwrap_err().to_string();
+    let error = check(&options).unwrap_err();
     assert!(error.contains("data_cleaned_at"), "{error}");
     let watched = Watched::start(options);
     watched.until("told", |table| table.down().is_some());

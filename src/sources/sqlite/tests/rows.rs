@@ -6,12 +6,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::harness::{Place, Writer};
+use super::harness::{Place, Writer, database};
 use crate::core::jobs::{JobLookup, JobRow, Status};
-use crate::sources::change_signal::ChangeSignal;
-use crate::sources::decode::Decoder;
-use crate::sources::sqlite::SqliteOptions;
-use crate::sources::sqlite::lookup_connection::LookupConnection;
+use crate::sources::driver::Driver;
+use crate::sources::options::SqliteOptions;
 
 const SELECT: &str =
     "SELECT id, status, kind, created_at, expires_at, files, error, extra, amount, raw FROM jobs";
@@ -41,12 +39,7 @@ fn filled() -> (Place, Writer, SqliteOptions) {
 }
 
 fn ask(options: &SqliteOptions) -> impl Fn(&str) -> JobRow + use<> {
-    let decoder = Arc::new(Decoder::new(&options.name, &options.queries).unwrap());
-    let lookups = LookupConnection::new(
-        Arc::new(options.clone()),
-        decoder,
-        Arc::new(ChangeSignal::default()),
-    );
+    let lookups = database(options);
     move |id| match lookups.fresh(id) {
         JobLookup::Row(row) => *row,
         other => panic!("{id}: {other:?}"),
@@ -154,12 +147,7 @@ fn another_spelling_of_an_id_is_not_none() {
     writer.run("INSERT INTO jobs VALUES ('abc', 'running')");
     let mut options = place.options();
     options.queries.select = "SELECT id, status FROM jobs".to_owned();
-    let decoder = Arc::new(Decoder::new("eemt", &options.queries).unwrap());
-    let lookups = LookupConnection::new(
-        Arc::new(options),
-        decoder,
-        Arc::new(ChangeSignal::default()),
-    );
+    let lookups = database(&options);
     assert!(matches!(lookups.fresh("abc"), JobLookup::Row(_)));
     let fresh = lookups.fresh("ABC");
     assert!(
@@ -215,12 +203,7 @@ fn a_row_with_an_id_of_another_type_is_not_none() {
     let (_place, mut writer, options) = filled();
     writer.run("DROP TABLE jobs; CREATE TABLE jobs (id REAL PRIMARY KEY, status, kind, created_at, expires_at, files, error, extra, amount, raw)");
     writer.run("INSERT INTO jobs (id, status) VALUES (7, 'running')");
-    let decoder = Arc::new(Decoder::new("eemt", &options.queries).unwrap());
-    let lookups = LookupConnection::new(
-        Arc::new(options),
-        decoder,
-        Arc::new(ChangeSignal::default()),
-    );
+    let lookups = database(&options);
     assert!(matches!(lookups.fresh("7"), JobLookup::Unknown(_)));
     assert_eq!(lookups.fresh("8"), JobLookup::Gone);
 }

@@ -1,16 +1,19 @@
 //! Large tables: read in pages, so that others can write.
 
-use super::harness::{Place, Watched, Writer};
-use crate::core::jobs::JobChange;
+use super::harness::{Place, Watched, Writer, database};
+use crate::core::jobs::{JobChange, RowDiff, SourceUpdate};
 use crate::sources::change_signal::ChangeSignal;
-use crate::sources::decode::Decoder;
+use crate::sources::error::Fault;
+use crate::sources::known_jobs::KnownJobs;
+use crate::sources::publisher::ChangePublisher;
+use crate::sources::reading::Reading;
 use crate::sources::snapshot_diff::ScanStrategy;
-use crate::sources::sqlite::error::Fault;
 use crate::sources::sqlite::lock_pace::{LockPace, PAGE};
-use crate::sources::sqlite::missing_columns::AddedColumn;
-use crate::sources::sqlite::read::{Reading, strategy};
+use crate::sources::sqlite::queries::strategy;
+use crate::sources::sqlite::reader::SqliteReader;
 use crate::sources::sqlite::row::OwnedValue;
 use crate::sources::sqlite::{copy, open};
+use crate::sources::tests::reports::SOURCE;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -156,11 +159,8 @@ fn a_copy_has_the_columns_that_are_to_be_added_and_pages_of_any_size() {
     writer.run("PRAGMA page_size = 8192; PRAGMA journal_mode = DELETE");
     fill(&mut writer, 3000);
     let mut options = place.options();
-    options.add_columns = vec![AddedColumn {
-        table: "jobs".to_owned(),
-        column: "cleaned_at".to_owned(),
-        kind: "TEXT".to_owned(),
-    }];
+    let key = ("jobs".to_owned(), "cleaned_at".to_owned());
+    options.add_columns.insert(key, "TEXT".to_owned());
     let (connection, _) = open::to_read(&options, Duration::ZERO).unwrap();
     let signal = ChangeSignal::default();
     let mut locks = LockPace::default();
@@ -182,27 +182,40 @@ fn of_many_changes_not_all_are_kept_until_the_last_is_read() {
     fill(&mut writer, JOBS);
     let mut options = place.options();
     options.queries.changed = Some(CHANGED.to_owned());
-    let (connection, _) = open::to_read(&options, Duration::ZERO).unwrap();
-    let decoder = Decoder::new("eemt", &options.queries).unwrap();
-    let (mut early, mut late) = (0, 0);
-    let mut tell = |news| match news {
-        JobChange::Rows(rows) if connection.is_busy() => early += rows.len(),
-        JobChange::Rows(rows) => late += rows.len(),
-        other => panic!("{other:?}"),
+    let opened = open::to_read(&options, Duration::ZERO).unwrap();
+    let shared = database(&options);
+    let visited = Arc::new(AtomicU64::new(0));
+    let (early, late) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let told = [&visited, &early, &late].map(Arc::clone);
+    let tell = move |news: SourceUpdate| {
+        let [visited, early, late] = &told;
+        let is_under_way = visited.load(Ordering::SeqCst) < JOBS;
+        let count = if is_under_way { early } else { late };
+        for news in news.news {
+            match news {
+                JobChange::Rows(rows) => count.fetch_add(rows.len() as u64, Ordering::SeqCst),
+                other => panic!("{other:?}"),
+            };
+        }
     };
+    let counts = Arc::clone(&visited);
+    let view = KnownJobs {
+        known: Arc::new(move |_| {
+            counts.fetch_add(1, Ordering::SeqCst);
+            RowDiff::New
+        }),
+        ..super::harness::view(&Arc::default())
+    };
+    let context = Arc::clone(&shared.context);
     let mut reading = Reading {
-        connection: &connection,
-        decoder: &decoder,
-        queries: &options.queries,
-        added: &options.add_columns,
-        view: &super::harness::view(&Arc::default()),
-        tell: &mut tell,
-        signal: &ChangeSignal::default(),
-        pace: &mut LockPace::default(),
+        driver: &mut SqliteReader::over(shared, opened, Some(OwnedValue::Integer(0))),
+        context: &context,
+        view: &view,
+        publisher: &mut ChangePublisher::new(Arc::new(tell), SOURCE),
     };
-    let new = reading.changes(CHANGED, &mut OwnedValue::Integer(0));
-    assert_eq!(new.unwrap(), JOBS);
-    assert_eq!((early, late), (20_000, 5000));
+    assert_eq!(reading.changes().unwrap(), JOBS);
+    let told = [early, late].map(|count| count.load(Ordering::SeqCst));
+    assert_eq!(told, [20_000, 5000]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::harness::{Place, Watched, Writer};
 use crate::core::jobs::JobRow;
-use crate::sources::sqlite::SqliteOptions;
+use crate::sources::options::SqliteOptions;
 
 /// A table whose ids need not be there; `key` has it read in pages, or in one pass.
 fn filled(key: &str) -> (Place, Writer, SqliteOptions) {

@@ -1,14 +1,13 @@
-//! Publisher of updates to the engine, which may block for long without keeping the other tasks of
-//! the source waiting.
+//! Publisher of updates to the engine.
 //!
-//! **Invariant:** updates must arrive in the order in which they were published.
+//! **Invariant:** updates arrive in the order in which they were published.
 
+use super::known_jobs::{ChangeSink, KnownJobs};
 use crate::core::jobs::{JobChange, JobRow, RowDiff, SourceId, SourceUpdate, Status};
-use crate::sources::known_jobs::{ChangeSink, KnownJobs};
 
 /// Sink of updates, with the one that was published last.
 pub(super) struct ChangePublisher {
-    tell: ChangeSink,
+    sink: ChangeSink,
     source: SourceId,
     last: Option<LastPublished>,
     has_reported: bool,
@@ -21,10 +20,10 @@ enum LastPublished {
 }
 
 impl ChangePublisher {
-    /// Of `source` to `tell`.
-    pub(super) fn new(tell: ChangeSink, source: SourceId) -> Self {
+    /// Of `source` to `sink`, which may block.
+    pub(super) fn new(sink: ChangeSink, source: SourceId) -> Self {
         Self {
-            tell,
+            sink,
             source,
             last: None,
             has_reported: false,
@@ -32,43 +31,36 @@ impl ChangePublisher {
     }
 
     /// Reports of rows.
-    pub(super) async fn rows(&mut self, rows: Vec<JobRow>) {
+    pub(super) fn rows(&mut self, rows: Vec<JobRow>) {
         self.last = rows
             .last()
             .map(|row| LastPublished::Row(Box::new(row.clone())));
-        self.tell(vec![JobChange::Rows(rows)], true).await;
+        self.publish(vec![JobChange::Rows(rows)], true);
     }
 
     /// Reports what is gone.
-    pub(super) async fn gone(&mut self, ids: Vec<String>) {
+    pub(super) fn gone(&mut self, ids: Vec<String>) {
         self.last = ids.last().cloned().map(LastPublished::Gone);
-        self.tell(vec![JobChange::Gone(ids)], true).await;
+        self.publish(vec![JobChange::Gone(ids)], true);
     }
 
     /// Reports anything else.
-    pub(super) async fn send(&mut self, news: JobChange) {
-        self.tell(vec![news], false).await;
+    pub(super) fn send(&mut self, news: JobChange) {
+        self.publish(vec![news], false);
     }
 
     /// Ends the news of a reading.
-    pub(super) async fn end_reading(&mut self) {
-        self.tell(Vec::new(), false).await;
+    pub(super) fn end_reading(&mut self) {
+        self.publish(Vec::new(), false);
     }
 
-    async fn tell(&mut self, news: Vec<JobChange>, more: bool) {
-        self.has_reported = true;
-        let (tell, source) = (std::sync::Arc::clone(&self.tell), self.source);
-        let told = tokio::task::spawn_blocking(move || {
-            tell(SourceUpdate { source, news, more });
-        });
-        if let Err(error) = told.await
-            && let Ok(panic) = error.try_into_panic()
-        {
-            std::panic::resume_unwind(panic);
-        }
+    fn publish(&mut self, news: Vec<JobChange>, more: bool) {
+        self.has_reported |= more;
+        let source = self.source;
+        (self.sink)(SourceUpdate { source, news, more });
     }
 
-    /// Returns whether anything was ever reported.
+    /// Returns whether rows or ids were ever reported.
     pub(super) fn has_reported(&self) -> bool {
         self.has_reported
     }
