@@ -126,6 +126,7 @@ fn a_daemon_that_is_killed_at_any_moment_takes_nothing_of_running_jobs_and_marks
         || format!("{:?}\n{}", world.db.rows(unmarked), tell_of(&daemon)),
     );
     world.canary(&daemon, "canary");
+    world.wait_until_marked(&daemon, "canary");
     for root in ["results", "uploads", "audio"] {
         wait_until_settled(&world.place.path(root));
     }
