@@ -8,52 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::back::{DISPLACED, RestoreOutcome, put_back, set_aside};
-use super::intent::{Intent, QuarantineId};
-use super::intents::Taken;
-use super::names::parse_quarantine_name;
-use super::parts::Part;
-use super::pending::{Sweep, SweepRoot};
-use super::pipeline::ROUND_FILES_MAX;
+use super::intent::QuarantineId;
+use super::leftovers::{Leftovers, Settled, TakenUp};
 use super::place::{Lane, RootLocation, SlowWork};
 use super::quarantines::WhenMissing;
-use super::sweep::{RETRY_MAX, WAITING_NAMES_MAX};
-use super::unit::UNIT_NAMES_MAX;
+use super::sweep::RETRY_MAX;
 use crate::clock;
-use crate::core::facts::{Facts, Kind, RootId};
+use crate::core::facts::RootId;
 use crate::core::hold::Hold;
-use crate::core::policy::SkipOpen;
-use crate::core::time::{FileTime, Timestamp};
-use crate::fs::tree::Tree;
 use crate::fs::{Dir, RootDir};
-use crate::ledger::line::pack;
-use crate::ledger::{Line, LineUnit, Mark};
-
-/// Result of settling one thing.
-enum Settled {
-    /// It is back in its place, gone, or displaced.
-    Done,
-    /// A sweeper removes it.
-    Sweeping,
-    /// An error left it where it is.
-    Left,
-}
-
-/// Intents whose things lie in the quarantine, by number and part.
-type TakenUp = BTreeMap<(u64, u32), Taken>;
-
-struct Recovery<'a> {
-    lane: &'a Lane,
-    root_id: RootId,
-    place: &'a RootLocation,
-    root: &'a RootDir,
-    quarantine: &'a Arc<Dir>,
-    intents: &'a TakenUp,
-    /// The numbers that have a ledger line.
-    recorded: BTreeSet<u64>,
-    /// The removal whose parts are being collected for the sweepers.
-    collected: Option<Sweep>,
-}
 
 /// Puts the quarantine of the root at `place` in order, then lets its claims go on.
 pub(super) fn recover(lane: &Lane, root_id: RootId, place: &RootLocation) {
@@ -150,7 +113,7 @@ pub(super) fn settle(
     let intents = lane.intents.take_up(place, Some(id));
     let intents = intents.map_err(|error| unsettled(&error))?;
     warn_elsewhere(lane, place, Some(id));
-    let recovery = Recovery {
+    let leftovers = Leftovers {
         lane,
         root_id,
         place,
@@ -164,7 +127,7 @@ pub(super) fn settle(
         let parts = numbers.map(|&(id, part)| (id, Some(part)));
         lane.intents.leave(parts);
     };
-    match recovery.settle() {
+    match leftovers.settle() {
         Ok(remaining) => {
             let done = intents
                 .keys()
@@ -210,201 +173,5 @@ fn end_all(
         lane.intents.end(parts.iter().map(|part| (id, Some(*part))));
         let unit = intents[&(id, parts[0])].intent().line.unit;
         lane.tell_if_finished(id, unit, quarantine.cloned().into_iter().collect());
-    }
-}
-
-impl Recovery<'_> {
-    /// Settles everything; returns what remains in the quarantine.
-    fn settle(mut self) -> Result<BTreeMap<(u64, u32), Settled>, String> {
-        let words = |error: &dyn std::fmt::Display| error.to_string();
-        let mut things: Vec<(Vec<u8>, Facts)> = Vec::new();
-        self.quarantine
-            .list(|name, facts| {
-                if !name.starts_with(DISPLACED.as_bytes()) {
-                    things.push((name.to_vec(), facts));
-                }
-            })
-            .map_err(|error| words(&error))?;
-        let ids = self.intents.keys().map(|(id, _)| *id).collect();
-        let recorded = self.lane.ledger.contains(&ids);
-        self.recorded = recorded.map_err(|error| words(&error))?;
-        let mut remaining = BTreeMap::new();
-        // Directories that were emptied went after, and go back before, what lay in them: the later
-        // number first.
-        things.sort_by_key(|(name, _)| std::cmp::Reverse(parse_quarantine_name(name)));
-        for (name, facts) in things {
-            let number = parse_quarantine_name(&name);
-            let taken = number.and_then(|number| self.intents.get(&number));
-            let meant = taken
-                .map(Taken::intent)
-                .filter(|intent| intent.means(&facts));
-            let Some(intent) = meant else {
-                // What this very process is at work on is left to the thread that is.
-                let in_flight = |(id, part)| taken.is_none() && self.lane.intents.is_live(id, part);
-                if !number.is_some_and(in_flight) {
-                    self.displace_unknown(&name, &facts);
-                }
-                continue;
-            };
-            let settled = if self.recorded.contains(&intent.id) {
-                let links = taken.map(Taken::links).unwrap_or_default();
-                self.finish((&intent, &links), &name, facts)
-            } else {
-                self.give_back(&intent)
-            };
-            match settled {
-                Settled::Done => {}
-                Settled::Left | Settled::Sweeping => {
-                    remaining.insert((intent.id, intent.part), settled);
-                }
-            }
-        }
-        self.dispatch();
-        Ok(remaining)
-    }
-
-    /// Sets aside, and records, what has no intent that could be read.
-    fn displace_unknown(&self, name: &[u8], facts: &Facts) {
-        if matches!(self.quarantine.look(name), Ok(None)) {
-            // A thread was at work on it, and is through.
-            return;
-        }
-        let path = self.quarantine.path().join(super::place::os(name));
-        let why = "nothing is known of where it comes from";
-        if set_aside(self.quarantine, name, name, &path, why) == RestoreOutcome::Stuck {
-            return;
-        }
-        let known = self.intents.values().next();
-        let root = known.map(|taken| taken.intent().line.root.to_owned());
-        let now = clock::now().wall;
-        let (path, path_b64) = pack(path.as_os_str().as_encoded_bytes());
-        self.lane.record_displaced(&[Line {
-            id: self.lane.ledger.next_id(),
-            at: now,
-            root: root.unwrap_or_else(|| self.place.path.display().to_string()),
-            path,
-            path_b64,
-            unit: match facts.kind {
-                Kind::Dir => LineUnit::Dir,
-                Kind::File | Kind::Mount | Kind::Other => LineUnit::File,
-            },
-            basis: now,
-            deadline: now,
-            files: u64::from(facts.kind == Kind::File),
-            result: Mark::Displaced,
-            ..Line::default()
-        }]);
-    }
-
-    fn give_back(&self, intent: &Intent<'_>) -> Settled {
-        let Some(path) = intent.path() else {
-            return Settled::Left;
-        };
-        let Some((parent, name)) = path.split() else {
-            return Settled::Left;
-        };
-        let home = self.root.dir(&parent);
-        let full = path.below(&self.place.path);
-        let number = (intent.id, intent.part);
-        let back = put_back(self.quarantine, number, home.as_ref(), name, &full);
-        match back {
-            RestoreOutcome::Home => {
-                tracing::info!(path = %full.display(), "put back: its removal was cut off before it was recorded");
-            }
-            RestoreOutcome::Displaced => self.lane.record_displaced(&[Line {
-                id: self.lane.ledger.next_id(),
-                result: Mark::Displaced,
-                ..intent.line()
-            }]),
-            RestoreOutcome::Stuck => return Settled::Left,
-        }
-        let changed = if intent.dir { &path } else { &parent };
-        (self.lane.hooks.put_back)(self.root_id, changed);
-        Settled::Done
-    }
-
-    /// Has the sweeper finish a removal that is in the ledger. Files that are younger than it are
-    /// kept.
-    fn finish(
-        &mut self,
-        (intent, links): (&Intent<'_>, &BTreeSet<u64>),
-        quarantined: &[u8],
-        facts: Facts,
-    ) -> Settled {
-        let (tree, part) = match (intent.line.unit, facts.kind) {
-            (LineUnit::EmptyDir, _) => (Tree::of_dir(quarantined, facts), Part::Dir(0)),
-            (LineUnit::File | LineUnit::Dir | LineUnit::Job, Kind::Dir) => {
-                let stop = || self.lane.is_stopping();
-                let mut tree =
-                    match Tree::walk(self.quarantine, quarantined, facts, UNIT_NAMES_MAX, &stop) {
-                        Ok(tree) => tree,
-                        Err(error) => {
-                            tracing::error!(
-                                ?error,
-                                "a recorded removal cannot be finished yet; it is tried again"
-                            );
-                            return Settled::Left;
-                        }
-                    };
-                tree.retain_files(|facts| !is_younger(facts, intent.line.at, links));
-                (tree, Part::Dir(0))
-            }
-            (LineUnit::File | LineUnit::Dir | LineUnit::Job, _) => {
-                let part = Part::File { dir: 0, file: 0 };
-                (Tree::of_file(b"", facts, quarantined, facts), part)
-            }
-        };
-        let of_dirs = (0..tree.len()).map(|at| tree.dir(at).files.len() as u64);
-        let files: u64 = of_dirs.sum();
-        let of_another =
-            |sweep: &Sweep| sweep.line.id != intent.id || sweep.line.files >= ROUND_FILES_MAX;
-        if self.collected.as_ref().is_some_and(of_another) {
-            self.dispatch();
-        }
-        let sweep = self.collected.get_or_insert_with(|| {
-            let line = Line {
-                files: 0,
-                ..intent.line()
-            };
-            let mut sweep = Sweep::new(line, skip_open(intent), None);
-            sweep.roots.push(SweepRoot {
-                quarantine: Arc::clone(self.quarantine),
-                path: self.place.path.clone(),
-                name: intent.line.root.to_owned(),
-            });
-            sweep
-        });
-        sweep.line.files += files;
-        let path = intent.path().unwrap_or_default();
-        sweep.add(0, tree, [(intent.part, part, path)]);
-        Settled::Sweeping
-    }
-
-    /// Hands what was collected to the sweepers, once they have room for it.
-    fn dispatch(&mut self) {
-        if let Some(sweep) = self.collected.take() {
-            let weight = sweep.weight();
-            self.lane.sweeps.put(sweep, weight, WAITING_NAMES_MAX);
-        }
-    }
-}
-
-/// Returns true if `facts` show a change after the instant `at`, at which the thing was about to be
-/// moved: then it is not what was recorded. The change times of `links` do not count: the removal
-/// of their other names has moved them.
-fn is_younger(facts: &Facts, at: Timestamp, links: &BTreeSet<u64>) -> bool {
-    // The instant was cut to milliseconds.
-    let moved = FileTime::from(at.plus_ms(1));
-    matches!(facts.kind, Kind::File | Kind::Other)
-        && (facts.mtime > moved
-            || (facts.ctime > moved && !links.contains(&facts.key.ino))
-            || facts.btime.is_some_and(|born| born > moved))
-}
-
-fn skip_open(intent: &Intent<'_>) -> SkipOpen {
-    if intent.skip_open {
-        SkipOpen::IfKnown
-    } else {
-        SkipOpen::Never
     }
 }

@@ -3,13 +3,14 @@
 //!
 //! **Invariant:** only what the second look saw is removed, and only while it is the same and
 //! closed. What has appeared or changed since is displaced.
+//! **Invariant:** the last look at a file, and its removal, are at a name directly in the
+//! quarantine, which no other process can reach.
 //! **Invariant:** an error of the file system displaces nothing: what it stopped is tried again,
 //! here with exponential backoff, and by the next start.
 //! **Invariant:** a unit is reported as finished only when all of it is gone or displaced.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -18,17 +19,15 @@ use rustix::io::Errno;
 
 use super::back::{RestoreOutcome, set_aside};
 use super::intents::Parts;
-use super::judge::{OpenState, ask, ask_after_crash};
-use super::names::{QuarantineName, quarantine_name};
+use super::names::{QuarantineName, quarantine_name, removal_name};
 use super::parts::Part;
-use super::pending::{PendingDeletion, Sweep, SweepRoot};
+use super::pending::{PendingDeletion, Sweep};
 use super::place::Lane;
+use super::removal::{Fate, check_same, remove_file};
 use crate::clock;
 use crate::core::claim::Reaped;
 use crate::core::facts::Facts;
-use crate::core::hold::Hold;
 use crate::fs::chain::Chain;
-use crate::fs::lease::{Lease, WhenBusy};
 use crate::fs::tree::Tree;
 use crate::fs::{Dir, FsError};
 use crate::ledger::line::pack;
@@ -55,15 +54,6 @@ pub(super) const RETRY_MAX: Duration = Duration::from_mins(10);
 /// start.
 const RETRIED_NAMES_MAX: usize = 200_000;
 
-/// Result of the removal of one file.
-enum Fate {
-    Gone,
-    /// It is another file by now, or open.
-    Changed,
-    /// The file system refuses.
-    Failed(String),
-}
-
 /// A part whose files are to be removed, by its place in the sweep: the files of one of its
 /// directories, or itself.
 struct Step {
@@ -75,8 +65,12 @@ struct Step {
 struct Sweeping<'a> {
     lane: &'a Lane,
     sweep: &'a Sweep,
+    /// Number of files that were moved to a name of their own for their removal.
+    turns: AtomicU64,
     /// Number of files that were kept.
     kept: AtomicU64,
+    /// First thing that was displaced: its root, by its place in the sweep, and its path.
+    displaced: Mutex<Option<(usize, PathBuf)>>,
     /// Parts that an error stopped, by their numbers, with the first error.
     failed: Mutex<BTreeMap<u32, String>>,
 }
@@ -87,7 +81,9 @@ pub(super) fn sweep(lane: &Lane, mut sweep: Sweep) -> Option<Reaped> {
     let sweeping = Sweeping {
         lane,
         sweep: &sweep,
+        turns: AtomicU64::new(0),
         kept: AtomicU64::new(0),
+        displaced: Mutex::default(),
         failed: Mutex::default(),
     };
     let steps = sweeping.steps();
@@ -107,6 +103,7 @@ pub(super) fn sweep(lane: &Lane, mut sweep: Sweep) -> Option<Reaped> {
     }
     sweeping.remove_dirs();
     sweeping.set_rest_aside();
+    sweeping.record_displaced();
     let failed = sweeping.failed.into_inner();
     if failed.is_empty() && !sweep.after_crash {
         lane.intents.end([(id, None)]);
@@ -209,7 +206,9 @@ impl Sweeping<'_> {
                     self.remove_files_of(part, chain, dir);
                 } else {
                     let facts = part.part.facts(self.tree(part));
-                    self.remove_file(part, self.quarantine(part), &self.name(part), facts);
+                    let fate =
+                        remove_file(self.sweep, self.quarantine(part), &self.name(part), facts);
+                    self.check_fate(part, fate);
                 }
                 if self.lane.is_stopping() {
                     return;
@@ -237,7 +236,8 @@ impl Sweeping<'_> {
                     if self.lane.is_stopping() {
                         return;
                     }
-                    self.remove_file(part, dir, name, facts);
+                    let fate = self.remove_from(part, dir, name, facts);
+                    self.check_fate(part, fate);
                 }
             }
             // After a crash, and at a later try, a directory may have been removed already.
@@ -246,8 +246,29 @@ impl Sweeping<'_> {
         }
     }
 
-    fn remove_file(&self, part: &PendingDeletion, dir: &Dir, name: &[u8], facts: &Facts) {
-        match remove_file(self.sweep, dir, name, facts) {
+    /// Removes one file of a directory, which a process may have had open since before the move: it
+    /// could move another file over any name in there. So the last look is at a name that only
+    /// this process can reach.
+    fn remove_from(&self, part: &PendingDeletion, dir: &Dir, name: &[u8], facts: &Facts) -> Fate {
+        let quarantine = self.quarantine(part);
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let alone = removal_name(self.sweep.line.id, part.number, turn, facts);
+        if let Err(error) = dir.move_to(name, quarantine, &alone) {
+            let fate = check_same(dir, name, facts).err();
+            return fate.unwrap_or_else(|| Fate::Failed(error.to_string()));
+        }
+        let fate = remove_file(self.sweep, quarantine, &alone, facts);
+        if !matches!(fate, Fate::Gone)
+            && let Err(error) = quarantine.move_to(&alone, dir, name)
+        {
+            let dir = part.path.below(&self.sweep.roots[part.root].path);
+            self.set_aside(part, &alone, name, dir, &error.to_string());
+        }
+        fate
+    }
+
+    fn check_fate(&self, part: &PendingDeletion, fate: Fate) {
+        match fate {
             Fate::Gone => return,
             Fate::Changed => {}
             Fate::Failed(error) => self.fail(part, error),
@@ -288,7 +309,6 @@ impl Sweeping<'_> {
     /// Gives the remains of the parts displaced names, and records them; not of those that an error
     /// stopped.
     fn set_rest_aside(&self) {
-        let mut aside = None;
         for part in &self.sweep.pending {
             if self.failed.lock().contains_key(&part.number) {
                 continue;
@@ -308,22 +328,36 @@ impl Sweeping<'_> {
                 .parent_and_name()
                 .map_or(&[][..], |(_, name)| name);
             let why = "something in it changed or was opened";
-            match set_aside(&root.quarantine, &quarantined, name, &path, why) {
-                RestoreOutcome::Home | RestoreOutcome::Displaced => {
-                    aside.get_or_insert((root, path));
-                }
-                RestoreOutcome::Stuck => {
-                    let left = path.display();
-                    self.fail(part, format!("cannot rename what is left of \"{left}\""));
-                }
-            }
-        }
-        if let Some((root, path)) = aside {
-            self.record_displaced(root, &path);
+            self.set_aside(part, &quarantined, name, path, why);
         }
     }
 
-    fn record_displaced(&self, root: &SweepRoot, path: &Path) {
+    /// Gives what is in the quarantine as `quarantined` a displaced name.
+    fn set_aside(
+        &self,
+        part: &PendingDeletion,
+        quarantined: &[u8],
+        name: &[u8],
+        path: PathBuf,
+        why: &str,
+    ) {
+        match set_aside(self.quarantine(part), quarantined, name, &path, why) {
+            RestoreOutcome::Home | RestoreOutcome::Displaced => {
+                self.displaced.lock().get_or_insert((part.root, path));
+            }
+            RestoreOutcome::Stuck => {
+                let left = path.display();
+                self.fail(part, format!("cannot rename what is left of \"{left}\""));
+            }
+        }
+    }
+
+    /// Records the first thing that was displaced, if any was.
+    fn record_displaced(&self) {
+        let Some((root, path)) = self.displaced.lock().take() else {
+            return;
+        };
+        let root = &self.sweep.roots[root];
         let unit = &self.sweep.line;
         let (path, path_b64) = match unit.unit {
             // Its pieces are in many places: the line names the first that was displaced.
@@ -343,59 +377,6 @@ impl Sweeping<'_> {
             result: Mark::Displaced,
             ..unit.clone()
         }]);
-    }
-}
-
-/// Removes one file if it is still what was seen, and closed. Its change time may be another one:
-/// the removal of another of its names moves it.
-fn remove_file(sweep: &Sweep, dir: &Dir, name: &[u8], facts: &Facts) -> Fate {
-    // Other processes must not open it until it is removed.
-    let _lease = match closed(sweep, dir, name, facts) {
-        Ok(lease) => lease,
-        Err(fate) => return fate,
-    };
-    match dir.remove_file(name) {
-        Ok(()) => Fate::Gone,
-        Err(error) if error.is_absence() => Fate::Gone,
-        Err(error) => Fate::Failed(error.to_string()),
-    }
-}
-
-/// Checks that a file is what was seen, and closed. Returns the lease on it.
-fn closed(
-    sweep: &Sweep,
-    dir: &Dir,
-    name: &[u8],
-    facts: &Facts,
-) -> Result<Option<Arc<Lease>>, Fate> {
-    let is_same = || match dir.look(name) {
-        Ok(Some(now)) if now.is_same_content(facts) => Ok(()),
-        Ok(Some(_)) => Err(Fate::Changed),
-        Ok(None) => Err(Fate::Gone),
-        Err(error) => Err(Fate::Failed(error.to_string())),
-    };
-    let kept = sweep.leases.lock().remove(&facts.key);
-    if let Some(lease) = kept {
-        // Another file may have been moved to the name.
-        is_same()?;
-        return if lease.holds() {
-            Ok(Some(lease))
-        } else {
-            Err(Fate::Changed)
-        };
-    }
-    let asked = if sweep.after_crash {
-        ask_after_crash(sweep.skip_open, dir, name, facts)
-    } else {
-        ask(sweep.skip_open, dir, name, facts, WhenBusy::Wait)
-    };
-    match asked {
-        // Looked at when it was opened for the lease.
-        OpenState::Closed(Some(lease)) => Ok(Some(Arc::new(lease))),
-        OpenState::Closed(None) => is_same().map(|()| None),
-        OpenState::Replaced => Err(is_same().err().unwrap_or(Fate::Changed)),
-        OpenState::Held(hold @ Hold::OpenUnknown { .. }) => Err(Fate::Failed(hold.to_string())),
-        OpenState::Held(_) | OpenState::Busy => Err(Fate::Changed),
     }
 }
 

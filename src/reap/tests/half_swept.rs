@@ -3,6 +3,7 @@
 use super::crashes::{Intend, RECORDED, append_intents, crash_with, intend};
 use super::*;
 use crate::reap::intent::Record;
+use crate::reap::names::removal_name;
 
 #[test]
 fn the_other_names_of_a_file_are_removed_after_a_crash_in_the_sweep() {
@@ -40,4 +41,42 @@ fn the_other_names_of_a_file_are_removed_after_a_crash_in_the_sweep() {
     let displaced = bench.path(&format!(".lapsed/{}", bench.quarantined()[0]));
     assert!(displaced.join("b/other").exists() && !displaced.join("b/own").exists());
     wait(|| bench.intents().is_empty());
+}
+
+#[test]
+fn a_file_that_was_about_to_be_removed_is_removed_after_a_crash_and_no_other() {
+    let mut bench = Bench::files();
+    for unit in ["unit", "swapped"] {
+        for file in ["d/a", "d/b"] {
+            bench.write(&format!("{unit}/{file}"), "1");
+        }
+    }
+    let quarantine = bench.path(".lapsed");
+    for (number, unit) in [(21, "unit"), (22, "swapped")] {
+        let meant = bench.facts(&format!("{unit}/d/a"));
+        crash_with(&bench, unit, (number, 0), RECORDED, intend);
+        let name = removal_name(number, 0, 5, &meant);
+        let name = quarantine.join(std::str::from_utf8(&name).unwrap());
+        std::fs::rename(quarantine.join(format!("{number}/d/a")), &name).unwrap();
+        if number == 22 {
+            // As old, as long, and under the name that the sweeper came to.
+            let other = bench.path("other");
+            std::fs::write(&other, b"2").unwrap();
+            let file = std::fs::File::options().append(true).open(&other).unwrap();
+            let mtime = std::fs::metadata(&name).unwrap().modified().unwrap();
+            file.set_modified(mtime).unwrap();
+            std::fs::rename(other, name).unwrap();
+        }
+    }
+    // No part in work has this number.
+    let stray = quarantine.join("23.0.1.2.3.4.5");
+    std::fs::write(stray, b"3").unwrap();
+    bench.start();
+    bench.settle();
+    wait(|| bench.intents().is_empty() && bench.quarantined().len() == 2);
+    let contents = bench.quarantined().into_iter().map(|name| {
+        assert!(name.starts_with("displaced-"), "{name}");
+        bench.read(&format!(".lapsed/{name}"))
+    });
+    assert_eq!(contents.collect::<Vec<_>>(), ["2", "3"]);
 }
