@@ -1,7 +1,7 @@
 //! The reasons for which a claim is not carried out.
 
-use super::place::unreached;
-use super::unit::UNIT_NAMES_MAX;
+use super::location::unreached;
+use super::parts::UNIT_NAMES_MAX;
 use crate::core::claim::Outcome;
 use crate::core::hold::{Hold, Recovery};
 use crate::fs::FsError;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
+use super::location::os;
 use super::names::quarantine_name;
 use crate::core::claim::Outcome;
 use crate::core::hold::{Hold, Recovery};
@@ -61,7 +62,7 @@ pub(super) fn set_aside(
 ) -> RestoreOutcome {
     let mut aside = [DISPLACED.as_bytes(), quarantined, b"-", name].concat();
     aside.truncate(NAME_BYTES_MAX);
-    let kept_as = quarantine.path().join(super::place::os(&aside));
+    let kept_as = quarantine.path().join(os(&aside));
     match quarantine.move_to(quarantined, quarantine, &aside) {
         Ok(()) => {
             tracing::error!(
@@ -81,7 +82,7 @@ pub(super) fn set_aside(
 
 /// The answer for a claim whose `name` cannot be moved out of `dir`.
 pub(super) fn refused(error: &FsError, dir: &Dir, name: &[u8]) -> Outcome {
-    let path = dir.path().join(super::place::os(name));
+    let path = dir.path().join(os(name));
     match error.errno {
         Errno::NOENT => Outcome::Gone,
         Errno::BUSY => Outcome::Held(Hold::MountInside {

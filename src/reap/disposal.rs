@@ -14,12 +14,12 @@ use parking_lot::Mutex;
 
 use super::abort::Abort;
 use super::candidate::{Candidate, Content, Target};
+use super::hooks::Recording;
 use super::leases::LeaseSet;
 use super::names::quarantine_name;
 use super::parts::{Part, number};
 use super::pending::{Sweep, SweepRoot};
 use super::pipeline::{Pipeline, Round};
-use super::reaper::Recording;
 use super::sweep::WAITING_NAMES_MAX;
 use crate::core::claim::{Outcome, Reaped, Removal, Unit};
 use crate::core::hold::Hold;

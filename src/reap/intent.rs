@@ -9,12 +9,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::intents::Parts;
-use super::place::{OpenRoot, RootLocation};
+use super::location::RootLocation;
+use super::parts::Parts;
 use crate::core::facts::{Facts, FileKey, Kind};
 use crate::core::path::RelPath;
 use crate::core::principal::Principal;
 use crate::core::time::{FileTime, Timestamp};
+use crate::fs::RootDir;
 use crate::ledger::line::pack;
 use crate::ledger::{Line, LineUnit};
 
@@ -107,10 +108,10 @@ impl<'a> PartLine<'a> {
 }
 
 impl<'a> Intent<'a> {
-    /// Creates the intent of the part at `path`, of the unit of `line`, in the root `opened`, which
-    /// is named `root`.
+    /// Creates the intent of the part at `path`, of the unit of `line`, in the directory
+    /// of the root named `name`, which goes into `quarantine`.
     pub(super) fn new(
-        (opened, root): (&'a OpenRoot, &'a str),
+        (root, name, quarantine): (&'a RootDir, &'a str, QuarantineId),
         (path, part): (&'a RelPath, u32),
         facts: &Facts,
         skip_open: bool,
@@ -119,9 +120,9 @@ impl<'a> Intent<'a> {
         Self {
             id: line.id,
             part,
-            root: opened.root.path().as_os_str().as_encoded_bytes(),
-            root_ino: opened.root.key().ino,
-            quarantine: Some(opened.quarantine_id),
+            root: root.path().as_os_str().as_encoded_bytes(),
+            root_ino: root.key().ino,
+            quarantine: Some(quarantine),
             path: path.as_bytes(),
             dir: facts.kind == Kind::Dir,
             key: facts.key,
@@ -129,7 +130,7 @@ impl<'a> Intent<'a> {
             mtime: facts.mtime,
             btime: facts.btime,
             skip_open,
-            line: PartLine::of(line, root),
+            line: PartLine::of(line, name),
         }
     }
 

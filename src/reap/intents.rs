@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use super::intent::{Intent, QuarantineId, Record};
-use super::place::RootLocation;
+use super::location::RootLocation;
+use super::parts::Parts;
 use crate::fs::error::reason;
 
 /// The file in the state directory.
@@ -28,9 +29,6 @@ const REWRITE_BYTES: u64 = 1 << 20;
 
 /// Maximum number of parts in one record of ended parts: ~30 KB.
 const ENDED_PARTS: usize = 4096;
-
-/// A part of the removal with this number; without a part: all of it.
-pub(super) type Parts = (u64, Option<u32>);
 
 /// All intents that are not done with.
 #[derive(Debug)]

@@ -5,16 +5,16 @@
 //! **Invariant:** work for which there is no lane of its own is carried out by the common lane:
 //! late at worst.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
-use super::place::{ClaimBatch, Lane, ReaperContext, RootLocation, SlowWork};
+use super::context::{ClaimBatch, Devices, Lane, Lanes, LanesState, ReaperContext, SlowWork};
+use super::location::RootLocation;
 use super::queue::Queue;
-use super::reaper::Options;
 use super::{pipeline, recover, sweep};
 use crate::core::claim::{Reaped, Unit};
 use crate::core::facts::RootId;
@@ -30,35 +30,38 @@ const UNIT_THREADS: usize = 2;
 /// Maximum number of units that are given to a thread together.
 pub(super) const UNITS_MAX: usize = 64;
 
-/// Devices of the roots that work needs: one, but for jobs with files in several, and for jobs
-/// without files.
-type Devices = BTreeSet<u64>;
-
 /// Work of a thread of a lane, until the close.
 type Role = fn(&Lane);
 
-/// All lanes and their threads.
-pub(super) struct Lanes {
-    /// Threads of a lane that carry out claims of files.
-    file_threads: usize,
-    /// See [`Options::batch_units`].
-    pub(super) batch_units: usize,
-    state: Mutex<State>,
+/// Options of the reaper.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Directory of the intents: on a local disk, for this process alone.
+    pub state_dir: PathBuf,
+    /// Number of threads for claims of files, on each device.
+    pub threads: usize,
+    /// Maximum number of units that share one sync of the ledger; never more than a thread takes.
+    pub batch_units: usize,
 }
 
-struct State {
-    /// The common lane has no devices.
-    lanes: BTreeMap<Devices, Arc<Lane>>,
-    threads: Vec<JoinHandle<()>>,
-    /// Each thread has a clone, which ends with it; `None`: closed.
-    ends: Option<mpsc::Sender<()>>,
+impl Options {
+    /// The defaults: removals of single files are bound by the journal of the file system, of which
+    /// two threads get the most.
+    #[must_use]
+    pub fn new(state_dir: PathBuf) -> Self {
+        Self {
+            state_dir,
+            threads: 2,
+            batch_units: UNITS_MAX,
+        }
+    }
 }
 
 impl Lanes {
     /// The receiver is hung up when all threads have ended after the close.
     pub(super) fn new(options: &Options) -> (Self, mpsc::Receiver<()>) {
         let (ends, ended) = mpsc::channel();
-        let state = Mutex::new(State {
+        let state = Mutex::new(LanesState {
             lanes: BTreeMap::new(),
             threads: Vec::new(),
             ends: Some(ends),
@@ -94,7 +97,7 @@ impl Lanes {
     }
 }
 
-impl State {
+impl LanesState {
     fn start(&mut self, common: &Arc<ReaperContext>, threads: [usize; 3]) -> io::Result<Arc<Lane>> {
         let lane = Arc::new(Lane {
             common: Arc::clone(common),

@@ -15,6 +15,7 @@ use hashbrown::{HashMap, HashSet};
 use super::abort::Abort;
 use super::candidate::{Content, Target};
 use super::judge::{OpenState, ask, open_state};
+use super::location::os;
 use super::parts::Part;
 use crate::core::claim::Outcome;
 use crate::core::facts::{Facts, FileKey, Kind};
@@ -172,7 +173,7 @@ impl LeaseSet {
             return ControlFlow::Continue(());
         }
         let open = || {
-            let path = dir.path().join(super::place::os(name));
+            let path = dir.path().join(os(name));
             let path = Some(path.display().to_string());
             ControlFlow::Break(Hold::Open { path }.into())
         };

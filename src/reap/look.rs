@@ -8,10 +8,10 @@ use std::rc::Rc;
 
 use super::abort::{Abort, not_looked_at};
 use super::candidate::{Content, Snapshot, Target};
+use super::context::LookContext;
 use super::judge::{BoundedClock, Recheck, judge};
 use super::leases::{FirstLook, LeaseSet};
 use super::parts::Part;
-use super::place::LookContext;
 use super::rows::{JobLookupCache, is_of};
 use super::source_dirs::{SourceDir, SourceDirs};
 use crate::core::claim::{Claim, Outcome, Unit};

@@ -4,6 +4,13 @@ use crate::core::facts::{Facts, Kind};
 use crate::core::observed::Name;
 use crate::fs::tree::Tree;
 
+/// Maximum number of names in a directory that is removed as a whole: ~150 bytes each are in memory
+/// until it is deleted, 600 MB in all.
+pub(super) const UNIT_NAMES_MAX: usize = 4_000_000;
+
+/// A part of the removal with this number; without a part: all of it.
+pub(super) type Parts = (u64, Option<u32>);
+
 /// A largest piece of a unit of which nothing is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Part {

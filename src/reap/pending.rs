@@ -6,8 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use super::intents::Parts;
-use super::parts::Part;
+use super::parts::{Part, Parts};
 use crate::core::claim::Reaped;
 use crate::core::facts::FileKey;
 use crate::core::path::RelPath;

@@ -16,10 +16,11 @@ use hashbrown::HashMap;
 
 use super::abort::Abort;
 use super::candidate::{Candidate, Snapshot, Target};
+use super::context::{ClaimBatch, Lane};
 use super::intent::Intent;
 use super::judge::line;
 use super::look::{Handles, Look};
-use super::place::{ClaimBatch, Lane, Roots};
+use super::open_roots::Roots;
 use super::rows::{JobLookupCache, owner_name};
 use crate::core::claim::{Claim, Outcome, Reaped};
 use crate::core::facts::FileKey;
@@ -254,8 +255,9 @@ impl Pipeline<'_> {
                 let opened = self.roots.get(target.root).ok()?;
                 let root = &self.policy.roots[&target.root].name;
                 let asks = self.skip_open(&one.claim) != SkipOpen::Never;
+                let from = (&opened.root, &**root, opened.quarantine_id);
                 let place = (&**path, *number);
-                let intent = Intent::new((opened, root), place, facts, asks, &one.line);
+                let intent = Intent::new(from, place, facts, asks, &one.line);
                 Some((intent, target.links(*part)))
             });
         self.lane.intents.write(intents)

@@ -11,11 +11,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::abort::Abort;
 use super::back::refused;
+use super::context::LookContext;
+use super::hooks::Hooks;
 use super::judge::BoundedClock;
+use super::location::{RootLocation, unreached};
 use super::look::{Handles, Look};
-use super::place::{LookContext, RootLocation, unreached};
 use super::quarantines::unlocked;
-use super::reaper::{Hooks, ReapError};
+use super::reaper::ReapError;
 use super::rows::JobLookupCache;
 use crate::clock;
 use crate::core::claim::{Claim, Outcome, Reaped, Removal};

@@ -1,4 +1,4 @@
-//! The quarantines that this process has locked.
+//! Locks of the quarantines.
 //!
 //! A quarantine is locked, and put in order, before anything is moved into it; the lock lasts until
 //! its root is away or the process ends. So a second process on the same root removes nothing, and
@@ -7,64 +7,19 @@
 //! **Invariant:** nothing is moved into, out of, or removed from a quarantine that is not locked.
 //! **Invariant:** a root under two names of this process has one lock.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
-
-use parking_lot::Mutex;
+use std::sync::Arc;
 
 use super::back::DISPLACED;
+use super::context::Lane;
 use super::intent::QuarantineId;
-use super::place::{Lane, RootLocation};
+use super::location::RootLocation;
+use super::quarantine_locks::WhenMissing;
 use super::recover;
 use super::sweep::RETRY_MIN;
-use crate::core::facts::{FileKey, Kind, RootId};
+use crate::core::facts::{Kind, RootId};
 use crate::core::hold::Hold;
 use crate::fs::quarantine::{self, LockError};
 use crate::fs::{Dir, FsError, QUARANTINE, RootDir};
-
-/// See the module.
-#[derive(Debug, Default)]
-pub(super) struct Quarantines {
-    /// By their own key. One that is in use is locked, even while its root is away.
-    locked: Mutex<BTreeMap<FileKey, Weak<Dir>>>,
-    /// Serializes the threads that lock the quarantine of a root. By root, because the file system
-    /// of one may hang.
-    turns: Mutex<BTreeMap<FileKey, Arc<Mutex<()>>>>,
-    /// Roots, by path, that this process has claimed: as many as were ever configured.
-    claimed: Mutex<BTreeSet<PathBuf>>,
-}
-
-/// Behavior where there is no quarantine yet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum WhenMissing {
-    Make,
-    Leave,
-}
-
-impl Quarantines {
-    fn turn(&self, root: FileKey) -> Arc<Mutex<()>> {
-        let mut turns = self.turns.lock();
-        // Roots come and go; only those that are being locked matter.
-        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-        Arc::clone(turns.entry(root).or_default())
-    }
-
-    /// Notes that the root at `path` is claimed; returns whether it is so for the first time.
-    pub(super) fn claim(&self, path: &Path) -> bool {
-        self.claimed.lock().insert(path.to_path_buf())
-    }
-
-    fn get(&self, key: FileKey) -> Option<Arc<Dir>> {
-        self.locked.lock().get(&key).and_then(Weak::upgrade)
-    }
-
-    fn insert(&self, key: FileKey, quarantine: &Arc<Dir>) {
-        let mut locked = self.locked.lock();
-        locked.retain(|_, quarantine| quarantine.strong_count() > 0);
-        locked.insert(key, Arc::downgrade(quarantine));
-    }
-}
 
 impl Lane {
     /// Returns the quarantine of the root at `place`, locked and in order; makes it where there is

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::context::{Lane, SlowWork};
 use super::intent::QuarantineId;
 use super::leftovers::{Leftovers, Settled, TakenUp};
-use super::place::{Lane, RootLocation, SlowWork};
-use super::quarantines::WhenMissing;
+use super::location::RootLocation;
+use super::quarantine_locks::WhenMissing;
 use super::sweep::RETRY_MAX;
 use crate::clock;
 use crate::core::facts::RootId;

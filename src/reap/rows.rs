@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::place::LookContext;
+use super::context::LookContext;
 use crate::core::claim::Claim;
 use crate::core::hold::Hold;
 use crate::core::jobs::{Job, JobKey, JobLookup, Owner};

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use super::candidate::{Content, Target};
+use super::hooks::Hooks;
 use super::parts::Part;
-use super::reaper::Hooks;
 use crate::core::claim::{Claim, Unit};
 use crate::core::facts::{Facts, Kind, Latest};
 use crate::core::hold::Hold;

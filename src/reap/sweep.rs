@@ -18,11 +18,10 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use super::back::{RestoreOutcome, set_aside};
-use super::intents::Parts;
+use super::context::Lane;
 use super::names::{QuarantineName, quarantine_name, removal_name};
-use super::parts::Part;
+use super::parts::{Part, Parts};
 use super::pending::{PendingDeletion, Sweep};
-use super::place::Lane;
 use super::removal::{Fate, check_same, remove_file};
 use crate::clock;
 use crate::core::claim::Reaped;

@@ -13,7 +13,7 @@ use super::back::closed;
 use super::candidate::{Content, Snapshot, Target};
 use super::judge::{Due, Recheck, judge};
 use super::look::{Handles, Look};
-use super::parts::Part;
+use super::parts::{Part, UNIT_NAMES_MAX};
 use super::rows::{JobLookupCache, is_of};
 use super::sort::UnitPartitioner;
 use super::source_dirs::SourceDirs;
@@ -26,10 +26,6 @@ use crate::core::pins::PinTarget;
 use crate::core::policy::{Record, SkipOpen, Verdict};
 use crate::fs::tree::Tree;
 use crate::fs::{FsError, RootDir};
-
-/// Maximum number of names in a directory that is removed as a whole: ~150 bytes each are in memory
-/// until it is deleted, 600 MB in all.
-pub(super) const UNIT_NAMES_MAX: usize = 4_000_000;
 
 /// Directories that are known not to be ours.
 type Clear = BTreeSet<(RootId, RelPath)>;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::*;
 use crate::core::time::Now;
 use crate::ledger::{LineUnit, Mark};
+use crate::reap::context::ClaimBatch;
 use crate::reap::judge::BoundedClock;
-use crate::reap::place::ClaimBatch;
 
 #[test]
 fn a_directory_goes_as_a_whole_with_one_line() {

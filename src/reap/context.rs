@@ -1,44 +1,30 @@
-//! Places of roots, and the state that the threads of the reaper share.
+//! The state that the threads of the reaper share.
 //!
 //! **Invariant:** claims of a root wait while its quarantine is recovered; nothing of a root that
 //! is not there is touched.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::ops::Deref;
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::intent::QuarantineId;
+use super::hooks::Hooks;
 use super::intents::Intents;
 use super::judge::BoundedClock;
-use super::lanes::Lanes;
 use super::links::RemovedLinks;
+use super::location::{RootLocation, RootLocations};
 use super::pending::Sweep;
-use super::quarantines::Quarantines;
+use super::quarantine_locks::Quarantines;
 use super::queue::Queue;
-use super::reaper::Hooks;
-use crate::core::claim::{Claim, Outcome, Unit};
+use crate::core::claim::{Claim, Unit};
 use crate::core::facts::{FileKey, RootId};
-use crate::core::hold::Hold;
 use crate::core::policy::Policy;
-use crate::fs::error::FsError;
-use crate::fs::{Dir, RootDir};
+use crate::fs::Dir;
 use crate::ledger::{Ledger, Line, LineUnit};
-
-/// Place of a root, as the watchers found it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RootLocation {
-    /// Its absolute path.
-    pub path: PathBuf,
-    /// Key of the directory.
-    pub key: FileKey,
-}
 
 /// Claims of one kind of unit that need the same roots.
 #[derive(Clone, Debug)]
@@ -122,6 +108,27 @@ impl LookContext {
     }
 }
 
+/// Devices of the roots that work needs: one, but for jobs with files in several, and for jobs
+/// without files.
+pub(super) type Devices = BTreeSet<u64>;
+
+/// All lanes and their threads.
+pub(super) struct Lanes {
+    /// Threads of a lane that carry out claims of files.
+    pub(super) file_threads: usize,
+    /// See [`Options::batch_units`](super::reaper::Options::batch_units).
+    pub(super) batch_units: usize,
+    pub(super) state: Mutex<LanesState>,
+}
+
+pub(super) struct LanesState {
+    /// The common lane has no devices.
+    pub(super) lanes: BTreeMap<Devices, Arc<Lane>>,
+    pub(super) threads: Vec<JoinHandle<()>>,
+    /// Each thread has a clone, which ends with it; `None`: closed.
+    pub(super) ends: Option<mpsc::Sender<()>>,
+}
+
 /// State that all lanes share.
 pub(super) struct ReaperContext {
     pub(super) looks: LookContext,
@@ -167,19 +174,6 @@ impl Deref for Lane {
     }
 }
 
-/// Places of roots; `None` for those that are missing.
-pub(super) type RootLocations = BTreeMap<RootId, Option<RootLocation>>;
-
-/// A root, opened with its quarantine for one batch.
-pub(super) struct OpenRoot {
-    pub(super) id: RootId,
-    pub(super) place: RootLocation,
-    pub(super) root: RootDir,
-    /// Locked.
-    pub(super) quarantine: Arc<Dir>,
-    pub(super) quarantine_id: QuarantineId,
-}
-
 impl Lane {
     /// Tells that all that goes under `id` is gone from the quarantines `dirs`, if it is.
     pub(super) fn tell_if_finished(&self, id: u64, unit: LineUnit, dirs: Vec<Arc<Dir>>) {
@@ -221,66 +215,4 @@ impl Lane {
             self.common.queue(work);
         }
     }
-}
-
-/// The roots of one batch, or what it means for every claim that one of them cannot be opened.
-pub(super) struct Roots(BTreeMap<RootId, Result<OpenRoot, Outcome>>);
-
-impl Roots {
-    pub(super) fn open(lane: &Lane, places: RootLocations) -> Self {
-        let open = |(id, place)| (id, open(lane, id, place));
-        Self(places.into_iter().map(open).collect())
-    }
-
-    pub(super) fn get(&self, id: RootId) -> Result<&OpenRoot, Outcome> {
-        match self.0.get(&id) {
-            Some(Ok(opened)) => Ok(opened),
-            Some(Err(outcome)) => Err(outcome.clone()),
-            None => Err(Outcome::Held(Hold::RootMissing)),
-        }
-    }
-
-    /// The roots that could be opened.
-    pub(super) fn opened(&self) -> impl Iterator<Item = &OpenRoot> {
-        self.0.values().filter_map(|root| root.as_ref().ok())
-    }
-
-    /// The root that everything is in, if there is but one, and it could be opened.
-    pub(super) fn only(&self) -> Option<&OpenRoot> {
-        match (self.0.len(), self.0.values().next()) {
-            (1, Some(Ok(opened))) => Some(opened),
-            _ => None,
-        }
-    }
-}
-
-/// Opens the root at `place` and its quarantine, or tells what that means for every claim.
-fn open(lane: &Lane, id: RootId, place: Option<RootLocation>) -> Result<OpenRoot, Outcome> {
-    let place = place.ok_or(Outcome::Held(Hold::RootMissing))?;
-    let root = RootDir::open_as(&place.path, place.key).map_err(|error| unreached(&error))?;
-    let quarantine = lane.quarantine(id, &place, &root);
-    let (quarantine, quarantine_id) = quarantine.map_err(Outcome::Held)?;
-    Ok(OpenRoot {
-        id,
-        place,
-        root,
-        quarantine,
-        quarantine_id,
-    })
-}
-
-/// Returns the answer for every claim of a root that cannot be opened, or when descriptors or
-/// memory have run out.
-pub(super) fn unreached(error: &FsError) -> Outcome {
-    Outcome::Held(if error.is_absence() {
-        Hold::RootMissing
-    } else {
-        Hold::RootUnreachable {
-            error: format!("{error}\n{}", error.mend()),
-        }
-    })
-}
-
-pub(super) fn os(name: &[u8]) -> &OsStr {
-    OsStr::from_bytes(name)
 }
