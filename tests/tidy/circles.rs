@@ -18,22 +18,6 @@ const FILES_LEFT: &[&str] = &[
     "core/engine/roots",
     "core/engine/saved_state",
     "core/engine/timers",
-    "reap/abort",
-    "reap/intent",
-    "reap/intents",
-    "reap/lanes",
-    "reap/leases",
-    "reap/look",
-    "reap/pending",
-    "reap/pipeline",
-    "reap/place",
-    "reap/quarantines",
-    "reap/reaper",
-    "reap/recover",
-    "reap/rows",
-    "reap/sort",
-    "reap/sweep",
-    "reap/unit",
 ];
 
 /// The files that each file imports, by the names of their modules: `core/index/page`.
