@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::machine::{assert_watches, patience};
 use super::watchdog::sign_of_life;
-use super::{Backend, backend, path_of, wait_for};
+use super::{Backend, backend, path_of, wait_for, wait_or_tell};
 
 /// A running daemon. Killed when it is dropped.
 pub struct Daemon {
@@ -144,6 +144,26 @@ impl Daemon {
                 (path_of(&entry), entry)
             })
             .collect()
+    }
+
+    /// The state of the cache.
+    pub fn cache(&self) -> Value {
+        self.get("/v1/status").1["cache"].clone()
+    }
+
+    /// Waits until everything that is known is on disk, stamps included.
+    #[track_caller]
+    pub fn wait_until_saved(&self) {
+        self.sync();
+        wait_or_tell(
+            "all is saved",
+            || {
+                let cache = self.cache();
+                let all = cache["pending"] == 0 && cache["unstamped"] == 0;
+                (cache["saved_at"].is_string() && all).then_some(())
+            },
+            || self.cache().to_string(),
+        );
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {

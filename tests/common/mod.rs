@@ -150,6 +150,19 @@ impl Place {
         path
     }
 
+    /// Path of the configuration file.
+    pub fn config_path(&self) -> String {
+        self.path("lapsed.toml").to_str().unwrap().to_owned()
+    }
+
+    /// Writes a configuration in which the directories of the root `root` lapse as a whole; `more`
+    /// stands in the rule.
+    pub fn config_of_units(&self, expire: &str, more: &str) -> PathBuf {
+        let root = "[[root]]\npath = \"root\"\n";
+        let rule = format!("[[rule]]\nunit = \"dir\"\nexpire = \"{expire}\"\n{more}\n");
+        self.config(&[root, &rule].concat())
+    }
+
     pub fn make_dir(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         std::fs::create_dir_all(&path).unwrap();
@@ -189,6 +202,44 @@ impl Place {
         let daemon = Daemon::start(command, self.socket());
         daemon.wait_until_up();
         daemon
+    }
+
+    /// Starts a daemon with the configuration file as it is, and waits until it has read everything.
+    pub fn serve_again(&self) -> Daemon {
+        self.serve_ready(&["--config", &self.config_path()])
+    }
+
+    /// Returns what `lapsed` says; fails when it does.
+    #[track_caller]
+    pub fn said(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            errors(&output)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Writes a small file, below directories that are made.
+    pub fn write(&self, path: &str) -> PathBuf {
+        let path = self.path(path);
+        trees::write(&path, 7);
+        path
+    }
+
+    pub fn exists(&self, path: &str) -> bool {
+        self.path(path).symlink_metadata().is_ok()
+    }
+
+    /// Waits until nothing is at `path`.
+    #[track_caller]
+    pub fn wait_until_gone(&self, daemon: &Daemon, path: &str) {
+        wait_or_tell(
+            &format!("{path} goes"),
+            || (!self.exists(path)).then_some(()),
+            || sources::tell_of(daemon),
+        );
     }
 
     /// As [`Place::serve`], and waits until every root that is there has been read.

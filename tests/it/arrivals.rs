@@ -69,20 +69,6 @@ fn assert_live_their_time(place: &Place, daemon: &Daemon, moved: i64) {
     }
 }
 
-#[track_caller]
-fn wait_until_saved(daemon: &Daemon) {
-    daemon.sync();
-    wait_or_tell(
-        "all is saved",
-        || {
-            let cache = daemon.get("/v1/status").1["cache"].clone();
-            let all = cache["pending"] == 0 && cache["unstamped"] == 0;
-            (cache["saved_at"].is_string() && all).then_some(())
-        },
-        || daemon.get("/v1/status").1["cache"].to_string(),
-    );
-}
-
 /// Lets some time pass in which the daemon is at work: what is tried is that it is interrupted anywhere.
 fn let_run(span: Duration) {
     let until = std::time::Instant::now() + span;
@@ -95,7 +81,7 @@ fn let_run(span: Duration) {
 fn a_tree_that_was_moved_in_just_before_a_crash_lives_its_time() {
     let place = aged();
     let mut daemon = configured(&place, &config("12s"));
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     let moved = move_in(&place);
     // Killed while it is being listed and saved, and again while that is compared.
     for after in [60, 150, 40, 250] {
@@ -132,7 +118,7 @@ fn a_tree_that_was_moved_in_lives_its_time_when_the_store_is_lost() {
                 let place = aged();
                 let mut daemon = configured(&place, &config("12s"));
                 let moved = move_in(&place);
-                wait_until_saved(&daemon);
+                daemon.wait_until_saved();
                 daemon.kill();
                 harm(&place.path("state/store"));
                 let daemon = place.serve(&["--config", "lapsed.toml"]);
@@ -151,7 +137,7 @@ fn a_tree_that_was_moved_in_lives_its_time_when_the_rules_change_and_the_start_i
                  [[rule]]\nexpire = \"1h\"\n";
     let mut daemon = configured(&place, three);
     let moved = move_in(&place);
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     daemon.kill();
     place.config(&config("12s"));
     for after in [0, 30, 200] {
@@ -168,7 +154,7 @@ fn a_clean_without_a_daemon_knows_what_the_daemon_knew() {
     let place = aged();
     let mut daemon = configured(&place, &config("12s"));
     let moved = move_in(&place);
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     assert!(daemon.stop().success());
     let output = place.run(&["clean", "--config", "lapsed.toml"]);
     assert!(
@@ -203,7 +189,7 @@ fn a_root_that_is_away_at_a_start_is_as_it_was_when_it_is_back() {
     old_files(&root, 1500);
     let mut daemon = configured(&place, BY_MTIME);
     wait_for("the breaker trips", || is_tripped(&daemon).then_some(()));
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     daemon.kill();
     let away: PathBuf = place.path("away");
     fs::rename(&root, &away).unwrap();
@@ -248,7 +234,7 @@ fn starts_that_are_cut_off_do_not_make_what_was_found_known() {
     let root = place.make_dir("root");
     write(&root.join("young"), 1);
     let mut daemon = configured(&place, BY_MTIME);
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     daemon.kill();
     old_files(&root.join("copied"), 6000);
     for (round, after) in [0, 40, 5, 90, 20, 150].into_iter().enumerate() {

@@ -11,26 +11,8 @@ use std::process::Stdio;
 use crate::common::evidence::{Seed, holds, ledger};
 use crate::common::namespace::{fill, serve_in_namespace, within};
 use crate::common::trees::{assert_agrees, write};
-use crate::common::{Daemon, Place, errors, wait_for, wait_or_tell};
+use crate::common::{Place, errors, wait_for, wait_or_tell};
 use serde_json::Value;
-
-fn cache(daemon: &Daemon) -> Value {
-    daemon.get("/v1/status").1["cache"].clone()
-}
-
-#[track_caller]
-fn wait_until_saved(daemon: &Daemon) {
-    daemon.sync();
-    wait_or_tell(
-        "all is saved",
-        || {
-            let cache = cache(daemon);
-            let all = cache["pending"] == 0 && cache["unstamped"] == 0;
-            (cache["saved_at"].is_string() && all).then_some(())
-        },
-        || cache(daemon).to_string(),
-    );
-}
 
 const CONFIG: &str = "[[root]]\npath = \"root\"\n[[rule]]\nexpire = \"1h\"\n";
 
@@ -45,12 +27,12 @@ fn saved() -> (Place, PathBuf) {
     }
     place.config(CONFIG);
     let mut daemon = place.serve_ready(&["--config", "lapsed.toml"]);
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     // Some history, so that there is more than one version of things in the database.
     for file in 0..40 {
         write(&root.join(format!("d0/sub/file-{file}")), file + 1);
     }
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     daemon.kill();
     (place, root)
 }
@@ -151,7 +133,7 @@ fn a_damaged_store_costs_a_listing_and_never_a_file() {
         assert_eq!(crate::common::walk(&root), before, "way {way}: {how}");
         let said = daemon.said();
         assert!(!said.contains("panicked"), "way {way}: {how}\n{said}");
-        let cache = cache(&daemon);
+        let cache = daemon.cache();
         assert_eq!(cache["state"], "ok", "way {way}: {how}: {cache}");
         if cache["set_aside"].is_null() {
             let lost = cache["loaded"]["lost_pages"].as_u64().unwrap()
@@ -188,11 +170,11 @@ fn a_store_that_is_gone_is_made_anew() {
     fs::remove_dir_all(place.path("state/store")).unwrap();
     let mut daemon = place.serve_ready(&["--config", "lapsed.toml"]);
     assert_agrees(&daemon, &root, "without a cache");
-    assert_eq!(cache(&daemon)["loaded"]["entries"], 0);
-    wait_until_saved(&daemon);
+    assert_eq!(daemon.cache()["loaded"]["entries"], 0);
+    daemon.wait_until_saved();
     daemon.kill();
     let daemon = place.serve_ready(&["--config", "lapsed.toml"]);
-    assert_eq!(cache(&daemon)["loaded"]["entries"], 480);
+    assert_eq!(daemon.cache()["loaded"]["entries"], 480);
 }
 
 /// Runs `serve`, which is to refuse, and gives what it said.
@@ -266,7 +248,7 @@ fn a_file_in_the_stores_place_is_set_aside() {
     fs::write(place.path("state/store"), "not a database").unwrap();
     let daemon = place.serve_ready(&["--config", "lapsed.toml"]);
     assert_agrees(&daemon, &root, "with a file in the cache's place");
-    let aside = &cache(&daemon)["set_aside"];
+    let aside = &daemon.cache()["set_aside"];
     let kept = fs::read_to_string(aside["path"].as_str().unwrap()).unwrap();
     assert_eq!(kept, "not a database");
 }
@@ -280,13 +262,13 @@ fn a_store_that_a_crash_left_between_two_names_is_found() {
     fs::create_dir(state.join("store.new")).unwrap();
     fs::write(state.join("store.new/db"), "half a copy").unwrap();
     let mut daemon = place.serve_ready(&["--config", "lapsed.toml"]);
-    assert_eq!(cache(&daemon)["loaded"]["entries"], 480);
+    assert_eq!(daemon.cache()["loaded"]["entries"], 480);
     assert!(!state.join("store.new").exists() && !state.join("store.old").exists());
     daemon.kill();
     // It was, and the old one not removed yet.
     copy_dir(&state.join("store"), &state.join("store.old"));
     let daemon = place.serve_ready(&["--config", "lapsed.toml"]);
-    assert_eq!(cache(&daemon)["loaded"]["entries"], 480);
+    assert_eq!(daemon.cache()["loaded"]["entries"], 480);
     assert!(!state.join("store.old").exists());
 }
 
@@ -299,7 +281,7 @@ fn starts_that_never_come_to_an_end_set_the_store_aside() {
         fs::write(&opening, weight).unwrap();
         let mut daemon = place.serve_ready(&["--config", "lapsed.toml"]);
         assert_agrees(&daemon, &root, "after starts that never came to an end");
-        assert_eq!(cache(&daemon)["set_aside"]["why"].is_string(), is_set_aside);
+        assert_eq!(daemon.cache()["set_aside"]["why"].is_string(), is_set_aside);
         assert!(!opening.exists());
         assert!(daemon.stop().success());
     }
@@ -327,14 +309,14 @@ fn past_its_ceiling_the_store_is_replaced_by_a_smaller_copy() {
                 }
             }
             daemon.sync();
-            (cache(&daemon)["compactions"].as_u64() >= Some(2)).then_some(())
+            (daemon.cache()["compactions"].as_u64() >= Some(2)).then_some(())
         },
-        || cache(&daemon).to_string(),
+        || daemon.cache().to_string(),
     );
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     daemon.kill();
     let daemon = place.serve(&["--config", "lapsed.toml"]);
-    let loaded = &cache(&daemon)["loaded"];
+    let loaded = &daemon.cache()["loaded"];
     assert_eq!(loaded["entries"], 500, "{loaded}");
     assert_eq!(loaded["lost_pages"], 0, "{loaded}");
     daemon.wait_until_ready();
@@ -364,11 +346,11 @@ fn without_room_for_the_store_nothing_goes_until_there_is_some() {
                     1,
                 );
             }
-            (cache(&daemon)["state"] == "failing").then_some(())
+            (daemon.cache()["state"] == "failing").then_some(())
         },
-        || cache(&daemon).to_string(),
+        || daemon.cache().to_string(),
     );
-    let why = cache(&daemon)["why"].as_str().unwrap().to_owned();
+    let why = daemon.cache()["why"].as_str().unwrap().to_owned();
     assert!(
         why.contains("no space left on device") || why.contains("No space left"),
         "{why}"
@@ -392,7 +374,7 @@ fn without_room_for_the_store_nothing_goes_until_there_is_some() {
         || (!root.join("due").exists()).then_some(()),
         || daemon.get("/v1/status").1.to_string(),
     );
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     assert!(
         daemon.said().contains("can be saved again"),
         "{}",
@@ -413,7 +395,7 @@ fn a_full_disk_at_the_start_is_waited_for() {
         state.display()
     );
     let daemon = serve_in_namespace(&place, &mounts, &config);
-    let told = cache(&daemon);
+    let told = daemon.cache();
     if told["state"] == "failing" {
         assert!(root.join("due").exists());
     }

@@ -11,27 +11,8 @@ use crate::common::trees::{assert_agrees, configured, root_status, set_age, writ
 use crate::common::{Backend, Daemon, Place, wait_for, wait_or_tell};
 use serde_json::Value;
 
-/// Waits until everything that is known is on disk, stamps included.
-#[track_caller]
-fn wait_until_saved(daemon: &Daemon) {
-    daemon.sync();
-    wait_or_tell(
-        "all is saved",
-        || {
-            let cache = cache(daemon);
-            let all = cache["pending"] == 0 && cache["unstamped"] == 0;
-            (cache["saved_at"].is_string() && all).then_some(())
-        },
-        || cache(daemon).to_string(),
-    );
-}
-
 fn reconciliation(daemon: &Daemon, root: &str) -> Value {
     root_status(daemon, root)["reconciliation"].clone()
-}
-
-fn cache(daemon: &Daemon) -> Value {
-    daemon.get("/v1/status").1["cache"].clone()
 }
 
 /// `dirs` directories with `files` files each.
@@ -53,7 +34,7 @@ fn a_restart_answers_from_what_was_saved_and_reads_only_what_changed() {
         let watch = format!("{}=1h", root.display());
         let mut daemon = place.serve_ready(&["--watch", &watch]);
         let before = assert_agrees(&daemon, &root, "before");
-        wait_until_saved(&daemon);
+        daemon.wait_until_saved();
         if end == "SIGTERM" {
             assert!(daemon.stop().success());
         } else {
@@ -71,7 +52,7 @@ fn a_restart_answers_from_what_was_saved_and_reads_only_what_changed() {
         write(&root.join("d5/deep/deeper/file"), 9);
 
         let daemon = place.serve(&["--watch", &watch]);
-        let loaded = &cache(&daemon)["loaded"];
+        let loaded = &daemon.cache()["loaded"];
         assert_eq!(loaded["entries"], before.len() as u64, "{end}: {loaded}");
         assert_eq!(loaded["lost_pages"], 0, "{loaded}");
         daemon.wait_until_ready();
@@ -113,7 +94,7 @@ fn what_comes_due_while_nobody_watches_lapses_at_the_start_and_asks_nobody() {
     daemon.sync();
     let last_due = now_ms() + 15_000;
     wait_for("all is saved", || {
-        let cache = cache(&daemon);
+        let cache = daemon.cache();
         let loaded = cache["saved_at"].is_string() && cache["pending"] == 0;
         (loaded && daemon.files("").len() == FILES + 1).then_some(())
     });
@@ -159,7 +140,7 @@ fn what_appears_while_nobody_watches_and_is_due_at_once_asks_first() {
     let root = place.make_dir("root");
     write(&root.join("young"), 1);
     let mut daemon = configured(&place, BY_MTIME);
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     daemon.kill();
     old_files(&root.join("copied"));
     let daemon = place.serve(&["--config", place.path("lapsed.toml").to_str().unwrap()]);
@@ -179,7 +160,7 @@ fn a_breaker_that_tripped_stays_tripped_until_somebody_says_so() {
     old_files(&root);
     let mut daemon = configured(&place, BY_MTIME);
     assert_eq!(tripped(&daemon), 1);
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     for round in 0..2 {
         daemon.kill();
         daemon = place.serve(&["--config", place.path("lapsed.toml").to_str().unwrap()]);
@@ -204,16 +185,16 @@ fn other_rules_than_before_are_a_change_of_facts() {
     old_files(&root);
     let mut daemon = configured(&place, &BY_MTIME.replace("1h", "1000d"));
     assert_eq!(tripped(&daemon), 0);
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     daemon.kill();
     let mut daemon = configured(&place, BY_MTIME);
     assert_eq!(tripped(&daemon), 1);
     assert_eq!(crate::common::walk(&root).len(), 1200);
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     daemon.kill();
     // Nor does taking the edit back and making it again let anything go.
     let mut daemon = configured(&place, &BY_MTIME.replace("1h", "1000d"));
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     daemon.kill();
     let daemon = configured(&place, BY_MTIME);
     assert_eq!(tripped(&daemon), 1);
@@ -231,7 +212,7 @@ fn what_a_dry_run_left_overdue_asks_first() {
         write(&root.join(file.to_string()), 1);
     }
     daemon.sync();
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     assert_eq!(crate::common::walk(&root).len(), 1200);
     assert!(daemon.stop().success());
     let daemon = place.serve_ready(&["--config", config]);
@@ -247,7 +228,7 @@ fn another_directory_in_a_roots_place_is_a_first_start() {
     let root = place.make_dir("root");
     write(&root.join("file"), 1);
     let mut daemon = configured(&place, BY_MTIME);
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     daemon.kill();
     fs::rename(&root, place.path("away")).unwrap();
     place.make_dir("root");
@@ -268,7 +249,7 @@ fn a_directory_that_is_moved_in_while_nobody_watches_arrives_when_it_is_moved() 
         &place,
         "[[root]]\npath = \"root\"\n[[rule]]\nexpire = \"1h\"\n",
     );
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     daemon.kill();
     let old = newest_ms(&place.path("outside/a/b/old").metadata().unwrap());
     wait_for("it gets older", || (now_ms() > old + 3000).then_some(()));
@@ -305,7 +286,7 @@ fn what_is_asked_at_the_start_is_answered_before_anything_is_read_again() {
     grow(&root, 300, 30);
     let watch = format!("{}=1h", root.display());
     let mut daemon = place.serve_ready(&["--watch", &watch]);
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     daemon.kill();
     let daemon = place.serve(&["--watch", &watch]);
     // The very first answer has everything.
@@ -358,7 +339,7 @@ fn by_the_latest_change_of_contents_directories_go_and_a_restart_knows_it() {
     wait_for("the unpacked one is gone", || {
         (!root.join("unpacked").exists()).then_some(())
     });
-    wait_until_saved(&daemon);
+    daemon.wait_until_saved();
     let week = 7 * 24 * 3600 * 1000;
     let fresh = fs::metadata(root.join("deep/a/fresh")).unwrap();
     let (_, told) = daemon.get(&format!("/v1/explain?path={}", root.join("deep").display()));

@@ -117,7 +117,7 @@ fn a_server_that_is_busy_with_others_is_no_reason_to_wait() {
 #[test]
 fn a_run_without_a_daemon_takes_jobs_whole_or_not_at_all() {
     let world = World::new();
-    let config = world.config();
+    let config = world.config_path();
     // Until its row is read, an upload is nobody's.
     let nobodys = NOBODYS.replace("expire = \"1s\"", "expire = \"1h\"");
     world.configure(&[FORGOTTEN, &nobodys].concat());

@@ -121,7 +121,9 @@ fn a_clean_without_a_daemon_ends_although_the_server_hangs() {
         world.write(&format!("results/{job}/file"));
         world.insert(job, "completed");
     }
-    let output = world.place.run(&["clean", "--config", &world.config()]);
+    let output = world
+        .place
+        .run(&["clean", "--config", &world.config_path()]);
     assert_eq!(output.status.code(), Some(1), "records wait: {output:?}");
     assert!(trap.is_sprung.load(Ordering::SeqCst));
     assert!(!world.place.path("results/one").exists());
@@ -131,7 +133,9 @@ fn a_clean_without_a_daemon_ends_although_the_server_hangs() {
     let marked = "SELECT sum(marks)::text FROM jobs";
     // The server keeps the row of the transaction that was cut off locked until it gives that up.
     wait_for("later runs write them", || {
-        world.place.run(&["clean", "--config", &world.config()]);
+        world
+            .place
+            .run(&["clean", "--config", &world.config_path()]);
         (world.db.value(marked).as_deref() == Some("3")).then_some(())
     });
 }

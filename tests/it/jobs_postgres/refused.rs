@@ -27,7 +27,7 @@ fn what_a_container_calls_its_files_is_held_until_path_map_says_what_it_means() 
     assert_eq!(world.db.value(marks).as_deref(), Some("0"));
     drop(daemon);
 
-    let config = std::fs::read_to_string(world.config()).unwrap();
+    let config = std::fs::read_to_string(world.config_path()).unwrap();
     let mended = "files_root = \"uploads\"\npath_map = { \"/data/\" = \".\" }";
     world
         .place

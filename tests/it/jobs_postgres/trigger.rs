@@ -17,7 +17,7 @@ fn the_trigger_is_printed_for_the_table_that_the_ids_come_from() {
         "SELECT \\\"Job id\\\" AS id, state AS status FROM \\\"My app\\\".\\\"Jobs\\\"",
     );
     std::fs::write(&config, &other).unwrap();
-    let sql = world.said(&["source", "sql", "--config", &world.config()]);
+    let sql = world.said(&["source", "sql", "--config", &world.config_path()]);
     assert!(
         sql.contains("ON \"My app\".\"Jobs\"")
             && sql.contains("lapsed_notify('lapsed_eemt', 'Job id')"),
@@ -41,7 +41,7 @@ fn the_trigger_is_printed_for_the_table_that_the_ids_come_from() {
     .unwrap();
     let output = world
         .place
-        .run(&["source", "sql", "--config", &world.config()]);
+        .run(&["source", "sql", "--config", &world.config_path()]);
     assert!(!output.status.success());
     assert!(errors(&output).contains("its ids come from a view\n  name the table whose rows are jobs: --table schema.table --id column"), "{}", errors(&output));
     let said = world.said(&[
@@ -53,7 +53,7 @@ fn the_trigger_is_printed_for_the_table_that_the_ids_come_from() {
         "--id",
         "\"Job id\"",
         "--config",
-        &world.config(),
+        &world.config_path(),
     ]);
     assert_eq!(said, sql);
 }
@@ -63,7 +63,7 @@ fn the_trigger_is_printed_without_a_server_for_a_table_that_is_named() {
     let mut world = World::new();
     world.url = "postgresql://nobody:hunter2@127.0.0.1:1/none".to_owned();
     world.configure(COMPLETED);
-    let config = world.config();
+    let config = world.config_path();
     let sql = world.said(&[
         "source", "sql", "--table", "jobs", "--id", "id", "--config", &config,
     ]);
@@ -102,9 +102,11 @@ fn the_trigger_is_printed_without_a_server_for_a_table_that_is_named() {
 fn a_query_that_does_not_fit_is_found_by_the_check() {
     let world = World::new();
     world.configure(COMPLETED);
-    world.said(&["check", "--config", &world.config()]);
+    world.said(&["check", "--config", &world.config_path()]);
     world.db.run("ALTER TABLE jobs DROP COLUMN marks");
-    let output = world.place.run(&["check", "--config", &world.config()]);
+    let output = world
+        .place
+        .run(&["check", "--config", &world.config_path()]);
     assert!(!output.status.success());
     assert!(
         errors(&output).contains("source \"eemt\": mark: column \"marks\" does not exist"),

@@ -1,10 +1,9 @@
 //! An application with jobs in a PostgreSQL database, and a daemon that watches its files.
 
-use std::path::PathBuf;
+use std::ops::Deref;
 
 use crate::common::sources::{tell_of, wait_for_source};
-use crate::common::trees::write;
-use crate::common::{Daemon, Place, errors, wait_or_tell};
+use crate::common::{Daemon, Place, wait_or_tell};
 use crate::postgres::{Cluster, Session};
 
 const TABLE: &str = "CREATE TABLE jobs (id text PRIMARY KEY, status text, created_at timestamptz DEFAULT now(), completed_at timestamptz, \
@@ -116,19 +115,10 @@ files_root = "uploads"
         daemon
     }
 
-    /// A daemon with the configuration as it is.
-    pub fn serve_again(&self) -> Daemon {
-        self.place.serve_ready(&["--config", &self.config()])
-    }
-
-    pub fn config(&self) -> String {
-        self.place.path("lapsed.toml").to_str().unwrap().to_owned()
-    }
-
     /// Installs the trigger that `lapsed source sql` prints.
     pub fn install_trigger(&self) {
         self.db
-            .run(&self.said(&["source", "sql", "eemt", "--config", &self.config()]));
+            .run(&self.said(&["source", "sql", "eemt", "--config", &self.config_path()]));
     }
 
     /// A job that ended two hours ago.
@@ -136,28 +126,6 @@ files_root = "uploads"
         self.db.run(&format!(
             "INSERT INTO jobs (id, status, completed_at) VALUES ('{id}', '{status}', now() - interval '2 hours')"
         ));
-    }
-
-    pub fn write(&self, path: &str) -> PathBuf {
-        let path = self.place.path(path);
-        write(&path, 7);
-        path
-    }
-
-    /// Waits until nothing is at `path`.
-    #[track_caller]
-    pub fn wait_until_gone(&self, daemon: &Daemon, path: &str) {
-        wait_or_tell(
-            &format!("{path} goes"),
-            || {
-                self.place
-                    .path(path)
-                    .symlink_metadata()
-                    .is_err()
-                    .then_some(())
-            },
-            || tell_of(daemon),
-        );
     }
 
     /// Waits until the query gives `expected`.
@@ -169,16 +137,12 @@ files_root = "uploads"
             || tell_of(daemon),
         );
     }
+}
 
-    /// What `lapsed` says, told to fail when it does.
-    #[track_caller]
-    pub fn said(&self, arguments: &[&str]) -> String {
-        let output = self.place.run(arguments);
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {}",
-            errors(&output)
-        );
-        String::from_utf8_lossy(&output.stdout).into_owned()
+impl Deref for World {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
     }
 }

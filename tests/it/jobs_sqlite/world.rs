@@ -1,15 +1,14 @@
 //! An application with jobs, and a daemon that watches its files.
 
-use std::path::PathBuf;
-use std::process::Output;
+use std::ops::Deref;
 
 use serde_json::Value;
 
 use super::other::Other;
 use crate::common::evidence::ledger;
 use crate::common::sources::{tell_of, wait_for_source};
-use crate::common::trees::{now_ms, write};
-use crate::common::{Daemon, Place, errors, wait_for, wait_or_tell};
+use crate::common::trees::now_ms;
+use crate::common::{Daemon, Place, wait_for, wait_or_tell};
 
 /// What `jobs.db` begins as. `marks` counts how often a row was marked.
 pub const TABLE: &str = "CREATE TABLE jobs(id TEXT PRIMARY KEY, status TEXT, kind TEXT, created_at TEXT, completed_at TEXT, \
@@ -97,12 +96,6 @@ impl World {
         daemon
     }
 
-    /// A daemon with the configuration as it is.
-    pub fn serve_again(&self) -> Daemon {
-        self.place
-            .serve_ready(&["--config", self.place.path("lapsed.toml").to_str().unwrap()])
-    }
-
     /// Inserts a job that ended so many seconds ago (`None`: it has not ended).
     pub fn insert(&self, id: &str, status: &str, completed_s_ago: Option<i64>) {
         let ended = completed_s_ago.map_or("NULL".to_owned(), ended);
@@ -118,27 +111,6 @@ impl World {
         self.db.run(&format!(
             "UPDATE jobs SET status = 'completed', completed_at = {ended} WHERE id = '{id}'"
         ))
-    }
-
-    /// Writes a file, below directories that are made.
-    pub fn write(&self, path: &str) -> PathBuf {
-        let path = self.place.path(path);
-        write(&path, 7);
-        path
-    }
-
-    pub fn exists(&self, path: &str) -> bool {
-        self.place.path(path).symlink_metadata().is_ok()
-    }
-
-    /// Waits until nothing is at `path`.
-    #[track_caller]
-    pub fn wait_until_gone(&self, daemon: &Daemon, path: &str) {
-        wait_or_tell(
-            &format!("{path} goes"),
-            || (!self.exists(path)).then_some(()),
-            || tell_of(daemon),
-        );
     }
 
     /// A job that ended long ago comes and goes: by then everything that was due before it has been thought about.
@@ -172,22 +144,6 @@ impl World {
         lines.filter(|line| line["job"]["id"] == id).collect()
     }
 
-    /// What `lapsed` says, told to fail when it does.
-    #[track_caller]
-    pub fn said(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {}",
-            errors(&output)
-        );
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    pub fn run(&self, arguments: &[&str]) -> Output {
-        self.place.run(arguments)
-    }
-
     /// What is known of a job, once `is` says so.
     #[track_caller]
     #[expect(clippy::unused_self, reason = "a world is asked about its jobs")]
@@ -202,6 +158,14 @@ impl World {
             },
             || format!("{}\n{}", daemon.get("/v1/jobs").1, tell_of(daemon)),
         )
+    }
+}
+
+impl Deref for World {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
     }
 }
 

@@ -93,15 +93,7 @@ fn a_directory_that_may_not_be_changed_is_told_once_and_goes_on_when_it_may() {
 fn a_unit_with_a_directory_that_may_not_be_changed_stays_whole() {
     let place = Place::new();
     let root = place.make_dir("root");
-    let config = place.config(
-        r#"
-        [[root]]
-        path = "root"
-        [[rule]]
-        unit = "dir"
-        expire = "300ms"
-        "#,
-    );
+    let config = place.config_of_units("300ms", "");
     for dir in ["unit", "unit/free", "unit/shut", "unit/shut/empty"] {
         fs::create_dir(root.join(dir)).unwrap();
         fs::write(root.join(dir).join("file"), "content").unwrap();
@@ -195,15 +187,7 @@ fn others_files_in_a_sticky_directory_are_held_with_what_would_mend_it() {
 fn units_in_a_root_that_may_not_be_changed_go_on_when_it_may() {
     let place = Place::new();
     let root = place.make_dir("root");
-    let config = place.config(
-        r#"
-        [[root]]
-        path = "root"
-        [[rule]]
-        unit = "dir"
-        expire = "300ms"
-        "#,
-    );
+    let config = place.config_of_units("300ms", "");
     give_to_nobody(&root);
     let daemon = serve_unprivileged(&place, &["--config", config.to_str().unwrap()]);
     let make = |name: &str| {

@@ -129,15 +129,7 @@ fn what_somebody_has_open_is_held_as_the_rule_says() {
 fn a_directory_in_which_something_is_open_stays_whole() {
     let place = Place::new();
     let root = place.make_dir("root");
-    let config = place.config(
-        r#"
-        [[root]]
-        path = "root"
-        [[rule]]
-        unit = "dir"
-        expire = "300ms"
-        "#,
-    );
+    let config = place.config_of_units("300ms", "");
     for dir in ["used/a", "used/b", "free/a"] {
         fs::create_dir_all(root.join(dir)).unwrap();
         fs::write(root.join(dir).join("file"), "content").unwrap();

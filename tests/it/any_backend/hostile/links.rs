@@ -90,16 +90,7 @@ fn a_directory_of_a_unit_that_turns_into_a_link_leads_nowhere() {
     let (root, staging) = (place.make_dir("root"), place.make_dir("staging"));
     let outside = place.make_dir("outside");
     // With something kept, the directories stay and their content goes piece by piece.
-    let config = place.config(
-        r#"
-        [[root]]
-        path = "root"
-        [[rule]]
-        unit = "dir"
-        expire = "400ms"
-        keep = ["**/*.log"]
-        "#,
-    );
+    let config = place.config_of_units("400ms", r#"keep = ["**/*.log"]"#);
     let daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
     for number in 0..8 {
         let there = outside.join(number.to_string());

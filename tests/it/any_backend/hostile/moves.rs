@@ -69,15 +69,7 @@ fn a_root_that_changes_places_with_another_keeps_the_others_things() {
     let seed = Seed::from_env(SEED);
     let place = Place::new();
     let (root, other) = (place.make_dir("root"), place.make_dir("other"));
-    let config = place.config(
-        r#"
-        [[root]]
-        path = "root"
-        [[rule]]
-        unit = "dir"
-        expire = "400ms"
-        "#,
-    );
+    let config = place.config_of_units("400ms", "");
     let daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
     let mut rng = seed.rng(0);
     let mut guards = Vec::new();

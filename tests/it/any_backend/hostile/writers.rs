@@ -186,15 +186,7 @@ fn what_is_written_deep_in_a_directory_at_its_deadline_is_never_lost() {
     let seed = Seed::from_env(SEED);
     let place = Place::new();
     let root = place.make_dir("root");
-    let config = place.config(
-        r#"
-        [[root]]
-        path = "root"
-        [[rule]]
-        unit = "dir"
-        expire = "300ms"
-        "#,
-    );
+    let config = place.config_of_units("300ms", "");
     let daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
     // What was written successfully: content, unit, and its newest timestamp then.
     let mut written: Vec<(String, String, i64)> = Vec::new();
