@@ -40,13 +40,16 @@ pub(super) struct Decoder {
 }
 
 /// Positions of the columns in a query's answer.
+#[derive(Default)]
 pub(super) struct Columns {
     id: Option<usize>,
     status: Option<usize>,
     kind: Option<usize>,
     error: Option<usize>,
     files: Option<usize>,
-    moments: [Option<(usize, TimeZone)>; 5],
+    moments: [Option<usize>; 5],
+    /// Zones of the moments.
+    zones: Vec<TimeZone>,
     changed_at: Option<usize>,
     attributes: Vec<(usize, String)>,
 }
@@ -91,43 +94,26 @@ impl Decoder {
 
     /// Returns where what stands in answers with the columns `names`.
     pub(super) fn columns(&self, names: &[&str]) -> Columns {
-        let find = |wanted: &str| {
-            names
-                .iter()
-                .position(|name| name.eq_ignore_ascii_case(wanted))
-        };
-        let mut columns = Columns {
-            id: find("id"),
-            status: find("status"),
-            kind: find("kind"),
-            error: find("error"),
-            files: find("files"),
-            moments: MOMENTS.map(|name| find(name).map(|at| (at, self.zone(name)))),
-            changed_at: find("changed_at"),
-            attributes: Vec::new(),
-        };
-        let meant: BTreeSet<usize> = [
-            columns.id,
-            columns.status,
-            columns.kind,
-            columns.error,
-            columns.files,
-            columns.changed_at,
-        ]
-        .into_iter()
-        .chain(
-            columns
-                .moments
-                .iter()
-                .map(|of| of.as_ref().map(|(at, _)| *at)),
-        )
-        .flatten()
-        .collect();
-        columns.attributes = (0..)
-            .zip(names)
-            .filter(|(at, _)| !meant.contains(at))
-            .map(|(at, name)| (at, (*name).to_owned()))
-            .collect();
+        let mut columns = Columns::default();
+        for (at, name) in names.iter().enumerate() {
+            let lower = name.to_ascii_lowercase();
+            let moment = MOMENTS.iter().position(|moment| *moment == lower);
+            let place = match lower.as_str() {
+                "id" => Some(&mut columns.id),
+                "status" => Some(&mut columns.status),
+                "kind" => Some(&mut columns.kind),
+                "error" => Some(&mut columns.error),
+                "files" => Some(&mut columns.files),
+                "changed_at" => Some(&mut columns.changed_at),
+                _ => moment.map(|no| &mut columns.moments[no]),
+            };
+            match place {
+                // Of several with one name the first counts.
+                Some(place) if place.is_none() => *place = Some(at),
+                Some(_) | None => columns.attributes.push((at, (*name).to_owned())),
+            }
+        }
+        columns.zones = MOMENTS.iter().map(|name| self.zone(name)).collect();
         columns
     }
 
@@ -152,13 +138,11 @@ impl Decoder {
         job.kind = kind.text().filter(|kind| !kind.is_empty());
         self.add_files(cell(row, columns.files), &mut job);
         let mut moments = [None; 5];
-        for ((of, name), moment) in columns.moments.iter().zip(MOMENTS).zip(&mut moments) {
-            let Some((at, zone)) = of else { continue };
-            match timestamp::parse(row[*at], zone) {
-                Ok(at) => *moment = at,
-                Err(timestamp::Unreadable) => {
-                    job.unreadable = Some(self.unreadable(name, row[*at]));
-                }
+        for (no, name) in MOMENTS.iter().enumerate() {
+            let value = cell(row, columns.moments[no]);
+            match timestamp::parse(value, &columns.zones[no]) {
+                Ok(at) => moments[no] = at,
+                Err(timestamp::Unreadable) => job.unreadable = Some(self.unreadable(name, value)),
             }
         }
         job.moments = moments_of(moments);

@@ -43,15 +43,19 @@ pub(super) enum OwnedValue {
 }
 
 impl OwnedValue {
+    fn value(&self) -> ValueRef<'_> {
+        match self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(number) => ValueRef::Integer(*number),
+            Self::Real(number) => ValueRef::Real(*number),
+            Self::Text(text) => ValueRef::Text(text),
+            Self::Blob(bytes) => ValueRef::Blob(bytes),
+        }
+    }
+
     /// The value as it is.
     pub(super) fn cell(&self) -> SqlValue<'_> {
-        match self {
-            Self::Null => SqlValue::Null,
-            Self::Integer(number) => SqlValue::Integer(*number),
-            Self::Real(number) => SqlValue::Real(*number),
-            Self::Text(text) => SqlValue::Text(text),
-            Self::Blob(bytes) => SqlValue::Bytes(bytes),
-        }
+        cell(self.value())
     }
 }
 
@@ -69,13 +73,7 @@ impl From<ValueRef<'_>> for OwnedValue {
 
 impl ToSql for OwnedValue {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self {
-            Self::Null => ValueRef::Null,
-            Self::Integer(number) => ValueRef::Integer(*number),
-            Self::Real(number) => ValueRef::Real(*number),
-            Self::Text(text) => ValueRef::Text(text),
-            Self::Blob(bytes) => ValueRef::Blob(bytes),
-        }))
+        Ok(ToSqlOutput::Borrowed(self.value()))
     }
 }
 
