@@ -22,12 +22,24 @@ mod bit_set;
 mod change_signal;
 mod context;
 mod decode;
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(dead_code, reason = "of PostgreSQL only")
+)]
 mod driver;
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(dead_code, reason = "of PostgreSQL only")
+)]
 mod error;
 mod known_jobs;
 mod lookup;
 mod options;
 mod pacing;
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(dead_code, reason = "of PostgreSQL only")
+)]
 mod pending;
 #[cfg(feature = "postgres")]
 mod postgres;
