@@ -6,6 +6,8 @@
 //! rests, the database is down, or its driver has a check to make.
 
 mod catch_up;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,9 +65,20 @@ impl Reader {
         view: KnownJobs,
         sink: ChangeSink,
     ) -> Self {
+        let place = driver.place();
+        Self::over(context, place, driver.reader(), view, sink)
+    }
+
+    fn over(
+        context: Arc<SourceContext>,
+        place: String,
+        driver: Box<dyn ReadDriver>,
+        view: KnownJobs,
+        sink: ChangeSink,
+    ) -> Self {
         Self {
-            place: driver.place(),
-            driver: driver.reader(),
+            place,
+            driver,
             publisher: ChangePublisher::new(sink, context.id),
             context,
             view,

@@ -140,12 +140,25 @@ struct PostgresTransaction<'a> {
     database: &'a PostgresDatabase,
     /// The connection's place, to which it returns.
     place: MutexGuard<'a, Option<WriteSession>>,
-    /// `None` once something has failed: that ends the connection, and with it the transaction.
+    /// `None` once the transaction has ended: a failure ends the connection with it.
     session: Option<WriteSession>,
     row: Vec<(String, Text)>,
 }
 
 impl PostgresTransaction<'_> {
+    /// Ends the transaction, and gives the connection back.
+    fn end(&mut self, statement: &str) -> Result<(), WriteFailure> {
+        self.with(|database, session| {
+            let ended = session.link.run(statement);
+            Ok(ended.map_err(|said| database.fault(&said))?)
+        })?;
+        *self.place = self.session.take().map(|session| WriteSession {
+            used_at: clock::now().boot,
+            ..session
+        });
+        Ok(())
+    }
+
     /// Does something with the connection, which ends with a failure.
     fn with<T>(
         &mut self,
@@ -162,14 +175,8 @@ impl PostgresTransaction<'_> {
 
 impl Drop for PostgresTransaction<'_> {
     fn drop(&mut self) {
-        if let Some(session) = self.session.take() {
-            // Whatever was written is not committed: however this ends, it is the same.
-            let _ = session.link.run("ROLLBACK");
-            *self.place = Some(WriteSession {
-                used_at: clock::now().boot,
-                ..session
-            });
-        }
+        // Nothing of it is committed: it ends with its connection as well.
+        let _ = self.end("ROLLBACK");
     }
 }
 
@@ -219,10 +226,7 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     fn commit(mut self: Box<Self>) -> Result<(), WriteFailure> {
-        self.with(|database, session| {
-            let committed = session.link.run("COMMIT");
-            Ok(committed.map_err(|said| database.fault(&said))?)
-        })
+        self.end("COMMIT")
     }
 }
 

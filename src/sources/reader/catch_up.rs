@@ -20,10 +20,17 @@ const SETTLE: [u64; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 impl Reader {
     /// Reads what is owed, if it is time.
     pub(super) fn read(&mut self, now: Duration) -> Result<(), Fault> {
-        self.driver.set_caught_up(self.owes.is_empty());
         if self.owes.is_empty() {
-            return self.settle_down();
+            self.settle_down()?;
+        } else {
+            self.driver.set_caught_up(false);
+            self.read_owed(now)?;
         }
+        self.driver.set_caught_up(self.owes.is_empty());
+        Ok(())
+    }
+
+    fn read_owed(&mut self, now: Duration) -> Result<(), Fault> {
         if self.is_read && self.owes.has_some() {
             let wait = self.rests.changes.saturating_sub(now);
             self.announce(wait);
@@ -41,7 +48,6 @@ impl Reader {
                 self.read_all()?;
             }
         }
-        self.driver.set_caught_up(self.owes.is_empty());
         Ok(())
     }
 
@@ -93,6 +99,8 @@ impl Reader {
     fn read_changes(&mut self) -> Result<(), Fault> {
         self.settle();
         let began = clock::now().boot;
+        // All that was notified before it began, also while it waited for the engine.
+        self.driver.take_notified(&mut self.owes);
         let mut new = 0;
         if self.owes.changes && self.driver.can_read_changes() {
             new += self.reading().changes()?;
