@@ -19,6 +19,7 @@ pub mod watch;
 #[cfg(test)]
 #[path = "../tests/common"]
 mod common {
+    pub mod http;
     pub mod immutable;
     pub mod machine;
 }

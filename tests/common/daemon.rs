@@ -1,6 +1,6 @@
 //! A running daemon, and requests to it.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use super::machine::{assert_watches, patience};
+use super::http::{Answer, Request};
+use super::machine::assert_watches;
 use super::watchdog::sign_of_life;
 use super::{Backend, backend, path_of, wait_for, wait_or_tell};
 
@@ -89,61 +90,35 @@ impl Daemon {
 
     #[track_caller]
     pub fn get(&self, path: &str) -> (u16, Value) {
-        let (status, _, body) = self.request("GET", path, &[], b"");
-        (status, parse(&body))
+        self.send(&Request::get(path)).pair()
     }
 
     #[track_caller]
     pub fn post(&self, path: &str, body: &str) -> (u16, Value) {
-        let headers: &[(&str, &str)] = if body.is_empty() {
-            &[]
+        let request = Request::new("POST", path);
+        let request = if body.is_empty() {
+            request
         } else {
-            &[("content-type", "application/json")]
+            request.json(body)
         };
-        let (status, _, body) = self.request("POST", path, headers, body.as_bytes());
-        (status, parse(&body))
+        self.send(&request).pair()
     }
 
-    /// One request on a connection of its own: status, head and body.
+    /// Sends one request on a connection of its own.
     #[track_caller]
-    pub fn request(
-        &self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> (u16, String, Vec<u8>) {
+    pub fn send(&self, request: &Request) -> Answer {
         sign_of_life();
-        let mut stream = UnixStream::connect(&self.socket).unwrap();
-        stream.set_read_timeout(Some(patience())).unwrap();
-        stream.set_write_timeout(Some(patience())).unwrap();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: lapsed\r\nconnection: close\r\n");
-        for (name, value) in headers {
-            head.push_str(&[name, ": ", value, "\r\n"].concat());
-        }
-        head.push_str(&["content-length: ", &body.len().to_string(), "\r\n\r\n"].concat());
-        // A refusal may come before the request, with too many connections, or before all of a
-        // large body was taken.
-        let _ = stream.write_all(head.as_bytes());
-        let _ = stream.write_all(body);
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        split_answer(&answer)
+        request.send(&self.socket)
     }
 
     /// Every entry of the index, or those of a query such as `?rule=none`, by path.
     #[track_caller]
     pub fn files(&self, query: &str) -> std::collections::BTreeMap<PathBuf, Value> {
-        let headers = [("accept", "application/x-ndjson")];
-        let (status, _, body) = self.request("GET", &format!("/v1/files{query}"), &headers, b"");
-        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
-        body.split(|&byte| byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(|line| {
-                let entry: Value = serde_json::from_slice(line).unwrap();
-                (path_of(&entry), entry)
-            })
-            .collect()
+        let request = Request::get(&format!("/v1/files{query}"));
+        let answer = self.send(&request.header("accept", "application/x-ndjson"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let entries = answer.lines().into_iter();
+        entries.map(|entry| (path_of(&entry), entry)).collect()
     }
 
     /// The state of the cache.
@@ -199,49 +174,4 @@ impl Drop for Daemon {
             eprintln!("--- the daemon said:\n{}", self.said());
         }
     }
-}
-
-fn parse(body: &[u8]) -> Value {
-    if body.is_empty() {
-        return Value::Null;
-    }
-    serde_json::from_slice(body).unwrap_or_else(|error| {
-        panic!("not JSON ({error}): {}", String::from_utf8_lossy(body));
-    })
-}
-
-fn split_answer(answer: &[u8]) -> (u16, String, Vec<u8>) {
-    let end = answer.windows(4).position(|part| part == b"\r\n\r\n");
-    let end = end.unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(answer)));
-    let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|code| code.parse().ok())
-        .expect("a status");
-    let body = &answer[end + 4..];
-    let chunked = head.contains("transfer-encoding: chunked");
-    (
-        status,
-        head,
-        if chunked {
-            unchunk(body)
-        } else {
-            body.to_vec()
-        },
-    )
-}
-
-fn unchunk(mut rest: &[u8]) -> Vec<u8> {
-    let mut body = Vec::new();
-    while let Some(line) = rest.windows(2).position(|part| part == b"\r\n") {
-        let size = std::str::from_utf8(&rest[..line]).unwrap();
-        let size = usize::from_str_radix(size.trim(), 16).unwrap();
-        if size == 0 {
-            break;
-        }
-        body.extend_from_slice(&rest[line + 2..line + 2 + size]);
-        rest = &rest[line + 2 + size + 2..];
-    }
-    body
 }

@@ -1,13 +1,14 @@
-//! A client that follows the daemon's events, and clients that misbehave.
+//! A client that follows the daemon's events.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use super::{patience, wait_for};
+use super::http::{Request, stall_after};
+use super::wait_for;
 
 /// One event as it came.
 #[derive(Clone, Debug)]
@@ -28,15 +29,14 @@ impl Follows {
     /// Begins, and returns when the daemon has said that everything from now on will be heard.
     #[track_caller]
     pub fn begin(socket: &Path, query: &str, last_id: Option<u64>) -> Self {
-        let mut stream = UnixStream::connect(socket).unwrap();
-        let mut head = format!(
-            "GET /v1/events{query} HTTP/1.1\r\nhost: lapsed\r\naccept: text/event-stream\r\n"
-        );
+        let mut request = Request::get(&format!("/v1/events{query}"));
+        request = request.header("accept", "text/event-stream");
         if let Some(id) = last_id {
-            head.push_str(&format!("last-event-id: {id}\r\n"));
+            request = request.header("last-event-id", &id.to_string());
         }
-        head.push_str("\r\n");
-        stream.write_all(head.as_bytes()).unwrap();
+        let stream = stall_after(socket, &request.to_bytes());
+        // Events may be as far apart as they like.
+        stream.set_read_timeout(None).unwrap();
         let this = Self {
             heard: Arc::default(),
             ended: Arc::default(),
@@ -92,27 +92,4 @@ impl Drop for Follows {
     fn drop(&mut self) {
         let _ = self.stream.shutdown(std::net::Shutdown::Both);
     }
-}
-
-/// A connection on which `bytes` were sent, and then nothing.
-#[track_caller]
-pub fn stall_after(socket: &Path, bytes: &[u8]) -> UnixStream {
-    let mut stream = UnixStream::connect(socket).unwrap();
-    stream.set_read_timeout(Some(patience())).unwrap();
-    match stream.write_all(bytes) {
-        // Turned away before all was said: the answer is there all the same.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
-        written => written.unwrap(),
-    }
-    stream
-}
-
-/// What the daemon answers to `bytes` until it ends the connection.
-#[track_caller]
-pub fn raw(socket: &Path, bytes: &[u8]) -> String {
-    let mut stream = stall_after(socket, bytes);
-    let _ = stream.shutdown(std::net::Shutdown::Write);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
 }

@@ -15,6 +15,7 @@ pub mod commands;
 mod daemon;
 pub mod evidence;
 pub mod follow;
+pub mod http;
 pub mod immutable;
 pub mod machine;
 pub mod namespace;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::common::commands::{refused, said};
+use crate::common::http::Request;
 use crate::common::machine::has_other_users;
 use crate::common::others::run_as;
 use crate::common::{Daemon, Place, errors, wait_for};
@@ -27,11 +28,8 @@ fn listed(place: &Place, arguments: &[&str]) -> Vec<String> {
 
 #[track_caller]
 fn put(daemon: &Daemon, id: &str, body: &Value) -> (u16, Value) {
-    let headers = [("content-type", "application/json")];
-    let body = body.to_string();
-    let path = format!("/v1/jobs/{id}");
-    let (status, _, body) = daemon.request("PUT", &path, &headers, body.as_bytes());
-    (status, serde_json::from_slice(&body).unwrap())
+    let request = Request::new("PUT", &format!("/v1/jobs/{id}"));
+    daemon.send(&request.json(&body.to_string())).pair()
 }
 
 #[test]
@@ -126,7 +124,7 @@ fn what_is_acknowledged_survives_a_kill() {
         }
         let gone = format!("/v1/jobs/job-{round}");
         if round == 4 {
-            assert_eq!(daemon.request("DELETE", &gone, &[], b"").0, 200);
+            assert_eq!(daemon.send(&Request::new("DELETE", &gone)).status, 200);
         }
         daemon.kill();
         daemon = place.serve_ready(&["--watch", "data=1h"]);

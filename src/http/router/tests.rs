@@ -4,21 +4,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::Request;
-use axum::http::{Response, header};
-use http_body_util::BodyExt;
+use client::Clients;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
-use tower::ServiceExt;
 
-use super::super::server::Stopping;
 use super::*;
 use crate::app::access::{Authorizer, OperatorGroup, Peer};
 use crate::app::daemon::{AskSource, Parts};
 use crate::app::events::Events;
 use crate::app::link::EngineLink;
 use crate::clock;
+use crate::common::http::{Answer, Request};
 use crate::core::claim::Unit;
 use crate::core::clock_guard::ClockGuard;
 use crate::core::effect::Effect;
@@ -35,6 +31,7 @@ use crate::core::time::{FileTime, Timestamp};
 use crate::ledger::{Ledger, Options};
 use crate::registry::Registry;
 
+mod client;
 mod document;
 mod engine;
 mod explain;
@@ -62,7 +59,7 @@ const fn peer(id: u32) -> Peer {
 }
 
 struct World {
-    router: Router,
+    clients: Clients,
     daemon: Arc<Daemon>,
     stop: watch::Sender<bool>,
     now: Timestamp,
@@ -275,10 +272,11 @@ impl World {
         };
         tokio::spawn(engine::own(engine, received, link, events));
         let daemon = Arc::new(Daemon::new(parts));
+        let (stop, stopped) = watch::channel(false);
         let world = Self {
-            router: router(Arc::clone(&daemon)),
+            clients: Clients::of(router(Arc::clone(&daemon)), stopped),
             daemon,
-            stop: watch::channel(false).0,
+            stop,
             now: now.wall,
             dir,
         };
@@ -299,47 +297,34 @@ impl World {
         link.sync().await.unwrap();
     }
 
-    async fn send(
-        &self,
-        peer: Peer,
-        request: axum::http::request::Builder,
-        body: &str,
-    ) -> Response<Body> {
-        let mut request = request.body(Body::from(body.to_owned())).unwrap();
-        request.extensions_mut().insert(peer);
-        let stopping = Stopping::new(self.stop.subscribe());
-        request.extensions_mut().insert(stopping);
-        self.router.clone().oneshot(request).await.unwrap()
+    async fn send(&self, peer: Peer, request: &Request) -> Answer {
+        let answer = self.clients.send(peer, request).await;
+        let media = answer.header("content-type");
+        let is_problem = media == Some("application/problem+json");
+        assert_eq!(is_problem, answer.status >= 400);
+        answer
     }
 
     async fn get(&self, path: &str) -> (u16, Value) {
-        let request = Request::get(path);
-        answer(self.send(STRANGER, request, "").await).await
+        self.send(STRANGER, &Request::get(path)).await.pair()
     }
 
     async fn post(&self, peer: Peer, path: &str, body: &str) -> (u16, Value) {
-        let request = Request::post(path).header("content-type", "application/json");
-        answer(self.send(peer, request, body).await).await
+        let request = Request::new("POST", path).json(body);
+        self.send(peer, &request).await.pair()
     }
 
     /// Answer to my order with `method`.
     async fn order(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
-        let request = Request::builder().method(method).uri(path);
-        let request = request.header("content-type", "application/json");
-        answer(self.send(ME, request, body).await).await
+        let request = Request::new(method, path).json(body);
+        self.send(ME, &request).await.pair()
     }
 
     async fn lines(&self, path: &str) -> Vec<Value> {
         let request = Request::get(path).header("accept", "application/x-ndjson");
-        let answer = self.send(STRANGER, request, "").await;
-        assert_eq!(answer.status(), 200);
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
-        let lines = body
-            .split(|&byte| byte == b'\n')
-            .filter(|line| !line.is_empty());
-        lines
-            .map(|line| serde_json::from_slice(line).unwrap())
-            .collect()
+        let answer = self.send(STRANGER, &request).await;
+        assert_eq!(answer.status, 200);
+        answer.lines()
     }
 
     /// The names that a list has, in order.
@@ -356,14 +341,6 @@ fn names(files: &[Value]) -> Vec<String> {
         path.strip_prefix("/srv/data/").unwrap().to_owned()
     };
     files.iter().map(name).collect()
-}
-
-async fn answer(answer: Response<Body>) -> (u16, Value) {
-    let status = answer.status().as_u16();
-    let is_problem = answer.headers()[header::CONTENT_TYPE] == "application/problem+json";
-    assert_eq!(is_problem, status >= 400);
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
-    (status, serde_json::from_slice(&body).unwrap())
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Clients that stall, flood and break off, and the end of the server.
 
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream as Plain;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use axum::body::Bytes;
@@ -9,7 +9,8 @@ use axum::extract::Request;
 use axum::routing::{get, post};
 
 use super::*;
-use crate::common::machine::{Deadline, patience};
+use crate::common::http::{Request as Client, connect, exchange, read_all, stall_after};
+use crate::common::machine::Deadline;
 use crate::http::route::{BODY_MAX, ORDER, QUESTION, Rules};
 
 /// Short enough to wait for, long enough to be told apart from at once.
@@ -125,24 +126,22 @@ fn start_with(limits: Limits, time: Duration) -> Running {
 }
 
 impl Running {
-    fn connect(&self) -> Plain {
-        let stream = Plain::connect(&self.path).unwrap();
-        let long = Some(patience());
-        stream.set_read_timeout(long).unwrap();
-        stream.set_write_timeout(long).unwrap();
-        stream
+    fn connect(&self) -> UnixStream {
+        connect(&self.path)
     }
 
     /// Answer until the server closes.
     fn send(&self, request: &[u8]) -> String {
-        let mut stream = self.connect();
-        // Who is turned away may be so before the request is written; the answer tells.
-        let _ = stream.write_all(request);
-        read_all(stream)
+        String::from_utf8_lossy(&exchange(&self.path, request)).into_owned()
     }
 
     fn get(&self, path: &str) -> String {
-        self.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
+        self.send(&Client::get(path).to_last_bytes())
+    }
+
+    /// Connection on which nothing follows `request`.
+    fn begin(&self, request: &[u8]) -> UnixStream {
+        stall_after(&self.path, request)
     }
 
     fn is_well(&self) -> bool {
@@ -164,14 +163,8 @@ impl Running {
     }
 }
 
-fn read_all(mut stream: Plain) -> String {
-    let mut answer = Vec::new();
-    match stream.read_to_end(&mut answer) {
-        Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
-        Err(error) => panic!("{error}"),
-    }
-    String::from_utf8_lossy(&answer).into_owned()
+fn rest(stream: UnixStream) -> String {
+    String::from_utf8_lossy(&read_all(stream)).into_owned()
 }
 
 fn short() -> Limits {
@@ -193,11 +186,8 @@ fn the_kernel_tells_who_asks() {
 #[test]
 fn a_large_body_is_refused_also_when_it_is_sent_first() {
     let server = start(Limits::default());
-    let mut request =
-        b"POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 10000000\r\n\r\n"
-            .to_vec();
-    request.resize(request.len() + 10_000_000, b'x');
-    let answer = server.send(&request);
+    let large = Client::new("POST", "/echo").body(vec![b'x'; 10_000_000]);
+    let answer = server.send(&large.to_last_bytes());
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     assert!(answer.contains("application/problem+json"), "{answer}");
     // Without a declared length it is cut while it is read.
@@ -211,7 +201,7 @@ fn a_large_body_is_refused_also_when_it_is_sent_first() {
         sent += chunk.len();
         assert!(sent < SENT_MAX, "nobody refuses a body of {sent} bytes");
     }
-    let answer = read_all(stream);
+    let answer = rest(stream);
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     assert!(server.is_well());
 }
@@ -219,9 +209,7 @@ fn a_large_body_is_refused_also_when_it_is_sent_first() {
 #[test]
 fn a_body_within_the_limit_arrives() {
     let server = start(Limits::default());
-    let answer = server.send(
-        b"POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello",
-    );
+    let answer = server.send(&Client::new("POST", "/echo").body("hello").to_last_bytes());
     assert!(answer.ends_with("hello"), "{answer}");
 }
 
@@ -243,18 +231,14 @@ fn a_body_is_read_before_the_answer_also_where_no_route_wants_it() {
 fn stalling_clients_are_cut_and_harm_no_other() {
     let server = start_with(short(), SHORT);
     let silent = server.connect();
-    let mut half_head = server.connect();
-    half_head.write_all(b"GET /ping HT").unwrap();
-    let mut half_body = server.connect();
-    half_body
-        .write_all(
-            b"POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 9\r\n\r\nhe",
-        )
-        .unwrap();
+    let half_head = server.begin(b"GET /ping HT");
+    let half_body = server.begin(
+        b"POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 9\r\n\r\nhe",
+    );
     assert!(server.is_well());
-    assert_eq!(read_all(silent), "");
-    assert_eq!(read_all(half_head), "");
-    let answer = read_all(half_body);
+    assert_eq!(rest(silent), "");
+    assert_eq!(rest(half_head), "");
+    let answer = rest(half_body);
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(server.is_well());
 }
@@ -266,9 +250,7 @@ fn a_client_that_does_not_read_is_cut() {
         ..short()
     };
     let server = start(limits);
-    let mut deaf = server.connect();
-    deaf.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
-        .unwrap();
+    let deaf = server.begin(&Client::get("/endless").to_bytes());
     // The only connection is taken until the deaf client is cut.
     server.wait_until_well(|answer| answer.is_empty() || answer.starts_with("HTTP/1.1 503"));
     drop(deaf);
@@ -283,7 +265,7 @@ fn too_many_connections_are_turned_away_with_a_word() {
     let server = start(limits);
     let first = server.connect();
     let second = server.connect();
-    let answer = read_all(server.connect());
+    let answer = rest(server.connect());
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.contains("too many connections"), "{answer}");
     drop((first, second));
@@ -293,11 +275,8 @@ fn too_many_connections_are_turned_away_with_a_word() {
 #[test]
 fn long_heads_are_refused() {
     let server = start(Limits::default());
-    let mut stream = server.connect();
-    let long = "y".repeat(2 * HEAD_MAX);
-    let _ = stream
-        .write_all(format!("GET /ping HTTP/1.1\r\nhost: x\r\nx-long: {long}\r\n\r\n").as_bytes());
-    let answer = read_all(stream);
+    let long = Client::get("/ping").header("x-long", &"y".repeat(2 * HEAD_MAX));
+    let answer = server.send(&long.to_bytes());
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     assert!(
         server
@@ -332,16 +311,9 @@ fn the_end_comes_in_time_whatever_clients_do() {
         ..Limits::default()
     });
     let idle = server.connect();
-    let mut busy = server.connect();
-    busy.write_all(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n")
-        .unwrap();
-    let mut deaf = server.connect();
-    deaf.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
-        .unwrap();
-    let mut listening = server.connect();
-    listening
-        .write_all(b"GET /quiet HTTP/1.1\r\nhost: x\r\n\r\n")
-        .unwrap();
+    let busy = server.begin(&Client::get("/never").to_bytes());
+    let deaf = server.begin(&Client::get("/endless").to_bytes());
+    let mut listening = server.begin(&Client::get("/quiet").to_bytes());
     let mut begin = [0; 15];
     listening.read_exact(&mut begin).unwrap();
     assert!(server.is_well());
@@ -353,7 +325,7 @@ fn the_end_comes_in_time_whatever_clients_do() {
         std::thread::park_timeout(Duration::from_millis(2));
     }
     server.server.join().unwrap();
-    let rest = read_all(listening);
+    let rest = rest(listening);
     assert!(
         rest.ends_with("0\r\n\r\n"),
         "an endless answer is ended in order: {rest:?}"

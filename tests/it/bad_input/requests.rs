@@ -2,10 +2,8 @@
 
 use std::os::unix::net::UnixStream;
 
-use serde_json::Value;
-
 use super::{mask, refusal};
-use crate::common::follow::{raw, stall_after};
+use crate::common::http::{Request, raw, stall_after};
 use crate::common::{Daemon, Place, wait_for};
 
 /// Asks, expects a problem in RFC 9457's form, and gives its status and what it says.
@@ -17,12 +15,18 @@ fn problem(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> String {
-    let (status, head, body) = daemon.request(method, path, headers, body);
+    let request = Request::new(method, path).body(body);
+    let headers = headers.iter();
+    let request = headers.fold(request, |request, (name, value)| {
+        request.header(name, value)
+    });
+    let answer = daemon.send(&request);
+    let (status, head) = (answer.status, &answer.head);
     assert!(
         head.contains("content-type: application/problem+json"),
         "{head}"
     );
-    let problem: Value = serde_json::from_slice(&body).unwrap();
+    let problem = answer.json();
     assert_eq!(problem["status"], status, "{problem}");
     assert_eq!(problem["type"], "about:blank");
     // RFC 9110, 15.5.6.
@@ -215,16 +219,12 @@ fn bodies_and_heads_that_are_too_large() {
         chunked.extend_from_slice(b"\r\n");
     }
     chunked.extend_from_slice(b"0\r\n\r\n");
-    let mut stream = UnixStream::connect(place.socket()).unwrap();
-    std::io::Write::write_all(&mut stream, &chunked).ok();
-    drop(stream);
+    drop(stall_after(&place.socket(), &chunked));
     let head = format!(
         "GET /v1/status HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n",
         "y".repeat(1 << 20)
     );
-    let mut stream = UnixStream::connect(place.socket()).unwrap();
-    std::io::Write::write_all(&mut stream, head.as_bytes()).ok();
-    drop(stream);
+    drop(stall_after(&place.socket(), head.as_bytes()));
     assert_unharmed(&mut daemon);
 }
 

@@ -4,7 +4,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::ends_cleanly;
-use crate::common::follow::{Follows, stall_after};
+use crate::common::follow::Follows;
+use crate::common::http::stall_after;
 use crate::common::{Daemon, Place, wait_for, walk};
 
 #[test]

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::database::{DAY, HOUR, YEAR, ago};
 use super::site::{Site, age_tree, written_at};
+use crate::common::http::Request;
 use crate::common::trees::now_ms;
 use crate::common::{Daemon, wait_for};
 
@@ -94,14 +95,12 @@ const DUE: [&str; 9] = [
 ];
 
 fn put(daemon: &Daemon, id: &str, job: &serde_json::Value) {
-    let headers = [("content-type", "application/json")];
-    let body = job.to_string();
-    let path = format!("/v1/jobs/{id}");
-    let (status, _, body) = daemon.request("PUT", &path, &headers, body.as_bytes());
+    let request = Request::new("PUT", &format!("/v1/jobs/{id}")).json(&job.to_string());
+    let answer = daemon.send(&request);
     assert!(
-        status == 200 || status == 201,
+        answer.status == 200 || answer.status == 201,
         "{}",
-        String::from_utf8_lossy(&body)
+        answer.text()
     );
 }
 

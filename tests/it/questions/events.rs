@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{file, history};
 use crate::common::follow::Follows;
+use crate::common::http::{Request, read_all, stall_after};
 use crate::common::{Place, lines, path_of, wait_for};
 
 #[test]
@@ -118,15 +119,11 @@ fn events_have_numbers_and_go_on_after_the_last_one_heard() {
 
 #[test]
 fn who_reads_too_slowly_is_dropped_with_a_word_and_slows_nobody() {
-    use std::io::{Read, Write};
     let place = Place::new();
     let root = place.make_dir("data");
     let daemon = place.serve_ready(&["--watch", "data=1h"]);
-    let mut slow = std::os::unix::net::UnixStream::connect(place.socket()).unwrap();
-    slow.set_read_timeout(Some(crate::common::patience()))
-        .unwrap();
-    slow.write_all(b"GET /v1/events?observed=true HTTP/1.1\r\nhost: lapsed\r\n\r\n")
-        .unwrap();
+    let request = Request::get("/v1/events?observed=true");
+    let slow = stall_after(&place.socket(), &request.to_bytes());
     let quick = Follows::begin(&place.socket(), "?observed=true", None);
     // So much more than socket and ring hold that nothing of it can wait for this reader.
     let mut made = 0;
@@ -140,8 +137,7 @@ fn who_reads_too_slowly_is_dropped_with_a_word_and_slows_nobody() {
         assert_eq!(daemon.files("").len(), made);
         (made >= 20_000).then_some(())
     });
-    let mut text = String::new();
-    slow.read_to_string(&mut text).unwrap();
+    let text = String::from_utf8(read_all(slow)).unwrap();
     let last = text.rfind("event: ").map(|at| &text[at..]).unwrap();
     assert!(last.starts_with("event: dropped\n"), "{last}");
     assert!(last.contains("reads too slowly"), "{last}");

@@ -137,33 +137,26 @@ async fn bad_requests_learn_what_would_be_good() {
     ] {
         assert_eq!(world.get(path).await.0, 400, "{path}");
     }
-    let answer = world.send(ME, Request::delete("/v1/clean"), "").await;
-    assert_eq!(answer.status(), 405);
-    assert_eq!(answer.headers()[header::ALLOW], "POST");
-    assert_eq!(
-        answer.headers()[header::CONTENT_TYPE],
-        "application/problem+json"
-    );
-    let form =
-        Request::post("/v1/clean").header("content-type", "application/x-www-form-urlencoded");
-    assert_eq!(world.send(ME, form, "dry_run=1").await.status(), 415);
+    let answer = world.send(ME, &Request::new("DELETE", "/v1/clean")).await;
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("post")));
+    let form = Request::new("POST", "/v1/clean").body("dry_run=1");
+    let form = form.header("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(world.send(ME, &form).await.status, 415);
 }
 
 #[tokio::test]
 async fn events_come_as_they_happen_and_end_with_the_daemon() {
     let world = World::new().await;
-    let answer = world
-        .send(STRANGER, Request::get("/v1/events?observed=true"), "")
-        .await;
-    assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/event-stream");
-    let mut body = answer.into_body();
-    let mut frame = async || {
-        let frame = tokio::time::timeout(patience(), body.frame())
-            .await
-            .unwrap();
-        frame.map(|frame| String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap())
+    let request = Request::get("/v1/events?observed=true");
+    let mut answer = world.clients.begin(STRANGER, &request).await;
+    let head = answer.head().await;
+    assert_eq!(head.header("content-type"), Some("text/event-stream"));
+    let mut event = async || {
+        let event = answer.until(b"\n\n");
+        let event = tokio::time::timeout(patience(), event).await.unwrap();
+        String::from_utf8(event).unwrap()
     };
-    assert_eq!(frame().await.unwrap(), ": following\n\n");
+    assert!(event().await.ends_with(": following\n\n"));
     // The engine tells single files only once it has been told so.
     let mut size = 0;
     let deadline = Deadline::new();
@@ -179,9 +172,9 @@ async fn events_come_as_they_happen_and_end_with_the_daemon() {
         };
         world.observe(vec![looks]).await;
         if world.daemon.parts.events.wants_observed()
-            && let Ok(told) = tokio::time::timeout(Duration::from_millis(50), frame()).await
+            && let Ok(told) = tokio::time::timeout(Duration::from_millis(50), event()).await
         {
-            break told.unwrap();
+            break told;
         }
     };
     assert!(
@@ -189,7 +182,8 @@ async fn events_come_as_they_happen_and_end_with_the_daemon() {
         "{told}"
     );
     world.stop.send_replace(true);
-    while frame().await.is_some() {}
+    let rest = answer.rest().await;
+    assert!(rest.ends_with(b"0\r\n\r\n"), "it ends in order");
 }
 
 #[tokio::test]
@@ -234,9 +228,8 @@ fn plans_take_no_thread_that_answers_others() {
         let blocked = tokio::task::spawn_blocking(move || busy.recv());
         let plans: Vec<_> = (0..=PLANS_MAX)
             .map(|_| {
-                let request = Request::get("/v1/plan").extension(ME);
-                let request = request.body(Body::empty()).unwrap();
-                tokio::spawn(world.router.clone().oneshot(request))
+                let clients = world.clients.clone();
+                tokio::spawn(async move { clients.send(ME, &Request::get("/v1/plan")).await })
             })
             .collect();
         let (status, health) = world.get("/v1/health").await;
@@ -245,7 +238,7 @@ fn plans_take_no_thread_that_answers_others() {
         drop(release);
         assert!(blocked.await.unwrap().is_err());
         for plan in plans {
-            assert_eq!(plan.await.unwrap().unwrap().status(), 200);
+            assert_eq!(plan.await.unwrap().status, 200);
         }
     });
 }
