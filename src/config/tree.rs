@@ -24,7 +24,7 @@ use super::value;
 /// A table of the file, or the lack of one.
 #[derive(Clone)]
 struct Body<'d> {
-    /// See [`Table::heading`].
+    /// See [`super::setting::Table::heading`].
     heading: String,
     table: Option<&'d DeTable<'d>>,
     /// Offset of its start in the file.
@@ -42,7 +42,7 @@ impl Reader<'_> {
         self.section(&TOP, body, only)
     }
 
-    /// Builds the tree of a [`Table`].
+    /// Builds the tree of a [`super::setting::Table`].
     fn section(&mut self, section: &Section, mut body: Body, only: Option<&[&str]>) -> Json {
         let mut keys = Map::new();
         for key in &section.keys {

@@ -116,7 +116,7 @@ pub(super) type Devices = BTreeSet<u64>;
 pub(super) struct Lanes {
     /// Threads of a lane that carry out claims of files.
     pub(super) file_threads: usize,
-    /// See [`Options::batch_units`](super::reaper::Options::batch_units).
+    /// See [`Options::batch_units`](super::lanes::Options::batch_units).
     pub(super) batch_units: usize,
     pub(super) state: Mutex<LanesState>,
 }
