@@ -108,9 +108,14 @@ pub fn in_local_time(text: &str) -> String {
         let here = instant.to_zoned(jiff::tz::TimeZone::system());
         Some(here.strftime("%Y-%m-%d %H:%M").to_string() + &word[stem.len()..])
     };
-    let words = text
-        .split(' ')
-        .map(|word| local(word).unwrap_or_else(|| word.to_owned()));
+    let mut is_quoted = false;
+    let words = text.split(' ').map(|word| {
+        // What is quoted is a name: it stays as it is.
+        let is_name = is_quoted || word.contains('"');
+        is_quoted ^= word.matches('"').count() % 2 == 1;
+        let local = local(word).filter(|_| !is_name);
+        local.unwrap_or_else(|| word.to_owned())
+    });
     words.collect::<Vec<_>>().join(" ")
 }
 
@@ -302,6 +307,8 @@ mod tests {
         assert!(told.starts_with("it lapses at 2023-11-1"), "{told}");
         assert!(told.ends_with(": in  2 h, 12:00 Z."), "{told}");
         assert!(!told.contains('T') && !told.contains(".000"), "{told}");
+        let name = "\"/srv/a 2023-11-14T22:13:20.000Z b\" is a file.";
+        assert_eq!(in_local_time(name), name);
     }
 
     #[test]
