@@ -3,9 +3,9 @@
 //!
 //! - [`step`](Engine::step): the line of inputs; the clock's guard
 //! - `observe`, `entries`: looks → index; from what a look saw to an entry
-//! - `candidate`: what lapses as a whole, and what would go with it
+//! - `item`: what lapses as a whole; `candidate`: what would go with it
 //! - `lapse`: how an item stands, and what holds it
-//! - `holds`, `timers`: the tables of what is held, and when what is looked at
+//! - `holds`, `timers`: the tables of what is held, and when what is looked at; `arming`: who sets the latter
 //! - `due`: timers → claims; what the reaper has
 //! - `settle`: the reaper's answers → index, and figures of removals
 //! - `effects`: effects of the step under way, and what the next process is to know
@@ -29,6 +29,7 @@
 #![doc = include_str!("engine/DESIGN.md")]
 
 mod answer;
+mod arming;
 mod breaker;
 mod candidate;
 mod clean;
@@ -37,6 +38,7 @@ mod effects;
 mod entries;
 mod gathered;
 mod holds;
+mod item;
 mod job_breaker;
 mod job_holds;
 mod job_units;
@@ -50,6 +52,7 @@ mod saved_state;
 mod settle;
 mod source_state;
 mod sources;
+mod stall;
 mod timers;
 mod unread;
 

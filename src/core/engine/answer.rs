@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Engine;
-use super::candidate::Item;
 use super::holds::{EntryState, HoldTable, Refused};
+use super::item::Item;
 use super::job_holds::JobHolds;
 use super::lapse::Lapse;
 use super::root_state::RootHolds;

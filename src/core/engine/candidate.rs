@@ -1,59 +1,17 @@
-//! Items, which lapse as a whole, and candidates: what would be removed with an item, and why.
-
-use std::ops::{Range, RangeInclusive};
+//! Candidates: what would be removed with an item, and why.
 
 use super::Engine;
+use super::item::Item;
 use super::lapse::{Lapse, LapseState, Trigger};
 use super::timers::Timer;
-use crate::core::claim::{Actor, Claim, Piece, Unit};
-use crate::core::facts::{FileKey, RootId, RuleId};
+use crate::core::claim::{Actor, Claim, Piece};
+use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, PageId};
 use crate::core::jobs::{Job, SourceId};
-use crate::core::observed::Name;
 use crate::core::path::RelPath;
 use crate::core::report::{CleanItem, CleanJob};
 use crate::core::time::{Now, Timestamp};
-
-/// One thing that lapses as a whole, where the engine has it: the key of the tables of holds and
-/// claims.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Item {
-    /// An entry of a directory.
-    File(DirId, Name),
-    /// A top-level directory with all that it holds.
-    Dir(DirId),
-    /// All that a job owns and one rule takes.
-    Job(SourceId, u32, RuleId),
-}
-
-impl Item {
-    /// The entry `name` of `dir`.
-    pub(super) fn file(dir: DirId, name: &[u8]) -> Self {
-        Self::File(dir, name.into())
-    }
-
-    /// The range of all entries of `dir`.
-    pub(super) fn files_of(dir: DirId) -> Range<Self> {
-        let end = dir.0.checked_add(1);
-        let end = DirId(end.expect("invariant: the last number is no directory"));
-        Self::file(dir, b"")..Self::file(end, b"")
-    }
-
-    /// The range of all that a job owns, under any rule.
-    pub(super) fn rules_of(source: SourceId, no: u32) -> RangeInclusive<Self> {
-        Self::Job(source, no, RuleId(0))..=Self::Job(source, no, RuleId(u16::MAX))
-    }
-
-    /// The word for what goes with it.
-    pub(super) const fn unit(&self) -> Unit {
-        match self {
-            Self::File(..) => Unit::File,
-            Self::Dir(_) => Unit::Dir,
-            Self::Job(..) => Unit::Job,
-        }
-    }
-}
 
 impl Engine {
     /// Root and path of a file or directory; `None` for jobs, and when the index has none of it any

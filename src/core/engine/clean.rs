@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::Engine;
 use super::candidate::Candidate;
-use super::candidate::Item;
 use super::due::{Subject, subject_of};
+use super::item::Item;
 use super::lapse::{LapseState, Trigger};
 use super::timers::Timer;
 use crate::core::claim::{Actor, Claim, Outcome, Reaped, Unit};

@@ -10,13 +10,14 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::Engine;
-use super::candidate::{Candidate, Item};
+use super::candidate::Candidate;
 use super::effects::Effects;
 use super::holds::{EntryState, HoldTable, Refused};
+use super::item::Item;
 use super::job_breaker::may_be_due;
 use super::lapse::{LapseState, Trigger};
-use super::roots::Retry;
-use super::timers::Timer;
+use super::stall::Retry;
+use super::timers::{FiredTimer, Timer};
 use crate::core::claim::{Actor, Claim};
 use crate::core::effect::{Effect, Event};
 use crate::core::facts::{RootId, RuleId};
@@ -25,7 +26,7 @@ use crate::core::index::DirId;
 use crate::core::jobs::{Job, JobKey, SourceId};
 use crate::core::path::RelPath;
 use crate::core::report::Mode;
-use crate::core::time::{Now, Timestamp};
+use crate::core::time::Now;
 
 /// Maximum number of claims that the reaper has, ~4 MB. One device has at most half of them: enough
 /// to keep its threads busy through a sync of the ledger, few enough that what it finds changed is
@@ -128,27 +129,6 @@ impl Claims {
         in_batches(std::mem::take(&mut self.previews), Effect::Preview);
         for (_, claims) in std::mem::take(&mut self.ready) {
             in_batches(claims, Effect::Claim);
-        }
-    }
-}
-
-/// A timer that fired.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FiredTimer {
-    pub(super) timer: Timer,
-    /// Everything due until here was processed before this timer fired.
-    pub(super) floor: Timestamp,
-    /// Instant at which it fired.
-    pub(super) fired: Timestamp,
-}
-
-impl FiredTimer {
-    /// From when lateness counts for what has this deadline.
-    fn due(&self, deadline: Timestamp) -> Timestamp {
-        if deadline > self.floor {
-            deadline
-        } else {
-            self.fired
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::Engine;
-use super::candidate::Item;
+use super::item::Item;
 use crate::core::claim::Unit;
 use crate::core::facts::{Facts, Latest, RootId};
 use crate::core::index::{DirId, Record, UnitRule};

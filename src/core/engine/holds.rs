@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeBounds;
 
-use super::candidate::Item;
+use super::item::Item;
 use crate::core::hold::Hold;
 use crate::core::index::DirId;
 use crate::core::jobs::SourceId;

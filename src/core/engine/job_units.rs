@@ -11,9 +11,10 @@
 use std::collections::BTreeSet;
 
 use super::Engine;
-use super::candidate::{Candidate, Item};
+use super::candidate::Candidate;
 use super::gathered::JobFileSet;
 use super::holds::EntryState;
+use super::item::Item;
 use super::lapse::{Lapse, LapseState, Trigger};
 use super::timers::Timer;
 use crate::core::facts::{FileKey, RootId, RuleId};

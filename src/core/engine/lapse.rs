@@ -6,8 +6,8 @@
 use std::iter::once_with;
 
 use super::Engine;
-use super::candidate::Item;
 use super::holds::{EntryState, HoldTable, Refused};
+use super::item::Item;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, Index};

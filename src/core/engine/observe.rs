@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use super::Engine;
-use super::candidate::Item;
 use super::holds::{HoldTable, Refused};
+use super::item::Item;
 use super::timers::Timer;
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::index::{DirId, Record, RemoveOutcome};

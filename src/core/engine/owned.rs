@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use super::candidate::Item;
+use super::item::Item;
 use crate::core::facts::RootId;
 use crate::core::index::hash::name_hash;
 use crate::core::index::{DirId, Index, PageId, Record};

@@ -1,12 +1,13 @@
 //! State of one root, and what holds everything in it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::breaker::RootBreaker;
-use super::roots::{Retry, Stall};
-use super::saved_state::RootRecovery;
+use super::stall::{Retry, Stall};
 use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
+use crate::core::index::DirId;
 use crate::core::observed::{Absence, PassCost};
 use crate::core::report::{Phase, Reconciliation, RootStatus, SavedRoot, Trip};
 use crate::core::time::Timestamp;
@@ -34,6 +35,33 @@ pub(super) struct RootState {
     reconciliation: Reconciliation,
     /// Set once a pass is through since it was found.
     is_reconciled: bool,
+}
+
+/// A root that is looked over for the first time since it was saved.
+#[derive(Debug, Default)]
+pub(super) struct RootRecovery {
+    /// Directories that were not known, or not known to be whole, each with the instant from which
+    /// what is in it can be there.
+    fresh: BTreeMap<DirId, Timestamp>,
+    /// Number of entries and units that were not known and are due: held until it is through.
+    pub(super) due: u64,
+}
+
+impl RootRecovery {
+    /// The directory `id` was not known to be whole. What is in it and was not known can have come
+    /// with it, or with one of those that it is in and that were not known to be whole either: a
+    /// rename changes the change time of what is renamed.
+    pub(super) fn note_dir(&mut self, id: DirId, parent: Option<DirId>, since: Timestamp) {
+        let above = parent.and_then(|parent| self.fresh.get(&parent));
+        let since = above.map_or(since, |above| since.max(*above));
+        let known = self.fresh.entry(id).or_insert(since);
+        *known = since.max(*known);
+    }
+
+    /// From when what is found in `dir` can be there.
+    pub(super) fn arrival(&self, dir: DirId) -> Option<Timestamp> {
+        self.fresh.get(&dir).copied()
+    }
 }
 
 /// A pass over a root that is through.

@@ -18,9 +18,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Engine;
-use super::candidate::Item;
 use super::holds::HoldTable;
-use super::root_state::RootState;
+use super::item::Item;
+use super::root_state::{RootRecovery, RootState};
 use crate::core::facts::{FileKey, Latest, RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, Index, Page, PageId, Record, Writer};
@@ -50,33 +50,6 @@ impl Default for SavedState {
             units: Vec::new(),
             roots: BTreeMap::new(),
         }
-    }
-}
-
-/// A root that is looked over for the first time since it was saved.
-#[derive(Debug, Default)]
-pub(super) struct RootRecovery {
-    /// Directories that were not known, or not known to be whole, each with the instant from which
-    /// what is in it can be there.
-    fresh: BTreeMap<DirId, Timestamp>,
-    /// Number of entries and units that were not known and are due: held until it is through.
-    pub(super) due: u64,
-}
-
-impl RootRecovery {
-    /// The directory `id` was not known to be whole. What is in it and was not known can have come
-    /// with it, or with one of those that it is in and that were not known to be whole either: a
-    /// rename changes the change time of what is renamed.
-    fn note_dir(&mut self, id: DirId, parent: Option<DirId>, since: Timestamp) {
-        let above = parent.and_then(|parent| self.fresh.get(&parent));
-        let since = above.map_or(since, |above| since.max(*above));
-        let known = self.fresh.entry(id).or_insert(since);
-        *known = since.max(*known);
-    }
-
-    /// From when what is found in `dir` can be there.
-    pub(super) fn arrival(&self, dir: DirId) -> Option<Timestamp> {
-        self.fresh.get(&dir).copied()
     }
 }
 
@@ -204,7 +177,7 @@ impl Engine {
     pub(super) fn hold_fresh_unit(&mut self, root: RootId, dir: DirId, now: Now) {
         let is_fresh = self
             .restoring(root)
-            .is_some_and(|restoring| restoring.fresh.contains_key(&dir));
+            .is_some_and(|restoring| restoring.arrival(dir).is_some());
         let due = self.index.unit(dir).is_some_and(|unit| {
             unit.deadline.is_some_and(|at| at <= now.wall)
                 && self.policy.lapses_by_itself(unit.rule)

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Engine;
-use super::candidate::Item;
 use super::holds::HoldTable;
+use super::item::Item;
 use super::job_units::NO_ROOT;
 use crate::core::claim::{Claim, Outcome, Piece, Reaped, Removal, Unit};
 use crate::core::effect::{Effect, Event};

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Engine;
-use super::candidate::Item;
+use super::item::Item;
 use super::job_holds::JobHolds;
 use super::source_state::SourceState;
 use crate::core::effect::{Effect, Event};
