@@ -5,7 +5,8 @@
 //! - `observe`, `entries`: looks → index; from what a look saw to an entry
 //! - `item`: what lapses as a whole; `candidate`: what would go with it
 //! - `lapse`: how an item stands, and what holds it
-//! - `holds`, `timers`: the tables of what is held, and when what is looked at; `arming`: who sets the latter
+//! - `holds`, `timers`: the tables of what is held, and when what is looked at; `arming`: timers of
+//!   what has changed
 //! - `due`: timers → claims; what the reaper has
 //! - `settle`: the reaper's answers → index, and figures of removals
 //! - `effects`: effects of the step under way, and what the next process is to know

@@ -258,7 +258,6 @@ impl Pipeline<'_> {
                 roots.push(target.root);
                 sweep.roots.push(SweepRoot {
                     quarantine: Arc::clone(&opened.quarantine),
-                    turn: self.lane.lock_quarantine(target.root),
                     path: opened.place.path.clone(),
                     name: self.policy.roots[&target.root].name.clone(),
                 });

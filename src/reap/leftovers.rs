@@ -259,7 +259,6 @@ impl Leftovers<'_> {
             let mut sweep = Sweep::new(line, skip_open(intent), None);
             sweep.roots.push(SweepRoot {
                 quarantine: Arc::clone(self.quarantine),
-                turn: self.lane.lock_quarantine(self.root_id),
                 path: self.place.path.clone(),
                 name: intent.line.root.to_owned(),
             });

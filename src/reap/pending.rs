@@ -21,8 +21,6 @@ use crate::ledger::Line;
 pub(super) struct SweepRoot {
     /// The quarantine that they were moved into, wherever it is by now.
     pub(super) quarantine: Arc<Dir>,
-    /// See [`ReaperContext::lock_quarantine`](super::context::ReaperContext::lock_quarantine).
-    pub(super) turn: Arc<Mutex<()>>,
     pub(super) path: PathBuf,
     pub(super) name: String,
 }

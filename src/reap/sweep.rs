@@ -19,12 +19,13 @@ use rustix::io::Errno;
 
 use super::back::{RestoreOutcome, set_aside};
 use super::context::Lane;
-use super::names::{QuarantineName, quarantine_name};
+use super::names::{QuarantineName, quarantine_name, removal_name};
 use super::parts::{Part, Parts};
 use super::pending::{PendingDeletion, Sweep};
-use super::removal::{DirRemoval, Fate, remove_file};
+use super::removal::{Fate, check_same, remove_file};
 use crate::clock;
 use crate::core::claim::Reaped;
+use crate::core::facts::Facts;
 use crate::fs::chain::Chain;
 use crate::fs::tree::Tree;
 use crate::fs::{Dir, FsError};
@@ -51,10 +52,6 @@ pub(super) const RETRY_MAX: Duration = Duration::from_mins(10);
 /// Maximum number of names in units that wait to be tried again. Further units are left to the next
 /// start.
 const RETRIED_NAMES_MAX: usize = 200_000;
-
-/// Number of files of a directory that are moved to names of their own at once, each with its
-/// descriptor until the last of them is removed.
-const FILES_AT_ONCE: usize = 128;
 
 /// A part whose files are to be removed, by its place in the sweep: the files of one of its
 /// directories, or itself.
@@ -234,29 +231,39 @@ impl Sweeping<'_> {
         let tree = self.tree(part);
         match chain.go(tree, at) {
             Ok(dir) => {
-                let removal = DirRemoval {
-                    sweep: self.sweep,
-                    part,
-                    dir,
-                    turns: &self.turns,
-                };
-                for files in tree.dir(at).files.chunks(FILES_AT_ONCE) {
+                for (name, facts) in &tree.dir(at).files {
                     if self.lane.is_stopping() {
                         return;
                     }
-                    let fates = removal.remove(files, |name, quarantined, why| {
-                        let path = part.path.below(&self.sweep.roots[part.root].path);
-                        self.set_aside(part, quarantined, name, path, why);
-                    });
-                    for fate in fates {
-                        self.check_fate(part, fate);
-                    }
+                    let fate = self.remove_from(part, dir, name, facts);
+                    self.check_fate(part, fate);
                 }
             }
             // After a crash, and at a later try, a directory may have been removed already.
             Err(error) if error.is_absence() => {}
             Err(error) => self.fail(part, error.to_string()),
         }
+    }
+
+    /// Removes one file of a directory, which a process may have had open since before the move: it
+    /// could move another file over any name in there. So the last look is at a name that only
+    /// this process can reach.
+    fn remove_from(&self, part: &PendingDeletion, dir: &Dir, name: &[u8], facts: &Facts) -> Fate {
+        let quarantine = self.quarantine(part);
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let alone = removal_name(self.sweep.line.id, part.number, turn, facts);
+        if let Err(error) = dir.move_to(name, quarantine, &alone) {
+            let fate = check_same(dir, name, facts).err();
+            return fate.unwrap_or_else(|| Fate::Failed(error.to_string()));
+        }
+        let fate = remove_file(self.sweep, quarantine, &alone, facts);
+        if !matches!(fate, Fate::Gone)
+            && let Err(error) = quarantine.move_to(&alone, dir, name)
+        {
+            let dir = part.path.below(&self.sweep.roots[part.root].path);
+            self.set_aside(part, &alone, name, dir, &error.to_string());
+        }
+        fate
     }
 
     fn check_fate(&self, part: &PendingDeletion, fate: Fate) {
