@@ -137,7 +137,7 @@ fn assert_missing_are_told(place: &Place, daemon: &Daemon) {
         format!("{missing} of {all} directories"),
         "sysctl fs.inotify.max_user_watches=".into(),
         format!("(now {})", told["limit"]),
-        "every 1s".into(),
+        "every=1s".into(),
     ] {
         assert!(said.contains(&needed), "{needed:?} is not in:\n{said}");
     }
