@@ -71,12 +71,21 @@ fn opened(dir: &Path, policy: &Policy) -> Opened {
         size_max: 64 << 20,
     };
     let rules = Rules::of(policy, Mode::Live);
+    let is_in_use = |error: &CacheError| matches!(error, CacheError::InUse { .. });
+    unlocked(|| open(&options, policy, &rules), is_in_use)
+}
+
+/// The result of `open` once it finds no lock. A process that another test is just starting holds a
+/// copy of each descriptor until it executes its program, and with it the lock of a cache that was
+/// closed already.
+fn unlocked<T, E: std::fmt::Debug>(
+    open: impl Fn() -> Result<T, E>,
+    is_in_use: impl Fn(&E) -> bool,
+) -> T {
     let deadline = Deadline::new();
     loop {
-        match open(&options, policy, &rules) {
-            // A process that another test is just starting holds a copy of each descriptor until it
-            // executes its program, and with it the lock of a cache that was closed already.
-            Err(CacheError::InUse { .. }) if !deadline.is_over() => std::thread::yield_now(),
+        match open() {
+            Err(error) if is_in_use(&error) && !deadline.is_over() => std::thread::yield_now(),
             opened => return opened.unwrap(),
         }
     }
@@ -250,7 +259,8 @@ fn a_root_that_is_none_any_more_is_forgotten() {
         cache.stats().saves > 0 && cache.stats().pending == 0
     });
     cache.stop();
-    let db = Db::open(&dir.path().join("store")).unwrap();
+    let store = dir.path().join("store");
+    let db = unlocked(|| Db::open(&store), |error| matches!(error, Fault::InUse));
     for tree in [Tree::Roots, Tree::Dirs, Tree::Pages, Tree::Stamps] {
         let mut left = 0;
         db.each(tree, |_, _| left += 1).unwrap();
@@ -262,7 +272,7 @@ fn a_root_that_is_none_any_more_is_forgotten() {
 fn a_damaged_value_costs_its_page_and_is_written_anew() {
     let dir = saved();
     let path = dir.path().join("store");
-    let raw = sled::open(&path).unwrap();
+    let raw = unlocked(|| sled::open(&path), |_| true);
     let pages = raw.open_tree(Tree::Pages.name()).unwrap();
     let (key, mut value) = pages.first().unwrap().unwrap();
     let last = value.len() - 1;

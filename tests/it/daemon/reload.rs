@@ -114,6 +114,10 @@ fn what_happens_beside_the_file_wakes_nobody() {
         let line = lines.filter(|line| line.starts_with("voluntary_ctxt_switches"));
         line.map(str::to_owned).collect::<Vec<_>>()
     };
+    wait_for("the configuration is watched", || {
+        let sleeps = |status: &String| status.contains("State:\tS");
+        threads("config").iter().any(sleeps).then_some(())
+    });
     let before = sleeps();
     for number in 0..200 {
         std::fs::write(root.join(number.to_string()), b"x").unwrap();
