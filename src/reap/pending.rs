@@ -6,9 +6,10 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
+use super::names::QuarantineName;
 use super::parts::{Part, Parts};
 use crate::core::claim::Reaped;
-use crate::core::facts::FileKey;
+use crate::core::facts::{Facts, FileKey};
 use crate::core::path::RelPath;
 use crate::core::policy::SkipOpen;
 use crate::fs::Dir;
@@ -38,12 +39,23 @@ pub(super) struct PendingDeletion {
     pub(super) path: RelPath,
 }
 
+/// File of a directory that was moved to a name of its own, and could not be removed there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LoneFile {
+    /// Number of its part.
+    pub(super) part: u32,
+    pub(super) name: QuarantineName,
+    pub(super) facts: Facts,
+}
+
 /// Unit that is to be deleted from the quarantine.
 #[derive(Debug)]
 pub(super) struct Sweep {
     pub(super) roots: Vec<SweepRoot>,
     pub(super) trees: Vec<Tree>,
     pub(super) pending: Vec<PendingDeletion>,
+    /// Files that an error left in the quarantine itself, under names by which recovery knows them.
+    pub(super) lone: Mutex<Vec<LoneFile>>,
     /// Leases that are held since the first look.
     pub(super) leases: Mutex<HashMap<FileKey, Arc<Lease>>>,
     pub(super) skip_open: SkipOpen,
@@ -64,6 +76,7 @@ impl Sweep {
             roots: Vec::new(),
             trees: Vec::new(),
             pending: Vec::new(),
+            lone: Mutex::default(),
             leases: Mutex::default(),
             skip_open,
             line,

@@ -21,7 +21,7 @@ use super::back::{RestoreOutcome, set_aside};
 use super::context::Lane;
 use super::names::{QuarantineName, quarantine_name, removal_name};
 use super::parts::{Part, Parts};
-use super::pending::{PendingDeletion, Sweep};
+use super::pending::{LoneFile, PendingDeletion, Sweep};
 use super::removal::{Fate, check_same, remove_file};
 use crate::clock;
 use crate::core::claim::Reaped;
@@ -80,11 +80,12 @@ pub(super) fn sweep(lane: &Lane, mut sweep: Sweep) -> Option<Reaped> {
     let sweeping = Sweeping {
         lane,
         sweep: &sweep,
-        turns: AtomicU64::new(0),
+        turns: AtomicU64::new(u64::from(sweep.failures) << 32),
         kept: AtomicU64::new(0),
         displaced: Mutex::default(),
         failed: Mutex::default(),
     };
+    sweeping.remove_lone_files();
     let steps = sweeping.steps();
     let next = AtomicUsize::new(0);
     let remove = || sweeping.remove_files(&steps, &next);
@@ -256,14 +257,47 @@ impl Sweeping<'_> {
             let fate = check_same(dir, name, facts).err();
             return fate.unwrap_or_else(|| Fate::Failed(error.to_string()));
         }
-        let fate = remove_file(self.sweep, quarantine, &alone, facts);
-        if !matches!(fate, Fate::Gone)
+        let file = LoneFile {
+            part: part.number,
+            name: alone,
+            facts: *facts,
+        };
+        let fate = self.remove_lone_file(part, file);
+        if let Fate::Changed = &fate
             && let Err(error) = quarantine.move_to(&alone, dir, name)
         {
             let dir = part.path.below(&self.sweep.roots[part.root].path);
             self.set_aside(part, &alone, name, dir, &error.to_string());
         }
         fate
+    }
+
+    /// Removes a file under a name of its own. It stays there after an error: the next try, or the
+    /// next start, knows it by that name.
+    fn remove_lone_file(&self, part: &PendingDeletion, file: LoneFile) -> Fate {
+        let fate = remove_file(self.sweep, self.quarantine(part), &file.name, &file.facts);
+        if let Fate::Failed(_) = &fate {
+            self.sweep.lone.lock().push(file);
+        }
+        fate
+    }
+
+    /// Tries again to remove what an error left under a name of its own.
+    fn remove_lone_files(&self) {
+        let lone = std::mem::take(&mut *self.sweep.lone.lock());
+        for file in lone {
+            let mut parts = self.sweep.pending.iter();
+            let Some(part) = parts.find(|part| part.number == file.part) else {
+                continue;
+            };
+            let fate = self.remove_lone_file(part, file);
+            if let Fate::Changed = &fate {
+                let path = part.path.below(&self.sweep.roots[part.root].path);
+                let why = "it changed or was opened";
+                self.set_aside(part, &file.name, b"", path, why);
+            }
+            self.check_fate(part, fate);
+        }
     }
 
     fn check_fate(&self, part: &PendingDeletion, fate: Fate) {

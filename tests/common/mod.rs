@@ -21,6 +21,7 @@ pub mod machine;
 pub mod namespace;
 pub mod others;
 pub mod sources;
+pub mod strace;
 pub mod terminal;
 pub mod trees;
 pub mod watchdog;

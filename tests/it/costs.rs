@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use self::core::Core;
 use crate::common::evidence::wait_until_settled;
+use crate::common::strace::{end_traced, traced};
 use crate::common::{Daemon, Place, wait_for};
 
 /// The figures on record, of the unoptimized build. That adds one `fcntl` to each `close`.
@@ -212,27 +213,8 @@ fn system_calls(rule: &str, files: usize) -> BTreeMap<String, u64> {
         "[breaker]\nentries = 1000000\n[[root]]\npath = \"data\"\n[[rule]]\nname = \"all\"\nexpire = \"0s\"\n{rule}"
     ));
     let counts = place.path("counts");
-    let lapsed = place.lapsed();
-    let mut command = Command::new("strace");
-    for (name, value) in lapsed.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    let is_there = Command::new("strace")
-        .arg("-V")
-        .stdout(Stdio::null())
-        .status();
-    is_there.expect("strace is needed: install the package of this name");
-    command.args(["-f", "-qq", "-c", "-o"]).arg(&counts);
-    command
-        .arg(lapsed.get_program())
-        .arg("serve")
-        .arg("--config")
-        .arg(config);
-    command.current_dir(place.dir.path());
-    let mut daemon = Daemon::start(command, place.socket());
+    let output = counts.to_str().unwrap();
+    let mut daemon = traced(&place, &["-c", "-o", output], &config);
     wait_for("all files are removed", || {
         assert!(
             daemon.child.try_wait().unwrap().is_none(),
@@ -242,17 +224,8 @@ fn system_calls(rule: &str, files: usize) -> BTreeMap<String, u64> {
         (crate::common::walk(&root).is_empty() && root.join(".lapsed").exists()).then_some(())
     });
     wait_until_settled(&root);
-    let pid = child_of(daemon.child.id());
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    daemon.wait();
+    end_traced(&mut daemon);
     parse_counts(&counts)
-}
-
-/// The only child of a process.
-fn child_of(pid: u32) -> rustix::process::Pid {
-    let path = format!("/proc/{pid}/task/{pid}/children");
-    let text = std::fs::read_to_string(path).unwrap();
-    rustix::process::Pid::from_raw(text.trim().parse().unwrap()).unwrap()
 }
 
 /// Calls by name, of a table as `strace -c` prints it.

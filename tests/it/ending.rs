@@ -36,6 +36,23 @@ fn threads(daemon: &Daemon) -> Vec<(i32, String)> {
     all.filter(|(id, _)| *id != main).collect()
 }
 
+/// Names of the threads, once those have begun that begin after the first answer.
+fn threads_begun(daemon: &Daemon) -> BTreeSet<String> {
+    const EXPECTED: [&str; 6] = [
+        "reap-files",
+        "reap-units",
+        "reap-sweep",
+        "engine",
+        "cache",
+        "config",
+    ];
+    wait_for("all threads have begun", || {
+        let names: BTreeSet<String> = threads(daemon).into_iter().map(|(_, name)| name).collect();
+        let have_begun = EXPECTED.iter().all(|name| names.contains(*name));
+        have_begun.then_some(names)
+    })
+}
+
 /// Threads that are stopped where they are, as by a file system that does not answer.
 struct Hung(Vec<Pid>);
 
@@ -86,23 +103,11 @@ fn serve(place: &Place) -> Daemon {
 fn it_ends_whichever_of_its_threads_hangs() {
     let place = Place::new();
     let mut daemon = serve(&place);
-    let names: BTreeSet<String> = threads(&daemon).into_iter().map(|(_, name)| name).collect();
-    for expected in [
-        "reap-files",
-        "reap-units",
-        "reap-sweep",
-        "engine",
-        "cache",
-        "config",
-    ] {
-        assert!(
-            names.contains(expected),
-            "{expected} is not among {names:?}"
-        );
-    }
+    let names = threads_begun(&daemon);
     assert!(daemon.stop().success());
     for name in names {
         let mut daemon = serve(&place);
+        threads_begun(&daemon);
         let hung = Hung::hang(&daemon, &name);
         daemon.signal(Signal::TERM);
         let status = hung.wait(&mut daemon, &format!("though {name} hangs"));

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::common::evidence::{ledger, quarantine};
 use crate::common::immutable::Immutable;
+use crate::common::strace::{end_traced, traced};
 use crate::common::trees::{configured, write};
 use crate::common::{Daemon, Place, wait_for};
 
@@ -95,6 +96,40 @@ fn what_an_error_stops_is_tried_again_also_over_a_kill_and_never_displaced() {
     wait_until_empty(&place.path("root/.lapsed"));
     assert!(daemon.stop().success());
     assert_nothing_was_displaced(&place);
+}
+
+#[test]
+fn what_the_file_system_fails_to_remove_is_removed_by_another_try_or_the_next_start() {
+    for restarts in [false, true] {
+        let place = place();
+        // One name in three, of files and of directories; for the second round all of them.
+        let every = if restarts { "1+1" } else { "1+3" };
+        let failing = format!("inject=unlinkat:error=EIO:when={every}");
+        let config = place.config(CONFIG);
+        let arguments = ["-o", "/dev/null", "-e", "trace=unlinkat", "-e", &failing];
+        let mut daemon = traced(&place, &arguments, &config);
+        for unit in ["one", "two", "three"] {
+            for number in 0..10 {
+                write(
+                    &place.path("stage").join(unit).join(format!("d/{number}")),
+                    7,
+                );
+            }
+            lapse(&place, unit);
+        }
+        daemon.wait_until_said("cannot be finished yet; it is tried again");
+        if restarts {
+            end_traced(&mut daemon);
+            daemon = configured(&place, CONFIG);
+        }
+        wait_until_empty(&place.path("root/.lapsed"));
+        if restarts {
+            assert!(daemon.stop().success());
+        } else {
+            end_traced(&mut daemon);
+        }
+        assert_nothing_was_displaced(&place);
+    }
 }
 
 #[test]
