@@ -53,6 +53,10 @@ pub(super) const RETRY_MAX: Duration = Duration::from_mins(10);
 /// start.
 const RETRIED_NAMES_MAX: usize = 200_000;
 
+/// Maximum number of files of a unit that errors leave under names of their own, ~250 bytes each. A
+/// file system that refuses so many refuses the rest as well: that stays in its directories.
+const LONE_FILES_MAX: usize = 1_000;
+
 /// A part whose files are to be removed, by its place in the sweep: the files of one of its
 /// directories, or itself.
 struct Step {
@@ -250,6 +254,11 @@ impl Sweeping<'_> {
     /// could move another file over any name in there. So the last look is at a name that only
     /// this process can reach.
     fn remove_from(&self, part: &PendingDeletion, dir: &Dir, name: &[u8], facts: &Facts) -> Fate {
+        if self.sweep.lone.lock().len() >= LONE_FILES_MAX {
+            return Fate::Failed(format!(
+                "{LONE_FILES_MAX} of its files cannot be removed; the others wait for them"
+            ));
+        }
         let quarantine = self.quarantine(part);
         let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         let alone = removal_name(self.sweep.line.id, part.number, turn, facts);
