@@ -38,7 +38,7 @@ pub async fn clean(
     let principal = if order.dry_run {
         viewer.principal()
     } else {
-        let operator: Operator = daemon.authorize(viewer.into_peer()).await?;
+        let operator: Operator = daemon.authorize(viewer.into_client()).await?;
         operator.principal()
     };
     let policy = daemon.policy();

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::events::Events;
 use super::link::EngineLink;
-use crate::app::access::{Authorizer, HasRole, OperatorGroup, Peer, Requester};
+use crate::app::access::{Authorizer, Client, HasRole, OperatorGroup, Origin, Requester};
 use crate::app::error::AppError;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::index::Index;
@@ -157,12 +157,20 @@ impl Daemon {
         }
     }
 
-    /// Checks that `peer` has the role `R`.
+    /// Tells who sends a request from `origin`.
+    ///
+    /// # Errors
+    /// If nothing shows it.
+    pub fn authenticate(&self, origin: &Origin) -> Result<Client, AppError> {
+        self.parts.authorizer.authenticate(origin)
+    }
+
+    /// Checks that `client` has the role `R`.
     ///
     /// # Errors
     /// If it has not.
-    pub async fn authorize<R: HasRole>(&self, peer: Peer) -> Result<Requester<R>, AppError> {
-        self.parts.authorizer.authorize(peer).await
+    pub async fn authorize<R: HasRole>(&self, client: Client) -> Result<Requester<R>, AppError> {
+        self.parts.authorizer.authorize(client).await
     }
 
     /// The way to the engine.

@@ -22,6 +22,7 @@ pub mod policy;
 pub mod principal;
 pub mod recurrence;
 pub mod report;
+pub mod role;
 pub mod size;
 pub mod span;
 pub mod template;

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::Problem;
 use super::route::BODY_MAX;
-use crate::app::access::{HasRole, Peer, Requester};
+use crate::app::access::{HasRole, Origin, Requester};
 use crate::app::{AppError, Daemon};
 use crate::types::from_query;
 
@@ -135,10 +135,11 @@ impl<R: HasRole> FromRequestParts<Arc<Daemon>> for Requester<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, daemon: &Arc<Daemon>) -> Result<Self, Problem> {
-        let peer = parts.extensions.get::<Peer>().cloned();
-        let peer =
-            peer.ok_or_else(|| AppError::internal("the peer of the connection is unknown"))?;
-        Ok(daemon.authorize(peer).await?)
+        let origin = parts.extensions.get::<Origin>();
+        let origin =
+            origin.ok_or_else(|| AppError::internal("the origin of the connection is unknown"))?;
+        let client = daemon.authenticate(origin)?;
+        Ok(daemon.authorize(client).await?)
     }
 }
 

@@ -8,7 +8,7 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::app::access::Peer;
+use crate::app::access::Origin;
 
 /// Accepts connections of one kind, and tells who is at their other end.
 pub trait Listener: Send + 'static {
@@ -24,11 +24,11 @@ pub trait Listener: Send + 'static {
     /// If none can be accepted at present.
     fn accept(&mut self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Returns the peer of `stream`. Never waits for the peer.
+    /// Returns who is at the other end of `stream`. Never waits for it.
     ///
     /// # Errors
-    /// If the peer is not known.
-    fn peer(stream: &Self::Stream) -> io::Result<Peer>;
+    /// If that is not known.
+    fn origin(stream: &Self::Stream) -> io::Result<Origin>;
 
     /// Accepts no more connections.
     fn close(self) -> Self::Address;

@@ -17,7 +17,7 @@ use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt};
 
 use super::error::Problem;
-use crate::app::access::Role;
+use crate::core::role::Role;
 
 /// Extension of an operation in the `OpenAPI` document: the role that it takes.
 pub(super) const ROLE: &str = "x-role";

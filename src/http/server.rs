@@ -29,7 +29,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::error::{PROBLEM_JSON, Problem};
 use super::listener::Listener;
 use crate::app::AppError;
-use crate::app::access::Peer;
+use crate::app::access::Origin;
 
 /// The longest request line and headers together; hyper answers 431 to more.
 const HEAD_MAX: usize = 64 << 10;
@@ -158,8 +158,8 @@ impl Connection {
     }
 
     async fn run<L: Listener>(mut self, stream: L::Stream) {
-        let peer = match L::peer(&stream) {
-            Ok(peer) => peer,
+        let origin = match L::origin(&stream) {
+            Ok(origin) => origin,
             Err(error) => {
                 tracing::warn!(%error, "cannot tell who connects");
                 return;
@@ -167,7 +167,7 @@ impl Connection {
         };
         let mut stream = TimeoutWriter::new(stream);
         stream.set_timeout(Some(self.limits.stall));
-        let (this, from) = (self.clone(), peer.clone());
+        let (this, from) = (self.clone(), origin.clone());
         let service = service_fn(move |request| this.clone().answer(from.clone(), request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -183,13 +183,13 @@ impl Connection {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(%error, %peer, "a connection broke");
+            tracing::debug!(%error, %origin, "a connection broke");
         }
     }
 
     async fn answer(
         self,
-        peer: Peer,
+        origin: Origin,
         request: hyper::Request<Incoming>,
     ) -> Result<Response, Infallible> {
         if self.stopping.is_over() {
@@ -197,7 +197,7 @@ impl Connection {
         }
         let mut request = request.map(Body::new);
         let extensions = request.extensions_mut();
-        extensions.insert(peer);
+        extensions.insert(origin);
         extensions.insert(self.stopping);
         self.router.oneshot(request).await
     }

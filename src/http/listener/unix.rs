@@ -9,7 +9,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::Listener;
 use super::peer::peer_of;
 use super::socket::{self, OwnedSocket, SocketError, SocketRights};
-use crate::app::access::{Authorizer, Peer};
+use crate::app::access::{Authorizer, Origin};
 use crate::app::daemon::{Daemon, NoSuchGroup};
 use crate::config::{Environment, Settings};
 use crate::http::router::router;
@@ -67,8 +67,8 @@ impl Listener for UnixListener {
         Ok(stream)
     }
 
-    fn peer(stream: &UnixStream) -> io::Result<Peer> {
-        peer_of(stream)
+    fn origin(stream: &UnixStream) -> io::Result<Origin> {
+        peer_of(stream).map(Origin::Unix)
     }
 
     fn close(self) {}
@@ -82,8 +82,8 @@ impl Listener for UnixSocket {
         Listener::accept(&mut self.listener).await
     }
 
-    fn peer(stream: &UnixStream) -> io::Result<Peer> {
-        peer_of(stream)
+    fn origin(stream: &UnixStream) -> io::Result<Origin> {
+        peer_of(stream).map(Origin::Unix)
     }
 
     fn close(self) -> OwnedSocket {

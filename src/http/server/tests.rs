@@ -71,7 +71,8 @@ fn router(time: Duration) -> Router {
         body_time: time,
         ..ORDER
     };
-    let who = async |request: Request| format!("{:?}", request.extensions().get::<Peer>().unwrap());
+    let who =
+        async |request: Request| format!("{:?}", request.extensions().get::<Origin>().unwrap());
     let panics = async |request: Request| {
         let handler = request.extensions().get::<String>();
         handler.expect("a broken handler").clone()

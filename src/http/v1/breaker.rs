@@ -8,8 +8,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::Daemon;
-use crate::app::access::{Admin, Role, Viewer};
+use crate::app::access::{Admin, Viewer};
 use crate::app::breaker;
+use crate::core::role::Role;
 use crate::http::error::{OrderErrors, Problem, QuestionErrors};
 use crate::http::extract::{Body, Example, Query};
 use crate::http::route::{ORDER, QUESTION};

@@ -8,8 +8,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::Daemon;
-use crate::app::access::{Role, Viewer};
+use crate::app::access::Viewer;
 use crate::app::clean;
+use crate::core::role::Role;
 use crate::http::error::{OrderErrors, Problem};
 use crate::http::extract::{Body, Example, Query};
 use crate::http::route::ORDER;

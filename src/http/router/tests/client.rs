@@ -10,6 +10,7 @@ use tokio::io::{
 use tokio::sync::{mpsc, watch};
 
 use super::{Peer, Router};
+use crate::app::access::Origin;
 use crate::common::http::{Answer, Request};
 use crate::http::listener::Listener;
 use crate::http::server::{Limits, serve};
@@ -64,8 +65,8 @@ impl Listener for Connections {
         }
     }
 
-    fn peer(connection: &Connection) -> io::Result<Peer> {
-        Ok(connection.peer.clone())
+    fn origin(connection: &Connection) -> io::Result<Origin> {
+        Ok(Origin::Unix(connection.peer.clone()))
     }
 
     fn close(self) {}
