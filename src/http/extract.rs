@@ -124,8 +124,14 @@ impl<T: DeserializeOwned + Example, S: Sync> FromRequest<S> for Body<T> {
                 "the request's body is not a JSON object",
             ));
         }
-        let value = serde_json::from_slice(&body).map_err(|error| {
-            Problem::bad_request(format!("the request's body cannot be read: {error}"))
+        let value = serde_json::from_slice(&body).map_err(|error: serde_json::Error| {
+            let detail = format!("the request's body cannot be read: {error}");
+            let problem = Problem::bad_request(detail);
+            if error.is_data() {
+                problem.hint(format!("send a JSON object such as {}", T::EXAMPLE))
+            } else {
+                problem
+            }
         })?;
         Ok(Self(value))
     }

@@ -13,21 +13,27 @@ use crate::types::JsonPath;
 
 /// Body of `POST /v1/clean`. An empty list means all.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct CleanOrder {
-    /// Only list what would be removed.
+    /// Only list what would be removed. Required: an order that leaves it out removes nothing.
     pub dry_run: bool,
     /// Names of roots.
+    #[serde(default)]
     pub roots: Vec<String>,
     /// Names of rules.
+    #[serde(default)]
     pub rules: Vec<String>,
     /// Ids of jobs.
+    #[serde(default)]
     pub jobs: Vec<String>,
     /// Only orphans.
+    #[serde(default)]
     pub orphans_only: bool,
     /// Another time to live than the rule's: rule to duration, such as `7d`.
+    #[serde(default)]
     pub retention: BTreeMap<String, String>,
     /// Release the breaker of these roots first, as `POST /v1/breaker/release` does.
+    #[serde(default)]
     pub release: bool,
 }
 
@@ -202,9 +208,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orders_with_unknown_keys_are_refused() {
-        let order: CleanOrder = serde_json::from_str("{}").unwrap();
+    fn orders_with_unknown_keys_or_without_dry_run_are_refused() {
+        let order: CleanOrder = serde_json::from_str(r#"{"dry_run":false}"#).unwrap();
         assert_eq!(order, CleanOrder::default());
+        let error = serde_json::from_str::<CleanOrder>("{}").unwrap_err();
+        assert!(
+            error.to_string().contains("missing field `dry_run`"),
+            "{error}"
+        );
         let error = serde_json::from_str::<CleanOrder>(r#"{"dry":true}"#).unwrap_err();
         assert!(error.to_string().contains("unknown field `dry`"), "{error}");
     }

@@ -24,7 +24,7 @@ pub(in crate::http) fn routes() -> OpenApiRouter<Arc<Daemon>> {
 }
 
 impl Example for CleanOrder {
-    const EXAMPLE: &'static str = "{\"dry_run\": false}, which removes all that is due";
+    const EXAMPLE: &'static str = r#"{"dry_run": true}, which lists what is due; false removes it"#;
 }
 
 /// Remove what is due, or list it.

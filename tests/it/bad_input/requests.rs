@@ -171,13 +171,27 @@ fn requests_that_are_not_understood() {
     404 Not Found: there is nothing at "/v1/nothing"
       allowed: /v1/breaker, /v1/breaker/release, /v1/clean, /v1/events, /v1/explain, /v1/files, /v1/health, /v1/history, /v1/jobs, /v1/jobs/{id}, /v1/pins, /v1/pins/{id}, /v1/plan, /v1/stats, /v1/status, /v1/sync
     "#);
+    assert_unharmed(&mut daemon);
+}
+
+#[test]
+fn orders_that_are_not_understood() {
+    let (place, mut daemon) = served();
+    let get = |path: &str| problem(&daemon, "GET", path, &[], b"");
     told!(place, get("/v1/clean"), @r#"405 Method Not Allowed: "/v1/clean" does not take GET"#);
     let post = |path: &str, body: &str| problem(&daemon, "POST", path, JSON, body.as_bytes());
     told!(place, post("/v1/clean", "{\"dry_run\": tru"), @"400 Bad Request: the request's body cannot be read: EOF while parsing a value at line 1 column 15");
-    told!(place, post("/v1/clean", "{\"dry\": true}"), @"400 Bad Request: the request's body cannot be read: unknown field `dry`, expected one of `dry_run`, `roots`, `rules`, `jobs`, `orphans_only`, `retention`, `release` at line 1 column 6");
+    told!(place, post("/v1/clean", "{\"dry\": true}"), @r#"
+    400 Bad Request: the request's body cannot be read: unknown field `dry`, expected one of `dry_run`, `roots`, `rules`, `jobs`, `orphans_only`, `retention`, `release` at line 1 column 6
+      send a JSON object such as {"dry_run": true}, which lists what is due; false removes it
+    "#);
+    told!(place, post("/v1/clean", "{}"), @r#"
+    400 Bad Request: the request's body cannot be read: missing field `dry_run` at line 1 column 2
+      send a JSON object such as {"dry_run": true}, which lists what is due; false removes it
+    "#);
     told!(place, post("/v1/clean", ""), @r#"
     400 Bad Request: the request has no body
-      send a JSON object with content-type: application/json, such as {"dry_run": false}, which removes all that is due
+      send a JSON object with content-type: application/json, such as {"dry_run": true}, which lists what is due; false removes it
     "#);
     told!(place, post("/v1/breaker/release", ""), @r"
     400 Bad Request: the request has no body
@@ -188,15 +202,18 @@ fn requests_that_are_not_understood() {
       allowed: application/json
     "#);
     told!(place, post("/v1/clean", "[]"), @"400 Bad Request: the request's body is not a JSON object");
-    told!(place, post("/v1/clean", "{\"roots\": [\"nope\"]}"), @r#"
+    told!(place, post("/v1/clean", "{\"dry_run\": true, \"roots\": [\"nope\"]}"), @r#"
     400 Bad Request: there is no root "nope"
       allowed: data
     "#);
-    told!(place, post("/v1/clean", "{\"retention\": {\"data after 1h\": \"-1s\"}}"), @r#"
+    told!(place, post("/v1/clean", "{\"dry_run\": true, \"retention\": {\"data after 1h\": \"-1s\"}}"), @r#"
     400 Bad Request: retention of rule "data after 1h" cannot be "-1s"
       give a duration such as 90s, 15m, 12h, 7d or 1h30m
     "#);
-    told!(place, post("/v1/breaker/release", "{\"root\": 5}"), @"400 Bad Request: the request's body cannot be read: invalid type: integer `5`, expected a string at line 1 column 10");
+    told!(place, post("/v1/breaker/release", "{\"root\": 5}"), @r"
+    400 Bad Request: the request's body cannot be read: invalid type: integer `5`, expected a string at line 1 column 10
+      send a JSON object such as {}, which releases all roots
+    ");
     told!(place, post("/v1/status", ""), @r#"405 Method Not Allowed: "/v1/status" does not take POST"#);
     told!(place, problem(&daemon, "POST", "/v1/clean", &[("content-type", "text/plain")], b"{}"), @r#"
     415 Unsupported Media Type: the content-type of the request's body is "text/plain"

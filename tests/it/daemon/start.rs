@@ -217,7 +217,7 @@ fn a_dry_run_says_so_wherever_it_is_asked() {
     assert_eq!(daemon.get("/v1/status").1["mode"], "dry-run");
     let status = lines(&place.run(&["status"])).join("\n");
     assert!(status.contains("dry"), "{status}");
-    let (code, report) = daemon.post("/v1/clean", "{}");
+    let (code, report) = daemon.post("/v1/clean", r#"{"dry_run": false}"#);
     assert_eq!(code, 200);
     assert_eq!(report["dry_run"], true, "{report}");
     assert_eq!(report["files"], 1, "{report}");

@@ -48,17 +48,17 @@ fn clean_removes_what_is_asked_for_and_the_ledger_says_who() {
     assert!(history(&place, &[]).is_empty());
 
     // A retention may also be longer than the rule's.
-    let report = clean(r#"{"retention": {"parts": "30h"}}"#);
+    let report = clean(r#"{"dry_run": false, "retention": {"parts": "30h"}}"#);
     assert_eq!(paths(&report), Vec::<PathBuf>::new());
-    let report = clean(r#"{"roots": ["results"]}"#);
+    let report = clean(r#"{"dry_run": false, "roots": ["results"]}"#);
     assert_eq!(
         paths(&report),
         Vec::<PathBuf>::new(),
         "nothing is due there"
     );
-    let report = clean(r#"{"jobs": ["job-1"], "retention": {"data": "3h30m"}}"#);
+    let report = clean(r#"{"dry_run": false, "jobs": ["job-1"], "retention": {"data": "3h30m"}}"#);
     assert_eq!(paths(&report), [place.path("results/job-1/3.dat")]);
-    let report = clean(r#"{"rules": ["parts"], "roots": ["uploads"]}"#);
+    let report = clean(r#"{"dry_run": false, "rules": ["parts"], "roots": ["uploads"]}"#);
     assert_eq!(paths(&report), std::slice::from_ref(&b_part));
     assert!(!b_part.exists());
     for field in ["started", "finished"] {

@@ -60,7 +60,9 @@ async fn status_health_and_plan() {
 #[tokio::test]
 async fn only_those_who_may_act_do() {
     let world = World::with(Mode::OnRequest).await;
-    let (status, problem) = world.post(STRANGER, "/v1/clean", "{}").await;
+    let (status, problem) = world
+        .post(STRANGER, "/v1/clean", r#"{"dry_run":false}"#)
+        .await;
     assert_eq!(status, 403, "{problem}");
     let (status, _) = world.post(STRANGER, "/v1/breaker/release", "").await;
     assert_eq!(status, 403);
@@ -89,14 +91,21 @@ async fn a_clean_takes_known_names_and_nothing_unknown() {
     for (order, words) in [
         (r#"{"dry":true}"#, "unknown field `dry`"),
         (r#"{"dry_run":tr"#, "cannot be read"),
-        (r#"{"roots":["x"]}"#, "there is no root \"x\""),
-        (r#"{"rules":["x"]}"#, "there is no rule \"x\""),
+        (r#"{"roots":[]}"#, "missing field `dry_run`"),
         (
-            r#"{"retention":{"old temporaries":"soon"}}"#,
+            r#"{"dry_run":true,"roots":["x"]}"#,
+            "there is no root \"x\"",
+        ),
+        (
+            r#"{"dry_run":true,"rules":["x"]}"#,
+            "there is no rule \"x\"",
+        ),
+        (
+            r#"{"dry_run":true,"retention":{"old temporaries":"soon"}}"#,
             "cannot be \"soon\"",
         ),
         (
-            r#"{"retention":{"old temporaries":"-1d"}}"#,
+            r#"{"dry_run":true,"retention":{"old temporaries":"-1d"}}"#,
             "cannot be \"-1d\"",
         ),
     ] {

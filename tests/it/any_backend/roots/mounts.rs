@@ -87,7 +87,7 @@ fn mounts_beneath_a_root_are_not_entered_and_nothing_on_them_is_removed() {
     fs::remove_file(root.join("tmpfs/sub/more")).unwrap();
     fs::remove_file(root.join("b/later/sub/more")).unwrap();
     assert_works_but(&daemon, &root, &hidden);
-    let (status, report) = daemon.post("/v1/clean", "{}");
+    let (status, report) = daemon.post("/v1/clean", r#"{"dry_run": false}"#);
     assert_eq!((status, &report["files"]), (200, &0.into()), "{report}");
     assert!(elsewhere.join("sub/old").exists() && root.join("tmpfs/sub/old").exists());
     assert_eq!(

@@ -91,7 +91,7 @@ fn a_symbolic_link_in_the_roots_place_leads_nowhere() {
         wait_until_phase(&daemon, "root", "missing");
         daemon.sync();
         assert!(daemon.files("").is_empty());
-        let (status, _) = daemon.post("/v1/clean", "{}");
+        let (status, _) = daemon.post("/v1/clean", r#"{"dry_run": false}"#);
         assert!(status == 200 || status == 409, "{status}");
         fs::remove_file(&from).unwrap();
         fs::rename(place.path("aside"), &from).unwrap();
