@@ -18,6 +18,7 @@ use super::endpoints::{Bases, NoHomePolicy, Places, bases, places};
 use super::environment::Environment;
 use super::error::{ConfigError, Problem};
 use super::guard::Guard;
+use super::http;
 use super::reader::{Reader, Reported};
 use super::schema::{self, Top};
 use super::setting::Table;
@@ -91,6 +92,7 @@ fn load_source(
     let top = reader.read(tree.as_ref(), None);
     let found = bases(&mut reader, &top, source.as_ref()).and_then(|bases| {
         let places = places(&mut reader, &top, &bases, NoHomePolicy::Refuse);
+        let http = http::read(&mut reader, &top.http, &bases);
         let drafts = drafts(
             &mut reader,
             overrides,
@@ -99,10 +101,10 @@ fn load_source(
             places.as_ref().ok(),
             ids,
         );
-        Ok((bases, places?, drafts))
+        Ok((bases, places?, http, drafts))
     });
     reader.refuse_misspelled_variables();
-    let (bases, places, drafts) = match found {
+    let (bases, places, http, drafts) = match found {
         Ok(found) => found,
         Err(Reported) => return Err(reader.into_error()),
     };
@@ -130,6 +132,7 @@ fn load_source(
         state_dir: places.state_dir,
         socket: places.socket,
         socket_mode: top.socket_mode.valid().0,
+        http,
         group: top.group.get().map(|group| group.0.clone()),
         policy: {
             let mut rules = rules::finish(drafts.rules, &given, &sources.given);

@@ -33,6 +33,7 @@ mod environment;
 mod error;
 mod globs;
 mod guard;
+mod http;
 mod interpolate;
 mod load;
 mod path_map;
@@ -59,8 +60,8 @@ pub use load::{load, load_for_records, load_text};
 pub use reference::{annotated_file, manual_page, schema_file};
 pub use resolve::reason;
 pub use settings::{
-    ANNOTATED_DEFAULT, Backend, CacheSettings, Keep, LedgerSettings, LogFormat, LogLevel,
-    Overrides, RootIds, Settings, SourceIds, SourceKind, SourceSettings, Watch,
+    ANNOTATED_DEFAULT, Backend, CacheSettings, HttpSettings, Keep, LedgerSettings, LogFormat,
+    LogLevel, Overrides, RootIds, Settings, SourceIds, SourceKind, SourceSettings, TlsFiles, Watch,
 };
 pub use show::{ShownSection, ShownSetting, effective, path_of_file};
 

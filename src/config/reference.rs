@@ -50,7 +50,7 @@ fn keys(text: &mut String, section: &Section) {
             None => one(text, section, key),
             Some(Nested::Table(nested)) => {
                 comment(text, &nested.text);
-                let _ = writeln!(text, "[{}]", key.name);
+                let _ = writeln!(text, "[{}]", nested.name);
                 keys(text, nested);
             }
             Some(Nested::Tables(nested, _)) => {

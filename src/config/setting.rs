@@ -107,6 +107,19 @@ impl Text {
         }
     }
 
+    /// Returns the parts of a list of the process, which commas separate.
+    pub fn split(&self) -> Vec<Self> {
+        let parts = self.value.iter().flat_map(|value| value.split(','));
+        let part = |part: &str| match &self.origin {
+            Origin::Argument(name) => Self::argument(name, part.trim()),
+            Origin::Variable(_) | Origin::Default | Origin::Line(_) => Self {
+                value: Some(part.trim().to_owned()),
+                ..self.clone()
+            },
+        };
+        parts.map(part).collect()
+    }
+
     /// Text with its variables replaced; empty if a problem has been reported for it.
     pub fn as_str(&self) -> &str {
         self.value.as_deref().unwrap_or_default()

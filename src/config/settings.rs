@@ -1,6 +1,7 @@
 //! Settings: the validated values that the rest of the daemon uses.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// Permission bits of the socket, at most 0o777.
     pub socket_mode: u32,
+    /// HTTP over TCP.
+    pub http: HttpSettings,
     /// Group whose members may act, besides root and the daemon's own user. It exists.
     pub group: Option<String>,
     /// Roots, rules, and the properties of sources on which decisions depend.
@@ -59,6 +62,28 @@ pub struct Settings {
     pub file: Option<PathBuf>,
     /// Text of that file, to detect later edits.
     pub text: Option<String>,
+}
+
+/// Settings of HTTP over TCP.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HttpSettings {
+    /// Addresses of the listeners, at most 16, none of them twice; port 0 takes a free one. Empty:
+    /// only the Unix socket answers.
+    pub listen: Vec<SocketAddr>,
+    /// TLS of all listeners. It is present unless all of `listen` are loopback addresses, or
+    /// `allow_plain` is true.
+    pub tls: Option<TlsFiles>,
+    /// True if other hosts may connect without TLS.
+    pub allow_plain: bool,
+}
+
+/// Files of a TLS server. Absolute paths; they have not been read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TlsFiles {
+    /// Certificate and those of its issuers, in PEM.
+    pub cert: PathBuf,
+    /// Private key, in PEM.
+    pub key: PathBuf,
 }
 
 /// Log level: messages of this level and of more severe ones are logged.
@@ -200,6 +225,8 @@ pub struct Overrides {
     pub state_dir: Option<PathBuf>,
     /// `--socket PATH`.
     pub socket: Option<PathBuf>,
+    /// `--http ADDR`, in order.
+    pub http: Vec<String>,
     /// `--base-dir DIR`; relative to the current directory.
     pub base_dir: Option<PathBuf>,
     /// `--dry-run`.
@@ -218,7 +245,14 @@ impl Overrides {
         let flag = |variable, argument, is_given: bool| {
             is_given.then(|| (variable, Text::argument(argument, "true")))
         };
+        let http = (!self.http.is_empty()).then(|| {
+            (
+                "LAPSED_HTTP_LISTEN",
+                Text::argument("--http", &self.http.join(",")),
+            )
+        });
         let arguments = [
+            http,
             path("LAPSED_BASE_DIR", "--base-dir", &self.base_dir),
             path("LAPSED_STATE_DIR", "--state-dir", &self.state_dir),
             path("LAPSED_SOCKET", "--socket", &self.socket),

@@ -65,8 +65,14 @@ pub fn effective(
         table: None,
         settings: of_service(&settings, &tree, &reader),
     }];
-    for key in &TOP.keys {
-        let found = &tree["keys"][&*key.name];
+    add_nested(&mut sections, &TOP, &tree, &reader);
+    Ok(sections)
+}
+
+/// Adds the sections within `section`, of which `table` has the values.
+fn add_nested(sections: &mut Vec<ShownSection>, section: &Section, table: &Json, reader: &Reader) {
+    for key in &section.keys {
+        let found = &table["keys"][&*key.name];
         let (nested, tables, are_many) = match &key.nested {
             Some(Nested::Table(nested)) => (nested, std::slice::from_ref(found), false),
             Some(Nested::Tables(nested, _)) => (
@@ -76,12 +82,17 @@ pub fn effective(
             ),
             None => continue,
         };
-        sections.extend(tables.iter().map(|table| ShownSection {
-            table: Some((key.name.clone(), are_many)),
-            settings: of_section(nested, table, &reader),
-        }));
+        for table in tables {
+            let settings = of_section(nested, table, reader);
+            if are_many || !settings.is_empty() {
+                sections.push(ShownSection {
+                    table: Some((nested.name.clone(), are_many)),
+                    settings,
+                });
+            }
+            add_nested(sections, nested, table, reader);
+        }
     }
-    Ok(sections)
 }
 
 /// Settings of the top level. The defaults of some paths depend on the host.

@@ -13,6 +13,7 @@ mod bad_rule_jobs;
 mod bad_sources;
 mod good;
 mod good_jobs;
+mod http;
 mod places;
 
 use std::fs;

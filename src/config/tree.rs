@@ -93,12 +93,12 @@ impl Reader<'_> {
                 message: format!("{} = {} is not a table", key.name, show(found.get_ref())),
                 hint: Some(format!(
                     "write [{}], and its keys on the lines below it",
-                    key.name
+                    section.name
                 )),
             });
         }
         let body = Body {
-            heading: format!("[{}]", key.name),
+            heading: format!("[{}]", section.name),
             table,
             offset: found.map_or(0, |found| found.span().start),
         };
@@ -160,6 +160,9 @@ impl Reader<'_> {
     /// default, in this order.
     fn key(&mut self, key: &Key, body: &Body, found: Option<&Spanned<DeValue>>) -> Option<Json> {
         let text = if let Some(text) = self.process(key) {
+            if key.accepts("array") {
+                return Some(text.split().iter().map(tree).collect());
+            }
             text
         } else if let Some(found) = found {
             return Some(self.value(key, body, found));

@@ -278,9 +278,9 @@ impl Setting for SocketPath {
         if text.contains('/') || !names_port {
             return PathBuf::parse(text).map(Self);
         }
-        let refusal = Refusal::new("is a network address: lapsed listens on a Unix socket");
+        let refusal = Refusal::new("is a network address, and this is the path of a Unix socket");
         Err(refusal.hint(format!(
-            "name a path, such as /run/lapsed/lapsed.sock; or ./{text} for a socket of that name"
+            "to listen on TCP, too: [http] listen = {text:?}, LAPSED_HTTP_LISTEN, or serve --http {text}; ./{text} is a socket of that name"
         )))
     }
 }

@@ -18,8 +18,8 @@ use super::sources::Sources;
 use crate::app::Daemon;
 use crate::clock;
 use crate::config::{
-    CacheSettings, Environment, LedgerSettings, LogFormat, LogLevel, Overrides, RootIds, Settings,
-    SourceSettings, Watch, load,
+    CacheSettings, Environment, HttpSettings, LedgerSettings, LogFormat, LogLevel, Overrides,
+    RootIds, Settings, SourceSettings, Watch, load,
 };
 use crate::core::engine::Input;
 use crate::core::jobs::SourceId;
@@ -46,6 +46,7 @@ pub(super) struct Fixed {
     state_dir: PathBuf,
     socket: PathBuf,
     socket_mode: u32,
+    http: HttpSettings,
     group: Option<String>,
     mode: Mode,
     watch: Watch,
@@ -59,6 +60,7 @@ impl Fixed {
             state_dir: settings.state_dir.clone(),
             socket: settings.socket.clone(),
             socket_mode: settings.socket_mode,
+            http: settings.http.clone(),
             group: settings.group.clone(),
             mode: settings.mode,
             watch: settings.watch,
@@ -73,6 +75,7 @@ impl Fixed {
             ("state_dir", self.state_dir != wanted.state_dir),
             ("socket", self.socket != wanted.socket),
             ("socket_mode", self.socket_mode != wanted.socket_mode),
+            ("[http]", self.http != wanted.http),
             ("group", self.group != wanted.group),
             ("dry_run", self.mode != wanted.mode),
             ("[watch]", self.watch != wanted.watch),

@@ -9,6 +9,9 @@ use crate::cli::log;
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
     watching: WatchOptions,
+    /// Listen on ADDR, such as 127.0.0.1:7343, too (repeatable)
+    #[arg(long, value_name = "ADDR")]
+    http: Vec<String>,
     /// Watch, count and report, but remove nothing
     #[arg(long)]
     dry_run: bool,
@@ -17,6 +20,7 @@ pub(in crate::cli) struct Arguments {
 pub(super) fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<End> {
     let mut overrides = context.overrides(&arguments.watching);
     overrides.dry_run = arguments.dry_run;
+    overrides.http.clone_from(&arguments.http);
     let mut ids = crate::config::RootIds::default();
     let settings = crate::config::load(&overrides, &context.environment, &mut ids)?;
     log::follow(settings.log_level, settings.log_format);

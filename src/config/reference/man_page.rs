@@ -31,7 +31,7 @@ fn keys(page: &mut Roff, section: &Section) {
     for key in &section.keys {
         let (heading, nested) = match &key.nested {
             None => continue,
-            Some(Nested::Table(nested)) => (format!("[{}]", key.name), nested),
+            Some(Nested::Table(nested)) => (format!("[{}]", nested.name), nested),
             Some(Nested::Tables(nested, _)) => (format!("[[{}]]", key.name), nested),
         };
         page.control("SH", [heading.as_str()]);

@@ -25,7 +25,7 @@ pub(in crate::config) fn json_schema() -> Json {
 /// A section of the file.
 #[derive(Debug)]
 pub(in crate::config) struct Section {
-    /// Name of its table; empty for the top level.
+    /// Name of its table, with those of the tables around it (`http.tls`); empty for the top level.
     pub name: String,
     /// Reference text.
     pub text: String,
@@ -98,7 +98,7 @@ impl Section {
     fn of(schema: &Json, name: &str, prefix: Option<&str>) -> Self {
         let order = schema[ORDER].as_array().into_iter().flatten();
         let names = order.filter_map(Json::as_str);
-        let keys = names.map(|name| Key::of(&schema["properties"][name], name, prefix));
+        let keys = names.map(|key| Key::of(&schema["properties"][key], key, name, prefix));
         Self {
             name: name.to_owned(),
             text: string(&schema["description"]),
@@ -137,12 +137,17 @@ impl Key {
         format!("such as {} = {}", self.name, self.example)
     }
 
-    fn of(schema: &Json, name: &str, prefix: Option<&str>) -> Self {
+    fn of(schema: &Json, name: &str, outer: &str, prefix: Option<&str>) -> Self {
+        let dotted = [outer, name].join(if outer.is_empty() { "" } else { "." });
         let variable = prefix.map(|prefix| format!("{prefix}{}", name.to_uppercase()));
         let properties = schema.get("properties").is_some();
         let nested = if properties {
             let prefix = variable.as_ref().map(|variable| format!("{variable}_"));
-            Some(Nested::Table(Section::of(schema, name, prefix.as_deref())))
+            Some(Nested::Table(Section::of(
+                schema,
+                &dotted,
+                prefix.as_deref(),
+            )))
         } else if let Some(items) = schema
             .get("items")
             .filter(|items| items.get("properties").is_some())
@@ -150,7 +155,7 @@ impl Key {
             let max = schema["maxItems"]
                 .as_u64()
                 .and_then(|max| usize::try_from(max).ok());
-            let section = Section::of(items, name, None);
+            let section = Section::of(items, &dotted, None);
             Some(Nested::Tables(section, max.unwrap_or(usize::MAX)))
         } else {
             None

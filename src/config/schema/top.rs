@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::super::setting::{Table, Value};
 use super::super::settings::{LogFormat, LogLevel};
 use super::super::value::{Group, Permissions, SocketPath};
-use super::{Breaker, Ledger, Root, Rule, Source, Store, Watch};
+use super::{Breaker, Http, Ledger, Root, Rule, Source, Store, Watch};
 
 /// Configuration of lapsed: every setting, with its default or an example.
 ///
@@ -42,8 +42,9 @@ pub(in crate::config) struct Top {
     /// $XDG_STATE_HOME/lapsed or ~/.local/state/lapsed.
     #[schemars(example = &"/var/lib/lapsed")]
     pub state_dir: Value<PathBuf>,
-    /// Unix socket of the daemon, at most 107 bytes long. Default: lapsed.sock in state_dir if that
-    /// is set, else /run/lapsed/lapsed.sock for root, else $XDG_RUNTIME_DIR/lapsed.sock.
+    /// Unix socket of the daemon, at most 107 bytes long; [http] adds TCP. Default: lapsed.sock in
+    /// state_dir if that is set, else /run/lapsed/lapsed.sock for root, else
+    /// $XDG_RUNTIME_DIR/lapsed.sock.
     #[schemars(example = &"/run/lapsed/lapsed.sock")]
     pub socket: Value<SocketPath>,
     /// Permission bits of the socket. A user who can connect may query.
@@ -75,6 +76,7 @@ pub(in crate::config) struct Top {
     /// state directory. Prefer allow_unsafe in one [[root]].
     #[schemars(extend("default" = false), example = true)]
     pub allow_unsafe_roots: Value<bool>,
+    pub http: Table<Http>,
     pub watch: Table<Watch>,
     pub breaker: Table<Breaker>,
     pub ledger: Table<Ledger>,

@@ -27,6 +27,7 @@ fn the_annotated_default_loads_and_states_the_defaults() {
         (SkipOpen::Always, Record::Keep)
     );
     assert_eq!(found.sources.len(), 1);
+    assert_eq!(found.http, HttpSettings::default());
 }
 
 /// A valid configuration in which `key` of `section` has `value`.
@@ -67,6 +68,10 @@ fn with_key(section: &str, key: &Key, value: &str) -> String {
             keys.retain(|(name, _)| *name != key.name);
             keys.push((&key.name, value));
             String::new()
+        }
+        "http.tls" => {
+            let other = if key.name == "key" { "cert" } else { "key" };
+            format!("[{section}]\n{} = {value}\n{other} = \"x.pem\"\n", key.name)
         }
         section => format!("[{section}]\n{} = {value}\n", key.name),
     };
