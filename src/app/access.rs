@@ -1,51 +1,57 @@
-//! Access: who a client is, by its connection and by the credentials of a request, and what it may
-//! do.
+//! Access: who a client is, by its connection and by what a request shows, and what it may do.
 //!
+//! - `request`: facts of a request on which access depends
 //! - `users`: roles of the users of this host
+//! - `tokens`, `jwt`, `anonymous`: what requests show, over TCP and on the socket
+//! - `attempts`: limit on failures
 //!
 //! **Invariant:** a use case that acts takes a [`Requester`] with its role, and only
-//! [`Authorizer::authorize`] makes one.
+//! [`Access::authorize`] makes one.
+//! **Invariant:** credentials that are shown count alone. A wrong token is never forgiven because
+//! the connection would have been enough.
 
+mod anonymous;
+mod attempts;
+pub mod jwt;
+mod request;
+pub mod tokens;
 pub mod users;
 
-use std::fmt;
 use std::marker::PhantomData;
-use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
+use parking_lot::RwLock;
+
+use self::attempts::Attempts;
+use self::jwt::{Issuer, JwtGrant, JwtRefusal};
+use self::tokens::{TokenGrant, Tokens};
 use crate::app::error::{AppError, ErrorKind};
+use crate::clock;
 use crate::core::principal::Principal;
 use crate::core::role::Role;
+use crate::core::time::Timestamp;
 
+pub use request::{Credentials, Origin, RequestFacts};
 pub use users::{Authorizer, OperatorGroup, Peer};
 
-/// Other end of a connection, as the kernel knows it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Origin {
-    /// Process that connected to the Unix socket.
-    Unix(Peer),
-    /// Host that connected over TCP.
-    Tcp {
-        /// Its address.
-        address: SocketAddr,
-        /// Address of ours that it connected to.
-        local: SocketAddr,
-    },
-}
+/// Longest credentials that are looked at.
+const CREDENTIALS_MAX: usize = 16 << 10;
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unix(peer) => peer.fmt(f),
-            Self::Tcp { address, .. } => address.fmt(f),
-        }
-    }
-}
+/// Interval at which the clock is looked at while credentials wait for their end: it may be set.
+const CLOCK_CHECK: Duration = Duration::from_secs(30);
 
 /// Client, as a request shows it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub enum Client {
     /// Process of this host, whose roles are those of its user.
     Process(Peer),
+    /// Holder of a token.
+    Token(TokenGrant),
+    /// Subject of a JWT.
+    Jwt(JwtGrant),
+    /// Program of this host, over TCP, that shows nothing.
+    Anonymous(Role),
 }
 
 impl Client {
@@ -54,7 +60,41 @@ impl Client {
     pub fn principal(&self) -> Principal {
         match self {
             Self::Process(peer) => peer.principal(),
+            Self::Token(grant) => Principal::Token(grant.name.clone()),
+            Self::Jwt(grant) => Principal::Jwt(grant.subject.clone()),
+            Self::Anonymous(_) => Principal::Anonymous,
         }
+    }
+
+    async fn ended(self) {
+        match self {
+            Self::Process(_) | Self::Anonymous(_) => std::future::pending().await,
+            Self::Jwt(grant) => reached(grant.expires_at).await,
+            Self::Token(mut grant) => {
+                let expired = async {
+                    match grant.expires_at {
+                        Some(at) => reached(at).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    // Nothing is sent: it ends with the token.
+                    _ = grant.alive.changed() => {}
+                    () = expired => {}
+                }
+            }
+        }
+    }
+}
+
+/// Completes at `instant`.
+async fn reached(instant: Timestamp) {
+    loop {
+        let left = instant.ms_since(clock::now().wall);
+        let Ok(left @ 1..) = u64::try_from(left) else {
+            return;
+        };
+        tokio::time::sleep(Duration::from_millis(left).min(CLOCK_CHECK)).await;
     }
 }
 
@@ -112,25 +152,130 @@ impl<R> Requester<R> {
         self.client.principal()
     }
 
+    /// Completes when what the client showed is not valid any more: its token is revoked, or the
+    /// instant of its end has come.
+    pub async fn ended(self) {
+        self.client.ended().await;
+    }
+
     /// Client that sent the request.
     pub(crate) fn into_client(self) -> Client {
         self.client
     }
 }
 
-impl Authorizer {
-    /// Tells who sends a request from `origin`.
+/// Settings of access over TCP, which a reload replaces.
+#[derive(Debug, Default)]
+pub struct HttpAccess {
+    /// Role of requests without credentials.
+    pub anonymous: Option<Role>,
+    /// Issuers of JWTs.
+    pub issuers: Vec<Issuer>,
+}
+
+/// Access to the daemon.
+#[derive(Debug)]
+pub struct Access {
+    users: Authorizer,
+    tokens: Tokens,
+    attempts: Attempts,
+    http: RwLock<Arc<HttpAccess>>,
+}
+
+impl Access {
+    /// Access of the users of this host, and of the holders of `tokens`.
+    #[must_use]
+    pub fn new(users: Authorizer, tokens: Tokens) -> Self {
+        Self {
+            users,
+            tokens,
+            attempts: Attempts::default(),
+            http: RwLock::default(),
+        }
+    }
+
+    /// Replaces the settings.
+    pub fn set_http(&self, http: HttpAccess) {
+        *self.http.write() = Arc::new(http);
+    }
+
+    /// Tokens.
+    pub(crate) const fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// Tells who sends `request`.
     ///
     /// # Errors
-    /// If nothing shows it.
-    pub fn authenticate(&self, origin: &Origin) -> Result<Client, AppError> {
-        match origin {
-            Origin::Unix(peer) => Ok(Client::Process(peer.clone())),
-            Origin::Tcp { .. } => Err(AppError::new(
-                ErrorKind::Forbidden,
-                "the request has no credentials",
-            )),
+    /// If nothing shows it, what it shows is not valid, or too many failures came from there.
+    pub fn authenticate(&self, request: &RequestFacts<'_>) -> Result<Client, AppError> {
+        match request.credentials {
+            Credentials::None => self.without_credentials(request),
+            Credentials::Bearer(text) => self.bearer(request.origin, text),
+            Credentials::Other => self.refuse(
+                request.origin,
+                "the Authorization header is not one \"Bearer TOKEN\"",
+            ),
         }
+    }
+
+    fn without_credentials(&self, request: &RequestFacts<'_>) -> Result<Client, AppError> {
+        let refused = |why: &str| {
+            let message = format!("the request shows no credentials, and {why}");
+            Err(AppError::new(ErrorKind::Unauthenticated, message).hint(BEARER_HINT))
+        };
+        match request.origin {
+            // Whoever is behind the proxy is not the proxy.
+            Origin::Unix(_) if request.is_forwarded => refused("a proxy forwarded it"),
+            Origin::Unix(peer) => Ok(Client::Process(peer.clone())),
+            Origin::Tcp { .. } => match self.http.read().anonymous {
+                None => refused("without any nothing is answered over TCP"),
+                Some(role) => match anonymous::check(request) {
+                    Ok(()) => Ok(Client::Anonymous(role)),
+                    Err(why) => refused(why),
+                },
+            },
+        }
+    }
+
+    fn bearer(&self, origin: &Origin, text: &str) -> Result<Client, AppError> {
+        let now = clock::now().wall;
+        if text.len() > CREDENTIALS_MAX {
+            return self.refuse(origin, "the credentials are too long");
+        }
+        if text.starts_with(tokens::PREFIX) {
+            // Checked also for an address that has to wait: 256 bits cannot be guessed, and what
+            // others do at the same address must not shut out the holder of a token.
+            return match self.tokens.check(text, now) {
+                Ok(grant) => Ok(Client::Token(grant)),
+                Err(why) => self.refuse(origin, why),
+            };
+        }
+        // The secret of an application may be weak.
+        if self.attempts.is_limited(origin, now) {
+            return Err(too_many());
+        }
+        let http = Arc::clone(&self.http.read());
+        match jwt::check(&http.issuers, text) {
+            Ok(grant) => Ok(Client::Jwt(grant)),
+            Err(JwtRefusal::Invalid(why)) => self.refuse(origin, &why),
+            Err(JwtRefusal::NoRole(why)) => Err(AppError::new(ErrorKind::Forbidden, why)
+                .hint("the roles are in the table roles of [http.jwt]")),
+        }
+    }
+
+    /// Counts a failure, and returns its error.
+    fn refuse(&self, origin: &Origin, why: &str) -> Result<Client, AppError> {
+        let now = clock::now().wall;
+        tracing::debug!(%origin, why, "credentials are refused");
+        if self.attempts.is_limited(origin, now) {
+            return Err(too_many());
+        }
+        if self.attempts.on_failure(origin, now) {
+            tracing::warn!(%origin, why, "too many credentials are refused: it has to wait");
+        }
+        let error = AppError::new(ErrorKind::InvalidCredentials, why);
+        Err(error.hint("`lapsed token ls` lists tokens, `lapsed token new` makes one"))
     }
 
     /// Checks that `client` has the role `R`.
@@ -138,8 +283,17 @@ impl Authorizer {
     /// # Errors
     /// If it has not; the message says who it is, and what would help.
     pub async fn authorize<R: HasRole>(&self, client: Client) -> Result<Requester<R>, AppError> {
-        match &client {
-            Client::Process(peer) => self.check(peer, R::ROLE).await?,
+        let granted = match &client {
+            Client::Process(peer) => {
+                self.users.check(peer, R::ROLE).await?;
+                R::ROLE
+            }
+            Client::Token(grant) => grant.role,
+            Client::Jwt(grant) => grant.role,
+            Client::Anonymous(role) => *role,
+        };
+        if granted < R::ROLE {
+            return Err(refusal(&client, R::ROLE));
         }
         Ok(Requester {
             client,
@@ -147,3 +301,39 @@ impl Authorizer {
         })
     }
 }
+
+const BEARER_HINT: &str = "send a token as \"Authorization: Bearer TOKEN\"; `lapsed token new --role viewer --name NAME` makes one";
+
+fn too_many() -> AppError {
+    let wait = attempts::WINDOW.as_secs();
+    AppError::new(
+        ErrorKind::RateLimited,
+        "too many credentials from this address were refused",
+    )
+    .hint(format!("wait for {wait} s"))
+}
+
+/// Error of a client that lacks `role`.
+fn refusal(client: &Client, role: Role) -> AppError {
+    let (kind, hint) = match client {
+        // Credentials would help.
+        Client::Anonymous(_) => (ErrorKind::Unauthenticated, BEARER_HINT.to_owned()),
+        Client::Jwt(_) if role == Role::Admin => (
+            ErrorKind::Forbidden,
+            "a JWT makes nobody an admin: take a token of that role, or the daemon's socket"
+                .to_owned(),
+        ),
+        _ => (
+            ErrorKind::Forbidden,
+            format!(
+                "`lapsed token new --role {} --name NAME` makes a token that may",
+                role.as_str()
+            ),
+        ),
+    };
+    let (who, role) = (client.principal(), role.with_article());
+    AppError::new(kind, format!("permission denied: {who} is not {role}")).hint(hint)
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,9 @@ use tokio::sync::Semaphore;
 
 use super::events::Events;
 use super::link::EngineLink;
-use crate::app::access::{Authorizer, Client, HasRole, OperatorGroup, Origin, Requester};
+use crate::app::access::{
+    Access, Authorizer, Client, HasRole, OperatorGroup, RequestFacts, Requester,
+};
 use crate::app::error::AppError;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::index::Index;
@@ -80,8 +82,8 @@ pub struct Parts {
     pub watches: Box<TellWatches>,
     /// Tells how what is known is saved.
     pub cache: Box<TellCache>,
-    /// Roles of the users of this host.
-    pub authorizer: Authorizer,
+    /// Access of clients.
+    pub access: Access,
     /// Instant of the start.
     pub started: Timestamp,
     /// The configuration file.
@@ -157,12 +159,12 @@ impl Daemon {
         }
     }
 
-    /// Tells who sends a request from `origin`.
+    /// Tells who sends `request`.
     ///
     /// # Errors
-    /// If nothing shows it.
-    pub fn authenticate(&self, origin: &Origin) -> Result<Client, AppError> {
-        self.parts.authorizer.authenticate(origin)
+    /// If nothing shows it, or what it shows is not valid.
+    pub fn authenticate(&self, request: &RequestFacts<'_>) -> Result<Client, AppError> {
+        self.parts.access.authenticate(request)
     }
 
     /// Checks that `client` has the role `R`.
@@ -170,7 +172,7 @@ impl Daemon {
     /// # Errors
     /// If it has not.
     pub async fn authorize<R: HasRole>(&self, client: Client) -> Result<Requester<R>, AppError> {
-        self.parts.authorizer.authorize(client).await
+        self.parts.access.authorize(client).await
     }
 
     /// The way to the engine.

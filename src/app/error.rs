@@ -10,8 +10,14 @@ use crate::registry::RegistryError;
 pub enum ErrorKind {
     /// The request itself is wrong.
     Invalid,
+    /// The request shows no credentials, and needs some.
+    Unauthenticated,
+    /// The credentials of the request are not valid.
+    InvalidCredentials,
     /// The requester lacks the role.
     Forbidden,
+    /// Too many requests of this kind came from there.
+    RateLimited,
     /// The named thing does not exist.
     NotFound,
     /// The request does not fit the present state.
@@ -32,7 +38,10 @@ impl ErrorKind {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Invalid => "invalid",
+            Self::Unauthenticated => "unauthenticated",
+            Self::InvalidCredentials => "invalid-credentials",
             Self::Forbidden => "forbidden",
+            Self::RateLimited => "rate-limited",
             Self::NotFound => "not-found",
             Self::Conflict => "conflict",
             Self::Unprocessable => "unprocessable",

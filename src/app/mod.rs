@@ -37,6 +37,7 @@ mod rate;
 mod select;
 pub mod stats;
 pub mod sync;
+pub mod tokens;
 mod view;
 
 pub use daemon::{Daemon, Parts};

@@ -24,6 +24,7 @@ mod source;
 mod stats;
 mod status;
 mod sync;
+mod token;
 
 /// A command, with its arguments.
 #[derive(Debug, Subcommand)]
@@ -62,6 +63,8 @@ pub(super) enum Command {
     Breaker(breaker::Arguments),
     /// List sources or print a database trigger
     Source(source::Arguments),
+    /// Make, list and revoke tokens of HTTP clients
+    Token(token::Arguments),
 }
 
 impl Command {
@@ -98,6 +101,7 @@ impl Command {
             Self::Sync => block_on(sync::run(context)),
             Self::Breaker(arguments) => block_on(breaker::run(context, &arguments)),
             Self::Source(arguments) => source::run(context, &arguments),
+            Self::Token(arguments) => block_on(token::run(context, &arguments)),
         }
     }
 }

@@ -9,7 +9,8 @@ use anyhow::Context;
 
 use super::parts;
 use super::survey::{Baseline, Survey, survey};
-use crate::app::access::Authorizer;
+use crate::app::access::tokens::Tokens;
+use crate::app::access::{Access, Authorizer};
 use crate::app::{Daemon, EngineLink, Events, Parts};
 use crate::clock;
 use crate::config::Settings;
@@ -37,6 +38,7 @@ pub fn offline(mut settings: Settings, baseline: Baseline) -> anyhow::Result<Arc
         tokio::spawn(async move { inbox.send(Input::Synced(token)).await });
     });
     let engine = survey.engine();
+    let tokens = survey.registry.tokens()?;
     let daemon = Arc::new(Daemon::new(Parts {
         index: Arc::clone(engine.index()),
         jobs: Arc::clone(engine.jobs()),
@@ -52,7 +54,7 @@ pub fn offline(mut settings: Settings, baseline: Baseline) -> anyhow::Result<Arc
         events: Arc::new(Events::new(started)),
         watches: Box::new(Watches::default),
         cache: Box::new(Cache::default),
-        authorizer: Authorizer::of_process(None)?,
+        access: Access::new(Authorizer::of_process(None)?, Tokens::new(tokens)),
         started,
         file: settings.file.clone(),
     }));

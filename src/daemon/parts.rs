@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::app::access::tokens::Tokens;
+use crate::app::access::{Access, Authorizer};
 use crate::cache::{self, CacheError, Opened, Rules};
 use crate::config::{Backend, Settings};
 use crate::core::claim::Claim;
@@ -14,6 +16,7 @@ use crate::core::report::Mode;
 use crate::core::time::{Now, Timestamp};
 use crate::ledger::{self, Ledger};
 use crate::reap::{self, Hooks, Preview, ReapError, Reaper, RootLocation};
+use crate::registry::Registry;
 use crate::watch::{self, BackendKind, WatchRoot};
 
 /// Creates missing directories of the command line whose parent exists; a dry run creates none.
@@ -33,6 +36,12 @@ pub(super) fn create_roots(settings: &Settings) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Access of the users of this host, and of the holders of tokens.
+pub(super) fn access(group: Option<&str>, registry: &Registry) -> anyhow::Result<Access> {
+    let users = Authorizer::of_process(group)?;
+    Ok(Access::new(users, Tokens::new(registry.tokens()?)))
 }
 
 pub(super) fn ledger(settings: &Settings) -> Result<Arc<Ledger>, ledger::LedgerError> {

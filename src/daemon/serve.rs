@@ -28,7 +28,6 @@ use super::startup_log::log_startup;
 use super::state_dir::StateDir;
 use super::totals::Counter;
 use super::watchdog;
-use crate::app::access::Authorizer;
 use crate::app::daemon::{TellCache, TellWatches};
 use crate::app::{Daemon, EngineLink, Events, Parts};
 use crate::cache::{self, Cache, CacheStats, Loaded, Opened};
@@ -230,6 +229,7 @@ impl Running {
         let link = EngineLink::new(inbox.clone(), move |token| barriers.sync(token));
         let events = Arc::new(Events::new(now.wall));
         let daemon = Arc::new(Daemon::new(Parts {
+            access: parts::access(settings.group.as_deref(), &registry)?,
             index: Arc::clone(engine.index()),
             jobs,
             pins,
@@ -244,7 +244,6 @@ impl Running {
             events: Arc::clone(&events),
             watches: tell_watches(&watcher),
             cache: tell_cache(&cache),
-            authorizer: Authorizer::of_process(settings.group.as_deref())?,
             started: now.wall,
             file: settings.file.clone(),
         }));

@@ -17,6 +17,16 @@ use crate::types;
 /// Media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
+/// Challenge to a request without credentials (RFC 6750).
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"lapsed\"");
+
+/// Challenge to a request whose credentials are not valid.
+const CHALLENGE_INVALID: HeaderValue =
+    HeaderValue::from_static("Bearer realm=\"lapsed\", error=\"invalid_token\"");
+
+/// Seconds after which the limit on failed attempts is over at the latest.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("60");
+
 /// Refusal of a request, or failure to carry it out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem(pub Box<types::Problem>);
@@ -99,6 +109,8 @@ impl Problem {
 const fn status(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+        ErrorKind::Unauthenticated | ErrorKind::InvalidCredentials => StatusCode::UNAUTHORIZED,
+        ErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Forbidden => StatusCode::FORBIDDEN,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::Conflict => StatusCode::CONFLICT,
@@ -136,7 +148,24 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.0.status);
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let json = HeaderValue::from_static(PROBLEM_JSON);
-        (status, [(header::CONTENT_TYPE, json)], self.to_json()).into_response()
+        let mut answer = (status, [(header::CONTENT_TYPE, json)], self.to_json()).into_response();
+        let headers = answer.headers_mut();
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                let is_wrong = self.0.code == ErrorKind::InvalidCredentials.code();
+                let challenge = if is_wrong {
+                    CHALLENGE_INVALID
+                } else {
+                    CHALLENGE
+                };
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            _ => {}
+        }
+        answer
     }
 }
 
@@ -148,13 +177,15 @@ pub(super) struct OrderErrors;
 
 impl IntoResponses for QuestionErrors {
     fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
-        responses(&[400, 404, 408, 413, 500, 503, 504])
+        responses(&[400, 401, 403, 404, 408, 413, 429, 500, 503, 504])
     }
 }
 
 impl IntoResponses for OrderErrors {
     fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
-        responses(&[400, 403, 404, 408, 409, 413, 415, 422, 500, 503, 507])
+        responses(&[
+            400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503, 507,
+        ])
     }
 }
 

@@ -11,10 +11,11 @@ use axum::http::request::Parts;
 use axum::http::{Uri, header};
 use serde::de::DeserializeOwned;
 
+use super::credentials;
 use super::error::Problem;
 use super::route::BODY_MAX;
-use crate::app::access::{HasRole, Origin, Requester};
-use crate::app::{AppError, Daemon};
+use crate::app::Daemon;
+use crate::app::access::{HasRole, Requester};
 use crate::types::from_query;
 
 /// Media type of a body.
@@ -141,10 +142,7 @@ impl<R: HasRole> FromRequestParts<Arc<Daemon>> for Requester<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, daemon: &Arc<Daemon>) -> Result<Self, Problem> {
-        let origin = parts.extensions.get::<Origin>();
-        let origin =
-            origin.ok_or_else(|| AppError::internal("the origin of the connection is unknown"))?;
-        let client = daemon.authenticate(origin)?;
+        let client = daemon.authenticate(&credentials::facts(parts)?)?;
         Ok(daemon.authorize(client).await?)
     }
 }

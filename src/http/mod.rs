@@ -9,6 +9,7 @@
 //! memory and time.
 #![doc = include_str!("DESIGN.md")]
 
+mod credentials;
 pub mod error;
 pub mod listener;
 pub mod router;

@@ -5,10 +5,10 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Format that this version writes.
-pub const VERSION: i64 = 4;
+pub const VERSION: i64 = 5;
 
 /// Additions of each format: to the file, or in memory for a process that only reads an older file.
-const TABLES: [&str; 4] = [
+const TABLES: [&str; 5] = [
     "CREATE {temporary} TABLE job (
         source TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL,
         PRIMARY KEY (source, id)
@@ -45,6 +45,11 @@ const TABLES: [&str; 4] = [
     "CREATE {temporary} TABLE source_read (name TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
     ",
     "CREATE {temporary} TABLE machine_run (only INTEGER PRIMARY KEY CHECK (only = 1), name TEXT NOT NULL);
+    ",
+    "CREATE {temporary} TABLE token (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL, hash BLOB NOT NULL,
+        created_at INTEGER NOT NULL, created_by TEXT NOT NULL, expires_at INTEGER
+    ) WITHOUT ROWID;
     ",
 ];
 

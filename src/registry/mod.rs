@@ -1,6 +1,6 @@
 //! State that neither the file system nor a database of jobs can give back: jobs that were reported
 //! through the API, pins, the outbox of records to write to sources, the last known state of
-//! sources, facts of forgotten jobs, and totals.
+//! sources, facts of forgotten jobs, totals, and tokens of clients.
 //!
 //! It is an SQLite file, `registry.db` in the state directory, apart from the cache, which may be
 //! lost at any time.
@@ -8,7 +8,7 @@
 //! - `open`: opening of the file: it is created, checked, or refused; reading without a daemon
 //! - `handle`: the connection, shared between threads
 //! - `format`: tables, and migration of older files
-//! - `jobs`, `pins`, `outbox`, `forgotten`, `sources`, `totals`: one table each
+//! - `jobs`, `pins`, `outbox`, `forgotten`, `sources`, `totals`, `tokens`: one table each
 //!
 //! **Invariant:** acknowledged changes must be on the disk: every write is a transaction that is
 //! synchronized before its call returns.
@@ -27,6 +27,7 @@ mod open;
 mod outbox;
 mod pins;
 mod sources;
+mod tokens;
 mod totals;
 
 #[cfg(test)]
@@ -39,3 +40,4 @@ pub use handle::Registry;
 pub use jobs::Change;
 pub use outbox::{Backlog, FailureScope, OutboxItem, READY_MAX, WaitingItem};
 pub use sources::SourceSeen;
+pub use tokens::StoredToken;

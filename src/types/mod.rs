@@ -23,6 +23,7 @@ mod stats;
 mod status;
 mod sync;
 mod tally;
+mod tokens;
 mod value;
 
 pub use breaker::{Breaker, Release, Released, Trip};
@@ -60,4 +61,5 @@ pub use status::{
 };
 pub use sync::Synced;
 pub use tally::Tally;
+pub use tokens::{NewToken, Token, TokenOrder, Tokens};
 pub use value::{Bytes, Since, Size, Span};

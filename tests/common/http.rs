@@ -31,6 +31,17 @@ impl Request {
         Self::new("GET", target)
     }
 
+    /// The same for another host than that of the socket.
+    pub fn host(mut self, host: &str) -> Self {
+        self.head = self.head.replace("host: lapsed", &format!("host: {host}"));
+        self
+    }
+
+    /// The same with a token.
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.head.push_str(&[name, ": ", value, "\r\n"].concat());
         self

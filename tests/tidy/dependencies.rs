@@ -37,15 +37,19 @@ const MAY_USE: [(&str, &[&str]); 17] = [
 ];
 
 /// Parts that may use a crate; others ask them for what it does.
-const CRATES: [(&str, &[&str]); 9] = [
+const CRATES: [(&str, &[&str]); 13] = [
     ("axum", &["http", "cli"]),
     ("clap", &["cli"]),
     ("comfy_table", &["cli"]),
+    ("getrandom", &["app"]),
     ("globset", &["core"]),
+    ("jsonwebtoken", &["app", "config"]),
     ("rusqlite", &["registry", "sources"]),
     ("rustls", &["sources"]),
     ("sd_notify", &["daemon"]),
+    ("sha2", &["app"]),
     ("sled", &["cache"]),
+    ("subtle", &["app"]),
     ("tokio_postgres", &["config", "sources"]),
 ];
 

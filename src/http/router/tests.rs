@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::*;
-use crate::app::access::{Authorizer, OperatorGroup, Peer};
+use crate::app::access::tokens::Tokens;
+use crate::app::access::{Access, Authorizer, OperatorGroup, Origin, Peer};
 use crate::app::daemon::{AskSource, Parts};
 use crate::app::events::Events;
 use crate::app::link::EngineLink;
@@ -31,6 +32,7 @@ use crate::core::time::{FileTime, Timestamp};
 use crate::ledger::{Ledger, Options};
 use crate::registry::Registry;
 
+mod access;
 mod client;
 mod document;
 mod engine;
@@ -55,6 +57,25 @@ const fn peer(id: u32) -> Peer {
         uid: id,
         gid: id,
         groups: Vec::new(),
+    }
+}
+
+/// I am the daemon's user.
+fn users() -> Authorizer {
+    Authorizer {
+        daemon_uid: ME.uid,
+        group: Some(OperatorGroup {
+            name: "cleaners".to_owned(),
+            gid: MEMBER.gid,
+        }),
+    }
+}
+
+/// Connection over TCP from `address` to this host.
+fn tcp(address: &str) -> Origin {
+    Origin::Tcp {
+        address: format!("{address}:40000").parse().unwrap(),
+        local: "127.0.0.1:7343".parse().unwrap(),
     }
 }
 
@@ -260,13 +281,7 @@ impl World {
                 overflows: 0,
             }),
             cache: Box::new(types::Cache::default),
-            authorizer: Authorizer {
-                daemon_uid: ME.uid,
-                group: Some(OperatorGroup {
-                    name: "cleaners".to_owned(),
-                    gid: MEMBER.gid,
-                }),
-            },
+            access: Access::new(users(), Tokens::default()),
             file: None,
             started: now.wall,
         };
@@ -297,8 +312,8 @@ impl World {
         link.sync().await.unwrap();
     }
 
-    async fn send(&self, peer: Peer, request: &Request) -> Answer {
-        let answer = self.clients.send(peer, request).await;
+    async fn send(&self, origin: impl Into<Origin>, request: &Request) -> Answer {
+        let answer = self.clients.send(origin, request).await;
         let media = answer.header("content-type");
         let is_problem = media == Some("application/problem+json");
         assert_eq!(is_problem, answer.status >= 400);

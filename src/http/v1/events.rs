@@ -4,6 +4,7 @@
 //! client notices.
 //! **Invariant:** a timer runs only while a client is connected.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
     responses((status = 200, body = EventLine, content_type = "text/event-stream"), QuestionErrors))]
 async fn events(
     State(daemon): State<Arc<Daemon>>,
-    _: Viewer,
+    viewer: Viewer,
     Query(query): Query<EventsQuery>,
     Extension(stopping): Extension<Stopping>,
     headers: HeaderMap,
@@ -60,6 +61,7 @@ async fn events(
         follower,
         stopping,
         resumes: after.is_some(),
+        ended: Box::pin(viewer.ended()),
         _observing: observing,
     };
     // Tells at once that every event from now on arrives.
@@ -85,17 +87,21 @@ struct Stream {
     follower: Follower,
     stopping: Stopping,
     resumes: bool,
+    /// End of the client's credentials.
+    ended: Pin<Box<dyn Future<Output = ()> + Send>>,
     _observing: Option<Observing>,
 }
 
 type Frames = Vec<Result<SseEvent, axum::Error>>;
 
 impl Stream {
-    /// Returns the next events and the rest of the stream; `None` when the daemon stops.
+    /// Returns the next events and the rest of the stream; `None` when the daemon stops, or the
+    /// client may not follow any more.
     async fn next(mut self) -> Option<(Frames, Option<Self>)> {
         let delivery = tokio::select! {
             delivery = self.follower.next() => delivery,
             () = self.stopping.wait() => return None,
+            () = &mut self.ended => return None,
         };
         let is_past = std::mem::replace(&mut self.resumes, false);
         match delivery {

@@ -13,3 +13,4 @@ pub(super) mod plan;
 pub(super) mod stats;
 pub(super) mod status;
 pub(super) mod sync;
+pub(super) mod tokens;

@@ -9,7 +9,7 @@ use tokio::io::{
 };
 use tokio::sync::{mpsc, watch};
 
-use super::{Peer, Router};
+use super::Router;
 use crate::app::access::Origin;
 use crate::common::http::{Answer, Request};
 use crate::http::listener::Listener;
@@ -20,7 +20,7 @@ const BUFFER: usize = 64 << 10;
 
 /// The server's end of a connection.
 pub(super) struct Connection {
-    peer: Peer,
+    origin: Origin,
     stream: DuplexStream,
 }
 
@@ -66,7 +66,7 @@ impl Listener for Connections {
     }
 
     fn origin(connection: &Connection) -> io::Result<Origin> {
-        Ok(Origin::Unix(connection.peer.clone()))
+        Ok(connection.origin.clone())
     }
 
     fn close(self) {}
@@ -89,10 +89,11 @@ impl Clients {
         Self(clients)
     }
 
-    /// Sends `request` of `peer`.
-    pub(super) async fn begin(&self, peer: Peer, request: &Request) -> Incoming {
+    /// Sends `request` from `origin`.
+    pub(super) async fn begin(&self, origin: impl Into<Origin>, request: &Request) -> Incoming {
         let (mut ours, stream) = duplex(BUFFER);
-        assert!(self.0.send(Connection { peer, stream }).is_ok());
+        let origin = origin.into();
+        assert!(self.0.send(Connection { origin, stream }).is_ok());
         ours.write_all(&request.to_last_bytes()).await.unwrap();
         Incoming {
             stream: BufReader::new(ours),
@@ -100,9 +101,9 @@ impl Clients {
         }
     }
 
-    /// Sends `request` of `peer`, and returns the whole answer.
-    pub(super) async fn send(&self, peer: Peer, request: &Request) -> Answer {
-        Answer::parse(&self.begin(peer, request).await.rest().await)
+    /// Sends `request` from `origin`, and returns the whole answer.
+    pub(super) async fn send(&self, origin: impl Into<Origin>, request: &Request) -> Answer {
+        Answer::parse(&self.begin(origin, request).await.rest().await)
     }
 }
 
