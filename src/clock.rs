@@ -63,6 +63,12 @@ pub fn zone() -> TimeZone {
     TimeZone::try_system().unwrap_or(TimeZone::UTC)
 }
 
+/// Returns the processor time that all threads have used since the start.
+#[must_use]
+pub fn process_cpu() -> Duration {
+    duration(clock_gettime(ClockId::ProcessCPUTime))
+}
+
 /// Returns the processor time that the calling thread has used.
 #[must_use]
 pub fn thread_cpu() -> Duration {

@@ -3,6 +3,7 @@
 //! **Invariant:** the policy here is the one that the engine has, or is just about to have: what is
 //! read with it copes with ids that it does not know.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::events::Events;
 use super::link::EngineLink;
+use super::totals::RunningTotals;
 use crate::app::access::{
     Access, Authorizer, Client, HasRole, OperatorGroup, RequestFacts, Requester,
 };
@@ -45,6 +47,12 @@ pub type AskSource = dyn Fn(&JobKey) -> JobLookup + Send + Sync;
 /// Waits until the sources of jobs that can be asked have told what is so when it is called, for a
 /// time at most.
 pub type CatchUp = dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
+
+/// Asks the file systems of these paths for their space; those that do not answer in time are left
+/// out.
+pub type AskSpace = dyn Fn(Vec<PathBuf>) -> Pin<Box<dyn Future<Output = BTreeMap<PathBuf, types::Space>> + Send>>
+    + Send
+    + Sync;
 
 /// Tells how the sources of jobs are. May wait for a disk.
 pub type TellSources = dyn Fn() -> Vec<types::Source> + Send + Sync;
@@ -82,6 +90,8 @@ pub struct Parts {
     pub watches: Box<TellWatches>,
     /// Tells how what is known is saved.
     pub cache: Box<TellCache>,
+    /// Asks for the space of the roots' file systems.
+    pub space: Box<AskSpace>,
     /// Access of clients.
     pub access: Access,
     /// Instant of the start.
@@ -97,6 +107,8 @@ pub struct Daemon {
     pub(crate) plans: Arc<Semaphore>,
     policy: RwLock<Arc<Policy>>,
     configuration: RwLock<types::Configuration>,
+    /// Totals of removals.
+    pub(crate) totals: RunningTotals,
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -155,6 +167,7 @@ impl Daemon {
             plans: Arc::new(Semaphore::new(PLANS_MAX)),
             policy,
             configuration,
+            totals: RunningTotals::default(),
             turn,
         }
     }

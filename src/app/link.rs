@@ -123,6 +123,13 @@ impl EngineLink {
         }
     }
 
+    /// Number of inputs that wait, and its maximum.
+    #[must_use]
+    pub fn queued(&self) -> (usize, usize) {
+        let max = self.inputs.max_capacity();
+        (max - self.inputs.capacity(), max)
+    }
+
     /// Waits until the engine takes nothing in any more.
     pub async fn ended(&self) {
         self.inputs.closed().await;

@@ -38,6 +38,7 @@ mod select;
 pub mod stats;
 pub mod sync;
 pub mod tokens;
+mod totals;
 mod view;
 
 pub use daemon::{Daemon, Parts};

@@ -1,25 +1,27 @@
 //! Health and state of the daemon.
 
+mod rules;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::rules::{RuleFigures, backlog};
 use super::breaker::{trip, tripped};
-use super::calendar::Calendar;
 use super::daemon::{Daemon, json_path, root_name};
 use super::order::wait;
 use crate::app::error::AppError;
 use crate::clock;
-use crate::core::facts::RuleId;
 use crate::core::hold::Hold;
-use crate::core::index::Forecast;
 use crate::core::jobs;
+use crate::core::lateness::{EDGES_MS, Lateness};
 use crate::core::observed::PassCost;
-use crate::core::policy::{Policy, Schedule};
+use crate::core::policy::Policy;
 use crate::core::report::{
     Mode, Phase, Reconciliation, RootStatus, SourcePhase, SourceStatus, Status,
 };
-use crate::core::time::Timestamp;
+use crate::ledger::{Ledger, LedgerStats};
 use crate::types::{self, HealthQuery, HealthState, RootPhase};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -76,22 +78,34 @@ fn health_of(status: &Status) -> HealthState {
 /// If the daemon is stopping.
 pub async fn status(daemon: Arc<Daemon>) -> Result<types::Status, AppError> {
     let status = daemon.link().ask(|engine, now| engine.status(now)).await?;
+    let policy = daemon.policy();
+    let paths = policy.roots.values().map(|root| root.path.clone());
+    let spaces = (daemon.parts.space)(paths.collect()).await;
     // The sources' figures are on disk.
-    wait(move || status_of(&daemon, &status)).await
+    wait(move || status_of(&daemon, &policy, &status, &spaces)).await
 }
 
-fn status_of(daemon: &Daemon, status: &Status) -> types::Status {
-    let policy = daemon.policy();
+fn status_of(
+    daemon: &Daemon,
+    policy: &Policy,
+    status: &Status,
+    spaces: &BTreeMap<PathBuf, types::Space>,
+) -> types::Status {
     let parts = &daemon.parts;
     let now = clock::now().wall;
-    let roots: Vec<types::RootLine> = status
-        .roots
-        .iter()
-        .map(|root| root_line(daemon, &policy, root))
-        .collect();
+    let mut figures = RuleFigures::read(daemon, policy, now);
+    let (due, waits) = backlog(daemon, policy, &figures, status, now);
+    let root_line = |root: &RootStatus| {
+        let path = policy.roots.get(&root.root).map(|root| &root.path);
+        types::RootLine {
+            rules: figures.take(root.root),
+            space: path.and_then(|path| spaces.get(path).copied()),
+            ..root_line(daemon, policy, root)
+        }
+    };
+    let roots: Vec<types::RootLine> = status.roots.iter().map(root_line).collect();
     let uptime_ms = now.ms_since(parts.started).max(0).unsigned_abs();
-    let late = status.lateness;
-    let (due, waits) = backlog(daemon, &policy, status, now);
+    let (inputs, inputs_max) = daemon.link().queued();
     types::Status {
         health: health_of(status),
         due,
@@ -118,91 +132,72 @@ fn status_of(daemon: &Daemon, status: &Status) -> types::Status {
             path: status
                 .next_example
                 .as_ref()
-                .map(|(root, path)| json_path(&policy, *root, path)),
+                .map(|(root, path)| json_path(policy, *root, path)),
         }),
-        lateness: types::Lateness {
-            count: late.count,
-            min_ms: late.min_ms,
-            p50_ms: late.p50_ms,
-            p99_ms: late.p99_ms,
-            max_ms: late.max_ms,
-        },
+        lateness: lateness(status.lateness),
         holds: status
             .held
             .iter()
-            .map(|held| held_line(&policy, held))
+            .map(|held| held_line(policy, held))
             .collect(),
         removed: types::Tally {
             files: status.removed_files,
             bytes: status.removed_bytes,
         },
         watches: (parts.watches)(),
+        queues: types::Queues {
+            inputs: inputs as u64,
+            inputs_max: inputs_max as u64,
+            claims: status.in_flight,
+        },
         cache: (parts.cache)(),
-        breaker: tripped(&policy, status),
-        jobs: jobs(daemon, &policy),
+        ledger: ledger(&parts.ledger),
+        breaker: tripped(policy, status),
+        jobs: jobs(daemon, policy),
         pins: parts
             .pins
             .list()
             .iter()
             .filter(|pin| pin.until > now)
             .count() as u64,
-        sources: sources((parts.sources)(), &parts.jobs, &policy, &status.sources),
+        sources: sources((parts.sources)(), &parts.jobs, policy, &status.sources),
         resident_bytes: resident_bytes(),
+        cpu_ms: whole_ms(clock::process_cpu()),
     }
 }
 
-/// Counts what is due: what goes by itself, and what waits for its schedule or to be asked for.
-fn backlog(
-    daemon: &Daemon,
-    policy: &Policy,
-    status: &Status,
-    now: Timestamp,
-) -> (types::Due, types::Waits) {
-    let calendar = Calendar::new(daemon.parts.started);
-    let (mut due, mut asked, mut scheduled) =
-        <(types::Tally, types::Tally, types::Tally)>::default();
-    let mut next = None::<Timestamp>;
-    let mut sums = BTreeMap::<RuleId, types::Tally>::new();
-    let mut add = |part: Forecast| {
-        let sum = sums.entry(part.rule).or_default();
-        sum.add(part.files, part.bytes);
-    };
-    let index = &*daemon.parts.index;
-    index.forecast(None, now).into_iter().for_each(&mut add);
-    let jobs = &daemon.parts.jobs;
-    jobs.each_deadline((index, policy), now, |_, part| add(part));
-    for (rule, sum) in sums {
-        let rule = policy.rules.get(usize::from(rule.0));
-        let tally = match rule.map(|rule| &rule.schedule) {
-            None | Some(Schedule::AtDeadline) => &mut due,
-            Some(Schedule::Manual) => &mut asked,
-            Some(Schedule::At(times)) => {
-                let at = calendar.first_from(times, now.plus_ms(1));
-                next = next.into_iter().chain(at).min();
-                &mut scheduled
-            }
-        };
-        tally.add(sum.files, sum.bytes);
+fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn lateness(late: Lateness) -> types::Lateness {
+    let buckets = EDGES_MS.into_iter().zip(late.buckets);
+    types::Lateness {
+        count: late.count,
+        min_ms: late.min_ms,
+        p50_ms: late.p50_ms,
+        p99_ms: late.p99_ms,
+        max_ms: late.max_ms,
+        sum_ms: late.sum_ms,
+        buckets: buckets
+            .map(|(until_ms, count)| types::LatenessBucket { until_ms, count })
+            .collect(),
     }
-    let per_second = daemon.parts.events.removals_per_second();
-    let held: u64 = status.held.iter().map(|held| held.count).sum();
-    let free = due.files.saturating_sub(held);
-    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    let left = (free > 0 && per_second > 0.0)
-        .then(|| Duration::try_from_secs_f64(free as f64 / per_second).ok())
-        .flatten();
-    let due = types::Due {
-        files: due.files,
-        bytes: due.bytes,
-        per_second: (per_second * 10.0).round() / 10.0,
-        ends: left.map(|left| now.after(left).to_string()),
-    };
-    let waits = types::Waits {
-        asked,
-        scheduled,
-        next: next.map(|at| at.to_string()),
-    };
-    (due, waits)
+}
+
+fn ledger(ledger: &Ledger) -> types::Ledger {
+    let LedgerStats {
+        segments,
+        bytes,
+        errors,
+        failing,
+    } = ledger.stats();
+    types::Ledger {
+        segments,
+        size_bytes: bytes,
+        errors,
+        why: failing,
+    }
 }
 
 /// The sources, with what their breakers hold, and with the claims that are refused.
@@ -274,19 +269,20 @@ fn root_line(daemon: &Daemon, policy: &Policy, root: &RootStatus) -> types::Root
         entries: totals.files,
         bytes: totals.bytes,
         dirs: totals.dirs,
+        rules: Vec::new(),
+        space: None,
         breaker: root.trip.map(|why| trip(policy, root.root, why)),
         reconciliation: root.reconciliation.map(reconciliation),
     }
 }
 
 fn reconciliation(of: Reconciliation) -> types::Reconciliation {
-    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let pass = |cost: PassCost| types::Pass {
         kind: cost.kind,
         listed: cost.listed,
         skipped: cost.skipped,
-        took_ms: ms(cost.took),
-        cpu_ms: ms(cost.cpu),
+        took_ms: whole_ms(cost.took),
+        cpu_ms: whole_ms(cost.cpu),
     };
     types::Reconciliation {
         restored: of.restored,

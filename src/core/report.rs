@@ -6,6 +6,7 @@ use super::claim::Unit;
 use super::facts::{FileKey, RootId, RuleId};
 use super::hold::Hold;
 use super::jobs::{self, JobKey, SourceId};
+use super::lateness::Lateness;
 use super::observed::PassCost;
 use super::path::RelPath;
 use super::policy::{Class, Since};
@@ -243,22 +244,6 @@ impl Default for Breaker {
             orphan_share: 0.5,
         }
     }
-}
-
-/// Lateness of removals since the start: from the deadline (or the end of the last hold) to the
-/// instant at which the name was gone from its place. Milliseconds; percentiles are exact to 2 %.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Lateness {
-    /// Number of removals.
-    pub count: u64,
-    /// The earliest.
-    pub min_ms: i64,
-    /// Half were no later.
-    pub p50_ms: i64,
-    /// 99 of 100 were no later.
-    pub p99_ms: i64,
-    /// The latest.
-    pub max_ms: i64,
 }
 
 /// Number of due entries that one kind of hold keeps, with an example.

@@ -49,6 +49,7 @@ mod signals;
 mod source_hooks;
 mod source_status;
 mod sources;
+mod space;
 mod startup_log;
 mod state_dir;
 mod survey;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::parts;
+use super::space::SpaceProbe;
 use super::survey::{Baseline, Survey, survey};
 use crate::app::access::tokens::Tokens;
 use crate::app::access::{Access, Authorizer};
@@ -54,6 +55,7 @@ pub fn offline(mut settings: Settings, baseline: Baseline) -> anyhow::Result<Arc
         events: Arc::new(Events::new(started)),
         watches: Box::new(Watches::default),
         cache: Box::new(Cache::default),
+        space: SpaceProbe::ask(),
         access: Access::new(Authorizer::of_process(None)?, Tokens::new(tokens)),
         started,
         file: settings.file.clone(),

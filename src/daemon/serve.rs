@@ -24,6 +24,7 @@ use super::saved_state;
 use super::schedule::Schedule;
 use super::signals::Signals;
 use super::sources::Sources;
+use super::space::SpaceProbe;
 use super::startup_log::log_startup;
 use super::state_dir::StateDir;
 use super::totals::Counter;
@@ -221,10 +222,8 @@ impl Running {
         let counter = Counter::start(&registry, &ledger, &reaper)
             .context("cannot start to count what is removed")?;
         let engine = Engine::new(setup, now);
-        let cache = cache
-            .start(Arc::clone(engine.index()), cache_hooks(&inbox, &watcher))
-            .context("cannot start to save")?;
-        let cache = Arc::new(cache);
+        let cache = cache.start(Arc::clone(engine.index()), cache_hooks(&inbox, &watcher));
+        let cache = Arc::new(cache.context("cannot start to save")?);
         let barriers = Arc::clone(&watcher);
         let link = EngineLink::new(inbox.clone(), move |token| barriers.sync(token));
         let events = Arc::new(Events::new(now.wall));
@@ -244,6 +243,7 @@ impl Running {
             events: Arc::clone(&events),
             watches: tell_watches(&watcher),
             cache: tell_cache(&cache),
+            space: SpaceProbe::ask(),
             started: now.wall,
             file: settings.file.clone(),
         }));
@@ -387,6 +387,11 @@ fn tell_watches(watcher: &Arc<Watcher>) -> Box<TellWatches> {
             missing: stats.missing,
             limit: stats.limit,
             overflows: stats.overflows,
+            events: stats.events,
+            waiting_bytes: stats.pending_bytes,
+            waiting_listings: stats.pending_listings,
+            waiting_looks: stats.pending_looks,
+            alive: stats.alive,
         }
     })
 }

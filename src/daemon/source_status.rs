@@ -19,6 +19,7 @@ impl Sources {
         let all = running.iter().map(|(&id, one)| {
             let name = &one.settings.name;
             let backlog = backlogs.get(name).cloned().unwrap_or_default();
+            let mut read_at = None;
             let (state, why, heard) = match &one.handle {
                 Handle::Api => match &failure {
                     Some(why) => (types::SourceState::Down, Some(why.clone()), None),
@@ -26,6 +27,7 @@ impl Sources {
                 },
                 Handle::Database(database) => {
                     let stats = database.stats();
+                    read_at = stats.last_read_at.map(|at| at.to_string());
                     match stats.state {
                         SourceState::Loading => (types::SourceState::Loading, None, None),
                         SourceState::Ready => (types::SourceState::Ready, None, stats.detection),
@@ -46,7 +48,9 @@ impl Sources {
                 by,
                 by_why,
                 jobs: self.jobs.count(id),
+                read_at,
                 waiting_records: backlog.waiting,
+                waiting_since: backlog.since.map(|at| at.to_string()),
                 refused_records: backlog.refused,
                 refused: self.refused(name, &backlog),
                 last_error: backlog.last_error,

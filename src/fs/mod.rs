@@ -20,6 +20,7 @@ pub mod mounts;
 mod open;
 pub mod quarantine;
 pub mod root;
+pub mod space;
 pub mod tree;
 pub mod walk;
 

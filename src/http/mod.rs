@@ -16,5 +16,6 @@ pub mod router;
 pub mod server;
 
 mod extract;
+mod metrics;
 mod route;
 mod v1;

@@ -10,6 +10,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::error::Problem;
+use super::metrics;
 use super::route::QUESTION;
 use super::v1;
 use crate::app::{AppError, Daemon};
@@ -42,6 +43,7 @@ fn routes() -> OpenApiRouter<Arc<Daemon>> {
         .merge(v1::jobs::routes())
         .merge(v1::pins::routes())
         .merge(v1::tokens::routes())
+        .merge(metrics::routes())
 }
 
 /// Returns the `OpenAPI` document.

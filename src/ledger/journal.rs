@@ -24,6 +24,7 @@ use super::newest::{NewestFirst, Stretch};
 use super::segment::{
     SUFFIX, Segment, cut, cut_torn, first_at, largest_id, list, open_for_writing, whole_lines,
 };
+use super::stats::LedgerStats;
 use crate::core::time::Timestamp;
 use crate::core::totals::Cursor;
 
@@ -82,6 +83,8 @@ struct State {
     last_at: Option<Timestamp>,
     /// Segments with bytes at their end that could not be cut off: path, and length without these.
     uncut: Vec<(PathBuf, u64)>,
+    /// Number of appends that failed, and the error of the last append.
+    errors: (u64, Option<String>),
 }
 
 #[derive(Debug)]
@@ -138,6 +141,7 @@ impl Ledger {
             active: None,
             last_at: None,
             uncut: Vec::new(),
+            errors: (0, None),
         };
         let mut floor = 0;
         if let Some(last) = segments.pop() {
@@ -175,6 +179,7 @@ impl Ledger {
             active: None,
             last_at: None,
             uncut: Vec::new(),
+            errors: (0, None),
         };
         Ok(Self::with(dir, Options::default(), state, 0))
     }
@@ -224,6 +229,14 @@ impl Ledger {
     /// # Panics
     /// Never: making room ends with a segment to append to, or with an error.
     pub fn append_encoded(&self, lines: &[EncodedLine]) -> Result<(), LedgerError> {
+        let appended = self.try_append(lines);
+        let (errors, failing) = &mut self.state.lock().errors;
+        *errors += u64::from(appended.is_err());
+        *failing = appended.as_ref().err().map(ToString::to_string);
+        appended
+    }
+
+    fn try_append(&self, lines: &[EncodedLine]) -> Result<(), LedgerError> {
         let Some(newest) = lines.iter().map(|line| line.at).max() else {
             return Ok(());
         };
@@ -293,6 +306,19 @@ impl Ledger {
     #[must_use]
     pub fn stretches(&self, from: Option<Cursor>) -> Vec<Stretch> {
         Stretch::all_after(self.segments(), from)
+    }
+
+    /// Returns its figures.
+    #[must_use]
+    pub fn stats(&self) -> LedgerStats {
+        let state = self.state.lock();
+        let (errors, failing) = state.errors.clone();
+        LedgerStats {
+            segments: state.segments.len() as u64,
+            bytes: state.segments.iter().map(|segment| segment.len).sum(),
+            errors,
+            failing,
+        }
     }
 
     /// Sets the callback after appends. Only the first call has an effect.

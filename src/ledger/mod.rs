@@ -20,6 +20,7 @@ mod ids;
 mod newest;
 mod retention;
 mod segment;
+mod stats;
 mod totals;
 
 pub use backwards::RawLine;
@@ -29,3 +30,4 @@ pub use journal::{Ledger, Options};
 pub use line::{Line, LineFields, LineUnit, Mark};
 pub use newest::{NewestFirst, Stretch};
 pub use retention::{Needs, Surplus};
+pub use stats::LedgerStats;

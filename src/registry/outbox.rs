@@ -58,6 +58,8 @@ pub struct Backlog {
     pub last_error: Option<String>,
     /// Number of items that the source refused.
     pub refused: u64,
+    /// Instant at which the files of the oldest one were removed.
+    pub since: Option<Timestamp>,
 }
 
 /// Confirmed item that its source has not taken yet.
@@ -342,13 +344,14 @@ impl Registry {
                      SELECT error FROM outbox AS tried
                      WHERE tried.source = outbox.source AND confirmed = 1 AND error IS NOT NULL
                      ORDER BY tried_at DESC, id DESC LIMIT 1
-                 ), sum(attempts > 0) FROM outbox WHERE confirmed = 1 GROUP BY source",
+                 ), sum(attempts > 0), min(at) FROM outbox WHERE confirmed = 1 GROUP BY source",
             )?;
             let counts = query.query_map([], |row| {
                 let backlog = Backlog {
                     waiting: number(row.get(1)?),
                     last_error: row.get(2)?,
                     refused: number(row.get(3)?),
+                    since: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_unix_ms),
                 };
                 Ok((row.get(0)?, backlog))
             })?;

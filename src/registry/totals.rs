@@ -16,26 +16,24 @@ impl Registry {
     /// When the registry cannot be read.
     pub fn totals(&self) -> Result<(Totals, Option<Cursor>), RegistryError> {
         self.read("read the totals", |connection| {
-            let mut query = connection.prepare_cached(
+            sums(
+                connection,
                 "SELECT day, root, rule, units, files, bytes, displaced FROM total",
-            )?;
-            let mut rows = query.query([])?;
-            let mut totals = Totals::default();
-            while let Some(row) = rows.next()? {
-                let key = TotalKey {
-                    day: row.get(0)?,
-                    root: row.get(1)?,
-                    rule: row.get(2)?,
-                };
-                let sum = Sum {
-                    units: row.get(3)?,
-                    files: row.get(4)?,
-                    bytes: row.get(5)?,
-                    displaced: row.get(6)?,
-                };
-                totals.add(key, sum);
-            }
-            Ok((totals, counted(connection)?))
+            )
+        })
+    }
+
+    /// Returns the totals of all days together, with an empty day, and their position in the
+    /// ledger.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn totals_of_all_days(&self) -> Result<(Totals, Option<Cursor>), RegistryError> {
+        self.read("read the totals", |connection| {
+            sums(
+                connection,
+                "SELECT '', root, rule, sum(units), sum(files), sum(bytes), sum(displaced) FROM total GROUP BY root, rule",
+            )
         })
     }
 
@@ -68,6 +66,28 @@ impl Registry {
             Ok(())
         })
     }
+}
+
+/// Sums that `query` selects, and their position in the ledger.
+fn sums(connection: &Connection, query: &str) -> Result<(Totals, Option<Cursor>), Fault> {
+    let mut query = connection.prepare_cached(query)?;
+    let mut rows = query.query([])?;
+    let mut totals = Totals::default();
+    while let Some(row) = rows.next()? {
+        let key = TotalKey {
+            day: row.get(0)?,
+            root: row.get(1)?,
+            rule: row.get(2)?,
+        };
+        let sum = Sum {
+            units: row.get(3)?,
+            files: row.get(4)?,
+            bytes: row.get(5)?,
+            displaced: row.get(6)?,
+        };
+        totals.add(key, sum);
+    }
+    Ok((totals, counted(connection)?))
 }
 
 fn counted(connection: &Connection) -> Result<Option<Cursor>, Fault> {

@@ -220,8 +220,12 @@ pub struct Source {
     pub by_why: Option<String>,
     /// Number of jobs.
     pub jobs: u64,
+    /// Instant at which jobs of a database were last read; `null`: not since the start.
+    pub read_at: Option<String>,
     /// Records that wait to be written back to it.
     pub waiting_records: u64,
+    /// Instant of the removal that the oldest of them is about.
+    pub waiting_since: Option<String>,
     /// Number of them that the source refused; these do not delay the others.
     #[serde(default)]
     pub refused_records: u64,

@@ -21,6 +21,7 @@ macro_rules! states {
             Serialize,
             Deserialize,
             strum::IntoStaticStr,
+            strum::VariantNames,
             ToSchema,
         )]
         #[serde(rename_all = "kebab-case")]

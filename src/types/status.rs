@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 use std::collections::BTreeMap;
 
 use super::{
-    Breaker, Cache, HealthState, JsonPath, Mode, Reconciliation, RootPhase, Source, Tally, Trip,
+    Breaker, Cache, HealthState, JsonPath, Mode, Reconciliation, RootPhase, Source, Tally, Trigger,
+    Trip,
 };
 
 /// Due files, and the rate of removals.
@@ -99,8 +100,12 @@ pub struct Status {
     pub removed: Tally,
     /// Watching of changes.
     pub watches: Watches,
+    /// Inputs and claims that wait.
+    pub queues: Queues,
     /// State of the cache.
     pub cache: Cache,
+    /// State of the ledger.
+    pub ledger: Ledger,
     /// Breakers that tripped.
     pub breaker: Breaker,
     /// Jobs of all sources, by status.
@@ -112,6 +117,8 @@ pub struct Status {
     /// Resident memory of the daemon in bytes, as the kernel counts it; `null` where it does not
     /// tell.
     pub resident_bytes: Option<u64>,
+    /// Milliseconds of processor time that the daemon has used since the start.
+    pub cpu_ms: u64,
     /// Origin of the settings.
     pub configuration: Configuration,
 }
@@ -135,10 +142,81 @@ pub struct RootLine {
     pub bytes: u64,
     /// Directories.
     pub dirs: u64,
+    /// Its files by rule: first those under no rule, then each rule that applies to it.
+    pub rules: Vec<RuleLine>,
+    /// Space of its file system; `null`: it is not there, or does not answer.
+    pub space: Option<Space>,
     /// Its breaker, when it has tripped.
     pub breaker: Option<Trip>,
     /// Findings and cost of the passes over it; absent before the first is done.
     pub reconciliation: Option<Reconciliation>,
+}
+
+/// Files of a root that are under one rule.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct RuleLine {
+    /// The rule's name; `null`: no rule matches these files, and they are kept.
+    pub rule: Option<String>,
+    /// Trigger of its removals; `null` without a rule.
+    pub trigger: Option<Trigger>,
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those of them that are due, held or not.
+    pub due: Tally,
+    /// Removals since the first day; `null` without a rule, and while the registry cannot be read.
+    pub removed: Option<RemovalSum>,
+}
+
+/// Sum of removals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct RemovalSum {
+    /// Files, directories and jobs that were removed as a whole.
+    pub units: u64,
+    /// Regular files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that were displaced: they are kept in the quarantine.
+    pub displaced: u64,
+}
+
+/// Space of a file system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Space {
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Bytes that users other than root may still write.
+    pub available_bytes: u64,
+    /// Number of inodes; 0 where the file system has no fixed number.
+    pub inodes: u64,
+    /// Number of inodes that users other than root may still take.
+    pub available_inodes: u64,
+}
+
+/// Inputs and claims that wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Queues {
+    /// Inputs that wait for the engine.
+    pub inputs: u64,
+    /// Maximum number of them: who has more waits.
+    pub inputs_max: u64,
+    /// Claims that the reaper has.
+    pub claims: u64,
+}
+
+/// State of the ledger.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Ledger {
+    /// Number of segments.
+    pub segments: u64,
+    /// Bytes of all segments.
+    pub size_bytes: u64,
+    /// Number of writes that failed since the start.
+    pub errors: u64,
+    /// Reason why the last write failed: nothing is removed until one succeeds.
+    pub why: Option<String>,
 }
 
 /// The next deadline.
@@ -152,7 +230,7 @@ pub struct NextDeadline {
 }
 
 /// From the deadline (or the end of a hold) to the removal, in milliseconds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Lateness {
     /// Removals.
     pub count: u64,
@@ -164,6 +242,19 @@ pub struct Lateness {
     pub p99_ms: i64,
     /// The latest.
     pub max_ms: i64,
+    /// Sum over all removals.
+    pub sum_ms: i64,
+    /// Removals by lateness, to 2 %.
+    pub buckets: Vec<LatenessBucket>,
+}
+
+/// Bucket of [`Lateness`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LatenessBucket {
+    /// Upper edge.
+    pub until_ms: i64,
+    /// Removals that were no later, those of the buckets before it included.
+    pub count: u64,
 }
 
 /// Due entries under one kind of hold.
@@ -192,4 +283,14 @@ pub struct Watches {
     pub limit: Option<u64>,
     /// Number of overflows of the kernel's queue.
     pub overflows: u64,
+    /// Number of events since the start.
+    pub events: u64,
+    /// Bytes of events that wait to be looked at.
+    pub waiting_bytes: u64,
+    /// Directories that wait to be listed.
+    pub waiting_listings: u64,
+    /// Directories with names that wait to be looked at.
+    pub waiting_looks: u64,
+    /// False if a thread of the watcher has ended: changes are not noticed any more.
+    pub alive: bool,
 }

@@ -34,6 +34,7 @@ mod jobs_api;
 mod jobs_postgres;
 mod jobs_sqlite;
 mod ledger;
+mod metrics;
 mod offline;
 mod one_owner;
 mod pins;

@@ -12,11 +12,10 @@ use crate::core::facts::{Facts, Kind, Latest};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, UnitRule};
 use crate::core::jobs::JobKey;
-use crate::core::lateness::Histogram;
+use crate::core::lateness::{Histogram, Lateness};
 use crate::core::observed::{Discovery, Name};
 use crate::core::path::RelPath;
 use crate::core::policy::Record;
-use crate::core::report::Lateness;
 use crate::core::time::{Now, Timestamp};
 
 /// Entries that were removed in one batch, by directory: each page is rewritten once.

@@ -19,6 +19,12 @@ impl Usage {
         *self += Self::one(size);
     }
 
+    /// Counts `files` of `bytes` bytes in all.
+    pub(super) fn add_many(&mut self, files: u64, bytes: u64) {
+        let bytes = bytes.into();
+        *self += Self { files, bytes };
+    }
+
     /// Takes one file of `size` bytes away. It must have been counted.
     pub(super) fn remove(&mut self, size: u64) {
         *self -= Self::one(size);

@@ -239,6 +239,7 @@ impl Walk {
     pub(super) fn check(&self, now: Timestamp) {
         self.check_pages(now);
         self.check_dirs();
+        self.check_usage();
         self.check_forecast(now);
         self.check_forecast(Timestamp::from_unix_ms(now.unix_ms() | 0xffff));
         let firsts = self
@@ -339,6 +340,23 @@ impl Walk {
                 units
             );
         }
+    }
+
+    fn check_usage(&self) {
+        let mut expected: BTreeMap<_, (u64, u128)> = BTreeMap::new();
+        for ((root, _), record) in &self.model.files {
+            let (files, bytes) = expected.entry((*root, record.class.rule())).or_default();
+            *files += 1;
+            *bytes += u128::from(record.size);
+        }
+        let capped = |sum| u64::try_from(sum).unwrap_or(u64::MAX);
+        let expected = expected.into_iter();
+        let expected = expected.map(|(of, (files, sum))| (of, (files, capped(sum))));
+        let found = self.index.usage_by_rule();
+        let found = found
+            .iter()
+            .map(|of| ((of.root, of.rule), (of.files, of.bytes)));
+        assert!(found.eq(expected));
     }
 
     fn check_forecast(&self, until: Timestamp) {

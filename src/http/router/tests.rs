@@ -1,6 +1,7 @@
 //! The routes over a real engine and index; the watchers' observations are told by hand, and
 //! nothing is removed.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -276,10 +277,9 @@ impl World {
             watches: Box::new(|| types::Watches {
                 backend: "by hand".to_owned(),
                 count: 2,
-                missing: 0,
-                limit: None,
-                overflows: 0,
+                ..types::Watches::default()
             }),
+            space: Box::new(|_| Box::pin(async { BTreeMap::new() })),
             cache: Box::new(types::Cache::default),
             access: Access::new(users(), Tokens::default()),
             file: None,

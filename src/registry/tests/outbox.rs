@@ -45,6 +45,7 @@ fn the_outbox_hands_out_what_happened_oldest_first_until_it_is_done() {
         waiting,
         last_error: error.map(str::to_owned),
         refused: 0,
+        since: Some(item(1, "a").at),
     };
     assert_eq!(counts["a"], backlog(2, Some("gone")));
     assert_eq!(counts["b"], backlog(1, None));
