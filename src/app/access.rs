@@ -169,6 +169,8 @@ impl<R> Requester<R> {
 pub struct HttpAccess {
     /// Role of requests without credentials.
     pub anonymous: Option<Role>,
+    /// True if programs of this host read the metrics without credentials.
+    pub open_metrics: bool,
     /// Issuers of JWTs.
     pub issuers: Vec<Issuer>,
 }

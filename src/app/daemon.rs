@@ -172,6 +172,12 @@ impl Daemon {
         }
     }
 
+    /// Access of clients.
+    #[must_use]
+    pub const fn access(&self) -> &Access {
+        &self.parts.access
+    }
+
     /// Tells who sends `request`.
     ///
     /// # Errors

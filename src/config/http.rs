@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use super::endpoints::Bases;
 use super::error::Refusal;
+use super::jwt;
 use super::reader::Reader;
 use super::schema;
 use super::setting::{Setting, Table, Value};
-use super::settings::{HttpSettings, TlsFiles};
+use super::settings::{AccessSettings, HttpSettings, TlsFiles};
 
 /// Maximum number of listeners. More than the addresses of a usual host; each costs a descriptor
 /// and a task.
@@ -58,7 +59,11 @@ fn refusal(text: &str) -> Refusal {
 }
 
 /// Reads and checks the section.
-pub(super) fn read(reader: &mut Reader, http: &Table<schema::Http>, bases: &Bases) -> HttpSettings {
+pub(super) fn read(
+    reader: &mut Reader,
+    http: &Table<schema::Http>,
+    bases: &Bases,
+) -> (HttpSettings, AccessSettings) {
     let tls = tls_files(reader, &http.tls, bases);
     let has_tls = http.tls.cert.is_present() || http.tls.key.is_present();
     let is_plain = !has_tls && http.allow_plain.get() == Some(&false);
@@ -81,11 +86,19 @@ pub(super) fn read(reader: &mut Reader, http: &Table<schema::Http>, bases: &Base
             listen.len()
         ))));
     }
-    HttpSettings {
+    let issuers = http.jwt.iter();
+    let issuers = issuers.filter_map(|issuer| jwt::read(reader, issuer, bases));
+    let settings = HttpSettings {
         listen: listen.into_iter().collect(),
         tls,
         allow_plain: http.allow_plain.get().is_some_and(|&allowed| allowed),
-    }
+    };
+    let access = AccessSettings {
+        anonymous: http.anonymous.get().and_then(|anonymous| anonymous.0),
+        open_metrics: http.metrics.get().is_some_and(|metrics| metrics.0),
+        jwt: issuers.collect(),
+    };
+    (settings, access)
 }
 
 fn tls_files(reader: &mut Reader, tls: &Table<schema::Tls>, bases: &Bases) -> Option<TlsFiles> {

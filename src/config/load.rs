@@ -132,7 +132,8 @@ fn load_source(
         state_dir: places.state_dir,
         socket: places.socket,
         socket_mode: top.socket_mode.valid().0,
-        http,
+        http: http.0,
+        access: http.1,
         group: top.group.get().map(|group| group.0.clone()),
         policy: {
             let mut rules = rules::finish(drafts.rules, &given, &sources.given);

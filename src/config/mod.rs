@@ -35,6 +35,7 @@ mod globs;
 mod guard;
 mod http;
 mod interpolate;
+mod jwt;
 mod load;
 mod path_map;
 mod queries;
@@ -60,8 +61,9 @@ pub use load::{load, load_for_records, load_text};
 pub use reference::{annotated_file, manual_page, schema_file};
 pub use resolve::reason;
 pub use settings::{
-    ANNOTATED_DEFAULT, Backend, CacheSettings, HttpSettings, Keep, LedgerSettings, LogFormat,
-    LogLevel, Overrides, RootIds, Settings, SourceIds, SourceKind, SourceSettings, TlsFiles, Watch,
+    ANNOTATED_DEFAULT, AccessSettings, Backend, CacheSettings, HttpSettings, JwtSettings, Keep,
+    LedgerSettings, LogFormat, LogLevel, Overrides, RootIds, Settings, SourceIds, SourceKind,
+    SourceSettings, TlsFiles, Watch,
 };
 pub use show::{ShownSection, ShownSetting, effective, path_of_file};
 

@@ -57,7 +57,7 @@ fn keys(text: &mut String, section: &Section) {
                 comment(text, &nested.text);
                 let is_in_force = IN_FORCE.iter().any(|(name, ..)| *name == key.name);
                 let mark = if is_in_force { "" } else { "#" };
-                let _ = writeln!(text, "{mark}[[{}]]", key.name);
+                let _ = writeln!(text, "{mark}[[{}]]", nested.name);
                 keys(text, nested);
             }
         }

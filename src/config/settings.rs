@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jsonwebtoken::{Algorithm, DecodingKey};
+
 use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
 use crate::core::policy::Policy;
 use crate::core::report::{Breaker, Mode};
+use crate::core::role::Role;
 use crate::sources::DatabaseOptions;
 
 use super::setting::Text;
@@ -33,6 +36,8 @@ pub struct Settings {
     pub socket_mode: u32,
     /// HTTP over TCP.
     pub http: HttpSettings,
+    /// Access over TCP.
+    pub access: AccessSettings,
     /// Group whose members may act, besides root and the daemon's own user. It exists.
     pub group: Option<String>,
     /// Roots, rules, and the properties of sources on which decisions depend.
@@ -75,6 +80,38 @@ pub struct HttpSettings {
     pub tls: Option<TlsFiles>,
     /// True if other hosts may connect without TLS.
     pub allow_plain: bool,
+}
+
+/// Settings of access over TCP.
+#[derive(Clone, Debug, Default)]
+pub struct AccessSettings {
+    /// Role of requests without credentials, from this host alone.
+    pub anonymous: Option<Role>,
+    /// True if the metrics take no credentials on loopback addresses.
+    pub open_metrics: bool,
+    /// Issuers of JWTs.
+    pub jwt: Vec<JwtSettings>,
+}
+
+/// Issuer of JWTs.
+#[derive(Clone, Debug)]
+pub struct JwtSettings {
+    /// Key of its signatures.
+    pub key: DecodingKey,
+    /// Algorithms of that key, at least one, all of its family.
+    pub algorithms: Vec<Algorithm>,
+    /// Value of `iss`; `None`: any.
+    pub issuer: Option<String>,
+    /// Values of `aud`; empty: none is accepted.
+    pub audience: Vec<String>,
+    /// Claim with the role.
+    pub role_claim: String,
+    /// Roles for values of that claim; none is [`Role::Admin`].
+    pub roles: BTreeMap<String, Role>,
+    /// Values that other claims must have.
+    pub require: BTreeMap<String, String>,
+    /// Tolerance for clocks that differ, at most 1 min.
+    pub leeway: Duration,
 }
 
 /// Files of a TLS server. Absolute paths; they have not been read.

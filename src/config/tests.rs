@@ -14,6 +14,7 @@ mod bad_sources;
 mod good;
 mod good_jobs;
 mod http;
+mod jwt;
 mod places;
 
 use std::fs;
@@ -68,6 +69,13 @@ impl Host {
     fn set(mut self, name: &str, value: &str) -> Self {
         self.environment.vars.insert(name.into(), value.into());
         self
+    }
+
+    /// With the keys that examples name.
+    fn with_jwt_keys(self) -> Self {
+        let public = rcgen::KeyPair::generate().unwrap().public_key_pem();
+        fs::write(self.path("data/jwt.pem"), public).unwrap();
+        self.set("JWT_SECRET", "of at least 16 bytes")
     }
 
     fn user(mut self, uid: u32) -> Self {

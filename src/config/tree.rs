@@ -112,10 +112,14 @@ impl Reader<'_> {
         max: usize,
         found: &Spanned<DeValue>,
     ) -> Json {
-        let name = &key.name;
-        let Some(list) = found.get_ref().as_array() else {
-            self.note(self.not_a_table(name, found));
-            return Json::Array(Vec::new());
+        let name = &section.name;
+        let list = match found.get_ref() {
+            DeValue::Array(list) => &**list,
+            DeValue::Table(_) if key.is_single => std::slice::from_ref(found),
+            _ => {
+                self.note(self.not_a_table(name, found));
+                return Json::Array(Vec::new());
+            }
         };
         if let Some(excess) = list.get(max) {
             self.note(Problem {

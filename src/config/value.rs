@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::error::Refusal;
 use super::setting::Setting;
 use super::settings::Keep;
+use crate::core::role::Role;
 use crate::core::size::{self, SizeError};
 use crate::core::span;
 
@@ -80,6 +81,14 @@ pub(super) struct Permissions(pub u32);
 /// Name of a group that exists.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Group(pub String);
+
+/// Role of requests without credentials; `None`: they are refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Anonymous(pub Option<Role>);
+
+/// True if the metrics take no credentials on loopback addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Metrics(pub bool);
 
 /// Path of a Unix socket.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::app::access::jwt::Issuer;
 use crate::app::access::tokens::Tokens;
-use crate::app::access::{Access, Authorizer};
+use crate::app::access::{Access, Authorizer, HttpAccess};
 use crate::cache::{self, CacheError, Opened, Rules};
-use crate::config::{Backend, Settings};
+use crate::config::{AccessSettings, Backend, JwtSettings, Settings};
 use crate::core::claim::Claim;
 use crate::core::clock_guard::{ClockGuard, Run};
 use crate::core::engine::Engine;
@@ -38,10 +39,35 @@ pub(super) fn create_roots(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Access of the users of this host, and of the holders of tokens.
-pub(super) fn access(group: Option<&str>, registry: &Registry) -> anyhow::Result<Access> {
+/// Access of the users of this host, of the holders of tokens, and of what `settings` let in.
+pub(super) fn access(
+    group: Option<&str>,
+    registry: &Registry,
+    settings: &AccessSettings,
+) -> anyhow::Result<Access> {
     let users = Authorizer::of_process(group)?;
-    Ok(Access::new(users, Tokens::new(registry.tokens()?)))
+    let access = Access::new(users, Tokens::new(registry.tokens()?));
+    access.set_http(http_access(settings));
+    Ok(access)
+}
+
+/// The settings of access over TCP, as the use cases have them.
+pub(super) fn http_access(settings: &AccessSettings) -> HttpAccess {
+    let issuer = |jwt: &JwtSettings| Issuer {
+        key: jwt.key.clone(),
+        algorithms: jwt.algorithms.clone(),
+        issuer: jwt.issuer.clone(),
+        audience: jwt.audience.clone(),
+        role_claim: jwt.role_claim.clone(),
+        roles: jwt.roles.clone(),
+        require: jwt.require.clone(),
+        leeway: jwt.leeway,
+    };
+    HttpAccess {
+        anonymous: settings.anonymous,
+        open_metrics: settings.open_metrics,
+        issuers: settings.jwt.iter().map(issuer).collect(),
+    }
 }
 
 pub(super) fn ledger(settings: &Settings) -> Result<Arc<Ledger>, ledger::LedgerError> {

@@ -127,6 +127,9 @@ impl Reload {
         let policy = Arc::new(settings.policy);
         let before = self.daemon.policy();
         self.daemon.set_policy(Arc::clone(&policy));
+        self.daemon
+            .access()
+            .set_http(parts::http_access(&settings.access));
         self.daemon.on_reload(clock::now().wall, Ok(()));
         // The engine forgets what the old rules said before the watchers bring what the new ones
         // need: a crawl that began before that does not count, so it has to have taken the new

@@ -228,7 +228,7 @@ impl Running {
         let link = EngineLink::new(inbox.clone(), move |token| barriers.sync(token));
         let events = Arc::new(Events::new(now.wall));
         let daemon = Arc::new(Daemon::new(Parts {
-            access: parts::access(settings.group.as_deref(), &registry)?,
+            access: parts::access(settings.group.as_deref(), &registry, &settings.access)?,
             index: Arc::clone(engine.index()),
             jobs,
             pins,

@@ -32,7 +32,7 @@ fn keys(page: &mut Roff, section: &Section) {
         let (heading, nested) = match &key.nested {
             None => continue,
             Some(Nested::Table(nested)) => (format!("[{}]", nested.name), nested),
-            Some(Nested::Tables(nested, _)) => (format!("[[{}]]", key.name), nested),
+            Some(Nested::Tables(nested, _)) => (format!("[[{}]]", nested.name), nested),
         };
         page.control("SH", [heading.as_str()]);
         paragraphs(page, &nested.text);

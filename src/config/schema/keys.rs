@@ -51,6 +51,8 @@ pub(in crate::config) struct Key {
     pub variable: Option<String>,
     pub is_required: bool,
     pub is_secret: bool,
+    /// True if one table may stand for a list of one.
+    pub is_single: bool,
     /// Kinds of sources for which the key has an effect; empty: all.
     pub kinds: Vec<String>,
     /// Section that the key holds.
@@ -172,6 +174,7 @@ impl Key {
             variable,
             is_required: schema["x-required"] == true,
             is_secret: schema["x-secret"] == true,
+            is_single: schema["x-single"] == true,
             kinds: strings(&schema["x-kinds"]),
             nested,
         }

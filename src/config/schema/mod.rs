@@ -34,7 +34,7 @@ mod top;
 mod watch;
 
 pub(super) use breaker::Breaker;
-pub(super) use http::{Http, Tls};
+pub(super) use http::{Http, Jwt, Tls};
 pub(super) use keys::{Key, Nested, Section, TOP, bare_or_quoted, json_schema};
 pub(super) use ledger::Ledger;
 pub(super) use root::Root;

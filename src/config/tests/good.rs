@@ -73,6 +73,10 @@ fn with_key(section: &str, key: &Key, value: &str) -> String {
             let other = if key.name == "key" { "cert" } else { "key" };
             format!("[{section}]\n{} = {value}\n{other} = \"x.pem\"\n", key.name)
         }
+        "http.jwt" if !["secret", "key"].contains(&&*key.name) => {
+            let secret = "secret = \"${JWT_SECRET}\"";
+            format!("[{section}]\n{secret}\n{} = {value}\n", key.name)
+        }
         section => format!("[{section}]\n{} = {value}\n", key.name),
     };
     for (name, keys) in tables {
@@ -93,7 +97,7 @@ fn every_default_and_every_example_is_valid() {
                 None => {
                     for value in [&key.example, &key.usual] {
                         let text = with_key(&section.name, key, value);
-                        if let Err(error) = Host::with(&text).load() {
+                        if let Err(error) = Host::with(&text).with_jwt_keys().load() {
                             panic!("{text}{error}");
                         }
                     }

@@ -4,11 +4,13 @@ use super::super::error::{Refusal, allowed};
 use super::super::schema::{Kind, Then};
 use super::super::setting::{Choice, Setting, choice};
 use super::super::settings::{Backend, LogFormat, LogLevel};
-use super::flag_word;
+use super::{Anonymous, Metrics, flag_word};
 use crate::core::claim::Unit;
 use crate::core::jobs::Status;
 use crate::core::policy::{Record, Schedule, Since, SkipOpen};
 use crate::core::recurrence::RecurrenceError;
+use crate::core::role::Role;
+use jsonwebtoken::Algorithm;
 
 const SCHEDULES: &str = "allowed: manual; five fields (minute, hour, day, month, day of the week) such as \"0 3 * * *\"; @hourly, @daily, \
      @weekly, @monthly, @yearly; or such as \"every 6h\"";
@@ -40,6 +42,41 @@ impl Choice for Backend {
 
 impl Choice for LogFormat {
     const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Choice for Anonymous {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("none", Self(None)),
+        ("viewer", Self(Some(Role::Viewer))),
+        ("operator", Self(Some(Role::Operator))),
+    ];
+}
+
+impl Choice for Metrics {
+    const WORDS: &'static [(&'static str, Self)] = &[("viewer", Self(false)), ("open", Self(true))];
+}
+
+impl Choice for Role {
+    /// Roles that a JWT can have.
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("viewer", Self::Viewer), ("operator", Self::Operator)];
+}
+
+impl Choice for Algorithm {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("HS256", Self::HS256),
+        ("HS384", Self::HS384),
+        ("HS512", Self::HS512),
+        ("RS256", Self::RS256),
+        ("RS384", Self::RS384),
+        ("RS512", Self::RS512),
+        ("PS256", Self::PS256),
+        ("PS384", Self::PS384),
+        ("PS512", Self::PS512),
+        ("ES256", Self::ES256),
+        ("ES384", Self::ES384),
+        ("EdDSA", Self::EdDSA),
+    ];
 }
 
 impl Choice for Kind {

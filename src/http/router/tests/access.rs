@@ -34,6 +34,7 @@ impl World {
         };
         self.daemon.parts.access.set_http(HttpAccess {
             anonymous,
+            open_metrics: false,
             issuers: vec![issuer],
         });
     }
