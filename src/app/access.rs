@@ -221,6 +221,13 @@ impl Access {
         }
     }
 
+    /// Returns true if the metrics take no credentials of `request`.
+    pub(crate) fn may_scrape(&self, request: &RequestFacts<'_>) -> bool {
+        self.http.read().open_metrics
+            && request.credentials == Credentials::None
+            && anonymous::check(request).is_ok()
+    }
+
     fn without_credentials(&self, request: &RequestFacts<'_>) -> Result<Client, AppError> {
         let refused = |why: &str| {
             let message = format!("the request shows no credentials, and {why}");

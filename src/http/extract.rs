@@ -15,7 +15,7 @@ use super::credentials;
 use super::error::Problem;
 use super::route::BODY_MAX;
 use crate::app::Daemon;
-use crate::app::access::{HasRole, Requester};
+use crate::app::access::{HasRole, Requester, Viewer};
 use crate::types::from_query;
 
 /// Media type of a body.
@@ -144,6 +144,22 @@ impl<R: HasRole> FromRequestParts<Arc<Daemon>> for Requester<R> {
     async fn from_request_parts(parts: &mut Parts, daemon: &Arc<Daemon>) -> Result<Self, Problem> {
         let client = daemon.authenticate(&credentials::facts(parts)?)?;
         Ok(daemon.authorize(client).await?)
+    }
+}
+
+/// Client that may read the metrics: a viewer, or a program of this host where the configuration
+/// wants no credentials of it.
+#[derive(Debug)]
+pub(super) struct Scraper;
+
+impl FromRequestParts<Arc<Daemon>> for Scraper {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, daemon: &Arc<Daemon>) -> Result<Self, Problem> {
+        if !daemon.access().may_scrape(&credentials::facts(parts)?) {
+            Viewer::from_request_parts(parts, daemon).await?;
+        }
+        Ok(Self)
     }
 }
 

@@ -14,10 +14,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::Daemon;
-use crate::app::access::Viewer;
 use crate::app::status;
 use crate::http::error::{Problem, QuestionErrors};
-use crate::http::extract::Query;
+use crate::http::extract::{Query, Scraper};
 use crate::http::route::QUESTION;
 use crate::types::NoQuery;
 
@@ -34,7 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Daemon>> {
     responses((status = 200, description = "Families of metrics", body = String, content_type = "text/plain"), QuestionErrors))]
 async fn metrics(
     State(daemon): State<Arc<Daemon>>,
-    _: Viewer,
+    _: Scraper,
     Query(NoQuery {}): Query<NoQuery>,
 ) -> Result<Response, Problem> {
     let text = families::render(&status::status(daemon).await?);

@@ -22,6 +22,10 @@ impl World {
     }
 
     fn allow(&self, anonymous: Option<Role>) {
+        self.allow_with(anonymous, false);
+    }
+
+    fn allow_with(&self, anonymous: Option<Role>, open_metrics: bool) {
         let issuer = Issuer {
             key: DecodingKey::from_secret(SECRET).unwrap(),
             algorithms: vec![Algorithm::HS256],
@@ -34,7 +38,7 @@ impl World {
         };
         self.daemon.parts.access.set_http(HttpAccess {
             anonymous,
-            open_metrics: false,
+            open_metrics,
             issuers: vec![issuer],
         });
     }
@@ -205,6 +209,23 @@ async fn anonymous_clients_are_of_this_host_and_allowed() {
     let rebound = Request::get("/v1/health").host("attacker.example:7343");
     assert_eq!(ask(rebound).await, 401);
     assert_eq!(world.far(&near()).await.status, 401);
+}
+
+#[tokio::test]
+async fn open_metrics_are_open_to_this_host_alone_and_nothing_else_is() {
+    let world = World::new().await;
+    let near = tcp("127.0.0.1");
+    let ask = |path: &str| Request::get(path).host("localhost:7343");
+    assert_eq!(world.send(near.clone(), &ask("/metrics")).await.status, 401);
+    world.allow_with(None, true);
+    assert_eq!(world.send(near.clone(), &ask("/metrics")).await.status, 200);
+    let other = ask("/v1/status");
+    assert_eq!(world.send(near.clone(), &other).await.status, 401);
+    assert_eq!(world.far(&ask("/metrics")).await.status, 401);
+    let wrong = ask("/metrics").bearer("wrong");
+    assert_eq!(world.send(near.clone(), &wrong).await.status, 401);
+    let forwarded = ask("/metrics").header("via", "1.1 proxy");
+    assert_eq!(world.send(near, &forwarded).await.status, 401);
 }
 
 #[tokio::test]
