@@ -41,6 +41,9 @@ pub type TellWatches = dyn Fn() -> types::Watches + Send + Sync;
 /// Tells how what is known is saved.
 pub type TellCache = dyn Fn() -> types::Cache + Send + Sync;
 
+/// Tells on which TCP ports the daemon answers. May wait for a disk.
+pub type TellPorts = dyn Fn() -> Vec<types::HttpListener> + Send + Sync;
+
 /// Asks the source of a job what it says of it at this moment. May wait for a disk or a network.
 pub type AskSource = dyn Fn(&JobKey) -> JobLookup + Send + Sync;
 
@@ -92,6 +95,8 @@ pub struct Parts {
     pub cache: Box<TellCache>,
     /// Asks for the space of the roots' file systems.
     pub space: Box<AskSpace>,
+    /// Tells on which TCP ports the daemon answers.
+    pub ports: Box<TellPorts>,
     /// Access of clients.
     pub access: Access,
     /// Instant of the start.

@@ -163,6 +163,7 @@ fn status_of(
         sources: sources((parts.sources)(), &parts.jobs, policy, &status.sources),
         resident_bytes: resident_bytes(),
         cpu_ms: whole_ms(clock::process_cpu()),
+        http: (parts.ports)(),
     }
 }
 

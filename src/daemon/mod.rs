@@ -32,6 +32,7 @@ mod event_log;
 mod freshness;
 mod interrupts;
 mod links;
+mod listeners;
 mod offline;
 mod once;
 mod owner;

@@ -56,6 +56,7 @@ pub fn offline(mut settings: Settings, baseline: Baseline) -> anyhow::Result<Arc
         watches: Box::new(Watches::default),
         cache: Box::new(Cache::default),
         space: SpaceProbe::ask(),
+        ports: Box::new(Vec::new),
         access: Access::new(Authorizer::of_process(None)?, Tokens::new(tokens)),
         started,
         file: settings.file.clone(),

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch as flag};
 use super::answers::Answers;
 use super::config_file::ConfigFile;
 use super::ending::{END_MAX, Ending, share};
+use super::listeners::Listeners;
 use super::owner::{INBOX_MAX, Outlets, Owner, sink_into};
 use super::parts;
 use super::record_writer::start_sources;
@@ -29,7 +30,7 @@ use super::startup_log::log_startup;
 use super::state_dir::StateDir;
 use super::totals::Counter;
 use super::watchdog;
-use crate::app::daemon::{TellCache, TellWatches};
+use crate::app::daemon::{TellCache, TellPorts, TellWatches};
 use crate::app::{Daemon, EngineLink, Events, Parts};
 use crate::cache::{self, Cache, CacheStats, Loaded, Opened};
 use crate::clock;
@@ -39,9 +40,6 @@ use crate::core::engine::{Engine, Setup};
 use crate::core::jobs::Jobs;
 use crate::core::pins::Pins;
 use crate::fs::descriptors;
-use crate::http::listener::unix::UnixSocket;
-use crate::http::router::router;
-use crate::http::server::{self, Limits};
 use crate::reap::{Hooks, Previewer, Reaper};
 use crate::registry::Registry;
 use crate::types::{self, CacheState, JsonPath};
@@ -110,23 +108,20 @@ async fn run(
     let (file, text) = (settings.file.clone(), settings.text.clone());
     let fixed = Fixed::of(&settings);
     // Both may hang in a file system. What a start that is cut off has begun is as after a crash.
-    let mut binding = api.spawn_blocking(move || Ok((UnixSocket::bind(&settings)?, settings)));
-    let Some((listener, settings)) = signals.unless_ended(&mut binding).await? else {
+    let mut binding = api.spawn_blocking(move || Ok((Listeners::bind(&settings)?, settings)));
+    let Some((listeners, settings)) = signals.unless_ended(&mut binding).await? else {
         // The socket that it may have made is removed with it.
         let _ = tokio::time::timeout(END_MAX, binding).await;
         return Ok(());
     };
-    let mut starting = api.spawn_blocking(move || Running::start(settings));
+    let ports = listeners.tell_ports();
+    let mut starting = api.spawn_blocking(move || Running::start(settings, ports));
     let Some(running) = signals.unless_ended(&mut starting).await? else {
         return Ok(());
     };
     let (stop, stopped) = flag::channel(false);
-    let limits = Limits {
-        connections: descriptors::connections_max(),
-        ..Limits::default()
-    };
-    let router = router(Arc::clone(&running.daemon));
-    let answering = api.spawn(server::serve(listener, router, limits, stopped));
+    let daemon = Arc::clone(&running.daemon);
+    let answering = listeners.serve(api, daemon, &stopped);
     let reload = Reload {
         overrides: config.overrides,
         env: config.env,
@@ -153,7 +148,7 @@ async fn run(
     running.stop(config_file, &mut ending);
     let answered = tokio::time::timeout(ending.left(END_MAX), answering).await;
     if answered.is_err() {
-        ending.leave_behind("the socket");
+        ending.leave_behind("a listener");
     }
     ending.finish();
     Ok(())
@@ -172,7 +167,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(settings: Settings) -> anyhow::Result<Self> {
+    fn start(settings: Settings, ports: Box<TellPorts>) -> anyhow::Result<Self> {
         parts::create_roots(&settings)?;
         log_startup(&settings);
         let registry = Arc::new(Registry::open(&settings.state_dir)?);
@@ -244,6 +239,7 @@ impl Running {
             watches: tell_watches(&watcher),
             cache: tell_cache(&cache),
             space: SpaceProbe::ask(),
+            ports,
             started: now.wall,
             file: settings.file.clone(),
         }));

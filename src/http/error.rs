@@ -95,6 +95,18 @@ impl Problem {
         self
     }
 
+    /// Renders the answer, the last one on its connection, for clients with which no request was
+    /// read.
+    #[must_use]
+    pub fn to_last_answer(&self) -> String {
+        let body = self.to_json();
+        let (status, title, length) = (self.0.status, &self.0.title, body.len());
+        format!(
+            "HTTP/1.1 {status} {title}\r\ncontent-type: {PROBLEM_JSON}\r\n\
+             content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        )
+    }
+
     /// Renders the body.
     ///
     /// # Panics

@@ -2,7 +2,11 @@
 
 pub mod peer;
 pub mod socket;
+pub mod tcp;
+pub mod tls;
 pub mod unix;
+
+mod stream;
 
 use std::io;
 

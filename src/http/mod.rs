@@ -15,6 +15,7 @@ pub mod listener;
 pub mod router;
 pub mod server;
 
+mod capacity;
 mod extract;
 mod metrics;
 mod route;

@@ -8,13 +8,17 @@
 
 use std::any::Any;
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderValue, Version, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,10 +30,13 @@ use tokio_io_timeout::TimeoutWriter;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::error::{PROBLEM_JSON, Problem};
+use super::capacity::{Busy, Slot};
+use super::error::Problem;
 use super::listener::Listener;
 use crate::app::AppError;
 use crate::app::access::Origin;
+
+pub use super::capacity::Capacity;
 
 /// The longest request line and headers together; hyper answers 431 to more.
 const HEAD_MAX: usize = 64 << 10;
@@ -40,11 +47,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Limits of connections; those of requests belong to routes. The defaults are for the daemon,
 /// tests take less time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at once, a share of the descriptors. Beyond it, clients are told so and
-    /// disconnected.
-    pub connections: usize,
+    /// Connections at once, a share of the descriptors, for all listeners that get a clone of it.
+    /// Beyond it, clients are told so and disconnected.
+    pub connections: Capacity,
     /// From the start of a connection, or of the wait for its next request, to the end of the
     /// headers.
     pub head: Duration,
@@ -57,7 +64,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 256,
+            connections: Capacity::new(256),
             head: Duration::from_secs(10),
             stall: Duration::from_secs(30),
             drain: Duration::from_millis(400),
@@ -95,6 +102,7 @@ pub async fn serve<L: Listener>(
     limits: Limits,
     stop: watch::Receiver<bool>,
 ) {
+    let drain = limits.drain;
     let server = Connection::new(router, limits, Stopping::new(stop));
     let mut stopping = server.stopping.clone();
     let mut connections = JoinSet::new();
@@ -104,8 +112,7 @@ pub async fn serve<L: Listener>(
             () = stopping.wait() => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
-                Ok(stream) if connections.len() >= limits.connections => turn_away(stream),
-                Ok(stream) => drop(connections.spawn(server.clone().run::<L>(stream))),
+                Ok(stream) => server.admit::<L>(stream, &mut connections),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -115,7 +122,7 @@ pub async fn serve<L: Listener>(
     }
     let address = listener.close();
     let all_done = async { while connections.join_next().await.is_some() {} };
-    if timeout(limits.drain, all_done).await.is_err() {
+    if timeout(drain, all_done).await.is_err() {
         connections.shutdown().await;
     }
     drop(address);
@@ -125,17 +132,25 @@ pub async fn serve<L: Listener>(
 pub async fn answer<L: Listener>(stream: L::Stream, router: Router, limits: Limits) {
     let (_running, stop) = watch::channel(false);
     let connection = Connection::new(router, limits, Stopping::new(stop));
-    connection.run::<L>(stream).await;
+    let Some(origin) = origin::<L>(&stream) else {
+        return;
+    };
+    if let Some(slot) = connection.limits.connections.take(&origin) {
+        connection.run::<L>(stream, origin, slot).await;
+    }
+}
+
+/// Tells who is at the other end of `stream`; `None` if nobody knows.
+fn origin<L: Listener>(stream: &L::Stream) -> Option<Origin> {
+    let origin = L::origin(stream);
+    origin
+        .inspect_err(|error| tracing::warn!(%error, "cannot tell who connects"))
+        .ok()
 }
 
 /// Says that there are too many connections, as far as that can be said without waiting.
 fn turn_away(mut stream: impl AsyncWriteExt + Unpin) {
-    let body = Problem::from(AppError::unavailable("too many connections")).to_json();
-    let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        PROBLEM_JSON,
-        body.len()
-    );
+    let answer = Problem::from(AppError::unavailable("too many connections")).to_last_answer();
     // A new connection's buffer is empty, so that this fits. A client that does not read it has
     // gone.
     let _ = stream.write(answer.as_bytes()).now_or_never();
@@ -157,18 +172,26 @@ impl Connection {
         }
     }
 
-    async fn run<L: Listener>(mut self, stream: L::Stream) {
-        let origin = match L::origin(&stream) {
-            Ok(origin) => origin,
-            Err(error) => {
-                tracing::warn!(%error, "cannot tell who connects");
-                return;
-            }
+    /// Begins to answer the client at the other end of `stream`, or turns it away.
+    fn admit<L: Listener>(&self, stream: L::Stream, connections: &mut JoinSet<()>) {
+        let Some(origin) = origin::<L>(&stream) else {
+            return;
         };
+        match self.limits.connections.take(&origin) {
+            Some(slot) => drop(connections.spawn(self.clone().run::<L>(stream, origin, slot))),
+            None => turn_away(stream),
+        }
+    }
+
+    async fn run<L: Listener>(mut self, stream: L::Stream, origin: Origin, slot: Slot) {
         let mut stream = TimeoutWriter::new(stream);
         stream.set_timeout(Some(self.limits.stall));
-        let (this, from) = (self.clone(), origin.clone());
-        let service = service_fn(move |request| this.clone().answer(from.clone(), request));
+        let slot = Arc::new(slot);
+        let (this, from, busy) = (self.clone(), origin.clone(), Arc::clone(&slot));
+        let service = service_fn(move |request| {
+            this.clone()
+                .answer(from.clone(), busy.begin_request(), request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.head)
@@ -177,6 +200,10 @@ impl Connection {
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
+            () = slot.gives_way() => {
+                tracing::debug!(%origin, "an idle connection gave way to another client");
+                return;
+            }
             () = self.stopping.wait() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
@@ -190,16 +217,68 @@ impl Connection {
     async fn answer(
         self,
         origin: Origin,
+        busy: Busy,
         request: hyper::Request<Incoming>,
-    ) -> Result<Response, Infallible> {
+    ) -> Result<hyper::Response<Answer>, Infallible> {
         if self.stopping.is_over() {
-            return Ok(Problem::from(AppError::stopping()).into_response());
+            let stopping = Problem::from(AppError::stopping()).into_response();
+            return Ok(stopping.map(|body| Answer { body, _busy: busy }));
+        }
+        if let Err(problem) = check_head(&request) {
+            let mut answer = problem.into_response();
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+            return Ok(answer.map(|body| Answer { body, _busy: busy }));
         }
         let mut request = request.map(Body::new);
         let extensions = request.extensions_mut();
         extensions.insert(origin);
         extensions.insert(self.stopping);
-        self.router.oneshot(request).await
+        let answer = self.router.oneshot(request).await?;
+        Ok(answer.map(|body| Answer { body, _busy: busy }))
+    }
+}
+
+/// Refuses what a proxy in front may understand in another way than we do.
+fn check_head<B>(request: &hyper::Request<B>) -> Result<(), Problem> {
+    let count = |name| request.headers().get_all(name).iter().count();
+    let hosts = count(header::HOST);
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        let detail = format!("the request has {hosts} Host headers, and HTTP/1.1 needs one");
+        return Err(Problem::bad_request(detail));
+    }
+    let coding = request.headers().get(header::TRANSFER_ENCODING);
+    let is_chunked = coding.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    if count(header::TRANSFER_ENCODING) > 1 || !is_chunked {
+        let detail = "the request has another Transfer-Encoding than one \"chunked\"";
+        return Err(Problem::bad_request(detail));
+    }
+    Ok(())
+}
+
+/// Body of an answer, until whose end its connection is busy.
+struct Answer {
+    body: Body,
+    _busy: Busy,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -56,8 +56,9 @@ pub use state::{
 };
 pub use stats::{Total, Totals};
 pub use status::{
-    Configuration, Due, FailedReload, Health, HeldLine, Lateness, LatenessBucket, Ledger,
-    NextDeadline, Queues, RemovalSum, RootLine, RuleLine, Space, Status, Waits, Watches,
+    Configuration, Due, FailedReload, Health, HeldLine, HttpListener, Lateness, LatenessBucket,
+    Ledger, NextDeadline, Queues, RemovalSum, RootLine, RuleLine, Space, Status, TlsState, Waits,
+    Watches,
 };
 pub use sync::Synced;
 pub use tally::Tally;

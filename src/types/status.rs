@@ -121,6 +121,28 @@ pub struct Status {
     pub cpu_ms: u64,
     /// Origin of the settings.
     pub configuration: Configuration,
+    /// TCP ports on which the daemon answers, beside its Unix socket.
+    pub http: Vec<HttpListener>,
+}
+
+/// A TCP port of the daemon.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct HttpListener {
+    /// IP address and port.
+    pub address: String,
+    /// Its TLS; `null`: it answers in plain text.
+    pub tls: Option<TlsState>,
+}
+
+/// TLS of a port.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TlsState {
+    /// Path of the certificate.
+    pub certificate: String,
+    /// Instant at which the certificate in force expires; `null` if it does not say so.
+    pub not_after: Option<String>,
+    /// Warnings: an expired certificate, new files that cannot be used, a key that others can read.
+    pub warnings: Vec<String>,
 }
 
 /// A root in [`Status`].

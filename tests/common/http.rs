@@ -181,7 +181,7 @@ pub fn stall_after(socket: &Path, bytes: &[u8]) -> UnixStream {
 
 /// What comes on `stream` until the server ends the connection.
 #[track_caller]
-pub fn read_all(mut stream: UnixStream) -> Vec<u8> {
+pub fn read_all(mut stream: impl Read) -> Vec<u8> {
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
         Err(error) if error.kind() == ErrorKind::ConnectionReset => {}

@@ -43,6 +43,7 @@ mod questions;
 mod runs;
 mod schedules;
 mod shortage;
+mod tcp;
 mod terminal;
 mod unfinished;
 mod unit_file;

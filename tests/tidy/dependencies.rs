@@ -45,7 +45,7 @@ const CRATES: [(&str, &[&str]); 13] = [
     ("globset", &["core"]),
     ("jsonwebtoken", &["app", "config"]),
     ("rusqlite", &["registry", "sources"]),
-    ("rustls", &["sources"]),
+    ("rustls", &["http", "sources"]),
     ("sd_notify", &["daemon"]),
     ("sha2", &["app"]),
     ("sled", &["cache"]),

@@ -11,7 +11,9 @@ use crate::cli::table::{Column, Fit, Table, Tone};
 use crate::clock;
 use crate::core::time::Timestamp;
 use crate::daemon::Baseline;
-use crate::types::{HealthState, Mode, RootPhase, SourceKind, SourceState, Status, Tally};
+use crate::types::{
+    HealthState, HttpListener, Mode, RootPhase, SourceKind, SourceState, Status, Tally,
+};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
@@ -133,10 +135,23 @@ fn summary(status: &Status, now: Timestamp) -> Vec<String> {
             human::counted(status.pins, "pin holds", "pins hold")
         ));
     }
+    lines.extend(status.http.iter().map(listener));
     if status.health != HealthState::Offline {
         lines.extend(machinery(status, now));
     }
     lines
+}
+
+/// `http     127.0.0.1:7343, TLS until 2027-01-01T00:00:00.000Z`.
+fn listener(listener: &HttpListener) -> String {
+    let tls = match &listener.tls {
+        None => "plain".to_owned(),
+        Some(tls) => {
+            let end = tls.not_after.as_deref();
+            end.map_or_else(|| "TLS".to_owned(), |end| format!("TLS until {end}"))
+        }
+    };
+    format!("http     {}, {tls}", human::safe(&listener.address))
 }
 
 /// `removed  2 files (3 B) since the start`, with the lateness.
@@ -286,6 +301,13 @@ fn warnings(status: &Status, now: Timestamp) -> Vec<String> {
         }
     }
     lines.extend(breaker::lines(&status.breaker, now));
+    // All ports have the same TLS.
+    let tls = status
+        .http
+        .iter()
+        .find_map(|listener| listener.tls.as_ref());
+    let tls = tls.iter().flat_map(|tls| &tls.warnings);
+    lines.extend(tls.map(|warning| human::one_line(warning)));
     for held in &status.holds {
         let example = held.example.as_ref().map_or_else(String::new, |path| {
             format!(" (such as {})", human::safe(path))

@@ -281,6 +281,7 @@ impl World {
             }),
             space: Box::new(|_| Box::pin(async { BTreeMap::new() })),
             cache: Box::new(types::Cache::default),
+            ports: Box::new(Vec::new),
             access: Access::new(users(), Tokens::default()),
             file: None,
             started: now.wall,

@@ -247,7 +247,7 @@ fn stalling_clients_are_cut_and_harm_no_other() {
 #[test]
 fn a_client_that_does_not_read_is_cut() {
     let limits = Limits {
-        connections: 1,
+        connections: Capacity::new(1),
         ..short()
     };
     let server = start(limits);
@@ -260,12 +260,14 @@ fn a_client_that_does_not_read_is_cut() {
 #[test]
 fn too_many_connections_are_turned_away_with_a_word() {
     let limits = Limits {
-        connections: 2,
+        connections: Capacity::new(2),
         ..Limits::default()
     };
     let server = start(limits);
-    let first = server.connect();
-    let second = server.connect();
+    let idle = server.connect();
+    let first = server.begin(&Client::get("/never").to_bytes());
+    let second = server.begin(&Client::get("/never").to_bytes());
+    assert_eq!(rest(idle), "", "it gave way to the second request");
     let answer = rest(server.connect());
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.contains("too many connections"), "{answer}");
