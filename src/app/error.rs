@@ -6,7 +6,7 @@ use crate::ledger::LedgerError;
 use crate::registry::RegistryError;
 
 /// Kind of a failure. Maps to an HTTP status in one place, `crate::http::error`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, strum::VariantArray)]
 pub enum ErrorKind {
     /// The request itself is wrong.
     Invalid,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use strum::VariantArray as _;
 use utoipa::IntoResponses;
 use utoipa::openapi::{self, RefOr};
 
@@ -133,6 +134,23 @@ const fn status(kind: ErrorKind) -> StatusCode {
     }
 }
 
+/// Codes of refusals that no use case knows.
+const TRANSPORT_CODES: [(u16, &str); 4] = [
+    (408, "slow-request"),
+    (413, "too-large"),
+    (415, "wrong-media-type"),
+    (504, "slow-answer"),
+];
+
+/// Returns the codes that a problem of `of` may have.
+fn codes(of: u16) -> Vec<&'static str> {
+    let kinds = ErrorKind::VARIANTS.iter();
+    let kinds = kinds.filter(|&&kind| status(kind) == of);
+    let transport = TRANSPORT_CODES.iter().filter(|(status, _)| *status == of);
+    let codes = transport.map(|(_, code)| *code);
+    kinds.map(|kind| kind.code()).chain(codes).collect()
+}
+
 impl From<AppError> for Problem {
     fn from(error: AppError) -> Self {
         let mut problem = Self::new(status(error.kind), error.kind.code(), error.message);
@@ -205,8 +223,15 @@ fn responses(statuses: &[u16]) -> BTreeMap<String, RefOr<openapi::Response>> {
     let response = |status: u16| {
         let title = StatusCode::from_u16(status).ok();
         let title = title.and_then(|status| status.canonical_reason());
-        let schema = openapi::Ref::from_schema_name("Problem");
-        let content = openapi::ContentBuilder::new().schema(Some(schema)).build();
+        let code = openapi::ObjectBuilder::new()
+            .schema_type(openapi::Type::String)
+            .enum_values(Some(codes(status)));
+        let schema = openapi::AllOfBuilder::new()
+            .item(openapi::Ref::from_schema_name("Problem"))
+            .item(openapi::ObjectBuilder::new().property("code", code));
+        let content = openapi::ContentBuilder::new()
+            .schema(Some(openapi::Schema::AllOf(schema.build())))
+            .build();
         openapi::ResponseBuilder::new()
             .description(title.unwrap_or_default())
             .content(PROBLEM_JSON, content)

@@ -16,6 +16,8 @@ pub mod router;
 pub mod server;
 
 mod capacity;
+mod docs;
+mod document;
 mod extract;
 mod metrics;
 mod route;

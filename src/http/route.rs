@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt};
 
+use super::document::security;
 use super::error::Problem;
 use crate::core::role::Role;
 
@@ -84,6 +85,7 @@ impl Rules {
             for operation in operations.into_iter().flatten() {
                 let role = ExtensionsBuilder::new().add(ROLE, self.role.as_str());
                 operation.extensions = Some(role.build());
+                operation.security = Some(security());
             }
         }
         (schemas, paths, router).map(|router| self.guard(router))

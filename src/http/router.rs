@@ -9,23 +9,13 @@ use axum::{Json, Router};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use super::docs;
+use super::document::Document;
 use super::error::Problem;
 use super::metrics;
 use super::route::QUESTION;
 use super::v1;
 use crate::app::{AppError, Daemon};
-use crate::types;
-
-/// Document of the API, without its routes.
-#[derive(OpenApi)]
-#[openapi(
-    components(schemas(types::Problem)),
-    info(
-        title = "lapsed",
-        description = "Temporary files that live exactly as long as they should."
-    )
-)]
-struct Document;
 
 /// Returns the routes with their documents.
 fn routes() -> OpenApiRouter<Arc<Daemon>> {
@@ -60,8 +50,11 @@ pub fn router(daemon: Arc<Daemon>) -> Router {
         let error = AppError::not_found(format!("there is nothing at \"{}\"", uri.path()));
         Problem::from(error).allowed(paths.iter().cloned())
     };
+    let document = serde_json::to_value(document).unwrap_or_default();
+    let pages = docs::routes(&document);
     let document = Arc::new(document);
     router
+        .merge(pages)
         .route(
             "/openapi.json",
             QUESTION.guard(get(move || async move { Json(document.as_ref().clone()) })),

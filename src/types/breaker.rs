@@ -42,6 +42,7 @@ pub struct Released {
 /// Body of `POST /v1/breaker/release`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({}), json!({"root": "results"})))]
 pub struct Release {
     /// Only this root's.
     #[serde(default, skip_serializing_if = "Option::is_none")]

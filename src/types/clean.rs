@@ -14,6 +14,7 @@ use crate::types::JsonPath;
 /// Body of `POST /v1/clean`. An empty list means all.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({"dry_run": true})))]
 pub struct CleanOrder {
     /// Only list what would be removed. Required: an order that leaves it out removes nothing.
     pub dry_run: bool,

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 /// Refusal of a request, or failure to carry it out.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({"type": "about:blank", "title": "Not Found", "status": 404, "code": "not-found", "detail": "no root has \"/etc\"", "allowed": ["/srv"]})))]
 pub struct Problem {
     /// Always `about:blank`: the status tells the kind (RFC 9457, 4.2.1).
     #[serde(rename = "type", default = "about_blank")]

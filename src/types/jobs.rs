@@ -169,6 +169,7 @@ pub struct Claim {
 /// Body of `PUT /v1/jobs/{id}`: the whole job; omitted fields are cleared.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(examples(json!({"status": "completed", "files": ["results/17/scene.png"]})))]
 pub struct JobOrder {
     /// Status. Required.
     pub status: Option<String>,

@@ -58,6 +58,7 @@ pub struct Pins {
 /// Body of `POST /v1/pins`: either a path or a job, and either `for` or `until`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(examples(json!({"path": "/srv/data/keep", "for": "7d", "why": "wanted"})))]
 pub struct PinOrder {
     /// An absolute path beneath a root.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,6 +86,7 @@ pub struct PinOrder {
 /// Body of `PATCH /v1/pins/{id}`: one of the two.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(examples(json!({"for": "7d"})))]
 pub struct PinChange {
     /// Duration from now, such as `7d`.
     #[serde(rename = "for", skip_serializing_if = "Option::is_none")]

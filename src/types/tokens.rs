@@ -8,6 +8,7 @@ use crate::core::role::Role;
 /// Body of `POST /v1/tokens`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({"role": "viewer", "name": "prometheus", "expires": "90d"})))]
 pub struct TokenOrder {
     /// Role.
     pub role: Role,

@@ -32,6 +32,7 @@ use crate::core::template::Template;
 use crate::core::time::{FileTime, Timestamp};
 use crate::ledger::{Ledger, Options};
 use crate::registry::Registry;
+use crate::types;
 
 mod access;
 mod client;

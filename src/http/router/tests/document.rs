@@ -57,6 +57,71 @@ fn enums_list_their_words_in_json() {
     assert!(check(&document) > 50);
 }
 
+/// A client's generator stops at a reference that leads nowhere.
+#[test]
+fn every_reference_leads_to_a_schema() {
+    fn check(value: &Value, document: &Value) -> usize {
+        let target = value["$ref"].as_str();
+        if let Some(target) = target {
+            let found = document.pointer(target.trim_start_matches('#'));
+            assert!(found.is_some(), "{target}");
+        }
+        let below: usize = match value {
+            Value::Object(members) => members.values().map(|value| check(value, document)).sum(),
+            Value::Array(items) => items.iter().map(|value| check(value, document)).sum(),
+            _ => 0,
+        };
+        below + usize::from(target.is_some())
+    }
+    let document = serde_json::to_value(openapi()).unwrap();
+    assert!(check(&document, &document) > 100);
+}
+
+#[test]
+fn parameters_bodies_and_refusals_are_described() {
+    let document = serde_json::to_value(openapi()).unwrap();
+    for (path, method, operation) in operations() {
+        let of = format!("{method} {path}");
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            assert!(parameter["description"].is_string(), "{of}: {parameter}");
+        }
+        let ways = operation["security"].as_array().unwrap();
+        assert_eq!(
+            ways.last(),
+            Some(&json!({})),
+            "{of}: the socket asks for nothing"
+        );
+        let body = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+        if let Some(body) = body.as_str() {
+            let body = document.pointer(body.trim_start_matches('#')).unwrap();
+            assert!(
+                body["examples"].is_array(),
+                "{of}: a body without an example"
+            );
+        }
+        for (status, answer) in operation["responses"].as_object().unwrap() {
+            let problem = &answer["content"]["application/problem+json"]["schema"];
+            let codes = &problem["allOf"][1]["properties"]["code"]["enum"];
+            let has_codes = codes.as_array().is_some_and(|codes| !codes.is_empty());
+            assert_eq!(has_codes, status.as_str() >= "400", "{of}: {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_page_of_the_document_needs_no_script_and_no_network() {
+    let world = World::new().await;
+    for (target, media) in [("/docs", "text/html"), ("/docs/style.css", "text/css")] {
+        let answer = world.clients.send(STRANGER, &Request::get(target)).await;
+        assert_eq!(answer.status, 200, "{target}");
+        let found = answer.header("content-type").unwrap();
+        assert!(found.starts_with(media), "{found}");
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(policy.contains("default-src 'none'"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+    }
+}
+
 #[test]
 fn an_operation_that_acts_takes_more_than_a_viewer() {
     for (path, method, operation) in operations() {
