@@ -18,6 +18,7 @@ mod common;
 mod postgres;
 
 mod any_backend;
+mod api_document;
 mod arrivals;
 mod backends;
 mod bad_input;
