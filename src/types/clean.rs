@@ -154,6 +154,7 @@ pub struct ReportError {
     pub root: Option<String>,
     /// The absolute path.
     #[serde(flatten)]
+    #[schema(value_type = super::OptionalPath)]
     pub path: Option<JsonPath>,
     /// The rule's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -158,6 +158,7 @@ pub struct Claim {
     pub file: String,
     /// Place.
     #[serde(flatten)]
+    #[schema(value_type = super::OptionalPath)]
     pub path: Option<JsonPath>,
     /// State.
     pub state: ClaimState,

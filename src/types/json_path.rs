@@ -25,6 +25,16 @@ pub struct JsonPath {
     pub path_b64: Option<String>,
 }
 
+/// Members of a path that may be absent, for the `OpenAPI` document: an optional [`JsonPath`] that
+/// is flattened leaves its members out.
+#[derive(Clone, Debug, ToSchema)]
+pub struct OptionalPath {
+    /// The path; bytes that are not UTF-8 are replaced.
+    pub path: Option<String>,
+    /// The path in base64, where it is not UTF-8.
+    pub path_b64: Option<String>,
+}
+
 impl JsonPath {
     /// `path` for JSON.
     #[must_use]

@@ -40,7 +40,7 @@ pub use jobs::{
     Claim, Job, JobLine, JobOrder, JobRemoval, Jobs, OrphanTrip, PendingRecord, RefusedClaims,
     Source,
 };
-pub use json_path::JsonPath;
+pub use json_path::{JsonPath, OptionalPath};
 pub use moment::Moment;
 pub use parameters::{QueryError, from_query, to_query};
 pub use pins::{Pin, PinChange, PinOrder, Pins};

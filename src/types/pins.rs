@@ -14,6 +14,7 @@ pub struct Pin {
     pub id: u64,
     /// The absolute path that it holds with all below it; absent when it holds a job.
     #[serde(flatten)]
+    #[schema(value_type = super::OptionalPath)]
     pub path: Option<JsonPath>,
     /// The job that it holds; `null` when it holds a path.
     pub job: Option<String>,

@@ -248,6 +248,7 @@ pub struct NextDeadline {
     pub deadline: String,
     /// One of the files or units with that deadline.
     #[serde(flatten)]
+    #[schema(value_type = super::OptionalPath)]
     pub path: Option<JsonPath>,
 }
 
