@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::events::Events;
 use super::link::EngineLink;
+use super::runs::ActiveRuns;
 use super::totals::RunningTotals;
 use crate::app::access::{
     Access, Authorizer, Client, HasRole, OperatorGroup, RequestFacts, Requester,
@@ -115,6 +116,7 @@ pub struct Daemon {
     /// Totals of removals.
     pub(crate) totals: RunningTotals,
     turn: tokio::sync::Mutex<()>,
+    pub(crate) runs: ActiveRuns,
 }
 
 /// The group of that name does not exist.
@@ -174,6 +176,7 @@ impl Daemon {
             configuration,
             totals: RunningTotals::default(),
             turn,
+            runs: ActiveRuns::default(),
         }
     }
 

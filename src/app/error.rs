@@ -22,6 +22,8 @@ pub enum ErrorKind {
     NotFound,
     /// The request does not fit the present state.
     Conflict,
+    /// Another run is in progress.
+    RunInProgress,
     /// The request is well formed, and means nothing here.
     Unprocessable,
     /// A fault of the daemon.
@@ -44,6 +46,7 @@ impl ErrorKind {
             Self::RateLimited => "rate-limited",
             Self::NotFound => "not-found",
             Self::Conflict => "conflict",
+            Self::RunInProgress => "run-in-progress",
             Self::Unprocessable => "unprocessable",
             Self::Internal => "internal",
             Self::Unavailable => "unavailable",
@@ -63,6 +66,8 @@ pub struct AppError {
     pub hint: Option<String>,
     /// Accepted values.
     pub allowed: Vec<String>,
+    /// Number of the run that is in progress.
+    pub run: Option<u64>,
 }
 
 impl AppError {
@@ -74,6 +79,7 @@ impl AppError {
             message: message.into(),
             hint: None,
             allowed: Vec::new(),
+            run: None,
         }
     }
 

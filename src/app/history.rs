@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::breaker::root_named;
 use super::clean::rule_named;
 use super::daemon::Daemon;
+use super::runs;
 use super::stats::up_to_now;
 use crate::app::error::AppError;
 use crate::clock;
@@ -17,10 +18,11 @@ use crate::core::time::Timestamp;
 use crate::core::totals::Cursor;
 
 use crate::ledger::{Ledger, LedgerError, Line, LineFields, Mark};
+use crate::registry::RunRow;
 use crate::types::{Bytes, HistoryQuery};
 
 /// Lines in an answer by default.
-const LIMIT: u64 = 100;
+pub(super) const LIMIT: u64 = 100;
 
 /// Maximum number of lines in an answer: ~5 MB of JSON.
 const LIMIT_MAX: u64 = 10_000;
@@ -41,9 +43,12 @@ const DISORDER_MS: i64 = 3_600_000;
 
 /// Filters of a request.
 #[derive(Clone, Debug, Default)]
-struct Filter {
+pub(super) struct Filter {
     limit: usize,
+    /// Position behind which everything is read.
+    from: Cursor,
     before: Option<Cursor>,
+    run: Option<u64>,
     root: Option<String>,
     rule: Option<String>,
     job: Option<String>,
@@ -53,7 +58,7 @@ struct Filter {
 
 /// Part of the ledger that matches a [`Filter`].
 #[derive(Default)]
-struct Answer {
+pub(super) struct Answer {
     /// Matching lines, separated by commas.
     removals: Vec<u8>,
     cursor: Option<Cursor>,
@@ -68,7 +73,8 @@ struct Answer {
 /// # Errors
 /// If a name is unknown, or the ledger cannot be read.
 pub async fn history(daemon: Arc<Daemon>, query: HistoryQuery) -> Result<Vec<u8>, AppError> {
-    let filter = Filter::new(query, clock::now().wall)?;
+    let run = query.run;
+    let mut filter = Filter::new(query, clock::now().wall)?;
     let job = filter.job.clone();
     let is_unknown = job.as_ref().is_some_and(|id| !daemon.has_job(id));
     let is_first = filter.before.is_none();
@@ -77,6 +83,9 @@ pub async fn history(daemon: Arc<Daemon>, query: HistoryQuery) -> Result<Vec<u8>
     let answer = tokio::task::spawn_blocking(move || {
         if is_first {
             filter.check_names(&reader)?;
+        }
+        if let Some(id) = run {
+            filter.narrow_to(&runs::row(&reader, id)?);
         }
         filter.find(&reader.parts.ledger, is_unknown)
     });
@@ -94,26 +103,42 @@ pub async fn history(daemon: Arc<Daemon>, query: HistoryQuery) -> Result<Vec<u8>
 
 impl Filter {
     fn new(query: HistoryQuery, now: Timestamp) -> Result<Self, AppError> {
-        let limit = query.limit.unwrap_or(LIMIT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            let error = AppError::invalid_parameter("limit", &limit.to_string());
-            return Err(error.hint(format!("give a number from 1 to {LIMIT_MAX}")));
-        }
-        let cursor = query.cursor.map(|cursor| {
-            let error = AppError::invalid_parameter("cursor", &cursor);
-            let error = error.hint("give the cursor of an earlier answer");
-            cursor.parse().map_err(|_| error)
-        });
+        let (limit, before) = page(query.limit.unwrap_or(LIMIT), query.cursor)?;
         let path = query.path.map(|Bytes(path)| absolute(&path));
         Ok(Self {
-            limit: usize::try_from(limit).unwrap_or(usize::MAX),
-            before: cursor.transpose()?,
+            limit,
+            from: Cursor::default(),
+            before,
+            run: None,
             root: query.root,
             rule: query.rule,
             job: query.job,
             since: query.since.map(|since| since.instant(now)),
             path: path.transpose()?,
         })
+    }
+
+    /// Filter of a page of what the run of `row` removed.
+    pub(super) fn of_run(
+        row: &RunRow,
+        limit: u64,
+        cursor: Option<String>,
+    ) -> Result<Self, AppError> {
+        let (limit, before) = page(limit, cursor)?;
+        let mut filter = Self {
+            limit,
+            before,
+            ..Self::default()
+        };
+        filter.narrow_to(row);
+        Ok(filter)
+    }
+
+    /// Leaves only what the run of `row` removed.
+    fn narrow_to(&mut self, row: &RunRow) {
+        self.from = row.from;
+        self.before = self.before.or(row.to);
+        self.run = Some(row.id);
     }
 
     /// Refuses a root or rule that is neither configured nor in the totals of what was removed:
@@ -140,12 +165,12 @@ impl Filter {
 
     /// Reads the ledger until the answer is full. With `seeks_job` it goes on beyond `since`, to
     /// find out if the ledger has the job at all.
-    fn find(&self, ledger: &Ledger, seeks_job: bool) -> Result<Answer, AppError> {
+    pub(super) fn find(&self, ledger: &Ledger, seeks_job: bool) -> Result<Answer, AppError> {
         let mut answer = Answer {
             is_without_job: true,
             ..Answer::default()
         };
-        let mut lines = ledger.newest_first(self.before);
+        let mut lines = ledger.newest_between(self.from, self.before);
         let (mut count, mut unreadable, mut is_past) = (0, 0usize, false);
         loop {
             let before = lines.cursor();
@@ -202,7 +227,8 @@ impl Filter {
             };
             is_below(&line.path_bytes()) || line.paths.iter().any(|path| is_below(path.as_bytes()))
         };
-        is_named(self.root.as_ref(), Some(&line.root))
+        self.run.is_none_or(|run| line.run == Some(run))
+            && is_named(self.root.as_ref(), Some(&line.root))
             && is_named(self.rule.as_ref(), Some(&line.rule))
             && self.since.is_none_or(|since| line.at >= since)
             && self.path.as_ref().is_none_or(is_below)
@@ -239,7 +265,17 @@ impl Answer {
 
     /// Renders the answer. The lines are JSON already, and must not be parsed and formatted again.
     fn into_json(self) -> Vec<u8> {
-        let mut body = b"{\"removals\":[".to_vec();
+        self.into_json_with("removals", &serde_json::json!({}))
+    }
+
+    /// Renders the answer with the lines under `name`, behind the members of `head`.
+    pub(super) fn into_json_with(self, name: &str, head: &serde_json::Value) -> Vec<u8> {
+        let mut body = head.to_string().into_bytes();
+        body.pop();
+        if body.len() > 1 {
+            body.push(b',');
+        }
+        body.extend(format!("\"{name}\":[").bytes());
         body.extend(self.removals);
         let cursor = self.cursor.map(|cursor| cursor.to_string());
         body.extend(format!("],\"cursor\":{}", serde_json::json!(cursor)).bytes());
@@ -250,6 +286,23 @@ impl Answer {
         body.push(b'}');
         body
     }
+}
+
+/// Returns the number of lines of a page, and the position that it begins at.
+fn page(limit: u64, cursor: Option<String>) -> Result<(usize, Option<Cursor>), AppError> {
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        let error = AppError::invalid_parameter("limit", &limit.to_string());
+        return Err(error.hint(format!("give a number from 1 to {LIMIT_MAX}")));
+    }
+    let cursor = cursor.map(|cursor| {
+        let error = AppError::invalid_parameter("cursor", &cursor);
+        let error = error.hint("give the cursor of an earlier answer");
+        cursor.parse().map_err(|_| error)
+    });
+    Ok((
+        usize::try_from(limit).unwrap_or(usize::MAX),
+        cursor.transpose()?,
+    ))
 }
 
 /// Returns true if no name is wanted, or `found` is the one.
@@ -268,152 +321,4 @@ fn absolute(path: &[u8]) -> Result<Vec<u8>, AppError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::{LineUnit, Options};
-    use crate::types::{History, RemovalResult, RemovalUnit};
-
-    fn line(id: u64, path: &str, rule: &str) -> Line {
-        let at = Timestamp::from_unix_ms(i64::try_from(id).unwrap() * 10_000_000);
-        Line {
-            id,
-            at,
-            root: "srv".into(),
-            path: path.into(),
-            rule: rule.into(),
-            since: "newest".into(),
-            basis: at,
-            deadline: at,
-            files: 1,
-            bytes: 1,
-            ..Line::default()
-        }
-    }
-
-    fn filter(query: &str, now: Timestamp) -> Result<Filter, AppError> {
-        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-        let query = crate::types::from_query(pairs.collect());
-        Filter::new(query.map_err(|error| AppError::invalid(error.detail))?, now)
-    }
-
-    fn ask(ledger: &Ledger, query: &str) -> (Vec<u64>, Option<String>) {
-        let now = Timestamp::from_unix_ms(100_000_000);
-        let filter = filter(query, now).unwrap();
-        let answer = filter.find(ledger, false).unwrap().into_json();
-        let answer: History<Line> = serde_json::from_slice(&answer).unwrap();
-        let ids = answer.removals.iter().map(|line| line.id).collect();
-        (ids, answer.cursor)
-    }
-
-    #[test]
-    fn the_newest_come_first_and_a_cursor_goes_on() {
-        let dir = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(&dir.path().join("ledger"), Options::default()).unwrap();
-        assert_eq!(ask(&ledger, ""), (vec![], None));
-        let lines = [
-            line(1, "/srv/a", "old"),
-            line(2, "/srv/a/x", "old"),
-            line(3, "/srv/ab", "new"),
-            line(4, "/srv/a/y", "new"),
-        ];
-        ledger.append(&lines).unwrap();
-        assert_eq!(ask(&ledger, ""), (vec![4, 3, 2, 1], None));
-        let (ids, cursor) = ask(&ledger, "limit=3");
-        assert_eq!(ids, [4, 3, 2]);
-        let on = format!("limit=3&cursor={}", cursor.unwrap());
-        assert_eq!(ask(&ledger, &on), (vec![1], None));
-        assert_eq!(ask(&ledger, "path=/srv/a/"), (vec![4, 2, 1], None));
-        assert_eq!(ask(&ledger, "rule=new&root=srv"), (vec![4, 3], None));
-        assert_eq!(ask(&ledger, "root=other"), (vec![], None));
-        assert_eq!(
-            ask(&ledger, "since=1970-01-01T08:20:00Z"),
-            (vec![4, 3], None)
-        );
-        assert_eq!(ask(&ledger, "since=75000s"), (vec![4, 3], None));
-    }
-
-    #[test]
-    fn lines_are_answered_with_as_they_are() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().join("ledger");
-        let ledger = Ledger::open(&dir, Options::default()).unwrap();
-        ledger.append(&[line(1, "/srv/a", "old")]).unwrap();
-        let segment = std::fs::read_dir(&dir).unwrap().next().unwrap().unwrap();
-        let path = segment.path();
-        let text = std::fs::read_to_string(&path).unwrap();
-        drop(ledger);
-        // A later version may write more, and people may write differently.
-        let odd = text
-            .trim()
-            .replacen("{\"id\":1,", "{ \"id\": 2, \"more\": [1.50],", 1);
-        let broken = odd.replace("1.50", "1.5.0");
-        std::fs::write(&path, format!("{text}{broken}\n{odd}\n")).unwrap();
-        let ledger = Ledger::open(&dir, Options::default()).unwrap();
-        let answer = Filter {
-            limit: 10,
-            ..Filter::default()
-        };
-        let answer = answer.find(&ledger, false).unwrap().into_json();
-        let answer: History<&serde_json::value::RawValue> =
-            serde_json::from_slice(&answer).unwrap();
-        let lines: Vec<&str> = answer.removals.iter().map(|line| line.get()).collect();
-        assert_eq!(lines, [odd.as_str(), text.trim()]);
-        assert_eq!(answer.unreadable.len(), 1, "{:?}", answer.unreadable);
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_refused() {
-        for query in [
-            "limit=0",
-            "limit=10001",
-            "cursor=x",
-            "cursor=7",
-            "since=soon",
-            "path=srv/a",
-            "path=",
-            "x=1",
-        ] {
-            let error = filter(query, Timestamp::MAX).unwrap_err();
-            assert_eq!(error.kind, crate::app::ErrorKind::Invalid, "{query}");
-        }
-    }
-
-    #[test]
-    fn clients_read_every_word_of_the_ledger() {
-        let result = |mark| match mark {
-            Mark::Removed => RemovalResult::Removed,
-            Mark::Displaced => RemovalResult::Displaced,
-            Mark::PutBack => RemovalResult::PutBack,
-            Mark::Pinned => RemovalResult::Pinned,
-            Mark::Extended => RemovalResult::Extended,
-            Mark::Unpinned => RemovalResult::Unpinned,
-        };
-        for mark in [
-            Mark::Removed,
-            Mark::Displaced,
-            Mark::PutBack,
-            Mark::Pinned,
-            Mark::Extended,
-            Mark::Unpinned,
-        ] {
-            let word = serde_json::to_value(mark).unwrap();
-            assert_eq!(word, result(mark).as_str());
-        }
-        let unit = |unit| match unit {
-            LineUnit::File => RemovalUnit::File,
-            LineUnit::Dir => RemovalUnit::Dir,
-            LineUnit::Job => RemovalUnit::Job,
-            LineUnit::EmptyDir => RemovalUnit::EmptyDir,
-        };
-        for line in [
-            LineUnit::File,
-            LineUnit::Dir,
-            LineUnit::Job,
-            LineUnit::EmptyDir,
-        ] {
-            let word = serde_json::to_value(line).unwrap();
-            assert_eq!(word, unit(line).as_str());
-        }
-    }
-}
+mod tests;

@@ -20,6 +20,7 @@ pub mod events;
 pub mod link;
 pub mod plan;
 pub mod report;
+pub mod runs;
 pub mod status;
 pub mod survey;
 

@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use super::daemon::{Daemon, source_name};
 use super::link::Stopping;
+use super::runs::Cancellation;
 use crate::core::hold::Hold;
 use crate::core::report::{CleanReport, SourcePhase};
 
@@ -57,13 +58,15 @@ impl Daemon {
 
     /// Prepares, has `clean` remove what is due, and does so again while something stays only
     /// because its source was being read when it was looked at. `clean` gives nothing when the
-    /// rules that it is for are not in force any more.
+    /// rules that it is for are not in force any more. Once it is cancelled, what was removed until
+    /// then is reported.
     ///
     /// # Errors
     /// [`Stopping`] when the engine has ended.
     pub async fn clean_prepared<F>(
         &self,
         files_max: Duration,
+        cancellation: Option<&Cancellation>,
         mut clean: impl FnMut() -> F,
     ) -> Result<Option<CleanReport>, Stopping>
     where
@@ -71,15 +74,25 @@ impl Daemon {
     {
         let mut all: Option<CleanReport> = None;
         for pause in PAUSES {
-            sleep(pause).await;
-            let is_known = self.prepare(files_max).await?;
+            let preparation = async {
+                sleep(pause).await;
+                self.prepare(files_max).await
+            };
+            let is_known = match cancellation {
+                None => preparation.await?,
+                Some(cancellation) => tokio::select! {
+                    is_known = preparation => is_known?,
+                    () = cancellation.cancelled() => break,
+                },
+            };
             let limit = if is_known { files_max } else { Duration::ZERO };
             let Some(mut report) = self.hurried(limit, clean()).await? else {
                 break;
             };
             let removed = all.take().map(|before| before.removed);
             report.removed.splice(..0, removed.into_iter().flatten());
-            let is_through = !self.was_being_read(&report).await?;
+            let is_cancelled = cancellation.is_some_and(Cancellation::is_cancelled);
+            let is_through = is_cancelled || !self.was_being_read(&report).await?;
             all = Some(report);
             if is_through {
                 break;

@@ -10,10 +10,11 @@ use crate::core::claim::Unit;
 use crate::core::hold::Hold;
 use crate::core::policy::{Policy, Record};
 use crate::core::report::{BreakerTrip, CleanItem, CleanReport, Unread, UnreadPart};
+use crate::core::run::RunStatus;
 use crate::core::time::Timestamp;
 use crate::types::{
     Breaker, ErrorKind, HeldLine, JobRecord, OrphanTrip, Report, ReportError, ReportItem,
-    ReportJob, RuleTotals, RunStatus, Source,
+    ReportJob, RuleTotals, Source,
 };
 
 /// A run, and what it left to be told beside its report.
@@ -60,6 +61,7 @@ pub fn report_of(report: &CleanReport, policy: &Policy, run: Run<'_>) -> Report 
         items.map(|item| item_of(item, policy)).collect()
     };
     Report {
+        run: None,
         dry_run: report.dry_run,
         status,
         started: run.started.to_string(),
@@ -159,19 +161,6 @@ fn item_of(item: &CleanItem, policy: &Policy) -> ReportItem {
     }
 }
 
-/// An error without a subject.
-fn error(kind: ErrorKind, why: String) -> ReportError {
-    ReportError {
-        kind,
-        source: None,
-        root: None,
-        path: None,
-        rule: None,
-        hold: None,
-        why,
-    }
-}
-
 fn failure_of(item: &CleanItem, policy: &Policy) -> ReportError {
     let why = item.hold.as_ref().map(ToString::to_string);
     let is_placed = has_place(item, policy);
@@ -184,7 +173,7 @@ fn failure_of(item: &CleanItem, policy: &Policy) -> ReportError {
         path: is_placed.then(|| json_path(policy, item.root, &item.path)),
         rule: Some(rule_name(policy, item.rule).to_owned()),
         hold: item.hold.as_ref().map(|hold| hold.code().to_owned()),
-        ..error(ErrorKind::Removal, why.unwrap_or_default())
+        ..ReportError::new(ErrorKind::Removal, why.unwrap_or_default())
     }
 }
 
@@ -193,7 +182,7 @@ fn unread_of(unread: &Unread, policy: &Policy) -> ReportError {
     match &unread.part {
         UnreadPart::Source(source) => ReportError {
             source: Some(source_name(policy, *source).to_owned()),
-            ..error(ErrorKind::Source, why)
+            ..ReportError::new(ErrorKind::Source, why)
         },
         UnreadPart::Root(root) => ReportError {
             root: Some(root_name(policy, *root).to_owned()),
@@ -202,12 +191,12 @@ fn unread_of(unread: &Unread, policy: &Policy) -> ReportError {
                 *root,
                 &crate::core::path::RelPath::root(),
             )),
-            ..error(ErrorKind::Root, why)
+            ..ReportError::new(ErrorKind::Root, why)
         },
         UnreadPart::Dir(root, dir) => ReportError {
             root: Some(root_name(policy, *root).to_owned()),
             path: Some(json_path(policy, *root, dir)),
-            ..error(ErrorKind::Directory, why)
+            ..ReportError::new(ErrorKind::Directory, why)
         },
     }
 }
@@ -222,7 +211,7 @@ fn unwritten_of(source: &Source) -> Option<ReportError> {
     };
     Some(ReportError {
         source: Some(source.name.clone()),
-        ..error(ErrorKind::Record, format!("{records}: {why}"))
+        ..ReportError::new(ErrorKind::Record, format!("{records}: {why}"))
     })
 }
 

@@ -53,6 +53,8 @@ pub struct Actor {
     pub principal: Principal,
     /// Number of the clean, so that its report can be put together; `None` for a deadline.
     pub request: Option<u64>,
+    /// Number of the run that the clean is a part of, for the ledger.
+    pub run: Option<u64>,
 }
 
 /// "Exactly this inode, seen so, may go."

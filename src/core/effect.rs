@@ -9,6 +9,7 @@ use super::jobs::{JobKey, SourceId};
 use super::path::RelPath;
 use super::principal::Principal;
 use super::report::{SavedRoot, SavedSource, Trip};
+use super::run::{RunCause, RunStatus};
 use super::time::Timestamp;
 
 /// The token of the barrier that the engine itself asks for, before it gathers what jobs own.
@@ -144,6 +145,21 @@ pub enum Event {
         file: String,
         /// The reason why it is refused.
         why: String,
+    },
+    /// A run began or ended.
+    Run {
+        /// Its number.
+        id: u64,
+        /// State or outcome.
+        status: RunStatus,
+        /// Cause.
+        cause: RunCause,
+        /// Requester.
+        by: Principal,
+        /// Removed files.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
     },
     /// Changes can be saved again.
     Saving,

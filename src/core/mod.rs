@@ -23,6 +23,7 @@ pub mod principal;
 pub mod recurrence;
 pub mod report;
 pub mod role;
+pub mod run;
 pub mod size;
 pub mod span;
 pub mod template;

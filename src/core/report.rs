@@ -12,6 +12,7 @@ use super::path::RelPath;
 use super::policy::{Class, Since};
 use super::time::Timestamp;
 use crate::core::principal::Principal;
+use crate::core::run::Run;
 
 /// Mode of removal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -322,6 +323,8 @@ pub struct CleanRequest {
     pub release: bool,
     /// The asker.
     pub principal: Principal,
+    /// The run that it is a part of; `None`: a dry run.
+    pub run: Option<Run>,
 }
 
 impl CleanRequest {

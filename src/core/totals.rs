@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A place between two lines of the ledger. Its text is opaque to clients.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Cursor {
     /// The segment's number.
     pub segment: u64,

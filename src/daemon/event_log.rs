@@ -181,7 +181,8 @@ pub(super) fn log(event: &Event, engine: &Engine, now: Now) {
         ),
         Event::Saving => tracing::info!("what changes can be saved again; removals go on"),
         Event::ClockJumped { by_ms } => tracing::warn!(by_ms, "the wall clock was set"),
-        Event::Observed { .. } => {}
+        // Whoever began a run logs its end.
+        Event::Observed { .. } | Event::Run { .. } => {}
     }
 }
 

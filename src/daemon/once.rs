@@ -20,6 +20,7 @@ use super::records::Patience;
 use super::saved_state;
 use super::sources::Sources;
 use super::state_dir::StateDir;
+use crate::app::runs::Recording;
 use crate::cache::{self, Peek, Rules};
 use crate::clock;
 use crate::config::Settings;
@@ -27,6 +28,7 @@ use crate::core::effect::Effect;
 use crate::core::engine::{Engine, Setup};
 use crate::core::jobs::Jobs;
 use crate::core::report::{CleanReport, CleanRequest, Mode};
+use crate::ledger::Ledger;
 use crate::reap::{Batch, Reaper, RootLocation};
 use crate::registry::Registry;
 use crate::types;
@@ -41,6 +43,8 @@ pub struct Once {
     reaper: Arc<Reaper>,
     sources: Arc<Sources>,
     interrupts: Interrupts,
+    registry: Arc<Registry>,
+    ledger: Arc<Ledger>,
     _state: StateDir,
 }
 
@@ -77,6 +81,7 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
     let reaper = parts::reaper(&settings, &ledger, hooks)?;
     reaper.finish(cut_off);
     // There is no daemon that counts what earlier runs have removed.
+    super::totals::settle_runs(&registry, &ledger, registry.last_run()?);
     super::totals::count_and_drop(&registry, &ledger, &reaper, || false);
     let options = parts::watch_options(&settings);
     let now = clock::now();
@@ -96,6 +101,8 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
         reaper,
         sources,
         interrupts,
+        registry,
+        ledger,
         _state: state,
     };
     let Once {
@@ -139,6 +146,22 @@ impl Once {
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
         self.interrupts.is_interrupted()
+    }
+
+    /// Begins a run.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub fn begin_run(&self, details: types::RunDetails) -> anyhow::Result<Recording> {
+        let id = self.registry.last_run()? + 1;
+        let recording = Recording::new(id, details, &self.ledger);
+        recording.save_start(&self.registry);
+        Ok(recording)
+    }
+
+    /// Ends a run: `report` gets its number.
+    pub fn end_run(&self, mut recording: Recording, report: &mut types::Report) {
+        recording.end(&self.registry, &self.ledger, report);
     }
 
     /// Removes what is due and asked for.

@@ -16,12 +16,16 @@ use tokio::sync::oneshot;
 
 use crate::app::Daemon;
 use crate::app::link::Stopping;
+use crate::app::runs::{Cancellation, OnConflict, RunOrder, Running, details};
 use crate::clock::{self, Alarm};
 use crate::core::facts::RuleId;
 use crate::core::hold::Hold;
 use crate::core::policy::{Policy, Schedule as When};
+use crate::core::principal::Principal;
 use crate::core::report::{CleanItem, CleanReport, CleanRequest};
+use crate::core::run::{Run, RunCause};
 use crate::core::time::Timestamp;
+use crate::types::{CleanOrder, RunDetails};
 
 /// Maximum time to learn of writes before an instant; after it, the present knowledge decides.
 const FILES_MAX: Duration = Duration::from_mins(10);
@@ -105,7 +109,7 @@ struct Waiting {
 
 impl Waiting {
     fn run(&self) -> Result<std::convert::Infallible, Stopping> {
-        self.clean_at_start()?;
+        self.clean_at_start();
         let mut policy = self.daemon.policy();
         // Everything until here has come.
         let mut until = clock::now().wall;
@@ -150,57 +154,127 @@ impl Waiting {
     }
 
     fn carry_out(&self, policy: &Arc<Policy>, rules: &[RuleId]) -> Result<(), Stopping> {
-        let (daemon, link) = (&self.daemon, self.daemon.link());
         let names: Vec<_> = rules
             .iter()
-            .map(|&id| format!("\"{}\"", policy.rule(id).name))
+            .map(|&id| policy.rule(id).name.clone())
             .collect();
-        let clean = || link.clean(Arc::clone(policy), CleanRequest::due_under(rules.to_vec()));
-        let carried_out = self
-            .runtime
-            .block_on(daemon.clean_prepared(FILES_MAX, clean))?;
-        if let Some(report) = carried_out {
-            tell(&format!("schedule of rule {}", names.join(", ")), &report);
-        }
-        Ok(())
+        let what = format!("schedule of rule \"{}\"", names.join("\", \""));
+        let order = RunOrder {
+            request: CleanRequest::due_under(rules.to_vec()),
+            details: scheduled(names, RunCause::Schedule),
+            policy: Arc::clone(policy),
+            on_conflict: OnConflict::Wait,
+        };
+        let (daemon, policy) = (Arc::clone(&self.daemon), Arc::clone(policy));
+        self.runtime
+            .block_on(run(&daemon, &what, order, async |run, cancellation| {
+                let request = CleanRequest {
+                    run,
+                    ..CleanRequest::due_under(rules.to_vec())
+                };
+                let clean = || daemon.link().clean(Arc::clone(&policy), request.clone());
+                daemon.clean_prepared(FILES_MAX, cancellation, clean).await
+            }))
     }
 
-    fn clean_at_start(&self) -> Result<(), Stopping> {
-        if !self.daemon.policy().cleans_at_start {
-            return Ok(());
+    /// Begins the clean of the start. It goes on beside the schedules: everything has to be read
+    /// first, which may take any time. So it keeps no other run off.
+    fn clean_at_start(&self) {
+        let policy = self.daemon.policy();
+        if !policy.cleans_at_start {
+            return;
         }
-        let (sender, report) = oneshot::channel();
-        // A daemon that stops drops the receiver.
-        let done = |report: CleanReport| drop(sender.send(report));
-        let link = self.daemon.link();
-        self.runtime
-            .block_on(link.ask(move |engine, _| engine.clean_when_settled(done)))?;
-        // Beside the schedules: everything has to be read first, which may take any time.
+        let order = RunOrder {
+            request: CleanRequest::due_under(Vec::new()),
+            details: scheduled(Vec::new(), RunCause::Start),
+            policy,
+            on_conflict: OnConflict::Ignore,
+        };
+        let (ordered, is_ordered) = oneshot::channel::<()>();
         let daemon = Arc::clone(&self.daemon);
         self.runtime.spawn(async move {
-            if let Ok(report) = report.await {
-                tell("clean at start", &report);
-                // An engine that has ended cleans nothing more.
-                let _ = clean_what_was_being_read(&daemon, &report).await;
-            }
+            let clean = async |run: Option<Run>, cancellation: Option<&Cancellation>| {
+                let (sender, report) = oneshot::channel();
+                // A daemon that stops drops the receiver.
+                let done = |report: CleanReport| drop(sender.send(report));
+                let again = run.clone();
+                let link = daemon.link();
+                link.ask(move |engine, _| engine.clean_when_settled(run, done))
+                    .await?;
+                drop(ordered);
+                // Dropped when the rules in force do not want that any more.
+                let Ok(mut report) = report.await else {
+                    return Ok(None);
+                };
+                let more = clean_what_was_being_read(&daemon, &report, again, cancellation);
+                if let Some(more) = more.await? {
+                    report.removed.extend(more.removed);
+                    report.held = more.held;
+                }
+                Ok(Some(report))
+            };
+            // An engine that has ended cleans nothing more.
+            let _ = run(&daemon, "clean at start", order, clean).await;
         });
-        Ok(())
+        // Schedules come behind it. An error is told where it is given.
+        let _ = self.runtime.block_on(is_ordered);
     }
+}
+
+/// Carries out `order` by `clean`, and logs its end.
+async fn run(
+    daemon: &Arc<Daemon>,
+    what: &str,
+    order: RunOrder,
+    clean: impl AsyncFnOnce(Option<Run>, Option<&Cancellation>) -> Result<Option<CleanReport>, Stopping>,
+) -> Result<(), Stopping> {
+    let running = match Running::begin(daemon, order).await {
+        Ok(running) => running,
+        Err(error) => {
+            tracing::error!("{what}: cannot begin: {error}");
+            return Ok(());
+        }
+    };
+    let cancellation = running.as_ref().map(Running::cancellation);
+    let cleaned = clean(running.as_ref().map(Running::run), cancellation.as_ref()).await?;
+    if let Some(cleaned) = &cleaned {
+        tell(what, cleaned);
+    }
+    if let Some(running) = running
+        && let Err(error) = running.end(cleaned.as_ref()).await
+    {
+        tracing::warn!("{what}: {error}");
+    }
+    Ok(())
+}
+
+/// Details of a run without a client, under these rules.
+fn scheduled(rules: Vec<String>, cause: RunCause) -> RunDetails {
+    let order = CleanOrder {
+        rules,
+        ..CleanOrder::default()
+    };
+    details(order, Principal::Schedule, cause)
 }
 
 /// Cleans again if something of the start's `report` is held only because its source was being
 /// read: nothing else would, because the clean of the start is the only one.
-async fn clean_what_was_being_read(daemon: &Daemon, report: &CleanReport) -> Result<(), Stopping> {
+async fn clean_what_was_being_read(
+    daemon: &Daemon,
+    report: &CleanReport,
+    run: Option<Run>,
+    cancellation: Option<&Cancellation>,
+) -> Result<Option<CleanReport>, Stopping> {
     let policy = daemon.policy();
     if !policy.cleans_at_start || !daemon.was_being_read(report).await? {
-        return Ok(());
+        return Ok(None);
     }
-    let link = daemon.link();
-    let clean = || link.clean(Arc::clone(&policy), CleanRequest::due_under(Vec::new()));
-    if let Some(report) = daemon.clean_prepared(FILES_MAX, clean).await? {
-        tell("clean at start, again", &report);
-    }
-    Ok(())
+    let request = CleanRequest {
+        run,
+        ..CleanRequest::due_under(Vec::new())
+    };
+    let clean = || daemon.link().clean(Arc::clone(&policy), request.clone());
+    daemon.clean_prepared(FILES_MAX, cancellation, clean).await
 }
 
 /// Logs what went, and what did not.

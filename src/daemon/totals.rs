@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::app::runs;
 use crate::ledger::{Ledger, Needs};
 use crate::reap::Reaper;
 use crate::registry::{Registry, RegistryError};
@@ -37,11 +38,12 @@ impl Counter {
         registry: &Arc<Registry>,
         ledger: &Arc<Ledger>,
         reaper: &Arc<Reaper>,
-    ) -> std::io::Result<Self> {
+    ) -> anyhow::Result<Self> {
         let books = Books {
             registry: Arc::clone(registry),
             ledger: Arc::clone(ledger),
             reaper: Arc::clone(reaper),
+            last_run: registry.last_run()?,
         };
         let (orders, inbox) = channel();
         let stopping = Arc::new(AtomicBool::new(false));
@@ -80,11 +82,14 @@ struct Books {
     registry: Arc<Registry>,
     ledger: Arc<Ledger>,
     reaper: Arc<Reaper>,
+    /// The last run of an earlier process.
+    last_run: u64,
 }
 
 impl Books {
     fn run(&self, inbox: &Receiver<Order>, noted: &AtomicBool, stopping: &AtomicBool) {
         let stops = || stopping.load(Ordering::SeqCst);
+        settle_runs(&self.registry, &self.ledger, self.last_run);
         loop {
             noted.store(false, Ordering::SeqCst);
             count_and_drop(&self.registry, &self.ledger, &self.reaper, stops);
@@ -97,6 +102,14 @@ impl Books {
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
         }
+    }
+}
+
+/// Ends the runs up to the number `last`, whose process ended first. What fails is tried again by
+/// the next start.
+pub(super) fn settle_runs(registry: &Registry, ledger: &Ledger, last: u64) {
+    if let Err(error) = runs::settle(registry, ledger, last) {
+        tracing::warn!("runs of an earlier process cannot be ended: {error}");
     }
 }
 

@@ -44,6 +44,7 @@ impl Problem {
             detail: detail.into(),
             hint: None,
             allowed: Vec::new(),
+            run: None,
         }))
     }
 
@@ -126,7 +127,7 @@ const fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Forbidden => StatusCode::FORBIDDEN,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
-        ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::Conflict | ErrorKind::RunInProgress => StatusCode::CONFLICT,
         ErrorKind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -155,6 +156,7 @@ impl From<AppError> for Problem {
     fn from(error: AppError) -> Self {
         let mut problem = Self::new(status(error.kind), error.kind.code(), error.message);
         problem.0.hint = error.hint;
+        problem.0.run = error.run;
         problem.allowed(error.allowed)
     }
 }

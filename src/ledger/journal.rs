@@ -20,13 +20,11 @@ use super::encode::EncodedLine;
 use super::error::{LedgerError, words};
 use super::ids::Ids;
 use super::line::Line;
-use super::newest::{NewestFirst, Stretch};
 use super::segment::{
     SUFFIX, Segment, cut, cut_torn, first_at, largest_id, list, open_for_writing, whole_lines,
 };
 use super::stats::LedgerStats;
 use crate::core::time::Timestamp;
-use crate::core::totals::Cursor;
 
 /// Limits of segments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -293,19 +291,6 @@ impl Ledger {
                 Err(LedgerError::io("append to", &last.path)(error))
             }
         }
-    }
-
-    /// Returns the lines, newest first: all of them, or those before the position `before`. Lines
-    /// that are appended after this call are not returned.
-    #[must_use]
-    pub fn newest_first(&self, before: Option<Cursor>) -> NewestFirst {
-        NewestFirst::new(self.segments(), before)
-    }
-
-    /// Returns the lines after the position `from`, a segment at a time, oldest first.
-    #[must_use]
-    pub fn stretches(&self, from: Option<Cursor>) -> Vec<Stretch> {
-        Stretch::all_after(self.segments(), from)
     }
 
     /// Returns its figures.

@@ -12,6 +12,8 @@ use proptest::prelude::*;
 use super::super::line::sample;
 use super::*;
 use crate::common::machine::has_namespaces;
+use crate::core::totals::Cursor;
+use crate::ledger::Stretch;
 
 #[path = "damage_tests.rs"]
 mod damage;

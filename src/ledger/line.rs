@@ -55,6 +55,9 @@ pub struct Line {
     pub result: Mark,
     /// Origin of the removal.
     pub by: Principal,
+    /// Number of the run that removed it; absent when its deadline passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<u64>,
     /// The job that owned it, as its source described it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<LineJob>,
@@ -97,6 +100,9 @@ pub struct LineFields<'t> {
     /// [`Line::rule`].
     #[serde(borrow)]
     pub rule: Cow<'t, str>,
+    /// [`Line::run`].
+    #[serde(default)]
+    pub run: Option<u64>,
     /// [`Line::paths`].
     #[serde(borrow, default)]
     pub paths: Vec<Cow<'t, str>>,

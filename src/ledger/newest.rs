@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::backwards::{Backwards, LINE_BYTES_MAX, RawLine};
 use super::error::LedgerError;
+use super::journal::Ledger;
 use super::line::{Line, LineFields};
 use super::segment::Segment;
 use crate::core::totals::{Cursor, Totals};
@@ -37,6 +38,37 @@ pub struct NewestFirst {
 pub struct Stretch {
     segment: Arc<Segment>,
     from: u64,
+}
+
+impl Ledger {
+    /// Returns the lines, newest first: all of them, or those before the position `before`. Lines
+    /// that are appended after this call are not returned.
+    #[must_use]
+    pub fn newest_first(&self, before: Option<Cursor>) -> NewestFirst {
+        NewestFirst::new(self.segments(), before)
+    }
+
+    /// Returns the lines from the position `from` on, newest first, up to the position `before`.
+    #[must_use]
+    pub fn newest_between(&self, from: Cursor, before: Option<Cursor>) -> NewestFirst {
+        NewestFirst::between(self.segments(), from, before)
+    }
+
+    /// Returns the position behind the last line.
+    #[must_use]
+    pub fn end(&self) -> Cursor {
+        let segments = self.segments();
+        segments.last().map_or_else(Cursor::default, |last| Cursor {
+            segment: last.floor,
+            offset: last.len,
+        })
+    }
+
+    /// Returns the lines after the position `from`, a segment at a time, oldest first.
+    #[must_use]
+    pub fn stretches(&self, from: Option<Cursor>) -> Vec<Stretch> {
+        Stretch::all_after(self.segments(), from)
+    }
 }
 
 impl Stretch {
@@ -112,6 +144,22 @@ impl NewestFirst {
             from: 0,
             last: None,
             bytes_read: 0,
+        }
+    }
+
+    /// Creates a reader of the lines from the position `from` on.
+    pub(super) fn between(
+        mut segments: Vec<Arc<Segment>>,
+        from: Cursor,
+        before: Option<Cursor>,
+    ) -> Self {
+        segments.retain(|segment| segment.floor >= from.segment);
+        let oldest = segments.first().map(|oldest| oldest.floor);
+        Self {
+            from: oldest
+                .filter(|&oldest| oldest == from.segment)
+                .map_or(0, |_| from.offset),
+            ..Self::new(segments, before)
         }
     }
 

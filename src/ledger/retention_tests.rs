@@ -1,7 +1,8 @@
 //! Segments that are dropped, and segments that are kept.
 
 use super::*;
-use crate::ledger::Needs;
+use crate::core::totals::Cursor;
+use crate::ledger::{Needs, Stretch};
 
 /// A ledger of ten segments with a line each, a day apart.
 fn daily(dir: &Path, keep: Options) -> Ledger {

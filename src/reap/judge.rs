@@ -179,6 +179,7 @@ pub(super) fn line(
         basis: due.basis,
         deadline: due.deadline,
         by: claim.actor.principal.clone(),
+        run: claim.actor.run,
         ..Line::default()
     }
 }

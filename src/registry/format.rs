@@ -5,10 +5,10 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Format that this version writes.
-pub const VERSION: i64 = 5;
+pub const VERSION: i64 = 6;
 
 /// Additions of each format: to the file, or in memory for a process that only reads an older file.
-const TABLES: [&str; 5] = [
+const TABLES: [&str; 6] = [
     "CREATE {temporary} TABLE job (
         source TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL,
         PRIMARY KEY (source, id)
@@ -50,6 +50,13 @@ const TABLES: [&str; 5] = [
         id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL, hash BLOB NOT NULL,
         created_at INTEGER NOT NULL, created_by TEXT NOT NULL, expires_at INTEGER
     ) WITHOUT ROWID;
+    ",
+    "CREATE {temporary} TABLE run (
+        id INTEGER PRIMARY KEY,
+        status TEXT NOT NULL, started INTEGER NOT NULL, finished INTEGER,
+        from_segment INTEGER NOT NULL, from_offset INTEGER NOT NULL, to_segment INTEGER, to_offset INTEGER,
+        details TEXT NOT NULL
+    );
     ",
 ];
 

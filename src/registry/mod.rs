@@ -8,7 +8,7 @@
 //! - `open`: opening of the file: it is created, checked, or refused; reading without a daemon
 //! - `handle`: the connection, shared between threads
 //! - `format`: tables, and migration of older files
-//! - `jobs`, `pins`, `outbox`, `forgotten`, `sources`, `totals`, `tokens`: one table each
+//! - `jobs`, `pins`, `outbox`, `forgotten`, `sources`, `totals`, `tokens`, `runs`: one table each
 //!
 //! **Invariant:** acknowledged changes must be on the disk: every write is a transaction that is
 //! synchronized before its call returns.
@@ -26,6 +26,7 @@ mod jobs;
 mod open;
 mod outbox;
 mod pins;
+mod runs;
 mod sources;
 mod tokens;
 mod totals;
@@ -39,5 +40,6 @@ pub use format::VERSION;
 pub use handle::Registry;
 pub use jobs::Change;
 pub use outbox::{Backlog, FailureScope, OutboxItem, READY_MAX, WaitingItem};
+pub use runs::{RUNS_MAX, RunRow};
 pub use sources::SourceSeen;
 pub use tokens::StoredToken;

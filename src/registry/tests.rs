@@ -13,6 +13,7 @@ use crate::core::time::Timestamp;
 mod for_ever;
 mod looks;
 mod outbox;
+mod runs;
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
 
@@ -206,7 +207,7 @@ fn an_older_file_gets_the_tables_that_it_lacks_once_it_is_written() {
         .lock()
         .execute_batch(
             "DROP TABLE forgotten; DROP TABLE total; DROP TABLE counted; DROP TABLE source_read;
-             DROP TABLE machine_run; DROP TABLE token; PRAGMA user_version = 1;",
+             DROP TABLE machine_run; DROP TABLE token; DROP TABLE run; PRAGMA user_version = 1;",
         )
         .unwrap();
     drop(registry);
@@ -214,6 +215,7 @@ fn an_older_file_gets_the_tables_that_it_lacks_once_it_is_written() {
     let seen = Registry::open_to_read(dir.path()).unwrap();
     assert_eq!(seen.jobs("api").unwrap().len(), 1);
     assert_eq!(seen.forgotten(None, "one").unwrap(), []);
+    assert_eq!(seen.runs(None, 10).unwrap(), []);
     drop(seen);
     let after = std::fs::read(dir.path().join("registry.db")).unwrap();
     assert!(before == after, "a look changes nothing");

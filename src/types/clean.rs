@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::{Breaker, HeldLine};
 use crate::core::claim::Unit;
 use crate::core::jobs::Status;
+use crate::core::run::RunStatus;
 use crate::types::JsonPath;
 
 /// Body of `POST /v1/clean`. An empty list means all.
@@ -36,25 +37,17 @@ pub struct CleanOrder {
     /// Release the breaker of these roots first, as `POST /v1/breaker/release` does.
     #[serde(default)]
     pub release: bool,
-}
-
-/// Outcome of a run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum RunStatus {
-    /// All that was due was removed, or is held by something ordinary.
-    Done,
-    /// Something could not be read, removed or recorded, or a breaker stopped it.
-    Errors,
-    /// Nothing could be judged: no root, or nothing that decides about the roots, could be read.
-    Failed,
-    /// It was interrupted.
-    Interrupted,
+    /// Word of the client's own, to find the run by in `GET /v1/runs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// The report of a run: what it removed, or would remove.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Report {
+    /// Number of the run; `null`: a dry run is none.
+    #[serde(default)]
+    pub run: Option<u64>,
     /// True if nothing was removed, by the order or by the configuration.
     pub dry_run: bool,
     /// Outcome.
@@ -139,6 +132,8 @@ pub enum ErrorKind {
     Removal,
     /// A job's record could not be written to its source.
     Record,
+    /// The run could not be recorded.
+    Run,
 }
 
 /// A failure, or a note, in a [`Report`].
@@ -164,6 +159,22 @@ pub struct ReportError {
     pub hold: Option<String>,
     /// Failure, and what would fix it.
     pub why: String,
+}
+
+impl ReportError {
+    /// Failure without a subject.
+    #[must_use]
+    pub fn new(kind: ErrorKind, why: String) -> Self {
+        Self {
+            kind,
+            source: None,
+            root: None,
+            path: None,
+            rule: None,
+            hold: None,
+            why,
+        }
+    }
 }
 
 /// Outcome for a job's record at its source.

@@ -26,6 +26,9 @@ pub struct Problem {
     /// Accepted values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<String>,
+    /// Number of the run that is in progress (`run-in-progress`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<u64>,
 }
 
 fn about_blank() -> String {

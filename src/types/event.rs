@@ -7,6 +7,7 @@ use super::{JsonPath, Moment};
 use crate::core::claim::Unit;
 use crate::core::principal::Principal;
 use crate::core::report::Counted;
+use crate::core::run::{RunCause, RunStatus};
 
 /// Event, as the data of one server-sent event.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -114,6 +115,21 @@ pub enum Event {
         /// Reason.
         why: String,
     },
+    /// A run began or ended.
+    Run {
+        /// Its number.
+        run: u64,
+        /// State or outcome.
+        status: RunStatus,
+        /// Cause.
+        cause: RunCause,
+        /// Requester.
+        by: Principal,
+        /// Removed files.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
     /// The cache can be written again.
     Saving {},
     /// The wall clock jumped.
@@ -152,6 +168,7 @@ impl Event {
             Self::Source { .. } => "source",
             Self::OrphansTripped { .. } => "orphans-tripped",
             Self::ClaimRefused { .. } => "claim-refused",
+            Self::Run { .. } => "run",
             Self::Saving {} => "saving",
             Self::Clock { .. } => "clock",
             Self::Missing(_) => "missing",

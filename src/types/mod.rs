@@ -17,6 +17,7 @@ mod parameters;
 mod pins;
 mod plan;
 mod query;
+mod runs;
 mod saved;
 mod state;
 mod stats;
@@ -29,7 +30,6 @@ mod value;
 pub use breaker::{Breaker, Release, Released, Trip};
 pub use clean::{
     CleanOrder, ErrorKind, JobRecord, Report, ReportError, ReportItem, ReportJob, RuleTotals,
-    RunStatus,
 };
 pub use error::Problem;
 pub use event::{Event, EventLine, Gap};
@@ -47,8 +47,9 @@ pub use pins::{Pin, PinChange, PinOrder, Pins};
 pub use plan::{Plan, PlanGroup, PlanHour};
 pub use query::{
     By, EventsQuery, ExplainQuery, FilesQuery, HealthQuery, HistoryQuery, JobsQuery, NoQuery,
-    PlanQuery, SortBy, SortOrder, SourceQuery, StatsQuery,
+    PlanQuery, RunQuery, RunsQuery, SortBy, SortOrder, SourceQuery, StatsQuery,
 };
+pub use runs::{LedgerRange, Run, RunDetails, RunReport, RunSummary, Runs};
 pub use saved::{Cache, Loaded, Pass, Reconciliation, SetAside};
 pub use state::{
     CacheState, ChangesBy, ClaimState, FoundKind, HealthState, Mode, RemovalResult, RemovalUnit,

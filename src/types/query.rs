@@ -7,6 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Bytes, Since, Size, Span};
 use crate::core::jobs::Status;
+use crate::core::run::{RunCause, RunStatus};
 
 /// Parameters of a route that takes none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
@@ -121,11 +122,46 @@ pub struct HistoryQuery {
     pub rule: Option<String>,
     /// Id of a job.
     pub job: Option<String>,
+    /// Number of a run.
+    pub run: Option<u64>,
     /// Earliest instant, or a duration before now.
     #[param(value_type = Option<String>)]
     pub since: Option<Since>,
     /// Absolute path; removals of it and of everything below it.
     pub path: Option<Bytes>,
+}
+
+/// Parameters of `GET /v1/runs`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunsQuery {
+    /// Maximum number of runs.
+    pub limit: Option<u64>,
+    /// Cursor of an earlier answer.
+    pub cursor: Option<String>,
+    /// State or outcome.
+    pub status: Option<RunStatus>,
+    /// Cause.
+    pub cause: Option<RunCause>,
+    /// Name of a root that the order is about; an order that names no root is about all.
+    pub root: Option<String>,
+    /// The client's word in the order.
+    pub key: Option<String>,
+    /// Earliest start, or a duration before now.
+    #[param(value_type = Option<String>)]
+    pub since: Option<Since>,
+}
+
+/// Parameters of `GET /v1/runs/{id}`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunQuery {
+    /// Maximum number of removals.
+    pub limit: Option<u64>,
+    /// Cursor of an earlier answer.
+    pub cursor: Option<String>,
 }
 
 /// Grouping of totals.

@@ -2,6 +2,7 @@
 
 mod dry;
 mod interrupts;
+mod records;
 
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};

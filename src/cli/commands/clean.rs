@@ -3,16 +3,20 @@
 
 use clap::Args;
 
+mod follow;
+
 use super::report;
 use crate::app::clean::{refuse_unknown, resolve};
 use crate::app::report::{Run, report_of};
+use crate::app::runs::details;
 use crate::cli::client::{Client, ClientError, Target};
 use crate::cli::context::{Consent, Context, End, WatchOptions, block_on};
 use crate::cli::human;
 use crate::clock;
 use crate::config::Settings;
 use crate::core::principal::Principal;
-use crate::core::report::Mode;
+use crate::core::report::{CleanRequest, Mode};
+use crate::core::run::RunCause;
 use crate::daemon::{Baseline, once};
 use crate::types::{CleanOrder, Report};
 
@@ -70,6 +74,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
         orphans_only: arguments.orphans_only,
         retention: arguments.retention.iter().cloned().collect(),
         release: arguments.release,
+        key: None,
     };
     let watching = &arguments.watching;
     if !order.dry_run && !arguments.consent.is_given() {
@@ -116,10 +121,10 @@ fn carry_out(
     let asked = block_on(async {
         if order.dry_run {
             let client = context.connect_to_read(watching, Baseline::Saved).await?;
-            return ask(client, order).await;
+            return ask(context, watching, client, order).await;
         }
         match context.connect_to_act(watching).await? {
-            Ok(client) => ask(client, order).await,
+            Ok(client) => ask(context, watching, client, order).await,
             Err(absence) => Ok(Answer::Absent(absence)),
         }
     });
@@ -149,21 +154,44 @@ enum Answer {
     Interrupted,
 }
 
-async fn ask(mut client: Client, order: &CleanOrder) -> anyhow::Result<Answer> {
+/// Has the daemon behind `client` carry out `order`. The user can interrupt a run: the daemon
+/// cancels it, and reports what it removed until then.
+async fn ask(
+    context: &Context,
+    watching: &WatchOptions,
+    mut client: Client,
+    order: &CleanOrder,
+) -> anyhow::Result<Answer> {
     let target = Target::new("/v1/clean");
-    tokio::select! {
-        report = client.post(&target, order) => Ok(Answer::Report(Box::new(report?))),
-        _ = tokio::signal::ctrl_c() => {
-            if order.dry_run {
+    if order.dry_run {
+        return tokio::select! {
+            report = client.post(&target, order) => Ok(Answer::Report(Box::new(report?))),
+            _ = tokio::signal::ctrl_c() => {
                 eprintln!("interrupted: nothing was removed");
-            } else {
-                eprintln!(
-                    "interrupted: the daemon goes on with this run; `lapsed history` lists what it removes"
-                );
+                Ok(Answer::Interrupted)
             }
-            Ok(Answer::Interrupted)
-        }
+        };
     }
+    let key = key();
+    let order = CleanOrder {
+        key: Some(key.clone()),
+        ..order.clone()
+    };
+    let socket = context.socket(watching)?;
+    let report = client.post(&target, &order);
+    let report = follow::until_reported(report, &socket, &key).await?;
+    Ok(report.map_or(Answer::Interrupted, |report| {
+        Answer::Report(Box::new(report))
+    }))
+}
+
+/// Word for a run of this process, to find it by.
+fn key() -> String {
+    format!(
+        "lapsed clean, process {} at {}",
+        std::process::id(),
+        clock::now().wall
+    )
 }
 
 /// Removes what is due and asked for, after one crawl.
@@ -171,9 +199,13 @@ fn clean_once(settings: Settings, order: &CleanOrder) -> anyhow::Result<Report> 
     let started = clock::now().wall;
     let principal = Principal::Uid(rustix::process::geteuid().as_raw());
     // Refused before anything is read, let alone removed.
-    let request = resolve(order, &settings.policy, principal)?;
+    let request = resolve(order, &settings.policy, principal.clone())?;
     let mut once = once(settings)?;
-    let report = once.clean(request);
+    let recording = once.begin_run(details(order.clone(), principal, RunCause::Order))?;
+    let report = once.clean(CleanRequest {
+        run: Some(recording.run.clone()),
+        ..request
+    });
     refuse_unknown(&report)?;
     let sources = once.write_records();
     let run = Run {
@@ -182,5 +214,7 @@ fn clean_once(settings: Settings, order: &CleanOrder) -> anyhow::Result<Report> 
         is_interrupted: once.is_interrupted(),
         sources: &sources,
     };
-    Ok(report_of(&report, &once.engine().policy(), run))
+    let mut report = report_of(&report, &once.engine().policy(), run);
+    once.end_run(recording, &mut report);
+    Ok(report)
 }

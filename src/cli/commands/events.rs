@@ -5,6 +5,7 @@ use clap::Args;
 use crate::cli::client::Target;
 use crate::cli::context::{Context, End};
 use crate::cli::human;
+use crate::core::run::RunStatus;
 use crate::types::{Event, EventLine, EventsQuery, Moment};
 
 #[derive(Debug, Args)]
@@ -86,6 +87,24 @@ fn sentence(line: &EventLine) -> String {
             file,
             why,
         } => format!("{file}, of job {job} of source {source}: {why}"),
+        Event::Run {
+            run,
+            status: RunStatus::Running,
+            by,
+            ..
+        } => format!("run {run} by {by} begins"),
+        Event::Run {
+            run,
+            status,
+            files,
+            bytes,
+            ..
+        } => format!(
+            "run {run} ends ({}): {} ({})",
+            status.as_str(),
+            human::files(*files),
+            human::size(*bytes)
+        ),
         Event::Saving {} => "changes can be saved again; removals continue".to_owned(),
         Event::Tripped { due, of, what, .. } => format!(
             "root {root}: {} of {} became due at once; {LOOK}",

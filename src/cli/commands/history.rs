@@ -8,6 +8,8 @@ use clap::Args;
 use nix::unistd::{Uid, User};
 use serde_json::value::RawValue;
 
+mod runs;
+
 use super::explain::absolute;
 use crate::cli::client::Target;
 use crate::cli::context::{Context, End, Limit, WatchOptions};
@@ -36,6 +38,12 @@ pub(in crate::cli) struct Arguments {
     /// List only removals of this job
     #[arg(long, value_name = "ID")]
     job: Option<String>,
+    /// List only what this run removed
+    #[arg(long, value_name = "NUMBER")]
+    run: Option<u64>,
+    /// List runs of clean instead
+    #[arg(long, conflicts_with_all = ["rule", "job", "run", "path"])]
+    runs: bool,
     /// List only since an instant, a date, or a duration ago
     #[arg(long, value_name = "WHEN")]
     since: Option<Since>,
@@ -53,6 +61,7 @@ impl Arguments {
             root: self.root.clone(),
             rule: self.rule.clone(),
             job: self.job.clone(),
+            run: self.run,
             since: self.since,
             ..HistoryQuery::default()
         };
@@ -69,11 +78,17 @@ impl Arguments {
 
     fn is_filtered(&self) -> bool {
         let names = [&self.root, &self.rule, &self.job];
-        self.path.is_some() || self.since.is_some() || names.into_iter().any(Option::is_some)
+        self.path.is_some()
+            || self.run.is_some()
+            || self.since.is_some()
+            || names.into_iter().any(Option::is_some)
     }
 }
 
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
+    if arguments.runs {
+        return runs::run(context, arguments).await;
+    }
     // Only a source can say that there is a job of which nothing was removed.
     let baseline = match arguments.job {
         Some(_) => Baseline::Saved,

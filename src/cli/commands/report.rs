@@ -8,9 +8,8 @@ use super::breaker::orphans;
 use crate::cli::context::{Context, End};
 use crate::cli::human;
 use crate::cli::table::{Column, Fit, Table, Tone};
-use crate::types::{
-    ErrorKind, JobRecord, Report, ReportError, ReportItem, ReportJob, RuleTotals, RunStatus,
-};
+use crate::core::run::RunStatus;
+use crate::types::{ErrorKind, JobRecord, Report, ReportError, ReportItem, ReportJob, RuleTotals};
 
 /// Lines of each list that people see: more would push the rest off the screen.
 const SHOWN_MAX: usize = 20;
@@ -21,7 +20,7 @@ pub(super) const fn end_of(report: &Report) -> End {
         RunStatus::Done => End::Done,
         RunStatus::Errors => End::WithErrors,
         RunStatus::Failed => End::Failed,
-        RunStatus::Interrupted => End::Interrupted,
+        RunStatus::Interrupted | RunStatus::Running => End::Interrupted,
     }
 }
 
@@ -42,7 +41,7 @@ pub(super) fn show(context: &mut Context, report: &Report, all: bool) -> anyhow:
     show_reasons(context, "note", notes, max)?;
     show_breaker(context, report)?;
     match report.status {
-        RunStatus::Done | RunStatus::Errors => Ok(()),
+        RunStatus::Done | RunStatus::Errors | RunStatus::Running => Ok(()),
         RunStatus::Failed => context
             .output
             .line("nothing could be judged, so nothing was removed"),
@@ -132,6 +131,7 @@ fn subject(one: &ReportError) -> String {
     let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "?".to_owned());
     match (one.kind, &one.path) {
         (ErrorKind::Source | ErrorKind::Record, _) => format!("source {}", name(&one.source)),
+        (ErrorKind::Run, _) => "this run".to_owned(),
         (ErrorKind::Root, _) => format!("root {}", name(&one.root)),
         (ErrorKind::Directory | ErrorKind::Removal, Some(path)) => path.path.clone(),
         (ErrorKind::Directory | ErrorKind::Removal, None) => format!("rule {}", name(&one.rule)),

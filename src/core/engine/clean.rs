@@ -17,6 +17,7 @@ use crate::core::hold::Hold;
 use crate::core::jobs::JobKey;
 use crate::core::principal::Principal;
 use crate::core::report::{CleanItem, CleanReport, CleanRequest, Mode};
+use crate::core::run::Run;
 use crate::core::time::Now;
 
 /// Called with the report when a `clean` is through.
@@ -36,6 +37,7 @@ pub(super) struct Clean {
     open: BTreeMap<Subject, CleanItem>,
     pub(super) report: CleanReport,
     principal: Principal,
+    run: Option<Run>,
     done: Done,
 }
 
@@ -51,8 +53,14 @@ impl Cleans {
         let Some(mut item) = clean.open.remove(&subject_of(claim)) else {
             return;
         };
+        if let Some(run) = &clean.run {
+            run.add_settled(1);
+        }
         match outcome {
             Outcome::Removed(removal) => {
+                if let Some(run) = &clean.run {
+                    run.add_removed(removal.files, removal.bytes);
+                }
                 (item.files, item.bytes) = (removal.files, removal.bytes);
                 clean.report.removed.push(item);
             }
@@ -80,9 +88,7 @@ impl Cleans {
         let ids: Vec<u64> = self.running.keys().copied().collect();
         for id in ids {
             if let Some(clean) = self.running.get_mut(&id) {
-                for (_, claim) in std::mem::take(&mut clean.queue) {
-                    clean.open.remove(&subject_of(&claim));
-                }
+                clean.forget_queued();
             }
             self.end_if_through(id);
         }
@@ -100,8 +106,23 @@ impl Cleans {
     }
 }
 
+impl Clean {
+    fn forget_queued(&mut self) {
+        for (_, claim) in std::mem::take(&mut self.queue) {
+            self.open.remove(&subject_of(&claim));
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.run.as_ref().is_some_and(Run::is_cancelled)
+    }
+}
+
 impl Engine {
     pub(super) fn clean(&mut self, request: &CleanRequest, done: Done, now: Now) {
+        if request.is_cancelled() {
+            return done(CleanReport::default());
+        }
         let id = self.cleans.next;
         self.cleans.next += 1;
         let is_dry = request.dry_run || self.mode == Mode::DryRun;
@@ -114,6 +135,7 @@ impl Engine {
             open: BTreeMap::new(),
             report: CleanReport::default(),
             principal: request.principal.clone(),
+            run: request.run.clone(),
             done,
         };
         clean.report.unknown_jobs = self.unknown_jobs(request);
@@ -133,12 +155,16 @@ impl Engine {
                     let actor = Actor {
                         principal: request.principal.clone(),
                         request: Some(id),
+                        run: request.run.as_ref().map(Run::id),
                     };
                     let claim = self.claim_of(found, now.wall, retention_ms, actor);
                     clean.open.insert(subject_of(&claim), report);
                     clean.queue.push_back((item, claim));
                 }
             }
+        }
+        if let Some(run) = &clean.run {
+            run.add_due(clean.open.len());
         }
         clean.report.dry_run = is_dry;
         clean.report.breaker = self.trips_of(&clean.report.held);
@@ -168,6 +194,9 @@ impl Engine {
     pub(super) fn feed_cleans(&mut self, now: Now) {
         let mut running = std::mem::take(&mut self.cleans.running);
         for clean in running.values_mut() {
+            if clean.is_cancelled() {
+                clean.forget_queued();
+            }
             while let Some((item, claim)) = clean
                 .queue
                 .pop_front_if(|(_, claim)| self.claims.has_room_for_clean(claim))
@@ -187,6 +216,7 @@ impl Engine {
         // Claimed meanwhile, by its rule or for another request: that is answered there.
         if self.claims.contains(&subject) {
             clean.open.remove(&subject);
+            clean.run.iter().for_each(|run| run.add_settled(1));
             return;
         }
         if clean.report.dry_run {
@@ -207,6 +237,7 @@ impl Engine {
         } else if let Some(mut item) = clean.open.remove(&subject) {
             item.hold = hold;
             clean.report.held.push(item);
+            clean.run.iter().for_each(|run| run.add_settled(1));
         }
     }
 
@@ -303,6 +334,11 @@ impl Engine {
 }
 
 impl CleanRequest {
+    /// Returns true if the run that it is a part of was cancelled.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.run.as_ref().is_some_and(Run::is_cancelled)
+    }
+
     pub(super) fn wants_root(&self, root: RootId) -> bool {
         self.roots.is_empty() || self.roots.contains(&root)
     }

@@ -16,6 +16,7 @@ use super::root_state::RootState;
 use super::source_state::SourceState;
 use crate::core::policy::Policy;
 use crate::core::report::{CleanReport, CleanRequest, Mode};
+use crate::core::run::Run;
 use crate::core::time::Now;
 
 /// Cleans that wait.
@@ -74,8 +75,16 @@ impl Engine {
     /// Orders to remove once what is due under any rule, as soon as all roots that are there, and
     /// all sources that can be read, have been read; then to tell `done`, which is dropped when the
     /// rules in force do not want that (any more).
-    pub fn clean_when_settled(&mut self, done: impl FnOnce(CleanReport) + Send + 'static) {
-        self.order_clean(None, CleanRequest::due_under(Vec::new()), Box::new(done));
+    pub fn clean_when_settled(
+        &mut self,
+        run: Option<Run>,
+        done: impl FnOnce(CleanReport) + Send + 'static,
+    ) {
+        let request = CleanRequest {
+            run,
+            ..CleanRequest::due_under(Vec::new())
+        };
+        self.order_clean(None, request, Box::new(done));
     }
 
     /// Takes an order. `done` is dropped when other rules are in force before it is carried out.
@@ -143,6 +152,10 @@ impl Engine {
 
     /// Carries out the orders that have waited for all that they wait for.
     pub(super) fn carry_out_known(&mut self, now: Now) {
+        let is_cancelled = |order: &mut Order| order.request.is_cancelled();
+        for order in self.orders.0.extract_if(.., is_cancelled) {
+            (order.done)(CleanReport::default());
+        }
         let policy = Arc::clone(&self.policy);
         self.orders.0.retain(|order| match &order.policy {
             Some(given) => Arc::ptr_eq(given, &policy),

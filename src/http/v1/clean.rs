@@ -29,7 +29,9 @@ impl Example for CleanOrder {
 
 /// Remove what is due, or list it.
 ///
-/// A dry run takes the role of a viewer; a run takes that of an operator.
+/// A dry run takes the role of a viewer; a run takes that of an operator, and is listed in
+/// `/v1/runs` while it is under way and after it. Runs on the same root follow one another: 409
+/// `run-in-progress` names the one that is in the way.
 #[utoipa::path(post, path = "/v1/clean", operation_id = "clean", tag = "files", request_body = CleanOrder,
     responses((status = 200, body = Report), OrderErrors))]
 async fn clean(
@@ -38,5 +40,5 @@ async fn clean(
     Query(NoQuery {}): Query<NoQuery>,
     Body(order): Body<CleanOrder>,
 ) -> Result<Json<Report>, Problem> {
-    Ok(Json(clean::clean(daemon, viewer, &order).await?))
+    Ok(Json(clean::clean(daemon, viewer, order).await?))
 }

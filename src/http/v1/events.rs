@@ -22,6 +22,7 @@ use crate::app::daemon::{Daemon, json_path, root_name, rule_name, source_name};
 use crate::app::events::{Delivery, Follower, NumberedEvent};
 use crate::app::link::EngineLink;
 use crate::core::effect::Event as Input;
+use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
 use crate::core::path::RelPath;
 use crate::http::error::{Problem, QuestionErrors};
@@ -148,11 +149,9 @@ fn frame(line: &EventLine) -> Result<SseEvent, axum::Error> {
     event.json_data(line)
 }
 
-/// Describes an event with the names that were in force.
-fn line(told: &NumberedEvent) -> EventLine {
-    let policy = &told.policy;
-    let source_name = |source: &SourceId| source_name(policy, *source).to_owned();
-    let (root, path) = match &told.event {
+/// Returns the root and the path that an event is about.
+fn place_of(event: &Input) -> (Option<RootId>, Option<&RelPath>) {
+    match event {
         Input::Lapsed { root, path, .. }
         | Input::Held { root, path, .. }
         | Input::Observed { root, path, .. } => (Some(*root), Some(path)),
@@ -162,9 +161,17 @@ fn line(told: &NumberedEvent) -> EventLine {
         Input::OrphansTripped { root, .. } => (*root, None),
         Input::Source { .. }
         | Input::ClaimRefused { .. }
+        | Input::Run { .. }
         | Input::Saving
         | Input::ClockJumped { .. } => (None, None),
-    };
+    }
+}
+
+/// Describes an event with the names that were in force.
+fn line(told: &NumberedEvent) -> EventLine {
+    let policy = &told.policy;
+    let source_name = |source: &SourceId| source_name(policy, *source).to_owned();
+    let (root, path) = place_of(&told.event);
     let event = match &told.event {
         Input::Lapsed {
             unit,
@@ -220,6 +227,21 @@ fn line(told: &NumberedEvent) -> EventLine {
             job: job.clone(),
             file: file.clone(),
             why: why.clone(),
+        },
+        Input::Run {
+            id,
+            status,
+            cause,
+            by,
+            files,
+            bytes,
+        } => Event::Run {
+            run: *id,
+            status: *status,
+            cause: *cause,
+            by: by.clone(),
+            files: *files,
+            bytes: *bytes,
         },
         Input::Saving => Event::Saving {},
         Input::ClockJumped { by_ms } => Event::Clock { by_ms: *by_ms },

@@ -18,6 +18,7 @@ fn due_files_go_and_the_ledger_tells_why() {
     claims[3].actor = Actor {
         principal: crate::core::principal::Principal::Uid(1000),
         request: Some(0),
+        run: Some(7),
     };
     let outcomes = bench.reap(&claims);
     let lines = bench.lines();
@@ -39,11 +40,9 @@ fn due_files_go_and_the_ledger_tells_why() {
         assert_eq!(line.result, Mark::Removed);
     }
     assert_eq!(lines.len(), 4);
-    assert!(
-        lines
-            .iter()
-            .any(|line| line.by == crate::core::principal::Principal::Uid(1000))
-    );
+    assert!(lines.iter().any(
+        |line| line.by == crate::core::principal::Principal::Uid(1000) && line.run == Some(7)
+    ));
     assert_eq!(bench.quarantined(), Vec::<String>::new());
     assert_eq!(
         std::fs::read(bench.base.join("state/intents")).unwrap(),

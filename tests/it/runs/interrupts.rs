@@ -42,27 +42,3 @@ fn an_interrupted_run_tells_what_it_did() {
     let (code, report) = run(&place, &["--config", config.to_str().unwrap()]);
     assert_eq!((code, &report["files"]), (Some(0), &json!(left)));
 }
-
-#[test]
-fn a_daemon_goes_on_when_its_client_is_interrupted() {
-    let place = Place::new();
-    let root = place.path("data");
-    fill(&root, MANY);
-    let config = place.config(&["breaker.entries = 100000\n", DATA].concat());
-    let daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
-    let mut command = place.lapsed();
-    let child = command
-        .arg("clean")
-        .stderr(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let first = root.join("due-00000");
-    wait_for("it removes something", || (!first.exists()).then_some(()));
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{output:?}");
-    assert!(errors(&output).contains("the daemon goes on"), "{output:?}");
-    wait_for("it does", || walk(&root).is_empty().then_some(()));
-    drop(daemon);
-}
