@@ -30,6 +30,7 @@ mod database;
 mod ending;
 mod event_log;
 mod freshness;
+mod inherited;
 mod interrupts;
 mod links;
 mod listeners;

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch as flag};
 use super::answers::Answers;
 use super::config_file::ConfigFile;
 use super::ending::{END_MAX, Ending, share};
+use super::inherited::Inherited;
 use super::listeners::Listeners;
 use super::owner::{INBOX_MAX, Outlets, Owner, sink_into};
 use super::parts;
@@ -59,6 +60,7 @@ pub fn serve(
     ids: RootIds,
     log: fn(LogLevel, LogFormat),
 ) -> anyhow::Result<()> {
+    let inherited = Inherited::take()?;
     // Raised before anything is shared out.
     let descriptors = descriptors::limit();
     tracing::debug!(descriptors, "open files at once");
@@ -82,7 +84,7 @@ pub fn serve(
     let result = main.block_on(async {
         // Before the socket exists: a process that sees it may signal this daemon to end.
         let signals = Signals::listen()?;
-        run(settings, config, signals, api.handle()).await
+        run(settings, inherited, config, signals, api.handle()).await
     });
     // Threads that block end with the process, and the lock with it: nothing writes without it.
     api.shutdown_background();
@@ -101,6 +103,7 @@ struct Config {
 
 async fn run(
     settings: Settings,
+    inherited: Inherited,
     config: Config,
     mut signals: Signals,
     api: &Handle,
@@ -108,7 +111,8 @@ async fn run(
     let (file, text) = (settings.file.clone(), settings.text.clone());
     let fixed = Fixed::of(&settings);
     // Both may hang in a file system. What a start that is cut off has begun is as after a crash.
-    let mut binding = api.spawn_blocking(move || Ok((Listeners::bind(&settings)?, settings)));
+    let mut binding =
+        api.spawn_blocking(move || Ok((Listeners::bind(&settings, inherited)?, settings)));
     let Some((listeners, settings)) = signals.unless_ended(&mut binding).await? else {
         // The socket that it may have made is removed with it.
         let _ = tokio::time::timeout(END_MAX, binding).await;

@@ -1,5 +1,7 @@
 //! Clients over TCP, with TLS and without.
 
+mod activation;
+mod clients;
 mod heads;
 mod ports;
 mod slow;

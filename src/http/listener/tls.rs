@@ -4,7 +4,7 @@
 //! idle daemon sleeps, and a switched link or a mount counts like a new file.
 //!
 //! **Invariant:** a pair of files that cannot be used never replaces the one in force.
-//! **Invariant:** a file system that hangs delays no client by more than [`LOOK_MAX`].
+//! **Invariant:** a file system that hangs delays no client by more than half a second.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -19,7 +19,8 @@ use crate::http::server::{self, Limits};
 #[derive(Debug)]
 pub struct UnixSocket {
     listener: UnixListener,
-    owned: OwnedSocket,
+    /// Its file; `None`: another process made it.
+    owned: Option<OwnedSocket>,
 }
 
 /// Failure to open the socket.
@@ -52,7 +53,19 @@ impl UnixSocket {
         let (listener, owned) = socket::bind(&settings.socket, rights)?;
         Ok(Self {
             listener: UnixListener::from_std(listener)?,
-            owned,
+            owned: Some(owned),
+        })
+    }
+
+    /// Takes a socket that listens already, does not block, and whose file another process made. To
+    /// be called on a runtime.
+    ///
+    /// # Errors
+    /// If the socket cannot be used.
+    pub fn inherit(listener: std::os::unix::net::UnixListener) -> Result<Self, ListenError> {
+        Ok(Self {
+            listener: UnixListener::from_std(listener)?,
+            owned: None,
         })
     }
 }
@@ -76,7 +89,7 @@ impl Listener for UnixListener {
 
 impl Listener for UnixSocket {
     type Stream = UnixStream;
-    type Address = OwnedSocket;
+    type Address = Option<OwnedSocket>;
 
     async fn accept(&mut self) -> io::Result<UnixStream> {
         Listener::accept(&mut self.listener).await
@@ -86,7 +99,7 @@ impl Listener for UnixSocket {
         peer_of(stream).map(Origin::Unix)
     }
 
-    fn close(self) -> OwnedSocket {
+    fn close(self) -> Option<OwnedSocket> {
         self.owned
     }
 }
