@@ -68,6 +68,9 @@ fn schemathesis(document: &Path, address: SocketAddr, more: &[&str]) -> Output {
     })
 }
 
+/// The operation that the document lies about; one find is enough.
+const LYING: [&str; 4] = ["--include-path", "/v1/health", "--max-failures", "1"];
+
 fn tell(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -128,7 +131,7 @@ fn a_document_that_lies_is_found_out() {
             told.as_object_mut().unwrap().remove("400");
         }
         std::fs::write(&file, lying.to_string()).unwrap();
-        let output = schemathesis(&file, address, &["--include-path", "/v1/health"]);
+        let output = schemathesis(&file, address, &LYING);
         assert_eq!(output.status.code(), Some(1), "{lie}: {}", tell(&output));
     }
 }
