@@ -1,5 +1,6 @@
 //! Clients over TCP, with TLS and without.
 
+mod access;
 mod activation;
 mod clients;
 mod heads;
