@@ -230,18 +230,18 @@ impl Access {
 
     fn without_credentials(&self, request: &RequestFacts<'_>) -> Result<Client, AppError> {
         let refused = |why: &str| {
-            let message = format!("the request shows no credentials, and {why}");
+            let message = format!("the request has no credentials{why}");
             Err(AppError::new(ErrorKind::Unauthenticated, message).hint(BEARER_HINT))
         };
         match request.origin {
             // Whoever is behind the proxy is not the proxy.
-            Origin::Unix(_) if request.is_forwarded => refused("a proxy forwarded it"),
+            Origin::Unix(_) if request.is_forwarded => refused(", and a proxy forwarded it"),
             Origin::Unix(peer) => Ok(Client::Process(peer.clone())),
             Origin::Tcp { .. } => match self.http.read().anonymous {
-                None => refused("without any nothing is answered over TCP"),
+                None => refused(""),
                 Some(role) => match anonymous::check(request) {
                     Ok(()) => Ok(Client::Anonymous(role)),
-                    Err(why) => refused(why),
+                    Err(why) => refused(&format!(", and cannot be anonymous: {why}")),
                 },
             },
         }
