@@ -128,7 +128,7 @@ impl HasRole for IsAdmin {
     const ROLE: Role = Role::Admin;
 }
 
-/// Client that has the role `R`. Only [`Authorizer::authorize`] makes one, so that a use case that
+/// Client that has the role `R`. Only [`Access::authorize`] makes one, so that a use case that
 /// takes it cannot be called without the role.
 #[derive(Debug)]
 pub struct Requester<R> {

@@ -2,6 +2,7 @@
 
 mod access;
 mod activation;
+mod browser;
 mod clients;
 mod heads;
 mod ports;
