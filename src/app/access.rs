@@ -231,7 +231,7 @@ impl Access {
     fn without_credentials(&self, request: &RequestFacts<'_>) -> Result<Client, AppError> {
         let refused = |why: &str| {
             let message = format!("the request has no credentials{why}");
-            Err(AppError::new(ErrorKind::Unauthenticated, message).hint(BEARER_HINT))
+            Err(AppError::new(ErrorKind::Unauthenticated, message).hint(bearer_hint(Role::Viewer)))
         };
         match request.origin {
             // Whoever is behind the proxy is not the proxy.
@@ -311,7 +311,13 @@ impl Access {
     }
 }
 
-const BEARER_HINT: &str = "send a token as \"Authorization: Bearer TOKEN\"; `lapsed token new --role viewer --name NAME` makes one";
+/// Advice to a client without credentials that would need `role`.
+fn bearer_hint(role: Role) -> String {
+    let role = role.as_str();
+    format!(
+        "send a token as \"Authorization: Bearer TOKEN\"; `lapsed token new --role {role} --name NAME` makes one"
+    )
+}
 
 fn too_many() -> AppError {
     let wait = attempts::WINDOW.as_secs();
@@ -326,7 +332,7 @@ fn too_many() -> AppError {
 fn refusal(client: &Client, role: Role) -> AppError {
     let (kind, hint) = match client {
         // Credentials would help.
-        Client::Anonymous(_) => (ErrorKind::Unauthenticated, BEARER_HINT.to_owned()),
+        Client::Anonymous(_) => (ErrorKind::Unauthenticated, bearer_hint(role)),
         Client::Jwt(_) if role == Role::Admin => (
             ErrorKind::Forbidden,
             "a JWT makes nobody an admin: take a token of that role, or the daemon's socket"
