@@ -29,13 +29,13 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct New {
-    /// Role: viewer asks, operator removes and pins, admin does everything
+    /// Role: a viewer asks, an operator acts, an admin manages
     #[arg(long, value_name = "ROLE", value_parser = role())]
     role: Role,
     /// Name, as the history will show it
     #[arg(long, value_name = "NAME")]
     name: String,
-    /// Duration after which the token is refused, such as 90d [default: never]
+    /// Time after which it is refused, such as 90d
     #[arg(long, value_name = "DURATION")]
     expires: Option<String>,
 }
