@@ -6,14 +6,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::events::Events;
 use super::link::EngineLink;
+use super::reload::{REQUESTS_MAX, ReloadRequest};
 use super::runs::ActiveRuns;
 use super::totals::RunningTotals;
 use crate::app::access::{
@@ -117,6 +118,7 @@ pub struct Daemon {
     pub(crate) totals: RunningTotals,
     turn: tokio::sync::Mutex<()>,
     pub(crate) runs: ActiveRuns,
+    pub(crate) reloads: OnceLock<mpsc::Sender<ReloadRequest>>,
 }
 
 /// The group of that name does not exist.
@@ -177,6 +179,7 @@ impl Daemon {
             totals: RunningTotals::default(),
             turn,
             runs: ActiveRuns::default(),
+            reloads: OnceLock::new(),
         }
     }
 
@@ -223,6 +226,13 @@ impl Daemon {
     /// Origin of the settings.
     pub(crate) fn configuration(&self) -> types::Configuration {
         self.configuration.read().clone()
+    }
+
+    /// Returns the requests to reload, from now on. Only the first call has them.
+    pub fn take_reloads(&self) -> mpsc::Receiver<ReloadRequest> {
+        let (sender, requests) = mpsc::channel(REQUESTS_MAX);
+        let _ = self.reloads.set(sender);
+        requests
     }
 
     /// Notes that what the configuration says at `at` is in force, or why it could not be read.

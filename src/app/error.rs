@@ -140,7 +140,7 @@ impl AppError {
     }
 
     /// Splits the text of another error: its first line is the message, the others are the hint.
-    fn from_text(kind: ErrorKind, text: &str) -> Self {
+    pub(crate) fn from_text(kind: ErrorKind, text: &str) -> Self {
         let (message, hint) = text.split_once('\n').unwrap_or((text, ""));
         let hint: Vec<&str> = hint.lines().map(str::trim).collect();
         let error = Self::new(kind, message);

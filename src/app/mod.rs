@@ -19,6 +19,7 @@ pub mod error;
 pub mod events;
 pub mod link;
 pub mod plan;
+pub mod reload;
 pub mod report;
 pub mod runs;
 pub mod status;

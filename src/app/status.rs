@@ -29,13 +29,22 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Tells the health of the daemon.
 ///
 /// # Errors
-/// If `query` asks for a daemon that is ready, and it is not.
+/// If `query` asks for a daemon that is ready, or holds nothing, and it is not so.
 pub async fn health(daemon: &Daemon, query: HealthQuery) -> Result<types::Health, AppError> {
     let status = daemon.link().ask(|engine, now| engine.status(now)).await?;
     let health = health_of(&status);
     if query.ready && health != HealthState::Ready {
         let error = AppError::unavailable(format!("the daemon is {health}"));
         return Err(error.hint("`lapsed status` says what it waits for"));
+    }
+    let failed = daemon.configuration().failed.filter(|_| query.strict);
+    if query.strict && matches!(health, HealthState::Holding | HealthState::Reconciling) {
+        let error = AppError::unavailable(format!("the daemon is {health}"));
+        return Err(error.hint("`lapsed status` says what it waits for"));
+    }
+    if let Some(failed) = failed {
+        let why = format!("the configuration could not be reloaded at {}", failed.at);
+        return Err(AppError::unavailable(why).hint(failed.error));
     }
     Ok(types::Health {
         status: health,

@@ -18,6 +18,7 @@ mod job;
 mod ls;
 mod pin;
 mod plan;
+mod reload;
 mod report;
 mod serve;
 mod source;
@@ -59,6 +60,8 @@ pub(super) enum Command {
     Events(events::Arguments),
     /// Wait until all past changes are known
     Sync,
+    /// Have the daemon read its configuration again
+    Reload,
     /// Show or release what the breaker holds
     Breaker(breaker::Arguments),
     /// List sources or print a database trigger
@@ -99,6 +102,7 @@ impl Command {
             Self::History(arguments) => block_on(history::run(context, &arguments)),
             Self::Events(arguments) => block_on(events::run(context, &arguments)),
             Self::Sync => block_on(sync::run(context)),
+            Self::Reload => block_on(reload::run(context)),
             Self::Breaker(arguments) => block_on(breaker::run(context, &arguments)),
             Self::Source(arguments) => source::run(context, &arguments),
             Self::Token(arguments) => block_on(token::run(context, &arguments)),

@@ -91,27 +91,35 @@ impl Fixed {
 impl Reload {
     /// Reloads at each hangup signal and each edit of the file, for as long as the daemon runs.
     pub(super) async fn follow(mut self, mut hangup: Signal, mut edits: mpsc::Receiver<()>) {
+        let mut requests = self.daemon.take_reloads();
         loop {
-            let why = tokio::select! {
-                Some(()) = hangup.recv() => "SIGHUP",
-                Some(()) = edits.recv() => "the file has changed",
+            let (why, request) = tokio::select! {
+                Some(()) = hangup.recv() => ("SIGHUP", None),
+                Some(()) = edits.recv() => ("the file has changed", None),
+                Some(request) = requests.recv() => ("a client asks for it", Some(request)),
                 else => return,
             };
             notify_reloading();
-            self.reload(why).await;
+            let reloaded = self.reload(why).await;
             let _ = sd_notify::notify(false, &[NotifyState::Ready]);
+            if let Some(request) = request {
+                // Whoever asked may have gone.
+                let _ = request.send(reloaded);
+            }
         }
     }
 
-    /// Reads the configuration again and puts it in force.
-    async fn reload(&mut self, why: &str) {
+    /// Reads the configuration again and puts it in force. Returns the settings that take a
+    /// restart, or the mistakes that keep what runs.
+    async fn reload(&mut self, why: &str) -> Result<Vec<&'static str>, String> {
         let settings = match self.load().await {
             Ok(settings) => settings,
             Err(error) => {
                 tracing::error!("cannot reload ({why}); what runs goes on\n{error:#}");
+                let mistakes = format!("{error:#}");
                 self.daemon
-                    .on_reload(clock::now().wall, Err(format!("{error:#}")));
-                return;
+                    .on_reload(clock::now().wall, Err(mistakes.clone()));
+                return Err(mistakes);
             }
         };
         (self.log)(settings.log_level, settings.log_format);
@@ -137,7 +145,7 @@ impl Reload {
         let link = self.daemon.link();
         let change = Input::Reload(Arc::clone(&policy), settings.breaker);
         if link.send(change).await.is_err() || link.ask(|_, _| ()).await.is_err() {
-            return;
+            return Err("the daemon is stopping".to_owned());
         }
         self.schedule.ring();
         self.tell_sources(settings.sources).await;
@@ -149,6 +157,7 @@ impl Reload {
         {
             self.watcher.recrawl(*root);
         }
+        Ok(later)
     }
 
     /// Loads the settings, and creates the roots that they ask to create. Either may hang in a file

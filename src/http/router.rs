@@ -26,6 +26,7 @@ fn routes() -> OpenApiRouter<Arc<Daemon>> {
         .merge(v1::plan::routes())
         .merge(v1::clean::routes())
         .merge(v1::runs::routes())
+        .merge(v1::reload::routes())
         .merge(v1::history::routes())
         .merge(v1::stats::routes())
         .merge(v1::events::routes())

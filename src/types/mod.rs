@@ -17,6 +17,7 @@ mod parameters;
 mod pins;
 mod plan;
 mod query;
+mod reload;
 mod runs;
 mod saved;
 mod state;
@@ -49,6 +50,7 @@ pub use query::{
     By, EventsQuery, ExplainQuery, FilesQuery, HealthQuery, HistoryQuery, JobsQuery, NoQuery,
     PlanQuery, RunQuery, RunsQuery, SortBy, SortOrder, SourceQuery, StatsQuery,
 };
+pub use reload::Reloaded;
 pub use runs::{LedgerRange, Run, RunDetails, RunReport, RunSummary, Runs};
 pub use saved::{Cache, Loaded, Pass, Reconciliation, SetAside};
 pub use state::{

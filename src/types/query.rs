@@ -22,6 +22,9 @@ pub struct NoQuery {}
 pub struct HealthQuery {
     /// Answer 503 unless the daemon is ready.
     pub ready: bool,
+    /// Answer 503 while the daemon holds something or reads its roots, and while the last reload
+    /// has failed.
+    pub strict: bool,
 }
 
 /// Order of a list of files.

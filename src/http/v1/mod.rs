@@ -10,6 +10,7 @@ pub(super) mod jobs;
 mod lines;
 pub(super) mod pins;
 pub(super) mod plan;
+pub(super) mod reload;
 pub(super) mod runs;
 pub(super) mod stats;
 pub(super) mod status;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rustix::process::Signal;
 
 use super::{config_of, expire_ms};
+use crate::common::commands::said;
 use crate::common::{Daemon, Place, wait_for};
 
 #[test]
@@ -235,4 +236,62 @@ fn what_only_a_restart_changes_is_said() {
     assert!(!place.path("other.sock").exists());
     let (_, status) = daemon.get("/v1/status");
     assert_eq!(status["mode"], "live");
+}
+
+#[test]
+fn a_client_reloads_and_learns_what_takes_a_restart_or_what_is_wrong() {
+    let place = Place::new();
+    place.make_dir("data");
+    let config = place.config(&config_of("1h"));
+    // A file elsewhere is not watched.
+    place.make_dir("versions");
+    let real = place.path("versions/1");
+    std::fs::rename(&config, &real).unwrap();
+    std::os::unix::fs::symlink(&real, &config).unwrap();
+    let daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
+    let file = place.path("data/file");
+    std::fs::write(&file, b"x").unwrap();
+    daemon.sync();
+
+    let other = format!("dry_run = true\n{}", config_of("2h"));
+    std::fs::write(&real, other).unwrap();
+    let (status, reloaded) = daemon.post("/v1/reload", "");
+    assert_eq!(status, 200, "{reloaded}");
+    assert_eq!(reloaded["restart"], serde_json::json!(["dry_run"]));
+    assert_eq!(reloaded["configuration"]["file"].as_str(), config.to_str());
+    daemon.wait_until_ready();
+    assert_eq!(expire_ms(&daemon, &file), Some(2 * 3_600_000));
+
+    std::fs::write(&real, config_of("soon")).unwrap();
+    let (status, problem) = daemon.post("/v1/reload", "");
+    assert_eq!(status, 422, "{problem}");
+    assert!(problem.to_string().contains("soon"), "{problem}");
+    assert_eq!(expire_ms(&daemon, &file), Some(2 * 3_600_000));
+    let status = said(&place, &["status"]).join("\n");
+    assert!(status.contains("the last reload failed"), "{status}");
+    assert!(
+        status.contains("config   ") && status.contains("read "),
+        "{status}"
+    );
+    let refused = place.run(&["reload"]);
+    assert_eq!(refused.status.code(), Some(2));
+    daemon.wait_until_ready();
+    assert_eq!(daemon.get("/v1/health").0, 200);
+    assert_eq!(daemon.get("/v1/health?ready").0, 200);
+    let (status, problem) = daemon.get("/v1/health?strict");
+    assert_eq!(status, 503, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("reloaded"));
+
+    std::fs::write(&real, config_of("3h")).unwrap();
+    let told = said(&place, &["reload"]).join("\n");
+    assert!(told.contains(config.to_str().unwrap()), "{told}");
+    daemon.wait_until_ready();
+    assert_eq!(expire_ms(&daemon, &file), Some(3 * 3_600_000));
+    assert_eq!(daemon.get("/v1/health?strict").0, 200);
+    // A root that is gone holds.
+    std::fs::rename(place.path("data"), place.path("aside")).unwrap();
+    wait_for("it is told", || {
+        (daemon.get("/v1/health?strict").0 == 503).then_some(())
+    });
+    assert_eq!(daemon.get("/v1/health").0, 200);
 }
