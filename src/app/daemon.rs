@@ -13,8 +13,7 @@ use parking_lot::RwLock;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::events::Events;
-use super::link::EngineLink;
-use super::reload::{REQUESTS_MAX, ReloadRequest};
+use super::link::{EngineLink, REQUESTS_MAX, ReloadRequest};
 use super::runs::ActiveRuns;
 use super::totals::RunningTotals;
 use crate::app::access::{

@@ -33,6 +33,13 @@ impl From<Stopping> for AppError {
 /// is known.
 pub type AskBarrier = dyn Fn(u64) + Send + Sync;
 
+/// Reload that a client waits for: the settings that take a restart, or the configuration's
+/// mistakes.
+pub type ReloadRequest = oneshot::Sender<Result<Vec<&'static str>, String>>;
+
+/// Requests that wait while a reload is under way.
+pub const REQUESTS_MAX: usize = 8;
+
 /// The way to the engine. Cheap to clone.
 #[derive(Clone)]
 pub struct EngineLink {

@@ -1,25 +1,18 @@
 //! Reload of the configuration by request.
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::daemon::Daemon;
 use crate::app::access::Admin;
 use crate::app::error::{AppError, ErrorKind};
 use crate::types::Reloaded;
 
-/// Reload that a client waits for: the settings that take a restart, or the configuration's
-/// mistakes.
-pub type ReloadRequest = oneshot::Sender<Result<Vec<&'static str>, String>>;
-
-/// Requests that wait while a reload is under way.
-pub const REQUESTS_MAX: usize = 8;
-
 /// Reloads the configuration, and returns when it is in force.
 ///
 /// # Errors
 /// If the configuration has a mistake; then what runs goes on.
 pub async fn reload(daemon: &Daemon, _: &Admin) -> Result<Reloaded, AppError> {
-    let reloads: &mpsc::Sender<ReloadRequest> = daemon
+    let reloads = daemon
         .reloads
         .get()
         .ok_or_else(|| AppError::unavailable("the daemon is starting"))?;

@@ -5,6 +5,7 @@ use clap::Subcommand;
 use super::context::{Context, End, block_on};
 use super::log::Level;
 
+mod backup;
 mod breaker;
 mod check;
 mod clean;
@@ -66,6 +67,8 @@ pub(super) enum Command {
     Breaker(breaker::Arguments),
     /// List sources or print a database trigger
     Source(source::Arguments),
+    /// Copy registry, ledger and configuration
+    Backup(backup::Arguments),
     /// Make, list and revoke tokens of HTTP clients
     Token(token::Arguments),
 }
@@ -105,6 +108,7 @@ impl Command {
             Self::Reload => block_on(reload::run(context)),
             Self::Breaker(arguments) => block_on(breaker::run(context, &arguments)),
             Self::Source(arguments) => source::run(context, &arguments),
+            Self::Backup(arguments) => backup::run(context, &arguments),
             Self::Token(arguments) => block_on(token::run(context, &arguments)),
         }
     }

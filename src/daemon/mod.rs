@@ -25,6 +25,7 @@
 #![doc = include_str!("DESIGN.md")]
 
 mod answers;
+mod backup;
 mod config_file;
 mod database;
 mod ending;
@@ -58,6 +59,7 @@ mod survey;
 mod totals;
 mod watchdog;
 
+pub use backup::backup;
 pub use database::{Fit, fit};
 pub use offline::offline;
 pub use once::{Once, once};

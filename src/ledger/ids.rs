@@ -70,6 +70,15 @@ impl Ids {
         self.at.lock().next
     }
 
+    /// Copies the counter's file, if there is one, into the directory `to`.
+    pub(super) fn copy_to(&self, to: &Path) -> io::Result<()> {
+        match std::fs::read_to_string(self.dir.join(FILE)) {
+            Ok(text) => save(to, text.trim().parse().unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Raises the next number to `floor` at least.
     pub(super) fn raise(&self, floor: u64) {
         let mut at = self.at.lock();

@@ -293,6 +293,26 @@ impl Ledger {
         }
     }
 
+    /// Copies the segments, as far as they have whole lines now, and the counter of numbers into
+    /// the directory `to` (mode 0700), which must not exist. A segment that is dropped meanwhile is
+    /// left out.
+    ///
+    /// # Errors
+    /// When a segment cannot be read, or the copy cannot be written.
+    pub fn copy_to(&self, to: &Path) -> Result<(), LedgerError> {
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(to)
+            .map_err(LedgerError::io("make", to))?;
+        for segment in self.segments() {
+            segment.copy_to(to)?;
+        }
+        // Last: its ceiling is above every number in the copy.
+        self.ids
+            .copy_to(to)
+            .map_err(LedgerError::io("copy the counter to", to))
+    }
+
     /// Returns its figures.
     #[must_use]
     pub fn stats(&self) -> LedgerStats {

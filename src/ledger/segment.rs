@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,21 @@ impl Segment {
             Some((least, most)) if closed => ids.range(least..=most).next().is_some(),
             _ => true,
         }
+    }
+
+    /// Copies its valid part into the directory `to`. Copies nothing if the file is gone: it was
+    /// dropped.
+    pub(super) fn copy_to(&self, to: &Path) -> Result<(), LedgerError> {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(LedgerError::io("open", &self.path)(error)),
+        };
+        let path = to.join(format!("{:020}{SUFFIX}", self.floor));
+        let mut copy = open_for_writing(&path, true)?;
+        io::copy(&mut file.take(self.len), &mut copy)
+            .and_then(|_| copy.sync_all())
+            .map_err(LedgerError::io("copy to", &path))
     }
 
     /// Calls `each` with every number in it, newest first. Unreadable lines have none.

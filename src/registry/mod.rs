@@ -39,6 +39,7 @@ pub use forgotten::{ForgottenJob, Removal};
 pub use format::VERSION;
 pub use handle::Registry;
 pub use jobs::Change;
+pub use open::FILE;
 pub use outbox::{Backlog, FailureScope, OutboxItem, READY_MAX, WaitingItem};
 pub use runs::{RUNS_MAX, RunRow};
 pub use sources::SourceSeen;

@@ -24,7 +24,7 @@ use super::handle::Registry;
 const APPLICATION: i64 = 0x4c41_5053;
 
 /// Name of the file in the state directory.
-const FILE: &str = "registry.db";
+pub const FILE: &str = "registry.db";
 
 /// Time to wait for a lock: a person with `sqlite3` may hold it for a moment.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -80,6 +80,35 @@ impl Registry {
             is_unmade: AtomicBool::new(false),
             path,
         })
+    }
+
+    /// Writes a copy as of this moment to the file at `to` (mode 0600), which must not exist. An
+    /// empty registry that has no file leaves none.
+    ///
+    /// # Errors
+    /// When the registry cannot be read, or the copy cannot be written.
+    pub fn copy_to(&self, to: &Path) -> Result<(), RegistryError> {
+        const ACTION: &str = "copy";
+        if self.path.as_os_str().is_empty() {
+            return Ok(());
+        }
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(to)
+            .map_err(RegistryError::io(ACTION, to))?;
+        let name = to.to_str().ok_or_else(|| {
+            let error = io::Error::new(io::ErrorKind::InvalidInput, "its path is not UTF-8");
+            RegistryError::io(ACTION, to)(error)
+        })?;
+        self.read(ACTION, |connection| {
+            connection.execute("VACUUM INTO ?1", [name])?;
+            Ok(())
+        })?;
+        File::open(to)
+            .and_then(|file| file.sync_all())
+            .map_err(RegistryError::io(ACTION, to))
     }
 
     fn unmade(path: PathBuf) -> Result<Self, RegistryError> {

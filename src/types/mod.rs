@@ -3,6 +3,7 @@
 //!
 //! **Invariant:** times are RFC 3339 in UTC with milliseconds; what is absent is `null`.
 
+mod backup;
 mod breaker;
 mod clean;
 mod error;
@@ -28,6 +29,7 @@ mod tally;
 mod tokens;
 mod value;
 
+pub use backup::BackupManifest;
 pub use breaker::{Breaker, Release, Released, Trip};
 pub use clean::{
     CleanOrder, ErrorKind, JobRecord, Report, ReportError, ReportItem, ReportJob, RuleTotals,

@@ -21,6 +21,7 @@ mod any_backend;
 mod api_document;
 mod arrivals;
 mod backends;
+mod backup;
 mod bad_input;
 mod breaker;
 mod cache;
