@@ -293,9 +293,8 @@ impl Ledger {
         }
     }
 
-    /// Copies the segments, as far as they have whole lines now, and the counter of numbers into
-    /// the directory `to` (mode 0700), which must not exist. A segment that is dropped meanwhile is
-    /// left out.
+    /// Copies the whole lines of the segments, and the counter, into the directory `to` (0700),
+    /// which must not exist. A segment that is dropped meanwhile is left out.
     ///
     /// # Errors
     /// When a segment cannot be read, or the copy cannot be written.
