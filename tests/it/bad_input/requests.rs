@@ -298,12 +298,20 @@ fn clients_that_stall_harm_nobody_else() {
 }
 
 #[test]
-fn more_clients_than_there_is_room_for_are_told_so() {
+fn idle_clients_give_way_and_others_are_too_many_at_last() {
+    const UNFINISHED: &[u8] = b"POST /v1/pins HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n";
     let (place, mut daemon) = served();
     let socket = place.socket();
-    let many: Vec<UnixStream> = (0..256).map(|_| stall_after(&socket, b"")).collect();
+    let idle: Vec<UnixStream> = (0..300).map(|_| stall_after(&socket, b"")).collect();
+    let ask = b"GET /v1/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let answer = raw(&socket, ask);
+    assert!(answer.contains(" 200 "), "{answer}");
+    drop(idle);
+    let mut many: Vec<UnixStream> = Vec::new();
     let turned_away = wait_for("one too many is turned away", || {
-        let answer = raw(&socket, b"GET /v1/health HTTP/1.1\r\nhost: x\r\n\r\n");
+        // One that has not begun its request yet gives way.
+        many.extend((0..256).map(|_| stall_after(&socket, UNFINISHED)));
+        let answer = raw(&socket, ask);
         answer.contains(" 503 ").then_some(answer)
     });
     assert!(
