@@ -199,8 +199,15 @@ fn paragraphs(value: &Value) -> String {
     all.flat_map(|text| ["<p>", text, "</p>"]).collect()
 }
 
+/// Renders text; what stands between backticks is code.
 fn text(value: &Value) -> String {
-    escape(value.as_str().unwrap_or_default())
+    let escaped = escape(value.as_str().unwrap_or_default());
+    let parts = escaped.split('`').enumerate();
+    let part = |(place, part): (usize, &str)| match place % 2 {
+        0 => part.to_owned(),
+        _ => format!("<code>{part}</code>"),
+    };
+    parts.map(part).collect()
 }
 
 fn escape(text: &str) -> String {
@@ -233,6 +240,7 @@ mod tests {
             count += 1;
         }
         assert!(count > 20);
+        assert!(!page.contains('`'), "code is marked as such");
         for link in page.split("href=\"#").skip(1) {
             let target = link.split('"').next().unwrap();
             assert!(page.contains(&format!("id=\"{target}\"")), "{target}");

@@ -66,7 +66,7 @@ const QUESTIONS: [&[&str]; 17] = [
 
 /// Removes what is of the process, and not of the files.
 fn strip(value: &mut Value) {
-    const PROCESS: [&str; 18] = [
+    const PROCESS: [&str; 21] = [
         "cache",
         "configuration",
         "finished",
@@ -78,6 +78,9 @@ fn strip(value: &mut Value) {
         "pid",
         "reconciliation",
         "removed_files",
+        "available_bytes",
+        "available_inodes",
+        "cpu_ms",
         "resident_bytes",
         "started",
         "text",
