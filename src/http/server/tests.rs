@@ -265,8 +265,13 @@ fn too_many_connections_are_turned_away_with_a_word() {
     };
     let server = start(limits);
     let idle = server.connect();
-    let first = server.begin(&Client::get("/never").to_bytes());
-    let second = server.begin(&Client::get("/never").to_bytes());
+    // One that has not begun its request yet would give way.
+    let busy = || {
+        let mut stream = server.begin(&Client::get("/quiet").to_bytes());
+        stream.read_exact(&mut [0]).unwrap();
+        stream
+    };
+    let (first, second) = (busy(), busy());
     assert_eq!(rest(idle), "", "it gave way to the second request");
     let answer = rest(server.connect());
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
