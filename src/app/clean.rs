@@ -13,11 +13,11 @@ use super::breaker::root_named;
 use super::daemon::Daemon;
 use super::order::through;
 use super::report::{Run, report_of};
+use super::retention::{self, rule_named};
 use super::runs::{Cancellation, OnConflict, RunOrder, Running, details};
 use crate::app::access::{Operator, Viewer};
 use crate::app::error::AppError;
 use crate::clock;
-use crate::core::facts::RuleId;
 use crate::core::policy::Policy;
 use crate::core::principal::Principal;
 use crate::core::report::{CleanReport, CleanRequest};
@@ -144,17 +144,6 @@ pub fn resolve(
 ) -> Result<CleanRequest, AppError> {
     let roots = order.roots.iter().map(|name| root_named(policy, name));
     let rules = order.rules.iter().map(|name| rule_named(policy, name));
-    let retention = order.retention.iter().map(|(name, ttl)| {
-        let rule = rule_named(policy, name)?;
-        let ms = crate::core::span::parse(ttl)
-            .ok()
-            .and_then(|ttl| i64::try_from(ttl.as_millis()).ok());
-        let ms = ms.ok_or_else(|| {
-            AppError::invalid(format!("retention of rule \"{name}\" cannot be \"{ttl}\""))
-                .hint("give a duration such as 90s, 15m, 12h, 7d or 1h30m")
-        })?;
-        Ok((rule, ms))
-    });
     if order.release && order.dry_run {
         let why = "a dry run releases no breaker";
         return Err(AppError::invalid(why).hint("leave out dry_run or release"));
@@ -171,16 +160,8 @@ pub fn resolve(
         jobs: order.jobs.iter().map(|job| job.as_bytes().into()).collect(),
         orphans_only: order.orphans_only,
         release: order.release,
-        retention_ms: retention.collect::<Result<_, AppError>>()?,
+        retention_ms: retention::resolve(policy, &order.retention)?,
         principal,
         run: None,
-    })
-}
-
-/// The rule that is named `name`; a 400 with the names that there are.
-pub(crate) fn rule_named(policy: &Policy, name: &str) -> Result<RuleId, AppError> {
-    policy.rule_named(name).ok_or_else(|| {
-        let names = policy.rules.iter().map(|rule| rule.name.clone());
-        AppError::invalid(format!("there is no rule \"{name}\"")).allowed(names)
     })
 }

@@ -54,7 +54,7 @@ pub type CatchUp = dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> 
 
 /// Asks the file systems of these paths for their space; those that do not answer in time are left
 /// out.
-pub type AskSpace = dyn Fn(Vec<PathBuf>) -> Pin<Box<dyn Future<Output = BTreeMap<PathBuf, types::Space>> + Send>>
+pub type AskSpace = dyn Fn(Vec<PathBuf>) -> Pin<Box<dyn Future<Output = BTreeMap<PathBuf, types::Volume>> + Send>>
     + Send
     + Sync;
 
@@ -102,8 +102,8 @@ pub struct Parts {
     pub access: Access,
     /// Instant of the start.
     pub started: Timestamp,
-    /// The configuration file.
-    pub file: Option<PathBuf>,
+    /// The settings at the start.
+    pub settings: types::Settings,
 }
 
 /// The running daemon, as the routes see it.
@@ -112,6 +112,7 @@ pub struct Daemon {
     /// Bounds the plans that are made at once.
     pub(crate) plans: Arc<Semaphore>,
     policy: RwLock<Arc<Policy>>,
+    settings: RwLock<types::Settings>,
     configuration: RwLock<types::Configuration>,
     /// Totals of removals.
     pub(crate) totals: RunningTotals,
@@ -163,9 +164,9 @@ impl Daemon {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let policy = RwLock::new(Arc::clone(&parts.policy));
-        let file = parts.file.as_deref();
+        let settings = RwLock::new(parts.settings.clone());
         let configuration = RwLock::new(types::Configuration {
-            file: file.map(|file| file.display().to_string()),
+            file: parts.settings.file.clone(),
             since: parts.started.to_string(),
             failed: None,
         });
@@ -174,6 +175,7 @@ impl Daemon {
             parts,
             plans: Arc::new(Semaphore::new(PLANS_MAX)),
             policy,
+            settings,
             configuration,
             totals: RunningTotals::default(),
             turn,
@@ -222,6 +224,11 @@ impl Daemon {
         Arc::clone(&self.policy.read())
     }
 
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> types::Settings {
+        self.settings.read().clone()
+    }
+
     /// Origin of the settings.
     pub(crate) fn configuration(&self) -> types::Configuration {
         self.configuration.read().clone()
@@ -234,12 +241,19 @@ impl Daemon {
         requests
     }
 
-    /// Notes that what the configuration says at `at` is in force, or why it could not be read.
-    pub fn on_reload(&self, at: Timestamp, loaded: Result<(), String>) {
+    /// Notes that these settings are in force since `at`, or why they could not be read. Whether
+    /// anything is removed is decided at a start.
+    pub fn on_reload(&self, at: Timestamp, loaded: Result<types::Settings, String>) {
         let mut known = self.configuration.write();
         let at = at.to_string();
         match loaded {
-            Ok(()) => {
+            Ok(settings) => {
+                let mut before = self.settings.write();
+                let dry_run = before.dry_run;
+                *before = types::Settings {
+                    dry_run,
+                    ..settings
+                };
                 known.since = at;
                 known.failed = None;
             }

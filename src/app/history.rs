@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::breaker::root_named;
-use super::clean::rule_named;
 use super::daemon::Daemon;
+use super::retention::rule_named;
 use super::runs;
 use super::stats::up_to_now;
 use crate::app::error::AppError;

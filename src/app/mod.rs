@@ -21,7 +21,9 @@ pub mod link;
 pub mod plan;
 pub mod reload;
 pub mod report;
+pub mod retention;
 pub mod runs;
+pub mod space;
 pub mod status;
 pub mod survey;
 

@@ -98,7 +98,7 @@ fn status_of(
     daemon: &Daemon,
     policy: &Policy,
     status: &Status,
-    spaces: &BTreeMap<PathBuf, types::Space>,
+    spaces: &BTreeMap<PathBuf, types::Volume>,
 ) -> types::Status {
     let parts = &daemon.parts;
     let now = clock::now().wall;

@@ -119,6 +119,11 @@ fn load_source(
     };
     let ways = drafts.roots.iter().filter_map(|root| root.ways(&bases));
     let ways = ways.collect();
+    let written: Vec<String> = drafts
+        .roots
+        .iter()
+        .filter_map(roots::Draft::written)
+        .collect();
     let base_dir = bases.file.unwrap_or_else(|| PathBuf::from("/"));
     // A copy: if there are too many roots, it is discarded and `ids` stays unchanged.
     let mut source_ids = ids.sources.clone();
@@ -128,6 +133,7 @@ fn load_source(
         roots::finish(drafts.roots, &sources.given, ids).ok_or_else(|| too_many("roots"))?;
     ids.sources = source_ids;
     Ok(Settings {
+        written: given.iter().copied().zip(written).collect(),
         base_dir,
         state_dir: places.state_dir,
         socket: places.socket,

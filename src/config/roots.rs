@@ -316,6 +316,12 @@ impl Draft<'_> {
         Some((written.ok()?, self.path()?.to_path_buf()))
     }
 
+    /// Path as it was given, with the values of variables.
+    pub fn written(&self) -> Option<String> {
+        self.path()?;
+        Some(self.given.as_ref()?.as_str().to_owned())
+    }
+
     fn candidate(&self) -> Option<String> {
         if self.named_by().is_some() {
             return (!self.name.is_empty()).then(|| self.name.clone());

@@ -42,6 +42,8 @@ pub struct Settings {
     pub group: Option<String>,
     /// Roots, rules, and the properties of sources on which decisions depend.
     pub policy: Policy,
+    /// Paths of the roots as they are written, with the values of variables.
+    pub written: BTreeMap<RootId, String>,
     /// Settings of each source. One of kind [`SourceKind::Api`] always exists.
     pub sources: BTreeMap<SourceId, SourceSettings>,
     /// Roots of `--watch`: they may be created if their parent exists. Resolved, as in `policy`.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::parts;
+use super::settings::describe;
 use super::space::SpaceProbe;
 use super::survey::{Baseline, Survey, survey};
 use crate::app::access::tokens::Tokens;
@@ -25,6 +26,7 @@ use crate::types::{Cache, Watches};
 /// If the registry or the ledger cannot be read, or a thread cannot be started.
 pub fn offline(mut settings: Settings, baseline: Baseline) -> anyhow::Result<Arc<Daemon>> {
     let started = clock::now().wall;
+    let described = describe(&settings);
     let mut policy = std::mem::take(&mut settings.policy);
     // Roots that a run would make are empty.
     for root in policy.roots.values_mut() {
@@ -59,7 +61,7 @@ pub fn offline(mut settings: Settings, baseline: Baseline) -> anyhow::Result<Arc
         ports: Box::new(Vec::new),
         access: Access::new(Authorizer::of_process(None)?, Tokens::new(tokens)),
         started,
-        file: settings.file.clone(),
+        settings: described,
     }));
     let thread = std::thread::Builder::new().name("engine".to_owned());
     thread

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::parts;
 use super::schedule::ScheduleSignal;
+use super::settings::describe;
 use super::sources::Sources;
 use crate::app::Daemon;
 use crate::clock;
@@ -131,6 +132,7 @@ impl Reload {
                 later.join(", ")
             );
         }
+        let described = describe(&settings);
         let roots = parts::watch_roots(&settings.policy);
         let policy = Arc::new(settings.policy);
         let before = self.daemon.policy();
@@ -138,7 +140,7 @@ impl Reload {
         self.daemon
             .access()
             .set_http(parts::http_access(&settings.access));
-        self.daemon.on_reload(clock::now().wall, Ok(()));
+        self.daemon.on_reload(clock::now().wall, Ok(described));
         // The engine forgets what the old rules said before the watchers bring what the new ones
         // need: a crawl that began before that does not count, so it has to have taken the new
         // rules in, not only to have them in its queue.

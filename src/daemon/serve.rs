@@ -24,6 +24,7 @@ use super::reload::{Fixed, Reload};
 use super::restored;
 use super::saved_state;
 use super::schedule::Schedule;
+use super::settings::describe;
 use super::signals::Signals;
 use super::sources::Sources;
 use super::space::SpaceProbe;
@@ -206,7 +207,7 @@ impl Running {
         let reaper = parts::reaper(&settings, &ledger, hooks)?;
         reaper.finish(cut_off);
         let now = clock::now();
-        let policy = Arc::new(settings.policy);
+        let (described, policy) = (describe(&settings), Arc::new(settings.policy));
         let setup = Setup {
             policy: Arc::clone(&policy),
             breaker: settings.breaker,
@@ -245,7 +246,7 @@ impl Running {
             space: SpaceProbe::ask(),
             ports,
             started: now.wall,
-            file: settings.file.clone(),
+            settings: described,
         }));
         let outlets = Outlets {
             answers,

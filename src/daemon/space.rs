@@ -47,7 +47,7 @@ impl SpaceProbe {
         &self,
         paths: Vec<PathBuf>,
         look: impl Fn(&Path) -> Option<Space> + Copy + Send + 'static,
-    ) -> BTreeMap<PathBuf, types::Space> {
+    ) -> BTreeMap<PathBuf, types::Volume> {
         let _turn = self.turn.lock().await;
         let mut found = BTreeMap::new();
         let ask = |path: PathBuf| {
@@ -77,14 +77,14 @@ impl SpaceProbe {
     }
 }
 
-fn in_json(space: Space) -> types::Space {
+fn in_json(space: Space) -> types::Volume {
     let Space {
         size_bytes,
         available_bytes,
         inodes,
         available_inodes,
     } = space;
-    types::Space {
+    types::Volume {
         size_bytes,
         available_bytes,
         inodes,

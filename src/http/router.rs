@@ -29,6 +29,8 @@ fn routes() -> OpenApiRouter<Arc<Daemon>> {
         .merge(v1::reload::routes())
         .merge(v1::history::routes())
         .merge(v1::stats::routes())
+        .merge(v1::space::routes())
+        .merge(v1::settings::routes())
         .merge(v1::events::routes())
         .merge(v1::sync::routes())
         .merge(v1::breaker::routes())

@@ -21,6 +21,8 @@ mod query;
 mod reload;
 mod runs;
 mod saved;
+mod settings;
+mod space;
 mod state;
 mod stats;
 mod status;
@@ -50,11 +52,13 @@ pub use pins::{Pin, PinChange, PinOrder, Pins};
 pub use plan::{Plan, PlanGroup, PlanHour};
 pub use query::{
     By, EventsQuery, ExplainQuery, FilesQuery, HealthQuery, HistoryQuery, JobsQuery, NoQuery,
-    PlanQuery, RunQuery, RunsQuery, SortBy, SortOrder, SourceQuery, StatsQuery,
+    PlanQuery, RunQuery, RunsQuery, SortBy, SortOrder, SourceQuery, SpaceQuery, StatsQuery,
 };
 pub use reload::Reloaded;
 pub use runs::{LedgerRange, Run, RunDetails, RunReport, RunSummary, Runs};
 pub use saved::{Cache, Loaded, Pass, Reconciliation, SetAside};
+pub use settings::{RootSettings, RuleSettings, ScheduleSettings, Settings, seconds};
+pub use space::{RootSpace, RuleSpace, Space};
 pub use state::{
     CacheState, ChangesBy, ClaimState, FoundKind, HealthState, Mode, RemovalResult, RemovalUnit,
     RootPhase, SourceKind, SourceState, Trigger,
@@ -62,10 +66,10 @@ pub use state::{
 pub use stats::{Total, Totals};
 pub use status::{
     Configuration, Due, FailedReload, Health, HeldLine, HttpListener, Lateness, LatenessBucket,
-    Ledger, NextDeadline, Queues, RemovalSum, RootLine, RuleLine, Space, Status, TlsState, Waits,
+    Ledger, NextDeadline, Queues, RemovalSum, RootLine, RuleLine, Status, TlsState, Volume, Waits,
     Watches,
 };
 pub use sync::Synced;
 pub use tally::Tally;
 pub use tokens::{NewToken, Token, TokenOrder, Tokens};
-pub use value::{Bytes, Since, Size, Span};
+pub use value::{Bytes, Retention, Since, Size, Span};

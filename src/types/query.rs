@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Bytes, Since, Size, Span};
+use super::{Bytes, Retention, Since, Size, Span};
 use crate::core::jobs::Status;
 use crate::core::run::{RunCause, RunStatus};
 
@@ -108,6 +108,17 @@ pub struct ExplainQuery {
 pub struct PlanQuery {
     /// Time to look ahead; 24 h by default.
     pub within: Option<Span>,
+}
+
+/// Parameters of `GET /v1/space`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpaceQuery {
+    /// Other times to live by rule, such as `old=7d,*=12h`: what would be due under them. `*`:
+    /// every rule that is not named, apart from those of orphans.
+    #[param(value_type = Option<String>)]
+    pub retention: Option<Retention>,
 }
 
 /// Parameters of `GET /v1/history`.

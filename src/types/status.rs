@@ -167,7 +167,7 @@ pub struct RootLine {
     /// Its files by rule: first those under no rule, then each rule that applies to it.
     pub rules: Vec<RuleLine>,
     /// Space of its file system; `null`: it is not there, or does not answer.
-    pub space: Option<Space>,
+    pub space: Option<Volume>,
     /// Its breaker, when it has tripped.
     pub breaker: Option<Trip>,
     /// Findings and cost of the passes over it; absent before the first is done.
@@ -206,7 +206,7 @@ pub struct RemovalSum {
 
 /// Space of a file system.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
-pub struct Space {
+pub struct Volume {
     /// Its size in bytes.
     pub size_bytes: u64,
     /// Bytes that users other than root may still write.

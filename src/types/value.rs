@@ -1,5 +1,6 @@
 //! Values that are texts on the wire: spans, sizes, instants, bytes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -108,6 +109,43 @@ impl Text for Since {
             Ok(at) => Some(Self::At(at)),
             Err(_) => Span::parse(text).map(Self::Ago),
         }
+    }
+}
+
+/// Times to live by rule, such as `old=7d,*=12h`. A comma inside of a rule's name is part of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Retention(pub BTreeMap<String, String>);
+
+impl Text for Retention {
+    const EXPECTED: &'static str = "rules with durations, such as old=7d or old=7d,*=12h";
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut found = BTreeMap::new();
+        let mut rule = String::new();
+        for part in text.split(',') {
+            rule.push_str(part);
+            let (name, ttl) = rule.rsplit_once('=').unwrap_or((&rule, ""));
+            if span::parse(ttl).is_ok() {
+                found.insert(name.to_owned(), ttl.to_owned());
+                rule.clear();
+            } else {
+                rule.push(',');
+            }
+        }
+        rule.is_empty().then_some(Self(found))
+    }
+}
+
+impl<'de> Deserialize<'de> for Retention {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from_text(from)
+    }
+}
+
+impl Serialize for Retention {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let pairs = self.0.iter().map(|(rule, ttl)| format!("{rule}={ttl}"));
+        to.serialize_str(&pairs.collect::<Vec<_>>().join(","))
     }
 }
 

@@ -4,6 +4,7 @@ mod events;
 mod files;
 mod orders;
 mod plans;
+mod space;
 
 use std::fs::File;
 use std::path::Path;

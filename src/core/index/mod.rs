@@ -59,7 +59,7 @@ pub use image::Stamp;
 pub use page::Page;
 #[cfg(test)]
 pub(in crate::core) use page::UNPACKED;
-pub use reader::{Dir, Index, Totals};
+pub use reader::{Dir, Index, Top, Totals};
 pub use record::{DirId, PageId, Record, RemoveOutcome, Unsaved};
 pub use restore::{RestoreLosses, Restored, Restorer};
 pub use rule_usage::RuleUsage;

@@ -57,6 +57,15 @@ pub struct Totals {
     pub dirs: u64,
 }
 
+/// Numbers of the things right in a root.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Top {
+    /// Entries.
+    pub files: u64,
+    /// Directories.
+    pub dirs: u64,
+}
+
 /// Page and place of a name.
 pub(super) struct Located {
     pub(super) id: PageId,
@@ -241,6 +250,19 @@ impl Index {
                 bytes: root.total.bytes(),
                 dirs: root.dirs,
             })
+    }
+
+    /// Returns the numbers of what lies directly in `root`; zero when it is not known.
+    #[must_use]
+    pub fn top(&self, root: RootId) -> Top {
+        let catalog = self.catalog.read();
+        let Some(state) = catalog.roots.get(&root) else {
+            return Top::default();
+        };
+        Top {
+            files: catalog.dirs.known(state.dir).files.into(),
+            dirs: catalog.dirs.children(state.dir).count() as u64,
+        }
     }
 
     /// The top-level directories of `root` that lapse as a whole, in order of their numbers.

@@ -261,6 +261,7 @@ impl World {
             jobs: Arc::clone(engine.jobs()),
             pins: Arc::clone(engine.pins()),
             policy,
+            settings: types::Settings::default(),
             link: link.clone(),
             ledger: Arc::new(ledger),
             ask_source: ask_source(&registry),
@@ -284,7 +285,6 @@ impl World {
             cache: Box::new(types::Cache::default),
             ports: Box::new(Vec::new),
             access: Access::new(users(), Tokens::default()),
-            file: None,
             started: now.wall,
         };
         tokio::spawn(engine::own(engine, received, link, events));

@@ -12,6 +12,8 @@ pub(super) mod pins;
 pub(super) mod plan;
 pub(super) mod reload;
 pub(super) mod runs;
+pub(super) mod settings;
+pub(super) mod space;
 pub(super) mod stats;
 pub(super) mod status;
 pub(super) mod sync;

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use strum::VariantNames as _;
 
 use super::{Exposition, seconds_of};
-use crate::types::{Reconciliation, RootLine, RootPhase, RuleLine, Space, Status};
+use crate::types::{Reconciliation, RootLine, RootPhase, RuleLine, Status, Volume};
 
 /// Adds them.
 pub(super) fn add(all: &mut Exposition, status: &Status) {
@@ -40,7 +40,7 @@ fn roots(all: &mut Exposition, roots: &[RootLine]) {
         "Directories of the root in the index.",
     );
     of_roots(all, directories, roots, |root| Some(root.dirs));
-    let mut of_spaces = |name, help, value: fn(Space) -> u64| {
+    let mut of_spaces = |name, help, value: fn(Volume) -> u64| {
         of_roots(all, (name, help), roots, |root| root.space.map(value));
     };
     of_spaces(
