@@ -152,7 +152,7 @@ impl Filter {
         if root.is_none() && rule.is_none() {
             return Ok(());
         }
-        let totals = up_to_now(&daemon.parts.registry, &daemon.parts.ledger)?.0;
+        let totals = up_to_now(&daemon.parts.registry, &daemon.parts.ledger)?.sums;
         let mut keys = totals.keys();
         if let Some(root) = root.filter(|name| keys.clone().all(|key| key.root != **name)) {
             root_named(&policy, root)?;

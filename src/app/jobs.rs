@@ -207,7 +207,7 @@ pub(crate) async fn find(
 }
 
 /// The sources whose jobs are meant where none is named.
-fn listed(policy: &Policy) -> impl Iterator<Item = SourceId> {
+pub(super) fn listed(policy: &Policy) -> impl Iterator<Item = SourceId> {
     let sources = policy.sources.iter();
     sources.filter(|(_, of)| of.is_listed).map(|(&id, _)| id)
 }

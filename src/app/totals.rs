@@ -29,7 +29,7 @@ impl RunningTotals {
         }
         let (totals, until) = &mut *known;
         for stretch in ledger.stretches(*until) {
-            for (key, sum) in stretch.totals().0 {
+            for (key, sum) in stretch.totals().sums {
                 let day = String::new();
                 totals.add(TotalKey { day, ..key }, sum);
             }

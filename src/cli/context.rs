@@ -255,7 +255,9 @@ impl Context {
             Err(absence) => absence,
         };
         let settings = match (self.settings_without_daemon(watching, &absence), baseline) {
-            (Err(mistakes), Baseline::Records) => self.settings_for_records().ok_or(mistakes)?,
+            (Err(mistakes), Baseline::Records | Baseline::Jobs) => {
+                self.settings_for_records().ok_or(mistakes)?
+            }
             (settings, _) => settings?,
         };
         if self.common.quiet == 0 {

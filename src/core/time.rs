@@ -51,6 +51,14 @@ impl Timestamp {
         Self(self.0.saturating_sub(duration_ms(by)))
     }
 
+    /// The day of this instant in UTC, as `2026-11-28`.
+    #[must_use]
+    pub fn day(self) -> String {
+        let mut day = self.to_string();
+        day.truncate(day.find('T').unwrap_or(day.len()));
+        day
+    }
+
     /// Milliseconds from `earlier` to this instant; negative when this instant is the earlier one.
     /// Saturates.
     #[must_use]

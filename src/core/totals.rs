@@ -1,9 +1,11 @@
-//! Files, bytes and units that were removed, by day, root and rule, and the place in the ledger up
-//! to which they were counted.
+//! Files, bytes, units and jobs that were removed, by day, root and rule, and the place in the
+//! ledger up to which they were counted.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+
+use super::jobs::Status;
 
 /// A place between two lines of the ledger. Its text is opaque to clients.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -65,13 +67,46 @@ impl std::ops::AddAssign for Sum {
     }
 }
 
-/// Sums by day, root and rule.
+/// Subject of a number of removals of what a job owned.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct CleanedKey {
+    /// Day, root and rule of the removals.
+    pub removal: TotalKey,
+    /// The name of the jobs' source; empty if no source knew them.
+    pub source: String,
+    /// The day in UTC on which the jobs ended; empty if their source does not tell.
+    pub ended: String,
+}
+
+/// Sums of the ledger's lines.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Totals(pub BTreeMap<TotalKey, Sum>);
+pub struct Totals {
+    /// Sums by day, root and rule.
+    pub sums: BTreeMap<TotalKey, Sum>,
+    /// Numbers of removals of all that a job owned under a rule.
+    pub cleaned: BTreeMap<CleanedKey, i64>,
+}
 
 impl Totals {
     /// Adds `sum` to what is summed up under `key`.
     pub fn add(&mut self, key: TotalKey, sum: Sum) {
-        *self.0.entry(key).or_default() += sum;
+        *self.sums.entry(key).or_default() += sum;
     }
+
+    /// Adds `jobs` to the number of cleaned jobs under `key`.
+    pub fn add_cleaned(&mut self, key: CleanedKey, jobs: i64) {
+        let known = self.cleaned.entry(key).or_default();
+        *known = known.saturating_add(jobs);
+    }
+}
+
+/// Subject of a number of jobs that have ended.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct EndedKey {
+    /// The day in UTC on which the jobs ended; empty if their source does not tell.
+    pub day: String,
+    /// The source's name.
+    pub source: String,
+    /// Status.
+    pub status: Status,
 }

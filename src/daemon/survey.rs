@@ -40,6 +40,8 @@ pub enum Baseline {
     Saved,
     /// Ledger and registry alone: no root and no source is read.
     Records,
+    /// Ledger, registry and sources: no root is read.
+    Jobs,
 }
 
 /// Findings. Dropping them ends the connections to sources.
@@ -73,7 +75,7 @@ pub fn survey(
     let (registry, pins, unread) = match (opened, baseline) {
         (Ok((registry, pins)), _) => (registry, pins, None),
         (Err(error), Baseline::FirstStart) => (Registry::empty()?, Vec::new(), Some(error)),
-        (Err(error), Baseline::Saved | Baseline::Records) => return Err(error.into()),
+        (Err(error), _) => return Err(error.into()),
     };
     let ledger = Arc::new(Ledger::open_to_read(&settings.state_dir.join("ledger"))?);
     let (registry, pins) = (Arc::new(registry), parts::pins(pins));
@@ -107,8 +109,12 @@ pub fn survey(
     let previewer = Previewer::start(hooks, &settings.state_dir, move |reaped| {
         let _ = answers.blocking_send(Input::Previewed(reaped));
     })?;
+    let roots = match baseline {
+        Baseline::FirstStart | Baseline::Saved => parts::watch_roots(policy),
+        Baseline::Records | Baseline::Jobs => Vec::new(),
+    };
     let options = watch::Options {
-        roots: parts::watch_roots(policy),
+        roots,
         ..parts::watch_options(settings)
     };
     let mut survey = Survey {

@@ -158,7 +158,7 @@ fn lines_are_summed_up_once_from_place_to_place() {
         for stretch in ledger.stretches(counted) {
             files += stretch
                 .totals()
-                .0
+                .sums
                 .values()
                 .map(|sum| sum.files)
                 .sum::<i64>();
@@ -176,7 +176,7 @@ fn lines_are_summed_up_once_from_place_to_place() {
     let fresh = ledger.stretches(counted);
     let sums = fresh
         .iter()
-        .flat_map(|stretch| stretch.totals().0.into_values());
+        .flat_map(|stretch| stretch.totals().sums.into_values());
     assert_eq!(sums.map(|sum| sum.files).sum::<i64>(), 1);
 }
 

@@ -3,13 +3,16 @@
 //! **Invariant:** the facts of a job are always saved in the transaction that removes its item from
 //! the outbox.
 
+use std::collections::BTreeMap;
+
 use rusqlite::params;
 use serde::Deserialize;
 
-use super::error::RegistryError;
-use super::handle::{Registry, stored};
-use crate::core::jobs::JobRow;
+use super::error::{Fault, RegistryError};
+use super::handle::{Registry, number, stored};
+use crate::core::jobs::{JobRow, Status};
 use crate::core::time::Timestamp;
+use crate::core::totals::EndedKey;
 
 /// Job whose row was deleted after its files were removed.
 #[derive(Clone, PartialEq, Debug)]
@@ -49,6 +52,14 @@ impl Registry {
         self.write("keep the facts of a forgotten job", |changes| {
             changes
                 .prepare_cached(
+                    "INSERT INTO forgotten_total (day, source, status, jobs)
+                     SELECT coalesce(substr(json_extract(job, '$.completed_at'), 1, 10), ''), source, json_extract(job, '$.status'), 1
+                     FROM outbox WHERE id = ?1
+                     ON CONFLICT (day, source, status) DO UPDATE SET jobs = jobs + 1",
+                )?
+                .execute([stored(id)])?;
+            changes
+                .prepare_cached(
                     "INSERT OR REPLACE INTO forgotten (source, job, ledger_id, row, summary, forgotten_at)
                      SELECT source, json_extract(job, '$.id'), id, job, summary, ?2 FROM outbox WHERE id = ?1",
                 )?
@@ -57,6 +68,29 @@ impl Registry {
                 .prepare_cached("DELETE FROM outbox WHERE id = ?1")?
                 .execute([stored(id)])?;
             Ok(())
+        })
+    }
+
+    /// Returns the numbers of forgotten jobs.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn forgotten_totals(&self) -> Result<BTreeMap<EndedKey, u64>, RegistryError> {
+        self.read("count forgotten jobs", |connection| {
+            let mut query = connection
+                .prepare_cached("SELECT day, source, status, jobs FROM forgotten_total")?;
+            let mut rows = query.query([])?;
+            let mut totals = BTreeMap::new();
+            while let Some(row) = rows.next()? {
+                let status: String = row.get(2)?;
+                let key = EndedKey {
+                    day: row.get(0)?,
+                    source: row.get(1)?,
+                    status: Status::of_word(&status).ok_or(Fault::Word(status))?,
+                };
+                totals.insert(key, number(row.get(3)?));
+            }
+            Ok(totals)
         })
     }
 

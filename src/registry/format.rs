@@ -5,10 +5,10 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Format that this version writes.
-pub const VERSION: i64 = 6;
+pub const VERSION: i64 = 7;
 
 /// Additions of each format: to the file, or in memory for a process that only reads an older file.
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 7] = [
     "CREATE {temporary} TABLE job (
         source TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL,
         PRIMARY KEY (source, id)
@@ -57,6 +57,19 @@ const TABLES: [&str; 6] = [
         from_segment INTEGER NOT NULL, from_offset INTEGER NOT NULL, to_segment INTEGER, to_offset INTEGER,
         details TEXT NOT NULL
     );
+    ",
+    "CREATE {temporary} TABLE cleaned (
+        day TEXT NOT NULL, root TEXT NOT NULL, rule TEXT NOT NULL, source TEXT NOT NULL, ended TEXT NOT NULL,
+        jobs INTEGER NOT NULL,
+        PRIMARY KEY (day, root, rule, source, ended)
+    ) WITHOUT ROWID;
+    CREATE {temporary} TABLE forgotten_total (
+        day TEXT NOT NULL, source TEXT NOT NULL, status TEXT NOT NULL, jobs INTEGER NOT NULL,
+        PRIMARY KEY (day, source, status)
+    ) WITHOUT ROWID;
+    INSERT INTO forgotten_total
+        SELECT coalesce(substr(json_extract(row, '$.completed_at'), 1, 10), ''), source, json_extract(row, '$.status'), count(*)
+        FROM forgotten WHERE json_valid(row) AND json_extract(row, '$.status') IS NOT NULL GROUP BY 1, 2, 3;
     ",
 ];
 

@@ -3,11 +3,11 @@
 //! **Invariant:** the totals and their position in the ledger always change in one transaction: no
 //! line is counted twice, and none is left out.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::{Fault, RegistryError};
 use super::handle::{Registry, number, stored};
-use crate::core::totals::{Cursor, Sum, TotalKey, Totals};
+use crate::core::totals::{CleanedKey, Cursor, Sum, TotalKey, Totals};
 
 impl Registry {
     /// Returns the totals, and their position in the ledger; `None` if nothing was counted yet.
@@ -16,15 +16,26 @@ impl Registry {
     /// When the registry cannot be read.
     pub fn totals(&self) -> Result<(Totals, Option<Cursor>), RegistryError> {
         self.read("read the totals", |connection| {
-            sums(
+            let (mut totals, counted) = sums(
                 connection,
                 "SELECT day, root, rule, units, files, bytes, displaced FROM total",
-            )
+            )?;
+            let mut query = connection
+                .prepare_cached("SELECT day, root, rule, source, ended, jobs FROM cleaned")?;
+            let mut rows = query.query([])?;
+            while let Some(row) = rows.next()? {
+                let key = CleanedKey {
+                    removal: key(row)?,
+                    source: row.get(3)?,
+                    ended: row.get(4)?,
+                };
+                totals.add_cleaned(key, row.get(5)?);
+            }
+            Ok((totals, counted))
         })
     }
 
-    /// Returns the totals of all days together, with an empty day, and their position in the
-    /// ledger.
+    /// Returns the sums of all days together, with an empty day, and their position in the ledger.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -56,9 +67,17 @@ impl Registry {
                  ON CONFLICT (day, root, rule) DO UPDATE SET units = units + excluded.units, files = files + excluded.files,
                      bytes = bytes + excluded.bytes, displaced = displaced + excluded.displaced",
             )?;
-            for (key, sum) in &totals.0 {
+            for (key, sum) in &totals.sums {
                 let Sum { units, files, bytes, displaced } = sum;
                 add.execute(params![key.day, key.root, key.rule, units, files, bytes, displaced])?;
+            }
+            let mut add = changes.prepare_cached(
+                "INSERT INTO cleaned (day, root, rule, source, ended, jobs) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (day, root, rule, source, ended) DO UPDATE SET jobs = jobs + excluded.jobs",
+            )?;
+            for (key, jobs) in &totals.cleaned {
+                let TotalKey { day, root, rule } = &key.removal;
+                add.execute(params![day, root, rule, key.source, key.ended, jobs])?;
             }
             changes
                 .prepare_cached("INSERT OR REPLACE INTO counted (only, segment, offset) VALUES (1, ?1, ?2)")?
@@ -74,11 +93,7 @@ fn sums(connection: &Connection, query: &str) -> Result<(Totals, Option<Cursor>)
     let mut rows = query.query([])?;
     let mut totals = Totals::default();
     while let Some(row) = rows.next()? {
-        let key = TotalKey {
-            day: row.get(0)?,
-            root: row.get(1)?,
-            rule: row.get(2)?,
-        };
+        let key = key(row)?;
         let sum = Sum {
             units: row.get(3)?,
             files: row.get(4)?,
@@ -88,6 +103,15 @@ fn sums(connection: &Connection, query: &str) -> Result<(Totals, Option<Cursor>)
         totals.add(key, sum);
     }
     Ok((totals, counted(connection)?))
+}
+
+/// The key in the first columns of `row`.
+fn key(row: &Row<'_>) -> Result<TotalKey, rusqlite::Error> {
+    Ok(TotalKey {
+        day: row.get(0)?,
+        root: row.get(1)?,
+        rule: row.get(2)?,
+    })
 }
 
 fn counted(connection: &Connection) -> Result<Option<Cursor>, Fault> {

@@ -63,7 +63,7 @@ pub use state::{
     CacheState, ChangesBy, ClaimState, FoundKind, HealthState, Mode, RemovalResult, RemovalUnit,
     RootPhase, SourceKind, SourceState, Trigger,
 };
-pub use stats::{Total, Totals};
+pub use stats::{JobCounts, JobTotal, Total, Totals};
 pub use status::{
     Configuration, Due, FailedReload, Health, HeldLine, HttpListener, Lateness, LatenessBucket,
     Ledger, NextDeadline, Queues, RemovalSum, RootLine, RuleLine, Status, TlsState, Volume, Waits,

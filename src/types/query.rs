@@ -193,7 +193,8 @@ pub enum By {
 pub struct StatsQuery {
     /// Group by this as well.
     pub by: Option<By>,
-    /// First day: an instant, or a duration before now.
+    /// First day, in UTC: an instant, or a duration before now. Jobs of which no day is known are
+    /// left out.
     #[param(value_type = Option<String>)]
     pub since: Option<Since>,
 }

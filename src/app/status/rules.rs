@@ -88,7 +88,7 @@ fn removed_under(removed: &Totals, root: &str, rule: &Rule) -> types::RemovalSum
         files,
         bytes,
         displaced,
-    } = removed.0.get(&key).copied().unwrap_or_default();
+    } = removed.sums.get(&key).copied().unwrap_or_default();
     types::RemovalSum {
         units: number(units),
         files: number(files),

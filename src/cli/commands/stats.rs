@@ -1,4 +1,4 @@
-//! `lapsed stats`: files, bytes and lateness, by root and rule.
+//! `lapsed stats`: files, bytes and lateness, by root and rule; removals and jobs, by day.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ struct Group {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// Show removals for each day (UTC) since the first
+    /// Show removals and jobs for each day (UTC)
     #[arg(long, value_enum)]
     by: Option<By>,
     /// Count only since an instant, a date, or a duration ago
@@ -50,9 +50,9 @@ enum By {
 }
 
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
-    // Totals of removals need no look at the trees.
+    // Totals need no look at the trees.
     let baseline = match arguments.by {
-        Some(By::Day) => Baseline::Records,
+        Some(By::Day) => Baseline::Jobs,
         None => Baseline::Saved,
     };
     let watching = &arguments.watching;
@@ -107,38 +107,83 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
 
 fn show_days(context: &mut Context, totals: &Totals) -> anyhow::Result<End> {
     if context.is_json() {
-        for total in &totals.totals {
-            context.output.json(total)?;
-        }
+        context.output.json(totals)?;
         return Ok(End::Done);
     }
     if totals.totals.is_empty() {
         context.output.line("nothing was removed")?;
-        return Ok(End::Done);
+    } else {
+        let table = removals(totals).render(context.output.screen);
+        context.output.bytes(table.as_bytes())?;
     }
+    if !totals.jobs.is_empty() {
+        context.output.line("")?;
+        let table = jobs(totals).render(context.output.screen);
+        context.output.bytes(table.as_bytes())?;
+    }
+    for source in &totals.unread {
+        eprintln!("warning: source {source} cannot be read: its jobs are counted as last read");
+    }
+    Ok(End::Done)
+}
+
+fn removals(totals: &Totals) -> Table {
     let mut table = Table::new(&[
         Column::text("DAY", Fit::Stay),
         Column::number("UNITS", Fit::Stay),
+        Column::number("JOBS", Fit::Stay),
         Column::number("FILES", Fit::Stay),
         Column::number("SIZE", Fit::Stay),
         Column::text("ROOT", Fit::Stay),
         Column::text("RULE", Fit::Stay),
     ]);
-    // What was put back may have been recorded the day before.
-    let number = |number: i64| u64::try_from(number).unwrap_or(0);
     for total in &totals.totals {
         table.row([
             (total.day.as_deref().unwrap_or("-"), Tone::Plain),
             (&human::count(number(total.units)), Tone::Plain),
+            (&human::count(number(total.jobs)), Tone::Plain),
             (&human::count(number(total.files)), Tone::Plain),
             (&human::size(number(total.bytes)), Tone::Plain),
             (&total.root, Tone::Plain),
             (&total.rule, Tone::Plain),
         ]);
     }
-    let table = table.render(context.output.screen);
-    context.output.bytes(table.as_bytes())?;
-    Ok(End::Done)
+    table
+}
+
+fn jobs(totals: &Totals) -> Table {
+    let mut table = Table::new(&[
+        Column::text("ENDED", Fit::Stay),
+        Column::number("COMPLETED", Fit::Stay),
+        Column::number("FAILED", Fit::Stay),
+        Column::number("CANCELLED", Fit::Stay),
+        Column::number("RATE", Fit::Stay),
+        Column::number("CLEANED", Fit::Stay),
+        Column::number("CLEANUP", Fit::Stay),
+        Column::text("SOURCE", Fit::Stay),
+    ]);
+    let percent = |rate: Option<f64>| {
+        rate.map_or_else(|| "-".to_owned(), |rate| format!("{:.1} %", rate * 100.0))
+    };
+    for total in &totals.jobs {
+        let counts = &total.counts;
+        table.row([
+            (total.day.as_deref().unwrap_or("-"), Tone::Plain),
+            (&human::count(counts.completed), Tone::Plain),
+            (&human::count(counts.failed), Tone::Plain),
+            (&human::count(counts.cancelled), Tone::Plain),
+            (&percent(total.rate), Tone::Plain),
+            (&human::count(number(counts.cleaned)), Tone::Plain),
+            (&percent(total.cleanup_rate), Tone::Plain),
+            (&total.source, Tone::Plain),
+        ]);
+    }
+    table
+}
+
+/// Returns `number`; 0 if it is less: what was put back may have been recorded the day before.
+fn number(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
 }
 
 fn table(groups: &[Group]) -> Table {

@@ -6,13 +6,14 @@
 //! - `claims`: paths that a job names as its own; `refusals`: claims that are refused, and the
 //!   files that they may mean; `refused`: what they hold
 //! - `owner`: the jobs that own a path
-//! - `forecast`: what lapses with jobs until an instant
+//! - `ended`: jobs that have ended; `forecast`: what lapses with jobs until an instant
 //!
 //! **Invariant:** a job's id is a key, never a path: it is compared with what a template captures,
 //! and leads nowhere.
 //! **Invariant:** nothing here is guessed: what a source has not reported is not known.
 
 mod claims;
+mod ended;
 mod forecast;
 mod owner;
 mod packed;

@@ -281,7 +281,7 @@ impl SourceJobs {
         })
     }
 
-    fn row(&self, no: u32) -> Option<&[u8]> {
+    pub(super) fn row(&self, no: u32) -> Option<&[u8]> {
         self.rows.get(no as usize)?.as_deref()
     }
 

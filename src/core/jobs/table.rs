@@ -327,7 +327,11 @@ impl Jobs {
     }
 
     /// Asks the table of `source`, if there is one.
-    fn of_source<T>(&self, source: SourceId, ask: impl FnOnce(&SourceJobs) -> T) -> Option<T> {
+    pub(super) fn of_source<T>(
+        &self,
+        source: SourceId,
+        ask: impl FnOnce(&SourceJobs) -> T,
+    ) -> Option<T> {
         self.sources.read().get(&source).map(ask)
     }
 

@@ -20,7 +20,7 @@ pub(in crate::http) fn routes() -> OpenApiRouter<Arc<Daemon>> {
     OpenApiRouter::new().routes(QUESTION.declare(routes!(stats)))
 }
 
-/// Show totals of removals, by root and rule.
+/// Show totals of removals, by root and rule, and of jobs, by source.
 #[utoipa::path(get, path = "/v1/stats", operation_id = "stats", tag = "history", params(StatsQuery),
     responses((status = 200, body = Totals), QuestionErrors))]
 async fn stats(
@@ -28,5 +28,5 @@ async fn stats(
     _: Viewer,
     Query(query): Query<StatsQuery>,
 ) -> Result<Json<Totals>, Problem> {
-    Ok(Json(stats::stats(&daemon, query).await?))
+    Ok(Json(stats::stats(daemon, query).await?))
 }

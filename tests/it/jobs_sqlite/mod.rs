@@ -19,6 +19,7 @@ mod refused;
 mod reload;
 mod rules;
 mod schema;
+mod statistics;
 mod times;
 mod unnamed;
 mod world;
