@@ -1,15 +1,17 @@
-//! Environment variables within strings: `${NAME}`, `${NAME:-default}`, `${NAME:+text}`, and `$$`
-//! for a dollar.
+//! Variables within strings: `${NAME}`, `${NAME:-default}`, `${NAME:+text}`, `${NAME?then:else}`,
+//! and `$$` for a dollar.
 //!
 //! As in the shell (POSIX, "Parameter Expansion"), a default replaces a variable that is unset *or
 //! empty*. The text after `:+` is used if the variable is set and not empty; otherwise the result
-//! is empty. Default and text may themselves name variables.
+//! is empty. `?` chooses by a truth value: `else` also stands for a variable that is unset or
+//! empty. All of these texts may themselves name variables.
 //!
 //! **Invariant:** values are never expanded again: a dollar in a variable is a dollar.
 //! **Invariant:** a dollar that begins none of these forms is always refused, never passed on.
 
 use super::environment::Environment;
 use super::error::{NOT_SET, Refusal};
+use super::value::flag_word;
 
 /// Deepest nesting of defaults and texts: bounds the recursion, and people do not nest deeper.
 const DEPTH_MAX: usize = 8;
@@ -44,6 +46,8 @@ enum Operator {
     Default,
     /// `:+`: the text replaces a variable that is set and not empty.
     Alternative,
+    /// `?`: of two texts with a colon between, the first replaces a variable that is true.
+    Choice,
 }
 
 struct Expansion<'t, 'e> {
@@ -56,11 +60,16 @@ impl<'t> Expansion<'t, '_> {
     /// Reads up to the end or, within a default or text, up to the brace that closes it.
     fn expand(&mut self, depth: usize, need: Need) -> Result<String, Refusal> {
         let stops: &[char] = if depth == 0 { &['$'] } else { &['$', '}'] };
+        self.expand_to(stops, depth, need)
+    }
+
+    /// Reads up to the first of `stops` outside of a variable, which is left to the caller.
+    fn expand_to(&mut self, stops: &[char], depth: usize, need: Need) -> Result<String, Refusal> {
         let mut out = String::new();
         while let Some(at) = self.rest.find(stops) {
             out.push_str(&self.rest[..at]);
             self.rest = &self.rest[at..];
-            if self.rest.starts_with('}') {
+            if !self.rest.starts_with('$') {
                 return Ok(out);
             }
             if self.take("$$") {
@@ -93,9 +102,11 @@ impl<'t> Expansion<'t, '_> {
             Operator::Default
         } else if self.take(":+") {
             Operator::Alternative
+        } else if self.take("?") {
+            Operator::Choice
         } else {
             return Err(refuse(&format!(
-                "has \"${{{name}\" followed by none of \"}}\", \":-\" and \":+\""
+                "has \"${{{name}\" followed by none of \"}}\", \":-\", \":+\" and \"?\""
             )));
         };
         if depth == DEPTH_MAX {
@@ -107,6 +118,7 @@ impl<'t> Expansion<'t, '_> {
         let is_word_used = match operator {
             Operator::Default => value.is_none(),
             Operator::Alternative => value.is_some(),
+            Operator::Choice => return self.choice(name, value.as_deref(), depth, need),
         };
         let word = self.expand(depth + 1, if is_word_used { need } else { Need::Syntax })?;
         if !self.take("}") {
@@ -115,8 +127,33 @@ impl<'t> Expansion<'t, '_> {
         Ok(match operator {
             Operator::Default => value.unwrap_or(word),
             Operator::Alternative if is_word_used => word,
-            Operator::Alternative => String::new(),
+            Operator::Alternative | Operator::Choice => String::new(),
         })
+    }
+
+    /// Reads `then:else}` behind the question mark, and returns the text that `value` chooses.
+    fn choice(
+        &mut self,
+        name: &str,
+        value: Option<&str>,
+        depth: usize,
+        need: Need,
+    ) -> Result<String, Refusal> {
+        let is_true = match value.map(|value| flag_word(value).ok_or_else(|| untruth(name))) {
+            None => false,
+            Some(is_true) => is_true?,
+        };
+        let needs = |is_used| if is_used { need } else { Need::Syntax };
+        let then = self.expand_to(&['$', ':', '}'], depth + 1, needs(is_true))?;
+        if !self.take(":") {
+            let reason = format!("has \"${{{name}?\" without a colon between two texts");
+            return Err(refuse(&reason));
+        }
+        let otherwise = self.expand(depth + 1, needs(!is_true))?;
+        if !self.take("}") {
+            return Err(unclosed());
+        }
+        Ok(if is_true { then } else { otherwise })
     }
 
     fn name(&mut self) -> Result<&'t str, Refusal> {
@@ -160,13 +197,21 @@ fn unset(name: &str) -> Refusal {
         .hint(format!("set it, or give a default: ${{{name}:-default}}"))
 }
 
+/// The value is not shown: it may be meant for another setting, and a secret there.
+fn untruth(name: &str) -> Refusal {
+    Refusal::new(format!(
+        "names environment variable {name}, whose value is neither true nor false"
+    ))
+    .hint("true: true, yes, on, 1; false: false, no, off, 0")
+}
+
 fn unclosed() -> Refusal {
     refuse("has a \"${\" that is not closed by \"}\"")
 }
 
 fn refuse(reason: &str) -> Refusal {
     Refusal::new(reason).hint(
-        "write ${NAME} for a variable, ${NAME:-default} for one with a default, ${NAME:+text} for text where it is set, $$ for a dollar",
+        "write ${NAME} for a variable, ${NAME:-default} for one with a default, ${NAME:+text} for text where it is set, ${NAME?then:else} for one of two texts, $$ for a dollar",
     )
 }
 
@@ -189,7 +234,13 @@ mod tests {
 
     #[test]
     fn variables_defaults_and_dollars() {
-        let vars = [("A", "a"), ("EMPTY", ""), ("D", "${A}$$")];
+        let vars = [
+            ("A", "a"),
+            ("EMPTY", ""),
+            ("D", "${A}$$"),
+            ("YES", "On"),
+            ("NO", " false "),
+        ];
         for (text, wanted) in [
             ("", ""),
             ("plain {job}", "plain {job}"),
@@ -215,6 +266,17 @@ mod tests {
             ("${A:--b}", "a"),
             ("${NONE:--b}", "-b"),
             ("${A:++b}", "+b"),
+            ("${YES?b:c}", "b"),
+            ("${NO?b:c}", "c"),
+            ("${NONE?b:c}", "c"),
+            ("${EMPTY?b:c}", "c"),
+            ("x${YES?:c}y${NO?b:}z", "xyz"),
+            ("${YES?${A}:${NONE}}", "a"),
+            ("${NO?${NONE}:${A:-x}}", "a"),
+            ("${NO?b:c:d}", "c:d"),
+            ("${YES?${NO?1:2}$$:3}", "2$"),
+            ("${YES?${NONE:-b:c}:d}", "b:c"),
+            ("${NONE:-${YES?b:c}}", "b"),
             ("$${A}", "${A}"),
             ("$$$$", "$$"),
             ("${D}", "${A}$$"),
@@ -251,11 +313,23 @@ mod tests {
             ("${NONE:+$}", "has a \"$\" that names no variable"),
             (
                 "${A-b}",
-                "has \"${A\" followed by none of \"}\", \":-\" and \":+\"",
+                "has \"${A\" followed by none of \"}\", \":-\", \":+\" and \"?\"",
             ),
             (
                 "${A+b}",
-                "has \"${A\" followed by none of \"}\", \":-\" and \":+\"",
+                "has \"${A\" followed by none of \"}\", \":-\", \":+\" and \"?\"",
+            ),
+            (
+                "${A?b:c}",
+                "names environment variable A, whose value is neither true nor false",
+            ),
+            ("${N?b}", "has \"${N?\" without a colon between two texts"),
+            ("${N?b", "has a \"${\" that is not closed by \"}\""),
+            ("${N?b:c", "has a \"${\" that is not closed by \"}\""),
+            ("${N?$:c}", "has a \"$\" that names no variable"),
+            (
+                "${N?b:${NONE}}",
+                "names environment variable NONE, which is not set",
             ),
             ("${A:-$}", "has a \"$\" that names no variable"),
         ] {
@@ -357,7 +431,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_fall_over(text in "[$\\{}:A+-]{0,40}") {
+        fn no_text_makes_it_fall_over(text in "[$\\{}:A?+-]{0,40}") {
             let _ = expand(&text, &[("A", "a")]);
         }
     }

@@ -94,6 +94,10 @@ pub(super) struct Metrics(pub bool);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct SocketPath(PathBuf);
 
+/// Port of a server; `None`: an empty text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Port(pub Option<u16>);
+
 impl AsRef<Path> for SocketPath {
     fn as_ref(&self) -> &Path {
         &self.0
@@ -122,6 +126,23 @@ impl Setting for u64 {
         found.map_err(|_| {
             Refusal::new("is not a whole number").hint("allowed: 0 and up, such as 1000")
         })
+    }
+}
+
+impl Setting for Port {
+    const TYPES: &'static [&'static str] = u64::TYPES;
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        match text.parse() {
+            Ok(port) if port > 0 => Ok(Self(Some(port))),
+            Ok(_) | Err(_) => {
+                Err(Refusal::new("is an invalid port").hint("allowed: 1 to 65535, such as 5432"))
+            }
+        }
     }
 }
 
@@ -352,7 +373,7 @@ pub(super) fn milliseconds(duration: Duration) -> i64 {
 
 /// Parses yes or no, in the words of `.env` files; case does not matter. `None` for other words,
 /// which may have another meaning.
-fn flag_word(text: &str) -> Option<bool> {
+pub(super) fn flag_word(text: &str) -> Option<bool> {
     match &*text.trim().to_ascii_lowercase() {
         "true" | "yes" | "on" | "1" => Some(true),
         "false" | "no" | "off" | "0" => Some(false),

@@ -14,8 +14,10 @@ use super::{Breaker, Http, Ledger, Root, Rule, Source, Store, Watch};
 ///
 /// Strings may contain environment variables: "${NAME}" is its value and must be set,
 /// "${NAME:-default}" gives a default for a variable that is unset or empty, "${NAME:+text}" is the
-/// text if the variable is set and not empty, "$$" is a dollar. A number or a boolean may be such a
-/// string, too: entries = "${MANY:-1000}". Booleans: true, yes, on, 1; false, no, off, 0.
+/// text if the variable is set and not empty, "${NAME?then:else}" is one of two texts by a boolean
+/// (unset or empty: the second), "$$" is a dollar. Defaults and texts may hold variables. A number
+/// or a boolean may be such a string, too: entries = "${MANY:-1000}". Booleans: true, yes, on, 1;
+/// false, no, off, 0.
 ///
 /// Settings of the service (all except those of sources, roots and rules) can be overridden by the
 /// variable that is named below them, and some by the command line, which has the last word. An
