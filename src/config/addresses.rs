@@ -25,12 +25,32 @@ pub(super) enum Address {
     Sqlite(String),
 }
 
-/// Parses an address. What it omits about a server is taken from libpq's variables.
+/// Parts of the address of a server; `None`: not given.
+#[derive(Clone, Default)]
+#[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "for servers"))]
+pub(super) struct Parts<'a> {
+    /// Host, or directory of the socket.
+    pub host: Option<&'a str>,
+    pub port: Option<u16>,
+    pub user: Option<&'a str>,
+    pub password: Option<&'a str>,
+    pub dbname: Option<&'a str>,
+}
+
+/// Address of a server without any of its parts.
+pub(super) const SERVER: &str = "postgresql://";
+
+/// Parses an address. What it omits about a server is taken from `parts`, then from libpq's
+/// variables.
 #[cfg_attr(
     not(feature = "postgres"),
-    expect(unused_variables, reason = "libpq's variables")
+    expect(unused_variables, reason = "for servers")
 )]
-pub(super) fn parse(url: &str, environment: &Environment) -> Result<Address, Refusal> {
+pub(super) fn parse(
+    url: &str,
+    parts: &Parts<'_>,
+    environment: &Environment,
+) -> Result<Address, Refusal> {
     const ALLOWED: &str =
         "such as postgresql://user:password@host:5432/database, or sqlite:///jobs.db";
     let Some((scheme, rest)) = url.trim().split_once("://") else {
@@ -40,7 +60,7 @@ pub(super) fn parse(url: &str, environment: &Environment) -> Result<Address, Ref
     let kind = scheme.split('+').next().unwrap_or_default();
     match kind.to_ascii_lowercase().as_str() {
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => server::parse(rest, environment),
+        "postgres" | "postgresql" => server::parse(rest, parts, environment),
         #[cfg(not(feature = "postgres"))]
         "postgres" | "postgresql" => Err(Refusal::new(
             "is the address of a PostgreSQL database, and this build has none",

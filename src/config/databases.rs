@@ -3,13 +3,13 @@
 //! **Invariant:** a key that has no effect for a kind of source is refused, so that users never
 //! rely on it.
 
-use super::addresses::{self, Address};
+use super::addresses::{self, Address, Parts};
 use super::endpoints::Bases;
 use super::error::{Problem, Refusal, allowed};
 use super::queries;
 use super::reader::Reader;
 use super::schema::{Kind, Source, TOP};
-use super::setting::{Choice, Table, with_heading};
+use super::setting::{Choice, Table, Text, Value, with_heading};
 use super::settings::SourceKind;
 use super::value::CHANNEL_BYTES_MAX;
 use crate::sources::{DatabaseOptions, PostgresOptions, Server, SqliteOptions, Tls};
@@ -32,15 +32,15 @@ pub(super) fn read(
     bases: &Bases,
 ) -> (Option<Kind>, Option<SourceKind>) {
     let stated = source.kind.get().copied();
-    let address = source.url.both().and_then(|(text, url)| {
-        let address = addresses::parse(url, reader.environment);
+    let address = url(source).and_then(|(text, url)| {
+        let address = addresses::parse(url, &parts(source), reader.environment);
         reader.take(address.map_err(|refusal| text.refuse(refusal)))
     });
     let implied = address.as_ref().map(|address| match address {
         Address::Postgres(_) => Kind::Postgres,
         Address::Sqlite(_) => Kind::Sqlite,
     });
-    if !source.url.is_present() {
+    if !has_url(source) {
         require(reader, source, "kind");
     }
     if let (Some(text), Some(stated), Some(implied)) = (source.url.text(), stated, implied)
@@ -64,6 +64,34 @@ pub(super) fn read(
     (Some(kind), found)
 }
 
+/// The address of `source`, if it is not empty.
+fn url(source: &Source) -> Option<(&Text, &String)> {
+    source.url.both().filter(|(_, url)| !url.trim().is_empty())
+}
+
+/// Returns true if `source` has an address, valid or not.
+fn has_url(source: &Source) -> bool {
+    source.url.is_present() && (source.url.get().is_none() || url(source).is_some())
+}
+
+/// Parts of the address of a server that `source` gives.
+fn parts(source: &Source) -> Parts<'_> {
+    Parts {
+        host: given(&source.host),
+        port: source.port.get().and_then(|port| port.0),
+        user: given(&source.user),
+        password: given(&source.password),
+        dbname: given(&source.dbname),
+    }
+}
+
+fn given(value: &Value<String>) -> Option<&str> {
+    value
+        .get()
+        .map(String::as_str)
+        .filter(|text| !text.is_empty())
+}
+
 /// Reports that `source` lacks the key `name`, if it does.
 pub(super) fn require(reader: &mut Reader, source: &Table<Source>, name: &str) {
     if !source.given.contains_key(name) {
@@ -78,13 +106,14 @@ fn sqlite(
     bases: &Bases,
     address: Option<Address>,
 ) -> Option<DatabaseOptions> {
-    if let Some(text) = source.url.text().filter(|_| source.path.is_present()) {
+    let url = source.url.text().filter(|_| has_url(source));
+    if let Some(text) = url.filter(|_| source.path.is_present()) {
         reader
             .note(text.refuse(Refusal::new("says the same as path").hint("leave out one of them")));
         return None;
     }
     let base = bases.file.as_deref();
-    let path = match (address, source.url.text()) {
+    let path = match (address, url) {
         (Some(Address::Sqlite(path)), Some(text)) => {
             reader.take(text.path_below(path.as_ref(), base))
         }
@@ -113,7 +142,7 @@ fn postgres(
 ) -> Option<DatabaseOptions> {
     let found = match address {
         Some(Address::Postgres(found)) => Some(*found),
-        None if !source.url.is_present() => of_environment(reader, source),
+        None if !has_url(source) => of_parts(reader, source),
         // A problem was reported.
         Some(Address::Sqlite(_)) | None => None,
     };
@@ -137,6 +166,26 @@ fn postgres(
     })))
 }
 
+/// Server that the parts in `source` name; without any, that of the environment.
+fn of_parts(reader: &mut Reader, source: &Table<Source>) -> Option<(Server, Tls)> {
+    let keys = ["host", "port", "user", "password", "dbname"];
+    let Some(&line) = keys.iter().find_map(|key| source.given.get(*key)) else {
+        return of_environment(reader, source);
+    };
+    match addresses::parse(addresses::SERVER, &parts(source), reader.environment) {
+        Ok(Address::Postgres(found)) => Some(*found),
+        Ok(Address::Sqlite(_)) => None,
+        Err(refusal) => {
+            reader.note(Problem {
+                line: Some(line),
+                hint: refusal.hint,
+                ..source.problem(&format!("its address {}", refusal.reason))
+            });
+            None
+        }
+    }
+}
+
 /// Server that the environment names.
 fn of_environment(reader: &mut Reader, source: &Table<Source>) -> Option<(Server, Tls)> {
     let problem = |message: String, hint: Option<String>| Problem {
@@ -150,7 +199,11 @@ fn of_environment(reader: &mut Reader, source: &Table<Source>) -> Option<(Server
             let hint = format!("such as url = {example}, or set {DATABASE_URL}");
             problem(message, Some(hint))
         }
-        Some(url) => match addresses::parse(&url.to_string_lossy(), reader.environment) {
+        Some(url) => match addresses::parse(
+            &url.to_string_lossy(),
+            &Parts::default(),
+            reader.environment,
+        ) {
             Ok(Address::Postgres(found)) => return Some(*found),
             Ok(Address::Sqlite(_)) => {
                 let message = format!("{DATABASE_URL} is the address of a sqlite database");

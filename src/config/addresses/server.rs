@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tokio_postgres::Config;
 
-use super::Address;
+use super::{Address, Parts};
 use crate::config::environment::Environment;
 use crate::config::error::Refusal;
 use crate::sources::{Tls, TlsMode, TlsRoots};
@@ -16,7 +16,11 @@ const SOCKET_DIRS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 const IGNORED: [&str; 4] = ["gssencmode", "krbsrvname", "sslcompression", "sslsni"];
 
 /// Parses what stands behind the scheme.
-pub(super) fn parse(rest: &str, environment: &Environment) -> Result<Address, Refusal> {
+pub(super) fn parse(
+    rest: &str,
+    parts: &Parts<'_>,
+    environment: &Environment,
+) -> Result<Address, Refusal> {
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let mut tls = Asked::default();
     let mut kept = Vec::new();
@@ -36,8 +40,32 @@ pub(super) fn parse(rest: &str, environment: &Environment) -> Result<Address, Re
     let variable = |name: &str| environment.set(name).and_then(|value| value.to_str());
     let text = format!("postgresql://{place}?{}", kept.join("&"));
     let mut server: Config = text.parse().map_err(|error| unsound(&error))?;
+    complete(&mut server, &of_variables(parts, &variable));
+    if tls.mode.is_none()
+        && let Some(value) = variable("PGSSLMODE")
+    {
+        tls.mode = Some(mode(value)?);
+    }
+    tls.root = tls.root.or(variable("PGSSLROOTCERT").map(str::to_owned));
+    Ok(Address::Postgres(Box::new((server, tls.settled()?))))
+}
+
+/// Adds libpq's variables to `parts`.
+fn of_variables<'a>(parts: &Parts<'a>, variable: &impl Fn(&str) -> Option<&'a str>) -> Parts<'a> {
+    let port = || variable("PGPORT").and_then(|port| port.parse().ok());
+    Parts {
+        host: parts.host.or_else(|| variable("PGHOST")),
+        port: parts.port.or_else(port),
+        user: parts.user.or_else(|| variable("PGUSER")),
+        password: parts.password.or_else(|| variable("PGPASSWORD")),
+        dbname: parts.dbname.or_else(|| variable("PGDATABASE")),
+    }
+}
+
+/// Adds `parts` to what `server` has.
+fn complete(server: &mut Config, parts: &Parts<'_>) {
     if server.get_hosts().is_empty() && server.get_hostaddrs().is_empty() {
-        match variable("PGHOST") {
+        match parts.host {
             Some(host) => drop(server.host(host)),
             None => {
                 for dir in SOCKET_DIRS {
@@ -46,33 +74,18 @@ pub(super) fn parse(rest: &str, environment: &Environment) -> Result<Address, Re
             }
         }
     }
-    if server.get_ports().is_empty()
-        && let Some(port) = variable("PGPORT").and_then(|port| port.parse().ok())
-    {
+    if let Some(port) = parts.port.filter(|_| server.get_ports().is_empty()) {
         server.port(port);
     }
-    if server.get_user().is_none()
-        && let Some(user) = variable("PGUSER")
-    {
+    if let Some(user) = parts.user.filter(|_| server.get_user().is_none()) {
         server.user(user);
     }
-    if server.get_password().is_none()
-        && let Some(password) = variable("PGPASSWORD")
-    {
+    if let Some(password) = parts.password.filter(|_| server.get_password().is_none()) {
         server.password(password);
     }
-    if server.get_dbname().is_none()
-        && let Some(name) = variable("PGDATABASE")
-    {
+    if let Some(name) = parts.dbname.filter(|_| server.get_dbname().is_none()) {
         server.dbname(name);
     }
-    if tls.mode.is_none()
-        && let Some(value) = variable("PGSSLMODE")
-    {
-        tls.mode = Some(mode(value)?);
-    }
-    tls.root = tls.root.or(variable("PGSSLROOTCERT").map(str::to_owned));
-    Ok(Address::Postgres(Box::new((server, tls.settled()?))))
 }
 
 /// TLS parameters of an address.
@@ -177,7 +190,7 @@ mod tests {
         for (name, value) in variables {
             environment.vars.insert((*name).into(), (*value).into());
         }
-        match parse(url, &environment).unwrap() {
+        match parse(url, &Parts::default(), &environment).unwrap() {
             Address::Postgres(found) => *found,
             Address::Sqlite(path) => panic!("{path}"),
         }
@@ -228,6 +241,36 @@ mod tests {
     }
 
     #[test]
+    fn parts_fill_what_an_address_does_not_say_and_are_taken_literally() {
+        let mut environment = Environment::new();
+        environment.vars.insert("PGHOST".into(), "other".into());
+        environment.vars.insert("PGDATABASE".into(), "base".into());
+        let parts = Parts {
+            host: Some("h"),
+            port: Some(5433),
+            user: Some("u"),
+            password: Some("p@/%:?#' \\"),
+            dbname: None,
+        };
+        let parsed = |url: &str| match parse(url, &parts, &environment).unwrap() {
+            Address::Postgres(found) => found.0,
+            Address::Sqlite(path) => panic!("{path}"),
+        };
+        let bare = parsed(crate::config::addresses::SERVER);
+        assert_eq!(bare.get_hosts(), [Host::Tcp("h".into())]);
+        assert_eq!(
+            (bare.get_ports(), bare.get_user()),
+            (&[5433][..], Some("u"))
+        );
+        assert_eq!(bare.get_password(), Some(&b"p@/%:?#' \\"[..]));
+        assert_eq!(bare.get_dbname(), Some("base"));
+        let full = parsed("postgresql://me:mine@there:1/d");
+        assert_eq!(full.get_hosts(), [Host::Tcp("there".into())]);
+        assert_eq!((full.get_ports(), full.get_user()), (&[1][..], Some("me")));
+        assert_eq!(full.get_password(), Some(&b"mine"[..]));
+    }
+
+    #[test]
     fn several_hosts_and_sessions() {
         let (two, _) = server("postgresql://a:1,b:2/d?target_session_attrs=primary", &[]);
         assert_eq!(two.get_ports(), [1, 2]);
@@ -258,7 +301,7 @@ mod tests {
             ("sqlite:///jobs.db", "jobs.db"),
             ("sqlite+aiosqlite:////srv/jobs.db?timeout=5", "/srv/jobs.db"),
         ] {
-            let found = parse(url, &Environment::new());
+            let found = parse(url, &Parts::default(), &Environment::new());
             assert_eq!(found, Ok(Address::Sqlite(path.to_owned())));
         }
     }
@@ -276,7 +319,7 @@ mod tests {
             "postgresql://u:hunter2@h/d?sslcert=x",
             "postgresql://u:hunter2%zz@h/d?connect_timeout=x",
         ] {
-            if let Err(refusal) = parse(url, &Environment::new()) {
+            if let Err(refusal) = parse(url, &Parts::default(), &Environment::new()) {
                 let shown = format!("{refusal:?}");
                 assert!(!shown.contains("hunter2"), "{shown}");
             } else {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::super::queries::{ColumnType, Statement, StatementOfJob, Zone};
 use super::super::setting::{Value, Values, Words};
-use super::super::value::{Channel, Name, Period};
+use super::super::value::{Channel, Name, Period, Port};
 use crate::core::jobs::Status;
 use crate::core::policy::Derived;
 
@@ -39,6 +39,27 @@ pub(in crate::config) struct Source {
         example = &"postgresql://lapsed@db.example.org/app"
     )]
     pub url: Value<String>,
+    /// Host of a PostgreSQL server, or the directory of its socket, if the url does not name it.
+    /// The same applies to the four keys below. They are taken literally: a password needs no
+    /// percent-encoding. With any of them, DATABASE_URL is not read. An empty value counts as
+    /// absent.
+    #[schemars(extend("x-kinds" = ["postgres"]), example = &"${POSTGRES_HOST:-localhost}")]
+    pub host: Value<String>,
+    /// Port of the server.
+    #[schemars(extend("x-kinds" = ["postgres"]), example = 5432)]
+    pub port: Value<Port>,
+    /// User at the server.
+    #[schemars(extend("x-kinds" = ["postgres"]), example = &"lapsed")]
+    pub user: Value<String>,
+    /// Password of the user. It is never shown.
+    #[schemars(
+        extend("x-kinds" = ["postgres"], "x-secret" = true),
+        example = &"${POSTGRES_PASSWORD:-}"
+    )]
+    pub password: Value<String>,
+    /// Name of the database.
+    #[schemars(extend("x-kinds" = ["postgres"]), example = &"app")]
+    pub dbname: Value<String>,
     /// Query of all jobs. Columns with a meaning: id (required), status, kind, created_at,
     /// completed_at, last_activity, expires_at, cleaned_at (set: the job was cleaned already),
     /// files (claimed files: a path, or a JSON array of paths), error. A timestamp is text, or Unix

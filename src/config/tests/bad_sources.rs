@@ -38,7 +38,7 @@ fn what_must_be_there() {
     "#);
     refused!(with_sqlite("color = \"red\""), @r#"
     HOST/etc/lapsed.toml:6: [[source]] "s": unknown key "color"
-      allowed: name, kind, path, url, select, changed, status, statuses, timezone, add_columns, mark, forget, channel, poll, statement_timeout, required, listed, files_root, path_map, derived, id_pattern
+      allowed: name, kind, path, url, host, port, user, password, dbname, select, changed, status, statuses, timezone, add_columns, mark, forget, channel, poll, statement_timeout, required, listed, files_root, path_map, derived, id_pattern
     "#);
     refused!(Host::with(&format!("source = 5\n{ROOT}")), @r#"
     HOST/etc/lapsed.toml:1: source = 5 is not a list of tables
@@ -96,7 +96,7 @@ fn addresses() {
     "#);
     refused!(with(&format!("name = \"s\"\nurl = \"postgresql://h/d\"\npath = \"x\"\npoll = \"10ms\"\nchannel = \"\"\nstatement_timeout = 5\n{select}")), @r#"
     HOST/etc/lapsed.toml:4: [[source]] "s": path has no effect with kind = "postgres": a server has no file
-      allowed: name, kind, url, select, changed, status, statuses, timezone, mark, forget, channel, poll, statement_timeout, required, listed, files_root, path_map, derived, id_pattern
+      allowed: name, kind, url, host, port, user, password, dbname, select, changed, status, statuses, timezone, mark, forget, channel, poll, statement_timeout, required, listed, files_root, path_map, derived, id_pattern
     HOST/etc/lapsed.toml:5: [[source]] "s": poll = "10ms" is shorter than the limit of 1s
     HOST/etc/lapsed.toml:6: [[source]] "s": channel = "" is empty, but must be a name
     HOST/etc/lapsed.toml:7: [[source]] "s": statement_timeout = 5 is a number, but must be a string
@@ -236,7 +236,7 @@ fn patterns_of_ids() {
     "#);
     refused!(with_sqlite("id_pattern = \"^a$\""), @r#"
     HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "^a$" has a "$" that names no variable
-      write ${NAME} for a variable, ${NAME:-default} for one with a default, ${NAME:+text} for text where it is set, $$ for a dollar
+      write ${NAME} for a variable, ${NAME:-default} for one with a default, ${NAME:+text} for text where it is set, ${NAME?then:else} for one of two texts, $$ for a dollar
     "#);
     refused!(with_sqlite("id_pattern = \"(?x)a # b\""), @r#"
     HOST/etc/lapsed.toml:6: [[source]] "s": id_pattern = "(?x)a # b" cannot be matched with whole ids: it ends in a comment

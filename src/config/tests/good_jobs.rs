@@ -321,6 +321,50 @@ record = "mark"
 }
 
 #[test]
+fn servers_by_the_parts_of_their_address() {
+    let host = Host::with(
+        "[[source]]\nname = \"app\"\nkind = \"postgres\"\nurl = \"${URL:-}\"\nhost = \"${DB_HOST:-db}\"\nport = \"${DB_PORT:-5433}\"\n\
+         user = \"me\"\npassword = \"${DB_PASSWORD:-}\"\ndbname = \"app\"\ntimezone = \"${ZONE:-local}\"\n\
+         select = \"SELECT id, status FROM jobs\"\n[[root]]\npath = \"x\"\n",
+    )
+    .set("DB_PASSWORD", "p@/%:$ ")
+    .set("DATABASE_URL", "postgres://other@other/other");
+    let postgres = |found: &Settings| match &found.sources[&SourceId(0)].kind {
+        SourceKind::Database(DatabaseOptions::Postgres(postgres)) => (**postgres).clone(),
+        other => panic!("{other:?}"),
+    };
+    let found = postgres(&host.good());
+    assert_eq!(
+        found.server.get_hosts(),
+        [tokio_postgres::config::Host::Tcp("db".into())]
+    );
+    assert_eq!(found.server.get_ports(), [5433]);
+    assert_eq!(found.server.get_user(), Some("me"));
+    assert_eq!(found.server.get_password(), Some(&b"p@/%:$ "[..]));
+    assert_eq!(found.server.get_dbname(), Some("app"));
+    assert!(found.queries.timezones.values().all(|zone| zone == "local"));
+    let host = host
+        .set("URL", "postgresql://h/d")
+        .set("ZONE", "America/Phoenix");
+    let found = postgres(&host.good());
+    assert_eq!(
+        found.server.get_hosts(),
+        [tokio_postgres::config::Host::Tcp("h".into())]
+    );
+    assert_eq!(
+        (found.server.get_dbname(), found.server.get_user()),
+        (Some("d"), Some("me"))
+    );
+    assert!(
+        found
+            .queries
+            .timezones
+            .values()
+            .all(|zone| zone == "America/Phoenix")
+    );
+}
+
+#[test]
 fn servers_by_their_address() {
     let select = "select = \"SELECT id, status FROM jobs\"\n";
     let host = Host::with(&format!(
