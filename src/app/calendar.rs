@@ -103,6 +103,7 @@ impl<'a> Departures<'a> {
         match schedule.map_or(&Schedule::AtDeadline, |rule| &rule.schedule) {
             Schedule::AtDeadline => (Some(deadline), Trigger::Deadline),
             Schedule::Manual => (None, Trigger::Asked),
+            Schedule::Named => (None, Trigger::Named),
             Schedule::At(times) => {
                 let from = deadline.max(self.now);
                 let known = self.known.get(&rule);

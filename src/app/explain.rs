@@ -324,6 +324,10 @@ impl<'a> About<'a> {
             Schedule::Manual => {
                 Some("it goes only when somebody asks for it, with `lapsed clean`.".to_owned())
             }
+            Schedule::Named => Some(format!(
+                "it goes only when a clean names its rule: `lapsed clean --rule {:?}`.",
+                rule.name
+            )),
             Schedule::At(times) => {
                 let next = self.departure(now).and_then(|(at, _)| at);
                 Some(match next {

@@ -77,7 +77,7 @@ impl Departure {
     ) -> Self {
         match schedule {
             Schedule::AtDeadline => Self::AtDeadline,
-            Schedule::Manual => Self::WhenAsked,
+            Schedule::Manual | Schedule::Named => Self::WhenAsked,
             Schedule::At(times) => {
                 let start = |hour: usize| now.after(HOUR * u32::try_from(hour).unwrap_or(u32::MAX));
                 let last_of = |hour| calendar.last_until(times, start(hour), start(hour + 1));

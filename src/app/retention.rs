@@ -47,6 +47,10 @@ fn milliseconds(name: &str, ttl: &str) -> Result<i64, AppError> {
 /// The rule that is named `name`; a 400 with the names that there are.
 pub(crate) fn rule_named(policy: &Policy, name: &str) -> Result<RuleId, AppError> {
     policy.rule_named(name).ok_or_else(|| {
+        if policy.disabled_rules.iter().any(|rule| rule.name == name) {
+            return AppError::invalid(format!("rule \"{name}\" is switched off"))
+                .hint("set enabled = true in its [[rule]], and reload");
+        }
         let names = policy.rules.iter().map(|rule| rule.name.clone());
         AppError::invalid(format!("there is no rule \"{name}\"")).allowed(names)
     })

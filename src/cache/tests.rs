@@ -59,9 +59,9 @@ fn policy(path: &str, expire_ms: i64) -> Policy {
     Policy {
         sources: std::collections::BTreeMap::new(),
         databases: std::collections::BTreeSet::new(),
-        cleans_at_start: false,
         roots: BTreeMap::from([(ROOT, root)]),
         rules: vec![rule],
+        ..Policy::default()
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
 use crate::core::path::RelPath;
-use crate::core::policy::{Policy, Schedule};
+use crate::core::policy::{Policy, Rule, Schedule};
 use crate::core::report::{Breaker, Mode};
 use crate::sources::DatabaseOptions;
 
@@ -144,14 +144,16 @@ fn load_source(
         policy: {
             let mut rules = rules::finish(drafts.rules, &given, &sources.given);
             if !top.automatic.valid() {
-                for rule in &mut rules {
+                let by_itself = |rule: &&mut Rule| rule.schedule != Schedule::Named;
+                for rule in rules.enabled.iter_mut().filter(by_itself) {
                     rule.schedule = Schedule::Manual;
                 }
             }
             let mut policy = Policy {
                 sources: sources.policy,
                 roots,
-                rules,
+                rules: rules.enabled,
+                disabled_rules: rules.disabled,
                 databases: BTreeSet::new(),
                 cleans_at_start: *top.clean_at_start.valid(),
             };

@@ -33,6 +33,7 @@ pub(super) struct Draft {
     roots: Option<Vec<usize>>,
     /// Indices of its sources in the list of sources; `None`: all.
     sources: Option<Vec<usize>>,
+    is_enabled: bool,
     /// Location of its name, for messages.
     location: String,
 }
@@ -73,12 +74,21 @@ pub(super) fn read(
     drafts
 }
 
+/// Rules with the ids of their roots and sources.
+#[derive(Debug, Default)]
+pub(super) struct Finished {
+    /// Rules that are tried.
+    pub enabled: Vec<Rule>,
+    /// Rules that are switched off.
+    pub disabled: Vec<Rule>,
+}
+
 /// Builds the rules with the ids of their roots and sources. `roots` and `sources` hold these ids
 /// by index.
-pub(super) fn finish(drafts: Vec<Draft>, roots: &[RootId], sources: &[SourceId]) -> Vec<Rule> {
-    drafts
-        .into_iter()
-        .map(|draft| Rule {
+pub(super) fn finish(drafts: Vec<Draft>, roots: &[RootId], sources: &[SourceId]) -> Finished {
+    let mut finished = Finished::default();
+    for draft in drafts {
+        let rule = Rule {
             roots: draft
                 .roots
                 .map(|places| places.into_iter().map(|place| roots[place]).collect()),
@@ -86,8 +96,14 @@ pub(super) fn finish(drafts: Vec<Draft>, roots: &[RootId], sources: &[SourceId])
                 .sources
                 .map(|places| places.into_iter().map(|place| sources[place]).collect()),
             ..draft.rule
-        })
-        .collect()
+        };
+        if draft.is_enabled {
+            finished.enabled.push(rule);
+        } else {
+            finished.disabled.push(rule);
+        }
+    }
+    finished
 }
 
 fn of_argument(place: usize, root: &roots::Draft, ttl: &Ttl) -> Draft {
@@ -113,6 +129,7 @@ fn of_argument(place: usize, root: &roots::Draft, ttl: &Ttl) -> Draft {
         },
         roots: Some(vec![place]),
         sources: None,
+        is_enabled: true,
         location: "--watch".into(),
     }
 }
@@ -224,6 +241,7 @@ fn of_table(
         },
         roots: chosen.ok()?,
         sources: jobs.sources,
+        is_enabled: *rule.enabled.get()?,
         location: named.location,
     })
 }

@@ -16,6 +16,7 @@ mod good_jobs;
 mod http;
 mod jwt;
 mod places;
+mod variables;
 
 use std::fs;
 use std::path::{Path, PathBuf};

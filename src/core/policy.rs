@@ -29,6 +29,8 @@ pub struct Policy {
     pub roots: BTreeMap<RootId, Root>,
     /// The rules, in the order in which they are tried. A [`RuleId`] is an index into this list.
     pub rules: Vec<Rule>,
+    /// Rules that are switched off: as if they were absent, but told.
+    pub disabled_rules: Vec<Rule>,
     /// The sources of jobs.
     pub sources: BTreeMap<SourceId, Source>,
     /// Databases of sources that are in roots: no rule is for them.
@@ -120,6 +122,7 @@ impl Policy {
         match self.rule(id).schedule {
             Schedule::AtDeadline | Schedule::At(_) => true,
             Schedule::Manual => self.cleans_at_start,
+            Schedule::Named => false,
         }
     }
 

@@ -186,7 +186,7 @@ mod tests {
             rules: vec![rule],
             sources: BTreeMap::from([(DB, source)]),
             databases: BTreeSet::new(),
-            cleans_at_start: false,
+            ..Policy::default()
         }
     }
 

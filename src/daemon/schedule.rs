@@ -144,7 +144,7 @@ impl Waiting {
     fn instants(&self, policy: &Policy, until: Timestamp) -> Vec<(Timestamp, RuleId)> {
         let zone = clock::zone();
         let next = |(id, when): (RuleId, &When)| match when {
-            When::AtDeadline | When::Manual => None,
+            When::AtDeadline | When::Manual | When::Named => None,
             When::At(times) => Some((times.next(until, &zone, self.started)?, id)),
         };
         let rules = policy.each_rule();

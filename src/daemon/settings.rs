@@ -23,6 +23,9 @@ pub fn describe(settings: &Settings) -> types::Settings {
             path,
         }
     });
+    let rules = policy.rules.iter().map(|rule| rule_of(rule, policy, true));
+    let disabled = policy.disabled_rules.iter();
+    let disabled = disabled.map(|rule| rule_of(rule, policy, false));
     types::Settings {
         file: settings
             .file
@@ -33,16 +36,12 @@ pub fn describe(settings: &Settings) -> types::Settings {
         automatic: settings.automatic,
         clean_at_start: policy.cleans_at_start,
         roots: roots.collect(),
-        rules: policy
-            .rules
-            .iter()
-            .map(|rule| rule_of(rule, policy))
-            .collect(),
+        rules: rules.chain(disabled).collect(),
         schedules: Vec::new(),
     }
 }
 
-fn rule_of(rule: &Rule, policy: &Policy) -> RuleSettings {
+fn rule_of(rule: &Rule, policy: &Policy, enabled: bool) -> RuleSettings {
     let roots = policy.roots.iter().filter(|(id, _)| rule.applies_to(**id));
     RuleSettings {
         name: rule.name.clone(),
@@ -57,6 +56,6 @@ fn rule_of(rule: &Rule, policy: &Policy) -> RuleSettings {
             JobFilter::Standing(statuses) => Some(statuses.iter().map(Status::to_string).collect()),
         },
         record: rule.record,
-        enabled: true,
+        enabled,
     }
 }

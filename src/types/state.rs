@@ -146,6 +146,8 @@ states! {
         Schedule,
         /// A request.
         Asked,
+        /// A request that names the rule.
+        Named,
     }
 
     /// Kind of the thing at a path.

@@ -28,6 +28,8 @@ pub struct Due {
 pub struct Waits {
     /// Under rules that have to be asked for.
     pub asked: Tally,
+    /// Under rules that a request has to name.
+    pub named: Tally,
     /// Under rules with a schedule.
     pub scheduled: Tally,
     /// The next instant at which some of that goes.

@@ -1,5 +1,6 @@
 //! When things go that do not go by themselves, and how much is said about it.
 
+mod named;
 mod plans;
 
 use std::path::{Path, PathBuf};

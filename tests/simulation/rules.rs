@@ -46,7 +46,6 @@ pub fn policy() -> Policy {
     Policy {
         sources: std::collections::BTreeMap::new(),
         databases: std::collections::BTreeSet::new(),
-        cleans_at_start: false,
         roots: BTreeMap::from([(ROOT, root)]),
         rules: vec![
             rule(
@@ -66,6 +65,7 @@ pub fn policy() -> Policy {
             rule("unit", Some("unit*"), Since::Newest, UNIT_TTL_MS, Unit::Dir),
             rule("rest", None, Since::Newest, REST_TTL_MS, Unit::File),
         ],
+        ..Policy::default()
     }
 }
 

@@ -72,6 +72,7 @@ fn trigger(rule: &Rule) -> Trigger {
     match rule.schedule {
         Schedule::AtDeadline => Trigger::Deadline,
         Schedule::Manual => Trigger::Asked,
+        Schedule::Named => Trigger::Named,
         Schedule::At(_) => Trigger::Schedule,
     }
 }
@@ -107,8 +108,8 @@ pub(super) fn backlog(
     now: Timestamp,
 ) -> (types::Due, types::Waits) {
     let calendar = Calendar::new(daemon.parts.started);
-    let (mut due, mut asked, mut scheduled) =
-        <(types::Tally, types::Tally, types::Tally)>::default();
+    let (mut due, mut asked, mut named) = <[types::Tally; 3]>::default().into();
+    let mut scheduled = types::Tally::default();
     let mut next = None::<Timestamp>;
     let lines = figures.0.iter().filter(|(_, line)| line.due.files > 0);
     for (&(_, rule), line) in lines {
@@ -116,6 +117,7 @@ pub(super) fn backlog(
         let tally = match rule.map(|rule| &rule.schedule) {
             None | Some(Schedule::AtDeadline) => &mut due,
             Some(Schedule::Manual) => &mut asked,
+            Some(Schedule::Named) => &mut named,
             Some(Schedule::At(times)) => {
                 let at = calendar.first_from(times, now.plus_ms(1));
                 next = next.into_iter().chain(at).min();
@@ -139,6 +141,7 @@ pub(super) fn backlog(
     };
     let waits = types::Waits {
         asked,
+        named,
         scheduled,
         next: next.map(|at| at.to_string()),
     };

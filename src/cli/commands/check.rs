@@ -134,6 +134,8 @@ fn lines(report: &Report) -> Vec<Line> {
             lines.extend(findings::of_rule(&report.policy, rule, found, *now));
         }
     }
+    let disabled = report.policy.disabled_rules.iter();
+    lines.extend(disabled.map(|rule| (Kind::Sentence, settings::disabled_rule(rule))));
     let rest = settings::rest(&report.settings, &report.policy);
     lines.extend(rest.into_iter().map(|line| (Kind::Sentence, line)));
     if let Some(why) = &report.unread {

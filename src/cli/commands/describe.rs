@@ -194,6 +194,13 @@ pub(super) fn rule(policy: &Policy, rule: &Rule) -> String {
     match &rule.schedule {
         Schedule::AtDeadline => {}
         Schedule::Manual => text.push_str("; only when asked, through `lapsed clean`"),
+        Schedule::Named => {
+            let _ = write!(
+                text,
+                "; only when asked by its name, through `lapsed clean --rule {:?}`",
+                rule.name
+            );
+        }
         Schedule::At(times) => {
             let _ = write!(text, "; only at its schedule, \"{times}\"");
         }

@@ -198,6 +198,7 @@ fn departure(entry: &Entry, deadline: &str, now: Timestamp) -> String {
     let at = entry.lapses_at.as_deref();
     match (entry.reason, at.and_then(human::instant)) {
         (Some(Trigger::Asked), _) => "when asked".to_owned(),
+        (Some(Trigger::Named), _) => "when named".to_owned(),
         (Some(Trigger::Schedule), Some(at)) => human::clock_time(at, now),
         (_, _) => human::relative_or(at.or(Some(deadline)), now, ""),
     }

@@ -124,6 +124,7 @@ fn groups(plan: &Plan, now: Timestamp) -> Table {
         let goes = match (&group.schedule, next) {
             (None, _) => "when due".to_owned(),
             (Some(_), Some(next)) => format!("at {}", human::clock_time(next, now)),
+            (Some(schedule), None) if schedule == "named" => "when named".to_owned(),
             (Some(_), None) => "when asked".to_owned(),
         };
         table.row([

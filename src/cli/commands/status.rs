@@ -237,6 +237,12 @@ fn backlog(status: &Status, now: Timestamp) -> Vec<String> {
         let asked = told(waits.asked);
         lines.push(format!("waiting  {asked} to be asked for: lapsed clean"));
     }
+    if waits.named.files > 0 {
+        let named = told(waits.named);
+        lines.push(format!(
+            "waiting  {named} to be asked for by rule: lapsed clean --rule NAME"
+        ));
+    }
     lines
 }
 

@@ -16,6 +16,9 @@ pub(in crate::config) struct Rule {
     /// Name of the rule, unique; not "none". Default: "rule 1" and so on.
     #[schemars(example = &"old results")]
     pub name: Value<Name>,
+    /// Use the rule. If false, the rule matches no file, as if it were absent.
+    #[schemars(extend("default" = true), example = false)]
+    pub enabled: Value<bool>,
     /// Names of the roots to which the rule applies, one or a list. Default: all.
     #[schemars(example = &["results", "uploads"])]
     pub root: Values<String>,
@@ -68,10 +71,11 @@ pub(in crate::config) struct Rule {
     #[schemars(extend("default" = true))]
     pub skip_open: Value<SkipOpen>,
     /// Times at which due files are removed, in local time (TZ). "manual": only by `lapsed clean`.
-    /// Five fields as in cron (minute, hour, day, month, day of the week), "@hourly", "@daily",
-    /// "@weekly", "@monthly", "@yearly", or an interval such as "every 6h" (at least 1m; from
-    /// midnight if it divides a day, else from the daemon's start). Times at which no daemon runs
-    /// are skipped, and held files wait for the next time. Default: at the deadline.
+    /// "named": only by a clean that names the rule (`lapsed clean --rule NAME`). Five fields as in
+    /// cron (minute, hour, day, month, day of the week), "@hourly", "@daily", "@weekly",
+    /// "@monthly", "@yearly", or an interval such as "every 6h" (at least 1m; from midnight if it
+    /// divides a day, else from the daemon's start). Times at which no daemon runs are skipped, and
+    /// held files wait for the next time. Default, and "": at the deadline.
     #[schemars(example = &"0 3 * * *")]
     pub schedule: Value<Schedule>,
 }

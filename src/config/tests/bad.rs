@@ -24,9 +24,9 @@ fn unknown_keys() {
     "#);
     refused!(Host::with_rule("expires = \"7d\"\nexpire = \"7d\"\njobs = [\"completed\"]"), @r#"
     HOST/etc/lapsed.toml:5: [[rule]] "r": unknown key "expires"
-      allowed: name, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, skip_open, schedule; did you mean "expire"?
+      allowed: name, enabled, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, skip_open, schedule; did you mean "expire"?
     HOST/etc/lapsed.toml:7: [[rule]] "r": unknown key "jobs"
-      allowed: name, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, skip_open, schedule; did you mean "job"?
+      allowed: name, enabled, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, skip_open, schedule; did you mean "job"?
     "#);
     refused!(Host::with("[[root]]\npath = \"x\"\npurge = true"), @r#"
     HOST/etc/lapsed.toml:3: [[root]] 1: unknown key "purge"
@@ -60,7 +60,7 @@ fn unknown_values() {
     HOST/etc/lapsed.toml:9: [[rule]] "r": skip_open = "maybe" is an unknown value
       allowed: true, false, if-known
     HOST/etc/lapsed.toml:10: [[rule]] "r": schedule = "daily" is an invalid schedule: it must have five fields, not 1
-      allowed: manual; five fields (minute, hour, day, month, day of the week) such as "0 3 * * *"; @hourly, @daily, @weekly, @monthly, @yearly; or such as "every 6h"
+      allowed: manual; named; five fields (minute, hour, day, month, day of the week) such as "0 3 * * *"; @hourly, @daily, @weekly, @monthly, @yearly; or such as "every 6h"
     "#);
     refused!(with("watch.backend = \"kqueue\"\nsocket_mode = \"rw\"\ngroup = \"no-such-group-here\""), @r#"
     HOST/etc/lapsed.toml:1: [watch]: backend = "kqueue" is an unknown value
@@ -293,7 +293,7 @@ fn interpolation() {
     "#);
     refused!(with("state_dir = \"$HOME/x\""), @r#"
     HOST/etc/lapsed.toml:1: state_dir = "$HOME/x" has a "$" that names no variable
-      write ${NAME} for a variable, ${NAME:-default} for one with a default, ${NAME:+text} for text where it is set, $$ for a dollar
+      write ${NAME} for a variable, ${NAME:-default} for one with a default, ${NAME:+text} for text where it is set, ${NAME?then:else} for one of two texts, $$ for a dollar
     "#);
     refused!(Host::with_rule("expire = \"${DAYS:-x}d\""), @r#"
     HOST/etc/lapsed.toml:5: [[rule]] "r": expire = "xd" (from "${DAYS:-x}d") is an invalid duration

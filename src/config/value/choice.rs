@@ -12,7 +12,7 @@ use crate::core::recurrence::RecurrenceError;
 use crate::core::role::Role;
 use jsonwebtoken::Algorithm;
 
-const SCHEDULES: &str = "allowed: manual; five fields (minute, hour, day, month, day of the week) such as \"0 3 * * *\"; @hourly, @daily, \
+const SCHEDULES: &str = "allowed: manual; named; five fields (minute, hour, day, month, day of the week) such as \"0 3 * * *\"; @hourly, @daily, \
      @weekly, @monthly, @yearly; or such as \"every 6h\"";
 
 impl Setting for LogLevel {
@@ -132,8 +132,11 @@ impl Setting for Status {
 
 impl Setting for Schedule {
     fn parse(text: &str) -> Result<Self, Refusal> {
-        if text.trim() == "manual" {
-            return Ok(Self::Manual);
+        match text.trim() {
+            "" => return Ok(Self::AtDeadline),
+            "manual" => return Ok(Self::Manual),
+            "named" => return Ok(Self::Named),
+            _ => {}
         }
         text.parse()
             .map(Self::At)

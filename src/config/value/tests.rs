@@ -117,13 +117,15 @@ fn levels_of_the_log() {
 #[test]
 fn schedules() {
     assert_eq!(Schedule::parse("manual"), Ok(Schedule::Manual));
+    assert_eq!(Schedule::parse("named"), Ok(Schedule::Named));
+    assert_eq!(Schedule::parse(""), Ok(Schedule::AtDeadline));
     for text in ["0 3 * * *", "@daily", "every 6h"] {
         let found = Schedule::parse(text).unwrap();
         assert_eq!(found, Schedule::At(text.parse().unwrap()), "{text}");
     }
     assert_eq!(
         outcome(Schedule::parse("daily")),
-        "is an invalid schedule: it must have five fields, not 1; allowed: manual; five fields (minute, hour, day, month, day of the week) such as \"0 3 * * *\"; @hourly, @daily, @weekly, @monthly, @yearly; or such as \"every 6h\""
+        "is an invalid schedule: it must have five fields, not 1; allowed: manual; named; five fields (minute, hour, day, month, day of the week) such as \"0 3 * * *\"; @hourly, @daily, @weekly, @monthly, @yearly; or such as \"every 6h\""
     );
 }
 

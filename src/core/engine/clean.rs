@@ -15,6 +15,7 @@ use crate::core::claim::{Actor, Claim, Outcome, Reaped, Unit};
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::jobs::JobKey;
+use crate::core::policy::{Rule, Schedule};
 use crate::core::principal::Principal;
 use crate::core::report::{CleanItem, CleanReport, CleanRequest, Mode};
 use crate::core::run::Run;
@@ -347,8 +348,12 @@ impl CleanRequest {
         self.jobs.is_empty() || self.jobs.iter().any(|wanted| **wanted == *id)
     }
 
-    pub(super) fn wants_rule(&self, rule: RuleId) -> bool {
-        self.rules.is_empty() || self.rules.contains(&rule)
+    /// Returns true if it is about `rule` with this id. A rule that must be named has to be.
+    pub(super) fn wants_rule(&self, id: RuleId, rule: &Rule) -> bool {
+        if self.rules.is_empty() {
+            return rule.schedule != Schedule::Named;
+        }
+        self.rules.contains(&id)
     }
 
     pub(super) fn retention_of(&self, rule: RuleId) -> Option<i64> {

@@ -74,7 +74,7 @@ impl<'r> Trigger<'r> {
             return rule.schedule == Schedule::AtDeadline;
         };
         let mut roots = request.roots.iter();
-        request.wants_rule(id)
+        request.wants_rule(id, rule)
             && (!request.orphans_only || rule.jobs == JobFilter::Nobody)
             && (request.roots.is_empty() || roots.any(|root| rule.applies_to(*root)))
     }

@@ -150,7 +150,7 @@ fn policy(rules: Vec<Rule>) -> Policy {
         rules,
         sources: BTreeMap::from([(DB, source)]),
         databases: BTreeSet::new(),
-        cleans_at_start: false,
+        ..Policy::default()
     }
 }
 

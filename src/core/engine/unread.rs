@@ -164,7 +164,7 @@ impl Engine {
         request: &'e CleanRequest,
     ) -> impl Iterator<Item = (RuleId, &'e Rule)> {
         let rules = self.policy.each_rule();
-        rules.filter(|(id, rule)| rule.expire_ms.is_some() && request.wants_rule(*id))
+        rules.filter(|(id, rule)| rule.expire_ms.is_some() && request.wants_rule(*id, rule))
     }
 }
 

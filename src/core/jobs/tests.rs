@@ -45,7 +45,7 @@ fn policy() -> Policy {
         rules: Vec::new(),
         sources: BTreeMap::from([(DB, source)]),
         databases: BTreeSet::new(),
-        cleans_at_start: false,
+        ..Policy::default()
     }
 }
 

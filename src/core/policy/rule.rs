@@ -143,6 +143,8 @@ pub enum Schedule {
     AtDeadline,
     /// Only when asked, through `clean`.
     Manual,
+    /// Only when a `clean` names the rule.
+    Named,
     /// At the first of these instants that comes after its deadline, or when asked.
     At(Recurrence),
 }
@@ -154,6 +156,7 @@ impl Schedule {
         match self {
             Self::AtDeadline => None,
             Self::Manual => Some("manual"),
+            Self::Named => Some("named"),
             Self::At(times) => Some(times.as_str()),
         }
     }

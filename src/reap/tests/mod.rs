@@ -97,9 +97,9 @@ impl Bench {
             policy: Policy {
                 sources: std::collections::BTreeMap::new(),
                 databases: std::collections::BTreeSet::new(),
-                cleans_at_start: false,
                 roots: BTreeMap::from([(ROOT, root)]),
                 rules,
+                ..Policy::default()
             },
             reaper: None,
             ledger: None,

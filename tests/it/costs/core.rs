@@ -186,8 +186,8 @@ fn policy() -> Policy {
     Policy {
         sources: BTreeMap::new(),
         databases: std::collections::BTreeSet::new(),
-        cleans_at_start: false,
         roots: BTreeMap::from([(ROOT, root)]),
         rules: vec![rule],
+        ..Policy::default()
     }
 }

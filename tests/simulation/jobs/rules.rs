@@ -170,7 +170,6 @@ pub fn policy(is_mapped: bool) -> Policy {
     };
     Policy {
         databases: std::collections::BTreeSet::new(),
-        cleans_at_start: false,
         roots: BTreeMap::from([
             (
                 RESULTS,
@@ -184,5 +183,6 @@ pub fn policy(is_mapped: bool) -> Policy {
         ]),
         rules,
         sources: BTreeMap::from([(DB, source)]),
+        ..Policy::default()
     }
 }

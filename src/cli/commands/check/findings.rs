@@ -218,7 +218,7 @@ pub(super) fn of_rule(
         let at = human::by_the_clock(next.at, now);
         lines.push(finding(match &rule.schedule {
             Schedule::AtDeadline => format!("the next at {at}:"),
-            Schedule::Manual => format!("the next is due at {at}:"),
+            Schedule::Manual | Schedule::Named => format!("the next is due at {at}:"),
             Schedule::At(times) => match goes_at(times, next.at.max(now), now) {
                 Some(goes) => format!("the next is due at {at}, and goes at {goes}:"),
                 None => format!("the next is due at {at}:"),
@@ -248,6 +248,7 @@ fn due(rule: &Rule, found: &RuleFindings, now: Timestamp) -> String {
         let what = match &rule.schedule {
             Schedule::AtDeadline => "would lapse now".to_owned(),
             Schedule::Manual => format!("{verb} due, and would go when asked"),
+            Schedule::Named => format!("{verb} due, and would go when the rule is named"),
             Schedule::At(times) => match goes_at(times, now, now) {
                 Some(goes) => format!("{verb} due, and would go at {goes}"),
                 None => format!("{verb} due"),

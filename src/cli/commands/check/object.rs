@@ -23,10 +23,12 @@ pub(super) fn of(report: &Report) -> Value {
     let rules = report.policy.rules.iter().enumerate().map(|(place, rule)| {
         let found = found.and_then(|found| found.rules.get(place));
         merged(
-            of_rule(&report.policy, rule),
+            of_rule(&report.policy, rule, true),
             found.map(|found| found_of_rule(&report.policy, found)),
         )
     });
+    let disabled = report.policy.disabled_rules.iter();
+    let rules = rules.chain(disabled.map(|rule| of_rule(&report.policy, rule, false)));
     let sources = settings::asked(settings, &report.policy).filter_map(|(id, asked)| {
         let source = report.policy.sources.get(&id)?;
         let map = source.path_map.iter();
@@ -93,9 +95,11 @@ fn found_of_root(found: &RootFindings) -> Value {
     })
 }
 
-fn of_rule(policy: &Policy, rule: &Rule) -> Value {
+fn of_rule(policy: &Policy, rule: &Rule, is_enabled: bool) -> Value {
     json!({
         "name": rule.name,
+        "enabled": is_enabled,
+        "schedule": rule.schedule.text(),
         "unit": rule.unit.as_str(),
         "since": rule.since.as_str(),
         "expire_ms": rule.expire_ms,

@@ -44,6 +44,14 @@ pub(super) fn asked<'s>(
     all.filter(move |&(id, asked)| is_asked(id) || !is_implied(asked))
 }
 
+/// A rule that is switched off.
+pub(super) fn disabled_rule(rule: &Rule) -> String {
+    format!(
+        "rule \"{}\" is switched off (enabled = false): it matches no file",
+        rule.name
+    )
+}
+
 /// Settings of the daemon as a whole.
 pub(super) fn rest(settings: &Settings, policy: &Policy) -> Vec<String> {
     let mut lines = Vec::new();

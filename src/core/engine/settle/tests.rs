@@ -76,9 +76,9 @@ fn engine() -> (Engine, Vec<Claim>) {
     let policy = Arc::new(Policy {
         sources: std::collections::BTreeMap::new(),
         databases: std::collections::BTreeSet::new(),
-        cleans_at_start: false,
         roots: BTreeMap::from([(ROOT, root)]),
         rules: vec![rule("file", Unit::File), rule("unit", Unit::Dir)],
+        ..Policy::default()
     });
     let setup = Setup {
         policy,
