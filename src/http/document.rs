@@ -1,6 +1,10 @@
 //! The `OpenAPI` document, apart from its routes.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{RefOr, Schema};
 use utoipa::{Modify, OpenApi, openapi};
 
 use crate::types;
@@ -62,4 +66,22 @@ pub(super) fn security() -> Vec<SecurityRequirement> {
     let schemes = SCHEMES.map(|(name, ..)| SecurityRequirement::new(name, scopes));
     let none = SecurityRequirement::default();
     schemes.into_iter().chain([none]).collect()
+}
+
+/// Answers of a daemon, by the name of their schema.
+const EXAMPLES: &str = include_str!("examples.json");
+
+/// Adds an example to the schema of each answer.
+pub(super) fn add_examples(document: &mut openapi::OpenApi) {
+    let examples: BTreeMap<String, Value> =
+        serde_json::from_str(EXAMPLES).expect("invariant: a test reads them");
+    let components = document.components.get_or_insert_default();
+    for (name, example) in examples {
+        let examples = match components.schemas.get_mut(&name) {
+            Some(RefOr::T(Schema::Object(schema))) => &mut schema.examples,
+            Some(RefOr::T(Schema::AllOf(schema))) => &mut schema.examples,
+            _ => continue,
+        };
+        examples.push(example);
+    }
 }

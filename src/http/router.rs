@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::docs;
-use super::document::Document;
+use super::document::{Document, add_examples};
 use super::error::Problem;
 use super::metrics;
 use super::route::QUESTION;
@@ -43,12 +43,15 @@ fn routes() -> OpenApiRouter<Arc<Daemon>> {
 /// Returns the `OpenAPI` document.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().into_openapi()
+    let mut document = routes().into_openapi();
+    add_examples(&mut document);
+    document
 }
 
 /// Returns the routes of `daemon`.
 pub fn router(daemon: Arc<Daemon>) -> Router {
-    let (router, document) = routes().split_for_parts();
+    let (router, mut document) = routes().split_for_parts();
+    add_examples(&mut document);
     let paths: Arc<[String]> = document.paths.paths.keys().cloned().collect();
     let unknown_path = move |OriginalUri(uri): OriginalUri| async move {
         let error = AppError::not_found(format!("there is nothing at \"{}\"", uri.path()));

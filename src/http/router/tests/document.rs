@@ -1,8 +1,13 @@
 //! The document of the API, and what it says of the routes.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::*;
 use crate::http::route::ROLE;
 use crate::http::router::openapi;
+use crate::ledger::Line;
+use crate::types;
 
 /// Operations that are not read by `GET` and yet change nothing by themselves: a dry run, and a
 /// wait.
@@ -55,6 +60,153 @@ fn enums_list_their_words_in_json() {
     }
     let document = serde_json::to_value(openapi()).unwrap();
     assert!(check(&document) > 50);
+}
+
+/// Returns `example`, read as the type of the schema `name` and written again.
+fn rewritten(name: &str, example: &Value) -> serde_json::Result<Value> {
+    fn of<T: Serialize + DeserializeOwned>(example: &Value) -> serde_json::Result<Value> {
+        serde_json::to_value(T::deserialize(example)?)
+    }
+    let rewrite = match name {
+        "Breaker" => of::<types::Breaker>,
+        "EventLine" => of::<types::EventLine>,
+        "Explanation" => of::<types::Explanation>,
+        "Files" => of::<types::Files>,
+        "Health" => of::<types::Health>,
+        // Lines of the ledger are answered with as they are.
+        "History_Removal" => of::<types::History<Line>>,
+        "Job" => of::<types::Job>,
+        "Jobs" => of::<types::Jobs>,
+        "NewToken" => of::<types::NewToken>,
+        "Pin" => of::<types::Pin>,
+        "Pins" => of::<types::Pins>,
+        "Plan" => of::<types::Plan>,
+        "Released" => of::<types::Released>,
+        "Reloaded" => of::<types::Reloaded>,
+        "Report" => of::<types::Report>,
+        "Run" => of::<types::Run>,
+        "RunReport_Removal" => of::<types::RunReport<Line>>,
+        "Runs" => of::<types::Runs>,
+        "Settings" => of::<types::Settings>,
+        "Space" => of::<types::Space>,
+        "Status" => of::<types::Status>,
+        "Synced" => of::<types::Synced>,
+        "Token" => of::<types::Token>,
+        "Tokens" => of::<types::Tokens>,
+        "Totals" => of::<types::Totals>,
+        unknown => panic!("{unknown}: name its type here"),
+    };
+    rewrite(example)
+}
+
+/// Returns the parts of `value` that `rule` of a schema is about, each with its name and schema.
+fn parts<'v>(
+    value: &'v Value,
+    (word, rule): (&str, &'v Value),
+    document: &'v Value,
+) -> Vec<(&'v Value, &'v Value, String)> {
+    let of_value = |schema| (value, schema, String::new());
+    match word {
+        "$ref" => {
+            let target = rule.as_str().unwrap().trim_start_matches('#');
+            vec![of_value(document.pointer(target).unwrap())]
+        }
+        "allOf" => rule.as_array().unwrap().iter().map(of_value).collect(),
+        "properties" => {
+            let rules = rule.as_object().unwrap().iter();
+            let part = |(name, rule)| Some((value.get(name)?, rule, format!(".{name}")));
+            rules.filter_map(part).collect()
+        }
+        "additionalProperties" if rule.is_object() => {
+            let members = value.as_object().into_iter().flatten();
+            let part = |(name, value)| (value, rule, format!(".{name}"));
+            members.map(part).collect()
+        }
+        "items" => {
+            let items = value.as_array().into_iter().flatten();
+            items.map(|value| (value, rule, "[]".to_owned())).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Checks that `value` is as `schema` says, in the words that the document uses.
+fn check(value: &Value, schema: &Value, document: &Value, at: &str) -> Result<(), String> {
+    let is_valid = |schema: &&Value| check(value, schema, document, at).is_ok();
+    for (word, rule) in schema.as_object().unwrap() {
+        for (value, schema, name) in parts(value, (word, rule), document) {
+            check(value, schema, document, &format!("{at}{name}"))?;
+        }
+        let list = rule
+            .as_array()
+            .map_or(std::slice::from_ref(rule), Vec::as_slice);
+        let is_met = match word.as_str() {
+            "oneOf" => list.iter().filter(is_valid).count() == 1,
+            "anyOf" => list.iter().any(|one| is_valid(&one)),
+            "type" => {
+                let kind = match value {
+                    Value::Null => "null",
+                    Value::Bool(_) => "boolean",
+                    Value::Number(number) if number.is_f64() => "number",
+                    Value::Number(_) => "integer",
+                    Value::String(_) => "string",
+                    Value::Array(_) => "array",
+                    Value::Object(_) => "object",
+                };
+                let is_met = |one: &Value| one == kind || (one == "number" && kind == "integer");
+                list.iter().any(is_met)
+            }
+            "enum" => list.contains(value),
+            "required" => {
+                let mut names = list.iter().filter_map(Value::as_str);
+                names.all(|name| value.get(name).is_some())
+            }
+            "minimum" => !value.is_number() || value.as_f64() >= rule.as_f64(),
+            "$ref"
+            | "allOf"
+            | "properties"
+            | "additionalProperties"
+            | "items"
+            | "title"
+            | "description"
+            | "format"
+            | "examples"
+            | "default"
+            | "propertyNames" => true,
+            unknown => panic!("{at}: {unknown} is not checked yet"),
+        };
+        if !is_met {
+            return Err(format!("{at}: {value} is not as {word} says: {rule}"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_answer_has_an_example_that_is_one() {
+    let document = serde_json::to_value(openapi()).unwrap();
+    let mut names = std::collections::BTreeSet::new();
+    for (_, _, operation) in operations() {
+        let answers = operation["responses"].as_object().unwrap();
+        for (_, answer) in answers.iter().filter(|(status, _)| status.as_str() < "300") {
+            for body in answer["content"].as_object().into_iter().flatten() {
+                if let Some(target) = body.1["schema"]["$ref"].as_str() {
+                    names.insert(target.rsplit('/').next().unwrap().to_owned());
+                }
+            }
+        }
+    }
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        let schema = &document["components"]["schemas"][&name];
+        let [example] = &schema["examples"].as_array().map_or(&[][..], Vec::as_slice) else {
+            panic!("{name} has no example: add one to src/http/examples.json");
+        };
+        check(example, schema, &document, &name).unwrap();
+        let again = rewritten(&name, example);
+        let again = again.unwrap_or_else(|error| panic!("the example of {name}: {error}"));
+        assert_eq!(&again, example, "the example of {name}");
+    }
 }
 
 /// A client's generator stops at a reference that leads nowhere.
