@@ -21,7 +21,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use tokio::sync::watch;
 
 use self::attempts::Attempts;
 use self::jwt::{Issuer, JwtGrant, JwtRefusal};
@@ -49,10 +49,13 @@ pub enum Client {
     /// Holder of a token.
     Token(TokenGrant),
     /// Subject of a JWT.
-    Jwt(JwtGrant),
+    Jwt(JwtGrant, HttpSettings),
     /// Program of this host, over TCP, that shows nothing.
-    Anonymous(Role),
+    Anonymous(Role, HttpSettings),
 }
+
+/// Settings of access over TCP, and their changes.
+type HttpSettings = watch::Receiver<Arc<HttpAccess>>;
 
 impl Client {
     /// Identity, as the ledger names it.
@@ -61,15 +64,23 @@ impl Client {
         match self {
             Self::Process(peer) => peer.principal(),
             Self::Token(grant) => Principal::Token(grant.name.clone()),
-            Self::Jwt(grant) => Principal::Jwt(grant.subject.clone()),
-            Self::Anonymous(_) => Principal::Anonymous,
+            Self::Jwt(grant, _) => Principal::Jwt(grant.subject.clone()),
+            Self::Anonymous(..) => Principal::Anonymous,
         }
     }
 
     async fn ended(self) {
         match self {
-            Self::Process(_) | Self::Anonymous(_) => std::future::pending().await,
-            Self::Jwt(grant) => reached(grant.expires_at).await,
+            Self::Process(_) => std::future::pending().await,
+            Self::Anonymous(role, mut http) => {
+                let is_forbidden = |http: &Arc<HttpAccess>| http.anonymous < Some(role);
+                let _ = http.wait_for(is_forbidden).await;
+            }
+            Self::Jwt(grant, mut http) => tokio::select! {
+                // The client returns, and the new settings tell if it still may.
+                _ = http.changed() => {}
+                () = reached(grant.expires_at) => {}
+            },
             Self::Token(mut grant) => {
                 let expired = async {
                     match grant.expires_at {
@@ -152,8 +163,8 @@ impl<R> Requester<R> {
         self.client.principal()
     }
 
-    /// Completes when what the client showed is not valid any more: its token is revoked, or the
-    /// instant of its end has come.
+    /// Completes when what the client showed is not valid any more: its token is revoked, the
+    /// instant of its end has come, or a reload forbids it.
     pub async fn ended(self) {
         self.client.ended().await;
     }
@@ -181,7 +192,7 @@ pub struct Access {
     users: Authorizer,
     tokens: Tokens,
     attempts: Attempts,
-    http: RwLock<Arc<HttpAccess>>,
+    http: watch::Sender<Arc<HttpAccess>>,
 }
 
 impl Access {
@@ -192,13 +203,13 @@ impl Access {
             users,
             tokens,
             attempts: Attempts::default(),
-            http: RwLock::default(),
+            http: watch::Sender::default(),
         }
     }
 
     /// Replaces the settings.
     pub fn set_http(&self, http: HttpAccess) {
-        *self.http.write() = Arc::new(http);
+        self.http.send_replace(Arc::new(http));
     }
 
     /// Tokens.
@@ -223,7 +234,7 @@ impl Access {
 
     /// Returns true if the metrics take no credentials of `request`.
     pub(crate) fn may_scrape(&self, request: &RequestFacts<'_>) -> bool {
-        self.http.read().open_metrics
+        self.http.borrow().open_metrics
             && request.credentials == Credentials::None
             && anonymous::check(request).is_ok()
     }
@@ -237,13 +248,15 @@ impl Access {
             // Whoever is behind the proxy is not the proxy.
             Origin::Unix(_) if request.is_forwarded => refused(", and a proxy forwarded it"),
             Origin::Unix(peer) => Ok(Client::Process(peer.clone())),
-            Origin::Tcp { .. } => match self.http.read().anonymous {
-                None => refused(""),
-                Some(role) => match anonymous::check(request) {
-                    Ok(()) => Ok(Client::Anonymous(role)),
-                    Err(why) => refused(&format!(", and cannot be anonymous: {why}")),
-                },
-            },
+            Origin::Tcp { .. } => {
+                let http = self.http.subscribe();
+                let allowed = http.borrow().anonymous;
+                match (allowed, anonymous::check(request)) {
+                    (None, _) => refused(""),
+                    (Some(role), Ok(())) => Ok(Client::Anonymous(role, http)),
+                    (_, Err(why)) => refused(&format!(", and cannot be anonymous: {why}")),
+                }
+            }
         }
     }
 
@@ -264,9 +277,10 @@ impl Access {
         if self.attempts.is_limited(origin, now) {
             return Err(too_many());
         }
-        let http = Arc::clone(&self.http.read());
+        let settings = self.http.subscribe();
+        let http = Arc::clone(&settings.borrow());
         match jwt::check(&http.issuers, text) {
-            Ok(grant) => Ok(Client::Jwt(grant)),
+            Ok(grant) => Ok(Client::Jwt(grant, settings)),
             Err(JwtRefusal::Invalid(why)) => self.refuse(origin, &why),
             Err(JwtRefusal::NoRole(why)) => Err(AppError::new(ErrorKind::Forbidden, why)
                 .hint("the roles are in the table roles of [http.jwt]")),
@@ -298,8 +312,8 @@ impl Access {
                 R::ROLE
             }
             Client::Token(grant) => grant.role,
-            Client::Jwt(grant) => grant.role,
-            Client::Anonymous(role) => *role,
+            Client::Jwt(grant, _) => grant.role,
+            Client::Anonymous(role, _) => *role,
         };
         if granted < R::ROLE {
             return Err(refusal(&client, R::ROLE));
@@ -332,8 +346,8 @@ fn too_many() -> AppError {
 fn refusal(client: &Client, role: Role) -> AppError {
     let (kind, hint) = match client {
         // Credentials would help.
-        Client::Anonymous(_) => (ErrorKind::Unauthenticated, bearer_hint(role)),
-        Client::Jwt(_) if role == Role::Admin => (
+        Client::Anonymous(..) => (ErrorKind::Unauthenticated, bearer_hint(role)),
+        Client::Jwt(..) if role == Role::Admin => (
             ErrorKind::Forbidden,
             "a JWT makes nobody an admin: take a token of that role, or the daemon's socket"
                 .to_owned(),

@@ -2,6 +2,7 @@
 
 mod named;
 mod plans;
+mod waits;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -112,6 +112,38 @@ fn a_terminal_is_asked_before_the_breaker_is_released() {
 }
 
 #[test]
+fn a_terminal_shows_the_progress_of_a_run_and_then_its_report() {
+    let place = Place::new();
+    let root = place.make_dir("data");
+    for number in 0..20_000 {
+        std::fs::write(root.join(format!("{number:05}")), b"x").unwrap();
+    }
+    let config = place.config(
+        "breaker.entries = 100000\n[[root]]\nname = \"data\"\npath = \"data\"\n\
+         [[rule]]\nexpire = \"0s\"\nschedule = \"manual\"\n",
+    );
+    let _daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
+    let mut command = place.lapsed();
+    command.args(["clean", "--yes"]);
+    let (status, shown) = Terminal::start(command, 100).end();
+    assert!(status.success(), "{shown}");
+    // Each progress stands in the place of the one before, and is blank in the end.
+    let mut parts = shown.split('\r').collect::<Vec<_>>();
+    let report = parts.pop().unwrap();
+    let progress = |part: &str| part.starts_with("run 1: ") && part.contains(" of 20,000 (");
+    assert!(parts.iter().any(|part| progress(part)), "{parts:?}");
+    assert!(parts.last().unwrap().trim().is_empty(), "{parts:?}");
+    assert!(
+        !report.contains("run 1: ") && report.contains("20,000 files"),
+        "{report}"
+    );
+    // A program is not told.
+    std::fs::write(root.join("one"), b"x").unwrap();
+    let told = place.run(&["clean"]);
+    assert!(!String::from_utf8_lossy(&told.stderr).contains('\r'));
+}
+
+#[test]
 fn names_cannot_speak_to_the_terminal() {
     use std::os::unix::ffi::OsStringExt;
     let place = Place::new();

@@ -161,6 +161,21 @@ fn applications_and_programs_of_this_host_are_let_in_by_a_reload() {
     let release = Request::new("POST", "/v1/breaker/release").json("{}");
     assert_eq!(send(address, &release.clone().bearer(&jwt)).status, 403);
     assert_eq!(send(address, &release).status, 401);
+    // What follows ends with the permission.
+    let follow = Request::get("/v1/events");
+    let streams = [follow.clone().bearer(&jwt), follow].map(|follow| {
+        let follow = follow.host(&address.to_string());
+        let stream = begin(address, &follow.to_bytes());
+        wait_for("the beginning of the stream", || {
+            (stream.peek(&mut [0; 1]).unwrap() == 1).then_some(())
+        });
+        stream
+    });
+    config("");
+    for stream in streams {
+        assert!(read_all(stream).starts_with(b"HTTP/1.1 200"));
+    }
+    assert_eq!(send(address, &Request::get("/v1/health")).status, 401);
     assert!(
         !place
             .said(&["--config", &place.config_path(), "config", "show"])

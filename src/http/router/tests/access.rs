@@ -212,6 +212,29 @@ async fn anonymous_clients_are_of_this_host_and_allowed() {
 }
 
 #[tokio::test]
+async fn streams_end_when_a_reload_forbids_those_who_follow() {
+    let world = World::new().await;
+    world.allow(Some(Role::Operator));
+    let near = Request::get("/v1/events").host("localhost:7343");
+    let far = Request::get("/v1/events").bearer(&jwt("therapist", 600));
+    let mut anonymous = world.clients.begin(tcp("127.0.0.1"), &near).await;
+    let mut subject = world.clients.begin(tcp(FAR), &far).await;
+    assert_eq!(anonymous.head().await.status, 200);
+    assert_eq!(subject.head().await.status, 200);
+    // It may still follow, and a JWT is checked anew.
+    world.allow(Some(Role::Operator));
+    subject.rest().await;
+    anonymous.until(b": following").await;
+    let end = tokio::spawn(anonymous.rest());
+    tokio::task::yield_now().await;
+    assert!(!end.is_finished());
+    world.allow(None);
+    end.await.unwrap();
+    let again = world.send(tcp("127.0.0.1"), &near).await;
+    assert_eq!(again.status, 401);
+}
+
+#[tokio::test]
 async fn open_metrics_are_open_to_this_host_alone_and_nothing_else_is() {
     let world = World::new().await;
     let near = tcp("127.0.0.1");
