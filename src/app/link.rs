@@ -35,7 +35,7 @@ pub type AskBarrier = dyn Fn(u64) + Send + Sync;
 
 /// Reload that a client waits for: the settings that take a restart, or the configuration's
 /// mistakes.
-pub type ReloadRequest = oneshot::Sender<Result<Vec<&'static str>, String>>;
+pub type ReloadRequest = oneshot::Sender<Result<Vec<String>, String>>;
 
 /// Requests that wait while a reload is under way.
 pub const REQUESTS_MAX: usize = 8;

@@ -23,7 +23,7 @@ pub async fn reload(daemon: &Daemon, _: &Admin) -> Result<Reloaded, AppError> {
     match answer.await {
         Ok(Ok(restart)) => Ok(Reloaded {
             configuration: daemon.configuration(),
-            restart: restart.into_iter().map(str::to_owned).collect(),
+            restart,
         }),
         Ok(Err(mistakes)) => Err(AppError::from_text(ErrorKind::Unprocessable, &mistakes)),
         Err(_) => Err(AppError::stopping()),

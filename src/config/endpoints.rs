@@ -6,6 +6,9 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use toml::Spanned;
+use toml::de::DeTable;
+
 use super::discovery::{self, Origin as FileOrigin};
 use super::document::Source;
 use super::environment::Environment;
@@ -15,6 +18,8 @@ use super::resolve::tidy;
 use super::schema::Top;
 use super::setting::{Origin, Text, Value};
 use super::settings::Overrides;
+use super::variable_files;
+use super::variables::Memory;
 
 /// `sockaddr_un.sun_path` has 108 bytes, the last of which is NUL (unix(7)).
 const SOCKET_BYTES_MAX: usize = 107;
@@ -59,7 +64,11 @@ pub fn endpoints(
         .as_ref()
         .map(|(source, _)| source.parse_what_is_sound());
     let source = found.as_ref().map(|(source, _)| source);
+    // Mistakes in files of variables matter where their values are missing.
+    let mut first = Reader::new(environment, source, overrides);
+    read_variables(&mut first, tree.as_ref(), source, &Memory::default());
     let mut reader = Reader::new(environment, source, overrides);
+    reader.variables = first.variables;
     let top = reader.read(tree.as_ref(), Some(&["base_dir", "state_dir", "socket"]));
     let places = bases(&mut reader, &top, source)
         .and_then(|bases| places(&mut reader, &top, &bases, NoHomePolicy::UseHost));
@@ -77,6 +86,21 @@ pub fn endpoints(
         ));
     }
     Ok((places.state_dir, places.socket))
+}
+
+/// Reads the files of variables, to which everything else in the file may refer.
+pub(super) fn read_variables(
+    reader: &mut Reader,
+    tree: Option<&Spanned<DeTable>>,
+    source: Option<&Source>,
+    memory: &Memory,
+) {
+    let top = reader.read(tree, Some(&["base_dir", "variables"]));
+    // The mistake in base_dir was reported.
+    if let Ok(bases) = bases(reader, &top, source) {
+        let base = bases.file.as_deref();
+        reader.variables = variable_files::read(reader, &top.variables, base, memory);
+    }
 }
 
 /// Finds the base directories of relative paths.

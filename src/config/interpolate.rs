@@ -1,5 +1,5 @@
 //! Variables within strings: `${NAME}`, `${NAME:-default}`, `${NAME:+text}`, `${NAME?then:else}`,
-//! and `$$` for a dollar.
+//! and `$$` for a dollar. Names of nested entries of files have dots: `${a.b}`.
 //!
 //! As in the shell (POSIX, "Parameter Expansion"), a default replaces a variable that is unset *or
 //! empty*. The text after `:+` is used if the variable is set and not empty; otherwise the result
@@ -9,9 +9,9 @@
 //! **Invariant:** values are never expanded again: a dollar in a variable is a dollar.
 //! **Invariant:** a dollar that begins none of these forms is always refused, never passed on.
 
-use super::environment::Environment;
 use super::error::{NOT_SET, Refusal};
 use super::value::flag_word;
+use super::variables::Variables;
 
 /// Deepest nesting of defaults and texts: bounds the recursion, and people do not nest deeper.
 const DEPTH_MAX: usize = 8;
@@ -19,12 +19,12 @@ const DEPTH_MAX: usize = 8;
 /// Replaces the variables in `text`. Calls `referred` with the name of each.
 pub(super) fn interpolate(
     text: &str,
-    environment: &Environment,
+    variables: &Variables<'_>,
     referred: &mut dyn FnMut(&str),
 ) -> Result<String, Refusal> {
     let mut expansion = Expansion {
         rest: text,
-        environment,
+        variables,
         referred,
     };
     expansion.expand(0, Need::Value)
@@ -52,7 +52,7 @@ enum Operator {
 
 struct Expansion<'t, 'e> {
     rest: &'t str,
-    environment: &'e Environment,
+    variables: &'e Variables<'e>,
     referred: &'e mut dyn FnMut(&str),
 }
 
@@ -159,7 +159,7 @@ impl<'t> Expansion<'t, '_> {
     fn name(&mut self) -> Result<&'t str, Refusal> {
         let end = self
             .rest
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '.'))
             .ok_or_else(unclosed)?;
         let (name, rest) = self.rest.split_at(end);
         if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
@@ -170,7 +170,7 @@ impl<'t> Expansion<'t, '_> {
     }
 
     fn value(&self, name: &str) -> Result<Option<String>, Refusal> {
-        let Some(value) = self.environment.get(name) else {
+        let Some(value) = self.variables.get(name) else {
             return Ok(None);
         };
         match value.to_str() {
@@ -221,6 +221,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::environment::Environment;
     use super::*;
 
     fn expand(text: &str, vars: &[(&str, &str)]) -> Result<String, Refusal> {
@@ -229,7 +230,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.into(), value.into()))
             .collect();
-        interpolate(text, &environment, &mut |_| {})
+        interpolate(text, &Variables::of_process(&environment), &mut |_| {})
     }
 
     #[test]
@@ -349,7 +350,8 @@ mod tests {
         let mut environment = Environment::new();
         let value = std::ffi::OsString::from_vec(vec![0xff]);
         environment.vars.insert("A".into(), value);
-        let refusal = interpolate("${A:-x}", &environment, &mut |_| {}).unwrap_err();
+        let variables = Variables::of_process(&environment);
+        let refusal = interpolate("${A:-x}", &variables, &mut |_| {}).unwrap_err();
         assert_eq!(
             refusal.reason,
             "names environment variable A, whose value is not UTF-8"

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
 use crate::core::path::RelPath;
-use crate::core::policy::{Policy, Rule, Schedule};
+use crate::core::policy::{self, Policy, Root, Rule, Schedule};
 use crate::core::report::{Breaker, Mode};
 use crate::sources::DatabaseOptions;
 
 use super::discovery;
 use super::document::Source;
-use super::endpoints::{Bases, NoHomePolicy, Places, bases, places};
+use super::endpoints::{Bases, NoHomePolicy, Places, bases, places, read_variables};
 use super::environment::Environment;
 use super::error::{ConfigError, Problem};
 use super::guard::Guard;
@@ -27,6 +27,7 @@ use super::settings::{
     SourceSettings, Watch,
 };
 use super::sources::{self, Sources};
+use super::variable_files;
 use super::{roots, rules};
 
 /// Reads and validates the whole configuration.
@@ -89,6 +90,7 @@ fn load_source(
 ) -> Result<Settings, ConfigError> {
     let tree = source.as_ref().map(Source::parse).transpose()?;
     let mut reader = Reader::new(environment, source.as_ref(), overrides);
+    read_variables(&mut reader, tree.as_ref(), source.as_ref(), &ids.variables);
     let top = reader.read(tree.as_ref(), None);
     let found = bases(&mut reader, &top, source.as_ref()).and_then(|bases| {
         let places = places(&mut reader, &top, &bases, NoHomePolicy::Refuse);
@@ -104,10 +106,17 @@ fn load_source(
         Ok((bases, places?, http, drafts))
     });
     reader.refuse_misspelled_variables();
+    variable_files::check_lost_names(&mut reader, &ids.variables);
     let (bases, places, http, drafts) = match found {
         Ok(found) => found,
         Err(Reported) => return Err(reader.into_error()),
     };
+    let used = std::mem::take(&mut reader.referred);
+    let (files, notes) = (reader.variables.files(&used), reader.variables.notes(&used));
+    let postponed = drafts.roots.iter().filter_map(roots::Draft::postponed);
+    let postponed = postponed.collect();
+    let paths = drafts.roots.iter().filter_map(roots::Draft::template);
+    let memory = reader.variables.memory(&used, paths.collect());
     reader.finish()?;
 
     let create = drafts.created();
@@ -131,8 +140,13 @@ fn load_source(
     let sources = sources.ok_or_else(|| too_many("sources"))?;
     let (roots, given) =
         roots::finish(drafts.roots, &sources.given, ids).ok_or_else(|| too_many("roots"))?;
+    let rules = rules::finish(drafts.rules, &given, &sources.given);
     ids.sources = source_ids;
+    ids.variables = memory;
     Ok(Settings {
+        variables: files,
+        notes,
+        postponed,
         written: given.iter().copied().zip(written).collect(),
         base_dir,
         state_dir: places.state_dir,
@@ -141,25 +155,7 @@ fn load_source(
         http: http.0,
         access: http.1,
         group: top.group.get().map(|group| group.0.clone()),
-        policy: {
-            let mut rules = rules::finish(drafts.rules, &given, &sources.given);
-            if !top.automatic.valid() {
-                let by_itself = |rule: &&mut Rule| rule.schedule != Schedule::Named;
-                for rule in rules.enabled.iter_mut().filter(by_itself) {
-                    rule.schedule = Schedule::Manual;
-                }
-            }
-            let mut policy = Policy {
-                sources: sources.policy,
-                roots,
-                rules: rules.enabled,
-                disabled_rules: rules.disabled,
-                databases: BTreeSet::new(),
-                cleans_at_start: *top.clean_at_start.valid(),
-            };
-            policy.databases = databases(&policy, &sources.settings);
-            policy
-        },
+        policy: policy(&top, rules, roots, sources.policy, &sources.settings),
         create,
         sources: sources.settings,
         breaker: breaker(&top.breaker),
@@ -182,6 +178,31 @@ fn load_source(
         text: source.as_ref().map(|source| source.text().to_owned()),
         file: source.map(|source| source.path().to_path_buf()),
     })
+}
+
+fn policy(
+    top: &Top,
+    mut rules: rules::Finished,
+    roots: BTreeMap<RootId, Root>,
+    sources: BTreeMap<SourceId, policy::Source>,
+    settings: &BTreeMap<SourceId, SourceSettings>,
+) -> Policy {
+    if !top.automatic.valid() {
+        let by_itself = |rule: &&mut Rule| rule.schedule != Schedule::Named;
+        for rule in rules.enabled.iter_mut().filter(by_itself) {
+            rule.schedule = Schedule::Manual;
+        }
+    }
+    let mut policy = Policy {
+        sources,
+        roots,
+        rules: rules.enabled,
+        disabled_rules: rules.disabled,
+        databases: BTreeSet::new(),
+        cleans_at_start: *top.clean_at_start.valid(),
+    };
+    policy.databases = databases(&policy, settings);
+    policy
 }
 
 fn breaker(breaker: &schema::Breaker) -> Breaker {
@@ -254,7 +275,7 @@ fn drafts<'a>(
     let sources = sources::read(reader, &top.source, bases);
     let of_file = top.root.iter();
     let mut roots: Vec<_> = of_file
-        .map(|root| roots::from_table(reader, root, bases, &sources))
+        .map(|root| roots::from_table(reader, root, bases, &sources, &ids.variables))
         .collect();
     for argument in &overrides.watch {
         roots.extend(roots::from_argument(reader, argument, bases));

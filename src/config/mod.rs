@@ -52,6 +52,8 @@ mod show;
 mod sources;
 mod tree;
 mod value;
+mod variable_files;
+mod variables;
 
 pub use discovery::place_for_new;
 pub use endpoints::endpoints;
@@ -66,6 +68,7 @@ pub use settings::{
     SourceSettings, TlsFiles, Watch,
 };
 pub use show::{ShownSection, ShownSetting, effective, path_of_file};
+pub use variables::VariablesFile;
 
 #[cfg(test)]
 mod tests;

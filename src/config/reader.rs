@@ -12,6 +12,7 @@ use super::error::{ConfigError, Problem, location, nearest};
 use super::schema::{CONFIG_VARIABLE, TOP, Top};
 use super::setting::{Table, Text, Value, deserialize};
 use super::settings::Overrides;
+use super::variables::Variables;
 
 /// Reader that collects problems.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Reader<'a> {
     pub(super) source: Option<&'a Source>,
     /// Arguments of the command line, by the variable that they override.
     pub(super) arguments: BTreeMap<&'static str, Text>,
+    /// Variables that the file may refer to.
+    pub(super) variables: Variables<'a>,
     problems: Vec<Problem>,
     /// Names of the variables that the file refers to.
     pub(super) referred: BTreeSet<String>,
@@ -41,6 +44,7 @@ impl<'a> Reader<'a> {
             environment,
             source,
             arguments: overrides.arguments(),
+            variables: Variables::of_process(environment),
             problems: Vec::new(),
             referred: BTreeSet::new(),
         }

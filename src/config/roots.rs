@@ -24,6 +24,7 @@ use super::setting::{Setting, Table, Text, Value};
 use super::settings::RootIds;
 use super::sources::{Sources, Usual};
 use super::value::{self, Expire};
+use super::variables::Memory;
 
 /// A root before it has an id.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(super) struct Draft<'a> {
     only: Option<Globs>,
     /// Time to live that `--watch` gives the root.
     pub ttl: Option<Ttl>,
+    /// Path that variables give it now; `None`: the one in force.
+    postponed: Option<String>,
 }
 
 /// Time to live of a `--watch` argument.
@@ -58,9 +61,18 @@ pub(super) fn from_table<'a>(
     root: &'a Table<schema::Root>,
     bases: &Bases,
     sources: &Sources,
+    memory: &Memory,
 ) -> Draft<'a> {
-    let given = root.path.both();
-    let found = given.and_then(|(text, path)| lead(reader, text, path, bases.file.as_deref()));
+    let mut given = root
+        .path
+        .text()
+        .filter(|_| root.path.get().is_some())
+        .cloned();
+    let postponed = given.as_mut().and_then(|text| postpone(text, memory));
+    let found = given.as_ref().and_then(|text| {
+        let path = Path::new(text.as_str());
+        lead(reader, text, path, bases.file.as_deref())
+    });
     let source = source(reader, root, sources);
     if root.orphans.is_present() && source == Ok(None) {
         let problem = root.problem("has orphans, but no source");
@@ -73,12 +85,23 @@ pub(super) fn from_table<'a>(
             .map(|name| name.0.clone())
             .unwrap_or_default(),
         table: Some(root),
-        given: given.map(|(text, _)| text.clone()),
+        given,
         found,
         source,
         only: globs::read(reader, &root.only, Matched::Tops),
         ttl: None,
+        postponed,
     }
+}
+
+/// Puts back the path that the same `text` had before its variables changed, and returns the new
+/// one. A value in a file must not lead a running daemon to another directory.
+fn postpone(text: &mut Text, memory: &Memory) -> Option<String> {
+    let before = memory.paths.get(text.template.as_ref()?)?;
+    if text.value.as_ref() == Some(before) {
+        return None;
+    }
+    text.value.replace(before.clone())
 }
 
 /// Finds the source whose jobs own the root: the one that it names, else, if it has an owner
@@ -127,6 +150,7 @@ pub(super) fn from_argument<'a>(
         source: Ok(None),
         only: None,
         ttl: Some(ttl),
+        postponed: None,
     })
 }
 
@@ -314,6 +338,18 @@ impl Draft<'_> {
         };
         let written = text.path_below(Path::new(text.as_str()), base.as_deref());
         Some((written.ok()?, self.path()?.to_path_buf()))
+    }
+
+    /// Change of its path that takes effect at the next start.
+    pub fn postponed(&self) -> Option<String> {
+        let path = self.postponed.as_ref()?;
+        Some(format!("the path of root {:?} (to {path:?})", self.name))
+    }
+
+    /// Text of its path, and the path, if variables gave it.
+    pub fn template(&self) -> Option<(String, String)> {
+        let text = self.given.as_ref()?;
+        Some((text.template.clone()?, text.as_str().to_owned()))
     }
 
     /// Path as it was given, with the values of variables.

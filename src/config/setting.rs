@@ -83,6 +83,8 @@ pub(super) struct Text {
     /// Text with its variables replaced; `None`: a problem has been reported for it.
     pub value: Option<String>,
     pub origin: Origin,
+    /// Text of the file, if it holds variables.
+    pub template: Option<String>,
     /// Form in messages: `[[rule]] "old results": expire = "90"`, `LAPSED_GROUP = "x"`, `--socket
     /// "x"`.
     pub shown: String,
@@ -94,6 +96,7 @@ impl Text {
         Self {
             value: Some(text.to_owned()),
             origin: Origin::Argument(name.to_owned()),
+            template: None,
             shown: format!("{name} {text:?}"),
         }
     }
@@ -103,6 +106,7 @@ impl Text {
         Self {
             value: Some(text.to_owned()),
             origin: Origin::Variable(name.to_owned()),
+            template: None,
             shown: format!("{name} = {text:?}"),
         }
     }

@@ -15,6 +15,7 @@ use crate::core::role::Role;
 use crate::sources::DatabaseOptions;
 
 use super::setting::Text;
+use super::variables::{Memory, VariablesFile};
 
 /// Annotated default configuration, the text of `config/lapsed.toml`. It is valid.
 pub const ANNOTATED_DEFAULT: &str =
@@ -65,6 +66,12 @@ pub struct Settings {
     pub log_level: LogLevel,
     /// Form of the log outside of the journal.
     pub log_format: LogFormat,
+    /// Files of variables.
+    pub variables: Vec<VariablesFile>,
+    /// Likely mistakes in these files.
+    pub notes: Vec<String>,
+    /// Changes of variables that take effect at the next start.
+    pub postponed: Vec<String>,
     /// File that was read. Absolute; `None` with `--watch` alone.
     pub file: Option<PathBuf>,
     /// Text of that file, to detect later edits.
@@ -314,6 +321,8 @@ pub struct RootIds {
     ids: BTreeMap<PathBuf, RootId>,
     /// Ids of sources, in the same way.
     pub(super) sources: SourceIds,
+    /// Variables of files at the last load.
+    pub(super) variables: Memory,
 }
 
 impl RootIds {

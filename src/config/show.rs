@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use super::discovery;
 use super::document::Source;
+use super::endpoints::read_variables;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::load::load;
@@ -15,6 +16,7 @@ use super::reader::Reader;
 use super::schema::{Key, Nested, Section, TOP, bare_or_quoted};
 use super::setting::{Origin, Text};
 use super::settings::{Overrides, RootIds, Settings};
+use super::variables::Memory;
 
 /// Section of the effective configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,6 +62,12 @@ pub fn effective(
     let source = discovery::required(overrides, environment)?;
     let tree = source.as_ref().map(Source::parse).transpose()?;
     let mut reader = Reader::new(environment, source.as_ref(), overrides);
+    read_variables(
+        &mut reader,
+        tree.as_ref(),
+        source.as_ref(),
+        &Memory::default(),
+    );
     let tree = reader.tree(tree.as_ref(), None);
     let mut sections = vec![ShownSection {
         table: None,

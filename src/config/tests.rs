@@ -11,6 +11,7 @@ mod bad;
 mod bad_roots;
 mod bad_rule_jobs;
 mod bad_sources;
+mod examples;
 mod good;
 mod good_jobs;
 mod http;

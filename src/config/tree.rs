@@ -20,6 +20,7 @@ use super::reader::Reader;
 use super::schema::{Key, Nested, Section, TOP, bare_or_quoted};
 use super::setting::{EVERY, Origin, Text, with_heading};
 use super::value;
+use super::variables::Variables;
 
 /// A table of the file, or the lack of one.
 #[derive(Clone)]
@@ -174,6 +175,7 @@ impl Reader<'_> {
             Text {
                 value: Some(default.clone()),
                 origin: Origin::Default,
+                template: None,
                 shown: with_heading(&body.heading, &format!("{} = {default:?}", key.name)),
             }
         } else {
@@ -277,7 +279,7 @@ impl Reader<'_> {
         let kind = match value.get_ref() {
             DeValue::String(string) if accepted != "a table of strings" => {
                 let shown = with_heading(&body.heading, written);
-                self.interpolate(&mut text, string, (!key.is_secret).then_some(&shown));
+                self.interpolate(&mut text, key, string, &shown);
                 return tree(&text);
             }
             DeValue::Integer(number) if is_number => {
@@ -306,14 +308,23 @@ impl Reader<'_> {
     }
 
     /// Replaces the variables in `written`. A message must show the value that is wrong: the file
-    /// shows what was written. `shown` is the key with its heading; `None`: the value is a secret.
-    fn interpolate(&mut self, text: &mut Text, written: &str, shown: Option<&String>) {
+    /// shows what was written. `shown` is the key with its heading.
+    fn interpolate(&mut self, text: &mut Text, key: &Key, written: &str, shown: &str) {
         let referred = &mut self.referred;
-        let found = interpolate(written, self.environment, &mut |name| {
+        let of_process = Variables::of_process(self.environment);
+        let variables = if key.is_of_process {
+            &of_process
+        } else {
+            &self.variables
+        };
+        let mut has_variables = false;
+        let found = interpolate(written, variables, &mut |name| {
+            has_variables = true;
             referred.insert(name.to_owned());
         });
+        text.template = has_variables.then(|| written.to_owned());
         let found = found.and_then(|found| {
-            if let Some(shown) = shown.filter(|_| found != written) {
+            if !key.is_secret && found != written {
                 text.shown = format!("{shown} = {found:?} (from {written:?})");
             }
             value::without_nul(&found).map(|()| found)
@@ -326,6 +337,7 @@ impl Reader<'_> {
         Text {
             value: None,
             origin: Origin::Line(self.line(offset)),
+            template: None,
             shown: with_heading(&body.heading, shown),
         }
     }

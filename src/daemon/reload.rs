@@ -16,6 +16,7 @@ use super::parts;
 use super::schedule::ScheduleSignal;
 use super::settings::describe;
 use super::sources::Sources;
+use super::startup_log::log_variables;
 use crate::app::Daemon;
 use crate::clock;
 use crate::config::{
@@ -112,7 +113,7 @@ impl Reload {
 
     /// Reads the configuration again and puts it in force. Returns the settings that take a
     /// restart, or the mistakes that keep what runs.
-    async fn reload(&mut self, why: &str) -> Result<Vec<&'static str>, String> {
+    async fn reload(&mut self, why: &str) -> Result<Vec<String>, String> {
         let settings = match self.load().await {
             Ok(settings) => settings,
             Err(error) => {
@@ -125,7 +126,10 @@ impl Reload {
         };
         (self.log)(settings.log_level, settings.log_format);
         tracing::info!("reloading: {why}");
-        let later = self.fixed.differences(&Fixed::of(&settings));
+        let fixed = self.fixed.differences(&Fixed::of(&settings));
+        let fixed = fixed.into_iter().map(str::to_owned);
+        let later: Vec<_> = fixed.chain(settings.postponed.iter().cloned()).collect();
+        log_variables(&settings);
         if !later.is_empty() {
             tracing::warn!(
                 "{} changed: that takes a restart, until then what runs goes on",

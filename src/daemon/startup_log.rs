@@ -24,6 +24,7 @@ pub(super) fn log_startup(settings: &Settings) {
             root.name
         );
     }
+    log_variables(settings);
     for rule in &settings.policy.rules {
         tracing::debug!(
             rule = rule.name,
@@ -32,5 +33,20 @@ pub(super) fn log_startup(settings: &Settings) {
             expire_ms = rule.expire_ms,
             "rule"
         );
+    }
+}
+
+/// Tells of the files of variables, and of likely mistakes in them.
+pub(super) fn log_variables(settings: &Settings) {
+    for file in &settings.variables {
+        tracing::info!(
+            file = %file.path.display(),
+            names = file.names,
+            used = file.used.len(),
+            "variables"
+        );
+    }
+    for note in &settings.notes {
+        tracing::warn!("{note}");
     }
 }

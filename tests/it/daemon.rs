@@ -3,6 +3,7 @@
 mod end;
 mod reload;
 mod start;
+mod variables;
 
 use std::path::Path;
 use std::time::Instant;

@@ -84,7 +84,11 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
         let unread = survey.unread.as_ref().map(ToString::to_string);
         (Some((findings, now.wall)), unread)
     };
-    let mut warnings = warnings::of(&policy, found.as_ref().map(|(findings, _)| findings));
+    let mut warnings = std::mem::take(&mut settings.notes);
+    warnings.extend(warnings::of(
+        &policy,
+        found.as_ref().map(|(findings, _)| findings),
+    ));
     if arguments.quick {
         // Otherwise the reading tells.
         let told = unasked
@@ -111,6 +115,8 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
 
 fn lines(report: &Report) -> Vec<Line> {
     let mut lines = vec![(Kind::Sentence, settings::headline(&report.settings))];
+    let variables = settings::variables(&report.settings).into_iter();
+    lines.extend(variables.map(|line| (Kind::Sentence, line)));
     let found = report.found.as_ref();
     for (id, sentence) in settings::sources(&report.settings, &report.policy) {
         lines.push((Kind::Sentence, sentence));

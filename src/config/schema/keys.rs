@@ -35,6 +35,7 @@ pub(in crate::config) struct Section {
 
 /// A key of the file.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent properties")]
 pub(in crate::config) struct Key {
     pub name: String,
     /// Reference text.
@@ -53,6 +54,8 @@ pub(in crate::config) struct Key {
     pub is_secret: bool,
     /// True if one table may stand for a list of one.
     pub is_single: bool,
+    /// True if only variables of the process apply, not those of files.
+    pub is_of_process: bool,
     /// Kinds of sources for which the key has an effect; empty: all.
     pub kinds: Vec<String>,
     /// Section that the key holds.
@@ -174,6 +177,7 @@ impl Key {
             variable,
             is_required: schema["x-required"] == true,
             is_secret: schema["x-secret"] == true,
+            is_of_process: schema["x-process"] == true,
             is_single: schema["x-single"] == true,
             kinds: strings(&schema["x-kinds"]),
             nested,

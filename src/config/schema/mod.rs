@@ -9,6 +9,7 @@
 //! - `example`: value for messages and for the annotated file, if the key has no default
 //! - `x-required`: the key must be present
 //! - `x-secret`: messages and `lapsed config show` never contain the value
+//! - `x-process`: only variables of the process apply, not those of files
 //! - `x-kinds`: kinds of sources for which the key has an effect
 //!
 //! **Invariant:** a key that is not declared here is unknown, and always refused.
@@ -31,6 +32,7 @@ mod rule;
 mod source;
 mod store;
 mod top;
+mod variables;
 mod watch;
 
 pub(super) use breaker::Breaker;
@@ -42,6 +44,7 @@ pub(super) use rule::{Rule, Then};
 pub(super) use source::{Kind, Source};
 pub(super) use store::Store;
 pub(super) use top::Top;
+pub(super) use variables::{NameCase, Variables};
 pub(super) use watch::Watch;
 
 /// Variable that names the file.

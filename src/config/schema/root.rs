@@ -48,6 +48,6 @@ pub(in crate::config) struct Root {
     pub optional: Value<bool>,
     /// Watch this root even if it is refused by default: /, a home directory, a system directory,
     /// the state directory.
-    #[schemars(extend("default" = false), example = true)]
+    #[schemars(extend("default" = false, "x-process" = true), example = true)]
     pub allow_unsafe: Value<bool>,
 }

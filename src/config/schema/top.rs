@@ -8,16 +8,16 @@ use serde::Deserialize;
 use super::super::setting::{Table, Value};
 use super::super::settings::{LogFormat, LogLevel};
 use super::super::value::{Group, Permissions, SocketPath};
-use super::{Breaker, Http, Ledger, Root, Rule, Source, Store, Watch};
+use super::{Breaker, Http, Ledger, Root, Rule, Source, Store, Variables, Watch};
 
 /// Configuration of lapsed: every setting, with its default or an example.
 ///
-/// Strings may contain environment variables: "${NAME}" is its value and must be set,
-/// "${NAME:-default}" gives a default for a variable that is unset or empty, "${NAME:+text}" is the
-/// text if the variable is set and not empty, "${NAME?then:else}" is one of two texts by a boolean
-/// (unset or empty: the second), "$$" is a dollar. Defaults and texts may hold variables. A number
-/// or a boolean may be such a string, too: entries = "${MANY:-1000}". Booleans: true, yes, on, 1;
-/// false, no, off, 0.
+/// Strings may contain variables of the process and of the files that [[variables]] names:
+/// "${NAME}" is its value and must be set, "${NAME:-default}" gives a default for a variable that
+/// is unset or empty, "${NAME:+text}" is the text if the variable is set and not empty,
+/// "${NAME?then:else}" is one of two texts by a boolean (unset or empty: the second), "$$" is a
+/// dollar. Defaults and texts may hold variables. A number or a boolean may be such a string, too:
+/// entries = "${MANY:-1000}". Booleans: true, yes, on, 1; false, no, off, 0.
 ///
 /// Settings of the service (all except those of sources, roots and rules) can be overridden by the
 /// variable that is named below them, and some by the command line, which has the last word. An
@@ -38,7 +38,7 @@ use super::{Breaker, Http, Ledger, Root, Rule, Source, Store, Watch};
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Top {
     /// Base directory of relative paths. Default: the directory of this file.
-    #[schemars(example = &".")]
+    #[schemars(extend("x-process" = true), example = &".")]
     pub base_dir: Value<PathBuf>,
     /// Directory of the daemon's own files. Default: /var/lib/lapsed for root, else
     /// $XDG_STATE_HOME/lapsed or ~/.local/state/lapsed.
@@ -76,8 +76,10 @@ pub(in crate::config) struct Top {
     pub clean_at_start: Value<bool>,
     /// Allow every root that is refused by default: /, home directories, system directories, the
     /// state directory. Prefer allow_unsafe in one [[root]].
-    #[schemars(extend("default" = false), example = true)]
+    #[schemars(extend("default" = false, "x-process" = true), example = true)]
     pub allow_unsafe_roots: Value<bool>,
+    #[schemars(length(max = 16))]
+    pub variables: Vec<Table<Variables>>,
     pub http: Table<Http>,
     pub watch: Table<Watch>,
     pub breaker: Table<Breaker>,

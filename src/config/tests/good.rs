@@ -9,7 +9,6 @@ use crate::core::policy::{Record, Schedule, Since, SkipOpen};
 use crate::core::report::{Breaker, Mode};
 use crate::core::template::Template;
 
-use super::super::schema::{Key, Nested, Section, TOP};
 use super::*;
 
 #[test]
@@ -28,84 +27,6 @@ fn the_annotated_default_loads_and_states_the_defaults() {
     );
     assert_eq!(found.sources.len(), 1);
     assert_eq!(found.http, HttpSettings::default());
-}
-
-/// A valid configuration in which `key` of `section` has `value`.
-fn with_key(section: &str, key: &Key, value: &str) -> String {
-    let is_of = |kind: &str| key.kinds.iter().any(|of| of == kind);
-    let of_server = is_of("postgres") && (!is_of("sqlite") || key.name == "url");
-    let source = if of_server {
-        vec![("url", "\"postgresql://h/d\"")]
-    } else {
-        vec![("kind", "\"sqlite\""), ("path", "\"jobs.db\"")]
-    };
-    let statements = [
-        ("name", "\"eemt\""),
-        ("select", "\"SELECT id FROM jobs\""),
-        ("mark", "\"UPDATE jobs SET x = 1 WHERE id = :job\""),
-    ];
-    let mut tables = vec![
-        ("source", [source, statements.to_vec()].concat()),
-        (
-            "root",
-            vec![
-                ("path", "\"x\""),
-                ("name", "\"results\""),
-                ("owner", "\"{job}/**\""),
-            ],
-        ),
-        ("root", vec![("path", "\"y\""), ("name", "\"uploads\"")]),
-        ("rule", vec![("expire", "\"1d\"")]),
-    ];
-    if key.name == "record" {
-        tables[3].1.push(("unit", "\"job\""));
-    }
-    let mut text = match section {
-        "" => format!("{} = {value}\n", key.name),
-        "source" | "root" | "rule" => {
-            let mut found = tables.iter_mut();
-            let (_, keys) = found.find(|(name, _)| *name == section).unwrap();
-            keys.retain(|(name, _)| *name != key.name);
-            keys.push((&key.name, value));
-            String::new()
-        }
-        "http.tls" => {
-            let other = if key.name == "key" { "cert" } else { "key" };
-            format!("[{section}]\n{} = {value}\n{other} = \"x.pem\"\n", key.name)
-        }
-        "http.jwt" if !["secret", "key"].contains(&&*key.name) => {
-            let secret = "secret = \"${JWT_SECRET}\"";
-            format!("[{section}]\n{secret}\n{} = {value}\n", key.name)
-        }
-        section => format!("[{section}]\n{} = {value}\n", key.name),
-    };
-    for (name, keys) in tables {
-        let lines = keys.iter().map(|(key, value)| format!("{key} = {value}\n"));
-        text.extend([format!("[[{name}]]\n"), lines.collect()]);
-    }
-    text
-}
-
-#[test]
-fn every_default_and_every_example_is_valid() {
-    fn check(section: &Section) {
-        for key in &section.keys {
-            match &key.nested {
-                Some(Nested::Table(nested) | Nested::Tables(nested, _)) => check(nested),
-                // Not every host has the group.
-                None if key.name == "group" => {}
-                None => {
-                    for value in [&key.example, &key.usual] {
-                        let text = with_key(&section.name, key, value);
-                        if let Err(error) = Host::with(&text).with_jwt_keys().load() {
-                            panic!("{text}{error}");
-                        }
-                    }
-                }
-            }
-        }
-    }
-    check(&TOP);
 }
 
 #[test]

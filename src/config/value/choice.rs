@@ -1,7 +1,7 @@
 //! Values that are one of a few words.
 
 use super::super::error::{Refusal, allowed};
-use super::super::schema::{Kind, Then};
+use super::super::schema::{Kind, NameCase, Then};
 use super::super::setting::{Choice, Setting, choice};
 use super::super::settings::{Backend, LogFormat, LogLevel};
 use super::{Anonymous, Metrics, flag_word};
@@ -85,6 +85,10 @@ impl Choice for Kind {
         ("sqlite", Self::Sqlite),
         ("postgres", Self::Postgres),
     ];
+}
+
+impl Choice for NameCase {
+    const WORDS: &'static [(&'static str, Self)] = &[("exact", Self::Exact), ("any", Self::Any)];
 }
 
 impl Choice for Then {

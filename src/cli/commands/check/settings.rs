@@ -3,7 +3,7 @@
 use super::Report;
 use crate::cli::commands::describe;
 use crate::cli::human;
-use crate::config::{Keep, Settings, SourceSettings};
+use crate::config::{Keep, Settings, SourceSettings, VariablesFile};
 use crate::core::jobs::SourceId;
 use crate::core::policy::{JobFilter, Policy, Root, Rule};
 use crate::core::report::{Breaker, Mode};
@@ -42,6 +42,27 @@ pub(super) fn asked<'s>(
     let is_implied = |asked: &SourceSettings| asked.name == "api";
     let all = settings.sources.iter().map(|(&id, asked)| (id, asked));
     all.filter(move |&(id, asked)| is_asked(id) || !is_implied(asked))
+}
+
+/// Files of variables, each with a sentence.
+pub(super) fn variables(settings: &Settings) -> Vec<String> {
+    let sentence = |file: &VariablesFile| {
+        let path = file.path.display();
+        match file.names {
+            None => format!("variables come from \"{path}\" when it exists; it does not now"),
+            Some(names) => {
+                let names = human::counted(names as u64, "name", "names");
+                let used = match file.used.len() {
+                    0 => "none is used".to_owned(),
+                    _ => format!("used: {}", file.used.join(", ")),
+                };
+                format!(
+                    "variables come from \"{path}\" ({names}; {used}), after those of the process"
+                )
+            }
+        }
+    };
+    settings.variables.iter().map(sentence).collect()
 }
 
 /// A rule that is switched off.
