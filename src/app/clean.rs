@@ -15,13 +15,14 @@ use super::order::through;
 use super::report::{Run, report_of};
 use super::retention::{self, rule_named};
 use super::runs::{Cancellation, OnConflict, RunOrder, Running, details};
-use crate::app::access::{Operator, Viewer};
+use crate::app::access::{Admin, Operator, Viewer};
 use crate::app::error::AppError;
 use crate::clock;
-use crate::core::policy::Policy;
+use crate::core::policy::{Policy, classes_in};
 use crate::core::principal::Principal;
-use crate::core::report::{CleanReport, CleanRequest};
+use crate::core::report::{CleanReport, CleanRequest, Consent, PathFilter};
 use crate::core::run::RunCause;
+use crate::core::template::Class;
 use crate::types::{CleanOrder, Report};
 
 /// Maximum time to learn of writes before the order; after it, the present knowledge decides. With
@@ -31,7 +32,8 @@ const FILES_MAX: Duration = Duration::from_secs(15);
 /// Characters of a client's word for its run: a UUID fits, and any name.
 const KEY_MAX: usize = 100;
 
-/// Carries out `order` of `viewer`, who has to be an operator unless it is a dry run, and reports.
+/// Carries out `order` of `viewer`, who has to be an operator unless it is a dry run, and an admin
+/// if it releases a breaker, and reports.
 ///
 /// A run comes to its end also when the client does not wait for the answer.
 ///
@@ -48,8 +50,14 @@ pub async fn clean(
         let request = resolve(&order, &policy, viewer.principal())?;
         return dry_run(&daemon, &policy, request).await;
     }
-    let operator: Operator = daemon.authorize(viewer.into_client()).await?;
-    let by = operator.principal();
+    let client = viewer.into_client();
+    let by = if order.release {
+        let admin: Admin = daemon.authorize(client).await?;
+        admin.principal()
+    } else {
+        let operator: Operator = daemon.authorize(client).await?;
+        operator.principal()
+    };
     let request = resolve(&order, &policy, by.clone())?;
     through(async move {
         let order = RunOrder {
@@ -80,9 +88,14 @@ async fn prepared(
 ) -> Result<Option<CleanReport>, AppError> {
     // Once: what trips again is for a person again.
     let released = AtomicBool::new(false);
-    let clean = || {
+    let clean = |removed: usize| {
         let request = CleanRequest {
-            release: request.release && !released.swap(true, Ordering::Relaxed),
+            consent: if released.swap(true, Ordering::Relaxed) {
+                request.consent.min(Consent::Overrides)
+            } else {
+                request.consent
+            },
+            limit: request.limit.map(|limit| limit.saturating_sub(removed)),
             ..request.clone()
         };
         daemon.link().clean(Arc::clone(policy), request)
@@ -142,8 +155,6 @@ pub fn resolve(
     policy: &Policy,
     principal: Principal,
 ) -> Result<CleanRequest, AppError> {
-    let roots = order.roots.iter().map(|name| root_named(policy, name));
-    let rules = order.rules.iter().map(|name| rule_named(policy, name));
     if order.release && order.dry_run {
         let why = "a dry run releases no breaker";
         return Err(AppError::invalid(why).hint("leave out dry_run or release"));
@@ -155,13 +166,56 @@ pub fn resolve(
     }
     Ok(CleanRequest {
         dry_run: order.dry_run,
-        roots: roots.collect::<Result<_, AppError>>()?,
-        rules: rules.collect::<Result<_, AppError>>()?,
-        jobs: order.jobs.iter().map(|job| job.as_bytes().into()).collect(),
+        roots: named(order.roots.as_ref(), |name| root_named(policy, name))?,
+        rules: named(order.rules.as_ref(), |name| rule_named(policy, name))?,
+        jobs: named(order.jobs.as_ref(), |id| Ok(id.as_bytes().into()))?,
+        paths: order
+            .paths
+            .as_deref()
+            .map(filter)
+            .transpose()?
+            .map(Arc::new),
         orphans_only: order.orphans_only,
-        release: order.release,
+        consent: if order.release {
+            Consent::Release
+        } else {
+            Consent::None
+        },
+        limit: order
+            .limit
+            .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
         retention_ms: retention::resolve(policy, &order.retention)?,
         principal,
         run: None,
     })
+}
+
+/// Resolves each of `names`, if there are any.
+fn named<T>(
+    names: Option<&Vec<String>>,
+    find: impl Fn(&String) -> Result<T, AppError>,
+) -> Result<Option<Vec<T>>, AppError> {
+    let found = names.map(|names| names.iter().map(find).collect());
+    found.transpose()
+}
+
+/// The filter of `patterns`; a 400 for one that matches nothing.
+fn filter(patterns: &[String]) -> Result<PathFilter, AppError> {
+    let refuse = |pattern: &String, why: &str| {
+        AppError::invalid(format!("the pattern \"{pattern}\" in \"paths\" {why}"))
+            .hint("give a pattern of paths from the root, such as \"out/**\" or \"**/*.tmp\"")
+    };
+    for pattern in patterns {
+        let is_class = |class| matches!(class, Class::Job | Class::Name | Class::Stem);
+        if pattern.is_empty() || pattern.starts_with('/') {
+            return Err(refuse(pattern, "matches nothing"));
+        }
+        if classes_in(pattern).into_iter().any(is_class) {
+            return Err(refuse(pattern, "has a class of templates"));
+        }
+        if let Err(error) = PathFilter::compile(std::slice::from_ref(pattern)) {
+            return Err(refuse(pattern, &format!("is invalid: {}", error.kind())));
+        }
+    }
+    PathFilter::compile(patterns).map_err(|error| AppError::invalid(error.to_string()))
 }

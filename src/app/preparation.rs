@@ -57,8 +57,9 @@ impl Daemon {
     }
 
     /// Prepares, has `clean` remove what is due, and does so again while something stays only
-    /// because its source was being read when it was looked at. `clean` gives nothing when the
-    /// rules that it is for are not in force any more. Once it is cancelled, what was removed until
+    /// because its source was being read when it was looked at. `clean` takes the number of items
+    /// that were removed before, and gives nothing when the rules that it is for are not in force
+    /// any more. Once it is cancelled, what was removed until
     /// then is reported.
     ///
     /// # Errors
@@ -67,7 +68,7 @@ impl Daemon {
         &self,
         files_max: Duration,
         cancellation: Option<&Cancellation>,
-        mut clean: impl FnMut() -> F,
+        mut clean: impl FnMut(usize) -> F,
     ) -> Result<Option<CleanReport>, Stopping>
     where
         F: Future<Output = Result<Option<CleanReport>, Stopping>>,
@@ -86,11 +87,19 @@ impl Daemon {
                 },
             };
             let limit = if is_known { files_max } else { Duration::ZERO };
-            let Some(mut report) = self.hurried(limit, clean()).await? else {
+            // A dry run removed nothing: the next one tells all of it.
+            let is_real = |before: &&CleanReport| !before.dry_run;
+            let removed = all
+                .as_ref()
+                .filter(is_real)
+                .map(|before| before.removed.len());
+            let cleaning = clean(removed.unwrap_or(0));
+            let Some(mut report) = self.hurried(limit, cleaning).await? else {
                 break;
             };
-            let removed = all.take().map(|before| before.removed);
-            report.removed.splice(..0, removed.into_iter().flatten());
+            let before = all.take().filter(|before| is_real(&before));
+            let before = before.map(|before| before.removed);
+            report.removed.splice(..0, before.into_iter().flatten());
             let is_cancelled = cancellation.is_some_and(Cancellation::is_cancelled);
             let is_through = is_cancelled || !self.was_being_read(&report).await?;
             all = Some(report);

@@ -2,19 +2,22 @@
 //!
 //! **Invariant:** what could not be read, removed or recorded is among its errors or its notes.
 
+mod jobs;
+
 use std::collections::BTreeMap;
 
 use super::breaker::trip;
 use super::daemon::{json_path, root_name, rule_name, source_name};
 use crate::core::claim::Unit;
+use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
-use crate::core::policy::{Policy, Record};
+use crate::core::policy::Policy;
 use crate::core::report::{BreakerTrip, CleanItem, CleanReport, Unread, UnreadPart};
 use crate::core::run::RunStatus;
 use crate::core::time::Timestamp;
 use crate::types::{
-    Breaker, ErrorKind, HeldLine, JobRecord, OrphanTrip, Report, ReportError, ReportItem,
-    ReportJob, RuleTotals, Source,
+    Breaker, ErrorKind, HeldLine, OrphanTrip, Report, ReportError, ReportItem, RootTotals,
+    RuleTotals, Source,
 };
 
 /// A run, and what it left to be told beside its report.
@@ -60,6 +63,7 @@ pub fn report_of(report: &CleanReport, policy: &Policy, run: Run<'_>) -> Report 
         let items = items.iter().filter(|item| has_place(item, policy));
         items.map(|item| item_of(item, policy)).collect()
     };
+    let (roots, rules) = totals(&report.removed, policy);
     Report {
         run: None,
         dry_run: report.dry_run,
@@ -68,7 +72,8 @@ pub fn report_of(report: &CleanReport, policy: &Policy, run: Run<'_>) -> Report 
         finished: run.finished.to_string(),
         files: sum(|item| item.files),
         bytes: sum(|item| item.bytes),
-        rules: totals(&report.removed, policy),
+        roots,
+        rules,
         removed: items(&report.removed.iter().collect::<Vec<_>>()),
         held: items(&held),
         holds: holds(&held, policy),
@@ -77,7 +82,7 @@ pub fn report_of(report: &CleanReport, policy: &Policy, run: Run<'_>) -> Report 
             .into_iter()
             .map(|unread| unread_of(unread, policy))
             .collect(),
-        jobs: jobs(report, policy),
+        jobs: jobs::of(report, policy),
         breaker,
     }
 }
@@ -87,22 +92,52 @@ fn has_place(item: &CleanItem, policy: &Policy) -> bool {
     policy.roots.contains_key(&item.root)
 }
 
-fn totals(removed: &[CleanItem], policy: &Policy) -> Vec<RuleTotals> {
-    let mut totals = BTreeMap::new();
+/// Totals by root and by rule.
+fn totals(removed: &[CleanItem], policy: &Policy) -> (Vec<RootTotals>, Vec<RuleTotals>) {
+    let mut roots = BTreeMap::<RootId, RootTotals>::new();
+    let mut rules = BTreeMap::<RuleId, RuleTotals>::new();
     for item in removed {
-        let of = totals.entry(item.rule).or_insert_with(|| RuleTotals {
+        let of = rules.entry(item.rule).or_insert_with(|| RuleTotals {
             rule: rule_name(policy, item.rule).to_owned(),
             ..RuleTotals::default()
         });
         of.files += item.files;
         of.bytes = of.bytes.saturating_add(item.bytes);
+        of.units += 1;
         match item.unit {
             Unit::File => {}
             Unit::Dir => of.directories += 1,
             Unit::Job => of.jobs += 1,
         }
+        for (root, files, bytes) in sums(item, policy) {
+            let of = roots.entry(root).or_insert_with(|| RootTotals {
+                root: root_name(policy, root).to_owned(),
+                ..RootTotals::default()
+            });
+            of.files += files;
+            of.bytes = of.bytes.saturating_add(bytes);
+            of.units += 1;
+            match item.unit {
+                Unit::File => {}
+                Unit::Dir => of.directories += 1,
+                Unit::Job => of.jobs += 1,
+            }
+        }
     }
-    totals.into_values().collect()
+    (roots.into_values().collect(), rules.into_values().collect())
+}
+
+/// Files and bytes that `item` has in each root.
+fn sums(item: &CleanItem, policy: &Policy) -> Vec<(RootId, u64, u64)> {
+    match &item.share {
+        Some(share) => {
+            let sums = share.sums.iter();
+            sums.map(|(&root, &(files, bytes))| (root, files, bytes))
+                .collect()
+        }
+        None if has_place(item, policy) => vec![(item.root, item.files, item.bytes)],
+        None => Vec::new(),
+    }
 }
 
 fn holds(held: &[&CleanItem], policy: &Policy) -> Vec<HeldLine> {
@@ -122,37 +157,14 @@ fn holds(held: &[&CleanItem], policy: &Policy) -> Vec<HeldLine> {
     lines.into_values().collect()
 }
 
-fn jobs(report: &CleanReport, policy: &Policy) -> Vec<ReportJob> {
-    let all = report.removed.iter().chain(&report.held);
-    let of = |item: &CleanItem| {
-        let job = item.job.as_ref()?;
-        let rule = policy.rules.get(usize::from(item.rule.0))?;
-        Some(ReportJob {
-            id: job.key.id.clone(),
-            source: source_name(policy, job.key.source).to_owned(),
-            status: job.status,
-            rule: rule.name.clone(),
-            files: item.files,
-            bytes: item.bytes,
-            record: match (&item.hold, rule.record) {
-                (Some(_), _) => JobRecord::Held,
-                (None, Record::Keep) => JobRecord::Kept,
-                (None, Record::Mark) => JobRecord::Marked,
-                (None, Record::Forget) => JobRecord::Forgotten,
-            },
-            hold: item.hold.as_ref().map(|hold| hold.code().to_owned()),
-            why: item.hold.as_ref().map(ToString::to_string),
-        })
-    };
-    all.filter_map(of).collect()
-}
-
 fn item_of(item: &CleanItem, policy: &Policy) -> ReportItem {
     ReportItem {
         path: json_path(policy, item.root, &item.path),
         root: root_name(policy, item.root).to_owned(),
         unit: item.unit,
         rule: rule_name(policy, item.rule).to_owned(),
+        job: item.job.as_ref().map(|job| job.key.id.clone()),
+        since: item.since.to_string(),
         deadline: item.deadline.to_string(),
         files: item.files,
         bytes: item.bytes,
@@ -168,6 +180,7 @@ fn failure_of(item: &CleanItem, policy: &Policy) -> ReportError {
         source: item
             .job
             .as_ref()
+            .filter(|_| item.unit == Unit::Job)
             .map(|job| source_name(policy, job.key.source).to_owned()),
         root: is_placed.then(|| root_name(policy, item.root).to_owned()),
         path: is_placed.then(|| json_path(policy, item.root, &item.path)),
@@ -191,7 +204,14 @@ fn unread_of(unread: &Unread, policy: &Policy) -> ReportError {
                 *root,
                 &crate::core::path::RelPath::root(),
             )),
-            ..ReportError::new(ErrorKind::Root, why)
+            ..ReportError::new(
+                if unread.is_optional {
+                    ErrorKind::RootMissing
+                } else {
+                    ErrorKind::Root
+                },
+                why,
+            )
         },
         UnreadPart::Dir(root, dir) => ReportError {
             root: Some(root_name(policy, *root).to_owned()),

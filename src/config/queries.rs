@@ -17,8 +17,9 @@ use super::setting::{EVERY, Setting, Table, Values, with_heading};
 use crate::sources::Queries;
 
 /// Columns that hold timestamps.
-const MOMENTS: [&str; 5] = [
+const MOMENTS: [&str; 6] = [
     "created_at",
+    "started_at",
     "completed_at",
     "last_activity",
     "expires_at",

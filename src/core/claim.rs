@@ -3,11 +3,13 @@
 //! **Invariant:** a claim names exactly one thing by inode. Whatever else stands at its path by
 //! then is left alone.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Facts, FileKey, Latest, RootId, RuleId};
 use super::hold::Hold;
-use super::jobs::JobKey;
+use super::jobs::{JobFacts, JobKey};
 use super::path::RelPath;
 use super::time::Timestamp;
 use crate::core::principal::Principal;
@@ -143,6 +145,51 @@ pub enum Outcome {
     Held(Hold),
 }
 
+/// Everything that is removed with a job, and facts of it, for the report of a clean.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct JobShare {
+    /// Facts that its source tells besides those that decide.
+    pub facts: Option<JobFacts>,
+    /// Files and directories: at most [`JobShare::THINGS_MAX`].
+    pub things: Vec<RemovedThing>,
+    /// Number of others.
+    pub things_left_out: u64,
+    /// Files and bytes in each root.
+    pub sums: BTreeMap<RootId, (u64, u64)>,
+}
+
+impl JobShare {
+    /// Things of one job that are told one by one: a job may own a million files side by side.
+    pub const THINGS_MAX: usize = 1000;
+
+    /// Adds a thing.
+    pub fn add(&mut self, thing: RemovedThing) {
+        let (files, bytes) = self.sums.entry(thing.root).or_default();
+        *files += thing.files;
+        *bytes = bytes.saturating_add(thing.bytes);
+        if self.things.len() < Self::THINGS_MAX {
+            self.things.push(thing);
+        } else {
+            self.things_left_out += 1;
+        }
+    }
+}
+
+/// A file or directory that is removed as a whole.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RemovedThing {
+    /// The root that it is in.
+    pub root: RootId,
+    /// The path in the root.
+    pub path: RelPath,
+    /// True if it is a directory.
+    pub is_dir: bool,
+    /// Number of regular files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// A removal that happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Removal {
@@ -160,6 +207,8 @@ pub struct Removal {
     pub pruned: Vec<RelPath>,
     /// For a unit: whether parts of it were kept and stand in their place still.
     pub partial: bool,
+    /// For [`Unit::Job`], of a clean: everything that was removed with the job.
+    pub share: Option<Box<JobShare>>,
 }
 
 /// A claim and what became of it.

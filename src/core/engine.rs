@@ -11,7 +11,8 @@
 //! - `settle`: the reaper's answers → index, and figures of removals
 //! - `effects`: effects of the step under way, and what the next process is to know
 //! - `clean`, `orders`: removals on request, and those that wait until everything that
-//!   was reported before is known
+//!   was reported before is known; `scope`: what they are about; `overrides`: the breaker for other
+//!   times to live
 //! - `root_state`: the state of a root; `roots`: what changes it
 //! - `saved_state`: what an earlier process knew
 //! - `source_state`, `sources`: sources of jobs, and what they report
@@ -46,10 +47,12 @@ mod job_units;
 mod lapse;
 mod observe;
 mod orders;
+mod overrides;
 mod owned;
 mod root_state;
 mod roots;
 mod saved_state;
+mod scope;
 mod settle;
 mod source_state;
 mod sources;

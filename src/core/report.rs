@@ -2,17 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
+mod clean;
+
+pub use clean::{
+    BreakerTrip, CleanItem, CleanReport, CleanRequest, Consent, PathFilter, Unread, UnreadPart,
+};
+
 use super::claim::Unit;
-use super::facts::{FileKey, RootId, RuleId};
+use super::facts::{FileKey, RootId};
 use super::hold::Hold;
-use super::jobs::{self, JobKey, SourceId};
+use super::jobs::SourceId;
 use super::lateness::Lateness;
 use super::observed::PassCost;
 use super::path::RelPath;
 use super::policy::{Class, Since};
 use super::time::Timestamp;
-use crate::core::principal::Principal;
-use crate::core::run::Run;
 
 /// Mode of removal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -302,123 +306,4 @@ pub struct Explanation {
     pub deadline: Option<Timestamp>,
     /// Everything that keeps it, or would keep it now if it were due.
     pub holds: Vec<Hold>,
-}
-
-/// Scope of a `clean`. Empty lists mean all.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct CleanRequest {
-    /// Only tell.
-    pub dry_run: bool,
-    /// Only these roots.
-    pub roots: Vec<RootId>,
-    /// Only these rules.
-    pub rules: Vec<RuleId>,
-    /// Only entries that the root's owner template gives to these jobs.
-    pub jobs: Vec<Box<[u8]>>,
-    /// Only orphans.
-    pub orphans_only: bool,
-    /// Another time to live than the rule's, in milliseconds.
-    pub retention_ms: Vec<(RuleId, i64)>,
-    /// Release the breakers of these roots first.
-    pub release: bool,
-    /// The asker.
-    pub principal: Principal,
-    /// The run that it is a part of; `None`: a dry run.
-    pub run: Option<Run>,
-}
-
-impl CleanRequest {
-    /// All that is due under `rules`, since it is time; under any, when there are none.
-    #[must_use]
-    pub fn due_under(rules: Vec<RuleId>) -> Self {
-        Self {
-            rules,
-            principal: Principal::Schedule,
-            ..Self::default()
-        }
-    }
-}
-
-/// One line of a clean's report.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CleanItem {
-    /// The root.
-    pub root: RootId,
-    /// The path in it.
-    pub path: RelPath,
-    /// Its unit.
-    pub unit: Unit,
-    /// The rule.
-    pub rule: RuleId,
-    /// The deadline that had passed.
-    pub deadline: Timestamp,
-    /// Regular files.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// The hold that kept it.
-    pub hold: Option<Hold>,
-    /// The job that owns all of it, for [`Unit::Job`].
-    pub job: Option<CleanJob>,
-}
-
-/// A job of a clean's report, as it was judged.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CleanJob {
-    /// The job.
-    pub key: JobKey,
-    /// Its status.
-    pub status: jobs::Status,
-}
-
-/// A part of what a run is about that could not be read: nothing that depends on it was judged.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Unread {
-    /// The part.
-    pub part: UnreadPart,
-    /// The reason and the remedy.
-    pub why: String,
-    /// The configuration says that it may be missing: worth a note, and no error.
-    pub is_optional: bool,
-}
-
-/// See [`Unread`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum UnreadPart {
-    /// A source of jobs.
-    Source(SourceId),
-    /// A whole root.
-    Root(RootId),
-    /// A directory of a root.
-    Dir(RootId, RelPath),
-}
-
-/// A breaker that holds something.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum BreakerTrip {
-    /// Too much of a root became due at once.
-    Backlog(RootId, Trip),
-    /// Too much of a root would be removed as orphans.
-    RootOrphans(RootId, String),
-    /// A source lost too many jobs: orphans of its roots are held.
-    SourceOrphans(SourceId, String),
-}
-
-/// Results of a `clean`, or (dry run) its forecast.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct CleanReport {
-    /// Nothing was removed: the asker wanted a forecast, or the daemon removes nothing.
-    pub dry_run: bool,
-    /// Things that were removed, or would be.
-    pub removed: Vec<CleanItem>,
-    /// Things that are due but held.
-    pub held: Vec<CleanItem>,
-    /// Breakers that hold something of what was asked for.
-    pub breaker: Vec<BreakerTrip>,
-    /// Parts of the scope that could not be read.
-    pub unread: Vec<Unread>,
-    /// Nothing at all could be judged, because of that.
-    pub is_blind: bool,
-    /// Jobs that were asked for and that there are not: then nothing was removed.
-    pub unknown_jobs: Vec<String>,
 }

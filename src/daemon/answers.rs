@@ -156,6 +156,7 @@ mod tests {
             id: 1,
             pruned: Vec::new(),
             partial: false,
+            share: None,
         };
         answer(name, Unit::File, Outcome::Removed(removal))
     }

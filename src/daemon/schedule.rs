@@ -160,8 +160,8 @@ impl Waiting {
             .collect();
         let what = format!("schedule of rule \"{}\"", names.join("\", \""));
         let order = RunOrder {
-            request: CleanRequest::due_under(rules.to_vec()),
-            details: scheduled(names, RunCause::Schedule),
+            request: CleanRequest::due_under(Some(rules.to_vec())),
+            details: scheduled(Some(names), RunCause::Schedule),
             policy: Arc::clone(policy),
             on_conflict: OnConflict::Wait,
         };
@@ -170,9 +170,9 @@ impl Waiting {
             .block_on(run(&daemon, &what, order, async |run, cancellation| {
                 let request = CleanRequest {
                     run,
-                    ..CleanRequest::due_under(rules.to_vec())
+                    ..CleanRequest::due_under(Some(rules.to_vec()))
                 };
-                let clean = || daemon.link().clean(Arc::clone(&policy), request.clone());
+                let clean = |_| daemon.link().clean(Arc::clone(&policy), request.clone());
                 daemon.clean_prepared(FILES_MAX, cancellation, clean).await
             }))
     }
@@ -185,8 +185,8 @@ impl Waiting {
             return;
         }
         let order = RunOrder {
-            request: CleanRequest::due_under(Vec::new()),
-            details: scheduled(Vec::new(), RunCause::Start),
+            request: CleanRequest::due_under(None),
+            details: scheduled(None, RunCause::Start),
             policy,
             on_conflict: OnConflict::Ignore,
         };
@@ -249,7 +249,7 @@ async fn run(
 }
 
 /// Details of a run without a client, under these rules.
-fn scheduled(rules: Vec<String>, cause: RunCause) -> RunDetails {
+fn scheduled(rules: Option<Vec<String>>, cause: RunCause) -> RunDetails {
     let order = CleanOrder {
         rules,
         ..CleanOrder::default()
@@ -271,9 +271,9 @@ async fn clean_what_was_being_read(
     }
     let request = CleanRequest {
         run,
-        ..CleanRequest::due_under(Vec::new())
+        ..CleanRequest::due_under(None)
     };
-    let clean = || daemon.link().clean(Arc::clone(&policy), request.clone());
+    let clean = |_| daemon.link().clean(Arc::clone(&policy), request.clone());
     daemon.clean_prepared(FILES_MAX, cancellation, clean).await
 }
 

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use super::judge::Due;
 use super::parts::{Part, add, number};
 use super::source_dirs::SourceDir;
-use crate::core::claim::{Claim, Outcome};
+use crate::core::claim::{Claim, JobShare, Outcome, RemovedThing};
 use crate::core::facts::{Facts, FileKey, Latest, RootId};
 use crate::core::hold::Hold;
-use crate::core::jobs::{JobKey, Owner};
+use crate::core::jobs::{JobFacts, JobKey, Owner};
 use crate::core::path::RelPath;
 use crate::core::time::Timestamp;
 use crate::fs::lease::Lease;
@@ -154,6 +154,8 @@ pub(super) struct Snapshot {
     pub(super) owner: Owner,
     /// The jobs whose rows say that it lapses, with everything in it.
     pub(super) keys: BTreeSet<JobKey>,
+    /// Everything that is removed with a job, for the report of a clean.
+    pub(super) share: Option<Box<JobShare>>,
     /// True if there are only files, on each of which a lease is held until it is removed: they
     /// need no sweeper.
     pub(super) is_lean: bool,
@@ -174,6 +176,25 @@ impl Snapshot {
         of.fold((0, 0), |(files, bytes), (f, b)| {
             (files + f, bytes.saturating_add(b))
         })
+    }
+
+    /// Everything that is to be removed with the job of `facts`.
+    pub(super) fn share(&self, facts: Option<JobFacts>) -> JobShare {
+        let mut share = JobShare {
+            facts,
+            ..JobShare::default()
+        };
+        for (target, part) in self.parts() {
+            let (files, bytes) = target.count(part);
+            share.add(RemovedThing {
+                root: target.root,
+                path: target.path_of(part).into_owned(),
+                is_dir: matches!(part, Part::Dir(_)),
+                files,
+                bytes,
+            });
+        }
+        share
     }
 
     /// Number of parts.

@@ -295,5 +295,6 @@ fn removal(one: &Candidate) -> Removal {
         id: line.id,
         pruned: Vec::new(),
         partial: one.seen.is_partial(),
+        share: one.seen.share.clone(),
     }
 }

@@ -75,10 +75,13 @@ impl<'a> Look<'a> {
         rows: &mut JobLookupCache<'_>,
         handles: &mut Handles,
     ) -> Result<Snapshot, Abort> {
-        match claim.unit {
-            Unit::File => self.look_at_file(claim, handles),
-            Unit::Dir | Unit::Job => self.look_at_unit(claim, rows, handles),
-        }
+        let mut seen = match claim.unit {
+            Unit::File => self.look_at_file(claim, handles)?,
+            Unit::Dir | Unit::Job => self.look_at_unit(claim, rows, handles)?,
+        };
+        let key = claim.job().filter(|_| claim.actor.request.is_some());
+        seen.share = key.map(|key| Box::new(seen.share(rows.facts(key))));
+        Ok(seen)
     }
 
     fn look_at_file(&self, claim: &Claim, handles: &mut Handles) -> Result<Snapshot, Abort> {
@@ -121,6 +124,7 @@ impl<'a> Look<'a> {
         let lease = leases.take(skip_open, file, &facts)?;
         leases.need();
         Ok(Snapshot {
+            share: None,
             targets: vec![Target {
                 root: claim.root,
                 path: claim.path.clone(),

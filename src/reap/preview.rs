@@ -154,6 +154,7 @@ fn preview_one(
         id: 0,
         pruned: Vec::new(),
         partial: seen.is_partial(),
+        share: seen.share,
     }))
 }
 

@@ -127,6 +127,7 @@ impl Pipeline<'_> {
         Ok(Some(Candidate {
             claim,
             seen: Snapshot {
+                share: None,
                 targets: vec![target],
                 due,
                 owner: Owner::Nobody,

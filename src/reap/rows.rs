@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::context::LookContext;
 use crate::core::claim::Claim;
 use crate::core::hold::Hold;
-use crate::core::jobs::{Job, JobKey, JobLookup, Owner};
+use crate::core::jobs::{Job, JobFacts, JobKey, JobLookup, Owner};
 use crate::core::policy::{Policy, Record};
 use crate::ledger::line::LineJob;
 
@@ -70,6 +70,14 @@ impl<'a> JobLookupCache<'a> {
                 moments: row.moments,
                 unreadable: row.unreadable.is_some(),
             }),
+            JobLookup::Gone | JobLookup::Unknown(_) => None,
+        }
+    }
+
+    /// Facts of the job that decide nothing.
+    pub(super) fn facts(&self, key: &JobKey) -> Option<JobFacts> {
+        match &self.asked.get(key)?.0 {
+            JobLookup::Row(row) => Some(row.facts()),
             JobLookup::Gone | JobLookup::Unknown(_) => None,
         }
     }

@@ -54,6 +54,7 @@ impl Look<'_> {
             targets,
             due: Due::default(),
             keys: BTreeSet::new(),
+            share: None,
             is_lean: false,
         };
         let owner = self.owner_of_unit(claim, rows);

@@ -30,6 +30,9 @@ const MOMENTS: [&str; 5] = [
     "cleaned_at",
 ];
 
+/// The column of a timestamp that decides nothing. It is an attribute, too.
+const STARTED_AT: &str = "started_at";
+
 /// Reads rows of one source.
 pub(super) struct Decoder {
     source: String,
@@ -48,9 +51,10 @@ pub(super) struct Columns {
     error: Option<usize>,
     files: Option<usize>,
     moments: [Option<usize>; 5],
-    /// Zones of the moments.
+    /// Zones of the moments, and of `started_at`.
     zones: Vec<TimeZone>,
     changed_at: Option<usize>,
+    started_at: Option<usize>,
     attributes: Vec<(usize, String)>,
 }
 
@@ -107,13 +111,17 @@ impl Decoder {
                 "changed_at" => Some(&mut columns.changed_at),
                 _ => moment.map(|no| &mut columns.moments[no]),
             };
+            if lower == STARTED_AT {
+                columns.started_at.get_or_insert(at);
+            }
             match place {
                 // Of several with one name the first counts.
                 Some(place) if place.is_none() => *place = Some(at),
                 Some(_) | None => columns.attributes.push((at, (*name).to_owned())),
             }
         }
-        columns.zones = MOMENTS.iter().map(|name| self.zone(name)).collect();
+        let zoned = MOMENTS.iter().chain([&STARTED_AT]);
+        columns.zones = zoned.map(|name| self.zone(name)).collect();
         columns
     }
 
@@ -178,6 +186,9 @@ impl Decoder {
 
     /// Adds to `job` what decides nothing.
     pub(super) fn complete(columns: &Columns, row: &[SqlValue<'_>], job: &mut JobRow) {
+        let zone = columns.zones.get(MOMENTS.len());
+        let started = cell(row, columns.started_at);
+        job.started_at = zone.and_then(|zone| timestamp::parse(started, zone).ok().flatten());
         job.error = cell(row, columns.error)
             .text()
             .filter(|error| !error.is_empty());

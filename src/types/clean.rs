@@ -1,219 +1,49 @@
-//! `POST /v1/clean`: the order, and the report of a run, which a run without a daemon gives as
-//! well.
+//! `POST /v1/clean`: the order.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Breaker, HeldLine};
-use crate::core::claim::Unit;
-use crate::core::jobs::Status;
-use crate::core::run::RunStatus;
-use crate::types::JsonPath;
-
-/// Body of `POST /v1/clean`. An empty list means all.
+/// Body of `POST /v1/clean`. A list that is left out means all; an empty one names nothing, so that
+/// nothing is removed.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(examples(json!({"dry_run": true})))]
+#[schema(examples(json!({"dry_run": true}), json!({"dry_run": false, "rules": ["old"], "retention": {"old": "7d"}, "limit": 100})))]
 pub struct CleanOrder {
     /// Only list what would be removed. Required: an order that leaves it out removes nothing.
     pub dry_run: bool,
     /// Names of roots.
-    #[serde(default)]
-    pub roots: Vec<String>,
-    /// Names of rules.
-    #[serde(default)]
-    pub rules: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roots: Option<Vec<String>>,
+    /// Names of rules; left out: all but those with the schedule `named`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Vec<String>>,
     /// Ids of jobs.
-    #[serde(default)]
-    pub jobs: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<Vec<String>>,
+    /// Patterns of paths from the root, as the `glob` of a rule: of files, of the names of
+    /// directories that lapse as a whole; a job is removed only if they match all that it owns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<Vec<String>>,
     /// Only orphans.
     #[serde(default)]
     pub orphans_only: bool,
-    /// Another time to live than the rule's: rule to duration, such as `7d`.
+    /// Another time to live than the rule's: rule to duration, such as `7d`. `*`: every rule that
+    /// is not named, apart from those of orphans.
     #[serde(default)]
     pub retention: BTreeMap<String, String>,
-    /// Release the breaker of these roots first, as `POST /v1/breaker/release` does.
+    /// Maximum number of files, directories and jobs to remove, those with the oldest deadlines
+    /// first; left out: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// Release the breaker of these roots first, as `POST /v1/breaker/release` does, and remove
+    /// what `retention` makes due however much it is. Only admins may.
     #[serde(default)]
     pub release: bool,
     /// Word of the client's own, to find the run by in `GET /v1/runs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-}
-
-/// The report of a run: what it removed, or would remove.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Report {
-    /// Number of the run; `null`: a dry run is none.
-    #[serde(default)]
-    pub run: Option<u64>,
-    /// True if nothing was removed, by the order or by the configuration.
-    pub dry_run: bool,
-    /// Outcome.
-    pub status: RunStatus,
-    /// Start, in UTC.
-    pub started: String,
-    /// End, in UTC.
-    pub finished: String,
-    /// Files that were removed, or would be.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Totals of what was removed, or would be, by rule; rules without any are left out.
-    pub rules: Vec<RuleTotals>,
-    /// Removed things, or those that would be. Jobs without files are in `jobs` only.
-    pub removed: Vec<ReportItem>,
-    /// Things that are due and held for an ordinary reason, such as a process that has them open.
-    pub held: Vec<ReportItem>,
-    /// Numbers of held things, by reason.
-    pub holds: Vec<HeldLine>,
-    /// Failures: what could not be read, removed or recorded.
-    pub errors: Vec<ReportError>,
-    /// Optional things that could not be read.
-    pub notes: Vec<ReportError>,
-    /// Jobs whose files are removed as a whole, and their records.
-    pub jobs: Vec<ReportJob>,
-    /// Breakers that hold something of what was asked for.
-    pub breaker: Breaker,
-}
-
-/// Totals of one rule in a [`Report`].
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
-pub struct RuleTotals {
-    /// The rule's name.
-    pub rule: String,
-    /// Files.
-    pub files: u64,
-    /// Top-level directories that are removed as a whole.
-    pub directories: u64,
-    /// Jobs whose files are removed as a whole, jobs without files included.
-    pub jobs: u64,
-    /// Bytes of the files.
-    pub bytes: u64,
-}
-
-/// One thing that was removed or is held.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct ReportItem {
-    /// Its absolute path.
-    #[serde(flatten)]
-    pub path: JsonPath,
-    /// Its root's name.
-    pub root: String,
-    /// Its unit.
-    pub unit: Unit,
-    /// The rule's name.
-    pub rule: String,
-    /// The deadline that had passed, in UTC.
-    pub deadline: String,
-    /// Files.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// The code of the hold that keeps it.
-    pub hold: Option<String>,
-    /// The same for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-}
-
-/// Subject of a [`ReportError`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ErrorKind {
-    /// A source of jobs could not be read.
-    Source,
-    /// A root is missing, or could not be read.
-    Root,
-    /// A directory of a root could not be read.
-    Directory,
-    /// Something that is due could not be removed.
-    Removal,
-    /// A job's record could not be written to its source.
-    Record,
-    /// The run could not be recorded.
-    Run,
-}
-
-/// A failure, or a note, in a [`Report`].
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct ReportError {
-    /// Subject.
-    pub kind: ErrorKind,
-    /// The source's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    /// The root's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub root: Option<String>,
-    /// The absolute path.
-    #[serde(flatten)]
-    #[schema(value_type = super::OptionalPath)]
-    pub path: Option<JsonPath>,
-    /// The rule's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
-    /// The code of the hold that keeps it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hold: Option<String>,
-    /// Failure, and what would fix it.
-    pub why: String,
-}
-
-impl ReportError {
-    /// Failure without a subject.
-    #[must_use]
-    pub fn new(kind: ErrorKind, why: String) -> Self {
-        Self {
-            kind,
-            source: None,
-            root: None,
-            path: None,
-            rule: None,
-            hold: None,
-            why,
-        }
-    }
-}
-
-/// Outcome for a job's record at its source.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum JobRecord {
-    /// It stays as it is: the rule wants that.
-    Kept,
-    /// The source notes that the job was cleaned.
-    Marked,
-    /// The source removes it.
-    Forgotten,
-    /// It stays as it is, because the job is held.
-    Held,
-}
-
-/// A job in a [`Report`].
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct ReportJob {
-    /// Its id.
-    pub id: String,
-    /// Its source's name.
-    pub source: String,
-    /// Its status.
-    pub status: Status,
-    /// The rule's name.
-    pub rule: String,
-    /// Its files.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Outcome for its record.
-    pub record: JobRecord,
-    /// The code of the hold that keeps it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hold: Option<String>,
-    /// The same for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod pins;
 mod plan;
 mod query;
 mod reload;
+mod report;
 mod runs;
 mod saved;
 mod settings;
@@ -33,9 +34,7 @@ mod value;
 
 pub use backup::BackupManifest;
 pub use breaker::{Breaker, Release, Released, Trip};
-pub use clean::{
-    CleanOrder, ErrorKind, JobRecord, Report, ReportError, ReportItem, ReportJob, RuleTotals,
-};
+pub use clean::CleanOrder;
 pub use error::Problem;
 pub use event::{Event, EventLine, Gap};
 pub use explain::{Explanation, HoldLine, PastRemoval};
@@ -55,6 +54,10 @@ pub use query::{
     PlanQuery, RunQuery, RunsQuery, SortBy, SortOrder, SourceQuery, SpaceQuery, StatsQuery,
 };
 pub use reload::Reloaded;
+pub use report::{
+    ErrorKind, JobRecord, Report, ReportError, ReportItem, ReportJob, ReportThing, RootTotals,
+    RuleTotals,
+};
 pub use runs::{LedgerRange, Run, RunDetails, RunReport, RunSummary, Runs};
 pub use saved::{Cache, Loaded, Pass, Reconciliation, SetAside};
 pub use settings::{RootSettings, RuleSettings, ScheduleSettings, Settings, seconds};

@@ -2,6 +2,7 @@
 
 mod dry;
 mod interrupts;
+mod orders;
 mod records;
 
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -132,7 +133,21 @@ fn an_optional_root_may_be_missing() {
         "{report}"
     );
     assert_eq!(report["errors"], json!([]));
-    assert_eq!(report["notes"][0]["kind"], "root");
+    assert_eq!(report["notes"][0]["kind"], "root-missing");
+    let args = ["clean", "--config", config.to_str().unwrap()];
+    let told = place.said(&args);
+    assert!(
+        told.contains("note: root data: "),
+        "it removed nothing: {told}"
+    );
+    let more = "[[root]]\nname = \"more\"\npath = \"more\"\n[[rule]]\nname = \"more\"\nroot = \"more\"\nexpire = \"0s\"\n";
+    place.config(&[&std::fs::read_to_string(&config).unwrap(), more].concat());
+    place.write("more/file");
+    let told = place.said(&args);
+    assert!(
+        told.contains("removed 1 file") && !told.contains("note"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -276,8 +291,15 @@ fn the_totals_are_told_by_rule() {
     assert_eq!(
         report["rules"],
         json!([
-            {"rule": "old", "files": 3, "directories": 0, "jobs": 0, "bytes": 30},
-            {"rule": "whole", "files": 2, "directories": 1, "jobs": 0, "bytes": 20},
+            {"rule": "old", "files": 3, "directories": 0, "units": 3, "jobs": 0, "bytes": 30},
+            {"rule": "whole", "files": 2, "directories": 1, "units": 1, "jobs": 0, "bytes": 20},
+        ])
+    );
+    assert_eq!(
+        report["roots"],
+        json!([
+            {"root": "data", "files": 3, "directories": 0, "units": 3, "jobs": 0, "bytes": 30},
+            {"root": "units", "files": 2, "directories": 1, "units": 1, "jobs": 0, "bytes": 20},
         ])
     );
 }

@@ -260,7 +260,7 @@ impl Sim {
 
     fn order_due(&mut self) {
         let policy = self.engine.policy();
-        let request = CleanRequest::due_under(Vec::new());
+        let request = CleanRequest::due_under(None);
         self.input(Input::Clean(policy, request, Box::new(|_| {})));
     }
 

@@ -209,14 +209,11 @@ impl Active {
 
 /// Roots that a run of `request` may remove from; `None`: all.
 fn roots_of(request: &CleanRequest, policy: &Policy) -> Option<BTreeSet<RootId>> {
-    if !request.roots.is_empty() {
-        return Some(request.roots.iter().copied().collect());
-    }
-    if request.rules.is_empty() {
-        return None;
+    if let Some(roots) = &request.roots {
+        return Some(roots.iter().copied().collect());
     }
     let mut roots = BTreeSet::new();
-    for &rule in &request.rules {
+    for &rule in request.rules.as_ref()? {
         roots.extend(policy.rule(rule).roots.as_ref()?);
     }
     Some(roots)

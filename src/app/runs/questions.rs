@@ -80,7 +80,9 @@ pub async fn list(daemon: Arc<Daemon>, query: RunsQuery) -> Result<types::Runs, 
 
 fn matches(query: &RunsQuery, run: &types::Run) -> bool {
     let order = &run.details.order;
-    let has_root = |root: &String| order.roots.is_empty() || order.roots.contains(root);
+    // In records of earlier versions an empty list stands for all.
+    let roots = order.roots.as_ref().filter(|roots| !roots.is_empty());
+    let has_root = |root: &String| roots.is_none_or(|roots| roots.contains(root));
     query.status.is_none_or(|status| run.status == status)
         && query.cause.is_none_or(|cause| run.details.cause == cause)
         && query.root.as_ref().is_none_or(has_root)

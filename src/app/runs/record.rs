@@ -17,8 +17,8 @@ use crate::types::{
 /// Failures that a record keeps: the report has all of them.
 const FAILURES_MAX: usize = 20;
 
-/// Bytes of the ids of jobs that a record keeps of its order.
-const JOBS_BYTES_MAX: usize = 4096;
+/// Bytes of the ids of jobs and the paths that a record keeps of its order.
+const LISTS_BYTES_MAX: usize = 4096;
 
 /// A run and its row, which is saved at the start and at the end.
 #[derive(Clone, Debug)]
@@ -32,16 +32,20 @@ pub struct Recording {
 /// Details of a run of `order`, which has done nothing yet.
 #[must_use]
 pub fn details(mut order: CleanOrder, by: Principal, cause: RunCause) -> RunDetails {
-    let jobs = order.jobs.len();
     let mut bytes = 0;
-    order.jobs.retain(|id| {
-        bytes += id.len();
-        bytes <= JOBS_BYTES_MAX
-    });
+    let mut left_out = 0;
+    for ids in order.jobs.iter_mut().chain(&mut order.paths) {
+        let given = ids.len();
+        ids.retain(|id| {
+            bytes += id.len();
+            bytes <= LISTS_BYTES_MAX
+        });
+        left_out += given - ids.len();
+    }
     RunDetails {
         cause,
         by,
-        jobs_left_out: (jobs - order.jobs.len()) as u64,
+        jobs_left_out: left_out as u64,
         order,
         why: None,
         summary: RunSummary::default(),
@@ -212,6 +216,9 @@ fn add(of: &mut RuleTotals, line: &Line) {
     };
     of.files = counts(of.files, line.files);
     of.bytes = counts(of.bytes, line.bytes);
+    if line.unit != LineUnit::EmptyDir {
+        of.units = counts(of.units, 1);
+    }
     match line.unit {
         LineUnit::File | LineUnit::EmptyDir => {}
         LineUnit::Dir => of.directories = counts(of.directories, 1),

@@ -31,17 +31,23 @@ pub(in crate::cli) struct Arguments {
     dry_run: bool,
     /// Remove only in this root (repeatable)
     #[arg(long, value_name = "NAME")]
-    root: Vec<String>,
+    root: Option<Vec<String>>,
     /// Remove only by this rule (repeatable)
     #[arg(long, value_name = "NAME")]
-    rule: Vec<String>,
+    rule: Option<Vec<String>>,
     /// Remove only files that this job owns (repeatable)
     #[arg(long)]
-    job: Vec<String>,
+    job: Option<Vec<String>>,
+    /// Remove only paths that match, from the root (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    path: Option<Vec<String>>,
     /// Remove only orphans
     #[arg(long)]
     orphans_only: bool,
-    /// Use another time to live for a rule once (repeatable)
+    /// Remove at most this many items, oldest first
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<u64>,
+    /// Use another lifetime once for a rule, or "*" (repeatable)
     #[arg(long, value_name = "RULE=TTL", value_parser = parse_retention)]
     retention: Vec<(String, String)>,
     /// Release the breaker of these roots first
@@ -71,6 +77,8 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
         roots: arguments.root.clone(),
         rules: arguments.rule.clone(),
         jobs: arguments.job.clone(),
+        paths: arguments.path.clone(),
+        limit: arguments.limit,
         orphans_only: arguments.orphans_only,
         retention: arguments.retention.iter().cloned().collect(),
         release: arguments.release,

@@ -37,7 +37,15 @@ pub(super) fn show(context: &mut Context, report: &Report, all: bool) -> anyhow:
     show_reasons(context, "held", held, max)?;
     let errors = report.errors.iter().map(|one| (subject(one), &*one.why));
     show_reasons(context, "error", errors, max)?;
-    let notes = report.notes.iter().map(|one| (subject(one), &*one.why));
+    // An optional root that is missing explains why nothing was found.
+    let is_useful = |note: &&ReportError| {
+        all || note.kind != ErrorKind::RootMissing || report.files == 0 && report.jobs.is_empty()
+    };
+    let notes = report
+        .notes
+        .iter()
+        .filter(is_useful)
+        .map(|one| (subject(one), &*one.why));
     show_reasons(context, "note", notes, max)?;
     show_breaker(context, report)?;
     match report.status {
@@ -63,7 +71,7 @@ fn show_removed(context: &mut Context, report: &Report, max: usize) -> anyhow::R
 
 /// Jobs without files are in no table.
 fn show_jobs(context: &mut Context, report: &Report, max: usize) -> anyhow::Result<()> {
-    let bare = |job: &&ReportJob| job.files == 0 && job.record != JobRecord::Held;
+    let bare = |job: &&ReportJob| job.file_count == 0 && job.record != JobRecord::Held;
     let bare: Vec<&ReportJob> = report.jobs.iter().filter(bare).collect();
     for job in bare.iter().take(max) {
         let record = match job.record {
@@ -132,7 +140,7 @@ fn subject(one: &ReportError) -> String {
     match (one.kind, &one.path) {
         (ErrorKind::Source | ErrorKind::Record, _) => format!("source {}", name(&one.source)),
         (ErrorKind::Run, _) => "this run".to_owned(),
-        (ErrorKind::Root, _) => format!("root {}", name(&one.root)),
+        (ErrorKind::Root | ErrorKind::RootMissing, _) => format!("root {}", name(&one.root)),
         (ErrorKind::Directory | ErrorKind::Removal, Some(path)) => path.path.clone(),
         (ErrorKind::Directory | ErrorKind::Removal, None) => format!("rule {}", name(&one.rule)),
     }
@@ -178,7 +186,7 @@ fn show_breaker(context: &mut Context, report: &Report) -> anyhow::Result<()> {
         let root = human::safe(&trip.root);
         context.output.line(&format!(
             "root {root}: the breaker stopped this run: {} of {} became due at once; look at them with `lapsed clean --dry-run --all`, \
-             then go on with `lapsed clean --release`",
+             then go on with `lapsed clean --release` (and the --retention that you gave)",
             human::count(trip.due),
             human::counted_as(trip.of, trip.what)
         ))?;

@@ -61,9 +61,9 @@ pub(in crate::config) struct Source {
     #[schemars(extend("x-kinds" = ["postgres"]), example = &"app")]
     pub dbname: Value<String>,
     /// Query of all jobs. Columns with a meaning: id (required), status, kind, created_at,
-    /// completed_at, last_activity, expires_at, cleaned_at (set: the job was cleaned already),
-    /// files (claimed files: a path, or a JSON array of paths), error. A timestamp is text, or Unix
-    /// time in seconds, milliseconds or microseconds.
+    /// started_at, completed_at, last_activity, expires_at, cleaned_at (set: the job was cleaned
+    /// already), files (claimed files: a path, or a JSON array of paths), error. A timestamp is
+    /// text, or Unix time in seconds, milliseconds or microseconds.
     #[schemars(extend("x-kinds" = ["sqlite", "postgres"]), example = &"SELECT id, status FROM jobs")]
     pub select: Value<Statement>,
     /// Query of the jobs that changed at :since or later. The greatest changed_at is the next

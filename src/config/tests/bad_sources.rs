@@ -193,7 +193,7 @@ fn timezones() {
     HOST/etc/lapsed.toml:6: [[source]] "s": timezone.completed_at = "+01:00" is an unknown time zone
       allowed: UTC, local, or an IANA name such as Europe/Berlin
     HOST/etc/lapsed.toml:6: [[source]] "s": timezone.created = "UTC" is for "created", which is not a timestamp column
-      allowed: created_at, completed_at, last_activity, expires_at, cleaned_at
+      allowed: created_at, started_at, completed_at, last_activity, expires_at, cleaned_at
     "#);
     refused!(with_sqlite("timezone = [\"UTC\"]"), @r#"
     HOST/etc/lapsed.toml:6: [[source]] "s": timezone = […] is a list, but must be a string or a table of strings

@@ -135,6 +135,7 @@ fn what_a_source_does_not_say() {
         "created_at",
         "expires_at",
         "last_activity",
+        "started_at",
     ];
     assert!(queries.timezones.keys().eq(columns));
     assert!(queries.timezones.values().all(|zone| zone == "local"));

@@ -315,11 +315,7 @@ impl Engine {
         let rule = self.policy.rule(id);
         let holds = match (item, basis.zip(deadline)) {
             (Some(item), Some((basis, deadline))) => {
-                let lapse = Lapse {
-                    rule: id,
-                    basis,
-                    deadline,
-                };
+                let lapse = Lapse::at(deadline, id, basis);
                 self.all_holds(root, &item, lapse, now)
             }
             (item, None)

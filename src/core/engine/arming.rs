@@ -115,11 +115,7 @@ impl Engine {
         let Some(deadline) = unit.deadline else {
             return;
         };
-        let lapse = Lapse {
-            rule: unit.rule,
-            basis: unit.basis,
-            deadline,
-        };
+        let lapse = Lapse::at(deadline, unit.rule, unit.basis);
         let state = self.lapse_state(root, &Item::Dir(dir), lapse, Trigger::Timer, now);
         if let Some(at) = state.retry_at() {
             self.timers.arm(Timer::Unit(dir), at);

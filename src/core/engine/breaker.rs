@@ -291,11 +291,12 @@ impl Engine {
         }
     }
 
-    /// Releases the breakers of `roots`, or of all roots when there are none.
-    pub(super) fn release_roots(&mut self, roots: &[RootId], by: &Principal, now: Now) {
-        if roots.is_empty() {
+    /// Releases the breakers of `roots`; `None`: of all roots.
+    pub(super) fn release_roots(&mut self, roots: Option<&[RootId]>, by: &Principal, now: Now) {
+        let Some(roots) = roots else {
             self.release(None, by, now);
-        }
+            return;
+        };
         for &root in roots {
             self.release(Some(root), by, now);
         }

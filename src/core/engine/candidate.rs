@@ -1,16 +1,18 @@
 //! Candidates: what would be removed with an item, and why.
 
+use std::collections::BTreeMap;
+
 use super::Engine;
 use super::item::Item;
 use super::lapse::{Lapse, LapseState, Trigger};
 use super::timers::Timer;
 use crate::core::claim::{Actor, Claim, Piece};
-use crate::core::facts::{FileKey, RootId};
+use crate::core::facts::{FileKey, RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, PageId};
-use crate::core::jobs::{Job, SourceId};
+use crate::core::jobs::{Job, JobKey, SourceId};
 use crate::core::path::RelPath;
-use crate::core::report::{CleanItem, CleanJob};
+use crate::core::report::CleanItem;
 use crate::core::time::{Now, Timestamp};
 
 impl Engine {
@@ -42,6 +44,8 @@ pub(super) struct Candidate {
     pub(super) bytes: u64,
     /// Of a job, all that goes.
     pub(super) pieces: Vec<Piece>,
+    /// Of a job, the number of its files in each root.
+    pub(super) files_in: BTreeMap<RootId, u64>,
     /// Owner of all of it, for [`Item::Job`].
     pub(super) job: Option<Job>,
 }
@@ -50,26 +54,55 @@ pub(super) struct Candidate {
 pub(super) type Standing = (Item, LapseState, Option<Candidate>);
 
 impl Candidate {
-    /// The line of a report about it.
-    pub(super) fn report(&self, hold: Option<Hold>) -> CleanItem {
-        CleanItem {
-            root: self.root,
-            path: self.path.clone(),
-            unit: self.item.unit(),
-            rule: self.lapse.rule,
-            deadline: self.lapse.deadline,
-            files: self.files,
-            bytes: self.bytes,
-            hold,
-            job: self.job.as_ref().map(|job| CleanJob {
-                key: job.key.clone(),
-                status: job.status,
-            }),
-        }
+    /// Place among others: the oldest deadline first.
+    pub(super) fn order(&self) -> (Timestamp, RootId, RelPath, Option<JobKey>, RuleId) {
+        let job = self.job.as_ref().map(|job| job.key.clone());
+        (
+            self.lapse.deadline,
+            self.root,
+            self.path.clone(),
+            job,
+            self.lapse.rule,
+        )
     }
 }
 
 impl Engine {
+    /// The line of a report about a candidate.
+    pub(super) fn report_of(&self, found: &Candidate, hold: Option<Hold>) -> CleanItem {
+        let job = match &found.job {
+            Some(job) => Some(job.clone()),
+            None => self.deciding_job(found),
+        };
+        CleanItem {
+            root: found.root,
+            path: found.path.clone(),
+            unit: found.item.unit(),
+            rule: found.lapse.rule,
+            since: found.lapse.basis,
+            deadline: found.lapse.deadline,
+            files: found.files,
+            bytes: found.bytes,
+            hold,
+            job: job.map(Box::new),
+            share: None,
+        }
+    }
+
+    /// The job that decides about a file or directory.
+    fn deciding_job(&self, found: &Candidate) -> Option<Job> {
+        let (root, path) = (found.root, found.path.as_bytes());
+        if !self.job_holds().concern(root) {
+            return None;
+        }
+        let owner = self.owner(root, path);
+        let job = match found.item {
+            Item::Dir(_) => self.policy.dir_rule(root, path, &owner)?.1,
+            Item::File(..) | Item::Job(..) => self.policy.decide(root, path, &owner).1,
+        };
+        job.cloned()
+    }
+
     /// Items of the page, the top-level directory or the job of `timer`, as far as `trigger` asks
     /// for them. Of files and directories only what is due; of jobs also what is not, without a
     /// candidate.
@@ -117,11 +150,7 @@ impl Engine {
         let unit = self.index.unit(dir)?;
         let (root, path) = self.index.dir_path(dir)?;
         let place = (root, path, self.index.dir(dir)?.facts.key);
-        let lapse = Lapse {
-            rule: unit.rule,
-            basis: unit.basis,
-            deadline: unit.deadline?,
-        };
+        let lapse = Lapse::at(unit.deadline?, unit.rule, unit.basis);
         let sums = (unit.files, unit.bytes);
         trigger.wants_root(root).then_some(())?;
         self.candidate(Item::Dir(dir), place, lapse, sums, trigger, now)
@@ -151,6 +180,7 @@ impl Engine {
             files,
             bytes,
             pieces: Vec::new(),
+            files_in: BTreeMap::new(),
             job: None,
         };
         Some((item, state, Some(found)))

@@ -2,22 +2,20 @@
 //!
 //! **Invariant:** asking changes when and how long, never what the rules let go, nor what a hold
 //! protects.
+//! **Invariant:** under a limit, items are tried in the order of their deadlines, and no more are
+//! under way than may still be removed: a dry run tries the same ones.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Engine;
-use super::candidate::Candidate;
 use super::due::{Subject, subject_of};
 use super::item::Item;
-use super::lapse::{LapseState, Trigger};
-use super::timers::Timer;
-use crate::core::claim::{Actor, Claim, Outcome, Reaped, Unit};
-use crate::core::facts::{RootId, RuleId};
+use super::lapse::LapseState;
+use crate::core::claim::{Actor, Claim, Outcome, Reaped, Removal, Unit};
 use crate::core::hold::Hold;
-use crate::core::jobs::JobKey;
-use crate::core::policy::{Rule, Schedule};
+use crate::core::jobs::JobFacts;
 use crate::core::principal::Principal;
-use crate::core::report::{CleanItem, CleanReport, CleanRequest, Mode};
+use crate::core::report::{CleanItem, CleanReport, CleanRequest, Consent, Mode};
 use crate::core::run::Run;
 use crate::core::time::Now;
 
@@ -31,12 +29,22 @@ pub(super) struct Cleans {
     running: BTreeMap<u64, Clean>,
 }
 
+/// Bytes of the facts of jobs that a report tells: of the jobs after that, none.
+const FACTS_BYTES_MAX: usize = 16 << 20;
+
 pub(super) struct Clean {
     /// Claims that wait for the reaper to have a hand free, with where the index has them.
     queue: VecDeque<(Item, Claim)>,
     /// Items that are claimed or queued, to be found again when their claims are answered.
     open: BTreeMap<Subject, CleanItem>,
     pub(super) report: CleanReport,
+    /// Number of items that may still be removed; `None`: any.
+    left: Option<usize>,
+    /// Number of items that were tried, or are being tried.
+    tried: usize,
+    /// Number of items that the run says are due.
+    due: usize,
+    facts_bytes: usize,
     principal: Principal,
     run: Option<Run>,
     done: Done,
@@ -58,13 +66,7 @@ impl Cleans {
             run.add_settled(1);
         }
         match outcome {
-            Outcome::Removed(removal) => {
-                if let Some(run) = &clean.run {
-                    run.add_removed(removal.files, removal.bytes);
-                }
-                (item.files, item.bytes) = (removal.files, removal.bytes);
-                clean.report.removed.push(item);
-            }
+            Outcome::Removed(removal) => clean.on_removed(item, removal),
             Outcome::Held(hold) => {
                 item.hold = Some(hold.clone());
                 clean.report.held.push(item);
@@ -108,6 +110,53 @@ impl Cleans {
 }
 
 impl Clean {
+    fn on_removed(&mut self, mut item: CleanItem, removal: &Removal) {
+        if let Some(run) = &self.run {
+            run.add_removed(removal.files, removal.bytes);
+        }
+        (item.files, item.bytes) = (removal.files, removal.bytes);
+        item.share.clone_from(&removal.share);
+        let facts = item.share.as_mut().map(|share| &mut share.facts);
+        if let Some(facts) = facts {
+            self.facts_bytes += facts.as_ref().map_or(0, JobFacts::bytes);
+            facts.take_if(|_| self.facts_bytes > FACTS_BYTES_MAX);
+        }
+        self.report.removed.push(item);
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.forget_queued();
+            }
+        }
+    }
+
+    /// Number of items that may be tried besides those that are under way.
+    fn room(&self) -> usize {
+        let under_way = self.open.len().saturating_sub(self.queue.len());
+        self.left
+            .map_or(self.queue.len(), |left| left.saturating_sub(under_way))
+            .min(self.queue.len())
+    }
+
+    /// Takes the next item that is to be tried, if `may_go` says so.
+    fn next(&mut self, may_go: impl FnOnce(&Claim) -> bool) -> Option<(Item, Claim)> {
+        if self.room() == 0 {
+            return None;
+        }
+        let next = self.queue.pop_front_if(|(_, claim)| may_go(claim))?;
+        self.tried += 1;
+        Some(next)
+    }
+
+    /// Tells the run of items that are due by now.
+    fn announce(&mut self) {
+        let due = self.tried + self.room();
+        if let Some(run) = &self.run {
+            run.add_due(due.saturating_sub(self.due));
+        }
+        self.due = due.max(self.due);
+    }
+
     fn forget_queued(&mut self) {
         for (_, claim) in std::mem::take(&mut self.queue) {
             self.open.remove(&subject_of(&claim));
@@ -135,6 +184,10 @@ impl Engine {
             queue: VecDeque::new(),
             open: BTreeMap::new(),
             report: CleanReport::default(),
+            left: request.limit,
+            tried: 0,
+            due: 0,
+            facts_bytes: 0,
             principal: request.principal.clone(),
             run: request.run.clone(),
             done,
@@ -143,15 +196,23 @@ impl Engine {
         if !clean.report.unknown_jobs.is_empty() {
             return (clean.done)(clean.report);
         }
-        if request.release && !is_dry && request.principal.is_client() {
-            self.release_roots(&request.roots, &request.principal, now);
+        let releases = request.consent == Consent::Release && request.principal.is_client();
+        if releases && !is_dry {
+            self.release_roots(request.roots.as_deref(), &request.principal, now);
         }
-        for (state, found) in self.select(request, now) {
+        let mut found = self.select(request, now);
+        let trips = self.check_overrides(request, &mut found, now);
+        if request.limit.is_some() {
+            found.sort_by_cached_key(|(_, found)| found.order());
+        }
+        for (state, found) in found {
             match state {
                 LapseState::Never | LapseState::Waits(_) | LapseState::Claimed => {}
-                LapseState::Held { hold, .. } => clean.report.held.push(found.report(Some(hold))),
+                LapseState::Held { hold, .. } => {
+                    clean.report.held.push(self.report_of(&found, Some(hold)));
+                }
                 LapseState::Due => {
-                    let (item, report) = (found.item.clone(), found.report(None));
+                    let (item, report) = (found.item.clone(), self.report_of(&found, None));
                     let retention_ms = request.retention_of(found.lapse.rule);
                     let actor = Actor {
                         principal: request.principal.clone(),
@@ -164,11 +225,13 @@ impl Engine {
                 }
             }
         }
-        if let Some(run) = &clean.run {
-            run.add_due(clean.open.len());
+        if clean.left == Some(0) {
+            clean.forget_queued();
         }
+        clean.announce();
         clean.report.dry_run = is_dry;
         clean.report.breaker = self.trips_of(&clean.report.held);
+        clean.report.breaker.extend(trips);
         clean.report.unread = self.unread(request);
         clean.report.is_blind = !self.is_judged(request);
         if clean.open.is_empty() {
@@ -198,12 +261,12 @@ impl Engine {
             if clean.is_cancelled() {
                 clean.forget_queued();
             }
-            while let Some((item, claim)) = clean
-                .queue
-                .pop_front_if(|(_, claim)| self.claims.has_room_for_clean(claim))
+            while let Some((item, claim)) =
+                clean.next(|claim| self.claims.has_room_for_clean(claim))
             {
                 self.feed(clean, item, claim, now);
             }
+            clean.announce();
         }
         let ids: Vec<u64> = running.keys().copied().collect();
         self.cleans.running = running;
@@ -242,88 +305,6 @@ impl Engine {
         }
     }
 
-    /// Candidates that `request` is about, with their states.
-    fn select(&self, request: &CleanRequest, now: Now) -> Vec<(LapseState, Candidate)> {
-        let trigger = Trigger::Clean(request);
-        let pages = self.index.pages().into_iter().map(Timer::Page);
-        let units = self.roots.keys().flat_map(|&root| self.index.units(root));
-        let units = units.map(|(dir, _)| Timer::Unit(dir));
-        let mut rules = self.policy.each_rule();
-        let are_jobs_wanted =
-            rules.any(|(id, rule)| rule.unit == Unit::Job && trigger.wants_rule(&self.policy, id));
-        let sources = self.policy.sources.keys().filter(|_| are_jobs_wanted);
-        let jobs = sources.flat_map(|&source| {
-            let numbers = 0..self.jobs.slots(source);
-            numbers.map(move |no| Timer::Job(source, no))
-        });
-        let timers = pages.chain(units).chain(jobs);
-        let found = timers.flat_map(|timer| self.candidates(timer, trigger, now));
-        let wanted = found.filter_map(|(item, state, found)| {
-            let found = found.filter(|found| self.is_wanted(request, found))?;
-            let state = match (state, item) {
-                (LapseState::Due, Item::Job(source, no, _))
-                    if !self.arriving.is_known((source, no)) =>
-                {
-                    LapseState::held(Hold::Reconciling, None)
-                }
-                (state, _) => state,
-            };
-            Some((state, found))
-        });
-        wanted.collect()
-    }
-
-    /// Returns true if the request is about the job of the candidate, or about a root of what it
-    /// owns.
-    fn is_wanted(&self, request: &CleanRequest, found: &Candidate) -> bool {
-        if found.job.is_none() {
-            return self.wants_job(request, found);
-        }
-        let mut roots = found.pieces.iter().map(|piece| piece.root);
-        found.pieces.is_empty() || roots.any(|root| request.wants_root(root))
-    }
-
-    fn wants_job(&self, request: &CleanRequest, found: &Candidate) -> bool {
-        if request.jobs.is_empty() {
-            return true;
-        }
-        let (root, path) = (found.root, found.path.as_bytes());
-        let owner = self.owner(root, path);
-        let captured = self.policy.owner(root, path);
-        let mut ids = owner.jobs().iter().map(|job| job.key.id.as_bytes());
-        ids.any(|id| request.wants_job_id(id))
-            || captured.is_some_and(|id| request.wants_job_id(id))
-    }
-
-    /// The jobs that `request` names, and that neither a source nor a path in a root knows. While a
-    /// source is not read, any may be.
-    fn unknown_jobs(&self, request: &CleanRequest) -> Vec<String> {
-        if request.jobs.is_empty() || self.sources.values().any(|of| of.down().is_some()) {
-            return Vec::new();
-        }
-        let ids = request
-            .jobs
-            .iter()
-            .map(|id| String::from_utf8_lossy(id).into_owned());
-        ids.filter(|id| !self.is_job(id)).collect()
-    }
-
-    fn is_job(&self, id: &str) -> bool {
-        let mut sources = self.policy.sources.keys().copied();
-        sources.any(|source| {
-            let key = JobKey {
-                source,
-                id: id.to_owned(),
-            };
-            self.jobs.number(&key).is_some()
-                || self.policy.roots.keys().any(|&root| {
-                    let dir = self.job_dir(root, &key);
-                    dir.is_some_and(|dir| self.index.dir_id(root, dir.as_bytes()).is_some())
-                        || !self.flat_entries(root, &key).is_empty()
-                })
-        })
-    }
-
     /// Returns false if the job of a claim that waited in line owns something else by now. True for
     /// everything but jobs.
     pub(super) fn is_all_of_job(&self, claim: &Claim, now: Now) -> bool {
@@ -331,35 +312,5 @@ impl Engine {
             return true;
         };
         job.is_some_and(|job| self.gather(&job, claim.rule, now.wall).pieces == claim.pieces)
-    }
-}
-
-impl CleanRequest {
-    /// Returns true if the run that it is a part of was cancelled.
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.run.as_ref().is_some_and(Run::is_cancelled)
-    }
-
-    pub(super) fn wants_root(&self, root: RootId) -> bool {
-        self.roots.is_empty() || self.roots.contains(&root)
-    }
-
-    pub(super) fn wants_job_id(&self, id: &[u8]) -> bool {
-        self.jobs.is_empty() || self.jobs.iter().any(|wanted| **wanted == *id)
-    }
-
-    /// Returns true if it is about `rule` with this id. A rule that must be named has to be.
-    pub(super) fn wants_rule(&self, id: RuleId, rule: &Rule) -> bool {
-        if self.rules.is_empty() {
-            return rule.schedule != Schedule::Named;
-        }
-        self.rules.contains(&id)
-    }
-
-    pub(super) fn retention_of(&self, rule: RuleId) -> Option<i64> {
-        self.retention_ms
-            .iter()
-            .find(|(of, _)| *of == rule)
-            .map(|&(_, ms)| ms)
     }
 }

@@ -205,7 +205,7 @@ impl Engine {
         concerned.map(|root| (root, 0)).collect()
     }
 
-    fn governs(&self, source: SourceId, root: RootId) -> bool {
+    pub(super) fn governs(&self, source: SourceId, root: RootId) -> bool {
         self.job_holds().governing(root).any(|of| of == source)
     }
 

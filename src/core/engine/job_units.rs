@@ -102,10 +102,9 @@ impl Engine {
         let is_recorded = of.record == Record::Keep || self.is_recorded(&job.key);
         let is_nothing = owned.pieces.is_empty() && is_recorded;
         let basis = of.since.of_all(owned.latest, &job.moments);
-        let lapse = basis.filter(|_| !is_nothing).and_then(|basis| {
-            let expire_ms = retention_ms.or(of.expire_ms)?;
-            Some(Lapse::new(rule, basis, expire_ms))
-        });
+        let lapse = basis
+            .filter(|_| !is_nothing)
+            .and_then(|basis| Some(Lapse::new(rule, basis, of.expire_ms?).under(retention_ms)));
         (owned, lapse)
     }
 
@@ -129,12 +128,12 @@ impl Engine {
             (Some(EntryState::Held { .. }) | None, Trigger::Timer | Trigger::Clean(_)) => {}
         }
         let (of, retention_ms) = (self.policy.rule(rule), trigger.retention_of(rule));
-        let Some(expire_ms) = of.expire_ms.map(|ms| retention_ms.unwrap_or(ms)) else {
+        let Some(expire_ms) = of.expire_ms else {
             return (LapseState::Never, None);
         };
         let waits = |of: Lapse| LapseState::Waits(self.guard.effective(of.basis, of.deadline));
         let by_job = of.since.of_job(&job.moments);
-        match by_job.map(|basis| Lapse::new(rule, basis, expire_ms)) {
+        match by_job.map(|basis| Lapse::new(rule, basis, expire_ms).under(retention_ms)) {
             _ if job.moments.cleaned_at.is_some() => return (LapseState::Never, None),
             // Without the timestamp that the rule needs it loses nothing, ever.
             None if of.since.is_of_job() => return (LapseState::Never, None),
@@ -234,6 +233,7 @@ fn job_candidate(item: Item, job: &Job, lapse: Lapse, gathered: JobFileSet) -> C
         files: gathered.files,
         bytes: gathered.bytes,
         pieces: gathered.pieces,
+        files_in: gathered.files_in,
         job: Some(job.clone()),
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Lapse {
     pub(super) rule: RuleId,
     pub(super) basis: Timestamp,
     pub(super) deadline: Timestamp,
+    /// The deadline under the rule's own time to live.
+    pub(super) regular: Timestamp,
 }
 
 /// Occasion on which the state of an item is asked for.
@@ -73,10 +75,12 @@ impl<'r> Trigger<'r> {
         let Some(request) = self.request() else {
             return rule.schedule == Schedule::AtDeadline;
         };
-        let mut roots = request.roots.iter();
         request.wants_rule(id, rule)
             && (!request.orphans_only || rule.jobs == JobFilter::Nobody)
-            && (request.roots.is_empty() || roots.any(|root| rule.applies_to(*root)))
+            && request
+                .roots
+                .as_ref()
+                .is_none_or(|roots| roots.iter().any(|root| rule.applies_to(*root)))
     }
 
     /// Returns true if some rule has another time to live than its own.
@@ -91,8 +95,7 @@ impl<'r> Trigger<'r> {
 
     /// Returns `lapse` with that time to live.
     pub(super) fn lapse(self, lapse: Lapse) -> Lapse {
-        let retention_ms = self.retention_of(lapse.rule);
-        retention_ms.map_or(lapse, |ms| Lapse::new(lapse.rule, lapse.basis, ms))
+        lapse.under(self.retention_of(lapse.rule))
     }
 }
 
@@ -116,22 +119,29 @@ impl LapseState {
 }
 
 impl Lapse {
-    pub(super) fn new(rule: RuleId, basis: Timestamp, expire_ms: i64) -> Self {
+    pub(super) const fn at(deadline: Timestamp, rule: RuleId, basis: Timestamp) -> Self {
         Self {
             rule,
             basis,
-            deadline: basis.plus_ms(expire_ms),
+            deadline,
+            regular: deadline,
         }
+    }
+
+    pub(super) fn new(rule: RuleId, basis: Timestamp, expire_ms: i64) -> Self {
+        Self::at(basis.plus_ms(expire_ms), rule, basis)
+    }
+
+    /// The same with another time to live, if there is one.
+    pub(super) fn under(self, retention_ms: Option<i64>) -> Self {
+        let deadline = retention_ms.map_or(self.deadline, |ms| self.basis.plus_ms(ms));
+        Self { deadline, ..self }
     }
 
     /// Lapse of an entry with a deadline of its own.
     pub(super) fn of(class: Class, basis: Timestamp, deadline: Option<Timestamp>) -> Option<Self> {
         match class {
-            Class::File(rule) => Some(Self {
-                rule,
-                basis,
-                deadline: deadline?,
-            }),
+            Class::File(rule) => Some(Self::at(deadline?, rule, basis)),
             Class::Unruled | Class::Kept(_) | Class::Dir(_) | Class::Job(_) => None,
         }
     }

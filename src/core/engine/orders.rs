@@ -82,7 +82,7 @@ impl Engine {
     ) {
         let request = CleanRequest {
             run,
-            ..CleanRequest::due_under(Vec::new())
+            ..CleanRequest::due_under(None)
         };
         self.order_clean(None, request, Box::new(done));
     }

@@ -236,6 +236,7 @@ impl Place {
                             id: 0,
                             pruned: Vec::new(),
                             partial: false,
+                            share: None,
                         }),
                         claim,
                     }));
@@ -361,6 +362,7 @@ impl Place {
                 id,
                 pruned: Vec::new(),
                 partial: false,
+                share: None,
             }),
             claim,
         });

@@ -29,6 +29,6 @@ mod tests;
 
 pub use owner::{Job, JobLookup, Owner};
 pub use refused::{RefusedClaim, RefusedClaims, ResolvedClaim};
-pub use row::{JobKey, JobRow, JobTimestamps, SourceId, Status};
+pub use row::{JobFacts, JobKey, JobRow, JobTimestamps, SourceId, Status};
 pub use table::{Jobs, RowDiff};
 pub use update::{JobChange, SourceUpdate};

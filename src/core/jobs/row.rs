@@ -109,8 +109,28 @@ pub struct JobTimestamps {
     pub cleaned_at: Option<Timestamp>,
 }
 
+/// Facts of a job that decide nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct JobFacts {
+    /// Instant at which it began to run.
+    pub started_at: Option<Timestamp>,
+    /// The reason why it failed, in the application's words.
+    pub error: Option<String>,
+    /// Whatever else there is, by its name.
+    pub attributes: BTreeMap<String, serde_json::Value>,
+}
+
+impl JobFacts {
+    /// Returns their size in JSON, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let error = self.error.as_ref().map_or(0, String::len);
+        error + serde_json::to_vec(&self.attributes).map_or(usize::MAX / 2, |json| json.len())
+    }
+}
+
 /// One job as its source tells it.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct JobRow {
     /// Its id: a key, never a path. [`JobRow::UNNAMED`] for the rows that have none.
     pub id: String,
@@ -125,6 +145,9 @@ pub struct JobRow {
     /// The instants of its life.
     #[serde(flatten)]
     pub moments: JobTimestamps,
+    /// Instant at which it began to run. Not kept in memory: no rule counts from it.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "moment")]
+    pub started_at: Option<Timestamp>,
     /// The reason why it failed, in the application's words. Not kept in memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -157,6 +180,7 @@ impl JobRow {
             status,
             unknown_status: None,
             moments: JobTimestamps::default(),
+            started_at: None,
             error: None,
             files: Vec::new(),
             has_unread_files: false,
@@ -165,12 +189,23 @@ impl JobRow {
         }
     }
 
+    /// Returns those of its facts that decide nothing.
+    #[must_use]
+    pub fn facts(&self) -> JobFacts {
+        JobFacts {
+            started_at: self.started_at,
+            error: self.error.clone(),
+            attributes: self.attributes.clone(),
+        }
+    }
+
     /// Returns true if everything that decides about the job's files is as it is in `other`: a row
-    /// of which this cannot be said has come back to life. The error and the attributes decide
-    /// nothing.
+    /// of which this cannot be said has come back to life. Its start, the error and the
+    /// attributes decide nothing.
     #[must_use]
     pub fn decides_as(&self, other: &Self) -> bool {
         let of = |row: &Self| Self {
+            started_at: None,
             error: None,
             attributes: BTreeMap::new(),
             ..row.clone()

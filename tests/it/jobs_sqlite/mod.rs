@@ -17,6 +17,7 @@ mod outages;
 mod ownership;
 mod refused;
 mod reload;
+mod report;
 mod rules;
 mod schema;
 mod statistics;

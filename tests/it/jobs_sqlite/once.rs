@@ -228,13 +228,14 @@ fn a_report_tells_of_jobs_and_of_records_that_wait() {
     let report = json(&String::from_utf8_lossy(&output.stdout));
     let mut jobs = report["jobs"].as_array().unwrap().clone();
     jobs.sort_by_key(|job| job["id"].to_string());
+    let told = jobs.iter().map(|job| {
+        let of = ["id", "status", "rule", "file_count", "bytes", "record"];
+        serde_json::json!(of.map(|key| &job[key]))
+    });
     let of = |id: &str, files: u64| {
-        serde_json::json!({
-            "id": id, "source": "eemt", "status": "completed", "rule": "done", "files": files,
-            "bytes": files * 7, "record": "marked",
-        })
+        serde_json::json!([id, "completed", "done", files, files * 7, "marked"])
     };
-    assert_eq!(jobs, [of("bare", 0), of("old", 3)], "{report}");
+    assert!(told.eq([of("bare", 0), of("old", 3)]), "{report}");
     let removed = report["removed"].as_array().unwrap();
     assert_eq!(
         removed.len(),

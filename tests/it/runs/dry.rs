@@ -107,9 +107,34 @@ impl Grower {
     }
 }
 
+/// Arguments that narrow a run, or give rules another time to live.
+fn narrowed(random: &mut fastrand::Rng) -> Vec<String> {
+    let mut arguments = Vec::new();
+    if random.bool() {
+        arguments.push(format!("--limit={}", random.u32(0..12)));
+    }
+    if random.u32(0..3) == 0 {
+        let globs = ["**/*.tmp", "0.*", "j*/**", "j[1-3]", "**", "{1,2}.tmp/**"];
+        for _ in 0..random.u32(1..3) {
+            let glob = random.choice(globs).unwrap();
+            arguments.push(format!("--path={glob}"));
+        }
+    }
+    if random.u32(0..3) == 0 {
+        let other = ["*=0s", "*=3d", "jobs=30m", "files=0s", "units=9d"];
+        let other = random.choice(other).unwrap();
+        arguments.push(format!("--retention={other}"));
+    }
+    if random.u32(0..4) == 0 {
+        let rule = random.choice(["files", "units", "jobs"]).unwrap();
+        arguments.push(format!("--rule={rule}"));
+    }
+    arguments
+}
+
 /// What a report says of removals, whatever the run is called.
 fn told(report: &Value) -> Vec<String> {
-    let lists = ["removed", "held", "errors", "jobs"].map(|list| {
+    let lists = ["removed", "held", "errors", "jobs", "roots", "rules"].map(|list| {
         let items = report[list].as_array().unwrap().iter();
         items.map(move |item| {
             let mut item = item.clone();
@@ -166,19 +191,23 @@ fn a_dry_run_lists_exactly_what_the_run_after_it_removes() {
             std::fs::write(place.path("units/.lapsed"), b"").unwrap();
         }
         let before = snapshot(place.dir.path());
+        let narrowed = narrowed(&mut grower.random);
+        let mut arguments = arguments.to_vec();
+        arguments.extend(narrowed.iter().map(String::as_str));
+        let what = format!("seed {seed} {narrowed:?}");
         let (dry_code, dry) = run(&place, &[&arguments[..], &["--dry-run"]].concat());
-        assert_untouched(place.dir.path(), &before, &format!("seed {seed}"));
+        assert_untouched(place.dir.path(), &before, &what);
         let files = |root: &str| walk(&place.path(root)).len();
         let all = || ["files", "units", "jobs"].map(files).iter().sum::<usize>();
         let there = all();
         let (code, real) = run(&place, &arguments);
-        assert_eq!(told(&dry), told(&real), "seed {seed}\n{dry:#}\n{real:#}");
+        assert_eq!(told(&dry), told(&real), "{what}\n{dry:#}\n{real:#}");
         assert_eq!(
             (dry_code, &dry["status"]),
             (code, &real["status"]),
-            "seed {seed}"
+            "{what}"
         );
-        assert_eq!(json!(there - all()), dry["files"], "seed {seed}: {dry}");
+        assert_eq!(json!(there - all()), dry["files"], "{what}: {dry}");
         removed += there - all();
         kept += all();
     }

@@ -347,6 +347,7 @@ impl Sim {
             id: self.removals,
             pruned: Vec::new(),
             partial: plan.partial,
+            share: None,
         })
     }
 

@@ -125,6 +125,7 @@ impl Machine {
             id: self.removed,
             pruned: Vec::new(),
             partial,
+            share: None,
         })
     }
 }

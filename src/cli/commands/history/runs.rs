@@ -85,10 +85,8 @@ fn row(table: &mut Table, run: &Run, now: Timestamp) {
         RunStatus::Running | RunStatus::Done => Tone::Plain,
         RunStatus::Errors | RunStatus::Failed | RunStatus::Interrupted => Tone::Warn,
     };
-    let rules = match &details.order.rules[..] {
-        [] => "all".to_owned(),
-        rules => rules.join(", "),
-    };
+    let rules = details.order.rules.as_ref();
+    let rules = rules.map_or_else(|| "all".to_owned(), |rules| rules.join(", "));
     table.row([
         (run.id.to_string(), Tone::Plain),
         (human::relative_or(Some(&run.started), now, ""), Tone::Plain),

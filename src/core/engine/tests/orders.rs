@@ -38,7 +38,7 @@ fn order(place: &mut Place, policy: &Arc<Policy>) -> Reports {
     let done = Box::new(move |given| *report.lock().unwrap() = Some(given));
     let request = CleanRequest {
         dry_run: true,
-        ..CleanRequest::due_under(Vec::new())
+        ..CleanRequest::due_under(None)
     };
     place.step(Input::Clean(Arc::clone(policy), request, done));
     told

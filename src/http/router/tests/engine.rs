@@ -18,6 +18,7 @@ fn previewed(effect: &Effect) -> Option<Vec<Reaped>> {
             id: 0,
             pruned: Vec::new(),
             partial: false,
+            share: None,
         }),
     };
     Some(claims.iter().map(removed).collect())
