@@ -164,6 +164,7 @@ fn load_source(
             reconcile_every: top.watch.reconcile_every.valid().0,
         },
         ledger: ledger(&top.ledger),
+        workers: top.reap.workers.valid().0,
         cache: CacheSettings {
             size_max: top.store.size_max.valid().0,
         },

@@ -55,6 +55,9 @@ pub struct Settings {
     pub watch: Watch,
     /// Settings of the ledger.
     pub ledger: LedgerSettings,
+    /// Threads that remove files of one file system, and as many for directories and jobs; at least
+    /// 1.
+    pub workers: u64,
     /// Settings of the cache.
     pub cache: CacheSettings,
     /// Mode of removals: live, or a dry run.

@@ -131,6 +131,7 @@ pub(super) fn reaper(
     hooks: Hooks,
 ) -> Result<Arc<Reaper>, ReapError> {
     let options = reap::Options {
+        workers: usize::try_from(settings.workers).unwrap_or(usize::MAX),
         batch_units: usize::try_from(settings.ledger.batch_units).unwrap_or(usize::MAX),
         ..reap::Options::new(settings.state_dir.clone())
     };

@@ -53,6 +53,7 @@ pub(super) struct Fixed {
     mode: Mode,
     watch: Watch,
     ledger: LedgerSettings,
+    workers: u64,
     cache: CacheSettings,
 }
 
@@ -67,6 +68,7 @@ impl Fixed {
             mode: settings.mode,
             watch: settings.watch,
             ledger: settings.ledger,
+            workers: settings.workers,
             cache: settings.cache,
         }
     }
@@ -82,6 +84,7 @@ impl Fixed {
             ("dry_run", self.mode != wanted.mode),
             ("[watch]", self.watch != wanted.watch),
             ("[ledger]", self.ledger != wanted.ledger),
+            ("[reap]", self.workers != wanted.workers),
             ("[store]", self.cache != wanted.cache),
         ]
         .into_iter()

@@ -114,8 +114,8 @@ pub(super) type Devices = BTreeSet<u64>;
 
 /// All lanes and their threads.
 pub(super) struct Lanes {
-    /// Threads of a lane that carry out claims of files.
-    pub(super) file_threads: usize,
+    /// See [`Options::workers`](super::lanes::Options::workers).
+    pub(super) workers: usize,
     /// See [`Options::batch_units`](super::lanes::Options::batch_units).
     pub(super) batch_units: usize,
     pub(super) state: Mutex<LanesState>,

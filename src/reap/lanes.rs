@@ -19,13 +19,13 @@ use super::{pipeline, recover, sweep};
 use crate::core::claim::{Reaped, Unit};
 use crate::core::facts::RootId;
 
-/// Maximum number of lanes. Each has six threads, ~100 KB together. Further devices share the
-/// common lane.
+/// Maximum number of lanes. Each has six threads by default, ~100 KB together. Further devices
+/// share the common lane.
 const LANES_MAX: usize = 32;
 
-/// Number of threads of a lane that move and record units, and of those that delete what they
-/// moved: one of each waits for the disk at a time.
-const UNIT_THREADS: usize = 2;
+/// Maximum number of threads of one kind in a lane: more wait for the file system's journal, and
+/// all lanes together stay below a thousand.
+const WORKERS_MAX: usize = 8;
 
 /// Maximum number of units that are given to a thread together.
 pub(super) const UNITS_MAX: usize = 64;
@@ -38,20 +38,21 @@ type Role = fn(&Lane);
 pub struct Options {
     /// Directory of the intents: on a local disk, for this process alone.
     pub state_dir: PathBuf,
-    /// Number of threads for claims of files, on each device.
-    pub threads: usize,
+    /// Number of threads for claims of files on each device, of those that move and record units,
+    /// and of those that delete what they moved; at most 8 of each.
+    pub workers: usize,
     /// Maximum number of units that share one sync of the ledger; never more than a thread takes.
     pub batch_units: usize,
 }
 
 impl Options {
     /// The defaults: removals of single files are bound by the journal of the file system, of which
-    /// two threads get the most.
+    /// two threads get the most; of units one of two waits for the disk at a time.
     #[must_use]
     pub fn new(state_dir: PathBuf) -> Self {
         Self {
             state_dir,
-            threads: 2,
+            workers: 2,
             batch_units: UNITS_MAX,
         }
     }
@@ -68,7 +69,7 @@ impl Lanes {
         });
         (
             Self {
-                file_threads: options.threads.max(1),
+                workers: options.workers.clamp(1, WORKERS_MAX),
                 batch_units: options.batch_units.clamp(1, UNITS_MAX),
                 state,
             },
@@ -205,7 +206,7 @@ impl ReaperContext {
         if !is_known && let Some(idle) = state.take_idle(&present) {
             state.lanes.insert(devices.clone(), idle);
         } else if !is_known && state.lanes.len() < LANES_MAX {
-            match state.start(self, [self.lanes.file_threads, UNIT_THREADS, UNIT_THREADS]) {
+            match state.start(self, [self.lanes.workers; 3]) {
                 Ok(lane) => drop(state.lanes.insert(devices.clone(), lane)),
                 Err(error) => tracing::warn!(
                     %error,

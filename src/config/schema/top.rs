@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::super::setting::{Table, Value};
 use super::super::settings::{LogFormat, LogLevel};
 use super::super::value::{Group, Permissions, SocketPath};
-use super::{Breaker, Http, Ledger, Root, Rule, Source, Store, Variables, Watch};
+use super::{Breaker, Http, Ledger, Reap, Root, Rule, Source, Store, Variables, Watch};
 
 /// Configuration of lapsed: every setting, with its default or an example.
 ///
@@ -83,6 +83,7 @@ pub(in crate::config) struct Top {
     pub http: Table<Http>,
     pub watch: Table<Watch>,
     pub breaker: Table<Breaker>,
+    pub reap: Table<Reap>,
     pub ledger: Table<Ledger>,
     pub store: Table<Store>,
     // One less than roots and rules: the source "api" may be added.

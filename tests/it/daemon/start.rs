@@ -254,3 +254,36 @@ fn the_log_is_json_where_the_configuration_says_so() {
     let message = lapsed["message"].as_str().unwrap();
     assert!(message.contains("/data/a\" by rule \"now\""), "{message}");
 }
+
+/// Names of the daemon's threads.
+fn threads(daemon: &Daemon) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.child.id())).unwrap();
+    let names =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.map(|name| name.trim().to_owned()).collect()
+}
+
+#[test]
+fn the_reaper_has_as_many_workers_as_are_configured() {
+    for (configured, expected) in [
+        ("", 2),
+        ("[reap]\nworkers = 1\n", 1),
+        ("[reap]\nworkers = 99\n", 8),
+    ] {
+        let place = Place::new();
+        place.make_dir("data");
+        let rest = "[[root]]\npath = \"data\"\n[[rule]]\nname = \"now\"\nexpire = \"0s\"\n";
+        let config = place.config(&format!("{configured}{rest}"));
+        let daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
+        let count = |kind: &str| {
+            let all = threads(&daemon);
+            // One more is for what has no lane of its own.
+            all.iter().filter(|name| *name == kind).count() - 1
+        };
+        for kind in ["reap-files", "reap-units", "reap-sweep"] {
+            assert_eq!(count(kind), expected, "{kind}: {configured}");
+        }
+        std::fs::write(place.path("data/file"), "x").unwrap();
+        place.wait_until_gone(&daemon, "data/file");
+    }
+}

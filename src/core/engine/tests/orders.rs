@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::core::report::{CleanReport, CleanRequest};
+use crate::core::run::Run;
 
 type Reports = Arc<Mutex<Option<CleanReport>>>;
 
@@ -140,4 +141,47 @@ fn an_order_is_not_carried_out_under_other_rules() {
         (Arc::strong_count(&report), report.lock().unwrap().take()),
         (1, None)
     );
+}
+
+#[test]
+fn a_limit_tries_the_oldest_first_and_another_for_each_that_is_not_removed() {
+    let manual = Rule {
+        schedule: Schedule::Manual,
+        since: Since::Mtime,
+        roots: Some(vec![OTHER]),
+        ..rule("files")
+    };
+    let mut place = Place::new(vec![manual]);
+    for (ms, name) in [(1, "d/3"), (2, "d/0"), (3, "d/2"), (4, "d/1")] {
+        place.pass_until(ms);
+        place.file(OTHER, name);
+    }
+    place.pass_until(100 * HOUR);
+    place.claimed();
+    let (run, told) = (Run::new(1), Reports::default());
+    let report = Arc::clone(&told);
+    let done = Box::new(move |given| *report.lock().unwrap() = Some(given));
+    let request = CleanRequest {
+        limit: Some(2),
+        run: Some(run.clone()),
+        ..CleanRequest::due_under(None)
+    };
+    let policy = place.engine.policy();
+    place.step(Input::Clean(policy, request, done));
+    assert_eq!(place.claims.len(), 2, "{:?}", place.claims);
+    let progress = || (run.progress().due, run.progress().settled);
+    assert_eq!(progress(), (2, 0));
+    let first = place.claims.remove(0);
+    assert_eq!(paths_of(&first), ["other/d/3"]);
+    place.step(Input::Reaped(vec![Reaped {
+        claim: first,
+        outcome: Outcome::Held(Hold::Open { path: None }),
+    }]));
+    assert_eq!(place.claims.len(), 2, "another one is tried");
+    assert_eq!(progress(), (3, 1));
+    assert_eq!(place.reap(), ["other/d/0", "other/d/2"]);
+    assert_eq!(progress(), (3, 3));
+    assert_eq!(place.claims, [], "one is left for the next run");
+    let report = told.lock().unwrap().take().unwrap();
+    assert_eq!((report.removed.len(), report.held.len()), (2, 1));
 }
