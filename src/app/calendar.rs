@@ -46,6 +46,14 @@ impl Calendar {
         times.next(from.plus_ms(-1), &self.zone, self.started)
     }
 
+    /// The first instant at `from` or after it at which a rule's due files are removed other than
+    /// at their deadlines.
+    #[must_use]
+    pub fn first_of(&self, policy: &Policy, rule: RuleId, from: Timestamp) -> Option<Timestamp> {
+        let times = policy.recurrences(rule).into_iter();
+        times.filter_map(|times| self.first_from(times, from)).min()
+    }
+
     /// The last instant of `times` after `after` and until `until`.
     pub(crate) fn last_until(
         &self,
@@ -100,17 +108,18 @@ impl<'a> Departures<'a> {
     /// unknown.
     pub(crate) fn of(&mut self, rule: RuleId, deadline: Timestamp) -> (Option<Timestamp>, Trigger) {
         let schedule = self.policy.rules.get(usize::from(rule.0));
+        let has_times = || !self.policy.recurrences(rule).is_empty();
         match schedule.map_or(&Schedule::AtDeadline, |rule| &rule.schedule) {
             Schedule::AtDeadline => (Some(deadline), Trigger::Deadline),
-            Schedule::Manual => (None, Trigger::Asked),
-            Schedule::Named => (None, Trigger::Named),
-            Schedule::At(times) => {
+            Schedule::Manual if !has_times() => (None, Trigger::Asked),
+            Schedule::Named if !has_times() => (None, Trigger::Named),
+            Schedule::Manual | Schedule::Named | Schedule::At(_) => {
                 let from = deadline.max(self.now);
                 let known = self.known.get(&rule);
                 if let Some(&(_, at)) = known.filter(|&&(after, at)| after < from && from <= at) {
                     return (Some(at), Trigger::Schedule);
                 }
-                let at = self.calendar.first_from(times, from);
+                let at = self.calendar.first_of(self.policy, rule, from);
                 if let Some(at) = at {
                     self.known.insert(rule, (from.plus_ms(-1), at));
                 }

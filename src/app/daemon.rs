@@ -12,6 +12,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, mpsc};
 
+use super::calendar::Calendar;
 use super::events::Events;
 use super::link::{EngineLink, REQUESTS_MAX, ReloadRequest};
 use super::runs::ActiveRuns;
@@ -20,6 +21,7 @@ use crate::app::access::{
     Access, Authorizer, Client, HasRole, OperatorGroup, RequestFacts, Requester,
 };
 use crate::app::error::AppError;
+use crate::clock;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::index::Index;
 use crate::core::jobs::{JobKey, JobLookup, Jobs, SourceId};
@@ -226,7 +228,17 @@ impl Daemon {
 
     /// The settings in force.
     pub(crate) fn settings(&self) -> types::Settings {
-        self.settings.read().clone()
+        let mut settings = self.settings.read().clone();
+        let policy = self.policy();
+        let calendar = Calendar::new(self.parts.started);
+        let now = clock::now().wall;
+        for schedule in &mut settings.schedules {
+            let known = policy.schedule_named(&schedule.name);
+            let times = known.and_then(|known| known.times.as_ref());
+            let next = times.and_then(|times| calendar.first_from(times, now.plus_ms(1)));
+            schedule.next = next.map(|at| at.to_string());
+        }
+        settings
     }
 
     /// Origin of the settings.

@@ -318,9 +318,24 @@ impl<'a> About<'a> {
     }
 
     fn schedule_sentence(&self, now: Timestamp) -> Option<String> {
-        let rule = self.policy.rules.get(usize::from(self.rule()?.0))?;
+        let id = self.rule()?;
+        let rule = self.policy.rules.get(usize::from(id.0))?;
+        let schedules: Vec<_> = self
+            .policy
+            .schedules_of(id)
+            .filter(|schedule| schedule.times.is_some())
+            .map(|schedule| format!("\"{}\"", schedule.name))
+            .collect();
         match &rule.schedule {
             Schedule::AtDeadline => None,
+            Schedule::Manual | Schedule::Named if !schedules.is_empty() => {
+                let next = self.departure(now).and_then(|(at, _)| at);
+                let next = next.map_or_else(String::new, |at| format!(", next at {at}"));
+                let schedules = schedules.join(" and ");
+                Some(format!(
+                    "scheduled: it goes only by schedule {schedules}{next}, or when somebody asks."
+                ))
+            }
             Schedule::Manual => {
                 Some("it goes only when somebody asks for it, with `lapsed clean`.".to_owned())
             }

@@ -70,20 +70,29 @@ enum Departure {
 
 impl Departure {
     fn of(
-        schedule: &Schedule,
+        (policy, id): (&Policy, RuleId),
         calendar: &Calendar,
         (now, until): (Timestamp, Timestamp),
         hours: usize,
     ) -> Self {
-        match schedule {
+        let all = policy.recurrences(id);
+        match policy.rule(id).schedule {
             Schedule::AtDeadline => Self::AtDeadline,
-            Schedule::Manual | Schedule::Named => Self::WhenAsked,
-            Schedule::At(times) => {
+            Schedule::Manual | Schedule::Named | Schedule::At(_) if all.is_empty() => {
+                Self::WhenAsked
+            }
+            Schedule::Manual | Schedule::Named | Schedule::At(_) => {
                 let start = |hour: usize| now.after(HOUR * u32::try_from(hour).unwrap_or(u32::MAX));
-                let last_of = |hour| calendar.last_until(times, start(hour), start(hour + 1));
+                let last_in = |from, until| {
+                    let times = all.iter();
+                    times
+                        .filter_map(|times| calendar.last_until(times, from, until))
+                        .max()
+                };
+                let last_of = |hour| last_in(start(hour), start(hour + 1));
                 Self::At {
-                    next: calendar.first_from(times, now.plus_ms(1)),
-                    last: calendar.last_until(times, now, until),
+                    next: calendar.first_of(policy, id, now.plus_ms(1)),
+                    last: last_in(now, until),
                     hours: (0..hours)
                         .filter_map(|hour| Some((hour, last_of(hour)?)))
                         .collect(),
@@ -121,9 +130,9 @@ pub fn plan_of(
     // Whole ones: a part of an hour would tell more than was asked for.
     let hours = (within.as_secs() / HOUR.as_secs()).min(HOURS_MAX);
     let hours = usize::try_from(hours).unwrap_or(0);
-    let rules = policy.rules.iter();
+    let rules = policy.each_rule();
     let departures: Vec<Departure> = rules
-        .map(|rule| Departure::of(&rule.schedule, calendar, (now, until), hours))
+        .map(|(id, _)| Departure::of((policy, id), calendar, (now, until), hours))
         .collect();
     let departure = |rule: RuleId| {
         let known = departures.get(usize::from(rule.0));

@@ -119,6 +119,7 @@ fn status_of(
         health: health_of(status),
         due,
         waits,
+        schedules: daemon.settings().schedules,
         has_deadlines: parts.index.has_deadlines() || status.next.is_some(),
         configuration: daemon.configuration(),
         version: VERSION.to_owned(),

@@ -28,7 +28,7 @@ use super::settings::{
 };
 use super::sources::{self, Sources};
 use super::variable_files;
-use super::{roots, rules};
+use super::{roots, rules, schedules};
 
 /// Reads and validates the whole configuration.
 ///
@@ -155,7 +155,13 @@ fn load_source(
         http: http.0,
         access: http.1,
         group: top.group.get().map(|group| group.0.clone()),
-        policy: policy(&top, rules, roots, sources.policy, &sources.settings),
+        policy: policy(
+            &top,
+            (rules, drafts.schedules),
+            roots,
+            sources.policy,
+            &sources.settings,
+        ),
         create,
         sources: sources.settings,
         breaker: breaker(&top.breaker),
@@ -183,7 +189,7 @@ fn load_source(
 
 fn policy(
     top: &Top,
-    mut rules: rules::Finished,
+    (mut rules, schedules): (rules::Finished, Vec<schedules::Draft>),
     roots: BTreeMap<RootId, Root>,
     sources: BTreeMap<SourceId, policy::Source>,
     settings: &BTreeMap<SourceId, SourceSettings>,
@@ -199,10 +205,12 @@ fn policy(
         roots,
         rules: rules.enabled,
         disabled_rules: rules.disabled,
+        schedules: Vec::new(),
         databases: BTreeSet::new(),
         cleans_at_start: *top.clean_at_start.valid(),
     };
     policy.databases = databases(&policy, settings);
+    policy.schedules = schedules::finish(schedules, &policy, *top.automatic.valid());
     policy
 }
 
@@ -253,6 +261,7 @@ struct Drafts<'a> {
     sources: Sources,
     roots: Vec<roots::Draft<'a>>,
     rules: Vec<rules::Draft>,
+    schedules: Vec<schedules::Draft>,
 }
 
 impl Drafts<'_> {
@@ -298,10 +307,17 @@ fn drafts<'a>(
         .filter(|_| !may_be_unsafe)
         .map(|places| Guard::new(reader.environment, &places.state_dir, &places.socket));
     roots::check_paths(reader, &roots, guard.as_ref(), ids);
+    let problems = reader.count();
     let rules = rules::read(reader, &top.rule, &roots, &sources);
+    let known = schedules::Known {
+        rules: rules.iter().map(rules::Draft::name).collect(),
+        is_complete: reader.count() == problems,
+    };
+    let schedules = schedules::read(reader, &top.schedule, &known);
     Drafts {
         sources,
         roots,
         rules,
+        schedules,
     }
 }

@@ -45,6 +45,7 @@ mod resolve;
 mod roots;
 mod rule_jobs;
 mod rules;
+mod schedules;
 mod schema;
 mod setting;
 mod settings;

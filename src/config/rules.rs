@@ -74,6 +74,13 @@ pub(super) fn read(
     drafts
 }
 
+impl Draft {
+    /// Name of the rule.
+    pub fn name(&self) -> &str {
+        &self.rule.name
+    }
+}
+
 /// Rules with the ids of their roots and sources.
 #[derive(Debug, Default)]
 pub(super) struct Finished {

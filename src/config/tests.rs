@@ -17,6 +17,7 @@ mod good_jobs;
 mod http;
 mod jwt;
 mod places;
+mod schedules;
 mod variables;
 
 use std::fs;

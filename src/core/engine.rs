@@ -251,7 +251,7 @@ impl Engine {
                 self.jobs.on_news_taken_in(source);
             }
             Input::Forgotten(source) => self.on_record_deleted(source),
-            Input::Clean(policy, request, done) => self.order_clean(Some(policy), request, done),
+            Input::Clean(policy, request, done) => self.order_clean(policy, request, done),
             Input::Ask(ask) => ask(self, now),
         }
         self.continue_reclassify(now);

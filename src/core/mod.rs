@@ -6,6 +6,7 @@
 
 #![doc = include_str!("DESIGN.md")]
 
+pub mod agenda;
 pub mod claim;
 pub mod clock_guard;
 pub mod effect;

@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 mod decide;
 mod globs;
 mod rule;
+mod schedules;
 mod source;
 
 pub use decide::{Class, Verdict};
 pub use globs::{Globs, classes_in};
 pub use rule::{JobFilter, Record, Rule, Schedule, Since, SkipOpen};
+pub use schedules::{NamedSchedule, ScheduleAction};
 pub use source::{Derived, Source};
 
 use super::facts::{RootId, RuleId};
@@ -31,6 +33,8 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// Rules that are switched off: as if they were absent, but told.
     pub disabled_rules: Vec<Rule>,
+    /// Schedules beside those of rules.
+    pub schedules: Vec<NamedSchedule>,
     /// The sources of jobs.
     pub sources: BTreeMap<SourceId, Source>,
     /// Databases of sources that are in roots: no rule is for them.
@@ -109,6 +113,10 @@ impl Policy {
             let owners = (&rule.jobs, &rule.kinds, sources, rule.record);
             let _ = writeln!(text, "rule {paths:?} {times:?} {owners:?}");
         }
+        for of in self.enabled_schedules() {
+            let all = (&of.name, &of.times, of.on_start, &of.action);
+            let _ = writeln!(text, "schedule {all:?}");
+        }
         if self.cleans_at_start {
             text.push_str("cleans at start\n");
         }
@@ -121,8 +129,8 @@ impl Policy {
     pub fn lapses_by_itself(&self, id: RuleId) -> bool {
         match self.rule(id).schedule {
             Schedule::AtDeadline | Schedule::At(_) => true,
-            Schedule::Manual => self.cleans_at_start,
-            Schedule::Named => false,
+            Schedule::Manual if self.cleans_at_start => true,
+            Schedule::Manual | Schedule::Named => self.schedules_of(id).next().is_some(),
         }
     }
 

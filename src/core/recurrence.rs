@@ -34,6 +34,8 @@ const SHIFT_MAX_MS: i64 = 26 * 3600 * 1000;
 pub struct Recurrence {
     text: String,
     kind: Kind,
+    /// Zone of its own.
+    zone: Option<TimeZone>,
 }
 
 #[derive(Clone)]
@@ -79,7 +81,11 @@ impl FromStr for Recurrence {
             Some(span) => Kind::Every(every(span)?),
             None => Kind::Cron(Box::new(cron(&text)?)),
         };
-        let recurrence = Self { text, kind };
+        let recurrence = Self {
+            text,
+            kind,
+            zone: None,
+        };
         // A leap day may be eight years away, and all the days of a week come within forty years of
         // it.
         let epoch = Timestamp::from_unix_ms(0);
@@ -97,10 +103,36 @@ impl Recurrence {
         &self.text
     }
 
-    /// The first instant after `after`, in `zone`; `None`: it does not come within the years that a
-    /// calendar has. What does not go by the calendar is counted from `start`.
+    /// The same instants in `zone`, whatever the zone of the host.
+    #[must_use]
+    pub fn in_zone(self, zone: TimeZone) -> Self {
+        Self {
+            zone: Some(zone),
+            ..self
+        }
+    }
+
+    /// Interval in milliseconds; `None`: it goes by the fields of cron.
+    #[must_use]
+    pub const fn interval_ms(&self) -> Option<i64> {
+        match self.kind {
+            Kind::Cron(_) => None,
+            Kind::Every(step) => Some(step),
+        }
+    }
+
+    /// Name of the zone of its own.
+    #[must_use]
+    pub fn zone(&self) -> Option<&str> {
+        self.zone.as_ref()?.iana_name()
+    }
+
+    /// The first instant after `after`, in `zone`, unless it has a zone of its own; `None`: it does
+    /// not come within the years that a calendar has. What does not go by the calendar is counted
+    /// from `start`.
     #[must_use]
     pub fn next(&self, after: Timestamp, zone: &TimeZone, start: Timestamp) -> Option<Timestamp> {
+        let zone = self.zone.as_ref().unwrap_or(zone);
         match &self.kind {
             Kind::Cron(cron) => next_of_cron(cron, after, zone),
             &Kind::Every(step) if DAY_MS % step == 0 => next_of_day(step, after, zone),
@@ -114,7 +146,7 @@ impl Recurrence {
 
 impl PartialEq for Recurrence {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.text == other.text && self.zone == other.zone
     }
 }
 

@@ -54,6 +54,7 @@ mod source_hooks;
 mod source_status;
 mod sources;
 mod space;
+mod start_run;
 mod startup_log;
 mod state_dir;
 mod survey;

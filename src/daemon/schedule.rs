@@ -1,37 +1,37 @@
-//! Rules with a schedule: at their instants the engine is told to let go what is due under them.
-//! And once, at the start, whatever is due, where the configuration says so.
+//! Schedules, those of rules and those of their own: at their instants the engine is told to remove
+//! what is due under them. And once, at the start, whatever is due, where the configuration says
+//! so.
 //!
-//! **Invariant:** nothing goes at an instant that passed while no daemon ran. One that passed while
-//! the machine was asleep comes when it wakes, once.
+//! **Invariant:** instants that passed while no daemon ran come at most once, at the start, and
+//! only those of schedules that make up for them. One that passed while the machine was asleep
+//! comes when it wakes, once.
 //! **Invariant:** nothing wakes between the instants.
 
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::start_run::{
+    FILES_MAX, StartRun, clean_what_was_being_read, clean_when_settled, details_of, due_under,
+    names_of,
+};
 use crate::app::Daemon;
 use crate::app::link::Stopping;
-use crate::app::runs::{Cancellation, OnConflict, RunOrder, Running, details};
+use crate::app::runs::{Cancellation, OnConflict, RunOrder, Running};
 use crate::clock::{self, Alarm};
+use crate::core::agenda::{Agenda, AgendaItem, AgendaKey, Position};
 use crate::core::facts::RuleId;
 use crate::core::hold::Hold;
-use crate::core::policy::{Policy, Schedule as When};
-use crate::core::principal::Principal;
-use crate::core::report::{CleanItem, CleanReport, CleanRequest};
+use crate::core::policy::{Policy, Schedule as When, ScheduleAction};
+use crate::core::report::{CleanItem, CleanReport};
 use crate::core::run::{Run, RunCause};
 use crate::core::time::Timestamp;
-use crate::types::{CleanOrder, RunDetails};
-
-/// Maximum time to learn of writes before an instant; after it, the present knowledge decides.
-const FILES_MAX: Duration = Duration::from_mins(10);
-
-/// A clock that is set back by less is being corrected: what came does not come again.
-const CORRECTION_MAX_MS: i64 = 60_000;
 
 /// The thread that waits for the instants.
 pub(super) struct Schedule {
@@ -103,90 +103,155 @@ struct Waiting {
     daemon: Arc<Daemon>,
     signal: Arc<ScheduleSignal>,
     runtime: Handle,
-    /// Start of intervals, which do not follow the calendar.
+    /// Start of the daemon.
     started: Timestamp,
 }
 
 impl Waiting {
     fn run(&self) -> Result<std::convert::Infallible, Stopping> {
-        self.clean_at_start();
+        self.begin_at_start(StartRun::Everything);
         let mut policy = self.daemon.policy();
-        // Everything until here has come.
-        let mut until = clock::now().wall;
+        let (mut agenda, mut saved) = self.resume(&policy);
         loop {
             let now = clock::now().wall;
             let current = self.daemon.policy();
-            if !Arc::ptr_eq(&policy, &current) || until.ms_since(now) > CORRECTION_MAX_MS {
-                (policy, until) = (current, now);
+            if !Arc::ptr_eq(&policy, &current) {
+                policy = current;
+                agenda.set_items(&items(&policy), now);
             }
-            let instants = self.instants(&policy, until);
-            let (due, later): (Vec<_>, Vec<_>) =
-                instants.into_iter().partition(|&(at, _)| at <= now);
-            if due.is_empty() {
-                until = until.max(now);
-                if !self
-                    .signal
-                    .wait_until(later.into_iter().map(|(at, _)| at).min())
-                {
-                    return Err(Stopping);
+            let come = agenda.come(&items(&policy), now);
+            self.save(&agenda, &mut saved);
+            match come {
+                Ok(keys) => self.carry_out(&policy, keys)?,
+                Err(next) => {
+                    if !self.signal.wait_until(next) {
+                        return Err(Stopping);
+                    }
                 }
-                continue;
             }
-            until = now;
-            self.carry_out(
-                &policy,
-                &due.into_iter().map(|(_, rule)| rule).collect::<Vec<_>>(),
-            )?;
         }
     }
 
-    /// The next instant after `until` of each rule with a schedule.
-    fn instants(&self, policy: &Policy, until: Timestamp) -> Vec<(Timestamp, RuleId)> {
-        let zone = clock::zone();
-        let next = |(id, when): (RuleId, &When)| match when {
-            When::AtDeadline | When::Manual | When::Named => None,
-            When::At(times) => Some((times.next(until, &zone, self.started)?, id)),
-        };
-        let rules = policy.each_rule();
-        rules
-            .filter_map(|(id, rule)| next((id, &rule.schedule)))
-            .collect()
+    /// Goes on where an earlier daemon ended, and begins what has to be done at the start. Returns
+    /// what is saved, too.
+    fn resume(&self, policy: &Policy) -> (Agenda, BTreeMap<String, Position>) {
+        let registry = &self.daemon.parts.registry;
+        let saved = registry.schedules().unwrap_or_else(|error| {
+            tracing::warn!("times at which no daemon ran are not made up for: {error}");
+            BTreeMap::new()
+        });
+        let positions = saved
+            .iter()
+            .map(|(name, position)| (AgendaKey::Schedule(name.clone()), position.clone()));
+        let seed = RandomState::new().hash_one(self.started.unix_ms());
+        let mut agenda = Agenda::new(positions.collect(), clock::zone(), self.started, seed);
+        let (items, now) = (items(policy), clock::now().wall);
+        let missed = agenda.missed(&items, now);
+        agenda.set_items(&items, now);
+        // Everything until here has come, or is made up for.
+        agenda.skip_to(now, |key| missed.contains(key));
+        for schedule in policy.enabled_schedules() {
+            let is_missed = missed.contains(&AgendaKey::Schedule(schedule.name.clone()));
+            let cause = match (schedule.on_start, is_missed && schedule.catch_up) {
+                (true, _) => RunCause::Start,
+                (false, true) => RunCause::Schedule,
+                (false, false) => continue,
+            };
+            self.begin_at_start(StartRun::Schedule(schedule.name.clone(), cause));
+        }
+        (agenda, saved)
     }
 
-    fn carry_out(&self, policy: &Arc<Policy>, rules: &[RuleId]) -> Result<(), Stopping> {
-        let names: Vec<_> = rules
-            .iter()
-            .map(|&id| policy.rule(id).name.clone())
-            .collect();
-        let what = format!("schedule of rule \"{}\"", names.join("\", \""));
+    /// Saves the positions of schedules, if they have changed.
+    fn save(&self, agenda: &Agenda, saved: &mut BTreeMap<String, Position>) {
+        let of_schedule = |(key, position): (&AgendaKey, &Position)| match key {
+            AgendaKey::Rule(_) => None,
+            AgendaKey::Schedule(name) => Some((name.clone(), position.clone())),
+        };
+        let positions: BTreeMap<_, _> = agenda.positions().filter_map(of_schedule).collect();
+        if positions == *saved {
+            return;
+        }
+        let rows = positions.iter().map(|(name, position)| (&**name, position));
+        match self.daemon.parts.registry.put_schedules(rows) {
+            Ok(()) => *saved = positions,
+            Err(error) => tracing::warn!(
+                "after a restart, times may be made up for that have come already: {error}"
+            ),
+        }
+    }
+
+    /// Carries out what has come: all rules as one run, and each schedule as one.
+    fn carry_out(&self, policy: &Arc<Policy>, keys: Vec<AgendaKey>) -> Result<(), Stopping> {
+        let mut rules = Vec::new();
+        let mut schedules = Vec::new();
+        for key in keys {
+            match key {
+                AgendaKey::Rule(name) => rules.extend(policy.rule_named(&name)),
+                AgendaKey::Schedule(name) => schedules.push(name),
+            }
+        }
+        if !rules.is_empty() {
+            let names = names_of(policy, &rules).join("\", \"");
+            let what = format!("schedule of rule \"{names}\"");
+            self.clean(policy, &what, None, Some(&rules))?;
+        }
+        for name in schedules {
+            // A reload that ends it while others are carried out finds it here once more.
+            if let Some(schedule) = policy.schedule_named(&name) {
+                match &schedule.action {
+                    ScheduleAction::Clean(rules) => {
+                        let what = format!("schedule \"{name}\"");
+                        self.clean(policy, &what, Some(name), rules.as_deref())?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what is due under `rules`; `None`: under all that need not be named.
+    fn clean(
+        &self,
+        policy: &Arc<Policy>,
+        what: &str,
+        schedule: Option<String>,
+        rules: Option<&[RuleId]>,
+    ) -> Result<(), Stopping> {
+        if rules.is_some_and(<[RuleId]>::is_empty) {
+            tracing::debug!("{what}: all of its rules are switched off");
+            return Ok(());
+        }
+        let names = rules.map(|rules| names_of(policy, rules));
+        let rules = rules.map(<[RuleId]>::to_vec);
         let order = RunOrder {
-            request: CleanRequest::due_under(Some(rules.to_vec())),
-            details: scheduled(Some(names), RunCause::Schedule),
+            request: due_under(rules.clone(), None),
+            details: details_of(schedule, names, RunCause::Schedule),
             policy: Arc::clone(policy),
             on_conflict: OnConflict::Wait,
         };
         let (daemon, policy) = (Arc::clone(&self.daemon), Arc::clone(policy));
         self.runtime
-            .block_on(run(&daemon, &what, order, async |run, cancellation| {
-                let request = CleanRequest {
-                    run,
-                    ..CleanRequest::due_under(Some(rules.to_vec()))
-                };
+            .block_on(run(&daemon, what, order, async |run, cancellation| {
+                let request = due_under(rules.clone(), run);
                 let clean = |_| daemon.link().clean(Arc::clone(&policy), request.clone());
                 daemon.clean_prepared(FILES_MAX, cancellation, clean).await
             }))
     }
 
-    /// Begins the clean of the start. It goes on beside the schedules: everything has to be read
+    /// Begins a clean of the start. It goes on beside the schedules: everything has to be read
     /// first, which may take any time. So it keeps no other run off.
-    fn clean_at_start(&self) {
+    fn begin_at_start(&self, start: StartRun) {
         let policy = self.daemon.policy();
-        if !policy.cleans_at_start {
+        let Some(ScheduleAction::Clean(rules)) = start.action(&policy) else {
+            return;
+        };
+        if rules.as_ref().is_some_and(Vec::is_empty) {
             return;
         }
         let order = RunOrder {
-            request: CleanRequest::due_under(None),
-            details: scheduled(None, RunCause::Start),
+            request: due_under(rules, None),
+            details: start.details(&policy),
             policy,
             on_conflict: OnConflict::Ignore,
         };
@@ -194,19 +259,12 @@ impl Waiting {
         let daemon = Arc::clone(&self.daemon);
         self.runtime.spawn(async move {
             let clean = async |run: Option<Run>, cancellation: Option<&Cancellation>| {
-                let (sender, report) = oneshot::channel();
-                // A daemon that stops drops the receiver.
-                let done = |report: CleanReport| drop(sender.send(report));
-                let again = run.clone();
-                let link = daemon.link();
-                link.ask(move |engine, _| engine.clean_when_settled(run, done))
-                    .await?;
-                drop(ordered);
-                // Dropped when the rules in force do not want that any more.
-                let Ok(mut report) = report.await else {
+                let Some(mut report) =
+                    clean_when_settled(&daemon, &start, run.as_ref(), ordered).await?
+                else {
                     return Ok(None);
                 };
-                let more = clean_what_was_being_read(&daemon, &report, again, cancellation);
+                let more = clean_what_was_being_read(&daemon, &start, &report, run, cancellation);
                 if let Some(more) = more.await? {
                     report.removed.extend(more.removed);
                     report.held = more.held;
@@ -214,11 +272,31 @@ impl Waiting {
                 Ok(Some(report))
             };
             // An engine that has ended cleans nothing more.
-            let _ = run(&daemon, "clean at start", order, clean).await;
+            let _ = run(&daemon, &start.what(), order, clean).await;
         });
         // Schedules come behind it. An error is told where it is given.
         let _ = self.runtime.block_on(is_ordered);
     }
+}
+
+/// Everything with a schedule in `policy`.
+fn items(policy: &Policy) -> Vec<AgendaItem<'_>> {
+    let of_rules = policy.rules.iter().filter_map(|rule| match &rule.schedule {
+        When::AtDeadline | When::Manual | When::Named => None,
+        When::At(times) => Some(AgendaItem {
+            key: AgendaKey::Rule(rule.name.clone()),
+            times,
+            jitter_ms: 0,
+        }),
+    });
+    let schedules = policy.enabled_schedules().filter_map(|schedule| {
+        Some(AgendaItem {
+            key: AgendaKey::Schedule(schedule.name.clone()),
+            times: schedule.times.as_ref()?,
+            jitter_ms: schedule.jitter_ms,
+        })
+    });
+    of_rules.chain(schedules).collect()
 }
 
 /// Carries out `order` by `clean`, and logs its end.
@@ -246,35 +324,6 @@ async fn run(
         tracing::warn!("{what}: {error}");
     }
     Ok(())
-}
-
-/// Details of a run without a client, under these rules.
-fn scheduled(rules: Option<Vec<String>>, cause: RunCause) -> RunDetails {
-    let order = CleanOrder {
-        rules,
-        ..CleanOrder::default()
-    };
-    details(order, Principal::Schedule, cause)
-}
-
-/// Cleans again if something of the start's `report` is held only because its source was being
-/// read: nothing else would, because the clean of the start is the only one.
-async fn clean_what_was_being_read(
-    daemon: &Daemon,
-    report: &CleanReport,
-    run: Option<Run>,
-    cancellation: Option<&Cancellation>,
-) -> Result<Option<CleanReport>, Stopping> {
-    let policy = daemon.policy();
-    if !policy.cleans_at_start || !daemon.was_being_read(report).await? {
-        return Ok(None);
-    }
-    let request = CleanRequest {
-        run,
-        ..CleanRequest::due_under(None)
-    };
-    let clean = |_| daemon.link().clean(Arc::clone(&policy), request.clone());
-    daemon.clean_prepared(FILES_MAX, cancellation, clean).await
 }
 
 /// Logs what went, and what did not.

@@ -3,9 +3,10 @@
 use crate::config::Settings;
 use crate::core::jobs::Status;
 use crate::core::path::RelPath;
-use crate::core::policy::{JobFilter, Policy, Rule};
+use crate::core::policy::{JobFilter, NamedSchedule, Policy, Rule};
+use crate::core::recurrence::Recurrence;
 use crate::core::report::Mode;
-use crate::types::{self, JsonPath, RootSettings, RuleSettings, seconds};
+use crate::types::{self, JsonPath, RootSettings, RuleSettings, ScheduleSettings, seconds};
 
 /// Word for orphans in the configuration.
 const ORPHANS: &str = "none";
@@ -37,7 +38,23 @@ pub fn describe(settings: &Settings) -> types::Settings {
         clean_at_start: policy.cleans_at_start,
         roots: roots.collect(),
         rules: rules.chain(disabled).collect(),
-        schedules: Vec::new(),
+        schedules: policy.schedules.iter().map(schedule_of).collect(),
+    }
+}
+
+fn schedule_of(schedule: &NamedSchedule) -> ScheduleSettings {
+    let times = schedule.times.as_ref();
+    let every = times.and_then(Recurrence::interval_ms);
+    ScheduleSettings {
+        name: schedule.name.clone(),
+        at: times
+            .filter(|times| times.interval_ms().is_none())
+            .map(|times| times.as_str().to_owned()),
+        every: every.map(seconds),
+        on_start: schedule.on_start,
+        enabled: schedule.is_enabled,
+        // The daemon tells it for the moment of the question.
+        next: None,
     }
 }
 

@@ -5,10 +5,10 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Format that this version writes.
-pub const VERSION: i64 = 7;
+pub const VERSION: i64 = 8;
 
 /// Additions of each format: to the file, or in memory for a process that only reads an older file.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "CREATE {temporary} TABLE job (
         source TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL,
         PRIMARY KEY (source, id)
@@ -70,6 +70,10 @@ const TABLES: [&str; 7] = [
     INSERT INTO forgotten_total
         SELECT coalesce(substr(json_extract(row, '$.completed_at'), 1, 10), ''), source, json_extract(row, '$.status'), count(*)
         FROM forgotten WHERE json_valid(row) AND json_extract(row, '$.status') IS NOT NULL GROUP BY 1, 2, 3;
+    ",
+    "CREATE {temporary} TABLE schedule (
+        name TEXT PRIMARY KEY, written TEXT NOT NULL, until INTEGER NOT NULL
+    ) WITHOUT ROWID;
     ",
 ];
 

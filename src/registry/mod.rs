@@ -27,6 +27,7 @@ mod open;
 mod outbox;
 mod pins;
 mod runs;
+mod schedules;
 mod sources;
 mod tokens;
 mod totals;

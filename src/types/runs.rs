@@ -45,6 +45,9 @@ pub struct Run {
 pub struct RunDetails {
     /// Cause.
     pub cause: RunCause,
+    /// Name of the schedule whose run it is; rules with a schedule are in the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
     /// Requester.
     pub by: Principal,
     /// The order. Of a schedule: its rules.

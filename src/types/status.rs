@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use std::collections::BTreeMap;
 
 use super::{
-    Breaker, Cache, HealthState, JsonPath, Mode, Reconciliation, RootPhase, Source, Tally, Trigger,
-    Trip,
+    Breaker, Cache, HealthState, JsonPath, Mode, Reconciliation, RootPhase, ScheduleSettings,
+    Source, Tally, Trigger, Trip,
 };
 
 /// Due files, and the rate of removals.
@@ -90,6 +90,9 @@ pub struct Status {
     pub due: Due,
     /// Files that are due and wait for a schedule or a request.
     pub waits: Waits,
+    /// Schedules beside those of rules.
+    #[serde(default)]
+    pub schedules: Vec<ScheduleSettings>,
     /// True if any file has a deadline.
     pub has_deadlines: bool,
     /// The next deadline, and what waits for it.

@@ -1,6 +1,7 @@
 //! When things go that do not go by themselves, and how much is said about it.
 
 mod named;
+mod own;
 mod plans;
 mod waits;
 

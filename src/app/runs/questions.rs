@@ -99,6 +99,7 @@ fn current(daemon: &Daemon, row: &RunRow) -> types::Run {
     }
     // A later version may write what this one does not know.
     let mut details = serde_json::from_str(&row.details).unwrap_or_else(|error| RunDetails {
+        schedule: None,
         cause: RunCause::Order,
         by: Principal::Rule,
         order: CleanOrder::default(),

@@ -44,6 +44,7 @@ pub fn details(mut order: CleanOrder, by: Principal, cause: RunCause) -> RunDeta
     }
     RunDetails {
         cause,
+        schedule: None,
         by,
         jobs_left_out: left_out as u64,
         order,

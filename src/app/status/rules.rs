@@ -58,7 +58,7 @@ fn lines_of(policy: &Policy, removed: Option<&Totals>) -> Lines {
             let root_name = root_name(policy, root);
             let line = types::RuleLine {
                 rule: Some(rule.name.clone()),
-                trigger: Some(trigger(rule)),
+                trigger: Some(trigger(policy, id)),
                 removed: removed.map(|removed| removed_under(removed, root_name, rule)),
                 ..types::RuleLine::default()
             };
@@ -68,9 +68,10 @@ fn lines_of(policy: &Policy, removed: Option<&Totals>) -> Lines {
     lines
 }
 
-fn trigger(rule: &Rule) -> Trigger {
-    match rule.schedule {
+fn trigger(policy: &Policy, id: RuleId) -> Trigger {
+    match policy.rule(id).schedule {
         Schedule::AtDeadline => Trigger::Deadline,
+        _ if !policy.recurrences(id).is_empty() => Trigger::Schedule,
         Schedule::Manual => Trigger::Asked,
         Schedule::Named => Trigger::Named,
         Schedule::At(_) => Trigger::Schedule,
@@ -112,14 +113,15 @@ pub(super) fn backlog(
     let mut scheduled = types::Tally::default();
     let mut next = None::<Timestamp>;
     let lines = figures.0.iter().filter(|(_, line)| line.due.files > 0);
-    for (&(_, rule), line) in lines {
-        let rule = rule.and_then(|rule| policy.rules.get(usize::from(rule.0)));
+    for (&(_, id), line) in lines {
+        let has_times = id.is_some_and(|id| !policy.recurrences(id).is_empty());
+        let rule = id.and_then(|rule| policy.rules.get(usize::from(rule.0)));
         let tally = match rule.map(|rule| &rule.schedule) {
             None | Some(Schedule::AtDeadline) => &mut due,
-            Some(Schedule::Manual) => &mut asked,
-            Some(Schedule::Named) => &mut named,
-            Some(Schedule::At(times)) => {
-                let at = calendar.first_from(times, now.plus_ms(1));
+            Some(Schedule::Manual) if !has_times => &mut asked,
+            Some(Schedule::Named) if !has_times => &mut named,
+            Some(Schedule::Manual | Schedule::Named | Schedule::At(_)) => {
+                let at = id.and_then(|id| calendar.first_of(policy, id, now.plus_ms(1)));
                 next = next.into_iter().chain(at).min();
                 &mut scheduled
             }

@@ -142,6 +142,8 @@ fn lines(report: &Report) -> Vec<Line> {
     }
     let disabled = report.policy.disabled_rules.iter();
     lines.extend(disabled.map(|rule| (Kind::Sentence, settings::disabled_rule(rule))));
+    let schedules = settings::schedules(&report.settings, &report.policy).into_iter();
+    lines.extend(schedules.map(|line| (Kind::Sentence, line)));
     let rest = settings::rest(&report.settings, &report.policy);
     lines.extend(rest.into_iter().map(|line| (Kind::Sentence, line)));
     if let Some(why) = &report.unread {

@@ -9,7 +9,8 @@ use crate::cli::human;
 use crate::config::{SourceKind, SourceSettings};
 use crate::core::claim::Unit;
 use crate::core::policy::{
-    Globs, JobFilter, Policy, Record, Root, Rule, Schedule, Since, SkipOpen, Source,
+    Globs, JobFilter, NamedSchedule, Policy, Record, Root, Rule, Schedule, ScheduleAction, Since,
+    SkipOpen, Source,
 };
 use crate::sources::{DatabaseOptions, Queries};
 
@@ -211,6 +212,46 @@ pub(super) fn rule(policy: &Policy, rule: &Rule) -> String {
         SkipOpen::Never => "; open files go, too",
     });
     text
+}
+
+/// A schedule: its work, and its times.
+pub(super) fn schedule(policy: &Policy, schedule: &NamedSchedule) -> String {
+    let ScheduleAction::Clean(rules) = &schedule.action;
+    let what = match rules {
+        None => "what is due under all rules that need not be named".to_owned(),
+        Some(rules) if rules.is_empty() => "nothing: its rules are switched off".to_owned(),
+        Some(rules) => {
+            let names = rules
+                .iter()
+                .map(|&id| format!("\"{}\"", policy.rule(id).name));
+            let names: Vec<_> = names.collect();
+            format!("what is due under rule {}", names.join(" and "))
+        }
+    };
+    let mut times = Vec::new();
+    if let Some(recurrence) = &schedule.times {
+        let zone = recurrence
+            .zone()
+            .map_or_else(String::new, |zone| format!(" ({zone})"));
+        let delay = match schedule.jitter_ms {
+            0 => String::new(),
+            ms => format!(", up to {} later", human::duration(ms.unsigned_abs())),
+        };
+        times.push(format!("at \"{recurrence}\"{zone}{delay}"));
+    }
+    if schedule.on_start {
+        times.push("when the daemon starts".to_owned());
+    }
+    let missed = match (&schedule.times, schedule.catch_up) {
+        (None, _) => "",
+        (Some(_), true) => "; times at which no daemon runs are made up for once, at its start",
+        (Some(_), false) => "; times at which no daemon runs are skipped",
+    };
+    format!(
+        "schedule \"{}\": removes {what}, {}{missed}",
+        schedule.name,
+        times.join(" and ")
+    )
 }
 
 /// Owners of the files that a rule is for: " of completed or failed jobs"; empty for all.

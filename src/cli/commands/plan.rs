@@ -67,7 +67,11 @@ fn show(context: &mut Context, plan: &Plan) -> anyhow::Result<()> {
 fn summary(plan: &Plan) -> Vec<String> {
     let until = within(plan);
     let mut asked = Tally::default();
-    for group in plan.groups.iter().filter(|group| group.is_manual()) {
+    for group in plan
+        .groups
+        .iter()
+        .filter(|group| group.is_manual() && group.schedule.as_deref() != Some("named"))
+    {
         asked.files += group.waits.files;
         asked.bytes = asked.bytes.saturating_add(group.waits.bytes);
     }

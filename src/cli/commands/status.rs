@@ -225,6 +225,14 @@ fn backlog(status: &Status, now: Timestamp) -> Vec<String> {
         });
         lines.push(format!("due      {all}{rate}{left}"));
     }
+    for schedule in status.schedules.iter().filter(|schedule| schedule.enabled) {
+        let next = schedule.next.as_deref().and_then(human::instant);
+        let next = next.map_or_else(
+            || "when the daemon starts".to_owned(),
+            |next| format!("next at {}", human::clock_time(next, now)),
+        );
+        lines.push(format!("schedule {}: {next}", schedule.name));
+    }
     let waits = &status.waits;
     if waits.scheduled.files > 0 {
         let next = waits.next.as_deref().and_then(human::instant);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::super::setting::{Table, Value};
 use super::super::settings::{LogFormat, LogLevel};
 use super::super::value::{Group, Permissions, SocketPath};
-use super::{Breaker, Http, Ledger, Reap, Root, Rule, Source, Store, Variables, Watch};
+use super::{Breaker, Http, Ledger, Reap, Root, Rule, Schedule, Source, Store, Variables, Watch};
 
 /// Configuration of lapsed: every setting, with its default or an example.
 ///
@@ -93,4 +93,6 @@ pub(in crate::config) struct Top {
     pub root: Vec<Table<Root>>,
     #[schemars(length(max = 65535))]
     pub rule: Vec<Table<Rule>>,
+    #[schemars(length(max = 1000))]
+    pub schedule: Vec<Table<Schedule>>,
 }

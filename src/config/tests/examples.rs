@@ -28,18 +28,20 @@ fn with_key(section: &str, key: &Key, value: &str) -> String {
             ],
         ),
         ("root", vec![("path", "\"y\""), ("name", "\"uploads\"")]),
-        ("rule", vec![("expire", "\"1d\"")]),
+        ("rule", vec![("expire", "\"1d\""), ("name", "\"old\"")]),
         ("variables", vec![("file", "\".env\"")]),
+        ("schedule", vec![("name", "\"n\""), ("at", "\"0 2 * * *\"")]),
     ];
     if key.name == "record" {
         tables[3].1.push(("unit", "\"job\""));
     }
     let mut text = match section {
         "" => format!("{} = {value}\n", key.name),
-        "source" | "root" | "rule" | "variables" => {
+        "source" | "root" | "rule" | "variables" | "schedule" => {
             let mut found = tables.iter_mut();
             let (_, keys) = found.find(|(name, _)| *name == section).unwrap();
-            keys.retain(|(name, _)| *name != key.name);
+            let other = if key.name == "every" { "at" } else { "" };
+            keys.retain(|(name, _)| *name != key.name && *name != other);
             keys.push((&key.name, value));
             String::new()
         }

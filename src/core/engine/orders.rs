@@ -16,7 +16,6 @@ use super::root_state::RootState;
 use super::source_state::SourceState;
 use crate::core::policy::Policy;
 use crate::core::report::{CleanReport, CleanRequest, Mode};
-use crate::core::run::Run;
 use crate::core::time::Now;
 
 /// Cleans that wait.
@@ -25,8 +24,10 @@ pub(super) struct Orders(Vec<Order>);
 
 /// A `clean` that waits.
 struct Order {
-    /// The rules that it was given under; `None`: it is meant for any that clean at the start.
-    policy: Option<Arc<Policy>>,
+    /// The rules that it was given under.
+    policy: Arc<Policy>,
+    /// True if it waits until all roots and sources have been read.
+    is_of_start: bool,
     request: CleanRequest,
     done: Done,
     stage: Stage,
@@ -47,7 +48,7 @@ impl Order {
     /// Returns true if it may be carried out, as far as roots and sources are concerned: only the
     /// start's waits for all of them.
     const fn is_ready(&self, is_settled: bool) -> bool {
-        is_settled || self.policy.is_some()
+        is_settled || !self.is_of_start
     }
 }
 
@@ -72,39 +73,41 @@ impl Orders {
 }
 
 impl Engine {
-    /// Orders to remove once what is due under any rule, as soon as all roots that are there, and
-    /// all sources that can be read, have been read; then to tell `done`, which is dropped when the
-    /// rules in force do not want that (any more).
+    /// Takes an order of the start: it is carried out as soon as all roots that are there, and all
+    /// sources that can be read, have been read. `done` is dropped when other rules are in force
+    /// before.
     pub fn clean_when_settled(
         &mut self,
-        run: Option<Run>,
+        policy: Arc<Policy>,
+        request: CleanRequest,
         done: impl FnOnce(CleanReport) + Send + 'static,
     ) {
-        let request = CleanRequest {
-            run,
-            ..CleanRequest::due_under(None)
-        };
-        self.order_clean(None, request, Box::new(done));
+        self.push_order(Order {
+            policy,
+            is_of_start: true,
+            request,
+            done: Box::new(done),
+            stage: Stage::Given,
+        });
     }
 
     /// Takes an order. `done` is dropped when other rules are in force before it is carried out.
-    pub(super) fn order_clean(
-        &mut self,
-        policy: Option<Arc<Policy>>,
-        request: CleanRequest,
-        done: Done,
-    ) {
-        // Without a daemon everything was read for this order.
-        let stage = match self.mode {
-            Mode::OnRequest => Stage::Known,
-            Mode::Live | Mode::DryRun => Stage::Given,
-        };
-        self.orders.0.push(Order {
+    pub(super) fn order_clean(&mut self, policy: Arc<Policy>, request: CleanRequest, done: Done) {
+        self.push_order(Order {
             policy,
+            is_of_start: false,
             request,
             done,
-            stage,
+            stage: Stage::Given,
         });
+    }
+
+    fn push_order(&mut self, mut order: Order) {
+        // Without a daemon everything was read for this order.
+        if self.mode == Mode::OnRequest {
+            order.stage = Stage::Known;
+        }
+        self.orders.0.push(order);
     }
 
     /// Waits for no barrier any more: what is known of files decides, and jobs whose files may not
@@ -157,10 +160,9 @@ impl Engine {
             (order.done)(CleanReport::default());
         }
         let policy = Arc::clone(&self.policy);
-        self.orders.0.retain(|order| match &order.policy {
-            Some(given) => Arc::ptr_eq(given, &policy),
-            None => policy.cleans_at_start,
-        });
+        self.orders
+            .0
+            .retain(|order| Arc::ptr_eq(&order.policy, &policy));
         if self.is_taking_in() {
             return;
         }

@@ -5,7 +5,7 @@ use crate::cli::commands::describe;
 use crate::cli::human;
 use crate::config::{Keep, Settings, SourceSettings, VariablesFile};
 use crate::core::jobs::SourceId;
-use crate::core::policy::{JobFilter, Policy, Root, Rule};
+use crate::core::policy::{JobFilter, NamedSchedule, Policy, Root, Rule};
 use crate::core::report::{Breaker, Mode};
 
 pub(super) fn headline(settings: &Settings) -> String {
@@ -71,6 +71,21 @@ pub(super) fn disabled_rule(rule: &Rule) -> String {
         "rule \"{}\" is switched off (enabled = false): it matches no file",
         rule.name
     )
+}
+
+/// Schedules, each with a sentence.
+pub(super) fn schedules(settings: &Settings, policy: &Policy) -> Vec<String> {
+    let sentence = |schedule: &NamedSchedule| {
+        let name = &schedule.name;
+        if !settings.automatic {
+            return format!("schedule \"{name}\" does not run (automatic = false)");
+        }
+        if !schedule.is_enabled {
+            return format!("schedule \"{name}\" is switched off (enabled = false)");
+        }
+        describe::schedule(policy, schedule)
+    };
+    policy.schedules.iter().map(sentence).collect()
 }
 
 /// Settings of the daemon as a whole.
