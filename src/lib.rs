@@ -1,5 +1,6 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod adapter;
 pub mod app;
 pub mod cache;
 pub mod cli;

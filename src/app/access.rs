@@ -182,6 +182,8 @@ pub struct HttpAccess {
     pub anonymous: Option<Role>,
     /// True if programs of this host read the metrics without credentials.
     pub open_metrics: bool,
+    /// True if TCP offers only the endpoints that the configuration declares.
+    pub only_endpoints: bool,
     /// Issuers of JWTs.
     pub issuers: Vec<Issuer>,
 }
@@ -237,6 +239,11 @@ impl Access {
         self.http.borrow().open_metrics
             && request.credentials == Credentials::None
             && anonymous::check(request).is_ok()
+    }
+
+    /// Returns true if a client at `origin` is offered nothing but declared endpoints.
+    pub(crate) fn has_only_endpoints(&self, origin: &Origin) -> bool {
+        matches!(origin, Origin::Tcp { .. }) && self.http.borrow().only_endpoints
     }
 
     fn without_credentials(&self, request: &RequestFacts<'_>) -> Result<Client, AppError> {

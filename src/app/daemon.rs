@@ -17,6 +17,7 @@ use super::events::Events;
 use super::link::{EngineLink, REQUESTS_MAX, ReloadRequest};
 use super::runs::ActiveRuns;
 use super::totals::RunningTotals;
+use crate::adapter::Adapter;
 use crate::app::access::{
     Access, Authorizer, Client, HasRole, OperatorGroup, RequestFacts, Requester,
 };
@@ -106,6 +107,8 @@ pub struct Parts {
     pub started: Timestamp,
     /// The settings at the start.
     pub settings: types::Settings,
+    /// The surface of an older system at the start.
+    pub adapter: Arc<Adapter>,
 }
 
 /// The running daemon, as the routes see it.
@@ -115,6 +118,7 @@ pub struct Daemon {
     pub(crate) plans: Arc<Semaphore>,
     policy: RwLock<Arc<Policy>>,
     settings: RwLock<types::Settings>,
+    adapter: RwLock<Arc<Adapter>>,
     configuration: RwLock<types::Configuration>,
     /// Totals of removals.
     pub(crate) totals: RunningTotals,
@@ -167,6 +171,7 @@ impl Daemon {
     pub fn new(parts: Parts) -> Self {
         let policy = RwLock::new(Arc::clone(&parts.policy));
         let settings = RwLock::new(parts.settings.clone());
+        let adapter = RwLock::new(Arc::clone(&parts.adapter));
         let configuration = RwLock::new(types::Configuration {
             file: parts.settings.file.clone(),
             since: parts.started.to_string(),
@@ -178,6 +183,7 @@ impl Daemon {
             plans: Arc::new(Semaphore::new(PLANS_MAX)),
             policy,
             settings,
+            adapter,
             configuration,
             totals: RunningTotals::default(),
             turn,
@@ -241,6 +247,11 @@ impl Daemon {
         settings
     }
 
+    /// The surface of an older system, as the configuration in force declares it.
+    pub(crate) fn adapter(&self) -> Arc<Adapter> {
+        Arc::clone(&self.adapter.read())
+    }
+
     /// Origin of the settings.
     pub(crate) fn configuration(&self) -> types::Configuration {
         self.configuration.read().clone()
@@ -255,11 +266,16 @@ impl Daemon {
 
     /// Notes that these settings are in force since `at`, or why they could not be read. Whether
     /// anything is removed is decided at a start.
-    pub fn on_reload(&self, at: Timestamp, loaded: Result<types::Settings, String>) {
+    pub fn on_reload(
+        &self,
+        at: Timestamp,
+        loaded: Result<(types::Settings, Arc<Adapter>), String>,
+    ) {
         let mut known = self.configuration.write();
         let at = at.to_string();
         match loaded {
-            Ok(settings) => {
+            Ok((settings, adapter)) => {
+                *self.adapter.write() = adapter;
                 let mut before = self.settings.write();
                 let dry_run = before.dry_run;
                 *before = types::Settings {

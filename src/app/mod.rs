@@ -12,6 +12,7 @@
 #![doc = include_str!("DESIGN.md")]
 
 pub mod access;
+pub mod adapter;
 pub mod calendar;
 pub mod clean;
 pub mod daemon;

@@ -104,6 +104,7 @@ fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<ExitCode>
         End::WithErrors => ExitCode::from(EXIT_WITH_ERRORS),
         End::Failed => ExitCode::from(EXIT_COULD_NOT_RUN),
         End::Interrupted => ExitCode::from(EXIT_INTERRUPTED),
+        End::Status(status) => ExitCode::from(status),
     })
 }
 

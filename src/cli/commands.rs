@@ -5,6 +5,7 @@ use clap::Subcommand;
 use super::context::{Context, End, block_on};
 use super::log::Level;
 
+mod adapter;
 mod backup;
 mod breaker;
 mod check;
@@ -21,6 +22,7 @@ mod pin;
 mod plan;
 mod reload;
 mod report;
+mod run;
 mod serve;
 mod source;
 mod stats;
@@ -53,6 +55,10 @@ pub(super) enum Command {
     Plan(plan::Arguments),
     /// Remove what is due now
     Clean(clean::Arguments),
+    /// Run a command of an older system
+    Run(run::Arguments),
+    /// List and try commands and endpoints of an older system
+    Adapter(adapter::Arguments),
     /// Show files, bytes and lateness by root and rule
     Stats(stats::Arguments),
     /// List removals, newest first
@@ -101,6 +107,8 @@ impl Command {
             Self::Pin(arguments) => block_on(pin::run(context, &arguments)),
             Self::Plan(arguments) => block_on(plan::run(context, &arguments)),
             Self::Clean(arguments) => clean::run(context, &arguments),
+            Self::Run(arguments) => run::run(context, &arguments),
+            Self::Adapter(arguments) => adapter::run(context, &arguments),
             Self::Stats(arguments) => block_on(stats::run(context, &arguments)),
             Self::History(arguments) => block_on(history::run(context, &arguments)),
             Self::Events(arguments) => block_on(events::run(context, &arguments)),

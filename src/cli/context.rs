@@ -65,6 +65,17 @@ pub struct WatchOptions {
 }
 
 impl WatchOptions {
+    /// Returns true if any is given.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        !self.watch.is_empty() || self.base_dir.is_some() || self.allow_unsafe_roots
+    }
+
+    /// Resolves relative paths below `base_dir`.
+    pub fn set_base_dir(&mut self, base_dir: PathBuf) {
+        self.base_dir = Some(base_dir);
+    }
+
     /// Refuses these options beside a daemon, which goes by its own configuration.
     ///
     /// # Errors
@@ -164,6 +175,8 @@ pub enum End {
     Failed,
     /// The user interrupted it, and it was said what was done.
     Interrupted,
+    /// A declared command ends so.
+    Status(u8),
 }
 
 /// Surroundings of a command.
@@ -292,6 +305,11 @@ impl Context {
         self.settings(watching).map_err(|mistakes| {
             anyhow::anyhow!("{absence}\nand to do without a daemon:\n{mistakes:#}")
         })
+    }
+
+    /// Leaves out notes about how an answer was found.
+    pub fn hush(&mut self) {
+        self.common.quiet = self.common.quiet.max(1);
     }
 
     /// Returns true if programs read the output.

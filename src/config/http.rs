@@ -95,6 +95,7 @@ pub(super) fn read(
     };
     let access = AccessSettings {
         anonymous: http.anonymous.get().and_then(|anonymous| anonymous.0),
+        only_endpoints: http.serve.get().is_some_and(|serve| serve.0),
         open_metrics: http.metrics.get().is_some_and(|metrics| metrics.0),
         jwt: issuers.collect(),
     };

@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::adapter::Sample;
 use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
 use crate::core::path::RelPath;
@@ -28,7 +30,7 @@ use super::settings::{
 };
 use super::sources::{self, Sources};
 use super::variable_files;
-use super::{roots, rules, schedules};
+use super::{adapter, roots, rules, schedules};
 
 /// Reads and validates the whole configuration.
 ///
@@ -103,11 +105,13 @@ fn load_source(
             places.as_ref().ok(),
             ids,
         );
-        Ok((bases, places?, http, drafts))
+        let sample = sample(&top, &drafts, &bases);
+        let adapter = adapter::read(&mut reader, &top, &sample);
+        Ok((bases, places?, http, drafts, adapter))
     });
     reader.refuse_misspelled_variables();
     variable_files::check_lost_names(&mut reader, &ids.variables);
-    let (bases, places, http, drafts) = match found {
+    let (bases, places, http, drafts, adapter) = match found {
         Ok(found) => found,
         Err(Reported) => return Err(reader.into_error()),
     };
@@ -154,6 +158,7 @@ fn load_source(
         socket_mode: top.socket_mode.valid().0,
         http: http.0,
         access: http.1,
+        adapter: Arc::new(adapter),
         group: top.group.get().map(|group| group.0.clone()),
         policy: policy(
             &top,
@@ -272,6 +277,27 @@ impl Drafts<'_> {
             .map(PathBuf::from)
             .collect()
     }
+}
+
+/// Invented results with the names of this configuration.
+fn sample(top: &Table<Top>, drafts: &Drafts, bases: &Bases) -> Sample {
+    let base_dir = bases.file.as_deref().unwrap_or(Path::new("/"));
+    let base_dir = base_dir.to_string_lossy();
+    let path = |root: &roots::Draft| (root.name.clone(), format!("{base_dir}/{}", root.name));
+    let roots: Vec<_> = drafts.roots.iter().map(path).collect();
+    let rules = top.rule.iter().zip(1..).map(|(rule, number)| {
+        let name = rule.name.get().map(|name| name.0.clone());
+        name.unwrap_or_else(|| format!("rule {number}"))
+    });
+    let rules: Vec<_> = rules.collect();
+    Sample::new(
+        &base_dir,
+        rules.iter().map(String::as_str),
+        roots.iter().map(|(name, path)| (&**name, &**path)),
+        top.schedule
+            .iter()
+            .filter_map(|schedule| Some(&*schedule.name.get()?.0)),
+    )
 }
 
 fn drafts<'a>(

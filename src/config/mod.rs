@@ -24,6 +24,7 @@
 //!
 #![doc = include_str!("DESIGN.md")]
 
+mod adapter;
 mod addresses;
 mod databases;
 mod discovery;

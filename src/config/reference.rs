@@ -30,7 +30,7 @@ const IN_FORCE: [(&str, &str, &str); 5] = [
 pub fn annotated_file() -> String {
     let mut text = String::new();
     comment(&mut text, &TOP.text);
-    keys(&mut text, &TOP);
+    keys(&mut text, &TOP, "");
     text
 }
 
@@ -43,22 +43,23 @@ pub fn schema_file() -> String {
     format!("{schema:#}\n")
 }
 
-fn keys(text: &mut String, section: &Section) {
+/// Adds the keys of `section`; `mark` stands before the headings of its tables.
+fn keys(text: &mut String, section: &Section, mark: &str) {
     for key in &section.keys {
         text.push('\n');
         match &key.nested {
             None => one(text, section, key),
             Some(Nested::Table(nested)) => {
                 comment(text, &nested.text);
-                let _ = writeln!(text, "[{}]", nested.name);
-                keys(text, nested);
+                let _ = writeln!(text, "{mark}[{}]", nested.name);
+                keys(text, nested, mark);
             }
             Some(Nested::Tables(nested, _)) => {
                 comment(text, &nested.text);
                 let is_in_force = IN_FORCE.iter().any(|(name, ..)| *name == key.name);
                 let mark = if is_in_force { "" } else { "#" };
                 let _ = writeln!(text, "{mark}[[{}]]", nested.name);
-                keys(text, nested);
+                keys(text, nested, mark);
             }
         }
     }

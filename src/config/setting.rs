@@ -30,6 +30,9 @@ pub(super) trait Setting: Sized {
     /// variables.
     const TYPES: &'static [&'static str] = &["string"];
 
+    /// True if variables are not replaced in its text.
+    const IS_RAW: bool = false;
+
     /// Words that are allowed, if there are few.
     fn words() -> Vec<&'static str> {
         Vec::new()
@@ -359,6 +362,7 @@ inline_schema!(Values, Setting, |_: &mut SchemaGenerator| json_schema!({
 }));
 inline_schema!(Words, Setting, |_: &mut SchemaGenerator| json_schema!({
     "type": "object", "additionalProperties": value_schema::<T>(), "minProperties": 1,
+    "x-raw": T::IS_RAW,
 }));
 inline_schema!(
     Table,
@@ -375,6 +379,9 @@ inline_schema!(
 
 fn value_schema<T: Setting>() -> Schema {
     let mut schema = json_schema!({ "type": T::TYPES });
+    if T::IS_RAW {
+        schema.insert("x-raw".into(), true.into());
+    }
     let words = T::words();
     if !words.is_empty() {
         let variables = serde_json::json!({ "pattern": r"\$\{" });

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey};
 
+use crate::adapter::Adapter;
 use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
 use crate::core::policy::Policy;
@@ -39,6 +41,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// Access over TCP.
     pub access: AccessSettings,
+    /// The surface of an older system.
+    pub adapter: Arc<Adapter>,
     /// Group whose members may act, besides root and the daemon's own user. It exists.
     pub group: Option<String>,
     /// Roots, rules, and the properties of sources on which decisions depend.
@@ -81,6 +85,21 @@ pub struct Settings {
     pub text: Option<String>,
 }
 
+impl Settings {
+    /// Names of the databases, each with its query of all jobs, on one line.
+    pub fn queries(&self) -> impl Iterator<Item = (String, String)> {
+        self.sources
+            .values()
+            .filter_map(|source| match &source.kind {
+                SourceKind::Api => None,
+                SourceKind::Database(database) => {
+                    let words = database.queries().select.split_whitespace();
+                    Some((source.name.clone(), words.collect::<Vec<_>>().join(" ")))
+                }
+            })
+    }
+}
+
 /// Settings of HTTP over TCP.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct HttpSettings {
@@ -101,6 +120,8 @@ pub struct AccessSettings {
     pub anonymous: Option<Role>,
     /// True if the metrics take no credentials on loopback addresses.
     pub open_metrics: bool,
+    /// True if only declared endpoints are offered.
+    pub only_endpoints: bool,
     /// Issuers of JWTs.
     pub jwt: Vec<JwtSettings>,
 }

@@ -7,6 +7,7 @@ macro_rules! refused {
     };
 }
 
+mod adapter;
 mod bad;
 mod bad_roots;
 mod bad_rule_jobs;

@@ -115,6 +115,7 @@ impl Reader<'_> {
     ) -> Json {
         let name = &section.name;
         let list = match found.get_ref() {
+            DeValue::Table(table) if key.is_named => return self.named(section, max, table),
             DeValue::Array(list) => &**list,
             DeValue::Table(_) if key.is_single => std::slice::from_ref(found),
             _ => {
@@ -144,6 +145,37 @@ impl Reader<'_> {
             } else {
                 self.note(self.not_a_table(name, value));
             }
+        }
+        Json::Array(tables)
+    }
+
+    /// Builds the tree of a list that is written as a table of tables.
+    fn named(&mut self, section: &Section, max: usize, table: &DeTable) -> Json {
+        let name = &section.name;
+        let tables = table.iter().take(max).filter_map(|(word, value)| {
+            let offset = value.span().start;
+            let body = Body {
+                heading: format!("[{name}.{}]", bare_or_quoted(word.get_ref())),
+                table: value.get_ref().as_table(),
+                offset,
+            };
+            if body.table.is_none() {
+                let problem = self.not_a_table(&format!("{name}.{}", word.get_ref()), value);
+                self.note(problem);
+                return None;
+            }
+            let text = self.text(&body, "its name", offset);
+            let mut tree_of_one = self.section(section, body, None);
+            tree_of_one["keys"]["name"] = tree(&Text {
+                value: Some(word.get_ref().to_string()),
+                ..text
+            });
+            Some(tree_of_one)
+        });
+        let tables: Vec<_> = tables.collect();
+        if table.len() > max {
+            let message = format!("{} {name}, but the limit is {max}", table.len());
+            self.note(Problem::of_process(message));
         }
         Json::Array(tables)
     }
@@ -269,7 +301,7 @@ impl Reader<'_> {
         accepted: &str,
     ) -> Json {
         let found = show(value.get_ref());
-        let shown = if key.is_secret {
+        let shown = if key.is_secret || key.is_raw {
             written.to_owned()
         } else {
             format!("{written} = {found}")
@@ -277,6 +309,10 @@ impl Reader<'_> {
         let mut text = self.text(body, &shown, value.span().start);
         let is_number = key.accepts("integer") || key.accepts("number");
         let kind = match value.get_ref() {
+            DeValue::String(string) if key.is_raw => {
+                text.value = Some(string.to_string());
+                return tree(&text);
+            }
             DeValue::String(string) if accepted != "a table of strings" => {
                 let shown = with_heading(&body.heading, written);
                 self.interpolate(&mut text, key, string, &shown);

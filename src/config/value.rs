@@ -15,8 +15,11 @@ use crate::core::role::Role;
 use crate::core::size::{self, SizeError};
 use crate::core::span;
 
+mod adapter;
 mod choice;
 mod pattern;
+
+pub(super) use adapter::{Code, HttpStatus, Scalar};
 
 /// Longest duration. Nothing temporary lives longer, and the arithmetic of deadlines never
 /// overflows.
@@ -89,6 +92,10 @@ pub(super) struct Anonymous(pub Option<Role>);
 /// True if the metrics take no credentials on loopback addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Metrics(pub bool);
+
+/// True if only the endpoints of the file are offered over TCP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Served(pub bool);
 
 /// Path of a Unix socket.
 #[derive(Clone, PartialEq, Eq, Debug)]

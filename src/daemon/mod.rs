@@ -8,6 +8,7 @@
 //! - `once`: `clean` without a daemon; `interrupts`: signals meanwhile
 //! - `offline`: questions without a daemon; `survey`: a look that changes nothing
 //! - `reading`: what `once` and `survey` begin with
+//! - `output_file`: files that a command declares
 //! - `parts`: how ledger, reaper and watchers are set up
 //! - `saved_state`: what the registry gives back at the start
 //! - `sources`: where jobs come from, and how each source is; `source_hooks`: what the reaper and
@@ -37,6 +38,7 @@ mod links;
 mod listeners;
 mod offline;
 mod once;
+mod output_file;
 mod owner;
 mod parts;
 mod reading;
@@ -65,6 +67,7 @@ pub use backup::backup;
 pub use database::{Fit, fit};
 pub use offline::offline;
 pub use once::{Once, once};
+pub use output_file::write_new_file;
 pub use serve::serve;
 pub use settings::describe;
 pub use survey::{Baseline, Survey, survey};

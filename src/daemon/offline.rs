@@ -27,6 +27,7 @@ use crate::types::{Cache, Watches};
 pub fn offline(mut settings: Settings, baseline: Baseline) -> anyhow::Result<Arc<Daemon>> {
     let started = clock::now().wall;
     let described = describe(&settings);
+    let adapter = Arc::clone(&settings.adapter);
     let mut policy = std::mem::take(&mut settings.policy);
     // Roots that a run would make are empty.
     for root in policy.roots.values_mut() {
@@ -62,6 +63,7 @@ pub fn offline(mut settings: Settings, baseline: Baseline) -> anyhow::Result<Arc
         access: Access::new(Authorizer::of_process(None)?, Tokens::new(tokens)),
         started,
         settings: described,
+        adapter,
     }));
     let thread = std::thread::Builder::new().name("engine".to_owned());
     thread

@@ -5,6 +5,7 @@
 //! same state.
 //! **Invariant:** nothing lapses by itself here: only what was asked for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,10 @@ use super::records::Patience;
 use super::saved_state;
 use super::sources::Sources;
 use super::state_dir::StateDir;
+use crate::app::AppError;
+use crate::app::retention;
 use crate::app::runs::Recording;
+use crate::app::space::space_of;
 use crate::cache::{self, Peek, Rules};
 use crate::clock;
 use crate::config::Settings;
@@ -124,6 +128,29 @@ impl Once {
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.reading.engine
+    }
+
+    /// Returns the space, under other lifetimes.
+    ///
+    /// # Errors
+    /// If they name a rule or a duration that there is not.
+    pub fn space(&self, retention: &BTreeMap<String, String>) -> Result<types::Space, AppError> {
+        let engine = self.engine();
+        let policy = engine.policy();
+        let retention = retention::resolve(&policy, retention)?;
+        let known = (&**engine.index(), &**engine.jobs());
+        Ok(space_of(known, &policy, &retention, clock::now().wall))
+    }
+
+    /// Returns the number of jobs of the source `name`.
+    #[must_use]
+    pub fn jobs_of(&self, name: &str) -> u64 {
+        let policy = self.engine().policy();
+        let source = policy
+            .sources
+            .iter()
+            .find(|(_, source)| source.name == name);
+        source.map_or(0, |(&id, _)| self.engine().jobs().count(id))
     }
 
     /// Writes the records of what was removed, as far as the sources take them. Returns the sources

@@ -66,6 +66,7 @@ pub(super) fn http_access(settings: &AccessSettings) -> HttpAccess {
     HttpAccess {
         anonymous: settings.anonymous,
         open_metrics: settings.open_metrics,
+        only_endpoints: settings.only_endpoints,
         issuers: settings.jwt.iter().map(issuer).collect(),
     }
 }

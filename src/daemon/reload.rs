@@ -147,7 +147,8 @@ impl Reload {
         self.daemon
             .access()
             .set_http(parts::http_access(&settings.access));
-        self.daemon.on_reload(clock::now().wall, Ok(described));
+        self.daemon
+            .on_reload(clock::now().wall, Ok((described, settings.adapter)));
         // The engine forgets what the old rules said before the watchers bring what the new ones
         // need: a crawl that began before that does not count, so it has to have taken the new
         // rules in, not only to have them in its queue.

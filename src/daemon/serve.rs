@@ -224,8 +224,7 @@ impl Running {
         let engine = Engine::new(setup, now);
         let cache = cache.start(Arc::clone(engine.index()), cache_hooks(&inbox, &watcher));
         let cache = Arc::new(cache.context("cannot start to save")?);
-        let barriers = Arc::clone(&watcher);
-        let link = EngineLink::new(inbox.clone(), move |token| barriers.sync(token));
+        let link = link_of(&inbox, &watcher);
         let events = Arc::new(Events::new(now.wall));
         let daemon = Arc::new(Daemon::new(Parts {
             access: parts::access(settings.group.as_deref(), &registry, &settings.access)?,
@@ -247,6 +246,7 @@ impl Running {
             ports,
             started: now.wall,
             settings: described,
+            adapter: settings.adapter,
         }));
         let outlets = Outlets {
             answers,
@@ -328,6 +328,12 @@ fn tell_loaded(stats: &CacheStats) {
             "a part of what was saved cannot be used; it is read anew"
         );
     }
+}
+
+/// The way to the engine, whose barriers go through the watcher.
+fn link_of(inbox: &mpsc::Sender<Input>, watcher: &Arc<Watcher>) -> EngineLink {
+    let barriers = Arc::clone(watcher);
+    EngineLink::new(inbox.clone(), move |token| barriers.sync(token))
 }
 
 fn cache_hooks(inbox: &mpsc::Sender<Input>, watcher: &Arc<Watcher>) -> cache::Hooks {

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use axum::Router;
+use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -19,10 +20,14 @@ const STYLE: &str = include_str!("docs/style.css");
 const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
 
-/// Returns the routes of the page and of its style sheet.
-pub(super) fn routes<S: Clone + Send + Sync + 'static>(document: &Value) -> Router<S> {
-    let page = render(document);
-    let page = move || async move { answer("text/html; charset=utf-8", page) };
+/// Returns the routes of the page, which shows the document that `document` makes, and of its style
+/// sheet.
+pub(super) fn routes<S: Clone + Send + Sync + 'static>(
+    document: impl Fn(&S) -> Value + Clone + Send + Sync + 'static,
+) -> Router<S> {
+    let page = move |State(state): State<S>| async move {
+        answer("text/html; charset=utf-8", render(&document(&state)))
+    };
     let style = || async { answer("text/css; charset=utf-8", STYLE.to_owned()) };
     Router::new()
         .route("/docs", QUESTION.guard(get(page)))

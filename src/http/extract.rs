@@ -19,7 +19,7 @@ use crate::app::access::{HasRole, Requester, Viewer};
 use crate::types::from_query;
 
 /// Media type of a body.
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 
 /// Query parameters.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,7 +34,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 }
 
 /// Splits the query of `uri` (`application/x-www-form-urlencoded`: `+` is a space).
-fn pairs(uri: &Uri) -> Result<Vec<(String, Vec<u8>)>, Problem> {
+pub(super) fn pairs(uri: &Uri) -> Result<Vec<(String, Vec<u8>)>, Problem> {
     let mut pairs: Vec<(String, Vec<u8>)> = Vec::new();
     let text = uri.query().unwrap_or_default();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {

@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::extract::{OriginalUri, Request};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Json, Router};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use super::adapter;
 use super::docs;
 use super::document::{Document, add_examples};
 use super::error::Problem;
 use super::metrics;
-use super::route::QUESTION;
+use super::route::{ORDER, QUESTION};
 use super::v1;
+use crate::app::access::Origin;
 use crate::app::{AppError, Daemon};
 
 /// Returns the routes with their documents.
@@ -53,22 +57,44 @@ pub fn router(daemon: Arc<Daemon>) -> Router {
     let (router, mut document) = routes().split_for_parts();
     add_examples(&mut document);
     let paths: Arc<[String]> = document.paths.paths.keys().cloned().collect();
-    let unknown_path = move |OriginalUri(uri): OriginalUri| async move {
-        let error = AppError::not_found(format!("there is nothing at \"{}\"", uri.path()));
-        Problem::from(error).allowed(paths.iter().cloned())
+    let other_path = |State(daemon): State<Arc<Daemon>>, request: Request| async move {
+        match adapter::handle(&daemon, request).await {
+            Ok(response) => response,
+            Err(request) => nothing_at(&request)
+                .allowed(paths.iter().cloned())
+                .into_response(),
+        }
     };
-    let document = serde_json::to_value(document).unwrap_or_default();
-    let pages = docs::routes(&document);
-    let document = Arc::new(document);
+    let document = Arc::new(serde_json::to_value(document).unwrap_or_default());
+    let whole = move |daemon: &Arc<Daemon>| {
+        let mut document = document.as_ref().clone();
+        adapter::add_paths(&mut document, &daemon.adapter());
+        document
+    };
+    let pages = docs::routes(whole.clone());
+    let whole = move |State(daemon): State<Arc<Daemon>>| async move { Json(whole(&daemon)) };
     router
         .merge(pages)
-        .route(
-            "/openapi.json",
-            QUESTION.guard(get(move || async move { Json(document.as_ref().clone()) })),
-        )
-        .fallback(QUESTION.guard(any(unknown_path)))
+        .route("/openapi.json", QUESTION.guard(get(whole)))
+        .fallback(ORDER.guard(any(other_path)))
         .method_not_allowed_fallback(QUESTION.guard(any(unknown_method)))
+        .layer(from_fn_with_state(Arc::clone(&daemon), offer))
         .with_state(daemon)
+}
+
+fn nothing_at(request: &Request) -> Problem {
+    let path = request.uri().path();
+    AppError::not_found(format!("there is nothing at \"{path}\"")).into()
+}
+
+/// Keeps clients over TCP from everything but declared endpoints, where the configuration says so.
+async fn offer(State(daemon): State<Arc<Daemon>>, request: Request, next: Next) -> Response {
+    let origin = request.extensions().get::<Origin>();
+    let is_limited = origin.is_some_and(|origin| daemon.access().has_only_endpoints(origin));
+    if is_limited && daemon.adapter().at(request.uri().path()).next().is_none() {
+        return nothing_at(&request).into_response();
+    }
+    next.run(request).await
 }
 
 async fn unknown_method(request: Request) -> Problem {

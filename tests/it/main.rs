@@ -17,6 +17,7 @@ mod common;
 #[path = "../common/postgres.rs"]
 mod postgres;
 
+mod adapter;
 mod any_backend;
 mod api_document;
 mod arrivals;

@@ -51,7 +51,7 @@ fn status(daemon: &Daemon) -> Value {
 }
 
 /// Addresses on which `daemon` answers.
-fn addresses(daemon: &Daemon) -> Vec<SocketAddr> {
+pub(super) fn addresses(daemon: &Daemon) -> Vec<SocketAddr> {
     let status = status(daemon);
     let listeners = status["http"].as_array().unwrap().iter();
     listeners
@@ -83,7 +83,7 @@ fn begin(address: SocketAddr, bytes: &[u8]) -> TcpStream {
 
 /// Everything that is answered to `bytes` until the server ends the connection.
 #[track_caller]
-fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
+pub(super) fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     let answer = read_all(begin(address, bytes));
     String::from_utf8_lossy(&answer).into_owned()
 }

@@ -5,24 +5,32 @@ use std::collections::BTreeMap;
 use crate::sources::{assert_none, names, sources};
 
 /// What each part may use besides itself; `src/ARCHITECTURE.md` draws it.
-const MAY_USE: [(&str, &[&str]); 17] = [
+const MAY_USE: [(&str, &[&str]); 18] = [
     ("main", &["cli"]),
     ("lib", &[]),
     (
         "cli",
         &[
-            "daemon", "app", "http", "types", "config", "ledger", "clock", "core", "sources",
+            "adapter", "daemon", "app", "http", "types", "config", "ledger", "clock", "core",
+            "sources",
         ],
     ),
     (
         "daemon",
         &[
-            "app", "http", "types", "config", "watch", "sources", "reap", "registry", "cache",
-            "fs", "ledger", "clock", "core",
+            "adapter", "app", "http", "types", "config", "watch", "sources", "reap", "registry",
+            "cache", "fs", "ledger", "clock", "core",
         ],
     ),
-    ("http", &["app", "types", "config", "clock", "core"]),
-    ("app", &["types", "registry", "ledger", "clock", "core"]),
+    (
+        "http",
+        &["adapter", "app", "types", "config", "clock", "core"],
+    ),
+    (
+        "app",
+        &["adapter", "types", "registry", "ledger", "clock", "core"],
+    ),
+    ("adapter", &["types", "clock", "core"]),
     ("types", &["core"]),
     ("watch", &["fs", "clock", "core"]),
     ("sources", &["fs", "clock", "core"]),
@@ -32,18 +40,19 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("fs", &["core"]),
     ("ledger", &["core"]),
     ("clock", &["core"]),
-    ("config", &["sources", "core"]),
+    ("config", &["adapter", "sources", "core"]),
     ("core", &[]),
 ];
 
 /// Parts that may use a crate; others ask them for what it does.
-const CRATES: [(&str, &[&str]); 13] = [
+const CRATES: [(&str, &[&str]); 14] = [
     ("axum", &["http", "cli"]),
     ("clap", &["cli"]),
     ("comfy_table", &["cli"]),
     ("getrandom", &["app"]),
     ("globset", &["core"]),
     ("jsonwebtoken", &["app", "config"]),
+    ("minijinja", &["adapter"]),
     ("rusqlite", &["registry", "sources"]),
     ("rustls", &["http", "sources"]),
     ("sd_notify", &["daemon"]),

@@ -17,7 +17,7 @@ use crate::config::Settings;
 use crate::core::principal::Principal;
 use crate::core::report::{CleanRequest, Mode};
 use crate::core::run::RunCause;
-use crate::daemon::{Baseline, once};
+use crate::daemon::{Baseline, Once, once};
 use crate::types::{CleanOrder, Report};
 
 #[derive(Debug, Args)]
@@ -154,7 +154,7 @@ fn carry_out(
 }
 
 /// Answer of the daemon.
-enum Answer {
+pub(super) enum Answer {
     Report(Box<Report>),
     /// There is none.
     Absent(ClientError),
@@ -164,7 +164,7 @@ enum Answer {
 
 /// Has the daemon behind `client` carry out `order`. The user can interrupt a run: the daemon
 /// cancels it, and reports what it removed until then.
-async fn ask(
+pub(super) async fn ask(
     context: &Context,
     watching: &WatchOptions,
     mut client: Client,
@@ -204,11 +204,17 @@ fn key() -> String {
 
 /// Removes what is due and asked for, after one crawl.
 fn clean_once(settings: Settings, order: &CleanOrder) -> anyhow::Result<Report> {
-    let started = clock::now().wall;
     let principal = Principal::Uid(rustix::process::geteuid().as_raw());
     // Refused before anything is read, let alone removed.
-    let request = resolve(order, &settings.policy, principal.clone())?;
-    let mut once = once(settings)?;
+    resolve(order, &settings.policy, principal)?;
+    clean_with(&mut once(settings)?, order)
+}
+
+/// Removes what is due and asked for of what was read.
+pub(super) fn clean_with(once: &mut Once, order: &CleanOrder) -> anyhow::Result<Report> {
+    let started = clock::now().wall;
+    let principal = Principal::Uid(rustix::process::geteuid().as_raw());
+    let request = resolve(order, &once.engine().policy(), principal.clone())?;
     let recording = once.begin_run(details(order.clone(), principal, RunCause::Order))?;
     let report = once.clean(CleanRequest {
         run: Some(recording.run.clone()),

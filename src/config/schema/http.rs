@@ -9,7 +9,7 @@ use serde::Deserialize;
 use jsonwebtoken::Algorithm;
 
 use super::super::setting::{Table, Value, Values, Words};
-use super::super::value::{Anonymous, Metrics, Period};
+use super::super::value::{Anonymous, Metrics, Period, Served};
 use crate::core::role::Role;
 
 /// HTTP over TCP: the same /v1 as on the socket, for other hosts, containers and browsers. Off
@@ -36,6 +36,10 @@ pub(in crate::config) struct Http {
     /// Credentials for GET /metrics: "viewer", or "open" for none on loopback addresses.
     #[schemars(extend("default" = "viewer"), example = &"open")]
     pub metrics: Value<Metrics>,
+    /// Operations that are offered over TCP: "all", or "adapters" for the endpoints of this file
+    /// alone. The socket offers all.
+    #[schemars(extend("default" = "all"), example = &"adapters")]
+    pub serve: Value<Served>,
     // The file has the keys of a table before its subtables: these come last.
     pub tls: Table<Tls>,
     #[schemars(extend("type" = ["array", "object"], "maxItems" = 16, "x-single" = true))]

@@ -56,6 +56,10 @@ pub(in crate::config) struct Key {
     pub is_single: bool,
     /// True if only variables of the process apply, not those of files.
     pub is_of_process: bool,
+    /// True if a table of tables may stand for the list: its keys are the names.
+    pub is_named: bool,
+    /// True if variables are not replaced.
+    pub is_raw: bool,
     /// Kinds of sources for which the key has an effect; empty: all.
     pub kinds: Vec<String>,
     /// Section that the key holds.
@@ -144,6 +148,10 @@ impl Key {
 
     fn of(schema: &Json, name: &str, outer: &str, prefix: Option<&str>) -> Self {
         let dotted = [outer, name].join(if outer.is_empty() { "" } else { "." });
+        let types = strings(&schema["type"]);
+        // A variable holds text, and no table.
+        let is_words = types.contains(&"object".to_owned()) && schema.get("properties").is_none();
+        let prefix = prefix.filter(|_| !is_words);
         let variable = prefix.map(|prefix| format!("{prefix}{}", name.to_uppercase()));
         let properties = schema.get("properties").is_some();
         let nested = if properties {
@@ -170,7 +178,7 @@ impl Key {
         Self {
             name: name.to_owned(),
             text: string(&schema["description"]),
-            types: strings(&schema["type"]),
+            types,
             default: default.map(text_of),
             example: example.or(default).map(in_toml).unwrap_or_default(),
             usual: default.or(example).map(in_toml).unwrap_or_default(),
@@ -179,6 +187,8 @@ impl Key {
             is_secret: schema["x-secret"] == true,
             is_of_process: schema["x-process"] == true,
             is_single: schema["x-single"] == true,
+            is_named: schema["x-named"] == true,
+            is_raw: schema["x-raw"] == true,
             kinds: strings(&schema["x-kinds"]),
             nested,
         }

@@ -10,6 +10,8 @@
 //! - `x-required`: the key must be present
 //! - `x-secret`: messages and `lapsed config show` never contain the value
 //! - `x-process`: only variables of the process apply, not those of files
+//! - `x-raw`: variables are not replaced
+//! - `x-single`, `x-named`: other forms of a list of tables
 //! - `x-kinds`: kinds of sources for which the key has an effect
 //!
 //! **Invariant:** a key that is not declared here is unknown, and always refused.
@@ -23,6 +25,7 @@
     reason = "the documentation of a key is also a comment in the annotated file"
 )]
 
+mod adapter;
 mod breaker;
 mod http;
 mod keys;
@@ -37,6 +40,7 @@ mod top;
 mod variables;
 mod watch;
 
+pub(super) use adapter::{Adapter, Command, CommandLog, Endpoint, OutputWord, Param, TypeWord};
 pub(super) use breaker::Breaker;
 pub(super) use http::{Http, Jwt, Tls};
 pub(super) use keys::{Key, Nested, Section, TOP, bare_or_quoted, json_schema};

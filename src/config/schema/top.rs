@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::setting::{Table, Value};
+use super::super::setting::{Table, Value, Words};
 use super::super::settings::{LogFormat, LogLevel};
-use super::super::value::{Group, Permissions, SocketPath};
-use super::{Breaker, Http, Ledger, Reap, Root, Rule, Schedule, Source, Store, Variables, Watch};
+use super::super::value::{Code, Group, Permissions, SocketPath};
+use super::{
+    Adapter, Breaker, Command, Endpoint, Http, Ledger, Reap, Root, Rule, Schedule, Source, Store,
+    Variables, Watch,
+};
 
 /// Configuration of lapsed: every setting, with its default or an example.
 ///
@@ -78,6 +81,9 @@ pub(in crate::config) struct Top {
     /// state directory. Prefer allow_unsafe in one [[root]].
     #[schemars(extend("default" = false, "x-process" = true), example = true)]
     pub allow_unsafe_roots: Value<bool>,
+    /// Templates that others include: { name = "…" }, also written [templates] and name = '''…'''.
+    #[schemars(example = serde_json::json!({ "totals": "{{ report.files }}" }))]
+    pub templates: Words<Code>,
     #[schemars(length(max = 16))]
     pub variables: Vec<Table<Variables>>,
     pub http: Table<Http>,
@@ -95,4 +101,9 @@ pub(in crate::config) struct Top {
     pub rule: Vec<Table<Rule>>,
     #[schemars(length(max = 1000))]
     pub schedule: Vec<Table<Schedule>>,
+    pub adapter: Table<Adapter>,
+    #[schemars(length(max = 1000))]
+    pub command: Vec<Table<Command>>,
+    #[schemars(length(max = 1000))]
+    pub endpoint: Vec<Table<Endpoint>>,
 }

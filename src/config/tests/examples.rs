@@ -1,5 +1,7 @@
 //! Defaults and examples of all keys.
 
+use std::collections::BTreeMap;
+
 use super::super::schema::{Key, Nested, Section, TOP};
 use super::*;
 
@@ -53,13 +55,72 @@ fn with_key(section: &str, key: &Key, value: &str) -> String {
             let secret = "secret = \"${JWT_SECRET}\"";
             format!("[{section}]\n{secret}\n{} = {value}\n", key.name)
         }
+        section if section.starts_with("command") || section.starts_with("endpoint") => {
+            String::new()
+        }
         section => format!("[{section}]\n{} = {value}\n", key.name),
     };
     for (name, keys) in tables {
         let lines = keys.iter().map(|(key, value)| format!("{key} = {value}\n"));
         text.extend([format!("[[{name}]]\n"), lines.collect()]);
     }
-    text
+    text + &with_key_of_adapter(section, key, value)
+}
+
+/// A command, and one more command or endpoint in which `key` has `value`.
+fn with_key_of_adapter(section: &str, key: &Key, value: &str) -> String {
+    let (table, nested) = section.split_once('.').unwrap_or((section, ""));
+    let base = if key.name == "name" {
+        "base"
+    } else {
+        "cleanup_jobs"
+    };
+    let mut keys = BTreeMap::from([("use", format!("{base:?}"))]);
+    match table {
+        "command" => keys.insert("name", "\"it\"".to_owned()),
+        "endpoint" => {
+            keys.insert("answer", "'{}'".to_owned());
+            keys.insert("route", "\"POST /it\"".to_owned())
+        }
+        _ => return String::new(),
+    };
+    let mut of_nested = match nested {
+        "log" => BTreeMap::from([("on", "\"end\""), ("text", "\"x\"")]),
+        "files" => BTreeMap::from([("name", "\"x\"")]),
+        "params" => BTreeMap::from([
+            ("name", "\"dry_run\""),
+            ("type", "\"bool\""),
+            ("default", "true"),
+        ]),
+        _ => BTreeMap::new(),
+    };
+    if nested.is_empty() {
+        keys.insert(&key.name, value.to_owned());
+    } else {
+        of_nested.insert(&key.name, value);
+    }
+    let lines = |keys: &BTreeMap<&str, String>| -> String {
+        let lines = keys
+            .iter()
+            .map(|(key, value)| [key, " = ", value, "\n"].concat());
+        lines.collect()
+    };
+    let of_nested = of_nested.into_iter();
+    let of_nested = of_nested
+        .map(|(key, value)| (key, value.to_owned()))
+        .collect();
+    let heading = match nested {
+        "" => String::new(),
+        "exit" => format!("[{section}]\n"),
+        _ => format!("[[{section}]]\n"),
+    };
+    format!(
+        "[[command]]\nname = {base:?}\nrequest = '{{\"dry_run\": {{{{ params.dry_run }}}}}}'\n\
+         [command.params]\ndry_run = {{ type = \"bool\", default = true }}\n\
+         [[{table}]]\n{}{heading}{}",
+        lines(&keys),
+        lines(&of_nested),
+    )
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::super::error::{Refusal, allowed};
 use super::super::schema::{Kind, NameCase, Then};
 use super::super::setting::{Choice, Setting, choice};
 use super::super::settings::{Backend, LogFormat, LogLevel};
-use super::{Anonymous, Metrics, flag_word};
+use super::{Anonymous, Metrics, Served, flag_word};
 use crate::core::claim::Unit;
 use crate::core::jobs::Status;
 use crate::core::policy::{Record, Schedule, Since, SkipOpen};
@@ -54,6 +54,11 @@ impl Choice for Anonymous {
 
 impl Choice for Metrics {
     const WORDS: &'static [(&'static str, Self)] = &[("viewer", Self(false)), ("open", Self(true))];
+}
+
+impl Choice for Served {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("all", Self(false)), ("adapters", Self(true))];
 }
 
 impl Choice for Role {

@@ -262,6 +262,7 @@ impl World {
             pins: Arc::clone(engine.pins()),
             policy,
             settings: types::Settings::default(),
+            adapter: Arc::default(),
             link: link.clone(),
             ledger: Arc::new(ledger),
             ask_source: ask_source(&registry),

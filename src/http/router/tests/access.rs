@@ -39,6 +39,7 @@ impl World {
         self.daemon.parts.access.set_http(HttpAccess {
             anonymous,
             open_metrics,
+            only_endpoints: false,
             issuers: vec![issuer],
         });
     }

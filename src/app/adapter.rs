@@ -1,0 +1,123 @@
+//! Commands and endpoints of an older system, carried out by the daemon.
+//!
+//! **Invariant:** an endpoint goes through the same use cases as `/v1`, with the client's own role.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::access::Viewer;
+use super::clean::clean;
+use super::daemon::Daemon;
+use super::error::AppError;
+use super::history::history;
+use super::space::space;
+use super::status::status;
+use super::{order, runs};
+use crate::adapter::{Adapter, Backend, Endpoint, Facts, Method, NotDone, Params, Wish};
+use crate::types::{
+    CleanOrder, HistoryQuery, Report, Retention, Run, RunsQuery, Settings, Space, SpaceQuery,
+};
+
+/// The daemon, for one client.
+pub(crate) struct DaemonBackend {
+    daemon: Arc<Daemon>,
+    /// Taken by the one clean.
+    viewer: Option<Viewer>,
+}
+
+impl Backend for DaemonBackend {
+    type Error = AppError;
+
+    async fn settings(&mut self) -> Result<Settings, AppError> {
+        Ok(self.daemon.settings())
+    }
+
+    async fn prepare(&mut self, _: Option<&CleanOrder>) -> Result<(), AppError> {
+        Ok(())
+    }
+
+    async fn space(&mut self, retention: &BTreeMap<String, String>) -> Result<Space, AppError> {
+        let retention = Some(Retention(retention.clone()));
+        space(Arc::clone(&self.daemon), SpaceQuery { retention }).await
+    }
+
+    async fn clean(&mut self, order: CleanOrder) -> Result<Report, AppError> {
+        let twice = || AppError::internal("an endpoint cleans once");
+        let viewer = self.viewer.take().ok_or_else(twice)?;
+        clean(Arc::clone(&self.daemon), viewer, order).await
+    }
+
+    async fn last_run(&mut self) -> Result<Option<Run>, AppError> {
+        let query = RunsQuery::default();
+        let runs = runs::list(Arc::clone(&self.daemon), query).await?;
+        Ok(runs.runs.into_iter().find(|run| run.finished.is_some()))
+    }
+
+    async fn status(&mut self) -> Result<serde_json::Value, AppError> {
+        Ok(serde_json::json!(status(Arc::clone(&self.daemon)).await?))
+    }
+
+    async fn history(&mut self) -> Result<serde_json::Value, AppError> {
+        let lines = history(Arc::clone(&self.daemon), HistoryQuery::default()).await?;
+        let unreadable = |error| AppError::internal(format!("the history is no JSON: {error}"));
+        serde_json::from_slice(&lines).map_err(unreadable)
+    }
+}
+
+/// Failure at an endpoint, with the run that it had carried out by then.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EndpointError {
+    /// Failure.
+    pub error: AppError,
+    /// The run that was carried out.
+    pub run: Option<u64>,
+}
+
+/// Carries out `endpoint` with `params` for `viewer`, and returns its answer, in JSON.
+///
+/// # Errors
+/// If the role is missing, the operation fails, or the answer cannot be rendered, which does not
+/// undo what was carried out.
+pub async fn answer(
+    daemon: Arc<Daemon>,
+    viewer: Viewer,
+    adapter: Arc<Adapter>,
+    endpoint: Arc<Endpoint>,
+    params: Params,
+) -> Result<String, EndpointError> {
+    let fail = |error| EndpointError { error, run: None };
+    let mut backend = DaemonBackend {
+        daemon,
+        viewer: Some(viewer),
+    };
+    let wish = Wish {
+        only_ask: endpoint.method == Method::Get,
+        ..Wish::default()
+    };
+    let action = &endpoint.action;
+    let done = adapter.carry_out(action, &action.needs, params, wish, &mut backend, |_| {});
+    let facts = done.await.map_err(|error| match error {
+        NotDone::Failed(error) => fail(error),
+        NotDone::Request(error) => fail(AppError::internal(format!(
+            "the request of endpoint {}: {error}",
+            endpoint.path
+        ))),
+    })?;
+    let run = facts.run;
+    let rendered = order::wait(move || render(&adapter, &endpoint, &facts)).await;
+    rendered
+        .and_then(|answer| answer)
+        .map_err(|error| EndpointError { error, run })
+}
+
+fn render(adapter: &Adapter, endpoint: &Endpoint, facts: &Facts) -> Result<String, AppError> {
+    adapter.answer(endpoint, facts).map_err(|error| {
+        let done = match facts.run {
+            Some(run) => format!("run {run} is done; "),
+            None => String::new(),
+        };
+        let path = &endpoint.path;
+        let message = format!("{done}its answer at {path} cannot be rendered: {error}");
+        AppError::internal(message).hint("the history has what was removed: lapsed history")
+    })
+}

@@ -1,0 +1,285 @@
+//! `lapsed run NAME …`: a command of an older system, as the configuration declares it.
+//!
+//! **Invariant:** where a daemon runs, it carries the command out; a one-shot run beside it does
+//! not happen.
+
+use std::ffi::{OsStr, OsString};
+use std::sync::Arc;
+
+use clap::Args;
+
+use crate::adapter::{
+    Adapter, Command, Facts, LogLevel, LogTarget, Logged, NotDone, ParamEffect, Params, Wish,
+};
+use crate::cli::context::{Context, End, WatchOptions, block_on};
+use crate::config::Settings;
+use crate::daemon::write_new_file;
+
+mod backend;
+pub(super) mod parser;
+
+use backend::CommandBackend;
+
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(in crate::cli) struct Arguments {
+    /// Name of the command, and its arguments [default: list the commands]
+    #[arg(
+        value_name = "NAME",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    words: Vec<OsString>,
+}
+
+pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
+    let settings = context.settings(&WatchOptions::default())?;
+    let adapter = settings.adapter.clone();
+    let Some((name, words)) = arguments.words.split_first() else {
+        return super::adapter::list(context, &adapter);
+    };
+    if name == "--help" || name == "-h" {
+        return super::adapter::list(context, &adapter);
+    }
+    let command = command(&adapter, name)?;
+    let asked = match parser::parse(&command, words) {
+        Ok(asked) => asked,
+        Err(mistake) => return Ok(refuse(&command, mistake)),
+    };
+    // Its output is that of the older system.
+    context.hush();
+    match carry_out(context, settings, &adapter, &command, asked) {
+        Ok(end) => Ok(end),
+        Err(error) => {
+            context.output.flush()?;
+            eprintln!("error: {error:#}");
+            Ok(End::Status(command.exit.failed))
+        }
+    }
+}
+
+/// The command `name`.
+///
+/// # Errors
+/// If there is none.
+pub(super) fn command(adapter: &Adapter, name: &OsStr) -> anyhow::Result<Arc<Command>> {
+    let name = name.to_string_lossy();
+    let found = adapter.commands.get(&*name).cloned();
+    found.ok_or_else(|| unknown(&name, adapter))
+}
+
+/// Tells what is wrong with the arguments of `command`, or helps.
+pub(super) fn refuse(command: &Command, mistake: parser::Mistake) -> End {
+    match mistake {
+        parser::Mistake::Usage(error) => {
+            let _ = error.print();
+            if error.use_stderr() {
+                End::Status(command.exit.failed)
+            } else {
+                End::Done
+            }
+        }
+        parser::Mistake::Faults(faults) => {
+            for fault in faults {
+                let flag = fault.name.replace('_', "-");
+                eprintln!("error: --{flag} {}: it {}", fault.given, fault.message);
+            }
+            End::Status(command.exit.failed)
+        }
+    }
+}
+
+fn unknown(name: &str, adapter: &Adapter) -> anyhow::Error {
+    let known: Vec<&str> = adapter.commands.keys().map(String::as_str).collect();
+    let hint = match known.as_slice() {
+        [] => "the configuration declares none: write [[command]], or `lapsed init --preset`"
+            .to_owned(),
+        known => format!("known: {}", known.join(", ")),
+    };
+    anyhow::anyhow!("there is no command {name:?}\n  {hint}")
+}
+
+fn carry_out(
+    context: &mut Context,
+    settings: Settings,
+    adapter: &Adapter,
+    command: &Command,
+    asked: parser::Asked,
+) -> anyhow::Result<End> {
+    let mut watching = WatchOptions::default();
+    let mut level = command.log_level;
+    let mut is_json = asked.is_json || context.is_json();
+    for (effect, value) in asked.params.effects(&command.action.params) {
+        match effect {
+            ParamEffect::Json => is_json = true,
+            ParamEffect::Level(other) => level = level.min(*other),
+            ParamEffect::Setting(key) => set(&mut watching, key, value)?,
+            ParamEffect::Operation(_) => {}
+        }
+    }
+    let settings = if watching.is_given() {
+        context.settings(&watching)?
+    } else {
+        settings
+    };
+    let base_dir = settings.base_dir.clone();
+    let Asked { params, wish } = Asked::from(asked);
+    let log = Printer { command, level };
+    let mut begin: Result<(), anyhow::Error> = Ok(());
+    let mut backend = CommandBackend::new(context, &watching, settings);
+    let is_quiet = is_json && command.log_to == LogTarget::Stdout;
+    let done = block_on(async {
+        let action = &command.action;
+        let done = adapter.carry_out(action, &action.needs, params, wish, &mut backend, |facts| {
+            begin = print_start(adapter, log, facts, is_quiet);
+        });
+        Ok(done.await)
+    })?;
+    begin?;
+    let facts = match done {
+        Ok(facts) => facts,
+        Err(NotDone::Failed(backend::Failure::Interrupted)) => return Ok(End::Interrupted),
+        Err(NotDone::Failed(backend::Failure::Other(error))) => return Err(error),
+        Err(NotDone::Request(error)) => anyhow::bail!("the request of the command: {error}"),
+    };
+    let facts = facts.with_sources(backend.sources());
+    let print = |line: &Logged| log.print(line, is_quiet);
+    adapter
+        .log_of_run(command, level, &facts)
+        .map_err(|error| anyhow::anyhow!("a line of the log: {error}"))?
+        .iter()
+        .for_each(print);
+    write_files(adapter, command, &facts, &base_dir)?;
+    show(context, adapter, command, &facts, is_json)?;
+    Ok(end_of(command, &facts))
+}
+
+/// Parameters and wishes of the arguments.
+struct Asked {
+    params: Params,
+    wish: Wish,
+}
+
+impl From<parser::Asked> for Asked {
+    fn from(asked: parser::Asked) -> Self {
+        Self {
+            params: asked.params,
+            wish: Wish {
+                release: asked.release,
+                ..Wish::default()
+            },
+        }
+    }
+}
+
+/// Has this run use another value for a key of the configuration.
+fn set(watching: &mut WatchOptions, key: &str, value: &serde_json::Value) -> anyhow::Result<()> {
+    let Some(path) = value.as_str() else {
+        return Ok(());
+    };
+    if key == "base_dir" {
+        watching.set_base_dir(path.into());
+        return Ok(());
+    }
+    anyhow::bail!("this run cannot have another {key}: change the configuration")
+}
+
+#[derive(Clone, Copy)]
+struct Printer<'a> {
+    command: &'a Command,
+    level: LogLevel,
+}
+
+impl Printer<'_> {
+    /// Prints a line of the log; on standard output only where that has nothing else to hold.
+    fn print(self, line: &Logged, is_quiet: bool) {
+        match self.command.log_to {
+            LogTarget::Stdout if !is_quiet => println!("{}", line.text),
+            LogTarget::Stdout | LogTarget::Stderr => eprintln!("{}", line.text),
+        }
+    }
+}
+
+fn print_start(
+    adapter: &Adapter,
+    log: Printer<'_>,
+    facts: &Facts,
+    is_quiet: bool,
+) -> anyhow::Result<()> {
+    let lines = adapter.log_at_start(log.command, log.level, facts);
+    let lines = lines.map_err(|error| anyhow::anyhow!("a line of the log: {error}"))?;
+    for line in &lines {
+        log.print(line, is_quiet);
+    }
+    Ok(())
+}
+
+fn show(
+    context: &mut Context,
+    adapter: &Adapter,
+    command: &Command,
+    facts: &Facts,
+    is_json: bool,
+) -> anyhow::Result<()> {
+    let template = if is_json {
+        &command.json
+    } else {
+        &command.text
+    };
+    match (template, &facts.report) {
+        (Some(template), _) => {
+            let text = adapter.output(template, is_json, facts);
+            let text = text.map_err(|error| anyhow::anyhow!("the output: {error}"))?;
+            if !text.is_empty() {
+                context.output.line(&text)?;
+            }
+        }
+        (None, Some(report)) if is_json => context.output.json(&**report)?,
+        (None, _) => {}
+    }
+    Ok(())
+}
+
+/// Writes the files that the command declares.
+fn write_files(
+    adapter: &Adapter,
+    command: &Command,
+    facts: &Facts,
+    base_dir: &std::path::Path,
+) -> anyhow::Result<()> {
+    for file in &command.files {
+        if facts.is_dry_run && !file.in_dry_runs {
+            continue;
+        }
+        let template = if file.is_json {
+            &command.json
+        } else {
+            &command.text
+        };
+        let Some(template) = template else {
+            continue;
+        };
+        let name = adapter.file_name(&file.name, facts);
+        let name = name.map_err(|error| anyhow::anyhow!("the name of a file: {error}"))?;
+        let text = adapter.output(template, file.is_json, facts);
+        let text = text.map_err(|error| anyhow::anyhow!("the content of {name}: {error}"))?;
+        let dir = file
+            .dir
+            .as_ref()
+            .map_or_else(|| base_dir.to_owned(), |dir| base_dir.join(dir));
+        write_new_file(&dir, &name, &text)?;
+    }
+    Ok(())
+}
+
+fn end_of(command: &Command, facts: &Facts) -> End {
+    let Some(report) = &facts.report else {
+        return End::Done;
+    };
+    match super::report::end_of(report) {
+        End::Done => End::Done,
+        End::WithErrors => End::Status(command.exit.errors),
+        End::Failed => End::Status(command.exit.failed),
+        other => other,
+    }
+}
