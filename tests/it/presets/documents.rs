@@ -68,7 +68,7 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
 /// The presets as they are in the repository.
 fn texts() -> Vec<(&'static str, String)> {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/config/presets");
-    let text = |name| std::fs::read_to_string(format!("{dir}/{name}.toml")).unwrap();
+    let text = |name| std::fs::read_to_string(format!("{dir}/{name}/preset.toml")).unwrap();
     VARIABLES
         .iter()
         .map(|&(name, _)| (name, text(name)))
@@ -111,7 +111,7 @@ fn there_is_no_preset_that_no_test_knows() {
         .collect();
     let mut known: Vec<String> = VARIABLES
         .iter()
-        .map(|(name, _)| format!("{name}.toml"))
+        .map(|&(name, _)| name.to_owned())
         .collect();
     found.sort();
     known.sort();

@@ -24,7 +24,7 @@ macro_rules! preset {
                 env!("CARGO_MANIFEST_DIR"),
                 "/config/presets/",
                 $name,
-                ".toml"
+                "/preset.toml"
             )),
         }
     };
