@@ -30,14 +30,14 @@ pub(super) fn seconds(text: &str) -> Option<Value> {
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "instants of files are whole milliseconds, which are exact for 285,000 years"
+    reason = "microseconds are exact for 285 years"
 )]
 pub(super) fn of_timestamp(at: jiff::Timestamp) -> Value {
-    let ms = at.as_millisecond();
-    if ms % 1000 == 0 {
-        Value::from(ms / 1000)
+    let us = at.as_microsecond();
+    if us % 1_000_000 == 0 {
+        Value::from(us / 1_000_000)
     } else {
-        Value::from(ms as f64 / 1e3)
+        Value::from(us as f64 / 1e6)
     }
 }
 
