@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use minijinja::value::Value;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::instant::{self, value_of};
 use super::params::Params;
@@ -43,7 +43,7 @@ pub struct Facts {
 }
 
 /// A source that a run read.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SourceFacts {
     /// Its name.
     pub source: String,

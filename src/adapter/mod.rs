@@ -10,6 +10,7 @@
 //! - `context`: names that a template knows, from a [`Report`](crate::types::Report) by `report`
 //! - `log`: lines of a log
 //! - `run`: from parameters to what is known in the end
+//! - `exchange`: recorded exchanges, which are replayed without a daemon
 //! - `sample`: invented results, on which templates are tried when the configuration is loaded
 //!
 //! **Invariant:** a template makes text and nothing else. It has no files, no environment and no
@@ -19,6 +20,7 @@
 
 mod context;
 mod declaration;
+mod exchange;
 mod filters;
 mod instant;
 mod json;
@@ -37,6 +39,7 @@ pub use declaration::{
     Action, Adapter, Command, Endpoint, ErrorForm, ErrorStatus, ExitStatus, LogTarget, Method,
     OutputFile,
 };
+pub use exchange::{Exchange, ExchangeError, Outcome, OutputForm};
 pub use log::Logged;
 pub use log_line::{LogLevel, LogLine, LogMoment};
 pub use operation::Operation;

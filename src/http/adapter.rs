@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::body::to_bytes;
 use axum::extract::{FromRequestParts, Request};
-use axum::http::{HeaderValue, Method as HttpMethod, StatusCode, header};
+use axum::http::{HeaderValue, Method as HttpMethod, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value as Json;
 
@@ -102,13 +102,6 @@ async fn respond(
             Operator::from_request_parts(&mut parts, daemon).await?;
         }
     }
-    let mut given: Vec<(Place, String, Json)> = Vec::new();
-    for (name, value) in pairs(&parts.uri)? {
-        let value = String::from_utf8(value).map_err(|_| {
-            Problem::bad_request(format!("query parameter \"{name}\" is not UTF-8"))
-        })?;
-        given.push((Place::Query, name, value.into()));
-    }
     let media = parts.headers.get(header::CONTENT_TYPE);
     let body = to_bytes(body, BODY_MAX).await;
     let body = body.map_err(|_| Problem::too_large(BODY_MAX))?;
@@ -118,24 +111,8 @@ async fn respond(
         if !kind.eq_ignore_ascii_case(JSON) {
             return Err(Problem::wrong_media(media, JSON).into());
         }
-        let members = serde_json::from_slice(&body).map_err(|error| {
-            Problem::bad_request(format!("the request's body is not a JSON object: {error}"))
-        })?;
-        let members: serde_json::Map<String, Json> = members;
-        given.extend(
-            members
-                .into_iter()
-                .map(|(name, value)| (Place::Body, name, value)),
-        );
     }
-    let params = Params::read(&endpoint.action.params, given).map_err(|params| {
-        let faults = params.iter();
-        let faults: Vec<String> = faults
-            .map(|fault| format!("{:?} {}", fault.name, fault.message))
-            .collect();
-        let problem = Problem::bad_request(format!("parameter {}", faults.join("; ")));
-        Refusal { problem, params }
-    })?;
+    let params = params_of(endpoint, &parts.uri, &body)?;
     let answered = answer(
         Arc::clone(daemon),
         viewer,
@@ -150,18 +127,76 @@ async fn respond(
     })
 }
 
+/// Parameters of a request.
+fn params_of(endpoint: &Endpoint, uri: &Uri, body: &[u8]) -> Result<Params, Refusal> {
+    let mut given: Vec<(Place, String, Json)> = Vec::new();
+    for (name, value) in pairs(uri)? {
+        let value = String::from_utf8(value).map_err(|_| {
+            Problem::bad_request(format!("query parameter \"{name}\" is not UTF-8"))
+        })?;
+        given.push((Place::Query, name, value.into()));
+    }
+    if !body.trim_ascii().is_empty() {
+        let members = serde_json::from_slice(body).map_err(|error| {
+            Problem::bad_request(format!("the request's body is not a JSON object: {error}"))
+        })?;
+        let members: serde_json::Map<String, Json> = members;
+        given.extend(
+            members
+                .into_iter()
+                .map(|(name, value)| (Place::Body, name, value)),
+        );
+    }
+    Params::read(&endpoint.action.params, given).map_err(|params| {
+        let faults = params.iter();
+        let faults: Vec<String> = faults
+            .map(|fault| format!("{:?} {}", fault.name, fault.message))
+            .collect();
+        let problem = Problem::bad_request(format!("parameter {}", faults.join("; ")));
+        Refusal { problem, params }
+    })
+}
+
+/// Reads the parameters of a request to `endpoint`, without a daemon: `target` is its path and
+/// query.
+///
+/// # Errors
+/// The answer to a request that cannot be taken: its status and its body.
+pub fn read_request(
+    adapter: &Adapter,
+    endpoint: &Endpoint,
+    target: &str,
+    body: &str,
+) -> Result<Params, (u16, String)> {
+    let read = target
+        .parse()
+        .map_err(|error| Problem::bad_request(format!("{target:?} is no target: {error}")).into())
+        .and_then(|uri: Uri| params_of(endpoint, &uri, body.as_bytes()));
+    read.map_err(|refusal: Refusal| {
+        let failure = refusal.failure();
+        let status = adapter.error.status(&failure);
+        let status = status.unwrap_or(refusal.problem.0.status);
+        let body = adapter.error_body(&failure).and_then(Result::ok);
+        (status, body.unwrap_or_else(|| refusal.problem.to_json()))
+    })
+}
+
 impl Refusal {
-    /// The answer in the form of the adapter. Headers, such as the challenge of a 401, stay.
-    fn into_response(self, adapter: &Adapter) -> Response {
+    fn failure(&self) -> Failure {
         let problem = &self.problem.0;
-        let failure = Failure {
+        Failure {
             kind: kind_of(problem.status),
             code: problem.code.clone(),
             message: problem.detail.clone(),
             hint: problem.hint.clone(),
             run: problem.run,
-            params: self.params,
-        };
+            params: self.params.clone(),
+        }
+    }
+
+    /// The answer in the form of the adapter. Headers, such as the challenge of a 401, stay.
+    fn into_response(self, adapter: &Adapter) -> Response {
+        let failure = self.failure();
         let status = adapter.error.status(&failure);
         let status = status.and_then(|status| StatusCode::from_u16(status).ok());
         let body = adapter.error_body(&failure);

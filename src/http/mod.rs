@@ -15,7 +15,7 @@ pub mod listener;
 pub mod router;
 pub mod server;
 
-mod adapter;
+pub mod adapter;
 mod capacity;
 mod docs;
 mod document;

@@ -1,6 +1,7 @@
 //! `lapsed adapter`: commands and endpoints of an older system, as the configuration declares them.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -10,6 +11,8 @@ use crate::adapter::{Adapter, Facts};
 use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::table::{Column, Fit, Table, Tone};
 use crate::daemon::describe;
+
+mod exchanges;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
@@ -32,6 +35,12 @@ enum Action {
         )]
         words: Vec<OsString>,
     },
+    /// Replay recorded exchanges, and tell what differs
+    Test {
+        /// File or directory [default: exchanges/ beside the file]
+        #[arg(value_name = "PATH")]
+        path: Option<PathBuf>,
+    },
 }
 
 /// A line of the list.
@@ -47,6 +56,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
     let settings = context.settings(&WatchOptions::default())?;
     match &arguments.action {
         Action::Ls => list(context, &settings.adapter),
+        Action::Test { path } => exchanges::run(context, path.as_deref()),
         Action::Render { words } => {
             let adapter = settings.adapter.clone();
             let described = describe(&settings);
