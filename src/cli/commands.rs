@@ -29,6 +29,7 @@ mod stats;
 mod status;
 mod sync;
 mod token;
+mod uninstall;
 
 /// A command, with its arguments.
 #[derive(Debug, Subcommand)]
@@ -77,6 +78,8 @@ pub(super) enum Command {
     Backup(backup::Arguments),
     /// Make, list and revoke tokens of HTTP clients
     Token(token::Arguments),
+    /// Restore scripts that init --shims replaced
+    Uninstall(uninstall::Arguments),
 }
 
 impl Command {
@@ -118,6 +121,7 @@ impl Command {
             Self::Source(arguments) => source::run(context, &arguments),
             Self::Backup(arguments) => backup::run(context, &arguments),
             Self::Token(arguments) => block_on(token::run(context, &arguments)),
+            Self::Uninstall(arguments) => uninstall::run(context, &arguments),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! - `draft`: a configuration for directories that are named
 //! - `text`: values as TOML spells them
 //! - `questions`: what a terminal is asked
+//! - `shims`: scripts in the place of an older system's
 //! - `file`: writing, without ever losing what was there
 //!
 //! **Invariant:** what is written was loaded and found sound; only what hangs on the environment or
@@ -25,11 +26,13 @@ use crate::config::{
 
 mod draft;
 mod file;
-mod presets;
+pub(super) mod presets;
 mod questions;
+pub(super) mod shims;
 mod text;
 
 use presets::Preset;
+use shims::{Baked, Placed, ShimError};
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what"))]
@@ -53,6 +56,9 @@ pub(in crate::cli) struct Arguments {
     /// Resolve relative paths of the preset below DIR
     #[arg(long, value_name = "DIR", conflicts_with_all = ["watch", "all"])]
     base_dir: Option<PathBuf>,
+    /// Put scripts under the names of the system's into DIR
+    #[arg(long, value_name = "DIR", requires = "preset")]
+    shims: Option<PathBuf>,
     /// Write to FILE, or - for standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -128,6 +134,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
     {
         file::refuse_to_replace(path)?;
     }
+    check_shims(arguments, &wanted, &place)?;
     let sound = compose(
         &wanted,
         &place,
@@ -143,10 +150,52 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
                 file::create(&path, &sound.text)?;
                 None
             };
-            tell(context, &wanted, &sound, &path, kept.as_deref())?;
+            let placed = install_shims(arguments, &wanted, &path)?;
+            let written = Written {
+                path: &path,
+                kept: kept.as_deref(),
+                shims: &placed,
+            };
+            tell(context, &wanted, &sound, &written)?;
         }
     }
     Ok(End::Done)
+}
+
+/// Refuses scripts that could not be written, before anything is.
+fn check_shims(arguments: &Arguments, wanted: &Wanted, place: &Place) -> anyhow::Result<()> {
+    let (Some(dir), Wanted::Preset(preset, _)) = (&arguments.shims, wanted) else {
+        return Ok(());
+    };
+    if preset.shims.is_empty() {
+        bail!("the preset \"{}\" has no scripts", preset.name);
+    }
+    if *place == Place::Stdout {
+        bail!("scripts need a configuration that is a file\n  write it to one: --output FILE");
+    }
+    Ok(shims::check(dir, preset.shims)?)
+}
+
+/// Writes the scripts that were asked for, which use the configuration at `config`.
+fn install_shims(
+    arguments: &Arguments,
+    wanted: &Wanted,
+    config: &Path,
+) -> anyhow::Result<Vec<Placed>> {
+    let (Some(dir), Wanted::Preset(preset, _)) = (&arguments.shims, wanted) else {
+        return Ok(Vec::new());
+    };
+    let binary = std::env::current_exe()?;
+    let utf8 = |path: &Path| -> Result<String, ShimError> {
+        let text = path.to_str().map(str::to_owned);
+        text.ok_or_else(|| ShimError::NotUtf8(format!("{:?}", path.to_string_lossy())))
+    };
+    let (binary, config) = (utf8(&binary)?, utf8(config)?);
+    let baked = Baked {
+        binary: &binary,
+        config: &config,
+    };
+    Ok(shims::install(dir, preset.shims, baked)?)
 }
 
 fn wanted(arguments: &Arguments) -> anyhow::Result<Option<Wanted>> {
@@ -303,13 +352,23 @@ fn print(context: &mut Context, sound: &Sound) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Files that were written.
+struct Written<'a> {
+    /// The configuration.
+    path: &'a Path,
+    /// Path of an older one.
+    kept: Option<&'a Path>,
+    /// Scripts.
+    shims: &'a [Placed],
+}
+
 fn tell(
     context: &mut Context,
     wanted: &Wanted,
     sound: &Sound,
-    path: &Path,
-    kept: Option<&Path>,
+    written: &Written<'_>,
 ) -> anyhow::Result<()> {
+    let (path, kept) = (written.path, written.kept);
     let file = text::for_shell(&path.to_string_lossy());
     let steps = [
         ("check", "", "what it will do, with examples from the tree"),
@@ -332,6 +391,10 @@ fn tell(
             "file": path.to_string_lossy(),
             "preset": preset,
             "kept": kept.map(Path::to_string_lossy),
+            "shims": written.shims.iter().map(|shim| json!({
+                "path": shim.path.to_string_lossy(),
+                "kept": shim.kept.as_ref().map(|kept| kept.to_string_lossy()),
+            })).collect::<Vec<_>>(),
             "hints": sound.hints,
             "next": steps.map(command),
         }));
@@ -341,6 +404,13 @@ fn tell(
     });
     let line = format!("wrote \"{}\"{kept}", path.display());
     output.paragraph(&line, "", "  ")?;
+    for shim in written.shims {
+        let original = shim.kept.as_ref().map_or_else(String::new, |kept| {
+            format!("; the original is kept as \"{}\"", kept.display())
+        });
+        let line = format!("wrote \"{}\"{original}", shim.path.display());
+        output.paragraph(&line, "", "  ")?;
+    }
     for hint in &sound.hints {
         for line in format!("hint: {hint}").lines() {
             output.paragraph(line.trim_start(), "", "  ")?;

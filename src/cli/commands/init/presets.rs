@@ -5,38 +5,51 @@
 
 use std::path::Path;
 
+use super::shims::Shim;
 use super::text;
 
 /// A configuration for systems of one kind.
 #[derive(PartialEq, Eq, Debug)]
-pub(super) struct Preset {
+pub(in crate::cli::commands) struct Preset {
     /// Name.
     pub(super) name: &'static str,
     /// The file.
     pub(super) text: &'static str,
+    /// Scripts under the names of the system's.
+    pub(in crate::cli::commands) shims: &'static [Shim],
 }
 
+/// The text of a file of a preset.
+macro_rules! file {
+    ($($path:literal),+) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/presets/", $($path),+))
+    };
+}
+
+/// A preset, with the scripts in its folder `shims/`.
 macro_rules! preset {
-    ($name:literal) => {
+    ($name:literal, [$($shim:literal),*]) => {
         Preset {
             name: $name,
-            text: include_str!(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/config/presets/",
-                $name,
-                "/preset.toml"
-            )),
+            text: file!($name, "/preset.toml"),
+            shims: &[$(Shim {
+                path: $shim,
+                text: file!($name, "/shims/", $shim),
+            }),*],
         }
     };
 }
 
 /// All of them.
-pub(super) static ALL: [Preset; 5] = [
-    preset!("omr"),
-    preset!("eemt"),
-    preset!("storage"),
-    preset!("audio"),
-    preset!("math2visual"),
+pub(in crate::cli::commands) static ALL: [Preset; 5] = [
+    preset!("omr", ["omr_cleanup.py", "lapsed_omr.py"]),
+    preset!("eemt", ["cleanup_jobs.py", "setup_cleanup_cron.sh"]),
+    preset!("storage", []),
+    preset!("audio", []),
+    preset!(
+        "math2visual",
+        ["scripts/cleanup_temp_files.py", "app/utils/cleanup.py"]
+    ),
 ];
 
 /// Failure to put a directory into a preset.
