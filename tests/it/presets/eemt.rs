@@ -7,12 +7,13 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::database::{DAY, Database, HOUR, YEAR, ago, ms, quoted};
+use super::eemt_kinds::every_kind;
 use super::site::{Site, age_tree};
 use crate::common::sources::{source, uuid, wait_for_source};
 use crate::common::trees::now_ms;
 use crate::common::{Daemon, wait_for, wait_or_tell};
 
-const WEEK: Duration = Duration::from_hours(7 * 24);
+pub const WEEK: Duration = Duration::from_hours(7 * 24);
 /// Five hours behind UTC, or four: compared as text, everything would be done so much later, or earlier.
 const ZONE: &str = "America/New_York";
 pub const TABLE: &str = "CREATE TABLE jobs (id TEXT PRIMARY KEY, workflow_type TEXT NOT NULL, status TEXT NOT NULL, \
@@ -115,6 +116,20 @@ impl Eemt {
         self.db.texts(sql)
     }
 
+    /// Waits until there are no rows of these.
+    #[track_caller]
+    pub fn wait_until_forgotten(&self, daemon: &Daemon, ids: &[&str]) {
+        wait_or_tell(
+            &format!("{ids:?} are forgotten"),
+            || {
+                let left = self.db.texts("SELECT id FROM jobs");
+                let is_left = ids.iter().any(|id| left.iter().any(|found| found == id));
+                (!is_left).then_some(())
+            },
+            || source(daemon, "eemt").to_string(),
+        );
+    }
+
     #[track_caller]
     pub fn wait_until_marked(&self, daemon: &Daemon, ids: &[&str]) {
         let mut ids: Vec<&str> = ids.to_vec();
@@ -161,55 +176,6 @@ pub fn borrowed(names: &[String]) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
 }
 
-/// Jobs of every kind, and what is due of them.
-pub struct Kinds {
-    pub due: Vec<String>,
-    pub marked: Vec<String>,
-}
-
-pub fn every_kind(eemt: &Eemt) -> Kinds {
-    let old_success = uuid(1);
-    let documented = "job-20240113-123456".to_owned();
-    let old_failure = uuid(2);
-    // In UTC it would be past both retentions, read as UTC; and it is hours short of them.
-    let young_success = uuid(3);
-    let young_failure = uuid(4);
-    let (running, pending, cancelled) = (uuid(5), uuid(6), uuid(7));
-    let (endless, endless_failure, strange) = (uuid(8), uuid(9), uuid(10));
-    let unreadable = uuid(11);
-    eemt.job(&old_success, "completed", Some(ago(WEEK + HOUR)));
-    eemt.job(&documented, "completed", Some(ago(YEAR)));
-    eemt.job(&old_failure, "failed", Some(ago(13 * HOUR)));
-    eemt.job(&young_success, "completed", Some(ago(165 * HOUR)));
-    eemt.job(&young_failure, "failed", Some(ago(9 * HOUR)));
-    eemt.job(&running, "running", None);
-    eemt.job(&pending, "pending", None);
-    eemt.job(&cancelled, "cancelled", Some(ago(YEAR)));
-    eemt.job(&endless, "completed", None);
-    eemt.job(&endless_failure, "failed", None);
-    eemt.job(&strange, "archived", Some(ago(YEAR)));
-    eemt.job(&unreadable, "completed", None);
-    eemt.db.run(&format!(
-        "UPDATE jobs SET completed_at = 'last week' WHERE id = '{unreadable}'"
-    ));
-    // Running again: when it ended before is of no interest.
-    eemt.db.run(&format!(
-        "UPDATE jobs SET completed_at = '{}' WHERE id = '{running}'",
-        local(ago(YEAR))
-    ));
-    // Nobody's.
-    eemt.files(&uuid(99));
-    let mut due = Vec::new();
-    for id in [&old_success, &documented, &old_failure] {
-        due.extend(all_of(id));
-    }
-    due.extend([&young_success, &young_failure, &cancelled].map(|id| temp(id)));
-    Kinds {
-        due,
-        marked: vec![old_success, documented, old_failure],
-    }
-}
-
 #[test]
 fn each_kind_of_job_loses_what_the_document_says() {
     let eemt = Eemt::new();
@@ -231,8 +197,16 @@ fn each_kind_of_job_loses_what_the_document_says() {
     eemt.wait_until_marked(&daemon, &marked);
     eemt.site.assert_all_stay(&daemon, &left);
     eemt.wait_until_marked(&daemon, &marked);
-    // Rows are as they were, but for the marks: they are of just now, in the application's own zone.
+    // Rows are as they were, but for the marks: they are of just now, in the application's own zone. What a row that is gone said is kept.
+    eemt.wait_until_forgotten(&daemon, &borrowed(&kinds.forgotten));
+    let is_left = |row: &&Value| !kinds.forgotten.iter().any(|id| row["id"] == **id);
+    let rows: Vec<Value> = rows.iter().filter(is_left).cloned().collect();
     assert_eq!(eemt.rows(), rows);
+    let facts = || daemon.get(&format!("/v1/jobs/{}", kinds.forgotten[0])).1;
+    wait_for("it is forgotten", || {
+        (facts()["forgotten"] == true).then_some(())
+    });
+    assert_eq!(facts()["error"], "no space left");
     let marks = eemt
         .db
         .rows("SELECT id, data_cleaned_at AS at, cleanup_summary AS summary FROM jobs ORDER BY id");
@@ -289,7 +263,8 @@ fn each_goes_at_its_deadline_by_the_applications_clock() {
         .collect();
     gone.push(temp(&working));
     let left = site.wait_until_gone(&daemon, &before, &borrowed(&gone));
-    eemt.wait_until_marked(&daemon, &[&success, &failure]);
+    eemt.wait_until_marked(&daemon, &[&success]);
+    eemt.wait_until_forgotten(&daemon, &[&failure]);
     site.assert_all_stay(&daemon, &left);
 }
 

@@ -1,7 +1,8 @@
 //! eemt: a database that is away holds what depends on it.
 
 use super::database::{DAY, Database, ago};
-use super::eemt::{Eemt, all_of, borrowed, every_kind, local};
+use super::eemt::{Eemt, all_of, borrowed, local};
+use super::eemt_kinds::every_kind;
 use crate::common::sources::{source, uuid, wait_for_source};
 use crate::common::wait_for;
 

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::database::{DAY, Database, HOUR, YEAR, ago};
-use super::eemt::{Eemt, TABLE, all_of, borrowed, every_kind, local, of, temp};
+use super::eemt::{Eemt, TABLE, all_of, borrowed, local, of, temp};
+use super::eemt_kinds::every_kind;
 use super::tree::Tree;
 use crate::common::sources::uuid;
 
@@ -33,13 +34,17 @@ fn the_retentions_are_taken_from_the_environment_and_zero_is_zero() {
             ("r", "running", YEAR),
         ];
         let mut due = Vec::new();
-        let mut marked = Vec::new();
+        let (mut marked, mut forgotten) = (Vec::new(), Vec::new());
         for (number, (name, status, age)) in (1..).zip(jobs) {
             let id = uuid(number);
             eemt.job(&id, status, Some(ago(age)));
             if is_due(name) {
                 due.extend(of(&id));
-                marked.push(id.clone());
+                if status == "failed" {
+                    forgotten.push(id.clone());
+                } else {
+                    marked.push(id.clone());
+                }
             }
             if status != "running" {
                 due.push(temp(&id));
@@ -49,6 +54,7 @@ fn the_retentions_are_taken_from_the_environment_and_zero_is_zero() {
         let daemon = eemt.serve();
         let left = eemt.site.wait_until_gone(&daemon, &before, &borrowed(&due));
         eemt.wait_until_marked(&daemon, &borrowed(&marked));
+        eemt.wait_until_forgotten(&daemon, &borrowed(&forgotten));
         eemt.site.assert_all_stay(&daemon, &left);
     }
 }
@@ -212,7 +218,8 @@ fn directories_that_are_missing_hold_nothing_and_are_taken_up_when_they_come() {
     eemt.row(&second, "failed", Some(ago(DAY)), None);
     eemt.site
         .wait_until_gone(&daemon, &before, &borrowed(&all_of(&second)));
-    eemt.wait_until_marked(&daemon, &[&first, &second]);
+    eemt.wait_until_forgotten(&daemon, &[&second]);
+    eemt.wait_until_marked(&daemon, &[&first]);
 }
 
 #[test]

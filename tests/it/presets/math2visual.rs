@@ -19,7 +19,7 @@ const DRAWINGS: &str = "drawings";
 const ICONS: &str = "unconfirmed icons";
 
 /// The backend directory with files of every kind; what of it is due.
-fn lay(site: &Site) -> Vec<String> {
+pub fn lay(site: &Site) -> Vec<String> {
     let output = |name: String| format!("storage/output/{name}");
     let icon = |name: &str| format!("storage/temp_svgs/{name}");
     let due = vec![
@@ -81,14 +81,14 @@ fn borrowed(names: &[String]) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
 }
 
-struct Tutor {
-    site: Site,
-    db: Database,
+pub struct Tutor {
+    pub site: Site,
+    pub db: Database,
 }
 
 impl Tutor {
     /// `last_activity` is of this type.
-    fn new(kind: Kind, last_activity: &str) -> Self {
+    pub fn new(kind: Kind, last_activity: &str) -> Self {
         let mut site = Site::new("math2visual");
         let db = Database::new(kind, &mut site, "tutor.db");
         if kind == Kind::Sqlite {
@@ -105,7 +105,7 @@ impl Tutor {
     }
 
     /// A session that was last used at an instant. `zone` is what follows the time.
-    fn session(&self, id: &str, used: i64, zone: &str) {
+    pub fn session(&self, id: &str, used: i64, zone: &str) {
         self.db.run(&format!(
             "INSERT INTO tutor_sessions VALUES('{}', '{{}}', '{}{zone}')",
             id.replace('\'', "''"),
@@ -119,7 +119,7 @@ impl Tutor {
         daemon
     }
 
-    fn rows(&self) -> Vec<Value> {
+    pub fn rows(&self) -> Vec<Value> {
         self.db.rows(
             "SELECT session_id AS id, data, CAST(last_activity AS VARCHAR(60)) AS used FROM tutor_sessions ORDER BY session_id",
         )
@@ -398,14 +398,9 @@ fn sessions_that_are_research_data_are_kept_for_ever() {
 
 #[test]
 fn archives_are_a_choice() {
-    let tutor = Tutor::new(Kind::Sqlite, "TIMESTAMP");
+    let mut tutor = Tutor::new(Kind::Sqlite, "TIMESTAMP");
     let mut due = lay(&tutor.site);
-    let file = tutor.site.place.path("lapsed.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let from = text.find("#[[rule]]").unwrap();
-    let end = from + text[from..].find("\n\n").unwrap();
-    let chosen = text[from..end].replace('#', "");
-    std::fs::write(&file, [&text[..from], &chosen, &text[end..]].concat()).unwrap();
+    tutor.site.set("INCLUDE_ARCHIVES", "true");
     for stamp in ["20240120_020001", "1705716001", "2024-01-20-02-00"] {
         due.push(format!("storage/output/formal_{stamp}_{}.svg", uuid(1)));
     }

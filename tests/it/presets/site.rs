@@ -15,8 +15,15 @@ use crate::common::evidence::{holds, ledger, ms, stays};
 use crate::common::trees::now_ms;
 use crate::common::{Daemon, Place, errors, wait_for, wait_or_tell};
 
-/// The daemon's own things at the top of a place.
-const OURS: [&str; 4] = ["state", "lapsed.sock", "lapsed.toml", "lapsed.sock.lock"];
+/// The daemon's own things at the top of a place, and those of the tests.
+const OURS: [&str; 6] = [
+    "state",
+    "lapsed.sock",
+    "lapsed.toml",
+    "lapsed.toml~",
+    "lapsed.sock.lock",
+    "bin",
+];
 
 /// A place: the application's directory is `app`, and whatever else lies beside it is nobody's business.
 pub struct Site {
@@ -218,6 +225,13 @@ impl Site {
     /// Whether what is in the place is called as in `tree`. Nothing is opened for that.
     pub fn has_the_names_of(&self, tree: &Tree) -> bool {
         Tree::names_of(&self.place.path(""), &self.ours()).is_named_like(tree)
+    }
+
+    /// The tree is as it was.
+    #[track_caller]
+    pub fn assert_same(&self, before: &Tree) {
+        let difference = before.difference(&self.tree());
+        assert!(difference.is_empty(), "{difference}");
     }
 
     fn ours(&self) -> Vec<&str> {
