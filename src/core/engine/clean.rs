@@ -38,6 +38,8 @@ pub(super) struct Clean {
     /// Items that are claimed or queued, to be found again when their claims are answered.
     open: BTreeMap<Subject, CleanItem>,
     pub(super) report: CleanReport,
+    /// Number of files and directories that are claimed.
+    others: usize,
     /// Number of items that may still be removed; `None`: any.
     left: Option<usize>,
     /// Number of items that were tried, or are being tried.
@@ -62,6 +64,9 @@ impl Cleans {
         let Some(mut item) = clean.open.remove(&subject_of(claim)) else {
             return;
         };
+        if claim.unit != Unit::Job {
+            clean.others = clean.others.saturating_sub(1);
+        }
         if let Some(run) = &clean.run {
             run.add_settled(1);
         }
@@ -138,12 +143,15 @@ impl Clean {
             .min(self.queue.len())
     }
 
-    /// Takes the next item that is to be tried, if `may_go` says so.
+    /// Takes the next item that is to be tried, if `may_go` says so. A job waits for files and
+    /// directories: its record goes with it, which another source may need for what it owns.
     fn next(&mut self, may_go: impl FnOnce(&Claim) -> bool) -> Option<(Item, Claim)> {
         if self.room() == 0 {
             return None;
         }
-        let next = self.queue.pop_front_if(|(_, claim)| may_go(claim))?;
+        let others = self.others;
+        let is_next = |claim: &Claim| (claim.unit != Unit::Job || others == 0) && may_go(claim);
+        let next = self.queue.pop_front_if(|(_, claim)| is_next(claim))?;
         self.tried += 1;
         Some(next)
     }
@@ -183,6 +191,7 @@ impl Engine {
         let mut clean = Clean {
             queue: VecDeque::new(),
             open: BTreeMap::new(),
+            others: 0,
             report: CleanReport::default(),
             left: request.limit,
             tried: 0,
@@ -204,6 +213,8 @@ impl Engine {
         let trips = self.check_overrides(request, &mut found, now);
         if request.limit.is_some() {
             found.sort_by_cached_key(|(_, found)| found.order());
+        } else {
+            found.sort_by_key(|(_, found)| found.job.is_some());
         }
         for (state, found) in found {
             match state {
@@ -283,7 +294,9 @@ impl Engine {
             clean.run.iter().for_each(|run| run.add_settled(1));
             return;
         }
+        let other = usize::from(claim.unit != Unit::Job);
         if clean.report.dry_run {
+            clean.others += other;
             self.claims.preview(claim);
             return;
         }
@@ -297,6 +310,7 @@ impl Engine {
             }
         };
         if hold.is_none() {
+            clean.others += other;
             self.give_out(item, claim);
         } else if let Some(mut item) = clean.open.remove(&subject) {
             item.hold = hold;

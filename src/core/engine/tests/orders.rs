@@ -185,3 +185,25 @@ fn a_limit_tries_the_oldest_first_and_another_for_each_that_is_not_removed() {
     let report = told.lock().unwrap().take().unwrap();
     assert_eq!((report.removed.len(), report.held.len()), (2, 1));
 }
+
+#[test]
+fn jobs_wait_for_files_and_directories() {
+    let manual = |rule: Rule| Rule {
+        schedule: Schedule::Manual,
+        ..rule
+    };
+    let loose = Rule {
+        roots: Some(vec![OTHER]),
+        ..rule("loose")
+    };
+    let mut place = Place::new(vec![manual(job_rule()), manual(loose)]);
+    place.file(RESULTS, &format!("{A}/x"));
+    place.file(OTHER, "loose");
+    place.loaded(vec![completed(A, 0)]);
+    place.pass_until(2 * HOUR);
+    let policy = place.engine.policy();
+    let request = CleanRequest::due_under(None);
+    place.step(Input::Clean(policy, request, Box::new(|_| {})));
+    assert_eq!(place.reap(), ["other/loose"]);
+    assert_eq!(place.claimed(), [format!("results/{A}")]);
+}
