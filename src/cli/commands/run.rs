@@ -21,7 +21,6 @@ pub(super) mod parser;
 use backend::CommandBackend;
 
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
 pub(in crate::cli) struct Arguments {
     /// Name of the command, and its arguments [default: list the commands]
     #[arg(
@@ -38,9 +37,6 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
     let Some((name, words)) = arguments.words.split_first() else {
         return super::adapter::list(context, &adapter);
     };
-    if name == "--help" || name == "-h" {
-        return super::adapter::list(context, &adapter);
-    }
     let command = command(&adapter, name)?;
     let asked = match parser::parse(&command, words) {
         Ok(asked) => asked,
