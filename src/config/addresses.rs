@@ -27,7 +27,6 @@ pub(super) enum Address {
 
 /// Parts of the address of a server; `None`: not given.
 #[derive(Clone, Default)]
-#[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "for servers"))]
 pub(super) struct Parts<'a> {
     /// Host, or directory of the socket.
     pub host: Option<&'a str>,

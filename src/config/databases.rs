@@ -85,6 +85,22 @@ fn parts(source: &Source) -> Parts<'_> {
     }
 }
 
+/// Keys of parts of an address whose values are empty: they count as absent.
+fn empty_parts(source: &Source) -> Vec<&'static str> {
+    let parts = parts(source);
+    let port = source.port.text().is_some() && parts.port.is_none();
+    let keys = [
+        ("host", &source.host, parts.host),
+        ("user", &source.user, parts.user),
+        ("password", &source.password, parts.password),
+        ("dbname", &source.dbname, parts.dbname),
+    ];
+    let keys = keys.into_iter();
+    let empty = keys.filter(|(_, value, part)| value.is_present() && part.is_none());
+    let empty = empty.map(|(name, _, _)| name);
+    empty.chain(port.then_some("port")).collect()
+}
+
 fn given(value: &Value<String>) -> Option<&str> {
     value
         .get()
@@ -243,10 +259,14 @@ fn refuse_others(reader: &mut Reader, source: &Table<Source>, kind: Kind) {
         .keys
         .iter()
         .partition(|key| key.kinds.is_empty() || key.kinds.iter().any(|kind| kind == word));
+    let empty = empty_parts(source);
     for key in others {
         let Some(&line) = source.given.get(&key.name) else {
             continue;
         };
+        if empty.contains(&key.name.as_str()) {
+            continue;
+        }
         let message = format!("{} has no effect with kind = \"{word}\": {why}", key.name);
         let names = keys.iter().map(|key| &*key.name);
         reader.note(Problem {

@@ -366,6 +366,23 @@ fn servers_by_the_parts_of_their_address() {
 }
 
 #[test]
+fn empty_parts_of_an_address_may_stand_beside_a_file() {
+    let text = |password: &str| {
+        format!(
+            "[[source]]\nname = \"app\"\nurl = \"sqlite:///jobs.db\"\nhost = \"\"\nport = \"${{DB_PORT:-}}\"\nuser = \"\"\n\
+             password = \"{password}\"\ndbname = \"\"\nselect = \"SELECT id, status FROM jobs\"\n[[root]]\npath = \"x\"\n"
+        )
+    };
+    let found = Host::with(&text("")).good();
+    assert!(matches!(
+        found.sources[&SourceId(0)].kind,
+        SourceKind::Database(DatabaseOptions::Sqlite(_))
+    ));
+    assert!(Host::with(&text("x")).load().is_err());
+    assert!(Host::with(&text("")).set("DB_PORT", "5432").load().is_err());
+}
+
+#[test]
 fn servers_by_their_address() {
     let select = "select = \"SELECT id, status FROM jobs\"\n";
     let host = Host::with(&format!(
