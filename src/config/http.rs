@@ -86,7 +86,8 @@ pub(super) fn read(
             listen.len()
         ))));
     }
-    let issuers = http.jwt.iter();
+    let (off, issuers): (Vec<_>, Vec<_>) = http.jwt.iter().partition(|issuer| jwt::is_off(issuer));
+    let issuers = issuers.into_iter();
     let issuers = issuers.filter_map(|issuer| jwt::read(reader, issuer, bases));
     let settings = HttpSettings {
         listen: listen.into_iter().collect(),
@@ -98,6 +99,7 @@ pub(super) fn read(
         only_endpoints: http.serve.get().is_some_and(|serve| serve.0),
         open_metrics: http.metrics.get().is_some_and(|metrics| metrics.0),
         jwt: issuers.collect(),
+        jwt_off: off.len(),
     };
     (settings, access)
 }

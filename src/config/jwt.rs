@@ -20,6 +20,27 @@ const SECRET_BYTES_MIN: usize = 16;
 /// The longest tolerance for clocks.
 const LEEWAY_MAX: Duration = Duration::from_mins(1);
 
+/// Returns true if `jwt` is off: its secret is empty, as that of a variable without a value. With
+/// an empty key, every client could sign.
+pub(super) fn is_off(jwt: &Table<schema::Jwt>) -> bool {
+    let is_empty = |secret: &String| secret.trim().is_empty();
+    jwt.secret.get().is_some_and(is_empty) && !jwt.key.is_present()
+}
+
+/// Warning about issuers that are off.
+pub(super) fn note(off: usize) -> Option<String> {
+    match off {
+        0 => None,
+        1 => Some(
+            "an issuer of [[http.jwt]] is off, because its secret is empty: its JWTs are refused"
+                .to_owned(),
+        ),
+        more => Some(format!(
+            "{more} issuers of [[http.jwt]] are off, because their secrets are empty: their JWTs are refused"
+        )),
+    }
+}
+
 /// Reads and checks an issuer; `None` if something was reported.
 pub(super) fn read(
     reader: &mut Reader,

@@ -20,7 +20,6 @@ use super::endpoints::{Bases, NoHomePolicy, Places, bases, places, read_variable
 use super::environment::Environment;
 use super::error::{ConfigError, Problem};
 use super::guard::Guard;
-use super::http;
 use super::reader::{Reader, Reported};
 use super::schema::{self, Top};
 use super::setting::Table;
@@ -30,7 +29,7 @@ use super::settings::{
 };
 use super::sources::{self, Sources};
 use super::variable_files;
-use super::{adapter, roots, rules, schedules};
+use super::{adapter, http, jwt, roots, rules, schedules};
 
 /// Reads and validates the whole configuration.
 ///
@@ -116,7 +115,8 @@ fn load_source(
         Err(Reported) => return Err(reader.into_error()),
     };
     let used = std::mem::take(&mut reader.referred);
-    let (files, notes) = (reader.variables.files(&used), reader.variables.notes(&used));
+    let (files, mut notes) = (reader.variables.files(&used), reader.variables.notes(&used));
+    notes.extend(jwt::note(http.1.jwt_off));
     let postponed = drafts.roots.iter().filter_map(roots::Draft::postponed);
     let postponed = postponed.collect();
     let paths = drafts.roots.iter().filter_map(roots::Draft::template);

@@ -75,7 +75,7 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Files of variables.
     pub variables: Vec<VariablesFile>,
-    /// Likely mistakes in these files.
+    /// Likely mistakes in these files, and issuers of JWTs that are off.
     pub notes: Vec<String>,
     /// Changes of variables that take effect at the next start.
     pub postponed: Vec<String>,
@@ -124,6 +124,8 @@ pub struct AccessSettings {
     pub only_endpoints: bool,
     /// Issuers of JWTs.
     pub jwt: Vec<JwtSettings>,
+    /// Number of issuers that are off, because their secret is empty.
+    pub jwt_off: usize,
 }
 
 /// Issuer of JWTs.

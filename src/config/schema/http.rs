@@ -65,7 +65,8 @@ pub(in crate::config) struct Tls {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Jwt {
-    /// Secret of HS256, HS384 or HS512, at least 16 bytes. Take it from a variable.
+    /// Secret of HS256, HS384 or HS512, at least 16 bytes. Take it from a variable. If it is empty,
+    /// the issuer is off, which `lapsed check` tells.
     #[schemars(extend("x-secret" = true), example = &"${JWT_SECRET}")]
     pub secret: Value<String>,
     /// Path of the public key in PEM: of RSA, of an elliptic curve, or of Ed25519.

@@ -107,3 +107,26 @@ fn messages_never_contain_the_secret() {
     HOST/etc/lapsed.toml:4: [[http.jwt]] 1: leeway = "2m" is longer than the limit of 1m
     "#);
 }
+
+#[test]
+fn an_issuer_with_an_empty_secret_is_off() {
+    let text =
+        "[[http.jwt]]\nsecret = \"${APP_SECRET:-}\"\n[[http.jwt]]\nsecret = \"${OTHER_SECRET:-}\"";
+    let access = with(text).set("OTHER_SECRET", SECRET).good().access;
+    assert_eq!((access.jwt.len(), access.jwt_off), (1, 1));
+    let access = with(text).set("APP_SECRET", " ").good().access;
+    assert_eq!((access.jwt.len(), access.jwt_off), (0, 2));
+    let access = with(text)
+        .set("APP_SECRET", SECRET)
+        .set("OTHER_SECRET", SECRET)
+        .good()
+        .access;
+    assert_eq!((access.jwt.len(), access.jwt_off), (2, 0));
+    // A short one is a mistake, and no secret at all, too.
+    assert!(with(text).set("APP_SECRET", "guess").load().is_err());
+    assert!(
+        with("[[http.jwt]]\nroles = { a = \"viewer\" }")
+            .load()
+            .is_err()
+    );
+}
