@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::site::Site;
 use crate::common::{Daemon, errors, wait_for};
 
-/// Where the documents' clients ask.
-const DOCUMENTED: &str = "http://localhost:5000";
+/// Addresses at which the documents' clients ask.
+const DOCUMENTED: [&str; 2] = ["http://localhost:5000", "http://localhost:8000"];
 
 /// A shell in the application's directory.
 pub struct Shell<'s> {
@@ -48,13 +48,20 @@ impl<'s> Shell<'s> {
         }
     }
 
-    /// The same with a daemon, which removes nothing by itself, and its address in place of the documented one.
+    /// The same with a daemon, which removes nothing by itself, and its address in place of the documented one. Whoever comes from this
+    /// host may clean up.
     #[track_caller]
     pub fn serve(&mut self) -> Daemon {
+        self.serve_to("operator")
+    }
+
+    /// As [`Shell::serve`], where requests without credentials have the role `anonymous`.
+    #[track_caller]
+    pub fn serve_to(&mut self, anonymous: &str) -> Daemon {
         let mut command = self.site.lapsed();
         command
             .args(["serve", "--http", "127.0.0.1:0"])
-            .env("LAPSED_HTTP_ANONYMOUS", "operator")
+            .env("LAPSED_HTTP_ANONYMOUS", anonymous)
             .env("LAPSED_AUTOMATIC", "false");
         let daemon = Daemon::start(command, self.site.place.socket());
         daemon.wait_until_up();
@@ -81,10 +88,12 @@ impl<'s> Shell<'s> {
             };
         }
         let bin = self.site.place.path("bin");
-        let line = match &self.address {
-            Some(address) => line.replace(DOCUMENTED, address),
-            None => line.to_owned(),
-        };
+        let mut line = line.to_owned();
+        for documented in DOCUMENTED {
+            if let Some(address) = &self.address {
+                line = line.replace(documented, address);
+            }
+        }
         command
             .envs(&self.more)
             // As cron has it, and where python is.

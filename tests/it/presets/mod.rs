@@ -2,7 +2,9 @@
 //! it writes the files, and the rows with a connection of its own.
 
 mod audio;
+mod audio_document;
 mod audio_field;
+mod audio_module;
 mod audio_settings;
 mod database;
 mod document;
@@ -19,6 +21,8 @@ mod omr;
 mod omr_document;
 mod site;
 mod storage;
+mod storage_around;
+mod storage_document;
 mod storage_field;
 mod storage_settings;
 mod tree;

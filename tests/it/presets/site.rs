@@ -81,15 +81,6 @@ impl Site {
         }
     }
 
-    /// Takes up what the preset offers in comments that begin so.
-    pub fn choose(&self, beginning: &str) {
-        let file = self.place.path("lapsed.toml");
-        let text = std::fs::read_to_string(&file).unwrap();
-        let chosen = text.replace(&format!("\n#{beginning}"), &format!("\n{beginning}"));
-        assert_ne!(chosen, text, "{beginning} is offered");
-        std::fs::write(&file, chosen).unwrap();
-    }
-
     /// A path of the application's.
     pub fn path(&self, name: &str) -> PathBuf {
         self.place.path("app").join(name)

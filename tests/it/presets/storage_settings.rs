@@ -217,19 +217,17 @@ fn without_cleanup_enabled_everything_waits_to_be_asked() {
 }
 
 #[test]
-fn runs_at_intervals_are_a_choice() {
+fn with_an_interval_everything_goes_in_runs() {
     let mut storage = Storage::new(Kind::Sqlite);
-    storage.site.choose("schedule = \"every");
     storage.site.set("CLEANUP_INTERVAL_HOURS", "6");
     let (due, ids) = every_kind(&storage);
     let told = storage.site.said(&["check"]);
-    assert_eq!(
-        told.matches("only at its schedule, \"every 6h\"").count(),
-        4,
-        "{told}"
-    );
+    assert_eq!(told.matches("only when asked").count(), 4, "{told}");
+    assert!(told.contains("at \"every 6h\""), "{told}");
     let (before, tables) = (storage.site.tree(), storage.tables());
     let daemon = storage.serve();
+    let (_, settings) = daemon.get("/v1/settings");
+    assert!(settings["schedules"][0]["next"].is_string(), "{settings}");
     // What comes and is known tells that what was due had its chance; a person need not wait for the run.
     storage.site.write("data/models/new.bin");
     daemon.sync();

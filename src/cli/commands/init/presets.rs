@@ -44,8 +44,11 @@ macro_rules! preset {
 pub(in crate::cli::commands) static ALL: [Preset; 5] = [
     preset!("omr", ["omr_cleanup.py", "lapsed_omr.py"]),
     preset!("eemt", ["cleanup_jobs.py", "setup_cleanup_cron.sh"]),
-    preset!("storage", []),
-    preset!("audio", []),
+    preset!(
+        "storage",
+        ["bin/cleanup_storage.py", "workers/tasks/cleanup.py"]
+    ),
+    preset!("audio", ["app/services/cleanup.py"]),
     preset!(
         "math2visual",
         ["scripts/cleanup_temp_files.py", "app/utils/cleanup.py"]
