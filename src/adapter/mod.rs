@@ -9,6 +9,7 @@
 //! - `templates`: sandboxed templates, with `filters` and instants (`instant`)
 //! - `context`: names that a template knows, from a [`Report`](crate::types::Report) by `report`
 //! - `log`: lines of a log
+//! - `rendered`: all that a command shows in the end
 //! - `run`: from parameters to what is known in the end
 //! - `exchange`: recorded exchanges, which are replayed without a daemon
 //! - `sample`: invented results, on which templates are tried when the configuration is loaded
@@ -29,6 +30,7 @@ mod log_line;
 mod operation;
 mod order;
 mod params;
+mod rendered;
 mod report;
 mod run;
 mod sample;
@@ -45,6 +47,7 @@ pub use log_line::{LogLevel, LogLine, LogMoment};
 pub use operation::Operation;
 pub use order::{Failure, FailureKind};
 pub use params::{Fault, Param, ParamEffect, ParamKind, Params, Place};
+pub use rendered::{Rendered, RenderedFile};
 pub use run::{Backend, NotDone, Wish};
 pub use sample::Sample;
 pub use templates::{Need, Template, TemplateError, Templates};

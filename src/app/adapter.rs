@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::access::Viewer;
-use super::clean::clean;
+use super::clean::{clean, clean_by_schedule};
 use super::daemon::Daemon;
 use super::error::AppError;
 use super::history::history;
 use super::space::space;
 use super::status::status;
 use super::{order, runs};
-use crate::adapter::{Adapter, Backend, Endpoint, Facts, Method, NotDone, Params, Wish};
+use crate::adapter::{
+    Adapter, Backend, Command, Endpoint, Facts, Logged, Method, NotDone, Params, Wish,
+};
+use crate::core::run::RunCause;
 use crate::types::{
     CleanOrder, HistoryQuery, Report, Retention, Run, RunsQuery, Settings, Space, SpaceQuery,
 };
@@ -22,7 +25,15 @@ use crate::types::{
 pub(crate) struct DaemonBackend {
     daemon: Arc<Daemon>,
     /// Taken by the one clean.
-    viewer: Option<Viewer>,
+    requester: Option<CleanRequester>,
+}
+
+/// Requester of a clean.
+enum CleanRequester {
+    /// A client.
+    Client(Viewer),
+    /// A schedule, because of this.
+    Schedule(String, RunCause),
 }
 
 impl Backend for DaemonBackend {
@@ -43,8 +54,13 @@ impl Backend for DaemonBackend {
 
     async fn clean(&mut self, order: CleanOrder) -> Result<Report, AppError> {
         let twice = || AppError::internal("an endpoint cleans once");
-        let viewer = self.viewer.take().ok_or_else(twice)?;
-        clean(Arc::clone(&self.daemon), viewer, order).await
+        let daemon = Arc::clone(&self.daemon);
+        match self.requester.take().ok_or_else(twice)? {
+            CleanRequester::Client(viewer) => clean(daemon, viewer, order).await,
+            CleanRequester::Schedule(name, cause) => {
+                clean_by_schedule(daemon, order, (&name, cause)).await
+            }
+        }
     }
 
     async fn last_run(&mut self) -> Result<Option<Run>, AppError> {
@@ -88,7 +104,7 @@ pub async fn answer(
     let fail = |error| EndpointError { error, run: None };
     let mut backend = DaemonBackend {
         daemon,
-        viewer: Some(viewer),
+        requester: Some(CleanRequester::Client(viewer)),
     };
     let wish = Wish {
         only_ask: endpoint.method == Method::Get,
@@ -108,6 +124,36 @@ pub async fn answer(
     rendered
         .and_then(|answer| answer)
         .map_err(|error| EndpointError { error, run })
+}
+
+/// Carries out `command` with `params` for the schedule `name`. Calls `begin` with the lines of its
+/// log before anything is done.
+///
+/// # Errors
+/// If the operation fails, or a template does.
+pub async fn run_scheduled(
+    daemon: &Arc<Daemon>,
+    adapter: &Adapter,
+    command: &Command,
+    params: Params,
+    (name, cause): (&str, RunCause),
+    begin: impl FnOnce(Vec<Logged>),
+) -> Result<Facts, AppError> {
+    let mut backend = DaemonBackend {
+        daemon: Arc::clone(daemon),
+        requester: Some(CleanRequester::Schedule(name.to_owned(), cause)),
+    };
+    let action = &command.action;
+    let log = |facts: &Facts| {
+        let lines = adapter.log_at_start(command, command.log_level, facts);
+        begin(lines.unwrap_or_default());
+    };
+    let wish = Wish::default();
+    let done = adapter.carry_out(action, &action.needs, params, wish, &mut backend, log);
+    done.await.map_err(|error| match error {
+        NotDone::Failed(error) => error,
+        NotDone::Request(error) => AppError::internal(format!("its request: {error}")),
+    })
 }
 
 fn render(adapter: &Adapter, endpoint: &Endpoint, facts: &Facts) -> Result<String, AppError> {

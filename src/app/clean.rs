@@ -23,7 +23,7 @@ use crate::core::principal::Principal;
 use crate::core::report::{CleanReport, CleanRequest, Consent, PathFilter};
 use crate::core::run::RunCause;
 use crate::core::template::Class;
-use crate::types::{CleanOrder, Report};
+use crate::types::{CleanOrder, Report, RunDetails};
 
 /// Maximum time to learn of writes before the order; after it, the present knowledge decides. With
 /// the polling backend that is a reading of all roots; a longer one continues, for the next order.
@@ -59,13 +59,44 @@ pub async fn clean(
         operator.principal()
     };
     let request = resolve(&order, &policy, by.clone())?;
+    let order = RunOrder {
+        request,
+        details: details(order, by, RunCause::Order),
+        policy,
+        on_conflict: OnConflict::Refuse,
+    };
+    carry_out(daemon, order).await
+}
+
+/// Carries out `order` of the schedule `name`, and reports. It waits for runs that are in its way.
+///
+/// # Errors
+/// If it names something unknown, or other rules came into force meanwhile.
+pub(crate) async fn clean_by_schedule(
+    daemon: Arc<Daemon>,
+    order: CleanOrder,
+    (name, cause): (&str, RunCause),
+) -> Result<Report, AppError> {
+    let (policy, by) = (daemon.policy(), Principal::Schedule);
+    let request = resolve(&order, &policy, by.clone())?;
+    if order.dry_run {
+        return dry_run(&daemon, &policy, request).await;
+    }
+    let order = RunOrder {
+        request,
+        details: RunDetails {
+            schedule: Some(name.to_owned()),
+            ..details(order, by, cause)
+        },
+        policy,
+        on_conflict: OnConflict::Wait,
+    };
+    carry_out(daemon, order).await
+}
+
+async fn carry_out(daemon: Arc<Daemon>, order: RunOrder) -> Result<Report, AppError> {
     through(async move {
-        let order = RunOrder {
-            request: request.clone(),
-            details: details(order, by, RunCause::Order),
-            policy: Arc::clone(&policy),
-            on_conflict: OnConflict::Refuse,
-        };
+        let (request, policy) = (order.request.clone(), Arc::clone(&order.policy));
         let Some(running) = Running::begin(&daemon, order).await? else {
             return dry_run(&daemon, &policy, request).await;
         };

@@ -248,7 +248,7 @@ impl Daemon {
     }
 
     /// The surface of an older system, as the configuration in force declares it.
-    pub(crate) fn adapter(&self) -> Arc<Adapter> {
+    pub fn adapter(&self) -> Arc<Adapter> {
         Arc::clone(&self.adapter.read())
     }
 

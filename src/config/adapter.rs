@@ -14,7 +14,7 @@ use super::setting::{Table, Text, Value};
 use super::value::{Code, Name};
 use crate::adapter::{
     Action, Adapter, Command, Endpoint, ErrorForm, ErrorStatus, ExitStatus, LogLine, Method,
-    Operation, OutputFile, Sample, Template, TemplateError, Templates,
+    Operation, OutputFile, Params, Place, Sample, Template, TemplateError, Templates,
 };
 use crate::core::role::Role;
 
@@ -59,7 +59,37 @@ pub(super) fn read(reader: &mut Reader, top: &Table<Top>, sample: &Sample) -> Ad
     }
     adapter.templates = Arc::new(building.templates.clone());
     building.try_all(top, &mut adapter, sample);
+    check_schedules(building.reader, top, &adapter);
     adapter
+}
+
+/// Checks the commands that schedules run.
+fn check_schedules(reader: &mut Reader, top: &Table<Top>, adapter: &Adapter) {
+    for table in &top.schedule {
+        let Some((text, name)) = table.command.both() else {
+            continue;
+        };
+        let Some(command) = adapter.commands.get(&name.0) else {
+            let names = adapter.commands.keys().map(String::as_str);
+            let refusal = Refusal::new("is an unknown command").hint(allowed(names, &name.0));
+            reader.note(text.refuse(refusal));
+            continue;
+        };
+        if table.rules.is_present() {
+            reader.note(table.problem("has both rules and a command"));
+        }
+        let given = table.params.iter();
+        let given =
+            given.map(|(name, _, value)| (Place::Flag, name.to_owned(), value.0.as_str().into()));
+        for fault in Params::read(&command.action.params, given)
+            .err()
+            .into_iter()
+            .flatten()
+        {
+            let message = format!("params.{} {}", fault.name, fault.message);
+            reader.note(table.problem(&message));
+        }
+    }
 }
 
 fn zone_of(name: &str) -> TimeZone {

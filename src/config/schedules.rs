@@ -62,6 +62,8 @@ pub(super) struct Draft {
     schedule: NamedSchedule,
     /// Names of its rules; `None`: all that need not be named.
     rules: Option<Vec<String>>,
+    /// The command that it runs instead, with its parameters.
+    command: Option<(String, Vec<(String, String)>)>,
 }
 
 /// Names of the rules, to check those that schedules name.
@@ -132,6 +134,11 @@ fn draft(
             action: ScheduleAction::Clean(None),
         },
         rules: rules.ok()?,
+        command: table.command.get().map(|name| {
+            let params = table.params.iter();
+            let params = params.map(|(name, _, value)| (name.to_owned(), value.0.clone()));
+            (name.0.clone(), params.collect())
+        }),
     })
 }
 
@@ -186,7 +193,10 @@ pub(super) fn finish(drafts: Vec<Draft>, policy: &Policy, automatic: bool) -> Ve
         });
         NamedSchedule {
             is_enabled: draft.schedule.is_enabled && automatic,
-            action: ScheduleAction::Clean(rules),
+            action: match draft.command {
+                Some((name, params)) => ScheduleAction::Command { name, params },
+                None => ScheduleAction::Clean(rules),
+            },
             ..draft.schedule
         }
     });

@@ -15,6 +15,7 @@
 //!   the API ask of them; `record_writer`: the thread that writes back, and `records`: its orders
 //! - `freshness`: sources that are brought up to date before somebody acts by them
 //! - `restored`: what the cache gave back, for the watchers
+//! - `scheduled_command`: commands that schedules run
 //! - `schedule`: rules that go at their times, and the one `clean` at the start; `database`: a
 //!   source that is asked, of whichever kind
 //! - `config_file`: edits of the configuration; `startup_log`: what is said first
@@ -49,6 +50,7 @@ mod removals;
 mod restored;
 mod saved_state;
 mod schedule;
+mod scheduled_command;
 mod serve;
 mod settings;
 mod signals;

@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::scheduled_command::{ScheduledCommand, wait_until_read};
 use super::start_run::{
     FILES_MAX, StartRun, clean_what_was_being_read, clean_when_settled, details_of, due_under,
     names_of,
@@ -204,6 +205,18 @@ impl Waiting {
                         let what = format!("schedule \"{name}\"");
                         self.clean(policy, &what, Some(name), rules.as_deref())?;
                     }
+                    ScheduleAction::Command {
+                        name: command,
+                        params,
+                    } => {
+                        let command = ScheduledCommand {
+                            schedule: name,
+                            command: command.clone(),
+                            params: params.clone(),
+                            cause: RunCause::Schedule,
+                        };
+                        self.runtime.block_on(command.run(&self.daemon));
+                    }
                 }
             }
         }
@@ -243,8 +256,27 @@ impl Waiting {
     /// first, which may take any time. So it keeps no other run off.
     fn begin_at_start(&self, start: StartRun) {
         let policy = self.daemon.policy();
-        let Some(ScheduleAction::Clean(rules)) = start.action(&policy) else {
-            return;
+        let rules = match (start.action(&policy), &start) {
+            (Some(ScheduleAction::Clean(rules)), _) => rules,
+            (
+                Some(ScheduleAction::Command { name, params }),
+                StartRun::Schedule(schedule, cause),
+            ) => {
+                let (daemon, cause) = (Arc::clone(&self.daemon), *cause);
+                let command = ScheduledCommand {
+                    schedule: schedule.clone(),
+                    command: name,
+                    params,
+                    cause,
+                };
+                self.runtime.spawn(async move {
+                    if wait_until_read(&daemon).await.is_ok() {
+                        command.run(&daemon).await;
+                    }
+                });
+                return;
+            }
+            (_, _) => return,
         };
         if rules.as_ref().is_some_and(Vec::is_empty) {
             return;

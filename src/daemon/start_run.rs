@@ -61,6 +61,7 @@ impl StartRun {
     pub fn details(&self, policy: &Policy) -> RunDetails {
         let rules = self.action(policy).and_then(|action| match action {
             ScheduleAction::Clean(rules) => Some(names_of(policy, &rules?)),
+            ScheduleAction::Command { .. } => None,
         });
         match self {
             Self::Everything => details_of(None, rules, RunCause::Start),

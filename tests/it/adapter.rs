@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::common::http::{Answer, Request};
-use crate::common::{Daemon, Place, errors};
+use crate::common::{Daemon, Place, errors, wait_for};
 use crate::tcp::{addresses, exchange};
 
 /// A system with the surface of an older one.
@@ -308,6 +308,54 @@ fn an_endpoint_takes_the_role_that_it_declares() {
     );
     let line = crate::common::evidence::ledger(&place).pop().unwrap();
     assert_eq!(line["by"], json!({ "token": "operator" }));
+}
+
+#[test]
+fn a_schedule_runs_a_command_with_its_report() {
+    let place = place();
+    let schedule = "[[schedule]]\nname = \"startup\"\non_start = true\ncommand = \"cleanup\"\n\
+                    params = { label = \"start\" }\n";
+    place.config(&[CONFIG, schedule].concat());
+    let daemon = place.serve_again();
+    daemon.wait_until_said("INFO begins");
+    place.wait_until_gone(&daemon, "jobs/old1");
+    let runs = wait_for("the run", || {
+        let (_, runs) = daemon.get("/v1/runs");
+        runs["runs"][0]["finished"]
+            .is_string()
+            .then(|| runs["runs"].clone())
+    });
+    assert_eq!(runs.as_array().unwrap().len(), 1, "{runs}");
+    assert_eq!(
+        (&runs[0]["cause"], &runs[0]["schedule"]),
+        (&json!("start"), &json!("startup"))
+    );
+    let summary = wait_for("its file", || {
+        let text = std::fs::read_to_string(place.path("summary.json")).ok()?;
+        serde_json::from_str::<Value>(&text).ok()
+    });
+    assert_eq!(
+        (&summary["label"], &summary["files"]),
+        (&json!("start"), &json!(2))
+    );
+    assert!(place.exists("jobs/young"));
+    for (wrong, wanted) in [
+        ("command = \"claenup\"", "did you mean \"cleanup\"?"),
+        (
+            "command = \"cleanup\"\nrules = \"old jobs\"",
+            "has both rules and a command",
+        ),
+        (
+            "command = \"cleanup\"\nparams = { hours = \"x\" }",
+            "params.hours is not a whole number",
+        ),
+    ] {
+        place.config(&format!(
+            "{CONFIG}[[schedule]]\nname = \"s\"\non_start = true\n{wrong}\n"
+        ));
+        let refused = place.run(&["--config", &place.config_path(), "check"]);
+        assert!(errors(&refused).contains(wanted), "{}", errors(&refused));
+    }
 }
 
 #[test]

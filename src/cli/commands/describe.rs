@@ -216,11 +216,15 @@ pub(super) fn rule(policy: &Policy, rule: &Rule) -> String {
 
 /// A schedule: its work, and its times.
 pub(super) fn schedule(policy: &Policy, schedule: &NamedSchedule) -> String {
-    let ScheduleAction::Clean(rules) = &schedule.action;
-    let what = match rules {
-        None => "what is due under all rules that need not be named".to_owned(),
-        Some(rules) if rules.is_empty() => "nothing: its rules are switched off".to_owned(),
-        Some(rules) => {
+    let what = match &schedule.action {
+        ScheduleAction::Command { name, .. } => format!("what command \"{name}\" asks for"),
+        ScheduleAction::Clean(None) => {
+            "what is due under all rules that need not be named".to_owned()
+        }
+        ScheduleAction::Clean(Some(rules)) if rules.is_empty() => {
+            "nothing: its rules are switched off".to_owned()
+        }
+        ScheduleAction::Clean(Some(rules)) => {
             let names = rules
                 .iter()
                 .map(|&id| format!("\"{}\"", policy.rule(id).name));

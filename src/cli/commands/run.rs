@@ -139,14 +139,21 @@ fn carry_out(
         Err(NotDone::Request(error)) => anyhow::bail!("the request of the command: {error}"),
     };
     let facts = facts.with_sources(backend.sources());
-    let print = |line: &Logged| log.print(line, is_quiet);
-    adapter
-        .log_of_run(command, level, &facts)
-        .map_err(|error| anyhow::anyhow!("a line of the log: {error}"))?
-        .iter()
-        .for_each(print);
-    write_files(adapter, command, &facts, &base_dir)?;
-    show(context, adapter, command, &facts, is_json)?;
+    let rendered = adapter.render(command, level, is_json, &facts);
+    let rendered = rendered.map_err(|error| anyhow::anyhow!("the output: {error}"))?;
+    for line in &rendered.log {
+        log.print(line, is_quiet);
+    }
+    for file in &rendered.files {
+        let dir = file.dir.as_ref();
+        let dir = dir.map_or_else(|| base_dir.clone(), |dir| base_dir.join(dir));
+        write_new_file(&dir, &file.name, &file.text)?;
+    }
+    match (rendered.output, &facts.report) {
+        (Some(text), _) if !text.is_empty() => context.output.line(&text)?,
+        (None, Some(report)) if is_json => context.output.json(&**report)?,
+        (_, _) => {}
+    }
     Ok(end_of(command, &facts))
 }
 
@@ -206,64 +213,6 @@ fn print_start(
     let lines = lines.map_err(|error| anyhow::anyhow!("a line of the log: {error}"))?;
     for line in &lines {
         log.print(line, is_quiet);
-    }
-    Ok(())
-}
-
-fn show(
-    context: &mut Context,
-    adapter: &Adapter,
-    command: &Command,
-    facts: &Facts,
-    is_json: bool,
-) -> anyhow::Result<()> {
-    let template = if is_json {
-        &command.json
-    } else {
-        &command.text
-    };
-    match (template, &facts.report) {
-        (Some(template), _) => {
-            let text = adapter.output(template, is_json, facts);
-            let text = text.map_err(|error| anyhow::anyhow!("the output: {error}"))?;
-            if !text.is_empty() {
-                context.output.line(&text)?;
-            }
-        }
-        (None, Some(report)) if is_json => context.output.json(&**report)?,
-        (None, _) => {}
-    }
-    Ok(())
-}
-
-/// Writes the files that the command declares.
-fn write_files(
-    adapter: &Adapter,
-    command: &Command,
-    facts: &Facts,
-    base_dir: &std::path::Path,
-) -> anyhow::Result<()> {
-    for file in &command.files {
-        if facts.is_dry_run && !file.in_dry_runs {
-            continue;
-        }
-        let template = if file.is_json {
-            &command.json
-        } else {
-            &command.text
-        };
-        let Some(template) = template else {
-            continue;
-        };
-        let name = adapter.file_name(&file.name, facts);
-        let name = name.map_err(|error| anyhow::anyhow!("the name of a file: {error}"))?;
-        let text = adapter.output(template, file.is_json, facts);
-        let text = text.map_err(|error| anyhow::anyhow!("the content of {name}: {error}"))?;
-        let dir = file
-            .dir
-            .as_ref()
-            .map_or_else(|| base_dir.to_owned(), |dir| base_dir.join(dir));
-        write_new_file(&dir, &name, &text)?;
     }
     Ok(())
 }

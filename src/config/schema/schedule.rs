@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::schedules::{Every, Times};
-use super::super::setting::{Value, Values};
-use super::super::value::{Name, Period};
+use super::super::setting::{Value, Values, Words};
+use super::super::value::{Name, Period, Scalar};
 use crate::config::queries::Zone;
 
 /// A schedule: times at which the daemon cleans by itself, as one run. Unlike the schedule of a
@@ -45,4 +45,10 @@ pub(in crate::config) struct Schedule {
     /// not be named.
     #[schemars(example = &["old"])]
     pub rules: Values<String>,
+    /// Name of the command that is run, with its log, output and files, in place of `rules`.
+    #[schemars(example = &"cleanup_jobs")]
+    pub command: Value<Name>,
+    /// Parameters of the command.
+    #[schemars(example = serde_json::json!({ "dry_run": "true" }))]
+    pub params: Words<Scalar>,
 }

@@ -28,13 +28,21 @@ pub struct NamedSchedule {
 pub enum ScheduleAction {
     /// Removes what is due under these rules; `None`: under all that need not be named.
     Clean(Option<Vec<RuleId>>),
+    /// Runs a declared command with these parameters.
+    Command {
+        /// Its name.
+        name: String,
+        /// Names and values of its parameters.
+        params: Vec<(String, String)>,
+    },
 }
 
 impl ScheduleAction {
     /// Returns true if it removes what is due under the rule behind `id`, which has `schedule`.
     fn covers(&self, id: RuleId, schedule: &Schedule) -> bool {
         match self {
-            Self::Clean(None) => *schedule != Schedule::Named,
+            // A command names its rules when it runs.
+            Self::Clean(None) | Self::Command { .. } => *schedule != Schedule::Named,
             Self::Clean(Some(rules)) => rules.contains(&id),
         }
     }

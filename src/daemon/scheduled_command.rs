@@ -1,0 +1,112 @@
+//! Commands that a schedule runs, with their log, their output and their files.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::output_file::write_new_file;
+use crate::adapter::{Adapter, Command, LogTarget, Logged, Params, Place, Rendered};
+use crate::app::adapter::run_scheduled;
+use crate::app::link::Stopping;
+use crate::app::{AppError, Daemon};
+use crate::core::report::{Phase, SourcePhase};
+use crate::core::run::RunCause;
+
+/// Pause between looks at the start, while roots and sources are being read.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A command of a schedule.
+#[derive(Clone, Debug)]
+pub(super) struct ScheduledCommand {
+    /// Name of the schedule.
+    pub schedule: String,
+    /// Name of the command.
+    pub command: String,
+    /// Its parameters, as on its command line.
+    pub params: Vec<(String, String)>,
+    pub cause: RunCause,
+}
+
+impl ScheduledCommand {
+    /// Runs it, and tells what fails.
+    pub async fn run(&self, daemon: &Arc<Daemon>) {
+        if let Err(error) = self.carry_out(daemon).await {
+            let (schedule, command) = (&self.schedule, &self.command);
+            tracing::error!("schedule \"{schedule}\": command \"{command}\": {error}");
+        }
+    }
+
+    async fn carry_out(&self, daemon: &Arc<Daemon>) -> Result<(), AppError> {
+        let adapter = daemon.adapter();
+        let command = adapter.commands.get(&self.command).cloned();
+        let command = command.ok_or_else(|| AppError::internal("it is not declared any more"))?;
+        let given = self
+            .params
+            .iter()
+            .map(|(name, value)| (Place::Flag, name.clone(), value.as_str().into()));
+        let params = Params::read(&command.action.params, given);
+        let params =
+            params.map_err(|_| AppError::internal("its parameters are not known any more"))?;
+        let failed = |error| AppError::internal(format!("{error}"));
+        let begin = |lines: Vec<Logged>| lines.iter().for_each(|line| print(&command, line));
+        let names = (self.schedule.as_str(), self.cause);
+        let facts = run_scheduled(daemon, &adapter, &command, params, names, begin).await?;
+        let rendered = render(&adapter, &command, &facts).map_err(failed)?;
+        rendered.log.iter().for_each(|line| print(&command, line));
+        if let Some(output) = rendered.output.filter(|output| !output.is_empty()) {
+            // The daemon's standard output may be closed.
+            let _ = writeln!(std::io::stdout(), "{output}");
+        }
+        let base_dir = std::path::Path::new(&facts.settings.base_dir);
+        for file in &rendered.files {
+            let dir = file.dir.as_ref();
+            let dir = dir.map_or_else(|| base_dir.to_owned(), |dir| base_dir.join(dir));
+            if let Err(error) = write_new_file(&dir, &file.name, &file.text) {
+                tracing::error!("schedule \"{}\": {error:#}", self.schedule);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn render(
+    adapter: &Adapter,
+    command: &Command,
+    facts: &crate::adapter::Facts,
+) -> Result<Rendered, crate::adapter::TemplateError> {
+    let is_json = command.text.is_none();
+    let mut rendered = adapter.render(command, command.log_level, is_json, facts)?;
+    // What only programs read is not for the daemon's output.
+    rendered.output = rendered.output.filter(|_| !is_json);
+    Ok(rendered)
+}
+
+fn print(command: &Command, line: &Logged) {
+    // A closed output keeps no run from going on.
+    let _ = match command.log_to {
+        LogTarget::Stdout => writeln!(std::io::stdout(), "{}", line.text),
+        LogTarget::Stderr => writeln!(std::io::stderr(), "{}", line.text),
+    };
+}
+
+/// Waits until all roots and sources have been read once, or are known to be missing.
+pub(super) async fn wait_until_read(daemon: &Daemon) -> Result<(), Stopping> {
+    loop {
+        let is_read = daemon.link().ask(|engine, now| {
+            let status = engine.status(now);
+            let roots = status
+                .roots
+                .iter()
+                .all(|root| root.phase != Phase::Crawling);
+            let sources = status.sources.iter();
+            roots
+                && sources
+                    .map(|source| &source.phase)
+                    .all(|phase| *phase != SourcePhase::Loading)
+        });
+        if is_read.await? {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
