@@ -28,6 +28,7 @@ mod source;
 mod stats;
 mod status;
 mod sync;
+mod takeover;
 mod token;
 mod uninstall;
 
@@ -56,8 +57,10 @@ pub(super) enum Command {
     Plan(plan::Arguments),
     /// Remove what is due now
     Clean(clean::Arguments),
-    /// Run a command of an older system
+    /// Run a command that the configuration declares
     Run(run::Arguments),
+    /// Let the daemon remove what is due by itself, after a time beside a script
+    Takeover(takeover::Arguments),
     /// List and try commands and endpoints of an older system
     Adapter(adapter::Arguments),
     /// Show files, bytes and lateness by root and rule
@@ -111,6 +114,7 @@ impl Command {
             Self::Plan(arguments) => block_on(plan::run(context, &arguments)),
             Self::Clean(arguments) => clean::run(context, &arguments),
             Self::Run(arguments) => run::run(context, &arguments),
+            Self::Takeover(arguments) => takeover::run(context, &arguments),
             Self::Adapter(arguments) => adapter::run(context, &arguments),
             Self::Stats(arguments) => block_on(stats::run(context, &arguments)),
             Self::History(arguments) => block_on(history::run(context, &arguments)),

@@ -46,6 +46,7 @@ mod questions;
 mod runs;
 mod schedules;
 mod shortage;
+mod takeover;
 mod tcp;
 mod terminal;
 mod unfinished;

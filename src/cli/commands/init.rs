@@ -31,6 +31,7 @@ mod questions;
 pub(super) mod shims;
 mod text;
 
+use super::takeover::held_back;
 use presets::Preset;
 use shims::{Baked, Placed, ShimError};
 
@@ -136,7 +137,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
     }
     check_shims(arguments, &wanted, &place)?;
     let sound = compose(
-        &wanted,
+        (&wanted, arguments.shims.is_some()),
         &place,
         arguments.allow_unsafe_roots,
         &context.environment,
@@ -253,7 +254,7 @@ fn list(context: &mut Context) -> anyhow::Result<()> {
 
 /// The text that is wanted, found sound as the file at `place`.
 fn compose(
-    wanted: &Wanted,
+    (wanted, has_shims): (&Wanted, bool),
     place: &Place,
     allow_unsafe_roots: bool,
     environment: &Environment,
@@ -266,6 +267,8 @@ fn compose(
             presets::with_base_dir(preset.text, &below_here(dir, environment))?
         }
     };
+    // The scripts go on being called, until the daemon takes over.
+    let text = if has_shims { held_back(&text) } else { text };
     let path = match place {
         Place::Stdout => below_here(Path::new("lapsed.toml"), environment),
         Place::File(path) => path.clone(),
