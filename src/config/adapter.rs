@@ -67,6 +67,9 @@ pub(super) fn read(reader: &mut Reader, top: &Table<Top>, sample: &Sample) -> Ad
 fn check_schedules(reader: &mut Reader, top: &Table<Top>, adapter: &Adapter) {
     for table in &top.schedule {
         let Some((text, name)) = table.command.both() else {
+            if table.params.text().is_some() && !table.command.is_present() {
+                reader.note(table.problem("has params, and no command"));
+            }
             continue;
         };
         let Some(command) = adapter.commands.get(&name.0) else {

@@ -45,6 +45,9 @@ fn with_key(section: &str, key: &Key, value: &str) -> String {
             let other = if key.name == "every" { "at" } else { "" };
             keys.retain(|(name, _)| *name != key.name && *name != other);
             keys.push((&key.name, value));
+            if key.name == "params" {
+                keys.push(("command", "\"cleanup_jobs\""));
+            }
             String::new()
         }
         "http.tls" => {
@@ -82,6 +85,9 @@ fn with_key_of_adapter(section: &str, key: &Key, value: &str) -> String {
             keys.insert("answer", "'{}'".to_owned());
             keys.insert("route", "\"POST /it\"".to_owned())
         }
+        "schedule" if ["command", "params"].contains(&&*key.name) => {
+            keys.insert("name", "\"it\"".to_owned())
+        }
         _ => return String::new(),
     };
     let mut of_nested = match nested {
@@ -94,7 +100,13 @@ fn with_key_of_adapter(section: &str, key: &Key, value: &str) -> String {
         ]),
         _ => BTreeMap::new(),
     };
-    if nested.is_empty() {
+    let (table, is_of_schedule) = match table {
+        "schedule" => ("command", true),
+        table => (table, false),
+    };
+    if is_of_schedule {
+        // The key stands in the schedule.
+    } else if nested.is_empty() {
         keys.insert(&key.name, value.to_owned());
     } else {
         of_nested.insert(&key.name, value);

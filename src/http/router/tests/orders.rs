@@ -66,6 +66,9 @@ async fn only_those_who_may_act_do() {
     assert_eq!(status, 403, "{problem}");
     let (status, _) = world.post(STRANGER, "/v1/breaker/release", "").await;
     assert_eq!(status, 403);
+    let order = r#"{"dry_run":false,"release":true}"#;
+    let (status, problem) = world.post(MEMBER, "/v1/clean", order).await;
+    assert_eq!(status, 403, "an operator releases no breaker: {problem}");
     let (status, report) = world
         .post(STRANGER, "/v1/clean", r#"{"dry_run":true}"#)
         .await;

@@ -155,7 +155,8 @@ fn a_preset_says_where_its_files_are_looked_for_when_that_is_in_doubt() {
     let omr = Wanted::Preset(presets::named("omr").unwrap(), None);
     let place = |path: &str| Place::File(path.into());
     let hints = |wanted: &Wanted, path: &str, environment: &Environment| {
-        compose((wanted, false), &place(path), false, environment).map(|sound| sound.hints.join("\n"))
+        compose((wanted, false), &place(path), false, environment)
+            .map(|sound| sound.hints.join("\n"))
     };
     let at_home = hints(&omr, "/srv/app/x.toml", &environment()).unwrap();
     assert!(
