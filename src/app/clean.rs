@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::breaker::root_named;
 use super::daemon::Daemon;
 use super::order::through;
@@ -97,6 +99,7 @@ pub(crate) async fn clean_by_schedule(
 async fn carry_out(daemon: Arc<Daemon>, order: RunOrder) -> Result<Report, AppError> {
     through(async move {
         let (request, policy) = (order.request.clone(), Arc::clone(&order.policy));
+        let is_of_start = order.details.cause == RunCause::Start;
         let Some(running) = Running::begin(&daemon, order).await? else {
             return dry_run(&daemon, &policy, request).await;
         };
@@ -105,10 +108,30 @@ async fn carry_out(daemon: Arc<Daemon>, order: RunOrder) -> Result<Report, AppEr
             ..request
         };
         let cancellation = running.cancellation();
-        let clean = prepared(&daemon, &policy, request, Some(&cancellation)).await?;
+        let clean = if is_of_start {
+            settled(&daemon, policy, request).await?
+        } else {
+            prepared(&daemon, &policy, request, Some(&cancellation)).await?
+        };
         running.end(clean.as_ref()).await
     })
     .await
+}
+
+/// Cleans as soon as everything has been read for the first time; `None`: a reload came first.
+async fn settled(
+    daemon: &Daemon,
+    policy: Arc<Policy>,
+    request: CleanRequest,
+) -> Result<Option<CleanReport>, AppError> {
+    let (sender, report) = oneshot::channel();
+    // A daemon that stops drops the receiver.
+    let done = |report: CleanReport| drop(sender.send(report));
+    let order = daemon
+        .link()
+        .ask(move |engine, _| engine.clean_when_settled(policy, request, done));
+    order.await?;
+    Ok(report.await.ok())
 }
 
 async fn prepared(

@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::scheduled_command::{ScheduledCommand, wait_until_read};
+use super::scheduled_command::ScheduledCommand;
 use super::start_run::{
     FILES_MAX, StartRun, clean_what_was_being_read, clean_when_settled, details_of, due_under,
     names_of,
@@ -269,11 +269,8 @@ impl Waiting {
                     params,
                     cause,
                 };
-                self.runtime.spawn(async move {
-                    if wait_until_read(&daemon).await.is_ok() {
-                        command.run(&daemon).await;
-                    }
-                });
+                self.runtime
+                    .spawn(async move { command.run(&daemon).await });
                 return;
             }
             (_, _) => return,

@@ -2,18 +2,12 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::output_file::write_new_file;
 use crate::adapter::{Adapter, Command, LogTarget, Logged, Params, Place, Rendered};
 use crate::app::adapter::run_scheduled;
-use crate::app::link::Stopping;
 use crate::app::{AppError, Daemon};
-use crate::core::report::{Phase, SourcePhase};
 use crate::core::run::RunCause;
-
-/// Pause between looks at the start, while roots and sources are being read.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// A command of a schedule.
 #[derive(Clone, Debug)]
@@ -87,26 +81,4 @@ fn print(command: &Command, line: &Logged) {
         LogTarget::Stdout => writeln!(std::io::stdout(), "{}", line.text),
         LogTarget::Stderr => writeln!(std::io::stderr(), "{}", line.text),
     };
-}
-
-/// Waits until all roots and sources have been read once, or are known to be missing.
-pub(super) async fn wait_until_read(daemon: &Daemon) -> Result<(), Stopping> {
-    loop {
-        let is_read = daemon.link().ask(|engine, now| {
-            let status = engine.status(now);
-            let roots = status
-                .roots
-                .iter()
-                .all(|root| root.phase != Phase::Crawling);
-            let sources = status.sources.iter();
-            roots
-                && sources
-                    .map(|source| &source.phase)
-                    .all(|phase| *phase != SourcePhase::Loading)
-        });
-        if is_read.await? {
-            return Ok(());
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
 }

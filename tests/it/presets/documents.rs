@@ -8,10 +8,18 @@ use crate::common::{Place, errors};
 /// By preset, the variables that the system's document shows, or that the system is run with; for omr and math2visual, whose documents
 /// show none, what takes the place of a constant and of options of the command line; names of tables and directories.
 pub const VARIABLES: &[(&str, &[&str])] = &[
-    ("omr", &["JOB_RETENTION_DAYS", "FAILED_JOB_RETENTION_DAYS"]),
+    (
+        "omr",
+        &[
+            "JOB_RETENTION_DAYS",
+            "FAILED_JOB_RETENTION_DAYS",
+            "OMR_CLEANUP_ON_START",
+        ],
+    ),
     (
         "eemt",
         &[
+            "EEMT_NIGHTLY",
             "EEMT_SUCCESS_RETENTION_DAYS",
             "EEMT_FAILED_RETENTION_HOURS",
             "EEMT_DRY_RUN",
