@@ -59,7 +59,7 @@ pub(super) enum Command {
     Clean(clean::Arguments),
     /// Run a command that the configuration declares
     Run(run::Arguments),
-    /// Let the daemon remove what is due by itself, after a time beside a script
+    /// Let the daemon remove what is due by itself
     Takeover(takeover::Arguments),
     /// List and try commands and endpoints of an older system
     Adapter(adapter::Arguments),

@@ -296,6 +296,20 @@ impl Registry {
         })
     }
 
+    /// Returns the jobs as [`Self::unwritten`] does, without those whose item has failed.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn untried(&self) -> Result<BTreeSet<(String, String)>, RegistryError> {
+        self.read("read what is to be written back", |connection| {
+            let mut query = connection.prepare_cached(&format!(
+                "SELECT source, {JOB_ID} FROM outbox WHERE error IS NULL"
+            ))?;
+            let found = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(found.collect::<Result<_, rusqlite::Error>>()?)
+        })
+    }
+
     /// Removes the item: the source has taken it.
     ///
     /// # Errors

@@ -2,27 +2,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::record::{self, Recording};
 use crate::app::clean::{other_rules, refuse_unknown};
-use crate::app::daemon::Daemon;
+use crate::app::daemon::{Daemon, source_name};
 use crate::app::error::{AppError, ErrorKind};
 use crate::app::link::Stopping;
 use crate::app::order::wait;
 use crate::app::report::{self, report_of};
 use crate::clock;
+use crate::core::claim::Unit;
 use crate::core::effect::Event;
 use crate::core::facts::RootId;
-use crate::core::policy::Policy;
+use crate::core::policy::{Policy, Record};
 use crate::core::principal::Principal;
 use crate::core::report::{CleanReport, CleanRequest, Mode};
 use crate::core::run::{Run, RunStatus};
 use crate::ledger::Ledger;
 use crate::registry::RunRow;
 use crate::types::{self, Report, RunDetails};
+
+/// Milliseconds between looks at records that a source has not taken yet: five seconds in all. What
+/// takes longer is written later.
+const RECORD_PAUSES: [u64; 10] = [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560];
 
 /// Behaviour of a run that meets one under way on a root of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -314,6 +320,7 @@ impl Running {
                 return Err(error);
             }
         };
+        self.wait_for_records(cleaned).await?;
         let daemon = Arc::clone(&self.daemon);
         let sources = wait(move || (daemon.parts.sources)()).await?;
         let run = report::Run {
@@ -329,6 +336,32 @@ impl Running {
             report
         })
         .await
+    }
+
+    /// Waits until the sources have taken the records of what was removed, or have failed to, or
+    /// have had enough time: who is answered finds the rows as the report says.
+    async fn wait_for_records(&self, cleaned: &CleanReport) -> Result<(), AppError> {
+        let policy = &self.policy;
+        let jobs = cleaned.removed.iter().filter_map(|item| {
+            let job = item.job.as_ref()?;
+            let has_record =
+                item.unit == Unit::Job && policy.rule(item.rule).record != Record::Keep;
+            let source = source_name(policy, job.key.source).to_owned();
+            has_record.then(|| (source, job.key.id.clone()))
+        });
+        let jobs: Arc<BTreeSet<(String, String)>> = Arc::new(jobs.collect());
+        for pause in RECORD_PAUSES {
+            if jobs.is_empty() {
+                break;
+            }
+            let (registry, mine) = (Arc::clone(&self.daemon.parts.registry), Arc::clone(&jobs));
+            let untried = wait(move || registry.untried().map(|all| !all.is_disjoint(&mine)));
+            if !untried.await?? {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+        Ok(())
     }
 
     async fn finish<T: Send + 'static>(

@@ -22,7 +22,7 @@ use backend::CommandBackend;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// Name of the command, and its arguments [default: list the commands]
+    /// Name and arguments of the command [default: list commands]
     #[arg(
         value_name = "NAME",
         trailing_var_arg = true,

@@ -31,7 +31,7 @@ const EVERY_RULE: &str = "*";
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// Take over although a run kept files for longer than the configuration does
+    /// Take over although a run kept files for longer
     #[arg(long)]
     shorten: bool,
     #[command(flatten)]

@@ -230,3 +230,18 @@ fn paths_take_a_job_whole_or_leave_it_alone() {
     assert_eq!(report["jobs"].as_array().unwrap().len(), 1);
     assert!(world.exists("results/f/out"));
 }
+
+#[test]
+fn who_is_answered_finds_the_rows_as_the_report_says() {
+    let (world, _) = application();
+    let daemon = world.serve_again();
+    crate::common::sources::wait_for_source(&daemon, "app", "ready");
+    let (status, report) = daemon.post("/v1/clean", r#"{"dry_run": false}"#);
+    assert_eq!(status, 200, "{report}");
+    assert_eq!(report["errors"], json!([]));
+    // At once, without waiting for anything.
+    let db = rusqlite::Connection::open(world.path("app.db")).unwrap();
+    let left = "SELECT group_concat(id || (cleaned_at IS NOT NULL), ' ') FROM (SELECT * FROM jobs ORDER BY id)";
+    let left: String = db.query_row(left, [], |row| row.get(0)).unwrap();
+    assert_eq!(left, "a1 r0", "{report}");
+}

@@ -19,6 +19,7 @@ mod math2visual;
 mod math2visual_document;
 mod omr;
 mod omr_document;
+mod omr_start;
 mod site;
 mod storage;
 mod storage_around;

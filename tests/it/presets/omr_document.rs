@@ -20,7 +20,7 @@ fn write(site: &Site, name: &str, size: usize) {
 
 /// A backend directory with what the document's example of an answer was about: two jobs with 4.1 MB, 75 temporary files with 3.53 MB;
 /// and the same again, younger.
-fn site() -> Site {
+pub fn site() -> Site {
     let site = Site::new("omr");
     for (jobs, temporary, age) in [
         (
@@ -69,7 +69,7 @@ fn has_temporary(site: &Site, dir: &str) -> bool {
 
 /// Whether exactly what is due went.
 #[track_caller]
-fn assert_cleaned(site: &Site) {
+pub fn assert_cleaned(site: &Site) {
     for name in DUE {
         assert!(!site.exists(name), "{name} stays");
     }
@@ -264,54 +264,6 @@ fn every_curl_line_of_the_document_works() {
 }
 
 #[test]
-fn the_report_of_the_start_is_as_in_the_document() {
-    let site = site();
-    Shell::install(&site, "omr");
-    let said = site.said(&["run", "omr_startup"]);
-    let lines: Vec<&str> = said.lines().collect();
-    assert_eq!(
-        lines,
-        [
-            "Running OMR job cleanup on startup...",
-            "  Removed 0 job(s) from memory",
-            "  Cleaned 4 job directory(ies)",
-            "  Removed 75 temporary file(s)",
-            "  Freed 7.63 MB",
-        ]
-    );
-    assert_cleaned(&site);
-}
-
-#[test]
-fn the_daemon_prints_the_report_of_its_start() {
-    let mut site = site();
-    Shell::install(&site, "omr");
-    site.said(&["takeover", "--yes"]);
-    site.set("OMR_CLEANUP_ON_START", "true");
-    let program = site.lapsed();
-    let mut command = std::process::Command::new("/bin/sh");
-    for (name, value) in program.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    let output = site.place.path("printed");
-    let line = format!(
-        "exec {} serve > {}",
-        program.get_program().display(),
-        output.display()
-    );
-    command.current_dir(site.place.path("")).args(["-c", &line]);
-    let daemon = crate::common::Daemon::start(command, site.place.socket());
-    daemon.wait_until_up();
-    let printed = || std::fs::read_to_string(&output).unwrap_or_default();
-    wait_until("the report of the start", || printed().contains("Freed"));
-    assert!(printed().starts_with("Running OMR job cleanup on startup...\n  Removed 0 job(s) from memory\n  Cleaned 4 job directory(ies)\n"), "{}", printed());
-    assert_cleaned(&site);
-}
-
-#[test]
 fn the_functions_of_the_document_work() {
     let site = site();
     let shell = Shell::install(&site, "omr");
@@ -465,6 +417,7 @@ fn originals_come_back() {
 fn the_page_is_current() {
     let sources = [
         include_str!("omr_document.rs"),
+        include_str!("omr_start.rs"),
         include_str!("omr.rs"),
         include_str!("documents.rs"),
     ];
