@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::Engine;
 use super::due::{Subject, subject_of};
 use super::item::Item;
-use super::lapse::LapseState;
+use super::lapse::{LapseState, Trigger};
 use crate::core::claim::{Actor, Claim, Outcome, Reaped, Removal, Unit};
 use crate::core::hold::Hold;
 use crate::core::jobs::JobFacts;
@@ -302,8 +302,9 @@ impl Engine {
         }
         let what = clean.open.get(&subject);
         let what = what.map_or((1, 0), |item| (item.files.max(1), item.bytes));
+        let judged = self.hold_of_queued(&item, &claim, now);
         let hold = match clean.principal.is_client() {
-            _ if !self.is_all_of_job(&claim, now) => Some(Hold::Reconciling),
+            _ if judged.is_some() => judged,
             true => None,
             false => {
                 (!self.may_go_as_orphan(claim.root, claim.rule, what, now)).then_some(Hold::Breaker)
@@ -319,12 +320,27 @@ impl Engine {
         }
     }
 
-    /// Returns false if the job of a claim that waited in line owns something else by now. True for
-    /// everything but jobs.
-    pub(super) fn is_all_of_job(&self, claim: &Claim, now: Now) -> bool {
-        let Some(job) = claim.job().map(|key| self.jobs.job(key)) else {
-            return true;
+    /// Judges a job that waited in line once more: `None`, if it is still due with all that is
+    /// claimed.
+    pub(super) fn hold_of_queued(&self, item: &Item, claim: &Claim, now: Now) -> Option<Hold> {
+        let Item::Job(_, no, rule) = *item else {
+            return None;
         };
-        job.is_some_and(|job| self.gather(&job, claim.rule, now.wall).pieces == claim.pieces)
+        let Some(job) = claim.job().and_then(|key| self.jobs.job(key)) else {
+            return Some(Hold::Reconciling);
+        };
+        let request = CleanRequest {
+            retention_ms: claim
+                .retention_ms
+                .map(|ms| (rule, ms))
+                .into_iter()
+                .collect(),
+            ..CleanRequest::default()
+        };
+        match self.job_state(&job, (no, rule), Trigger::Clean(&request), now) {
+            (LapseState::Due, Some(found)) if found.pieces == claim.pieces => None,
+            (LapseState::Held { hold, .. }, _) => Some(hold),
+            (_, _) => Some(Hold::Reconciling),
+        }
     }
 }

@@ -186,6 +186,7 @@ fn the_env_file_of_the_document_counts_in_any_case() {
                 CLEANUP_INTERVAL_HOURS=24  # Daily\n\n# Retention policies\nRETENTION_COMPLETED_DAYS=60   # Keep completed jobs 60 days\n\
                 Retention_Failed_Days=14        # Keep failed jobs 14 days\n";
     std::fs::write(storage.site.path(".env"), text).unwrap();
+    storage.site.said(&["takeover", "--yes"]);
     let told = storage.site.said(&["check"]);
     assert_eq!(told.matches("only when asked").count(), 4, "{told}");
     assert!(told.contains("at \"every 24h\""), "{told}");

@@ -1,6 +1,7 @@
 //! Records of jobs.
 
 use super::*;
+use crate::core::engine::item::Item;
 
 fn session_rule(record: Record) -> Rule {
     Rule {
@@ -127,7 +128,7 @@ fn a_job_that_owns_something_more_is_claimed_anew_before_its_row_goes() {
 }
 
 #[test]
-fn an_order_leaves_a_job_that_owns_something_more_by_its_turn() {
+fn an_order_leaves_a_job_that_is_not_as_it_was_by_its_turn() {
     let mut place = Place::new(vec![session_rule(Record::Forget)]);
     let files = vec!["shared.tif".to_owned()];
     place.file(UPLOADS, "shared.tif");
@@ -137,12 +138,28 @@ fn an_order_leaves_a_job_that_owns_something_more_by_its_turn() {
     }]);
     place.pass_until(HOUR);
     let claim = place.claims.remove(0);
-    assert!(place.engine.is_all_of_job(&claim, place.now));
+    // Not under way any more.
+    let outcome = Outcome::Held(Hold::RecheckMismatch);
+    let reaped = Reaped {
+        claim: claim.clone(),
+        outcome,
+    };
+    place.step(Input::Reaped(vec![reaped]));
+    let no = place.engine.jobs().number(&claim.owners[0]).unwrap();
+    let item = Item::Job(claim.owners[0].source, no, claim.rule);
+    let hold = |place: &Place, claim: &Claim| place.engine.hold_of_queued(&item, claim, place.now);
+    assert_eq!(hold(&place, &claim), None);
     let less = Claim {
         pieces: Vec::new(),
-        ..claim
+        ..claim.clone()
     };
-    assert!(!place.engine.is_all_of_job(&less, place.now));
+    assert_eq!(hold(&place, &less), Some(Hold::Reconciling));
+    let why = "it does not answer".to_owned();
+    place.report(vec![JobChange::Down { why }]);
+    assert!(matches!(
+        hold(&place, &claim),
+        Some(Hold::SourceDown { .. })
+    ));
 }
 
 #[test]
