@@ -118,6 +118,8 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
             file.display()
         );
     };
+    // Without a daemon, the end says so once.
+    context.hush();
     let rules = describe(&settings).rules;
     let shorter = block_on(find_shorter(context, &rules))?;
     if !shorter.is_empty() && !arguments.shorten {
