@@ -5,7 +5,7 @@
 //! | `store` | the database |
 //! | `store.new`, `store.old` | a smaller copy before the swap, and what it replaces |
 //! | `store.damaged-…` | a database that was set aside, with the time in milliseconds |
-//! | `store.roots` | list of known roots (`known`) |
+//! | `store.roots`, `store.roots.new` | list of known roots (`known`), and the next one |
 //! | `store.opening` | weight of the consecutive starts that ended while the database was opened |
 //!
 //! **Invariant:** this module never removes a file that it has not created.

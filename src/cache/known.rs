@@ -49,7 +49,8 @@ pub(super) fn write(file: &Path, roots: &BTreeMap<Vec<u8>, SavedRoot>) -> io::Re
         })
         .collect();
     let text = super::records::json(&lines);
-    let fresh = file.with_extension("new");
+    // A name of its own: `store.new` is a copy of the database.
+    let fresh = file.with_extension("roots.new");
     let mut written = OpenOptions::new()
         .write(true)
         .create(true)
@@ -59,4 +60,29 @@ pub(super) fn write(file: &Path, roots: &BTreeMap<Vec<u8>, SavedRoot>) -> io::Re
     written.write_all(&text)?;
     written.sync_data()?;
     rename(&fresh, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::CacheFiles;
+    use super::*;
+
+    #[test]
+    fn a_write_that_was_cut_off_is_not_taken_for_a_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = CacheFiles::new(dir.path());
+        // Something that a file cannot replace.
+        fs::create_dir(files.known()).unwrap();
+        fs::write(files.known().join("x"), "").unwrap();
+        write(&files.known(), &BTreeMap::new()).unwrap_err();
+        let names = || {
+            let entries = fs::read_dir(dir.path()).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.collect::<std::collections::BTreeSet<_>>()
+        };
+        let before = names();
+        assert_eq!(before.len(), 2, "{before:?}");
+        files.tidy().unwrap();
+        assert_eq!(names(), before);
+    }
 }
