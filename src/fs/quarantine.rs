@@ -92,7 +92,8 @@ pub fn check(root: &RootDir) -> Result<(), LockError> {
 
 /// Returns the process that has locked `dir`, if `/proc/locks` has one that is visible to this
 /// process.
-fn holder_of(dir: &Dir) -> Option<u32> {
+#[must_use]
+pub fn holder_of(dir: &Dir) -> Option<u32> {
     let stat = rustix::fs::fstat(dir.fd()).ok()?;
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
     let device = (

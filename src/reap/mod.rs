@@ -49,6 +49,7 @@ pub use hooks::{Hooks, Recording};
 pub use lanes::Options;
 pub use location::RootLocation;
 pub use preview::{Preview, Previewer};
+pub use quarantines::{QuarantineContents, inspect_quarantine};
 pub use reaper::{Batch, ReapError, Reaper};
 
 #[cfg(test)]

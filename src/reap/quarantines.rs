@@ -7,6 +7,7 @@
 //! **Invariant:** nothing is moved into, out of, or removed from a quarantine that is not locked.
 //! **Invariant:** a root under two names of this process has one lock.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::back::DISPLACED;
@@ -135,17 +136,55 @@ pub(super) fn unlocked(error: LockError, quarantine: &Dir) -> Hold {
     }
 }
 
+/// Things in the quarantine of a root.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct QuarantineContents {
+    /// Path of the quarantine.
+    pub path: PathBuf,
+    /// Number of displaced things.
+    pub displaced: u64,
+    /// Number of other things: of removals that are under way, or that a crash or an error cut off.
+    pub unfinished: u64,
+    /// Process that has the quarantine locked, if it is visible.
+    pub holder: Option<u32>,
+}
+
+/// Returns the contents of the quarantine of the root at `path`; `None` if either is missing.
+/// Changes and locks nothing.
+///
+/// # Errors
+/// When one of the two cannot be read.
+pub fn inspect_quarantine(path: &Path) -> Result<Option<QuarantineContents>, FsError> {
+    let opened = RootDir::open(path).and_then(|root| root.top().open_beneath(QUARANTINE));
+    let quarantine = match opened {
+        Ok(quarantine) => quarantine,
+        Err(error) if error.is_absence() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    contents(&quarantine).map(Some)
+}
+
 /// Returns the number of displaced things in the quarantine of the root at `place`.
 pub(super) fn displaced(place: &RootLocation) -> u64 {
-    let names = || {
-        let root = RootDir::open_as(&place.path, place.key).ok()?;
-        let quarantine = quarantine::find(&root).ok()??;
-        let mut count = 0;
-        let prefix = DISPLACED.as_bytes();
-        quarantine
-            .list(|name, _| count += u64::from(name.starts_with(prefix)))
-            .ok()?;
-        Some(count)
-    };
-    names().unwrap_or_default()
+    let root = RootDir::open_as(&place.path, place.key).ok();
+    let quarantine = root.and_then(|root| quarantine::find(&root).ok()?);
+    let contents = quarantine.and_then(|quarantine| contents(&quarantine).ok());
+    contents.map_or(0, |contents| contents.displaced)
+}
+
+fn contents(quarantine: &Dir) -> Result<QuarantineContents, FsError> {
+    let (mut displaced, mut unfinished) = (0, 0);
+    quarantine.list(|name, _| {
+        if name.starts_with(DISPLACED.as_bytes()) {
+            displaced += 1;
+        } else {
+            unfinished += 1;
+        }
+    })?;
+    Ok(QuarantineContents {
+        path: quarantine.path().to_path_buf(),
+        displaced,
+        unfinished,
+        holder: quarantine::holder_of(quarantine),
+    })
 }

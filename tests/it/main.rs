@@ -50,5 +50,6 @@ mod takeover;
 mod tcp;
 mod terminal;
 mod unfinished;
+mod uninstall;
 mod unit_file;
 mod upgrade;

@@ -1,26 +1,40 @@
 //! `lapsed uninstall`: takes back what `lapsed init --shims` put in the place of an older system's
 //! scripts.
+//!
+//! **Invariant:** nothing is restored while a root's quarantine is in use, holds something, or
+//! cannot be read, unless the user says so: the older system would not know of these things.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
 use super::init::{presets, shims};
-use crate::cli::context::{Context, End};
+use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::human;
+use crate::reap::{QuarantineContents, inspect_quarantine};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
     /// Restore the original scripts in DIR
     #[arg(long, value_name = "DIR")]
     shims: PathBuf,
+    /// Restore them although a quarantine is not empty
+    #[arg(long)]
+    force: bool,
 }
 
 pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     let dir = &arguments.shims;
     if !dir.is_dir() {
         anyhow::bail!("\"{}\" is not a directory", dir.display());
+    }
+    if !arguments.force {
+        let settings = context
+            .settings(&WatchOptions::default())
+            .context("the quarantines of its roots cannot be found; --force restores the scripts without a look at them")?;
+        check_quarantines(settings.policy.roots.values().map(|root| &*root.path))?;
     }
     let all = presets::ALL.iter().flat_map(|preset| preset.shims);
     let restored = shims::restore(dir, all)?;
@@ -39,4 +53,56 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
         output.line(&human::safe(&line))?;
     }
     Ok(End::Done)
+}
+
+/// Checks that the quarantines of `roots` are empty, and that no process uses them.
+fn check_quarantines<'r>(roots: impl Iterator<Item = &'r Path>) -> anyhow::Result<()> {
+    let (mut found, mut hints) = (Vec::new(), Vec::new());
+    let mut advise = |line| {
+        if !hints.contains(&line) {
+            hints.push(line);
+        }
+    };
+    for root in roots {
+        let contents = match inspect_quarantine(root) {
+            Ok(None) => continue,
+            Ok(Some(contents)) => contents,
+            Err(error) => {
+                found.push(format!("  {error}"));
+                advise("run it as the user of the service, or as root");
+                continue;
+            }
+        };
+        let QuarantineContents {
+            path,
+            displaced,
+            unfinished,
+            holder,
+        } = contents;
+        let path = path.display();
+        if let Some(pid) = holder {
+            found.push(format!("  \"{path}\": process {pid} uses it"));
+            advise("stop the daemon first: it would remove files beside the restored scripts");
+            continue;
+        }
+        if unfinished > 0 {
+            found.push(format!("  \"{path}\": {unfinished} unfinished removals"));
+            advise("start `lapsed serve` once: it finishes removals, or puts things back");
+        }
+        if displaced > 0 {
+            found.push(format!("  \"{path}\": {displaced} displaced things"));
+            advise(
+                "move displaced things to where they belong, or remove them: `lapsed history` says what they are",
+            );
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    hints.push("--force restores the scripts all the same, and leaves the rest as it is");
+    anyhow::bail!(
+        "things of this system may be left in quarantines:\n{}\n{}",
+        found.join("\n"),
+        hints.join("\n")
+    )
 }
