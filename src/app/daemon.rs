@@ -31,7 +31,7 @@ use crate::core::pins::Pins;
 use crate::core::policy::Policy;
 use crate::core::time::Timestamp;
 use crate::ledger::Ledger;
-use crate::registry::Registry;
+use crate::registry::{Registry, ShadowRecord};
 use crate::types;
 use crate::types::JsonPath;
 
@@ -91,6 +91,10 @@ pub struct Parts {
     pub catch_up: Box<CatchUp>,
     /// Tells which sources are told of through the API.
     pub is_api: Box<IsApi>,
+    /// Record of shadow mode, if there is one.
+    pub shadow: Option<Arc<ShadowRecord>>,
+    /// True if this daemon is in shadow mode.
+    pub is_shadow: bool,
     /// Events.
     pub events: Arc<Events>,
     /// Tells how changes are noticed.

@@ -3,7 +3,7 @@
 //! **Invariant:** a message names the thing; a hint says how to fix it.
 
 use crate::ledger::LedgerError;
-use crate::registry::RegistryError;
+use crate::registry::{RegistryError, ShadowError};
 
 /// Kind of a failure. Maps to an HTTP status in one place, `crate::http::error`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, strum::VariantArray)]
@@ -166,6 +166,12 @@ impl std::fmt::Display for AppError {
 }
 
 impl std::error::Error for AppError {}
+
+impl From<ShadowError> for AppError {
+    fn from(error: ShadowError) -> Self {
+        Self::internal(error.to_string())
+    }
+}
 
 impl From<RegistryError> for AppError {
     fn from(error: RegistryError) -> Self {

@@ -24,6 +24,7 @@ pub mod reload;
 pub mod report;
 pub mod retention;
 pub mod runs;
+pub mod shadow;
 pub mod space;
 pub mod status;
 pub mod survey;

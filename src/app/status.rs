@@ -127,6 +127,7 @@ fn status_of(
         mode: match status.mode {
             Mode::Live => types::Mode::Live,
             Mode::OnRequest => types::Mode::OnRequest,
+            Mode::DryRun if parts.is_shadow => types::Mode::Shadow,
             Mode::DryRun => types::Mode::DryRun,
         },
         uptime_s: uptime_ms / 1000,

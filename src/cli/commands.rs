@@ -24,6 +24,7 @@ mod reload;
 mod report;
 mod run;
 mod serve;
+mod shadow;
 mod source;
 mod stats;
 mod status;
@@ -65,6 +66,8 @@ pub(super) enum Command {
     Adapter(adapter::Arguments),
     /// Show files, bytes and lateness by root and rule
     Stats(stats::Arguments),
+    /// Compare shadow mode with an older script
+    Shadow(shadow::Arguments),
     /// List removals, newest first
     History(history::Arguments),
     /// Follow events as they happen
@@ -117,6 +120,7 @@ impl Command {
             Self::Takeover(arguments) => takeover::run(context, &arguments),
             Self::Adapter(arguments) => adapter::run(context, &arguments),
             Self::Stats(arguments) => block_on(stats::run(context, &arguments)),
+            Self::Shadow(arguments) => block_on(shadow::run(context, &arguments)),
             Self::History(arguments) => block_on(history::run(context, &arguments)),
             Self::Events(arguments) => block_on(events::run(context, &arguments)),
             Self::Sync => block_on(sync::run(context)),

@@ -179,7 +179,8 @@ fn load_source(
         cache: CacheSettings {
             size_max: top.store.size_max.valid().0,
         },
-        mode: if *top.dry_run.valid() {
+        shadow: *top.shadow.valid(),
+        mode: if *top.dry_run.valid() || *top.shadow.valid() {
             Mode::DryRun
         } else {
             Mode::Live

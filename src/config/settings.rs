@@ -66,6 +66,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// Mode of removals: live, or a dry run.
     pub mode: Mode,
+    /// True if a dry run of the daemon is recorded, beside what others remove.
+    pub shadow: bool,
     /// True if due files are removed without a request. Otherwise every rule of `policy` waits for
     /// one.
     pub automatic: bool,
@@ -303,6 +305,8 @@ pub struct Overrides {
     pub base_dir: Option<PathBuf>,
     /// `--dry-run`.
     pub dry_run: bool,
+    /// `--shadow`.
+    pub shadow: bool,
     /// `--allow-unsafe-roots`.
     pub allow_unsafe_roots: bool,
 }
@@ -329,6 +333,7 @@ impl Overrides {
             path("LAPSED_STATE_DIR", "--state-dir", &self.state_dir),
             path("LAPSED_SOCKET", "--socket", &self.socket),
             flag("LAPSED_DRY_RUN", "--dry-run", self.dry_run),
+            flag("LAPSED_SHADOW", "--shadow", self.shadow),
             flag(
                 "LAPSED_ALLOW_UNSAFE_ROOTS",
                 "--allow-unsafe-roots",

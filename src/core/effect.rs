@@ -10,6 +10,7 @@ use super::path::RelPath;
 use super::principal::Principal;
 use super::report::{SavedRoot, SavedSource, Trip};
 use super::run::{RunCause, RunStatus};
+use super::shadow::ShadowEvent;
 use super::time::Timestamp;
 
 /// The token of the barrier that the engine itself asks for, before it gathers what jobs own.
@@ -47,6 +48,8 @@ pub enum Effect {
     Barrier,
     /// A barrier is through.
     Synced(u64),
+    /// Record what a daemon that removes nothing would have removed, or what others removed.
+    Shadow(ShadowEvent),
     /// Tell those who listen.
     Tell(Event),
 }

@@ -9,6 +9,7 @@
 //!   what has changed
 //! - `due`: timers → claims; what the reaper has
 //! - `settle`: the reaper's answers → index, and figures of removals
+//! - `shadow`: what a dry run would remove, and what others remove
 //! - `effects`: effects of the step under way, and what the next process is to know
 //! - `clean`, `orders`: removals on request, and those that wait until everything that
 //!   was reported before is known; `scope`: what they are about; `overrides`: the breaker for other
@@ -54,6 +55,7 @@ mod roots;
 mod saved_state;
 mod scope;
 mod settle;
+mod shadow;
 mod source_state;
 mod sources;
 mod stall;
@@ -240,7 +242,7 @@ impl Engine {
             }
             Input::Reaped(reaped) => self.settle_all(reaped, now),
             Input::Recovered(root, hold) => self.on_recovered(root, hold, now),
-            Input::Previewed(reaped) => self.on_previewed(&reaped),
+            Input::Previewed(reaped) => self.on_previewed(reaped, now),
             Input::Synced(JOBS) => self.on_barrier_through(now),
             Input::Synced(token) => self.effects.push(Effect::Synced(token)),
             Input::Reload(policy, breaker) => self.reload(policy, breaker, now),
@@ -261,7 +263,7 @@ impl Engine {
         self.fire(now);
         // What was tried in vain is armed for the next time.
         self.arm_touched(now);
-        self.claims.dispatch(&mut self.effects);
+        self.claims.dispatch(self.mode, &mut self.effects);
         self.save();
         self.effects.take()
     }

@@ -285,7 +285,7 @@ impl fmt::Display for Hold {
             Self::NoTimestamp => f.write_str("the timestamp that the rule asks for is not there: the file system does not keep it, or its job's source does not tell it"),
             Self::RecheckMismatch => f.write_str("the last look did not agree that it is due; it is looked at again"),
             Self::Displaced => f.write_str("its name was taken while it was out; it stays in the quarantine"),
-            Self::DryRun => f.write_str("the daemon runs with --dry-run"),
+            Self::DryRun => f.write_str("the daemon runs with --dry-run or --shadow"),
             Self::Running { job } => write!(f, "job \"{job}\" has not ended"),
             Self::SourceDown { source, why } => write!(f, "source \"{source}\" cannot tell whose it is: {why}"),
             Self::Contested { jobs } => write!(f, "several jobs own it, and one of them does not let it go: {}", jobs.join(", ")),

@@ -25,6 +25,7 @@ pub mod recurrence;
 pub mod report;
 pub mod role;
 pub mod run;
+pub mod shadow;
 pub mod size;
 pub mod span;
 pub mod template;

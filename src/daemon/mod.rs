@@ -53,6 +53,7 @@ mod schedule;
 mod scheduled_command;
 mod serve;
 mod settings;
+mod shadow;
 mod signals;
 mod source_hooks;
 mod source_status;
@@ -65,6 +66,7 @@ mod survey;
 mod totals;
 mod watchdog;
 
+pub use crate::reap::{QuarantineContents, inspect_quarantine};
 pub use backup::backup;
 pub use database::{Fit, fit};
 pub use offline::offline;

@@ -55,6 +55,8 @@ pub fn offline(mut settings: Settings, baseline: Baseline) -> anyhow::Result<Arc
         sources: survey.sources.report(),
         catch_up: survey.sources.caught_up(),
         is_api: survey.sources.known_as_api(),
+        shadow: parts::shadow_to_read(&settings),
+        is_shadow: false,
         events: Arc::new(Events::new(started)),
         watches: Box::new(Watches::default),
         cache: Box::new(Cache::default),

@@ -229,6 +229,7 @@ fn handle_effect(reaper: &Reaper, sources: &Sources, engine: &Engine, effect: &E
         | Effect::Ruled
         | Effect::Relist(..)
         | Effect::Synced(_)
+        | Effect::Shadow(_)
         | Effect::Tell(_) => {}
     }
 }

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use super::answers::Answers;
 use super::event_log::{RemovalLogLimiter, log, tell_of_claims};
 use super::parts;
+use super::shadow::ShadowRecorder;
 use super::sources::Sources;
 use crate::app::{EngineLink, Events};
 use crate::cache::{Cache, Rules};
@@ -39,7 +40,10 @@ pub(super) const INBOX_MAX: usize = 32;
 /// Parts that carry out the engine's effects.
 pub(super) struct Outlets {
     pub(super) answers: Arc<Answers>,
-    pub(super) reaper: Arc<Reaper>,
+    /// `None` in a dry run: then nothing can be removed.
+    pub(super) reaper: Option<Arc<Reaper>>,
+    /// Record of shadow mode.
+    pub(super) shadow: Option<ShadowRecorder>,
     /// Examiner of the claims of dry runs.
     pub(super) previewer: Previewer,
     pub(super) watcher: Arc<Watcher>,
@@ -220,13 +224,18 @@ impl Outlets {
             Effect::Claim(claims) => {
                 let policy = engine.policy();
                 tell_of_claims(&policy, &claims);
-                self.reaper.submit(Batch { policy, claims });
+                if let Some(reaper) = &self.reaper {
+                    reaper.submit(Batch { policy, claims });
+                }
             }
             Effect::Preview(claims) => self.previewer.submit(parts::preview(engine, claims)),
             Effect::Relist(root, dir) => self.watcher.relist(root, dir),
             // A dry run leaves the quarantine as it is, too.
-            Effect::Placed(..) if engine.mode() == Mode::DryRun => {}
-            Effect::Placed(root, key) => self.reaper.set_place(root, place_of(engine, root, key)),
+            Effect::Placed(root, key) => {
+                if let Some(reaper) = &self.reaper {
+                    reaper.set_place(root, place_of(engine, root, key));
+                }
+            }
             Effect::Remember(root, memory) => {
                 let policy = engine.policy();
                 let path = policy.roots.get(&root).map(|root| &*root.path);
@@ -245,6 +254,11 @@ impl Outlets {
             Effect::Barrier => self.watcher.sync(JOBS),
             Effect::Synced(LOW_PRIORITY_BARRIER) => self.cache.on_barrier(),
             Effect::Synced(token) => self.link.synced(token),
+            Effect::Shadow(event) => {
+                if let Some(shadow) = &self.shadow {
+                    shadow.put(event, &engine.policy());
+                }
+            }
             Effect::Tell(event) => {
                 if limiter.has_room(&event) {
                     log(&event, engine, now);

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
+use tokio::sync::mpsc;
+
+use super::shadow::ShadowRecorder;
 use crate::app::access::jwt::Issuer;
 use crate::app::access::tokens::Tokens;
 use crate::app::access::{Access, Authorizer, HttpAccess};
@@ -9,15 +13,16 @@ use crate::cache::{self, CacheError, Opened, Rules};
 use crate::config::{AccessSettings, Backend, JwtSettings, Settings};
 use crate::core::claim::Claim;
 use crate::core::clock_guard::{ClockGuard, Run};
-use crate::core::engine::Engine;
+use crate::core::engine::{Engine, Input};
 use crate::core::facts::FileKey;
+use crate::core::index::Index;
 use crate::core::pins::{Pin, Pins};
 use crate::core::policy::Policy;
 use crate::core::report::Mode;
 use crate::core::time::{Now, Timestamp};
 use crate::ledger::{self, Ledger};
-use crate::reap::{self, Hooks, Preview, ReapError, Reaper, RootLocation};
-use crate::registry::Registry;
+use crate::reap::{self, Hooks, Preview, Previewer, ReapError, Reaper, RootLocation};
+use crate::registry::{Registry, ShadowRecord};
 use crate::watch::{self, BackendKind, WatchRoot};
 
 /// Creates missing directories of the command line whose parent exists; a dry run creates none.
@@ -111,6 +116,33 @@ pub(super) fn pins(kept: Vec<Pin>) -> Arc<Pins> {
     Arc::new(pins)
 }
 
+/// Record of an earlier daemon in shadow mode, if there is one that can be read.
+pub(super) fn shadow_to_read(settings: &Settings) -> Option<Arc<ShadowRecord>> {
+    let record = ShadowRecord::open_to_read(&settings.state_dir);
+    let record = record.inspect_err(|error| tracing::warn!("{error}"));
+    record.ok().flatten().map(Arc::new)
+}
+
+/// Record of shadow mode, and the thread that writes it if this daemon is in shadow mode.
+pub(super) fn shadow(
+    settings: &Settings,
+    index: &Arc<Index>,
+    now: Timestamp,
+) -> anyhow::Result<(Option<Arc<ShadowRecord>>, Option<ShadowRecorder>)> {
+    if !settings.shadow {
+        return Ok((shadow_to_read(settings), None));
+    }
+    if !settings.automatic {
+        tracing::warn!(
+            "automatic is false: only cleans by schedule or request are recorded; set LAPSED_AUTOMATIC=true to see what `lapsed takeover` would do"
+        );
+    }
+    let record = Arc::new(ShadowRecord::open(&settings.state_dir, now)?);
+    let recorder = ShadowRecorder::start(Arc::clone(&record), Arc::clone(index))
+        .context("cannot start a thread")?;
+    Ok((Some(record), Some(recorder)))
+}
+
 /// Claims of a dry run, for whoever looks at them.
 pub(super) fn preview(engine: &Engine, claims: Vec<Claim>) -> Preview {
     let policy = engine.policy();
@@ -126,6 +158,18 @@ pub(super) fn preview(engine: &Engine, claims: Vec<Claim>) -> Preview {
     }
 }
 
+/// Looker at the claims of dry runs, whose answers are for the engine.
+pub(super) fn previewer(
+    settings: &Settings,
+    hooks: &Hooks,
+    inbox: &mpsc::Sender<Input>,
+) -> Result<Previewer, ReapError> {
+    let inbox = inbox.clone();
+    Previewer::start(hooks.clone(), &settings.state_dir, move |reaped| {
+        let _ = inbox.blocking_send(Input::Previewed(reaped));
+    })
+}
+
 pub(super) fn reaper(
     settings: &Settings,
     ledger: &Arc<Ledger>,
@@ -136,7 +180,15 @@ pub(super) fn reaper(
         batch_units: usize::try_from(settings.ledger.batch_units).unwrap_or(usize::MAX),
         ..reap::Options::new(settings.state_dir.clone())
     };
-    Reaper::start(&options, Arc::clone(ledger), hooks).map(Arc::new)
+    let reaper = Reaper::start(&options, Arc::clone(ledger), hooks)?;
+    let unfinished = reaper.unfinished().len();
+    if settings.mode == Mode::DryRun && unfinished > 0 {
+        tracing::warn!(
+            unfinished,
+            "an earlier process left removals unfinished: a dry run leaves them, and the next start without it finishes them or puts things back"
+        );
+    }
+    Ok(Arc::new(reaper))
 }
 
 pub(super) fn watch_roots(policy: &Policy) -> Vec<WatchRoot> {

@@ -41,8 +41,9 @@ use crate::core::engine::Input;
 use crate::core::engine::{Engine, Setup};
 use crate::core::jobs::Jobs;
 use crate::core::pins::Pins;
+use crate::core::report::Mode;
 use crate::fs::descriptors;
-use crate::reap::{Hooks, Previewer, Reaper};
+use crate::reap::{Hooks, Reaper};
 use crate::registry::Registry;
 use crate::types::{self, CacheState, JsonPath};
 use crate::watch::{LOW_PRIORITY_BARRIER, Watcher};
@@ -198,15 +199,11 @@ impl Running {
             settings.mode,
         )?;
         let (hooks, answers) = hooks(&inbox, &watcher, &sources, &pins)?;
-        let previewer = {
-            let inbox = inbox.clone();
-            Previewer::start(hooks.clone(), &settings.state_dir, move |reaped| {
-                let _ = inbox.blocking_send(Input::Previewed(reaped));
-            })?
-        };
+        let previewer = parts::previewer(&settings, &hooks, &inbox)?;
         let reaper = parts::reaper(&settings, &ledger, hooks)?;
         reaper.finish(cut_off);
         let now = clock::now();
+        let (shadow, recorder) = parts::shadow(&settings, &memory.index, now.wall)?;
         let (described, policy) = (describe(&settings), Arc::new(settings.policy));
         let setup = Setup {
             policy: Arc::clone(&policy),
@@ -239,6 +236,8 @@ impl Running {
             sources: sources.report(),
             catch_up: sources.caught_up(),
             is_api: sources.known_as_api(),
+            shadow,
+            is_shadow: recorder.is_some(),
             events: Arc::clone(&events),
             watches: tell_watches(&watcher),
             cache: tell_cache(&cache),
@@ -250,7 +249,8 @@ impl Running {
         }));
         let outlets = Outlets {
             answers,
-            reaper: Arc::clone(&reaper),
+            reaper: (settings.mode != Mode::DryRun).then(|| Arc::clone(&reaper)),
+            shadow: recorder,
             previewer,
             watcher: Arc::clone(&watcher),
             cache: Arc::clone(&cache),

@@ -7,6 +7,9 @@ use crate::core::report::Mode;
 pub(super) fn log_startup(settings: &Settings) {
     let mode = match settings.mode {
         Mode::Live | Mode::OnRequest => "",
+        Mode::DryRun if settings.shadow => {
+            " (shadow: nothing is removed; `lapsed shadow` compares)"
+        }
         Mode::DryRun => " (dry run: nothing is removed)",
     };
     tracing::info!(

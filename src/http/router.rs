@@ -32,6 +32,7 @@ fn routes() -> OpenApiRouter<Arc<Daemon>> {
         .merge(v1::runs::routes())
         .merge(v1::reload::routes())
         .merge(v1::history::routes())
+        .merge(v1::shadow::routes())
         .merge(v1::stats::routes())
         .merge(v1::space::routes())
         .merge(v1::settings::routes())

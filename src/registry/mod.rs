@@ -8,6 +8,7 @@
 //! - `open`: opening of the file: it is created, checked, or refused; reading without a daemon
 //! - `handle`: the connection, shared between threads
 //! - `format`: tables, and migration of older files
+//! - `shadow`: record of a daemon in shadow mode, in a file of its own
 //! - `jobs`, `pins`, `outbox`, `forgotten`, `sources`, `totals`, `tokens`, `runs`: one table each
 //!
 //! **Invariant:** acknowledged changes must be on the disk: every write is a transaction that is
@@ -28,6 +29,7 @@ mod outbox;
 mod pins;
 mod runs;
 mod schedules;
+mod shadow;
 mod sources;
 mod tokens;
 mod totals;
@@ -43,5 +45,8 @@ pub use jobs::Change;
 pub use open::FILE;
 pub use outbox::{Backlog, FailureScope, OutboxItem, READY_MAX, WaitingItem};
 pub use runs::{RUNS_MAX, RunRow};
+pub use shadow::{
+    ShadowError, ShadowExtent, ShadowFilter, ShadowRecord, ShadowReports, ShadowRow, ShadowSum,
+};
 pub use sources::SourceSeen;
 pub use tokens::StoredToken;

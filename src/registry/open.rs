@@ -27,7 +27,7 @@ const APPLICATION: i64 = 0x4c41_5053;
 pub const FILE: &str = "registry.db";
 
 /// Time to wait for a lock: a person with `sqlite3` may hold it for a moment.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Registry {
     /// Opens the registry in `state_dir`. Creates it (mode 0600) if it is missing.
@@ -228,6 +228,17 @@ fn restrict(path: &Path) -> Result<(), RegistryError> {
     fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(refused)
 }
 
+/// Returns the name under which the file at `path` is opened for reading.
+pub(super) fn place_to_read(path: &Path) -> PathBuf {
+    if beside(path, "-wal").exists() {
+        path.to_path_buf()
+    } else {
+        // No process has it open, and it is whole. Otherwise even a reader would create the files
+        // of a write-ahead log.
+        immutable(path)
+    }
+}
+
 /// Returns the URI of the file at `path` as one that no process writes
 /// (`https://www.sqlite.org/uri.html`).
 fn immutable(path: &Path) -> PathBuf {
@@ -254,12 +265,10 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, RegistryError> 
         .write(is_written)
         .open(path)
         .map_err(RegistryError::io("open", path))?;
-    let place = if is_written || beside(path, "-wal").exists() {
+    let place = if is_written {
         path.to_path_buf()
     } else {
-        // No process has it open, and it is whole. Otherwise even a reader would create the files
-        // of a write-ahead log.
-        immutable(path)
+        place_to_read(path)
     };
     let access = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(place, access)

@@ -23,6 +23,7 @@ mod report;
 mod runs;
 mod saved;
 mod settings;
+mod shadow;
 mod space;
 mod state;
 mod stats;
@@ -51,7 +52,8 @@ pub use pins::{Pin, PinChange, PinOrder, Pins};
 pub use plan::{Plan, PlanGroup, PlanHour};
 pub use query::{
     By, EventsQuery, ExplainQuery, FilesQuery, HealthQuery, HistoryQuery, JobsQuery, NoQuery,
-    PlanQuery, RunQuery, RunsQuery, SortBy, SortOrder, SourceQuery, SpaceQuery, StatsQuery,
+    PlanQuery, RunQuery, RunsQuery, ShadowQuery, SortBy, SortOrder, SourceQuery, SpaceQuery,
+    StatsQuery,
 };
 pub use reload::Reloaded;
 pub use report::{
@@ -61,6 +63,7 @@ pub use report::{
 pub use runs::{LedgerRange, Run, RunDetails, RunReport, RunSummary, Runs};
 pub use saved::{Cache, Loaded, Pass, Reconciliation, SetAside};
 pub use settings::{RootSettings, RuleSettings, ScheduleSettings, Settings, seconds};
+pub use shadow::{Shadow, ShadowState, ShadowThing, ShadowTotal};
 pub use space::{RootSpace, RuleSpace, Space};
 pub use state::{
     CacheState, ChangesBy, ClaimState, FoundKind, HealthState, Mode, RemovalResult, RemovalUnit,

@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{Bytes, Retention, Since, Size, Span};
 use crate::core::jobs::Status;
 use crate::core::run::{RunCause, RunStatus};
+use crate::core::shadow::ShadowList;
 
 /// Parameters of a route that takes none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
@@ -165,6 +166,22 @@ pub struct RunsQuery {
     /// Earliest start, or a duration before now.
     #[param(value_type = Option<String>)]
     pub since: Option<Since>,
+}
+
+/// Parameters of `GET /v1/shadow`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShadowQuery {
+    /// One of the three lists; all by default.
+    pub list: Option<ShadowList>,
+    /// Earliest instant, or a duration before now.
+    #[param(value_type = Option<String>)]
+    pub since: Option<Since>,
+    /// Maximum number of things.
+    pub limit: Option<u64>,
+    /// Cursor of an earlier answer.
+    pub cursor: Option<String>,
 }
 
 /// Parameters of `GET /v1/runs/{id}`.

@@ -69,6 +69,8 @@ states! {
         OnRequest,
         /// Never.
         DryRun,
+        /// Never: what would be removed is recorded, and what others remove.
+        Shadow,
     }
 
     /// Knowledge of a root.

@@ -45,6 +45,7 @@ mod presets;
 mod questions;
 mod runs;
 mod schedules;
+mod shadow;
 mod shortage;
 mod takeover;
 mod tcp;

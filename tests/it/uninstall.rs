@@ -51,11 +51,11 @@ fn scripts_come_back_only_when_no_quarantine_holds_anything() {
         place.write("jobs/.lapsed/displaced-7-mine"),
         place.write("jobs/.lapsed/8"),
     );
-    let said = refusal("1 displaced things");
-    assert!(said.contains("1 unfinished removals"), "{said}");
+    let said = refusal("1 displaced thing");
+    assert!(said.contains("1 unfinished removal"), "{said}");
     assert!(said.contains(quarantine.to_str().unwrap()), "{said}");
     std::fs::remove_file(cut_off).unwrap();
-    let said = refusal("1 displaced things");
+    let said = refusal("1 displaced thing");
     assert!(!said.contains("unfinished"), "{said}");
 
     // Without a configuration it is not known where quarantines are.

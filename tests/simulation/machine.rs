@@ -335,6 +335,7 @@ impl Machine {
                 | Effect::Recorded(_)
                 | Effect::Ruled
                 | Effect::Placed(..)
+                | Effect::Shadow(_)
                 | Effect::Synced(_)
                 | Effect::Tell(_) => {}
             }

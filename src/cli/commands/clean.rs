@@ -106,6 +106,10 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
         context.output.json(&report)?;
     } else {
         report::show(context, &report, arguments.all)?;
+        if report.dry_run && !order.dry_run {
+            let line = "nothing was removed: the daemon runs with --shadow or --dry-run";
+            context.output.line(line)?;
+        }
     }
     Ok(report::end_of(&report))
 }

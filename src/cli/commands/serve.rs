@@ -15,11 +15,15 @@ pub(in crate::cli) struct Arguments {
     /// Watch, count and report, but remove nothing
     #[arg(long)]
     dry_run: bool,
+    /// Record what would be removed beside an older script
+    #[arg(long)]
+    shadow: bool,
 }
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<End> {
     let mut overrides = context.overrides(&arguments.watching);
     overrides.dry_run = arguments.dry_run;
+    overrides.shadow = arguments.shadow;
     overrides.http.clone_from(&arguments.http);
     let mut ids = crate::config::RootIds::default();
     let settings = crate::config::load(&overrides, &context.environment, &mut ids)?;

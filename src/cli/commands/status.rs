@@ -60,6 +60,7 @@ fn headline(status: &Status) -> String {
     let mode = match status.mode {
         Mode::Live => "live",
         Mode::DryRun => "dry run: nothing is removed",
+        Mode::Shadow => "shadow: nothing is removed, `lapsed shadow` compares",
         Mode::OnRequest => return format!("lapsed {version}, no daemon runs: nothing is removed"),
     };
     format!(

@@ -15,7 +15,7 @@ use crate::cli::context::{Consent, Context, End, WatchOptions, block_on};
 use crate::cli::human;
 use crate::core::span;
 use crate::daemon::{Baseline, describe};
-use crate::types::{CleanOrder, Report, RuleSettings, Run, Runs, RunsQuery};
+use crate::types::{CleanOrder, Mode, Report, RuleSettings, Run, Runs, RunsQuery, Status};
 
 /// Key of the line that is replaced.
 const KEY: &str = "automatic = ";
@@ -138,14 +138,15 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
         }
     }
     replace(&file, &text)?;
-    let is_up = block_on(async {
+    let mode = block_on(async {
         match context.connect_to_act(&WatchOptions::default()).await? {
             Ok(mut client) => {
                 let target = Target::new("/v1/reload");
                 let _: serde_json::Value = client.post(&target, &serde_json::json!({})).await?;
-                Ok(true)
+                let status: Status = client.get(&Target::new("/v1/status")).await?;
+                Ok(Some(status.mode))
             }
-            Err(_) => Ok(false),
+            Err(_) => Ok(None),
         }
     })?;
     if context.is_json() {
@@ -160,10 +161,16 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
     context
         .output
         .line(&format!("{}: automatic = {automatic}", file.display()))?;
-    context.output.line(if is_up {
-        "the daemon removes what is due by itself from now on; take the old script out of cron, Beat and timers"
-    } else {
-        "no daemon runs: start it with `lapsed serve`, and take the old script out of cron, Beat and timers"
+    context.output.line(match mode {
+        Some(Mode::Live | Mode::OnRequest) => {
+            "the daemon removes what is due by itself from now on; take the old script out of cron, Beat and timers"
+        }
+        Some(Mode::DryRun | Mode::Shadow) => {
+            "the daemon still removes nothing: start it again without --shadow and --dry-run, and take the old script out of cron, Beat and timers"
+        }
+        None => {
+            "no daemon runs: start it with `lapsed serve`, and take the old script out of cron, Beat and timers"
+        }
     })?;
     Ok(End::Done)
 }

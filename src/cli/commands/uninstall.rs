@@ -13,7 +13,7 @@ use serde_json::json;
 use super::init::{presets, shims};
 use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::human;
-use crate::reap::{QuarantineContents, inspect_quarantine};
+use crate::daemon::{QuarantineContents, inspect_quarantine};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
@@ -86,11 +86,13 @@ fn check_quarantines<'r>(roots: impl Iterator<Item = &'r Path>) -> anyhow::Resul
             continue;
         }
         if unfinished > 0 {
-            found.push(format!("  \"{path}\": {unfinished} unfinished removals"));
+            let count = human::counted(unfinished, "unfinished removal", "unfinished removals");
+            found.push(format!("  \"{path}\": {count}"));
             advise("start `lapsed serve` once: it finishes removals, or puts things back");
         }
         if displaced > 0 {
-            found.push(format!("  \"{path}\": {displaced} displaced things"));
+            let count = human::counted(displaced, "displaced thing", "displaced things");
+            found.push(format!("  \"{path}\": {count}"));
             advise(
                 "move displaced things to where they belong, or remove them: `lapsed history` says what they are",
             );

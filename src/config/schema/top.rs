@@ -62,6 +62,10 @@ pub(in crate::config) struct Top {
     /// Watch, count and report, but remove nothing.
     #[schemars(extend("default" = false), example = true)]
     pub dry_run: Value<bool>,
+    /// Remove nothing, but record what would be removed, and what others remove: `lapsed shadow`
+    /// compares the two.
+    #[schemars(extend("default" = false), example = true)]
+    pub shadow: Value<bool>,
     /// Log level: "error" (or "critical"), "warn" (or "warning"), "info", "debug", "trace"; case
     /// does not matter. -v, -q and LAPSED_LOG override it.
     #[schemars(extend("default" = "info"))]

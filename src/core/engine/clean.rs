@@ -15,7 +15,7 @@ use crate::core::claim::{Actor, Claim, Outcome, Reaped, Removal, Unit};
 use crate::core::hold::Hold;
 use crate::core::jobs::JobFacts;
 use crate::core::principal::Principal;
-use crate::core::report::{CleanItem, CleanReport, CleanRequest, Consent, Mode};
+use crate::core::report::{CleanItem, CleanReport, CleanRequest, Consent};
 use crate::core::run::Run;
 use crate::core::time::Now;
 
@@ -50,6 +50,8 @@ pub(super) struct Clean {
     principal: Principal,
     run: Option<Run>,
     done: Done,
+    /// It would remove things if the engine did.
+    would_act: bool,
 }
 
 impl Cleans {
@@ -89,6 +91,12 @@ impl Cleans {
             | Outcome::NewerContent { .. } => {}
         }
         self.end_if_through(id);
+    }
+
+    /// Returns true if the clean of `claim` would remove something if the engine did.
+    fn would_act(&self, claim: &Claim) -> bool {
+        let clean = claim.actor.request.and_then(|id| self.running.get(&id));
+        clean.is_some_and(|clean| clean.would_act)
     }
 
     /// Gives up what no claim was given out for yet.
@@ -183,7 +191,8 @@ impl Engine {
         }
         let id = self.cleans.next;
         self.cleans.next += 1;
-        let is_dry = request.dry_run || self.mode == Mode::DryRun;
+        let is_asked_dry = request.dry_run;
+        let is_dry = is_asked_dry || self.is_shadow();
         let request = &CleanRequest {
             dry_run: is_dry,
             ..request.clone()
@@ -200,6 +209,7 @@ impl Engine {
             principal: request.principal.clone(),
             run: request.run.clone(),
             done,
+            would_act: is_dry && !is_asked_dry,
         };
         clean.report.unknown_jobs = self.unknown_jobs(request);
         if !clean.report.unknown_jobs.is_empty() {
@@ -253,11 +263,20 @@ impl Engine {
     }
 
     /// Takes in what would become of the claims of dry runs.
-    pub(super) fn on_previewed(&mut self, reaped: &[Reaped]) {
-        self.claims.settle_previews(reaped.len());
-        for Reaped { claim, outcome } in reaped {
+    pub(super) fn on_previewed(&mut self, reaped: Vec<Reaped>, now: Now) {
+        let is_of_clean = |reaped: &Reaped| reaped.claim.actor.request.is_some();
+        let (of_cleans, due): (Vec<_>, Vec<_>) = reaped.into_iter().partition(is_of_clean);
+        self.claims.settle_previews(of_cleans.len());
+        for Reaped { claim, outcome } in &of_cleans {
+            if let Outcome::Removed(removal) = outcome
+                && self.cleans.would_act(claim)
+            {
+                self.on_would_remove(claim, removal);
+            }
             self.cleans.settle(claim, outcome);
         }
+        // Those of an engine in a dry run.
+        self.settle_all(due, now);
     }
 
     /// Gives up what no claim was given out for yet: the reports tell of the rest.
@@ -289,7 +308,7 @@ impl Engine {
     fn feed(&mut self, clean: &mut Clean, item: Item, claim: Claim, now: Now) {
         let subject = subject_of(&claim);
         // Claimed meanwhile, by its rule or for another request: that is answered there.
-        if self.claims.contains(&subject) {
+        if !self.is_shadow() && self.claims.contains(&subject) {
             clean.open.remove(&subject);
             clean.run.iter().for_each(|run| run.add_settled(1));
             return;

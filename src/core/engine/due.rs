@@ -118,8 +118,9 @@ impl Claims {
         self.previewing = self.previewing.saturating_sub(answered);
     }
 
-    /// Hands the claims of this step over, in batches that share a sync of the ledger.
-    pub(super) fn dispatch(&mut self, effects: &mut Effects) {
+    /// Hands the claims of this step over, in batches that share a sync of the ledger. In a dry run
+    /// they are only looked at.
+    pub(super) fn dispatch(&mut self, mode: Mode, effects: &mut Effects) {
         let mut in_batches = |claims: Vec<Claim>, effect: fn(Vec<Claim>) -> Effect| {
             let mut claims = claims.into_iter().peekable();
             while claims.peek().is_some() {
@@ -127,8 +128,12 @@ impl Claims {
             }
         };
         in_batches(std::mem::take(&mut self.previews), Effect::Preview);
+        let effect = match mode {
+            Mode::Live | Mode::OnRequest => Effect::Claim,
+            Mode::DryRun => Effect::Preview,
+        };
         for (_, claims) in std::mem::take(&mut self.ready) {
-            in_batches(claims, Effect::Claim);
+            in_batches(claims, effect);
         }
     }
 }
@@ -150,6 +155,10 @@ impl Engine {
             Timer::Pins => self.end_pins(now),
             Timer::Root(root) => match self.roots.get_mut(&root).map(|of| of.retry(now.wall)) {
                 Some(Retry::Removals) => self.arm_root(root, now),
+                // The next look tells whether it could be had.
+                Some(Retry::Quarantine(_)) if self.is_shadow() => {
+                    self.on_recovered(root, None, now);
+                }
                 Some(Retry::Quarantine(key)) => {
                     self.effects.push(Effect::Placed(root, Some(key)));
                 }
@@ -211,23 +220,15 @@ impl Engine {
         self.mode != Mode::OnRequest && (!may_be_due || self.has_arrived(source, no))
     }
 
-    /// Claims a candidate that is due and free; a dry run only tells of it.
+    /// Claims a candidate that is due and free.
     fn claim(&mut self, found: Candidate, next: FiredTimer, now: Now) {
         let what = (found.files.max(1), found.bytes);
         if !self.may_go_as_orphan(found.root, found.lapse.rule, what, now) {
             return;
         }
-        match self.mode {
-            Mode::Live | Mode::OnRequest => {
-                let (item, due) = (found.item.clone(), next.due(found.lapse.deadline));
-                let claim = self.claim_of(found, due, None, Actor::default());
-                self.give_out(item, claim);
-            }
-            Mode::DryRun => {
-                let at = (found.root, &found.path);
-                self.hold_item(&found.item, at, Hold::DryRun, 0, now);
-            }
-        }
+        let (item, due) = (found.item.clone(), next.due(found.lapse.deadline));
+        let claim = self.claim_of(found, due, None, Actor::default());
+        self.give_out(item, claim);
     }
 
     /// Holds an item that was tried `tries` times before, tells of it once, and has it tried again.

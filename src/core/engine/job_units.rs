@@ -119,13 +119,13 @@ impl Engine {
     ) -> (LapseState, Option<Candidate>) {
         let item = Item::Job(job.key.source, no, rule);
         match (self.holds.get(&item), trigger) {
-            (Some(EntryState::Claimed { .. }), _) => return (LapseState::Claimed, None),
+            _ if self.is_claimed_for(&item, trigger) => return (LapseState::Claimed, None),
             (Some(EntryState::Held { hold, retry_at, .. }), Trigger::Timer)
                 if *retry_at > now.wall =>
             {
                 return (LapseState::held(hold.clone(), Some(*retry_at)), None);
             }
-            (Some(EntryState::Held { .. }) | None, Trigger::Timer | Trigger::Clean(_)) => {}
+            (Some(_) | None, Trigger::Timer | Trigger::Clean(_)) => {}
         }
         let (of, retention_ms) = (self.policy.rule(rule), trigger.retention_of(rule));
         let Some(expire_ms) = of.expire_ms else {

@@ -187,7 +187,7 @@ impl Engine {
         if lapse.deadline > now.wall {
             return LapseState::Waits(self.guard.effective(lapse.basis, lapse.deadline));
         }
-        if self.holds.is_claimed(item) {
+        if self.is_claimed_for(item, trigger) {
             return LapseState::Claimed;
         }
         if let Some((hold, until)) = self.holds_around(root, item, lapse, now).next() {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::Engine;
 use super::holds::{HoldTable, Refused};
 use super::item::Item;
+use super::shadow::content_of;
 use super::timers::Timer;
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::index::{DirId, Record, RemoveOutcome};
@@ -74,7 +75,7 @@ impl Engine {
             }
             Observed::Moved { root, from, to } => {
                 self.unread_dirs.remove_all(root, &from);
-                self.observe_move(root, &from, &to);
+                self.observe_move(root, &from, &to, now);
             }
             Observed::RootFound { root, key } => {
                 self.unread_dirs.remove_all(root, &RelPath::root());
@@ -133,6 +134,7 @@ impl Engine {
         let known = self.index.dir(id).is_some_and(|dir| dir.files > 0);
         if known {
             let names: BTreeSet<&[u8]> = files.iter().map(|(name, _)| &**name).collect();
+            self.report_unlisted(id, &names, now);
             let gone = self.writer.retain_names(id, &|name| names.contains(name));
             let names: Vec<&[u8]> = gone.iter().map(|(name, _)| &**name).collect();
             self.forget_entries(id, &names);
@@ -154,6 +156,8 @@ impl Engine {
         }
         let mut records = Vec::with_capacity(files.len());
         let mut due: Vec<Name> = Vec::new();
+        let mut appeared = Vec::new();
+        let may_have_moved = self.is_shadow() && discovery == Discovery::Event;
         let restoring = self.restoring(root).is_some();
         let mut path = prefix_of(dir);
         let prefix = path.len();
@@ -183,7 +187,10 @@ impl Engine {
                     due.push(name.clone());
                 }
                 match previous {
-                    None => self.count(root, |found| &mut found.found),
+                    None => {
+                        appeared.extend(may_have_moved.then(|| content_of(&record)));
+                        self.count(root, |found| &mut found.found);
+                    }
                     Some(_) => self.count(root, |found| &mut found.changed),
                 }
             }
@@ -192,6 +199,7 @@ impl Engine {
         }
         self.writer
             .upsert_many(id, records.iter().map(|(name, record)| (&**name, *record)));
+        self.report_appeared(appeared);
         for name in due {
             self.hold_fresh(root, &Item::File(id, name), now);
         }
@@ -216,6 +224,7 @@ impl Engine {
         let id = self.observe_dir(root, dir, facts, now);
         let mut latest = facts.latest();
         let mut records: Vec<(Name, Record)> = Vec::with_capacity(names.len());
+        let mut appeared = Vec::new();
         let mut path = prefix_of(dir);
         let prefix = path.len();
         for (name, seen) in names {
@@ -237,6 +246,9 @@ impl Engine {
                         self.note_older(root, dir);
                     }
                     self.update_owner(root, id, &path, &name, &record, now);
+                    if previous.is_none() && self.is_shadow() {
+                        appeared.push(content_of(&record));
+                    }
                     records.push((name, record));
                     continue;
                 }
@@ -246,10 +258,11 @@ impl Engine {
                 }
                 (Some(Kind::File | Kind::Dir | Kind::Mount | Kind::Other) | None, _) => {}
             }
-            if self.remove_entries(id, &[&*name]) {
+            if self.remove_entries(id, &[&*name], now) {
                 self.effects.tell_observed(root, dir, &name, None);
             }
         }
+        self.report_appeared(appeared);
         for (name, record) in &records {
             // An event says that something happened to it: whatever held it may be over.
             if self
@@ -313,7 +326,8 @@ impl Engine {
     }
 
     /// Takes entries of `dir` out of the index. Returns true if any was there.
-    pub(super) fn remove_entries(&mut self, dir: DirId, names: &[&[u8]]) -> bool {
+    pub(super) fn remove_entries(&mut self, dir: DirId, names: &[&[u8]], now: Now) -> bool {
+        self.report_gone_files(dir, names.iter().copied(), now);
         let all = names.iter().copied();
         let outcomes = self.writer.remove_many(dir, all.clone(), |_, _| true);
         let removed = all.zip(outcomes);
@@ -359,6 +373,7 @@ impl Engine {
     }
 
     pub(super) fn drop_dir(&mut self, dir: DirId, now: Now) {
+        self.report_gone_dir(dir, now);
         self.forget_owned_in(dir);
         let above = self.index.dir(dir).and_then(|dir| dir.parent);
         if let Some(above) = above.filter(|_| self.holds.has_shared()) {
@@ -371,12 +386,12 @@ impl Engine {
         self.forget_dirs(&dropped.dirs);
     }
 
-    fn observe_move(&mut self, root: RootId, from: &RelPath, to: &RelPath) {
+    fn observe_move(&mut self, root: RootId, from: &RelPath, to: &RelPath, now: Now) {
         // A directory stands there now, whatever did before.
         if let Some((parent, name)) = to.split()
             && let Some(parent) = self.index.dir_id(root, parent.as_bytes())
         {
-            self.remove_entries(parent, &[name]);
+            self.remove_entries(parent, &[name], now);
         }
         let moved = self.index.dir_id(root, from.as_bytes());
         let (Some(id), Some((parent, name))) = (moved, to.split()) else {
@@ -385,6 +400,7 @@ impl Engine {
             }
             return;
         };
+        self.report_moved_dir(id, now);
         let parent = self.writer.ensure_dir(root, &parent);
         self.writer.set_unit(id, None);
         let dropped = self.writer.move_dir(id, parent, name);

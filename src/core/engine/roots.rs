@@ -127,6 +127,7 @@ impl Engine {
             return;
         };
         let fresh = self.end_restoring(root);
+        self.report_complete(root, now);
         if !pass.is_first {
             if pass.is_recovery {
                 self.tell_restored(root);

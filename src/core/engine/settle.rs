@@ -30,7 +30,7 @@ impl Engine {
         }
         for (dir, names) in gone {
             let names: Vec<&[u8]> = names.iter().map(|name| &**name).collect();
-            self.remove_entries(dir, &names);
+            self.remove_entries(dir, &names, now);
         }
     }
 
@@ -45,6 +45,10 @@ impl Engine {
         // nothing about the entry at its new one.
         let here = item.as_ref().filter(|item| self.is_at(item, &claim));
         match outcome {
+            Outcome::Removed(removal) if self.is_shadow() => {
+                self.on_would_remove(&claim, &removal);
+                self.on_held(&claim, Hold::DryRun, tries, here, gone, now);
+            }
             Outcome::Removed(removal) => {
                 self.on_removed(&claim, &removal, item.as_ref(), gone, now);
             }
@@ -211,7 +215,7 @@ impl Engine {
                 self.relist(claim);
             }
             Some(Item::File(dir, name)) if facts.kind != Kind::File => {
-                self.remove_entries(*dir, &[&**name]);
+                self.remove_entries(*dir, &[&**name], now);
                 self.relist(claim);
             }
             Some(item @ Item::File(dir, name)) => {

@@ -138,6 +138,9 @@ impl Engine {
         if was_read {
             self.reclassify_job(source, &row.id, change.unclaimed, now);
             if let Some(after) = self.jobs.job(&key) {
+                if after.moments.cleaned_at.is_some() {
+                    self.report_gone_record(&key, now);
+                }
                 self.count_changed(before.as_ref(), &after, now);
             }
             self.arm_job(source, change.no, now);
@@ -162,6 +165,7 @@ impl Engine {
         let Some((claimed, is_eased)) = self.jobs.remove(&policy, source, id) else {
             return false;
         };
+        self.report_gone_record(&key, now);
         if self.sources.get(source).is_some_and(SourceState::was_read) {
             self.reclassify_job(source, id, claimed, now);
         }

@@ -23,6 +23,7 @@ use crate::core::policy::{
     Derived, JobFilter, Policy, Record, Root, Rule, Schedule, Since, SkipOpen, Source,
 };
 use crate::core::report::{Breaker, Mode, SavedSource, SourcePhase};
+use crate::core::shadow::ShadowEvent;
 use crate::core::template::Template;
 use crate::core::time::{FileTime, Now, Timestamp};
 
@@ -33,6 +34,7 @@ mod orders;
 mod orphans;
 mod records;
 mod refused;
+mod shadow;
 mod sharing;
 mod work;
 
@@ -163,6 +165,7 @@ struct Place {
     recorded: Vec<u64>,
     relisted: BTreeSet<(RootId, RelPath)>,
     claims: Vec<Claim>,
+    shadow: Vec<ShadowEvent>,
     next_ino: u64,
     /// True if no barrier comes through.
     is_deaf: bool,
@@ -174,10 +177,14 @@ impl Place {
     }
 
     fn with_memory(rules: Vec<Rule>, sources: BTreeMap<SourceId, SavedSource>) -> Self {
+        Self::with_mode(rules, sources, Mode::Live)
+    }
+
+    fn with_mode(rules: Vec<Rule>, sources: BTreeMap<SourceId, SavedSource>, mode: Mode) -> Self {
         let setup = Setup {
             policy: Arc::new(policy(rules)),
             breaker: Breaker::default(),
-            mode: Mode::Live,
+            mode,
             guard: ClockGuard::new(at(0), None),
             memory: None,
             jobs: Arc::default(),
@@ -193,6 +200,7 @@ impl Place {
             recorded: Vec::new(),
             relisted: BTreeSet::new(),
             claims: Vec::new(),
+            shadow: Vec::new(),
             next_ino: 100,
             is_deaf: false,
         };
@@ -242,6 +250,7 @@ impl Place {
                     }));
                 }
                 Effect::Tell(event) => self.told.push(event),
+                Effect::Shadow(event) => self.shadow.push(event),
                 Effect::Source(_, memory) => self.remembered.push(memory),
                 Effect::Recorded(id) => self.recorded.push(id),
                 Effect::Relist(root, dir) => drop(self.relisted.insert((root, dir))),

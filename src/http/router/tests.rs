@@ -257,6 +257,8 @@ impl World {
         });
         let events = Arc::new(Events::new(now.wall));
         let parts = Parts {
+            shadow: None,
+            is_shadow: false,
             index,
             jobs: Arc::clone(engine.jobs()),
             pins: Arc::clone(engine.pins()),

@@ -13,6 +13,7 @@ pub(super) mod plan;
 pub(super) mod reload;
 pub(super) mod runs;
 pub(super) mod settings;
+pub(super) mod shadow;
 pub(super) mod space;
 pub(super) mod stats;
 pub(super) mod status;

@@ -20,6 +20,7 @@ mod reload;
 mod report;
 mod rules;
 mod schema;
+mod shadow;
 mod statistics;
 mod times;
 mod unnamed;

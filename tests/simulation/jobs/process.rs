@@ -145,6 +145,7 @@ impl Sim {
                 | Effect::Remember(..)
                 | Effect::Ruled
                 | Effect::Placed(_, None)
+                | Effect::Shadow(_)
                 | Effect::Synced(_) => {}
             }
         }

@@ -88,6 +88,7 @@ fn rewritten(name: &str, example: &Value) -> serde_json::Result<Value> {
         "RunReport_Removal" => of::<types::RunReport<Line>>,
         "Runs" => of::<types::Runs>,
         "Settings" => of::<types::Settings>,
+        "Shadow" => of::<types::Shadow>,
         "Space" => of::<types::Space>,
         "Status" => of::<types::Status>,
         "Synced" => of::<types::Synced>,
