@@ -93,7 +93,7 @@ pub enum ShadowSubject {
     Record(JobKey),
 }
 
-/// Content of a file that survives a renaming: inode, last change and size.
+/// Content that survives a renaming: of a file, inode, last change and size.
 pub type ContentKey = (u64, Timestamp, u64);
 
 /// Something that would be removed, or that is gone, as the index knew it.
@@ -105,7 +105,7 @@ pub struct ShadowThing {
     pub bytes: u64,
     /// Begin of its life: what was written since then has another one.
     pub basis: Timestamp,
-    /// Its content; `None` if it is no file.
+    /// Its content; `None` for what is only known by its name.
     pub content: Option<ContentKey>,
     /// Job that owns it.
     pub job: Option<JobKey>,

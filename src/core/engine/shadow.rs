@@ -121,8 +121,13 @@ impl Engine {
             .map(|(path, record)| self.gone_file(root, path, &record, now))
             .collect();
         let dirs = self.index.subtree(dir).into_iter();
-        let dirs = dirs.filter_map(|dir| self.index.dir_path(dir));
-        gone.extend(dirs.map(|(root, path)| gone_name(ShadowSubject::Dir(root, path))));
+        gone.extend(dirs.filter_map(|dir| {
+            let (root, path) = self.index.dir_path(dir)?;
+            Some(ShadowThing {
+                content: self.dir_content(dir),
+                ..gone_name(ShadowSubject::Dir(root, path))
+            })
+        }));
         self.report(ShadowEvent::Gone(now.wall, gone));
     }
 
@@ -130,7 +135,10 @@ impl Engine {
     pub(super) fn report_moved_dir(&mut self, dir: DirId, now: Now) {
         if self.is_shadow() {
             let files = self.files_below(dir).into_iter();
-            let contents = files.map(|(_, record)| content_of(&record)).collect();
+            let dirs = self.index.subtree(dir).into_iter();
+            let dirs = dirs.filter_map(|dir| self.dir_content(dir));
+            let contents = files.map(|(_, record)| content_of(&record)).chain(dirs);
+            let contents = contents.collect();
             self.report_gone_dir(dir, now);
             self.report_appeared(contents);
         }
@@ -184,6 +192,12 @@ impl Engine {
             deadline: explained.deadline,
             hold: explained.holds.into_iter().find(is_own),
         }
+    }
+
+    /// A directory is the same one under any name.
+    fn dir_content(&self, dir: DirId) -> Option<ContentKey> {
+        let key = self.index.dir(dir)?.facts.key;
+        Some((key.ino, ONE_LIFE, u64::MAX))
     }
 
     fn files_below(&self, dir: DirId) -> Vec<(RelPath, Record)> {

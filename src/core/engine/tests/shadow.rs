@@ -107,3 +107,25 @@ fn all_that_a_job_owns_is_reported_with_its_record_which_stays() {
     place.report(vec![JobChange::Gone(vec![A.to_owned()])]);
     assert_eq!(place.reported().1, [format!("record {A}")]);
 }
+
+#[test]
+fn a_directory_that_gets_another_name_is_no_removal() {
+    let mut place = shadow(vec![rule("old")]);
+    place.file(OTHER, "d/a");
+    place.shadow.clear();
+    place.step(Input::Observed(vec![Observed::Moved {
+        root: OTHER,
+        from: path("d"),
+        to: path("e"),
+    }]));
+    let (mut gone, mut appeared) = (Vec::new(), Vec::new());
+    for event in &place.shadow {
+        match event {
+            ShadowEvent::Gone(_, things) => gone.extend(things.iter().map(|thing| thing.content)),
+            ShadowEvent::Appeared(contents) => appeared.extend(contents.iter().copied().map(Some)),
+            ShadowEvent::WouldRemove(..) | ShadowEvent::Complete(..) => {}
+        }
+    }
+    assert_eq!(gone.len(), 2, "the file and its directory");
+    assert!(gone.iter().all(|content| appeared.contains(content)));
+}
