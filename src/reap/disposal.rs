@@ -20,7 +20,7 @@ use super::names::quarantine_name;
 use super::parts::{Part, number};
 use super::pending::{Sweep, SweepRoot};
 use super::pipeline::{Pipeline, Round};
-use super::sweep::WAITING_NAMES_MAX;
+use super::sweep::{SMALL_NAMES, WAITING_NAMES_MAX, sweep_all};
 use crate::core::claim::{Outcome, Reaped, Removal, Unit};
 use crate::core::hold::Hold;
 use crate::fs::tree::Tree;
@@ -143,10 +143,13 @@ impl Pipeline<'_> {
         // With its descriptor a file ends: half of the work, for which no other thread has to wait.
         round.handles.leases.clear();
         drop(leases);
-        for sweep in swept {
+        let is_small = |sweep: &Sweep| sweep.weight() < SMALL_NAMES;
+        let (small, large): (Vec<Sweep>, Vec<Sweep>) = swept.into_iter().partition(is_small);
+        for sweep in large {
             let weight = sweep.weight();
             self.lane.sweeps.put(sweep, weight, WAITING_NAMES_MAX);
         }
+        round.done.extend(sweep_all(self.lane, small));
     }
 
     /// Deletes a candidate whose leases are in hand. Returns the parts that are left to the

@@ -242,7 +242,7 @@ impl Lane {
 
     fn sweep_all(&self) {
         self.sweeps
-            .work_off(|work| self.answer(sweep::sweep(self, work).into_iter().collect()));
+            .work_off(|work| self.answer(sweep::sweep_all(self, [work])));
     }
 
     fn close(&self) {

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -36,8 +37,10 @@ use crate::ledger::{Line, LineUnit, Mark};
 /// sweepers: ~30 MB.
 pub(super) const WAITING_NAMES_MAX: usize = 200_000;
 
-/// Number of files from which a second thread helps: to start it costs as much as to remove a few.
-const SPLIT_FILES_MIN: u64 = 256;
+/// Number of names from which a unit is left to the sweepers, where a second thread helps: to start
+/// it costs as much as to remove a few. Smaller ones are removed by the thread that has recorded
+/// them, which has their leases in hand: some milliseconds.
+pub(super) const SMALL_NAMES: usize = 256;
 
 /// Number of directories that a thread takes at once: enough that it seldom walks down, few enough
 /// that both threads end together.
@@ -78,9 +81,37 @@ struct Sweeping<'a> {
     failed: Mutex<BTreeMap<u32, String>>,
 }
 
-/// Removes a unit. Returns the answer for its claim, unless it was stopped or has been answered.
-pub(super) fn sweep(lane: &Lane, mut sweep: Sweep) -> Option<Reaped> {
-    let id = sweep.line.id;
+/// What is left to do about a unit that was swept.
+struct Swept {
+    /// The answer for its claim, unless it has been given.
+    answer: Option<Reaped>,
+    /// Parts of which nothing is in a quarantine any more.
+    ended: Vec<Parts>,
+    /// Its unit and the quarantines that it went through, if all of it is gone.
+    finished: Option<(LineUnit, Vec<Arc<Dir>>)>,
+}
+
+/// Removes units, and ends their intents together. Returns the answers for their claims.
+pub(super) fn sweep_all(lane: &Lane, sweeps: impl IntoIterator<Item = Sweep>) -> Vec<Reaped> {
+    let (mut answers, mut ended, mut finished) = (Vec::new(), Vec::new(), Vec::new());
+    for sweep in sweeps {
+        let id = sweep.line.id;
+        let Some(swept) = sweep_one(lane, sweep) else {
+            continue;
+        };
+        answers.extend(swept.answer);
+        ended.extend(swept.ended);
+        finished.extend(swept.finished.map(|(unit, dirs)| (id, unit, dirs)));
+    }
+    lane.intents.end(ended);
+    for (id, unit, dirs) in finished {
+        lane.tell_if_finished(id, unit, dirs);
+    }
+    answers
+}
+
+/// Removes a unit, unless the lane is stopped meanwhile.
+fn sweep_one(lane: &Lane, mut sweep: Sweep) -> Option<Swept> {
     let sweeping = Sweeping {
         lane,
         sweep: &sweep,
@@ -93,7 +124,7 @@ pub(super) fn sweep(lane: &Lane, mut sweep: Sweep) -> Option<Reaped> {
     let steps = sweeping.steps();
     let next = AtomicUsize::new(0);
     let remove = || sweeping.remove_files(&steps, &next);
-    if sweep.line.files >= SPLIT_FILES_MIN {
+    if sweep.weight() >= SMALL_NAMES {
         std::thread::scope(|scope| {
             scope.spawn(remove);
             remove();
@@ -109,24 +140,29 @@ pub(super) fn sweep(lane: &Lane, mut sweep: Sweep) -> Option<Reaped> {
     sweeping.set_rest_aside();
     sweeping.record_displaced();
     let failed = sweeping.failed.into_inner();
-    if failed.is_empty() && !sweep.after_crash {
-        lane.intents.end([(id, None)]);
+    let ended = if failed.is_empty() && !sweep.after_crash {
+        vec![(sweep.line.id, None)]
     } else {
         // Recovery hands a unit over part by part.
         let done = |(_, part): &Parts| part.is_none_or(|part| !failed.contains_key(&part));
-        lane.intents.end(sweep.parts().filter(done));
-    }
+        sweep.parts().filter(done).collect()
+    };
     let answer = sweep.answer.take();
-    if let Some(error) = failed.values().next() {
+    let finished = if let Some(error) = failed.values().next() {
         sweep
             .pending
             .retain(|part| failed.contains_key(&part.number));
         retry(lane, sweep, error);
+        None
     } else {
         let dirs = sweep.roots.into_iter().map(|root| root.quarantine);
-        lane.tell_if_finished(id, sweep.line.unit, dirs.collect());
-    }
-    answer
+        Some((sweep.line.unit, dirs.collect()))
+    };
+    Some(Swept {
+        answer,
+        ended,
+        finished,
+    })
 }
 
 /// Has a unit that an error stopped tried again.
