@@ -204,6 +204,17 @@ impl Dir {
         .map_err(|errno| self.failed(Action::Move, name, errno))
     }
 
+    /// Renames `name` to `to_name` in `to`, and removes the file that has this name. Does nothing
+    /// if both are names of one file.
+    ///
+    /// # Errors
+    /// As [`Dir::move_to`]; `ENOTDIR` when `name` is a directory.
+    pub fn move_over(&self, name: &[u8], to: &Self, to_name: &[u8]) -> Result<(), FsError> {
+        let (from, onto) = (OsStr::from_bytes(name), OsStr::from_bytes(to_name));
+        rustix::fs::renameat(&self.fd, from, &to.fd, onto)
+            .map_err(|errno| self.failed(Action::Move, name, errno))
+    }
+
     /// Creates the directory `name` with mode 0700.
     ///
     /// # Errors

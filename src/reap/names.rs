@@ -4,10 +4,23 @@ use std::fmt::Arguments;
 use std::io::Write;
 use std::ops::Deref;
 
+use base64::Engine as _;
+use base64::display::Base64Display;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+
 use crate::core::facts::Facts;
 
-/// The longest name, that of a file in its removal: id, part, turn, and the look at the file.
-const NAME_BYTES_MAX: usize = (20 + 1 + 10) + (1 + 20) + (1 + 16) + (1 + 16) + (1 + 20 + 1 + 10);
+/// Number of files of a directory that leave through one name. With it the longest name is as long
+/// as stacked file systems allow (143 bytes).
+pub(super) const FILES_PER_NAME: usize = 8;
+
+/// Bytes of the digest of a file in a name.
+const DIGEST_BYTES: usize = 8;
+
+/// The longest name, that of files in their removal: id, part, turn, and digests in base64.
+const NAME_BYTES_MAX: usize =
+    (20 + 1 + 10) + (1 + 20) + 1 + (FILES_PER_NAME * DIGEST_BYTES * 4).div_ceil(3);
 
 /// A name in a quarantine.
 #[derive(Clone, Copy, Debug)]
@@ -43,26 +56,47 @@ pub(super) fn quarantine_name(id: u64, part: u32) -> QuarantineName {
     }
 }
 
-/// The name in the quarantine of a file of that part while it is looked at for the last time and
-/// removed. It tells which file was meant; `turn` tells the names of one file apart.
-pub(super) fn removal_name(id: u64, part: u32, turn: u64, file: &Facts) -> QuarantineName {
-    let (ino, size, mtime) = (file.key.ino, file.size, file.mtime);
-    let (secs, nanos) = (mtime.secs, mtime.nanos);
-    QuarantineName::new(format_args!(
-        "{id}.{part}.{turn}.{ino:x}.{size:x}.{secs}.{nanos}"
-    ))
+/// The name in the quarantine through which `files` of that part leave, at most
+/// [`FILES_PER_NAME`]. It tells which files are meant, for a crash that leaves one of them there;
+/// `turn` tells the names of one part apart.
+pub(super) fn removal_name<'f>(
+    id: u64,
+    part: u32,
+    turn: u64,
+    files: impl Iterator<Item = &'f Facts>,
+) -> QuarantineName {
+    let mut digests = [0; FILES_PER_NAME * DIGEST_BYTES];
+    let mut len = 0;
+    for (place, file) in digests.chunks_mut(DIGEST_BYTES).zip(files) {
+        place.copy_from_slice(&digest(file));
+        len += DIGEST_BYTES;
+    }
+    let digests = Base64Display::new(&digests[..len], &URL_SAFE_NO_PAD);
+    QuarantineName::new(format_args!("{id}.{part}.{turn}.{digests}"))
+}
+
+/// The digest of what identifies a file: inode, size and modification time. A move leaves them as
+/// they are.
+fn digest(file: &Facts) -> [u8; DIGEST_BYTES] {
+    let mut of = [0; 28];
+    of[..8].copy_from_slice(&file.key.ino.to_le_bytes());
+    of[8..16].copy_from_slice(&file.size.to_le_bytes());
+    of[16..24].copy_from_slice(&file.mtime.secs.to_le_bytes());
+    of[24..].copy_from_slice(&file.mtime.nanos.to_le_bytes());
+    let digest = Sha256::digest(of);
+    std::array::from_fn(|at| digest[at])
 }
 
 /// Parses a [`removal_name`] of what was seen as `found`: the number and part, and whether the name
 /// means that file.
 pub(super) fn parse_removal_name(name: &[u8], found: &Facts) -> Option<((u64, u32), bool)> {
     let mut fields = std::str::from_utf8(name).ok()?.split('.');
-    let (id, part) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    let turn = fields.next()?.parse().ok()?;
-    if fields.count() != 4 {
-        return None;
-    }
-    Some(((id, part), *removal_name(id, part, turn, found) == *name))
+    let number = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    fields.next()?.parse::<u64>().ok()?;
+    let digests = URL_SAFE_NO_PAD.decode(fields.next()?).ok()?;
+    let found = digest(found);
+    let is_meant = digests.chunks(DIGEST_BYTES).any(|digest| *digest == found);
+    fields.next().is_none().then_some((number, is_meant))
 }
 
 /// The number and part behind a name in the quarantine.
@@ -80,7 +114,7 @@ mod tests {
     use crate::core::time::FileTime;
 
     #[test]
-    fn names_of_files_in_their_removal_mean_one_file() {
+    fn names_of_files_in_their_removal_mean_these_files() {
         let longest = Facts {
             kind: Kind::File,
             key: FileKey {
@@ -96,12 +130,18 @@ mod tests {
             ctime: FileTime::default(),
             btime: None,
         };
-        let name = removal_name(u64::MAX, u32::MAX, u64::MAX, &longest);
+        let all: Vec<Facts> = (0..8).map(|size| Facts { size, ..longest }).collect();
+        let name = removal_name(u64::MAX, u32::MAX, u64::MAX, all.iter());
         assert_eq!(name.len(), NAME_BYTES_MAX);
         let number = (u64::MAX, u32::MAX);
-        assert_eq!(parse_removal_name(&name, &longest), Some((number, true)));
-        let other = Facts { size: 1, ..longest };
+        for file in &all {
+            assert_eq!(parse_removal_name(&name, file), Some((number, true)));
+        }
+        let other = Facts { size: 8, ..longest };
         assert_eq!(parse_removal_name(&name, &other), Some((number, false)));
+        let few = removal_name(u64::MAX, u32::MAX, u64::MAX, all[..3].iter());
+        assert_eq!(parse_removal_name(&few, &all[2]), Some((number, true)));
+        assert_eq!(parse_removal_name(&few, &all[3]), Some((number, false)));
         assert_eq!(parse_quarantine_name(&name), None);
         for (id, part) in [(1, 0), (77, 3)] {
             assert_eq!(parse_removal_name(&quarantine_name(id, part), &other), None);

@@ -21,11 +21,16 @@ pub(super) enum Fate {
 /// Removes one file if it is still what was seen, and closed. Its change time may be another one:
 /// the removal of another of its names moves it.
 pub(super) fn remove_file(sweep: &Sweep, dir: &Dir, name: &[u8], facts: &Facts) -> Fate {
-    // Other processes must not open it until it is removed.
-    let _lease = match closed(sweep, dir, name, facts) {
-        Ok(lease) => lease,
-        Err(fate) => return fate,
-    };
+    match check_closed(sweep, dir, name, facts) {
+        // Other processes must not open it until it is removed.
+        Ok(lease) if lease.as_ref().is_none_or(|lease| lease.holds()) => unlink(dir, name),
+        Ok(_) => Fate::Changed,
+        Err(fate) => fate,
+    }
+}
+
+/// Removes the name of a file.
+pub(super) fn unlink(dir: &Dir, name: &[u8]) -> Fate {
     match dir.remove_file(name) {
         Ok(()) => Fate::Gone,
         Err(error) if error.is_absence() => Fate::Gone,
@@ -33,22 +38,18 @@ pub(super) fn remove_file(sweep: &Sweep, dir: &Dir, name: &[u8], facts: &Facts) 
     }
 }
 
-/// Checks that a file is what was seen, and closed. Returns the lease on it.
-fn closed(
+/// Checks that a file is what was seen, and was closed. Returns the lease on it: while that holds,
+/// it is closed still.
+pub(super) fn check_closed(
     sweep: &Sweep,
     dir: &Dir,
     name: &[u8],
     facts: &Facts,
 ) -> Result<Option<Arc<Lease>>, Fate> {
     let kept = sweep.leases.lock().remove(&facts.key);
-    if let Some(lease) = kept {
+    if kept.is_some() {
         // Another file may have been moved to the name before.
-        check_same(dir, name, facts)?;
-        return if lease.holds() {
-            Ok(Some(lease))
-        } else {
-            Err(Fate::Changed)
-        };
+        return check_same(dir, name, facts).map(|()| kept);
     }
     let asked = if sweep.after_crash {
         ask_after_crash(sweep.skip_open, dir, name, facts)

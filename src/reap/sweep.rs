@@ -9,6 +9,8 @@
 //! here with exponential backoff, and by the next start.
 //! **Invariant:** a unit is reported as finished only when all of it is gone or displaced.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,13 +22,13 @@ use rustix::io::Errno;
 
 use super::back::{RestoreOutcome, set_aside};
 use super::context::Lane;
-use super::names::{QuarantineName, quarantine_name, removal_name};
+use super::names::{QuarantineName, quarantine_name};
 use super::parts::{Part, Parts};
-use super::pending::{LoneFile, PendingDeletion, Sweep};
-use super::removal::{Fate, check_same, remove_file};
+use super::pending::{PendingDeletion, Sweep};
+use super::removal::{Fate, remove_file};
 use crate::clock;
 use crate::core::claim::Reaped;
-use crate::core::facts::Facts;
+use crate::core::time::FileTime;
 use crate::fs::chain::Chain;
 use crate::fs::tree::Tree;
 use crate::fs::{Dir, FsError};
@@ -56,10 +58,6 @@ pub(super) const RETRY_MAX: Duration = Duration::from_mins(10);
 /// start.
 const RETRIED_NAMES_MAX: usize = 200_000;
 
-/// Maximum number of files of a unit that errors leave under names of their own, ~250 bytes each. A
-/// file system that refuses so many refuses the rest as well: that stays in its directories.
-const LONE_FILES_MAX: usize = 1_000;
-
 /// A part whose files are to be removed, by its place in the sweep: the files of one of its
 /// directories, or itself.
 struct Step {
@@ -71,8 +69,10 @@ struct Step {
 struct Sweeping<'a> {
     lane: &'a Lane,
     sweep: &'a Sweep,
-    /// Number of files that were moved to a name of their own for their removal.
+    /// Number of names through which files have left.
     turns: AtomicU64,
+    /// See [`files::unwritten_since`].
+    unwritten_since: FileTime,
     /// Number of files that were kept.
     kept: AtomicU64,
     /// First thing that was displaced: its root, by its place in the sweep, and its path.
@@ -81,7 +81,7 @@ struct Sweeping<'a> {
     failed: Mutex<BTreeMap<u32, String>>,
 }
 
-/// What is left to do about a unit that was swept.
+/// Result of one try to remove a unit.
 struct Swept {
     /// The answer for its claim, unless it has been given.
     answer: Option<Reaped>,
@@ -116,6 +116,7 @@ fn sweep_one(lane: &Lane, mut sweep: Sweep) -> Option<Swept> {
         lane,
         sweep: &sweep,
         turns: AtomicU64::new(u64::from(sweep.failures) << 32),
+        unwritten_since: files::unwritten_since(),
         kept: AtomicU64::new(0),
         displaced: Mutex::default(),
         failed: Mutex::default(),
@@ -271,77 +272,10 @@ impl Sweeping<'_> {
     fn remove_files_of(&self, part: &PendingDeletion, chain: &mut Chain<'_>, at: u32) {
         let tree = self.tree(part);
         match chain.go(tree, at) {
-            Ok(dir) => {
-                for (name, facts) in &tree.dir(at).files {
-                    if self.lane.is_stopping() {
-                        return;
-                    }
-                    let fate = self.remove_from(part, dir, name, facts);
-                    self.check_fate(part, fate);
-                }
-            }
+            Ok(dir) => self.remove_files_from(part, dir, &tree.dir(at).files),
             // After a crash, and at a later try, a directory may have been removed already.
             Err(error) if error.is_absence() => {}
             Err(error) => self.fail(part, error.to_string()),
-        }
-    }
-
-    /// Removes one file of a directory, which a process may have had open since before the move: it
-    /// could move another file over any name in there. So the last look is at a name that only
-    /// this process can reach.
-    fn remove_from(&self, part: &PendingDeletion, dir: &Dir, name: &[u8], facts: &Facts) -> Fate {
-        if self.sweep.lone.lock().len() >= LONE_FILES_MAX {
-            return Fate::Failed(format!(
-                "{LONE_FILES_MAX} of its files cannot be removed; the others wait for them"
-            ));
-        }
-        let quarantine = self.quarantine(part);
-        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
-        let alone = removal_name(self.sweep.line.id, part.number, turn, facts);
-        if let Err(error) = dir.move_to(name, quarantine, &alone) {
-            let fate = check_same(dir, name, facts).err();
-            return fate.unwrap_or_else(|| Fate::Failed(error.to_string()));
-        }
-        let file = LoneFile {
-            part: part.number,
-            name: alone,
-            facts: *facts,
-        };
-        let fate = self.remove_lone_file(part, file);
-        if let Fate::Changed = &fate
-            && let Err(error) = quarantine.move_to(&alone, dir, name)
-        {
-            let dir = part.path.below(&self.sweep.roots[part.root].path);
-            self.set_aside(part, &alone, name, dir, &error.to_string());
-        }
-        fate
-    }
-
-    /// Removes a file under a name of its own. It stays there after an error: the next try, or the
-    /// next start, knows it by that name.
-    fn remove_lone_file(&self, part: &PendingDeletion, file: LoneFile) -> Fate {
-        let fate = remove_file(self.sweep, self.quarantine(part), &file.name, &file.facts);
-        if let Fate::Failed(_) = &fate {
-            self.sweep.lone.lock().push(file);
-        }
-        fate
-    }
-
-    /// Tries again to remove what an error left under a name of its own.
-    fn remove_lone_files(&self) {
-        let lone = std::mem::take(&mut *self.sweep.lone.lock());
-        for file in lone {
-            let mut parts = self.sweep.pending.iter();
-            let Some(part) = parts.find(|part| part.number == file.part) else {
-                continue;
-            };
-            let fate = self.remove_lone_file(part, file);
-            if let Fate::Changed = &fate {
-                let path = part.path.below(&self.sweep.roots[part.root].path);
-                let why = "it changed or was opened";
-                self.set_aside(part, &file.name, b"", path, why);
-            }
-            self.check_fate(part, fate);
         }
     }
 
@@ -410,7 +344,8 @@ impl Sweeping<'_> {
         }
     }
 
-    /// Gives what is in the quarantine as `quarantined` a displaced name.
+    /// Gives what is in the quarantine as `quarantined` a displaced name. Returns false if an error
+    /// prevents it.
     fn set_aside(
         &self,
         part: &PendingDeletion,
@@ -418,14 +353,16 @@ impl Sweeping<'_> {
         name: &[u8],
         path: PathBuf,
         why: &str,
-    ) {
+    ) -> bool {
         match set_aside(self.quarantine(part), quarantined, name, &path, why) {
             RestoreOutcome::Home | RestoreOutcome::Displaced => {
                 self.displaced.lock().get_or_insert((part.root, path));
+                true
             }
             RestoreOutcome::Stuck => {
                 let left = path.display();
                 self.fail(part, format!("cannot rename what is left of \"{left}\""));
+                false
             }
         }
     }

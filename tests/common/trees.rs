@@ -106,6 +106,14 @@ pub fn configured(place: &Place, text: &str) -> Daemon {
     daemon
 }
 
+/// As [`write`], changed an hour ago: the content of such a file is on the disk.
+pub fn write_old(path: &Path, bytes: usize) {
+    write(path, bytes);
+    let file = std::fs::File::options().append(true).open(path).unwrap();
+    let hour = Duration::from_hours(1);
+    file.set_modified(SystemTime::now() - hour).unwrap();
+}
+
 /// Writes `bytes` bytes to the file at `path`, in directories that are made when they are not there.
 pub fn write(path: &Path, bytes: usize) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::common::evidence::{ledger, quarantine};
 use crate::common::immutable::Immutable;
 use crate::common::strace::{end_traced, traced};
-use crate::common::trees::{configured, write};
+use crate::common::trees::{configured, write, write_old};
 use crate::common::{Daemon, Place, wait_for};
 
 const CONFIG: &str = r#"
@@ -23,7 +23,7 @@ expire = "200ms"
 fn stick(place: &Place, daemon: &Daemon, name: &str) -> Immutable {
     let unit = place.path("stage").join(name);
     for file in ["a", "stuck", "sub/b"] {
-        write(&unit.join(file), 7);
+        write_old(&unit.join(file), 7);
     }
     let stuck = Immutable::set(&place.path(""), &unit.join("stuck"));
     lapse(place, name);
@@ -109,7 +109,9 @@ fn what_the_file_system_fails_to_remove_is_removed_by_another_try_or_the_next_st
         let arguments = ["-o", "/dev/null", "-e", "trace=unlinkat", "-e", &failing];
         let mut daemon = traced(&place, &arguments, &config);
         for unit in ["one", "two", "three"] {
-            for number in 0..10 {
+            for number in 0..30 {
+                // Old files are moved over one another.
+                let write = if number % 5 == 0 { write } else { write_old };
                 write(
                     &place.path("stage").join(unit).join(format!("d/{number}")),
                     7,

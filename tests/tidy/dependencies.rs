@@ -56,7 +56,7 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("rusqlite", &["registry", "sources"]),
     ("rustls", &["http", "sources"]),
     ("sd_notify", &["daemon"]),
-    ("sha2", &["app"]),
+    ("sha2", &["app", "reap"]),
     ("sled", &["cache"]),
     ("subtle", &["app"]),
     ("tokio_postgres", &["config", "sources"]),

@@ -54,8 +54,9 @@ fn a_file_that_was_about_to_be_removed_is_removed_after_a_crash_and_no_other() {
     let quarantine = bench.path(".lapsed");
     for (number, unit) in [(21, "unit"), (22, "swapped")] {
         let meant = bench.facts(&format!("{unit}/d/a"));
+        let next = bench.facts(&format!("{unit}/d/b"));
         crash_with(&bench, unit, (number, 0), RECORDED, intend);
-        let name = removal_name(number, 0, 5, &meant);
+        let name = removal_name(number, 0, 5, [next, meant].iter());
         let name = quarantine.join(std::str::from_utf8(&name).unwrap());
         std::fs::rename(quarantine.join(format!("{number}/d/a")), &name).unwrap();
         if number == 22 {
@@ -69,7 +70,7 @@ fn a_file_that_was_about_to_be_removed_is_removed_after_a_crash_and_no_other() {
         }
     }
     // No part in work has this number.
-    let stray = quarantine.join("23.0.1.2.3.4.5");
+    let stray = quarantine.join("23.0.1.AAAAAAAAAAA");
     std::fs::write(stray, b"3").unwrap();
     bench.start();
     bench.settle();

@@ -164,13 +164,18 @@ fn a_directory_handle_in_a_unit_saves_what_is_put_there_late() {
 fn files_that_are_moved_over_names_in_the_quarantine_are_kept() {
     const FILES: usize = 1000;
     let names = || (0..FILES).map(|n| format!("{n:04}"));
-    for _ in 0..5 {
+    // Old files are moved over one another.
+    for is_old in [false, true, true, true, true, true] {
         let mut bench = Bench::dirs();
         let late = bench.base.join("late");
         std::fs::create_dir(&late).unwrap();
         for name in names() {
-            bench.write(&format!("unit/d/{name}"), "1");
+            let path = format!("unit/d/{name}");
+            bench.write(&path, "1");
             std::fs::write(late.join(&name), &name).unwrap();
+            if is_old {
+                make_old(&bench.path(&path));
+            }
         }
         let handle = RootDir::open(&bench.path("unit/d")).unwrap();
         bench.start();
@@ -226,6 +231,14 @@ fn a_file_that_is_opened_in_the_quarantine_is_kept() {
     if opened.is_ok() {
         assert_eq!(bench.quarantined().len(), 1);
     }
+}
+
+/// Has a file be changed an hour ago.
+fn make_old(path: &Path) {
+    let file = std::fs::File::options().append(true).open(path).unwrap();
+    let hour = std::time::Duration::from_hours(1);
+    file.set_modified(std::time::SystemTime::now() - hour)
+        .unwrap();
 }
 
 /// Everything below `dir`, as paths from there; sorted.

@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
@@ -171,6 +171,8 @@ impl Churner<'_> {
     fn make_unit(&mut self, prefix: &str, files: u32) {
         let unit = self.units.join(self.name(prefix));
         let keeps = prefix == "unit" && self.rng.bool();
+        // Old files are moved over one another when they are removed.
+        let is_old = self.rng.bool();
         self.book.set(&unit, |made| made.keeps = keeps);
         let deep = unit.join("a/b");
         // Its own directory is no older than this, whatever else of it comes to be.
@@ -191,6 +193,10 @@ impl Churner<'_> {
                 Err(error) => panic!("{}: {error}", path.display()),
             };
             file.write_all(b"x").unwrap();
+            if is_old {
+                let hour = Duration::from_hours(1);
+                file.set_modified(SystemTime::now() - hour).unwrap();
+            }
             newest = newest.max(newest_ms(&file.metadata().unwrap()));
         }
         if keeps {

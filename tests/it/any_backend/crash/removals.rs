@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::common::evidence::{ledger_by_path, quarantine, results, stays, wait_until_settled};
+use crate::common::trees::{write, write_old};
 use crate::common::{Place, wait_for, wait_or_tell};
 
 #[test]
@@ -29,7 +30,9 @@ fn a_crash_in_the_removal_of_a_large_unit_is_finished_by_the_next_start() {
             let dir = unit.join(format!("{dir}/deep"));
             fs::create_dir_all(&dir).unwrap();
             for file in 0..FILES / 20 {
-                fs::write(dir.join(file.to_string()), "x").unwrap();
+                // Old files are moved over one another.
+                let write = if round == 0 { write } else { write_old };
+                write(&dir.join(file.to_string()), 1);
             }
         }
         let mut daemon = place.serve(&["--config", config.to_str().unwrap()]);
