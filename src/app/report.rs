@@ -285,6 +285,7 @@ fn is_failure(hold: &Hold) -> bool {
         | Hold::Running { .. }
         | Hold::SourceDown { .. }
         | Hold::Contested { .. }
+        | Hold::RowNeeded { .. }
         | Hold::Pinned { .. } => false,
     }
 }

@@ -228,6 +228,7 @@ impl Sources {
                 derived: draft.derived,
                 required: draft.required,
                 is_listed: draft.listed,
+                same_rows: Vec::new(),
                 is_told: matches!(kind, SourceKind::Api),
                 claims: match &kind {
                     SourceKind::Api => true,
@@ -243,6 +244,7 @@ impl Sources {
             };
             finished.settings.insert(id, settings);
         }
+        finished.pair();
         Some(finished)
     }
 }
@@ -267,4 +269,21 @@ pub(super) struct Finished {
     pub settings: BTreeMap<SourceId, SourceSettings>,
     /// Ids by index.
     pub given: Vec<SourceId>,
+}
+
+impl Finished {
+    /// Tells each source of the others that read the same database.
+    fn pair(&mut self) {
+        for (id, of) in &mut self.policy {
+            let SourceKind::Database(database) = &self.settings[id].kind else {
+                continue;
+            };
+            let others = self.settings.iter().filter(|(other, _)| *other != id);
+            let same = others.filter(|(_, other)| match &other.kind {
+                SourceKind::Api => false,
+                SourceKind::Database(other) => database.is_same(other),
+            });
+            of.same_rows = same.map(|(&other, _)| other).collect();
+        }
+    }
 }

@@ -115,6 +115,11 @@ pub enum Hold {
         /// The jobs.
         jobs: Vec<String>,
     },
+    /// The job's row would be forgotten, and something else goes only because of it.
+    RowNeeded {
+        /// The thing: the root's name, and the path from there.
+        path: String,
+    },
     /// A value of the job that owns it cannot be read.
     UnreadableJob {
         /// The job.
@@ -207,7 +212,8 @@ impl Hold {
             | Self::NoQuarantine { .. }
             | Self::RootInUse { .. }
             | Self::RootUnreachable { .. }
-            | Self::LedgerUnavailable { .. } => MINUTE_MS,
+            | Self::LedgerUnavailable { .. }
+            | Self::RowNeeded { .. } => MINUTE_MS,
             // Events tell when this ends; the retry is for what slips through.
             Self::Denied {
                 ends: Recovery::Event,
@@ -289,6 +295,7 @@ impl fmt::Display for Hold {
             Self::Running { job } => write!(f, "job \"{job}\" has not ended"),
             Self::SourceDown { source, why } => write!(f, "source \"{source}\" cannot tell whose it is: {why}"),
             Self::Contested { jobs } => write!(f, "several jobs own it, and one of them does not let it go: {}", jobs.join(", ")),
+            Self::RowNeeded { path } => write!(f, "\"{path}\" of the same row at another source has to go first; see `lapsed explain`"),
             Self::UnreadableJob { job, value } => write!(f, "job \"{job}\" has a value that cannot be read: {value}"),
             Self::ClaimRefused { source, job, why, .. } if job == JobRow::UNNAMED => {
                 write!(f, "source {source:?} cannot tell whose it is: {why}; give these rows an id, or leave them out of select")

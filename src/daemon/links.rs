@@ -163,6 +163,7 @@ mod tests {
             claims: true,
             required: true,
             is_listed: true,
+            same_rows: Vec::new(),
             is_told: false,
         };
         let rule = Rule {

@@ -57,6 +57,16 @@ pub enum DatabaseOptions {
 }
 
 impl DatabaseOptions {
+    /// Returns true if `other` reads the same database.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Sqlite(one), Self::Sqlite(other)) => one.path == other.path,
+            (Self::Postgres(one), Self::Postgres(other)) => one.server == other.server,
+            (Self::Sqlite(_) | Self::Postgres(_), _) => false,
+        }
+    }
+
     /// The queries of the database.
     #[must_use]
     pub fn queries(&self) -> &Queries {

@@ -5,15 +5,18 @@
 //! **Invariant:** under a limit, items are tried in the order of their deadlines, and no more are
 //! under way than may still be removed: a dry run tries the same ones.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Engine;
+use super::candidate::Candidate;
 use super::due::{Subject, subject_of};
 use super::item::Item;
 use super::lapse::{LapseState, Trigger};
 use crate::core::claim::{Actor, Claim, Outcome, Reaped, Removal, Unit};
+use crate::core::facts::RootId;
 use crate::core::hold::Hold;
 use crate::core::jobs::JobFacts;
+use crate::core::path::RelPath;
 use crate::core::principal::Principal;
 use crate::core::report::{CleanItem, CleanReport, CleanRequest, Consent};
 use crate::core::run::Run;
@@ -226,6 +229,7 @@ impl Engine {
         } else {
             found.sort_by_key(|(_, found)| found.job.is_some());
         }
+        self.hold_rows(&mut found);
         for (state, found) in found {
             match state {
                 LapseState::Never | LapseState::Waits(_) | LapseState::Claimed => {}
@@ -259,6 +263,23 @@ impl Engine {
             (clean.done)(clean.report);
         } else {
             self.cleans.running.insert(id, clean);
+        }
+    }
+
+    /// Holds jobs whose rows are needed for something that this clean does not remove.
+    fn hold_rows(&self, found: &mut [(LapseState, Candidate)]) {
+        let due = found.iter().filter(|(state, _)| *state == LapseState::Due);
+        let due = due.filter(|(_, found)| found.job.is_none());
+        let going: BTreeSet<(RootId, RelPath)> = due
+            .map(|(_, found)| (found.root, found.path.clone()))
+            .collect();
+        for (state, found) in found {
+            let rule = found.lapse.rule;
+            let job = found.job.as_ref().filter(|_| *state == LapseState::Due);
+            let goes = |root: RootId, path: &RelPath| going.contains(&(root, path.clone()));
+            if let Some(hold) = job.and_then(|job| self.hold_of_row(job, rule, goes)) {
+                *state = LapseState::held(hold, None);
+            }
         }
     }
 
@@ -357,7 +378,9 @@ impl Engine {
             ..CleanRequest::default()
         };
         match self.job_state(&job, (no, rule), Trigger::Clean(&request), now) {
-            (LapseState::Due, Some(found)) if found.pieces == claim.pieces => None,
+            (LapseState::Due, Some(found)) if found.pieces == claim.pieces => {
+                self.hold_of_row(&job, rule, |_, _| false)
+            }
             (LapseState::Held { hold, .. }, _) => Some(hold),
             (_, _) => Some(Hold::Reconciling),
         }

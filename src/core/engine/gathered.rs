@@ -19,7 +19,7 @@ use crate::core::claim::Piece;
 use crate::core::effect::Effect;
 use crate::core::facts::{FileKey, Latest, RootId, RuleId};
 use crate::core::index::{DirId, Record};
-use crate::core::jobs::{Job, Owner, SourceId};
+use crate::core::jobs::{Job, JobKey, Owner, SourceId};
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Verdict};
 use crate::core::time::{Now, Timestamp};
@@ -71,34 +71,33 @@ impl Engine {
             .copied()
             .filter(|&root| self.policy.rule(rule).applies_to(root))
             .collect();
-        let no = self.jobs.number(&job.key);
-        let claimed = no.map_or(Vec::new(), |no| {
-            self.jobs.claimed(&self.policy, job.key.source, no)
-        });
         for root in roots {
             let before = gathered.files;
             let mut taken = Taken::default();
-            let mut gather = |path: &RelPath| {
-                if taken.insert(path) {
-                    self.gather_path((job, rule), root, path, now, &mut gathered);
+            for path in self.owned_paths(root, &job.key) {
+                if taken.insert(&path) {
+                    self.gather_path((job, rule), root, &path, now, &mut gathered);
                 }
-            };
-            if let Some(path) = self.job_dir(root, &job.key) {
-                gather(&path);
-            }
-            for (dir, names) in self.flat_entries(root, &job.key) {
-                if let Some((_, at)) = self.index.dir_path(dir) {
-                    for name in names {
-                        gather(&at.join(&name));
-                    }
-                }
-            }
-            for (_, path) in claimed.iter().filter(|(of, _)| *of == root) {
-                gather(path);
             }
             gathered.files_in.insert(root, gathered.files - before);
         }
         gathered
+    }
+
+    /// Paths in `root` at which the job may own something: its directory, names that can be read to
+    /// be its, and what it claims. Some may not exist, or be within others.
+    pub(super) fn owned_paths(&self, root: RootId, key: &JobKey) -> Vec<RelPath> {
+        let mut paths: Vec<RelPath> = self.job_dir(root, key).into_iter().collect();
+        for (dir, names) in self.flat_entries(root, key) {
+            if let Some((_, at)) = self.index.dir_path(dir) {
+                paths.extend(names.iter().map(|name| at.join(name)));
+            }
+        }
+        let no = self.jobs.number(key);
+        let claimed = no.map(|no| self.jobs.claimed(&self.policy, key.source, no));
+        let claimed = claimed.into_iter().flatten();
+        paths.extend(claimed.filter_map(|(of, path)| (of == root).then_some(path)));
+        paths
     }
 
     fn gather_path(

@@ -21,7 +21,7 @@ use crate::core::facts::{FileKey, RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::jobs::{Job, JobKey, Owner, SourceId};
 use crate::core::path::{RelPath, is_component};
-use crate::core::policy::{Record, Schedule};
+use crate::core::policy::{Class, JobFilter, Record, Schedule};
 use crate::core::time::{Now, Timestamp};
 
 /// The root that claims of jobs without files name: none has this number.
@@ -149,6 +149,13 @@ impl Engine {
             Some(lapse) if lapse.deadline > now.wall => (waits(lapse), None),
             Some(lapse) => {
                 let hold = self.hold_of_job(job, lapse, &owned, now);
+                let hold = hold.or_else(|| match trigger {
+                    Trigger::Timer => {
+                        self.hold_of_row(job, rule, |root, path| self.would_be_gone(root, path))
+                    }
+                    // It knows what goes before.
+                    Trigger::Clean(_) => None,
+                });
                 let state = hold.map_or(LapseState::Due, |hold| LapseState::held(hold, None));
                 (state, Some(job_candidate(item, job, lapse, owned)))
             }
@@ -159,6 +166,78 @@ impl Engine {
     /// since.
     pub(super) fn is_recorded(&self, key: &JobKey) -> bool {
         self.records.is_ordered(key, self.jobs.number(key))
+    }
+
+    /// Hold of all that a job owns and `rule` takes with its row, while another source finds
+    /// something by the same row: without it, no rule would take that any more. What `goes` first
+    /// does not count.
+    pub(super) fn hold_of_row(
+        &self,
+        job: &Job,
+        rule: RuleId,
+        goes: impl Fn(RootId, &RelPath) -> bool,
+    ) -> Option<Hold> {
+        if self.policy.rule(rule).record != Record::Forget {
+            return None;
+        }
+        let holds = self.job_holds();
+        let others = &self.policy.sources.get(&job.key.source)?.same_rows;
+        others.iter().find_map(|&source| {
+            let id = job.key.id.clone();
+            let key = JobKey { source, id };
+            let unread = self.is_partial(source).then_some(Hold::Reconciling);
+            if let Some(hold) = holds.source_down(source).or(unread) {
+                return Some(hold);
+            }
+            let other = self.jobs.job(&key)?;
+            let mut roots = self.roots.iter();
+            roots.find_map(|(&root, state)| {
+                if !self.jobs.governs(&self.policy, source, root) || self.is_void(root) {
+                    return None;
+                }
+                if !state.is_ready() {
+                    return Some(Hold::Reconciling);
+                }
+                let left = self.owned_paths(root, &key).into_iter();
+                let left = left.filter(|path| !goes(root, path));
+                let path = left
+                    .into_iter()
+                    .find(|path| self.needs_row(&other, root, path))?;
+                let name = &self.policy.roots.get(&root)?.name;
+                let path = format!("{name}/{path}");
+                Some(Hold::RowNeeded { path })
+            })
+        })
+    }
+
+    /// Returns true if the thing at `path` goes some day because of the row of `job`, or may.
+    fn needs_row(&self, job: &Job, root: RootId, path: &RelPath) -> bool {
+        let is_of_row = |rule: RuleId| {
+            let rule = self.policy.rule(rule);
+            let is_of_job = rule.since.is_of_job() || rule.jobs != JobFilter::Anyone;
+            // Of two that would forget the row, the first forgets it.
+            rule.expire_ms.is_some() && is_of_job && rule.record != Record::Forget
+        };
+        let is_of_class = |class: Class| match class {
+            Class::Unruled | Class::Kept(_) => false,
+            Class::File(rule) | Class::Dir(rule) | Class::Job(rule) => is_of_row(rule),
+        };
+        let Some(dir) = self.index.dir_id(root, path.as_bytes()) else {
+            let found = self.index.find(root, path.as_bytes());
+            return found.is_some_and(|(_, record)| !job.can_lose() || is_of_class(record.class));
+        };
+        // Not known yet to have ended there.
+        let mut within = self.index.subtree(dir).into_iter();
+        !job.can_lose()
+            || within.any(|dir| {
+                let unit = self.index.unit(dir);
+                let mut pages = self.index.snapshot_of(dir).into_iter();
+                unit.is_some_and(|unit| is_of_row(unit.rule))
+                    || pages.any(|(_, page)| {
+                        let mut entries = page.entries();
+                        entries.any(|(_, record)| is_of_class(record.class))
+                    })
+            })
     }
 
     /// Hold of all that a job owns.

@@ -29,6 +29,19 @@ impl Engine {
         self.mode == Mode::DryRun
     }
 
+    /// Returns true if the directory or file at `path` would have been removed before now.
+    pub(super) fn would_be_gone(&self, root: RootId, path: &RelPath) -> bool {
+        let item = match self.index.dir_id(root, path.as_bytes()) {
+            Some(dir) => Some(Item::Dir(dir)),
+            None => path.split().and_then(|(dir, name)| {
+                let dir = self.index.dir_id(root, dir.as_bytes())?;
+                Some(Item::file(dir, name))
+            }),
+        };
+        let hold = item.and_then(|item| Some(self.holds.hold_of(&self.index, &item)?.0.clone()));
+        hold == Some(Hold::DryRun)
+    }
+
     /// Reports what `claim` would have removed, and holds it.
     pub(super) fn on_would_remove(&mut self, claim: &Claim, removal: &Removal) {
         let class = match claim.unit {

@@ -135,6 +135,7 @@ fn policy(rules: Vec<Rule>) -> Policy {
         claims: true,
         required: true,
         is_listed: true,
+        same_rows: Vec::new(),
         is_told: false,
     };
     Policy {
@@ -177,12 +178,12 @@ impl Place {
     }
 
     fn with_memory(rules: Vec<Rule>, sources: BTreeMap<SourceId, SavedSource>) -> Self {
-        Self::with_mode(rules, sources, Mode::Live)
+        Self::with_policy(policy(rules), sources, Mode::Live)
     }
 
-    fn with_mode(rules: Vec<Rule>, sources: BTreeMap<SourceId, SavedSource>, mode: Mode) -> Self {
+    fn with_policy(policy: Policy, sources: BTreeMap<SourceId, SavedSource>, mode: Mode) -> Self {
         let setup = Setup {
-            policy: Arc::new(policy(rules)),
+            policy: Arc::new(policy),
             breaker: Breaker::default(),
             mode,
             guard: ClockGuard::new(at(0), None),
@@ -329,8 +330,12 @@ impl Place {
     }
 
     fn report(&mut self, news: Vec<JobChange>) {
+        self.report_of(DB, news);
+    }
+
+    fn report_of(&mut self, source: SourceId, news: Vec<JobChange>) {
         self.step(Input::Jobs(SourceUpdate {
-            source: DB,
+            source,
             news,
             more: false,
         }));

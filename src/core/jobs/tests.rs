@@ -38,6 +38,7 @@ fn policy() -> Policy {
         claims: true,
         required: true,
         is_listed: true,
+        same_rows: Vec::new(),
         is_told: false,
     };
     Policy {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::core::jobs::SourceId;
+
 /// A source of jobs, as far as deciding is concerned.
 #[derive(Debug)]
 #[expect(
@@ -32,6 +34,8 @@ pub struct Source {
     pub required: bool,
     /// True if its jobs are counted and listed: those of a second source for the same rows are not.
     pub is_listed: bool,
+    /// The other sources that read the same database: a row that is forgotten there is theirs, too.
+    pub same_rows: Vec<SourceId>,
     /// True if programs tell of its jobs: what they take away is meant to go.
     pub is_told: bool,
 }

@@ -131,6 +131,7 @@ fn policy() -> Policy {
         claims: true,
         required: true,
         is_listed: true,
+        same_rows: Vec::new(),
         is_told: name == "api",
     };
     let ids = "[a-z0-9 /-]+";

@@ -204,6 +204,7 @@ impl Bench {
             claims: true,
             required: true,
             is_listed: true,
+            same_rows: Vec::new(),
             is_told: false,
         };
         bench.policy.sources.insert(SOURCE, source);

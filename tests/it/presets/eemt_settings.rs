@@ -46,11 +46,8 @@ fn the_retentions_are_taken_from_the_environment_and_zero_is_zero() {
                     marked.push(id.clone());
                 }
             }
-            if status == "failed" {
-                // What is due together with the row that it is known by may stay, when a daemon
-                // starts for the first time: its page says so.
-                std::fs::remove_dir_all(eemt.site.path(&temp(&id))).unwrap();
-            } else if status != "running" {
+            // A failed job's, too: its row, by which it is known, goes after it.
+            if status != "running" {
                 due.push(temp(&id));
             }
         }

@@ -166,6 +166,7 @@ pub fn policy(is_mapped: bool) -> Policy {
         claims: true,
         required: true,
         is_listed: true,
+        same_rows: Vec::new(),
         is_told: false,
     };
     Policy {

@@ -194,6 +194,7 @@ fn of_hold(found: &Held) -> Option<Line> {
         | Hold::Displaced
         | Hold::DryRun
         | Hold::Contested { .. }
+        | Hold::RowNeeded { .. }
         | Hold::UnreadableJob { .. }
         | Hold::ClaimRefused { .. } => format!("{files} that would be due {wait}: {}", found.hold),
     };

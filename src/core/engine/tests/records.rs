@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::core::engine::item::Item;
+use crate::core::facts::RuleId;
+use crate::core::report::CleanRequest;
 
 fn session_rule(record: Record) -> Rule {
     Rule {
@@ -201,4 +203,114 @@ fn a_row_stays_while_a_directory_that_may_hold_its_files_cannot_be_read() {
     }]));
     place.settle_down();
     assert_eq!(place.claimed(), ["other/sub/x"]);
+}
+
+/// Another reading of the same rows, for what is in `other`.
+pub(super) const WORKING: SourceId = SourceId(DB.0 + 1);
+
+/// The rows of `db` are forgotten by one rule; by the other, things in `other` go only because of
+/// them.
+pub(super) fn two_readings(schedule: &Schedule, mode: Mode) -> Place {
+    let working = Rule {
+        schedule: schedule.clone(),
+        unit: Unit::Dir,
+        roots: Some(vec![OTHER]),
+        record: Record::Keep,
+        ..job_rule()
+    };
+    let forgets = Rule {
+        schedule: schedule.clone(),
+        record: Record::Forget,
+        ..job_rule()
+    };
+    let mut policy = policy(vec![working, forgets]);
+    let mut other = root("other", Some("{job}/**"), None);
+    other.source = Some(WORKING);
+    policy.roots.insert(OTHER, other);
+    let db = policy.sources.get_mut(&DB).unwrap();
+    db.same_rows = vec![WORKING];
+    let reading = Source {
+        name: "working".to_owned(),
+        id_pattern: None,
+        files_root: None,
+        base_dir: db.base_dir.clone(),
+        path_map: Vec::new(),
+        links: Vec::new(),
+        derived: Vec::new(),
+        claims: false,
+        required: true,
+        is_listed: false,
+        same_rows: vec![DB],
+        is_told: false,
+    };
+    policy.sources.insert(WORKING, reading);
+    let mut place = Place::with_policy(policy, BTreeMap::new(), mode);
+    place.file(RESULTS, &format!("{A}/x"));
+    place.file(OTHER, &format!("{A}/scratch"));
+    place
+}
+
+pub(super) fn loaded(row: JobRow) -> Vec<JobChange> {
+    vec![JobChange::Rows(vec![row]), JobChange::Loaded { jobs: 1 }]
+}
+
+#[test]
+fn a_row_stays_until_all_that_goes_because_of_it_is_gone() {
+    let mut place = two_readings(&Schedule::AtDeadline, Mode::Live);
+    place.loaded(vec![completed(A, 0)]);
+    // The other reading has not come: what it would say is not known.
+    place.pass_until(HOUR);
+    assert_eq!(place.claimed(), [""; 0]);
+    place.report_of(WORKING, loaded(running(A)));
+    place.pass_until(HOUR + 600_000);
+    // It says that the job runs.
+    assert_eq!(place.claimed(), [""; 0]);
+    let held = place.engine.status(place.now).held;
+    assert_eq!(held[0].hold.code(), "row-needed");
+    place.report_of(WORKING, loaded(completed(A, 0)));
+    place.pass_until(2 * HOUR);
+    assert_eq!(place.reap(), [format!("other/{A}")]);
+    place.pass_until(2 * HOUR + 60_000);
+    assert_eq!(place.reap(), [format!("results/{A}")]);
+    assert_eq!(place.recorded.len(), 1);
+}
+
+#[test]
+fn a_clean_forgets_a_row_after_what_it_removes_by_it_and_not_without() {
+    let clean = |place: &mut Place, rules: Option<Vec<RuleId>>, dry_run| {
+        let (sender, report) = std::sync::mpsc::channel();
+        let request = CleanRequest {
+            dry_run,
+            rules,
+            ..CleanRequest::default()
+        };
+        let done = Box::new(move |report| sender.send(report).unwrap());
+        let policy = place.engine.policy();
+        place.step(Input::Clean(policy, request, done));
+        let mut gone = Vec::new();
+        loop {
+            let reaped = place.reap();
+            if reaped.is_empty() {
+                break;
+            }
+            gone.extend(reaped);
+        }
+        let report = report.try_recv().unwrap();
+        (gone, report.removed.len(), report.held.len())
+    };
+    for is_whole in [true, false] {
+        let mut place = two_readings(&Schedule::Manual, Mode::Live);
+        place.report_of(WORKING, loaded(completed(A, 0)));
+        place.loaded(vec![completed(A, 0)]);
+        place.pass_until(HOUR);
+        let rules = (!is_whole).then(|| vec![RuleId(1)]);
+        let foretold = clean(&mut place, rules.clone(), true);
+        let (gone, removed, held) = clean(&mut place, rules, false);
+        assert_eq!((removed, held), (foretold.1, foretold.2));
+        if is_whole {
+            assert_eq!(gone, [format!("other/{A}"), format!("results/{A}")]);
+        } else {
+            assert_eq!((gone.len(), held), (0, 1));
+        }
+    }
 }

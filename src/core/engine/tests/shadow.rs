@@ -1,10 +1,11 @@
 //! An engine that removes nothing, and reports what it would remove and what others remove.
 
+use super::records::{WORKING, loaded, two_readings};
 use super::*;
 use crate::core::shadow::{ShadowSubject, ShadowThing};
 
 fn shadow(rules: Vec<Rule>) -> Place {
-    Place::with_mode(rules, BTreeMap::new(), Mode::DryRun)
+    Place::with_policy(policy(rules), BTreeMap::new(), Mode::DryRun)
 }
 
 fn name_of(thing: &ShadowThing) -> String {
@@ -128,4 +129,15 @@ fn a_directory_that_gets_another_name_is_no_removal() {
     }
     assert_eq!(gone.len(), 2, "the file and its directory");
     assert!(gone.iter().all(|content| appeared.contains(content)));
+}
+
+#[test]
+fn a_row_is_reported_after_what_would_go_because_of_it() {
+    let mut place = two_readings(&Schedule::AtDeadline, Mode::DryRun);
+    place.report_of(WORKING, loaded(completed(A, 0)));
+    place.loaded(vec![completed(A, 0)]);
+    place.pass_until(HOUR + 120_000);
+    let (would, _) = place.reported();
+    let at = |name: &str| would.iter().position(|one| one == name).unwrap();
+    assert!(at(&format!("{A}/scratch")) < at(&format!("record {A}")));
 }
