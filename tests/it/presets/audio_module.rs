@@ -26,22 +26,8 @@ fn the_crontab_entry_of_the_document_works() {
     assert_left(&audio, &before, &[&ORPHANS[..], &FAILED].concat());
 }
 
-/// As the document has it, behind a Celery that carries a task out when it is called.
-const CELERY: &str = r"import sys, types
-schedule = []
-class Celery:
-    def __init__(self, name):
-        self.on_after_configure = types.SimpleNamespace(connect=lambda function: function)
-    def task(self, function):
-        function.s = lambda: function
-        return function
-    def add_periodic_task(self, when, task):
-        schedule.append((when, task))
-celery, schedules = types.ModuleType('celery'), types.ModuleType('celery.schedules')
-celery.Celery, schedules.crontab = Celery, lambda **fields: fields
-sys.modules['celery'], sys.modules['celery.schedules'] = celery, schedules
-
-from celery import Celery
+/// As the document has it, and a worker's call of what it adds to the schedule.
+const CELERY: &str = r"from celery import Celery
 from celery.schedules import crontab
 
 app = Celery('tasks')
@@ -60,15 +46,17 @@ def cleanup_task():
     from app.services.cleanup import run_scheduled_cleanup
     asyncio.run(run_scheduled_cleanup())
 
-setup_periodic_tasks(app)
-assert schedule[0][0] == {'hour': 3, 'minute': 0}
-schedule[0][1]()
+app.finalize()
+[entry] = app.conf.beat_schedule.values()
+assert (entry['schedule'].hour, entry['schedule'].minute) == ({3}, {0}), entry
+app.tasks[entry['task']].apply(throw=True)
 ";
 
 #[test]
 fn the_celery_task_of_the_document_works() {
     let audio = world(Kind::Sqlite);
-    let shell = Shell::install(&audio.site, "audio");
+    let mut shell = Shell::install(&audio.site, "audio");
+    shell.add_celery();
     let before = audio.site.tree();
     shell.python(CELERY);
     assert_left(&audio, &before, &[&ORPHANS[..], &FAILED].concat());

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -80,6 +80,17 @@ impl<'s> Shell<'s> {
 
     /// Runs `line` of a document in `dir` of the application.
     pub fn run_in(&self, dir: &str, line: &str) -> Output {
+        self.command(dir, line).output().unwrap()
+    }
+
+    /// Starts `line` in the application's directory. It is killed on drop.
+    pub fn start(&self, line: &str) -> Started {
+        let mut command = self.command("", line);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Started(command.spawn().unwrap())
+    }
+
+    fn command(&self, dir: &str, line: &str) -> Command {
         let mut command = Command::new("/bin/bash");
         for (name, value) in self.site.lapsed().get_envs() {
             match value {
@@ -101,7 +112,7 @@ impl<'s> Shell<'s> {
             .args(["-c", &line])
             .current_dir(self.site.path(dir))
             .stdin(Stdio::null());
-        command.output().unwrap()
+        command
     }
 
     /// Runs a line that ends well, and returns what it printed.
@@ -126,16 +137,39 @@ impl<'s> Shell<'s> {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{line}: {error}: {text}"))
     }
 
+    /// Puts Celery where its command and its modules are found.
+    pub fn add_celery(&mut self) {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found = std::env::split_paths(&path).map(|dir| dir.join("celery"));
+        let celery = found.filter(|celery| celery.exists()).last();
+        let celery = celery.expect("tests/run installs Celery");
+        symlink(&celery, self.site.place.path("bin/celery")).unwrap();
+        let modules = std::fs::read_dir(celery.parent().unwrap().join("../lib")).unwrap();
+        let modules = modules.map(|entry| entry.unwrap().path().join("site-packages"));
+        let modules = modules.last().unwrap();
+        self.export("PYTHONPATH", &format!(".:{}", modules.display()));
+    }
+
     /// Runs a program in Python that ends well, and returns what it printed.
     #[track_caller]
     pub fn python(&self, program: &str) -> String {
         let file = self.site.place.path("bin/program.py");
         std::fs::write(&file, program).unwrap();
         let line = format!(
-            "PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. python {}",
+            "PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=${{PYTHONPATH:-.}} python {}",
             file.display()
         );
         self.line(&line)
+    }
+}
+
+/// A line that runs.
+pub struct Started(Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -1,6 +1,6 @@
 //! storage: the Celery task of its document, its `.env`, the variables of the field, and a database that is away.
 
-use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -9,46 +9,59 @@ use super::document::Shell;
 use super::site::Site;
 use super::storage::{Storage, borrowed};
 use super::storage_document::{ORPHAN, State, answer, assert_says, lay, of, rounded, world};
-use crate::common::errors;
+use crate::common::{errors, wait_for};
 use crate::postgres::Cluster;
 
-/// A Celery that carries out the one task that the document names, as often as its command is called.
-const CELERY: &str = r#"#!/usr/bin/python3
-import importlib, json, sys
-sys.path.insert(0, ".")
-sys.dont_write_bytecode = True
-assert sys.argv[1] == "-A" and sys.argv[3] == "beat", sys.argv
-module, name = sys.argv[2].split(":")
-app = getattr(importlib.import_module(module), name)
-importlib.import_module("workers.tasks.cleanup")
-print(json.dumps(app.tasks["workers.tasks.cleanup.run_cleanup"]()))
-"#;
+/// An application whose worker and whose beat share a directory instead of a broker.
+const CELERY_APP: &str = r"from celery import Celery
 
-const CELERY_APP: &str = r"class App:
-    tasks = {}
-    def task(self, name):
-        def add(function):
-            self.tasks[name] = function
-            return function
-        return add
-celery_app = App()
+celery_app = Celery('workers', broker='filesystem://', backend='file://@DIR@/results', include=['workers.tasks.cleanup'])
+ways = ['data_folder_in', 'data_folder_out', 'processed_folder', 'control_folder']
+celery_app.conf.broker_transport_options = {way: '@DIR@/queue' for way in ways}
+celery_app.conf.beat_schedule = {'clean': {'task': 'workers.tasks.cleanup.run_cleanup', 'schedule': 1.0}}
+celery_app.conf.beat_schedule_filename = '@DIR@/beat'
 ";
+
+/// Result of the first task that a worker carries out while the document's line runs.
+fn first_result(shell: &Shell<'_>, dir: &Path, line: &str) -> Value {
+    let results = dir.join("results");
+    std::fs::create_dir_all(&results).unwrap();
+    std::fs::create_dir_all(dir.join("queue")).unwrap();
+    let worker = shell.start(&format!(
+        "PYTHONDONTWRITEBYTECODE=1 exec {}",
+        line.replace(" beat", " worker --pool solo --without-mingle")
+    ));
+    let beat = shell.start(&format!("PYTHONDONTWRITEBYTECODE=1 exec {line}"));
+    let tasks = || {
+        let files = std::fs::read_dir(&results).unwrap();
+        let texts = files.filter_map(|file| std::fs::read(file.unwrap().path()).ok());
+        let done = texts.filter_map(|text| serde_json::from_slice::<Value>(&text).ok());
+        done.filter(|task| task["date_done"].is_string())
+    };
+    let first = wait_for("a worker has carried out a task", || {
+        tasks().min_by_key(|task| task["date_done"].as_str().unwrap().to_owned())
+    });
+    drop((beat, worker));
+    std::fs::remove_dir_all(dir).unwrap();
+    assert_eq!(first["status"], "SUCCESS", "{first}");
+    first["result"].clone()
+}
 
 #[test]
 fn the_task_of_the_document_works() {
     let storage = world(Kind::Sqlite);
     let mut shell = Shell::install(&storage.site, "storage");
-    std::fs::write(storage.site.write("workers/celery_app.py"), CELERY_APP).unwrap();
-    let celery = storage.site.place.path("bin/celery");
-    std::fs::write(&celery, CELERY).unwrap();
-    std::fs::set_permissions(&celery, PermissionsExt::from_mode(0o755)).unwrap();
+    shell.add_celery();
+    let dir = storage.site.place.path("celery");
+    let app = CELERY_APP.replace("@DIR@", dir.to_str().unwrap());
+    std::fs::write(storage.site.write("workers/celery_app.py"), app).unwrap();
     let before = State::of(&storage);
     let line = "celery -A workers.celery_app:celery_app beat";
     shell.export("CLEANUP_ENABLED", "false");
-    assert_eq!(shell.json(line), Value::Null);
+    assert_eq!(first_result(&shell, &dir, line), Value::Null);
     before.assert_gone(&storage, &[], false);
     shell.export("CLEANUP_ENABLED", "true");
-    let done = rounded(shell.json(line));
+    let done = rounded(first_result(&shell, &dir, line));
     before.assert_gone(&storage, &[1, 2, 4, 5], true);
     let mut expected = answer(&storage, false, [2, 2, 1, 1]);
     expected.as_object_mut().unwrap().remove("dry_run");
