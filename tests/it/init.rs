@@ -11,7 +11,7 @@ use crate::common::terminal::Terminal;
 use crate::common::{Place, errors, lines, wait_for};
 use serde_json::Value;
 
-const PRESETS: [&str; 5] = ["omr", "eemt", "storage", "audio", "math2visual"];
+const PRESETS: [&str; 5] = ["audio", "eemt", "math2visual", "omr", "storage"];
 
 fn json(lines: &[String]) -> Value {
     let text = lines.join("\n");

@@ -23,6 +23,9 @@ const BANNED: [&str; 18] = [
     "greeting", "recalled", "doomed", "ear", "bell", "unasked", "homeless", "noted",
 ];
 
+/// Names of systems that presets are for: the code knows of none.
+const SYSTEMS: [&str; 5] = ["omr", "eemt", "math2visual", "\"audio\"", "\"storage\""];
+
 /// The words that a name is made of, in lower case: `take_up`, `TakeUp` and `TAKE_UP` have two.
 fn words_of(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
@@ -113,6 +116,19 @@ fn names_are_words_of_the_trade() {
         }
     }
     assert_none("say it as the field does", &wrong);
+}
+
+#[test]
+fn no_system_that_a_preset_is_for_is_named() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (number, line) in source.code(false) {
+            if SYSTEMS.iter().any(|name| line.contains(name)) {
+                wrong.push(format!("{}:{number}", source.name));
+            }
+        }
+    }
+    assert_none("names a system: it belongs to config/presets", &wrong);
 }
 
 #[test]

@@ -29,7 +29,7 @@ mod file;
 pub(super) mod presets;
 mod questions;
 pub(super) mod shims;
-mod text;
+pub(super) mod text;
 
 use super::takeover::held_back;
 use presets::Preset;
@@ -174,7 +174,7 @@ fn check_shims(arguments: &Arguments, wanted: &Wanted, place: &Place) -> anyhow:
     if *place == Place::Stdout {
         bail!("scripts need a configuration that is a file\n  write it to one: --output FILE");
     }
-    Ok(shims::check(dir, preset.shims)?)
+    Ok(shims::check(dir, &preset.shims)?)
 }
 
 /// Writes the scripts that were asked for, which use the configuration at `config`.
@@ -196,7 +196,7 @@ fn install_shims(
         binary: &binary,
         config: &config,
     };
-    Ok(shims::install(dir, preset.shims, baked)?)
+    Ok(shims::install(dir, &preset.shims, baked)?)
 }
 
 fn wanted(arguments: &Arguments) -> anyhow::Result<Option<Wanted>> {
@@ -236,7 +236,7 @@ fn below_here(path: &Path, environment: &Environment) -> PathBuf {
 
 fn list(context: &mut Context) -> anyhow::Result<()> {
     let widest = presets::ALL.iter().map(|preset| preset.name.len()).max();
-    for preset in &presets::ALL {
+    for preset in &*presets::ALL {
         let description = preset.description();
         if context.is_json() {
             let line = json!({"name": preset.name, "description": description});

@@ -27,7 +27,7 @@ pub(in crate::config) struct Root {
     /// Source whose jobs own the files. A root without `owner` may also name one, for the files
     /// that its jobs claim. Default with `owner`: the only [[source]], or "api" if there is none;
     /// with several sources, the key is required.
-    #[schemars(example = &"eemt")]
+    #[schemars(example = &"app")]
     pub source: Value<String>,
     /// Template of the names that may be orphans: files that match it, while the source is healthy
     /// and knows no job that owns them. Only rules with job = "none" remove orphans. Default: none.

@@ -42,7 +42,7 @@ pub(in crate::config) struct Rule {
     #[schemars(example = &"thumbnails")]
     pub kind: Values<Name>,
     /// Names of the sources of the owning jobs, one or a list. Default: any.
-    #[schemars(example = &"eemt")]
+    #[schemars(example = &"app")]
     pub source: Values<String>,
     /// Timestamp from which the lifetime counts: "newest" (the latest of mtime, ctime, birth and
     /// arrival; for a directory or a job, of all its files), "newest_mtime" (the latest mtime of

@@ -46,7 +46,7 @@ pub(in crate::config) struct Schedule {
     #[schemars(example = &["old"])]
     pub rules: Values<String>,
     /// Name of the command that is run, with its log, output and files, in place of `rules`.
-    #[schemars(example = &"cleanup_jobs")]
+    #[schemars(example = &"cleanup")]
     pub command: Value<Name>,
     /// Parameters of the command.
     #[schemars(example = serde_json::json!({ "dry_run": "true" }))]

@@ -19,7 +19,7 @@ use crate::core::policy::Derived;
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Source {
     /// Name of the source, unique; not "none". "api" is reserved for kind = "api".
-    #[schemars(extend("x-required" = true), example = &"eemt")]
+    #[schemars(extend("x-required" = true), example = &"app")]
     pub name: Value<Name>,
     /// Kind of the source: "sqlite", "postgres", or "api". It may be omitted beside a url.
     #[schemars(example = &"sqlite")]
@@ -115,7 +115,7 @@ pub(in crate::config) struct Source {
     /// Channel on which a trigger notifies changes; `lapsed source sql` prints such a trigger.
     /// Default: lapsed_ and the name of the source, with _ for every other character than a letter
     /// or digit.
-    #[schemars(extend("x-kinds" = ["postgres"]), example = &"lapsed_eemt")]
+    #[schemars(extend("x-kinds" = ["postgres"]), example = &"lapsed_app")]
     pub channel: Value<Channel>,
     /// Interval of queries for changes that no notification reported: there is no trigger, or a
     /// connection pooler drops notifications. At least 1s.

@@ -20,7 +20,7 @@ fn what_must_be_there() {
     HOST/etc/lapsed.toml:1: [[source]] 1: kind is missing
       such as kind = "sqlite"
     HOST/etc/lapsed.toml:1: [[source]] 1: name is missing
-      such as name = "eemt"
+      such as name = "app"
     "#);
     refused!(with("name = \"s\"\nkind = \"sqlite\""), @r#"
     HOST/etc/lapsed.toml:1: [[source]] "s": path is missing
@@ -142,7 +142,7 @@ fn statements() {
     refused!(with("name = \"s\"\nkind = \"sqlite\"\npath = \"~/x\"\nselect = \"${NONE}\""), @r#"
     HOST/etc/lapsed.toml:4: [[source]] "s": path = "~/x" begins with "~", which only a shell understands
       write ${HOME} in the file, $HOME on the command line, or ./~ if that is its name
-    HOST/etc/lapsed.toml:5: [[source]] "s": select = "${NONE}" names environment variable NONE, which is not set
+    HOST/etc/lapsed.toml:5: [[source]] "s": select = "${NONE}" names variable NONE, which is not set
       set it, or give a default: ${NONE:-default}
     "#);
 }
@@ -278,7 +278,7 @@ fn sources_of_roots() {
     "#);
     refused!(with_sqlite("[[root]]\npath = \"a\"\nsource = [\"s\"]\norphans = \"*\""), @r#"
     HOST/etc/lapsed.toml:8: [[root]] 1: source = […] is a list, but must be a string
-      such as source = "eemt"
+      such as source = "app"
     "#);
 }
 
@@ -286,7 +286,7 @@ fn sources_of_roots() {
 fn one_mistake_is_reported_once() {
     // The root's source is the one whose name is refused: not unknown, too.
     refused!(with(&format!("name = \"${{NONE}}\"\n{SQLITE}[[root]]\npath = \"a\"\nsource = \"s\"\n[[rule]]\nroot = \"a\"\nsource = \"s\"\nsince = \"created_at\"\nexpire = \"1d\"")), @r#"
-    HOST/etc/lapsed.toml:2: [[source]] 1: name = "${NONE}" names environment variable NONE, which is not set
+    HOST/etc/lapsed.toml:2: [[source]] 1: name = "${NONE}" names variable NONE, which is not set
       set it, or give a default: ${NONE:-default}
     "#);
     // Whether it has statements cannot be known.

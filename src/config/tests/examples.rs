@@ -15,7 +15,7 @@ fn with_key(section: &str, key: &Key, value: &str) -> String {
         vec![("kind", "\"sqlite\""), ("path", "\"jobs.db\"")]
     };
     let statements = [
-        ("name", "\"eemt\""),
+        ("name", "\"app\""),
         ("select", "\"SELECT id FROM jobs\""),
         ("mark", "\"UPDATE jobs SET x = 1 WHERE id = :job\""),
     ];
@@ -46,7 +46,7 @@ fn with_key(section: &str, key: &Key, value: &str) -> String {
             keys.retain(|(name, _)| *name != key.name && *name != other);
             keys.push((&key.name, value));
             if key.name == "params" {
-                keys.push(("command", "\"cleanup_jobs\""));
+                keys.push(("command", "\"cleanup\""));
             }
             String::new()
         }
@@ -76,7 +76,7 @@ fn with_key_of_adapter(section: &str, key: &Key, value: &str) -> String {
     let base = if key.name == "name" {
         "base"
     } else {
-        "cleanup_jobs"
+        "cleanup"
     };
     let mut keys = BTreeMap::from([("use", format!("{base:?}"))]);
     match table {

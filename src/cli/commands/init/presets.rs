@@ -4,9 +4,22 @@
 //! says what was meant: no character of a path is taken for anything else.
 
 use std::path::Path;
+use std::sync::LazyLock;
+
+use include_dir::{Dir, DirEntry, File, include_dir};
 
 use super::shims::Shim;
 use super::text;
+
+/// The folder of the presets: one folder each.
+static FOLDER: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/config/presets");
+
+/// All of them, by name.
+pub(in crate::cli::commands) static ALL: LazyLock<Vec<Preset>> = LazyLock::new(|| {
+    let mut all: Vec<Preset> = FOLDER.dirs().filter_map(Preset::of).collect();
+    all.sort_by_key(|preset| preset.name);
+    all
+});
 
 /// A configuration for systems of one kind.
 #[derive(PartialEq, Eq, Debug)]
@@ -14,46 +27,10 @@ pub(in crate::cli::commands) struct Preset {
     /// Name.
     pub(super) name: &'static str,
     /// The file.
-    pub(super) text: &'static str,
+    pub(in crate::cli::commands) text: &'static str,
     /// Scripts under the names of the system's.
-    pub(in crate::cli::commands) shims: &'static [Shim],
+    pub(in crate::cli::commands) shims: Vec<Shim>,
 }
-
-/// The text of a file of a preset.
-macro_rules! file {
-    ($($path:literal),+) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/presets/", $($path),+))
-    };
-}
-
-/// A preset, with the scripts in its folder `shims/`.
-macro_rules! preset {
-    ($name:literal, [$($shim:literal),*]) => {
-        Preset {
-            name: $name,
-            text: file!($name, "/preset.toml"),
-            shims: &[$(Shim {
-                path: $shim,
-                text: file!($name, "/shims/", $shim),
-            }),*],
-        }
-    };
-}
-
-/// All of them.
-pub(in crate::cli::commands) static ALL: [Preset; 5] = [
-    preset!("omr", ["omr_cleanup.py", "lapsed_omr.py"]),
-    preset!("eemt", ["cleanup_jobs.py", "setup_cleanup_cron.sh"]),
-    preset!(
-        "storage",
-        ["bin/cleanup_storage.py", "workers/tasks/cleanup.py"]
-    ),
-    preset!("audio", ["app/services/cleanup.py"]),
-    preset!(
-        "math2visual",
-        ["scripts/cleanup_temp_files.py", "app/utils/cleanup.py"]
-    ),
-];
 
 /// Failure to put a directory into a preset.
 #[derive(Debug, thiserror::Error)]
@@ -66,8 +43,8 @@ pub(super) enum PresetError {
 }
 
 /// Names of all presets.
-pub(super) fn names() -> [&'static str; ALL.len()] {
-    std::array::from_fn(|place| ALL[place].name)
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|preset| preset.name)
 }
 
 /// The one that is called `name`.
@@ -76,6 +53,27 @@ pub(super) fn named(name: &str) -> Option<&'static Preset> {
 }
 
 impl Preset {
+    /// The preset in the folder `dir`, with the scripts in `shims/` there.
+    fn of(dir: &'static Dir<'static>) -> Option<Self> {
+        let file = dir.get_file(dir.path().join("preset.toml"))?;
+        let place = dir.path().join("shims");
+        let mut scripts = Vec::new();
+        if let Some(dir) = dir.get_dir(&place) {
+            files_in(dir, &mut scripts);
+        }
+        let shims = scripts.into_iter().filter_map(|script| {
+            Some(Shim {
+                path: script.path().strip_prefix(&place).ok()?.to_str()?,
+                text: script.contents_utf8()?,
+            })
+        });
+        Some(Self {
+            name: dir.path().to_str()?,
+            text: file.contents_utf8()?,
+            shims: shims.collect(),
+        })
+    }
+
     /// Purpose, from its first line: `# NAME: description`.
     pub(super) fn description(&self) -> &'static str {
         let line = self.text.lines().next().unwrap_or_default();
@@ -88,11 +86,21 @@ impl Preset {
     }
 }
 
+/// Adds all files below `dir`.
+fn files_in(dir: &'static Dir<'static>, files: &mut Vec<&'static File<'static>>) {
+    for entry in dir.entries() {
+        match entry {
+            DirEntry::Dir(dir) => files_in(dir, files),
+            DirEntry::File(file) => files.push(file),
+        }
+    }
+}
+
 /// The line that says what relative paths are below.
 const BASE_DIR: &str = "base_dir = ";
 
 /// `preset` with `dir`, which is absolute, as its base directory: where the preset names an
-/// environment variable, that one still goes before it.
+/// variable, that one still goes before it.
 pub(super) fn with_base_dir(preset: &str, dir: &Path) -> Result<String, PresetError> {
     let Some(dir) = dir.to_str() else {
         return Err(PresetError::NotUtf8(format!("{:?}", dir.to_string_lossy())));

@@ -77,8 +77,8 @@ impl<R: BufRead, W: Write> Asker<'_, R, W> {
     fn preset(&mut self, is_needed: bool) -> Result<Option<&'static presets::Preset>, Unanswered> {
         self.line("")?;
         self.line("Which system is it like?")?;
-        let width = presets::names().map(str::len).into_iter().max();
-        for (number, preset) in (1..).zip(&presets::ALL) {
+        let width = presets::names().map(str::len).max();
+        for (number, preset) in (1..).zip(&*presets::ALL) {
             let (name, width) = (preset.name, width.unwrap_or(0));
             let description = preset.description();
             let line = format!("  {number}  {name:width$}  {description}");

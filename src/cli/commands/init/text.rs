@@ -14,7 +14,7 @@ pub(super) fn quote_literal(text: &str) -> String {
 }
 
 /// `word` as a word of a POSIX shell.
-pub(super) fn for_shell(word: &str) -> String {
+pub(in crate::cli::commands) fn for_shell(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%^=".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();

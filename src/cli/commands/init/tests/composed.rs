@@ -27,7 +27,7 @@ fn loaded(text: &str, environment: &Environment) -> Settings {
 
 #[test]
 fn every_preset_is_sound_and_says_what_it_is_for_and_what_its_paths_are_below() {
-    for preset in &ALL {
+    for preset in &*ALL {
         let hints = judge(
             Path::new("/srv/app/lapsed.toml"),
             preset.text,
