@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn unset_variables_are_distinguished_from_other_mistakes() {
-        let unset = || Problem::of_process(format!("x names environment variable X{NOT_SET}"));
+        let unset = || Problem::of_process(format!("x names variable X{NOT_SET}"));
         assert!(ConfigError::from(unset()).is_of_unset_variables());
         let both = ConfigError::new(None, vec![unset(), Problem::of_process("wrong")]);
         assert!(!both.is_of_unset_variables());

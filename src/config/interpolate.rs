@@ -176,7 +176,7 @@ impl<'t> Expansion<'t, '_> {
         match value.to_str() {
             Some(value) => Ok(Some(value.to_owned())),
             None => Err(Refusal::new(format!(
-                "names environment variable {name}, whose value is not UTF-8"
+                "names variable {name}, whose value is not UTF-8"
             ))),
         }
     }
@@ -193,14 +193,14 @@ impl<'t> Expansion<'t, '_> {
 }
 
 fn unset(name: &str) -> Refusal {
-    Refusal::new(format!("names environment variable {name}{NOT_SET}"))
+    Refusal::new(format!("names variable {name}{NOT_SET}"))
         .hint(format!("set it, or give a default: ${{{name}:-default}}"))
 }
 
 /// The value is not shown: it may be meant for another setting, and a secret there.
 fn untruth(name: &str) -> Refusal {
     Refusal::new(format!(
-        "names environment variable {name}, whose value is neither true nor false"
+        "names variable {name}, whose value is neither true nor false"
     ))
     .hint("true: true, yes, on, 1; false: false, no, off, 0")
 }
@@ -290,14 +290,8 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_refused() {
         for (text, wanted) in [
-            (
-                "${NONE}",
-                "names environment variable NONE, which is not set",
-            ),
-            (
-                "${N:-${NONE}}",
-                "names environment variable NONE, which is not set",
-            ),
+            ("${NONE}", "names variable NONE, which is not set"),
+            ("${N:-${NONE}}", "names variable NONE, which is not set"),
             ("$A", "has a \"$\" that names no variable"),
             ("a$", "has a \"$\" that names no variable"),
             ("${A", "has a \"${\" that is not closed by \"}\""),
@@ -306,10 +300,7 @@ mod tests {
             ("${}", "has a \"${\" without the name of a variable"),
             ("${1}", "has a \"${\" without the name of a variable"),
             ("${ A}", "has a \"${\" without the name of a variable"),
-            (
-                "${A:+${NONE}}",
-                "names environment variable NONE, which is not set",
-            ),
+            ("${A:+${NONE}}", "names variable NONE, which is not set"),
             ("${A:+b", "has a \"${\" that is not closed by \"}\""),
             ("${NONE:+$}", "has a \"$\" that names no variable"),
             (
@@ -322,16 +313,13 @@ mod tests {
             ),
             (
                 "${A?b:c}",
-                "names environment variable A, whose value is neither true nor false",
+                "names variable A, whose value is neither true nor false",
             ),
             ("${N?b}", "has \"${N?\" without a colon between two texts"),
             ("${N?b", "has a \"${\" that is not closed by \"}\""),
             ("${N?b:c", "has a \"${\" that is not closed by \"}\""),
             ("${N?$:c}", "has a \"$\" that names no variable"),
-            (
-                "${N?b:${NONE}}",
-                "names environment variable NONE, which is not set",
-            ),
+            ("${N?b:${NONE}}", "names variable NONE, which is not set"),
             ("${A:-$}", "has a \"$\" that names no variable"),
         ] {
             let refusal = expand(text, &[("A", "a")]).unwrap_err();
@@ -352,10 +340,7 @@ mod tests {
         environment.vars.insert("A".into(), value);
         let variables = Variables::of_process(&environment);
         let refusal = interpolate("${A:-x}", &variables, &mut |_| {}).unwrap_err();
-        assert_eq!(
-            refusal.reason,
-            "names environment variable A, whose value is not UTF-8"
-        );
+        assert_eq!(refusal.reason, "names variable A, whose value is not UTF-8");
     }
 
     /// Part of a text, in the naive model.

@@ -224,7 +224,7 @@ fn names() {
 fn one_mistake_is_reported_once() {
     // The rule's root is the one that has no path: not unknown, too.
     refused!(Host::with("[[root]]\npath = \"${NONE}/a\"\n[[rule]]\nroot = \"a\"\nexpire = \"1d\""), @r#"
-    HOST/etc/lapsed.toml:2: [[root]] 1: path = "${NONE}/a" names environment variable NONE, which is not set
+    HOST/etc/lapsed.toml:2: [[root]] 1: path = "${NONE}/a" names variable NONE, which is not set
       set it, or give a default: ${NONE:-default}
     "#);
     refused!(Host::with("[[root]]\npath = \"~/a\"\n[[rule]]\nroot = \"a\"\nexpire = \"1d\""), @r#"
@@ -288,7 +288,7 @@ fn variables() {
 #[test]
 fn interpolation() {
     refused!(with("state_dir = \"${NONE}/x\""), @r#"
-    HOST/etc/lapsed.toml:1: state_dir = "${NONE}/x" names environment variable NONE, which is not set
+    HOST/etc/lapsed.toml:1: state_dir = "${NONE}/x" names variable NONE, which is not set
       set it, or give a default: ${NONE:-default}
     "#);
     refused!(with("state_dir = \"$HOME/x\""), @r#"

@@ -119,7 +119,7 @@ fn a_client_reports_mistakes_in_what_it_needs() {
     let host = Host::with("socket = \"${NONE}/s\"\n");
     let error = endpoints(&host.overrides, &host.environment).unwrap_err();
     insta::assert_snapshot!(host.masked(&error.to_string()), @r#"
-    HOST/etc/lapsed.toml:1: socket = "${NONE}/s" names environment variable NONE, which is not set
+    HOST/etc/lapsed.toml:1: socket = "${NONE}/s" names variable NONE, which is not set
       set it, or give a default: ${NONE:-default}
     "#);
     let mut host = Host::new();

@@ -124,7 +124,7 @@ fn a_file_that_is_missing_or_unsound_is_refused() {
     let host = with_variables("{ file = \".env\", optional = true }, { file = \"${ENV_FILE}\" }");
     fs::write(host.path("data/.env"), "ENV_FILE=x\n").unwrap();
     refused!(host, @r#"
-    HOST/etc/lapsed.toml:1: [[variables]] 2: file = "${ENV_FILE}" names environment variable ENV_FILE, which is not set
+    HOST/etc/lapsed.toml:1: [[variables]] 2: file = "${ENV_FILE}" names variable ENV_FILE, which is not set
       set it, or give a default: ${ENV_FILE:-default}
     "#);
 }
