@@ -16,6 +16,7 @@ mod events;
 mod explain;
 mod history;
 mod init;
+mod install;
 mod job;
 mod ls;
 mod pin;
@@ -84,7 +85,9 @@ pub(super) enum Command {
     Backup(backup::Arguments),
     /// Make, list and revoke tokens of HTTP clients
     Token(token::Arguments),
-    /// Restore scripts that init --shims replaced
+    /// Have cron or systemd run a declared command
+    Install(install::Arguments),
+    /// Take back what install and init --shims did
     Uninstall(uninstall::Arguments),
 }
 
@@ -129,6 +132,7 @@ impl Command {
             Self::Source(arguments) => source::run(context, &arguments),
             Self::Backup(arguments) => backup::run(context, &arguments),
             Self::Token(arguments) => block_on(token::run(context, &arguments)),
+            Self::Install(arguments) => install::run(context, &arguments),
             Self::Uninstall(arguments) => uninstall::run(context, &arguments),
         }
     }

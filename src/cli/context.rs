@@ -1,7 +1,7 @@
 //! Options and surroundings that commands share.
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{ArgAction, Args};
@@ -305,6 +305,18 @@ impl Context {
         self.settings(watching).map_err(|mistakes| {
             anyhow::anyhow!("{absence}\nand to do without a daemon:\n{mistakes:#}")
         })
+    }
+
+    /// Directory and socket of the daemon that the command line names, each with its option.
+    pub fn places(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let common = &self.common;
+        let given = [
+            ("--state-dir", &common.state_dir),
+            ("--socket", &common.socket),
+        ];
+        given
+            .into_iter()
+            .filter_map(|(option, path)| Some((option, path.as_deref()?)))
     }
 
     /// Leaves out notes about how an answer was found.

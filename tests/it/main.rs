@@ -33,6 +33,7 @@ mod daemon;
 mod ending;
 mod idle;
 mod init;
+mod install;
 mod jobs_api;
 mod jobs_postgres;
 mod jobs_sqlite;

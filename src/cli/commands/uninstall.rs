@@ -1,5 +1,5 @@
 //! `lapsed uninstall`: takes back what `lapsed init --shims` put in the place of an older system's
-//! scripts.
+//! scripts, and entries of `lapsed install`.
 //!
 //! **Invariant:** nothing is restored while a root's quarantine is in use, holds something, or
 //! cannot be read, unless the user says so: the older system would not know of these things.
@@ -7,36 +7,68 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::json;
 
 use super::init::{presets, shims};
+use super::install::{Target, parse_unit};
 use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::human;
 use crate::daemon::{QuarantineContents, inspect_quarantine};
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).multiple(true))]
 pub(in crate::cli) struct Arguments {
     /// Restore the original scripts in DIR
-    #[arg(long, value_name = "DIR")]
-    shims: PathBuf,
-    /// Restore them although a quarantine is not empty
-    #[arg(long)]
+    #[arg(long, value_name = "DIR", group = "what")]
+    shims: Option<PathBuf>,
+    /// Remove the entry of this name that install wrote
+    #[arg(long, value_name = "NAME", group = "what", value_parser = parse_unit)]
+    unit: Option<String>,
+    /// Restore scripts although a quarantine is not empty
+    #[arg(long, requires = "shims")]
     force: bool,
+    #[command(flatten)]
+    target: Target,
 }
 
 pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
-    let dir = &arguments.shims;
+    if let Some(dir) = &arguments.shims {
+        restore(context, dir, arguments.force)?;
+    }
+    if let Some(unit) = &arguments.unit {
+        remove_entry(context, &arguments.target, unit)?;
+    }
+    Ok(End::Done)
+}
+
+fn remove_entry(context: &mut Context, target: &Target, unit: &str) -> anyhow::Result<()> {
+    let removed = target.take_back(unit)?;
+    let is_json = context.is_json();
+    let output = &mut context.output;
+    if is_json {
+        return output.json(&json!({"unit": unit, "removed": removed}));
+    }
+    for what in &removed {
+        output.line(&format!("removed {what}"))?;
+    }
+    if removed.is_empty() {
+        output.line(&format!("there is no entry of lapsed named {unit} there"))?;
+    }
+    Ok(())
+}
+
+fn restore(context: &mut Context, dir: &Path, is_forced: bool) -> anyhow::Result<()> {
     if !dir.is_dir() {
         anyhow::bail!("\"{}\" is not a directory", dir.display());
     }
-    if !arguments.force {
+    if !is_forced {
         let settings = context
             .settings(&WatchOptions::default())
             .context("the quarantines of its roots cannot be found; --force restores the scripts without a look at them")?;
         check_quarantines(settings.policy.roots.values().map(|root| &*root.path))?;
     }
-    let all = presets::ALL.iter().flat_map(|preset| preset.shims);
+    let all = presets::ALL.iter().flat_map(|preset| &preset.shims);
     let restored = shims::restore(dir, all)?;
     let output = &mut context.output;
     for (path, has_original) in &restored {
@@ -52,7 +84,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
         let line = format!("there are no scripts of lapsed in \"{}\"", dir.display());
         output.line(&human::safe(&line))?;
     }
-    Ok(End::Done)
+    Ok(())
 }
 
 /// Checks that the quarantines of `roots` are empty, and that no process uses them.

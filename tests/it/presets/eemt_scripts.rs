@@ -1,6 +1,5 @@
 //! eemt: what surrounds its script: set-up, containers, the class of the module, and what goes wrong.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -11,34 +10,23 @@ use super::eemt::Eemt;
 use super::eemt_document::{DOCUMENTED, assert_cleaned, assert_summary, summaries, whole, world};
 use crate::common::errors;
 use crate::common::sources::uuid;
+use crate::install::{CRONTAB, NOTES, stub};
 
 /// Programs that note how they were called, and a crontab in a file.
 fn with_stubs(shell: &mut Shell<'_>, eemt: &Eemt) -> PathBuf {
     let bin = eemt.site.place.path("bin");
     for (name, text) in [
-        (
-            "crontab",
-            "#!/bin/sh\nif [ \"$1\" = -l ]; then cat \"$STUBS/crontab.txt\"; else cat > \"$STUBS/new.txt\"; mv \"$STUBS/new.txt\" \"$STUBS/crontab.txt\"; fi\n",
-        ),
-        (
-            "systemctl",
-            "#!/bin/sh\necho \"systemctl $*\" >> \"$STUBS/calls.txt\"\n",
-        ),
-        (
-            "journalctl",
-            "#!/bin/sh\necho \"journalctl $*\" >> \"$STUBS/calls.txt\"\n",
-        ),
+        ("crontab", CRONTAB),
+        ("systemctl", NOTES),
+        ("journalctl", NOTES),
         ("sudo", "#!/bin/sh\nexec \"$@\"\n"),
         (
             "docker",
             "#!/bin/sh\nwhile [ \"$1\" != eemt-web ]; do shift; done\nshift\nexec \"$@\"\n",
         ),
     ] {
-        let path = bin.join(name);
-        std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        stub(&bin, name, text);
     }
-    shell.export("STUBS", bin.to_str().unwrap());
     shell.export("HOME", bin.to_str().unwrap());
     shell.export("DESTDIR", bin.join("dest").to_str().unwrap());
     shell.export("XDG_CONFIG_HOME", "");
@@ -50,51 +38,41 @@ fn the_set_up_lines_of_the_document_work() {
     let eemt = world();
     let mut shell = Shell::install(&eemt.site, "eemt");
     let bin = with_stubs(&mut shell, &eemt);
-    let app = eemt
-        .site
-        .path("")
-        .canonicalize()
-        .unwrap()
-        .display()
-        .to_string();
+    let app = eemt.site.path("").canonicalize().unwrap();
+    let log = app.join("cleanup_jobs.log");
     let read = |name: &str| std::fs::read_to_string(bin.join(name)).unwrap();
     std::fs::write(bin.join("crontab.txt"), "5 4 * * * other\n").unwrap();
-    let entry =
-        "0 2 * * * cd /path/to/web-interface && python3 cleanup_jobs.py >> cleanup_jobs.log 2>&1";
-    let entry = entry.replace("/path/to/web-interface", &app);
     // Twice is as once.
     for _ in 0..2 {
         shell.line("./setup_cleanup_cron.sh --user --method cron");
-        let wanted = format!("5 4 * * * other\n# Daily at 2:00 AM\n{entry}\n");
-        assert_eq!(read("crontab.txt"), wanted);
+        let lines = read("crontab.txt");
+        assert!(lines.starts_with("5 4 * * * other\n"), "{lines}");
+        assert_eq!(lines.matches("0 2 * * * ").count(), 1, "{lines}");
     }
-    // What it installs works.
-    shell.line(entry.strip_prefix("0 2 * * * ").unwrap());
+    // What it installs works, from any directory.
+    let crontab = read("crontab.txt");
+    let entry = crontab
+        .lines()
+        .find_map(|line| line.strip_prefix("0 2 * * * "));
+    let entry = entry.unwrap();
+    assert!(entry.contains(" run cleanup_jobs >> "), "{entry}");
+    let line = format!("cd / && {entry}");
+    shell.line(&line);
     assert_cleaned(&eemt);
-    let log = std::fs::read_to_string(eemt.site.path("cleanup_jobs.log")).unwrap();
+    let said = std::fs::read_to_string(&log).unwrap();
     assert!(
-        log.contains("INFO - Cleanup completed successfully\n"),
-        "{log}"
+        said.contains("INFO - Cleanup completed successfully\n"),
+        "{said}"
     );
     shell.line("sudo ./setup_cleanup_cron.sh --system --method cron");
     let system = read("dest/etc/cron.d/eemt-cleanup");
-    assert!(
-        system.contains(&format!(
-            " cd {app} && python3 cleanup_jobs.py >> cleanup_jobs.log 2>&1\n"
-        )),
-        "{system}"
-    );
+    assert!(system.contains(&format!(" {entry}\n")), "{system}");
     shell.line("./setup_cleanup_cron.sh --user --method systemd");
     let service = read(".config/systemd/user/eemt-cleanup.service");
-    assert!(
-        service.contains(&format!(
-            "ExecStart=/usr/bin/env python3 {app}/cleanup_jobs.py\n"
-        )),
-        "{service}"
-    );
+    assert!(service.contains(" run cleanup_jobs\n"), "{service}");
     let timer = read(".config/systemd/user/eemt-cleanup.timer");
     assert!(
-        timer.contains("RandomizedDelaySec=300\nPersistent=true\n"),
+        timer.contains("OnCalendar=*-*-* 2:0:00\nRandomizedDelaySec=300\nPersistent=true\n"),
         "{timer}"
     );
     shell.line("systemctl --user status eemt-cleanup.timer");
@@ -110,6 +88,28 @@ fn the_set_up_lines_of_the_document_work() {
     ] {
         assert_eq!(shell.run_in("", line).status.code(), Some(2), "{line}");
     }
+}
+
+#[test]
+fn the_entry_of_the_original_goes_on_working_and_is_told() {
+    let eemt = world();
+    let mut shell = Shell::install(&eemt.site, "eemt");
+    let bin = with_stubs(&mut shell, &eemt);
+    let app = eemt.site.path("").canonicalize().unwrap();
+    let entry =
+        "0 2 * * * cd /path/to/web-interface && python3 cleanup_jobs.py >> cleanup_jobs.log 2>&1";
+    let entry = entry.replace("/path/to/web-interface", app.to_str().unwrap());
+    std::fs::write(bin.join("crontab.txt"), format!("{entry}\n")).unwrap();
+    let output = shell.run_in("", "./setup_cleanup_cron.sh --user --method cron");
+    assert!(
+        errors(&output).contains("crontab -e"),
+        "{}",
+        errors(&output)
+    );
+    let crontab = std::fs::read_to_string(bin.join("crontab.txt")).unwrap();
+    assert!(crontab.starts_with(&entry), "{crontab}");
+    shell.line(entry.strip_prefix("0 2 * * * ").unwrap());
+    assert_cleaned(&eemt);
 }
 
 #[test]
