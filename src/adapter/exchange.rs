@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 
 use super::context::{Facts, SourceFacts};
 use super::declaration::{Adapter, Command, Endpoint};
+use super::live::ToldLog;
 use super::log_line::LogLevel;
 use super::params::Params;
 use super::run::{NotDone, Wish};
@@ -172,7 +173,7 @@ impl Adapter {
         let mut backend = Recorded::new(settings, exchange, self)?;
         let action = &endpoint.action;
         let wish = Wish::default();
-        let done = self.carry_out(action, &action.needs, params, wish, &mut backend, |_| {});
+        let done = self.carry_out(action, &action.needs, params, wish, &mut backend, |_| None);
         let facts = done.await.map_err(not_done)?;
         let answer = self.answer(endpoint, &facts);
         let answer = answer.map_err(|error| ExchangeError::Template("answer", error))?;
@@ -206,11 +207,15 @@ impl Adapter {
                 ..facts.clone()
             };
             log = self.log_at_start(command, form.level, &started);
+            None
         });
         let facts = done.await.map_err(not_done)?;
-        let facts = facts.with_sources(sources(exchange)?);
+        let facts = Facts {
+            sources: sources(exchange)?,
+            ..facts
+        };
         let of_log = |error| ExchangeError::Template("log", error);
-        let rest = self.log_of_run(command, form.level, &facts);
+        let rest = self.log_of_run(command, form.level, &facts, &ToldLog::default());
         let lines = log
             .map_err(of_log)?
             .into_iter()

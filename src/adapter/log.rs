@@ -4,8 +4,9 @@ use minijinja::value::Value;
 
 use super::context::Facts;
 use super::declaration::Command;
+use super::live::ToldLog;
 use super::log_line::{LogLevel, LogMoment};
-use super::report::ReportView;
+use super::report::{Block, ReportView};
 use super::templates::{TemplateError, Templates};
 
 /// A line of the log.
@@ -39,48 +40,66 @@ impl Log<'_> {
         Ok(lines)
     }
 
-    /// Lines of everything after the beginning.
-    pub fn rest(self, facts: &Facts) -> Result<Vec<Logged>, TemplateError> {
+    /// Lines about what goes, before anything is gone.
+    pub fn plan(self, facts: &Facts, at: &Value) -> Result<Vec<Logged>, TemplateError> {
         let mut lines = Vec::new();
         let context = facts.context();
-        let at = &facts.finished_at();
-        let with = |name: &str, value: &Value| {
-            minijinja::context! { ..Value::from_pairs([(name, value.clone())]), ..context.clone() }
-        };
         for source in facts.sources() {
-            self.add(&mut lines, LogMoment::Query, &with("query", &source), at)?;
+            let context = with(&context, "query", &source);
+            self.add(&mut lines, LogMoment::Query, &context, at)?;
         }
         self.add(&mut lines, LogMoment::Planned, &context, at)?;
-        let view = facts.view();
-        let lists = view.as_ref().map(ReportView::lists).unwrap_or_default();
-        for (job, items) in &lists {
-            if let Some(job) = job {
-                let verdict = minijinja::context! { verdict => job.get_attr("verdict").unwrap_or_default(), ..with("job", job) };
-                self.add(&mut lines, LogMoment::Verdict, &verdict, at)?;
-            }
-            if let Some(job) = job.as_ref().filter(|_| !items.is_empty()) {
-                self.add(&mut lines, LogMoment::Job, &with("job", job), at)?;
-            }
-            for item in items {
-                let context = with("item", item);
-                self.add(&mut lines, LogMoment::Examined, &context, at)?;
-                self.add(&mut lines, LogMoment::Item, &context, at)?;
+        Ok(lines)
+    }
+
+    /// Lines of what goes as a whole, in the `context` of its run.
+    pub fn block(
+        self,
+        context: &Value,
+        block: &Block,
+        at: &Value,
+    ) -> Result<Vec<Logged>, TemplateError> {
+        let mut lines = Vec::new();
+        if let Some(job) = &block.job {
+            let of_job = with(context, "job", job);
+            let verdict = job.get_attr("verdict").unwrap_or_default();
+            let verdict = with(&of_job, "verdict", &verdict);
+            self.add(&mut lines, LogMoment::Verdict, &verdict, at)?;
+            if !block.items.is_empty() {
+                self.add(&mut lines, LogMoment::Job, &of_job, at)?;
             }
         }
+        for item in &block.items {
+            let context = with(context, "item", item);
+            self.add(&mut lines, LogMoment::Examined, &context, at)?;
+            self.add(&mut lines, LogMoment::Item, &context, at)?;
+        }
+        Ok(lines)
+    }
+
+    /// Lines of everything after the beginning but what was `told`.
+    pub fn rest(self, facts: &Facts, told: &ToldLog) -> Result<Vec<Logged>, TemplateError> {
+        let context = facts.context();
+        let at = &facts.finished_at();
+        let mut lines = Vec::new();
+        if !told.is_planned {
+            lines = self.plan(facts, at)?;
+        }
+        let view = facts.view();
+        let blocks = view.as_ref().map(ReportView::blocks).unwrap_or_default();
+        for block in &blocks {
+            if !told.things.contains(&block.thing) {
+                lines.extend(self.block(&context, block, at)?);
+            }
+        }
+        let problems = view.as_ref().map(ReportView::problems);
+        let warnings = view.as_ref().map(ReportView::warnings);
         for (name, moment, list) in [
-            (
-                "problem",
-                LogMoment::Problem,
-                view.as_ref().map(ReportView::problems),
-            ),
-            (
-                "warning",
-                LogMoment::Warning,
-                view.as_ref().map(ReportView::warnings),
-            ),
+            ("problem", LogMoment::Problem, problems),
+            ("warning", LogMoment::Warning, warnings),
         ] {
             for value in list.into_iter().flatten() {
-                self.add(&mut lines, moment, &with(name, &value), at)?;
+                self.add(&mut lines, moment, &with(&context, name, &value), at)?;
             }
         }
         self.add(&mut lines, LogMoment::End, &context, at)?;
@@ -118,4 +137,9 @@ impl Log<'_> {
         }
         Ok(())
     }
+}
+
+/// `context`, in which `name` is `value`.
+fn with(context: &Value, name: &str, value: &Value) -> Value {
+    minijinja::context! { ..Value::from_pairs([(name, value.clone())]), ..context.clone() }
 }

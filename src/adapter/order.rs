@@ -3,6 +3,7 @@
 use super::context::Facts;
 use super::declaration::{Action, Adapter, Command, Endpoint, ErrorForm};
 use super::instant::value_of;
+use super::live::ToldLog;
 use super::log::{Log, Logged};
 use super::log_line::LogLevel;
 use super::params::Fault;
@@ -118,7 +119,8 @@ impl Adapter {
         self.log(command, level).begin(facts)
     }
 
-    /// The lines of `command`'s log of all that happened, at `level` and above.
+    /// The lines of `command`'s log of all that happened, at `level` and above, but those that were
+    /// `told`.
     ///
     /// # Errors
     /// If a template fails.
@@ -127,11 +129,12 @@ impl Adapter {
         command: &Command,
         level: LogLevel,
         facts: &Facts,
+        told: &ToldLog,
     ) -> Result<Vec<Logged>, TemplateError> {
-        self.log(command, level).rest(facts)
+        self.log(command, level).rest(facts, told)
     }
 
-    fn log<'a>(&'a self, command: &'a Command, level: LogLevel) -> Log<'a> {
+    pub(super) fn log<'a>(&'a self, command: &'a Command, level: LogLevel) -> Log<'a> {
         Log {
             command,
             templates: &self.templates,

@@ -77,8 +77,17 @@ pub enum ParamEffect {
     Json,
     /// The log has more.
     Level(LogLevel),
-    /// A setting of this run is the value: a key of the configuration.
-    Setting(String),
+    /// A setting of this run is the value.
+    Setting(ParamSetting),
+}
+
+/// Key of the configuration that a parameter is for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ParamSetting {
+    /// `base_dir`.
+    BaseDir,
+    /// The path of the root of this name.
+    RootPath(String),
 }
 
 /// Values of the parameters by name; null for those that are not given and have no default.
@@ -175,11 +184,27 @@ impl Params {
         &'a self,
         declared: &'a [Param],
     ) -> impl Iterator<Item = (&'a ParamEffect, &'a Json)> {
-        declared.iter().filter_map(|param| {
-            let value = self.get(&param.name);
-            let is_wanted = !matches!(value, Json::Null | Json::Bool(false));
-            Some((param.effect.as_ref().filter(|_| is_wanted)?, value))
+        let settings = self.given(declared);
+        settings.filter_map(|(param, value)| Some((param.effect.as_ref()?, value)))
+    }
+
+    /// Settings that are given, each with its flag and its value.
+    pub fn settings<'a>(
+        &'a self,
+        declared: &'a [Param],
+    ) -> impl Iterator<Item = (&'a ParamSetting, String, &'a str)> {
+        self.given(declared).filter_map(|(param, value)| {
+            let Some(ParamEffect::Setting(setting)) = &param.effect else {
+                return None;
+            };
+            Some((setting, format!("--{}", param.flag()), value.as_str()?))
         })
+    }
+
+    /// Those of `declared` that are given, with their values.
+    fn given<'a>(&'a self, declared: &'a [Param]) -> impl Iterator<Item = (&'a Param, &'a Json)> {
+        let values = declared.iter().map(|param| (param, self.get(&param.name)));
+        values.filter(|(_, value)| !matches!(value, Json::Null | Json::Bool(false)))
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::context::Facts;
 use super::declaration::{Adapter, Command};
+use super::live::ToldLog;
 use super::log::Logged;
 use super::log_line::LogLevel;
 use super::templates::{Template, TemplateError};
@@ -31,8 +32,8 @@ pub struct RenderedFile {
 }
 
 impl Adapter {
-    /// Renders all that `command` shows of `facts`: its log from `level` on, its output as JSON or
-    /// text, and its files.
+    /// Renders all that `command` shows of `facts`: its log from `level` on but what was `told`, its
+    /// output as JSON or text, and its files.
     ///
     /// # Errors
     /// If a template fails.
@@ -42,6 +43,7 @@ impl Adapter {
         level: LogLevel,
         is_json: bool,
         facts: &Facts,
+        told: &ToldLog,
     ) -> Result<Rendered, TemplateError> {
         let of = |is_json: bool| {
             let template = if is_json {
@@ -64,7 +66,7 @@ impl Adapter {
             }
         }
         Ok(Rendered {
-            log: self.log_of_run(command, level, facts)?,
+            log: self.log_of_run(command, level, facts, told)?,
             output: of(is_json)?,
             files,
         })

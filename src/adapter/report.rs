@@ -3,7 +3,7 @@
 //! **Invariant:** lists are made one element at a time, as a template comes to it: a report of a
 //! hundred thousand removals is never there twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 use serde_json::Value as Json;
 
 use super::instant::{self, value_of};
+use super::live::RemovedThing;
 use crate::types::{
     JobRecord, JsonPath, Report, ReportError, ReportItem, ReportJob, ReportThing, Settings,
 };
@@ -55,6 +56,15 @@ impl Object for List {
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         Enumerator::Seq(self.len)
     }
+}
+
+/// What goes as a whole.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    pub thing: RemovedThing,
+    /// The job, if it is all that a job owns.
+    pub job: Option<Value>,
+    pub items: Vec<Value>,
 }
 
 /// An element of [`Report::removed`].
@@ -288,7 +298,7 @@ impl ReportView {
     }
 
     /// Jobs, each with what went of it, and what went by itself.
-    pub fn lists(&self) -> Vec<(Option<Value>, Vec<Value>)> {
+    pub fn blocks(&self) -> Vec<Block> {
         let report = &self.0.report;
         let jobs = report.jobs.iter().map(|job| {
             let things = job.directories.iter().chain(&job.files);
@@ -297,21 +307,31 @@ impl ReportView {
             } else {
                 things.map(|thing| self.0.thing(job, thing)).collect()
             };
-            (Some(self.0.job(job)), items)
+            Block {
+                thing: RemovedThing::Job {
+                    source: job.source.clone(),
+                    id: job.id.clone(),
+                    rule: job.rule.clone(),
+                },
+                job: Some(self.0.job(job)),
+                items,
+            }
         });
-        let alone = report.removed.iter().enumerate();
-        let alone = alone.filter(|(_, item)| {
-            let of = |job: &ReportJob| item.job.as_ref() == Some(&job.id) && item.rule == job.rule;
-            item.job.is_none() || !report.jobs.iter().any(of)
+        let of_jobs = report.jobs.iter();
+        let of_jobs: BTreeSet<(&str, &str)> = of_jobs.map(|job| (&*job.id, &*job.rule)).collect();
+        let alone = report.removed.iter().enumerate().filter(|(_, item)| {
+            let job = item.job.as_ref();
+            job.is_none_or(|id| !of_jobs.contains(&(&**id, &*item.rule)))
         });
-        let alone: Vec<Value> = alone
-            .map(|(index, _)| {
-                let context = Arc::clone(&self.0);
-                Value::from_object(Removed { context, index })
-            })
-            .collect();
-        jobs.chain((!alone.is_empty()).then_some((None, alone)))
-            .collect()
+        let alone = alone.map(|(index, item)| {
+            let context = Arc::clone(&self.0);
+            Block {
+                thing: RemovedThing::Path(item.path.decode().unwrap_or_default()),
+                job: None,
+                items: vec![Value::from_object(Removed { context, index })],
+            }
+        });
+        jobs.chain(alone).collect()
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::context::{Facts, SourceFacts};
 use super::declaration::{Action, Adapter};
+use super::live::{OnPlanned, OnRemoved};
 use super::operation::Operation;
 use super::params::{ParamEffect, Params};
 use super::templates::{Need, TemplateError};
@@ -38,8 +39,15 @@ pub trait Backend {
     /// Space, under other lifetimes.
     async fn space(&mut self, retention: &BTreeMap<String, String>) -> Result<Space, Self::Error>;
 
-    /// Removes what is due, or lists it.
-    async fn clean(&mut self, order: CleanOrder) -> Result<Report, Self::Error>;
+    /// Removes what is due, or lists it. `on_removed` learns of each thing as soon as possible.
+    async fn clean(
+        &mut self,
+        order: CleanOrder,
+        on_removed: Option<OnRemoved>,
+    ) -> Result<Report, Self::Error>;
+
+    /// Sources that were read, with their queries.
+    fn sources(&self) -> Vec<SourceFacts>;
 
     /// The last run that has ended.
     async fn last_run(&mut self) -> Result<Option<Run>, Self::Error>;
@@ -70,7 +78,8 @@ pub struct Wish {
 }
 
 impl Adapter {
-    /// Carries out `action` by `backend`. Calls `begin` with what is known before anything is done.
+    /// Carries out `action` by `backend`. Calls `begin` with what is known before anything is done;
+    /// where it wants the plan, a run that removes something is a dry run first.
     ///
     /// # Errors
     /// If the request makes no order, or the operation fails.
@@ -81,7 +90,7 @@ impl Adapter {
         params: Params,
         wish: Wish,
         backend: &mut B,
-        begin: impl FnOnce(&Facts),
+        begin: impl FnOnce(&Facts) -> Option<OnPlanned>,
     ) -> Result<Facts, NotDone<B::Error>> {
         let settings = backend.settings().await.map_err(NotDone::Failed)?;
         let now = || clock::now().wall.to_string();
@@ -102,7 +111,7 @@ impl Adapter {
                 return Err(NotDone::Request(mistake("would remove files")));
             }
         }
-        begin(&facts);
+        let on_planned = begin(&facts);
         let prepared = backend.prepare(order.as_ref()).await;
         prepared.map_err(NotDone::Failed)?;
         if needs.contains(&Need::Last) || operation == Operation::Status {
@@ -119,7 +128,15 @@ impl Adapter {
                     release: wish.release,
                     ..order.unwrap_or_default()
                 };
-                let report = backend.clean(order).await.map_err(NotDone::Failed)?;
+                let on_removed = match on_planned {
+                    Some(on_planned) if !facts.is_dry_run && !order.release => {
+                        plan(backend, &order, &facts, on_planned).await
+                    }
+                    Some(_) | None => None,
+                };
+                let report = backend.clean(order, on_removed).await;
+                let report = report.map_err(NotDone::Failed)?;
+                facts.sources = backend.sources();
                 facts.run = report.run;
                 facts.is_dry_run = report.dry_run;
                 facts.started.clone_from(&report.started);
@@ -167,12 +184,26 @@ impl Adapter {
     }
 }
 
-impl Facts {
-    /// Adds what is known of the sources.
-    #[must_use]
-    pub fn with_sources(self, sources: Vec<SourceFacts>) -> Self {
-        Self { sources, ..self }
-    }
+/// Has `on_planned` learn what `order` is going to remove. Without an answer nothing is planned:
+/// the order itself tells what fails.
+async fn plan<B: Backend>(
+    backend: &mut B,
+    order: &CleanOrder,
+    facts: &Facts,
+    on_planned: OnPlanned,
+) -> Option<OnRemoved> {
+    let dry = CleanOrder {
+        dry_run: true,
+        ..order.clone()
+    };
+    let report = backend.clean(dry, None).await.ok()?;
+    Some(on_planned(Facts {
+        started: report.started.clone(),
+        finished: report.finished.clone(),
+        report: Some(Arc::new(report)),
+        sources: backend.sources(),
+        ..facts.clone()
+    }))
 }
 
 /// The operation that `params` choose.

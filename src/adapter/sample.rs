@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::context::{Facts, SourceFacts};
 use super::declaration::{Action, Adapter, Command, Endpoint};
+use super::live::ToldLog;
 use super::log_line::LogLevel;
 use super::operation::Operation;
 use super::params::{Param, ParamEffect, ParamKind, Params};
@@ -104,7 +105,8 @@ impl Sample {
             }
             let log = adapter.log_at_start(command, LogLevel::Debug, &facts);
             log.map_err(|error| ("log", error))?;
-            let log = adapter.log_of_run(command, LogLevel::Debug, &facts);
+            let told = ToldLog::default();
+            let log = adapter.log_of_run(command, LogLevel::Debug, &facts, &told);
             log.map_err(|error| ("log", error))?;
             for file in &command.files {
                 let name = adapter.file_name(&file.name, &facts);

@@ -3,19 +3,24 @@
 //! **Invariant:** an endpoint goes through the same use cases as `/v1`, with the client's own role.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 
 use super::access::Viewer;
 use super::clean::{clean, clean_by_schedule};
-use super::daemon::Daemon;
+use super::daemon::{Daemon, json_path, rule_name, source_name};
 use super::error::AppError;
+use super::events::{Delivery, Follower};
 use super::history::history;
 use super::space::space;
 use super::status::status;
 use super::{order, runs};
 use crate::adapter::{
-    Adapter, Backend, Command, Endpoint, Facts, Logged, Method, NotDone, Params, Wish,
+    Adapter, Backend, Command, Endpoint, Facts, LiveLog, Method, NotDone, OnRemoved, Params,
+    RemovedThing, SourceFacts, Wish,
 };
+use crate::core::effect::Event;
+use crate::core::policy::Policy;
 use crate::core::run::RunCause;
 use crate::types::{
     CleanOrder, HistoryQuery, Report, Retention, Run, RunsQuery, Settings, Space, SpaceQuery,
@@ -52,15 +57,33 @@ impl Backend for DaemonBackend {
         space(Arc::clone(&self.daemon), SpaceQuery { retention }).await
     }
 
-    async fn clean(&mut self, order: CleanOrder) -> Result<Report, AppError> {
+    async fn clean(
+        &mut self,
+        order: CleanOrder,
+        on_removed: Option<OnRemoved>,
+    ) -> Result<Report, AppError> {
         let twice = || AppError::internal("an endpoint cleans once");
         let daemon = Arc::clone(&self.daemon);
+        // What is not followed is told in the end.
+        let removals = on_removed.and_then(|on_removed| {
+            let follower = daemon.parts.events.follow(None, false).ok()?;
+            Some((follower, on_removed))
+        });
         match self.requester.take().ok_or_else(twice)? {
             CleanRequester::Client(viewer) => clean(daemon, viewer, order).await,
             CleanRequester::Schedule(name, cause) => {
-                clean_by_schedule(daemon, order, (&name, cause)).await
+                if order.dry_run {
+                    // That is the plan, and the run comes after it.
+                    self.requester = Some(CleanRequester::Schedule(name.clone(), cause));
+                }
+                let report = clean_by_schedule(daemon, order, (&name, cause));
+                follow_until(report, removals).await
             }
         }
+    }
+
+    fn sources(&self) -> Vec<SourceFacts> {
+        Vec::new()
     }
 
     async fn last_run(&mut self) -> Result<Option<Run>, AppError> {
@@ -78,6 +101,49 @@ impl Backend for DaemonBackend {
         let unreadable = |error| AppError::internal(format!("the history is no JSON: {error}"));
         serde_json::from_slice(&lines).map_err(unreadable)
     }
+}
+
+/// Waits for `report`, and has the receiver learn of what is removed until then.
+async fn follow_until<T>(
+    report: impl Future<Output = T>,
+    removals: Option<(Follower, OnRemoved)>,
+) -> T {
+    let mut report = pin!(report);
+    let Some((mut follower, mut on_removed)) = removals else {
+        return report.await;
+    };
+    loop {
+        tokio::select! {
+            report = &mut report => return report,
+            delivery = follower.next() => if let Delivery::Events(events) = delivery {
+                let things = events.iter().filter_map(|told| removed_thing(&told.event, &told.policy));
+                things.for_each(&mut on_removed);
+            },
+        }
+    }
+}
+
+/// The thing that is gone by `event`, under `policy`.
+#[must_use]
+pub fn removed_thing(event: &Event, policy: &Policy) -> Option<RemovedThing> {
+    let Event::Lapsed {
+        root,
+        path,
+        rule,
+        job,
+        ..
+    } = event
+    else {
+        return None;
+    };
+    Some(match job {
+        Some(job) => RemovedThing::Job {
+            source: source_name(policy, job.source).to_owned(),
+            id: job.id.clone(),
+            rule: rule_name(policy, *rule).to_owned(),
+        },
+        None => RemovedThing::Path(json_path(policy, *root, path).decode()?),
+    })
 }
 
 /// Failure at an endpoint, with the run that it had carried out by then.
@@ -111,7 +177,7 @@ pub async fn answer(
         ..Wish::default()
     };
     let action = &endpoint.action;
-    let done = adapter.carry_out(action, &action.needs, params, wish, &mut backend, |_| {});
+    let done = adapter.carry_out(action, &action.needs, params, wish, &mut backend, |_| None);
     let facts = done.await.map_err(|error| match error {
         NotDone::Failed(error) => fail(error),
         NotDone::Request(error) => fail(AppError::internal(format!(
@@ -126,8 +192,7 @@ pub async fn answer(
         .map_err(|error| EndpointError { error, run })
 }
 
-/// Carries out `command` with `params` for the schedule `name`. Calls `begin` with the lines of its
-/// log before anything is done.
+/// Carries out `command` with `params` for the schedule `name`, and tells `log` what goes on.
 ///
 /// # Errors
 /// If the operation fails, or a template does.
@@ -137,19 +202,16 @@ pub async fn run_scheduled(
     command: &Command,
     params: Params,
     (name, cause): (&str, RunCause),
-    begin: impl FnOnce(Vec<Logged>),
+    log: &LiveLog,
 ) -> Result<Facts, AppError> {
     let mut backend = DaemonBackend {
         daemon: Arc::clone(daemon),
         requester: Some(CleanRequester::Schedule(name.to_owned(), cause)),
     };
     let action = &command.action;
-    let log = |facts: &Facts| {
-        let lines = adapter.log_at_start(command, command.log_level, facts);
-        begin(lines.unwrap_or_default());
-    };
+    let begin = |facts: &Facts| log.begin(facts);
     let wish = Wish::default();
-    let done = adapter.carry_out(action, &action.needs, params, wish, &mut backend, log);
+    let done = adapter.carry_out(action, &action.needs, params, wish, &mut backend, begin);
     done.await.map_err(|error| match error {
         NotDone::Failed(error) => error,
         NotDone::Request(error) => AppError::internal(format!("its request: {error}")),

@@ -1,5 +1,6 @@
 //! Options and surroundings that commands share.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
@@ -7,10 +8,11 @@ use anyhow::Context as _;
 use clap::{ArgAction, Args};
 use tokio::net::UnixStream;
 
-use super::client::{Client, ClientError};
+use super::client::{Client, ClientError, Target};
 use super::output::{Format, Output};
-use crate::config::{Environment, Overrides, RootIds, Settings};
+use crate::config::{Environment, Overrides, RootIds, RootPath, Settings};
 use crate::daemon::{Baseline, offline};
+use crate::types;
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -62,18 +64,52 @@ pub struct WatchOptions {
     /// Allow /, home directories and the like as roots
     #[arg(long, alias = "allow-unsafe-root")]
     allow_unsafe_roots: bool,
+    /// Paths of roots, from flags of a declared command.
+    #[arg(skip)]
+    roots: BTreeMap<String, RootPath>,
 }
 
 impl WatchOptions {
     /// Returns true if any is given.
     #[must_use]
     pub fn is_given(&self) -> bool {
-        !self.watch.is_empty() || self.base_dir.is_some() || self.allow_unsafe_roots
+        !self.watch.is_empty()
+            || self.base_dir.is_some()
+            || self.allow_unsafe_roots
+            || !self.roots.is_empty()
     }
 
     /// Resolves relative paths below `base_dir`.
     pub fn set_base_dir(&mut self, base_dir: PathBuf) {
         self.base_dir = Some(base_dir);
+    }
+
+    /// Has the root `name` at another path.
+    pub fn set_root(&mut self, name: String, path: RootPath) {
+        self.roots.insert(name, path);
+    }
+
+    /// Refuses paths of roots that are others than those of the daemon behind `client`.
+    async fn refuse_other_roots(&self, client: &mut Client) -> anyhow::Result<()> {
+        if self.roots.is_empty() {
+            return Ok(());
+        }
+        let settings: types::Settings = client.get(&Target::new("/v1/settings")).await?;
+        for (name, wanted) in &self.roots {
+            let root = settings.roots.iter().find(|root| root.name == *name);
+            let theirs = root.and_then(|root| root.path.decode());
+            let ours = std::fs::canonicalize(&wanted.path).ok();
+            if ours.is_none() || ours != theirs {
+                let theirs = theirs.unwrap_or_default();
+                let RootPath { flag, path } = wanted;
+                anyhow::bail!(
+                    "{flag} {path:?}: a daemon runs, which has root {name:?} at {:?}\n  \
+                     leave {flag} out, stop the daemon, or change the path in its configuration",
+                    theirs.to_string_lossy()
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Refuses these options beside a daemon, which goes by its own configuration.
@@ -198,6 +234,7 @@ impl Context {
             state_dir: self.common.state_dir.clone(),
             socket: self.common.socket.clone(),
             base_dir: watching.base_dir.clone(),
+            roots: watching.roots.clone(),
             allow_unsafe_roots: watching.allow_unsafe_roots,
             ..Overrides::default()
         }
@@ -246,8 +283,9 @@ impl Context {
         match Client::connect(&self.socket(watching)?).await {
             Err(error) if error.is_absence() => Ok(Err(error)),
             connected => {
-                let client = connected?;
+                let mut client = connected?;
                 watching.refuse_beside_daemon()?;
+                watching.refuse_other_roots(&mut client).await?;
                 Ok(Ok(client))
             }
         }

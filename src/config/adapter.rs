@@ -20,6 +20,9 @@ use crate::core::role::Role;
 
 mod params;
 mod route;
+mod source;
+
+use source::Source;
 
 /// Depth of `use` within `use`.
 const USES_MAX: usize = 8;
@@ -30,6 +33,7 @@ pub(super) fn read(reader: &mut Reader, top: &Table<Top>, sample: &Sample) -> Ad
     let mut building = Building {
         templates: Templates::new(&zone),
         role: top.adapter.role.get().copied().unwrap_or(Role::Viewer),
+        roots: &top.root,
         reader,
     };
     for (name, text, code) in top.templates.iter() {
@@ -81,15 +85,19 @@ fn check_schedules(reader: &mut Reader, top: &Table<Top>, adapter: &Adapter) {
         if table.rules.is_present() {
             reader.note(table.problem("has both rules and a command"));
         }
+        let declared = &command.action.params;
         let given = table.params.iter();
         let given =
             given.map(|(name, _, value)| (Place::Flag, name.to_owned(), value.0.as_str().into()));
-        for fault in Params::read(&command.action.params, given)
-            .err()
-            .into_iter()
-            .flatten()
-        {
-            let message = format!("params.{} {}", fault.name, fault.message);
+        let params = Params::read(declared, given).unwrap_or_else(|faults| {
+            for fault in faults {
+                let message = format!("params.{} {}", fault.name, fault.message);
+                reader.note(table.problem(&message));
+            }
+            Params::default()
+        });
+        for (_, flag, _) in params.settings(declared) {
+            let message = format!("params gives {flag}, but the daemon goes by its own settings");
             reader.note(table.problem(&message));
         }
     }
@@ -102,45 +110,12 @@ fn zone_of(name: &str) -> TimeZone {
     }
 }
 
-/// Parts that commands and endpoints have in common.
-#[derive(Clone, Copy)]
-struct Source<'t> {
-    r#use: &'t Value<Name>,
-    operation: &'t Value<Operation>,
-    role: &'t Value<Role>,
-    request: &'t Value<Code>,
-    params: &'t [Table<schema::Param>],
-}
-
-impl<'t> From<&'t Table<schema::Command>> for Source<'t> {
-    fn from(table: &'t Table<schema::Command>) -> Self {
-        Self {
-            r#use: &table.r#use,
-            operation: &table.operation,
-            role: &table.role,
-            request: &table.request,
-            params: &table.params,
-        }
-    }
-}
-
-impl<'t> From<&'t Table<schema::Endpoint>> for Source<'t> {
-    fn from(table: &'t Table<schema::Endpoint>) -> Self {
-        Self {
-            r#use: &table.r#use,
-            operation: &table.operation,
-            role: &table.role,
-            request: &table.request,
-            params: &table.params,
-        }
-    }
-}
-
 /// An adapter while it is read.
 struct Building<'r, 'e> {
     reader: &'r mut Reader<'e>,
     templates: Templates,
     role: Role,
+    roots: &'r [Table<schema::Root>],
 }
 
 impl Building<'_, '_> {
@@ -198,13 +173,12 @@ impl Building<'_, '_> {
         found
     }
 
-    /// The action of `source`, called `name`, with what it takes from those that it uses.
-    fn action(
+    /// `source`, and those that it uses.
+    fn chain<'t>(
         &mut self,
-        name: &str,
-        source: Source<'_>,
-        actions: &BTreeMap<&str, Source<'_>>,
-    ) -> Option<Action> {
+        source: Source<'t>,
+        actions: &BTreeMap<&str, Source<'t>>,
+    ) -> Option<Vec<Source<'t>>> {
         let mut chain = vec![source];
         while let Some((text, used)) = chain.last().and_then(|last| last.r#use.both()) {
             let found = actions.get(&*used.0).filter(|_| chain.len() < USES_MAX);
@@ -218,6 +192,17 @@ impl Building<'_, '_> {
             };
             chain.push(*found);
         }
+        Some(chain)
+    }
+
+    /// The action of `source`, called `name`, with what it takes from those that it uses.
+    fn action(
+        &mut self,
+        name: &str,
+        source: Source<'_>,
+        actions: &BTreeMap<&str, Source<'_>>,
+    ) -> Option<Action> {
+        let chain = self.chain(source, actions)?;
         let operation = chain
             .iter()
             .find_map(|source| source.operation.get().copied());
@@ -232,7 +217,7 @@ impl Building<'_, '_> {
             .unwrap_or_default();
         let params = params
             .iter()
-            .filter_map(|param| params::read(self.reader, param));
+            .filter_map(|param| params::read(self.reader, param, self.roots));
         let role = chain.iter().find_map(|source| source.role.get().copied());
         Some(Action {
             operation,
@@ -338,7 +323,15 @@ impl Building<'_, '_> {
         if method == Method::Get && action.operation == Operation::Clean {
             self.check_question(table, actions);
         }
-        let answer = self.json(&format!("{label} answer"), &table.answer)?;
+        let answers = self.chain(table.into(), actions)?.into_iter();
+        let mut answers = answers.map(|source| source.answer);
+        let Some(answer) = answers.find(|answer| answer.is_present()) else {
+            let problem = table.problem("has no answer");
+            let hint = "write answer = '…', or use a command that has json";
+            self.reader.note(problem.hint(hint));
+            return None;
+        };
+        let answer = self.json(&format!("{label} answer"), answer)?;
         action.needs = self.templates.needs(&answer);
         let name = table.name.get().map(|name| name.0.clone());
         Some(Endpoint {

@@ -312,7 +312,10 @@ fn drafts<'a>(
     let sources = sources::read(reader, &top.source, bases);
     let of_file = top.root.iter();
     let mut roots: Vec<_> = of_file
-        .map(|root| roots::from_table(reader, root, bases, &sources, &ids.variables))
+        .map(|root| {
+            let place = (bases, &overrides.roots);
+            roots::from_table(reader, root, place, &sources, &ids.variables)
+        })
         .collect();
     for argument in &overrides.watch {
         roots.extend(roots::from_argument(reader, argument, bases));

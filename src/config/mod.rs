@@ -66,8 +66,8 @@ pub use reference::{annotated_file, manual_page, schema_file};
 pub use resolve::reason;
 pub use settings::{
     ANNOTATED_DEFAULT, AccessSettings, Backend, CacheSettings, HttpSettings, JwtSettings, Keep,
-    LedgerSettings, LogFormat, LogLevel, Overrides, RootIds, Settings, SourceIds, SourceKind,
-    SourceSettings, TlsFiles, Watch,
+    LedgerSettings, LogFormat, LogLevel, Overrides, RootIds, RootPath, Settings, SourceIds,
+    SourceKind, SourceSettings, TlsFiles, Watch,
 };
 pub use show::{ShownSection, ShownSetting, effective, path_of_file};
 pub use variables::VariablesFile;

@@ -21,7 +21,7 @@ use super::reader::{Reader, Reported};
 use super::resolve::{Resolved, resolve};
 use super::schema;
 use super::setting::{Setting, Table, Text, Value};
-use super::settings::RootIds;
+use super::settings::{RootIds, RootPath};
 use super::sources::{Sources, Usual};
 use super::value::{self, Expire};
 use super::variables::Memory;
@@ -42,6 +42,8 @@ pub(super) struct Draft<'a> {
     only: Option<Globs>,
     /// Time to live that `--watch` gives the root.
     pub ttl: Option<Ttl>,
+    /// True if the path stood on the command line.
+    is_typed: bool,
     /// Path that variables give it now; `None`: the one in force.
     postponed: Option<String>,
 }
@@ -59,19 +61,27 @@ pub(super) struct Ttl {
 pub(super) fn from_table<'a>(
     reader: &mut Reader,
     root: &'a Table<schema::Root>,
-    bases: &Bases,
+    (bases, typed): (&Bases, &BTreeMap<String, RootPath>),
     sources: &Sources,
     memory: &Memory,
 ) -> Draft<'a> {
-    let mut given = root
-        .path
-        .text()
-        .filter(|_| root.path.get().is_some())
-        .cloned();
+    let typed = root.name.get().and_then(|name| typed.get(&name.0));
+    let mut given = match typed {
+        Some(typed) => Some(Text::argument(&typed.flag, &typed.path)),
+        None => {
+            let text = root.path.text();
+            text.filter(|_| root.path.get().is_some()).cloned()
+        }
+    };
     let postponed = given.as_mut().and_then(|text| postpone(text, memory));
+    let base = if typed.is_some() {
+        &bases.typed
+    } else {
+        &bases.file
+    };
     let found = given.as_ref().and_then(|text| {
         let path = Path::new(text.as_str());
-        lead(reader, text, path, bases.file.as_deref())
+        lead(reader, text, path, base.as_deref())
     });
     let source = source(reader, root, sources);
     if root.orphans.is_present() && source == Ok(None) {
@@ -90,6 +100,7 @@ pub(super) fn from_table<'a>(
         source,
         only: globs::read(reader, &root.only, Matched::Tops),
         ttl: None,
+        is_typed: typed.is_some(),
         postponed,
     }
 }
@@ -150,6 +161,7 @@ pub(super) fn from_argument<'a>(
         source: Ok(None),
         only: None,
         ttl: Some(ttl),
+        is_typed: true,
         postponed: None,
     })
 }
@@ -236,11 +248,19 @@ pub(super) fn check_paths(
                 ),
             );
         }
-        if draft.is(|root| &root.allow_unsafe) {
+        let is_of_flag = draft.is_typed && draft.ttl.is_none();
+        if is_of_flag && found.missing > 0 {
+            reader.note(text.refuse(Refusal::new("does not exist")));
+        }
+        // That is said of the path in the file.
+        if draft.is(|root| &root.allow_unsafe) && !is_of_flag {
             continue;
         }
         if let Some(why) = guard.and_then(|guard| guard.danger(path, draft.only.as_ref())) {
             let hint = match draft.ttl {
+                None if is_of_flag => {
+                    "files in it would be removed; a root of the configuration may have allow_unsafe = true"
+                }
                 Some(_) => "files in it would be removed; to watch it anyway: --allow-unsafe-roots",
                 None => {
                     "files in it would be removed; to watch it anyway: allow_unsafe = true in this [[root]]"
@@ -332,9 +352,10 @@ impl Draft<'_> {
     /// Path as it was given, made absolute, and resolved path.
     pub fn ways(&self, bases: &Bases) -> Option<(PathBuf, PathBuf)> {
         let text = self.given.as_ref()?;
-        let base = match self.ttl {
-            Some(_) => &bases.typed,
-            None => &bases.file,
+        let base = if self.is_typed {
+            &bases.typed
+        } else {
+            &bases.file
         };
         let written = text.path_below(Path::new(text.as_str()), base.as_deref());
         Some((written.ok()?, self.path()?.to_path_buf()))
@@ -375,7 +396,8 @@ impl Draft<'_> {
     }
 
     fn location(&self, reader: &Reader) -> String {
-        match self.named_by().or(self.given.as_ref()) {
+        let named_by = self.named_by().filter(|_| !self.is_typed);
+        match named_by.or(self.given.as_ref()) {
             Some(text) => reader.location(text),
             None => reader
                 .location_of_line(self.table.and_then(|root| root.line))

@@ -303,12 +303,23 @@ pub struct Overrides {
     pub http: Vec<String>,
     /// `--base-dir DIR`; relative to the current directory.
     pub base_dir: Option<PathBuf>,
+    /// Paths of roots by their names, from flags of a declared command.
+    pub roots: BTreeMap<String, RootPath>,
     /// `--dry-run`.
     pub dry_run: bool,
     /// `--shadow`.
     pub shadow: bool,
     /// `--allow-unsafe-roots`.
     pub allow_unsafe_roots: bool,
+}
+
+/// Path of a root that a flag gives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RootPath {
+    /// The flag, with its dashes.
+    pub flag: String,
+    /// The path; relative to the current directory.
+    pub path: String,
 }
 
 impl Overrides {

@@ -21,7 +21,9 @@ use super::records::Patience;
 use super::saved_state;
 use super::sources::Sources;
 use super::state_dir::StateDir;
+use crate::adapter::OnRemoved;
 use crate::app::AppError;
+use crate::app::adapter::removed_thing;
 use crate::app::retention;
 use crate::app::runs::Recording;
 use crate::app::space::space_of;
@@ -29,11 +31,11 @@ use crate::cache::{self, Peek, Rules};
 use crate::clock;
 use crate::config::Settings;
 use crate::core::effect::Effect;
-use crate::core::engine::{Engine, Setup};
+use crate::core::engine::{Engine, Input, Setup};
 use crate::core::jobs::Jobs;
 use crate::core::report::{CleanReport, CleanRequest, Mode};
 use crate::ledger::Ledger;
-use crate::reap::{Batch, Reaper, RootLocation};
+use crate::reap::{Batch, Previewer, Reaper, RootLocation};
 use crate::registry::Registry;
 use crate::types;
 
@@ -45,6 +47,7 @@ const RECORD_MAX: Duration = Duration::from_secs(5);
 pub struct Once {
     reading: Reading,
     reaper: Arc<Reaper>,
+    previewer: Previewer,
     sources: Arc<Sources>,
     interrupts: Interrupts,
     registry: Arc<Registry>,
@@ -82,6 +85,10 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
     // waits for a person.
     let rules = Rules::of(&settings.policy, settings.mode);
     let (memory, clock) = cache::peek(&settings.state_dir, &settings.policy, &rules, Peek::InPlace);
+    let answers = inbox.clone();
+    let previewer = Previewer::start(hooks.clone(), &settings.state_dir, move |reaped| {
+        let _ = answers.blocking_send(Input::Previewed(reaped));
+    })?;
     let reaper = parts::reaper(&settings, &ledger, hooks)?;
     reaper.finish(cut_off);
     // There is no daemon that counts what earlier runs have removed.
@@ -103,6 +110,7 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
     let mut once = Once {
         reading: Reading::new(Engine::new(setup, now), inputs),
         reaper,
+        previewer,
         sources,
         interrupts,
         registry,
@@ -191,12 +199,31 @@ impl Once {
         recording.end(&self.registry, &self.ledger, report);
     }
 
-    /// Removes what is due and asked for.
-    pub fn clean(&mut self, request: CleanRequest) -> CleanReport {
+    /// Removes what is due and asked for. `on_removed` learns of each thing at once.
+    pub fn clean(
+        &mut self,
+        request: CleanRequest,
+        mut on_removed: Option<OnRemoved>,
+    ) -> CleanReport {
         self.interrupts.removing();
         let (reaper, sources) = (&self.reaper, &self.sources);
         self.reading.clean(request, &mut |engine, effect| {
             handle_effect(reaper, sources, engine, effect);
+            if let (Some(on_removed), Effect::Tell(event)) = (&mut on_removed, effect)
+                && let Some(thing) = removed_thing(event, &engine.policy())
+            {
+                on_removed(thing);
+            }
+        })
+    }
+
+    /// Lists what `request`, a dry run, would remove.
+    pub fn plan(&mut self, request: CleanRequest) -> CleanReport {
+        let previewer = &self.previewer;
+        self.reading.clean(request, &mut |engine, effect| {
+            if let Effect::Preview(claims) = effect {
+                previewer.submit(parts::preview(engine, claims.clone()));
+            }
         })
     }
 }

@@ -4,7 +4,9 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use super::output_file::write_new_file;
-use crate::adapter::{Adapter, Command, LogTarget, Logged, Params, Place, Rendered};
+use crate::adapter::{
+    Adapter, Command, LiveLog, LogTarget, Logged, Params, Place, Rendered, ToldLog,
+};
 use crate::app::adapter::run_scheduled;
 use crate::app::{AppError, Daemon};
 use crate::core::run::RunCause;
@@ -42,11 +44,21 @@ impl ScheduledCommand {
         let params =
             params.map_err(|_| AppError::internal("its parameters are not known any more"))?;
         let failed = |error| AppError::internal(format!("{error}"));
-        let begin = |lines: Vec<Logged>| lines.iter().for_each(|line| print(&command, line));
+        let log = {
+            let (adapter, command) = (Arc::clone(&adapter), Arc::clone(&command));
+            let target = command.log_to;
+            let level = command.log_level;
+            LiveLog::new(adapter, command, level, move |line| print(target, line))
+        };
         let names = (self.schedule.as_str(), self.cause);
-        let facts = run_scheduled(daemon, &adapter, &command, params, names, begin).await?;
-        let rendered = render(&adapter, &command, &facts).map_err(failed)?;
-        rendered.log.iter().for_each(|line| print(&command, line));
+        let facts = run_scheduled(daemon, &adapter, &command, params, names, &log).await?;
+        let rendered = log
+            .end()
+            .and_then(|told| render(&adapter, &command, &facts, &told));
+        let rendered = rendered.map_err(failed)?;
+        for line in &rendered.log {
+            print(command.log_to, line);
+        }
         if let Some(output) = rendered.output.filter(|output| !output.is_empty()) {
             // The daemon's standard output may be closed.
             let _ = writeln!(std::io::stdout(), "{output}");
@@ -67,17 +79,18 @@ fn render(
     adapter: &Adapter,
     command: &Command,
     facts: &crate::adapter::Facts,
+    told: &ToldLog,
 ) -> Result<Rendered, crate::adapter::TemplateError> {
     let is_json = command.text.is_none();
-    let mut rendered = adapter.render(command, command.log_level, is_json, facts)?;
+    let mut rendered = adapter.render(command, command.log_level, is_json, facts, told)?;
     // What only programs read is not for the daemon's output.
     rendered.output = rendered.output.filter(|_| !is_json);
     Ok(rendered)
 }
 
-fn print(command: &Command, line: &Logged) {
+fn print(target: LogTarget, line: &Logged) {
     // A closed output keeps no run from going on.
-    let _ = match command.log_to {
+    let _ = match target {
         LogTarget::Stdout => writeln!(std::io::stdout(), "{}", line.text),
         LogTarget::Stderr => writeln!(std::io::stderr(), "{}", line.text),
     };

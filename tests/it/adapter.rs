@@ -55,6 +55,9 @@ use = "cleanup"
 help = "Remove old jobs"
 answer = '{"success": true, "result": {% include "result" %}}'
 [[endpoint]]
+route = "POST /api/plain"
+use = "cleanup"
+[[endpoint]]
 route = "GET /api/usage"
 operation = "stats"
 role = "viewer"
@@ -116,6 +119,15 @@ fn a_command_answers_alike_with_and_without_a_daemon() {
     }
     assert_eq!(outputs[0], outputs[1]);
     assert_eq!(outputs[0].2, "removed 1 of 1, 0 left\n");
+}
+
+#[test]
+fn an_endpoint_without_an_answer_has_the_output_of_its_command() {
+    let place = place();
+    let daemon = place.serve_again();
+    let wanted = json!({ "removed": ["old1", "old2"], "files": 2, "dry_run": false, "label": "x" });
+    let answer = endpoint(&daemon, &post("/api/plain?label=x"));
+    assert_eq!(answer, (200, wanted));
 }
 
 #[test]

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use super::{Exchange, ExchangeError};
-use crate::adapter::Adapter;
 use crate::adapter::run::Backend;
+use crate::adapter::{Adapter, OnRemoved, SourceFacts};
 use crate::types::{CleanOrder, Report, Run, Settings, Space};
 
 /// Members that hold a path.
@@ -99,7 +99,15 @@ impl Backend for Recorded {
         Ok(space.clone())
     }
 
-    async fn clean(&mut self, order: CleanOrder) -> Result<Report, ExchangeError> {
+    fn sources(&self) -> Vec<SourceFacts> {
+        Vec::new()
+    }
+
+    async fn clean(
+        &mut self,
+        order: CleanOrder,
+        _: Option<OnRemoved>,
+    ) -> Result<Report, ExchangeError> {
         self.is_cleaned = true;
         Ok(Report {
             dry_run: order.dry_run || self.settings.dry_run,

@@ -6,6 +6,7 @@ use clap::Args;
 mod follow;
 
 use super::report;
+use crate::adapter::OnRemoved;
 use crate::app::clean::{refuse_unknown, resolve};
 use crate::app::report::{Run, report_of};
 use crate::app::runs::details;
@@ -211,19 +212,40 @@ fn clean_once(settings: Settings, order: &CleanOrder) -> anyhow::Result<Report> 
     let principal = Principal::Uid(rustix::process::geteuid().as_raw());
     // Refused before anything is read, let alone removed.
     resolve(order, &settings.policy, principal)?;
-    clean_with(&mut once(settings)?, order)
+    clean_with(&mut once(settings)?, order, None)
+}
+
+/// Lists what `order`, a dry run, would remove of what was read.
+pub(super) fn plan_with(once: &mut Once, order: &CleanOrder) -> anyhow::Result<Report> {
+    let started = clock::now().wall;
+    let principal = Principal::Uid(rustix::process::geteuid().as_raw());
+    let request = resolve(order, &once.engine().policy(), principal)?;
+    let report = once.plan(request);
+    refuse_unknown(&report)?;
+    let run = Run {
+        started,
+        finished: clock::now().wall,
+        is_interrupted: false,
+        sources: &[],
+    };
+    Ok(report_of(&report, &once.engine().policy(), run))
 }
 
 /// Removes what is due and asked for of what was read.
-pub(super) fn clean_with(once: &mut Once, order: &CleanOrder) -> anyhow::Result<Report> {
+pub(super) fn clean_with(
+    once: &mut Once,
+    order: &CleanOrder,
+    on_removed: Option<OnRemoved>,
+) -> anyhow::Result<Report> {
     let started = clock::now().wall;
     let principal = Principal::Uid(rustix::process::geteuid().as_raw());
     let request = resolve(order, &once.engine().policy(), principal.clone())?;
     let recording = once.begin_run(details(order.clone(), principal, RunCause::Order))?;
-    let report = once.clean(CleanRequest {
+    let request = CleanRequest {
         run: Some(recording.run.clone()),
         ..request
-    });
+    };
+    let report = once.clean(request, on_removed);
     refuse_unknown(&report)?;
     let sources = once.write_records();
     let run = Run {

@@ -9,14 +9,16 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::adapter::{
-    Adapter, Command, Facts, LogLevel, LogTarget, Logged, NotDone, ParamEffect, Params, Wish,
+    Adapter, Command, Facts, LiveLog, LogTarget, Logged, NotDone, ParamEffect, ParamSetting,
+    Params, Wish,
 };
 use crate::cli::context::{Context, End, WatchOptions, block_on};
-use crate::config::Settings;
+use crate::config::{RootPath, Settings};
 use crate::daemon::write_new_file;
 
 mod backend;
 pub(super) mod parser;
+mod removals;
 
 use backend::CommandBackend;
 
@@ -98,19 +100,27 @@ fn unknown(name: &str, adapter: &Adapter) -> anyhow::Error {
 fn carry_out(
     context: &mut Context,
     settings: Settings,
-    adapter: &Adapter,
-    command: &Command,
+    adapter: &Arc<Adapter>,
+    command: &Arc<Command>,
     asked: parser::Asked,
 ) -> anyhow::Result<End> {
     let mut watching = WatchOptions::default();
     let mut level = command.log_level;
     let mut is_json = asked.is_json || context.is_json();
-    for (effect, value) in asked.params.effects(&command.action.params) {
+    for (effect, _) in asked.params.effects(&command.action.params) {
         match effect {
             ParamEffect::Json => is_json = true,
             ParamEffect::Level(other) => level = level.min(*other),
-            ParamEffect::Setting(key) => set(&mut watching, key, value)?,
-            ParamEffect::Operation(_) => {}
+            ParamEffect::Setting(_) | ParamEffect::Operation(_) => {}
+        }
+    }
+    for (setting, flag, path) in asked.params.settings(&command.action.params) {
+        match setting {
+            ParamSetting::BaseDir => watching.set_base_dir(path.into()),
+            ParamSetting::RootPath(root) => {
+                let path = path.to_owned();
+                watching.set_root(root.clone(), RootPath { flag, path });
+            }
         }
     }
     let settings = if watching.is_given() {
@@ -120,30 +130,34 @@ fn carry_out(
     };
     let base_dir = settings.base_dir.clone();
     let Asked { params, wish } = Asked::from(asked);
-    let log = Printer { command, level };
-    let mut begin: Result<(), anyhow::Error> = Ok(());
+    // On standard output only where that has nothing else to hold.
+    let is_on_stdout = command.log_to == LogTarget::Stdout && !is_json;
+    let print = move |line: &Logged| {
+        if is_on_stdout {
+            println!("{}", line.text);
+        } else {
+            eprintln!("{}", line.text);
+        }
+    };
+    let log = LiveLog::new(Arc::clone(adapter), Arc::clone(command), level, print);
     let mut backend = CommandBackend::new(context, &watching, settings);
-    let is_quiet = is_json && command.log_to == LogTarget::Stdout;
     let done = block_on(async {
         let action = &command.action;
-        let done = adapter.carry_out(action, &action.needs, params, wish, &mut backend, |facts| {
-            begin = print_start(adapter, log, facts, is_quiet);
-        });
+        let begin = |facts: &Facts| log.begin(facts);
+        let done = adapter.carry_out(action, &action.needs, params, wish, &mut backend, begin);
         Ok(done.await)
     })?;
-    begin?;
+    let told = log.end();
     let facts = match done {
         Ok(facts) => facts,
         Err(NotDone::Failed(backend::Failure::Interrupted)) => return Ok(End::Interrupted),
         Err(NotDone::Failed(backend::Failure::Other(error))) => return Err(error),
         Err(NotDone::Request(error)) => anyhow::bail!("the request of the command: {error}"),
     };
-    let facts = facts.with_sources(backend.sources());
-    let rendered = adapter.render(command, level, is_json, &facts);
+    let told = told.map_err(|error| anyhow::anyhow!("a line of the log: {error}"))?;
+    let rendered = adapter.render(command, level, is_json, &facts, &told);
     let rendered = rendered.map_err(|error| anyhow::anyhow!("the output: {error}"))?;
-    for line in &rendered.log {
-        log.print(line, is_quiet);
-    }
+    rendered.log.iter().for_each(print);
     for file in &rendered.files {
         let dir = file.dir.as_ref();
         let dir = dir.map_or_else(|| base_dir.clone(), |dir| base_dir.join(dir));
@@ -173,48 +187,6 @@ impl From<parser::Asked> for Asked {
             },
         }
     }
-}
-
-/// Has this run use another value for a key of the configuration.
-fn set(watching: &mut WatchOptions, key: &str, value: &serde_json::Value) -> anyhow::Result<()> {
-    let Some(path) = value.as_str() else {
-        return Ok(());
-    };
-    if key == "base_dir" {
-        watching.set_base_dir(path.into());
-        return Ok(());
-    }
-    anyhow::bail!("this run cannot have another {key}: change the configuration")
-}
-
-#[derive(Clone, Copy)]
-struct Printer<'a> {
-    command: &'a Command,
-    level: LogLevel,
-}
-
-impl Printer<'_> {
-    /// Prints a line of the log; on standard output only where that has nothing else to hold.
-    fn print(self, line: &Logged, is_quiet: bool) {
-        match self.command.log_to {
-            LogTarget::Stdout if !is_quiet => println!("{}", line.text),
-            LogTarget::Stdout | LogTarget::Stderr => eprintln!("{}", line.text),
-        }
-    }
-}
-
-fn print_start(
-    adapter: &Adapter,
-    log: Printer<'_>,
-    facts: &Facts,
-    is_quiet: bool,
-) -> anyhow::Result<()> {
-    let lines = adapter.log_at_start(log.command, log.level, facts);
-    let lines = lines.map_err(|error| anyhow::anyhow!("a line of the log: {error}"))?;
-    for line in &lines {
-        log.print(line, is_quiet);
-    }
-    Ok(())
 }
 
 fn end_of(command: &Command, facts: &Facts) -> End {

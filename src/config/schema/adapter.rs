@@ -59,14 +59,14 @@ pub(in crate::config) struct AdapterStatus {
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Command {
     /// Name of the command, unique.
-    #[schemars(extend("x-required" = true), example = &"cleanup_jobs")]
+    #[schemars(extend("x-required" = true), example = &"cleanup")]
     pub name: Value<Name>,
     /// Description, for `lapsed run NAME --help`.
     #[schemars(example = &"Clean up data of old jobs")]
     pub help: Value<String>,
     /// Name of a command or an endpoint whose operation, request and parameters count, as far as
     /// they are not given here.
-    #[schemars(example = &"cleanup_jobs")]
+    #[schemars(example = &"cleanup")]
     pub r#use: Value<Name>,
     /// Operation: "clean", "stats", "status", "settings" or "history". Default: clean, or that of
     /// `use`.
@@ -110,6 +110,11 @@ pub(in crate::config) struct Command {
 pub(in crate::config) struct CommandLog {
     /// Moment: "start", "query", "examined", "verdict", "planned", "job", "item", "problem",
     /// "warning" or "end". Templates know the thing by this name.
+    ///
+    /// A run that removes something tells its lines while it works: those of "query" and "planned"
+    /// by a dry run before it, for which `report` is what goes; those of a job or an item as soon
+    /// as that is gone. Lines of "problem", "warning" and "end" come at its end, and so do all but
+    /// those of "start" in a dry run, and in one that releases the breaker.
     #[schemars(extend("x-required" = true), example = &"end")]
     pub on: Value<LogMoment>,
     /// Level: "debug", "info", "warning" or "error".
@@ -202,7 +207,9 @@ pub(in crate::config) struct Param {
     /// Least level of the log where it is given.
     #[schemars(example = &"debug")]
     pub level: Value<LogLevel>,
-    /// Key of the configuration that its value is for, in this run: "base_dir".
+    /// Key of the configuration that its value is for, in this run: "base_dir", or
+    /// "root.NAME.path" for the path of a root without orphans. Only a flag can give it. Beside a
+    /// daemon a run is refused, unless the root's path is the daemon's.
     #[schemars(example = &"base_dir")]
     pub setting: Value<String>,
 }
@@ -235,7 +242,7 @@ pub(in crate::config) struct Endpoint {
     #[schemars(example = &"Clean up data of old jobs")]
     pub help: Value<String>,
     /// As of a command.
-    #[schemars(example = &"cleanup_jobs")]
+    #[schemars(example = &"cleanup")]
     pub r#use: Value<Name>,
     /// As of a command.
     #[schemars(example = &"clean")]
@@ -246,8 +253,9 @@ pub(in crate::config) struct Endpoint {
     /// As of a command.
     #[schemars(example = &r#"{"dry_run": {{ params.dry_run }}}"#)]
     pub request: Value<Code>,
-    /// Template of the answer, in JSON.
-    #[schemars(extend("x-required" = true), example = &r#"{"removed": {{ report.files }}}"#)]
+    /// Template of the answer, in JSON. Default: that of the endpoint, or the json of the command,
+    /// that it uses. Text, log and files are for whoever runs a command, and not taken.
+    #[schemars(example = &r#"{"removed": {{ report.files }}}"#)]
     pub answer: Value<Code>,
     #[schemars(extend("type" = ["array", "object"], "maxItems" = 100, "x-named" = true))]
     pub params: Vec<Table<Param>>,

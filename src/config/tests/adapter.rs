@@ -165,6 +165,8 @@ fn declarations_that_mean_nothing_are_refused() {
     );
     let circle = "[[command]]\nname = \"a\"\nuse = \"b\"\n[[command]]\nname = \"b\"\nuse = \"a\"\n";
     refuses(circle, "leads in a circle");
+    let silent = "[[command]]\nname = \"a\"\noperation = \"settings\"\n[[endpoint]]\nroute = \"GET /a\"\nuse = \"a\"\n";
+    refuses(silent, "has no answer");
     let param = |param: &str| format!("{COMMAND}x = {{ {param} }}\n");
     refuses(&param("type = \"enum\""), "an enum needs values");
     refuses(
@@ -182,6 +184,30 @@ fn declarations_that_mean_nothing_are_refused() {
     refuses(
         &param("type = \"path\", setting = \"state_dir\""),
         "is no setting that a parameter can be for",
+    );
+    let root = |name: &str, more: &str| {
+        param(&format!(
+            "type = \"path\", setting = \"root.{name}.path\"{more}"
+        ))
+    };
+    refuses(&root("no", ""), "names root \"no\", which there is not");
+    refuses(
+        &root("jobs", ", in = [\"flag\", \"query\"]"),
+        "is for a setting, which only a flag can give",
+    );
+    let orphans = format!(
+        "[[source]]\nname = \"db\"\nkind = \"sqlite\"\npath = \"x.db\"\nselect = \"SELECT id FROM jobs\"\n\
+         [[root]]\nname = \"owned\"\npath = \"owned\"\nsource = \"db\"\norphans = \"{{uuid}}\"\n{}",
+        root("owned", "")
+    );
+    refuses(&orphans, "names root \"owned\", which has orphans");
+    let scheduled = format!(
+        "{}[[schedule]]\nname = \"n\"\nat = \"0 2 * * *\"\ncommand = \"tidy\"\nparams = {{ x = \"/tmp\" }}\n",
+        root("jobs", "")
+    );
+    refuses(
+        &scheduled,
+        "params gives --x, but the daemon goes by its own settings",
     );
     refuses(
         &COMMAND.replace("days = ", "release = "),

@@ -90,7 +90,8 @@ impl<'s> Shell<'s> {
         Started(command.spawn().unwrap())
     }
 
-    fn command(&self, dir: &str, line: &str) -> Command {
+    /// The shell that runs `line` in `dir` of the application.
+    pub fn command(&self, dir: &str, line: &str) -> Command {
         let mut command = Command::new("/bin/bash");
         for (name, value) in self.site.lapsed().get_envs() {
             match value {

@@ -130,7 +130,7 @@ pub fn assert_summary(summary: &Value, dry_run: bool) {
 }
 
 /// The lines of a log without their time.
-fn texts(log: &str) -> Vec<String> {
+pub fn texts(log: &str) -> Vec<String> {
     log.lines()
         .map(|line| {
             line.split_at_checked(20)
@@ -399,8 +399,10 @@ fn the_page_is_current() {
         include_str!("eemt_scripts.rs"),
         include_str!("eemt.rs"),
         include_str!("eemt_settings.rs"),
+        include_str!("eemt_log.rs"),
         include_str!("eemt_outages.rs"),
         include_str!("documents.rs"),
+        include_str!("figures.rs"),
     ];
     assert_page("eemt", include_str!("items/eemt.toml"), &sources);
 }

@@ -98,6 +98,81 @@ fn the_lines_with_other_ages_work() {
     assert_gone(&tutor.site, &before, &due);
 }
 
+/// Files in a directory of their own, one of which is due.
+fn elsewhere(tutor: &Tutor) -> String {
+    let due = format!("elsewhere/formal_{}.svg", uuid(1));
+    tutor.site.aged(&due, YEAR);
+    tutor.site.aged("elsewhere/mine.svg", YEAR);
+    tutor
+        .site
+        .write(&format!("elsewhere/formal_{}.svg", uuid(2)));
+    due
+}
+
+#[test]
+fn another_output_directory_is_cleaned_in_the_place_of_the_usual_one() {
+    let (tutor, usual) = world();
+    let shell = Shell::install(&tutor.site, "math2visual");
+    let due = elsewhere(&tutor);
+    let before = tutor.site.tree();
+    let line = "python scripts/cleanup_temp_files.py --output-dir elsewhere";
+    for question in ["--dry-run", "--stats"] {
+        let said = shell.line(&format!("{line} {question}"));
+        assert!(said.contains("  Old files (>=24h): 1\n"), "{said}");
+        tutor.site.assert_same(&before);
+    }
+    let said = shell.line(line);
+    assert!(said.contains("Output files cleaned: 1\n"), "{said}");
+    // Icons are where they were.
+    let gone = [&usual[3..], &[due]].concat();
+    assert_gone(&tutor.site, &before, &gone);
+    shell.line("python scripts/cleanup_temp_files.py");
+    assert_gone(&tutor.site, &before, &[&gone[..], &usual[..3]].concat());
+}
+
+#[test]
+fn another_output_directory_is_refused_beside_a_daemon_and_where_it_is_unsafe() {
+    let (tutor, due) = world();
+    let mut shell = Shell::install(&tutor.site, "math2visual");
+    elsewhere(&tutor);
+    std::os::unix::fs::symlink("/", tutor.site.path("up")).unwrap();
+    let before = tutor.site.tree();
+    let line = "python scripts/cleanup_temp_files.py --output-dir";
+    for (dir, why) in [
+        ("/", "would be removed"),
+        ("up", "would be removed"),
+        ("/etc", "would be removed"),
+        ("nowhere", "does not exist"),
+        ("no/../elsewhere", "without \"..\""),
+        ("elsewhere/mine.svg", "is not a directory"),
+        ("storage/temp_svgs", "is the same directory"),
+    ] {
+        let output = shell.run_in("", &format!("{line} {dir}"));
+        assert_eq!(output.status.code(), Some(2), "{dir}: {}", errors(&output));
+        let said = errors(&output);
+        assert!(
+            said.contains("--output-dir") && said.contains(why),
+            "{dir}: {said}"
+        );
+    }
+    tutor.site.assert_same(&before);
+    let daemon = shell.serve();
+    for question in ["", " --dry-run", " --stats"] {
+        let output = shell.run_in("", &format!("{line} elsewhere{question}"));
+        assert_eq!(output.status.code(), Some(2), "{question}");
+        let said = errors(&output);
+        assert!(
+            said.contains("a daemon runs") && said.contains("storage/output"),
+            "{said}"
+        );
+    }
+    tutor.site.assert_same(&before);
+    // It is the daemon's own.
+    shell.line(&format!("{line} ./storage/../storage/output"));
+    assert_gone(&tutor.site, &before, &due);
+    drop(daemon);
+}
+
 #[test]
 fn statistics_remove_nothing() {
     let (tutor, _) = world();

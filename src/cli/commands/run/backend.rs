@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 use tokio::task::spawn_blocking;
 
-use crate::adapter::{Backend, SourceFacts};
+use super::removals;
+use crate::adapter::{Backend, OnRemoved, SourceFacts};
 use crate::cli::client::{Client, Target};
 use crate::cli::commands::clean::{self, Answer};
 use crate::cli::context::{Context, WatchOptions};
@@ -71,11 +72,6 @@ impl<'c> CommandBackend<'c> {
         }
     }
 
-    /// Sources that were read, with the number of their jobs where it is known.
-    pub(super) fn sources(&self) -> Vec<SourceFacts> {
-        self.sources.clone()
-    }
-
     /// The client, once it is known that this process does not act.
     fn client(&mut self) -> anyhow::Result<&mut Client> {
         match &mut self.state {
@@ -137,13 +133,25 @@ impl Backend for CommandBackend<'_> {
         self.get(&target).await
     }
 
-    async fn clean(&mut self, order: CleanOrder) -> Result<Report, Failure> {
+    fn sources(&self) -> Vec<SourceFacts> {
+        self.sources.clone()
+    }
+
+    async fn clean(
+        &mut self,
+        order: CleanOrder,
+        on_removed: Option<OnRemoved>,
+    ) -> Result<Report, Failure> {
         if let State::Acting(place) = &mut self.state {
             let Some(mut once) = place.take() else {
                 return Err(anyhow::anyhow!("a one-shot run cleans once").into());
             };
             let (report, once) = spawn_blocking(move || {
-                let report = clean::clean_with(&mut once, &order);
+                let report = if order.dry_run {
+                    clean::plan_with(&mut once, &order)
+                } else {
+                    clean::clean_with(&mut once, &order, on_removed)
+                };
                 (report, once)
             })
             .await?;
@@ -166,7 +174,19 @@ impl Backend for CommandBackend<'_> {
             return Ok(report);
         }
         let client = self.context.connect_to_act(self.watching).await??;
-        match clean::ask(self.context, self.watching, client, &order).await? {
+        let follower = match on_removed {
+            Some(on_removed) => {
+                let socket = self.context.socket(self.watching)?;
+                removals::follow(&socket, on_removed).await
+            }
+            None => None,
+        };
+        let answer = clean::ask(self.context, self.watching, client, &order).await;
+        if let Some(follower) = follower {
+            // What it has not told by now, the report does.
+            follower.abort();
+        }
+        match answer? {
             Answer::Report(report) => {
                 self.count_jobs().await?;
                 Ok(*report)
