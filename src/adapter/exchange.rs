@@ -9,9 +9,9 @@ use serde_json::Value as Json;
 
 use super::context::{Facts, SourceFacts};
 use super::declaration::{Adapter, Command, Endpoint};
-use super::live::ToldLog;
 use super::log_line::LogLevel;
 use super::params::Params;
+use super::progress::LogProgress;
 use super::run::{NotDone, Wish};
 use super::templates::TemplateError;
 use crate::core::run::RunStatus;
@@ -215,7 +215,7 @@ impl Adapter {
             ..facts
         };
         let of_log = |error| ExchangeError::Template("log", error);
-        let rest = self.log_of_run(command, form.level, &facts, &ToldLog::default());
+        let rest = self.log_of_run(command, form.level, &facts, &LogProgress::default());
         let lines = log
             .map_err(of_log)?
             .into_iter()

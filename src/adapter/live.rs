@@ -5,9 +5,8 @@
 //! **Invariant:** each line is told once: what was told while the run worked is left out at its
 //! end, and what was missed is told there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use minijinja::value::Value;
@@ -18,40 +17,16 @@ use super::declaration::{Adapter, Command};
 use super::instant;
 use super::log::{Log, Logged};
 use super::log_line::{LogLevel, LogMoment};
+use super::progress::{LogProgress, RemovedThing};
 use super::report::Block;
 use super::templates::TemplateError;
 use crate::clock;
-
-/// Something that a run removes as a whole.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum RemovedThing {
-    /// All that a job owns.
-    Job {
-        /// Name of its source.
-        source: String,
-        /// Its id.
-        id: String,
-        /// Name of the rule.
-        rule: String,
-    },
-    /// A file or a directory.
-    Path(PathBuf),
-}
 
 /// Receiver of what a run removes, at once.
 pub type OnRemoved = Box<dyn FnMut(RemovedThing) + Send>;
 
 /// Receiver of what a run is going to remove.
 pub type OnPlanned = Box<dyn FnOnce(Facts) -> OnRemoved + Send>;
-
-/// Part of a log that was told while a run worked.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct ToldLog {
-    /// True if the plan was.
-    pub is_planned: bool,
-    /// Things whose lines were.
-    pub things: BTreeSet<RemovedThing>,
-}
 
 /// Log of one run, each line of which is printed as soon as it is known.
 #[derive(Clone)]
@@ -67,7 +42,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    told: ToldLog,
+    told: LogProgress,
     /// Names that templates know of the plan.
     context: Value,
     blocks: BTreeMap<RemovedThing, Block>,
@@ -147,7 +122,7 @@ impl LiveLog {
     ///
     /// # Errors
     /// If a template failed.
-    pub fn end(&self) -> Result<ToldLog, TemplateError> {
+    pub fn end(&self) -> Result<LogProgress, TemplateError> {
         let mut state = self.0.state.lock();
         state.blocks.clear();
         match state.failure.take() {

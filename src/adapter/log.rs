@@ -4,8 +4,8 @@ use minijinja::value::Value;
 
 use super::context::Facts;
 use super::declaration::Command;
-use super::live::ToldLog;
 use super::log_line::{LogLevel, LogMoment};
+use super::progress::LogProgress;
 use super::report::{Block, ReportView};
 use super::templates::{TemplateError, Templates};
 
@@ -78,7 +78,7 @@ impl Log<'_> {
     }
 
     /// Lines of everything after the beginning but what was `told`.
-    pub fn rest(self, facts: &Facts, told: &ToldLog) -> Result<Vec<Logged>, TemplateError> {
+    pub fn rest(self, facts: &Facts, told: &LogProgress) -> Result<Vec<Logged>, TemplateError> {
         let context = facts.context();
         let at = &facts.finished_at();
         let mut lines = Vec::new();

@@ -8,7 +8,7 @@
 //! - `params`: parameters, from flags, a query or a body
 //! - `templates`: sandboxed templates, with `filters` and instants (`instant`)
 //! - `context`: names that a template knows, from a [`Report`](crate::types::Report) by `report`
-//! - `log`: lines of a log, told by `live` while a run works
+//! - `log`: lines of a log, told by `live` while a run works, with its `progress`
 //! - `rendered`: all that a command shows in the end
 //! - `run`: from parameters to what is known in the end
 //! - `exchange`: recorded exchanges, which are replayed without a daemon
@@ -31,6 +31,7 @@ mod log_line;
 mod operation;
 mod order;
 mod params;
+mod progress;
 mod rendered;
 mod report;
 mod run;
@@ -43,12 +44,13 @@ pub use declaration::{
     OutputFile,
 };
 pub use exchange::{Exchange, ExchangeError, Outcome, OutputForm};
-pub use live::{LiveLog, OnPlanned, OnRemoved, RemovedThing, ToldLog};
+pub use live::{LiveLog, OnPlanned, OnRemoved};
 pub use log::Logged;
 pub use log_line::{LogLevel, LogLine, LogMoment};
 pub use operation::Operation;
 pub use order::{Failure, FailureKind};
 pub use params::{Fault, Param, ParamEffect, ParamKind, ParamSetting, Params, Place};
+pub use progress::{LogProgress, RemovedThing};
 pub use rendered::{Rendered, RenderedFile};
 pub use run::{Backend, NotDone, Wish};
 pub use sample::Sample;

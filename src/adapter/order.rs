@@ -3,10 +3,10 @@
 use super::context::Facts;
 use super::declaration::{Action, Adapter, Command, Endpoint, ErrorForm};
 use super::instant::value_of;
-use super::live::ToldLog;
 use super::log::{Log, Logged};
 use super::log_line::LogLevel;
 use super::params::Fault;
+use super::progress::LogProgress;
 use super::templates::{Template, TemplateError};
 use crate::types::CleanOrder;
 
@@ -129,7 +129,7 @@ impl Adapter {
         command: &Command,
         level: LogLevel,
         facts: &Facts,
-        told: &ToldLog,
+        told: &LogProgress,
     ) -> Result<Vec<Logged>, TemplateError> {
         self.log(command, level).rest(facts, told)
     }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use super::context::Facts;
 use super::declaration::{Adapter, Command};
-use super::live::ToldLog;
 use super::log::Logged;
 use super::log_line::LogLevel;
+use super::progress::LogProgress;
 use super::templates::{Template, TemplateError};
 
 /// All that a command shows in the end.
@@ -43,7 +43,7 @@ impl Adapter {
         level: LogLevel,
         is_json: bool,
         facts: &Facts,
-        told: &ToldLog,
+        told: &LogProgress,
     ) -> Result<Rendered, TemplateError> {
         let of = |is_json: bool| {
             let template = if is_json {

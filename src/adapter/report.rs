@@ -12,7 +12,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 use serde_json::Value as Json;
 
 use super::instant::{self, value_of};
-use super::live::RemovedThing;
+use super::progress::RemovedThing;
 use crate::types::{
     JobRecord, JsonPath, Report, ReportError, ReportItem, ReportJob, ReportThing, Settings,
 };

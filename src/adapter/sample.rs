@@ -8,10 +8,10 @@ use serde_json::Value as Json;
 
 use super::context::{Facts, SourceFacts};
 use super::declaration::{Action, Adapter, Command, Endpoint};
-use super::live::ToldLog;
 use super::log_line::LogLevel;
 use super::operation::Operation;
 use super::params::{Param, ParamEffect, ParamKind, Params};
+use super::progress::LogProgress;
 use super::templates::TemplateError;
 use crate::core::claim::Unit;
 use crate::core::jobs::Status;
@@ -105,7 +105,7 @@ impl Sample {
             }
             let log = adapter.log_at_start(command, LogLevel::Debug, &facts);
             log.map_err(|error| ("log", error))?;
-            let told = ToldLog::default();
+            let told = LogProgress::default();
             let log = adapter.log_of_run(command, LogLevel::Debug, &facts, &told);
             log.map_err(|error| ("log", error))?;
             for file in &command.files {

@@ -66,13 +66,9 @@ pub(super) fn from_table<'a>(
     memory: &Memory,
 ) -> Draft<'a> {
     let typed = root.name.get().and_then(|name| typed.get(&name.0));
-    let mut given = match typed {
-        Some(typed) => Some(Text::argument(&typed.flag, &typed.path)),
-        None => {
-            let text = root.path.text();
-            text.filter(|_| root.path.get().is_some()).cloned()
-        }
-    };
+    let of_file = || root.path.text().filter(|_| root.path.get().is_some());
+    let of_flag = typed.map(|typed| Text::argument(&typed.flag, &typed.path));
+    let mut given = of_flag.or_else(|| of_file().cloned());
     let postponed = given.as_mut().and_then(|text| postpone(text, memory));
     let base = if typed.is_some() {
         &bases.typed

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::output_file::write_new_file;
 use crate::adapter::{
-    Adapter, Command, LiveLog, LogTarget, Logged, Params, Place, Rendered, ToldLog,
+    Adapter, Command, LiveLog, LogProgress, LogTarget, Logged, Params, Place, Rendered,
 };
 use crate::app::adapter::run_scheduled;
 use crate::app::{AppError, Daemon};
@@ -79,7 +79,7 @@ fn render(
     adapter: &Adapter,
     command: &Command,
     facts: &crate::adapter::Facts,
-    told: &ToldLog,
+    told: &LogProgress,
 ) -> Result<Rendered, crate::adapter::TemplateError> {
     let is_json = command.text.is_none();
     let mut rendered = adapter.render(command, command.log_level, is_json, facts, told)?;

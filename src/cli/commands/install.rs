@@ -33,7 +33,7 @@ use when::When;
 /// Place of an entry.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Target {
-    /// For the calling user [default]
+    /// For the calling user, as by default
     #[arg(long, conflicts_with = "system")]
     user: bool,
     /// For the host, below DESTDIR if that is set
@@ -61,8 +61,8 @@ pub(in crate::cli) struct Arguments {
     run: String,
     /// Arguments of the command
     #[arg(last = true, value_name = "ARGS")]
-    arguments: Vec<OsString>,
-    /// Run it then: five fields of cron, or OnCalendar of systemd
+    words: Vec<OsString>,
+    /// Run it then: five fields of cron, or an `OnCalendar`
     #[arg(long, value_name = "WHEN")]
     at: String,
     /// Name of the entry
@@ -96,7 +96,7 @@ type Parts = Vec<(Option<PathBuf>, String)>;
 pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     let settings = context.settings(&WatchOptions::default())?;
     let declared = command(&settings.adapter, arguments.run.as_ref())?;
-    if let Err(mistake) = parser::parse(&declared, &arguments.arguments) {
+    if let Err(mistake) = parser::parse(&declared, &arguments.words) {
         return Ok(refuse(&declared, mistake));
     }
     let Some(file) = &settings.file else {
@@ -142,7 +142,7 @@ fn words(context: &Context, arguments: &Arguments, file: &Path) -> anyhow::Resul
         words.extend([option.to_owned(), absolute(path)?]);
     }
     words.extend(["run".to_owned(), arguments.run.clone()]);
-    for argument in &arguments.arguments {
+    for argument in &arguments.words {
         let text = argument.to_str();
         words.push(text.context("arguments have to be UTF-8")?.to_owned());
     }
@@ -268,12 +268,12 @@ impl Target {
         Ok(())
     }
 
-    /// Takes the entry `unit` back. Returns what was removed.
-    pub(super) fn take_back(&self, unit: &str) -> anyhow::Result<Vec<String>> {
+    /// Takes the entry `unit` back. Returns the files that were removed, or the block of the
+    /// crontab, which has no path.
+    pub(super) fn take_back(&self, unit: &str) -> anyhow::Result<Vec<Option<PathBuf>>> {
         if self.method == Method::Cron && !self.system {
             let is_removed = put_block(unit, None)?;
-            let removed = is_removed.then(|| format!("the block of {unit} in the crontab"));
-            return Ok(removed.into_iter().collect());
+            return Ok(is_removed.then_some(None).into_iter().collect());
         }
         let mut ours = Vec::new();
         for path in self.paths(unit)? {
@@ -291,7 +291,7 @@ impl Target {
         if self.method == Method::Systemd && !ours.is_empty() {
             let _ = self.control(&[&["daemon-reload"]]);
         }
-        Ok(ours.iter().map(|path| quoted(path)).collect())
+        Ok(ours.into_iter().map(Some).collect())
     }
 }
 
@@ -322,7 +322,7 @@ fn user_units() -> anyhow::Result<PathBuf> {
     Ok(std::path::absolute(config)?.join("systemd/user"))
 }
 
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     format!("\"{}\"", human::safe(&path.to_string_lossy()))
 }
 

@@ -17,6 +17,8 @@ use crate::config::{RootPath, Settings};
 use crate::daemon::write_new_file;
 
 mod backend;
+#[cfg(test)]
+mod large_tests;
 pub(super) mod parser;
 mod removals;
 

@@ -11,7 +11,7 @@ use clap::{ArgGroup, Args};
 use serde_json::json;
 
 use super::init::{presets, shims};
-use super::install::{Target, parse_unit};
+use super::install::{Target, parse_unit, quoted};
 use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::human;
 use crate::daemon::{QuarantineContents, inspect_quarantine};
@@ -47,9 +47,13 @@ fn remove_entry(context: &mut Context, target: &Target, unit: &str) -> anyhow::R
     let is_json = context.is_json();
     let output = &mut context.output;
     if is_json {
-        return output.json(&json!({"unit": unit, "removed": removed}));
+        return output.json(&json!({"unit": unit, "is_removed": !removed.is_empty(), "files": removed.iter().flatten().collect::<Vec<_>>()}));
     }
-    for what in &removed {
+    for path in &removed {
+        let what = path.as_ref().map_or_else(
+            || format!("the block of {unit} in the crontab"),
+            |path| quoted(path),
+        );
         output.line(&format!("removed {what}"))?;
     }
     if removed.is_empty() {

@@ -427,6 +427,7 @@ fn the_page_is_current() {
         include_str!("audio.rs"),
         include_str!("audio_settings.rs"),
         include_str!("audio_field.rs"),
+        include_str!("figures.rs"),
     ];
     assert_page("audio", include_str!("items/audio.toml"), &sources);
 }

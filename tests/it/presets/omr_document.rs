@@ -420,6 +420,7 @@ fn the_page_is_current() {
         include_str!("omr_start.rs"),
         include_str!("omr.rs"),
         include_str!("documents.rs"),
+        include_str!("figures.rs"),
     ];
     assert_page("omr", include_str!("items/omr.toml"), &sources);
 }

@@ -31,14 +31,12 @@ fn removed_thing(line: EventLine) -> Option<RemovedThing> {
     else {
         return None;
     };
-    match (job, source) {
-        (Some(id), Some(source)) => Some(RemovedThing::Job { source, id, rule }),
-        _ => {
-            let path = JsonPath {
-                path: line.path?,
-                path_b64: line.path_b64,
-            };
-            Some(RemovedThing::Path(path.decode()?))
-        }
+    if let (Some(id), Some(source)) = (job, source) {
+        return Some(RemovedThing::Job { source, id, rule });
     }
+    let path = JsonPath {
+        path: line.path?,
+        path_b64: line.path_b64,
+    };
+    Some(RemovedThing::Path(path.decode()?))
 }
