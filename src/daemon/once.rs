@@ -265,6 +265,9 @@ impl Drop for Once {
     fn drop(&mut self) {
         self.reading.close();
         self.reaper.stop();
+        // Its thread asks the registry, which is closed after it: so a question afterwards finds
+        // nothing to put in order.
+        self.previewer.end();
         self.sources.stop(Patience::ForEach(RECORD_MAX));
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 
 use super::abort::Abort;
 use super::back::refused;
@@ -41,7 +42,9 @@ pub struct Preview {
 /// for it.
 pub struct Previewer {
     looks: Arc<LookContext>,
-    orders: Sender<Preview>,
+    /// `None`: it is to end.
+    orders: Option<Sender<Preview>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl std::fmt::Debug for Previewer {
@@ -66,7 +69,7 @@ impl Previewer {
         let looks = Arc::new(LookContext::new(hooks, state.map(|dir| dir.key())));
         let (orders, asked): (_, Receiver<Preview>) = channel();
         let ours = Arc::clone(&looks);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("preview".to_owned())
             .spawn(move || {
                 for preview in asked {
@@ -74,13 +77,26 @@ impl Previewer {
                 }
             })
             .map_err(ReapError::Thread)?;
-        Ok(Self { looks, orders })
+        Ok(Self {
+            looks,
+            orders: Some(orders),
+            thread: Some(thread),
+        })
+    }
+
+    /// Ends the thread, and waits for that: what it holds is closed then.
+    pub fn end(&mut self) {
+        self.looks.stopping.store(true, Ordering::Relaxed);
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 
     /// Takes claims. Returns at once; every claim is answered once, unless this is dropped.
     pub fn submit(&self, preview: Preview) {
         // It has ended: so does the process.
-        let _ = self.orders.send(preview);
+        let _ = self.orders.as_ref().map(|orders| orders.send(preview));
     }
 }
 

@@ -249,6 +249,21 @@ fn schedules_and_requests_are_recorded_and_remove_nothing() {
 }
 
 #[test]
+fn a_daemon_that_waits_to_be_asked_says_so_instead_of_nothing() {
+    let place = place();
+    place.config(&["automatic = false\n", CONFIG].concat());
+    let daemon = serve(&place);
+    let said = || place.said(&["shadow"]);
+    assert!(said().contains("LAPSED_AUTOMATIC=true"), "{}", said());
+    drop(daemon);
+    place.config(CONFIG);
+    let daemon = serve(&place);
+    let all = ["both.tmp", "mine.tmp", "used.tmp"];
+    wait_for_lists(&daemon, &[("only-lapsed", &all)]);
+    assert!(!said().contains("LAPSED_AUTOMATIC"), "{}", said());
+}
+
+#[test]
 fn without_a_record_the_answer_says_how_to_begin_one() {
     let place = place();
     let output = place.run(&["--config", &place.config_path(), "shadow"]);

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::core::shadow::{ShadowKind, ShadowList};
 use crate::core::time::Timestamp;
 use crate::daemon::Baseline;
-use crate::types::{Shadow, ShadowQuery, ShadowState, ShadowThing, ShadowTotal, Since};
+use crate::types::{Settings, Shadow, ShadowQuery, ShadowState, ShadowThing, ShadowTotal, Since};
 
 /// Things that one request asks for.
 const PAGE_THINGS: u64 = 1000;
@@ -31,6 +31,9 @@ pub(in crate::cli) struct Arguments {
     #[command(flatten)]
     limit: Limit,
 }
+
+/// Remark where nothing is removed by itself.
+const ON_REQUEST: &str = "automatic is false: only cleans by schedule or request are recorded; serve with LAPSED_AUTOMATIC=true to see what `lapsed takeover` would do";
 
 /// A page, whose things are printed as they come.
 #[derive(serde::Deserialize)]
@@ -72,6 +75,13 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
         for line in summary(&answer, clock::now().wall) {
             context.output.line(&line)?;
         }
+        if answer.active {
+            let settings: Settings = client.get(&Target::new("/v1/settings")).await?;
+            if !settings.automatic {
+                context.output.line(ON_REQUEST)?;
+            }
+        }
+        context.output.line("")?;
     }
     if arguments.totals {
         return Ok(End::Done);
@@ -131,7 +141,6 @@ fn summary(answer: &Shadow, now: Timestamp) -> Vec<String> {
             "{lost} things could not be recorded: too many at once, or the log says why"
         ));
     }
-    lines.push(String::new());
     lines
 }
 
