@@ -30,8 +30,8 @@ use crate::core::time::Timestamp;
 const GATHER: Duration = Duration::from_millis(100);
 
 /// Exponential growth of that time, up to this, while saves follow each other as closely: a save
-/// wakes all threads of sled, which costs as much as the removal of a file.
-const GATHER_OFTEN_MAX: Duration = Duration::from_secs(1);
+/// wakes all threads of sled.
+const GATHER_OFTEN_MAX: Duration = Duration::from_millis(300);
 
 /// Under load, multiple of the last save's time for which changes are gathered: saving takes at
 /// most 1/30 of a thread.

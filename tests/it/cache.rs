@@ -300,7 +300,7 @@ fn past_its_ceiling_the_store_is_replaced_by_a_smaller_copy() {
         "the cache is replaced",
         || {
             round += 1;
-            for dir in 0..10 {
+            for dir in 0..40 {
                 for file in 0..50 {
                     write(
                         &root.join(format!("{dir}/file-{file}")),
@@ -309,7 +309,7 @@ fn past_its_ceiling_the_store_is_replaced_by_a_smaller_copy() {
                 }
             }
             daemon.sync();
-            (daemon.cache()["compactions"].as_u64() >= Some(1)).then_some(())
+            (daemon.cache()["compactions"].as_u64() >= Some(2)).then_some(())
         },
         || daemon.cache().to_string(),
     );
@@ -317,7 +317,7 @@ fn past_its_ceiling_the_store_is_replaced_by_a_smaller_copy() {
     daemon.kill();
     let daemon = place.serve(&["--config", "lapsed.toml"]);
     let loaded = &daemon.cache()["loaded"];
-    assert_eq!(loaded["entries"], 500, "{loaded}");
+    assert_eq!(loaded["entries"], 2000, "{loaded}");
     assert_eq!(loaded["lost_pages"], 0, "{loaded}");
     daemon.wait_until_ready();
     assert_agrees(&daemon, &root, "after the cache was replaced");
