@@ -16,7 +16,7 @@ use crate::core::effect::{Effect, JOBS};
 use crate::core::engine::Engine;
 use crate::core::engine::Input;
 use crate::core::jobs::SourceId;
-use crate::core::report::{CleanReport, CleanRequest, SourcePhase};
+use crate::core::report::{CleanReport, CleanRequest};
 use crate::watch::{self, Report, Sink, WatchError, crawl_once};
 
 /// Maximum time to read a source; what depends on a slower one is held.
@@ -101,12 +101,7 @@ impl Reading {
     fn wait_for_sources(&mut self, handle: EffectHandler<'_>) {
         let until = clock::now().boot + SOURCES_WAIT;
         let (rest, woken) = std::sync::mpsc::channel::<()>();
-        let is_loading = |engine: &Engine| {
-            let sources = engine.status(clock::now()).sources;
-            let mut phases = sources.iter().map(|source| &source.phase);
-            phases.any(|phase| *phase == SourcePhase::Loading)
-        };
-        while is_loading(&self.engine) && clock::now().boot < until {
+        while self.engine.is_reading_sources() && clock::now().boot < until {
             match self.inputs.try_recv() {
                 Ok(input) => drop(self.step(input, handle)),
                 // Nobody rings: it is only a rest, so that the sources have the processor.
@@ -133,12 +128,14 @@ impl Reading {
         effects
     }
 
-    /// Has the engine carry out `request`, and waits for its report.
+    /// Has the engine carry out `request`, and waits for its report. A source that has changed since
+    /// it was read is read first: until then nothing counts as nobody's.
     pub(super) fn clean(
         &mut self,
         request: CleanRequest,
         handle: EffectHandler<'_>,
     ) -> CleanReport {
+        self.wait_for_sources(handle);
         let (sender, done) = std::sync::mpsc::channel();
         let done_with = Box::new(move |report| drop(sender.send(report)));
         self.step(

@@ -206,6 +206,15 @@ impl SourceState {
         }
     }
 
+    /// Returns true if a reading is to come, and can be expected.
+    pub(super) fn is_reading(&self) -> bool {
+        match self.phase {
+            SourcePhase::Loading => true,
+            SourcePhase::Ready => self.is_stale,
+            SourcePhase::Down { .. } => false,
+        }
+    }
+
     pub(super) fn is_stale(&self) -> bool {
         self.is_stale
     }

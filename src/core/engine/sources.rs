@@ -24,6 +24,12 @@ use crate::core::report::SourceStatus;
 use crate::core::time::Now;
 
 impl Engine {
+    /// Returns true if a source is read for the first time, or has changed since it was read.
+    #[must_use]
+    pub fn is_reading_sources(&self) -> bool {
+        self.sources.values().any(SourceState::is_reading)
+    }
+
     /// The known jobs, to read.
     #[must_use]
     pub fn jobs(&self) -> &Arc<Jobs> {

@@ -195,3 +195,18 @@ fn an_empty_orphan_directory_goes_after_its_grace_too() {
     place.pass_until(HOUR);
     assert_eq!(place.claimed(), [format!("results/{A}")]);
 }
+
+#[test]
+fn a_source_that_has_changed_is_waited_for_until_it_is_read_or_cannot_be() {
+    let mut place = Place::new(vec![rule("old")]);
+    assert!(place.engine.is_reading_sources());
+    place.loaded(vec![running(A)]);
+    assert!(!place.engine.is_reading_sources());
+    place.report(vec![JobChange::Stale]);
+    assert!(place.engine.is_reading_sources());
+    place.report(vec![JobChange::Loaded { jobs: 1 }]);
+    assert!(!place.engine.is_reading_sources());
+    let why = "it does not answer".to_owned();
+    place.report(vec![JobChange::Stale, JobChange::Down { why }]);
+    assert!(!place.engine.is_reading_sources());
+}
