@@ -128,8 +128,8 @@ impl Reading {
         effects
     }
 
-    /// Has the engine carry out `request`, and waits for its report. A source that has changed since
-    /// it was read is read first: until then nothing counts as nobody's.
+    /// Has the engine carry out `request`, and waits for its report. A source that has changed
+    /// since it was read is read first: until then nothing counts as nobody's.
     pub(super) fn clean(
         &mut self,
         request: CleanRequest,
