@@ -32,8 +32,8 @@ pub struct RenderedFile {
 }
 
 impl Adapter {
-    /// Renders all that `command` shows of `facts`: its log from `level` on but what was `told`, its
-    /// output as JSON or text, and its files.
+    /// Renders all that `command` shows of `facts`: its log from `level` on but what was `told`,
+    /// its output as JSON or text, and its files.
     ///
     /// # Errors
     /// If a template fails.
