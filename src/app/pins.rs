@@ -32,8 +32,8 @@ const WHY_MAX: usize = 1000;
 /// The longest time that a pin lasts: who means longer means a rule.
 const LASTING_MAX: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// Pins there may be: each file that is due is held against all of them.
-const PINS_MAX: usize = 10_000;
+/// Pins there may be, ~400 bytes each: as many as an undo may bring things back.
+const PINS_MAX: usize = 200_000;
 
 /// Pins that ended are forgotten after so long: a clock that was set wrong meanwhile has been put
 /// right by then.
@@ -261,8 +261,8 @@ fn end(
 /// Forgets pins that ended long ago; an error when there are too many others.
 async fn make_room(daemon: &Arc<Daemon>, now: Timestamp) -> Result<(), AppError> {
     let past = now.before(ENDED_KEPT);
-    let pins = daemon.parts.pins.list();
-    if pins.iter().any(|pin| pin.until < past) {
+    let pins = &daemon.parts.pins;
+    if pins.first_end().is_some_and(|until| until < past) {
         let registry = Arc::clone(&daemon.parts.registry);
         let ended = wait(move || registry.forget_ended_pins(past)).await??;
         let heard = daemon.link().ask(move |engine, now| {
@@ -272,7 +272,7 @@ async fn make_room(daemon: &Arc<Daemon>, now: Timestamp) -> Result<(), AppError>
         });
         heard.await?;
     }
-    if pins.iter().filter(|pin| pin.until > now).count() >= PINS_MAX {
+    if pins.count(now) >= PINS_MAX {
         let error = AppError::unavailable(format!("there are {PINS_MAX} pins already"));
         return Err(error.hint("remove some, or pin a directory instead of its files"));
     }
@@ -292,10 +292,7 @@ async fn name_of(by: Principal) -> Result<String, AppError> {
 }
 
 fn find(daemon: &Daemon, id: u64) -> Result<Pin, AppError> {
-    let pins = daemon.parts.pins.list();
-    pins.into_iter()
-        .find(|pin| pin.id == id)
-        .ok_or_else(|| unknown(id))
+    daemon.parts.pins.get(id).ok_or_else(|| unknown(id))
 }
 
 fn unknown(id: u64) -> AppError {

@@ -22,7 +22,6 @@ use crate::core::facts::{Kind, Latest, RootId};
 use crate::core::hold::{Hold, Recovery};
 use crate::core::jobs::{JobKey, JobTimestamps, Owner};
 use crate::core::path::RelPath;
-use crate::core::pins::PinTarget;
 use crate::core::policy::{Record, SkipOpen, Verdict};
 use crate::fs::tree::Tree;
 use crate::fs::{FsError, RootDir};
@@ -172,13 +171,8 @@ impl Look<'_> {
         }
         let now = self.clock.now();
         let of_job = |key: &JobKey| {
-            let name = &self.policy.sources.get(&key.source)?.name;
-            let pins = hooks.pins.list().into_iter();
-            let mut pins = pins.filter(|pin| pin.until > now);
-            pins.find(|pin| match &pin.target {
-                PinTarget::Job { source, id } => source == name && *id == key.id,
-                PinTarget::Path(_) => false,
-            })
+            let source = &self.policy.sources.get(&key.source)?.name;
+            hooks.pins.of_job(source, &key.id, now)
         };
         let at = |piece: &Piece| {
             let (root, path) = (piece.root, &piece.path);
