@@ -119,6 +119,7 @@ fn load_engine() -> anyhow::Result<Engine> {
         memory: None,
         jobs: Arc::default(),
         pins: Arc::default(),
+        pauses: Arc::default(),
         sources: BTreeMap::new(),
         recording: BTreeSet::new(),
     };

@@ -27,6 +27,7 @@ use crate::core::facts::{RootId, RuleId};
 use crate::core::index::Index;
 use crate::core::jobs::{JobKey, JobLookup, Jobs, SourceId};
 use crate::core::path::RelPath;
+use crate::core::pauses::Pauses;
 use crate::core::pins::Pins;
 use crate::core::policy::Policy;
 use crate::core::time::Timestamp;
@@ -75,6 +76,8 @@ pub struct Parts {
     pub jobs: Arc<Jobs>,
     /// Pins.
     pub pins: Arc<Pins>,
+    /// Pauses.
+    pub pauses: Arc<Pauses>,
     /// The rules at the start.
     pub policy: Arc<Policy>,
     /// The way to the engine.

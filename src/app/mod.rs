@@ -37,6 +37,7 @@ pub mod files;
 pub mod history;
 pub mod jobs;
 mod order;
+pub mod pause;
 pub mod pins;
 mod preparation;
 mod rate;

@@ -61,7 +61,7 @@ pub async fn set(
 ) -> Result<types::Pin, AppError> {
     let by = operator.principal();
     let policy = daemon.policy();
-    let why = reason(order.why.as_deref())?;
+    let why = reason(order.why.as_deref(), "pin")?;
     let now = clock::now().wall;
     let until = end(order.lasting.as_deref(), order.until, now)?;
     let target = target(&daemon, &policy, &order).await?;
@@ -205,15 +205,16 @@ fn path(policy: &Policy, order: &types::PinOrder) -> Result<PathBuf, AppError> {
     .allowed(roots))
 }
 
-fn reason(why: Option<&str>) -> Result<String, AppError> {
+/// The reason for a `thing`.
+pub(super) fn reason(why: Option<&str>, thing: &str) -> Result<String, AppError> {
     let why = why.map(str::trim).filter(|why| !why.is_empty());
     let why = why.ok_or_else(|| {
-        AppError::invalid("the pin's \"why\" is missing")
+        AppError::invalid(format!("the {thing}'s \"why\" is missing"))
             .hint("say why it is to stay: whoever looks at it later will ask")
     })?;
     if why.chars().count() > WHY_MAX {
         return Err(AppError::invalid(format!(
-            "the pin's \"why\" is longer than {WHY_MAX} characters"
+            "the {thing}'s \"why\" is longer than {WHY_MAX} characters"
         )));
     }
     Ok(why.to_owned())
@@ -280,7 +281,7 @@ async fn make_room(daemon: &Arc<Daemon>, now: Timestamp) -> Result<(), AppError>
 }
 
 /// Name of a principal: of a user, as the user database has it, which may be on the network.
-async fn name_of(by: Principal) -> Result<String, AppError> {
+pub(super) async fn name_of(by: Principal) -> Result<String, AppError> {
     let Principal::Uid(uid) = by else {
         return Ok(by.to_string());
     };
@@ -334,10 +335,13 @@ mod tests {
 
     #[test]
     fn a_reason_is_said_and_short() {
-        assert_eq!(reason(Some(" an audit\n")), Ok("an audit".to_owned()));
-        assert!(reason(Some(&"ü".repeat(WHY_MAX))).is_ok());
+        assert_eq!(
+            reason(Some(" an audit\n"), "pin"),
+            Ok("an audit".to_owned())
+        );
+        assert!(reason(Some(&"ü".repeat(WHY_MAX)), "pin").is_ok());
         for bad in [None, Some(""), Some(" \t"), Some(&*"x".repeat(WHY_MAX + 1))] {
-            assert_eq!(reason(bad).unwrap_err().kind, ErrorKind::Invalid);
+            assert_eq!(reason(bad, "pin").unwrap_err().kind, ErrorKind::Invalid);
         }
     }
 }

@@ -282,6 +282,7 @@ fn is_failure(hold: &Hold) -> bool {
         | Hold::NoTimestamp
         | Hold::RecheckMismatch
         | Hold::DryRun
+        | Hold::Paused { .. }
         | Hold::Running { .. }
         | Hold::SourceDown { .. }
         | Hold::Contested { .. }

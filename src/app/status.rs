@@ -171,6 +171,7 @@ fn status_of(
             .iter()
             .filter(|pin| pin.until > now)
             .count() as u64,
+        pauses: super::pause::list(daemon),
         sources: sources((parts.sources)(), &parts.jobs, policy, &status.sources),
         resident_bytes: resident_bytes(),
         cpu_ms: whole_ms(clock::process_cpu()),

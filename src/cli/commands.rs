@@ -19,10 +19,12 @@ mod init;
 mod install;
 mod job;
 mod ls;
+mod pause;
 mod pin;
 mod plan;
 mod reload;
 mod report;
+mod resume;
 mod run;
 mod serve;
 mod shadow;
@@ -77,6 +79,10 @@ pub(super) enum Command {
     Sync,
     /// Have the daemon read its configuration again
     Reload,
+    /// Remove nothing for a while
+    Pause(pause::Arguments),
+    /// End a pause
+    Resume(resume::Arguments),
     /// Show or release what the breaker holds
     Breaker(breaker::Arguments),
     /// List sources or print a database trigger
@@ -128,6 +134,8 @@ impl Command {
             Self::Events(arguments) => block_on(events::run(context, &arguments)),
             Self::Sync => block_on(sync::run(context)),
             Self::Reload => block_on(reload::run(context)),
+            Self::Pause(arguments) => block_on(pause::run(context, &arguments)),
+            Self::Resume(arguments) => block_on(resume::run(context, &arguments)),
             Self::Breaker(arguments) => block_on(breaker::run(context, &arguments)),
             Self::Source(arguments) => source::run(context, &arguments),
             Self::Backup(arguments) => backup::run(context, &arguments),

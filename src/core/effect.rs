@@ -7,6 +7,7 @@ use super::hold::Hold;
 use super::index::Unsaved;
 use super::jobs::{JobKey, SourceId};
 use super::path::RelPath;
+use super::pauses::Pause;
 use super::principal::Principal;
 use super::report::{SavedRoot, SavedSource, Trip};
 use super::run::{RunCause, RunStatus};
@@ -44,6 +45,8 @@ pub enum Effect {
     /// The removal under this number of the ledger was told: what is to become of its job's record
     /// can be carried out.
     Recorded(u64),
+    /// This pause has ended by itself: it need not be kept any more.
+    PauseEnded(Pause),
     /// Ask the watchers to hand in everything that happened until now, and [`JOBS`] behind it.
     Barrier,
     /// A barrier is through.
@@ -121,6 +124,15 @@ pub enum Event {
         root: RootId,
         /// By whom.
         by: Principal,
+    },
+    /// Removals were paused.
+    Paused(Pause),
+    /// A pause has ended.
+    Resumed {
+        /// The pause.
+        pause: Pause,
+        /// The user who ended it; `None`: its time has come.
+        by: Option<Principal>,
     },
     /// A source of jobs was read for the first time, cannot be read, or can be read again.
     Source {

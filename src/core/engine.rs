@@ -17,6 +17,7 @@
 //! - `root_state`: the state of a root; `roots`: what changes it
 //! - `saved_state`: what an earlier process knew
 //! - `source_state`, `sources`: sources of jobs, and what they report
+//! - `pauses`: removals that a user has paused
 //! - `job_holds`: what jobs, their sources and pins hold
 //! - `owned`: whose entries are whose
 //! - `gathered`, `job_units`: all that a job owns, as one
@@ -50,6 +51,7 @@ mod observe;
 mod orders;
 mod overrides;
 mod owned;
+mod pauses;
 mod root_state;
 mod roots;
 mod saved_state;
@@ -91,6 +93,7 @@ use crate::core::hold::Hold;
 use crate::core::index::{DirId, Index, Writer};
 use crate::core::jobs::{JobKey, Jobs, SourceId, SourceUpdate};
 use crate::core::observed::Observed;
+use crate::core::pauses::Pauses;
 use crate::core::pins::Pins;
 use crate::core::policy::Policy;
 use crate::core::report::{Breaker, CleanReport, CleanRequest, Mode, SavedSource};
@@ -112,6 +115,8 @@ pub struct Setup {
     pub jobs: Arc<Jobs>,
     /// Pins that were set before.
     pub pins: Arc<Pins>,
+    /// Pauses that were ordered before, also those that have ended meanwhile.
+    pub pauses: Arc<Pauses>,
     /// State of sources that an earlier process saved.
     pub sources: BTreeMap<SourceId, SavedSource>,
     /// Jobs whose records are still to be written.
@@ -125,6 +130,7 @@ pub struct Engine {
     policy: Arc<Policy>,
     jobs: Arc<Jobs>,
     pins: Arc<Pins>,
+    pauses: Arc<Pauses>,
     sources: Sources,
     /// Owners of entries, where directories do not tell.
     owned: OwnershipIndex,
@@ -205,6 +211,7 @@ impl Engine {
             policy: setup.policy,
             jobs: setup.jobs,
             pins: setup.pins,
+            pauses: setup.pauses,
             sources,
             owned: OwnershipIndex::default(),
             passing: ReclassifyScan::default(),
@@ -227,6 +234,7 @@ impl Engine {
         };
         engine.reevaluate_restored(units, now);
         engine.arm_pins(now);
+        engine.check_pauses(now);
         engine
     }
 
@@ -312,6 +320,7 @@ impl Engine {
             return;
         };
         self.saved.on_clock_changed();
+        self.check_pauses(now);
         match event {
             // What is armed fires too early, is held, and is armed for later.
             ClockEvent::Jumped { by } => {

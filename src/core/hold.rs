@@ -98,6 +98,17 @@ pub enum Hold {
     Displaced,
     /// The daemon runs with `--dry-run`.
     DryRun,
+    /// A user has paused removals, in one root or in all.
+    Paused {
+        /// Name of the root; `None`: all roots.
+        root: Option<String>,
+        /// The user who ordered it: a name, or a number.
+        who: String,
+        /// The reason.
+        why: String,
+        /// End of the pause.
+        until: Timestamp,
+    },
     /// The job that owns it has not ended.
     Running {
         /// The job.
@@ -224,7 +235,10 @@ impl Hold {
             // but not over and over.
             Self::OpenUnknown { .. } | Self::RecheckMismatch => HOUR_MS,
             // The condition that holds it ends it.
-            Self::DryRun | Self::Reconciling | Self::CacheUnavailable { .. } => return i64::MAX,
+            Self::DryRun
+            | Self::Paused { .. }
+            | Self::Reconciling
+            | Self::CacheUnavailable { .. } => return i64::MAX,
             Self::Denied {
                 ends: Recovery::RetryOnly,
                 ..
@@ -292,6 +306,13 @@ impl fmt::Display for Hold {
             Self::RecheckMismatch => f.write_str("the last look did not agree that it is due; it is looked at again"),
             Self::Displaced => f.write_str("its name was taken while it was out; it stays in the quarantine"),
             Self::DryRun => f.write_str("the daemon runs with --dry-run or --shadow"),
+            Self::Paused { root, who, why, until } => {
+                let (what, option) = match root {
+                    Some(root) => (format!("root \"{root}\""), format!(" --root {root}")),
+                    None => ("everything".to_owned(), String::new()),
+                };
+                write!(f, "{who} has paused {what} until {until}: {why}; `lapsed resume{option}` ends it")
+            }
             Self::Running { job } => write!(f, "job \"{job}\" has not ended"),
             Self::SourceDown { source, why } => write!(f, "source \"{source}\" cannot tell whose it is: {why}"),
             Self::Contested { jobs } => write!(f, "several jobs own it, and one of them does not let it go: {}", jobs.join(", ")),

@@ -18,6 +18,7 @@ pub mod jobs;
 pub mod lateness;
 pub mod observed;
 pub mod path;
+pub mod pauses;
 pub mod pins;
 pub mod policy;
 pub mod principal;

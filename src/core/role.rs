@@ -25,7 +25,7 @@ pub enum Role {
     Viewer,
     /// Removes, pins, and changes API jobs.
     Operator,
-    /// Releases breakers, reloads, and makes tokens.
+    /// Releases breakers, pauses, reloads, and makes tokens.
     Admin,
 }
 

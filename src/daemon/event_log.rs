@@ -9,6 +9,7 @@ use crate::core::facts::RootId;
 use crate::core::hold::Hold;
 use crate::core::jobs::SourceId;
 use crate::core::path::RelPath;
+use crate::core::pauses::Pause;
 use crate::core::policy::Policy;
 use crate::core::time::Now;
 
@@ -115,6 +116,11 @@ fn log_lapsed(event: &Event, policy: &Policy) {
     }
 }
 
+fn paused(pause: &Pause) -> String {
+    let root = pause.root_name();
+    root.map_or_else(|| "all roots".to_owned(), |root| format!("root {root:?}"))
+}
+
 /// Tells a person, or the journal, what happened.
 pub(super) fn log(event: &Event, engine: &Engine, now: Now) {
     let policy = engine.policy();
@@ -158,6 +164,17 @@ pub(super) fn log(event: &Event, engine: &Engine, now: Now) {
                 %by,
                 "the breaker of root {name:?} was released"
             );
+        }
+        Event::Paused(pause) => {
+            let what = paused(pause);
+            let (who, until, why) = (&pause.who, pause.until, &pause.why);
+            tracing::warn!(who, %until, "removals of {what} are paused until {until}: {why}");
+        }
+        Event::Resumed { pause, by } => {
+            let (what, since) = (paused(pause), pause.since);
+            let by = by.as_ref().map(ToString::to_string);
+            let who = by.as_deref().unwrap_or("its end");
+            tracing::info!(by, %since, "removals of {what} go on: the pause was ended by {who}");
         }
         Event::Source { source, what } => {
             let name = source_of(source);

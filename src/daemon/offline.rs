@@ -47,6 +47,7 @@ pub fn offline(mut settings: Settings, baseline: Baseline) -> anyhow::Result<Arc
         index: Arc::clone(engine.index()),
         jobs: Arc::clone(engine.jobs()),
         pins: Arc::clone(&survey.pins),
+        pauses: Arc::clone(&survey.pauses),
         policy,
         link: link.clone(),
         ledger: Arc::clone(&survey.ledger),

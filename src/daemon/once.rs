@@ -70,7 +70,8 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
     let ledger = parts::ledger(&settings)?;
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
     let interrupts = Interrupts::listen(inbox.clone()).context("cannot wait for signals")?;
-    let (jobs, pins) = (Arc::<Jobs>::default(), parts::pins(registry.pins()?));
+    let jobs = Arc::<Jobs>::default();
+    let (pins, pauses) = parts::kept(&registry)?;
     let (sources, cut_off) = start_sources(
         Arc::clone(&jobs),
         Arc::clone(&registry),
@@ -79,7 +80,12 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
         Mode::OnRequest,
     )?;
     // There are no watches to drop, and nobody to look again.
-    let hooks = sources.hooks(Arc::clone(&pins), inbox.clone(), |_, _| {}, |_, _| {});
+    let hooks = sources.hooks(
+        (Arc::clone(&pins), Arc::clone(&pauses)),
+        inbox.clone(),
+        |_, _| {},
+        |_, _| {},
+    );
     let recorded = ledger.last_at();
     // A daemon that ran before knew more than a first look can tell: when files arrived, and what
     // waits for a person.
@@ -104,6 +110,7 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
         memory: Some(memory),
         jobs,
         pins,
+        pauses,
         sources: saved_state::memories(&registry, &settings.sources)?,
         recording: saved_state::unwritten(&registry, &settings.sources)?,
     };
@@ -247,6 +254,7 @@ fn handle_effect(reaper: &Reaper, sources: &Sources, engine: &Engine, effect: &E
         }
         // Nothing is saved here: the next daemon compares.
         Effect::Recorded(id) => sources.on_recorded(*id),
+        Effect::PauseEnded(pause) => sources.forget_pause(pause.clone()),
         // Nothing lapses by itself here.
         Effect::Barrier
         | Effect::Preview(_)

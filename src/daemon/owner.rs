@@ -247,6 +247,7 @@ impl Outlets {
                 }
             }
             Effect::Recorded(id) => self.sources.on_recorded(id),
+            Effect::PauseEnded(pause) => self.sources.forget_pause(pause),
             Effect::Changed { unsaved, clock } => self.cache.save_changes(unsaved, clock),
             Effect::Ruled => self
                 .cache

@@ -16,13 +16,14 @@ use crate::core::clock_guard::{ClockGuard, Run};
 use crate::core::engine::{Engine, Input};
 use crate::core::facts::FileKey;
 use crate::core::index::Index;
-use crate::core::pins::{Pin, Pins};
+use crate::core::pauses::Pauses;
+use crate::core::pins::Pins;
 use crate::core::policy::Policy;
 use crate::core::report::Mode;
 use crate::core::time::{Now, Timestamp};
 use crate::ledger::{self, Ledger};
 use crate::reap::{self, Hooks, Preview, Previewer, ReapError, Reaper, RootLocation};
-use crate::registry::{Registry, ShadowRecord};
+use crate::registry::{Registry, RegistryError, ShadowRecord};
 use crate::watch::{self, BackendKind, WatchRoot};
 
 /// Creates missing directories of the command line whose parent exists; a dry run creates none.
@@ -107,13 +108,14 @@ pub(super) fn open_cache(settings: &Settings) -> Result<Opened, CacheError> {
     cache::open(&options, &settings.policy, &rules)
 }
 
-/// The pins that were kept, ended ones included: the engine knows the time.
-pub(super) fn pins(kept: Vec<Pin>) -> Arc<Pins> {
+/// Pins and pauses that were kept, ended ones included: the engine knows the time.
+pub(super) fn kept(registry: &Registry) -> Result<(Arc<Pins>, Arc<Pauses>), RegistryError> {
     let pins = Pins::default();
-    for pin in kept {
+    for pin in registry.pins()? {
         pins.set(pin);
     }
-    Arc::new(pins)
+    let pauses = Pauses::of(registry.pauses()?);
+    Ok((Arc::new(pins), Arc::new(pauses)))
 }
 
 /// Record of an earlier daemon in shadow mode, if there is one that can be read.

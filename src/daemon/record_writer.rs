@@ -21,6 +21,7 @@ use super::sources::Sources;
 use crate::clock;
 use crate::core::engine::Input;
 use crate::core::jobs::{Jobs, SourceId};
+use crate::core::pauses::Pause;
 use crate::core::policy::Record;
 use crate::core::report::{Mode, SavedSource};
 use crate::ledger::Ledger;
@@ -98,6 +99,7 @@ impl Writer<'_> {
                     Order::Recorded(id) => self.removals.on_recorded(id),
                     Order::Finished(id, dirs) => self.removals.on_finished(id, dirs),
                     Order::Remember(name, memory) => self.remember(&name, memory),
+                    Order::ForgetPause(pause) => self.forget_pause(pause),
                     Order::Wake => {}
                     Order::Stop => ends = true,
                 }
@@ -174,6 +176,13 @@ impl Writer<'_> {
         };
         let kept = self.sources.registry().set_source_seen(name, &seen);
         if let Err(error) = kept {
+            tracing::error!("{error}");
+        }
+    }
+
+    fn forget_pause(&self, pause: Pause) {
+        // The next start ends it once more.
+        if let Err(error) = self.sources.registry().change_pauses(&[], &[pause]) {
             tracing::error!("{error}");
         }
     }

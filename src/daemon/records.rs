@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::core::pauses::Pause;
 use crate::core::report::SavedSource;
 use crate::fs::Dir;
 
@@ -21,6 +22,8 @@ pub(super) enum Order {
     Finished(u64, Vec<Arc<Dir>>),
     /// Keep what is known of the source of this name.
     Remember(String, SavedSource),
+    /// Keep a pause no longer that has ended by itself.
+    ForgetPause(Pause),
     /// Look whether something can be written.
     Wake,
     /// End.

@@ -16,7 +16,7 @@ use super::config_file::ConfigFile;
 use super::ending::{END_MAX, Ending, share};
 use super::inherited::Inherited;
 use super::listeners::Listeners;
-use super::owner::{INBOX_MAX, Outlets, Owner, sink_into};
+use super::owner::{INBOX_MAX, Outlets, Owner};
 use super::parts;
 use super::record_writer::start_sources;
 use super::records::Patience;
@@ -40,6 +40,7 @@ use crate::config::{Environment, LogFormat, LogLevel, Overrides, RootIds, Settin
 use crate::core::engine::Input;
 use crate::core::engine::{Engine, Setup};
 use crate::core::jobs::Jobs;
+use crate::core::pauses::Pauses;
 use crate::core::pins::Pins;
 use crate::core::report::Mode;
 use crate::fs::descriptors;
@@ -185,12 +186,8 @@ impl Running {
         } = parts::open_cache(&settings)?;
         tell_loaded(cache.stats());
         let (inbox, inputs) = mpsc::channel(INBOX_MAX);
-        let watcher = {
-            let mut options = parts::watch_options(&settings);
-            options.restored = restored::roots(&memory);
-            Arc::new(Watcher::start(options, sink_into(&inbox))?)
-        };
-        let (jobs, pins) = (Arc::<Jobs>::default(), parts::pins(registry.pins()?));
+        let watcher = restored::watcher(&settings, &memory, &inbox)?;
+        let (jobs, (pins, pauses)) = (Arc::<Jobs>::default(), parts::kept(&registry)?);
         let (sources, cut_off) = start_sources(
             Arc::clone(&jobs),
             Arc::clone(&registry),
@@ -198,7 +195,7 @@ impl Running {
             inbox.clone(),
             settings.mode,
         )?;
-        let (hooks, answers) = hooks(&inbox, &watcher, &sources, &pins)?;
+        let (hooks, answers) = hooks(&inbox, &watcher, &sources, (&pins, &pauses))?;
         let previewer = parts::previewer(&settings, &hooks, &inbox)?;
         let reaper = parts::reaper(&settings, &ledger, hooks)?;
         reaper.finish(cut_off);
@@ -213,6 +210,7 @@ impl Running {
             memory: Some(memory),
             jobs: Arc::clone(&jobs),
             pins: Arc::clone(&pins),
+            pauses: Arc::clone(&pauses),
             sources: saved_state::memories(&registry, &settings.sources)?,
             recording: saved_state::unwritten(&registry, &settings.sources)?,
         };
@@ -228,6 +226,7 @@ impl Running {
             index: Arc::clone(engine.index()),
             jobs,
             pins,
+            pauses,
             policy,
             link: link.clone(),
             ledger,
@@ -407,7 +406,7 @@ fn hooks(
     inbox: &mpsc::Sender<Input>,
     watcher: &Arc<Watcher>,
     sources: &Arc<Sources>,
-    pins: &Arc<Pins>,
+    (pins, pauses): (&Arc<Pins>, &Arc<Pauses>),
 ) -> anyhow::Result<(Hooks, Arc<Answers>)> {
     let (leaving, returning) = (Arc::clone(watcher), Arc::clone(watcher));
     let answers = Arc::new(Answers::new(inbox.clone()).context("cannot set a timer")?);
@@ -415,7 +414,7 @@ fn hooks(
     let hooks = Hooks {
         reaped: Arc::new(move |reaped| passed_on.put(reaped)),
         ..sources.hooks(
-            Arc::clone(pins),
+            (Arc::clone(pins), Arc::clone(pauses)),
             inbox.clone(),
             move |root, dir| leaving.drop_subtree(root, dir.clone()),
             move |root, dir| returning.relist(root, dir.clone()),

@@ -11,6 +11,7 @@ use crate::app::daemon::{AskSource, CatchUp, IsApi, TellSources};
 use crate::core::engine::Input;
 use crate::core::facts::RootId;
 use crate::core::path::RelPath;
+use crate::core::pauses::Pauses;
 use crate::core::pins::Pins;
 use crate::reap::Hooks;
 
@@ -18,7 +19,7 @@ impl Sources {
     /// Hooks of the reaper: its questions about jobs and pins, and its reports to the engine.
     pub(super) fn hooks(
         self: &Arc<Self>,
-        pins: Arc<Pins>,
+        (pins, pauses): (Arc<Pins>, Arc<Pauses>),
         engine: mpsc::Sender<Input>,
         before_move: impl Fn(RootId, &RelPath) + Send + Sync + 'static,
         put_back: impl Fn(RootId, &RelPath) + Send + Sync + 'static,
@@ -42,6 +43,7 @@ impl Sources {
                 links::hold_of_record(&own_claims, policy, claim)
             }),
             pins,
+            pauses,
             fresh: Arc::new(move |key| fresh.fresh(key)),
             agrees: Arc::new(move |key, fresh| known.agrees(key, fresh)),
             disagrees: Arc::new(move |key, _| doubted.disagrees(key)),

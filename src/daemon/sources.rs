@@ -28,6 +28,7 @@ use crate::clock;
 use crate::config::{SourceKind, SourceSettings};
 use crate::core::engine::Input;
 use crate::core::jobs::{JobChange, JobKey, JobLookup, JobRow, Jobs, SourceId, SourceUpdate};
+use crate::core::pauses::Pause;
 use crate::core::policy::Record;
 use crate::core::report::SavedSource;
 use crate::fs::Dir;
@@ -240,6 +241,11 @@ impl Sources {
     /// Keeps what is known of a source.
     pub(super) fn remember(&self, name: String, memory: SavedSource) {
         self.order(Order::Remember(name, memory));
+    }
+
+    /// Keeps a pause no longer that has ended by itself.
+    pub(super) fn forget_pause(&self, pause: Pause) {
+        self.order(Order::ForgetPause(pause));
     }
 
     fn wake(&self) {

@@ -23,6 +23,7 @@ use crate::config::Settings;
 use crate::core::engine::Input;
 use crate::core::engine::{Engine, Setup};
 use crate::core::jobs::Jobs;
+use crate::core::pauses::Pauses;
 use crate::core::pins::Pins;
 use crate::core::policy::Policy;
 use crate::core::report::Mode;
@@ -53,7 +54,8 @@ pub struct Survey {
     pub(super) ledger: Arc<Ledger>,
     pub(super) registry: Arc<Registry>,
     pub(super) pins: Arc<Pins>,
-    /// Reason why pins and API jobs are unknown.
+    pub(super) pauses: Arc<Pauses>,
+    /// Reason why pins, pauses and API jobs are unknown.
     pub unread: Option<RegistryError>,
 }
 
@@ -69,16 +71,16 @@ pub fn survey(
     baseline: Baseline,
 ) -> anyhow::Result<Survey> {
     let opened = Registry::open_to_read(&settings.state_dir).and_then(|registry| {
-        let pins = registry.pins()?;
-        Ok((registry, pins))
+        let kept = parts::kept(&registry)?;
+        Ok((registry, kept))
     });
-    let (registry, pins, unread) = match (opened, baseline) {
-        (Ok((registry, pins)), _) => (registry, pins, None),
-        (Err(error), Baseline::FirstStart) => (Registry::empty()?, Vec::new(), Some(error)),
+    let (registry, (pins, pauses), unread) = match (opened, baseline) {
+        (Ok((registry, kept)), _) => (registry, kept, None),
+        (Err(error), Baseline::FirstStart) => (Registry::empty()?, Default::default(), Some(error)),
         (Err(error), _) => return Err(error.into()),
     };
     let ledger = Arc::new(Ledger::open_to_read(&settings.state_dir.join("ledger"))?);
-    let (registry, pins) = (Arc::new(registry), parts::pins(pins));
+    let registry = Arc::new(registry);
     let now = clock::now();
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
     let jobs = Arc::<Jobs>::default();
@@ -91,6 +93,7 @@ pub fn survey(
         memory: None,
         jobs: Arc::clone(&jobs),
         pins: Arc::clone(&pins),
+        pauses: Arc::clone(&pauses),
         sources: BTreeMap::new(),
         recording: BTreeSet::new(),
     };
@@ -104,7 +107,12 @@ pub fn survey(
         setup.recording = saved_state::unwritten(&registry, &settings.sources)?;
     }
     let sources = Sources::to_read(jobs, Arc::clone(&registry), inbox.clone());
-    let hooks = sources.hooks(Arc::clone(&pins), inbox.clone(), |_, _| {}, |_, _| {});
+    let hooks = sources.hooks(
+        (Arc::clone(&pins), Arc::clone(&pauses)),
+        inbox.clone(),
+        |_, _| {},
+        |_, _| {},
+    );
     let answers = inbox.clone();
     let previewer = Previewer::start(hooks, &settings.state_dir, move |reaped| {
         let _ = answers.blocking_send(Input::Previewed(reaped));
@@ -125,6 +133,7 @@ pub fn survey(
         ledger,
         registry,
         pins,
+        pauses,
         unread,
     };
     if baseline == Baseline::Records {

@@ -30,8 +30,8 @@ pub struct EncodedLine {
     pub(super) bytes: Vec<u8>,
     /// Instant of the removal.
     pub(super) at: Timestamp,
-    /// True if the line records a pin rather than a removal.
-    pub(super) is_pin: bool,
+    /// True if the line records an order to keep rather than a removal.
+    pub(super) is_order: bool,
 }
 
 impl Line {
@@ -46,7 +46,7 @@ impl Line {
         Ok(EncodedLine {
             bytes,
             at: self.at,
-            is_pin: self.pin.is_some(),
+            is_order: self.pin.is_some() || self.pause.is_some(),
         })
     }
 }

@@ -238,7 +238,7 @@ impl Ledger {
         let Some(newest) = lines.iter().map(|line| line.at).max() else {
             return Ok(());
         };
-        let removals = lines.iter().filter(|line| !line.is_pin);
+        let removals = lines.iter().filter(|line| !line.is_order);
         let removed = removals.map(|line| line.at).max();
         let bytes: Vec<&[u8]> = lines.iter().map(|line| &line.bytes[..]).collect();
         let bytes = bytes.concat();

@@ -16,7 +16,7 @@ use crate::core::jobs::JobRow;
 use crate::core::principal::Principal;
 use crate::core::time::Timestamp;
 
-/// Removal, or a later change to one; or a change of a pin.
+/// Removal, or a later change to one; or a change of a pin or a pause.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Line {
     /// Unique number, never given twice. Nearly in the order of the file.
@@ -76,6 +76,9 @@ pub struct Line {
     /// The pin that the line is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<LinePin>,
+    /// The pause that the line is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<LinePause>,
 }
 
 /// Fields of a line that filters compare, borrowed from its text. Decoding them also checks that
@@ -143,6 +146,16 @@ pub struct LinePin {
     pub why: String,
 }
 
+/// Pause that began, or that a user ended. In its line `basis` is the instant at which it began and
+/// `deadline` the one at which it ends by itself; without a root it is one of all roots.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LinePause {
+    /// Name or number of the user who ordered it.
+    pub who: String,
+    /// Reason that the user gave.
+    pub why: String,
+}
+
 /// Kind of thing that lapsed as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -158,7 +171,7 @@ pub enum LineUnit {
     EmptyDir,
 }
 
-/// Result of a removal, or change of a pin.
+/// Result of a removal, or change of a pin or a pause.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mark {
@@ -177,6 +190,10 @@ pub enum Mark {
     Extended,
     /// Nothing was removed: a pin was taken away.
     Unpinned,
+    /// Nothing was removed: removals were paused.
+    Paused,
+    /// Nothing was removed: a pause was ended before its time.
+    Resumed,
 }
 
 impl Line {
@@ -211,6 +228,7 @@ impl Line {
             job,
             paths: Vec::new(),
             pin: self.pin.clone(),
+            pause: self.pause.clone(),
             ..*self
         }
     }

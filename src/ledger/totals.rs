@@ -29,7 +29,7 @@ impl Totals {
                 displaced: files,
                 ..Sum::default()
             },
-            Mark::Pinned | Mark::Extended | Mark::Unpinned => return,
+            Mark::Pinned | Mark::Extended | Mark::Unpinned | Mark::Paused | Mark::Resumed => return,
         };
         let key = TotalKey {
             day: line.at.day(),

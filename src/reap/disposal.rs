@@ -30,12 +30,12 @@ impl Pipeline<'_> {
     /// Records what was quarantined, and disposes of it. What cannot be recorded goes back.
     pub(super) fn record(&self, quarantined: Vec<Candidate>, round: &mut Round) {
         // Units may have waited for one another: long enough to set a pin.
-        let sound = self.check(quarantined, round, |one, _| match one.claim.unit {
-            Unit::File => Ok(()),
-            Unit::Dir | Unit::Job => {
-                let pin = self.pinned(&one.claim);
-                pin.map_or(Ok(()), |hold| Err(hold.into()))
-            }
+        let sound = self.check(quarantined, round, |one, _| {
+            let hold = match one.claim.unit {
+                Unit::File => self.paused(&one.claim),
+                Unit::Dir | Unit::Job => self.pinned(&one.claim),
+            };
+            hold.map_or(Ok(()), |hold| Err(hold.into()))
         });
         let (with, mut recorded): (Vec<Candidate>, Vec<Candidate>) = sound
             .into_iter()

@@ -7,6 +7,7 @@ use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::jobs::{JobKey, JobLookup, Owner};
 use crate::core::path::RelPath;
+use crate::core::pauses::Pauses;
 use crate::core::pins::Pins;
 use crate::core::policy::{Policy, Record};
 use crate::fs::Dir;
@@ -79,6 +80,8 @@ pub struct Hooks {
     pub linked: LinkedHold,
     /// All pins.
     pub pins: Arc<Pins>,
+    /// All pauses.
+    pub pauses: Arc<Pauses>,
     /// Reads the row of a job from its source. May block, for as long as the source may take.
     pub fresh: Arc<dyn Fn(&JobKey) -> JobLookup + Send + Sync>,
     /// Returns true if that is the known row, by which [`Hooks::owner`] answers.

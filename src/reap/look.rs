@@ -190,6 +190,9 @@ impl<'a> Look<'a> {
         if !is_of(&owner, claim) {
             return Err(Outcome::Changed { facts: *facts });
         }
+        if let Some(hold) = self.paused(claim) {
+            return Err(Outcome::Held(hold));
+        }
         let now = self.clock.now();
         let pins = &hooks.pins;
         let pin = pins.find(self.policy, claim.root, &claim.path, &owner, now);
@@ -201,6 +204,11 @@ impl<'a> Look<'a> {
             Some(hold) => Err(Outcome::Held(hold)),
             None => Ok(owner),
         }
+    }
+
+    /// Returns the pause that holds what the claim names.
+    pub(super) fn paused(&self, claim: &Claim) -> Option<Hold> {
+        self.looks.hooks.pauses.hold_of_claim(self.policy, claim)
     }
 
     fn judge_file(&self, claim: &Claim, facts: &Facts, owner: &Owner) -> Recheck {

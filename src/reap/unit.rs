@@ -163,9 +163,13 @@ impl Look<'_> {
         has_record.then(|| (self.looks.hooks.linked)(self.policy, claim))?
     }
 
-    /// Returns the pin that holds the unit, or anything in it by its path.
+    /// Returns the pause that holds the unit, or the pin that holds it or anything in it by its
+    /// path.
     pub(super) fn pinned(&self, claim: &Claim) -> Option<Hold> {
         let hooks = &self.looks.hooks;
+        if let Some(hold) = self.paused(claim) {
+            return Some(hold);
+        }
         if hooks.pins.is_empty() {
             return None;
         }

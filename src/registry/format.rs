@@ -5,10 +5,10 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Format that this version writes.
-pub const VERSION: i64 = 8;
+pub const VERSION: i64 = 9;
 
 /// Additions of each format: to the file, or in memory for a process that only reads an older file.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "CREATE {temporary} TABLE job (
         source TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL,
         PRIMARY KEY (source, id)
@@ -73,6 +73,11 @@ const TABLES: [&str; 8] = [
     ",
     "CREATE {temporary} TABLE schedule (
         name TEXT PRIMARY KEY, written TEXT NOT NULL, until INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    ",
+    "CREATE {temporary} TABLE pause (
+        root TEXT PRIMARY KEY, path BLOB,
+        who TEXT NOT NULL, why TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL
     ) WITHOUT ROWID;
     ",
 ];

@@ -1,6 +1,6 @@
 //! State that neither the file system nor a database of jobs can give back: jobs that were reported
-//! through the API, pins, the outbox of records to write to sources, the last known state of
-//! sources, facts of forgotten jobs, totals, and tokens of clients.
+//! through the API, pins, pauses, the outbox of records to write to sources, the last known state
+//! of sources, facts of forgotten jobs, totals, and tokens of clients.
 //!
 //! It is an SQLite file, `registry.db` in the state directory, apart from the cache, which may be
 //! lost at any time.
@@ -9,7 +9,8 @@
 //! - `handle`: the connection, shared between threads
 //! - `format`: tables, and migration of older files
 //! - `shadow`: record of a daemon in shadow mode, in a file of its own
-//! - `jobs`, `pins`, `outbox`, `forgotten`, `sources`, `totals`, `tokens`, `runs`: one table each
+//! - `jobs`, `pins`, `pauses`, `outbox`, `forgotten`, `sources`, `totals`, `tokens`, `runs`: one
+//!   table each
 //!
 //! **Invariant:** acknowledged changes must be on the disk: every write is a transaction that is
 //! synchronized before its call returns.
@@ -26,6 +27,7 @@ mod handle;
 mod jobs;
 mod open;
 mod outbox;
+mod pauses;
 mod pins;
 mod runs;
 mod schedules;

@@ -1,11 +1,14 @@
 //! The registry on a real disk: what is acknowledged stays, what is damaged is refused.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
 use crate::core::jobs::{JobRow, Status};
+use crate::core::pauses::{Pause, PausedRoot};
 use crate::core::pins::{Pin, PinTarget};
 use crate::core::policy::Record;
 use crate::core::time::Timestamp;
@@ -207,7 +210,7 @@ fn an_older_file_gets_the_tables_that_it_lacks_once_it_is_written() {
         .lock()
         .execute_batch(
             "DROP TABLE forgotten; DROP TABLE total; DROP TABLE counted; DROP TABLE source_read;
-             DROP TABLE machine_run; DROP TABLE token; DROP TABLE run; DROP TABLE schedule;
+             DROP TABLE machine_run; DROP TABLE token; DROP TABLE run; DROP TABLE schedule; DROP TABLE pause;
              DROP TABLE cleaned; DROP TABLE forgotten_total; PRAGMA user_version = 1;",
         )
         .unwrap();
@@ -217,6 +220,7 @@ fn an_older_file_gets_the_tables_that_it_lacks_once_it_is_written() {
     assert_eq!(seen.jobs("api").unwrap().len(), 1);
     assert_eq!(seen.forgotten(None, "one").unwrap(), []);
     assert_eq!(seen.runs(None, 10).unwrap(), []);
+    assert_eq!(seen.pauses().unwrap(), []);
     drop(seen);
     let after = std::fs::read(dir.path().join("registry.db")).unwrap();
     assert!(before == after, "a look changes nothing");
@@ -225,6 +229,37 @@ fn an_older_file_gets_the_tables_that_it_lacks_once_it_is_written() {
         assert_eq!(registry.jobs("api").unwrap().len(), 1);
         assert_eq!(registry.forgotten(None, "one").unwrap(), []);
     }
+}
+
+#[test]
+fn a_pause_is_kept_until_it_is_ended_and_not_ended_with_an_earlier_one() {
+    let dir = scratch();
+    let pause = |name: Option<&str>, until| Pause {
+        root: name.map(|name| PausedRoot {
+            name: name.to_owned(),
+            path: PathBuf::from(OsStr::from_bytes(b"/srv/\xff")),
+        }),
+        who: "ann".to_owned(),
+        why: "x".to_owned(),
+        since: Timestamp::from_unix_ms(5),
+        until: Timestamp::from_unix_ms(until),
+    };
+    let (all, first, second) = (pause(None, 7), pause(Some("a"), 8), pause(Some("a"), 9));
+    let registry = open(&dir);
+    registry
+        .change_pauses(&[all.clone(), first.clone()], &[])
+        .unwrap();
+    registry
+        .change_pauses(std::slice::from_ref(&second), &[])
+        .unwrap();
+    registry
+        .change_pauses(&[], std::slice::from_ref(&first))
+        .unwrap();
+    drop(registry);
+    let registry = open(&dir);
+    assert_eq!(registry.pauses().unwrap(), [all.clone(), second.clone()]);
+    registry.change_pauses(&[], &[all, second]).unwrap();
+    assert_eq!(registry.pauses().unwrap(), []);
 }
 
 #[test]

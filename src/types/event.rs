@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::{JsonPath, Moment};
 use crate::core::claim::Unit;
+use crate::core::pauses::Pause;
 use crate::core::principal::Principal;
 use crate::core::report::Counted;
 use crate::core::run::{RunCause, RunStatus};
@@ -90,6 +91,22 @@ pub enum Event {
         /// Requester.
         by: Principal,
     },
+    /// Removals were paused.
+    Paused {
+        /// Name of the user who ordered it.
+        who: String,
+        /// Reason.
+        why: String,
+        /// Instant at which the pause ends by itself.
+        until: Moment,
+    },
+    /// A pause ended.
+    Resumed {
+        /// Reason of the pause.
+        why: String,
+        /// Requester; `null`: its time has come.
+        by: Option<Principal>,
+    },
     /// A source of jobs was read, failed, or recovered.
     Source {
         /// Name of the source.
@@ -155,6 +172,23 @@ pub struct Gap {
 }
 
 impl Event {
+    /// The beginning of `pause`.
+    #[must_use]
+    pub fn of_pause(pause: &Pause) -> Self {
+        Self::Paused {
+            who: pause.who.clone(),
+            why: pause.why.clone(),
+            until: Moment(pause.until),
+        }
+    }
+
+    /// The end of `pause`, by the word of `by`.
+    #[must_use]
+    pub fn of_end(pause: &Pause, by: Option<Principal>) -> Self {
+        let why = pause.why.clone();
+        Self::Resumed { why, by }
+    }
+
     /// Name in the `event` line of a server-sent event.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -165,6 +199,8 @@ impl Event {
             Self::Root { .. } => "root",
             Self::Tripped { .. } => "tripped",
             Self::Released { .. } => "released",
+            Self::Paused { .. } => "paused",
+            Self::Resumed { .. } => "resumed",
             Self::Source { .. } => "source",
             Self::OrphansTripped { .. } => "orphans-tripped",
             Self::ClaimRefused { .. } => "claim-refused",
@@ -209,6 +245,10 @@ mod tests {
                 why: String::new(),
             },
             Event::Clock { by_ms: -5 },
+            Event::Resumed {
+                why: String::new(),
+                by: None,
+            },
             Event::Missing(gap.clone()),
             Event::Dropped(gap),
         ] {

@@ -47,14 +47,26 @@ pub struct Removal {
     /// Not 0: further paths of the unit whose line has the same number.
     #[serde(default)]
     pub part: u32,
-    /// For a pin: when it ends.
+    /// For a pin or a pause: when it ends.
     #[serde(default)]
     pub deadline: String,
     /// The pin that this is about.
     #[serde(default)]
     pub pin: Option<RemovalPin>,
+    /// The pause that this is about.
+    #[serde(default)]
+    pub pause: Option<RemovalPause>,
     /// Requester.
     pub by: Principal,
+}
+
+/// A pause in a line of the ledger.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RemovalPause {
+    /// Name of the user who ordered it.
+    pub who: String,
+    /// Reason.
+    pub why: String,
 }
 
 /// A pin in a line of the ledger.

@@ -15,6 +15,7 @@ mod jobs;
 mod json_path;
 mod moment;
 mod parameters;
+mod pause;
 mod pins;
 mod plan;
 mod query;
@@ -40,7 +41,7 @@ pub use error::Problem;
 pub use event::{Event, EventLine, Gap};
 pub use explain::{Explanation, HoldLine, PastRemoval};
 pub use files::{Entry, Files};
-pub use history::{History, Removal, RemovalPin};
+pub use history::{History, Removal, RemovalPause, RemovalPin};
 pub use jobs::{
     Claim, Job, JobLine, JobOrder, JobRemoval, Jobs, OrphanTrip, PendingRecord, RefusedClaims,
     Source,
@@ -48,6 +49,7 @@ pub use jobs::{
 pub use json_path::{JsonPath, OptionalPath};
 pub use moment::Moment;
 pub use parameters::{QueryError, from_query, to_query};
+pub use pause::{Pause, PauseOrder, Pauses, ResumeQuery, Resumed};
 pub use pins::{Pin, PinChange, PinOrder, Pins};
 pub use plan::{Plan, PlanGroup, PlanHour};
 pub use query::{

@@ -180,7 +180,7 @@ states! {
         EmptyDir,
     }
 
-    /// Result of a removal, or change of a pin.
+    /// Result of a removal, or change of a pin or a pause.
     RemovalResult {
         /// It is removed.
         #[default]
@@ -195,5 +195,9 @@ states! {
         Extended,
         /// A pin was taken away.
         Unpinned,
+        /// Removals were paused.
+        Paused,
+        /// A pause was ended before its time.
+        Resumed,
     }
 }

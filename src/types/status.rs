@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use std::collections::BTreeMap;
 
 use super::{
-    Breaker, Cache, HealthState, JsonPath, Mode, Reconciliation, RootPhase, ScheduleSettings,
-    Source, Tally, Trigger, Trip,
+    Breaker, Cache, HealthState, JsonPath, Mode, Pause, Reconciliation, RootPhase,
+    ScheduleSettings, Source, Tally, Trigger, Trip,
 };
 
 /// Due files, and the rate of removals.
@@ -117,6 +117,9 @@ pub struct Status {
     pub jobs: BTreeMap<String, u64>,
     /// Pins that hold.
     pub pins: u64,
+    /// Pauses that hold: nothing is removed from their roots.
+    #[serde(default)]
+    pub pauses: Vec<Pause>,
     /// Sources of jobs.
     pub sources: Vec<Source>,
     /// Resident memory of the daemon in bytes, as the kernel counts it; `null` where it does not

@@ -41,6 +41,7 @@ mod ledger;
 mod metrics;
 mod offline;
 mod one_owner;
+mod pauses;
 mod pins;
 mod presets;
 mod questions;

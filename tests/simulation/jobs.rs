@@ -364,6 +364,7 @@ fn engine(
         memory: None,
         jobs: Arc::default(),
         pins,
+        pauses: Arc::default(),
         sources,
         recording: BTreeSet::new(),
     };

@@ -58,6 +58,7 @@ impl Machine {
             memory: None,
             jobs: std::sync::Arc::default(),
             pins: std::sync::Arc::default(),
+            pauses: std::sync::Arc::default(),
             sources: std::collections::BTreeMap::new(),
             recording: std::collections::BTreeSet::new(),
         };
@@ -273,6 +274,7 @@ impl Machine {
             memory: Some(memory),
             jobs: std::sync::Arc::default(),
             pins: std::sync::Arc::default(),
+            pauses: std::sync::Arc::default(),
             sources: std::collections::BTreeMap::new(),
             recording: std::collections::BTreeSet::new(),
         };
@@ -333,6 +335,7 @@ impl Machine {
                 Effect::Source(..)
                 | Effect::Barrier
                 | Effect::Recorded(_)
+                | Effect::PauseEnded(_)
                 | Effect::Ruled
                 | Effect::Placed(..)
                 | Effect::Shadow(_)

@@ -118,6 +118,8 @@ fn clients_read_every_word_of_the_ledger() {
         Mark::Pinned => RemovalResult::Pinned,
         Mark::Extended => RemovalResult::Extended,
         Mark::Unpinned => RemovalResult::Unpinned,
+        Mark::Paused => RemovalResult::Paused,
+        Mark::Resumed => RemovalResult::Resumed,
     };
     for mark in [
         Mark::Removed,
@@ -126,6 +128,8 @@ fn clients_read_every_word_of_the_ledger() {
         Mark::Pinned,
         Mark::Extended,
         Mark::Unpinned,
+        Mark::Paused,
+        Mark::Resumed,
     ] {
         let word = serde_json::to_value(mark).unwrap();
         assert_eq!(word, result(mark).as_str());

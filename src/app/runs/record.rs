@@ -213,7 +213,13 @@ fn add(of: &mut RuleTotals, line: &Line) {
     let counts = match line.result {
         Mark::Removed if line.part == 0 => u64::wrapping_add,
         Mark::PutBack => u64::wrapping_sub,
-        Mark::Removed | Mark::Displaced | Mark::Pinned | Mark::Extended | Mark::Unpinned => return,
+        Mark::Removed
+        | Mark::Displaced
+        | Mark::Pinned
+        | Mark::Extended
+        | Mark::Unpinned
+        | Mark::Paused
+        | Mark::Resumed => return,
     };
     of.files = counts(of.files, line.files);
     of.bytes = counts(of.bytes, line.bytes);

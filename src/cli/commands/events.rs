@@ -111,6 +111,18 @@ fn sentence(line: &EventLine) -> String {
             human::count(*due),
             human::counted_as(*of, *what)
         ),
+        Event::Paused { who, why, until } => format!(
+            "{}, by {who} until {}: {why}",
+            line.root.as_deref().unwrap_or("all roots"),
+            human::clock_time(until.0, line.at.map_or(until.0, |at| at.0)),
+        ),
+        Event::Resumed { why, by } => {
+            let root = line.root.as_deref().unwrap_or("all roots");
+            let by = by
+                .as_ref()
+                .map_or_else(|| "itself".to_owned(), ToString::to_string);
+            format!("{root}, by {by}; it was paused because: {why}")
+        }
         Event::Released { by } => format!("root {root}, by {by}"),
         Event::Clock { by_ms } => {
             let way = if *by_ms < 0 { "back" } else { "forward" };

@@ -155,10 +155,10 @@ fn table() -> Table {
 
 fn row(table: &mut Table, removal: &Removal, now: Timestamp) {
     let (what, tone) = what(removal, now);
-    let figures = match removal.pin {
-        // A pin removes nothing.
-        Some(_) => ["-", "-", "-", "-"].map(str::to_owned),
-        None => [
+    let figures = match (&removal.pin, &removal.pause) {
+        // These remove nothing.
+        (Some(_), _) | (_, Some(_)) => ["-", "-", "-", "-"].map(str::to_owned),
+        (None, None) => [
             human::span(removal.late_ms.max(0).unsigned_abs()),
             human::count(removal.files),
             human::size(removal.bytes),
@@ -198,6 +198,21 @@ fn what(removal: &Removal, now: Timestamp) -> (String, Tone) {
         (Some(job), path) => format!("job {job}: {path}"),
         (None, path) => path.to_owned(),
     };
+    if let Some(pause) = &removal.pause {
+        let root = match removal.root.as_str() {
+            "" => "all roots".to_owned(),
+            root => format!("root {root}"),
+        };
+        let ends = human::relative_or(Some(&removal.deadline), now, "");
+        let told = match removal.result {
+            RemovalResult::Resumed => format!("{root} (resumed)"),
+            result => format!(
+                "{root} ({result} by {}, ends {ends}; {})",
+                pause.who, pause.why
+            ),
+        };
+        return (told, Tone::Dim);
+    }
     match (removal.result, &removal.pin) {
         (RemovalResult::Removed, _) => (thing, Tone::Plain),
         (result, None) => (format!("{thing} ({result})"), Tone::Warn),

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::breaker;
 use super::job;
+use super::pause::describe;
 use crate::cli::client::Target;
 use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::human;
@@ -80,6 +81,8 @@ fn summary(status: &Status, now: Timestamp) -> Vec<String> {
         human::counted(status.roots.len() as u64, "root", "roots"),
     ));
     lines.push(format!("config   {}", configuration(status, now)));
+    let pauses = status.pauses.iter();
+    lines.extend(pauses.map(|pause| format!("paused   {}", describe(pause, now))));
     lines.extend(backlog(status, now));
     lines.push(match &status.next {
         None if !status.has_deadlines => "next     nothing has a deadline".to_owned(),

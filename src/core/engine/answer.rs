@@ -15,6 +15,7 @@ use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::DirId;
 use crate::core::path::RelPath;
+use crate::core::pauses::Pauses;
 use crate::core::policy::{Class, JobFilter, Schedule};
 use crate::core::report::{Explanation, HeldCount, Mode, RootStatus, Status};
 use crate::core::time::{Now, Timestamp};
@@ -27,6 +28,7 @@ pub struct Holds {
     guard: ClockGuard,
     unsaved: Option<Hold>,
     jobs: JobHolds,
+    pauses: Arc<Pauses>,
     mode: Mode,
     now: Now,
 }
@@ -46,7 +48,9 @@ impl Holds {
     ) -> Option<Hold> {
         let deadline = deadline.filter(|&deadline| deadline <= self.now.wall)?;
         let of_root = self.roots.get(&root)?.hold(deadline);
-        of_root
+        let of_pause = self.pauses.hold(&self.jobs.policy, root);
+        of_pause
+            .or(of_root)
             .or_else(|| self.unsaved.clone())
             .or_else(|| self.guard.hold(basis, deadline, self.now))
             .or_else(|| self.own_hold(root, path))
@@ -83,6 +87,7 @@ impl Engine {
             guard: self.guard.clone(),
             unsaved: self.saved.hold(),
             jobs: self.job_holds(),
+            pauses: Arc::clone(&self.pauses),
             mode: self.mode,
             now,
         }
@@ -169,8 +174,11 @@ impl Engine {
                 counts.entry(hold.code()).or_insert_with(new).count += files;
             };
         for (&root, state) in &self.roots {
-            let until = state.breaker.trip().map_or(now.wall, |trip| trip.at);
-            if let Some(hold) = state.hold(until).or_else(|| self.saved.hold()) {
+            let paused = self.paused(root);
+            let trip = state.breaker.trip().filter(|_| paused.is_none());
+            let until = trip.map_or(now.wall, |trip| trip.at);
+            let hold = paused.or_else(|| state.hold(until));
+            if let Some(hold) = hold.or_else(|| self.saved.hold()) {
                 let due = self.index.forecast(Some(root), until);
                 let files = due
                     .iter()

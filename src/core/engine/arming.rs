@@ -129,6 +129,7 @@ impl Engine {
             && self.saved.hold().is_none()
             && !self.job_holds().concern(root)
             && self.roots.get(&root).is_some_and(RootState::is_free)
+            && self.paused(root).is_none()
             && self
                 .policy
                 .rules

@@ -320,6 +320,7 @@ impl Engine {
         if calmed {
             self.guard.release();
             self.saved.on_clock_changed();
+            self.check_pauses(now);
         }
         for &root in &released {
             self.effects.tell(Event::Released {

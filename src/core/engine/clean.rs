@@ -360,9 +360,12 @@ impl Engine {
         }
     }
 
-    /// Judges a job that waited in line once more: `None`, if it is still due with all that is
-    /// claimed.
+    /// Judges what waited in line once more: a pause may have begun, and a job must still be due
+    /// with all that is claimed.
     pub(super) fn hold_of_queued(&self, item: &Item, claim: &Claim, now: Now) -> Option<Hold> {
+        if let Some(hold) = self.pauses.hold_of_claim(&self.policy, claim) {
+            return Some(hold);
+        }
         let Item::Job(_, no, rule) = *item else {
             return None;
         };

@@ -63,6 +63,11 @@ pub(super) struct Claims {
 }
 
 impl Claims {
+    /// Subjects of the claims that the reaper has.
+    pub(super) fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.outstanding.keys()
+    }
+
     /// Number of claims that the reaper has.
     pub(super) fn len(&self) -> usize {
         self.outstanding.len()
@@ -153,6 +158,7 @@ impl Engine {
             Timer::Page(_) | Timer::Unit(_) | Timer::Job(..) => self.claim_due(next, now),
             Timer::Shared(dir) => self.try_shared_holds(dir, now),
             Timer::Pins => self.end_pins(now),
+            Timer::Pauses => self.check_pauses(now),
             Timer::Root(root) => match self.roots.get_mut(&root).map(|of| of.retry(now.wall)) {
                 Some(Retry::Removals) => self.arm_root(root, now),
                 // The next look tells whether it could be had.
@@ -202,7 +208,7 @@ impl Engine {
         match next.timer {
             Timer::Page(page) => self.arm_page(page, now),
             Timer::Unit(dir) => self.arm_unit(dir, now),
-            Timer::Shared(_) | Timer::Root(_) | Timer::Job(..) | Timer::Pins => {}
+            Timer::Shared(_) | Timer::Root(_) | Timer::Job(..) | Timer::Pins | Timer::Pauses => {}
         }
     }
 

@@ -63,7 +63,8 @@ impl Engine {
             hold.is_of_root()
                 || matches!(
                     hold,
-                    Hold::Reconciling
+                    Hold::Paused { .. }
+                        | Hold::Reconciling
                         | Hold::RootMissing
                         | Hold::Breaker
                         | Hold::CacheUnavailable { .. }
@@ -248,6 +249,9 @@ impl Engine {
         gathered: &JobFileSet,
         now: Now,
     ) -> Option<Hold> {
+        if let Some(hold) = self.pauses.hold_of_rule(&self.policy, lapse.rule) {
+            return Some(hold);
+        }
         let holds = self.job_holds();
         if let Some(hold) = holds
             .source_down(job.key.source)

@@ -214,6 +214,7 @@ impl Engine {
         lapse: Lapse,
         now: Now,
     ) -> impl Iterator<Item = (Hold, Option<Timestamp>)> + 'e {
+        let of_pause = move || Some((self.paused(root)?, None));
         let of_root = move || {
             let hold = self.roots.get(&root)?.hold(lapse.deadline)?;
             Some((hold, None))
@@ -223,7 +224,8 @@ impl Engine {
             let until = self.guard.effective(lapse.basis, lapse.deadline);
             Some((hold, Some(until.max(now.wall.plus_ms(1)))))
         };
-        once_with(of_root)
+        once_with(of_pause)
+            .chain(once_with(of_root))
             .chain(once_with(|| Some((self.saved.hold()?, None))))
             .chain(once_with(of_clock))
             .chain(once_with(move || {

@@ -275,6 +275,10 @@ impl Engine {
         now: Now,
     ) {
         let is_job = claim.unit == Unit::Job;
+        // The end of the pause arms it again: it has no hold of its own.
+        if matches!(hold, Hold::Paused { .. }) {
+            return;
+        }
         // Of several roots, only recovery tells which one it is.
         let is_in_one = claim.root != NO_ROOT && claim.places().all(|(of, _)| of == claim.root);
         if hold.is_of_root() && is_in_one {

@@ -19,6 +19,7 @@ use crate::core::effect::{Effect, Event};
 use crate::core::facts::RootId;
 use crate::core::index::{DirId, PageId};
 use crate::core::jobs::{JobChange, JobKey, JobRow, Jobs, SourceId, SourceUpdate};
+use crate::core::pauses::Pauses;
 use crate::core::pins::Pins;
 use crate::core::report::SourceStatus;
 use crate::core::time::Now;
@@ -40,6 +41,12 @@ impl Engine {
     #[must_use]
     pub fn pins(&self) -> &Arc<Pins> {
         &self.pins
+    }
+
+    /// The pauses, to read.
+    #[must_use]
+    pub fn pauses(&self) -> &Arc<Pauses> {
+        &self.pauses
     }
 
     pub(super) fn job_holds(&self) -> JobHolds {

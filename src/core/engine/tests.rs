@@ -32,6 +32,7 @@ mod job_breaker;
 mod limits;
 mod orders;
 mod orphans;
+mod pauses;
 mod records;
 mod refused;
 mod shadow;
@@ -190,6 +191,7 @@ impl Place {
             memory: None,
             jobs: Arc::default(),
             pins: Arc::default(),
+            pauses: Arc::default(),
             sources,
             recording: BTreeSet::new(),
         };
@@ -258,6 +260,7 @@ impl Place {
                 Effect::Remember(..)
                 | Effect::Changed { .. }
                 | Effect::Ruled
+                | Effect::PauseEnded(_)
                 | Effect::Placed(..)
                 | Effect::Synced(_) => {}
             }

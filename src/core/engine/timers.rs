@@ -26,6 +26,8 @@ pub(super) enum Timer {
     Job(SourceId, u32),
     /// A pin ends.
     Pins,
+    /// A pause ends.
+    Pauses,
 }
 
 /// A timer that fired.
@@ -96,7 +98,7 @@ impl Timers {
                 let at = usize::try_from(no).expect("invariant: job numbers fit into memory");
                 Some(slot_at(self.jobs.entry(source).or_default(), at))
             }
-            Timer::Root(_) | Timer::Pins => None,
+            Timer::Root(_) | Timer::Pins | Timer::Pauses => None,
         }
     }
 

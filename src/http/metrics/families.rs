@@ -9,7 +9,7 @@ use strum::VariantNames as _;
 
 use super::exposition::Exposition;
 use crate::core::hold::Hold;
-use crate::types::{CacheState, HealthState, Mode, Moment, Source, SourceState, Status};
+use crate::types::{CacheState, HealthState, Mode, Moment, Pause, Source, SourceState, Status};
 
 /// Renders `status`.
 pub(super) fn render(status: &Status) -> String {
@@ -109,6 +109,21 @@ fn removals(all: &mut Exposition, status: &Status) {
     }
     all.family("lapsed_pins", "Pins that hold.")
         .only(Some(status.pins));
+    let mut family = all.family(
+        "lapsed_pause_end_timestamp_seconds",
+        "Instant at which the pause of the root ends, in seconds since 1970; \
+         absent if the root is not paused.",
+    );
+    for root in &status.roots {
+        let is_its = |pause: &&Pause| pause.root.as_ref().is_none_or(|name| *name == root.name);
+        let ends = status.pauses.iter().filter(is_its);
+        if let Some(end) = ends
+            .filter_map(|pause| instant(&pause.until))
+            .reduce(f64::max)
+        {
+            family.sample(&[("root", &root.name)], end);
+        }
+    }
     let mut family = all.family("lapsed_jobs", "Jobs of all sources, by status.");
     for (status, count) in &status.jobs {
         family.sample(&[("status", status)], count);

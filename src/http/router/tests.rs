@@ -41,6 +41,7 @@ mod engine;
 mod explain;
 mod jobs;
 mod orders;
+mod pause;
 mod pins;
 
 const ROOT: RootId = RootId(0);
@@ -244,6 +245,7 @@ impl World {
             memory: None,
             jobs: Arc::default(),
             pins: Arc::default(),
+            pauses: Arc::default(),
             sources: std::collections::BTreeMap::new(),
             recording: std::collections::BTreeSet::new(),
         };
@@ -263,6 +265,7 @@ impl World {
             index,
             jobs: Arc::clone(engine.jobs()),
             pins: Arc::clone(engine.pins()),
+            pauses: Arc::clone(engine.pauses()),
             policy,
             settings: types::Settings::default(),
             adapter: Arc::default(),

@@ -159,7 +159,9 @@ fn place_of(event: &Input) -> (Option<RootId>, Option<&RelPath>) {
             (Some(*root), None)
         }
         Input::OrphansTripped { root, .. } => (*root, None),
-        Input::Source { .. }
+        Input::Paused(_)
+        | Input::Resumed { .. }
+        | Input::Source { .. }
         | Input::ClaimRefused { .. }
         | Input::Run { .. }
         | Input::Saving
@@ -209,6 +211,8 @@ fn line(told: &NumberedEvent) -> EventLine {
             what: trip.what,
         },
         Input::Released { by, .. } => Event::Released { by: by.clone() },
+        Input::Paused(pause) => Event::of_pause(pause),
+        Input::Resumed { pause, by } => Event::of_end(pause, by.clone()),
         Input::Source { source, what } => Event::Source {
             source: source_name(source),
             what: what.clone(),
@@ -256,7 +260,12 @@ fn line(told: &NumberedEvent) -> EventLine {
         path_b64: None,
         event,
     };
-    line.at_path(root.map(|root| root_name(policy, root).to_owned()), path)
+    let name = match (&told.event, root) {
+        // A reload may have taken the root away.
+        (Input::Paused(pause) | Input::Resumed { pause, .. }, _) => pause.root_name(),
+        (_, root) => root.map(|root| root_name(policy, root)),
+    };
+    line.at_path(name.map(str::to_owned), path)
 }
 
 /// Has the engine publish single observations while it exists.

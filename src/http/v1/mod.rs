@@ -8,6 +8,7 @@ pub(super) mod files;
 pub(super) mod history;
 pub(super) mod jobs;
 mod lines;
+pub(super) mod pause;
 pub(super) mod pins;
 pub(super) mod plan;
 pub(super) mod reload;

@@ -3,6 +3,7 @@
 use super::world::{SOURCE, held_by_source, job_rule, key, row};
 use super::*;
 use crate::core::jobs::{JobLookup, JobRow, Status};
+use crate::core::pauses::Pause;
 use crate::core::pins::{Pin, PinTarget};
 use crate::core::policy::JobFilter;
 use crate::core::template::Template;
@@ -167,6 +168,52 @@ fn pins_hold_files_before_and_after_they_moved() {
     );
     assert_eq!(bench.read("j1/a"), "j1/a");
     bench.assert_untouched();
+}
+
+#[test]
+fn a_pause_holds_files_and_units_before_and_after_they_moved() {
+    let dirs = Rule {
+        jobs: JobFilter::Anyone,
+        ..rule(Unit::Dir, Since::Newest, 0)
+    };
+    for (mut bench, unit, name) in [
+        (files(), Unit::File, "j1/a"),
+        (Bench::jobs(vec![dirs]), Unit::Dir, "unit"),
+    ] {
+        let kept = if unit == Unit::Dir { "unit/b" } else { name };
+        bench.write(kept, "kept");
+        let pause = Pause {
+            root: None,
+            who: "ann".into(),
+            why: "an audit".into(),
+            since: Timestamp::MIN,
+            until: Timestamp::MAX,
+        };
+        bench.world.pauses.set(pause.clone());
+        let held_by_pause = |outcome: &Outcome| {
+            let hold = held(outcome);
+            assert!(matches!(hold, Hold::Paused { .. }), "{outcome:?}");
+        };
+        let claim = match unit {
+            Unit::File => of_job(&bench, name),
+            Unit::Dir | Unit::Job => bench.claim(unit, name),
+        };
+        held_by_pause(&bench.reap(std::slice::from_ref(&claim))[0]);
+        bench.assert_untouched();
+        bench.world.pauses.remove(&pause);
+        // In the last moment: when the owner is asked for the second time.
+        let (pauses, times) = (Arc::clone(&bench.world.pauses), Mutex::new(0));
+        bench.asked = Arc::new(move |_, _, _| {
+            *times.lock() += 1;
+            if *times.lock() == 2 {
+                pauses.set(pause.clone());
+            }
+        });
+        bench.reaper = None;
+        held_by_pause(&bench.reap(&[claim])[0]);
+        assert_eq!(bench.read(kept), "kept");
+        bench.assert_untouched();
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::core::jobs::{Job, JobKey, JobLookup, JobRow, JobTimestamps, Owner, SourceId, Status};
+use crate::core::pauses::Pauses;
 use crate::core::pins::Pins;
 use crate::core::policy::{JobFilter, Source};
 
@@ -32,6 +33,7 @@ pub(super) struct World {
     /// Jobs whose rows were read.
     pub(super) read: Mutex<Vec<String>>,
     pub(super) pins: Arc<Pins>,
+    pub(super) pauses: Arc<Pauses>,
     /// The ids of what was to be recorded, with the job and what becomes of its record.
     pub(super) noted: Mutex<Vec<(u64, String, &'static str)>>,
     pub(super) struck: Mutex<Vec<u64>>,
@@ -144,6 +146,7 @@ impl World {
             refused: Arc::new(|_, _, _, _| None),
             linked: Arc::new(|_, _| None),
             pins: Arc::clone(&self.pins),
+            pauses: Arc::clone(&self.pauses),
             fresh: Arc::new(move |key| says.fresh(key)),
             agrees: Arc::new(move |key, fresh| knows.agrees(key, fresh)),
             disagrees: Arc::new(move |key, fresh| {

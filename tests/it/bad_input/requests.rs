@@ -152,7 +152,7 @@ fn requests_that_are_not_understood() {
     "#);
     told!(place, get("/v1/files?hold=nope"), @r#"
     400 Bad Request: query parameter "hold" cannot be "nope"
-      allowed: reconciling, root-missing, root-unreachable, breaker, clock-jumped, clock-behind, open, open-unknown, denied, no-quarantine, root-in-use, ledger-unavailable, cache-unavailable, mount-inside, root-inside, state-inside, no-timestamp, unreadable, recheck-mismatch, displaced, dry-run, running, source-down, contested, row-needed, unreadable-job, claim-refused, pinned
+      allowed: reconciling, root-missing, root-unreachable, breaker, clock-jumped, clock-behind, open, open-unknown, denied, no-quarantine, root-in-use, ledger-unavailable, cache-unavailable, mount-inside, root-inside, state-inside, no-timestamp, unreadable, recheck-mismatch, displaced, dry-run, paused, running, source-down, contested, row-needed, unreadable-job, claim-refused, pinned
     "#);
     told!(place, get("/v1/files?older_than=%zz"), @r#"400 Bad Request: "%zz" in the query is not percent-encoded"#);
     told!(place, get("/v1/plan?within=99999999999999999999d"), @r#"
@@ -169,7 +169,7 @@ fn requests_that_are_not_understood() {
     "#);
     told!(place, get("/v1/nothing"), @r#"
     404 Not Found: there is nothing at "/v1/nothing"
-      allowed: /metrics, /v1/breaker, /v1/breaker/release, /v1/clean, /v1/events, /v1/explain, /v1/files, /v1/health, /v1/history, /v1/jobs, /v1/jobs/{id}, /v1/pins, /v1/pins/{id}, /v1/plan, /v1/reload, /v1/runs, /v1/runs/{id}, /v1/settings, /v1/shadow, /v1/space, /v1/stats, /v1/status, /v1/sync, /v1/tokens, /v1/tokens/{id}
+      allowed: /metrics, /v1/breaker, /v1/breaker/release, /v1/clean, /v1/events, /v1/explain, /v1/files, /v1/health, /v1/history, /v1/jobs, /v1/jobs/{id}, /v1/pause, /v1/pins, /v1/pins/{id}, /v1/plan, /v1/reload, /v1/runs, /v1/runs/{id}, /v1/settings, /v1/shadow, /v1/space, /v1/stats, /v1/status, /v1/sync, /v1/tokens, /v1/tokens/{id}
     "#);
     assert_unharmed(&mut daemon);
 }

@@ -44,6 +44,7 @@ impl Core {
             memory: None,
             jobs: Arc::default(),
             pins: Arc::default(),
+            pauses: Arc::default(),
             sources: BTreeMap::new(),
             recording: std::collections::BTreeSet::new(),
         };

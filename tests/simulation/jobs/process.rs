@@ -144,6 +144,7 @@ impl Sim {
                 Effect::Changed { .. }
                 | Effect::Remember(..)
                 | Effect::Ruled
+                | Effect::PauseEnded(_)
                 | Effect::Placed(_, None)
                 | Effect::Shadow(_)
                 | Effect::Synced(_) => {}

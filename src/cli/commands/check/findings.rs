@@ -193,6 +193,7 @@ fn of_hold(found: &Held) -> Option<Line> {
         | Hold::RecheckMismatch
         | Hold::Displaced
         | Hold::DryRun
+        | Hold::Paused { .. }
         | Hold::Contested { .. }
         | Hold::RowNeeded { .. }
         | Hold::UnreadableJob { .. }

@@ -89,6 +89,7 @@ fn engine() -> (Engine, Vec<Claim>) {
         jobs: std::sync::Arc::default(),
         pins: std::sync::Arc::default(),
         sources: std::collections::BTreeMap::new(),
+        pauses: std::sync::Arc::default(),
         recording: std::collections::BTreeSet::new(),
     };
     let mut engine = Engine::new(setup, at(0));

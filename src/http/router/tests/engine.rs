@@ -50,6 +50,7 @@ pub(super) async fn own(
                 | Effect::Source(..)
                 | Effect::Barrier
                 | Effect::Recorded(_)
+                | Effect::PauseEnded(_)
                 | Effect::Shadow(_)
                 | Effect::Ruled => {}
             }
