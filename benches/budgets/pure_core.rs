@@ -120,6 +120,7 @@ fn load_engine() -> anyhow::Result<Engine> {
         jobs: Arc::default(),
         pins: Arc::default(),
         pauses: Arc::default(),
+        trash: Arc::default(),
         sources: BTreeMap::new(),
         recording: BTreeSet::new(),
     };
@@ -182,6 +183,7 @@ fn policy() -> Policy {
         expire_ms: Some(30 * DAY_MS),
         unit: Unit::File,
         skip_open: SkipOpen::Always,
+        disposal: lapsed::core::policy::Disposal::Delete,
         schedule: Schedule::AtDeadline,
         jobs: JobFilter::Anyone,
         kinds: None,

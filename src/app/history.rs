@@ -245,7 +245,18 @@ pub(crate) fn last_removal(ledger: &Ledger, path: &Path) -> Option<Line> {
     };
     let answer = filter.find(ledger, false).ok()?;
     let line: Line = serde_json::from_slice(&answer.removals).ok()?;
-    (line.result == Mark::Removed && line.path_bytes() == path).then_some(line)
+    let is_gone = match line.result {
+        Mark::Removed | Mark::Trashed | Mark::Purged => true,
+        Mark::Displaced
+        | Mark::PutBack
+        | Mark::Pinned
+        | Mark::Extended
+        | Mark::Unpinned
+        | Mark::Paused
+        | Mark::Resumed
+        | Mark::Restored => false,
+    };
+    (is_gone && line.path_bytes() == path).then_some(line)
 }
 
 impl Answer {

@@ -287,6 +287,8 @@ fn is_failure(hold: &Hold) -> bool {
         | Hold::SourceDown { .. }
         | Hold::Contested { .. }
         | Hold::RowNeeded { .. }
+        | Hold::TrashFull
+        | Hold::InTrash { .. }
         | Hold::Pinned { .. } => false,
     }
 }

@@ -50,6 +50,7 @@ fn policy(path: &str, expire_ms: i64) -> Policy {
         expire_ms: Some(expire_ms),
         unit: Unit::File,
         skip_open: SkipOpen::Always,
+        disposal: crate::core::policy::Disposal::Delete,
         schedule: Schedule::AtDeadline,
         jobs: crate::core::policy::JobFilter::Anyone,
         kinds: None,

@@ -9,14 +9,14 @@ use std::time::Duration;
 use crate::core::claim::Unit;
 use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
-use crate::core::policy::{JobFilter, Record, Rule, Schedule, Since, SkipOpen};
+use crate::core::policy::{Disposal, JobFilter, Record, Rule, Schedule, Since, SkipOpen};
 
 use super::error::{Problem, Refusal, allowed};
 use super::globs::{self, Matched};
 use super::reader::{Reader, Reported};
 use super::roots::{self, Ttl};
 use super::rule_jobs::{self, ORPHANS_EXPIRE, Scope};
-use super::schema;
+use super::schema::{self, Then};
 use super::setting::Table;
 use super::settings::IDS_MAX;
 use super::sources::Sources;
@@ -24,6 +24,9 @@ use super::value;
 
 /// Value of `ls --rule` for files that fall under no rule.
 const NO_RULE: &str = "none";
+
+/// Undo window of a rule that moves files to the trash and gives none.
+const UNDO: Duration = Duration::from_hours(24);
 
 /// A rule before its roots and sources have ids.
 #[derive(Debug)]
@@ -128,6 +131,7 @@ fn of_argument(place: usize, root: &roots::Draft, ttl: &Ttl) -> Draft {
             expire_ms: ttl.expire_ms,
             unit: Unit::File,
             skip_open: SkipOpen::Always,
+            disposal: Disposal::Delete,
             schedule: Schedule::AtDeadline,
             jobs: JobFilter::Anyone,
             kinds: None,
@@ -225,7 +229,7 @@ fn of_table(
         };
         rule_jobs::check(reader, rule, &jobs, &scope);
     }
-    rule.then.get()?;
+    let disposal = disposal(rule)?;
     Some(Draft {
         rule: Rule {
             name: named.name,
@@ -237,6 +241,7 @@ fn of_table(
             expire_ms: expire.ok()?.map(value::milliseconds),
             unit: unit?,
             skip_open: rule.skip_open.get().copied()?,
+            disposal,
             schedule: match rule.schedule.get() {
                 Some(schedule) => schedule.clone(),
                 None => Schedule::AtDeadline,
@@ -250,6 +255,26 @@ fn of_table(
         sources: jobs.sources,
         is_enabled: *rule.enabled.get()?,
         location: named.location,
+    })
+}
+
+/// Returns the fate of what lapses under a rule: `undo` alone means the trash, and an explicit
+/// `then = "delete"` wins. `None`: a value was refused.
+fn disposal(rule: &schema::Rule) -> Option<Disposal> {
+    let undo = match rule.undo.text() {
+        Some(_) => Some(rule.undo.get()?.0),
+        None => None,
+    };
+    let then = match rule.then.text() {
+        Some(_) => *rule.then.get()?,
+        None if undo.is_some() => Then::Trash,
+        None => Then::Delete,
+    };
+    Some(match then {
+        Then::Delete => Disposal::Delete,
+        Then::Trash => Disposal::Trash {
+            undo_ms: value::milliseconds(undo.unwrap_or(UNDO)),
+        },
     })
 }
 

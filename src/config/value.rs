@@ -18,8 +18,10 @@ use crate::core::span;
 mod adapter;
 mod choice;
 mod pattern;
+mod undo;
 
 pub(super) use adapter::{Code, HttpStatus, Scalar};
+pub(super) use undo::Undo;
 
 /// Longest duration. Nothing temporary lives longer, and the arithmetic of deadlines never
 /// overflows.

@@ -209,6 +209,8 @@ pub struct Removal {
     pub partial: bool,
     /// For [`Unit::Job`], of a clean: everything that was removed with the job.
     pub share: Option<Box<JobShare>>,
+    /// It is in the trash, and can come back until this instant.
+    pub trashed: Option<Timestamp>,
 }
 
 /// A claim and what became of it.

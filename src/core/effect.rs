@@ -13,6 +13,7 @@ use super::report::{SavedRoot, SavedSource, Trip};
 use super::run::{RunCause, RunStatus};
 use super::shadow::ShadowEvent;
 use super::time::Timestamp;
+use super::trash::PurgeOrder;
 
 /// The token of the barrier that the engine itself asks for, before it gathers what jobs own.
 pub const JOBS: u64 = u64::MAX;
@@ -36,6 +37,8 @@ pub enum Effect {
     Claim(Vec<Claim>),
     /// Find out what the reaper would make of these claims, without removing anything.
     Preview(Vec<Claim>),
+    /// Have the reaper delete things of the trash.
+    Purge(PurgeOrder),
     /// List a directory and all beneath it again.
     Relist(RootId, RelPath),
     /// A root is there, as this directory, or (`None`) is not.
@@ -85,6 +88,8 @@ pub enum Event {
         id: u64,
         /// Owner of all of it, for [`Unit::Job`].
         job: Option<JobKey>,
+        /// It is in the trash until this instant.
+        trashed: Option<Timestamp>,
     },
     /// Something is due and stays (told once per entry and hold).
     Held {

@@ -21,6 +21,7 @@
 //! - `job_holds`: what jobs, their sources and pins hold
 //! - `owned`: whose entries are whose
 //! - `gathered`, `job_units`: all that a job owns, as one
+//! - `trash`: the ends of undo windows
 //! - `breaker`, `job_breaker`: what a person is asked about first
 //! - `unread`: what could not be read, for reports
 //! - `answer`: status, explanations, holds for those who ask
@@ -62,6 +63,7 @@ mod source_state;
 mod sources;
 mod stall;
 mod timers;
+mod trash;
 mod unread;
 
 pub use answer::Holds;
@@ -83,6 +85,7 @@ use settle::RemovalFigures;
 use source_state::Sources;
 use sources::ReclassifyScan;
 use timers::Timers;
+use trash::Purges;
 use unread::UnreadDirs;
 
 use crate::core::claim::Reaped;
@@ -98,6 +101,7 @@ use crate::core::pins::Pins;
 use crate::core::policy::Policy;
 use crate::core::report::{Breaker, CleanReport, CleanRequest, Mode, SavedSource};
 use crate::core::time::{Now, Timestamp};
+use crate::core::trash::{Trash, TrashNews};
 
 /// State that an engine starts from.
 pub struct Setup {
@@ -117,6 +121,8 @@ pub struct Setup {
     pub pins: Arc<Pins>,
     /// Pauses that were ordered before, also those that have ended meanwhile.
     pub pauses: Arc<Pauses>,
+    /// Contents of the trash: changed by the reaper.
+    pub trash: Arc<Trash>,
     /// State of sources that an earlier process saved.
     pub sources: BTreeMap<SourceId, SavedSource>,
     /// Jobs whose records are still to be written.
@@ -131,6 +137,8 @@ pub struct Engine {
     jobs: Arc<Jobs>,
     pins: Arc<Pins>,
     pauses: Arc<Pauses>,
+    trash: Arc<Trash>,
+    purges: Purges,
     sources: Sources,
     /// Owners of entries, where directories do not tell.
     owned: OwnershipIndex,
@@ -182,6 +190,8 @@ pub enum Input {
     Unsaved(Option<String>),
     /// A source tells of its jobs.
     Jobs(SourceUpdate),
+    /// Something came to be known of the trash.
+    Trash(TrashNews),
     /// A row of this source was removed from it, because a rule said so: that is no loss.
     Forgotten(SourceId),
     /// Remove what is due and asked for, under these rules or not at all, then tell.
@@ -212,6 +222,8 @@ impl Engine {
             jobs: setup.jobs,
             pins: setup.pins,
             pauses: setup.pauses,
+            trash: setup.trash,
+            purges: Purges::default(),
             sources,
             owned: OwnershipIndex::default(),
             passing: ReclassifyScan::default(),
@@ -260,6 +272,7 @@ impl Engine {
                 self.on_source_update(news, now);
                 self.jobs.on_news_taken_in(source);
             }
+            Input::Trash(news) => self.on_trash_news(news, now),
             Input::Forgotten(source) => self.on_record_deleted(source),
             Input::Clean(policy, request, done) => self.order_clean(policy, request, done),
             Input::Ask(ask) => ask(self, now),

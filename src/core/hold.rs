@@ -150,6 +150,13 @@ pub enum Hold {
         /// The reason for the refusal.
         why: String,
     },
+    /// The trash has as many things as it may have.
+    TrashFull,
+    /// The record of a job waits: what the job owned can come back.
+    InTrash {
+        /// End of the last undo window; `None`: the trash was not read yet.
+        until: Option<Timestamp>,
+    },
     /// A user pinned it, or something in it, or its job.
     Pinned {
         /// Number of the pin.
@@ -238,7 +245,8 @@ impl Hold {
             Self::DryRun
             | Self::Paused { .. }
             | Self::Reconciling
-            | Self::CacheUnavailable { .. } => return i64::MAX,
+            | Self::CacheUnavailable { .. }
+            | Self::InTrash { until: Some(_) } => return i64::MAX,
             Self::Denied {
                 ends: Recovery::RetryOnly,
                 ..
@@ -257,6 +265,8 @@ impl Hold {
             | Self::Contested { .. }
             | Self::UnreadableJob { .. }
             | Self::ClaimRefused { .. }
+            | Self::TrashFull
+            | Self::InTrash { until: None }
             | Self::Pinned { .. } => 10 * MINUTE_MS,
         };
         (FIRST_MS << tries.min(20)).min(bound)
@@ -326,6 +336,11 @@ impl fmt::Display for Hold {
                 "the claim {file:?} of job {job:?} is refused, so that which file it means is not known: {why}; at source {source:?} translate \
                  the path with path_map, set files_root, or leave such claims out of select"
             ),
+            Self::TrashFull => f.write_str("the trash is full; `lapsed trash empty` makes room, or what is in it goes when its time has come"),
+            Self::InTrash { until: Some(until) } => {
+                write!(f, "what it owned is in the trash until {until}; `lapsed undo` brings it back, `lapsed trash empty` deletes it at once")
+            }
+            Self::InTrash { until: None } => f.write_str("whether something that it owned is in the trash is not known yet; it goes on by itself when that was read"),
             Self::Pinned { pin, who, why, until } => {
                 write!(f, "pin {pin} of {who} until {until}: {why}; `lapsed pin rm {pin}` ends it")
             }

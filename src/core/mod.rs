@@ -32,4 +32,5 @@ pub mod span;
 pub mod template;
 pub mod time;
 pub mod totals;
+pub mod trash;
 pub mod wheel;

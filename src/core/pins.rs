@@ -176,6 +176,14 @@ impl Pins {
         longest(self.table.read().of(&target), now).cloned()
     }
 
+    /// The pin that holds what is at the absolute path `path`, or something in it, at `now`, and
+    /// longest.
+    #[must_use]
+    pub fn at(&self, path: &Path, now: Timestamp) -> Option<Pin> {
+        let table = self.table.read();
+        longest(table.around(path), now).cloned()
+    }
+
     /// The pin that holds what is at `path` in `root` and is `owner`'s at `now`, and longest; for a
     /// directory also one that holds anything in it.
     #[must_use]

@@ -15,7 +15,7 @@ mod source;
 
 pub use decide::{Class, Verdict};
 pub use globs::{Globs, classes_in};
-pub use rule::{JobFilter, Record, Rule, Schedule, Since, SkipOpen};
+pub use rule::{Disposal, JobFilter, Record, Rule, Schedule, Since, SkipOpen};
 pub use schedules::{NamedSchedule, ScheduleAction};
 pub use source::{Derived, Source};
 

@@ -157,6 +157,7 @@ mod tests {
             pruned: Vec::new(),
             partial: false,
             share: None,
+            trashed: None,
         };
         answer(name, Unit::File, Outcome::Removed(removal))
     }

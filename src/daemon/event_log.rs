@@ -77,10 +77,15 @@ fn log_lapsed(event: &Event, policy: &Policy) {
         files,
         bytes,
         job,
+        trashed,
         ..
     } = event
     else {
         return;
+    };
+    let lapsed = match trashed {
+        Some(until) => format!("lapsed, in the trash until {until}"),
+        None => "lapsed".to_owned(),
     };
     let path = shown(policy, *root, path);
     // The rules may have changed since it was claimed.
@@ -102,7 +107,7 @@ fn log_lapsed(event: &Event, policy: &Policy) {
             files,
             bytes,
             late_ms,
-            "lapsed: {path:?} of job {:?} by rule {rule:?}",
+            "{lapsed}: {path:?} of job {:?} by rule {rule:?}",
             job.id
         ),
         None => tracing::info!(
@@ -111,7 +116,7 @@ fn log_lapsed(event: &Event, policy: &Policy) {
             files,
             bytes,
             late_ms,
-            "lapsed: {path:?} by rule {rule:?}"
+            "{lapsed}: {path:?} by rule {rule:?}"
         ),
     }
 }

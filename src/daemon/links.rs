@@ -176,6 +176,7 @@ mod tests {
             expire_ms: Some(0),
             unit: Unit::Job,
             skip_open: SkipOpen::Never,
+            disposal: crate::core::policy::Disposal::Delete,
             schedule: Schedule::AtDeadline,
             jobs: JobFilter::Anyone,
             kinds: None,

@@ -64,6 +64,7 @@ mod startup_log;
 mod state_dir;
 mod survey;
 mod totals;
+mod trash;
 mod watchdog;
 
 pub use crate::reap::{QuarantineContents, inspect_quarantine};

@@ -34,6 +34,7 @@ use crate::core::effect::Effect;
 use crate::core::engine::{Engine, Input, Setup};
 use crate::core::jobs::Jobs;
 use crate::core::report::{CleanReport, CleanRequest, Mode};
+use crate::core::trash::Trash;
 use crate::ledger::Ledger;
 use crate::reap::{Batch, Previewer, Reaper, RootLocation};
 use crate::registry::Registry;
@@ -80,12 +81,9 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
         Mode::OnRequest,
     )?;
     // There are no watches to drop, and nobody to look again.
-    let hooks = sources.hooks(
-        (Arc::clone(&pins), Arc::clone(&pauses)),
-        inbox.clone(),
-        |_, _| {},
-        |_, _| {},
-    );
+    let trash = Arc::<Trash>::default();
+    let kept = (Arc::clone(&pins), Arc::clone(&pauses), Arc::clone(&trash));
+    let hooks = sources.hooks(kept, inbox.clone(), |_, _| {}, |_, _| {});
     let recorded = ledger.last_at();
     // A daemon that ran before knew more than a first look can tell: when files arrived, and what
     // waits for a person.
@@ -111,6 +109,7 @@ pub fn once(settings: Settings) -> anyhow::Result<Once> {
         jobs,
         pins,
         pauses,
+        trash,
         sources: saved_state::memories(&registry, &settings.sources)?,
         recording: saved_state::unwritten(&registry, &settings.sources)?,
     };
@@ -252,6 +251,7 @@ fn handle_effect(reaper: &Reaper, sources: &Sources, engine: &Engine, effect: &E
                 path.zip(*key).map(|(path, key)| RootLocation { path, key }),
             );
         }
+        Effect::Purge(order) => reaper.purge(engine.policy(), order.clone()),
         // Nothing is saved here: the next daemon compares.
         Effect::Recorded(id) => sources.on_recorded(*id),
         Effect::PauseEnded(pause) => sources.forget_pause(pause.clone()),

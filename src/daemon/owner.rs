@@ -229,6 +229,11 @@ impl Outlets {
                 }
             }
             Effect::Preview(claims) => self.previewer.submit(parts::preview(engine, claims)),
+            Effect::Purge(order) => {
+                if let Some(reaper) = &self.reaper {
+                    reaper.purge(engine.policy(), order);
+                }
+            }
             Effect::Relist(root, dir) => self.watcher.relist(root, dir),
             // A dry run leaves the quarantine as it is, too.
             Effect::Placed(root, key) => {

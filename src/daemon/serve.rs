@@ -43,6 +43,7 @@ use crate::core::jobs::Jobs;
 use crate::core::pauses::Pauses;
 use crate::core::pins::Pins;
 use crate::core::report::Mode;
+use crate::core::trash::Trash;
 use crate::fs::descriptors;
 use crate::reap::{Hooks, Reaper};
 use crate::registry::Registry;
@@ -195,7 +196,9 @@ impl Running {
             inbox.clone(),
             settings.mode,
         )?;
-        let (hooks, answers) = hooks(&inbox, &watcher, &sources, (&pins, &pauses))?;
+        let trash = Arc::<Trash>::default();
+        let kept = (Arc::clone(&pins), Arc::clone(&pauses), Arc::clone(&trash));
+        let (hooks, answers) = hooks(&inbox, &watcher, &sources, kept)?;
         let previewer = parts::previewer(&settings, &hooks, &inbox)?;
         let reaper = parts::reaper(&settings, &ledger, hooks)?;
         reaper.finish(cut_off);
@@ -211,6 +214,7 @@ impl Running {
             jobs: Arc::clone(&jobs),
             pins: Arc::clone(&pins),
             pauses: Arc::clone(&pauses),
+            trash,
             sources: saved_state::memories(&registry, &settings.sources)?,
             recording: saved_state::unwritten(&registry, &settings.sources)?,
         };
@@ -406,7 +410,7 @@ fn hooks(
     inbox: &mpsc::Sender<Input>,
     watcher: &Arc<Watcher>,
     sources: &Arc<Sources>,
-    (pins, pauses): (&Arc<Pins>, &Arc<Pauses>),
+    kept: (Arc<Pins>, Arc<Pauses>, Arc<Trash>),
 ) -> anyhow::Result<(Hooks, Arc<Answers>)> {
     let (leaving, returning) = (Arc::clone(watcher), Arc::clone(watcher));
     let answers = Arc::new(Answers::new(inbox.clone()).context("cannot set a timer")?);
@@ -414,7 +418,7 @@ fn hooks(
     let hooks = Hooks {
         reaped: Arc::new(move |reaped| passed_on.put(reaped)),
         ..sources.hooks(
-            (Arc::clone(pins), Arc::clone(pauses)),
+            kept,
             inbox.clone(),
             move |root, dir| leaving.drop_subtree(root, dir.clone()),
             move |root, dir| returning.relist(root, dir.clone()),

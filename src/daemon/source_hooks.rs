@@ -13,18 +13,20 @@ use crate::core::facts::RootId;
 use crate::core::path::RelPath;
 use crate::core::pauses::Pauses;
 use crate::core::pins::Pins;
+use crate::core::trash::Trash;
 use crate::reap::Hooks;
 
 impl Sources {
     /// Hooks of the reaper: its questions about jobs and pins, and its reports to the engine.
     pub(super) fn hooks(
         self: &Arc<Self>,
-        (pins, pauses): (Arc<Pins>, Arc<Pauses>),
+        (pins, pauses, trash): (Arc<Pins>, Arc<Pauses>, Arc<Trash>),
         engine: mpsc::Sender<Input>,
         before_move: impl Fn(RootId, &RelPath) + Send + Sync + 'static,
         put_back: impl Fn(RootId, &RelPath) + Send + Sync + 'static,
     ) -> Hooks {
-        let told = engine.clone();
+        let [told, news, pinned] = [(); 3].map(|()| engine.clone());
+        let registry = self.shared_registry();
         let [owners, known, claims, own_claims] = [(); 4].map(|()| Arc::clone(&self.jobs));
         let [fresh, doubted, prepared, finished, cancelled] = [(); 5].map(|()| Arc::clone(self));
         Hooks {
@@ -42,6 +44,9 @@ impl Sources {
             linked: Arc::new(move |policy, claim| {
                 links::hold_of_record(&own_claims, policy, claim)
             }),
+            trash,
+            trash_news: super::trash::news(news),
+            pin: super::trash::pinning(registry, Arc::clone(&pins), pinned),
             pins,
             pauses,
             fresh: Arc::new(move |key| fresh.fresh(key)),

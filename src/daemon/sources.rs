@@ -258,6 +258,10 @@ impl Sources {
         }
     }
 
+    pub(super) fn shared_registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry)
+    }
+
     pub(super) fn registry(&self) -> &Registry {
         &self.registry
     }

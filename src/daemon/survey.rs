@@ -94,6 +94,7 @@ pub fn survey(
         jobs: Arc::clone(&jobs),
         pins: Arc::clone(&pins),
         pauses: Arc::clone(&pauses),
+        trash: Arc::default(),
         sources: BTreeMap::new(),
         recording: BTreeSet::new(),
     };
@@ -108,7 +109,7 @@ pub fn survey(
     }
     let sources = Sources::to_read(jobs, Arc::clone(&registry), inbox.clone());
     let hooks = sources.hooks(
-        (Arc::clone(&pins), Arc::clone(&pauses)),
+        (Arc::clone(&pins), Arc::clone(&pauses), Arc::default()),
         inbox.clone(),
         |_, _| {},
         |_, _| {},

@@ -32,6 +32,10 @@ pub enum Action {
     Remove,
     /// Create a directory.
     Create,
+    /// Write a file.
+    Write,
+    /// Read a file.
+    Read,
     /// Write changes to the disk.
     Sync,
 }
@@ -45,6 +49,8 @@ impl fmt::Display for Action {
             Self::Move => "move",
             Self::Remove => "remove",
             Self::Create => "create",
+            Self::Write => "write",
+            Self::Read => "read",
             Self::Sync => "synchronize the file system of",
         })
     }

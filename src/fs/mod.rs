@@ -6,7 +6,8 @@
 //! leaves the root by no `..`.
 //! **Invariant:** no descriptor outlives the batch of work that it was opened for, except for that
 //! of a locked quarantine.
-//! **Invariant:** this part never changes a mode or an owner.
+//! **Invariant:** this part changes mode and owner of nothing but directories that it has just
+//! made.
 //!
 #![doc = include_str!("DESIGN.md")]
 
@@ -16,6 +17,7 @@ pub mod dir;
 pub mod error;
 pub mod file_watch;
 pub mod lease;
+mod made_dirs;
 pub mod mounts;
 mod open;
 pub mod quarantine;
@@ -26,6 +28,7 @@ pub mod walk;
 
 pub use dir::Dir;
 pub use error::FsError;
+pub use made_dirs::DirAttributes;
 pub use root::RootDir;
 
 pub use crate::core::path::QUARANTINE;

@@ -79,6 +79,9 @@ pub struct Line {
     /// The pause that the line is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<LinePause>,
+    /// The thing of the trash that the line is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trash: Option<LineTrash>,
 }
 
 /// Fields of a line that filters compare, borrowed from its text. Decoding them also checks that
@@ -156,6 +159,19 @@ pub struct LinePause {
     pub why: String,
 }
 
+/// Thing that came into the trash or left it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LineTrash {
+    /// Number of the line that says that it was moved there.
+    pub id: u64,
+    /// End of its undo window.
+    #[serde(with = "rfc3339")]
+    pub until: Timestamp,
+    /// True if it is a part of a unit that another root's line counts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub share: bool,
+}
+
 /// Kind of thing that lapsed as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -194,6 +210,12 @@ pub enum Mark {
     Paused,
     /// Nothing was removed: a pause was ended before its time.
     Resumed,
+    /// It was moved to the trash of its root. Its bytes are not free yet.
+    Trashed,
+    /// It was brought back from the trash; `path` is where it is now.
+    Restored,
+    /// It was deleted from the trash. `files` and `bytes` are those that became free.
+    Purged,
 }
 
 impl Line {

@@ -27,7 +27,7 @@ pub use backwards::RawLine;
 pub use encode::EncodedLine;
 pub use error::LedgerError;
 pub use journal::{Ledger, Options};
-pub use line::{Line, LineFields, LineUnit, Mark};
+pub use line::{Line, LineFields, LineJob, LineTrash, LineUnit, Mark};
 pub use newest::{NewestFirst, Stretch};
 pub use retention::{Needs, Surplus};
 pub use stats::LedgerStats;

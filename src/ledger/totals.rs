@@ -5,14 +5,15 @@ use crate::core::time::Timestamp;
 use crate::core::totals::{CleanedKey, Sum, TotalKey, Totals};
 
 impl Totals {
-    /// Adds the removal of `line`; subtracts it if it was put back.
+    /// Adds the removal of `line`; subtracts it if it was put back. What is moved to the trash
+    /// counts when it is deleted there.
     pub fn add_line(&mut self, line: &Line) {
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let (files, bytes) = (number(line.files), number(line.bytes));
         let units = i64::from(line.unit != LineUnit::EmptyDir);
         let sum = match line.result {
             // Further lines have only paths.
-            Mark::Removed if line.part > 0 => return,
+            Mark::Removed | Mark::Purged if line.part > 0 => return,
             Mark::Removed => Sum {
                 units,
                 files,
@@ -29,7 +30,24 @@ impl Totals {
                 displaced: files,
                 ..Sum::default()
             },
-            Mark::Pinned | Mark::Extended | Mark::Unpinned | Mark::Paused | Mark::Resumed => return,
+            Mark::Purged => Sum {
+                units: if line.trash.is_some_and(|trash| trash.share) {
+                    0
+                } else {
+                    units
+                },
+                files,
+                bytes,
+                displaced: 0,
+            },
+            // What is in the trash is neither gone nor free.
+            Mark::Trashed
+            | Mark::Restored
+            | Mark::Pinned
+            | Mark::Extended
+            | Mark::Unpinned
+            | Mark::Paused
+            | Mark::Resumed => return,
         };
         let key = TotalKey {
             day: line.at.day(),

@@ -80,6 +80,25 @@ pub(super) fn set_aside(
     }
 }
 
+/// Gives the thing that is in the trash `dir` as `name` a displaced name in the quarantine.
+pub(super) fn displace_from(
+    dir: &Dir,
+    (quarantine, name): (&Dir, &[u8]),
+    path: &Path,
+    why: &str,
+) -> Result<(), FsError> {
+    let aside = [DISPLACED.as_bytes(), b"trash-", name].concat();
+    let kept_as = quarantine.path().join(os(&aside));
+    dir.move_to(name, quarantine, &aside)?;
+    tracing::error!(
+        path = %path.display(),
+        kept_as = %kept_as.display(),
+        why,
+        "displaced: it is kept; move it where it belongs, or remove it"
+    );
+    Ok(())
+}
+
 /// The answer for a claim whose `name` cannot be moved out of `dir`.
 pub(super) fn refused(error: &FsError, dir: &Dir, name: &[u8]) -> Outcome {
     let path = dir.path().join(os(name));

@@ -22,7 +22,10 @@ use super::quarantine_locks::Quarantines;
 use super::queue::Queue;
 use crate::core::claim::{Claim, Unit};
 use crate::core::facts::{FileKey, RootId};
+use crate::core::hold::Hold;
+use crate::core::jobs::JobKey;
 use crate::core::policy::Policy;
+use crate::core::trash::PurgeOrder;
 use crate::fs::Dir;
 use crate::ledger::{Ledger, Line, LineUnit};
 
@@ -64,6 +67,19 @@ pub(super) enum SlowWork {
     Recover {
         root: RootId,
         place: RootLocation,
+    },
+    /// Reads the trash of a root again.
+    ReadTrash {
+        root: RootId,
+        place: RootLocation,
+        /// Before the next try, should this one fail.
+        pause: Duration,
+    },
+    /// Deletes things of a trash.
+    Purge {
+        policy: Arc<Policy>,
+        order: PurgeOrder,
+        since: BoundedClock,
     },
     /// Tries again what an error left in a quarantine.
     Retry {
@@ -180,6 +196,23 @@ impl Lane {
         if unit == LineUnit::Job && self.intents.is_done(id) {
             (self.hooks.finished)(id, dirs);
         }
+    }
+
+    /// Returns the hold of the record of `job` while something of it can come back from a trash, or
+    /// may: forgetting a row forgets it for every source that reads it.
+    pub(super) fn hold_by_trash(&self, policy: &Policy, job: &JobKey) -> Option<Hold> {
+        let is_unread = |root: &RootId| !self.hooks.trash.is_known(*root);
+        if self.places.lock().keys().any(is_unread) {
+            return Some(Hold::InTrash { until: None });
+        }
+        let until = self.hooks.trash.until_of(policy, job)?;
+        Some(Hold::InTrash { until: Some(until) })
+    }
+
+    /// Returns true if the root is still at `place`.
+    pub(super) fn is_at(&self, root: RootId, place: &RootLocation) -> bool {
+        let places = self.places.lock();
+        places.get(&root).is_some_and(|of| of.place == *place)
     }
 
     /// Records what was displaced or put back.

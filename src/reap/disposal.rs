@@ -23,6 +23,7 @@ use super::pipeline::{Pipeline, Round};
 use super::sweep::{SMALL_NAMES, WAITING_NAMES_MAX, sweep_all};
 use crate::core::claim::{Outcome, Reaped, Removal, Unit};
 use crate::core::hold::Hold;
+use crate::core::policy::Disposal;
 use crate::fs::tree::Tree;
 use crate::ledger::{Line, Mark};
 
@@ -37,9 +38,24 @@ impl Pipeline<'_> {
             };
             hold.map_or(Ok(()), |hold| Err(hold.into()))
         });
+        let (trashed, sound): (Vec<Candidate>, Vec<Candidate>) =
+            sound.into_iter().partition(|one| self.is_trashed(one));
+        let trashed = self.prepare_trash(trashed, round);
+        // Something of the job may have come into a trash since.
+        let sound = self.check(sound, round, |one, _| {
+            let job = one
+                .claim
+                .owners
+                .first()
+                .filter(|_| self.has_record(&one.claim));
+            let hold = job.and_then(|job| self.lane.hold_by_trash(self.policy, job));
+            hold.map_or(Ok(()), |hold| Err(hold.into()))
+        });
         let (with, mut recorded): (Vec<Candidate>, Vec<Candidate>) = sound
             .into_iter()
             .partition(|one| self.has_record(&one.claim));
+        // The record of what can come back waits.
+        recorded.extend(trashed);
         let noted = match self.note(&with) {
             Ok(ids) => {
                 recorded.extend(with);
@@ -90,20 +106,16 @@ impl Pipeline<'_> {
 
     /// Puts back what cannot be recorded. Directories that were emptied went last and go back
     /// first.
-    fn refuse(&self, candidates: Vec<Candidate>, error: &str, round: &mut Round) {
+    pub(super) fn refuse(&self, candidates: Vec<Candidate>, error: &str, round: &mut Round) {
         for one in candidates.into_iter().rev() {
+            if self.is_trashed(&one) {
+                self.discard_manifests(&one);
+            }
             let (all, error) = (one.seen.count(), error.to_owned());
             let abort = Abort::from(Hold::LedgerUnavailable { error });
             self.restore(one, all, abort, round);
         }
     }
-}
-
-/// Fate of what is recorded.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Disposal {
-    /// It is deleted.
-    Delete,
 }
 
 /// The parts that are left to the sweepers, in order.
@@ -120,9 +132,13 @@ impl Pipeline<'_> {
             .map(|opened| self.lane.lock_quarantine(opened.id));
         let removing = turn.as_ref().map(|turn| turn.lock());
         for mut one in recorded {
-            let left = match Disposal::Delete {
+            let left = match self.disposal(&one) {
                 Disposal::Delete if one.seen.is_lean => self.delete(&one, round),
                 Disposal::Delete => Some((0..one.seen.count()).collect()),
+                Disposal::Trash { .. } => {
+                    self.move_to_trash(&one, round);
+                    Some(Left::new())
+                }
             };
             for target in &mut one.seen.targets {
                 if let Content::File(_, lease) = &mut target.content {
@@ -223,14 +239,16 @@ impl Pipeline<'_> {
 
     /// Answers for what is gone.
     fn finish(&self, one: Candidate, round: &mut Round) {
-        round.ended.push(one.line.id);
+        if !round.left.contains(&one.line.id) {
+            round.ended.push(one.line.id);
+        }
         if let Some(answer) = one.emptied_by {
             if let Outcome::Removed(removal) = &mut round.done[answer].outcome {
                 removal.pruned.push(one.claim.path);
             }
             return;
         }
-        if one.claim.unit == Unit::Job {
+        if one.claim.unit == Unit::Job && !self.is_trashed(&one) {
             let quarantines = self.roots.opened().map(|root| Arc::clone(&root.quarantine));
             round.finished.push((one.line.id, quarantines.collect()));
         }
@@ -299,5 +317,6 @@ fn removal(one: &Candidate) -> Removal {
         pruned: Vec::new(),
         partial: one.seen.is_partial(),
         share: one.seen.share.clone(),
+        trashed: line.trash.map(|trash| trash.until),
     }
 }

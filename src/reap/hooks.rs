@@ -8,8 +8,11 @@ use crate::core::hold::Hold;
 use crate::core::jobs::{JobKey, JobLookup, Owner};
 use crate::core::path::RelPath;
 use crate::core::pauses::Pauses;
-use crate::core::pins::Pins;
+use crate::core::pins::{PinTarget, Pins};
 use crate::core::policy::{Policy, Record};
+use crate::core::principal::Principal;
+use crate::core::time::Timestamp;
+use crate::core::trash::{Trash, TrashNews};
 use crate::fs::Dir;
 use crate::ledger::Line;
 
@@ -58,6 +61,20 @@ pub type NotRecorded = Arc<dyn Fn(&[u64]) + Send + Sync>;
 /// it went through: what was removed from them is final once their file systems are synchronized.
 pub type OnFinished = Arc<dyn Fn(u64, Vec<Arc<Dir>>) + Send + Sync>;
 
+/// Pins that are to be set before something comes back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PinOrder {
+    /// The paths and jobs.
+    pub targets: Vec<PinTarget>,
+    /// End of the pins.
+    pub until: Timestamp,
+    /// The requester.
+    pub by: Principal,
+}
+
+/// Sets pins durably; else returns the reason.
+pub type OnPin = Arc<dyn Fn(&PinOrder) -> Result<(), String> + Send + Sync>;
+
 /// Calls from the reaper to other parts.
 #[derive(Clone)]
 pub struct Hooks {
@@ -82,6 +99,13 @@ pub struct Hooks {
     pub pins: Arc<Pins>,
     /// All pauses.
     pub pauses: Arc<Pauses>,
+    /// Contents of the trash: changed by the reaper alone.
+    pub trash: Arc<Trash>,
+    /// Tells the engine of the trash. Returns when the engine has taken it in. May block.
+    pub trash_news: Arc<dyn Fn(TrashNews) + Send + Sync>,
+    /// Pins durably, and for the reaper's next look, what is about to come back; else returns the
+    /// reason. May block.
+    pub pin: OnPin,
     /// Reads the row of a job from its source. May block, for as long as the source may take.
     pub fresh: Arc<dyn Fn(&JobKey) -> JobLookup + Send + Sync>,
     /// Returns true if that is the known row, by which [`Hooks::owner`] answers.

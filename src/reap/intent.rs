@@ -190,10 +190,6 @@ impl<'a> Intent<'a> {
 
 /// Record in the file of intents.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one at a time, on the stack, while it is encoded or decoded"
-)]
 pub(super) enum Record<'a> {
     #[serde(borrow)]
     Intent(Intent<'a>),
@@ -203,6 +199,26 @@ pub(super) enum Record<'a> {
     /// Inodes of the files with several names in the part of the intent before it: while it is
     /// removed, each removal of a name moves the change time of the others.
     Links(Vec<u64>),
+    /// As an intent, of what goes to the trash.
+    #[serde(borrow)]
+    TrashIntent(Intent<'a>),
+}
+
+/// Fate of a part that has left its place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fate {
+    Deletion,
+    Trash,
+}
+
+impl Fate {
+    /// The record of the intent.
+    pub(super) fn record(self, intent: Intent<'_>) -> Record<'_> {
+        match self {
+            Self::Deletion => Record::Intent(intent),
+            Self::Trash => Record::TrashIntent(intent),
+        }
+    }
 }
 
 impl<'a> Record<'a> {

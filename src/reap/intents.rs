@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
-use super::intent::{Intent, QuarantineId, Record};
+use super::intent::{Fate, Intent, QuarantineId, Record};
 use super::location::RootLocation;
 use super::parts::Parts;
 use crate::fs::error::reason;
@@ -69,8 +69,16 @@ pub(super) struct Taken(Vec<u8>);
 impl Taken {
     pub(super) fn intent(&self) -> Intent<'_> {
         match Record::decode(&self.0) {
-            Some((Record::Intent(intent), _)) => intent,
+            Some((Record::Intent(intent) | Record::TrashIntent(intent), _)) => intent,
             _ => unreachable!("invariant: it was decoded when it was taken up"),
+        }
+    }
+
+    /// Returns the fate of the part, should its removal be recorded.
+    pub(super) fn fate(&self) -> Fate {
+        match Record::decode(&self.0) {
+            Some((Record::TrashIntent(_), _)) => Fate::Trash,
+            _ => Fate::Deletion,
         }
     }
 
@@ -102,7 +110,7 @@ impl Intents {
         let (mut at, mut last) = (0, None);
         while let Some((record, len)) = Record::decode(&bytes[at..]) {
             match record {
-                Record::Intent(intent) => {
+                Record::Intent(intent) | Record::TrashIntent(intent) => {
                     let number = (intent.id, intent.part);
                     state.insert(number, (at as u64, len), false);
                     last = Some((number, at));
@@ -137,13 +145,13 @@ impl Intents {
     /// that have several names.
     pub(super) fn write<'i>(
         &self,
-        intents: impl IntoIterator<Item = (Intent<'i>, Vec<u64>)>,
+        intents: impl IntoIterator<Item = (Fate, Intent<'i>, Vec<u64>)>,
     ) -> io::Result<()> {
         let mut bytes = Vec::new();
         let mut ends = Vec::new();
-        for (intent, links) in intents {
+        for (fate, intent, links) in intents {
             let key = (intent.id, intent.part);
-            Record::Intent(intent).encode(&mut bytes);
+            fate.record(intent).encode(&mut bytes);
             if !links.is_empty() {
                 Record::Links(links).encode(&mut bytes);
             }
@@ -342,7 +350,7 @@ impl State {
         let mut bytes = vec![0; live.len as usize];
         self.file.read_exact_at(&mut bytes, live.at)?;
         match Record::decode(&bytes) {
-            Some((Record::Intent(_), _)) => Ok(Taken(bytes)),
+            Some((Record::Intent(_) | Record::TrashIntent(_), _)) => Ok(Taken(bytes)),
             Some((Record::Ended(_) | Record::Links(_), _)) | None => {
                 Err(io::ErrorKind::InvalidData.into())
             }

@@ -13,11 +13,16 @@ use std::sync::{Arc, mpsc};
 use parking_lot::Mutex;
 
 use super::context::{ClaimBatch, Devices, Lane, Lanes, LanesState, ReaperContext, SlowWork};
+use super::judge::BoundedClock;
 use super::location::RootLocation;
 use super::queue::Queue;
+use super::trash::{purge, reading};
 use super::{pipeline, recover, sweep};
+use crate::clock;
 use crate::core::claim::{Reaped, Unit};
 use crate::core::facts::RootId;
+use crate::core::policy::Policy;
+use crate::core::trash::PurgeOrder;
 
 /// Maximum number of lanes. Each has six threads by default, ~100 KB together. Further devices
 /// share the common lane.
@@ -164,6 +169,23 @@ impl ReaperContext {
         }
     }
 
+    /// Queues an order to delete things of a trash; drops it after the close.
+    pub(super) fn purge(self: &Arc<Self>, policy: Arc<Policy>, order: PurgeOrder) {
+        let since = BoundedClock(clock::now());
+        let device = {
+            let places = self.places.lock();
+            places.get(&order.root).map(|of| of.place.key.dev)
+        };
+        let lane = self.lane(&device.into_iter().collect());
+        if let Some(lane) = lane {
+            lane.large.push(SlowWork::Purge {
+                policy,
+                order,
+                since,
+            });
+        }
+    }
+
     /// Queues `work` in the lane of its devices; drops it after the close.
     pub(super) fn queue(self: &Arc<Self>, work: ClaimBatch) {
         let devices = {
@@ -192,7 +214,7 @@ impl ReaperContext {
     }
 
     /// The lane of these devices, which is made where there is none; `None` after the close.
-    fn lane(self: &Arc<Self>, devices: &Devices) -> Option<Arc<Lane>> {
+    pub(super) fn lane(self: &Arc<Self>, devices: &Devices) -> Option<Arc<Lane>> {
         if let Some(known) = self.lanes.state.lock().lanes.get(devices) {
             return Some(Arc::clone(known));
         }
@@ -237,6 +259,12 @@ impl Lane {
             SlowWork::Units(work) => self.answer(pipeline::reap(self, work)),
             SlowWork::Recover { root, place } => recover::recover(self, root, &place),
             SlowWork::Retry { root, place, pause } => recover::retry(self, root, &place, pause),
+            SlowWork::ReadTrash { root, place, pause } => reading::read(self, root, &place, pause),
+            SlowWork::Purge {
+                policy,
+                order,
+                since,
+            } => purge::carry_out(self, &policy, &order, since),
         });
     }
 

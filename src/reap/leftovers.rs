@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::back::{DISPLACED, RestoreOutcome, put_back, set_aside};
 use super::context::Lane;
-use super::intent::Intent;
+use super::intent::{Fate, Intent};
 use super::intents::Taken;
 use super::judge::{OpenState, ask_after_crash};
 use super::location::{RootLocation, os};
@@ -14,6 +14,7 @@ use super::parts::{Part, UNIT_NAMES_MAX};
 use super::pending::{Sweep, SweepRoot};
 use super::pipeline::ROUND_FILES_MAX;
 use super::sweep::WAITING_NAMES_MAX;
+use super::trash::store::{TRASH, TrashDir};
 use crate::clock;
 use crate::core::facts::{Facts, Kind, RootId};
 use crate::core::hold::Hold;
@@ -57,7 +58,7 @@ impl Leftovers<'_> {
         let mut things: Vec<(Vec<u8>, Facts)> = Vec::new();
         self.quarantine
             .list(|name, facts| {
-                if !name.starts_with(DISPLACED.as_bytes()) {
+                if !name.starts_with(DISPLACED.as_bytes()) && name != TRASH {
                     things.push((name.to_vec(), facts));
                 }
             })
@@ -94,11 +95,14 @@ impl Leftovers<'_> {
                 }
                 continue;
             };
-            let settled = if self.recorded.contains(&intent.id) {
-                let links = taken.map(Taken::links).unwrap_or_default();
-                self.finish((&intent, &links), &name, facts)
-            } else {
-                self.give_back(&intent)
+            let fate = taken.map_or(Fate::Deletion, Taken::fate);
+            let settled = match (self.recorded.contains(&intent.id), fate) {
+                (true, Fate::Deletion) => {
+                    let links = taken.map(Taken::links).unwrap_or_default();
+                    self.finish((&intent, &links), &name, facts)
+                }
+                (true, Fate::Trash) => self.move_to_trash(&intent, &name, &facts),
+                (false, Fate::Deletion | Fate::Trash) => self.give_back(&intent),
             };
             match settled {
                 Settled::Done => {}
@@ -186,6 +190,28 @@ impl Leftovers<'_> {
         }]);
     }
 
+    /// Moves a thing to the trash, if its manifest is there.
+    fn move_to_trash(&self, intent: &Intent<'_>, name: &[u8], facts: &Facts) -> Settled {
+        let moved = TrashDir::make(self.quarantine).and_then(|trash| {
+            if !trash.has_manifest(intent.id)? {
+                return Ok(false);
+            }
+            self.quarantine.move_to(name, &trash, name)?;
+            Ok(true)
+        });
+        match moved {
+            Ok(true) => Settled::Done,
+            Ok(false) => {
+                self.displace(name, facts, "its manifest in the trash is missing");
+                Settled::Done
+            }
+            Err(error) => {
+                tracing::error!(%error, "it cannot be moved to the trash yet; it is tried again");
+                Settled::Left
+            }
+        }
+    }
+
     fn give_back(&self, intent: &Intent<'_>) -> Settled {
         let Some(path) = intent.path() else {
             return Settled::Left;
@@ -207,6 +233,9 @@ impl Leftovers<'_> {
                 ..intent.line()
             }]),
             RestoreOutcome::Stuck => return Settled::Left,
+        }
+        if path.is_in_quarantine() {
+            return Settled::Done;
         }
         let changed = if intent.dir { &path } else { &parent };
         (self.lane.hooks.put_back)(self.root_id, changed);
@@ -282,7 +311,7 @@ impl Leftovers<'_> {
 /// Returns true if `facts` show a change after the instant `at`, at which the thing was about to be
 /// moved: then it is not what was recorded. The change times of `links` do not count: the removal
 /// of their other names has moved them.
-fn is_younger(facts: &Facts, at: Timestamp, links: &BTreeSet<u64>) -> bool {
+pub(super) fn is_younger(facts: &Facts, at: Timestamp, links: &BTreeSet<u64>) -> bool {
     // The instant was cut to milliseconds.
     let moved = FileTime::from(at.plus_ms(1));
     matches!(facts.kind, Kind::File | Kind::Other)

@@ -43,9 +43,10 @@ mod rows;
 mod sort;
 mod source_dirs;
 mod sweep;
+mod trash;
 mod unit;
 
-pub use hooks::{Hooks, Recording};
+pub use hooks::{Hooks, OnPin, PinOrder, Recording};
 pub use lanes::Options;
 pub use location::RootLocation;
 pub use preview::{Preview, Previewer};

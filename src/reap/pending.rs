@@ -12,6 +12,7 @@ use crate::core::claim::Reaped;
 use crate::core::facts::{Facts, FileKey};
 use crate::core::path::RelPath;
 use crate::core::policy::SkipOpen;
+use crate::core::trash::Purged;
 use crate::fs::Dir;
 use crate::fs::lease::Lease;
 use crate::fs::tree::Tree;
@@ -61,6 +62,8 @@ pub(super) struct Sweep {
     pub(super) skip_open: SkipOpen,
     /// Its line in the ledger.
     pub(super) line: Line,
+    /// The answer about a thing of the trash, after the first try.
+    pub(super) purged: Option<Purged>,
     /// The answer after the first try; recovery and later tries have none to give.
     pub(super) answer: Option<Reaped>,
     /// True if an earlier process moved it: the kernel may still be closing what that one had open.
@@ -80,6 +83,7 @@ impl Sweep {
             leases: Mutex::default(),
             skip_open,
             line,
+            purged: None,
             after_crash: answer.is_none(),
             answer,
             failures: 0,

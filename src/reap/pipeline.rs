@@ -8,7 +8,8 @@
 //! **Invariant:** all parts of a claim leave their places, or all are put back, in however many
 //! roots they are.
 
-use std::collections::VecDeque;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -17,16 +18,18 @@ use hashbrown::HashMap;
 use super::abort::Abort;
 use super::candidate::{Candidate, Snapshot, Target};
 use super::context::{ClaimBatch, Lane};
-use super::intent::Intent;
+use super::intent::{Fate, Intent};
 use super::judge::line;
 use super::look::{Handles, Look};
 use super::open_roots::Roots;
 use super::rows::{JobLookupCache, owner_name};
+use super::trash::store::TrashDir;
 use crate::core::claim::{Claim, Outcome, Reaped};
-use crate::core::facts::FileKey;
+use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
-use crate::core::policy::SkipOpen;
-use crate::fs::Dir;
+use crate::core::path::RelPath;
+use crate::core::policy::{Disposal, SkipOpen};
+use crate::fs::{Dir, DirAttributes, FsError};
 use crate::ledger::line::pack;
 use crate::ledger::{Line, LineUnit};
 
@@ -61,9 +64,26 @@ pub(super) struct Round {
     pub(super) removed_links: HashMap<FileKey, u32>,
     /// Jobs of which everything is gone, with the quarantines that it went through.
     pub(super) finished: Vec<(u64, Vec<Arc<Dir>>)>,
+    /// Directories above what goes to the trash, as they were before the moves; `None`: they could
+    /// not be looked at.
+    pub(super) above: BTreeMap<(RootId, RelPath), Option<DirAttributes>>,
+    /// The trashes that things are moved to.
+    pub(super) trashes: BTreeMap<RootId, TrashDir>,
 }
 
 impl Round {
+    /// Returns the trash in `quarantine` of `root`, opened once.
+    pub(super) fn trash_of(
+        &mut self,
+        root: RootId,
+        quarantine: &Dir,
+    ) -> Result<&TrashDir, FsError> {
+        match self.trashes.entry(root) {
+            Entry::Occupied(open) => Ok(open.into_mut()),
+            Entry::Vacant(free) => Ok(free.insert(TrashDir::make(quarantine)?)),
+        }
+    }
+
     /// Answers the claim of a candidate that is not removed.
     pub(super) fn answer(&mut self, one: Candidate, abort: Abort) {
         // A directory that was emptied has no claim.
@@ -132,6 +152,8 @@ impl Pipeline<'_> {
                     left: Vec::new(),
                     finished: Vec::new(),
                     removed_links: HashMap::new(),
+                    above: BTreeMap::new(),
+                    trashes: BTreeMap::new(),
                 };
                 let seen = self.look_at(&mut pending, &mut busy, &mut rows, &mut round);
                 self.carry_out(seen, &mut round);
@@ -198,9 +220,16 @@ impl Pipeline<'_> {
     }
 
     /// The hold of a job whose record would say that all is gone while something of it, recorded
-    /// earlier, is in a quarantine still.
-    fn unfinished(&self, claim: &Claim) -> Option<Hold> {
+    /// earlier, is in a quarantine still, or can come back from a trash.
+    pub(super) fn unfinished(&self, claim: &Claim) -> Option<Hold> {
         let job = claim.owners.first().filter(|_| self.has_record(claim))?;
+        // Its files may go to the trash now: its record does not go with them.
+        let disposal = self.policy.rule(claim.rule).disposal;
+        if (claim.pieces.is_empty() || disposal == Disposal::Delete)
+            && let Some(hold) = self.lane.hold_by_trash(self.policy, job)
+        {
+            return Some(hold);
+        }
         self.lane.intents.has_left(&job.id).then(|| Hold::Unreadable {
             error: "what it owned was recorded as removed, and some of it is still in a quarantine: it could not be removed yet, or that \
                     directory (.lapsed) is away\nthe log says why; it is tried again by itself"
@@ -258,7 +287,12 @@ impl Pipeline<'_> {
                 let from = (&opened.root, &**root, opened.quarantine_id);
                 let place = (&**path, *number);
                 let intent = Intent::new(from, place, facts, asks, &one.line);
-                Some((intent, target.links(*part)))
+                let fate = if self.is_trashed(one) {
+                    Fate::Trash
+                } else {
+                    Fate::Deletion
+                };
+                Some((fate, intent, target.links(*part)))
             });
         self.lane.intents.write(intents)
     }

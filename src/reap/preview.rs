@@ -171,6 +171,7 @@ fn preview_one(
         pruned: Vec::new(),
         partial: seen.is_partial(),
         share: seen.share,
+        trashed: None,
     }))
 }
 

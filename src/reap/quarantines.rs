@@ -17,6 +17,7 @@ use super::location::RootLocation;
 use super::quarantine_locks::WhenMissing;
 use super::recover;
 use super::sweep::RETRY_MIN;
+use super::trash::store::TRASH;
 use crate::core::facts::{Kind, RootId};
 use crate::core::hold::Hold;
 use crate::fs::quarantine::{self, LockError};
@@ -177,7 +178,7 @@ fn contents(quarantine: &Dir) -> Result<QuarantineContents, FsError> {
     quarantine.list(|name, _| {
         if name.starts_with(DISPLACED.as_bytes()) {
             displaced += 1;
-        } else {
+        } else if name != TRASH {
             unfinished += 1;
         }
     })?;

@@ -27,6 +27,7 @@ impl<'a> Pipeline<'a> {
         candidates: Vec<Candidate>,
         round: &mut Round,
     ) -> Vec<Candidate> {
+        let candidates = self.admit_to_trash(candidates, round);
         if candidates.is_empty() {
             return candidates;
         }

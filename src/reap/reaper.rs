@@ -148,6 +148,9 @@ impl Reaper {
         let parked = parked.unwrap_or_default();
         if let Some(place) = place {
             let same = known.filter(|(known, _)| *known == place);
+            if same.is_none() {
+                self.common.hooks.trash.forget(root);
+            }
             let here = RootReadiness {
                 place: place.clone(),
                 quarantine: same.and_then(|(_, quarantine)| quarantine),
@@ -157,6 +160,7 @@ impl Reaper {
             drop(places);
             self.common.recover(root, place);
         } else {
+            self.common.hooks.trash.forget(root);
             drop(places);
             for work in parked {
                 self.common.queue(work);
@@ -178,6 +182,11 @@ impl Reaper {
     #[must_use]
     pub fn unfinished(&self) -> BTreeSet<u64> {
         self.common.intents.ids()
+    }
+
+    /// Returns what its threads share.
+    pub(super) fn common(&self) -> &Arc<ReaperContext> {
+        &self.common
     }
 
     /// Returns the number of displaced things in the quarantines of the roots that are there. Looks

@@ -13,7 +13,9 @@ use super::intent::QuarantineId;
 use super::leftovers::{Leftovers, Settled, TakenUp};
 use super::location::RootLocation;
 use super::quarantine_locks::WhenMissing;
-use super::sweep::RETRY_MAX;
+use super::sweep::{RETRY_MAX, RETRY_MIN};
+use super::trash::notes::take_in_notes;
+use super::trash::reading;
 use crate::clock;
 use crate::core::facts::RootId;
 use crate::core::hold::Hold;
@@ -32,6 +34,8 @@ pub(super) fn recover(lane: &Lane, root_id: RootId, place: &RootLocation) {
     };
     lane.recovered(root_id, place);
     (lane.hooks.recovered)(root_id, hold);
+    // A root that another process owns has its trash read by that one.
+    reading::read(lane, root_id, place, RETRY_MIN);
 }
 
 /// Makes and locks the quarantine of a root that has none, so that the first process on a root owns
@@ -84,6 +88,11 @@ pub(super) fn retry(lane: &Lane, root_id: RootId, place: &RootLocation, pause: D
         tracing::warn!(root = %place.path.display(), "{hold}");
         retry_later(lane, root_id, place, pause);
     }
+}
+
+/// Has the quarantine of the root at `place` put in order again in a moment.
+pub(super) fn retry_soon(lane: &Lane, root: RootId, place: &RootLocation) {
+    retry_later(lane, root, place, RETRY_MIN);
 }
 
 fn retry_later(lane: &Lane, root: RootId, place: &RootLocation, pause: Duration) {
@@ -144,7 +153,8 @@ pub(super) fn settle(
             if left().next().is_some() {
                 retry_later(lane, root_id, place, pause);
             }
-            Ok(())
+            // Before anything of the root is claimed.
+            take_in_notes(lane, place, quarantine).map_err(|error| unsettled(&error))
         }
         Err(error) => {
             leave(&mut intents.keys());

@@ -29,6 +29,7 @@ use super::removal::{Fate, remove_file};
 use crate::clock;
 use crate::core::claim::Reaped;
 use crate::core::time::FileTime;
+use crate::core::trash::{PurgeOutcome, Purged, TrashNews};
 use crate::fs::chain::Chain;
 use crate::fs::tree::Tree;
 use crate::fs::{Dir, FsError};
@@ -85,6 +86,8 @@ struct Sweeping<'a> {
 struct Swept {
     /// The answer for its claim, unless it has been given.
     answer: Option<Reaped>,
+    /// Likewise for a thing of the trash.
+    purged: Option<Purged>,
     /// Parts of which nothing is in a quarantine any more.
     ended: Vec<Parts>,
     /// Its unit and the quarantines that it went through, if all of it is gone.
@@ -94,18 +97,26 @@ struct Swept {
 /// Removes units, and ends their intents together. Returns the answers for their claims.
 pub(super) fn sweep_all(lane: &Lane, sweeps: impl IntoIterator<Item = Sweep>) -> Vec<Reaped> {
     let (mut answers, mut ended, mut finished) = (Vec::new(), Vec::new(), Vec::new());
+    let mut purged = Vec::new();
     for sweep in sweeps {
         let id = sweep.line.id;
         let Some(swept) = sweep_one(lane, sweep) else {
             continue;
         };
         answers.extend(swept.answer);
+        purged.extend(swept.purged);
         ended.extend(swept.ended);
         finished.extend(swept.finished.map(|(unit, dirs)| (id, unit, dirs)));
     }
     lane.intents.end(ended);
     for (id, unit, dirs) in finished {
         lane.tell_if_finished(id, unit, dirs);
+    }
+    if !purged.is_empty() {
+        for Purged { root, id, .. } in &purged {
+            lane.hooks.trash.remove(*root, *id);
+        }
+        (lane.hooks.trash_news)(TrashNews::Purged(purged));
     }
     answers
 }
@@ -139,6 +150,7 @@ fn sweep_one(lane: &Lane, mut sweep: Sweep) -> Option<Swept> {
     }
     sweeping.remove_dirs();
     sweeping.set_rest_aside();
+    let has_displaced = sweeping.displaced.lock().is_some();
     sweeping.record_displaced();
     let failed = sweeping.failed.into_inner();
     let ended = if failed.is_empty() && !sweep.after_crash {
@@ -149,6 +161,14 @@ fn sweep_one(lane: &Lane, mut sweep: Sweep) -> Option<Swept> {
         sweep.parts().filter(done).collect()
     };
     let answer = sweep.answer.take();
+    let purged = sweep.purged.take().map(|purged| Purged {
+        outcome: if has_displaced {
+            PurgeOutcome::Displaced
+        } else {
+            purged.outcome
+        },
+        ..purged
+    });
     let finished = if let Some(error) = failed.values().next() {
         sweep
             .pending
@@ -161,6 +181,7 @@ fn sweep_one(lane: &Lane, mut sweep: Sweep) -> Option<Swept> {
     };
     Some(Swept {
         answer,
+        purged,
         ended,
         finished,
     })

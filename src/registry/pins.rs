@@ -52,6 +52,36 @@ impl Registry {
         Ok(pin)
     }
 
+    /// Sets a pin for each of `targets`: all of them, or none.
+    ///
+    /// # Errors
+    /// When the registry cannot be written. No pin is set then.
+    pub fn add_pins(
+        &self,
+        targets: &[PinTarget],
+        who: &str,
+        why: &str,
+        set_at: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Pin>, RegistryError> {
+        self.write("keep pins", |changes| {
+            let set = targets.iter().map(|target| {
+                let mut pin = Pin {
+                    id: 0,
+                    target: target.clone(),
+                    who: who.to_owned(),
+                    why: why.to_owned(),
+                    set_at,
+                    until,
+                };
+                insert(changes, &pin, None)?;
+                pin.id = number(changes.last_insert_rowid());
+                Ok(pin)
+            });
+            set.collect()
+        })
+    }
+
     /// Saves `pin` with its own number, to roll back a change that could not be completed.
     ///
     /// # Errors

@@ -199,5 +199,11 @@ states! {
         Paused,
         /// A pause was ended before its time.
         Resumed,
+        /// It is in the trash, and can come back.
+        Trashed,
+        /// It came back from the trash.
+        Restored,
+        /// It was deleted from the trash.
+        Purged,
     }
 }

@@ -365,6 +365,7 @@ fn engine(
         jobs: Arc::default(),
         pins,
         pauses: Arc::default(),
+        trash: std::sync::Arc::default(),
         sources,
         recording: BTreeSet::new(),
     };

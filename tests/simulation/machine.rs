@@ -59,6 +59,7 @@ impl Machine {
             jobs: std::sync::Arc::default(),
             pins: std::sync::Arc::default(),
             pauses: std::sync::Arc::default(),
+            trash: std::sync::Arc::default(),
             sources: std::collections::BTreeMap::new(),
             recording: std::collections::BTreeSet::new(),
         };
@@ -275,6 +276,7 @@ impl Machine {
             jobs: std::sync::Arc::default(),
             pins: std::sync::Arc::default(),
             pauses: std::sync::Arc::default(),
+            trash: std::sync::Arc::default(),
             sources: std::collections::BTreeMap::new(),
             recording: std::collections::BTreeSet::new(),
         };
@@ -324,6 +326,7 @@ impl Machine {
                         self.claims.push(claim);
                     }
                 }
+                Effect::Purge(_) => panic!("nothing is in the trash"),
                 Effect::Relist(_, dir) => self.watcher.relist(dir),
                 Effect::Changed { unsaved, clock } => {
                     self.disk.changed(unsaved, clock);

@@ -26,6 +26,7 @@ pub fn policy() -> Policy {
         expire_ms: Some(ttl_ms),
         unit,
         skip_open: SkipOpen::Always,
+        disposal: lapsed::core::policy::Disposal::Delete,
         schedule: Schedule::AtDeadline,
         jobs: lapsed::core::policy::JobFilter::Anyone,
         kinds: None,

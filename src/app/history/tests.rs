@@ -120,6 +120,9 @@ fn clients_read_every_word_of_the_ledger() {
         Mark::Unpinned => RemovalResult::Unpinned,
         Mark::Paused => RemovalResult::Paused,
         Mark::Resumed => RemovalResult::Resumed,
+        Mark::Trashed => RemovalResult::Trashed,
+        Mark::Restored => RemovalResult::Restored,
+        Mark::Purged => RemovalResult::Purged,
     };
     for mark in [
         Mark::Removed,
@@ -130,6 +133,9 @@ fn clients_read_every_word_of_the_ledger() {
         Mark::Unpinned,
         Mark::Paused,
         Mark::Resumed,
+        Mark::Trashed,
+        Mark::Restored,
+        Mark::Purged,
     ] {
         let word = serde_json::to_value(mark).unwrap();
         assert_eq!(word, result(mark).as_str());

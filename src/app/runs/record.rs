@@ -211,15 +211,19 @@ fn removed_by(ledger: &Ledger, id: u64, from: Cursor) -> RunSummary {
 /// Adds `line`, newest first: what was put back later comes before its removal.
 fn add(of: &mut RuleTotals, line: &Line) {
     let counts = match line.result {
-        Mark::Removed if line.part == 0 => u64::wrapping_add,
+        // What a run moves to the trash is its work; to delete it there is that of its time.
+        Mark::Removed | Mark::Trashed if line.part == 0 => u64::wrapping_add,
         Mark::PutBack => u64::wrapping_sub,
         Mark::Removed
+        | Mark::Trashed
         | Mark::Displaced
         | Mark::Pinned
         | Mark::Extended
         | Mark::Unpinned
         | Mark::Paused
-        | Mark::Resumed => return,
+        | Mark::Resumed
+        | Mark::Restored
+        | Mark::Purged => return,
     };
     of.files = counts(of.files, line.files);
     of.bytes = counts(of.bytes, line.bytes);

@@ -9,8 +9,8 @@ use crate::cli::human;
 use crate::config::{SourceKind, SourceSettings};
 use crate::core::claim::Unit;
 use crate::core::policy::{
-    Globs, JobFilter, NamedSchedule, Policy, Record, Root, Rule, Schedule, ScheduleAction, Since,
-    SkipOpen, Source,
+    Disposal, Globs, JobFilter, NamedSchedule, Policy, Record, Root, Rule, Schedule,
+    ScheduleAction, Since, SkipOpen, Source,
 };
 use crate::sources::{DatabaseOptions, Queries};
 
@@ -186,6 +186,13 @@ pub(super) fn rule(policy: &Policy, rule: &Rule) -> String {
     };
     if let Some(keep) = &rule.keep {
         let _ = write!(text, "; {} stay for ever", patterns(keep));
+    }
+    match rule.disposal {
+        Disposal::Delete => {}
+        Disposal::Trash { undo_ms } => {
+            let window = human::duration(undo_ms.unsigned_abs());
+            let _ = write!(text, "; they stay in the trash for {window}");
+        }
     }
     text.push_str(match rule.record {
         Record::Keep => "",

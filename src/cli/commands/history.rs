@@ -215,6 +215,9 @@ fn what(removal: &Removal, now: Timestamp) -> (String, Tone) {
     }
     match (removal.result, &removal.pin) {
         (RemovalResult::Removed, _) => (thing, Tone::Plain),
+        (RemovalResult::Trashed, _) => (format!("{thing} (moved to the trash)"), Tone::Plain),
+        (RemovalResult::Restored, _) => (format!("{thing} (brought back)"), Tone::Plain),
+        (RemovalResult::Purged, _) => (format!("{thing} (deleted from the trash)"), Tone::Plain),
         (result, None) => (format!("{thing} ({result})"), Tone::Warn),
         (RemovalResult::Unpinned, Some(pin)) => {
             (format!("{thing} (unpinned: pin {})", pin.id), Tone::Dim)

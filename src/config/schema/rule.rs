@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::super::rule_jobs::JobWord;
 use super::super::setting::{Value, Values};
-use super::super::value::{Expire, Name};
+use super::super::value::{Expire, Name, Undo};
 use crate::core::claim::Unit;
 use crate::core::policy::{Record, Schedule, Since, SkipOpen};
 
@@ -64,9 +64,15 @@ pub(in crate::config) struct Rule {
     /// have them.
     #[schemars(extend("default" = "keep"), example = &"mark")]
     pub record: Value<Record>,
-    /// Fate of the files: "delete".
-    #[schemars(extend("default" = "delete"))]
+    /// Fate of what lapses: "delete", or "trash" (it stays in the root's directory .lapsed, out of
+    /// the application's sight, and can be brought back until the time of undo has passed).
+    /// Default: "trash" if undo is set, else "delete".
+    #[schemars(example = &"trash")]
     pub then: Value<Then>,
+    /// Time for which what lapses stays in the trash, from 1s to 365d. Without effect if then is
+    /// "delete". Default: 24h.
+    #[schemars(example = &"7d")]
+    pub undo: Value<Undo>,
     /// Hold open files: true, false, or "if-known" (hold a file only if it is known to be open).
     #[schemars(extend("default" = true))]
     pub skip_open: Value<SkipOpen>,
@@ -84,4 +90,5 @@ pub(in crate::config) struct Rule {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::config) enum Then {
     Delete,
+    Trash,
 }

@@ -24,9 +24,9 @@ fn unknown_keys() {
     "#);
     refused!(Host::with_rule("expires = \"7d\"\nexpire = \"7d\"\njobs = [\"completed\"]"), @r#"
     HOST/etc/lapsed.toml:5: [[rule]] "r": unknown key "expires"
-      allowed: name, enabled, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, skip_open, schedule; did you mean "expire"?
+      allowed: name, enabled, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, undo, skip_open, schedule; did you mean "expire"?
     HOST/etc/lapsed.toml:7: [[rule]] "r": unknown key "jobs"
-      allowed: name, enabled, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, skip_open, schedule; did you mean "job"?
+      allowed: name, enabled, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, undo, skip_open, schedule; did you mean "job"?
     "#);
     refused!(Host::with("[[root]]\npath = \"x\"\npurge = true"), @r#"
     HOST/etc/lapsed.toml:3: [[root]] 1: unknown key "purge"
@@ -50,17 +50,23 @@ fn unknown_keys() {
 
 #[test]
 fn unknown_values() {
-    refused!(Host::with_rule("expire = \"7d\"\nsince = \"newst\"\nunit = \"tree\"\nthen = \"trash\"\nskip_open = \"maybe\"\nschedule = \"daily\""), @r#"
+    refused!(Host::with_rule("expire = \"7d\"\nsince = \"newst\"\nunit = \"tree\"\nthen = \"tresh\"\nskip_open = \"maybe\"\nschedule = \"daily\""), @r#"
     HOST/etc/lapsed.toml:6: [[rule]] "r": since = "newst" is an unknown value
       allowed: newest, mtime, newest_mtime, ctime, btime, created_at, completed_at, last_activity, expires_at; did you mean "newest"?
     HOST/etc/lapsed.toml:7: [[rule]] "r": unit = "tree" is an unknown value
       allowed: file, dir, job
-    HOST/etc/lapsed.toml:8: [[rule]] "r": then = "trash" is an unknown value
-      allowed: delete
+    HOST/etc/lapsed.toml:8: [[rule]] "r": then = "tresh" is an unknown value
+      allowed: delete, trash; did you mean "trash"?
     HOST/etc/lapsed.toml:9: [[rule]] "r": skip_open = "maybe" is an unknown value
       allowed: true, false, if-known
     HOST/etc/lapsed.toml:10: [[rule]] "r": schedule = "daily" is an invalid schedule: it must have five fields, not 1
       allowed: manual; named; five fields (minute, hour, day, month, day of the week) such as "0 3 * * *"; @hourly, @daily, @weekly, @monthly, @yearly; or such as "every 6h"
+    "#);
+    refused!(Host::with_rule("expire = \"7d\"\nthen = \"trash\"\nundo = \"0s\""), @r#"
+    HOST/etc/lapsed.toml:7: [[rule]] "r": undo = "0s" is not within the limits of 1s to 365d
+    "#);
+    refused!(Host::with_rule("expire = \"7d\"\nundo = \"400d\""), @r#"
+    HOST/etc/lapsed.toml:6: [[rule]] "r": undo = "400d" is not within the limits of 1s to 365d
     "#);
     refused!(with("watch.backend = \"kqueue\"\nsocket_mode = \"rw\"\ngroup = \"no-such-group-here\""), @r#"
     HOST/etc/lapsed.toml:1: [watch]: backend = "kqueue" is an unknown value

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::core::claim::Unit;
 use crate::core::facts::RootId;
 use crate::core::path::RelPath;
-use crate::core::policy::{Record, Schedule, Since, SkipOpen};
+use crate::core::policy::{Disposal, Record, Schedule, Since, SkipOpen};
 use crate::core::report::{Breaker, Mode};
 use crate::core::template::Template;
 
@@ -367,4 +367,39 @@ fn command_line_before_variables_before_file_before_defaults() {
     let of_flags = host.good();
     assert_eq!(of_flags.state_dir, host.path("flag"));
     assert_eq!(of_flags.mode, Mode::DryRun);
+}
+
+#[test]
+fn what_lapses_is_deleted_or_goes_to_the_trash() {
+    const DAY_MS: i64 = 86_400_000;
+    let disposal = |keys: &str| {
+        let rule = format!("expire = \"7d\"\n{keys}");
+        Host::with_rule(&rule)
+            .set("THEN", "trash")
+            .good()
+            .policy
+            .rules[0]
+            .disposal
+    };
+    let trash = |undo_ms| Disposal::Trash { undo_ms };
+    assert_eq!(disposal(""), Disposal::Delete);
+    assert_eq!(disposal("then = \"trash\""), trash(DAY_MS));
+    assert_eq!(disposal("undo = \"90s\""), trash(90_000));
+    assert_eq!(
+        disposal("then = \"trash\"\nundo = \"365d\""),
+        trash(365 * DAY_MS)
+    );
+    // A preset switches by a variable.
+    assert_eq!(
+        disposal("then = \"delete\"\nundo = \"7d\""),
+        Disposal::Delete
+    );
+    assert_eq!(
+        disposal("then = \"${NONE:-delete}\"\nundo = \"7d\""),
+        Disposal::Delete
+    );
+    assert_eq!(
+        disposal("then = \"${THEN:-delete}\"\nundo = \"7d\""),
+        trash(7 * DAY_MS)
+    );
 }

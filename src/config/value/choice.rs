@@ -97,7 +97,8 @@ impl Choice for NameCase {
 }
 
 impl Choice for Then {
-    const WORDS: &'static [(&'static str, Self)] = &[("delete", Self::Delete)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("delete", Self::Delete), ("trash", Self::Trash)];
 }
 
 impl Choice for Unit {

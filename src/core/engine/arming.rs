@@ -39,6 +39,7 @@ impl Engine {
     /// Arms everything: what the clock says has changed.
     pub(super) fn arm_all(&mut self, now: Now) {
         self.arm_roots(|_| true, now);
+        self.timers.arm(Timer::Trash, now.wall);
     }
 
     /// Arms everything in `root`: a hold on all of it has ended.

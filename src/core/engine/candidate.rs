@@ -114,7 +114,9 @@ impl Engine {
                 found.into_iter().collect()
             }
             Timer::Job(source, no) => self.job_candidates((source, no), trigger, now),
-            Timer::Shared(_) | Timer::Root(_) | Timer::Pins | Timer::Pauses => Vec::new(),
+            Timer::Shared(_) | Timer::Root(_) | Timer::Pins | Timer::Pauses | Timer::Trash => {
+                Vec::new()
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use crate::core::hold::Hold;
 use crate::core::jobs::JobFacts;
 use crate::core::path::RelPath;
 use crate::core::principal::Principal;
-use crate::core::report::{CleanItem, CleanReport, CleanRequest, Consent};
+use crate::core::report::{CleanItem, CleanReport, CleanRequest, Consent, Mode};
 use crate::core::run::Run;
 use crate::core::time::Now;
 
@@ -29,6 +29,8 @@ pub(super) type Done = Box<dyn FnOnce(CleanReport) + Send>;
 #[derive(Default)]
 pub(super) struct Cleans {
     next: u64,
+    /// Number of things of the trash that cleans wait for.
+    purging: usize,
     running: BTreeMap<u64, Clean>,
 }
 
@@ -114,10 +116,9 @@ impl Cleans {
     }
 
     fn end_if_through(&mut self, id: u64) {
-        if self
-            .running
-            .get(&id)
-            .is_some_and(|clean| clean.open.is_empty())
+        let is_through = |clean: &Clean| clean.open.is_empty();
+        if self.running.get(&id).is_some_and(is_through)
+            && self.purging == 0
             && let Some(clean) = self.running.remove(&id)
         {
             (clean.done)(clean.report);
@@ -222,6 +223,10 @@ impl Engine {
         if releases && !is_dry {
             self.release_roots(request.roots.as_deref(), &request.principal, now);
         }
+        if self.mode == Mode::OnRequest && !is_dry {
+            self.purge_with_clean(now);
+            self.cleans.purging = self.purges.ordered();
+        }
         let mut found = self.select(request, now);
         let trips = self.check_overrides(request, &mut found, now);
         if request.limit.is_some() {
@@ -259,10 +264,19 @@ impl Engine {
         clean.report.breaker.extend(trips);
         clean.report.unread = self.unread(request);
         clean.report.is_blind = !self.is_judged(request);
-        if clean.open.is_empty() {
+        if clean.open.is_empty() && self.cleans.purging == 0 {
             (clean.done)(clean.report);
         } else {
             self.cleans.running.insert(id, clean);
+        }
+    }
+
+    /// Ends the cleans that have waited for the trash only.
+    pub(super) fn end_cleans(&mut self) {
+        self.cleans.purging = self.purges.ordered();
+        let ids: Vec<u64> = self.cleans.running.keys().copied().collect();
+        for id in ids {
+            self.cleans.end_if_through(id);
         }
     }
 

@@ -159,6 +159,7 @@ impl Engine {
             Timer::Shared(dir) => self.try_shared_holds(dir, now),
             Timer::Pins => self.end_pins(now),
             Timer::Pauses => self.check_pauses(now),
+            Timer::Trash => self.on_trash_timer(now),
             Timer::Root(root) => match self.roots.get_mut(&root).map(|of| of.retry(now.wall)) {
                 Some(Retry::Removals) => self.arm_root(root, now),
                 // The next look tells whether it could be had.
@@ -208,7 +209,12 @@ impl Engine {
         match next.timer {
             Timer::Page(page) => self.arm_page(page, now),
             Timer::Unit(dir) => self.arm_unit(dir, now),
-            Timer::Shared(_) | Timer::Root(_) | Timer::Job(..) | Timer::Pins | Timer::Pauses => {}
+            Timer::Shared(_)
+            | Timer::Root(_)
+            | Timer::Job(..)
+            | Timer::Pins
+            | Timer::Pauses
+            | Timer::Trash => {}
         }
     }
 

@@ -74,7 +74,7 @@ impl Engine {
         self.retry_jobs(|_, hold| is_of_root(hold), now);
     }
 
-    fn retry_jobs(&mut self, is_meant: impl Fn(SourceId, &Hold) -> bool, now: Now) {
+    pub(super) fn retry_jobs(&mut self, is_meant: impl Fn(SourceId, &Hold) -> bool, now: Now) {
         for (source, no) in self.holds_mut().retry_jobs(is_meant, now.wall) {
             self.timers.arm(Timer::Job(source, no), now.wall);
         }
@@ -282,6 +282,10 @@ impl Engine {
             return Some(hold);
         }
         if let Some(hold) = self.guard.hold(lapse.basis, lapse.deadline, now) {
+            return Some(hold);
+        }
+        let of = self.policy.rule(lapse.rule);
+        if let Some(hold) = self.hold_of_trash(job, of, !gathered.pieces.is_empty()) {
             return Some(hold);
         }
         let owner = Owner::Jobs(vec![job.clone()]);

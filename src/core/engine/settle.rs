@@ -123,7 +123,9 @@ impl Engine {
                 self.drop_dir(dir, now);
             }
         }
-        if let Some(key) = claim.job() {
+        self.on_trashed(removal);
+        // The record of what can come back waits.
+        if let Some(key) = claim.job().filter(|_| removal.trashed.is_none()) {
             let record = self.policy.rules.get(usize::from(claim.rule.0));
             let record = record.map_or(Record::Keep, |rule| rule.record);
             if record != Record::Keep
@@ -148,6 +150,7 @@ impl Engine {
             bytes: removal.bytes,
             id: removal.id,
             job: claim.job().cloned(),
+            trashed: removal.trashed,
         });
     }
 
@@ -279,6 +282,7 @@ impl Engine {
         if matches!(hold, Hold::Paused { .. }) {
             return;
         }
+        let hold = self.without_trash_that_is_gone(claim, hold);
         // Of several roots, only recovery tells which one it is.
         let is_in_one = claim.root != NO_ROOT && claim.places().all(|(of, _)| of == claim.root);
         if hold.is_of_root() && is_in_one {
@@ -308,6 +312,18 @@ impl Engine {
         };
         if is_of_owners && readings(self) != claim.owners {
             self.retry(item, now);
+        }
+    }
+
+    /// Makes of the hold of something in the trash that has left it since one that is tried again
+    /// by itself: its news was told before the hold.
+    fn without_trash_that_is_gone(&self, claim: &Claim, hold: Hold) -> Hold {
+        let in_trash = |key: &JobKey| self.trash.until_of(&self.policy, key).is_some();
+        match hold {
+            Hold::InTrash { until: Some(_) } if !claim.owners.iter().any(in_trash) => {
+                Hold::InTrash { until: None }
+            }
+            hold => hold,
         }
     }
 
@@ -351,8 +367,16 @@ impl RemovalFigures {
     /// Counts a removal that was due at `due`.
     pub(super) fn count(&mut self, removal: &Removal, due: Timestamp) {
         self.lateness.record(removal.at.ms_since(due));
-        self.files += removal.files;
-        self.bytes = self.bytes.saturating_add(removal.bytes);
+        // What is in the trash is neither gone nor free.
+        if removal.trashed.is_none() {
+            self.add(removal.files, removal.bytes);
+        }
+    }
+
+    /// Counts what was deleted.
+    pub(super) fn add(&mut self, files: u64, bytes: u64) {
+        self.files += files;
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 
     pub(super) fn lateness(&self) -> Lateness {

@@ -102,6 +102,7 @@ fn rule(name: &str) -> Rule {
         expire_ms: Some(HOUR),
         unit: Unit::File,
         skip_open: SkipOpen::Never,
+        disposal: crate::core::policy::Disposal::Delete,
         schedule: Schedule::AtDeadline,
         jobs: JobFilter::Anyone,
         kinds: None,
@@ -167,6 +168,7 @@ struct Place {
     recorded: Vec<u64>,
     relisted: BTreeSet<(RootId, RelPath)>,
     claims: Vec<Claim>,
+    purges: Vec<crate::core::trash::PurgeOrder>,
     shadow: Vec<ShadowEvent>,
     next_ino: u64,
     /// True if no barrier comes through.
@@ -192,6 +194,7 @@ impl Place {
             jobs: Arc::default(),
             pins: Arc::default(),
             pauses: Arc::default(),
+            trash: Arc::default(),
             sources,
             recording: BTreeSet::new(),
         };
@@ -203,6 +206,7 @@ impl Place {
             recorded: Vec::new(),
             relisted: BTreeSet::new(),
             claims: Vec::new(),
+            purges: Vec::new(),
             shadow: Vec::new(),
             next_ino: 100,
             is_deaf: false,
@@ -237,6 +241,7 @@ impl Place {
             match effect {
                 Effect::Barrier => is_asked = true,
                 Effect::Claim(claims) => self.claims.extend(claims),
+                Effect::Purge(order) => self.purges.push(order),
                 Effect::Preview(claims) => {
                     previewed.extend(claims.into_iter().map(|claim| Reaped {
                         outcome: Outcome::Removed(Removal {
@@ -248,6 +253,7 @@ impl Place {
                             pruned: Vec::new(),
                             partial: false,
                             share: None,
+                            trashed: None,
                         }),
                         claim,
                     }));
@@ -380,6 +386,7 @@ impl Place {
                 pruned: Vec::new(),
                 partial: false,
                 share: None,
+                trashed: None,
             }),
             claim,
         });

@@ -28,6 +28,8 @@ pub(super) enum Timer {
     Pins,
     /// A pause ends.
     Pauses,
+    /// The undo window of something in the trash ends.
+    Trash,
 }
 
 /// A timer that fired.
@@ -60,6 +62,7 @@ pub(super) struct Timers {
     units: BTreeMap<DirId, Timestamp>,
     shared: BTreeMap<DirId, Timestamp>,
     jobs: BTreeMap<SourceId, Vec<Timestamp>>,
+    trash: Timestamp,
     /// Timers that fired and were not processed.
     fired: VecDeque<FiredTimer>,
     /// Those whose device has all the claims that it may have.
@@ -79,6 +82,7 @@ impl Timers {
             units: BTreeMap::new(),
             shared: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            trash: Timestamp::MAX,
             fired: VecDeque::new(),
             parked: BTreeMap::new(),
             fired_until: now,
@@ -98,6 +102,7 @@ impl Timers {
                 let at = usize::try_from(no).expect("invariant: job numbers fit into memory");
                 Some(slot_at(self.jobs.entry(source).or_default(), at))
             }
+            Timer::Trash => Some(&mut self.trash),
             Timer::Root(_) | Timer::Pins | Timer::Pauses => None,
         }
     }

@@ -39,9 +39,24 @@ pub struct Rule {
     pub kinds: Option<Vec<String>>,
     /// Only jobs of these sources; `None`: of any.
     pub sources: Option<Vec<SourceId>>,
+    /// Fate of what lapses.
+    pub disposal: Disposal,
     /// Treatment of the job's record at its source, once everything that the rule takes of the job
     /// is removed. Only with [`Unit::Job`].
     pub record: Record,
+}
+
+/// Fate of what a rule lets lapse.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Disposal {
+    /// It is deleted.
+    #[default]
+    Delete,
+    /// It stays in the root's trash for so long, and is deleted then.
+    Trash {
+        /// Length of the undo window in milliseconds.
+        undo_ms: i64,
+    },
 }
 
 /// Owners of the files that a rule is for.

@@ -101,6 +101,7 @@ pub(crate) fn rule(name: &str, unit: Unit, glob: Option<&str>, expire_ms: i64) -
         expire_ms: Some(expire_ms),
         unit,
         skip_open: SkipOpen::Never,
+        disposal: crate::core::policy::Disposal::Delete,
         schedule: Schedule::AtDeadline,
         jobs: crate::core::policy::JobFilter::Anyone,
         kinds: None,
@@ -246,6 +247,7 @@ impl World {
             jobs: Arc::default(),
             pins: Arc::default(),
             pauses: Arc::default(),
+            trash: Arc::default(),
             sources: std::collections::BTreeMap::new(),
             recording: std::collections::BTreeSet::new(),
         };

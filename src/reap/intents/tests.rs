@@ -1,6 +1,7 @@
 //! The file of intents: what is live in it, and how large it may get.
 
 use super::*;
+use crate::reap::intent::Fate;
 use crate::reap::intent::tests::sample;
 
 fn write_all(intents: &Intents, numbers: impl IntoIterator<Item = (u64, u32)>) {
@@ -12,7 +13,10 @@ fn write_all(intents: &Intents, numbers: impl IntoIterator<Item = (u64, u32)>) {
     let all = numbers.iter().zip(&texts);
     let all = all.map(|((id, part), (path, owner))| sample(*id, *part, path, owner));
     intents
-        .write(all.into_iter().map(|intent| (intent, Vec::new())))
+        .write(
+            all.into_iter()
+                .map(|intent| (Fate::Deletion, intent, Vec::new())),
+        )
         .unwrap();
 }
 

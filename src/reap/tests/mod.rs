@@ -13,7 +13,9 @@ mod locks;
 mod owners;
 mod races;
 mod single;
+mod trash;
 mod units;
+mod windows;
 mod world;
 
 use std::collections::BTreeMap;
@@ -66,6 +68,7 @@ fn rule(unit: Unit, since: Since, expire_ms: i64) -> Rule {
         expire_ms: Some(expire_ms),
         unit,
         skip_open: SkipOpen::Always,
+        disposal: crate::core::policy::Disposal::Delete,
         schedule: Schedule::AtDeadline,
         jobs: crate::core::policy::JobFilter::Anyone,
         kinds: None,

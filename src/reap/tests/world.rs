@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::core::jobs::{Job, JobKey, JobLookup, JobRow, JobTimestamps, Owner, SourceId, Status};
 use crate::core::pauses::Pauses;
-use crate::core::pins::Pins;
+use crate::core::pins::{Pin, Pins};
 use crate::core::policy::{JobFilter, Source};
+use crate::core::trash::{Trash, TrashNews};
+use crate::reap::PinOrder;
 
 pub(super) const UPLOADS: RootId = RootId(4);
 pub(super) const SOURCE: SourceId = SourceId(5);
@@ -34,6 +36,10 @@ pub(super) struct World {
     pub(super) read: Mutex<Vec<String>>,
     pub(super) pins: Arc<Pins>,
     pub(super) pauses: Arc<Pauses>,
+    pub(super) trash: Arc<Trash>,
+    pub(super) trash_news: Mutex<Vec<TrashNews>>,
+    /// Pins that were ordered for what came back.
+    pub(super) ordered_pins: Mutex<Vec<PinOrder>>,
     /// The ids of what was to be recorded, with the job and what becomes of its record.
     pub(super) noted: Mutex<Vec<(u64, String, &'static str)>>,
     pub(super) struck: Mutex<Vec<u64>>,
@@ -126,6 +132,24 @@ impl World {
         }
     }
 
+    fn pin(&self, order: &PinOrder) -> Result<(), String> {
+        if let Some(why) = &*self.refuses.lock() {
+            return Err(why.clone());
+        }
+        for target in &order.targets {
+            self.pins.set(Pin {
+                id: self.pins.list().len() as u64 + 1,
+                target: target.clone(),
+                who: "undo".to_owned(),
+                why: "brought back".to_owned(),
+                set_at: clock::now().wall,
+                until: order.until,
+            });
+        }
+        self.ordered_pins.lock().push(order.clone());
+        Ok(())
+    }
+
     pub(super) fn hooks(
         self: &Arc<Self>,
         reaped: impl Fn(Vec<Reaped>) + Send + Sync + 'static,
@@ -134,6 +158,7 @@ impl World {
         let world = || Arc::clone(self);
         let (owns, says, knows, hears) = (world(), world(), world(), world());
         let (notes, ends, strikes) = (world(), world(), world());
+        let (hears_of_trash, pinned) = (world(), world());
         Hooks {
             reaped: Arc::new(reaped),
             recovered: Arc::new(|_, _| {}),
@@ -147,6 +172,9 @@ impl World {
             linked: Arc::new(|_, _| None),
             pins: Arc::clone(&self.pins),
             pauses: Arc::clone(&self.pauses),
+            trash: Arc::clone(&self.trash),
+            trash_news: Arc::new(move |news| hears_of_trash.trash_news.lock().push(news)),
+            pin: Arc::new(move |order| pinned.pin(order)),
             fresh: Arc::new(move |key| says.fresh(key)),
             agrees: Arc::new(move |key, fresh| knows.agrees(key, fresh)),
             disagrees: Arc::new(move |key, fresh| {

@@ -45,6 +45,7 @@ impl Core {
             jobs: Arc::default(),
             pins: Arc::default(),
             pauses: Arc::default(),
+            trash: Arc::default(),
             sources: BTreeMap::new(),
             recording: std::collections::BTreeSet::new(),
         };
@@ -178,6 +179,7 @@ fn policy() -> Policy {
         expire_ms: Some(7 * 86_400_000),
         unit: Unit::File,
         skip_open: SkipOpen::Always,
+        disposal: lapsed::core::policy::Disposal::Delete,
         schedule: Schedule::AtDeadline,
         jobs: JobFilter::Anyone,
         kinds: None,

@@ -127,6 +127,7 @@ impl Sim {
                         self.claims.push(claim);
                     }
                 }
+                Effect::Purge(_) => panic!("nothing is in the trash"),
                 Effect::Relist(root, path) => self.relist(root, path),
                 Effect::Barrier => {
                     self.is_awaited = true;

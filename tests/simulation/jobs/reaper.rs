@@ -348,6 +348,7 @@ impl Sim {
             pruned: Vec::new(),
             partial: plan.partial,
             share: None,
+            trashed: None,
         })
     }
 

@@ -46,6 +46,7 @@ pub fn policy(is_mapped: bool) -> Policy {
         expire_ms: Some(expire_ms),
         unit,
         skip_open: SkipOpen::Never,
+        disposal: lapsed::core::policy::Disposal::Delete,
         schedule: Schedule::AtDeadline,
         jobs,
         kinds: None,

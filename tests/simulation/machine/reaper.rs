@@ -126,6 +126,7 @@ impl Machine {
             pruned: Vec::new(),
             partial,
             share: None,
+            trashed: None,
         })
     }
 }

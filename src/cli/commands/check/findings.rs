@@ -196,6 +196,8 @@ fn of_hold(found: &Held) -> Option<Line> {
         | Hold::Paused { .. }
         | Hold::Contested { .. }
         | Hold::RowNeeded { .. }
+        | Hold::TrashFull
+        | Hold::InTrash { .. }
         | Hold::UnreadableJob { .. }
         | Hold::ClaimRefused { .. } => format!("{files} that would be due {wait}: {}", found.hold),
     };

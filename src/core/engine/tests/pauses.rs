@@ -207,6 +207,7 @@ fn a_restart_goes_on_with_a_pause_and_ends_one_whose_time_has_come() {
         memory: None,
         jobs: Arc::default(),
         pins: Arc::default(),
+        trash: Arc::default(),
         pauses: Arc::new(Pauses::of(pauses.clone())),
         sources: BTreeMap::new(),
         recording: BTreeSet::new(),

@@ -19,6 +19,7 @@ fn previewed(effect: &Effect) -> Option<Vec<Reaped>> {
             pruned: Vec::new(),
             partial: false,
             share: None,
+            trashed: None,
         }),
     };
     Some(claims.iter().map(removed).collect())
@@ -43,6 +44,7 @@ pub(super) async fn own(
                 Effect::Tell(event) => events.publish(now.wall, &event, &engine.policy()),
                 Effect::Claim(claims) => panic!("a dry run claims nothing: {claims:?}"),
                 Effect::Preview(_)
+                | Effect::Purge(_)
                 | Effect::Relist(..)
                 | Effect::Placed(..)
                 | Effect::Remember(..)

@@ -15,6 +15,7 @@ fn rule(unit: Unit, schedule: Schedule) -> Rule {
         expire_ms: Some(1),
         unit,
         skip_open: SkipOpen::Always,
+        disposal: crate::core::policy::Disposal::Delete,
         schedule,
         jobs: JobFilter::Anyone,
         kinds: None,
