@@ -19,7 +19,7 @@ use lapsed::core::claim::Unit;
 use lapsed::core::clock_guard::ClockGuard;
 use lapsed::core::engine::Input;
 use lapsed::core::engine::{Engine, Setup};
-use lapsed::core::facts::{Facts, FileKey, Kind, RootId};
+use lapsed::core::facts::{Facts, FileKey, Kind, RootId, usual_blocks};
 use lapsed::core::index::{Index, Record, Writer};
 use lapsed::core::observed::{Coverage, Discovery, Observed, PassCost};
 use lapsed::core::path::RelPath;
@@ -169,6 +169,7 @@ fn policy() -> Policy {
         source: None,
         orphans: None,
         optional: false,
+        limit: None,
         prune_empty_dirs: false,
         nested: Vec::new(),
         only: None,
@@ -182,6 +183,7 @@ fn policy() -> Policy {
         since: Since::Newest,
         expire_ms: Some(30 * DAY_MS),
         unit: Unit::File,
+        limit: None,
         skip_open: SkipOpen::Always,
         disposal: lapsed::core::policy::Disposal::Delete,
         schedule: Schedule::AtDeadline,
@@ -218,6 +220,8 @@ fn time_of(number: u64) -> Timestamp {
 fn record(number: u64) -> Record {
     Record {
         size: number.wrapping_mul(7_919) % 5_000_000,
+        blocks: usual_blocks(number.wrapping_mul(7_919) % 5_000_000),
+        nlink: 1,
         ino: 10_000_000 + number * 3,
         mtime: time_of(number),
         basis: time_of(number).plus_ms(4),
@@ -236,6 +240,7 @@ fn facts(kind: Kind, number: u64, later_ms: i64) -> Facts {
         },
         nlink: 1,
         size: number.wrapping_mul(7_919) % 5_000_000,
+        blocks: 8,
         mtime: at,
         ctime: at,
         btime: Some(at),

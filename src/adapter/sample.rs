@@ -269,6 +269,7 @@ impl Sample {
             deadline: BEFORE.to_owned(),
             files: 1,
             bytes: 1_572_864,
+            limit: None,
             hold: None,
             why: None,
         };

@@ -168,6 +168,7 @@ fn item_of(item: &CleanItem, policy: &Policy) -> ReportItem {
         deadline: item.deadline.to_string(),
         files: item.files,
         bytes: item.bytes,
+        limit: item.limit.map(|of| of.key.ledger_word(of.scope).to_owned()),
         hold: item.hold.as_ref().map(|hold| hold.code().to_owned()),
         why: item.hold.as_ref().map(ToString::to_string),
     }
@@ -270,6 +271,7 @@ fn is_failure(hold: &Hold) -> bool {
         | Hold::UnreadableJob { .. }
         | Hold::OpenUnknown { .. }
         | Hold::ClockBehind { .. }
+        | Hold::LimitFutile { .. }
         | Hold::Displaced => true,
         Hold::Reconciling
         | Hold::RootMissing

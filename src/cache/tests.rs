@@ -18,7 +18,7 @@ use crate::clock;
 use crate::common::machine::Deadline;
 use crate::core::claim::Unit;
 use crate::core::clock_guard::ClockGuard;
-use crate::core::facts::{Facts, FileKey, Kind, RootId, RuleId};
+use crate::core::facts::{Facts, FileKey, Kind, RootId, RuleId, usual_blocks};
 use crate::core::index::{Record, RestoreLosses, Writer};
 use crate::core::path::RelPath;
 use crate::core::policy::{Class, Policy, Root, Rule, Schedule, Since, SkipOpen};
@@ -33,6 +33,7 @@ fn policy(path: &str, expire_ms: i64) -> Policy {
         name: "root".to_owned(),
         path: PathBuf::from(path),
         owner: None,
+        limit: None,
         prune_empty_dirs: false,
         optional: false,
         source: None,
@@ -49,6 +50,7 @@ fn policy(path: &str, expire_ms: i64) -> Policy {
         since: Since::Mtime,
         expire_ms: Some(expire_ms),
         unit: Unit::File,
+        limit: None,
         skip_open: SkipOpen::Always,
         disposal: crate::core::policy::Disposal::Delete,
         schedule: Schedule::AtDeadline,
@@ -99,6 +101,7 @@ fn facts(ino: u64, at_ms: i64) -> Facts {
         key: FileKey { dev: 3, ino },
         nlink: 1,
         size: 0,
+        blocks: 8,
         mtime: at,
         ctime: at,
         btime: None,
@@ -108,6 +111,8 @@ fn facts(ino: u64, at_ms: i64) -> Facts {
 fn record(at_ms: i64) -> Record {
     Record {
         size: 7,
+        blocks: usual_blocks(7),
+        nlink: 1,
         ino: 77,
         mtime: Timestamp::from_unix_ms(at_ms),
         basis: Timestamp::from_unix_ms(at_ms),

@@ -3,7 +3,7 @@
 //! **Invariant:** a value is used only with the key and in the tree that it was written for.
 
 /// Format of the cache. A cache of a newer format is refused, one of an older format is set aside.
-pub const FORMAT: u64 = 3;
+pub const FORMAT: u64 = 4;
 
 /// Version of a frame.
 const VERSION: u8 = 1;

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
 use crate::core::path::RelPath;
-use crate::core::policy::{Globs, Root};
+use crate::core::policy::{Globs, Limit, Per, Root};
 use crate::core::template::Template;
 
 use super::endpoints::Bases;
 use super::error::{Problem, Refusal, quoted};
 use super::globs::{self, Matched};
 use super::guard::Guard;
+use super::limits;
 use super::reader::{Reader, Reported};
 use super::resolve::{Resolved, resolve};
 use super::schema;
@@ -40,6 +41,7 @@ pub(super) struct Draft<'a> {
     /// Index of the source whose jobs own the root; `None`: no jobs do.
     pub source: Result<Option<usize>, Reported>,
     only: Option<Globs>,
+    limit: Option<Limit>,
     /// Time to live that `--watch` gives the root.
     pub ttl: Option<Ttl>,
     /// True if the path stood on the command line.
@@ -80,6 +82,13 @@ pub(super) fn from_table<'a>(
         lead(reader, text, path, base.as_deref())
     });
     let source = source(reader, root, sources);
+    let limit = limits::read(reader, &root.limit);
+    if limit.as_ref().is_some_and(|limit| limit.per == Per::Owner) && !root.owner.is_present() {
+        let problem = root
+            .limit
+            .problem("per = \"owner\" needs an owner template");
+        reader.note(problem.hint("add owner = \"{job}/**\" to the [[root]]"));
+    }
     if root.orphans.is_present() && source == Ok(None) {
         let problem = root.problem("has orphans, but no source");
         reader.note(problem.hint("add source = \"…\", or owner = \"{job}/**\""));
@@ -95,6 +104,7 @@ pub(super) fn from_table<'a>(
         found,
         source,
         only: globs::read(reader, &root.only, Matched::Tops),
+        limit,
         ttl: None,
         is_typed: typed.is_some(),
         postponed,
@@ -156,6 +166,7 @@ pub(super) fn from_argument<'a>(
         found,
         source: Ok(None),
         only: None,
+        limit: None,
         ttl: Some(ttl),
         is_typed: true,
         postponed: None,
@@ -289,7 +300,8 @@ pub(super) fn finish(
         .into_iter()
         .zip(&given)
         .zip(&paths)
-        .map(|((draft, &id), path)| {
+        .map(|((mut draft, &id), path)| {
+            let limit = draft.limit.take();
             let table = draft.table;
             let owner = table
                 .into_iter()
@@ -297,6 +309,7 @@ pub(super) fn finish(
             let root = Root {
                 owner: Template::any_of(owner.cloned().collect()),
                 orphans: table.and_then(|root| root.orphans.get().cloned()),
+                limit,
                 prune_empty_dirs: draft.is(|root| &root.prune_empty_dirs),
                 optional: draft.is(|root| &root.optional),
                 name: draft.name,
@@ -324,6 +337,17 @@ fn nested(path: &Path, by_path: &BTreeMap<&Path, RootId>) -> Vec<(RelPath, RootI
 }
 
 impl Draft<'_> {
+    /// Returns the table of its limit.
+    pub fn limit_table(&self) -> Option<&Table<schema::Limit>> {
+        let table = self.table.map(|root| &root.limit)?;
+        (!table.given.is_empty()).then_some(table)
+    }
+
+    /// Returns true if a template tells the owners of its files.
+    pub fn has_owner(&self) -> bool {
+        self.table.is_some_and(|root| root.owner.is_present())
+    }
+
     /// Resolved path.
     pub fn path(&self) -> Option<&Path> {
         self.found.as_ref().map(|found| &*found.path)

@@ -9,10 +9,11 @@ use std::time::Duration;
 use crate::core::claim::Unit;
 use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
-use crate::core::policy::{Disposal, JobFilter, Record, Rule, Schedule, Since, SkipOpen};
+use crate::core::policy::{Disposal, JobFilter, Per, Record, Rule, Schedule, Since, SkipOpen};
 
 use super::error::{Problem, Refusal, allowed};
 use super::globs::{self, Matched};
+use super::limits;
 use super::reader::{Reader, Reported};
 use super::roots::{self, Ttl};
 use super::rule_jobs::{self, ORPHANS_EXPIRE, Scope};
@@ -74,7 +75,34 @@ pub(super) fn read(
         let name = name(reader, rule, number, &mut taken);
         drafts.extend(of_table(reader, rule, name, &known));
     }
+    check_root_limits(reader, roots, &drafts);
     drafts
+}
+
+/// Checks that each root with a limit has a rule that lets something go.
+fn check_root_limits(reader: &mut Reader, roots: &[roots::Draft], drafts: &[Draft]) {
+    // Rules that were refused are no rules that are missing.
+    if reader.count() > 0 {
+        return;
+    }
+    for (place, root) in roots.iter().enumerate() {
+        let lets_go = |draft: &Draft| {
+            let applies = draft
+                .roots
+                .as_ref()
+                .is_none_or(|roots| roots.contains(&place));
+            let is_for_orphans = draft.rule.jobs == JobFilter::Nobody;
+            draft.is_enabled && applies && !is_for_orphans && draft.rule.life_ms().is_some()
+        };
+        if let Some(table) = root.limit_table()
+            && !drafts.iter().any(lets_go)
+        {
+            let problem = table.problem("the limit could remove nothing");
+            reader.note(problem.hint(
+                "a limit removes what a rule lets lapse some day: add a [[rule]] with expire = \"…\"",
+            ));
+        }
+    }
 }
 
 impl Draft {
@@ -130,6 +158,7 @@ fn of_argument(place: usize, root: &roots::Draft, ttl: &Ttl) -> Draft {
             since: Since::Newest,
             expire_ms: ttl.expire_ms,
             unit: Unit::File,
+            limit: None,
             skip_open: SkipOpen::Always,
             disposal: Disposal::Delete,
             schedule: Schedule::AtDeadline,
@@ -213,6 +242,7 @@ fn of_table(
     let jobs = rule_jobs::read(reader, rule, known.sources);
     let expire = expire(reader, rule, &jobs.filter);
     let since = rule.since.get().copied();
+    let limit = limits::read(reader, &rule.limit);
     // The combinations are checked if each key is valid on its own.
     if let (Ok(chosen), Some(unit), Some(since), true) =
         (&chosen, unit, since, reader.count() == problems)
@@ -228,6 +258,7 @@ fn of_table(
             since,
         };
         rule_jobs::check(reader, rule, &jobs, &scope);
+        check_limit(reader, rule, &jobs.filter, &scope);
     }
     let disposal = disposal(rule)?;
     Some(Draft {
@@ -240,6 +271,7 @@ fn of_table(
             since: since?,
             expire_ms: expire.ok()?.map(value::milliseconds),
             unit: unit?,
+            limit,
             skip_open: rule.skip_open.get().copied()?,
             disposal,
             schedule: match rule.schedule.get() {
@@ -276,6 +308,30 @@ fn disposal(rule: &schema::Rule) -> Option<Disposal> {
             undo_ms: value::milliseconds(undo.unwrap_or(UNDO)),
         },
     })
+}
+
+/// Checks that the limit of a rule fits the rule and its roots.
+fn check_limit(reader: &mut Reader, rule: &Table<schema::Rule>, filter: &JobFilter, scope: &Scope) {
+    if rule.limit.given.is_empty() {
+        return;
+    }
+    if *filter == JobFilter::Nobody {
+        let problem = rule.limit.problem("a rule for orphans cannot have a limit");
+        reader.note(problem.hint(
+            "their age tells them from files whose job is not known yet; give the root a limit",
+        ));
+    }
+    let lacks = |root: &&&roots::Draft| !root.has_owner();
+    if rule.limit.per.get() == Some(&Per::Owner)
+        && let Some(root) = scope.roots.iter().find(lacks)
+        && let Some(text) = rule.limit.per.text()
+    {
+        let refusal = Refusal::new(format!(
+            "needs an owner template, which root {:?} lacks",
+            root.name
+        ));
+        reader.note(text.refuse(refusal.hint("add owner = \"{job}/**\" to the [[root]]")));
+    }
 }
 
 fn expire(

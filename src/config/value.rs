@@ -17,10 +17,12 @@ use crate::core::span;
 
 mod adapter;
 mod choice;
+mod free;
 mod pattern;
 mod undo;
 
 pub(super) use adapter::{Code, HttpStatus, Scalar};
+pub(super) use free::{FreeInodes, FreeSpace};
 pub(super) use undo::Undo;
 
 /// Longest duration. Nothing temporary lives longer, and the arithmetic of deadlines never

@@ -48,6 +48,82 @@ impl Unit {
     }
 }
 
+/// The part of a configuration that a limit is of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum LimitScope {
+    /// Everything that a rule takes in a root.
+    Rule(RootId, RuleId),
+    /// All of a root.
+    Root(RootId),
+}
+
+/// The key of a limit.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    strum::IntoStaticStr,
+    strum::EnumString,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum LimitKey {
+    /// Bytes.
+    MaxSize,
+    /// Number of files.
+    MaxFiles,
+    /// Free bytes of the file system.
+    MinFree,
+    /// Free inodes of the file system.
+    MinFreeInodes,
+}
+
+impl LimitKey {
+    /// The word in configuration and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// The word in the ledger: the key, behind "root." where the limit is a root's.
+    #[must_use]
+    pub const fn ledger_word(self, scope: LimitScope) -> &'static str {
+        match (scope, self) {
+            (LimitScope::Rule(..), Self::MaxSize) => "max_size",
+            (LimitScope::Rule(..), Self::MaxFiles) => "max_files",
+            (LimitScope::Rule(..), Self::MinFree) => "min_free",
+            (LimitScope::Rule(..), Self::MinFreeInodes) => "min_free_inodes",
+            (LimitScope::Root(_), Self::MaxSize) => "root.max_size",
+            (LimitScope::Root(_), Self::MaxFiles) => "root.max_files",
+            (LimitScope::Root(_), Self::MinFree) => "root.min_free",
+            (LimitScope::Root(_), Self::MinFreeInodes) => "root.min_free_inodes",
+        }
+    }
+}
+
+impl LimitScope {
+    /// The root.
+    #[must_use]
+    pub const fn root(self) -> RootId {
+        match self {
+            Self::Rule(root, _) | Self::Root(root) => root,
+        }
+    }
+}
+
+/// A limit that makes something due.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LimitCause {
+    /// The limit.
+    pub scope: LimitScope,
+    /// The part of it that is exceeded.
+    pub key: LimitKey,
+}
+
 /// Requester of a removal.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Actor {
@@ -87,6 +163,8 @@ pub struct Claim {
     /// Another time to live than the rule's, for this claim only, in milliseconds: asked for by
     /// `clean`.
     pub retention_ms: Option<i64>,
+    /// The limit that makes it due before its time; `None`: its deadline, or a clean.
+    pub limit: Option<LimitCause>,
     /// From when lateness counts: the deadline, or the end of the hold that outlasted it.
     pub due: Timestamp,
     /// The actor.

@@ -50,6 +50,10 @@ pub enum Effect {
     Recorded(u64),
     /// This pause has ended by itself: it need not be kept any more.
     PauseEnded(Pause),
+    /// Ask how much space the file system of a root has: [`Input::Space`] tells.
+    ///
+    /// [`Input::Space`]: super::engine::Input::Space
+    AskSpace(RootId),
     /// Ask the watchers to hand in everything that happened until now, and [`JOBS`] behind it.
     Barrier,
     /// A barrier is through.

@@ -23,6 +23,8 @@
 //! - `gathered`, `job_units`: all that a job owns, as one
 //! - `trash`: the ends of undo windows
 //! - `breaker`, `job_breaker`: what a person is asked about first
+//! - `limits`: sums of what limits count; `limit_order`: what they would remove; `limit_check`,
+//!   `limit_space`: when they do; `limit_state`: the state of each
 //! - `unread`: what could not be read, for reports
 //! - `answer`: status, explanations, holds for those who ask
 //!
@@ -48,6 +50,15 @@ mod job_breaker;
 mod job_holds;
 mod job_units;
 mod lapse;
+mod limit_check;
+mod limit_clean;
+mod limit_order;
+mod limit_rank;
+mod limit_report;
+mod limit_space;
+mod limit_space_state;
+mod limit_state;
+mod limits;
 mod observe;
 mod orders;
 mod overrides;
@@ -78,6 +89,7 @@ use effects::{Effects, SaveTracker};
 use gathered::BarrierWait;
 use holds::HoldTable;
 use job_units::JobRecords;
+use limits::Limits;
 use orders::Orders;
 use owned::OwnershipIndex;
 use root_state::RootState;
@@ -91,7 +103,7 @@ use unread::UnreadDirs;
 use crate::core::claim::Reaped;
 use crate::core::clock_guard::{ClockEvent, ClockGuard};
 use crate::core::effect::{Effect, Event, JOBS};
-use crate::core::facts::{FileKey, RootId};
+use crate::core::facts::{FileKey, RootId, Space};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, Index, Writer};
 use crate::core::jobs::{JobKey, Jobs, SourceId, SourceUpdate};
@@ -158,6 +170,7 @@ pub struct Engine {
     cleans: Cleans,
     orders: Orders,
     effects: Effects,
+    limits: Limits,
     unread_dirs: UnreadDirs,
     removals: RemovalFigures,
     saved: SaveTracker,
@@ -181,6 +194,8 @@ pub enum Input {
     Previewed(Vec<Reaped>),
     /// The reaper has the quarantine of a root in order, or (for this reason) cannot have it.
     Recovered(RootId, Option<Hold>),
+    /// A root's file system has so much space; `None`: it cannot be asked.
+    Space(RootId, Option<Space>),
     /// Every observation that was made before the barrier has been handed in: the token is given
     /// back as an effect.
     Synced(u64),
@@ -239,6 +254,7 @@ impl Engine {
             cleans: Cleans::default(),
             orders: Orders::default(),
             effects: Effects::default(),
+            limits: Limits::default(),
             unread_dirs: UnreadDirs::default(),
             removals: RemovalFigures::default(),
             saved,
@@ -247,6 +263,7 @@ impl Engine {
         engine.reevaluate_restored(units, now);
         engine.arm_pins(now);
         engine.check_pauses(now);
+        engine.count_all();
         engine
     }
 
@@ -262,6 +279,7 @@ impl Engine {
             }
             Input::Reaped(reaped) => self.settle_all(reaped, now),
             Input::Recovered(root, hold) => self.on_recovered(root, hold, now),
+            Input::Space(root, space) => self.on_space(root, space, now),
             Input::Previewed(reaped) => self.on_previewed(reaped, now),
             Input::Synced(JOBS) => self.on_barrier_through(now),
             Input::Synced(token) => self.effects.push(Effect::Synced(token)),
@@ -284,6 +302,7 @@ impl Engine {
         self.fire(now);
         // What was tried in vain is armed for the next time.
         self.arm_touched(now);
+        self.check_limits(now);
         self.claims.dispatch(self.mode, &mut self.effects);
         self.save();
         self.effects.take()

@@ -49,12 +49,37 @@ pub struct Facts {
     pub nlink: u32,
     /// Length in bytes.
     pub size: u64,
+    /// Blocks of 512 bytes that it takes (`st_blocks`).
+    pub blocks: u64,
     /// Last change of the content.
     pub mtime: FileTime,
     /// Last change of content, name or attributes: cannot be set back.
     pub ctime: FileTime,
     /// Birth; `None` where the file system does not keep it.
     pub btime: Option<FileTime>,
+}
+
+/// Bytes of one block, as `st_blocks` counts them.
+pub const BLOCK_BYTES: u64 = 512;
+
+/// Returns the blocks that a file of `size` bytes takes on most file systems: whole pages of
+/// 4 KiB.
+#[must_use]
+pub fn usual_blocks(size: u64) -> u64 {
+    size.div_ceil(4096) * 8
+}
+
+/// Space of a file system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Space {
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Bytes that users other than root may still write.
+    pub available_bytes: u64,
+    /// Number of inodes; 0 where the file system makes them as it needs them.
+    pub inodes: u64,
+    /// Number of inodes that users other than root may still take.
+    pub available_inodes: u64,
 }
 
 impl Facts {

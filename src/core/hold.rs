@@ -94,6 +94,14 @@ pub enum Hold {
     },
     /// The last look did not agree that it is due.
     RecheckMismatch,
+    /// A limit on free space has removed things, and the file system has not become emptier:
+    /// something else fills it, and emptying this root would not help.
+    LimitFutile {
+        /// Bytes that were given back.
+        freed: u64,
+        /// Bytes by which the free space grew.
+        gained: u64,
+    },
     /// Its name was taken while it was in the quarantine; it stays there until a person decides.
     Displaced,
     /// The daemon runs with `--dry-run`.
@@ -256,6 +264,7 @@ impl Hold {
             | Self::StateInside { .. }
             | Self::Unreadable { .. }
             | Self::Displaced
+            | Self::LimitFutile { .. }
             | Self::RootMissing
             | Self::Breaker
             | Self::ClockJumped { .. }
@@ -314,6 +323,10 @@ impl fmt::Display for Hold {
             Self::StateInside { path } => write!(f, "the state directory, \"{path}\", lies within it; set state_dir to another place"),
             Self::NoTimestamp => f.write_str("the timestamp that the rule asks for is not there: the file system does not keep it, or its job's source does not tell it"),
             Self::RecheckMismatch => f.write_str("the last look did not agree that it is due; it is looked at again"),
+            Self::LimitFutile { freed, gained } => write!(
+                f,
+                "its removals gave back {freed} bytes, but only {gained} more are free: something else fills the file system; make room there, or give min_free another value"
+            ),
             Self::Displaced => f.write_str("its name was taken while it was out; it stays in the quarantine"),
             Self::DryRun => f.write_str("the daemon runs with --dry-run or --shadow"),
             Self::Paused { root, who, why, until } => {

@@ -16,6 +16,7 @@ pub mod hold;
 pub mod index;
 pub mod jobs;
 pub mod lateness;
+pub mod limits;
 pub mod observed;
 pub mod path;
 pub mod pauses;

@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 
 mod decide;
 mod globs;
+mod limit;
 mod rule;
 mod schedules;
 mod source;
 
 pub use decide::{Class, Verdict};
 pub use globs::{Globs, classes_in};
+pub use limit::{Amount, Limit, Order, Per};
 pub use rule::{Disposal, JobFilter, Record, Rule, Schedule, Since, SkipOpen};
 pub use schedules::{NamedSchedule, ScheduleAction};
 pub use source::{Derived, Source};
@@ -63,6 +65,8 @@ pub struct Root {
     pub prune_empty_dirs: bool,
     /// Other roots that are beneath this one: theirs are not ours.
     pub nested: Vec<(RelPath, RootId)>,
+    /// Limits on all of it.
+    pub limit: Option<Limit>,
     /// Patterns for the names at its top that are of it; `None`: all.
     pub only: Option<Globs>,
 }
@@ -91,7 +95,15 @@ impl Policy {
             let template = |of: &Option<Template>| of.as_ref().map(|of| of.as_str().to_owned());
             let (owner, orphans) = (template(&root.owner), template(&root.orphans));
             let source = source.map(|source| &source.name);
-            let all = (&root.path, nested, owner, source, orphans, &root.only);
+            let all = (
+                &root.path,
+                nested,
+                owner,
+                source,
+                orphans,
+                &root.only,
+                &root.limit,
+            );
             let _ = writeln!(text, "root {all:?}");
         }
         for of in self.sources.values() {
@@ -110,7 +122,7 @@ impl Policy {
             });
             let paths = (roots, &rule.glob, &rule.exclude, &rule.keep);
             let times = (rule.since, rule.expire_ms, rule.unit, &rule.schedule);
-            let owners = (&rule.jobs, &rule.kinds, sources, rule.record);
+            let owners = (&rule.jobs, &rule.kinds, sources, rule.record, &rule.limit);
             let _ = writeln!(text, "rule {paths:?} {times:?} {owners:?}");
         }
         for of in self.enabled_schedules() {

@@ -1,5 +1,7 @@
 //! The engine's reports: plain values for status, explanations and the report of a `clean`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 mod clean;
@@ -8,14 +10,14 @@ pub use clean::{
     BreakerTrip, CleanItem, CleanReport, CleanRequest, Consent, PathFilter, Unread, UnreadPart,
 };
 
-use super::claim::Unit;
-use super::facts::{FileKey, RootId};
+use super::claim::{LimitScope, Unit};
+use super::facts::{FileKey, RootId, Space};
 use super::hold::Hold;
 use super::jobs::SourceId;
 use super::lateness::Lateness;
 use super::observed::PassCost;
 use super::path::RelPath;
-use super::policy::{Class, Since};
+use super::policy::{Class, Limit, Since};
 use super::time::Timestamp;
 
 /// Mode of removal.
@@ -249,6 +251,44 @@ impl Default for Breaker {
             orphan_share: 0.5,
         }
     }
+}
+
+/// Fill of a limit.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LimitStatus {
+    /// Scope of the limit.
+    pub scope: LimitScope,
+    /// The limit.
+    pub limit: Limit,
+    /// The owner whose files are counted; `None`: all.
+    pub owner: Option<Box<[u8]>>,
+    /// Number of files that it counts.
+    pub files: u64,
+    /// Bytes that they take, by their blocks, at most [`u64::MAX`].
+    pub bytes: u64,
+    /// Space of the file system when it was asked last, for a limit on it.
+    pub space: Option<Space>,
+    /// State.
+    pub phase: LimitPhase,
+}
+
+/// State of a limit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LimitPhase {
+    /// Everything that it counts is within it.
+    Met,
+    /// It is exceeded, and things are removed.
+    Removing,
+    /// It is exceeded, and nothing more may be removed now.
+    Unmet {
+        /// Things that were passed over, by the reason's code.
+        passed: BTreeMap<String, u64>,
+    },
+    /// It is held as a whole.
+    Held {
+        /// The reason.
+        hold: Hold,
+    },
 }
 
 /// Number of due entries that one kind of hold keeps, with an example.

@@ -140,6 +140,7 @@ mod tests {
                 rule: RuleId(0),
                 known: Timestamp::MIN,
                 retention_ms: None,
+                limit: None,
                 due: Timestamp::MIN,
                 actor: Actor::default(),
             },

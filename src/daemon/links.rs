@@ -147,6 +147,7 @@ mod tests {
             owner: None,
             source: Some(DB),
             orphans: None,
+            limit: None,
             prune_empty_dirs: false,
             only: None,
             optional: false,
@@ -175,6 +176,7 @@ mod tests {
             since: Since::CompletedAt,
             expire_ms: Some(0),
             unit: Unit::Job,
+            limit: None,
             skip_open: SkipOpen::Never,
             disposal: crate::core::policy::Disposal::Delete,
             schedule: Schedule::AtDeadline,
@@ -213,6 +215,7 @@ mod tests {
             rule: RuleId(0),
             known: Timestamp::MIN,
             retention_ms: None,
+            limit: None,
             due: Timestamp::MIN,
             actor: Actor::default(),
         }

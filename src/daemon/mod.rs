@@ -65,6 +65,7 @@ mod state_dir;
 mod survey;
 mod totals;
 mod trash;
+mod volumes;
 mod watchdog;
 
 pub use crate::reap::{QuarantineContents, inspect_quarantine};

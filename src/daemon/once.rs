@@ -257,6 +257,8 @@ fn handle_effect(reaper: &Reaper, sources: &Sources, engine: &Engine, effect: &E
         Effect::PauseEnded(pause) => sources.forget_pause(pause.clone()),
         // Nothing lapses by itself here.
         Effect::Barrier
+        // The reading asks.
+        | Effect::AskSpace(_)
         | Effect::Preview(_)
         | Effect::Source(..)
         | Effect::Remember(..)

@@ -20,6 +20,7 @@ use super::event_log::{RemovalLogLimiter, log, tell_of_claims};
 use super::parts;
 use super::shadow::ShadowRecorder;
 use super::sources::Sources;
+use super::volumes::VolumeProbe;
 use crate::app::{EngineLink, Events};
 use crate::cache::{Cache, Rules};
 use crate::clock::{self, Alarm};
@@ -50,6 +51,7 @@ pub(super) struct Outlets {
     pub(super) cache: Arc<Cache>,
     pub(super) sources: Arc<Sources>,
     pub(super) mode: Mode,
+    pub(super) volumes: VolumeProbe,
     pub(super) link: EngineLink,
     pub(super) events: Arc<Events>,
 }
@@ -257,6 +259,14 @@ impl Outlets {
             Effect::Ruled => self
                 .cache
                 .save_rules(Rules::of(&engine.policy(), self.mode)),
+            Effect::AskSpace(root) => {
+                let path = engine
+                    .policy()
+                    .roots
+                    .get(&root)
+                    .map(|root| root.path.clone());
+                self.volumes.ask(root, path);
+            }
             Effect::Barrier => self.watcher.sync(JOBS),
             Effect::Synced(LOW_PRIORITY_BARRIER) => self.cache.on_barrier(),
             Effect::Synced(token) => self.link.synced(token),
@@ -301,6 +311,7 @@ mod tests {
                 rule: RuleId(0),
                 known: Timestamp::MIN,
                 retention_ms: None,
+                limit: None,
                 due: Timestamp::MIN,
                 actor: Actor::default(),
             },

@@ -17,6 +17,7 @@ use crate::core::engine::Engine;
 use crate::core::engine::Input;
 use crate::core::jobs::SourceId;
 use crate::core::report::{CleanReport, CleanRequest};
+use crate::fs::space;
 use crate::watch::{self, Report, Sink, WatchError, crawl_once};
 
 /// Maximum time to read a source; what depends on a slower one is held.
@@ -124,6 +125,16 @@ impl Reading {
         }
         for effect in &effects {
             handle(&self.engine, effect);
+        }
+        let asked = effects.iter().filter_map(|effect| match effect {
+            Effect::AskSpace(root) => Some(*root),
+            _ => None,
+        });
+        for root in asked.collect::<Vec<_>>() {
+            let policy = self.engine.policy();
+            let path = policy.roots.get(&root).map(|root| &root.path);
+            let space = path.and_then(|path| space::space(path).ok());
+            effects.extend(self.step(Input::Space(root, space), handle));
         }
         effects
     }

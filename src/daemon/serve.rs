@@ -31,10 +31,11 @@ use super::space::SpaceProbe;
 use super::startup_log::log_startup;
 use super::state_dir::StateDir;
 use super::totals::Counter;
+use super::volumes::VolumeProbe;
 use super::watchdog;
 use crate::app::daemon::{TellCache, TellPorts, TellWatches};
 use crate::app::{Daemon, EngineLink, Events, Parts};
-use crate::cache::{self, Cache, CacheStats, Loaded, Opened};
+use crate::cache::{self, Cache, CacheStats, Loaded};
 use crate::clock;
 use crate::config::{Environment, LogFormat, LogLevel, Overrides, RootIds, Settings};
 use crate::core::engine::Input;
@@ -180,11 +181,8 @@ impl Running {
         log_startup(&settings);
         let registry = Arc::new(Registry::open(&settings.state_dir)?);
         let ledger = parts::ledger(&settings)?;
-        let Opened {
-            cache,
-            memory,
-            clock,
-        } = parts::open_cache(&settings)?;
+        let opened = parts::open_cache(&settings)?;
+        let (cache, memory, clock) = (opened.cache, opened.memory, opened.clock);
         tell_loaded(cache.stats());
         let (inbox, inputs) = mpsc::channel(INBOX_MAX);
         let watcher = restored::watcher(&settings, &memory, &inbox)?;
@@ -259,6 +257,7 @@ impl Running {
             cache: Arc::clone(&cache),
             sources: Arc::clone(&sources),
             mode: settings.mode,
+            volumes: VolumeProbe::new(inbox.clone()),
             link,
             events,
         };

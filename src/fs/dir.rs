@@ -308,6 +308,7 @@ pub(super) fn statx(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Facts, Errno> {
         },
         nlink: seen.stx_nlink,
         size: seen.stx_size,
+        blocks: seen.stx_blocks,
         mtime: time(seen.stx_mtime).at_latest(ctime),
         ctime: ctime.at_latest(ctime),
         btime: born.then(|| time(seen.stx_btime).at_latest(ctime)),

@@ -3,19 +3,7 @@
 use std::path::Path;
 
 use super::error::{Action, FsError};
-
-/// Space of a file system.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Space {
-    /// Its size in bytes.
-    pub size_bytes: u64,
-    /// Bytes that users other than root may still write.
-    pub available_bytes: u64,
-    /// Number of inodes; 0 where the file system makes them as it needs them.
-    pub inodes: u64,
-    /// Number of inodes that users other than root may still take.
-    pub available_inodes: u64,
-}
+pub use crate::core::facts::Space;
 
 /// Asks for the space of the file system that `path` is on. May wait without end for a server.
 ///

@@ -58,6 +58,10 @@ pub struct Line {
     /// Number of the run that removed it; absent when its deadline passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<u64>,
+    /// The limit that made it due before its time: `max_size`, or `root.max_size` for one of its
+    /// root. Then `deadline` is the instant from which the limit might remove it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
     /// The job that owned it, as its source described it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<LineJob>,
@@ -242,6 +246,7 @@ impl Line {
         Self {
             root: self.root.clone(),
             path: self.path.clone(),
+            limit: self.limit.clone(),
             path_b64: self.path_b64.clone(),
             owner: self.owner.clone(),
             rule: self.rule.clone(),

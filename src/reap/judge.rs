@@ -180,6 +180,9 @@ pub(super) fn line(
         deadline: due.deadline,
         by: claim.actor.principal.clone(),
         run: claim.actor.run,
+        limit: claim
+            .limit
+            .map(|of| of.key.ledger_word(of.scope).to_owned()),
         ..Line::default()
     }
 }

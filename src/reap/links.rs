@@ -88,6 +88,7 @@ mod tests {
             key: FileKey { dev: 1, ino: 2 },
             nlink,
             size: 3,
+            blocks: 8,
             mtime: time(mtime),
             ctime: time(ctime),
             btime: None,

@@ -123,6 +123,7 @@ mod tests {
             },
             nlink: 1,
             size: u64::MAX,
+            blocks: 8,
             mtime: FileTime {
                 secs: i64::MIN,
                 nanos: u32::MAX,

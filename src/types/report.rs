@@ -108,6 +108,10 @@ pub struct ReportItem {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// The limit that makes it due before its time: `max_size`, or `root.max_size` for one of its
+    /// root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
     /// The code of the hold that keeps it.
     pub hold: Option<String>,
     /// The same for people.

@@ -38,6 +38,7 @@ mod jobs_api;
 mod jobs_postgres;
 mod jobs_sqlite;
 mod ledger;
+mod limits;
 mod metrics;
 mod offline;
 mod one_owner;

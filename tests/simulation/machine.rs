@@ -339,6 +339,7 @@ impl Machine {
                 | Effect::Barrier
                 | Effect::Recorded(_)
                 | Effect::PauseEnded(_)
+                | Effect::AskSpace(_)
                 | Effect::Ruled
                 | Effect::Placed(..)
                 | Effect::Shadow(_)

@@ -63,6 +63,7 @@ impl World {
             },
             nlink: 1,
             size: node.size,
+            blocks: 8,
             mtime: FileTime::from(node.mtime),
             ctime: FileTime::from(node.ctime),
             btime: Some(FileTime::from(node.btime)),

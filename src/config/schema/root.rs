@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::setting::{Value, Values};
+use super::super::setting::{Table, Value, Values};
 use super::super::value::Name;
+use super::Limit;
 use crate::core::template::Template;
 
 /// A directory tree to watch. The daemon waits for a root that does not exist yet. If roots are
@@ -50,4 +51,6 @@ pub(in crate::config) struct Root {
     /// the state directory.
     #[schemars(extend("default" = false, "x-process" = true), example = true)]
     pub allow_unsafe: Value<bool>,
+    // Subtables come last.
+    pub limit: Table<Limit>,
 }

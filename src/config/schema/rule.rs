@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::rule_jobs::JobWord;
-use super::super::setting::{Value, Values};
+use super::super::setting::{Table, Value, Values};
 use super::super::value::{Expire, Name, Undo};
+use super::Limit;
 use crate::core::claim::Unit;
 use crate::core::policy::{Record, Schedule, Since, SkipOpen};
 
@@ -84,6 +85,8 @@ pub(in crate::config) struct Rule {
     /// held files wait for the next time. Default, and "": at the deadline.
     #[schemars(example = &"0 3 * * *")]
     pub schedule: Value<Schedule>,
+    // Subtables come last.
+    pub limit: Table<Limit>,
 }
 
 /// Fate of files that lapse.

@@ -24,13 +24,13 @@ fn unknown_keys() {
     "#);
     refused!(Host::with_rule("expires = \"7d\"\nexpire = \"7d\"\njobs = [\"completed\"]"), @r#"
     HOST/etc/lapsed.toml:5: [[rule]] "r": unknown key "expires"
-      allowed: name, enabled, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, undo, skip_open, schedule; did you mean "expire"?
+      allowed: name, enabled, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, undo, skip_open, schedule, limit; did you mean "expire"?
     HOST/etc/lapsed.toml:7: [[rule]] "r": unknown key "jobs"
-      allowed: name, enabled, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, undo, skip_open, schedule; did you mean "job"?
+      allowed: name, enabled, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, undo, skip_open, schedule, limit; did you mean "job"?
     "#);
     refused!(Host::with("[[root]]\npath = \"x\"\npurge = true"), @r#"
     HOST/etc/lapsed.toml:3: [[root]] 1: unknown key "purge"
-      allowed: name, path, owner, source, orphans, prune_empty_dirs, only, optional, allow_unsafe
+      allowed: name, path, owner, source, orphans, prune_empty_dirs, only, optional, allow_unsafe, limit
     "#);
     refused!(with("watch = 5\nroots = \"x\""), @r#"
     HOST/etc/lapsed.toml:1: watch = 5 is not a table
@@ -325,7 +325,7 @@ fn all_mistakes_are_reported_from_the_top() {
     HOST/etc/lapsed.toml:3: [[root]] 1: path = "/etc" is a system directory
       files in it would be removed; to watch it anyway: allow_unsafe = true in this [[root]]
     HOST/etc/lapsed.toml:4: [[root]] 1: unknown key "wrong"
-      allowed: name, path, owner, source, orphans, prune_empty_dirs, only, optional, allow_unsafe
+      allowed: name, path, owner, source, orphans, prune_empty_dirs, only, optional, allow_unsafe, limit
     HOST/etc/lapsed.toml:6: [[rule]] 1: expire = "7" is a number without a unit
       examples: 90s, 15m, 12h, 7d, 1h30m, never
     HOST/etc/lapsed.toml:7: [[rule]] 2: expire is missing

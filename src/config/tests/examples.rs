@@ -37,6 +37,10 @@ fn with_key(section: &str, key: &Key, value: &str) -> String {
     if key.name == "record" {
         tables[3].1.push(("unit", "\"job\""));
     }
+    // Every root has an owner template then.
+    if key.name == "per" {
+        tables.remove(2);
+    }
     let mut text = match section {
         "" => format!("{} = {value}\n", key.name),
         "source" | "root" | "rule" | "variables" | "schedule" => {
@@ -58,6 +62,7 @@ fn with_key(section: &str, key: &Key, value: &str) -> String {
             let secret = "secret = \"${JWT_SECRET}\"";
             format!("[{section}]\n{secret}\n{} = {value}\n", key.name)
         }
+        "root.limit" | "rule.limit" => String::new(),
         section if section.starts_with("command") || section.starts_with("endpoint") => {
             String::new()
         }
@@ -67,7 +72,24 @@ fn with_key(section: &str, key: &Key, value: &str) -> String {
         let lines = keys.iter().map(|(key, value)| format!("{key} = {value}\n"));
         text.extend([format!("[[{name}]]\n"), lines.collect()]);
     }
-    text + &with_key_of_adapter(section, key, value)
+    text + &with_key_of_limit(section, key, value) + &with_key_of_adapter(section, key, value)
+}
+
+/// A limit in which `key` has `value`, with the keys that it needs.
+fn with_key_of_limit(section: &str, key: &Key, value: &str) -> String {
+    if !["root.limit", "rule.limit"].contains(&section) {
+        return String::new();
+    }
+    let mut keys = BTreeMap::from([("max_files", "7")]);
+    match &*key.name {
+        "down_to" => drop(keys.insert("max_size", "\"1TiB\"")),
+        "keep_at_least" => drop(keys.insert("min_free", "\"1GiB\"")),
+        "min_free" | "min_free_inodes" => drop(keys.insert("keep_at_least", "1")),
+        _ => {}
+    }
+    keys.insert(&key.name, value);
+    let lines = keys.iter().map(|(key, value)| format!("{key} = {value}\n"));
+    format!("[{section}]\n{}", lines.collect::<String>())
 }
 
 /// A command, and one more command or endpoint in which `key` has `value`.

@@ -7,7 +7,7 @@ use super::super::settings::{Backend, LogFormat, LogLevel};
 use super::{Anonymous, Metrics, Served, flag_word};
 use crate::core::claim::Unit;
 use crate::core::jobs::Status;
-use crate::core::policy::{Record, Schedule, Since, SkipOpen};
+use crate::core::policy::{Order, Per, Record, Schedule, Since, SkipOpen};
 use crate::core::recurrence::RecurrenceError;
 use crate::core::role::Role;
 use jsonwebtoken::Algorithm;
@@ -59,6 +59,15 @@ impl Choice for Metrics {
 impl Choice for Served {
     const WORDS: &'static [(&'static str, Self)] =
         &[("all", Self(false)), ("adapters", Self(true))];
+}
+
+impl Choice for Order {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("oldest", Self::Oldest), ("largest", Self::Largest)];
+}
+
+impl Choice for Per {
+    const WORDS: &'static [(&'static str, Self)] = &[("all", Self::All), ("owner", Self::Owner)];
 }
 
 impl Choice for Role {

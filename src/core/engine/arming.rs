@@ -32,6 +32,7 @@ impl Engine {
         let mut pages = std::mem::take(&mut self.timers.touched);
         pages.append(&mut self.writer.take_touched());
         for page in pages {
+            self.count_page(page);
             self.arm_page(page, now);
         }
     }

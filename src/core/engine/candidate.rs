@@ -6,7 +6,7 @@ use super::Engine;
 use super::item::Item;
 use super::lapse::{Lapse, LapseState, Trigger};
 use super::timers::Timer;
-use crate::core::claim::{Actor, Claim, Piece};
+use crate::core::claim::{Actor, Claim, LimitCause, Piece};
 use crate::core::facts::{FileKey, RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, PageId};
@@ -48,6 +48,8 @@ pub(super) struct Candidate {
     pub(super) files_in: BTreeMap<RootId, u64>,
     /// Owner of all of it, for [`Item::Job`].
     pub(super) job: Option<Job>,
+    /// The limit that makes it due before its time.
+    pub(super) limit: Option<LimitCause>,
 }
 
 /// An item, its state, and what would go with it.
@@ -84,6 +86,7 @@ impl Engine {
             files: found.files,
             bytes: found.bytes,
             hold,
+            limit: found.limit,
             job: job.map(Box::new),
             share: None,
         }
@@ -114,9 +117,12 @@ impl Engine {
                 found.into_iter().collect()
             }
             Timer::Job(source, no) => self.job_candidates((source, no), trigger, now),
-            Timer::Shared(_) | Timer::Root(_) | Timer::Pins | Timer::Pauses | Timer::Trash => {
-                Vec::new()
-            }
+            Timer::Shared(_)
+            | Timer::Root(_)
+            | Timer::Pins
+            | Timer::Pauses
+            | Timer::Trash
+            | Timer::Limits => Vec::new(),
         }
     }
 
@@ -168,13 +174,29 @@ impl Engine {
         trigger: Trigger<'_>,
         now: Now,
     ) -> Option<Standing> {
-        let lapse = trigger.lapse(lapse);
-        if lapse.deadline > now.wall || !trigger.wants_rule(&self.policy, lapse.rule) {
+        let due = trigger.lapse(lapse);
+        if due.deadline > now.wall || !trigger.wants_rule(&self.policy, due.rule) {
             return None;
         }
+        let place = (root, path, key);
+        let (state, found) = self.state_of(item, place, lapse, (files, bytes), trigger, now);
+        Some((found.item.clone(), state, Some(found)))
+    }
+
+    /// State of a file or directory, and what would go with it.
+    pub(super) fn state_of(
+        &self,
+        item: Item,
+        (root, path, key): (RootId, RelPath, FileKey),
+        lapse: Lapse,
+        (files, bytes): (u64, u64),
+        trigger: Trigger<'_>,
+        now: Now,
+    ) -> (LapseState, Candidate) {
+        let lapse = trigger.lapse(lapse);
         let state = self.lapse_state(root, &item, lapse, trigger, now);
         let found = Candidate {
-            item: item.clone(),
+            item,
             root,
             path,
             key,
@@ -184,8 +206,9 @@ impl Engine {
             pieces: Vec::new(),
             files_in: BTreeMap::new(),
             job: None,
+            limit: None,
         };
-        Some((item, state, Some(found)))
+        (state, found)
     }
 
     fn job_candidates(
@@ -233,6 +256,7 @@ impl Engine {
             rule: of.lapse.rule,
             known: of.lapse.basis,
             retention_ms,
+            limit: of.limit,
             due,
             actor,
         }
@@ -244,6 +268,7 @@ impl Engine {
         if let Item::Job(source, no, _) = item {
             self.arriving.renew((source, no));
         }
+        self.count_going(&item, &claim);
         self.holds_mut().claim(item.clone());
         self.claims.give_out(item, claim);
     }

@@ -228,7 +228,8 @@ impl Engine {
             self.cleans.purging = self.purges.ordered();
         }
         let mut found = self.select(request, now);
-        let trips = self.check_overrides(request, &mut found, now);
+        let mut trips = self.check_overrides(request, &mut found, now);
+        trips.extend(self.select_by_limits(request, &mut found, now));
         if request.limit.is_some() {
             found.sort_by_cached_key(|(_, found)| found.order());
         } else {
@@ -243,7 +244,9 @@ impl Engine {
                 }
                 LapseState::Due => {
                     let (item, report) = (found.item.clone(), self.report_of(&found, None));
-                    let retention_ms = request.retention_of(found.lapse.rule);
+                    let retention_ms = self
+                        .limit_age(&found)
+                        .or_else(|| request.retention_of(found.lapse.rule));
                     let actor = Actor {
                         principal: request.principal.clone(),
                         request: Some(id),

@@ -73,6 +73,11 @@ impl Claims {
         self.outstanding.len()
     }
 
+    /// Items of the claims that the reaper has.
+    pub(super) fn items(&self) -> impl Iterator<Item = &Item> {
+        self.outstanding.values().map(|(item, _)| item)
+    }
+
     /// Returns true if the reaper may have another claim on this device: a device has at most as
     /// many as are left for all others. So one that does not answer leaves half, and each further
     /// one leaves half of the rest.
@@ -160,6 +165,8 @@ impl Engine {
             Timer::Pins => self.end_pins(now),
             Timer::Pauses => self.check_pauses(now),
             Timer::Trash => self.on_trash_timer(now),
+            // They are looked at in each step.
+            Timer::Limits => {}
             Timer::Root(root) => match self.roots.get_mut(&root).map(|of| of.retry(now.wall)) {
                 Some(Retry::Removals) => self.arm_root(root, now),
                 // The next look tells whether it could be had.
@@ -214,7 +221,8 @@ impl Engine {
             | Timer::Job(..)
             | Timer::Pins
             | Timer::Pauses
-            | Timer::Trash => {}
+            | Timer::Trash
+            | Timer::Limits => {}
         }
     }
 

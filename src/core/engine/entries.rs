@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Engine;
 use super::item::Item;
 use crate::core::claim::Unit;
-use crate::core::facts::{Facts, Latest, RootId};
+use crate::core::facts::{Facts, Latest, RootId, usual_blocks};
 use crate::core::index::{DirId, Record, UnitRule};
 use crate::core::jobs::Owner;
 use crate::core::observed::Discovery;
@@ -80,8 +80,15 @@ impl Engine {
                 }
             }
         };
+        let is_limited = self.policy.is_limited(root);
         Record {
             size: facts.size,
+            blocks: if is_limited {
+                facts.blocks
+            } else {
+                usual_blocks(facts.size)
+            },
+            nlink: if is_limited { facts.nlink } else { 1 },
             ino: facts.key.ino,
             mtime: facts.mtime.ceil(),
             basis,

@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
+use super::limits::BarrierState;
 use super::source_state::SourceState;
 use super::timers::Timer;
 use crate::core::claim::Piece;
@@ -305,7 +306,9 @@ impl Engine {
         let mut sources = self.sources.keys().copied();
         let is_waited_for = sources.any(|source| waits(source) && !self.is_partial(source));
         drop(sources);
-        let is_wanted = is_waited_for || self.has_order_to_cover();
+        let is_wanted = is_waited_for
+            || self.has_order_to_cover()
+            || self.limits.barrier == BarrierState::Wanted;
         if is_wanted && !self.arriving.is_asked {
             self.begin_barrier();
         }
@@ -320,6 +323,7 @@ impl Engine {
             *covered = true;
         }
         self.cover_orders();
+        self.cover_limits();
         self.effects.push(Effect::Barrier);
     }
 
@@ -330,6 +334,7 @@ impl Engine {
         }
         self.arriving.updated = self.arriving.updated_meanwhile.take();
         self.orders.on_barrier_through();
+        self.on_limits_covered();
         let covered: Vec<JobNo> = self
             .arriving
             .waiting

@@ -105,7 +105,7 @@ impl Engine {
         let basis = of.since.of_all(owned.latest, &job.moments);
         let lapse = basis
             .filter(|_| !is_nothing)
-            .and_then(|basis| Some(Lapse::new(rule, basis, of.expire_ms?).under(retention_ms)));
+            .and_then(|basis| Some(Lapse::new(rule, basis, of.life_ms()?).under(retention_ms)));
         (owned, lapse)
     }
 
@@ -121,15 +121,15 @@ impl Engine {
         let item = Item::Job(job.key.source, no, rule);
         match (self.holds.get(&item), trigger) {
             _ if self.is_claimed_for(&item, trigger) => return (LapseState::Claimed, None),
-            (Some(EntryState::Held { hold, retry_at, .. }), Trigger::Timer)
-                if *retry_at > now.wall =>
+            (Some(EntryState::Held { hold, retry_at, .. }), _)
+                if !trigger.is_asked() && *retry_at > now.wall =>
             {
                 return (LapseState::held(hold.clone(), Some(*retry_at)), None);
             }
-            (Some(_) | None, Trigger::Timer | Trigger::Clean(_)) => {}
+            (Some(_) | None, _) => {}
         }
         let (of, retention_ms) = (self.policy.rule(rule), trigger.retention_of(rule));
-        let Some(expire_ms) = of.expire_ms else {
+        let Some(expire_ms) = of.life_ms() else {
             return (LapseState::Never, None);
         };
         let waits = |of: Lapse| LapseState::Waits(self.guard.effective(of.basis, of.deadline));
@@ -150,12 +150,12 @@ impl Engine {
             Some(lapse) if lapse.deadline > now.wall => (waits(lapse), None),
             Some(lapse) => {
                 let hold = self.hold_of_job(job, lapse, &owned, now);
-                let hold = hold.or_else(|| match trigger {
-                    Trigger::Timer => {
+                let hold = hold.or_else(|| {
+                    // A clean knows what goes before.
+                    let is_to_ask = !trigger.is_asked();
+                    is_to_ask.then(|| {
                         self.hold_of_row(job, rule, |root, path| self.would_be_gone(root, path))
-                    }
-                    // It knows what goes before.
-                    Trigger::Clean(_) => None,
+                    })?
                 });
                 let state = hold.map_or(LapseState::Due, |hold| LapseState::held(hold, None));
                 (state, Some(job_candidate(item, job, lapse, owned)))
@@ -217,7 +217,7 @@ impl Engine {
             let rule = self.policy.rule(rule);
             let is_of_job = rule.since.is_of_job() || rule.jobs != JobFilter::Anyone;
             // Of two that would forget the row, the first forgets it.
-            rule.expire_ms.is_some() && is_of_job && rule.record != Record::Forget
+            rule.life_ms().is_some() && is_of_job && rule.record != Record::Forget
         };
         let is_of_class = |class: Class| match class {
             Class::Unruled | Class::Kept(_) => false,
@@ -322,6 +322,7 @@ fn job_candidate(item: Item, job: &Job, lapse: Lapse, gathered: JobFileSet) -> C
         pieces: gathered.pieces,
         files_in: gathered.files_in,
         job: Some(job.clone()),
+        limit: None,
     }
 }
 

@@ -51,14 +51,22 @@ pub(super) enum Trigger<'r> {
     Timer,
     /// A clean: the time of a rule with a schedule has come, and what was held by itself is tried.
     Clean(&'r CleanRequest),
+    /// A limit is exceeded: this age in milliseconds is enough. On request of a clean, or by
+    /// itself.
+    Limit(i64, Option<&'r CleanRequest>),
 }
 
 impl<'r> Trigger<'r> {
     fn request(self) -> Option<&'r CleanRequest> {
         match self {
-            Self::Timer => None,
-            Self::Clean(request) => Some(request),
+            Self::Timer | Self::Limit(_, None) => None,
+            Self::Clean(request) | Self::Limit(_, Some(request)) => Some(request),
         }
+    }
+
+    /// Returns true if a clean asks.
+    pub(super) fn is_asked(self) -> bool {
+        self.request().is_some()
     }
 
     pub(super) fn wants_root(self, root: RootId) -> bool {
@@ -72,6 +80,10 @@ impl<'r> Trigger<'r> {
 
     pub(super) fn wants_rule(self, policy: &Policy, id: RuleId) -> bool {
         let rule = policy.rule(id);
+        // What tells orphans from files whose job is not known yet is their age.
+        if matches!(self, Self::Limit(..)) && rule.jobs == JobFilter::Nobody {
+            return false;
+        }
         let Some(request) = self.request() else {
             return rule.schedule == Schedule::AtDeadline;
         };
@@ -85,12 +97,16 @@ impl<'r> Trigger<'r> {
 
     /// Returns true if some rule has another time to live than its own.
     pub(super) fn has_retention(self) -> bool {
-        self.request().is_some_and(|of| !of.retention_ms.is_empty())
+        matches!(self, Self::Limit(..))
+            || self.request().is_some_and(|of| !of.retention_ms.is_empty())
     }
 
     /// Returns the time to live that `rule` has instead of its own.
     pub(super) fn retention_of(self, rule: RuleId) -> Option<i64> {
-        self.request()?.retention_of(rule)
+        match self {
+            Self::Limit(age_ms, _) => Some(age_ms),
+            Self::Timer | Self::Clean(_) => self.request()?.retention_of(rule),
+        }
     }
 
     /// Returns `lapse` with that time to live.
@@ -179,8 +195,7 @@ impl Engine {
         trigger: Trigger<'_>,
         now: Now,
     ) -> LapseState {
-        let is_timer = matches!(trigger, Trigger::Timer);
-        let is_on_request = is_timer && self.mode == Mode::OnRequest;
+        let is_on_request = !trigger.is_asked() && self.mode == Mode::OnRequest;
         if is_on_request || !trigger.wants_rule(&self.policy, lapse.rule) {
             return LapseState::Never;
         }
@@ -193,15 +208,13 @@ impl Engine {
         if let Some((hold, until)) = self.holds_around(root, item, lapse, now).next() {
             return LapseState::held(hold, until);
         }
-        match (self.holds.hold_of(&self.index, item), trigger) {
-            (Some((hold, until)), Trigger::Timer) if until.is_none_or(|at| at > now.wall) => {
+        match (self.holds.hold_of(&self.index, item), trigger.is_asked()) {
+            (Some((hold, until)), false) if until.is_none_or(|at| at > now.wall) => {
                 LapseState::held(hold.clone(), until)
             }
             // What is not decided yet is not for the asking either.
-            (Some((Hold::Reconciling, _)), Trigger::Clean(_)) => {
-                LapseState::held(Hold::Reconciling, None)
-            }
-            (_, Trigger::Timer | Trigger::Clean(_)) => LapseState::Due,
+            (Some((Hold::Reconciling, _)), true) => LapseState::held(Hold::Reconciling, None),
+            (_, _) => LapseState::Due,
         }
     }
 

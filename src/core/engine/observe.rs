@@ -405,6 +405,7 @@ impl Engine {
         self.writer.set_unit(id, None);
         let dropped = self.writer.move_dir(id, parent, name);
         self.forget_dirs(&dropped.unwrap_or_default().dirs);
+        self.count_tree(id);
         // Rules go by path. Until the listing has been through, the reaper's own look at the path
         // keeps what has another rule now: late is safe.
         self.effects.relist(root, to.clone());

@@ -203,6 +203,7 @@ impl Engine {
         self.breaker = breaker;
         self.policy = policy;
         self.reload_sources();
+        self.count_all();
     }
 
     /// Drops all that is known about what is in `root`.

@@ -39,6 +39,10 @@ impl Engine {
         let Reaped { claim, outcome } = reaped;
         self.cleans.settle(&claim, &outcome);
         let item = self.claims.settle(&claim);
+        if let Some(item) = &item {
+            let is_whole = matches!(&outcome, Outcome::Removed(removal) if !removal.partial);
+            self.end_going(item, &claim, is_whole);
+        }
         let state = item.as_ref().and_then(|item| self.holds_mut().clear(item));
         let tries = state.map_or(0, |state| state.tries());
         // It may have gone meanwhile, or been renamed: what the reaper saw at the old path says
@@ -69,7 +73,7 @@ impl Engine {
             }
             Outcome::Changed { facts } => self.on_changed_file(&claim, &facts, tries, here, now),
             Outcome::NewerContent { latest } => self.on_newer_content(&claim, latest, here, now),
-            Outcome::Kept => self.on_kept(&claim, here),
+            Outcome::Kept => self.on_kept(&claim, tries, here, now),
         }
         if let Some(item) = &item {
             self.rearm(item, now);
@@ -253,7 +257,11 @@ impl Engine {
     }
 
     /// Forgets the deadline of a unit in which nothing goes, until something in it changes.
-    fn on_kept(&mut self, claim: &Claim, here: Option<&Item>) {
+    fn on_kept(&mut self, claim: &Claim, tries: u32, here: Option<&Item>, now: Now) {
+        // It would be the first in the order of its limit for ever.
+        if let Some(item) = here.filter(|_| claim.limit.is_some()) {
+            self.hold_mismatch(item, tries, now);
+        }
         if let Some(Item::Dir(dir)) = here
             && let Some(unit) = self.index.unit(*dir)
             && unit.basis == claim.known

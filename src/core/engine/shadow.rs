@@ -229,7 +229,7 @@ impl Engine {
     /// Returns true if another claim of `item` keeps `trigger` from claiming it. Of mere looks at
     /// one thing several may be under way.
     pub(super) fn is_claimed_for(&self, item: &Item, trigger: Trigger<'_>) -> bool {
-        let may_share = self.is_shadow() && matches!(trigger, Trigger::Clean(_));
+        let may_share = self.is_shadow() && trigger.is_asked();
         !may_share && self.holds.is_claimed(item)
     }
 }

@@ -30,6 +30,7 @@ use crate::core::time::{FileTime, Now, Timestamp};
 mod holding;
 mod job_breaker;
 mod limits;
+mod low_marks;
 mod orders;
 mod orphans;
 mod pauses;
@@ -37,6 +38,7 @@ mod records;
 mod refused;
 mod shadow;
 mod sharing;
+mod volumes;
 mod work;
 
 /// `{job}/**`
@@ -69,6 +71,7 @@ fn facts(kind: Kind, ino: u64, changed: Now) -> Facts {
         key: FileKey { dev: 1, ino },
         nlink: 1,
         size: 1,
+        blocks: 8,
         mtime: changed,
         ctime: changed,
         btime: None,
@@ -81,6 +84,7 @@ fn root(name: &str, owner: Option<&str>, orphans: Option<&str>) -> Root {
         name: name.to_owned(),
         path: PathBuf::from(format!("/srv/{name}")),
         owner: owner.map(parse),
+        limit: None,
         prune_empty_dirs: false,
         optional: name == "uploads",
         source: owner.map(|_| DB),
@@ -101,6 +105,7 @@ fn rule(name: &str) -> Rule {
         since: Since::Newest,
         expire_ms: Some(HOUR),
         unit: Unit::File,
+        limit: None,
         skip_open: SkipOpen::Never,
         disposal: crate::core::policy::Disposal::Delete,
         schedule: Schedule::AtDeadline,
@@ -171,6 +176,8 @@ struct Place {
     purges: Vec<crate::core::trash::PurgeOrder>,
     shadow: Vec<ShadowEvent>,
     next_ino: u64,
+    /// Roots whose file systems were asked for their space.
+    volumes: Vec<RootId>,
     /// True if no barrier comes through.
     is_deaf: bool,
 }
@@ -209,6 +216,7 @@ impl Place {
             purges: Vec::new(),
             shadow: Vec::new(),
             next_ino: 100,
+            volumes: Vec::new(),
             is_deaf: false,
         };
         for (root, ino) in [(RESULTS, 1), (UPLOADS, 2), (OTHER, 3)] {
@@ -240,6 +248,7 @@ impl Place {
         for effect in self.engine.step(self.now, input) {
             match effect {
                 Effect::Barrier => is_asked = true,
+                Effect::AskSpace(root) => self.volumes.push(root),
                 Effect::Claim(claims) => self.claims.extend(claims),
                 Effect::Purge(order) => self.purges.push(order),
                 Effect::Preview(claims) => {

@@ -30,6 +30,8 @@ pub(super) enum Timer {
     Pauses,
     /// The undo window of something in the trash ends.
     Trash,
+    /// A limit is looked at again.
+    Limits,
 }
 
 /// A timer that fired.
@@ -103,7 +105,7 @@ impl Timers {
                 Some(slot_at(self.jobs.entry(source).or_default(), at))
             }
             Timer::Trash => Some(&mut self.trash),
-            Timer::Root(_) | Timer::Pins | Timer::Pauses => None,
+            Timer::Root(_) | Timer::Pins | Timer::Pauses | Timer::Limits => None,
         }
     }
 

@@ -74,6 +74,13 @@ impl Engine {
         Some(Hold::Unreadable { error })
     }
 
+    /// Returns the hold of a limit on `root`, of which a directory cannot be read.
+    pub(super) fn hold_of_unread_root(&self, root: RootId) -> Option<Hold> {
+        let (_, dir, error) = self.unread_dirs().find(|(of, ..)| *of == root)?;
+        let error = format!("\"{dir}\" cannot be read, so its size is not known: {error}");
+        Some(Hold::Unreadable { error })
+    }
+
     /// Directories that are there, as far as is known, and cannot be read.
     fn unread_dirs(&self) -> impl Iterator<Item = (RootId, &RelPath, &str)> {
         let all = self.unread_dirs.0.iter();

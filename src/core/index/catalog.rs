@@ -248,6 +248,7 @@ impl Catalog {
     /// Frees the page `id` of `dir`.
     pub(super) fn free_page(&mut self, pages: &Pages, dir: DirId, id: PageId, limits: Limits) {
         pages.remove(id);
+        self.touched.insert(id);
         self.free_pages.push(id);
         self.unsaved.pages.insert(id);
         // Half as many pages as would bring a name index about: it is not made and dropped back and

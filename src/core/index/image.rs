@@ -4,7 +4,7 @@
 //!
 //! | what | bytes |
 //! | --- | --- |
-//! | page | directory, entries, terms, width, wide, bytes of names; earliest basis; blob |
+//! | page | directory, entries, terms, width, wide, plain, bytes of names; earliest basis; blob |
 //! | directory | parent + 1 (0: a root's own); device, inode; three times; unit; name |
 //! | stamp | inode, seconds (folded), nanoseconds, entries |
 //!
@@ -20,9 +20,11 @@ use serde::{Deserialize, Serialize};
 
 use super::directories::DirFacts;
 use super::hash::{fingerprint, name_hash};
-use super::page::{Page, TERM_BYTES, sums_of, unpack_term};
+use super::page::Page;
+use super::page_sums::Sums;
 use super::reader::Index;
 use super::record::{DirId, PageId, Unsaved};
+use super::term::{TERM_BYTES, unpack_term};
 use crate::core::facts::{FileKey, RuleId};
 use crate::core::path::is_component;
 use crate::core::time::{FileTime, Timestamp};
@@ -161,7 +163,10 @@ impl Index {
 }
 
 fn encode_page(page: &Page) -> Vec<u8> {
-    let (counts, columns) = ((page.count, page.terms), (page.width, page.wide));
+    let (counts, columns) = (
+        (page.count, page.terms),
+        (page.width, page.wide, page.plain),
+    );
     let head = (page.dir, counts, columns, page.names_bytes, page.base);
     let mut out = encode(&head);
     out.extend_from_slice(&page.blob);
@@ -171,7 +176,7 @@ fn encode_page(page: &Page) -> Vec<u8> {
 /// The page that `bytes` are; its rules' numbers are below `rules`.
 pub(super) fn decode_page(bytes: &[u8], rules: usize) -> Option<Page> {
     let (head, blob) = postcard::take_from_bytes(bytes).ok()?;
-    let (dir, (count, terms), (width, wide), names_bytes, base) = head;
+    let (dir, (count, terms), (width, wide, plain), names_bytes, base) = head;
     if !(1..=256).contains(&count) || !(1..=count).contains(&terms) || width > 8 {
         return None;
     }
@@ -181,16 +186,21 @@ pub(super) fn decode_page(bytes: &[u8], rules: usize) -> Option<Page> {
         terms,
         width,
         wide,
+        plain,
         names_bytes,
         base,
-        span: (i64::MAX, i64::MIN),
+        span: Sums::NONE.span,
         bytes: 0,
+        blocks: 0,
+        largest: 0,
         blob: blob.into(),
     };
     if !is_sound(&page, rules) {
         return None;
     }
-    (page.span, page.bytes) = sums_of(page.unpack().map(|(_, record)| record));
+    let sums = Sums::of(page.unpack().map(|(_, record)| record));
+    (page.span, page.bytes) = (sums.span, sums.bytes);
+    (page.blocks, page.largest) = (sums.blocks, sums.largest);
     Some(page)
 }
 
@@ -236,7 +246,8 @@ fn is_sound(page: &Page, rules: usize) -> bool {
         is_component(name) && fingerprint(name_hash(page.dir.0, name)) == found
     });
     let mut rest = &page.blob[columns..];
-    let numbers_sound = (0..3 * count).all(|_| {
+    let numbers = if page.plain { 3 } else { 5 };
+    let numbers_sound = (0..numbers * count).all(|_| {
         let number = postcard::take_from_bytes::<u64>(rest);
         number.map(|(_, after)| rest = after).is_ok()
     });

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::{DirId, Record, RemoveOutcome, UnitRule, UnitState, Writer};
-use crate::core::facts::{Latest, RootId, RuleId};
+use crate::core::facts::{Latest, RootId, RuleId, usual_blocks};
 use crate::core::policy::Class;
 use crate::core::time::Timestamp;
 
@@ -63,16 +63,28 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
         2..6 => Class::Dir(RuleId(rule)),
         _ => Class::File(RuleId(rule)),
     });
-    (size, ino, any_time(), any_time(), class, any_expire()).prop_map(
-        |(size, ino, mtime, basis, class, expire_ms)| Record {
-            size,
-            ino,
-            mtime,
-            basis,
-            class,
-            expire_ms,
-        },
+    let taken = prop_oneof![3 => Just(None), 1 => any::<(u64, u32)>().prop_map(Some)];
+    (
+        size,
+        taken,
+        ino,
+        any_time(),
+        any_time(),
+        class,
+        any_expire(),
     )
+        .prop_map(
+            |(size, taken, ino, mtime, basis, class, expire_ms)| Record {
+                size,
+                blocks: taken.map_or(usual_blocks(size), |(blocks, _)| blocks),
+                nlink: taken.map_or(1, |(_, nlink)| nlink),
+                ino,
+                mtime,
+                basis,
+                class,
+                expire_ms,
+            },
+        )
 }
 
 pub(super) fn any_step() -> impl Strategy<Value = Step> {

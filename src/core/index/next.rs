@@ -46,7 +46,7 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
-    use crate::core::facts::{RootId, RuleId};
+    use crate::core::facts::{RootId, RuleId, usual_blocks};
     use crate::core::index::{Index, Record};
     use crate::core::path::RelPath;
     use crate::core::policy::Class;
@@ -62,6 +62,8 @@ mod tests {
             );
             let record = |at: i64, rule| Record {
                 size: 1,
+                blocks: usual_blocks(1),
+                nlink: 1,
                 ino: 1,
                 mtime: Timestamp::MIN,
                 basis: Timestamp::from_unix_ms(at),

@@ -11,6 +11,7 @@
 //! | which | n, or none | number of the entry's terms, where there are several |
 //! | names | | one behind the other |
 //! | rest | | size, inode − the previous entry's, mtime − basis: as LEB128, differences wrap |
+//! | | | unless the page is plain: blocks − the usual ones, number of names − 1, likewise |
 //!
 //! **Invariant:** immutable, and never empty. A change makes a new page.
 //! **Invariant:** every value of every field comes back as it was: differences wrap instead of
@@ -19,14 +20,10 @@
 use super::codec::{take, unfold_sign};
 use super::hash::{fingerprint, matching, name_hash};
 use super::record::{DirId, Record};
-use crate::core::facts::RuleId;
+use super::term::{TERM_BYTES, unpack_term};
+use crate::core::facts::{RuleId, usual_blocks};
 use crate::core::policy::Class;
 use crate::core::time::Timestamp;
-
-/// Bytes of one (class, time to live) pair: tag, rule, milliseconds.
-pub(super) const TERM_BYTES: usize = 11;
-/// In a term's tag: a time to live is there.
-const HAS_EXPIRE: u8 = 8;
 
 /// Up to 256 entries of one directory, in order of arrival. Immutable: a change swaps in a new
 /// page.
@@ -41,6 +38,8 @@ pub struct Page {
     pub(super) width: u8,
     /// Lengths of names take two bytes.
     pub(super) wide: bool,
+    /// All entries take the usual blocks, and have one name.
+    pub(super) plain: bool,
     pub(super) names_bytes: u32,
     /// The earliest basis, in milliseconds.
     pub(super) base: i64,
@@ -49,6 +48,10 @@ pub struct Page {
     pub(super) span: (i64, i64),
     /// Sum of the sizes of its entries, at most [`u64::MAX`].
     pub(super) bytes: u64,
+    /// Sum of their blocks, likewise.
+    pub(super) blocks: u64,
+    /// The most blocks of one entry, at most [`u32::MAX`].
+    pub(super) largest: u32,
     pub(super) blob: Box<[u8]>,
 }
 
@@ -90,6 +93,33 @@ impl Page {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Returns the sum of the blocks of its entries, at most [`u64::MAX`].
+    #[must_use]
+    pub fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// Returns a number that no entry's blocks exceed.
+    #[must_use]
+    pub fn largest(&self) -> u64 {
+        match self.largest {
+            u32::MAX => u64::MAX,
+            blocks => blocks.into(),
+        }
+    }
+
+    /// Returns the earliest timestamp that a rule counts from, of any entry.
+    #[must_use]
+    pub fn first_basis(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.base)
+    }
+
+    /// Returns true if no entry has another name.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// Classes of its entries, some of them more than once.
@@ -171,6 +201,11 @@ impl Page {
     /// The numbers of the entries' terms; empty where there is one term only.
     pub(super) fn which(&self) -> &[u8] {
         self.parts().which
+    }
+
+    /// Returns the name of the entry at place `at`.
+    pub(in crate::core) fn name(&self, at: usize) -> Option<&[u8]> {
+        self.names().nth(at)
     }
 
     /// The lengths of the names, in order of arrival.
@@ -255,52 +290,6 @@ impl Page {
     }
 }
 
-/// Returns the earliest and the latest own deadline of `records`, as [`Page::span`], and the sum of
-/// their sizes.
-pub(super) fn sums_of(records: impl Iterator<Item = Record>) -> ((i64, i64), u64) {
-    let (mut span, mut bytes) = ((i64::MAX, i64::MIN), 0u64);
-    for record in records {
-        bytes = bytes.saturating_add(record.size);
-        if let Some(at) = record.deadline().map(Timestamp::unix_ms) {
-            span = (span.0.min(at), span.1.max(at));
-        }
-    }
-    (span, bytes)
-}
-
-/// Packs a class and a time to live.
-pub(super) fn pack_term(class: Class, expire_ms: Option<i64>) -> [u8; TERM_BYTES] {
-    let kind = match class {
-        Class::Unruled => 0,
-        Class::Kept(_) => 1,
-        Class::File(_) => 2,
-        Class::Dir(_) => 3,
-        Class::Job(_) => 4,
-    };
-    let RuleId(rule) = class.rule().unwrap_or(RuleId(0));
-    let mut term = [0; TERM_BYTES];
-    term[0] = kind | if expire_ms.is_some() { HAS_EXPIRE } else { 0 };
-    term[1..3].copy_from_slice(&rule.to_le_bytes());
-    term[3..].copy_from_slice(&expire_ms.unwrap_or(0).to_le_bytes());
-    term
-}
-
-/// The class and time to live of a term; `None`: it is no term.
-pub(super) fn unpack_term(term: &[u8; TERM_BYTES]) -> Option<(Class, Option<i64>)> {
-    let &[tag, r0, r1, ms @ ..] = term;
-    let rule = RuleId(u16::from_le_bytes([r0, r1]));
-    let class = match tag & !HAS_EXPIRE {
-        0 => Class::Unruled,
-        1 => Class::Kept(rule),
-        2 => Class::File(rule),
-        3 => Class::Dir(rule),
-        4 => Class::Job(rule),
-        _ => return None,
-    };
-    let expire_ms = (tag & HAS_EXPIRE != 0).then(|| i64::from_le_bytes(ms));
-    Some((class, expire_ms))
-}
-
 /// Unpacks a page from its beginning.
 pub(super) struct Unpack<'a> {
     page: &'a Page,
@@ -325,12 +314,21 @@ impl<'a> Iterator for Unpack<'a> {
         self.ino = self.ino.wrapping_add_signed(unfold_sign(step));
         let basis = self.page.basis(self.at);
         let later = unfold_sign(take(self.parts.rest, &mut self.rest_at));
+        let (mut blocks, mut nlink) = (usual_blocks(size), 1);
+        if !self.page.plain {
+            let more = unfold_sign(take(self.parts.rest, &mut self.rest_at));
+            blocks = blocks.wrapping_add_signed(more);
+            let others = take(self.parts.rest, &mut self.rest_at);
+            nlink = u32::try_from(others).unwrap_or(u32::MAX).wrapping_add(1);
+        }
         let number = self.parts.which.get(self.at).copied();
         let (class, expire_ms) = self.page.term(number.map_or(0, usize::from));
         self.at += 1;
         self.name_at = name_end;
         let record = Record {
             size,
+            blocks,
+            nlink,
             ino: self.ino,
             mtime: Timestamp::from_unix_ms(basis.unix_ms().wrapping_add(later)),
             basis,
@@ -413,6 +411,8 @@ mod tests {
     fn a_file_of_an_ordinary_directory_takes_less_than_forty_bytes() {
         let record = |at: u64| Record {
             size: 1_000 * at,
+            blocks: usual_blocks(1_000 * at),
+            nlink: 1,
             ino: 4_000_000 + at,
             mtime: Timestamp::from_unix_ms(1_700_000_000_000 + at.cast_signed() * 977),
             basis: Timestamp::from_unix_ms(1_700_000_000_003 + at.cast_signed() * 977),

@@ -5,8 +5,11 @@
 
 use super::codec::{fold_sign, put, width};
 use super::hash::{fingerprint, name_hash};
-use super::page::{Page, TERM_BYTES, pack_term, sums_of};
+use super::page::Page;
+use super::page_sums::Sums;
 use super::record::{DirId, Record};
+use super::term::{TERM_BYTES, pack_term};
+use crate::core::facts::usual_blocks;
 
 /// A change of one entry.
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +162,8 @@ impl PageBuilder {
         let base = base.min().expect("invariant: an entry");
         let widest = self.records.iter().map(|record| above(base, record)).max();
         let bytes = width(widest.unwrap_or(0));
-        self.pack_rest();
+        let plain = self.records.iter().all(Record::is_plain);
+        self.pack_rest(plain);
         let wide = self.lengths.iter().any(|&len| len > u16::from(u8::MAX));
         let which: &[u8] = if self.terms.len() > 1 {
             &self.which
@@ -192,23 +196,26 @@ impl PageBuilder {
         blob.extend_from_slice(&self.names);
         blob.extend_from_slice(&self.rest);
 
-        let (span, bytes_of_files) = sums_of(self.records.iter().copied());
+        let sums = Sums::of(self.records.iter().copied());
         Page {
             dir,
             count,
             terms: u16::try_from(self.terms.len()).expect("invariant: at most one term an entry"),
             width: u8::try_from(bytes).expect("invariant: 0 to 8"),
             wide,
+            plain,
             names_bytes: u32::try_from(self.names.len()).expect("invariant: 256 names of 64 KiB"),
             base,
-            span,
-            bytes: bytes_of_files,
+            span: sums.span,
+            bytes: sums.bytes,
+            blocks: sums.blocks,
+            largest: sums.largest,
             blob: blob.into_boxed_slice(),
         }
     }
 
     /// Fills `terms`, `which` and `rest`.
-    fn pack_rest(&mut self) {
+    fn pack_rest(&mut self, plain: bool) {
         self.which.clear();
         self.terms.clear();
         self.rest.clear();
@@ -228,6 +235,11 @@ impl PageBuilder {
             ino = record.ino;
             let later = record.mtime.unix_ms().wrapping_sub(record.basis.unix_ms());
             put(&mut self.rest, fold_sign(later));
+            if !plain {
+                let more = record.blocks.wrapping_sub(usual_blocks(record.size));
+                put(&mut self.rest, fold_sign(more.cast_signed()));
+                put(&mut self.rest, record.nlink.wrapping_sub(1).into());
+            }
         }
     }
 }

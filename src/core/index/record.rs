@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::facts::{Latest, RuleId};
+use crate::core::facts::{Latest, RuleId, usual_blocks};
 use crate::core::policy::Class;
 use crate::core::time::Timestamp;
 
@@ -23,6 +23,12 @@ pub struct PageId(pub u32);
 pub struct Record {
     /// Length in bytes.
     pub size: u64,
+    /// Blocks of 512 bytes that it takes; [`usual_blocks`] where no limit counts it.
+    ///
+    /// [`usual_blocks`]: crate::core::facts::usual_blocks
+    pub blocks: u64,
+    /// Number of its names; 1 where no limit counts it.
+    pub nlink: u32,
     /// Inode number; the device is the directory's.
     pub ino: u64,
     /// Last change of the content, rounded up to a millisecond.
@@ -43,6 +49,11 @@ impl Record {
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         self.own().map(|(_, at)| at)
+    }
+
+    /// Returns true if it takes the usual blocks, and has one name.
+    pub(super) fn is_plain(&self) -> bool {
+        self.nlink == 1 && self.blocks == usual_blocks(self.size)
     }
 
     /// Share of it in the latest of a tree.

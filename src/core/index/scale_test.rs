@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{DirId, Index, Record, Writer};
-use crate::core::facts::{RootId, RuleId};
+use crate::core::facts::{RootId, RuleId, usual_blocks};
 use crate::core::path::RelPath;
 use crate::core::policy::Class;
 use crate::core::time::Timestamp;
@@ -23,6 +23,8 @@ fn record(number: u64) -> Record {
     let at = Timestamp::from_unix_ms(NOW - age.cast_signed());
     Record {
         size: number.wrapping_mul(7_919) % 5_000_000,
+        blocks: usual_blocks(number.wrapping_mul(7_919) % 5_000_000),
+        nlink: 1,
         ino: 10_000_000 + number * 3,
         mtime: at,
         basis: at.plus_ms(4),

@@ -196,15 +196,15 @@ impl Walk {
     }
 
     fn look(&mut self, id: DirId, secs: i64) {
-        let time = |by: i64| FileTime {
-            secs: secs.wrapping_add(by),
-            nanos: 1,
-        };
+        let nanos = 1;
+        let at = |secs: i64| FileTime { secs, nanos };
+        let time = |by: i64| at(secs.wrapping_add(by));
         let facts = Facts {
             kind: Kind::Dir,
             key: FileKey { dev: 1, ino: 2 },
             nlink: 1,
             size: 0,
+            blocks: 8,
             mtime: time(0),
             ctime: time(1),
             btime: (secs % 2 == 0).then(|| time(-1)),

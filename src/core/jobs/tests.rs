@@ -22,6 +22,7 @@ fn policy() -> Policy {
         owner: Some(Template::parse("{job}_{name}").unwrap()),
         source: Some(DB),
         orphans: None,
+        limit: None,
         prune_empty_dirs: false,
         only: None,
         optional: false,

@@ -388,7 +388,7 @@ impl Policy {
     /// The verdict of rule `id` when `basis` is the timestamp that it asks for.
     #[must_use]
     pub fn verdict(&self, id: RuleId, basis: Option<Timestamp>) -> Verdict {
-        match (self.rule(id).expire_ms, basis) {
+        match (self.rule(id).life_ms(), basis) {
             (None, _) => Verdict::Keep,
             (Some(_), None) => Verdict::Hold {
                 rule: id,

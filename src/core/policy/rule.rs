@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::globs::Globs;
+use super::limit::Limit;
 use crate::core::claim::Unit;
 use crate::core::facts::{Facts, Latest, RootId};
 use crate::core::jobs::{Job, JobTimestamps, SourceId, Status};
@@ -27,6 +28,8 @@ pub struct Rule {
     pub since: Since,
     /// Time to live from that timestamp, in milliseconds, not negative; `None`: for ever.
     pub expire_ms: Option<i64>,
+    /// Limits on what it takes.
+    pub limit: Option<Limit>,
     /// The unit that lapses as a whole.
     pub unit: Unit,
     /// Treatment of open files.
@@ -184,6 +187,13 @@ impl Rule {
         self.roots
             .as_ref()
             .is_none_or(|roots| roots.contains(&root))
+    }
+
+    /// Time to live in milliseconds; of what only a limit lets go, one that does not end. `None`:
+    /// it is kept for ever.
+    #[must_use]
+    pub fn life_ms(&self) -> Option<i64> {
+        self.expire_ms.or(self.limit.as_ref().map(|_| i64::MAX))
     }
 
     /// Returns true if it applies to jobs of this kind and source, whatever their status.

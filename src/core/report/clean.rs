@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Trip;
-use crate::core::claim::{JobShare, Unit};
+use crate::core::claim::{JobShare, LimitCause, Unit};
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::jobs::{Job, SourceId};
@@ -125,6 +125,8 @@ pub struct CleanItem {
     pub bytes: u64,
     /// The hold that kept it.
     pub hold: Option<Hold>,
+    /// The limit that made it due before its time.
+    pub limit: Option<LimitCause>,
     /// The job that decides about it, as it was judged.
     pub job: Option<Box<Job>>,
     /// Everything that was removed with it, for [`Unit::Job`].

@@ -67,6 +67,7 @@ fn rule(unit: Unit, since: Since, expire_ms: i64) -> Rule {
         since,
         expire_ms: Some(expire_ms),
         unit,
+        limit: None,
         skip_open: SkipOpen::Always,
         disposal: crate::core::policy::Disposal::Delete,
         schedule: Schedule::AtDeadline,
@@ -87,6 +88,7 @@ impl Bench {
             name: "results".into(),
             path: base.join("root"),
             owner: None,
+            limit: None,
             prune_empty_dirs: false,
             optional: false,
             source: None,
@@ -179,6 +181,7 @@ impl Bench {
             owners: self.world.owner(ROOT, path.as_bytes()).keys(),
             pieces: Vec::new(),
             retention_ms: None,
+            limit: None,
             due: clock::now().wall,
             actor: Actor::default(),
         }
@@ -315,6 +318,7 @@ impl Bench {
             owners: Vec::new(),
             pieces: Vec::new(),
             retention_ms: None,
+            limit: None,
             due: Timestamp::MIN,
             actor: Actor::default(),
         };

@@ -215,6 +215,7 @@ impl Bench {
             name: "uploads".into(),
             path: bench.base.join("uploads"),
             owner: None,
+            limit: None,
             prune_empty_dirs: false,
             optional: false,
             source: Some(SOURCE),
@@ -275,6 +276,7 @@ impl Bench {
             rule: RuleId(u16::try_from(self.policy.rules.len() - 1).unwrap()),
             known: ENDED,
             retention_ms: None,
+            limit: None,
             due: clock::now().wall,
             actor: Actor::default(),
         }

@@ -144,6 +144,7 @@ impl Sim {
                 Effect::Placed(root, Some(_)) => self.trouble.placed.push(root),
                 Effect::Changed { .. }
                 | Effect::Remember(..)
+                | Effect::AskSpace(_)
                 | Effect::Ruled
                 | Effect::PauseEnded(_)
                 | Effect::Placed(_, None)

@@ -192,6 +192,7 @@ fn of_hold(found: &Held) -> Option<Line> {
         | Hold::Unreadable { .. }
         | Hold::RecheckMismatch
         | Hold::Displaced
+        | Hold::LimitFutile { .. }
         | Hold::DryRun
         | Hold::Paused { .. }
         | Hold::Contested { .. }

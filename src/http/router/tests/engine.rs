@@ -50,6 +50,7 @@ pub(super) async fn own(
                 | Effect::Remember(..)
                 | Effect::Changed { .. }
                 | Effect::Source(..)
+                | Effect::AskSpace(_)
                 | Effect::Barrier
                 | Effect::Recorded(_)
                 | Effect::PauseEnded(_)

@@ -14,6 +14,7 @@ fn rule(unit: Unit, schedule: Schedule) -> Rule {
         since: Since::Newest,
         expire_ms: Some(1),
         unit,
+        limit: None,
         skip_open: SkipOpen::Always,
         disposal: crate::core::policy::Disposal::Delete,
         schedule,

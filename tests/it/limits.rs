@@ -1,0 +1,182 @@
+//! Limits on the real binary: what is too much goes in order, down to the low mark and not further.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::common::evidence::ledger;
+use crate::common::{Daemon, Place, errors, wait_for, walk};
+
+/// Bytes of a file that takes so many blocks of 4 KiB.
+fn content(blocks: usize) -> Vec<u8> {
+    vec![b'x'; blocks * 4096]
+}
+
+/// Writes a file whose times are all later than those of the one before.
+fn write(path: &Path, blocks: usize) {
+    std::thread::sleep(Duration::from_millis(15));
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content(blocks)).unwrap();
+}
+
+fn names(root: &Path) -> Vec<String> {
+    let found = walk(root).into_keys();
+    found
+        .map(|path| {
+            path.strip_prefix(root)
+                .unwrap_or(&path)
+                .display()
+                .to_string()
+        })
+        .collect()
+}
+
+/// A place with a root, and a daemon with these limits of its one rule.
+fn begin(limit: &str, more: &str) -> (Place, PathBuf, Daemon) {
+    let place = Place::new();
+    let root = place.make_dir("cache");
+    let root_path = root.display();
+    let config = place.config(&format!(
+        "[[root]]\npath = \"{root_path}\"\n{more}\n[[rule]]\nname = \"cache\"\nexpire = \"never\"\n{limit}\n"
+    ));
+    let daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
+    (place, root, daemon)
+}
+
+#[track_caller]
+fn wait_until_left(daemon: &Daemon, root: &Path, expected: &[&str]) {
+    crate::common::wait_or_tell(
+        "the limit has removed what is too much",
+        || {
+            let left = names(root);
+            assert!(
+                expected
+                    .iter()
+                    .all(|name| left.iter().any(|one| one == name)),
+                "{left:?}"
+            );
+            (left == expected).then_some(())
+        },
+        || format!("{:?} are left; {}", names(root), daemon.said()),
+    );
+}
+
+#[test]
+fn the_oldest_files_go_until_the_low_mark_and_the_ledger_names_the_limit() {
+    let limit = "limit = { max_size = \"40KiB\", down_to = \"28KiB\" }";
+    let (place, root, daemon) = begin(limit, "");
+    for number in 0..10 {
+        write(&root.join(format!("f{number}")), 1);
+    }
+    daemon.sync();
+    assert_eq!(names(&root).len(), 10);
+    write(&root.join("g"), 1);
+    wait_until_left(&daemon, &root, &["f4", "f5", "f6", "f7", "f8", "f9", "g"]);
+    let lines = wait_for("the ledger tells", || {
+        let lines = ledger(&place);
+        (lines.len() == 4).then_some(lines)
+    });
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["limit"] == "max_size" && line["rule"] == "cache"),
+        "{lines:?}"
+    );
+    // It stays there, and fills up again before anything goes.
+    for number in 0..3 {
+        write(&root.join(format!("h{number}")), 1);
+    }
+    daemon.sync();
+    assert_eq!(names(&root).len(), 10);
+}
+
+#[test]
+fn the_largest_go_first_where_that_is_the_order() {
+    let limit = "limit = { max_size = \"100KiB\", order = \"largest\" }";
+    let (_place, root, daemon) = begin(limit, "");
+    for (name, blocks) in [("small", 1), ("huge", 14), ("large", 8), ("some", 3)] {
+        write(&root.join(name), blocks);
+    }
+    wait_until_left(&daemon, &root, &["large", "small", "some"]);
+}
+
+#[test]
+fn a_pinned_file_and_those_of_a_job_that_runs_are_passed_over() {
+    let limit = "limit = { max_files = 2 }";
+    let (place, root, daemon) = begin(limit, "owner = \"{job}/**\"");
+    let output = place.run(&["job", "put", "busy", "--status", "running"]);
+    assert!(output.status.success(), "{}", errors(&output));
+    for id in ["done", "kept"] {
+        let output = place.run(&["job", "put", id, "--status", "completed"]);
+        assert!(output.status.success(), "{}", errors(&output));
+    }
+    write(&root.join("busy/one"), 1);
+    write(&root.join("kept/one"), 1);
+    let kept = root.join("kept");
+    let output = place.run(&[
+        "pin",
+        "add",
+        kept.to_str().unwrap(),
+        "--for",
+        "1h",
+        "--why",
+        "mine",
+    ]);
+    assert!(output.status.success(), "{}", errors(&output));
+    for number in 0..3 {
+        write(&root.join(format!("done/{number}")), 1);
+    }
+    wait_until_left(&daemon, &root, &["busy/one", "kept/one"]);
+}
+
+#[test]
+fn each_owner_has_a_quota() {
+    let limit = "limit = { max_size = \"8KiB\", per = \"owner\" }";
+    let (place, root, daemon) = begin(limit, "owner = \"{job}/**\"");
+    for id in ["ann", "bob"] {
+        let output = place.run(&["job", "put", id, "--status", "completed"]);
+        assert!(output.status.success(), "{}", errors(&output));
+    }
+    for number in 0..4 {
+        write(&root.join(format!("ann/{number}")), 1);
+    }
+    write(&root.join("bob/0"), 1);
+    write(&root.join("bob/1"), 1);
+    wait_until_left(&daemon, &root, &["ann/2", "ann/3", "bob/0", "bob/1"]);
+}
+
+#[test]
+fn a_run_without_a_daemon_removes_what_its_dry_run_foretells() {
+    let place = Place::new();
+    let root = place.make_dir("cache");
+    let config = place.config(&format!(
+        "[[root]]\npath = \"{}\"\nlimit = {{ max_files = 3 }}\n[[rule]]\nname = \"all\"\nexpire = \"30d\"\n",
+        root.display()
+    ));
+    let config = config.to_str().unwrap();
+    for number in 0..8 {
+        write(&root.join(format!("f{number}")), 1);
+    }
+    let paths = |output: &std::process::Output| -> Vec<String> {
+        assert!(output.status.success(), "{}", errors(output));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let removed = report["removed"].as_array().unwrap();
+        assert!(
+            removed.iter().all(|one| one["limit"] == "root.max_files"),
+            "{report:#}"
+        );
+        let mut paths: Vec<String> = removed
+            .iter()
+            .map(|one| one["path"].as_str().unwrap().to_owned())
+            .collect();
+        paths.sort();
+        paths
+    };
+    let foretold = paths(&place.run(&["--config", config, "clean", "--dry-run", "--json"]));
+    assert_eq!(foretold.len(), 5);
+    assert_eq!(names(&root).len(), 8);
+    let removed = paths(&place.run(&["--config", config, "clean", "--json"]));
+    assert_eq!(removed, foretold);
+    assert_eq!(names(&root), ["f5", "f6", "f7"]);
+}
