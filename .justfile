@@ -11,6 +11,7 @@ test *ARGS:
 long:
     LAPSED_CRASH_ROUNDS=2000 LAPSED_SIMULATION_EVENTS=50000000 LAPSED_CACHE_DAMAGES=5000 \
     LAPSED_CHURN_SEEDS=$(seq -s, 1 300) LAPSED_SOURCE_JOBS=1000000 \
+    LAPSED_TRASH_THINGS=100000 \
     tests/run --no-fail-fast
 
 # Every budget, beside its peers.

@@ -52,6 +52,7 @@ pub use location::RootLocation;
 pub use preview::{Preview, Previewer};
 pub use quarantines::{QuarantineContents, inspect_quarantine};
 pub use reaper::{Batch, ReapError, Reaper};
+pub use trash::offline::{OfflineError, OfflineTrash};
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@
 //! - `reading`: what is found there at a start
 //! - `purge`: the way out, through the quarantine, to deletion
 //! - `restore`: the way back
-//! - `notes`: what was restored without a daemon
+//! - `offline`: the same without a daemon; `notes`: what was restored so
 //! - `bin`: questions and orders of others
 //!
 //! **Invariant:** a thing is moved to the trash after its manifest and its line in the ledger were
@@ -20,6 +20,7 @@ pub(super) mod bin;
 pub(super) mod manifest;
 pub(super) mod moving;
 pub(super) mod notes;
+pub(super) mod offline;
 pub(super) mod purge;
 pub(super) mod reading;
 pub(super) mod restore;

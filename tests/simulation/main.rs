@@ -31,6 +31,7 @@ mod disk;
 mod jobs;
 mod machine;
 mod rules;
+mod trash;
 mod watcher;
 mod world;
 

@@ -38,6 +38,7 @@ mod records;
 mod refused;
 mod shadow;
 mod sharing;
+mod trash;
 mod volumes;
 mod work;
 
@@ -366,7 +367,6 @@ impl Place {
         self.settle_down();
     }
 
-    /// Runs the steps that follow a report.
     fn settle_down(&mut self) {
         let ms = self.now.wall.ms_since(at(0).wall);
         self.pass_until(ms);

@@ -182,6 +182,8 @@ impl Engine {
             let Some(no) = self.jobs.number(&key) else {
                 continue;
             };
+            // A claim of before does not know what has come back.
+            self.outdate_claim(&key, no);
             self.arriving.renew((key.source, no));
             let Some(job) = self.jobs.numbered(key.source, no) else {
                 continue;

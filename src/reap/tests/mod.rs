@@ -14,6 +14,7 @@ mod owners;
 mod races;
 mod single;
 mod trash;
+mod trash_crashes;
 mod units;
 mod windows;
 mod world;

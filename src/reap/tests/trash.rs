@@ -270,3 +270,68 @@ fn pins_that_cannot_be_set_let_nothing_come_back() {
     assert!(!bench.path("file").exists());
     assert_eq!(bench.trash_ids(), [id]);
 }
+
+/// Number of things in the test of a large trash.
+fn many() -> u64 {
+    let given = std::env::var("LAPSED_TRASH_THINGS").ok();
+    given.map_or(3_000, |given| given.parse().unwrap())
+}
+
+#[test]
+fn a_large_trash_is_listed_and_restored() {
+    use crate::core::policy::SkipOpen;
+    use crate::ledger::LineTrash;
+    use crate::reap::trash::manifest::{Manifest, ManifestPart};
+    use crate::reap::trash::store::TrashDir;
+
+    let mut bench = trashing(Bench::files(), LONG_MS);
+    let root = RootDir::open(&bench.base.join("root")).unwrap();
+    let quarantine = crate::fs::quarantine::make(&root).unwrap();
+    let dir = TrashDir::make(&quarantine).unwrap();
+    let at = clock::now().wall;
+    for id in 1..=many() {
+        std::fs::write(bench.path(&format!(".lapsed/trash/{id}")), "1").unwrap();
+        let facts = dir.look(id.to_string().as_bytes()).unwrap().unwrap();
+        let line = Line {
+            id,
+            at,
+            root: "results".into(),
+            result: Mark::Trashed,
+            trash: Some(LineTrash {
+                id,
+                until: at.plus_ms(LONG_MS),
+                share: false,
+            }),
+            ..Line::default()
+        };
+        let path = RelPath::parse(format!("{}/{id}", id % 100).as_bytes()).unwrap();
+        let base = bench.base.join("root");
+        let mut manifest = Manifest::new(&line, &base, Vec::new(), SkipOpen::Always);
+        manifest.add(ManifestPart::new(0, &path, &facts, (1, 1), Vec::new()));
+        dir.write(&manifest).unwrap();
+    }
+    bench.wait_for_trash();
+    let sums = bench.reaper().trash_sums();
+    assert_eq!((sums[0].things, sums[0].bytes), (many(), many()));
+    let (mut after, mut listed) = (None, 0);
+    loop {
+        let page = bench
+            .reaper()
+            .trash_page(&TrashFilter::default(), after, 1000);
+        assert!(page.unreadable.is_empty() && page.items.len() <= 1000);
+        listed += page.items.len() as u64;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, many());
+    let ids: Vec<u64> = (1..=many()).collect();
+    let restored = bench.restore(&ids, false);
+    assert!(restored.len() as u64 == many() && restored.iter().all(Restored::is_whole));
+    assert_eq!(bench.read("7/107"), "1");
+    assert_eq!(bench.in_trash(), [""; 0]);
+    let pins = bench.world.ordered_pins.lock();
+    let pinned: usize = pins.iter().map(|order| order.targets.len()).sum();
+    assert_eq!(pinned as u64, many());
+}

@@ -136,9 +136,10 @@ impl World {
         if let Some(why) = &*self.refuses.lock() {
             return Err(why.clone());
         }
-        for target in &order.targets {
+        let first = self.pins.count(Timestamp::MIN) as u64 + 1;
+        for (id, target) in (first..).zip(&order.targets) {
             self.pins.set(Pin {
-                id: self.pins.list().len() as u64 + 1,
+                id,
                 target: target.clone(),
                 who: "undo".to_owned(),
                 why: "brought back".to_owned(),

@@ -15,8 +15,8 @@ use crate::core::facts::RootId;
 use crate::core::policy::Policy;
 use crate::core::principal::Principal;
 use crate::core::trash::{
-    JobName, PurgeOrder, PurgeOutcome, Purged, RestoreOrder, Restored, TrashFilter, TrashNews,
-    TrashPage, TrashSums,
+    JobName, PurgeOrder, Purged, RestoreOrder, Restored, TrashFilter, TrashNews, TrashPage,
+    TrashSums,
 };
 use crate::fs::RootDir;
 use crate::reap::context::{Devices, Lane};
@@ -193,19 +193,13 @@ impl Reaper {
                     is_early: true,
                     by: by.clone(),
                 };
-                let purged = purge::purge(&lane, policy, &order, BoundedClock(clock::now()));
-                if !purged.is_empty() {
-                    (lane.hooks.trash_news)(TrashNews::Purged(purged.clone()));
+                let (stays, leaving) =
+                    purge::purge(&lane, policy, &order, BoundedClock(clock::now()));
+                if !stays.is_empty() {
+                    (lane.hooks.trash_news)(TrashNews::Purged(stays.clone()));
                 }
-                let held: BTreeSet<u64> = purged.iter().map(|one| one.id).collect();
-                done.extend(purged);
-                let others = some.iter().filter(|id| !held.contains(id));
-                done.extend(others.map(|id| Purged {
-                    root,
-                    id: *id,
-                    outcome: PurgeOutcome::Gone { files: 0, bytes: 0 },
-                    jobs: Box::default(),
-                }));
+                done.extend(stays);
+                done.extend(leaving);
             }
         }
         done

@@ -36,20 +36,20 @@ pub(in crate::reap) fn carry_out(
     order: &PurgeOrder,
     since: BoundedClock,
 ) {
-    let done = purge(lane, policy, order, since);
+    let (done, _) = purge(lane, policy, order, since);
     if !done.is_empty() {
         (lane.hooks.trash_news)(TrashNews::Purged(done));
     }
 }
 
-/// Deletes things of a trash. Returns the answers for those that are through; the sweepers tell of
-/// the others.
+/// Deletes things of a trash. Returns the answers for those that stay, and for those that the
+/// sweepers delete and tell of themselves.
 pub(in crate::reap) fn purge(
     lane: &Lane,
     policy: &Policy,
     order: &PurgeOrder,
     since: BoundedClock,
-) -> Vec<Purged> {
+) -> (Vec<Purged>, Vec<Purged>) {
     let opened = match open(lane, policy, order) {
         Ok(opened) => opened,
         Err(hold) => {
@@ -59,7 +59,7 @@ pub(in crate::reap) fn purge(
                 outcome: PurgeOutcome::Held(hold.clone()),
                 jobs: Box::default(),
             };
-            return order.ids.iter().map(answer).collect();
+            return (order.ids.iter().map(answer).collect(), Vec::new());
         }
     };
     let (root, trash) = opened;
@@ -76,6 +76,7 @@ pub(in crate::reap) fn purge(
     let swept = purge.record();
     drop(moving);
     let done = std::mem::take(&mut purge.done);
+    let leaving: Vec<Purged> = swept.iter().filter_map(|one| one.purged.clone()).collect();
     let is_small = |sweep: &Sweep| sweep.weight() < SMALL_NAMES;
     let (small, large): (Vec<Sweep>, Vec<Sweep>) = swept.into_iter().partition(is_small);
     for sweep in large {
@@ -83,7 +84,7 @@ pub(in crate::reap) fn purge(
         lane.sweeps.put(sweep, weight, WAITING_NAMES_MAX);
     }
     sweep_all(lane, small);
-    done
+    (done, leaving)
 }
 
 fn open(lane: &Lane, policy: &Policy, order: &PurgeOrder) -> Result<(OpenRoot, TrashDir), Hold> {

@@ -115,6 +115,8 @@ pub(in crate::reap) struct Plan {
     pub(in crate::reap) result: Restored,
     /// Numbers of the parts that have moved.
     moved: Vec<u32>,
+    /// Parts that an earlier restoration without a daemon has brought back.
+    earlier: Vec<(u32, Bytes)>,
 }
 
 /// Times and requester of a restoration.
@@ -177,12 +179,19 @@ impl<'a> Restorer<'a> {
                 manifest,
             },
             moved: Vec::new(),
+            earlier: Vec::new(),
         };
+        let note = Note::read(self.dir, id).map_err(|error| error.to_string())?;
+        let earlier = note.map(|note| note.places).unwrap_or_default();
         let parts = plan.note.manifest.parts.clone();
         for part in &parts {
             match self.dir.look(&quarantine_name(id, part.number)) {
                 // It is back already, or was taken out by hand.
-                Ok(None) => continue,
+                Ok(None) => {
+                    let before = earlier.iter().filter(|(number, _)| *number == part.number);
+                    plan.earlier.extend(before.cloned());
+                    continue;
+                }
                 Ok(Some(_)) => {}
                 Err(error) => {
                     plan.result.errors.push(error.to_string());
@@ -242,7 +251,12 @@ impl<'a> Restorer<'a> {
         is_final: bool,
     ) -> Result<(), FsError> {
         for plan in plans {
-            plan.note.write(self.dir)?;
+            let places = plan.earlier.iter().chain(&plan.note.places).cloned();
+            let note = Note {
+                places: places.collect(),
+                ..plan.note.clone()
+            };
+            note.write(self.dir)?;
         }
         if is_final {
             self.dir.sync_file_system()?;
@@ -329,7 +343,7 @@ impl<'a> Restorer<'a> {
         if is_gone {
             ended = self.dir.discard(&manifest_name(id));
         }
-        if !keeps_note || plan.moved.is_empty() {
+        if !keeps_note || (plan.moved.is_empty() && plan.earlier.is_empty()) {
             ended = ended.and(self.dir.discard(&note_name(id)));
         }
         if let Err(error) = ended {
