@@ -182,6 +182,7 @@ fn policy() -> Policy {
         keep: None,
         since: Since::Newest,
         expire_ms: Some(30 * DAY_MS),
+        keep_last: None,
         unit: Unit::File,
         limit: None,
         skip_open: SkipOpen::Always,

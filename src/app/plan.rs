@@ -33,15 +33,16 @@ const HOUR_MS: i64 = 3_600_000;
 pub async fn plan(daemon: Arc<Daemon>, query: PlanQuery) -> Result<types::Plan, AppError> {
     let within = query.within.map_or(WITHIN, |Span(within)| within);
     let turn = Arc::clone(&daemon.plans).acquire_owned().await;
+    let kept = daemon.link().ask(|engine, _| engine.kept()).await?;
     let plan = wait(move || {
         // Held until the plan is made, also when nobody waits for it any more.
         let _turn = turn;
         let parts = &daemon.parts;
         let calendar = Calendar::new(parts.started);
         let now = clock::now().wall;
+        let kept = kept.until(now.after(within));
         plan_of(
-            &parts.index,
-            &parts.jobs,
+            (&parts.index, &parts.jobs, &kept),
             &daemon.policy(),
             &calendar,
             now,
@@ -111,16 +112,17 @@ struct Sums {
     overdue: types::Tally,
     /// Is due by the end of the plan, and goes later or when asked.
     waits: types::Tally,
+    /// Is due by the end of the plan, and kept.
+    kept: types::Tally,
 }
 
 type Groups = BTreeMap<(RootId, RuleId), Sums>;
 
 /// Lists what goes from `now` (with what is overdue) until `within` has passed, and what is due by
-/// then and waits.
+/// then and waits. `kept` is what rules with `keep_last` keep of that.
 #[must_use]
 pub fn plan_of(
-    index: &Index,
-    jobs: &Jobs,
+    (index, jobs, kept): (&Index, &Jobs, &[(Timestamp, Forecast)]),
     policy: &Policy,
     calendar: &Calendar,
     now: Timestamp,
@@ -138,17 +140,18 @@ pub fn plan_of(
         let known = departures.get(usize::from(rule.0));
         known.unwrap_or(&Departure::AtDeadline)
     };
-    let mut sums = PlanSums {
-        now,
-        groups: Groups::new(),
-        hours: vec![(0, 0); hours],
-    };
+    let mut sums = PlanSums::new(now, hours);
     index.each_deadline(None, until, |at, part| {
         sums.add(departure(part.rule), at, part);
     });
     jobs.each_deadline((index, policy), until, |at, part| {
         sums.add(departure(part.rule), at, part);
     });
+    let mut stays = PlanSums::new(now, hours);
+    for &(at, part) in kept {
+        stays.add(departure(part.rule), at, part);
+    }
+    sums.keep(stays);
     plan_from(policy, &departure, (now, until), sums)
 }
 
@@ -161,6 +164,34 @@ struct PlanSums {
 }
 
 impl PlanSums {
+    fn new(now: Timestamp, hours: usize) -> Self {
+        Self {
+            now,
+            groups: Groups::new(),
+            hours: vec![(0, 0); hours],
+        }
+    }
+
+    /// Takes out what is kept.
+    fn keep(&mut self, kept: Self) {
+        for (key, kept) in kept.groups {
+            let sums = self.groups.entry(key).or_default();
+            let less = |from: &mut types::Tally, kept: types::Tally| {
+                from.remove(kept.files, kept.bytes);
+            };
+            less(&mut sums.goes, kept.goes);
+            less(&mut sums.overdue, kept.overdue);
+            less(&mut sums.waits, kept.waits);
+            for part in [kept.goes, kept.waits] {
+                sums.kept.add(part.files, part.bytes);
+            }
+        }
+        for (hour, kept) in self.hours.iter_mut().zip(kept.hours) {
+            hour.0 = hour.0.saturating_sub(kept.0);
+            hour.1 = hour.1.saturating_sub(kept.1);
+        }
+    }
+
     /// Adds what is due at `at`, within the time of the plan.
     fn add(&mut self, departure: &Departure, at: Timestamp, part: Forecast) {
         let (files, bytes) = (part.files, part.bytes);
@@ -208,6 +239,7 @@ fn plan_from<'a>(
             bytes: sums.goes.bytes,
             overdue: sums.overdue,
             waits: sums.waits,
+            kept: sums.kept,
             schedule: policy
                 .rules
                 .get(usize::from(rule.0))

@@ -284,6 +284,7 @@ fn is_failure(hold: &Hold) -> bool {
         | Hold::NoTimestamp
         | Hold::RecheckMismatch
         | Hold::DryRun
+        | Hold::KeptLast { .. }
         | Hold::Paused { .. }
         | Hold::Running { .. }
         | Hold::SourceDown { .. }

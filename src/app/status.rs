@@ -13,6 +13,7 @@ use super::daemon::{Daemon, json_path, root_name};
 use super::order::wait;
 use crate::app::error::AppError;
 use crate::clock;
+use crate::core::engine::{Engine, Kept};
 use crate::core::hold::Hold;
 use crate::core::jobs;
 use crate::core::lateness::{EDGES_MS, Lateness};
@@ -86,23 +87,24 @@ fn health_of(status: &Status) -> HealthState {
 /// # Errors
 /// If the daemon is stopping.
 pub async fn status(daemon: Arc<Daemon>) -> Result<types::Status, AppError> {
-    let status = daemon.link().ask(|engine, now| engine.status(now)).await?;
+    let asked = |engine: &mut Engine, now| (engine.status(now), engine.kept());
+    let (status, kept) = daemon.link().ask(asked).await?;
     let policy = daemon.policy();
     let paths = policy.roots.values().map(|root| root.path.clone());
     let spaces = (daemon.parts.space)(paths.collect()).await;
     // The sources' figures are on disk.
-    wait(move || status_of(&daemon, &policy, &status, &spaces)).await
+    wait(move || status_of(&daemon, &policy, (&status, &kept), &spaces)).await
 }
 
 fn status_of(
     daemon: &Daemon,
     policy: &Policy,
-    status: &Status,
+    (status, kept): (&Status, &Kept),
     spaces: &BTreeMap<PathBuf, types::Volume>,
 ) -> types::Status {
     let parts = &daemon.parts;
     let now = clock::now().wall;
-    let mut figures = RuleFigures::read(daemon, policy, now);
+    let mut figures = RuleFigures::read(daemon, policy, kept, now);
     let (due, waits) = backlog(daemon, policy, &figures, status, now);
     let root_line = |root: &RootStatus| {
         let path = policy.roots.get(&root.root).map(|root| &root.path);

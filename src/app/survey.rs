@@ -192,7 +192,9 @@ impl SourceFindings {
 fn count_due(engine: &Engine, policy: &Policy, now: Now, findings: &mut Findings) {
     let (index, jobs) = (engine.index(), engine.jobs());
     let calendar = Calendar::new(now.wall);
-    let plan = plan_of(index, jobs, policy, &calendar, now.wall, Duration::ZERO);
+    let kept = engine.kept().until(now.wall);
+    let known = (&**index, &**jobs, &*kept);
+    let plan = plan_of(known, policy, &calendar, now.wall, Duration::ZERO);
     for group in &plan.groups {
         let Some(id) = policy.rule_named(&group.rule) else {
             continue;

@@ -49,6 +49,7 @@ fn policy(path: &str, expire_ms: i64) -> Policy {
         keep: None,
         since: Since::Mtime,
         expire_ms: Some(expire_ms),
+        keep_last: None,
         unit: Unit::File,
         limit: None,
         skip_open: SkipOpen::Always,

@@ -37,6 +37,7 @@ mod guard;
 mod http;
 mod interpolate;
 mod jwt;
+mod keep_last;
 mod limits;
 mod load;
 mod path_map;

@@ -13,6 +13,7 @@ use crate::core::policy::{Disposal, JobFilter, Per, Record, Rule, Schedule, Sinc
 
 use super::error::{Problem, Refusal, allowed};
 use super::globs::{self, Matched};
+use super::keep_last;
 use super::limits;
 use super::reader::{Reader, Reported};
 use super::roots::{self, Ttl};
@@ -157,6 +158,7 @@ fn of_argument(place: usize, root: &roots::Draft, ttl: &Ttl) -> Draft {
             keep: None,
             since: Since::Newest,
             expire_ms: ttl.expire_ms,
+            keep_last: None,
             unit: Unit::File,
             limit: None,
             skip_open: SkipOpen::Always,
@@ -243,6 +245,7 @@ fn of_table(
     let expire = expire(reader, rule, &jobs.filter);
     let since = rule.since.get().copied();
     let limit = limits::read(reader, &rule.limit);
+    let keep_last = keep_last::read(reader, rule, unit.unwrap_or(Unit::File), &jobs.filter);
     // The combinations are checked if each key is valid on its own.
     if let (Ok(chosen), Some(unit), Some(since), true) =
         (&chosen, unit, since, reader.count() == problems)
@@ -272,6 +275,7 @@ fn of_table(
             expire_ms: expire.ok()?.map(value::milliseconds),
             unit: unit?,
             limit,
+            keep_last: keep_last.ok()?,
             skip_open: rule.skip_open.get().copied()?,
             disposal,
             schedule: match rule.schedule.get() {

@@ -17,6 +17,7 @@ mod good;
 mod good_jobs;
 mod http;
 mod jwt;
+mod keep_last;
 mod limits;
 mod places;
 mod schedules;

@@ -167,8 +167,22 @@ pub struct Claim {
     pub limit: Option<LimitCause>,
     /// From when lateness counts: the deadline, or the end of the hold that outlasted it.
     pub due: Timestamp,
+    /// The newest members of its group, as many as its rule keeps: while they are there, it may go.
+    /// Empty without `keep_last`.
+    pub newer: Vec<NewerMember>,
     /// The actor.
     pub actor: Actor,
+}
+
+/// A member of a group that is newer than what a claim names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewerMember {
+    /// The path in the root of the claim.
+    pub path: RelPath,
+    /// The inode that the index knows.
+    pub key: FileKey,
+    /// The deciding timestamp that the index knows.
+    pub known: Timestamp,
 }
 
 impl Claim {

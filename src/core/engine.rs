@@ -17,6 +17,7 @@
 //! - `root_state`: the state of a root; `roots`: what changes it
 //! - `saved_state`: what an earlier process knew
 //! - `source_state`, `sources`: sources of jobs, and what they report
+//! - `members`: what rules with `keep_last` count; `kept_last`: what they keep
 //! - `pauses`: removals that a user has paused
 //! - `job_holds`: what jobs, their sources and pins hold
 //! - `owned`: whose entries are whose
@@ -49,6 +50,7 @@ mod item;
 mod job_breaker;
 mod job_holds;
 mod job_units;
+mod kept_last;
 mod lapse;
 mod limit_check;
 mod limit_clean;
@@ -59,6 +61,7 @@ mod limit_space;
 mod limit_space_state;
 mod limit_state;
 mod limits;
+mod members;
 mod observe;
 mod orders;
 mod overrides;
@@ -78,6 +81,7 @@ mod trash;
 mod unread;
 
 pub use answer::Holds;
+pub use kept_last::Kept;
 pub use saved_state::SavedState;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,6 +94,7 @@ use gathered::BarrierWait;
 use holds::HoldTable;
 use job_units::JobRecords;
 use limits::Limits;
+use members::MemberTable;
 use orders::Orders;
 use owned::OwnershipIndex;
 use root_state::RootState;
@@ -166,6 +171,8 @@ pub struct Engine {
     roots: BTreeMap<RootId, RootState>,
     /// Shared with those who ask what is held.
     holds: Arc<HoldTable>,
+    /// Shared likewise.
+    members: Arc<MemberTable>,
     claims: Claims,
     cleans: Cleans,
     orders: Orders,
@@ -250,6 +257,7 @@ impl Engine {
             timers: Timers::new(now.wall),
             roots,
             holds: Arc::default(),
+            members: Arc::default(),
             claims: Claims::default(),
             cleans: Cleans::default(),
             orders: Orders::default(),
@@ -260,6 +268,7 @@ impl Engine {
             saved,
             older: BTreeSet::new(),
         };
+        engine.count_all_anew();
         engine.reevaluate_restored(units, now);
         engine.arm_pins(now);
         engine.check_pauses(now);
@@ -295,6 +304,7 @@ impl Engine {
             Input::Clean(policy, request, done) => self.order_clean(policy, request, done),
             Input::Ask(ask) => ask(self, now),
         }
+        self.regroup(now);
         self.continue_reclassify(now);
         self.refresh_content_mtimes(now);
         self.check_orders(now);

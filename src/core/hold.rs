@@ -106,6 +106,17 @@ pub enum Hold {
     Displaced,
     /// The daemon runs with `--dry-run`.
     DryRun,
+    /// It is among the newest of its group, which its rule keeps.
+    KeptLast {
+        /// Number of newest ones that the rule keeps.
+        count: usize,
+        /// The group: what the rule's `per` makes of its path; `None`: `per` does not match it.
+        group: Option<String>,
+        /// Its place, 1 for the newest; `None`: it is not known yet.
+        place: Option<usize>,
+        /// Some of the newer ones, the newest first.
+        newer: Vec<String>,
+    },
     /// A user has paused removals, in one root or in all.
     Paused {
         /// Name of the root; `None`: all roots.
@@ -265,6 +276,7 @@ impl Hold {
             | Self::Unreadable { .. }
             | Self::Displaced
             | Self::LimitFutile { .. }
+            | Self::KeptLast { .. }
             | Self::RootMissing
             | Self::Breaker
             | Self::ClockJumped { .. }
@@ -329,6 +341,22 @@ impl fmt::Display for Hold {
             ),
             Self::Displaced => f.write_str("its name was taken while it was out; it stays in the quarantine"),
             Self::DryRun => f.write_str("the daemon runs with --dry-run or --shadow"),
+            Self::KeptLast { count, place: None, .. } => {
+                write!(f, "its rule keeps the last {count} of its group, and which these are is not known yet")
+            }
+            Self::KeptLast { count, group, place: Some(place), newer } => {
+                write!(f, "its rule keeps the last {count}")?;
+                match group.as_deref() {
+                    None => f.write_str(" of what its per does not match")?,
+                    Some("") => {}
+                    Some(group) => write!(f, " of {group:?}")?,
+                }
+                write!(f, ", and it is number {place} of them")?;
+                if newer.is_empty() {
+                    return Ok(());
+                }
+                write!(f, "; newer: {}", newer.join(", "))
+            }
             Self::Paused { root, who, why, until } => {
                 let (what, option) = match root {
                     Some(root) => (format!("root \"{root}\""), format!(" --root {root}")),

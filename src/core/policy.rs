@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 mod decide;
 mod globs;
+mod keep_last;
 mod limit;
 mod rule;
 mod schedules;
@@ -16,6 +17,7 @@ mod source;
 
 pub use decide::{Class, Verdict};
 pub use globs::{Globs, classes_in};
+pub use keep_last::{Grouping, KeepLast};
 pub use limit::{Amount, Limit, Order, Per};
 pub use rule::{Disposal, JobFilter, Record, Rule, Schedule, Since, SkipOpen};
 pub use schedules::{NamedSchedule, ScheduleAction};
@@ -124,6 +126,9 @@ impl Policy {
             let times = (rule.since, rule.expire_ms, rule.unit, &rule.schedule);
             let owners = (&rule.jobs, &rule.kinds, sources, rule.record, &rule.limit);
             let _ = writeln!(text, "rule {paths:?} {times:?} {owners:?}");
+            if let Some(keep) = &rule.keep_last {
+                let _ = writeln!(text, "keeps {keep:?}");
+            }
         }
         for of in self.enabled_schedules() {
             let all = (&of.name, &of.times, of.on_start, &of.action);
@@ -133,6 +138,12 @@ impl Policy {
             text.push_str("cleans at start\n");
         }
         text
+    }
+
+    /// Returns true if any rule keeps the newest of its groups.
+    #[must_use]
+    pub fn has_keep_last(&self) -> bool {
+        self.rules.iter().any(|rule| rule.keep_last.is_some())
     }
 
     /// Returns true if what is due under the rule behind `id` may go, now or later, without

@@ -141,6 +141,7 @@ mod tests {
                 known: Timestamp::MIN,
                 retention_ms: None,
                 limit: None,
+                newer: Vec::new(),
                 due: Timestamp::MIN,
                 actor: Actor::default(),
             },

@@ -175,6 +175,7 @@ mod tests {
             keep: Some(Globs::compile(&["*.log"]).unwrap()),
             since: Since::CompletedAt,
             expire_ms: Some(0),
+            keep_last: None,
             unit: Unit::Job,
             limit: None,
             skip_open: SkipOpen::Never,
@@ -216,6 +217,7 @@ mod tests {
             known: Timestamp::MIN,
             retention_ms: None,
             limit: None,
+            newer: Vec::new(),
             due: Timestamp::MIN,
             actor: Actor::default(),
         }

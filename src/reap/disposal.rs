@@ -33,7 +33,7 @@ impl Pipeline<'_> {
         // Units may have waited for one another: long enough to set a pin.
         let sound = self.check(quarantined, round, |one, _| {
             let hold = match one.claim.unit {
-                Unit::File => self.paused(&one.claim),
+                Unit::File => self.withheld(&one.claim),
                 Unit::Dir | Unit::Job => self.pinned(&one.claim),
             };
             hold.map_or(Ok(()), |hold| Err(hold.into()))

@@ -190,7 +190,7 @@ impl<'a> Look<'a> {
         if !is_of(&owner, claim) {
             return Err(Outcome::Changed { facts: *facts });
         }
-        if let Some(hold) = self.paused(claim) {
+        if let Some(hold) = self.withheld(claim) {
             return Err(Outcome::Held(hold));
         }
         let now = self.clock.now();
@@ -206,9 +206,11 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Returns the pause that holds what the claim names.
-    pub(super) fn paused(&self, claim: &Claim) -> Option<Hold> {
-        self.looks.hooks.pauses.hold_of_claim(self.policy, claim)
+    /// Returns the pause that holds what the claim names, or that it is among the newest of its
+    /// group.
+    pub(super) fn withheld(&self, claim: &Claim) -> Option<Hold> {
+        let paused = self.looks.hooks.pauses.hold_of_claim(self.policy, claim);
+        paused.or_else(|| self.kept_last(claim))
     }
 
     fn judge_file(&self, claim: &Claim, facts: &Facts, owner: &Owner) -> Recheck {

@@ -27,6 +27,7 @@ mod links;
 mod location;
 mod look;
 mod names;
+mod newer;
 mod open_roots;
 mod parts;
 mod pending;

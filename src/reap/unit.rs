@@ -163,11 +163,10 @@ impl Look<'_> {
         has_record.then(|| (self.looks.hooks.linked)(self.policy, claim))?
     }
 
-    /// Returns the pause that holds the unit, or the pin that holds it or anything in it by its
-    /// path.
+    /// Returns what withholds the unit, or the pin that holds it or anything in it by its path.
     pub(super) fn pinned(&self, claim: &Claim) -> Option<Hold> {
         let hooks = &self.looks.hooks;
-        if let Some(hold) = self.paused(claim) {
+        if let Some(hold) = self.withheld(claim) {
             return Some(hold);
         }
         if hooks.pins.is_empty() {

@@ -40,6 +40,9 @@ pub struct PlanGroup {
     pub overdue: Tally,
     /// Files that are due, and go later by the schedule, or when somebody asks.
     pub waits: Tally,
+    /// Files that are due until then, and stay because their rule keeps the newest of each group.
+    #[serde(default)]
+    pub kept: Tally,
     /// The rule's schedule: `manual`, or its instants. `null`: what is due goes at its deadline.
     pub schedule: Option<String>,
     /// The next instant of the schedule.

@@ -13,6 +13,12 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Counts less, at least nothing.
+    pub(crate) fn remove(&mut self, files: u64, bytes: u64) {
+        self.files = self.files.saturating_sub(files);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
     /// Counts more; the bytes stay at the most that can be told.
     pub(crate) fn add(&mut self, files: u64, bytes: u64) {
         self.files += files;

@@ -37,6 +37,7 @@ mod install;
 mod jobs_api;
 mod jobs_postgres;
 mod jobs_sqlite;
+mod keep_last;
 mod ledger;
 mod limits;
 mod metrics;

@@ -9,7 +9,7 @@ use lapsed::core::facts::Kind;
 use lapsed::core::path::RelPath;
 
 use crate::machine::Machine;
-use crate::rules::{OLD_TTL_MS, ROOT, UNIT_TTL_MS, ttl_of};
+use crate::rules::{OLD_KEPT, OLD_TTL_MS, ROOT, UNIT_TTL_MS, ttl_of};
 
 /// What the clock guard lets pass as the clock's ordinary correction, on the longest life of a file here.
 const CLOCK_TOLERANCE_MS: i64 = 2_500;
@@ -24,6 +24,10 @@ impl Machine {
         };
         // A modification time can be set to anything: only the wall clock can tell.
         if ttl_ms == OLD_TTL_MS {
+            assert!(
+                !self.newest_old().contains(path),
+                "{path} is among the newest, and is removed: {claim:?}"
+            );
             let now = self.world.now().wall;
             assert!(
                 node.mtime.plus_ms(ttl_ms) <= now,
@@ -36,6 +40,16 @@ impl Machine {
             lived_ms + CLOCK_TOLERANCE_MS >= ttl_ms,
             "{path} is removed after {lived_ms} ms instead of {ttl_ms}: {node:?}, {claim:?}"
         );
+    }
+
+    /// The files that stay because they are the newest of their kind.
+    fn newest_old(&self) -> Vec<RelPath> {
+        let old = self.world.files();
+        let old = old.filter(|(path, _)| ttl_of(path) == Some(OLD_TTL_MS));
+        let mut old: Vec<_> = old.map(|(path, node)| (node.mtime, path)).collect();
+        old.sort();
+        let newest = old.into_iter().rev().take(OLD_KEPT);
+        newest.map(|(_, path)| path.clone()).collect()
     }
 
     pub fn check_always(&self) {
@@ -91,6 +105,7 @@ impl Machine {
             }
         }
         let now = self.world.now();
+        let newest = self.newest_old();
         for (path, node) in self.world.files() {
             let explained = self.engine.explain(ROOT, path, now);
             let within_open_unit = self
@@ -99,7 +114,7 @@ impl Machine {
                 .iter()
                 .any(|(other, node)| node.open && other.top() == path.top());
             assert!(
-                ttl_of(path).is_none() || node.open || within_open_unit,
+                ttl_of(path).is_none() || node.open || within_open_unit || newest.contains(path),
                 "{path} should have lapsed at {now:?}: {node:?}, {explained:?}"
             );
         }

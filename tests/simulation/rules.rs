@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use lapsed::core::claim::Unit;
 use lapsed::core::facts::RootId;
 use lapsed::core::path::RelPath;
-use lapsed::core::policy::{Globs, Policy, Root, Rule, Schedule, Since, SkipOpen};
+use lapsed::core::policy::{
+    Globs, Grouping, KeepLast, Policy, Root, Rule, Schedule, Since, SkipOpen,
+};
 
 pub const ROOT: RootId = RootId(0);
 /// Times to live of the rules, in the order in which they match: `*.tmp` by its newest timestamp, `*.old` by its mtime,
@@ -15,6 +17,8 @@ pub const TMP_TTL_MS: i64 = 10_000;
 pub const OLD_TTL_MS: i64 = 30_000;
 pub const UNIT_TTL_MS: i64 = 60_000;
 pub const REST_TTL_MS: i64 = 120_000;
+/// Number of `*.old` that stay, whatever their age: the newest by their mtime.
+pub const OLD_KEPT: usize = 2;
 pub fn policy() -> Policy {
     let rule = |name: &str, glob: Option<&str>, since, ttl_ms, unit| Rule {
         name: name.to_owned(),
@@ -24,6 +28,7 @@ pub fn policy() -> Policy {
         keep: Some(Globs::compile(&["**/*.keep"]).unwrap()),
         since,
         expire_ms: Some(ttl_ms),
+        keep_last: None,
         unit,
         limit: None,
         skip_open: SkipOpen::Always,
@@ -58,13 +63,19 @@ pub fn policy() -> Policy {
                 TMP_TTL_MS,
                 Unit::File,
             ),
-            rule(
-                "old",
-                Some("**/*.old"),
-                Since::Mtime,
-                OLD_TTL_MS,
-                Unit::File,
-            ),
+            Rule {
+                keep_last: Some(KeepLast {
+                    count: OLD_KEPT,
+                    per: Grouping::Rule,
+                }),
+                ..rule(
+                    "old",
+                    Some("**/*.old"),
+                    Since::Mtime,
+                    OLD_TTL_MS,
+                    Unit::File,
+                )
+            },
             rule("unit", Some("unit*"), Since::Newest, UNIT_TTL_MS, Unit::Dir),
             rule("rest", None, Since::Newest, REST_TTL_MS, Unit::File),
         ],

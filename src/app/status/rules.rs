@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::app::calendar::Calendar;
 use crate::app::daemon::{Daemon, root_name};
+use crate::core::engine::Kept;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::index::Forecast;
 use crate::core::policy::{Policy, Rule, Schedule};
@@ -19,8 +20,9 @@ type Lines = BTreeMap<(RootId, Option<RuleId>), types::RuleLine>;
 pub(super) struct RuleFigures(Lines);
 
 impl RuleFigures {
-    /// Reads them from the index, the jobs and the totals.
-    pub(super) fn read(daemon: &Daemon, policy: &Policy, now: Timestamp) -> Self {
+    /// Reads them from the index, the jobs and the totals. What is kept as the newest of its group
+    /// is not due.
+    pub(super) fn read(daemon: &Daemon, policy: &Policy, kept: &Kept, now: Timestamp) -> Self {
         let parts = &daemon.parts;
         // `/v1/stats` tells the error.
         let removed = daemon.totals.up_to_now(&parts.registry, &parts.ledger).ok();
@@ -38,6 +40,11 @@ impl RuleFigures {
         index.forecast(None, now).into_iter().for_each(&mut add);
         let jobs = &parts.jobs;
         jobs.each_deadline((index, policy), now, |_, part| add(part));
+        for (_, part) in kept.until(now) {
+            if let Some(line) = lines.get_mut(&(part.root, Some(part.rule))) {
+                line.due.remove(part.files, part.bytes);
+            }
+        }
         Self(lines)
     }
 

@@ -92,6 +92,17 @@ fn summary(plan: &Plan) -> Vec<String> {
         let verb = if asked.files == 1 { "waits" } else { "wait" };
         lines.push(format!("{} {verb} to be asked: lapsed clean", told(asked)));
     }
+    let kept = plan
+        .groups
+        .iter()
+        .fold(Tally::default(), |mut kept, group| {
+            kept.add(group.kept.files, group.kept.bytes);
+            kept
+        });
+    if kept.files > 0 {
+        let verb = if kept.files == 1 { "stays" } else { "stay" };
+        lines.push(format!("{} {verb} as the newest (keep_last)", told(kept)));
+    }
     lines
 }
 

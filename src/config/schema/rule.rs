@@ -3,12 +3,13 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::super::keep_last::KeepCount;
 use super::super::rule_jobs::JobWord;
 use super::super::setting::{Table, Value, Values};
 use super::super::value::{Expire, Name, Undo};
 use super::Limit;
 use crate::core::claim::Unit;
-use crate::core::policy::{Record, Schedule, Since, SkipOpen};
+use crate::core::policy::{Grouping, Record, Schedule, Since, SkipOpen};
 
 /// A rule: which files lapse, and when. The first rule that matches a file decides.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -56,6 +57,18 @@ pub(in crate::config) struct Rule {
     /// "0s" with since = "expires_at".
     #[schemars(example = &"7d")]
     pub expire: Value<Expire>,
+    /// Number of newest files, or directories with unit = "dir", to keep of each group (see per)
+    /// whatever their age, from 1 to 1000. Newer is by since, then by the path. What is not among
+    /// them lapses when expire says.
+    #[schemars(example = 3)]
+    pub keep_last: Value<KeepCount>,
+    /// Groups of keep_last in each root: "dir" (all in one directory), or a template of paths from
+    /// the root such as "{name}-20*.tar.gz" or "{name}/**". Paths are one group if its placeholders
+    /// ({name}, {stem}, {job}, {uuid}, {digits}) stand for the same; "*" and "**" stand for what
+    /// differs, and each placeholder takes as little as lets the rest match. Paths that it does not
+    /// match are one group. Default: all that the rule takes is one group.
+    #[schemars(example = &"dir")]
+    pub per: Value<Grouping>,
     /// Unit that lapses as a whole: "file", "dir" (a top-level directory of the root), or "job"
     /// (all files that a job owns).
     #[schemars(extend("default" = "file"))]

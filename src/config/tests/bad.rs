@@ -24,9 +24,9 @@ fn unknown_keys() {
     "#);
     refused!(Host::with_rule("expires = \"7d\"\nexpire = \"7d\"\njobs = [\"completed\"]"), @r#"
     HOST/etc/lapsed.toml:5: [[rule]] "r": unknown key "expires"
-      allowed: name, enabled, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, undo, skip_open, schedule, limit; did you mean "expire"?
+      allowed: name, enabled, root, glob, exclude, keep, job, kind, source, since, expire, keep_last, per, unit, record, then, undo, skip_open, schedule, limit; did you mean "expire"?
     HOST/etc/lapsed.toml:7: [[rule]] "r": unknown key "jobs"
-      allowed: name, enabled, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, undo, skip_open, schedule, limit; did you mean "job"?
+      allowed: name, enabled, root, glob, exclude, keep, job, kind, source, since, expire, keep_last, per, unit, record, then, undo, skip_open, schedule, limit; did you mean "job"?
     "#);
     refused!(Host::with("[[root]]\npath = \"x\"\npurge = true"), @r#"
     HOST/etc/lapsed.toml:3: [[root]] 1: unknown key "purge"

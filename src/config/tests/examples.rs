@@ -34,8 +34,10 @@ fn with_key(section: &str, key: &Key, value: &str) -> String {
         ("variables", vec![("file", "\".env\"")]),
         ("schedule", vec![("name", "\"n\""), ("at", "\"0 2 * * *\"")]),
     ];
-    if key.name == "record" {
-        tables[3].1.push(("unit", "\"job\""));
+    match key.name.as_str() {
+        "record" => tables[3].1.push(("unit", "\"job\"")),
+        "per" => tables[3].1.push(("keep_last", "3")),
+        _ => {}
     }
     // Every root has an owner template then.
     if key.name == "per" {

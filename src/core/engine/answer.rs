@@ -8,6 +8,7 @@ use super::holds::{EntryState, HoldTable, Refused};
 use super::item::Item;
 use super::job_holds::JobHolds;
 use super::lapse::Lapse;
+use super::members::MemberTable;
 use super::root_state::RootHolds;
 use crate::core::claim::Unit;
 use crate::core::clock_guard::ClockGuard;
@@ -29,6 +30,7 @@ pub struct Holds {
     unsaved: Option<Hold>,
     jobs: JobHolds,
     pauses: Arc<Pauses>,
+    members: Arc<MemberTable>,
     mode: Mode,
     now: Now,
 }
@@ -55,6 +57,10 @@ impl Holds {
             .or_else(|| self.guard.hold(basis, deadline, self.now))
             .or_else(|| self.own_hold(root, path))
             .or_else(|| self.jobs.hold(root, path, rule, self.now.wall))
+            .or_else(|| {
+                let policy = &self.jobs.policy;
+                self.members.hold(policy, (root, rule), path, basis)
+            })
             .or_else(|| (self.mode == Mode::DryRun).then_some(Hold::DryRun))
     }
 
@@ -88,6 +94,7 @@ impl Engine {
             unsaved: self.saved.hold(),
             jobs: self.job_holds(),
             pauses: Arc::clone(&self.pauses),
+            members: Arc::clone(&self.members),
             mode: self.mode,
             now,
         }

@@ -29,9 +29,8 @@ impl Engine {
 
     /// Arms every page that changed, or of which an entry did, since the last call.
     pub(super) fn arm_touched(&mut self, now: Now) {
-        let mut pages = std::mem::take(&mut self.timers.touched);
-        pages.append(&mut self.writer.take_touched());
-        for page in pages {
+        self.regroup(now);
+        for page in std::mem::take(&mut self.timers.touched) {
             self.count_page(page);
             self.arm_page(page, now);
         }
@@ -136,6 +135,6 @@ impl Engine {
                 .policy
                 .rules
                 .iter()
-                .all(|rule| rule.schedule == Schedule::AtDeadline)
+                .all(|rule| rule.schedule == Schedule::AtDeadline && rule.keep_last.is_none())
     }
 }

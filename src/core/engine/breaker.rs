@@ -268,6 +268,8 @@ impl Engine {
             .filter(|part| self.policy.lapses_by_itself(part.rule))
             .map(|part| part.files)
             .sum();
+        self.regroup(now);
+        let due = due.saturating_sub(self.kept_due(root, now.wall));
         let before = self
             .roots
             .get_mut(&root)

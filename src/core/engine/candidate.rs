@@ -246,7 +246,9 @@ impl Engine {
                 .jobs
                 .readings(&self.policy, of.root, of.path.as_bytes()),
         };
+        let newer = self.newest_of_group(of.root, of.lapse.rule, &of.path);
         Claim {
+            newer,
             root: of.root,
             path: of.path,
             owners,

@@ -133,7 +133,7 @@ impl Engine {
         let takes = |rule| self.policy.rule(rule).unit != Unit::File || dir.files_beneath == 0;
         let Some((rule_id, job)) = rule.filter(|(rule, _)| takes(*rule)) else {
             if before.is_some() {
-                self.writer.set_unit(id, None);
+                self.change_unit(id, None, now);
             }
             return;
         };
@@ -154,15 +154,13 @@ impl Engine {
         let changed = before
             .is_none_or(|unit| (unit.rule, unit.basis, unit.latest) != (rule_id, basis, latest));
         if changed {
-            self.writer.set_unit(
-                id,
-                Some(UnitRule {
-                    rule: rule_id,
-                    basis,
-                    latest,
-                    expire_ms,
-                }),
-            );
+            let unit = UnitRule {
+                rule: rule_id,
+                basis,
+                latest,
+                expire_ms,
+            };
+            self.change_unit(id, Some(unit), now);
             self.lift(&Item::Dir(id));
             self.hold_fresh_unit(root, id, now);
             self.arm_unit(id, now);

@@ -244,6 +244,12 @@ impl Engine {
             .chain(once_with(move || {
                 Some((self.hold_by_job(root, item, lapse.rule, now)?, None))
             }))
+            .chain(once_with(move || {
+                Some((
+                    self.hold_by_count(root, item, (lapse.rule, lapse.basis))?,
+                    None,
+                ))
+            }))
             .flatten()
     }
 

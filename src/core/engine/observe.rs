@@ -32,6 +32,7 @@ impl Engine {
                 if self.is_watched(root) {
                     if self.unread_dirs.remove(root, &dir) {
                         self.retry_jobs_of_roots(now);
+                        self.arm_counted(root, now);
                     }
                     self.observe_listing(root, &dir, &facts, files, &dirs, discovery, now);
                     let stamp = match coverage {
@@ -68,6 +69,7 @@ impl Engine {
             Observed::Gone { root, dir } => {
                 if self.unread_dirs.remove_all(root, &dir) {
                     self.retry_jobs_of_roots(now);
+                    self.arm_counted(root, now);
                 }
                 if let Some(id) = self.index.dir_id(root, dir.as_bytes()) {
                     self.drop_dir(id, now);
@@ -383,7 +385,7 @@ impl Engine {
             self.holds_mut().lift(&Item::Dir(dir), place);
         }
         let dropped = self.writer.drop_dir(dir);
-        self.forget_dirs(&dropped.dirs);
+        self.forget_dirs(&dropped.dirs, now);
     }
 
     fn observe_move(&mut self, root: RootId, from: &RelPath, to: &RelPath, now: Now) {
@@ -402,10 +404,11 @@ impl Engine {
         };
         self.report_moved_dir(id, now);
         let parent = self.writer.ensure_dir(root, &parent);
-        self.writer.set_unit(id, None);
+        self.change_unit(id, None, now);
         let dropped = self.writer.move_dir(id, parent, name);
-        self.forget_dirs(&dropped.unwrap_or_default().dirs);
+        self.forget_dirs(&dropped.unwrap_or_default().dirs, now);
         self.count_tree(id);
+        self.regroup_moved(id);
         // Rules go by path. Until the listing has been through, the reaper's own look at the path
         // keeps what has another rule now: late is safe.
         self.effects.relist(root, to.clone());

@@ -59,7 +59,7 @@ impl Engine {
         };
         let replaced = state.on_found(key);
         if !self.recognize(root, key, now) && replaced {
-            self.drop_root(root);
+            self.drop_root(root, now);
         }
         self.effects.push(Effect::Placed(root, Some(key)));
         self.tell_root(root, "found");
@@ -91,7 +91,7 @@ impl Engine {
         if was_found || is_void {
             // What was saved of a root that is known to be gone is of no use; of others it is kept.
             state.unsettle();
-            self.drop_root(root);
+            self.drop_root(root, now);
         }
         if is_void {
             self.retry_jobs_of_roots(now);
@@ -127,6 +127,7 @@ impl Engine {
             return;
         };
         let fresh = self.end_restoring(root);
+        self.arm_counted(root, now);
         self.report_complete(root, now);
         if !pass.is_first {
             if pass.is_recovery {
@@ -183,14 +184,14 @@ impl Engine {
         let known: Vec<RootId> = self.roots.keys().copied().collect();
         for root in known {
             for (dir, _) in self.index.units(root) {
-                self.writer.set_unit(dir, None);
+                self.change_unit(dir, None, now);
             }
             if policy.roots.contains_key(&root) {
                 if let Some(state) = self.roots.get_mut(&root) {
                     state.on_rules_changed(now.boot);
                 }
             } else {
-                self.drop_root(root);
+                self.drop_root(root, now);
                 self.roots.remove(&root);
                 self.effects.push(Effect::Placed(root, None));
             }
@@ -202,25 +203,27 @@ impl Engine {
         self.cleans.forget_queued();
         self.breaker = breaker;
         self.policy = policy;
+        self.count_all_anew();
         self.reload_sources();
         self.count_all();
     }
 
     /// Drops all that is known about what is in `root`.
-    fn drop_root(&mut self, root: RootId) {
+    fn drop_root(&mut self, root: RootId, now: Now) {
         if let Some(dir) = self.index.dir_id(root, b"") {
             self.forget_owned_in(dir);
         }
         let dropped = self.writer.drop_root(root);
-        self.forget_dirs(&dropped.dirs);
+        self.forget_dirs(&dropped.dirs, now);
     }
 
     /// Forgets holds and timers of directories that the index has dropped, before others get their
     /// numbers.
-    pub(super) fn forget_dirs(&mut self, dropped: &[DirId]) {
+    pub(super) fn forget_dirs(&mut self, dropped: &[DirId], now: Now) {
         for &dir in dropped {
             self.holds_mut().forget_dir(dir);
             self.timers.forget_dir(dir);
         }
+        self.forget_units(dropped, now);
     }
 }

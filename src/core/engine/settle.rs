@@ -1,6 +1,6 @@
 //! The reaper's answers → index, lateness, figures, events, holds, and the job's record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use super::holds::HoldTable;
@@ -272,7 +272,7 @@ impl Engine {
                 latest: unit.latest,
                 expire_ms: None,
             };
-            self.writer.set_unit(*dir, Some(for_ever));
+            self.change_unit(*dir, Some(for_ever), now);
         }
     }
 
@@ -286,6 +286,9 @@ impl Engine {
         now: Now,
     ) {
         let is_job = claim.unit == Unit::Job;
+        if hold == Hold::RecheckMismatch {
+            self.relist_newer(claim);
+        }
         // The end of the pause arms it again: it has no hold of its own.
         if matches!(hold, Hold::Paused { .. }) {
             return;
@@ -332,6 +335,15 @@ impl Engine {
                 Hold::InTrash { until: None }
             }
             hold => hold,
+        }
+    }
+
+    /// Has the directories listed that hold the newer members of a claim's group: some may be gone.
+    fn relist_newer(&mut self, claim: &Claim) {
+        let dirs = claim.newer.iter().filter_map(|one| one.path.split());
+        let dirs: BTreeSet<RelPath> = dirs.map(|(dir, _)| dir).collect();
+        for dir in dirs {
+            self.effects.relist(claim.root, dir);
         }
     }
 

@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Engine, Setup};
+use super::{Engine, Input, Setup};
 use crate::core::claim::{Claim, Outcome, Reaped, Removal, Unit};
 use crate::core::clock_guard::ClockGuard;
 use crate::core::effect::{Effect, Event, JOBS};
-use crate::core::engine::Input;
-use crate::core::facts::{Facts, FileKey, Kind, RootId};
+use crate::core::facts::{Facts, FileKey, Kind, RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::jobs::{
     JobChange, JobLookup, JobRow, JobTimestamps, SourceId, SourceUpdate, Status,
@@ -29,6 +28,7 @@ use crate::core::time::{FileTime, Now, Timestamp};
 
 mod holding;
 mod job_breaker;
+mod keep_last;
 mod limits;
 mod low_marks;
 mod orders;
@@ -105,6 +105,7 @@ fn rule(name: &str) -> Rule {
         keep: None,
         since: Since::Newest,
         expire_ms: Some(HOUR),
+        keep_last: None,
         unit: Unit::File,
         limit: None,
         skip_open: SkipOpen::Never,
@@ -160,7 +161,6 @@ fn policy(rules: Vec<Rule>) -> Policy {
         ]),
         rules,
         sources: BTreeMap::from([(DB, source)]),
-        databases: BTreeSet::new(),
         ..Policy::default()
     }
 }

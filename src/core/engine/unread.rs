@@ -81,6 +81,14 @@ impl Engine {
         Some(Hold::Unreadable { error })
     }
 
+    /// Returns the hold of what `root` has under a rule that counts, while a directory of it cannot
+    /// be read: what is in it is not counted.
+    pub(super) fn hold_of_unread_group(&self, root: RootId) -> Option<Hold> {
+        let (_, dir, error) = self.unread_dirs().find(|(of, ..)| *of == root)?;
+        let error = format!("\"{dir}\" may hold more of its group and cannot be read: {error}");
+        Some(Hold::Unreadable { error })
+    }
+
     /// Directories that are there, as far as is known, and cannot be read.
     fn unread_dirs(&self) -> impl Iterator<Item = (RootId, &RelPath, &str)> {
         let all = self.unread_dirs.0.iter();

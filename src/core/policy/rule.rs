@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::globs::Globs;
+use super::keep_last::KeepLast;
 use super::limit::Limit;
 use crate::core::claim::Unit;
 use crate::core::facts::{Facts, Latest, RootId};
@@ -30,6 +31,8 @@ pub struct Rule {
     pub expire_ms: Option<i64>,
     /// Limits on what it takes.
     pub limit: Option<Limit>,
+    /// The newest things that it keeps whatever their age; not with [`Unit::Job`].
+    pub keep_last: Option<KeepLast>,
     /// The unit that lapses as a whole.
     pub unit: Unit,
     /// Treatment of open files.

@@ -99,6 +99,7 @@ pub(crate) fn rule(name: &str, unit: Unit, glob: Option<&str>, expire_ms: i64) -
         keep: None,
         since: Since::Newest,
         expire_ms: Some(expire_ms),
+        keep_last: None,
         unit,
         limit: None,
         skip_open: SkipOpen::Never,

@@ -67,6 +67,7 @@ fn rule(unit: Unit, since: Since, expire_ms: i64) -> Rule {
         keep: None,
         since,
         expire_ms: Some(expire_ms),
+        keep_last: None,
         unit,
         limit: None,
         skip_open: SkipOpen::Always,
@@ -183,6 +184,7 @@ impl Bench {
             pieces: Vec::new(),
             retention_ms: None,
             limit: None,
+            newer: Vec::new(),
             due: clock::now().wall,
             actor: Actor::default(),
         }
@@ -320,6 +322,7 @@ impl Bench {
             pieces: Vec::new(),
             retention_ms: None,
             limit: None,
+            newer: Vec::new(),
             due: Timestamp::MIN,
             actor: Actor::default(),
         };

@@ -6,6 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
+use crate::core::claim::NewerMember;
+use crate::core::policy::{Grouping, KeepLast};
 
 /// Everything that is readable in the root and its quarantine.
 fn contents(bench: &Bench) -> BTreeSet<String> {
@@ -326,4 +328,95 @@ fn a_part_of_a_unit_that_is_carried_out_of_the_root_stays_where_it_is() {
     assert_eq!(bench.read("unit/g"), "1");
     assert_eq!(bench.quarantined(), Vec::<String>::new());
     assert_eq!(bench.lines().len(), 0);
+}
+
+/// A file or directory that goes while something newer of its group is there.
+fn counted(bench: &Bench, unit: Unit, name: &str, newer: &[&str]) -> Claim {
+    let known = bench.claim(unit, name);
+    let newer = newer.iter().map(|newer| {
+        let claim = bench.claim(unit, newer);
+        NewerMember {
+            path: claim.path,
+            key: claim.key,
+            known: claim.known,
+        }
+    });
+    Claim {
+        newer: newer.collect(),
+        ..known
+    }
+}
+
+#[test]
+fn the_newest_of_a_group_are_looked_for_before_and_after_the_move() {
+    for unit in [Unit::File, Unit::Dir] {
+        let keep = KeepLast {
+            count: 2,
+            per: Grouping::Rule,
+        };
+        let counting = Rule {
+            keep_last: Some(keep),
+            skip_open: SkipOpen::Never,
+            ..rule(unit, Since::NewestMtime, 0)
+        };
+        let mut bench = Bench::new(vec![counting]);
+        let names = ["a", "b", "c"];
+        for name in names {
+            let file = if unit == Unit::Dir { "/x" } else { "" };
+            bench.write(&format!("{name}{file}"), name);
+        }
+        // Too few are named, or one of them is another thing by now, or gone.
+        let claim = counted(&bench, unit, "a", &["b"]);
+        let mismatch = Outcome::Held(Hold::RecheckMismatch);
+        assert_eq!(bench.reap(&[claim]), std::slice::from_ref(&mismatch));
+        let claim = counted(&bench, unit, "a", &["b", "c"]);
+        bench.rename("c", "d");
+        assert_eq!(bench.reap(std::slice::from_ref(&claim))[0], mismatch);
+        bench.rename("b", "c");
+        assert_eq!(bench.reap(std::slice::from_ref(&claim))[0], mismatch);
+        // In the last moment: when it is out of its place.
+        bench.rename("c", "b");
+        bench.rename("d", "c");
+        let [a, from, to] = ["a", "b", "gone"].map(|name| bench.path(name));
+        bench.asked = Arc::new(move |_, _, _| {
+            if !a.exists() && from.exists() {
+                std::fs::rename(&from, &to).unwrap();
+            }
+        });
+        bench.reaper = None;
+        assert_eq!(bench.reap(std::slice::from_ref(&claim))[0], mismatch);
+        assert!(bench.path("a").exists());
+        bench.assert_untouched();
+        bench.asked = Arc::new(|_, _, _| {});
+        bench.reaper = None;
+        bench.rename("gone", "b");
+        assert!(matches!(bench.reap(&[claim])[0], Outcome::Removed(_)));
+    }
+}
+
+#[test]
+fn a_newer_file_that_was_made_older_does_not_count() {
+    let keep = KeepLast {
+        count: 1,
+        per: Grouping::Rule,
+    };
+    let mut bench = Bench::new(vec![Rule {
+        keep_last: Some(keep),
+        ..rule(Unit::File, Since::Mtime, 0)
+    }]);
+    for name in ["a", "b"] {
+        bench.write(name, name);
+    }
+    let claim = counted(&bench, Unit::File, "a", &["b"]);
+    let file = std::fs::File::options()
+        .append(true)
+        .open(bench.path("b"))
+        .unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    drop(file);
+    assert_eq!(
+        bench.reap(&[claim])[0],
+        Outcome::Held(Hold::RecheckMismatch)
+    );
+    bench.assert_untouched();
 }

@@ -278,6 +278,7 @@ impl Bench {
             known: ENDED,
             retention_ms: None,
             limit: None,
+            newer: Vec::new(),
             due: clock::now().wall,
             actor: Actor::default(),
         }

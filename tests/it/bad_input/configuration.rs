@@ -10,7 +10,7 @@ fn unknown_keys_and_values_in_the_configuration() {
     error: PLACE/lapsed.toml:3: [[rule]] "old": expire is missing
       such as expire = "7d", or expire = "never"
     PLACE/lapsed.toml:5: [[rule]] "old": unknown key "expires"
-      allowed: name, enabled, root, glob, exclude, keep, job, kind, source, since, expire, unit, record, then, skip_open, schedule; did you mean "expire"?
+      allowed: name, enabled, root, glob, exclude, keep, job, kind, source, since, expire, keep_last, per, unit, record, then, undo, skip_open, schedule, limit; did you mean "expire"?
     "#);
     told!(place, refused_config(&place, "[[root]]\npath = \"data\"\n[[rule]]\nexpire = \"7d\"\nunit = \"direcotry\"\n"), @r#"
     error: PLACE/lapsed.toml:5: [[rule]] 1: unit = "direcotry" is an unknown value

@@ -152,7 +152,7 @@ fn requests_that_are_not_understood() {
     "#);
     told!(place, get("/v1/files?hold=nope"), @r#"
     400 Bad Request: query parameter "hold" cannot be "nope"
-      allowed: reconciling, root-missing, root-unreachable, breaker, clock-jumped, clock-behind, open, open-unknown, denied, no-quarantine, root-in-use, ledger-unavailable, cache-unavailable, mount-inside, root-inside, state-inside, no-timestamp, unreadable, recheck-mismatch, displaced, dry-run, paused, running, source-down, contested, row-needed, unreadable-job, claim-refused, pinned
+      allowed: reconciling, root-missing, root-unreachable, breaker, clock-jumped, clock-behind, open, open-unknown, denied, no-quarantine, root-in-use, ledger-unavailable, cache-unavailable, mount-inside, root-inside, state-inside, no-timestamp, unreadable, recheck-mismatch, limit-futile, displaced, dry-run, kept-last, paused, running, source-down, contested, row-needed, unreadable-job, claim-refused, trash-full, in-trash, pinned
     "#);
     told!(place, get("/v1/files?older_than=%zz"), @r#"400 Bad Request: "%zz" in the query is not percent-encoded"#);
     told!(place, get("/v1/plan?within=99999999999999999999d"), @r#"

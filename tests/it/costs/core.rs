@@ -179,6 +179,7 @@ fn policy() -> Policy {
         keep: None,
         since: Since::Newest,
         expire_ms: Some(7 * 86_400_000),
+        keep_last: None,
         unit: Unit::File,
         limit: None,
         skip_open: SkipOpen::Always,

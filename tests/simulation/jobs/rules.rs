@@ -44,6 +44,7 @@ pub fn policy(is_mapped: bool) -> Policy {
         keep: None,
         since,
         expire_ms: Some(expire_ms),
+        keep_last: None,
         unit,
         limit: None,
         skip_open: SkipOpen::Never,

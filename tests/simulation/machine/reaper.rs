@@ -28,6 +28,29 @@ impl Machine {
         self.input(Input::Reaped(reaped));
     }
 
+    fn hold(&self, claim: &Claim, inside: &[RelPath]) -> Option<Hold> {
+        let is_open = inside.iter().any(|path| self.world.nodes[path].open);
+        let mismatch = (!self.has_newer(claim)).then_some(Hold::RecheckMismatch);
+        mismatch.or(is_open.then_some(Hold::Open { path: None }))
+    }
+
+    /// Returns true if the newer ones are there of which the claim's rule keeps the last.
+    fn has_newer(&self, claim: &Claim) -> bool {
+        let policy = self.engine.policy();
+        let Some(keep) = &policy.rule(claim.rule).keep_last else {
+            return true;
+        };
+        let is_newer = |path: &RelPath, key| {
+            let class = policy.classify(ROOT, path.as_bytes(), &Owner::Nobody);
+            let facts = self.world.facts(path).filter(|facts| facts.key == key);
+            class == Class::File(claim.rule)
+                && facts
+                    .is_some_and(|facts| (facts.mtime.ceil(), path) > (claim.known, &claim.path))
+        };
+        let newer = claim.newer.iter();
+        newer.filter(|one| is_newer(&one.path, one.key)).count() >= keep.count
+    }
+
     /// What the reaper's last look decides: the policy, on the truth.
     pub(super) fn reap(&mut self, claim: &Claim) -> Outcome {
         let Some(facts) = self.world.facts(&claim.path) else {
@@ -85,9 +108,9 @@ impl Machine {
                 return Outcome::Changed { facts };
             }
         };
-        if inside.iter().any(|path| self.world.nodes[path].open) {
+        if let Some(hold) = self.hold(claim, &inside) {
             self.held += 1;
-            return Outcome::Held(Hold::Open { path: None });
+            return Outcome::Held(hold);
         }
         let (going, staying): (Vec<_>, Vec<_>) = inside.into_iter().partition(|path| {
             claim.unit == Unit::File

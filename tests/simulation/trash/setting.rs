@@ -57,6 +57,7 @@ pub fn policy() -> Policy {
         keep: None,
         since: Since::CompletedAt,
         expire_ms: Some(TTL_MS),
+        keep_last: None,
         limit: None,
         unit: Unit::Job,
         skip_open: SkipOpen::Always,

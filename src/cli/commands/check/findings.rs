@@ -194,6 +194,7 @@ fn of_hold(found: &Held) -> Option<Line> {
         | Hold::Displaced
         | Hold::LimitFutile { .. }
         | Hold::DryRun
+        | Hold::KeptLast { .. }
         | Hold::Paused { .. }
         | Hold::Contested { .. }
         | Hold::RowNeeded { .. }

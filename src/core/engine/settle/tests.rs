@@ -55,6 +55,7 @@ fn engine() -> (Engine, Vec<Claim>) {
         keep: None,
         since: Since::Newest,
         expire_ms: Some(TTL_MS),
+        keep_last: None,
         unit,
         limit: None,
         skip_open: SkipOpen::Never,

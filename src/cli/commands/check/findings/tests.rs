@@ -13,6 +13,7 @@ fn rule(unit: Unit, schedule: Schedule) -> Rule {
         keep: None,
         since: Since::Newest,
         expire_ms: Some(1),
+        keep_last: None,
         unit,
         limit: None,
         skip_open: SkipOpen::Always,
