@@ -44,6 +44,9 @@ use crate::types;
 /// is not written waits for the next run.
 const RECORD_MAX: Duration = Duration::from_secs(5);
 
+/// Maximum time to wait until the trash of each root was read: ~1,000,000 manifests.
+const TRASH_WAIT: Duration = Duration::from_secs(30);
+
 /// A tree that was read once, to be asked about and cleaned.
 pub struct Once {
     reading: Reading,
@@ -213,6 +216,12 @@ impl Once {
     ) -> CleanReport {
         self.interrupts.removing();
         let (reaper, sources) = (&self.reaper, &self.sources);
+        // Records wait for it, and what is past its window is deleted.
+        self.reading.wait_while(
+            TRASH_WAIT,
+            &mut |engine, effect| handle_effect(reaper, sources, engine, effect),
+            |_| !reaper.knows_trash(),
+        );
         self.reading.clean(request, &mut |engine, effect| {
             handle_effect(reaper, sources, engine, effect);
             if let (Some(on_removed), Effect::Tell(event)) = (&mut on_removed, effect)

@@ -100,9 +100,19 @@ impl Reading {
 
     /// Waits until each source was read, or cannot be.
     fn wait_for_sources(&mut self, handle: EffectHandler<'_>) {
-        let until = clock::now().boot + SOURCES_WAIT;
+        self.wait_while(SOURCES_WAIT, handle, Engine::is_reading_sources);
+    }
+
+    /// Takes inputs in while `waits`, for `limit` at most.
+    pub(super) fn wait_while(
+        &mut self,
+        limit: Duration,
+        handle: EffectHandler<'_>,
+        waits: impl Fn(&Engine) -> bool,
+    ) {
+        let until = clock::now().boot + limit;
         let (rest, woken) = std::sync::mpsc::channel::<()>();
-        while self.engine.is_reading_sources() && clock::now().boot < until {
+        while waits(&self.engine) && clock::now().boot < until {
             match self.inputs.try_recv() {
                 Ok(input) => drop(self.step(input, handle)),
                 // Nobody rings: it is only a rest, so that the sources have the processor.
@@ -167,5 +177,7 @@ impl Reading {
     /// Takes no more inputs: whoever tells does not wait any more.
     pub(super) fn close(&mut self) {
         self.inputs.close();
+        // What waits for an answer to one of these does not wait any more either.
+        while self.inputs.try_recv().is_ok() {}
     }
 }

@@ -1,6 +1,8 @@
 //! The trash as the daemon wires it: pins of what comes back, and news for the engine.
 
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use nix::unistd::{Uid, User};
 use tokio::sync::mpsc;
@@ -15,6 +17,9 @@ use crate::registry::Registry;
 
 /// Pins there may be, with those of what comes back.
 const PINS_MAX: usize = 200_000;
+
+/// Pause between looks whether the engine takes anything any more, while an answer is waited for.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Reason of the pins.
 const WHY: &str = "brought back by undo";
@@ -64,9 +69,12 @@ fn ask(
         order(engine, now);
         drop(done);
     })));
-    if sent.is_ok() {
-        // Hung up when it was done, or when the engine has ended.
-        let _ = is_done.recv();
+    // Hung up when it was done, or when the engine has ended.
+    while sent.is_ok() && !engine.is_closed() {
+        match is_done.recv_timeout(PAUSE) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::core::claim::{Claim, Unit};
 use crate::core::facts::{FileKey, RootId};
 use crate::core::hold::Hold;
 use crate::core::jobs::JobKey;
-use crate::core::policy::Policy;
+use crate::core::policy::{Disposal, Policy};
 use crate::core::trash::PurgeOrder;
 use crate::fs::Dir;
 use crate::ledger::{Ledger, Line, LineUnit};
@@ -201,7 +201,14 @@ impl Lane {
     /// Returns the hold of the record of `job` while something of it can come back from a trash, or
     /// may: forgetting a row forgets it for every source that reads it.
     pub(super) fn hold_by_trash(&self, policy: &Policy, job: &JobKey) -> Option<Hold> {
-        let is_unread = |root: &RootId| !self.hooks.trash.is_known(*root);
+        // What cannot be read has nothing of ours, unless a rule moves things there.
+        let may_have = |root: RootId| {
+            let mut rules = policy.rules.iter();
+            rules.any(|rule| rule.disposal != Disposal::Delete && rule.applies_to(root))
+        };
+        let trash = &self.hooks.trash;
+        let is_unread =
+            |root: &RootId| !trash.is_known(*root) && (!trash.was_tried(*root) || may_have(*root));
         if self.places.lock().keys().any(is_unread) {
             return Some(Hold::InTrash { until: None });
         }

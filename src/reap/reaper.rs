@@ -184,6 +184,14 @@ impl Reaper {
         self.common.intents.ids()
     }
 
+    /// Returns true if the trash of every root that is there was read, or could not be.
+    #[must_use]
+    pub fn knows_trash(&self) -> bool {
+        let places = self.common.places.lock();
+        let mut roots = places.keys();
+        roots.all(|root| self.common.hooks.trash.was_tried(*root))
+    }
+
     /// Returns what its threads share.
     pub(super) fn common(&self) -> &Arc<ReaperContext> {
         &self.common

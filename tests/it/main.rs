@@ -54,6 +54,7 @@ mod shortage;
 mod takeover;
 mod tcp;
 mod terminal;
+mod trash;
 mod unfinished;
 mod uninstall;
 mod unit_file;

@@ -37,6 +37,8 @@ struct RootTrash {
     files: u64,
     bytes: u64,
     is_known: bool,
+    /// It could not be read at the last try.
+    has_failed: bool,
 }
 
 impl Trash {
@@ -64,6 +66,19 @@ impl Trash {
     /// The trash of `root` was read to its end.
     pub fn set_known(&self, root: RootId) {
         self.state.write().roots.entry(root).or_default().is_known = true;
+    }
+
+    /// The trash of `root` could not be read: it is tried again.
+    pub fn set_failed(&self, root: RootId) {
+        self.state.write().roots.entry(root).or_default().has_failed = true;
+    }
+
+    /// Returns true if the trash of `root` was read, or could not be.
+    #[must_use]
+    pub fn was_tried(&self, root: RootId) -> bool {
+        let state = self.state.read();
+        let of = state.roots.get(&root);
+        of.is_some_and(|of| of.is_known || of.has_failed)
     }
 
     /// Forgets what is known of `root`: it is away, or another directory is at its place.

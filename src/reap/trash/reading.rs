@@ -38,6 +38,7 @@ pub(in crate::reap) fn read(lane: &Lane, root: RootId, place: &RootLocation, pau
         // The root is elsewhere by now.
         Ok(()) => lane.hooks.trash.forget(root),
         Err(error) => {
+            lane.hooks.trash.set_failed(root);
             tracing::warn!(
                 root = %place.path.display(),
                 error,
