@@ -36,6 +36,7 @@ pub mod explain;
 pub mod files;
 pub mod history;
 pub mod jobs;
+pub mod limits;
 mod order;
 pub mod pause;
 pub mod pins;

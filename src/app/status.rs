@@ -87,13 +87,21 @@ fn health_of(status: &Status) -> HealthState {
 /// # Errors
 /// If the daemon is stopping.
 pub async fn status(daemon: Arc<Daemon>) -> Result<types::Status, AppError> {
-    let asked = |engine: &mut Engine, now| (engine.status(now), engine.kept());
-    let (status, kept) = daemon.link().ask(asked).await?;
+    let asked =
+        |engine: &mut Engine, now| (engine.status(now), engine.kept(), engine.limit_status());
+    let (status, kept, limits) = daemon.link().ask(asked).await?;
     let policy = daemon.policy();
     let paths = policy.roots.values().map(|root| root.path.clone());
     let spaces = (daemon.parts.space)(paths.collect()).await;
     // The sources' figures are on disk.
-    wait(move || status_of(&daemon, &policy, (&status, &kept), &spaces)).await
+    wait(move || {
+        let limits = limits.iter().map(|of| super::limits::line(of, &policy));
+        types::Status {
+            limits: limits.collect(),
+            ..status_of(&daemon, &policy, (&status, &kept), &spaces)
+        }
+    })
+    .await
 }
 
 fn status_of(
@@ -174,6 +182,7 @@ fn status_of(
             .filter(|pin| pin.until > now)
             .count() as u64,
         pauses: super::pause::list(daemon),
+        limits: Vec::new(),
         sources: sources((parts.sources)(), &parts.jobs, policy, &status.sources),
         resident_bytes: resident_bytes(),
         cpu_ms: whole_ms(clock::process_cpu()),

@@ -18,6 +18,7 @@ mod history;
 mod init;
 mod install;
 mod job;
+mod limit;
 mod ls;
 mod pause;
 mod pin;

@@ -35,6 +35,7 @@ fn routes() -> OpenApiRouter<Arc<Daemon>> {
         .merge(v1::shadow::routes())
         .merge(v1::stats::routes())
         .merge(v1::space::routes())
+        .merge(v1::limits::routes())
         .merge(v1::settings::routes())
         .merge(v1::events::routes())
         .merge(v1::sync::routes())

@@ -13,6 +13,7 @@ mod files;
 mod history;
 mod jobs;
 mod json_path;
+mod limits;
 mod moment;
 mod parameters;
 mod pause;
@@ -47,6 +48,7 @@ pub use jobs::{
     Source,
 };
 pub use json_path::{JsonPath, OptionalPath};
+pub use limits::{LimitLine, LimitState, Limits};
 pub use moment::Moment;
 pub use parameters::{QueryError, from_query, to_query};
 pub use pause::{Pause, PauseOrder, Pauses, ResumeQuery, Resumed};

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use std::collections::BTreeMap;
 
 use super::{
-    Breaker, Cache, HealthState, JsonPath, Mode, Pause, Reconciliation, RootPhase,
+    Breaker, Cache, HealthState, JsonPath, LimitLine, Mode, Pause, Reconciliation, RootPhase,
     ScheduleSettings, Source, Tally, Trigger, Trip,
 };
 
@@ -120,6 +120,9 @@ pub struct Status {
     /// Pauses that hold: nothing is removed from their roots.
     #[serde(default)]
     pub pauses: Vec<Pause>,
+    /// Limits, and how full they are.
+    #[serde(default)]
+    pub limits: Vec<LimitLine>,
     /// Sources of jobs.
     pub sources: Vec<Source>,
     /// Resident memory of the daemon in bytes, as the kernel counts it; `null` where it does not

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::common::evidence::ledger;
+use crate::common::machine::{has_namespaces, note};
+use crate::common::namespace::{serve_in_namespace, within};
 use crate::common::{Daemon, Place, errors, wait_for, walk};
 
 /// Bytes of a file that takes so many blocks of 4 KiB.
@@ -82,6 +84,30 @@ fn the_oldest_files_go_until_the_low_mark_and_the_ledger_names_the_limit() {
             .iter()
             .all(|line| line["limit"] == "max_size" && line["rule"] == "cache"),
         "{lines:?}"
+    );
+    let (status, limits) = daemon.get("/v1/limits");
+    let of = &limits["limits"][0];
+    assert_eq!(
+        (
+            status,
+            &of["rule"],
+            &of["state"],
+            of["bytes"].as_u64(),
+            of["files"].as_u64()
+        ),
+        (
+            200,
+            &Value::from("cache"),
+            &Value::from("met"),
+            Some(7 * 4096),
+            Some(7)
+        ),
+        "{limits:#}"
+    );
+    let told = place.said(&["status"]);
+    assert!(
+        told.contains("limit    cache: ") && told.contains("28 KiB of 40 KiB"),
+        "{told}"
     );
     // It stays there, and fills up again before anything goes.
     for number in 0..3 {
@@ -179,4 +205,90 @@ fn a_run_without_a_daemon_removes_what_its_dry_run_foretells() {
     let removed = paths(&place.run(&["--config", config, "clean", "--json"]));
     assert_eq!(removed, foretold);
     assert_eq!(names(&root), ["f5", "f6", "f7"]);
+}
+
+/// A daemon whose root is on a small file system of its own: "volume/cache".
+fn begin_on_volume(options: &str, limit: &str) -> Option<(Place, PathBuf, Daemon)> {
+    if !has_namespaces(&["-U", "-m"]) {
+        note("it needs user and mount namespaces");
+        return None;
+    }
+    let place = Place::new();
+    let volume = place.make_dir("volume");
+    let (at, root) = (volume.display(), volume.join("cache"));
+    let config = place.config(&format!(
+        "[[root]]\npath = \"{}\"\n[[rule]]\nname = \"cache\"\nexpire = \"never\"\nlimit = {{ {limit} }}\n",
+        root.display()
+    ));
+    let mount = format!("mount -t tmpfs -o {options} limits {at}; mkdir {at}/cache {at}/others");
+    let daemon = serve_in_namespace(&place, &mount, &config);
+    let volume = within(&daemon, &volume);
+    Some((place, volume, daemon))
+}
+
+#[test]
+fn a_file_system_is_kept_from_filling_and_no_more_goes_than_has_to() {
+    let limit = "min_free = \"1MiB\", keep_at_least = \"256KiB\"";
+    let Some((_place, volume, daemon)) = begin_on_volume("size=4m", limit) else {
+        return;
+    };
+    let root = volume.join("cache");
+    for number in 10..24 {
+        write(&root.join(format!("f{number}")), 64);
+    }
+    let free = || {
+        rustix::fs::statvfs(&volume)
+            .map(|space| space.f_bavail * space.f_frsize)
+            .unwrap()
+    };
+    crate::common::wait_or_tell(
+        "a mebibyte is free",
+        || (free() >= 1 << 20).then_some(()),
+        || format!("{} are free; {}", free(), daemon.said()),
+    );
+    daemon.sync();
+    let left = names(&root);
+    assert!(
+        (10..=12).contains(&left.len()) && left.contains(&"f23".to_owned()),
+        "{left:?}"
+    );
+    assert!(!left.contains(&"f10".to_owned()), "{left:?}");
+}
+
+#[test]
+fn a_neighbour_that_fills_the_file_system_does_not_empty_the_cache() {
+    let limit = "min_free = \"1MiB\", keep_at_least = \"64KiB\"";
+    let Some((_place, volume, daemon)) = begin_on_volume("size=4m", limit) else {
+        return;
+    };
+    let root = volume.join("cache");
+    for number in 10..20 {
+        write(&root.join(format!("f{number}")), 64);
+    }
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            use std::io::Write as _;
+            let mut file = std::fs::File::create(volume.join("others/log")).unwrap();
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = file.write_all(&content(1));
+            }
+        });
+        // What is written in the root has the limit look.
+        let held = wait_for("the limit is held", || {
+            let _ = std::fs::write(root.join("more"), b"");
+            let (_, limits) = daemon.get("/v1/limits");
+            (limits["limits"][0]["hold"] == "limit-futile").then_some(limits)
+        });
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(
+            held["limits"][0]["why"]
+                .as_str()
+                .unwrap()
+                .contains("something else"),
+            "{held:#}"
+        );
+    });
+    let left = names(&root).len();
+    assert!(left >= 5, "{left} of 11 are left");
 }

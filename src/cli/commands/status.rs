@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::breaker;
 use super::job;
+use super::limit;
 use super::pause::describe;
 use crate::cli::client::Target;
 use crate::cli::context::{Context, End, WatchOptions};
@@ -83,6 +84,12 @@ fn summary(status: &Status, now: Timestamp) -> Vec<String> {
     lines.push(format!("config   {}", configuration(status, now)));
     let pauses = status.pauses.iter();
     lines.extend(pauses.map(|pause| format!("paused   {}", describe(pause, now))));
+    lines.extend(
+        status
+            .limits
+            .iter()
+            .map(|of| format!("limit    {}", limit::describe(of))),
+    );
     lines.extend(backlog(status, now));
     lines.push(match &status.next {
         None if !status.has_deadlines => "next     nothing has a deadline".to_owned(),

@@ -20,6 +20,7 @@ use crate::core::facts::{BLOCK_BYTES, RootId, Space};
 use crate::core::hold::Hold;
 use crate::core::limits::Goal;
 use crate::core::policy::Limit;
+use crate::core::principal::Principal;
 use crate::core::report::LimitPhase;
 use crate::core::time::Now;
 
@@ -61,7 +62,12 @@ impl Engine {
     fn check_space(&mut self, no: u16, now: Now) -> bool {
         let key: SumKey = (no, Box::default());
         let fill = self.fill(&key);
-        let is_going = self.limits.going.of(&key).next().is_some();
+        let mut is_going = self.limits.going.of(&key).next().is_some();
+        // What a batch has brought into the trash is free when it has left that, too.
+        if !is_going && self.limits.get_mut(no).space.take_trash_turn() {
+            self.empty_trash(&key);
+        }
+        is_going |= self.purges_under_way() > 0;
         let of = self.limits.get_mut(no);
         match of.space.check(&of.limit, fill, is_going, now.wall) {
             Check::Nothing => false,
@@ -108,11 +114,36 @@ impl Engine {
         Some((cause, goal))
     }
 
+    /// Has the oldest of the trash deleted that a file system lacks room for, before the windows of
+    /// undo end. Returns how many bytes those have.
+    fn empty_trash(&mut self, key: &SumKey) -> u64 {
+        let root = self.limits.get(key.0).scope.root();
+        let Some((_, goal)) = self.space_excess(key) else {
+            return 0;
+        };
+        // A file takes a block at least.
+        let blocks = goal.blocks.max(goal.files.saturating_mul(8));
+        self.purge_oldest(root, blocks.saturating_mul(BLOCK_BYTES), &Principal::Rule)
+    }
+
     /// Claims one batch of what a file system lacks.
     fn free_space(&mut self, key: &SumKey, now: Now) {
         let Some((cause, goal)) = self.space_excess(key) else {
             return;
         };
+        let bytes = self.empty_trash(key);
+        if bytes > 0 {
+            let batch = Batch {
+                bytes,
+                files: 1,
+                is_trash: true,
+                may_be_in_trash: false,
+                is_of_bytes: cause == LimitKey::MinFree,
+            };
+            let fill = self.fill(key);
+            self.limits.get_mut(key.0).space.begin(batch, fill);
+            return;
+        }
         if std::mem::take(&mut self.limits.get_mut(key.0).is_space_fresh) {
             let victims = self.space_victims(key, (cause, goal), usize::MAX, now);
             let root = self.limits.get(key.0).scope.root();
@@ -137,9 +168,12 @@ impl Engine {
         let batch = Batch {
             bytes: blocks.saturating_mul(BLOCK_BYTES),
             files,
+            is_trash: false,
+            may_be_in_trash: true,
             is_of_bytes: cause == LimitKey::MinFree,
         };
-        self.limits.get_mut(key.0).space.begin(batch);
+        let fill = self.fill(key);
+        self.limits.get_mut(key.0).space.begin(batch, fill);
     }
 
     fn space_victims(
@@ -162,11 +196,12 @@ impl Engine {
     /// A file system has told its space; `None`: it cannot be asked.
     pub(super) fn on_space(&mut self, root: RootId, space: Option<Space>, now: Now) {
         for no in self.space_limits() {
-            let of = self.limits.get_mut(no);
-            if of.scope.root() != root {
+            if self.limits.get(no).scope.root() != root {
                 continue;
             }
-            let at = of.space.on_answer(space, &of.limit, now.wall);
+            let fill = self.fill(&(no, Box::default()));
+            let of = self.limits.get_mut(no);
+            let at = of.space.on_answer(space, &of.limit, fill, now.wall);
             if let Some(at) = at {
                 self.timers.arm(Timer::Limits, at);
             }

@@ -31,8 +31,8 @@ pub(super) struct SpaceState {
     /// Sum of the limit when the file system was asked last.
     seen: Fill,
     batch: Option<Batch>,
-    /// The file system before the batch.
-    before: Option<Space>,
+    /// The file system before the batch, and what the limit counted then.
+    before: Option<(Space, Fill)>,
     looks: u32,
     not_before: Option<Timestamp>,
     /// Until when it is held, and the bytes that were given back and gained.
@@ -48,6 +48,10 @@ pub(super) struct SpaceState {
 pub(super) struct Batch {
     pub(super) bytes: u64,
     pub(super) files: u64,
+    /// All of it is in the trash.
+    pub(super) is_trash: bool,
+    /// Some of it may have gone to the trash, which was not emptied since.
+    pub(super) may_be_in_trash: bool,
     /// Bytes are lacking, not only inodes.
     pub(super) is_of_bytes: bool,
 }
@@ -67,6 +71,12 @@ impl SpaceState {
     /// Returns the space when the file system was asked last.
     pub(super) fn last(&self) -> Option<Space> {
         self.last
+    }
+
+    /// Returns true once for each batch of things that may have gone to the trash.
+    pub(super) fn take_trash_turn(&mut self) -> bool {
+        let batch = self.batch.as_mut();
+        batch.is_some_and(|batch| std::mem::take(&mut batch.may_be_in_trash))
     }
 
     pub(super) fn was_asked(&self) -> bool {
@@ -152,8 +162,8 @@ impl SpaceState {
     }
 
     /// A batch was claimed.
-    pub(super) fn begin(&mut self, batch: Batch) {
-        self.before = self.last;
+    pub(super) fn begin(&mut self, batch: Batch, fill: Fill) {
+        self.before = self.last.map(|space| (space, fill));
         self.batch = Some(batch);
         (self.looks, self.not_before) = (0, None);
         (self.is_new, self.is_waiting) = (false, false);
@@ -174,6 +184,7 @@ impl SpaceState {
         &mut self,
         space: Option<Space>,
         limit: &Limit,
+        fill: Fill,
         now: Timestamp,
     ) -> Option<Timestamp> {
         self.is_asked = false;
@@ -186,13 +197,27 @@ impl SpaceState {
             (self.batch, self.before, self.futile) = (None, None, None);
             return None;
         }
-        let (Some(batch), Some(before)) = (self.batch, self.before) else {
+        let (Some(batch), Some((before, counted))) = (self.batch, self.before) else {
             return None;
         };
-        let bytes = space.available_bytes.saturating_sub(before.available_bytes);
-        let inodes = space
-            .available_inodes
-            .saturating_sub(before.available_inodes);
+        // Whatever was written here meanwhile took what the batch gave back, and is ours.
+        let (bytes, files) = if batch.is_trash {
+            (0, 0)
+        } else {
+            (batch.bytes, batch.files)
+        };
+        let left = fill.blocks.saturating_add(bytes / BLOCK_BYTES);
+        let written = left
+            .saturating_sub(counted.blocks)
+            .saturating_mul(BLOCK_BYTES);
+        let new = fill
+            .files
+            .saturating_add(files)
+            .saturating_sub(counted.files);
+        let bytes = space.available_bytes.saturating_add(written);
+        let bytes = bytes.saturating_sub(before.available_bytes);
+        let inodes = space.available_inodes.saturating_add(new);
+        let inodes = inodes.saturating_sub(before.available_inodes);
         let is_enough = if batch.is_of_bytes {
             bytes >= batch.bytes / 2
         } else {

@@ -3,6 +3,7 @@
 //! **Invariant:** the values of labels are names of the configuration, or words of our own enums:
 //! what files and jobs are called makes no series.
 
+mod limits;
 mod roots;
 
 use strum::VariantNames as _;
@@ -16,6 +17,7 @@ pub(super) fn render(status: &Status) -> String {
     let mut all = Exposition::default();
     process(&mut all, status);
     roots::add(&mut all, status);
+    limits::add(&mut all, &status.limits);
     removals(&mut all, status);
     sources(&mut all, status);
     watching(&mut all, status);

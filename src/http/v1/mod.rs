@@ -7,6 +7,7 @@ pub(super) mod explain;
 pub(super) mod files;
 pub(super) mod history;
 pub(super) mod jobs;
+pub(super) mod limits;
 mod lines;
 pub(super) mod pause;
 pub(super) mod pins;

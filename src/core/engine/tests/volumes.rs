@@ -128,6 +128,19 @@ fn a_neighbour_that_fills_faster_than_is_freed_costs_one_batch() {
 }
 
 #[test]
+fn what_is_written_here_meanwhile_is_no_neighbours() {
+    let mut place = begin(free());
+    place.write(0..8);
+    place.tell_space(7);
+    place.write(8..11);
+    assert_eq!(place.reap().len(), 3);
+    // The three that came took the three that went.
+    place.tell_space(7);
+    assert!(!place.is_futile());
+    assert_eq!(place.reap(), ["other/f3", "other/f4", "other/f5"]);
+}
+
+#[test]
 fn what_is_to_stay_stays_however_full_the_file_system_is() {
     let mut place = begin(free());
     place.write(0..5);

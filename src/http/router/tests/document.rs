@@ -78,6 +78,7 @@ fn rewritten(name: &str, example: &Value) -> serde_json::Result<Value> {
         "Job" => of::<types::Job>,
         "Jobs" => of::<types::Jobs>,
         "NewToken" => of::<types::NewToken>,
+        "Limits" => of::<types::Limits>,
         "Pauses" => of::<types::Pauses>,
         "Pin" => of::<types::Pin>,
         "Pins" => of::<types::Pins>,
