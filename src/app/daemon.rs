@@ -17,6 +17,7 @@ use super::events::Events;
 use super::link::{EngineLink, REQUESTS_MAX, ReloadRequest};
 use super::runs::ActiveRuns;
 use super::totals::RunningTotals;
+use super::trash_door::TrashDoor;
 use crate::adapter::Adapter;
 use crate::app::access::{
     Access, Authorizer, Client, HasRole, OperatorGroup, RequestFacts, Requester,
@@ -94,6 +95,8 @@ pub struct Parts {
     pub catch_up: Box<CatchUp>,
     /// Tells which sources are told of through the API.
     pub is_api: Box<IsApi>,
+    /// The trash.
+    pub trash: Box<dyn TrashDoor>,
     /// Record of shadow mode, if there is one.
     pub shadow: Option<Arc<ShadowRecord>>,
     /// True if this daemon is in shadow mode.

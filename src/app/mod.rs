@@ -16,6 +16,7 @@ pub mod adapter;
 pub mod calendar;
 pub mod clean;
 pub mod daemon;
+pub mod displaced;
 pub mod error;
 pub mod events;
 pub mod link;
@@ -47,6 +48,8 @@ pub mod stats;
 pub mod sync;
 pub mod tokens;
 mod totals;
+pub mod trash;
+pub mod trash_door;
 mod view;
 
 pub use daemon::{Daemon, Parts};

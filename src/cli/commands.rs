@@ -12,6 +12,7 @@ mod check;
 mod clean;
 mod config;
 mod describe;
+mod displaced;
 mod events;
 mod explain;
 mod history;
@@ -35,6 +36,8 @@ mod status;
 mod sync;
 mod takeover;
 mod token;
+mod trash;
+mod undo;
 mod uninstall;
 
 /// A command, with its arguments.
@@ -62,6 +65,12 @@ pub(super) enum Command {
     Plan(plan::Arguments),
     /// Remove what is due now
     Clean(clean::Arguments),
+    /// Restore what was removed, while its undo window lasts
+    Undo(undo::Arguments),
+    /// List or delete what can be restored
+    Trash(trash::Arguments),
+    /// Restore or delete what could not go back to its place
+    Displaced(displaced::Arguments),
     /// Run a command that the configuration declares
     Run(run::Arguments),
     /// Let the daemon remove what is due by itself
@@ -126,6 +135,9 @@ impl Command {
             Self::Pin(arguments) => block_on(pin::run(context, &arguments)),
             Self::Plan(arguments) => block_on(plan::run(context, &arguments)),
             Self::Clean(arguments) => clean::run(context, &arguments),
+            Self::Undo(arguments) => block_on(undo::run(context, &arguments)),
+            Self::Trash(arguments) => block_on(trash::run(context, &arguments)),
+            Self::Displaced(arguments) => block_on(displaced::run(context, &arguments)),
             Self::Run(arguments) => run::run(context, &arguments),
             Self::Takeover(arguments) => takeover::run(context, &arguments),
             Self::Adapter(arguments) => adapter::run(context, &arguments),

@@ -83,6 +83,12 @@ pub fn load_text(
     )
 }
 
+/// Returns the problem of a process that has met too many roots or sources.
+fn too_many(what: &str) -> Problem {
+    let why = format!("there were more than {IDS_MAX} different {what} since the daemon started");
+    Problem::of_process(why).hint("restart it")
+}
+
 fn load_source(
     source: Option<Source>,
     overrides: &Overrides,
@@ -124,12 +130,6 @@ fn load_source(
     reader.finish()?;
 
     let create = drafts.created();
-    let too_many = |what: &str| {
-        Problem::of_process(format!(
-            "there were more than {IDS_MAX} different {what} since the daemon started"
-        ))
-        .hint("restart it")
-    };
     let ways = drafts.roots.iter().filter_map(|root| root.ways(&bases));
     let ways = ways.collect();
     let written: Vec<String> = drafts
@@ -144,7 +144,8 @@ fn load_source(
     let sources = sources.ok_or_else(|| too_many("sources"))?;
     let (roots, given) =
         roots::finish(drafts.roots, &sources.given, ids).ok_or_else(|| too_many("roots"))?;
-    let rules = rules::finish(drafts.rules, &given, &sources.given);
+    let undo = top.undo.valid().disposal();
+    let rules = rules::finish(drafts.rules, &given, &sources.given, undo);
     ids.sources = source_ids;
     ids.variables = memory;
     Ok(Settings {

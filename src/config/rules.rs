@@ -22,13 +22,10 @@ use super::schema::{self, Then};
 use super::setting::Table;
 use super::settings::IDS_MAX;
 use super::sources::Sources;
-use super::value;
+use super::value::{self, Undo};
 
 /// Value of `ls --rule` for files that fall under no rule.
 const NO_RULE: &str = "none";
-
-/// Undo window of a rule that moves files to the trash and gives none.
-const UNDO: Duration = Duration::from_hours(24);
 
 /// A rule before its roots and sources have ids.
 #[derive(Debug)]
@@ -38,6 +35,8 @@ pub(super) struct Draft {
     roots: Option<Vec<usize>>,
     /// Indices of its sources in the list of sources; `None`: all.
     sources: Option<Vec<usize>>,
+    /// Fate of what lapses; `None`: as by default.
+    disposal: Option<Disposal>,
     is_enabled: bool,
     /// Location of its name, for messages.
     location: String,
@@ -123,8 +122,13 @@ pub(super) struct Finished {
 }
 
 /// Builds the rules with the ids of their roots and sources. `roots` and `sources` hold these ids
-/// by index.
-pub(super) fn finish(drafts: Vec<Draft>, roots: &[RootId], sources: &[SourceId]) -> Finished {
+/// by index; `disposal` is that of rules without one.
+pub(super) fn finish(
+    drafts: Vec<Draft>,
+    roots: &[RootId],
+    sources: &[SourceId],
+    disposal: Disposal,
+) -> Finished {
     let mut finished = Finished::default();
     for draft in drafts {
         let rule = Rule {
@@ -134,6 +138,7 @@ pub(super) fn finish(drafts: Vec<Draft>, roots: &[RootId], sources: &[SourceId])
             sources: draft
                 .sources
                 .map(|places| places.into_iter().map(|place| sources[place]).collect()),
+            disposal: draft.disposal.unwrap_or(disposal),
             ..draft.rule
         };
         if draft.is_enabled {
@@ -162,7 +167,7 @@ fn of_argument(place: usize, root: &roots::Draft, ttl: &Ttl) -> Draft {
             unit: Unit::File,
             limit: None,
             skip_open: SkipOpen::Always,
-            disposal: Disposal::Delete,
+            disposal: Disposal::default(),
             schedule: Schedule::AtDeadline,
             jobs: JobFilter::Anyone,
             kinds: None,
@@ -171,6 +176,7 @@ fn of_argument(place: usize, root: &roots::Draft, ttl: &Ttl) -> Draft {
         },
         roots: Some(vec![place]),
         sources: None,
+        disposal: None,
         is_enabled: true,
         location: "--watch".into(),
     }
@@ -263,7 +269,7 @@ fn of_table(
         rule_jobs::check(reader, rule, &jobs, &scope);
         check_limit(reader, rule, &jobs.filter, &scope);
     }
-    let disposal = disposal(rule)?;
+    let disposal = disposal(reader, rule);
     Some(Draft {
         rule: Rule {
             name: named.name,
@@ -277,7 +283,7 @@ fn of_table(
             limit,
             keep_last: keep_last.ok()?,
             skip_open: rule.skip_open.get().copied()?,
-            disposal,
+            disposal: Disposal::default(),
             schedule: match rule.schedule.get() {
                 Some(schedule) => schedule.clone(),
                 None => Schedule::AtDeadline,
@@ -289,29 +295,32 @@ fn of_table(
         },
         roots: chosen.ok()?,
         sources: jobs.sources,
+        disposal: disposal.ok()?,
         is_enabled: *rule.enabled.get()?,
         location: named.location,
     })
 }
 
 /// Returns the fate of what lapses under a rule: `undo` alone means the trash, and an explicit
-/// `then = "delete"` wins. `None`: a value was refused.
-fn disposal(rule: &schema::Rule) -> Option<Disposal> {
+/// `then = "delete"` wins. `None`: as by default.
+fn disposal(reader: &mut Reader, rule: &schema::Rule) -> Result<Option<Disposal>, Reported> {
     let undo = match rule.undo.text() {
-        Some(_) => Some(rule.undo.get()?.0),
+        Some(text) => Some((text, rule.undo.get().ok_or(Reported)?.disposal())),
         None => None,
     };
     let then = match rule.then.text() {
-        Some(_) => *rule.then.get()?,
-        None if undo.is_some() => Then::Trash,
-        None => Then::Delete,
+        Some(_) => *rule.then.get().ok_or(Reported)?,
+        None => return Ok(undo.map(|(_, disposal)| disposal)),
     };
-    Some(match then {
-        Then::Delete => Disposal::Delete,
-        Then::Trash => Disposal::Trash {
-            undo_ms: value::milliseconds(undo.unwrap_or(UNDO)),
-        },
-    })
+    match (then, undo) {
+        (Then::Delete, _) => Ok(Some(Disposal::Delete)),
+        (Then::Trash, None) => Ok(Some(Undo::DEFAULT.disposal())),
+        (Then::Trash, Some((text, Disposal::Delete))) => {
+            let refusal = Refusal::new("contradicts then = \"trash\": nothing could be restored");
+            Err(reader.fail(text.refuse(refusal.hint("give a time, or leave out then"))))
+        }
+        (Then::Trash, Some((_, disposal))) => Ok(Some(disposal)),
+    }
 }
 
 /// Checks that the limit of a rule fits the rule and its roots.

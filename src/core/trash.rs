@@ -79,6 +79,23 @@ pub struct TrashPart {
     pub is_dir: bool,
 }
 
+/// Thing that could not go back to its place, in the quarantine of its root.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DisplacedThing {
+    /// Its name in the quarantine.
+    pub name: Vec<u8>,
+    /// True if it is a directory.
+    pub is_dir: bool,
+    /// Bytes, of a file.
+    pub bytes: u64,
+    /// Absolute path that it had; `None`: it is not known.
+    pub path: Option<PathBuf>,
+    /// Instant at which it was displaced.
+    pub at: Option<Timestamp>,
+    /// Reason.
+    pub why: Option<String>,
+}
+
 /// Filter of the things of the trash. Everything that is `None` means all.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TrashFilter {

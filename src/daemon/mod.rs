@@ -65,10 +65,12 @@ mod state_dir;
 mod survey;
 mod totals;
 mod trash;
+mod trash_door;
 mod volumes;
 mod watchdog;
 
-pub use crate::reap::{QuarantineContents, inspect_quarantine};
+pub use crate::app::trash::thing as trash_line;
+pub use crate::reap::{OfflineTrash, QuarantineContents, inspect_quarantine};
 pub use backup::backup;
 pub use database::{Fit, fit};
 pub use offline::offline;

@@ -11,6 +11,7 @@ use super::parts;
 use super::settings::describe;
 use super::space::SpaceProbe;
 use super::survey::{Baseline, Survey, survey};
+use super::trash_door::TrashOnDisk;
 use crate::app::access::tokens::Tokens;
 use crate::app::access::{Access, Authorizer};
 use crate::app::{Daemon, EngineLink, Events, Parts};
@@ -34,6 +35,8 @@ pub fn offline(mut settings: Settings, baseline: Baseline) -> anyhow::Result<Arc
         root.optional |= settings.create.contains(&root.path);
     }
     let policy = Arc::new(policy);
+    let roots = policy.roots.iter();
+    let on_disk = roots.map(|(id, root)| (*id, root.path.clone())).collect();
     let survey = survey(&settings, &policy, baseline)?;
     let inbox = survey.inbox.clone();
     let link = EngineLink::new(survey.inbox.clone(), move |token| {
@@ -56,6 +59,7 @@ pub fn offline(mut settings: Settings, baseline: Baseline) -> anyhow::Result<Arc
         sources: survey.sources.report(),
         catch_up: survey.sources.caught_up(),
         is_api: survey.sources.known_as_api(),
+        trash: Box::new(TrashOnDisk(on_disk)),
         shadow: parts::shadow_to_read(&settings),
         is_shadow: false,
         events: Arc::new(Events::new(started)),

@@ -31,6 +31,7 @@ use super::space::SpaceProbe;
 use super::startup_log::log_startup;
 use super::state_dir::StateDir;
 use super::totals::Counter;
+use super::trash_door::LiveTrash;
 use super::volumes::VolumeProbe;
 use super::watchdog;
 use crate::app::daemon::{TellCache, TellPorts, TellWatches};
@@ -237,6 +238,7 @@ impl Running {
             sources: sources.report(),
             catch_up: sources.caught_up(),
             is_api: sources.known_as_api(),
+            trash: Box::new(LiveTrash(Arc::clone(&reaper))),
             shadow,
             is_shadow: recorder.is_some(),
             events: Arc::clone(&events),

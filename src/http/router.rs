@@ -44,6 +44,8 @@ fn routes() -> OpenApiRouter<Arc<Daemon>> {
         .merge(v1::pause::routes())
         .merge(v1::pins::routes())
         .merge(v1::tokens::routes())
+        .merge(v1::trash::routes())
+        .merge(v1::displaced::routes())
         .merge(metrics::routes())
 }
 

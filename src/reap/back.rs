@@ -8,16 +8,11 @@ use rustix::io::Errno;
 
 use super::location::os;
 use super::names::quarantine_name;
+use super::origin::{self, DISPLACED, DISPLACED_BYTES_MAX};
 use crate::core::claim::Outcome;
 use crate::core::hold::{Hold, Recovery};
 use crate::fs::Dir;
 use crate::fs::error::{Action, FsError, reason};
-
-/// Prefix of the names of displaced things.
-pub(super) const DISPLACED: &str = "displaced-";
-
-/// The longest name that file systems take.
-const NAME_BYTES_MAX: usize = 255;
 
 /// The end of the way back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,15 +56,16 @@ pub(super) fn set_aside(
     why: &str,
 ) -> RestoreOutcome {
     let mut aside = [DISPLACED.as_bytes(), quarantined, b"-", name].concat();
-    aside.truncate(NAME_BYTES_MAX);
+    aside.truncate(DISPLACED_BYTES_MAX);
     let kept_as = quarantine.path().join(os(&aside));
     match quarantine.move_to(quarantined, quarantine, &aside) {
         Ok(()) => {
+            origin::note(quarantine, &aside, path, why);
             tracing::error!(
                 path = %path.display(),
                 kept_as = %kept_as.display(),
                 why,
-                "displaced: it could not go back to its place and is kept; move it where it belongs, or remove it"
+                "displaced: it could not go back to its place and is kept; `lapsed displaced` restores or deletes it"
             );
             RestoreOutcome::Displaced
         }
@@ -90,11 +86,12 @@ pub(super) fn displace_from(
     let aside = [DISPLACED.as_bytes(), b"trash-", name].concat();
     let kept_as = quarantine.path().join(os(&aside));
     dir.move_to(name, quarantine, &aside)?;
+    origin::note(quarantine, &aside, path, why);
     tracing::error!(
         path = %path.display(),
         kept_as = %kept_as.display(),
         why,
-        "displaced: it is kept; move it where it belongs, or remove it"
+        "displaced: it is kept; `lapsed displaced` restores or deletes it"
     );
     Ok(())
 }

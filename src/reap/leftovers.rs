@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::back::{DISPLACED, RestoreOutcome, put_back, set_aside};
+use super::back::{RestoreOutcome, put_back, set_aside};
 use super::context::Lane;
 use super::intent::{Fate, Intent};
 use super::intents::Taken;
 use super::judge::{OpenState, ask_after_crash};
 use super::location::{RootLocation, os};
 use super::names::{parse_quarantine_name, parse_removal_name};
+use super::origin::DISPLACED;
 use super::parts::{Part, UNIT_NAMES_MAX};
 use super::pending::{Sweep, SweepRoot};
 use super::pipeline::ROUND_FILES_MAX;

@@ -10,10 +10,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::back::DISPLACED;
 use super::context::Lane;
 use super::intent::QuarantineId;
 use super::location::RootLocation;
+use super::origin::{self, DISPLACED};
 use super::quarantine_locks::WhenMissing;
 use super::recover;
 use super::sweep::RETRY_MIN;
@@ -166,7 +166,7 @@ pub fn inspect_quarantine(path: &Path) -> Result<Option<QuarantineContents>, FsE
 }
 
 /// Returns the number of displaced things in the quarantine of the root at `place`.
-pub(super) fn displaced(place: &RootLocation) -> u64 {
+pub(super) fn displaced_in(place: &RootLocation) -> u64 {
     let root = RootDir::open_as(&place.path, place.key).ok();
     let quarantine = root.and_then(|root| quarantine::find(&root).ok()?);
     let contents = quarantine.and_then(|quarantine| contents(&quarantine).ok());
@@ -174,17 +174,15 @@ pub(super) fn displaced(place: &RootLocation) -> u64 {
 }
 
 fn contents(quarantine: &Dir) -> Result<QuarantineContents, FsError> {
-    let (mut displaced, mut unfinished) = (0, 0);
+    let mut unfinished = 0;
     quarantine.list(|name, _| {
-        if name.starts_with(DISPLACED.as_bytes()) {
-            displaced += 1;
-        } else if name != TRASH {
+        if !name.starts_with(DISPLACED.as_bytes()) && name != TRASH {
             unfinished += 1;
         }
     })?;
     Ok(QuarantineContents {
         path: quarantine.path().to_path_buf(),
-        displaced,
+        displaced: origin::count(quarantine)?,
         unfinished,
         holder: quarantine::holder_of(quarantine),
     })

@@ -208,7 +208,7 @@ impl Reaper {
             .values()
             .map(|placed| placed.place.clone())
             .collect();
-        places.iter().map(quarantines::displaced).sum()
+        places.iter().map(quarantines::displaced_in).sum()
     }
 
     /// Has the threads finish their current work, and drops the rest. Returns at once. A directory

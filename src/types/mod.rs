@@ -6,6 +6,7 @@
 mod backup;
 mod breaker;
 mod clean;
+mod displaced;
 mod error;
 mod event;
 mod explain;
@@ -33,11 +34,13 @@ mod status;
 mod sync;
 mod tally;
 mod tokens;
+mod trash;
 mod value;
 
 pub use backup::BackupManifest;
 pub use breaker::{Breaker, Release, Released, Trip};
 pub use clean::CleanOrder;
+pub use displaced::{Displaced, DisplacedRemove, DisplacedRestore, DisplacedThing};
 pub use error::Problem;
 pub use event::{Event, EventLine, Gap};
 pub use explain::{Explanation, HoldLine, PastRemoval};
@@ -82,4 +85,8 @@ pub use status::{
 pub use sync::Synced;
 pub use tally::Tally;
 pub use tokens::{NewToken, Token, TokenOrder, Tokens};
+pub use trash::{
+    Emptied, EmptyOrder, LeftInTrash, RestoredPath, Trash, TrashQuery, TrashTotal, TrashedThing,
+    UndoOrder, Undone,
+};
 pub use value::{Bytes, Retention, Since, Size, Span};

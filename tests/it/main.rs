@@ -55,6 +55,7 @@ mod takeover;
 mod tcp;
 mod terminal;
 mod trash;
+mod undo;
 mod unfinished;
 mod uninstall;
 mod unit_file;

@@ -80,11 +80,11 @@ pub(in crate::config) struct Rule {
     pub record: Value<Record>,
     /// Fate of what lapses: "delete", or "trash" (it stays in the root's directory .lapsed, out of
     /// the application's sight, and can be brought back until the time of undo has passed).
-    /// Default: "trash" if undo is set, else "delete".
+    /// Default: "trash" if undo is set, here or for all rules, else "delete".
     #[schemars(example = &"trash")]
     pub then: Value<Then>,
-    /// Time for which what lapses stays in the trash, from 1s to 365d. Without effect if then is
-    /// "delete". Default: 24h.
+    /// Time for which what lapses stays in the trash, from 1s to 365d; 0s: none. Without effect if
+    /// then is "delete". Default: 24h with then = "trash", else that of all rules.
     #[schemars(example = &"7d")]
     pub undo: Value<Undo>,
     /// Hold open files: true, false, or "if-known" (hold a file only if it is known to be open).

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::super::setting::{Table, Value, Words};
 use super::super::settings::{LogFormat, LogLevel};
-use super::super::value::{Code, Group, Permissions, SocketPath};
+use super::super::value::{Code, Group, Permissions, SocketPath, Undo};
 use super::{
     Adapter, Breaker, Command, Endpoint, Http, Ledger, Reap, Root, Rule, Schedule, Source, Store,
     Variables, Watch,
@@ -77,6 +77,10 @@ pub(in crate::config) struct Top {
     /// Remove due files automatically. If false, every rule acts as if it had schedule = "manual".
     #[schemars(extend("default" = true), example = false)]
     pub automatic: Value<bool>,
+    /// Undo window of rules without undo and then, from 1s to 365d: what lapses can be restored
+    /// until it ends. 0s: what lapses is deleted.
+    #[schemars(extend("default" = "0s"), example = &"24h")]
+    pub undo: Value<Undo>,
     /// Remove what is due once when the daemon starts, whatever the schedules of the rules. This
     /// waits until all roots and sources have been read, and the breaker applies.
     #[schemars(extend("default" = false), example = true)]

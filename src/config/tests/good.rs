@@ -403,3 +403,18 @@ fn what_lapses_is_deleted_or_goes_to_the_trash() {
         trash(7 * DAY_MS)
     );
 }
+
+#[test]
+fn an_undo_window_of_all_rules_is_for_those_that_say_nothing_else() {
+    let disposal = |keys: &str, window: &str| {
+        let host = Host::with_rule(&format!("expire = \"7d\"\n{keys}"));
+        let found = host.set("LAPSED_UNDO", window).good();
+        found.policy.rules[0].disposal
+    };
+    let trash = |undo_ms| Disposal::Trash { undo_ms };
+    assert_eq!(disposal("", "90s"), trash(90_000));
+    assert_eq!(disposal("", "0s"), Disposal::Delete);
+    assert_eq!(disposal("undo = \"2s\"", "90s"), trash(2000));
+    assert_eq!(disposal("undo = \"0s\"", "90s"), Disposal::Delete);
+    assert_eq!(disposal("then = \"delete\"", "90s"), Disposal::Delete);
+}

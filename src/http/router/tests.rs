@@ -20,8 +20,7 @@ use crate::common::http::{Answer, Request};
 use crate::core::claim::Unit;
 use crate::core::clock_guard::ClockGuard;
 use crate::core::effect::Effect;
-use crate::core::engine::Input;
-use crate::core::engine::{Engine, Setup};
+use crate::core::engine::{Engine, Input, Setup};
 use crate::core::facts::{Facts, FileKey, Kind, RootId};
 use crate::core::jobs::{JobLookup, JobRow, SourceId, Status};
 use crate::core::observed::{Coverage, Discovery, Name, Observed, PassCost};
@@ -43,6 +42,7 @@ mod jobs;
 mod orders;
 mod pause;
 mod pins;
+mod trash;
 
 const ROOT: RootId = RootId(0);
 /// Jobs are told here.
@@ -266,6 +266,7 @@ impl World {
         });
         let events = Arc::new(Events::new(now.wall));
         let parts = Parts {
+            trash: Box::new(trash::NoTrash),
             shadow: None,
             is_shadow: false,
             index,

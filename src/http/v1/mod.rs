@@ -2,6 +2,7 @@
 
 pub(super) mod breaker;
 pub(super) mod clean;
+pub(super) mod displaced;
 pub(super) mod events;
 pub(super) mod explain;
 pub(super) mod files;
@@ -21,3 +22,4 @@ pub(super) mod stats;
 pub(super) mod status;
 pub(super) mod sync;
 pub(super) mod tokens;
+pub(super) mod trash;

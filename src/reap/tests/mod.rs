@@ -133,12 +133,14 @@ impl Bench {
     }
 
     /// Names in the quarantines.
+    /// Names in the quarantines, without those of notes on displaced things.
     fn quarantined(&self) -> Vec<String> {
         let dirs = [".lapsed", "../uploads/.lapsed"].into_iter();
         let listed = dirs.filter_map(|dir| std::fs::read_dir(self.path(dir)).ok());
         let mut names: Vec<String> = listed
             .flatten()
             .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .filter(|name| !name.ends_with(".origin"))
             .collect();
         names.sort();
         names

@@ -19,10 +19,11 @@ use crate::core::trash::TrashNews;
 use crate::fs::{Dir, FsError, RootDir};
 use crate::ledger::line::pack;
 use crate::ledger::{Line, LineUnit, Mark};
-use crate::reap::back::{DISPLACED, displace_from};
+use crate::reap::back::displace_from;
 use crate::reap::context::{Lane, SlowWork};
 use crate::reap::location::{RootLocation, os};
 use crate::reap::names::{QuarantineName, quarantine_name};
+use crate::reap::origin::DISPLACED;
 use crate::reap::quarantine_locks::WhenMissing;
 use crate::reap::sweep::RETRY_MAX;
 

@@ -98,6 +98,10 @@ fn rewritten(name: &str, example: &Value) -> serde_json::Result<Value> {
         "Token" => of::<types::Token>,
         "Tokens" => of::<types::Tokens>,
         "Totals" => of::<types::Totals>,
+        "Displaced" => of::<types::Displaced>,
+        "Trash" => of::<types::Trash>,
+        "Undone" => of::<types::Undone>,
+        "Emptied" => of::<types::Emptied>,
         unknown => panic!("{unknown}: name its type here"),
     };
     rewrite(example)
