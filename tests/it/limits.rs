@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::common::evidence::ledger;
-use crate::common::machine::{has_namespaces, note};
+use crate::common::machine::has_namespaces;
 use crate::common::namespace::{serve_in_namespace, within};
 use crate::common::{Daemon, Place, errors, wait_for, walk};
 
@@ -209,15 +209,20 @@ fn a_run_without_a_daemon_removes_what_its_dry_run_foretells() {
 
 /// A daemon whose root is on a small file system of its own: "volume/cache".
 fn begin_on_volume(options: &str, limit: &str) -> Option<(Place, PathBuf, Daemon)> {
-    if !has_namespaces(&["-U", "-m"]) {
-        note("it needs user and mount namespaces");
+    begin_on_volume_with(options, &format!("limit = {{ {limit} }}"))
+}
+
+/// The same with other keys of the rule.
+fn begin_on_volume_with(options: &str, keys: &str) -> Option<(Place, PathBuf, Daemon)> {
+    // Where there is none yet, the test has run in one of its own by now.
+    if !has_namespaces(&["--mount"]) {
         return None;
     }
     let place = Place::new();
     let volume = place.make_dir("volume");
     let (at, root) = (volume.display(), volume.join("cache"));
     let config = place.config(&format!(
-        "[[root]]\npath = \"{}\"\n[[rule]]\nname = \"cache\"\nexpire = \"never\"\nlimit = {{ {limit} }}\n",
+        "[[root]]\npath = \"{}\"\n[[rule]]\nname = \"cache\"\nexpire = \"never\"\n{keys}\n",
         root.display()
     ));
     let mount = format!("mount -t tmpfs -o {options} limits {at}; mkdir {at}/cache {at}/others");
@@ -291,4 +296,88 @@ fn a_neighbour_that_fills_the_file_system_does_not_empty_the_cache() {
     });
     let left = names(&root).len();
     assert!(left >= 5, "{left} of 11 are left");
+}
+
+#[test]
+fn inodes_are_kept_free() {
+    let limit = "min_free_inodes = 20, keep_at_least = 1";
+    let Some((_place, volume, daemon)) = begin_on_volume("size=4m,nr_inodes=80", limit) else {
+        return;
+    };
+    let root = volume.join("cache");
+    for number in 10..74 {
+        write(&root.join(format!("f{number}")), 1);
+    }
+    let free = || rustix::fs::statvfs(&volume).unwrap().f_favail;
+    crate::common::wait_or_tell(
+        "twenty inodes are free",
+        || (free() >= 20).then_some(()),
+        || format!("{} are free; {}", free(), daemon.said()),
+    );
+    assert!(names(&root).len() >= 50, "{:?}", names(&root));
+}
+
+/// A daemon whose root `cache` has a rule with these keys.
+fn begin_with_rule(keys: &str) -> (Place, PathBuf, Daemon) {
+    let place = Place::new();
+    let root = place.make_dir("cache");
+    place.config(&format!(
+        "[[root]]\npath = \"cache\"\n[[rule]]\nname = \"cache\"\nexpire = \"30d\"\n{keys}\n"
+    ));
+    let daemon = place.serve_again();
+    (place, root, daemon)
+}
+
+#[test]
+fn a_limit_passes_over_the_newest_that_a_rule_keeps() {
+    let (_place, root, daemon) = begin_with_rule("keep_last = 2\nlimit = { max_files = 1 }");
+    for name in ["f1", "f2", "f3", "f4", "f5"] {
+        write(&root.join(name), 1);
+    }
+    wait_until_left(&daemon, &root, &["f4", "f5"]);
+    daemon.sync();
+    assert_eq!(names(&root), ["f4", "f5"]);
+}
+
+#[test]
+fn what_a_limit_removes_can_be_restored() {
+    let (place, root, daemon) = begin_with_rule("undo = \"1h\"\nlimit = { max_files = 2 }");
+    for name in ["f1", "f2", "f3"] {
+        write(&root.join(name), 1);
+    }
+    wait_until_left(&daemon, &root, &["f2", "f3"]);
+    wait_for("it is in the trash", || {
+        std::fs::read_dir(root.join(".lapsed/trash"))
+            .is_ok_and(|names| names.count() == 2)
+            .then_some(())
+    });
+    place.said(&["undo", "--last"]);
+    assert!(root.join("f1").exists());
+}
+
+#[test]
+fn free_space_comes_out_of_the_trash_first() {
+    let limit = "min_free = \"1MiB\", keep_at_least = \"256KiB\"";
+    let text = format!("limit = {{ {limit} }}\nundo = \"1h\"");
+    let Some((_place, volume, daemon)) = begin_on_volume_with("size=4m", &text) else {
+        return;
+    };
+    let root = volume.join("cache");
+    for number in 10..30 {
+        write(&root.join(format!("f{number}")), 48);
+    }
+    let free = || {
+        let space = rustix::fs::statvfs(&volume).unwrap();
+        space.f_bavail * space.f_frsize
+    };
+    crate::common::wait_or_tell(
+        "a mebibyte is free",
+        || (free() >= 1 << 20).then_some(()),
+        || format!("{} are free; {}", free(), daemon.said()),
+    );
+    let left = names(&root);
+    assert!(
+        left.contains(&"f29".to_owned()) && !left.contains(&"f10".to_owned()),
+        "{left:?}"
+    );
 }

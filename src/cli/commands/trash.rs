@@ -121,7 +121,10 @@ fn restore(context: &mut Context, arguments: &Restore) -> anyhow::Result<End> {
     let trash = OfflineTrash::open(&path)?;
     let ids = if arguments.all {
         let page = trash.page(&TrashFilter::default(), None, usize::MAX)?;
-        page.items.iter().map(|item| item.what.id).collect()
+        let now = clock::now().wall;
+        // Others were emptied: the next start deletes them.
+        let items = page.items.iter().filter(|item| item.what.until > now);
+        items.map(|item| item.what.id).collect()
     } else {
         arguments.ids.iter().copied().collect()
     };
