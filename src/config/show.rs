@@ -73,12 +73,18 @@ pub fn effective(
         table: None,
         settings: of_service(&settings, &tree, &reader),
     }];
-    add_nested(&mut sections, &TOP, &tree, &reader);
+    add_nested(&mut sections, &TOP, (&tree, false), &reader);
     Ok(sections)
 }
 
-/// Adds the sections within `section`, of which `table` has the values.
-fn add_nested(sections: &mut Vec<ShownSection>, section: &Section, table: &Json, reader: &Reader) {
+/// Adds the sections within `section`, of which `table` has the values; of one of several tables
+/// only those that it has.
+fn add_nested(
+    sections: &mut Vec<ShownSection>,
+    section: &Section,
+    (table, is_of_many): (&Json, bool),
+    reader: &Reader,
+) {
     for key in &section.keys {
         let found = &table["keys"][&*key.name];
         let (nested, tables, are_many) = match &key.nested {
@@ -92,13 +98,14 @@ fn add_nested(sections: &mut Vec<ShownSection>, section: &Section, table: &Json,
         };
         for table in tables {
             let settings = of_section(nested, table, reader);
-            if are_many || !settings.is_empty() {
+            let is_written = |one: &ShownSetting| !is_of_many || one.origin != "default";
+            if are_many || settings.iter().any(is_written) {
                 sections.push(ShownSection {
                     table: Some((nested.name.clone(), are_many)),
                     settings,
                 });
             }
-            add_nested(sections, nested, table, reader);
+            add_nested(sections, nested, (table, is_of_many || are_many), reader);
         }
     }
 }
