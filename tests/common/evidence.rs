@@ -103,6 +103,8 @@ pub fn quarantine(root: &Path) -> Vec<String> {
         .flatten()
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        // Notes on displaced things.
+        .filter(|name| !name.ends_with(".origin") && !name.ends_with(".origin.new"))
         .collect();
     names.sort();
     names
