@@ -205,7 +205,8 @@ impl Reaper {
         done
     }
 
-    /// Has things of the trash deleted. Answered through [`Hooks::trash_news`](crate::reap::Hooks::trash_news).
+    /// Has things of the trash deleted. Answered through
+    /// [`Hooks::trash_news`](crate::reap::Hooks::trash_news).
     pub fn purge(&self, policy: Arc<Policy>, order: PurgeOrder) {
         self.common().purge(policy, order);
     }
