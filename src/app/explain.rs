@@ -12,6 +12,7 @@ use super::belonging::Belonging;
 use super::calendar::{Calendar, Departures};
 use super::daemon::{Daemon, json_path, root_name, rule_name};
 use super::history::last_removal;
+use super::limits;
 use super::order::wait;
 use crate::app::error::AppError;
 use crate::clock;
@@ -38,13 +39,19 @@ pub async fn explain(
         .locate(&path)
         .ok_or_else(|| outside(&policy, &path))?;
     let asked = path.clone();
-    let why = daemon
-        .link()
-        .ask(move |engine, now| engine.explain(root, &asked, now))
-        .await?;
+    let explained = daemon.link().ask(move |engine, now| {
+        let places = engine.limit_places(root, &asked, now);
+        (engine.explain(root, &asked, now), places)
+    });
+    let (why, places) = explained.await?;
     let now = clock::now().wall;
     let about = About::look(&daemon, &policy, (root, &path), &why, now);
     let mut explanation = about.to_json(now);
+    for place in &places {
+        let place = limits::place(place, &policy);
+        explanation.text.push(limits::place_sentence(&place));
+        explanation.limits.push(place);
+    }
     if explanation.found.is_none() {
         let path = path.below(&policy.roots[&root].path);
         let ledger = Arc::clone(&daemon.parts.ledger);
@@ -216,6 +223,7 @@ impl<'a> About<'a> {
                     why: hold.to_string(),
                 })
                 .collect(),
+            limits: Vec::new(),
             text: self.sentences(now),
         }
     }

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use super::calendar::Calendar;
 use super::daemon::{Daemon, root_name, rule_name};
+use super::limits;
 use super::order::wait;
 use crate::app::error::AppError;
 use crate::clock;
+use crate::core::engine::Engine;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::index::{Forecast, Index};
 use crate::core::jobs::Jobs;
@@ -33,7 +35,10 @@ const HOUR_MS: i64 = 3_600_000;
 pub async fn plan(daemon: Arc<Daemon>, query: PlanQuery) -> Result<types::Plan, AppError> {
     let within = query.within.map_or(WITHIN, |Span(within)| within);
     let turn = Arc::clone(&daemon.plans).acquire_owned().await;
-    let kept = daemon.link().ask(|engine, _| engine.kept()).await?;
+    let asked = daemon
+        .link()
+        .ask(|engine: &mut Engine, now| (engine.kept(), engine.limit_excess(now)));
+    let (kept, exceeded) = asked.await?;
     let plan = wait(move || {
         // Held until the plan is made, also when nobody waits for it any more.
         let _turn = turn;
@@ -41,13 +46,12 @@ pub async fn plan(daemon: Arc<Daemon>, query: PlanQuery) -> Result<types::Plan, 
         let calendar = Calendar::new(parts.started);
         let now = clock::now().wall;
         let kept = kept.until(now.after(within));
-        plan_of(
-            (&parts.index, &parts.jobs, &kept),
-            &daemon.policy(),
-            &calendar,
-            now,
-            within,
-        )
+        let policy = daemon.policy();
+        let sources = (&*parts.index, &*parts.jobs, &*kept);
+        types::Plan {
+            limits: limits::excess(&exceeded, &policy),
+            ..plan_of(sources, &policy, &calendar, now, within)
+        }
     });
     plan.await
 }
@@ -258,6 +262,7 @@ fn plan_from<'a>(
         bytes: goes.bytes,
         waits,
         groups: lines,
+        limits: Vec::new(),
         hours: hours
             .map(|(hour, (files, bytes))| types::PlanHour {
                 from: now.after(HOUR * hour).to_string(),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::calendar::Calendar;
+use super::limits;
 use super::plan::plan_of;
 use crate::core::engine::{Engine, Holds};
 use crate::core::facts::{RootId, RuleId};
@@ -31,6 +32,8 @@ pub struct Findings {
     pub roots: BTreeMap<RootId, RootFindings>,
     /// By source.
     pub sources: BTreeMap<SourceId, SourceFindings>,
+    /// Limits that would remove something now.
+    pub limits: Vec<types::LimitExcess>,
 }
 
 /// Findings about a rule.
@@ -145,6 +148,7 @@ pub fn survey_of(engine: &Engine, now: Now) -> Findings {
             .map(|_| RuleFindings::default())
             .collect(),
         sources,
+        limits: limits::excess(&engine.limit_excess(now), &policy),
     };
     for (rule, found) in policy.rules.iter().zip(&mut findings.rules) {
         let mut roots = findings.roots.iter();

@@ -272,6 +272,25 @@ pub struct LimitStatus {
     pub phase: LimitPhase,
 }
 
+/// Place of a thing in the order of a limit that counts it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LimitPlace {
+    /// The limit, and how full it is.
+    pub status: LimitStatus,
+    /// Number of things that go before it, at most [`LimitPlace::AHEAD_MAX`]; `None`: the limit may
+    /// not remove it.
+    pub ahead: Option<u64>,
+    /// The thing right before it.
+    pub next_ahead: Option<(RootId, RelPath)>,
+    /// Instant from which it is old enough for the limit, if that has not come.
+    pub not_before: Option<Timestamp>,
+}
+
+impl LimitPlace {
+    /// Things that are counted before one: a walk of some milliseconds.
+    pub const AHEAD_MAX: u64 = 10_000;
+}
+
 /// State of a limit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LimitPhase {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{FoundKind, JobLine, Pin, Trigger};
+use super::{FoundKind, JobLine, LimitPlace, Pin, Trigger};
 use crate::core::claim::Unit;
 use crate::core::policy::Since;
 use crate::types::JsonPath;
@@ -57,6 +57,9 @@ pub struct Explanation {
     pub expire_ms: Option<i64>,
     /// Everything that keeps it, or would if it were due now.
     pub holds: Vec<HoldLine>,
+    /// Limits that count it, and its place in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitPlace>,
     /// All that in sentences.
     pub text: Vec<String>,
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::core::policy::Order;
+
 /// `GET /v1/limits`: how full each limit is.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Limits {
@@ -50,6 +52,33 @@ pub struct LimitLine {
     /// The same for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+}
+
+/// Limit that would remove something now.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LimitExcess {
+    /// The limit.
+    #[serde(flatten)]
+    pub limit: LimitLine,
+    /// Number of files that it would remove; of 10,000 things at most.
+    pub would_remove: u64,
+}
+
+/// Place of a thing in the order of a limit that counts it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LimitPlace {
+    /// The limit.
+    #[serde(flatten)]
+    pub limit: LimitLine,
+    /// Order in which it removes.
+    pub order: Order,
+    /// Number of things that go before it; 10,000: at least so many. `null`: the limit may not
+    /// remove it.
+    pub ahead: Option<u64>,
+    /// Absolute path of the thing right before it.
+    pub next_ahead: Option<String>,
+    /// Instant from which it is old enough for the limit, if that has not come.
+    pub not_before: Option<String>,
 }
 
 /// State of a limit.

@@ -51,7 +51,7 @@ pub use jobs::{
     Source,
 };
 pub use json_path::{JsonPath, OptionalPath};
-pub use limits::{LimitLine, LimitState, Limits};
+pub use limits::{LimitExcess, LimitLine, LimitPlace, LimitState, Limits};
 pub use moment::Moment;
 pub use parameters::{QueryError, from_query, to_query};
 pub use pause::{Pause, PauseOrder, Pauses, ResumeQuery, Resumed};

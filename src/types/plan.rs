@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Tally;
+use super::{LimitExcess, Tally};
 
 /// `GET /v1/plan`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -20,6 +20,10 @@ pub struct Plan {
     pub waits: Tally,
     /// By root and rule.
     pub groups: Vec<PlanGroup>,
+    /// Limits that make files go now, before their time. These files count above by their own
+    /// deadlines.
+    #[serde(default)]
+    pub limits: Vec<LimitExcess>,
     /// The whole hours from `from` on, one by one and to the minute; what is overdue counts in the
     /// first.
     pub hours: Vec<PlanHour>,

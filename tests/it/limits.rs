@@ -157,6 +157,60 @@ fn a_pinned_file_and_those_of_a_job_that_runs_are_passed_over() {
 }
 
 #[test]
+fn an_explanation_tells_the_place_in_the_order_of_a_limit() {
+    let (place, root, daemon) = begin("limit = { max_files = 4, min_age = \"1h\" }", "");
+    for name in ["f1", "f2", "f3"] {
+        write(&root.join(name), 1);
+    }
+    daemon.sync();
+    let why = place.said(&["explain", root.join("f3").to_str().unwrap()]);
+    let before = root.join("f2");
+    let expected = format!(
+        "the limit of rule \"cache\" is not exceeded now; it removes the oldest first: 2 things go before it, last \"{}\"; it is too \
+         young for that until ",
+        before.display()
+    );
+    assert!(why.contains(&expected), "{why}");
+    let (_, explanation) = daemon.get(&format!("/v1/explain?path={}", root.join("f1").display()));
+    let limit = &explanation["limits"][0];
+    assert_eq!(
+        (&limit["ahead"], &limit["next_ahead"]),
+        (&Value::from(0), &Value::Null),
+        "{limit}"
+    );
+    assert_eq!(
+        (&limit["order"], &limit["max_files"]),
+        (&Value::from("oldest"), &Value::from(4))
+    );
+}
+
+#[test]
+fn a_check_and_a_plan_tell_what_a_limit_would_remove() {
+    let place = Place::new();
+    let root = place.make_dir("cache");
+    let config = place.config(
+        "[[root]]\npath = \"cache\"\nlimit = { max_size = \"1GiB\" }\n[[rule]]\nname = \"cache\"\nexpire = \"1d\"\n\
+         keep_last = 1\nlimit = { max_files = 2, min_free_inodes = \"1%\", keep_at_least = 1, min_age = \"0s\" }\n",
+    );
+    for name in ["f1", "f2", "f3", "f4", "f5"] {
+        write(&root.join(name), 1);
+    }
+    let config = config.to_str().unwrap();
+    let told = place.said(&["check", "--config", config]);
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    for expected in [
+        "; at most 1.0 GiB, else the oldest go first",
+        "; the newest 1 of all of them stay; at most 2 files and 1 % of its inodes free, else the oldest go first",
+        "limit of cache: 3 files go now; `lapsed clean --dry-run` lists them",
+    ] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    let told = place.said(&["plan", "--config", config]);
+    assert!(told.contains("limit of cache: 3 files go now"), "{told}");
+    assert_eq!(names(&root).len(), 5);
+}
+
+#[test]
 fn each_owner_has_a_quota() {
     let limit = "limit = { max_size = \"8KiB\", per = \"owner\" }";
     let (place, root, daemon) = begin(limit, "owner = \"{job}/**\"");

@@ -140,6 +140,8 @@ fn lines(report: &Report) -> Vec<Line> {
             lines.extend(findings::of_rule(&report.policy, rule, found, *now));
         }
     }
+    let limits = found.iter().flat_map(|(findings, _)| &findings.limits);
+    lines.extend(limits.map(|of| (Kind::Sentence, super::limit::excess(of))));
     let disabled = report.policy.disabled_rules.iter();
     lines.extend(disabled.map(|rule| (Kind::Sentence, settings::disabled_rule(rule))));
     let schedules = settings::schedules(&report.settings, &report.policy).into_iter();

@@ -9,8 +9,8 @@ use crate::cli::human;
 use crate::config::{SourceKind, SourceSettings};
 use crate::core::claim::Unit;
 use crate::core::policy::{
-    Disposal, Globs, JobFilter, NamedSchedule, Policy, Record, Root, Rule, Schedule,
-    ScheduleAction, Since, SkipOpen, Source,
+    Amount, Disposal, Globs, Grouping, JobFilter, Limit, NamedSchedule, Order, Per, Policy, Record,
+    Root, Rule, Schedule, ScheduleAction, Since, SkipOpen, Source,
 };
 use crate::sources::{DatabaseOptions, Queries};
 
@@ -41,6 +41,9 @@ pub(super) fn root(policy: &Policy, root: &Root, may_be_created: bool) -> String
     }
     if let Some(orphans) = &root.orphans {
         let _ = write!(text, "; \"{orphans}\" may belong to nobody");
+    }
+    if let Some(limit) = &root.limit {
+        let _ = write!(text, "; {}", limited(limit));
     }
     text
 }
@@ -187,6 +190,17 @@ pub(super) fn rule(policy: &Policy, rule: &Rule) -> String {
     if let Some(keep) = &rule.keep {
         let _ = write!(text, "; {} stay for ever", patterns(keep));
     }
+    if let Some(last) = &rule.keep_last {
+        let group = match &last.per {
+            Grouping::Rule => "all of them".to_owned(),
+            Grouping::Dir => "each directory".to_owned(),
+            Grouping::Template(template) => format!("each \"{template}\""),
+        };
+        let _ = write!(text, "; the newest {} of {group} stay", last.count);
+    }
+    if let Some(limit) = &rule.limit {
+        let _ = write!(text, "; {}", limited(limit));
+    }
     match rule.disposal {
         Disposal::Delete => {}
         Disposal::Trash { undo_ms } => {
@@ -219,6 +233,45 @@ pub(super) fn rule(policy: &Policy, rule: &Rule) -> String {
         SkipOpen::Never => "; open files go, too",
     });
     text
+}
+
+/// A limit: `at most 1 GiB and 10 files, else the oldest go first`.
+pub(super) fn limited(limit: &Limit) -> String {
+    let amount = |amount: Amount, number: &dyn Fn(u64) -> String| match amount {
+        Amount::Number(least) => number(least),
+        Amount::Share(share) => format!("{} %", (share * 100.0).round()),
+    };
+    let bounds = [
+        limit
+            .max_size
+            .map(|most| format!("at most {}", human::size(most))),
+        limit
+            .max_files
+            .map(|most| format!("at most {}", human::files(most))),
+        limit
+            .min_free
+            .map(|least| format!("{} of the file system free", amount(least, &human::size))),
+        limit
+            .min_free_inodes
+            .map(|least| format!("{} of its inodes free", amount(least, &human::count))),
+    ];
+    let bounds: Vec<String> = bounds.into_iter().flatten().collect();
+    let of = match limit.per {
+        Per::All => "",
+        Per::Owner => " for each owner",
+    };
+    let order = match limit.order {
+        Order::Oldest => "oldest",
+        Order::Largest => "largest",
+    };
+    let age = match limit.min_age_ms {
+        0 => String::new(),
+        ms => format!(", from an age of {} on", human::duration(ms.unsigned_abs())),
+    };
+    format!(
+        "{}{of}, else the {order} go first{age}",
+        bounds.join(" and ")
+    )
 }
 
 /// A schedule: its work, and its times.

@@ -1,7 +1,7 @@
 //! Limits in words.
 
 use crate::cli::human;
-use crate::types::{LimitLine, LimitState};
+use crate::types::{LimitExcess, LimitLine, LimitState};
 
 /// Returns how full a limit is, and what it does: `cache: 44.1 GB of 53.7 GB, removing`.
 pub(super) fn describe(of: &LimitLine) -> String {
@@ -50,4 +50,17 @@ pub(super) fn describe(of: &LimitLine) -> String {
         (state, _) => parts.push(state.as_str().to_owned()),
     }
     format!("{}{owner}: {}", human::safe(name), parts.join(", "))
+}
+
+/// Returns what a limit would remove: `limit of cache: 3 files go now, the first in its order`.
+pub(super) fn excess(of: &LimitExcess) -> String {
+    let name = of.limit.rule.as_ref().unwrap_or(&of.limit.root);
+    let owner = of.limit.owner.as_ref();
+    let owner = owner.map_or(String::new(), |owner| format!(" of {}", human::safe(owner)));
+    let verb = if of.would_remove == 1 { "goes" } else { "go" };
+    format!(
+        "limit of {}{owner}: {} {verb} now; `lapsed clean --dry-run` lists them",
+        human::safe(name),
+        human::files(of.would_remove)
+    )
 }

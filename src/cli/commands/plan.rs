@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::limit;
 use crate::cli::client::Target;
 use crate::cli::context::{Context, End, WatchOptions};
 use crate::cli::human;
@@ -103,6 +104,7 @@ fn summary(plan: &Plan) -> Vec<String> {
         let verb = if kept.files == 1 { "stays" } else { "stay" };
         lines.push(format!("{} {verb} as the newest (keep_last)", told(kept)));
     }
+    lines.extend(plan.limits.iter().map(limit::excess));
     lines
 }
 

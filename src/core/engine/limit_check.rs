@@ -17,7 +17,7 @@ use crate::core::hold::Hold;
 use crate::core::limits::{Fill, Goal};
 use crate::core::path::RelPath;
 use crate::core::policy::Limit;
-use crate::core::report::{Counted, Mode};
+use crate::core::report::{CleanRequest, Counted, Mode};
 use crate::core::time::Now;
 
 /// Things that are claimed by one decision: about as many as one sync of the ledger covers. What is
@@ -105,23 +105,29 @@ impl Engine {
                 .range(from..to)
                 .map(|(key, _)| key.clone())
                 .collect();
-            let files: u64 = keys.iter().map(|key| self.files_in_excess(key, now)).sum();
+            let files: u64 = keys
+                .iter()
+                .map(|key| self.files_in_excess(key, usize::MAX, now))
+                .sum();
             self.trip_limit(root, files, now);
         }
     }
 
-    /// Number of files that a limit would remove from a sum.
-    fn files_in_excess(&self, key: &SumKey, now: Now) -> u64 {
+    /// Number of files that a limit would remove from a sum, as `most` things; without a daemon, as
+    /// a clean would.
+    pub(super) fn files_in_excess(&self, key: &SumKey, most: usize, now: Now) -> u64 {
         let limit = &self.limits.get(key.0).limit;
         let fill = self.fill(key);
-        let Some((cause, goal)) = excess(limit, fill, true) else {
+        let is_started = self.limits.runs.get(key).is_some_and(|run| run.is_started);
+        let Some((cause, goal)) = excess(limit, fill, is_started) else {
             return 0;
         };
+        let request = (self.mode == Mode::OnRequest).then(CleanRequest::default);
         let quest = Quest {
             goal,
             key: cause,
-            most: usize::MAX,
-            request: None,
+            most,
+            request: request.as_ref(),
             judged: None,
         };
         self.victims(key, quest, now).files

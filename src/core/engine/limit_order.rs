@@ -163,7 +163,7 @@ impl Engine {
     }
 
     /// Members of a sum in the limit's order.
-    fn ordered<'e>(
+    pub(super) fn ordered<'e>(
         &'e self,
         key: &'e SumKey,
         limit: &'e Limit,
@@ -349,7 +349,7 @@ impl Engine {
     }
 
     /// State of a member, and what its removal gives back.
-    fn standing(
+    pub(super) fn standing(
         &self,
         key: &SumKey,
         member: Member,

@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** a limit makes due only what a rule lets lapse some day, and never what is kept.
 
+use serde::{Deserialize, Serialize};
+
 use super::Policy;
 use crate::core::claim::LimitScope;
 use crate::core::facts::{BLOCK_BYTES, RootId, Space};
@@ -39,8 +41,21 @@ pub enum Amount {
 }
 
 /// Order in which a limit removes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, strum::IntoStaticStr)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    Default,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    utoipa::ToSchema,
+)]
 #[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+#[schema(as = LimitOrder)]
 pub enum Order {
     /// By the timestamp that the rule counts from.
     #[default]
