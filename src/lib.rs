@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod fs;
 pub mod http;
 pub mod ledger;
+pub mod notifications;
 pub mod reap;
 pub mod registry;
 pub mod sources;

@@ -54,4 +54,4 @@ pub use progress::{LogProgress, RemovedThing};
 pub use rendered::{Rendered, RenderedFile};
 pub use run::{Backend, NotDone, Wish};
 pub use sample::Sample;
-pub use templates::{Need, Template, TemplateError, Templates};
+pub use templates::{Need, Template, TemplateError, Templates, render_once};

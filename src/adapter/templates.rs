@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::tz::TimeZone;
-use minijinja::value::Value;
+use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, ErrorKind};
+use serde::Serialize;
 
 use super::{filters, json};
 
@@ -271,6 +272,26 @@ impl Templates {
             line: inner.line(),
             included: at.filter(|at| self.shared.contains(*at)).map(str::to_owned),
         }
+    }
+}
+
+/// Renders `source` once, in UTC: as JSON, of which each value is encoded, or as text.
+///
+/// # Errors
+/// If it is not well formed, fails, or does not make JSON.
+pub fn render_once(
+    source: &str,
+    context: &impl Serialize,
+    is_json: bool,
+) -> Result<String, TemplateError> {
+    let mut templates = Templates::new(&TimeZone::UTC);
+    let context = Value::from(Serde(context));
+    if is_json {
+        let template = templates.add_json(String::new(), source)?;
+        templates.render_json(&template, &context, 0)
+    } else {
+        let template = templates.add_text(String::new(), source)?;
+        templates.render_text(&template, &context, 0)
     }
 }
 

@@ -10,7 +10,7 @@ use super::access::Viewer;
 use super::clean::{clean, clean_by_schedule};
 use super::daemon::{Daemon, json_path, rule_name, source_name};
 use super::error::AppError;
-use super::events::{Delivery, Follower};
+use super::events::{Delivery, Followed, Follower};
 use super::history::history;
 use super::space::space;
 use super::status::status;
@@ -66,7 +66,7 @@ impl Backend for DaemonBackend {
         let daemon = Arc::clone(&self.daemon);
         // What is not followed is told in the end.
         let removals = on_removed.and_then(|on_removed| {
-            let follower = daemon.parts.events.follow(None, false).ok()?;
+            let follower = daemon.parts.events.follow(None, Followed::Told).ok()?;
             Some((follower, on_removed))
         });
         match self.requester.take().ok_or_else(twice)? {

@@ -33,6 +33,7 @@ use crate::core::pins::Pins;
 use crate::core::policy::Policy;
 use crate::core::time::Timestamp;
 use crate::ledger::Ledger;
+use crate::notifications::Notifications;
 use crate::registry::{Registry, ShadowRecord};
 use crate::types;
 use crate::types::JsonPath;
@@ -87,6 +88,8 @@ pub struct Parts {
     pub ledger: Arc<Ledger>,
     /// Registry of API jobs, pins and records.
     pub registry: Arc<Registry>,
+    /// Receivers of notifications.
+    pub notifications: Arc<Notifications>,
     /// Asks the source of a job.
     pub ask_source: Arc<AskSource>,
     /// Tells how the sources of jobs are.

@@ -30,6 +30,10 @@ pub const DELIVERIES_MAX: usize = 2048;
 /// a second.
 pub const OBSERVED_MAX: usize = 4096;
 
+/// Events other than removals and holds, kept for whoever tells people of them: a burst of removals
+/// pushes none of them out.
+pub const NOTABLE_MAX: usize = 1024;
+
 /// Followers at once: each holds a connection for as long as it likes, and the others shall have
 /// some, too.
 pub const FOLLOWERS_MAX: usize = 64;
@@ -54,6 +58,17 @@ pub struct NumberedEvent {
     pub policy: Arc<Policy>,
 }
 
+/// Events that a follower gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Followed {
+    /// All but [`Event::Observed`].
+    Told,
+    /// All.
+    WithObserved,
+    /// Those that are not of single files, nor of single claims.
+    Notable,
+}
+
 /// The hub.
 #[derive(Debug)]
 pub struct Events {
@@ -70,6 +85,7 @@ struct Rings {
     last: u64,
     told: Ring,
     observed: Ring,
+    notable: Ring,
     removals: Rate,
 }
 
@@ -101,6 +117,7 @@ impl Events {
             last,
             told: ring(),
             observed: ring(),
+            notable: ring(),
             removals: Rate::default(),
         };
         Self {
@@ -134,6 +151,9 @@ impl Events {
         if is_observed {
             rings.observed.push(told, self.observed_max);
         } else {
+            if event.is_notable() {
+                rings.notable.push(Arc::clone(&told), NOTABLE_MAX);
+            }
             rings.told.push(told, self.told_max);
         }
         drop(rings);
@@ -152,15 +172,14 @@ impl Events {
         self.observers.load(Ordering::Relaxed) > 0
     }
 
-    /// Follows from now on, or from what came `after` that number. `observed`: with
-    /// [`Event::Observed`].
+    /// Follows from now on, or from what came `after` that number.
     ///
     /// # Errors
     /// 503 when too many follow.
     pub fn follow(
         self: &Arc<Self>,
         after: Option<u64>,
-        observed: bool,
+        followed: Followed,
     ) -> Result<Follower, AppError> {
         let admitted = self
             .followers
@@ -172,7 +191,7 @@ impl Events {
                 "{FOLLOWERS_MAX} clients already follow events"
             )));
         }
-        if observed {
+        if followed == Followed::WithObserved {
             self.observers.fetch_add(1, Ordering::Relaxed);
         }
         let last = self.rings.lock().last;
@@ -183,7 +202,7 @@ impl Events {
             latest: self.latest.subscribe(),
             hub: Arc::clone(self),
             after,
-            observed,
+            followed,
         })
     }
 }
@@ -210,7 +229,7 @@ pub struct Follower {
     hub: Arc<Events>,
     latest: watch::Receiver<u64>,
     after: u64,
-    observed: bool,
+    followed: Followed,
 }
 
 /// Delivery to a follower.
@@ -249,21 +268,22 @@ impl Follower {
 
     fn take(&mut self) -> Option<Delivery> {
         let rings = self.hub.rings.lock();
-        let mut until = rings.told.gone;
-        if self.observed {
+        let has_observed = self.followed == Followed::WithObserved;
+        let ring = match self.followed {
+            Followed::Told | Followed::WithObserved => &rings.told,
+            Followed::Notable => &rings.notable,
+        };
+        let mut until = ring.gone;
+        if has_observed {
             until = until.max(rings.observed.gone);
         }
         if until > self.after {
             let after = std::mem::replace(&mut self.after, until);
             return Some(Delivery::Missing { after, until });
         }
-        let mut events: Vec<Arc<NumberedEvent>> = rings
-            .told
-            .after(self.after)
-            .take(BATCH_MAX)
-            .cloned()
-            .collect();
-        if self.observed {
+        let mut events: Vec<Arc<NumberedEvent>> =
+            ring.after(self.after).take(BATCH_MAX).cloned().collect();
+        if has_observed {
             events.extend(rings.observed.after(self.after).take(BATCH_MAX).cloned());
             events.sort_unstable_by_key(|told| told.id);
             events.truncate(BATCH_MAX);
@@ -277,7 +297,7 @@ impl Follower {
 impl Drop for Follower {
     fn drop(&mut self) {
         self.hub.followers.fetch_sub(1, Ordering::Relaxed);
-        if self.observed {
+        if self.followed == Followed::WithObserved {
             self.hub.observers.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -324,7 +344,7 @@ mod tests {
     fn a_follower_gets_what_happens_from_now_on() {
         let hub = hub();
         tell(&hub, 1);
-        let mut follower = hub.follow(None, false).unwrap();
+        let mut follower = hub.follow(None, Followed::Told).unwrap();
         assert_eq!(received(&mut follower), None);
         tell(&hub, 2);
         tell(&hub, 3);
@@ -335,7 +355,7 @@ mod tests {
     #[tokio::test]
     async fn a_waiting_follower_wakes() {
         let hub = hub();
-        let mut follower = hub.follow(None, false).unwrap();
+        let mut follower = hub.follow(None, Followed::Told).unwrap();
         let waiting = tokio::spawn(async move { follower.next().await });
         tokio::task::yield_now().await;
         tell(&hub, 1);
@@ -348,9 +368,9 @@ mod tests {
         for n in 1..=4 {
             tell(&hub, n);
         }
-        let mut follower = hub.follow(Some(5002), false).unwrap();
+        let mut follower = hub.follow(Some(5002), Followed::Told).unwrap();
         assert_eq!(received(&mut follower), Some(vec![3, 4]));
-        let mut ahead = hub.follow(Some(u64::MAX), false).unwrap();
+        let mut ahead = hub.follow(Some(u64::MAX), Followed::Told).unwrap();
         tell(&hub, 5);
         assert_eq!(received(&mut ahead), Some(vec![5]));
     }
@@ -358,7 +378,7 @@ mod tests {
     #[test]
     fn a_follower_that_is_too_far_behind_learns_so() {
         let hub = hub();
-        let mut follower = hub.follow(None, false).unwrap();
+        let mut follower = hub.follow(None, Followed::Told).unwrap();
         for n in 1..=6 {
             tell(&hub, n);
         }
@@ -369,7 +389,7 @@ mod tests {
         assert_eq!((after, until), (5000, 5002));
         assert_eq!(received(&mut follower), Some(vec![3, 4, 5, 6]));
         // A number of an earlier daemon: nobody knows what came between.
-        let mut earlier = hub.follow(Some(17), false).unwrap();
+        let mut earlier = hub.follow(Some(17), Followed::Told).unwrap();
         assert!(matches!(
             earlier.next().now_or_never(),
             Some(Delivery::Missing { after: 17, .. })
@@ -381,8 +401,8 @@ mod tests {
         let hub = hub();
         observe(&hub, 1);
         assert!(!hub.wants_observed());
-        let mut plain = hub.follow(None, false).unwrap();
-        let mut observer = hub.follow(None, true).unwrap();
+        let mut plain = hub.follow(None, Followed::Told).unwrap();
+        let mut observer = hub.follow(None, Followed::WithObserved).unwrap();
         assert!(hub.wants_observed());
         tell(&hub, 1);
         for size in 0..3 {
@@ -406,13 +426,13 @@ mod tests {
     fn followers_are_limited() {
         let hub = hub();
         let all: Vec<_> = (0..FOLLOWERS_MAX)
-            .map(|_| hub.follow(None, false).unwrap())
+            .map(|_| hub.follow(None, Followed::Told).unwrap())
             .collect();
         assert_eq!(
-            hub.follow(None, false).unwrap_err().kind,
+            hub.follow(None, Followed::Told).unwrap_err().kind,
             ErrorKind::Unavailable
         );
         drop(all);
-        hub.follow(None, false).unwrap();
+        hub.follow(None, Followed::Told).unwrap();
     }
 }

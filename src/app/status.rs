@@ -10,6 +10,7 @@ use std::time::Duration;
 use self::rules::{RuleFigures, backlog};
 use super::breaker::{trip, tripped};
 use super::daemon::{Daemon, json_path, root_name};
+use super::notify;
 use super::order::wait;
 use crate::app::error::AppError;
 use crate::clock;
@@ -184,6 +185,7 @@ fn status_of(
         pauses: super::pause::list(daemon),
         limits: Vec::new(),
         sources: sources((parts.sources)(), &parts.jobs, policy, &status.sources),
+        receivers: receivers(daemon),
         resident_bytes: resident_bytes(),
         cpu_ms: whole_ms(clock::process_cpu()),
         http: (parts.ports)(),
@@ -248,6 +250,15 @@ fn sources(
         }
     }
     told
+}
+
+/// The receivers of notifications. A registry that cannot be read is told elsewhere.
+fn receivers(daemon: &Daemon) -> Vec<types::Receiver> {
+    let found = notify::receivers(&daemon.parts.notifications, &daemon.parts.registry);
+    found.unwrap_or_else(|error| {
+        tracing::warn!("{error}");
+        Vec::new()
+    })
 }
 
 /// The jobs of all sources that are listed, counted by status; each status is there.

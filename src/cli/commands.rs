@@ -21,6 +21,7 @@ mod install;
 mod job;
 mod limit;
 mod ls;
+mod notify;
 mod pause;
 mod pin;
 mod plan;
@@ -97,6 +98,8 @@ pub(super) enum Command {
     Breaker(breaker::Arguments),
     /// List sources or print a database trigger
     Source(source::Arguments),
+    /// List and test receivers of notifications
+    Notify(notify::Arguments),
     /// Copy registry, ledger and configuration
     Backup(backup::Arguments),
     /// Make, list and revoke tokens of HTTP clients
@@ -151,6 +154,7 @@ impl Command {
             Self::Resume(arguments) => block_on(resume::run(context, &arguments)),
             Self::Breaker(arguments) => block_on(breaker::run(context, &arguments)),
             Self::Source(arguments) => source::run(context, &arguments),
+            Self::Notify(arguments) => block_on(notify::run(context, &arguments)),
             Self::Backup(arguments) => backup::run(context, &arguments),
             Self::Token(arguments) => block_on(token::run(context, &arguments)),
             Self::Install(arguments) => install::run(context, &arguments),

@@ -5,34 +5,11 @@
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::core::report::Counted;
+pub use crate::core::size::short as size;
 pub use crate::core::span::{long as duration, short as span};
 use crate::core::time::Timestamp;
 
 const SECOND_MS: u64 = 1000;
-
-/// Bytes in the largest binary unit that leaves a number of at least one: `0 B`, `1.5 KiB`, `312
-/// MiB`.
-#[must_use]
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    // Tenths in whole numbers, rounded to the nearest.
-    let bytes = u128::from(bytes);
-    let (mut unit, mut scale) = (0, 1024);
-    let in_tenths = |scale: u128| (bytes * 10 + scale / 2) / scale;
-    while in_tenths(scale) >= 10_240 {
-        scale *= 1024;
-        unit += 1;
-    }
-    let tenths = in_tenths(scale);
-    if tenths < 100 {
-        format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-    } else {
-        format!("{} {}", (bytes + scale / 2) / scale, UNITS[unit])
-    }
-}
 
 /// A number with its thousands apart: `1,234,567`.
 #[must_use]

@@ -14,6 +14,7 @@ use super::log_json::{self, Events};
 use super::log_line::{LineFields, WallClock};
 use super::output::wants_color;
 use crate::config::{LogFormat, LogLevel};
+use crate::daemon::ErrorTap;
 
 /// The variable that overrides how much is logged, in the syntax of `tracing-subscriber`'s
 /// `EnvFilter`.
@@ -39,7 +40,7 @@ pub fn start(usual: Level, more: i8) -> anyhow::Result<()> {
         // A second call changes nothing.
         let _ = ADJUSTABLE.set(handle);
     }
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(ErrorTap);
     if is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref())
         && let Ok(journal) = tracing_journald::layer()
     {

@@ -29,7 +29,7 @@ use super::settings::{
 };
 use super::sources::{self, Sources};
 use super::variable_files;
-use super::{adapter, http, jwt, roots, rules, schedules};
+use super::{adapter, http, jwt, notify, roots, rules, schedules};
 
 /// Reads and validates the whole configuration.
 ///
@@ -123,6 +123,7 @@ fn load_source(
     let used = std::mem::take(&mut reader.referred);
     let (files, mut notes) = (reader.variables.files(&used), reader.variables.notes(&used));
     notes.extend(jwt::note(http.1.jwt_off));
+    notes.extend(drafts.notify.notes.iter().cloned());
     let postponed = drafts.roots.iter().filter_map(roots::Draft::postponed);
     let postponed = postponed.collect();
     let paths = drafts.roots.iter().filter_map(roots::Draft::template);
@@ -159,6 +160,7 @@ fn load_source(
         socket_mode: top.socket_mode.valid().0,
         http: http.0,
         access: http.1,
+        receivers: drafts.notify.receivers,
         adapter: Arc::new(adapter),
         group: top.group.get().map(|group| group.0.clone()),
         policy: policy(
@@ -269,6 +271,7 @@ struct Drafts<'a> {
     roots: Vec<roots::Draft<'a>>,
     rules: Vec<rules::Draft>,
     schedules: Vec<schedules::Draft>,
+    notify: notify::Found,
 }
 
 impl Drafts<'_> {
@@ -345,10 +348,13 @@ fn drafts<'a>(
         is_complete: reader.count() == problems,
     };
     let schedules = schedules::read(reader, &top.schedule, &known);
+    let names: Vec<&str> = roots.iter().map(|root| &*root.name).collect();
+    let notify = notify::read(reader, &top.notify, &names, &known);
     Drafts {
         sources,
         roots,
         rules,
         schedules,
+        notify,
     }
 }

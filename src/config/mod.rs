@@ -40,6 +40,7 @@ mod jwt;
 mod keep_last;
 mod limits;
 mod load;
+mod notify;
 mod path_map;
 mod queries;
 mod reader;

@@ -14,6 +14,7 @@ use crate::core::jobs::SourceId;
 use crate::core::policy::Policy;
 use crate::core::report::{Breaker, Mode};
 use crate::core::role::Role;
+use crate::notifications::Receiver;
 use crate::sources::DatabaseOptions;
 
 use super::setting::Text;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// Access over TCP.
     pub access: AccessSettings,
+    /// Receivers of notifications.
+    pub receivers: Vec<Receiver>,
     /// The surface of an older system.
     pub adapter: Arc<Adapter>,
     /// Group whose members may act, besides root and the daemon's own user. It exists.

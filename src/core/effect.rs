@@ -117,6 +117,8 @@ pub enum Event {
     Root {
         /// The root.
         root: RootId,
+        /// False if it is lost, or cannot be reached.
+        is_available: bool,
         /// The event, for people.
         what: String,
     },
@@ -147,6 +149,8 @@ pub enum Event {
     Source {
         /// The source.
         source: SourceId,
+        /// False if it cannot be read.
+        is_available: bool,
         /// The event, for people.
         what: String,
     },
@@ -192,4 +196,27 @@ pub enum Event {
         /// By how much, in milliseconds; negative: back.
         by_ms: i64,
     },
+}
+
+impl Event {
+    /// Returns true if it is not of a single file or claim: of these there may be any number.
+    #[must_use]
+    pub const fn is_notable(&self) -> bool {
+        match self {
+            Self::Lapsed { .. }
+            | Self::Held { .. }
+            | Self::Observed { .. }
+            | Self::ClaimRefused { .. }
+            | Self::Saving => false,
+            Self::Root { .. }
+            | Self::Tripped { .. }
+            | Self::Released { .. }
+            | Self::Paused(_)
+            | Self::Resumed { .. }
+            | Self::Source { .. }
+            | Self::OrphansTripped { .. }
+            | Self::Run { .. }
+            | Self::ClockJumped { .. } => true,
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Sizes as people write them: `1000`, `10kB`, `10M`, `1.5GiB`.
+//! Sizes as people write and read them: `1000`, `10kB`, `10M`, `1.5GiB`.
 
 /// Text that is no size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -55,6 +55,30 @@ pub fn parse(text: &str) -> Result<u64, SizeError> {
     let part = (u128::from(parse(fraction)?) * factor + of / 2) / of;
     let bytes = u128::from(parse(whole)?) * factor + part;
     u64::try_from(bytes).map_err(|_| SizeError::TooLarge)
+}
+
+/// Bytes in the largest binary unit that leaves a number of at least one: `0 B`, `1.5 KiB`, `312
+/// MiB`.
+#[must_use]
+pub fn short(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    // Tenths in whole numbers, rounded to the nearest.
+    let bytes = u128::from(bytes);
+    let (mut unit, mut scale) = (0, 1024);
+    let in_tenths = |scale: u128| (bytes * 10 + scale / 2) / scale;
+    while in_tenths(scale) >= 10_240 {
+        scale *= 1024;
+        unit += 1;
+    }
+    let tenths = in_tenths(scale);
+    if tenths < 100 {
+        format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+    } else {
+        format!("{} {}", (bytes + scale / 2) / scale, UNITS[unit])
+    }
 }
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ pub(super) fn log(event: &Event, engine: &Engine, now: Now) {
                 tracing::warn!(path, hold = hold.code(), "held: {path:?}: {hold}");
             }
         }
-        Event::Root { root, what } => {
+        Event::Root { root, what, .. } => {
             let name = name_of(root);
             tracing::info!(root = name, "root {name:?}: {what}");
             if let Some((at, Some(place))) = engine.next_lapse(now) {
@@ -181,7 +181,7 @@ pub(super) fn log(event: &Event, engine: &Engine, now: Now) {
             let who = by.as_deref().unwrap_or("its end");
             tracing::info!(by, %since, "removals of {what} go on: the pause was ended by {who}");
         }
-        Event::Source { source, what } => {
+        Event::Source { source, what, .. } => {
             let name = source_of(source);
             tracing::info!(source = name, "source {name:?}: {what}");
         }

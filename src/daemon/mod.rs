@@ -20,6 +20,9 @@
 //!   source that is asked, of whichever kind
 //! - `config_file`: edits of the configuration; `startup_log`: what is said first
 //! - `totals`: the ledger's lines, counted for ever
+//! - `notifications`: what people are told: events, `error_tap` errors of the log, and
+//!   `removal_notifications`
+//! - `cache_parts`: the start of the cache, and its state
 //! - `state_dir`: one daemon at a time; `watchdog`: pings for the service manager
 //!
 //! **Invariant:** the engine is stepped by one thread; everybody else sends it messages through one
@@ -28,15 +31,18 @@
 
 mod answers;
 mod backup;
+mod cache_parts;
 mod config_file;
 mod database;
 mod ending;
+mod error_tap;
 mod event_log;
 mod freshness;
 mod inherited;
 mod interrupts;
 mod links;
 mod listeners;
+mod notifications;
 mod offline;
 mod once;
 mod output_file;
@@ -46,6 +52,7 @@ mod reading;
 mod record_writer;
 mod records;
 mod reload;
+mod removal_notifications;
 mod removals;
 mod restored;
 mod saved_state;
@@ -73,6 +80,7 @@ pub use crate::app::trash::thing as trash_line;
 pub use crate::reap::{OfflineTrash, QuarantineContents, inspect_quarantine};
 pub use backup::backup;
 pub use database::{Fit, fit};
+pub use error_tap::ErrorTap;
 pub use offline::offline;
 pub use once::{Once, once};
 pub use output_file::write_new_file;

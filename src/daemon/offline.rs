@@ -19,6 +19,7 @@ use crate::clock;
 use crate::config::Settings;
 use crate::core::effect::Effect;
 use crate::core::engine::Input;
+use crate::notifications::Notifications;
 use crate::types::{Cache, Watches};
 
 /// Reads what `settings` and `baseline` say, and returns a daemon that answers questions.
@@ -46,6 +47,8 @@ pub fn offline(mut settings: Settings, baseline: Baseline) -> anyhow::Result<Arc
     });
     let engine = survey.engine();
     let tokens = survey.registry.tokens()?;
+    let notifications = Notifications::new(Arc::clone(&survey.registry), None);
+    notifications.set(std::mem::take(&mut settings.receivers));
     let daemon = Arc::new(Daemon::new(Parts {
         index: Arc::clone(engine.index()),
         jobs: Arc::clone(engine.jobs()),
@@ -55,6 +58,7 @@ pub fn offline(mut settings: Settings, baseline: Baseline) -> anyhow::Result<Arc
         link: link.clone(),
         ledger: Arc::clone(&survey.ledger),
         registry: Arc::clone(&survey.registry),
+        notifications: Arc::new(notifications),
         ask_source: survey.sources.asked(),
         sources: survey.sources.report(),
         catch_up: survey.sources.caught_up(),

@@ -13,6 +13,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use super::parts;
+use super::removal_notifications;
 use super::schedule::ScheduleSignal;
 use super::settings::describe;
 use super::sources::Sources;
@@ -26,6 +27,7 @@ use crate::config::{
 use crate::core::engine::Input;
 use crate::core::jobs::SourceId;
 use crate::core::report::Mode;
+use crate::notifications::Receiver;
 use crate::watch::Watcher;
 
 /// Inputs of a reload: the same command line and environment, and the file as it is now.
@@ -161,6 +163,7 @@ impl Reload {
             return Err("the daemon is stopping".to_owned());
         }
         self.schedule.ring();
+        self.set_receivers(settings.receivers).await;
         self.tell_sources(settings.sources).await;
         self.watcher.set_roots(roots);
         for root in policy
@@ -191,6 +194,23 @@ impl Reload {
         let (settings, ids) = loaded?;
         self.ids = ids;
         Ok(settings)
+    }
+
+    /// Notifies other receivers.
+    async fn set_receivers(&self, receivers: Vec<Receiver>) {
+        let daemon = Arc::clone(&self.daemon);
+        let set = move || {
+            let parts = &daemon.parts;
+            removal_notifications::set(
+                &parts.notifications,
+                &parts.registry,
+                &parts.ledger,
+                receivers,
+            );
+        };
+        if let Err(error) = tokio::task::spawn_blocking(set).await {
+            tracing::error!("the receivers of notifications could not be changed: {error}");
+        }
     }
 
     /// Has other sources asked.

@@ -12,10 +12,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch as flag};
 
 use super::answers::Answers;
+use super::cache_parts::{cache_hooks, start_cache, tell_cache};
 use super::config_file::ConfigFile;
 use super::ending::{END_MAX, Ending, share};
 use super::inherited::Inherited;
 use super::listeners::Listeners;
+use super::notifications::Announcer;
 use super::owner::{INBOX_MAX, Outlets, Owner};
 use super::parts;
 use super::record_writer::start_sources;
@@ -34,9 +36,9 @@ use super::totals::Counter;
 use super::trash_door::LiveTrash;
 use super::volumes::VolumeProbe;
 use super::watchdog;
-use crate::app::daemon::{TellCache, TellPorts, TellWatches};
-use crate::app::{Daemon, EngineLink, Events, Parts};
-use crate::cache::{self, Cache, CacheStats, Loaded};
+use crate::app::daemon::{TellPorts, TellWatches};
+use crate::app::{Daemon, EngineLink, Parts};
+use crate::cache::{Cache, CacheStats, Loaded};
 use crate::clock;
 use crate::config::{Environment, LogFormat, LogLevel, Overrides, RootIds, Settings};
 use crate::core::engine::Input;
@@ -49,8 +51,8 @@ use crate::core::trash::Trash;
 use crate::fs::descriptors;
 use crate::reap::{Hooks, Reaper};
 use crate::registry::Registry;
-use crate::types::{self, CacheState, JsonPath};
-use crate::watch::{LOW_PRIORITY_BARRIER, Watcher};
+use crate::types;
+use crate::watch::Watcher;
 
 /// Threads of the runtime: it only waits for sockets and signals.
 const RUNTIME_THREADS: usize = 2;
@@ -173,6 +175,7 @@ struct Running {
     cache: Arc<Cache>,
     sources: Arc<Sources>,
     counter: Counter,
+    announcer: Announcer,
     daemon: Arc<Daemon>,
 }
 
@@ -217,13 +220,12 @@ impl Running {
             sources: saved_state::memories(&registry, &settings.sources)?,
             recording: saved_state::unwritten(&registry, &settings.sources)?,
         };
-        let counter = Counter::start(&registry, &ledger, &reaper)
-            .context("cannot start to count what is removed")?;
+        let (events, notifications, announcer) =
+            Announcer::start(settings.receivers, &registry, &ledger, now.wall)?;
+        let counter = Counter::start(&registry, &ledger, &reaper)?;
         let engine = Engine::new(setup, now);
-        let cache = cache.start(Arc::clone(engine.index()), cache_hooks(&inbox, &watcher));
-        let cache = Arc::new(cache.context("cannot start to save")?);
+        let cache = start_cache(cache, &engine, cache_hooks(&inbox, &watcher))?;
         let link = link_of(&inbox, &watcher);
-        let events = Arc::new(Events::new(now.wall));
         let daemon = Arc::new(Daemon::new(Parts {
             access: parts::access(settings.group.as_deref(), &registry, &settings.access)?,
             index: Arc::clone(engine.index()),
@@ -234,6 +236,7 @@ impl Running {
             link: link.clone(),
             ledger,
             registry,
+            notifications,
             ask_source: sources.asked(),
             sources: sources.report(),
             catch_up: sources.caught_up(),
@@ -275,6 +278,7 @@ impl Running {
             cache,
             sources,
             counter,
+            announcer,
             daemon,
         })
     }
@@ -289,6 +293,7 @@ impl Running {
             cache,
             sources,
             counter,
+            announcer,
             ..
         } = self;
         ending.end("the watch of the configuration", share::CONFIG, move || {
@@ -309,6 +314,7 @@ impl Running {
         ending.end("the watcher", share::WATCHER, move || watcher.stop());
         ending.end("the engine", share::ENGINE, move || owner.stop());
         // It may have waited for the engine.
+        announcer.stop();
         ending.end("the totals", share::ENGINE, move || counter.stop());
         ending.end("the schedules", share::ENGINE, move || schedule.stop());
         ending.end("the cache", share::CACHE, move || cache.stop());
@@ -338,54 +344,6 @@ fn tell_loaded(stats: &CacheStats) {
 fn link_of(inbox: &mpsc::Sender<Input>, watcher: &Arc<Watcher>) -> EngineLink {
     let barriers = Arc::clone(watcher);
     EngineLink::new(inbox.clone(), move |token| barriers.sync(token))
-}
-
-fn cache_hooks(inbox: &mpsc::Sender<Input>, watcher: &Arc<Watcher>) -> cache::Hooks {
-    let (inbox, watcher) = (inbox.clone(), Arc::clone(watcher));
-    cache::Hooks {
-        request_barrier: Box::new(move || watcher.sync(LOW_PRIORITY_BARRIER)),
-        on_save_state: Arc::new(move |why| drop(inbox.blocking_send(Input::Unsaved(why)))),
-    }
-}
-
-fn tell_cache(cache: &Arc<Cache>) -> Box<TellCache> {
-    let cache = Arc::clone(cache);
-    Box::new(move || {
-        let CacheStats {
-            failing,
-            pending,
-            unstamped,
-            size_bytes,
-            saved_at,
-            saves,
-            compactions,
-            loaded,
-            set_aside,
-        } = cache.stats();
-        types::Cache {
-            state: failing
-                .as_ref()
-                .map_or_else(CacheState::default, |_| CacheState::Failing),
-            why: failing,
-            pending,
-            unstamped,
-            size_bytes,
-            saved_at: saved_at.map(|at| at.to_string()),
-            saves,
-            compactions,
-            loaded: types::Loaded {
-                entries: loaded.entries,
-                dirs: loaded.dirs,
-                took_ms: loaded.took_ms,
-                lost_pages: loaded.lost.pages,
-                lost_dirs: loaded.lost.dirs,
-            },
-            set_aside: set_aside.map(|(path, why)| types::SetAside {
-                path: JsonPath::new(&path),
-                why,
-            }),
-        }
-    })
 }
 
 fn tell_watches(watcher: &Arc<Watcher>) -> Box<TellWatches> {

@@ -11,6 +11,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use anyhow::Context;
+
 use crate::app::runs;
 use crate::ledger::{Ledger, Needs};
 use crate::reap::Reaper;
@@ -58,7 +60,8 @@ impl Counter {
         let ending = Arc::clone(&stopping);
         let thread = std::thread::Builder::new()
             .name("totals".to_owned())
-            .spawn(move || books.run(&inbox, &noted, &ending))?;
+            .spawn(move || books.run(&inbox, &noted, &ending))
+            .context("cannot start to count what is removed")?;
         Ok(Self {
             orders,
             stopping,
@@ -136,7 +139,11 @@ fn drop_surplus(registry: &Registry, ledger: &Ledger, reaper: &Reaper) {
         }
         let mut ids = registry.outbox_ids()?;
         ids.extend(reaper.unfinished());
-        let counted = registry.counted()?;
+        let counted = registry.counted()?.map(|counted| {
+            // What was not told yet is needed, too.
+            let told = super::removal_notifications::notified_until(registry);
+            told.map_or(counted, |told| counted.min(told))
+        });
         Ok(ledger.drop_surplus(&surplus, &Needs { ids, counted })?)
     })();
     if let Err(error) = dropped {

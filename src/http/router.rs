@@ -41,6 +41,7 @@ fn routes() -> OpenApiRouter<Arc<Daemon>> {
         .merge(v1::sync::routes())
         .merge(v1::breaker::routes())
         .merge(v1::jobs::routes())
+        .merge(v1::notify::routes())
         .merge(v1::pause::routes())
         .merge(v1::pins::routes())
         .merge(v1::tokens::routes())

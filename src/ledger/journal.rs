@@ -10,10 +10,10 @@ use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rustix::io::Errno;
 
 use super::encode::EncodedLine;
@@ -61,7 +61,7 @@ pub struct Ledger {
     options: Options,
     ids: Ids,
     state: Mutex<State>,
-    on_append: OnceLock<OnAppend>,
+    on_append: RwLock<Vec<OnAppend>>,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -188,7 +188,7 @@ impl Ledger {
             options,
             ids: Ids::open(dir, floor),
             state: Mutex::new(state),
-            on_append: OnceLock::new(),
+            on_append: RwLock::default(),
         };
         // Pins are set whatever the clock says. Removals are held while the clock is not trusted.
         let mut lines = ledger.newest_first(None).filter_map(Result::ok);
@@ -275,7 +275,7 @@ impl Ledger {
                     .expect("invariant: room was made in a segment") = Arc::new(grown);
                 state.last_at = state.last_at.max(removed);
                 drop(state);
-                if let Some(on_append) = self.on_append.get() {
+                for on_append in self.on_append.read().iter() {
                     on_append();
                 }
                 Ok(())
@@ -325,9 +325,9 @@ impl Ledger {
         }
     }
 
-    /// Sets the callback after appends. Only the first call has an effect.
+    /// Adds a callback after appends.
     pub fn on_append(&self, on_append: OnAppend) {
-        let _ = self.on_append.set(on_append);
+        self.on_append.write().push(on_append);
     }
 
     /// Returns those of `ids` that have a line.

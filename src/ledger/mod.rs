@@ -16,6 +16,7 @@ pub mod line;
 
 mod backwards;
 mod encode;
+mod forwards;
 mod ids;
 mod newest;
 mod retention;

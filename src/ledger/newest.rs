@@ -4,7 +4,7 @@
 //! returned.
 
 use std::cmp::Ordering;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -102,6 +102,16 @@ impl Stretch {
             segment: self.segment.floor,
             offset: self.segment.len,
         }
+    }
+
+    /// Path of the segment.
+    pub(super) fn path(&self) -> &Path {
+        &self.segment.path
+    }
+
+    /// Offset of the first line.
+    pub(super) fn from(&self) -> u64 {
+        self.from
     }
 
     /// Adds up its lines. An unreadable line counts as nothing: the history reports it.

@@ -5,10 +5,10 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Format that this version writes.
-pub const VERSION: i64 = 9;
+pub const VERSION: i64 = 10;
 
 /// Additions of each format: to the file, or in memory for a process that only reads an older file.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "CREATE {temporary} TABLE job (
         source TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL,
         PRIMARY KEY (source, id)
@@ -79,6 +79,21 @@ const TABLES: [&str; 9] = [
         root TEXT PRIMARY KEY, path BLOB,
         who TEXT NOT NULL, why TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL
     ) WITHOUT ROWID;
+    ",
+    "CREATE {temporary} TABLE delivery (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        receiver TEXT NOT NULL, channel TEXT NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL, title TEXT NOT NULL,
+        at INTEGER NOT NULL, since INTEGER NOT NULL, body TEXT NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0, tried_at INTEGER, due INTEGER NOT NULL DEFAULT 0, error TEXT,
+        given_up INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (receiver, channel, id), UNIQUE (receiver, channel, given_up, number)
+    );
+    CREATE {temporary} TABLE receiver (
+        receiver TEXT NOT NULL, channel TEXT NOT NULL,
+        delivered INTEGER NOT NULL, delivered_at INTEGER, given_up INTEGER NOT NULL, left_out INTEGER NOT NULL,
+        PRIMARY KEY (receiver, channel)
+    ) WITHOUT ROWID;
+    CREATE {temporary} TABLE notify_position (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     ",
 ];
 

@@ -10,7 +10,8 @@
 //! - `format`: tables, and migration of older files
 //! - `shadow`: record of a daemon in shadow mode, in a file of its own
 //! - `jobs`, `pins`, `pauses`, `outbox`, `forgotten`, `sources`, `totals`, `tokens`, `runs`: one
-//!   table each
+//!   table each; `deliveries`: notifications that wait for their receivers, and
+//!   `notify_positions` of what was told
 //!
 //! **Invariant:** acknowledged changes must be on the disk: every write is a transaction that is
 //! synchronized before its call returns.
@@ -20,11 +21,13 @@
 //!
 #![doc = include_str!("DESIGN.md")]
 
+mod deliveries;
 mod error;
 mod forgotten;
 mod format;
 mod handle;
 mod jobs;
+mod notify_positions;
 mod open;
 mod outbox;
 mod pauses;
@@ -39,6 +42,9 @@ mod totals;
 #[cfg(test)]
 mod tests;
 
+pub use deliveries::{
+    Delivery, DeliveryFilter, GIVEN_UP_MAX, NewDelivery, QueueName, QueueSums, WAITING_MAX,
+};
 pub use error::RegistryError;
 pub use forgotten::{ForgottenJob, Removal};
 pub use format::VERSION;

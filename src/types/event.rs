@@ -72,6 +72,8 @@ pub enum Event {
     },
     /// A root was found, lost or read.
     Root {
+        /// False if it is lost, or cannot be reached.
+        is_available: bool,
         /// Description.
         what: String,
     },
@@ -111,6 +113,8 @@ pub enum Event {
     Source {
         /// Name of the source.
         source: String,
+        /// False if it cannot be read.
+        is_available: bool,
         /// Description.
         what: String,
     },

@@ -16,6 +16,7 @@ mod jobs;
 mod json_path;
 mod limits;
 mod moment;
+mod notify;
 mod parameters;
 mod pause;
 mod pins;
@@ -53,6 +54,10 @@ pub use jobs::{
 pub use json_path::{JsonPath, OptionalPath};
 pub use limits::{LimitExcess, LimitLine, LimitPlace, LimitState, Limits};
 pub use moment::Moment;
+pub use notify::{
+    Delivery, Notify, NotifyAttempt, NotifyChanged, NotifyKind, NotifyOrder, NotifyQuery,
+    NotifySeverity, NotifyTested, Receiver,
+};
 pub use parameters::{QueryError, from_query, to_query};
 pub use pause::{Pause, PauseOrder, Pauses, ResumeQuery, Resumed};
 pub use pins::{Pin, PinChange, PinOrder, Pins};

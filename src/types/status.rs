@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use std::collections::BTreeMap;
 
 use super::{
-    Breaker, Cache, HealthState, JsonPath, LimitLine, Mode, Pause, Reconciliation, RootPhase,
-    ScheduleSettings, Source, Tally, Trigger, Trip,
+    Breaker, Cache, HealthState, JsonPath, LimitLine, Mode, Pause, Receiver, Reconciliation,
+    RootPhase, ScheduleSettings, Source, Tally, Trigger, Trip,
 };
 
 /// Due files, and the rate of removals.
@@ -125,6 +125,9 @@ pub struct Status {
     pub limits: Vec<LimitLine>,
     /// Sources of jobs.
     pub sources: Vec<Source>,
+    /// Receivers of notifications, and what waits for them.
+    #[serde(default)]
+    pub receivers: Vec<Receiver>,
     /// Resident memory of the daemon in bytes, as the kernel counts it; `null` where it does not
     /// tell.
     pub resident_bytes: Option<u64>,

@@ -41,6 +41,7 @@ mod keep_last;
 mod ledger;
 mod limits;
 mod metrics;
+mod notify;
 mod offline;
 mod one_owner;
 mod pauses;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::sources::{assert_none, names, sources};
 
 /// What each part may use besides itself; `src/ARCHITECTURE.md` draws it.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("main", &["cli"]),
     ("lib", &[]),
     (
@@ -18,8 +18,21 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     (
         "daemon",
         &[
-            "adapter", "app", "http", "types", "config", "watch", "sources", "reap", "registry",
-            "cache", "fs", "ledger", "clock", "core",
+            "adapter",
+            "app",
+            "http",
+            "types",
+            "config",
+            "watch",
+            "sources",
+            "reap",
+            "registry",
+            "cache",
+            "fs",
+            "ledger",
+            "clock",
+            "core",
+            "notifications",
         ],
     ),
     (
@@ -28,9 +41,21 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ),
     (
         "app",
-        &["adapter", "types", "registry", "ledger", "clock", "core"],
+        &[
+            "adapter",
+            "types",
+            "registry",
+            "ledger",
+            "clock",
+            "core",
+            "notifications",
+        ],
     ),
     ("adapter", &["types", "clock", "core"]),
+    (
+        "notifications",
+        &["adapter", "types", "registry", "clock", "core"],
+    ),
     ("types", &["core"]),
     ("watch", &["fs", "clock", "core"]),
     ("sources", &["fs", "clock", "core"]),
@@ -40,7 +65,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("fs", &["core"]),
     ("ledger", &["core"]),
     ("clock", &["core"]),
-    ("config", &["adapter", "sources", "core"]),
+    ("config", &["adapter", "notifications", "sources", "core"]),
     ("core", &[]),
 ];
 
@@ -54,9 +79,9 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("jsonwebtoken", &["app", "config"]),
     ("minijinja", &["adapter"]),
     ("rusqlite", &["registry", "sources"]),
-    ("rustls", &["http", "sources"]),
+    ("rustls", &["http", "notifications", "sources"]),
     ("sd_notify", &["daemon"]),
-    ("sha2", &["app", "reap"]),
+    ("sha2", &["app", "notifications", "reap"]),
     ("sled", &["cache"]),
     ("subtle", &["app"]),
     ("tokio_postgres", &["config", "sources"]),

@@ -75,12 +75,12 @@ fn sentence(line: &EventLine) -> String {
         Event::Held { why, .. } => format!("{path}: {why}"),
         Event::Observed { size: Some(bytes) } => format!("{path} ({})", human::size(*bytes)),
         Event::Observed { size: None } => format!("{path} (gone)"),
-        Event::Root { what } => format!("{root}: {what}"),
+        Event::Root { what, .. } => format!("{root}: {what}"),
         Event::OrphansTripped { source, why } => match source {
             Some(source) => format!("source {source}: {why}; {LOOK}"),
             None => format!("root {root}: {why}; {LOOK}"),
         },
-        Event::Source { source, what } => format!("{source}: {what}"),
+        Event::Source { source, what, .. } => format!("{source}: {what}"),
         Event::ClaimRefused {
             source,
             job,
@@ -197,6 +197,7 @@ mod tests {
             (
                 Event::Source {
                     source: text("db"),
+                    is_available: true,
                     what: text("is ready"),
                 },
                 "db: is ready",

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::core::time::Timestamp;
 use crate::daemon::Baseline;
 use crate::types::{
-    HealthState, HttpListener, Mode, RootPhase, SourceKind, SourceState, Status, Tally,
+    HealthState, HttpListener, Mode, Receiver, RootPhase, SourceKind, SourceState, Status, Tally,
 };
 
 #[derive(Debug, Args)]
@@ -140,6 +140,7 @@ fn summary(status: &Status, now: Timestamp) -> Vec<String> {
             human::counted(source.jobs, "job", "jobs"),
         ));
     }
+    lines.extend(status.receivers.iter().map(|of| receiver(of, now)));
     if status.pins > 0 {
         lines.push(format!(
             "pins     {}",
@@ -151,6 +152,31 @@ fn summary(status: &Status, now: Timestamp) -> Vec<String> {
         lines.extend(machinery(status, now));
     }
     lines
+}
+
+/// `notify   ops by webhook: 3 wait, the first from 2 h ago, next attempt in 9 min: …`.
+fn receiver(receiver: &Receiver, now: Timestamp) -> String {
+    let waiting = match receiver.waiting {
+        0 => "nothing waits".to_owned(),
+        waiting => {
+            let since = human::relative_or(receiver.since.as_deref(), now, "");
+            let next = human::relative_or(receiver.next.as_deref(), now, "never");
+            let error = receiver.error.as_deref().unwrap_or("no attempt has ended");
+            let waiting = human::count(waiting);
+            format!("{waiting} wait, the first from {since}, next attempt {next}: {error}")
+        }
+    };
+    let lost = [
+        (receiver.given_up, "given up"),
+        (receiver.left_out, "left out"),
+    ];
+    let lost = lost.iter().filter(|(count, _)| *count > 0);
+    let lost = lost.map(|(count, what)| format!("; {} {what}", human::count(*count)));
+    let (name, lost) = (&receiver.name, lost.collect::<String>());
+    human::safe(&format!(
+        "notify   {name} by {}: {waiting}{lost}",
+        receiver.channel
+    ))
 }
 
 /// `http     127.0.0.1:7343, TLS until 2027-01-01T00:00:00.000Z`.

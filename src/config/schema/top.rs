@@ -9,8 +9,8 @@ use super::super::setting::{Table, Value, Words};
 use super::super::settings::{LogFormat, LogLevel};
 use super::super::value::{Code, Group, Permissions, SocketPath, Undo};
 use super::{
-    Adapter, Breaker, Command, Endpoint, Http, Ledger, Reap, Root, Rule, Schedule, Source, Store,
-    Variables, Watch,
+    Adapter, Breaker, Command, Endpoint, Http, Ledger, Notify, Reap, Root, Rule, Schedule, Source,
+    Store, Variables, Watch,
 };
 
 /// Configuration of lapsed: every setting, with its default or an example.
@@ -109,6 +109,8 @@ pub(in crate::config) struct Top {
     pub rule: Vec<Table<Rule>>,
     #[schemars(length(max = 1000))]
     pub schedule: Vec<Table<Schedule>>,
+    #[schemars(length(max = 100))]
+    pub notify: Vec<Table<Notify>>,
     pub adapter: Table<Adapter>,
     #[schemars(length(max = 1000))]
     pub command: Vec<Table<Command>>,

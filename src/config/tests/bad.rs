@@ -16,7 +16,7 @@ fn with(text: &str) -> Host {
 fn unknown_keys() {
     refused!(with("stat_dir = \"x\""), @r#"
     HOST/etc/lapsed.toml:1: unknown key "stat_dir"
-      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, shadow, log_level, log_format, automatic, undo, clean_at_start, allow_unsafe_roots, templates, variables, http, watch, breaker, reap, ledger, store, source, root, rule, schedule, adapter, command, endpoint; did you mean "state_dir"?
+      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, shadow, log_level, log_format, automatic, undo, clean_at_start, allow_unsafe_roots, templates, variables, http, watch, breaker, reap, ledger, store, source, root, rule, schedule, notify, adapter, command, endpoint; did you mean "state_dir"?
     "#);
     refused!(with("[watch]\ninterval = 5"), @r#"
     HOST/etc/lapsed.toml:2: [watch]: unknown key "interval"
@@ -36,7 +36,7 @@ fn unknown_keys() {
     HOST/etc/lapsed.toml:1: watch = 5 is not a table
       write [watch], and its keys on the lines below it
     HOST/etc/lapsed.toml:2: unknown key "roots"
-      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, shadow, log_level, log_format, automatic, undo, clean_at_start, allow_unsafe_roots, templates, variables, http, watch, breaker, reap, ledger, store, source, root, rule, schedule, adapter, command, endpoint; did you mean "root"?
+      allowed: base_dir, state_dir, socket, socket_mode, group, dry_run, shadow, log_level, log_format, automatic, undo, clean_at_start, allow_unsafe_roots, templates, variables, http, watch, breaker, reap, ledger, store, source, root, rule, schedule, notify, adapter, command, endpoint; did you mean "root"?
     "#);
     refused!(Host::with("[root]\npath = \"x\""), @r#"
     HOST/etc/lapsed.toml:1: root = {…} is not a list of tables

@@ -65,6 +65,7 @@ fn with_key(section: &str, key: &Key, value: &str) -> String {
             format!("[{section}]\n{secret}\n{} = {value}\n", key.name)
         }
         "root.limit" | "rule.limit" => String::new(),
+        section if section.starts_with("notify") => String::new(),
         section if section.starts_with("command") || section.starts_with("endpoint") => {
             String::new()
         }
@@ -74,7 +75,33 @@ fn with_key(section: &str, key: &Key, value: &str) -> String {
         let lines = keys.iter().map(|(key, value)| format!("{key} = {value}\n"));
         text.extend([format!("[[{name}]]\n"), lines.collect()]);
     }
-    text + &with_key_of_limit(section, key, value) + &with_key_of_adapter(section, key, value)
+    text + &with_key_of_limit(section, key, value)
+        + &with_key_of_adapter(section, key, value)
+        + &with_key_of_notify(section, key, value)
+}
+
+/// A receiver in which `key` has `value`, with the keys that it needs.
+fn with_key_of_notify(section: &str, key: &Key, value: &str) -> String {
+    let Some(way) = section.strip_prefix("notify") else {
+        return String::new();
+    };
+    let mut keys = BTreeMap::from([
+        ("name".to_owned(), "\"ops\"".to_owned()),
+        (
+            "webhook.url".to_owned(),
+            "\"https://example.com\"".to_owned(),
+        ),
+    ]);
+    if key.name == "template" {
+        keys.insert("webhook.format".to_owned(), "\"template\"".to_owned());
+    }
+    if value == "\"template\"" {
+        keys.insert("webhook.template".to_owned(), "\"x\"".to_owned());
+    }
+    let name = [way.trim_start_matches('.'), &*key.name].join(".");
+    keys.insert(name.trim_start_matches('.').to_owned(), value.to_owned());
+    let lines = keys.iter().map(|(key, value)| format!("{key} = {value}\n"));
+    format!("[[notify]]\n{}", lines.collect::<String>())
 }
 
 /// A limit in which `key` has `value`, with the keys that it needs.

@@ -1,7 +1,7 @@
 //! Values that are one of a few words.
 
 use super::super::error::{Refusal, allowed};
-use super::super::schema::{Kind, NameCase, Then};
+use super::super::schema::{Format, Kind, NameCase, Then};
 use super::super::setting::{Choice, Setting, choice};
 use super::super::settings::{Backend, LogFormat, LogLevel};
 use super::{Anonymous, Metrics, Served, flag_word};
@@ -10,6 +10,7 @@ use crate::core::jobs::Status;
 use crate::core::policy::{Order, Per, Record, Schedule, Since, SkipOpen};
 use crate::core::recurrence::RecurrenceError;
 use crate::core::role::Role;
+use crate::notifications::{self, Severity};
 use jsonwebtoken::Algorithm;
 
 const SCHEDULES: &str = "allowed: manual; named; five fields (minute, hour, day, month, day of the week) such as \"0 3 * * *\"; @hourly, @daily, \
@@ -42,6 +43,35 @@ impl Choice for Backend {
 
 impl Choice for LogFormat {
     const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Choice for notifications::Kind {
+    /// Kinds that a receiver can want.
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("error", Self::Error),
+        ("breaker", Self::Breaker),
+        ("source", Self::Source),
+        ("root", Self::Root),
+        ("run", Self::Run),
+        ("pause", Self::Pause),
+        ("lapsed", Self::Lapsed),
+    ];
+}
+
+impl Choice for Severity {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("info", Self::Info),
+        ("warning", Self::Warning),
+        ("error", Self::Error),
+    ];
+}
+
+impl Choice for Format {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("cloudevents", Self::CloudEvents),
+        ("slack", Self::Slack),
+        ("template", Self::Template),
+    ];
 }
 
 impl Choice for Anonymous {

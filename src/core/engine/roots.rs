@@ -62,7 +62,7 @@ impl Engine {
             self.drop_root(root, now);
         }
         self.effects.push(Effect::Placed(root, Some(key)));
-        self.tell_root(root, "found");
+        self.tell_root(root, true, "found");
     }
 
     /// Returns true if nothing stands in the place of `root`, and that may be: no job owns anything
@@ -84,7 +84,11 @@ impl Engine {
         };
         if state.missing() != Some(&why) || is_void {
             let what = format!("missing: {why}{then}");
-            self.effects.tell(Event::Root { root, what });
+            self.effects.tell(Event::Root {
+                root,
+                is_available: is_void,
+                what,
+            });
         }
         let was_found = state.key().is_some();
         state.on_lost(why, absence);
@@ -105,13 +109,16 @@ impl Engine {
         if let Some(state) = self.roots.get_mut(&root) {
             let what = format!("unreachable: {why}; it is tried again by itself");
             state.on_unreachable(why);
-            self.tell_root(root, &what);
+            self.tell_root(root, false, &what);
         }
     }
 
-    fn tell_root(&mut self, root: RootId, what: &str) {
-        let what = what.to_owned();
-        self.effects.tell(Event::Root { root, what });
+    fn tell_root(&mut self, root: RootId, is_available: bool, what: &str) {
+        self.effects.tell(Event::Root {
+            root,
+            is_available,
+            what: what.to_owned(),
+        });
     }
 
     pub(super) fn doubted(&mut self, root: RootId, why: String) {
@@ -137,7 +144,7 @@ impl Engine {
                 self.arm_root(root, now);
             }
             if pass.was_unreachable {
-                self.tell_root(root, "reached again");
+                self.tell_root(root, true, "reached again");
                 self.arm_root(root, now);
             }
             self.retry_jobs_of_roots(now);
@@ -149,7 +156,7 @@ impl Engine {
         };
         let files = plural(totals.files, "file", "files");
         let dirs = plural(totals.dirs, "directory", "directories");
-        self.tell_root(root, &format!("read: {files} in {dirs}"));
+        self.tell_root(root, true, &format!("read: {files} in {dirs}"));
         self.check_backlog(root, now);
         self.arm_root(root, now);
     }
@@ -172,7 +179,7 @@ impl Engine {
             first.listed,
             first.listed + first.skipped,
         );
-        self.effects.tell(Event::Root { root, what });
+        self.tell_root(root, true, &what);
     }
 
     /// Puts other rules in force. Every root is crawled again before anything of it lapses: what a

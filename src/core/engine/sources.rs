@@ -207,13 +207,12 @@ impl Engine {
         self.effects.push(Effect::Source(source, state.memory()));
         if reading.is_first {
             let what = format!("read: {jobs} job{}", if jobs == 1 { "" } else { "s" });
-            self.effects.tell(Event::Source { source, what });
+            self.tell_source(source, true, what);
             self.reclassify_source(source);
             return;
         }
         if reading.was_down {
-            let what = "can be read again".to_owned();
-            self.effects.tell(Event::Source { source, what });
+            self.tell_source(source, true, "can be read again".to_owned());
         }
         self.arm_source(source, now);
     }
@@ -237,9 +236,16 @@ impl Engine {
             return;
         };
         if state.on_down(why) {
-            let what = format!("cannot be read: {why}");
-            self.effects.tell(Event::Source { source, what });
+            self.tell_source(source, false, format!("cannot be read: {why}"));
         }
+    }
+
+    fn tell_source(&mut self, source: SourceId, is_available: bool, what: String) {
+        self.effects.tell(Event::Source {
+            source,
+            is_available,
+            what,
+        });
     }
 
     /// Everything that belongs to the jobs of `source` was found; what waited for that is free.

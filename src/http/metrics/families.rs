@@ -4,6 +4,7 @@
 //! what files and jobs are called makes no series.
 
 mod limits;
+mod receivers;
 mod roots;
 
 use strum::VariantNames as _;
@@ -20,6 +21,7 @@ pub(super) fn render(status: &Status) -> String {
     limits::add(&mut all, &status.limits);
     removals(&mut all, status);
     sources(&mut all, status);
+    receivers::add(&mut all, &status.receivers);
     watching(&mut all, status);
     storage(&mut all, status);
     all.into_text()

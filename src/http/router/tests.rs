@@ -30,6 +30,7 @@ use crate::core::report::{Breaker, Mode};
 use crate::core::template::Template;
 use crate::core::time::{FileTime, Timestamp};
 use crate::ledger::{Ledger, Options};
+use crate::notifications::Notifications;
 use crate::registry::Registry;
 use crate::types;
 
@@ -279,6 +280,7 @@ impl World {
             link: link.clone(),
             ledger: Arc::new(ledger),
             ask_source: ask_source(&registry),
+            notifications: Arc::new(Notifications::new(Arc::clone(&registry), None)),
             registry,
             sources: Box::new(|| {
                 let name = "api".to_owned();
@@ -290,11 +292,7 @@ impl World {
             catch_up: Box::new(|_| Box::pin(async {})),
             is_api: Box::new(|source| source == API),
             events: Arc::clone(&events),
-            watches: Box::new(|| types::Watches {
-                backend: "by hand".to_owned(),
-                count: 2,
-                ..types::Watches::default()
-            }),
+            watches: Box::new(engine::watches),
             space: Box::new(|_| Box::pin(async { BTreeMap::new() })),
             cache: Box::new(types::Cache::default),
             ports: Box::new(Vec::new),

@@ -18,18 +18,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::access::Viewer;
-use crate::app::daemon::{Daemon, json_path, root_name, rule_name, source_name};
-use crate::app::events::{Delivery, Follower, NumberedEvent};
+use crate::app::daemon::Daemon;
+use crate::app::event_line;
+use crate::app::events::{Delivery, Followed, Follower};
 use crate::app::link::EngineLink;
-use crate::core::effect::Event as Input;
-use crate::core::facts::RootId;
-use crate::core::jobs::SourceId;
-use crate::core::path::RelPath;
 use crate::http::error::{Problem, QuestionErrors};
 use crate::http::extract::Query;
 use crate::http::route::QUESTION;
 use crate::http::server::Stopping;
-use crate::types::{Event, EventLine, EventsQuery, Gap, Moment};
+use crate::types::{Event, EventLine, EventsQuery, Gap};
 
 /// Returns the routes.
 pub(in crate::http) fn routes() -> OpenApiRouter<Arc<Daemon>> {
@@ -56,7 +53,12 @@ async fn events(
         Some(after) => Some(after),
         None => last_event_id(&headers)?,
     };
-    let follower = daemon.parts.events.follow(after, query.observed)?;
+    let kinds = if query.observed {
+        Followed::WithObserved
+    } else {
+        Followed::Told
+    };
+    let follower = daemon.parts.events.follow(after, kinds)?;
     let observing = query.observed.then(|| Observing::start(&daemon));
     let state = Stream {
         follower,
@@ -107,7 +109,7 @@ impl Stream {
         let is_past = std::mem::replace(&mut self.resumes, false);
         match delivery {
             Delivery::Events(events) => {
-                let frames = events.iter().map(|event| frame(&line(event)));
+                let frames = events.iter().map(|event| frame(&event_line(event)));
                 Some((frames.collect(), Some(self)))
             }
             Delivery::Missing { after, until } => {
@@ -149,125 +151,6 @@ fn frame(line: &EventLine) -> Result<SseEvent, axum::Error> {
     event.json_data(line)
 }
 
-/// Returns the root and the path that an event is about.
-fn place_of(event: &Input) -> (Option<RootId>, Option<&RelPath>) {
-    match event {
-        Input::Lapsed { root, path, .. }
-        | Input::Held { root, path, .. }
-        | Input::Observed { root, path, .. } => (Some(*root), Some(path)),
-        Input::Root { root, .. } | Input::Tripped { root, .. } | Input::Released { root, .. } => {
-            (Some(*root), None)
-        }
-        Input::OrphansTripped { root, .. } => (*root, None),
-        Input::Paused(_)
-        | Input::Resumed { .. }
-        | Input::Source { .. }
-        | Input::ClaimRefused { .. }
-        | Input::Run { .. }
-        | Input::Saving
-        | Input::ClockJumped { .. } => (None, None),
-    }
-}
-
-/// Describes an event with the names that were in force.
-fn line(told: &NumberedEvent) -> EventLine {
-    let policy = &told.policy;
-    let source_name = |source: &SourceId| source_name(policy, *source).to_owned();
-    let (root, path) = place_of(&told.event);
-    let event = match &told.event {
-        Input::Lapsed {
-            unit,
-            rule,
-            deadline,
-            at,
-            late_ms,
-            files,
-            bytes,
-            id,
-            job,
-            ..
-        } => Event::Lapsed {
-            unit: *unit,
-            rule: rule_name(policy, *rule).to_owned(),
-            deadline: Moment(*deadline),
-            removed_at: Moment(*at),
-            late_ms: *late_ms,
-            files: *files,
-            bytes: *bytes,
-            ledger_id: *id,
-            job: job.as_ref().map(|job| job.id.clone()),
-            source: job.as_ref().map(|job| source_name(&job.source)),
-        },
-        Input::Held { hold, .. } => Event::Held {
-            hold: hold.code().to_owned(),
-            why: hold.to_string(),
-        },
-        Input::Observed { size, .. } => Event::Observed { size: *size },
-        Input::Root { what, .. } => Event::Root { what: what.clone() },
-        Input::Tripped { trip, .. } => Event::Tripped {
-            tripped_at: Moment(trip.at),
-            due: trip.due,
-            of: trip.of,
-            what: trip.what,
-        },
-        Input::Released { by, .. } => Event::Released { by: by.clone() },
-        Input::Paused(pause) => Event::of_pause(pause),
-        Input::Resumed { pause, by } => Event::of_end(pause, by.clone()),
-        Input::Source { source, what } => Event::Source {
-            source: source_name(source),
-            what: what.clone(),
-        },
-        Input::OrphansTripped { source, why, .. } => Event::OrphansTripped {
-            source: source.as_ref().map(source_name),
-            why: why.clone(),
-        },
-        Input::ClaimRefused {
-            source,
-            job,
-            file,
-            why,
-        } => Event::ClaimRefused {
-            source: source_name(source),
-            job: job.clone(),
-            file: file.clone(),
-            why: why.clone(),
-        },
-        Input::Run {
-            id,
-            status,
-            cause,
-            by,
-            files,
-            bytes,
-        } => Event::Run {
-            run: *id,
-            status: *status,
-            cause: *cause,
-            by: by.clone(),
-            files: *files,
-            bytes: *bytes,
-        },
-        Input::Saving => Event::Saving {},
-        Input::ClockJumped { by_ms } => Event::Clock { by_ms: *by_ms },
-    };
-    let top = RelPath::root();
-    let path = root.map(|root| json_path(policy, root, path.unwrap_or(&top)));
-    let line = EventLine {
-        id: Some(told.id),
-        at: Some(Moment(told.at)),
-        root: None,
-        path: None,
-        path_b64: None,
-        event,
-    };
-    let name = match (&told.event, root) {
-        // A reload may have taken the root away.
-        (Input::Paused(pause) | Input::Resumed { pause, .. }, _) => pause.root_name(),
-        (_, root) => root.map(|root| root_name(policy, root)),
-    };
-    line.at_path(name.map(str::to_owned), path)
-}
-
 /// Has the engine publish single observations while it exists.
 struct Observing {
     link: EngineLink,
@@ -306,6 +189,8 @@ impl Drop for Observing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::events::NumberedEvent;
+    use crate::core::effect::Event as Input;
     use crate::core::policy::Policy;
     use crate::core::time::Timestamp;
 
@@ -317,7 +202,7 @@ mod tests {
             event: Input::ClockJumped { by_ms: -5 },
             policy: Arc::new(Policy::default()),
         };
-        let sse = Sse::new(stream::iter([frame(&line(&told))])).into_response();
+        let sse = Sse::new(stream::iter([frame(&event_line(&told))])).into_response();
         let body = axum::body::to_bytes(sse.into_body(), 1000).await.unwrap();
         insta::assert_snapshot!(String::from_utf8_lossy(&body), @r#"
         event: clock

@@ -10,6 +10,7 @@ pub(super) mod history;
 pub(super) mod jobs;
 pub(super) mod limits;
 mod lines;
+pub(super) mod notify;
 pub(super) mod pause;
 pub(super) mod pins;
 pub(super) mod plan;

@@ -1,0 +1,30 @@
+//! Telling people: notifications, and their way to receivers.
+//!
+//! ```text
+//! event → notification → outbox of each receiver that wants it → attempt, until it succeeds or is given up
+//! ```
+//!
+//! - `notification`: what is told, made from an event
+//! - `settings`: receivers, as the configuration has them
+//! - `service`: the outboxes, and orders about them
+//! - `worker`: attempts of one outbox, in order, with backoff
+//! - `webhook`: body, headers and signature of a request; `http`: the client; `url`: its address
+//!
+//! **Invariant:** whoever tells never waits for a receiver, and no receiver waits for another.
+//! **Invariant:** a delivery is at least once, in order for each receiver, and has one id for ever.
+//! **Invariant:** secrets, and the paths of addresses, are in no log, answer or message.
+#![doc = include_str!("DESIGN.md")]
+
+mod failure;
+mod http;
+mod notification;
+mod service;
+mod settings;
+mod url;
+mod webhook;
+mod worker;
+
+pub use notification::{Kind, Notification, Severity};
+pub use service::{ChannelStatus, Notifications, TestResult};
+pub use settings::{Channel, Format, Receiver, Secret, Webhook};
+pub use url::Url;

@@ -1,0 +1,112 @@
+//! Receivers of notifications, as the configuration has them.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use super::notification::{Kind, Notification, Severity};
+use super::url::Url;
+
+/// Text that is shown nowhere.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// A receiver of notifications.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Receiver {
+    /// Its name, unique.
+    pub name: String,
+    /// Kinds that it wants.
+    pub kinds: BTreeSet<Kind>,
+    /// Names of the roots that it wants to hear of; `None`: all.
+    pub roots: Option<BTreeSet<String>>,
+    /// Names of the rules that it wants to hear of; `None`: all.
+    pub rules: Option<BTreeSet<String>>,
+    /// Least severity.
+    pub severity: Severity,
+    /// Time for which a delivery is tried.
+    pub give_up: Duration,
+    /// Ways to it.
+    pub channels: Vec<Channel>,
+}
+
+/// Way to a receiver.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Channel {
+    /// A request for each notification.
+    Webhook(Webhook),
+}
+
+/// Requests to an HTTP server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Webhook {
+    /// Its address.
+    pub url: Url,
+    /// Form of the body.
+    pub format: Format,
+    /// Key of the signature, as bytes.
+    pub secret: Option<Secret>,
+    /// Further headers.
+    pub headers: Vec<(String, Secret)>,
+}
+
+/// Form of the body of a webhook.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// `CloudEvents` 1.0, structured.
+    CloudEvents,
+    /// Slack, and what understands its messages.
+    Slack,
+    /// What a template makes.
+    Template {
+        /// The template.
+        source: String,
+        /// Media type of what it makes; of JSON each value is encoded.
+        content_type: String,
+    },
+}
+
+impl Receiver {
+    /// Returns true if it wants `notification`. What belongs to no root or rule passes the filter
+    /// by that.
+    #[must_use]
+    pub fn wants(&self, notification: &Notification) -> bool {
+        self.kinds.contains(&notification.kind)
+            && notification.severity >= self.severity
+            && self.has_place(notification.root.as_deref(), notification.rule.as_deref())
+    }
+
+    /// Returns true if it wants to hear of this root and this rule.
+    #[must_use]
+    pub fn has_place(&self, root: Option<&str>, rule: Option<&str>) -> bool {
+        let is_wanted = |names: &Option<BTreeSet<String>>, name: Option<&str>| {
+            let names = names.as_ref().zip(name);
+            names.is_none_or(|(names, name)| names.contains(name))
+        };
+        is_wanted(&self.roots, root) && is_wanted(&self.rules, rule)
+    }
+}
+
+impl Channel {
+    /// Its word in the registry, in answers and metrics.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Webhook(_) => "webhook",
+        }
+    }
+
+    /// Its destination, without secrets.
+    #[must_use]
+    pub fn destination(&self) -> String {
+        match self {
+            Self::Webhook(webhook) => webhook.url.to_string(),
+        }
+    }
+}
