@@ -143,6 +143,15 @@ pub fn resident_peak(pid: u32) -> u64 {
     value(&format!("/proc/{pid}/status"), "VmHWM:") * 1024
 }
 
+/// CPU time of this thread until now.
+pub fn own_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
+}
+
 /// CPU of all children that have been waited for, in the kernel's ticks.
 pub fn of_children() -> Duration {
     ticks_of("/proc/self/stat", 15)

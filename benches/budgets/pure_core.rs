@@ -1,5 +1,6 @@
 //! The pure core on its own, in a process of its own: memory of an index, and lookups and events to count instructions of.
 //!
+//! `LAPSED_BENCH_CORE="limit 1000000"` prints the nanoseconds of CPU in which a limit among so many files decides.
 //! `LAPSED_BENCH_CORE="index 1000000"` prints the bytes of resident memory that the index of so many files takes.
 //! `"lookup 1000"` and `"event 1000"` load 100,000 files and do that many lookups or events; the difference of two runs,
 //! under `valgrind --tool=callgrind` for instance, is what these cost:
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use lapsed::core::claim::Unit;
@@ -23,7 +25,9 @@ use lapsed::core::facts::{Facts, FileKey, Kind, RootId, usual_blocks};
 use lapsed::core::index::{Index, Record, Writer};
 use lapsed::core::observed::{Coverage, Discovery, Observed, PassCost};
 use lapsed::core::path::RelPath;
-use lapsed::core::policy::{self, Class, JobFilter, Policy, Root, Rule, Schedule, Since, SkipOpen};
+use lapsed::core::policy::{
+    self, Class, JobFilter, Limit, Policy, Root, Rule, Schedule, Since, SkipOpen,
+};
 use lapsed::core::report::{Breaker, Mode};
 use lapsed::core::time::{FileTime, Now, Timestamp};
 
@@ -33,6 +37,8 @@ use super::tree::PER_DIR;
 
 /// Files that are loaded before lookups and events.
 const FILES: u64 = 100_000;
+/// Files that a limit has too many.
+const LIMIT_EXCESS: u64 = 1000;
 const ROOT: RootId = RootId(0);
 const DAY_MS: i64 = 86_400_000;
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -60,7 +66,7 @@ pub fn run(wanted: &str) -> anyhow::Result<()> {
             }
         }
         "event" => {
-            let mut engine = load_engine()?;
+            let mut engine = load_engine(FILES, None)?;
             for number in (0..count).map(|number| number * 7_919 % FILES) {
                 let looks = Observed::Looks {
                     root: ROOT,
@@ -74,15 +80,39 @@ pub fn run(wanted: &str) -> anyhow::Result<()> {
                 black_box(engine.step(now(), Input::Observed(vec![looks])));
             }
         }
+        "limit" => {
+            let most = count.saturating_sub(LIMIT_EXCESS);
+            let engine = load_engine(count, Some(most))?;
+            let mut samples = Vec::new();
+            for _ in 0..21 {
+                let begun = process::own_cpu();
+                let excess = black_box(engine.limit_excess(now()));
+                samples.push(process::own_cpu().saturating_sub(begun));
+                let files = excess.first().map(|(_, files)| *files);
+                ensure!(files == Some(LIMIT_EXCESS), "{excess:?}");
+            }
+            samples.sort_unstable();
+            println!("{}", samples[samples.len() / 2].as_nanos());
+        }
         _ => bail!("unknown: \"{what}\""),
     }
     Ok(())
 }
 
+/// Measures, in another process, the CPU time in which a limit among so many files finds those that
+/// go.
+pub fn limit_decision(files: u64) -> anyhow::Result<Duration> {
+    Ok(Duration::from_nanos(measure(&format!("limit {files}"))?))
+}
+
 /// Measures, in another process, the resident memory of an index of so many files, in bytes.
 pub fn index_bytes(files: u64) -> anyhow::Result<u64> {
+    measure(&format!("index {files}"))
+}
+
+fn measure(wanted: &str) -> anyhow::Result<u64> {
     let output = Command::new(std::env::current_exe()?)
-        .env(CORE, format!("index {files}"))
+        .env(CORE, wanted)
         .output()?;
     ensure!(
         output.status.success(),
@@ -110,9 +140,10 @@ fn load_index(mut writer: Writer, files: u64) {
     writer.take_touched();
 }
 
-fn load_engine() -> anyhow::Result<Engine> {
+/// An engine that knows so many files, and may have `most` of them.
+fn load_engine(files: u64, most: Option<u64>) -> anyhow::Result<Engine> {
     let setup = Setup {
-        policy: Arc::new(policy()),
+        policy: Arc::new(policy(most)),
         breaker: Breaker::default(),
         mode: Mode::Live,
         guard: ClockGuard::new(now(), None),
@@ -129,13 +160,13 @@ fn load_engine() -> anyhow::Result<Engine> {
         root: ROOT,
         key: FileKey { dev: 1, ino: 2 },
     }];
-    for first in (0..FILES).step_by(PER_DIR as usize) {
-        let files = first..first + PER_DIR;
+    for first in (0..files).step_by(PER_DIR as usize) {
+        let numbers = first..first + PER_DIR;
         seen.push(Observed::Listing {
             root: ROOT,
             dir: path(&dir_of(first))?,
             facts: facts(Kind::Dir, first / PER_DIR, 0),
-            files: files
+            files: numbers
                 .map(|number| {
                     (
                         name_of(number).into_bytes().into(),
@@ -155,13 +186,13 @@ fn load_engine() -> anyhow::Result<Engine> {
     });
     engine.step(now(), Input::Observed(seen));
     ensure!(
-        engine.index().totals(ROOT).files == FILES,
+        engine.index().totals(ROOT).files == files,
         "a file is missing"
     );
     Ok(engine)
 }
 
-fn policy() -> Policy {
+fn policy(most: Option<u64>) -> Policy {
     let root = Root {
         name: "root".to_owned(),
         path: "/srv/root".into(),
@@ -184,7 +215,10 @@ fn policy() -> Policy {
         expire_ms: Some(30 * DAY_MS),
         keep_last: None,
         unit: Unit::File,
-        limit: None,
+        limit: most.map(|most| Limit {
+            max_files: Some(most),
+            ..Limit::default()
+        }),
         skip_open: SkipOpen::Always,
         disposal: lapsed::core::policy::Disposal::Delete,
         schedule: Schedule::AtDeadline,

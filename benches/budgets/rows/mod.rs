@@ -3,6 +3,7 @@
 mod agree;
 mod flood;
 mod lateness;
+mod limits;
 mod paced;
 mod quiet;
 mod removal;
@@ -14,7 +15,7 @@ use super::bench::Bench;
 use super::report::Row;
 
 /// Every row's key, in the order of the table.
-pub const KEYS: [&str; 22] = [
+pub const KEYS: [&str; 24] = [
     "lateness-idle",
     "lateness-load",
     "visible",
@@ -36,6 +37,8 @@ pub const KEYS: [&str; 22] = [
     "idle",
     "flat-out",
     "paced",
+    "limit-decision",
+    "limit-held",
     "10M",
 ];
 
@@ -51,6 +54,8 @@ pub fn measure(bench: &mut Bench) {
     }
     bench.row("flat-out", flood::flat_out);
     bench.row("paced", flood::paced);
+    bench.row("limit-decision", limits::decision);
+    bench.row("limit-held", limits::held);
     removal::measure(bench);
     if !sizes.contains(&HUGE) {
         bench.row("10M", |_| {
