@@ -12,7 +12,7 @@ use super::daemon::Daemon;
 use super::explain::plain_path;
 use super::order::{through, wait};
 use super::pins;
-use super::trash::{self, PIN};
+use super::trash;
 use super::trash_door::TrashDoor;
 use crate::app::access::Operator;
 use crate::app::error::AppError;
@@ -21,7 +21,7 @@ use crate::core::facts::RootId;
 use crate::core::path::{QUARANTINE, RelPath};
 use crate::core::policy::Policy;
 use crate::core::principal::Principal;
-use crate::core::trash::{RestoreOrder, TrashFilter};
+use crate::core::trash::{PINNED_FOR, RestoreOrder, TrashFilter};
 use crate::types::{
     self, DisplacedRemove, DisplacedRestore, DisplacedThing, Emptied, JsonPath, Undone,
 };
@@ -79,7 +79,8 @@ pub async fn restore(
     if to.is_some() && order.names.len() > 1 {
         return Err(AppError::invalid("\"to\" is for a single thing"));
     }
-    let lasting = pins::lasting_of(order.lasting.as_deref().unwrap_or(PIN))?;
+    let lasting = order.lasting.as_deref().map(pins::lasting_of);
+    let lasting = lasting.transpose()?.unwrap_or(PINNED_FOR);
     through(async move {
         wait(move || {
             let door = &*daemon.parts.trash;

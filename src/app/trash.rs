@@ -19,7 +19,7 @@ use crate::core::facts::RootId;
 use crate::core::policy::Policy;
 use crate::core::time::Timestamp;
 use crate::core::trash::{
-    PurgeOutcome, Purged, RestoreOrder, Restored, TrashFilter, TrashItem, TrashSums,
+    PINNED_FOR, PurgeOutcome, Purged, RestoreOrder, Restored, TrashFilter, TrashItem, TrashSums,
 };
 use crate::types::{
     self, Emptied, EmptyOrder, JsonPath, LeftInTrash, RemovalUnit, RestoredPath, TrashQuery,
@@ -37,9 +37,6 @@ const LISTED_MAX: usize = 10_000;
 
 /// Things that are asked for at once while all of them are looked for.
 const AT_ONCE: usize = 1000;
-
-/// Pin of what comes back, unless the order says how long.
-pub(super) const PIN: &str = "7d";
 
 /// Returns the things that `query` asks for.
 ///
@@ -143,7 +140,8 @@ pub async fn undo(
 ) -> Result<Undone, AppError> {
     let by = operator.principal();
     let now = clock::now().wall;
-    let lasting = pins::lasting_of(order.lasting.as_deref().unwrap_or(PIN))?;
+    let lasting = order.lasting.as_deref().map(pins::lasting_of);
+    let lasting = lasting.transpose()?.unwrap_or(PINNED_FOR);
     let wanted = wanted(&order, now)?;
     through(async move {
         wait(move || {
@@ -262,7 +260,9 @@ fn foretold(found: &[TrashItem]) -> Undone {
     undone
 }
 
-pub(super) fn undone(results: Vec<Restored>, pinned_until: Timestamp) -> Undone {
+/// Returns what became of things that were to come back, and are pinned until then.
+#[must_use]
+pub fn undone(results: Vec<Restored>, pinned_until: Timestamp) -> Undone {
     let mut undone = Undone::default();
     for one in results {
         undone.things += u64::from(!one.restored.is_empty());
@@ -325,8 +325,12 @@ pub async fn empty(
 ) -> Result<Emptied, AppError> {
     let by = operator.principal();
     let policy = daemon.policy();
-    let root = order.root.as_deref().map(|name| root_named(&policy, name));
     let is_named = !order.ids.is_empty();
+    if !order.all && !is_named && order.root.is_none() && order.before.is_none() {
+        let error = AppError::invalid("what is to be deleted is missing");
+        return Err(error.allowed(["all", "ids", "root", "before"]));
+    }
+    let root = order.root.as_deref().map(|name| root_named(&policy, name));
     let mut filter = TrashFilter {
         ids: (!order.ids.is_empty()).then(|| order.ids.iter().copied().collect()),
         root: root.transpose()?,

@@ -9,6 +9,7 @@ mod table;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ use super::time::Timestamp;
 /// Maximum number of things in the trash of all roots, ~100 bytes each, and ~150 more for those of
 /// jobs. Beyond it nothing more is moved there: what lapses is held.
 pub const THINGS_MAX: usize = 1_000_000;
+
+/// Time for which what came back is pinned, unless the order says otherwise.
+pub const PINNED_FOR: Duration = Duration::from_hours(7 * 24);
 
 /// A job, by the names that outlive a process.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -176,7 +180,7 @@ pub struct RestoreOrder {
     /// Gives what finds its name taken a name beside it.
     pub beside: bool,
     /// Time for which what comes back is pinned; `None`: seven days.
-    pub pinned_for: Option<std::time::Duration>,
+    pub pinned_for: Option<Duration>,
     /// The requester.
     pub by: Principal,
 }

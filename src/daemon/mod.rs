@@ -76,7 +76,7 @@ mod trash_door;
 mod volumes;
 mod watchdog;
 
-pub use crate::app::trash::thing as trash_line;
+pub use crate::app::trash::{thing as trash_line, undone};
 pub use crate::reap::{OfflineTrash, QuarantineContents, inspect_quarantine};
 pub use backup::backup;
 pub use database::{Fit, fit};

@@ -27,8 +27,9 @@ use crate::core::pauses::Pauses;
 use crate::core::pins::Pins;
 use crate::core::policy::Policy;
 use crate::core::report::Mode;
+use crate::core::trash::{Trash, TrashFilter};
 use crate::ledger::Ledger;
-use crate::reap::Previewer;
+use crate::reap::{OfflineTrash, Previewer};
 use crate::registry::{Registry, RegistryError};
 use crate::watch;
 
@@ -81,6 +82,10 @@ pub fn survey(
     };
     let ledger = Arc::new(Ledger::open_to_read(&settings.state_dir.join("ledger"))?);
     let registry = Arc::new(registry);
+    let trash = Arc::new(match baseline {
+        Baseline::FirstStart | Baseline::Saved => read_trash(policy),
+        Baseline::Records | Baseline::Jobs => Trash::default(),
+    });
     let now = clock::now();
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
     let jobs = Arc::<Jobs>::default();
@@ -94,7 +99,7 @@ pub fn survey(
         jobs: Arc::clone(&jobs),
         pins: Arc::clone(&pins),
         pauses: Arc::clone(&pauses),
-        trash: Arc::default(),
+        trash: Arc::clone(&trash),
         sources: BTreeMap::new(),
         recording: BTreeSet::new(),
     };
@@ -109,7 +114,7 @@ pub fn survey(
     }
     let sources = Sources::to_read(jobs, Arc::clone(&registry), inbox.clone());
     let hooks = sources.hooks(
-        (Arc::clone(&pins), Arc::clone(&pauses), Arc::default()),
+        (Arc::clone(&pins), Arc::clone(&pauses), trash),
         inbox.clone(),
         |_, _| {},
         |_, _| {},
@@ -149,6 +154,23 @@ pub fn survey(
         &mut |_, _| {},
     )?;
     Ok(survey)
+}
+
+/// Reads what is in the trash of the roots: the records of its jobs wait for it. That of a root
+/// that cannot be read stays unknown.
+fn read_trash(policy: &Policy) -> Trash {
+    let trash = Trash::default();
+    for (&id, root) in &policy.roots {
+        let all = OfflineTrash::open_to_read(&root.path);
+        let all = all.and_then(|found| found.page(&TrashFilter::default(), None, usize::MAX));
+        if let Ok(page) = all {
+            for item in page.items {
+                trash.insert(id, item.what);
+            }
+            trash.set_known(id);
+        }
+    }
+    trash
 }
 
 impl Survey {

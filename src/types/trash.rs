@@ -179,12 +179,16 @@ pub struct LeftInTrash {
     pub why: String,
 }
 
-/// Body of `POST /v1/trash/empty`: what is deleted before its time.
+/// Body of `POST /v1/trash/empty`: what is deleted before its time. An order that names nothing is
+/// refused.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(examples(json!({"root": "results"}), json!({"ids": [17]})))]
 pub struct EmptyOrder {
-    /// Numbers of removals; without it all.
+    /// All things.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
+    /// Numbers of removals.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<u64>,
     /// Only of the root of this name.

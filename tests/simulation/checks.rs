@@ -7,23 +7,29 @@ use lapsed::core::claim::{Claim, Unit};
 use lapsed::core::engine::Input;
 use lapsed::core::facts::Kind;
 use lapsed::core::path::RelPath;
+use lapsed::core::time::Timestamp;
 
 use crate::machine::Machine;
-use crate::rules::{OLD_KEPT, OLD_TTL_MS, ROOT, UNIT_TTL_MS, ttl_of};
+use crate::rules::{MIN_AGE_MS, OLD_KEPT, OLD_TTL_MS, ROOT, UNIT_TTL_MS, ttl_of};
 
 /// What the clock guard lets pass as the clock's ordinary correction, on the longest life of a file here.
-const CLOCK_TOLERANCE_MS: i64 = 2_500;
+pub const CLOCK_TOLERANCE_MS: i64 = 2_500;
+
+/// Steps after which the engine has done all that it wants to do at an instant.
+const STEPS_MAX: usize = 20;
+
 impl Machine {
     /// Never early: by the file's own change, measured by the clock that nobody can set.
     pub fn check_not_early(&self, path: &RelPath, claim: &Claim) {
         let node = &self.world.nodes[path];
-        let ttl_ms = match (claim.unit, node.kind) {
+        let life_ms = match (claim.unit, node.kind) {
             (Unit::Dir, Kind::Dir) => UNIT_TTL_MS,
             _ => ttl_of(path)
                 .unwrap_or_else(|| panic!("{path} is kept for ever, and was removed by {claim:?}")),
         };
+        let ttl_ms = claim.limit.map_or(life_ms, |_| MIN_AGE_MS);
         // A modification time can be set to anything: only the wall clock can tell.
-        if ttl_ms == OLD_TTL_MS {
+        if life_ms == OLD_TTL_MS {
             assert!(
                 !self.newest_old().contains(path),
                 "{path} is among the newest, and is removed: {claim:?}"
@@ -52,18 +58,27 @@ impl Machine {
         newest.map(|(_, path)| path.clone()).collect()
     }
 
-    pub fn check_always(&self) {
+    pub fn check_always(&mut self) {
         assert!(
             self.claims.len() <= 4096,
             "more claims under way than the engine promises"
         );
-        if let Some(at) = self.engine.wake_at() {
-            let seen = self.world.now().wall;
-            assert!(
-                at > seen || self.engine.status(self.world.now()).in_flight > 0,
-                "asleep past {at}, it is {seen}"
-            );
+        // A pass over everything takes a few steps.
+        for _ in 0..STEPS_MAX {
+            if self.overslept().is_none() {
+                return;
+            }
+            self.input(Input::Tick);
         }
+        let (now, at) = (self.world.now().wall, self.overslept());
+        assert!(at.is_none(), "asleep past {at:?}, it is {now}");
+    }
+
+    /// The instant at which the engine wanted to be woken, if that is past and nothing is under way.
+    fn overslept(&self) -> Option<Timestamp> {
+        let now = self.world.now();
+        let at = self.engine.wake_at().filter(|&at| at <= now.wall)?;
+        (self.engine.status(now).in_flight == 0).then_some(at)
     }
 
     pub fn check_index(&self) {

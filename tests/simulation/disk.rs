@@ -46,6 +46,15 @@ impl Disk {
         self.clock = self.pending_clock.take().or(self.clock.take());
     }
 
+    /// True if a process that starts knows what the clock showed.
+    pub const fn has_clock(&self) -> bool {
+        self.clock.is_some()
+    }
+
+    pub fn keep_clock(&mut self, guard: &ClockGuard) {
+        self.clock = Some(guard.clone());
+    }
+
     /// Writes what waits; only the first `most` values when that is fewer: the rest is lost, as in a crash.
     pub fn save(&mut self, engine: &Engine, most: usize) {
         let index = engine.index();

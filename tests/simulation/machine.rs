@@ -1,23 +1,29 @@
 //! World, watcher, engine and reaper in one room, driven by one seed; and the checks.
 
+mod limits;
+mod pauses;
 mod reaper;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use lapsed::core::claim::Claim;
 use lapsed::core::clock_guard::ClockGuard;
-use lapsed::core::effect::{Effect, Event};
+use lapsed::core::effect::{Effect, Event, JOBS};
 use lapsed::core::engine::Input;
 use lapsed::core::engine::{Engine, Setup};
 use lapsed::core::facts::Kind;
 use lapsed::core::observed::{Discovery, Observed, PassCost};
 use lapsed::core::path::RelPath;
+use lapsed::core::pauses::Pauses;
+use lapsed::core::policy::Policy;
 use lapsed::core::report::{Breaker, Mode};
 
+use limits::Place;
+
 use crate::disk::Disk;
-use crate::rules::{ROOT, policy};
+use crate::rules::{ROOT, limited, policy};
 use crate::watcher::{Rumour, Watcher};
 use crate::world::World;
 
@@ -31,6 +37,7 @@ pub struct Machine {
     pub engine: Engine,
     pub claims: Vec<Claim>,
     pub claimed: BTreeSet<RelPath>,
+    places: BTreeMap<RelPath, Place>,
     pub events: u64,
     disk: Disk,
     /// Directories were left unread at the last start.
@@ -39,30 +46,40 @@ pub struct Machine {
     removed: u64,
     changed: u64,
     held: u64,
+    /// Removals because of a limit.
+    limited: u64,
+    /// The engine waits until everything of that moment is known.
+    barrier: Barrier,
+    /// They outlive the process.
+    pauses: Arc<Pauses>,
+    /// End of the pause, by the clock that nobody can set.
+    paused_until: Option<Duration>,
+}
+
+/// State of what the engine waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Barrier {
+    None,
+    Asked,
+    Begun,
 }
 
 impl Machine {
+    /// Every other seed has limits.
     pub fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut world = World::new();
-        let breaker = Breaker {
-            entries: 1_000_000,
-            share: 1.0,
-            ..Breaker::default()
+        let rules = if seed.is_multiple_of(2) {
+            policy()
+        } else {
+            limited()
         };
-        let setup = Setup {
-            policy: Arc::new(policy()),
-            breaker,
-            mode: Mode::Live,
-            guard: ClockGuard::new(world.now(), None),
-            memory: None,
-            jobs: std::sync::Arc::default(),
-            pins: std::sync::Arc::default(),
-            pauses: std::sync::Arc::default(),
-            trash: std::sync::Arc::default(),
-            sources: std::collections::BTreeMap::new(),
-            recording: std::collections::BTreeSet::new(),
-        };
+        let pauses = Arc::<Pauses>::default();
+        let setup = setup(
+            Arc::new(rules),
+            ClockGuard::new(world.now(), None),
+            Arc::clone(&pauses),
+        );
         let engine = Engine::new(setup, world.now());
         for _ in 0..random.usize(..40) {
             let path = some_path(&mut random);
@@ -76,6 +93,7 @@ impl Machine {
             engine,
             claims: Vec::new(),
             claimed: BTreeSet::new(),
+            places: BTreeMap::new(),
             events: 0,
             disk: Disk::default(),
             unread: false,
@@ -83,6 +101,10 @@ impl Machine {
             removed: 0,
             changed: 0,
             held: 0,
+            limited: 0,
+            barrier: Barrier::None,
+            pauses,
+            paused_until: None,
         };
         let key = machine.world.facts(&RelPath::root()).unwrap().key;
         machine.observe(vec![Observed::RootFound { root: ROOT, key }]);
@@ -97,10 +119,11 @@ impl Machine {
             changed,
             held,
             restarts,
+            limited,
             ..
         } = self;
         format!(
-            "{events} events, {restarts} restarts, {removed} removed, {changed} changed, {held} held, {} left",
+            "{events} events, {restarts} restarts, {removed} removed, {limited} of them by limits, {changed} changed, {held} held, {} left",
             self.world.nodes.len()
         )
     }
@@ -111,7 +134,8 @@ impl Machine {
             0..40 => self.disturb(),
             40..70 => self.look(),
             70..85 => self.reap_some(),
-            85..96 => self.pass_time(),
+            85..95 => self.pass_time(),
+            95 => self.pause_now_and_then(),
             96 => self.save(),
             97 => self.crash_now_and_then(),
             98 => self.lose_events(),
@@ -170,8 +194,27 @@ impl Machine {
     }
 
     pub fn look(&mut self) {
-        let seen = self.watcher.look(&self.world, &mut self.random);
-        self.observe(seen);
+        if self.barrier == Barrier::Asked && !self.watcher.doubted && !self.unread {
+            self.barrier = Barrier::Begun;
+            self.watcher.begin_barrier();
+        }
+        if self.barrier != Barrier::Begun {
+            let seen = self.watcher.look(&self.world, &mut self.random);
+            self.observe(seen);
+            return;
+        }
+        // It is waited for: the watchers hurry.
+        for _ in 0..self.random.usize(1..20) {
+            if self.watcher.is_through() {
+                break;
+            }
+            let seen = self.watcher.look_covered(&self.world, &mut self.random);
+            self.observe(seen);
+        }
+        if self.watcher.is_through() {
+            self.barrier = Barrier::None;
+            self.input(Input::Synced(JOBS));
+        }
     }
 
     fn pass_time(&mut self) {
@@ -194,6 +237,9 @@ impl Machine {
 
     fn lose_events(&mut self) {
         if self.random.u32(..4) == 0 {
+            if self.barrier == Barrier::Begun {
+                self.barrier = Barrier::Asked;
+            }
             let doubted = self.watcher.lose();
             self.observe(vec![doubted]);
         } else if self.watcher.doubted {
@@ -250,8 +296,10 @@ impl Machine {
         // What the reaper had in its hands went back to its place.
         self.claims.clear();
         self.claimed.clear();
-        // Two jumps that cancel one another while nobody looks cannot be known of.
-        let mut jumps = self.random.u32(..20) == 0;
+        self.places.clear();
+        // Two jumps that cancel one another while nobody looks cannot be known of; nor can one
+        // before anything was saved.
+        let mut jumps = self.random.u32(..20) == 0 && self.disk.has_clock();
         for _ in 0..self.random.usize(..6) {
             self.disturb();
             self.world.boot += Duration::from_millis(self.random.u64(..4000));
@@ -261,25 +309,15 @@ impl Machine {
         }
         self.watcher.restart();
         let now = self.world.now();
+        // The clock is written within a moment of the start.
         let (memory, guard) = self.disk.load(now);
+        self.disk.keep_clock(&guard);
         let settled = memory.roots.get(&ROOT).is_some_and(|root| root.settled);
         let setup = Setup {
-            policy: self.engine.policy(),
-            breaker: Breaker {
-                entries: 1_000_000,
-                share: 1.0,
-                ..Breaker::default()
-            },
-            mode: Mode::Live,
-            guard,
             memory: Some(memory),
-            jobs: std::sync::Arc::default(),
-            pins: std::sync::Arc::default(),
-            pauses: std::sync::Arc::default(),
-            trash: std::sync::Arc::default(),
-            sources: std::collections::BTreeMap::new(),
-            recording: std::collections::BTreeSet::new(),
+            ..setup(self.engine.policy(), guard, Arc::clone(&self.pauses))
         };
+        self.barrier = Barrier::None;
         self.engine = Engine::new(setup, now);
         let key = self.world.facts(&RelPath::root()).unwrap().key;
         self.observe(vec![Observed::RootFound { root: ROOT, key }]);
@@ -318,11 +356,15 @@ impl Machine {
                 Effect::Preview(_) => panic!("nobody asks for a dry run"),
                 Effect::Claim(claims) => {
                     for claim in claims {
+                        self.check_limit_of(&claim);
                         assert!(
                             self.claimed.insert(claim.path.clone()),
                             "{} is claimed twice",
                             claim.path
                         );
+                        let place = self.place_of(&claim);
+                        self.places
+                            .extend(place.map(|place| (claim.path.clone(), place)));
                         self.claims.push(claim);
                     }
                 }
@@ -335,8 +377,8 @@ impl Machine {
                     }
                 }
                 Effect::Remember(_, memory) => self.disk.remember(memory),
+                Effect::Barrier => self.barrier = Barrier::Asked,
                 Effect::Source(..)
-                | Effect::Barrier
                 | Effect::Recorded(_)
                 | Effect::PauseEnded(_)
                 | Effect::AskSpace(_)
@@ -349,12 +391,14 @@ impl Machine {
         }
     }
 
-    /// Lets everything come to rest, and holds the index against the world.
-    pub fn settle(&mut self) {
-        self.input(Input::Unsaved(None));
+    /// Everything that happened is looked at, and every claim answered.
+    fn come_to_rest(&mut self) {
         for _ in 0..50 {
-            while !self.watcher.is_quiet() {
+            while !self.watcher.is_quiet() || self.barrier != Barrier::None {
                 self.look();
+                if self.watcher.is_quiet() && (self.watcher.doubted || self.unread) {
+                    break;
+                }
             }
             if self.watcher.doubted || self.unread || self.random.bool() {
                 self.reconcile(Discovery::Event);
@@ -362,10 +406,17 @@ impl Machine {
             while !self.claims.is_empty() {
                 self.reap_some();
             }
-            if self.watcher.is_quiet() && self.claims.is_empty() {
+            if self.watcher.is_quiet() && self.claims.is_empty() && self.barrier == Barrier::None {
                 break;
             }
         }
+    }
+
+    /// Lets everything come to rest, and holds the index against the world.
+    pub fn settle(&mut self) {
+        self.input(Input::Unsaved(None));
+        self.come_to_rest();
+        self.check_limits_kept();
         self.check_index();
         self.check_nothing_forgotten();
     }
@@ -373,6 +424,26 @@ impl Machine {
     fn some_existing(&mut self) -> RelPath {
         let place = self.random.usize(..self.world.nodes.len());
         self.world.nodes.keys().nth(place).unwrap().clone()
+    }
+}
+
+fn setup(policy: Arc<Policy>, guard: ClockGuard, pauses: Arc<Pauses>) -> Setup {
+    Setup {
+        policy,
+        breaker: Breaker {
+            entries: 1_000_000,
+            share: 1.0,
+            ..Breaker::default()
+        },
+        mode: Mode::Live,
+        guard,
+        memory: None,
+        jobs: Arc::default(),
+        pins: Arc::default(),
+        pauses,
+        trash: Arc::default(),
+        sources: BTreeMap::new(),
+        recording: BTreeSet::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use lapsed::core::claim::Unit;
 use lapsed::core::facts::RootId;
 use lapsed::core::path::RelPath;
 use lapsed::core::policy::{
-    Globs, Grouping, KeepLast, Policy, Root, Rule, Schedule, Since, SkipOpen,
+    Globs, Grouping, KeepLast, Limit, Order, Policy, Root, Rule, Schedule, Since, SkipOpen,
 };
 
 pub const ROOT: RootId = RootId(0);
@@ -19,6 +19,35 @@ pub const UNIT_TTL_MS: i64 = 60_000;
 pub const REST_TTL_MS: i64 = 120_000;
 /// Number of `*.old` that stay, whatever their age: the newest by their mtime.
 pub const OLD_KEPT: usize = 2;
+
+/// Number of files that the rule for everything else may have, with limits.
+const REST_FILES_MAX: u64 = 8;
+/// Bytes that the root may take, and those that are left then.
+const ROOT_BYTES: (u64, u64) = (30 * FILE_BYTES, 25 * FILE_BYTES);
+/// Bytes that each file takes on the disk.
+const FILE_BYTES: u64 = 4096;
+/// Age from which a limit may remove something.
+pub const MIN_AGE_MS: i64 = 2_000;
+
+/// The rules, with a limit of a rule and one of the root.
+pub fn limited() -> Policy {
+    let mut policy = policy();
+    let rest = policy.rules.last_mut().unwrap();
+    rest.limit = Some(Limit {
+        max_files: Some(REST_FILES_MAX),
+        min_age_ms: MIN_AGE_MS,
+        ..Limit::default()
+    });
+    policy.roots.get_mut(&ROOT).unwrap().limit = Some(Limit {
+        max_size: Some(ROOT_BYTES.0),
+        down_to: Some(ROOT_BYTES.1),
+        min_age_ms: MIN_AGE_MS,
+        order: Order::Oldest,
+        ..Limit::default()
+    });
+    policy
+}
+
 pub fn policy() -> Policy {
     let rule = |name: &str, glob: Option<&str>, since, ttl_ms, unit| Rule {
         name: name.to_owned(),

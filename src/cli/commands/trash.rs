@@ -17,12 +17,9 @@ use crate::cli::table::{Column, Fit, Table, Tone};
 use crate::clock;
 use crate::core::principal::Principal;
 use crate::core::time::Timestamp;
-use crate::core::trash::{RestoreOrder, TrashFilter};
+use crate::core::trash::{PINNED_FOR, RestoreOrder, TrashFilter};
 use crate::daemon::{Baseline, OfflineTrash};
-use crate::types::{
-    Bytes, Emptied, EmptyOrder, JsonPath, LeftInTrash, RestoredPath, Since, Trash, TrashQuery,
-    TrashedThing, Undone,
-};
+use crate::types::{Bytes, Emptied, EmptyOrder, Since, Trash, TrashQuery, TrashedThing};
 
 /// Things that one request asks for.
 const PAGE_THINGS: u64 = 1000;
@@ -135,28 +132,9 @@ fn restore(context: &mut Context, arguments: &Restore) -> anyhow::Result<End> {
         ..RestoreOrder::default()
     };
     let results = trash.restore(&order).map_err(anyhow::Error::msg)?;
-    let mut undone = Undone::default();
-    for one in results {
-        undone.things += u64::from(!one.restored.is_empty());
-        undone.files += one.files;
-        undone.bytes += one.bytes;
-        undone
-            .restored
-            .extend(one.restored.iter().map(|path| RestoredPath {
-                id: one.id,
-                root: one.root.clone(),
-                path: JsonPath::new(path),
-            }));
-        let taken = one.taken.iter();
-        let taken = taken.map(|path| format!("\"{}\" is taken (--beside)", path.display()));
-        undone
-            .left
-            .extend(taken.chain(one.errors).map(|why| LeftInTrash {
-                id: one.id,
-                root: one.root.clone(),
-                why,
-            }));
-    }
+    // The next start pins what came back.
+    let pinned_until = clock::now().wall.after(PINNED_FOR);
+    let undone = crate::daemon::undone(results, pinned_until);
     undo::show(context, &undone)
 }
 
@@ -334,6 +312,7 @@ async fn empty(context: &mut Context, arguments: &Empty) -> anyhow::Result<End> 
     }
     let mut client = connected.context("invariant: it was connected to")?;
     let order = EmptyOrder {
+        all: arguments.ids.is_empty() && arguments.root.is_none() && arguments.before.is_none(),
         ids: arguments.ids.clone(),
         root: arguments.root.clone(),
         before: arguments.before,

@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::notes::targets;
 use super::purge;
@@ -15,8 +14,8 @@ use crate::core::facts::RootId;
 use crate::core::policy::Policy;
 use crate::core::principal::Principal;
 use crate::core::trash::{
-    JobName, PurgeOrder, Purged, RestoreOrder, Restored, TrashFilter, TrashNews, TrashPage,
-    TrashSums,
+    JobName, PINNED_FOR, PurgeOrder, Purged, RestoreOrder, Restored, TrashFilter, TrashNews,
+    TrashPage, TrashSums,
 };
 use crate::fs::RootDir;
 use crate::reap::context::{Devices, Lane};
@@ -25,9 +24,6 @@ use crate::reap::judge::BoundedClock;
 use crate::reap::location::RootLocation;
 use crate::reap::quarantine_locks::WhenMissing;
 use crate::reap::reaper::Reaper;
-
-/// Time for which what came back is pinned, unless the order says otherwise.
-const PINNED_FOR: Duration = Duration::from_hours(7 * 24);
 
 /// Number of things that are restored, or deleted, together: they share a write of pins and a sync
 /// of the ledger.

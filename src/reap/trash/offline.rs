@@ -9,20 +9,16 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::manifest::Manifest;
 use super::restore::{Order, Restorer};
 use super::store::{ReadError, TrashDir, TrashName};
 use crate::clock;
 use crate::core::facts::RootId;
-use crate::core::trash::{RestoreOrder, Restored, TrashFilter, TrashPage};
+use crate::core::trash::{PINNED_FOR, RestoreOrder, Restored, TrashFilter, TrashPage};
 use crate::fs::quarantine::{self, LockError, QuarantineError};
 use crate::fs::{Dir, FsError, RootDir};
 use crate::ledger::LineTrash;
-
-/// Time for which what came back is pinned, unless the order says otherwise.
-const PINNED_FOR: Duration = Duration::from_hours(7 * 24);
 
 /// Number of things that are restored together: they share a sync of their notes.
 const TOGETHER_MAX: usize = 256;

@@ -150,6 +150,8 @@ fn a_crash_loses_nothing_of_the_trash_and_ends_no_window() {
 fn the_trash_is_emptied_on_request() {
     let (place, daemon) = begin("file", "1h");
     let ids = ["a", "b", "c"].map(|name| trashed(&place, &daemon, &format!("data/{name}")));
+    let (status, error) = daemon.post("/v1/trash/empty", "{}");
+    assert_eq!((status, trash(&daemon).len()), (400, 3), "{error}");
     place.said(&["trash", "empty", &ids[1].to_string()]);
     assert_eq!(trash(&daemon).len(), 2);
     let emptied: Value =

@@ -22,6 +22,7 @@ impl Machine {
                 .claims
                 .swap_remove(self.random.usize(..self.claims.len()));
             self.claimed.remove(&claim.path);
+            self.places.remove(&claim.path);
             let outcome = self.reap(&claim);
             reaped.push(Reaped { claim, outcome });
         }
@@ -31,7 +32,9 @@ impl Machine {
     fn hold(&self, claim: &Claim, inside: &[RelPath]) -> Option<Hold> {
         let is_open = inside.iter().any(|path| self.world.nodes[path].open);
         let mismatch = (!self.has_newer(claim)).then_some(Hold::RecheckMismatch);
-        mismatch.or(is_open.then_some(Hold::Open { path: None }))
+        let paused = self.pauses.hold_of_claim(&self.engine.policy(), claim);
+        let open = is_open.then_some(Hold::Open { path: None });
+        paused.or(mismatch).or(open)
     }
 
     /// Returns true if the newer ones are there of which the claim's rule keeps the last.
@@ -96,7 +99,7 @@ impl Machine {
         };
         let deadline = match verdict {
             Verdict::Lapse { at, rule, basis }
-                if at <= now.wall
+                if claim.retention_ms.map_or(at, |ms| basis.plus_ms(ms)) <= now.wall
                     && rule == claim.rule
                     && facts.key == claim.key
                     && basis == claim.known =>
@@ -138,7 +141,9 @@ impl Machine {
             self.watcher
                 .hear(Rumour::Touched(path.clone()), &mut self.random);
         }
+        self.check_not_paused();
         self.removed += files;
+        self.limited += if claim.limit.is_some() { files } else { 0 };
         let at = now.wall;
         Outcome::Removed(Removal {
             at,
