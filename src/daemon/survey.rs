@@ -167,7 +167,10 @@ fn read_trash(policy: &Policy) -> Trash {
             for item in page.items {
                 trash.insert(id, item.what);
             }
-            trash.set_known(id);
+            // A job that is missing here may have what cannot be read.
+            if page.unreadable.is_empty() {
+                trash.set_known(id);
+            }
         }
     }
     trash

@@ -252,3 +252,29 @@ fn a_statement_that_every_row_refuses_is_tried_a_bounded_number_of_times() {
         || tell_of(&daemon),
     );
 }
+
+#[test]
+fn without_a_daemon_it_is_known_that_a_row_waits_for_the_trash() {
+    let world = World::new();
+    world.db.run("CREATE TABLE sessions(session_id TEXT PRIMARY KEY, last_activity TEXT); CREATE TABLE messages(session_id TEXT, text TEXT);");
+    session(&world, "idle", 7200);
+    world.write("results/idle/file");
+    let mut daemon = world.serve_config(&format!("{SESSIONS}undo = \"1h\"\n"));
+    world.wait_until_gone(&daemon, "results/idle/file");
+    wait_or_tell(
+        "the row waits",
+        || {
+            let (_, held) = daemon.get("/v1/status");
+            held.to_string().contains("in-trash").then_some(())
+        },
+        || tell_of(&daemon),
+    );
+    daemon.stop();
+    let config = world.place.config_path();
+    let dry = world.said(&["clean", "--dry-run", "--json", "--config", &config]);
+    assert!(dry.contains("in-trash") && !dry.contains("forget"), "{dry}");
+    let planned = world.said(&["plan", "--json", "--config", &config]);
+    let real = world.said(&["clean", "--json", "--config", &config]);
+    assert_eq!(count(&world, "sessions", "idle"), 1, "{planned}\n{real}");
+    assert!(real.contains("in-trash"), "{real}");
+}
