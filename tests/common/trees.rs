@@ -247,6 +247,26 @@ impl Mounted {
         Self::mount(&["-t", "tmpfs", "none"].map(OsStr::new), at)
     }
 
+    /// A new ext4 of `size` (as of `truncate`) in the file `image`.
+    pub fn ext4(image: &Path, size: &str, at: &Path) -> Self {
+        for (program, arguments) in [
+            ("truncate", &["-s", size][..]),
+            ("mkfs.ext4", &["-q", "-m", "0"][..]),
+        ] {
+            let mut command = Command::new(program);
+            let status = command.args(arguments).arg(image).status();
+            assert!(
+                status.is_ok_and(|status| status.success()),
+                "{program} (packages coreutils, e2fsprogs)"
+            );
+        }
+        assert!(
+            super::machine::is_root(),
+            "this test mounts a file system by a loop device: run it as root"
+        );
+        Self::mount(&["-o".as_ref(), "loop".as_ref(), image.as_os_str()], at)
+    }
+
     pub fn bind(from: &Path, at: &Path) -> Self {
         Self::mount(&["--bind".as_ref(), from.as_os_str()], at)
     }
