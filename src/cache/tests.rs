@@ -188,6 +188,7 @@ const SETTLED: SavedRoot = SavedRoot {
             files: 12,
             bytes: 0,
         },
+        changed_jobs: 13,
     },
 };
 

@@ -120,6 +120,9 @@ pub struct SavedBreaker {
     /// Files that changed facts had made due with their jobs.
     #[serde(default)]
     pub changed: HourCount,
+    /// Jobs that changed facts had made due in that hour, of the source with most of them.
+    #[serde(default)]
+    pub changed_jobs: u64,
 }
 
 /// Count of the files of an hour.

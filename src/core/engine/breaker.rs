@@ -35,6 +35,8 @@ pub(super) struct RootBreaker {
     changed_of: u64,
     /// Jobs that changed facts have made due, by source: their shares are of its jobs.
     changed_jobs: BTreeMap<SourceId, u64>,
+    /// Jobs that an earlier process counted, of the source with most of them: they count for each.
+    changed_jobs_before: u64,
     /// Something was counted that was not compared with the limits.
     is_change_new: bool,
 }
@@ -57,6 +59,7 @@ impl RootBreaker {
             orphan_trip: memory.orphans_tripped.then_some(orphan_trip),
             orphans: memory.orphans,
             changed: memory.changed,
+            changed_jobs_before: memory.changed_jobs,
             ..Self::default()
         }
     }
@@ -68,6 +71,8 @@ impl RootBreaker {
             orphans_tripped: self.orphan_trip.is_some(),
             orphans: self.orphans,
             changed: self.changed,
+            changed_jobs: self.changed_jobs_before
+                + self.changed_jobs.values().max().copied().unwrap_or(0),
         }
     }
 
@@ -135,6 +140,7 @@ impl RootBreaker {
         if self.changed.renew(now) {
             self.changed_of = 0;
             self.changed_jobs.clear();
+            self.changed_jobs_before = 0;
         }
         self.changed.add(files, 0);
         // What was removed meanwhile is not in the root any more.
@@ -148,7 +154,7 @@ impl RootBreaker {
         std::mem::take(&mut self.is_change_new).then(|| ChangeCounts {
             files: self.changed.files,
             of: self.changed_of,
-            jobs: self.changed_jobs.get(&source).copied().unwrap_or(0),
+            jobs: self.changed_jobs_before + self.changed_jobs.get(&source).copied().unwrap_or(0),
         })
     }
 }
@@ -377,8 +383,13 @@ mod tests {
         assert!(breaker.take_changes(source).is_none());
         breaker.count_change(source, 7, 90, at(1));
         let counts = breaker.take_changes(source).unwrap();
-        assert_eq!((counts.files, counts.of, counts.jobs), (13, 90, 1));
+        assert_eq!((counts.files, counts.of, counts.jobs), (13, 90, 2));
+        // Whose jobs they were is not saved.
+        let mut breaker = RootBreaker::restored(&breaker.memory());
+        breaker.count_change(SourceId(1), 0, 90, at(2));
+        assert_eq!(breaker.take_changes(SourceId(1)).unwrap().jobs, 3);
         breaker.count_change(source, 1, 80, at(HOUR_MS));
-        assert_eq!(breaker.take_changes(source).unwrap().files, 1);
+        let counts = breaker.take_changes(source).unwrap();
+        assert_eq!((counts.files, counts.jobs), (1, 1));
     }
 }
