@@ -215,6 +215,9 @@ impl Snapshot {
     }
 }
 
+/// Candidates of one round: more than 1 KB each, of which every step moves the pointer alone.
+pub(super) type Candidates = Vec<Box<Candidate>>;
+
 /// A claim that passed the first look, on its way out.
 pub(super) struct Candidate {
     pub(super) claim: Claim,

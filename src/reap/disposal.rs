@@ -13,7 +13,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::abort::Abort;
-use super::candidate::{Candidate, Content, Target};
+use super::candidate::{Candidate, Candidates, Content, Target};
 use super::hooks::Recording;
 use super::leases::LeaseSet;
 use super::names::quarantine_name;
@@ -29,7 +29,7 @@ use crate::ledger::{Line, Mark};
 
 impl Pipeline<'_> {
     /// Records what was quarantined, and disposes of it. What cannot be recorded goes back.
-    pub(super) fn record(&self, quarantined: Vec<Candidate>, round: &mut Round) {
+    pub(super) fn record(&self, quarantined: Candidates, round: &mut Round) {
         // Units may have waited for one another: long enough to set a pin.
         let sound = self.check(quarantined, round, |one, _| {
             let hold = match one.claim.unit {
@@ -38,7 +38,7 @@ impl Pipeline<'_> {
             };
             hold.map_or(Ok(()), |hold| Err(hold.into()))
         });
-        let (trashed, sound): (Vec<Candidate>, Vec<Candidate>) =
+        let (trashed, sound): (Candidates, Candidates) =
             sound.into_iter().partition(|one| self.is_trashed(one));
         let trashed = self.prepare_trash(trashed, round);
         // Something of the job may have come into a trash since.
@@ -51,7 +51,7 @@ impl Pipeline<'_> {
             let hold = job.and_then(|job| self.lane.hold_by_trash(self.policy, job));
             hold.map_or(Ok(()), |hold| Err(hold.into()))
         });
-        let (with, mut recorded): (Vec<Candidate>, Vec<Candidate>) = sound
+        let (with, mut recorded): (Candidates, Candidates) = sound
             .into_iter()
             .partition(|one| self.has_record(&one.claim));
         // The record of what can come back waits.
@@ -86,7 +86,7 @@ impl Pipeline<'_> {
     }
 
     /// Notes what is to become of the jobs' records; returns the numbers of the lines.
-    fn note(&self, candidates: &[Candidate]) -> Result<Vec<u64>, String> {
+    fn note(&self, candidates: &[Box<Candidate>]) -> Result<Vec<u64>, String> {
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
@@ -106,7 +106,7 @@ impl Pipeline<'_> {
 
     /// Puts back what cannot be recorded. Directories that were emptied went last and go back
     /// first.
-    pub(super) fn refuse(&self, candidates: Vec<Candidate>, error: &str, round: &mut Round) {
+    pub(super) fn refuse(&self, candidates: Candidates, error: &str, round: &mut Round) {
         for one in candidates.into_iter().rev() {
             if self.is_trashed(&one) {
                 self.discard_manifests(&one);
@@ -123,8 +123,8 @@ type Left = Vec<u32>;
 
 impl Pipeline<'_> {
     /// Disposes of what is recorded.
-    pub(super) fn dispose(&self, recorded: Vec<Candidate>, round: &mut Round) {
-        let mut swept: Vec<(Candidate, Left)> = Vec::new();
+    pub(super) fn dispose(&self, recorded: Candidates, round: &mut Round) {
+        let mut swept: Vec<(Box<Candidate>, Left)> = Vec::new();
         let mut leases = Vec::new();
         let turn = self
             .roots
@@ -238,7 +238,7 @@ impl Pipeline<'_> {
     }
 
     /// Answers for what is gone.
-    fn finish(&self, one: Candidate, round: &mut Round) {
+    fn finish(&self, one: Box<Candidate>, round: &mut Round) {
         if !round.left.contains(&one.line.id) {
             round.ended.push(one.line.id);
         }
@@ -260,12 +260,12 @@ impl Pipeline<'_> {
     }
 
     /// Returns what the sweepers have to do about the parts `left`. They answer for it.
-    fn sweep_of(&self, one: Candidate, left: &[u32], leases: &mut LeaseSet) -> Sweep {
+    fn sweep_of(&self, one: Box<Candidate>, left: &[u32], leases: &mut LeaseSet) -> Sweep {
         let skip_open = self.skip_open(&one.claim);
         let removal = removal(&one);
         let Candidate {
             claim, seen, line, ..
-        } = one;
+        } = *one;
         let outcome = Outcome::Removed(removal);
         let mut sweep = Sweep::new(line, skip_open, Some(Reaped { claim, outcome }));
         let mut part_number = 0..;

@@ -193,9 +193,17 @@ impl<'a> Look<'a> {
         if let Some(hold) = self.withheld(claim) {
             return Err(Outcome::Held(hold));
         }
-        let now = self.clock.now();
         let pins = &hooks.pins;
-        let pin = pins.find(self.policy, claim.root, &claim.path, &owner, now);
+        let find = || {
+            pins.find(
+                self.policy,
+                claim.root,
+                &claim.path,
+                &owner,
+                self.clock.now(),
+            )
+        };
+        let pin = if pins.is_empty() { None } else { find() };
         let refused = || {
             let is_owned = !owner.jobs().is_empty();
             (!is_owned).then(|| (hooks.refused)(self.policy, claim.root, path, claim.rule))?

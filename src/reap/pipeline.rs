@@ -16,7 +16,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::abort::Abort;
-use super::candidate::{Candidate, Snapshot, Target};
+use super::candidate::{Candidate, Candidates, Snapshot, Target};
 use super::context::{ClaimBatch, Lane};
 use super::intent::{Fate, Intent};
 use super::judge::line;
@@ -85,7 +85,7 @@ impl Round {
     }
 
     /// Answers the claim of a candidate that is not removed.
-    pub(super) fn answer(&mut self, one: Candidate, abort: Abort) {
+    pub(super) fn answer(&mut self, one: Box<Candidate>, abort: Abort) {
         // A directory that was emptied has no claim.
         if one.emptied_by.is_none()
             && let Some(outcome) = abort.or(one.seen.changed()).outcome()
@@ -175,7 +175,7 @@ impl Pipeline<'_> {
         busy: &mut VecDeque<Claim>,
         rows: &mut JobLookupCache<'_>,
         round: &mut Round,
-    ) -> Vec<Candidate> {
+    ) -> Candidates {
         let (mut candidates, mut files) = (Vec::new(), 0);
         while files < ROUND_FILES_MAX
             && round.handles.leases.has_room()
@@ -185,12 +185,12 @@ impl Pipeline<'_> {
                 Ok(seen) => {
                     let line = self.line(&claim, &seen);
                     files += line.files;
-                    candidates.push(Candidate {
+                    candidates.push(Box::new(Candidate {
                         claim,
                         seen,
                         line,
                         emptied_by: None,
-                    });
+                    }));
                 }
                 Err(Abort::Busy) => busy.push_back(claim),
                 Err(Abort::Full) => {
@@ -207,7 +207,7 @@ impl Pipeline<'_> {
         candidates
     }
 
-    fn carry_out(&self, candidates: Vec<Candidate>, round: &mut Round) {
+    fn carry_out(&self, candidates: Candidates, round: &mut Round) {
         let quarantined = self.quarantine(candidates, round);
         self.record(quarantined, round);
         self.prune(round);
@@ -268,7 +268,7 @@ impl Pipeline<'_> {
     }
 
     /// Writes the intents of all candidates, with one system call.
-    pub(super) fn write_intents(&self, candidates: &[Candidate]) -> std::io::Result<()> {
+    pub(super) fn write_intents(&self, candidates: &[Box<Candidate>]) -> std::io::Result<()> {
         let parts = candidates.iter().flat_map(|one| {
             let parts = (0..).zip(one.seen.parts());
             parts.map(move |(number, (target, part))| {

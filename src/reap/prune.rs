@@ -50,7 +50,7 @@ impl Pipeline<'_> {
             }
             let moved = self.quarantine(candidates, round);
             let above = |one: &Candidate| Some((one.claim.path.split()?.0, one.emptied_by?));
-            level = moved.iter().filter_map(above).collect();
+            level = moved.iter().filter_map(|one| above(one)).collect();
             emptied.extend(moved);
         }
         self.record(emptied, round);
@@ -77,7 +77,7 @@ impl Pipeline<'_> {
         answer: usize,
         rows: &mut JobLookupCache<'_>,
         round: &mut Round,
-    ) -> Result<Option<Candidate>, FsError> {
+    ) -> Result<Option<Box<Candidate>>, FsError> {
         let because = &round.done[answer];
         let Some((parent, name)) = path.parent_and_name() else {
             return Ok(None);
@@ -124,7 +124,7 @@ impl Pipeline<'_> {
             home_dir: Some(home),
             parts: vec![Part::Dir(0)],
         };
-        Ok(Some(Candidate {
+        Ok(Some(Box::new(Candidate {
             claim,
             seen: Snapshot {
                 share: None,
@@ -136,6 +136,6 @@ impl Pipeline<'_> {
             },
             line,
             emptied_by: Some(answer),
-        }))
+        })))
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::abort::{Abort, unreadable};
 use super::back::{RestoreOutcome, put_back, refused};
-use super::candidate::{Candidate, Target};
+use super::candidate::{Candidate, Candidates, Target};
 use super::names::quarantine_name;
 use super::parts::{Part, number};
 use super::pipeline::{Pipeline, Round};
@@ -22,11 +22,7 @@ use crate::ledger::{Line, Mark};
 impl<'a> Pipeline<'a> {
     /// Moves candidates into the quarantine and returns those that may be removed, after the second
     /// look. The others go back.
-    pub(super) fn quarantine(
-        &self,
-        candidates: Vec<Candidate>,
-        round: &mut Round,
-    ) -> Vec<Candidate> {
+    pub(super) fn quarantine(&self, candidates: Candidates, round: &mut Round) -> Candidates {
         let candidates = self.admit_to_trash(candidates, round);
         if candidates.is_empty() {
             return candidates;
@@ -57,10 +53,10 @@ impl<'a> Pipeline<'a> {
     /// Puts back those candidates that do not pass.
     pub(super) fn check(
         &self,
-        candidates: Vec<Candidate>,
+        candidates: Candidates,
         round: &mut Round,
         mut check: impl FnMut(&mut Candidate, &mut Round) -> Result<(), Abort>,
-    ) -> Vec<Candidate> {
+    ) -> Candidates {
         let mut sound = Vec::with_capacity(candidates.len());
         for mut one in candidates {
             match check(&mut one, round) {
@@ -74,7 +70,7 @@ impl<'a> Pipeline<'a> {
         sound
     }
 
-    fn move_out(&self, candidates: Vec<Candidate>, round: &mut Round) -> Vec<Candidate> {
+    fn move_out(&self, candidates: Candidates, round: &mut Round) -> Candidates {
         let turn = self
             .roots
             .only()
@@ -210,7 +206,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Puts the first `parts` parts of a candidate back, and answers its claim.
-    pub(super) fn restore(&self, one: Candidate, parts: u32, abort: Abort, round: &mut Round) {
+    pub(super) fn restore(&self, one: Box<Candidate>, parts: u32, abort: Abort, round: &mut Round) {
         let abort = match abort {
             Abort::Stopped => {
                 self.put_back(&one, parts, round);

@@ -41,21 +41,28 @@ impl<'a> JobLookupCache<'a> {
     }
 
     fn agrees(&mut self, key: &JobKey) -> Result<(), Hold> {
-        let hooks = &self.looks.hooks;
-        if !self.asked.contains_key(key) {
-            let fresh = (hooks.fresh)(key);
-            let is_news = !matches!(fresh, JobLookup::Unknown(_)) && !(hooks.agrees)(key, &fresh);
-            if is_news {
-                // Now or never: what is known may soon be newer than this answer.
-                (hooks.disagrees)(key, fresh.clone());
-            }
-            self.asked.insert(key.clone(), (fresh, is_news));
+        if let Some(asked) = self.asked.get(key) {
+            return self.still_agrees(key, asked);
         }
-        let (fresh, is_news) = &self.asked[key];
+        let hooks = &self.looks.hooks;
+        let fresh = (hooks.fresh)(key);
+        let is_news = !matches!(fresh, JobLookup::Unknown(_)) && !(hooks.agrees)(key, &fresh);
+        if is_news {
+            // Now or never: what is known may soon be newer than this answer.
+            (hooks.disagrees)(key, fresh.clone());
+        }
+        let asked = (fresh, is_news);
+        let agrees = self.still_agrees(key, &asked);
+        self.asked.insert(key.clone(), asked);
+        agrees
+    }
+
+    /// As [`JobLookupCache::agrees`], by an answer of before: what is known may have changed since.
+    fn still_agrees(&self, key: &JobKey, (fresh, is_news): &(JobLookup, bool)) -> Result<(), Hold> {
+        let agrees = &self.looks.hooks.agrees;
         match fresh {
             JobLookup::Unknown(why) => Err(self.unknown(key, why.clone())),
-            // What is known may have changed since it was asked.
-            JobLookup::Row(_) | JobLookup::Gone if !is_news && (hooks.agrees)(key, fresh) => Ok(()),
+            JobLookup::Row(_) | JobLookup::Gone if !is_news && agrees(key, fresh) => Ok(()),
             JobLookup::Row(_) | JobLookup::Gone => Err(self.changed(key)),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Engine;
-use super::holds::{EntryState, HoldTable, Refused};
+use super::holds::{HoldTable, Refused};
 use super::item::Item;
 use super::job_holds::JobHolds;
 use super::lapse::Lapse;
@@ -281,11 +281,10 @@ impl Engine {
                 let mut explanation = self.explain_item((root, item), id, basis, deadline, now);
                 let no = job.and_then(|job| Some((job.key.source, self.jobs.number(&job.key)?)));
                 if let Some((source, no)) = no
-                    && let Some(EntryState::Held { hold, .. }) =
-                        self.holds.get(&Item::Job(source, no, id))
-                    && !explanation.holds.contains(hold)
+                    && let Some(held) = self.holds.get(&Item::Job(source, no, id))
+                    && !explanation.holds.contains(&held.hold)
                 {
-                    explanation.holds.push(hold.clone());
+                    explanation.holds.push(held.hold.clone());
                 }
                 Explanation {
                     class,

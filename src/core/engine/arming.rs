@@ -15,15 +15,15 @@ impl Engine {
     pub(super) fn rearm(&mut self, item: &Item, now: Now) {
         match *item {
             Item::File(dir, ref name) => {
-                let page = self.index.find_in(dir, name).map(|(page, _)| page);
-                self.timers.touched.extend(page);
+                self.timers.touched.extend(self.index.page_of(dir, name));
             }
             Item::Dir(dir) => self.arm_unit(dir, now),
             // What is held has a timer already.
-            Item::Job(source, no, _) if self.holds.get(item).is_none() => {
-                self.arm_job(source, no, now);
+            Item::Job(source, no, _) => {
+                if self.holds.get(item).is_none() && !self.holds.is_claimed(item) {
+                    self.arm_job(source, no, now);
+                }
             }
-            Item::Job(..) => {}
         }
     }
 
@@ -100,7 +100,7 @@ impl Engine {
         let states = page.entries().filter_map(|(name, record)| {
             let lapse = Lapse::of(record.class, record.basis, record.deadline())?;
             let item = Item::file(dir, name);
-            self.lapse_state(root, &item, lapse, Trigger::Timer, now)
+            self.lapse_state((root, None), &item, lapse, Trigger::Timer, now)
                 .retry_at()
         });
         if let Some(at) = states.min() {
@@ -117,7 +117,8 @@ impl Engine {
             return;
         };
         let lapse = Lapse::at(deadline, unit.rule, unit.basis);
-        let state = self.lapse_state(root, &Item::Dir(dir), lapse, Trigger::Timer, now);
+        let item = Item::Dir(dir);
+        let state = self.lapse_state((root, None), &item, lapse, Trigger::Timer, now);
         if let Some(at) = state.retry_at() {
             self.timers.arm(Timer::Unit(dir), at);
         }
@@ -125,7 +126,8 @@ impl Engine {
 
     /// Returns true if nothing but their deadlines decides when entries of `dir` are looked at.
     fn is_plain(&self, root: RootId, dir: DirId) -> bool {
-        !self.holds.contains_dir(dir)
+        !self.holds.has_hold_in(dir)
+            && !self.holds.has_claim_in(dir)
             && self.guard.is_calm()
             && self.saved.hold().is_none()
             && !self.job_holds().concern(root)

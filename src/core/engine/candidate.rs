@@ -194,7 +194,7 @@ impl Engine {
         now: Now,
     ) -> (LapseState, Candidate) {
         let lapse = trigger.lapse(lapse);
-        let state = self.lapse_state(root, &item, lapse, trigger, now);
+        let state = self.lapse_state((root, Some(&path)), &item, lapse, trigger, now);
         let found = Candidate {
             item,
             root,

@@ -12,7 +12,7 @@ use std::collections::btree_map::Entry;
 use super::Engine;
 use super::candidate::Candidate;
 use super::effects::Effects;
-use super::holds::{EntryState, HoldTable, Refused};
+use super::holds::{HoldTable, Refused};
 use super::item::Item;
 use super::job_breaker::may_be_due;
 use super::lapse::{LapseState, Trigger};
@@ -199,7 +199,7 @@ impl Engine {
                     self.claim(found, next, now);
                 }
                 (LapseState::Held { hold, until: None }, Some(found), Item::Job(..)) => {
-                    let tries = self.holds.get(&item).map_or(0, EntryState::tries);
+                    let tries = self.holds.tries(&item);
                     self.hold_item(&item, (found.root, &found.path), hold, tries, now);
                 }
                 (state, _, &Item::Job(source, no, _)) => {
@@ -262,8 +262,8 @@ impl Engine {
     ) {
         // What is held again for the same reason was told.
         let is_known = match self.holds.get(item) {
-            Some(EntryState::Held { hold: before, .. }) => before.code() == hold.code(),
-            Some(EntryState::Claimed { .. }) | None => tries > 0,
+            Some(before) => before.hold.code() == hold.code(),
+            None => tries > 0,
         };
         let is_root = self.roots.contains_key(&root);
         let event = Event::Held {

@@ -30,32 +30,15 @@ const PROBES_MAX: usize = 64;
 /// than the reaper takes for an answer.
 const FORGET_AFTER_MS: i64 = 60_000;
 
-/// State of one item that was claimed or held.
+/// Hold of one item that was tried, and stays.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum EntryState {
-    /// The reaper has it.
-    Claimed {
-        /// Number of tries before.
-        tries: u32,
-    },
-    /// It was tried, and stays.
-    Held {
-        /// The reason.
-        hold: Hold,
-        /// Instant of the next try.
-        retry_at: Timestamp,
-        /// Number of tries.
-        tries: u32,
-    },
-}
-
-impl EntryState {
-    /// Number of tries that failed.
-    pub(super) const fn tries(&self) -> u32 {
-        match self {
-            Self::Claimed { tries } | Self::Held { tries, .. } => *tries,
-        }
-    }
+pub(super) struct ItemHold {
+    /// The reason.
+    pub(super) hold: Hold,
+    /// Instant of the next try.
+    pub(super) retry_at: Timestamp,
+    /// Number of tries.
+    tries: u32,
 }
 
 /// A file or directory under a shared hold, within the directory that is to blame: its own, or the
@@ -104,23 +87,30 @@ pub(super) struct Probes {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HoldTable {
-    files: BTreeMap<Item, EntryState>,
+    /// Items that the reaper has, with the number of tries before. None of them is held.
+    claimed: BTreeMap<Item, u32>,
+    files: BTreeMap<Item, ItemHold>,
     /// Of jobs: there are no more of them than jobs.
-    jobs: BTreeMap<Item, EntryState>,
+    jobs: BTreeMap<Item, ItemHold>,
     shared: BTreeMap<DirId, Vec<SharedHold>>,
     /// Files and directories under shared holds, in all.
     names: usize,
 }
 
 impl HoldTable {
-    pub(super) fn get(&self, item: &Item) -> Option<&EntryState> {
+    pub(super) fn get(&self, item: &Item) -> Option<&ItemHold> {
         match item {
             Item::File(..) | Item::Dir(_) => self.files.get(item),
             Item::Job(..) => self.jobs.get(item),
         }
     }
 
-    fn table_of(&mut self, item: &Item) -> &mut BTreeMap<Item, EntryState> {
+    /// Number of tries of a held item.
+    pub(super) fn tries(&self, item: &Item) -> u32 {
+        self.get(item).map_or(0, |of| of.tries)
+    }
+
+    fn table_of(&mut self, item: &Item) -> &mut BTreeMap<Item, ItemHold> {
         match item {
             Item::File(..) | Item::Dir(_) => &mut self.files,
             Item::Job(..) => &mut self.jobs,
@@ -129,28 +119,34 @@ impl HoldTable {
 
     /// Returns true if the reaper has it, or something else at its path.
     pub(super) fn is_claimed(&self, item: &Item) -> bool {
-        matches!(self.get(item), Some(EntryState::Claimed { .. }))
+        self.claimed.contains_key(item)
     }
 
-    /// Returns true if any file of `dir` is claimed or held.
-    pub(super) fn contains_dir(&self, dir: DirId) -> bool {
+    /// Returns true if any file of `dir` is claimed.
+    pub(super) fn has_claim_in(&self, dir: DirId) -> bool {
+        self.claimed.range(Item::files_of(dir)).next().is_some()
+    }
+
+    /// Returns true if any file of `dir` is held.
+    pub(super) fn has_hold_in(&self, dir: DirId) -> bool {
         self.shared.contains_key(&dir) || self.files.range(Item::files_of(dir)).next().is_some()
     }
 
     pub(super) fn claim(&mut self, item: Item) {
-        let tries = self.get(&item).map_or(0, EntryState::tries);
-        self.table_of(&item)
-            .insert(item, EntryState::Claimed { tries });
+        let tries = self.clear(&item);
+        self.claimed.insert(item, tries);
     }
 
     /// Holds `item` after its `tries`-th failure (from 0). Returns when it is tried again.
     pub(super) fn hold(&mut self, item: Item, hold: Hold, tries: u32, now: Timestamp) -> Timestamp {
         let retry_at = now.plus_ms(hold.retry_after_ms(tries));
-        let state = EntryState::Held {
+        let tries = tries + 1;
+        let state = ItemHold {
             hold,
             retry_at,
-            tries: tries + 1,
+            tries,
         };
+        self.claimed.remove(&item);
         self.table_of(&item).insert(item, state);
         retry_at
     }
@@ -160,24 +156,23 @@ impl HoldTable {
         self.files.len() >= HOLDS_MAX
     }
 
-    /// Forgets what kept `item`, and returns it.
-    pub(super) fn clear(&mut self, item: &Item) -> Option<EntryState> {
-        self.table_of(item).remove(item)
+    /// Forgets what kept `item`. Returns the number of tries before.
+    pub(super) fn clear(&mut self, item: &Item) -> u32 {
+        let held = self.table_of(item).remove(item).map(|of| of.tries);
+        self.claimed.remove(item).or(held).unwrap_or(0)
     }
 
     /// Forgets a hold, but not a claim.
     pub(super) fn lift(&mut self, item: &Item, of: Option<(DirId, Refused)>) {
-        if matches!(self.get(item), Some(EntryState::Held { .. })) {
-            self.table_of(item).remove(item);
-        }
+        self.table_of(item).remove(item);
         self.lift_shared(of, |_| true);
     }
 
     /// Has a held item tried again at once: something happened to it. What is tried for the same
     /// deadline again is not told again.
     pub(super) fn retry(&mut self, item: &Item, of: Option<(DirId, Refused)>) {
-        if let Some(EntryState::Held { retry_at, .. }) = self.table_of(item).get_mut(item) {
-            *retry_at = Timestamp::MIN;
+        if let Some(held) = self.table_of(item).get_mut(item) {
+            held.retry_at = Timestamp::MIN;
         }
         self.lift_shared(of, |hold| *hold != Hold::Reconciling);
     }
@@ -351,9 +346,11 @@ impl HoldTable {
 
     /// Forgets all that is known of a directory that was dropped.
     pub(super) fn forget_dir(&mut self, dir: DirId) {
-        self.files.remove(&Item::Dir(dir));
+        self.clear(&Item::Dir(dir));
         let files = self.files.extract_if(Item::files_of(dir), |_, _| true);
         files.for_each(drop);
+        let claimed = self.claimed.extract_if(Item::files_of(dir), |_, _| true);
+        claimed.for_each(drop);
         for shared in self.shared.remove(&dir).into_iter().flatten() {
             self.names -= shared.names.len();
         }
@@ -361,14 +358,16 @@ impl HoldTable {
 
     /// Forgets the holds of these jobs, but not what the reaper has of them.
     pub(super) fn lift_jobs(&mut self, jobs: impl RangeBounds<Item>) {
-        let is_held = |_: &Item, state: &mut EntryState| matches!(state, EntryState::Held { .. });
-        self.jobs.extract_if(jobs, is_held).for_each(drop);
+        self.jobs.extract_if(jobs, |_, _| true).for_each(drop);
     }
 
     /// Forgets all that is held or claimed of a job that is no more.
     pub(super) fn forget_job(&mut self, source: SourceId, no: u32) {
-        let rules = Item::rules_of(source, no);
-        self.jobs.extract_if(rules, |_, _| true).for_each(drop);
+        self.lift_jobs(Item::rules_of(source, no));
+        let claimed = self
+            .claimed
+            .extract_if(Item::rules_of(source, no), |_, _| true);
+        claimed.for_each(drop);
     }
 
     /// Has the jobs tried again at once that are held as `is_meant` says. Returns them.
@@ -378,12 +377,11 @@ impl HoldTable {
         now: Timestamp,
     ) -> BTreeSet<(SourceId, u32)> {
         let mut retried = BTreeSet::new();
-        for (item, state) in &mut self.jobs {
-            if let (Item::Job(source, no, _), EntryState::Held { hold, retry_at, .. }) =
-                (item, state)
-                && is_meant(*source, hold)
+        for (item, held) in &mut self.jobs {
+            if let Item::Job(source, no, _) = item
+                && is_meant(*source, &held.hold)
             {
-                *retry_at = now;
+                held.retry_at = now;
                 retried.insert((*source, *no));
             }
         }
@@ -394,12 +392,11 @@ impl HoldTable {
     /// Returns them.
     pub(super) fn retry_source(&mut self, name: &str) -> Vec<Item> {
         let mut retried = Vec::new();
-        for (item, state) in &mut self.files {
-            if let EntryState::Held { hold, retry_at, .. } = state
-                && let Hold::SourceDown { source, .. } = hold
+        for (item, held) in &mut self.files {
+            if let Hold::SourceDown { source, .. } = &held.hold
                 && source == name
             {
-                *retry_at = Timestamp::MIN;
+                held.retry_at = Timestamp::MIN;
                 retried.push(item.clone());
             }
         }
@@ -408,17 +405,14 @@ impl HoldTable {
 
     /// Returns true if the reaper has everything that a job owns, under any rule.
     pub(super) fn has_claim(&self, source: SourceId, no: u32) -> bool {
-        let mut states = self.jobs.range(Item::rules_of(source, no));
-        states.any(|(_, state)| matches!(state, EntryState::Claimed { .. }))
+        let mut claims = self.claimed.range(Item::rules_of(source, no));
+        claims.next().is_some()
     }
 
     /// Every hold of an item of its own.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Item, &Hold)> {
         let all = self.files.iter().chain(&self.jobs);
-        all.filter_map(|(item, state)| match state {
-            EntryState::Held { hold, .. } => Some((item, hold)),
-            EntryState::Claimed { .. } => None,
-        })
+        all.map(|(item, held)| (item, &held.hold))
     }
 
     /// Every hold that is shared: its directory, how many have it, and one of them.

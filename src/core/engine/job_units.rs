@@ -13,7 +13,6 @@ use std::collections::BTreeSet;
 use super::Engine;
 use super::candidate::Candidate;
 use super::gathered::JobFileSet;
-use super::holds::EntryState;
 use super::item::Item;
 use super::lapse::{Lapse, LapseState, Trigger};
 use super::timers::Timer;
@@ -119,14 +118,13 @@ impl Engine {
         now: Now,
     ) -> (LapseState, Option<Candidate>) {
         let item = Item::Job(job.key.source, no, rule);
-        match (self.holds.get(&item), trigger) {
-            _ if self.is_claimed_for(&item, trigger) => return (LapseState::Claimed, None),
-            (Some(EntryState::Held { hold, retry_at, .. }), _)
-                if !trigger.is_asked() && *retry_at > now.wall =>
-            {
-                return (LapseState::held(hold.clone(), Some(*retry_at)), None);
-            }
-            (Some(_) | None, _) => {}
+        if self.is_claimed_for(&item, trigger) {
+            return (LapseState::Claimed, None);
+        }
+        let own = self.holds.get(&item).filter(|_| !trigger.is_asked());
+        if let Some(own) = own.filter(|own| own.retry_at > now.wall) {
+            let state = LapseState::held(own.hold.clone(), Some(own.retry_at));
+            return (state, None);
         }
         let (of, retention_ms) = (self.policy.rule(rule), trigger.retention_of(rule));
         let Some(expire_ms) = of.life_ms() else {

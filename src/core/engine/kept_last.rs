@@ -3,6 +3,7 @@
 //! **Invariant:** a member lapses only while as many newer ones are in the index as its rule keeps,
 //! and its claim names them: the reaper looks for each of them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -126,15 +127,15 @@ fn member(
 impl Engine {
     /// Hold of a due file or directory because its rule keeps the newest of each group, or because
     /// the group is not known as a whole.
-    pub(super) fn hold_by_count(
+    pub(super) fn hold_by_count<'p>(
         &self,
         root: RootId,
-        item: &Item,
+        path: impl FnOnce() -> Option<Cow<'p, RelPath>>,
         lapse: (RuleId, Timestamp),
     ) -> Option<Hold> {
         let (rule, basis) = lapse;
         self.policy.rule(rule).keep_last.as_ref()?;
-        let (_, path) = self.path_of(item)?;
+        let path = path()?;
         let is_whole = self.roots.get(&root).is_some_and(RootState::is_ready);
         let unread = (!is_whole).then_some(Hold::Reconciling);
         unread

@@ -3,15 +3,17 @@
 //! **Invariant:** everything that keeps a due item in its place is named here, or in `job_units`
 //! for all that a job owns.
 
+use std::borrow::Cow;
 use std::iter::once_with;
 
 use super::Engine;
-use super::holds::{EntryState, HoldTable, Refused};
+use super::holds::{HoldTable, Refused};
 use super::item::Item;
 use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::index::{DirId, Index};
 use crate::core::jobs::Job;
+use crate::core::path::RelPath;
 use crate::core::policy::{Class, JobFilter, Policy, Schedule};
 use crate::core::report::{CleanRequest, Mode};
 use crate::core::time::{Now, Timestamp};
@@ -177,8 +179,8 @@ impl HoldTable {
     /// Hold of `item` alone, not of a whole root, with the instant of its next try if it has one of
     /// its own.
     pub(super) fn hold_of(&self, index: &Index, item: &Item) -> Option<(&Hold, Option<Timestamp>)> {
-        if let Some(EntryState::Held { hold, retry_at, .. }) = self.get(item) {
-            return Some((hold, Some(*retry_at)));
+        if let Some(held) = self.get(item) {
+            return Some((&held.hold, Some(held.retry_at)));
         }
         let place = self.has_shared().then(|| Self::place_of(index, item))??;
         Some((self.shared_hold(place)?, None))
@@ -186,10 +188,11 @@ impl HoldTable {
 }
 
 impl Engine {
-    /// State of a file or directory. The order tells which of several holds is named.
+    /// State of a file or directory. The order tells which of several holds is named. `path`: its
+    /// path, if that is known.
     pub(super) fn lapse_state(
         &self,
-        root: RootId,
+        (root, path): (RootId, Option<&RelPath>),
         item: &Item,
         lapse: Lapse,
         trigger: Trigger<'_>,
@@ -205,7 +208,7 @@ impl Engine {
         if self.is_claimed_for(item, trigger) {
             return LapseState::Claimed;
         }
-        if let Some((hold, until)) = self.holds_around(root, item, lapse, now).next() {
+        if let Some((hold, until)) = self.holds_around((root, path), item, lapse, now).next() {
             return LapseState::held(hold, until);
         }
         match (self.holds.hold_of(&self.index, item), trigger.is_asked()) {
@@ -222,7 +225,7 @@ impl Engine {
     /// which it ends by itself.
     fn holds_around<'e>(
         &'e self,
-        root: RootId,
+        (root, path): (RootId, Option<&'e RelPath>),
         item: &'e Item,
         lapse: Lapse,
         now: Now,
@@ -231,6 +234,10 @@ impl Engine {
         let of_root = move || {
             let hold = self.roots.get(&root)?.hold(lapse.deadline)?;
             Some((hold, None))
+        };
+        let path = move || match path {
+            Some(path) => Some(Cow::Borrowed(path)),
+            None => Some(Cow::Owned(self.path_of(item)?.1)),
         };
         let of_clock = move || {
             let hold = self.guard.hold(lapse.basis, lapse.deadline, now)?;
@@ -242,20 +249,18 @@ impl Engine {
             .chain(once_with(|| Some((self.saved.hold()?, None))))
             .chain(once_with(of_clock))
             .chain(once_with(move || {
-                Some((self.hold_by_job(root, item, lapse.rule, now)?, None))
+                Some((self.hold_by_job(root, path, lapse.rule, now)?, None))
             }))
             .chain(once_with(move || {
-                Some((
-                    self.hold_by_count(root, item, (lapse.rule, lapse.basis))?,
-                    None,
-                ))
+                let of = (lapse.rule, lapse.basis);
+                Some((self.hold_by_count(root, path, of)?, None))
             }))
             .flatten()
     }
 
     /// Everything that holds a due item, or (when it is not due yet) would hold it now.
     pub(super) fn all_holds(&self, root: RootId, item: &Item, lapse: Lapse, now: Now) -> Vec<Hold> {
-        let around = self.holds_around(root, item, lapse, now);
+        let around = self.holds_around((root, None), item, lapse, now);
         let mut holds: Vec<Hold> = around.map(|(hold, _)| hold).collect();
         let own = self.holds.hold_of(&self.index, item);
         holds.extend(own.map(|(hold, _)| hold.clone()));
@@ -266,12 +271,18 @@ impl Engine {
     }
 
     /// Hold of a due file or directory by the jobs that own it, or may own it, and by pins.
-    fn hold_by_job(&self, root: RootId, item: &Item, rule: RuleId, now: Now) -> Option<Hold> {
+    fn hold_by_job<'p>(
+        &self,
+        root: RootId,
+        path: impl FnOnce() -> Option<Cow<'p, RelPath>>,
+        rule: RuleId,
+        now: Now,
+    ) -> Option<Hold> {
         let holds = self.job_holds();
         if !holds.concern(root) {
             return None;
         }
-        let (_, path) = self.path_of(item)?;
+        let path = path()?;
         if self.orphans_held(root, rule) {
             return Some(Hold::Breaker);
         }

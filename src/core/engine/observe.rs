@@ -260,7 +260,7 @@ impl Engine {
                 }
                 (Some(Kind::File | Kind::Dir | Kind::Mount | Kind::Other) | None, _) => {}
             }
-            if self.remove_entries(id, &[&*name], now) {
+            if self.remove_entries(id, &[&*name], |_, _| true, now) {
                 self.effects.tell_observed(root, dir, &name, None);
             }
         }
@@ -327,11 +327,25 @@ impl Engine {
         self.on_job_dir(root, &dir.join(name), now);
     }
 
-    /// Takes entries of `dir` out of the index. Returns true if any was there.
-    pub(super) fn remove_entries(&mut self, dir: DirId, names: &[&[u8]], now: Now) -> bool {
-        self.report_gone_files(dir, names.iter().copied(), now);
+    /// Takes those entries of `dir` out of the index for which `is_meant` holds, which is asked
+    /// with the place among `names` and the record. Returns true if any was there.
+    pub(super) fn remove_entries(
+        &mut self,
+        dir: DirId,
+        names: &[&[u8]],
+        is_meant: impl Fn(usize, &Record) -> bool,
+        now: Now,
+    ) -> bool {
         let all = names.iter().copied();
-        let outcomes = self.writer.remove_many(dir, all.clone(), |_, _| true);
+        if self.is_shadow() {
+            let meant = all.clone().enumerate().filter(|(which, name)| {
+                let known = self.previous(dir, name);
+                known.is_some_and(|known| is_meant(*which, &known))
+            });
+            let meant: Vec<&[u8]> = meant.map(|(_, name)| name).collect();
+            self.report_gone_files(dir, meant.into_iter(), now);
+        }
+        let outcomes = self.writer.remove_many(dir, all.clone(), is_meant);
         let removed = all.zip(outcomes);
         let removed = removed.filter(|(_, outcome)| matches!(outcome, RemoveOutcome::Removed(_)));
         let removed: Vec<&[u8]> = removed.map(|(name, _)| name).collect();
@@ -349,7 +363,7 @@ impl Engine {
 
     /// Forgets a hold on an entry, but not a claim: something about it changed.
     pub(super) fn lift_file(&mut self, dir: DirId, name: &[u8]) {
-        if self.holds.contains_dir(dir) {
+        if self.holds.has_hold_in(dir) {
             self.lift(&Item::file(dir, name));
         }
     }
@@ -362,7 +376,7 @@ impl Engine {
 
     /// Has a held entry tried again: something happened to it.
     pub(super) fn retry_file(&mut self, dir: DirId, name: &[u8], now: Now) {
-        if self.holds.contains_dir(dir) {
+        if self.holds.has_hold_in(dir) {
             self.retry(&Item::file(dir, name), now);
         }
     }
@@ -393,7 +407,7 @@ impl Engine {
         if let Some((parent, name)) = to.split()
             && let Some(parent) = self.index.dir_id(root, parent.as_bytes())
         {
-            self.remove_entries(parent, &[name], now);
+            self.remove_entries(parent, &[name], |_, _| true, now);
         }
         let moved = self.index.dir_id(root, from.as_bytes());
         let (Some(id), Some((parent, name))) = (moved, to.split()) else {

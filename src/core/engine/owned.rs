@@ -276,7 +276,7 @@ impl Engine {
         let pages: BTreeSet<PageId> = match names {
             None => self.index.pages_of(dir).into_iter().collect(),
             Some(names) => {
-                let find = |name: &Name| self.index.find_in(dir, name).map(|(page, _)| page);
+                let find = |name: &Name| self.index.page_of(dir, name);
                 names.iter().filter_map(find).collect()
             }
         };

@@ -10,16 +10,33 @@ use crate::core::claim::{Claim, Outcome, Piece, Reaped, Removal, Unit};
 use crate::core::effect::{Effect, Event};
 use crate::core::facts::{Facts, Kind, Latest};
 use crate::core::hold::Hold;
-use crate::core::index::{DirId, UnitRule};
+use crate::core::index::{DirId, Record, UnitRule};
 use crate::core::jobs::JobKey;
 use crate::core::lateness::{Histogram, Lateness};
 use crate::core::observed::{Discovery, Name};
 use crate::core::path::RelPath;
-use crate::core::policy::Record;
+use crate::core::policy;
 use crate::core::time::{Now, Timestamp};
 
 /// Entries that were removed in one batch, by directory: each page is rewritten once.
-type Gone = BTreeMap<DirId, Vec<Name>>;
+type Gone = BTreeMap<DirId, Vec<GoneFile>>;
+
+/// File that is gone from its directory.
+struct GoneFile {
+    name: Name,
+    ino: u64,
+    /// The timestamp that it was claimed by; `None`: its inode alone tells it from others.
+    known: Option<Timestamp>,
+}
+
+impl GoneFile {
+    /// Returns true if that is what the index has under its name. File systems give an inode that
+    /// has become free to the next file at once: what is newer than what was claimed is another
+    /// thing under the same number.
+    fn is(&self, record: &Record) -> bool {
+        record.ino == self.ino && self.known.is_none_or(|known| known == record.basis)
+    }
+}
 
 impl Engine {
     /// Takes in what became of claims.
@@ -28,9 +45,9 @@ impl Engine {
         for reaped in reaped {
             self.settle(reaped, &mut gone, now);
         }
-        for (dir, names) in gone {
-            let names: Vec<&[u8]> = names.iter().map(|name| &**name).collect();
-            self.remove_entries(dir, &names, now);
+        for (dir, files) in gone {
+            let names: Vec<&[u8]> = files.iter().map(|file| &*file.name).collect();
+            self.remove_entries(dir, &names, |which, record| files[which].is(record), now);
         }
     }
 
@@ -43,8 +60,7 @@ impl Engine {
             let is_whole = matches!(&outcome, Outcome::Removed(removal) if !removal.partial);
             self.end_going(item, &claim, is_whole);
         }
-        let state = item.as_ref().and_then(|item| self.holds_mut().clear(item));
-        let tries = state.map_or(0, |state| state.tries());
+        let tries = item.as_ref().map_or(0, |item| self.holds_mut().clear(item));
         // It may have gone meanwhile, or been renamed: what the reaper saw at the old path says
         // nothing about the entry at its new one.
         let here = item.as_ref().filter(|item| self.is_at(item, &claim));
@@ -93,10 +109,18 @@ impl Engine {
     fn is_at(&self, item: &Item, claim: &Claim) -> bool {
         match item {
             Item::Job(_, no, _) => claim.job().and_then(|key| self.jobs.number(key)) == Some(*no),
-            Item::File(..) | Item::Dir(_) => self
-                .path_of(item)
-                .is_some_and(|(_, path)| path == claim.path),
+            Item::Dir(dir) => self.is_dir_at(*dir, claim, claim.path.as_bytes()),
+            Item::File(dir, name) => {
+                let place = claim.path.parent_and_name();
+                place.is_some_and(|(above, last)| {
+                    *last == **name && self.is_dir_at(*dir, claim, above)
+                })
+            }
         }
+    }
+
+    fn is_dir_at(&self, dir: DirId, claim: &Claim, path: &[u8]) -> bool {
+        self.index.dir_id(claim.root, path) == Some(dir)
     }
 
     fn on_removed(
@@ -131,8 +155,8 @@ impl Engine {
         // The record of what can come back waits.
         if let Some(key) = claim.job().filter(|_| removal.trashed.is_none()) {
             let record = self.policy.rules.get(usize::from(claim.rule.0));
-            let record = record.map_or(Record::Keep, |rule| rule.record);
-            if record != Record::Keep
+            let record = record.map_or(policy::Record::Keep, |rule| rule.record);
+            if record != policy::Record::Keep
                 && let Some(no) = self.jobs.number(key)
             {
                 self.records.on_ordered(key.source, no);
@@ -180,10 +204,14 @@ impl Engine {
         for piece in &claim.pieces {
             self.forget_piece(piece, gone, now);
         }
-        match item.filter(|item| self.knows(claim, item)) {
-            Some(Item::Dir(dir)) => self.drop_dir(*dir, now),
-            Some(Item::File(dir, name)) => gone.entry(*dir).or_default().push(name.clone()),
-            Some(Item::Job(..)) | None => {}
+        match item {
+            Some(item @ Item::Dir(dir)) if self.knows(claim, item) => self.drop_dir(*dir, now),
+            Some(Item::File(dir, name)) => gone.entry(*dir).or_default().push(GoneFile {
+                name: name.clone(),
+                ino: claim.key.ino,
+                known: Some(claim.known),
+            }),
+            Some(Item::Dir(_) | Item::Job(..)) | None => {}
         }
     }
 
@@ -194,11 +222,14 @@ impl Engine {
             if let Some(dir) = dir.filter(|dir| key(dir) == Some(piece.key)) {
                 self.drop_dir(dir, now);
             }
-        } else if let Some((dir, record)) = self.index.find(piece.root, piece.path.as_bytes())
-            && record.ino == piece.key.ino
-            && let Some((_, name)) = piece.path.split()
+        } else if let Some((dir, name)) = piece.path.parent_and_name()
+            && let Some(dir) = self.index.dir_id(piece.root, dir)
         {
-            gone.entry(dir).or_default().push(name.into());
+            gone.entry(dir).or_default().push(GoneFile {
+                name: name.into(),
+                ino: piece.key.ino,
+                known: None,
+            });
         }
     }
 
@@ -222,7 +253,7 @@ impl Engine {
                 self.relist(claim);
             }
             Some(Item::File(dir, name)) if facts.kind != Kind::File => {
-                self.remove_entries(*dir, &[&**name], now);
+                self.remove_entries(*dir, &[&**name], |_, _| true, now);
                 self.relist(claim);
             }
             Some(item @ Item::File(dir, name)) => {

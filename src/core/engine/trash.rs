@@ -10,7 +10,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use super::holds::EntryState;
 use super::item::Item;
 use super::timers::Timer;
 use crate::core::claim::Removal;
@@ -191,14 +190,8 @@ impl Engine {
             let policy = std::sync::Arc::clone(&self.policy);
             for (rule, _) in policy.job_rules(&job) {
                 let item = Item::Job(key.source, no, rule);
-                let waits = matches!(
-                    self.holds.get(&item),
-                    Some(EntryState::Held {
-                        hold: Hold::InTrash { .. },
-                        ..
-                    })
-                );
-                if waits {
+                let held = self.holds.get(&item);
+                if held.is_some_and(|held| matches!(held.hold, Hold::InTrash { .. })) {
                     self.holds_mut().clear(&item);
                 }
             }

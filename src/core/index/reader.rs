@@ -94,9 +94,8 @@ impl Index {
         let catalog = self.catalog.read();
         let root = catalog.dirs.get(dir)?.root;
         let names = catalog.dirs.up(dir).map(|up| &*catalog.dirs.known(up).name);
-        let mut names: Vec<&[u8]> = names.filter(|name| !name.is_empty()).collect();
-        names.reverse();
-        Some((root, RelPath::parse(&names.join(&b'/'))?))
+        let names: Vec<&[u8]> = names.filter(|name| !name.is_empty()).collect();
+        Some((root, RelPath::root().join_all(names.into_iter().rev())))
     }
 
     /// Returns the directory `dir`.
@@ -130,10 +129,15 @@ impl Index {
     /// The entry that is called `name` in `dir`.
     #[must_use]
     pub fn find_in(&self, dir: DirId, name: &[u8]) -> Option<(PageId, Record)> {
-        let catalog = self.catalog.read();
-        let found = self.locate(&catalog, dir, name, name_hash(dir.0, name))?;
-        drop(catalog);
+        let found = self.locate(&self.catalog.read(), dir, name, name_hash(dir.0, name))?;
         Some((found.id, found.page.record(found.at)))
+    }
+
+    /// Returns the page of the entry that is called `name` in `dir`.
+    #[must_use]
+    pub(in crate::core) fn page_of(&self, dir: DirId, name: &[u8]) -> Option<PageId> {
+        let found = self.locate(&self.catalog.read(), dir, name, name_hash(dir.0, name))?;
+        Some(found.id)
     }
 
     /// The names of `dir` that have this hash ([`Index::hash_of`]).

@@ -82,7 +82,15 @@ impl Search<'_, '_> {
             Op::Dirs => (at, self.path.len(), None),
             Op::Capture { class, until } => {
                 let nearest = at + if *class == Class::Uuid { UUID_LEN } else { 1 };
-                (nearest, self.farthest(*class, at), Some((*class, *until)))
+                let farthest = self.farthest(*class, at);
+                // A component ends before a slash, and nowhere else.
+                let nearest = match (class, self.ops.get(op + 1)) {
+                    (Class::Job | Class::Name, Some(Op::Text(text))) if text.starts_with(b"/") => {
+                        nearest.max(farthest)
+                    }
+                    _ => nearest,
+                };
+                (nearest, farthest, Some((*class, *until)))
             }
             Op::Star | Op::Text(_) | Op::Again(_) | Op::Rest => (at, self.component_end(at), None),
         };

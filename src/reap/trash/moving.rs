@@ -14,7 +14,7 @@ use crate::core::trash::JobName;
 use crate::fs::FsError;
 use crate::ledger::line::pack;
 use crate::ledger::{Line, LineTrash, Mark};
-use crate::reap::candidate::Candidate;
+use crate::reap::candidate::{Candidate, Candidates};
 use crate::reap::names::quarantine_name;
 use crate::reap::parts::number;
 use crate::reap::pipeline::{Pipeline, Round};
@@ -42,9 +42,9 @@ impl Pipeline<'_> {
     /// directories above them are: the moves change these.
     pub(in crate::reap) fn admit_to_trash(
         &self,
-        candidates: Vec<Candidate>,
+        candidates: Candidates,
         round: &mut Round,
-    ) -> Vec<Candidate> {
+    ) -> Candidates {
         let (mut trashed, mut admitted) = (0, Vec::with_capacity(candidates.len()));
         for one in candidates {
             if !self.is_trashed(&one) {
@@ -90,9 +90,9 @@ impl Pipeline<'_> {
     /// cannot have one goes back.
     pub(in crate::reap) fn prepare_trash(
         &self,
-        mut trashed: Vec<Candidate>,
+        mut trashed: Candidates,
         round: &mut Round,
-    ) -> Vec<Candidate> {
+    ) -> Candidates {
         if trashed.is_empty() {
             return trashed;
         }
