@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** no message has an address, a header or a secret in it.
 
+mod mail;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use hyper::header::{HeaderName, HeaderValue};
@@ -45,6 +47,7 @@ pub(super) fn read(
         }
         let problems = reader.count();
         let webhook = webhook(reader, &table.webhook);
+        let mail = mail::read(reader, &table.mail);
         let rules_of = known_names(
             reader,
             &table.rules,
@@ -53,10 +56,10 @@ pub(super) fn read(
             rules.is_complete,
         );
         let roots_of = known_names(reader, &table.roots, roots, "root", true);
-        let has_address = table.webhook.url.is_present();
-        if !has_address {
+        if !table.webhook.url.is_present() && table.mail.given.is_empty() {
             let problem = table.problem("has no way to it");
-            reader.note(problem.hint("write webhook = { url = \"https://…\" }"));
+            let hint = "write webhook = { url = \"https://…\" }, or mail = { to = \"…\", from = \"…\", server = \"…\" }";
+            reader.note(problem.hint(hint));
         }
         let kinds = table.on.all().map_or_else(
             || USUAL.into(),
@@ -68,7 +71,8 @@ pub(super) fn read(
         if reader.count() > problems || table.enabled.get() != Some(&true) {
             continue;
         }
-        let channels: Vec<_> = webhook.map(Channel::Webhook).into_iter().collect();
+        let channels = webhook.map(Channel::Webhook).into_iter();
+        let channels: Vec<_> = channels.chain(mail.map(Channel::Mail)).collect();
         if channels.is_empty() {
             found.notes.push(format!(
                 "the receiver \"{}\" of [[notify]] is off, because its address is empty",

@@ -1,6 +1,9 @@
-//! Failure of an attempt.
+//! Attempt: its time, and its failure.
 
 use std::time::Duration;
+
+/// Time for an attempt, from the name of the host to the head of the answer.
+pub(super) const ATTEMPT_TIME: Duration = Duration::from_secs(30);
 
 /// Reason for which an attempt failed.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -8,6 +8,7 @@
 //! - `settings`: receivers, as the configuration has them
 //! - `service`: the outboxes, and orders about them
 //! - `worker`: attempts of one outbox, in order, with backoff
+//! - `mail`: many notifications in one mail
 //! - `webhook`: body, headers and signature of a request; `http`: the client; `url`: its address
 //!
 //! **Invariant:** whoever tells never waits for a receiver, and no receiver waits for another.
@@ -17,6 +18,7 @@
 
 mod failure;
 mod http;
+mod mail;
 mod notification;
 mod service;
 mod settings;
@@ -24,7 +26,8 @@ mod url;
 mod webhook;
 mod worker;
 
+pub use mail::check_mailbox;
 pub use notification::{Kind, Notification, Severity};
 pub use service::{ChannelStatus, Notifications, TestResult};
-pub use settings::{Channel, Format, Receiver, Secret, Webhook};
+pub use settings::{Channel, Encryption, Format, Mail, Receiver, Secret, Webhook};
 pub use url::Url;

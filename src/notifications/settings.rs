@@ -41,6 +41,8 @@ pub struct Receiver {
 pub enum Channel {
     /// A request for each notification.
     Webhook(Webhook),
+    /// A mail for many of them.
+    Mail(Mail),
 }
 
 /// Requests to an HTTP server.
@@ -54,6 +56,36 @@ pub struct Webhook {
     pub secret: Option<Secret>,
     /// Further headers.
     pub headers: Vec<(String, Secret)>,
+}
+
+/// Mails, sent by an SMTP server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mail {
+    /// Addresses of those who get them, at least one.
+    pub to: Vec<String>,
+    /// Address of the sender.
+    pub from: String,
+    /// Name or address of the server.
+    pub server: String,
+    /// Its port.
+    pub port: u16,
+    /// Encryption of the connection.
+    pub encryption: Encryption,
+    /// User and password.
+    pub credentials: Option<(String, Secret)>,
+    /// Time for which the first notification of a mail waits for others.
+    pub gather: Duration,
+}
+
+/// Encryption of a connection to an SMTP server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Encryption {
+    /// TLS from the beginning.
+    Tls,
+    /// `STARTTLS`, and nothing is sent without.
+    StartTls,
+    /// None.
+    None,
 }
 
 /// Form of the body of a webhook.
@@ -99,6 +131,7 @@ impl Channel {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Webhook(_) => "webhook",
+            Self::Mail(_) => "mail",
         }
     }
 
@@ -107,6 +140,7 @@ impl Channel {
     pub fn destination(&self) -> String {
         match self {
             Self::Webhook(webhook) => webhook.url.to_string(),
+            Self::Mail(mail) => format!("{} by {}", mail.to.join(", "), mail.server),
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::failure::Failure;
+use super::failure::{ATTEMPT_TIME, Failure};
 use super::http::{self, Tls};
 use super::notification::Notification;
 use super::settings::Channel;
@@ -23,14 +23,14 @@ use crate::clock;
 use crate::core::time::Timestamp;
 use crate::registry::{Delivery, QueueName, Registry, RegistryError};
 
-/// Time for an attempt, from the name of the host to the head of the answer.
-pub(super) const ATTEMPT_TIME: Duration = Duration::from_secs(30);
-
 /// Backoff after the first failure; it doubles with each further one.
 const BACKOFF_MIN: Duration = Duration::from_secs(5);
 
 /// The longest backoff: a receiver that comes back after days is found within the hour.
 const BACKOFF_MAX: Duration = Duration::from_hours(1);
+
+/// Notifications in one mail: a person reads no more.
+const MAIL_MAX: usize = 100;
 
 /// Pause after the registry could not be read or written.
 const REGISTRY_PAUSE: Duration = Duration::from_mins(1);
@@ -109,7 +109,11 @@ impl Worker {
             *self.next.write() = None;
             return Ok(Step::Wait(None));
         };
-        let due = pace.not_before(first);
+        let mut due = pace.not_before(first);
+        // A person who ordered a retry waits for nobody, and a clock that was set back for nothing.
+        if first.tried_at.is_none() && first.since <= now && first.since == first.put.at {
+            due = due.max(first.since.after(self.channel.gather()));
+        }
         if due > now {
             *self.next.write() = Some(due);
             let ms = u64::try_from(due.ms_since(now)).unwrap_or(0);
@@ -159,6 +163,7 @@ impl Worker {
                 }
                 Ok(())
             }
+            Channel::Mail(mail) => mail.send(notifications, &self.host).await,
         }
     }
 
@@ -269,10 +274,19 @@ fn notifications(waiting: &[Delivery]) -> Result<Vec<Notification>, Failure> {
 }
 
 impl Channel {
+    /// Time for which the first notification waits for others.
+    const fn gather(&self) -> Duration {
+        match self {
+            Self::Webhook(_) => Duration::ZERO,
+            Self::Mail(mail) => mail.gather,
+        }
+    }
+
     /// Notifications that one attempt sends.
     const fn batch(&self) -> usize {
         match self {
             Self::Webhook(_) => 1,
+            Self::Mail(_) => MAIL_MAX,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Notifications: receivers that take, fail, hang, and come back.
 
 mod crashes;
+mod mail;
 mod orders;
 mod receiver;
 

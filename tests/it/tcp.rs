@@ -7,7 +7,7 @@ mod clients;
 mod heads;
 mod ports;
 mod slow;
-mod tls;
+pub mod tls;
 
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::super::setting::{Table, Value, Values, Words};
 use super::super::value::{Code, Name, Period};
-use crate::notifications::{Kind, Severity};
+use crate::notifications::{Encryption, Kind, Severity};
 
 /// A receiver of notifications. What happens is kept until the receiver has taken it, also over a
 /// restart, and is delivered in order, at least once, each time with the same id. A delivery that
@@ -42,6 +42,7 @@ pub(in crate::config) struct Notify {
     pub enabled: Value<bool>,
     // Subtables come last.
     pub webhook: Table<Webhook>,
+    pub mail: Table<Mail>,
 }
 
 /// Requests to an HTTP server, one for each notification, also written webhook = { url = "…" } in
@@ -72,6 +73,36 @@ pub(in crate::config) struct Webhook {
     /// Media type of what the template makes. Of JSON each value is encoded.
     #[schemars(extend("default" = "application/json"), example = &"text/plain")]
     pub content_type: Value<String>,
+}
+
+/// Mails by an SMTP server, also written mail = { to = "…", … } in [[notify]]: many notifications
+/// in one, as text and as HTML.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Mail {
+    /// Addresses of those who get them, one or a list, at most 50. In a string, commas separate
+    /// addresses. If it is empty, no mail is sent, which `lapsed check` tells.
+    #[schemars(example = &["ops@example.com", "Ann <ann@example.com>"])]
+    pub to: Values<String>,
+    /// Address of the sender.
+    #[schemars(example = &"lapsed@example.com")]
+    pub from: Value<String>,
+    /// Name or IP address of the SMTP server, with a port if it is not the usual one.
+    #[schemars(example = &"mail.example.com:587")]
+    pub server: Value<String>,
+    /// Encryption: "starttls" (port 587), "tls" from the beginning (port 465), or "none" (port 25).
+    /// The certificate must be valid for the name of the server.
+    #[schemars(extend("default" = "starttls"), example = &"tls")]
+    pub encryption: Value<Encryption>,
+    /// User at the server. Default: no authentication. An empty value counts as absent.
+    #[schemars(example = &"lapsed")]
+    pub user: Value<String>,
+    /// Password of the user. It is never shown. It is sent without encryption to this host alone.
+    #[schemars(extend("x-secret" = true), example = &"${SMTP_PASSWORD:-}")]
+    pub password: Value<String>,
+    /// Time for which a notification waits for others that go into the same mail.
+    #[schemars(extend("default" = "30s"), example = &"5m")]
+    pub gather: Value<Period<0>>,
 }
 
 /// Form of the body, as the file names it.

@@ -95,6 +95,16 @@ fn with_key_of_notify(section: &str, key: &Key, value: &str) -> String {
     if key.name == "template" {
         keys.insert("webhook.format".to_owned(), "\"template\"".to_owned());
     }
+    if way == ".mail" {
+        for (name, value) in [
+            ("to", "x@example.com"),
+            ("from", "y@example.com"),
+            ("server", "z"),
+        ] {
+            keys.insert(format!("mail.{name}"), format!("{value:?}"));
+        }
+        keys.insert("mail.user".to_owned(), "\"me\"".to_owned());
+    }
     if value == "\"template\"" {
         keys.insert("webhook.template".to_owned(), "\"x\"".to_owned());
     }

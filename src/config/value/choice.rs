@@ -10,7 +10,7 @@ use crate::core::jobs::Status;
 use crate::core::policy::{Order, Per, Record, Schedule, Since, SkipOpen};
 use crate::core::recurrence::RecurrenceError;
 use crate::core::role::Role;
-use crate::notifications::{self, Severity};
+use crate::notifications::{self, Encryption, Severity};
 use jsonwebtoken::Algorithm;
 
 const SCHEDULES: &str = "allowed: manual; named; five fields (minute, hour, day, month, day of the week) such as \"0 3 * * *\"; @hourly, @daily, \
@@ -63,6 +63,14 @@ impl Choice for Severity {
         ("info", Self::Info),
         ("warning", Self::Warning),
         ("error", Self::Error),
+    ];
+}
+
+impl Choice for Encryption {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("starttls", Self::StartTls),
+        ("tls", Self::Tls),
+        ("none", Self::None),
     ];
 }
 

@@ -15,7 +15,7 @@ use crate::common::Place;
 
 /// Writes a certificate for `host`, which is its own issuer, and its key to `cert{suffix}.pem` and
 /// `key{suffix}.pem`; returns the certificate.
-pub(super) fn write_pair(place: &Place, host: &str, suffix: &str) -> String {
+pub(crate) fn write_pair(place: &Place, host: &str, suffix: &str) -> String {
     write_pair_with(place, host, suffix, |_| {})
 }
 
