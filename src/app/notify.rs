@@ -176,9 +176,9 @@ fn receiver(
         _ => registry.next_deliveries(&sums.queue, 1)?.pop(),
     };
     let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
-    let (destination, next) = match channel {
-        Some(channel) => (Some(channel.destination), channel.next),
-        None => (None, None),
+    let (destination, next, error) = match channel {
+        Some(channel) => (Some(channel.destination), channel.next, channel.error),
+        None => (None, None, None),
     };
     Ok(Receiver {
         name: sums.queue.receiver,
@@ -187,7 +187,7 @@ fn receiver(
         waiting: sums.waiting,
         since: text(sums.since),
         next: text(next),
-        error: first.and_then(|first| first.error),
+        error: error.or_else(|| first.and_then(|first| first.error)),
         given_up: sums.given_up,
         delivered: sums.delivered,
         delivered_at: text(sums.delivered_at),

@@ -10,13 +10,17 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use super::error::{Refusal, allowed};
 use super::reader::Reader;
-use super::schedules::Known;
+use super::schedules::{Known, zone_of};
 use super::schema;
-use super::setting::{Table, Values};
-use crate::notifications::{Channel, Format, Kind, Receiver, Secret, Url, Webhook};
+use super::setting::{Table, Value, Values};
+use crate::core::recurrence::Recurrence;
+use crate::notifications::{Channel, Format, Heartbeat, Kind, Receiver, Secret, Url, Webhook};
 
 /// Kinds of a receiver that names none.
 const USUAL: [Kind; 4] = [Kind::Error, Kind::Breaker, Kind::Source, Kind::Root];
+
+/// Time of what lapses soon, without a digest.
+const EVERY_DAY: &str = "0 8 * * *";
 
 /// Further headers of a webhook.
 const HEADERS_MAX: usize = 20;
@@ -56,13 +60,22 @@ pub(super) fn read(
             rules.is_complete,
         );
         let roots_of = known_names(reader, &table.roots, roots, "root", true);
-        if !table.webhook.url.is_present() && table.mail.given.is_empty() {
+        let heartbeat = heartbeat(reader, &table.heartbeat);
+        let has_way = table.webhook.url.is_present() || !table.mail.given.is_empty();
+        let has_times = table.digest.is_present() || table.before.is_present();
+        let has_heartbeat = !table.heartbeat.given.is_empty();
+        if !has_way && (!has_heartbeat || has_times || table.on.is_present()) {
             let problem = table.problem("has no way to it");
             let hint = "write webhook = { url = \"https://…\" }, or mail = { to = \"…\", from = \"…\", server = \"…\" }";
             reader.note(problem.hint(hint));
         }
+        let usual: &[Kind] = if has_times || has_heartbeat {
+            &[]
+        } else {
+            &USUAL
+        };
         let kinds = table.on.all().map_or_else(
-            || USUAL.into(),
+            || usual.iter().copied().collect(),
             |all| all.into_iter().map(|(_, kind)| *kind).collect(),
         );
         let (Some(&severity), Some(give_up)) = (table.severity.get(), table.give_up.get()) else {
@@ -73,7 +86,7 @@ pub(super) fn read(
         }
         let channels = webhook.map(Channel::Webhook).into_iter();
         let channels: Vec<_> = channels.chain(mail.map(Channel::Mail)).collect();
-        if channels.is_empty() {
+        if channels.is_empty() && heartbeat.is_none() {
             found.notes.push(format!(
                 "the receiver \"{}\" of [[notify]] is off, because its address is empty",
                 name.0
@@ -88,9 +101,48 @@ pub(super) fn read(
             severity,
             give_up: give_up.0,
             channels,
+            times: times(table),
+            has_digest: table.digest.get().is_some_and(|times| times.0.is_some()),
+            before: table.before.get().map(|before| before.0),
+            heartbeat,
         });
     }
     found
+}
+
+/// Instants of digests, and of what lapses soon.
+fn times(table: &schema::Notify) -> Option<Recurrence> {
+    let digest = table.digest.get().and_then(|times| times.0.clone());
+    let daily = || EVERY_DAY.parse().ok().filter(|_| table.before.is_present());
+    let times = digest.or_else(daily)?;
+    Some(match table.timezone.get().and_then(zone_of) {
+        Some(zone) => times.in_zone(zone),
+        None => times,
+    })
+}
+
+/// The heartbeat of `table`; `None` if it has no address, or something was reported.
+fn heartbeat(reader: &mut Reader, table: &Table<schema::Heartbeat>) -> Option<Heartbeat> {
+    if !table.given.is_empty() && !table.url.is_present() {
+        reader.note(table.problem("has no url"));
+    }
+    Some(Heartbeat {
+        url: url(reader, &table.url)?,
+        every: table.every.get().map(|every| every.0),
+    })
+}
+
+/// The address in `value`; `None` if it is empty, or something was reported.
+fn url(reader: &mut Reader, value: &Value<String>) -> Option<Url> {
+    let (text, url) = value.both()?;
+    if url.trim().is_empty() {
+        return None;
+    }
+    let parsed = Url::parse(url).map_err(|why| {
+        let hint = "give the address of a server, without user and password; headers = { Authorization = \"…\" } has these";
+        text.refuse(Refusal::new(why).hint(hint))
+    });
+    reader.take(parsed)
 }
 
 /// Names in `values`, which must be among `known` if that is all; `None`: the key is absent.
@@ -119,18 +171,7 @@ fn known_names(
 fn webhook(reader: &mut Reader, table: &Table<schema::Webhook>) -> Option<Webhook> {
     let headers = headers(reader, table);
     let format = format(reader, table);
-    let (text, url) = table.url.both()?;
-    if url.trim().is_empty() {
-        return None;
-    }
-    let url = match Url::parse(url) {
-        Ok(url) => url,
-        Err(why) => {
-            let refusal = Refusal::new(why).hint("give the address of a server, without user and password; headers = { Authorization = \"…\" } has these");
-            reader.note(text.refuse(refusal));
-            return None;
-        }
-    };
+    let url = url(reader, &table.url)?;
     let secret = table
         .secret
         .get()

@@ -19,7 +19,7 @@ use super::value;
 
 /// Times in the fields of cron; `None`: an empty text.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Times(Option<Recurrence>);
+pub(super) struct Times(pub Option<Recurrence>);
 
 /// An interval; `None`: an empty text.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -177,7 +177,7 @@ fn rules(
     Ok(Some(names.collect()))
 }
 
-fn zone_of(Zone(zone): &Zone) -> Option<TimeZone> {
+pub(super) fn zone_of(Zone(zone): &Zone) -> Option<TimeZone> {
     match zone.as_str() {
         "local" => None,
         zone => TimeZone::get(zone).ok(),

@@ -21,6 +21,8 @@ pub enum AgendaKey {
     Rule(String),
     /// A schedule of its own.
     Schedule(String),
+    /// Digests of a receiver of notifications.
+    Digest(String),
 }
 
 /// Something with a schedule.
@@ -154,14 +156,15 @@ impl Agenda {
         let start = match item.key {
             AgendaKey::Rule(_) => self.started,
             // An interval goes on over a restart.
-            AgendaKey::Schedule(_) => after.min(self.started),
+            AgendaKey::Schedule(_) | AgendaKey::Digest(_) => after.min(self.started),
         };
         item.times.next(after, &self.zone, start)
     }
 
     /// Delay of the instant `at`, always the same.
     fn delay(&self, item: &AgendaItem<'_>, at: Timestamp) -> i64 {
-        let (AgendaKey::Rule(name) | AgendaKey::Schedule(name)) = &item.key;
+        let (AgendaKey::Rule(name) | AgendaKey::Schedule(name) | AgendaKey::Digest(name)) =
+            &item.key;
         let bytes = name.bytes().chain(at.unix_ms().to_le_bytes());
         // FNV-1a.
         let hash = bytes.fold(self.seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {

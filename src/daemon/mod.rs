@@ -16,6 +16,7 @@
 //! - `freshness`: sources that are brought up to date before somebody acts by them
 //! - `restored`: what the cache gave back, for the watchers
 //! - `scheduled_command`: commands that schedules run
+//! - `agenda_items`: everything with a schedule
 //! - `schedule`: rules that go at their times, and the one `clean` at the start; `database`: a
 //!   source that is asked, of whichever kind
 //! - `config_file`: edits of the configuration; `startup_log`: what is said first
@@ -29,6 +30,7 @@
 //! bounded queue.
 #![doc = include_str!("DESIGN.md")]
 
+mod agenda_items;
 mod answers;
 mod backup;
 mod cache_parts;

@@ -18,9 +18,10 @@ use super::removal_notifications::{set, tell_removals, wants_removals};
 use crate::app::events::{Delivery, Followed, Follower, NumberedEvent};
 use crate::app::{Events, event_line};
 use crate::clock;
+use crate::core::run::RunStatus;
 use crate::core::time::Timestamp;
 use crate::ledger::Ledger;
-use crate::notifications::{Kind, Notification, Notifications, Receiver, Severity};
+use crate::notifications::{Beat, Kind, Notification, Notifications, Receiver, Severity};
 use crate::registry::Registry;
 use crate::types::{Event, Moment};
 
@@ -148,6 +149,13 @@ impl State {
         positions: &mut Vec<(String, String)>,
     ) {
         let line = event_line(event);
+        if let Event::Run { status, .. } = &line.event {
+            self.notifications.beat(match status {
+                RunStatus::Running => Beat::Start,
+                RunStatus::Done => Beat::Success,
+                RunStatus::Errors | RunStatus::Failed | RunStatus::Interrupted => Beat::Fail,
+            });
+        }
         let Some(notification) = Notification::of_event(&line) else {
             return;
         };

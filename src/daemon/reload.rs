@@ -162,8 +162,8 @@ impl Reload {
         if link.send(change).await.is_err() || link.ask(|_, _| ()).await.is_err() {
             return Err("the daemon is stopping".to_owned());
         }
-        self.schedule.ring();
         self.set_receivers(settings.receivers).await;
+        self.schedule.ring();
         self.tell_sources(settings.sources).await;
         self.watcher.set_roots(roots);
         for root in policy

@@ -17,22 +17,25 @@ use std::thread::JoinHandle;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::agenda_items::{items, key_of, name_of_digest};
 use super::scheduled_command::ScheduledCommand;
 use super::start_run::{
     FILES_MAX, StartRun, clean_what_was_being_read, clean_when_settled, details_of, due_under,
     names_of,
 };
 use crate::app::Daemon;
+use crate::app::digest::digest;
 use crate::app::link::Stopping;
 use crate::app::runs::{Cancellation, OnConflict, RunOrder, Running};
 use crate::clock::{self, Alarm};
-use crate::core::agenda::{Agenda, AgendaItem, AgendaKey, Position};
+use crate::core::agenda::{Agenda, AgendaKey, Position};
 use crate::core::facts::RuleId;
 use crate::core::hold::Hold;
-use crate::core::policy::{Policy, Schedule as When, ScheduleAction};
+use crate::core::policy::{Policy, ScheduleAction};
 use crate::core::report::{CleanItem, CleanReport};
 use crate::core::run::{Run, RunCause};
 use crate::core::time::Timestamp;
+use crate::notifications::Receiver;
 
 /// The thread that waits for the instants.
 pub(super) struct Schedule {
@@ -112,15 +115,18 @@ impl Waiting {
     fn run(&self) -> Result<std::convert::Infallible, Stopping> {
         self.begin_at_start(StartRun::Everything);
         let mut policy = self.daemon.policy();
-        let (mut agenda, mut saved) = self.resume(&policy);
+        let mut receivers = self.daemon.parts.notifications.receivers();
+        let (mut agenda, mut saved) = self.resume(&policy, &receivers);
         loop {
             let now = clock::now().wall;
             let current = self.daemon.policy();
-            if !Arc::ptr_eq(&policy, &current) {
-                policy = current;
-                agenda.set_items(&items(&policy), now);
+            let current_receivers = self.daemon.parts.notifications.receivers();
+            let is_same = Arc::ptr_eq(&receivers, &current_receivers);
+            if !Arc::ptr_eq(&policy, &current) || !is_same {
+                (policy, receivers) = (current, current_receivers);
+                agenda.set_items(&items(&policy, &receivers), now);
             }
-            let come = agenda.come(&items(&policy), now);
+            let come = agenda.come(&items(&policy, &receivers), now);
             self.save(&agenda, &mut saved);
             match come {
                 Ok(keys) => self.carry_out(&policy, keys)?,
@@ -135,7 +141,11 @@ impl Waiting {
 
     /// Goes on where an earlier daemon ended, and begins what has to be done at the start. Returns
     /// what is saved, too.
-    fn resume(&self, policy: &Policy) -> (Agenda, BTreeMap<String, Position>) {
+    fn resume(
+        &self,
+        policy: &Policy,
+        receivers: &[Receiver],
+    ) -> (Agenda, BTreeMap<String, Position>) {
         let registry = &self.daemon.parts.registry;
         let saved = registry.schedules().unwrap_or_else(|error| {
             tracing::warn!("times at which no daemon ran are not made up for: {error}");
@@ -143,14 +153,19 @@ impl Waiting {
         });
         let positions = saved
             .iter()
-            .map(|(name, position)| (AgendaKey::Schedule(name.clone()), position.clone()));
+            .map(|(name, position)| (key_of(name), position.clone()));
         let seed = RandomState::new().hash_one(self.started.unix_ms());
         let mut agenda = Agenda::new(positions.collect(), clock::zone(), self.started, seed);
-        let (items, now) = (items(policy), clock::now().wall);
+        let (items, now) = (items(policy, receivers), clock::now().wall);
         let missed = agenda.missed(&items, now);
         agenda.set_items(&items, now);
         // Everything until here has come, or is made up for.
         agenda.skip_to(now, |key| missed.contains(key));
+        for key in &missed {
+            if let AgendaKey::Digest(name) = key {
+                self.send_digest(name.clone());
+            }
+        }
         for schedule in policy.enabled_schedules() {
             let is_missed = missed.contains(&AgendaKey::Schedule(schedule.name.clone()));
             let cause = match (schedule.on_start, is_missed && schedule.catch_up) {
@@ -168,6 +183,7 @@ impl Waiting {
         let of_schedule = |(key, position): (&AgendaKey, &Position)| match key {
             AgendaKey::Rule(_) => None,
             AgendaKey::Schedule(name) => Some((name.clone(), position.clone())),
+            AgendaKey::Digest(name) => Some((name_of_digest(name), position.clone())),
         };
         let positions: BTreeMap<_, _> = agenda.positions().filter_map(of_schedule).collect();
         if positions == *saved {
@@ -190,6 +206,7 @@ impl Waiting {
             match key {
                 AgendaKey::Rule(name) => rules.extend(policy.rule_named(&name)),
                 AgendaKey::Schedule(name) => schedules.push(name),
+                AgendaKey::Digest(name) => self.send_digest(name),
             }
         }
         if !rules.is_empty() {
@@ -221,6 +238,16 @@ impl Waiting {
             }
         }
         Ok(())
+    }
+
+    /// Sends the digest of a receiver, beside the schedules.
+    fn send_digest(&self, name: String) {
+        let daemon = Arc::clone(&self.daemon);
+        self.runtime.spawn(async move {
+            if let Err(error) = digest(daemon, &name).await {
+                tracing::error!("no digest for \"{name}\": {error}");
+            }
+        });
     }
 
     /// Removes what is due under `rules`; `None`: under all that need not be named.
@@ -306,26 +333,6 @@ impl Waiting {
         // Schedules come behind it. An error is told where it is given.
         let _ = self.runtime.block_on(is_ordered);
     }
-}
-
-/// Everything with a schedule in `policy`.
-fn items(policy: &Policy) -> Vec<AgendaItem<'_>> {
-    let of_rules = policy.rules.iter().filter_map(|rule| match &rule.schedule {
-        When::AtDeadline | When::Manual | When::Named => None,
-        When::At(times) => Some(AgendaItem {
-            key: AgendaKey::Rule(rule.name.clone()),
-            times,
-            jitter_ms: 0,
-        }),
-    });
-    let schedules = policy.enabled_schedules().filter_map(|schedule| {
-        Some(AgendaItem {
-            key: AgendaKey::Schedule(schedule.name.clone()),
-            times: schedule.times.as_ref()?,
-            jitter_ms: schedule.jitter_ms,
-        })
-    });
-    of_rules.chain(schedules).collect()
 }
 
 /// Carries out `order` by `clean`, and logs its end.

@@ -8,6 +8,7 @@
 //! - `settings`: receivers, as the configuration has them
 //! - `service`: the outboxes, and orders about them
 //! - `worker`: attempts of one outbox, in order, with backoff
+//! - `heartbeat`: requests about runs
 //! - `mail`: many notifications in one mail
 //! - `webhook`: body, headers and signature of a request; `http`: the client; `url`: its address
 //!
@@ -17,6 +18,7 @@
 #![doc = include_str!("DESIGN.md")]
 
 mod failure;
+mod heartbeat;
 mod http;
 mod mail;
 mod notification;
@@ -26,8 +28,9 @@ mod url;
 mod webhook;
 mod worker;
 
+pub use heartbeat::Beat;
 pub use mail::check_mailbox;
 pub use notification::{Kind, Notification, Severity};
 pub use service::{ChannelStatus, Notifications, TestResult};
-pub use settings::{Channel, Encryption, Format, Mail, Receiver, Secret, Webhook};
+pub use settings::{Channel, Encryption, Format, Heartbeat, Mail, Receiver, Secret, Webhook};
 pub use url::Url;

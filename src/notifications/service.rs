@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::failure::Failure;
+use super::heartbeat::{self, Beat, SIGNALS_MAX};
 use super::http::Tls;
 use super::notification::Notification;
-use super::settings::{Channel, Receiver};
+use super::settings::{Channel, Heartbeat, Receiver};
 use super::worker::{Wakeup, Worker};
 use crate::clock;
 use crate::core::time::Timestamp;
@@ -28,6 +30,8 @@ pub struct ChannelStatus {
     pub destination: String,
     /// Instant of the next attempt.
     pub next: Option<Timestamp>,
+    /// Error of the last heartbeat.
+    pub error: Option<String>,
 }
 
 /// Result of an attempt by order.
@@ -49,6 +53,15 @@ pub struct Notifications {
     host: Arc<str>,
     receivers: RwLock<Arc<[Receiver]>>,
     running: Mutex<BTreeMap<QueueName, Running>>,
+    hearts: Mutex<BTreeMap<String, Heart>>,
+}
+
+/// A task that sends heartbeats.
+struct Heart {
+    heartbeat: Heartbeat,
+    beats: mpsc::Sender<Beat>,
+    error: Arc<RwLock<Option<String>>>,
+    task: JoinHandle<()>,
 }
 
 /// A worker that runs.
@@ -72,6 +85,7 @@ impl Notifications {
             host: host.into(),
             receivers: RwLock::new(Arc::new([])),
             running: Mutex::default(),
+            hearts: Mutex::default(),
         }
     }
 
@@ -114,6 +128,51 @@ impl Notifications {
         }
         for worker in before.into_values() {
             end(Some(worker));
+        }
+        self.set_hearts(runtime, &receivers, &mut tls);
+    }
+
+    fn set_hearts(&self, runtime: &Handle, receivers: &[Receiver], tls: &mut Option<Tls>) {
+        let mut hearts = self.hearts.lock();
+        let mut before = std::mem::take(&mut *hearts);
+        for receiver in receivers {
+            let Some(heartbeat) = &receiver.heartbeat else {
+                continue;
+            };
+            let name = receiver.name.clone();
+            let same = before.remove(&name);
+            let heart = match same {
+                Some(heart) if heart.heartbeat == *heartbeat => heart,
+                changed => {
+                    if let Some(heart) = changed {
+                        heart.task.abort();
+                    }
+                    let tls = tls.get_or_insert_with(Tls::of_host).clone();
+                    let (beats, signals) = mpsc::channel(SIGNALS_MAX);
+                    let error = Arc::default();
+                    let heartbeat = heartbeat.clone();
+                    let told = Arc::clone(&error);
+                    let task = heartbeat::run(name.clone(), heartbeat.clone(), tls, signals, told);
+                    Heart {
+                        heartbeat,
+                        beats,
+                        error,
+                        task: runtime.spawn(task),
+                    }
+                }
+            };
+            hearts.insert(name, heart);
+        }
+        for heart in before.into_values() {
+            heart.task.abort();
+        }
+    }
+
+    /// Sends a heartbeat to all receivers that have one. Waits for nobody.
+    pub fn beat(&self, beat: Beat) {
+        for heart in self.hearts.lock().values() {
+            // A server that is slow needs no older signals.
+            let _ = heart.beats.try_send(beat);
         }
     }
 
@@ -233,9 +292,20 @@ impl Notifications {
                 destination: channel.destination(),
                 next: running.get(&queue).and_then(|worker| *worker.next.read()),
                 queue,
+                error: None,
             })
         });
-        ways.collect()
+        let hearts = self.hearts.lock();
+        let hearts = hearts.iter().map(|(name, heart)| ChannelStatus {
+            queue: QueueName {
+                receiver: name.clone(),
+                channel: "heartbeat".to_owned(),
+            },
+            destination: heart.heartbeat.url.to_string(),
+            next: None,
+            error: heart.error.read().clone(),
+        });
+        ways.chain(hearts).collect()
     }
 
     /// Has the deliveries that `filter` means tried at once. Returns their number. Waits for the
@@ -296,6 +366,9 @@ impl Drop for Notifications {
     fn drop(&mut self) {
         for worker in std::mem::take(&mut *self.running.lock()).into_values() {
             end(Some(worker));
+        }
+        for heart in self.hearts.lock().values() {
+            heart.task.abort();
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::notification::{Kind, Notification, Severity};
 use super::url::Url;
+use crate::core::recurrence::Recurrence;
 
 /// Text that is shown nowhere.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -34,6 +35,23 @@ pub struct Receiver {
     pub give_up: Duration,
     /// Ways to it.
     pub channels: Vec<Channel>,
+    /// Instants of digests, and of what lapses soon; `None`: neither.
+    pub times: Option<Recurrence>,
+    /// True if it gets digests.
+    pub has_digest: bool,
+    /// Time ahead of a removal within which it is told; `None`: never.
+    pub before: Option<Duration>,
+    /// Its heartbeat.
+    pub heartbeat: Option<Heartbeat>,
+}
+
+/// Requests about runs, and that the daemon lives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Heartbeat {
+    /// Their address: that of a success.
+    pub url: Url,
+    /// Interval of those that say that the daemon lives; `None`: there are none.
+    pub every: Option<Duration>,
 }
 
 /// Way to a receiver.

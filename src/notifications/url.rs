@@ -66,6 +66,26 @@ impl Url {
     }
 }
 
+impl Url {
+    /// The address with `suffix` behind its path.
+    #[must_use]
+    pub(super) fn below(&self, suffix: &str) -> Self {
+        let (path, query) = self.target.split_once('?').map_or_else(
+            || (&*self.target, String::new()),
+            |(path, query)| (path, format!("?{query}")),
+        );
+        let path = if suffix.is_empty() {
+            path
+        } else {
+            path.trim_end_matches('/')
+        };
+        Self {
+            target: format!("{path}{suffix}{query}"),
+            ..self.clone()
+        }
+    }
+}
+
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_tls { "https" } else { "http" };
@@ -111,7 +131,10 @@ mod tests {
         for shown in [url.to_string(), format!("{url:?}")] {
             assert_eq!(shown, "https://hooks.example.com/…");
         }
+        assert_eq!(url.below("/start").target, "/services/T0/secret/start?x=1");
+        assert_eq!(url.below("").target, url.target);
         let url = Url::parse("http://[::1]:8080").unwrap();
+        assert_eq!(url.below("/fail").target, "/fail");
         assert_eq!((&*url.host, url.port), ("::1", 8080));
         assert_eq!(url.to_string(), "http://[::1]:8080");
     }

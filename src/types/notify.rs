@@ -35,6 +35,10 @@ pub enum NotifyKind {
     Pause,
     /// Files, directories and jobs were removed.
     Lapsed,
+    /// Files that lapse soon.
+    LapseSoon,
+    /// Removals since the last digest, and how it is now.
+    Digest,
     /// A person ordered it, to see that it arrives.
     Test,
 }
@@ -85,7 +89,7 @@ impl NotifySeverity {
 pub struct Receiver {
     /// Name of the receiver.
     pub name: String,
-    /// Way to it: `webhook` or `mail`.
+    /// Way to it: `webhook`, `mail`, or `heartbeat`, for which nothing waits.
     pub channel: String,
     /// Its destination, without secrets; `null`: the configuration does not have it any more.
     pub destination: Option<String>,

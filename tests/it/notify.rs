@@ -1,9 +1,10 @@
 //! Notifications: receivers that take, fail, hang, and come back.
 
 mod crashes;
+mod digests;
 mod mail;
 mod orders;
-mod receiver;
+pub mod receiver;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -48,7 +48,7 @@ pub(super) use http::{Http, Jwt, Tls};
 pub(super) use keys::{Key, Nested, Section, TOP, bare_or_quoted, json_schema};
 pub(super) use ledger::Ledger;
 pub(super) use limit::Limit;
-pub(super) use notify::{Format, Mail, Notify, Webhook};
+pub(super) use notify::{Format, Heartbeat, Mail, Notify, Webhook};
 pub(super) use reap::Reap;
 pub(super) use root::Root;
 pub(super) use rule::{Rule, Then};

@@ -3,8 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::super::schedules::Times;
 use super::super::setting::{Table, Value, Values, Words};
 use super::super::value::{Code, Name, Period};
+use crate::config::queries::Zone;
 use crate::notifications::{Encryption, Kind, Severity};
 
 /// A receiver of notifications. What happens is kept until the receiver has taken it, also over a
@@ -20,7 +22,8 @@ pub(in crate::config) struct Notify {
     /// Kinds of notifications, one or a list: "error" (an error of the log, or a clock that was
     /// set), "breaker" (it tripped or was released), "source" and "root" (it cannot be read, or can
     /// be again), "run" (a run ended), "pause" (a pause began or ended), "lapsed" (what was
-    /// removed). Default: "error", "breaker", "source" and "root".
+    /// removed). Default: "error", "breaker", "source" and "root"; with `digest`, `before` or
+    /// `heartbeat` none.
     #[schemars(example = &["error", "breaker", "run"])]
     pub on: Values<Kind>,
     /// Least severity: "info", "warning" or "error".
@@ -37,12 +40,38 @@ pub(in crate::config) struct Notify {
     /// notify retry` tries it again.
     #[schemars(extend("default" = "3d"))]
     pub give_up: Value<Period<60>>,
+    /// Times of a digest: what was removed since the last one, what is due or held, and which
+    /// source cannot be read. As `at` of a [[schedule]].
+    #[schemars(example = &"0 8 * * *")]
+    pub digest: Value<Times>,
+    /// Tell of each file once that it lapses within this time, by owner, with the command that
+    /// keeps it: at the times of `digest`, or else at 8:00 every day.
+    #[schemars(example = &"24h")]
+    pub before: Value<Period<60>>,
+    /// Time zone of `digest`: "local" (TZ), "UTC", or an IANA name.
+    #[schemars(extend("default" = "local"), example = &"Europe/Berlin")]
+    pub timezone: Value<Zone>,
     /// Use the receiver.
     #[schemars(extend("default" = true), example = &"${NOTIFY:-false}")]
     pub enabled: Value<bool>,
     // Subtables come last.
     pub webhook: Table<Webhook>,
     pub mail: Table<Mail>,
+    pub heartbeat: Table<Heartbeat>,
+}
+
+/// Heartbeats, also written heartbeat = { url = "…" } in [[notify]]: requests to a service that
+/// raises the alarm when they stay away, such as healthchecks.io. When a run begins, /start is
+/// appended to the path, when it ended with errors, failed or was interrupted, /fail.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Heartbeat {
+    /// Address, https://… or http://…. Its path is never shown. If it is empty, there are none.
+    #[schemars(extend("x-secret" = true), example = &"https://hc-ping.com/your-uuid")]
+    pub url: Value<String>,
+    /// Interval of further requests, which say that the daemon lives, at least 10s. Default: none.
+    #[schemars(example = &"5m")]
+    pub every: Value<Period<10>>,
 }
 
 /// Requests to an HTTP server, one for each notification, also written webhook = { url = "…" } in

@@ -105,6 +105,10 @@ fn with_key_of_notify(section: &str, key: &Key, value: &str) -> String {
         }
         keys.insert("mail.user".to_owned(), "\"me\"".to_owned());
     }
+    if way == ".heartbeat" {
+        let url = "\"https://example.com\"".to_owned();
+        keys.insert("heartbeat.url".to_owned(), url);
+    }
     if value == "\"template\"" {
         keys.insert("webhook.template".to_owned(), "\"x\"".to_owned());
     }

@@ -10,6 +10,7 @@ use super::eemt::{Eemt, local, of, temp};
 use crate::common::errors;
 use crate::common::http::Request;
 use crate::common::sources::{uuid, wait_for_source};
+use crate::notify::receiver::HttpReceiver;
 
 /// The job of the document's example.
 pub const DOCUMENTED: &str = "job-20240113-123456";
@@ -390,6 +391,38 @@ fn the_yaml_file_of_the_document_counts() {
         "logs are kept"
     );
     assert!(!eemt.site.exists(&format!("results/{}/output", uuid(3))));
+}
+
+#[test]
+fn the_notifications_of_the_yaml_file_are_sent() {
+    let eemt = world();
+    let slack = HttpReceiver::new();
+    std::fs::write(
+        eemt.site.path("cleanup_config.yaml"),
+        format!(
+            "notifications:\n  enabled: true\n  email_on_error: admin@example.com\n  summary_webhook: {}\n",
+            slack.url()
+        ),
+    )
+    .unwrap();
+    let mut shell = Shell::install(&eemt.site, "eemt");
+    let daemon = shell.serve();
+    wait_for_source(&daemon, "eemt", "ready");
+    wait_for_source(&daemon, "working", "ready");
+    let done = shell.json("curl -X POST http://localhost:5000/api/cleanup");
+    assert_eq!(done["success"], true, "{done}");
+    wait_until("the summary is told", || {
+        let taken = slack.taken();
+        let texts = taken.iter().map(|one| one.json()["text"].to_string());
+        texts.into_iter().any(|text| text.contains("run 1 is done"))
+    });
+    let (_, status) = daemon.get("/v1/status");
+    let receivers = status["receivers"].as_array().unwrap();
+    let mail = receivers
+        .iter()
+        .find(|one| one["name"] == "errors")
+        .unwrap();
+    assert_eq!(mail["destination"], "admin@example.com by localhost");
 }
 
 #[test]
