@@ -1,5 +1,6 @@
 //! A seeded simulation of the engine: years of files that come, change, move and go, seen through events that are lost,
-//! doubled, reordered and late, with a clock that is set, and with a daemon that is killed and goes on from what was saved. The invariants are held against the truth after every step.
+//! doubled, reordered and late, with a clock that is set, with pauses, with limits in every other seed, and with a daemon that is
+//! killed and goes on from what was saved. The invariants are held against the truth after every step.
 //!
 //! `LAPSED_SIMULATION_EVENTS` is the number of events in all (default: a million), `LAPSED_SIMULATION_SEED` runs one seed. A
 //! failure prints its seed.

@@ -14,18 +14,20 @@ use std::collections::binary_heap::PeekMut;
 /// members may be next.
 pub struct LazyOrder<K, G, F> {
     closed: BinaryHeap<Reverse<(K, G)>>,
-    /// The rest of each group that is open, in descending order, under its last member's key.
+    /// The rest of each group that is open.
     open: BinaryHeap<Run<K>>,
     /// Returns the members of a group.
     members: F,
 }
 
-/// The rest of a group in descending order. Never empty.
-struct Run<K>(Vec<K>);
+/// The rest of a group. Never empty. Mostly only a few of its members are asked for: a heap costs
+/// less than to sort them all.
+struct Run<K>(BinaryHeap<Reverse<K>>);
 
 impl<K: Ord> Run<K> {
     fn next(&self) -> &K {
-        self.0.last().expect("invariant: a run is never empty")
+        let Reverse(next) = self.0.peek().expect("invariant: a run is never empty");
+        next
     }
 }
 
@@ -79,13 +81,13 @@ impl<K: Ord, G: Ord, F: FnMut(G) -> Vec<K>> Iterator for LazyOrder<K, G, F> {
                 if run.0.is_empty() {
                     PeekMut::pop(run);
                 }
-                return next;
+                return next.map(|Reverse(next)| next);
             }
             let Reverse((_, group)) = self.closed.pop()?;
-            let mut members = (self.members)(group);
-            members.sort_unstable_by(|one, other| other.cmp(one));
-            if !members.is_empty() {
-                self.open.push(Run(members));
+            let members = (self.members)(group).into_iter().map(Reverse);
+            let run: BinaryHeap<_> = members.collect();
+            if !run.is_empty() {
+                self.open.push(Run(run));
             }
         }
     }
