@@ -37,8 +37,8 @@ use super::tree::PER_DIR;
 
 /// Files that are loaded before lookups and events.
 const FILES: u64 = 100_000;
-/// Files that a limit has too many.
-const LIMIT_EXCESS: u64 = 1000;
+/// Files that a limit has too many: as many as one decision claims.
+const LIMIT_EXCESS: u64 = 512;
 const ROOT: RootId = RootId(0);
 const DAY_MS: i64 = 86_400_000;
 const NOW_MS: i64 = 1_700_000_000_000;
