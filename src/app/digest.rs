@@ -119,12 +119,15 @@ fn removed(
 fn of_digest(removed: &Removed, state: &Status, now: Timestamp) -> Notification {
     let files: i64 = removed.values().map(|sum| sum.files).sum();
     let bytes: i64 = removed.values().map(|sum| sum.bytes).sum();
-    let shown = |bytes: i64| size::short(u64::try_from(bytes).unwrap_or(0));
+    let shown = |files: i64, bytes: i64| {
+        let number = |of: i64| u64::try_from(of).unwrap_or(0);
+        size::removed(number(files), number(bytes))
+    };
     let mut lines: Vec<String> = removed
         .iter()
         .map(|((root, rule), sum)| {
-            let (files, bytes) = (sum.files, shown(sum.bytes));
-            format!("{root}, rule \"{rule}\": {files} files removed ({bytes})")
+            let removed = shown(sum.files, sum.bytes);
+            format!("{root}, rule \"{rule}\": {removed}")
         })
         .collect();
     cut(&mut lines);
@@ -165,11 +168,7 @@ fn of_digest(removed: &Removed, state: &Status, now: Timestamp) -> Notification 
         at: Moment(now),
         root: None,
         rule: None,
-        title: format!(
-            "digest: {files} files removed ({}), health {}",
-            shown(bytes),
-            state.health
-        ),
+        title: format!("digest: {}, health {}", shown(files, bytes), state.health),
         text: lines.join("\n"),
         details: json!({
             "files": files, "bytes": bytes, "removed": details.collect::<Vec<_>>(),

@@ -11,6 +11,13 @@ pub enum SizeError {
     TooLarge,
 }
 
+/// Number of files with their size, as in "2 files removed (14 B)".
+#[must_use]
+pub fn removed(files: u64, bytes: u64) -> String {
+    let noun = if files == 1 { "file" } else { "files" };
+    format!("{files} {noun} removed ({})", short(bytes))
+}
+
 /// Digits of a fraction that fit the sum; more say nothing.
 const FRACTION_DIGITS_MAX: usize = 9;
 

@@ -166,7 +166,7 @@ fn removals(receiver: &Receiver, lines: &[Line], from: Cursor) -> Option<Notific
         at: Moment(last.at),
         root: only(|line| &line.root),
         rule: only(|line| &line.rule),
-        title: format!("{files} files removed ({})", size::short(bytes)),
+        title: size::removed(files, bytes),
         text: text.join("\n"),
         details: json!({ "files": files, "bytes": bytes, "removals": details.collect::<Vec<_>>() }),
     })

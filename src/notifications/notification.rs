@@ -157,8 +157,8 @@ fn of_run(event: &Event) -> Option<(Kind, Severity, String, String)> {
         RunStatus::Interrupted => (Severity::Warning, "was interrupted"),
         RunStatus::Failed => (Severity::Error, "failed"),
     };
-    let size = size::short(*bytes);
-    let title = format!("run {run} {ended}: {files} files removed ({size})");
+    let removed = size::removed(*files, *bytes);
+    let title = format!("run {run} {ended}: {removed}");
     let text = format!("Ordered by {by}. `lapsed history --run {run}` lists what it removed.");
     Some((Kind::Run, severity, title, text))
 }

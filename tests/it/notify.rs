@@ -77,7 +77,7 @@ fn what_happens_is_told_once_in_order_signed_and_when_it_is_over() {
     write_old(&place.path("data/a"), 3);
     daemon.sync();
     said(&place, &["clean"]);
-    let run = receiver.wait_for_title("is done: 1 files removed (3 B)");
+    let run = receiver.wait_for_title("is done: 1 file removed (3 B)");
     assert_eq!(run.target, "/hook-of-a-secret-path");
     assert_eq!(run.headers["content-type"], "application/cloudevents+json");
     assert_eq!(run.headers["x-key"], "classified header");
@@ -297,7 +297,7 @@ fn filters_and_forms_are_those_of_the_configuration() {
         || {
             let texts = texts();
             let has = |part: &str| texts.iter().any(|text| text.contains(part));
-            (has("1 files removed (7 B)") && has("run 1 is done")).then_some(())
+            (has("1 file removed (7 B)") && has("run 1 is done")).then_some(())
         },
         || format!("{:?}", texts()),
     );

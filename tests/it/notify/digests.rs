@@ -99,7 +99,7 @@ fn a_digest_tells_what_was_removed_and_what_lapses_soon_is_told_once_with_what_k
     let digest = wait_within(MINUTES, "a digest has the removal", has_removal, tell).json();
     let text = digest["data"]["text"].as_str().unwrap();
     assert!(
-        text.contains("data, rule \"old\": 1 files removed (3 B)"),
+        text.contains("data, rule \"old\": 1 file removed (3 B)"),
         "{text}"
     );
     // A digest later nothing is told twice.
