@@ -28,6 +28,7 @@ mod breaker;
 mod cache;
 mod check;
 mod cli;
+mod clients;
 mod costs;
 mod daemon;
 mod ending;
