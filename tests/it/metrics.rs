@@ -99,6 +99,11 @@ fn busy() -> (Place, Daemon, File) {
         since = "mtime"
         expire = "1h"
         schedule = "manual"
+        limit = { max_files = 100 }
+        [[notify]]
+        name = "ops"
+        on = ["run"]
+        webhook = { url = "http://127.0.0.1:9/" }
         "#,
     );
     let daemon = place.serve_again();
