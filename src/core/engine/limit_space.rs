@@ -140,7 +140,8 @@ impl Engine {
                 may_be_in_trash: false,
                 is_of_bytes: cause == LimitKey::MinFree,
             };
-            self.limits.get_mut(key.0).space.begin(batch);
+            let fill = self.fill(key);
+            self.limits.get_mut(key.0).space.begin(batch, fill);
             return;
         }
         if std::mem::take(&mut self.limits.get_mut(key.0).is_space_fresh) {
@@ -171,7 +172,8 @@ impl Engine {
             may_be_in_trash: true,
             is_of_bytes: cause == LimitKey::MinFree,
         };
-        self.limits.get_mut(key.0).space.begin(batch);
+        let fill = self.fill(key);
+        self.limits.get_mut(key.0).space.begin(batch, fill);
     }
 
     fn space_victims(

@@ -31,7 +31,7 @@ pub(super) struct SpaceState {
     /// Sum of the limit when the file system was asked last.
     seen: Fill,
     batch: Option<Batch>,
-    /// The file system when it was asked before the batch, and what the limit counted then.
+    /// The file system before the batch, and what the limit counted then.
     before: Option<(Space, Fill)>,
     looks: u32,
     not_before: Option<Timestamp>,
@@ -161,9 +161,9 @@ impl SpaceState {
         self.seen = fill;
     }
 
-    /// A batch was claimed. What was written since the file system was asked is ours, too.
-    pub(super) fn begin(&mut self, batch: Batch) {
-        self.before = self.last.map(|space| (space, self.seen));
+    /// A batch was claimed.
+    pub(super) fn begin(&mut self, batch: Batch, fill: Fill) {
+        self.before = self.last.map(|space| (space, fill));
         self.batch = Some(batch);
         (self.looks, self.not_before) = (0, None);
         (self.is_new, self.is_waiting) = (false, false);
