@@ -32,10 +32,16 @@ pub(super) fn recover(lane: &Lane, root_id: RootId, place: &RootLocation) {
         // The watchers tell when it is back.
         Err(_) => None,
     };
+    // Without the quarantine there is nothing to read; this is done again when it is tried again.
+    let has_none = hold.as_ref().is_some_and(Hold::is_of_quarantine);
+    if has_none {
+        lane.hooks.trash.set_failed(root_id);
+    }
     lane.recovered(root_id, place);
     (lane.hooks.recovered)(root_id, hold);
-    // A root that another process owns has its trash read by that one.
-    reading::read(lane, root_id, place, RETRY_MIN);
+    if !has_none {
+        reading::read(lane, root_id, place, RETRY_MIN);
+    }
 }
 
 /// Makes and locks the quarantine of a root that has none, so that the first process on a root owns

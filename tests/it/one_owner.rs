@@ -101,6 +101,9 @@ fn a_second_daemon_removes_nothing_until_the_first_has_ended() {
     wait_for("nothing is held any more", || {
         in_use(&second).is_none().then_some(())
     });
+    // One line has told of it, whatever was tried again meanwhile.
+    let said = second.said();
+    assert_eq!(said.matches("already removes").count(), 1, "{said}");
 }
 
 fn report(output: &Output) -> Value {

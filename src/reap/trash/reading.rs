@@ -38,6 +38,8 @@ pub(in crate::reap) fn read(lane: &Lane, root: RootId, place: &RootLocation, pau
         }
         // The root is elsewhere by now.
         Ok(()) => lane.hooks.trash.forget(root),
+        // It is read when it is found again.
+        Err(_) if !lane.is_at(root, place) => {}
         Err(error) => {
             lane.hooks.trash.set_failed(root);
             tracing::warn!(
