@@ -140,8 +140,7 @@ impl Engine {
                 may_be_in_trash: false,
                 is_of_bytes: cause == LimitKey::MinFree,
             };
-            let fill = self.fill(key);
-            self.limits.get_mut(key.0).space.begin(batch, fill);
+            self.limits.get_mut(key.0).space.begin(batch);
             return;
         }
         if std::mem::take(&mut self.limits.get_mut(key.0).is_space_fresh) {
@@ -172,8 +171,7 @@ impl Engine {
             may_be_in_trash: true,
             is_of_bytes: cause == LimitKey::MinFree,
         };
-        let fill = self.fill(key);
-        self.limits.get_mut(key.0).space.begin(batch, fill);
+        self.limits.get_mut(key.0).space.begin(batch);
     }
 
     fn space_victims(

@@ -30,8 +30,10 @@ pub(super) struct SpaceState {
     is_asked: bool,
     /// Sum of the limit when the file system was asked last.
     seen: Fill,
+    /// Sum of the limit when the file system answered.
+    answered: Fill,
     batch: Option<Batch>,
-    /// The file system before the batch, and what the limit counted then.
+    /// The last answer before the batch, and what the limit counted then.
     before: Option<(Space, Fill)>,
     looks: u32,
     not_before: Option<Timestamp>,
@@ -161,9 +163,10 @@ impl SpaceState {
         self.seen = fill;
     }
 
-    /// A batch was claimed.
-    pub(super) fn begin(&mut self, batch: Batch, fill: Fill) {
-        self.before = self.last.map(|space| (space, fill));
+    /// A batch was claimed. What was written since the last answer takes what it gives back, and
+    /// is ours.
+    pub(super) fn begin(&mut self, batch: Batch) {
+        self.before = self.last.map(|space| (space, self.answered));
         self.batch = Some(batch);
         (self.looks, self.not_before) = (0, None);
         (self.is_new, self.is_waiting) = (false, false);
@@ -193,6 +196,7 @@ impl SpaceState {
             return Some(now.plus_ms(SAFETY_MS));
         };
         (self.last, self.is_new) = (Some(space), true);
+        self.answered = fill;
         if limit.missing(&space) == (0, 0) {
             (self.batch, self.before, self.futile) = (None, None, None);
             return None;

@@ -141,6 +141,23 @@ fn what_is_written_here_meanwhile_is_no_neighbours() {
 }
 
 #[test]
+fn what_is_written_here_before_the_claim_is_no_neighbours() {
+    let mut place = begin(free());
+    place.write(0..8);
+    place.is_deaf = true;
+    place.tell_space(7);
+    assert!(place.claims.is_empty(), "no barrier has come through");
+    place.write(8..12);
+    place.is_deaf = false;
+    place.step(Input::Synced(JOBS));
+    assert_eq!(place.reap().len(), 3);
+    // The four that came since the answer took more than the three that went.
+    place.tell_space(6);
+    assert!(!place.is_futile());
+    assert_eq!(place.reap().len(), 4);
+}
+
+#[test]
 fn what_is_to_stay_stays_however_full_the_file_system_is() {
     let mut place = begin(free());
     place.write(0..5);
