@@ -1,7 +1,8 @@
 //! Telling people: notifications, and their way to receivers.
 //!
 //! ```text
-//! event → notification → outbox of each receiver that wants it → attempt, until it succeeds or is given up
+//! event → notification → outbox of each receiver that wants it → attempt,
+//! until it succeeds or is given up
 //! ```
 //!
 //! - `notification`: what is told, made from an event

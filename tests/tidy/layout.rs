@@ -1,6 +1,7 @@
 //! The layout of files: heads, lengths, what a `mod.rs` holds, and which calls are left out.
 
 use std::path::Path;
+use std::process::Command;
 
 use crate::sources::{assert_none, names, sources, sources_in};
 
@@ -33,6 +34,40 @@ fn nothing_is_left_for_later() {
         }
     }
     assert_none("unfinished", &wrong);
+}
+
+/// A stray file, such as the target of a wrong redirection, is not noticed otherwise.
+#[test]
+fn the_top_level_is_fixed() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if !repository.join(".git").exists() {
+        return;
+    }
+    let listed = Command::new("git")
+        .args(["ls-files", "-z"])
+        .current_dir(repository)
+        .output()
+        .unwrap();
+    assert!(listed.status.success(), "{listed:?}");
+    let files = String::from_utf8(listed.stdout).unwrap();
+    let known = |name: &str| {
+        let is_known = [
+            "Cargo.toml",
+            "Cargo.lock",
+            "CHANGELOG.md",
+            "README.md",
+            "clippy.toml",
+            "src",
+            "benches",
+            "tests",
+            "config",
+        ];
+        is_known.contains(&name) || name.starts_with('.') || name.starts_with("LICENSE-")
+    };
+    let tops = files.split_terminator('\0');
+    let tops = tops.filter_map(|path| path.split('/').next());
+    let stray: Vec<String> = tops.filter(|top| !known(top)).map(str::to_owned).collect();
+    assert_none("beside the top level", &stray);
 }
 
 #[test]
