@@ -132,11 +132,7 @@ fn of_digest(removed: &Removed, state: &Status, now: Timestamp) -> Notification 
         .collect();
     cut(&mut lines);
     let due = &state.due;
-    lines.push(format!(
-        "due now: {} files ({})",
-        due.files,
-        size::short(due.bytes)
-    ));
+    lines.push(format!("due now: {}", size::files(due.files, due.bytes)));
     let holds = state.holds.iter();
     lines.extend(holds.map(|held| format!("held: {} by {}: {}", held.count, held.code, held.why)));
     let trips = state.breaker.tripped.len() + state.breaker.orphans.len();
@@ -187,9 +183,8 @@ fn of_soon(soon: &Soon, until: Timestamp, now: Timestamp) -> Notification {
             None => group.path.clone(),
         };
         let mut line = format!(
-            "{owner}: {} files ({}), the first at {}",
-            group.files,
-            size::short(group.bytes),
+            "{owner}: {}, the first at {}",
+            size::files(group.files, group.bytes),
             group.first.0
         );
         let _ = write!(line, "\n    keep: {}", group.keep);
@@ -207,9 +202,8 @@ fn of_soon(soon: &Soon, until: Timestamp, now: Timestamp) -> Notification {
         root: None,
         rule: None,
         title: format!(
-            "{} files ({}) lapse until {until}",
-            soon.files,
-            size::short(soon.bytes)
+            "{} to lapse until {until}",
+            size::files(soon.files, soon.bytes)
         ),
         text: lines.join("\n"),
         details: json!({ "files": soon.files, "bytes": soon.bytes, "until": Moment(until), "groups": soon.groups }),

@@ -11,11 +11,21 @@ pub enum SizeError {
     TooLarge,
 }
 
-/// Number of files with their size, as in "2 files removed (14 B)".
+/// Number of files with their size, as in "2 files (14 B)".
+#[must_use]
+pub fn files(files: u64, bytes: u64) -> String {
+    format!("{} ({})", counted(files), short(bytes))
+}
+
+/// Number of files that were removed with their size, as in "2 files removed (14 B)".
 #[must_use]
 pub fn removed(files: u64, bytes: u64) -> String {
+    format!("{} removed ({})", counted(files), short(bytes))
+}
+
+fn counted(files: u64) -> String {
     let noun = if files == 1 { "file" } else { "files" };
-    format!("{files} {noun} removed ({})", short(bytes))
+    format!("{files} {noun}")
 }
 
 /// Digits of a fraction that fit the sum; more say nothing.

@@ -69,7 +69,7 @@ fn a_digest_tells_what_was_removed_and_what_lapses_soon_is_told_once_with_what_k
         data["title"]
             .as_str()
             .unwrap()
-            .starts_with("2 files (14 B) lapse until "),
+            .starts_with("2 files (14 B) to lapse until "),
         "{data}"
     );
     let group = &data["details"]["groups"][0];
