@@ -135,6 +135,7 @@ impl Worker {
             Err(Failure::Final(why)) => self.give_up(numbers, why, now).await?,
             Err(Failure::Retry { why, after }) => {
                 let due = pace.on_failure(first.attempts, now, after);
+                *self.next.write() = Some(due);
                 self.on_failure(numbers, why, now, due).await?;
             }
         }
