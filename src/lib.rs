@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod notifications;
 pub mod reap;
 pub mod registry;
+pub mod remote;
 pub mod sources;
 pub mod types;
 pub mod watch;

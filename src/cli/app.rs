@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::error::ErrorKind as ClapErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::client::ClientError;
+use super::client::{ClientError, Server};
 use super::commands::Command;
 use super::context::{Common, Context, End};
 use super::log;
@@ -70,12 +71,27 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Err(error) = log::start(usual, more.saturating_sub(less)) {
         return exit_status(Err(error), format);
     }
+    let environment = Environment::of_process();
+    let server = match server(&cli, &environment) {
+        Ok(server) => server.map(Arc::new),
+        Err(error) => return exit_status(Err(error), format),
+    };
     let mut context = Context {
         output: Output::stdout(format),
-        environment: Environment::of_process(),
+        environment,
         common: cli.common,
+        server,
     };
     exit_status(dispatch(&mut context, cli.command), format)
+}
+
+/// The daemon behind a URL, unless the command is about this host.
+fn server(cli: &Cli, environment: &Environment) -> anyhow::Result<Option<Server>> {
+    let remote = &cli.common.remote;
+    match cli.command.name_if_local() {
+        Some(name) => remote.refuse(name).map(|()| None),
+        None => remote.server(environment, cli.common.local()),
+    }
 }
 
 /// Returns true if `--json` stands among `arguments`, which could not be parsed.

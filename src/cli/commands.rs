@@ -120,6 +120,25 @@ impl Command {
         }
     }
 
+    /// Name of a command that is about this host, and asks no daemon behind a URL.
+    pub(super) fn name_if_local(&self) -> Option<&'static str> {
+        match self {
+            Self::Serve(_) => Some("serve"),
+            Self::Init(_) => Some("init"),
+            Self::Check(_) => Some("check"),
+            Self::Config(_) => Some("config"),
+            Self::Run(_) => Some("run"),
+            Self::Takeover(_) => Some("takeover"),
+            Self::Adapter(_) => Some("adapter"),
+            Self::Backup(_) => Some("backup"),
+            Self::Install(_) => Some("install"),
+            Self::Uninstall(_) => Some("uninstall"),
+            Self::Source(arguments) => arguments.name_if_local(),
+            Self::Trash(arguments) => arguments.name_if_local(),
+            _ => None,
+        }
+    }
+
     /// Runs the command.
     ///
     /// # Errors

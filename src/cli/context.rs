@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{ArgAction, Args};
 use tokio::net::UnixStream;
 
-use super::client::{Client, ClientError, Target};
+use super::client::{Client, ClientError, Endpoint, Server, Target};
 use super::output::{Format, Output};
+use super::paths;
+use super::remote::RemoteOptions;
 use crate::config::{Environment, Overrides, RootIds, RootPath, Settings};
 use crate::daemon::{Baseline, offline};
 use crate::types;
@@ -41,6 +44,8 @@ pub struct Common {
         value_name = "DIR"
     )]
     state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) remote: RemoteOptions,
     /// Print one JSON object; lists are one object per line
     #[arg(long, global = true, help_heading = "Common options")]
     pub(super) json: bool,
@@ -50,6 +55,19 @@ pub struct Common {
     /// Log less (repeatable)
     #[arg(short, long, global = true, help_heading = "Common options", action = ArgAction::Count)]
     pub(super) quiet: u8,
+}
+
+impl Common {
+    /// The first option that names the daemon of this host.
+    pub(super) fn local(&self) -> Option<&'static str> {
+        let given = [
+            ("--socket", self.socket.is_some()),
+            ("--state-dir", self.state_dir.is_some()),
+            ("--config", self.config.is_some()),
+        ];
+        let mut given = given.into_iter().filter(|(_, is_given)| *is_given);
+        given.next().map(|(option, _)| option)
+    }
 }
 
 /// Roots on the command line, for commands that can do without a daemon.
@@ -222,6 +240,8 @@ pub struct Context {
     /// Environment of the process.
     pub environment: Environment,
     pub(super) common: Common,
+    /// Daemon that a URL names.
+    pub(super) server: Option<Arc<Server>>,
 }
 
 impl Context {
@@ -264,15 +284,50 @@ impl Context {
         )?)
     }
 
+    /// Returns the way to the daemon.
+    ///
+    /// # Errors
+    /// The configuration's mistakes that keep this from being known.
+    pub fn endpoint(&self, watching: &WatchOptions) -> anyhow::Result<Endpoint> {
+        Ok(match &self.server {
+            Some(server) => Endpoint::Server(Arc::clone(server)),
+            None => Endpoint::Socket(self.socket(watching)?),
+        })
+    }
+
+    /// Returns true if a URL names the daemon: no file of this host is meant.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// Returns `path` as the daemon knows it.
+    ///
+    /// # Errors
+    /// If it is relative, and the current directory is gone or on another host than the daemon.
+    pub fn path_of_daemon(&self, path: &Path) -> anyhow::Result<PathBuf> {
+        if self.is_remote() {
+            anyhow::ensure!(
+                path.is_absolute(),
+                "\"{}\" is relative, and the daemon is behind a URL\n  \
+                 give the absolute path that it has there",
+                path.display()
+            );
+            return Ok(paths::plain(path));
+        }
+        paths::absolute(path, self.environment.current_dir.as_deref())
+            .context("the current directory is gone; give an absolute path")
+    }
+
     /// Connects to the daemon.
     ///
     /// # Errors
     /// The configuration's, or the client's.
     pub async fn connect(&self) -> anyhow::Result<Client> {
-        Ok(Client::connect(&self.socket(&WatchOptions::default())?).await?)
+        Ok(Client::connect(&self.endpoint(&WatchOptions::default())?).await?)
     }
 
-    /// Connects to the daemon to have it act. The inner error says that none runs.
+    /// Connects to the daemon to have it act. The inner error says that none runs on this host.
     ///
     /// # Errors
     /// The configuration's, or the client's.
@@ -280,7 +335,10 @@ impl Context {
         &self,
         watching: &WatchOptions,
     ) -> anyhow::Result<Result<Client, ClientError>> {
-        match Client::connect(&self.socket(watching)?).await {
+        if self.is_remote() {
+            watching.refuse_beside_daemon()?;
+        }
+        match Client::connect(&self.endpoint(watching)?).await {
             Err(error) if error.is_absence() => Ok(Err(error)),
             connected => {
                 let mut client = connected?;
@@ -291,8 +349,8 @@ impl Context {
         }
     }
 
-    /// Connects to the daemon to ask questions. Where none runs, what `baseline` says is read once,
-    /// and the same questions are answered from that.
+    /// Connects to the daemon to ask questions. Where none runs on this host, what `baseline` says
+    /// is read once, and the same questions are answered from that.
     ///
     /// # Errors
     /// The configuration's, the client's, or those of the reading.
@@ -319,7 +377,7 @@ impl Context {
         let daemon = tokio::task::spawn_blocking(move || offline(settings, baseline)).await??;
         let (ours, theirs) = UnixStream::pair().context("cannot make a socket")?;
         tokio::spawn(crate::http::listener::unix::answer(theirs, daemon));
-        Ok(Client::over(ours, &self.socket(watching)?).await?)
+        Ok(Client::over(Box::new(ours), self.endpoint(watching)?).await?)
     }
 
     /// Settings without a root, if there is a state directory: it has all records.

@@ -14,7 +14,8 @@ use super::schedules::{Known, zone_of};
 use super::schema;
 use super::setting::{Table, Value, Values};
 use crate::core::recurrence::Recurrence;
-use crate::notifications::{Channel, Format, Heartbeat, Kind, Receiver, Secret, Url, Webhook};
+use crate::notifications::{Channel, Format, Heartbeat, Kind, Receiver, Secret, Webhook};
+use crate::remote::Url;
 
 /// Kinds of a receiver that names none.
 const USUAL: [Kind; 4] = [Kind::Error, Kind::Breaker, Kind::Source, Kind::Root];

@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::document::Source;
 use super::environment::Environment;
 use super::error::{ConfigError, Problem, location, nearest};
-use super::schema::{CONFIG_VARIABLE, TOP, Top};
+use super::schema::{CLIENT_VARIABLES, CONFIG_VARIABLE, TOP, Top};
 use super::setting::{Table, Text, Value, deserialize};
 use super::settings::Overrides;
 use super::variables::Variables;
@@ -127,6 +127,7 @@ impl<'a> Reader<'a> {
             .variables()
             .into_iter()
             .chain([CONFIG_VARIABLE])
+            .chain(CLIENT_VARIABLES)
             .filter_map(|name| name.strip_prefix(PREFIX))
             .collect();
         let names = self.environment.vars.keys();

@@ -13,9 +13,10 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::failure::{ATTEMPT_TIME, Failure};
-use super::http::{self, Tls};
+use super::http;
 use super::settings::Heartbeat;
 use crate::clock;
+use crate::remote::Tls;
 
 /// Signals that wait for a server that is slow; more are left out, as older ones mean nothing then.
 pub(super) const SIGNALS_MAX: usize = 16;

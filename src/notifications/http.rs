@@ -4,8 +4,6 @@
 //! whatever the name of the host leads to.
 //! **Invariant:** an error names the host, and neither path nor headers.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,51 +13,15 @@ use hyper::header::{HOST, HeaderMap, RETRY_AFTER, USER_AGENT};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use jiff::fmt::rfc2822;
-use rustls::crypto::ring;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::failure::Failure;
-use super::url::{Url, is_refused};
 use crate::core::time::Timestamp;
-
-/// Time for one connection, so that a host with a second address gets to it.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
-
-/// Addresses of a host that are tried.
-const ADDRESSES_MAX: usize = 4;
+use crate::remote::{Allowed, ConnectError, Stream, Tls, Url, open};
 
 /// The longest `Retry-After` that is obeyed.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
 const AGENT: &str = concat!("lapsed/", env!("CARGO_PKG_VERSION"));
-
-/// Certificates that servers are verified by.
-#[derive(Clone)]
-pub(super) struct Tls(Result<Arc<ClientConfig>, String>);
-
-impl Tls {
-    /// Reads the certificates that this host trusts. Waits for the disk.
-    pub(super) fn of_host() -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Self(Err(
-                "this host trusts no certificate authority; install ca-certificates".to_owned(),
-            ));
-        }
-        let provider = Arc::new(ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string());
-        let config = config.map(|config| config.with_root_certificates(roots));
-        Self(config.map(|config| Arc::new(config.with_no_client_auth())))
-    }
-}
 
 /// Sends `request`, whose target and host are those of `url`.
 pub(super) async fn send(
@@ -70,56 +32,27 @@ pub(super) async fn send(
 ) -> Result<(), Failure> {
     let retry = |why: String| Failure::Retry { why, after: None };
     *request.uri_mut() = url
-        .target
+        .target()
         .parse()
         .map_err(|_| Failure::Final("the path of its address is invalid".to_owned()))?;
-    let host = url.authority.parse();
+    let host = url.authority().parse();
     let host = host.map_err(|_| Failure::Final("its host is invalid".to_owned()))?;
     request.headers_mut().insert(HOST, host);
     let agent = hyper::header::HeaderValue::from_static(AGENT);
     request.headers_mut().insert(USER_AGENT, agent);
-    let stream = connect(url).await.map_err(retry)?;
-    let (status, headers) = if url.is_tls {
-        let config = tls.0.clone().map_err(retry)?;
-        let name = ServerName::try_from(url.host.clone());
-        let name = name.map_err(|_| Failure::Final("its host is no name".to_owned()))?;
-        let stream = TlsConnector::from(config).connect(name, stream).await;
-        let stream = stream.map_err(|error| retry(format!("{}: TLS: {error}", url.host)))?;
-        exchange(stream, request).await
-    } else {
-        exchange(stream, request).await
-    }
-    .map_err(|error| retry(format!("{}: {error}", url.host)))?;
+    let stream = open(url, tls, Allowed::NotLinkLocal).await;
+    let stream = stream.map_err(|error| match error {
+        ConnectError::NoName => Failure::Final(error.to_string()),
+        error => retry(error.to_string()),
+    })?;
+    let answer = exchange(stream, request).await;
+    let (status, headers) = answer.map_err(|error| retry(format!("{}: {error}", url.host())))?;
     judge(status, &headers, now)
-}
-
-async fn connect(url: &Url) -> Result<TcpStream, String> {
-    let host = &url.host;
-    let found = tokio::net::lookup_host((host.as_str(), url.port)).await;
-    let found = found.map_err(|error| format!("{host} cannot be resolved: {error}"))?;
-    let (refused, found): (Vec<SocketAddr>, Vec<_>) =
-        found.partition(|address| is_refused(address.ip()));
-    let mut why = if refused.is_empty() {
-        format!("{host} has no address")
-    } else {
-        format!("{host} leads to a link-local, multicast or unspecified address, which is refused")
-    };
-    for address in found.into_iter().take(ADDRESSES_MAX) {
-        why = match timeout(CONNECT_TIME, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => format!("cannot connect to {host} ({address}): {error}"),
-            Err(_) => format!(
-                "cannot connect to {host} ({address}) within {} s",
-                CONNECT_TIME.as_secs()
-            ),
-        };
-    }
-    Err(why)
 }
 
 /// The body of the answer is not read: a receiver may send anything.
 async fn exchange(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    stream: Box<dyn Stream>,
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, HeaderMap), hyper::Error> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

@@ -11,7 +11,7 @@
 //! - `worker`: attempts of one outbox, in order, with backoff
 //! - `heartbeat`: requests about runs
 //! - `mail`: many notifications in one mail
-//! - `webhook`: body, headers and signature of a request; `http`: the client; `url`: its address
+//! - `webhook`: body, headers and signature of a request; `http`: the client
 //!
 //! **Invariant:** whoever tells never waits for a receiver, and no receiver waits for another.
 //! **Invariant:** a delivery is at least once, in order for each receiver, and has one id for ever.
@@ -25,7 +25,6 @@ mod mail;
 mod notification;
 mod service;
 mod settings;
-mod url;
 mod webhook;
 mod worker;
 
@@ -34,4 +33,3 @@ pub use mail::check_mailbox;
 pub use notification::{Kind, Notification, Severity};
 pub use service::{ChannelStatus, Notifications, TestResult};
 pub use settings::{Channel, Encryption, Format, Heartbeat, Mail, Receiver, Secret, Webhook};
-pub use url::Url;

@@ -11,7 +11,6 @@ use tokio::task::JoinHandle;
 
 use super::failure::Failure;
 use super::heartbeat::{self, Beat, SIGNALS_MAX};
-use super::http::Tls;
 use super::notification::Notification;
 use super::settings::{Channel, Heartbeat, Receiver};
 use super::worker::{Wakeup, Worker};
@@ -20,6 +19,7 @@ use crate::core::time::Timestamp;
 use crate::registry::{
     DeliveryFilter, NewDelivery, QueueName, Registry, RegistryError, WAITING_MAX,
 };
+use crate::remote::Tls;
 
 /// State of a way to a receiver.
 #[derive(Clone, PartialEq, Eq, Debug)]

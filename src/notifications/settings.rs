@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::notification::{Kind, Notification, Severity};
-use super::url::Url;
 use crate::core::recurrence::Recurrence;
+use crate::remote::Url;
 
 /// Text that is shown nowhere.
 #[derive(Clone, PartialEq, Eq, Default)]

@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_request_has_an_id_a_timestamp_and_no_secret() {
         let webhook = Webhook {
-            url: crate::notifications::Url::parse("https://example.com/secret-path").unwrap(),
+            url: crate::remote::Url::parse("https://example.com/secret-path").unwrap(),
             format: Format::CloudEvents,
             secret: Some(Secret("hidden".to_owned())),
             headers: vec![(

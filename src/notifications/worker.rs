@@ -16,12 +16,13 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::failure::{ATTEMPT_TIME, Failure};
-use super::http::{self, Tls};
+use super::http;
 use super::notification::Notification;
 use super::settings::Channel;
 use crate::clock;
 use crate::core::time::Timestamp;
 use crate::registry::{Delivery, QueueName, Registry, RegistryError};
+use crate::remote::Tls;
 
 /// Backoff after the first failure; it doubles with each further one.
 const BACKOFF_MIN: Duration = Duration::from_secs(5);

@@ -49,6 +49,7 @@ mod pauses;
 mod pins;
 mod presets;
 mod questions;
+mod remote;
 mod runs;
 mod schedules;
 mod shadow;

@@ -21,7 +21,7 @@ use crate::common::{Daemon, Place, patience};
 const ASK: &[u8] = b"GET /v1/health HTTP/1.1\r\nhost: lapsed\r\nconnection: close\r\n\r\n";
 
 /// A daemon of `place` with a port on 127.0.0.1, and whatever `more` says.
-fn serve(place: &Place, more: &[&str]) -> (Daemon, SocketAddr) {
+pub(super) fn serve(place: &Place, more: &[&str]) -> (Daemon, SocketAddr) {
     let root = place.make_dir("root");
     let watch = format!("{}=1h", root.display());
     let daemon = place.serve(&[&["--watch", &watch, "--http", "127.0.0.1:0"], more].concat());
@@ -30,7 +30,7 @@ fn serve(place: &Place, more: &[&str]) -> (Daemon, SocketAddr) {
 }
 
 /// As [`serve`], with the TLS of the files `cert.pem` and `key.pem`.
-fn serve_tls(place: &Place) -> (Daemon, SocketAddr) {
+pub(super) fn serve_tls(place: &Place) -> (Daemon, SocketAddr) {
     let root = place.make_dir("root");
     let mut command = place.lapsed();
     command

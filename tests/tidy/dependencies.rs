@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use crate::sources::{assert_none, names, sources};
 
 /// What each part may use besides itself; `src/ARCHITECTURE.md` draws it.
-const MAY_USE: [(&str, &[&str]); 19] = [
+const MAY_USE: [(&str, &[&str]); 20] = [
     ("main", &["cli"]),
     ("lib", &[]),
     (
         "cli",
         &[
             "adapter", "daemon", "app", "http", "types", "config", "ledger", "clock", "core",
-            "sources",
+            "sources", "remote",
         ],
     ),
     (
@@ -54,7 +54,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("adapter", &["types", "clock", "core"]),
     (
         "notifications",
-        &["adapter", "types", "registry", "clock", "core"],
+        &["adapter", "types", "registry", "remote", "clock", "core"],
     ),
     ("types", &["core"]),
     ("watch", &["fs", "clock", "core"]),
@@ -65,7 +65,11 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("fs", &["core"]),
     ("ledger", &["core"]),
     ("clock", &["core"]),
-    ("config", &["adapter", "notifications", "sources", "core"]),
+    (
+        "config",
+        &["adapter", "notifications", "remote", "sources", "core"],
+    ),
+    ("remote", &[]),
     ("core", &[]),
 ];
 
@@ -79,7 +83,7 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("jsonwebtoken", &["app", "config"]),
     ("minijinja", &["adapter"]),
     ("rusqlite", &["registry", "sources"]),
-    ("rustls", &["http", "notifications", "sources"]),
+    ("rustls", &["http", "remote", "sources"]),
     ("sd_notify", &["daemon"]),
     ("sha2", &["app", "notifications", "reap"]),
     ("sled", &["cache"]),

@@ -190,9 +190,9 @@ pub(super) async fn ask(
         key: Some(key.clone()),
         ..order.clone()
     };
-    let socket = context.socket(watching)?;
+    let endpoint = context.endpoint(watching)?;
     let report = client.post(&target, &order);
-    let report = follow::until_reported(report, &socket, &key).await?;
+    let report = follow::until_reported(report, &endpoint, &key).await?;
     Ok(report.map_or(Answer::Interrupted, |report| {
         Answer::Report(Box::new(report))
     }))

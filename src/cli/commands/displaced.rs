@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::explain::absolute;
 use super::{trash, undo};
 use crate::cli::client::{Client, Target};
 use crate::cli::context::{Consent, Context, End, WatchOptions};
@@ -148,11 +147,8 @@ async fn root_of(client: &mut Client, names: &[String]) -> anyhow::Result<String
 }
 
 async fn restore(context: &mut Context, arguments: &Restore) -> anyhow::Result<End> {
-    let to = arguments.to.as_deref().map(|path| {
-        absolute(path, context.environment.current_dir.as_deref())
-            .context("the current directory is gone; give an absolute path")
-    });
-    let to = to.transpose()?;
+    let to = arguments.to.as_deref();
+    let to = to.map(|path| context.path_of_daemon(path)).transpose()?;
     let mut client = context.connect().await?;
     let order = DisplacedRestore {
         root: root_of(&mut client, &arguments.names).await?,

@@ -1,10 +1,8 @@
 //! `lapsed explain PATH`: why a file lapses when it does, or does not.
 
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
 
 use crate::cli::client::Target;
@@ -22,8 +20,7 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
-    let path = absolute(&arguments.path, context.environment.current_dir.as_deref())
-        .context("the current directory is gone; give an absolute path")?;
+    let path = context.path_of_daemon(&arguments.path)?;
     let mut client = context
         .connect_to_read(&arguments.watching, Baseline::Saved)
         .await?;
@@ -36,7 +33,8 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
     };
     let target = Target::new("/v1/explain").query(&query);
     let mut explanation: Explanation = client.get(&target).await?;
-    if (explanation.found.is_none() || around != path)
+    if !context.is_remote()
+        && (explanation.found.is_none() || around != path)
         && let Some((found, sentence)) = look(&path)
     {
         // No rule is for it: what the daemon says is about a file there.
@@ -80,64 +78,4 @@ fn look(path: &Path) -> Option<(FoundKind, String)> {
         "\"{shown}\" is {kind}: no rule is for it; it goes only with a directory that lapses as a whole."
     );
     Some((found, sentence))
-}
-
-/// `path` from `/`, as the daemon knows it: symbolic links on the way are followed (roots are known
-/// by their real paths), the last component is not.
-pub(super) fn absolute(path: &Path, current_dir: Option<&Path>) -> Option<PathBuf> {
-    let path = if path.is_absolute() {
-        path.to_path_buf()
-    } else {
-        current_dir?.join(path)
-    };
-    let last = match path.components().next_back() {
-        Some(Component::Normal(name)) if !ends_in_dot(&path) => name,
-        // `/`, `..` and `.` name a directory by where they stand.
-        _ => return Some(path.canonicalize().unwrap_or_else(|_| plain(&path))),
-    };
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    let parent = parent.canonicalize().unwrap_or_else(|_| plain(parent));
-    Some(parent.join(last))
-}
-
-fn ends_in_dot(path: &Path) -> bool {
-    let bytes = path.as_os_str().as_bytes();
-    bytes.ends_with(b"/.") || path.as_os_str() == OsStr::new(".")
-}
-
-/// `path` with its `.` and `..` resolved by their spelling: what is not there cannot be asked.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::from("/");
-    for component in path.components() {
-        match component {
-            Component::ParentDir => {
-                plain.pop();
-            }
-            Component::Normal(name) => plain.push(name),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
-    plain
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_component_is_not_followed_and_the_others_are() {
-        let dir = tempfile::tempdir().unwrap();
-        let real = dir.path().canonicalize().unwrap();
-        std::fs::create_dir(real.join("a")).unwrap();
-        std::os::unix::fs::symlink("a", real.join("link")).unwrap();
-        let seen = |path: &str| absolute(Path::new(path), Some(&real)).unwrap();
-        assert_eq!(seen("link/file"), real.join("a/file"));
-        assert_eq!(seen("link"), real.join("link"));
-        assert_eq!(seen("link/."), real.join("a"));
-        assert_eq!(seen("."), real);
-        assert_eq!(seen("a/../b"), real.join("b"));
-        assert_eq!(seen("gone/../../x/y"), plain(&real.join("../x/y")));
-        assert_eq!(seen("/"), Path::new("/"));
-        assert_eq!(absolute(Path::new("a"), None), None);
-    }
 }

@@ -1,16 +1,14 @@
 //! `lapsed history`: what was removed, newest first.
 
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Args;
 use nix::unistd::{Uid, User};
 use serde_json::value::RawValue;
 
 mod runs;
 
-use super::explain::absolute;
 use crate::cli::client::Target;
 use crate::cli::context::{Context, End, Limit, WatchOptions};
 use crate::cli::human;
@@ -56,7 +54,7 @@ pub(in crate::cli) struct Arguments {
 
 impl Arguments {
     /// Returns the request.
-    fn query(&self, current_dir: Option<&Path>) -> anyhow::Result<HistoryQuery> {
+    fn query(&self, context: &Context) -> anyhow::Result<HistoryQuery> {
         let query = HistoryQuery {
             root: self.root.clone(),
             rule: self.rule.clone(),
@@ -68,8 +66,7 @@ impl Arguments {
         let Some(path) = &self.path else {
             return Ok(query);
         };
-        let path = absolute(path, current_dir)
-            .context("the current directory is gone; give an absolute path")?;
+        let path = context.path_of_daemon(path)?;
         Ok(HistoryQuery {
             path: Some(Bytes(path.into_os_string().into_vec())),
             ..query
@@ -96,12 +93,13 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
     };
     let watching = &arguments.watching;
     let mut client = context.connect_to_read(watching, baseline).await?;
-    let query = arguments.query(context.environment.current_dir.as_deref())?;
+    let query = arguments.query(context)?;
     let max = arguments.limit.max(&context.output);
     let mut list = List::new(table(), max);
     let page_lines = max.map_or(PAGE_LINES, |max| max.saturating_add(1).min(PAGE_LINES));
     let (mut cursor, mut end) = (None::<String>, End::Done);
     let now = clock::now().wall;
+    let is_remote = context.is_remote();
     // The row of a unit stands for all of its paths, unless one of them is asked for.
     let are_parts_shown = context.is_json() || arguments.path.is_some();
     'pages: loop {
@@ -122,7 +120,7 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
                 continue;
             }
             if !list.push(&mut context.output, line, |table, line| {
-                row(table, line, now);
+                row(table, line, now, is_remote);
             })? {
                 break 'pages;
             }
@@ -153,7 +151,7 @@ fn table() -> Table {
     ])
 }
 
-fn row(table: &mut Table, removal: &Removal, now: Timestamp) {
+fn row(table: &mut Table, removal: &Removal, now: Timestamp, is_remote: bool) {
     let (what, tone) = what(removal, now);
     let figures = match (&removal.pin, &removal.pause) {
         // These remove nothing.
@@ -172,15 +170,15 @@ fn row(table: &mut Table, removal: &Removal, now: Timestamp) {
         (files, Tone::Plain),
         (size, Tone::Plain),
         (rule, Tone::Plain),
-        (principal(&removal.by), Tone::Plain),
+        (principal(&removal.by, is_remote), Tone::Plain),
         (what, tone),
     ]);
 }
 
-/// Names who had it removed: users by their names, as the pins have them.
-fn principal(by: &Principal) -> String {
+/// Names who had it removed: users of this host by their names, as the pins have them.
+fn principal(by: &Principal, is_remote: bool) -> String {
     let user = match by {
-        Principal::Uid(uid) => User::from_uid(Uid::from_raw(*uid)).ok().flatten(),
+        Principal::Uid(uid) if !is_remote => User::from_uid(Uid::from_raw(*uid)).ok().flatten(),
         _ => None,
     };
     user.map_or_else(|| by.to_string(), |user| user.name)

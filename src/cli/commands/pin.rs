@@ -3,10 +3,8 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::explain::absolute;
 use crate::cli::context::{Context, End};
 use crate::cli::human;
 use crate::clock;
@@ -74,9 +72,7 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
 /// Returns `path` as an absolute path of the daemon.
 fn json_path(context: &Context, path: &Path) -> anyhow::Result<JsonPath> {
     anyhow::ensure!(!path.as_os_str().as_bytes().is_empty(), "the path is empty");
-    let path = absolute(path, context.environment.current_dir.as_deref())
-        .context("the current directory is gone; give an absolute path")?;
-    Ok(JsonPath::new(&path))
+    Ok(JsonPath::new(&context.path_of_daemon(path)?))
 }
 
 /// Prints the state of `pin` after `change`.

@@ -21,6 +21,16 @@ enum Command {
     Sql(sql::Arguments),
 }
 
+impl Arguments {
+    /// Name of a command that is about this host.
+    pub(super) fn name_if_local(&self) -> Option<&'static str> {
+        match self.command {
+            Command::Ls => None,
+            Command::Sql(_) => Some("source sql"),
+        }
+    }
+}
+
 pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     match &arguments.command {
         Command::Ls => block_on(ls::run(context)),

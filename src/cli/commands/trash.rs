@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::explain::absolute;
 use super::undo;
 use crate::cli::client::Target;
 use crate::cli::context::{Consent, Context, End, Limit, WatchOptions};
@@ -93,6 +92,16 @@ struct Empty {
     consent: Consent,
 }
 
+impl Arguments {
+    /// Name of a command that is about this host.
+    pub(super) fn name_if_local(&self) -> Option<&'static str> {
+        match self.command {
+            Command::Restore(_) => Some("trash restore"),
+            Command::Ls(_) | Command::Empty(_) => None,
+        }
+    }
+}
+
 pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Result<End> {
     match &arguments.command {
         Command::Ls(arguments) => ls(context, arguments).await,
@@ -102,8 +111,13 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
 }
 
 /// Returns the directory of a root that is given by a path; `None` if it is a name.
-fn directory(root: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
+fn directory(context: &Context, root: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
     let path = root.filter(|root| root.contains('/') || *root == ".");
+    anyhow::ensure!(
+        path.is_none() || !context.is_remote(),
+        "--root with a directory reads this host, and the daemon is behind a URL\n  \
+         give the name of the root"
+    );
     path.map(|path| {
         std::fs::canonicalize(path).with_context(|| format!("cannot find the root {path:?}"))
     })
@@ -212,12 +226,9 @@ fn empty_on_disk(context: &mut Context, arguments: &Empty, path: &Path) -> anyho
 }
 
 async fn ls(context: &mut Context, arguments: &Ls) -> anyhow::Result<End> {
-    let path = arguments.path.as_deref().map(|path| {
-        absolute(path, context.environment.current_dir.as_deref())
-            .context("the current directory is gone; give an absolute path")
-    });
-    let path = path.transpose()?;
-    let on_disk = directory(arguments.root.as_deref())?;
+    let path = arguments.path.as_deref();
+    let path = path.map(|path| context.path_of_daemon(path)).transpose()?;
+    let on_disk = directory(context, arguments.root.as_deref())?;
     let query = TrashQuery {
         root: arguments.root.clone(),
         run: arguments.run,
@@ -297,7 +308,7 @@ fn row(table: &mut Table, thing: &TrashedThing, now: Timestamp) {
 }
 
 async fn empty(context: &mut Context, arguments: &Empty) -> anyhow::Result<End> {
-    let on_disk = directory(arguments.root.as_deref())?;
+    let on_disk = directory(context, arguments.root.as_deref())?;
     let connected = match &on_disk {
         Some(_) => None,
         None => Some(context.connect().await?),

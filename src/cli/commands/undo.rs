@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{ArgGroup, Args};
 
-use super::explain::absolute;
 use crate::cli::client::Target;
 use crate::cli::context::{Context, End};
 use crate::cli::human;
@@ -49,10 +47,8 @@ pub(in crate::cli) struct Arguments {
 
 impl Arguments {
     fn order(&self, context: &Context) -> anyhow::Result<UndoOrder> {
-        let path = self.path.as_deref().map(|path| {
-            absolute(path, context.environment.current_dir.as_deref())
-                .context("the current directory is gone; give an absolute path")
-        });
+        let path = self.path.as_deref();
+        let path = path.map(|path| context.path_of_daemon(path));
         let path = path.transpose()?.map(|path| JsonPath::new(&path));
         let is_text = |path: &JsonPath| path.path_b64.is_none();
         Ok(UndoOrder {

@@ -61,3 +61,11 @@ pub(super) use watch::Watch;
 
 /// Variable that names the file.
 pub(super) const CONFIG_VARIABLE: &str = "LAPSED_CONFIG";
+
+/// Variables that clients read, and no setting has.
+pub(super) const CLIENT_VARIABLES: [&str; 4] = [
+    "LAPSED_URL",
+    "LAPSED_TOKEN",
+    "LAPSED_TOKEN_FILE",
+    "LAPSED_CA_FILE",
+];

@@ -19,7 +19,7 @@ pub(crate) fn write_pair(place: &Place, host: &str, suffix: &str) -> String {
     write_pair_with(place, host, suffix, |_| {})
 }
 
-fn write_pair_with(
+pub(crate) fn write_pair_with(
     place: &Place,
     host: &str,
     suffix: &str,

@@ -1,14 +1,13 @@
 //! Waiting for a run of the daemon: its progress on a terminal, and its end by Ctrl-C.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
 use hyper::Method;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::cli::client::{Client, ClientError, Target};
+use crate::cli::client::{Client, ClientError, Endpoint, Target};
 use crate::cli::human;
 use crate::types::{CleanOrder, Report, Run, Runs, RunsQuery};
 
@@ -19,12 +18,12 @@ const PROGRESS: Duration = Duration::from_millis(250);
 /// comes then; a second one stops waiting. `None`: the user did not wait.
 pub(super) async fn until_reported(
     report: impl Future<Output = Result<Report, ClientError>>,
-    socket: &Path,
+    endpoint: &Endpoint,
     key: &str,
 ) -> anyhow::Result<Option<Report>> {
     let mut report = pin!(report);
     let mut follower = Follower {
-        socket,
+        endpoint,
         key,
         client: None,
         shown: 0,
@@ -67,7 +66,7 @@ pub(super) async fn until_reported(
 
 /// The run, as a second connection sees it.
 struct Follower<'f> {
-    socket: &'f Path,
+    endpoint: &'f Endpoint,
     key: &'f str,
     client: Option<Client>,
     /// Characters of the progress that stand on the terminal.
@@ -78,7 +77,7 @@ impl Follower<'_> {
     async fn client(&mut self) -> Result<&mut Client, ClientError> {
         let client = match self.client.take() {
             Some(client) => client,
-            None => Client::connect(self.socket).await?,
+            None => Client::connect(self.endpoint).await?,
         };
         Ok(self.client.insert(client))
     }

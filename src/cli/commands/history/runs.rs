@@ -33,6 +33,7 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
     let limit = max.map_or(PAGE_RUNS, |max| max.saturating_add(1).min(PAGE_RUNS));
     let mut cursor = None;
     let now = clock::now().wall;
+    let is_remote = context.is_remote();
     'pages: loop {
         let page = Target::new("/v1/runs").query(&RunsQuery {
             limit: Some(limit),
@@ -45,7 +46,9 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
         let page: Page<'_> = serde_json::from_slice(&body)?;
         for run in page.runs {
             let run = run.get().as_bytes();
-            if !list.push(&mut context.output, run, |table, run| row(table, run, now))? {
+            if !list.push(&mut context.output, run, |table, run| {
+                row(table, run, now, is_remote);
+            })? {
                 break 'pages;
             }
         }
@@ -73,7 +76,7 @@ fn table() -> Table {
     ])
 }
 
-fn row(table: &mut Table, run: &Run, now: Timestamp) {
+fn row(table: &mut Table, run: &Run, now: Timestamp, is_remote: bool) {
     let (details, summary) = (&run.details, &run.details.summary);
     let instant = |text: Option<&str>| text.and_then(human::instant);
     let ends = instant(run.finished.as_deref()).zip(instant(Some(&run.started)));
@@ -96,7 +99,7 @@ fn row(table: &mut Table, run: &Run, now: Timestamp) {
         (human::size(summary.bytes), Tone::Plain),
         (human::count(summary.held), Tone::Plain),
         (human::count(summary.errors), Tone::Plain),
-        (principal(&details.by), Tone::Plain),
+        (principal(&details.by, is_remote), Tone::Plain),
         (rules, Tone::Plain),
     ]);
 }

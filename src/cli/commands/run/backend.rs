@@ -176,8 +176,8 @@ impl Backend for CommandBackend<'_> {
         let client = self.context.connect_to_act(self.watching).await??;
         let follower = match on_removed {
             Some(on_removed) => {
-                let socket = self.context.socket(self.watching)?;
-                removals::follow(&socket, on_removed).await
+                let endpoint = self.context.endpoint(self.watching)?;
+                removals::follow(&endpoint, on_removed).await
             }
             None => None,
         };

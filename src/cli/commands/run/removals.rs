@@ -1,17 +1,18 @@
 //! Removals of a daemon, as it tells them.
 
-use std::path::Path;
-
 use tokio::task::JoinHandle;
 
 use crate::adapter::{OnRemoved, RemovedThing};
-use crate::cli::client::{Client, Target};
+use crate::cli::client::{Client, Endpoint, Target};
 use crate::types::{Event, EventLine, EventsQuery, JsonPath};
 
-/// Has `on_removed` learn of what the daemon at `socket` removes from now on; `None`: it does not
+/// Has `on_removed` learn of what the daemon at `endpoint` removes from now on; `None`: it does not
 /// tell.
-pub(super) async fn follow(socket: &Path, mut on_removed: OnRemoved) -> Option<JoinHandle<()>> {
-    let client = Client::connect(socket).await.ok()?;
+pub(super) async fn follow(
+    endpoint: &Endpoint,
+    mut on_removed: OnRemoved,
+) -> Option<JoinHandle<()>> {
+    let client = Client::connect(endpoint).await.ok()?;
     let target = Target::new("/v1/events").query(&EventsQuery::default());
     let mut lines = client.lines(&target, "text/event-stream").await.ok()?;
     Some(tokio::spawn(async move {

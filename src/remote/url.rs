@@ -13,15 +13,11 @@ const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 /// Address of an HTTP server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url {
-    /// True if it has TLS.
-    pub(super) is_tls: bool,
-    /// Name or IP address, without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
-    /// Host and port, as they are written.
-    pub(super) authority: String,
-    /// Path and query.
-    pub(super) target: String,
+    is_tls: bool,
+    host: String,
+    port: u16,
+    authority: String,
+    target: String,
 }
 
 impl Url {
@@ -67,9 +63,39 @@ impl Url {
 }
 
 impl Url {
+    /// Returns true if its server is spoken to by TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    /// Name or IP address, without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Host and port, as they are written.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Path and query.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
     /// The address with `suffix` behind its path.
     #[must_use]
-    pub(super) fn below(&self, suffix: &str) -> Self {
+    pub fn below(&self, suffix: &str) -> Self {
         let (path, query) = self.target.split_once('?').map_or_else(
             || (&*self.target, String::new()),
             |(path, query)| (path, format!("?{query}")),
