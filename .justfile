@@ -22,3 +22,7 @@ bench *ARGS:
 generate:
     LAPSED_UPDATE_REFERENCE=1 cargo test --locked --lib generated_files
     INSTA_UPDATE=always cargo test --locked --lib the_document_is_as_agreed
+
+# The picture of the dashboard in the README.
+picture:
+    LAPSED_UPDATE_PICTURE=1 tests/run --locked --test it the_picture_of_the_readme

@@ -72,6 +72,7 @@ OPERATIONS = {
     "sync": ("POST", "/v1/sync", "", False),
     "test_notification": ("POST", "/v1/notify/test/{name}", "", False),
     "undo": ("POST", "/v1/undo", "", True),
+    "whoami": ("GET", "/v1/whoami", "", False),
 }
 
 # Members of answers that hold the things of a page.

@@ -308,6 +308,23 @@ impl Access {
         Err(error.hint("`lapsed token ls` lists tokens, `lapsed token new` makes one"))
     }
 
+    /// Returns the highest role of `client`, which may ask.
+    pub(crate) async fn role(&self, client: &Client) -> Role {
+        match client {
+            Client::Process(peer) => {
+                for role in [Role::Admin, Role::Operator] {
+                    if self.users.check(peer, role).await.is_ok() {
+                        return role;
+                    }
+                }
+                Role::Viewer
+            }
+            Client::Token(grant) => grant.role,
+            Client::Jwt(grant, _) => grant.role,
+            Client::Anonymous(role, _) => *role,
+        }
+    }
+
     /// Checks that `client` has the role `R`.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! **Invariant:** what is true when it is ordered is known when it is carried out, as far as
 //! [`Daemon::clean_prepared`] comes in its time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::breaker::root_named;
 use super::daemon::Daemon;
+use super::explain::{outside, plain_path};
 use super::order::through;
 use super::report::{Run, report_of};
 use super::retention::{self, rule_named};
@@ -20,16 +22,20 @@ use super::runs::{Cancellation, OnConflict, RunOrder, Running, details};
 use crate::app::access::{Admin, Operator, Viewer};
 use crate::app::error::AppError;
 use crate::clock;
+use crate::core::claim::Unit;
 use crate::core::policy::{Policy, classes_in};
 use crate::core::principal::Principal;
-use crate::core::report::{CleanReport, CleanRequest, Consent, PathFilter};
+use crate::core::report::{CleanReport, CleanRequest, CleanTarget, Consent, PathFilter};
 use crate::core::run::RunCause;
 use crate::core::template::Class;
-use crate::types::{CleanOrder, Report, RunDetails};
+use crate::types::{CleanOrder, CleanThing, Report, RunDetails};
 
 /// Maximum time to learn of writes before the order; after it, the present knowledge decides. With
 /// the polling backend that is a reading of all roots; a longer one continues, for the next order.
 const FILES_MAX: Duration = Duration::from_secs(15);
+
+/// Things that an order names at most: a page of a dry run fits.
+const THINGS_MAX: usize = 10_000;
 
 /// Characters of a client's word for its run: a UUID fits, and any name.
 const KEY_MAX: usize = 100;
@@ -43,6 +49,21 @@ const KEY_MAX: usize = 100;
 /// If the role is missing, it names something unknown, another run is in progress on one of its
 /// roots, or other rules came into force meanwhile.
 pub async fn clean(
+    daemon: Arc<Daemon>,
+    viewer: Viewer,
+    order: CleanOrder,
+) -> Result<Report, AppError> {
+    let held_limit = order.held_limit;
+    let mut report = decide(daemon, viewer, order).await?;
+    if let Some(limit) = held_limit {
+        report
+            .held
+            .truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    }
+    Ok(report)
+}
+
+async fn decide(
     daemon: Arc<Daemon>,
     viewer: Viewer,
     order: CleanOrder,
@@ -229,6 +250,12 @@ pub fn resolve(
             .map(filter)
             .transpose()?
             .map(Arc::new),
+        targets: order
+            .things
+            .as_deref()
+            .map(|things| targets(policy, things))
+            .transpose()?
+            .map(Arc::new),
         orphans_only: order.orphans_only,
         consent: if order.release {
             Consent::Release
@@ -251,6 +278,28 @@ fn named<T>(
 ) -> Result<Option<Vec<T>>, AppError> {
     let found = names.map(|names| names.iter().map(find).collect());
     found.transpose()
+}
+
+/// Resolves the things that an order names.
+fn targets(policy: &Policy, things: &[CleanThing]) -> Result<BTreeSet<CleanTarget>, AppError> {
+    if things.len() > THINGS_MAX {
+        let why = format!("the order names more than {THINGS_MAX} things");
+        return Err(AppError::invalid(why).hint("give several orders, or none of \"things\""));
+    }
+    let target = |thing: &CleanThing| {
+        let path = thing.path.as_ref().map(String::as_bytes);
+        let path = plain_path(path, thing.path_b64.as_deref(), "in \"things\",")?;
+        let located = policy.locate(&path);
+        let (root, path) = located.ok_or_else(|| outside(policy, &path))?;
+        let (unit, job) = (thing.unit, thing.job.clone());
+        Ok(CleanTarget {
+            root,
+            path,
+            unit,
+            job: job.filter(|_| unit == Unit::Job),
+        })
+    };
+    things.iter().map(target).collect()
 }
 
 /// The filter of `patterns`; a 400 for one that matches nothing.

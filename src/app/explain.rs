@@ -68,7 +68,8 @@ pub async fn explain(
     Ok(explanation)
 }
 
-fn outside(policy: &Policy, path: &Path) -> AppError {
+/// Refusal of a path that is in no root.
+pub(crate) fn outside(policy: &Policy, path: &Path) -> AppError {
     let roots = policy
         .roots
         .values()

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 mod clean;
 
 pub use clean::{
-    BreakerTrip, CleanItem, CleanReport, CleanRequest, Consent, PathFilter, Unread, UnreadPart,
+    BreakerTrip, CleanItem, CleanReport, CleanRequest, CleanTarget, Consent, PathFilter, Unread,
+    UnreadPart,
 };
 
 use super::claim::{LimitScope, Unit};

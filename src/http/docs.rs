@@ -26,18 +26,25 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>(
     document: impl Fn(&S) -> Value + Clone + Send + Sync + 'static,
 ) -> Router<S> {
     let page = move |State(state): State<S>| async move {
-        answer("text/html; charset=utf-8", render(&document(&state)))
+        let page = render(&document(&state));
+        answer(POLICY, "text/html; charset=utf-8", page)
     };
-    let style = || async { answer("text/css; charset=utf-8", STYLE.to_owned()) };
+    let style = || async { answer(POLICY, "text/css; charset=utf-8", STYLE) };
     Router::new()
         .route("/docs", QUESTION.guard(get(page)))
         .route("/docs/style.css", QUESTION.guard(get(style)))
 }
 
-fn answer(media: &'static str, text: String) -> impl IntoResponse {
+/// Answers a file of a page under `policy`.
+pub(super) fn answer(
+    policy: &'static str,
+    media: &'static str,
+    text: impl IntoResponse,
+) -> impl IntoResponse {
     let headers = [
         (header::CONTENT_TYPE, media),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::CACHE_CONTROL, "no-cache"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
     ];

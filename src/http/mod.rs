@@ -17,6 +17,7 @@ pub mod server;
 
 pub mod adapter;
 mod capacity;
+mod dashboard;
 mod docs;
 mod document;
 mod extract;

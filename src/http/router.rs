@@ -12,6 +12,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::adapter;
+use super::dashboard;
 use super::docs;
 use super::document::{Document, add_examples};
 use super::error::Problem;
@@ -25,6 +26,7 @@ use crate::app::{AppError, Daemon};
 fn routes() -> OpenApiRouter<Arc<Daemon>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(v1::status::routes())
+        .merge(v1::whoami::routes())
         .merge(v1::files::routes())
         .merge(v1::explain::routes())
         .merge(v1::plan::routes())
@@ -64,7 +66,7 @@ pub fn router(daemon: Arc<Daemon>) -> Router {
     add_examples(&mut document);
     let paths: Arc<[String]> = document.paths.paths.keys().cloned().collect();
     let other_path = |State(daemon): State<Arc<Daemon>>, request: Request| async move {
-        match adapter::handle(&daemon, request).await {
+        match Box::pin(adapter::handle(&daemon, request)).await {
             Ok(response) => response,
             Err(request) => nothing_at(&request)
                 .allowed(paths.iter().cloned())
@@ -81,6 +83,7 @@ pub fn router(daemon: Arc<Daemon>) -> Router {
     let whole = move |State(daemon): State<Arc<Daemon>>| async move { Json(whole(&daemon)) };
     router
         .merge(pages)
+        .merge(dashboard::routes())
         .route("/openapi.json", QUESTION.guard(get(whole)))
         .fallback(ORDER.guard(any(other_path)))
         .method_not_allowed_fallback(QUESTION.guard(any(unknown_method)))

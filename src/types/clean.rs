@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::core::claim::Unit;
+
 /// Body of `POST /v1/clean`. A list that is left out means all; an empty one names nothing, so that
 /// nothing is removed.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -26,6 +28,9 @@ pub struct CleanOrder {
     /// directories that lapse as a whole; a job is removed only if they match all that it owns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paths: Option<Vec<String>>,
+    /// Only these things, such as those that a dry run listed: at most 10,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub things: Option<Vec<CleanThing>>,
     /// Only orphans.
     #[serde(default)]
     pub orphans_only: bool,
@@ -37,6 +42,10 @@ pub struct CleanOrder {
     /// first; left out: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
+    /// Maximum number of held things that the answer lists; left out: all. Their numbers are in
+    /// `holds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_limit: Option<u64>,
     /// Release the breaker of these roots first, as `POST /v1/breaker/release` does, and remove
     /// what `retention` makes due however much it is. Only admins may.
     #[serde(default)]
@@ -44,6 +53,23 @@ pub struct CleanOrder {
     /// Word of the client's own, to find the run by in `GET /v1/runs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+}
+
+/// A thing in a [`CleanOrder`], by what `removed` of a report tells of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CleanThing {
+    /// Its absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The path's bytes in base64, where they are not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_b64: Option<String>,
+    /// Its unit.
+    pub unit: Unit,
+    /// Id of the job, for a job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
 }
 
 #[cfg(test)]

@@ -37,10 +37,11 @@ mod tally;
 mod tokens;
 mod trash;
 mod value;
+mod whoami;
 
 pub use backup::BackupManifest;
 pub use breaker::{Breaker, Release, Released, Trip};
-pub use clean::CleanOrder;
+pub use clean::{CleanOrder, CleanThing};
 pub use displaced::{Displaced, DisplacedRemove, DisplacedRestore, DisplacedThing};
 pub use error::Problem;
 pub use event::{Event, EventLine, Gap};
@@ -95,3 +96,4 @@ pub use trash::{
     UndoOrder, Undone,
 };
 pub use value::{Bytes, Retention, Since, Size, Span};
+pub use whoami::Whoami;

@@ -52,7 +52,8 @@ pub struct RunDetails {
     pub by: Principal,
     /// The order. Of a schedule: its rules.
     pub order: CleanOrder,
-    /// Ids of jobs and paths in the order that are left out here, because there are too many.
+    /// Ids of jobs, paths and things in the order that are left out here, because there are too
+    /// many.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub jobs_left_out: u64,
     /// Reason why it ended before it was through.

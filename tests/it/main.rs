@@ -31,6 +31,7 @@ mod cli;
 mod clients;
 mod costs;
 mod daemon;
+mod dashboard;
 mod ending;
 mod idle;
 mod init;

@@ -3,7 +3,7 @@
 mod access;
 mod activation;
 mod browser;
-mod clients;
+pub mod clients;
 mod heads;
 mod ports;
 mod slow;

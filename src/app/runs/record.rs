@@ -42,6 +42,15 @@ pub fn details(mut order: CleanOrder, by: Principal, cause: RunCause) -> RunDeta
         });
         left_out += given - ids.len();
     }
+    if let Some(things) = &mut order.things {
+        let given = things.len();
+        things.retain(|thing| {
+            let coded = thing.path_b64.as_ref();
+            bytes += thing.path.as_ref().or(coded).map_or(0, String::len);
+            bytes <= LISTS_BYTES_MAX
+        });
+        left_out += given - things.len();
+    }
     RunDetails {
         cause,
         schedule: None,

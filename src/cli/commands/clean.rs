@@ -79,6 +79,8 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments) -> anyhow::Resul
         rules: arguments.rule.clone(),
         jobs: arguments.job.clone(),
         paths: arguments.path.clone(),
+        things: None,
+        held_limit: None,
         limit: arguments.limit,
         orphans_only: arguments.orphans_only,
         retention: arguments.retention.iter().cloned().collect(),

@@ -4,7 +4,7 @@ use super::super::error::Refusal;
 use crate::adapter::Method;
 
 /// Paths that lapsed itself answers, with everything below them.
-const RESERVED: [&str; 4] = ["/v1", "/metrics", "/docs", "/openapi.json"];
+const RESERVED: [&str; 5] = ["/v1", "/metrics", "/docs", "/openapi.json", "/dashboard"];
 
 /// Parses `POST /api/cleanup`. A slash at the end of the path is dropped.
 pub(super) fn parse(text: &str) -> Result<(Method, String), Refusal> {

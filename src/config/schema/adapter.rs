@@ -231,8 +231,8 @@ pub(in crate::config) enum TypeWord {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Endpoint {
-    /// Method and path. Not below /v1, /metrics, /docs and /openapi.json. A slash at the end makes
-    /// no difference. GET takes a clean only with a literal "dry_run": true.
+    /// Method and path. Not below /v1, /metrics, /docs, /dashboard and /openapi.json. A slash at
+    /// the end makes no difference. GET takes a clean only with a literal "dry_run": true.
     #[schemars(extend("x-required" = true), example = &"POST /api/cleanup")]
     pub route: Value<String>,
     /// Name, unique, for the `use` of others. Default: none.

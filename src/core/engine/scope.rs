@@ -12,7 +12,7 @@ use crate::core::facts::{RootId, RuleId};
 use crate::core::hold::Hold;
 use crate::core::jobs::JobKey;
 use crate::core::policy::{Class, Rule, Schedule};
-use crate::core::report::{CleanRequest, PathFilter};
+use crate::core::report::{CleanRequest, CleanTarget, PathFilter};
 use crate::core::run::Run;
 use crate::core::time::Now;
 
@@ -57,8 +57,10 @@ impl Engine {
             let mut roots = found.pieces.iter().map(|piece| piece.root);
             found.pieces.is_empty() || roots.any(|root| request.wants_root(root))
         };
-        let paths = request.paths.as_ref();
-        is_meant && paths.is_none_or(|paths| self.is_within(paths, found))
+        let (paths, targets) = (request.paths.as_ref(), request.targets.as_ref());
+        is_meant
+            && targets.is_none_or(|targets| targets.contains(&target(found)))
+            && paths.is_none_or(|paths| self.is_within(paths, found))
     }
 
     /// Returns true if `paths` match all of the candidate. A job without files has no path.
@@ -139,6 +141,16 @@ impl Engine {
                         || !self.flat_entries(root, &key).is_empty()
                 })
         })
+    }
+}
+
+/// Names the candidate, as a request does.
+fn target(found: &Candidate) -> CleanTarget {
+    CleanTarget {
+        root: found.root,
+        path: found.path.clone(),
+        unit: found.item.unit(),
+        job: found.job.as_ref().map(|job| job.key.id.clone()),
     }
 }
 

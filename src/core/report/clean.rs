@@ -1,5 +1,6 @@
 //! Request and report of a `clean`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Trip;
@@ -27,6 +28,8 @@ pub struct CleanRequest {
     /// Only items that these patterns match: the path of a file, the name of a directory, all that
     /// a job owns.
     pub paths: Option<Arc<PathFilter>>,
+    /// Only these items.
+    pub targets: Option<Arc<BTreeSet<CleanTarget>>>,
     /// Only orphans.
     pub orphans_only: bool,
     /// Another time to live than the rule's, in milliseconds.
@@ -40,6 +43,19 @@ pub struct CleanRequest {
     pub principal: Principal,
     /// The run that it is a part of; `None`: a dry run.
     pub run: Option<Run>,
+}
+
+/// Item that a [`CleanRequest`] names, as a [`CleanItem`] tells of it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct CleanTarget {
+    /// The root.
+    pub root: RootId,
+    /// The path in it.
+    pub path: RelPath,
+    /// Its unit.
+    pub unit: Unit,
+    /// Id of the job, for [`Unit::Job`].
+    pub job: Option<String>,
 }
 
 /// Answer of a person to the breaker, given with a [`CleanRequest`].

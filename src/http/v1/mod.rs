@@ -24,3 +24,4 @@ pub(super) mod status;
 pub(super) mod sync;
 pub(super) mod tokens;
 pub(super) mod trash;
+pub(super) mod whoami;

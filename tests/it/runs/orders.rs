@@ -1,5 +1,7 @@
 //! Orders that narrow a run, or give rules another time to live.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -148,6 +150,78 @@ fn paths_narrow_a_run_to_what_they_match_as_a_whole() {
             paths(place, &["data/a/3.dat", "data/b/4.tmp"])
         );
     });
+}
+
+#[test]
+fn an_order_removes_the_things_that_it_names_and_no_others() {
+    let place = Place::new();
+    let config = "[[root]]\npath = \"data\"\n\
+                  [[rule]]\nname = \"whole\"\nroot = \"data\"\nglob = \"w*\"\nunit = \"dir\"\nsince = \"mtime\"\nexpire = \"0s\"\nschedule = \"manual\"\n\
+                  [[rule]]\nname = \"files\"\nroot = \"data\"\nsince = \"mtime\"\nexpire = \"0s\"\nschedule = \"manual\"\n";
+    let config = place.config(config);
+    let odd = OsStr::from_bytes(b"data/\xff[*]");
+    for name in ["a", "ab", "w1/x", "w2/y", "x[*]"] {
+        place.write(&format!("data/{name}"));
+    }
+    write(&place.dir.path().join(odd), 3);
+    let daemon = place.serve_ready(&["--config", config.to_str().unwrap()]);
+    let (_, dry) = daemon.post("/v1/clean", r#"{"dry_run": true}"#);
+    let thing = |item: &Value| match item["path_b64"].as_str() {
+        Some(coded) => json!({"path_b64": coded, "unit": item["unit"]}),
+        None => json!({"path": item["path"], "unit": item["unit"]}),
+    };
+    let listed = dry["removed"].as_array().unwrap();
+    assert_eq!(listed.len(), 6);
+    let is_wanted = |item: &&Value| {
+        let path = item["path"].as_str().unwrap();
+        ["/a", "/w1", "[*]"].iter().any(|end| path.ends_with(end))
+    };
+    let mut things: Vec<Value> = listed.iter().filter(is_wanted).map(thing).collect();
+    assert_eq!(things.len(), 4);
+    // A directory as a file, and a file that is not there.
+    things.push(json!({"path": place.path("data/w2"), "unit": "file"}));
+    things.push(json!({"path": place.path("data/w2/y"), "unit": "file"}));
+    things.push(json!({"path": place.path("data/none"), "unit": "file"}));
+    let mut real = json!({"dry_run": true, "things": things});
+    let (_, narrowed) = daemon.post("/v1/clean", &real.to_string());
+    real["dry_run"] = json!(false);
+    let (status, report) = daemon.post("/v1/clean", &real.to_string());
+    assert_eq!(status, 200, "{report}");
+    assert_eq!(removed(&report), removed(&narrowed));
+    assert_eq!(report["files"], 4);
+    let left: Vec<PathBuf> = walk(&place.path("data")).into_keys().collect();
+    assert_eq!(left, paths(&place, &["data/ab", "data/w2/y"]));
+    let (status, _) = daemon.post("/v1/clean", r#"{"dry_run": false, "things": []}"#);
+    assert_eq!(
+        (status, walk(&place.path("data")).len()),
+        (200, 2),
+        "nothing is named"
+    );
+    for (wrong, why) in [
+        (
+            json!({"path": "/etc/passwd", "unit": "file"}),
+            "lies in no root",
+        ),
+        (json!({"path": "data/ab", "unit": "file"}), "absolute path"),
+        (json!({"unit": "file"}), "is missing"),
+    ] {
+        let order = json!({"dry_run": false, "things": [wrong]});
+        let (status, problem) = daemon.post("/v1/clean", &order.to_string());
+        assert!(status == 400 || status == 404, "{problem}");
+        assert!(problem.to_string().contains(why), "{problem}");
+    }
+    let many = vec![json!({"path": place.path("data/ab"), "unit": "file"}); 10_001];
+    let order = json!({"dry_run": false, "things": many});
+    let (status, problem) = daemon.post("/v1/clean", &order.to_string());
+    assert!(status == 400 || status == 413, "{problem}");
+    assert!(place.exists("data/ab"));
+    let _open = std::fs::File::open(place.path("data/ab")).unwrap();
+    for (limit, listed) in [("", 1), (r#", "held_limit": 0"#, 0)] {
+        let order = format!(r#"{{"dry_run": true{limit}}}"#);
+        let (_, report) = daemon.post("/v1/clean", &order);
+        assert_eq!(report["held"].as_array().unwrap().len(), listed, "{report}");
+        assert_eq!(report["holds"][0]["count"], 1, "all are counted");
+    }
 }
 
 #[test]

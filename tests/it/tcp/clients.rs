@@ -95,10 +95,10 @@ fn curl_python_and_node_ask_with_a_token_over_tls() {
 }
 
 /// nginx with the given locations. Stopped when it is dropped.
-struct Nginx(Child);
+pub struct Nginx(Child);
 
 impl Nginx {
-    fn start(place: &Place, address: SocketAddr, locations: &str) -> Self {
+    pub fn start(place: &Place, address: SocketAddr, locations: &str) -> Self {
         let dir = place.make_dir("nginx");
         let path = dir.join("nginx.conf");
         let text = format!(
@@ -130,14 +130,14 @@ impl Drop for Nginx {
     }
 }
 
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
         .unwrap()
 }
 
-fn snippet(name: &str, address: SocketAddr) -> String {
+pub fn snippet(name: &str, address: SocketAddr) -> String {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/proxy");
     let text = fs::read_to_string(dir.join(name)).unwrap();
     assert!(text.contains("127.0.0.1:7343"));

@@ -61,6 +61,30 @@ fn pin() -> Request {
 }
 
 #[tokio::test]
+async fn each_client_learns_its_role() {
+    let world = World::new().await;
+    world.allow(Some(Role::Viewer));
+    let ask = || Request::get("/v1/whoami");
+    for (peer, role) in [(ME, "admin"), (MEMBER, "operator"), (STRANGER, "viewer")] {
+        let (status, answer) = world.send(peer.clone(), &ask()).await.pair();
+        let expected = json!({"principal": {"uid": peer.uid}, "role": role});
+        assert_eq!((status, answer), (200, expected));
+    }
+    let token = world.token("operator", "ci").await;
+    for (credentials, principal, role) in [
+        (token, json!({"token": "ci"}), "operator"),
+        (jwt("therapist", 60), json!({"jwt": "anna"}), "operator"),
+    ] {
+        let (_, answer) = world.far(&ask().bearer(&credentials)).await.pair();
+        assert_eq!(answer, json!({"principal": principal, "role": role}));
+    }
+    let anonymous = world.send(tcp("127.0.0.1"), &ask().host("127.0.0.1")).await;
+    let expected = json!({"principal": "anonymous", "role": "viewer"});
+    assert_eq!(anonymous.pair(), (200, expected));
+    assert_eq!(world.far(&ask()).await.status, 401);
+}
+
+#[tokio::test]
 async fn a_token_lives_from_its_making_to_its_revocation() {
     let world = World::new().await;
     let health = || Request::get("/v1/health");

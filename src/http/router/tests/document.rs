@@ -104,6 +104,7 @@ fn rewritten(name: &str, example: &Value) -> serde_json::Result<Value> {
         "Displaced" => of::<types::Displaced>,
         "Trash" => of::<types::Trash>,
         "Undone" => of::<types::Undone>,
+        "Whoami" => of::<types::Whoami>,
         "Emptied" => of::<types::Emptied>,
         unknown => panic!("{unknown}: name its type here"),
     };
