@@ -29,7 +29,7 @@ macro_rules! files {
 }
 
 /// Path, media type and text of each file.
-const FILES: [(&str, &str, &str); 12] = files![
+const FILES: [(&str, &str, &str); 13] = files![
     ("/", HTML, "index.html"),
     ("/dashboard/style.css", CSS, "style.css"),
     ("/dashboard/icon.svg", IMAGE, "icon.svg"),
@@ -37,6 +37,7 @@ const FILES: [(&str, &str, &str); 12] = files![
     ("/dashboard/api.js", SCRIPT, "api.js"),
     ("/dashboard/dom.js", SCRIPT, "dom.js"),
     ("/dashboard/chart.js", SCRIPT, "chart.js"),
+    ("/dashboard/series.js", SCRIPT, "series.js"),
     ("/dashboard/overview.js", SCRIPT, "overview.js"),
     ("/dashboard/files.js", SCRIPT, "files.js"),
     ("/dashboard/clean.js", SCRIPT, "clean.js"),

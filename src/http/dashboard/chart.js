@@ -1,6 +1,6 @@
 // Charts of one series as SVG, each with a table that says the same.
 
-import { h, table } from "./dom.js";
+import { details, h, table } from "./dom.js";
 
 const HEIGHT = 150;
 const [LEFT, RIGHT, TOP, BOTTOM] = [56, 8, 10, 22];
@@ -39,8 +39,7 @@ export function chart({ label, kind = "bars", points, format, isBytes = false, e
   const summary = `${points[0].label} to ${points.at(-1).label}; at most ${format(most.value)} (${most.label})`;
   const reading = h("p", { class: "reading", "aria-hidden": "true" }, summary);
   const space = h("div", { class: "plot" });
-  const figure = h("figure", { class: "chart" }, space, reading, h("details", { "data-key": `table-${key ?? label}` },
-    h("summary", null, "As a table"),
+  const figure = h("figure", { class: "chart" }, space, reading, details(`table-${key ?? label}`, "As a table", () =>
     h("div", { class: "tall", tabindex: "0", role: "region", "aria-label": `${label}: values` },
       table(label, ["Time", `#${label}`], points.map((point) => [point.label, point.value === null ? "–" : format(point.value)])))));
 

@@ -2,8 +2,8 @@
 
 import { del, get, may, post, session } from "./api.js";
 import {
-  button, bytes, card, check, count, dialog, failure, field, fill, form, forRole, h, input, many, names, path, pill, prose, select, table, time,
-  visible, who
+  button, bytes, card, check, count, details, dialog, failure, field, fill, forRole, form, h, input, many, names, path, pill, prose, select, table,
+  time, visible, who,
 } from "./dom.js";
 import { attempt, explain } from "./files.js";
 
@@ -35,9 +35,8 @@ function report(of, page, verb) {
       `The breaker of ${visible(trip.root ?? trip.source ?? "")} holds something of this: ${prose(trip.why ?? `${count(trip.due)} of ${count(trip.of)} became due at once`)}.`
     )),
     of.holds.length > 0 && h("ul", null, of.holds.map((hold) => h("li", null, `${count(hold.count)} held: ${prose(hold.why)}`))),
-    of.held.length > 0 && h(
-      "details", null, h("summary", null, of.held.length < HELD_MAX ? "What is held" : `The first ${HELD_MAX} that are held`),
-      items("Held", of.held, page)
+    of.held.length > 0 && details(
+      "held", of.held.length < HELD_MAX ? "What is held" : `The first ${HELD_MAX} that are held`, () => items("Held", of.held, page)
     ),
   ];
 }

@@ -91,6 +91,13 @@ export function table(caption, heads, rows, empty = "Nothing.") {
     h("tbody", { role: "rowgroup" }, rows.map((row) => h("tr", { role: "row" }, row.map(cell)))));
 }
 
+// Details whose content is made when they are opened.
+export function details(key, summary, make) {
+  const open = () => node.open && node.childElementCount === 1 && node.append(...[make()].flat(Infinity).filter(Boolean));
+  const node = h("details", { "data-key": key, toggle: open }, h("summary", { "data-key": `${key} summary` }, summary));
+  return node;
+}
+
 export const card = (title, { actions = [], wide = false, id } = {}, ...content) =>
   h(
     "section", { class: wide ? "card wide" : "card", id, "aria-label": title },

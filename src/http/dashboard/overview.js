@@ -3,13 +3,12 @@
 import { del, get, getIfThere, may, post, session } from "./api.js";
 import { chart, meter } from "./chart.js";
 import {
-  button, bytes, card, count, dialog, duration, field, fill, forRole, h, input, many, path, pill, prose, select, table, time, visible, who
+  button, bytes, card, count, details, dialog, duration, field, fill, forRole, h, input, many, path, pill, prose, select, table, time, visible, who,
 } from "./dom.js";
+import { RANGES, day, hour, past, shortHour } from "./series.js";
 
 export const title = "Overview";
 
-const DAY = 86_400_000;
-const RANGES = { day: ["24 hours", "minute", DAY], week: ["7 days", "minute", 7 * DAY], year: ["year", "day", 365 * DAY] };
 const FEED_MAX = 12;
 // Of a limit by owner, there are up to a hundred.
 const LIMITS_MAX = 5;
@@ -17,10 +16,6 @@ const LIMITS_MAX = 5;
 const FORECAST_EVERY = 60_000;
 
 const sum = (list, value) => list.reduce((total, one) => total + value(one), 0);
-const clock = (at, options) => new Intl.DateTimeFormat("en", { hourCycle: "h23", ...options }).format(new Date(at));
-const hour = (at) => clock(at, { weekday: "short", hour: "2-digit", minute: "2-digit" });
-const shortHour = (at) => clock(at, { hour: "2-digit", minute: "2-digit" });
-const day = (at) => clock(at, { month: "short", day: "numeric" });
 
 // Chooses one of `options`, all of which are seen.
 function choice(label, options, chosen, then) {
@@ -101,6 +96,13 @@ function attention(status, page) {
   }
   if (status.configuration.failed) add("reload", "bad", "The last reload of the configuration failed", status.configuration.failed.error);
   if (status.ledger.why) add("ledger", "bad", "The ledger cannot be written: nothing is removed", status.ledger.why);
+  if (status.cache.state === "failing") add("cache", "bad", "The cache cannot be written: nothing is removed", status.cache.why);
+  if (status.watches.missing) {
+    add("missing", "warn", `${many(status.watches.missing, "directory has", "directories have")} no watch`, "They are listed on a timer: raise fs.inotify.max_user_watches.");
+  }
+  for (const { address, tls } of status.http) {
+    if (tls?.warnings.length) add(`tls-${address}`, "warn", `The certificate of ${address}`, tls.warnings.join("; "));
+  }
   if (!status.watches.alive) add("watches", "bad", "The watcher has ended: changes are not noticed any more", "Restart the daemon.");
   return found;
 }
@@ -133,8 +135,10 @@ function tiles({ status, today }) {
   ];
 }
 
+const limitName = (of) => visible(`${of.rule ?? "whole root"}${of.owner ? ` of ${of.owner}` : ""}`);
+
 function limits(of) {
-  const name = `${of.rule ?? "whole root"}${of.owner ? ` of ${of.owner}` : ""}`;
+  const name = limitName(of);
   return [
     of.max_size !== null && meter(`${name}: size`, of.bytes, of.max_size, `${bytes(of.bytes)} of ${bytes(of.max_size)}`),
     of.max_files !== null && meter(`${name}: files`, of.files, of.max_files, `${count(of.files)} of ${count(of.max_files)}`),
@@ -157,17 +161,15 @@ function rootCard({ root, limits: own, held }) {
     h("p", null, h("strong", null, bytes(root.bytes)), ` in ${many(root.entries, "file")}, ${many(root.dirs, "directory", "directories")}`),
     root.space && meter("File system", used, root.space.size_bytes, `${bytes(root.space.available_bytes)} free of ${bytes(root.space.size_bytes)}`),
     own.slice(0, LIMITS_MAX).flatMap(limits),
-    own.length > LIMITS_MAX && h(
-      "details", { "data-key": `limits-${root.name}` }, h("summary", null, many(own.length - LIMITS_MAX, "further limit")),
-      own.slice(LIMITS_MAX).flatMap(limits)
+    own.length > LIMITS_MAX && details(
+      `limits-${root.name}`, many(own.length - LIMITS_MAX, "further limit"), () => own.slice(LIMITS_MAX).flatMap(limits)
     ),
-    h("details", { "data-key": `rules-${root.name}` }, h("summary", null, many(root.rules.filter((one) => one.rule).length, "rule")),
-      table(
-        `Rules of ${root.name}`, ["Rule", "Removes", "#Files", "#Size", "#Due"],
-        root.rules.filter((one) => one.rule || one.files).map((one) => [
-          one.rule ? visible(one.rule) : "no rule: kept", one.trigger ?? "–", count(one.files), bytes(one.bytes), count(one.due.files)
-        ])
-      )),
+    details(`rules-${root.name}`, many(root.rules.filter((one) => one.rule).length, "rule"), () => table(
+      `Rules of ${root.name}`, ["Rule", "Removes", "#Files", "#Size", "#Due"],
+      root.rules.filter((one) => one.rule || one.files).map((one) => [
+        one.rule ? visible(one.rule) : "no rule: kept", one.trigger ?? "–", count(one.files), bytes(one.bytes), count(one.due.files)
+      ])
+    )),
   ];
 }
 
@@ -199,17 +201,17 @@ export function view(page) {
   const feed = h("ul", { class: "feed" }, h("li", { class: "quiet" }, "Waiting for something to happen."));
   const rootParts = new Map();
   let [ahead, measure, range] = ["hours", "files", "day"];
-  let [forecast, samples, days, asked] = [null, null, null, 0];
+  let [forecast, before, asked] = [null, null, 0];
   let events = [];
   let feedTimer = null;
 
   const upcomingCard = card("What lapses next", { id: "next", actions: [
     choice("Time ahead", { hours: "24 hours", days: "30 days" }, ahead, (value) => { ahead = value; showForecast(); }),
-    choice("Measure", { files: "Files", bytes: "Bytes" }, measure, (value) => { measure = value; showForecast(); showSamples(); }),
+    choice("Measure", { files: "Files", bytes: "Bytes" }, measure, (value) => { measure = value; showForecast(); showPast(); }),
   ] }, upcoming);
   const removedCard = card("Removed", { id: "removed", actions: [
     choice(
-      "Time back", Object.fromEntries(Object.entries(RANGES).map(([value, [text]]) => [value, text])), range,
+      "Time back", Object.fromEntries(Object.entries(RANGES).map(([value, { text }]) => [value, text])), range,
       (value) => { range = value; asked = 0; page.now(); }
     ),
   ] }, removedAt);
@@ -235,47 +237,40 @@ export function view(page) {
     });
   }
 
-  function showSamples() {
-    const short = range === "day" ? shortHour : day;
-    const list = samples?.samples ?? days?.map((one) => ({ at: one.day, removed: one })) ?? [];
-    const label = range === "year" || !samples ? day : hour;
-    const points = (value) => list.map((one) => ({ value: value(one), label: label(one.at), short: (samples ? short : day)(one.at) }));
-    latenessCard.hidden = !samples;
-    fill(
-      removedAt, [list, measure],
-      () => chart({ label: `${measure === "files" ? "Files" : "Bytes"} removed`, points: points((one) => one.removed[measure]), ...format(), key: "removed" })
-    );
-    fill(
-      latenessAt, list,
-      () => chart({ label: "Lateness, p99", points: points((one) => one.late_ms ?? null), format: (ms) => duration(ms), key: "lateness" })
-    );
+  function showPast() {
+    const { steps, isSampled } = before;
+    const points = (value) => steps.map((step) => ({ value: value(step) ?? null, label: step.label, short: step.short }));
+    const line = (label, key, value, more) => chart({ label, kind: "line", points: points(value), key, ...more });
+    const isShort = RANGES[range].by === "minute";
+    // Without samples only days are known.
+    const known = isSampled || !isShort;
+    latenessCard.hidden = !isSampled;
+    fill(removedAt, [known && steps.map((step) => step[measure]), measure, range], ([list]) => (list ? chart({
+      label: `${measure === "files" ? "Files" : "Bytes"} removed`, points: points((step) => step[measure]), ...format(), key: "removed"
+    }) : h("p", { class: "quiet" }, "This daemon knows it by the day alone.")));
+    fill(latenessAt, [steps.map((step) => step.late), range], () => chart({
+      label: "Lateness, p99", points: points((step) => step.late), format: duration, key: "lateness"
+    }));
     for (const [name, { over }] of rootParts) {
-      const sizes = list.map((one) => one.roots?.find((root) => root.root === name)?.bytes ?? null);
-      over.hidden = sizes.every((size) => size === null);
-      if (!over.hidden) fill(
-        over, [sizes],
-        () => chart({
-          label: `Size of ${name}`, kind: "line", points: list.map((one, at) => ({ value: sizes[at], label: label(one.at), short: short(one.at) })),
-          format: bytes, isBytes: true, key: `size-${name}`
-        })
-      );
+      const ofRoot = (list) => (list ?? []).filter((one) => one.root === name);
+      const size = (step) => ofRoot(step.roots)[0]?.bytes;
+      const full = ofRoot(steps.at(-1).limits);
+      const part = (of) => (step) => ofRoot(step.limits).find((one) => one.rule === of.rule && one.owner === of.owner)?.part;
+      over.hidden = !isSampled || steps.every((step) => size(step) === undefined);
+      if (over.hidden) continue;
+      fill(over, [steps.map((step) => [size(step), ofRoot(step.limits)]), range], () => [
+        line(`Size of ${name}`, `size-${name}`, size, { format: bytes, isBytes: true }),
+        full.length > 0 && details(`full-${name}`, "How full the limits were", () => full.map((of) => [
+          h("p", { class: "quiet" }, limitName(of)), line(`${limitName(of)}, percent`, null, part(of), { format: (value) => `${count(Math.round(value * 100))} %` }),
+        ])),
+      ]);
     }
   }
 
   async function refreshSlow() {
     if (Date.now() - asked < FORECAST_EVERY) return;
     asked = Date.now();
-    const [, by, back] = RANGES[range];
-    const since = new Date(Date.now() - back).toISOString();
-    const month = new Date(Date.now() - 30 * DAY).toISOString();
-    const totals = await get("/v1/stats", { by: "day", since: month });
-    [forecast, samples] = await Promise.all([getIfThere("/v1/forecast"), getIfThere("/v1/samples", { by, since })]);
-    const byDay = new Map();
-    for (const one of totals.totals) {
-      const known = byDay.get(one.day) ?? { day: one.day, files: 0, bytes: 0 };
-      byDay.set(one.day, { ...known, files: known.files + one.files, bytes: known.bytes + one.bytes });
-    }
-    days = [...byDay.values()].sort((one, two) => (one.day < two.day ? -1 : 1));
+    [forecast, before] = await Promise.all([getIfThere("/v1/forecast"), past(range)]);
   }
 
   async function refresh(status) {
@@ -331,10 +326,9 @@ export function view(page) {
     }
     if (!events.length) await recall();
     await refreshSlow();
-    const today = days.find((one) => one.day === new Date().toISOString().slice(0, 10)) ?? { files: 0, bytes: 0 };
-    fill(numbers, { status: { entries: status.entries, bytes: status.bytes, due: status.due, waits: status.waits, lateness: status.lateness }, today }, tiles);
+    fill(numbers, { status: { entries: status.entries, bytes: status.bytes, due: status.due, waits: status.waits, lateness: status.lateness }, today: before.today }, tiles);
     showForecast();
-    showSamples();
+    showPast();
   }
 
   // What was there before the stream of events began.

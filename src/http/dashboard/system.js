@@ -1,7 +1,7 @@
 // Sources, receivers, pauses, schedules, and the daemon itself.
 
 import { get, may, post, session } from "./api.js";
-import { button, bytes, card, count, dialog, duration, fill, forRole, h, many, path, pill, prose, table, time, visible } from "./dom.js";
+import { button, bytes, card, count, details, dialog, duration, fill, forRole, h, many, path, pill, prose, table, time, visible } from "./dom.js";
 import { attempt } from "./files.js";
 import { beginPause, endPause } from "./overview.js";
 
@@ -64,15 +64,15 @@ export function view(page) {
         "Nobody is notified: [[notify]] in the configuration names receivers."
       )
     );
-    fill(deliveries, told.deliveries, (list) => list.length > 0 && h("details", { "data-key": "deliveries" }, h(
-      "summary", null, `${many(list.length, "notification")} that wait or were given up`
-    ),
-      table(
+    fill(deliveries, told.deliveries, (list) => list.length > 0 && details(
+      "deliveries", `${many(list.length, "notification")} that wait or were given up`,
+      () => table(
         "Notifications", ["At", "Receiver", "Title", "#Attempts", "Error"],
         list.slice(0, 100).map((one) => [
           time(one.at), `${visible(one.receiver)} (${one.channel})`, visible(one.title), count(one.attempts), one.error ? prose(one.error) : "–"
         ])
-      )));
+      )
+    ));
     fill(pauses, [status.pauses, session.role, status.roots.map((root) => root.name)], ([list, , roots]) => [
       table(
         "Pauses", ["Root", "By", "Why", "Began", "Ends", ""],

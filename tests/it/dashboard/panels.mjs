@@ -84,6 +84,28 @@ run(async () => {
   await until("the removal is seen", async () => (await page.locator(".feed").innerText()).includes(`${facts.data}/new/gone.tmp`));
   await until("the sum follows", async () => (await tile("Removed today")) === "1");
 
+  // Over time: by the day as the ledger has it, and by the minute where the daemon samples.
+  const removed = card(page, "Removed");
+  const total = async (name, steps) => {
+    // Once it is open, it stays open.
+    if (!(await removed.locator("details[open]").count())) await removed.getByText("As a table").click();
+    return (await rowsWhen(removed, name, (list) => list.length === steps)).reduce((sum, row) => sum + parseFloat(row[1]), 0);
+  };
+  await button(removed, "30 days").click();
+  same(await total("Files removed", 30), 1, "removed within 30 days");
+  await button(removed, "Year").click();
+  same(await total("Files removed", 73), 1, "removed within a year");
+  const isSampled = (await page.request.get(`${facts.url}/v1/samples`)).ok();
+  same(await card(page, "Lateness").isVisible(), isSampled, "lateness");
+  if (isSampled) {
+    await button(removed, "24 hours").click();
+    same(await total("Files removed", 96), 1, "removed within 24 hours");
+    await button(card(page, "What lapses next"), "Bytes").click();
+    same(await total("Bytes removed", 96), 5, "bytes removed within 24 hours");
+    await root("data").getByText("As a table").first().click();
+    await rowsWhen(root("data"), "Size of data", (list) => list.length === 96 && /^\d/.test(list[95][1]));
+  }
+
   // History, as a table and as files.
   await visit(page, "History");
   const history = await rowsWhen(card(page, "History"), "Removals", (list) => list.length >= 2);
