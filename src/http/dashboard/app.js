@@ -19,12 +19,13 @@ let last = 0;
 let timer = null;
 let running = false;
 let wanted = false;
+let forced = false; // Something was ordered: everything is asked again.
 let following = null;
 
 const page = {
   status: () => status,
   soon: () => schedule(SOON),
-  now: () => refresh(),
+  now: () => { forced = true; refresh(); },
   // Filters of the view, as the address has them, so that they can be sent to others.
   filters: () => Object.fromEntries(new URLSearchParams(location.hash.split("?")[1] ?? "")),
   go: (name, filters = {}) => {
@@ -55,11 +56,13 @@ async function refresh() {
     return;
   }
   running = true;
+  const [view, isForced] = [shown, forced];
+  forced = false;
   try {
     status = await get("/v1/status");
     last = Date.now();
     showHealth();
-    await shown?.refresh(status);
+    await shown?.refresh(status, isForced);
     updateTimes();
     notice("failure", null);
     notice("lost", null);
@@ -71,6 +74,8 @@ async function refresh() {
     running = false;
     schedule(wanted ? SOON : SELDOM);
     wanted = false;
+    // Another view does not wait.
+    if (shown !== view) refresh();
   }
 }
 
@@ -94,7 +99,7 @@ function lost() {
 
 function show() {
   const name = location.hash.slice(1).split("?")[0];
-  const chosen = VIEWS[name] ? name : "overview";
+  const chosen = Object.hasOwn(VIEWS, name) ? name : "overview";
   for (const link of at("nav").children) {
     if (link.dataset.view === chosen) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");

@@ -19,7 +19,9 @@ const STATUS = { done: "ok", running: "busy", errors: "warn", failed: "bad", int
 const thing = (item) => ({ ...names(item), unit: item.unit, ...(item.unit === "job" && { job: item.job }) });
 
 const items = (caption, list, page) => table(caption, ["Path", "Unit", "#Files", "#Size", "Rule", "Due since", ""], list.map((item) => [
-  [path(item), item.why && h("small", null, prose(item.why))], item.unit === "job" ? `job ${visible(item.job ?? "")}` : item.unit, count(item.files), bytes(item.bytes), visible(item.rule), time(item.deadline),
+  [path(item), item.why && h("small", null, prose(item.why))],
+  item.unit === "job" ? `job ${visible(item.job ?? "")}` : item.unit,
+  count(item.files), bytes(item.bytes), visible(item.rule), time(item.deadline),
   button("Explain", () => attempt(() => explain(item, page)), { "aria-label": `Explain ${visible(item.path)}` }),
 ]), "Nothing.");
 
@@ -32,7 +34,8 @@ function report(of, page, verb) {
     of.errors.map((error) => h("p", { class: "failure" }, error.path ? [path(error), ": "] : "", prose(error.why))),
     [...of.breaker.tripped, ...of.breaker.orphans].map((trip) => h(
       "p", { class: "failure" },
-      `The breaker of ${visible(trip.root ?? trip.source ?? "")} holds something of this: ${prose(trip.why ?? `${count(trip.due)} of ${count(trip.of)} became due at once`)}.`
+      `The breaker of ${visible(trip.root ?? trip.source ?? "")} holds something of this: `,
+      prose(trip.why ?? `${count(trip.due)} of ${count(trip.of)} became due at once.`)
     )),
     of.holds.length > 0 && h("ul", null, of.holds.map((hold) => h("li", null, `${count(hold.count)} held: ${prose(hold.why)}`))),
     of.held.length > 0 && details(
@@ -78,7 +81,8 @@ export function view(page) {
   const confirm = (wish, found) => dialog(`Remove ${many(found.removed.length, "thing")}?`, [
     h(
       "p", null,
-      `${many(found.files, "file")}, ${bytes(found.bytes)}: exactly what is listed. Each is looked at again before it goes, and what has changed, is open or is pinned stays.`
+      `${many(found.files, "file")}, ${bytes(found.bytes)}: exactly what is listed. Each is looked at again before it goes, `,
+      "and what has changed, is open or is pinned stays."
     ),
   ], {
     action: "Remove", danger: true, close: "Keep", act: async () => {
@@ -162,7 +166,8 @@ export function view(page) {
     showOrder(status);
     const [done, kept] = await Promise.all([get("/v1/runs", { limit: PAGE }), get("/v1/trash", { limit: PAGE })]);
     fill(runs, [done.runs, session.role], ([list]) => table("Runs", ["#No.", "Started", "Cause", "By", "Status", "#Files", "#Size", ""], list.map((run) => [
-      String(run.id), time(run.started), run.schedule ? `${run.cause} ${visible(run.schedule)}` : run.cause, visible(who(run.by)), [pill(run.status, STATUS[run.status]), progress(run)], count(run.files), bytes(run.bytes),
+      String(run.id), time(run.started), run.schedule ? `${run.cause} ${visible(run.schedule)}` : run.cause, visible(who(run.by)),
+      [pill(run.status, STATUS[run.status]), progress(run)], count(run.files), bytes(run.bytes),
       [
         button("Look", () => attempt(() => showRun(run.id)), { "data-key": `run-${run.id}`, "aria-label": `Look at run ${run.id}` }),
         run.status === "running" && may("operator") && button("Cancel…", () => cancel(run.id), { "data-key": `cancel-${run.id}` })

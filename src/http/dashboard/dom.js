@@ -131,13 +131,15 @@ export const form = (submit, ...children) => h("form", {
 
 // A failure, with what would help.
 export const failure = (problem) => h("p", { class: "failure", role: "alert" },
-  prose(problem.message), problem.allowed?.length ? ` Allowed: ${visible(problem.allowed.join(", "))}.` : "", problem.hint ? h("small", null, prose(problem.hint)) : null);
+  prose(problem.message), problem.allowed?.length ? ` Allowed: ${visible(problem.allowed.join(", "))}.` : "",
+  problem.hint ? h("small", null, prose(problem.hint)) : null);
 
 // Shows a dialog. `act` carries the form out: it may return nodes that are shown instead, and a failure is shown in place.
 export function dialog(title, content, { action, act, danger = false, close = "Cancel" } = {}) {
   return new Promise((done) => {
     const result = h("div");
-    const ends = button(action ? close : "Close", () => box.close());
+    // Enter destroys nothing by itself.
+    const ends = button(action ? close : "Close", () => box.close(), { autofocus: danger });
     const submit = action && h("button", { type: "submit", class: danger ? "danger" : "primary" }, action);
     const body = form(async (values, of) => {
       submit.disabled = true;

@@ -9,6 +9,8 @@ import {
 export const title = "Files";
 
 const PAGE = 25;
+// A search goes through all files.
+const FIND_EVERY = 30_000;
 
 // A word is looked for anywhere in a path; what has the signs of a pattern is one.
 const glob = (text) => (!text ? null : /[*?[{]/.test(text) ? text : `**/*${text.replace(/[!\\]/g, "?")}*`);
@@ -86,7 +88,7 @@ export function view(page) {
   const [results, jobs, pins, more, moreJobs] = [h("div"), h("div"), h("div"), h("div", { class: "actions" }), h("div", { class: "actions" })];
   const search = h("div");
   let filters = page.filters();
-  let [files, cursor, asked] = [[], null, 0];
+  let [files, cursor, asked, foundAt] = [[], null, 0, 0];
 
   const row = (file) => [
     path(file), file.size === null ? "–" : bytes(file.size), file.job ? button(
@@ -101,6 +103,7 @@ export function view(page) {
 
   async function find(further) {
     const number = (asked += 1);
+    foundAt = Date.now();
     const { text, path: exact, ...query } = filters;
     results.setAttribute("aria-busy", "true");
     try {
@@ -164,15 +167,18 @@ export function view(page) {
         ))));
   }
 
-  async function refresh(status) {
+  async function refresh(status, isForced) {
     showForm(status);
     const held = await get("/v1/pins");
-    fill(pins, [held, session.role], () => table("Pins", ["#No.", "Keeps", "By", "Why", "Ends", ""], held.pins.map((one) => [String(one.id), one.job ? `job ${visible(one.job)}` : path(one), visible(one.who), prose(one.why), time(one.until),
+    const keeps = (one) => [
+      String(one.id), one.job ? `job ${visible(one.job)}` : path(one), visible(one.who), prose(one.why), time(one.until),
       may("operator") && [
         button("Extend…", () => extend(one, page), { "data-key": `extend-${one.id}` }),
-        button("Unpin…", () => unpin(one, page), { "data-key": `unpin-${one.id}` })
-      ]]), "Nothing is pinned."));
-    if (!files.length || files.length <= PAGE) await find(false);
+        button("Unpin…", () => unpin(one, page), { "data-key": `unpin-${one.id}` }),
+      ],
+    ];
+    fill(pins, [held, session.role], () => table("Pins", ["#No.", "Keeps", "By", "Why", "Ends", ""], held.pins.map(keeps), "Nothing is pinned."));
+    if (isForced || (files.length <= PAGE && Date.now() - foundAt > FIND_EVERY)) await find(false);
     if (!jobs.childElementCount) await findJobs({});
   }
 

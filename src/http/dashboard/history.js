@@ -37,7 +37,8 @@ export function view(page) {
     time(line.at), [path(line), line.part > 0 && h("small", null, " part of a unit")], line.result === "removed" ? line.unit : [
       pill(line.result, line.result === "displaced" ? "warn" : "busy"), ` ${line.unit}`
     ],
-    line.owner ? visible(line.owner) : "–", visible(line.rule || "–"), count(line.files), bytes(line.bytes), line.result === "removed" || line.result === "trashed" ? duration(line.late_ms) : "–", visible(who(line.by)),
+    line.owner ? visible(line.owner) : "–", visible(line.rule || "–"), count(line.files), bytes(line.bytes),
+    line.result === "removed" || line.result === "trashed" ? duration(line.late_ms) : "–", visible(who(line.by)),
   ];
 
   async function find(further) {

@@ -1,11 +1,11 @@
 // What needs a person, what lapses next, and how it went.
 
-import { del, get, getIfThere, may, post, session } from "./api.js";
+import { del, get, may, post, session } from "./api.js";
 import { chart, meter } from "./chart.js";
 import {
   button, bytes, card, count, details, dialog, duration, field, fill, forRole, h, input, many, path, pill, prose, select, table, time, visible, who,
 } from "./dom.js";
-import { RANGES, day, hour, past, shortHour } from "./series.js";
+import { RANGES, ahead, day, hour, past, shortHour } from "./series.js";
 
 export const title = "Overview";
 
@@ -60,7 +60,9 @@ function attention(status, page) {
   const add = (key, kind, text, why, action) => found.push({ key, kind, text, why, action });
   const roots = [...status.breaker.tripped, ...status.breaker.orphans];
   for (const trip of roots) {
-    const text = trip.why ? `The breaker holds orphans${trip.root ? ` of ${trip.root}` : ""}` : `The breaker of ${trip.root} has tripped: ${count(trip.due)} of ${many(trip.of, trip.what.replace(/s$/, ""))} became due at once`;
+    const text = trip.why
+      ? `The breaker holds orphans${trip.root ? ` of ${trip.root}` : ""}`
+      : `The breaker of ${trip.root} has tripped: ${count(trip.due)} of ${many(trip.of, trip.what.replace(/s$/, ""))} became due at once`;
     add(
       `trip-${trip.root}-${trip.source}`, "bad", text, trip.why ?? "Everything due before that is held until an admin releases it.",
       ["Release…", "admin", () => release(trip.root, page)]
@@ -98,7 +100,8 @@ function attention(status, page) {
   if (status.ledger.why) add("ledger", "bad", "The ledger cannot be written: nothing is removed", status.ledger.why);
   if (status.cache.state === "failing") add("cache", "bad", "The cache cannot be written: nothing is removed", status.cache.why);
   if (status.watches.missing) {
-    add("missing", "warn", `${many(status.watches.missing, "directory has", "directories have")} no watch`, "They are listed on a timer: raise fs.inotify.max_user_watches.");
+    const text = `${many(status.watches.missing, "directory has", "directories have")} no watch`;
+    add("missing", "warn", text, "They are listed on a timer: raise fs.inotify.max_user_watches.");
   }
   for (const { address, tls } of status.http) {
     if (tls?.warnings.length) add(`tls-${address}`, "warn", `The certificate of ${address}`, tls.warnings.join("; "));
@@ -120,11 +123,10 @@ const tile = (label, value, more) => h(
   "div", { class: "tile" }, h("span", { class: "label" }, label), h("strong", null, value), h("span", { class: "quiet" }, more)
 );
 
-function tiles({ status, today }) {
-  const { lateness, due, waits } = status;
+function tiles({ entries, size, due, waits, lateness, today }) {
   const waiting = [waits.asked, waits.named, waits.scheduled];
   return [
-    tile("Files", count(status.entries), bytes(status.bytes)),
+    tile("Files", count(entries), bytes(size)),
     tile("Due now", count(due.files), due.files ? `${bytes(due.bytes)}${due.ends ? "" : ", held or about to go"}` : "nothing is late"),
     tile("Wait to be asked", count(sum(waiting, (one) => one.files)), waits.next ? ["next ", time(waits.next)] : bytes(sum(waiting, (one) => one.bytes))),
     tile("Removed today", count(today.files), `${bytes(today.bytes)} freed`),
@@ -184,6 +186,7 @@ function feedLine(event) {
     released: () => [`breaker of ${event.root} released by ${who(event.by)}`],
     paused: () => [`paused by ${event.who}: ${event.why}`],
     resumed: () => [`a pause ended: ${event.why}`],
+    space: () => [`${event.root}: ${event.alert} ${event.is_crossed ? "is crossed" : "is over"}: ${bytes(event.bytes)}, threshold ${bytes(event.threshold)}`],
     clock: () => [`the clock jumped by ${duration(event.by_ms)}`],
   };
   const told = texts[event.event]?.() ?? [event.what ?? event.why ?? event.event];
@@ -200,13 +203,13 @@ export function view(page) {
   const [removedAt, latenessAt, holdsAt] = [h("div"), h("div"), h("div")];
   const feed = h("ul", { class: "feed" }, h("li", { class: "quiet" }, "Waiting for something to happen."));
   const rootParts = new Map();
-  let [ahead, measure, range] = ["hours", "files", "day"];
+  let [span, measure, range] = ["hours", "files", "day"];
   let [forecast, before, asked] = [null, null, 0];
   let events = [];
   let feedTimer = null;
 
   const upcomingCard = card("What lapses next", { id: "next", actions: [
-    choice("Time ahead", { hours: "24 hours", days: "30 days" }, ahead, (value) => { ahead = value; showForecast(); }),
+    choice("Time ahead", { hours: "24 hours", days: "30 days" }, span, (value) => { span = value; showForecast(); }),
     choice("Measure", { files: "Files", bytes: "Bytes" }, measure, (value) => { measure = value; showForecast(); showPast(); }),
   ] }, upcoming);
   const removedCard = card("Removed", { id: "removed", actions: [
@@ -216,25 +219,21 @@ export function view(page) {
     ),
   ] }, removedAt);
   const latenessCard = card("Lateness", { id: "lateness" }, latenessAt);
-  const numberOf = (of) => ({ value: of[measure] });
   const format = () => (measure === "bytes" ? { format: bytes, isBytes: true } : { format: (n) => count(Math.round(n)) });
 
   function showForecast() {
-    upcomingCard.hidden = !forecast;
-    if (!forecast) return;
-    fill(upcoming, [forecast, ahead, measure], () => {
-      const points = forecast[ahead].map((one) => ({
-        ...numberOf(one), label: ahead === "hours" ? hour(one.from) : day(one.from), short: ahead === "hours" ? shortHour(one.from) : day(one.from)
-      }));
-      const all = { files: sum(forecast[ahead], (one) => one.files), bytes: sum(forecast[ahead], (one) => one.bytes) };
-      return [
-        h(
-          "p", null, h("strong", null, many(all.files, "file")), `, ${bytes(all.bytes)}, ${ahead === "hours" ? "within 24 hours" : "within 30 days"}`,
-          forecast.held.files > 0 && `; ${many(forecast.held.files, "more file")} ${forecast.held.files === 1 ? "is" : "are"} held`
-        ),
-        chart({ label: `${measure === "files" ? "Files" : "Bytes"} that lapse`, points, ...format(), key: "forecast" }),
-      ];
-    });
+    const isHours = span === "hours";
+    fill(upcoming, [forecast[span], forecast.overdue, measure], ([list, overdue]) => [
+      h(
+        "p", null, h("strong", null, many(sum(list, (one) => one.files), "file")),
+        `, ${bytes(sum(list, (one) => one.bytes))}, within ${isHours ? "24 hours" : "30 days"}`,
+        overdue.files > 0 && `; ${count(overdue.files)} of them held, or about to go`
+      ),
+      chart({
+        label: `${measure === "files" ? "Files" : "Bytes"} that lapse`, ...format(), key: "forecast",
+        points: list.map(({ [measure]: value, from }) => ({ value, label: isHours ? hour(from) : day(from), short: isHours ? shortHour(from) : day(from) })),
+      }),
+    ]);
   }
 
   function showPast() {
@@ -261,7 +260,8 @@ export function view(page) {
       fill(over, [steps.map((step) => [size(step), ofRoot(step.limits)]), range], () => [
         line(`Size of ${name}`, `size-${name}`, size, { format: bytes, isBytes: true }),
         full.length > 0 && details(`full-${name}`, "How full the limits were", () => full.map((of) => [
-          h("p", { class: "quiet" }, limitName(of)), line(`${limitName(of)}, percent`, null, part(of), { format: (value) => `${count(Math.round(value * 100))} %` }),
+          h("p", { class: "quiet" }, limitName(of)),
+          line(`${limitName(of)}, percent`, null, part(of), { format: (value) => `${count(Math.round(value * 100))} %` }),
         ])),
       ]);
     }
@@ -270,7 +270,7 @@ export function view(page) {
   async function refreshSlow() {
     if (Date.now() - asked < FORECAST_EVERY) return;
     asked = Date.now();
-    [forecast, before] = await Promise.all([getIfThere("/v1/forecast"), past(range)]);
+    [forecast, before] = await Promise.all([ahead(), past(range)]);
   }
 
   async function refresh(status) {
@@ -326,7 +326,8 @@ export function view(page) {
     }
     if (!events.length) await recall();
     await refreshSlow();
-    fill(numbers, { status: { entries: status.entries, bytes: status.bytes, due: status.due, waits: status.waits, lateness: status.lateness }, today: before.today }, tiles);
+    const { entries, bytes: size, due, waits, lateness } = status;
+    fill(numbers, { entries, size, due, waits, lateness, today: before.today }, tiles);
     showForecast();
     showPast();
   }

@@ -1,4 +1,4 @@
-// The past in even steps, for charts.
+// What is to come and what was, in even steps, for charts.
 
 import { get, getIfThere } from "./api.js";
 
@@ -24,6 +24,25 @@ function labels(at, { by, step }) {
   return { label: step === DAY ? name : `5 days from ${name}`, short: name };
 }
 
+const sum = () => ({ files: 0, bytes: 0 });
+const add = (to, { files, bytes }) => {
+  if (!to) return;
+  to.files += files;
+  to.bytes += bytes;
+};
+
+// What lapses by itself in each of the next 24 hours and 30 days; what is overdue counts in the first.
+export async function ahead() {
+  const { hours, groups } = await get("/v1/plan", { within: "30d" });
+  const [days, overdue] = [[], sum()];
+  hours.forEach((one, place) => {
+    if (place % 24 === 0) days.push({ from: one.from, ...sum() });
+    add(days.at(-1), one);
+  });
+  for (const group of groups) add(overdue, group.overdue);
+  return { hours: hours.slice(0, 24), days, overdue };
+}
+
 // Removals by day are summed up for ever; everything else is sampled, and not where nothing changed.
 export async function past(name) {
   const range = RANGES[name];
@@ -35,15 +54,10 @@ export async function past(name) {
   ]);
   const steps = Array.from({ length: range.steps }, (_, place) => {
     const at = Date.parse(since) + place * range.step;
-    return { ...labels(at, range), files: 0, bytes: 0, late: null, roots: null, limits: null };
+    return { ...labels(at, range), ...sum(), late: null, roots: null, limits: null };
   });
   const stepOf = (at) => steps[Math.floor((Date.parse(at) - Date.parse(since)) / range.step)];
-  const today = { files: 0, bytes: 0 };
-  const add = (to, { files, bytes }) => {
-    if (!to) return;
-    to.files += files;
-    to.bytes += bytes;
-  };
+  const today = sum();
   for (const total of totals.totals) {
     if (range.by === "day") add(stepOf(total.day), total);
     if (total.day === new Date().toISOString().slice(0, 10)) add(today, total);

@@ -25,7 +25,7 @@ export function view(page) {
   });
   const change = (verb, name) => dialog(verb === "retry" ? "Deliver again?" : "Drop?", h(
     "p", null,
-    verb === "retry" ? `What waits for ${visible(name)} or was given up is delivered at once.` : `What waits for ${visible(name)} or was given up is never delivered.`
+    `What waits for ${visible(name)} or was given up is ${verb === "retry" ? "delivered at once" : "never delivered"}.`
   ), {
     action: verb === "retry" ? "Deliver" : "Drop", danger: verb === "drop", act: async () => {
       const { notifications } = await post(`/v1/notify/${verb}`, { receiver: name });
@@ -109,7 +109,8 @@ export function view(page) {
       ],
       [
         "Watches",
-        `${many(status.watches.count, "directory", "directories")} by ${status.watches.backend}, ${count(status.watches.missing)} without a watch, ${many(status.watches.overflows, "overflow")}`
+        `${many(status.watches.count, "directory", "directories")} by ${status.watches.backend}, `,
+        `${count(status.watches.missing)} without a watch, ${many(status.watches.overflows, "overflow")}`
       ],
       ["Ledger", `${many(status.ledger.segments, "segment")}, ${bytes(status.ledger.size_bytes)}, ${many(status.ledger.errors, "failed write")}`],
       ["Queue", `${count(status.queues.inputs)} of ${count(status.queues.inputs_max)} inputs, ${many(status.queues.claims, "claim")}`],
