@@ -67,6 +67,12 @@ impl Client {
         Ok(Self { sender, endpoint })
     }
 
+    /// Returns true if nothing more can be asked on this connection.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     /// Asks for `target`, and takes the answer as `T`.
     ///
     /// # Errors

@@ -37,6 +37,7 @@ mod status;
 mod sync;
 mod takeover;
 mod token;
+mod top;
 mod trash;
 mod undo;
 mod uninstall;
@@ -54,6 +55,8 @@ pub(super) enum Command {
     Config(config::Arguments),
     /// Show the state of the daemon, its roots and sources
     Status(status::Arguments),
+    /// Show all of that at a terminal, as it changes
+    Top(top::Arguments),
     /// List files and when they lapse
     Ls(ls::Arguments),
     /// Explain when and why a path lapses
@@ -115,7 +118,8 @@ impl Command {
     pub(super) const fn log_level(&self) -> Level {
         match self {
             Self::Serve(_) => Level::Info,
-            Self::Check(_) => Level::Error,
+            // Of a log the screen would be in disorder.
+            Self::Check(_) | Self::Top(_) => Level::Error,
             _ => Level::Warn,
         }
     }
@@ -151,6 +155,7 @@ impl Command {
             Self::Check(arguments) => check::run(context, &arguments),
             Self::Config(arguments) => config::run(context, &arguments),
             Self::Status(arguments) => block_on(status::run(context, &arguments)),
+            Self::Top(arguments) => block_on(top::run(context, &arguments)),
             Self::Ls(arguments) => block_on(ls::run(context, &arguments)),
             Self::Explain(arguments) => block_on(explain::run(context, &arguments)),
             Self::Job(arguments) => block_on(job::run(context, &arguments)),

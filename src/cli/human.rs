@@ -195,11 +195,15 @@ pub fn one_line(text: &str) -> String {
     safe(&lines.join("; "))
 }
 
-/// Control characters, and those that turn the direction of what follows: both make a name look
-/// like another one.
+/// Control characters, those that end a line or turn the direction of what follows, and those that
+/// take no room: all make a name look like another one.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+        )
+        || matches!(c, '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// `path` in at most `width` columns: the last component stays whole as long as it can, and the
@@ -225,7 +229,8 @@ pub fn fit_path(path: &str, width: usize) -> String {
     format!("{head}…{tail}")
 }
 
-fn take_columns(chars: impl Iterator<Item = char>, width: usize) -> String {
+/// The first of `chars`, as many as fit into `width` columns.
+pub(super) fn take_columns(chars: impl Iterator<Item = char>, width: usize) -> String {
     let mut left = width;
     chars
         .take_while(|c| {
@@ -338,6 +343,9 @@ mod tests {
     fn names_cannot_speak_to_the_terminal() {
         assert_eq!(safe("/srv/ä b.txt"), "/srv/ä b.txt");
         assert_eq!(safe("a\n\x1b[2Jb\u{202e}"), "a\\n\\u{1b}[2Jb\\u{202e}");
+        for c in ['\u{61c}', '\u{200b}', '\u{2028}', '\u{2060}', '\u{feff}'] {
+            assert!(safe(&format!("a{c}b")).is_ascii(), "{c:?}");
+        }
     }
 
     #[test]

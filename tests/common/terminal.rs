@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use super::wait_or_tell;
 
@@ -23,12 +23,17 @@ pub struct Terminal {
 
 impl Terminal {
     /// Starts `command` on a terminal that is so many columns wide.
-    pub fn start(mut command: Command, columns: u16) -> Self {
+    pub fn start(command: Command, columns: u16) -> Self {
+        Self::sized(command, 40, columns)
+    }
+
+    /// Starts `command` on a terminal of that size.
+    pub fn sized(mut command: Command, rows: u16, columns: u16) -> Self {
         let front = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&front).unwrap();
         unlockpt(&front).unwrap();
         let size = Winsize {
-            ws_row: 40,
+            ws_row: rows,
             ws_col: columns,
             ws_xpixel: 0,
             ws_ypixel: 0,
@@ -63,6 +68,40 @@ impl Terminal {
         }
     }
 
+    /// Everything that was written to it so far.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.screen.lock().unwrap().clone()
+    }
+
+    /// Types `keys`.
+    pub fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Changes its size, as the user does who pulls at the window.
+    pub fn resize(&self, rows: u16, columns: u16) {
+        let size = Winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&self.keys, size).unwrap();
+        self.signal(rustix::process::Signal::WINCH);
+    }
+
+    /// Returns true if it shows what is typed, line by line, as before a program took it.
+    pub fn is_as_before(&self) -> bool {
+        let modes = tcgetattr(&self.keys).unwrap().local_modes;
+        modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
+    }
+
+    /// Sends `signal` to the command.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let child = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(child, signal).unwrap();
+    }
+
     /// Everything that was shown so far, with plain line ends.
     pub fn shown(&self) -> String {
         let bytes = self.screen.lock().unwrap().clone();
@@ -84,16 +123,19 @@ impl Terminal {
     #[track_caller]
     pub fn interrupt(&mut self, text: &str) {
         self.answer(text, "");
-        rustix::process::kill_process(
-            rustix::process::Pid::from_child(&self.child),
-            rustix::process::Signal::INT,
-        )
-        .unwrap();
+        self.signal(rustix::process::Signal::INT);
     }
 
     /// Waits for the end, and gives all that was shown.
     #[track_caller]
-    pub fn end(mut self) -> (ExitStatus, String) {
+    pub fn end(self) -> (ExitStatus, String) {
+        let (status, terminal) = self.finish();
+        (status, terminal.shown())
+    }
+
+    /// Waits for the end, after which nothing more is shown.
+    #[track_caller]
+    pub fn finish(mut self) -> (ExitStatus, Self) {
         let screen = Arc::clone(&self.screen);
         let status = wait_or_tell(
             "the command ends",
@@ -104,7 +146,7 @@ impl Terminal {
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }
-        (status, self.shown())
+        (status, self)
     }
 }
 

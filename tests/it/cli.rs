@@ -60,7 +60,7 @@ fn the_readme_names_every_command() {
     let place = Place::new();
     let readme = include_str!("../../README.md");
     let commands = commands(&help(&place, &[]));
-    assert_eq!(commands.len(), 32, "{commands:?}");
+    assert_eq!(commands.len(), 33, "{commands:?}");
     for command in commands {
         assert!(
             readme.contains(&format!("| `lapsed {command}")),

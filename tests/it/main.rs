@@ -58,6 +58,7 @@ mod shortage;
 mod takeover;
 mod tcp;
 mod terminal;
+mod top;
 mod trash;
 mod undo;
 mod unfinished;

@@ -45,14 +45,14 @@ webhook = { url = "http://127.0.0.1:1/" }
 "#;
 
 /// A daemon with TLS, and tokens of each role in files.
-struct Remote {
-    place: Place,
+pub struct Remote {
+    pub place: Place,
     daemon: Daemon,
     address: SocketAddr,
 }
 
 impl Remote {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let place = Place::new();
         write_pair(&place, "localhost", "");
         for name in ["a.tmp", "b.tmp", "c.log", "d \u{202e}.log"] {
@@ -74,12 +74,12 @@ impl Remote {
         }
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("https://localhost:{}", self.address.port())
     }
 
     /// The command of another host: it knows nothing of the daemon's files.
-    fn command(&self, role: &str, arguments: &[&str]) -> Command {
+    pub fn command(&self, role: &str, arguments: &[&str]) -> Command {
         let mut command = self.place.lapsed();
         command
             .env_remove("LAPSED_SOCKET")
@@ -112,7 +112,7 @@ impl Remote {
         refused(self.command(role, arguments))
     }
 
-    fn token(&self, role: &str) -> String {
+    pub fn token(&self, role: &str) -> String {
         let text = fs::read_to_string(self.place.path(role)).unwrap();
         text.trim().to_owned()
     }

@@ -74,14 +74,16 @@ const MAY_USE: [(&str, &[&str]); 20] = [
 ];
 
 /// Parts that may use a crate; others ask them for what it does.
-const CRATES: [(&str, &[&str]); 14] = [
+const CRATES: [(&str, &[&str]); 16] = [
     ("axum", &["http", "cli"]),
     ("clap", &["cli"]),
     ("comfy_table", &["cli"]),
+    ("crossterm", &["cli"]),
     ("getrandom", &["app"]),
     ("globset", &["core"]),
     ("jsonwebtoken", &["app", "config"]),
     ("minijinja", &["adapter"]),
+    ("ratatui_core", &["cli"]),
     ("rusqlite", &["registry", "sources"]),
     ("rustls", &["http", "remote", "sources"]),
     ("sd_notify", &["daemon"]),

@@ -7,7 +7,7 @@ use clap::Args;
 use nix::unistd::{Uid, User};
 use serde_json::value::RawValue;
 
-mod runs;
+pub(super) mod runs;
 
 use crate::cli::client::Target;
 use crate::cli::context::{Context, End, Limit, WatchOptions};

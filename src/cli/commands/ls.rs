@@ -140,7 +140,7 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
     Ok(End::Done)
 }
 
-fn table() -> Table {
+pub(super) fn table() -> Table {
     Table::new(&[
         Column::number("SIZE", Fit::Stay),
         Column::text("CHANGED", Fit::Yield(2)),
@@ -151,7 +151,7 @@ fn table() -> Table {
     ])
 }
 
-fn row(table: &mut Table, entry: &Entry, now: Timestamp) {
+pub(super) fn row(table: &mut Table, entry: &Entry, now: Timestamp) {
     let (lapses, tone) = lapses(entry, now);
     table.row([
         (

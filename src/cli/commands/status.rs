@@ -73,7 +73,7 @@ fn headline(status: &Status) -> String {
     )
 }
 
-fn summary(status: &Status, now: Timestamp) -> Vec<String> {
+pub(super) fn summary(status: &Status, now: Timestamp) -> Vec<String> {
     let mut lines = vec![headline(status)];
     lines.push(format!(
         "index    {} ({}) in {}",
@@ -312,7 +312,7 @@ fn comparisons(status: &Status) -> Vec<String> {
     compared.collect()
 }
 
-fn roots(status: &Status) -> Table {
+pub(super) fn roots(status: &Status) -> Table {
     let mut table = Table::new(&[
         Column::text("ROOT", Fit::Stay),
         Column::text("STATE", Fit::Stay),
@@ -340,7 +340,7 @@ fn roots(status: &Status) -> Table {
 }
 
 /// Conditions that a person may want to look at.
-fn warnings(status: &Status, now: Timestamp) -> Vec<String> {
+pub(super) fn warnings(status: &Status, now: Timestamp) -> Vec<String> {
     let mut lines = Vec::new();
     for root in &status.roots {
         if let Some(why) = &root.why {

@@ -61,7 +61,7 @@ pub(super) async fn run(context: &mut Context, arguments: &Arguments) -> anyhow:
     Ok(End::Done)
 }
 
-fn table() -> Table {
+pub(in crate::cli::commands) fn table() -> Table {
     Table::new(&[
         Column::number("RUN", Fit::Stay),
         Column::text("STARTED", Fit::Stay),
@@ -76,7 +76,7 @@ fn table() -> Table {
     ])
 }
 
-fn row(table: &mut Table, run: &Run, now: Timestamp, is_remote: bool) {
+pub(in crate::cli::commands) fn row(table: &mut Table, run: &Run, now: Timestamp, is_remote: bool) {
     let (details, summary) = (&run.details, &run.details.summary);
     let instant = |text: Option<&str>| text.and_then(human::instant);
     let ends = instant(run.finished.as_deref()).zip(instant(Some(&run.started)));
