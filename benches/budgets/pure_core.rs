@@ -202,6 +202,7 @@ fn policy(most: Option<u64>) -> Policy {
         optional: false,
         limit: None,
         prune_empty_dirs: false,
+        alert: lapsed::core::policy::Alert::default(),
         nested: Vec::new(),
         only: None,
     };

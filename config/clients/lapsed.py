@@ -64,6 +64,7 @@ OPERATIONS = {
     "resume": ("DELETE", "/v1/pause", "root", False),
     "retry_notifications": ("POST", "/v1/notify/retry", "", True),
     "revoke_token": ("DELETE", "/v1/tokens/{id}", "", False),
+    "samples": ("GET", "/v1/samples", "by since", False),
     "settings": ("GET", "/v1/settings", "", False),
     "shadow": ("GET", "/v1/shadow", "list since limit cursor", False),
     "space": ("GET", "/v1/space", "retention", False),

@@ -16,6 +16,7 @@ use super::calendar::Calendar;
 use super::events::Events;
 use super::link::{EngineLink, REQUESTS_MAX, ReloadRequest};
 use super::runs::ActiveRuns;
+use super::sampler::Sampler;
 use super::totals::RunningTotals;
 use super::trash_door::TrashDoor;
 use crate::adapter::Adapter;
@@ -135,6 +136,8 @@ pub struct Daemon {
     configuration: RwLock<types::Configuration>,
     /// Totals of removals.
     pub(crate) totals: RunningTotals,
+    /// Samples for charts.
+    pub(crate) samples: Sampler,
     turn: tokio::sync::Mutex<()>,
     pub(crate) runs: ActiveRuns,
     pub(crate) reloads: OnceLock<mpsc::Sender<ReloadRequest>>,
@@ -199,6 +202,7 @@ impl Daemon {
             adapter,
             configuration,
             totals: RunningTotals::default(),
+            samples: Sampler::default(),
             turn,
             runs: ActiveRuns::default(),
             reloads: OnceLock::new(),

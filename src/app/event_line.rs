@@ -15,9 +15,10 @@ fn place_of(event: &Input) -> (Option<RootId>, Option<&RelPath>) {
         Input::Lapsed { root, path, .. }
         | Input::Held { root, path, .. }
         | Input::Observed { root, path, .. } => (Some(*root), Some(path)),
-        Input::Root { root, .. } | Input::Tripped { root, .. } | Input::Released { root, .. } => {
-            (Some(*root), None)
-        }
+        Input::Root { root, .. }
+        | Input::Tripped { root, .. }
+        | Input::Released { root, .. }
+        | Input::Space { root, .. } => (Some(*root), None),
         Input::OrphansTripped { root, .. } => (*root, None),
         Input::Paused(_)
         | Input::Resumed { .. }
@@ -139,6 +140,16 @@ fn event_of(event: &Input, policy: &Policy) -> Event {
             bytes: *bytes,
         },
         Input::Saving => Event::Saving {},
+        Input::Space {
+            is_crossed,
+            measure,
+            ..
+        } => Event::Space {
+            alert: measure.kind,
+            is_crossed: *is_crossed,
+            bytes: measure.bytes,
+            threshold: measure.threshold,
+        },
         Input::ClockJumped { by_ms } => Event::Clock { by_ms: *by_ms },
     }
 }

@@ -13,6 +13,7 @@
 
 pub mod access;
 pub mod adapter;
+pub mod alerts;
 pub mod calendar;
 pub mod clean;
 pub mod daemon;
@@ -46,6 +47,8 @@ pub mod pause;
 pub mod pins;
 mod preparation;
 mod rate;
+mod sampler;
+pub mod samples;
 mod select;
 mod soon;
 pub mod stats;

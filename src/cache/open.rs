@@ -44,6 +44,14 @@ pub struct Opened {
     pub clock: Option<(ClockGuard, Run)>,
 }
 
+impl Opened {
+    /// Takes it apart.
+    #[must_use]
+    pub fn into_parts(self) -> (Unstarted, SavedState, Option<(ClockGuard, Run)>) {
+        (self.cache, self.memory, self.clock)
+    }
+}
+
 /// Contents of a cache.
 #[derive(Default)]
 struct Read {

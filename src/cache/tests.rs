@@ -35,6 +35,7 @@ fn policy(path: &str, expire_ms: i64) -> Policy {
         owner: None,
         limit: None,
         prune_empty_dirs: false,
+        alert: crate::core::policy::Alert::default(),
         optional: false,
         source: None,
         orphans: None,

@@ -18,7 +18,13 @@ use crate::notifications::{Channel, Format, Heartbeat, Kind, Receiver, Secret, W
 use crate::remote::Url;
 
 /// Kinds of a receiver that names none.
-const USUAL: [Kind; 4] = [Kind::Error, Kind::Breaker, Kind::Source, Kind::Root];
+const USUAL: [Kind; 5] = [
+    Kind::Error,
+    Kind::Breaker,
+    Kind::Source,
+    Kind::Root,
+    Kind::Space,
+];
 
 /// Time of what lapses soon, without a digest.
 const EVERY_DAY: &str = "0 8 * * *";

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::core::facts::RootId;
 use crate::core::jobs::SourceId;
 use crate::core::path::RelPath;
-use crate::core::policy::{Globs, Limit, Per, Root};
+use crate::core::policy::{Alert, Globs, Limit, Per, Root};
 use crate::core::template::Template;
 
 use super::endpoints::Bases;
@@ -310,6 +310,7 @@ pub(super) fn finish(
                 owner: Template::any_of(owner.cloned().collect()),
                 orphans: table.and_then(|root| root.orphans.get().cloned()),
                 limit,
+                alert: table.map(|root| alert(&root.alert)).unwrap_or_default(),
                 prune_empty_dirs: draft.is(|root| &root.prune_empty_dirs),
                 optional: draft.is(|root| &root.optional),
                 name: draft.name,
@@ -322,6 +323,13 @@ pub(super) fn finish(
         })
         .collect();
     Some((roots, given))
+}
+
+fn alert(alert: &Table<schema::Alert>) -> Alert {
+    Alert {
+        free_below: alert.free_below.get().map(|free| free.0),
+        size_above: alert.size_above.get().map(|size| size.0),
+    }
 }
 
 /// Roots beneath `path`. Paths are ordered by component, so these follow `path` without a gap.

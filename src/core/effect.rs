@@ -8,6 +8,7 @@ use super::index::Unsaved;
 use super::jobs::{JobKey, SourceId};
 use super::path::RelPath;
 use super::pauses::Pause;
+use super::policy::Measure;
 use super::principal::Principal;
 use super::report::{SavedRoot, SavedSource, Trip};
 use super::run::{RunCause, RunStatus};
@@ -189,6 +190,15 @@ pub enum Event {
         /// Their bytes.
         bytes: u64,
     },
+    /// The size of a root, or the free space of its file system, crossed a threshold, or went back.
+    Space {
+        /// The root.
+        root: RootId,
+        /// True if it is crossed.
+        is_crossed: bool,
+        /// Value and threshold.
+        measure: Measure,
+    },
     /// Changes can be saved again.
     Saving,
     /// The wall clock jumped.
@@ -216,6 +226,7 @@ impl Event {
             | Self::Source { .. }
             | Self::OrphansTripped { .. }
             | Self::Run { .. }
+            | Self::Space { .. }
             | Self::ClockJumped { .. } => true,
         }
     }

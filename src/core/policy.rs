@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+mod alert;
 mod decide;
 mod globs;
 mod keep_last;
@@ -15,6 +16,7 @@ mod rule;
 mod schedules;
 mod source;
 
+pub use alert::{Alert, AlertKind, Measure};
 pub use decide::{Class, Verdict};
 pub use globs::{Globs, classes_in};
 pub use keep_last::{Grouping, KeepLast};
@@ -69,6 +71,8 @@ pub struct Root {
     pub nested: Vec<(RelPath, RootId)>,
     /// Limits on all of it.
     pub limit: Option<Limit>,
+    /// Thresholds that people want to hear of.
+    pub alert: Alert,
     /// Patterns for the names at its top that are of it; `None`: all.
     pub only: Option<Globs>,
 }

@@ -149,6 +149,7 @@ mod tests {
             orphans: None,
             limit: None,
             prune_empty_dirs: false,
+            alert: crate::core::policy::Alert::default(),
             only: None,
             optional: false,
             nested: Vec::new(),

@@ -20,6 +20,7 @@
 //! - `schedule`: rules that go at their times, and the one `clean` at the start; `database`: a
 //!   source that is asked, of whichever kind
 //! - `config_file`: edits of the configuration; `startup_log`: what is said first
+//! - `sampling`: samples for charts
 //! - `totals`: the ledger's lines, counted for ever
 //! - `notifications`: what people are told: events, `error_tap` errors of the log, and
 //!   `removal_notifications`
@@ -57,6 +58,7 @@ mod reload;
 mod removal_notifications;
 mod removals;
 mod restored;
+mod sampling;
 mod saved_state;
 mod schedule;
 mod scheduled_command;

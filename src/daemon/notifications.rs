@@ -34,7 +34,7 @@ const PAUSE: Duration = Duration::from_mins(1);
 /// Time for which an error of the same place in our code is not told again.
 const SAME_ERROR: Duration = Duration::from_hours(1);
 
-/// Keys of what is not available; `root:` or `source:` and a name follow.
+/// Keys of what is not as it should be; `root:`, `source:` or a threshold, and a name follow.
 const DOWN: &str = "down:";
 
 /// The running task.
@@ -159,24 +159,29 @@ impl State {
         let Some(notification) = Notification::of_event(&line) else {
             return;
         };
+        let root = line.root.as_deref().unwrap_or_default();
+        let title = &*notification.title;
+        // Key, and what was told of it last, unless all is well.
         let subject = match &line.event {
             Event::Root { is_available, .. } => {
-                let name = line.root.as_deref().unwrap_or_default();
-                Some((format!("{DOWN}root:{name}"), *is_available))
+                Some((format!("root:{root}"), (!is_available).then_some(title)))
             }
             Event::Source {
                 source,
                 is_available,
                 ..
-            } => Some((format!("{DOWN}source:{source}"), *is_available)),
+            } => Some((format!("source:{source}"), (!is_available).then_some(title))),
+            // Its title has a value that changes all the time.
+            Event::Space {
+                alert, is_crossed, ..
+            } => {
+                let told = is_crossed.then_some("crossed");
+                Some((format!("{}:{root}", alert.as_str()), told))
+            }
             _ => None,
         };
-        if let Some((key, is_available)) = subject {
-            let told = if is_available {
-                ""
-            } else {
-                &*notification.title
-            };
+        if let Some((subject, told)) = subject {
+            let (key, told) = (format!("{DOWN}{subject}"), told.unwrap_or_default());
             let before = self.down.get(&key).map_or("", String::as_str);
             if before == told {
                 return;

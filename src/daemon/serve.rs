@@ -24,6 +24,7 @@ use super::record_writer::start_sources;
 use super::records::Patience;
 use super::reload::{Fixed, Reload};
 use super::restored;
+use super::sampling::Sampling;
 use super::saved_state;
 use super::schedule::Schedule;
 use super::settings::describe;
@@ -170,6 +171,7 @@ async fn run(
 struct Running {
     owner: Owner,
     schedule: Schedule,
+    sampler: Sampling,
     reaper: Arc<Reaper>,
     watcher: Arc<Watcher>,
     cache: Arc<Cache>,
@@ -185,8 +187,7 @@ impl Running {
         log_startup(&settings);
         let registry = Arc::new(Registry::open(&settings.state_dir)?);
         let ledger = parts::ledger(&settings)?;
-        let opened = parts::open_cache(&settings)?;
-        let (cache, memory, clock) = (opened.cache, opened.memory, opened.clock);
+        let (cache, memory, clock) = parts::open_cache(&settings)?.into_parts();
         tell_loaded(cache.stats());
         let (inbox, inputs) = mpsc::channel(INBOX_MAX);
         let watcher = restored::watcher(&settings, &memory, &inbox)?;
@@ -273,6 +274,7 @@ impl Running {
         Ok(Self {
             owner,
             schedule,
+            sampler: Sampling::start(&daemon).context("cannot start to take samples")?,
             reaper,
             watcher,
             cache,
@@ -288,6 +290,7 @@ impl Running {
         let Self {
             owner,
             schedule,
+            sampler,
             reaper,
             watcher,
             cache,
@@ -316,6 +319,7 @@ impl Running {
         // It may have waited for the engine.
         announcer.stop();
         ending.end("the totals", share::ENGINE, move || counter.stop());
+        ending.end("the samples", share::ENGINE, move || sampler.stop());
         ending.end("the schedules", share::ENGINE, move || schedule.stop());
         ending.end("the cache", share::CACHE, move || cache.stop());
     }

@@ -32,6 +32,7 @@ fn routes() -> OpenApiRouter<Arc<Daemon>> {
         .merge(v1::plan::routes())
         .merge(v1::clean::routes())
         .merge(v1::runs::routes())
+        .merge(v1::samples::routes())
         .merge(v1::reload::routes())
         .merge(v1::history::routes())
         .merge(v1::shadow::routes())

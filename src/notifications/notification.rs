@@ -122,6 +122,25 @@ fn words(line: &EventLine) -> Option<(Kind, Severity, String, String)> {
             let text = format!("The pause was ended by {by}. Its reason was: {why}");
             (Kind::Pause, Severity::Info, title, text)
         }
+        Event::Space {
+            alert,
+            is_crossed,
+            bytes,
+            threshold,
+        } => {
+            let what = Event::describe_space(*alert, *is_crossed, (*bytes, *threshold));
+            let severity = if *is_crossed {
+                Severity::Warning
+            } else {
+                Severity::Info
+            };
+            (
+                Kind::Space,
+                severity,
+                format!("root \"{root}\": {what}"),
+                none(),
+            )
+        }
         Event::Run { .. } => return of_run(&line.event),
         Event::Clock { by_ms } => {
             let title = format!("the wall clock was set by {by_ms} ms");

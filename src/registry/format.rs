@@ -5,10 +5,10 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Format that this version writes.
-pub const VERSION: i64 = 10;
+pub const VERSION: i64 = 11;
 
 /// Additions of each format: to the file, or in memory for a process that only reads an older file.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "CREATE {temporary} TABLE job (
         source TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL,
         PRIMARY KEY (source, id)
@@ -94,6 +94,11 @@ const TABLES: [&str; 10] = [
         PRIMARY KEY (receiver, channel)
     ) WITHOUT ROWID;
     CREATE {temporary} TABLE notify_position (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    ",
+    "CREATE {temporary} TABLE sample (
+        step TEXT NOT NULL, at INTEGER NOT NULL, body TEXT NOT NULL,
+        PRIMARY KEY (step, at)
+    ) WITHOUT ROWID;
     ",
 ];
 

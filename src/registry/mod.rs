@@ -33,6 +33,7 @@ mod outbox;
 mod pauses;
 mod pins;
 mod runs;
+mod samples;
 mod schedules;
 mod shadow;
 mod sources;

@@ -211,7 +211,7 @@ fn an_older_file_gets_the_tables_that_it_lacks_once_it_is_written() {
         .lock()
         .execute_batch(
             "DROP TABLE forgotten; DROP TABLE total; DROP TABLE counted; DROP TABLE source_read;
-             DROP TABLE machine_run; DROP TABLE token; DROP TABLE run; DROP TABLE schedule; DROP TABLE pause; DROP TABLE delivery; DROP TABLE receiver; DROP TABLE notify_position;
+             DROP TABLE machine_run; DROP TABLE token; DROP TABLE run; DROP TABLE schedule; DROP TABLE pause; DROP TABLE delivery; DROP TABLE receiver; DROP TABLE notify_position; DROP TABLE sample;
              DROP TABLE cleaned; DROP TABLE forgotten_total; PRAGMA user_version = 1;",
         )
         .unwrap();

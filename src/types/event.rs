@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::{JsonPath, Moment};
 use crate::core::claim::Unit;
 use crate::core::pauses::Pause;
+use crate::core::policy::{AlertKind, Measure};
 use crate::core::principal::Principal;
 use crate::core::report::Counted;
 use crate::core::run::{RunCause, RunStatus};
@@ -151,6 +152,18 @@ pub enum Event {
         /// Their bytes.
         bytes: u64,
     },
+    /// The size of a root, or the free space of its file system, crossed a threshold of the root's
+    /// `alert`, or went back; at the start of the daemon also as it is.
+    Space {
+        /// Threshold.
+        alert: AlertKind,
+        /// False if it is over.
+        is_crossed: bool,
+        /// Bytes that are free, or that the root has.
+        bytes: u64,
+        /// The threshold in bytes.
+        threshold: u64,
+    },
     /// The cache can be written again.
     Saving {},
     /// The wall clock jumped.
@@ -193,6 +206,20 @@ impl Event {
         Self::Resumed { why, by }
     }
 
+    /// Value and threshold of [`Event::Space`] in words.
+    pub(crate) fn describe_space(
+        alert: AlertKind,
+        is_crossed: bool,
+        (bytes, threshold): (u64, u64),
+    ) -> String {
+        let measure = Measure {
+            kind: alert,
+            bytes,
+            threshold,
+        };
+        measure.describe(is_crossed)
+    }
+
     /// Name in the `event` line of a server-sent event.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -209,6 +236,7 @@ impl Event {
             Self::OrphansTripped { .. } => "orphans-tripped",
             Self::ClaimRefused { .. } => "claim-refused",
             Self::Run { .. } => "run",
+            Self::Space { .. } => "space",
             Self::Saving {} => "saving",
             Self::Clock { .. } => "clock",
             Self::Missing(_) => "missing",

@@ -25,6 +25,7 @@ mod query;
 mod reload;
 mod report;
 mod runs;
+mod samples;
 mod saved;
 mod settings;
 mod shadow;
@@ -65,8 +66,8 @@ pub use pins::{Pin, PinChange, PinOrder, Pins};
 pub use plan::{Plan, PlanGroup, PlanHour};
 pub use query::{
     By, EventsQuery, ExplainQuery, FilesQuery, HealthQuery, HistoryQuery, JobsQuery, NoQuery,
-    PlanQuery, RunQuery, RunsQuery, ShadowQuery, SortBy, SortOrder, SourceQuery, SpaceQuery,
-    StatsQuery,
+    PlanQuery, RunQuery, RunsQuery, SamplesQuery, ShadowQuery, SortBy, SortOrder, SourceQuery,
+    SpaceQuery, StatsQuery,
 };
 pub use reload::Reloaded;
 pub use report::{
@@ -74,6 +75,7 @@ pub use report::{
     RuleTotals,
 };
 pub use runs::{LedgerRange, Run, RunDetails, RunReport, RunSummary, Runs};
+pub use samples::{LimitSample, RootSample, Sample, SampleStep, Samples};
 pub use saved::{Cache, Loaded, Pass, Reconciliation, SetAside};
 pub use settings::{RootSettings, RuleSettings, ScheduleSettings, Settings, seconds};
 pub use shadow::{Shadow, ShadowState, ShadowThing, ShadowTotal};

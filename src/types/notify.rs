@@ -29,6 +29,8 @@ pub enum NotifyKind {
     Source,
     /// A root is lost, or is there again.
     Root,
+    /// A root or its file system crossed a threshold of `alert`, or went back.
+    Space,
     /// A run ended.
     Run,
     /// A pause began or ended.

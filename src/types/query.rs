@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Bytes, Retention, Since, Size, Span};
+use super::{Bytes, Retention, SampleStep, Since, Size, Span};
 use crate::core::jobs::Status;
 use crate::core::run::{RunCause, RunStatus};
 use crate::core::shadow::ShadowList;
@@ -212,6 +212,18 @@ pub struct StatsQuery {
     pub by: Option<By>,
     /// First day, in UTC: an instant, or a duration before now. Jobs of which no day is known are
     /// left out.
+    #[param(value_type = Option<String>)]
+    pub since: Option<Since>,
+}
+
+/// Parameters of `GET /v1/samples`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub struct SamplesQuery {
+    /// Time of each sample.
+    pub by: SampleStep,
+    /// First sample: an instant, or a duration before now.
     #[param(value_type = Option<String>)]
     pub since: Option<Since>,
 }

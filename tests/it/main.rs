@@ -52,6 +52,7 @@ mod presets;
 mod questions;
 mod remote;
 mod runs;
+mod samples;
 mod schedules;
 mod shadow;
 mod shortage;

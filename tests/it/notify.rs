@@ -5,6 +5,7 @@ mod digests;
 mod mail;
 mod orders;
 pub mod receiver;
+mod space;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -105,6 +105,15 @@ fn sentence(line: &EventLine) -> String {
             human::files(*files),
             human::size(*bytes)
         ),
+        Event::Space {
+            alert,
+            is_crossed,
+            bytes,
+            threshold,
+        } => {
+            let what = Event::describe_space(*alert, *is_crossed, (*bytes, *threshold));
+            format!("root {root}: {what}")
+        }
         Event::Saving {} => "changes can be saved again; removals continue".to_owned(),
         Event::Tripped { due, of, what, .. } => format!(
             "root {root}: {} of {} became due at once; {LOOK}",

@@ -26,6 +26,7 @@
 )]
 
 mod adapter;
+mod alert;
 mod breaker;
 mod http;
 mod keys;
@@ -43,6 +44,7 @@ mod variables;
 mod watch;
 
 pub(super) use adapter::{Adapter, Command, CommandLog, Endpoint, OutputWord, Param, TypeWord};
+pub(super) use alert::Alert;
 pub(super) use breaker::Breaker;
 pub(super) use http::{Http, Jwt, Tls};
 pub(super) use keys::{Key, Nested, Section, TOP, bare_or_quoted, json_schema};

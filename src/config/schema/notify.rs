@@ -21,9 +21,9 @@ pub(in crate::config) struct Notify {
     pub name: Value<Name>,
     /// Kinds of notifications, one or a list: "error" (an error of the log, or a clock that was
     /// set), "breaker" (it tripped or was released), "source" and "root" (it cannot be read, or can
-    /// be again), "run" (a run ended), "pause" (a pause began or ended), "lapsed" (what was
-    /// removed). Default: "error", "breaker", "source" and "root"; with `digest`, `before` or
-    /// `heartbeat` none.
+    /// be again), "space" (disk use crossed a threshold of a root's `alert`), "run" (a run ended),
+    /// "pause" (a pause began or ended), "lapsed" (what was removed). Default: "error", "breaker",
+    /// "source", "root" and "space"; with `digest`, `before` or `heartbeat` none.
     #[schemars(example = &["error", "breaker", "run"])]
     pub on: Values<Kind>,
     /// Least severity: "info", "warning" or "error".

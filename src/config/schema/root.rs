@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::super::setting::{Table, Value, Values};
 use super::super::value::Name;
-use super::Limit;
+use super::{Alert, Limit};
 use crate::core::template::Template;
 
 /// A directory tree to watch. The daemon waits for a root that does not exist yet. If roots are
@@ -53,4 +53,5 @@ pub(in crate::config) struct Root {
     pub allow_unsafe: Value<bool>,
     // Subtables come last.
     pub limit: Table<Limit>,
+    pub alert: Table<Alert>,
 }

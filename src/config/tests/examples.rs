@@ -64,7 +64,7 @@ fn with_key(section: &str, key: &Key, value: &str) -> String {
             let secret = "secret = \"${JWT_SECRET}\"";
             format!("[{section}]\n{secret}\n{} = {value}\n", key.name)
         }
-        "root.limit" | "rule.limit" => String::new(),
+        "root.limit" | "rule.limit" | "root.alert" => String::new(),
         section if section.starts_with("notify") => String::new(),
         section if section.starts_with("command") || section.starts_with("endpoint") => {
             String::new()
@@ -120,6 +120,9 @@ fn with_key_of_notify(section: &str, key: &Key, value: &str) -> String {
 
 /// A limit in which `key` has `value`, with the keys that it needs.
 fn with_key_of_limit(section: &str, key: &Key, value: &str) -> String {
+    if section == "root.alert" {
+        return format!("[root.alert]\n{} = {value}\n", key.name);
+    }
     if !["root.limit", "rule.limit"].contains(&section) {
         return String::new();
     }

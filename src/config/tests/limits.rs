@@ -84,3 +84,19 @@ fn limits_that_could_not_act_as_they_read_are_refused() {
       a limit removes what a rule lets lapse some day: add a [[rule]] with expire = "…"
     "#);
 }
+
+#[test]
+fn thresholds_of_a_root_are_read() {
+    let root = |alert: &str| {
+        Host::with(&format!(
+            "[[root]]\npath = \"x\"\nalert = {{ {alert} }}\n[[rule]]\nexpire = \"7d\"\n"
+        ))
+    };
+    let settings = root("free_below = \"10%\", size_above = \"50GiB\"")
+        .load()
+        .unwrap();
+    let found = settings.policy.roots.values().next().unwrap().alert;
+    assert_eq!(found.free_below, Some(Amount::Share(0.1)));
+    assert_eq!(found.size_above, Some(50 << 30));
+    refused!(root("free_below = \"110%\", size_above = 0, above = 1"), @"");
+}

@@ -52,6 +52,7 @@ impl Choice for notifications::Kind {
         ("breaker", Self::Breaker),
         ("source", Self::Source),
         ("root", Self::Root),
+        ("space", Self::Space),
         ("run", Self::Run),
         ("pause", Self::Pause),
         ("lapsed", Self::Lapsed),

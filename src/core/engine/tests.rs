@@ -1,5 +1,4 @@
-//! The engine on jobs, source by source and row by row. Each invariant of the design that speaks of
-//! jobs has a test that is named after it.
+//! The engine on jobs. Each invariant of the design that speaks of jobs has a test named after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -83,10 +82,11 @@ fn root(name: &str, owner: Option<&str>, orphans: Option<&str>) -> Root {
     let parse = |text: &str| Template::parse(text).unwrap();
     Root {
         name: name.to_owned(),
-        path: PathBuf::from(format!("/srv/{name}")),
+        path: format!("/srv/{name}").into(),
         owner: owner.map(parse),
         limit: None,
         prune_empty_dirs: false,
+        alert: crate::core::policy::Alert::default(),
         optional: name == "uploads",
         source: owner.map(|_| DB),
         orphans: orphans.map(parse),

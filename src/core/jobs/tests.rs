@@ -24,6 +24,7 @@ fn policy() -> Policy {
         orphans: None,
         limit: None,
         prune_empty_dirs: false,
+        alert: crate::core::policy::Alert::default(),
         only: None,
         optional: false,
         nested: Vec::new(),

@@ -120,6 +120,7 @@ fn policy() -> Policy {
         owner: Some(Template::parse("{job}/**").unwrap()),
         limit: None,
         prune_empty_dirs: false,
+        alert: crate::core::policy::Alert::default(),
         optional: false,
         source: None,
         orphans: None,

@@ -16,6 +16,7 @@ pub(super) mod pins;
 pub(super) mod plan;
 pub(super) mod reload;
 pub(super) mod runs;
+pub(super) mod samples;
 pub(super) mod settings;
 pub(super) mod shadow;
 pub(super) mod space;

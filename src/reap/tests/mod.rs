@@ -92,6 +92,7 @@ impl Bench {
             owner: None,
             limit: None,
             prune_empty_dirs: false,
+            alert: crate::core::policy::Alert::default(),
             optional: false,
             source: None,
             orphans: None,

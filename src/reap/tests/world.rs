@@ -218,6 +218,7 @@ impl Bench {
             owner: None,
             limit: None,
             prune_empty_dirs: false,
+            alert: crate::core::policy::Alert::default(),
             optional: false,
             source: Some(SOURCE),
             orphans: None,

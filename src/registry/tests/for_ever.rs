@@ -136,7 +136,7 @@ fn forgotten_jobs_are_counted_once_by_the_day_on_which_they_ended_by_older_files
         .connection
         .lock()
         .execute_batch(
-            "DROP TABLE pause; DROP TABLE delivery; DROP TABLE receiver; DROP TABLE notify_position; DROP TABLE schedule; DROP TABLE cleaned; DROP TABLE forgotten_total; PRAGMA user_version = 6;
+            "DROP TABLE pause; DROP TABLE delivery; DROP TABLE receiver; DROP TABLE notify_position; DROP TABLE sample; DROP TABLE schedule; DROP TABLE cleaned; DROP TABLE forgotten_total; PRAGMA user_version = 6;
              INSERT INTO forgotten VALUES ('app', 'damaged', 77, 'no JSON', '{}', 0);",
         )
         .unwrap();

@@ -169,7 +169,7 @@ fn requests_that_are_not_understood() {
     "#);
     told!(place, get("/v1/nothing"), @r#"
     404 Not Found: there is nothing at "/v1/nothing"
-      allowed: /metrics, /v1/breaker, /v1/breaker/release, /v1/clean, /v1/displaced, /v1/displaced/remove, /v1/displaced/restore, /v1/events, /v1/explain, /v1/files, /v1/health, /v1/history, /v1/jobs, /v1/jobs/{id}, /v1/limits, /v1/notify, /v1/notify/drop, /v1/notify/retry, /v1/notify/test/{name}, /v1/pause, /v1/pins, /v1/pins/{id}, /v1/plan, /v1/reload, /v1/runs, /v1/runs/{id}, /v1/settings, /v1/shadow, /v1/space, /v1/stats, /v1/status, /v1/sync, /v1/tokens, /v1/tokens/{id}, /v1/trash, /v1/trash/empty, /v1/undo, /v1/whoami
+      allowed: /metrics, /v1/breaker, /v1/breaker/release, /v1/clean, /v1/displaced, /v1/displaced/remove, /v1/displaced/restore, /v1/events, /v1/explain, /v1/files, /v1/health, /v1/history, /v1/jobs, /v1/jobs/{id}, /v1/limits, /v1/notify, /v1/notify/drop, /v1/notify/retry, /v1/notify/test/{name}, /v1/pause, /v1/pins, /v1/pins/{id}, /v1/plan, /v1/reload, /v1/runs, /v1/runs/{id}, /v1/samples, /v1/settings, /v1/shadow, /v1/space, /v1/stats, /v1/status, /v1/sync, /v1/tokens, /v1/tokens/{id}, /v1/trash, /v1/trash/empty, /v1/undo, /v1/whoami
     "#);
     assert_unharmed(&mut daemon);
 }

@@ -165,6 +165,7 @@ fn policy() -> Policy {
         owner: None,
         limit: None,
         prune_empty_dirs: false,
+        alert: lapsed::core::policy::Alert::default(),
         optional: false,
         source: None,
         orphans: None,

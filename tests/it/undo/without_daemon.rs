@@ -1,6 +1,7 @@
 //! The trash of a root without a daemon, its registry and its ledger.
 
 use super::*;
+use crate::common::wait_or_tell;
 
 #[test]
 fn a_root_alone_is_enough_to_list_and_restore() {
@@ -31,8 +32,14 @@ fn a_root_alone_is_enough_to_list_and_restore() {
 
     // Nothing of it lapses again at once: the daemon finds what was restored, and pins it.
     let daemon = place.serve_again();
-    let (_, pins) = daemon.get("/v1/pins");
-    assert_eq!(pins["pins"].as_array().unwrap().len(), 2, "{pins}");
+    wait_or_tell(
+        "both are pinned",
+        || {
+            let (_, pins) = daemon.get("/v1/pins");
+            (pins["pins"].as_array().unwrap().len() == 2).then_some(())
+        },
+        || daemon.get("/v1/pins").1.to_string(),
+    );
     daemon.sync();
     assert!(place.exists("data/a") && place.exists("data/b/c"));
 }

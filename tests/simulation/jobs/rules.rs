@@ -147,6 +147,7 @@ pub fn policy(is_mapped: bool) -> Policy {
         owner: owner.map(|text| Template::parse(text).unwrap()),
         limit: None,
         prune_empty_dirs: false,
+        alert: lapsed::core::policy::Alert::default(),
         optional: false,
         source: owner.map(|_| DB),
         orphans: orphans.map(|text| Template::parse(text).unwrap()),

@@ -29,6 +29,7 @@ pub fn policy() -> Policy {
         owner: Some(Template::parse("{job}/**").unwrap()),
         limit: None,
         prune_empty_dirs: false,
+        alert: lapsed::core::policy::Alert::default(),
         optional: false,
         source: Some(DB),
         orphans: None,

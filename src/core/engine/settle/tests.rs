@@ -72,6 +72,7 @@ fn engine() -> (Engine, Vec<Claim>) {
         owner: None,
         limit: None,
         prune_empty_dirs: false,
+        alert: crate::core::policy::Alert::default(),
         optional: false,
         source: None,
         orphans: None,

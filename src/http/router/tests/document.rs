@@ -79,6 +79,7 @@ fn rewritten(name: &str, example: &Value) -> serde_json::Result<Value> {
         "Jobs" => of::<types::Jobs>,
         "NewToken" => of::<types::NewToken>,
         "Limits" => of::<types::Limits>,
+        "Samples" => of::<types::Samples>,
         "Notify" => of::<types::Notify>,
         "NotifyChanged" => of::<types::NotifyChanged>,
         "NotifyTested" => of::<types::NotifyTested>,
