@@ -58,6 +58,12 @@ impl Alerts {
                     continue;
                 }
                 self.0.insert((id, measure.kind), is_crossed);
+                let (root, what) = (&*root.name, measure.describe(is_crossed));
+                if is_crossed {
+                    tracing::warn!(root, "root {root:?}: {what}");
+                } else if before.is_some() {
+                    tracing::info!(root, "root {root:?}: {what}");
+                }
                 let event = Event::Space {
                     root: id,
                     is_crossed,

@@ -201,22 +201,10 @@ pub(super) fn log(event: &Event, engine: &Engine, now: Now) {
             file,
             "job {job:?}: a claim is refused: {why}"
         ),
-        Event::Space {
-            root,
-            is_crossed,
-            measure,
-        } => {
-            let (root, what) = (name_of(root), measure.describe(*is_crossed));
-            if *is_crossed {
-                tracing::warn!(root, "root {root:?}: {what}");
-            } else {
-                tracing::info!(root, "root {root:?}: {what}");
-            }
-        }
         Event::Saving => tracing::info!("what changes can be saved again; removals go on"),
         Event::ClockJumped { by_ms } => tracing::warn!(by_ms, "the wall clock was set"),
-        // Whoever began a run logs its end.
-        Event::Observed { .. } | Event::Run { .. } => {}
+        // Whoever began a run, or looked at a threshold, logs it.
+        Event::Observed { .. } | Event::Run { .. } | Event::Space { .. } => {}
     }
 }
 

@@ -41,6 +41,11 @@ fn a_threshold_is_told_once_also_over_a_restart_and_when_it_is_over() {
     std::fs::write(&large, vec![1; 3 << 19]).unwrap();
     receiver.wait_for_title("root \"data\": its size is 1.5 MiB, more than 1.0 MiB");
 
+    let said = daemon.said();
+    assert!(
+        said.contains("WARN root \"data\": its size is 1.5 MiB"),
+        "{said}"
+    );
     daemon.stop();
     let _daemon = place.serve_again();
     std::fs::remove_file(&large).unwrap();
