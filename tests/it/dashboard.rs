@@ -1,25 +1,21 @@
 //! The dashboard of a real daemon in a real browser: `dashboard/*.mjs` click, this file has what they click on.
 
-use std::io::{BufRead, BufReader, Write};
+mod picture;
+mod script;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
+use script::{Script, modules};
 use serde_json::{Value, json};
 
 use crate::common::trees::{set_age, write, write_old};
-use crate::common::watchdog::sign_of_life;
-use crate::common::{Daemon, Place, wait_or_tell, wait_within, walk};
+use crate::common::{Daemon, Place, wait_or_tell, walk};
 use crate::notify::receiver::HttpReceiver;
 use crate::tcp::addresses;
 use crate::tcp::clients::{Nginx, free_address, snippet};
 
 const HOUR: Duration = Duration::from_hours(1);
-
-/// Time for a whole script: some ten times what it takes on an idle machine.
-const SCRIPT: Duration = Duration::from_mins(4);
 
 /// Roots and rules with something in every panel: what waits to be asked for, what lapses in hours, a limit, a breaker that
 /// has tripped, a hold, jobs, a source that cannot be read, a receiver that fails.
@@ -184,97 +180,6 @@ fn aged(place: &Place, name: &str, age: Duration, bytes: usize) {
     set_age(&path, age).unwrap();
 }
 
-/// Modules of node: beside `playwright-core`, which is a link in a folder of PATH.
-fn modules() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|dir| dir.join("playwright-core"))
-        .find_map(|program| program.canonicalize().ok());
-    let program = found.expect("playwright-core; tests/run installs it");
-    program.ancestors().nth(2).unwrap().to_owned()
-}
-
-/// A script that runs, and its lines.
-struct Script {
-    name: String,
-    child: Child,
-    input: ChildStdin,
-    lines: Receiver<String>,
-    said: String,
-}
-
-impl Script {
-    fn start(name: &str, facts: &Value) -> Self {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/dashboard");
-        let mut child = Command::new("node")
-            .arg(format!("{folder}/{name}.mjs"))
-            .arg(facts.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("node; tests/run installs it");
-        let (sender, lines) = mpsc::channel();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        Self {
-            name: name.to_owned(),
-            input: child.stdin.take().unwrap(),
-            child,
-            lines,
-            said: String::new(),
-        }
-    }
-
-    /// Waits until it says `wanted`, which is the last thing of a script that found nothing wrong, or a question.
-    #[track_caller]
-    fn wait_until_said(&mut self, wanted: &str) {
-        let (name, said, lines) = (&self.name, &mut self.said, &self.lines);
-        let mut has_ended = false;
-        wait_within(
-            SCRIPT,
-            &format!("{name}.mjs says {wanted:?}"),
-            || match lines.try_recv() {
-                Ok(line) => {
-                    said.push_str(&line);
-                    said.push('\n');
-                    (line == wanted).then_some(())
-                }
-                Err(TryRecvError::Empty) => None,
-                Err(TryRecvError::Disconnected) => {
-                    has_ended = true;
-                    Some(())
-                }
-            },
-            String::new,
-        );
-        assert!(!has_ended, "{name}.mjs ended without {wanted:?}:\n{said}");
-    }
-
-    /// Answers a question.
-    fn answer(&mut self) {
-        sign_of_life();
-        writeln!(self.input, "done").unwrap();
-    }
-
-    #[track_caller]
-    fn finish(mut self) {
-        self.wait_until_said("agreed");
-    }
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        // It closes its browser when nobody asks it any more.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn every_panel_shows_what_is_so() {
     let world = World::new("viewer");
@@ -365,6 +270,24 @@ fn a_daemon_that_goes_away_is_told_and_comes_back() {
 }
 
 #[test]
+fn a_run_is_seen_live_and_cancelled() {
+    // Enough for a run that a person overtakes.
+    const MANY: usize = 20_000;
+    let place = Place::new();
+    let root = place.make_dir("data");
+    for number in 0..MANY {
+        std::fs::write(root.join(format!("{number:05}")), "x").unwrap();
+    }
+    place.config(
+        "breaker.entries = 100000\n[[root]]\npath = \"data\"\n[[rule]]\nname = \"old\"\n\
+         since = \"mtime\"\nexpire = \"0s\"\nschedule = \"manual\"\n",
+    );
+    let mut world = World::of(place, free_address(), "operator");
+    world.serve();
+    world.script("runs", &json!({"files": MANY})).finish();
+}
+
+#[test]
 fn it_works_behind_a_proxy_and_below_a_path() {
     let world = World::new("none");
     let front = free_address();
@@ -372,79 +295,4 @@ fn it_works_behind_a_proxy_and_below_a_path() {
     let url = format!("http://{front}/lapsed");
     let facts = json!({"url": url, "token": world.token("operator")});
     world.script("proxied", &facts).finish();
-}
-
-/// Roots of an application, for the picture.
-const PICTURED: &str = r#"
-    [[root]]
-    name = "uploads"
-    path = "uploads"
-    [[root]]
-    name = "results"
-    path = "results"
-    owner = "{job}/**"
-    source = "api"
-    [[source]]
-    name = "api"
-    kind = "api"
-    [[rule]]
-    name = "uploads"
-    root = "uploads"
-    since = "mtime"
-    expire = "2d"
-    limit = { max_files = 500 }
-    [[rule]]
-    name = "results of completed jobs"
-    root = "results"
-    job = ["completed"]
-    since = "mtime"
-    expire = "30d"
-"#;
-
-#[test]
-fn the_picture_of_the_readme_is_made() {
-    let place = Place::new();
-    for number in 0..360_u64 {
-        let noise = (number * 2_654_435_761) % 4096;
-        let size = 1_000_000 + noise * 9_000;
-        let (name, age) = if number < 240 {
-            let minutes = 60 * (number % 40) + noise % 240;
-            (
-                format!("uploads/{}/video-{number}.mp4", number % 12),
-                Duration::from_mins(minutes),
-            )
-        } else {
-            let hours = 24 * (number % 28) + noise % 20;
-            (
-                format!("results/{}/report-{number}.pdf", number % 8),
-                Duration::from_hours(hours),
-            )
-        };
-        let path = place.path(&name);
-        write(&path, 0);
-        let file = std::fs::File::options().write(true).open(&path).unwrap();
-        file.set_len(size).unwrap();
-        set_age(&path, age).unwrap();
-    }
-    let port = free_address();
-    place.config(PICTURED);
-    let mut world = World::of(place, port, "operator");
-    world.serve();
-    for job in 0..8 {
-        let put = ["job", "put", &job.to_string(), "--status", "completed"];
-        world.place.said(&put);
-    }
-    let picture = world.place.path("dashboard.png");
-    world
-        .script(
-            "picture",
-            &json!({"picture": picture, "dir": world.place.path("")}),
-        )
-        .finish();
-    let bytes = std::fs::read(&picture).unwrap();
-    assert!(bytes.len() < 150_000, "{} bytes", bytes.len());
-    if std::env::var_os("LAPSED_UPDATE_PICTURE").is_some() {
-        let place = concat!(env!("CARGO_MANIFEST_DIR"), "/config/dashboard.png");
-        std::fs::write(place, bytes).unwrap();
-    }
 }

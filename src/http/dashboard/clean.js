@@ -16,7 +16,7 @@ const PAGE = 20;
 const STATUS = { done: "ok", running: "busy", errors: "warn", failed: "bad", interrupted: "warn" };
 
 // Names a thing of a report, so that an order removes it and nothing else.
-const thing = (item) => ({ ...names(item), unit: item.unit, ...(item.unit === "job" && { job: item.job }) });
+const named = (item) => ({ ...names(item), unit: item.unit, ...(item.unit === "job" && { job: item.job }) });
 
 const items = (caption, list, page) => table(caption, ["Path", "Unit", "#Files", "#Size", "Rule", "Due since", ""], list.map((item) => [
   [path(item), item.why && h("small", null, prose(item.why))],
@@ -45,8 +45,8 @@ function report(of, page, verb) {
 }
 
 export function view(page) {
-  const [order, listed, runs, trash, more] = [h("div"), h("div", { "aria-live": "polite" }), h("div"), h("div"), h("div", { class: "actions" })];
-  let runCursor = null;
+  const [order, listed, runs, trash] = [h("div"), h("div", { "aria-live": "polite" }), h("div"), h("div")];
+  let [runsMax, trashMax] = [PAGE, PAGE];
 
   async function look(values, of) {
     const chosen = (name) => [...of.querySelectorAll(`input[name=${name}]`)].filter((one) => one.checked).map((one) => one.value);
@@ -86,7 +86,7 @@ export function view(page) {
     ),
   ], {
     action: "Remove", danger: true, close: "Keep", act: async () => {
-      const done = await post("/v1/clean", { ...wish, dry_run: false, held_limit: HELD_MAX, things: found.removed.map(thing) });
+      const done = await post("/v1/clean", { ...wish, dry_run: false, held_limit: HELD_MAX, things: found.removed.map(named) });
       listed.replaceChildren();
       page.now();
       return report(done, page, done.dry_run ? "would be removed: this daemon removes nothing" : "removed");
@@ -98,7 +98,10 @@ export function view(page) {
     const roots = status.roots.map((root) => root.name);
     fill(order, [roots, rules], () => form(look,
       h("fieldset", null, h("legend", null, "Roots"), roots.map((root) => check("root", visible(root), { value: root, checked: true }))),
-      h("fieldset", null, h("legend", null, "Rules; none: all that need not be named"), rules.map((rule) => check("rule", visible(rule), { value: rule }))),
+      h(
+        "fieldset", null, h("legend", null, "Rules; none: all that need not be named"),
+        rules.map((rule) => check("rule", visible(rule), { value: rule }))
+      ),
       h("div", { class: "fields" },
         field("Paths from the root", input("paths", { placeholder: "all, or patterns: out/** **/*.tmp" })),
         field("Another lifetime, this once", input("life", { placeholder: "7d" })),
@@ -158,33 +161,41 @@ export function view(page) {
     });
   });
 
+  const more = (cursor, key, then) => cursor && h("div", { class: "actions" }, button("More", () => { then(); page.now(); }, { "data-key": `more-${key}` }));
   const progress = (run) => (run.status === "running" && run.due ? h(
     "progress", { max: run.due, value: run.settled ?? 0, "aria-label": `Run ${run.id}` }
   ) : "");
 
   async function refresh(status) {
     showOrder(status);
-    const [done, kept] = await Promise.all([get("/v1/runs", { limit: PAGE }), get("/v1/trash", { limit: PAGE })]);
-    fill(runs, [done.runs, session.role], ([list]) => table("Runs", ["#No.", "Started", "Cause", "By", "Status", "#Files", "#Size", ""], list.map((run) => [
-      String(run.id), time(run.started), run.schedule ? `${run.cause} ${visible(run.schedule)}` : run.cause, visible(who(run.by)),
-      [pill(run.status, STATUS[run.status]), progress(run)], count(run.files), bytes(run.bytes),
+    const [done, kept] = await Promise.all([get("/v1/runs", { limit: runsMax }), get("/v1/trash", { limit: trashMax })]);
+    const run = (of) => [
+      String(of.id), time(of.started), of.schedule ? `${of.cause} ${visible(of.schedule)}` : of.cause, visible(who(of.by)),
+      [pill(of.status, STATUS[of.status]), progress(of)], count(of.files), bytes(of.bytes),
       [
-        button("Look", () => attempt(() => showRun(run.id)), { "data-key": `run-${run.id}`, "aria-label": `Look at run ${run.id}` }),
-        run.status === "running" && may("operator") && button("Cancel…", () => cancel(run.id), { "data-key": `cancel-${run.id}` })
+        button("Look", () => attempt(() => showRun(of.id)), { "data-key": `run-${of.id}`, "aria-label": `Look at run ${of.id}` }),
+        of.status === "running" && may("operator") && button("Cancel…", () => cancel(of.id), { "data-key": `cancel-${of.id}` }),
       ],
-    ]), "There was no run yet."));
+    ];
+    fill(runs, [done, session.role], () => [
+      table("Runs", ["#No.", "Started", "Cause", "By", "Status", "#Files", "#Size", ""], done.runs.map(run), "There was no run yet."),
+      more(done.cursor, "runs", () => { runsMax += PAGE; }),
+    ]);
+    const thing = (of) => [
+      time(of.at), [path(of), of.further > 0 && ` and ${many(of.further, "more piece")}`], count(of.files), bytes(of.bytes), time(of.until),
+      may("operator") && button(
+        "Undo…", () => undo({ ids: [of.id] }, path(of)), { "data-key": `undo-${of.id}`, "aria-label": `Undo the removal of ${visible(of.path)}` }
+      ),
+    ];
     fill(trash, [kept, session.role], () => [
       kept.roots.filter((root) => root.things).map((root) => h(
         "p", null, `${visible(root.root)}: ${many(root.files, "file")}, ${bytes(root.bytes)}; the next is deleted `, time(root.next)
       )),
-      table("Trash", ["Removed", "Path", "#Files", "#Size", "Deleted", ""], kept.things.map((one) => [time(one.at), [
-        path(one), one.further ? ` and ${many(one.further, "more piece")}` : ""
-      ], count(one.files), bytes(one.bytes), time(one.until),
-        may("operator") && button(
-          "Undo…", () => undo({ ids: [one.id] }, path(one)),
-          { "data-key": `undo-${one.id}`, "aria-label": `Undo the removal of ${visible(one.path)}` }
-        )]), "Nothing can be restored: rules that keep what they remove say then = \"trash\"."),
-      kept.cursor && h("p", { class: "quiet" }, `The ${PAGE} newest are shown.`),
+      table(
+        "Trash", ["Removed", "Path", "#Files", "#Size", "Deleted", ""], kept.things.map(thing),
+        "Nothing can be restored: rules that keep what they remove say then = \"trash\"."
+      ),
+      more(kept.cursor, "trash", () => { trashMax += PAGE; }),
       kept.things.length > 0 && h(
         "div", { class: "actions" },
         forRole(
@@ -200,6 +211,6 @@ export function view(page) {
     "Clean", { wide: true, id: "clean" },
     h("p", { class: "quiet" }, "Removes what is due now. First the list is shown; nothing goes until you say so."), order, listed
   ),
-    card("Runs", { wide: true, id: "runs" }, runs, more), card("Trash", { wide: true, id: "trash" }, trash));
-  return { node, refresh, event: () => {} };
+    card("Runs", { wide: true, id: "runs" }, runs), card("Trash", { wide: true, id: "trash" }, trash));
+  return { node, refresh, event: (told) => told.event === "run" && page.now() };
 }
