@@ -17,6 +17,7 @@ use sha2::Sha256;
 use crate::common::commands::said;
 use crate::common::trees::{configured, write_old};
 use crate::common::{Daemon, Place, lines, wait_for, wait_or_tell};
+use crate::tcp::tls::write_pair;
 
 /// A root whose files lapse on order, and one receiver.
 fn config(receiver: &HttpReceiver, more: &str) -> String {
@@ -211,6 +212,48 @@ fn a_receiver_that_hangs_delays_nobody_and_no_end() {
     wait_for_status(&daemon, "all is delivered", |ops| ops["delivered"] == 4);
     assert_eq!(status(&daemon, "hangs")["waiting"], 4);
     assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_webhook_over_tls_goes_to_who_has_a_trusted_certificate_of_the_name() {
+    for (trusted, name, error) in [
+        ("cert-good.pem", "localhost", None),
+        ("cert-other.pem", "localhost", Some("certificate")),
+        ("cert-good.pem", "127.0.0.1", Some("certificate")),
+    ] {
+        let place = Place::new();
+        place.make_dir("data");
+        write_pair(&place, "localhost", "-good");
+        write_pair(&place, "localhost", "-other");
+        let (cert, key) = (place.path("cert-good.pem"), place.path("key-good.pem"));
+        let receiver = HttpReceiver::with_tls(&cert, &key);
+        let url = format!("https://{name}:{}/hook", receiver.address.port());
+        let text = config(&receiver, "on = \"pause\"").replace(&receiver.url(), &url);
+        let file = place.config(&text);
+        let mut command = place.lapsed();
+        command
+            .args(["serve", "--config", file.to_str().unwrap()])
+            .env("SSL_CERT_FILE", place.path(trusted))
+            .env_remove("SSL_CERT_DIR");
+        let daemon = Daemon::start(command, place.socket());
+        daemon.wait_until_up();
+        daemon.wait_until_ready();
+        pause(&place, "a reason");
+        match error {
+            None => {
+                wait_for_status(&daemon, "both are delivered", |ops| ops["delivered"] == 2);
+                assert_eq!(receiver.taken().len(), 2);
+            }
+            Some(error) => {
+                wait_for_status(&daemon, "it has failed", |ops| {
+                    ops["error"]
+                        .as_str()
+                        .is_some_and(|text| text.contains(error))
+                });
+                assert_eq!(receiver.received().len(), 0);
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! A real HTTP server that answers as a test tells it to.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 use crate::common::{patience, wait_or_tell};
@@ -57,6 +60,25 @@ pub struct HttpReceiver {
 
 impl HttpReceiver {
     pub fn new() -> Self {
+        Self::with(None)
+    }
+
+    /// One that speaks TLS with this certificate and key.
+    pub fn with_tls(cert: &Path, key: &Path) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let certs = CertificateDer::pem_file_iter(cert).unwrap();
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                certs.map(Result::unwrap).collect(),
+                PrivateKeyDer::from_pem_file(key).unwrap(),
+            );
+        Self::with(Some(Arc::new(config.unwrap())))
+    }
+
+    fn with(tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State {
@@ -67,8 +89,17 @@ impl HttpReceiver {
         // It ends with the process of the tests.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let state = Arc::clone(&shared);
-                std::thread::spawn(move || serve(stream, &state));
+                let (state, tls) = (Arc::clone(&shared), tls.clone());
+                std::thread::spawn(move || {
+                    stream.set_read_timeout(Some(patience())).unwrap();
+                    match tls {
+                        None => serve(stream, &state),
+                        Some(tls) => {
+                            let connection = ServerConnection::new(tls).unwrap();
+                            serve(StreamOwned::new(connection, stream), &state);
+                        }
+                    }
+                });
             }
         });
         Self { address, state }
@@ -112,8 +143,7 @@ impl HttpReceiver {
     }
 }
 
-fn serve(mut stream: TcpStream, state: &Mutex<State>) {
-    stream.set_read_timeout(Some(patience())).unwrap();
+fn serve(mut stream: impl Read + Write, state: &Mutex<State>) {
     let Some((head, body)) = read(&mut stream) else {
         return;
     };
@@ -138,19 +168,19 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
                 "HTTP/1.1 {status} Whatever\r\n{more}content-length: 0\r\nconnection: close\r\n\r\n"
             );
             let _ = stream.write_all(answer.as_bytes());
+            let _ = stream.flush();
         }
-        Behaviour::Hang => {
-            // Until the other side has had enough.
-            stream
-                .set_read_timeout(Some(Duration::from_mins(5)))
-                .unwrap();
-            let _ = stream.read(&mut [0]);
-        }
+        // Until the other side has had enough.
+        Behaviour::Hang => while stream.read(&mut [0]).is_err_and(|error| is_late(&error)) {},
     }
 }
 
+fn is_late(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
 /// Head and body of a request; `None`: the client ended first.
-fn read(stream: &mut TcpStream) -> Option<(String, String)> {
+fn read(stream: &mut impl Read) -> Option<(String, String)> {
     let mut bytes = Vec::new();
     loop {
         let mut block = [0; 4096];
