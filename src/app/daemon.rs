@@ -194,6 +194,11 @@ impl Daemon {
             failed: None,
         });
         let turn = tokio::sync::Mutex::default();
+        let link = parts.link.clone();
+        parts.notifications.set_engine(Arc::new(move || {
+            let link = link.clone();
+            Box::pin(async move { link.ask(|_, _| ()).await.is_ok() })
+        }));
         Self {
             parts,
             plans: Arc::new(Semaphore::new(PLANS_MAX)),

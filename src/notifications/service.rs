@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::failure::Failure;
-use super::heartbeat::{self, Beat, SIGNALS_MAX};
+use super::heartbeat::{self, AskEngine, Beat, SIGNALS_MAX};
 use super::notification::Notification;
 use super::settings::{Channel, Heartbeat, Receiver};
 use super::worker::{Wakeup, Worker};
@@ -54,6 +54,8 @@ pub struct Notifications {
     receivers: RwLock<Arc<[Receiver]>>,
     running: Mutex<BTreeMap<QueueName, Running>>,
     hearts: Mutex<BTreeMap<String, Heart>>,
+    /// The way to the engine, for heartbeats.
+    engine: watch::Sender<Option<Arc<AskEngine>>>,
 }
 
 /// A task that sends heartbeats.
@@ -86,7 +88,14 @@ impl Notifications {
             receivers: RwLock::new(Arc::new([])),
             running: Mutex::default(),
             hearts: Mutex::default(),
+            engine: watch::Sender::new(None),
         }
+    }
+
+    /// Says how to ask the engine for a sign of life: before that no heartbeat says that the daemon
+    /// lives.
+    pub fn set_engine(&self, ask: Arc<AskEngine>) {
+        self.engine.send_replace(Some(ask));
     }
 
     /// The receivers.
@@ -152,7 +161,8 @@ impl Notifications {
                     let error = Arc::default();
                     let heartbeat = heartbeat.clone();
                     let told = Arc::clone(&error);
-                    let task = heartbeat::run(name.clone(), heartbeat.clone(), tls, signals, told);
+                    let inlets = (signals, self.engine.subscribe());
+                    let task = heartbeat::run(name.clone(), heartbeat.clone(), tls, inlets, told);
                     Heart {
                         heartbeat,
                         beats,
