@@ -30,7 +30,7 @@ fn unknown_keys() {
     "#);
     refused!(Host::with("[[root]]\npath = \"x\"\npurge = true"), @r#"
     HOST/etc/lapsed.toml:3: [[root]] 1: unknown key "purge"
-      allowed: name, path, owner, source, orphans, prune_empty_dirs, only, optional, allow_unsafe, limit
+      allowed: name, path, owner, source, orphans, prune_empty_dirs, only, optional, allow_unsafe, limit, alert
     "#);
     refused!(with("watch = 5\nroots = \"x\""), @r#"
     HOST/etc/lapsed.toml:1: watch = 5 is not a table
@@ -326,7 +326,7 @@ fn all_mistakes_are_reported_from_the_top() {
     HOST/etc/lapsed.toml:3: [[root]] 1: path = "/etc" is a system directory
       files in it would be removed; to watch it anyway: allow_unsafe = true in this [[root]]
     HOST/etc/lapsed.toml:4: [[root]] 1: unknown key "wrong"
-      allowed: name, path, owner, source, orphans, prune_empty_dirs, only, optional, allow_unsafe, limit
+      allowed: name, path, owner, source, orphans, prune_empty_dirs, only, optional, allow_unsafe, limit, alert
     HOST/etc/lapsed.toml:6: [[rule]] 1: expire = "7" is a number without a unit
       examples: 90s, 15m, 12h, 7d, 1h30m, never
     HOST/etc/lapsed.toml:7: [[rule]] 2: expire is missing

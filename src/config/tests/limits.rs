@@ -98,5 +98,11 @@ fn thresholds_of_a_root_are_read() {
     let found = settings.policy.roots.values().next().unwrap().alert;
     assert_eq!(found.free_below, Some(Amount::Share(0.1)));
     assert_eq!(found.size_above, Some(50 << 30));
-    refused!(root("free_below = \"110%\", size_above = 0, above = 1"), @"");
+    refused!(root("free_below = \"110%\", size_above = 0, above = 1"), @r#"
+    HOST/etc/lapsed.toml:3: [root.alert]: free_below = "110%" is an invalid share
+      allowed: above 0% and below 100%
+    HOST/etc/lapsed.toml:3: [root.alert]: size_above = 0 is not within the limits of 1 to 1125899906842624 bytes
+    HOST/etc/lapsed.toml:3: [root.alert]: unknown key "above"
+      allowed: free_below, size_above
+    "#);
 }
