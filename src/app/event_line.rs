@@ -145,10 +145,8 @@ fn event_of(event: &Input, policy: &Policy) -> Event {
             measure,
             ..
         } => Event::Space {
-            alert: measure.kind,
             is_crossed: *is_crossed,
-            bytes: measure.bytes,
-            threshold: measure.threshold,
+            measure: *measure,
         },
         Input::ClockJumped { by_ms } => Event::Clock { by_ms: *by_ms },
     }

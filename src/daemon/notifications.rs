@@ -173,10 +173,11 @@ impl State {
             } => Some((format!("source:{source}"), (!is_available).then_some(title))),
             // Its title has a value that changes all the time.
             Event::Space {
-                alert, is_crossed, ..
+                is_crossed,
+                measure,
             } => {
                 let told = is_crossed.then_some("crossed");
-                Some((format!("{}:{root}", alert.as_str()), told))
+                Some((format!("{}:{root}", measure.kind.as_str()), told))
             }
             _ => None,
         };

@@ -123,12 +123,10 @@ fn words(line: &EventLine) -> Option<(Kind, Severity, String, String)> {
             (Kind::Pause, Severity::Info, title, text)
         }
         Event::Space {
-            alert,
             is_crossed,
-            bytes,
-            threshold,
+            measure,
         } => {
-            let what = Event::describe_space(*alert, *is_crossed, (*bytes, *threshold));
+            let what = measure.describe(*is_crossed);
             let severity = if *is_crossed {
                 Severity::Warning
             } else {

@@ -3,8 +3,8 @@
 //! - `url`: addresses
 //! - `connection`: from an address to a stream; `verifier`: certificates that a person named
 //!
-//! **Invariant:** nothing is sent to an address that the caller does not allow, whatever the name of
-//! the host leads to.
+//! **Invariant:** nothing is sent to an address that the caller does not allow, whatever the name
+//! of the host leads to.
 
 mod connection;
 mod url;

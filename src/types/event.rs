@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::{JsonPath, Moment};
 use crate::core::claim::Unit;
 use crate::core::pauses::Pause;
-use crate::core::policy::{AlertKind, Measure};
+use crate::core::policy::Measure;
 use crate::core::principal::Principal;
 use crate::core::report::Counted;
 use crate::core::run::{RunCause, RunStatus};
@@ -155,14 +155,11 @@ pub enum Event {
     /// The size of a root, or the free space of its file system, crossed a threshold of the root's
     /// `alert`, or went back; at the start of the daemon also as it is.
     Space {
-        /// Threshold.
-        alert: AlertKind,
         /// False if it is over.
         is_crossed: bool,
-        /// Bytes that are free, or that the root has.
-        bytes: u64,
-        /// The threshold in bytes.
-        threshold: u64,
+        /// Threshold and value.
+        #[serde(flatten)]
+        measure: Measure,
     },
     /// The cache can be written again.
     Saving {},
@@ -204,20 +201,6 @@ impl Event {
     pub fn of_end(pause: &Pause, by: Option<Principal>) -> Self {
         let why = pause.why.clone();
         Self::Resumed { why, by }
-    }
-
-    /// Value and threshold of [`Event::Space`] in words.
-    pub(crate) fn describe_space(
-        alert: AlertKind,
-        is_crossed: bool,
-        (bytes, threshold): (u64, u64),
-    ) -> String {
-        let measure = Measure {
-            kind: alert,
-            bytes,
-            threshold,
-        };
-        measure.describe(is_crossed)
     }
 
     /// Name in the `event` line of a server-sent event.

@@ -106,12 +106,10 @@ fn sentence(line: &EventLine) -> String {
             human::size(*bytes)
         ),
         Event::Space {
-            alert,
             is_crossed,
-            bytes,
-            threshold,
+            measure,
         } => {
-            let what = Event::describe_space(*alert, *is_crossed, (*bytes, *threshold));
+            let what = measure.describe(*is_crossed);
             format!("root {root}: {what}")
         }
         Event::Saving {} => "changes can be saved again; removals continue".to_owned(),

@@ -37,11 +37,14 @@ pub enum AlertKind {
 }
 
 /// A value beside its threshold.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 pub struct Measure {
     /// The threshold.
+    #[serde(rename = "alert")]
     pub kind: AlertKind,
-    /// Bytes, free or taken.
+    /// Bytes that are free, or that the root has.
     pub bytes: u64,
     /// The threshold in bytes.
     pub threshold: u64,

@@ -74,16 +74,6 @@ export const post = (path, body) => json(send("POST", path, { body }));
 export const patch = (path, body) => json(send("PATCH", path, { body }));
 export const del = (path, query) => json(send("DELETE", path, { query }));
 
-// As `get`; null where this daemon has no such route.
-export async function getIfThere(path, query) {
-  try {
-    return await get(path, query);
-  } catch (error) {
-    if (error.status === 404) return null;
-    throw error;
-  }
-}
-
 // Events of a stream of server-sent events: { id, data }.
 async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();

@@ -237,16 +237,12 @@ export function view(page) {
   }
 
   function showPast() {
-    const { steps, isSampled } = before;
+    const { steps } = before;
     const points = (value) => steps.map((step) => ({ value: value(step) ?? null, label: step.label, short: step.short }));
     const line = (label, key, value, more) => chart({ label, kind: "line", points: points(value), key, ...more });
-    const isShort = RANGES[range].by === "minute";
-    // Without samples only days are known.
-    const known = isSampled || !isShort;
-    latenessCard.hidden = !isSampled;
-    fill(removedAt, [known && steps.map((step) => step[measure]), measure, range], ([list]) => (list ? chart({
+    fill(removedAt, [steps.map((step) => step[measure]), measure, range], () => chart({
       label: `${measure === "files" ? "Files" : "Bytes"} removed`, points: points((step) => step[measure]), ...format(), key: "removed"
-    }) : h("p", { class: "quiet" }, "This daemon knows it by the day alone.")));
+    }));
     fill(latenessAt, [steps.map((step) => step.late), range], () => chart({
       label: "Lateness, p99", points: points((step) => step.late), format: duration, key: "lateness"
     }));
@@ -255,7 +251,7 @@ export function view(page) {
       const size = (step) => ofRoot(step.roots)[0]?.bytes;
       const full = ofRoot(steps.at(-1).limits);
       const part = (of) => (step) => ofRoot(step.limits).find((one) => one.rule === of.rule && one.owner === of.owner)?.part;
-      over.hidden = !isSampled || steps.every((step) => size(step) === undefined);
+      over.hidden = steps.every((step) => size(step) === undefined);
       if (over.hidden) continue;
       fill(over, [steps.map((step) => [size(step), ofRoot(step.limits)]), range], () => [
         line(`Size of ${name}`, `size-${name}`, size, { format: bytes, isBytes: true }),

@@ -1,6 +1,6 @@
 // What is to come and what was, in even steps, for charts.
 
-import { get, getIfThere } from "./api.js";
+import { get } from "./api.js";
 
 const [MINUTE, HOUR, DAY] = [60_000, 3_600_000, 86_400_000];
 
@@ -50,7 +50,7 @@ export async function past(name) {
   const end = Math.floor(Date.now() / unit + 1) * unit;
   const since = new Date(end - range.step * range.steps).toISOString();
   const [samples, totals] = await Promise.all([
-    getIfThere("/v1/samples", { by: range.by, since }), get("/v1/stats", { by: "day", since: range.by === "day" ? since : new Date().toISOString() }),
+    get("/v1/samples", { by: range.by, since }), get("/v1/stats", { by: "day", since: range.by === "day" ? since : new Date().toISOString() }),
   ]);
   const steps = Array.from({ length: range.steps }, (_, place) => {
     const at = Date.parse(since) + place * range.step;
@@ -62,12 +62,12 @@ export async function past(name) {
     if (range.by === "day") add(stepOf(total.day), total);
     if (total.day === new Date().toISOString().slice(0, 10)) add(today, total);
   }
-  for (const sample of samples?.samples ?? []) {
+  for (const sample of samples.samples) {
     const step = stepOf(sample.at);
     if (!step) continue;
     if (range.by === "minute") add(step, sample.removed);
     if (sample.late_ms !== null) step.late = Math.max(step.late ?? 0, sample.late_ms);
-    Object.assign(step, { roots: sample.roots, limits: sample.limits ?? [] });
+    Object.assign(step, { roots: sample.roots, limits: sample.limits });
   }
   // What is not sampled is as it was.
   steps.reduce((before, step) => {
@@ -75,5 +75,5 @@ export async function past(name) {
     step.limits ??= before.limits;
     return step;
   });
-  return { isSampled: samples !== null, steps, today };
+  return { steps, today };
 }
